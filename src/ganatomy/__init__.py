@@ -1,0 +1,1 @@
+"""See what each unit of a generative image model draws, prove it, and repair it."""

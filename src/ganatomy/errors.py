@@ -1,0 +1,61 @@
+"""What can go wrong through a user's doing, each told in one line: what was given, what was expected, what to do.
+
+::
+
+    GanatomyError
+    ├── UnknownName      a model, layer, concept, unit or option that does not exist (lists or suggests what does)
+    ├── BadFile          cut off, of another format, or its tensors do not fit
+    ├── BadModel         a module that raises, or returns something that is no picture, feature map or label map
+    ├── BadValue         an option outside its range; NaN or Inf where numbers are needed
+    └── StudyError       a study directory that cannot be used
+        ├── StudyMismatch    it was made with another Spec
+        └── StudyBusy        another process is writing to it
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class GanatomyError(Exception):
+    """Any mistake that a user can mend; the command line prints it in one line and exits with code 2."""
+
+
+class UnknownName(GanatomyError):
+    """A name that does not exist where it was looked up."""
+
+    def __init__(self, kind: str, given: str, known: Iterable[str]) -> None:
+        self.kind, self.given, self.known = kind, given, tuple(known)
+        super().__init__(f"unknown {kind} {given!r}; {self._hint()}")
+
+    def _hint(self) -> str:
+        close = difflib.get_close_matches(self.given, self.known, n=3, cutoff=0.6)
+        if close:
+            return "did you mean " + " or ".join(close) + "?"
+        if not self.known:
+            return "there are none"
+        shown = ", ".join(self.known[:12])
+        return f"there are: {shown}" + (f" and {len(self.known) - 12} more" if len(self.known) > 12 else "")
+
+
+class BadFile(GanatomyError):
+    """A file that is not what it should be."""
+
+
+class BadModel(GanatomyError):
+    """A module that does not behave as a generator or segmenter must."""
+
+
+class BadValue(GanatomyError):
+    """An option or a number outside its range."""
+
+
+class StudyError(GanatomyError):
+    """A study directory that cannot be used."""
+
+
+class StudyMismatch(StudyError):
+    """A study directory that was made with another Spec."""
+
+
+class StudyBusy(StudyError):
+    """A study directory that another process is writing to."""

@@ -1,0 +1,6 @@
+"""Generators: one family a file, opened by name."""
+
+from ganatomy.generators.protocol import Generator, LayerShape, Observation
+from ganatomy.generators.registry import GENERATORS, open_generator
+
+__all__ = ["GENERATORS", "Generator", "LayerShape", "Observation", "open_generator"]

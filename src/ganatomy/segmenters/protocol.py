@@ -1,0 +1,38 @@
+"""What every segmenter can do: name what each pixel of a picture shows."""
+
+from typing import Protocol, runtime_checkable
+
+import torch
+
+from ganatomy.types import Images, Labels, Scores
+from ganatomy.vocabulary import Vocabulary
+
+
+@runtime_checkable
+class Segmenter(Protocol):
+    """A semantic segmentation with several kinds of label at once.
+
+    Attributes:
+        vocabulary: the concepts; entry 0 is nothing.
+        planes: the name of each label plane ("object", "part", "material", …).
+        fingerprint: sha256 that changes when the labels may.
+        device: where it computes.
+    """
+
+    vocabulary: Vocabulary
+    planes: tuple[str, ...]
+    fingerprint: str
+    device: torch.device
+
+    def __call__(self, images: Images) -> Labels:
+        """Return the concept that each pixel shows in each plane (0 = nothing), at the pictures' resolution."""
+        ...
+
+
+@runtime_checkable
+class Scorer(Segmenter, Protocol):
+    """A segmenter that also says how sure it is."""
+
+    def score(self, images: Images, concept: int) -> Scores:
+        """Return the probability of a concept at each pixel, differentiable in the pictures."""
+        ...

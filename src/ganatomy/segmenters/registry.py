@@ -1,0 +1,21 @@
+"""The names under which segmenters are opened."""
+
+import torch
+
+from ganatomy.registry import Registry
+from ganatomy.segmenters.protocol import Segmenter
+
+SEGMENTERS: Registry[Segmenter] = Registry("segmenter")
+
+
+def open_segmenter(spec: str, device: str | torch.device = "cpu") -> Segmenter:
+    """Open a segmenter by name: ``bundled:scenes``, ``colors``, ``parts:colors``, ``torch:package.module:callable``.
+
+    Raises:
+        UnknownName: no such family, model or option.
+        BadFile: the weights or the vocabulary are not what they should be.
+        BadModel: the module is no segmenter.
+    """
+    import ganatomy.segmenters.families  # noqa: F401  the built-in families register themselves
+
+    return SEGMENTERS.open(spec, device=torch.device(device))

@@ -1,0 +1,23 @@
+"""The shapes of the tensors that cross the walls of the house, by name.
+
+Axes: ``b`` images of a batch, ``u`` units (feature-map channels), ``h w`` a layer's grid, ``H W`` the picture's grid,
+``plane`` kinds of label. The test run checks every annotated signature (jaxtyping with beartype); a normal run pays nothing.
+"""
+
+from typing import TypeAlias
+
+from jaxtyping import Float, Integer
+from torch import Tensor
+
+Images: TypeAlias = Float[Tensor, "b 3 H W"]
+"""RGB pictures in [-1, 1]."""
+Features: TypeAlias = Float[Tensor, "b u h w"]
+"""Output of one layer."""
+Labels: TypeAlias = Integer[Tensor, "b plane H W"]
+"""Concept indices, one plane per kind of label; 0 is nothing."""
+Latents: TypeAlias = Float[Tensor, "b *latent"]
+"""All that the generator needs to draw the pictures, one row a picture."""
+PerUnit: TypeAlias = Float[Tensor, " u"]
+"""One number per unit of a layer."""
+Scores: TypeAlias = Float[Tensor, "b H W"]
+"""How much each pixel shows one concept, in [0, 1]."""

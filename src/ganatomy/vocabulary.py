@@ -1,0 +1,75 @@
+"""The words that a segmenter knows."""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from ganatomy.errors import BadFile, UnknownName
+
+CATEGORIES = ("object", "part", "material", "colour")
+
+
+class Concept(NamedTuple):
+    """A word and its kind: ``Concept("tree", "object")``. The first concept of a vocabulary is always `NOTHING`."""
+
+    name: str
+    category: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+NOTHING = Concept("nothing", "nothing")
+Vocabulary = Sequence[Concept]
+
+
+def find_concept(vocabulary: Vocabulary, name: str) -> int:
+    """Return the index of ``tree``, or of ``material:glass`` where a name has several categories.
+
+    Raises:
+        UnknownName: no such concept; says which are close, or under which categories an ambiguous name exists.
+    """
+    category, _, bare = name.rpartition(":")
+    hits = [i for i, c in enumerate(vocabulary) if i and c.name == bare and category in ("", c.category)]
+    if len(hits) == 1:
+        return hits[0]
+    if hits:
+        raise UnknownName("concept", name, [f"{vocabulary[i].category}:{bare}" for i in hits])
+    raise UnknownName("concept", name, [c.name for c in vocabulary[1:]])
+
+
+def read_vocabulary(path: Path) -> tuple[Concept, ...]:
+    """Read a vocabulary file: a JSON list of ``[name, category]`` pairs, the first one nothing.
+
+    Raises:
+        BadFile: not such a list.
+    """
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        concepts = tuple(Concept(str(name), str(category)) for name, category in rows)
+    except FileNotFoundError:
+        raise BadFile(f"{path}: no such vocabulary file") from None
+    except (OSError, ValueError, TypeError) as error:
+        raise BadFile(f"{path}: not a vocabulary, a JSON list of [name, category] pairs ({error})") from error
+    return checked_vocabulary(concepts, str(path))
+
+
+def checked_vocabulary(concepts: Iterable[Concept], source: str) -> tuple[Concept, ...]:
+    """Return the concepts as a tuple once they are a vocabulary: nothing first, then no concept twice.
+
+    Raises:
+        BadFile: they are not; names the source.
+    """
+    concepts = tuple(concepts)
+    if not concepts or concepts[0] != NOTHING:
+        raise BadFile(f"{source}: the first concept must be [\"nothing\", \"nothing\"]")
+    twice = {c for c in concepts if concepts.count(c) > 1}
+    if twice:
+        raise BadFile(f"{source}: listed twice: {', '.join(sorted(c.name for c in twice))}")
+    return concepts
+
+
+def vocabulary_json(vocabulary: Vocabulary) -> str:
+    """Return the text of a vocabulary file, which `read_vocabulary` reads back."""
+    return json.dumps([list(c) for c in vocabulary], ensure_ascii=False)

@@ -1,0 +1,160 @@
+"""Weights on disk: find, read, verify. The only place that opens a checkpoint; no checkpoint ever runs code."""
+
+import hashlib
+import json
+import pickle
+import zipfile
+from collections.abc import Iterable, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from ganatomy.errors import BadFile, UnknownName
+
+State = dict[str, Tensor]
+
+
+def read_state(path: Path) -> State:
+    """Read the tensors of a ``.safetensors``, ``.pt``/``.pth``/``.ckpt``/``.bin`` or ``.npz`` file, by name.
+
+    A dictionary that wraps the tensors under ``state_dict`` is unwrapped.
+
+    Raises:
+        BadFile: missing, cut off, of another format, holding something other than tensors, or with NaN or Inf; names
+            the file and the tensor.
+    """
+    if not path.is_file():
+        raise BadFile(f"{path}: no such file")
+    readers = {".safetensors": _read_safetensors, ".npz": _read_npz}
+    state = readers.get(path.suffix, _read_torch)(path)
+    if not state:
+        raise BadFile(f"{path}: holds no tensors")
+    check_finite(state, str(path))
+    return state
+
+
+def check_finite(state: Mapping[str, Tensor], source: str) -> None:
+    """Refuse weights that hold NaN or Inf.
+
+    Raises:
+        BadFile: names the source and the first such tensor.
+    """
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise BadFile(f"{source}: tensor {name} holds NaN or Inf")
+
+
+def _read_safetensors(path: Path) -> State:
+    try:
+        return safetensors.torch.load_file(path)
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
+        raise BadFile(f"{path}: not a whole safetensors file ({error})") from error
+
+
+def _read_npz(path: Path) -> State:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: torch.from_numpy(np.array(arrays[name])) for name in arrays.files}
+    except (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+        raise BadFile(f"{path}: not a whole npz file of plain arrays ({error})") from error
+
+
+def _read_torch(path: Path) -> State:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        reason = str(error).split("\n")[0]
+        raise BadFile(f"{path}: not a state dict of plain tensors; convert it to safetensors ({reason})") from error
+    except (OSError, RuntimeError, ValueError, EOFError, KeyError, IndexError, AttributeError, TypeError) as error:
+        reason = str(error).split("\n")[0]
+        raise BadFile(f"{path}: not a whole PyTorch checkpoint ({reason})") from error
+    return _tensors(content, path)
+
+
+def _tensors(content: Any, path: Path) -> State:
+    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
+        content = content["state_dict"]
+    if not isinstance(content, Mapping):
+        raise BadFile(f"{path}: holds a {type(content).__name__}, not a state dict")
+    for name, value in content.items():
+        if not isinstance(value, Tensor):
+            raise BadFile(f"{path}: entry {name!r} is a {type(value).__name__}, not a tensor")
+    return {str(name): value for name, value in content.items()}
+
+
+def fit_state(module: torch.nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+    """Load a state dict into a module, all of it and nothing else.
+
+    Raises:
+        BadFile: missing, extra or misshaped tensors; names the source and the first of them.
+    """
+    own = module.state_dict()
+    missing = [name for name in own if name not in state and not name.endswith("num_batches_tracked")]
+    extra = [name for name in state if name not in own]
+    if missing:
+        raise BadFile(f"{source}: lacks tensor {missing[0]}" + _more(missing))
+    if extra:
+        raise BadFile(f"{source}: has a tensor that the model lacks, {extra[0]}" + _more(extra))
+    for name in own:
+        if name in state and state[name].shape != own[name].shape:
+            given, expected = list(state[name].shape), list(own[name].shape)
+            raise BadFile(f"{source}: tensor {name} has shape {given}, the model needs {expected}")
+    module.load_state_dict(dict(state), strict=False)
+
+
+def _more(names: list[str]) -> str:
+    return f" and {len(names) - 1} more" if len(names) > 1 else ""
+
+
+def fingerprint(state: Mapping[str, Tensor], *facts: object) -> str:
+    """Return a sha256 over the names, types, shapes and bytes of tensors, and over any other facts that matter."""
+    digest = hashlib.sha256(repr(facts).encode())
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """Return the sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def bundled_names() -> list[str]:
+    """Return the names of the weights that come with the package."""
+    return sorted(p.name.removesuffix(".safetensors") for p in _assets() if p.name.endswith(".safetensors"))
+
+
+def bundled(name: str) -> Path:
+    """Return the path of bundled weights, verified against their card.
+
+    Raises:
+        UnknownName: none of that name.
+        BadFile: the file is not the one that its card describes.
+    """
+    if name not in bundled_names():
+        raise UnknownName("bundled model", name, bundled_names())
+    path = Path(str(files("ganatomy") / "assets" / f"{name}.safetensors"))
+    expected = card(name)["sha256"]
+    if file_sha256(path) != expected:
+        raise BadFile(f"{path}: its sha256 is not {expected}, as its card says; install ganatomy again")
+    return path
+
+
+def card(name: str) -> dict[str, Any]:
+    """Return the card of bundled weights: what they are and how they were made."""
+    text = (files("ganatomy") / "assets" / f"{name}.json").read_text(encoding="utf-8")
+    facts: dict[str, Any] = json.loads(text)
+    return facts
+
+
+def _assets() -> Iterable[Any]:
+    return (files("ganatomy") / "assets").iterdir()
