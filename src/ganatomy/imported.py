@@ -1,0 +1,135 @@
+"""Other people's modules, by name: import them, build them, run them, and tell in one line what went wrong.
+
+A name is data (``package.module:callable``): it is looked up and called, never evaluated.
+"""
+
+import contextlib
+import importlib
+import inspect
+import pkgutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from ganatomy.errors import BadModel, BadValue, GanatomyError, UnknownName
+from ganatomy.registry import convert
+
+
+def call_named(argument: str, options: Mapping[str, str]) -> Callable[..., Any]:
+    """Build the module that ``package.module:callable`` names, with options as its keyword arguments.
+
+    The current directory is importable. The callable (a class, or a function that returns a module) gets the options,
+    their text converted by the annotations of its parameters, or by the type of the default where there are none. A
+    name that holds a module already is returned as it is.
+
+    Raises:
+        UnknownName: no such module, name or option.
+        BadValue: an option is of another type, or one that is needed is missing.
+        BadModel: importing or calling raises, or what comes back cannot be called.
+    """
+    path, colon, name = argument.partition(":")
+    if not (path and colon and name):
+        raise BadValue(f"{argument!r} does not name a callable; write package.module:callable")
+    with _importable(Path.cwd()):
+        target = _attribute(_imported(path), name)
+        if isinstance(target, torch.nn.Module):
+            if options:
+                raise BadValue(f"{argument} is a finished module and takes no options; leave out {', '.join(options)}")
+            return target
+        arguments = _arguments(argument, target, options)
+        with guarded(f"calling {argument}"):
+            made = target(**arguments)
+    if not callable(made):
+        raise BadModel(f"{argument} returned a {type(made).__name__}; it must return a torch module")
+    return made  # type: ignore[no-any-return]
+
+
+@contextlib.contextmanager
+def guarded(doing: str) -> Iterator[None]:
+    """Run foreign code: what it prints goes to stderr, what it raises becomes a one-line `BadModel`."""
+    with contextlib.redirect_stdout(sys.stderr):
+        try:
+            yield
+        except GanatomyError:
+            raise
+        except (Exception, SystemExit) as error:
+            reason = (str(error).strip() or "no message").splitlines()[0]
+            raise BadModel(f"{doing} raised {type(error).__name__}: {reason}") from error
+
+
+@contextlib.contextmanager
+def _importable(directory: Path) -> Iterator[None]:
+    sys.path.insert(0, str(directory))
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path.remove(str(directory))
+
+
+def _imported(path: str) -> ModuleType:
+    """Import ``a.b.c`` step by step, so that the part that does not exist can be named."""
+    parent: ModuleType | None = None
+    parts = path.split(".")
+    for i in range(len(parts)):
+        name = ".".join(parts[: i + 1])
+        try:
+            with guarded(f"importing {name}"):
+                parent = importlib.import_module(name)
+        except BadModel as error:
+            cause = error.__cause__
+            if isinstance(cause, ModuleNotFoundError) and cause.name == name:
+                raise UnknownName("module", path, _siblings(parent)) from None
+            raise
+    assert parent is not None
+    return parent
+
+
+def _siblings(parent: ModuleType | None) -> list[str]:
+    """Return the modules that might have been meant: those of the package, or of the current directory."""
+    where, prefix = ([str(Path.cwd())], "") if parent is None else (getattr(parent, "__path__", []), f"{parent.__name__}.")
+    return sorted(module.name for module in pkgutil.iter_modules(where, prefix))
+
+
+def _attribute(module: ModuleType, name: str) -> Callable[..., Any]:
+    found: Any = module
+    for step in name.split("."):
+        if not hasattr(found, step):
+            known = [n for n, value in vars(found).items() if callable(value) and not n.startswith("_")]
+            raise UnknownName(f"callable in {module.__name__}", name, known)
+        found = getattr(found, step)
+    if not callable(found):
+        raise BadModel(f"{module.__name__}:{name} is of type {type(found).__name__}; it cannot be called")
+    return found  # type: ignore[no-any-return]
+
+
+def _arguments(argument: str, target: Callable[..., Any], options: Mapping[str, str]) -> dict[str, Any]:
+    parameters = _signature(target).parameters.values()
+    known = {p.name: p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    free = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    for key in options:
+        if key not in known and not free:
+            raise UnknownName(f"option of {argument}", key, known)
+    missing = [n for n, p in known.items() if p.default is p.empty and n not in options]
+    if missing:
+        raise BadValue(f"{argument} needs the option {missing[0]}; add ?{missing[0]}=VALUE")
+    return {key: convert(key, text, _kind(known[key]) if key in known else str) for key, text in options.items()}
+
+
+def _signature(target: Callable[..., Any]) -> inspect.Signature:
+    try:
+        return inspect.signature(target, eval_str=True)
+    except NameError:  # annotations that name what was imported for type checkers only
+        return inspect.signature(target)
+    except ValueError as error:
+        raise BadModel(f"{target!r} does not say what arguments it takes; wrap it in a function") from error
+
+
+def _kind(parameter: inspect.Parameter) -> Any:
+    if parameter.annotation is not parameter.empty:
+        return parameter.annotation
+    return type(parameter.default) if parameter.default is not parameter.empty else str
