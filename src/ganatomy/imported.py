@@ -91,7 +91,9 @@ def _imported(path: str) -> ModuleType:
 
 def _siblings(parent: ModuleType | None) -> list[str]:
     """Return the modules that might have been meant: those of the package, or of the current directory."""
-    where, prefix = ([str(Path.cwd())], "") if parent is None else (getattr(parent, "__path__", []), f"{parent.__name__}.")
+    where, prefix = (
+        ([str(Path.cwd())], "") if parent is None else (getattr(parent, "__path__", []), f"{parent.__name__}.")
+    )
     return sorted(module.name for module in pkgutil.iter_modules(where, prefix))
 
 
