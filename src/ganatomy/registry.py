@@ -3,7 +3,7 @@
 import inspect
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar
 from urllib.parse import parse_qsl
@@ -69,19 +69,24 @@ class Registry(Generic[T]):
         """
         head, _, query = spec.partition("?")
         family, _, argument = head.partition(":")
-        factory = self.factory(family)
-        return factory(argument, **self._options(family, factory, query), **extra)
+        return self.make(family, argument, dict(parse_qsl(query, keep_blank_values=True)), **extra)
 
-    def _options(self, family: str, factory: Factory[T], query: str) -> dict[str, Any]:
+    def make(self, family: str, argument: str, options: Mapping[str, str], **extra: Any) -> T:
+        """Open what a family, its argument and the text of its options name; for families that wrap another.
+
+        Raises:
+            UnknownName: no such family or option.
+            BadValue: an option's text is not of its type.
+        """
+        factory = self.factory(family)
         parameters = inspect.signature(factory).parameters
         free = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
         known = {n: p.annotation for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY and n != "device"}
-        options: dict[str, Any] = {}
-        for key, text in parse_qsl(query, keep_blank_values=True):
+        for key in options:
             if key not in known and not free:
                 raise UnknownName(f"option of {family}", key, known)
-            options[key] = convert(key, text, known.get(key, str))
-        return options
+        converted = {key: convert(key, text, known.get(key, str)) for key, text in options.items()}
+        return factory(argument, **converted, **extra)
 
 
 def convert(key: str, text: str, annotation: Any) -> Any:
