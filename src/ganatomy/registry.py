@@ -83,7 +83,7 @@ class Registry(Generic[T]):
         free = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
         known = {n: p.annotation for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY and n != "device"}
         for key in options:
-            if key not in known and not free:
+            if key in extra or (key not in known and not free):
                 raise UnknownName(f"option of {family}", key, known)
         converted = {key: convert(key, text, known.get(key, str)) for key, text in options.items()}
         return factory(argument, **converted, **extra)
