@@ -1,0 +1,47 @@
+# Every target works on a fresh clone with nothing but Python 3.11 and make; the set-up is done once, in .venv.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PYTEST ?= -n 2 --dist worksteal
+
+.PHONY: demo test check lint format docs bench wheel clean
+
+demo: .venv/.installed  ## dissect the bundled generator and say where the report is
+	$(BIN)/ganatomy demo --out demo
+
+test: lint docs check  ## all that must hold before a change lands
+
+check: .venv/.developed  ## the test suite
+	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/pytest $(PYTEST)
+
+lint: .venv/.developed  ## style, types, and who may import whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/.developed  ## mend what can be mended without thinking
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: .venv/.developed  ## the user guide, warnings fatal
+	$(BIN)/sphinx-build --quiet -W -n --keep-going -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+bench: .venv/.developed  ## speed and memory, beside the usual way
+	$(BIN)/python benchmarks/dissect.py
+
+wheel: .venv/.developed  ## a wheel in dist/
+	$(BIN)/python -m build --wheel --no-isolation
+
+clean:  ## all that can be made again
+	rm -rf .venv build dist demo docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.venv/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(INSTALL) --editable .
+	touch $@
+
+.venv/.developed: .venv/.installed
+	$(INSTALL) --editable '.[dev]'
+	touch $@
