@@ -1,0 +1,6 @@
+"""The embedded world: a grammar of scenes, and a renderer that draws them with an exact label for every pixel."""
+
+from ganatomy.scenes.grammar import CATEGORIES, PLANES, VOCABULARY, Grammar, Rule, grammar
+from ganatomy.scenes.render import Rendered, render
+
+__all__ = ["CATEGORIES", "PLANES", "VOCABULARY", "Grammar", "Rendered", "Rule", "grammar", "render"]

@@ -1,0 +1,153 @@
+"""A batch of pictures and their label planes, painted one layer at a time for all scenes at once."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ganatomy.scenes.draws import Draws, Plane
+from ganatomy.scenes.grammar import INDEX, PLANES, VOCABULARY, Grammar, Rule
+from ganatomy.vocabulary import Concept
+
+Bytes = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+
+MARGIN = 3
+"""Pixels that a window adds around its box, for edges that fade beyond it."""
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """Pictures [n, 3, h, w] in [0, 1], labels [n, 3, h, w], and the coordinates of their pixel centres.
+
+    x [1, 1, w] and y [1, h, 1] run from 0 to 1 over the whole picture, y down. `rough` and `fine` are textures [n, h, w]
+    about 0, the same at every size. A canvas may be a view on a part of another (`rows`, `window`).
+    """
+
+    grammar: Grammar
+    draws: Draws
+    size: int
+    x: Plane
+    y: Plane
+    image: Plane
+    labels: Bytes
+    rough: Plane
+    fine: Plane
+
+    @classmethod
+    def empty(cls, grammar: Grammar, draws: Draws, size: int) -> "Canvas":
+        """A black canvas without labels."""
+        centres = ((np.arange(size) + 0.5) / size).astype(np.float32)
+        image = np.zeros((len(draws), 3, size, size), np.float32)
+        labels = np.zeros((len(draws), len(PLANES), size, size), np.uint8)
+        rough, fine = _noise(draws, "rough", 12, centres), _noise(draws, "fine", 32, centres)
+        return cls(grammar, draws, size, centres[None, None, :], centres[None, :, None], image, labels, rough, fine)
+
+    def rows(self, rows: slice) -> "Canvas":
+        """A view on some of the scenes."""
+        return replace(
+            self,
+            draws=self.draws.rows(rows),
+            image=self.image[rows],
+            labels=self.labels[rows],
+            rough=self.rough[rows],
+            fine=self.fine[rows],
+        )
+
+    def window(self, left: Plane | float, top: Plane | float, right: Plane | float, bottom: Plane | float) -> "Canvas":
+        """A view on the smallest rectangle of pixels that holds these boxes of all scenes, with a margin."""
+        across = slice(_first(left, self.x), _last(right, self.x))
+        down = slice(_first(top, self.y), _last(bottom, self.y))
+        return replace(
+            self,
+            x=self.x[:, :, across],
+            y=self.y[:, down],
+            image=self.image[:, :, down, across],
+            labels=self.labels[:, :, down, across],
+            rough=self.rough[:, down, across],
+            fine=self.fine[:, down, across],
+        )
+
+    def paint(
+        self,
+        name: str,
+        distance: Plane,
+        colour: Plane,
+        *,
+        part: str = "",
+        material: str | Bytes | np.uint8 = "",
+        present: Mask | bool = True,
+        soft: float = 1.0,
+    ) -> None:
+        """Draw an object, or a part of it, where `distance` is negative and the grammar lets it stand.
+
+        Args:
+            name: an object of the grammar.
+            distance: signed distance [n, h, w] in units of the picture's side.
+            colour: [n, 3, 1, 1] or [n, 3, h, w].
+            part: one of the object's parts.
+            material: one of the object's materials, or their labels (see `made_of`).
+            present: which scenes have it [n, 1, 1].
+            soft: width of the edge in pixels.
+        """
+        rule = self.grammar.rule(name)
+        assert not part or part in rule.parts, f"{name} has no part {part}"
+        alpha = np.clip(0.5 - distance * (self.size / soft), 0, 1)
+        alpha = alpha * (self._free(rule) & present)
+        inside = alpha >= 0.5
+        _blend(self.image, alpha, colour)
+        if isinstance(material, str):
+            material = self.made_of(name, material) if material else np.uint8(0)
+        values = (np.uint8(INDEX[Concept(name, "object")]), np.uint8(INDEX.get(Concept(part, "part"), 0)), material)
+        for plane, value in enumerate(values):
+            np.copyto(self.labels[:, plane], value, where=inside)
+
+    def shade(self, distance: Plane, strength: Plane | float, *names: str, soft: float = 1.0) -> None:
+        """Darken the named objects where `distance` is negative; labels stay. A negative strength lightens."""
+        alpha = np.clip(0.5 - distance * (self.size / soft), 0, 1)
+        alpha = alpha * self._labelled(*names)
+        alpha *= strength
+        self.image[:] *= (1 - alpha)[:, None]
+
+    def made_of(self, name: str, material: str, other: str = "", where: Mask | bool = False) -> Bytes:
+        """Labels [n, 1, 1] of an object's material, which is another one in some scenes."""
+        labels = [np.uint8(INDEX[Concept(m, "material")]) for m in (material, other or material)]
+        assert {material, other or material} <= set(self.grammar.rule(name).materials), f"{name} is never made of these"
+        return np.where(where, labels[1], labels[0])
+
+    def is_labelled(self, *names: str) -> Mask:
+        """Where one of the named objects is seen."""
+        return self._labelled(*names)
+
+    def _labelled(self, *names: str) -> Mask:
+        table = np.zeros(len(VOCABULARY), np.bool_)
+        table[[INDEX[Concept(name, "object")] for name in names]] = True
+        return table[self.labels[:, 0]]
+
+    def _free(self, rule: Rule) -> Mask | bool:
+        """Where the grammar lets an object be drawn: over its carriers, what it hides, and itself; the stage also over nothing."""
+        table = np.zeros(len(VOCABULARY), np.bool_)
+        table[[INDEX[Concept(n, "object")] for n in (*rule.on, *rule.hides, rule.name)]] = True
+        table[0] = not rule.on
+        return table[self.labels[:, 0]]
+
+
+def _blend(image: Plane, alpha: Plane, colour: Plane) -> None:
+    change = colour - image
+    change *= alpha[:, None]
+    image += change
+
+
+def _first(low: Plane | float, centres: Plane) -> int:
+    return max(int(np.searchsorted(centres.ravel(), float(np.min(low)))) - MARGIN, 0)
+
+
+def _last(high: Plane | float, centres: Plane) -> int:
+    return min(int(np.searchsorted(centres.ravel(), float(np.max(high)))) + MARGIN, centres.size)
+
+
+def _noise(draws: Draws, name: str, cells: int, centres: Plane) -> Plane:
+    """Smooth random texture: a lattice of values, interpolated linearly."""
+    position = centres * (cells - 1)
+    weights = np.maximum(1 - np.abs(position[:, None] - np.arange(cells, dtype=np.float32)), 0)
+    return np.ascontiguousarray(weights @ draws.lattice(name, cells) @ weights.T)

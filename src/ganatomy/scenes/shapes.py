@@ -1,0 +1,56 @@
+"""Signed distances to simple shapes, batched: negative inside, in units of the picture's side.
+
+Every function takes pixel coordinates x [1, 1, w] and y [1, h, 1] and parameters [n, 1, 1], and returns [n, h, w]
+(or what broadcasts to it). Distances are exact near straight edges and good enough near curved ones for anti-aliasing.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Plane = NDArray[np.float32]
+Value = Plane | float
+
+
+def box(x: Plane, y: Plane, cx: Value, top: Value, half: Value, bottom: Value) -> Plane:
+    """An upright rectangle, `half` its half width."""
+    return np.maximum(np.abs(x - cx) - half, np.abs(y - (top + bottom) * 0.5) - (bottom - top) * 0.5)
+
+
+def ellipse(x: Plane, y: Plane, cx: Value, cy: Value, rx: Value, ry: Value) -> Plane:
+    """An upright ellipse."""
+    distance = ((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2
+    np.sqrt(distance, out=distance)
+    distance -= 1
+    distance *= np.minimum(rx, ry)
+    return distance
+
+
+def arch(x: Plane, y: Plane, cx: Value, top: Value, half: Value, bottom: Value) -> Plane:
+    """A rectangle whose upper end is a half circle: a church window or door."""
+    spring = top + half
+    across = x - cx
+    above = np.minimum(y - spring, 0)
+    return np.maximum(np.sqrt(across * across + above * above) - half, y - bottom)
+
+
+def edge(x: Plane, y: Plane, ax: Value, ay: Value, bx: Value, by: Value) -> Plane:
+    """The half plane to the right of the arrow from a to b as one sees it (y points down)."""
+    dx, dy = bx - ax, by - ay
+    scale = 1 / np.sqrt(dx * dx + dy * dy)
+    return (x - ax) * (dy * scale) - (y - ay) * (dx * scale)
+
+
+def convex(x: Plane, y: Plane, *corners: tuple[Value, Value]) -> Plane:
+    """A convex polygon, corners clockwise as one sees it."""
+    distance = edge(x, y, *corners[-1], *corners[0])
+    for (ax, ay), (bx, by) in zip(corners, corners[1:], strict=False):
+        distance = np.maximum(distance, edge(x, y, ax, ay, bx, by))
+    return distance
+
+
+def gable(x: Plane, y: Plane, cx: Value, apex: Value, half: Value, base: Value) -> Plane:
+    """An upright triangle: a gable, a spire, a fir tree."""
+    height = base - apex
+    scale = 1 / np.sqrt(height * height + half * half)
+    slope = np.abs(x - cx) * (height * scale) - (y - apex) * (half * scale)
+    return np.maximum(slope, y - base)
