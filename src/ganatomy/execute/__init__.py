@@ -1,1 +1,23 @@
+"""Where the work is done: one function over shards of ids, here or elsewhere; the results come in the same order."""
 
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol, TypeVar, runtime_checkable
+
+from ganatomy.execute.local import local
+
+A = TypeVar("A")
+
+__all__ = ["Executor", "local"]
+
+
+@runtime_checkable
+class Executor(Protocol):
+    """Runs the same work on every shard.
+
+    The work may be pickled, so it carries names of models, not models. Results come in the order of the shards, each as
+    soon as it and all before it are there: whoever merges them gets the same bits from every engine.
+    """
+
+    def __call__(self, work: Callable[[range], A], shards: Sequence[range]) -> Iterator[A]:
+        """Yield the result of every shard, in shard order."""
+        ...

@@ -1,0 +1,373 @@
+"""A study: a directory that remembers what was asked, what was used, and every step that is done.
+
+::
+
+    DIR/study.json                  what was asked (the Spec), what was used (facts), whether it is finished
+    DIR/steps/NAME.safetensors      a statistic; NAME.partial.safetensors while its shards are still being counted
+    DIR/tables/NAME.parquet         a table
+
+Nothing here is ever half-written: a kill or a full disk at any moment costs at most the shard that was being counted,
+and the next run of the same Spec goes on from there to the same bits.
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import json
+import os
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+import pandas as pd
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from ganatomy.errors import BadFile, StudyBusy, StudyError, StudyMismatch
+from ganatomy.execute import Executor, local
+from ganatomy.files import replacing, write_text
+from ganatomy.progress import Progress, Silent
+
+FORMAT = 1
+
+A = TypeVar("A", bound="Stored")
+M = TypeVar("M", bound="Mergeable")
+
+
+@runtime_checkable
+class Stored(Protocol):
+    """What a step can keep: anything that is made of named tensors."""
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return all that it is made of."""
+        ...
+
+    @classmethod
+    def from_state(cls: type[A], state: dict[str, Tensor]) -> A:
+        """Make it again."""
+        ...
+
+
+@runtime_checkable
+class Mergeable(Stored, Protocol):
+    """A statistic that can be counted shard by shard."""
+
+    def merge(self: M, other: M) -> M:
+        """Return the statistic of both samples."""
+        ...
+
+
+def plain(spec: Any) -> dict[str, Any]:
+    """Return the fields of a Spec as plain JSON values (tuples become lists, nested Specs dictionaries)."""
+    fields: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(spec), allow_nan=False))
+    return fields
+
+
+def spec_digest(spec: Any) -> str:
+    """Return the sha256 of a Spec: over the name of its class, and the name and value of every field."""
+    text = json.dumps([type(spec).__name__, plain(spec)], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Study:
+    """A directory whose steps are loaded, or computed and moved into place.
+
+    `Study.create` makes one or goes on with one, and holds it for this process until the ``with`` block ends;
+    `Study.open` reads a finished one.
+
+    Attributes:
+        directory: where it lies.
+        spec_json: the Spec's fields.
+        facts: what was used; ``facts["inputs"]`` has the fingerprint of every model.
+        digest: `spec_digest` of the Spec.
+        finished: whether every step is there.
+    """
+
+    def __init__(self, directory: Path, record: dict[str, Any], lock: int | None = None) -> None:
+        self.directory = directory
+        self._record = record
+        self._release = (lambda: None) if lock is None else weakref.finalize(self, os.close, lock)
+
+    @property
+    def spec_json(self) -> dict[str, Any]:
+        """The Spec's fields as plain JSON values."""
+        return dict(self._record["spec"])
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What was used: fingerprints of inputs, versions."""
+        return dict(self._record["facts"])
+
+    @property
+    def digest(self) -> str:
+        """The Spec's digest."""
+        return str(self._record["digest"])
+
+    @property
+    def finished(self) -> bool:
+        """Whether every step is there."""
+        return bool(self._record["finished"])
+
+    @classmethod
+    def create(cls, directory: Path, spec: Any, facts: Mapping[str, Any]) -> "Study":
+        """Make a study in a new or empty directory, or go on with one of the same Spec and the same inputs.
+
+        Args:
+            directory: where; made if it is not there.
+            spec: a frozen dataclass of plain values.
+            facts: plain JSON values; ``facts["inputs"]`` maps the name of each model to its fingerprint.
+
+        Raises:
+            StudyMismatch: it holds a study of another Spec or of other inputs; names what differs.
+            StudyBusy: another process is writing to it.
+            StudyError: it cannot be written to, or holds something else.
+        """
+        record = {
+            "format": FORMAT,
+            "experiment": type(spec).__name__.removesuffix("Spec").lower(),
+            "spec": plain(spec),
+            "digest": spec_digest(spec),
+            "facts": dict(facts),
+            "finished": False,
+        }
+        with _writing(directory):
+            _usable(directory)
+            lock = _lock(directory)
+        study = cls(directory, record, lock)
+        try:
+            with _writing(directory):
+                study._begin()
+        except BaseException:
+            study.close()
+            raise
+        return study
+
+    @classmethod
+    def open(cls, directory: Path) -> "Study":
+        """Open a finished study to read from it.
+
+        Raises:
+            StudyError: the directory holds no study, or an unfinished one.
+            BadFile: its study.json is damaged.
+        """
+        if not (directory / "study.json").is_file():
+            raise StudyError(f"{directory} holds no study; give the directory that a run was told to write to")
+        study = cls(directory, _read_record(directory))
+        if not study.finished:
+            raise StudyError(f"{directory} holds an unfinished study; run the same command again to finish it")
+        return study
+
+    def __enter__(self) -> "Study":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the directory, so that another process may write to it."""
+        self._release()
+
+    def step(self, name: str, kind: type[A], compute: Callable[[], A]) -> A:
+        """Return a step: loaded if it is there, else computed and kept.
+
+        Raises:
+            BadFile: its file is damaged.
+            StudyError: it cannot be written; what was there stays whole.
+        """
+        path = self._step(name)
+        if not path.exists():
+            _write_tensors(path, compute())
+        return kind.from_state(_read_tensors(path)[0])
+
+    def sharded(
+        self,
+        name: str,
+        kind: type[M],
+        work: Callable[[range], M],
+        shards: Sequence[range],
+        execute: Executor = local,
+        progress: Progress | None = None,
+    ) -> M:
+        """Return a step that is counted shard by shard and merged in their order; goes on after the last shard kept.
+
+        Raises:
+            BadFile: its file is damaged.
+            StudyError: it cannot be written; what was there stays whole.
+        """
+        path, partial = self._step(name), self._step(f"{name}.partial")
+        progress = progress or Silent()
+        if not path.exists():
+            progress.begin(name, sum(map(len, shards)))
+            try:
+                for done in _count(partial, kind, work, shards, execute):
+                    progress.advance(len(done))
+            finally:
+                progress.end()
+            with _writing(path):
+                partial.replace(path)
+        return kind.from_state(_read_tensors(path)[0])
+
+    def write_table(self, name: str, table: pd.DataFrame) -> None:
+        """Keep a table.
+
+        Raises:
+            StudyError: it cannot be written.
+        """
+        path = self._table(name)
+        with _writing(path), replacing(path) as temporary:
+            table.to_parquet(temporary, index=False)
+
+    def read_table(self, name: str) -> pd.DataFrame:
+        """Return a table.
+
+        Raises:
+            BadFile: it is missing or damaged.
+        """
+        path = self._table(name)
+        try:
+            return pd.read_parquet(path)
+        except (OSError, ValueError) as error:
+            raise _damaged(path, error) from error
+
+    def finish(self) -> None:
+        """Mark the study as finished, now that every step is there, and let go of it."""
+        self._record["finished"] = True
+        self._write_record()
+        self.close()
+
+    def _begin(self) -> None:
+        """Check what is there against what is asked, and remove what a killed run left half-written."""
+        for left in [*self.directory.glob(".*.tmp"), *self.directory.glob("*/.*.tmp")]:
+            left.unlink()
+        if not self._file.exists():
+            self._write_record()
+            return
+        found = _read_record(self.directory)
+        differences = _differences(found, self._record)
+        if differences:
+            raise StudyMismatch(
+                f"{self.directory} holds another study: {'; '.join(differences)}; give another directory"
+            )
+        self._record = found
+
+    def _write_record(self) -> None:
+        with _writing(self._file):
+            write_text(self._file, json.dumps(self._record, indent=2, ensure_ascii=False) + "\n")
+
+    @property
+    def _file(self) -> Path:
+        return self.directory / "study.json"
+
+    def _step(self, name: str) -> Path:
+        return self.directory / "steps" / f"{name}.safetensors"
+
+    def _table(self, name: str) -> Path:
+        return self.directory / "tables" / f"{name}.parquet"
+
+
+def _count(
+    partial: Path, kind: type[M], work: Callable[[range], M], shards: Sequence[range], execute: Executor
+) -> Iterator[range]:
+    """Merge the shards into the partial file, one after the other; yield each once it is kept, or was so before."""
+    total: M | None = None
+    done = 0
+    if partial.exists():
+        state, done = _read_tensors(partial)
+        total = kind.from_state(state)
+    yield from shards[:done]
+    for shard, result in zip(shards[done:], execute(work, shards[done:]), strict=True):
+        own = kind.from_state(_on_cpu(result))
+        total = own if total is None else total.merge(own)
+        done += 1
+        _write_tensors(partial, total, done)
+        yield shard
+
+
+def _on_cpu(value: Stored) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in value.state_dict().items()}
+
+
+def _write_tensors(path: Path, value: Stored, shards: int = 0) -> None:
+    with _writing(path), replacing(path) as temporary:
+        safetensors.torch.save_file(_on_cpu(value), temporary, {"shards": str(shards)})
+
+
+def _read_tensors(path: Path) -> tuple[dict[str, Tensor], int]:
+    """Return the tensors of a step, and how many shards they hold."""
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            names = file.keys()
+            return {name: file.get_tensor(name) for name in names}, int(file.metadata()["shards"])
+    except (safetensors.SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> BadFile:
+    return BadFile(f"{path}: not a whole file of a study ({error}); remove it and run the same command again")
+
+
+def _read_record(directory: Path) -> dict[str, Any]:
+    path = directory / "study.json"
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        found = record["format"]
+        missing = {"experiment", "spec", "digest", "facts", "finished"} - record.keys()
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise _damaged(path, error) from error
+    if found != FORMAT:
+        raise StudyError(f"{directory} is a study of format {found}; this version reads format {FORMAT}")
+    if missing:
+        raise BadFile(f"{path}: lacks {', '.join(sorted(missing))}")
+    return record
+
+
+def _differences(found: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
+    """Say how two records differ in what was asked and in the models that were used."""
+    pairs = {"experiment": (found["experiment"], given["experiment"])}
+    for name in dict.fromkeys([*given["spec"], *found["spec"]]):
+        pairs[name] = (found["spec"].get(name), given["spec"].get(name))
+    used, now = found["facts"].get("inputs", {}), given["facts"].get("inputs", {})
+    for name in dict.fromkeys([*now, *used]):
+        pairs[f"fingerprint of the {name}"] = (used.get(name), now.get(name))
+    return [f"{name} was {old!r}, now {new!r}" for name, (old, new) in pairs.items() if old != new]
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Tell in one line why something cannot be written."""
+    try:
+        yield
+    except (OSError, safetensors.SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise StudyError(
+            f"cannot write {path} ({reason}); what is finished is kept: make room or choose another directory"
+        ) from error
+
+
+def _usable(directory: Path) -> None:
+    """Make the directory, or refuse one that holds something else than a study."""
+    if directory.exists() and not directory.is_dir():
+        raise StudyError(f"{directory} is a file; give a directory")
+    directory.mkdir(parents=True, exist_ok=True)
+    others = [entry.name for entry in directory.iterdir() if not entry.name.startswith(".")]
+    if others and "study.json" not in others:
+        raise StudyError(f"{directory} is not empty and holds no study (it has {sorted(others)[0]}); give another one")
+
+
+def _lock(directory: Path) -> int:
+    """Hold the directory for this process, for as long as the descriptor is open."""
+    descriptor = os.open(directory / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(descriptor, 32).decode().strip()
+        os.close(descriptor)
+        raise StudyBusy(
+            f"{directory} is being written to by process {holder or 'unknown'}; wait, or give another directory"
+        ) from None
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, f"{os.getpid()}\n".encode())
+    return descriptor

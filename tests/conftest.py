@@ -1,0 +1,36 @@
+"""What every test runs under: one thread, no network; and where the material beside the checkout lies."""
+
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuse connections that leave this machine."""
+    connect = socket.socket.connect
+
+    def local_only(self: socket.socket, address: Any) -> None:
+        if self.family != socket.AF_UNIX and address[0] not in ("127.0.0.1", "::1", "localhost"):
+            raise AssertionError(f"a test reaches for the network: {address}")
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", local_only)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Parity vectors and other people's models, which lie outside the repository."""
+    named = os.environ.get("GANATOMY_SHARED")
+    if named is None or not Path(named).is_dir():
+        pytest.skip("parity vectors and real weights are not here: set GANATOMY_SHARED to their directory")
+    return Path(named)

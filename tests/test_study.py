@@ -1,0 +1,353 @@
+"""Studies remember their steps, whatever happens to the process or the disk."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from ganatomy.errors import BadFile, StudyBusy, StudyError, StudyMismatch
+from ganatomy.study import Study, plain, spec_digest
+
+
+@dataclass(frozen=True)
+class CountSpec:
+    seed: int = 0
+    layers: tuple[str, ...] = ("a", "b")
+    smallest: float = 0.1
+
+
+@dataclass(frozen=True)
+class OtherSpec:
+    seed: int = 0
+    layers: tuple[str, ...] = ("a", "b")
+    smallest: float = 0.1
+
+
+class Sum:
+    """A sum whose bits depend on the order in which it is added up."""
+
+    def __init__(self, total: Tensor) -> None:
+        self.total = total
+
+    def merge(self, other: "Sum") -> "Sum":
+        return Sum(self.total + other.total)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {"total": self.total}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Tensor]) -> "Sum":
+        return cls(state["total"])
+
+
+def add_up(shard: range) -> Sum:
+    return Sum(torch.stack([torch.randn(50, generator=torch.Generator().manual_seed(i)).exp() for i in shard]).sum(0))
+
+
+SHARDS = [range(i, i + 3) for i in range(0, 30, 3)]
+FACTS = {"inputs": {"generator": "abc"}, "versions": {"torch": "1"}}
+
+
+def straight() -> Tensor:
+    total = add_up(SHARDS[0]).total
+    for shard in SHARDS[1:]:
+        total = total + add_up(shard).total
+    return total
+
+
+def contents(directory: Path) -> list[str]:
+    return sorted(str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file())
+
+
+# ---------------------------------------------------------------- the digest
+
+
+def test_the_digest_is_of_the_class_and_every_field() -> None:
+    assert spec_digest(CountSpec()) == spec_digest(CountSpec(seed=0))
+    others = [CountSpec(seed=1), CountSpec(layers=("a",)), CountSpec(smallest=0.1 + 1e-15), OtherSpec()]
+    assert len({spec_digest(spec) for spec in [CountSpec(), *others]}) == 5
+    assert plain(CountSpec()) == {"seed": 0, "layers": ["a", "b"], "smallest": 0.1}
+
+
+# ---------------------------------------------------------------- steps
+
+
+def test_a_step_is_computed_once(tmp_path: Path) -> None:
+    calls: list[int] = []
+
+    def compute() -> Sum:
+        calls.append(1)
+        return Sum(torch.tensor([float("-inf"), 1.5]))
+
+    for _ in range(2):
+        with Study.create(tmp_path / "s", CountSpec(), FACTS) as study:
+            assert torch.equal(study.step("one", Sum, compute).total, torch.tensor([float("-inf"), 1.5]))
+    assert calls == [1]
+
+
+def test_a_finished_study_opens_again(tmp_path: Path) -> None:
+    table = pd.DataFrame({"unit": [0, 1], "label": ["tree", None], "iou": [0.25, float("nan")]})
+    with Study.create(tmp_path, CountSpec(seed=3), FACTS) as study:
+        study.write_table("units", table)
+        with pytest.raises(StudyError, match="unfinished study; run the same command again"):
+            Study.open(tmp_path)
+        study.finish()
+    again = Study.open(tmp_path)
+    assert again.finished
+    assert again.spec_json == {"seed": 3, "layers": ["a", "b"], "smallest": 0.1}
+    assert again.facts == FACTS
+    assert again.digest == spec_digest(CountSpec(seed=3))
+    pd.testing.assert_frame_equal(again.read_table("units"), table)
+
+
+def test_progress_counts_what_was_there_already(tmp_path: Path) -> None:
+    class Watch:
+        def __init__(self) -> None:
+            self.seen: list[object] = []
+
+        def begin(self, label: str, total: int) -> None:
+            self.seen.append((label, total))
+
+        def advance(self, pieces: int) -> None:
+            self.seen.append(pieces)
+
+        def end(self) -> None:
+            self.seen.append("end")
+
+    def fails_at_6(shard: range) -> Sum:
+        if 6 in shard:
+            raise InterruptedError
+        return add_up(shard)
+
+    first, second = Watch(), Watch()
+    with Study.create(tmp_path, CountSpec(), FACTS) as study:
+        with pytest.raises(InterruptedError):
+            study.sharded("sum", Sum, fails_at_6, SHARDS, progress=first)
+        study.sharded("sum", Sum, add_up, SHARDS, progress=second)
+    assert first.seen == [("sum", 30), 3, 3, "end"]
+    assert second.seen == [("sum", 30), *[3] * 10, "end"]
+
+
+# ---------------------------------------------------------------- interruptions
+
+
+@settings(max_examples=20, deadline=None)
+@given(stops=st.lists(st.integers(0, 9), max_size=4))
+def test_stopped_anywhere_it_ends_in_the_same_bits(tmp_path_factory: pytest.TempPathFactory, stops: list[int]) -> None:
+    directory = tmp_path_factory.mktemp("study")
+    worked: list[range] = []
+    for stop in stops:
+
+        def work(shard: range, stop: int = stop) -> Sum:
+            if shard == SHARDS[stop]:
+                raise KeyboardInterrupt
+            worked.append(shard)
+            return add_up(shard)
+
+        with Study.create(directory, CountSpec(), FACTS) as study:
+            try:
+                study.sharded("sum", Sum, work, SHARDS)
+            except KeyboardInterrupt:
+                assert "steps/sum.safetensors" not in contents(directory)
+
+    def rest(shard: range) -> Sum:
+        worked.append(shard)
+        return add_up(shard)
+
+    with Study.create(directory, CountSpec(), FACTS) as study:
+        assert torch.equal(study.sharded("sum", Sum, rest, SHARDS).total, straight())
+    assert worked == SHARDS, "a shard was counted twice, or out of order"
+    assert contents(directory) == [".lock", "steps/sum.safetensors", "study.json"]
+
+
+RUN = """
+import sys, time
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+from test_study import *
+torch.set_num_threads(1)
+def slowly(shard):
+    time.sleep(0.01)
+    return add_up(shard)
+with Study.create(Path(sys.argv[1]), CountSpec(), FACTS) as study:
+    print("started", flush=True)
+    study.sharded("sum", Sum, slowly, SHARDS)
+    study.finish()
+"""
+
+
+def start(directory: Path) -> subprocess.Popen[str]:
+    code = RUN.format(tests=str(Path(__file__).parent))
+    process = subprocess.Popen([sys.executable, "-c", code, str(directory)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "started\n"
+    return process
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_it_ends_in_the_same_bits(tmp_path: Path) -> None:
+    moments = torch.rand(3, generator=torch.Generator().manual_seed(0)) * 0.08
+    for moment in moments.tolist():
+        with start(tmp_path) as process:
+            time.sleep(moment)
+            os.kill(process.pid, signal.SIGKILL)
+        assert process.returncode == -signal.SIGKILL
+    with start(tmp_path) as process:
+        assert process.wait(20) == 0
+    total = Study.open(tmp_path).step("sum", Sum, lambda: pytest.fail("the step is not there")).total
+    assert torch.equal(total, straight())
+    assert contents(tmp_path) == [".lock", "steps/sum.safetensors", "study.json"]
+
+
+@pytest.mark.slow
+def test_two_processes_do_not_write_to_one_study(tmp_path: Path) -> None:
+    with start(tmp_path) as process:
+        os.kill(process.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(StudyBusy, match=f"written to by process {process.pid};"):
+                Study.create(tmp_path, CountSpec(), FACTS)
+        finally:
+            process.kill()
+    Study.create(tmp_path, CountSpec(), FACTS).close()
+
+
+def test_a_study_that_nobody_holds_any_more_is_free(tmp_path: Path) -> None:
+    study = Study.create(tmp_path, CountSpec(), FACTS)
+    with pytest.raises(StudyBusy, match=f"process {os.getpid()};"):
+        Study.create(tmp_path, CountSpec(), FACTS)
+    del study
+    Study.create(tmp_path, CountSpec(), FACTS).close()
+
+
+def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
+    """Files may not grow past a limit: the same kind of failure, at the same place, as a full disk."""
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fills_up(shard: range) -> Sum:
+        if 15 in shard:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100, unlimited[1]))
+        return add_up(shard)
+
+    with Study.create(tmp_path, CountSpec(), FACTS) as study:
+        try:
+            with pytest.raises(StudyError, match=r"cannot write .*sum\.partial\.safetensors \(.*what is finished is k"):
+                study.sharded("sum", Sum, fills_up, SHARDS)
+            with pytest.raises(StudyError, match=r"cannot write .*units\.parquet \(.*File too large\)"):
+                study.write_table("units", pd.DataFrame({"unit": range(1000)}))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+        assert contents(tmp_path) == [".lock", "steps/sum.partial.safetensors", "study.json"]
+        assert torch.equal(study.sharded("sum", Sum, add_up, SHARDS).total, straight())
+
+
+def test_what_a_killed_run_left_half_written_is_removed(tmp_path: Path) -> None:
+    Study.create(tmp_path, CountSpec(), FACTS).close()
+    (tmp_path / "steps").mkdir()
+    (tmp_path / "steps" / ".sum.partial.safetensors.x1.tmp").write_bytes(b"half")
+    (tmp_path / ".study.json.x2.tmp").write_bytes(b"half")
+    Study.create(tmp_path, CountSpec(), FACTS).close()
+    assert contents(tmp_path) == [".lock", "study.json"]
+
+
+# ---------------------------------------------------------------- refusals
+
+
+def test_another_spec_is_refused_by_the_field_that_differs(tmp_path: Path) -> None:
+    Study.create(tmp_path, CountSpec(seed=1), FACTS).close()
+    with pytest.raises(StudyMismatch, match=r"another study: seed was 1, now 2; give another directory$"):
+        Study.create(tmp_path, CountSpec(seed=2), FACTS)
+    with pytest.raises(StudyMismatch, match=r"seed was 1, now 0; layers was \['a', 'b'\], now \['a'\]"):
+        Study.create(tmp_path, CountSpec(layers=("a",)), FACTS)
+    with pytest.raises(StudyMismatch, match="experiment was 'count', now 'other'"):
+        Study.create(tmp_path, OtherSpec(seed=1), FACTS)
+
+
+def test_other_models_are_refused_but_not_other_versions(tmp_path: Path) -> None:
+    Study.create(tmp_path, CountSpec(), FACTS).close()
+    Study.create(tmp_path, CountSpec(), {**FACTS, "versions": {"torch": "2"}}).close()
+    with pytest.raises(StudyMismatch, match="fingerprint of the generator was 'abc', now 'xyz'"):
+        Study.create(tmp_path, CountSpec(), {"inputs": {"generator": "xyz"}})
+
+
+def test_a_refused_study_is_left_as_it_was_and_free(tmp_path: Path) -> None:
+    with Study.create(tmp_path, CountSpec(seed=1), FACTS) as study:
+        study.finish()
+    before = (tmp_path / "study.json").read_bytes()
+    with pytest.raises(StudyMismatch):
+        Study.create(tmp_path, CountSpec(seed=2), FACTS)
+    assert (tmp_path / "study.json").read_bytes() == before
+    with Study.create(tmp_path, CountSpec(seed=1), FACTS) as study:
+        assert study.finished
+
+
+def test_places_that_cannot_hold_a_study(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("mine")
+    with pytest.raises(StudyError, match="is a file; give a directory"):
+        Study.create(file, CountSpec(), FACTS)
+    with pytest.raises(StudyError, match=r"cannot write .*/file/deeper \(Not a directory\)"):
+        Study.create(file / "deeper", CountSpec(), FACTS)
+    with pytest.raises(StudyError, match=r"is not empty and holds no study \(it has file\)"):
+        Study.create(tmp_path, CountSpec(), FACTS)
+    assert contents(tmp_path) == ["file"]
+    assert file.read_text() == "mine"
+
+
+def test_a_directory_that_may_not_be_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(StudyError, match=r"cannot write .* \(Permission denied\)"):
+        Study.create(tmp_path, CountSpec(), FACTS)
+
+
+def test_places_that_hold_no_study(tmp_path: Path) -> None:
+    for place in (tmp_path, tmp_path / "absent"):
+        with pytest.raises(StudyError, match="holds no study; give the directory"):
+            Study.open(place)
+
+
+def test_damaged_files_are_named(tmp_path: Path) -> None:
+    with Study.create(tmp_path, CountSpec(), FACTS) as study:
+        study.sharded("sum", Sum, add_up, SHARDS)
+        study.write_table("units", pd.DataFrame({"unit": range(1000)}))
+        study.finish()
+    for name in ("steps/sum.safetensors", "tables/units.parquet"):
+        whole = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(whole[: len(whole) // 2])
+    study = Study.open(tmp_path)
+    with pytest.raises(BadFile, match=r"steps/sum\.safetensors: not a whole file of a study"):
+        study.sharded("sum", Sum, add_up, SHARDS)
+    with pytest.raises(BadFile, match=r"tables/units\.parquet: not a whole file of a study"):
+        study.read_table("units")
+    with pytest.raises(BadFile, match=r"tables/none\.parquet: not a whole file"):
+        study.read_table("none")
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "says"),
+    [
+        ("{", BadFile, r"study\.json: not a whole file"),
+        ("[]", BadFile, r"study\.json: not a whole file"),
+        ('{"format": 2}', StudyError, "is a study of format 2; this version reads format 1"),
+        ('{"format": 1, "spec": {}, "facts": {}}', BadFile, r"study\.json: lacks digest, experiment, finished"),
+    ],
+)
+def test_a_damaged_record_is_named(tmp_path: Path, text: str, error: type[Exception], says: str) -> None:
+    (tmp_path / "study.json").write_text(text)
+    for use in (Study.open, lambda place: Study.create(place, CountSpec(), FACTS)):
+        with pytest.raises(error, match=says) as caught:
+            use(tmp_path)
+        assert "\n" not in str(caught.value)
