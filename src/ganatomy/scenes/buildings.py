@@ -138,7 +138,7 @@ def _domed(site: _Site) -> None:
     view.paint("building", box(u, y, 0, eaves, 0.23 * s, base), wall * rounding, part="facade", material=site.stone)
     tiles = site.roof * site.tiling(view)
     slope = convex(u, y, (-0.16 * s, eaves - 0.07 * s), (0.16 * s, eaves - 0.07 * s), (0.25 * s, eaves + 0.008), (-0.25 * s, eaves + 0.008))
-    view.paint("roof", slope, tiles, part="slope", material=site.cover["roof"])
+    view.paint("roof", slope, tiles, part="pitch", material=site.cover["roof"])
     springing = eaves - 0.15 * s
     drum = box(u, y, 0, springing - 0.01, 0.135 * s, eaves - 0.045 * s)
     view.paint("dome", drum, wall * rounding * 0.97, part="drum", material=site.stone)
@@ -172,11 +172,11 @@ def _nave(site: _Site, front: Plane, half: Plane, height: Plane) -> None:
     tiles = site.roof * site.tiling(view)
     top, end = apex - 0.012, length + 0.015
     slope = convex(u, y, (front, top), (front + end, top), (corner + end, eaves + 0.012), (corner, eaves + 0.012))
-    view.paint("roof", slope, tiles * site.lit(True), part="slope", material=site.cover["roof"])
+    view.paint("roof", slope, tiles * site.lit(True), part="pitch", material=site.cover["roof"])
     ridge = box(u, y, front + 0.5 * end, top - 0.006, 0.5 * end, top + 0.014)
     view.paint("roof", ridge, tiles * 0.8, part="ridge", material=site.cover["roof"])
     verge = gable(u, y, front, top - 0.012, half + 0.024, eaves + 0.014)
-    view.paint("roof", verge, tiles * site.lit(False), part="slope", material=site.cover["roof"])
+    view.paint("roof", verge, tiles * site.lit(False), part="pitch", material=site.cover["roof"])
     facade = convex(u, y, (front, apex + 0.012), (front + half, eaves + 0.008), (front + half, base), (front - half, base),
                     (front - half, eaves + 0.008))
     view.paint("building", facade, wall * site.lit(False), part="facade", material=site.stone)
@@ -222,7 +222,7 @@ def _door(site: _Site, middle: Value, half: Plane, height: Value, host: str) -> 
     base = site.base + (0.008 if host == "tower" else 0)
     view.paint("door", arch(u, y, middle, base - height - 0.013, half + 0.013, base), trim, part="frame", material="stone", present=here)
     colour = site.mood.pick("door", DOORS) * (1 + 0.12 * np.cos((u - middle) * 160))[:, None]
-    view.paint("door", arch(u, y, middle, base - height, half, base), colour, part="leaf", material="wood", present=here)
+    view.paint("door", arch(u, y, middle, base - height, half, base), colour, part="panel", material="wood", present=here)
 
 
 def _chimney(site: _Site, middle: Plane, top: Plane) -> None:

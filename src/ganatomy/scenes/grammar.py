@@ -97,7 +97,7 @@ CHURCH = _grammar(
         "roof",
         on=("building",),
         hides=(*_FAR, "water", "tree", "grass"),
-        parts=("slope", "ridge"),
+        parts=("pitch", "ridge"),
         materials=("tile", "slate", "snow"),
     ),
     Rule(
@@ -116,7 +116,7 @@ CHURCH = _grammar(
     ),
     Rule("chimney", on=("roof",), hides=(*_FAR, "tree", "grass"), parts=("stack", "cap"), materials=("brick", "stone")),
     Rule("window", on=("building", "tower"), meets=("roof",), parts=("pane", "frame"), materials=("glass", "stone")),
-    Rule("door", on=("building", "tower"), meets=("grass",), parts=("leaf", "frame"), materials=("wood", "stone")),
+    Rule("door", on=("building", "tower"), meets=("grass",), parts=("panel", "frame"), materials=("wood", "stone")),
     Rule(
         "tree",
         on=("grass", "hill"),
@@ -127,14 +127,13 @@ CHURCH = _grammar(
     Rule("bush", on=("grass",), hides=(*_FAR, "water", "path", "tree", *_BUILT), materials=("foliage",)),
 )
 
-_ROOM = ("wall", "ceiling", "floor")
 _HUNG = ("window", "curtain", "painting", "shelf", "book")
 
 LIVINGROOM = _grammar(
     "livingroom",
-    Rule("wall", meets=("floor", "ceiling"), materials=("plaster", "wood", "brick")),
-    Rule("ceiling", materials=("plaster", "wood")),
-    Rule("floor", materials=("wood", "tile", "carpet")),
+    Rule("wall", materials=("plaster", "wood", "brick")),
+    Rule("ceiling", hides=("wall",), materials=("plaster", "wood")),
+    Rule("floor", hides=("wall",), materials=("wood", "tile", "carpet")),
     Rule("window", on=("wall",), parts=("pane", "frame"), materials=("glass", "wood")),
     Rule("painting", on=("wall",), parts=("canvas", "frame"), materials=("paper", "wood", "metal")),
     Rule("curtain", on=("wall",), hides=("window", "floor", "ceiling"), materials=("fabric",)),
@@ -148,7 +147,7 @@ LIVINGROOM = _grammar(
         parts=("back", "seat", "arm", "leg"),
         materials=("fabric", "wood"),
     ),
-    Rule("cushion", on=("sofa",), materials=("fabric",)),
+    Rule("cushion", on=("sofa",), meets=("wall", "floor", *_HUNG), materials=("fabric",)),
     Rule(
         "plant",
         on=("floor",),
@@ -160,14 +159,14 @@ LIVINGROOM = _grammar(
         "lamp",
         on=("floor", "table"),
         hides=("wall", *_HUNG, "rug", "sofa", "cushion", "plant"),
-        parts=("shade", "stand"),
+        parts=("lampshade", "stand"),
         materials=("fabric", "metal", "ceramic"),
     ),
     Rule(
         "table",
         on=("floor", "rug"),
         hides=("wall", *_HUNG, "sofa", "cushion", "plant", "lamp"),
-        parts=("top", "leg"),
+        parts=("tabletop", "leg"),
         materials=("wood", "glass", "metal"),
     ),
 )

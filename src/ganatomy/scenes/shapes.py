@@ -54,3 +54,24 @@ def gable(x: Plane, y: Plane, cx: Value, apex: Value, half: Value, base: Value) 
     scale = 1 / np.sqrt(height * height + half * half)
     slope = np.abs(x - cx) * (height * scale) - (y - apex) * (half * scale)
     return np.maximum(slope, y - base)
+
+
+def rounded(x: Plane, y: Plane, cx: Value, top: Value, half: Value, bottom: Value, radius: float) -> Plane:
+    """An upright rectangle with round corners."""
+    across = np.maximum(np.abs(x - cx) - half + radius, 0)
+    down = np.maximum(np.abs(y - (top + bottom) * 0.5) - (bottom - top) * 0.5 + radius, 0)
+    return np.sqrt(across * across + down * down) - radius
+
+
+def tilted(x: Plane, y: Plane, cx: Value, cy: Value, angle: Plane) -> tuple[Plane, Plane]:
+    """Coordinates about (cx, cy), turned by an angle in radians."""
+    cos, sin = np.cos(angle), np.sin(angle)
+    return (x - cx) * cos + (y - cy) * sin, (y - cy) * cos - (x - cx) * sin
+
+
+def lens(x: Plane, y: Plane, half: Value, length: Plane) -> Plane:
+    """A leaf that points up from the origin: what two circles share."""
+    reach = 0.5 * length
+    radius = (reach * reach + half * half) / (2 * half)
+    across = np.abs(x) + radius - half
+    return np.sqrt(across * across + (y + reach) ** 2) - radius

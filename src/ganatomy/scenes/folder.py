@@ -1,0 +1,52 @@
+"""Scenes as a folder of files that any tool can read."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ganatomy.errors import BadValue
+from ganatomy.files import write_text
+from ganatomy.progress import Progress, Silent
+from ganatomy.scenes.grammar import PLANES, VOCABULARY
+from ganatomy.scenes.render import render
+from ganatomy.vocabulary import vocabulary_json
+
+CHUNK = 256
+
+
+def write_scenes(
+    directory: Path, category: str, ids: range, size: int = 64, seed: int = 0, progress: Progress | None = None
+) -> None:
+    """Draw scenes into a new or empty directory.
+
+    ::
+
+        DIR/vocabulary.json          a list of [name, category]; its positions are the label values
+        DIR/images/000000.png        RGB
+        DIR/labels/PLANE/000000.png  8-bit label values, for PLANE object, part and material; 0 is nothing
+
+    Raises:
+        UnknownName: no such category.
+        BadValue: no scenes are asked for, the size is none that is drawn, or the directory holds something.
+    """
+    if not ids:
+        raise BadValue("no scenes are asked for; give a count of 1 or more")
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise BadValue(f"{directory} exists and is no empty directory; give another one")
+    progress = progress or Silent()
+    progress.begin(f"{category} scenes", len(ids))
+    try:
+        for start in range(0, len(ids), CHUNK):
+            chunk = ids[start : start + CHUNK]
+            drawn = render(category, chunk, size, seed)
+            folders = [directory / "images", *(directory / "labels" / plane for plane in PLANES)]
+            for folder in folders:
+                folder.mkdir(parents=True, exist_ok=True)
+            for i, picture, labels in zip(chunk, drawn.images.transpose(0, 2, 3, 1), drawn.labels, strict=True):
+                for folder, pixels in zip(folders, [picture, *labels], strict=True):
+                    Image.fromarray(np.ascontiguousarray(pixels)).save(folder / f"{i:06d}.png", compress_level=1)
+            progress.advance(len(chunk))
+    finally:
+        progress.end()
+    write_text(directory / "vocabulary.json", vocabulary_json(VOCABULARY) + "\n")
