@@ -1,0 +1,32 @@
+"""The user guide. Warnings are fatal: ``make docs``."""
+
+import os
+from importlib.metadata import version
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+project = "ganatomy"
+release = version("ganatomy")
+copyright = "the authors of ganatomy, Apache-2.0"
+html_title = f"ganatomy {release}"
+html_theme = "furo"
+html_static_path: list[str] = []
+
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+nb_execution_mode = "off"  # the test suite executes the notebooks
+exclude_patterns = ["_build"]
+templates_path: list[str] = []
+
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
+python_use_unqualified_type_names = True
+napoleon_use_ivar = True
+
+# Other projects' names have no page here; nothing is fetched to find theirs.
+nitpick_ignore_regex = [
+    (r"py:.*", r"(torch|numpy|np|pandas|pd|pathlib|collections|jaxtyping|typing|contextlib|abc|rich|PIL)\..*"),
+    (r"py:.*", r"(Path|Any|Callable|Mapping|Sequence|Iterator|Tensor|optional|range|Float|Integer|DataFrame|A|M|T)"),
+]

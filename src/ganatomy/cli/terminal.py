@@ -1,0 +1,134 @@
+"""What a person sees while a command runs: a statement, a bar, tables."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from ganatomy.experiments.dissection import Dissection
+
+
+class Bar:
+    """A `ganatomy.progress.Progress` with the time that is left, on stderr; silent where that is no terminal."""
+
+    def __init__(self) -> None:
+        console = Console(stderr=True)
+        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+        self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._task = TaskID(0)
+
+    def begin(self, label: str, total: int) -> None:
+        """Show the bar of a task."""
+        self._task = self._bar.add_task(label, total=total)
+        self._bar.start()
+
+    def advance(self, pieces: int) -> None:
+        """Move it on."""
+        self._bar.advance(self._task, pieces)
+
+    def end(self) -> None:
+        """Take it away."""
+        self._bar.stop()
+        self._bar.remove_task(self._task)
+
+
+def say(line: str, aside: bool = False) -> None:
+    """Print a line; an aside goes to stderr, and only where that is a terminal."""
+    console = Console(stderr=aside, soft_wrap=True, highlight=False)
+    if console.is_terminal or not aside:
+        console.print(line, markup=False)
+
+
+def show(result: "Dissection") -> None:
+    """Print how much each layer holds, and the concepts that most units draw."""
+    layers = result.by_layer.assign(grid=[f"{h}×{w}" for h, w in zip(result.by_layer.height, result.by_layer.width)])
+    found = result.concepts[result.concepts.units_matched > 0]
+    found = found.sort_values(["units_matched", "best_iou"], ascending=False).head(12)
+    found = found.assign(best=[f"{layer} {unit}" for layer, unit in zip(found.best_layer, found.best_unit)])
+    console = Console(highlight=False)
+    console.print(
+        table(
+            layers,
+            layer="layer",
+            grid="grid",
+            units="units",
+            interpretable="interpretable",
+            matched="matched",
+            concepts="concepts",
+            mean_iou="mean IoU",
+        )
+    )
+    console.print(
+        table(
+            found,
+            concept="concept",
+            category="category",
+            units_matched="units",
+            best="best unit",
+            best_iou="IoU",
+            share="chance",
+        )
+    )
+
+
+def show_models(cards: Sequence[Mapping[str, Any]], families: Mapping[str, Mapping[str, str]]) -> None:
+    """Print what is bundled, and the families that can be opened."""
+    console = Console(highlight=False, soft_wrap=True)
+    names = "name", "kind", "title", "bytes", "licence"
+    rows = pd.DataFrame([{name: card.get(name) for name in names} for card in cards], columns=names)
+    console.print(table(rows.assign(bytes=rows.bytes.map(size)), **{name: name for name in names}))
+    for kind, members in families.items():
+        console.print(kind, style="bold")
+        for name, sentence in members.items():
+            console.print(f"  {name:10} {sentence}", markup=False)
+
+
+def show_card(card: Mapping[str, Any]) -> None:
+    """Print a card, one fact a line; long lists by their length."""
+    console = Console(highlight=False, soft_wrap=True)
+    for name, value in card.items():
+        if isinstance(value, list):
+            value = f"{len(value)} entries"
+        text = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
+        console.print(f"{name:12} {text}", markup=False)
+
+
+def table(rows: pd.DataFrame, **headings: str) -> Table:
+    """Return some columns of a data frame as a table; numbers to the right, a dash for what is missing."""
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column, heading in headings.items():
+        shown.add_column(heading, justify="right" if pd.api.types.is_numeric_dtype(rows[column]) else "left")
+    for row in rows[list(headings)].itertuples(index=False):
+        shown.add_row(*map(_text, row))
+    return shown
+
+
+def _text(value: Any) -> str:
+    if pd.isna(value):
+        return "–"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def duration(seconds: float) -> str:
+    """Say a time as a person would.
+
+    >>> duration(42), duration(200), duration(9000)
+    ('42 s', '3 min', '2.5 h')
+    """
+    if seconds < 90:
+        return f"{max(seconds, 1):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def size(count: float) -> str:
+    """Say a number of bytes as a person would.
+
+    >>> size(1_500_000), size(2_000_000_000)
+    ('2 MB', '2.0 GB')
+    """
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{max(count / 1e6, 1):.0f} MB"

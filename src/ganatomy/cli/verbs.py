@@ -1,0 +1,145 @@
+"""The commands, one function each: from arguments to a Spec, an experiment, and its answer.
+
+What is heavy is imported where it is used, so that ``ganatomy --help`` answers at once.
+"""
+
+import contextlib
+import dataclasses
+import inspect
+import json
+import sys
+from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ganatomy.errors import BadFile
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ganatomy.experiments.dissection import Dissection
+
+
+def demo(arguments: Namespace) -> None:
+    """Dissect the bundled generator."""
+    dissect(Namespace(generator="bundled:church", **vars(arguments)))
+
+
+def dissect(arguments: Namespace) -> None:
+    """Dissect a generator, write the report, and show what came out."""
+    from ganatomy.cli import terminal
+    from ganatomy.door import dissect_into
+    from ganatomy.experiments.dissect import DissectSpec, estimate
+
+    given = vars(arguments)
+    spec = DissectSpec(**{f.name: given[f.name] for f in dataclasses.fields(DissectSpec) if f.name in given})
+    cost = estimate(spec, arguments.device)
+    terminal.say(
+        f"{spec.generator} through {spec.segmenter}: {cost.images} pictures, {terminal.duration(cost.seconds)}, "
+        f"{terminal.size(cost.memory_bytes)} of memory, {terminal.size(cost.disk_bytes)} in {arguments.out}",
+        aside=arguments.json,
+    )
+    result = dissect_into(arguments.out, spec, arguments.device, terminal.Bar())
+    page = _write_report(result, arguments.out / "report.html")
+    if arguments.json:
+        _print_json(_summary(result, arguments.out, page))
+    else:
+        terminal.show(result)
+        terminal.say(f"report: {page}")
+
+
+def report(arguments: Namespace) -> None:
+    """Write the report of a finished study again."""
+    from ganatomy.experiments.dissection import Dissection
+
+    result = Dissection.open(arguments.directory)
+    page = _write_report(result, arguments.out or arguments.directory / "report.html")
+    sys.stdout.write(f"report: {page}\n")
+
+
+def models(arguments: Namespace) -> None:
+    """List what is bundled and which families can be opened, or show one card."""
+    from ganatomy.cli import terminal
+    from ganatomy.weights import bundled, bundled_names, card
+
+    cards = {name: card(name) for name in bundled_names()}
+    if arguments.name is not None:
+        size = bundled(arguments.name).stat().st_size
+        chosen = {"name": arguments.name, "bytes": size, **cards[arguments.name]}
+        if arguments.json:
+            _print_json(chosen)
+        else:
+            terminal.show_card(chosen)
+        return
+    sizes = {name: bundled(name).stat().st_size for name in cards}
+    listed = [{"name": name, "bytes": sizes[name], **card} for name, card in cards.items()]
+    if arguments.json:
+        _print_json({"bundled": listed, **_families()})
+    else:
+        terminal.show_models(listed, _families())
+
+
+def _families() -> dict[str, dict[str, str]]:
+    """Say in a sentence what each registered family opens."""
+    from ganatomy.generators import GENERATORS
+    from ganatomy.generators import families as generators
+    from ganatomy.segmenters import SEGMENTERS
+    from ganatomy.segmenters import families as segmenters
+
+    assert generators and segmenters  # importing them registers the built-in ones
+    return {
+        f"{registry.kind}s": {name: _sentence(registry.factory(name)) for name in registry.names()}
+        for registry in (GENERATORS, SEGMENTERS)
+    }
+
+
+def _sentence(factory: object) -> str:
+    return (inspect.getdoc(factory) or "").split("\n\n")[0].replace("\n", " ")
+
+
+def render_scenes(arguments: Namespace) -> None:
+    """Draw scenes into a directory."""
+    from ganatomy.cli import terminal
+    from ganatomy.scenes.folder import write_scenes
+
+    ids = range(max(arguments.count, 0))
+    with _writing(arguments.out):
+        write_scenes(arguments.out, arguments.category, ids, arguments.size, arguments.seed, terminal.Bar())
+    terminal.say(f"{len(ids)} scenes in {arguments.out}")
+
+
+def _summary(result: "Dissection", directory: Path, page: Path) -> dict[str, Any]:
+    """What a script wants to know: where things are, and the table of each layer and concept."""
+    return {
+        "study": str(directory),
+        "report": str(page),
+        "spec": dataclasses.asdict(result.spec),
+        "layers": _rows(result.by_layer),
+        "concepts": _rows(result.concepts),
+    }
+
+
+def _rows(table: "pd.DataFrame") -> Any:
+    return json.loads(table.to_json(orient="records"))  # NaN becomes null
+
+
+def _print_json(content: Any) -> None:
+    sys.stdout.write(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def _write_report(result: "Dissection", page: Path) -> Path:
+    from ganatomy.report import write_report
+
+    with _writing(page):
+        write_report(result, page)
+    return page
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Tell in one line why something cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise BadFile(f"cannot write {path} ({error.strerror or error})") from error
