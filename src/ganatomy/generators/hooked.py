@@ -1,0 +1,266 @@
+"""Any torch module as a generator, its layers read and replaced by hooks. The only file that knows of hooks."""
+
+import contextlib
+import itertools
+import weakref
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ganatomy.errors import BadModel, UnknownName
+from ganatomy.generators.protocol import LayerShape, Observation
+from ganatomy.imported import guarded
+from ganatomy.types import Features, Images, Latents
+from ganatomy.weights import fingerprint
+
+LatentSource = Callable[[range, int], Tensor]
+Visit = Callable[[str, Any], Tensor | None]
+
+PROBES = 16
+"""Pictures that are drawn once, to see which values mean black and white."""
+
+
+class HookedGenerator:
+    """A generator made of a module that nobody wrote for this package.
+
+    Its layers are the submodules that return a float tensor [b, u, h, w], by their path in the module and in forward
+    order. A submodule that is called again is another layer, ``path#2``. Submodules that return the same tensor are one
+    layer: it has the name of the container, if a container hands on what its last child made, else that of the first.
+    The picture itself is no layer, nor is what has its shape (the picture before its last squashing); nor are tuples.
+
+    The module is used in evaluation mode, with no gradients for its weights, and left as it was. `render` runs all of
+    it: what comes before the layer is computed too, and its result thrown away.
+
+    Args:
+        module: takes latents [b, …], returns pictures [b, 3, H, W], or [b, 1, H, W] in grey.
+        source: gives the latents of ids and a seed.
+        bounds: the values that mean black and white. Found if not given: 0 and 1 if 16 pictures stay within (up to
+            a tenth), else -1 and 1.
+        layers: the layers to offer; all if none is named.
+        name: what to call the module in messages.
+
+    Raises:
+        BadModel: it raises, returns no pictures, other pictures every time, or has no layer.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        source: LatentSource,
+        bounds: tuple[float, float] | None = None,
+        layers: Sequence[str] = (),
+        name: str = "module",
+    ) -> None:
+        self._module, self._source, self._name = module, source, name
+        self.device = device_of(module)
+        z = self.latents(range(PROBES), 0)
+        pictures = _probe(module, z, name)
+        self._bounds = bounds or _find_bounds(pictures, name)
+        survey = _survey(module, z[:2], name)
+        self.layers: Mapping[str, LayerShape] = survey.layers
+        self._others = survey.others
+        if layers:
+            self._check(layers)
+            self.layers = {layer: shape for layer, shape in self.layers.items() if layer in layers}
+        state = {key: value for key, value in module.state_dict().items() if isinstance(value, Tensor)}
+        self.fingerprint = fingerprint(state, name, self._bounds, tuple(z.shape[1:]))
+
+    def latents(self, ids: range, seed: int) -> Latents:
+        """Return the latents of these ids."""
+        with guarded(f"the latents of {self._name}"):
+            z = self._source(ids, seed)
+        if not isinstance(z, Tensor) or len(z) != len(ids):
+            given = list(z.shape) if isinstance(z, Tensor) else type(z).__name__
+            raise BadModel(f"the latents of {self._name} are {given} for {len(ids)} ids; they must be [b, …]")
+        return z.to(self.device)
+
+    @torch.no_grad()
+    def observe(self, z: Latents, layers: Sequence[str]) -> Observation:
+        """Draw the pictures and read every asked layer in one forward pass."""
+        self._check(layers)
+        features: dict[str, Tensor] = {}
+
+        def keep(name: str, output: Tensor) -> None:
+            if name in layers:
+                features[name] = output.clone()  # what comes next may overwrite it
+
+        images = self._draw(z, layers, keep)
+        for name in layers:
+            if name not in features:
+                raise BadModel(f"{self._name} did not compute its layer {name} this time")
+        return Observation(images, {name: features[name] for name in layers})
+
+    def render(self, r: Features, layer: str, z: Latents) -> Images:
+        """Draw the pictures with the layer's output replaced by `r`. Differentiable in r."""
+        self._check([layer])
+        return self._draw(z, [layer], lambda name, _: r.clone() if name == layer else None)
+
+    def _check(self, layers: Sequence[str]) -> None:
+        """Refuse what is no layer.
+
+        Raises:
+            UnknownName: there is no such submodule.
+            BadModel: there is, but its output is not a feature map.
+        """
+        for name in layers:
+            if name in self._others:
+                raise BadModel(f"layer {name} of {self._name} {self._others[name]}")
+            if name not in self.layers:
+                raise UnknownName(f"layer of {self._name}", name, self.layers)
+
+    def _draw(self, z: Latents, layers: Sequence[str], visit: Visit) -> Images:
+        with listening(self._module, {name.partition("#")[0] for name in layers}, visit):
+            pictures = run(self._module, z, self._name)
+        low, high = self._bounds
+        if (low, high) != (-1, 1):
+            pictures = (pictures - low) * (2 / (high - low)) - 1
+        return pictures.expand(-1, 3, -1, -1)
+
+
+class _Seen(NamedTuple):
+    """A layer's output in the surveying pass: the tensor if it is still alive, and how often it was written to."""
+
+    tensor: "weakref.ref[Tensor]"
+    version: int
+    shape: LayerShape
+
+    def is_still(self, output: Tensor) -> bool:
+        return self.tensor() is output and self.version == output._version
+
+
+class _Survey:
+    """What one forward pass computes: the layers, and why other submodules are none."""
+
+    def __init__(self, batch: int) -> None:
+        self._batch = batch
+        self._seen: dict[str, _Seen] = {}
+        self.others: dict[str, str] = {}
+
+    def __call__(self, name: str, output: Any) -> None:
+        """Note the output of a submodule."""
+        if not isinstance(output, Tensor):
+            self.others[name] = f"is not spatial: it returns a {type(output).__name__}"
+        elif output.ndim != 4 or len(output) != self._batch or not output.is_floating_point():
+            shape = ["b" if size == self._batch and not i else size for i, size in enumerate(output.shape)]
+            self.others[name] = f"is not spatial: its output is {str(shape).replace(repr('b'), 'b')}"
+        else:
+            self._note(name, output)
+
+    def _note(self, name: str, output: Tensor) -> None:
+        same = next((other for other, seen in self._seen.items() if seen.is_still(output)), None)
+        if same is not None and not (same == next(reversed(self._seen)) and _contains(name, same)):
+            self.others[name] = f"returns what {same} returned; ask for that"
+            return
+        if same is not None:
+            del self._seen[same]
+            self.others[same] = f"returns what {name} returns; ask for that"
+        self._seen[name] = _Seen(weakref.ref(output), output._version, LayerShape(*output.shape[1:]))
+
+    def leave_out(self, pictures: Tensor) -> None:
+        """Take the pictures themselves from the layers."""
+        shape = LayerShape(*pictures.shape[1:])
+        for name in [name for name, seen in self._seen.items() if seen.shape == shape]:
+            del self._seen[name]
+            self.others[name] = "draws the picture itself"
+
+    @property
+    def layers(self) -> dict[str, LayerShape]:
+        """The layers and their shapes, in forward order."""
+        return {name: seen.shape for name, seen in self._seen.items()}
+
+
+def _contains(name: str, other: str) -> bool:
+    """Whether the submodule of one call holds that of another."""
+    return other.startswith(name.partition("#")[0] + ".")
+
+
+def run(module: nn.Module, z: Latents, name: str) -> Tensor:
+    """Run someone's module as it is in use; return its pictures [b, 1 or 3, H, W] with the values that it gives them.
+
+    Raises:
+        BadModel: it raises, or returns something else.
+    """
+    with _in_use(module), guarded(f"running {name}"):
+        pictures = module(z)
+    if not isinstance(pictures, Tensor):
+        raise BadModel(f"{name} returns a {type(pictures).__name__}; it must return pictures [b, 3, H, W]")
+    if pictures.ndim != 4 or len(pictures) != len(z) or pictures.shape[1] not in (1, 3):
+        raise BadModel(
+            f"{name} returns {list(pictures.shape)} for {len(z)} latents; it must return pictures [b, 3, H, W]"
+        )
+    if not pictures.is_floating_point():
+        raise BadModel(f"{name} returns {pictures.dtype} pictures; they must be float")
+    return pictures
+
+
+@torch.no_grad()
+def _probe(module: nn.Module, z: Latents, name: str) -> Tensor:
+    """Draw some pictures, a few at a time; make sure that they can be drawn again."""
+    pictures = torch.cat([run(module, part, name) for part in torch.split(z, 2)])
+    if not torch.allclose(pictures[:2], run(module, z[:2], name), atol=1e-3, equal_nan=True):
+        raise BadModel(f"{name} draws another picture of the same latent every time; turn off its own noise")
+    return pictures
+
+
+def _find_bounds(pictures: Tensor, name: str) -> tuple[float, float]:
+    low, high = float(pictures.min()), float(pictures.max())
+    if low >= -0.1 and high > 2:
+        raise BadModel(f"{name} draws values from {low:.3g} to {high:.3g}; say what black and white are: bounds=0..255")
+    return (0.0, 1.0) if low >= -0.1 and high <= 1.1 else (-1.0, 1.0)
+
+
+@torch.no_grad()
+def _survey(module: nn.Module, z: Latents, name: str) -> _Survey:
+    survey = _Survey(len(z))
+    with listening(module, [path for path, _ in module.named_modules() if path], survey):
+        survey.leave_out(run(module, z, name))
+    if not survey.layers:
+        raise BadModel(f"{name} has no layer: none of its submodules returns a feature map [b, u, h, w]")
+    return survey
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Return where a module computes: where its weights are."""
+    return next((t.device for t in itertools.chain(module.parameters(), module.buffers())), torch.device("cpu"))
+
+
+@contextlib.contextmanager
+def listening(module: nn.Module, paths: Iterable[str], visit: Visit) -> Iterator[None]:
+    """Have `visit` called with the name and output of every call of these submodules; what it returns replaces it.
+
+    The n-th call of a submodule in the block is named ``path#n``, the first one ``path``. No hook outlives the block.
+    """
+    calls: Counter[str] = Counter()
+
+    def hook(path: str) -> Callable[[nn.Module, Any, Any], Tensor | None]:
+        def called(_module: nn.Module, _given: Any, output: Any) -> Tensor | None:
+            calls[path] += 1
+            return visit(path if calls[path] == 1 else f"{path}#{calls[path]}", output)
+
+        return called
+
+    with contextlib.ExitStack() as hooks:
+        for path in paths:
+            hooks.callback(module.get_submodule(path).register_forward_hook(hook(path)).remove)
+        yield
+
+
+@contextlib.contextmanager
+def _in_use(module: nn.Module) -> Iterator[None]:
+    """Have a module in evaluation mode, with no gradients for its weights; it is as it was afterwards."""
+    training = [part for part in module.modules() if part.training]
+    learning = [weight for weight in module.parameters() if weight.requires_grad]
+    try:
+        for part in training:
+            part.training = False
+        for weight in learning:
+            weight.requires_grad_(False)
+        yield
+    finally:
+        for part in training:
+            part.training = True
+        for weight in learning:
+            weight.requires_grad_(True)

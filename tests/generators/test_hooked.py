@@ -1,0 +1,273 @@
+"""Reading and replacing the layers of modules that nobody wrote for this package."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ganatomy.errors import BadModel, UnknownName
+from ganatomy.generators.hooked import HookedGenerator, listening
+from ganatomy.generators.latents import standard_normal
+
+CPU = torch.device("cpu")
+
+
+def normal(ids: range, seed: int) -> Tensor:
+    return standard_normal(ids, seed, (4,), CPU)
+
+
+class Net(nn.Module):
+    """All that makes layers hard: ReLUs in place, nested containers, a module called twice, a skip, a flat layer."""
+
+    def __init__(self, fails: bool = False) -> None:
+        super().__init__()
+        self.flat = nn.Linear(4, 6 * 16)
+        self.block = nn.Sequential(nn.Conv2d(6, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(inplace=True))
+        self.same = nn.Dropout()
+        self.pair = Pair()
+        self.up = nn.Upsample(scale_factor=4)
+        self.relu = nn.ReLU(inplace=True)
+        self.grey = nn.Conv2d(6, 1, 1)
+        self.squash = nn.Tanh()
+        self.fails = fails
+
+    def forward(self, z: Tensor) -> Tensor:
+        r = self.same(self.block(self.flat(z).view(-1, 6, 4, 4)))
+        r = self.block(r) + self.pair(r)[0]
+        r = self.relu(self.up(r))
+        if self.fails:
+            raise ValueError("first line\nsecond line")
+        return self.squash(self.grey(r))
+
+
+class Pair(nn.Module):
+    def forward(self, r: Tensor) -> tuple[Tensor, Tensor]:
+        return r.sin(), r.cos()
+
+
+def build(seed: int = 0, fails: bool = False) -> Net:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        net = Net(fails)
+        for weight in net.parameters():
+            nn.init.normal_(weight, std=0.5)
+    return net
+
+
+@pytest.fixture
+def net() -> Net:
+    return build()
+
+
+@pytest.fixture
+def generator(net: Net) -> HookedGenerator:
+    return HookedGenerator(net, normal)
+
+
+def hooks(module: nn.Module) -> int:
+    return sum(len(part._forward_hooks) + len(part._forward_pre_hooks) for part in module.modules())
+
+
+def test_layers_are_found_in_forward_order(generator: HookedGenerator) -> None:
+    small, large = (6, 4, 4), (6, 16, 16)
+    expected = {
+        "block.0": small,
+        "block.1": small,
+        "block": small,
+        "block.0#2": small,
+        "block.1#2": small,
+        "block#2": small,
+        "up": large,
+        "relu": large,
+    }
+    assert list(generator.layers.items()) == list(expected.items())
+
+
+def test_what_is_no_layer_says_why(generator: HookedGenerator) -> None:
+    z = generator.latents(range(1), 0)
+    for name, reason in {
+        "flat": r"layer flat of module is not spatial: its output is \[b, 96\]$",
+        "pair": "is not spatial: it returns a tuple",
+        "same": "returns what block returned; ask for that",
+        "block.2": "returns what block returns; ask for that",
+        "squash": "draws the picture itself",
+        "grey": "draws the picture itself",
+    }.items():
+        with pytest.raises(BadModel, match=reason):
+            generator.observe(z, [name])
+    with pytest.raises(UnknownName, match="unknown layer of module 'blok'; did you mean block"):
+        generator.render(torch.zeros(1, 6, 4, 4), "blok", z)
+
+
+def test_observe_sees_what_a_layer_returned_not_what_was_written_over_it(net: Net, generator: HookedGenerator) -> None:
+    z = generator.latents(range(3), 0)
+    net.eval()
+    with torch.no_grad():
+        first = net.block[0](net.flat(z).view(-1, 6, 4, 4))
+        normed = net.block[1](first)
+        again = net.block(normed.relu())
+        up = net.up(again + normed.relu().sin())
+        images = net(z).expand(-1, 3, -1, -1)
+    seen = generator.observe(z, ["up", "block.1", "block#2", "block"])
+    assert list(seen.features) == ["up", "block.1", "block#2", "block"]
+    assert torch.equal(seen.features["block.1"], normed)
+    assert torch.equal(seen.features["block"], normed.relu())
+    assert torch.equal(seen.features["block#2"], again)
+    assert torch.equal(seen.features["up"], up)
+    assert torch.equal(seen.images, images)
+    assert bool((normed < 0).any())
+    assert bool((up < 0).any())
+
+
+def test_render_replaces_one_call_and_leaves_r_alone(net: Net, generator: HookedGenerator) -> None:
+    z = generator.latents(range(3), 0)
+    r = torch.randn(3, 6, 4, 4, generator=torch.Generator().manual_seed(1))
+    net.eval()
+    with torch.no_grad():
+        first = net.block(net.flat(z).view(-1, 6, 4, 4))
+        expected_second = net.squash(net.grey((net.up(r) + net.up(first.sin())).relu()))
+        expected_first = net.squash(net.grey(net.up(net.block(r.relu()) + r.relu().sin()).relu()))
+    given = r.clone()
+    assert torch.allclose(generator.render(r, "block#2", z), expected_second.expand(-1, 3, -1, -1), atol=1e-6)
+    assert torch.allclose(generator.render(r, "block.1", z), expected_first.expand(-1, 3, -1, -1), atol=1e-6)
+    assert torch.equal(r, given)
+
+
+def test_render_is_differentiable_in_r_and_in_nothing_else(net: Net, generator: HookedGenerator) -> None:
+    z = generator.latents(range(2), 0)
+    r = generator.observe(z, ["block.1"]).features["block.1"].requires_grad_()
+    generator.render(r, "block.1", z).square().sum().backward()
+    assert r.grad is not None
+    assert bool(r.grad.any())
+    assert all(weight.grad is None for weight in net.parameters())
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_module_is_left_as_it_was(training: bool) -> None:
+    net = build().train(training)
+    net.block[1].train(not training)
+    net.flat.weight.requires_grad_(False)
+    modes = [part.training for part in net.modules()]
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    generator = HookedGenerator(net, normal)
+    z = generator.latents(range(2), 0)
+    generator.observe(z, list(generator.layers))
+    generator.render(torch.zeros(2, 6, 4, 4), "block", z)
+    assert hooks(net) == 0
+    assert [part.training for part in net.modules()] == modes
+    assert [name for name, weight in net.named_parameters() if not weight.requires_grad] == ["flat.weight"]
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+def test_a_failure_leaves_the_module_as_it_was(net: Net, generator: HookedGenerator) -> None:
+    net.train().fails = True
+    z = generator.latents(range(2), 0)
+    for use in (lambda: generator.observe(z, ["up"]), lambda: generator.render(torch.zeros(2, 6, 4, 4), "block", z)):
+        with pytest.raises(BadModel, match=r"^running module raised ValueError: first line$"):
+            use()
+        assert hooks(net) == 0
+        assert all(part.training for part in net.modules())
+        assert all(weight.requires_grad for weight in net.parameters())
+    with pytest.raises(AttributeError), listening(net, ["block", "nowhere"], lambda *_: None):
+        pytest.fail("the block should not run")
+    assert hooks(net) == 0
+
+
+class Draw(nn.Module):
+    """Draws what the function says, past one layer."""
+
+    def __init__(self, function: object) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(1, 2, 1)
+        self.function = function
+
+    def forward(self, z: Tensor) -> object:
+        self.layer(z.view(-1, 1, 2, 2))
+        return self.function(z)  # type: ignore[operator]
+
+
+def picture(z: Tensor, low: float, high: float, channels: int = 3) -> Tensor:
+    flat = low + (high - low) * torch.sigmoid(3 * z)
+    return flat.view(-1, 1, 2, 2).repeat(1, channels, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("function", "says"),
+    [
+        (lambda z: [z], r"module returns a list; it must return pictures \[b, 3, H, W\]"),
+        (lambda z: z, r"returns \[2, 4\] for 2 latents; it must"),
+        (lambda z: picture(z, 0, 1, 4), r"returns \[2, 4, 16, 16\]"),
+        (lambda z: picture(z, 0, 1)[:1], r"returns \[1, 3, 16, 16\] for 2 latents"),
+        (lambda z: picture(z, 0, 255).byte(), r"returns torch.uint8 pictures; they must be float"),
+        (lambda z: picture(z, 0, 255), r"draws values from 0\..* to 25\d; say what black and white are: bounds=0\.\.2"),
+        (lambda z: torch.rand(len(z), 3, 8, 8), "draws another picture of the same latent every time"),
+        (lambda z: 1 / 0, "running module raised ZeroDivisionError: division by zero"),
+    ],
+)
+def test_what_draws_no_pictures_is_refused(function: object, says: str) -> None:
+    with pytest.raises(BadModel, match=says) as caught:
+        HookedGenerator(Draw(function), normal)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_module_without_layers_is_refused() -> None:
+    net = Draw(lambda z: picture(z, 0, 1))
+    net.layer = nn.Identity()
+    net.layer.forward = lambda r: r.flatten(1)
+    with pytest.raises(BadModel, match="has no layer: none of its submodules"):
+        HookedGenerator(net, normal)
+
+
+def test_latents_that_do_not_fit_the_ids_are_refused() -> None:
+    with pytest.raises(BadModel, match=r"the latents of module are \[3, 4\] for 16 ids"):
+        HookedGenerator(Draw(lambda z: picture(z, 0, 1)), lambda ids, seed: torch.zeros(3, 4))
+    with pytest.raises(BadModel, match="the latents of module are list for 16 ids"):
+        HookedGenerator(Draw(lambda z: picture(z, 0, 1)), lambda ids, seed: [1.0])
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-0.05, 1.05), (-1.0, 1.0), (-1.4, 1.2)])
+def test_black_and_white_are_found(low: float, high: float) -> None:
+    generator = HookedGenerator(Draw(lambda z: picture(z, low, high)), normal)
+    z = generator.latents(range(8), 0)
+    expected = picture(z, low, high) * 2 - 1 if low > -0.5 else picture(z, low, high)
+    assert torch.allclose(generator.observe(z, []).images, expected, atol=1e-6)
+
+
+def test_black_and_white_can_be_said() -> None:
+    generator = HookedGenerator(Draw(lambda z: picture(z, 0, 255)), normal, bounds=(0.0, 255.0))
+    z = generator.latents(range(8), 0)
+    assert torch.allclose(generator.observe(z, []).images, picture(z, -1, 1), atol=1e-5)
+
+
+def test_prints_do_not_reach_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    def loud(z: Tensor) -> Tensor:
+        print("hello")  # noqa: T201
+        return picture(z, 0, 1)
+
+    generator = HookedGenerator(Draw(loud), normal)
+    generator.observe(generator.latents(range(1), 0), ["layer"])
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "hello" in captured.err
+
+
+def test_a_layer_that_is_skipped_this_time_is_named() -> None:
+    class Moody(Draw):
+        def forward(self, z: Tensor) -> Tensor:
+            if len(z) == 2:
+                self.layer(z.view(-1, 1, 2, 2))
+            return picture(z, 0, 1)
+
+    generator = HookedGenerator(Moody(None), normal)
+    with pytest.raises(BadModel, match="did not compute its layer layer this time"):
+        generator.observe(generator.latents(range(3), 0), ["layer"])
+
+
+def test_the_fingerprint_is_of_weights_and_bounds() -> None:
+    prints = [
+        HookedGenerator(build(0), normal).fingerprint,
+        HookedGenerator(build(1), normal).fingerprint,
+        HookedGenerator(build(0), normal, bounds=(0.0, 1.0)).fingerprint,
+        HookedGenerator(build(0), normal, name="other").fingerprint,
+    ]
+    assert len(set(prints)) == 4
+    assert HookedGenerator(build(0), normal, layers=["up"]).fingerprint == prints[0]
