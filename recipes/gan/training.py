@@ -1,0 +1,234 @@
+"""Progressive growing (Karras et al. 2018), resumable at any moment."""
+
+import copy
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from gan.networks import Discriminator, GrowingGenerator
+from gan.pictures import Pictures
+from ganatomy.files import replacing
+
+Draw = Callable[[Tensor], Tensor]
+Judge = Callable[[Draw], dict[str, Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """How long each phase is, in images, and how training goes."""
+
+    sizes: tuple[int, ...] = (128, 128, 128, 128, 64, 32)  # latent, then units at 4 px, 8 px, …
+    images: int = 500_000  # in all; what the earlier phases leave is for the last resolution
+    stable: tuple[int, ...] = (8_000, 8_000, 16_000, 40_000)  # at 4, 8, 16, 32 px, fading in included
+    fade: int = 6_000  # images over which a new resolution is blended in
+    decay: int = 60_000  # images over which the learning rate falls to 0, at the end
+    batch: tuple[int, ...] = (32, 32, 32, 16, 16)  # at each resolution
+    rate: float = 2e-3
+    penalty: float = 1.0  # gamma of R1
+    penalty_every: int = 8
+    half_life: int = 5_000  # of the averaged weights, in images
+    first: int = 30_000  # pictures rendered before the first step
+    fresh: float = 0.5  # pictures rendered for each image seen …
+    pictures: int = 150_000  # … up to so many
+    report_every: int = 5_000  # images between log lines and sample grids
+    judge_every: int = 25_000  # images between Fréchet distances and label shares
+
+    def stage(self, seen: int) -> tuple[int, float]:
+        """Return the resolution's index and how far it is blended in, after so many images."""
+        start = 0
+        for stage, length in enumerate(self.stable):
+            if seen < start + length or stage == len(self.sizes) - 2:
+                break
+            start += length
+        else:
+            stage = len(self.sizes) - 2
+        blend = 1.0 if stage == 0 else min(1.0, (seen - start) / self.fade)
+        return stage, blend
+
+    def rendered(self, seen: int) -> int:
+        """Return how many pictures to have after so many images, in steps of 256: many at once are quicker."""
+        return min(self.first + int(seen * self.fresh) // 256 * 256, self.pictures)
+
+    def learning_rate(self, seen: int) -> float:
+        """Return the learning rate after so many images."""
+        return self.rate * min(1.0, max(0.0, (self.images - seen) / self.decay))
+
+
+class Training:
+    """The networks, their optimisers and how far they are; `directory` holds checkpoint, log and sample grids."""
+
+    def __init__(self, schedule: Schedule, directory: Path, pictures: Pictures, seed: int) -> None:
+        torch.manual_seed(seed)
+        self.schedule, self.directory, self.pictures = schedule, directory, pictures
+        self.generator = GrowingGenerator(schedule.sizes).to(memory_format=torch.channels_last)
+        self.discriminator = Discriminator(schedule.sizes).to(memory_format=torch.channels_last)
+        self.averaged = copy.deepcopy(self.generator).requires_grad_(False)
+        self.optimizers = [
+            torch.optim.Adam(network.parameters(), schedule.rate, betas=(0.0, 0.99), eps=1e-8, fused=True)
+            for network in (self.generator, self.discriminator)
+        ]
+        self.counters = {"seen": 0, "steps": 0, "seconds": 0.0, "cooled_from": 0}
+        self.source = torch.Generator().manual_seed(seed)
+        directory.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.directory / "checkpoint.pt"
+
+    @property
+    def seen(self) -> int:
+        """Images that the discriminator has seen."""
+        return int(self.counters["seen"])
+
+    def save(self) -> None:
+        """Write the checkpoint, whole or not at all."""
+        state = {
+            "generator": self.generator.state_dict(),
+            "discriminator": self.discriminator.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "counters": self.counters,
+            "source": self.source.get_state(),
+        }
+        with replacing(self.checkpoint) as temporary:
+            torch.save(state, temporary)
+
+    def load(self, checkpoint: Path) -> None:
+        """Go on from a checkpoint."""
+        state = torch.load(checkpoint, weights_only=True)
+        self.generator.load_state_dict(state["generator"])
+        self.discriminator.load_state_dict(state["discriminator"])
+        self.averaged.load_state_dict(state["averaged"])
+        for optimizer, own in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(own)
+        self.counters = state["counters"]
+        self.source.set_state(state["source"])
+
+    def cool_down(self, images: int) -> None:
+        """Come to a good end: let the learning rate fall to 0 over so many images from where this was first asked."""
+        start = self.counters["cooled_from"] = int(self.counters["cooled_from"]) or self.seen
+        self.schedule = dataclasses.replace(self.schedule, images=start + images, decay=images)
+
+    def run(self, judge: Judge, save_every: float = 180) -> None:
+        """Train to the end of the schedule; save every so many seconds."""
+        schedule = self.schedule
+        saved = time.monotonic()
+        since = saved, self.seen
+        losses: list[tuple[float, float]] = []
+        while self.seen < schedule.images:
+            before = self.seen
+            self.pictures.grow(schedule.rendered(before))
+            losses.append(self.step())
+            done = self.seen >= schedule.images
+            if done or time.monotonic() - saved > save_every:
+                self.save()
+                saved = time.monotonic()
+            if done or self.seen // schedule.report_every > before // schedule.report_every:
+                facts = {
+                    "discriminator": sum(told for told, _ in losses) / len(losses),
+                    "generator": sum(drawn for _, drawn in losses) / len(losses),
+                    "images_per_s": (self.seen - since[1]) / (time.monotonic() - since[0]),
+                }
+                at_full = schedule.stage(self.seen) == (len(schedule.sizes) - 2, 1.0)
+                if done or (at_full and self.seen // schedule.judge_every > before // schedule.judge_every):
+                    facts |= judge(self.draw)
+                self._report(facts)
+                losses, since = [], (time.monotonic(), self.seen)
+
+    def step(self) -> tuple[float, float]:
+        """Learn from one batch; return the losses of discriminator and generator."""
+        started = time.monotonic()
+        stage, blend = self.schedule.stage(self.seen)
+        batch = self.schedule.batch[stage]
+        for optimizer in self.optimizers:
+            optimizer.param_groups[0]["lr"] = self.schedule.learning_rate(self.seen)
+        real = at_stage(self.pictures.sample(batch, self.source), stage, blend)
+        z = torch.randn(batch, self.schedule.sizes[0], generator=self.source)
+        with torch.autocast("cpu", torch.bfloat16):
+            fake = self.generator(z, stage, blend)
+        told = self._learn_to_tell(real, fake.detach(), stage, blend)
+        drawn = self._learn_to_draw(fake, stage, blend)
+        self._average(batch)
+        self.counters["seen"] += batch
+        self.counters["steps"] += 1
+        self.counters["seconds"] += time.monotonic() - started
+        return told, drawn
+
+    def _learn_to_tell(self, real: Tensor, fake: Tensor, stage: int, blend: float) -> float:
+        self.discriminator.requires_grad_(True)
+        every = self.schedule.penalty_every
+        penalised = self.counters["steps"] % every == 0
+        real.requires_grad_(penalised)
+        with torch.autocast("cpu", torch.bfloat16):
+            verdict = self.discriminator(real, stage, blend)
+            loss = F.softplus(-verdict).mean() + F.softplus(self.discriminator(fake, stage, blend)).mean()
+        total = loss
+        if penalised:
+            (gradient,) = torch.autograd.grad(verdict.sum(), real, create_graph=True)
+            total = loss + gradient.square().sum((1, 2, 3)).mean() * (self.schedule.penalty / 2 * every)
+        self._update(1, total)
+        return float(loss.detach())
+
+    def _learn_to_draw(self, fake: Tensor, stage: int, blend: float) -> float:
+        self.discriminator.requires_grad_(False)
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = F.softplus(-self.discriminator(fake, stage, blend)).mean()
+        self._update(0, loss)
+        return float(loss.detach())
+
+    def _update(self, which: int, loss: Tensor) -> None:
+        self.optimizers[which].zero_grad()
+        loss.backward()
+        self.optimizers[which].step()
+
+    def _average(self, batch: int) -> None:
+        """Move the averaged weights towards the present ones; young averages forget faster."""
+        half_life = min(self.schedule.half_life, 0.05 * self.seen + 1)
+        weight = 1 - 0.5 ** (batch / half_life)
+        torch._foreach_lerp_(list(self.averaged.parameters()), list(self.generator.parameters()), weight)
+
+    def draw(self, z: Tensor) -> Tensor:
+        """Draw with the averaged weights, as far as they are grown."""
+        with torch.inference_mode():
+            images: Tensor = self.averaged(z, *self.schedule.stage(self.seen))
+        return images
+
+    def _report(self, facts: Mapping[str, Any]) -> None:
+        """Write a line of the log and a sample grid."""
+        stage, blend = self.schedule.stage(self.seen)
+        where = {"images": self.seen, "side": 4 << stage, "blend": blend, "pictures": len(self.pictures)}
+        line = json.dumps(where | {"minutes": self.counters["seconds"] / 60} | dict(facts))
+        line = json.dumps(json.loads(line, parse_float=lambda text: round(float(text), 4)))
+        with (self.directory / "log.jsonl").open("a") as log:
+            log.write(line + "\n")
+        print(line, flush=True)
+        z = torch.randn(64, self.schedule.sizes[0], generator=torch.Generator().manual_seed(1))
+        save_grid(self.draw(z), self.directory / "samples" / f"{self.seen:07d}.png")
+
+
+def at_stage(images: Tensor, stage: int, blend: float) -> Tensor:
+    """Return pictures as the stage sees them: averaged down, and blurred as its own output still is."""
+    side = 4 << stage
+    if images.shape[-1] != side:
+        images = F.avg_pool2d(images, images.shape[-1] // side)
+    if blend < 1:
+        images = torch.lerp(F.interpolate(F.avg_pool2d(images, 2), scale_factor=2), images, blend)
+    return images
+
+
+def save_grid(images: Tensor, path: Path, columns: int = 8, side: int = 96) -> None:
+    """Write pictures side by side, each at a whole multiple of its pixels."""
+    images = images.repeat_interleave(max(1, side // images.shape[-1]), -1)
+    images = images.repeat_interleave(images.shape[-1] // images.shape[-2], -2)
+    bytes_ = ((images.float() + 1) * 127.5).round().clamp(0, 255).byte()
+    rows = torch.cat([torch.cat(list(row), -1) for row in bytes_.split(columns)], -2)
+    with replacing(path) as temporary:
+        Image.fromarray(rows.permute(1, 2, 0).numpy()).save(temporary, "png")

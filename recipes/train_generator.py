@@ -1,0 +1,118 @@
+"""Train a Progressive GAN on rendered scenes (SPEC 9: the paper's generator, on the embedded world).
+
+    python recipes/train_generator.py church --out runs/church                    # resumes where it stopped
+    python recipes/train_generator.py church --out runs/early --start runs/church/checkpoint.pt --cooldown 15000
+    python recipes/train_generator.py church --out runs/church --export src/ganatomy/assets/church.safetensors
+
+A cooldown takes a copy of an unfinished training to a good end: the learning rate falls to 0 over the next images.
+Pictures are rendered while the training goes on. Without the bundled segmenter there is no distance and no gate.
+"""
+
+import argparse
+import dataclasses
+import datetime
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from gan.judging import BundledJudge
+from gan.pictures import Pictures
+from gan.training import Draw, Judge, Schedule, Training
+
+from ganatomy.errors import GanatomyError
+from ganatomy.files import replacing, write_text
+from ganatomy.scenes import render
+from ganatomy.weights import file_sha256
+
+TINY = Schedule(
+    sizes=(8, 8, 8, 8, 4, 4), images=400, stable=(64, 64, 64, 64), fade=32, decay=64, batch=(8, 8, 8, 8, 8),
+    first=64, pictures=320, report_every=100,
+)  # fmt: skip
+"""A rehearsal of the whole schedule in seconds."""
+
+
+def main(given: Sequence[str] | None = None) -> None:
+    args = parse(given)
+    torch.set_num_threads(args.threads)
+    torch.set_flush_denormal(True)
+    schedule = TINY if args.tiny else Schedule()
+    if args.images:
+        schedule = dataclasses.replace(schedule, images=args.images)
+    size = 4 << (len(schedule.sizes) - 2)
+
+    def rendered(ids: range) -> np.ndarray:
+        return render(args.category, ids, size, args.seed).images
+
+    pictures = Pictures(args.pictures or args.out / "pictures.u8", size, rendered)
+    training = Training(schedule, args.out, pictures, args.seed)
+    checkpoint = training.checkpoint if training.checkpoint.exists() else args.start
+    if checkpoint:
+        training.load(checkpoint)
+    if args.cooldown:
+        training.cool_down(args.cooldown)
+    if args.export:
+        export(args, training, judge(args.category, args.seed, schedule.sizes[0], size, images=4000))
+    else:
+        training.run(judge(args.category, args.seed, schedule.sizes[0], size))
+
+
+def judge(category: str, seed: int, latent: int, size: int, images: int = 1000) -> Judge:
+    """Return the judge that the bundled segmenter makes possible, or one that has nothing to say."""
+    try:
+        return BundledJudge(category, seed, latent, size, images)
+    except GanatomyError as error:
+        print(f"no Fréchet distance, no gate: {error}")
+
+    def silent(_: Draw) -> dict[str, Any]:
+        return {}
+
+    return silent
+
+
+def export(args: argparse.Namespace, training: Training, judge: Judge) -> None:
+    """Write the averaged generator in the published layout, and its card."""
+    with replacing(args.export) as temporary:
+        safetensors.torch.save_file(training.averaged.published(), temporary)
+    start = training.counters["cooled_from"]
+    recipe = f"python recipes/train_generator.py {args.category} --seed {args.seed}"
+    recipe += f"; cooled down from {start:,} images" if start else ""
+    card = {
+        "name": args.export.stem,
+        "kind": "generator",
+        "family": "progan",
+        "category": args.category,
+        "size": training.pictures.size,
+        "title": f"Progressive GAN trained on rendered scenes of the category {args.category}",
+        "recipe": recipe,
+        "seed": args.seed,
+        "images": training.seen,
+        "scores": judge(training.draw),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "licence": "Apache-2.0",
+        "sha256": file_sha256(args.export),
+    }
+    write_text(args.export.with_suffix(".json"), json.dumps(card, indent=1) + "\n")
+    print(json.dumps(card["scores"]))
+
+
+def parse(given: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("category", help="church or livingroom")
+    parser.add_argument("--out", type=Path, required=True, help="directory for checkpoint, log and sample grids")
+    parser.add_argument("--pictures", type=Path, help="file of rendered pictures (default: in --out)")
+    parser.add_argument("--images", type=int, help="length of the training")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1, help="on shared cores two are far slower than one")
+    parser.add_argument("--start", type=Path, help="checkpoint to start from")
+    parser.add_argument("--cooldown", type=int, default=0, help="end after so many more images")
+    parser.add_argument("--export", type=Path, help="write the averaged weights here, and their card beside them")
+    parser.add_argument("--tiny", action="store_true", help="rehearse the whole schedule in seconds")
+    return parser.parse_args(given)
+
+
+if __name__ == "__main__":
+    main()
