@@ -151,7 +151,9 @@ def test_the_wheel_holds_what_it_needs_and_no_more(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         files = {entry.filename: entry.file_size for entry in archive.infolist()}
     package = ROOT / "src" / "ganatomy"
-    expected = {f"ganatomy/{p.relative_to(package)}" for p in package.rglob("*") if p.is_file() and "__pycache__" not in p.parts}
+    expected = {
+        f"ganatomy/{p.relative_to(package)}" for p in package.rglob("*") if p.is_file() and "__pycache__" not in p.parts
+    }
     assert {name for name in files if name.startswith("ganatomy/")} == expected
     assert "ganatomy/py.typed" in files
     assert wheel.stat().st_size <= 40e6

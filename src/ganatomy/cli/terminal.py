@@ -46,10 +46,14 @@ def say(line: str, aside: bool = False) -> None:
 
 def show(result: "Dissection") -> None:
     """Print how much each layer holds, and the concepts that most units draw."""
-    layers = result.by_layer.assign(grid=[f"{h}×{w}" for h, w in zip(result.by_layer.height, result.by_layer.width)])
+    layers = result.by_layer.assign(
+        grid=[f"{h}×{w}" for h, w in zip(result.by_layer.height, result.by_layer.width, strict=True)]
+    )
     found = result.concepts[result.concepts.units_matched > 0]
     found = found.sort_values(["units_matched", "best_iou"], ascending=False).head(12)
-    found = found.assign(best=[f"{layer} {unit}" for layer, unit in zip(found.best_layer, found.best_unit)])
+    found = found.assign(
+        best=[f"{layer} {unit}" for layer, unit in zip(found.best_layer, found.best_unit, strict=True)]
+    )
     console = Console(highlight=False)
     console.print(
         table(

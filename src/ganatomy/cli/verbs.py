@@ -82,12 +82,11 @@ def models(arguments: Namespace) -> None:
 
 def _families() -> dict[str, dict[str, str]]:
     """Say in a sentence what each registered family opens."""
+    import ganatomy.generators.families
+    import ganatomy.segmenters.families  # noqa: F401  the built-in families register themselves
     from ganatomy.generators import GENERATORS
-    from ganatomy.generators import families as generators
     from ganatomy.segmenters import SEGMENTERS
-    from ganatomy.segmenters import families as segmenters
 
-    assert generators and segmenters  # importing them registers the built-in ones
     return {
         f"{registry.kind}s": {name: _sentence(registry.factory(name)) for name in registry.names()}
         for registry in (GENERATORS, SEGMENTERS)

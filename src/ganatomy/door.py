@@ -1,0 +1,54 @@
+"""The functions that most people need: one an experiment."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ganatomy.experiments.dissect import DissectSpec, facts, run
+from ganatomy.experiments.dissection import Dissection
+from ganatomy.progress import Progress
+from ganatomy.study import Study
+
+
+def dissect(
+    generator: str,
+    *,
+    out: str | Path | None = None,
+    device: str = "cpu",
+    progress: Progress | None = None,
+    **options: Any,
+) -> Dissection:
+    """Find what each unit of a generator draws.
+
+    >>> import ganatomy
+    >>> result = ganatomy.dissect("bundled:church", images=200)                   # doctest: +SKIP
+    >>> result = ganatomy.dissect("progan:church.pth", segmenter="colors", layers=("layer4",), out="study")
+    ... # doctest: +SKIP
+
+    Args:
+        generator: what to open, as in `open_generator`.
+        out: the study directory; the same call resumes there, or finds its answer at once. None: a new temporary one.
+        device: where to compute.
+        progress: who shows how far it is.
+        options: any other field of `DissectSpec`: segmenter, layers, images, seed, threshold, …
+
+    Raises:
+        GanatomyError: what was given cannot be used; the message says what to do.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="ganatomy-")) if out is None else Path(out)
+    return dissect_into(directory, DissectSpec(generator=generator, **options), device, progress)
+
+
+def dissect_into(directory: Path, spec: DissectSpec, device: str, progress: Progress | None = None) -> Dissection:
+    """Run a dissection in a study directory, or go on with the one that is there."""
+    with Study.create(directory, spec, facts(spec, device)) as study:
+        return run(spec, study, device, progress=progress)
+
+
+def open_dissection(directory: str | Path) -> Dissection:
+    """Open a finished dissection; no model is needed.
+
+    Raises:
+        StudyError: the directory holds no finished dissection.
+    """
+    return Dissection.open(Path(directory))

@@ -1,0 +1,448 @@
+"""What bad input gets: one line on stderr that names what matters, exit code 2, and nothing written over (SPEC 10).
+
+Every case goes through the command line, as a user would meet it.
+"""
+
+import json
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+from ganatomy.cli import main
+from ganatomy.generators.progan import ProGANNetwork
+from ganatomy.weights import State
+
+NETS = '''
+"""Generators and segmenters, good and bad, for the tests of bad input."""
+
+import sys
+
+import torch
+from torch import nn
+
+
+class Good(nn.Module):
+    """Noise [b, 4, 1, 1] to pictures of 8 x 8, by two layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.ConvTranspose2d(4, 6, 4)
+        self.second = nn.ConvTranspose2d(6, 3, 4, stride=2, padding=1)
+        self.flat = nn.Flatten()
+        with torch.no_grad():
+            for i, p in enumerate(self.parameters()):
+                p.copy_(torch.linspace(-1, 1, p.numel()).reshape(p.shape).sin() * (i + 1) / 4)
+
+    def forward(self, z):
+        x = self.first(z.reshape(len(z), 4, 1, 1))
+        self.flat(x)
+        return self.second(torch.relu(x)).tanh()
+
+
+class Loud(Good):
+    def forward(self, z):
+        print("drawing", len(z))
+        return super().forward(z)
+
+
+class NanAtFive(Good):
+    """Unit 2 of the layer `first` is NaN on the one picture whose latent is that of number 5."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first.register_forward_hook(self.spoil)
+
+    def spoil(self, module, inputs, output):
+        from ganatomy.generators.latents import standard_normal
+
+        five = standard_normal(range(5, 6), 0, [4], torch.device("cpu"))
+        hit = (inputs[0].reshape(-1, 4) == five).all(1)
+        output[hit, 2] = float("nan")
+        return output
+
+
+class Raises(Good):
+    def forward(self, z):
+        raise RuntimeError("no such luck\\\\nsecond line")
+
+
+class NoPicture(Good):
+    def forward(self, z):
+        return self.first(z.reshape(len(z), 4, 1, 1))
+
+
+def none():
+    return None
+
+
+def raises():
+    raise OSError("cannot build")
+
+
+def leaves():
+    sys.exit(3)
+
+
+def halves():
+    """A segmenter: label 1 on the left, 2 on the right."""
+
+    def labels(images):
+        out = torch.ones(len(images), *images.shape[2:], dtype=torch.long)
+        out[:, :, images.shape[3] // 2 :] = 2
+        return out
+
+    return labels
+'''
+GOOD = ["torch:nets_for_bad_input:Good?latent=4", "--segmenter", "colors", "--images", "8", "--batch", "4"]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current directory with the modules of `NETS` in it."""
+    (tmp_path / "nets_for_bad_input.py").write_text(NETS, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run a command that must be refused; return the one line that it says."""
+
+    def run(*argv: str) -> str:
+        assert main(argv) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.count("\n") == 1, err
+        assert err.endswith("\n")
+        assert err.startswith("ganatomy: ")
+        return err.removeprefix("ganatomy: ").rstrip("\n")
+
+    return run
+
+
+def dissect(generator: str, *more: str) -> list[str]:
+    return ["dissect", generator, "--segmenter", "colors", "--images", "8", "--out", "study", *more]
+
+
+def network() -> State:
+    torch.manual_seed(0)
+    return ProGANNetwork(8, [8, 8, 4, 4]).state_dict()
+
+
+Refused = Callable[..., str]
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["disect"], "unknown command 'disect'; did you mean dissect?"),
+        (["scenes", "rendr"], "unknown command 'rendr'; did you mean render?"),
+        (["demo", "--imagse", "3"], "unknown option of ganatomy demo '--imagse'; did you mean --images?"),
+        (["demo", "--images=many"], "argument --images: invalid int value: 'many'"),
+        (["dissect", "x"], "required: --out"),
+        (["models", "a", "b"], "unknown argument of ganatomy models 'b'"),
+        (["models", "chruch"], "unknown bundled model 'chruch'"),
+        (["report", "nowhere"], "nowhere holds no study"),
+        (["scenes", "render", "--category", "chruch", "--out", "o"], "'chruch'; did you mean church?"),
+        (["scenes", "render", "--size", "65", "--out", "o"], "size 65"),
+        (["scenes", "render", "--count", "0", "--out", "o"], "1 or more"),
+        (dissect("bundeld:church"), "unknown generator 'bundeld'; did you mean bundled?"),
+        (dissect("bundled:chruch"), "unknown bundled generator 'chruch'; did you mean church?"),
+        (dissect("torch:nets_for_bad_input:Goood"), "did you mean Good?"),
+        (dissect("torch:nets_for_bad_imput:Good"), "did you mean nets_for_bad_input?"),
+        (dissect("torch:nets_for_bad_input:Good?latnet=4"), "'latnet'"),
+        (dissect(*GOOD[:1], "--layers", "frist"), "unknown layer 'frist'; did you mean first?"),
+        (dissect(*GOOD[:1], "--segmenter", "colours"), "unknown segmenter 'colours'; did you mean colors?"),
+        (dissect(*GOOD[:1], "--segmenter", "bundled:scene"), "'scene'; did you mean scenes?"),
+        (dissect(*GOOD[:1], "--threshold", "piar"), "'piar'; did you mean pair?"),
+        (dissect(*GOOD[:1], "--threshold", "quantile:2"), "quantile:2"),
+        (dissect(*GOOD[:1], "--validation", "corss"), "'corss'; did you mean cross?"),
+        (dissect(*GOOD[:1], "--images", "0"), "images"),
+        (dissect(*GOOD[:1], "--images", "-3"), "images"),
+        (dissect(*GOOD[:1], "--batch", "0"), "batch"),
+        (dissect(*GOOD[:1], "--resolution", "0"), "resolution"),
+        (dissect(*GOOD[:1], "--device", "cuad"), "'cuad'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_names_and_numbers(refused: Refused, argv: list[str], says: str) -> None:
+    assert says in refused(*argv)
+    assert not Path("study").exists()
+    assert not Path("o").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_device_that_is_not_there(refused: Refused) -> None:
+    assert "cuda" in refused(*dissect(GOOD[0], "--device", "cuda"))
+
+
+class Code:
+    """A pickle that would write a file when opened."""
+
+    def __reduce__(self) -> tuple[Callable[..., int], tuple[str]]:
+        return os.system, ("touch it-ran",)
+
+
+def write_state(path: Path, state: State) -> None:
+    if path.suffix == ".safetensors":
+        safetensors.torch.save_file({name: tensor.contiguous() for name, tensor in state.items()}, path)
+    elif path.suffix == ".npz":
+        np.savez(path, **{name: tensor.numpy() for name, tensor in state.items()})
+    else:
+        torch.save(state, path)
+
+
+FORMATS = ["net.safetensors", "net.pth", "net.npz"]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_whole_file_is_read(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The cases below fail for what is wrong with each, not because nothing could be opened."""
+    write_state(Path(name), network())
+    assert main([*dissect(f"progan:{name}"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["layers"][0]["layer"] == "layer1"
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_file_that_is_not_there(refused: Refused, name: str) -> None:
+    assert f"{name}: no such file" in refused(*dissect(f"progan:{name}"))
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.5, 0.98])
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_file_that_is_cut_off(refused: Refused, name: str, keep: float) -> None:
+    path = Path(name)
+    write_state(path, network())
+    os.truncate(path, int(path.stat().st_size * keep))
+    assert name in refused(*dissect(f"progan:{name}"))
+
+
+@pytest.mark.parametrize(
+    "content", [b"Dear reader,\nthis is a letter.\n", b"\x89PNG\r\n\x1a\n" + bytes(64), bytes(500)]
+)
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_file_of_another_format(refused: Refused, name: str, content: bytes) -> None:
+    Path(name).write_bytes(content)
+    assert name in refused(*dissect(f"progan:{name}"))
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_pickle_with_code_does_not_run(refused: Refused, zipped: bool) -> None:
+    if zipped:
+        torch.save({"layer1.conv.weight": Code()}, "net.pth")
+    else:
+        Path("net.pth").write_bytes(pickle.dumps({"layer1.conv.weight": Code()}))
+    assert "net.pth" in refused(*dissect("progan:net.pth"))
+    assert not Path("it-ran").exists()
+    np.savez("net.npz", weight=np.array([Code()], dtype=object))
+    assert "net.npz" in refused(*dissect("progan:net.npz"))
+    assert not Path("it-ran").exists()
+
+
+@pytest.mark.parametrize("content", [{}, [1, 2], {"epoch": 3}, {"layer1.conv.weight": "text"}], ids=str)
+def test_a_checkpoint_without_tensors(refused: Refused, content: object) -> None:
+    torch.save(content, "net.pth")
+    assert "net.pth" in refused(*dissect("progan:net.pth"))
+
+
+def wrong_shape(state: State) -> str:
+    state["layer3.conv.weight"] = torch.zeros(4, 7, 3, 3)
+    return "layer3.conv.weight has shape [4, 7, 3, 3], the model needs [4, 8, 3, 3]"
+
+
+def flat(state: State) -> str:
+    state["layer2.conv.weight"] = torch.zeros(8)
+    return "layer2.conv.weight has shape [8]"
+
+
+def missing(state: State) -> str:
+    del state["layer2.wscale.b"]
+    return "lacks tensor layer2.wscale.b"
+
+
+def extra(state: State) -> str:
+    state["layer9.wscale.b"] = torch.zeros(4)
+    return "layer9.wscale.b"
+
+
+def nan(state: State) -> str:
+    state["layer4.conv.weight"][0, 0, 0, 0] = torch.nan
+    return "layer4.conv.weight holds NaN or Inf"
+
+
+def infinite(state: State) -> str:
+    state["layer1.wscale.b"][3] = -torch.inf
+    return "layer1.wscale.b holds NaN or Inf"
+
+
+def another_model(state: State) -> str:
+    state.clear()
+    state["encoder.weight"] = torch.zeros(3, 3)
+    return "no Progressive GAN"
+
+
+@pytest.mark.parametrize("spoil", [wrong_shape, flat, missing, extra, nan, infinite, another_model])
+@pytest.mark.parametrize("name", FORMATS)
+def test_tensors_that_do_not_fit(refused: Refused, name: str, spoil: Callable[[State], str]) -> None:
+    state = dict(network())
+    says = spoil(state)
+    write_state(Path(name), state)
+    line = refused(*dissect(f"progan:{name}"))
+    assert name in line
+    assert says in line
+
+
+def test_nan_activations_are_traced(refused: Refused) -> None:
+    line = refused(*dissect("torch:nets_for_bad_input:NanAtFive?latent=4"))
+    assert "first" in line
+    assert "unit 2" in line
+    assert "latent 5" in line
+
+
+def test_a_layer_that_is_not_spatial(refused: Refused) -> None:
+    line = refused(*dissect(GOOD[0], "--layers", "flat"))
+    assert "flat" in line
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("Raises", "RuntimeError: no such luck"),
+        ("NoPicture", "NoPicture"),
+        ("none", "returned a NoneType"),
+        ("raises", "OSError: cannot build"),
+        ("leaves", "SystemExit: 3"),
+    ],
+)
+def test_a_module_that_misbehaves(refused: Refused, name: str, says: str) -> None:
+    assert says in refused(*dissect(f"torch:nets_for_bad_input:{name}" + ("?latent=4" if name[0].isupper() else "")))
+
+
+def test_a_module_that_prints_does_not_spoil_the_output(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*dissect("torch:nets_for_bad_input:Loud?latent=4"), "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["spec"]["images"] == 8
+    assert "drawing" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ([["nothing", "nothing"], ["left", "object"]], "label 2"),
+        ([["left", "object"], ["right", "object"]], "the first concept must be"),
+        ([["nothing", "nothing"], ["left", "object"], ["left", "object"]], "listed twice: left"),
+        ({"left": 1}, "words.json"),
+        (None, "no such vocabulary file"),
+    ],
+)
+def test_a_vocabulary_that_does_not_fit(refused: Refused, words: object, says: str) -> None:
+    if words is not None:
+        Path("words.json").write_text(json.dumps(words), encoding="utf-8")
+    segmenter = "torch:nets_for_bad_input:halves?vocabulary=words.json"
+    assert says in refused(*dissect(GOOD[0], "--segmenter", segmenter))
+
+
+def test_a_file_in_the_way(refused: Refused) -> None:
+    Path("study").write_text("mine", encoding="utf-8")
+    assert "study" in refused(*dissect(GOOD[0]))
+    assert "study" in refused("scenes", "render", "--count", "1", "--out", "study")
+    assert Path("study").read_text(encoding="utf-8") == "mine"
+    assert "study" in refused("dissect", *GOOD, "--out", "study/deeper")
+    assert "study" in refused("scenes", "render", "--count", "1", "--out", "study/deeper")
+
+
+def test_a_directory_of_something_else(refused: Refused) -> None:
+    Path("study").mkdir()
+    Path("study/thesis.txt").write_text("mine", encoding="utf-8")
+    assert "thesis.txt" in refused(*dissect(GOOD[0]))
+    assert "study" in refused("scenes", "render", "--count", "1", "--out", "study")
+    assert [p.name for p in Path("study").iterdir()] == ["thesis.txt"]
+    assert "holds no study" in refused("report", "study")
+
+
+def test_a_directory_that_cannot_be_written(refused: Refused) -> None:
+    folder = Path("/proc/self/no-such-place")  # even root cannot write there
+    if not folder.parent.is_dir():
+        pytest.skip("no /proc")
+    assert str(folder) in refused("dissect", *GOOD, "--out", str(folder))
+    assert str(folder) in refused("scenes", "render", "--count", "1", "--out", str(folder))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small finished study."""
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "nets_for_bad_input.py").write_text(NETS, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert main(["dissect", *GOOD, "--out", "study", "--json"]) == 0
+    return folder / "study"
+
+
+@pytest.fixture
+def study(finished: Path, here: Path) -> Path:
+    """A copy of the finished study, with every file's content before the test."""
+    return Path(shutil.copytree(finished, here / "study"))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (["--images", "9"], "images was 8, now 9"),
+        (["--seed", "1"], "seed was 0, now 1"),
+        (["--threshold", "unit"], "threshold was 'pair', now 'unit'"),
+        (["--layers", "first"], "layers was"),
+        (["--segmenter", "parts:colors"], "segmenter was 'colors', now 'parts:colors'"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_a_study_of_another_spec(refused: Refused, study: Path, change: list[str], says: str) -> None:
+    before = contents(study)
+    assert says in refused("dissect", *GOOD, "--out", "study", *change)
+    assert contents(study) == before
+
+
+def test_a_study_of_other_weights(refused: Refused, capsys: pytest.CaptureFixture[str]) -> None:
+    write_state(Path("net.safetensors"), network())
+    assert main(dissect("progan:net.safetensors")) == 0
+    capsys.readouterr()
+    write_state(Path("net.safetensors"), {name: tensor + 1 for name, tensor in network().items()})
+    before = contents(Path("study"))
+    assert "generator" in refused(*dissect("progan:net.safetensors"))
+    assert contents(Path("study")) == before
+
+
+@pytest.mark.parametrize("damage", ["study.json", "steps", "tables"])
+def test_a_damaged_study(refused: Refused, study: Path, damage: str) -> None:
+    target = study / damage
+    victim = target if target.is_file() else max(target.iterdir(), key=lambda p: p.stat().st_size)
+    os.truncate(victim, victim.stat().st_size // 2)
+    assert victim.name in refused("report", "study")
+
+
+def test_an_unfinished_study(refused: Refused, study: Path) -> None:
+    record = json.loads((study / "study.json").read_text(encoding="utf-8"))
+    (study / "study.json").write_text(json.dumps(record | {"finished": False}), encoding="utf-8")
+    assert "unfinished" in refused("report", "study")
+
+
+@pytest.mark.slow
+def test_a_real_process_says_one_line_and_exits_with_2() -> None:
+    command = [sys.executable, "-m", "ganatomy", *dissect("bundled:chruch")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr

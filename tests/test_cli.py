@@ -1,0 +1,200 @@
+"""The command line: what it answers, on which stream, and with which exit code."""
+
+import dataclasses
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ganatomy import scenes
+from ganatomy.cli import main, terminal, verbs
+from ganatomy.cli.arguments import build
+from ganatomy.experiments.dissect import DissectSpec
+from ganatomy.vocabulary import read_vocabulary
+
+GANATOMY = [sys.executable, "-m", "ganatomy"]
+PLANTED = ["dissect", "planted:", "--segmenter", "planted:", "--images", "24", "--batch", "8", "--out", "study"]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def answer(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    """Run a command that must succeed and be silent on stderr; return what it printed."""
+    assert main(argv) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    return out
+
+
+@pytest.mark.parametrize("verb", [[], ["demo"], ["dissect"], ["report"], ["models"], ["scenes"], ["scenes", "render"]])
+def test_help(verb: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main([*verb, "--help"])
+    assert left.value.code == 0
+    assert capsys.readouterr().out.startswith(" ".join(["usage: ganatomy", *verb]))
+
+
+@pytest.mark.parametrize("words", [[], ["scenes"]])
+def test_no_command_is_a_question_for_help(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert answer(capsys, *words).startswith("usage: ganatomy")
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert re.fullmatch(r"ganatomy \d+\.\d+\.\d+\n", capsys.readouterr().out)
+
+
+def test_help_tells_the_defaults_of_the_spec(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["dissect", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    for field in dataclasses.fields(DissectSpec):
+        told = re.search(rf"--{field.name} \S+ [^-]*\((\w[\w:]*)\)", text)
+        if told and told[1] not in ("all",):
+            assert told[1] == str(field.default), field.name
+    assert text.count("(") >= 6
+
+
+def test_an_option_that_is_not_given_is_not_set() -> None:
+    given = vars(build().parse_args(["dissect", "x", "--out", "o"]))
+    assert {f.name for f in dataclasses.fields(DissectSpec)} & given.keys() == {"generator"}
+    given = vars(build().parse_args(["dissect", "x", "--out", "o", "--layers", "a, b", "--seed", "3"]))
+    assert (given["layers"], given["seed"]) == (("a", "b"), 3)
+
+
+def test_models_lists_what_is_bundled_and_what_can_be_opened(capsys: pytest.CaptureFixture[str]) -> None:
+    told = json.loads(answer(capsys, "models", "--json"))
+    names = {card["name"]: card for card in told["bundled"]}
+    assert {"church", "scenes"} <= names.keys()
+    assert names["church"]["kind"] == "generator"
+    assert names["church"]["bytes"] > 1e5
+    assert {"bundled", "planted", "progan", "torch"} <= told["generators"].keys()
+    assert all(told["generators"].values()), "every family has a sentence that says what it opens"
+    assert all(told["segmenters"].values())
+    text = answer(capsys, "models")
+    assert all(name in text for name in [*names, *told["generators"], *told["segmenters"]])
+
+
+def test_models_shows_a_card(capsys: pytest.CaptureFixture[str]) -> None:
+    card = json.loads(answer(capsys, "models", "church", "--json"))
+    text = answer(capsys, "models", "church")
+    for fact in ("recipe", "seed", "scores", "date", "licence", "sha256"):
+        assert card[fact] is not None
+        assert fact in text
+
+
+def test_scenes_are_written_with_their_labels(capsys: pytest.CaptureFixture[str]) -> None:
+    text = answer(capsys, "scenes", "render", "--category", "church", "--count", "3", "--size", "32", "--out", "out")
+    assert "3 scenes in out" in text
+    drawn = scenes.render("church", range(3), 32)
+    assert read_vocabulary(Path("out/vocabulary.json")) == scenes.VOCABULARY
+    for i in range(3):
+        picture = np.asarray(Image.open(f"out/images/{i:06d}.png"))
+        np.testing.assert_array_equal(picture, drawn.images[i].transpose(1, 2, 0))
+        for plane, labels in zip(scenes.PLANES, drawn.labels[i], strict=True):
+            np.testing.assert_array_equal(np.asarray(Image.open(f"out/labels/{plane}/{i:06d}.png")), labels)
+    assert len(list(Path("out").rglob("*.png"))) == 12
+
+
+@pytest.mark.slow
+def test_dissect_writes_a_study_and_a_report_and_shows_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    text = answer(capsys, *PLANTED)
+    assert re.search(r"planted:.*: \d+ pictures, .* of memory, .* in study", text)
+    assert "interpretable" in text
+    assert "report: study/report.html" in text
+    assert Path("study/report.html").stat().st_size > 10_000
+    again = json.loads(answer(capsys, *PLANTED, "--json"))
+    assert again["spec"]["images"] == 24
+    assert again["report"] == "study/report.html"
+    assert sum(layer["units"] for layer in again["layers"]) > 0
+    assert {"concept", "units_matched", "best_iou"} <= again["concepts"][0].keys()
+    Path("study/report.html").unlink()
+    assert answer(capsys, "report", "study") == "report: study/report.html\n"
+    assert answer(capsys, "report", "study", "--out", "pages/one.html") == "report: pages/one.html\n"
+    assert Path("pages/one.html").read_bytes() == Path("study/report.html").read_bytes()
+
+
+def test_what_is_missing_is_null_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+    verbs._print_json({"a": verbs._rows(terminal.pd.DataFrame({"iou": [0.5, float("nan")]}))})
+    assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail) == {"a": [{"iou": 0.5}, {"iou": None}]}
+
+
+def test_ctrl_c_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(verbs, "models", interrupted)
+    assert main(["models"]) == 130
+    assert capsys.readouterr() == ("", "ganatomy: stopped; run the same command again to resume\n")
+
+
+def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(verbs, "models", broken)
+    with pytest.raises(ZeroDivisionError):
+        main(["models"])
+
+
+@pytest.mark.slow
+def test_a_reader_that_has_seen_enough() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([*GANATOMY, "models"], stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.slow
+def test_a_terminal_sees_a_bar_and_a_pipe_does_not() -> None:
+    outer, inner = pty.openpty()
+    render = [*GANATOMY, "scenes", "render", "--count", "300"]
+    subprocess.run([*render, "--out", "a"], stdout=subprocess.PIPE, stderr=inner, check=True)
+    os.close(inner)
+    assert b"church scenes" in os.read(outer, 100_000)
+    os.close(outer)
+    piped = subprocess.run([*render, "--out", "b"], capture_output=True, check=True)
+    assert piped.stderr == b""
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_resumes_to_the_same_tables(here: Path) -> None:
+    command = [*GANATOMY, *PLANTED[:-1]]
+    images = command.index("--images") + 1
+    command[images] = "400"
+    running = subprocess.Popen([*command, "a"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list(here.glob("a/steps/*.partial.safetensors")) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=60)
+    assert (running.returncode, err) == (130, "ganatomy: stopped; run the same command again to resume\n")
+    for out in ("a", "b"):
+        subprocess.run([*command, out], stdout=subprocess.DEVNULL, check=True)
+    tables = sorted(path.name for path in here.glob("a/tables/*"))
+    assert tables
+    for name in tables:
+        assert (here / "a/tables" / name).read_bytes() == (here / "b/tables" / name).read_bytes(), name
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0.1, "1 s"), (42.4, "42 s"), (200, "3 min"), (9000, "2.5 h")]
+)  # fmt: skip
+def test_durations(seconds: float, said: str) -> None:
+    assert terminal.duration(seconds) == said
