@@ -1,0 +1,170 @@
+"""Any torch module that names pixels: ``torch:package.module:callable?vocabulary=FILE``, or `as_segmenter`."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Integer
+from torch import Tensor, nn
+
+from ganatomy.errors import BadModel, BadValue
+from ganatomy.imported import call_named, guarded
+from ganatomy.segmenters.registry import SEGMENTERS
+from ganatomy.types import Images, Labels, Scores
+from ganatomy.vocabulary import Vocabulary, checked_vocabulary, read_vocabulary
+from ganatomy.weights import fingerprint, fit_state, read_state
+
+
+class ModuleSegmenter:
+    """A module around which nothing is known but its vocabulary; every output is checked.
+
+    The module gets pictures in [-1, 1] and returns, for each plane, class logits [b, C, h, w] or a label map of
+    integers [b, h, w]: one tensor, or a tuple, list or dictionary of them in the order of the planes, or label maps
+    stacked as [b, plane, h, w]. Label maps number the concepts of the vocabulary. So do the channels of logits, if
+    there are as many as concepts; else they are nothing and the concepts of the category that names the plane. Logits of another size than the pictures are resized bilinearly before the argmax, label maps by nearest neighbour.
+    """
+
+    def __init__(
+        self,
+        module: Callable[..., Any],
+        vocabulary: Vocabulary,
+        *,
+        planes: Sequence[str] = (),
+        device: torch.device,
+        name: str = "the module",
+    ) -> None:
+        self.vocabulary = vocabulary
+        self.planes = tuple(planes) or tuple(dict.fromkeys(concept.category for concept in vocabulary[1:]))
+        self.device = device
+        state = {}
+        if isinstance(module, nn.Module):
+            module.eval().requires_grad_(False).to(device)
+            state = module.state_dict()
+        self.fingerprint = fingerprint(state, name, vocabulary, self.planes)
+        self._module, self._name = module, name
+        self._everything = torch.arange(len(vocabulary), device=device)
+
+    @torch.no_grad()
+    def __call__(self, images: Images) -> Labels:
+        """Return what the module sees.
+
+        Raises:
+            BadModel: the module raises, or returns something that its vocabulary does not explain.
+        """
+        found = self._planes(images)
+        return torch.stack([self._labels(out, plane, images) for out, plane in zip(found, self.planes, strict=True)], 1)
+
+    def score(self, images: Images, concept: int) -> Scores:
+        """Return the softmax probability of a concept, summed over the planes that may show it.
+
+        Raises:
+            BadModel: the module returns label maps, which say nothing of probability.
+        """
+        if not 0 < concept < len(self.vocabulary):
+            raise BadValue(f"no concept {concept} to score; there are 1 to {len(self.vocabulary) - 1}")
+        total = images.new_zeros(len(images), *images.shape[2:])
+        for out, plane in zip(self._planes(images), self.planes, strict=True):
+            if not out.is_floating_point():
+                raise BadModel(f"{self._name} returns labels, not logits: it cannot score a concept")
+            own = self._channels(out, plane) == concept
+            if bool(own.any()):
+                scores = self._resized(out, images).softmax(1)
+                total = total + scores[:, own].sum(1)
+        return total.clamp(0, 1)
+
+    def _planes(self, images: Images) -> list[Tensor]:
+        """Run the module and return one tensor a plane: logits [b, C, h, w] or labels [b, h, w]."""
+        with guarded(self._name):
+            out = self._module(images)
+        if isinstance(out, Mapping):
+            out = list(out.values())
+        elif isinstance(out, Tensor):
+            stacked = out.ndim == 4 and not out.is_floating_point()
+            out = list(out.unbind(1)) if stacked else [out]
+        if not isinstance(out, (tuple, list)):
+            raise BadModel(f"{self._name} returned a {type(out).__name__}, not class logits or label maps")
+        if len(out) != len(self.planes):
+            expected = f"{len(self.planes)} ({', '.join(self.planes)})"
+            raise BadModel(f"{self._name} returned {len(out)} planes, expected {expected}; name them with planes=")
+        for plane in out:
+            self._check(plane, images)
+        return list(out)
+
+    def _check(self, plane: Any, images: Images) -> None:
+        if not isinstance(plane, Tensor) or plane.dtype == torch.bool or plane.is_complex():
+            kind = str(plane.dtype) if isinstance(plane, Tensor) else type(plane).__name__
+            raise BadModel(f"{self._name} returned a plane of type {kind}, not class logits or integer labels")
+        rank = 4 if plane.is_floating_point() else 3
+        if plane.ndim != rank or len(plane) != len(images) or 0 in plane.shape:
+            wanted = "logits [b, C, h, w]" if rank == 4 else "labels [b, h, w]"
+            raise BadModel(f"{self._name} returned shape {list(plane.shape)}, expected {wanted} with b = {len(images)}")
+        if rank == 4 and bool(plane.isnan().any()):
+            raise BadModel(f"{self._name} returned NaN logits")
+
+    def _labels(self, out: Tensor, plane: str, images: Images) -> Integer[Tensor, "b H W"]:
+        if out.is_floating_point():
+            return self._channels(out, plane)[self._resized(out, images).argmax(1)]
+        low, high = int(out.min()), int(out.max())
+        if low < 0 or high >= len(self.vocabulary):
+            last = len(self.vocabulary) - 1
+            raise BadModel(f"{self._name} returned label {low if low < 0 else high}; its vocabulary has 0 to {last}")
+        if out.shape[1:] == images.shape[2:]:
+            return out.long()
+        return F.interpolate(out[:, None].double(), images.shape[2:], mode="nearest-exact")[:, 0].long()
+
+    def _channels(self, logits: Tensor, plane: str) -> Tensor:
+        """Return the concept that each channel stands for."""
+        if logits.shape[1] == len(self.vocabulary):
+            return self._everything
+        own = [0, *(i for i, concept in enumerate(self.vocabulary) if concept.category == plane)]
+        if logits.shape[1] != len(own):
+            raise BadModel(
+                f"{self._name} returned {logits.shape[1]} channels for plane {plane}, expected {len(self.vocabulary)} "
+                f"(the vocabulary) or {len(own)} (nothing and the concepts of category {plane})"
+            )
+        return self._everything[own]
+
+    @staticmethod
+    def _resized(logits: Tensor, images: Images) -> Tensor:
+        if logits.shape[2:] == images.shape[2:]:
+            return logits.float()
+        return F.interpolate(logits.float(), images.shape[2:], mode="bilinear")
+
+
+def as_segmenter(
+    module: Callable[..., Any],
+    vocabulary: Vocabulary,
+    *,
+    planes: Sequence[str] = (),
+    device: str | torch.device = "cpu",
+) -> ModuleSegmenter:
+    """Make a segmenter of a module at hand; `ModuleSegmenter` says what it may return.
+
+    >>> from ganatomy.vocabulary import NOTHING, Concept
+    >>> bright = lambda images: (images.mean(1) > 0).long()
+    >>> segmenter = as_segmenter(bright, [NOTHING, Concept("bright", "object")])
+    >>> segmenter(torch.ones(2, 3, 4, 4)).shape
+    torch.Size([2, 1, 4, 4])
+    """
+    concepts = checked_vocabulary(vocabulary, "the vocabulary")
+    return ModuleSegmenter(module, concepts, planes=planes, device=torch.device(device))
+
+
+@SEGMENTERS.register("torch")
+def open_module(
+    argument: str, /, *, device: torch.device, vocabulary: str = "", weights: str = "", planes: str = "", **options: str
+) -> ModuleSegmenter:
+    """Open ``package.module:callable``; the callable takes all options but vocabulary=, weights= and planes=A,B."""
+    if not vocabulary:
+        raise BadValue(f"torch:{argument} needs a vocabulary; add ?vocabulary=FILE, a JSON list of [name, category]")
+    concepts = read_vocabulary(Path(vocabulary))
+    module = call_named(argument, options)
+    if weights:
+        if not isinstance(module, nn.Module):
+            raise BadValue(f"{argument} returned no torch module that could load weights={weights}")
+        fit_state(module, read_state(Path(weights)), weights)
+    name = f"{argument}?{urlencode(options)}" if options else argument
+    return ModuleSegmenter(module, concepts, planes=planes.split(",") if planes else (), device=device, name=name)

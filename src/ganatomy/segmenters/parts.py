@@ -1,0 +1,48 @@
+"""Halves of objects as concepts of their own, around any segmenter: ``parts:bundled:scenes``, ``parts:colors``."""
+
+import torch
+
+from ganatomy.errors import BadValue
+from ganatomy.segmenters.halves import expand
+from ganatomy.segmenters.protocol import Segmenter
+from ganatomy.segmenters.registry import SEGMENTERS
+from ganatomy.types import Images, Labels
+from ganatomy.vocabulary import Concept, Vocabulary
+from ganatomy.weights import fingerprint
+
+
+class Parts:
+    """A segmenter whose objects also have a top, left, bottom and right (Section 4; SPEC 3).
+
+    The plane that is expanded is "object", or the first where there is none; its concepts are those of that category.
+    After the inner vocabulary come all their tops (``tree-t``), then lefts (``-l``), bottoms (``-b``) and rights
+    (``-r``), category "part"; after the inner planes come "top/bottom" and "left/right".
+    """
+
+    def __init__(self, inner: Segmenter) -> None:
+        plane = "object" if "object" in inner.planes else inner.planes[0]
+        things = [i for i, concept in enumerate(inner.vocabulary) if concept.category == plane]
+        if not things:
+            raise BadValue(f"nothing to expand: the vocabulary has no concept of category {plane!r}")
+        halves = [Concept(f"{inner.vocabulary[i].name}-{half}", "part") for half in "tlbr" for i in things]
+        self.vocabulary: Vocabulary = (*inner.vocabulary, *halves)
+        self.planes = (*inner.planes, "top/bottom", "left/right")
+        self.fingerprint = fingerprint({}, "parts", inner.fingerprint)
+        self.device = inner.device
+        self._inner, self._plane, self._things = inner, inner.planes.index(plane), len(things)
+        self._rank = torch.zeros(len(inner.vocabulary), dtype=torch.long, device=inner.device)
+        self._rank[things] = torch.arange(1, len(things) + 1, device=inner.device)
+
+    def __call__(self, images: Images) -> Labels:
+        """Return the inner labels, and two planes of halves."""
+        labels = self._inner(images)
+        halves = expand(self._rank[labels[:, self._plane].long()], self._things)
+        first = len(self._rank) - 1 - self._things  # rank 1's top, numbered 1 + things, is the first new concept
+        return torch.cat([labels, torch.where(halves > 0, halves + first, 0)], 1)
+
+
+@SEGMENTERS.register("parts")
+def open_parts(inner: str, /, *, device: torch.device, **options: str) -> Parts:
+    """Open the segmenter that follows the colon, which takes all the options, and expand it."""
+    family, _, argument = inner.partition(":")
+    return Parts(SEGMENTERS.make(family, argument, options, device=device))

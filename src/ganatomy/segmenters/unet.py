@@ -1,0 +1,164 @@
+"""The bundled segmenter's network: a small U-Net with one head a plane, trained by ``recipes/train_segmenter.py``."""
+
+import itertools
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ganatomy.errors import BadFile, BadValue
+from ganatomy.segmenters.registry import SEGMENTERS
+from ganatomy.types import Images, Labels, Scores
+from ganatomy.vocabulary import Concept, Vocabulary, checked_vocabulary
+from ganatomy.weights import State, fingerprint, fit_state, read_state
+
+PIXELS = 1 << 16
+"""Pixels that go through the network at once: sixteen pictures of 64 px. Keeps memory small, and caches warm."""
+
+Norm = Callable[[int], nn.Module]
+
+
+class UNet(nn.Module):
+    """Two convolutions a scale on the way down, one on the way up, where the finer features join; then one linear head.
+
+    `norm` follows each convolution in training; the file holds the network with its norms folded into the convolutions.
+    """
+
+    def __init__(self, widths: Sequence[int], classes: int, norm: Norm | None = None) -> None:
+        super().__init__()
+
+        def step(given: int, made: int, stride: int = 1) -> nn.Sequential:
+            parts = [nn.Conv2d(given, made, 3, stride, 1), norm(made) if norm else None, nn.ReLU(inplace=True)]
+            return nn.Sequential(*(part for part in parts if part is not None))
+
+        inputs = (3, *widths)
+        self.down = nn.ModuleList(
+            nn.Sequential(step(inputs[i], width, 2 if i else 1), step(width, width)) for i, width in enumerate(widths)
+        )
+        self.up = nn.ModuleList(step(fine + coarse, fine) for fine, coarse in itertools.pairwise(widths))
+        self.head = nn.Conv2d(widths[0], classes, 1)
+        self.stride = 1 << (len(widths) - 1)
+
+    def scales(self, images: Images) -> list[Tensor]:
+        """Return the features of every scale, finest first; the sides are padded to a multiple of `stride`."""
+        height, width = images.shape[-2:]
+        x = F.pad(images, (0, -width % self.stride, 0, -height % self.stride), mode="replicate")
+        found = []
+        for stage in self.down:
+            x = stage(x)
+            found.append(x)
+        return found
+
+    def forward(self, images: Images) -> Float[Tensor, "b c H W"]:
+        """Return the logits of all heads, one after the other along the channels."""
+        *finer, x = self.scales(images)
+        for stage, skip in zip(reversed(self.up), reversed(finer), strict=True):
+            x = stage(torch.cat([F.interpolate(x, scale_factor=2.0, mode="nearest"), skip], 1))
+        logits: Tensor = self.head(x)
+        return logits[..., : images.shape[-2], : images.shape[-1]]
+
+
+class UNetSegmenter:
+    """A trained `UNet` with its vocabulary: a segmenter, a scorer, and a feature network for Fréchet distances.
+
+    Pictures of any size are read as they are, by a network that was trained at 64 px and learned objects at half to
+    twice their size there. `size` has larger ones read at that size: labels then go back to the pictures' size by
+    nearest neighbour, scores by bilinear interpolation. `bf16` computes in bfloat16: several times faster where the
+    processor has it, at the price of a few labels (docs/segmenters.md).
+    """
+
+    def __init__(self, net: UNet, vocabulary: Vocabulary, size: int | None = None, bf16: bool = False) -> None:
+        if size is not None and size < net.stride:
+            raise BadValue(f"size={size} is too small; give at least {net.stride}")
+        self.vocabulary = vocabulary
+        self.planes = tuple(dict.fromkeys(concept.category for concept in vocabulary[1:]))
+        self.fingerprint = fingerprint(net.state_dict(), vocabulary, size, bf16)
+        self._heads = heads(vocabulary)
+        self._size = size
+        self._dtype = torch.bfloat16 if bf16 else torch.float32
+        self._net = net.eval().requires_grad_(False).to(self._dtype)
+        self.device = next(net.parameters()).device
+
+    @torch.no_grad()
+    def __call__(self, images: Images) -> Labels:
+        """Return the concept of each pixel in each plane."""
+        at_once = max(1, PIXELS // (images.shape[-2] * images.shape[-1]))
+        return torch.cat([self._labels(chunk) for chunk in torch.split(images, at_once)])
+
+    def score(self, images: Images, concept: int) -> Scores:
+        """Return the softmax probability of a concept within its plane."""
+        if not 0 < concept < len(self.vocabulary):
+            raise BadValue(f"no concept {concept} to score; there are 1 to {len(self.vocabulary) - 1}")
+        head = next(head for head in self._heads if concept in head)
+        logits = self._split(self._logits(images))[self._heads.index(head)]
+        score = logits.float().softmax(1)[:, head.index(concept), None]
+        return F.interpolate(score, images.shape[-2:], mode="bilinear")[:, 0]
+
+    @torch.no_grad()
+    def features(self, images: Images) -> Float[Tensor, "b d"]:
+        """Return the means of the two coarsest scales: the bundled features for Fréchet distances."""
+        scales = self._net.scales(self._prepared(images))
+        return torch.cat([scale.float().mean((2, 3)) for scale in scales[-2:]], 1)
+
+    def _labels(self, images: Images) -> Labels:
+        planes = self._split(self._logits(images))
+        concepts = [torch.tensor(head, device=self.device) for head in self._heads]
+        labels = torch.stack([own[plane.argmax(1)] for own, plane in zip(concepts, planes, strict=True)], 1)
+        return labels if self._size is None else _nearest(labels, images.shape[-2:])
+
+    def _logits(self, images: Images) -> Tensor:
+        logits: Tensor = self._net(self._prepared(images))
+        return logits
+
+    def _prepared(self, images: Images) -> Images:
+        if self._size is not None:
+            images = F.interpolate(images, (self._size, self._size), mode="bilinear", antialias=True)
+        return images.to(self._dtype, memory_format=torch.channels_last)
+
+    def _split(self, logits: Tensor) -> tuple[Tensor, ...]:
+        return torch.split(logits, [len(head) for head in self._heads], 1)
+
+
+def heads(vocabulary: Vocabulary) -> list[list[int]]:
+    """Return the concepts that each plane's head tells apart: nothing, then those of the plane's category."""
+    planes = dict.fromkeys(concept.category for concept in vocabulary[1:])
+    return [[0, *(i for i, concept in enumerate(vocabulary) if concept.category == plane)] for plane in planes]
+
+
+def _nearest(labels: Labels, size: Sequence[int]) -> Labels:
+    return F.interpolate(labels.float(), tuple(size), mode="nearest-exact").long()
+
+
+@SEGMENTERS.register("unet")
+def open_unet(path: str, /, *, device: torch.device, size: int | None = None, bf16: bool = False) -> UNetSegmenter:
+    """Open weights that ``recipes/train_segmenter.py`` made; their card (the same name, .json) holds the vocabulary."""
+    file = Path(path)
+    state = read_state(file)
+    vocabulary = _vocabulary(file.with_suffix(".json"))
+    net = UNet(_widths(state, path), sum(len(head) for head in heads(vocabulary)))
+    fit_state(net, state, path)
+    return UNetSegmenter(net.to(device), vocabulary, size, bf16)
+
+
+def _widths(state: State, source: str) -> list[int]:
+    """Read the channels of every scale off the shapes."""
+    first = [state.get(f"down.{i}.0.0.weight") for i in range(sum(name.endswith(".0.0.weight") for name in state))]
+    widths = [len(weight) for weight in first if weight is not None and weight.ndim == 4]
+    if len(widths) < 2 or len(widths) < len(first):
+        raise BadFile(f"{source}: not the weights of a U-Net of this package (it needs tensors down.0.0.0.weight, …)")
+    return widths
+
+
+def _vocabulary(card: Path) -> tuple[Concept, ...]:
+    try:
+        rows = json.loads(card.read_text(encoding="utf-8"))["vocabulary"]
+        concepts = [Concept(str(name), str(category)) for name, category in rows]
+    except FileNotFoundError:
+        raise BadFile(f"{card}: no such card; it must lie beside the weights") from None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise BadFile(f"{card}: not a card with a vocabulary ({error!r})") from error
+    return checked_vocabulary(concepts, str(card))
