@@ -46,46 +46,22 @@ def say(line: str, aside: bool = False) -> None:
 
 def show(result: "Dissection") -> None:
     """Print how much each layer holds, and the concepts that most units draw."""
-    layers = result.by_layer.assign(
-        grid=[f"{h}×{w}" for h, w in zip(result.by_layer.height, result.by_layer.width, strict=True)]
-    )
-    found = result.concepts[result.concepts.units_matched > 0]
+    layers, found = result.by_layer, result.concepts[result.concepts.units_matched > 0]
     found = found.sort_values(["units_matched", "best_iou"], ascending=False).head(12)
-    found = found.assign(
-        best=[f"{layer} {unit}" for layer, unit in zip(found.best_layer, found.best_unit, strict=True)]
-    )
+    grid = [f"{h}×{w}" for h, w in zip(layers.height, layers.width, strict=True)]
+    best = [f"{layer} {unit}" for layer, unit in zip(found.best_layer, found.best_unit, strict=True)]
+    layers = layers.assign(grid=grid).rename(columns={"mean_iou": "mean IoU"})
+    found = found.assign(best=best).rename(columns={"units_matched": "units", "best_iou": "IoU", "share": "chance"})
     console = Console(highlight=False)
-    console.print(
-        table(
-            layers,
-            layer="layer",
-            grid="grid",
-            units="units",
-            interpretable="interpretable",
-            matched="matched",
-            concepts="concepts",
-            mean_iou="mean IoU",
-        )
-    )
-    console.print(
-        table(
-            found,
-            concept="concept",
-            category="category",
-            units_matched="units",
-            best="best unit",
-            best_iou="IoU",
-            share="chance",
-        )
-    )
+    console.print(table(layers[["layer", "grid", "units", "interpretable", "matched", "concepts", "mean IoU"]]))
+    console.print(table(found[["concept", "category", "units", "best", "IoU", "chance"]]))
 
 
 def show_models(cards: Sequence[Mapping[str, Any]], families: Mapping[str, Mapping[str, str]]) -> None:
     """Print what is bundled, and the families that can be opened."""
     console = Console(highlight=False, soft_wrap=True)
-    names = "name", "kind", "title", "bytes", "licence"
-    rows = pd.DataFrame([{name: card.get(name) for name in names} for card in cards], columns=names)
-    console.print(table(rows.assign(bytes=rows.bytes.map(size)), **{name: name for name in names}))
+    rows = pd.DataFrame(cards, columns=["name", "kind", "title", "bytes", "licence"])
+    console.print(table(rows.assign(bytes=rows.bytes.map(size))))
     for kind, members in families.items():
         console.print(kind, style="bold")
         for name, sentence in members.items():
@@ -102,12 +78,12 @@ def show_card(card: Mapping[str, Any]) -> None:
         console.print(f"{name:12} {text}", markup=False)
 
 
-def table(rows: pd.DataFrame, **headings: str) -> Table:
-    """Return some columns of a data frame as a table; numbers to the right, a dash for what is missing."""
+def table(rows: pd.DataFrame) -> Table:
+    """Return a data frame as a table; numbers to the right, a dash for what is missing."""
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column, heading in headings.items():
-        shown.add_column(heading, justify="right" if pd.api.types.is_numeric_dtype(rows[column]) else "left")
-    for row in rows[list(headings)].itertuples(index=False):
+    for name, column in rows.items():
+        shown.add_column(str(name), justify="right" if pd.api.types.is_numeric_dtype(column) else "left")
+    for row in rows.itertuples(index=False):
         shown.add_row(*map(_text, row))
     return shown
 
