@@ -1,12 +1,12 @@
 """The user guide. Warnings are fatal: ``make docs``."""
 
+import importlib.metadata
 import os
-from importlib.metadata import version
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 project = "ganatomy"
-release = version("ganatomy")
+release = importlib.metadata.version("ganatomy")
 copyright = "the authors of ganatomy, Apache-2.0"
 html_title = f"ganatomy {release}"
 html_theme = "furo"
@@ -28,5 +28,6 @@ napoleon_use_ivar = True
 # Other projects' names have no page here; nothing is fetched to find theirs.
 nitpick_ignore_regex = [
     (r"py:.*", r"(torch|numpy|np|pandas|pd|pathlib|collections|jaxtyping|typing|contextlib|abc|rich|PIL)\..*"),
-    (r"py:.*", r"(Path|Any|Callable|Mapping|Sequence|Iterator|Tensor|optional|range|Float|Integer|DataFrame|A|M|T)"),
+    (r"py:.*", r"(Path|Any|Callable|Mapping|Sequence|Iterator|Tensor|optional|range|Float|Integer|DataFrame)"),
+    (r"py:.*", r"ganatomy\.(study\.[AM]|execute\.Executor)"),
 ]

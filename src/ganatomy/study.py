@@ -98,7 +98,7 @@ class Study:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What was used: fingerprints of inputs, versions."""
+        """What was used, such as the fingerprints of inputs."""
         return dict(self._record["facts"])
 
     @property
