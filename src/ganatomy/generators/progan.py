@@ -50,11 +50,11 @@ class NormConv(nn.Module):
         self.scale = math.sqrt(2 / inputs) / kernel
         self.padding, self.up = padding, up
 
-    def forward(self, x: Features) -> Features:
+    def forward(self, x: Float[Tensor, "b in h w"]) -> Float[Tensor, "b out H W"]:
         """Return the layer's units."""
         return F.leaky_relu(self.linear(x), 0.2)
 
-    def linear(self, x: Features) -> Features:
+    def linear(self, x: Float[Tensor, "b in h w"]) -> Float[Tensor, "b out H W"]:
         """Return the layer's units before the leaky ReLU."""
         x = x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-8)
         weight = self.conv.weight * self.scale
@@ -76,7 +76,7 @@ class ToRGB(NormConv):
         super().__init__(inputs, 3, kernel=1, padding=0)
         self.scale = 1 / math.sqrt(inputs)
 
-    def forward(self, x: Features) -> Images:
+    def forward(self, x: Float[Tensor, "b in h w"]) -> Images:
         """Return the picture."""
         return self.linear(x)
 
@@ -89,16 +89,14 @@ def hidden_layers(latent: int, widths: Sequence[int]) -> list[NormConv]:
     return layers
 
 
-class ProGANNetwork(nn.Sequential):
-    """The network [b, latent, 1, 1] → [b, 3, R, R], its state dict in the published layout."""
-
-    def __init__(self, latent: int, widths: Sequence[int]) -> None:
-        side = resolution(len(widths))
-        named: OrderedDict[str, nn.Module] = OrderedDict()
-        for i, layer in enumerate(hidden_layers(latent, widths)):
-            named[f"layer{i + 1}"] = layer
-        named[f"output_{side}x{side}"] = ToRGB(widths[-1])
-        super().__init__(named)
+def progan_network(latent: int, widths: Sequence[int]) -> nn.Sequential:
+    """Return the network [b, latent, 1, 1] → [b, 3, R, R], its state dict in the published layout."""
+    side = resolution(len(widths))
+    named: OrderedDict[str, nn.Module] = OrderedDict()
+    for i, layer in enumerate(hidden_layers(latent, widths)):
+        named[f"layer{i + 1}"] = layer
+    named[f"output_{side}x{side}"] = ToRGB(widths[-1])
+    return nn.Sequential(named)
 
 
 def resolution(layers: int) -> int:
@@ -109,7 +107,7 @@ def resolution(layers: int) -> int:
 class ProGAN:
     """A Progressive GAN opened at its layers ``layer1``, ``layer2``, … (a unit is a channel after the ReLU).
 
-    >>> generator = ProGAN(ProGANNetwork(8, [8, 8, 4, 4]))
+    >>> generator = ProGAN(progan_network(8, [8, 8, 4, 4]))
     >>> generator.layers["layer3"]
     LayerShape(units=4, height=8, width=8)
     >>> z = generator.latents(range(2), seed=0)
@@ -120,7 +118,7 @@ class ProGAN:
     True
     """
 
-    def __init__(self, network: ProGANNetwork, device: torch.device | None = None) -> None:
+    def __init__(self, network: nn.Sequential, device: torch.device | None = None) -> None:
         self.fingerprint = fingerprint(network.state_dict(), "progan")
         self.device = device or torch.device("cpu")
         network.eval().requires_grad_(False)
@@ -179,7 +177,7 @@ def progan(argument: str, *, device: torch.device) -> ProGAN:
     """
     path = Path(argument)
     state = published_layout(read_state(path), argument)
-    network = ProGANNetwork(*_sizes(state, argument))
+    network = progan_network(*_sizes(state, argument))
     fit_state(network, state, argument)
     return ProGAN(network, device)
 
@@ -220,7 +218,10 @@ def published_layout(state: State, source: str) -> State:
     return {re.sub(r"^output\.", f"output_{side}x{side}.", names[name]): state[name] for name in state}
 
 
-_TENSORFLOW = re.compile(r"(?:(\d+)x\1/(Dense|Conv0_up|Conv|Conv1)|(ToRGB_lod0))/(weight|bias)")
+_SCOPES = {"4x4/Dense": "features.0", "4x4/Conv": "features.1", "ToRGB_lod0": "output"}
+for _doublings in range(1, 9):
+    _side = f"{4 << _doublings}x{4 << _doublings}"
+    _SCOPES |= {f"{_side}/Conv0_up": f"features.{2 * _doublings}", f"{_side}/Conv1": f"features.{2 * _doublings + 1}"}
 _UNUSED = re.compile(r"lod|ToRGB_lod[1-9]\d*/(weight|bias)")  # outputs at lower resolutions, from training
 
 
@@ -230,23 +231,20 @@ def _from_tensorflow(state: State, source: str) -> State:
     for name, value in state.items():
         if _UNUSED.fullmatch(name):
             continue
-        match = _TENSORFLOW.fullmatch(name)
-        if match is None:
+        scope, _, kind = name.rpartition("/")
+        if scope not in _SCOPES or kind not in ("weight", "bias"):
             raise BadFile(f"{source}: has a tensor that no Progressive GAN has, {name}")
-        side, operation, _, kind = match.groups()
-        first = side is None or operation in ("Dense", "Conv0_up")
-        place = f"features.{2 * int(side).bit_length() - 6 + (not first)}" if side else "output"
         if kind == "bias":
-            old[f"{place}.wscale.b"] = value
+            old[f"{_SCOPES[scope]}.wscale.b"] = value
             continue
         try:
-            old[f"{place}.conv.weight"] = _kernel(value, operation)
+            old[f"{_SCOPES[scope]}.conv.weight"] = _kernel(value, scope.rpartition("/")[2])
         except RuntimeError:
             raise BadFile(f"{source}: tensor {name} has shape {list(value.shape)}, which does not fit") from None
     return old
 
 
-def _kernel(value: Tensor, operation: str | None) -> Tensor:
+def _kernel(value: Tensor, operation: str) -> Tensor:
     """Return a TensorFlow weight as [out, in, k, k].
 
     A dense layer onto 4 × 4, and the transposed convolution that doubles, are convolutions with the kernel turned.
