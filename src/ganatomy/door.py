@@ -6,6 +6,7 @@ from typing import Any
 
 from ganatomy.experiments.dissect import DissectSpec, facts, run
 from ganatomy.experiments.dissection import Dissection
+from ganatomy.experiments.models import Models
 from ganatomy.progress import Progress
 from ganatomy.study import Study
 
@@ -35,14 +36,15 @@ def dissect(
     Raises:
         GanatomyError: what was given cannot be used; the message says what to do.
     """
+    spec = DissectSpec(generator=generator, **options)
     directory = Path(tempfile.mkdtemp(prefix="ganatomy-")) if out is None else Path(out)
-    return dissect_into(directory, DissectSpec(generator=generator, **options), device, progress)
+    return dissect_into(directory, spec, Models(spec.generator, spec.segmenter, device), progress)
 
 
-def dissect_into(directory: Path, spec: DissectSpec, device: str, progress: Progress | None = None) -> Dissection:
+def dissect_into(directory: Path, spec: DissectSpec, models: Models, progress: Progress | None = None) -> Dissection:
     """Run a dissection in a study directory, or go on with the one that is there."""
-    with Study.create(directory, spec, facts(spec, device)) as study:
-        return run(spec, study, device, progress=progress)
+    with Study.create(directory, spec, facts(spec, models)) as study:
+        return run(spec, study, models, progress=progress)
 
 
 def open_dissection(directory: str | Path) -> Dissection:

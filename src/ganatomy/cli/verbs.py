@@ -31,16 +31,18 @@ def dissect(arguments: Namespace) -> None:
     from ganatomy.cli import terminal
     from ganatomy.door import dissect_into
     from ganatomy.experiments.dissect import DissectSpec, estimate
+    from ganatomy.experiments.models import Models
 
     given = vars(arguments)
     spec = DissectSpec(**{f.name: given[f.name] for f in dataclasses.fields(DissectSpec) if f.name in given})
-    cost = estimate(spec, arguments.device)
+    models = Models(spec.generator, spec.segmenter, arguments.device)
+    cost = estimate(spec, models)
     terminal.say(
         f"{spec.generator} through {spec.segmenter}: {cost.images} pictures, {terminal.duration(cost.seconds)}, "
         f"{terminal.size(cost.memory_bytes)} of memory, {terminal.size(cost.disk_bytes)} in {arguments.out}",
         aside=arguments.json,
     )
-    result = dissect_into(arguments.out, spec, arguments.device, terminal.Bar())
+    result = dissect_into(arguments.out, spec, models, terminal.Bar())
     page = _write_report(result, arguments.out / "report.html")
     if arguments.json:
         _print_json(_summary(result, arguments.out, page))

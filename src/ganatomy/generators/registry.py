@@ -2,6 +2,7 @@
 
 import torch
 
+from ganatomy.devices import find_device
 from ganatomy.generators.protocol import Generator
 from ganatomy.registry import Registry
 
@@ -18,4 +19,4 @@ def open_generator(spec: str, device: str | torch.device = "cpu") -> Generator:
     """
     import ganatomy.generators.families  # noqa: F401  the built-in families register themselves
 
-    return GENERATORS.open(spec, device=torch.device(device))
+    return GENERATORS.open(spec, device=find_device(device))

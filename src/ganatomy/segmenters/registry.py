@@ -2,6 +2,7 @@
 
 import torch
 
+from ganatomy.devices import find_device
 from ganatomy.registry import Registry
 from ganatomy.segmenters.protocol import Segmenter
 
@@ -18,4 +19,4 @@ def open_segmenter(spec: str, device: str | torch.device = "cpu") -> Segmenter:
     """
     import ganatomy.segmenters.families  # noqa: F401  the built-in families register themselves
 
-    return SEGMENTERS.open(spec, device=torch.device(device))
+    return SEGMENTERS.open(spec, device=find_device(device))

@@ -1,0 +1,17 @@
+"""Devices by name."""
+
+import pytest
+import torch
+
+from ganatomy.devices import find_device
+from ganatomy.errors import BadValue
+
+
+@pytest.mark.parametrize("name", ["cuad", "", "cuda:99", "cpu:x", "xpu"])
+def test_a_device_that_is_not_there(name: str) -> None:
+    with pytest.raises(BadValue, match=f"no device {name!r} here; there are: cpu"):
+        find_device(name)
+
+
+def test_a_device_that_is_there() -> None:
+    assert find_device(torch.device("cpu")) == find_device("cpu") == torch.device("cpu")
