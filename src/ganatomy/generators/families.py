@@ -1,5 +1,5 @@
 """The built-in families: importing this registers them."""
 
-from ganatomy.generators import bundled, module, progan
+from ganatomy.generators import bundled, module, planted, progan
 
-__all__ = ["bundled", "module", "progan"]
+__all__ = ["bundled", "module", "planted", "progan"]

@@ -1,0 +1,57 @@
+"""The segmenter of the planted world: reads the pictures of the planted generator exactly."""
+
+import torch
+from torch import Tensor
+
+from ganatomy.errors import BadValue
+from ganatomy.planted import COLOURS, VOCABULARY
+from ganatomy.segmenters.registry import SEGMENTERS
+from ganatomy.types import Images, Labels, Scores
+from ganatomy.vocabulary import Vocabulary
+from ganatomy.weights import fingerprint
+
+STEEPNESS = 6.0
+"""How sharply a score tells a colour from its neighbour: half-way between them it is 1/2."""
+
+
+class PlantedSegmenter:
+    """Reads each pixel as the nearest of eight pure colours, and says what that colour shows."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.vocabulary: Vocabulary = VOCABULARY
+        self.planes = tuple(dict.fromkeys(concept.category for concept in VOCABULARY[1:]))
+        self.device = device
+        self.fingerprint = fingerprint({}, "planted", VOCABULARY, COLOURS, STEEPNESS)
+        names = [concept.name for concept in VOCABULARY]
+        self._shown = torch.zeros(len(COLOURS), len(VOCABULARY), device=device)
+        self._meaning = torch.zeros(len(self.planes), len(COLOURS), dtype=torch.long, device=device)
+        for number, shown in enumerate(COLOURS):
+            for concept in map(names.index, shown):
+                self._shown[number, concept] = 1
+                self._meaning[self.planes.index(VOCABULARY[concept].category), number] = concept
+
+    @torch.no_grad()
+    def __call__(self, images: Images) -> Labels:
+        """Return the object, part and material of each pixel."""
+        bits = (images > 0).long()
+        number = bits[:, 0] * 4 + bits[:, 1] * 2 + bits[:, 2]
+        return self._meaning[:, number].transpose(0, 1)
+
+    def score(self, images: Images, concept: int) -> Scores:
+        """Return how near each pixel is to the colours that show a concept."""
+        if not 0 < concept < len(VOCABULARY):
+            raise BadValue(f"no concept {concept} to score; there are 1 to {len(VOCABULARY) - 1}")
+        set_ = torch.sigmoid(STEEPNESS * images)
+        total: Tensor = torch.zeros_like(images[:, 0])
+        for number in self._shown[:, concept].nonzero()[:, 0].tolist():
+            channels = [set_[:, i] if number & bit else 1 - set_[:, i] for i, bit in enumerate((4, 2, 1))]
+            total = total + channels[0] * channels[1] * channels[2]
+        return total
+
+
+@SEGMENTERS.register("planted")
+def open_planted(argument: str, /, *, device: torch.device) -> PlantedSegmenter:
+    """Open the segmenter of the planted world; it takes no argument."""
+    if argument:
+        raise BadValue(f"planted takes no argument, not {argument!r}")
+    return PlantedSegmenter(device)
