@@ -189,6 +189,7 @@ class Training:
         loss.backward()
         self.optimizers[which].step()
 
+    @torch.no_grad()
     def _average(self, batch: int) -> None:
         """Move the averaged weights towards the present ones; young averages forget faster."""
         half_life = min(self.schedule.half_life, 0.05 * self.seen + 1)
