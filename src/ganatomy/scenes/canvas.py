@@ -3,14 +3,11 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ganatomy.scenes.draws import Draws, Plane
+from ganatomy.scenes.arrays import Bytes, Mask, Plane, Value
+from ganatomy.scenes.draws import Draws
 from ganatomy.scenes.grammar import INDEX, PLANES, VOCABULARY, Grammar, Rule
 from ganatomy.vocabulary import Concept
-
-Bytes = NDArray[np.uint8]
-Mask = NDArray[np.bool_]
 
 MARGIN = 3
 """Pixels that a window adds around its box, for edges that fade beyond it."""
@@ -20,8 +17,8 @@ MARGIN = 3
 class Canvas:
     """Pictures [n, 3, h, w] in [0, 1], labels [n, 3, h, w], and the coordinates of their pixel centres.
 
-    x [1, 1, w] and y [1, h, 1] run from 0 to 1 over the whole picture, y down. `rough` and `fine` are textures [n, h, w]
-    about 0, the same at every size. A canvas may be a view on a part of another (`rows`, `window`).
+    x [1, 1, w] and y [1, h, 1] run from 0 to 1 over the whole picture, y down. `rough` and `fine` are textures
+    [n, h, w] about 0, the same at every size. A canvas may be a view on a part of another (`rows`, `window`).
     """
 
     grammar: Grammar
@@ -54,7 +51,7 @@ class Canvas:
             fine=self.fine[rows],
         )
 
-    def window(self, left: Plane | float, top: Plane | float, right: Plane | float, bottom: Plane | float) -> "Canvas":
+    def window(self, left: Value, top: Value, right: Value, bottom: Value) -> "Canvas":
         """A view on the smallest rectangle of pixels that holds these boxes of all scenes, with a margin."""
         across = slice(_first(left, self.x), _last(right, self.x))
         down = slice(_first(top, self.y), _last(bottom, self.y))
@@ -77,7 +74,6 @@ class Canvas:
         part: str = "",
         material: str | Bytes | np.uint8 = "",
         present: Mask | bool = True,
-        soft: float = 1.0,
     ) -> None:
         """Draw an object, or a part of it, where `distance` is negative and the grammar lets it stand.
 
@@ -88,12 +84,10 @@ class Canvas:
             part: one of the object's parts.
             material: one of the object's materials, or their labels (see `made_of`).
             present: which scenes have it [n, 1, 1].
-            soft: width of the edge in pixels.
         """
         rule = self.grammar.rule(name)
         assert not part or part in rule.parts, f"{name} has no part {part}"
-        alpha = np.clip(0.5 - distance * (self.size / soft), 0, 1)
-        alpha = alpha * (self._free(rule) & present)
+        alpha = self._cover(distance) * (self._free(rule) & present)
         inside = alpha >= 0.5
         _blend(self.image, alpha, colour)
         if isinstance(material, str):
@@ -102,12 +96,10 @@ class Canvas:
         for plane, value in enumerate(values):
             np.copyto(self.labels[:, plane], value, where=inside)
 
-    def shade(self, distance: Plane, strength: Plane | float, *names: str, soft: float = 1.0) -> None:
+    def shade(self, distance: Plane, strength: Value, *names: str) -> None:
         """Darken the named objects where `distance` is negative; labels stay. A negative strength lightens."""
-        alpha = np.clip(0.5 - distance * (self.size / soft), 0, 1)
-        alpha = alpha * self._labelled(*names)
-        alpha *= strength
-        self.image[:] *= (1 - alpha)[:, None]
+        alpha = self._cover(distance) * self.seen(*names)
+        self.image[:] *= (1 - alpha * strength)[:, None]
 
     def made_of(self, name: str, material: str, other: str = "", where: Mask | bool = False) -> Bytes:
         """Labels [n, 1, 1] of an object's material, which is another one in some scenes."""
@@ -115,17 +107,23 @@ class Canvas:
         assert {material, other or material} <= set(self.grammar.rule(name).materials), f"{name} is never made of these"
         return np.where(where, labels[1], labels[0])
 
-    def is_labelled(self, *names: str) -> Mask:
-        """Where one of the named objects is seen."""
-        return self._labelled(*names)
+    def softened(self, distance: Plane, width: float) -> Plane:
+        """The same shape with an edge as wide as this share of the picture, whatever its size."""
+        return distance / (width * self.size)
 
-    def _labelled(self, *names: str) -> Mask:
+    def seen(self, *names: str) -> Mask:
+        """Where one of the named objects is seen."""
         table = np.zeros(len(VOCABULARY), np.bool_)
         table[[INDEX[Concept(name, "object")] for name in names]] = True
         return table[self.labels[:, 0]]
 
+    def _cover(self, distance: Plane) -> Plane:
+        """How much of each pixel a shape covers."""
+        cover: Plane = np.clip(0.5 - distance * self.size, 0, 1)
+        return cover
+
     def _free(self, rule: Rule) -> Mask | bool:
-        """Where the grammar lets an object be drawn: over its carriers, what it hides, and itself; the stage also over nothing."""
+        """Where the grammar lets an object be drawn; the stage may be drawn over nothing."""
         table = np.zeros(len(VOCABULARY), np.bool_)
         table[[INDEX[Concept(n, "object")] for n in (*rule.on, *rule.hides, rule.name)]] = True
         table[0] = not rule.on
@@ -138,11 +136,11 @@ def _blend(image: Plane, alpha: Plane, colour: Plane) -> None:
     image += change
 
 
-def _first(low: Plane | float, centres: Plane) -> int:
+def _first(low: Value, centres: Plane) -> int:
     return max(int(np.searchsorted(centres.ravel(), float(np.min(low)))) - MARGIN, 0)
 
 
-def _last(high: Plane | float, centres: Plane) -> int:
+def _last(high: Value, centres: Plane) -> int:
     return min(int(np.searchsorted(centres.ravel(), float(np.max(high)))) + MARGIN, centres.size)
 
 

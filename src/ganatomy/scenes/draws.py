@@ -6,14 +6,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-Plane = NDArray[np.float32]
+from ganatomy.scenes.arrays import Indices, Mask, Plane, Value
 
 
 class Draws:
-    """Named random numbers for a batch of scenes; every result has a leading scene axis [n, 1, 1].
+    """Named random numbers for a batch of scenes, as arrays [n, 1, 1] unless said otherwise.
 
-    The number is a hash of (seed, scene, name): nothing is consumed, so a scene looks the same in any batch and at any size.
+    A number is a hash of (seed, scene, name): nothing is consumed, so a scene is the same in any batch and at any size.
 
+    >>> from ganatomy.scenes.draws import Draws
     >>> bool(Draws(0, [7, 8]).uniform("x")[1] == Draws(0, [8]).uniform("x")[0])
     True
     """
@@ -25,7 +26,7 @@ class Draws:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def rows(self, rows: slice | NDArray[np.intp]) -> "Draws":
+    def rows(self, rows: slice | Indices) -> "Draws":
         """The same draws for some of the scenes."""
         return Draws(self.seed, self.ids[rows])
 
@@ -33,11 +34,11 @@ class Draws:
         """Uniform in [low, high), shape [n, 1, 1]."""
         return (low + (high - low) * self._unit(name, 1)).astype(np.float32)[:, :, None]
 
-    def chance(self, name: str, probability: float | Plane) -> NDArray[np.bool_]:
+    def chance(self, name: str, probability: Value) -> Mask:
         """True with the given probability, shape [n, 1, 1]."""
         return self.uniform(name) < probability
 
-    def choice(self, name: str, weights: Sequence[float]) -> NDArray[np.intp]:
+    def choice(self, name: str, weights: Sequence[float]) -> Indices:
         """An index drawn by weight, shape [n]."""
         edges = np.cumsum(weights) / np.sum(weights)
         return np.minimum(np.searchsorted(edges, self._unit(name, 1)[:, 0], side="right"), len(weights) - 1)
@@ -46,8 +47,8 @@ class Draws:
         """Independent values in [-1, 1) on a grid, shape [n, cells, cells]."""
         return (2 * self._unit(name, cells * cells) - 1).astype(np.float32).reshape(-1, cells, cells)
 
-    def _unit(self, name: str, count: int) -> NDArray[np.float64]:
-        """Uniform in [0, 1), shape [n, count]: SplitMix64's finaliser over a mixed key."""
+    def _unit(self, name: str, count: int) -> Plane:
+        """Uniform in [0, 1), float64, shape [n, count]: SplitMix64's finaliser over a mixed key."""
         stream = _mix(np.array([zlib.crc32(name.encode()), self.seed & 0xFFFFFFFFFFFFFFFF], dtype=np.uint64))
         key = _mix(self.ids + stream[0])[:, None] + stream[1]
         return (_mix(key + _ODD * np.arange(count, dtype=np.uint64)) >> np.uint64(11)) * 2.0**-53

@@ -1,5 +1,7 @@
 """Scenes as a folder of files that any tool can read."""
 
+import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ from ganatomy.errors import BadValue
 from ganatomy.files import write_text
 from ganatomy.progress import Progress, Silent
 from ganatomy.scenes.grammar import PLANES, VOCABULARY
-from ganatomy.scenes.render import render
+from ganatomy.scenes.render import Rendered, render
 from ganatomy.vocabulary import vocabulary_json
 
 CHUNK = 256
@@ -18,7 +20,7 @@ CHUNK = 256
 def write_scenes(
     directory: Path, category: str, ids: range, size: int = 64, seed: int = 0, progress: Progress | None = None
 ) -> None:
-    """Draw scenes into a new or empty directory.
+    """Draw scenes into a new or empty directory; it is there whole or not at all.
 
     ::
 
@@ -35,18 +37,26 @@ def write_scenes(
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise BadValue(f"{directory} exists and is no empty directory; give another one")
     progress = progress or Silent()
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}."))
     progress.begin(f"{category} scenes", len(ids))
     try:
         for start in range(0, len(ids), CHUNK):
             chunk = ids[start : start + CHUNK]
-            drawn = render(category, chunk, size, seed)
-            folders = [directory / "images", *(directory / "labels" / plane for plane in PLANES)]
-            for folder in folders:
-                folder.mkdir(parents=True, exist_ok=True)
-            for i, picture, labels in zip(chunk, drawn.images.transpose(0, 2, 3, 1), drawn.labels, strict=True):
-                for folder, pixels in zip(folders, [picture, *labels], strict=True):
-                    Image.fromarray(np.ascontiguousarray(pixels)).save(folder / f"{i:06d}.png", compress_level=1)
+            _write(made, chunk, render(category, chunk, size, seed))
             progress.advance(len(chunk))
+        write_text(made / "vocabulary.json", vocabulary_json(VOCABULARY) + "\n")
+        made.chmod(0o755)
+        made.replace(directory)
     finally:
         progress.end()
-    write_text(directory / "vocabulary.json", vocabulary_json(VOCABULARY) + "\n")
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def _write(directory: Path, ids: range, scenes: Rendered) -> None:
+    folders = [directory / "images", *(directory / "labels" / plane for plane in PLANES)]
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+    for i, picture, labels in zip(ids, scenes.images.transpose(0, 2, 3, 1), scenes.labels, strict=True):
+        for folder, pixels in zip(folders, [picture, *labels], strict=True):
+            Image.fromarray(np.ascontiguousarray(pixels)).save(folder / f"{i:06d}.png", compress_level=1)

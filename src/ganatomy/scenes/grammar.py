@@ -28,6 +28,11 @@ class Rule:
     parts: tuple[str, ...] = ()
     materials: tuple[str, ...] = ()
 
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """What it may lie beside in the picture, by its own rule."""
+        return self.on + self.hides + self.meets
+
 
 @dataclass(frozen=True)
 class Grammar:
@@ -51,7 +56,7 @@ class Grammar:
 
     def adjacent(self, one: str, other: str) -> bool:
         """Whether pixels of two objects may lie side by side: one carries, hides or meets the other."""
-        return any(b in a.on + a.hides + a.meets for a, b in self._both_ways(self.rule(one), self.rule(other)))
+        return other in self.rule(one).beside or one in self.rule(other).beside
 
     def rule(self, name: str) -> Rule:
         """The rule of an object; raises UnknownName, with suggestions."""
@@ -61,10 +66,6 @@ class Grammar:
     def _known(self, name: str, known: set[str], kind: str) -> None:
         if name not in known:
             raise UnknownName(f"{kind} of {self.category}", name, sorted(known | set(self.rules)))
-
-    @staticmethod
-    def _both_ways(one: Rule, other: Rule) -> tuple[tuple[Rule, str], tuple[Rule, str]]:
-        return (one, other.name), (other, one.name)
 
 
 def _grammar(category: str, *rules: Rule) -> Grammar:
@@ -102,24 +103,24 @@ CHURCH = _grammar(
     ),
     Rule(
         "tower",
-        on=("grass", "building", "roof"),
-        hides=(*_FAR, "water", "tree"),
+        on=("grass", "building"),
+        hides=(*_FAR, "water", "tree", "roof"),
         parts=("shaft", "spire"),
         materials=("brick", "stone", "plaster", "tile", "slate", "snow"),
     ),
     Rule(
         "dome",
-        on=("building", "roof"),
-        hides=(*_FAR, "water", "tree", "grass"),
+        on=("roof",),
+        hides=(*_FAR, "water", "tree", "grass", "building"),
         parts=("shell", "drum", "lantern"),
         materials=("metal", "stone", "brick", "plaster"),
     ),
-    Rule("chimney", on=("roof",), hides=(*_FAR, "tree", "grass"), parts=("stack", "cap"), materials=("brick", "stone")),
+    Rule("chimney", on=("roof",), hides=(*_FAR, "tree", "grass"), parts=("stack", "cap"), materials=("brick",)),
     Rule("window", on=("building", "tower"), meets=("roof",), parts=("pane", "frame"), materials=("glass", "stone")),
     Rule("door", on=("building", "tower"), meets=("grass",), parts=("panel", "frame"), materials=("wood", "stone")),
     Rule(
         "tree",
-        on=("grass", "hill"),
+        on=("grass",),
         hides=(*_FAR, "water", "path", *_BUILT),
         parts=("trunk", "crown"),
         materials=("wood", "foliage"),

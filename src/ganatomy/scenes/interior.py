@@ -1,12 +1,13 @@
 """The measures and colours of a room."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from ganatomy.scenes.arrays import Plane, Value, either
 from ganatomy.scenes.canvas import Canvas
-from ganatomy.scenes.draws import Plane
-from ganatomy.scenes.palette import Mood, rgb
+from ganatomy.scenes.palette import Hex, Mood, pick, swatch, tone
 
 SCHEMES = (  # wall, sofa, accent, rug, curtain
     ("dfe5d6", "5f7f6a", "e0a458", "e9dcc4", "c9b48f"),
@@ -22,7 +23,7 @@ ROOM_LIGHT = ("ffffff", "f2d6bc", "9c8878")
 
 @dataclass(frozen=True)
 class Room:
-    """A batch of rooms; u runs across, maybe mirrored; lengths are [n, 1, 1], colours [n, 3, 1, 1]."""
+    """A batch of rooms; u runs across, mirrored in half of them; lengths are [n, 1, 1], colours [n, 3, 1, 1]."""
 
     canvas: Canvas
     mood: Mood
@@ -42,26 +43,40 @@ class Room:
     def of(cls, canvas: Canvas) -> "Room":
         """Draw the measures and colours of each room."""
         draws, mood = canvas.draws, Mood.of(canvas.draws)
-        light = rgb(*ROOM_LIGHT)[mood.time[:, 0, 0].astype(np.intp)][:, :, None, None]
+        light = swatch(*ROOM_LIGHT)[mood.time[:, 0, 0]][:, :, None, None]
         scheme = draws.choice("scheme", [1] * len(SCHEMES))
-        colours = [rgb(*column)[scheme][:, :, None, None] * light for column in zip(*SCHEMES, strict=True)]
-        return cls(
-            canvas,
-            mood,
-            np.where(draws.chance("mirrored", 0.5), 1, -1).astype(np.float32),
-            np.where(draws.chance("corner", 0.5), draws.uniform("corner at", 0.88, 0.95), 2).astype(np.float32),
-            draws.uniform("ceiling", 0.08, 0.13),
-            draws.uniform("floor line", 0.63, 0.69),
-            light,
-            *colours,
-            mood.pick("wood", ("8a5a38", "a8744a", "6b4630")) / mood.light * light,
+        wall, sofa, accent, rug, curtain = (
+            swatch(*column)[scheme][:, :, None, None] * light for column in zip(*SCHEMES, strict=True)
         )
+        return cls(
+            canvas=canvas,
+            mood=mood,
+            flip=either(draws.chance("mirrored", 0.5), 1, -1),
+            corner=either(draws.chance("corner", 0.5), draws.uniform("corner at", 0.88, 0.95), 2),
+            ceiling=draws.uniform("ceiling", 0.08, 0.13),
+            floor=draws.uniform("floor line", 0.63, 0.69),
+            light=light,
+            wall=wall,
+            sofa=sofa,
+            accent=accent,
+            rug=rug,
+            curtain=curtain,
+            wood=pick(draws, "wood", ("8a5a38", "a8744a", "6b4630")) * light,
+        )
+
+    def lit(self, colour: Hex) -> Plane:
+        """A colour in the light of the room."""
+        return tone(colour) * self.light
+
+    def pick(self, name: str, colours: Sequence[Hex]) -> Plane:
+        """One of the colours for each room, in its light."""
+        return pick(self.canvas.draws, name, colours) * self.light
 
     def u(self, view: Canvas) -> Plane:
         """Where the pixels of a view lie across the room."""
         return 0.5 + (view.x - 0.5) * self.flip
 
-    def view(self, left: Plane | float, top: Plane | float, right: Plane | float, bottom: Plane | float) -> tuple[Canvas, Plane, Plane]:
+    def view(self, left: Value, top: Value, right: Value, bottom: Value) -> tuple[Canvas, Plane, Plane]:
         """The canvas around a box given in u and y, with its u and y coordinates."""
         a, b = 0.5 + (left - 0.5) * self.flip, 0.5 + (right - 0.5) * self.flip
         view = self.canvas.window(np.minimum(a, b), top, np.maximum(a, b), bottom)

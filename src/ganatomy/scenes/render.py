@@ -26,7 +26,7 @@ class Rendered:
 def render(category: str, ids: range, size: int = 64, seed: int = 0) -> Rendered:
     """Draw scenes; scene i depends on (seed, i) only, and is the same scene at any size.
 
-    Labels are indices into `VOCABULARY`, of what is seen at the centre of each pixel; 0 where a plane has nothing to say.
+    Labels are indices into `VOCABULARY`, of what is seen at the centre of each pixel; 0 where a plane says nothing.
 
     Raises:
         UnknownName: no such category.
@@ -39,7 +39,8 @@ def render(category: str, ids: range, size: int = 64, seed: int = 0) -> Rendered
     draws = Draws(seed, ids)
     order = np.argsort(_DRAW[category].kinds(draws), kind="stable")
     step = max(1, CHUNK * 64 * 64 // (size * size))
-    for rows in np.split(order, range(step, len(ids), step)):
+    for start in range(0, len(ids), step):
+        rows = order[start : start + step]
         canvas = Canvas.empty(rules, draws.rows(rows), size)
         _DRAW[category].draw(canvas)
         images[rows] = np.rint(np.clip(canvas.image, 0, 1) * 255)

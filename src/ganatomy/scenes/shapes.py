@@ -4,16 +4,17 @@ Every function takes pixel coordinates x [1, 1, w] and y [1, h, 1] and parameter
 (or what broadcasts to it). Distances are exact near straight edges and good enough near curved ones for anti-aliasing.
 """
 
-import numpy as np
-from numpy.typing import NDArray
+import itertools
 
-Plane = NDArray[np.float32]
-Value = Plane | float
+import numpy as np
+
+from ganatomy.scenes.arrays import Plane, Value
 
 
 def box(x: Plane, y: Plane, cx: Value, top: Value, half: Value, bottom: Value) -> Plane:
     """An upright rectangle, `half` its half width."""
-    return np.maximum(np.abs(x - cx) - half, np.abs(y - (top + bottom) * 0.5) - (bottom - top) * 0.5)
+    distance: Plane = np.maximum(np.abs(x - cx) - half, np.abs(y - (top + bottom) * 0.5) - (bottom - top) * 0.5)
+    return distance
 
 
 def ellipse(x: Plane, y: Plane, cx: Value, cy: Value, rx: Value, ry: Value) -> Plane:
@@ -30,7 +31,8 @@ def arch(x: Plane, y: Plane, cx: Value, top: Value, half: Value, bottom: Value) 
     spring = top + half
     across = x - cx
     above = np.minimum(y - spring, 0)
-    return np.maximum(np.sqrt(across * across + above * above) - half, y - bottom)
+    distance: Plane = np.maximum(np.sqrt(across * across + above * above) - half, y - bottom)
+    return distance
 
 
 def edge(x: Plane, y: Plane, ax: Value, ay: Value, bx: Value, by: Value) -> Plane:
@@ -43,7 +45,7 @@ def edge(x: Plane, y: Plane, ax: Value, ay: Value, bx: Value, by: Value) -> Plan
 def convex(x: Plane, y: Plane, *corners: tuple[Value, Value]) -> Plane:
     """A convex polygon, corners clockwise as one sees it."""
     distance = edge(x, y, *corners[-1], *corners[0])
-    for (ax, ay), (bx, by) in zip(corners, corners[1:], strict=False):
+    for (ax, ay), (bx, by) in itertools.pairwise(corners):
         distance = np.maximum(distance, edge(x, y, ax, ay, bx, by))
     return distance
 
@@ -53,14 +55,16 @@ def gable(x: Plane, y: Plane, cx: Value, apex: Value, half: Value, base: Value) 
     height = base - apex
     scale = 1 / np.sqrt(height * height + half * half)
     slope = np.abs(x - cx) * (height * scale) - (y - apex) * (half * scale)
-    return np.maximum(slope, y - base)
+    distance: Plane = np.maximum(slope, y - base)
+    return distance
 
 
 def rounded(x: Plane, y: Plane, cx: Value, top: Value, half: Value, bottom: Value, radius: float) -> Plane:
     """An upright rectangle with round corners."""
     across = np.maximum(np.abs(x - cx) - half + radius, 0)
     down = np.maximum(np.abs(y - (top + bottom) * 0.5) - (bottom - top) * 0.5 + radius, 0)
-    return np.sqrt(across * across + down * down) - radius
+    distance: Plane = np.sqrt(across * across + down * down) - radius
+    return distance
 
 
 def tilted(x: Plane, y: Plane, cx: Value, cy: Value, angle: Plane) -> tuple[Plane, Plane]:
@@ -74,4 +78,5 @@ def lens(x: Plane, y: Plane, half: Value, length: Plane) -> Plane:
     reach = 0.5 * length
     radius = (reach * reach + half * half) / (2 * half)
     across = np.abs(x) + radius - half
-    return np.sqrt(across * across + (y + reach) ** 2) - radius
+    distance: Plane = np.sqrt(across * across + (y + reach) ** 2) - radius
+    return distance

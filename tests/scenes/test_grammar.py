@@ -1,0 +1,85 @@
+"""The rules: what they answer, and that they contradict nobody."""
+
+import pytest
+
+from ganatomy.errors import UnknownName
+from ganatomy.scenes import CATEGORIES, PLANES, VOCABULARY, grammar
+from ganatomy.vocabulary import NOTHING, Concept, find_concept
+
+
+@pytest.mark.parametrize(
+    ("category", "thing", "host"),
+    [
+        ("church", "door", "building"),
+        ("church", "door", "tower"),
+        ("church", "sun", "sky"),
+        ("church", "tree", "grass"),
+        ("church", "chimney", "roof"),
+        ("church", "crown", "tree"),
+        ("livingroom", "painting", "wall"),
+        ("livingroom", "lamp", "table"),
+        ("livingroom", "cushion", "sofa"),
+    ],
+)
+def test_what_may_stand(category: str, thing: str, host: str) -> None:
+    assert grammar(category).allows(thing, on=host)
+
+
+@pytest.mark.parametrize(
+    ("category", "thing", "host"),
+    [
+        ("church", "door", "sky"),
+        ("church", "door", "path"),
+        ("church", "sun", "grass"),
+        ("church", "tree", "sky"),
+        ("church", "sky", "building"),
+        ("church", "crown", "building"),
+        ("livingroom", "painting", "floor"),
+        ("livingroom", "rug", "wall"),
+    ],
+)
+def test_what_may_not_stand(category: str, thing: str, host: str) -> None:
+    assert not grammar(category).allows(thing, on=host)
+
+
+def test_unknown_names_are_refused_with_suggestions() -> None:
+    with pytest.raises(UnknownName, match="did you mean door"):
+        grammar("church").allows("dor", on="building")
+    with pytest.raises(UnknownName, match="did you mean building"):
+        grammar("church").allows("door", on="bilding")
+    with pytest.raises(UnknownName, match="did you mean livingroom"):
+        grammar("living")
+
+
+def test_rules_are_frozen() -> None:
+    with pytest.raises(TypeError):
+        grammar("church").rules["door"] = grammar("church").rules["sun"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_rules_name_only_objects_of_their_category(category: str) -> None:
+    rules = grammar(category).rules
+    for name, rule in rules.items():
+        assert rule.name == name
+        assert set(rule.beside) <= rules.keys()
+        assert len(set(rule.beside)) == len(rule.beside), f"{name} has a neighbour twice"
+
+
+def test_the_vocabulary_holds_every_word_of_every_rule_once() -> None:
+    words = {
+        Concept(name, plane)
+        for category in CATEGORIES
+        for rule in grammar(category).rules.values()
+        for plane, names in zip(PLANES, ((rule.name,), rule.parts, rule.materials), strict=True)
+        for name in names
+    }
+    assert VOCABULARY[0] == NOTHING
+    assert set(VOCABULARY[1:]) == words
+    assert len(VOCABULARY) == len(words) + 1 <= 256
+    kinds = [concept.category for concept in VOCABULARY[1:]]
+    assert kinds == sorted(kinds, key=PLANES.index)
+
+
+def test_the_order_of_the_vocabulary_is_that_of_the_bundled_weights() -> None:
+    names = ("sky", "building", "door", "table", "slope", "tabletop", "rock", "ceramic")
+    assert [find_concept(VOCABULARY, name) for name in names] == [1, 10, 16, 31, 32, 59, 60, 77]
