@@ -1,0 +1,113 @@
+"""A dissection as one HTML file: it opens from disk, offline, with nothing else beside it."""
+
+import dataclasses
+import json
+import re
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+from ganatomy.files import write_text
+from ganatomy.report.charts import concept_charts, layer_charts
+from ganatomy.report.embed import embed
+from ganatomy.report.palette import category_colours
+
+SCRIPTS = ("dom", "data", "paint", "card", "table", "gallery", "concept", "curve", "unit", "main")
+"""The page's modules; each imports only from those before it."""
+
+CITATION = """\
+@inproceedings{bau2019gandissect,
+  title     = {{GAN} Dissection: Visualizing and Understanding Generative Adversarial Networks},
+  author    = {Bau, David and Zhu, Jun-Yan and Strobelt, Hendrik and Zhou, Bolei and
+               Tenenbaum, Joshua B. and Freeman, William T. and Torralba, Antonio},
+  booktitle = {International Conference on Learning Representations (ICLR)},
+  year      = {2019}
+}
+"""
+
+
+def write_report(dissection: Any, path: Path) -> None:
+    """Write the report of a dissection, whole or not at all."""
+    write_text(path, report_html(dissection))
+
+
+def report_html(dissection: Any) -> str:
+    """Return the report of a dissection as the text of one HTML page."""
+    embedded = embed(dissection)
+    units = dissection.units
+    matched = units[units["matched"].astype(bool)]
+    numbers = [
+        (f"{len(matched):,}", "units match a concept", "interpretable, and better than their mismatched control"),
+        (f"{int(units['interpretable'].sum()):,}", "are interpretable", "IoU above 0.05 and pixel accuracy above 0.75"),
+        (f"{len(matched[['label', 'category']].drop_duplicates()):,}", "distinct concepts", "among the matched units"),
+        (f"{len(units):,}", "units", f"in {_count(len(dissection.layers), 'layer')}"),
+        (f"{dissection.spec.images:,}", "images", "pooled, one ratio a pair"),
+    ]
+    return _template().render(
+        model=dissection.spec.generator,
+        numbers=numbers,
+        concept_charts=concept_charts(dissection),
+        layer_charts=layer_charts(dissection),
+        categories=category_colours(dissection.vocabulary),
+        rare=_rare(dissection.concepts),
+        never=_never(dissection.concepts),
+        scored=int((~dissection.concepts["rare"].astype(bool)).sum()),
+        spec=dataclasses.asdict(dissection.spec),
+        facts=dissection.facts,
+        citation=CITATION,
+        left_out=embedded.left_out,
+        data=_json(embedded.facts),
+        arrays=embedded.arrays,
+        sheets=embedded.sheets,
+        style=_static("report.css"),
+        script=joined_scripts(),
+    )
+
+
+def joined_scripts() -> str:
+    """Return the page's modules as one: a page on disk may not import files, so imports and exports fall away."""
+    sources = [f"// ---- {name}.js\n{_static(f'{name}.js')}" for name in SCRIPTS]
+    return re.sub(r"^import .*\n|^export (?=\w)", "", "\n".join(sources), flags=re.MULTILINE)
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    environment.filters["words"] = _words
+    return environment.from_string((files("ganatomy.report") / "templates" / "report.html").read_text(encoding="utf-8"))
+
+
+def _static(name: str) -> str:
+    return (files("ganatomy.report") / "static" / name).read_text(encoding="utf-8")
+
+
+def _json(value: Any) -> str:
+    """Return JSON that cannot end the script element that holds it."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
+
+
+def _words(value: Any) -> str:
+    """Return a fact as a person would write it."""
+    if value is None or value == () or value == []:
+        return "–"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_words, value))
+    if isinstance(value, dict):
+        return "; ".join(f"{k} {_words(v)}" for k, v in value.items())
+    return str(value)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + "s" * (number != 1)
+
+
+def _rare(concepts: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return the concepts that occur, but too rarely to score, with their share of the pixels."""
+    rows = concepts[concepts["rare"].astype(bool) & (concepts["share"] > 0)].sort_values("share", ascending=False)
+    return [(r.concept, f"{100 * r.share:.2g} %") for r in rows.itertuples()]
+
+
+def _never(concepts: pd.DataFrame) -> list[str]:
+    return list(concepts[concepts["share"] == 0]["concept"])

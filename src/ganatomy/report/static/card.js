@@ -1,0 +1,91 @@
+/** A unit is always the same card: its top images with the region outlined, its label, its IoU beside chance and control. */
+
+import { h, number, swatch } from "./dom.js";
+import { cell, paint, sharpCanvas } from "./paint.js";
+
+const GAP = 2;
+const COLUMNS = 5;
+
+const waiting = new Map();
+const nearby = new IntersectionObserver((entries) => {
+  for (const entry of entries) {
+    if (!entry.isIntersecting) continue;
+    nearby.unobserve(entry.target);
+    waiting.get(entry.target)();
+    waiting.delete(entry.target);
+  }
+}, { rootMargin: "400px" });
+
+/** Call `draw` when the element comes near the window. */
+function whenNear(element, draw) {
+  waiting.set(element, draw);
+  nearby.observe(element);
+}
+
+/** The card of a unit, or of one of its pairs where `pair` is given. */
+export function unitCard(model, unit, pair = unit) {
+  const name = `unit ${unit.number} of ${unit.layer}`;
+  const what = unit.concept ? unit.concept.name : "no label";
+  return h("article", { class: "card" },
+    h("a", { href: `#unit=${unit.key}`, "aria-label": `${name}: ${what}, IoU ${number(unit.iou)}` },
+      pictureBlock(model, unit, `Top images of ${name}, with the region where it is on`),
+      h("div", { class: "title" },
+        unit.concept ? [swatch(unit.concept), h("strong", {}, unit.concept.name)] : h("strong", { class: "missing" }, "no label"),
+        h("span", { class: "unit" }, `${unit.layer} · ${unit.number}`)),
+      iouBar(model, pair, unit.concept),
+      h("div", { class: "small" },
+        h("span", {}, `IoU ${number(pair.iou)}`),
+        h("span", {}, `${number(pair.lift, 1)} × chance`),
+        h("span", {}, standing(unit)))));
+}
+
+function standing(unit) {
+  if (!unit.concept) return "–";
+  return unit.matched ? "matched" : unit.interpretable ? "interpretable only" : "not interpretable";
+}
+
+/** How wide a card is, in CSS pixels: its pictures, padding and border. */
+export function cardWidth(model) {
+  return Math.max(230, pictureWidth(model)) + 22;
+}
+
+function pictureWidth(model) {
+  return COLUMNS * cell(model).width + (COLUMNS - 1) * GAP;
+}
+
+/** One large picture and six small ones, drawn when they come near. */
+function pictureBlock(model, unit, label) {
+  const small = cell(model);
+  const width = pictureWidth(model);
+  const height = 2 * small.height + GAP;
+  const pictures = model.pictures(unit);
+  if (!pictures.length) return h("div", { class: "absent", style: `height:${height}px` }, "pictures left out");
+  const canvas = h("canvas", { role: "img", "aria-label": label, style: `width:${width}px;height:${height}px` });
+  whenNear(canvas, () => {
+    const context = sharpCanvas(canvas, width, height);
+    const large = { x: 0, y: 0, width: 2 * small.width, height: 2 * small.height };
+    paint(context, model, pictures[0], large);
+    pictures.slice(1, 7).forEach((picture, i) => {
+      const [column, row] = [2 + (i % 3), Math.floor(i / 3)];
+      paint(context, model, picture, { x: column * (small.width + GAP), y: row * (small.height + GAP), ...small });
+    });
+  });
+  return canvas;
+}
+
+/** A bar from zero, with the chance level and the control marked on it. */
+export function iouBar(model, pair, concept) {
+  if (!Number.isFinite(pair.iou)) return h("div", { class: "bar", "aria-hidden": "true" });
+  const place = (value) => `${Math.min(100, (100 * value) / model.scale)}%`;
+  const mark = (kind, value) => Number.isFinite(value) && h("b", { class: kind, style: `left:${place(value)}`, title: `${kind} ${number(value)}` });
+  return h("div", { class: "bar", "aria-hidden": "true" },
+    h("span", { style: `width:${place(pair.iou)};background:${concept?.colour ?? "currentColor"}` }),
+    mark("chance", pair.chance), mark("control", pair.control));
+}
+
+/** What the marks on every bar mean. */
+export function barLegend(model) {
+  return h("p", { class: "key" },
+    "Bars: IoU from 0 to ", model.scale.toFixed(1), ". ",
+    h("b", { class: "chance" }), " chance, ", h("b", { class: "control" }), " mismatched control.");
+}

@@ -1,0 +1,47 @@
+/** The curve of a pair: IoU and IQR over the levels, with the chosen level marked. */
+
+import { number, percent, range, s } from "./dom.js";
+
+const [WIDTH, HEIGHT] = [560, 230];
+const EDGE = { left: 42, right: 12, top: 14, bottom: 38 };
+
+/** An SVG of the curve; x is the share of pixels above the level, on a logarithmic scale. */
+export function curveChart(curve, concept) {
+  const lowest = Math.log10(curve.fraction[0]);
+  const top = niceTop(Math.max(...curve.iou, ...curve.iqr));
+  const x = (fraction) => EDGE.left + (1 - Math.log10(fraction) / lowest) * (WIDTH - EDGE.left - EDGE.right);
+  const y = (value) => HEIGHT - EDGE.bottom - (value / top) * (HEIGHT - EDGE.top - EDGE.bottom);
+  const path = (values) => values.map((value, i) => `${i ? "L" : "M"}${x(curve.fraction[i]).toFixed(1)} ${y(value).toFixed(1)}`).join("");
+  const chosen = x(curve.fraction[curve.chosen]);
+  const right = chosen < WIDTH * 0.6;
+  return s("svg", { class: "curve", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": describe(curve, concept) },
+    grid(curve, x, y, top),
+    s("line", { class: "chosen", x1: chosen, x2: chosen, y1: EDGE.top, y2: HEIGHT - EDGE.bottom }),
+    s("path", { class: "iqr", d: path(curve.iqr) }),
+    s("path", { class: "iou", d: path(curve.iou), style: `stroke:${concept.colour}` }),
+    s("circle", { cx: chosen, cy: y(curve.iou[curve.chosen]), r: 4, fill: concept.colour }),
+    s("text", { x: chosen + (right ? 8 : -8), y: EDGE.top + 8, "text-anchor": right ? "start" : "end" },
+      `chosen level: top ${percent(curve.fraction[curve.chosen])}, IoU ${number(curve.iou[curve.chosen])}, IQR ${number(curve.iqr[curve.chosen])}`));
+}
+
+function describe(curve, concept) {
+  return `IoU and IQR with ${concept.name} over ${curve.iou.length} levels; chosen: the top ${percent(curve.fraction[curve.chosen])} `
+    + `of activations, IoU ${number(curve.iou[curve.chosen])}, IQR ${number(curve.iqr[curve.chosen])}`;
+}
+
+function grid(curve, x, y, top) {
+  const steps = range(5).map((i) => (top * i) / 4);
+  const decades = range(1 - Math.round(Math.log10(curve.fraction[0]))).map((i) => 10 ** -i);
+  return s("g", { class: "grid" },
+    steps.map((value) => [
+      s("line", { x1: EDGE.left, x2: WIDTH - EDGE.right, y1: y(value), y2: y(value) }),
+      s("text", { x: EDGE.left - 6, y: y(value) + 4, "text-anchor": "end" }, number(value, 2))]).flat(),
+    decades.map((value) => s("text", { x: x(value), y: HEIGHT - EDGE.bottom + 16, "text-anchor": value === 1 ? "end" : "middle" }, percent(value))),
+    s("text", { x: (EDGE.left + WIDTH - EDGE.right) / 2, y: HEIGHT - 5, "text-anchor": "middle" }, "share of the unit’s activations above the level"));
+}
+
+/** The end of the y axis: a tenth, a fifth, half or a whole of a power of ten. */
+function niceTop(value) {
+  const power = 10 ** Math.floor(Math.log10(Math.max(value, 1e-4)));
+  return [1, 2, 4, 6, 8, 10].map((m) => m * power).find((end) => end >= value);
+}

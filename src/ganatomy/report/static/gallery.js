@@ -1,0 +1,127 @@
+/** The gallery: every unit as a card, sorted and filtered; its state is the page's address. */
+
+import { count, h, number } from "./dom.js";
+import { barLegend, unitCard } from "./card.js";
+
+const PAGE = 60;
+const SORTS = {
+  variety: "best of each concept first",
+  iou: "IoU",
+  lift: "lift over chance",
+  label: "label",
+  layer: "layer and unit",
+};
+
+/** The units that a query asks for, in its order. */
+export function select(model, query) {
+  const words = (query.get("q") ?? "").toLowerCase().split(/\s+/).filter(Boolean);
+  const least = Number(query.get("iou") ?? 0);
+  const kept = model.units.filter((unit) =>
+    (!query.get("label") || unit.concept?.key === query.get("label"))
+    && (!query.get("category") || unit.concept?.category === query.get("category"))
+    && (!query.get("layer") || unit.layer === query.get("layer"))
+    && (!query.get("matched") || unit.matched)
+    && (!least || unit.iou >= least)
+    && words.every((word) => `${unit.concept?.name ?? ""} ${unit.concept?.category ?? ""} ${unit.key}`.toLowerCase().includes(word)));
+  return sorted(kept, query.get("sort") ?? "variety");
+}
+
+function sorted(units, order) {
+  const worth = (value) => (Number.isFinite(value) ? value : -1);
+  const by = (value) => (a, b) => worth(value(b)) - worth(value(a));
+  if (order === "layer") return units;
+  if (order === "lift") return units.sort(by((u) => u.lift));
+  units.sort(by((u) => u.iou));
+  if (order === "label") return units.sort((a, b) => (a.concept?.name ?? "\uffff").localeCompare(b.concept?.name ?? "\uffff"));
+  if (order === "variety") {
+    const seen = new Map();
+    const turn = new Map(units.map((unit) => {
+      const n = unit.concept && unit.matched ? seen.get(unit.concept) ?? 0 : Infinity;
+      seen.set(unit.concept, n + 1);
+      return [unit, n];
+    }));
+    units.sort((a, b) => (turn.get(a) === turn.get(b) ? 0 : turn.get(a) - turn.get(b)));
+  }
+  return units;
+}
+
+/** Show the gallery in a section; `go(query)` changes the address without leaving it. */
+export function showGallery(section, model, query, go) {
+  if (!section.querySelector("form")) build(section, model, go);
+  const form = section.querySelector("form");
+  for (const field of form.elements) {
+    if (!field.name || document.activeElement === field) continue;
+    if (field.type === "checkbox") field.checked = query.has(field.name);
+    else field.value = query.get(field.name) ?? field.dataset.start ?? "";
+  }
+  form.elements.iou.nextElementSibling.textContent = number(Number(form.elements.iou.value), 2);
+  const units = select(model, query);
+  section.querySelector("output").textContent = `${count(units.length, "unit")} of ${model.units.length.toLocaleString("en")}`;
+  const cards = section.querySelector(".cards");
+  cards.replaceChildren();
+  section.querySelector(".none").hidden = units.length > 0;
+  addCards(section, model, cards, units);
+}
+
+/** Add cards a page at a time, whenever the end of the list comes near. */
+function addCards(section, model, cards, units) {
+  section.end?.disconnect();
+  const sentinel = section.querySelector(".sentinel");
+  const more = () => {
+    const shown = cards.childElementCount;
+    cards.append(...units.slice(shown, shown + PAGE).map((unit) => unitCard(model, unit)));
+    if (cards.childElementCount >= units.length) section.end?.disconnect();
+  };
+  more();
+  if (cards.childElementCount >= units.length) return;
+  section.end = new IntersectionObserver((entries) => entries.some((e) => e.isIntersecting) && more(), { rootMargin: "800px" });
+  section.end.observe(sentinel);
+}
+
+function build(section, model, go) {
+  const change = () => go(readForm(section.querySelector("form")));
+  section.append(
+    h("h2", { id: "units-title", tabindex: "-1" }, "All units"),
+    h("form", { role: "search", "aria-label": "Filter the units", input: change, submit: (event) => event.preventDefault() },
+      field("Search", h("input", { type: "search", name: "q", placeholder: "tree, layer4/17 …" })),
+      field("Concept", h("select", { name: "label" }, h("option", { value: "" }, "any"), labelOptions(model))),
+      field("Category", h("select", { name: "category" }, h("option", { value: "" }, "any"), options(categories(model)))),
+      field("Layer", h("select", { name: "layer" }, h("option", { value: "" }, "any"), options(model.layers.map((l) => l.name)))),
+      field("Least IoU", h("input", { type: "range", name: "iou", min: 0, max: model.scale, step: 0.01, "data-start": 0 }), h("span", { class: "value" })),
+      field("Order", h("select", { name: "sort", "data-start": "variety" }, Object.entries(SORTS).map(([value, text]) => h("option", { value }, text)))),
+      h("label", { class: "check" }, h("input", { type: "checkbox", name: "matched" }), "matched only"),
+      h("button", { type: "button", click: () => { section.querySelector("form").reset(); change(); } }, "Clear")),
+    h("p", { class: "found" }, h("output", { "aria-live": "polite" })),
+    barLegend(model),
+    h("p", { class: "none notice", hidden: true }, "No unit fits. Clear a filter to see more."),
+    h("div", { class: "cards" }),
+    h("div", { class: "sentinel", "aria-hidden": "true" }));
+}
+
+function readForm(form) {
+  const query = new URLSearchParams();
+  for (const field of form.elements) {
+    if (!field.name) continue;
+    if (field.type === "checkbox") field.checked && query.set(field.name, "1");
+    else if (field.value && field.value !== (field.dataset.start ?? "")) query.set(field.name, field.value);
+  }
+  return query;
+}
+
+function field(name, control, ...after) {
+  return h("label", {}, h("span", {}, name), control, after);
+}
+
+function options(names) {
+  return names.map((name) => h("option", { value: name }, name));
+}
+
+function categories(model) {
+  return [...new Set(model.units.map((unit) => unit.concept?.category).filter(Boolean))];
+}
+
+function labelOptions(model) {
+  const used = [...new Set(model.units.map((unit) => unit.concept).filter(Boolean))];
+  used.sort((a, b) => a.key.localeCompare(b.key));
+  return used.map((concept) => h("option", { value: concept.key }, concept.key));
+}

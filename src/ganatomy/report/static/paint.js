@@ -1,0 +1,80 @@
+/** Pictures on canvases: the region where a unit is on is bright and outlined, the rest is dimmed. */
+
+const DIM = 135;
+const OUTLINE = "#ffe14d";
+
+/** Side of a small picture in the page, in CSS pixels: a whole multiple, or half, of its own pixels; about 64. */
+export function cell(model) {
+  const { width, height } = model.sprites;
+  const side = Math.max(width, height);
+  const zoom = side > 64 ? 0.5 : Math.floor(64 / side);
+  return { width: Math.floor(width * zoom), height: Math.floor(height * zoom) };
+}
+
+/** Make a canvas of the given CSS size, sharp on this screen; returns it with its context in CSS pixels. */
+export function sharpCanvas(canvas, width, height) {
+  const ratio = Math.max(1, Math.ceil(window.devicePixelRatio || 1));
+  canvas.width = width * ratio;
+  canvas.height = height * ratio;
+  canvas.style.width = `${width}px`;
+  canvas.style.height = `${height}px`;
+  const context = canvas.getContext("2d");
+  context.scale(ratio, ratio);
+  return context;
+}
+
+/** Draw one picture of a unit into a box {x, y, width, height}. */
+export function paint(context, model, picture, box, showRegion = true) {
+  drawTile(context, model, picture.tile, box);
+  if (!showRegion) return;
+  const region = model.region(picture);
+  dim(context, region, box);
+  outline(context, region, box);
+}
+
+function drawTile(context, model, tile, box) {
+  const { width, height, capacity } = model.sprites;
+  const sheet = model.sheets[Math.floor(tile / capacity)];
+  const columns = Math.floor(sheet.width / width);
+  const place = tile % capacity;
+  context.imageSmoothingEnabled = box.width < width;
+  context.drawImage(sheet, (place % columns) * width, Math.floor(place / columns) * height, width, height, box.x, box.y, box.width, box.height);
+}
+
+let veil = null;
+
+/** Lay a dark veil over what is outside the region. */
+function dim(context, { width, height, on }, box) {
+  veil ??= document.createElement("canvas");
+  veil.width = width;
+  veil.height = height;
+  const pixels = new ImageData(width, height);
+  for (let i = 0; i < on.length; i++) pixels.data[4 * i + 3] = on[i] ? 0 : DIM;
+  veil.getContext("2d").putImageData(pixels, 0, 0);
+  context.imageSmoothingEnabled = false;
+  context.drawImage(veil, box.x, box.y, box.width, box.height);
+}
+
+/** Stroke the border of the region, along the edges of its cells; the picture's own border is none. */
+function outline(context, { width, height, on }, box) {
+  const [stepX, stepY] = [box.width / width, box.height / height];
+  context.beginPath();
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      const here = on[y * width + x];
+      const [left, top] = [box.x + x * stepX, box.y + y * stepY];
+      if (x && here !== on[y * width + x - 1]) {
+        context.moveTo(left, top);
+        context.lineTo(left, top + stepY);
+      }
+      if (y && here !== on[(y - 1) * width + x]) {
+        context.moveTo(left, top);
+        context.lineTo(left + stepX, top);
+      }
+    }
+  }
+  context.strokeStyle = OUTLINE;
+  context.lineWidth = 1;
+  context.lineCap = "square";
+  context.stroke();
+}

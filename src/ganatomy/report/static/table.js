@@ -1,0 +1,20 @@
+/** A ranked table: its first rows, and a button for the rest. */
+
+import { h } from "./dom.js";
+
+const FIRST = 20;
+
+/** A table with these column names and one row (a tr element) per item; `row(item, place)` makes it. */
+export function rankedTable(columns, items, row) {
+  const body = h("tbody");
+  const show = (from, to) => body.append(...items.slice(from, to).map((item, i) => row(item, from + i + 1)));
+  show(0, FIRST);
+  const rest = items.length - FIRST;
+  const showRest = (event) => {
+    show(FIRST, items.length);
+    event.target.remove();
+  };
+  return h("div", { class: "scroll" },
+    h("table", { class: "ranked" }, h("thead", {}, h("tr", {}, columns.map((name) => h("th", { scope: "col" }, name)))), body),
+    rest > 0 && h("button", { type: "button", click: showRest }, `Show ${rest} more`));
+}

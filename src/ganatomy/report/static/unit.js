@@ -1,0 +1,88 @@
+/** The page of a unit: its pictures, every candidate concept ranked, and the curve of a chosen pair. */
+
+import { h, number, percent, put, significant, swatch } from "./dom.js";
+import { barLegend, iouBar } from "./card.js";
+import { curveChart } from "./curve.js";
+import { cell, paint, sharpCanvas } from "./paint.js";
+import { rankedTable } from "./table.js";
+
+const CANDIDATE = ["concept", "category", "", "IoU", "× chance", "control", "IQR", "accuracy"];
+
+/** Show a unit in a section, with the curve of `concept` where the page carries it. */
+export function showUnit(section, model, unit, concept) {
+  const pairs = model.pairs.filter((pair) => pair.unit === unit);
+  const layer = model.layers[unit.depth];
+  put(section,
+    neighbours(model, unit),
+    h("h2", { id: "unit-title", tabindex: "-1" }, "What does ", h("em", {}, unit.key), " draw?"),
+    h("p", { class: "answer" }, answer(unit)),
+    h("p", { class: "small" }, `Unit ${unit.number} of ${layer.units} in ${layer.name} (${layer.height}×${layer.width}). On in ${percent(unit.on)} of all pixels; `
+      + `greatest activation ${significant(unit.greatest)}; threshold ${significant(unit.threshold)} (the top ${percent(unit.fraction)} of its activations).`),
+    pictures(model, unit),
+    h("h3", {}, "Which concepts it overlaps with"),
+    pairs.length
+      ? [barLegend(model), rankedTable(CANDIDATE, pairs, (pair) => candidate(model, pair))]
+      : h("p", { class: "notice" }, "No concept beyond noise."),
+    curveBlock(model, unit, concept));
+}
+
+function answer(unit) {
+  if (!unit.concept) return "No concept could be scored.";
+  const link = h("a", { href: `#concept=${encodeURIComponent(unit.concept.key)}` }, swatch(unit.concept), unit.concept.name);
+  if (unit.matched) return [link, ` – matched, IoU ${number(unit.iou)}, ${number(unit.lift, 1)} times its chance level of ${number(unit.chance)}.`];
+  const why = unit.interpretable ? "interpretable, but not beyond its mismatched control" : "not interpretable";
+  return ["Closest: ", link, ` – ${why} (IoU ${number(unit.iou)}, chance ${number(unit.chance)}, control ${number(unit.control)}).`];
+}
+
+function neighbours(model, unit) {
+  const link = (other, text, rel) => other && h("a", { href: `#unit=${other.key}`, rel }, text);
+  const [before, after] = [model.units[unit.index - 1], model.units[unit.index + 1]];
+  return h("nav", { class: "neighbours", "aria-label": "Neighbouring units" },
+    link(before, `← ${before?.key}`, "prev"), link(after, `${after?.key} →`, "next"));
+}
+
+/** All top images at twice the size of a card's, with a switch for the outlines. */
+function pictures(model, unit) {
+  const shown = model.pictures(unit);
+  if (!shown.length) return h("p", { class: "notice" }, "The pictures of this unit were left out of the page to keep it small.");
+  const small = cell(model);
+  const box = { x: 0, y: 0, width: 2 * small.width, height: 2 * small.height };
+  const figures = shown.map((picture, i) => {
+    const label = `Image ${picture.id}, where unit ${unit.key} reaches ${significant(picture.value)}`;
+    const canvas = h("canvas", { role: "img", "aria-label": label });
+    const draw = (region) => paint(sharpCanvas(canvas, box.width, box.height), model, picture, box, region);
+    draw(true);
+    return { draw, element: h("figure", {}, canvas, h("figcaption", {}, `${i + 1}. image ${picture.id} · ${significant(picture.value)}`)) };
+  });
+  const toggle = h("input", { type: "checkbox", checked: true, change: (event) => figures.forEach((f) => f.draw(event.target.checked)) });
+  return [h("label", { class: "check" }, toggle, "show where it is on"), h("div", { class: "strip" }, figures.map((f) => f.element))];
+}
+
+function candidate(model, pair) {
+  const { concept } = pair;
+  return h("tr", {},
+    h("th", { scope: "row" }, h("a", { href: `#concept=${encodeURIComponent(concept.key)}` }, swatch(concept), concept.name)),
+    h("td", { class: "small" }, concept.category),
+    h("td", { class: "wide" }, iouBar(model, pair, concept)),
+    [[pair.iou], [pair.lift, 1], [pair.control], [pair.iqr], [pair.accuracy, 2]].map(([value, digits]) => h("td", { class: "figure" }, number(value, digits))));
+}
+
+/** The curve, and a picker for its concept. */
+function curveBlock(model, unit, wanted) {
+  const known = model.curveConcepts(unit);
+  if (!known.length) return null;
+  const place = h("div", { class: "curve-place" });
+  const show = (concept) => place.replaceChildren(curveChart(model.curve(unit, concept), concept));
+  const first = known.includes(wanted) ? wanted : known[0];
+  const picker = h("select", { change: (event) => show(model.conceptByKey.get(event.target.value)) },
+    known.map((concept) => h("option", { value: concept.key, selected: concept === first }, concept.key)));
+  show(first);
+  return [
+    h("h3", {}, "How the overlap depends on the threshold"),
+    h("label", { class: "pick" }, h("span", {}, "Concept"), picker),
+    h("p", { class: "key" }, h("span", { class: "line solid" }), " IoU on the evaluation images, ",
+      h("span", { class: "line dashed" }), " IQR on the validation images, which chooses the level."),
+    place,
+    wanted && !known.includes(wanted) && h("p", { class: "small" }, `The page carries no curve for ${wanted.name}; see the note below.`),
+  ];
+}
