@@ -3,6 +3,7 @@
 import hashlib
 import json
 import pickle
+import warnings
 import zipfile
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
@@ -59,7 +60,7 @@ def _read_safetensors(path: Path) -> State:
 
 def _read_npz(path: Path) -> State:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return {name: torch.from_numpy(np.array(arrays[name])) for name in arrays.files}
     except (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         raise BadFile(f"{path}: not a whole npz file of plain arrays ({error})") from error
@@ -67,7 +68,8 @@ def _read_npz(path: Path) -> State:
 
 def _read_torch(path: Path) -> State:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # about what is refused anyway
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = str(error).split("\n")[0]
         raise BadFile(f"{path}: not a state dict of plain tensors; convert it to safetensors ({reason})") from error
