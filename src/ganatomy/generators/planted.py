@@ -1,8 +1,8 @@
 """A generator whose units are known: some draw a concept, others only seem to, most do nothing.
 
 It is a truth to test dissection and interventions against, and a small example of a generator without hooks. Objects
-have random places and sizes and are often absent. Each layer is computed from the one before, so that taking a concept's
-units away at any layer takes it from the picture; what a unit does is listed in `UNITS`:
+have random places and sizes and are often absent. Each layer is computed from the one before, so that taking away the
+units of a concept at any layer takes it from the picture. What a unit does is listed in `UNITS`:
 
 * ``ball``: draws it (two units named alike draw it together, each with half the strength).
 * ``copy:ball``: is on exactly where the ball is, but nothing reads it: correlated, not causal.
@@ -29,18 +29,12 @@ from ganatomy.types import Features, Images, Latents
 from ganatomy.weights import fingerprint
 
 UNITS: Mapping[str, tuple[str, ...]] = {
-    "layer1": (
-        *("ball", "noise:0", "sky", "tree", "dead", "copy:ball"),
-        *("box", "top", "noise:1", "tree", "not:box", "on"),
-    ),
-    "layer2": (
-        *("top", "tree", "box", "noise:2", "lid", "not:tree"),
-        *("dead", "sky", "copy:box", "noise:0", "ball", "tree"),
-    ),
-    "layer3": (
-        *("noise:1", "box", "copy:metal", "tree", "dead", "metal"),
-        *("noise:2", "tree", "lid", "on", "ball", "not:ball", "sky", "top"),
-    ),
+    layer: tuple(roles.split())
+    for layer, roles in {
+        "layer1": "ball noise:0 sky tree dead copy:ball box top noise:1 tree not:box on",
+        "layer2": "top tree box noise:2 lid not:tree dead sky copy:box noise:0 ball tree",
+        "layer3": "noise:1 box copy:metal tree dead metal noise:2 tree lid on ball not:ball sky top",
+    }.items()
 }
 """What each unit of each layer does."""
 
@@ -163,7 +157,7 @@ def _concepts(r: Features, layer: str) -> Fields:
     return {name: r[:, [unit for unit, role in enumerate(UNITS[layer]) if role == name]].sum(1) for name in names}
 
 
-def _next(r: Features, layer: str, z: Tensor) -> Features:
+def _next(r: Tensor, layer: str, z: Tensor) -> Features:
     """Compute the layer that comes after `layer`: finer outlines; then lids where boxes begin; then metal."""
     fields = {}
     for name, field in _concepts(r, layer).items():
@@ -179,19 +173,19 @@ def _next(r: Features, layer: str, z: Tensor) -> Features:
 
 
 def _paint(r: Features) -> Images:
-    """Paint sky, trees, balls and boxes over each other, metal on balls and boxes only, lids on boxes only."""
+    """Paint sky, trees, balls and boxes over each other; metal only shows on balls and boxes, a lid only on a box."""
     cover = {name: torch.sigmoid(12 * (field - 0.5))[:, None] for name, field in _concepts(r, LAYERS[-1]).items()}
-    solid = 1 - (1 - cover["ball"]) * (1 - cover["box"])
-    images = _colour(r)
-    for name in ("sky", "tree", "ball", "box"):
-        images = images + cover[name] * (_colour(r, name) - images)
-    metal = (_colour(r, "ball", "metal") > _colour(r, "ball")).to(r.dtype)  # the channel that metal brightens
-    images = images + cover["metal"] * solid * metal * (1 - images)
-    return images + cover["lid"] * cover["box"] * (_colour(r, "box", "lid") - images)
 
+    def colour(*shown: str) -> Tensor:
+        return torch.tensor(rgb(*shown), dtype=r.dtype, device=r.device)[:, None, None]
 
-def _colour(r: Tensor, *shown: str) -> Tensor:
-    return torch.tensor(rgb(*shown), device=r.device)[:, None, None]
+    ball = torch.lerp(colour("ball"), colour("ball", "metal"), cover["metal"])
+    box = torch.lerp(colour("box"), colour("box", "metal"), cover["metal"])
+    box = torch.lerp(box, colour("box", "lid"), cover["lid"])
+    images = colour()
+    for name, own in {"sky": colour("sky"), "tree": colour("tree"), "ball": ball, "box": box}.items():
+        images = torch.lerp(images, own, cover[name])
+    return images
 
 
 def _grid(layer: str, z: Tensor) -> tuple[Tensor, Tensor]:

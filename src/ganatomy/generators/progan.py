@@ -137,7 +137,7 @@ class ProGAN:
         """Return N(0, 1) latents [b, z]."""
         return standard_normal(ids, seed, [self._latent], self.device)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def observe(self, z: Latents, layers: Sequence[str]) -> Observation:
         """Draw the pictures and read every asked layer in one forward pass, without gradients.
 

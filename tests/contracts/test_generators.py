@@ -1,0 +1,216 @@
+"""What every registered generator must do, whatever it is made of."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from ganatomy.errors import UnknownName
+from ganatomy.generators import GENERATORS, Generator, open_generator
+from ganatomy.generators.progan import progan_network
+from ganatomy.imported import call_named
+from ganatomy.weights import bundled_names, card
+
+MODULE = """
+import torch
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.grow = torch.nn.ConvTranspose2d(6, 8, 18, bias=False)
+        self.block = torch.nn.Sequential(torch.nn.BatchNorm2d(8), torch.nn.ReLU(inplace=True), torch.nn.Conv2d(8, 5, 3))
+        self.act = torch.nn.ReLU(inplace=True)
+        self.paint = torch.nn.Conv2d(5, 3, 1)
+
+    def forward(self, z):
+        return torch.tanh(self.paint(self.act(self.block(self.grow(z)))))
+"""
+
+
+def torch_spec(directory: Path, seed: int) -> str:
+    (directory / "net_of_the_contract.py").write_text(MODULE)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        torch.save(call_named("net_of_the_contract:Net", {}).state_dict(), directory / f"{seed}.pt")
+    return f"torch:net_of_the_contract:Net?weights={directory / f'{seed}.pt'}"
+
+
+def progan_spec(directory: Path, seed: int) -> str:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        torch.save(progan_network(6, [8, 8, 6, 6, 4, 4]).state_dict(), directory / f"{seed}.pth")
+    return f"progan:{directory / f'{seed}.pth'}"
+
+
+def bundled_spec(directory: Path, seed: int) -> str:
+    names = [name for name in bundled_names() if card(name)["kind"] == "generator"]
+    if not names:
+        pytest.skip("no generator is bundled")
+    return f"bundled:{names[seed % len(names)]}"
+
+
+EXAMPLES: dict[str, Callable[[Path, int], str]] = {
+    "bundled": bundled_spec,
+    "planted": lambda directory, seed: "planted",
+    "progan": progan_spec,
+    "torch": torch_spec,
+}
+LAYERS_TRIED = 4
+
+
+def test_every_family_has_an_example() -> None:
+    open_generator("planted")
+    assert sorted(EXAMPLES) == GENERATORS.names()
+
+
+@pytest.fixture(scope="module", params=sorted(EXAMPLES))
+def spec(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[int], str]]:
+    """Names of a family's examples, by seed."""
+    directory = tmp_path_factory.mktemp(request.param)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(directory)
+        yield lambda seed: EXAMPLES[request.param](directory, seed)
+
+
+@pytest.fixture(scope="module")
+def generator(spec: Callable[[int], str]) -> Generator:
+    return open_generator(spec(0))
+
+
+@pytest.fixture(scope="module")
+def z(generator: Generator) -> Tensor:
+    return generator.latents(range(5), 0)
+
+
+def some(generator: Generator) -> list[str]:
+    """First, last and some layers between."""
+    names = list(generator.layers)
+    return names[:: max(1, len(names) // LAYERS_TRIED)] + names[-1:]
+
+
+def test_it_is_a_generator(generator: Generator) -> None:
+    assert isinstance(generator, Generator)
+    assert generator.layers
+    assert generator.device == torch.device("cpu")
+
+
+def test_one_pass_shows_pictures_and_layers_of_the_stated_shapes(generator: Generator, z: Tensor) -> None:
+    seen = generator.observe(z, list(generator.layers))
+    assert list(seen.features) == list(generator.layers)
+    for layer, shape in generator.layers.items():
+        assert seen.features[layer].shape == (5, *shape)
+        assert not seen.features[layer].requires_grad
+    assert seen.images.shape[:2] == (5, 3)
+    assert seen.images.dtype == torch.float32
+    assert not seen.images.requires_grad
+    assert bool(seen.images.isfinite().all())
+    assert float(seen.images.abs().median()) <= 1, "not in [-1, 1]"
+    assert float((seen.images[0] - seen.images[1]).abs().max()) > 1e-3, "every latent draws the same picture"
+
+
+def test_only_the_asked_layers_are_shown(generator: Generator, z: Tensor) -> None:
+    last = list(generator.layers)[-1]
+    assert list(generator.observe(z, [last]).features) == [last]
+    assert torch.equal(generator.observe(z, []).images, generator.observe(z, [last]).images)
+
+
+def test_rendering_what_was_observed_gives_the_same_picture(generator: Generator, z: Tensor) -> None:
+    seen = generator.observe(z, list(generator.layers))
+    for layer in generator.layers:
+        given = seen.features[layer].clone()
+        assert torch.allclose(generator.render(given, layer, z), seen.images, atol=1e-5), layer
+        assert torch.equal(given, seen.features[layer]), "render wrote into the features that it was given"
+
+
+def test_rendering_something_else_gives_another_picture(generator: Generator, z: Tensor) -> None:
+    seen = generator.observe(z, some(generator))
+    for layer, r in seen.features.items():
+        edited = r.clone()
+        edited[2] = 3 * edited[2].flip(1) + 1
+        images = generator.render(edited, layer, z)
+        changed = (images - seen.images).abs().amax((1, 2, 3))
+        assert float(changed[2]) > 1e-3, layer
+        assert float(changed[[0, 1, 3, 4]].max()) < 1e-5, "an edit of one picture changed another"
+
+
+def test_layers_come_in_forward_order(generator: Generator, z: Tensor) -> None:
+    """Taking everything away at a layer changes it and what comes later; so pictures forget what came before."""
+    names = list(generator.layers)
+    seen = generator.observe(z, names)
+    blank = {name: generator.render(torch.zeros_like(seen.features[name]), name, z) for name in (names[0], names[-1])}
+    assert all(float((images - seen.images).abs().max()) > 1e-3 for images in blank.values())
+
+
+def test_latents_depend_on_seed_and_id_only(generator: Generator) -> None:
+    z = generator.latents(range(6), 3)
+    assert torch.equal(generator.latents(range(2, 5), 3), z[2:5])
+    assert torch.equal(generator.latents(range(5, 6), 3), z[5:])
+    assert not torch.equal(generator.latents(range(6), 4), z)
+    assert len(generator.latents(range(0), 3)) == 0
+
+
+def test_a_picture_does_not_depend_on_its_batch(generator: Generator, z: Tensor) -> None:
+    names = some(generator)
+    together = generator.observe(z, names)
+    for rows in (slice(0, 1), slice(1, 4), slice(4, 5)):
+        alone = generator.observe(z[rows], names)
+        assert torch.allclose(alone.images, together.images[rows], atol=1e-5)
+        for layer in names:
+            assert torch.allclose(alone.features[layer], together.features[layer][rows], atol=1e-5), layer
+
+
+def test_what_was_observed_can_be_edited_with_a_learnt_strength(generator: Generator, z: Tensor) -> None:
+    for layer, r in generator.observe(z, some(generator)).features.items():
+        alpha = torch.full((r.shape[1], 1, 1), 0.1, requires_grad=True)
+        generator.render((1 - alpha) * r, layer, z).square().sum().backward()
+        assert alpha.grad is not None
+        assert bool(alpha.grad.isfinite().all())
+        assert bool(alpha.grad.any()), layer
+
+
+def test_gradients_are_those_of_the_picture(generator: Generator, z: Tensor) -> None:
+    """Against the finite difference along the gradient, in single precision: to a few per cent."""
+    for layer, r in generator.observe(z, some(generator)).features.items():
+        r = r.clone().requires_grad_()
+        weight = torch.randn(generator.render(r, layer, z).shape, generator=torch.Generator().manual_seed(0))
+        (gradient,) = torch.autograd.grad((generator.render(r, layer, z) * weight).sum(), r)
+        step = 1e-3 * gradient / gradient.norm()
+        with torch.no_grad():
+            ahead, behind = (generator.render(r + s * step, layer, z) * weight for s in (1, -1))
+        difference = float((ahead - behind).double().sum()) / 2
+        assert difference == pytest.approx(float((gradient * step).double().sum()), rel=0.05), layer
+
+
+def test_nothing_is_left_behind(generator: Generator, z: Tensor) -> None:
+    """The same question twice has the same answer to the bit, whatever was asked in between."""
+    first = next(iter(generator.layers))
+    before = generator.observe(z, [first])
+    generator.render(torch.randn_like(before.features[first]).requires_grad_(), first, z)
+    with pytest.raises(UnknownName):
+        generator.observe(z, [first, "no such layer"])
+    after = generator.observe(z, [first])
+    assert torch.equal(before.images, after.images)
+    assert torch.equal(before.features[first], after.features[first])
+
+
+def test_the_global_generator_is_left_alone(generator: Generator) -> None:
+    before = torch.random.get_rng_state()
+    generator.observe(generator.latents(range(2), 0), [])
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_a_layer_that_does_not_exist_is_refused(generator: Generator, z: Tensor) -> None:
+    r = generator.observe(z, some(generator)[:1]).features[some(generator)[0]]
+    with pytest.raises(UnknownName, match="no such layer"):
+        generator.observe(z, ["no such layer"])
+    with pytest.raises(UnknownName, match="no such layer"):
+        generator.render(r, "no such layer", z)
+
+
+def test_the_fingerprint_is_of_the_weights(spec: Callable[[int], str], generator: Generator) -> None:
+    assert open_generator(spec(0)).fingerprint == generator.fingerprint
+    assert len(generator.fingerprint) == 64
+    if spec(1) != spec(0):
+        assert open_generator(spec(1)).fingerprint != generator.fingerprint
