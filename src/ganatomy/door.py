@@ -4,7 +4,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ganatomy.experiments.dissect import DissectSpec, facts, run
+from ganatomy.experiments.dissect import facts, run
+from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.models import Models
 from ganatomy.progress import Progress
@@ -38,11 +39,7 @@ def dissect(
     """
     spec = DissectSpec(generator=generator, **options)
     directory = Path(tempfile.mkdtemp(prefix="ganatomy-")) if out is None else Path(out)
-    return dissect_into(directory, spec, Models(spec.generator, spec.segmenter, device), progress)
-
-
-def dissect_into(directory: Path, spec: DissectSpec, models: Models, progress: Progress | None = None) -> Dissection:
-    """Run a dissection in a study directory, or go on with the one that is there."""
+    models = Models(spec.generator, spec.segmenter, device)
     with Study.create(directory, spec, facts(spec, models)) as study:
         return run(spec, study, models, progress=progress)
 

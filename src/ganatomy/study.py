@@ -232,8 +232,9 @@ class Study:
         except (OSError, ValueError) as error:
             raise _damaged(path, error) from error
 
-    def finish(self) -> None:
-        """Mark the study as finished, now that every step is there, and let go of it."""
+    def finish(self, **found: Any) -> None:
+        """Mark the study as finished, now that every step is there, and let go of it; keep what was found as facts."""
+        self._record["facts"] = {**self._record["facts"], **found}
         self._record["finished"] = True
         self._write_record()
         self.close()

@@ -1,1 +1,1 @@
-
+"""Experiments: one file, one question."""

@@ -1,1 +1,1 @@
-
+"""Mergeable statistics; pure, and knowing nothing of generators."""

@@ -1,0 +1,240 @@
+"""Which unit draws what? Dissection (Bau et al. 2019, 3.1; SPEC 1-2): one pass over a sample, every layer at once."""
+
+import math
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganatomy.errors import BadModel, UnknownName
+from ganatomy.execute import Executor, local
+from ganatomy.experiments.dissect_spec import DissectSpec
+from ganatomy.experiments.dissection import Dissection
+from ganatomy.experiments.models import Models
+from ganatomy.experiments.strips import Strips
+from ganatomy.experiments.tally import Tally
+from ganatomy.generators import Generator, LayerShape, Observation
+from ganatomy.progress import Progress
+from ganatomy.stats.levels import ActivationLevels, exact_levels
+from ganatomy.study import Study
+
+CALIBRATION_BYTES = 1 << 29
+"""How much of the calibration sample's features is held at once."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run will take.
+
+    Attributes:
+        images: pictures drawn and segmented.
+        memory_bytes: greatest need of the tables and of one batch, beside the models.
+        disk_bytes: of the study.
+        seconds: from a probe of one batch on this machine.
+    """
+
+    images: int
+    memory_bytes: int
+    disk_bytes: int
+    seconds: float
+
+
+def facts(spec: DissectSpec, models: Models) -> dict[str, Any]:
+    """Return what is used: the models' fingerprints, their layers and words, and the versions of the software.
+
+    Raises:
+        UnknownName: a layer that the generator does not have.
+    """
+    generator, segmenter = models.generator, models.segmenter
+    layers = chosen_layers(generator, spec.layers)
+    return {
+        "inputs": {"generator": generator.fingerprint, "segmenter": segmenter.fingerprint},
+        "layers": {name: list(shape) for name, shape in layers.items()},
+        "vocabulary": [list(concept) for concept in segmenter.vocabulary],
+        "versions": {name: version(name) for name in ("ganatomy", "torch", "numpy", "numba")},
+        "machine": {"python": platform.python_version(), "system": platform.system(), "device": models.device},
+    }
+
+
+def chosen_layers(generator: Generator, names: Sequence[str]) -> dict[str, LayerShape]:
+    """Return the shapes of the asked layers (all, if none is asked), in forward order.
+
+    Raises:
+        UnknownName: a layer that the generator does not have.
+    """
+    for name in names:
+        if name not in generator.layers:
+            raise UnknownName("layer", name, generator.layers)
+    return {name: shape for name, shape in generator.layers.items() if not names or name in names}
+
+
+def estimate(spec: DissectSpec, models: Models) -> Estimate:
+    """Say what a run will take: memory and disk by formula, time from one batch of two pictures.
+
+    A table has 4 bytes for each unit × concept × (level + 1), for two halves, matched and mismatched; three tables live
+    at once while shards are merged. One batch of features and one part of the calibration come on top.
+    """
+    generator, segmenter = models.generator, models.segmenter
+    layers = chosen_layers(generator, spec.layers)
+    units = sum(shape.units for shape in layers.values())
+    table = 4 * 4 * units * len(segmenter.vocabulary) * (spec.levels + 1)
+    maps = sum(4 * math.prod(shape) for shape in layers.values())
+    ids = range(2)
+    start = perf_counter()
+    seen = _observe(generator, ids, spec.seed, list(layers))
+    drawn = perf_counter()
+    segmenter(seen.images)
+    labelled = perf_counter()
+    height, width = grid_size(spec, seen)
+    calibration = len(spec.calibration_ids())
+    images = 2 * spec.images if spec.validation == "separate" else spec.images
+    draw, label = (drawn - start) / 2, (labelled - drawn) / 2
+    count = units * height * width * 2e-9
+    calibrate = calibration * (len(_calibration_parts(spec, layers)) * draw + count)
+    pictures = min(spec.images, units * spec.top) * (3 * seen.images.shape[-2] * seen.images.shape[-1] + 8)
+    return Estimate(
+        images=images,
+        memory_bytes=3 * table + spec.batch * maps + CALIBRATION_BYTES + 8 * calibration * height * width,
+        disk_bytes=table + pictures + units * spec.top * height * width // 8,
+        seconds=images * (draw + label + count) + calibrate + spec.images * draw,
+    )
+
+
+def grid_size(spec: DissectSpec, seen: Observation) -> tuple[int, int]:
+    """Return the height and width at which activations and labels are compared."""
+    height, width = seen.images.shape[-2:]
+    if spec.resolution is None:
+        return height, width
+    return spec.resolution, max(1, round(spec.resolution * width / height))
+
+
+def run(
+    spec: DissectSpec,
+    study: Study,
+    models: Models,
+    execute: Executor = local,
+    progress: Progress | None = None,
+) -> Dissection:
+    """Dissect a generator in a study directory; what is there already is not measured again.
+
+    Raises:
+        BadModel: NaN or Inf activations or pictures; names the layer, the unit and the latent id.
+    """
+    layers = chosen_layers(models.generator, spec.layers)
+    parts = _calibration_parts(spec, layers)
+    levels = study.sharded("levels", ActivationLevels, partial(measure_levels, spec, models), parts, execute, progress)
+    tally = study.sharded("tally", Tally, partial(tally_shard, spec, models, levels), spec.shards(), execute, progress)
+    return Dissection.conclude(spec, study, levels, tally, partial(draw_strips, spec, models))
+
+
+def measure_levels(spec: DissectSpec, models: Models, units: range) -> ActivationLevels:
+    """Measure the candidate levels of some units, numbered through all layers."""
+    layers = chosen_layers(models.generator, spec.layers)
+    result = ActivationLevels(sum(shape.units for shape in layers.values()), len(spec.tops()))
+    wanted: dict[str, range] = {}
+    first = 0
+    for name, shape in layers.items():
+        own = range(max(units.start - first, 0), min(units.stop - first, shape.units))
+        if len(own):
+            wanted[name] = own
+        first += shape.units
+    kept: dict[str, list[Tensor]] = {name: [] for name in wanted}
+    size = (0, 0)
+    for _, seen in _batches(spec, models.generator, spec.calibration_ids(), list(wanted)):
+        size = grid_size(spec, seen)
+        for name, own in wanted.items():
+            kept[name].append(seen.features[name][:, own.start : own.stop].float().cpu())
+    start = units.start
+    for name, own in wanted.items():
+        result.update(torch.arange(start, start + len(own)), exact_levels(torch.cat(kept.pop(name)), size, spec.tops()))
+        start += len(own)
+    return result
+
+
+def tally_shard(spec: DissectSpec, models: Models, levels: ActivationLevels, ids: range) -> Tally:
+    """Count one shard: every layer, every statistic, one pass."""
+    layers = chosen_layers(models.generator, spec.layers)
+    cuts = dict(zip(layers, levels.by_layer(shape.units for shape in layers.values()), strict=True))
+    half = next(name for name, own in spec.halves().items() if ids.start in own)
+    tally: Tally | None = None
+    for batch, seen in _batches(spec, models.generator, ids, list(layers)):
+        size = grid_size(spec, seen)
+        if tally is None:
+            cuts = {name: cut.to(seen.images.device) for name, cut in cuts.items()}
+            pixels = spec.images * math.prod(size)
+            tally = Tally.empty(cuts, len(models.segmenter.vocabulary), pixels, spec.top)
+        tally.update(half, batch, seen.features, models.segmenter(seen.images), size)
+    assert tally is not None
+    return tally
+
+
+def draw_strips(
+    spec: DissectSpec, models: Models, top: Mapping[str, Tensor], thresholds: Mapping[str, Tensor]
+) -> Strips:
+    """Draw the top images of every unit again, and where the unit is on in them.
+
+    Args:
+        top: by layer, ids int64 [u, k]; -1 for none.
+        thresholds: by layer, float64 [u].
+    """
+    ids = sorted({i for table in top.values() for i in table.flatten().tolist() if i >= 0})
+    strips: Strips | None = None
+    for batch, seen in _batches(spec, models.generator, ids, list(top)):
+        height, width = seen.images.shape[-2:]
+        strips = strips or Strips.empty(ids, (height, width), top, grid_size(spec, seen))
+        strips.add(batch, seen.images, seen.features, top, thresholds)
+    assert strips is not None
+    return strips
+
+
+def _batches(
+    spec: DissectSpec, generator: Generator, ids: Sequence[int], layers: Sequence[str]
+) -> Iterator[tuple[Sequence[int], Observation]]:
+    for i in range(0, len(ids), spec.batch):
+        batch = ids[i : i + spec.batch]
+        seen = _observe(generator, batch, spec.seed, layers)
+        _check_finite(seen, batch)
+        yield batch, seen
+
+
+def _observe(generator: Generator, ids: Sequence[int], seed: int, layers: Sequence[str]) -> Observation:
+    if isinstance(ids, range):
+        z = generator.latents(ids, seed)
+    else:
+        z = torch.cat([generator.latents(range(i, i + 1), seed) for i in ids])
+    return generator.observe(z, layers)
+
+
+def _check_finite(seen: Observation, ids: Sequence[int]) -> None:
+    """Stop a run whose activations or pictures are not numbers.
+
+    Raises:
+        BadModel: names the first layer, unit and latent id.
+    """
+    for layer, r in (*seen.features.items(), ("picture", seen.images)):
+        if not math.isfinite(float(r.sum())):
+            bad = (~torch.isfinite(r)).flatten(2).any(2).nonzero()
+            if len(bad):
+                image, unit = bad[0].tolist()
+                what = f"colour channel {unit} of the picture" if layer == "picture" else f"layer {layer}, unit {unit}"
+                raise BadModel(f"{what} is NaN or Inf for latent id {ids[image]}; the model cannot be dissected")
+
+
+def _calibration_parts(spec: DissectSpec, layers: Mapping[str, LayerShape]) -> list[range]:
+    """Cut the units of all layers into parts whose features over the calibration sample fit in memory."""
+    images = len(spec.calibration_ids())
+    sizes = [4 * images * s.height * s.width for s in layers.values() for _ in range(s.units)]
+    starts, held = [0], 0
+    for unit, size in enumerate(sizes):
+        if held and held + size > CALIBRATION_BYTES:
+            starts.append(unit)
+            held = 0
+        held += size
+    stops = [*starts[1:], len(sizes)]
+    return [range(start, stop) for start, stop in zip(starts, stops, strict=True)]

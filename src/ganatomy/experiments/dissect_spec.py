@@ -1,0 +1,113 @@
+"""What a dissection is asked to do."""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ganatomy.errors import BadValue, UnknownName
+from ganatomy.stats.levels import fractions
+
+HALVES = ("evaluation", "validation")
+RULES = ("pair", "unit", "max-iou")
+
+
+@dataclass(frozen=True)
+class DissectSpec:
+    """What to dissect, and how; every field changes the numbers, and so the digest.
+
+    Attributes:
+        generator, segmenter: names, as in `open_generator` and `open_segmenter`.
+        layers: names of layers; empty for all.
+        images: N, the evaluation sample: ids 0 … N-1. Levels are chosen on ids N … 2N-1.
+        validation: ``separate``, or ``cross``: N images in two folds, each scored at the level chosen on the other.
+        seed: of the latents.
+        calibration: how many images the candidate levels are measured on, from the start of the validation half.
+        resolution: height of the label maps that are compared; None for the pictures' own.
+        threshold: ``pair``, ``unit``, ``max-iou`` or ``quantile:q``, see `choose_levels`.
+        levels, smallest: how many candidate levels a unit has, and the top fraction of the highest.
+        rare: concepts on a smaller share of the validation pixels get no score.
+        interpretable_iou, interpretable_accuracy: a unit is interpretable above both (Figure 5).
+        noise: a unit is matched if its IoU beats the control by more than this quantile of the control's own noise.
+        top: how many images to show of each unit.
+        batch, shard: images a forward pass, and between two savings.
+    """
+
+    generator: str
+    segmenter: str = "bundled:scenes"
+    layers: tuple[str, ...] = ()
+    images: int = 1000
+    validation: str = "separate"
+    seed: int = 0
+    calibration: int = 256
+    resolution: int | None = None
+    threshold: str = "pair"
+    levels: int = 100
+    smallest: float = 0.001
+    rare: float = 0.001
+    interpretable_iou: float = 0.05
+    interpretable_accuracy: float = 0.75
+    noise: float = 0.99
+    top: int = 10
+    batch: int = 32
+    shard: int = 256
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        object.__setattr__(self, "layers", tuple(self.layers))
+        for name in ("images", "calibration", "levels", "top"):
+            _at_least(name, getattr(self, name), 1)
+        for name in ("batch", "shard"):
+            _at_least(name, getattr(self, name), 2)
+            if getattr(self, name) % 2:
+                raise BadValue(f"{name}={getattr(self, name)} is odd; the control pairs images, so give an even number")
+        if self.resolution is not None:
+            _at_least("resolution", self.resolution, 1)
+        for name in ("smallest", "rare", "interpretable_iou", "interpretable_accuracy", "noise"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise BadValue(f"{name}={getattr(self, name)} is not between 0 and 1")
+        if not 0 < self.smallest < 1 or not 2 <= self.levels <= 250:
+            raise BadValue(f"levels={self.levels}, smallest={self.smallest}: give 2 to 250 levels, a fraction below 1")
+        if self.validation not in ("separate", "cross"):
+            raise UnknownName("validation", self.validation, ("separate", "cross"))
+        if self.validation == "cross" and self.images < 2:
+            raise BadValue("validation=cross needs at least 2 images, one a fold")
+        if self.quantile is None and self.threshold not in RULES:
+            raise UnknownName("threshold rule", self.threshold, (*RULES, "quantile:0.005"))
+
+    @property
+    def quantile(self) -> float | None:
+        """The top fraction q of the rule ``quantile:q``, None for other rules."""
+        match = re.fullmatch(r"quantile:(0?\.\d+|\d(?:\.\d+)?e-\d+)", self.threshold)
+        if match is None:
+            return None
+        q = float(match[1])
+        if not 0 < q < 1:
+            raise BadValue(f"threshold={self.threshold}: the fraction must lie between 0 and 1")
+        return q
+
+    def tops(self) -> npt.NDArray[np.float64]:
+        """Return the top fractions of the candidate levels, descending."""
+        return fractions(self.levels, self.smallest, () if self.quantile is None else (self.quantile,))
+
+    def halves(self) -> dict[str, range]:
+        """Return the ids of each half of the sample."""
+        if self.validation == "separate":
+            return dict(zip(HALVES, (range(self.images), range(self.images, 2 * self.images)), strict=True))
+        middle = (self.images + 1) // 2
+        return dict(zip(HALVES, (range(middle), range(middle, self.images)), strict=True))
+
+    def calibration_ids(self) -> range:
+        """Return the ids that the levels are measured on."""
+        ids = self.halves()["validation"] if self.validation == "separate" else range(self.images)
+        return ids[: self.calibration]
+
+    def shards(self) -> list[range]:
+        """Return the ids of every shard; none lies in both halves."""
+        return [ids[i : i + self.shard] for ids in self.halves().values() for i in range(0, len(ids), self.shard)]
+
+
+def _at_least(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise BadValue(f"{name}={value} is too few; give at least {least}")

@@ -1,0 +1,261 @@
+"""The answer of a dissection: tables, curves and pictures. It opens without any model."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from torch import Tensor
+
+from ganatomy.errors import BadFile, BadValue, UnknownName
+from ganatomy.experiments.dissect_spec import HALVES, DissectSpec
+from ganatomy.experiments.reading import Reading, read
+from ganatomy.experiments.strips import Strip, Strips
+from ganatomy.experiments.tables import Scores, concept_table, layer_table, pair_table, unit_table
+from ganatomy.experiments.tally import Tally
+from ganatomy.generators import LayerShape
+from ganatomy.stats.levels import ActivationLevels
+from ganatomy.stats.scores import information_quality, iou, rates
+from ganatomy.stats.topk import TopImages
+from ganatomy.study import Study
+from ganatomy.vocabulary import Concept, find_concept
+
+if TYPE_CHECKING:
+    from ganatomy.report.card import UnitCard
+
+Floats = npt.NDArray[np.float64]
+Draw = Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], Strips]
+TABLES = ("units", "concepts", "pairs", "by_layer")
+
+
+@dataclass(frozen=True, eq=False)
+class Dissection:
+    """What each unit draws.
+
+    Attributes:
+        spec: what was asked.
+        facts: what was used: fingerprints, versions; the rule for *matched* units and its false-positive rate.
+        layers: shape of every dissected layer, in forward order.
+        vocabulary: the segmenter's concepts.
+        units: one row a unit: layer, unit, label, category, iou, chance (the label's share of all pixels, which a unit
+            that is always on reaches), lift (iou / chance), control (IoU with mismatched pictures), iqr, level
+            (index), fraction (top fraction of the level), threshold (activation), accuracy, interpretable, matched, on
+            (share of pixels above the threshold), greatest (activation).
+        concepts: one row a concept: concept, category, share (of evaluation pixels), images (that contain it), rare,
+            units_interpretable, units_matched, best_layer, best_unit, best_iou.
+        pairs: one row for each unit and concept whose IoU beats the control, with its rank among the unit's concepts.
+        by_layer: one row a layer: units, height, width, interpretable, matched, concepts (distinct, matched), matched
+            units of each category, mean_iou.
+        study: the directory that holds it.
+    """
+
+    spec: DissectSpec
+    facts: Mapping[str, Any]
+    layers: Mapping[str, LayerShape]
+    vocabulary: tuple[Concept, ...]
+    units: pd.DataFrame
+    concepts: pd.DataFrame
+    pairs: pd.DataFrame
+    by_layer: pd.DataFrame
+    study: Study
+
+    @classmethod
+    def open(cls, directory: Path) -> "Dissection":
+        """Open a finished dissection.
+
+        Raises:
+            StudyError: the directory holds no finished dissection.
+            BadFile: a file of it is damaged.
+        """
+        study = Study.open(directory)
+        try:
+            spec = DissectSpec(**study.spec_json)
+        except TypeError as error:
+            raise BadFile(f"{directory} holds no dissection that this version can read ({error})") from error
+        units, concepts, pairs, layers = map(study.read_table, TABLES)
+        return cls(spec, study.facts, *_named(study), units, concepts, pairs, layers, study)
+
+    @classmethod
+    def conclude(
+        cls, spec: DissectSpec, study: Study, levels: ActivationLevels, tally: Tally, draw: Draw
+    ) -> "Dissection":
+        """Read the tally, draw the top images, and write the tables of the study."""
+        layers, vocabulary = _named(study)
+        reading = study.step("scores", Reading, lambda: read(spec, tally, layers))
+        top = {layer: _top(spec, tally, layer) for layer in layers}
+        scores = Scores(
+            spec=spec,
+            layers=layers,
+            vocabulary=vocabulary,
+            reading=reading,
+            levels=levels.values.numpy(),
+            greatest=torch.cat([table.values[:, 0] for table in top.values()]).double().numpy(),
+            **_shares(spec, tally, next(iter(layers))),
+        )
+        units = unit_table(scores)
+        cuts = {layer: torch.from_numpy(units.threshold[units.layer == layer].to_numpy(copy=True)) for layer in layers}
+        study.step("strips", Strips, lambda: draw({layer: table.ids for layer, table in top.items()}, cuts))
+        tables = (units, concept_table(scores, units), pair_table(scores), layer_table(scores, units))
+        for name, table in zip(TABLES, tables, strict=True):
+            study.write_table(name, table)
+        study.finish(matched_rule=_rule(spec, scores))
+        return cls.open(study.directory)
+
+    def candidates(self, layer: str, unit: int) -> pd.DataFrame:
+        """Return every scored concept of a unit, best first, with iou, chance, control, iqr, level and rank."""
+        row = self._row(layer, unit)
+        table = self.concepts[["concept", "category"]].assign(
+            iou=self._reading.iou[row, 1:].numpy(),
+            chance=self.concepts.share,
+            control=self._reading.control[row, 1:].numpy(),
+            iqr=self._reading.iqr[row, 1:].numpy(),
+            level=self._reading.level[row, 1:].numpy(),
+        )
+        return _ranked(table[~self.concepts.rare])
+
+    def ranked(self, concept: str) -> pd.DataFrame:
+        """Return every unit for one concept, best first: layer, unit, iou, control, iqr, level, rank.
+
+        Raises:
+            BadValue: the concept is too rare in this sample to be scored.
+        """
+        c = find_concept(self.vocabulary, concept)
+        if self.concepts.rare[c - 1]:
+            raise BadValue(f"{concept} covers too little of the sample to be scored; raise images, or lower rare")
+        table = self.units[["layer", "unit"]].assign(
+            iou=self._reading.iou[:, c].numpy(),
+            control=self._reading.control[:, c].numpy(),
+            iqr=self._reading.iqr[:, c].numpy(),
+            level=self._reading.level[:, c].numpy(),
+        )
+        return _ranked(table)
+
+    def curve(self, layer: str, unit: int, concept: str) -> pd.DataFrame:
+        """Return IoU (on the evaluation half) and IQR (on the validation half) of a pair at every level.
+
+        Returns:
+            Columns level, fraction, threshold, iou, iqr, on; one row a level, thresholds ascending;
+            ``attrs["chosen"]`` is the chosen level, None where there is none.
+        """
+        row, c = self._row(layer, unit), find_concept(self.vocabulary, concept)
+        ious, iqrs, on = self.curves(layer, [unit], [c])
+        tops = self.spec.tops()
+        columns = {"level": np.arange(len(tops)), "fraction": tops, "threshold": self._levels.values[row].numpy()}
+        table = pd.DataFrame({**columns, "iou": ious[0], "iqr": iqrs[0], "on": on[0]})
+        level = int(self._reading.level[row, c])
+        table.attrs["chosen"] = level if level >= 0 else None
+        return table
+
+    def curves(self, layer: str, units: Sequence[int], concepts: Sequence[int]) -> tuple[Floats, Floats, Floats]:
+        """Return IoU, IQR and share of pixels on, at every level, of pairs given by unit and concept index.
+
+        Returns:
+            Three float64 arrays [pairs, levels], see `curve`.
+        """
+        picked = []
+        for half in HALVES:
+            counts = self._tally.agreement(half, layer).counts[0, list(units)]
+            pairs = torch.stack([counts[:, 0], counts[range(len(units)), list(concepts)]], dim=1)
+            picked.append(rates(pairs))
+        scored, chosen_on = picked
+        on = scored.on_and_shown + scored.on_only
+        tables = (iou(scored), information_quality(chosen_on), on)
+        return tuple(table[:, 1].numpy() for table in tables)  # type: ignore[return-value]  # three of them
+
+    def top(self, layer: str, unit: int) -> Strip:
+        """Return the top images of a unit, and where it is above its threshold in them."""
+        self._row(layer, unit)
+        ids = self._top[layer].ids[unit]
+        seen = ids >= 0
+        return self._strips.strip(layer, unit, ids[seen], self._top[layer].values[unit][seen])
+
+    def show(self, layer: str, unit: int) -> "UnitCard":
+        """Return the card of a unit; a notebook draws it."""
+        from ganatomy.report.card import unit_card  # the one door that swings back: see docs/architecture.md
+
+        self._row(layer, unit)
+        return unit_card(self, layer, unit)
+
+    def _row(self, layer: str, unit: int) -> int:
+        """Return the row of a unit in the tables over all layers.
+
+        Raises:
+            UnknownName: no such layer or unit.
+        """
+        if layer not in self.layers:
+            raise UnknownName("layer", layer, self.layers)
+        if not 0 <= unit < self.layers[layer].units:
+            raise UnknownName("unit", f"{layer}/{unit}", [f"{layer}/0 … {layer}/{self.layers[layer].units - 1}"])
+        names = list(self.layers)
+        return sum(self.layers[name].units for name in names[: names.index(layer)]) + unit
+
+    @cached_property
+    def _reading(self) -> Reading:
+        return self.study.step("scores", Reading, _missing)
+
+    @cached_property
+    def _levels(self) -> ActivationLevels:
+        return self.study.step("levels", ActivationLevels, _missing)
+
+    @cached_property
+    def _tally(self) -> Tally:
+        return self.study.step("tally", Tally, _missing)
+
+    @cached_property
+    def _strips(self) -> Strips:
+        return self.study.step("strips", Strips, _missing)
+
+    @cached_property
+    def _top(self) -> dict[str, TopImages]:
+        return {layer: _top(self.spec, self._tally, layer) for layer in self.layers}
+
+
+def _missing() -> NoReturn:
+    raise BadFile("a step of the study is missing; run the same command again")
+
+
+def _named(study: Study) -> tuple[dict[str, LayerShape], tuple[Concept, ...]]:
+    """Return the layers and the vocabulary of a study."""
+    layers = {name: LayerShape(*shape) for name, shape in study.facts["layers"].items()}
+    return layers, tuple(Concept(*row) for row in study.facts["vocabulary"])
+
+
+def _top(spec: DissectSpec, tally: Tally, layer: str) -> TopImages:
+    """Return the top images among those that are scored: with crossed halves, all."""
+    best = tally.top("evaluation", layer)
+    return best.merge(tally.top("validation", layer)) if spec.validation == "cross" else best
+
+
+def _shares(spec: DissectSpec, tally: Tally, layer: str) -> dict[str, Any]:
+    """Return how common each concept is: share of the scored and of the level-choosing pixels, and images."""
+    pixels = {half: tally.agreement(half, layer).counts[0, 0].sum(-1).double() for half in HALVES}
+    images = {half: tally.images(half) for half in HALVES}
+    if spec.validation == "cross":
+        pixels = dict.fromkeys(HALVES, torch.stack(list(pixels.values())).sum(0))
+        images = dict.fromkeys(HALVES, torch.stack(list(images.values())).sum(0))
+    shares = {half: (counts / counts[0]).numpy() for half, counts in pixels.items()}
+    return {
+        "share": shares["evaluation"],
+        "validation_share": shares["validation"],
+        "images": images["evaluation"].numpy(),
+    }
+
+
+def _rule(spec: DissectSpec, scores: Scores) -> str:
+    return (
+        f"IoU > {spec.interpretable_iou:g} and accuracy > {spec.interpretable_accuracy:g} (interpretable), and IoU "
+        f"above that of the same unit and concept with mismatched pictures by more than the {spec.noise:.0%} quantile of the "
+        f"mismatched IoU's difference between the two halves of the sample; by this margin "
+        f"{scores.false_positives:.1%} of the units' controls pass"
+    )
+
+
+def _ranked(table: pd.DataFrame) -> pd.DataFrame:
+    """Sort by IoU, ties as they stand, and number the rows from 1."""
+    table = table.sort_values("iou", ascending=False, kind="stable").reset_index(drop=True)
+    return table.assign(rank=np.arange(1, len(table) + 1))

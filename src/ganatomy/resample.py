@@ -1,0 +1,53 @@
+"""Line up feature grids, label maps and pictures."""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+
+from ganatomy.types import Features, Labels
+
+
+class Axis(NamedTuple):
+    """How `size` output positions read `source` input positions along one axis.
+
+    Output i is ``(1 - weight[i]) * x[low[i]] + weight[i] * x[low[i] + 1]``, the last index clamped to the border.
+    """
+
+    low: npt.NDArray[np.uint32]
+    weight: npt.NDArray[np.float64]
+
+
+def bilinear_axis(source: int, size: int) -> Axis:
+    """Return the bilinear resampling of one axis: half-pixel centres, border clamped (SPEC 2, ``align_corners=False``).
+
+    >>> bilinear_axis(2, 4).weight.tolist()
+    [0.0, 0.25, 0.75, 0.0]
+    """
+    position = np.clip((np.arange(size) + 0.5) * source / size - 0.5, 0, source - 1)
+    low = np.floor(position)
+    return Axis(low.astype(np.uint32), position - low)
+
+
+def upsample(r: Features, size: tuple[int, int]) -> Features:
+    """Resample features bilinearly to (height, width), in float64, where every order of operations agrees.
+
+    The weights of whole-number scales are dyadic, so that products and sums of float32 features are exact to far
+    below a float32 step: thresholds cut in the same place on every machine and device.
+    """
+    return F.interpolate(r.double(), size=size, mode="bilinear", align_corners=False)
+
+
+def labels_at(labels: Labels, size: tuple[int, int]) -> Labels:
+    """Return the labels at another resolution: the label under each pixel's centre."""
+    if labels.shape[-2:] == torch.Size(size):
+        return labels
+    rows = _centres(labels.shape[-2], size[0], labels.device)
+    columns = _centres(labels.shape[-1], size[1], labels.device)
+    return labels[..., rows[:, None], columns]
+
+
+def _centres(source: int, size: int, device: torch.device) -> torch.Tensor:
+    return ((torch.arange(size, device=device, dtype=torch.float64) + 0.5) * source / size).long().clamp(max=source - 1)
