@@ -1,7 +1,8 @@
 """Train the bundled segmenter on rendered scenes, distorted so that it also reads generated ones.
 
-    python recipes/train_segmenter.py --out runs/segmenter --steps 4000      # resumes where it stopped
-    python recipes/train_segmenter.py --out runs/segmenter --steps 4000 --export src/ganatomy/assets/scenes.safetensors
+    python recipes/train_segmenter.py --out runs/segmenter --export src/ganatomy/assets/scenes.safetensors
+
+It saves itself every two minutes and resumes where it stopped; a finished run only exports.
 
 No picture is seen twice: scene ids count up with the steps. Held-out scenes come from another seed.
 """
@@ -25,6 +26,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from ganatomy.files import replacing, write_text
 from ganatomy.scenes import PLANES, VOCABULARY, render
 from ganatomy.segmenters.unet import UNet, UNetSegmenter, heads
+from ganatomy.vocabulary import Concept
 from ganatomy.weights import file_sha256, fit_state, read_state
 
 HEADS = heads(VOCABULARY)
@@ -146,7 +148,7 @@ def folded(net: UNet) -> UNet:
     return plain
 
 
-def ious(segmenter: UNetSegmenter, images: Tensor, labels: Tensor) -> dict[str, float]:
+def ious(segmenter: UNetSegmenter, images: Tensor, labels: Tensor) -> dict[Concept, float]:
     """Return the IoU of every concept that is there, over all pixels of a sample."""
     seen = local_labels(segmenter(images))
     found = {}
@@ -154,30 +156,25 @@ def ious(segmenter: UNetSegmenter, images: Tensor, labels: Tensor) -> dict[str, 
         table = torch.bincount((labels[:, plane] * len(head) + seen[:, plane]).flatten(), minlength=len(head) ** 2)
         table = table.reshape(len(head), len(head))
         union = table.sum(0) + table.sum(1) - table.diag()
-        for k, concept in enumerate(head):
-            if k and table[k].sum():
-                found[f"{VOCABULARY[concept].category}:{VOCABULARY[concept]}"] = float(table[k, k] / union[k])
+        found |= {VOCABULARY[c]: float(table[k, k] / union[k]) for k, c in enumerate(head) if k and table[k].sum()}
     return found
 
 
-def measure(args: argparse.Namespace, segmenter: UNetSegmenter) -> dict[str, object]:
-    """Score held-out scenes, as rendered and distorted."""
-    images, labels = scenes(args.categories, range(512), args.size, args.seed + HELD_OUT)
-    source = torch.Generator().manual_seed(args.seed)
+def measure(args: argparse.Namespace, net: UNet) -> dict[str, object]:
+    """Score held-out scenes: mean IoU of every plane, and a row per concept; as rendered, and distorted."""
+    segmenter = UNetSegmenter(net, VOCABULARY)
+    images, labels = scenes(args.categories, range(args.held_out), args.size, args.seed + HELD_OUT)
     clean = ious(segmenter, images, labels)
-    rough = ious(segmenter, distorted(images, source), labels)
-
-    def mean(scores: dict[str, float], plane: str) -> float:
-        return round(float(np.mean([v for name, v in scores.items() if name.startswith(plane)])), 4)
-
-    return {
-        "miou": {plane: mean(clean, plane) for plane in PLANES},
-        "miou_distorted": {plane: mean(rough, plane) for plane in PLANES},
-        "iou": {name: [round(value, 3), round(rough[name], 3)] for name, value in clean.items()},
+    rough = ious(segmenter, distorted(images, torch.Generator().manual_seed(args.seed)), labels)
+    scores = {
+        f"{plane} mIoU{suffix}": round(float(np.mean([iou for c, iou in found.items() if c.category == plane])), 4)
+        for suffix, found in (("", clean), (" distorted", rough))
+        for plane in PLANES
     }
+    return {"scores": scores, "concepts": [[*c, round(iou, 3), round(rough[c], 3)] for c, iou in clean.items()]}
 
 
-def export(args: argparse.Namespace, net: UNet, scores: dict[str, object]) -> None:
+def export(args: argparse.Namespace, net: UNet) -> None:
     tensors = {name: value.contiguous() for name, value in net.state_dict().items()}
     with replacing(args.export) as temporary:
         safetensors.torch.save_file(tensors, temporary)
@@ -190,13 +187,15 @@ def export(args: argparse.Namespace, net: UNet, scores: dict[str, object]) -> No
         f" --categories {' '.join(args.categories)} --widths {' '.join(map(str, args.widths))}",
         "seed": args.seed,
         "images": args.steps * args.batch,
-        "scores": scores,
+        **measure(args, net),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "licence": "Apache-2.0",
         "sha256": file_sha256(args.export),
         "vocabulary": [list(concept) for concept in VOCABULARY],
     }
-    write_text(args.export.with_suffix(".json"), json.dumps(card, indent=1) + "\n")
+    lines = ",\n".join(f" {json.dumps(name)}: {json.dumps(fact)}" for name, fact in card.items())
+    write_text(args.export.with_suffix(".json"), f"{{\n{lines}\n}}\n")
+    print(lines)
 
 
 def main(given: Sequence[str] | None = None) -> None:
@@ -204,18 +203,17 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="directory for checkpoints")
     parser.add_argument("--export", type=Path, help="write the weights here when done, and their card beside them")
     parser.add_argument("--categories", nargs="+", default=["church", "livingroom"])
-    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--steps", type=int, default=3200)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--widths", type=int, nargs="+", default=[24, 48, 96, 160])
     parser.add_argument("--rate", type=float, default=3e-3)
+    parser.add_argument("--held-out", type=int, default=512, help="scenes of each category to score")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(given)
-    net = folded(train(args).float())
-    scores = measure(args, UNetSegmenter(net, VOCABULARY))
-    print(json.dumps(scores, indent=1))
+    net = folded(train(args))
     if args.export:
-        export(args, net, scores)
+        export(args, net)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
 """Top, left, bottom and right halves of the connected regions of a label map (Section 4; SPEC 3, part expansion)."""
 
+from typing import no_type_check
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Integer
 from numba import njit
-from numpy.typing import NDArray
 from torch import Tensor
-
-Grid = NDArray[np.int64]
 
 
 def expand(objects: Integer[Tensor, "b H W"], classes: int) -> Integer[Tensor, "b 2 H W"]:
@@ -26,8 +25,9 @@ def expand(objects: Integer[Tensor, "b H W"], classes: int) -> Integer[Tensor, "
 
 
 @njit(cache=True, nogil=True)
-def _halve_regions(objects: Grid, classes: int, halves: Grid) -> None:
-    """One pass that joins pixels into regions, one that measures the regions, one that writes."""
+@no_type_check  # the compiler reads the function itself
+def _halve_regions(objects, classes, halves):
+    """Join pixels into regions, measure the regions, write: int64 [b, H, W] to int64 [b, 2, H, W]."""
     count, height, width = objects.shape
     parent = np.empty(height * width, np.int64)
     box = np.empty((height * width, 4), np.int64)  # top, bottom, left, right of the region that a pixel leads to
@@ -51,7 +51,8 @@ def _halve_regions(objects: Grid, classes: int, halves: Grid) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _join(objects: Grid, parent: Grid) -> None:
+@no_type_check  # the compiler reads the function itself
+def _join(objects, parent):
     """Union-find over the neighbours that come earlier; the root of a region is its first pixel."""
     height, width = objects.shape
     for y in range(height):
@@ -65,7 +66,8 @@ def _join(objects: Grid, parent: Grid) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _root(parent: Grid, pixel: int) -> int:
+@no_type_check  # the compiler reads the function itself
+def _root(parent, pixel):
     while parent[pixel] != pixel:
         parent[pixel] = parent[parent[pixel]]
         pixel = parent[pixel]

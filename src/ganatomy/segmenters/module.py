@@ -24,7 +24,8 @@ class ModuleSegmenter:
     The module gets pictures in [-1, 1] and returns, for each plane, class logits [b, C, h, w] or a label map of
     integers [b, h, w]: one tensor, or a tuple, list or dictionary of them in the order of the planes, or label maps
     stacked as [b, plane, h, w]. Label maps number the concepts of the vocabulary. So do the channels of logits, if
-    there are as many as concepts; else they are nothing and the concepts of the category that names the plane. Logits of another size than the pictures are resized bilinearly before the argmax, label maps by nearest neighbour.
+    there are as many as concepts; else they are nothing and the concepts of the category that names the plane. Logits
+    of another size than the pictures are resized bilinearly before the argmax, label maps by nearest neighbour.
     """
 
     def __init__(
@@ -141,7 +142,7 @@ def as_segmenter(
     planes: Sequence[str] = (),
     device: str | torch.device = "cpu",
 ) -> ModuleSegmenter:
-    """Make a segmenter of a module at hand; `ModuleSegmenter` says what it may return.
+    """Make a segmenter of a module at hand, which is frozen; `ModuleSegmenter` says what it may return.
 
     >>> from ganatomy.vocabulary import NOTHING, Concept
     >>> bright = lambda images: (images.mean(1) > 0).long()

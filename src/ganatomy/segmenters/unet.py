@@ -114,7 +114,7 @@ class UNetSegmenter:
         logits: Tensor = self._net(self._prepared(images))
         return logits
 
-    def _prepared(self, images: Images) -> Images:
+    def _prepared(self, images: Images) -> Tensor:
         if self._size is not None:
             images = F.interpolate(images, (self._size, self._size), mode="bilinear", antialias=True)
         return images.to(self._dtype, memory_format=torch.channels_last)
@@ -129,7 +129,7 @@ def heads(vocabulary: Vocabulary) -> list[list[int]]:
     return [[0, *(i for i, concept in enumerate(vocabulary) if concept.category == plane)] for plane in planes]
 
 
-def _nearest(labels: Labels, size: Sequence[int]) -> Labels:
+def _nearest(labels: Tensor, size: Sequence[int]) -> Tensor:
     return F.interpolate(labels.float(), tuple(size), mode="nearest-exact").long()
 
 
@@ -146,9 +146,8 @@ def open_unet(path: str, /, *, device: torch.device, size: int | None = None, bf
 
 def _widths(state: State, source: str) -> list[int]:
     """Read the channels of every scale off the shapes."""
-    first = [state.get(f"down.{i}.0.0.weight") for i in range(sum(name.endswith(".0.0.weight") for name in state))]
-    widths = [len(weight) for weight in first if weight is not None and weight.ndim == 4]
-    if len(widths) < 2 or len(widths) < len(first):
+    widths = [len(state[name]) for i in range(8) if (name := f"down.{i}.0.0.weight") in state]
+    if len(widths) < 2:
         raise BadFile(f"{source}: not the weights of a U-Net of this package (it needs tensors down.0.0.0.weight, …)")
     return widths
 

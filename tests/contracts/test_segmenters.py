@@ -1,0 +1,154 @@
+"""What every segmenter promises, whatever its family."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+import safetensors.torch
+import torch
+
+from ganatomy.errors import BadValue
+from ganatomy.segmenters import SEGMENTERS, Scorer, Segmenter, open_segmenter
+from ganatomy.segmenters.unet import UNet
+from ganatomy.types import Images
+from ganatomy.vocabulary import NOTHING
+
+VOCABULARY = [["nothing", "nothing"], ["red", "object"], ["green", "object"], ["bright", "material"]]
+MODULES = """
+import torch
+
+def logits():
+    return lambda x: (torch.cat([0 * x[:, :1], x[:, :2]], 1), torch.cat([0 * x[:, :1], x.mean(1, True)], 1))
+
+def labels():
+    return lambda x: torch.stack([(x[:, 0] > 0).long(), 3 * (x.mean(1) > 0)], 1)
+"""
+SPECS = {
+    "bundled": ["bundled:scenes", "bundled:scenes?size=32", "bundled:scenes?bf16=1"],
+    "colors": ["colors"],
+    "parts": ["parts:bundled:scenes?size=32", "parts:colors"],
+    "torch": [f"torch:contract_modules:{name}?vocabulary=words.json" for name in ("logits", "labels")],
+    "unet": ["unet:small.safetensors"],
+    "planted": ["planted:"],
+}
+"""How to open a member of each built-in family."""
+
+
+SILENT = {"parts", "torch:contract_modules:labels"}
+"""Those that score nothing."""
+ALL = [spec for specs in SPECS.values() for spec in specs]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A current directory that holds what some of them need."""
+    directory = tmp_path_factory.mktemp("segmenters")
+    (directory / "contract_modules.py").write_text(MODULES)
+    (directory / "words.json").write_text(json.dumps(VOCABULARY))
+    (directory / "small.json").write_text(json.dumps({"vocabulary": VOCABULARY}))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        small = UNet([4, 8, 8], 5).state_dict()
+    small["head.weight"] *= 30  # or else its biases decide alone
+    safetensors.torch.save_file(small, directory / "small.safetensors")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(directory)
+        yield
+
+
+@pytest.fixture(scope="module", params=ALL)
+def segmenter(request: pytest.FixtureRequest) -> Segmenter:
+    return open_segmenter(request.param)
+
+
+@pytest.fixture(scope="module", params=[spec for spec in ALL if not spec.startswith(tuple(SILENT))])
+def scorer(request: pytest.FixtureRequest) -> Scorer:
+    opened = open_segmenter(request.param)
+    assert isinstance(opened, Scorer)
+    return opened
+
+
+@pytest.fixture
+def images() -> Images:
+    """Eight pictures: smooth ones, with flat regions and detail."""
+    source = torch.Generator().manual_seed(0)
+    coarse = torch.rand(8, 3, 8, 8, generator=source) * 2 - 1
+    return torch.nn.functional.interpolate(coarse, (40, 48), mode="bicubic").clamp(-1, 1)
+
+
+def test_every_family_is_tested() -> None:
+    open_segmenter("colors")
+    assert sorted(SPECS) == SEGMENTERS.names()
+
+
+def test_it_is_a_segmenter(segmenter: Segmenter) -> None:
+    assert isinstance(segmenter, Segmenter)
+    assert segmenter.vocabulary[0] == NOTHING
+    assert len(set(segmenter.vocabulary)) == len(segmenter.vocabulary) > 1
+    assert len(set(segmenter.planes)) == len(segmenter.planes) > 0
+    assert segmenter.device == torch.device("cpu")
+    assert len(bytes.fromhex(segmenter.fingerprint)) == 32
+
+
+def test_labels_are_concepts_at_the_resolution_of_the_pictures(segmenter: Segmenter, images: Images) -> None:
+    for size in ((40, 48), (64, 64), (33, 7)):
+        given = images[:, :, : size[0], : size[1]] if size != (64, 64) else images.new_zeros(1, 3, 64, 64)
+        labels = segmenter(given)
+        assert labels.dtype == torch.int64
+        assert not labels.requires_grad
+        assert labels.shape == (len(given), len(segmenter.planes), *given.shape[2:])
+        assert 0 <= int(labels.min()) <= int(labels.max()) < len(segmenter.vocabulary)
+    assert len(segmenter(images).unique()) > 1, "it sees the same in every pixel"
+
+
+def test_a_concept_appears_in_one_category_of_planes(segmenter: Segmenter, images: Images) -> None:
+    """A plane that is named after a category shows that category alone."""
+    labels = segmenter(images)
+    for i, plane in enumerate(segmenter.planes):
+        if any(concept.category == plane for concept in segmenter.vocabulary):
+            assert {segmenter.vocabulary[k].category for k in labels[:, i].unique()} <= {plane, "nothing"}
+
+
+def test_labels_depend_on_the_picture_alone(segmenter: Segmenter, images: Images) -> None:
+    together = segmenter(images)
+    assert torch.equal(together, segmenter(images))
+    assert torch.equal(together, torch.cat([segmenter(image[None]) for image in images]))
+    assert torch.equal(together.flip(0), segmenter(images.flip(0)))
+
+
+def test_pictures_are_left_alone(segmenter: Segmenter, images: Images) -> None:
+    before = images.clone()
+    segmenter(images)
+    assert torch.equal(images, before)
+
+
+def test_scores_are_probabilities_that_pictures_can_climb(scorer: Scorer, images: Images) -> None:
+    labels = scorer(images)
+    concept = int(labels[labels > 0].mode().values)
+    given = images[:2].clone().requires_grad_()
+    score = scorer.score(given, concept)
+    assert score.shape == (2, 40, 48)
+    assert score.dtype == torch.float32
+    assert 0 <= float(score.detach().min()) <= float(score.detach().max()) <= 1
+    score.sum().backward()
+    assert given.grad is not None
+    assert bool(given.grad.isfinite().all())
+    assert float(given.grad.abs().sum()) > 0
+
+
+def test_what_scores_highest_is_the_label(scorer: Scorer, images: Images) -> None:
+    """But for a few pixels at borders, where labels are rounded (colors) or resized (size=)."""
+    few = images[:1]
+    labels = scorer(few)
+    for i, plane in enumerate(scorer.planes):
+        own = [k for k, concept in enumerate(scorer.vocabulary) if concept.category == plane]
+        best = torch.stack([scorer.score(few, k) for k in own]).argmax(0)
+        seen = labels[:, i] > 0
+        wrong = seen & (torch.tensor(own)[best] != labels[:, i])
+        assert int(wrong.sum()) <= 0.1 * int(seen.sum())
+
+
+@pytest.mark.parametrize("concept", [-1, 0, 10_000])
+def test_what_is_no_concept_is_not_scored(scorer: Scorer, images: Images, concept: int) -> None:
+    with pytest.raises(BadValue, match=f"no concept {concept} to score"):
+        scorer.score(images, concept)
