@@ -6,7 +6,6 @@ import typing
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar
-from urllib.parse import parse_qsl
 
 from ganatomy.errors import BadValue, UnknownName
 
@@ -69,7 +68,8 @@ class Registry(Generic[T]):
         """
         head, _, query = spec.partition("?")
         family, _, argument = head.partition(":")
-        return self.make(family, argument, dict(parse_qsl(query, keep_blank_values=True)), **extra)
+        options = dict(option.partition("=")[::2] for option in query.split("&") if option)
+        return self.make(family, argument, options, **extra)
 
     def make(self, family: str, argument: str, options: Mapping[str, str], **extra: Any) -> T:
         """Open what a family, its argument and the text of its options name; for families that wrap another.

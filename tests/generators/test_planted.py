@@ -37,10 +37,11 @@ def iou(on: Tensor, concept: Tensor) -> float:
     return float((on & concept).sum() / (on | concept).sum().clamp(min=1))
 
 
+@pytest.mark.slow
 def test_units_are_on_for_what_they_say_and_for_nothing_else(
     generator: PlantedGenerator, segmenter: PlantedSegmenter
 ) -> None:
-    seen = generator.observe(generator.latents(range(400), 0), list(UNITS))
+    seen = generator.observe(generator.latents(range(300), 0), list(UNITS))
     where = shown(segmenter, seen.images)
     for (layer, unit), concept in generator.truth.items():
         up = F.interpolate(seen.features[layer], (32, 32), mode="bilinear")[:, unit]
@@ -51,7 +52,7 @@ def test_units_are_on_for_what_they_say_and_for_nothing_else(
             assert iou(on, truth) > 0.7, (layer, unit)
             assert iou(on.roll(1, 0), truth) < 0.5 * iou(on, truth), "the place should tell little about the thing"
             continue
-        for level in (0.1, 0.3, 0.5, 0.7, 0.9):
+        for level in (0.2, 0.5, 0.9):
             on = up > torch.quantile(up[::4].flatten(), level)
             for other in range(1, len(NAMES)):
                 real, chance = iou(on, where[:, other]), iou(on.roll(1, 0), where[:, other])

@@ -1,0 +1,41 @@
+"""Files are there whole or not at all."""
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from ganatomy.files import replacing, write_text
+
+
+def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "er" / "file.txt"
+    write_text(target, "old")
+    with replacing(target) as temporary:
+        temporary.write_text("new")
+        assert target.read_text() == "old"
+        assert temporary.parent == target.parent, "a file moves into place only within one file system"
+    assert target.read_text() == "new"
+    assert [path.name for path in target.parent.iterdir()] == ["file.txt"]
+
+
+@pytest.mark.parametrize("failure", [OSError, KeyboardInterrupt])
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path, failure: type[BaseException]) -> None:
+    target = tmp_path / "file.txt"
+    target.write_text("old")
+
+    def half() -> None:
+        with replacing(target) as temporary:
+            temporary.write_text("ne")
+            raise failure
+
+    with pytest.raises(failure):
+        half()
+    assert target.read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["file.txt"]
+
+
+def test_others_may_read_it(tmp_path: Path) -> None:
+    write_text(tmp_path / "file.txt", "Größe")
+    assert stat.S_IMODE((tmp_path / "file.txt").stat().st_mode) == 0o644
+    assert (tmp_path / "file.txt").read_bytes() == "Größe".encode()
