@@ -17,8 +17,8 @@ class Registry(Generic[T]):
     """Families of things by name; each family is a factory that takes what follows the colon.
 
     A spec reads ``family:argument?key=value&key=value``. It is data: values are converted by the annotations of the
-    factory's keyword parameters (str, int, float, bool, or one of these or None), never evaluated. Packages add families
-    through the entry point group ``ganatomy.<kind>s``.
+    factory's keyword parameters (str, int, float, bool, or one of these or None), never evaluated. Packages add
+    families through the entry point group ``ganatomy.<kind>s``.
 
     >>> shapes: Registry[str] = Registry("shape")
     >>> @shapes.register("square")
