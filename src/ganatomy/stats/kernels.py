@@ -14,6 +14,8 @@ Labels arrive as *combinations*: the distinct tuples of labels over all planes, 
 increment however many planes there are.
 """
 
+from typing import no_type_check
+
 import numpy as np
 import numpy.typing as npt
 from numba import njit, uint32
@@ -30,7 +32,10 @@ WALL = np.float32(0.25)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def count_unit(features, u, reach, rows, columns, grid, levels, cells, partner_cells, counts, partner_counts):  # type: ignore[no-untyped-def]  # pragma: no cover
+@no_type_check  # the test run must not wrap what is compiled
+def count_unit(
+    features, u, reach, rows, columns, grid, levels, cells, partner_cells, counts, partner_counts
+):  # pragma: no cover
     """Add one unit's pixels to the counts of (combination, bin), for the pictures and for mismatched pictures.
 
     Args:
@@ -94,7 +99,8 @@ def count_unit(features, u, reach, rows, columns, grid, levels, cells, partner_c
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _recount_row(plane, y, rows, columns, grid, levels, value, here, there, counts, partner_counts):  # type: ignore[no-untyped-def]  # pragma: no cover
+@no_type_check  # the test run must not wrap what is compiled
+def _recount_row(plane, y, rows, columns, grid, levels, value, here, there, counts, partner_counts):  # pragma: no cover
     """Move the pixels of one row to the bins that float64 puts them in."""
     h, w = plane.shape
     start, scale, below, edge = grid
@@ -119,7 +125,8 @@ def _recount_row(plane, y, rows, columns, grid, levels, value, here, there, coun
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def spread(counts, full_bin, starts, members, table):  # type: ignore[no-untyped-def]  # pragma: no cover
+@no_type_check  # the test run must not wrap what is compiled
+def spread(counts, full_bin, starts, members, table):  # pragma: no cover
     """Add the counts of combinations to the concepts that they consist of.
 
     Args:
@@ -136,7 +143,8 @@ def spread(counts, full_bin, starts, members, table):  # type: ignore[no-untyped
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def resample_unit(maps, rows, columns, out):  # type: ignore[no-untyped-def]  # pragma: no cover
+@no_type_check  # the test run must not wrap what is compiled
+def resample_unit(maps, rows, columns, out):  # pragma: no cover
     """Write one unit's maps [b, h, w], resampled in float64, to out [b, H, W]; axes are (low, weight) pairs."""
     w = maps.shape[2]
     line = np.empty(w + 1, np.float64)
@@ -153,7 +161,8 @@ def resample_unit(maps, rows, columns, out):  # type: ignore[no-untyped-def]  # 
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def order_statistics(values, ranks, cells):  # type: ignore[no-untyped-def]  # pragma: no cover
+@no_type_check  # the test run must not wrap what is compiled
+def order_statistics(values, ranks, cells):  # pragma: no cover
     """Return the values of the given ascending ranks (0 = least) among float64 values, exactly.
 
     The range is cut into equal cells; only the values in cells that hold a wanted rank are sorted.
