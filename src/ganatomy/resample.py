@@ -6,6 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float64, Integer
+from torch import Tensor
 
 from ganatomy.types import Features, Labels
 
@@ -31,7 +33,7 @@ def bilinear_axis(source: int, size: int) -> Axis:
     return Axis(low.astype(np.uint32), position - low)
 
 
-def upsample(r: Features, size: tuple[int, int]) -> Features:
+def upsample(r: Features, size: tuple[int, int]) -> Float64[Tensor, "b u H W"]:
     """Resample features bilinearly to (height, width), in float64, where every order of operations agrees.
 
     The weights of whole-number scales are dyadic, so that products and sums of float32 features are exact to far
@@ -40,7 +42,7 @@ def upsample(r: Features, size: tuple[int, int]) -> Features:
     return F.interpolate(r.double(), size=size, mode="bilinear", align_corners=False)
 
 
-def labels_at(labels: Labels, size: tuple[int, int]) -> Labels:
+def labels_at(labels: Labels, size: tuple[int, int]) -> Integer[Tensor, "b plane h w"]:
     """Return the labels at another resolution: the label under each pixel's centre."""
     if labels.shape[-2:] == torch.Size(size):
         return labels
@@ -49,5 +51,5 @@ def labels_at(labels: Labels, size: tuple[int, int]) -> Labels:
     return labels[..., rows[:, None], columns]
 
 
-def _centres(source: int, size: int, device: torch.device) -> torch.Tensor:
+def _centres(source: int, size: int, device: torch.device) -> Tensor:
     return ((torch.arange(size, device=device, dtype=torch.float64) + 0.5) * source / size).long().clamp(max=source - 1)
