@@ -16,8 +16,17 @@ from typing import Any
 
 PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 _FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars", "--remote-debugging-pipe",
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--hide-scrollbars",
+    "--remote-debugging-pipe",
 )
 
 
@@ -74,7 +83,13 @@ class Page:
 
     def look(self, width: int, height: int = 900, dark: bool = False, ratio: int = 1) -> None:
         """Set the size of the window and the colour scheme."""
-        self._call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=ratio, mobile=width < 500)
+        self._call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=ratio,
+            mobile=width < 500,
+        )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self._call("Emulation.setEmulatedMedia", features=[scheme])
 
@@ -128,8 +143,12 @@ def chromium() -> Iterator[Page]:
     profile = tempfile.mkdtemp()
     arguments = [PROGRAM, *_FLAGS, f"--user-data-dir={profile}", "about:blank"]
     with open(os.devnull, "w") as nothing:  # noqa: PTH123
-        actions = [(os.POSIX_SPAWN_DUP2, nothing.fileno(), 1), (os.POSIX_SPAWN_DUP2, nothing.fileno(), 2),
-                   (os.POSIX_SPAWN_DUP2, theirs_in, 3), (os.POSIX_SPAWN_DUP2, theirs_out, 4)]
+        actions = [
+            (os.POSIX_SPAWN_DUP2, nothing.fileno(), 1),
+            (os.POSIX_SPAWN_DUP2, nothing.fileno(), 2),
+            (os.POSIX_SPAWN_DUP2, theirs_in, 3),
+            (os.POSIX_SPAWN_DUP2, theirs_out, 4),
+        ]
         process = os.posix_spawn(PROGRAM, arguments, os.environ, file_actions=actions, setpgroup=0)
     os.close(theirs_in)
     os.close(theirs_out)

@@ -5,26 +5,25 @@ from urllib.parse import quote
 
 import pandas as pd
 
+from ganatomy.experiments.dissection import Dissection
 from ganatomy.report.palette import NEUTRAL, category_colours, concept_colours
 from ganatomy.report.svg import Bar, Piece, bar_chart
+from ganatomy.report.tables import addresses, rows
 
 Chart = tuple[str, str]
 """A heading and an SVG element."""
 
 
-def concept_charts(dissection: Any) -> list[Chart]:
-    """Return one chart per category: how many units draw each concept, most first; matched solid, only interpretable pale."""
-    colours = dict(zip(dissection.vocabulary, concept_colours(dissection.vocabulary), strict=True))
-    names = [c.name for c in dissection.vocabulary]
+def concept_charts(dissection: Dissection) -> list[Chart]:
+    """Return one chart per category: how many units draw each concept, most first; only interpretable ones pale."""
+    colours, keys = concept_colours(dissection.vocabulary), addresses(dissection.vocabulary)
     table = dissection.concepts[dissection.concepts["units_interpretable"] > 0]
     table = table.sort_values(["units_matched", "units_interpretable"], ascending=False, kind="stable")
     scale = float(table["units_interpretable"].max()) if len(table) else 1.0
     charts = []
     for category in category_colours(dissection.vocabulary):
-        bars = []
-        for row in table[table["category"] == category].itertuples():
-            key = row.concept if names.count(row.concept) == 1 else f"{category}:{row.concept}"
-            bars.append(_concept_bar(row, key, colours[row.concept, category]))
+        own = rows(table[table["category"] == category])
+        bars = [_concept_bar(r, keys[r.concept, category], colours[r.concept, category]) for r in own]
         if bars:
             heading = f"{category}: {len(bars)} concept{'s' * (len(bars) > 1)}"
             charts.append((heading, bar_chart(bars, f"Units per {category} concept", scale)))
@@ -41,14 +40,14 @@ def _concept_bar(row: Any, key: str, colour: str) -> Bar:
     return Bar(row.concept, pieces, note, f"#concept={quote(key, safe=':')}")
 
 
-def layer_charts(dissection: Any) -> list[Chart]:
+def layer_charts(dissection: Dissection) -> list[Chart]:
     """Return three charts with one row per layer: matched units by category, distinct concepts, mean IoU."""
-    layers = list(dissection.by_layer.itertuples())
+    layers = rows(dissection.by_layer)
     colours = {c: v for c, v in category_colours(dissection.vocabulary).items() if c in dissection.by_layer.columns}
-    quartiles = dissection.units.groupby("layer")["iou"].quantile([0.25, 0.75]).unstack()
+    iou = {str(layer): own["iou"] for layer, own in dissection.units.groupby("layer")}
     units = [_units_bar(row, colours) for row in layers]
-    concepts = [Bar(r.layer, (Piece(r.concepts, NEUTRAL, ""),), f"{r.concepts}", f"#units&layer={quote(r.layer)}") for r in layers]
-    means = [_mean_bar(r, quartiles.loc[r.layer]) for r in layers]
+    concepts = [Bar(r.layer, (Piece(r.concepts, NEUTRAL, ""),), f"{r.concepts}", _gallery(r.layer)) for r in layers]
+    means = [_mean_bar(row, iou[row.layer]) for row in layers]
     return [
         ("Matched units, by category", bar_chart(units, "Matched units per layer, by category")),
         ("Distinct concepts among them", bar_chart(concepts, "Distinct concepts per layer")),
@@ -57,14 +56,18 @@ def layer_charts(dissection: Any) -> list[Chart]:
 
 
 def _units_bar(row: Any, colours: dict[str, str]) -> Bar:
-    pieces = [Piece(getattr(row, c), colour, f"{row.layer}: {getattr(row, c)} units match a {c}") for c, colour in colours.items()]
-    return Bar(row.layer, pieces, f"{row.matched} of {row.units}", f"#units&layer={quote(row.layer)}&matched=1", track=row.units)
+    counts = {category: int(getattr(row, category)) for category in colours}
+    pieces = [Piece(n, colours[c], f"{row.layer}: {n} units match a concept of kind {c}") for c, n in counts.items()]
+    return Bar(row.layer, pieces, f"{row.matched} of {row.units}", f"{_gallery(row.layer)}&matched=1", track=row.units)
 
 
-def _mean_bar(row: Any, quartiles: "pd.Series[float]") -> Bar:
-    href = f"#units&layer={quote(row.layer)}"
+def _mean_bar(row: Any, iou: "pd.Series[float]") -> Bar:
     if pd.isna(row.mean_iou):
-        return Bar(row.layer, (), "–", href)
-    spread = (float(quartiles[0.25]), float(quartiles[0.75]))
-    title = f"{row.layer}: half of its units lie between {spread[0]:.3f} and {spread[1]:.3f}"
-    return Bar(row.layer, (Piece(row.mean_iou, NEUTRAL, title),), f"{row.mean_iou:.3f}", href, spread=spread)
+        return Bar(row.layer, (), "–", _gallery(row.layer))
+    low, high = float(iou.quantile(0.25)), float(iou.quantile(0.75))
+    pieces = (Piece(row.mean_iou, NEUTRAL, f"{row.layer}: half of its units lie between {low:.3f} and {high:.3f}"),)
+    return Bar(row.layer, pieces, f"{row.mean_iou:.3f}", _gallery(row.layer), spread=(low, high))
+
+
+def _gallery(layer: str) -> str:
+    return f"#units&layer={quote(layer)}"

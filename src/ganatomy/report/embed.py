@@ -1,7 +1,7 @@
 """What the page draws from: the tables of a dissection as columns, its pictures once each, its regions as bits.
 
-Nothing is computed here, only chosen and packed. Where a dissection is too large to travel whole, the best units of each
-layer keep their pictures, the best pairs stay listed, and `Embedded.left_out` says so in words that the page shows.
+Nothing is computed here, only chosen and packed. Where a dissection is too large to travel whole, the best units of
+each layer keep their pictures, the best pairs stay listed, and `Embedded.left_out` says so in words for the page.
 """
 
 from dataclasses import dataclass
@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ganatomy.experiments.dissection import Dissection
 from ganatomy.report.pack import Array, pack, pack_masks, reduced, short, sprite_sheets
 from ganatomy.report.palette import concept_colours
+from ganatomy.report.tables import addresses, rows
 
 PICTURED = 2000
 """Most units that travel with pictures and curves, in equal shares from each layer."""
@@ -20,6 +22,9 @@ PAIRS = 60_000
 CURVES = 3
 """Concepts of a unit whose curves travel."""
 PICTURE_SIDE, MASK_SIDE = 128, 64
+
+Index = dict[tuple[str, str], int]
+"""Name and category of a concept -> its number."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +37,7 @@ class Embedded:
     left_out: list[str]
 
 
-def embed(dissection: Any) -> Embedded:
+def embed(dissection: Dissection) -> Embedded:
     """Pack a dissection for the page."""
     units, index = dissection.units, _concept_index(dissection)
     chosen = _pictured(units)
@@ -53,23 +58,18 @@ def embed(dissection: Any) -> Embedded:
     return Embedded(facts, text, sheets, _left_out(dissection, len(chosen), len(pairs), (height, width)))
 
 
-def _concept_index(dissection: Any) -> dict[tuple[str, str], int]:
+def _concept_index(dissection: Dissection) -> Index:
     return {(c.name, c.category): i for i, c in enumerate(dissection.vocabulary)}
 
 
-def _concepts(dissection: Any) -> list[dict[str, Any]]:
+def _concepts(dissection: Dissection) -> list[dict[str, Any]]:
     """Return every concept in the order of the vocabulary, with its colour and what is known of it."""
-    rows = {(r.concept, r.category): r for r in dissection.concepts.itertuples()}
-    names = [c.name for c in dissection.vocabulary]
-    concepts = []
-    for concept, colour in zip(dissection.vocabulary, concept_colours(dissection.vocabulary), strict=True):
-        row = rows.get((concept.name, concept.category))
-        fact = {
-            "name": concept.name,
-            "category": concept.category,
-            "key": concept.name if names.count(concept.name) == 1 else f"{concept.category}:{concept.name}",
-            "colour": colour,
-        }
+    known = {(r.concept, r.category): r for r in rows(dissection.concepts)}
+    keys, concepts = addresses(dissection.vocabulary), []
+    for concept, colour in concept_colours(dissection.vocabulary).items():
+        fact: dict[str, Any] = dict(zip(("name", "category"), concept, strict=True))
+        fact |= {"key": keys[concept], "colour": colour}
+        row = known.get(concept)
         if row is not None:
             fact |= {"share": float(row.share), "images": int(row.images), "rare": bool(row.rare)}
         concepts.append(fact)
@@ -98,12 +98,12 @@ def _kept_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
     return pairs[pairs["rank"] <= each]
 
 
-def _indices(names: "pd.Series[str]", categories: "pd.Series[str]", index: dict[tuple[str, str], int]) -> Array:
+def _indices(names: "pd.Series[str]", categories: "pd.Series[str]", index: Index) -> Array:
     """Return concept numbers, 0 where there is no label."""
     return np.array([index.get(key, 0) for key in zip(names, categories, strict=True)], np.uint16)
 
 
-def _unit_columns(dissection: Any, index: dict[tuple[str, str], int]) -> dict[str, Array]:
+def _unit_columns(dissection: Dissection, index: Index) -> dict[str, Array]:
     units = dissection.units
     layers = {name: i for i, name in enumerate(dissection.layers)}
     flags = units["interpretable"].to_numpy(bool) + 2 * units["matched"].to_numpy(bool)
@@ -118,7 +118,7 @@ def _unit_columns(dissection: Any, index: dict[tuple[str, str], int]) -> dict[st
     return columns
 
 
-def _pair_columns(dissection: Any, pairs: pd.DataFrame, index: dict[tuple[str, str], int]) -> dict[str, Array]:
+def _pair_columns(dissection: Dissection, pairs: pd.DataFrame, index: Index) -> dict[str, Array]:
     columns = {
         "pair.unit": _rows_of(dissection.units, pairs),
         "pair.concept": _indices(pairs["concept"], pairs["category"], index),
@@ -130,64 +130,72 @@ def _pair_columns(dissection: Any, pairs: pd.DataFrame, index: dict[tuple[str, s
 
 def _rows_of(units: pd.DataFrame, pairs: pd.DataFrame) -> Array:
     """Return for each pair the row number of its unit."""
-    rows = pd.Series(np.arange(len(units)), index=pd.MultiIndex.from_frame(units[["layer", "unit"]]))
-    return rows.reindex(pd.MultiIndex.from_frame(pairs[["layer", "unit"]])).to_numpy(np.uint32)
+    numbers = pd.Series(np.arange(len(units)), index=pd.MultiIndex.from_frame(units[["layer", "unit"]]))
+    return numbers.reindex(pd.MultiIndex.from_frame(pairs[["layer", "unit"]])).to_numpy(np.uint32)
 
 
-def _curve_arrays(dissection: Any, pairs: pd.DataFrame, chosen: Array, index: dict[tuple[str, str], int]) -> dict[str, Array]:
-    """Return IoU and IQR over the levels for the best concepts of each pictured unit, in steps of 1/65535."""
-    rows = _rows_of(dissection.units, pairs)
-    best = pairs[(pairs["rank"] <= CURVES).to_numpy() & np.isin(rows, chosen)]
-    curves = [dissection.curve(r.layer, r.unit, r.concept) for r in best.itertuples()]
-    values = np.array([[c["iou"], c["iqr"]] for c in curves], np.float32).reshape(len(curves), 2, -1)
-    steps = np.rint(np.nan_to_num(values).clip(0, 1) * 65535).astype(np.uint16)
-    steps[..., 1:] -= steps[..., :-1].copy()
+def _curve_arrays(dissection: Dissection, pairs: pd.DataFrame, chosen: Array, index: Index) -> dict[str, Array]:
+    """Return IoU and IQR over the levels, in steps of 1/65535, for each pictured unit's label and best pairs."""
+    columns = ["layer", "unit", "concept", "category", "level"]
+    labels = dissection.units.rename(columns={"label": "concept"}).dropna(subset="concept")
+    wanted = pd.concat([labels[columns], pairs.loc[pairs["rank"] <= CURVES, columns]]).drop_duplicates(columns[:4])
+    wanted = wanted[np.isin(_rows_of(dissection.units, wanted), chosen)]
+    steps = [np.empty((0, 2, len(dissection.spec.tops())), np.uint16)]
+    by_layer = [own for _, own in wanted.groupby("layer", sort=False)]
+    for own in by_layer:
+        concepts = _indices(own["concept"], own["category"], index)
+        iou, iqr, _ = dissection.curves(own["layer"].iloc[0], own["unit"].tolist(), concepts.tolist())
+        steps.append(np.rint(np.nan_to_num(np.stack([iou, iqr], axis=1)).clip(0, 1) * 65535).astype(np.uint16))
+    wanted = pd.concat(by_layer or [wanted])
+    curves = np.concatenate(steps)
+    curves[..., 1:] -= curves[..., :-1].copy()
     return {
-        "curve.unit": _rows_of(dissection.units, best),
-        "curve.concept": _indices(best["concept"], best["category"], index),
-        "curve.level": np.array([c.attrs["chosen"] for c in curves], np.uint8),
-        "curve.steps": steps,
-        "curve.fraction": short(curves[0]["fraction"] if curves else []),
+        "curve.unit": _rows_of(dissection.units, wanted),
+        "curve.concept": _indices(wanted["concept"], wanted["category"], index),
+        "curve.level": wanted["level"].to_numpy(np.uint8),
+        "curve.steps": curves,
+        "curve.fraction": short(dissection.spec.tops()),
     }
 
 
-def _strip_arrays(dissection: Any, chosen: Array) -> tuple[dict[str, Array], Array]:
+def _strip_arrays(dissection: Dissection, chosen: Array) -> tuple[dict[str, Array], Array]:
     """Return the strips of the chosen units as tile numbers, values and bits, and every picture they show once."""
     tiles: dict[int, int] = {}
-    pictures, shown, values, masks = [], [], [], []
+    pictures, shown, values, bits, grid = [], [], [], [], (0, 0)
     for layer, unit in dissection.units[["layer", "unit"]].iloc[chosen].itertuples(index=False):
         strip = dissection.top(layer, int(unit))
         fresh = [i for i, id_ in enumerate(strip.ids.tolist()) if id_ not in tiles]
         if fresh:
             tiles |= {int(strip.ids[i]): len(tiles) + n for n, i in enumerate(fresh)}
-            pictures.append(np.rint(reduced(strip.pictures[fresh], PICTURE_SIDE)).astype(np.uint8))
+            pictures.append(reduced(strip.pictures[fresh], PICTURE_SIDE))
+        masks = reduced(strip.masks, MASK_SIDE) > 0.5
+        grid = masks.shape[1:]
         shown.append([tiles[i] for i in strip.ids.tolist()])
         values.append(strip.values)
-        masks.append(pack_masks(reduced(strip.masks, MASK_SIDE) > 0.5))
-    all_masks = np.array(masks, np.uint8)
-    side = reduced(strip.masks, MASK_SIDE).shape[1:]
-    return {
+        bits.append(pack_masks(masks))
+    arrays = {
         "strip.unit": chosen.astype(np.uint32),
         "strip.tile": np.array(shown, np.uint32),
         "strip.value": short(values),
-        "strip.bits": all_masks,
-        "strip.grid": np.array(side, np.uint32),
+        "strip.bits": np.array(bits, np.uint8),
+        "strip.grid": np.array(grid, np.uint32),
         "strip.id": np.array(list(tiles), np.uint32),
-    }, np.concatenate(pictures)
+    }
+    return arrays, np.rint(np.concatenate(pictures)).astype(np.uint8)
 
 
-def _left_out(dissection: Any, pictured: int, pairs: int, side: tuple[int, int]) -> list[str]:
+def _left_out(dissection: Dissection, pictured: int, pairs: int, side: tuple[int, int]) -> list[str]:
     """Return one sentence for each thing that the study holds and this page does not."""
     units = len(dissection.units)
     height, width = dissection.top(*dissection.units[["layer", "unit"]].iloc[0]).pictures.shape[1:3]
     sentences = [
         f"Curves over levels are kept for the {CURVES} best concepts of each pictured unit; "
-        "`dissection.curve(layer, unit, concept)` gives every one."
+        "in Python, dissection.curve(layer, unit, concept) gives every one."
     ]
     if pictured < units:
         sentences.append(
-            f"Pictures are kept for {pictured:,} of {units:,} units, the best {PICTURED // len(dissection.layers)} of each layer "
-            "by IoU; the others have numbers only."
+            f"Pictures are kept for {pictured:,} of {units:,} units, the best {PICTURED // len(dissection.layers)} "
+            "of each layer by IoU; the others have numbers only."
         )
     if pairs < len(dissection.pairs):
         sentences.append(f"Of {len(dissection.pairs):,} pairs of unit and concept the best {pairs:,} are listed.")

@@ -10,10 +10,12 @@ from typing import Any
 import jinja2
 import pandas as pd
 
+from ganatomy.experiments.dissection import Dissection
 from ganatomy.files import write_text
 from ganatomy.report.charts import concept_charts, layer_charts
 from ganatomy.report.embed import embed
 from ganatomy.report.palette import category_colours
+from ganatomy.report.tables import rows
 
 SCRIPTS = ("dom", "data", "paint", "card", "table", "gallery", "concept", "curve", "unit", "main")
 """The page's modules; each imports only from those before it."""
@@ -29,34 +31,35 @@ CITATION = """\
 """
 
 
-def write_report(dissection: Any, path: Path) -> None:
+def write_report(dissection: Dissection, path: Path) -> None:
     """Write the report of a dissection, whole or not at all."""
     write_text(path, report_html(dissection))
 
 
-def report_html(dissection: Any) -> str:
+def report_html(dissection: Dissection) -> str:
     """Return the report of a dissection as the text of one HTML page."""
     embedded = embed(dissection)
-    units = dissection.units
-    matched = units[units["matched"].astype(bool)]
+    units, spec = dissection.units, dissection.spec
+    rule = f"IoU above {spec.interpretable_iou:g} and pixel accuracy above {spec.interpretable_accuracy:g}"
+    matched = units[units["matched"]]
     numbers = [
         (f"{len(matched):,}", "units match a concept", "interpretable, and better than their mismatched control"),
-        (f"{int(units['interpretable'].sum()):,}", "are interpretable", "IoU above 0.05 and pixel accuracy above 0.75"),
-        (f"{len(matched[['label', 'category']].drop_duplicates()):,}", "distinct concepts", "among the matched units"),
+        (f"{int(units['interpretable'].sum()):,}", "are interpretable", rule),
+        (f"{dissection.concepts['units_matched'].gt(0).sum():,}", "distinct concepts", "among the matched units"),
         (f"{len(units):,}", "units", f"in {_count(len(dissection.layers), 'layer')}"),
-        (f"{dissection.spec.images:,}", "images", "pooled, one ratio a pair"),
+        (f"{spec.images:,}", "images", "pooled, one ratio a pair"),
     ]
     return _template().render(
-        model=dissection.spec.generator,
+        model=spec.generator,
         numbers=numbers,
         concept_charts=concept_charts(dissection),
         layer_charts=layer_charts(dissection),
         categories=category_colours(dissection.vocabulary),
         rare=_rare(dissection.concepts),
         never=_never(dissection.concepts),
-        scored=int((~dissection.concepts["rare"].astype(bool)).sum()),
-        spec=dataclasses.asdict(dissection.spec),
-        facts=dissection.facts,
+        scored=int((~dissection.concepts["rare"]).sum()),
+        spec=dataclasses.asdict(spec),
+        facts={name: fact for name, fact in dissection.facts.items() if name not in ("layers", "vocabulary")},
         citation=CITATION,
         left_out=embedded.left_out,
         data=_json(embedded.facts),
@@ -74,7 +77,8 @@ def joined_scripts() -> str:
 
 
 def _template() -> jinja2.Template:
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    strict = jinja2.StrictUndefined
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=strict)
     environment.filters["words"] = _words
     return environment.from_string((files("ganatomy.report") / "templates" / "report.html").read_text(encoding="utf-8"))
 
@@ -105,8 +109,8 @@ def _count(number: int, noun: str) -> str:
 
 def _rare(concepts: pd.DataFrame) -> list[tuple[str, str]]:
     """Return the concepts that occur, but too rarely to score, with their share of the pixels."""
-    rows = concepts[concepts["rare"].astype(bool) & (concepts["share"] > 0)].sort_values("share", ascending=False)
-    return [(r.concept, f"{100 * r.share:.2g} %") for r in rows.itertuples()]
+    table = concepts[concepts["rare"] & (concepts["share"] > 0)].sort_values("share", ascending=False)
+    return [(r.concept, f"{100 * r.share:.2g} %") for r in rows(table)]
 
 
 def _never(concepts: pd.DataFrame) -> list[str]:

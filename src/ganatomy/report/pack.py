@@ -57,11 +57,11 @@ def reduced(pictures: Array, side: int) -> Array:
         return pictures
     rows, columns = height // block, width // block
     blocks = pictures[:, : rows * block, : columns * block].reshape(k, rows, block, columns, block, *pictures.shape[3:])
-    return blocks.mean(axis=(2, 4), dtype=np.float32)
+    return np.asarray(blocks.mean(axis=(2, 4), dtype=np.float32))
 
 
 def sprite_sheets(pictures: Array) -> tuple[list[str], int]:
-    """Return pictures uint8 [n, h, w, 3] as JPEG sheets (base64) in reading order, and how many pictures a sheet holds."""
+    """Return pictures uint8 [n, h, w, 3] as JPEG sheets (base64) in reading order, and how many a sheet holds."""
     n, height, width = pictures.shape[:3]
     columns, rows = max(1, SHEET // width), max(1, SHEET // height)
     capacity = columns * rows

@@ -1,7 +1,7 @@
 """One colour per concept, the same everywhere: categories are hues, concepts are shades of them.
 
-The colours come from the vocabulary alone, so the report, the notebook and the figures agree. Each has enough contrast to be
-seen as a bar on white and on near-black.
+The colours come from the vocabulary alone, so the report, the notebook and the figures agree. Each has enough contrast
+to be seen as a bar on white and on near-black.
 """
 
 import math
@@ -21,23 +21,23 @@ def category_colours(vocabulary: Vocabulary) -> dict[str, str]:
     return {name: _hex(0.6, 0.12, hue) for name, hue in _hues(vocabulary).items()}
 
 
-def concept_colours(vocabulary: Vocabulary) -> tuple[str, ...]:
-    """Return the colour of each concept, as ``#rrggbb``, in the order of the vocabulary.
+def concept_colours(vocabulary: Vocabulary) -> dict[tuple[str, str], str]:
+    """Return the colour of each concept (name, category), as ``#rrggbb``, in the order of the vocabulary.
 
     >>> from ganatomy.vocabulary import NOTHING, Concept
-    >>> concept_colours((NOTHING, Concept("tree", "object"), Concept("brick", "material")))
-    ('#858b95', '#1671a0', '#188049')
+    >>> list(concept_colours((NOTHING, Concept("tree", "object"), Concept("brick", "material"))).values())
+    ['#858b95', '#386ca0', '#277a55']
     """
     hues = _hues(vocabulary)
     seen = dict.fromkeys(hues, 0)
-    colours = []
+    colours: dict[tuple[str, str], str] = {}
     for concept in vocabulary:
         if concept.category not in hues:
-            colours.append(NEUTRAL)
+            colours[concept] = NEUTRAL
             continue
-        colours.append(_shade(hues[concept.category], seen[concept.category]))
+        colours[concept] = _shade(hues[concept.category], seen[concept.category])
         seen[concept.category] += 1
-    return tuple(colours)
+    return colours
 
 
 def _hues(vocabulary: Vocabulary) -> dict[str, float]:
@@ -46,9 +46,9 @@ def _hues(vocabulary: Vocabulary) -> dict[str, float]:
 
 
 def _shade(hue: float, number: int) -> str:
-    """Return the n-th shade of a hue; neighbours differ in lightness, hue and chroma (an additive recurrence in 3-d)."""
-    light, turn, strength = ((0.5 * (i == 1) + number * step) % 1 for i, step in enumerate((0.8191725, 0.6710436, 0.5497005)))
-    return _hex(_DARK + (_LIGHT - _DARK) * light, 0.10 + 0.05 * strength, hue + _SPREAD * (turn - 0.5))
+    """Return the n-th shade of a hue; neighbours differ in lightness, chroma and hue (an additive recurrence)."""
+    light, strength, turn = (number * step % 1 for step in (0.8191725, 0.5497005, 0.6710436))
+    return _hex(_DARK + (_LIGHT - _DARK) * light, 0.10 + 0.05 * strength, hue + _SPREAD * ((turn + 0.5) % 1 - 0.5))
 
 
 def _hex(lightness: float, chroma: float, hue: float) -> str:

@@ -1,7 +1,7 @@
 """A small writer of bar charts as SVG: text stays text, bars start at zero, lengths follow the width of the page.
 
-Positions are percentages of the width, so one text serves a phone, a desk and a file; colours of text and lines come from
-``currentColor``.
+Positions are percentages of the width, so one text serves a phone, a desk and a file; colours of text and lines come
+from ``currentColor``.
 """
 
 from collections.abc import Sequence
@@ -37,6 +37,11 @@ class Bar:
     track: float = 0
     spread: tuple[float, float] | None = None
 
+    @property
+    def end(self) -> float:
+        """Where its drawing ends."""
+        return max(self.track, *(self.spread or (0,)), sum(p.value for p in self.pieces))
+
 
 def bar_chart(bars: Sequence[Bar], title: str, scale: float = 0) -> str:
     """Return rows of horizontal bars as an SVG element as wide as its container.
@@ -46,9 +51,10 @@ def bar_chart(bars: Sequence[Bar], title: str, scale: float = 0) -> str:
         title: what a screen reader says of the whole.
         scale: the value at the right end; the longest bar where not given.
     """
-    scale = scale or max((max(b.track, *(b.spread or (0,)), sum(p.value for p in b.pieces)) for b in bars), default=0) or 1
+    scale = scale or max((bar.end for bar in bars), default=0) or 1
     rows = "".join(f'<g transform="translate(0 {i * _ROW})">{_row(bar, scale)}</g>' for i, bar in enumerate(bars))
-    return f'<svg class="bars" width="100%" height="{len(bars) * _ROW}" role="group" aria-label="{escape(title)}">{rows}</svg>'
+    size = f'width="100%" height="{len(bars) * _ROW}"'
+    return f'<svg class="bars" {size} role="group" aria-label="{escape(title)}">{rows}</svg>'
 
 
 def as_file(blocks: Sequence[tuple[str, str]], title: str, width: int = 640) -> str:
@@ -59,8 +65,9 @@ def as_file(blocks: Sequence[tuple[str, str]], title: str, width: int = 640) -> 
         parts.append(chart.replace('<svg class="bars" width="100%"', f'<svg x="16" y="{y + 22}" width="{width - 32}"'))
         y += 22 + chart.count("<g transform") * _ROW + 18
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{y}" viewBox="0 0 {width} {y}" fill="currentColor" '
-        f'style="{_FILE_STYLE}"><rect width="100%" height="100%" fill="#fff"/>{"".join(parts)}</svg>\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{y}" viewBox="0 0 {width} {y}" '
+        f'fill="currentColor" style="{_FILE_STYLE}"><rect width="100%" height="100%" fill="#fff"/>'
+        f"{''.join(parts)}</svg>\n"
     )
 
 
@@ -77,11 +84,12 @@ def _row(bar: Bar, scale: float) -> str:
     if bar.spread:
         low, high = (_LEFT + _SPAN * v / scale for v in bar.spread)
         drawn.append(f'<line x1="{low:.2f}%" x2="{high:.2f}%" y1="{_ROW / 2}" y2="{_ROW / 2}" stroke="currentColor"/>')
-        end = max(end, bar.spread[1])
-    after = _LEFT + _SPAN * max(end, bar.track) / scale
-    note = f'<text class="note" x="{after:.2f}%" dx="6" y="{_ROW * 0.7:g}" fill="currentColor">{escape(bar.note)}</text>'
+    after = f'x="{_LEFT + _SPAN * bar.end / scale:.2f}%" dx="6" y="{_ROW * 0.7:g}"'
+    note = f'<text class="note" {after} fill="currentColor">{escape(bar.note)}</text>'
     row = label + "".join(drawn) + note
-    return f'<a href="{escape(bar.href)}" aria-label="{escape(f"{bar.name}: {bar.note}")}">{row}</a>' if bar.href else row
+    if not bar.href:
+        return row
+    return f'<a href="{escape(bar.href)}" aria-label="{escape(f"{bar.name}: {bar.note}")}">{row}</a>'
 
 
 def _rect(start: float, value: float, scale: float, top: float, style: str, title: str = "") -> str:

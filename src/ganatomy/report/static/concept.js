@@ -5,6 +5,7 @@ import { barLegend, iouBar, unitCard } from "./card.js";
 import { rankedTable } from "./table.js";
 
 const CARDS = 60;
+const RANKED = [[""], ["unit"], ["label"], ["", "wide"], ["IoU", "figure"], ["control", "figure"], ["IQR", "figure"]];
 
 /** Show a concept in a section. */
 export function showConcept(section, model, concept) {
@@ -24,7 +25,7 @@ export function showConcept(section, model, concept) {
       units.length > CARDS && h("p", {}, h("a", { class: "more", href: `#units&label=${encodeURIComponent(concept.key)}&sort=iou` }, `All ${units.length}`))],
     h("h3", {}, "Every unit, ranked by IoU with it"),
     ranked.length
-      ? rankedTable(["", "unit", "label", "", "IoU", "control", "IQR"], ranked, (pair, place) => rankedUnit(model, pair, place))
+      ? rankedTable(RANKED, ranked, (pair, place) => rankedUnit(model, pair, place))
       : h("p", { class: "notice" }, "No unit overlaps with it beyond noise."));
 }
 

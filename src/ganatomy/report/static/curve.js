@@ -7,7 +7,7 @@ const EDGE = { left: 42, right: 12, top: 14, bottom: 38 };
 
 /** An SVG of the curve; x is the share of pixels above the level, on a logarithmic scale. */
 export function curveChart(curve, concept) {
-  const lowest = Math.log10(curve.fraction[0]);
+  const lowest = Math.log10(Math.min(...curve.fraction));
   const top = niceTop(Math.max(...curve.iou, ...curve.iqr));
   const x = (fraction) => EDGE.left + (1 - Math.log10(fraction) / lowest) * (WIDTH - EDGE.left - EDGE.right);
   const y = (value) => HEIGHT - EDGE.bottom - (value / top) * (HEIGHT - EDGE.top - EDGE.bottom);
@@ -15,7 +15,7 @@ export function curveChart(curve, concept) {
   const chosen = x(curve.fraction[curve.chosen]);
   const right = chosen < WIDTH * 0.6;
   return s("svg", { class: "curve", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": describe(curve, concept) },
-    grid(curve, x, y, top),
+    grid(lowest, x, y, top),
     s("line", { class: "chosen", x1: chosen, x2: chosen, y1: EDGE.top, y2: HEIGHT - EDGE.bottom }),
     s("path", { class: "iqr", d: path(curve.iqr) }),
     s("path", { class: "iou", d: path(curve.iou), style: `stroke:${concept.colour}` }),
@@ -29,9 +29,9 @@ function describe(curve, concept) {
     + `of activations, IoU ${number(curve.iou[curve.chosen])}, IQR ${number(curve.iqr[curve.chosen])}`;
 }
 
-function grid(curve, x, y, top) {
+function grid(lowest, x, y, top) {
   const steps = range(5).map((i) => (top * i) / 4);
-  const decades = range(1 - Math.round(Math.log10(curve.fraction[0]))).map((i) => 10 ** -i);
+  const decades = range(1 - Math.round(lowest)).map((i) => 10 ** -i);
   return s("g", { class: "grid" },
     steps.map((value) => [
       s("line", { x1: EDGE.left, x2: WIDTH - EDGE.right, y1: y(value), y2: y(value) }),

@@ -4,7 +4,7 @@ import { h } from "./dom.js";
 
 const FIRST = 20;
 
-/** A table with these column names and one row (a tr element) per item; `row(item, place)` makes it. */
+/** A table with these columns ([name, class]) and one row (a tr element) per item; `row(item, place)` makes it. */
 export function rankedTable(columns, items, row) {
   const body = h("tbody");
   const show = (from, to) => body.append(...items.slice(from, to).map((item, i) => row(item, from + i + 1)));
@@ -15,6 +15,6 @@ export function rankedTable(columns, items, row) {
     event.target.remove();
   };
   return h("div", { class: "scroll" },
-    h("table", { class: "ranked" }, h("thead", {}, h("tr", {}, columns.map((name) => h("th", { scope: "col" }, name)))), body),
+    h("table", { class: "ranked" }, h("thead", {}, h("tr", {}, columns.map(([name, kind]) => h("th", { scope: "col", class: kind }, name)))), body),
     rest > 0 && h("button", { type: "button", click: showRest }, `Show ${rest} more`));
 }

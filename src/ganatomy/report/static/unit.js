@@ -6,7 +6,9 @@ import { curveChart } from "./curve.js";
 import { cell, paint, sharpCanvas } from "./paint.js";
 import { rankedTable } from "./table.js";
 
-const CANDIDATE = ["concept", "category", "", "IoU", "× chance", "control", "IQR", "accuracy"];
+const CANDIDATE = [
+  ["concept"], ["category", "category"], ["", "wide"], ["IoU", "figure"], ["× chance", "figure"], ["control", "figure"], ["IQR", "figure"], ["accuracy", "figure"],
+];
 
 /** Show a unit in a section, with the curve of `concept` where the page carries it. */
 export function showUnit(section, model, unit, concept) {
@@ -62,7 +64,7 @@ function candidate(model, pair) {
   const { concept } = pair;
   return h("tr", {},
     h("th", { scope: "row" }, h("a", { href: `#concept=${encodeURIComponent(concept.key)}` }, swatch(concept), concept.name)),
-    h("td", { class: "small" }, concept.category),
+    h("td", { class: "small category" }, concept.category),
     h("td", { class: "wide" }, iouBar(model, pair, concept)),
     [[pair.iou], [pair.lift, 1], [pair.control], [pair.iqr], [pair.accuracy, 2]].map(([value, digits]) => h("td", { class: "figure" }, number(value, digits))));
 }

@@ -1,0 +1,78 @@
+"""Figures for a paper or a README: charts as SVG files, strips and a grid of units as PNG files."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from ganatomy.experiments.dissection import Dissection
+from ganatomy.files import replacing, write_text
+from ganatomy.report.card import whole_zoom
+from ganatomy.report.charts import concept_charts, layer_charts
+from ganatomy.report.pack import Array, png
+from ganatomy.report.palette import concept_colours
+from ganatomy.report.pictures import outlined, side_by_side
+from ganatomy.report.svg import as_file
+from ganatomy.report.tables import best_units
+from ganatomy.report.tables import rows as table_rows
+
+_TEXT, _QUIET, _PAPER = "#1d2127", "#5c6470", "#ffffff"
+_MARGIN, _CAPTION = 28, 44
+
+
+def save_concepts(dissection: Dissection, path: Path) -> None:
+    """Write units per concept, by category, as an SVG file (Figure 5)."""
+    write_text(path, as_file(concept_charts(dissection), f"Units of {dissection.spec.generator} per concept"))
+
+
+def save_layers(dissection: Dissection, path: Path) -> None:
+    """Write the layers side by side as an SVG file (Figure 6)."""
+    write_text(path, as_file(layer_charts(dissection), f"Layers of {dissection.spec.generator}"))
+
+
+def save_strip(dissection: Dissection, layer: str, unit: int, path: Path) -> None:
+    """Write the top images of a unit, outlined, as a PNG file (Figure 3)."""
+    strip = dissection.top(layer, unit)
+    _write_png(path, side_by_side(outlined(strip, whole_zoom(strip.pictures, 128))))
+
+
+def hero(dissection: Dissection, path: Path, rows: int = 6, pictures: int = 6) -> None:
+    """Write a picture that says it all: the best matched unit of each of 2 × `rows` concepts, with its top images."""
+    colours = concept_colours(dissection.vocabulary)
+    tiles = []
+    for row in table_rows(best_units(dissection.units, 2 * rows)):
+        strip = dissection.top(row.layer, row.unit)
+        picture = side_by_side(outlined(strip, whole_zoom(strip.pictures, 128))[:pictures])
+        colour = colours[row.label, row.category]
+        tiles.append(_captioned(picture, str(row.label), f"{row.layer} · unit {row.unit} · IoU {row.iou:.2f}", colour))
+    _write_png(path, _grid(tiles, columns=2))
+
+
+def _captioned(picture: Array, label: str, note: str, colour: str) -> Array:
+    """Return a picture with its label above it, a square of its colour before it, and a note at the right."""
+    height, width, _ = picture.shape
+    canvas = Image.new("RGB", (width, height + _CAPTION), _PAPER)
+    canvas.paste(Image.fromarray(picture), (0, _CAPTION))
+    draw = ImageDraw.Draw(canvas)
+    draw.rectangle((0, 12, 19, 31), fill=colour)
+    draw.text((30, 22), label, _TEXT, ImageFont.load_default(28), anchor="lm")
+    draw.text((width, 24), note, _QUIET, ImageFont.load_default(20), anchor="rm")
+    return np.asarray(canvas)
+
+
+def _grid(tiles: list[Array], columns: int) -> Array:
+    if not tiles:
+        return np.full((1, 1, 3), 255, np.uint8)
+    height, width, _ = tiles[0].shape
+    rows = -(-len(tiles) // columns)
+    step_y, step_x = height + _MARGIN, width + 2 * _MARGIN
+    grid = np.full((rows * step_y + _MARGIN, columns * step_x, 3), 255, np.uint8)
+    for i, tile in enumerate(tiles):
+        y, x = i // columns * step_y + _MARGIN // 2, i % columns * step_x + _MARGIN
+        grid[y : y + height, x : x + width] = tile
+    return grid
+
+
+def _write_png(path: Path, picture: Array) -> None:
+    with replacing(path) as temporary:
+        temporary.write_bytes(png(picture))
