@@ -18,7 +18,7 @@ import safetensors.torch
 import torch
 
 from ganatomy.cli import main
-from ganatomy.generators.progan import ProGANNetwork
+from ganatomy.generators.progan import progan_network
 from ganatomy.weights import State
 
 NETS = '''
@@ -130,12 +130,12 @@ def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
 
 
 def dissect(generator: str, *more: str) -> list[str]:
-    return ["dissect", generator, "--segmenter", "colors", "--images", "8", "--out", "study", *more]
+    return ["dissect", generator, "--segmenter", "colors", "--images", "8", "--batch", "4", "--out", "study", *more]
 
 
 def network() -> State:
     torch.manual_seed(0)
-    return ProGANNetwork(8, [8, 8, 4, 4]).state_dict()
+    return progan_network(8, [8, 8, 4, 4]).state_dict()
 
 
 Refused = Callable[..., str]
@@ -166,10 +166,11 @@ Refused = Callable[..., str]
         (dissect(*GOOD[:1], "--threshold", "piar"), "'piar'; did you mean pair?"),
         (dissect(*GOOD[:1], "--threshold", "quantile:2"), "quantile:2"),
         (dissect(*GOOD[:1], "--validation", "corss"), "'corss'; did you mean cross?"),
-        (dissect(*GOOD[:1], "--images", "0"), "images"),
-        (dissect(*GOOD[:1], "--images", "-3"), "images"),
-        (dissect(*GOOD[:1], "--batch", "0"), "batch"),
-        (dissect(*GOOD[:1], "--resolution", "0"), "resolution"),
+        (dissect(*GOOD[:1], "--images", "0"), "images=0"),
+        (dissect(*GOOD[:1], "--images", "-3"), "images=-3"),
+        (dissect(*GOOD[:1], "--batch", "0"), "batch=0"),
+        (dissect(*GOOD[:1], "--batch", "3"), "batch=3"),
+        (dissect(*GOOD[:1], "--resolution", "0"), "resolution=0"),
         (dissect(*GOOD[:1], "--device", "cuad"), "'cuad'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -302,7 +303,7 @@ def test_tensors_that_do_not_fit(refused: Refused, name: str, spoil: Callable[[S
 
 
 def test_nan_activations_are_traced(refused: Refused) -> None:
-    line = refused(*dissect("torch:nets_for_bad_input:NanOnce?latent=4", "--images", "16"))
+    line = refused(*dissect("torch:nets_for_bad_input:NanOnce?latent=4", "--images", "16", "--json"))
     assert "first" in line
     assert "unit 2" in line
     assert "21" in line

@@ -19,7 +19,7 @@ from PIL import Image
 from ganatomy import scenes
 from ganatomy.cli import main, terminal, verbs
 from ganatomy.cli.arguments import build
-from ganatomy.experiments.dissect import DissectSpec
+from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.vocabulary import read_vocabulary
 
 GANATOMY = [sys.executable, "-m", "ganatomy"]
@@ -177,7 +177,7 @@ def test_a_terminal_sees_a_bar_and_a_pipe_does_not() -> None:
 def test_an_interrupted_run_resumes_to_the_same_tables(here: Path) -> None:
     command = [*GANATOMY, *PLANTED[:-1]]
     images = command.index("--images") + 1
-    command[images] = "400"
+    command[images] = "200"
     running = subprocess.Popen([*command, "a"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not list(here.glob("a/steps/*.partial.safetensors")) and time.monotonic() < deadline:

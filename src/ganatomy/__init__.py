@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ganatomy.errors import StudyError as StudyError
     from ganatomy.errors import StudyMismatch as StudyMismatch
     from ganatomy.errors import UnknownName as UnknownName
-    from ganatomy.experiments.dissect import DissectSpec as DissectSpec
+    from ganatomy.experiments.dissect_spec import DissectSpec as DissectSpec
     from ganatomy.experiments.dissection import Dissection as Dissection
     from ganatomy.generators import Generator as Generator
     from ganatomy.generators import LayerShape as LayerShape
@@ -49,7 +49,7 @@ _HOMES = {
         "StudyMismatch",
         "UnknownName",
     ),
-    "experiments.dissect": ("DissectSpec",),
+    "experiments.dissect_spec": ("DissectSpec",),
     "experiments.dissection": ("Dissection",),
     "generators": ("Generator", "LayerShape", "Observation", "open_generator"),
     "progress": ("Progress",),

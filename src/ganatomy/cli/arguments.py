@@ -1,6 +1,7 @@
 """What may be typed after ``ganatomy``. Defaults live in the Specs: an option that is not given is not set."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -38,7 +39,8 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
         import ganatomy
 
-        parser.exit(message=f"ganatomy {ganatomy.__version__}\n")
+        sys.stdout.write(f"ganatomy {ganatomy.__version__}\n")
+        parser.exit()
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:

@@ -29,20 +29,22 @@ def demo(arguments: Namespace) -> None:
 def dissect(arguments: Namespace) -> None:
     """Dissect a generator, write the report, and show what came out."""
     from ganatomy.cli import terminal
-    from ganatomy.door import dissect_into
-    from ganatomy.experiments.dissect import DissectSpec, estimate
+    from ganatomy.experiments.dissect import estimate, facts, run
+    from ganatomy.experiments.dissect_spec import DissectSpec
     from ganatomy.experiments.models import Models
+    from ganatomy.study import Study
 
     given = vars(arguments)
     spec = DissectSpec(**{f.name: given[f.name] for f in dataclasses.fields(DissectSpec) if f.name in given})
     models = Models(spec.generator, spec.segmenter, arguments.device)
     cost = estimate(spec, models)
-    terminal.say(
-        f"{spec.generator} through {spec.segmenter}: {cost.images} pictures, {terminal.duration(cost.seconds)}, "
-        f"{terminal.size(cost.memory_bytes)} of memory, {terminal.size(cost.disk_bytes)} in {arguments.out}",
-        aside=arguments.json,
-    )
-    result = dissect_into(arguments.out, spec, models, terminal.Bar())
+    with Study.create(arguments.out, spec, facts(spec, models)) as study:
+        terminal.say(
+            f"{spec.generator} through {spec.segmenter}: {cost.images} pictures, {terminal.duration(cost.seconds)}, "
+            f"{terminal.size(cost.memory_bytes)} of memory, {terminal.size(cost.disk_bytes)} in {arguments.out}",
+            aside=arguments.json,
+        )
+        result = run(spec, study, models, progress=terminal.Bar())
     page = _write_report(result, arguments.out / "report.html")
     if arguments.json:
         _print_json(_summary(result, arguments.out, page))
