@@ -107,7 +107,7 @@ class UNetSegmenter:
     def _labels(self, images: Images) -> Labels:
         planes = self._split(self._logits(images))
         concepts = [torch.tensor(head, device=self.device) for head in self._heads]
-        labels = torch.stack([own[plane.argmax(1)] for own, plane in zip(concepts, planes, strict=True)], 1)
+        labels = torch.stack([own[plane.max(1).indices] for own, plane in zip(concepts, planes, strict=True)], 1)
         return labels if self._size is None else _nearest(labels, images.shape[-2:])
 
     def _logits(self, images: Images) -> Tensor:
