@@ -25,9 +25,13 @@ autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
 napoleon_use_ivar = True
 
-# Other projects' names have no page here; nothing is fetched to find theirs.
+# Names without a page: those of other projects (nothing is fetched to find theirs), and our own inner ones.
 nitpick_ignore_regex = [
     (r"py:.*", r"(torch|numpy|np|pandas|pd|pathlib|collections|jaxtyping|typing|contextlib|abc|rich|PIL)\..*"),
     (r"py:.*", r"(Path|Any|Callable|Mapping|Sequence|Iterator|Tensor|optional|range|Float|Integer|DataFrame)"),
-    (r"py:.*", r"ganatomy\.(study\.[AM]|execute\.Executor)"),
+    (
+        r"py:.*",
+        r"ganatomy\.(stats\..*|experiments\.(tally|strips)\..*|study\.[AM]|execute\.Executor|segmenters\.unet\.UNet)",
+    ),
+    (r"py:class", r"[a-z_]+|UnitCard"),  # fields that a docstring names together: "batch, shard: …"
 ]
