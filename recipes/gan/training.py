@@ -225,7 +225,7 @@ def at_stage(images: Tensor, stage: int, blend: float) -> Tensor:
     return images
 
 
-def save_grid(images: Tensor, path: Path, columns: int = 8, side: int = 96) -> None:
+def save_grid(images: Tensor, path: Path, columns: int = 8, side: int = 128) -> None:
     """Write pictures side by side, each at a whole multiple of its pixels."""
     images = images.repeat_interleave(max(1, side // images.shape[-1]), -1)
     images = images.repeat_interleave(images.shape[-1] // images.shape[-2], -2)
