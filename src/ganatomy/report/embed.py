@@ -187,7 +187,7 @@ def _strip_arrays(dissection: Dissection, chosen: Array) -> tuple[dict[str, Arra
 def _left_out(dissection: Dissection, pictured: int, pairs: int, side: tuple[int, int]) -> list[str]:
     """Return one sentence for each thing that the study holds and this page does not."""
     units = len(dissection.units)
-    height, width = dissection.top(*dissection.units[["layer", "unit"]].iloc[0]).pictures.shape[1:3]
+    height, width = dissection.top(dissection.units.layer.iloc[0], int(dissection.units.unit.iloc[0])).pictures.shape[1:3]
     sentences = [
         f"Curves over levels are kept for the {CURVES} best concepts of each pictured unit; "
         "in Python, dissection.curve(layer, unit, concept) gives every one."
