@@ -51,7 +51,10 @@ def layer_charts(dissection: Dissection) -> list[Chart]:
     return [
         ("Matched units, by category", bar_chart(units, "Matched units per layer, by category")),
         ("Distinct concepts among them", bar_chart(concepts, "Distinct concepts per layer")),
-        ("Mean IoU of the layer's units", bar_chart(means, "Mean IoU per layer, with the middle half of its units")),
+        (
+            "Mean IoU of the layer’s units (line: their middle half)",
+            bar_chart(means, "Mean IoU per layer, with the middle half of its units"),
+        ),
     ]
 
 

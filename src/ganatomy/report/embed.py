@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.report.pack import Array, pack, pack_masks, reduced, short, sprite_sheets
+from ganatomy.report.pack import Array, pack, pack_masks, reduced, short, sprite_sheets, thinned
 from ganatomy.report.palette import concept_colours
 from ganatomy.report.tables import addresses, rows
 
@@ -168,7 +168,7 @@ def _strip_arrays(dissection: Dissection, chosen: Array) -> tuple[dict[str, Arra
         if fresh:
             tiles |= {int(strip.ids[i]): len(tiles) + n for n, i in enumerate(fresh)}
             pictures.append(reduced(strip.pictures[fresh], PICTURE_SIDE))
-        masks = reduced(strip.masks, MASK_SIDE) > 0.5
+        masks = thinned(strip.masks, MASK_SIDE)
         grid = masks.shape[1:]
         shown.append([tiles[i] for i in strip.ids.tolist()])
         values.append(strip.values)
@@ -181,13 +181,15 @@ def _strip_arrays(dissection: Dissection, chosen: Array) -> tuple[dict[str, Arra
         "strip.grid": np.array(grid, np.uint32),
         "strip.id": np.array(list(tiles), np.uint32),
     }
-    return arrays, np.rint(np.concatenate(pictures)).astype(np.uint8)
+    return arrays, np.concatenate(pictures)
 
 
 def _left_out(dissection: Dissection, pictured: int, pairs: int, side: tuple[int, int]) -> list[str]:
     """Return one sentence for each thing that the study holds and this page does not."""
     units = len(dissection.units)
-    height, width = dissection.top(dissection.units.layer.iloc[0], int(dissection.units.unit.iloc[0])).pictures.shape[1:3]
+    height, width = dissection.top(dissection.units.layer.iloc[0], int(dissection.units.unit.iloc[0])).pictures.shape[
+        1:3
+    ]
     sentences = [
         f"Curves over levels are kept for the {CURVES} best concepts of each pictured unit; "
         "in Python, dissection.curve(layer, unit, concept) gives every one."

@@ -10,9 +10,9 @@ from ganatomy.files import replacing, write_text
 from ganatomy.report.card import whole_zoom
 from ganatomy.report.charts import concept_charts, layer_charts
 from ganatomy.report.pack import Array, png
-from ganatomy.report.palette import concept_colours
+from ganatomy.report.palette import NEUTRAL, category_colours, concept_colours
 from ganatomy.report.pictures import outlined, side_by_side
-from ganatomy.report.svg import as_file
+from ganatomy.report.svg import Piece, as_file
 from ganatomy.report.tables import best_units
 from ganatomy.report.tables import rows as table_rows
 
@@ -22,12 +22,15 @@ _MARGIN, _CAPTION = 28, 44
 
 def save_concepts(dissection: Dissection, path: Path) -> None:
     """Write units per concept, by category, as an SVG file (Figure 5)."""
-    write_text(path, as_file(concept_charts(dissection), f"Units of {dissection.spec.generator} per concept"))
+    title = f"Units of {dissection.spec.generator} per concept"
+    legend = (Piece(1, NEUTRAL, "matched, beyond chance"), Piece(1, NEUTRAL, "interpretable only", pale=True))
+    write_text(path, as_file(title, legend, concept_charts(dissection)))
 
 
 def save_layers(dissection: Dissection, path: Path) -> None:
     """Write the layers side by side as an SVG file (Figure 6)."""
-    write_text(path, as_file(layer_charts(dissection), f"Layers of {dissection.spec.generator}"))
+    legend = [Piece(1, colour, name) for name, colour in category_colours(dissection.vocabulary).items()]
+    write_text(path, as_file(f"Layers of {dissection.spec.generator}", legend, layer_charts(dissection)))
 
 
 def save_strip(dissection: Dissection, layer: str, unit: int, path: Path) -> None:

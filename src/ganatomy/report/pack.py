@@ -50,14 +50,22 @@ def pack_masks(masks: Array) -> Array:
 
 
 def reduced(pictures: Array, side: int) -> Array:
-    """Return [k, h, w, ...] averaged over blocks of whole pixels so that no edge is longer than `side`."""
-    k, height, width = pictures.shape[:3]
-    block = -(-max(height, width) // side)
+    """Return pictures uint8 [k, h, w, 3] averaged over blocks of whole pixels so that no edge is longer than `side`."""
+    block = -(-max(pictures.shape[1:3]) // side)
     if block == 1:
         return pictures
-    rows, columns = height // block, width // block
-    blocks = pictures[:, : rows * block, : columns * block].reshape(k, rows, block, columns, block, *pictures.shape[3:])
-    return np.asarray(blocks.mean(axis=(2, 4), dtype=np.float32))
+    height, width = (n - n % block for n in pictures.shape[1:3])
+    parts = [pictures[:, y:height:block, x:width:block] for y in range(block) for x in range(block)]
+    total = np.full(parts[0].shape, block * block // 2, np.uint32)
+    for part in parts:
+        total += part
+    return (total // (block * block)).astype(np.uint8)
+
+
+def thinned(masks: Array, side: int) -> Array:
+    """Return masks [k, h, w] at the middle of each block of pixels, so that no edge is longer than `side`."""
+    block = -(-max(masks.shape[1:3]) // side)
+    return masks[:, block // 2 :: block, block // 2 :: block]
 
 
 def sprite_sheets(pictures: Array) -> tuple[list[str], int]:

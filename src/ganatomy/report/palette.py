@@ -18,7 +18,8 @@ NEUTRAL = "#858b95"
 
 def category_colours(vocabulary: Vocabulary) -> dict[str, str]:
     """Return the colour of each category that occurs, as ``#rrggbb``; the known ones first, others as they appear."""
-    return {name: _hex(0.6, 0.12, hue) for name, hue in _hues(vocabulary).items()}
+    present = {concept.category for concept in vocabulary}
+    return {name: _hex(0.6, 0.12, hue) for name, hue in _hues(vocabulary).items() if name in present}
 
 
 def concept_colours(vocabulary: Vocabulary) -> dict[tuple[str, str], str]:

@@ -57,9 +57,13 @@ def bar_chart(bars: Sequence[Bar], title: str, scale: float = 0) -> str:
     return f'<svg class="bars" {size} role="group" aria-label="{escape(title)}">{rows}</svg>'
 
 
-def as_file(blocks: Sequence[tuple[str, str]], title: str, width: int = 640) -> str:
-    """Return charts, each under its heading, as the text of one SVG file."""
-    y, parts = 48, [f'<text x="16" y="28" font-size="16" font-weight="600">{escape(title)}</text>']
+def as_file(title: str, legend: Sequence[Piece], blocks: Sequence[tuple[str, str]], width: int = 640) -> str:
+    """Return charts, each under its heading, as the text of one SVG file; the legend shows the titles of its pieces."""
+    y, parts = 76, [f'<text x="16" y="28" font-size="16" font-weight="600">{escape(title)}</text>']
+    step = (width - 32) // max(1, len(legend))
+    for i, piece in enumerate(legend):
+        parts.append(f'<rect x="{16 + i * step}" y="43" width="12" height="12" {_fill(piece)}/>')
+        parts.append(f'<text x="{34 + i * step}" y="54">{escape(piece.title)}</text>')
     for heading, chart in blocks:
         parts.append(f'<text x="16" y="{y + 12}" font-weight="600">{escape(heading)}</text>')
         parts.append(chart.replace('<svg class="bars" width="100%"', f'<svg x="16" y="{y + 22}" width="{width - 32}"'))
@@ -78,8 +82,7 @@ def _row(bar: Bar, scale: float) -> str:
     end = 0.0
     for piece in bar.pieces:
         if piece.value:
-            style = f'fill="{piece.colour}"' + (f' fill-opacity=".25" stroke="{piece.colour}"' if piece.pale else "")
-            drawn.append(_rect(end, piece.value, scale, top, style, piece.title))
+            drawn.append(_rect(end, piece.value, scale, top, _fill(piece), piece.title))
             end += piece.value
     if bar.spread:
         low, high = (_LEFT + _SPAN * v / scale for v in bar.spread)
@@ -90,6 +93,10 @@ def _row(bar: Bar, scale: float) -> str:
     if not bar.href:
         return row
     return f'<a href="{escape(bar.href)}" aria-label="{escape(f"{bar.name}: {bar.note}")}">{row}</a>'
+
+
+def _fill(piece: Piece) -> str:
+    return f'fill="{piece.colour}"' + (f' fill-opacity=".25" stroke="{piece.colour}"' if piece.pale else "")
 
 
 def _rect(start: float, value: float, scale: float, top: float, style: str, title: str = "") -> str:

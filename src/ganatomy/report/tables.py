@@ -13,7 +13,7 @@ def rows(table: pd.DataFrame) -> list[Any]:
 
 
 def addresses(vocabulary: Vocabulary) -> dict[tuple[str, str], str]:
-    """Return for (name, category) what `ganatomy.vocabulary.find_concept` takes: a name, or category:name where two share it.
+    """Return for (name, category) what `find_concept` takes: a name, or category:name where two share it.
 
     >>> from ganatomy.vocabulary import NOTHING, Concept
     >>> words = (NOTHING, Concept("tree", "object"), Concept("glass", "object"), Concept("glass", "material"))

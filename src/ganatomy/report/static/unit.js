@@ -7,7 +7,7 @@ import { cell, paint, sharpCanvas } from "./paint.js";
 import { rankedTable } from "./table.js";
 
 const CANDIDATE = [
-  ["concept"], ["category", "category"], ["", "wide"], ["IoU", "figure"], ["× chance", "figure"], ["control", "figure"], ["IQR", "figure"], ["accuracy", "figure"],
+  ["concept"], ["category", "category"], ["", "wide"], ["IoU", "figure"], ["× chance", "figure"], ["control", "figure"], ["IQR", "figure"], ["accuracy", "figure accuracy"],
 ];
 
 /** Show a unit in a section, with the curve of `concept` where the page carries it. */
@@ -66,7 +66,8 @@ function candidate(model, pair) {
     h("th", { scope: "row" }, h("a", { href: `#concept=${encodeURIComponent(concept.key)}` }, swatch(concept), concept.name)),
     h("td", { class: "small category" }, concept.category),
     h("td", { class: "wide" }, iouBar(model, pair, concept)),
-    [[pair.iou], [pair.lift, 1], [pair.control], [pair.iqr], [pair.accuracy, 2]].map(([value, digits]) => h("td", { class: "figure" }, number(value, digits))));
+    [[pair.iou], [pair.lift, 1], [pair.control], [pair.iqr]].map(([value, digits]) => h("td", { class: "figure" }, number(value, digits))),
+    h("td", { class: "figure accuracy" }, number(pair.accuracy, 2)));
 }
 
 /** The curve, and a picker for its concept. */
