@@ -67,8 +67,8 @@ class DissectSpec:
         for name in ("smallest", "rare", "interpretable_iou", "interpretable_accuracy", "noise"):
             if not 0 <= getattr(self, name) <= 1:
                 raise BadValue(f"{name}={getattr(self, name)} is not between 0 and 1")
-        if not 0 < self.smallest < 1 or not 2 <= self.levels <= 250:
-            raise BadValue(f"levels={self.levels}, smallest={self.smallest}: give 2 to 250 levels, a fraction below 1")
+        if not 0 < self.smallest < 1 or not 2 <= self.levels <= 120:
+            raise BadValue(f"levels={self.levels}, smallest={self.smallest}: give 2 to 120 levels, a fraction below 1")
         if self.validation not in ("separate", "cross"):
             raise UnknownName("validation", self.validation, ("separate", "cross"))
         if self.validation == "cross" and self.images < 2:

@@ -20,7 +20,7 @@ from torch import Tensor
 from ganatomy.errors import BadValue
 from ganatomy.resample import bilinear_axis, upsample
 from ganatomy.stats.base import Accumulator, Merge, add, same
-from ganatomy.stats.kernels import WALL, count_unit, spread
+from ganatomy.stats.kernels import CELLS, OPEN, WALL, count_unit, spread
 from ganatomy.types import Features, Labels
 
 MOST_COMBINATIONS = 4096
@@ -111,8 +111,8 @@ class Agreement(Accumulator):
 
     def __init__(self, levels: Tensor, concepts: int, pixels: int) -> None:
         """Start empty, with counters wide enough for that many pixels a unit."""
-        if levels.shape[1] > 255:
-            raise BadValue(f"{levels.shape[1]} levels a unit; at most 255 are possible")
+        if levels.shape[1] >= OPEN:
+            raise BadValue(f"{levels.shape[1]} levels a unit; at most {OPEN - 1} are possible")
         dtype = torch.int32 if pixels < 2**31 else torch.int64
         self.levels = levels.clone()
         self.counts = torch.zeros(2, len(levels), concepts, levels.shape[1] + 1, dtype=dtype, device=levels.device)
@@ -137,9 +137,8 @@ class Agreement(Accumulator):
         grids = self._grids
         assert grids is not None
         maps = features.detach().contiguous()
-        least = maps.amin((2, 3))
-        reach = (least.numpy(), torch.maximum(-least, maps.amax((2, 3))).numpy())
-        rows, columns = (_kernel_axis(n, m) for n, m in zip(maps.shape[-2:], group.size, strict=True))
+        reach = _reach(maps, group.size)
+        axes = tuple(tuple(bilinear_axis(n, m)) for n, m in zip(maps.shape[-2:], group.size, strict=True))
         starts, members = group.starts.numpy(), group.members.numpy()
         tables = self.counts.numpy()
 
@@ -148,8 +147,7 @@ class Agreement(Accumulator):
             for u in units:
                 counts[:] = 0
                 grid = grids[u]
-                own, partners = counts.reshape(2, -1)
-                count_unit(maps.numpy(), u, reach, rows, columns, grid.cells, grid.levels, *group.arrays, own, partners)
+                count_unit(maps.numpy(), u, reach, axes, grid.cells, grid.levels, *group.arrays, *counts.reshape(2, -1))
                 for table, tuples in zip(tables, counts, strict=True):
                     spread(tuples, grid.full_bin, starts, members, table[u])
 
@@ -161,50 +159,40 @@ class Agreement(Accumulator):
 class _Grid(NamedTuple):
     """A unit's levels behind a grid of equal cells, see `count_unit`."""
 
-    cells: tuple[np.float32, np.float32, npt.NDArray[np.uint8], npt.NDArray[np.float32]]
+    cells: tuple[np.float32, np.float32, npt.NDArray[np.uint8]]
     levels: npt.NDArray[np.float64]
     full_bin: npt.NDArray[np.int64]
 
     @staticmethod
     def of(levels: npt.NDArray[np.float64]) -> "_Grid":
-        """Cut the range of the levels so finely that no cell holds two, or mark those that still do by NaN."""
-        distinct, first = np.unique(levels, return_index=True)
-        full_bin = np.append(first, len(levels))
+        """Cut the range of the levels into cells, and open those that a level lies in or next to."""
+        distinct, places = np.unique(levels, return_index=True)
         edges = _rounded_down(distinct)
-        for cells in (1024, 4096, 16384):
-            scale = _scale(edges, cells)
-            place = (edges - edges[0]) * scale
-            # A value a rounding error away from a level may fall in the next cell: a level near a wall guards both.
-            guarded = [np.clip(place + shift, 0, cells - 1).astype(np.int64) for shift in (-WALL, 0, WALL)]
-            owner = np.full(cells, -1)
-            crowded = np.zeros(cells, bool)
-            for where in guarded:
-                crowded[where] |= (owner[where] >= 0) & (owner[where] != np.arange(len(edges)))
-                owner[where] = np.arange(len(edges))
-            crowded |= np.bincount(np.unique(guarded[1]), minlength=cells) < np.bincount(guarded[1], minlength=cells)
-            if not crowded.any():
-                break
-        edge = np.where(owner >= 0, edges[owner], np.float32(np.inf))
-        edge[crowded] = np.nan
-        below = np.where(owner >= 0, owner, np.searchsorted(guarded[1], np.arange(cells))).astype(np.uint8)
-        return _Grid((edges[0], scale, below, edge), distinct, full_bin)
+        with np.errstate(over="ignore", divide="ignore"):
+            scale = np.float32(CELLS / (edges[-1] - edges[0]))
+        if not np.isfinite(scale):
+            scale = np.float32(0)
+        place = np.minimum((edges - edges[0]) * scale, np.float32(CELLS - 1))
+        first, own, last = (np.clip(place + shift, 0, CELLS - 1).astype(np.int64) for shift in (-WALL, 0, WALL))
+        below = np.searchsorted(last, np.arange(CELLS)).astype(np.uint8)
+        below[np.concatenate([first, own, last])] += OPEN
+        start = np.array([OPEN if distinct[0] != edges[0] else 0], np.uint8)
+        return _Grid((edges[0], scale, np.concatenate([start, below])), distinct, np.append(places, len(levels)))
 
 
-def _scale(edges: npt.NDArray[np.float32], cells: int) -> np.float32:
-    with np.errstate(over="ignore", divide="ignore"):
-        scale = np.float32((cells - 1) / (edges[-1] - edges[0]))
-    return scale if np.isfinite(scale) else np.float32(0)
+def _reach(maps: Features, size: tuple[int, int]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Return the least value and the greatest magnitude of each map; zeros where nothing is resampled, so neither matters."""
+    if maps.shape[-2:] == torch.Size(size):
+        nothing = np.zeros(maps.shape[:2], np.float32)
+        return nothing, nothing
+    least = maps.amin((2, 3))
+    return least.numpy(), torch.maximum(-least, maps.amax((2, 3))).numpy()
 
 
 def _rounded_down(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
     """Return the greatest float32 not above each value: a float32 is above the value if it is above that one."""
     near = values.astype(np.float32)
     return np.where(near > values, np.nextafter(near, np.float32(-np.inf)), near).astype(np.float32)
-
-
-def _kernel_axis(source: int, size: int) -> tuple[npt.NDArray[Any], ...]:
-    axis = bilinear_axis(source, size)
-    return axis.low, axis.weight.astype(np.float32), axis.weight
 
 
 def _count_on_device(levels: Tensor, counts: Tensor, features: Features, group: Combinations) -> None:

@@ -5,10 +5,10 @@ make it cheap, and all of them are exact:
 
 * **One histogram instead of a hundred masks.** A pixel falls in one bin between two levels; how many pixels lie above
   a level, with a concept or without, is a sum over bins taken once at the end.
-* **A grid in front of the levels.** A unit's range is cut into equal cells, so fine that none holds two levels. A
-  pixel's cell gives the number of levels below it; one comparison with the level inside the cell, if any, settles it.
-* **Float32 with a guard.** Features are interpolated in float32; a row with a value too close to a level to be sure is
-  counted again in float64.
+* **A grid in front of the levels.** A unit's range is cut into equal cells, most of which hold no level: the pixel's
+  cell tells its bin. Only the few pixels whose cell holds a level, or is next to one, are compared with levels.
+* **Float32 where it cannot matter.** The cell is found in float32; a pixel whose bin could hang on a rounding error is
+  one of those few, and its value is computed in float64.
 
 Labels arrive as *combinations*: the distinct tuples of labels over all planes, numbered per batch. A pixel costs one
 increment however many planes there are.
@@ -17,111 +17,94 @@ increment however many planes there are.
 from typing import no_type_check
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit, uint32
 
-F32 = npt.NDArray[np.float32]
-F64 = npt.NDArray[np.float64]
-U32 = npt.NDArray[np.uint32]
-Counts = npt.NDArray[np.uint32]
-
-GUARD = np.float32(2.0**-20)
-"""Sixteen float32 steps, relative to the map's greatest magnitude: above the error of two nested interpolations."""
+CELLS = 1 << 15
+OPEN = 128
+"""Marks a cell that holds a level, or is next to one: the bin is the rest, or above."""
+REACH = np.float32(2.0**-20)
+"""Sixteen float32 steps, relative to a map's greatest magnitude: above the error of two nested interpolations."""
 WALL = np.float32(0.25)
-"""How near to a cell's wall, in cells, a level counts as lying in the next cell too."""
+"""A level this near to a cell's wall, in cells, opens the next cell too."""
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check  # the test run must not wrap what is compiled
-def count_unit(
-    features, u, reach, rows, columns, grid, levels, cells, partner_cells, counts, partner_counts
-):  # pragma: no cover
+def count_unit(features, u, reach, axes, grid, levels, pixels, partners, counts, partner_counts):  # pragma: no cover
     """Add one unit's pixels to the counts of (combination, bin), for the pictures and for mismatched pictures.
 
     Args:
         features: float32 [b, units, h, w]; `u` is the unit to count.
-        reach: (least, greatest magnitude) of each map, float32 [b, units].
-        rows, columns: (low uint32, weight float32, weight float64) of the resampling of each axis.
-        grid: (start float32, scale float32, below uint8 [cells], edge float32 [cells]), see `cell_grid`.
-        levels: float64 [l], ascending, distinct.
-        cells, partner_cells: uint32 [b, H*W], first index of the pixel's combination in the counts.
-        counts, partner_counts: uint32 [combinations * stride].
+        reach: float32 [b, units] each: the least value and the greatest magnitude of every map.
+        axes: (low uint32, weight float64) of the resampling of rows and of columns, see `bilinear_axis`.
+        grid: (start float32, scale float32, bin uint8 [cells + 1]): cell 0 is at or below the start, cell 1 + i holds
+            the values that are i to i + 1 cells above it; `OPEN` plus the least possible bin where that is all it tells.
+        levels: float64 [l], ascending, distinct; the start is the first of them, rounded down.
+        pixels, partners: uint32 [b, H*W], first index of the pixel's combination in the counts.
+        counts, partner_counts: uint32, flat [combinations, l + 1].
     """
     batch, _, h, w = features.shape
-    least, magnitude = reach
-    start, scale, below, edge = grid
-    row_low, row_weight, _ = rows
-    column_low, column_weight, _ = columns
-    H, W = row_low.shape[0], column_low.shape[0]
-    last = np.float32(below.shape[0] - 1)
-    zero = np.float32(0)
-    line = np.empty(w + 1, np.float32)
-    value = np.empty(W, np.float32)
+    rows, columns = axes
+    H, W = rows[0].shape[0], columns[0].shape[0]
+    same_size = h == H and w == W
+    start, scale, known = grid
+    bin_of = known.copy()
+    top, zero = np.float32(bin_of.shape[0] - 2), np.float32(0)
+    wide = np.empty((h, W), np.float32)
     cell = np.empty(W, np.uint32)
-    gap = np.empty(W, np.float32)
-    interpolated = h != H or w != W
     for b in range(batch):
         plane = features[b, u]
-        unsure = GUARD * magnitude[b, u] if interpolated else zero
-        cancels = least[b, u] < 0
-        unsure_everywhere = unsure * scale > WALL
+        # A map that is nowhere negative is 0 after interpolation only where it was: then "at the start" is sure.
+        sure = same_size or (start == zero and reach[0][b, u] >= zero)
+        bin_of[0] = known[0] if sure else OPEN
+        if not same_size:
+            _widen(plane, columns, wide)
+        blurred = (not same_size) and REACH * reach[1][b, u] * scale > WALL
+        lines = plane if same_size else wide
         for y in range(H):
-            upper, lower = plane[row_low[y]], plane[min(row_low[y] + uint32(1), uint32(h - 1))]
-            a = row_weight[y]
-            for x in range(w):
-                line[x] = upper[x] + a * (lower[x] - upper[x])
-            line[w] = line[w - 1]
-            if interpolated:
-                for x in range(W):
-                    left = line[column_low[x]]
-                    value[x] = left + column_weight[x] * (line[column_low[x] + uint32(1)] - left)
-            else:
-                value[:] = line[:w]
+            upper, lower = lines[rows[0][y]], lines[min(rows[0][y] + uint32(1), uint32(h - 1))]
+            a = np.float32(rows[1][y])
             for x in range(W):
-                cell[x] = uint32(np.int32(min(max((value[x] - start) * scale, zero), last)))
-            here = cells[b, y * W : (y + 1) * W]
-            there = partner_cells[b, y * W : (y + 1) * W]
+                value = upper[x] + a * (lower[x] - upper[x])
+                above = uint32(np.int32(min(max((value - start) * scale, zero), top)))
+                cell[x] = above + uint32(value > start)
+            here, there = pixels[b, y * W : (y + 1) * W], partners[b, y * W : (y + 1) * W]
+            if blurred:
+                cell[:] = uint32(1)  # which holds the first level, so is open
             for x in range(W):
-                c = cell[x]
-                gap[x] = value[x] - edge[c]
-                bin_ = below[c] + uint32(value[x] > edge[c])
-                counts[here[x] + bin_] += uint32(1)
-                partner_counts[there[x] + bin_] += uint32(1)
-            doubts = np.int32(unsure_everywhere)
-            if interpolated and cancels:
-                for x in range(W):
-                    doubts += np.int32(abs(gap[x]) < unsure)
-            elif interpolated:
-                for x in range(W):  # a zero in a map without negatives is sure
-                    doubts += np.int32((abs(gap[x]) < unsure) & (value[x] > zero))
-            if doubts:
-                _recount_row(plane, y, rows, columns, grid, levels, value, here, there, counts, partner_counts)
+                k = bin_of[cell[x]]
+                if k >= OPEN:
+                    value = _exact(plane, rows, columns, y, x)
+                    k -= OPEN
+                    while k < levels.shape[0] and value > levels[k]:
+                        k += 1
+                counts[here[x] + k] += uint32(1)
+                partner_counts[there[x] + k] += uint32(1)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check  # the test run must not wrap what is compiled
-def _recount_row(plane, y, rows, columns, grid, levels, value, here, there, counts, partner_counts):  # pragma: no cover
-    """Move the pixels of one row to the bins that float64 puts them in."""
-    h, w = plane.shape
-    start, scale, below, edge = grid
-    row_low, _, row_weight = rows
-    column_low, _, column_weight = columns
-    last = np.float32(below.shape[0] - 1)
-    top, bottom = row_low[y], min(row_low[y] + uint32(1), uint32(h - 1))
-    for x in range(value.shape[0]):
-        c = uint32(np.int32(min(max((value[x] - start) * scale, np.float32(0)), last)))
-        rough = below[c] + uint32(value[x] - edge[c] > np.float32(0))
-        left, right = column_low[x], min(column_low[x] + uint32(1), uint32(w - 1))
-        first = np.float64(plane[top, left])
-        first += row_weight[y] * (np.float64(plane[bottom, left]) - first)
-        second = np.float64(plane[top, right])
-        second += row_weight[y] * (np.float64(plane[bottom, right]) - second)
-        exact = uint32(np.searchsorted(levels, first + column_weight[x] * (second - first)))
-        if exact != rough:
-            counts[here[x] + rough] -= uint32(1)
-            counts[here[x] + exact] += uint32(1)
-            partner_counts[there[x] + rough] -= uint32(1)
-            partner_counts[there[x] + exact] += uint32(1)
+def _widen(plane, columns, wide):  # pragma: no cover
+    """Resample the columns of a map [h, w] in float32 to [h, W]."""
+    low, weight = columns
+    last = uint32(plane.shape[1] - 1)
+    for y in range(plane.shape[0]):
+        for x in range(low.shape[0]):
+            left = plane[y, low[x]]
+            wide[y, x] = left + np.float32(weight[x]) * (plane[y, min(low[x] + uint32(1), last)] - left)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+@no_type_check  # the test run must not wrap what is compiled
+def _exact(plane, rows, columns, y, x):  # pragma: no cover
+    """Return the value of a resampled map at one pixel, in float64."""
+    top, left = rows[0][y], columns[0][x]
+    bottom = min(top + uint32(1), uint32(plane.shape[0] - 1))
+    right = min(left + uint32(1), uint32(plane.shape[1] - 1))
+    upper, lower = np.float64(plane[top, left]), np.float64(plane[bottom, left])
+    upper += columns[1][x] * (np.float64(plane[top, right]) - upper)
+    lower += columns[1][x] * (np.float64(plane[bottom, right]) - lower)
+    return upper + rows[1][y] * (lower - upper)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -130,7 +113,7 @@ def spread(counts, full_bin, starts, members, table):  # pragma: no cover
     """Add the counts of combinations to the concepts that they consist of.
 
     Args:
-        counts: uint32 [combinations, stride] of one unit.
+        counts: uint32 [combinations, levels + 1] of one unit.
         full_bin: int64 [distinct levels + 1], the bin among all levels, of which some may be equal.
         starts, members: combination k consists of the concepts ``members[starts[k]:starts[k+1]]``.
         table: integer [concepts, levels + 1], added to.
@@ -144,20 +127,20 @@ def spread(counts, full_bin, starts, members, table):  # pragma: no cover
 
 @njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check  # the test run must not wrap what is compiled
-def resample_unit(maps, rows, columns, out):  # pragma: no cover
-    """Write one unit's maps [b, h, w], resampled in float64, to out [b, H, W]; axes are (low, weight) pairs."""
-    w = maps.shape[2]
-    line = np.empty(w + 1, np.float64)
+def resample_unit(maps, axes, out):  # pragma: no cover
+    """Write one unit's maps [b, h, w], resampled in float64, to out [b, H, W]; axes as for `count_unit`."""
+    (row_low, row_weight), (low, weight) = axes
+    h, w = maps.shape[1:]
+    wide = np.empty((h, out.shape[2]), np.float64)
     for b in range(maps.shape[0]):
+        for y in range(h):
+            for x in range(wide.shape[1]):
+                left = np.float64(maps[b, y, low[x]])
+                wide[y, x] = left + weight[x] * (np.float64(maps[b, y, min(low[x] + uint32(1), uint32(w - 1))]) - left)
         for y in range(out.shape[1]):
-            top, bottom = rows[0][y], min(rows[0][y] + uint32(1), uint32(maps.shape[1] - 1))
-            for x in range(w):
-                first = np.float64(maps[b, top, x])
-                line[x] = first + rows[1][y] * (np.float64(maps[b, bottom, x]) - first)
-            line[w] = line[w - 1]
-            for x in range(out.shape[2]):
-                left = line[columns[0][x]]
-                out[b, y, x] = left + columns[1][x] * (line[columns[0][x] + uint32(1)] - left)
+            upper, lower = wide[row_low[y]], wide[min(row_low[y] + uint32(1), uint32(h - 1))]
+            for x in range(wide.shape[1]):
+                out[b, y, x] = upper[x] + row_weight[y] * (lower[x] - upper[x])
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -41,22 +41,22 @@ def exact_levels(r: Features, size: tuple[int, int], tops: npt.NDArray[np.float6
     Returns:
         float64 [u, len(tops)], ascending along the second axis. It takes 8 bytes times b·H·W a thread.
     """
-    rows, columns = (bilinear_axis(n, m) for n, m in zip(r.shape[-2:], size, strict=True))
+    axes = tuple(tuple(bilinear_axis(n, m)) for n, m in zip(r.shape[-2:], size, strict=True))
     maps = r.detach().cpu().contiguous().numpy()
-    cut = partial(_unit_levels, maps, rows, columns, 1 - tops)
+    cut = partial(_unit_levels, maps, axes, size, 1 - tops)
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         return torch.from_numpy(np.stack(list(pool.map(cut, range(maps.shape[1])))))
 
 
 def _unit_levels(
     maps: npt.NDArray[np.float32],
-    rows: tuple[npt.NDArray[np.uint32], npt.NDArray[np.float64]],
-    columns: tuple[npt.NDArray[np.uint32], npt.NDArray[np.float64]],
+    axes: tuple[tuple[npt.NDArray[Any], ...], ...],
+    size: tuple[int, int],
     quantiles: npt.NDArray[np.float64],
     unit: int,
 ) -> npt.NDArray[np.float64]:
-    values = np.empty((maps.shape[0], len(rows[0]), len(columns[0])))
-    resample_unit(maps[:, unit], tuple(rows), tuple(columns), values)
+    values = np.empty((maps.shape[0], *size))
+    resample_unit(maps[:, unit], axes, values)
     position = quantiles * (values.size - 1)
     low = np.floor(position).astype(np.int64)
     high = np.minimum(low + 1, values.size - 1)
