@@ -1,5 +1,6 @@
 """Studies remember their steps, whatever happens to the process or the disk."""
 
+import errno
 import os
 import resource
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import safetensors.torch
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -142,6 +144,7 @@ def test_progress_counts_what_was_there_already(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- interruptions
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(stops=st.lists(st.integers(0, 9), max_size=4))
 def test_stopped_anywhere_it_ends_in_the_same_bits(tmp_path_factory: pytest.TempPathFactory, stops: list[int]) -> None:
@@ -223,6 +226,7 @@ def test_two_processes_do_not_write_to_one_study(tmp_path: Path) -> None:
 
 
 def test_a_study_that_nobody_holds_any_more_is_free(tmp_path: Path) -> None:
+    (tmp_path / ".lock").write_text("1234567890123\n")
     study = Study.create(tmp_path, CountSpec(), FACTS)
     with pytest.raises(StudyBusy, match=f"process {os.getpid()};"):
         Study.create(tmp_path, CountSpec(), FACTS)
@@ -249,6 +253,26 @@ def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
             resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
         assert contents(tmp_path) == [".lock", "steps/sum.partial.safetensors", "study.json"]
         assert torch.equal(study.sharded("sum", Sum, add_up, SHARDS).total, straight())
+
+
+def test_what_fails_half_written_leaves_the_last_whole_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save = safetensors.torch.save_file
+
+    def fails_at_the_third(state: dict[str, Tensor], path: Path, facts: dict[str, str]) -> None:
+        save(state, path, facts)
+        if facts["shards"] == "3":
+            os.truncate(path, 20)
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(safetensors.torch, "save_file", fails_at_the_third)
+    worked: list[range] = []
+    with Study.create(tmp_path, CountSpec(), FACTS) as study:
+        with pytest.raises(StudyError, match=r"cannot write .* \(No space left on device\)"):
+            study.sharded("sum", Sum, add_up, SHARDS)
+        monkeypatch.setattr(safetensors.torch, "save_file", save)
+        total = study.sharded("sum", Sum, lambda shard: worked.append(shard) or add_up(shard), SHARDS).total
+    assert torch.equal(total, straight())
+    assert worked == SHARDS[2:]
 
 
 def test_what_a_killed_run_left_half_written_is_removed(tmp_path: Path) -> None:
@@ -284,11 +308,13 @@ def test_a_refused_study_is_left_as_it_was_and_free(tmp_path: Path) -> None:
     with Study.create(tmp_path, CountSpec(seed=1), FACTS) as study:
         study.finish()
     before = (tmp_path / "study.json").read_bytes()
-    with pytest.raises(StudyMismatch):
+    with pytest.raises(StudyMismatch) as kept:
         Study.create(tmp_path, CountSpec(seed=2), FACTS)
+    assert kept.value.__traceback__ is not None, "the frames of the failure live on"
     assert (tmp_path / "study.json").read_bytes() == before
     with Study.create(tmp_path, CountSpec(seed=1), FACTS) as study:
         assert study.finished
+    assert kept.type is StudyMismatch
 
 
 def test_places_that_cannot_hold_a_study(tmp_path: Path) -> None:

@@ -98,6 +98,41 @@ def test_what_is_no_layer_says_why(generator: HookedGenerator) -> None:
         generator.render(torch.zeros(1, 6, 4, 4), "blok", z)
 
 
+class Odd(nn.Module):
+    """Hands on what its first part made after its second has run; has maps of another batch, and of whole numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.outer = nn.Module()
+        self.outer.first, self.outer.second = nn.Upsample(scale_factor=8), nn.Upsample(scale_factor=2)
+        self.outer.forward = self.run_outer
+        self.whole, self.folded = nn.Identity(), nn.Identity()
+
+    def run_outer(self, r: Tensor) -> Tensor:
+        first: Tensor = self.outer.first(r)
+        self.outer.second(first)
+        return first
+
+    def forward(self, z: Tensor) -> Tensor:
+        r: Tensor = self.outer(z.view(-1, 4, 1, 1))
+        self.whole(r.int())
+        self.folded(r[:1])
+        return r[:, :3].tanh()
+
+
+def test_layers_of_odd_modules() -> None:
+    generator = HookedGenerator(Odd(), normal)
+    assert dict(generator.layers) == {"outer.first": (4, 8, 8), "outer.second": (4, 16, 16)}
+    z = generator.latents(range(1), 0)
+    for name, reason in {
+        "outer": "returns what outer.first returned; ask for that",
+        "whole": r"is not spatial: its output is \[b, 4, 8, 8\] of torch.int32",
+        "folded": r"is not spatial: its output is \[1, 4, 8, 8\]",
+    }.items():
+        with pytest.raises(BadModel, match=reason):
+            generator.observe(z, [name])
+
+
 def test_observe_sees_what_a_layer_returned_not_what_was_written_over_it(net: Net, generator: HookedGenerator) -> None:
     z = generator.latents(range(3), 0)
     net.eval()

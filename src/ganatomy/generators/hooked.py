@@ -144,8 +144,11 @@ class _Survey:
         if not isinstance(output, Tensor):
             self.others[name] = f"is not spatial: it returns a {type(output).__name__}"
         elif output.ndim != 4 or len(output) != self._batch or not output.is_floating_point():
-            shape = ["b" if size == self._batch and not i else size for i, size in enumerate(output.shape)]
-            self.others[name] = f"is not spatial: its output is {str(shape).replace(repr('b'), 'b')}"
+            sizes = [str(size) for size in output.shape]
+            if output.ndim and len(output) == self._batch:
+                sizes[0] = "b"
+            kind = "" if output.is_floating_point() else f" of {output.dtype}"
+            self.others[name] = f"is not spatial: its output is [{', '.join(sizes)}]{kind}"
         else:
             self._note(name, output)
 
