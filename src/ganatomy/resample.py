@@ -5,7 +5,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float64, Integer
 from torch import Tensor
 
@@ -34,12 +33,19 @@ def bilinear_axis(source: int, size: int) -> Axis:
 
 
 def upsample(r: Features, size: tuple[int, int]) -> Float64[Tensor, "b u H W"]:
-    """Resample features bilinearly to (height, width), in float64, where every order of operations agrees.
+    """Resample features bilinearly to (height, width), in float64: columns first, then rows, as the compiled loops do.
 
-    The weights of whole-number scales are dyadic, so that products and sums of float32 features are exact to far
-    below a float32 step: thresholds cut in the same place on every machine and device.
+    Every operation is rounded alike everywhere, so thresholds cut in the same place on every machine and device, and
+    what is constant stays so.
     """
-    return F.interpolate(r.double(), size=size, mode="bilinear", align_corners=False)
+    x = r.double()
+    for dim in (3, 2):
+        axis = bilinear_axis(x.shape[dim], size[dim - 2])
+        low = torch.from_numpy(axis.low.astype(np.int64)).to(r.device)
+        weight = torch.from_numpy(axis.weight).to(r.device).view(-1, *[1] * (3 - dim))
+        left, right = x.index_select(dim, low), x.index_select(dim, (low + 1).clamp(max=x.shape[dim] - 1))
+        x = left + weight * (right - left)
+    return x
 
 
 def labels_at(labels: Labels, size: tuple[int, int]) -> Integer[Tensor, "b plane h w"]:

@@ -1,0 +1,288 @@
+"""Every entry of the table of pixel counts equals brute force: one mask for each unit and level, one for each concept."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from ganatomy.errors import BadValue
+from ganatomy.resample import bilinear_axis
+from ganatomy.stats import agreement
+from ganatomy.stats.agreement import Agreement, combine
+from ganatomy.stats.levels import exact_levels, fractions
+
+CONCEPTS = 6
+MANY = 10**6
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "normal": lambda x: x,
+    "relu": lambda x: x.relu(),
+    "negative": lambda x: -x.abs() - 1,
+    "constant": lambda x: torch.full_like(x, 0.7),
+    "zero": torch.zeros_like,
+    "heavy tails": lambda x: (x / (1e-3 + x.roll(1, -1).abs())) ** 3,
+    "one spike": lambda x: x + 1e6 * (x == x.max()),
+    "far from zero": lambda x: 1e4 + 1e-2 * x,
+    "tiny range": lambda x: 3 + 1e-6 * x,
+    "tiny values": lambda x: 1e-30 * x,
+    "huge values": lambda x: 1e30 * x,
+    "few values": lambda x: (4 * x).round() / 4,
+    "saturated": lambda x: x.clamp(-0.5, 0.5),
+}
+SIZES = [
+    ((1, 1), (6, 6)),
+    ((3, 5), (8, 8)),
+    ((5, 3), (7, 9)),
+    ((4, 4), (16, 16)),
+    ((2, 4), (16, 8)),
+    ((8, 4), (8, 16)),
+    ((8, 8), (8, 8)),
+    ((16, 12), (8, 8)),
+    ((9, 1), (4, 4)),
+]
+
+
+def quantiles(r: Tensor, size: tuple[int, int], _: torch.Generator) -> Tensor:
+    return exact_levels(r, size, fractions(20, 0.01))
+
+
+def values_themselves(r: Tensor, size: tuple[int, int], g: torch.Generator) -> Tensor:
+    """Levels that pixels are exactly on, some of them twice: such a pixel is not above."""
+    values = resampled(r, size).transpose(0, 1).flatten(1)
+    picked = values.gather(1, torch.randint(values.shape[1], (len(values), 9), generator=g))
+    return torch.cat([picked, picked[:, :3]], 1).sort(1).values
+
+
+def next_to_values(r: Tensor, size: tuple[int, int], g: torch.Generator) -> Tensor:
+    """Levels a float64 step above and below what a float32 could tell apart."""
+    picked = values_themselves(r, size, g)
+    sides = [torch.nextafter(picked, torch.full_like(picked, way)) for way in (-torch.inf, torch.inf)]
+    return torch.cat(sides, 1).sort(1).values
+
+
+def crowded(r: Tensor, size: tuple[int, int], g: torch.Generator) -> Tensor:
+    """Sixty levels in a narrow part of the range, with a few far outside it."""
+    low, high = r.double().amin((0, 2, 3)), r.double().amax((0, 2, 3))
+    near = values_themselves(r, size, g)[:, :1] + (high - low)[:, None] * 1e-4 * torch.rand(1, 60, generator=g)
+    far = torch.stack([low - 1 - low.abs(), high + 1 + high.abs(), 1e3 + high * 1e3], 1)
+    return torch.cat([near, far], 1).sort(1).values
+
+
+def all_equal(r: Tensor, size: tuple[int, int], g: torch.Generator) -> Tensor:
+    return values_themselves(r, size, g)[:, :1].expand(-1, 7).contiguous()
+
+
+LEVELS = {cut.__name__: cut for cut in (quantiles, values_themselves, next_to_values, crowded, all_equal)}
+
+
+def resampled(r: Tensor, size: tuple[int, int]) -> Tensor:
+    """Interpolate in float64, along each row and then along each column, as the levels are measured."""
+    x = r.double().numpy()
+    for n in (size[1], size[0]):
+        low, weight = bilinear_axis(x.shape[-1], n)
+        left = x[..., low]
+        x = (left + weight * (x[..., np.minimum(low + 1, x.shape[-1] - 1)] - left)).swapaxes(-1, -2)
+    return torch.from_numpy(x)
+
+
+def brute_force(up: Tensor, labels: Tensor, levels: Tensor, concepts: int = CONCEPTS) -> Tensor:
+    """Count pixels above each level (index 0: all) where each concept shows, and the same for swapped labels."""
+    swapped = labels.clone()
+    paired = len(labels) // 2 * 2
+    for i in range(0, paired, 2):
+        swapped[i], swapped[i + 1] = labels[i + 1], labels[i]
+    table = torch.zeros(2, up.shape[1], concepts, levels.shape[1] + 1, dtype=torch.long)
+    for kind, (x, seen) in enumerate(((up, labels), (up[:paired], swapped[:paired]))):
+        shown = torch.stack([(seen == c).any(1) for c in range(concepts)])
+        shown[0] = True
+        table[kind, ..., 0] = shown.flatten(1).sum(1)
+        for u in range(up.shape[1]):
+            for j, level in enumerate(levels[u]):
+                table[kind, u, :, j + 1] = (shown & (x[:, u] > level)).flatten(1).sum(1)
+    return table
+
+
+def above(counts: Tensor) -> Tensor:
+    """Read how many pixels are above each level off the bins."""
+    return counts.long().flip(-1).cumsum(-1).flip(-1)
+
+
+def random_labels(
+    g: torch.Generator, batch: int, planes: int, size: tuple[int, int], concepts: int = CONCEPTS
+) -> Tensor:
+    labels = torch.randint(concepts, (batch, planes, *size), generator=g)
+    return labels * (torch.rand(labels.shape, generator=g) < 0.7)
+
+
+def counted(r: Tensor, labels: Tensor, levels: Tensor, concepts: int = CONCEPTS) -> Tensor:
+    table = Agreement(levels, concepts, MANY)
+    table.update(r, labels)
+    return above(table.counts)
+
+
+@settings(max_examples=250, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    activations=st.sampled_from(sorted(ACTIVATIONS)),
+    cut=st.sampled_from(sorted(LEVELS)),
+    sizes=st.sampled_from(SIZES),
+    batch=st.integers(1, 5),
+    planes=st.integers(1, 5),
+)
+def test_every_entry_equals_brute_force(
+    seed: int,
+    activations: str,
+    cut: str,
+    sizes: tuple[tuple[int, int], tuple[int, int]],
+    batch: int,
+    planes: int,
+) -> None:
+    g = torch.Generator().manual_seed(seed)
+    shape, size = sizes
+    r = ACTIVATIONS[activations](torch.randn(batch, 3, *shape, generator=g))
+    levels = LEVELS[cut](r, size, g)
+    labels = random_labels(g, batch, planes, size)
+    expected = brute_force(resampled(r, size), labels, levels)
+    torch.testing.assert_close(counted(r, labels, levels), expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("shape", "size"), SIZES)
+@pytest.mark.parametrize("activations", sorted(ACTIVATIONS))
+def test_it_agrees_with_torch_interpolation(activations: str, shape: tuple[int, int], size: tuple[int, int]) -> None:
+    """The same against code that shares nothing with ours; its last bits differ, so levels keep off the values."""
+    g = torch.Generator().manual_seed(1)
+    r = ACTIVATIONS[activations](torch.randn(3, 2, *shape, generator=g))
+    up = F.interpolate(r.double(), size, mode="bilinear", align_corners=False)
+    levels = []
+    for values in up.transpose(0, 1).flatten(1).sort(1).values:
+        step = 1 + values.abs().max()
+        gaps = (values.diff() > 1e-12 * values.abs().max()).nonzero()[:, 0]
+        between = (values[gaps] + values[gaps + 1]) / 2
+        levels.append(torch.cat([values[:1] - step, between[:: max(1, len(between) // 30)], values[-1:] + step]))
+    least = min(map(len, levels))
+    cuts = torch.stack([level[torch.linspace(0, len(level) - 1, least).long()] for level in levels])
+    labels = random_labels(g, 3, 2, size)
+    torch.testing.assert_close(counted(r, labels, cuts), brute_force(up, labels, cuts), rtol=0, atol=0)
+
+
+@pytest.fixture
+def sample() -> tuple[Tensor, Tensor, Tensor]:
+    g = torch.Generator().manual_seed(0)
+    r = torch.randn(5, 7, 4, 4, generator=g)
+    return r, random_labels(g, 5, 3, (8, 8)), exact_levels(r, (8, 8), fractions(30, 0.01))
+
+
+def test_a_concept_in_two_planes_of_a_pixel_counts_once(sample: tuple[Tensor, Tensor, Tensor]) -> None:
+    r, labels, levels = sample
+    labels = labels[:, :1].repeat(1, 3, 1, 1)
+    assert torch.equal(counted(r, labels, levels), counted(r, labels[:, :1], levels))
+    labels[:, 1] = 0
+    assert torch.equal(counted(r, labels, levels), counted(r, labels[:, :1], levels))
+
+
+def test_nothing_at_all_counts_pixels(sample: tuple[Tensor, Tensor, Tensor]) -> None:
+    r, labels, levels = sample
+    table = counted(r, torch.zeros_like(labels), levels)
+    assert table[0, :, 0, 0].tolist() == [5 * 64] * 7
+    assert not table[:, :, 1:].any()
+
+
+def test_the_last_of_an_odd_batch_has_no_partner(sample: tuple[Tensor, Tensor, Tensor]) -> None:
+    r, labels, levels = sample
+    whole, even = counted(r, labels, levels), counted(r[:4], labels[:4], levels)
+    assert torch.equal(whole[1], even[1])
+    assert not torch.equal(whole[0], even[0])
+    assert not counted(r[:1], labels[:1], levels)[1].any()
+
+
+def test_the_control_swaps_pictures_within_pairs(sample: tuple[Tensor, Tensor, Tensor]) -> None:
+    r, labels, levels = sample
+    assert torch.equal(counted(r[:4], labels[:4], levels)[1], counted(r[:4], labels[[1, 0, 3, 2]], levels)[0])
+
+
+@pytest.mark.parametrize("most", [0, 3])
+def test_too_many_label_tuples_are_counted_plane_by_plane(
+    sample: tuple[Tensor, Tensor, Tensor], most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    r, labels, levels = sample
+    expected = counted(r, labels, levels)
+    monkeypatch.setattr(agreement, "MOST_COMBINATIONS", most)
+    assert len(combine(labels, 31)) == 3
+    assert torch.equal(counted(r, labels, levels), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32])
+def test_labels_of_any_integer_type(sample: tuple[Tensor, Tensor, Tensor], dtype: torch.dtype) -> None:
+    r, labels, levels = sample
+    assert torch.equal(counted(r, labels.to(dtype), levels), counted(r, labels, levels))
+
+
+def test_many_concepts_in_bytes() -> None:
+    """Tuples of byte labels must be numbered in wider numbers than bytes."""
+    g = torch.Generator().manual_seed(3)
+    r, labels = torch.randn(2, 1, 4, 4, generator=g), torch.randint(256, (2, 3, 8, 8), generator=g)
+    levels = exact_levels(r, (8, 8), fractions(5, 0.1))
+    expected = brute_force(resampled(r, (8, 8)), labels, levels, 256)
+    assert torch.equal(counted(r, labels.to(torch.uint8), levels, 256), expected)
+
+
+@pytest.fixture
+def three_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_threads_share_the_units(sample: tuple[Tensor, Tensor, Tensor], three_threads: None) -> None:
+    r, labels, levels = sample
+    expected = brute_force(resampled(r, (8, 8)), labels, levels)
+    assert torch.equal(counted(r, labels, levels), expected)
+    assert torch.equal(counted(r[:, :2], labels, levels[:2]), expected[:, :2])
+
+
+@pytest.mark.parametrize("activations", ["normal", "relu", "few values", "far from zero", "constant"])
+@pytest.mark.parametrize(
+    ("shape", "size"), [((4, 4), (16, 16)), ((8, 8), (8, 8)), ((1, 1), (6, 6)), ((16, 16), (8, 8))]
+)
+def test_the_way_of_other_devices_counts_the_same(
+    activations: str, shape: tuple[int, int], size: tuple[int, int]
+) -> None:
+    """The tensor operations that count on CUDA, run here; at whole scales even pixels on a level agree."""
+    g = torch.Generator().manual_seed(2)
+    r = ACTIVATIONS[activations](torch.randn(3, 4, *shape, generator=g))
+    labels = random_labels(g, 3, 2, size)
+    for cut in (quantiles, values_themselves):
+        levels = cut(r, size, g)
+        table = Agreement(levels, CONCEPTS, MANY)
+        for group in combine(labels, levels.shape[1] + 1):
+            agreement._count_on_device(table.levels, table.counts, r, group)
+        assert torch.equal(above(table.counts), counted(r, labels, levels)), cut.__name__
+
+
+def test_features_need_not_be_contiguous(sample: tuple[Tensor, Tensor, Tensor]) -> None:
+    r, labels, levels = sample
+    assert torch.equal(counted(r.to(memory_format=torch.channels_last), labels, levels), counted(r, labels, levels))
+
+
+def test_counters_are_as_wide_as_the_sample_asks() -> None:
+    levels = torch.zeros(1, 2, dtype=torch.float64)
+    assert Agreement(levels, 2, 2**31 - 1).counts.dtype == torch.int32
+    assert Agreement(levels, 2, 2**31).counts.dtype == torch.int64
+
+
+def test_too_many_levels_are_refused() -> None:
+    with pytest.raises(BadValue, match="256 levels a unit; at most "):
+        Agreement(torch.zeros(1, 256, dtype=torch.float64), 2, MANY)
+
+
+def test_labels_outside_the_vocabulary_are_refused(sample: tuple[Tensor, Tensor, Tensor]) -> None:
+    r, labels, levels = sample
+    labels[0, 0, 0, 0] = CONCEPTS
+    with pytest.raises(BadValue, match=f"label {CONCEPTS} is none of {CONCEPTS} concepts"):
+        counted(r, labels, levels)
