@@ -54,10 +54,10 @@ def batches(args: argparse.Namespace, first: int) -> Iterator[tuple[Tensor, Tens
     """Yield distorted batches from step `first` on; batch i depends on (seed, i) only."""
     each = args.batch // len(args.categories)
     block = 16  # batches rendered at once
-    for start in range(first - first % block, args.steps, block):
+    for start in range(first, args.steps, block):
         images, labels = scenes(args.categories, range(start * each, (start + block) * each), args.size, args.seed)
         rows = torch.arange(len(images)).reshape(len(args.categories), block, each)
-        for step in range(max(start, first), min(start + block, args.steps)):
+        for step in range(start, min(start + block, args.steps)):
             source = torch.Generator().manual_seed(args.seed * 1_000_000_007 + step)
             mixed = rows[:, step - start].flatten()
             mixed = mixed[torch.randperm(len(mixed), generator=source)]

@@ -1,5 +1,6 @@
 """Modules by name: what is found, what is refused, and how it is said."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,14 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtur
 
 def test_options_are_converted_by_annotation_and_default(here: str) -> None:
     assert call_named(f"{here}:Net", {"width": "8", "scale": "0.5", "bias": "no"}).facts == (8, 0.5, False)
+
+
+def test_the_search_path_is_left_as_it_was(here: str) -> None:
+    before = list(sys.path)
+    call_named(f"{here}:Net", {"width": "8"})
+    with pytest.raises(UnknownName):
+        call_named(f"{here}:None", {})
+    assert sys.path == before
 
 
 def test_a_finished_module_is_used_as_it_is(here: str) -> None:

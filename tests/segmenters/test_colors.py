@@ -50,6 +50,14 @@ def test_values_beyond_black_and_white_are_clipped(colors: Colors) -> None:
     assert [colors.vocabulary[i].name for i in colors(images).flatten()] == ["black", "white"]
 
 
+def test_black_can_be_made_brighter(colors: Colors) -> None:
+    """Oklab takes a cube root, whose slope at black is infinite."""
+    black = torch.full((1, 3, 2, 2), -1.0, requires_grad=True)
+    colors.score(black, 1).sum().backward()
+    assert black.grad is not None
+    assert bool(black.grad.isfinite().all())
+
+
 def test_it_takes_no_argument() -> None:
     with pytest.raises(BadValue, match="takes no argument"):
         open_segmenter("colors:eleven")

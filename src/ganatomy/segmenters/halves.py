@@ -19,7 +19,8 @@ def expand(objects: Integer[Tensor, "b H W"], classes: int) -> Integer[Tensor, "
     """
     if objects.device.type == "cpu":
         halves = np.empty((len(objects), 2, *objects.shape[1:]), np.int64)
-        _halve_regions(objects.long().contiguous().numpy(), classes, halves)
+        whole = objects.long().contiguous()  # one type and layout: one compilation
+        _halve_regions(whole.numpy(), classes, halves)
         return torch.from_numpy(halves)
     return _expand_on_device(objects.long(), classes)
 
