@@ -1,12 +1,12 @@
 """From a tally to scores: the level, IoU and control of every unit and concept of a layer (SPEC 2).
 
 **The control.** Sky covers much of a scene, so a unit that is always on at the top of the picture has a high IoU with
-it. The control is the same tally with features and pictures mismatched, read in the same way: it keeps where things
-tend to be and how often, and loses what is in this picture. A unit is *matched* if it is interpretable by the paper's
-rule and its IoU with its label exceeds its own control's IoU by more than the control's sampling noise. The noise of
-a concept is how much the control's IoU differs between the two halves of the sample; the unit must exceed the `noise`
-quantile (99 %) of these differences over all units. So of units that do not know the picture, no more than about 1 %
-are matched.
+it. The control is the same tally with features and pictures mismatched, read at the same levels: it keeps where things
+tend to be, how often, and how much of the map is on, and loses what is in this picture. A unit is *matched* if it is
+interpretable by the paper's rule and its IoU with its label exceeds its control by more than the control's sampling
+noise. The noise of a concept is how much the control's IoU differs between the two halves of the sample; the unit must
+exceed the `noise` quantile (99 %) of these differences over all units. So of units that do not know the picture, no
+more than about 1 % are matched.
 """
 
 from collections.abc import Iterable, Mapping
@@ -33,7 +33,7 @@ class Reading:
         level: int64, index into the unit's levels; -1 where none is a candidate.
         iou, accuracy, on: float64, on the evaluation half at that level (`on`: the share of pixels above it).
         iqr: float64, on the validation half at that level.
-        control: float64, IoU of the mismatched tally at its own level.
+        control: float64, IoU of the mismatched tally at that level.
         drift: float64, how much greater the control's IoU is on the evaluation half than on the validation half.
     """
 
@@ -69,17 +69,13 @@ def read(spec: DissectSpec, tally: Tally, layers: Iterable[str]) -> Reading:
 
 def _read(spec: DissectSpec, levels: Tensor, scored: Tensor, chosen_on: Tensor) -> tuple[Tensor, ...]:
     level = _levels(spec, chosen_on[0], levels)
-    result = _scores(scored[0], level)
-    control_level = _levels(spec, chosen_on[1], levels)
-    control = _scores(scored[1], control_level)
     iqr = at_level(information_quality(rates(chosen_on[0])), level)
+    result, control = (_scores(half, level) for half in scored)
+    drift = _iou(control) - _iou(_scores(chosen_on[1], level))
     if spec.validation == "cross":
-        back = _scores(chosen_on[0], _levels(spec, scored[0], levels))
-        control_back = _scores(chosen_on[1], _levels(spec, scored[1], levels))
-        drift = _iou(control) - _iou(control_back)
+        other_level = _levels(spec, scored[0], levels)
+        back, control_back = (_scores(half, other_level) for half in chosen_on)
         result, control = _pooled(result, back), _pooled(control, control_back)
-    else:
-        drift = _iou(control) - _iou(_scores(chosen_on[1], control_level))
     pixels = sum(result)
     on = (result.on_and_shown + result.on_only) / pixels
     return level, _iou(result), (accuracy(result) / pixels)[..., 0], on[..., 0], iqr, _iou(control), drift

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -141,6 +141,8 @@ class Agreement(Accumulator):
         axes = tuple(tuple(bilinear_axis(n, m)) for n, m in zip(maps.shape[-2:], group.size, strict=True))
         starts, members = group.starts.numpy(), group.members.numpy()
         tables = self.counts.numpy()
+        if members.max(initial=0) >= tables.shape[2]:
+            raise BadValue(f"label {members.max()} is none of {tables.shape[2]} concepts; give the labels' vocabulary")
 
         def count(units: range) -> None:
             counts = np.empty((2, group.count + 1, group.bins), np.uint32)
@@ -181,7 +183,7 @@ class _Grid(NamedTuple):
 
 
 def _reach(maps: Features, size: tuple[int, int]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Return the least value and the greatest magnitude of each map; zeros where nothing is resampled, so neither matters."""
+    """Return the least value and the greatest magnitude of each map; zeros where nothing is resampled."""
     if maps.shape[-2:] == torch.Size(size):
         nothing = np.zeros(maps.shape[:2], np.float32)
         return nothing, nothing

@@ -38,7 +38,7 @@ def count_unit(features, u, reach, axes, grid, levels, pixels, partners, counts,
         reach: float32 [b, units] each: the least value and the greatest magnitude of every map.
         axes: (low uint32, weight float64) of the resampling of rows and of columns, see `bilinear_axis`.
         grid: (start float32, scale float32, bin uint8 [cells + 1]): cell 0 is at or below the start, cell 1 + i holds
-            the values that are i to i + 1 cells above it; `OPEN` plus the least possible bin where that is all it tells.
+            the values that are i to i + 1 cells above it; `OPEN` plus the least possible bin, if that is all it tells.
         levels: float64 [l], ascending, distinct; the start is the first of them, rounded down.
         pixels, partners: uint32 [b, H*W], first index of the pixel's combination in the counts.
         counts, partner_counts: uint32, flat [combinations, l + 1].
@@ -148,29 +148,35 @@ def resample_unit(maps, axes, out):  # pragma: no cover
 def order_statistics(values, ranks, cells):  # pragma: no cover
     """Return the values of the given ascending ranks (0 = least) among float64 values, exactly.
 
-    The range is cut into equal cells; only the values in cells that hold a wanted rank are sorted.
+    The range is cut into at most 65536 equal cells; only the values in cells that hold a wanted rank are sorted. Values
+    equal to the least one, of which a ReLU makes many, are only counted.
     """
-    low, high = values.min(), values.max()
-    if low == high:
-        return np.full(ranks.shape[0], low)
-    scale = (cells - 1) / (high - low)
-    size = np.zeros(cells + 1, np.int64)
+    low, high = values[0], values[0]
     for v in values:
-        size[int((v - low) * scale) + 1] += 1
-    first = np.cumsum(size)
+        low, high = min(low, v), max(high, v)
+    scale = (cells - 1) / (high - low) if high > low else 0.0
+    place = np.empty(values.shape[0], np.uint16)
+    size = np.zeros(cells + 1, np.int64)
+    least = 0
+    for i in range(values.shape[0]):
+        place[i] = np.uint16((values[i] - low) * scale)
+        size[place[i] + 1] += values[i] > low
+        least += values[i] == low
+    first = np.cumsum(size) + least
     wanted = np.zeros(cells, np.bool_)
-    for rank in ranks:
+    for rank in ranks[ranks >= least]:
         wanted[np.searchsorted(first, rank, side="right") - 1] = True
     kept = np.empty(size[1:][wanted].sum(), np.float64)
     n = 0
-    for v in values:
-        if wanted[int((v - low) * scale)]:
-            kept[n] = v
+    for i in range(values.shape[0]):
+        if wanted[place[i]] and values[i] > low:
+            kept[n] = values[i]
             n += 1
     kept.sort()
-    out = np.empty(ranks.shape[0], np.float64)
     before = np.cumsum(np.where(wanted, size[1:], 0)) - np.where(wanted, size[1:], 0)
+    out = np.full(ranks.shape[0], low)
     for i in range(ranks.shape[0]):
-        c = np.searchsorted(first, ranks[i], side="right") - 1
-        out[i] = kept[before[c] + ranks[i] - first[c]]
+        if ranks[i] >= least:
+            c = np.searchsorted(first, ranks[i], side="right") - 1
+            out[i] = kept[before[c] + ranks[i] - first[c]]
     return out
