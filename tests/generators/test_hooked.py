@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ganatomy.errors import BadModel, UnknownName
+from ganatomy.errors import BadFile, BadModel, UnknownName
 from ganatomy.generators.hooked import HookedGenerator, listening
 from ganatomy.generators.latents import standard_normal
 
@@ -249,6 +249,12 @@ def test_a_module_without_layers_is_refused() -> None:
     net.layer = nn.Identity()
     net.layer.forward = lambda r: r.flatten(1)
     with pytest.raises(BadModel, match="has no layer: none of its submodules"):
+        HookedGenerator(net, normal)
+
+
+def test_weights_that_are_no_numbers_are_refused(net: Net) -> None:
+    net.grey.bias.data[0] = float("nan")
+    with pytest.raises(BadFile, match=r"module: tensor grey\.bias holds NaN or Inf"):
         HookedGenerator(net, normal)
 
 

@@ -14,7 +14,7 @@ from ganatomy.errors import BadModel, UnknownName
 from ganatomy.generators.protocol import LayerShape, Observation
 from ganatomy.imported import guarded
 from ganatomy.types import Features, Images, Latents
-from ganatomy.weights import fingerprint
+from ganatomy.weights import check_finite, fingerprint
 
 LatentSource = Callable[[range, int], Tensor]
 Visit = Callable[[str, Any], Tensor | None]
@@ -44,6 +44,7 @@ class HookedGenerator:
 
     Raises:
         BadModel: it raises, returns no pictures, other pictures every time, or has no layer.
+        BadFile: its weights hold NaN or Inf.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class HookedGenerator:
     ) -> None:
         self._module, self._source, self._name = module, source, name
         self.device = device_of(module)
+        check_finite(dict(module.named_parameters()), name)
         z = self.latents(range(PROBES), 0)
         pictures = _probe(module, z, name)
         self._bounds = bounds or _find_bounds(pictures, name)

@@ -48,7 +48,7 @@ def open_module(
 
     Raises:
         UnknownName: no such module, callable, option or layer.
-        BadFile: the weights do not fit.
+        BadFile: the weights do not fit, or hold NaN or Inf.
         BadModel: it is no generator.
         BadValue: an option cannot be read.
     """
@@ -89,6 +89,7 @@ def as_generator(
 
     Raises:
         UnknownName: no such layer.
+        BadFile: its weights hold NaN or Inf.
         BadModel: it is no generator, or its latents cannot be found.
         BadValue: the bounds are not two numbers, the lower one first, or the latent is no shape.
 
@@ -112,6 +113,7 @@ def as_generator(
     return generator
 
 
+@torch.no_grad()
 def find_latent(module: nn.Module, name: str) -> tuple[int, ...]:
     """Find the shape of a module's latents by trying those that its attributes and first weights suggest.
 
