@@ -69,13 +69,18 @@ def show_models(cards: Sequence[Mapping[str, Any]], families: Mapping[str, Mappi
 
 
 def show_card(card: Mapping[str, Any]) -> None:
-    """Print a card, one fact a line; long lists by their length."""
+    """Print a card, one fact a line; ``--json`` has what is too long for that."""
     console = Console(highlight=False, soft_wrap=True)
     for name, value in card.items():
-        if isinstance(value, list):
-            value = f"{len(value)} entries"
-        text = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
-        console.print(f"{name:12} {text}", markup=False)
+        facts = [(f"{name} {key}", each) for key, each in value.items()] if isinstance(value, dict) else [(name, value)]
+        for title, fact in facts:
+            console.print(f"{title:24} {_short(fact)}", markup=False)
+
+
+def _short(fact: Any) -> str:
+    if isinstance(fact, dict) and all(isinstance(each, float) for each in fact.values()):
+        return ", ".join(f"{key} {each:.3f}" for key, each in fact.items())
+    return f"({len(fact)} entries)" if isinstance(fact, dict | list) else str(fact)
 
 
 def table(rows: pd.DataFrame) -> Table:
