@@ -42,10 +42,10 @@ class Page:
         for domain in ("Page", "Runtime", "Log", "Network"):
             self._call(f"{domain}.enable")
 
-    def open(self, url: str) -> None:
+    def open(self, url: str, ready: str = "document.body?.dataset.ready") -> None:
         """Load a page and wait until it says that it is ready."""
         self._call("Page.navigate", url=url)
-        self.wait("document.body?.dataset.ready")
+        self.wait(ready)
 
     def ask(self, expression: str) -> Any:
         """Return the value of a JavaScript expression; a promise is awaited."""

@@ -59,7 +59,8 @@ def reduced(pictures: Array, side: int) -> Array:
     total = np.full(parts[0].shape, block * block // 2, np.uint32)
     for part in parts:
         total += part
-    return (total // (block * block)).astype(np.uint8)
+    averages: Array = (total // (block * block)).astype(np.uint8)
+    return averages
 
 
 def thinned(masks: Array, side: int) -> Array:

@@ -3,7 +3,7 @@
 import { number, percent, range, s } from "./dom.js";
 
 const [WIDTH, HEIGHT] = [560, 230];
-const EDGE = { left: 42, right: 12, top: 14, bottom: 38 };
+const EDGE = { left: 42, right: 12, top: 14, bottom: 48 };
 
 /** An SVG of the curve; x is the share of pixels above the level, on a logarithmic scale. */
 export function curveChart(curve, concept) {
@@ -13,7 +13,7 @@ export function curveChart(curve, concept) {
   const y = (value) => HEIGHT - EDGE.bottom - (value / top) * (HEIGHT - EDGE.top - EDGE.bottom);
   const path = (values) => values.map((value, i) => `${i ? "L" : "M"}${x(curve.fraction[i]).toFixed(1)} ${y(value).toFixed(1)}`).join("");
   const chosen = x(curve.fraction[curve.chosen]);
-  const right = chosen < WIDTH * 0.6;
+  const right = chosen < WIDTH / 2;
   return s("svg", { class: "curve", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": describe(curve, concept) },
     grid(lowest, x, y, top),
     s("line", { class: "chosen", x1: chosen, x2: chosen, y1: EDGE.top, y2: HEIGHT - EDGE.bottom }),
@@ -21,7 +21,7 @@ export function curveChart(curve, concept) {
     s("path", { class: "iou", d: path(curve.iou), style: `stroke:${concept.colour}` }),
     s("circle", { cx: chosen, cy: y(curve.iou[curve.chosen]), r: 4, fill: concept.colour }),
     s("text", { x: chosen + (right ? 8 : -8), y: EDGE.top + 8, "text-anchor": right ? "start" : "end" },
-      `chosen level: top ${percent(curve.fraction[curve.chosen])}, IoU ${number(curve.iou[curve.chosen])}, IQR ${number(curve.iqr[curve.chosen])}`));
+      `top ${percent(curve.fraction[curve.chosen])}: IoU ${number(curve.iou[curve.chosen])}, IQR ${number(curve.iqr[curve.chosen])}`));
 }
 
 function describe(curve, concept) {
@@ -36,7 +36,7 @@ function grid(lowest, x, y, top) {
     steps.map((value) => [
       s("line", { x1: EDGE.left, x2: WIDTH - EDGE.right, y1: y(value), y2: y(value) }),
       s("text", { x: EDGE.left - 6, y: y(value) + 4, "text-anchor": "end" }, number(value, 2))]).flat(),
-    decades.map((value) => s("text", { x: x(value), y: HEIGHT - EDGE.bottom + 16, "text-anchor": value === 1 ? "end" : "middle" }, percent(value))),
+    decades.map((value) => s("text", { x: x(value), y: HEIGHT - EDGE.bottom + 20, "text-anchor": value === 1 ? "end" : "middle" }, percent(value))),
     s("text", { x: (EDGE.left + WIDTH - EDGE.right) / 2, y: HEIGHT - 5, "text-anchor": "middle" }, "share of the unit’s activations above the level"));
 }
 

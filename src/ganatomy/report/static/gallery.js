@@ -5,7 +5,7 @@ import { barLegend, unitCard } from "./card.js";
 
 const PAGE = 60;
 const SORTS = {
-  variety: "best of each concept first",
+  variety: "best of each concept",
   iou: "IoU",
   lift: "lift over chance",
   label: "label",
@@ -87,7 +87,7 @@ function build(section, model, go) {
       field("Concept", h("select", { name: "label" }, h("option", { value: "" }, "any"), labelOptions(model))),
       field("Category", h("select", { name: "category" }, h("option", { value: "" }, "any"), options(categories(model)))),
       field("Layer", h("select", { name: "layer" }, h("option", { value: "" }, "any"), options(model.layers.map((l) => l.name)))),
-      field("Least IoU", h("input", { type: "range", name: "iou", min: 0, max: model.scale, step: 0.01, "data-start": 0 }), h("span", { class: "value" })),
+      field("Least IoU", h("input", { type: "range", name: "iou", min: 0, max: model.scale, step: 0.01, value: 0, "data-start": 0 }), h("span", { class: "value" })),
       field("Order", h("select", { name: "sort", "data-start": "variety" }, Object.entries(SORTS).map(([value, text]) => h("option", { value }, text)))),
       h("label", { class: "check" }, h("input", { type: "checkbox", name: "matched" }), "matched only"),
       h("button", { type: "button", click: () => { section.querySelector("form").reset(); change(); } }, "Clear")),

@@ -84,7 +84,7 @@ function curveBlock(model, unit, wanted) {
     h("h3", {}, "How the overlap depends on the threshold"),
     h("label", { class: "pick" }, h("span", {}, "Concept"), picker),
     h("p", { class: "key" }, h("span", { class: "line solid" }), " IoU on the evaluation images, ",
-      h("span", { class: "line dashed" }), " IQR on the validation images, which chooses the level."),
+      h("span", { class: "line dashed" }), " IQR on the validation images, which chooses the level (the upright line)."),
     place,
     wanted && !known.includes(wanted) && h("p", { class: "small" }, `The page carries no curve for ${wanted.name}; see the note below.`),
   ];

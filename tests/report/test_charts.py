@@ -1,0 +1,35 @@
+import re
+
+from ganatomy.experiments.dissection import Dissection
+from ganatomy.report.charts import concept_charts, layer_charts
+from ganatomy.report.palette import category_colours, concept_colours
+
+
+def test_every_concept_has_a_bar_with_its_count_and_colour(dissection: Dissection) -> None:
+    text = "".join(chart for _, chart in concept_charts(dissection))
+    found = dissection.concepts[dissection.concepts.units_interpretable > 0]
+    assert len(found) >= 5
+    for row in found.itertuples():
+        only = row.units_interpretable - row.units_matched
+        note = f"{row.units_matched} + {only}" if only else f"{row.units_matched}"
+        assert f'href="#concept={row.concept}" aria-label="{row.concept}: {note}"' in text
+        assert concept_colours(dissection.vocabulary)[row.concept, row.category] in text
+
+
+def test_categories_share_one_scale(dissection: Dissection) -> None:
+    text = "".join(chart for _, chart in concept_charts(dissection))
+    widths = [float(w) for w in re.findall(r'<rect x="30.00%" width="([\d.]+)%"', text)]
+    matched = dissection.concepts.sort_values("units_matched", ascending=False).units_matched
+    assert sorted(widths, reverse=True)[0] / sorted(widths)[0] == matched.iloc[0] / matched[matched > 0].iloc[-1]
+
+
+def test_layers_show_their_counts(dissection: Dissection) -> None:
+    units, concepts, mean = (chart for _, chart in layer_charts(dissection))
+    for row in dissection.by_layer.itertuples():
+        assert f"{row.layer}: {row.matched} of {row.units}" in units
+        assert f"{row.layer}: {row.concepts}" in concepts
+        assert f"{row.layer}: {row.mean_iou:.3f}" in mean
+        for category, colour in category_colours(dissection.vocabulary).items():
+            n = getattr(row, category)
+            assert (f"{row.layer}: {n} units match a concept of kind {category}" in units) == (n > 0)
+            assert colour in units

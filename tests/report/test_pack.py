@@ -1,0 +1,70 @@
+import base64
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from unpacking import unpacked
+
+from ganatomy.report.pack import pack, pack_masks, reduced, short, sprite_sheets, thinned
+
+RNG = np.random.default_rng(0)
+
+
+def test_arrays_come_back_and_start_at_whole_words() -> None:
+    arrays = {
+        "a": np.arange(5, dtype=np.uint8),
+        "b": RNG.normal(size=(3, 2)).astype(np.float32),
+        "c": np.zeros((0, 4), np.uint16),
+        "d": np.array([70000], np.uint32),
+    }
+    manifest, text = pack(arrays)
+    for name, array in unpacked(manifest, text).items():
+        np.testing.assert_array_equal(array, arrays[name])
+        assert manifest[name][2] % 4 == 0
+
+
+def test_short_numbers_keep_three_digits_and_missing_ones() -> None:
+    values = np.concatenate([RNG.normal(size=1000) * 10.0 ** RNG.integers(-6, 6, 1000), [0, np.nan, np.inf]])
+    kept = short(values)
+    np.testing.assert_allclose(kept[:1001], values[:1001], rtol=2.0**-12)
+    assert np.isnan(kept[1001])
+    assert np.isinf(kept[1002])
+    assert not (kept[:1000].view(np.uint32) & 0xFFF).any()
+
+
+@pytest.mark.parametrize("width", [1, 8, 13])
+def test_masks_come_back_by_adding_up_the_rows(width: int) -> None:
+    masks = RNG.random((2, 3, 7, width)) < 0.5
+    changed = np.unpackbits(pack_masks(masks), axis=-1, count=width)
+    np.testing.assert_array_equal(np.bitwise_xor.accumulate(changed, axis=-2).astype(bool), masks)
+
+
+def test_reduced_pictures_are_rounded_means_of_whole_blocks() -> None:
+    pictures = RNG.integers(0, 256, (2, 11, 9, 3), dtype=np.uint8)
+    small = reduced(pictures, 5)  # blocks of 3
+    assert small.shape == (2, 3, 3, 3)
+    expected = pictures[:, :9].reshape(2, 3, 3, 3, 3, 3).mean((2, 4))
+    assert np.abs(small - expected).max() <= 0.5
+    assert reduced(pictures, 11) is pictures
+
+
+def test_thinned_masks_keep_the_middle_of_each_block() -> None:
+    masks = np.zeros((1, 8, 8), bool)
+    masks[0, 1, 4] = True  # blocks of 3
+    assert np.argwhere(thinned(masks, 3)[0]).tolist() == [[0, 1]]
+    np.testing.assert_array_equal(thinned(masks, 8), masks)
+
+
+def test_sheets_show_each_picture_in_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ganatomy.report.pack.SHEET", 32)
+    colours = RNG.integers(0, 256, (7, 1, 1, 3), dtype=np.uint8)
+    sheets, capacity = sprite_sheets(np.broadcast_to(colours, (7, 8, 16, 3)))
+    assert capacity == 8
+    sheets, capacity = sprite_sheets(np.broadcast_to(colours, (7, 16, 16, 3)))
+    assert (capacity, len(sheets)) == (4, 2)
+    for number in range(7):
+        sheet = np.asarray(Image.open(io.BytesIO(base64.b64decode(sheets[number // 4]))), int)
+        place = number % 4
+        tile = sheet[place // 2 * 16 :, place % 2 * 16 :][:16, :16]
+        assert np.abs(tile - colours[number]).max() <= 4

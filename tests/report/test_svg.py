@@ -1,0 +1,53 @@
+# ruff: noqa: S314  (our own XML)
+import re
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from ganatomy.report.svg import Bar, Piece, as_file, bar_chart
+
+BARS = (
+    Bar("a <b>", (Piece(2, "#112233", "two"), Piece(1, "#112233", "one more", pale=True)), "2 + 1", "#x"),
+    Bar("c", (Piece(1, "#445566", "one"),), "1", track=4, spread=(0.5, 2)),
+    Bar("d", (), "–"),
+)
+
+
+def rectangles(svg: str) -> list[tuple[float, float, str]]:
+    found = ET.fromstring(svg).iter("rect")
+    return [(float(r.attrib["x"].rstrip("%")), float(r.attrib["width"].rstrip("%")), r.attrib["fill"]) for r in found]
+
+
+def test_bars_start_at_zero_and_are_to_scale() -> None:
+    (start, two, _), (after, one, _), (track_start, track, _), (short_start, short, _) = rectangles(
+        bar_chart(BARS, "t")
+    )
+    assert start == track_start == short_start
+    assert after == pytest.approx(start + two, abs=0.01)
+    assert (two, one, short, track) == pytest.approx((30, 15, 15, 60), abs=0.01)
+
+
+def test_the_scale_can_be_shared() -> None:
+    assert rectangles(bar_chart(BARS[:1], "t", scale=6))[0][1] == pytest.approx(20)
+
+
+def test_only_the_pale_piece_is_pale() -> None:
+    solid, pale, *_ = re.findall(r"<rect [^>]*>", bar_chart(BARS, "t"))
+    assert "stroke" not in solid
+    assert 'fill-opacity=".25" stroke="#112233"' in pale
+
+
+def test_text_is_text() -> None:
+    root = ET.fromstring(bar_chart(BARS, 'a "title"'))
+    assert root.attrib["aria-label"] == 'a "title"'
+    assert [t.text for t in root.iter("text")] == ["a <b>", "2 + 1", "c", "1", "d", "–"]
+    assert [a.attrib["href"] for a in root.iter("a")] == ["#x"]
+
+
+def test_a_file_holds_every_chart_one_below_the_other() -> None:
+    chart = bar_chart(BARS, "t")
+    root = ET.fromstring(as_file("Title", (Piece(1, "#000000", "known"),), [("one", chart), ("two", chart)]))
+    first, second = (float(e.attrib["y"]) for e in root.findall("{*}svg"))
+    assert second >= first + len(BARS) * 21
+    assert second + len(BARS) * 21 <= float(root.attrib["height"])
+    assert {"Title", "known", "one", "two"} <= {t.text for t in root.findall(".//{*}text")}
