@@ -1,4 +1,4 @@
-"""Every entry of the table of pixel counts equals brute force: one mask for each unit and level, one for each concept."""
+"""Every entry of the table of pixel counts equals brute force: a mask for each unit and level, one for each concept."""
 
 from collections.abc import Callable, Iterator
 
@@ -125,6 +125,7 @@ def counted(r: Tensor, labels: Tensor, levels: Tensor, concepts: int = CONCEPTS)
     return above(table.counts)
 
 
+@pytest.mark.slow
 @settings(max_examples=250, deadline=None)
 @given(
     seed=st.integers(0, 2**32),

@@ -56,10 +56,11 @@ class DissectSpec:
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
         object.__setattr__(self, "layers", tuple(self.layers))
-        for name in ("images", "calibration", "levels", "top"):
+        for name in ("calibration", "top"):
             _at_least(name, getattr(self, name), 1)
-        for name in ("batch", "shard"):
+        for name in ("images", "batch", "shard"):
             _at_least(name, getattr(self, name), 2)
+        for name in ("batch", "shard"):
             if getattr(self, name) % 2:
                 raise BadValue(f"{name}={getattr(self, name)} is odd; the control pairs images, so give an even number")
         if self.resolution is not None:
@@ -71,8 +72,8 @@ class DissectSpec:
             raise BadValue(f"levels={self.levels}, smallest={self.smallest}: give 2 to 120 levels, a fraction below 1")
         if self.validation not in ("separate", "cross"):
             raise UnknownName("validation", self.validation, ("separate", "cross"))
-        if self.validation == "cross" and self.images < 2:
-            raise BadValue("validation=cross needs at least 2 images, one a fold")
+        if self.validation == "cross" and self.images < 4:
+            raise BadValue(f"images={self.images} is too few; validation=cross needs at least 4, a pair in each fold")
         if self.quantile is None and self.threshold not in RULES:
             raise UnknownName("threshold rule", self.threshold, (*RULES, "quantile:0.005"))
 

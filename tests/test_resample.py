@@ -1,0 +1,55 @@
+"""Feature grids, label maps and pictures line up by the centres of their pixels."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from ganatomy.resample import bilinear_axis, labels_at, upsample
+
+SIZES = [((1, 1), (6, 6)), ((3, 5), (8, 9)), ((4, 4), (16, 16)), ((8, 8), (8, 8)), ((16, 12), (8, 5)), ((7, 2), (7, 9))]
+
+
+@pytest.mark.parametrize(("shape", "size"), SIZES)
+def test_upsampling_is_bilinear_between_pixel_centres(shape: tuple[int, int], size: tuple[int, int]) -> None:
+    r = torch.randn(2, 3, *shape, generator=torch.Generator().manual_seed(0))
+    up = upsample(r, size)
+    assert up.dtype == torch.float64
+    expected = F.interpolate(r.double(), size, mode="bilinear", align_corners=False)
+    torch.testing.assert_close(up, expected, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize(("shape", "size"), SIZES)
+@pytest.mark.parametrize("value", [0.1, -1e4 - 0.37, 1e-30])
+def test_what_is_constant_stays_so_to_the_last_bit(shape: tuple[int, int], size: tuple[int, int], value: float) -> None:
+    r = torch.full((1, 1, *shape), value)
+    assert torch.equal(upsample(r, size), r[0, 0, 0, 0].double().expand(1, 1, *size))
+
+
+def test_the_same_size_changes_nothing() -> None:
+    r = torch.randn(2, 3, 5, 7)
+    assert torch.equal(upsample(r, (5, 7)), r.double())
+
+
+@pytest.mark.parametrize("source", [1, 2, 3, 7, 64])
+@pytest.mark.parametrize("size", [1, 2, 5, 64, 100])
+def test_an_axis_stays_within_its_border(source: int, size: int) -> None:
+    axis = bilinear_axis(source, size)
+    assert len(axis.low) == len(axis.weight) == size
+    assert axis.low.max() <= source - 1
+    assert 0 <= axis.weight.min() <= axis.weight.max() < 1
+    assert not axis.weight[axis.low == source - 1].any(), "the last one has no neighbour to lean on"
+
+
+def test_labels_are_those_under_the_centres() -> None:
+    labels = torch.arange(16).view(1, 1, 4, 4)
+    assert labels_at(labels, (2, 2)).tolist() == [[[[5, 7], [13, 15]]]]
+    assert labels_at(labels, (1, 4)).tolist() == [[[[8, 9, 10, 11]]]]
+    assert labels_at(labels, (4, 8))[0, 0, 0].tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert labels_at(labels, (4, 4)) is labels
+
+
+@pytest.mark.parametrize(("source", "size"), [(4, 8), (5, 3), (9, 9), (3, 7)])
+def test_labels_are_resampled_as_nearest_exact(source: int, size: int) -> None:
+    labels = torch.randint(99, (2, 3, source, source + 1), generator=torch.Generator().manual_seed(0))
+    expected = F.interpolate(labels.float(), (size, size + 2), mode="nearest-exact").long()
+    assert torch.equal(labels_at(labels, (size, size + 2)), expected)
