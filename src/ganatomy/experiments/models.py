@@ -10,26 +10,33 @@ from ganatomy.segmenters import Segmenter, open_segmenter
 
 @dataclass(frozen=True)
 class Models:
-    """A generator and a segmenter by name; opened on first use, left behind when pickled.
+    """A generator and a segmenter: names, opened on first use and left behind when pickled, or models that are open.
 
     Attributes:
-        generator_name, segmenter_name: as in `open_generator` and `open_segmenter`.
-        device: where both compute.
+        generator_given, segmenter_given: a name, as in `open_generator` and `open_segmenter`, or the model itself.
+        device: where models that are opened by name compute.
     """
 
-    generator_name: str
-    segmenter_name: str
+    generator_given: str | Generator
+    segmenter_given: str | Segmenter
     device: str
 
     @cached_property
     def generator(self) -> Generator:
         """The generator."""
-        return open_generator(self.generator_name, self.device)
+        given = self.generator_given
+        return open_generator(given, self.device) if isinstance(given, str) else given
 
     @cached_property
     def segmenter(self) -> Segmenter:
         """The segmenter."""
-        return open_segmenter(self.segmenter_name, self.device)
+        given = self.segmenter_given
+        return open_segmenter(given, self.device) if isinstance(given, str) else given
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: self.__dict__[name] for name in self.__dataclass_fields__}
+
+
+def name_of(model: str | Generator | Segmenter) -> str:
+    """Return the name by which a Spec knows a model: its own, or for an open one ``given:`` and its fingerprint."""
+    return model if isinstance(model, str) else f"given:{model.fingerprint[:16]}"
