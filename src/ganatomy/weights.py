@@ -21,10 +21,11 @@ from ganatomy.errors import BadFile, UnknownName
 State = dict[str, Tensor]
 
 
-def read_state(path: Path) -> State:
+def read_state(path: Path, prefix: str = "") -> State:
     """Read the tensors of a ``.safetensors``, ``.pt``/``.pth``/``.ckpt``/``.bin`` or ``.npz`` file, by name.
 
-    A dictionary that wraps the tensors under ``state_dict`` is unwrapped.
+    A dictionary that wraps the tensors under ``state_dict`` is unwrapped. Where the file holds more than one network,
+    `prefix` picks the tensors whose names begin with it, such as ``decoder.``, and takes it off their names.
 
     Raises:
         BadFile: missing, cut off, of another format, holding something other than tensors, or with NaN or Inf; names
@@ -37,7 +38,10 @@ def read_state(path: Path) -> State:
     if not state:
         raise BadFile(f"{path}: holds no tensors")
     check_finite(state, str(path))
-    return state
+    picked = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+    if not picked:
+        raise BadFile(f"{path}: no tensor's name begins with {prefix!r}; the first is {next(iter(state))}")
+    return picked
 
 
 def check_finite(state: Mapping[str, Tensor], source: str) -> None:
@@ -100,7 +104,9 @@ def fit_state(module: torch.nn.Module, state: Mapping[str, Tensor], source: str)
     missing = [name for name in own if name not in state and not name.endswith("num_batches_tracked")]
     extra = [name for name in state if name not in own]
     if missing:
-        raise BadFile(f"{source}: lacks tensor {missing[0]}" + _more(missing))
+        longer = [name for name in extra if name.endswith(f".{missing[0]}")]
+        hint = f"; it has {longer[0]}, so give prefix={longer[0].removesuffix(missing[0])}" if longer else ""
+        raise BadFile(f"{source}: lacks tensor {missing[0]}" + _more(missing) + hint)
     if extra:
         raise BadFile(f"{source}: has a tensor that the model lacks, {extra[0]}" + _more(extra))
     for name in own:

@@ -30,6 +30,7 @@ def open_module(
     *,
     device: torch.device,
     weights: str | None = None,
+    prefix: str = "",
     latent: str | None = None,
     bounds: str | None = None,
     layers: str | None = None,
@@ -41,6 +42,7 @@ def open_module(
         argument: what to import and call; the current directory is importable.
         device: where it shall compute.
         weights: a file with its state dict.
+        prefix: what the names of its tensors begin with in that file, ``decoder.``, where others are there too.
         latent: the shape of one latent, ``128`` or ``100x1x1``; else it is looked for.
         bounds: the values that mean black and white, ``0..1``; else they are looked for.
         layers: the layers to offer, ``a,b``; else all.
@@ -56,7 +58,7 @@ def open_module(
     if not isinstance(module, nn.Module):
         raise BadModel(f"{argument} gives a {type(module).__name__}; it must give a torch.nn.Module")
     if weights is not None:
-        fit_state(module, read_state(Path(weights)), weights)
+        fit_state(module, read_state(Path(weights), prefix), weights)
     return as_generator(
         module.to(device),
         latent=None if latent is None else _numbers("latent", latent, "x", int),

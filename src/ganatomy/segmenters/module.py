@@ -156,9 +156,17 @@ def as_segmenter(
 
 @SEGMENTERS.register("torch")
 def open_module(
-    argument: str, /, *, device: torch.device, vocabulary: str = "", weights: str = "", planes: str = "", **options: str
+    argument: str,
+    /,
+    *,
+    device: torch.device,
+    vocabulary: str = "",
+    weights: str = "",
+    prefix: str = "",
+    planes: str = "",
+    **options: str,
 ) -> ModuleSegmenter:
-    """Open ``package.module:callable``; the callable takes all options but vocabulary=, weights= and planes=A,B."""
+    """Open ``package.module:callable``; it takes all options but vocabulary=, weights=, prefix= and planes=A,B."""
     if not vocabulary:
         raise BadValue(f"torch:{argument} needs a vocabulary; add ?vocabulary=FILE, a JSON list of [name, category]")
     concepts = read_vocabulary(Path(vocabulary))
@@ -166,6 +174,6 @@ def open_module(
     if weights:
         if not isinstance(module, nn.Module):
             raise BadValue(f"{argument} returned no torch module that could load weights={weights}")
-        fit_state(module, read_state(Path(weights)), weights)
+        fit_state(module, read_state(Path(weights), prefix), weights)
     name = f"{argument}?{urlencode(options)}" if options else argument
     return ModuleSegmenter(module, concepts, planes=planes.split(",") if planes else (), device=device, name=name)
