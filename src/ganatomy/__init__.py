@@ -27,11 +27,13 @@ if TYPE_CHECKING:
     from ganatomy.generators import LayerShape as LayerShape
     from ganatomy.generators import Observation as Observation
     from ganatomy.generators import open_generator as open_generator
+    from ganatomy.generators.module import as_generator as as_generator
     from ganatomy.progress import Progress as Progress
     from ganatomy.report import write_report as write_report
     from ganatomy.segmenters import Scorer as Scorer
     from ganatomy.segmenters import Segmenter as Segmenter
     from ganatomy.segmenters import open_segmenter as open_segmenter
+    from ganatomy.segmenters.module import as_segmenter as as_segmenter
     from ganatomy.study import Study as Study
     from ganatomy.vocabulary import Concept as Concept
 
@@ -52,9 +54,11 @@ _HOMES = {
     "experiments.dissect_spec": ("DissectSpec",),
     "experiments.dissection": ("Dissection",),
     "generators": ("Generator", "LayerShape", "Observation", "open_generator"),
+    "generators.module": ("as_generator",),
     "progress": ("Progress",),
     "report": ("write_report",),
     "segmenters": ("Scorer", "Segmenter", "open_segmenter"),
+    "segmenters.module": ("as_segmenter",),
     "study": ("Study",),
     "vocabulary": ("Concept",),
 }

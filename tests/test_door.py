@@ -1,0 +1,44 @@
+"""The public functions: from one call to a finished study, and back."""
+
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import ganatomy
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("door") / "study"
+    ganatomy.dissect("planted", segmenter="planted", images=24, layers=("layer2",), batch=8, out=folder)
+    return folder
+
+
+def test_a_study_opens_again(small: Path) -> None:
+    result = ganatomy.open_dissection(str(small))
+    assert (result.spec.images, result.spec.layers, result.spec.batch) == (24, ("layer2",), 8)
+    assert list(result.units.layer.unique()) == ["layer2"]
+
+
+def test_the_same_call_finds_its_answer(small: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in small.glob("*/*")}
+    again = ganatomy.dissect("planted", segmenter="planted", images=24, layers=("layer2",), batch=8, out=str(small))
+    pd.testing.assert_frame_equal(again.units, ganatomy.open_dissection(small).units)
+    assert {path: path.stat().st_mtime_ns for path in small.glob("steps/*")}.items() <= before.items()
+
+
+def test_open_models_give_what_named_ones_give(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And without `out` the study lies in a temporary directory."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    generator, segmenter = ganatomy.open_generator("planted"), ganatomy.open_segmenter("planted")
+    result = ganatomy.dissect(generator, segmenter=segmenter, images=24, layers=("layer2",), batch=8)
+    pd.testing.assert_frame_equal(result.units, ganatomy.open_dissection(small).units)
+    assert result.study.directory.parent == tmp_path
+
+
+def test_an_option_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="imges"):
+        ganatomy.dissect("planted", segmenter="planted", imges=24, out=tmp_path / "study")
+    assert not (tmp_path / "study").exists()
