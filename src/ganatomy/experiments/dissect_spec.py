@@ -1,6 +1,7 @@
 """What a dissection is asked to do."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,7 +37,7 @@ class DissectSpec:
 
     generator: str
     segmenter: str = "bundled:scenes"
-    layers: tuple[str, ...] = ()
+    layers: Sequence[str] = ()
     images: int = 1000
     validation: str = "separate"
     seed: int = 0
@@ -55,6 +56,8 @@ class DissectSpec:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
+        if isinstance(self.layers, str):
+            raise BadValue(f"layers={self.layers!r} is one name; give a list of names")
         object.__setattr__(self, "layers", tuple(self.layers))
         for name in ("calibration", "top"):
             _at_least(name, getattr(self, name), 1)

@@ -74,8 +74,8 @@ class Dissection:
         """
         study = Study.open(directory)
         try:
-            spec = DissectSpec(**study.spec_json | {"layers": tuple(study.spec_json["layers"])})
-        except (TypeError, KeyError) as error:
+            spec = DissectSpec(**study.spec_json)
+        except TypeError as error:
             raise BadFile(f"{directory} holds no dissection that this version can read ({error})") from error
         units, concepts, pairs, layers = map(study.read_table, TABLES)
         return cls(spec, study.facts, *_named(study), units, concepts, pairs, layers, study)
