@@ -21,7 +21,7 @@ import safetensors.torch
 import torch
 from gan.judging import BundledJudge
 from gan.pictures import Pictures
-from gan.training import Draw, Judge, Schedule, Training
+from gan.training import Draw, Judge, Schedule, Training, rounded
 
 from ganatomy.errors import GanatomyError
 from ganatomy.files import replacing, write_text
@@ -75,11 +75,9 @@ def judge(category: str, seed: int, latent: int, size: int, images: int = 1000) 
 
 def export(args: argparse.Namespace, training: Training, judge: Judge) -> None:
     """Write the averaged generator in the published layout, and its card."""
+    scores = rounded(judge(training.draw))
     with replacing(args.export) as temporary:
         safetensors.torch.save_file(training.averaged.published(), temporary)
-    start = training.counters["cooled_from"]
-    recipe = f"python recipes/train_generator.py {args.category} --seed {args.seed}"
-    recipe += f"; cooled down from {start:,} images" if start else ""
     card = {
         "name": args.export.stem,
         "kind": "generator",
@@ -87,16 +85,24 @@ def export(args: argparse.Namespace, training: Training, judge: Judge) -> None:
         "category": args.category,
         "size": training.pictures.size,
         "title": f"Progressive GAN trained on rendered scenes of the category {args.category}",
-        "recipe": recipe,
+        "recipe": f"python recipes/train_generator.py {args.category} --seed {args.seed}" + course(training),
         "seed": args.seed,
         "images": training.seen,
-        "scores": judge(training.draw),
+        "scores": scores,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "licence": "Apache-2.0",
         "sha256": file_sha256(args.export),
     }
     write_text(args.export.with_suffix(".json"), json.dumps(card, indent=1) + "\n")
     print(json.dumps(card["scores"]))
+
+
+def course(training: Training) -> str:
+    """Return how the training departed from the recipe's plain course."""
+    cooled, seen, planned = training.counters["cooled_from"], training.seen, training.schedule.images
+    if cooled:
+        return f", stopped at {cooled} images; then --cooldown {seen - cooled}"
+    return f" --images {planned}" + (f", stopped at {seen}" if seen < planned else "")
 
 
 def parse(given: Sequence[str] | None) -> argparse.Namespace:

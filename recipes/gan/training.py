@@ -206,13 +206,18 @@ class Training:
         """Write a line of the log and a sample grid."""
         stage, blend = self.schedule.stage(self.seen)
         where = {"images": self.seen, "side": 4 << stage, "blend": blend, "pictures": len(self.pictures)}
-        line = json.dumps(where | {"minutes": self.counters["seconds"] / 60} | dict(facts))
-        line = json.dumps(json.loads(line, parse_float=lambda text: round(float(text), 4)))
+        line = json.dumps(rounded(where | {"minutes": self.counters["seconds"] / 60} | dict(facts)))
         with (self.directory / "log.jsonl").open("a") as log:
             log.write(line + "\n")
         print(line, flush=True)
         z = torch.randn(64, self.schedule.sizes[0], generator=torch.Generator().manual_seed(1))
         save_grid(self.draw(z), self.directory / "samples" / f"{self.seen:07d}.png")
+
+
+def rounded(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return facts with four digits after the point."""
+    short: dict[str, Any] = json.loads(json.dumps(facts), parse_float=lambda text: round(float(text), 4))
+    return short
 
 
 def at_stage(images: Tensor, stage: int, blend: float) -> Tensor:

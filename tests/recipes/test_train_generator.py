@@ -57,6 +57,7 @@ def test_the_whole_schedule_ends_in_a_generator_that_opens(tmp_path: Path, monke
     assert len(list((tmp_path / "run" / "samples").glob("*.png"))) == len(lines)
     card = json.loads(asset.with_suffix(".json").read_text())
     assert card["images"] == train_generator.TINY.images
+    assert card["recipe"].endswith("church --seed 0 --images 400")
     assert card["scores"] == {"frechet": pytest.approx(lines[-1]["frechet"], abs=1e-4)}
 
     trained = Training(train_generator.TINY, tmp_path / "run", Pictures(tmp_path / "p.u8", 64, noise), seed=0)
