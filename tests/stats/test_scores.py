@@ -113,11 +113,6 @@ def test_positive_means_more_often_together_than_by_chance() -> None:
     assert positive(shares)[0, 1].tolist() == [True, False, False, False]
 
 
-def test_what_is_always_on_is_not_positive_by_rounding() -> None:
-    for shown in range(1, PIXELS):
-        assert not positive(rates(table([(PIXELS, shown), (PIXELS, shown)]))).any(), shown
-
-
 # ---------------------------------------------------------------- rules
 
 CLIMB = [(PIXELS, 300), (900, 300), (320, 290), (200, 195), (100, 100), (5, 5)]

@@ -67,11 +67,9 @@ def _entropy(p: Tensor) -> Tensor:
 
 
 def positive(r: Rates) -> Tensor:
-    """Return where unit and concept go together more often than by chance, bool [u, c, l].
-
-    p11 > (p11 + p10)(p11 + p01), written so that a unit that is always on is not positive by a rounding error.
-    """
-    return r.on_and_shown * r.neither > r.on_only * r.shown_only
+    """Return where unit and concept go together more often than by chance, bool [u, c, l]."""
+    on, shown = r.on_and_shown + r.on_only, r.on_and_shown + r.shown_only
+    return r.on_and_shown > on * shown
 
 
 def choose_levels(counts: Counts, levels: Float64[Tensor, "u l"], rule: str) -> Level:
