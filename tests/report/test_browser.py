@@ -1,10 +1,15 @@
 """The report in a real browser, from disk, used as a person would use it."""
 
+import base64
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 from chromium import PROGRAM, Page, chromium
+from PIL import Image
 
 from ganatomy.experiments.dissection import Dissection
 
@@ -105,14 +110,31 @@ def test_the_curve_follows_the_picker(tab: Page, dissection: Dissection) -> None
     assert f"with {best.concept} over" in tab.ask("document.querySelector('svg.curve').getAttribute('aria-label')")
 
 
-def test_outlines_can_be_hidden(tab: Page) -> None:
+def test_regions_are_bright_and_outlined_and_can_be_hidden(tab: Page, dissection: Dissection) -> None:
     go(tab, "#unit=layer1/0", "unit")
-    pixels = "document.querySelector('#unit .strip canvas').toDataURL()"
-    outlined = tab.ask(pixels)
-    tab.click("#unit input[type=checkbox]")
-    tab.wait(f"{pixels} !== {outlined!r}")
-    tab.click("#unit input[type=checkbox]")
-    tab.wait(f"{pixels} === {outlined!r}")
+    switch = "#unit input[type=checkbox]"
+    strip = dissection.top("layer1", 0)
+    with_region = shown_pixels(tab)
+    tab.click(switch)
+    tab.wait(f"!document.querySelector({switch!r}).checked")
+    plain = shown_pixels(tab)
+    outline = (with_region == (255, 225, 77)).all(-1)
+    assert outline.any()
+    assert not (plain == (255, 225, 77)).all(-1).any()
+    middles = (slice(None), slice(2, None, 4), slice(2, None, 4))
+    lit = plain[middles].max(-1) > 20
+    changed = (with_region[middles] != plain[middles]).any(-1)
+    np.testing.assert_array_equal(changed[lit], ~strip.masks[lit])
+    assert np.abs(plain[middles].astype(int) - strip.pictures).mean() < 5
+    tab.click(switch)
+    tab.wait(f"document.querySelector({switch!r}).checked")
+    np.testing.assert_array_equal(shown_pixels(tab), with_region)
+
+
+def shown_pixels(tab: Page) -> npt.NDArray[np.uint8]:
+    """Return what the canvases of a unit show, uint8 [k, h, w, 3]."""
+    files = tab.ask("[...document.querySelectorAll('#unit .strip canvas')].map(c => c.toDataURL().split(',')[1])")
+    return np.stack([np.asarray(Image.open(io.BytesIO(base64.b64decode(file))).convert("RGB")) for file in files])
 
 
 def test_what_is_missing_looks_missing(tab: Page, dissection: Dissection) -> None:

@@ -29,6 +29,9 @@ def test_layers_show_their_counts(dissection: Dissection) -> None:
         assert f"{row.layer}: {row.matched} of {row.units}" in units
         assert f"{row.layer}: {row.concepts}" in concepts
         assert f"{row.layer}: {row.mean_iou:.3f}" in mean
+        assert f'width="{60 * row.units / dissection.by_layer.units.max():.2f}%"' in units, (
+            "the track is the whole layer"
+        )
         for category, colour in category_colours(dissection.vocabulary).items():
             n = getattr(row, category)
             assert (f"{row.layer}: {n} units match a concept of kind {category}" in units) == (n > 0)

@@ -55,26 +55,20 @@ function dim(context, { width, height, on }, box) {
   context.drawImage(veil, box.x, box.y, box.width, box.height);
 }
 
-/** Stroke the border of the region, along the edges of its cells; the picture's own border is none. */
+/** Line the region with thin bars inside its border, along the edges of its cells; the picture's own edge is no border. */
 function outline(context, { width, height, on }, box) {
   const [stepX, stepY] = [box.width / width, box.height / height];
-  context.beginPath();
+  const thin = Math.min(stepX, stepY) < 2 ? 1 / context.getTransform().a : 1;
+  const off = (x, y) => x >= 0 && y >= 0 && x < width && y < height && !on[y * width + x];
+  context.fillStyle = OUTLINE;
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
-      const here = on[y * width + x];
+      if (!on[y * width + x]) continue;
       const [left, top] = [box.x + x * stepX, box.y + y * stepY];
-      if (x && here !== on[y * width + x - 1]) {
-        context.moveTo(left, top);
-        context.lineTo(left, top + stepY);
-      }
-      if (y && here !== on[(y - 1) * width + x]) {
-        context.moveTo(left, top);
-        context.lineTo(left + stepX, top);
-      }
+      if (off(x - 1, y)) context.fillRect(left, top, thin, stepY);
+      if (off(x + 1, y)) context.fillRect(left + stepX - thin, top, thin, stepY);
+      if (off(x, y - 1)) context.fillRect(left, top, stepX, thin);
+      if (off(x, y + 1)) context.fillRect(left, top + stepY - thin, stepX, thin);
     }
   }
-  context.strokeStyle = OUTLINE;
-  context.lineWidth = 1;
-  context.lineCap = "square";
-  context.stroke();
 }
