@@ -150,10 +150,10 @@ def pair_table(s: Scores) -> pd.DataFrame:
 
 
 def concept_table(s: Scores, units: pd.DataFrame) -> pd.DataFrame:
-    """One row a concept: how common it is, how many units it labels, and its best unit."""
+    """One row a concept: how common it is, how many units it labels, and its best unit; missing if it has none."""
     names = s.unit_names()
-    scored = np.nan_to_num(s.iou, nan=-1.0)
-    best = scored.argmax(0)
+    known = np.nan_to_num(s.iou, nan=0.0)
+    best, found = known.argmax(0), known.max(0) > 0
     label = s.label
     table = pd.DataFrame(
         {
@@ -164,8 +164,8 @@ def concept_table(s: Scores, units: pd.DataFrame) -> pd.DataFrame:
             "rare": s.rare,
             "units_interpretable": np.bincount(label[units.interpretable], minlength=len(s.vocabulary)),
             "units_matched": np.bincount(label[units.matched], minlength=len(s.vocabulary)),
-            "best_layer": names["layer"][best],
-            "best_unit": names["unit"][best],
+            "best_layer": pd.Series(names["layer"][best]).where(found, None),
+            "best_unit": pd.Series(names["unit"][best], dtype="Int64").where(found),
             "best_iou": s.iou[best, np.arange(len(best))],
         }
     )

@@ -50,7 +50,7 @@ def exact_levels(r: Features, size: tuple[int, int], tops: npt.NDArray[np.float6
 
 def _unit_levels(
     maps: npt.NDArray[np.float32],
-    axes: tuple[tuple[npt.NDArray[Any], ...], ...],
+    axes: tuple[tuple[Any, ...], ...],
     size: tuple[int, int],
     quantiles: npt.NDArray[np.float64],
     unit: int,

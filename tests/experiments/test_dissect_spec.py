@@ -1,0 +1,124 @@
+"""A Spec says all that the numbers depend on, and refuses what cannot be meant."""
+
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ganatomy.errors import GanatomyError, UnknownName
+from ganatomy.experiments.dissect_spec import DissectSpec
+from ganatomy.study import plain, spec_digest
+
+SPEC = DissectSpec("planted:")
+
+OTHER: dict[str, Any] = {
+    "generator": "bundled:church",
+    "segmenter": "colors",
+    "layers": ("layer1",),
+    "images": 999,
+    "validation": "cross",
+    "seed": 1,
+    "calibration": 255,
+    "resolution": 32,
+    "threshold": "unit",
+    "levels": 99,
+    "smallest": 0.002,
+    "rare": 0.002,
+    "interpretable_iou": 0.04,
+    "interpretable_accuracy": 0.7,
+    "noise": 0.98,
+    "top": 9,
+    "batch": 16,
+    "shard": 128,
+}
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(DissectSpec)])
+def test_every_field_changes_the_digest(name: str) -> None:
+    other = replace(SPEC, **{name: OTHER[name]})
+    assert getattr(other, name) != getattr(SPEC, name)
+    assert spec_digest(other) != spec_digest(SPEC)
+
+
+def test_it_survives_json() -> None:
+    spec = replace(SPEC, layers=["layer2", "layer1"], threshold="quantile:0.005")
+    assert spec.layers == ("layer2", "layer1")
+    assert DissectSpec(**plain(spec)) == spec
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"images": 0}, "images=0 is too few; give at least 2"),
+        ({"images": 1}, "images=1 is too few; give at least 2"),
+        ({"images": 3, "validation": "cross"}, "images=3 is too few; validation=cross needs at least 4"),
+        ({"calibration": 0}, "calibration=0 is too few; give at least 1"),
+        ({"top": 0}, "top=0 is too few; give at least 1"),
+        ({"resolution": 0}, "resolution=0 is too few; give at least 1"),
+        ({"batch": 0}, "batch=0 is too few; give at least 2"),
+        ({"batch": 7}, "batch=7 is odd"),
+        ({"shard": 33}, "shard=33 is odd"),
+        ({"levels": 1}, "levels=1, smallest=0.001: give 2 to "),
+        ({"levels": 1000}, "levels=1000"),
+        ({"smallest": 0.0}, "smallest=0.0"),
+        ({"smallest": 1.0}, "smallest=1.0"),
+        ({"rare": -0.1}, "rare=-0.1 is not between 0 and 1"),
+        ({"noise": 1.5}, "noise=1.5 is not between 0 and 1"),
+        ({"interpretable_iou": float("nan")}, "interpretable_iou=nan is not between 0 and 1"),
+        ({"layers": "layer4"}, "layers='layer4' is one name; give a list of names"),
+        ({"threshold": "quantile:1.5"}, "unknown threshold rule 'quantile:1.5'"),
+        ({"threshold": "quantile:0.0"}, "threshold=quantile:0.0: the fraction must lie between 0 and 1"),
+        ({"threshold": "quantile:__import__('os')"}, "unknown threshold rule"),
+    ],
+)
+def test_it_refuses_in_one_line(change: dict[str, Any], says: str) -> None:
+    with pytest.raises(GanatomyError) as refused:
+        replace(SPEC, **change)
+    assert says in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_it_suggests_names() -> None:
+    with pytest.raises(UnknownName, match="did you mean cross"):
+        replace(SPEC, validation="crossed")
+    with pytest.raises(UnknownName, match="did you mean max-iou"):
+        replace(SPEC, threshold="maxiou")
+
+
+@pytest.mark.parametrize(("text", "q"), [("0.005", 0.005), (".01", 0.01), ("5e-3", 0.005), ("2.5e-3", 0.0025)])
+def test_a_quantile_rule_adds_its_own_level(text: str, q: float) -> None:
+    spec = replace(SPEC, threshold=f"quantile:{text}")
+    assert spec.quantile == q
+    assert q in spec.tops()
+    assert set(spec.tops()) == {*SPEC.tops(), q}
+
+
+def test_the_grid_of_levels() -> None:
+    tops = SPEC.tops()
+    assert len(tops) == 100
+    assert tops[0] == 1
+    assert tops[-1] == pytest.approx(0.001)
+    assert np.all(np.diff(tops) < 0)
+
+
+def test_halves() -> None:
+    assert SPEC.halves() == {"evaluation": range(1000), "validation": range(1000, 2000)}
+    assert SPEC.calibration_ids() == range(1000, 1256)
+    crossed = replace(SPEC, images=7, validation="cross")
+    assert crossed.halves() == {"evaluation": range(4), "validation": range(4, 7)}
+    assert crossed.calibration_ids() == range(7)
+    assert replace(SPEC, images=100).calibration_ids() == range(100, 200)
+
+
+@pytest.mark.parametrize("images", [2, 31, 256, 257])
+@pytest.mark.parametrize("shard", [2, 32, 256])
+@pytest.mark.parametrize("validation", ["separate", "cross"])
+def test_shards_hold_every_id_once_and_never_part_a_pair(images: int, shard: int, validation: str) -> None:
+    spec = replace(SPEC, images=max(images, 4), shard=shard, validation=validation)
+    shards = spec.shards()
+    assert [i for ids in shards for i in ids] == [i for ids in spec.halves().values() for i in ids]
+    for half in spec.halves().values():
+        own = [ids for ids in shards if ids.start in half]
+        assert all(ids.stop <= half.stop for ids in own), "a shard lies in both halves"
+        assert all((ids.start - half.start) % 2 == 0 for ids in own)
