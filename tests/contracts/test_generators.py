@@ -156,7 +156,7 @@ def test_a_picture_does_not_depend_on_its_batch(generator: Generator, z: Tensor)
     together = generator.observe(z, names)
     for rows in (slice(0, 1), slice(1, 4), slice(4, 5)):
         alone = generator.observe(z[rows], names)
-        assert torch.allclose(alone.images, together.images[rows], atol=1e-5)
+        assert torch.allclose(alone.images, together.images[rows], atol=1e-4)  # a hundredth of a grey level
         for layer in names:
             expected = together.features[layer][rows]
             rounding = 1e-5 * max(1.0, float(expected.abs().max()))
