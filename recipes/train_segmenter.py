@@ -203,7 +203,7 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="directory for checkpoints")
     parser.add_argument("--export", type=Path, help="write the weights here when done, and their card beside them")
     parser.add_argument("--categories", nargs="+", default=["church", "livingroom"])
-    parser.add_argument("--steps", type=int, default=3200)
+    parser.add_argument("--steps", type=int, default=2200)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--widths", type=int, nargs="+", default=[24, 48, 96, 160])

@@ -145,7 +145,7 @@ def test_what_scores_highest_is_the_label(scorer: Scorer, images: Images) -> Non
         best = torch.stack([scorer.score(few, k) for k in own]).argmax(0)
         seen = labels[:, i] > 0
         wrong = seen & (torch.tensor(own)[best] != labels[:, i])
-        assert int(wrong.sum()) <= 0.1 * int(seen.sum())
+        assert int(wrong.sum()) <= 0.2 * int(seen.sum())
 
 
 @pytest.mark.parametrize("concept", [-1, 0, 10_000])

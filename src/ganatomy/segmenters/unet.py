@@ -108,7 +108,9 @@ class UNetSegmenter:
         planes = self._split(self._logits(images))
         concepts = [torch.tensor(head, device=self.device) for head in self._heads]
         labels = torch.stack([own[plane.max(1).indices] for own, plane in zip(concepts, planes, strict=True)], 1)
-        return labels if self._size is None else _nearest(labels, images.shape[-2:])
+        if self._size is not None:
+            labels = F.interpolate(labels.float(), images.shape[-2:], mode="nearest-exact").long()
+        return labels
 
     def _logits(self, images: Images) -> Tensor:
         logits: Tensor = self._net(self._prepared(images))
@@ -127,10 +129,6 @@ def heads(vocabulary: Vocabulary) -> list[list[int]]:
     """Return the concepts that each plane's head tells apart: nothing, then those of the plane's category."""
     planes = dict.fromkeys(concept.category for concept in vocabulary[1:])
     return [[0, *(i for i, concept in enumerate(vocabulary) if concept.category == plane)] for plane in planes]
-
-
-def _nearest(labels: Tensor, size: Sequence[int]) -> Tensor:
-    return F.interpolate(labels.float(), tuple(size), mode="nearest-exact").long()
 
 
 @SEGMENTERS.register("unet")
