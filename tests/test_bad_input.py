@@ -18,7 +18,9 @@ import safetensors.torch
 import torch
 
 from ganatomy.cli import main
+from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.generators.progan import progan_network
+from ganatomy.study import Study
 from ganatomy.weights import State
 
 NETS = '''
@@ -424,6 +426,11 @@ def test_a_study_of_other_weights(refused: Refused, capsys: pytest.CaptureFixtur
     before = contents(Path("study"))
     assert "generator" in refused(*dissect("progan:net.safetensors"))
     assert contents(Path("study")) == before
+
+
+def test_a_study_that_another_process_writes(refused: Refused) -> None:
+    with Study.create(Path("study"), DissectSpec("planted"), {}):
+        assert f"process {os.getpid()}" in refused(*dissect(GOOD[0]))
 
 
 @pytest.mark.parametrize("damage", ["study.json", "steps", "tables"])

@@ -173,18 +173,27 @@ def test_a_terminal_sees_a_bar_and_a_pipe_does_not() -> None:
     assert piped.stderr == b""
 
 
-@pytest.mark.slow
-def test_an_interrupted_run_resumes_to_the_same_tables(here: Path) -> None:
-    command = [*GANATOMY, *PLANTED[:-1]]
-    images = command.index("--images") + 1
-    command[images] = "200"
-    running = subprocess.Popen([*command, "a"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+def stopped(command: list[str], partial: Path, by: signal.Signals) -> tuple[int, str]:
+    """Start a command and stop it once it has kept another shard; return its exit code and stderr."""
+    before = partial.stat().st_mtime_ns if partial.exists() else 0
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
-    while not list(here.glob("a/steps/*.partial.safetensors")) and time.monotonic() < deadline:
-        time.sleep(0.005)
-    running.send_signal(signal.SIGINT)
+    while not (partial.exists() and partial.stat().st_mtime_ns > before) and time.monotonic() < deadline:
+        time.sleep(0.002)
+    running.send_signal(by)
     _, err = running.communicate(timeout=60)
-    assert (running.returncode, err) == (130, "ganatomy: stopped; run the same command again to resume\n")
+    return running.returncode, err
+
+
+@pytest.mark.slow
+def test_a_run_that_was_stopped_twice_ends_in_the_same_tables(here: Path) -> None:
+    command = [*GANATOMY, *PLANTED[:-1]]
+    command[command.index("--images") + 1] = "300"
+    partial = here / "a/steps/tally.partial.safetensors"
+    told = stopped([*command, "a"], partial, signal.SIGINT)
+    assert told == (130, "ganatomy: stopped; run the same command again to resume\n")
+    assert stopped([*command, "a"], partial, signal.SIGKILL) == (-signal.SIGKILL, "")
+    assert partial.exists()
     for out in ("a", "b"):
         subprocess.run([*command, out], stdout=subprocess.DEVNULL, check=True)
     tables = sorted(path.name for path in here.glob("a/tables/*"))

@@ -39,11 +39,13 @@ def dissect(arguments: Namespace) -> None:
     models = Models(spec.generator, spec.segmenter, arguments.device)
     cost = estimate(spec, models)
     with Study.create(arguments.out, spec, facts(spec, models)) as study:
-        terminal.say(
-            f"{spec.generator} through {spec.segmenter}: {cost.images} pictures, {terminal.duration(cost.seconds)}, "
-            f"{terminal.size(cost.memory_bytes)} of memory, {terminal.size(cost.disk_bytes)} in {arguments.out}",
-            aside=arguments.json,
-        )
+        if not study.finished:
+            terminal.say(
+                f"{spec.generator} through {spec.segmenter}: {cost.images} pictures, "
+                f"about {terminal.duration(cost.seconds)}, {terminal.size(cost.memory_bytes)} of memory, "
+                f"{terminal.size(cost.disk_bytes)} in {arguments.out}",
+                aside=arguments.json,
+            )
         result = run(spec, study, models, progress=terminal.Bar())
     page = _write_report(result, arguments.out / "report.html")
     if arguments.json:
