@@ -52,7 +52,7 @@ def layer_charts(dissection: Dissection) -> list[Chart]:
         ("Matched units, by category", bar_chart(units, "Matched units per layer, by category")),
         ("Distinct concepts among them", bar_chart(concepts, "Distinct concepts per layer")),
         (
-            "Mean IoU of the layer’s units (line: their middle half)",
+            "Mean IoU (line: the middle half of units)",
             bar_chart(means, "Mean IoU per layer, with the middle half of its units"),
         ),
     ]

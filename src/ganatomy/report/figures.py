@@ -20,26 +20,26 @@ _TEXT, _QUIET, _PAPER = "#1d2127", "#5c6470", "#ffffff"
 _MARGIN, _CAPTION = 28, 44
 
 
-def save_concepts(dissection: Dissection, path: Path) -> None:
+def save_concepts(dissection: Dissection, path: str | Path) -> None:
     """Write units per concept, by category, as an SVG file (Figure 5)."""
     title = f"Units of {dissection.spec.generator} per concept"
     legend = (Piece(1, NEUTRAL, "matched, beyond chance"), Piece(1, NEUTRAL, "interpretable only", pale=True))
-    write_text(path, as_file(title, legend, concept_charts(dissection)))
+    write_text(Path(path), as_file(title, legend, concept_charts(dissection)))
 
 
-def save_layers(dissection: Dissection, path: Path) -> None:
+def save_layers(dissection: Dissection, path: str | Path) -> None:
     """Write the layers side by side as an SVG file (Figure 6)."""
     legend = [Piece(1, colour, name) for name, colour in category_colours(dissection.vocabulary).items()]
-    write_text(path, as_file(f"Layers of {dissection.spec.generator}", legend, layer_charts(dissection)))
+    write_text(Path(path), as_file(f"Layers of {dissection.spec.generator}", legend, layer_charts(dissection)))
 
 
-def save_strip(dissection: Dissection, layer: str, unit: int, path: Path) -> None:
+def save_strip(dissection: Dissection, layer: str, unit: int, path: str | Path) -> None:
     """Write the top images of a unit, outlined, as a PNG file (Figure 3)."""
     strip = dissection.top(layer, unit)
     _write_png(path, side_by_side(outlined(strip, whole_zoom(strip.pictures, 128))))
 
 
-def hero(dissection: Dissection, path: Path, rows: int = 6, pictures: int = 6) -> None:
+def hero(dissection: Dissection, path: str | Path, rows: int = 6, pictures: int = 6) -> None:
     """Write a picture that says it all: the best matched unit of each of 2 × `rows` concepts, with its top images."""
     colours = concept_colours(dissection.vocabulary)
     tiles = []
@@ -76,6 +76,6 @@ def _grid(tiles: list[Array], columns: int) -> Array:
     return grid
 
 
-def _write_png(path: Path, picture: Array) -> None:
-    with replacing(path) as temporary:
+def _write_png(path: str | Path, picture: Array) -> None:
+    with replacing(Path(path)) as temporary:
         temporary.write_bytes(png(picture))

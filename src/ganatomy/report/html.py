@@ -31,9 +31,9 @@ CITATION = """\
 """
 
 
-def write_report(dissection: Dissection, path: Path) -> None:
+def write_report(dissection: Dissection, path: str | Path) -> None:
     """Write the report of a dissection, whole or not at all."""
-    write_text(path, report_html(dissection))
+    write_text(Path(path), report_html(dissection))
 
 
 def report_html(dissection: Dissection) -> str:
