@@ -3,10 +3,10 @@
 **The control.** Sky covers much of a scene, so a unit that is always on at the top of the picture has a high IoU with
 it. The control is the same tally with features and pictures mismatched, read at the same levels: it keeps where things
 tend to be, how often, and how much of the map is on, and loses what is in this picture. A unit is *matched* if it is
-interpretable by the paper's rule and its IoU with its label exceeds its control by more than the control's sampling
-noise. The noise of a concept is how much the control's IoU differs between the two halves of the sample; the unit must
-exceed the `noise` quantile (99 %) of these differences over all units. So of units that do not know the picture, no
-more than about 1 % are matched.
+interpretable by the paper's rule, its IoU with its label exceeds the label's share of all pixels, which a unit that is
+always on reaches, and it exceeds its control by more than the control's sampling noise. The noise of a concept is how
+much the control's IoU differs between the two halves of the sample; the unit must exceed the `noise` quantile (99 %) of
+these differences over all units. So of units that do not know the picture, no more than about 1 % are matched.
 """
 
 from collections.abc import Iterable, Mapping

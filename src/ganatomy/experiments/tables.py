@@ -67,8 +67,9 @@ class Scores:
 
     @cached_property
     def above_noise(self) -> npt.NDArray[np.bool_]:
-        """Where a unit's IoU with a concept beats its control, units × concepts."""
-        return np.nan_to_num(self.iou, nan=-1.0) > self.reading.control.numpy() + self.margin
+        """Where a unit's IoU with a concept beats its control and its chance level, units × concepts."""
+        control = self.reading.control.numpy() + self.margin
+        return np.nan_to_num(self.iou, nan=-1.0) > np.maximum(control, self.share)
 
     @cached_property
     def false_positives(self) -> float:
