@@ -1,0 +1,364 @@
+"""Dissection finds what was planted; in one pass, in any pieces, after any interruption, to the same bits."""
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pandas as pd
+import pytest
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+import ganatomy
+from ganatomy.errors import BadModel, UnknownName
+from ganatomy.experiments.dissect import estimate, facts, run
+from ganatomy.experiments.dissect_spec import DissectSpec
+from ganatomy.experiments.dissection import Dissection
+from ganatomy.experiments.models import Models
+from ganatomy.generators import Observation, as_generator
+from ganatomy.generators.planted import UNITS, PlantedGenerator
+from ganatomy.segmenters.planted import PlantedSegmenter
+from ganatomy.study import Study
+from ganatomy.types import Images, Labels, Latents
+from ganatomy.vocabulary import NOTHING, Concept
+
+A = TypeVar("A")
+CPU = torch.device("cpu")
+SMALL: dict[str, Any] = {"segmenter": "planted", "images": 30, "levels": 20, "calibration": 10, "resolution": 16}
+TABLES = ("units", "concepts", "pairs", "by_layer")
+
+
+def small(**options: Any) -> Dissection:
+    return ganatomy.dissect(options.pop("generator", "planted:"), **SMALL | options)
+
+
+@pytest.fixture(scope="module")
+def reference() -> Dissection:
+    return small()
+
+
+def assert_same(found: Dissection, expected: Dissection) -> None:
+    for name in TABLES:
+        pd.testing.assert_frame_equal(getattr(found, name), getattr(expected, name))
+    assert steps(found).keys() == steps(expected).keys()
+    for name, tensor in steps(found).items():
+        assert torch.equal(tensor, steps(expected)[name]), name
+
+
+def steps(found: Dissection) -> dict[str, Tensor]:
+    files = (found.study.directory / "steps").glob("*.safetensors")
+    return {f"{file.stem} {key}": tensor for file in files for key, tensor in safetensors.torch.load_file(file).items()}
+
+
+# ---------------------------------------------------------------- what is found
+
+
+def matched(found: Dissection) -> dict[tuple[str, int], str]:
+    rows = found.units[found.units.matched]
+    return {(row.layer, row.unit): row.label for row in rows.itertuples()}
+
+
+TRUTH = {unit: concept for unit, concept in PlantedGenerator(CPU).truth.items() if concept}
+
+
+def test_it_finds_exactly_what_was_planted(planted: Dissection) -> None:
+    assert matched(planted) == TRUTH
+    assert planted.units.iou[planted.units.matched].min() > 0.7
+    assert planted.by_layer.matched.tolist() == [6, 7, 8]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "options", [{"validation": "cross"}, {"threshold": "unit"}, {"threshold": "max-iou"}, {"seed": 3}]
+)
+def test_it_does_so_by_other_rules_and_on_other_samples(options: dict[str, Any]) -> None:
+    assert matched(ganatomy.dissect("planted:", segmenter="planted", images=120, resolution=16, **options)) == TRUTH
+
+
+def test_distractors_do_not_beat_their_control(planted: Dissection) -> None:
+    """The units that are bright at the top overlap the sky, in any picture alike: IoU 0.35, and so does the control."""
+    tops = planted.units[[UNITS[row.layer][row.unit] == "top" for row in planted.units.itertuples()]]
+    assert (tops.label == "sky").all()
+    assert (tops.lift > 1.5).all()
+    assert (tops.iou - tops.control).abs().max() < 0.02
+    assert not tops.matched.any()
+
+
+def test_the_rule_is_stated_with_its_false_positive_rate(planted: Dissection) -> None:
+    rule = planted.facts["matched_rule"]
+    assert rule.startswith("IoU > 0.05 and accuracy > 0.75 (interpretable)")
+    assert "99% quantile" in rule
+    assert rule.endswith("% of the units' controls pass")
+
+
+def test_what_was_used_is_kept(planted: Dissection) -> None:
+    assert planted.facts["inputs"] == {
+        "generator": PlantedGenerator(CPU).fingerprint,
+        "segmenter": PlantedSegmenter(CPU).fingerprint,
+    }
+    assert planted.facts["versions"]["torch"] == torch.__version__
+    assert planted.facts["machine"]["device"] == "cpu"
+
+
+# ---------------------------------------------------------------- pieces
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [{"shard": 2}, {"shard": 14}, {"shard": 1000}, {"batch": 2}, {"batch": 30}])
+def test_any_sharding_and_batching_gives_the_same_bits(reference: Dissection, options: dict[str, Any]) -> None:
+    assert_same(small(**options), reference)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("images", [5, 31])
+def test_odd_samples_shard_alike(images: int) -> None:
+    for validation in ("separate", "cross"):
+        options = {"images": images, "validation": validation}
+        assert_same(small(**options, shard=2, batch=2), small(**options))
+
+
+def test_fewer_layers_give_the_rows_of_all_layers(reference: Dissection) -> None:
+    found = small(layers=("layer3", "layer1"))
+    assert list(found.layers) == ["layer1", "layer3"], "in forward order, however they are asked"
+    every = steps(reference)
+    for name, tensor in steps(found).items():
+        if name.startswith("tally"):
+            assert torch.equal(tensor, every[name]), name
+    expected = reference.units[reference.units.layer != "layer2"].reset_index(drop=True)
+    # the noise of the control is measured over the units at hand, so `matched` may differ
+    pd.testing.assert_frame_equal(found.units.drop(columns="matched"), expected.drop(columns="matched"))
+
+
+def test_another_seed_draws_other_pictures(reference: Dissection) -> None:
+    found = small(seed=1)
+    assert not (found.units.iou == reference.units.iou)[found.units.label.notna()].any()
+    assert (found.top("layer1", 0).pictures != reference.top("layer1", 0).pictures).any()
+
+
+def test_a_lower_resolution_compares_fewer_pixels() -> None:
+    full, half = small(resolution=None), small()
+    assert full.top("layer1", 0).masks.shape[1:] == (32, 32)
+    assert half.top("layer1", 0).masks.shape[1:] == (16, 16)
+    assert half.top("layer1", 0).pictures.shape[1:] == (32, 32, 3)
+    assert (full.concepts.share - half.concepts.share).abs().max() < 0.01
+    assert (full.concepts.share - half.concepts.share).abs().max() > 0
+
+
+def test_the_randomness_of_others_is_left_alone() -> None:
+    before = torch.get_rng_state()
+    small(layers=["layer1"])
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+class Watched:
+    """The planted generator, counting what it draws."""
+
+    device = CPU
+
+    def __init__(self) -> None:
+        self._inner = PlantedGenerator(CPU)
+        self.layers = self._inner.layers
+        self.fingerprint = self._inner.fingerprint
+        self.drawn = 0
+
+    def latents(self, ids: range, seed: int) -> Latents:
+        return self._inner.latents(ids, seed)
+
+    def observe(self, z: Latents, layers: Sequence[str]) -> Observation:
+        self.drawn += len(z)
+        return self._inner.observe(z, layers)
+
+    def render(self, r: Tensor, layer: str, z: Latents) -> Images:
+        raise NotImplementedError
+
+
+def test_all_layers_take_one_pass() -> None:
+    generator = Watched()
+    found = small(generator=generator, top=2)
+    shown = {
+        int(i)
+        for layer, unit in zip(found.units.layer, found.units.unit, strict=True)
+        for i in found.top(layer, unit).ids
+    }
+    assert generator.drawn == 10 + 2 * 30 + len(shown), "calibration, both halves, and the top images once more"
+
+
+def test_a_finished_study_draws_nothing(tmp_path: Path) -> None:
+    first = small(generator=Watched(), out=tmp_path / "s")
+    again = Watched()
+    assert_same(small(generator=again, out=tmp_path / "s"), first)
+    assert again.drawn == 0
+
+
+# ---------------------------------------------------------------- engines and interruptions
+
+
+def elsewhere(work: Callable[[range], A], shards: Sequence[range]) -> Iterator[A]:
+    """Send the work away as bytes, have the last shard done first, and hand the results on in order."""
+    sent = pickle.dumps(work)
+    done = {shard: pickle.loads(sent)(shard) for shard in reversed(shards)}  # noqa: S301
+    return (done[shard] for shard in shards)
+
+
+def test_another_engine_gives_the_same_bits(reference: Dissection, tmp_path: Path) -> None:
+    spec = DissectSpec("planted:", **SMALL | {"shard": 8})
+    models = Models("planted:", "planted", "cpu")
+    with Study.create(tmp_path / "s", spec, facts(spec, models)) as study:
+        assert_same(run(spec, study, models, execute=elsewhere), reference)
+
+
+class Interrupting:
+    """Presses Ctrl-C after so many advances, and notes what it was told."""
+
+    def __init__(self, after: int) -> None:
+        self._left = after
+        self.told: list[tuple[str, int]] = []
+
+    def begin(self, label: str, total: int) -> None:
+        self.told.append((label, total))
+
+    def advance(self, pieces: int) -> None:
+        self._left -= 1
+        if self._left == 0:
+            raise KeyboardInterrupt
+
+    def end(self) -> None:
+        self.told.append(("end", 0))
+
+
+def test_ctrl_c_after_any_step_loses_nothing(reference: Dissection, tmp_path: Path) -> None:
+    def dissect(after: int) -> tuple[Dissection, list[tuple[str, int]]]:
+        progress = Interrupting(after)
+        return small(shard=16, out=tmp_path / "s", progress=progress), progress.told
+
+    for after in (1, 2, 2, 3, 4):  # the levels; then two shards of each half, those that are there told again
+        with pytest.raises(KeyboardInterrupt):
+            dissect(after)
+    found, told = dissect(-1)
+    assert told == [("tally", 60), ("end", 0)]
+    assert_same(found, reference)
+
+
+RUN = """
+import sys, ganatomy
+ganatomy.dissect("planted:", segmenter="planted", images=30, levels=20, calibration=10, resolution=16, shard=4,
+                 batch=2, out=sys.argv[1])
+"""
+
+
+@pytest.mark.slow
+def test_killed_in_the_middle_it_ends_in_the_same_bits(reference: Dissection, tmp_path: Path) -> None:
+    counted = tmp_path / "s" / "steps" / "tally.partial.safetensors"
+
+    def written() -> int:
+        return counted.stat().st_mtime_ns if counted.exists() else 0
+
+    for _ in range(2):
+        before = written()
+        with subprocess.Popen([sys.executable, "-c", RUN, tmp_path / "s"]) as process:
+            while process.poll() is None and written() == before:
+                time.sleep(0.002)
+            os.kill(process.pid, signal.SIGKILL)
+        assert process.returncode == -signal.SIGKILL, "it ended before it could be killed"
+        assert written() > before
+    assert_same(small(shard=4, batch=2, out=tmp_path / "s"), reference)
+
+
+# ---------------------------------------------------------------- estimates
+
+
+def test_the_estimate_is_an_upper_bound_of_what_is_written(planted: Dissection) -> None:
+    spec = planted.spec
+    cost = estimate(spec, Models(spec.generator, spec.segmenter, "cpu"))
+    assert cost.images == 240
+    assert 0 < cost.seconds < 600
+    written = sum(file.stat().st_size for file in planted.study.directory.rglob("*") if file.is_file())
+    assert 0.5 * cost.disk_bytes < written < 1.5 * cost.disk_bytes
+
+
+# ---------------------------------------------------------------- other people's models
+
+
+class Stripes(nn.Module):
+    """Pictures of 12 × 20 pixels: a white bar whose width the latent says. Unit 0 is the bar, unit 1 its negative."""
+
+    def __init__(self, dtype: torch.dtype = torch.float32, bad: float = torch.inf) -> None:
+        super().__init__()
+        self.hidden = nn.Identity()
+        self._dtype, self._bad = dtype, bad
+
+    def forward(self, z: Tensor) -> Tensor:
+        place = torch.arange(20) / 20
+        bar = (place < torch.sigmoid(z)).float()[:, None, None].expand(-1, 1, 12, -1)
+        r = torch.cat([bar, 1 - bar, 0 * bar], 1)
+        r[:, 2][z[:, 0] > self._bad] = torch.nan
+        r = self.hidden(r.to(self._dtype))
+        return (2 * r[:, :1] - 1).float()
+
+
+class Bars:
+    """Tells white from black, in one plane of bytes."""
+
+    vocabulary = (NOTHING, Concept("bar", "object"), Concept("ground", "object"))
+    planes = ("object",)
+    fingerprint = "bars"
+    device = CPU
+
+    def __init__(self, dtype: torch.dtype = torch.uint8) -> None:
+        self._dtype = dtype
+
+    def __call__(self, images: Images) -> Labels:
+        return torch.where(images[:, :1] > 0, 1, 2).to(self._dtype)
+
+
+def stripes(module: Stripes, segmenter: Any = None, **options: Any) -> Dissection:
+    generator = as_generator(module, latent=[1], bounds=(-1, 1))
+    return ganatomy.dissect(generator, segmenter=segmenter or Bars(), images=20, levels=9, **options)
+
+
+def test_pictures_need_not_be_square_nor_labels_wide() -> None:
+    found = stripes(Stripes())
+    assert found.units.label.tolist()[:2] == ["bar", "ground"]
+    assert found.units.iou.tolist()[:2] == [1, 1]
+    assert found.units.matched.tolist() == [True, True, False]
+    assert found.top("hidden", 0).masks.shape == (10, 12, 20)
+    assert stripes(Stripes(), resolution=6).top("hidden", 0).masks.shape == (10, 6, 10)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_features_of_any_float_type(dtype: torch.dtype) -> None:
+    pd.testing.assert_frame_equal(stripes(Stripes(dtype)).units, stripes(Stripes()).units)
+
+
+def test_nan_activations_stop_the_run_by_layer_unit_and_latent() -> None:
+    generator = as_generator(Stripes(), latent=[1], bounds=(-1, 1))
+    z = generator.latents(range(40), 0)[:, 0]
+    worst = int(z[20:].argmax()) + 20 if z[20:].max() > z[:20].max() else int(z[:20].argmax())
+    with pytest.raises(BadModel) as stopped:
+        stripes(Stripes(bad=float(z.max()) - 1e-6))
+    assert str(stopped.value).startswith(f"layer hidden, unit 2 is NaN or Inf for latent id {worst};")
+    assert "\n" not in str(stopped.value)
+
+
+def test_nan_pictures_stop_the_run() -> None:
+    class Blank(Watched):
+        def observe(self, z: Latents, layers: Sequence[str]) -> Observation:
+            seen = super().observe(z, layers)
+            seen.images[-1, 1] = torch.inf
+            return seen
+
+    with pytest.raises(BadModel, match="colour channel 1 of the picture is NaN or Inf for latent id 39"):
+        small(generator=Blank())
+
+
+def test_a_layer_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UnknownName, match="unknown layer 'layer9'; did you mean layer"):
+        small(layers=["layer1", "layer9"], out=tmp_path / "s")
+    assert not (tmp_path / "s").exists(), "nothing is made before the question is understood"
