@@ -24,11 +24,11 @@ def test_bars_start_at_zero_and_are_to_scale() -> None:
     )
     assert start == track_start == short_start
     assert after == pytest.approx(start + two, abs=0.01)
-    assert (two, one, short, track) == pytest.approx((30, 15, 15, 60), abs=0.01)
+    assert (two, one, short, track) == pytest.approx((26, 13, 13, 52), abs=0.01)
 
 
 def test_the_scale_can_be_shared() -> None:
-    assert rectangles(bar_chart(BARS[:1], "t", scale=6))[0][1] == pytest.approx(20)
+    assert rectangles(bar_chart(BARS[:1], "t", scale=6))[0][1] == pytest.approx(52 / 3, abs=0.01)
 
 
 def test_only_the_pale_piece_is_pale() -> None:
@@ -42,6 +42,12 @@ def test_text_is_text() -> None:
     assert root.attrib["aria-label"] == 'a "title"'
     assert [t.text for t in root.iter("text")] == ["a <b>", "2 + 1", "c", "1", "d", "–"]
     assert [a.attrib["href"] for a in root.iter("a")] == ["#x"]
+
+
+def test_a_long_name_is_cut_but_still_said() -> None:
+    root = ET.fromstring(bar_chart([Bar("a" * 30, (), "–", "#x")], "t"))
+    assert next(root.iter("text")).text == "a" * 15 + "…"
+    assert root[0][0].attrib["aria-label"] == "a" * 30 + ": –"
 
 
 def test_a_file_holds_every_chart_one_below_the_other() -> None:

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from html import escape
 
 _ROW, _BAR = 21, 13
-_LEFT, _SPAN = 30.0, 60.0
+_LEFT, _SPAN = 27.0, 52.0
+"""Per cent of the width: where bars start, and how long the longest is; the rest is for the note."""
+_LONGEST = 16
 _FILE_STYLE = "color:#1d2127;background:#fff;font:12.5px system-ui,sans-serif"
 
 
@@ -77,7 +79,8 @@ def as_file(title: str, legend: Sequence[Piece], blocks: Sequence[tuple[str, str
 
 def _row(bar: Bar, scale: float) -> str:
     top = (_ROW - _BAR) / 2
-    label = f'<text x="{_LEFT - 1}%" y="{_ROW * 0.7:g}" text-anchor="end" fill="currentColor">{escape(bar.name)}</text>'
+    place = f'x="{_LEFT - 1}%" y="{_ROW * 0.7:g}" text-anchor="end"'
+    label = f'<text {place} fill="currentColor">{escape(_shortened(bar.name))}</text>'
     drawn = [_rect(0, bar.track, scale, top, 'fill="currentColor" fill-opacity=".08"')] if bar.track else []
     end = 0.0
     for piece in bar.pieces:
@@ -93,6 +96,10 @@ def _row(bar: Bar, scale: float) -> str:
     if not bar.href:
         return row
     return f'<a href="{escape(bar.href)}" aria-label="{escape(f"{bar.name}: {bar.note}")}">{row}</a>'
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"
 
 
 def _fill(piece: Piece) -> str:
