@@ -104,9 +104,7 @@ def fit_state(module: torch.nn.Module, state: Mapping[str, Tensor], source: str)
     missing = [name for name in own if name not in state and not name.endswith("num_batches_tracked")]
     extra = [name for name in state if name not in own]
     if missing:
-        longer = [name for name in extra if name.endswith(f".{missing[0]}")]
-        hint = f"; it has {longer[0]}, so give prefix={longer[0].removesuffix(missing[0])}" if longer else ""
-        raise BadFile(f"{source}: lacks tensor {missing[0]}" + _more(missing) + hint)
+        raise BadFile(f"{source}: lacks tensor {missing[0]}" + _more(missing) + _hint(missing, extra))
     if extra:
         raise BadFile(f"{source}: has a tensor that the model lacks, {extra[0]}" + _more(extra))
     for name in own:
@@ -114,6 +112,13 @@ def fit_state(module: torch.nn.Module, state: Mapping[str, Tensor], source: str)
             given, expected = list(state[name].shape), list(own[name].shape)
             raise BadFile(f"{source}: tensor {name} has shape {given}, the model needs {expected}")
     module.load_state_dict(dict(state), strict=False)
+
+
+def _hint(missing: list[str], extra: list[str]) -> str:
+    """Say so if all that is missing is there under a prefix."""
+    prefixes = (name.removesuffix(missing[0]) for name in extra if name.endswith(f".{missing[0]}"))
+    fits = next((prefix for prefix in prefixes if {prefix + name for name in missing} <= set(extra)), None)
+    return f"; it has {fits}{missing[0]}, so give prefix={fits}" if fits else ""
 
 
 def _more(names: list[str]) -> str:
