@@ -39,7 +39,8 @@ class Embedded:
 
 def embed(dissection: Dissection) -> Embedded:
     """Pack a dissection for the page."""
-    units, index = dissection.units, _concept_index(dissection)
+    units: pd.DataFrame = dissection.units
+    index: Index = {concept: i for i, concept in enumerate(dissection.vocabulary)}
     chosen = _pictured(units)
     pairs = _kept_pairs(dissection.pairs)
     arrays = _unit_columns(dissection, index) | _pair_columns(dissection, pairs, index)
@@ -56,10 +57,6 @@ def embed(dissection: Dissection) -> Embedded:
         "scale": _scale(units["iou"]),
     }
     return Embedded(facts, text, sheets, _left_out(dissection, len(chosen), len(pairs), (height, width)))
-
-
-def _concept_index(dissection: Dissection) -> Index:
-    return {(c.name, c.category): i for i, c in enumerate(dissection.vocabulary)}
 
 
 def _concepts(dissection: Dissection) -> list[dict[str, Any]]:
@@ -187,9 +184,7 @@ def _strip_arrays(dissection: Dissection, chosen: Array) -> tuple[dict[str, Arra
 def _left_out(dissection: Dissection, pictured: int, pairs: int, side: tuple[int, int]) -> list[str]:
     """Return one sentence for each thing that the study holds and this page does not."""
     units = len(dissection.units)
-    height, width = dissection.top(dissection.units.layer.iloc[0], int(dissection.units.unit.iloc[0])).pictures.shape[
-        1:3
-    ]
+    height, width = dissection.top(next(iter(dissection.layers)), 0).pictures.shape[1:3]
     sentences = [
         f"Curves over levels are kept for the {CURVES} best concepts of each pictured unit; "
         "in Python, dissection.curve(layer, unit, concept) gives every one."

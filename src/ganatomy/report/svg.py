@@ -99,7 +99,8 @@ def _row(bar: Bar, scale: float) -> str:
 
 
 def _shortened(name: str) -> str:
-    return name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"
+    """Return a name that fits: the ends of long ones tell layers apart, so the middle goes."""
+    return name if len(name) <= _LONGEST else f"{name[:7]}…{name[7 - _LONGEST + 1 :]}"
 
 
 def _fill(piece: Piece) -> str:

@@ -1,4 +1,4 @@
-/** The page of a concept: the units that draw it as cards, and every unit ranked by its overlap with it. */
+/** The page of a concept: the units that draw it as cards, and all that overlap with it, ranked. */
 
 import { count, h, number, percent, put, swatch } from "./dom.js";
 import { barLegend, iouBar, unitCard } from "./card.js";
@@ -23,10 +23,10 @@ export function showConcept(section, model, concept) {
     units.length > 0 && [h("h3", {}, "Units with this label, best first"), barLegend(model),
       h("div", { class: "cards" }, units.slice(0, CARDS).map((unit) => unitCard(model, unit))),
       units.length > CARDS && h("p", {}, h("a", { class: "more", href: `#units&label=${encodeURIComponent(concept.key)}&sort=iou` }, `All ${units.length}`))],
-    h("h3", {}, "Every unit, ranked by IoU with it"),
+    h("h3", {}, "Units that overlap with it beyond noise, ranked"),
     ranked.length
       ? rankedTable(RANKED, ranked, (pair, place) => rankedUnit(model, pair, place))
-      : h("p", { class: "notice" }, "No unit overlaps with it beyond noise."));
+      : h("p", { class: "notice" }, "There are none."));
 }
 
 /** How many matched units each layer has, as links into the gallery. */
