@@ -75,7 +75,7 @@ def chosen_layers(generator: Generator, names: Sequence[str]) -> dict[str, Layer
 
 
 def estimate(spec: DissectSpec, models: Models) -> Estimate:
-    """Say what a run will take: memory and disk by formula, time from one batch of two pictures.
+    """Say what a run will take: memory and disk by formula, time from a few pictures.
 
     A table has 4 bytes for each unit × concept × (level + 1), for two halves, matched and mismatched; three tables live
     at once while shards are merged. One batch of features and one part of the calibration come on top.
@@ -85,7 +85,8 @@ def estimate(spec: DissectSpec, models: Models) -> Estimate:
     units = sum(shape.units for shape in layers.values())
     table = 4 * 4 * units * len(segmenter.vocabulary) * (spec.levels + 1)
     maps = sum(4 * math.prod(shape) for shape in layers.values())
-    ids = range(2)
+    segmenter(_observe(generator, range(2), spec.seed, list(layers)).images)  # what is done once is done now
+    ids = range(min(spec.batch, 8))
     start = perf_counter()
     seen = _observe(generator, ids, spec.seed, list(layers))
     drawn = perf_counter()
@@ -94,7 +95,7 @@ def estimate(spec: DissectSpec, models: Models) -> Estimate:
     height, width = grid_size(spec, seen)
     calibration = len(spec.calibration_ids())
     images = 2 * spec.images if spec.validation == "separate" else spec.images
-    draw, label = (drawn - start) / 2, (labelled - drawn) / 2
+    draw, label = (drawn - start) / len(ids), (labelled - drawn) / len(ids)
     count = units * height * width * 2e-9
     calibrate = calibration * (len(_calibration_parts(spec, layers)) * draw + count)
     pictures = min(spec.images, units * spec.top) * (3 * seen.images.shape[-2] * seen.images.shape[-1] + 8)
