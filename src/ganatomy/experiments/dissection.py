@@ -248,10 +248,10 @@ def _shares(spec: DissectSpec, tally: Tally, layer: str) -> dict[str, Any]:
 
 def _rule(spec: DissectSpec, scores: Scores) -> str:
     return (
-        f"IoU > {spec.interpretable_iou:g} and accuracy > {spec.interpretable_accuracy:g} (interpretable), IoU above the "
-        f"label's share of all pixels, and above the IoU of the same unit and concept with mismatched pictures by more "
-        f"than the {spec.noise:.0%} quantile of the mismatched IoU's difference between the two halves of the sample; "
-        f"by this margin {scores.false_positives:.1%} of the units' controls pass"
+        f"IoU > {spec.interpretable_iou:g} and accuracy > {spec.interpretable_accuracy:g} (interpretable), IoU above "
+        f"the label's share of all pixels, and above the IoU of the same unit and concept with mismatched pictures by "
+        f"more than the {spec.noise:.0%} quantile of the mismatched IoU's difference between the two halves of the "
+        f"sample; by this margin {scores.false_positives:.1%} of the units' controls pass"
     )
 
 
