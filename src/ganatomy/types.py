@@ -1,7 +1,8 @@
 """The shapes of the tensors that cross the walls of the house, by name.
 
 Axes: ``b`` images of a batch, ``u`` units (feature-map channels), ``h w`` a layer's grid, ``H W`` the picture's grid,
-``plane`` kinds of label. The test run checks every annotated signature (jaxtyping with beartype); a normal run pays nothing.
+``plane`` kinds of label. The test run checks every annotated signature (jaxtyping with beartype); a normal run pays
+nothing.
 """
 
 from typing import TypeAlias

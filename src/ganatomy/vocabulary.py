@@ -63,7 +63,7 @@ def checked_vocabulary(concepts: Iterable[Concept], source: str) -> tuple[Concep
     """
     concepts = tuple(concepts)
     if not concepts or concepts[0] != NOTHING:
-        raise BadFile(f"{source}: the first concept must be [\"nothing\", \"nothing\"]")
+        raise BadFile(f'{source}: the first concept must be ["nothing", "nothing"]')
     twice = {c for c in concepts if concepts.count(c) > 1}
     if twice:
         raise BadFile(f"{source}: listed twice: {', '.join(sorted(c.name for c in twice))}")

@@ -64,7 +64,8 @@ def information(on: np.ndarray, shown: np.ndarray) -> float:
     """I / H of two masks, from the definition: the sum of p log(p / (row · column)) over that of -p log p."""
     p = np.array([[(on & shown).mean(), (on & ~shown).mean()], [(~on & shown).mean(), (~on & ~shown).mean()]])
     there = p > 0
-    mutual = (p * np.log(p / (p.sum(1, keepdims=True) * p.sum(0)), where=there, out=np.zeros((2, 2)))).sum()
+    ratio = np.divide(p, p.sum(1, keepdims=True) * p.sum(0), where=there, out=np.ones((2, 2)))
+    mutual = (p * np.log(ratio)).sum()
     entropy = -(p * np.log(p, where=there, out=np.zeros((2, 2)))).sum()
     return max(mutual / entropy, 0.0) if entropy else 0.0
 

@@ -48,5 +48,5 @@ class Generator(Protocol):
         ...
 
     def render(self, r: Features, layer: str, z: Latents) -> Images:
-        """Draw the pictures with the layer's output replaced by `r`: f, the rest of the network. Differentiable in r."""
+        """Draw the pictures with the layer's output replaced by `r`: f, the rest of the network. Differentiable."""
         ...
