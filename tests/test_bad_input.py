@@ -23,94 +23,14 @@ from ganatomy.generators.progan import progan_network
 from ganatomy.study import Study
 from ganatomy.weights import State
 
-NETS = '''
-"""Generators and segmenters, good and bad, for the tests of bad input."""
-
-import sys
-
-import torch
-from torch import nn
-
-
-class Good(nn.Module):
-    """Noise [b, 4, 1, 1] to pictures of 8 x 8, by two layers."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = nn.ConvTranspose2d(4, 6, 4)
-        self.second = nn.ConvTranspose2d(6, 3, 4, stride=2, padding=1)
-        self.flat = nn.Flatten()
-        with torch.no_grad():
-            for i, p in enumerate(self.parameters()):
-                p.copy_(torch.linspace(-1, 1, p.numel()).reshape(p.shape).sin() * (i + 1) / 4)
-
-    def forward(self, z):
-        x = self.first(z.reshape(len(z), 4, 1, 1))
-        self.flat(x)
-        return self.second(torch.relu(x)).tanh()
-
-
-class Loud(Good):
-    def forward(self, z):
-        print("drawing", len(z))
-        return super().forward(z)
-
-
-class NanOnce(Good):
-    """Unit 2 of the layer `first` is NaN on the one picture whose latent has number 21."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first.register_forward_hook(self.spoil)
-
-    def spoil(self, module, inputs, output):
-        from ganatomy.generators.latents import standard_normal
-
-        it = standard_normal(range(21, 22), 0, [4], torch.device("cpu"))
-        hit = (inputs[0].reshape(-1, 4) == it).all(1)
-        output[hit, 2] = float("nan")
-        return output
-
-
-class Raises(Good):
-    def forward(self, z):
-        raise RuntimeError("no such luck\\\\nsecond line")
-
-
-class NoPicture(Good):
-    def forward(self, z):
-        return self.first(z.reshape(len(z), 4, 1, 1))
-
-
-def none():
-    return None
-
-
-def raises():
-    raise OSError("cannot build")
-
-
-def leaves():
-    sys.exit(3)
-
-
-def halves():
-    """A segmenter: label 1 on the left, 2 on the right."""
-
-    def labels(images):
-        out = torch.ones(len(images), *images.shape[2:], dtype=torch.long)
-        out[:, :, images.shape[3] // 2 :] = 2
-        return out
-
-    return labels
-'''
+NETS = Path(__file__).with_name("nets_for_bad_input.py")
 GOOD = ["torch:nets_for_bad_input:Good?latent=4", "--segmenter", "colors", "--images", "8", "--batch", "4"]
 
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty current directory with the modules of `NETS` in it."""
-    (tmp_path / "nets_for_bad_input.py").write_text(NETS, encoding="utf-8")
+    shutil.copy(NETS, tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -384,7 +304,7 @@ def test_a_directory_that_cannot_be_written(refused: Refused) -> None:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small finished study."""
     folder = tmp_path_factory.mktemp("finished")
-    (folder / "nets_for_bad_input.py").write_text(NETS, encoding="utf-8")
+    shutil.copy(NETS, folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         assert main(["dissect", *GOOD, "--out", "study", "--json"]) == 0
