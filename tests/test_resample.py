@@ -19,10 +19,9 @@ def test_upsampling_is_bilinear_between_pixel_centres(shape: tuple[int, int], si
 
 
 @pytest.mark.parametrize(("shape", "size"), SIZES)
-@pytest.mark.parametrize("value", [0.1, -1e4 - 0.37, 1e-30])
-def test_what_is_constant_stays_so_to_the_last_bit(shape: tuple[int, int], size: tuple[int, int], value: float) -> None:
-    r = torch.full((1, 1, *shape), value)
-    assert torch.equal(upsample(r, size), r[0, 0, 0, 0].double().expand(1, 1, *size))
+def test_what_is_constant_stays_so_to_the_last_bit(shape: tuple[int, int], size: tuple[int, int]) -> None:
+    values = torch.randn(1, 500, 1, 1, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(upsample(values.expand(-1, -1, *shape), size), values.double().expand(-1, -1, *size))
 
 
 def test_the_same_size_changes_nothing() -> None:

@@ -112,6 +112,7 @@ class OfPresence(Case):
 
 
 SPARSE = LABELS * (torch.rand(LABELS.shape, generator=GENERATOR) < 0.1)
+SPARSE[0] = 1  # a picture in which nothing is nowhere
 
 
 class OfLevels(Case):
