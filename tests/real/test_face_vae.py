@@ -58,6 +58,17 @@ def test_units_for_black_brown_and_grey_are_found(by_colour: Dissection, look: A
 
 
 @pytest.mark.slow
+def test_its_report_asks_about_the_class_and_leaves_where_the_weights_lie_to_the_small_print(
+    by_colour: Dissection, tmp_path: Path
+) -> None:
+    ganatomy.write_report(by_colour, tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<h1>What does each unit of <em>torch:nets:FaceVAE</em> draw?</h1>" in text
+    assert text.count("face-vae.pt") == 1
+    assert all(layer in text for layer in UNITS)
+
+
+@pytest.mark.slow
 def test_a_module_at_hand_is_dissected_for_skin_and_dark_hair(real: Path, tmp_path: Path, look: Any) -> None:
     """No name and no file of a vocabulary: the open module, and an open segmenter."""
     import nets

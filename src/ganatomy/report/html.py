@@ -50,7 +50,7 @@ def report_html(dissection: Dissection) -> str:
         (f"{spec.images:,}", "images", "pooled, one ratio a pair"),
     ]
     return _template().render(
-        model=spec.generator.rstrip(":"),
+        model=spec.generator.partition("?")[0].rstrip(":"),
         numbers=numbers,
         concept_charts=concept_charts(dissection),
         layer_charts=layer_charts(dissection),
