@@ -24,7 +24,7 @@ CPU = torch.device("cpu")
 Mask = npt.NDArray[np.bool_]
 Levels = npt.NDArray[np.float64]
 NAMES = [(layer, unit) for layer, roles in UNITS.items() for unit in range(len(roles))]
-IMAGES, LEVELS, TOP, SEED, SIDE, RARE = 14, 25, 3, 5, 16, 0.06
+IMAGES, LEVELS, TOP, SEED, SIDE, RARE = 14, 15, 3, 5, 16, 0.06
 OPTIONS: dict[str, Any] = {
     "segmenter": "planted",
     "images": IMAGES,

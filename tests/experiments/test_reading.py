@@ -50,12 +50,12 @@ class Blind:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("validation", ["separate", "cross"])
-@pytest.mark.parametrize("bias", [0.0, 1.0, 3.0])
+@pytest.mark.parametrize("bias", [0.0, 2.0])
 def test_units_that_do_not_know_the_picture_are_not_matched(bias: float, validation: str) -> None:
     scored, above, matched, interpretable = 0, 0, 0, 0
     for seed in range(2):
         found = ganatomy.dissect(
-            Blind(bias, seed), segmenter="planted", images=100, resolution=16, validation=validation, seed=seed
+            Blind(bias, seed), segmenter="planted", images=80, resolution=16, validation=validation, seed=seed
         )
         scored += len(found.units) * int((~found.concepts.rare).sum())
         above += len(found.pairs)
