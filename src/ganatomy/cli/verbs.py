@@ -67,23 +67,19 @@ def report(arguments: Namespace) -> None:
 def models(arguments: Namespace) -> None:
     """List what is bundled and which families can be opened, or show one card."""
     from ganatomy.cli import terminal
-    from ganatomy.weights import bundled, bundled_names, card
+    from ganatomy.weights import bundled_names
 
-    cards = {name: card(name) for name in bundled_names()}
     if arguments.name is not None:
-        size = bundled(arguments.name).stat().st_size
-        chosen = {"name": arguments.name, "bytes": size, **cards[arguments.name]}
-        if arguments.json:
-            _print_json(chosen)
-        else:
-            terminal.show_card(chosen)
-        return
-    sizes = {name: bundled(name).stat().st_size for name in cards}
-    listed = [{"name": name, "bytes": sizes[name], **card} for name, card in cards.items()]
-    if arguments.json:
-        _print_json({"bundled": listed, **_families()})
-    else:
-        terminal.show_models(listed, _families())
+        chosen = _card(arguments.name)
+        return _print_json(chosen) if arguments.json else terminal.show_card(chosen)
+    cards, families = [_card(name) for name in bundled_names()], _families()
+    return _print_json({"bundled": cards, **families}) if arguments.json else terminal.show_models(cards, families)
+
+
+def _card(name: str) -> dict[str, Any]:
+    from ganatomy.weights import bundled, card
+
+    return {"bytes": bundled(name).stat().st_size, **card(name)}
 
 
 def _families() -> dict[str, dict[str, str]]:
