@@ -1,4 +1,7 @@
-"""The tutorial is a notebook: it runs from top to bottom, and the copy in the docs has its pictures."""
+"""The tutorial is a notebook: it runs from top to bottom, and the copy in the docs has its pictures.
+
+``jupyter execute --inplace docs/tutorial.ipynb`` draws them again, when the bundled generator is another.
+"""
 
 from pathlib import Path
 
