@@ -3,6 +3,7 @@
     python recipes/train_generator.py church --out runs/church                    # resumes where it stopped
     python recipes/train_generator.py church --out runs/early --start runs/church/checkpoint.pt --cooldown 15000
     python recipes/train_generator.py church --out runs/church --export src/ganatomy/assets/church.safetensors
+    python recipes/train_generator.py church --out runs/more --start recipes/checkpoints/church.pt
 
 A cooldown takes a copy of an unfinished training to a good end: the learning rate falls to 0 over the next images.
 Pictures are rendered while the training goes on. Without the bundled segmenter there is no distance and no gate.
@@ -42,6 +43,8 @@ def main(given: Sequence[str] | None = None) -> None:
     schedule = TINY if args.tiny else Schedule()
     if args.images:
         schedule = dataclasses.replace(schedule, images=args.images)
+    if args.stable:
+        schedule = dataclasses.replace(schedule, stable=tuple(args.stable))
     size = 4 << (len(schedule.sizes) - 2)
 
     def rendered(ids: range) -> np.ndarray:
@@ -54,7 +57,9 @@ def main(given: Sequence[str] | None = None) -> None:
         training.load(checkpoint)
     if args.cooldown:
         training.cool_down(args.cooldown)
-    if args.export:
+    if args.compact:
+        training.save_compact(args.compact)
+    elif args.export:
         export(args, training, judge(args.category, args.seed, schedule.sizes[0], size, images=4000))
     else:
         training.run(judge(args.category, args.seed, schedule.sizes[0], size))
@@ -98,11 +103,12 @@ def export(args: argparse.Namespace, training: Training, judge: Judge) -> None:
 
 
 def course(training: Training) -> str:
-    """Return how the training departed from the recipe's plain course."""
+    """Return how long the training went on, and where it was stopped."""
     cooled, seen, planned = training.counters["cooled_from"], training.seen, training.schedule.images
+    phases = f" --stable {' '.join(map(str, training.schedule.stable))}"
     if cooled:
-        return f", stopped at {cooled} images; then --cooldown {seen - cooled}"
-    return f" --images {planned}" + (f", stopped at {seen}" if seen < planned else "")
+        return f"{phases}, stopped at {cooled} images; then --cooldown {seen - cooled}"
+    return f"{phases} --images {planned}" + (f", stopped at {seen}" if seen < planned else "")
 
 
 def parse(given: Sequence[str] | None) -> argparse.Namespace:
@@ -111,11 +117,15 @@ def parse(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="directory for checkpoint, log and sample grids")
     parser.add_argument("--pictures", type=Path, help="file of rendered pictures (default: in --out)")
     parser.add_argument("--images", type=int, help="length of the training")
+    parser.add_argument(
+        "--stable", type=int, nargs="+", help="images at 4, 8, 16 … px; the last resolution gets the rest"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1, help="on shared cores two are far slower than one")
     parser.add_argument("--start", type=Path, help="checkpoint to start from")
     parser.add_argument("--cooldown", type=int, default=0, help="end after so many more images")
     parser.add_argument("--export", type=Path, help="write the averaged weights here, and their card beside them")
+    parser.add_argument("--compact", type=Path, help="write a small checkpoint here, to start from elsewhere")
     parser.add_argument("--tiny", action="store_true", help="rehearse the whole schedule in seconds")
     return parser.parse_args(given)
 

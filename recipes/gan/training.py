@@ -101,14 +101,43 @@ class Training:
         with replacing(self.checkpoint) as temporary:
             torch.save(state, temporary)
 
+    def save_compact(self, path: Path) -> None:
+        """Write a checkpoint small enough to keep: half precision, and only what cannot be made again.
+
+        `load` goes on from it, though not to the same bits. The averaged weights start again from the present ones;
+        first moments are not needed, since their decay is 0.
+        """
+        moments = [
+            {
+                key: {"step": own["step"], "exp_avg_sq": own["exp_avg_sq"].bfloat16()}
+                for key, own in o.state_dict()["state"].items()
+            }
+            for o in self.optimizers
+        ]
+        state = {
+            "generator": {name: weight.half() for name, weight in self.generator.state_dict().items()},
+            "discriminator": {name: weight.half() for name, weight in self.discriminator.state_dict().items()},
+            "moments": moments,
+            "counters": self.counters,
+            "source": self.source.get_state(),
+        }
+        with replacing(path) as temporary:
+            torch.save(state, temporary)
+
     def load(self, checkpoint: Path) -> None:
-        """Go on from a checkpoint."""
+        """Go on from a checkpoint, whole or compact."""
         state = torch.load(checkpoint, weights_only=True)
         self.generator.load_state_dict(state["generator"])
         self.discriminator.load_state_dict(state["discriminator"])
-        self.averaged.load_state_dict(state["averaged"])
-        for optimizer, own in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(own)
+        self.averaged.load_state_dict(state.get("averaged", state["generator"]))
+        for i, optimizer in enumerate(self.optimizers):
+            if "moments" in state:
+                parameters = optimizer.param_groups[0]["params"]
+                for key, own in state["moments"][i].items():
+                    own["exp_avg"] = torch.zeros_like(parameters[key])
+                optimizer.load_state_dict(optimizer.state_dict() | {"state": state["moments"][i]})
+            else:
+                optimizer.load_state_dict(state["optimizers"][i])
         self.counters = state["counters"]
         self.source.set_state(state["source"])
 

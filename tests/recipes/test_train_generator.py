@@ -57,7 +57,7 @@ def test_the_whole_schedule_ends_in_a_generator_that_opens(tmp_path: Path, monke
     assert len(list((tmp_path / "run" / "samples").glob("*.png"))) == len(lines)
     card = json.loads(asset.with_suffix(".json").read_text())
     assert card["images"] == train_generator.TINY.images
-    assert card["recipe"].endswith("church --seed 0 --images 400")
+    assert card["recipe"].endswith("church --seed 0 --stable 64 64 64 64 --images 400")
     assert card["scores"] == {"frechet": pytest.approx(lines[-1]["frechet"], abs=1e-4)}
 
     trained = Training(train_generator.TINY, tmp_path / "run", Pictures(tmp_path / "p.u8", 64, noise), seed=0)
@@ -65,6 +65,25 @@ def test_the_whole_schedule_ends_in_a_generator_that_opens(tmp_path: Path, monke
     generator = open_generator(f"progan:{asset}")
     z = generator.latents(range(2), seed=0)
     torch.testing.assert_close(generator.observe(z, []).images, trained.draw(z).clone(), atol=1e-5, rtol=1e-5)
+
+
+def test_a_compact_checkpoint_is_small_and_goes_on(tmp_path: Path) -> None:
+    first = training(tmp_path / "first")
+    first.pictures.grow(SMALL.rendered(0))
+    for _ in range(6):
+        first.step()
+    first.save()
+    first.save_compact(tmp_path / "compact.pt")
+    assert (tmp_path / "compact.pt").stat().st_size < 0.5 * first.checkpoint.stat().st_size
+    second = training(tmp_path / "second")
+    second.load(tmp_path / "compact.pt")
+    assert second.seen == first.seen
+    for own, other in zip(second.generator.parameters(), first.generator.parameters(), strict=True):
+        torch.testing.assert_close(own, other, atol=1e-3, rtol=1e-3)
+    second.pictures.grow(SMALL.rendered(0))
+    losses = first.step(), second.step()
+    assert losses[1] == pytest.approx(losses[0], abs=0.05)
+    assert second.optimizers[0].state_dict()["state"][0]["step"] == first.optimizers[0].state_dict()["state"][0]["step"]
 
 
 def test_a_training_that_was_killed_goes_on_to_the_same_weights(tmp_path: Path) -> None:
