@@ -117,9 +117,7 @@ def parse(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="directory for checkpoint, log and sample grids")
     parser.add_argument("--pictures", type=Path, help="file of rendered pictures (default: in --out)")
     parser.add_argument("--images", type=int, help="length of the training")
-    parser.add_argument(
-        "--stable", type=int, nargs="+", help="images at 4, 8, 16 … px; the last resolution gets the rest"
-    )
+    parser.add_argument("--stable", type=int, nargs="+", help="images at 4, 8, 16 … px; the last gets the rest")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1, help="on shared cores two are far slower than one")
     parser.add_argument("--start", type=Path, help="checkpoint to start from")
