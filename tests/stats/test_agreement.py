@@ -206,15 +206,24 @@ def test_the_control_swaps_pictures_within_pairs(sample: tuple[Tensor, Tensor, T
     assert torch.equal(counted(r[:4], labels[:4], levels)[1], counted(r[:4], labels[[1, 0, 3, 2]], levels)[0])
 
 
-@pytest.mark.parametrize("most", [0, 3])
-def test_too_many_label_tuples_are_counted_plane_by_plane(
-    sample: tuple[Tensor, Tensor, Tensor], most: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("rare", [0, 3, 10**6])
+def test_rare_label_tuples_count_the_same(
+    sample: tuple[Tensor, Tensor, Tensor], rare: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A tuple has a row of its own, or its pixels are counted for each of its concepts."""
     r, labels, levels = sample
-    expected = counted(r, labels, levels)
-    monkeypatch.setattr(agreement, "MOST_COMBINATIONS", most)
-    assert len(combine(labels, 31)) == 3
+    monkeypatch.setattr(agreement, "RARE", rare)
+    apart = len(combine(labels, 31).places)
+    assert {0: apart == 0, 3: 0 < apart < 3 * labels.numel(), 10**6: apart > labels.numel() // 3}[rare]
+    expected = brute_force(resampled(r, (8, 8)), labels, levels)
     assert torch.equal(counted(r, labels, levels), expected)
+
+
+def test_tuples_beyond_number_are_sorted(sample: tuple[Tensor, Tensor, Tensor]) -> None:
+    """As many concepts as the unified parser's with parts: a table of all possible tuples would not fit in memory."""
+    r, labels, levels = sample
+    wide = torch.where(labels > 0, labels + 2000, 0)
+    assert torch.equal(counted(r, wide, levels, 2000 + CONCEPTS)[:, :, 2001:], counted(r, labels, levels)[:, :, 1:])
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32])
@@ -261,8 +270,7 @@ def test_the_way_of_other_devices_counts_the_same(
     for cut in (quantiles, values_themselves):
         levels = cut(r, size, g)
         table = Agreement(levels, CONCEPTS, MANY)
-        for group in combine(labels, levels.shape[1] + 1):
-            agreement._count_on_device(table.levels, table.counts, r, group)
+        agreement._count_on_device(table.levels, table.counts, r, combine(labels, levels.shape[1] + 1))
         assert torch.equal(above(table.counts), counted(r, labels, levels)), cut.__name__
 
 

@@ -53,11 +53,11 @@ class Tally:
         """Take in one batch of one half: the features of every layer, and the labels of the pictures."""
         labels = labels_at(labels, size)
         self.parts[f"presence/{half}"].update(labels)
-        groups = None
+        numbered = None
         for layer, r in features.items():
             agreement = self.agreement(half, layer)
-            groups = groups or combine(labels, agreement.counts.shape[-1])
-            agreement.update_combined(r.float(), groups)
+            numbered = numbered or combine(labels, agreement.counts.shape[-1])
+            agreement.update_combined(r.float(), numbered)
             self.parts[f"top/{half}/{layer}"].update(r.float().amax((2, 3)), torch.tensor(ids, device=r.device))
 
     def agreement(self, half: str, layer: str) -> Agreement:

@@ -6,11 +6,11 @@ falls in the bin and that show the concept. It is a sum over pixels, so shards m
 swapped, so that features meet labels that they did not draw.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,83 +20,105 @@ from torch import Tensor
 from ganatomy.errors import BadValue
 from ganatomy.resample import bilinear_axis, upsample
 from ganatomy.stats.base import Accumulator, Merge, add, same
-from ganatomy.stats.kernels import CELLS, OPEN, WALL, count_unit, spread
+from ganatomy.stats.kernels import OPEN, count_unit, spread
 from ganatomy.types import Features, Labels
 
-MOST_COMBINATIONS = 4096
-"""More distinct label tuples in a batch than this, and each plane is counted on its own."""
+RARE = 32
+"""A label tuple on fewer pixels of a batch than this has no row of its own: adding up a row costs more than they do."""
+
+Numbers = npt.NDArray[np.uint32]
 
 
 @dataclass(frozen=True, eq=False)
 class Combinations:
     """The distinct label tuples of a batch, numbered, each with a row of bins in a flat table of counts.
 
+    Every concept has a row too, after those of the tuples. Pixels whose tuple is rare are counted in the rows of its
+    concepts instead, and have the extra last row as their own.
+
     Attributes:
         pixels: int64 [b, H*W], where the row of each pixel's tuple begins: its number times `bins`.
-        partners: the same for the mismatched pictures; a picture without a partner points to an extra last row.
-        starts, members: tuple k shows the concepts ``members[starts[k]:starts[k+1]]``; 0 stands for any pixel.
+        places, rows: int64 [n], pixels of the batch with a rare tuple, and where the row of one of its concepts begins.
+        starts, members: row k shows the concepts ``members[starts[k]:starts[k+1]]``; 0 stands for any pixel.
+        concepts: all labels are below this.
         bins: how many bins a row has.
         size: height and width of the label maps.
     """
 
     pixels: Tensor
-    partners: Tensor
+    places: Tensor
+    rows: Tensor
     starts: Tensor
     members: Tensor
+    concepts: int
     bins: int
     size: tuple[int, int]
 
     @property
     def count(self) -> int:
-        """How many tuples there are."""
-        return len(self.starts) - 1
+        """How many rows there are."""
+        return len(self.starts)
+
+    def mismatched(self) -> "Combinations":
+        """Exchange the labels of pictures 0 and 1, 2 and 3, …; the last of an odd number has no partner."""
+        area, even = self.pixels.shape[1], len(self.pixels) // 2 * 2
+        swapped = self.pixels[:even].view(-1, 2, area).flip(1).view(even, area)
+        paired = self.places < even * area
+        image, place = self.places[paired] // area, self.places[paired] % area
+        return replace(self, pixels=swapped, places=(image ^ 1) * area + place, rows=self.rows[paired])
 
     @cached_property
-    def arrays(self) -> tuple[npt.NDArray[np.uint32], ...]:
-        """Pixels and partners as the compiled loops read them."""
-        return tuple(x.to(torch.uint32).numpy() for x in (self.pixels, self.partners))
+    def arrays(self) -> tuple[Numbers, tuple[tuple[Numbers, Numbers], ...]]:
+        """Pixels and further pixels as `count_unit` reads them: in pairs, and those apart from pairs."""
+        b, area = self.pixels.shape
+        alone = torch.arange((b // 2 * 2) * area, b * area)
+        places = torch.cat([self.places, alone]), torch.cat([self.rows, self.pixels.flatten()[alone]])
+        swapped = self.mismatched()
+        apart = tuple(tuple(_numbers(x) for x in pair) for pair in (places, (swapped.places, swapped.rows)))
+        return _numbers(self.pixels), apart  # type: ignore[return-value]  # pairs
 
 
-def combine(labels: Labels, bins: int) -> list[Combinations]:
-    """Number the label tuples of a batch; several groups of planes where one would have too many tuples.
-
-    A concept that several planes show at a pixel counts once. Pictures 0 and 1, 2 and 3, … of the batch are partners.
-    """
-    planes = labels.long().clone()
-    for later in range(1, planes.shape[1]):
-        shown = (planes[:, :later] == planes[:, later : later + 1]).any(1)
-        planes[:, later][shown] = 0
-    together = _number(planes, bins, counts_pixels=True)
-    if together.count <= MOST_COMBINATIONS:
-        return [together]
-    return [_number(planes[:, i : i + 1], bins, counts_pixels=i == 0) for i in range(planes.shape[1])]
+def _numbers(x: Tensor) -> Numbers:
+    return x.to(torch.uint32).numpy()
 
 
-def _number(planes: Labels, bins: int, *, counts_pixels: bool) -> Combinations:
-    base = int(planes.max()) + 1
-    code = torch.zeros_like(planes[:, 0])
-    tuples = planes.new_zeros(1, 0)
-    for plane in planes.unbind(1):
-        code = code * base + plane
-        present = torch.bincount(code.flatten(), minlength=len(tuples) * base) > 0
-        distinct, code = present.nonzero()[:, 0], (present.cumsum(0) - 1)[code]
-        tuples = torch.cat([tuples[distinct // base], (distinct % base)[:, None]], dim=1)
+def combine(labels: Labels, bins: int) -> Combinations:
+    """Number the label tuples of a batch. A concept that several planes show at a pixel counts once."""
+    base = int(labels.max()) + 1
+    code = labels.new_zeros(labels[:, 0].numel(), dtype=torch.int64)
+    tuples, pixels = code.new_zeros(1, 1), code[:0]
+    for plane in labels.unbind(1):
+        distinct, code, pixels = _renumber(code * base + plane.flatten(), len(tuples) * base)
+        before, label = tuples[distinct // base], distinct % base
+        label[(before == label[:, None]).any(1)] = 0
+        tuples = torch.cat([before, label[:, None]], dim=1)
     shown = tuples > 0
-    if counts_pixels:
-        tuples = torch.cat([torch.zeros_like(tuples[:, :1]), tuples], dim=1)
-        shown = torch.cat([torch.ones_like(shown[:, :1]), shown], dim=1)
-    starts = torch.cat([tuples.new_zeros(1), shown.sum(1).cumsum(0)])
-    rows = code.flatten(1) * bins
-    size = (planes.shape[-2], planes.shape[-1])
-    return Combinations(rows, _swap_partners(rows, len(tuples) * bins), starts, tuples[shown], bins, size)
+    shown[:, 0] = True
+    each, common = shown.sum(1), pixels >= RARE
+    own = int(common.sum())
+    row = torch.where(common, common.cumsum(0) - 1, own + base).index_select(0, code)
+    places = (row == own + base).nonzero()[:, 0]
+    rare = code[places]
+    concepts = torch.arange(base, device=labels.device)
+    return Combinations(
+        pixels=row.view(len(labels), -1) * bins,
+        places=places.repeat_interleave(each[rare]),
+        rows=(own + tuples[rare][shown[rare]]) * bins,
+        starts=torch.cat([each.new_zeros(1), each[common], torch.ones_like(concepts)]).cumsum(0),
+        members=torch.cat([tuples[common][shown[common]], concepts]),
+        concepts=base,
+        bins=bins,
+        size=(labels.shape[-2], labels.shape[-1]),
+    )
 
 
-def _swap_partners(pixels: Tensor, nowhere: int) -> Tensor:
-    """Exchange pictures 0 and 1, 2 and 3, …; the last of an odd number has no partner."""
-    partners = torch.full_like(pixels, nowhere)
-    even = len(pixels) // 2 * 2
-    partners[0:even:2], partners[1:even:2] = pixels[1:even:2], pixels[0:even:2]
-    return partners
+def _renumber(code: Tensor, most: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the distinct codes (below `most`), the place of each pixel's among them, and how many pixels have it."""
+    if most > len(code):
+        return torch.unique(code, return_inverse=True, return_counts=True)  # type: ignore[no-any-return]
+    pixels = torch.bincount(code, minlength=most)
+    present = pixels > 0
+    return present.nonzero()[:, 0], (present.cumsum(0) - 1).index_select(0, code), pixels[present]
 
 
 class Agreement(Accumulator):
@@ -116,93 +138,47 @@ class Agreement(Accumulator):
         dtype = torch.int32 if pixels < 2**31 else torch.int64
         self.levels = levels.clone()
         self.counts = torch.zeros(2, len(levels), concepts, levels.shape[1] + 1, dtype=dtype, device=levels.device)
-        self._grids: list[_Grid] | None = None
 
     def update(self, *batch: Tensor) -> None:
         """Take in (features [b, u, h, w], labels [b, plane, H, W]) of one batch."""
         features, labels = batch
         self.update_combined(features, combine(labels, self.counts.shape[-1]))
 
-    def update_combined(self, features: Features, groups: Sequence[Combinations]) -> None:
+    def update_combined(self, features: Features, labels: Combinations) -> None:
         """Take in the features of one batch, its labels numbered once for all layers."""
-        for group in groups:
-            if features.is_cuda:
-                _count_on_device(self.levels, self.counts, features, group)
-            else:
-                self._count_on_cpu(features, group)
-
-    def _count_on_cpu(self, features: Features, group: Combinations) -> None:
-        if getattr(self, "_grids", None) is None:
-            self._grids = [_Grid.of(row) for row in self.levels.numpy()]
-        grids = self._grids
-        assert grids is not None
-        maps = features.detach().contiguous()
-        reach = _reach(maps, group.size)
-        axes = tuple(tuple(bilinear_axis(n, m)) for n, m in zip(maps.shape[-2:], group.size, strict=True))
-        starts, members = group.starts.numpy(), group.members.numpy()
-        tables = self.counts.numpy()
-        if members.max(initial=0) >= tables.shape[2]:
-            raise BadValue(f"label {members.max()} is none of {tables.shape[2]} concepts; give the labels' vocabulary")
-
-        def count(units: range) -> None:
-            counts = np.empty((2, group.count + 1, group.bins), np.uint32)
-            for u in units:
-                counts[:] = 0
-                grid = grids[u]
-                count_unit(maps.numpy(), u, reach, axes, grid.cells, grid.levels, *group.arrays, *counts.reshape(2, -1))
-                for table, tuples in zip(tables, counts, strict=True):
-                    spread(tuples, grid.full_bin, starts, members, table[u])
-
-        workers = torch.get_num_threads()
-        with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(count, [range(i, maps.shape[1], workers) for i in range(workers)]))
+        known = self.counts.shape[2]
+        if labels.concepts > known:
+            raise BadValue(f"label {labels.concepts - 1} is none of {known} concepts; give the labels' vocabulary")
+        count = _count_on_device if features.is_cuda else _count_on_cpu
+        count(self.levels, self.counts, features, labels)
 
 
-class _Grid(NamedTuple):
-    """A unit's levels behind a grid of equal cells, see `count_unit`."""
+def _count_on_cpu(levels: Tensor, counts: Tensor, features: Features, labels: Combinations) -> None:
+    maps, cuts, tables = features.detach().contiguous().numpy(), levels.numpy(), counts.numpy()
+    axes = tuple(tuple(bilinear_axis(n, m)) for n, m in zip(maps.shape[-2:], labels.size, strict=True))
+    starts, members = _numbers(labels.starts), _numbers(labels.members)
 
-    cells: tuple[np.float32, np.float32, npt.NDArray[np.uint8]]
-    levels: npt.NDArray[np.float64]
-    full_bin: npt.NDArray[np.int64]
+    def count(units: range) -> None:
+        found = np.zeros((2, labels.count, labels.bins), np.uint32)
+        for u in units:
+            count_unit(maps, u, axes, cuts[u], *labels.arrays, found)
+            for table, rows in zip(tables, found, strict=True):
+                spread(rows, starts, members, table[u])
 
-    @staticmethod
-    def of(levels: npt.NDArray[np.float64]) -> "_Grid":
-        """Cut the range of the levels into cells, and open those that a level lies in or next to."""
-        distinct, places = np.unique(levels, return_index=True)
-        edges = _rounded_down(distinct)
-        with np.errstate(over="ignore", divide="ignore"):
-            scale = np.float32(CELLS / (edges[-1] - edges[0]))
-        if not np.isfinite(scale):
-            scale = np.float32(0)
-        place = np.minimum((edges - edges[0]) * scale, np.float32(CELLS - 1))
-        first, own, last = (np.clip(place + shift, 0, CELLS - 1).astype(np.int64) for shift in (-WALL, 0, WALL))
-        below = np.searchsorted(last, np.arange(CELLS)).astype(np.uint8)
-        below[np.concatenate([first, own, last])] += OPEN
-        start = np.array([OPEN if distinct[0] != edges[0] else 0], np.uint8)
-        return _Grid((edges[0], scale, np.concatenate([start, below])), distinct, np.append(places, len(levels)))
+    workers = torch.get_num_threads()
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(count, [range(i, maps.shape[1], workers) for i in range(workers)]))
 
 
-def _reach(maps: Features, size: tuple[int, int]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Return the least value and the greatest magnitude of each map; zeros where nothing is resampled."""
-    if maps.shape[-2:] == torch.Size(size):
-        nothing = np.zeros(maps.shape[:2], np.float32)
-        return nothing, nothing
-    least = maps.amin((2, 3))
-    return least.numpy(), torch.maximum(-least, maps.amax((2, 3))).numpy()
-
-
-def _rounded_down(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
-    """Return the greatest float32 not above each value: a float32 is above the value if it is above that one."""
-    near = values.astype(np.float32)
-    return np.where(near > values, np.nextafter(near, np.float32(-np.inf)), near).astype(np.float32)
-
-
-def _count_on_device(levels: Tensor, counts: Tensor, features: Features, group: Combinations) -> None:
+def _count_on_device(levels: Tensor, counts: Tensor, features: Features, labels: Combinations) -> None:
     """Count with tensor operations alone, on any device; nothing leaves it. Also the compiled loops' reference."""
-    repeats = group.starts.diff()
+    shown = labels.starts.diff()
+    kinds = (labels, labels.mismatched())
     for u in range(features.shape[1]):
-        bin_ = torch.searchsorted(levels[u], upsample(features[:, u : u + 1], group.size).flatten(1))
-        for kind, rows in enumerate((group.pixels, group.partners)):
-            tuples = torch.bincount((rows + bin_).flatten(), minlength=(group.count + 1) * group.bins)
-            concepts = tuples.view(-1, group.bins)[:-1].repeat_interleave(repeats, 0)
-            counts[kind, u].index_add_(0, group.members, concepts.to(counts.dtype))
+        bins = torch.searchsorted(levels[u], upsample(features[:, u : u + 1], labels.size).flatten(1))
+        for table, kind in zip(counts[:, u], kinds, strict=True):
+            pixels = (kind.pixels + bins[: len(kind.pixels)]).flatten()
+            apart = kind.rows + bins.flatten()[kind.places]
+            found = torch.bincount(torch.cat([pixels, apart]), minlength=labels.count * labels.bins)
+            concepts = found.view(-1, labels.bins)[:-1].repeat_interleave(shown, 0)
+            table.index_add_(0, labels.members, concepts.to(table.dtype))

@@ -1,14 +1,15 @@
 """The inner loops of dissection on a CPU, compiled.
 
-Every activation of every unit at every pixel passes through here, so a nanosecond more is a minute more. Three ideas
+Every activation of every unit at every pixel passes through here, so a nanosecond more is a minute more. Four ideas
 make it cheap, and all of them are exact:
 
 * **One histogram instead of a hundred masks.** A pixel falls in one bin between two levels; how many pixels lie above
   a level, with a concept or without, is a sum over bins taken once at the end.
 * **A grid in front of the levels.** A unit's range is cut into equal cells, most of which hold no level: the pixel's
   cell tells its bin. Only the few pixels whose cell holds a level, or is next to one, are compared with levels.
-* **Float32 where it cannot matter.** The cell is found in float32; a pixel whose bin could hang on a rounding error is
-  one of those few, and its value is computed in float64.
+* **Float32 where it cannot matter.** Maps are scaled to cells while they are small, and resampled in float32; a pixel
+  whose bin could hang on a rounding error is one of those few, and its value is computed in float64.
+* **Two pictures at a time.** The control swaps the labels of two pictures, so both are read once for four increments.
 
 Labels arrive as *combinations*: the distinct tuples of labels over all planes, numbered per batch. A pixel costs one
 increment however many planes there are.
@@ -19,82 +20,165 @@ from typing import no_type_check
 import numpy as np
 from numba import njit, uint32
 
-CELLS = 1 << 15
+CELLS = 1 << 14
 OPEN = 128
 """Marks a cell that holds a level, or is next to one: the bin is the rest, or above."""
-REACH = np.float32(2.0**-20)
-"""Sixteen float32 steps, relative to a map's greatest magnitude: above the error of two nested interpolations."""
-WALL = np.float32(0.25)
+ROUNDING = np.float32(2.0**-19)
+"""Thirty-two float32 roundings, relative to a map's greatest magnitude: two nested interpolations take half of them."""
+WALL = np.float32(0.125)
 """A level this near to a cell's wall, in cells, opens the next cell too."""
+FINE_CELLS = 1 << 17
+"""A quarter of a cell is what interpolation can be wrong by, so a value's true cell is at most one away."""
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+compiled = njit(nogil=True, cache=True, error_model="numpy")
+
+
+@compiled
 @no_type_check  # the test run must not wrap what is compiled
-def count_unit(features, u, reach, axes, grid, levels, pixels, partners, counts, partner_counts):  # pragma: no cover
+def count_unit(features, u, axes, levels, pixels, apart, counts):  # pragma: no cover
     """Add one unit's pixels to the counts of (combination, bin), for the pictures and for mismatched pictures.
 
     Args:
         features: float32 [b, units, h, w]; `u` is the unit to count.
-        reach: float32 [b, units] each: the least value and the greatest magnitude of every map.
         axes: (low uint32, weight float64) of the resampling of rows and of columns, see `bilinear_axis`.
-        grid: (start float32, scale float32, bin uint8 [cells + 1]): cell 0 is at or below the start, cell 1 + i holds
-            the values that are i to i + 1 cells above it; `OPEN` plus the least possible bin, if that is all it tells.
-        levels: float64 [l], ascending, distinct; the start is the first of them, rounded down.
-        pixels, partners: uint32 [b, H*W], first index of the pixel's combination in the counts.
-        counts, partner_counts: uint32, flat [combinations, l + 1].
+        levels: float64 [l], ascending.
+        pixels: uint32 [b, H*W], where in the counts the combination of each pixel begins.
+        apart: for the pictures and for mismatched pictures: (places uint32 [n], rows uint32 [n]), further pixels of
+            the batch and what to count each as.
+        counts: uint32 [2, rows, l + 1].
     """
-    batch, _, h, w = features.shape
+    bins = np.empty(pixels.shape, np.uint8)
+    find_bins(features, u, axes, levels, bins)
+    flat = bins.reshape(-1)
+    matched, mismatched = counts[0].reshape(-1), counts[1].reshape(-1)
+    for b in range(0, bins.shape[0] - 1, 2):
+        here, there = pixels[b], pixels[b + 1]
+        own, other = bins[b], bins[b + 1]
+        for p in range(here.shape[0]):
+            i, j, k, m = here[p], there[p], uint32(own[p]), uint32(other[p])
+            matched[i + k] += uint32(1)
+            matched[j + m] += uint32(1)
+            mismatched[j + k] += uint32(1)
+            mismatched[i + m] += uint32(1)
+    for n in range(2):
+        places, rows = apart[n]
+        table = counts[n].reshape(-1)
+        for i in range(places.shape[0]):
+            table[rows[i] + flat[places[i]]] += uint32(1)
+
+
+@compiled
+@no_type_check  # the test run must not wrap what is compiled
+def find_bins(features, u, axes, levels, bins):  # pragma: no cover
+    """Write how many levels each pixel of a unit's resampled maps is above, to bins uint8 [b, H*W]."""
     rows, columns = axes
+    batch, _, h, w = features.shape
     H, W = rows[0].shape[0], columns[0].shape[0]
     same_size = h == H and w == W
-    start, scale, known = grid
-    bin_of = known.copy()
-    top, zero = np.float32(bin_of.shape[0] - 2), np.float32(0)
-    wide = np.empty((h, W), np.float32)
-    cell = np.empty(W, np.uint32)
+    known = np.empty(CELLS + 3, np.uint8)
+    start, scale = _lay_grid(levels, known)
+    small, wide, cell = np.empty((h, w), np.float32), np.empty((h, W), np.float32), np.empty(W, np.uint32)
     for b in range(batch):
         plane = features[b, u]
+        _scale(plane, start, scale, small)
+        lines = _widen(small, columns, wide)
+        least, greatest = (np.float32(0), np.float32(0)) if same_size else _range(small)
+        blurred = max(-least, greatest) * ROUNDING > WALL
         # A map that is nowhere negative is 0 after interpolation only where it was: then "at the start" is sure.
-        sure = same_size or (start == zero and reach[0][b, u] >= zero)
-        bin_of[0] = known[0] if sure else OPEN
-        if not same_size:
-            _widen(plane, columns, wide)
-        blurred = (not same_size) and REACH * reach[1][b, u] * scale > WALL
-        lines = plane if same_size else wide
+        exact = same_size or (start == 0 and least >= 0 and not blurred)
+        known[0] = 0 if exact and start == levels[0] and scale >= 1 else OPEN
         for y in range(H):
-            upper, lower = lines[rows[0][y]], lines[min(rows[0][y] + uint32(1), uint32(h - 1))]
-            a = np.float32(rows[1][y])
-            for x in range(W):
-                value = upper[x] + a * (lower[x] - upper[x])
-                above = uint32(np.int32(min(max((value - start) * scale, zero), top)))
-                cell[x] = above + uint32(value > start)
-            here, there = pixels[b, y * W : (y + 1) * W], partners[b, y * W : (y + 1) * W]
+            _find_cells(lines, rows, y, CELLS + 2, cell)
             if blurred:
-                cell[:] = uint32(1)  # which holds the first level, so is open
+                cell[:] = 0  # which is open then, and tells nothing
+            out = bins[b, y * W : (y + 1) * W]
             for x in range(W):
-                k = bin_of[cell[x]]
+                k = known[cell[x]]
                 if k >= OPEN:
                     value = _exact(plane, rows, columns, y, x)
                     k -= OPEN
                     while k < levels.shape[0] and value > levels[k]:
                         k += 1
-                counts[here[x] + k] += uint32(1)
-                partner_counts[there[x] + k] += uint32(1)
+                out[x] = k
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
+@no_type_check  # the test run must not wrap what is compiled
+def _lay_grid(levels, known):  # pragma: no cover
+    """Cut the range of the levels into cells; return its start and the cells in a unit of activation.
+
+    Cell 0 is at or below the start, cell i the values that are i - 1 to i cells above it. Writes the number of levels
+    below each cell to `known`, and opens the cells that a level lies in or next to.
+    """
+    start = np.float32(levels[0])
+    if start > levels[0]:
+        start = np.nextafter(start, np.float32(-np.inf))
+    scale = np.float32(CELLS / (levels[-1] - start))
+    if not 0 < scale < np.inf:
+        scale = np.float32(1)
+    place = np.minimum((levels - start) * scale, CELLS + 1)
+    done = 0
+    for k in range(levels.shape[0]):
+        above = np.int64(np.ceil(place[k] + WALL)) + 1
+        known[done:above] = k
+        if done < above:
+            done = above
+    known[done:] = levels.shape[0]
+    for k in range(levels.shape[0]):
+        known[np.int64(np.ceil(max(place[k] - WALL, 0.0)))] |= OPEN
+        known[np.int64(np.ceil(place[k] + WALL))] |= OPEN
+    return start, scale
+
+
+@compiled
+@no_type_check  # the test run must not wrap what is compiled
+def _scale(plane, start, scale, out):  # pragma: no cover
+    """Write a map in cells above the start."""
+    for y in range(plane.shape[0]):
+        for x in range(plane.shape[1]):
+            out[y, x] = (plane[y, x] - start) * scale
+
+
+@compiled
+@no_type_check  # the test run must not wrap what is compiled
+def _range(plane):  # pragma: no cover
+    """Return the least and the greatest value of a map."""
+    least, greatest = plane[0].copy(), plane[0].copy()  # a row of them: so the loop runs in vectors
+    for y in range(plane.shape[0]):
+        for x in range(plane.shape[1]):
+            least[x], greatest[x] = min(least[x], plane[y, x]), max(greatest[x], plane[y, x])
+    return least.min(), greatest.max()
+
+
+@compiled
 @no_type_check  # the test run must not wrap what is compiled
 def _widen(plane, columns, wide):  # pragma: no cover
-    """Resample the columns of a map [h, w] in float32 to [h, W]."""
+    """Resample the columns of a map [h, w] in float32 to [h, W]; return the map itself if it has them already."""
     low, weight = columns
+    if plane.shape[1] == wide.shape[1]:
+        return plane
     last = uint32(plane.shape[1] - 1)
-    for y in range(plane.shape[0]):
-        for x in range(low.shape[0]):
-            left = plane[y, low[x]]
-            wide[y, x] = left + np.float32(weight[x]) * (plane[y, min(low[x] + uint32(1), last)] - left)
+    for x in range(low.shape[0]):
+        left, right, a = low[x], min(low[x] + uint32(1), last), np.float32(weight[x])
+        for y in range(plane.shape[0]):
+            wide[y, x] = plane[y, left] + a * (plane[y, right] - plane[y, left])
+    return wide
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
+@no_type_check  # the test run must not wrap what is compiled
+def _find_cells(lines, rows, y, top, cell):  # pragma: no cover
+    """Write the cells of one row of a resampled map, whose scaled and widened lines are given; at most `top`."""
+    low, weight = rows
+    upper, lower = lines[low[y]], lines[min(low[y] + uint32(1), uint32(lines.shape[0] - 1))]
+    a, zero, most = np.float32(weight[y]), np.float32(0), np.float32(top)
+    for x in range(upper.shape[0]):
+        value = upper[x] + a * (lower[x] - upper[x])
+        cell[x] = uint32(np.int32(np.ceil(min(max(value, zero), most))))
+
+
+@compiled
 @no_type_check  # the test run must not wrap what is compiled
 def _exact(plane, rows, columns, y, x):  # pragma: no cover
     """Return the value of a resampled map at one pixel, in float64."""
@@ -107,76 +191,79 @@ def _exact(plane, rows, columns, y, x):  # pragma: no cover
     return upper + rows[1][y] * (lower - upper)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 @no_type_check  # the test run must not wrap what is compiled
-def spread(counts, full_bin, starts, members, table):  # pragma: no cover
-    """Add the counts of combinations to the concepts that they consist of.
+def spread(counts, starts, members, table):  # pragma: no cover
+    """Add the counts of combinations to the concepts that they consist of, and set them to 0.
 
     Args:
-        counts: uint32 [combinations, levels + 1] of one unit.
-        full_bin: int64 [distinct levels + 1], the bin among all levels, of which some may be equal.
-        starts, members: combination k consists of the concepts ``members[starts[k]:starts[k+1]]``.
+        counts: uint32 [rows, levels + 1] of one unit.
+        starts, members: uint32; row k consists of the concepts ``members[starts[k]:starts[k+1]]``.
         table: integer [concepts, levels + 1], added to.
     """
     for k in range(starts.shape[0] - 1):
+        row = counts[k]
         for m in range(starts[k], starts[k + 1]):
-            row = table[members[m]]
-            for j in range(full_bin.shape[0]):
-                row[full_bin[j]] += counts[k, j]
+            out = table[members[m]]
+            for j in range(row.shape[0]):
+                out[j] += row[j]
+        row[:] = 0
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 @no_type_check  # the test run must not wrap what is compiled
-def resample_unit(maps, axes, out):  # pragma: no cover
-    """Write one unit's maps [b, h, w], resampled in float64, to out [b, H, W]; axes as for `count_unit`."""
-    (row_low, row_weight), (low, weight) = axes
-    h, w = maps.shape[1:]
-    wide = np.empty((h, out.shape[2]), np.float64)
-    for b in range(maps.shape[0]):
-        for y in range(h):
-            for x in range(wide.shape[1]):
-                left = np.float64(maps[b, y, low[x]])
-                wide[y, x] = left + weight[x] * (np.float64(maps[b, y, min(low[x] + uint32(1), uint32(w - 1))]) - left)
-        for y in range(out.shape[1]):
-            upper, lower = wide[row_low[y]], wide[min(row_low[y] + uint32(1), uint32(h - 1))]
-            for x in range(wide.shape[1]):
-                out[b, y, x] = upper[x] + row_weight[y] * (lower[x] - upper[x])
+def order_statistics(features, u, axes, ranks):  # pragma: no cover
+    """Return the values of the given ascending ranks (0 = least) among a unit's resampled activations, exactly.
 
-
-@njit(nogil=True, cache=True, error_model="numpy")
-@no_type_check  # the test run must not wrap what is compiled
-def order_statistics(values, ranks, cells):  # pragma: no cover
-    """Return the values of the given ascending ranks (0 = least) among float64 values, exactly.
-
-    The range is cut into at most 65536 equal cells; only the values in cells that hold a wanted rank are sorted. Values
-    equal to the least one, of which a ReLU makes many, are only counted.
+    The range is cut into cells, as above; only the values whose cell holds a wanted rank, or is next to one, are
+    computed in float64 and sorted. Values at the least one, of which a ReLU makes many, are only counted.
     """
-    low, high = values[0], values[0]
-    for v in values:
-        low, high = min(low, v), max(high, v)
-    scale = (cells - 1) / (high - low) if high > low else 0.0
-    place = np.empty(values.shape[0], np.uint16)
-    size = np.zeros(cells + 1, np.int64)
-    least = 0
-    for i in range(values.shape[0]):
-        place[i] = np.uint16((values[i] - low) * scale)
-        size[place[i] + 1] += values[i] > low
-        least += values[i] == low
-    first = np.cumsum(size) + least
-    wanted = np.zeros(cells, np.bool_)
-    for rank in ranks[ranks >= least]:
-        wanted[np.searchsorted(first, rank, side="right") - 1] = True
-    kept = np.empty(size[1:][wanted].sum(), np.float64)
-    n = 0
-    for i in range(values.shape[0]):
-        if wanted[place[i]] and values[i] > low:
-            kept[n] = values[i]
-            n += 1
+    h, w = features.shape[2:]
+    start, end = _range(features[0, u])
+    for b in range(features.shape[0]):
+        least, greatest = _range(features[b, u])
+        start, end = min(start, least), max(end, greatest)
+    scale = np.float32(FINE_CELLS) / (end - start)
+    if not 0 < scale < np.inf:
+        scale = np.float32(1)
+    same_size = h == axes[0][0].shape[0] and w == axes[1][0].shape[0]
+    lowest = 1 if scale >= 1 and (same_size or start == 0) else 0  # what is in cell 0 is the start, as in `find_bins`
+    wanted = np.zeros(FINE_CELLS + 2, np.bool_)
+    kept = np.empty(0, np.float64)
+    size = _sort_out(features, u, axes, start, scale, wanted, kept)
+    place = np.searchsorted(np.cumsum(size), ranks, side="right")
+    for c in place[place >= lowest]:
+        wanted[max(c - 1, lowest) : c + 2] = True
+    kept = np.empty(size[wanted].sum(), np.float64)
+    _sort_out(features, u, axes, start, scale, wanted, kept)
     kept.sort()
-    before = np.cumsum(np.where(wanted, size[1:], 0)) - np.where(wanted, size[1:], 0)
-    out = np.full(ranks.shape[0], low)
+    left_out = np.cumsum(np.where(wanted, 0, size))
+    out = np.empty(ranks.shape[0], np.float64)
     for i in range(ranks.shape[0]):
-        if ranks[i] >= least:
-            c = np.searchsorted(first, ranks[i], side="right") - 1
-            out[i] = kept[before[c] + ranks[i] - first[c]]
+        out[i] = kept[ranks[i] - left_out[place[i]]] if wanted[place[i]] else start
     return out
+
+
+@compiled
+@no_type_check  # the test run must not wrap what is compiled
+def _sort_out(features, u, axes, start, scale, wanted, kept):  # pragma: no cover
+    """Return how many values each cell holds; or, given room for them, write the values of wanted cells to `kept`."""
+    rows, columns = axes
+    H, W = rows[0].shape[0], columns[0].shape[0]
+    batch, _, h, w = features.shape
+    small, wide, cell = np.empty((h, w), np.float32), np.empty((h, W), np.float32), np.empty(W, np.uint32)
+    size = np.zeros(wanted.shape[0], np.uint32)
+    n, collects = 0, kept.shape[0] > 0
+    for b in range(batch):
+        plane = features[b, u]
+        _scale(plane, start, scale, small)
+        lines = _widen(small, columns, wide)
+        for y in range(H):
+            _find_cells(lines, rows, y, FINE_CELLS, cell)
+            for x in range(W):
+                if not collects:
+                    size[cell[x]] += uint32(1)
+                elif wanted[cell[x]]:
+                    kept[n] = _exact(plane, rows, columns, y, x)
+                    n += 1
+    return size

@@ -12,10 +12,8 @@ from torch import Tensor
 
 from ganatomy.resample import bilinear_axis
 from ganatomy.stats.base import Accumulator, Merge
-from ganatomy.stats.kernels import order_statistics, resample_unit
+from ganatomy.stats.kernels import order_statistics
 from ganatomy.types import Features
-
-CELLS = 1 << 16
 
 
 def fractions(count: int = 100, smallest: float = 0.001, also: Sequence[float] = ()) -> npt.NDArray[np.float64]:
@@ -39,11 +37,11 @@ def exact_levels(r: Features, size: tuple[int, int], tops: npt.NDArray[np.float6
         tops: the fractions f, descending.
 
     Returns:
-        float64 [u, len(tops)], ascending along the second axis. It takes 8 bytes times b·H·W a thread.
+        float64 [u, len(tops)], ascending along the second axis.
     """
     axes = tuple(tuple(bilinear_axis(n, m)) for n, m in zip(r.shape[-2:], size, strict=True))
     maps = r.detach().cpu().contiguous().numpy()
-    cut = partial(_unit_levels, maps, axes, size, 1 - tops)
+    cut = partial(_unit_levels, maps, axes, 1 - tops)
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         return torch.from_numpy(np.stack(list(pool.map(cut, range(maps.shape[1])))))
 
@@ -51,17 +49,15 @@ def exact_levels(r: Features, size: tuple[int, int], tops: npt.NDArray[np.float6
 def _unit_levels(
     maps: npt.NDArray[np.float32],
     axes: tuple[tuple[Any, ...], ...],
-    size: tuple[int, int],
     quantiles: npt.NDArray[np.float64],
     unit: int,
 ) -> npt.NDArray[np.float64]:
-    values = np.empty((maps.shape[0], *size))
-    resample_unit(maps[:, unit], axes, values)
-    position = quantiles * (values.size - 1)
+    values = maps.shape[0] * len(axes[0][0]) * len(axes[1][0])
+    position = quantiles * (values - 1)
     low = np.floor(position).astype(np.int64)
-    high = np.minimum(low + 1, values.size - 1)
+    high = np.minimum(low + 1, values - 1)
     ranks = np.unique(np.concatenate([low, high]))
-    found = order_statistics(values.reshape(-1), ranks, CELLS)
+    found = order_statistics(maps, unit, axes, ranks)
     below, above = found[np.searchsorted(ranks, low)], found[np.searchsorted(ranks, high)]
     weight, step = position - low, above - below
     cut: npt.NDArray[np.float64] = np.where(weight < 0.5, below + step * weight, above - step * (1 - weight))
