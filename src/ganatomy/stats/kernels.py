@@ -27,8 +27,6 @@ ROUNDING = np.float32(2.0**-19)
 """Thirty-two float32 roundings, relative to a map's greatest magnitude: two nested interpolations take half of them."""
 WALL = np.float32(0.125)
 """A level this near to a cell's wall, in cells, opens the next cell too."""
-FINE_CELLS = 1 << 17
-"""A quarter of a cell is what interpolation can be wrong by, so a value's true cell is at most one away."""
 
 
 compiled = njit(nogil=True, cache=True, error_model="numpy")
@@ -144,11 +142,11 @@ def _scale(plane, start, scale, out):  # pragma: no cover
 @no_type_check  # the test run must not wrap what is compiled
 def _range(plane):  # pragma: no cover
     """Return the least and the greatest value of a map."""
-    least, greatest = plane[0].copy(), plane[0].copy()  # a row of them: so the loop runs in vectors
+    least, greatest = plane[0, 0], plane[0, 0]
     for y in range(plane.shape[0]):
         for x in range(plane.shape[1]):
-            least[x], greatest[x] = min(least[x], plane[y, x]), max(greatest[x], plane[y, x])
-    return least.min(), greatest.max()
+            least, greatest = min(least, plane[y, x]), max(greatest, plane[y, x])
+    return least, greatest
 
 
 @compiled
@@ -212,42 +210,16 @@ def spread(counts, starts, members, table):  # pragma: no cover
 
 @compiled
 @no_type_check  # the test run must not wrap what is compiled
-def order_statistics(features, u, axes, ranks):  # pragma: no cover
-    """Return the values of the given ascending ranks (0 = least) among a unit's resampled activations, exactly.
+def sort_out(features, u, axes, grid, wanted, kept):  # pragma: no cover
+    """Return how many of a unit's resampled activations each cell holds; or collect those of some cells, exactly.
 
-    The range is cut into cells, as above; only the values whose cell holds a wanted rank, or is next to one, are
-    computed in float64 and sorted. Values at the least one, of which a ReLU makes many, are only counted.
+    Args:
+        features, u, axes: as for `count_unit`.
+        grid: (start float32, scale float32): cell 0 is the start, cell i what is i - 1 to i cells above it.
+        wanted: bool [cells], those to collect.
+        kept: float64, to be filled with the values of the wanted cells; empty to count instead.
     """
-    h, w = features.shape[2:]
-    start, end = _range(features[0, u])
-    for b in range(features.shape[0]):
-        least, greatest = _range(features[b, u])
-        start, end = min(start, least), max(end, greatest)
-    scale = np.float32(FINE_CELLS) / (end - start)
-    if not 0 < scale < np.inf:
-        scale = np.float32(1)
-    same_size = h == axes[0][0].shape[0] and w == axes[1][0].shape[0]
-    lowest = 1 if scale >= 1 and (same_size or start == 0) else 0  # what is in cell 0 is the start, as in `find_bins`
-    wanted = np.zeros(FINE_CELLS + 2, np.bool_)
-    kept = np.empty(0, np.float64)
-    size = _sort_out(features, u, axes, start, scale, wanted, kept)
-    place = np.searchsorted(np.cumsum(size), ranks, side="right")
-    for c in place[place >= lowest]:
-        wanted[max(c - 1, lowest) : c + 2] = True
-    kept = np.empty(size[wanted].sum(), np.float64)
-    _sort_out(features, u, axes, start, scale, wanted, kept)
-    kept.sort()
-    left_out = np.cumsum(np.where(wanted, 0, size))
-    out = np.empty(ranks.shape[0], np.float64)
-    for i in range(ranks.shape[0]):
-        out[i] = kept[ranks[i] - left_out[place[i]]] if wanted[place[i]] else start
-    return out
-
-
-@compiled
-@no_type_check  # the test run must not wrap what is compiled
-def _sort_out(features, u, axes, start, scale, wanted, kept):  # pragma: no cover
-    """Return how many values each cell holds; or, given room for them, write the values of wanted cells to `kept`."""
+    start, scale = grid
     rows, columns = axes
     H, W = rows[0].shape[0], columns[0].shape[0]
     batch, _, h, w = features.shape
@@ -259,7 +231,7 @@ def _sort_out(features, u, axes, start, scale, wanted, kept):  # pragma: no cove
         _scale(plane, start, scale, small)
         lines = _widen(small, columns, wide)
         for y in range(H):
-            _find_cells(lines, rows, y, FINE_CELLS, cell)
+            _find_cells(lines, rows, y, wanted.shape[0] - 1, cell)
             for x in range(W):
                 if not collects:
                     size[cell[x]] += uint32(1)

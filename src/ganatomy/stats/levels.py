@@ -12,8 +12,14 @@ from torch import Tensor
 
 from ganatomy.resample import bilinear_axis
 from ganatomy.stats.base import Accumulator, Merge
-from ganatomy.stats.kernels import order_statistics
+from ganatomy.stats.kernels import sort_out
 from ganatomy.types import Features
+
+CELLS = 1 << 17
+"""Interpolation in float32 is wrong by at most a quarter of such a cell, so a value is at most one cell off."""
+
+Axes = tuple[tuple[npt.NDArray[Any], ...], ...]
+Floats = npt.NDArray[np.float64]
 
 
 def fractions(count: int = 100, smallest: float = 0.001, also: Sequence[float] = ()) -> npt.NDArray[np.float64]:
@@ -39,29 +45,53 @@ def exact_levels(r: Features, size: tuple[int, int], tops: npt.NDArray[np.float6
     Returns:
         float64 [u, len(tops)], ascending along the second axis.
     """
-    axes = tuple(tuple(bilinear_axis(n, m)) for n, m in zip(r.shape[-2:], size, strict=True))
+    axes: Axes = tuple(tuple(bilinear_axis(n, m)) for n, m in zip(r.shape[-2:], size, strict=True))
     maps = r.detach().cpu().contiguous().numpy()
     cut = partial(_unit_levels, maps, axes, 1 - tops)
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         return torch.from_numpy(np.stack(list(pool.map(cut, range(maps.shape[1])))))
 
 
-def _unit_levels(
-    maps: npt.NDArray[np.float32],
-    axes: tuple[tuple[Any, ...], ...],
-    quantiles: npt.NDArray[np.float64],
-    unit: int,
-) -> npt.NDArray[np.float64]:
+def _unit_levels(maps: npt.NDArray[np.float32], axes: Axes, quantiles: Floats, unit: int) -> Floats:
     values = maps.shape[0] * len(axes[0][0]) * len(axes[1][0])
     position = quantiles * (values - 1)
     low = np.floor(position).astype(np.int64)
     high = np.minimum(low + 1, values - 1)
     ranks = np.unique(np.concatenate([low, high]))
-    found = order_statistics(maps, unit, axes, ranks)
+    found = _order_statistics(maps, axes, ranks, unit)
     below, above = found[np.searchsorted(ranks, low)], found[np.searchsorted(ranks, high)]
     weight, step = position - low, above - below
-    cut: npt.NDArray[np.float64] = np.where(weight < 0.5, below + step * weight, above - step * (1 - weight))
+    cut: Floats = np.where(weight < 0.5, below + step * weight, above - step * (1 - weight))
     return np.maximum.accumulate(cut)
+
+
+def _order_statistics(maps: npt.NDArray[np.float32], axes: Axes, ranks: npt.NDArray[np.int64], unit: int) -> Floats:
+    """Return the values of the given ascending ranks (0 = least) among a unit's resampled activations, exactly.
+
+    The range is cut into cells; only the values whose cell holds a wanted rank, or is next to one, are computed in
+    float64 and sorted. Values at the least one, of which a ReLU makes many, are only counted.
+    """
+    start, end = maps[:, unit].min(), maps[:, unit].max()
+    with np.errstate(over="ignore", divide="ignore"):
+        scale = np.float32(CELLS) / (end - start)
+    if not 0 < scale < np.inf:
+        scale = np.float32(1)
+    same_size = maps.shape[2:] == (len(axes[0][0]), len(axes[1][0]))
+    lowest = 1 if scale >= 1 and (same_size or start == 0) else 0  # what is in cell 0 is the start
+    wanted = np.zeros(CELLS + 2, np.bool_)
+    size = sort_out(maps, unit, axes, (start, scale), wanted, np.empty(0)).astype(np.int64)
+    cells = np.searchsorted(np.cumsum(size), ranks, side="right")
+    above = cells >= lowest
+    for step in (-1, 0, 1):
+        wanted[np.maximum(cells[above] + step, lowest)] = True
+    kept = np.empty(size[wanted].sum())
+    if len(kept):
+        sort_out(maps, unit, axes, (start, scale), wanted, kept)
+    kept.sort()
+    left_out = np.cumsum(np.where(wanted, 0, size))[cells]
+    found = np.full(len(ranks), start, np.float64)
+    found[above] = kept[(ranks - left_out)[above]]
+    return found
 
 
 class ActivationLevels(Accumulator):
