@@ -15,7 +15,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     A mistake is one line on stderr. Anything else that is raised is a fault of ours, and keeps its traceback.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait by spinning starve others on shared cores
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # threads that spin for long while they wait starve others
     try:
         arguments = parse(sys.argv[1:] if argv is None else argv)
         arguments.run(arguments)
