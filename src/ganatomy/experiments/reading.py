@@ -69,7 +69,7 @@ def read(spec: DissectSpec, tally: Tally, layers: Iterable[str]) -> Reading:
 
 def _read(spec: DissectSpec, levels: Tensor, scored: Tensor, chosen_on: Tensor) -> tuple[Tensor, ...]:
     level = _levels(spec, chosen_on[0], levels)
-    iqr = at_level(information_quality(rates(chosen_on[0])), level)
+    iqr = information_quality(Rates(*(at_level(x, level)[..., None] for x in rates(chosen_on[0]))))[..., 0]
     result, control = (_scores(half, level) for half in scored)
     drift = _iou(control) - _iou(_scores(chosen_on[1], level))
     if spec.validation == "cross":

@@ -23,8 +23,8 @@ from numba import njit, uint32
 CELLS = 1 << 14
 OPEN = 128
 """Marks a cell that holds a level, or is next to one: the bin is the rest, or above."""
-ROUNDING = np.float32(2.0**-19)
-"""Thirty-two float32 roundings, relative to a map's greatest magnitude: two nested interpolations take half of them."""
+ROUNDING = np.float32(1.01 * 2.0**-20)
+"""What scaling and two nested interpolations can be wrong by, relative to a map's greatest magnitude: 16 roundings."""
 WALL = np.float32(0.125)
 """A level this near to a cell's wall, in cells, opens the next cell too."""
 

@@ -55,15 +55,17 @@ def accuracy(r: Rates) -> Table:
 
 def information_quality(r: Rates) -> Table:
     """Return the information quality ratio I/H of unit mask and concept mask, 0 where H = 0 (Eqn 2)."""
-    joint = torch.stack(r).clamp(min=0)
     on, shown = r.on_and_shown + r.on_only, r.on_and_shown + r.shown_only
-    entropy = _entropy(joint).sum(0)
-    margins = _entropy(torch.stack([on, 1 - on, shown, 1 - shown]).clamp(min=0)).sum(0)
+    entropy, margins = _entropy(*r), _entropy(on, 1 - on, shown, 1 - shown)
     return torch.where(entropy > 0, (margins - entropy) / entropy, torch.zeros_like(entropy)).clamp(min=0)
 
 
-def _entropy(p: Tensor) -> Tensor:
-    return -torch.xlogy(p, p)
+def _entropy(*shares: Tensor) -> Tensor:
+    total = torch.zeros_like(shares[0])
+    for p in shares:
+        p = p.clamp(min=0)
+        total -= torch.xlogy(p, p)
+    return total
 
 
 def positive(r: Rates) -> Tensor:

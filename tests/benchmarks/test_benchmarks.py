@@ -1,0 +1,83 @@
+"""The benchmark still runs, and its usual way still measures what dissection measures."""
+
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+from ganatomy import open_generator, open_segmenter
+from ganatomy.stats.agreement import Agreement
+from ganatomy.stats.levels import exact_levels
+from ganatomy.stats.scores import iou, rates
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def usual_way(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module("usual_way")
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module("clock")
+
+
+@pytest.mark.slow
+def test_it_runs() -> None:
+    command = [sys.executable, "dissect.py", "--json", "--images", "4", "--threads", "1", "--repeats", "1"]
+    command += ["--only", "bundled", "compile"]
+    done = subprocess.run(command, cwd=BENCHMARKS, capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    seconds = found["bundled"][0]["wall_s"]
+    for phase in ("generator", "segmenter", "levels", "numbering", "counting", "reading", "strips", "saving"):
+        assert seconds[phase] > 0, phase
+    assert found["compile"][0]["first_s"] > found["compile"][0]["later_s"]
+
+
+@pytest.mark.slow
+def test_synthetic_pictures_have_as_many_tuples_as_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    benchmark = importlib.import_module("dissect")
+    row = benchmark.synthetic(8, 3, 5, "cpu", 1)
+    assert all(100 < n <= 150 for n in row["tuples"])
+    assert 0 < row["wall_min"] <= row["wall_median"]
+
+
+def test_the_usual_way_finds_the_same_iou(usual_way: ModuleType) -> None:
+    """At the quantile that the sketch approximates, with so few values that it keeps them all."""
+    generator, segmenter = open_generator("planted"), open_segmenter("planted")
+    layer = next(iter(generator.layers))
+    found = usual_way.dissect(generator, segmenter, [layer], images=4, batch=2, top=0.2)[layer]
+    seen = generator.observe(generator.latents(range(4), 0), [layer])
+    labels = segmenter(seen.images)
+    r, size = seen.features[layer], seen.images.shape[-2:]
+    levels = exact_levels(r, tuple(size), torch.tensor([1.0, 0.2]).double().numpy())
+    table = Agreement(levels, len(segmenter.vocabulary), 10**6)
+    table.update(r, labels)
+    expected = iou(rates(table.counts[0]))[:, 1:, 1]
+    torch.testing.assert_close(found[:, 1:].double(), expected, rtol=0, atol=0.02)
+
+
+def test_sketched_quantiles_are_close(usual_way: ModuleType) -> None:
+    torch.manual_seed(0)
+    sketch = usual_way.Sketch(2, size=256)
+    values = torch.stack([torch.arange(10_000.0), -torch.arange(10_000.0)])[:, torch.randperm(10_000)]
+    sketch.add(values)
+    assert sketch.quantile(0.9)[0].item() == pytest.approx(9000, rel=0.03)
+    assert sketch.quantile(0.9)[1].item() == pytest.approx(-1000, rel=0.3)
+    assert sum(b.shape[1] for b in sketch.buffers) < 2000
+
+
+def test_a_phase_is_not_charged_for_what_it_calls(clock: ModuleType) -> None:
+    watch = clock.Clock()
+    with watch.phase("outer"), watch.phase("inner"):
+        sum(range(300_000))
+    assert watch.wall["inner"] > 20 * watch.wall["outer"] > 0
