@@ -29,7 +29,7 @@ docs: .venv/.developed  ## the user guide, warnings fatal
 	@echo "docs/_build/html/index.html"
 
 bench: .venv/.developed  ## speed and memory, beside the usual way
-	$(BIN)/python benchmarks/dissect.py
+	GOMP_SPINCOUNT=1000 $(BIN)/python benchmarks/dissect.py
 
 wheel: .venv/.developed  ## a wheel in dist/
 	$(BIN)/python -m build --wheel --no-isolation

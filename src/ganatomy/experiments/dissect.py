@@ -78,13 +78,14 @@ def estimate(spec: DissectSpec, models: Models) -> Estimate:
     """Say what a run will take: memory and disk by formula, time from a few pictures.
 
     A table has 4 bytes for each unit × concept × (level + 1), for two halves, matched and mismatched; three tables live
-    at once while shards are merged. One batch of features and one part of the calibration come on top.
+    at once while shards are merged. One batch of features comes on top, and one part of the calibration, of which the
+    maps of one layer are copied twice.
     """
     generator, segmenter = models.generator, models.segmenter
     layers = chosen_layers(generator, spec.layers)
     units = sum(shape.units for shape in layers.values())
     table = 4 * 4 * units * len(segmenter.vocabulary) * (spec.levels + 1)
-    maps = sum(4 * math.prod(shape) for shape in layers.values())
+    maps = [4 * math.prod(shape) for shape in layers.values()]
     segmenter(_observe(generator, range(2), spec.seed, list(layers)).images)  # what is done once is done now
     ids = range(min(spec.batch, 8))
     start = perf_counter()
@@ -98,10 +99,11 @@ def estimate(spec: DissectSpec, models: Models) -> Estimate:
     draw, label = (drawn - start) / len(ids), (labelled - drawn) / len(ids)
     count = units * height * width * 2e-9
     calibrate = calibration * (len(_calibration_parts(spec, layers)) * draw + count)
+    held = CALIBRATION_BYTES + 2 * min(CALIBRATION_BYTES, calibration * max(maps))
     pictures = min(spec.images, units * spec.top) * (3 * seen.images.shape[-2] * seen.images.shape[-1] + 8)
     return Estimate(
         images=images,
-        memory_bytes=3 * table + spec.batch * maps + CALIBRATION_BYTES + 8 * calibration * height * width,
+        memory_bytes=3 * table + spec.batch * sum(maps) + held,
         disk_bytes=table + pictures + units * spec.top * height * width // 8,
         seconds=images * (draw + label + count) + calibrate + spec.images * draw,
     )
