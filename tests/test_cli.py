@@ -145,7 +145,7 @@ def test_ctrl_c_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys: pytes
 
 @pytest.mark.parametrize(("given", "used"), [(None, "1000"), ("5", "5")])
 def test_waiting_threads_spin_only_briefly(monkeypatch: pytest.MonkeyPatch, given: str | None, used: str) -> None:
-    """Spinning for long took twice as long when the two cores were shared. Torch reads the variable when it is loaded."""
+    """Long spinning took twice as long on shared cores. Torch reads the variable when it is loaded."""
     monkeypatch.setenv("GOMP_SPINCOUNT", given or "")
     if given is None:
         monkeypatch.delenv("GOMP_SPINCOUNT")
