@@ -132,10 +132,11 @@ def _lay_grid(levels, known):  # pragma: no cover
 @compiled
 @no_type_check  # the test run must not wrap what is compiled
 def _scale(plane, start, scale, out):  # pragma: no cover
-    """Write a map in cells above the start."""
+    """Write a map in cells above the start; what is very far away is brought nearer, so that differences are finite."""
+    far = np.float32(1e30)
     for y in range(plane.shape[0]):
         for x in range(plane.shape[1]):
-            out[y, x] = (plane[y, x] - start) * scale
+            out[y, x] = min(max((plane[y, x] - start) * scale, -far), far)
 
 
 @compiled
