@@ -227,6 +227,15 @@ def test_tuples_beyond_number_are_sorted(sample: tuple[Tensor, Tensor, Tensor]) 
     assert torch.equal(counted(r, wide, levels, 2000 + CONCEPTS)[:, :, 2001:], counted(r, labels, levels)[:, :, 1:])
 
 
+@pytest.mark.parametrize("size", [(4, 4), (8, 8)])
+def test_what_is_no_number_spoils_no_memory(sample: tuple[Tensor, Tensor, Tensor], size: tuple[int, int]) -> None:
+    """A run stops at NaN before it counts; the loops, which check nothing, must not write elsewhere all the same."""
+    _, labels, levels = sample
+    r = torch.full((5, 7, *size), torch.nan)
+    r[:, :, 0, 0], r[:, :, 1, 0] = torch.inf, -torch.inf
+    assert counted(r, labels, levels)[0, :, 0, 0].tolist() == [5 * 64] * 7
+
+
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32])
 def test_labels_of_any_integer_type(sample: tuple[Tensor, Tensor, Tensor], dtype: torch.dtype) -> None:
     r, labels, levels = sample

@@ -168,13 +168,16 @@ def _widen(plane, columns, wide):  # pragma: no cover
 @compiled
 @no_type_check  # the test run must not wrap what is compiled
 def _find_cells(lines, rows, y, top, cell):  # pragma: no cover
-    """Write the cells of one row of a resampled map, whose scaled and widened lines are given; at most `top`."""
+    """Write the cells of one row of a resampled map, whose scaled and widened lines are given; at most `top`.
+
+    The second limit is for NaN, whose cell could be anything: the counts are worthless then, but no memory is spoilt.
+    """
     low, weight = rows
     upper, lower = lines[low[y]], lines[min(low[y] + uint32(1), uint32(lines.shape[0] - 1))]
     a, zero, most = np.float32(weight[y]), np.float32(0), np.float32(top)
     for x in range(upper.shape[0]):
         value = upper[x] + a * (lower[x] - upper[x])
-        cell[x] = uint32(np.int32(np.ceil(min(max(value, zero), most))))
+        cell[x] = min(uint32(np.int32(np.ceil(min(max(value, zero), most)))), uint32(top))
 
 
 @compiled
