@@ -42,3 +42,11 @@ def test_an_option_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="imges"):
         ganatomy.dissect("planted", segmenter="planted", imges=24, out=tmp_path / "study")
     assert not (tmp_path / "study").exists()
+
+
+def test_a_finished_study_is_read_and_not_written_again(tmp_path: Path) -> None:
+    first = ganatomy.dissect("planted:", segmenter="planted", images=8, out=tmp_path / "study")
+    before = {file: file.stat().st_mtime_ns for file in (tmp_path / "study").rglob("*.*") if file.name != ".lock"}
+    again = ganatomy.dissect("planted:", segmenter="planted", images=8, out=tmp_path / "study")
+    assert again.units.equals(first.units)
+    assert {file: file.stat().st_mtime_ns for file in before} == before

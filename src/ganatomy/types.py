@@ -18,7 +18,5 @@ Labels: TypeAlias = Integer[Tensor, "b plane H W"]
 """Concept indices, one plane per kind of label; 0 is nothing."""
 Latents: TypeAlias = Float[Tensor, "b *latent"]
 """All that the generator needs to draw the pictures, one row a picture."""
-PerUnit: TypeAlias = Float[Tensor, " u"]
-"""One number per unit of a layer."""
 Scores: TypeAlias = Float[Tensor, "b H W"]
 """How much each pixel shows one concept, in [0, 1]."""

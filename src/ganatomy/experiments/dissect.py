@@ -129,6 +129,8 @@ def run(
     Raises:
         BadModel: NaN or Inf activations or pictures; names the layer, the unit and the latent id.
     """
+    if study.finished:
+        return Dissection.open(study.directory)
     layers = chosen_layers(models.generator, spec.layers)
     parts = _calibration_parts(spec, layers)
     levels = study.sharded("levels", ActivationLevels, partial(measure_levels, spec, models), parts, execute, progress)
