@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ganatomy.door import dissect as dissect
     from ganatomy.door import open_dissection as open_dissection
+    from ganatomy.edit import Intervention as Intervention
     from ganatomy.errors import BadFile as BadFile
     from ganatomy.errors import BadModel as BadModel
     from ganatomy.errors import BadValue as BadValue
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "door": ("dissect", "open_dissection"),
+    "edit": ("Intervention",),
     "errors": (
         "BadFile",
         "BadModel",

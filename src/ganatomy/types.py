@@ -20,3 +20,7 @@ Latents: TypeAlias = Float[Tensor, "b *latent"]
 """All that the generator needs to draw the pictures, one row a picture."""
 Scores: TypeAlias = Float[Tensor, "b H W"]
 """How much each pixel shows one concept, in [0, 1]."""
+PerUnit: TypeAlias = Float[Tensor, " u"]
+"""One number for each unit of a layer."""
+Where: TypeAlias = Float[Tensor, "p h w"]
+"""Places of a layer's grid, from 0 (not at all) to 1: one map for all pictures (p = 1), or one for each."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ganatomy.errors import BadModel, UnknownName
-from ganatomy.generators.protocol import LayerShape, Observation
+from ganatomy.generators.protocol import Edit, LayerShape, Observation, edits_by_layer
 from ganatomy.imported import guarded
 from ganatomy.types import Features, Images, Latents
 from ganatomy.weights import check_finite, fingerprint
@@ -80,17 +80,24 @@ class HookedGenerator:
         return z.to(self.device)
 
     @torch.no_grad()
-    def observe(self, z: Latents, layers: Sequence[str]) -> Observation:
-        """Draw the pictures and read every asked layer in one forward pass."""
-        self._check(layers)
+    def observe(self, z: Latents, layers: Sequence[str], edits: Sequence[Edit] = ()) -> Observation:
+        """Draw the pictures and read every asked layer in one forward pass, edits made on the way."""
+        planned = edits_by_layer(edits)
+        listened = [*layers, *planned]
+        self._check(listened)
         features: dict[str, Tensor] = {}
 
-        def keep(name: str, output: Tensor) -> None:
-            if name in layers:
-                features[name] = output.clone()  # what comes next may overwrite it
+        def keep(name: str, output: Tensor) -> Tensor | None:
+            if name not in listened:
+                return None
+            r = output
+            for edit in planned.get(name, ()):
+                r = edit(r)
+            features[name] = r.clone()  # what comes next may overwrite it
+            return r if name in planned else None
 
-        images = self._draw(z, layers, keep)
-        for name in layers:
+        images = self._draw(z, listened, keep)
+        for name in listened:
             if name not in features:
                 raise BadModel(f"{self._name} did not compute its layer {name} this time")
         return Observation(images, {name: features[name] for name in layers})
@@ -99,6 +106,10 @@ class HookedGenerator:
         """Draw the pictures with the layer's output replaced by `r`. Differentiable in r."""
         self._check([layer])
         return self._draw(z, [layer], lambda name, _: r.clone() if name == layer else None)
+
+    def edited(self, z: Latents, edits: Sequence[Edit]) -> Images:
+        """Draw the pictures with edits at any layers, in one forward pass without gradients."""
+        return self.observe(z, (), edits).images
 
     def _check(self, layers: Sequence[str]) -> None:
         """Refuse what is no layer.

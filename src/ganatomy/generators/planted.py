@@ -12,7 +12,6 @@ units of a concept at any layer takes it from the picture. What a unit does is l
 * ``on``, ``dead``: constant.
 """
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 
@@ -22,7 +21,7 @@ from torch import Tensor
 
 from ganatomy.errors import BadValue, UnknownName
 from ganatomy.generators.latents import standard_normal
-from ganatomy.generators.protocol import LayerShape, Observation
+from ganatomy.generators.protocol import Edit, LayerShape, Observation, edits_by_layer
 from ganatomy.generators.registry import GENERATORS
 from ganatomy.planted import VOCABULARY, rgb
 from ganatomy.types import Features, Images, Latents
@@ -73,13 +72,18 @@ class PlantedGenerator:
         return standard_normal(ids, seed, (LATENT,), self.device)
 
     @torch.no_grad()
-    def observe(self, z: Latents, layers: Sequence[str]) -> Observation:
-        """Draw the pictures and read every asked layer."""
-        self._check(layers)
-        features = {LAYERS[0]: _features(LAYERS[0], _things(z), z)}
-        for before, layer in itertools.pairwise(LAYERS):
-            features[layer] = _next(features[before], before, z)
-        return Observation(_paint(features[LAYERS[-1]]), {layer: features[layer] for layer in layers})
+    def observe(self, z: Latents, layers: Sequence[str], edits: Sequence[Edit] = ()) -> Observation:
+        """Draw the pictures and read every asked layer, edits made on the way."""
+        planned = edits_by_layer(edits)
+        self._check([*layers, *planned])
+        features: dict[str, Tensor] = {}
+        r = _features(LAYERS[0], _things(z), z)
+        for i, layer in enumerate(LAYERS):
+            r = _next(r, LAYERS[i - 1], z) if i else r
+            for edit in planned.get(layer, ()):
+                r = edit(r)
+            features[layer] = r
+        return Observation(_paint(r), {layer: features[layer] for layer in layers})
 
     def render(self, r: Features, layer: str, z: Latents) -> Images:
         """Draw the pictures from one layer on."""
@@ -87,6 +91,10 @@ class PlantedGenerator:
         for before in LAYERS[LAYERS.index(layer) : -1]:
             r = _next(r, before, z)
         return _paint(r)
+
+    def edited(self, z: Latents, edits: Sequence[Edit]) -> Images:
+        """Draw the pictures with edits at any layers."""
+        return self.observe(z, (), edits).images
 
     def _check(self, layers: Sequence[str]) -> None:
         for layer in layers:

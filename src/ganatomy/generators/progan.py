@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from ganatomy.errors import BadFile, UnknownName
 from ganatomy.generators.latents import standard_normal
-from ganatomy.generators.protocol import LayerShape, Observation
+from ganatomy.generators.protocol import Edit, LayerShape, Observation, edits_by_layer
 from ganatomy.generators.registry import GENERATORS
 from ganatomy.types import Features, Images, Latents
 from ganatomy.weights import State, fingerprint, fit_state, read_state
@@ -138,17 +138,20 @@ class ProGAN:
         return standard_normal(ids, seed, [self._latent], self.device)
 
     @torch.no_grad()
-    def observe(self, z: Latents, layers: Sequence[str]) -> Observation:
-        """Draw the pictures and read every asked layer in one forward pass, without gradients.
+    def observe(self, z: Latents, layers: Sequence[str], edits: Sequence[Edit] = ()) -> Observation:
+        """Draw the pictures and read every asked layer in one forward pass, edits made on the way, without gradients.
 
         Raises:
             UnknownName: a layer that does not exist.
         """
-        for name in layers:
+        planned = edits_by_layer(edits)
+        for name in (*layers, *planned):
             self._check(name)
         x, features = z[:, :, None, None], {}
         for name, layer in self._network.named_children():
             x = layer(x)
+            for edit in planned.get(name, ()):
+                x = edit(x)
             if name in layers:
                 features[name] = x
         return Observation(x, {name: features[name] for name in layers})
@@ -162,6 +165,14 @@ class ProGAN:
         self._check(layer)
         images: Images = self._network[list(self.layers).index(layer) + 1 :](r)
         return images
+
+    def edited(self, z: Latents, edits: Sequence[Edit]) -> Images:
+        """Draw the pictures with edits at any layers, in one forward pass without gradients.
+
+        Raises:
+            UnknownName: a layer that does not exist.
+        """
+        return self.observe(z, (), edits).images
 
     def _check(self, layer: str) -> None:
         if layer not in self.layers:

@@ -17,6 +17,20 @@ class LayerShape(NamedTuple):
     width: int
 
 
+@runtime_checkable
+class Edit(Protocol):
+    """What is done to a layer's output on the way; `ganatomy.edit.Intervention` is one."""
+
+    @property
+    def layer(self) -> str:
+        """The name of the layer."""
+        ...
+
+    def __call__(self, r: Features) -> Features:
+        """Return the edited features."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Observation:
     """What one forward pass showed: the pictures, and the features of every asked layer."""
@@ -43,10 +57,25 @@ class Generator(Protocol):
         """Return the latents of these ids; row i depends on (seed, i) only."""
         ...
 
-    def observe(self, z: Latents, layers: Sequence[str]) -> Observation:
-        """Draw the pictures and read every asked layer in one forward pass, without gradients."""
+    def observe(self, z: Latents, layers: Sequence[str], edits: Sequence[Edit] = ()) -> Observation:
+        """Draw the pictures and read every asked layer in one forward pass, without gradients.
+
+        Edits are made at their layers, those of one layer in their order; what is read there is the edited output.
+        """
         ...
 
     def render(self, r: Features, layer: str, z: Latents) -> Images:
         """Draw the pictures with the layer's output replaced by `r`: f, the rest of the network. Differentiable."""
         ...
+
+    def edited(self, z: Latents, edits: Sequence[Edit]) -> Images:
+        """Draw the pictures with edits at any layers, in one forward pass without gradients."""
+        ...
+
+
+def edits_by_layer(edits: Sequence[Edit]) -> dict[str, list[Edit]]:
+    """Return the edits of each layer, in their order."""
+    by_layer: dict[str, list[Edit]] = {}
+    for edit in edits:
+        by_layer.setdefault(edit.layer, []).append(edit)
+    return by_layer
