@@ -1,0 +1,118 @@
+"""What is measured once for all concepts of a layer: class constants, where each concept is, how strong each unit is.
+
+A pool is a study of its own, shared by every causal question about the layer (S-6.4).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ganatomy.errors import BadValue
+from ganatomy.execute import Executor, local
+from ganatomy.experiments.causal.source import SampleSpec, Source
+from ganatomy.experiments.causal.trials import batches
+from ganatomy.progress import Progress
+from ganatomy.stats.base import Accumulator, Merge, add
+from ganatomy.stats.regions import place_counts
+from ganatomy.study import Study
+from ganatomy.types import PerUnit
+
+
+@dataclass(frozen=True)
+class PoolSpec(SampleSpec):
+    """Which pictures to pool: at the published setting 10,000 (S-6.4; SPEC 5)."""
+
+    images: int = 2000
+    first: int = 500_000
+    shard: int = 256
+
+
+def join(a: Tensor, b: Tensor) -> Tensor:
+    """Merge tables of one row a picture."""
+    return torch.cat([a, b])
+
+
+class Pool(Accumulator):
+    """Sums over the pool, and for each picture the place that shows most of each concept.
+
+    Attributes:
+        drawn: float64 [concepts, u], Σ r_p m_p over pictures and places; m_p is the share of place p's area that
+            shows the concept.
+        mass: float64 [concepts], Σ m_p.
+        occupancy: float64 [concepts, h, w], Σ m_p over pictures.
+        strength: float64 [u], Σ |r_p|.
+        best: float32 [images, concepts], the greatest m_p of each picture.
+        place: int32 [images, concepts], its place, row-major; of equals the first.
+    """
+
+    FIELDS: ClassVar[Mapping[str, Merge]] = {
+        "drawn": add,
+        "mass": add,
+        "occupancy": add,
+        "strength": add,
+        "best": join,
+        "place": join,
+    }
+
+    def __init__(self, concepts: int, shape: tuple[int, int, int], device: torch.device | str = "cpu") -> None:
+        units, height, width = shape
+        self.drawn = torch.zeros(concepts, units, dtype=torch.float64, device=device)
+        self.mass = torch.zeros(concepts, dtype=torch.float64, device=device)
+        self.occupancy = torch.zeros(concepts, height, width, dtype=torch.float64, device=device)
+        self.strength = torch.zeros(units, dtype=torch.float64, device=device)
+        self.best = torch.zeros(0, concepts, device=device)
+        self.place = torch.zeros(0, concepts, dtype=torch.int32, device=device)
+
+    def update(self, *batch: Tensor) -> None:
+        """Take in (features [b, u, h, w], labels [b, plane, H, W])."""
+        r, labels = batch
+        grid = (r.shape[2], r.shape[3])
+        counts = place_counts(labels, len(self.mass), grid).double()
+        shares = counts / counts[:, :1]
+        self.drawn += torch.einsum("bchw,buhw->cu", shares, r.double())
+        self.mass += shares.sum((0, 2, 3))
+        self.occupancy += shares.sum(0)
+        self.strength += r.double().abs().sum((0, 2, 3))
+        best, place = shares.flatten(2).max(2)
+        self.best = torch.cat([self.best, best.float()])
+        self.place = torch.cat([self.place, place.to(torch.int32)])
+
+    def constant(self, concept: int) -> PerUnit:
+        """Return k of a concept: the mean activation where it is, weighted by how much of the place it covers (S-6.4).
+
+        Raises:
+            BadValue: the pool never shows it.
+        """
+        if not float(self.mass[concept]) > 0:
+            raise BadValue(f"none of the {len(self.best)} pooled pictures shows the concept; pool more of them")
+        return (self.drawn[concept] / self.mass[concept]).float()
+
+    def magnitude(self) -> PerUnit:
+        """Return the mean absolute value of each unit."""
+        places = self.occupancy.shape[1] * self.occupancy.shape[2]
+        return (self.strength / (len(self.best) * places)).float()
+
+
+def pool_shard(source: Source, spec: PoolSpec, ids: range) -> Pool:
+    """Measure the pictures of one shard."""
+    pool = Pool(source.concepts, source.shape(spec.layer), source.models.generator.device)
+    for seen in batches(source, spec, ids):
+        pool.update(seen.features, seen.labels)
+    return pool
+
+
+def open_pool(
+    source: Source, spec: PoolSpec, directory: Path, execute: Executor = local, progress: Progress | None = None
+) -> Pool:
+    """Measure a pool in a study directory, or read it where it is there already."""
+    source.shape(spec.layer)
+    with Study.create(directory, spec, source.facts()) as study:
+        pool = study.sharded("pool", Pool, partial(pool_shard, source, spec), spec.shards(), execute, progress)
+        if not study.finished:
+            study.finish()
+    return pool

@@ -1,0 +1,168 @@
+"""What every causal study stands on: a finished dissection, and the very models that it used."""
+
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from ganatomy.errors import BadValue, StudyMismatch, UnknownName
+from ganatomy.experiments.dissection import Dissection
+from ganatomy.experiments.models import Models
+from ganatomy.generators import Generator, LayerShape
+from ganatomy.segmenters import Segmenter
+from ganatomy.vocabulary import Concept, find_concept
+
+
+@dataclass(frozen=True)
+class SampleSpec:
+    """What every causal study is asked: of which model, at which layer, on which pictures.
+
+    Attributes:
+        dissection: digest of the dissection that it stands on.
+        generator, segmenter: names, as in `open_generator` and `open_segmenter`.
+        layer: where the units are.
+        images: how many pictures.
+        first: id of the first; the default keeps clear of the pictures of dissections and of pools.
+        seed: of the latents, and of whatever is drawn at random.
+        batch, shard: images a forward pass, and between two savings.
+    """
+
+    dissection: str
+    generator: str
+    segmenter: str
+    layer: str
+    images: int = 200
+    first: int = 1_000_000
+    seed: int = 0
+    batch: int = 32
+    shard: int = 100
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        for name, least in (("images", 2), ("first", 0), ("batch", 1), ("shard", 1)):
+            if getattr(self, name) < least:
+                raise BadValue(f"{name}={getattr(self, name)} is too few; give at least {least}")
+
+    def ids(self) -> range:
+        """Return the ids of the pictures."""
+        return range(self.first, self.first + self.images)
+
+    def shards(self) -> list[range]:
+        """Return the ids of every shard."""
+        ids = self.ids()
+        return [ids[i : i + self.shard] for i in range(0, len(ids), self.shard)]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A finished dissection, and the models that it used, open again on demand."""
+
+    dissection: Dissection
+    models: Models
+
+    @property
+    def directory(self) -> Path:
+        """Where the dissection lies."""
+        return self.dissection.study.directory
+
+    def beside(self, layer: str, name: str) -> Path:
+        """Return where a causal study of a layer lies unless told otherwise: in ``STUDY-causal/LAYER/NAME``."""
+        return self.directory.resolve().with_name(f"{self.directory.resolve().name}-causal") / layer / name
+
+    @property
+    def concepts(self) -> int:
+        """How many concepts there are, nothing included."""
+        return len(self.dissection.vocabulary)
+
+    def names(self) -> dict[str, str]:
+        """Return the first fields of a Spec: dissection, generator, segmenter."""
+        spec = self.dissection.spec
+        return {"dissection": self.dissection.study.digest, "generator": spec.generator, "segmenter": spec.segmenter}
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a study keeps of its inputs, as `Study.create` takes it."""
+        return {
+            "inputs": {"dissection": self.dissection.study.digest, **self.dissection.facts["inputs"]},
+            "source": str(self.directory),
+            "vocabulary": [list(concept) for concept in self.dissection.vocabulary],
+            "versions": {name: version(name) for name in ("ganatomy", "torch", "numpy")},
+            "machine": {"python": platform.python_version(), "system": platform.system(), "device": self.models.device},
+        }
+
+    def shape(self, layer: str) -> LayerShape:
+        """Return the shape of a dissected layer.
+
+        Raises:
+            UnknownName: it was not dissected.
+        """
+        if layer not in self.dissection.layers:
+            raise UnknownName("dissected layer", layer, self.dissection.layers)
+        return self.dissection.layers[layer]
+
+    def concept(self, name: str) -> int:
+        """Return the index of a concept that the dissection saw often enough to score.
+
+        Raises:
+            UnknownName: no such concept.
+            BadValue: the sample hardly shows it.
+        """
+        c = find_concept(self.dissection.vocabulary, name)
+        row = self.dissection.concepts.iloc[c - 1]
+        if row.rare:
+            seen = f"covers {row.share:.2g} of the pixels" if row.share else "never occurs"
+            raise BadValue(f"{name} {seen} in {self.directory}; it takes a concept that the generator draws more often")
+        return c
+
+    def scored(self) -> list[int]:
+        """Return the indices of the concepts that the dissection scored, in order."""
+        return [i + 1 for i, rare in enumerate(self.dissection.concepts.rare) if not rare]
+
+    def named(self, c: int) -> Concept:
+        """Return the concept of an index."""
+        return self.dissection.vocabulary[c]
+
+    def ious(self, layer: str, concept: str) -> Float64[Tensor, " u"]:
+        """Return the IoU of every unit of a layer with a concept, 0 where there is none.
+
+        Raises:
+            BadValue: no unit of the layer has any.
+        """
+        table = self.dissection.ranked(concept)
+        table = table[table.layer == layer].sort_values("unit")
+        ious = torch.from_numpy(table.iou.fillna(0).to_numpy(copy=True))
+        if not float(ious.max()) > 0:
+            raise BadValue(f"no unit of {layer} has any IoU with {concept}; choose another layer")
+        return ious
+
+
+def open_source(
+    directory: str | Path,
+    device: str = "cpu",
+    generator: Generator | None = None,
+    segmenter: Segmenter | None = None,
+) -> Source:
+    """Open a finished dissection and the models that it names, or those that are given.
+
+    Raises:
+        StudyError: no finished dissection.
+        StudyMismatch: a model is no longer the one that was dissected.
+        BadValue: the dissection was of an open model, which has to be given again.
+    """
+    dissection = Dissection.open(Path(directory))
+    spec, used = dissection.spec, dissection.facts["inputs"]
+    given = {"generator": generator or spec.generator, "segmenter": segmenter or spec.segmenter}
+    for kind, model in given.items():
+        if isinstance(model, str) and model.startswith("given:"):
+            raise BadValue(f"{directory} dissected an open {kind}; hand the same one over: {kind}=…")
+    models = Models(given["generator"], given["segmenter"], device)  # type: ignore[arg-type]  # as the keys say
+    for kind, model in (("generator", models.generator), ("segmenter", models.segmenter)):
+        if model.fingerprint != used[kind]:
+            raise StudyMismatch(
+                f"the {kind} {getattr(spec, kind)} has changed since {directory} was made; dissect it again"
+            )
+    return Source(dissection, models)

@@ -1,0 +1,90 @@
+"""What edits do to the share of pixels that shows each concept, picture by picture: means, changes, errors."""
+
+from collections.abc import Mapping
+from typing import ClassVar, NamedTuple
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from ganatomy.stats.base import Accumulator, Merge, add
+
+
+class Change(NamedTuple):
+    """Means over the pictures, each float64 [trials, concepts], NaN where there is nothing to tell.
+
+    Attributes:
+        before, after: share of the pixels that shows the concept.
+        change: after - before, and its standard error over pictures.
+        relative: change / before, and its standard error (a ratio of means; error to first order).
+    """
+
+    before: Tensor
+    after: Tensor
+    change: Tensor
+    change_error: Tensor
+    relative: Tensor
+    relative_error: Tensor
+
+
+class PairedChange(Accumulator):
+    """Pixel counts of the same pictures before and after each of several trials: sums, squares and products.
+
+    Whole numbers, so any sharding gives the same bits. All pictures of a trial are read over as many pixels.
+
+    Attributes:
+        images: int64 [1].
+        pixels: int64 [trials], looked at in all pictures together.
+        before, after, before2, after2, product: int64 [trials, concepts].
+    """
+
+    FIELDS: ClassVar[Mapping[str, Merge]] = dict.fromkeys(
+        ("images", "pixels", "before", "after", "before2", "after2", "product"), add
+    )
+
+    def __init__(self, trials: int, concepts: int, device: torch.device | str = "cpu") -> None:
+        self.images = torch.zeros(1, dtype=torch.long, device=device)
+        self.pixels = torch.zeros(trials, dtype=torch.long, device=device)
+        for name in ("before", "after", "before2", "after2", "product"):
+            setattr(self, name, torch.zeros(trials, concepts, dtype=torch.long, device=device))
+
+    before: Tensor
+    after: Tensor
+    before2: Tensor
+    after2: Tensor
+    product: Tensor
+
+    def update(self, *batch: Tensor) -> None:
+        """Take in (before [trials, b, concepts], after [trials, b, concepts]), as `concept_counts` gives them."""
+        before, after = batch
+        self.images += before.shape[1]
+        self.pixels += before[:, :, 0].sum(1)
+        self.before += before.sum(1)
+        self.after += after.sum(1)
+        self.before2 += before.square().sum(1)
+        self.after2 += after.square().sum(1)
+        self.product += (before * after).sum(1)
+
+    def read(self) -> Change:
+        """Return means, changes and their errors."""
+        n = self.images.double()
+        area = (self.pixels.double() / n)[:, None]
+        before, after = self.before.double() / n / area, self.after.double() / n / area
+        relative = torch.where(before > 0, (after - before) / before, torch.nan)
+        return Change(
+            before=before,
+            after=after,
+            change=after - before,
+            change_error=self._error(torch.ones_like(before)) / area,
+            relative=relative,
+            relative_error=self._error(1 + relative) / area / before,
+        )
+
+    def _error(self, slope: Float64[Tensor, "t c"]) -> Float64[Tensor, "t c"]:
+        """Return the standard error of the mean of after - slope × before, in pixels; NaN for a single picture."""
+        n = self.images.double()
+        before, after = self.before.double(), self.after.double()
+        mean = (after - slope * before) / n
+        square = self.after2.double() - 2 * slope * self.product.double() + slope.square() * self.before2.double()
+        variance = (square / n - mean.square()).clamp(min=0) * n / (n - 1)
+        return torch.where(n > 1, variance / n, torch.nan).sqrt()

@@ -1,0 +1,60 @@
+"""How many pixels show each concept: in a picture, in a part of it, at each place of a layer's grid."""
+
+import torch
+from jaxtyping import Bool, Int64, Integer
+from torch import Tensor
+
+from ganatomy.resample import labels_at
+from ganatomy.types import Labels
+
+
+def concept_counts(
+    labels: Labels, concepts: int, read: Bool[Tensor, "p H W"] | None = None
+) -> Int64[Tensor, "b concepts"]:
+    """Count the pixels of each picture that show each concept; entry 0 counts the pixels that were looked at.
+
+    Args:
+        labels: of the pictures.
+        concepts: how many, nothing included.
+        read: the pixels to look at, for all pictures (p = 1) or for each; None for all.
+    """
+    if read is None:
+        return _count(labels, concepts, torch.zeros_like(labels[:1, 0], dtype=torch.long), 1)[:, 0]
+    return _count(labels, concepts, read.long(), 2)[:, 1]
+
+
+def place_of_pixels(size: tuple[int, int], grid: tuple[int, int], device: torch.device) -> Integer[Tensor, "1 H W"]:
+    """Return for each pixel of a picture the place of a grid (row-major) in which its centre lies."""
+    rows, columns = (
+        ((torch.arange(n, device=device, dtype=torch.float64) + 0.5) * places / n).long()
+        for n, places in zip(size, grid, strict=True)
+    )
+    return (rows[:, None] * grid[1] + columns)[None]
+
+
+def place_counts(labels: Labels, concepts: int, grid: tuple[int, int]) -> Int64[Tensor, "b concepts h w"]:
+    """Count the pixels of each place of a grid that show each concept; entry 0 counts the place's pixels.
+
+    Pictures that are smaller than the grid are read at its size: each place then has one pixel.
+    """
+    height, width = (max(n, places) for n, places in zip(labels.shape[-2:], grid, strict=True))
+    labels = labels_at(labels, (height, width))
+    counts = _count(labels, concepts, place_of_pixels((height, width), grid, labels.device), grid[0] * grid[1])
+    return counts.transpose(1, 2).reshape(len(labels), concepts, *grid)
+
+
+def _count(labels: Labels, concepts: int, places: Integer[Tensor, "p H W"], count: int) -> Int64[Tensor, "b n c"]:
+    """Count concepts by place; a concept that two planes show at a pixel counts once."""
+    shown = labels.long()
+    for plane in range(1, shown.shape[1]):
+        again = (shown[:, :plane] == shown[:, plane : plane + 1]).any(1)
+        shown[:, plane] = torch.where(again, 0, shown[:, plane])
+    rows = torch.arange(len(shown), device=shown.device).view(-1, 1, 1) * count + places
+    index = (rows[:, None] * concepts + shown).flatten()
+    counts = torch.zeros(len(shown) * count * concepts, dtype=torch.long, device=shown.device)
+    counts.scatter_add_(0, index, torch.ones_like(index))
+    table = counts.view(len(shown), count, concepts)
+    pixels = torch.zeros(len(shown) * count, dtype=torch.long, device=shown.device)
+    rows = rows.flatten()
+    table[:, :, 0] = pixels.scatter_add_(0, rows, torch.ones_like(rows)).view(len(shown), count)
+    return table
