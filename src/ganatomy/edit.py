@@ -2,7 +2,7 @@
 
 ``r' = (1 - a) r + a k`` at the layer's output, with ``a = alpha × where``: alpha says how far each unit is taken, where
 says how far each place of the layer's grid is. Ablation sets to k = 0, insertion to a constant of the class. Units and
-places with a = 0 keep their bits, those with a = 1 are exactly k.
+places with a = 0 keep their value, those with a = 1 are exactly k; NaN and Inf in r are not hidden by an edit.
 
 An edit is a sequence of interventions, one layer each, in the order in which they are to be done; as JSON it names the
 fingerprint of the generator that it was made for.
@@ -10,10 +10,11 @@ fingerprint of the generator that it was made for.
 
 import dataclasses
 import json
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -24,13 +25,28 @@ from ganatomy.files import write_text
 from ganatomy.types import Features, PerUnit, Where
 
 FORMAT = 1
+LARGEST = torch.finfo(torch.float32).max
+T = TypeVar("T")
 Shape = tuple[int, int, int]
 """Units, height and width of a layer."""
+
+
+def blend(r: Features, a: Float[Tensor, "#b #u #h #w"], k: PerUnit) -> Features:
+    """Return (1 - a) r + a k, in the type and on the device of r; differentiable in all three.
+
+    Nothing is checked, so a GPU never waits: this is what a loop that optimises a or k calls.
+
+    >>> blend(torch.ones(1, 2, 1, 1), torch.tensor([0.0, 0.5]).view(1, 2, 1, 1), torch.tensor([7.0, 7.0])).flatten()
+    tensor([1., 4.])
+    """
+    return torch.lerp(r, k[:, None, None].to(r), a.to(r))
 
 
 @dataclass(frozen=True, eq=False)
 class Intervention:
     """What is done to one layer.
+
+    Making one reads its numbers, to refuse those that cannot be meant; a loop on a GPU uses `blend`.
 
     >>> off = Intervention.ablate("layer4", (8, 4, 4), [2, 5])
     >>> door = Intervention.insert("layer4", (8, 4, 4), [1], torch.full((8,), 3.0), where=place((4, 4), 2, 0))
@@ -43,27 +59,39 @@ class Intervention:
         alpha: how far each unit is taken, in [0, 1].
         value: k, what each unit is taken to.
         where: how far each place is, in [0, 1]; one map for all pictures, or one for each of a batch.
-        before: what is done to this layer first.
+        before: what is done to this layer first, in order.
+
+    Raises:
+        BadValue: alpha or where is not within [0, 1], value is not finite, sizes differ, or before is of another layer.
     """
 
     layer: str
     alpha: PerUnit
     value: PerUnit
     where: Where
-    before: "Intervention | None" = None
+    before: tuple["Intervention", ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
+        if self.alpha.ndim != 1 or self.alpha.shape != self.value.shape or self.where.ndim != 3:
+            given = [list(each.shape) for each in (self.alpha, self.value, self.where)]
+            raise BadValue(
+                f"an edit of {self.layer} has alpha {given[0]}, value {given[1]}, where {given[2]}; they must be "
+                "[units], [units], [1 or pictures, height, width]"
+            )
         for name, each in (("alpha", self.alpha), ("where", self.where)):
             if not bool(((each >= 0) & (each <= 1)).all()):  # NaN fails too
                 raise BadValue(f"{name} of an edit of {self.layer} is not between 0 and 1 everywhere")
         if not bool(self.value.isfinite().all()):
             raise BadValue(f"the values of an edit of {self.layer} hold NaN or Inf")
-        if len(self.alpha) != len(self.value):
-            raise BadValue(f"an edit of {self.layer} has {len(self.alpha)} alphas and {len(self.value)} values")
-        if self.before is not None and (self.before.layer != self.layer or self.before.shape != self.shape):
-            raise BadValue(f"an edit of {self.before.layer} {self.before.shape} and one of {self.layer} {self.shape}"
-                           " are not of one layer; hand both over, as a list")  # fmt: skip
+        for first in self.before:
+            if (first.layer, first.shape) != (self.layer, self.shape):
+                raise BadValue(
+                    f"an edit of {first.layer} {list(first.shape)} and one of {self.layer} {list(self.shape)} "
+                    "are not of one layer; hand both over, as a list"
+                )
+        if len(batches := self._batches()) > 1:
+            raise BadValue(f"an edit of {self.layer} has parts for {' and '.join(map(str, sorted(batches)))} pictures")
 
     @property
     def shape(self) -> Shape:
@@ -78,12 +106,12 @@ class Intervention:
         """
         if tuple(r.shape[1:]) != self.shape or len(self.where) not in (1, len(r)):
             raise BadValue(
-                f"an edit of {self.layer} for {list(self.shape)} (units, height, width) does not fit {list(r.shape)}"
+                f"an edit of {self.layer} for {[len(self.where), *self.shape]} (pictures, units, height, width) does "
+                f"not fit {list(r.shape)}"
             )
-        if self.before is not None:
-            r = self.before(r)
-        a = (self.alpha[:, None, None] * self.where[:, None]).to(r)
-        return (1 - a) * r + a * self.value[:, None, None].to(r)
+        for each in self.before:
+            r = each(r)
+        return blend(r, self.alpha.to(r)[:, None, None] * self.where.to(r)[:, None], self.value)
 
     def then(self, later: "Intervention") -> "Intervention":
         """Return the two as one: a = 1 - (1 - a₂)(1 - a₁), a·k = k₁ a₁ (1 - a₂) + k₂ a₂.
@@ -91,13 +119,17 @@ class Intervention:
         Raises:
             BadValue: they are of different layers; edits of several layers are a list.
         """
-        first = self if later.before is None else self.then(later.before)
-        return dataclasses.replace(later, before=first)
+        return dataclasses.replace(later, before=(*self.strokes(), *later.before))
 
     def strokes(self) -> list["Intervention"]:
         """Return the single interventions that it is made of, in order."""
-        own = dataclasses.replace(self, before=None)
-        return [own] if self.before is None else [*self.before.strokes(), own]
+        if not self.before:
+            return [self]
+        return [*(stroke for each in self.before for stroke in each.strokes()), dataclasses.replace(self, before=())]
+
+    def _batches(self) -> set[int]:
+        """Return for how many pictures it is, if not for any number."""
+        return {len(self.where)}.union(*(each._batches() for each in self.before)) - {1}
 
     @classmethod
     def ablate(
@@ -114,6 +146,7 @@ class Intervention:
 
         Raises:
             UnknownName: a unit that the layer does not have.
+            BadValue: where is of another grid, or strength is not within [0, 1].
         """
         return cls.insert(layer, shape, units, torch.zeros(shape[0]), where, strength)
 
@@ -131,11 +164,16 @@ class Intervention:
 
         Raises:
             UnknownName: a unit that the layer does not have.
+            BadValue: where is of another grid, strength is not within [0, 1], or value is not finite.
         """
         check_units(layer, shape[0], units)
+        if where is None:
+            where = everywhere(shape[1:])
+        if tuple(where.shape[1:]) != tuple(shape[1:]):
+            raise BadValue(f"where is a grid of {list(where.shape[1:])}, that of {layer} is {list(shape[1:])}")
         alpha = torch.zeros(shape[0])
         alpha[list(units)] = strength
-        return cls(layer, alpha, value, everywhere(shape[1:]) if where is None else where)
+        return cls(layer, alpha, value, where)
 
 
 def check_units(layer: str, count: int, units: Sequence[int]) -> None:
@@ -189,18 +227,21 @@ def read_edits(path: Path, layers: Mapping[str, Shape], fingerprint: str) -> lis
     except FileNotFoundError:
         raise BadFile(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise BadFile(f"{path}: not a file of edits ({error})") from error
+        raise BadFile(f"{path}: not a file of edits ({getattr(error, 'strerror', None) or 'not text'})") from error
     return edits_from_json(text, layers, fingerprint, str(path))
 
 
 def edits_json(edits: Sequence[Intervention], fingerprint: str) -> str:
-    """Return edits as the text of a JSON object, which `edits_from_json` reads back to the same bits."""
+    """Return edits as the text of a JSON object, which `edits_from_json` reads back to the same bits, in float32.
+
+    What units with alpha = 0 would be set to is left out.
+    """
     content = {
         "format": FORMAT,
         "generator": fingerprint,
         "edits": [{"layer": e.layer, "strokes": [_stroke(s) for s in e.strokes()]} for e in edits],
     }
-    return json.dumps(content) + "\n"
+    return json.dumps(content, allow_nan=False) + "\n"
 
 
 def edits_from_json(
@@ -212,17 +253,15 @@ def edits_from_json(
         BadFile: they are not, or this is no such JSON; names the source.
     """
     try:
-        content = json.loads(text)
-        if content["format"] != FORMAT:
-            raise BadFile(f"{source}: edits of format {content['format']}; this version reads format {FORMAT}")
-        if content["generator"] != fingerprint:
-            raise BadFile(
-                f"{source}: made for another generator (fingerprint {str(content['generator'])[:12]}…, "
-                f"this one is {fingerprint[:12]}…)"
-            )
-        return [_edit(each, layers) for each in content["edits"]]
-    except (ValueError, TypeError, KeyError, IndexError, RuntimeError, AttributeError, BadValue, UnknownName) as error:
-        raise BadFile(f"{source}: not a file of edits ({error})") from error
+        content = json.loads(text, parse_constant=_no_number)
+        made_for, found = _entry(content, "generator", str), _entry(content, "format", int)
+        if found != FORMAT:
+            raise BadValue(f"format {reprlib.repr(found)}; this version reads format {FORMAT}")
+        if made_for != fingerprint:
+            raise BadValue(f"made for another generator, {made_for[:12]!r}…; this one is {fingerprint[:12]!r}…")
+        return [_edit(each, layers) for each in _entry(content, "edits", list)]
+    except (ValueError, RecursionError, BadValue, UnknownName) as error:  # JSON can be nested deeper than Python goes
+        raise BadFile(f"{source}: not a file of edits for this generator ({error})") from error
 
 
 def _stroke(stroke: Intervention) -> dict[str, Any]:
@@ -236,21 +275,51 @@ def _stroke(stroke: Intervention) -> dict[str, Any]:
     }
 
 
-def _edit(record: Mapping[str, Any], layers: Mapping[str, Shape]) -> Intervention:
-    name = str(record["layer"])
+def _edit(record: Any, layers: Mapping[str, Shape]) -> Intervention:
+    name = _entry(record, "layer", str)
     if name not in layers:
-        raise UnknownName("layer", name, layers)
-    edit: Intervention | None = None
-    for stroke in record["strokes"]:
-        check_units(name, layers[name][0], stroke["units"])
-        alpha, value = torch.zeros(2, layers[name][0])
-        alpha[stroke["units"]] = torch.tensor(stroke["alpha"], dtype=torch.float32)
-        value[stroke["units"]] = torch.tensor(stroke["value"], dtype=torch.float32)
-        where = torch.tensor(stroke["where"], dtype=torch.float32)
-        if where.ndim != 3 or tuple(where.shape[1:]) != tuple(layers[name][1:]):
-            raise BadValue(f"where has shape {list(where.shape)}, the grid of {name} is {list(layers[name][1:])}")
-        own = Intervention(name, alpha, value, where)
-        edit = own if edit is None else edit.then(own)
-    if edit is None:
+        raise UnknownName("layer", reprlib.repr(name)[1:-1], layers)
+    strokes = [_read_stroke(each, name, layers[name]) for each in _entry(record, "strokes", list)]
+    if not strokes:
         raise BadValue(f"an edit of {name} without strokes")
-    return edit
+    return dataclasses.replace(strokes[-1], before=tuple(strokes[:-1]))
+
+
+def _read_stroke(record: Any, layer: str, shape: Shape) -> Intervention:
+    units, maps = _entry(record, "units", list), _entry(record, "where", list)
+    if any(type(unit) is not int for unit in units) or len(set(units)) != len(units):
+        raise BadValue(f"units are {reprlib.repr(units)}; they must be different whole numbers")
+    check_units(layer, shape[0], units)
+    alpha, value = torch.zeros(2, shape[0])
+    alpha[units] = torch.tensor(_numbers(_entry(record, "alpha", list), "alpha", len(units), (0, 1)))
+    value[units] = torch.tensor(_numbers(_entry(record, "value", list), "value", len(units), (-LARGEST, LARGEST)))
+    if not maps or any(not isinstance(rows, list) or len(rows) != shape[1] for rows in maps):
+        raise BadValue(f"where of an edit of {layer} must be maps of {shape[1]} rows")
+    cells = [_numbers(row, "a row of where", shape[2], (0, 1)) for rows in maps for row in rows]
+    return Intervention(layer, alpha, value, torch.tensor(cells).view(-1, *shape[1:]))
+
+
+_KINDS = {str: "text", int: "a whole number", list: "a list"}
+
+
+def _entry(record: Any, key: str, kind: type[T]) -> T:
+    """Return the entry of a JSON object that must be there."""
+    entry = record.get(key) if isinstance(record, dict) else None
+    if isinstance(entry, kind) and not isinstance(entry, bool):
+        return entry
+    raise BadValue(f"no {key!r} that is {_KINDS[kind]} in {reprlib.repr(record)}")
+
+
+def _numbers(values: Any, name: str, count: int, bounds: tuple[float, float]) -> list[float]:
+    """Return a JSON list of so many numbers, all within bounds."""
+    low, high = bounds
+    if not isinstance(values, list) or len(values) != count:
+        raise BadValue(f"{name} is {reprlib.repr(values)}; it must be a list of {count} numbers")
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+            raise BadValue(f"{name} holds {reprlib.repr(value)}; it must hold numbers from {low:g} to {high:g}")
+    return [float(value) for value in values]
+
+
+def _no_number(token: str) -> NoReturn:
+    raise BadValue(f"{token} is no number")
