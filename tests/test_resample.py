@@ -1,10 +1,14 @@
-"""Feature grids, label maps and pictures line up by the centres of their pixels."""
+"""Feature grids, label maps and pictures line up by the centres of their pixels; strokes, by areas."""
+
+import math
 
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
-from ganatomy.resample import bilinear_axis, labels_at, upsample
+from ganatomy.errors import UnknownName
+from ganatomy.resample import bilinear_axis, labels_at, pooled, upsample
 
 SIZES = [((1, 1), (6, 6)), ((3, 5), (8, 9)), ((4, 4), (16, 16)), ((8, 8), (8, 8)), ((16, 12), (8, 5)), ((7, 2), (7, 9))]
 
@@ -52,3 +56,51 @@ def test_labels_are_resampled_as_nearest_exact(source: int, size: int) -> None:
     labels = torch.randint(99, (2, 3, source, source + 1), generator=torch.Generator().manual_seed(0))
     expected = F.interpolate(labels.float(), (size, size + 2), mode="nearest-exact").long()
     assert torch.equal(labels_at(labels, (size, size + 2)), expected)
+
+
+def overlapping(source: int, size: int, i: int) -> slice:
+    """The pixels of an axis that overlap place i."""
+    return slice(i * source // size, math.ceil((i + 1) * source / size))
+
+
+def pooled_place_by_place(stroke: Tensor, grid: tuple[int, int], how: str) -> Tensor:
+    result = torch.empty(len(stroke), *grid)
+    for i in range(grid[0]):
+        for j in range(grid[1]):
+            part = stroke[:, overlapping(stroke.shape[1], grid[0], i), overlapping(stroke.shape[2], grid[1], j)]
+            result[:, i, j] = part.amax((1, 2)) if how == "max" else part.mean((1, 2))
+    return result
+
+
+@pytest.mark.parametrize("how", ["max", "mean"])
+@pytest.mark.parametrize(
+    ("size", "grid"),
+    [((8, 8), (4, 2)), ((7, 9), (3, 4)), ((5, 6), (5, 6)), ((3, 2), (7, 5)), ((1, 1), (3, 4)), ((6, 5), (1, 1))],
+)
+def test_a_stroke_takes_the_pixels_that_overlap_each_place(
+    how: str, size: tuple[int, int], grid: tuple[int, int]
+) -> None:
+    stroke = torch.rand(2, *size, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(pooled(stroke, grid, how), pooled_place_by_place(stroke, grid, how))
+
+
+@pytest.mark.parametrize("how", ["max", "mean"])
+@pytest.mark.parametrize("grid", [(4, 4), (5, 3), (64, 64), (100, 7)])
+def test_pooled_strokes_stay_between_nothing_and_all(how: str, grid: tuple[int, int]) -> None:
+    for value in (0.0, 1.0):
+        assert torch.equal(pooled(torch.full((1, 64, 64), value), grid, how), torch.full((1, *grid), value))
+    random = pooled(torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0)), grid, how)
+    assert 0 <= random.min() <= random.max() <= 1
+
+
+def test_max_keeps_a_thin_stroke_and_mean_its_area() -> None:
+    stroke = torch.zeros(1, 64, 64)
+    stroke[0, 10, 20] = 1
+    assert pooled(stroke, (8, 8), "max").nonzero().tolist() == [[0, 1, 2]]
+    assert float(pooled(stroke, (8, 8), "max").sum()) == 1
+    assert float(pooled(stroke, (8, 8), "mean")[0, 1, 2]) == 1 / 64
+
+
+def test_another_pooling_is_refused() -> None:
+    with pytest.raises(UnknownName, match="unknown pooling 'median'; did you mean mean"):
+        pooled(torch.zeros(1, 4, 4), (2, 2), "median")

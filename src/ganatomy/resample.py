@@ -1,14 +1,22 @@
-"""Line up feature grids, label maps and pictures."""
+"""Line up feature grids, label maps, pictures and painted strokes."""
 
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from jaxtyping import Float64, Integer
+import torch.nn.functional as F
+from jaxtyping import Float, Float64, Integer
 from torch import Tensor
 
-from ganatomy.types import Features, Labels
+from ganatomy.errors import UnknownName
+from ganatomy.types import Features, Labels, Where
+
+POOLINGS: Mapping[str, Callable[[Tensor, tuple[int, int]], Tensor]] = {
+    "max": F.adaptive_max_pool2d,
+    "mean": F.adaptive_avg_pool2d,
+}
 
 
 class Axis(NamedTuple):
@@ -55,6 +63,29 @@ def labels_at(labels: Labels, size: tuple[int, int]) -> Integer[Tensor, "b plane
     rows = _centres(labels.shape[-2], size[0], labels.device)
     columns = _centres(labels.shape[-1], size[1], labels.device)
     return labels[..., rows[:, None], columns]
+
+
+def pooled(stroke: Float[Tensor, "p H W"], grid: tuple[int, int], how: str) -> Where:
+    """Bring a stroke that was painted on a picture to a layer's grid (height, width) (SPEC 4).
+
+    A place takes the pixels that overlap its area, wholly or in part; where the grid is finer, places share them.
+
+    >>> pooled(torch.eye(4)[None], (2, 2), "max").tolist()
+    [[[1.0, 0.0], [0.0, 1.0]]]
+    >>> pooled(torch.eye(4)[None], (2, 2), "mean").tolist()
+    [[[0.5, 0.0], [0.0, 0.5]]]
+
+    Args:
+        stroke: how far each pixel is painted, in [0, 1].
+        grid: of the layer.
+        how: ``max`` for all places that the stroke touches, ``mean`` for as much of each as it covers.
+
+    Raises:
+        UnknownName: another way of pooling.
+    """
+    if how not in POOLINGS:
+        raise UnknownName("pooling", how, POOLINGS)
+    return POOLINGS[how](stroke, grid)
 
 
 def _centres(source: int, size: int, device: torch.device) -> Tensor:
