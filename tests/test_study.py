@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ganatomy.errors import BadFile, StudyBusy, StudyError, StudyMismatch
+from ganatomy.progress import tick
 from ganatomy.study import Study, plain, spec_digest
 
 
@@ -132,13 +133,21 @@ def test_progress_counts_what_was_there_already(tmp_path: Path) -> None:
             raise InterruptedError
         return add_up(shard)
 
-    first, second = Watch(), Watch()
+    def ticks(shard: range) -> Sum:
+        tick(1)
+        tick(1)
+        return add_up(shard)
+
+    first, second, third = Watch(), Watch(), Watch()
     with Study.create(tmp_path, CountSpec(), FACTS) as study:
         with pytest.raises(InterruptedError):
             study.sharded("sum", Sum, fails_at_6, SHARDS, progress=first)
         study.sharded("sum", Sum, add_up, SHARDS, progress=second)
+        study.sharded("finer", Sum, ticks, SHARDS, progress=third)
+        tick(100)
     assert first.seen == [("sum", 30), 3, 3, "end"]
     assert second.seen == [("sum", 30), *[3] * 10, "end"]
+    assert third.seen == [("finer", 30), *[1] * 30, "end"], "a shard that told its pieces counts once"
 
 
 # ---------------------------------------------------------------- interruptions

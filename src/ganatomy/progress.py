@@ -1,5 +1,8 @@
 """How a long job tells how far it is, to whoever shows it."""
 
+import contextlib
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Protocol, runtime_checkable
 
 
@@ -31,3 +34,28 @@ class Silent:
 
     def end(self) -> None:
         """Do nothing."""
+
+
+def _nobody(_: int) -> None:
+    """Hear nothing."""
+
+
+_listener: ContextVar[Callable[[int], None]] = ContextVar("listener", default=_nobody)
+
+
+def tick(pieces: int) -> None:
+    """Say, from within the work on a shard, that so many pieces of it are done.
+
+    It is heard where the process that works also shows the progress; elsewhere a shard counts when it is back.
+    """
+    _listener.get()(pieces)
+
+
+@contextlib.contextmanager
+def listening(heard: Callable[[int], None]) -> Iterator[None]:
+    """Have `heard` called with the pieces of every `tick` in this block."""
+    token = _listener.set(heard)
+    try:
+        yield
+    finally:
+        _listener.reset(token)

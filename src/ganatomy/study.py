@@ -29,7 +29,7 @@ from torch import Tensor
 from ganatomy.errors import BadFile, StudyBusy, StudyError, StudyMismatch
 from ganatomy.execute import Executor, local
 from ganatomy.files import replacing, write_text
-from ganatomy.progress import Progress, Silent
+from ganatomy.progress import Progress, Silent, listening
 
 FORMAT = 1
 
@@ -201,9 +201,19 @@ class Study:
         progress = progress or Silent()
         if not path.exists():
             progress.begin(name, sum(map(len, shards)))
+            early = 0  # pieces of the present shard that are shown already
+
+            def heard(pieces: int) -> None:
+                nonlocal early
+                early += pieces
+                progress.advance(pieces)
+
             try:
-                for done in _count(partial, kind, work, shards, execute):
-                    progress.advance(len(done))
+                with listening(heard):
+                    for done in _count(partial, kind, work, shards, execute):
+                        if len(done) > early:
+                            progress.advance(len(done) - early)
+                        early = 0
             finally:
                 progress.end()
             with _writing(path):

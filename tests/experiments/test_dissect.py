@@ -22,7 +22,7 @@ from ganatomy.experiments.dissect import estimate, facts, run
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.models import Models
-from ganatomy.generators import Observation, as_generator
+from ganatomy.generators import Edit, Observation, as_generator
 from ganatomy.generators.planted import UNITS, PlantedGenerator
 from ganatomy.segmenters.planted import PlantedSegmenter
 from ganatomy.study import Study
@@ -171,11 +171,14 @@ class Watched:
     def latents(self, ids: range, seed: int) -> Latents:
         return self._inner.latents(ids, seed)
 
-    def observe(self, z: Latents, layers: Sequence[str]) -> Observation:
+    def observe(self, z: Latents, layers: Sequence[str], edits: Sequence[Edit] = ()) -> Observation:
         self.drawn += len(z)
-        return self._inner.observe(z, layers)
+        return self._inner.observe(z, layers, edits)
 
     def render(self, r: Tensor, layer: str, z: Latents) -> Images:
+        raise NotImplementedError
+
+    def edited(self, z: Latents, edits: Sequence[Edit]) -> Images:
         raise NotImplementedError
 
 
@@ -349,8 +352,8 @@ def test_nan_activations_stop_the_run_by_layer_unit_and_latent() -> None:
 
 def test_nan_pictures_stop_the_run() -> None:
     class Blank(Watched):
-        def observe(self, z: Latents, layers: Sequence[str]) -> Observation:
-            seen = super().observe(z, layers)
+        def observe(self, z: Latents, layers: Sequence[str], edits: Sequence[Edit] = ()) -> Observation:
+            seen = super().observe(z, layers, edits)
             seen.images[-1, 1] = torch.inf
             return seen
 

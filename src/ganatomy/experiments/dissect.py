@@ -20,7 +20,7 @@ from ganatomy.experiments.models import Models
 from ganatomy.experiments.strips import Strips
 from ganatomy.experiments.tally import Tally
 from ganatomy.generators import Generator, LayerShape, Observation
-from ganatomy.progress import Progress
+from ganatomy.progress import Progress, tick
 from ganatomy.stats.levels import ActivationLevels, exact_levels
 from ganatomy.study import Study
 
@@ -77,14 +77,13 @@ def chosen_layers(generator: Generator, names: Sequence[str]) -> dict[str, Layer
 def estimate(spec: DissectSpec, models: Models) -> Estimate:
     """Say what a run will take: memory and disk by formula, time from a few pictures.
 
-    A table has 4 bytes for each unit × concept × (level + 1), for two halves, matched and mismatched; three tables live
-    at once while shards are merged. One batch of features comes on top, and one part of the calibration, of which the
-    maps of one layer are copied twice.
+    A table has 4 bytes (8 from 2³¹ pixels on) for each unit × concept × (level + 1), for two halves, matched and
+    mismatched; three tables live at once while shards are merged. One batch of features comes on top, and one part of
+    the calibration, of which the maps of one layer are copied twice.
     """
     generator, segmenter = models.generator, models.segmenter
     layers = chosen_layers(generator, spec.layers)
     units = sum(shape.units for shape in layers.values())
-    table = 4 * 4 * units * len(segmenter.vocabulary) * (spec.levels + 1)
     maps = [4 * math.prod(shape) for shape in layers.values()]
     segmenter(_observe(generator, range(2), spec.seed, list(layers)).images)  # what is done once is done now
     ids = range(min(spec.batch, 8))
@@ -94,6 +93,8 @@ def estimate(spec: DissectSpec, models: Models) -> Estimate:
     segmenter(seen.images)
     labelled = perf_counter()
     height, width = grid_size(spec, seen)
+    number = 4 if spec.images * height * width < 2**31 else 8
+    table = 4 * number * units * len(segmenter.vocabulary) * (spec.levels + 1)
     calibration = len(spec.calibration_ids())
     images = 2 * spec.images if spec.validation == "separate" else spec.images
     draw, label = (drawn - start) / len(ids), (labelled - drawn) / len(ids)
@@ -175,6 +176,7 @@ def tally_shard(spec: DissectSpec, models: Models, levels: ActivationLevels, ids
             pixels = spec.images * math.prod(size)
             tally = Tally.empty(cuts, len(models.segmenter.vocabulary), pixels, spec.top)
         tally.update(half, batch, seen.features, models.segmenter(seen.images), size)
+        tick(len(batch))
     assert tally is not None
     return tally
 
