@@ -25,6 +25,11 @@ def same(a: Tensor, b: Tensor) -> Tensor:
     return a
 
 
+def join(a: Tensor, b: Tensor) -> Tensor:
+    """Merge tables of one row a picture, in the order of the shards."""
+    return torch.cat([a, b])
+
+
 class Accumulator(ABC):
     """A statistic held as sufficient statistics: counts, sums and maxima, never a ratio or a mean.
 
@@ -45,10 +50,13 @@ class Accumulator(ABC):
             BadValue: they are of another kind or shape, or were not gathered alike.
         """
         mine, others = self.state_dict(), other.state_dict()
-        shapes = {name: tensor.shape for name, tensor in mine.items()}
-        if type(self) is not type(other) or shapes != {name: tensor.shape for name, tensor in others.items()}:
+        if type(self) is not type(other) or self._shapes(mine) != self._shapes(others):
             raise BadValue(f"a {type(other).__name__} of another shape cannot be merged into a {type(self).__name__}")
-        return self.from_state({name: join(mine[name], others[name]) for name, join in self.FIELDS.items()})
+        return self.from_state({name: merge(mine[name], others[name]) for name, merge in self.FIELDS.items()})
+
+    def _shapes(self, state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+        """Return what must agree; tables that are joined may differ in their rows."""
+        return {name: state[name].shape[1 if merge is join else 0 :] for name, merge in self.FIELDS.items()}
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the sufficient statistics by name."""

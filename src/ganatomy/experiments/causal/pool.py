@@ -17,7 +17,7 @@ from ganatomy.execute import Executor, local
 from ganatomy.experiments.causal.source import SampleSpec, Source
 from ganatomy.experiments.causal.trials import batches
 from ganatomy.progress import Progress
-from ganatomy.stats.base import Accumulator, Merge, add
+from ganatomy.stats.base import Accumulator, Merge, add, join
 from ganatomy.stats.regions import place_counts
 from ganatomy.study import Study
 from ganatomy.types import PerUnit
@@ -30,11 +30,6 @@ class PoolSpec(SampleSpec):
     images: int = 2000
     first: int = 500_000
     shard: int = 256
-
-
-def join(a: Tensor, b: Tensor) -> Tensor:
-    """Merge tables of one row a picture."""
-    return torch.cat([a, b])
 
 
 class Pool(Accumulator):
