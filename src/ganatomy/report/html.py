@@ -3,32 +3,23 @@
 import dataclasses
 import json
 import re
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
 
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.files import write_text
 from ganatomy.report.charts import concept_charts, layer_charts
 from ganatomy.report.embed import embed
+from ganatomy.report.page import model_name, static, template
 from ganatomy.report.palette import category_colours
 from ganatomy.report.tables import rows
 
 SCRIPTS = ("dom", "data", "paint", "card", "table", "gallery", "concept", "curve", "unit", "main")
 """The page's modules; each imports only from those before it."""
-
-CITATION = """\
-@inproceedings{bau2019gandissect,
-  title     = {{GAN} Dissection: Visualizing and Understanding Generative Adversarial Networks},
-  author    = {Bau, David and Zhu, Jun-Yan and Strobelt, Hendrik and Zhou, Bolei and
-               Tenenbaum, Joshua B. and Freeman, William T. and Torralba, Antonio},
-  booktitle = {International Conference on Learning Representations (ICLR)},
-  year      = {2019}
-}
-"""
+_SAID = ("layers", "vocabulary", "matched_rule")
+"""Facts that the page shows in its own way."""
 
 
 def write_report(dissection: Dissection, path: str | Path) -> None:
@@ -49,8 +40,8 @@ def report_html(dissection: Dissection) -> str:
         (f"{len(units):,}", "units", f"in {_count(len(dissection.layers), 'layer')}"),
         (f"{spec.images:,}", "images", "pooled, one ratio a pair"),
     ]
-    return _template().render(
-        model=spec.generator.partition("?")[0].rstrip(":"),
+    return template("report.html").render(
+        model=model_name(spec.generator),
         numbers=numbers,
         concept_charts=concept_charts(dissection),
         layer_charts=layer_charts(dissection),
@@ -59,48 +50,26 @@ def report_html(dissection: Dissection) -> str:
         never=_never(dissection.concepts),
         scored=int((~dissection.concepts["rare"]).sum()),
         spec=dataclasses.asdict(spec),
-        facts={name: fact for name, fact in dissection.facts.items() if name not in ("layers", "vocabulary")},
-        citation=CITATION,
+        facts={name: fact for name, fact in dissection.facts.items() if name not in _SAID},
+        matched_rule=dissection.facts.get("matched_rule", "–"),
         left_out=embedded.left_out,
         data=_json(embedded.facts),
         arrays=embedded.arrays,
         sheets=embedded.sheets,
-        style=_static("report.css"),
+        style=static("report.css"),
         script=joined_scripts(),
     )
 
 
 def joined_scripts() -> str:
     """Return the page's modules as one: a page on disk may not import files, so imports and exports fall away."""
-    sources = [f"// ---- {name}.js\n{_static(f'{name}.js')}" for name in SCRIPTS]
+    sources = [f"// ---- {name}.js\n{static(f'{name}.js')}" for name in SCRIPTS]
     return re.sub(r"^import .*\n|^export (?=\w)", "", "\n".join(sources), flags=re.MULTILINE)
-
-
-def _template() -> jinja2.Template:
-    strict = jinja2.StrictUndefined
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=strict)
-    environment.filters["words"] = _words
-    return environment.from_string((files("ganatomy.report") / "templates" / "report.html").read_text(encoding="utf-8"))
-
-
-def _static(name: str) -> str:
-    return (files("ganatomy.report") / "static" / name).read_text(encoding="utf-8")
 
 
 def _json(value: Any) -> str:
     """Return JSON that cannot end the script element that holds it."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
-
-
-def _words(value: Any) -> str:
-    """Return a fact as a person would write it."""
-    if value is None or value == () or value == []:
-        return "–"
-    if isinstance(value, (list, tuple)):
-        return ", ".join(map(_words, value))
-    if isinstance(value, dict):
-        return "; ".join(f"{k} {_words(v)}" for k, v in value.items())
-    return str(value)
 
 
 def _count(number: int, noun: str) -> str:

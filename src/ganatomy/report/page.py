@@ -1,0 +1,59 @@
+"""What every page of ours is made with: templates, styles, words for facts, how to cite."""
+
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+
+CITATION = """\
+@inproceedings{bau2019gandissect,
+  title     = {{GAN} Dissection: Visualizing and Understanding Generative Adversarial Networks},
+  author    = {Bau, David and Zhu, Jun-Yan and Strobelt, Hendrik and Zhou, Bolei and
+               Tenenbaum, Joshua B. and Freeman, William T. and Torralba, Antonio},
+  booktitle = {International Conference on Learning Representations (ICLR)},
+  year      = {2019}
+}
+"""
+
+
+def template(name: str) -> jinja2.Template:
+    """Return one of our templates; what it uses and is not given is an error."""
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(lambda name: _text("templates", name)),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters["words"] = words
+    environment.globals["citation"] = CITATION
+    return environment.get_template(name)
+
+
+def static(name: str) -> str:
+    """Return the text of a style or a script."""
+    return _text("static", name)
+
+
+def words(value: Any) -> str:
+    """Return a fact as a person would write it.
+
+    >>> words({"layers": ("layer1", "layer2"), "seed": 0, "resolution": None})
+    'layers layer1, layer2; seed 0; resolution –'
+    """
+    if value is None or value == () or value == []:
+        return "–"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(words, value))
+    if isinstance(value, dict):
+        return "; ".join(f"{k} {words(v)}" for k, v in value.items())
+    return str(value)
+
+
+def model_name(generator: str) -> str:
+    """Return the name of a generator without its options, as a heading has it."""
+    return generator.partition("?")[0].rstrip(":")
+
+
+def _text(folder: str, name: str) -> str:
+    return (files("ganatomy.report") / folder / name).read_text(encoding="utf-8")
