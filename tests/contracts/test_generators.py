@@ -1,5 +1,7 @@
 """What every registered generator must do, whatever it is made of."""
 
+import dataclasses
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -7,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganatomy.errors import UnknownName
+from ganatomy.edit import Intervention, everywhere
+from ganatomy.errors import BadValue, UnknownName
 from ganatomy.generators import GENERATORS, Generator, open_generator
 from ganatomy.generators.progan import progan_network
 from ganatomy.imported import call_named
@@ -209,6 +212,101 @@ def test_a_layer_that_does_not_exist_is_refused(generator: Generator, z: Tensor)
         generator.observe(z, ["no such layer"])
     with pytest.raises(UnknownName, match="no such layer"):
         generator.render(r, "no such layer", z)
+
+
+def an_edit(generator: Generator, layer: str, seed: int = 0) -> Intervention:
+    """Takes every unit and every place partly."""
+    units, height, width = generator.layers[layer]
+    numbers = torch.Generator().manual_seed(seed)
+    alpha, where = torch.rand(units, generator=numbers), torch.rand(1, height, width, generator=numbers)
+    return Intervention(layer, alpha, 2 * torch.randn(units, generator=numbers), where)
+
+
+def farthest(a: Tensor, b: Tensor) -> float:
+    return float((a - b).abs().max())
+
+
+def test_drawing_with_an_edit_is_rendering_the_edited_features(generator: Generator, z: Tensor) -> None:
+    z = z[:2]
+    seen = generator.observe(z, list(generator.layers))
+    for layer, r in seen.features.items():
+        edit = an_edit(generator, layer)
+        images = generator.edited(z, [edit])
+        assert farthest(images, generator.render(edit(r), layer, z)) < 1e-5, layer
+        assert farthest(images, seen.images) > 1e-3, layer
+        assert not images.requires_grad
+
+
+def test_edits_of_several_layers_act_in_forward_order_those_of_one_in_list_order(
+    generator: Generator, z: Tensor
+) -> None:
+    first, *_, last = generator.layers
+    early, late, again = (an_edit(generator, layer, seed) for seed, layer in enumerate((first, last, first)))
+    r = generator.observe(z, [last], [early]).features[last]
+    expected = generator.render(late(r), last, z)
+    assert farthest(generator.edited(z, [early, late]), expected) < 1e-5
+    assert farthest(generator.edited(z, [late, early]), expected) < 1e-5
+    both = generator.edited(z, [early, late, again])
+    assert torch.equal(both, generator.edited(z, [early.then(again), late]))
+    assert farthest(both, generator.edited(z, [again, late, early])) > 1e-4
+
+
+def test_observing_with_edits_shows_what_they_made_of_every_layer(generator: Generator, z: Tensor) -> None:
+    names = list(generator.layers)
+    middle = len(names) // 2
+    edit = an_edit(generator, names[middle])
+    plain, seen = generator.observe(z, names), generator.observe(z, names, [edit])
+    assert list(seen.features) == names
+    for name in names[:middle]:
+        assert torch.equal(seen.features[name], plain.features[name]), name
+    assert torch.equal(seen.features[names[middle]], edit(plain.features[names[middle]]))
+    for name in names[middle + 1 :]:
+        assert farthest(seen.features[name], plain.features[name]) > 1e-3, name
+    assert torch.equal(seen.images, generator.edited(z, [edit]))
+    assert farthest(seen.images, generator.render(seen.features[names[-1]], names[-1], z)) < 1e-5
+
+
+def test_no_edits_change_no_bit(generator: Generator, z: Tensor) -> None:
+    names = some(generator)
+    plain, seen = generator.observe(z, names), generator.observe(z, names, [])
+    assert torch.equal(seen.images, plain.images)
+    assert torch.equal(generator.edited(z, []), plain.images)
+    assert all(torch.equal(seen.features[name], plain.features[name]) for name in names)
+
+
+def test_an_edit_of_one_picture_leaves_the_others(generator: Generator, z: Tensor) -> None:
+    plain = generator.observe(z, []).images
+    for layer in some(generator):
+        edit = an_edit(generator, layer)
+        where = torch.zeros(5, *edit.where.shape[1:])
+        where[2] = edit.where[0]
+        changed = (generator.edited(z, [dataclasses.replace(edit, where=where)]) - plain).abs().amax((1, 2, 3))
+        assert float(changed[2]) > 1e-3, layer
+        assert float(changed[[0, 1, 3, 4]].max()) < 1e-5, layer
+
+
+def test_an_edit_that_does_not_fit_is_refused_in_one_line_and_leaves_nothing(generator: Generator, z: Tensor) -> None:
+    before = generator.observe(z, []).images
+    for layer in some(generator):
+        units, height, width = generator.layers[layer]
+        for edit in (
+            Intervention.ablate(layer, (units + 1, height, width), [units]),
+            Intervention.ablate(layer, (units, height + 1, width), [0]),
+            Intervention.ablate(layer, (units, height, width), [0], everywhere((height, width)).expand(4, -1, -1)),
+        ):
+            for use in (lambda e=edit: generator.edited(z, [e]), lambda e=edit: generator.observe(z, [], [e])):
+                with pytest.raises(BadValue, match=rf"an edit of {re.escape(layer)} for .* does not fit") as caught:
+                    use()
+                assert "\n" not in str(caught.value)
+    assert torch.equal(generator.observe(z, []).images, before)
+
+
+def test_an_edit_of_a_layer_that_does_not_exist_is_refused(generator: Generator, z: Tensor) -> None:
+    edit = Intervention.ablate("no such layer", (1, 1, 1), [0])
+    fitting = an_edit(generator, next(iter(generator.layers)))
+    for use in (lambda: generator.edited(z, [fitting, edit]), lambda: generator.observe(z, [], [edit])):
+        with pytest.raises(UnknownName, match="no such layer"):
+            use()
 
 
 def test_the_fingerprint_is_of_the_weights(spec: Callable[[int], str], generator: Generator) -> None:

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ganatomy.errors import BadFile, BadModel, UnknownName
+from ganatomy.edit import Intervention
+from ganatomy.errors import BadFile, BadModel, BadValue, UnknownName
 from ganatomy.generators.hooked import HookedGenerator, listening
 from ganatomy.generators.latents import standard_normal
 
@@ -207,6 +208,47 @@ def test_a_failure_leaves_the_module_as_it_was(net: Net, generator: HookedGenera
     assert hooks(net) == 0
 
 
+def ablate(generator: HookedGenerator, layer: str, units: list[int]) -> Intervention:
+    return Intervention.ablate(layer, generator.layers[layer], units)
+
+
+def test_edits_reach_each_call_and_are_shown_before_they_are_written_over(net: Net, generator: HookedGenerator) -> None:
+    z = generator.latents(range(3), 0)
+    edits = [ablate(generator, "block#2", [1]), ablate(generator, "up", [0, 3]), ablate(generator, "block.1", [4])]
+    net.eval()
+    with torch.no_grad():
+        normed = edits[2](net.block[1](net.block[0](net.flat(z).view(-1, 6, 4, 4))))
+        again = edits[0](net.block(normed.relu()))
+        up = edits[1](net.up(again + normed.relu().sin()))
+        expected = net.squash(net.grey(up.relu())).expand(-1, 3, -1, -1)
+    seen = generator.observe(z, ["block.1", "up", "block#2"], edits)
+    assert torch.equal(seen.features["block.1"], normed)
+    assert torch.equal(seen.features["block#2"], again)
+    assert torch.equal(seen.features["up"], up)
+    assert bool((normed < 0).any())
+    assert torch.equal(seen.images, expected)
+    assert torch.equal(generator.edited(z, edits), expected)
+
+
+def test_edits_leave_no_hook_whether_they_fit_or_not(net: Net, generator: HookedGenerator) -> None:
+    net.train()
+    z = generator.latents(range(2), 0)
+    good, wide = ablate(generator, "block", [0]), Intervention.ablate("up", (6, 4, 4), [0])
+    generator.edited(z, [good])
+    generator.observe(z, ["up"], [good])
+    assert hooks(net) == 0
+    for use in (lambda: generator.edited(z, [good, wide]), lambda: generator.observe(z, ["up"], [wide, good])):
+        with pytest.raises(BadValue, match=r"^an edit of up for .* does not fit \[2, 6, 16, 16\]$"):
+            use()
+        assert hooks(net) == 0
+        assert all(part.training for part in net.modules())
+        assert all(weight.requires_grad for weight in net.parameters())
+    for layer, error, says in (("blok", UnknownName, "did you mean block"), ("flat", BadModel, "is not spatial")):
+        with pytest.raises(error, match=says):
+            generator.edited(z, [good, Intervention.ablate(layer, (6, 4, 4), [0])])
+        assert hooks(net) == 0
+
+
 class Draw(nn.Module):
     """Draws what the function says, past one layer."""
 
@@ -301,6 +343,8 @@ def test_a_layer_that_is_skipped_this_time_is_named() -> None:
     generator = HookedGenerator(Moody(None), normal)
     with pytest.raises(BadModel, match="did not compute its layer layer this time"):
         generator.observe(generator.latents(range(3), 0), ["layer"])
+    with pytest.raises(BadModel, match="did not compute its layer layer this time"):
+        generator.edited(generator.latents(range(3), 0), [ablate(generator, "layer", [0])])
 
 
 def test_the_fingerprint_is_of_weights_and_bounds() -> None:

@@ -93,7 +93,7 @@ class HookedGenerator:
             r = output
             for edit in planned.get(name, ()):
                 r = edit(r)
-            features[name] = r.clone()  # what comes next may overwrite it
+            features[name] = r.clone() if name in layers else r  # what comes next may overwrite it
             return r if name in planned else None
 
         images = self._draw(z, listened, keep)
