@@ -203,7 +203,10 @@ def test_the_type_is_that_of_the_features(dtype: torch.dtype) -> None:
 
 
 def test_the_device_and_the_order_in_memory_are_those_of_the_features() -> None:
-    assert random_edit(0)(features().to("meta")).device.type == "meta"
+    edit = random_edit(0)
+    assert edit(features().to("meta")).device.type == "meta"
+    object.__setattr__(edit, "where", edit.where.to("meta"))  # a mask that was made there, units that were not
+    assert edit(features().to("meta")).device.type == "meta"
     r = features().contiguous(memory_format=torch.channels_last)  # other layouts cost the next convolution its speed
     assert random_edit(0)(r).is_contiguous(memory_format=torch.channels_last)
 
