@@ -34,4 +34,5 @@ nitpick_ignore_regex = [
         r"ganatomy\.(stats\..*|experiments\.(tally|strips)\..*|study\.[AM]|execute\.Executor|segmenters\.unet\.UNet)",
     ),
     (r"py:class", r"[a-z_]+|UnitCard"),  # fields that a docstring names together: "batch, shard: …"
+    (r"py:class", r"'[\w #]+'"),  # axes of a tensor
 ]

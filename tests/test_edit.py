@@ -247,7 +247,7 @@ BAD = [
     (with_field(where=torch.full((1, 3, 4), 2.0)), "where of an edit of layer2 is not between 0 and 1"),
     (with_field(value=torch.full((5,), NAN)), "hold NaN or Inf"),
     (with_field(value=torch.full((5,), float("inf"))), "hold NaN or Inf"),
-    (lambda: random_edit(0).then(Intervention.ablate("layer1", (4, 2, 2), [0])), r"an edit of layer2 \[5, 3, 4\] and"),
+    (lambda: random_edit(0).then(Intervention.ablate("layer1", SHAPE, [0])), r"an edit of layer2 \[5, 3, 4\] and one"),
     (lambda: random_edit(0).then(Intervention.ablate("layer2", (5, 4, 4), [0])), "hand both over, as a list"),
     (lambda: random_edit(0, 2).then(random_edit(1, 3)), "has parts for 2 and 3 pictures"),
     (lambda: random_edit(0, 2).then(random_edit(1)).then(random_edit(2, 3)), "has parts for 2 and 3 pictures"),
@@ -269,13 +269,20 @@ def test_what_cannot_be_meant_is_refused(make: Callable[[], object], says: str) 
 
 
 @pytest.mark.parametrize(
-    ("field", "value"),
-    [("value", torch.zeros(4)), ("alpha", torch.ones(5, 1)), ("alpha", torch.tensor(1.0)), ("where", torch.ones(3, 4))],
+    "wrong",
+    [
+        {"value": torch.zeros(4)},
+        {"alpha": torch.ones(5, 1), "value": torch.ones(5, 1)},
+        {"alpha": torch.tensor(1.0), "value": torch.tensor(1.0)},
+        {"where": torch.ones(3, 4)},
+    ],
 )
-def test_wrong_shapes_are_refused_without_the_checks_of_the_test_run(field: str, value: Tensor) -> None:
+def test_wrong_shapes_are_refused_without_the_checks_of_the_test_run(wrong: dict[str, Tensor]) -> None:
     edit = random_edit(0)
-    object.__setattr__(edit, field, value)
-    with pytest.raises(BadValue, match=rf"{field} {re.escape(str(list(value.shape)))}.*; they must be \[units\]"):
+    for field, value in wrong.items():
+        object.__setattr__(edit, field, value)
+        says = f"{field} {list(value.shape)}"
+    with pytest.raises(BadValue, match=rf"{re.escape(says)}.*; they must be \[units\]"):
         edit.__post_init__()
 
 
