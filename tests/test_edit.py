@@ -414,6 +414,7 @@ WRONG: list[tuple[Keys, Any, str]] = [
     ((*STROKE, "where"), 1, "no 'where' that is a list"),
     ((*STROKE, "where"), [], "where of an edit of layer1 must be maps of 2 rows"),
     ((*STROKE, "where"), [[[1, 1]]], "must be maps of 2 rows"),
+    ((*STROKE, "where"), [5], "must be maps of 2 rows"),
     ((*STROKE, "where"), [[1, 1], [1, 1]], "a row of where is 1; it must be a list of 2 numbers"),
     ((*STROKE, "where"), [[[1, 1], [1, 1, 1]]], "a row of where is .* list of 2 numbers"),
     ((*STROKE, "where"), [[[1, 1], [1, 2]]], "a row of where holds 2; it must hold numbers from 0 to 1"),
