@@ -79,7 +79,7 @@ class Source:
         """How many concepts there are, nothing included."""
         return len(self.dissection.vocabulary)
 
-    def names(self) -> dict[str, str]:
+    def names(self) -> dict[str, Any]:
         """Return the first fields of a Spec: dissection, generator, segmenter."""
         spec = self.dissection.spec
         return {"dissection": self.dissection.study.digest, "generator": spec.generator, "segmenter": spec.segmenter}

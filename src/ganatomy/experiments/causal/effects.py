@@ -1,0 +1,367 @@
+"""What do some units do to a picture? Ablate or insert them: what changes, of every concept, with errors (3.2; SPEC 4).
+
+The same pictures are drawn with and without the edit. Beside it, the same is done to random sets of as many units: what
+any change of the layer does.
+"""
+
+import dataclasses
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from torch import Tensor
+
+from ganatomy.edit import Intervention, check_units, edits_json, place, read_edits, write_edits
+from ganatomy.errors import BadFile, BadValue, UnknownName
+from ganatomy.execute import Executor, local
+from ganatomy.experiments.causal.choice import Choice, random_sets
+from ganatomy.experiments.causal.places import as_bytes, class_constant
+from ganatomy.experiments.causal.pool import PoolSpec
+from ganatomy.experiments.causal.source import SampleSpec, Source
+from ganatomy.experiments.causal.trials import batches, pixels_edited, redrawn
+from ganatomy.generators import LayerShape
+from ganatomy.progress import Progress
+from ganatomy.stats.base import Merge, join
+from ganatomy.stats.paired import PairedChange
+from ganatomy.stats.regions import concept_counts
+from ganatomy.study import Study
+from ganatomy.types import PerUnit
+
+KINDS = ("ablate", "insert", "apply")
+Edits = Sequence[Intervention]
+B = TypeVar("B", bound="BeforeAfter")
+
+
+@dataclass(frozen=True)
+class EffectSpec(SampleSpec):
+    """What is done to which units.
+
+    Attributes:
+        kind: ``ablate`` (set to 0), ``insert`` (set to what they are where the concept is), or ``apply`` (given edits).
+        units: which; none for ``apply``.
+        chosen: a sentence that says how they were chosen.
+        concept: what they are for, told first; for ``insert`` the one whose class constant k they are set to.
+        strength: α, from 0 to 1.
+        multiple: they are set to so many times k.
+        region: where: top row, left column, height and width, in places of the layer's grid; None for everywhere.
+        random: how many random sets of as many units it is compared with; none of the chosen ones is in them, unless
+            the layer has too few others.
+        show: how many pictures are kept: of an ablation those that show most of the concept, else the first.
+        pool: on how many pictures k is measured.
+        edits: sha256 of the edits that are given, as JSON.
+    """
+
+    kind: str = "ablate"
+    units: Sequence[int] = ()
+    chosen: str = ""
+    concept: str | None = None
+    strength: float = 1.0
+    multiple: float = 1.0
+    region: Sequence[int] | None = None
+    random: int = 5
+    show: int = 8
+    pool: int = PoolSpec.images
+    edits: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        super().__post_init__()
+        object.__setattr__(self, "units", tuple(self.units))
+        object.__setattr__(self, "region", None if self.region is None else tuple(self.region))
+        if self.kind not in KINDS:
+            raise UnknownName("kind of effect", self.kind, KINDS)
+        if (self.kind == "apply") == bool(self.units) or (self.kind == "apply") != bool(self.edits):
+            raise BadValue(f"{self.kind} takes {'edits and no units' if self.kind == 'apply' else 'units'}")
+        if self.kind == "insert" and self.concept is None:
+            raise BadValue("insertion sets units to what they are where a concept is; give the concept")
+        if not 0 <= self.strength <= 1:
+            raise BadValue(f"strength={self.strength} is not between 0 and 1")
+        if not math.isfinite(self.multiple) or (self.kind != "insert" and self.multiple != 1):
+            raise BadValue(f"multiple={self.multiple}: give a number, and only where something is inserted")
+        for name in ("random", "show"):
+            if getattr(self, name) < 0:
+                raise BadValue(f"{name}={getattr(self, name)} is negative")
+
+
+class EffectTally(PairedChange):
+    """`PairedChange` of each way to read and each trial, in that order, and how much of the concept each picture shows.
+
+    Attributes:
+        shown: int64 [images], pixels of the concept before any edit.
+    """
+
+    FIELDS: ClassVar[Mapping[str, Merge]] = {**PairedChange.FIELDS, "shown": join}
+
+    def __init__(self, trials: int, concepts: int, device: torch.device | str = "cpu") -> None:
+        super().__init__(trials, concepts, device)
+        self.shown = torch.zeros(0, dtype=torch.long, device=device)
+
+    def update(self, *batch: Tensor) -> None:
+        """Take in (before [trials, b, concepts], after [trials, b, concepts], shown [b])."""
+        super().update(*batch[:2])
+        self.shown = torch.cat([self.shown, batch[2]])
+
+
+@dataclass(frozen=True, eq=False)
+class BeforeAfter:
+    """The same pictures before and after.
+
+    Attributes:
+        ids: int64 [k], latent ids.
+        before, after: uint8 [k, H, W, 3].
+        random: the same after the first random set of units; [0, H, W, 3] where there is none.
+    """
+
+    ids: npt.NDArray[np.int64]
+    before: npt.NDArray[np.uint8]
+    after: npt.NDArray[np.uint8]
+    random: npt.NDArray[np.uint8]
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return every array by name, as tensors."""
+        return {f.name: torch.from_numpy(getattr(self, f.name)) for f in dataclasses.fields(self)}
+
+    @classmethod
+    def from_state(cls: type[B], state: Mapping[str, Tensor]) -> B:
+        """Build it from what `state_dict` returned."""
+        return cls(**{name: tensor.numpy() for name, tensor in state.items()})
+
+
+@dataclass(frozen=True, eq=False)
+class Effect:
+    """What an edit did. It opens without any model.
+
+    Attributes:
+        spec: what was asked.
+        facts: what was used.
+        table: one row for each concept that the pictures show before or after, the asked one first, then by the size of
+            the change: concept, category, read (``image``, or ``place``: only the pixels under the edited region),
+            before, after (share of the pixels that were read), change, change_error, relative (change / before),
+            relative_error, random_change, random_spread, random_relative (mean and standard deviation over the random
+            sets). Errors are standard errors over pictures.
+        strips: pictures before and after.
+        study: the directory that holds it.
+    """
+
+    spec: EffectSpec
+    facts: Mapping[str, Any]
+    table: pd.DataFrame
+    strips: BeforeAfter
+    study: Study
+
+    @classmethod
+    def open(cls, directory: Path) -> "Effect":
+        """Open a finished study of an effect.
+
+        Raises:
+            StudyError: the directory holds none.
+            BadFile: a file of it is damaged.
+        """
+        study = Study.open(directory)
+        try:
+            spec = EffectSpec(**study.spec_json)
+        except TypeError as error:
+            raise BadFile(f"{directory} holds no effect that this version can read ({error})") from error
+        return cls(spec, study.facts, study.read_table("effect"), study.step("strips", BeforeAfter, _missing), study)
+
+    def edits(self) -> list[Intervention]:
+        """Return what was done to every picture: ``generator.edited(z, effect.edits())`` does it again."""
+        layers = {name: LayerShape(*shape) for name, shape in self.facts["layers"].items()}
+        return read_edits(self.study.directory / "edit.json", layers, self.facts["inputs"]["generator"])
+
+
+def effect_home(source: Source, spec: EffectSpec, choice: Choice) -> Path:
+    """Return where the study of an effect lies unless told otherwise; whatever is not as usual is in its name."""
+    place = "" if spec.region is None else f"-at-{'-'.join(map(str, spec.region))}"
+    usual = {f.name: f.default for f in dataclasses.fields(EffectSpec)}
+    told = ("images", "first", "seed", "batch", "shard", "strength", "multiple", "random", "show", "pool")
+    other = "".join(f"-{name}-{getattr(spec, name):g}" for name in told if getattr(spec, name) != usual[name])
+    target = f"-{spec.concept}" if spec.concept and choice.name.startswith("units") else ""
+    return source.beside(spec.layer, f"{spec.kind}-{choice.name}{target}{place}{other}")
+
+
+def effect_seconds(source: Source, spec: SampleSpec, trials: int) -> float:
+    """Say how long so many trials will take, from a few pictures."""
+    probe = dataclasses.replace(spec, images=4, batch=4)
+    shape = source.shape(spec.layer)
+    nothing = [Intervention.ablate(spec.layer, shape, [])]
+    for _ in range(2):  # what is done once is done the first time
+        start = perf_counter()
+        given = next(batches(source, probe, probe.ids()))
+        drawn = perf_counter()
+        source.models.segmenter(redrawn(source, probe, given, nothing))
+        done = perf_counter()
+    return spec.images * ((drawn - start) + trials * (done - drawn)) / len(given.z)
+
+
+def run_effect(
+    spec: EffectSpec,
+    source: Source,
+    directory: Path,
+    execute: Executor = local,
+    progress: Progress | None = None,
+) -> Effect:
+    """Ablate or insert units, and count what that does to every concept; goes on where it was stopped.
+
+    Raises:
+        UnknownName: no such layer, unit or concept.
+        BadValue: the region is not within the layer's grid, or the concept is too rare.
+        StudyMismatch: the directory holds another study.
+    """
+    shape = source.shape(spec.layer)
+    check_units(spec.layer, shape.units, spec.units)
+    if spec.concept is not None:
+        source.concept(spec.concept)
+    _trials(spec, shape, torch.zeros(shape.units))  # what cannot be done is refused before anything is written
+    with _study(spec, source, directory) as study:
+        if not study.finished:
+            value = torch.zeros(shape.units)
+            if spec.kind == "insert":
+                assert spec.concept is not None
+                k = class_constant(source, spec.layer, spec.concept, spec.pool, execute, progress)
+                value = spec.multiple * k
+            _measure(spec, source, study, _trials(spec, shape, value), (execute, progress))
+    return Effect.open(directory)
+
+
+def edit_spec(source: Source, edits: Sequence[Intervention], chosen: str, **options: Any) -> EffectSpec:
+    """Return the Spec of applying given edits; its layer is the first that they touch.
+
+    Raises:
+        BadValue: no edits, or some that are for single pictures.
+    """
+    if not edits:
+        raise BadValue(f"{chosen}: there is nothing in it to apply")
+    if any(len(stroke.where) > 1 for edit in edits for stroke in edit.strokes()):
+        raise BadValue(f"{chosen}: it edits every picture at places of its own; apply takes edits for all pictures")
+    touched = {edit.layer for edit in edits}
+    layer = next(name for name in source.models.generator.layers if name in touched)
+    text = edits_json(edits, source.models.generator.fingerprint)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return EffectSpec(
+        **source.names(), layer=layer, kind="apply", chosen=chosen, edits=digest, **{"random": 0, **options}
+    )
+
+
+def run_edits(
+    spec: EffectSpec,
+    edits: Sequence[Intervention],
+    source: Source,
+    directory: Path,
+    execute: Executor = local,
+    progress: Progress | None = None,
+) -> Effect:
+    """Apply given edits, at any layers, and count what they do to every concept; `spec` is theirs, by `edit_spec`."""
+    with _study(spec, source, directory) as study:
+        if not study.finished:
+            _measure(spec, source, study, [list(edits)], (execute, progress))
+    return Effect.open(directory)
+
+
+def _study(spec: EffectSpec, source: Source, directory: Path) -> Study:
+    layers = {name: list(shape) for name, shape in source.models.generator.layers.items()}
+    return Study.create(directory, spec, {**source.facts(), "layers": layers})
+
+
+def _trials(spec: EffectSpec, shape: LayerShape, value: PerUnit) -> list[list[Intervention]]:
+    """Return the edits of each trial: the chosen units, then every random set."""
+    where = None if spec.region is None else place((shape.height, shape.width), *spec.region)
+    sets = random_sets(shape.units, len(set(spec.units)), range(spec.random), spec.seed, spec.units)
+    return [
+        [Intervention.insert(spec.layer, shape, units, value, where, spec.strength)] for units in (spec.units, *sets)
+    ]
+
+
+def _measure(
+    spec: EffectSpec,
+    source: Source,
+    study: Study,
+    trials: Sequence[Edits],
+    how: tuple[Executor, Progress | None],
+) -> None:
+    """Count, draw, and write all that an `Effect` is made of."""
+    concept = None if spec.concept is None else source.concept(spec.concept)
+    work = partial(count_effect, source, spec, trials, concept)
+    tally = study.sharded("effect", EffectTally, work, spec.shards(), *how)
+    study.step("strips", BeforeAfter, lambda: draw_effect(source, spec, trials, shown_ids(spec, tally)))
+    study.write_table("effect", effect_table(source, spec, tally, len(trials)))
+    write_edits(study.directory / "edit.json", trials[0], source.models.generator.fingerprint)
+    study.finish()
+
+
+def count_effect(
+    source: Source, spec: EffectSpec, trials: Sequence[Edits], concept: int | None, ids: range
+) -> EffectTally:
+    """Count one shard: every trial, read over the whole pictures and, where there is a region, under it."""
+    segmenter = source.models.segmenter
+    tally: EffectTally | None = None
+    for given in batches(source, spec, ids):
+        read = [None] if spec.region is None else [None, pixels_edited(trials[0], given.labels)]
+        before = [concept_counts(given.labels, source.concepts, each) for each in read]
+        after: list[list[Tensor]] = [[] for _ in read]
+        for edits in trials:
+            labels = segmenter(redrawn(source, spec, given, edits))
+            for own, each in zip(after, read, strict=True):
+                own.append(concept_counts(labels, source.concepts, each))
+        tally = tally or EffectTally(len(read) * len(trials), source.concepts, given.labels.device)
+        shown = before[0][:, concept] if concept is not None else before[0].new_zeros(len(given.z))
+        tally.update(
+            torch.stack([each for each in before for _ in trials]),
+            torch.stack([each for own in after for each in own]),
+            shown,
+        )
+    assert tally is not None
+    return tally
+
+
+def shown_ids(spec: EffectSpec, tally: EffectTally) -> list[int]:
+    """Return the pictures to keep: of an ablation those that show most of the concept, else the first."""
+    if spec.kind == "ablate" and spec.concept is not None:
+        order = tally.shown.sort(descending=True, stable=True).indices
+    else:
+        order = torch.arange(spec.images)
+    return [spec.first + i for i in order[: spec.show].tolist()]
+
+
+def draw_effect(source: Source, spec: EffectSpec, trials: Sequence[Edits], ids: Sequence[int]) -> BeforeAfter:
+    """Draw some pictures again: before, after the first trial, and after the second, if there is one."""
+    generator = source.models.generator
+    z = torch.cat([generator.latents(range(i, i + 1), spec.seed) for i in [*ids, spec.first]])[: len(ids)]
+    drawn = [generator.edited(z, edits) for edits in ([], *trials[:2])]
+    before, after, *more = [as_bytes(images).permute(0, 2, 3, 1).numpy() for images in drawn]
+    return BeforeAfter(np.array(ids, np.int64), before, after, more[0] if more else before[:0])
+
+
+def effect_table(source: Source, spec: EffectSpec, tally: EffectTally, trials: int) -> pd.DataFrame:
+    """Read the tally: one row for each way to read and each concept that is there before or after."""
+    columns = {name: table.numpy() for name, table in tally.read()._asdict().items()}
+    target = source.concept(spec.concept) if spec.concept is not None else 0
+    rows = []
+    for i, read in enumerate(["image", "place"][: len(tally.pixels) // trials]):
+        own, others = i * trials, slice(i * trials + 1, (i + 1) * trials)
+        for c, concept in enumerate(source.dissection.vocabulary):
+            values = {name: float(table[own, c]) for name, table in columns.items()}
+            if c and (values["before"] > 0 or values["after"] > 0):
+                sets = columns["change"][others, c]
+                control = {
+                    "random_change": sets.mean() if len(sets) else np.nan,
+                    "random_spread": sets.std(ddof=1) if len(sets) > 1 else np.nan,
+                    "random_relative": columns["relative"][others, c].mean() if len(sets) else np.nan,
+                }
+                order = (i, c != target, -abs(values["change"]), c)
+                rows.append((order, {**concept._asdict(), "read": read, **values, **control}))
+    table = pd.DataFrame([row for _, row in sorted(rows, key=lambda row: row[0])])
+    return table.rename(columns={"name": "concept"})
+
+
+def _missing() -> Any:
+    raise BadFile("a step of the study is missing; run the same command again")

@@ -1,0 +1,82 @@
+"""Units are named, ranked or drawn; what cannot be chosen is refused in a sentence."""
+
+from pathlib import Path
+
+import pytest
+
+from ganatomy.errors import BadValue, UnknownName
+from ganatomy.experiments.causal.choice import Wanted, ace_home, choose, random_sets
+from ganatomy.experiments.causal.source import Source, open_source
+from ganatomy.experiments.dissection import Dissection
+from ganatomy.generators.planted import UNITS
+
+
+@pytest.fixture(scope="module")
+def source(planted: Dissection) -> Source:
+    return open_source(planted.study.directory)
+
+
+def test_named_units_keep_their_order(source: Source) -> None:
+    choice = choose(source, "layer2", Wanted([7, 3], "tree"))
+    assert (choice.units, choice.chosen, choice.name) == ((7, 3), "units 7, 3", "units-7-3")
+    many = choose(source, "layer3", Wanted(list(range(9))))
+    assert (many.chosen, many.name) == ("units 0, 1 … 8", "units-9-from-0-to-8")
+
+
+@pytest.mark.parametrize("concept", ["ball", "box", "tree", "sky"])
+def test_the_best_iou_comes_first(source: Source, concept: str) -> None:
+    choice = choose(source, "layer2", Wanted(concept=concept, top=3))
+    ious = source.ious("layer2", concept)
+    assert [float(ious[u]) for u in choice.units] == sorted(ious.tolist(), reverse=True)[:3]
+    assert concept in UNITS["layer2"][choice.units[0]]
+    assert (choice.chosen, choice.name) == (f"top 3 for {concept} by iou", f"{concept}-iou-3")
+
+
+def test_random_units_depend_on_the_seed_alone(source: Source) -> None:
+    first, again, other = (choose(source, "layer3", Wanted(top=5, by="random", seed=s)) for s in (0, 0, 1))
+    assert first == again
+    assert first.units != other.units
+    assert len(set(first.units)) == 5
+    assert other.chosen == "5 units at random (seed 1)"
+
+
+def test_random_sets_avoid_the_chosen_as_long_as_they_can() -> None:
+    for sets in (random_sets(12, 4, range(40), 0, avoid=[1, 2, 8]), random_sets(12, 4, range(40), 7, avoid=[1, 2, 8])):
+        assert {unit for units in sets for unit in units} == set(range(12)) - {1, 2, 8}
+        assert all(len(set(units)) == 4 for units in sets)
+        assert len(set(sets)) > 20
+    tight = random_sets(6, 4, range(30), 0, avoid=[0, 1, 2, 3])
+    assert all({4, 5} < set(units) for units in tight)
+    assert {unit for units in tight for unit in units} == set(range(6))
+
+
+def test_a_random_set_is_a_function_of_its_number() -> None:
+    assert random_sets(50, 9, range(10), 3)[6:] == random_sets(50, 9, range(6, 10), 3)
+
+
+@pytest.mark.parametrize(
+    ("layer", "wanted", "error", "says"),
+    [
+        ("layer9", Wanted([1]), UnknownName, "unknown dissected layer 'layer9'"),
+        ("layer2", Wanted([12]), UnknownName, "unknown unit 'layer2/12'"),
+        ("layer2", Wanted([-1]), UnknownName, "unknown unit 'layer2/-1'"),
+        ("layer2", Wanted([]), BadValue, "at least one"),
+        ("layer2", Wanted([3, 3]), BadValue, "different ones"),
+        ("layer2", Wanted(), BadValue, "name some, or a concept"),
+        ("layer2", Wanted(concept="bal"), UnknownName, "did you mean ball"),
+        ("layer2", Wanted([1], concept="bal"), UnknownName, "did you mean ball"),
+        ("layer2", Wanted(concept="ball", top=13), BadValue, "top=13: layer2 has 12 units"),
+        ("layer2", Wanted(concept="ball", top=0), BadValue, "top=0"),
+        ("layer2", Wanted(concept="ball", top=3, by="uio"), UnknownName, "unknown ranking 'uio'; did you mean iou"),
+        ("layer2", Wanted(concept="ball", top=3, by="ace"), BadValue, "ganatomy ace .* --layer layer2 --concept ball"),
+        ("layer2", Wanted(concept="ball", top=3, by="ace", ace=Path("nowhere")), BadValue, "in nowhere; make it"),
+    ],
+)
+def test_what_cannot_be_chosen(source: Source, layer: str, wanted: Wanted, error: type[Exception], says: str) -> None:
+    with pytest.raises(error, match=says):
+        choose(source, layer, wanted)
+
+
+def test_the_usual_place_of_an_ace_study_is_beside_the_dissection(source: Source) -> None:
+    home = ace_home(source, "layer2", "ball")
+    assert home.relative_to(source.directory.parent) == Path(f"{source.directory.name}-causal/layer2/ace-ball")

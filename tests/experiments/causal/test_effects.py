@@ -1,0 +1,302 @@
+"""Effects of ablation and insertion: against counting picture by picture, and against what the planted units do."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from ganatomy.edit import Intervention, place, write_edits
+from ganatomy.errors import BadFile, BadValue, StudyError, UnknownName
+from ganatomy.experiments.causal import effects
+from ganatomy.experiments.causal.choice import Choice, random_sets
+from ganatomy.experiments.causal.effects import (
+    Effect,
+    EffectSpec,
+    edit_spec,
+    effect_home,
+    effect_seconds,
+    run_edits,
+    run_effect,
+)
+from ganatomy.experiments.causal.places import class_constant
+from ganatomy.experiments.causal.source import Source, open_source
+from ganatomy.experiments.dissection import Dissection
+from ganatomy.generators.planted import UNITS
+from ganatomy.planted import VOCABULARY
+from ganatomy.study import spec_digest
+
+IDS = range(1_000_000, 1_000_024)
+NAMES = [concept.name for concept in VOCABULARY]
+
+
+@pytest.fixture(scope="module")
+def source(planted: Dissection) -> Source:
+    return open_source(planted.study.directory)
+
+
+def unit(layer: str, role: str) -> int:
+    return UNITS[layer].index(role)
+
+
+def asked(source: Source, **fields: Any) -> EffectSpec:
+    small = {"images": 24, "batch": 8, "shard": 8, "random": 2, "show": 3, "pool": 64}
+    return EffectSpec(**{**source.names(), "layer": "layer2", "chosen": "by hand", **small, **fields})
+
+
+def shares(source: Source, edits: Sequence[Intervention], read: np.ndarray | None = None) -> np.ndarray:
+    """The share of the pixels of each picture that show each concept, counted one by one: [24, concepts]."""
+    generator, segmenter = source.models.generator, source.models.segmenter
+    labels = segmenter(generator.edited(generator.latents(IDS, 0), edits)).numpy()
+    read = np.ones(labels.shape[2:], bool) if read is None else read
+    shown = np.stack([(labels == c).any(1)[:, read] for c in range(len(VOCABULARY))], 1)
+    return shown.mean(2)
+
+
+def check(table: pd.DataFrame, before: np.ndarray, after: np.ndarray) -> None:
+    """A table of one reading says what the shares of each picture say."""
+    assert set(table.concept) == {NAMES[c] for c in range(1, 7) if before[:, c].any() or after[:, c].any()}
+    for row in table.itertuples():
+        a, b = after[:, NAMES.index(row.concept)], before[:, NAMES.index(row.concept)]
+        root = np.sqrt(len(a))
+        expected = [b.mean(), a.mean(), (a - b).mean(), (a - b).std(ddof=1) / root]
+        np.testing.assert_allclose([row.before, row.after, row.change, row.change_error], expected, atol=1e-12)
+        if b.any():
+            relative = a.mean() / b.mean() - 1
+            error = (a - (1 + relative) * b).std(ddof=1) / root / b.mean()
+            np.testing.assert_allclose([row.relative, row.relative_error], [relative, error], atol=1e-9)
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.6])
+def test_an_ablation_is_what_counting_picture_by_picture_gives(source: Source, out: Path, strength: float) -> None:
+    units = (unit("layer2", "tree"), unit("layer2", "ball"))
+    spec = asked(source, units=units, concept="ball", strength=strength, random=3)
+    effect = run_effect(spec, source, out)
+    shape = source.shape("layer2")
+    before = shares(source, [])
+    check(effect.table, before, shares(source, [Intervention.ablate("layer2", shape, units, None, strength)]))
+    sets = random_sets(12, 2, range(3), 0, units)
+    changes = np.stack(
+        [(shares(source, [Intervention.ablate("layer2", shape, s, None, strength)]) - before).mean(0) for s in sets]
+    )
+    for row in effect.table.itertuples():
+        own = changes[:, NAMES.index(row.concept)]
+        assert row.random_change == pytest.approx(own.mean(), abs=1e-12)
+        assert row.random_spread == pytest.approx(own.std(ddof=1), abs=1e-12)
+        assert row.random_relative == pytest.approx(own.mean() / row.before, abs=1e-9)
+
+
+def test_the_asked_concept_comes_first_and_then_the_greatest_change(source: Source, out: Path) -> None:
+    units = (unit("layer2", "ball"), unit("layer2", "sky"))
+    table = run_effect(asked(source, units=units, concept="box"), source, out).table
+    assert table.concept[0] == "box"
+    rest = table.change[1:].abs().tolist()
+    assert rest == sorted(rest, reverse=True)
+    assert len(rest) >= 4
+
+
+@pytest.mark.parametrize("layer", UNITS)
+def test_what_draws_the_ball_takes_it_away_and_what_copies_it_does_not(
+    source: Source, tmp_path: Path, layer: str
+) -> None:
+    def change(role: str) -> float:
+        units = tuple(u for u, own in enumerate(UNITS[layer]) if own == role)
+        spec = asked(source, layer=layer, units=units, concept="ball", random=0, show=0, images=8)
+        return float(run_effect(spec, source, tmp_path / role).table.relative[0])
+
+    assert change("ball") == -1
+    for role in UNITS[layer]:
+        if role.startswith(("copy:", "not:")):
+            assert change(role) == 0, role
+
+
+def test_an_insertion_is_read_at_its_place_and_in_the_whole_picture(source: Source, out: Path) -> None:
+    region = (3, 5, 2, 4)
+    units = (unit("layer2", "ball"),)
+    spec = asked(source, kind="insert", units=units, concept="ball", region=region, multiple=1.2)
+    effect = run_effect(spec, source, out)
+    k = 1.2 * class_constant(source, "layer2", "ball", 64)
+    edit = Intervention.insert("layer2", source.shape("layer2"), units, k, place((16, 16), *region))
+    read = np.zeros((32, 32), bool)
+    read[6:10, 10:18] = True  # the grid has a place for every 2 × 2 pixels
+    for name, pixels in (("image", None), ("place", read)):
+        own = effect.table[effect.table["read"] == name]
+        assert own.concept.iloc[0] == "ball"
+        check(own, shares(source, [], pixels), shares(source, [edit], pixels))
+    there = effect.table[effect.table["read"] == "place"].iloc[0]
+    assert there.after > 0.7 > 0.2 > there.before
+    assert there.random_change == pytest.approx(0, abs=0.05)
+
+
+def test_no_random_sets_and_no_concept(source: Source, out: Path) -> None:
+    effect = run_effect(asked(source, units=(unit("layer2", "sky"),), random=0), source, out)
+    assert effect.table[["random_change", "random_spread", "random_relative"]].isna().all(axis=None)
+    assert effect.table.concept[0] == "sky"
+    assert effect.strips.random.shape == (0, 32, 32, 3)
+    assert effect.strips.ids.tolist() == list(IDS[:3])
+
+
+def test_one_random_set_has_no_spread(source: Source, out: Path) -> None:
+    table = run_effect(asked(source, units=(0,), random=1), source, out).table
+    assert table.random_change.notna().all()
+    assert table.random_spread.isna().all()
+
+
+def test_the_strips_show_the_pictures_with_most_of_the_concept(source: Source, out: Path) -> None:
+    units = (unit("layer2", "ball"),)
+    effect = run_effect(asked(source, units=units, concept="ball"), source, out)
+    balls = shares(source, [])[:, NAMES.index("ball")]
+    assert effect.strips.ids.tolist() == [IDS[i] for i in np.argsort(-balls, kind="stable")[:3]]
+    generator = source.models.generator
+    (random, _) = random_sets(12, 1, range(2), 0, units)
+    for i, row in enumerate(effect.strips.ids.tolist()):
+        z = generator.latents(range(row, row + 1), 0)
+        edits = {"before": [], "after": effect.edits()}
+        edits["random"] = [Intervention.ablate("layer2", source.shape("layer2"), random)]
+        for name, own in edits.items():
+            drawn = ((generator.edited(z, own)[0] + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0)
+            assert np.array_equal(getattr(effect.strips, name)[i], drawn.numpy()), name
+
+
+def test_nothing_to_show(source: Source, out: Path) -> None:
+    strips = run_effect(asked(source, units=(0,), show=0), source, out).strips
+    assert strips.before.shape == strips.after.shape == (0, 32, 32, 3)
+
+
+class Killed(Exception):
+    pass
+
+
+def test_a_killed_run_ends_in_the_same_tables_and_needs_no_model(
+    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(work: Any, shards: Sequence[range]) -> Iterator[Any]:
+        yield work(shards[0])
+        raise Killed
+
+    spec = asked(source, kind="insert", units=(1, 4), concept="box", region=(0, 0, 3, 3))
+    whole = run_effect(spec, source, tmp_path / "whole")
+    for _ in range(2):
+        with pytest.raises(Killed):
+            run_effect(spec, source, tmp_path / "killed", execute=dies)
+    run_effect(spec, source, tmp_path / "killed")
+    monkeypatch.setattr(effects, "draw_effect", None)
+    again = run_effect(spec, source, tmp_path / "killed")
+    pd.testing.assert_frame_equal(again.table, whole.table, check_exact=True)
+    for name in ("tables/effect.parquet", "steps/effect.safetensors", "steps/strips.safetensors", "edit.json"):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+    monkeypatch.setattr("ganatomy.experiments.models.open_generator", None)
+    assert Effect.open(tmp_path / "whole").spec == spec
+    assert len(Effect.open(tmp_path / "whole").edits()) == 1
+
+
+CHANGED = {
+    "dissection": "x", "generator": "x", "segmenter": "x", "layer": "layer1", "images": 25, "first": 7, "seed": 1,
+    "batch": 4, "shard": 4, "kind": "insert", "units": (2,), "chosen": "x", "concept": "box", "strength": 0.5,
+    "region": (0, 0, 1, 1), "random": 1, "show": 1, "pool": 10,
+}  # fmt: skip
+
+
+def test_every_field_changes_the_digest(source: Source) -> None:
+    spec = asked(source, units=(1,), concept="ball")
+    insert, apply = asked(source, kind="insert", units=(1,), concept="ball"), asked(source, kind="apply", edits="a")
+    pairs = [(spec, dataclasses.replace(spec, **{name: value})) for name, value in CHANGED.items()]
+    pairs += [(insert, dataclasses.replace(insert, multiple=2.0)), (apply, dataclasses.replace(apply, edits="b"))]
+    assert {*CHANGED, "multiple", "edits"} == {f.name for f in dataclasses.fields(EffectSpec)}
+    for one, other in pairs:
+        assert spec_digest(one) != spec_digest(other)
+
+
+@pytest.mark.parametrize(
+    ("fields", "error", "says"),
+    [
+        ({"kind": "ablat"}, UnknownName, "did you mean ablate"),
+        ({"units": ()}, BadValue, "ablate takes units"),
+        ({"kind": "apply"}, BadValue, "apply takes edits and no units"),
+        ({"edits": "a"}, BadValue, "ablate takes units"),
+        ({"kind": "insert"}, BadValue, "give the concept"),
+        ({"strength": 1.5}, BadValue, "strength=1.5"),
+        ({"strength": float("nan")}, BadValue, "strength=nan"),
+        ({"kind": "insert", "concept": "ball", "multiple": float("nan")}, BadValue, "multiple=nan"),
+        ({"kind": "insert", "concept": "ball", "multiple": float("inf")}, BadValue, "multiple=inf"),
+        ({"multiple": 2.0}, BadValue, "only where something is inserted"),
+        ({"random": -1}, BadValue, "random=-1"),
+        ({"show": -1}, BadValue, "show=-1"),
+        ({"images": 0}, BadValue, "images=0"),
+    ],
+)
+def test_what_cannot_be_meant(source: Source, fields: dict[str, Any], error: type[Exception], says: str) -> None:
+    with pytest.raises(error, match=says):
+        asked(source, **{"units": (1,), **fields})
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"units": (12,)}, "layer2/12"),
+        ({"concept": "bal"}, "did you mean ball"),
+        ({"layer": "layer7"}, "unknown dissected layer"),
+        ({"region": (15, 0, 2, 1)}, "16 × 16"),
+        ({"region": (0, -1, 1, 1)}, "16 × 16"),
+        ({"region": (0, 0, 0, 1)}, "16 × 16"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_before_anything_is_written(
+    source: Source, out: Path, fields: dict[str, Any], says: str
+) -> None:
+    with pytest.raises((BadValue, UnknownName), match=says):
+        run_effect(asked(source, **{"units": (1,), **fields}), source, out)
+    assert not out.exists()
+
+
+def test_another_kind_of_study_is_no_effect(source: Source) -> None:
+    with pytest.raises(BadFile, match="holds no effect"):
+        Effect.open(source.directory)
+    with pytest.raises(StudyError, match="holds no study"):
+        Effect.open(source.directory / "nowhere")
+
+
+def test_given_edits_at_several_layers(source: Source, out: Path) -> None:
+    late = Intervention.ablate("layer3", source.shape("layer3"), [unit("layer3", "tree")])
+    early = Intervention.insert(
+        "layer1", source.shape("layer1"), [unit("layer1", "box")], torch.ones(12), place((8, 8), 1, 2)
+    )
+    spec = edit_spec(source, [late, early], "two.json", images=24, batch=8)
+    effect = run_edits(spec, [late, early], source, out)
+    assert (spec.layer, spec.kind, effect.spec) == ("layer1", "apply", spec)
+    check(effect.table, shares(source, []), shares(source, [early, late]))
+    assert [edit.layer for edit in effect.edits()] == ["layer3", "layer1"]
+    other = edit_spec(source, [early], "two.json", images=24, batch=8)
+    assert other.edits != spec.edits
+    write_edits(out.parent / "again.json", effect.edits(), source.models.generator.fingerprint)
+    assert (out.parent / "again.json").read_bytes() == (out / "edit.json").read_bytes()
+
+
+def test_edits_that_apply_refuses(source: Source) -> None:
+    each = Intervention.ablate("layer2", source.shape("layer2"), [1], torch.ones(2, 16, 16))
+    with pytest.raises(BadValue, match="places of its own"):
+        edit_spec(source, [each], "edit.json")
+    with pytest.raises(BadValue, match="nothing in it"):
+        edit_spec(source, [], "edit.json")
+
+
+def test_other_questions_have_other_homes(source: Source) -> None:
+    ranked, named = Choice((1,), "", "ball-iou-1"), Choice((1,), "", "units-1")
+    usual = {f.name: f.default for f in dataclasses.fields(EffectSpec)}
+    specs = [asked(source, **{**usual, **source.names(), "layer": "layer2", "units": (1,), "concept": "ball"})]
+    specs += [dataclasses.replace(specs[0], **{name: CHANGED[name]}) for name in ("images", "seed", "strength", "kind")]
+    specs += [dataclasses.replace(specs[0], region=region) for region in ((0, 0, 1, 1), (0, 1, 1, 1))]
+    homes = [effect_home(source, spec, choice) for spec in specs for choice in (ranked, named)]
+    assert len(set(homes)) == len(homes)
+    assert homes[0].parts[-2:] == ("layer2", "ablate-ball-iou-1")
+    assert homes[1].name == "ablate-units-1-ball"
+    assert homes[-2].name == "ablate-ball-iou-1-at-0-1-1-1"
+
+
+def test_time_grows_with_the_trials(source: Source) -> None:
+    spec = asked(source, units=(1,))
+    assert 0 < effect_seconds(source, spec, 1) < effect_seconds(source, spec, 500)

@@ -1,0 +1,163 @@
+"""The effect of every unit: as `run_effect` measures it one by one; the estimate against finite differences."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import ganatomy
+from ganatomy.errors import BadFile, BadValue, UnknownName
+from ganatomy.experiments.causal.effects import EffectSpec, run_effect
+from ganatomy.experiments.causal.source import Source, open_source
+from ganatomy.experiments.causal.unit_effects import (
+    FirstOrder,
+    UnitEffects,
+    UnitEffectSpec,
+    agreement,
+    run_unit_effects,
+)
+from ganatomy.experiments.dissection import Dissection
+from ganatomy.generators.planted import UNITS
+from ganatomy.planted import VOCABULARY
+from ganatomy.segmenters import Scorer
+from ganatomy.study import spec_digest
+
+SMALL = {"images": 20, "batch": 10, "shard": 10}
+
+
+@pytest.fixture(scope="module")
+def source(planted: Dissection) -> Source:
+    return open_source(planted.study.directory)
+
+
+@pytest.fixture(scope="module")
+def result(source: Source, tmp_path_factory: pytest.TempPathFactory) -> UnitEffects:
+    spec = UnitEffectSpec(**source.names(), layer="layer2", **SMALL)
+    return run_unit_effects(spec, source, tmp_path_factory.mktemp("units") / "study")
+
+
+@pytest.mark.parametrize("unit", [1, 4, 9, 10])
+def test_each_unit_is_what_it_is_alone(source: Source, result: UnitEffects, out: Path, unit: int) -> None:
+    spec = EffectSpec(**source.names(), layer="layer2", units=(unit,), random=0, show=0, **SMALL)
+    alone = run_effect(spec, source, out).table.set_index("concept")
+    own = result.table[result.table.unit == unit].set_index("concept")
+    assert list(own.index) == [concept.name for concept in VOCABULARY[1:]]
+    columns = ["before", "change", "change_error", "relative", "relative_error"]
+    pd.testing.assert_frame_equal(own.loc[alone.index, columns], alone[columns], check_exact=True)
+
+
+def test_only_what_draws_a_concept_takes_it_away(result: UnitEffects) -> None:
+    table = result.table[result.table.concept.isin(["sky", "tree", "ball", "box"])]
+    gone = table[table.relative < -0.5]
+    assert {(row.concept, UNITS["layer2"][row.unit]) for row in gone.itertuples()} == {
+        (name, name) for name in ("sky", "tree", "ball", "box")
+    }
+    copies = [unit for unit, role in enumerate(UNITS["layer2"]) if role.startswith(("copy", "not", "noise"))]
+    assert (result.table[result.table.unit.isin(copies)].change == 0).all()
+
+
+def test_the_estimate_is_the_slope_of_the_mean_score(source: Source, result: UnitEffects) -> None:
+    """Weakening a unit a little changes the mean score by as little of the estimate."""
+    generator, segmenter = source.models.generator, source.models.segmenter
+    assert isinstance(segmenter, Scorer)
+    z = generator.latents(range(1_000_000, 1_000_020), 0)
+    r = generator.observe(z, ["layer2"]).features["layer2"]
+    r = torch.cat([r] * 2)
+    for row in result.table[result.table.unit.isin([0, 2, 4, 6, 10])].itertuples():
+        c = [concept.name for concept in VOCABULARY].index(row.concept)
+        weaker = r.clone()
+        weaker[:20, row.unit] *= 1 - 3e-3
+        weaker[20:, row.unit] *= 1 + 3e-3
+        scores = segmenter.score(generator.render(weaker, "layer2", torch.cat([z, z])), c).double().mean((1, 2))
+        slope = float(scores[:20].mean() - scores[20:].mean()) / 6e-3
+        assert row.first_order == pytest.approx(slope, rel=0.01, abs=3e-5)
+    assert result.table.first_order.abs().max() > 0.01
+
+
+def spearman(a: np.ndarray, b: np.ndarray) -> float:
+    """By its definition: the correlation of ranks, the rank of equals being the mean of theirs."""
+
+    def ranks(x: np.ndarray) -> np.ndarray:
+        return np.array([((x < value).sum() + (x <= value).sum() - 1) / 2 for value in x])
+
+    return float(np.corrcoef(ranks(a), ranks(b))[0, 1])
+
+
+def test_the_agreement_is_a_rank_correlation_over_all_units(result: UnitEffects) -> None:
+    assert list(result.agreement.concept) == [concept.name for concept in VOCABULARY[1:]]
+    assert set(result.agreement.units) == {12}
+    for row in result.agreement.itertuples():
+        own = result.table[result.table.concept == row.concept]
+        assert row.spearman == pytest.approx(spearman(own.change.to_numpy(), own.first_order.to_numpy()))
+        assert row.clear == (own.change.abs() > 2 * own.change_error).sum() > 0
+
+
+def test_what_never_changes_has_no_rank() -> None:
+    rows = {"concept": ["a", "a", "b", "b"], "category": "c", "change_error": 0.1, "first_order": [1.0, 2, 3, 4]}
+    found = agreement(pd.DataFrame({**rows, "change": [0.0, 0, 1, 2]}))
+    assert found.spearman.isna().tolist() == [True, False]
+    assert found.clear.tolist() == [0, 2]
+
+
+@pytest.mark.parametrize("segmenter", ["parts:planted", "planted"])
+def test_labels_without_scores_leave_the_estimate_open(tmp_path: Path, segmenter: str) -> None:
+    ganatomy.dissect("planted", segmenter=segmenter, images=24, layers=("layer1",), batch=8, out=tmp_path / "study")
+    source = open_source(tmp_path / "study")
+    spec = UnitEffectSpec(**source.names(), layer="layer1", images=4, batch=4, estimate=segmenter != "planted")
+    result = run_unit_effects(spec, source, tmp_path / "units")
+    assert result.table.first_order.isna().all()
+    assert result.agreement.spearman.isna().all()
+    assert (result.table.change < -0.01).any()
+    why = "parts:planted gives labels and no scores" if segmenter != "planted" else "not asked for"
+    assert why in result.facts["first_order"]
+
+
+class Killed(Exception):
+    pass
+
+
+def test_a_killed_run_ends_in_the_same_tables(source: Source, result: UnitEffects, out: Path) -> None:
+    def dies(work: Any, shards: Sequence[range]) -> Iterator[Any]:
+        yield work(shards[0])
+        raise Killed
+
+    for _ in range(2):
+        with pytest.raises(Killed):
+            run_unit_effects(result.spec, source, out, execute=dies)
+    again = run_unit_effects(result.spec, source, out)
+    pd.testing.assert_frame_equal(again.table, result.table, check_exact=True)
+    for file in result.study.directory.glob("*/*.*"):
+        assert (out / file.relative_to(result.study.directory)).read_bytes() == file.read_bytes(), file.name
+
+
+def test_shards_of_the_estimate_add_up() -> None:
+    batches = torch.randn(3, 5, 4, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    parts = []
+    for batch in batches:
+        parts.append(FirstOrder(4, 2))
+        parts[-1].update(batch)
+    merged = FirstOrder.from_state(parts[0].merge(parts[1]).merge(parts[2]).state_dict())
+    torch.testing.assert_close(merged.read(), batches.flatten(0, 1).mean(0))
+    with pytest.raises(BadValue):
+        parts[0].merge(FirstOrder(3, 2))
+
+
+def test_every_field_changes_the_digest(source: Source) -> None:
+    spec = UnitEffectSpec(**source.names(), layer="layer2")
+    for field in dataclasses.fields(spec):
+        old = getattr(spec, field.name)
+        new = not old if isinstance(old, bool) else old + (1 if isinstance(old, int) else "x")
+        assert spec_digest(dataclasses.replace(spec, **{field.name: new})) != spec_digest(spec), field.name
+
+
+def test_what_is_refused(source: Source, out: Path) -> None:
+    with pytest.raises(UnknownName, match="unknown dissected layer 'layer8'"):
+        run_unit_effects(UnitEffectSpec(**source.names(), layer="layer8"), source, out)
+    assert not out.exists()
+    with pytest.raises(BadFile, match="holds no unit effects"):
+        UnitEffects.open(source.directory)
