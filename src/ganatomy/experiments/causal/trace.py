@@ -1,0 +1,310 @@
+"""What becomes of an insertion in the layers after it: amplified, or suppressed? (S-6.5, Figure 17; SPEC 6.)"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from jaxtyping import Float, Float64, Int64
+from torch import Tensor
+
+from ganatomy.edit import Intervention
+from ganatomy.errors import BadValue
+from ganatomy.execute import Executor, local
+from ganatomy.experiments.causal.places import (
+    PlaceSpec,
+    Rows,
+    as_bytes,
+    at_least,
+    class_constant,
+    corners,
+    masks,
+    missing,
+    prepared,
+    read_at,
+    read_spec,
+)
+from ganatomy.experiments.causal.source import Source
+from ganatomy.generators import Generator, Observation
+from ganatomy.progress import Progress, tick
+from ganatomy.stats.base import Accumulator, Merge, add, join
+from ganatomy.stats.clusters import clustered_mean
+from ganatomy.study import Study
+from ganatomy.types import Features, PerUnit
+
+
+@dataclass(frozen=True, kw_only=True)
+class TraceSpec(PlaceSpec):
+    """What is inserted, and where.
+
+    Attributes:
+        places: how many places are drawn from each picture; 0 for all.
+        visible: an edit was visible if the concept gained at least this share of the place's pixels.
+        show: the first so many pictures get a map: every place of theirs is tried.
+    """
+
+    images: int = 100
+    shard: int = 20
+    places: int = 16
+    visible: float = 0.2
+    show: int = 4
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        super().__post_init__()
+        at_least(self, places=0, show=0)
+        if not 0 < self.visible <= 1:
+            raise BadValue(f"visible={self.visible} is no share of a place's pixels; give more than 0, at most 1")
+
+
+class Strength(Accumulator):
+    """How strong each channel of several layers is, in untouched pictures.
+
+    Attributes:
+        images: int64 [1].
+        total: float64 [channels], Σ over pictures of the mean |r| over positions; the channels of all layers in order.
+    """
+
+    FIELDS: ClassVar[Mapping[str, Merge]] = {"images": add, "total": add}
+
+    def __init__(self, channels: int, device: torch.device) -> None:
+        self.images = torch.zeros(1, dtype=torch.long, device=device)
+        self.total = torch.zeros(channels, dtype=torch.float64, device=device)
+
+    def update(self, *batch: Tensor) -> None:
+        """Take in the features of every layer, each [b, u, h, w]."""
+        self.images += len(batch[0])
+        self.total += torch.cat([r.double().abs().mean((2, 3)).sum(0) for r in batch])
+
+    def by_layer(self, units: Sequence[int]) -> list[Tensor]:
+        """Return the mean |r| of each layer's channels, given how many each layer has."""
+        return list(torch.split(self.total / self.images, list(units)))
+
+
+class Traced(Accumulator):
+    """Every insertion, one row each, and the pictures that are shown.
+
+    Attributes:
+        ids: int64 [n], of the picture.
+        corner: int64 [n, 2], top left row and column of the place.
+        drawn: bool [n], whether the place belongs to the sample; the others are there for the maps.
+        gain: float32 [n], change of the share of the place's pixels that shows the concept.
+        change: float32 [n, layers].
+        pictures: uint8 [k, 3, H, W].
+    """
+
+    ROWS = ("ids", "corner", "drawn", "gain", "change")
+    FIELDS: ClassVar[Mapping[str, Merge]] = dict.fromkeys((*ROWS, "pictures"), join)
+
+    def __init__(self, pictures: Tensor, layers: int) -> None:
+        self.pictures = pictures
+        self.ids = torch.zeros(0, dtype=torch.long)
+        self.corner = torch.zeros(0, 2, dtype=torch.long)
+        self.drawn = torch.zeros(0, dtype=torch.bool)
+        self.gain = torch.zeros(0)
+        self.change = torch.zeros(0, layers)
+
+    ids: Tensor
+    corner: Tensor
+    drawn: Tensor
+    gain: Tensor
+    change: Tensor
+
+    def update(self, *batch: Tensor) -> None:
+        """Take in (ids, corner, drawn, gain, change)."""
+        for name, new in zip(self.ROWS, batch, strict=True):
+            setattr(self, name, torch.cat([getattr(self, name), new.cpu()]))
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """How far each later layer is changed by an insertion.
+
+    The change of a layer is the mean over its channels and positions of |Δr| / the channel's mean |r| in untouched
+    pictures; channels that are zero in all of these are left out. The edited layer itself is the first.
+
+    Attributes:
+        spec: what was asked.
+        facts: what was used.
+        lines: one row for each layer, and for edits that were visible and that were not: layer, visible, change, error
+            (places of one picture taken as one draw), places, images.
+        places: one row an insertion: id, row, column, gain, visible, drawn (False: tried for the maps only, and not in
+            `lines`), and the change of every layer under the layer's name.
+        maps: by layer, float32 [k, rows, columns], the change by place of insertion in the pictures shown.
+        ids: of the pictures shown.
+        pictures: uint8 [k, H, W, 3].
+        study: the directory that holds it.
+    """
+
+    spec: TraceSpec
+    facts: Mapping[str, Any]
+    lines: pd.DataFrame
+    places: pd.DataFrame
+    maps: Mapping[str, npt.NDArray[np.float32]]
+    ids: tuple[int, ...]
+    pictures: npt.NDArray[np.uint8]
+    study: Study
+
+    @classmethod
+    def open(cls, directory: Path) -> "Trace":
+        """Open a finished trace.
+
+        Raises:
+            StudyError: the directory holds no finished study.
+            BadFile: it is of another kind, or a file of it is damaged.
+        """
+        study = Study.open(directory)
+        spec = read_spec(study, TraceSpec)
+        lines, places = map(study.read_table, ("lines", "places"))
+        pictures = study.step("trace", Traced, missing).pictures.permute(0, 2, 3, 1).numpy()
+        ids = tuple(spec.ids()[: len(pictures)])
+        shown = places[places.id.isin(ids)]
+        rows, columns = places.row.max() + 1, places.column.max() + 1
+        maps = {
+            layer: shown[layer].to_numpy(np.float32).reshape(len(ids), rows, columns) for layer in study.facts["traced"]
+        }
+        return cls(spec, study.facts, lines, places, maps, ids, pictures, study)
+
+
+def run_trace(
+    spec: TraceSpec, source: Source, directory: Path, execute: Executor = local, progress: Progress | None = None
+) -> Trace:
+    """Trace an insertion through every later layer; what is there already is not measured again.
+
+    Raises:
+        UnknownName: no such layer, unit or concept.
+        BadValue: the concept is too rare, or a place does not fit the grid.
+    """
+    concept = prepared(spec, source)
+    layers = later_layers(source.models.generator, spec.layer)
+    with Study.create(directory, spec, source.facts() | {"traced": layers}) as study:
+        if not study.finished:
+            value = class_constant(source, spec.layer, spec.concept, spec.pool, execute, progress) * spec.multiple
+            measure = partial(measure_strength, source, spec, layers)
+            strength = study.sharded("strength", Strength, measure, spec.shards(), execute, progress)
+            work = partial(trace_shard, source, spec, concept, value, strength)
+            traced = study.sharded("trace", Traced, work, spec.shards(), execute, progress)
+            places = _place_table(spec, traced, layers)
+            study.write_table("places", places)
+            study.write_table("lines", _line_table(places, layers))
+            study.finish()
+    return Trace.open(directory)
+
+
+def later_layers(generator: Generator, layer: str) -> list[str]:
+    """Return the layer and those after it, in forward order."""
+    names = list(generator.layers)
+    return names[names.index(layer) :]
+
+
+def measure_strength(source: Source, spec: TraceSpec, layers: Sequence[str], ids: range) -> Strength:
+    """Measure the channels of one shard's untouched pictures."""
+    generator = source.models.generator
+    strength = Strength(sum(generator.layers[layer].units for layer in layers), generator.device)
+    for i in range(0, len(ids), spec.batch):
+        part = ids[i : i + spec.batch]
+        strength.update(*generator.observe(generator.latents(part, spec.seed), layers).features.values())
+        tick(len(part))
+    return strength
+
+
+def trace_shard(
+    source: Source, spec: TraceSpec, concept: int, value: PerUnit, strength: Strength, ids: range
+) -> Traced:
+    """Insert at places of one shard's pictures, and see what each layer makes of it."""
+    generator, segmenter = source.models.generator, source.models.segmenter
+    layers = later_layers(generator, spec.layer)
+    usual = strength.by_layer([generator.layers[layer].units for layer in layers])
+    shape = source.shape(spec.layer)
+    grid = corners((shape.height, shape.width), spec.cell)
+    traced: Traced | None = None
+    for i in range(0, len(ids), spec.batch):
+        part = ids[i : i + spec.batch]
+        z = generator.latents(part, spec.seed)
+        seen = generator.observe(z, layers)
+        labels = segmenter(seen.images)
+        shown = len(range(part.start, min(part.stop, spec.first + spec.show)))
+        traced = traced or Traced(as_bytes(seen.images[:0]), len(layers))
+        traced.pictures = torch.cat([traced.pictures, as_bytes(seen.images[:shown])])
+        picture, chosen, drawn = draw_places(spec, part, len(grid))
+        rows = Rows(picture, masks((shape.height, shape.width), grid[chosen], spec.cell))
+        done = 0
+        for few in rows.split(spec.batch):
+            edit = Intervention.insert(spec.layer, shape, spec.units, value, few.where)
+            edited = generator.observe(z[few.picture], layers, [edit])
+            before = read_at(labels[few.picture], concept, few.where)
+            after = read_at(segmenter(edited.images), concept, few.where)
+            own = slice(done, done := done + len(few.picture))
+            gain = ((after.at - before.at) / before.area).float()
+            traced.update(
+                picture[own] + part.start, grid[chosen[own]], drawn[own], gain, _changes(seen, edited, few, usual)
+            )
+        tick(len(part))
+    assert traced is not None
+    return traced
+
+
+def draw_places(spec: TraceSpec, ids: range, places: int) -> tuple[Int64[Tensor, " n"], Int64[Tensor, " n"], Tensor]:
+    """Draw the places to insert at: number of the picture, number of the place, whether it belongs to the sample.
+
+    A picture's places depend on (seed, id) only. Pictures that are shown get all.
+    """
+    pictures, chosen, drawn = [], [], []
+    for picture, i in enumerate(ids):
+        count = min(spec.places or places, places)
+        own = np.random.default_rng([spec.seed, i]).permutation(places)[:count]
+        tried = np.arange(places) if i < spec.first + spec.show else np.sort(own)
+        pictures.append(np.full(len(tried), picture))
+        chosen.append(tried)
+        drawn.append(np.isin(tried, own))
+    return tuple(torch.from_numpy(np.concatenate(each)) for each in (pictures, chosen, drawn))  # type: ignore[return-value]
+
+
+def _changes(seen: Observation, edited: Observation, rows: Rows, usual: Sequence[Tensor]) -> Float[Tensor, "n layers"]:
+    """Return the change of every layer."""
+    return torch.stack(
+        [
+            normalised_change(seen.features[layer][rows.picture], r, own)
+            for (layer, r), own in zip(edited.features.items(), usual, strict=True)
+        ],
+        1,
+    )
+
+
+def normalised_change(before: Features, after: Features, usual: Float64[Tensor, " u"]) -> Float[Tensor, " b"]:
+    """Return the mean over channels and positions of |Δr| / the channel's usual |r|; channels without any are left out.
+
+    >>> before, after = torch.zeros(1, 3, 2, 2), torch.ones(1, 3, 2, 2)
+    >>> normalised_change(before, after, torch.tensor([0.5, 0.25, 0.0], dtype=torch.float64))
+    tensor([3.])
+    """
+    alive = usual > 0
+    return ((after - before).abs().double().mean((2, 3))[:, alive] / usual[alive]).mean(1).float()
+
+
+def _place_table(spec: TraceSpec, traced: Traced, layers: Sequence[str]) -> pd.DataFrame:
+    columns = {
+        "id": traced.ids,
+        "row": traced.corner[:, 0],
+        "column": traced.corner[:, 1],
+        "gain": traced.gain,
+        "visible": traced.gain >= spec.visible,
+        "drawn": traced.drawn,
+        **dict(zip(layers, traced.change.unbind(1), strict=True)),
+    }
+    return pd.DataFrame({name: tensor.numpy() for name, tensor in columns.items()})
+
+
+def _line_table(places: pd.DataFrame, layers: Sequence[str]) -> pd.DataFrame:
+    rows = []
+    for layer in layers:
+        for visible in (True, False):
+            own = places[places.drawn & (places.visible == visible)]
+            change, error = clustered_mean(own[layer].to_numpy(np.float64), own.id.to_numpy())
+            rows.append((layer, visible, change, error, len(own), own.id.nunique()))
+    return pd.DataFrame(rows, columns=["layer", "visible", "change", "error", "places", "images"])

@@ -1,0 +1,84 @@
+"""Means over places of pictures: the places of one picture are alike, so the picture is what was drawn at random."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+
+def clustered_mean(values: Floats, clusters: Ints) -> tuple[float, float]:
+    """Return the mean of all values and its standard error, values of one cluster (picture) being one draw.
+
+    The error is that of a ratio of sums over clusters, to first order; with one value a cluster it is the usual one.
+
+    Returns:
+        NaN for the mean of nothing, and for the error of a single cluster.
+
+    >>> clustered_mean(np.array([1.0, 3.0]), np.array([7, 8]))
+    (2.0, 1.0)
+    """
+    if not len(values):
+        return np.nan, np.nan
+    mean = float(values.mean())
+    names, which = np.unique(clusters, return_inverse=True)
+    if len(names) < 2:
+        return mean, np.nan
+    sums = np.bincount(which, values - mean)
+    return mean, float(np.sqrt(len(names) / (len(names) - 1) * np.square(sums).sum()) / len(values))
+
+
+class Contrast(NamedTuple):
+    """The means of two kinds of place side by side, each estimate with its 95 % bootstrap interval over pictures.
+
+    Attributes:
+        ratio, low, high: mean here / mean there; infinite where the mean there is not above zero but the mean here
+            is, NaN where neither is.
+        difference, difference_low, difference_high: mean here - mean there.
+    """
+
+    ratio: float
+    low: float
+    high: float
+    difference: float
+    difference_low: float
+    difference_high: float
+
+
+def contrast(values: Floats, clusters: Ints, here: Flags, there: Flags, draws: int, seed: int) -> Contrast:
+    """Compare the mean over places `here` with that over places `there`.
+
+    Whole pictures are drawn again with replacement, `draws` times; draws without a place of either kind are left out.
+
+    Args:
+        values: one for each place.
+        clusters: its picture.
+        here, there: which places are of either kind.
+        draws: of the bootstrap.
+        seed: of the draws.
+    """
+    names, which = np.unique(clusters, return_inverse=True)
+    table = np.stack(
+        [np.bincount(which, each, len(names)) for each in (values * here, here, values * there, there)], axis=1
+    )
+    times = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)
+    sums = np.concatenate([table.sum(0, keepdims=True), times @ table])
+    sums = sums[(sums[:, 1] > 0) & (sums[:, 3] > 0)]
+    if not here.any() or not there.any():
+        return Contrast(*[np.nan] * 6)
+    one, other = sums[:, 0] / sums[:, 1], sums[:, 2] / sums[:, 3]
+    ratio = np.divide(one, other, out=np.where(one > 0, np.inf, np.nan), where=other > 0)
+    return Contrast(*_interval(ratio), *_interval(one - other))
+
+
+def _interval(estimates: Floats) -> tuple[float, float, float]:
+    """Return the first estimate, and the 2.5 % and 97.5 % quantiles of the others, missing ones left out."""
+    drawn = np.sort(estimates[1:][~np.isnan(estimates[1:])])
+    if not len(drawn):
+        return float(estimates[0]), np.nan, np.nan
+    low, high = int(0.025 * (len(drawn) - 1)), math.ceil(0.975 * (len(drawn) - 1))  # not between two: some are infinite
+    return float(estimates[0]), float(drawn[low]), float(drawn[high])

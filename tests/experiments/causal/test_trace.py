@@ -1,0 +1,163 @@
+"""A trace follows an insertion through the layers; it ends where nothing reads what was inserted."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ganatomy.edit import Intervention, place
+from ganatomy.errors import BadFile, BadValue, UnknownName
+from ganatomy.experiments.causal.places import class_constant
+from ganatomy.experiments.causal.source import Source, open_source
+from ganatomy.experiments.causal.trace import Trace, TraceSpec, run_trace
+from ganatomy.experiments.dissection import Dissection
+from ganatomy.generators.planted import UNITS
+from ganatomy.study import spec_digest
+
+BALL, COPY = (UNITS["layer1"].index(role) for role in ("ball", "copy:ball"))
+LAYERS = ["layer1", "layer2", "layer3"]
+
+
+@pytest.fixture(scope="module")
+def source(planted: Dissection) -> Source:
+    return open_source(planted.study.directory)
+
+
+def ask(source: Source, **options: Any) -> TraceSpec:
+    usual = {"layer": "layer1", "concept": "ball", "units": (BALL,), "chosen": "as planted", "pool": 40}
+    small = {"images": 12, "shard": 5, "batch": 16, "places": 9, "show": 2}
+    return TraceSpec(**source.names(), **{**usual, **small, **options})
+
+
+@pytest.fixture(scope="module")
+def balls(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Trace:
+    return run_trace(ask(source), source, tmp_path_factory.mktemp("trace") / "ball")
+
+
+def test_causal_units_change_every_later_layer(balls: Trace) -> None:
+    change = balls.places.loc[balls.places.visible, LAYERS]
+    assert len(change) > 20
+    assert (change > 0).all(axis=None)
+    assert set(balls.lines.layer) == set(LAYERS)
+    assert (balls.lines[balls.lines.visible].error > 0).all()
+
+
+def test_what_later_layers_ignore_goes_no_further(source: Source, out: Path) -> None:
+    found = run_trace(ask(source, units=(COPY,)), source, out)
+    means = found.lines[~found.lines.visible].set_index("layer").change
+    assert means["layer1"] > 0.01
+    assert means["layer2"] == means["layer3"] == 0
+    assert not found.places.visible.any()
+    assert found.lines[found.lines.visible].change.isna().all(), "nothing was visible, and nothing is said about it"
+
+
+def test_visible_edits_change_the_last_layer_more(balls: Trace) -> None:
+    last = balls.lines[balls.lines.layer == "layer3"].set_index("visible").change
+    assert last[True] > 1.5 * last[False]
+
+
+def test_a_row_is_what_the_formula_says(source: Source, balls: Trace) -> None:
+    """|Δr| / the channel's mean |r| over the sample, averaged over positions and channels that are ever on."""
+    generator = source.models.generator
+    spec = balls.spec
+    sample = generator.observe(generator.latents(spec.ids(), spec.seed), ["layer2"]).features["layer2"].numpy()
+    row = balls.places[balls.places.id == spec.first + 7].iloc[3]
+    k = class_constant(source, "layer1", "ball", spec.pool)
+    where = place((8, 8), int(row.row), int(row.column))
+    edit = Intervention.insert("layer1", source.shape("layer1"), [BALL], k, where)
+    edited = generator.observe(generator.latents(range(row.id, row.id + 1), 0), ["layer2"], [edit])
+    usual = np.abs(sample).mean((0, 2, 3))
+    change = np.abs(edited.features["layer2"].numpy()[0] - sample[7]).mean((1, 2))
+    assert row.layer2 == pytest.approx((change[usual > 0] / usual[usual > 0]).mean(), rel=1e-5)
+    pixels = (0, 0, slice(row.row * 4, row.row * 4 + 4), slice(row.column * 4, row.column * 4 + 4))
+    untouched = generator.edited(generator.latents(range(row.id, row.id + 1), 0), [])
+    before, after = (source.models.segmenter(images)[pixels] for images in (untouched, edited.images))
+    assert row.gain == pytest.approx(float((after == 3).float().mean() - (before == 3).float().mean()))
+
+
+def test_lines_average_the_drawn_places_only(balls: Trace) -> None:
+    spec = balls.spec
+    per_picture = balls.places.groupby("id").drawn.agg(["sum", "size"])
+    assert (per_picture["sum"] == spec.places).all()
+    assert per_picture["size"].tolist() == [64, 64, *[9] * 10]
+    own = balls.places[balls.places.drawn & balls.places.visible]
+    line = balls.lines[(balls.lines.layer == "layer3") & balls.lines.visible].iloc[0]
+    assert (line.places, line.images) == (len(own), own.id.nunique())
+    assert line.change == pytest.approx(own.layer3.mean())
+
+
+def test_maps_and_pictures_show_the_first_pictures_whole(source: Source, balls: Trace) -> None:
+    assert balls.ids == (1_000_000, 1_000_001)
+    assert {layer: found.shape for layer, found in balls.maps.items()} == dict.fromkeys(LAYERS, (2, 8, 8))
+    assert balls.pictures.shape == (2, 32, 32, 3)
+    row = balls.places[(balls.places.id == 1_000_001) & (balls.places.row == 2) & (balls.places.column == 5)].iloc[0]
+    assert balls.maps["layer3"][1, 2, 5] == np.float32(row.layer3)
+    generator = source.models.generator
+    picture = generator.edited(generator.latents(range(1_000_001, 1_000_002), 0), [])[0]
+    assert np.array_equal(balls.pictures[1], ((picture + 1) * 127.5).round().byte().permute(1, 2, 0).numpy())
+
+
+def test_places_do_not_depend_on_shards_or_batches_and_a_stopped_run_goes_on(
+    source: Source, balls: Trace, out: Path
+) -> None:
+    """Kept shard by shard: stopped after the first one, run again, the same rows come out."""
+    stops = iter([False, True])
+
+    def halting(work: Any, shards: Any) -> Any:
+        for shard in shards:
+            if next(stops, False):
+                raise InterruptedError
+            yield work(shard)
+
+    with pytest.raises(InterruptedError):
+        run_trace(balls.spec, source, out, halting)
+    again = run_trace(balls.spec, source, out)
+    pd.testing.assert_frame_equal(again.places, balls.places)
+    pd.testing.assert_frame_equal(again.lines, balls.lines)
+    other = run_trace(dataclasses.replace(balls.spec, shard=12, batch=25), source, out.with_name("other"))
+    pd.testing.assert_frame_equal(other.places, balls.places, check_exact=False, rtol=1e-5)
+
+
+def test_it_opens_without_models(balls: Trace) -> None:
+    opened = Trace.open(balls.study.directory)
+    pd.testing.assert_frame_equal(opened.lines, balls.lines)
+    assert opened.spec == balls.spec
+
+
+def test_every_field_changes_the_digest(source: Source) -> None:
+    spec = ask(source)
+    other = {"units": (1,), "concept": "tree", "layer": "layer2", "visible": 0.3}
+    for field in dataclasses.fields(spec):
+        value = getattr(spec, field.name)
+        changed = other[field.name] if field.name in other else f"{value}x" if isinstance(value, str) else value + 1
+        assert spec_digest(dataclasses.replace(spec, **{field.name: changed})) != spec_digest(spec), field.name
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"units": ()}, "at least one"),
+        ({"units": (1, 1)}, "each once"),
+        ({"multiple": float("nan")}, "multiple=nan"),
+        ({"multiple": 0.0}, "multiple=0"),
+        ({"cell": 0}, "cell=0"),
+        ({"visible": 0.0}, "visible=0"),
+        ({"places": -1}, "places=-1"),
+        ({"images": 1}, "images=1"),
+        ({"cell": 9}, "9 × 9 does not fit the layer's 8 × 8"),
+    ],
+)
+def test_nonsense_is_refused(source: Source, out: Path, given: dict[str, Any], said: str) -> None:
+    with pytest.raises(BadValue, match=said):
+        run_trace(ask(source, **given), source, out)
+    assert not out.exists()
+
+
+def test_unknown_units_and_other_studies_are_refused(source: Source, out: Path, planted: Dissection) -> None:
+    with pytest.raises(UnknownName, match="layer1/12"):
+        run_trace(ask(source, units=(12,)), source, out)
+    with pytest.raises(BadFile, match="no trace study"):
+        Trace.open(planted.study.directory)
