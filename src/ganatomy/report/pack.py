@@ -81,18 +81,24 @@ def sprite_sheets(pictures: Array) -> tuple[list[str], int]:
         sheet = np.zeros((filled * columns, height, width, 3), np.uint8)
         sheet[: len(part)] = part
         grid = sheet.reshape(filled, columns, height, width, 3).transpose(0, 2, 1, 3, 4)
-        sheets.append(_jpeg(grid.reshape(filled * height, columns * width, 3)))
+        sheets.append(base64_text(jpeg(grid.reshape(filled * height, columns * width, 3))))
     return sheets, capacity
 
 
-def _jpeg(picture: Array) -> str:
+def jpeg(picture: Array) -> bytes:
+    """Return a picture uint8 [h, w, 3] as a JPEG file, colours as sharp as the rest."""
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "JPEG", quality=88, subsampling=0, optimize=True)
-    return base64.b64encode(buffer.getvalue()).decode("ascii")
+    return buffer.getvalue()
 
 
 def png(picture: Array) -> bytes:
-    """Return a picture uint8 [h, w, 3] as a PNG file."""
+    """Return a picture uint8 [h, w, 3], or [h, w, 4] where it lets through what is behind it, as a PNG file."""
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def base64_text(data: bytes) -> str:
+    """Return bytes as text that a page can hold."""
+    return base64.b64encode(data).decode("ascii")

@@ -1,0 +1,55 @@
+"""Causal studies as one HTML file: it opens from disk, offline, without scripts."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ganatomy.experiments.causal.effects import Effect
+from ganatomy.experiments.causal.trace import Trace
+from ganatomy.experiments.causal.unit_effects import UnitEffects
+from ganatomy.files import write_text
+from ganatomy.report.causal.each import unit_effects_section
+from ganatomy.report.causal.effect import effect_section
+from ganatomy.report.causal.section import Section
+from ganatomy.report.causal.trace import trace_section
+from ganatomy.report.page import model_name, static, template
+
+CausalResult = Effect | UnitEffects | Trace
+_SECTIONS: dict[type[Any], Callable[[Any], Section]] = {
+    Effect: effect_section,
+    UnitEffects: unit_effects_section,
+    Trace: trace_section,
+}
+
+
+def write_causal_report(results: CausalResult | Sequence[CausalResult], path: str | Path) -> None:
+    """Write what one causal study found, or several, as one HTML page, whole or not at all."""
+    write_text(Path(path), causal_html(results))
+
+
+def causal_html(results: CausalResult | Sequence[CausalResult]) -> str:
+    """Return what causal studies found as the text of one HTML page."""
+    sections = [section_of(result) for result in (results if isinstance(results, Sequence) else [results])]
+    models = dict.fromkeys(model_name(section.spec["generator"]) for section in sections)
+    versions = dict.fromkeys(section.facts.get("versions", {}).get("ganatomy", "") for section in sections)
+    return template("causal.html").render(
+        title=sections[0].question if len(sections) == 1 else f"What causes what in {', '.join(models)}?",
+        models=list(models),
+        sections=list(zip(_keys(sections), sections, strict=True)),
+        version=", ".join(versions),
+        style=static("report.css") + static("causal.css"),
+    )
+
+
+def section_of(result: CausalResult) -> Section:
+    """Return a result as a section of the page."""
+    return _SECTIONS[type(result)](result)
+
+
+def _keys(sections: Sequence[Section]) -> list[str]:
+    """Return the addresses of the sections: where two have the same, the later is numbered."""
+    keys: list[str] = []
+    for section in sections:
+        taken = sum(key.partition(".")[0] == section.key for key in keys)
+        keys.append(f"{section.key}.{taken + 1}" if taken else section.key)
+    return keys

@@ -1,0 +1,106 @@
+"""Pictures on the page: each an SVG of whole multiples of its pixels, so that boxes and heat lie on it sharply."""
+
+from collections.abc import Sequence
+from html import escape
+from typing import NamedTuple
+
+import numpy as np
+
+from ganatomy.report.card import whole_zoom
+from ganatomy.report.pack import Array, base64_text, jpeg, png, reduced
+
+YELLOW = "#ffe14d"
+_SIDE, _MOST = 128, 256
+_HOT, _COLD = np.array([255, 214, 64]), np.array([24, 26, 60])
+_GREY = np.array([0.299, 0.587, 0.114])
+
+
+class Box(NamedTuple):
+    """A rectangle, as shares of the picture's height and width."""
+
+    top: float
+    left: float
+    height: float
+    width: float
+
+
+def tile(picture: Array, title: str, boxes: Sequence[Box] = (), side: int = _SIDE) -> str:
+    """Return a picture uint8 [h, w, 3] as an SVG element about `side` pixels wide, with yellow boxes on it."""
+    picture = reduced(picture[None], _MOST)[0]
+    return _svg(picture, _embedded(picture), title, "".join(_rectangle(box, picture.shape[:2]) for box in boxes), side)
+
+
+def heat_tile(picture: Array, heat: Array, greatest: float, title: str, side: int = _SIDE) -> str:
+    """Return a picture in the dark with heat over it: the brighter, the stronger.
+
+    Args:
+        picture: uint8 [h, w, 3].
+        heat: [rows, columns] over the picture, from 0 on; NaN is left dark and grey.
+        greatest: what is as bright as can be.
+        title: what a screen reader says of it.
+        side: about how wide.
+    """
+    picture = reduced(picture[None], _MOST)[0]
+    dark = (np.repeat(picture @ _GREY, 3, axis=-1).reshape(picture.shape) * 0.45).astype(np.uint8)
+    height, width = picture.shape[:2]
+    layer = f'<image href="data:image/png;base64,{base64_text(png(_heat(heat, greatest)))}" {_size(width, height)} '
+    return _svg(
+        dark, _embedded(dark), title, layer + 'preserveAspectRatio="none" style="image-rendering:pixelated"/>', side
+    )
+
+
+def scale_bar(greatest: str) -> str:
+    """Return what the colours of heat mean, from 0 to `greatest`."""
+    ends = ",".join(f"rgb({c[0]},{c[1]},{c[2]})" for c in (_COLD, _HOT))
+    return f'<p class="small scale">0 <i style="background:linear-gradient(90deg,{ends})"></i> {escape(greatest)}</p>'
+
+
+def captioned(tiles: Sequence[tuple[str, str]], note: str = "") -> str:
+    """Return tiles side by side, each above its caption, as one card."""
+    figures = "".join(f"<figure>{svg}<figcaption>{escape(caption)}</figcaption></figure>" for svg, caption in tiles)
+    below = f'<p class="small">{escape(note)}</p>' if note else ""
+    return f'<article class="card tiles"><div>{figures}</div>{below}</article>'
+
+
+def rows_of_tiles(cards: Sequence[str]) -> str:
+    """Return cards, as many in a row as fit."""
+    return f'<div class="tilerows">{"".join(cards)}</div>'
+
+
+def _svg(picture: Array, inner: str, title: str, above: str, side: int) -> str:
+    height, width = picture.shape[:2]
+    zoom = whole_zoom(picture[None], side)
+    shown = f'width="{zoom * width}" height="{zoom * height}" viewBox="0 0 {width} {height}"'
+    return f'<svg class="tile" {shown} role="img" aria-label="{escape(title)}">{inner}{above}</svg>'
+
+
+def _embedded(picture: Array) -> str:
+    height, width = picture.shape[:2]
+    source = f"data:image/jpeg;base64,{base64_text(jpeg(picture))}"
+    return f'<image href="{source}" {_size(width, height)} style="image-rendering:pixelated"/>'
+
+
+def _size(width: int, height: int) -> str:
+    return f'width="{width}" height="{height}"'
+
+
+def _rectangle(box: Box, size: tuple[int, ...]) -> str:
+    height, width = size[:2]
+    place = f'x="{box.left * width:g}" y="{box.top * height:g}" {_size_of(box, height, width)}'
+    outline = 'fill="none" vector-effect="non-scaling-stroke"'
+    return (
+        f'<rect {place} {outline} stroke="#000" stroke-opacity=".55" stroke-width="4"/>'
+        f'<rect {place} {outline} stroke="{YELLOW}" stroke-width="2"/>'
+    )
+
+
+def _size_of(box: Box, height: int, width: int) -> str:
+    return f'width="{box.width * width:g}" height="{box.height * height:g}"'
+
+
+def _heat(heat: Array, greatest: float) -> Array:
+    """Return heat as uint8 [rows, columns, 4]."""
+    share = np.clip(np.nan_to_num(heat) / (greatest or 1), 0, 1)[..., None]
+    colour = _COLD + share * (_HOT - _COLD)
+    opacity = np.where(np.isfinite(heat)[..., None], 90 + 140 * share, 0)
+    return np.concatenate([colour, opacity], axis=-1).round().astype(np.uint8)

@@ -1,0 +1,193 @@
+"""A small writer of line charts and scatter plots as SVG, in the way of `svg.py`: text stays text, errors are bands.
+
+Across, positions are percentages of the width, so one text serves a phone, a desk and a file; down, they are pixels.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+_LEFT, _SPAN = 11.0, 71.0
+"""Per cent of the width: where the plot starts and how wide it is; what is left names the lines."""
+_TOP, _TALL, _HEIGHT = 24, 190, 258
+_APART = 15
+"""Least distance between the names of two lines, in pixels."""
+_CROWDED = 6
+"""With more marks than that on an axis, a phone shows every second one."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What is measured, and the marks on it: (value, text), ascending; it reaches from the first to the last."""
+
+    name: str
+    ticks: Sequence[tuple[float, str]]
+
+    def share(self, value: float) -> float:
+        """Return where a value lies between the ends, in [0, 1] if it does."""
+        low, high = self.ticks[0][0], self.ticks[-1][0]
+        return (value - low) / (high - low)
+
+
+def even_axis(name: str, values: Sequence[float], text: Callable[[float], str], count: int = 5) -> Axis:
+    """Return an axis over all finite values and zero, with about `count` round steps.
+
+    >>> even_axis("effect", [0.02, 0.47], str).ticks
+    [(0.0, '0.0'), (0.1, '0.1'), (0.2, '0.2'), (0.3, '0.3'), (0.4, '0.4'), (0.5, '0.5')]
+    """
+    finite = [0.0, *(float(v) for v in values if math.isfinite(v))]
+    low, high = min(finite), max(finite)
+    high = high if high > low else low + 1
+    rough = (high - low) / count
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = power * next(m for m in (1, 2, 2.5, 5, 10) if m * power >= rough * (1 - 1e-9))
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    marks = [float(f"{i * step:.12g}") for i in range(first, last + 1)]
+    return Axis(name, [(mark, text(mark)) for mark in marks])
+
+
+def named_axis(name: str, names: Sequence[str]) -> Axis:
+    """Return an axis on which things stand side by side, at 0, 1, …"""
+    marks = [(float(i), each) for i, each in enumerate(names)]
+    return Axis(name, marks if len(marks) > 1 else [*marks, (1.0, "")])
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line: points with an error each (a band; NaN where there is none), gaps where y is NaN."""
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    error: Sequence[float]
+    colour: str
+    dash: str = ""
+
+    def runs(self) -> list[list[tuple[float, float, float]]]:
+        """Return its unbroken stretches of (x, y, error); no error counts as 0."""
+        found: list[list[tuple[float, float, float]]] = [[]]
+        for x, y, error in zip(self.x, self.y, self.error, strict=True):
+            if math.isfinite(y):
+                found[-1].append((x, y, error if math.isfinite(error) else 0.0))
+            elif found[-1]:
+                found.append([])
+        return [run for run in found if run]
+
+    def reach(self) -> list[float]:
+        """Return all that has to be on the chart."""
+        return [y + step for run in self.runs() for _, y, error in run for step in (-error, error)]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of a scatter plot; `title` is what it says when asked."""
+
+    x: float
+    y: float
+    colour: str
+    title: str
+
+
+def line_chart(lines: Sequence[Line], x: Axis, y: Axis, title: str) -> str:
+    """Return lines, each named at its end, as an SVG element as wide as its container."""
+    plot = f'x="{_LEFT}%" y="{_TOP}" width="{_SPAN}%" height="{_TALL}" viewBox="0 0 1000 1000"'
+    drawn = "".join(_band(line, x, y) for line in lines) + "".join(_path(line, x, y) for line in lines)
+    nested = f'<svg {plot} preserveAspectRatio="none" overflow="visible">{drawn}</svg>'
+    dots = "".join(_dots(line, x, y) for line in lines)
+    return _framed(x, y, nested + dots + _names(lines, x, y), title)
+
+
+def scatter_chart(points: Sequence[Point], x: Axis, y: Axis, title: str, diagonal: bool = False) -> str:
+    """Return points as an SVG element as wide as its container; with a line where x and y are equal, if asked."""
+    drawn = "".join(
+        f'<circle cx="{_across(p.x, x):.2f}%" cy="{_down(p.y, y):.1f}" r="3" fill="{p.colour}" fill-opacity=".75">'
+        f"<title>{escape(p.title)}</title></circle>"
+        for p in points
+        if math.isfinite(p.x) and math.isfinite(p.y)
+    )
+    return _framed(x, y, (_equality(x, y) if diagonal else "") + drawn, title)
+
+
+def _equality(x: Axis, y: Axis) -> str:
+    low = max(axis.ticks[0][0] for axis in (x, y))
+    high = min(axis.ticks[-1][0] for axis in (x, y))
+    ends = (
+        f'x1="{_across(low, x):.2f}%" y1="{_down(low, y):.1f}" x2="{_across(high, x):.2f}%" y2="{_down(high, y):.1f}"'
+    )
+    return f'<line {ends} stroke="currentColor" stroke-dasharray="4 4" stroke-opacity=".6"/>'
+
+
+def _across(value: float, axis: Axis) -> float:
+    return _LEFT + _SPAN * axis.share(value)
+
+
+def _down(value: float, axis: Axis) -> float:
+    return _TOP + _TALL * (1 - axis.share(value))
+
+
+def _framed(x: Axis, y: Axis, inner: str, title: str) -> str:
+    """Put axes around a drawing."""
+    bottom, right = _TOP + _TALL, _LEFT + _SPAN
+    parts = [f'<text class="note" x="0" y="12" fill="currentColor">{escape(y.name)}</text>']
+    for value, text in y.ticks:
+        at = _down(value, y)
+        strength = ".6" if value == 0 else ".15"
+        ends = f'x1="{_LEFT}%" x2="{right}%" y1="{at:.1f}" y2="{at:.1f}"'
+        parts.append(f'<line {ends} stroke="currentColor" stroke-opacity="{strength}"/>')
+        parts.append(_text(_LEFT - 1, at + 4, text, "end"))
+    for i, (value, text) in enumerate(x.ticks):
+        odd = i % 2 == 1 and len(x.ticks) > _CROWDED
+        parts.append(_text(_across(value, x), bottom + 18, text, "middle", " odd" * odd))
+        if value == 0 and i:
+            ends = f'x1="{_across(0, x):.2f}%" x2="{_across(0, x):.2f}%" y1="{_TOP}" y2="{bottom}"'
+            parts.append(f'<line {ends} stroke="currentColor" stroke-opacity=".6"/>')
+    parts.append(_text(_LEFT + _SPAN / 2, bottom + 38, x.name, "middle"))
+    size = f'width="100%" height="{_HEIGHT}"'
+    return f'<svg class="lines" {size} role="img" aria-label="{escape(title)}">{"".join(parts)}{inner}</svg>'
+
+
+def _text(across: float, down: float, text: str, anchor: str, kind: str = "") -> str:
+    place = f'x="{across:.2f}%" y="{down:.1f}" text-anchor="{anchor}"'
+    return f'<text class="note{kind}" {place} fill="currentColor">{escape(text)}</text>'
+
+
+def _at(x: Axis, y: Axis, across: float, value: float) -> str:
+    """Return a point in the thousandths of the plot."""
+    return f"{1000 * x.share(across):.1f} {1000 * (1 - y.share(value)):.1f}"
+
+
+def _band(line: Line, x: Axis, y: Axis) -> str:
+    bands = []
+    for run in line.runs():
+        upper = [_at(x, y, across, value + error) for across, value, error in run]
+        lower = [_at(x, y, across, value - error) for across, value, error in reversed(run)]
+        bands.append(f'<path d="M{"L".join(upper + lower)}Z" fill="{line.colour}" fill-opacity=".2"/>')
+    return "".join(bands)
+
+
+def _path(line: Line, x: Axis, y: Axis) -> str:
+    way = "".join("M" + "L".join(_at(x, y, across, value) for across, value, _ in run) for run in line.runs())
+    dash = f' stroke-dasharray="{line.dash}"' if line.dash else ""
+    style = f'fill="none" stroke="{line.colour}" stroke-width="2" vector-effect="non-scaling-stroke"{dash}'
+    return f'<path d="{way}" {style}/>' if way else ""
+
+
+def _dots(line: Line, x: Axis, y: Axis) -> str:
+    return "".join(
+        f'<circle cx="{_across(across, x):.2f}%" cy="{_down(value, y):.1f}" r="2.5" fill="{line.colour}">'
+        f"<title>{escape(line.name)}, {x.name} {across:g}: {value:.3g} ± {error:.2g}</title></circle>"
+        for run in line.runs()
+        for across, value, error in run
+    )
+
+
+def _names(lines: Sequence[Line], x: Axis, y: Axis) -> str:
+    """Name each line at its end, pushed apart where they would touch."""
+    ends = [(_down(run[-1][1], y), run[-1][0], line) for line in lines for run in line.runs()[-1:]]
+    parts, last = [], -math.inf
+    for down, across, line in sorted(ends, key=lambda end: end[0]):
+        last = max(down + 4, last + _APART)
+        place = f'x="{_across(across, x) + 1.2:.2f}%" y="{last:.1f}" fill="currentColor" font-weight="600"'
+        parts.append(f'<text {place}><tspan fill="{line.colour}">●</tspan> {escape(line.name)}</text>')
+    return "".join(parts)
