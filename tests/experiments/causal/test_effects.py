@@ -13,17 +13,10 @@ import torch
 from ganatomy.edit import Intervention, place, write_edits
 from ganatomy.errors import BadFile, BadValue, StudyError, UnknownName
 from ganatomy.experiments.causal import effects
-from ganatomy.experiments.causal.choice import Choice, random_sets
-from ganatomy.experiments.causal.effects import (
-    Effect,
-    EffectSpec,
-    edit_spec,
-    effect_home,
-    effect_seconds,
-    run_edits,
-    run_effect,
-)
+from ganatomy.experiments.causal.choice import random_sets
+from ganatomy.experiments.causal.effects import Effect, EffectSpec, run_edits, run_effect
 from ganatomy.experiments.causal.places import class_constant
+from ganatomy.experiments.causal.plans import edit_spec
 from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.generators.planted import UNITS
@@ -274,29 +267,3 @@ def test_given_edits_at_several_layers(source: Source, out: Path) -> None:
     assert other.edits != spec.edits
     write_edits(out.parent / "again.json", effect.edits(), source.models.generator.fingerprint)
     assert (out.parent / "again.json").read_bytes() == (out / "edit.json").read_bytes()
-
-
-def test_edits_that_apply_refuses(source: Source) -> None:
-    each = Intervention.ablate("layer2", source.shape("layer2"), [1], torch.ones(2, 16, 16))
-    with pytest.raises(BadValue, match="places of its own"):
-        edit_spec(source, [each], "edit.json")
-    with pytest.raises(BadValue, match="nothing in it"):
-        edit_spec(source, [], "edit.json")
-
-
-def test_other_questions_have_other_homes(source: Source) -> None:
-    ranked, named = Choice((1,), "", "ball-iou-1"), Choice((1,), "", "units-1")
-    usual = {f.name: f.default for f in dataclasses.fields(EffectSpec)}
-    specs = [asked(source, **{**usual, **source.names(), "layer": "layer2", "units": (1,), "concept": "ball"})]
-    specs += [dataclasses.replace(specs[0], **{name: CHANGED[name]}) for name in ("images", "seed", "strength", "kind")]
-    specs += [dataclasses.replace(specs[0], region=region) for region in ((0, 0, 1, 1), (0, 1, 1, 1))]
-    homes = [effect_home(source, spec, choice) for spec in specs for choice in (ranked, named)]
-    assert len(set(homes)) == len(homes)
-    assert homes[0].parts[-2:] == ("layer2", "ablate-ball-iou-1")
-    assert homes[1].name == "ablate-units-1-ball"
-    assert homes[-2].name == "ablate-ball-iou-1-at-0-1-1-1"
-
-
-def test_time_grows_with_the_trials(source: Source) -> None:
-    spec = asked(source, units=(1,))
-    assert 0 < effect_seconds(source, spec, 1) < effect_seconds(source, spec, 500)

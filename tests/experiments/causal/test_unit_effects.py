@@ -159,5 +159,5 @@ def test_what_is_refused(source: Source, out: Path) -> None:
     with pytest.raises(UnknownName, match="unknown dissected layer 'layer8'"):
         run_unit_effects(UnitEffectSpec(**source.names(), layer="layer8"), source, out)
     assert not out.exists()
-    with pytest.raises(BadFile, match="holds no unit effects"):
+    with pytest.raises(BadFile, match="holds no uniteffect study"):
         UnitEffects.open(source.directory)

@@ -1,8 +1,10 @@
 """Which units: those that are named, those that rank highest for a concept, or some drawn at random."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,6 +38,23 @@ class Wanted:
     by: str = "iou"
     ace: Path | None = None
     seed: int = 0
+
+    @classmethod
+    def take(cls, options: dict[str, Any]) -> "Wanted":
+        """Take its fields out of options; `seed` stays there too, as it is also that of the study.
+
+        Raises:
+            BadValue: units that are given and a ranking both.
+        """
+        names = [f.name for f in dataclasses.fields(cls)]
+        given = {name: options[name] for name in names if options.get(name) is not None}
+        ranking = [name for name in ("top", "by", "ace") if name in given]
+        if "units" in given and ranking:
+            raise BadValue(f"units are given, so {' and '.join(ranking)} would say nothing; give one or the other")
+        for name in names:
+            if name != "seed":
+                options.pop(name, None)
+        return cls(**given)
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,11 @@ any change of the layer does.
 """
 
 import dataclasses
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from time import perf_counter
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -20,11 +18,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ganatomy.edit import Intervention, check_units, edits_json, place, read_edits, write_edits
-from ganatomy.errors import BadFile, BadValue, UnknownName
+from ganatomy.edit import Intervention, check_units, place, read_edits, write_edits
+from ganatomy.errors import BadValue, UnknownName
 from ganatomy.execute import Executor, local
-from ganatomy.experiments.causal.choice import Choice, random_sets
-from ganatomy.experiments.causal.places import as_bytes, class_constant
+from ganatomy.experiments.causal.choice import random_sets
+from ganatomy.experiments.causal.places import as_bytes, class_constant, missing, read_spec
 from ganatomy.experiments.causal.pool import PoolSpec
 from ganatomy.experiments.causal.source import SampleSpec, Source
 from ganatomy.experiments.causal.trials import batches, pixels_edited, redrawn
@@ -61,12 +59,12 @@ class EffectSpec(SampleSpec):
     """
 
     kind: str = "ablate"
-    units: Sequence[int] = ()
+    units: tuple[int, ...] = ()
     chosen: str = ""
     concept: str | None = None
     strength: float = 1.0
     multiple: float = 1.0
-    region: Sequence[int] | None = None
+    region: tuple[int, int, int, int] | None = None
     random: int = 5
     show: int = 8
     pool: int = PoolSpec.images
@@ -75,8 +73,6 @@ class EffectSpec(SampleSpec):
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
         super().__post_init__()
-        object.__setattr__(self, "units", tuple(self.units))
-        object.__setattr__(self, "region", None if self.region is None else tuple(self.region))
         if self.kind not in KINDS:
             raise UnknownName("kind of effect", self.kind, KINDS)
         if (self.kind == "apply") == bool(self.units) or (self.kind == "apply") != bool(self.edits):
@@ -167,40 +163,13 @@ class Effect:
             BadFile: a file of it is damaged.
         """
         study = Study.open(directory)
-        try:
-            spec = EffectSpec(**study.spec_json)
-        except TypeError as error:
-            raise BadFile(f"{directory} holds no effect that this version can read ({error})") from error
-        return cls(spec, study.facts, study.read_table("effect"), study.step("strips", BeforeAfter, _missing), study)
+        spec, strips = read_spec(study, EffectSpec), study.step("strips", BeforeAfter, missing)
+        return cls(spec, study.facts, study.read_table("effect"), strips, study)
 
     def edits(self) -> list[Intervention]:
         """Return what was done to every picture: ``generator.edited(z, effect.edits())`` does it again."""
         layers = {name: LayerShape(*shape) for name, shape in self.facts["layers"].items()}
         return read_edits(self.study.directory / "edit.json", layers, self.facts["inputs"]["generator"])
-
-
-def effect_home(source: Source, spec: EffectSpec, choice: Choice) -> Path:
-    """Return where the study of an effect lies unless told otherwise; whatever is not as usual is in its name."""
-    place = "" if spec.region is None else f"-at-{'-'.join(map(str, spec.region))}"
-    usual = {f.name: f.default for f in dataclasses.fields(EffectSpec)}
-    told = ("images", "first", "seed", "batch", "shard", "strength", "multiple", "random", "show", "pool")
-    other = "".join(f"-{name}-{getattr(spec, name):g}" for name in told if getattr(spec, name) != usual[name])
-    target = f"-{spec.concept}" if spec.concept and choice.name.startswith("units") else ""
-    return source.beside(spec.layer, f"{spec.kind}-{choice.name}{target}{place}{other}")
-
-
-def effect_seconds(source: Source, spec: SampleSpec, trials: int) -> float:
-    """Say how long so many trials will take, from a few pictures."""
-    probe = dataclasses.replace(spec, images=4, batch=4)
-    shape = source.shape(spec.layer)
-    nothing = [Intervention.ablate(spec.layer, shape, [])]
-    for _ in range(2):  # what is done once is done the first time
-        start = perf_counter()
-        given = next(batches(source, probe, probe.ids()))
-        drawn = perf_counter()
-        source.models.segmenter(redrawn(source, probe, given, nothing))
-        done = perf_counter()
-    return spec.images * ((drawn - start) + trials * (done - drawn)) / len(given.z)
 
 
 def run_effect(
@@ -231,25 +200,6 @@ def run_effect(
                 value = spec.multiple * k
             _measure(spec, source, study, _trials(spec, shape, value), (execute, progress))
     return Effect.open(directory)
-
-
-def edit_spec(source: Source, edits: Sequence[Intervention], chosen: str, **options: Any) -> EffectSpec:
-    """Return the Spec of applying given edits; its layer is the first that they touch.
-
-    Raises:
-        BadValue: no edits, or some that are for single pictures.
-    """
-    if not edits:
-        raise BadValue(f"{chosen}: there is nothing in it to apply")
-    if any(len(stroke.where) > 1 for edit in edits for stroke in edit.strokes()):
-        raise BadValue(f"{chosen}: it edits every picture at places of its own; apply takes edits for all pictures")
-    touched = {edit.layer for edit in edits}
-    layer = next(name for name in source.models.generator.layers if name in touched)
-    text = edits_json(edits, source.models.generator.fingerprint)
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    return EffectSpec(
-        **source.names(), layer=layer, kind="apply", chosen=chosen, edits=digest, **{"random": 0, **options}
-    )
 
 
 def run_edits(
@@ -361,7 +311,3 @@ def effect_table(source: Source, spec: EffectSpec, tally: EffectTally, trials: i
                 rows.append((order, {**concept._asdict(), "read": read, **values, **control}))
     table = pd.DataFrame([row for _, row in sorted(rows, key=lambda row: row[0])])
     return table.rename(columns={"name": "concept"})
-
-
-def _missing() -> Any:
-    raise BadFile("a step of the study is missing; run the same command again")

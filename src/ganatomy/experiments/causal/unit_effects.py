@@ -17,8 +17,9 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from ganatomy.edit import Intervention
-from ganatomy.errors import BadFile, BadModel
+from ganatomy.errors import BadModel
 from ganatomy.execute import Executor, local
+from ganatomy.experiments.causal.places import read_spec
 from ganatomy.experiments.causal.source import SampleSpec, Source
 from ganatomy.experiments.causal.trials import Always, Untouched, batches, try_edits
 from ganatomy.progress import Progress
@@ -99,11 +100,8 @@ class UnitEffects:
             BadFile: a file of it is damaged.
         """
         study = Study.open(directory)
-        try:
-            spec = UnitEffectSpec(**study.spec_json)
-        except TypeError as error:
-            raise BadFile(f"{directory} holds no unit effects that this version can read ({error})") from error
-        return cls(spec, study.facts, study.read_table("unit_effects"), study.read_table("agreement"), study)
+        spec, table = read_spec(study, UnitEffectSpec), study.read_table("unit_effects")
+        return cls(spec, study.facts, table, study.read_table("agreement"), study)
 
 
 def run_unit_effects(

@@ -1,0 +1,116 @@
+"""From what a person asks to a Spec, the place where its study lies, and how long it will take."""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from ganatomy.edit import Intervention, edits_json
+from ganatomy.errors import BadValue
+from ganatomy.experiments.causal.choice import Choice, Wanted, choose
+from ganatomy.experiments.causal.effects import EffectSpec
+from ganatomy.experiments.causal.source import SampleSpec, Source
+from ganatomy.experiments.causal.trials import batches, redrawn
+
+
+def plan_effect(source: Source, kind: str, layer: str, options: Mapping[str, Any]) -> tuple[EffectSpec, Path]:
+    """Return the Spec of an ablation or insertion, and where its study lies unless told otherwise.
+
+    Args:
+        source: the dissection.
+        kind: ``ablate`` or ``insert``.
+        layer: where the units are.
+        options: fields of `Wanted`, fields of `EffectSpec`, and `at` and `cell`, see `region_at`.
+
+    Raises:
+        GanatomyError: what is asked for is not there.
+    """
+    own = dict(options)
+    wanted = Wanted.take(own)
+    choice = choose(source, layer, wanted)
+    region = region_at(own.pop("at", None), own.pop("cell", None))
+    spec = EffectSpec(
+        **source.names(),
+        layer=layer,
+        kind=kind,
+        units=choice.units,
+        chosen=choice.chosen,
+        concept=wanted.concept,
+        **{"region": region, "seed": wanted.seed, **own},
+    )
+    return spec, effect_home(source, spec, choice)
+
+
+def region_at(at: Sequence[int] | None, cell: int | None = None) -> tuple[int, int, int, int] | None:
+    """Return the region of a place (row, column), `cell` places high and wide, or of (top, left, bottom, right).
+
+    Rows and columns are counted from 0; bottom and right belong to the region.
+
+    >>> region_at((3, 4)), region_at((3, 4), 2), region_at((0, 0, 1, 7)), region_at(None)
+    ((3, 4, 1, 1), (3, 4, 2, 2), (0, 0, 2, 8), None)
+
+    Raises:
+        BadValue: neither two numbers nor four, or a cell without a place.
+    """
+    if at is not None and len(at) == 2:
+        return (at[0], at[1], cell or 1, cell or 1)
+    if cell is not None:
+        raise BadValue(f"cell={cell} needs the place (row, column) that it begins at")
+    if at is None:
+        return None
+    if len(at) != 4:
+        raise BadValue(f"at={','.join(map(str, at))}: give row,column or top,left,bottom,right")
+    top, left, bottom, right = at
+    return (top, left, bottom - top + 1, right - left + 1)
+
+
+def effect_home(source: Source, spec: EffectSpec, choice: Choice) -> Path:
+    """Return where the study of an effect lies unless told otherwise: its name says what was done to which units."""
+    target = f"-{spec.concept}" if spec.concept and choice.name.startswith("units") else ""
+    where = "" if spec.region is None else f"-at-{'-'.join(map(str, spec.region))}"
+    return home(source, spec, f"{spec.kind}-{choice.name}{target}{where}")
+
+
+def home(source: Source, spec: SampleSpec, name: str) -> Path:
+    """Return where a causal study lies unless told otherwise; every number that is not as usual is in its name."""
+    other = ""
+    for field in dataclasses.fields(spec):
+        value = getattr(spec, field.name)
+        if isinstance(field.default, int | float) and value != field.default:
+            other += f"-{field.name}-{value}"
+    return source.beside(spec.layer, name + other)
+
+
+def effect_seconds(source: Source, spec: SampleSpec, trials: int) -> float:
+    """Say how long so many trials will take, from a few pictures."""
+    probe = dataclasses.replace(spec, images=4, batch=4)
+    shape = source.shape(spec.layer)
+    nothing = [Intervention.ablate(spec.layer, shape, [])]
+    for _ in range(2):  # what is done once is done the first time
+        start = perf_counter()
+        given = next(batches(source, probe, probe.ids()))
+        drawn = perf_counter()
+        source.models.segmenter(redrawn(source, probe, given, nothing))
+        done = perf_counter()
+    return spec.images * ((drawn - start) + trials * (done - drawn)) / len(given.z)
+
+
+def edit_spec(source: Source, edits: Sequence[Intervention], chosen: str, **options: Any) -> EffectSpec:
+    """Return the Spec of applying given edits; its layer is the first that they touch.
+
+    Raises:
+        BadValue: no edits, or some that are for single pictures.
+    """
+    if not edits:
+        raise BadValue(f"{chosen}: there is nothing in it to apply")
+    if any(len(stroke.where) > 1 for edit in edits for stroke in edit.strokes()):
+        raise BadValue(f"{chosen}: it edits every picture at places of its own; apply takes edits for all pictures")
+    touched = {edit.layer for edit in edits}
+    layer = next(name for name in source.models.generator.layers if name in touched)
+    text = edits_json(edits, source.models.generator.fingerprint)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return EffectSpec(
+        **source.names(), layer=layer, kind="apply", chosen=chosen, edits=digest, **{"random": 0, **options}
+    )

@@ -1,0 +1,85 @@
+"""From what a person asks to a Spec and a place of its own."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ganatomy.edit import Intervention
+from ganatomy.errors import BadValue
+from ganatomy.experiments.causal.choice import Choice
+from ganatomy.experiments.causal.effects import EffectSpec
+from ganatomy.experiments.causal.plans import edit_spec, effect_home, effect_seconds, home, plan_effect, region_at
+from ganatomy.experiments.causal.source import Source, open_source
+from ganatomy.experiments.causal.unit_effects import UnitEffectSpec
+from ganatomy.experiments.dissection import Dissection
+
+
+@pytest.fixture(scope="module")
+def source(planted: Dissection) -> Source:
+    return open_source(planted.study.directory)
+
+
+def test_options_become_a_spec(source: Source) -> None:
+    options = {"concept": "ball", "top": 2, "at": (3, 4), "cell": 2, "images": 30, "seed": 5, "multiple": 2.0}
+    spec, place = plan_effect(source, "insert", "layer2", options)
+    assert options["at"] == (3, 4), "what is handed over stays as it is"
+    assert (spec.kind, spec.layer, spec.concept, spec.chosen) == ("insert", "layer2", "ball", "top 2 for ball by iou")
+    assert (spec.region, spec.images, spec.seed, spec.multiple) == ((3, 4, 2, 2), 30, 5, 2.0)
+    assert spec.units[0] == 10
+    assert place.name == "insert-ball-iou-2-at-3-4-2-2-images-30-seed-5-multiple-2.0"
+    spec, place = plan_effect(source, "ablate", "layer1", {"units": [3, 1]})
+    assert (spec.units, spec.concept, spec.region, place.name) == ((3, 1), None, None, "ablate-units-3-1")
+
+
+def test_the_seed_also_draws_the_units(source: Source) -> None:
+    drawn = [plan_effect(source, "ablate", "layer3", {"by": "random", "top": 4, "seed": seed})[0] for seed in (0, 1)]
+    assert drawn[0].units != drawn[1].units
+    assert [spec.seed for spec in drawn] == [0, 1]
+
+
+@pytest.mark.parametrize("ranking", [{"top": 3}, {"by": "iou"}, {"ace": Path("x")}])
+def test_units_and_a_ranking_at_once_are_refused(source: Source, ranking: dict[str, Any]) -> None:
+    with pytest.raises(BadValue, match=f"so {next(iter(ranking))} would say nothing"):
+        plan_effect(source, "ablate", "layer1", {"units": [3], **ranking})
+    with pytest.raises(TypeError, match="imges"):
+        plan_effect(source, "ablate", "layer1", {"units": [3], "imges": 2})
+
+
+@pytest.mark.parametrize(
+    ("at", "cell", "says"),
+    [((1, 2, 3), None, "at=1,2,3: give row,column or top,left,bottom,right"), (None, 2, "cell=2 needs the place"),
+     ((0, 0, 1, 1), 2, "cell=2 needs the place")],
+)  # fmt: skip
+def test_regions_that_are_none(at: tuple[int, ...] | None, cell: int | None, says: str) -> None:
+    with pytest.raises(BadValue, match=says):
+        region_at(at, cell)
+
+
+def test_edits_that_apply_refuses(source: Source) -> None:
+    each = Intervention.ablate("layer2", source.shape("layer2"), [1], torch.ones(2, 16, 16))
+    with pytest.raises(BadValue, match="places of its own"):
+        edit_spec(source, [each], "edit.json")
+    with pytest.raises(BadValue, match="nothing in it"):
+        edit_spec(source, [], "edit.json")
+
+
+def test_other_questions_have_other_homes(source: Source) -> None:
+    ranked, named = Choice((1,), "", "ball-iou-1"), Choice((1,), "", "units-1")
+    specs = [EffectSpec(**source.names(), layer="layer2", units=(1,), concept="ball")]
+    changes = [{"images": 25}, {"seed": 25}, {"strength": 0.5}, {"kind": "insert"}, {"region": (0, 0, 1, 1)}]
+    specs += [dataclasses.replace(specs[0], **change) for change in [*changes, {"region": (0, 1, 1, 1)}]]
+    homes = [effect_home(source, spec, choice) for spec in specs for choice in (ranked, named)]
+    assert len(set(homes)) == len(homes)
+    assert homes[0].parts[-2:] == ("layer2", "ablate-ball-iou-1")
+    assert homes[1].name == "ablate-units-1-ball"
+    assert homes[-2].name == "ablate-ball-iou-1-at-0-1-1-1"
+    each = home(source, UnitEffectSpec(**source.names(), layer="layer2", estimate=False), "each")
+    assert each.name == "each-estimate-False"
+
+
+def test_time_grows_with_the_trials(source: Source) -> None:
+    spec = EffectSpec(**source.names(), layer="layer2", units=(1,))
+    assert 0 < effect_seconds(source, spec, 1) < effect_seconds(source, spec, 500)
