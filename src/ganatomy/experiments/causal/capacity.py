@@ -1,0 +1,314 @@
+"""What could a layer do at best? Every setting tried at one place a picture, before one is believed in (4.4; SPEC 6).
+
+An insertion that shows nothing may have the wrong units, or a layer, a place's size or a multiple of k with which no
+units show anything. So all units are set as well, and random ones. The best setting is picked on half of the pictures
+and measured on the other half.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from ganatomy.edit import check_units
+from ganatomy.errors import BadValue
+from ganatomy.execute import Executor, local
+from ganatomy.experiments.causal.places import (
+    Rows,
+    at_least,
+    carriers,
+    cell_counts,
+    checked_set,
+    class_constant,
+    corners,
+    insert_at,
+    majority,
+    masks,
+    missing,
+    random_units,
+    read_at,
+    read_spec,
+    switched_on,
+)
+from ganatomy.experiments.causal.source import SampleSpec, Source
+from ganatomy.experiments.causal.trials import Untouched
+from ganatomy.progress import Progress, tick
+from ganatomy.stats.base import Accumulator, Merge, join
+from ganatomy.stats.clusters import clustered_mean
+from ganatomy.study import Study
+from ganatomy.types import PerUnit
+from ganatomy.vocabulary import find_concept
+
+UnitSet = tuple[str, str, tuple[int, ...]]
+"""A layer, how the units were chosen (``iou``, ``ace`` …), and the units."""
+CONTROLS = ("all", "random")
+"""Every unit of the layer; as many random ones as the layer's first set has, drawn anew for each picture."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CapacitySpec(SampleSpec):
+    """Which settings to try.
+
+    Attributes:
+        layer: where the study is at home: a layer of `sets`.
+        concept: of which k is the class constant, and whose pixels are counted.
+        sets: the units to try; their layers are the ones that are tried.
+        cells: a place is cell × cell of the layer's grid.
+        multiples: units are set to so many times k.
+        on: names of objects; only places that show mostly one of them are drawn. Empty for all.
+        least: the concept appears where it newly covers at least this share of the place's pixels.
+        pool: how many pictures k is measured on.
+    """
+
+    concept: str
+    sets: tuple[UnitSet, ...]
+    cells: tuple[int, ...] = (1, 2, 3)
+    multiples: tuple[float, ...] = (1.0, 2.0, 3.0)
+    on: tuple[str, ...] = ()
+    least: float = 0.2
+    pool: int = 2000
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        super().__post_init__()
+        at_least(self, images=4, pool=2)
+        for layer, by, units in self.sets:
+            checked_set(units)
+            if by in CONTROLS:
+                raise BadValue(f"a set of {layer} is called {by}, as one that is always tried; give another name")
+        for name in ("sets", "cells", "multiples"):
+            values = [each[:2] for each in self.sets] if name == "sets" else getattr(self, name)
+            if not values or len(set(values)) < len(values):
+                raise BadValue(f"{name}={getattr(self, name)}: give at least one, each once")
+        if min(self.cells) < 1 or not all(math.isfinite(each) and each for each in self.multiples):
+            raise BadValue(f"cells={self.cells}, multiples={self.multiples}: give cells of at least 1, numbers but 0")
+        if self.layer not in self.layers():
+            raise BadValue(f"layer={self.layer}: none of the sets is of it")
+        if not 0 < self.least <= 1:
+            raise BadValue(f"least={self.least} is no share of a place's pixels; give more than 0, at most 1")
+
+    def layers(self) -> list[str]:
+        """Return the layers that are tried."""
+        return list(dict.fromkeys(layer for layer, _, _ in self.sets))
+
+    def settings(self) -> list["Setting"]:
+        """Return every setting, in the order in which they are tried."""
+        return [
+            Setting(layer, cell, multiple, by, units)
+            for layer in self.layers()
+            for cell in self.cells
+            for multiple in self.multiples
+            for by, units in self._sets_of(layer)
+        ]
+
+    def _sets_of(self, layer: str) -> list[tuple[str, tuple[int, ...]]]:
+        own = [(by, units) for name, by, units in self.sets if name == layer]
+        return [*own, ("all", ()), ("random", own[0][1])]
+
+
+class Setting(NamedTuple):
+    """One way to insert; `units` are those that `by` chose, or those that random ones stand beside."""
+
+    layer: str
+    cell: int
+    multiple: float
+    by: str
+    units: tuple[int, ...]
+
+    def alpha(self, count: int, ids: range, seed: int) -> Float[Tensor, "n u"]:
+        """Return which units are set, for all pictures alike or for each."""
+        if self.by == "all":
+            return torch.ones(1, count)
+        if self.by == "random":
+            return random_units(count, self.units, ids, seed)
+        return switched_on(self.units, count)[None]
+
+
+class Tried(Accumulator):
+    """What each picture gained by each setting.
+
+    Attributes:
+        gain: float32 [images, settings], change of the share of the place's pixels that shows the concept; NaN where
+            the picture has no place to insert at.
+    """
+
+    FIELDS: ClassVar[Mapping[str, Merge]] = {"gain": join}
+
+    def __init__(self, settings: int) -> None:
+        self.gain = torch.zeros(0, settings)
+
+    def update(self, *batch: Tensor) -> None:
+        """Take in the gains of some pictures."""
+        self.gain = torch.cat([self.gain, *batch])
+
+
+@dataclass(frozen=True, eq=False)
+class Capacity:
+    """What each setting could do.
+
+    Attributes:
+        spec: what was asked.
+        facts: what was used.
+        table: one row a setting: layer, cell, multiple, by, units (how many), places (one a picture), gain (mean change
+            of the share of the place's pixels that shows the concept), gain_error, appears (share of the places where
+            it newly covers at least `least`), appears_error: these on half of the pictures. On the other half: picking,
+            the gain less that of random units with the same setting; picked: whether that is the greatest, among the
+            sets that were asked for.
+        study: the directory that holds it.
+    """
+
+    spec: CapacitySpec
+    facts: Mapping[str, Any]
+    table: pd.DataFrame
+    study: Study
+
+    @classmethod
+    def open(cls, directory: Path) -> "Capacity":
+        """Open a finished study.
+
+        Raises:
+            StudyError: the directory holds no finished study.
+            BadFile: it is of another kind, or a file of it is damaged.
+        """
+        study = Study.open(directory)
+        return cls(read_spec(study, CapacitySpec), study.facts, study.read_table("capacity"), study)
+
+    @property
+    def gains(self) -> Float[Tensor, "images settings"]:
+        """The gain of every picture by every setting, in the order of the table."""
+        return self.study.step("tried", Tried, missing).gain
+
+
+def run_capacity(
+    spec: CapacitySpec, source: Source, directory: Path, execute: Executor = local, progress: Progress | None = None
+) -> Capacity:
+    """Try every setting; what is there already is not measured again.
+
+    Raises:
+        UnknownName: no such layer, unit, concept or object.
+        BadValue: the concept is too rare, or a place does not fit a grid.
+    """
+    concept = source.concept(spec.concept)
+    for layer, _, units in spec.sets:
+        shape = source.shape(layer)
+        check_units(layer, shape.units, units)
+        corners((shape.height, shape.width), max(spec.cells))
+    on = [find_concept(source.dissection.vocabulary, name) for name in spec.on]
+    with Study.create(directory, spec, source.facts()) as study:
+        if not study.finished:
+            values = {
+                layer: class_constant(source, layer, spec.concept, spec.pool, execute, progress)
+                for layer in spec.layers()
+            }
+            work = partial(try_shard, source, spec, (concept, on), values)
+            tried = study.sharded("tried", Tried, work, spec.shards(), execute, progress)
+            study.write_table("capacity", capacity_table(source, spec, tried))
+            study.finish()
+    return Capacity.open(directory)
+
+
+def try_shard(
+    source: Source, spec: CapacitySpec, wanted: tuple[int, Sequence[int]], values: Mapping[str, PerUnit], ids: range
+) -> Tried:
+    """Try every setting on one shard; `wanted` is the concept, and the objects to insert it on."""
+    tried = Tried(len(spec.settings()))
+    generator, segmenter = source.models.generator, source.models.segmenter
+    for i in range(0, len(ids), spec.batch):
+        part = ids[i : i + spec.batch]
+        z = generator.latents(part, spec.seed)
+        seen = generator.observe(z, spec.layers())
+        labels = segmenter(seen.images)
+        gains = []
+        for layer in spec.layers():
+            given = Untouched(part, z, seen.images, seen.features[layer], labels)
+            gains += _try_layer(source, spec, given, (layer, *wanted), values[layer])
+        tried.update(torch.stack(gains, 1))
+        tick(len(part))
+    return tried
+
+
+def _try_layer(
+    source: Source, spec: CapacitySpec, given: Untouched, wanted: tuple[str, int, Sequence[int]], value: PerUnit
+) -> list[Float[Tensor, " b"]]:
+    """Return the gains by every setting of one layer."""
+    layer, concept, on = wanted
+    shape = source.shape(layer)
+    grid = (shape.height, shape.width)
+    places = {}
+    for cell in spec.cells:
+        counts = cell_counts(given.labels, source.concepts, grid, cell)
+        free = counts[:, concept] == 0
+        if on:
+            free &= torch.isin(majority(counts, carriers(source)), torch.tensor(on, device=free.device))
+        at = draw_place(free.cpu(), given.ids, spec.seed)
+        picture = (at[:, 0] >= 0).nonzero()[:, 0]
+        rows = Rows(picture, masks(grid, at[picture], cell))
+        places[cell] = rows, read_at(given.labels[picture], concept, rows.where)
+    gains = []
+    for setting in [each for each in spec.settings() if each.layer == layer]:
+        rows, before = places[setting.cell]
+        gain = torch.full((len(given.ids),), torch.nan)
+        if len(rows.picture):
+            alpha = setting.alpha(shape.units, given.ids, spec.seed)
+            alpha = alpha[rows.picture] if len(alpha) > 1 else alpha
+            images = insert_at(source, layer, given, rows, alpha, value * setting.multiple)
+            after = read_at(source.models.segmenter(images), concept, rows.where)
+            gain[rows.picture] = ((after.at - before.at) / before.area).float().cpu()
+        gains.append(gain)
+    return gains
+
+
+def draw_place(free: Tensor, ids: range, seed: int) -> Int64[Tensor, "b 2"]:
+    """Draw one of the free places of each picture, uniformly: its top left row and column; -1 where there is none.
+
+    Args:
+        free: bool [b, rows, columns], by top left corner.
+        ids: of the pictures; a draw depends on (seed, id) and what is free only.
+        seed: of the draws.
+    """
+    at = torch.full((len(free), 2), -1)
+    for i, (own, number) in enumerate(zip(free, ids, strict=True)):
+        found = own.nonzero()
+        if len(found):
+            at[i] = found[int(np.random.default_rng([seed, number]).random() * len(found))]
+    return at
+
+
+def capacity_table(source: Source, spec: CapacitySpec, tried: Tried) -> pd.DataFrame:
+    """Read what was tried: measured on the pictures with odd numbers, picked on those with even ones."""
+    even, odd = (tried.gain[half::2].double().numpy() for half in (0, 1))
+    settings = spec.settings()
+    rows = []
+    for i, setting in enumerate(settings):
+        gain = odd[~np.isnan(odd[:, i]), i]
+        control = settings.index(next(each for each in settings if each[:3] == setting[:3] and each.by == "random"))
+        picking, _ = clustered_mean(*_numbered(even[:, i] - even[:, control]))
+        rows.append(
+            {
+                **setting._asdict(),
+                "units": source.shape(setting.layer).units if setting.by == "all" else len(setting.units),
+                "places": len(gain),
+                **dict(zip(("gain", "gain_error"), clustered_mean(*_numbered(gain)), strict=True)),
+                **dict(zip(("appears", "appears_error"), clustered_mean(*_numbered(gain >= spec.least)), strict=True)),
+                "picking": picking,
+            }
+        )
+    table = pd.DataFrame(rows)
+    asked = table.picking.where(~table.by.isin(CONTROLS))
+    best = asked.idxmax() if asked.notna().any() else -1
+    return table.assign(picked=table.index == best)
+
+
+def _numbered(values: Any) -> tuple[Any, Any]:
+    """Return the values that are there, each with a number of its own: one place a picture."""
+    values = np.asarray(values, np.float64)
+    values = values[~np.isnan(values)]
+    return values, np.arange(len(values))
