@@ -1,11 +1,11 @@
-"""How many pixels show each concept: in a picture, in a part of it, at each place of a layer's grid."""
+"""How many pixels show each concept, or how much: in a picture, in a part of it, at each place of a layer's grid."""
 
 import torch
-from jaxtyping import Bool, Int64, Integer
+from jaxtyping import Bool, Float, Int64, Integer
 from torch import Tensor
 
 from ganatomy.resample import labels_at
-from ganatomy.types import Labels
+from ganatomy.types import Labels, Scores
 
 
 def concept_counts(
@@ -58,3 +58,19 @@ def _count(labels: Labels, concepts: int, places: Integer[Tensor, "p H W"], coun
     rows = rows.flatten()
     table[:, :, 0] = pixels.scatter_add_(0, rows, torch.ones_like(rows)).view(len(shown), count)
     return table
+
+
+def place_means(scores: Scores, grid: tuple[int, int]) -> Float[Tensor, "b h w"]:
+    """Return the mean score of each place of a grid; differentiable. Pixels and places belong together as above."""
+    height, width = (_averaging(n, places, scores) for n, places in zip(scores.shape[-2:], grid, strict=True))
+    return height @ scores @ width.T
+
+
+def _averaging(pixels: int, places: int, like: Tensor) -> Float[Tensor, "places pixels"]:
+    """Return what averages a row of pixels over places; a place that holds none takes the pixel at its centre."""
+    n = max(pixels, places)
+    place = ((torch.arange(n, device=like.device, dtype=torch.float64) + 0.5) * places / n).long()
+    pixel = ((torch.arange(n, device=like.device, dtype=torch.float64) + 0.5) * pixels / n).long()
+    matrix = torch.zeros(places, pixels, dtype=like.dtype, device=like.device)
+    matrix[place, pixel] = 1
+    return matrix / matrix.sum(1, keepdim=True)

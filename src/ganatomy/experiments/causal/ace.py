@@ -1,0 +1,238 @@
+"""Which units make a concept appear and vanish (3.2; S-6.4; SPEC 4-5)? α is optimised, and its top units are judged.
+
+What chose the units is never what they are judged on: places come from the pool, some of them are held out to tell when
+to stop, and every effect that is reported is measured on further pictures.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from ganatomy.edit import Intervention
+from ganatomy.execute import Executor, local
+from ganatomy.experiments.causal.ace_spec import AceSpec
+from ganatomy.experiments.causal.choice import random_sets
+from ganatomy.experiments.causal.locations import Locations, candidates, present, scorer
+from ganatomy.experiments.causal.optimise import LOOK, Both, Objective, Sample, Search, optimise, ranking
+from ganatomy.experiments.causal.places import read_spec
+from ganatomy.experiments.causal.pool import PoolSpec, open_pool
+from ganatomy.experiments.causal.source import Source
+from ganatomy.experiments.causal.trials import Always, try_edits
+from ganatomy.experiments.causal.unit_sets import Sets, Shares, effect_table, judge_sets
+from ganatomy.progress import Progress
+from ganatomy.stats.paired import PairedChange
+from ganatomy.study import Study
+from ganatomy.types import PerUnit
+from ganatomy.vocabulary import Concept
+
+TABLES = ("units", "effects", "curve", "others", "history")
+
+
+@dataclass(frozen=True, eq=False)
+class Ace:
+    """Which units cause a concept. It opens without any model.
+
+    Attributes:
+        spec: what was asked.
+        facts: what was used; ``facts["evaluations"]``: pictures segmented for the pool, to find candidates, and to
+            optimise, of the latter with gradients.
+        units: one row a unit, from the greatest α on: unit, alpha, rank, iou, iou_rank, initial (the α that it began
+            with), constant (k, what it is set to when inserted).
+        effects: of the top units by ace, iou, and random sets of as many others: by, n, term (ablation: E[s_c(x_a)],
+            the whole map ablated; insertion: E[s_c(x_i)] at one place, drawn uniformly; ace: their difference), value,
+            error, normalised (by E[s_c(x)]), normalised_error; random rows are means over the sets, with their
+            standard deviation as `spread`.
+        curve: ablation of the n units that rank first (Figure 4): by, n, relative (change of the concept's pixels, in
+            parts of them), error, spread (over the random sets).
+        others: the same for every concept: by, n, concept, category, before, change, change_error, relative,
+            relative_error.
+        history: one row a look: step, evaluations (pictures segmented until then, those with gradients among them),
+            gradients, seconds, processor, held_out (δ of the clipped set on held-out places), error.
+        study: the directory that holds it.
+    """
+
+    spec: AceSpec
+    facts: Mapping[str, Any]
+    units: pd.DataFrame
+    effects: pd.DataFrame
+    curve: pd.DataFrame
+    others: pd.DataFrame
+    history: pd.DataFrame
+    study: Study
+
+    @classmethod
+    def open(cls, directory: Path) -> "Ace":
+        """Open a finished study.
+
+        Raises:
+            StudyError: the directory holds none.
+            BadFile: a file of it is damaged.
+        """
+        study = Study.open(directory)
+        units, effects, curve, others, history = map(study.read_table, TABLES)
+        return cls(read_spec(study, AceSpec), study.facts, units, effects, curve, others, history, study)
+
+    def top(self, n: int | None = None) -> list[int]:
+        """Return the units of greatest α, the greatest first; as many as were asked for unless told otherwise."""
+        units: list[int] = self.units.unit.tolist()
+        return units[: self.spec.top if n is None else n]
+
+    @property
+    def constant(self) -> PerUnit:
+        """K: what each unit of the layer is set to when the concept is inserted."""
+        return torch.from_numpy(self.units.sort_values("unit").constant.to_numpy(np.float32, copy=True))
+
+
+class Trial(NamedTuple):
+    """A set of units to ablate: by what it was chosen, and which."""
+
+    by: str
+    units: tuple[int, ...]
+
+
+def run_ace(
+    spec: AceSpec,
+    source: Source,
+    directory: Path,
+    pool_directory: Path | None = None,
+    execute: Executor = local,
+    progress: Progress | None = None,
+) -> Ace:
+    """Find the units that cause a concept, and measure what they do; goes on where it was stopped.
+
+    Args:
+        spec: what is asked; see `scheduled`.
+        source: the dissection, and its models.
+        directory: where the study lies, or is to.
+        pool_directory: where its pool does; None for its place beside the dissection, where other studies find it too.
+        execute: the engine for what is counted by the shard.
+        progress: is told of every step.
+
+    Raises:
+        UnknownName: no such layer or concept.
+        BadValue: the concept is too rare, no unit has anything to do with it, or the layer has fewer units than asked.
+        BadModel: the segmenter gives no scores.
+        StudyMismatch: the directory holds another study.
+    """
+    spec.check_units(source.shape(spec.layer).units)
+    concept, ious = source.concept(spec.concept), source.ious(spec.layer, spec.concept)
+    scorer(source)
+    with Study.create(directory, spec, source.facts()) as study:
+        if not study.finished:
+            name = "pool" if spec.pool == PoolSpec.images else f"pool-{spec.pool}"
+            pool = open_pool(
+                source, spec.pool_spec(), pool_directory or source.beside(spec.layer, name), execute, progress
+            )
+            places = study.step("present", Locations, partial(present, spec, pool, concept))
+            room, tried = candidates(source, spec, pool, study, execute, progress)
+            objective = _objective(source, spec, pool.constant(concept), places, room)
+            search = optimise(objective, (ious / ious.max()).float(), study, progress)
+            del objective  # and with it the features that it keeps
+            units = _unit_table(search, spec, ious, pool.constant(concept))
+            study.write_table("units", units)
+            study.write_table("history", _history(search, spec.pool + tried))
+            _measure(spec, source, study, units, (execute, progress))
+            gradients = int(search.looks[-1, LOOK.index("gradient")])
+            forward = int(search.looks[-1, LOOK.index("forward")])
+            count = {"pool": spec.pool, "candidates": tried, "forward": forward, "gradients": gradients}
+            study.finish(evaluations=count)
+    return Ace.open(directory)
+
+
+def _objective(source: Source, spec: AceSpec, value: PerUnit, places: Locations, room: Locations) -> Objective:
+    train, held = (
+        Both(Sample(source, spec, places.part(out)), Sample(source, spec, room.part(out))) for out in (False, True)
+    )
+    value = value.to(source.models.generator.device)
+    return Objective(source, spec, source.concept(spec.concept), value, train, held)
+
+
+def _unit_table(search: Search, spec: AceSpec, ious: Tensor, value: PerUnit) -> pd.DataFrame:
+    """Return every unit, from the greatest α on."""
+    alpha = search.alphas[search.best(spec)]
+    by_iou = ious.sort(descending=True, stable=True).indices
+    table = pd.DataFrame(
+        {
+            "unit": np.arange(len(ious)),
+            "alpha": alpha.double().numpy(),
+            "iou": ious.numpy(),
+            "iou_rank": by_iou.argsort().numpy() + 1,
+            "initial": search.start.double().numpy(),
+            "constant": value.cpu().numpy(),
+        }
+    )
+    table = table.iloc[ranking(alpha, search.start).numpy()].reset_index(drop=True)
+    table.insert(2, "rank", np.arange(1, len(table) + 1))
+    return table
+
+
+def _history(search: Search, before: int) -> pd.DataFrame:
+    """Return every look; `before` pictures were segmented before the first."""
+    looks = pd.DataFrame(search.looks.numpy(), columns=pd.Index(LOOK))
+    steps, gradients = looks.step.astype(int), looks.gradient.astype(int)
+    evaluations = looks.forward.astype(int) + gradients + before
+    kept = looks[["seconds", "processor", "held_out", "error"]]
+    return pd.concat([pd.DataFrame({"step": steps, "evaluations": evaluations, "gradients": gradients}), kept], axis=1)
+
+
+def sets_of(spec: AceSpec, units: pd.DataFrame, sizes: Mapping[str, Sequence[int]]) -> list[Trial]:
+    """Return the sets that rank first, of each way to rank them and each size; random ones are sets of other units."""
+    ranked = {by: tuple(units.sort_values(column).unit) for by, column in (("ace", "rank"), ("iou", "iou_rank"))}
+    trials = [Trial(by, ranked[by][:n]) for by in ranked for n in sizes[by]]
+    for n in sizes["random"]:
+        drawn = random_sets(len(units), n, range(spec.random), spec.seed, ranked["ace"][:n])
+        trials += [Trial("random", own) for own in drawn]
+    return trials
+
+
+def _measure(
+    spec: AceSpec, source: Source, study: Study, units: pd.DataFrame, how: tuple[Executor, Progress | None]
+) -> None:
+    """Measure the sets on pictures that chose none of them, and write the tables."""
+    concept = source.concept(spec.concept)
+    value = torch.from_numpy(units.sort_values("unit").constant.to_numpy(np.float32, copy=True))
+    trials = sets_of(spec, units, dict.fromkeys(("ace", "iou", "random"), (spec.top,)))
+    sets = Sets([trial.units for trial in trials], concept, value)
+    shares = study.sharded("effects", Shares, partial(judge_sets, source, spec, sets), spec.shards(), *how)
+    effects = effect_table(shares, [trial.by for trial in trials])
+    effects.insert(1, "n", spec.top)
+    study.write_table("effects", effects)
+
+    trials = sets_of(spec, units, {"ace": spec.sizes, "iou": spec.sizes, "random": spec.controls})
+    work = partial(_ablate, source, spec, trials)
+    change = study.sharded("curve", PairedChange, work, spec.shards(), *how)
+    others = change_table(change, trials, source.dissection.vocabulary)
+    study.write_table("others", others)
+    name, category = source.named(concept)
+    curve = others[(others.concept == name) & (others.category == category)]
+    curve = curve[["by", "n", "relative", "relative_error", "spread"]].rename(columns={"relative_error": "error"})
+    study.write_table("curve", curve.reset_index(drop=True))
+
+
+def _ablate(source: Source, spec: AceSpec, trials: Sequence[Trial], ids: range) -> PairedChange:
+    """Ablate every set everywhere; count every concept."""
+    shape = source.shape(spec.layer)
+    edits = [Always([Intervention.ablate(spec.layer, shape, trial.units)]) for trial in trials]
+    return try_edits(source, spec, edits, ids, at_place=False)
+
+
+def change_table(change: PairedChange, trials: Sequence[Trial], vocabulary: Sequence[Concept]) -> pd.DataFrame:
+    """Return what each set does to each concept that is there before or after; random sets of a size as their mean."""
+    found = {name: table.numpy() for name, table in change.read()._asdict().items()}
+    rows = []
+    for i, trial in enumerate(trials):
+        for c, concept in enumerate(vocabulary):
+            values = {name: float(table[i, c]) for name, table in found.items()}
+            if c and (values["before"] > 0 or values["after"] > 0):
+                named = {"by": trial.by, "n": len(trial.units), "concept": concept.name, "category": concept.category}
+                rows.append({**named, **values})
+    columns = ["before", "change", "change_error", "relative", "relative_error"]
+    groups = pd.DataFrame(rows).groupby(["by", "n", "concept", "category"], sort=False)
+    return groups[columns].mean().assign(spread=groups["relative"].std()).reset_index()

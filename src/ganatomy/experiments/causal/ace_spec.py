@@ -1,0 +1,146 @@
+"""What is asked of a search for causal units: how places are found, alpha is optimised, and the effect is measured."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ganatomy.errors import BadValue, UnknownName
+from ganatomy.experiments.causal.pool import PoolSpec
+from ganatomy.experiments.causal.source import SampleSpec, Source
+
+STARTS = ("gradient", "iou")
+ABLATED = ("map", "place")
+NORMS = ("squared", "norm")
+OPTIMISERS = ("adam", "sgd")
+
+
+@dataclass(frozen=True)
+class AceSpec(SampleSpec):
+    """Which units cause a concept, and how to find out (Eqn 4-7; S-6.4; SPEC 4-5). The defaults are the fast schedule.
+
+    `images` from `first` on are what the chosen units are judged on; nothing that chose units has seen them.
+
+    Attributes:
+        concept: its name.
+        pool: pictures in which places are looked for, shared by all concepts of the layer.
+        train, held: pictures in which the concept is ablated, and as many in which it is inserted, to optimise on and
+            to tell when to stop.
+        candidates: how often it is tried to insert the concept with all units, to find where it can be.
+        together, apart: places of one picture that are tried at once, and how far apart they are at least.
+        ablated: in training, units are taken from the whole "map", as when they are judged, or at one "place".
+        start: alpha begins as the "gradient" of the effect, or as the "iou" of units and concept (Eqn 7).
+        steps, pairs: updates at most, and pictures of each kind for each.
+        optimiser, rate, decay: "adam" or "sgd"; its learning rate; whether that falls to 0 over the steps.
+        penalty, norm: weight of the "squared" norm of alpha in the loss, or of the "norm" as Eqn 6 prints it.
+        every, patience: updates between two looks at the held-out effect, and looks without a gain until the end; then
+            α of the best look is the answer. With patience 0 all updates are made and the last is.
+        top: units that are kept; the others' alpha is set to 0.
+        sizes: of the sets whose ablation is measured (Figure 4).
+        random, controls: how many sets of random units are measured beside, and of which sizes.
+    """
+
+    concept: str = field(kw_only=True)
+    images: int = 100
+    pool: int = PoolSpec.images
+    train: int = 160
+    held: int = 80
+    candidates: int = 320
+    together: int = 4
+    apart: int = 4
+    ablated: str = "map"
+    start: str = "gradient"
+    steps: int = 60
+    pairs: int = 8
+    optimiser: str = "adam"
+    rate: float = 0.05
+    decay: bool = True
+    penalty: float = 0.005
+    norm: str = "squared"
+    every: int = 10
+    patience: int = 2
+    top: int = 20
+    sizes: tuple[int, ...] = tuple(range(1, 31))
+    random: int = 3
+    controls: tuple[int, ...] = (5, 10, 20, 30)
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        super().__post_init__()
+        for name in ("sizes", "controls"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+            sizes = list(getattr(self, name))
+            if sorted(set(sizes)) != sizes or min(sizes, default=0) < 1:
+                raise BadValue(f"{name}={sizes}: give different whole numbers from 1 on, in ascending order")
+        for name, allowed in (("ablated", ABLATED), ("start", STARTS), ("norm", NORMS), ("optimiser", OPTIMISERS)):
+            if getattr(self, name) not in allowed:
+                raise UnknownName(name, getattr(self, name), allowed)
+        counts = ("candidates", "together", "apart", "pairs", "every", "top", "random")
+        least = {"pool": 2, "train": 1, "held": 2, "steps": 0, "patience": 0, **dict.fromkeys(counts, 1)}
+        for name, fewest in least.items():
+            if getattr(self, name) < fewest:
+                raise BadValue(f"{name}={getattr(self, name)} is too few; give at least {fewest}")
+        for name in ("rate", "penalty"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise BadValue(f"{name}={getattr(self, name)} is no {name}; give a number that is not negative")
+
+    def check_units(self, units: int) -> None:
+        """Refuse sets that are larger than the layer.
+
+        Raises:
+            BadValue: they are.
+        """
+        for name, size in (("top", self.top), ("sizes", self.sizes[-1]), ("controls", self.controls[-1])):
+            if size > units:
+                raise BadValue(f"{name}={size} units, but {self.layer} has {units}; choose fewer, or another layer")
+
+    def pool_spec(self) -> PoolSpec:
+        """Return the Spec of the pool."""
+        names = ("dissection", "generator", "segmenter", "layer", "seed", "batch")
+        return PoolSpec(**{name: getattr(self, name) for name in names}, images=self.pool)
+
+
+SCHEDULES: Mapping[str, Mapping[str, Any]] = {
+    "fast": {},
+    "quick": {
+        "images": 64,
+        "pool": 320,
+        "train": 64,
+        "held": 32,
+        "candidates": 96,
+        "steps": 20,
+        "patience": 1,
+        "sizes": (1, 2, 4, 8, 14, 20, 30),
+        "random": 1,
+        "controls": (20,),
+    },
+    "published": {
+        "pool": 10_000,
+        "train": 1000,
+        "held": 200,
+        "candidates": 60_000,
+        "together": 1,
+        "ablated": "place",
+        "start": "iou",
+        "steps": 500,
+        "pairs": 20,
+        "rate": 0.01,
+        "decay": False,
+        "patience": 0,
+    },
+}
+"""What differs from the defaults, by the name of the schedule."""
+
+
+def scheduled(source: Source, schedule: str = "fast", **options: Any) -> AceSpec:
+    """Return the Spec of a schedule, its sets cut to the layer's size; options are its other fields.
+
+    Raises:
+        UnknownName: no such schedule, or no such layer.
+    """
+    if schedule not in SCHEDULES:
+        raise UnknownName("schedule", schedule, SCHEDULES)
+    fields = {**source.names(), **SCHEDULES[schedule], **options}
+    units = source.shape(fields["layer"]).units
+    for name in {"sizes", "controls"} - options.keys():
+        fields[name] = tuple(n for n in fields.get(name, getattr(AceSpec, name)) if n <= units) or (units,)
+    return AceSpec(**fields)

@@ -1,0 +1,213 @@
+"""Where to ablate and where to insert a concept, to learn which units cause it (S-6.4; SPEC 5).
+
+*Present* places show the concept. *Candidates* do not, and come to show it when all units are set to its constant.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from ganatomy.edit import blend
+from ganatomy.errors import BadModel, BadValue
+from ganatomy.execute import Executor, local
+from ganatomy.experiments.causal.ace_spec import AceSpec
+from ganatomy.experiments.causal.pool import Pool
+from ganatomy.experiments.causal.source import Source
+from ganatomy.experiments.causal.trials import batches
+from ganatomy.generators.latents import standard_normal
+from ganatomy.progress import Progress
+from ganatomy.segmenters.protocol import Scorer
+from ganatomy.stats.base import Accumulator, Merge, add, join
+from ganatomy.stats.regions import place_counts, place_means
+from ganatomy.study import Study
+from ganatomy.types import PerUnit, Where
+
+SALT = 0x9A7E
+"""Added to the seed, so that what is drawn about a picture has nothing to do with its latent."""
+
+UNIFORM = 0.1
+"""How many candidates are drawn uniformly; the others are drawn where the concept occurs (SPEC 5)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Locations:
+    """Pictures and the places of each at which something is done: a step of a study.
+
+    Attributes:
+        ids: int64 [n], of the pictures.
+        where: [n, h, w], 1 at their places.
+        held: bool [n], kept out of the optimisation.
+    """
+
+    ids: Int64[Tensor, " n"]
+    where: Where
+    held: Tensor
+
+    def part(self, held: bool) -> "Locations":
+        """Return those that are held out, or the others."""
+        rows = (self.held == held).nonzero()[:, 0]
+        return Locations(self.ids[rows], self.where[rows], self.held[rows])
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return all that it is made of."""
+        return {"ids": self.ids, "where": self.where, "held": self.held}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor]) -> "Locations":
+        """Make it again."""
+        return cls(**state)
+
+
+class Candidates(Accumulator):
+    """What came of inserting the concept with all units at places that did not show it.
+
+    Attributes:
+        ids: int64 [n], the picture of each place.
+        place: int64 [n], row-major.
+        gain: float32 [n], mean score of the concept at the place once it is inserted.
+        evaluations: int64 [1], pictures that were drawn and segmented for it.
+    """
+
+    FIELDS: ClassVar[Mapping[str, Merge]] = {"ids": join, "place": join, "gain": join, "evaluations": add}
+
+    def __init__(self) -> None:
+        self.ids = torch.zeros(0, dtype=torch.long)
+        self.place = torch.zeros(0, dtype=torch.long)
+        self.gain = torch.zeros(0)
+        self.evaluations = torch.zeros(1, dtype=torch.long)
+
+    def update(self, *batch: Tensor) -> None:
+        """Take in (ids [n], places [n], gains [n]) and how many pictures that took."""
+        ids, place, gain, evaluations = (tensor.cpu() for tensor in batch)
+        self.ids = torch.cat([self.ids, ids])
+        self.place = torch.cat([self.place, place])
+        self.gain = torch.cat([self.gain, gain])
+        self.evaluations = self.evaluations + evaluations
+
+
+def scorer(source: Source) -> Scorer:
+    """Return the segmenter, if it can say how sure it is.
+
+    Raises:
+        BadModel: it cannot.
+    """
+    segmenter = source.models.segmenter
+    if not isinstance(segmenter, Scorer):
+        name = source.dissection.spec.segmenter
+        raise BadModel(f"segmenter {name} gives labels without scores; α is optimised by scores: dissect with another")
+    return segmenter
+
+
+def present(spec: AceSpec, pool: Pool, concept: int) -> Locations:
+    """Return the pictures of the pool that show most of a concept at one place, and that place.
+
+    Raises:
+        BadValue: too few show it.
+    """
+    best, place = pool.best[:, concept].cpu(), pool.place[:, concept].cpu().long()
+    rows = best.argsort(descending=True, stable=True)[: spec.train + spec.held]
+    rows = rows[best[rows] > 0]
+    ids = rows + spec.pool_spec().first
+    return _shared_out(spec, ids, maps(place[rows], pool.occupancy.shape[1:]), "shows")
+
+
+def candidates(
+    source: Source, spec: AceSpec, pool: Pool, study: Study, execute: Executor = local, progress: Progress | None = None
+) -> tuple[Locations, int]:
+    """Find places for a concept; return the pictures with the best, and how many pictures were segmented for it.
+
+    Raises:
+        BadValue: there are too few, whatever the units.
+    """
+    concept, pictures = source.concept(spec.concept), spec.pool_spec()
+    ids = pictures.ids()[: spec.candidates]
+    occupied = pool.occupancy[concept].flatten()
+    weights = (1 - UNIFORM) * occupied / occupied.sum() + UNIFORM / len(occupied)
+    work = partial(try_places, source, spec, pool.constant(concept), weights.float().cpu())
+    shards = [ids[i : i + pictures.shard] for i in range(0, len(ids), pictures.shard)]
+    tried = study.sharded("candidates", Candidates, work, shards, execute, progress)
+    pictures_with, where = _best(tried, spec, pool.occupancy.shape[1:])
+    return _shared_out(spec, pictures_with, where, "has room for"), int(tried.evaluations)
+
+
+@torch.no_grad()
+def try_places(
+    source: Source, spec: AceSpec, value: PerUnit, weights: Float[Tensor, " places"], ids: range
+) -> Candidates:
+    """Set all units to `value` at some places of each picture that do not show the concept; see what comes of it."""
+    generator, segmenter, found = source.models.generator, scorer(source), Candidates()
+    concept, shape = source.concept(spec.concept), source.shape(spec.layer)
+    grid = (shape.height, shape.width)
+    for given in batches(source, spec, ids):
+        shown = place_counts(given.labels, source.concepts, grid)[:, concept].flatten(1).cpu()
+        used = len(given.ids)
+        for turn in range(max(1, spec.candidates // spec.pool)):
+            drawn = draw_places(weights * (shown == 0), given.ids, spec.seed + SALT + turn, grid, spec)
+            where = maps(drawn, grid).to(given.features)
+            r = blend(given.features, where[:, None], value)
+            images = generator.render(r, spec.layer, given.z)
+            gains = place_means(segmenter.score(images, concept), grid).flatten(1).cpu()
+            picture, column = (drawn >= 0).nonzero(as_tuple=True)
+            place, used = drawn[picture, column], used + len(given.ids)
+            found.update(torch.tensor(given.ids)[picture], place, gains[picture, place], torch.tensor([used]))
+            used = 0
+    return found
+
+
+def draw_places(
+    weights: Float[Tensor, "b places"], ids: range, seed: int, grid: tuple[int, int], spec: AceSpec
+) -> Int64[Tensor, "b together"]:
+    """Draw places of each picture by their weights, one after the other, away from each other; -1 where none is left.
+
+    Row i depends on (seed, ids[i]) only: the greatest of log-weight + Gumbel noise is a draw.
+    """
+    noise = torch.special.ndtr(standard_normal(ids, seed, weights.shape[1:], weights.device).double())
+    keys = weights.double().log() - (-noise.clamp(1e-12, 1 - 1e-12).log()).log()
+    rows, columns = torch.arange(weights.shape[1]) // grid[1], torch.arange(weights.shape[1]) % grid[1]
+    drawn = []
+    for _ in range(spec.together):
+        key, place = keys.max(1)
+        drawn.append(torch.where(key > -torch.inf, place, -1))
+        far = ((rows - rows[place, None]).abs() >= spec.apart) | ((columns - columns[place, None]).abs() >= spec.apart)
+        keys = keys.masked_fill(~far, -torch.inf)
+    return torch.stack(drawn, 1)
+
+
+def maps(places: Int64[Tensor, "n *k"], grid: Sequence[int]) -> Where:
+    """Return maps of a grid that are 1 at the given places, row-major; -1 is no place."""
+    places = places.view(len(places), -1)
+    where = torch.zeros(len(places), grid[0] * grid[1] + 1)
+    where.scatter_(1, torch.where(places < 0, grid[0] * grid[1], places), 1.0)
+    return where[:, :-1].reshape(-1, grid[0], grid[1])
+
+
+def _best(tried: Candidates, spec: AceSpec, grid: Sequence[int]) -> tuple[Tensor, Where]:
+    """Return as many pictures as are needed, the best places first, with all their places that are as good."""
+    order = tried.gain.argsort(descending=True, stable=True)
+    order = order[tried.gain[order] > 0]
+    kept: dict[int, list[int]] = {}
+    for picture, place in zip(tried.ids[order].tolist(), tried.place[order].tolist(), strict=True):
+        if picture not in kept and len(kept) == spec.train + spec.held:
+            break
+        kept.setdefault(picture, []).append(place)
+    most = max(map(len, kept.values()), default=1)
+    places = torch.tensor([own + [-1] * (most - len(own)) for own in kept.values()], dtype=torch.long).view(-1, most)
+    return torch.tensor(list(kept), dtype=torch.long), maps(places, grid)
+
+
+def _shared_out(spec: AceSpec, ids: Tensor, where: Where, what: str) -> Locations:
+    """Hold out every so manieth picture, from best to worst; where there are too few, as large a share of them."""
+    if len(ids) < 4:
+        raise BadValue(
+            f"of {spec.pool} pictures, {len(ids)} {what} {spec.concept} at a place of {spec.layer}; raise pool or "
+            "candidates, or choose another layer"
+        )
+    share = spec.held / (spec.train + spec.held)
+    rank = torch.arange(len(ids), dtype=torch.float64)
+    held = ((rank + 1) * share + 0.5).floor() > (rank * share + 0.5).floor()
+    return Locations(ids, where, held)

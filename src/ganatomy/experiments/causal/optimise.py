@@ -1,0 +1,332 @@
+"""How far is each unit to be taken for a concept to vanish where it is and to appear where it is not (Eqn 5-7; S-6.4)?
+
+Minimises ``-δ + λ |α|²`` with ``δ = E[s_c(x_i')] / E[s_c(x)] - E[s_c(x_a')] / E[s_c(x)]``. Each ``E[s_c(x)]`` is taken
+over the present places, read as its term is read, so that both terms are 1 where the concept is as it is.
+"""
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from ganatomy.edit import blend
+from ganatomy.experiments.causal.ace_spec import AceSpec
+from ganatomy.experiments.causal.locations import SALT, Locations, scorer
+from ganatomy.experiments.causal.source import Source
+from ganatomy.generators.latents import standard_normal
+from ganatomy.progress import Progress, Silent
+from ganatomy.stats.regions import place_means
+from ganatomy.study import Study
+from ganatomy.types import Features, Images, Latents, PerUnit, Where
+
+PREFIX_BYTES = 1 << 30
+"""As much of a sample's features is kept; of a larger sample they are computed again for each batch."""
+
+MOMENTS = (0.9, 0.999)
+"""How much Adam remembers of the gradient and of its square; 1e-8 keeps it from dividing by zero."""
+
+LOOK = ("step", "forward", "gradient", "seconds", "processor", "held_out", "error")
+"""What is noted at each look: updates so far; pictures segmented, and of these with gradients; time; held-out δ."""
+
+
+class Sample:
+    """Pictures at the layer, and where something is done to them; what comes before the layer is computed once."""
+
+    def __init__(self, source: Source, spec: AceSpec, locations: Locations) -> None:
+        generator = source.models.generator
+        self._observe, self._layer, self._batch = generator.observe, spec.layer, spec.batch
+        self.where = locations.where.to(generator.device)
+        self._z = torch.cat([generator.latents(range(i, i + 1), spec.seed) for i in locations.ids.tolist()])
+        size = 4 * len(self) * source.shape(spec.layer).units * self.where[0].numel()
+        parts = [self._features(z) for z in torch.split(self._z, self._batch)] if size <= PREFIX_BYTES else None
+        self._kept = None if parts is None else torch.cat(parts)
+
+    def __len__(self) -> int:
+        return len(self.where)
+
+    def take(self, rows: Int64[Tensor, " n"]) -> tuple[Features, Latents, Where]:
+        """Return features, latents and places of some of the pictures."""
+        rows = rows.to(self.where.device, non_blocking=True)
+        z = self._z[rows]
+        return (self._features(z) if self._kept is None else self._kept[rows]), z, self.where[rows]
+
+    def batches(self) -> list[Int64[Tensor, " n"]]:
+        """Return the rows of each batch."""
+        return list(torch.split(torch.arange(len(self)), self._batch))
+
+    def _features(self, z: Latents) -> Features:
+        return self._observe(z, [self._layer]).features[self._layer]
+
+
+class Both(NamedTuple):
+    """The present places, where units are ablated, and the candidates, where they are inserted."""
+
+    present: Sample
+    absent: Sample
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """What α does to the concept, by the picture.
+
+    Attributes:
+        value: k.
+        train, held: to optimise on, and to judge by.
+    """
+
+    source: Source
+    spec: AceSpec
+    concept: int
+    value: PerUnit
+    train: Both
+    held: Both
+
+    def ablated(self, alpha: PerUnit, sample: Sample, rows: Tensor, *, whole: bool, binary: bool) -> Tensor:
+        """Return s_c(x_a), a number for each picture: units ablated on the whole map and read there, or at a place."""
+        r, z, where = sample.take(rows)
+        a = alpha[:, None, None] if whole else alpha[:, None, None] * where[:, None]
+        images = self.source.models.generator.render(r * (1 - a), self.spec.layer, z)
+        return self._shown(images, None if whole else where, binary)
+
+    def inserted(self, alpha: PerUnit, sample: Sample, rows: Tensor, *, binary: bool) -> Tensor:
+        """Return s_c(x_i), a number for each picture: units inserted at its places, and read there."""
+        r, z, where = sample.take(rows)
+        r = blend(r, alpha[:, None, None] * where[:, None], self.value)
+        return self._shown(self.source.models.generator.render(r, self.spec.layer, z), where, binary)
+
+    def gain(self, alpha: PerUnit, removed: Tensor, added: Tensor, scale: Float[Tensor, "2"]) -> Tensor:
+        """Return δ over some rows of the training places, by soft scores; differentiable in α."""
+        whole = self.spec.ablated == "map"
+        gone = self.ablated(alpha, self.train.present, removed, whole=whole, binary=False).mean() / scale[0]
+        return self.inserted(alpha, self.train.absent, added, binary=False).mean() / scale[1] - gone
+
+    def scale(self, sample: Sample, *, whole: bool, binary: bool) -> Float[Tensor, "2"]:
+        """Return E[s_c(x)] over the pictures as ablation is read, and at their places."""
+        alpha, total = torch.zeros_like(self.value), torch.zeros(2, device=self.value.device)
+        with torch.no_grad():
+            for rows in sample.batches():
+                r, z, where = sample.take(rows)
+                images = self.source.models.generator.render(r, self.spec.layer, z)
+                at = self._shown(images, where, binary)
+                all_ = self._shown(images, None, binary) if whole else at
+                total += torch.stack([all_.sum(), at.sum()])
+        return (total / len(sample)).clamp(min=torch.finfo(alpha.dtype).tiny)
+
+    @torch.no_grad()
+    def judge(self, alpha: PerUnit, scale: Float[Tensor, "2"]) -> Float[Tensor, "2"]:
+        """Return δ of a clipped set on the held-out places, by the binary segmentation, and its standard error.
+
+        Ablation is of the whole map, as S-6.4 has it for evaluation, whatever the training does.
+        """
+        present, absent = self.held
+        gone = [self.ablated(alpha, present, rows, whole=True, binary=True) for rows in present.batches()]
+        come = [self.inserted(alpha, absent, rows, binary=True) for rows in absent.batches()]
+        terms = [torch.cat(own) / size for own, size in zip((gone, come), scale, strict=True)]
+        error = torch.stack([term.var() / len(term) for term in terms]).sum().sqrt()
+        return torch.stack([terms[1].mean() - terms[0].mean(), error])
+
+    def _shown(self, images: Images, where: Where | None, binary: bool) -> Tensor:
+        segmenter = scorer(self.source)
+        score = (
+            (segmenter(images) == self.concept).any(1).to(images.dtype)
+            if binary
+            else segmenter.score(images, self.concept)
+        )
+        if where is None:
+            return score.mean((1, 2))
+        return (place_means(score, (where.shape[1], where.shape[2])) * where).sum((1, 2)) / where.sum((1, 2))
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """How far an optimisation is: a step of a study, from which it goes on to the same bits.
+
+    Attributes:
+        start: [u], the α that it began with.
+        alpha, mean, square: [u], α and what Adam remembers.
+        scales: [2, 2], E[s_c(x)] of training and of held-out places, as ablation and as insertion are read.
+        looks: float64 [looks, 7], the columns of `LOOK`.
+        alphas: [looks, u], α at each look.
+    """
+
+    start: PerUnit
+    alpha: PerUnit
+    mean: PerUnit
+    square: PerUnit
+    scales: Float[Tensor, "2 2"]
+    looks: Float[Tensor, "looks columns"]
+    alphas: Float[Tensor, "looks u"]
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return all that it is made of."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor]) -> "Search":
+        """Make it again."""
+        return cls(**state)
+
+    @property
+    def step(self) -> int:
+        """How many updates were made."""
+        return int(self.looks[-1, 0])
+
+    def best(self, spec: AceSpec) -> int:
+        """Return the look whose α is the answer: of the greatest held-out effect; the last, if all steps are made."""
+        return len(self.looks) - 1 if spec.patience == 0 else int(self.looks[:, LOOK.index("held_out")].argmax())
+
+    def done(self, spec: AceSpec) -> bool:
+        """Whether all updates are made, or the held-out effect has not grown for as many looks as `patience` says."""
+        waited = len(self.looks) - 1 - self.best(spec)
+        return self.step >= spec.steps or 0 < spec.patience <= waited
+
+
+def ranking(alpha: PerUnit, start: PerUnit) -> Int64[Tensor, " u"]:
+    """Return the units from the greatest α on; of equals, the one that began with more."""
+    first = start.sort(descending=True, stable=True).indices
+    return first[alpha[first].sort(descending=True, stable=True).indices]
+
+
+def clipped(alpha: PerUnit, start: PerUnit, top: int) -> PerUnit:
+    """Return 1 for the top units and 0 for the others."""
+    kept = torch.zeros_like(alpha)
+    kept[ranking(alpha, start)[:top]] = 1
+    return kept
+
+
+def optimise(objective: Objective, initial: PerUnit, study: Study, progress: Progress | None = None) -> Search:
+    """Optimise α; each look is a step of the study.
+
+    Args:
+        objective: what to optimise.
+        initial: IoU of each unit with the concept, the greatest 1 (Eqn 7).
+        study: keeps how far it is.
+        progress: is told of updates.
+    """
+    spec, progress = objective.spec, progress or Silent()
+    progress.begin("alpha", spec.steps)
+    try:
+        search = study.step("alpha-0", Search, partial(begin, objective, initial))
+        while not search.done(spec):
+            last = search
+            search = study.step(f"alpha-{len(last.looks)}", Search, partial(advance, objective, last))
+            progress.advance(search.step - last.step)
+    finally:
+        progress.end()
+    return search
+
+
+def begin(objective: Objective, initial: PerUnit) -> Search:
+    """Return the search before its first update."""
+    clock, spec = Clock(), objective.spec
+    train = objective.scale(objective.train.present, whole=spec.ablated == "map", binary=False)
+    held = objective.scale(objective.held.present, whole=True, binary=True)
+    start, gradients = initial.to(train), 0
+    if spec.start == "gradient":
+        slope = first_order(objective, train)
+        start = (slope / slope.max().clamp(min=1e-12)).clamp(0, 1)
+        gradients = len(objective.train.present) + 2 * len(objective.train.absent)
+    nothing = torch.zeros_like(start)
+    forward = 2 * len(objective.train.present) + len(objective.train.absent) + 2 * len(objective.held.present)
+    used = (forward + len(objective.held.absent), gradients)
+    looks, alphas = torch.zeros(0, len(LOOK), dtype=torch.float64), torch.zeros(0, len(start))
+    search = Search(start, start, nothing, nothing, torch.stack([train, held]), looks, alphas)
+    return look(objective, search, 0, used, clock)
+
+
+def first_order(objective: Objective, scale: Float[Tensor, "2"]) -> PerUnit:
+    """Return the slope of δ in each α: of ablation at α = 0, of insertion the mean of its ends, α = 0 and 1.
+
+    A concept that is not there yet hardly feels the first bit of a unit; one that is there all over feels its loss.
+    """
+    zero = torch.zeros_like(objective.value)
+    whole, (present, absent) = objective.spec.ablated == "map", objective.train
+    total = torch.zeros_like(zero)
+    for rows in present.batches():
+        alpha = zero.clone().requires_grad_(True)
+        gone = objective.ablated(alpha, present, rows, whole=whole, binary=False).sum() / scale[0] / len(present)
+        total -= torch.autograd.grad(gone, alpha)[0]
+    for end in (0.0, 1.0):
+        for rows in absent.batches():
+            alpha = (zero + end).requires_grad_(True)
+            come = objective.inserted(alpha, absent, rows, binary=False).sum() / scale[1] / len(absent)
+            total += torch.autograd.grad(come, alpha)[0] / 2
+    return total
+
+
+def advance(objective: Objective, search: Search) -> Search:
+    """Return the search after its next updates, up to the next look. Nothing leaves the device before the look."""
+    clock, spec = Clock(), objective.spec
+    device = objective.value.device
+    alpha, mean, square = (tensor.to(device) for tensor in (search.alpha, search.mean, search.square))
+    scale = search.scales[0].to(device)
+    steps = range(search.step, min(search.step + spec.every, spec.steps))
+    used = 0
+    for step in steps:
+        removed = minibatch(len(objective.train.present), spec, step, 0)
+        added = minibatch(len(objective.train.absent), spec, step, 1)
+        alpha = alpha.requires_grad_(True)
+        loss = penalty(alpha, spec) - objective.gain(alpha, removed, added, scale)
+        (slope,) = torch.autograd.grad(loss, alpha)
+        change, mean, square = direction(slope, mean, square, spec, step)
+        rate = spec.rate * (1 - step / spec.steps if spec.decay else 1)
+        alpha = (alpha.detach() - rate * change).clamp(0, 1)
+        used += len(removed) + len(added)
+    after = dataclasses.replace(search, alpha=alpha, mean=mean, square=square)
+    return look(objective, after, steps.stop, (0, used), clock)
+
+
+def penalty(alpha: PerUnit, spec: AceSpec) -> Tensor:
+    """Return λ |α|², or λ |α| where the norm itself is asked for; |0| has no slope."""
+    square = alpha.square().sum()
+    return spec.penalty * (square if spec.norm == "squared" else square.clamp(min=1e-24).sqrt())
+
+
+def direction(
+    slope: PerUnit, mean: PerUnit, square: PerUnit, spec: AceSpec, step: int
+) -> tuple[PerUnit, PerUnit, PerUnit]:
+    """Return which way to go, by Adam or by the slope alone, and what Adam then remembers."""
+    if spec.optimiser == "sgd":
+        return slope, mean, square
+    a, b = MOMENTS
+    mean, square = a * mean + (1 - a) * slope, b * square + (1 - b) * slope.square()
+    return (mean / (1 - a ** (step + 1))) / ((square / (1 - b ** (step + 1))).sqrt() + 1e-8), mean, square
+
+
+def minibatch(count: int, spec: AceSpec, step: int, kind: int) -> Int64[Tensor, " n"]:
+    """Return the rows of an update: all rows in turn, in another order each time round; a function of (seed, step)."""
+    places = range(step * spec.pairs, (step + 1) * spec.pairs)
+    turns = range(places[0] // count, places[-1] // count + 1)
+    keys = standard_normal(turns, spec.seed + SALT + kind, (count,), torch.device("cpu"))
+    orders = dict(zip(turns, keys.argsort(stable=True), strict=True))
+    return torch.stack([orders[place // count][place % count] for place in places])
+
+
+def look(objective: Objective, search: Search, step: int, used: tuple[int, int], clock: "Clock") -> Search:
+    """Note the held-out effect of the clipped set, what it took until here, and α."""
+    spec, start = objective.spec, search.start.to(objective.value)
+    alpha = clipped(search.alpha.to(start), start, spec.top)
+    held = objective.judge(alpha, search.scales[1].to(start))
+    before = search.looks[-1].tolist() if len(search.looks) else [0.0] * len(LOOK)
+    forward = before[1] + used[0] + len(objective.held.present) + len(objective.held.absent)
+    seconds, processor = clock.read()
+    row = [step, forward, before[2] + used[1], before[3] + seconds, before[4] + processor, *held.double().tolist()]
+    looks = torch.cat([search.looks, torch.tensor([row], dtype=torch.float64)])
+    return dataclasses.replace(search, looks=looks, alphas=torch.cat([search.alphas, search.alpha.cpu()[None]]))
+
+
+class Clock:
+    """Wall and processor time since it was made."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter(), time.process_time()
+
+    def read(self) -> tuple[float, float]:
+        """Return both, in seconds."""
+        return time.perf_counter() - self._start[0], time.process_time() - self._start[1]
