@@ -16,10 +16,14 @@ from jaxtyping import TypeCheckError
 from torch import Tensor
 
 from ganatomy.errors import BadValue
+from ganatomy.experiments.causal.locations import Candidates
+from ganatomy.experiments.causal.pool import Pool
+from ganatomy.experiments.causal.unit_sets import Shares
 from ganatomy.experiments.tally import Tally
 from ganatomy.stats.agreement import Agreement
 from ganatomy.stats.base import Accumulator
 from ganatomy.stats.levels import ActivationLevels
+from ganatomy.stats.paired import PairedChange
 from ganatomy.stats.presence import Presence
 from ganatomy.stats.topk import TopImages
 
@@ -129,7 +133,93 @@ class OfLevels(Case):
         return ActivationLevels(IMAGES, 6)
 
 
-CASES = [OfAgreement(), OfTopImages(), OfPresence(), OfLevels()]
+class OfPairedChange(Case):
+    def empty(self) -> Accumulator:
+        return PairedChange(2, CONCEPTS)
+
+    def batch(self, images: slice) -> Sequence[Tensor]:
+        return COUNTS[0][:, images], COUNTS[1][:, images]
+
+    def reference(self) -> dict[str, Any]:
+        before, after = (counts.numpy() for counts in COUNTS)
+        sums = {"before": before, "after": after, "before2": before**2, "after2": after**2, "product": before * after}
+        pixels = before[:, :, 0].sum(1)
+        return {"images": [IMAGES], "pixels": pixels, **{name: each.sum(1) for name, each in sums.items()}}
+
+    def misfit(self) -> Accumulator:
+        return PairedChange(3, CONCEPTS)
+
+
+COUNTS = torch.randint(0, 16, (2, 2, IMAGES, CONCEPTS), generator=GENERATOR)
+
+
+class OfPool(Case):
+    def empty(self) -> Accumulator:
+        return Pool(CONCEPTS, (UNITS, 2, 2))
+
+    def batch(self, images: slice) -> Sequence[Tensor]:
+        return HALVES[images], LABELS[images]
+
+    def reference(self) -> dict[str, Any]:
+        shown = np.stack([(c == LABELS).any(1).numpy() if c else np.ones((IMAGES, 4, 4)) for c in range(CONCEPTS)], 1)
+        shares = shown.reshape(IMAGES, CONCEPTS, 2, 2, 2, 2).mean((3, 5))
+        r, flat = HALVES.double().numpy(), shares.reshape(IMAGES, CONCEPTS, 4)
+        return {
+            "drawn": (shares[:, :, None] * r[:, None]).sum((0, 3, 4)),
+            "mass": shares.sum((0, 2, 3)),
+            "occupancy": shares.sum(0),
+            "strength": abs(r).sum((0, 2, 3)),
+            "best": flat.max(2),
+            "place": flat.argmax(2),
+        }
+
+    def misfit(self) -> Accumulator:
+        return Pool(CONCEPTS, (UNITS, 2, 4))
+
+
+HALVES = (FEATURES * 2).round() / 2
+"""Sums of these times quarters are exact, in any order."""
+
+
+class OfCandidates(Case):
+    def empty(self) -> Accumulator:
+        return Candidates()
+
+    def batch(self, images: slice) -> Sequence[Tensor]:
+        return torch.arange(IMAGES)[images], PLACES[images], GAINS[images], torch.tensor([len(PLACES[images])])
+
+    def reference(self) -> dict[str, Any]:
+        return {"ids": np.arange(IMAGES), "place": PLACES, "gain": GAINS, "evaluations": [IMAGES]}
+
+    def misfit(self) -> Accumulator:
+        other = Candidates()
+        other.gain = torch.zeros(0, 2)
+        return other
+
+
+PLACES, GAINS = torch.randint(9, (IMAGES,), generator=GENERATOR), torch.rand(IMAGES, generator=GENERATOR)
+
+
+class OfShares(Case):
+    def empty(self) -> Accumulator:
+        return Shares(2)
+
+    def batch(self, images: slice) -> Sequence[Tensor]:
+        return PARTS[images, 0], PARTS[images, 1:3], PARTS[images, 3:]
+
+    def reference(self) -> dict[str, Any]:
+        return {"before": PARTS[:, 0], "ablated": PARTS[:, 1:3], "inserted": PARTS[:, 3:]}
+
+    def misfit(self) -> Accumulator:
+        return Shares(3)
+
+
+PARTS = torch.rand(IMAGES, 5, dtype=torch.float64, generator=GENERATOR)
+
+CASES = [
+    *(OfAgreement(), OfTopImages(), OfPresence(), OfLevels()),
+    *(OfPairedChange(), OfPool(), OfCandidates(), OfShares()),
+]
 every = pytest.mark.parametrize("case", CASES, ids=lambda case: type(case.empty()).__name__)
 
 

@@ -232,11 +232,11 @@ def begin(objective: Objective, initial: PerUnit) -> Search:
         slope = first_order(objective, train)
         start = (slope / slope.max().clamp(min=1e-12)).clamp(0, 1)
         gradients = len(objective.train.present) + 2 * len(objective.train.absent)
-    nothing = torch.zeros_like(start)
+    mean, square = torch.zeros_like(start), torch.zeros_like(start)
     forward = 2 * len(objective.train.present) + len(objective.train.absent) + 2 * len(objective.held.present)
     used = (forward + len(objective.held.absent), gradients)
     looks, alphas = torch.zeros(0, len(LOOK), dtype=torch.float64), torch.zeros(0, len(start))
-    search = Search(start, start, nothing, nothing, torch.stack([train, held]), looks, alphas)
+    search = Search(start, start.clone(), mean, square, torch.stack([train, held]), looks, alphas)
     return look(objective, search, 0, used, clock)
 
 
