@@ -160,8 +160,9 @@ class Context:
             BadFile: it is of another kind, or a file of it is damaged.
         """
         study = Study.open(directory)
+        spec = read_spec(study, ContextSpec)
         places, under, verdict, boxes = map(study.read_table, ("places", "under", "verdict", "boxes"))
-        return cls(read_spec(study, ContextSpec), study.facts, places, under, verdict, boxes, study)
+        return cls(spec, study.facts, places, under, verdict, boxes, study)
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -247,7 +248,7 @@ def insert_shard(source: Source, spec: ContextSpec, concept: int, value: PerUnit
 def _gains(
     source: Source, spec: ContextSpec, given: Untouched, rows: Rows, what: tuple[int, Tensor, PerUnit]
 ) -> Tensor:
-    """Insert `what` (concept, alpha [b, u], value), a row each; return gains at the place and in the picture, [n, 2]."""
+    """Insert `what` (concept, alpha [b, u], value), a row each; return the gains at the place and in the picture."""
     concept, alpha, value = what
     images = insert_at(source, spec.layer, given, rows, alpha[rows.picture], value)
     before = read_at(given.labels[rows.picture], concept, rows.where)

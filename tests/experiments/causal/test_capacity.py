@@ -1,0 +1,170 @@
+"""Capacity tells a layer that cannot from units that do not, and picks a setting on other pictures than it reports."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from ganatomy.errors import BadFile, BadValue, UnknownName
+from ganatomy.experiments.causal.capacity import Capacity, CapacitySpec, draw_place, run_capacity
+from ganatomy.experiments.causal.source import Source, open_source
+from ganatomy.experiments.dissection import Dissection
+from ganatomy.generators.planted import UNITS
+from ganatomy.study import spec_digest
+
+BALL, COPY = (UNITS["layer1"].index(role) for role in ("ball", "copy:ball"))
+LATER = UNITS["layer2"].index("ball")
+SETS = (("layer1", "planted", (BALL,)), ("layer1", "copy", (COPY,)), ("layer2", "planted", (LATER,)))
+
+
+@pytest.fixture(scope="module")
+def source(planted: Dissection) -> Source:
+    return open_source(planted.study.directory)
+
+
+def ask(source: Source, **options: Any) -> CapacitySpec:
+    usual = {"layer": "layer1", "concept": "ball", "sets": SETS, "cells": (1, 2), "multiples": (0.5, 1.0), "pool": 40}
+    return CapacitySpec(**source.names(), **{**usual, "images": 16, "shard": 6, "batch": 8, **options})
+
+
+@pytest.fixture(scope="module")
+def found(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Capacity:
+    return run_capacity(ask(source), source, tmp_path_factory.mktemp("capacity") / "ball")
+
+
+def test_causal_units_do_what_the_layer_can_and_copies_nothing(found: Capacity) -> None:
+    table = found.table.set_index(["layer", "cell", "multiple", "by"])
+    best = table.xs(("layer1", 2, 1.0))
+    assert best.gain["planted"] > 0.6
+    assert best.gain["planted"] == pytest.approx(best.gain["all"], abs=0.2)
+    assert (best.gain["copy"], best.appears["copy"]) == (0, 0)
+    assert table.gain["layer1", 2, 0.5, "planted"] < 0.3 * best.gain["planted"], "half of k is not enough"
+
+
+def test_every_setting_has_a_row(found: Capacity) -> None:
+    ways = {"layer1": ["planted", "copy", "all", "random"], "layer2": ["planted", "all", "random"]}
+    expected = [
+        (layer, cell, multiple, by)
+        for layer, own in ways.items()
+        for cell in (1, 2)
+        for multiple in (0.5, 1.0)
+        for by in own
+    ]
+    columns = ["layer", "cell", "multiple", "by"]
+    assert list(found.table[columns].itertuples(index=False, name=None)) == expected
+    assert set(found.table.units[found.table.by == "all"]) == {12}
+    assert set(found.table.units[found.table.by == "random"]) == {1}
+
+
+def test_the_setting_is_picked_on_other_pictures_than_it_is_measured_on(found: Capacity) -> None:
+    table, gains = found.table, found.gains.double().numpy()
+    control = table[table.by == "random"].set_index(["layer", "cell", "multiple"]).index
+    for i, row in table.iterrows():
+        own = gains[1::2, i]
+        own = own[~np.isnan(own)]
+        assert row.places == len(own)
+        assert row.gain == pytest.approx(own.mean())
+        assert row.gain_error == pytest.approx(own.std(ddof=1) / np.sqrt(len(own)))
+        assert row.appears == pytest.approx((own >= 0.2).mean())
+        same = (table[["layer", "cell", "multiple"]] == row[["layer", "cell", "multiple"]]).all(axis=1)
+        random = table.index[same & (table.by == "random")][0]
+        assert row.picking == pytest.approx(np.nanmean(gains[::2, i] - gains[::2, random]))
+    assert len(control) == 8
+    asked = table[~table.by.isin(["all", "random"])]
+    assert table.index[table.picked].tolist() == [asked.picking.idxmax()]
+
+
+def test_places_are_drawn_where_the_concept_is_absent_uniformly_and_by_id() -> None:
+    free = torch.zeros(2000, 3, 4, dtype=torch.bool)
+    free[:, 1, 2] = free[:, 2, 0] = free[:, 0, 3] = True
+    free[7] = False
+    at = draw_place(free, range(2000), seed=0)
+    assert at[7].tolist() == [-1, -1]
+    places, counts = at[at[:, 0] >= 0].unique(dim=0, return_counts=True)
+    assert places.tolist() == [[0, 3], [1, 2], [2, 0]]
+    assert counts.min() > 580
+    assert torch.equal(draw_place(free[100:120], range(100, 120), 0), at[100:120])
+    assert not torch.equal(draw_place(free, range(2000), seed=1), at)
+
+
+def test_nothing_can_be_lost_where_nothing_was(found: Capacity) -> None:
+    assert found.gains[~found.gains.isnan()].min() >= 0
+
+
+def test_places_can_be_kept_to_some_objects(source: Source, out: Path) -> None:
+    """Behind a box no ball shows, whatever is set; pictures without a box have no place."""
+    options = {"on": ("box",), "sets": SETS[:1], "cells": (1,), "multiples": (1.0,)}
+    found = run_capacity(ask(source, **options), source, out)
+    boxes = found.table.set_index("by")
+    assert 0 < boxes.places["planted"] < 8
+    assert boxes.gain["planted"] < 0.2
+
+
+def test_an_interrupted_run_ends_with_the_same_bits(source: Source, out: Path) -> None:
+    stops = iter([False, True])
+
+    def halting(work: Any, shards: Any) -> Any:
+        for shard in shards:
+            if next(stops, False):
+                raise InterruptedError
+            yield work(shard)
+
+    spec = ask(source, sets=SETS[1:], cells=(2,), multiples=(1.0,), images=10, shard=4)
+    whole = run_capacity(spec, source, out.with_name("whole"))
+    with pytest.raises(InterruptedError):
+        run_capacity(spec, source, out, halting)
+    again = run_capacity(spec, source, out)
+    pd.testing.assert_frame_equal(again.table, whole.table)
+    assert torch.equal(again.gains, whole.gains)
+    other = run_capacity(dataclasses.replace(spec, shard=10, batch=7), source, out.with_name("other"))
+    assert torch.equal(other.gains, whole.gains)
+
+
+def test_it_opens_without_models(found: Capacity, planted: Dissection) -> None:
+    opened = Capacity.open(found.study.directory)
+    pd.testing.assert_frame_equal(opened.table, found.table)
+    assert opened.spec == found.spec
+    with pytest.raises(BadFile, match="no capacity study"):
+        Capacity.open(planted.study.directory)
+
+
+def test_every_field_changes_the_digest(source: Source) -> None:
+    spec = ask(source)
+    other = {"sets": SETS[:2], "layer": "layer2", "least": 0.3, "cells": (3,), "multiples": (9.0,), "on": ("box",)}
+    for field in dataclasses.fields(spec):
+        value = getattr(spec, field.name)
+        changed = other[field.name] if field.name in other else f"{value}x" if isinstance(value, str) else value + 1
+        assert spec_digest(dataclasses.replace(spec, **{field.name: changed})) != spec_digest(spec), field.name
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"sets": ()}, "sets="),
+        ({"sets": (*SETS, SETS[0])}, "each once"),
+        ({"sets": (("layer1", "all", (1,)),)}, "called all"),
+        ({"sets": (("layer1", "x", ()),)}, "at least one"),
+        ({"cells": ()}, "cells="),
+        ({"cells": (0,)}, "at least 1"),
+        ({"cells": (1, 9)}, "does not fit"),
+        ({"multiples": (float("inf"),)}, "multiples="),
+        ({"layer": "layer3"}, "none of the sets"),
+        ({"least": 0.0}, "least=0"),
+        ({"images": 3}, "images=3"),
+    ],
+)
+def test_nonsense_is_refused(source: Source, out: Path, given: dict[str, Any], said: str) -> None:
+    with pytest.raises(BadValue, match=said):
+        run_capacity(ask(source, **given), source, out)
+    assert not out.exists()
+
+
+def test_unknown_units_and_objects_are_refused(source: Source, out: Path) -> None:
+    with pytest.raises(UnknownName, match="layer1/12"):
+        run_capacity(ask(source, sets=(("layer1", "x", (12,)),)), source, out)
+    with pytest.raises(UnknownName, match="bx"):
+        run_capacity(ask(source, on=("bx",)), source, out)

@@ -1,0 +1,83 @@
+"""Errors over pictures, not over places; ratios with an interval that says how sure they are."""
+
+import numpy as np
+import pytest
+
+from ganatomy.stats.clusters import clustered_mean, contrast
+
+RNG = np.random.default_rng(5)
+
+
+def test_with_one_place_a_picture_it_is_the_usual_error() -> None:
+    values = RNG.normal(size=40)
+    mean, error = clustered_mean(values, np.arange(40))
+    assert mean == pytest.approx(values.mean())
+    assert error == pytest.approx(values.std(ddof=1) / np.sqrt(40))
+
+
+def test_places_that_repeat_their_picture_add_nothing() -> None:
+    values = RNG.normal(size=40)
+    once = clustered_mean(values, np.arange(40))
+    often = clustered_mean(np.repeat(values, 9), np.repeat(np.arange(40), 9))
+    assert often == pytest.approx(once)
+
+
+@pytest.mark.slow
+def test_the_error_covers_the_truth() -> None:
+    """Over many samples of pictures with unequal numbers of places, 95 % intervals hold the true mean as often."""
+    hits = 0
+    for _ in range(400):
+        places = RNG.integers(1, 10, 60)
+        which = np.repeat(np.arange(60), places)
+        values = 2 + np.repeat(RNG.normal(size=60), places) + RNG.normal(size=places.sum())
+        mean, error = clustered_mean(values, which)
+        hits += abs(mean - 2) < 1.96 * error
+    assert 0.90 < hits / 400 < 0.98
+
+
+def test_nothing_and_a_single_picture_have_no_error() -> None:
+    assert np.isnan(clustered_mean(np.zeros(0), np.zeros(0, np.int64))).all()
+    mean, error = clustered_mean(np.array([1.0, 2.0]), np.array([3, 3]))
+    assert mean == 1.5
+    assert np.isnan(error)
+
+
+def sample(here: float, there: float) -> tuple[np.ndarray, ...]:
+    """Sixty pictures with four places of either kind."""
+    which = np.repeat(np.arange(60), 8)
+    first = np.tile([True] * 4 + [False] * 4, 60)
+    values = np.where(first, here, there) + RNG.normal(size=480) * 0.1
+    return values, which, first, ~first
+
+
+def test_a_contrast_finds_the_ratio_and_brackets_it() -> None:
+    found = contrast(*sample(0.6, 0.2), draws=500, seed=0)
+    assert found.ratio == pytest.approx(3, rel=0.1)
+    assert found.low < 3 < found.high
+    assert found.high - found.low < 1
+    assert found.difference_low < 0.4 < found.difference_high
+
+
+def test_a_mean_of_nothing_beside_is_an_infinite_ratio_with_a_finite_difference() -> None:
+    values, which, here, there = sample(0.6, 0.0)
+    found = contrast(np.where(there, -np.abs(values), values), which, here, there, draws=200, seed=0)
+    assert found.ratio == found.low == found.high == np.inf
+    assert 0.5 < found.difference_low < found.difference_high < 0.8
+
+
+def test_where_neither_shows_anything_there_is_no_ratio() -> None:
+    values, which, here, there = sample(0.0, 0.0)
+    found = contrast(values * 0, which, here, there, draws=200, seed=0)
+    assert np.isnan([found.ratio, found.low, found.high]).all()
+    assert found.difference == 0
+
+
+def test_without_places_of_a_kind_there_is_no_contrast() -> None:
+    values, which, here, _ = sample(0.6, 0.2)
+    assert np.isnan(contrast(values, which, here, np.zeros(480, bool), draws=20, seed=0)).all()
+
+
+def test_the_draws_depend_on_the_seed_alone() -> None:
+    given = sample(0.6, 0.2)
+    assert contrast(*given, draws=200, seed=1) == contrast(*given, draws=200, seed=1)
+    assert contrast(*given, draws=200, seed=1) != contrast(*given, draws=200, seed=2)
