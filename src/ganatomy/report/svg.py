@@ -134,7 +134,7 @@ class _Sides:
 
 def as_file(title: str, legend: Sequence[Piece], blocks: Sequence[tuple[str, str]], width: int = 640) -> str:
     """Return charts, each under its heading, as the text of one SVG file; the legend shows the titles of its pieces."""
-    y, parts = 76, [f'<text x="16" y="28" font-size="16" font-weight="600">{escape(title)}</text>']
+    y, parts = 76 if legend else 48, [f'<text x="16" y="28" font-size="16" font-weight="600">{escape(title)}</text>']
     step = (width - 32) // max(1, len(legend))
     for i, piece in enumerate(legend):
         parts.append(f'<rect x="{16 + i * step}" y="43" width="12" height="12" {_fill(piece)}/>')

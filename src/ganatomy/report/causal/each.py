@@ -11,6 +11,7 @@ from ganatomy.report.causal.section import (
     charts,
     colours_of,
     figure,
+    folded,
     legend,
     measured,
     percent,
@@ -21,7 +22,7 @@ from ganatomy.report.lines import Point, even_axis, scatter_chart
 from ganatomy.report.svg import Change, change_chart
 from ganatomy.report.tables import rows
 
-_CONCEPTS, _UNITS, _SCATTERS = 12, 6, 4
+_CONCEPTS, _UNITS, _SCATTERS = 12, 6, 6
 
 
 def unit_effects_section(effects: UnitEffects) -> Section:
@@ -88,9 +89,8 @@ def _estimate(effects: UnitEffects) -> Block:
     lead = f"Activation × gradient against the measured change, both as shares of all pixels. {said}"
     body = [(row.concept, f"{row.spearman:.2f}".replace("-", "−"), f"{row.clear} of {row.units}") for row in rows(told)]
     columns = ("concept", "rank correlation", "units beyond two standard errors")
-    return Block(
-        heading, lead, legend([dots]) + charts(*figures) + table(columns, body, "How alike the two rank the units")
-    )
+    numbers = folded("Every concept", table(columns, body, "How alike the two rank the units"))
+    return Block(heading, lead, legend([dots]) + charts(*figures) + numbers)
 
 
 def _scatter(own: pd.DataFrame, colour: str) -> str:
@@ -98,8 +98,8 @@ def _scatter(own: pd.DataFrame, colour: str) -> str:
         Point(row.first_order, row.change, colour, f"unit {row.unit}: {measured(row.change, row.change_error)}")
         for row in rows(own)
     ]
-    x = even_axis("first-order estimate", own["first_order"].tolist(), percent)
-    y = even_axis("measured change", own["change"].tolist(), percent)
+    x = even_axis("first-order estimate", own["first_order"].tolist(), percent, count=3)
+    y = even_axis("measured change", own["change"].tolist(), percent, count=4)
     return scatter_chart(points, x, y, "Estimated and measured change, one point a unit", diagonal=True)
 
 

@@ -21,7 +21,7 @@ from ganatomy.report.causal.section import (
     table,
     target_of,
 )
-from ganatomy.report.causal.tiles import Box, captioned, rows_of_tiles, tile
+from ganatomy.report.causal.tiles import Box, Card, rows_of_tiles, tile
 from ganatomy.report.svg import Change, change_chart
 from ganatomy.report.tables import rows
 from ganatomy.vocabulary import Concept
@@ -66,11 +66,11 @@ def effect_charts(effect: Effect, read: str) -> list[tuple[str, str]]:
     ]
 
 
-def effect_cards(effect: Effect) -> list[str]:
+def effect_cards(effect: Effect) -> list[Card]:
     """Return each picture before and after, beside the same with random units, the edited region boxed."""
     strips, boxes = effect.strips, _boxes(effect)
     done = _DONE[effect.spec.kind]
-    cards = []
+    cards: list[Card] = []
     for i, number in enumerate(strips.ids):
         tiles = [
             (tile(strips.before[i], f"Picture {number} before", boxes), f"picture {number}"),
@@ -78,7 +78,7 @@ def effect_cards(effect: Effect) -> list[str]:
         ]
         if len(strips.random):
             tiles.append((tile(strips.random[i], f"Picture {number}, random units {done}", boxes), "random units"))
-        cards.append(captioned(tiles))
+        cards.append(tiles)
     return cards
 
 

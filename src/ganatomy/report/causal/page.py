@@ -4,20 +4,29 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ganatomy.experiments.causal.ace import Ace
+from ganatomy.experiments.causal.capacity import Capacity
+from ganatomy.experiments.causal.context import Context
 from ganatomy.experiments.causal.effects import Effect
 from ganatomy.experiments.causal.trace import Trace
 from ganatomy.experiments.causal.unit_effects import UnitEffects
 from ganatomy.files import write_text
+from ganatomy.report.causal.ace import ace_section
+from ganatomy.report.causal.capacity import capacity_section
+from ganatomy.report.causal.context import context_section
 from ganatomy.report.causal.each import unit_effects_section
 from ganatomy.report.causal.effect import effect_section
 from ganatomy.report.causal.section import Section
 from ganatomy.report.causal.trace import trace_section
 from ganatomy.report.page import model_name, static, template
 
-CausalResult = Effect | UnitEffects | Trace
+CausalResult = Effect | UnitEffects | Ace | Context | Capacity | Trace
 _SECTIONS: dict[type[Any], Callable[[Any], Section]] = {
     Effect: effect_section,
     UnitEffects: unit_effects_section,
+    Ace: ace_section,
+    Context: context_section,
+    Capacity: capacity_section,
     Trace: trace_section,
 }
 

@@ -75,18 +75,30 @@ def percent(value: float, digits: int = 3) -> str:
     return f"{float(f'{100 * value:.{digits}g}'):.10g} %".replace("-", "−")
 
 
+def plain(value: float, digits: int = 3) -> str:
+    """Return a number without exponent, – where there is none.
+
+    >>> plain(-0.031581), plain(721.4, 2)
+    ('−0.0316', '720')
+    """
+    if not math.isfinite(value):
+        return "–"
+    return f"{float(f'{value:.{digits}g}'):.10g}".replace("-", "−")
+
+
 def measured(value: float, error: float = math.nan, sign: bool = True) -> str:
     """Return a share in per cent with its standard error, with as many digits as the error leaves meaning.
 
     >>> measured(-0.7432, 0.021), measured(0.00123, 0.00045), measured(0.25, float("nan"), sign=False)
-    ('−74 ± 2 %', '+0.12 ± 0.05 %', '25 %')
+    ('−74 ± 2 %', '+0.12 ± 0.04 %', '25 %')
     """
     if not math.isfinite(value):
         return "–"
     known = math.isfinite(error)
     finest = 100 * (error if known and error > 0 else abs(value) / 10)
     digits = max(0, min(3, math.ceil(-math.log10(finest) + 0.3))) if finest > 0 else 0
-    text = f"{100 * value:{'+' * sign}.{digits}f}".replace("-", "−")
+    text = f"{100 * value:{'+' * sign}.{digits}f}"
+    text = text.lstrip("+-") if float(text) == 0 else text.replace("-", "−")
     return f"{text} ± {100 * error:.{digits}f} %" if known else f"{text} %"
 
 

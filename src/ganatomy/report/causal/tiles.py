@@ -1,5 +1,6 @@
 """Pictures on the page: each an SVG of whole multiples of its pixels, so that boxes and heat lie on it sharply."""
 
+import re
 from collections.abc import Sequence
 from html import escape
 from typing import NamedTuple
@@ -11,8 +12,13 @@ from ganatomy.report.pack import Array, base64_text, jpeg, png, reduced
 
 YELLOW = "#ffe14d"
 _SIDE, _MOST = 128, 256
+_GAP, _CAPTION = 8, 28
 _HOT, _COLD = np.array([255, 214, 64]), np.array([24, 26, 60])
 _GREY = np.array([0.299, 0.587, 0.114])
+
+
+Card = Sequence[tuple[str, str]]
+"""Tiles that belong together, each with its caption."""
 
 
 class Box(NamedTuple):
@@ -55,16 +61,36 @@ def scale_bar(greatest: str) -> str:
     return f'<p class="small scale">0 <i style="background:linear-gradient(90deg,{ends})"></i> {escape(greatest)}</p>'
 
 
-def captioned(tiles: Sequence[tuple[str, str]], note: str = "") -> str:
-    """Return tiles side by side, each above its caption, as one card."""
-    figures = "".join(f"<figure>{svg}<figcaption>{escape(caption)}</figcaption></figure>" for svg, caption in tiles)
-    below = f'<p class="small">{escape(note)}</p>' if note else ""
-    return f'<article class="card tiles"><div>{figures}</div>{below}</article>'
+def rows_of_tiles(cards: Sequence[Card]) -> str:
+    """Return cards, as many in a row as fit; on a card each tile stands above its caption."""
+    shown = []
+    for card in cards:
+        figures = "".join(f"<figure>{svg}<figcaption>{escape(caption)}</figcaption></figure>" for svg, caption in card)
+        shown.append(f'<article class="card tiles"><div>{figures}</div></article>')
+    return f'<div class="tilerows">{"".join(shown)}</div>'
 
 
-def rows_of_tiles(cards: Sequence[str]) -> str:
-    """Return cards, as many in a row as fit."""
-    return f'<div class="tilerows">{"".join(cards)}</div>'
+def sheet(cards: Sequence[Card], width: int) -> str:
+    """Return cards as one SVG element, for a file: as many in a row as fit into `width`, captions below."""
+    x = y = tallest = 0
+    parts = []
+    for card in cards:
+        sizes = [_size_in_pixels(svg) for svg, _ in card]
+        own = sum(size[0] + _GAP for size in sizes)
+        if x and x + own > width:
+            x, y, tallest = 0, y + tallest + _CAPTION, 0
+        for (svg, caption), (wide, tall) in zip(card, sizes, strict=True):
+            parts.append(svg.replace('class="tile"', f'x="{x}" y="{y}"', 1))
+            parts.append(f'<text x="{x}" y="{y + tall + 15}">{escape(caption)}</text>')
+            x, tallest = x + wide + _GAP, max(tallest, tall)
+        x += 3 * _GAP
+    return f'<svg width="100%" height="{y + tallest + _CAPTION}">{"".join(parts)}</svg>'
+
+
+def _size_in_pixels(svg: str) -> tuple[int, int]:
+    found = re.search(r'width="(\d+)" height="(\d+)"', svg)
+    assert found
+    return int(found[1]), int(found[2])
 
 
 def _svg(picture: Array, inner: str, title: str, above: str, side: int) -> str:

@@ -14,11 +14,12 @@ from ganatomy.report.causal.section import (
     count,
     figure,
     folded,
+    plain,
     sentence,
     table,
     target_of,
 )
-from ganatomy.report.causal.tiles import captioned, heat_tile, rows_of_tiles, scale_bar, tile
+from ganatomy.report.causal.tiles import Card, heat_tile, rows_of_tiles, scale_bar, tile
 from ganatomy.report.lines import Line, even_axis, line_chart, named_axis
 from ganatomy.report.palette import NEUTRAL
 from ganatomy.report.tables import rows
@@ -49,7 +50,7 @@ def trace_chart(trace: Trace) -> str:
     for visible, name, shade, dash in ((True, "visible", colour, ""), (False, "not", NEUTRAL, "5 4")):
         own = trace.lines[trace.lines["visible"] == visible].set_index("layer").loc[layers]
         lines.append(Line(name, range(len(layers)), own["change"].tolist(), own["error"].tolist(), shade, dash))
-    y = even_axis("change, in mean magnitudes", [v for line in lines for v in line.reach()], _plain)
+    y = even_axis("change, in mean magnitudes", [v for line in lines for v in line.reach()], plain)
     return line_chart(lines, named_axis("layer", layers), y, "Change of every layer, visible and not")
 
 
@@ -59,15 +60,15 @@ def mapped_layers(trace: Trace) -> Sequence[str]:
     return [later[i] for i in sorted({0, len(later) // 2, len(later) - 1})][:_MAPS]
 
 
-def trace_cards(trace: Trace) -> list[str]:
+def trace_cards(trace: Trace) -> list[Card]:
     """Return each shown picture beside its maps."""
-    cards = []
+    cards: list[Card] = []
     for i, number in enumerate(trace.ids):
         tiles = [(tile(trace.pictures[i], f"Picture {number}"), f"picture {number}")]
         for layer in mapped_layers(trace):
             said = f"Change of {layer} by place of insertion in picture {number}"
             tiles.append((heat_tile(trace.pictures[i], trace.maps[layer][i], _greatest(trace, layer), said), layer))
-        cards.append(captioned(tiles))
+        cards.append(tiles)
     return cards
 
 
@@ -106,7 +107,7 @@ def _maps(trace: Trace) -> Block:
         f"{count(len(trace.ids), 'picture')}: at each place, how much the layer changes after an insertion there. "
         "Brighter is more, each layer to its own scale."
     )
-    scales = scale_bar("; ".join(f"{layer}: {_plain(_greatest(trace, layer))}" for layer in mapped_layers(trace)))
+    scales = scale_bar("; ".join(f"{layer}: {plain(_greatest(trace, layer))}" for layer in mapped_layers(trace)))
     return Block("Where it is heard", lead, scales + rows_of_tiles(trace_cards(trace)))
 
 
@@ -115,8 +116,4 @@ def _greatest(trace: Trace, layer: str) -> float:
 
 
 def _pm(value: float, error: float) -> str:
-    return f"{value:.3g} ± {error:.2g}" if math.isfinite(value) else "–"
-
-
-def _plain(value: float) -> str:
-    return f"{value:.3g}".replace("-", "−")
+    return f"{plain(value)} ± {plain(error, 2)}" if math.isfinite(value) else "–"

@@ -1,0 +1,77 @@
+"""What a layer could do at best: every cell, multiple and set of units side by side."""
+
+from html import escape
+from typing import Any
+
+from ganatomy.experiments.causal.capacity import Capacity
+from ganatomy.report.causal.section import Block, Section, colours_of, count, measured, percent, target_of
+from ganatomy.report.tables import rows
+
+
+def capacity_section(capacity: Capacity) -> Section:
+    """Return the section of a comparison of settings."""
+    spec = capacity.spec
+    lead = (
+        f"Share of places that newly show {spec.concept} (at least {spec.least:.0%} of them), ± one standard error, "
+        "and how much of the place is gained on average. One place a picture, drawn among those that show none before. "
+        "The framed setting gains most over random units on the other half of the pictures."
+    )
+    return Section(
+        key=f"capacity-{spec.concept}",
+        short=f"capacity {spec.concept}",
+        question=f"What could insertion of {spec.concept} do at best?",
+        answer=_answer(capacity),
+        blocks=[Block("Layer by layer, cell by cell", lead, heat_table(capacity))],
+        spec=vars(spec),
+        facts=capacity.facts,
+    )
+
+
+def heat_table(capacity: Capacity) -> str:
+    """Return a table, a row for each layer, cell and multiple, a column for each set of units."""
+    own = capacity.table
+    colour = colours_of(capacity.facts)[target_of(capacity.facts, capacity.spec.concept)]
+    sets = list(dict.fromkeys(own["by"]))
+    head = "".join(f'<th scope="col" class="figure">{escape(by)}</th>' for by in sets)
+    body = []
+    for key, group in own.groupby(["layer", "cell", "multiple"], sort=False):
+        layer, cell, multiple = key
+        found = {row.by: row for row in rows(group)}
+        name = f"{layer}, {cell} × {cell}, {multiple:g} k"
+        cells = "".join(_cell(found.get(by), colour) for by in sets)
+        body.append(f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>')
+    whole = f'<thead><tr><th scope="col">layer, place, value</th>{head}</tr></thead><tbody>{"".join(body)}</tbody>'
+    return (
+        '<div class="scroll" tabindex="0" role="region" aria-label="Every setting">'
+        f'<table class="ranked heat">{whole}</table></div>'
+    )
+
+
+def _cell(row: Any, colour: str) -> str:
+    if row is None:
+        return '<td class="figure missing">–</td>'
+    fill = f"background:color-mix(in srgb, {colour} {100 * max(0.0, row.appears):.0f}%, transparent)"
+    kind = "figure picked" if row.picked else "figure"
+    said = f"{count(row.units, 'unit')}, {count(row.places, 'place')}"
+    shown = measured(row.appears, row.appears_error, sign=False)
+    return (
+        f'<td class="{kind}" title="{said}"><i style="{fill}"></i><b>{shown}</b>'
+        f"<small>{measured(row.gain, row.gain_error)}</small></td>"
+    )
+
+
+def _answer(capacity: Capacity) -> str:
+    spec, own = capacity.spec, capacity.table
+    if not own["picked"].any():
+        return f"No picture has a place without {spec.concept} to insert at."
+    row: Any = rows(own[own["picked"]])[0]
+    same = own[(own["layer"] == row.layer) & (own["cell"] == row.cell) & (own["multiple"] == row.multiple)]
+    beside = {each.by: each for each in rows(same)}
+    text = (
+        f"Best: {count(row.units, 'unit')} of {row.layer} by {row.by}, {row.cell} × {row.cell}, {row.multiple:g} × k: "
+        f"{spec.concept} appears in {measured(row.appears, row.appears_error, sign=False)} of {row.places:,} places"
+    )
+    for by, said in (("all", "all units replaced"), ("random", "random units")):
+        if by in beside:
+            text += f"; {said}: {percent(beside[by].appears, 2)}"
+    return f"{text}. Chosen on one half of the pictures, measured on the other."

@@ -1,0 +1,182 @@
+"""Where the model accepts an object: responsive places boxed, and the effect by what was there before (Figure 11)."""
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from ganatomy.experiments.causal.context import Context
+from ganatomy.report.causal.section import (
+    Block,
+    Section,
+    charts,
+    colours_of,
+    count,
+    figure,
+    folded,
+    legend,
+    measured,
+    percent,
+    plain,
+    sentence,
+    table,
+)
+from ganatomy.report.causal.tiles import Box, Card, heat_tile, rows_of_tiles, scale_bar, tile
+from ganatomy.report.page import model_name
+from ganatomy.report.svg import Change, change_chart
+from ganatomy.report.tables import rows
+
+_FEW = 5
+"""With fewer places than that, an object has no bar; the table has it."""
+_MARKS = {True: "✓ ", False: "✗ "}
+
+
+def context_section(context: Context) -> Section:
+    """Return the section of an insertion at every place."""
+    spec = context.spec
+    return Section(
+        key=f"context-{spec.concept}",
+        short=f"context {spec.concept}",
+        question=f"Where does {model_name(spec.generator)} accept a {spec.concept}?",
+        answer=_answer(context),
+        blocks=[_pictures(context), _under(context), _verdict(context)],
+        spec=vars(spec),
+        facts=context.facts,
+    )
+
+
+def context_chart(context: Context) -> str:
+    """Return the mean effect by the object that was there before, what the grammar says before its name."""
+    colours = colours_of(context.facts)
+    own = context.under[context.under["places"] >= _FEW].sort_values("effect", ascending=False, kind="stable")
+    bars = [
+        Change(
+            name=f"{_mark(row.allowed)}{row.object}",
+            value=row.effect,
+            error=row.effect_error,
+            colour=colours[row.object, row.category],
+            note=measured(row.effect, row.effect_error),
+            control=(row.random_effect, row.random_effect_error),
+            title=f"{count(row.places, 'place')}, {percent(row.responsive)} responsive",
+        )
+        for row in rows(own)
+    ]
+    return change_chart(bars, f"Pixels of {context.spec.concept} gained, by the object under the place")
+
+
+def context_cards(context: Context) -> list[Card]:
+    """Return each picture with its responsive places boxed, after its best insertion, and the gain by place."""
+    spec = context.spec
+    cards: list[Card] = []
+    for i, number in enumerate(context.ids):
+        own = _boxes(context, i)
+        said = f"Picture {number} with {spec.concept} inserted where most is gained"
+        heat = f"Gain by place in picture {number}"
+        cards.append(
+            [
+                (
+                    tile(context.pictures[i], f"Picture {number}, responsive places: {len(own)}", own),
+                    f"picture {number}",
+                ),
+                (tile(context.inserted[i], said, own[:1]), "inserted" if own else "inserted, no place gains enough"),
+                (heat_tile(context.pictures[i], context.maps[i], 1.0, heat), "gain by place"),
+            ]
+        )
+    return cards
+
+
+def _boxes(context: Context, image: int) -> list[Box]:
+    """Return the responsive places of a picture as shares of it, the most gained first."""
+    height, width = context.pictures.shape[1:3]
+    own = context.boxes[context.boxes["image"] == image].sort_values("gain", ascending=False, kind="stable")
+    return [Box(row.top / height, row.left / width, row.height / height, row.width / width) for row in rows(own)]
+
+
+def _mark(allowed: Any) -> str:
+    return "" if pd.isna(allowed) else _MARKS[bool(allowed)]
+
+
+def _answer(context: Context) -> str:
+    own = {row.by: row for row in rows(context.verdict)}
+    units: Any = own["units"]
+    if not (math.isfinite(units.allowed) and math.isfinite(units.forbidden)):
+        best: Any = rows(context.under.sort_values("effect", ascending=False))[0]
+        return f"Most on {best.object}: {measured(best.effect, best.effect_error)} of the place’s pixels are gained."
+    return (
+        f"Where it may be, {measured(units.allowed, units.allowed_error)} of a place becomes {context.spec.concept}; "
+        f"where it may not, {measured(units.forbidden, units.forbidden_error)}: {_ratio(units)}. "
+        f"Random units: {measured(own['random'].allowed, own['random'].allowed_error)} and "
+        f"{measured(own['random'].forbidden, own['random'].forbidden_error)}."
+    )
+
+
+def _ratio(row: Any) -> str:
+    """Return the ratio with its interval, or the difference where a ratio means nothing."""
+    if math.isfinite(row.ratio) and math.isfinite(row.low) and math.isfinite(row.high):
+        return f"{plain(row.ratio, 2)} times as much (95 %: {plain(row.low, 2)} to {plain(row.high, 2)})"
+    ends = f"{percent(row.difference_low, 2)} to {percent(row.difference_high, 2)}"
+    return f"a difference of {percent(row.difference, 2)} (95 %: {ends})"
+
+
+def _pictures(context: Context) -> Block:
+    spec = context.spec
+    lead = (
+        f"{sentence(spec.chosen)} Set to {spec.multiple:g} × their mean where {spec.concept} is, at one place of "
+        f"{spec.cell} × {spec.cell} of {spec.layer} at a time. Yellow: places where {spec.concept} gains at least "
+        f"{spec.responsive:.0%} of the pixels. Beside it, inserted at the place that gains most. These are the first "
+        "pictures, not the best."
+    )
+    return Block(
+        "Responsive places", lead, rows_of_tiles(context_cards(context)) + scale_bar("all of the place gained")
+    )
+
+
+def _under(context: Context) -> Block:
+    marks = [
+        ("<i class='mark error'></i>", "standard error, places of a picture taken as one"),
+        ("<i class='mark control'></i>", "random units"),
+    ]
+    if context.under["allowed"].notna().any():
+        marks += [("✓", "the grammar allows it there"), ("✗", "it forbids it")]
+    numbers = [
+        (
+            f"{_mark(row.allowed)}{row.object}",
+            f"{row.places:,}",
+            f"{row.images:,}",
+            measured(row.effect, row.effect_error),
+            measured(row.image_effect, row.image_effect_error),
+            percent(row.responsive),
+            measured(row.random_effect, row.random_effect_error),
+        )
+        for row in rows(context.under)
+    ]
+    columns = ("object under", "places", "pictures", "at the place", "in the picture", "responsive", "random units")
+    drawn = charts(figure(f"{context.spec.concept} gained, by the object under the place", context_chart(context)))
+    lead = (
+        "The same units, the same values: what was there before decides what comes of it. Shares of the place’s pixels."
+    )
+    return Block("What decides", lead, legend(marks) + drawn + folded("All numbers", table(columns, numbers)))
+
+
+def _verdict(context: Context) -> Block:
+    category = context.facts.get("category")
+    said = f"By the grammar of {category} scenes" if category else "By what was said to be expected"
+    allowed, forbidden = (", ".join(context.facts.get(name) or ["nothing"]) for name in ("allowed", "forbidden"))
+    numbers = [
+        (
+            "chosen units" if row.by == "units" else "random units",
+            f"{measured(row.allowed, row.allowed_error)} ({row.allowed_places:,})",
+            f"{measured(row.forbidden, row.forbidden_error)} ({row.forbidden_places:,})",
+            _interval(row.ratio, row.low, row.high),
+        )
+        for row in rows(context.verdict)
+    ]
+    columns = ("", "where allowed (places)", "where forbidden (places)", "ratio (95 % interval)")
+    lead = f"{said}, {context.spec.concept} may be on {allowed}, and not on {forbidden}; of others nothing is said."
+    return Block("Against the truth", lead, table(columns, numbers, "Mean gain, share of the place’s pixels"))
+
+
+def _interval(value: float, low: float, high: float) -> str:
+    if not math.isfinite(value):
+        return "–"
+    return f"{plain(value)} ({plain(low, 2)} to {plain(high, 2)})"
