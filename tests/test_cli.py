@@ -130,7 +130,7 @@ def test_dissect_writes_a_study_and_a_report_and_shows_a_table(capsys: pytest.Ca
 
 
 def test_what_is_missing_is_null_in_json(capsys: pytest.CaptureFixture[str]) -> None:
-    verbs._print_json({"a": verbs._rows(terminal.pd.DataFrame({"iou": [0.5, float("nan")]}))})
+    verbs.print_json({"a": verbs.rows(terminal.pd.DataFrame({"iou": [0.5, float("nan")]}))})
     assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail) == {"a": [{"iou": 0.5}, {"iou": None}]}
 
 

@@ -11,8 +11,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ganatomy.door import ablate as ablate
+    from ganatomy.door import ace as ace
+    from ganatomy.door import context as context
     from ganatomy.door import dissect as dissect
+    from ganatomy.door import insert as insert
     from ganatomy.door import open_dissection as open_dissection
+    from ganatomy.door import trace as trace
+    from ganatomy.door import unit_effects as unit_effects
     from ganatomy.edit import Intervention as Intervention
     from ganatomy.errors import BadFile as BadFile
     from ganatomy.errors import BadModel as BadModel
@@ -22,6 +28,16 @@ if TYPE_CHECKING:
     from ganatomy.errors import StudyError as StudyError
     from ganatomy.errors import StudyMismatch as StudyMismatch
     from ganatomy.errors import UnknownName as UnknownName
+    from ganatomy.experiments.causal.ace import Ace as Ace
+    from ganatomy.experiments.causal.ace_spec import AceSpec as AceSpec
+    from ganatomy.experiments.causal.context import Context as Context
+    from ganatomy.experiments.causal.context import ContextSpec as ContextSpec
+    from ganatomy.experiments.causal.effects import Effect as Effect
+    from ganatomy.experiments.causal.effects import EffectSpec as EffectSpec
+    from ganatomy.experiments.causal.trace import Trace as Trace
+    from ganatomy.experiments.causal.trace import TraceSpec as TraceSpec
+    from ganatomy.experiments.causal.unit_effects import UnitEffects as UnitEffects
+    from ganatomy.experiments.causal.unit_effects import UnitEffectSpec as UnitEffectSpec
     from ganatomy.experiments.dissect_spec import DissectSpec as DissectSpec
     from ganatomy.experiments.dissection import Dissection as Dissection
     from ganatomy.generators import Generator as Generator
@@ -30,6 +46,7 @@ if TYPE_CHECKING:
     from ganatomy.generators import open_generator as open_generator
     from ganatomy.generators.module import as_generator as as_generator
     from ganatomy.progress import Progress as Progress
+    from ganatomy.report import write_causal_report as write_causal_report
     from ganatomy.report import write_report as write_report
     from ganatomy.segmenters import Scorer as Scorer
     from ganatomy.segmenters import Segmenter as Segmenter
@@ -41,7 +58,7 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOMES = {
-    "door": ("dissect", "open_dissection"),
+    "door": ("ablate", "ace", "context", "dissect", "insert", "open_dissection", "trace", "unit_effects"),
     "edit": ("Intervention",),
     "errors": (
         "BadFile",
@@ -53,12 +70,18 @@ _HOMES = {
         "StudyMismatch",
         "UnknownName",
     ),
+    "experiments.causal.ace": ("Ace",),
+    "experiments.causal.ace_spec": ("AceSpec",),
+    "experiments.causal.context": ("Context", "ContextSpec"),
+    "experiments.causal.effects": ("Effect", "EffectSpec"),
+    "experiments.causal.trace": ("Trace", "TraceSpec"),
+    "experiments.causal.unit_effects": ("UnitEffects", "UnitEffectSpec"),
     "experiments.dissect_spec": ("DissectSpec",),
     "experiments.dissection": ("Dissection",),
     "generators": ("Generator", "LayerShape", "Observation", "open_generator"),
     "generators.module": ("as_generator",),
     "progress": ("Progress",),
-    "report": ("write_report",),
+    "report": ("write_causal_report", "write_report"),
     "segmenters": ("Scorer", "Segmenter", "open_segmenter"),
     "segmenters.module": ("as_segmenter",),
     "study": ("Study",),

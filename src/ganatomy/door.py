@@ -1,9 +1,19 @@
 """The functions that most people need: one an experiment."""
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ganatomy.experiments.causal.ace import Ace, run_ace
+from ganatomy.experiments.causal.ace_spec import scheduled
+from ganatomy.experiments.causal.choice import ace_home
+from ganatomy.experiments.causal.context import Context, ContextSpec, run_context
+from ganatomy.experiments.causal.effects import Effect, run_effect
+from ganatomy.experiments.causal.plans import home, plan_effect, plan_places
+from ganatomy.experiments.causal.source import Source, open_source
+from ganatomy.experiments.causal.trace import Trace, TraceSpec, run_trace
+from ganatomy.experiments.causal.unit_effects import UnitEffects, UnitEffectSpec, run_unit_effects
 from ganatomy.experiments.dissect import facts, run
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.dissection import Dissection
@@ -55,3 +65,144 @@ def open_dissection(directory: str | Path) -> Dissection:
         StudyError: the directory holds no finished dissection.
     """
     return Dissection.open(Path(directory))
+
+
+def ablate(
+    study: str | Path | Dissection,
+    *,
+    layer: str,
+    units: Sequence[int] | None = None,
+    concept: str | None = None,
+    **options: Any,
+) -> Effect:
+    """Switch units off, and see what changes, of every concept.
+
+    >>> import ganatomy
+    >>> effect = ganatomy.ablate("study", layer="layer4", concept="tree", top=20)  # doctest: +SKIP
+    >>> effect = ganatomy.ablate("study", layer="layer4", units=[3, 17], at=(2, 5))  # doctest: +SKIP
+
+    Args:
+        study: a finished dissection, or its directory.
+        layer: where the units are.
+        units: which; None for those that rank highest for `concept`.
+        concept: what they are for; the effect on it is told first.
+        options: of the ranking, `top` (20) and `by` (``iou``, ``ace`` or ``random``). Where: `at`, (row, column), with
+            `cell` × `cell` places from there, or (top, left, bottom, right), counted from 0; everywhere if it is not
+            given. Any other field of `EffectSpec`: images, seed, strength, random … And of every causal function: `out`
+            (the study directory; beside the dissection if it is not given), `device`, `progress`, and, where an open
+            model was dissected, `generator` and `segmenter`.
+
+    Raises:
+        GanatomyError: what was given cannot be used; the message says what to do.
+    """
+    return _effect("ablate", study, layer, {"units": units, "concept": concept, **options})
+
+
+def insert(
+    study: str | Path | Dissection,
+    *,
+    layer: str,
+    concept: str,
+    units: Sequence[int] | None = None,
+    **options: Any,
+) -> Effect:
+    """Set units to what they are where a concept is, and see what changes.
+
+    >>> import ganatomy
+    >>> ganatomy.insert("study", layer="layer4", concept="door", at=(5, 3)).table  # doctest: +SKIP
+
+    Args:
+        study: a finished dissection, or its directory.
+        layer: where the units are.
+        concept: the one whose class constant they are set to, `multiple` times.
+        units: which; None for those that rank highest for the concept.
+        options: as of `ablate`.
+
+    Raises:
+        GanatomyError: what was given cannot be used; the message says what to do.
+    """
+    return _effect("insert", study, layer, {"units": units, "concept": concept, **options})
+
+
+def unit_effects(study: str | Path | Dissection, *, layer: str, **options: Any) -> UnitEffects:
+    """Ablate every unit of a layer, one at a time; beside it, the first-order estimate.
+
+    Args:
+        study: a finished dissection, or its directory.
+        layer: where the units are.
+        options: any other field of `UnitEffectSpec`; out, device, progress, generator, segmenter as of `ablate`.
+
+    Raises:
+        GanatomyError: what was given cannot be used; the message says what to do.
+    """
+    source, out, progress = _settled(study, options)
+    spec = UnitEffectSpec(**source.names(), layer=layer, **options)
+    return run_unit_effects(spec, source, out or home(source, spec, "ablate-each"), progress=progress)
+
+
+def ace(study: str | Path | Dissection, *, layer: str, concept: str, schedule: str = "fast", **options: Any) -> Ace:
+    """Find the units that make a concept appear and vanish: their average causal effect, and an optimised α.
+
+    Args:
+        study: a finished dissection, or its directory.
+        layer: where the units are.
+        concept: its name.
+        schedule: ``fast``, ``quick``, or ``published``.
+        options: any other field of `AceSpec`; out, device, progress, generator, segmenter as of `ablate`.
+
+    Raises:
+        GanatomyError: what was given cannot be used; the message says what to do.
+    """
+    source, out, progress = _settled(study, options)
+    spec = scheduled(source, schedule, layer=layer, concept=concept, **options)
+    return run_ace(spec, source, out or ace_home(source, layer, concept, schedule), progress=progress)
+
+
+def context(study: str | Path | Dissection, *, layer: str, concept: str, **options: Any) -> Context:
+    """Insert units at one place at a time, at every place of many pictures: where does the model accept the concept?
+
+    Args:
+        study: a finished dissection, or its directory.
+        layer: where the units are.
+        concept: what is inserted.
+        options: which units, as of `ablate`; any other field of `ContextSpec`; out, device, progress, generator,
+            segmenter as of `ablate`.
+
+    Raises:
+        GanatomyError: what was given cannot be used; the message says what to do.
+    """
+    source, out, progress = _settled(study, options)
+    spec, usual = plan_places(source, "context", ContextSpec, layer, {"concept": concept, **options})
+    return run_context(spec, source, out or usual, progress=progress)
+
+
+def trace(study: str | Path | Dissection, *, layer: str, concept: str, **options: Any) -> Trace:
+    """Insert units at one place at a time, and follow the change through every later layer.
+
+    Args:
+        study: a finished dissection, or its directory.
+        layer: where the units are.
+        concept: what is inserted.
+        options: which units, as of `ablate`; any other field of `TraceSpec`; out, device, progress, generator,
+            segmenter as of `ablate`.
+
+    Raises:
+        GanatomyError: what was given cannot be used; the message says what to do.
+    """
+    source, out, progress = _settled(study, options)
+    spec, usual = plan_places(source, "trace", TraceSpec, layer, {"concept": concept, **options})
+    return run_trace(spec, source, out or usual, progress=progress)
+
+
+def _effect(kind: str, study: str | Path | Dissection, layer: str, options: dict[str, Any]) -> Effect:
+    source, out, progress = _settled(study, options)
+    spec, usual = plan_effect(source, kind, layer, options)
+    return run_effect(spec, source, out or usual, progress=progress)
+
+
+def _settled(study: str | Path | Dissection, options: dict[str, Any]) -> tuple[Source, Path | None, Progress | None]:
+    """Take what is no field of a Spec out of options: return the models, opened, the directory, and the progress."""
+    directory = study.study.directory if isinstance(study, Dissection) else study
+    models = {name: options.pop(name) for name in ("device", "generator", "segmenter") if name in options}
+    out, progress = options.pop("out", None), options.pop("progress", None)
+    return open_source(directory, **models), None if out is None else Path(out), progress

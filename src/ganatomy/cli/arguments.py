@@ -7,30 +7,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ganatomy.cli import verbs
-from ganatomy.errors import BadValue, UnknownName
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser that raises our errors: a mistake is one line, with a suggestion where there is one."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(allow_abbrev=False, argument_default=argparse.SUPPRESS, **options)
-
-    def error(self, message: str) -> NoReturn:
-        """Raise, where argparse prints the usage and leaves."""
-        raise BadValue(f"{message}; see {self.prog} --help")
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Read what is known, and refuse the rest: each verb's parser is asked through this method."""
-        found, extra = super().parse_known_args(args, namespace)
-        if extra:
-            kind = "option" if extra[0].startswith("-") else "argument"
-            raise UnknownName(f"{kind} of {self.prog}", extra[0].partition("=")[0], self._option_string_actions)
-        return found, extra
-
-    def _check_value(self, action: argparse.Action, value: Any) -> None:
-        if action.choices is not None and value not in action.choices:
-            raise UnknownName(str(action.metavar or action.dest).lower(), value, action.choices)
+from ganatomy.cli.causal_arguments import add_causal
+from ganatomy.cli.parser import Parser, add_command, add_delivery, names
 
 
 class _Version(argparse.Action):
@@ -61,53 +39,43 @@ def build() -> Parser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
     _add_demo(commands)
     _add_dissect(commands)
+    add_causal(commands)
     _add_report(commands)
     _add_models(commands)
     _add_scenes(commands)
     return parser
 
 
-def _add(commands: Any, name: str, run: Any, text: str) -> Parser:
-    parser: Parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-    parser.set_defaults(run=run)
-    return parser
-
-
 def _add_demo(commands: Any) -> None:
-    parser = _add(commands, "demo", verbs.demo, "dissect the bundled generator and write a report")
+    parser = add_command(commands, "demo", verbs.demo, "dissect the bundled generator and write a report")
     parser.add_argument("--images", type=int, metavar="N", help="pictures to measure on (1000)")
     parser.add_argument("--out", type=Path, metavar="DIR", default=Path("ganatomy-demo"), help="(ganatomy-demo)")
-    _add_delivery(parser)
+    add_delivery(parser)
 
 
 def _add_dissect(commands: Any) -> None:
-    parser = _add(commands, "dissect", verbs.dissect, "find what each unit of a generator draws")
+    parser = add_command(commands, "dissect", verbs.dissect, "find what each unit of a generator draws")
     parser.add_argument("generator", metavar="GENERATOR", help="bundled:church, progan:FILE, torch:module:callable, …")
     parser.add_argument("--out", type=Path, metavar="DIR", required=True, help="the study directory")
     parser.add_argument("--segmenter", metavar="S", help="what names the pixels (bundled:scenes)")
-    parser.add_argument("--layers", type=_names, metavar="A,B", help="layers to read (all)")
+    parser.add_argument("--layers", type=names, metavar="A,B", help="layers to read (all)")
     parser.add_argument("--images", type=int, metavar="N", help="pictures to measure on (1000)")
     parser.add_argument("--validation", metavar="HOW", help="choose levels on separate pictures, or cross (separate)")
     parser.add_argument("--seed", type=int, metavar="N", help="of the latents (0)")
     parser.add_argument("--resolution", type=int, metavar="PIXELS", help="of the labels (that of the pictures)")
     parser.add_argument("--threshold", metavar="RULE", help="pair, unit, quantile:Q or max-iou (pair)")
     parser.add_argument("--batch", type=int, metavar="N", help="pictures at once")
-    _add_delivery(parser)
-
-
-def _add_delivery(parser: Parser) -> None:
-    parser.add_argument("--device", metavar="NAME", default="cpu", help="cpu, cuda, cuda:1, … (cpu)")
-    parser.add_argument("--json", action="store_true", default=False, help="print one JSON object and nothing else")
+    add_delivery(parser)
 
 
 def _add_report(commands: Any) -> None:
-    parser = _add(commands, "report", verbs.report, "write the report of a finished study")
+    parser = add_command(commands, "report", verbs.report, "write the report of a finished study")
     parser.add_argument("directory", type=Path, metavar="DIR", help="the study directory")
     parser.add_argument("--out", type=Path, metavar="FILE", default=None, help="(DIR/report.html)")
 
 
 def _add_models(commands: Any) -> None:
-    parser = _add(commands, "models", verbs.models, "list what is bundled, and what can be opened")
+    parser = add_command(commands, "models", verbs.models, "list what is bundled, and what can be opened")
     parser.add_argument("name", metavar="NAME", nargs="?", default=None, help="show the card of this bundled model")
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object and nothing else")
 
@@ -116,13 +84,9 @@ def _add_scenes(commands: Any) -> None:
     scenes = commands.add_parser("scenes", help="the embedded world", description="The embedded world of scenes.")
     scenes.set_defaults(run=lambda _: scenes.print_help())
     actions = scenes.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
-    parser = _add(actions, "render", verbs.render_scenes, "draw scenes, with an exact label for every pixel")
+    parser = add_command(actions, "render", verbs.render_scenes, "draw scenes, with an exact label for every pixel")
     parser.add_argument("--category", metavar="NAME", default="church", help="(church)")
     parser.add_argument("--count", type=int, metavar="N", default=1000, help="(1000)")
     parser.add_argument("--size", type=int, metavar="PIXELS", default=64, help="a power of two (64)")
     parser.add_argument("--seed", type=int, metavar="N", default=0, help="(0)")
     parser.add_argument("--out", type=Path, metavar="DIR", required=True, help="where the pictures go")
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())

@@ -49,7 +49,7 @@ def dissect(arguments: Namespace) -> None:
         result = run(spec, study, models, progress=terminal.Bar())
     page = _write_report(result, arguments.out / "report.html")
     if arguments.json:
-        _print_json(_summary(result, arguments.out, page))
+        print_json(_summary(result, arguments.out, page))
     else:
         terminal.show(result)
         terminal.say(f"report: {page}")
@@ -71,9 +71,9 @@ def models(arguments: Namespace) -> None:
 
     if arguments.name is not None:
         chosen = _card(arguments.name)
-        return _print_json(chosen) if arguments.json else terminal.show_card(chosen)
+        return print_json(chosen) if arguments.json else terminal.show_card(chosen)
     cards, families = [_card(name) for name in bundled_names()], _families()
-    return _print_json({"bundled": cards, **families}) if arguments.json else terminal.show_models(cards, families)
+    return print_json({"bundled": cards, **families}) if arguments.json else terminal.show_models(cards, families)
 
 
 def _card(name: str) -> dict[str, Any]:
@@ -105,7 +105,7 @@ def render_scenes(arguments: Namespace) -> None:
     from ganatomy.scenes.folder import write_scenes
 
     ids = range(max(arguments.count, 0))
-    with _writing(arguments.out):
+    with writing(arguments.out):
         write_scenes(arguments.out, arguments.category, ids, arguments.size, arguments.seed, terminal.Bar())
     terminal.say(f"{len(ids)} scenes in {arguments.out}")
 
@@ -116,29 +116,31 @@ def _summary(result: "Dissection", directory: Path, page: Path) -> dict[str, Any
         "study": str(directory),
         "report": str(page),
         "spec": dataclasses.asdict(result.spec),
-        "layers": _rows(result.by_layer),
-        "concepts": _rows(result.concepts),
+        "layers": rows(result.by_layer),
+        "concepts": rows(result.concepts),
     }
 
 
-def _rows(table: "pd.DataFrame") -> Any:
+def rows(table: "pd.DataFrame") -> Any:
+    """Return a table as plain JSON values, one object a row."""
     return json.loads(table.to_json(orient="records"))  # NaN becomes null
 
 
-def _print_json(content: Any) -> None:
+def print_json(content: Any) -> None:
+    """Print for scripts."""
     sys.stdout.write(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
 def _write_report(result: "Dissection", page: Path) -> Path:
     from ganatomy.report import write_report
 
-    with _writing(page):
+    with writing(page):
         write_report(result, page)
     return page
 
 
 @contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
     """Tell in one line why something cannot be written."""
     try:
         yield

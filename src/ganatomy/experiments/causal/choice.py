@@ -28,7 +28,8 @@ class Wanted:
         concept: what they are for; it is also what an effect is read on first.
         top: how many of the ranking.
         by: ``iou`` (as dissected), ``ace`` (an optimised α; ACE has to have been run), or ``random``.
-        ace: where that ACE study lies; None for its usual place beside the dissection.
+        ace: where that ACE study lies; None for its usual place beside the dissection; where there are several, that of
+            the default schedule, then the published one.
         seed: of ``random``.
     """
 
@@ -122,9 +123,9 @@ def random_sets(count: int, size: int, numbers: range, seed: int, avoid: Sequenc
     return [tuple(sorted(row)) for row in keys.argsort(stable=True)[:, :size].tolist()]
 
 
-def ace_home(source: Source, layer: str, concept: str) -> Path:
+def ace_home(source: Source, layer: str, concept: str, schedule: str = "fast") -> Path:
     """Return where the ACE study of a concept lies unless told otherwise."""
-    return source.beside(layer, f"ace-{concept}")
+    return source.beside(layer, f"ace-{concept}" if schedule == "fast" else f"ace-{concept}-{schedule}")
 
 
 def _named(layer: str, count: int, units: Sequence[int]) -> Choice:
@@ -139,7 +140,9 @@ def _named(layer: str, count: int, units: Sequence[int]) -> Choice:
 def _by_ace(source: Source, layer: str, wanted: Wanted) -> tuple[int, ...]:
     """Rank by an ACE study, which must be of the same dissection, layer and concept."""
     assert wanted.concept is not None
-    directory = wanted.ace or ace_home(source, layer, wanted.concept)
+    usual = [ace_home(source, layer, wanted.concept, schedule) for schedule in ("fast", "published", "quick")]
+    made = [home for home in usual if (home / "study.json").is_file()]
+    directory = wanted.ace or (made or usual)[0]
     if not (directory / "study.json").is_file():
         raise BadValue(
             f"no ACE study of {wanted.concept} in {directory}; make it: "

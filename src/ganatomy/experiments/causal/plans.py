@@ -5,14 +5,17 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 from ganatomy.edit import Intervention, edits_json
 from ganatomy.errors import BadValue
 from ganatomy.experiments.causal.choice import Choice, Wanted, choose
 from ganatomy.experiments.causal.effects import EffectSpec
+from ganatomy.experiments.causal.places import PlaceSpec
 from ganatomy.experiments.causal.source import SampleSpec, Source
 from ganatomy.experiments.causal.trials import batches, redrawn
+
+P = TypeVar("P", bound=PlaceSpec)
 
 
 def plan_effect(source: Source, kind: str, layer: str, options: Mapping[str, Any]) -> tuple[EffectSpec, Path]:
@@ -38,9 +41,33 @@ def plan_effect(source: Source, kind: str, layer: str, options: Mapping[str, Any
         units=choice.units,
         chosen=choice.chosen,
         concept=wanted.concept,
-        **{"region": region, "seed": wanted.seed, **own},
+        **{"region": region, **own},
     )
     return spec, effect_home(source, spec, choice)
+
+
+def plan_places(source: Source, kind: str, spec_of: type[P], layer: str, options: Mapping[str, Any]) -> tuple[P, Path]:
+    """Return the Spec of inserting at one place at a time, and where its study lies unless told otherwise.
+
+    Args:
+        source: the dissection.
+        kind: how its directory is called: ``context``, ``trace``.
+        spec_of: the Spec.
+        layer: where the units are.
+        options: fields of `Wanted` and of the Spec.
+
+    Raises:
+        GanatomyError: what is asked for is not there.
+    """
+    own = dict(options)
+    wanted = Wanted.take(own)
+    choice = choose(source, layer, wanted)
+    if wanted.concept is None:
+        raise BadValue("insertion sets units to what they are where a concept is; give the concept")
+    spec = spec_of(
+        **source.names(), layer=layer, concept=wanted.concept, units=choice.units, chosen=choice.chosen, **own
+    )
+    return spec, home(source, spec, f"{kind}-{_named(choice, wanted.concept)}")
 
 
 def region_at(at: Sequence[int] | None, cell: int | None = None) -> tuple[int, int, int, int] | None:
@@ -68,9 +95,13 @@ def region_at(at: Sequence[int] | None, cell: int | None = None) -> tuple[int, i
 
 def effect_home(source: Source, spec: EffectSpec, choice: Choice) -> Path:
     """Return where the study of an effect lies unless told otherwise: its name says what was done to which units."""
-    target = f"-{spec.concept}" if spec.concept and choice.name.startswith("units") else ""
     where = "" if spec.region is None else f"-at-{'-'.join(map(str, spec.region))}"
-    return home(source, spec, f"{spec.kind}-{choice.name}{target}{where}")
+    return home(source, spec, f"{spec.kind}-{_named(choice, spec.concept)}{where}")
+
+
+def edits_home(source: Source, spec: EffectSpec, name: str) -> Path:
+    """Return where the study of given edits lies unless told otherwise."""
+    return home(source, dataclasses.replace(spec, random=EffectSpec.random), f"{spec.kind}-{name}")
 
 
 def home(source: Source, spec: SampleSpec, name: str) -> Path:
@@ -114,3 +145,8 @@ def edit_spec(source: Source, edits: Sequence[Intervention], chosen: str, **opti
     return EffectSpec(
         **source.names(), layer=layer, kind="apply", chosen=chosen, edits=digest, **{"random": 0, **options}
     )
+
+
+def _named(choice: Choice, concept: str | None) -> str:
+    """Return the name of a choice; units that were named do not say what for."""
+    return f"{choice.name}-{concept}" if concept and choice.name.startswith("units") else choice.name

@@ -1,0 +1,121 @@
+"""What may be typed after ``ganatomy ablate``, ``insert``, ``apply``, ``ace`` and ``trace``."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ganatomy.cli import causal_verbs as verbs
+from ganatomy.cli.parser import Parser, add_command, add_delivery, names
+
+
+def add_causal(commands: Any) -> None:
+    """Add the causal commands."""
+    _add_ablate(commands)
+    _add_insert(commands)
+    _add_apply(commands)
+    _add_ace(commands)
+    _add_trace(commands)
+
+
+def _add_ablate(commands: Any) -> None:
+    parser = add_command(commands, "ablate", verbs.ablate, "switch units off, and see what changes")
+    _add_layer(parser)
+    _add_units(parser)
+    parser.add_argument("--each", action="store_true", help="every unit of the layer, one at a time")
+    parser.add_argument("--at", type=_at, metavar="WHERE", help="everywhere; R,C; T,L,B,R: places, from 0 (everywhere)")
+    parser.add_argument("--cell", type=int, metavar="N", help="with --at R,C: N × N places from there (1)")
+    parser.add_argument("--strength", type=float, metavar="A", help="how far the units are taken, 0 to 1 (1)")
+    parser.add_argument("--random", type=int, metavar="N", help="random sets to compare with (5)")
+    _add_sample(parser)
+
+
+def _add_insert(commands: Any) -> None:
+    parser = add_command(commands, "insert", verbs.insert, "set units to what they are where a concept is")
+    _add_layer(parser)
+    _add_units(parser)
+    _add_insertion(parser)
+    where = "everywhere; R,C; T,L,B,R: places, from 0; each: one place at a time (everywhere)"
+    parser.add_argument("--at", type=_at_or_each, metavar="WHERE", help=where)
+    parser.add_argument("--strength", type=float, metavar="A", help="how far the units are taken, 0 to 1 (1)")
+    parser.add_argument("--random", type=int, metavar="N", help="random sets to compare with (5)")
+    _add_sample(parser)
+
+
+def _add_apply(commands: Any) -> None:
+    parser = add_command(commands, "apply", verbs.apply, "make the edits of a file, and see what changes")
+    _add_study(parser)
+    parser.add_argument("--edit", type=Path, metavar="FILE", required=True, help="as edit.json of a study")
+    _add_sample(parser)
+
+
+def _add_ace(commands: Any) -> None:
+    parser = add_command(commands, "ace", verbs.ace, "find the units that make a concept appear and vanish")
+    _add_layer(parser)
+    parser.add_argument("--concept", type=names, metavar="A,B", required=True, help="one, or several in turn")
+    parser.add_argument("--top", type=int, metavar="N", help="so many units are kept (20)")
+    parser.add_argument("--pool", type=int, metavar="N", help="pictures that are searched for places (2000)")
+    parser.add_argument("--quick", action="store_true", help="the same as --schedule quick")
+    parser.add_argument("--schedule", metavar="NAME", help="fast, quick, or published (fast)")
+    _add_sample(parser)
+
+
+def _add_trace(commands: Any) -> None:
+    parser = add_command(commands, "trace", verbs.trace, "follow an insertion through every later layer")
+    _add_layer(parser)
+    _add_units(parser)
+    _add_insertion(parser)
+    _add_sample(parser)
+
+
+def _add_study(parser: Parser) -> None:
+    parser.add_argument("directory", type=Path, metavar="STUDY", help="the directory of a dissection")
+
+
+def _add_layer(parser: Parser) -> None:
+    _add_study(parser)
+    parser.add_argument("--layer", metavar="NAME", required=True, help="where the units are")
+
+
+def _add_units(parser: Parser) -> None:
+    parser.add_argument("--units", type=_numbers, metavar="N,N", help="these units, counted from 0")
+    parser.add_argument("--concept", metavar="NAME", help="or the units that rank highest for this concept")
+    parser.add_argument("--top", type=int, metavar="N", help="so many of them (20)")
+    parser.add_argument("--by", metavar="RANKING", help="iou, ace or random (iou)")
+    parser.add_argument("--ace", type=Path, metavar="DIR", help="the ACE study to rank by (beside the dissection)")
+
+
+def _add_insertion(parser: Parser) -> None:
+    parser.add_argument("--multiple", type=float, metavar="X", help="set them to so many times the constant (1)")
+    parser.add_argument("--cell", type=int, metavar="N", help="N × N places at a time (1)")
+    parser.add_argument("--pool", type=int, metavar="N", help="pictures that the constant is measured on (2000)")
+
+
+def _add_sample(parser: Parser) -> None:
+    parser.add_argument("--images", type=int, metavar="N", help="pictures to measure on")
+    parser.add_argument("--seed", type=int, metavar="N", help="of the pictures, and of what is drawn at random (0)")
+    parser.add_argument("--batch", type=int, metavar="N", help="pictures at once (32)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="(STUDY-causal/LAYER/…)")
+    add_delivery(parser)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(number) for number in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not whole numbers with commas between them") from None
+
+
+def _at(text: str) -> tuple[int, ...] | None:
+    """Read a place or a region; None for everywhere."""
+    if text == "everywhere":
+        return None
+    try:
+        return _numbers(text)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither everywhere, nor row,column, nor top,left,bottom,right"
+        ) from None
+
+
+def _at_or_each(text: str) -> tuple[int, ...] | str | None:
+    return text if text == "each" else _at(text)

@@ -1,0 +1,79 @@
+"""What a person sees of a causal study when it is done: the one or two tables that answer the question."""
+
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+
+from ganatomy.cli.terminal import table
+
+LINES = 12
+
+
+def show(result: Any) -> None:
+    """Print the tables of any causal result."""
+    console = Console(highlight=False, soft_wrap=True)
+    for shown in _TABLES[type(result).__name__](result):
+        console.print(table(shown))
+
+
+def _effect(result: Any) -> list[pd.DataFrame]:
+    """What changed most, by where it was read; shares of the pixels in percent."""
+    found = pd.concat([own.head(LINES) for _, own in result.table.groupby("read", sort=False)])
+    columns = {
+        "concept": found.concept,
+        "read": found["read"],
+        "before %": _percent(found.before),
+        "change": _percent(found.change, found.change_error),
+        "relative %": _percent(found.relative),
+        "random units": _percent(found.random_change, found.random_spread),
+    }
+    return [pd.DataFrame(columns)]
+
+
+def _unit_effects(result: Any) -> list[pd.DataFrame]:
+    """For each concept the unit without which most of it is gone, and how well the estimate ranks the units."""
+    found = result.table.loc[result.table.groupby(["concept", "category"], sort=False).change.idxmin()]
+    found = found.merge(result.agreement, on=["concept", "category"]).sort_values("change").head(LINES)
+    columns = {
+        "concept": found.concept,
+        "unit": found.unit,
+        "before %": _percent(found.before),
+        "change": _percent(found.change, found.change_error),
+        "relative %": _percent(found.relative),
+        "clear": found.clear,
+        "spearman": found.spearman,
+    }
+    return [pd.DataFrame(columns)]
+
+
+def _ace(result: Any) -> list[pd.DataFrame]:
+    """The two terms at the size that was kept, and what is left of the concept as more units go."""
+    kept = result.effects[result.effects.n == result.spec.top]
+    sizes = [n for n in (1, 2, 5, 10, 20, 30) if n in set(result.curve.n)]
+    curve = result.curve[result.curve.n.isin(sizes)].assign(relative=100 * result.curve.relative)
+    curve = curve.pivot_table("relative", "n", "by").reset_index()
+    names = {name: f"{name}: change %" for name in curve.columns if name != "n"}
+    return [kept[["by", "n", "term", "normalised", "normalised_error", "spread"]], curve.rename(columns=names)]
+
+
+def _context(result: Any) -> list[pd.DataFrame]:
+    """The effect by what was under the place, and the verdict of the grammar."""
+    under = result.under[["object", "places", "images", "effect", "effect_error", "responsive", "allowed"]]
+    columns = ["by", "allowed", "allowed_places", "forbidden", "forbidden_places", "ratio", "low", "high"]
+    return [under.head(LINES), result.verdict[columns]]
+
+
+def _trace(result: Any) -> list[pd.DataFrame]:
+    """The change of every later layer, where the edit was to be seen and where not."""
+    return [result.lines[["layer", "visible", "change", "error", "places"]]]
+
+
+_TABLES = {"Effect": _effect, "UnitEffects": _unit_effects, "Ace": _ace, "Context": _context, "Trace": _trace}
+
+
+def _percent(values: "pd.Series[float]", errors: "pd.Series[float] | None" = None) -> list[str]:
+    """Return shares in percent, set so that their points stand in a column; with errors, if there are any."""
+    told = [""] * len(values) if errors is None else [f" ± {100 * error:.2f}" for error in errors]
+    texts = [f"{100 * value:7.2f}{error}" for value, error in zip(values, told, strict=True)]
+    return ["–" if pd.isna(value) else text.removesuffix(" ± nan") for value, text in zip(values, texts, strict=True)]

@@ -1,0 +1,192 @@
+"""The causal commands, one function each: from arguments to a Spec, an experiment, and its answer.
+
+What is heavy is imported where it is used, so that ``ganatomy --help`` answers at once.
+"""
+
+import dataclasses
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ganatomy.cli.verbs import print_json, rows, writing
+from ganatomy.errors import BadValue, StudyError
+
+if TYPE_CHECKING:
+    from ganatomy.experiments.causal.source import SampleSpec, Source
+
+SETTLED = ("run", "directory", "layer", "out", "device", "json", "each", "edit", "quick", "schedule")
+"""Arguments that are no field of a Spec, or are read by hand."""
+
+
+def ablate(arguments: Namespace) -> None:
+    """Switch units off."""
+    if "each" in arguments:
+        _each(arguments)
+    else:
+        _effect("ablate", arguments)
+
+
+def insert(arguments: Namespace) -> None:
+    """Set units to what they are where a concept is: in all places at once, or in one at a time."""
+    if getattr(arguments, "at", None) == "each":
+        from ganatomy.experiments.causal.context import ContextSpec, run_context
+
+        _at_places("context", ContextSpec, run_context, arguments)
+    else:
+        _effect("insert", arguments)
+
+
+def trace(arguments: Namespace) -> None:
+    """Follow an insertion through every later layer."""
+    from ganatomy.experiments.causal.trace import TraceSpec, run_trace
+
+    _at_places("trace", TraceSpec, run_trace, arguments)
+
+
+def apply(arguments: Namespace) -> None:
+    """Make the edits of a file."""
+    from ganatomy.cli import terminal
+    from ganatomy.edit import read_edits
+    from ganatomy.experiments.causal.effects import run_edits
+    from ganatomy.experiments.causal.plans import edit_spec, edits_home
+
+    source, file = _source(arguments), arguments.edit
+    generator = source.models.generator
+    edits = read_edits(file, generator.layers, generator.fingerprint)
+    spec = edit_spec(source, edits, f"edits of {file.name}", **_options(arguments))
+    directory = getattr(arguments, "out", None) or edits_home(source, spec, file.stem)
+    _announce(arguments, source, spec, directory, (f"apply {spec.chosen}", 1))
+    _deliver(arguments, [run_edits(spec, edits, source, directory, progress=terminal.Bar())])
+
+
+def ace(arguments: Namespace) -> None:
+    """Find the units that make each of some concepts appear and vanish."""
+    from ganatomy.cli import terminal
+    from ganatomy.experiments.causal.ace import run_ace
+    from ganatomy.experiments.causal.ace_spec import scheduled
+    from ganatomy.experiments.causal.choice import ace_home
+
+    source, out = _source(arguments), getattr(arguments, "out", None)
+    schedule = getattr(arguments, "schedule", "quick" if "quick" in arguments else "fast")
+    if "quick" in arguments and schedule != "quick":
+        raise BadValue(f"--quick and --schedule {schedule} are two schedules; give one")
+    options = _options(arguments)
+    concepts = options.pop("concept")
+    specs = [scheduled(source, schedule, layer=arguments.layer, concept=each, **options) for each in concepts]
+    for spec in specs:
+        source.concept(spec.concept)
+    results = []
+    for spec in specs:
+        directory = ace_home(source, spec.layer, spec.concept, schedule)
+        if out is not None:
+            directory = out if len(specs) == 1 else out / directory.name
+        _announce(arguments, source, spec, directory, (f"{schedule} search for {spec.concept}", None))
+        results.append(run_ace(spec, source, directory, progress=terminal.Bar()))
+    _deliver(arguments, results)
+
+
+def _effect(kind: str, arguments: Namespace) -> None:
+    from ganatomy.cli import terminal
+    from ganatomy.experiments.causal.effects import run_effect
+    from ganatomy.experiments.causal.plans import plan_effect
+
+    source = _source(arguments)
+    spec, home = plan_effect(source, kind, arguments.layer, _options(arguments))
+    directory = getattr(arguments, "out", None) or home
+    _announce(arguments, source, spec, directory, (f"{kind} {spec.chosen}", 1 + spec.random))
+    _deliver(arguments, [run_effect(spec, source, directory, progress=terminal.Bar())])
+
+
+def _each(arguments: Namespace) -> None:
+    from ganatomy.cli import terminal
+    from ganatomy.experiments.causal.plans import home
+    from ganatomy.experiments.causal.unit_effects import UnitEffectSpec, run_unit_effects
+
+    source = _source(arguments)
+    options = _options(arguments)
+    _check_options("--each", options, (UnitEffectSpec,))
+    spec = UnitEffectSpec(**source.names(), layer=arguments.layer, **options)
+    units, concepts = source.shape(spec.layer).units, len(source.scored())
+    directory = getattr(arguments, "out", None) or home(source, spec, "ablate-each")
+    _announce(arguments, source, spec, directory, (f"ablate each of {units} units", units + 3 * concepts))
+    _deliver(arguments, [run_unit_effects(spec, source, directory, progress=terminal.Bar())])
+
+
+def _at_places(kind: str, spec_of: Any, run: Any, arguments: Namespace) -> None:
+    """Run an experiment that inserts at one place at a time."""
+    from ganatomy.cli import terminal
+    from ganatomy.experiments.causal.choice import Wanted
+    from ganatomy.experiments.causal.plans import plan_places
+
+    source = _source(arguments)
+    options = {name: value for name, value in _options(arguments).items() if name != "at"}
+    _check_options(f"{kind} one place at a time", options, (spec_of, Wanted))
+    spec, home = plan_places(source, kind, spec_of, arguments.layer, options)
+    directory = getattr(arguments, "out", None) or home
+    _announce(arguments, source, spec, directory, (f"{kind} of {spec.chosen}", None))
+    _deliver(arguments, [run(spec, source, directory, progress=terminal.Bar())])
+
+
+def _source(arguments: Namespace) -> "Source":
+    from ganatomy.experiments.causal.source import open_source
+
+    return open_source(arguments.directory, arguments.device)
+
+
+def _options(arguments: Namespace) -> dict[str, Any]:
+    """Return what was given of a Spec."""
+    return {name: value for name, value in vars(arguments).items() if name not in SETTLED}
+
+
+def _check_options(command: str, options: Mapping[str, Any], kinds: Sequence[Any]) -> None:
+    """Refuse options that would do nothing here."""
+    known = {field.name for kind in kinds for field in dataclasses.fields(kind)}
+    for name in options:
+        if name not in known:
+            raise BadValue(f"--{name} means nothing for {command}; leave it out")
+
+
+def _announce(
+    arguments: Namespace, source: "Source", spec: "SampleSpec", directory: Path, work: tuple[str, int | None]
+) -> None:
+    """Say what a run will do and, where the number of trials tells, how long that takes; not if it is done already."""
+    from ganatomy.cli import terminal
+    from ganatomy.experiments.causal.plans import effect_seconds
+    from ganatomy.study import Study
+
+    try:
+        Study.open(directory)
+    except StudyError:
+        what, trials = work
+        time = "" if trials is None else f", about {terminal.duration(effect_seconds(source, spec, trials))}"
+        line = f"{what} at {spec.layer} of {spec.generator}: {spec.images} pictures{time}, in {directory}"
+        terminal.say(line, aside=arguments.json)
+
+
+def _deliver(arguments: Namespace, results: Sequence[Any]) -> None:
+    """Write the report of each result; show them, or print them as one JSON object."""
+    from ganatomy.cli import causal_terminal, terminal
+    from ganatomy.report import write_causal_report
+
+    told = []
+    for result in results:
+        page = result.study.directory / "report.html"
+        with writing(page):
+            write_causal_report(result, page)
+        told.append({"study": str(result.study.directory), "report": str(page), **_summary(result)})
+        if not arguments.json:
+            causal_terminal.show(result)
+            terminal.say(f"report: {page}")
+    if arguments.json:
+        print_json(told[0] if len(told) == 1 else {"results": told})
+
+
+def _summary(result: Any) -> dict[str, Any]:
+    """Return the Spec and the tables of a result, but for that of every single insertion, which is long."""
+    import pandas as pd
+
+    fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
+    told = [name for name, value in fields.items() if isinstance(value, pd.DataFrame) and name != "places"]
+    tables = {name: rows(fields[name]) for name in told}
+    return {"spec": dataclasses.asdict(result.spec), **tables}

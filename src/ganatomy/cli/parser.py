@@ -1,0 +1,47 @@
+"""The parser that every command is made with: a mistake is one line, with a suggestion where there is one."""
+
+import argparse
+from typing import Any, NoReturn
+
+from ganatomy.errors import BadValue, UnknownName
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that raises our errors."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, argument_default=argparse.SUPPRESS, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise, where argparse prints the usage and leaves."""
+        raise BadValue(f"{message}; see {self.prog} --help")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Read what is known, and refuse the rest: each verb's parser is asked through this method."""
+        found, extra = super().parse_known_args(args, namespace)
+        if extra:
+            kind = "option" if extra[0].startswith("-") else "argument"
+            raise UnknownName(f"{kind} of {self.prog}", extra[0].partition("=")[0], self._option_string_actions)
+        return found, extra
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            raise UnknownName(str(action.metavar or action.dest).lower(), value, action.choices)
+
+
+def add_command(commands: Any, name: str, run: Any, text: str) -> Parser:
+    """Add a command that calls `run`; the text says what it does."""
+    parser: Parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def add_delivery(parser: Parser) -> None:
+    """Add where a command computes, and how it answers."""
+    parser.add_argument("--device", metavar="NAME", default="cpu", help="cpu, cuda, cuda:1, … (cpu)")
+    parser.add_argument("--json", action="store_true", default=False, help="print one JSON object and nothing else")
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Read names with commas between them."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())

@@ -1,0 +1,240 @@
+"""The causal commands: what they answer, where they write, and that they go on where they were killed."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import ganatomy
+from ganatomy.cli import causal_terminal, main
+from ganatomy.cli.arguments import build
+from ganatomy.generators.planted import UNITS
+
+BALL = str(UNITS["layer2"].index("ball"))
+HOME = Path("study-causal/layer2")
+
+
+@pytest.fixture(scope="module")
+def dissected(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dissected") / "study"
+    ganatomy.dissect("planted", segmenter="planted", images=40, layers=("layer2", "layer3"), batch=8, out=folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def here(dissected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current directory with the finished study in it."""
+    shutil.copytree(dissected, tmp_path / "study")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def answer(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run a command that must succeed and be silent on stderr; return what it printed."""
+
+    def run(*argv: str) -> str:
+        assert main([*argv, "--batch", "8"]) == 0
+        out, err = capsys.readouterr()
+        assert err == ""
+        return out
+
+    return run
+
+
+Answer = Callable[..., str]
+ABLATE = ("ablate", "study", "--layer", "layer2", "--units", BALL, "--concept", "ball", "--images", "12")
+BEST = ("--concept", "ball", "--top", "1", "--pool", "16")
+
+
+@pytest.mark.parametrize("verb", ["ablate", "insert", "apply", "ace", "trace"])
+def test_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main([verb, "--help"])
+    assert left.value.code == 0
+    assert capsys.readouterr().out.startswith(f"usage: ganatomy {verb}")
+
+
+def test_an_option_that_is_not_given_is_not_set() -> None:
+    given = vars(build().parse_args(["insert", "study", "--layer", "layer2", "--at", "everywhere"]))
+    assert given.keys() == {"run", "directory", "layer", "at", "device", "json"}
+    assert given["at"] is None
+    given = vars(build().parse_args(["insert", "study", "--layer", "layer2", "--at", "0,1,2,3", "--units", "4,5"]))
+    assert (given["at"], given["units"]) == ((0, 1, 2, 3), (4, 5))
+    assert build().parse_args(["insert", "study", "--layer", "x", "--at", "each"]).at == "each"
+
+
+def test_ablate_says_what_it_does_and_shows_what_changed(answer: Answer) -> None:
+    text = answer(*ABLATE)
+    assert "ablate units 10 at layer2 of planted: 12 pictures, about" in text
+    assert " -100.00 " in next(line for line in text.splitlines() if line.startswith(" ball"))
+    (home,) = HOME.iterdir()
+    assert home.name == "ablate-units-10-ball-images-12-batch-8"
+    assert f"{home}/report.html" in text
+    assert (home / "report.html").stat().st_size > 5_000
+    assert (home / "edit.json").is_file()
+    assert "pictures, about" not in answer(*ABLATE), "what is done is shown again at once"
+
+
+def test_json_has_the_spec_and_the_table(answer: Answer) -> None:
+    told = json.loads(answer(*ABLATE, "--random", "2", "--out", "out", "--json"))
+    assert told["study"] == "out"
+    assert told["report"] == "out/report.html"
+    assert (told["spec"]["units"], told["spec"]["random"]) == ([10], 2)
+    assert told["table"][0]["concept"] == "ball"
+    assert told["table"][0]["relative"] == -1
+    assert {p.name for p in Path().iterdir()} == {"study", "out"}
+
+
+@pytest.mark.parametrize(
+    ("at", "region"),
+    [(("--at", "3,4"), [3, 4, 1, 1]), (("--at", "3,4", "--cell", "2"), [3, 4, 2, 2]),
+     (("--at", "0,1,2,15"), [0, 1, 3, 15]), (("--at", "everywhere"), None), ((), None)],
+)  # fmt: skip
+def test_where_an_insertion_goes(answer: Answer, at: tuple[str, ...], region: list[int] | None) -> None:
+    insert = (
+        "insert",
+        "study",
+        "--layer",
+        "layer2",
+        "--concept",
+        "ball",
+        "--top",
+        "1",
+        "--images",
+        "6",
+        "--pool",
+        "16",
+    )
+    told = json.loads(answer(*insert, *at, "--multiple", "1.5", "--random", "0", "--json"))
+    assert (told["spec"]["region"], told["spec"]["multiple"], told["spec"]["units"]) == (region, 1.5, [int(BALL)])
+    assert {row["read"] for row in told["table"]} == ({"image", "place"} if region else {"image"})
+    assert told["table"][0]["change"] > 0
+
+
+def test_every_unit(answer: Answer) -> None:
+    each = ("ablate", "study", "--layer", "layer2", "--each", "--images", "6")
+    text = answer(*each)
+    assert "ablate each of 12 units at layer2" in text
+    told = json.loads(answer(*each, "--json"))
+    assert len(told["unit_effects" if "unit_effects" in told else "table"]) == 12 * 6
+    assert {row["concept"] for row in told["agreement"]} == {"sky", "tree", "ball", "box", "lid", "metal"}
+
+
+def test_the_edits_of_a_study_can_be_applied(answer: Answer) -> None:
+    ablated = json.loads(answer(*ABLATE, "--out", "first", "--json"))
+    text = answer("apply", "study", "--edit", "first/edit.json", "--images", "12")
+    assert "apply edits of edit.json at layer2" in text
+    told = json.loads(answer("apply", "study", "--edit", "first/edit.json", "--images", "12", "--json"))
+    assert told["study"].endswith("study-causal/layer2/apply-edit-images-12-batch-8")
+    columns = ["concept", "before", "after", "change", "change_error"]
+    frames = [pd.DataFrame(run["table"])[columns].set_index("concept").sort_index() for run in (ablated, told)]
+    pd.testing.assert_frame_equal(*frames)
+
+
+@pytest.mark.slow
+def test_one_place_at_a_time(answer: Answer) -> None:
+    units = (
+        "study",
+        "--layer",
+        "layer2",
+        "--concept",
+        "ball",
+        "--top",
+        "1",
+        "--images",
+        "2",
+        "--cell",
+        "4",
+        "--pool",
+        "16",
+    )
+    context = json.loads(answer("insert", *units, "--at", "each", "--json"))
+    assert context["study"].endswith("study-causal/layer2/context-ball-iou-1-images-2-batch-8-cell-4-pool-16")
+    assert sum(row["places"] for row in context["under"]) == 2 * 16
+    assert "places" not in context
+    assert "responsive" in answer("insert", *units, "--at", "each")
+    trace = json.loads(answer("trace", *units, "--json"))
+    assert {row["layer"] for row in trace["lines"]} == {"layer2", "layer3"}
+    assert "visible" in answer("trace", *units)
+
+
+SMALL_ACE = {"images": 8, "pool": 32, "train": 8, "held": 4, "candidates": 8, "steps": 2, "pairs": 2, "random": 1}
+
+
+@pytest.mark.slow
+def test_ace_of_several_concepts_and_ranking_by_it(answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ganatomy.experiments.causal.ace_spec.SCHEDULES", {"fast": SMALL_ACE, "quick": SMALL_ACE})
+    ace = ("ace", "study", "--layer", "layer2", "--top", "2")
+    told = json.loads(answer(*ace, "--concept", "ball,tree", "--json"))
+    assert [Path(each["study"]).name for each in told["results"]] == ["ace-ball", "ace-tree"]
+    text = answer(*ace, "--concept", "ball", "--quick")
+    assert "quick search for ball at layer2 of planted" in text
+    assert (HOME / "ace-ball-quick").is_dir()
+    ranked = json.loads(answer("ablate", "study", "--layer", "layer2", "--concept", "ball", "--top", "1", "--by", "ace",
+                               "--images", "4", "--json"))  # fmt: skip
+    assert ranked["spec"]["units"] == [told["results"][0]["units"][0]["unit"]]
+    assert ranked["spec"]["chosen"] == "top 1 for ball by ace"
+    both = json.loads(answer(*ace, "--concept", "ball,tree", "--out", "both", "--json"))
+    assert [each["study"] for each in both["results"]] == ["both/ace-ball", "both/ace-tree"]
+
+
+@pytest.mark.parametrize("name", ["dissection", "directory"])
+def test_the_door_gives_what_the_command_gives(answer: Answer, name: str) -> None:
+    told = json.loads(answer(*ABLATE, "--random", "1", "--json"))
+    study = ganatomy.open_dissection("study") if name == "dissection" else "study"
+    effect = ganatomy.ablate(study, layer="layer2", units=[int(BALL)], concept="ball", images=12, batch=8, random=1)
+    assert str(effect.study.directory) == told["study"]
+    assert effect.table.change.tolist() == pytest.approx([row["change"] for row in told["table"]])
+    with pytest.raises(TypeError, match="imges"):
+        ganatomy.ablate(study, layer="layer2", units=[1], imges=3)
+
+
+@pytest.mark.slow
+def test_the_door_to_every_other_experiment(here: Path) -> None:
+    """Also where open models were dissected, which then have to be given again."""
+    small: dict[str, Any] = {"layer": "layer2", "images": 4, "batch": 4}
+    effect = ganatomy.insert(
+        "study", concept="ball", top=1, at=(2, 2), cell=3, random=0, pool=16, out=here / "mine", **small
+    )
+    assert (effect.study.directory, effect.spec.region) == (here / "mine", (2, 2, 3, 3))
+    assert len(ganatomy.unit_effects("study", estimate=False, **small).table) == 72
+    assert ganatomy.context("study", concept="ball", units=[10], cell=8, **small).spec.units == (10,)
+    assert ganatomy.trace("study", concept="ball", by="random", top=3, cell=8, **small).spec.chosen.startswith(
+        "3 units"
+    )
+    models = {"generator": ganatomy.open_generator("planted"), "segmenter": ganatomy.open_segmenter("planted")}
+    opened = ganatomy.dissect(**models, images=24, layers=("layer2",), batch=8, out=here / "opened")
+    with pytest.raises(ganatomy.BadValue, match="hand the same one over"):
+        ganatomy.ablate(opened, units=[10], **small)
+    assert ganatomy.ablate(opened, units=[10], **models, **small).table.change.abs().max() > 0
+
+
+def test_a_missing_number_is_a_dash() -> None:
+    assert causal_terminal._percent(pd.Series([0.5, float("nan")]), pd.Series([0.01, 0.01])) == ["  50.00 ± 1.00", "–"]
+    assert causal_terminal._percent(pd.Series([0.5]), pd.Series([float("nan")])) == ["  50.00"]
+
+
+@pytest.mark.slow
+def test_a_run_that_was_killed_ends_in_the_same_bits(here: Path) -> None:
+    command = [sys.executable, "-m", "ganatomy", *ABLATE[:-1], "300", "--random", "1", "--batch", "8", "--out"]
+    partial = here / "a/steps/effect.partial.safetensors"
+    running = subprocess.Popen([*command, "a"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not partial.exists() and time.monotonic() < deadline:
+        time.sleep(0.002)
+    running.send_signal(signal.SIGKILL)
+    assert running.wait(60) == -signal.SIGKILL
+    assert partial.exists()
+    for out in ("a", "b"):
+        subprocess.run([*command, out], stdout=subprocess.DEVNULL, check=True)
+    for name in ("tables/effect.parquet", "steps/effect.safetensors", "steps/strips.safetensors", "edit.json"):
+        assert (here / "a" / name).read_bytes() == (here / "b" / name).read_bytes(), name
