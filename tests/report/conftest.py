@@ -1,12 +1,23 @@
-"""A small dissection that every test of the report looks at."""
+"""A small dissection that every test of the report looks at, and small causal studies that stand on it."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import ganatomy
+from ganatomy.experiments.causal.ace import Ace, run_ace
+from ganatomy.experiments.causal.ace_spec import scheduled
+from ganatomy.experiments.causal.capacity import Capacity, CapacitySpec, run_capacity
+from ganatomy.experiments.causal.context import Context, ContextSpec, run_context
+from ganatomy.experiments.causal.effects import Effect, EffectSpec, run_effect
+from ganatomy.experiments.causal.source import Source, open_source
+from ganatomy.experiments.causal.trace import Trace, TraceSpec, run_trace
+from ganatomy.experiments.causal.unit_effects import UnitEffects, UnitEffectSpec, run_unit_effects
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.report import write_report
+
+LAYER = "layer2"
 
 
 @pytest.fixture(scope="session")
@@ -21,3 +32,69 @@ def page(dissection: Dissection, tmp_path_factory: pytest.TempPathFactory) -> Pa
     path = tmp_path_factory.mktemp("report") / "report.html"
     write_report(dissection, path)
     return path
+
+
+@pytest.fixture(scope="session")
+def source(dissection: Dissection) -> Source:
+    return open_source(dissection.study.directory)
+
+
+@pytest.fixture(scope="session")
+def balls(source: Source) -> dict[str, Any]:
+    """Fields of a Spec: the two units of greatest IoU with ball."""
+    units = tuple(source.ious(LAYER, "ball").topk(2).indices.tolist())
+    return {
+        **source.names(),
+        "layer": LAYER,
+        "concept": "ball",
+        "units": units,
+        "chosen": "top 2 for ball by iou",
+        "shard": 100,
+    }
+
+
+@pytest.fixture(scope="session")
+def ablation(source: Source, balls: dict[str, Any]) -> Effect:
+    spec = EffectSpec(**balls, kind="ablate", images=16, show=2, random=2)
+    return run_effect(spec, source, source.beside(LAYER, "ablate"))
+
+
+@pytest.fixture(scope="session")
+def insertion(source: Source, balls: dict[str, Any]) -> Effect:
+    region = (0, 4, 2, 8)  # of 16 x 16 places
+    spec = EffectSpec(**balls, kind="insert", images=8, show=1, random=1, region=region, pool=32)
+    return run_effect(spec, source, source.beside(LAYER, "insert"))
+
+
+@pytest.fixture(scope="session")
+def unit_effects(source: Source) -> UnitEffects:
+    spec = UnitEffectSpec(**source.names(), layer="layer1", images=4)
+    return run_unit_effects(spec, source, source.beside("layer1", "each"))
+
+
+@pytest.fixture(scope="session")
+def ace(source: Source) -> Ace:
+    options = {"images": 8, "pool": 32, "train": 8, "held": 4, "candidates": 16, "steps": 2, "pairs": 2}
+    spec = scheduled(source, "quick", layer=LAYER, concept="ball", top=3, random=2, sizes=(1, 2, 3), **options)
+    return run_ace(spec, source, source.beside(LAYER, "ace"))
+
+
+@pytest.fixture(scope="session")
+def context(source: Source, balls: dict[str, Any]) -> Context:
+    expected = {"allowed": ("sky",), "forbidden": ("box",)}
+    spec = ContextSpec(**balls, images=4, cell=2, stride=4, show=2, pool=32, draws=20, **expected)
+    return run_context(spec, source, source.beside(LAYER, "context"))
+
+
+@pytest.fixture(scope="session")
+def capacity(source: Source, balls: dict[str, Any]) -> Capacity:
+    names = {name: balls[name] for name in ("dissection", "generator", "segmenter", "layer", "concept")}
+    sets = ((LAYER, "iou", balls["units"]),)
+    spec = CapacitySpec(**names, sets=sets, cells=(1, 4), multiples=(1.0,), images=12, pool=32)
+    return run_capacity(spec, source, source.beside(LAYER, "capacity"))
+
+
+@pytest.fixture(scope="session")
+def trace(source: Source, balls: dict[str, Any]) -> Trace:
+    spec = TraceSpec(**{**balls, "shard": 4}, images=4, places=4, cell=4, show=1, pool=32)
+    return run_trace(spec, source, source.beside(LAYER, "trace"))

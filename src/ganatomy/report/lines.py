@@ -90,12 +90,12 @@ class Point:
 
 
 def line_chart(lines: Sequence[Line], x: Axis, y: Axis, title: str) -> str:
-    """Return lines, each named at its end, as an SVG element as wide as its container."""
+    """Return lines, each named at the right, as an SVG element as wide as its container."""
     plot = f'x="{_LEFT}%" y="{_TOP}" width="{_SPAN}%" height="{_TALL}" viewBox="0 0 1000 1000"'
     drawn = "".join(_band(line, x, y) for line in lines) + "".join(_path(line, x, y) for line in lines)
     nested = f'<svg {plot} preserveAspectRatio="none" overflow="visible">{drawn}</svg>'
     dots = "".join(_dots(line, x, y) for line in lines)
-    return _framed(x, y, nested + dots + _names(lines, x, y), title)
+    return _framed(x, y, nested + dots + _names(lines, y), title)
 
 
 def scatter_chart(points: Sequence[Point], x: Axis, y: Axis, title: str, diagonal: bool = False) -> str:
@@ -182,12 +182,12 @@ def _dots(line: Line, x: Axis, y: Axis) -> str:
     )
 
 
-def _names(lines: Sequence[Line], x: Axis, y: Axis) -> str:
-    """Name each line at its end, pushed apart where they would touch."""
-    ends = [(_down(run[-1][1], y), run[-1][0], line) for line in lines for run in line.runs()[-1:]]
+def _names(lines: Sequence[Line], y: Axis) -> str:
+    """Name each line at the right, at the height where it ends, pushed apart where names would touch."""
+    ends = sorted(((_down(run[-1][1], y), i) for i, line in enumerate(lines) for run in line.runs()[-1:]))
     parts, last = [], -math.inf
-    for down, across, line in sorted(ends, key=lambda end: end[0]):
+    for down, i in ends:
         last = max(down + 4, last + _APART)
-        place = f'x="{_across(across, x) + 1.2:.2f}%" y="{last:.1f}" fill="currentColor" font-weight="600"'
-        parts.append(f'<text {place}><tspan fill="{line.colour}">●</tspan> {escape(line.name)}</text>')
+        place = f'x="{_LEFT + _SPAN + 1.2:.2f}%" y="{last:.1f}" fill="currentColor" font-weight="600"'
+        parts.append(f'<text {place}><tspan fill="{lines[i].colour}">●</tspan> {escape(lines[i].name)}</text>')
     return "".join(parts)

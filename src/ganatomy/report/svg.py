@@ -72,7 +72,7 @@ class Change:
     Attributes:
         name, colour, note: as in `Bar`; a `strong` one is what it is all about.
         value, error: how far, and its standard error, drawn as a line; NaN where there is none.
-        control: mean and spread of what the controls did: an upright mark in a pale band.
+        control: mean and spread of what the controls did, a mark in a pale band; None or NaN where there are none.
         title: what it says when asked.
     """
 
@@ -166,22 +166,21 @@ def _label(name: str, style: str = "") -> str:
 
 
 def _either_way(row: Change, scale: _Sides) -> str:
-    top = (_ROW - _BAR) / 2
     drawn = [_label(row.name, ' font-weight="650"' if row.strong else "")]
-    if row.control:
-        mean, spread = row.control[0], _finite(row.control[1])
-        band = scale.stretch(mean - spread, mean + spread)
+    mean, spread = row.control or (math.nan, 0.0)
+    controlled = math.isfinite(mean)
+    if controlled:
+        band = scale.stretch(mean - _finite(spread), mean + _finite(spread))
         drawn.append(f'<rect {band} y="2" height="{_ROW - 4}" fill="currentColor" fill-opacity=".16"/>')
     if math.isfinite(row.value):
         bar = scale.stretch(min(0.0, row.value), max(0.0, row.value))
         said = f"<title>{escape(row.title)}</title>" if row.title else ""
-        drawn.append(f'<rect {bar} y="{top:g}" height="{_BAR}" fill="{row.colour}">{said}</rect>')
+        drawn.append(f'<rect {bar} y="{(_ROW - _BAR) / 2:g}" height="{_BAR}" fill="{row.colour}">{said}</rect>')
         drawn.append(_beyond(row.value, scale) or _error_line(row.value, row.error, scale))
-    if row.control:
-        x = f'x1="{scale.x(row.control[0]):.2f}%" x2="{scale.x(row.control[0]):.2f}%"'
-        drawn.append(
-            f'<line {x} y1="2" y2="{_ROW - 2}" stroke="currentColor" stroke-width="2" stroke-dasharray="2 2"/>'
-        )
+    if controlled:
+        x = f'x1="{scale.x(mean):.2f}%" x2="{scale.x(mean):.2f}%"'
+        mark = 'stroke="currentColor" stroke-width="2" stroke-dasharray="2 2"'
+        drawn.append(f'<line {x} y1="2" y2="{_ROW - 2}" {mark}/>')
     place = f'class="note" x="100%" y="{_ROW * 0.7:g}" text-anchor="end"'
     return f'{"".join(drawn)}<text {place} fill="currentColor">{escape(row.note)}</text>'
 

@@ -133,9 +133,9 @@ def _remaining(ace: Ace) -> Block:
 
 def _terms(ace: Ace) -> Block:
     lead = (
-        f"Inserted: how much {ace.spec.concept} a place shows, any place, when the {ace.spec.top} units are set there to "
-        "their mean where it is. Ablated: how much pictures show when they are switched off. ACE: the difference. All "
-        "divided by how much there is without any edit, so 100 % is no effect."
+        f"Inserted: how much {ace.spec.concept} a place shows, anywhere, when the {ace.spec.top} units are set there "
+        "to their mean where it is. Ablated: how much pictures show when they are switched off. ACE: the difference. "
+        "All divided by how much there is without any edit, so 100 % is no effect."
     )
     marks = [
         ("<i class='mark error'></i>", "standard error over pictures"),

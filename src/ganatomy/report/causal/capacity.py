@@ -12,8 +12,9 @@ def capacity_section(capacity: Capacity) -> Section:
     """Return the section of a comparison of settings."""
     spec = capacity.spec
     lead = (
-        f"Share of places that newly show {spec.concept} (at least {spec.least:.0%} of them), ± one standard error, "
-        "and how much of the place is gained on average. One place a picture, drawn among those that show none before. "
+        f"Share of places that newly show {spec.concept} on at least {spec.least:.0%} of their pixels, "
+        "± one standard error, and how much of the place is gained on average. One place a picture, drawn among those "
+        "that show none before. "
         "The framed setting gains most over random units on the other half of the pictures."
     )
     return Section(

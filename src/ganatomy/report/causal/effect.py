@@ -1,5 +1,6 @@
 """What some units do: pictures before and after, and what becomes of every concept (Figures 4, 9 and 10)."""
 
+import math
 from typing import Any
 
 import pandas as pd
@@ -155,7 +156,7 @@ def _relative_bar(row: Any, colours: Colours, target: Concept) -> Change:
         error=row.relative_error,
         colour=colours[row.concept, row.category],
         note=measured(row.relative, row.relative_error),
-        control=_control(row.random_relative, row.random_spread / row.before if row.before else 0.0),
+        control=(row.random_relative, row.random_spread / row.before if row.before else math.nan),
         title=f"{row.concept}: {percent(row.before)} of the pixels before, {percent(row.after)} after",
         strong=(row.concept, row.category) == target,
     )
@@ -168,14 +169,10 @@ def _points_bar(row: Any, colours: Colours, target: Concept) -> Change:
         error=row.change_error,
         colour=colours[row.concept, row.category],
         note=measured(row.change, row.change_error),
-        control=_control(row.random_change, row.random_spread),
+        control=(row.random_change, row.random_spread),
         title=f"{row.concept}: {percent(row.before)} of the pixels before, {percent(row.after)} after",
         strong=(row.concept, row.category) == target,
     )
-
-
-def _control(mean: float, spread: float) -> tuple[float, float] | None:
-    return None if pd.isna(mean) else (float(mean), float(spread))
 
 
 def _reads(effect: Effect) -> list[str]:

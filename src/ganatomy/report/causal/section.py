@@ -130,10 +130,7 @@ def charts(*figures: str) -> str:
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> str:
     """Return a table; the first column names its rows, the others are figures."""
     head = "".join(f'<th scope="col"{_figures(i)}>{escape(name)}</th>' for i, name in enumerate(columns))
-    body = "".join(
-        f'<tr><th scope="row">{escape(row[0])}</th>' + "".join(f'<td class="figure">{escape(c)}</td>' for c in row[1:])
-        for row in rows
-    )
+    body = "".join(f"<tr>{_cells(row)}</tr>" for row in rows)
     title = f"<caption>{escape(caption)}</caption>" if caption else ""
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption or columns[0])}">'
@@ -149,6 +146,11 @@ def folded(summary: str, inner: str) -> str:
 def legend(entries: Sequence[tuple[str, str]]) -> str:
     """Return what marks mean: (HTML of the mark, text)."""
     return '<ul class="legend">' + "".join(f"<li>{mark} {escape(text)}</li>" for mark, text in entries) + "</ul>"
+
+
+def _cells(row: Sequence[str]) -> str:
+    figures = "".join(f'<td class="figure">{escape(cell)}</td>' for cell in row[1:])
+    return f'<th scope="row">{escape(row[0])}</th>{figures}'
 
 
 def _figures(i: int) -> str:

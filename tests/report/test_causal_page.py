@@ -1,0 +1,93 @@
+import dataclasses
+import html
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ganatomy.experiments.causal.effects import Effect
+from ganatomy.report import write_causal_report
+from ganatomy.report.causal.notebook import notebook_html
+from ganatomy.report.causal.page import causal_html, section_of
+
+VOID = {"meta", "link", "br", "hr", "img", "input"}
+KINDS = ("ablation", "insertion", "unit_effects", "ace", "context", "capacity", "trace")
+
+
+class Checked(HTMLParser):
+    """Elements close in the order in which they open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.ids += [value for name, value in attributes if name == "id" and value]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        pass
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def results(request: pytest.FixtureRequest) -> list[Any]:
+    return [request.getfixturevalue(kind) for kind in KINDS]
+
+
+@pytest.fixture(params=KINDS)
+def result(request: pytest.FixtureRequest) -> Any:
+    return request.getfixturevalue(request.param)
+
+
+def test_every_study_has_a_page_that_asks_and_answers(result: Any) -> None:
+    section = section_of(result)
+    text = html.unescape(causal_html(result))
+    assert section.question.endswith("?")
+    assert f"<h1>{section.question}</h1>" in text
+    assert section.answer in text
+    assert "nan" not in re.sub(r"base64,[^\"]*", "", text).lower().replace("ganatomy", "")
+    for name in result.spec.__dataclass_fields__:
+        assert f'<th scope="row">{name}</th>' in text
+    assert result.facts["inputs"]["generator"] in text
+    assert "bau2019gandissect" in text
+
+
+def test_one_page_for_all_is_whole_and_needs_nothing_beside_it(results: list[Any]) -> None:
+    text = causal_html(results)
+    checked = Checked()
+    checked.feed(text)
+    assert checked.open == []
+    assert len(set(checked.ids)) == len(checked.ids)
+    assert set(re.findall(r'href="#([\w.-]+)"', text)) <= set(checked.ids)
+    assert not re.findall(r"""(?:src|href)=["'](?!#|data:)|url\((?!#)|@import|https?://|<script""", text)
+
+
+def test_two_studies_of_one_kind_have_addresses_of_their_own(ablation: Effect) -> None:
+    text = causal_html([ablation, ablation])
+    assert re.findall(r'<section id="([^"]*)"', text) == ["ablate-ball", "ablate-ball.2"]
+
+
+def test_the_same_study_gives_the_same_page(ablation: Effect, tmp_path: Path) -> None:
+    write_causal_report(ablation, tmp_path / "a.html")
+    again = Effect.open(ablation.study.directory)
+    assert (tmp_path / "a.html").read_text(encoding="utf-8") == causal_html([again])
+
+
+def test_names_cannot_break_out(ablation: Effect) -> None:
+    spec = dataclasses.replace(ablation.spec, chosen="<script>alert(1)</script>")
+    assert "<script" not in causal_html(dataclasses.replace(ablation, spec=spec))
+
+
+def test_a_notebook_shows_question_answer_and_the_first_pictures(result: Any) -> None:
+    section, shown = section_of(result), notebook_html(result)
+    assert section.question in html.unescape(shown)
+    assert section.answer in html.unescape(shown)
+    assert section.blocks[0].body in shown
+    assert section.blocks[-1].body not in shown or len(section.blocks) == 1

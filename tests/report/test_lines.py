@@ -1,0 +1,76 @@
+# ruff: noqa: S314  (our own XML)
+import itertools
+import math
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from ganatomy.report.lines import Axis, Line, Point, even_axis, line_chart, named_axis, scatter_chart
+
+X = Axis("units", [(0, "0"), (5, "5"), (10, "10")])
+Y = Axis("left", [(0, "0 %"), (1, "100 %")])
+
+
+def parse(svg: str) -> ET.Element:
+    return ET.fromstring(svg)
+
+
+def circles(svg: str) -> list[tuple[float, float]]:
+    return [(float(c.attrib["cx"].rstrip("%")), float(c.attrib["cy"])) for c in parse(svg).iter("circle")]
+
+
+def texts(svg: str) -> dict[str, ET.Element]:
+    return {"".join(t.itertext()).strip("● "): t for t in parse(svg).iter("text")}
+
+
+def test_points_stand_over_their_marks() -> None:
+    chart = line_chart([Line("a", [0, 10], [0, 1], [0, 0], "#112233")], X, Y, "t")
+    named = texts(chart)
+    (left, low), (right, high) = circles(chart)
+    assert (left, right) == tuple(float(named[mark].attrib["x"].rstrip("%")) for mark in ("0", "10"))
+    assert low == pytest.approx(float(named["0 %"].attrib["y"]) - 4)
+    assert high == pytest.approx(float(named["100 %"].attrib["y"]) - 4)
+
+
+def test_the_band_is_one_error_either_way() -> None:
+    chart = line_chart([Line("a", [0, 10], [0.5, 0.5], [0.1, 0.25], "#112233")], X, Y, "t")
+    band, path = (p.attrib["d"] for p in parse(chart).iter("path"))
+    assert band == "M0.0 400.0L1000.0 250.0L1000.0 750.0L0.0 600.0Z"
+    assert path == "M0.0 500.0L1000.0 500.0"
+
+
+def test_what_is_missing_leaves_a_gap() -> None:
+    line = Line("a", [0, 1, 2, 3], [1, math.nan, 1, 1], [0.1, 0.1, math.nan, 0.1], "#112233")
+    chart = line_chart([line], X, Y, "t")
+    assert len(circles(chart)) == 3
+    assert "nan" not in chart
+    assert next(p.attrib["d"] for p in parse(chart).iter("path") if "stroke" in p.attrib).count("M") == 2
+    assert line.reach() == pytest.approx([0.9, 1.1, 1, 1, 0.9, 1.1])
+
+
+def test_a_line_without_any_point_is_not_named() -> None:
+    lines = [Line("here", [0], [1], [0], "#112233"), Line("gone", [0], [math.nan], [0], "#112233")]
+    assert "gone" not in texts(line_chart(lines, X, Y, "t"))
+
+
+def test_names_do_not_touch() -> None:
+    lines = [Line(f"line {i}", [0, 10], [1, 0.5 + 0.001 * i], [0, 0], "#112233") for i in range(4)]
+    heights = sorted(float(t.attrib["y"]) for name, t in texts(line_chart(lines, X, Y, "t")).items() if "line" in name)
+    assert min(b - a for a, b in itertools.pairwise(heights)) >= 15
+
+
+def test_an_axis_covers_all_and_zero_in_round_steps() -> None:
+    axis = even_axis("x", [-0.3, 2.2, math.nan], str)
+    assert [value for value, _ in axis.ticks] == [-0.5, 0, 0.5, 1, 1.5, 2, 2.5]
+    assert even_axis("x", [], str).ticks[0][0] == 0
+    assert named_axis("layer", ["only"]).share(0) == 0
+
+
+def test_scattered_points_and_the_line_of_equality() -> None:
+    points = [Point(0, 0, "#112233", "a <b>"), Point(10, math.nan, "#112233", "none")]
+    chart = scatter_chart(points, X, Axis("y", [(0, "0"), (10, "10")]), "t", diagonal=True)
+    assert len(circles(chart)) == 1
+    assert next(parse(chart).iter("circle"))[0].text == "a <b>"
+    dashed = next(e for e in parse(chart).iter("line") if "stroke-dasharray" in e.attrib)
+    assert (dashed.attrib["x1"], float(dashed.attrib["y1"])) == ("11.00%", 214.0)
+    assert (dashed.attrib["x2"], float(dashed.attrib["y2"])) == ("82.00%", 24.0)
