@@ -76,6 +76,7 @@ def ace(arguments: Namespace) -> None:
     specs = [scheduled(source, schedule, layer=arguments.layer, concept=each, **options) for each in concepts]
     for spec in specs:
         source.concept(spec.concept)
+        spec.check_units(source.shape(spec.layer).units)
     results = []
     for spec in specs:
         directory = ace_home(source, spec.layer, spec.concept, schedule)

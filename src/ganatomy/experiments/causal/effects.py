@@ -22,7 +22,7 @@ from ganatomy.edit import Intervention, check_units, place, read_edits, write_ed
 from ganatomy.errors import BadValue, UnknownName
 from ganatomy.execute import Executor, local
 from ganatomy.experiments.causal.choice import random_sets
-from ganatomy.experiments.causal.places import as_bytes, class_constant, missing, read_spec
+from ganatomy.experiments.causal.places import as_bytes, at_least, class_constant, missing, read_spec
 from ganatomy.experiments.causal.pool import PoolSpec
 from ganatomy.experiments.causal.source import SampleSpec, Source
 from ganatomy.experiments.causal.trials import batches, pixels_edited, redrawn
@@ -83,9 +83,7 @@ class EffectSpec(SampleSpec):
             raise BadValue(f"strength={self.strength} is not between 0 and 1")
         if not math.isfinite(self.multiple) or (self.kind != "insert" and self.multiple != 1):
             raise BadValue(f"multiple={self.multiple}: give a number, and only where something is inserted")
-        for name in ("random", "show"):
-            if getattr(self, name) < 0:
-                raise BadValue(f"{name}={getattr(self, name)} is negative")
+        at_least(self, random=0, show=0, pool=2)
 
 
 class EffectTally(PairedChange):
@@ -172,6 +170,21 @@ class Effect:
         return read_edits(self.study.directory / "edit.json", layers, self.facts["inputs"]["generator"])
 
 
+def check_effect(spec: EffectSpec, source: Source) -> LayerShape:
+    """Refuse what cannot be done, before anything is written; return the shape of the layer.
+
+    Raises:
+        UnknownName: no such layer, unit or concept.
+        BadValue: the region is not within the layer's grid, or the concept is too rare.
+    """
+    shape = source.shape(spec.layer)
+    check_units(spec.layer, shape.units, spec.units)
+    if spec.concept is not None:
+        source.concept(spec.concept)
+    _trials(spec, shape, torch.zeros(shape.units))
+    return shape
+
+
 def run_effect(
     spec: EffectSpec,
     source: Source,
@@ -182,15 +195,10 @@ def run_effect(
     """Ablate or insert units, and count what that does to every concept; goes on where it was stopped.
 
     Raises:
-        UnknownName: no such layer, unit or concept.
-        BadValue: the region is not within the layer's grid, or the concept is too rare.
+        UnknownName, BadValue: see `check_effect`.
         StudyMismatch: the directory holds another study.
     """
-    shape = source.shape(spec.layer)
-    check_units(spec.layer, shape.units, spec.units)
-    if spec.concept is not None:
-        source.concept(spec.concept)
-    _trials(spec, shape, torch.zeros(shape.units))  # what cannot be done is refused before anything is written
+    shape = check_effect(spec, source)
     with _study(spec, source, directory) as study:
         if not study.finished:
             value = torch.zeros(shape.units)

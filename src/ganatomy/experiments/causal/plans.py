@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 from ganatomy.edit import Intervention, edits_json
 from ganatomy.errors import BadValue
 from ganatomy.experiments.causal.choice import Choice, Wanted, choose
-from ganatomy.experiments.causal.effects import EffectSpec
-from ganatomy.experiments.causal.places import PlaceSpec
+from ganatomy.experiments.causal.effects import EffectSpec, check_effect
+from ganatomy.experiments.causal.places import PlaceSpec, prepared
 from ganatomy.experiments.causal.source import SampleSpec, Source
 from ganatomy.experiments.causal.trials import batches, redrawn
 
@@ -43,6 +43,7 @@ def plan_effect(source: Source, kind: str, layer: str, options: Mapping[str, Any
         concept=wanted.concept,
         **{"region": region, **own},
     )
+    check_effect(spec, source)
     return spec, effect_home(source, spec, choice)
 
 
@@ -67,6 +68,7 @@ def plan_places(source: Source, kind: str, spec_of: type[P], layer: str, options
     spec = spec_of(
         **source.names(), layer=layer, concept=wanted.concept, units=choice.units, chosen=choice.chosen, **own
     )
+    prepared(spec, source)
     return spec, home(source, spec, f"{kind}-{_named(choice, wanted.concept)}")
 
 

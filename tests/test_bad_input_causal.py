@@ -1,0 +1,228 @@
+"""What bad input to the causal commands gets: one line on stderr, exit code 2, and nothing written (issue 3, SPEC 10).
+
+Every case goes through the command line, as a user would meet it.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+import ganatomy
+from ganatomy.cli import main
+from ganatomy.generators.progan import progan_network
+
+ABLATE = ("ablate", "study", "--layer", "layer2")
+INSERT = ("insert", "study", "--layer", "layer2", "--concept", "ball", "--top", "1")
+TRACE = ("trace", "study", "--layer", "layer2", "--concept", "ball")
+ACE = ("ace", "study", "--layer", "layer2", "--top", "2")
+
+
+@pytest.fixture(scope="module")
+def dissected(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study in which lids are too rare to be scored, because all that covers less than 4 % is."""
+    folder = tmp_path_factory.mktemp("dissected") / "study"
+    ganatomy.dissect("planted", segmenter="planted", images=24, layers=("layer2",), batch=8, rare=0.04, out=folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def here(dissected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(dissected, tmp_path / "study")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run a command that must be refused; return the one line that it says."""
+
+    def run(*argv: str) -> str:
+        assert main(argv) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.count("\n") == 1, err
+        assert err.startswith("ganatomy: ")
+        return err.removeprefix("ganatomy: ").rstrip("\n")
+
+    return run
+
+
+Refused = Callable[..., str]
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (("ablat", "study"), "did you mean ablate"),
+        ((*ABLATE, "--concept", "bal"), "unknown concept 'bal'; did you mean ball?"),
+        ((*ABLATE, "--concept", "lid"), "lid covers"),
+        ((*INSERT[:-4], "--concept", "lid"), "lid covers"),
+        ((*ACE, "--concept", "ball,lid"), "lid covers"),
+        ((*ACE, "--concept", "ball,bal"), "did you mean ball?"),
+        ((*TRACE[:-1], "lid"), "lid covers"),
+        (("ablate", "study", "--layer", "layer3", "--units", "1"), "unknown dissected layer 'layer3'"),
+        (("ablate", "study", "--layer", "layer9", "--each"), "unknown dissected layer 'layer9'"),
+        (("ace", "study", "--layer", "layer3", "--concept", "ball"), "unknown dissected layer 'layer3'"),
+        ((*ABLATE, "--concept", "ball", "--top", "13"), "top=13: layer2 has 12 units"),
+        ((*ABLATE, "--concept", "ball", "--top", "0"), "top=0"),
+        ((*TRACE, "--top", "13"), "top=13"),
+        ((*ACE[:-1], "13", "--concept", "ball"), "top=13"),
+        ((*ABLATE, "--units", "3,12"), "unknown unit 'layer2/12'"),
+        ((*ABLATE, "--units=-1"), "unknown unit 'layer2/-1'"),
+        ((*ABLATE, "--units", "3,3"), "different ones"),
+        ((*ABLATE, "--units", "3,x"), "'3,x' is not whole numbers"),
+        ((*ABLATE, "--units", "3", "--top", "4"), "units are given, so top would say nothing"),
+        ((*ABLATE,), "name some, or a concept"),
+        (("insert", "study", "--layer", "layer2", "--units", "3"), "give the concept"),
+        (("insert", "study", "--layer", "layer2", "--units", "3", "--at", "each"), "give the concept"),
+        ((*INSERT, "--at", "16,0"), "row 16, column 0, 1 × 1 places: not within the layer's 16 × 16"),
+        ((*INSERT, "--at", "15,15", "--cell", "2"), "row 15, column 15, 2 × 2"),
+        ((*INSERT, "--at=-1,0"), "row -1"),
+        ((*INSERT, "--at", "2,2,1,5"), "row 2, column 2, 0 × 4"),
+        ((*INSERT, "--at", "1,2,3"), "give row,column or top,left,bottom,right"),
+        ((*INSERT, "--at", "door"), "'door' is neither everywhere, nor row,column"),
+        ((*INSERT, "--cell", "2"), "cell=2 needs the place"),
+        ((*INSERT, "--at", "each", "--cell", "17"), "17 × 17 does not fit"),
+        ((*TRACE, "--top", "2", "--cell", "0"), "cell=0"),
+        ((*ABLATE, "--units", "3", "--at", "each"), "'each' is neither everywhere"),
+        ((*INSERT, "--at", "each", "--strength", "0.5"), "--strength means nothing for context one place at a time"),
+        ((*ABLATE, "--each", "--concept", "ball"), "--concept means nothing for --each"),
+        ((*ABLATE, "--concept", "ball", "--top", "2", "--by", "uio"), "unknown ranking 'uio'; did you mean iou?"),
+        (
+            (*ABLATE, "--concept", "ball", "--top", "2", "--by", "ace"),
+            "ganatomy ace study --layer layer2 --concept ball",
+        ),
+        ((*ABLATE, "--concept", "ball", "--top", "2", "--by", "ace", "--ace", "x"), "no ACE study of ball in x"),
+        ((*ABLATE, "--units", "3", "--images", "0"), "images=0"),
+        ((*ABLATE, "--each", "--images", "0"), "images=0"),
+        ((*TRACE, "--top", "2", "--images", "-1"), "images=-1"),
+        ((*ACE, "--concept", "ball", "--images", "0"), "images=0"),
+        ((*ABLATE, "--units", "3", "--batch", "0"), "batch=0"),
+        ((*ABLATE, "--units", "3", "--random", "-1"), "random=-1"),
+        ((*ABLATE, "--units", "3", "--strength", "2"), "strength=2.0"),
+        ((*ABLATE, "--units", "3", "--strength", "nan"), "strength=nan"),
+        ((*INSERT, "--multiple", "nan"), "multiple=nan"),
+        ((*INSERT, "--multiple", "inf"), "multiple=inf"),
+        ((*TRACE, "--top", "2", "--multiple", "nan"), "multiple=nan"),
+        ((*INSERT, "--pool", "0"), "pool=0"),
+        ((*ACE, "--concept", "ball", "--schedule", "fats"), "unknown schedule 'fats'; did you mean fast?"),
+        ((*ACE, "--concept", "ball", "--schedule", "published", "--quick"), "two schedules"),
+        (("ablate", "nowhere", "--layer", "x", "--units", "1"), "nowhere holds no study"),
+        (("apply", "study", "--edit", "nothing.json"), "nothing.json: no such file"),
+    ],
+    ids=lambda value: " ".join(value[2:]) if isinstance(value, tuple) else "",
+)
+def test_names_and_numbers(refused: Refused, argv: tuple[str, ...], says: str) -> None:
+    assert says in refused(*argv)
+    assert [p.name for p in Path().iterdir()] == ["study"]
+
+
+def test_a_layer_without_units_for_a_concept(refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
+    ranked = ganatomy.Dissection.ranked
+    monkeypatch.setattr(ganatomy.Dissection, "ranked", lambda self, name: ranked(self, name).assign(iou=float("nan")))
+    assert "no unit of layer2 has any IoU with ball" in refused(*ABLATE, "--concept", "ball", "--top", "2")
+    assert not Path("study-causal").exists()
+
+
+def edits(path: str = "edit.json", **changed: object) -> Path:
+    """An edit file for the planted generator, with something changed."""
+    record = {"format": 1, "generator": ganatomy.open_generator("planted").fingerprint, "edits": [
+        {"layer": "layer2", "strokes": [{"units": [3], "alpha": [1], "value": [0], "where": [[[1] * 16] * 16]}]}
+    ]}  # fmt: skip
+    Path(path).write_text(json.dumps(record | changed), encoding="utf-8")
+    return Path(path)
+
+
+APPLY = ("apply", "study", "--edit", "edit.json", "--images", "2", "--batch", "2")
+
+
+def test_the_edit_file_is_good(capsys: pytest.CaptureFixture[str]) -> None:
+    """The cases below fail for what is wrong with each."""
+    edits()
+    assert main([*APPLY, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["spec"]["kind"] == "apply"
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"generator": "0" * 64}, "made for another generator"),
+        ({"format": 2}, "format 2"),
+        ({"edits": []}, "nothing in it"),
+        ({"edits": [{"layer": "layer7", "strokes": []}]}, "layer7"),
+        ({"edits": "all"}, "edits"),
+    ],
+    ids=str,
+)
+def test_edit_files_that_do_not_fit(refused: Refused, changed: dict[str, object], says: str) -> None:
+    edits(**changed)
+    line = refused(*APPLY)
+    assert says in line
+    assert "edit.json" in line
+    assert not Path("study-causal").exists()
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.5, 0.99])
+def test_an_edit_file_that_is_cut_off(refused: Refused, keep: float) -> None:
+    path = edits()
+    os.truncate(path, int(path.stat().st_size * keep))
+    assert "edit.json: not a file of edits" in refused(*APPLY)
+
+
+def test_an_edit_for_single_pictures(refused: Refused) -> None:
+    stroke = {"units": [3], "alpha": [1], "value": [0], "where": [[[1] * 16] * 16] * 2}
+    edits(edits=[{"layer": "layer2", "strokes": [stroke]}])
+    assert "places of its own" in refused(*APPLY)
+
+
+def test_a_generator_file_that_changed_since(refused: Refused, capsys: pytest.CaptureFixture[str]) -> None:
+    def write(seed: int) -> None:
+        torch.manual_seed(seed)
+        safetensors.torch.save_file(progan_network(8, [8, 8, 4, 4]).state_dict(), "net.safetensors")
+
+    write(0)
+    dissect = ("dissect", "progan:net.safetensors", "--segmenter", "colors", "--images", "8", "--batch", "4")
+    assert main([*dissect, "--layers", "layer3", "--out", "other"]) == 0
+    capsys.readouterr()
+    ablate = ("ablate", "other", "--layer", "layer3", "--units", "1", "--images", "4")
+    assert main(ablate) == 0
+    capsys.readouterr()
+    write(1)
+    for argv in (ablate, ("ablate", "other", "--layer", "layer3", "--each"), (*APPLY[:1], "other", *APPLY[2:])):
+        assert "the generator progan:net.safetensors has changed since other was made" in refused(*argv)
+
+
+def test_directories_of_something_else(refused: Refused, capsys: pytest.CaptureFixture[str]) -> None:
+    first = (*ABLATE, "--units", "3", "--images", "4", "--random", "0", "--out", "out")
+    assert main([*first, "--json"]) == 0
+    capsys.readouterr()
+    before = {path: path.read_bytes() for path in Path("out").rglob("*") if path.is_file()}
+    assert "images was 4, now 5" in refused(*first, "--images", "5")
+    assert "units was [3], now [4]" in refused(*first, "--units", "4")
+    assert "experiment was 'effect', now 'uniteffect'" in refused(*ABLATE, "--each", "--images", "4", "--out", "out")
+    assert "out holds no dissection" in refused("ablate", "out", "--layer", "layer2", "--units", "3")
+    assert "experiment was 'dissect'" in refused(*first[:-1], "study")
+    ranked = (*ABLATE, "--concept", "ball", "--top", "2", "--by", "ace", "--ace", "out")
+    assert "out holds no ace study" in refused(*ranked)
+    assert {path: path.read_bytes() for path in Path("out").rglob("*") if path.is_file()} == before
+    Path("thesis").mkdir()
+    Path("thesis/thesis.txt").write_text("mine", encoding="utf-8")
+    assert "thesis.txt" in refused(*first[:-1], "thesis")
+    Path("file").write_text("mine", encoding="utf-8")
+    assert "file" in refused(*first[:-1], "file")
+
+
+@pytest.mark.parametrize("damage", ["steps/strips.safetensors", "tables/effect.parquet", "study.json"])
+def test_a_damaged_study(refused: Refused, capsys: pytest.CaptureFixture[str], damage: str) -> None:
+    command = (*ABLATE, "--units", "3", "--images", "4", "--random", "0", "--out", "out")
+    assert main(command) == 0
+    capsys.readouterr()
+    victim = Path("out") / damage
+    os.truncate(victim, victim.stat().st_size // 2)
+    assert victim.name in refused(*command)
