@@ -113,7 +113,7 @@ def present(spec: AceSpec, pool: Pool, concept: int) -> Locations:
     rows = best.argsort(descending=True, stable=True)[: spec.train + spec.held]
     rows = rows[best[rows] > 0]
     ids = rows + spec.pool_spec().first
-    return _shared_out(spec, ids, maps(place[rows], pool.occupancy.shape[1:]), "shows")
+    return _shared_out(spec, ids, maps(place[rows], pool.occupancy.shape[1:]), "show")
 
 
 def candidates(
@@ -132,7 +132,7 @@ def candidates(
     shards = [ids[i : i + pictures.shard] for i in range(0, len(ids), pictures.shard)]
     tried = study.sharded("candidates", Candidates, work, shards, execute, progress)
     pictures_with, where = _best(tried, spec, pool.occupancy.shape[1:])
-    return _shared_out(spec, pictures_with, where, "has room for"), int(tried.evaluations)
+    return _shared_out(spec, pictures_with, where, "have room for"), int(tried.evaluations)
 
 
 @torch.no_grad()
@@ -180,7 +180,7 @@ def draw_places(
 
 def maps(places: Int64[Tensor, "n *k"], grid: Sequence[int]) -> Where:
     """Return maps of a grid that are 1 at the given places, row-major; -1 is no place."""
-    places = places.view(len(places), -1)
+    places = places[:, None] if places.ndim == 1 else places
     where = torch.zeros(len(places), grid[0] * grid[1] + 1)
     where.scatter_(1, torch.where(places < 0, grid[0] * grid[1], places), 1.0)
     return where[:, :-1].reshape(-1, grid[0], grid[1])
@@ -204,7 +204,7 @@ def _shared_out(spec: AceSpec, ids: Tensor, where: Where, what: str) -> Location
     """Hold out every so manieth picture, from best to worst; where there are too few, as large a share of them."""
     if len(ids) < 4:
         raise BadValue(
-            f"of {spec.pool} pictures, {len(ids)} {what} {spec.concept} at a place of {spec.layer}; raise pool or "
+            f"only {len(ids)} of {spec.pool} pictures {what} {spec.concept} at a place of {spec.layer}; raise pool and "
             "candidates, or choose another layer"
         )
     share = spec.held / (spec.train + spec.held)

@@ -1,0 +1,413 @@
+"""Which units cause a concept: exactly those that draw it, none that only goes along with it."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from ganatomy.edit import Intervention
+from ganatomy.errors import BadModel, BadValue, StudyError, StudyMismatch, UnknownName
+from ganatomy.experiments.causal import ace as aces
+from ganatomy.experiments.causal import optimise as optimisation
+from ganatomy.experiments.causal.ace import TABLES, Ace, change_table, run_ace, sets_of
+from ganatomy.experiments.causal.ace_spec import SCHEDULES, AceSpec, scheduled
+from ganatomy.experiments.causal.source import Source, open_source
+from ganatomy.experiments.causal.unit_sets import Sets, effect_table, judge_sets, uniform_places
+from ganatomy.experiments.dissection import Dissection
+from ganatomy.experiments.models import Models
+from ganatomy.generators.planted import UNITS, PlantedGenerator
+from ganatomy.generators.protocol import Edit, Observation
+from ganatomy.planted import VOCABULARY
+from ganatomy.segmenters.planted import PlantedSegmenter
+from ganatomy.stats.base import Accumulator
+from ganatomy.study import Study, spec_digest
+from ganatomy.types import Features, Images, Labels, Latents
+
+SMALL: dict[str, Any] = {
+    "pool": 96,
+    "train": 24,
+    "held": 12,
+    "candidates": 36,
+    "images": 24,
+    "batch": 12,
+    "shard": 16,
+    "steps": 12,
+    "every": 4,
+    "top": 2,
+    "sizes": (1, 2, 4),
+    "controls": (2,),
+    "random": 2,
+}
+
+
+@pytest.fixture(scope="module")
+def source(planted: Dissection) -> Source:
+    return open_source(planted.study.directory)
+
+
+def asked(source: Source, layer: str = "layer1", concept: str = "ball", **options: Any) -> AceSpec:
+    return scheduled(source, "fast", **SMALL | {"layer": layer, "concept": concept} | options)
+
+
+@pytest.fixture(scope="module")
+def found(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Ace:
+    folder = tmp_path_factory.mktemp("ace")
+    return run_ace(asked(source), source, folder / "study", folder / "pool")
+
+
+def roles(ace: Ace) -> list[str]:
+    """What each unit does, from the greatest α on."""
+    return [UNITS[ace.spec.layer][unit] for unit in ace.units.unit]
+
+
+# ---------------------------------------------------------------- what is found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("start", ["gradient", "iou"])
+@pytest.mark.parametrize("layer", UNITS)
+@pytest.mark.parametrize("concept", ["ball", "box", "tree"])
+def test_exactly_the_causal_units_are_found(
+    source: Source, layer: str, concept: str, start: str, tmp_path: Path
+) -> None:
+    spec = asked(source, layer, concept, start=start, steps=60, every=20, patience=0)
+    ace = run_ace(spec, source, tmp_path / "study", tmp_path / "pool")
+    causal = ace.units[[role == concept for role in roles(ace)]]
+    others = ace.units[[role != concept for role in roles(ace)]]
+    assert causal.alpha.min() > 0.8
+    assert others.alpha.max() < 0.25
+    copies = ace.units[[role.startswith(("copy", "not")) for role in roles(ace)]]
+    assert (copies.alpha < 0.05).all()
+
+
+def test_a_copy_goes_along_without_causing(found: Ace) -> None:
+    ranks = dict(zip(roles(found), found.units.itertuples(), strict=True))
+    assert ranks["copy:ball"].iou == ranks["ball"].iou
+    assert ranks["ball"].rank == 1
+    assert ranks["ball"].alpha > 0.9
+    assert ranks["copy:ball"].alpha == 0
+    assert found.top(1) == [UNITS["layer1"].index("ball")]
+
+
+def test_the_curve_says_what_is_gone(found: Ace) -> None:
+    """Figure 4: with its one causal unit all balls are gone, and what stood behind them is to be seen."""
+    gone = found.curve.set_index(["by", "n"]).relative
+    assert gone["ace", 1] < -0.99
+    assert gone["random", 2] > -0.2
+    others = found.others.set_index(["by", "n", "concept"])
+    assert others.change["ace", 1, "ball"] == pytest.approx(others.before["ace", 1, "ball"] * gone["ace", 1])
+    assert others.change["ace", 1, "sky"] > 0
+    assert not others.relative["ace", 1, "box"] > 0.1
+
+
+def test_what_is_reported_is_of_pictures_that_chose_nothing(source: Source, found: Ace) -> None:
+    study = found.study.directory / "steps"
+    from safetensors.torch import load_file
+
+    chose = {*load_file(study / "present.safetensors")["ids"].tolist()}
+    chose |= {*load_file(study / "candidates.safetensors")["ids"].tolist()}
+    judged = set(found.spec.ids())
+    assert not chose & judged
+    assert not judged & set(range(2 * found.spec.pool))
+
+
+def test_it_opens_without_models(found: Ace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ganatomy.experiments.models.open_generator", None)
+    again = Ace.open(found.study.directory)
+    assert again.spec == found.spec
+    for name in TABLES:
+        pd.testing.assert_frame_equal(getattr(again, name), getattr(found, name))
+    assert again.top() == found.top()
+    assert torch.equal(again.constant, found.constant)
+
+
+def test_the_constant_is_what_the_units_are_where_the_concept_is(found: Ace) -> None:
+    k = dict(zip(UNITS["layer1"], found.constant.tolist(), strict=True))
+    assert k["ball"] == pytest.approx(k["copy:ball"])
+    assert k["ball"] > 0.6
+    assert k["dead"] == 0
+
+
+# ---------------------------------------------------------------- effects of sets
+
+
+def by_hand(source: Source, spec: AceSpec, sets: Sets) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """s_c before, with each set ablated, and with each inserted at the drawn place and read there, by picture."""
+    generator, segmenter, shape = source.models.generator, source.models.segmenter, source.shape(spec.layer)
+    z, side = generator.latents(spec.ids(), spec.seed), 32 // shape.height
+    where = uniform_places(spec.ids(), spec.seed, (shape.height, shape.width))
+    corners = [divmod(int(each.flatten().argmax()), shape.width) for each in where]
+
+    def shown(*edits: Intervention) -> np.ndarray:
+        return (segmenter(generator.edited(z, edits)) == sets.concept).any(1).numpy().astype(float)
+
+    def at_corners(maps: np.ndarray) -> list[float]:
+        blocks = [(slice(y * side, (y + 1) * side), slice(x * side, (x + 1) * side)) for y, x in corners]
+        return [each[block].mean() for each, block in zip(maps, blocks, strict=True)]
+
+    ablated = [shown(Intervention.ablate(spec.layer, shape, own)).mean((1, 2)) for own in sets.units]
+    inserted = [at_corners(shown(Intervention.insert(spec.layer, shape, own, sets.value, where))) for own in sets.units]
+    return shown().mean((1, 2)), np.array(ablated).T, np.array(inserted).T
+
+
+def test_both_terms_are_read_where_they_are_made(source: Source, found: Ace) -> None:
+    """Insertion is read at the inserted place: at any other, there are about as few balls as with the copy."""
+    spec = dataclasses.replace(found.spec, images=48)
+    ball, copy = (UNITS["layer1"].index(role) for role in ("ball", "copy:ball"))
+    sets = Sets([[ball], [copy]], source.concept("ball"), found.constant)
+    shares = judge_sets(source, spec, sets, spec.ids())
+    before, ablated, inserted = by_hand(source, spec, sets)
+    np.testing.assert_allclose(shares.before.numpy(), before)
+    np.testing.assert_allclose(shares.ablated.numpy(), ablated)
+    np.testing.assert_allclose(shares.inserted.numpy(), inserted)
+    means = shares.inserted.mean(0)
+    assert means[0] > 4 * means[1]
+    assert means[1] < 0.1
+
+
+def test_the_place_of_insertion_is_uniform_and_a_function_of_seed_and_id() -> None:
+    where = uniform_places(range(1600), 0, (2, 2))
+    torch.testing.assert_close(where.mean(0), torch.full((2, 2), 0.25), atol=0.04, rtol=0)
+    assert (where.sum((1, 2)) == 1).all()
+    assert torch.equal(uniform_places(range(7, 9), 0, (2, 2)), where[7:9])
+    assert not torch.equal(uniform_places(range(1600), 1, (2, 2)), where)
+
+
+def test_the_table_of_effects_is_eqn_4(source: Source, found: Ace) -> None:
+    trials = sets_of(found.spec, found.units, dict.fromkeys(("ace", "iou", "random"), (2,)))
+    sets = Sets([trial.units for trial in trials], source.concept("ball"), found.constant)
+    before, ablated, inserted = by_hand(source, found.spec, sets)
+    table = found.effects.set_index(["by", "term"])
+    n = np.sqrt(len(before))
+    for i, by in enumerate(("ace", "iou")):
+        for term, each in {"ablation": ablated, "insertion": inserted, "ace": inserted - ablated}.items():
+            row, ratio = table.loc[(by, term)], each[:, i].mean() / before.mean()
+            residual = each[:, i] - ratio * before
+            expected = [each[:, i].mean(), each[:, i].std(ddof=1) / n, ratio, residual.std(ddof=1) / n / before.mean()]
+            np.testing.assert_allclose(row[["value", "error", "normalised", "normalised_error"]].tolist(), expected)
+    ratios = (inserted - ablated)[:, 2:].mean(0) / before.mean()
+    random = table.loc[("random", "ace")]
+    assert (random.normalised, random.spread) == pytest.approx((ratios.mean(), ratios.std(ddof=1)))
+    assert table.normalised["ace", "ace"] > random.normalised + 3 * table.normalised_error["ace", "ace"]
+
+
+def test_without_a_pixel_of_it_nothing_is_normalised() -> None:
+    from ganatomy.experiments.causal.unit_sets import Shares
+
+    shares = Shares(1)
+    shares.update(torch.zeros(4).double(), torch.zeros(4, 1).double(), torch.rand(4, 1).double())
+    table = effect_table(shares, ["ace"]).set_index("term")
+    assert table.value["ace"] > 0
+    assert table[["normalised", "normalised_error"]].isna().all(axis=None)
+
+
+def test_random_sets_are_of_other_units(found: Ace) -> None:
+    trials = sets_of(found.spec, found.units, {"ace": (1, 4), "iou": (4,), "random": (4,)})
+    assert [(trial.by, len(trial.units)) for trial in trials] == [
+        *(("ace", 1), ("ace", 4), ("iou", 4)),
+        *(("random", 4), ("random", 4)),
+    ]
+    chosen = set(found.top(4))
+    assert all(not chosen & set(trial.units) for trial in trials if trial.by == "random")
+    assert trials[1].units == tuple(found.top(4))
+    assert list(trials[2].units) == found.units.sort_values("iou_rank").unit.tolist()[:4]
+
+
+def test_the_curve_is_a_mean_over_random_sets(source: Source, found: Ace) -> None:
+    spec = found.spec
+    trials = sets_of(spec, found.units, {"ace": (), "iou": (), "random": (2,)})
+    change = aces._ablate(source, spec, trials, spec.ids()).read()
+    table = change_table(aces._ablate(source, spec, trials, spec.ids()), trials, VOCABULARY).set_index("concept")
+    own = change.relative[:, source.concept("ball")].numpy()
+    assert table.relative["ball"] == pytest.approx(own.mean())
+    assert table.spread["ball"] == pytest.approx(own.std(ddof=1))
+
+
+# ---------------------------------------------------------------- interruption, cost
+
+
+class Counting(PlantedGenerator):
+    """Counts the pictures that it draws."""
+
+    drawn = 0
+
+    def observe(self, z: Latents, layers: Sequence[str], edits: Sequence[Edit] = ()) -> Observation:
+        self.drawn += len(z)
+        return super().observe(z, layers, edits)
+
+    def render(self, r: Features, layer: str, z: Latents) -> Images:
+        self.drawn += len(z)
+        return super().render(r, layer, z)
+
+
+@pytest.mark.slow
+def test_evaluations_are_counted_honestly(planted: Dissection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = Counting(torch.device("cpu"))
+    source = Source(planted, Models(generator, PlantedSegmenter(torch.device("cpu")), "cpu"))
+    at_the_end: list[int] = []
+    monkeypatch.setattr(aces, "_unit_table", lambda *given: at_the_end.append(generator.drawn) or table(*given))
+    ace = run_ace(asked(source), source, tmp_path / "study", tmp_path / "pool")
+    assert ace.history.evaluations.iloc[-1] == at_the_end[0] == sum(ace.facts["evaluations"].values())
+    assert ace.history.gradients.iloc[0] == 24 * 3
+    assert ace.history.step.tolist() == list(range(0, 4 * len(ace.history), 4))
+
+
+table = aces._unit_table
+
+
+class Killed(Exception):
+    """Stands for a kill."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("last", [0, 1])
+def test_a_killed_search_goes_on_to_the_same_bits(
+    source: Source, found: Ace, last: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = optimisation.look
+    looks: list[int] = []
+
+    def look(*given: Any) -> optimisation.Search:
+        if len(looks) > last:
+            raise Killed
+        looks.append(0)
+        return looked(*given)
+
+    monkeypatch.setattr(optimisation, "look", look)
+    with pytest.raises(Killed):
+        run_ace(found.spec, source, tmp_path / "study", tmp_path / "pool")
+    with pytest.raises(StudyError, match="unfinished"):
+        Ace.open(tmp_path / "study")
+    monkeypatch.setattr(optimisation, "look", looked)
+    begun: list[int] = []
+    monkeypatch.setattr(optimisation, "begin", lambda *_: begun.append(1))
+    again = run_ace(found.spec, source, tmp_path / "study", tmp_path / "pool")
+    assert not begun
+    for name in TABLES:
+        for column in getattr(found, name).columns.drop(["seconds", "processor"], errors="ignore"):
+            pd.testing.assert_series_equal(getattr(again, name)[column], getattr(found, name)[column])
+
+
+def test_a_finished_one_is_read(found: Ace, source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aces, "open_pool", None)
+    assert run_ace(found.spec, source, found.study.directory).top() == found.top()
+
+
+def test_one_pool_serves_all_concepts(
+    source: Source, found: Ace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Path] = []
+
+    def at(source: Source, spec: Any, directory: Path, *how: Any) -> Accumulator:
+        opened.append(directory)
+        raise Killed
+
+    monkeypatch.setattr(aces, "open_pool", at)
+    for concept in ("ball", "tree"):
+        with pytest.raises(Killed):
+            run_ace(asked(source, concept=concept), source, tmp_path / concept)
+    with pytest.raises(Killed):
+        run_ace(asked(source, pool=2000), source, tmp_path / "more")
+    home = source.beside("layer1", "pool")
+    assert opened == [home.with_name("pool-96"), home.with_name("pool-96"), home]
+
+
+# ---------------------------------------------------------------- what is asked
+
+
+def test_every_field_changes_the_digest(source: Source) -> None:
+    spec = asked(source)
+    others = {"ablated": "place", "start": "iou", "norm": "norm", "optimiser": "sgd", "decay": False}
+    for field in dataclasses.fields(spec):
+        value = getattr(spec, field.name)
+        changed = others.get(field.name) or (f"{value}x" if isinstance(value, str) else None)
+        if changed is None:
+            changed = (*value, 7) if isinstance(value, tuple) else value + 1
+        if field.name == "decay":
+            changed = False
+        assert spec_digest(dataclasses.replace(spec, **{field.name: changed})) != spec_digest(spec), field.name
+
+
+def test_the_published_schedule_is_that_of_the_paper(source: Source) -> None:
+    spec = scheduled(source, "published", layer="layer1", concept="ball", top=3)
+    assert (spec.pool, spec.candidates, spec.train, spec.held) == (10_000, 60_000, 1000, 200)
+    assert (spec.steps, spec.pairs, spec.optimiser, spec.rate, spec.penalty) == (500, 20, "adam", 0.01, 0.005)
+    assert (spec.start, spec.ablated, spec.together, spec.patience) == ("iou", "place", 1, 0)
+    assert spec.sizes[-1] == spec.controls[-1] + 2 == 12  # the layer has no more units
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"concept": "dragon"}, UnknownName, "dragon"),
+        ({"layer": "layer7"}, UnknownName, "layer7"),
+        ({"top": 13}, BadValue, "top=13 units, but layer1 has 12; choose fewer, or another layer"),
+        ({"sizes": (1, 30)}, BadValue, "sizes=30 units, but layer1 has 12"),
+        ({"sizes": (2, 1)}, BadValue, r"sizes=\[2, 1\]: give different whole numbers from 1 on, in ascending order"),
+        ({"sizes": ()}, BadValue, r"sizes=\[\]"),
+        ({"controls": (0, 1)}, BadValue, r"controls=\[0, 1\]"),
+        ({"held": 1}, BadValue, "held=1 is too few; give at least 2"),
+        ({"rate": float("nan")}, BadValue, "rate=nan is no rate; give a number that is not negative"),
+        ({"penalty": -1.0}, BadValue, "penalty=-1.0 is no penalty"),
+        ({"norm": "l1"}, UnknownName, "l1"),
+        ({"start": "zero"}, UnknownName, "zero"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(
+    source: Source, options: dict[str, Any], error: type[Exception], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(error, match=message) as caught:
+        run_ace(asked(source, **options), source, tmp_path / "study", tmp_path / "pool")
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unknown_schedule_lists_those_there_are(source: Source) -> None:
+    with pytest.raises(UnknownName, match=" ".join(SCHEDULES).replace(" ", ".*")):
+        scheduled(source, "slow", layer="layer1", concept="ball")
+
+
+def test_a_concept_that_is_never_seen_is_refused(planted: Dissection, tmp_path: Path) -> None:
+    concepts = planted.concepts.assign(rare=planted.concepts.concept == "ball", share=0.0)
+    source = Source(dataclasses.replace(planted, concepts=concepts), Models("planted:", "planted", "cpu"))
+    with pytest.raises(BadValue, match="ball never occurs in"):
+        run_ace(asked(source), source, tmp_path / "study", tmp_path / "pool")
+
+
+def test_a_layer_without_units_for_it_is_refused(
+    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ranked = Dissection.ranked
+    monkeypatch.setattr(Dissection, "ranked", lambda self, concept: ranked(self, concept).assign(iou=0.0))
+    with pytest.raises(BadValue, match="no unit of layer1 has any IoU with ball; choose another layer"):
+        run_ace(asked(source), source, tmp_path / "study", tmp_path / "pool")
+
+
+class Unsure:
+    """A segmenter without scores."""
+
+    def __init__(self) -> None:
+        inner = PlantedSegmenter(torch.device("cpu"))
+        self.vocabulary, self.planes, self.fingerprint = inner.vocabulary, inner.planes, inner.fingerprint
+        self.device, self._inner = inner.device, inner
+
+    def __call__(self, images: Images) -> Labels:
+        return self._inner(images)
+
+
+def test_a_segmenter_without_scores_is_refused(planted: Dissection, tmp_path: Path) -> None:
+    source = Source(planted, Models("planted:", Unsure(), "cpu"))
+    with pytest.raises(BadModel, match="segmenter planted gives labels without scores; α is optimised by scores"):
+        run_ace(asked(source), source, tmp_path / "study", tmp_path / "pool")
+
+
+def test_another_question_in_the_same_directory_is_refused(source: Source, found: Ace) -> None:
+    with pytest.raises(StudyMismatch, match="concept was 'ball', now 'tree'"):
+        run_ace(asked(source, concept="tree"), source, found.study.directory)
+    with pytest.raises(StudyError, match="no study"):
+        Study.open(found.study.directory / "tables")

@@ -1,0 +1,68 @@
+"""The pool of a layer: class constants and places, against sums over pictures; kept once, shared by all."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ganatomy.errors import BadValue, UnknownName
+from ganatomy.experiments.causal import pool as pools
+from ganatomy.experiments.causal.pool import Pool, PoolSpec, open_pool
+from ganatomy.experiments.causal.source import Source, open_source
+from ganatomy.experiments.dissection import Dissection
+from ganatomy.planted import VOCABULARY
+
+
+@pytest.fixture(scope="module")
+def source(planted: Dissection) -> Source:
+    return open_source(planted.study.directory)
+
+
+def asked(source: Source, **fields: Any) -> PoolSpec:
+    return PoolSpec(**source.names() | {"layer": "layer2", "images": 40, "batch": 7, "shard": 16} | fields)
+
+
+def test_it_is_what_summing_over_pictures_gives(source: Source, out: Path) -> None:
+    """S-6.4: k is the mean activation, each place weighted by how much of it the concept covers."""
+    spec = asked(source)
+    pool = open_pool(source, spec, out)
+    generator, segmenter = source.models.generator, source.models.segmenter
+    seen = generator.observe(generator.latents(spec.ids(), spec.seed), [spec.layer])
+    r, labels = seen.features[spec.layer].numpy().astype(float), segmenter(seen.images).numpy()
+    for c in range(1, len(VOCABULARY)):
+        shares = (labels == c).any(1).reshape(40, 16, 2, 16, 2).mean((2, 4))
+        k = (r * shares[:, None]).sum((0, 2, 3)) / shares.sum()
+        np.testing.assert_allclose(pool.constant(c).numpy(), k, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(pool.occupancy[c].numpy(), shares.sum(0))
+        np.testing.assert_allclose(pool.best[:, c].numpy(), shares.reshape(40, -1).max(1))
+        np.testing.assert_array_equal(pool.place[:, c].numpy(), shares.reshape(40, -1).argmax(1))
+    np.testing.assert_allclose(pool.magnitude().numpy(), abs(r).mean((0, 2, 3)), rtol=1e-5)
+
+
+def test_the_second_to_ask_finds_it_measured(source: Source, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = open_pool(source, asked(source), out)
+
+    def never(*_: Any) -> Pool:
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr(pools, "pool_shard", never)
+    second = open_pool(source, asked(source), out)
+    assert all((first.state_dict()[name] == second.state_dict()[name]).all() for name in Pool.FIELDS)
+
+
+def test_its_pictures_are_neither_those_of_dissections_nor_those_of_effects() -> None:
+    ids = PoolSpec("", "", "", "layer2", images=10_000).ids()
+    assert ids.start > 2 * 100_000
+    assert ids.stop < 1_000_000
+
+
+def test_a_concept_without_a_pixel_has_no_constant() -> None:
+    with pytest.raises(BadValue, match="none of the 0 pooled pictures shows the concept; pool more of them"):
+        Pool(3, (2, 4, 4)).constant(1)
+
+
+def test_a_layer_that_was_not_dissected_is_refused(source: Source, out: Path) -> None:
+    with pytest.raises(UnknownName, match="layer9"):
+        open_pool(source, asked(source, layer="layer9"), out)
+    assert not out.exists()
