@@ -1,0 +1,88 @@
+"""The page of causal studies in a real browser, from disk, on a desk and on a phone."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from chromium import PROGRAM, Page, chromium
+
+from ganatomy.report import write_causal_report
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.skipif(PROGRAM is None, reason="no Chromium here; install chromium to look at the page"),
+]
+
+READY = "document.readyState === 'complete'"
+SHARP = """[...document.querySelectorAll('svg.tile')].every(e => {
+  const box = e.getBoundingClientRect(), view = e.viewBox.baseVal;
+  return Number.isInteger(box.width / view.width) && box.width / view.width === box.height / view.height;
+})"""
+DECODED = """Promise.all([...document.querySelectorAll('svg.tile image')].map(e => {
+  const image = new Image();
+  image.src = e.getAttribute('href');
+  return image.decode();
+})).then(all => all.length)"""
+OUTSIDE = """[...document.querySelectorAll('svg.bars text, svg.lines text')].filter(e => {
+  const box = e.getBoundingClientRect();
+  return box.width && (box.left < 0 || box.right > document.documentElement.clientWidth + 1);
+}).map(e => e.textContent)"""
+
+
+@pytest.fixture(scope="module")
+def path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    kinds = ("ablation", "insertion", "unit_effects", "ace", "context", "capacity", "trace")
+    path = tmp_path_factory.mktemp("causal") / "page.html"
+    write_causal_report([request.getfixturevalue(kind) for kind in kinds], path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def tab(path: Path) -> Iterator[Page]:
+    with chromium() as page:
+        page.look(1280, 900)
+        page.requests.clear()
+        page.open(path.as_uri(), ready=READY)
+        yield page
+        assert page.errors == []
+        assert [url for url in page.requests if not url.startswith("data:")] == [path.as_uri()]
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_it_fits_and_pictures_are_sharp(tab: Page, width: int) -> None:
+    tab.look(width)
+    tab.wait(f"document.documentElement.clientWidth === {width}")
+    assert tab.ask("document.documentElement.scrollWidth") == width
+    assert tab.ask(OUTSIDE) == []
+    assert tab.ask("document.querySelectorAll('svg.tile').length") > 10
+    assert tab.ask(SHARP)
+
+
+def test_every_picture_can_be_read(tab: Page) -> None:
+    assert tab.ask(DECODED) == tab.ask("document.querySelectorAll('svg.tile image').length")
+
+
+def test_it_is_dark_in_the_dark(tab: Page) -> None:
+    seen = []
+    for dark in (False, True):
+        tab.look(1280, 900, dark=dark)
+        page = "getComputedStyle(document.body)"
+        seen.append(
+            (tab.ask(f"{page}.backgroundColor"), tab.ask("getComputedStyle(document.querySelector('.lines')).color"))
+        )
+    assert seen == [("rgb(251, 251, 250)", "rgb(29, 33, 39)"), ("rgb(16, 18, 22)", "rgb(230, 232, 235)")]
+
+
+def test_sections_are_reached_and_numbers_opened_by_keyboard(tab: Page) -> None:
+    tab.ask("document.querySelector('nav a[href=\"#trace-ball\"]').focus()")
+    tab.press("Enter", 13)
+    tab.wait("location.hash === '#trace-ball'")
+    tab.wait("Math.abs(document.getElementById('trace-ball').getBoundingClientRect().top) < 200")
+    for _ in range(3):
+        tab.press("Tab", 9)
+        if tab.ask("document.activeElement.tagName") == "SUMMARY":
+            break
+    tab.press("Enter", 13)
+    tab.wait("document.querySelector('#trace-ball details').open")
+    assert tab.ask("document.querySelectorAll('#trace-ball details tr').length") > 2

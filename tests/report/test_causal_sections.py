@@ -1,0 +1,224 @@
+"""What the sections say is what the tables hold."""
+
+import dataclasses
+import html
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ganatomy.experiments.causal.ace import Ace
+from ganatomy.experiments.causal.capacity import Capacity
+from ganatomy.experiments.causal.context import Context
+from ganatomy.experiments.causal.effects import Effect
+from ganatomy.experiments.causal.trace import Trace
+from ganatomy.experiments.causal.unit_effects import UnitEffects
+from ganatomy.report.causal.ace import ace_section, term_chart
+from ganatomy.report.causal.capacity import capacity_section
+from ganatomy.report.causal.context import context_cards, context_chart, context_section
+from ganatomy.report.causal.each import unit_effects_section
+from ganatomy.report.causal.effect import effect_cards, effect_charts, effect_section
+from ganatomy.report.causal.section import measured, percent, plain
+from ganatomy.report.causal.trace import mapped_layers, trace_cards, trace_section
+
+
+def names(chart: str) -> list[str]:
+    """Return what the rows of a chart are called, top down."""
+    return [html.unescape(t) for t in re.findall(r'text-anchor="end"[^>]*>([^<]*)</text>', chart)][::2]
+
+
+def changed(result: Any, name: str, **columns: Any) -> Any:
+    """Return a result with other values in one of its tables."""
+    return dataclasses.replace(result, **{name: getattr(result, name).assign(**columns)})
+
+
+def test_an_ablation_is_answered_by_its_target_beside_random_sets(ablation: Effect) -> None:
+    row = ablation.table.iloc[0]
+    assert row.concept == "ball"
+    answer = effect_section(ablation).answer
+    assert f"ball: {percent(row.before)} of the pixels before, {percent(row.after)} after" in answer
+    assert f"({measured(row.relative, row.relative_error)})" in answer
+    assert f"{percent(row.before + row.random_change)} after the same with as many units drawn at random" in answer
+
+
+def test_the_target_is_first_and_bold_the_others_by_change(ablation: Effect) -> None:
+    (_, share), (_, points) = effect_charts(ablation, "image")
+    expected = ablation.table[ablation.table["read"] == "image"]
+    assert names(points) == expected.concept.tolist()
+    assert names(share) == expected[expected.before >= 0.001].concept.tolist()
+    for chart in (share, points):
+        assert re.findall(r'font-weight="650"[^>]*>([^<]*)<', chart) == ["ball"]
+
+
+def test_pictures_before_after_and_random(ablation: Effect, insertion: Effect) -> None:
+    cards = effect_cards(ablation)
+    captions = [[caption for _, caption in card] for card in cards]
+    assert captions == [[f"picture {i}", "switched off", "random units"] for i in ablation.strips.ids]
+    assert len({svg for card in cards for svg, _ in card}) == 6
+    assert "<rect" not in cards[0][0][0]
+    boxed = effect_cards(insertion)[0][0][0]  # 2 x 8 of 16 x 16 places from (0, 4) on, in a picture of 32 pixels
+    assert boxed.count('x="8" y="0" width="16" height="4"') == 2
+
+
+def test_an_edited_place_is_read_first(insertion: Effect) -> None:
+    section = effect_section(insertion)
+    assert [block.heading for block in section.blocks[1:]] == [
+        "What changes at the edited place",
+        "What changes in the whole picture",
+    ]
+    row = insertion.table[(insertion.table["read"] == "place") & (insertion.table["concept"] == "ball")].iloc[0]
+    assert percent(row.after) in section.answer
+
+
+def test_without_random_sets_nothing_is_said_of_them(ablation: Effect) -> None:
+    alone = changed(ablation, "table", random_change=np.nan, random_spread=np.nan, random_relative=np.nan)
+    alone = dataclasses.replace(alone, spec=dataclasses.replace(ablation.spec, random=0))
+    section = effect_section(alone)
+    assert "random" not in section.answer
+    assert 'fill-opacity=".16"' not in section.blocks[1].body
+
+
+def test_the_strongest_units_of_a_concept(unit_effects: UnitEffects) -> None:
+    table = unit_effects.table
+    strongest = table.loc[table.change.abs().idxmax()]
+    section = unit_effects_section(unit_effects)
+    assert f"unit {strongest.unit}: without it {strongest.concept} goes" in section.answer
+    first = section.blocks[0].body.partition("</svg>")[0]
+    own = table[(table.concept == strongest.concept) & (table.category == strongest.category)]
+    assert names(first) == [f"unit {unit}" for unit in own.loc[own.change.abs().nlargest(6).index, "unit"]]
+    assert f"<figcaption>{strongest.concept}," in first
+
+
+def test_the_estimate_has_a_point_for_every_unit(unit_effects: UnitEffects) -> None:
+    block = unit_effects_section(unit_effects).blocks[1]
+    scatter = block.body.partition("</svg>")[0]
+    assert scatter.count("<circle") == unit_effects.table["unit"].nunique()
+    told = unit_effects.agreement.dropna(subset="spearman")
+    assert block.body.count('<th scope="row">') == len(told) > 0
+
+
+def test_without_an_estimate_the_reason_is_given(unit_effects: UnitEffects) -> None:
+    bare = changed(unit_effects, "agreement", spearman=np.nan)
+    bare = dataclasses.replace(bare, facts={**bare.facts, "first_order": "no first-order estimate: labels only"})
+    block = unit_effects_section(bare).blocks[1]
+    assert (block.lead, block.body) == ("No first-order estimate: labels only.", "")
+
+
+def test_ace_is_answered_by_what_is_left(ace: Ace) -> None:
+    answer = ace_section(ace).answer
+    for by, said in (("ace", "chosen by ACE"), ("iou", "by IoU")):
+        row = ace.curve[(ace.curve.by == by) & (ace.curve.n == 3)].iloc[0]
+        assert f"{measured(1 + row.relative, row.error, sign=False)} {said}" in answer
+
+
+def test_ace_curves_start_at_all_of_it(ace: Ace) -> None:
+    chart = ace_section(ace).blocks[0].body
+    for name in ("by ACE", "by IoU", "random"):
+        assert f"{name}, units switched off 0: 1 ± 0<" in chart
+    row = ace.curve[(ace.curve.by == "ace") & (ace.curve.n == 2)].iloc[0]
+    assert f"by ACE, units switched off 2: {1 + row.relative:.3g} ± {row.error:.2g}<" in chart
+
+
+def test_ace_terms_stand_beside_random_sets(ace: Ace) -> None:
+    chart = term_chart(ace)
+    assert names(chart)[::3] == ["inserted, ACE", "ablated, ACE", "ACE, ACE"]
+    for row in ace.effects.itertuples():
+        assert measured(row.normalised, row.normalised_error, sign=row.term == "ace") in chart
+
+
+def test_ace_units_are_cards_with_their_rank_by_iou(ace: Ace) -> None:
+    body = html.unescape(ace_section(ace).blocks[3].body)
+    cards = re.findall(r"<li>.*?unit (\d+).*?rank (\d+)", body)
+    top = ace.units.sort_values("rank").head(3)
+    assert cards == [(str(row.unit), str(row.iou_rank)) for row in top.itertuples()]
+
+
+def test_context_marks_what_the_grammar_says(context: Context) -> None:
+    chart = context_chart(context)
+    own = context.under[context.under.places >= 5].sort_values("effect", ascending=False, kind="stable")
+    marks = {"sky": "✓ sky", "box": "✗ box"}
+    assert names(chart) == [marks.get(name, name) for name in own.object]
+    unsaid = changed(context, "under", allowed=pd.array([pd.NA] * len(context.under), dtype="boolean"))
+    assert not {"✓", "✗"} & set(context_chart(unsaid))
+
+
+def test_context_boxes_are_the_responsive_places(context: Context) -> None:
+    for i, card in enumerate(context_cards(context)):
+        own = context.boxes[context.boxes.image == i]
+        assert card[0][0].count("#ffe14d") == len(own)
+        assert card[1][0].count("#ffe14d") == min(1, len(own))
+        for box in own.itertuples():
+            assert f'x="{box.left:g}" y="{box.top:g}" width="{box.width:g}" height="{box.height:g}"' in card[0][0]
+
+
+def test_context_says_ratio_and_interval_or_what_there_is(context: Context) -> None:
+    known = {"allowed": 0.4, "forbidden": 0.1, "ratio": 4.0, "low": 2.5, "high": 7.25}
+    answer = context_section(changed(context, "verdict", **known)).answer
+    assert "4 times as much (95 %: 2.5 to 7.2)" in answer
+    endless = changed(
+        context, "verdict", **{**known, "high": np.inf, "difference": 0.3}, difference_low=0.2, difference_high=0.4
+    )
+    assert "a difference of 30 % (95 %: 20 % to 40 %)" in context_section(endless).answer
+    unknown = context_section(changed(context, "verdict", **dict.fromkeys(known, np.nan)))
+    best = context.under.sort_values("effect", ascending=False).iloc[0]
+    assert f"Most on {best.object}" in unknown.answer
+
+
+def test_capacity_frames_the_picked_setting(capacity: Capacity) -> None:
+    table = capacity.table
+    assert table.picked.sum() == 1
+    section = capacity_section(capacity)
+    body = section.blocks[0].body
+    assert body.count("<td") == len(table)
+    framed = re.findall(r'<td class="figure picked"[^>]*>.*?<b>([^<]*)</b>', body)
+    row = table[table.picked].iloc[0]
+    assert framed == [measured(row.appears, row.appears_error, sign=False)]
+    assert f"appears in {framed[0]} of {row.places} places" in section.answer
+
+
+def test_trace_counts_what_was_visible(trace: Trace) -> None:
+    drawn = trace.places[trace.places.drawn]
+    answer = trace_section(trace).answer
+    assert answer.startswith(f"{drawn.visible.sum()} of {len(drawn)} insertions were visible")
+
+
+def test_trace_maps_go_from_after_the_edit_to_the_last_layer(trace: Trace) -> None:
+    assert mapped_layers(trace) == ["layer3"]
+    captions = [[caption for _, caption in card] for card in trace_cards(trace)]
+    assert captions == [[f"picture {i}", "layer3"] for i in trace.ids]
+    more = dataclasses.replace(trace, maps={f"layer{i}": trace.maps["layer2"] for i in range(2, 9)})
+    assert mapped_layers(more) == ["layer3", "layer6", "layer8"]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_missing_looks_missing(value: float) -> None:
+    assert measured(value, 0.1) == percent(value) == plain(value) == "–"
+
+
+def test_figures_are_files(ablation: Effect, ace: Ace, context: Context, trace: Trace, tmp_path: Path) -> None:
+    from ganatomy.report import figures
+
+    saved = {
+        figures.save_effect: (ablation, {"random units", "ball"}),
+        figures.save_ace_curve: (ace, {"by ACE", "units switched off"}),
+        figures.save_context: (context, {"gain by place", "✓ sky"}),
+        figures.save_trace: (trace, {"layer3", "visible"}),
+    }
+    for save, (result, said) in saved.items():
+        save(result, tmp_path / "figure.svg")  # type: ignore[operator]
+        assert said <= drawn_texts(tmp_path / "figure.svg")
+
+
+def drawn_texts(path: Path) -> set[str]:
+    """Return the texts of an SVG file; none of its drawings reaches below its end."""
+    import xml.etree.ElementTree as ET
+
+    root = ET.parse(path).getroot()  # noqa: S314  (our own XML)
+    parts = root.findall("{*}svg")
+    ends = [float(part.attrib["y"]) + float(part.attrib["height"]) for part in parts]
+    assert parts
+    assert max(ends) <= float(root.attrib["height"])
+    return {"".join(text.itertext()).strip("● ") for text in root.findall(".//{*}text")}
