@@ -9,7 +9,6 @@ import pytest
 
 from ganatomy.experiments.causal.effects import Effect
 from ganatomy.report import write_causal_report
-from ganatomy.report.causal.notebook import notebook_html
 from ganatomy.report.causal.page import causal_html, section_of
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
@@ -86,7 +85,7 @@ def test_names_cannot_break_out(ablation: Effect) -> None:
 
 
 def test_a_notebook_shows_question_answer_and_the_first_pictures(result: Any) -> None:
-    section, shown = section_of(result), notebook_html(result)
+    section, shown = section_of(result), result._repr_html_()
     assert section.question in html.unescape(shown)
     assert section.answer in html.unescape(shown)
     assert section.blocks[0].body in shown

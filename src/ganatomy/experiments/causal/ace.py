@@ -23,6 +23,7 @@ from ganatomy.experiments.causal.locations import Locations, candidates, present
 from ganatomy.experiments.causal.optimise import LOOK, Both, Objective, Sample, Search, optimise, ranking
 from ganatomy.experiments.causal.places import read_spec
 from ganatomy.experiments.causal.pool import PoolSpec, open_pool
+from ganatomy.experiments.causal.shown import Shown
 from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.causal.trials import Always, try_edits
 from ganatomy.experiments.causal.unit_sets import Sets, Shares, effect_table, judge_sets
@@ -36,7 +37,7 @@ TABLES = ("units", "effects", "curve", "others", "history")
 
 
 @dataclass(frozen=True, eq=False)
-class Ace:
+class Ace(Shown):
     """Which units cause a concept. It opens without any model.
 
     Attributes:
@@ -76,8 +77,9 @@ class Ace:
             BadFile: a file of it is damaged.
         """
         study = Study.open(directory)
+        spec = read_spec(study, AceSpec)
         units, effects, curve, others, history = map(study.read_table, TABLES)
-        return cls(read_spec(study, AceSpec), study.facts, units, effects, curve, others, history, study)
+        return cls(spec, study.facts, units, effects, curve, others, history, study)
 
     def top(self, n: int | None = None) -> list[int]:
         """Return the units of greatest α, the greatest first; as many as were asked for unless told otherwise."""
@@ -86,7 +88,7 @@ class Ace:
 
     @property
     def constant(self) -> PerUnit:
-        """K: what each unit of the layer is set to when the concept is inserted."""
+        """Return k: what each unit of the layer is set to when the concept is inserted."""
         return torch.from_numpy(self.units.sort_values("unit").constant.to_numpy(np.float32, copy=True))
 
 

@@ -38,6 +38,7 @@ from ganatomy.experiments.causal.places import (
     read_spec,
     switched_on,
 )
+from ganatomy.experiments.causal.shown import Shown
 from ganatomy.experiments.causal.source import SampleSpec, Source
 from ganatomy.experiments.causal.trials import Untouched
 from ganatomy.progress import Progress, tick
@@ -151,7 +152,7 @@ class Tried(Accumulator):
 
 
 @dataclass(frozen=True, eq=False)
-class Capacity:
+class Capacity(Shown):
     """What each setting could do.
 
     Attributes:

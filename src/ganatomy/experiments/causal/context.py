@@ -39,6 +39,7 @@ from ganatomy.experiments.causal.places import (
     read_spec,
     switched_on,
 )
+from ganatomy.experiments.causal.shown import Shown
 from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.causal.trials import Untouched, batches
 from ganatomy.progress import Progress
@@ -121,7 +122,7 @@ class Inserted(Accumulator):
 
 
 @dataclass(frozen=True, eq=False)
-class Context:
+class Context(Shown):
     """Where the model accepts an object.
 
     Effects are changes of how many pixels show the concept, as shares of the place's pixels: at the place, and in the

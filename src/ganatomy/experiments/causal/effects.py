@@ -24,6 +24,7 @@ from ganatomy.execute import Executor, local
 from ganatomy.experiments.causal.choice import random_sets
 from ganatomy.experiments.causal.places import as_bytes, at_least, class_constant, missing, read_spec
 from ganatomy.experiments.causal.pool import PoolSpec
+from ganatomy.experiments.causal.shown import Shown
 from ganatomy.experiments.causal.source import SampleSpec, Source
 from ganatomy.experiments.causal.trials import batches, pixels_edited, redrawn
 from ganatomy.generators import LayerShape
@@ -131,7 +132,7 @@ class BeforeAfter:
 
 
 @dataclass(frozen=True, eq=False)
-class Effect:
+class Effect(Shown):
     """What an edit did. It opens without any model.
 
     Attributes:

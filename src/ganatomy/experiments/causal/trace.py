@@ -29,6 +29,7 @@ from ganatomy.experiments.causal.places import (
     read_at,
     read_spec,
 )
+from ganatomy.experiments.causal.shown import Shown
 from ganatomy.experiments.causal.source import Source
 from ganatomy.generators import Generator, Observation
 from ganatomy.progress import Progress, tick
@@ -122,10 +123,10 @@ class Traced(Accumulator):
 
 
 @dataclass(frozen=True, eq=False)
-class Trace:
+class Trace(Shown):
     """How far each later layer is changed by an insertion.
 
-    The change of a layer is the mean over its channels and positions of |Δr| / the channel's mean |r| in untouched
+    The change of a layer is the mean over its channels and positions of ``|Δr|`` over the channel's mean ``|r|``, untouched
     pictures; channels that are zero in all of these are left out. The edited layer itself is the first.
 
     Attributes:

@@ -20,6 +20,7 @@ from ganatomy.edit import Intervention
 from ganatomy.errors import BadModel
 from ganatomy.execute import Executor, local
 from ganatomy.experiments.causal.places import read_spec
+from ganatomy.experiments.causal.shown import Shown
 from ganatomy.experiments.causal.source import SampleSpec, Source
 from ganatomy.experiments.causal.trials import Always, Untouched, batches, try_edits
 from ganatomy.progress import Progress
@@ -71,7 +72,7 @@ class FirstOrder(Accumulator):
 
 
 @dataclass(frozen=True, eq=False)
-class UnitEffects:
+class UnitEffects(Shown):
     """What every unit of a layer does to every concept. It opens without any model.
 
     Attributes:
