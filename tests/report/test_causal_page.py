@@ -69,8 +69,8 @@ def test_one_page_for_all_is_whole_and_needs_nothing_beside_it(results: list[Any
 
 
 def test_two_studies_of_one_kind_have_addresses_of_their_own(ablation: Effect) -> None:
-    text = causal_html([ablation, ablation])
-    assert re.findall(r'<section id="([^"]*)"', text) == ["ablate-ball", "ablate-ball.2"]
+    text = causal_html([ablation, ablation, ablation])
+    assert re.findall(r'<section id="([^"]*)"', text) == ["ablate-ball", "ablate-ball~2", "ablate-ball~3"]
 
 
 def test_the_same_study_gives_the_same_page(ablation: Effect, tmp_path: Path) -> None:

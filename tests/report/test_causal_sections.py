@@ -73,6 +73,12 @@ def test_an_edited_place_is_read_first(insertion: Effect) -> None:
     assert percent(row.after) in section.answer
 
 
+def test_where_nothing_is_seen_the_page_says_so(ablation: Effect) -> None:
+    section = effect_section(dataclasses.replace(ablation, table=pd.DataFrame()))
+    assert section.answer.startswith("Nothing that the segmenter knows")
+    assert len(section.blocks) == 1
+
+
 def test_without_random_sets_nothing_is_said_of_them(ablation: Effect) -> None:
     alone = changed(ablation, "table", random_change=np.nan, random_spread=np.nan, random_relative=np.nan)
     alone = dataclasses.replace(alone, spec=dataclasses.replace(ablation.spec, random=0))
@@ -165,6 +171,13 @@ def test_context_says_ratio_and_interval_or_what_there_is(context: Context) -> N
     unknown = context_section(changed(context, "verdict", **dict.fromkeys(known, np.nan)))
     best = context.under.sort_values("effect", ascending=False).iloc[0]
     assert f"Most on {best.object}" in unknown.answer
+
+
+def test_context_without_expectation_has_no_verdict(context: Context) -> None:
+    heading = "Against the truth"
+    assert heading in [block.heading for block in context_section(context).blocks]
+    silent = dataclasses.replace(context, facts={**context.facts, "allowed": [], "forbidden": []})
+    assert heading not in [block.heading for block in context_section(silent).blocks]
 
 
 def test_capacity_frames_the_picked_setting(capacity: Capacity) -> None:

@@ -39,7 +39,7 @@ def context_section(context: Context) -> Section:
         short=f"context {spec.concept}",
         question=f"Where does {model_name(spec.generator)} accept a {spec.concept}?",
         answer=_answer(context),
-        blocks=[_pictures(context), _under(context), _verdict(context)],
+        blocks=[_pictures(context), _under(context), *_verdict(context)],
         spec=vars(spec),
         facts=context.facts,
     )
@@ -137,7 +137,7 @@ def _under(context: Context) -> Block:
         ("<i class='mark control'></i>", "random units"),
     ]
     if context.under["allowed"].notna().any():
-        marks += [("✓", "the grammar allows it there"), ("✗", "it forbids it")]
+        marks += [("✓", "it may be there"), ("✗", "it may not")]
     numbers = [
         (
             f"{_mark(row.allowed)}{row.object}",
@@ -158,10 +158,13 @@ def _under(context: Context) -> Block:
     return Block("What decides", lead, legend(marks) + drawn + folded("All numbers", table(columns, numbers)))
 
 
-def _verdict(context: Context) -> Block:
-    category = context.facts.get("category")
-    said = f"By the grammar of {category} scenes" if category else "By what was said to be expected"
-    allowed, forbidden = (", ".join(context.facts.get(name) or ["nothing"]) for name in ("allowed", "forbidden"))
+def _verdict(context: Context) -> list[Block]:
+    """Compare with what is expected, if anything is."""
+    if not context.facts["allowed"] and not context.facts["forbidden"]:
+        return []
+    category = context.facts["category"]
+    said = f"By the grammar of {category} scenes" if category else "As was said beforehand"
+    allowed, forbidden = (", ".join(context.facts[name] or ["nothing"]) for name in ("allowed", "forbidden"))
     numbers = [
         (
             "chosen units" if row.by == "units" else "random units",
@@ -173,7 +176,7 @@ def _verdict(context: Context) -> Block:
     ]
     columns = ("", "where allowed (places)", "where forbidden (places)", "ratio (95 % interval)")
     lead = f"{said}, {context.spec.concept} may be on {allowed}, and not on {forbidden}; of others nothing is said."
-    return Block("Against the truth", lead, table(columns, numbers, "Mean gain, share of the place’s pixels"))
+    return [Block("Against the truth", lead, table(columns, numbers, "Mean gain, share of the place’s pixels"))]
 
 
 def _interval(value: float, low: float, high: float) -> str:

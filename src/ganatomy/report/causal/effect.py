@@ -177,7 +177,7 @@ def _points_bar(row: Any, colours: Colours, target: Concept) -> Change:
 
 def _reads(effect: Effect) -> list[str]:
     """Return how the pixels were read: at the place first, where one was edited."""
-    found = set(effect.table["read"])
+    found = set(effect.table.get("read", ()))  # where nothing is seen, there are no columns
     return [read for read in ("place", "image") if read in found]
 
 

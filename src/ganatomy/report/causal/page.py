@@ -1,5 +1,6 @@
 """Causal studies as one HTML file: it opens from disk, offline, without scripts."""
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -56,9 +57,6 @@ def section_of(result: CausalResult) -> Section:
 
 
 def _keys(sections: Sequence[Section]) -> list[str]:
-    """Return the addresses of the sections: where two have the same, the later is numbered."""
-    keys: list[str] = []
-    for section in sections:
-        taken = sum(key.partition(".")[0] == section.key for key in keys)
-        keys.append(f"{section.key}.{taken + 1}" if taken else section.key)
-    return keys
+    """Return the addresses of the sections, without what an address may not have; the same names are counted."""
+    names = [re.sub(r"[^\w.-]+", "-", section.key) for section in sections]
+    return [name if (n := names[: i + 1].count(name)) == 1 else f"{name}~{n}" for i, name in enumerate(names)]
