@@ -12,7 +12,7 @@ def capacity_section(capacity: Capacity) -> Section:
     """Return the section of a comparison of settings."""
     spec = capacity.spec
     lead = (
-        f"Share of places that newly show {spec.concept} on at least {spec.least:.0%} of their pixels, "
+        f"Share of places that newly show {spec.concept} on at least {percent(spec.least)} of their pixels, "
         "± one standard error, and how much of the place is gained on average. One place a picture, drawn among those "
         "that show none before. "
         "The framed setting gains most over random units on the other half of the pictures."

@@ -123,7 +123,7 @@ def _pictures(context: Context) -> Block:
     lead = (
         f"{sentence(spec.chosen)} Set to {spec.multiple:g} × their mean where {spec.concept} is, at one place of "
         f"{spec.cell} × {spec.cell} of {spec.layer} at a time. Yellow: places where {spec.concept} gains at least "
-        f"{spec.responsive:.0%} of the pixels. Beside it, inserted at the place that gains most. These are the first "
+        f"{percent(spec.responsive)} of the pixels. Beside it, inserted at the place that gains most. These are the first "
         "pictures, not the best."
     )
     return Block(

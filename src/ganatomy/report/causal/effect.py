@@ -112,7 +112,7 @@ def _pictures(effect: Effect) -> Block:
     if spec.kind == "insert":
         lead += f" Set to {spec.multiple:g} × their mean where {spec.concept} is."
     if spec.strength != 1:
-        lead += f" Taken {spec.strength:.0%} of the way."
+        lead += f" Taken {percent(spec.strength)} of the way."
     lead += " The yellow box is the edited region." if spec.region else " Edited everywhere."
     if spec.kind == "ablate" and spec.concept:
         lead += f" These pictures show the most {spec.concept}: they are chosen, the numbers below are not."
