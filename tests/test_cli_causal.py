@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 import ganatomy
-from ganatomy.cli import causal_terminal, main
+from ganatomy.cli import causal_terminal, main, terminal
 from ganatomy.cli.arguments import build
 from ganatomy.generators.planted import UNITS
 
@@ -177,7 +177,7 @@ def test_ace_of_several_concepts_and_ranking_by_it(answer: Answer, monkeypatch: 
     told = json.loads(answer(*ace, "--concept", "ball,tree", "--json"))
     assert [Path(each["study"]).name for each in told["results"]] == ["ace-ball", "ace-tree"]
     text = answer(*ace, "--concept", "ball", "--quick")
-    assert "quick search for ball at layer2 of planted" in text
+    assert "quick search for ball at layer2 of planted: 8 pictures, about" in text
     assert (HOME / "ace-ball-quick").is_dir()
     ranked = json.loads(answer("ablate", "study", "--layer", "layer2", "--concept", "ball", "--top", "1", "--by", "ace",
                                "--images", "4", "--json"))  # fmt: skip
@@ -216,6 +216,11 @@ def test_the_door_to_every_other_experiment(here: Path) -> None:
     with pytest.raises(ganatomy.BadValue, match="hand the same one over"):
         ganatomy.ablate(opened, units=[10], **small)
     assert ganatomy.ablate(opened, units=[10], **models, **small).table.change.abs().max() > 0
+
+
+def test_a_colon_is_no_picture(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal.say("bundled:church: 3 pictures")
+    assert capsys.readouterr().out == "bundled:church: 3 pictures\n"
 
 
 def test_a_missing_number_is_a_dash() -> None:

@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganatomy.cli.verbs import print_json, rows, writing
-from ganatomy.errors import BadValue, StudyError
+from ganatomy.errors import BadValue
 
 if TYPE_CHECKING:
+    from ganatomy.cli.causal_terminal import StatedBar
     from ganatomy.experiments.causal.source import SampleSpec, Source
 
 SETTLED = ("run", "directory", "layer", "out", "device", "json", "each", "edit", "quick", "schedule")
 """Arguments that are no field of a Spec, or are read by hand."""
+GRADIENT = 4
+"""A picture with its gradient takes as long as about so many without."""
 
 
 def ablate(arguments: Namespace) -> None:
@@ -32,21 +35,27 @@ def insert(arguments: Namespace) -> None:
     if getattr(arguments, "at", None) == "each":
         from ganatomy.experiments.causal.context import ContextSpec, run_context
 
-        _at_places("context", ContextSpec, run_context, arguments)
+        def trials(spec: ContextSpec, grid: tuple[int, int]) -> int:
+            return 2 * len(spec.corners(grid))  # random units too
+
+        _at_places("context", ContextSpec, (run_context, trials), arguments)
     else:
         _effect("insert", arguments)
 
 
 def trace(arguments: Namespace) -> None:
     """Follow an insertion through every later layer."""
+    from ganatomy.experiments.causal.places import corners
     from ganatomy.experiments.causal.trace import TraceSpec, run_trace
 
-    _at_places("trace", TraceSpec, run_trace, arguments)
+    def trials(spec: TraceSpec, grid: tuple[int, int]) -> int:
+        return spec.places or len(corners(grid, spec.cell))
+
+    _at_places("trace", TraceSpec, (run_trace, trials), arguments)
 
 
 def apply(arguments: Namespace) -> None:
     """Make the edits of a file."""
-    from ganatomy.cli import terminal
     from ganatomy.edit import read_edits
     from ganatomy.experiments.causal.effects import run_edits
     from ganatomy.experiments.causal.plans import edit_spec, edits_home
@@ -56,13 +65,12 @@ def apply(arguments: Namespace) -> None:
     edits = read_edits(file, generator.layers, generator.fingerprint)
     spec = edit_spec(source, edits, f"edits of {file.name}", **_options(arguments))
     directory = getattr(arguments, "out", None) or edits_home(source, spec, file.stem)
-    _announce(arguments, source, spec, directory, (f"apply {spec.chosen}", 1))
-    _deliver(arguments, [run_edits(spec, edits, source, directory, progress=terminal.Bar())])
+    bar = _bar(arguments, source, spec, directory, (f"apply {spec.chosen}", 1))
+    _deliver(arguments, [run_edits(spec, edits, source, directory, progress=bar)])
 
 
 def ace(arguments: Namespace) -> None:
     """Find the units that make each of some concepts appear and vanish."""
-    from ganatomy.cli import terminal
     from ganatomy.experiments.causal.ace import run_ace
     from ganatomy.experiments.causal.ace_spec import scheduled
     from ganatomy.experiments.causal.choice import ace_home
@@ -82,25 +90,25 @@ def ace(arguments: Namespace) -> None:
         directory = ace_home(source, spec.layer, spec.concept, schedule)
         if out is not None:
             directory = out if len(specs) == 1 else out / directory.name
-        _announce(arguments, source, spec, directory, (f"{schedule} search for {spec.concept}", None))
-        results.append(run_ace(spec, source, directory, progress=terminal.Bar()))
+        drawn = spec.pool + spec.candidates + 2 * GRADIENT * spec.steps * spec.pairs
+        trials = drawn // spec.images + (2 + spec.random) * len(spec.sizes)
+        bar = _bar(arguments, source, spec, directory, (f"{schedule} search for {spec.concept}", trials))
+        results.append(run_ace(spec, source, directory, progress=bar))
     _deliver(arguments, results)
 
 
 def _effect(kind: str, arguments: Namespace) -> None:
-    from ganatomy.cli import terminal
     from ganatomy.experiments.causal.effects import run_effect
     from ganatomy.experiments.causal.plans import plan_effect
 
     source = _source(arguments)
     spec, home = plan_effect(source, kind, arguments.layer, _options(arguments))
     directory = getattr(arguments, "out", None) or home
-    _announce(arguments, source, spec, directory, (f"{kind} {spec.chosen}", 1 + spec.random))
-    _deliver(arguments, [run_effect(spec, source, directory, progress=terminal.Bar())])
+    bar = _bar(arguments, source, spec, directory, (f"{kind} {spec.chosen}", 1 + spec.random))
+    _deliver(arguments, [run_effect(spec, source, directory, progress=bar)])
 
 
 def _each(arguments: Namespace) -> None:
-    from ganatomy.cli import terminal
     from ganatomy.experiments.causal.plans import home
     from ganatomy.experiments.causal.unit_effects import UnitEffectSpec, run_unit_effects
 
@@ -110,13 +118,12 @@ def _each(arguments: Namespace) -> None:
     spec = UnitEffectSpec(**source.names(), layer=arguments.layer, **options)
     units, concepts = source.shape(spec.layer).units, len(source.scored())
     directory = getattr(arguments, "out", None) or home(source, spec, "ablate-each")
-    _announce(arguments, source, spec, directory, (f"ablate each of {units} units", units + 3 * concepts))
-    _deliver(arguments, [run_unit_effects(spec, source, directory, progress=terminal.Bar())])
+    bar = _bar(arguments, source, spec, directory, (f"ablate each of {units} units", units + GRADIENT * concepts))
+    _deliver(arguments, [run_unit_effects(spec, source, directory, progress=bar)])
 
 
-def _at_places(kind: str, spec_of: Any, run: Any, arguments: Namespace) -> None:
-    """Run an experiment that inserts at one place at a time."""
-    from ganatomy.cli import terminal
+def _at_places(kind: str, spec_of: Any, how: tuple[Any, Any], arguments: Namespace) -> None:
+    """Run an experiment that inserts at one place at a time; `how` also says how many it inserts a picture."""
     from ganatomy.experiments.causal.choice import Wanted
     from ganatomy.experiments.causal.plans import plan_places
 
@@ -125,8 +132,10 @@ def _at_places(kind: str, spec_of: Any, run: Any, arguments: Namespace) -> None:
     _check_options(f"{kind} one place at a time", options, (spec_of, Wanted))
     spec, home = plan_places(source, kind, spec_of, arguments.layer, options)
     directory = getattr(arguments, "out", None) or home
-    _announce(arguments, source, spec, directory, (f"{kind} of {spec.chosen}", None))
-    _deliver(arguments, [run(spec, source, directory, progress=terminal.Bar())])
+    run, trials = how
+    shape = source.shape(spec.layer)
+    bar = _bar(arguments, source, spec, directory, (f"{kind} of {spec.chosen}", trials(spec, shape[1:])))
+    _deliver(arguments, [run(spec, source, directory, progress=bar)])
 
 
 def _source(arguments: Namespace) -> "Source":
@@ -148,21 +157,20 @@ def _check_options(command: str, options: Mapping[str, Any], kinds: Sequence[Any
             raise BadValue(f"--{name} means nothing for {command}; leave it out")
 
 
-def _announce(
-    arguments: Namespace, source: "Source", spec: "SampleSpec", directory: Path, work: tuple[str, int | None]
-) -> None:
-    """Say what a run will do and, where the number of trials tells, how long that takes; not if it is done already."""
+def _bar(
+    arguments: Namespace, source: "Source", spec: "SampleSpec", directory: Path, work: tuple[str, int]
+) -> "StatedBar":
+    """Return a bar that says what a run will do, and from the number of trials a picture, how long that takes."""
     from ganatomy.cli import terminal
+    from ganatomy.cli.causal_terminal import StatedBar
     from ganatomy.experiments.causal.plans import effect_seconds
-    from ganatomy.study import Study
 
-    try:
-        Study.open(directory)
-    except StudyError:
+    def statement() -> str:
         what, trials = work
-        time = "" if trials is None else f", about {terminal.duration(effect_seconds(source, spec, trials))}"
-        line = f"{what} at {spec.layer} of {spec.generator}: {spec.images} pictures{time}, in {directory}"
-        terminal.say(line, aside=arguments.json)
+        time = terminal.duration(effect_seconds(source, spec, trials))
+        return f"{what} at {spec.layer} of {spec.generator}: {spec.images} pictures, about {time}, in {directory}"
+
+    return StatedBar(statement, aside=arguments.json)
 
 
 def _deliver(arguments: Namespace, results: Sequence[Any]) -> None:

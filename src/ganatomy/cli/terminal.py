@@ -39,7 +39,7 @@ class Bar:
 
 def say(line: str, aside: bool = False) -> None:
     """Print a line; an aside goes to stderr, and only where that is a terminal."""
-    console = Console(stderr=aside, soft_wrap=True, highlight=False)
+    console = Console(stderr=aside, soft_wrap=True, highlight=False, emoji=False)
     if console.is_terminal or not aside:
         console.print(line, markup=False)
 
@@ -52,14 +52,14 @@ def show(result: "Dissection") -> None:
     best = [f"{layer} {unit}" for layer, unit in zip(found.best_layer, found.best_unit, strict=True)]
     layers = layers.assign(grid=grid).rename(columns={"mean_iou": "mean IoU"})
     found = found.assign(best=best).rename(columns={"units_matched": "units", "best_iou": "IoU", "share": "chance"})
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     console.print(table(layers[["layer", "grid", "units", "interpretable", "matched", "concepts", "mean IoU"]]))
     console.print(table(found[["concept", "category", "units", "best", "IoU", "chance"]]))
 
 
 def show_models(cards: Sequence[Mapping[str, Any]], families: Mapping[str, Mapping[str, str]]) -> None:
     """Print what is bundled, and the families that can be opened."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, emoji=False)
     rows = pd.DataFrame(cards, columns=["name", "kind", "title", "bytes", "licence"])
     console.print(table(rows.assign(bytes=rows.bytes.map(size))))
     for kind, members in families.items():
@@ -70,7 +70,7 @@ def show_models(cards: Sequence[Mapping[str, Any]], families: Mapping[str, Mappi
 
 def show_card(card: Mapping[str, Any]) -> None:
     """Print a card, one fact a line; ``--json`` has what is too long for that."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, emoji=False)
     for name, value in card.items():
         facts = [(f"{name} {key}", each) for key, each in value.items()] if isinstance(value, dict) else [(name, value)]
         for title, fact in facts:

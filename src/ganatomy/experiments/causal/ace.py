@@ -22,7 +22,7 @@ from ganatomy.experiments.causal.choice import random_sets
 from ganatomy.experiments.causal.locations import Locations, candidates, present, scorer
 from ganatomy.experiments.causal.optimise import LOOK, Both, Objective, Sample, Search, optimise, ranking
 from ganatomy.experiments.causal.places import read_spec
-from ganatomy.experiments.causal.pool import PoolSpec, open_pool
+from ganatomy.experiments.causal.pool import Pool, PoolSpec, open_pool
 from ganatomy.experiments.causal.shown import Shown
 from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.causal.trials import Always, try_edits
@@ -88,7 +88,7 @@ class Ace(Shown):
 
     @property
     def constant(self) -> PerUnit:
-        """Return k: what each unit of the layer is set to when the concept is inserted."""
+        """What each unit of the layer is set to when the concept is inserted, the class constant."""
         return torch.from_numpy(self.units.sort_values("unit").constant.to_numpy(np.float32, copy=True))
 
 
@@ -132,9 +132,7 @@ def run_ace(
             pool = open_pool(
                 source, spec.pool_spec(), pool_directory or source.beside(spec.layer, name), execute, progress
             )
-            places = study.step("present", Locations, partial(present, spec, pool, concept))
-            room, tried = candidates(source, spec, pool, study, execute, progress)
-            objective = _objective(source, spec, pool.constant(concept), places, room)
+            objective, tried = prepare(spec, source, pool, study, (execute, progress))
             search = optimise(objective, (ious / ious.max()).float(), study, progress)
             del objective  # and with it the features that it keeps
             units = _unit_table(search, spec, ious, pool.constant(concept))
@@ -148,12 +146,17 @@ def run_ace(
     return Ace.open(directory)
 
 
-def _objective(source: Source, spec: AceSpec, value: PerUnit, places: Locations, room: Locations) -> Objective:
+def prepare(
+    spec: AceSpec, source: Source, pool: Pool, study: Study, how: tuple[Executor, Progress | None] = (local, None)
+) -> tuple[Objective, int]:
+    """Find the places to learn from and those to hold out; return the objective, and how many pictures that took."""
+    concept, device = source.concept(spec.concept), source.models.generator.device
+    places = study.step("present", Locations, partial(present, spec, pool, concept))
+    room, tried = candidates(source, spec, pool, study, *how)
     train, held = (
         Both(Sample(source, spec, places.part(out)), Sample(source, spec, room.part(out))) for out in (False, True)
     )
-    value = value.to(source.models.generator.device)
-    return Objective(source, spec, source.concept(spec.concept), value, train, held)
+    return Objective(source, spec, concept, pool.constant(concept).to(device), train, held), tried
 
 
 def _unit_table(search: Search, spec: AceSpec, ious: Tensor, value: PerUnit) -> pd.DataFrame:
