@@ -13,12 +13,14 @@ from ganatomy.errors import BadFile, BadValue, UnknownName
 from ganatomy.experiments.causal.capacity import Capacity, CapacitySpec, draw_place, run_capacity
 from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.generators.planted import UNITS
+from ganatomy.generators.planted import CONCEPTS, UNITS
 from ganatomy.study import spec_digest
 
 BALL, COPY = (UNITS["layer1"].index(role) for role in ("ball", "copy:ball"))
 LATER = UNITS["layer2"].index("ball")
 SETS = (("layer1", "planted", (BALL,)), ("layer1", "copy", (COPY,)), ("layer2", "planted", (LATER,)))
+
+IDLE = (("layer1", "idle", tuple(u for u, role in enumerate(UNITS["layer1"]) if role not in CONCEPTS)[:4]),)
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +106,14 @@ def test_places_can_be_kept_to_some_objects(source: Source, out: Path) -> None:
     assert boxes.gain["planted"] < 0.2
 
 
+def test_places_can_be_kept_to_where_the_concept_usually_is(source: Source, out: Path) -> None:
+    """Skies are above: half as often as at the place that shows it most, or more, means in the upper rows."""
+    options = {"concept": "sky", "sets": (("layer1", "planted", (UNITS["layer1"].index("sky"),)),), "cells": (1,)}
+    wide = run_capacity(ask(source, **options, multiples=(1.0,), usual=0.0), source, out)
+    kept = run_capacity(ask(source, **options, multiples=(1.0,), usual=1.0), source, out.with_name("kept"))
+    assert kept.table.places[0] < wide.table.places[0], "where skies mostly are there often is one already"
+
+
 def test_an_interrupted_run_ends_with_the_same_bits(source: Source, out: Path) -> None:
     stops = iter([False, True])
 
@@ -113,7 +123,7 @@ def test_an_interrupted_run_ends_with_the_same_bits(source: Source, out: Path) -
                 raise InterruptedError
             yield work(shard)
 
-    spec = ask(source, sets=SETS[1:], cells=(2,), multiples=(1.0,), images=10, shard=4)
+    spec = ask(source, sets=IDLE, cells=(2,), multiples=(1.0,), images=10, shard=4)
     whole = run_capacity(spec, source, out.with_name("whole"))
     with pytest.raises(InterruptedError):
         run_capacity(spec, source, out, halting)
@@ -122,6 +132,8 @@ def test_an_interrupted_run_ends_with_the_same_bits(source: Source, out: Path) -
     assert torch.equal(again.gains, whole.gains)
     other = run_capacity(dataclasses.replace(spec, shard=10, batch=7), source, out.with_name("other"))
     assert torch.equal(other.gains, whole.gains)
+    random = whole.gains[:, whole.table.by == "random"]
+    assert 0 < (random > 0).sum() < 10, "drawn anew for each picture: some sets hold what draws balls, some do not"
 
 
 def test_it_opens_without_models(found: Capacity, planted: Dissection) -> None:
@@ -134,7 +146,15 @@ def test_it_opens_without_models(found: Capacity, planted: Dissection) -> None:
 
 def test_every_field_changes_the_digest(source: Source) -> None:
     spec = ask(source)
-    other = {"sets": SETS[:2], "layer": "layer2", "least": 0.3, "cells": (3,), "multiples": (9.0,), "on": ("box",)}
+    other = {
+        "sets": SETS[:2],
+        "layer": "layer2",
+        "least": 0.3,
+        "cells": (3,),
+        "multiples": (9.0,),
+        "on": ("box",),
+        "usual": 0.5,
+    }
     for field in dataclasses.fields(spec):
         value = getattr(spec, field.name)
         changed = other[field.name] if field.name in other else f"{value}x" if isinstance(value, str) else value + 1
@@ -154,6 +174,7 @@ def test_every_field_changes_the_digest(source: Source) -> None:
         ({"multiples": (float("inf"),)}, "multiples="),
         ({"layer": "layer3"}, "none of the sets"),
         ({"least": 0.0}, "least=0"),
+        ({"usual": -0.1}, "usual=-0.1"),
         ({"images": 3}, "images=3"),
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 from ganatomy.edit import Intervention, place
 from ganatomy.errors import BadFile, BadValue, UnknownName
 from ganatomy.experiments.causal.context import Context, ContextSpec, run_context
-from ganatomy.experiments.causal.places import class_constant
+from ganatomy.experiments.causal.places import class_constant, layer_pool
 from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.generators.planted import UNITS
@@ -134,6 +134,19 @@ def test_pictures_maps_and_boxes_show_the_same_places(source: Source, balls: Con
     assert np.array_equal(balls.inserted[1], ((picture + 1) * 127.5).round().byte().permute(1, 2, 0).numpy())
 
 
+def test_the_verdict_can_be_kept_to_where_the_concept_usually_is(source: Source, balls: Context, out: Path) -> None:
+    pool = layer_pool(source, "layer1", balls.spec.pool)
+    often = pool.occupancy[VOCABULARY.index(("ball", "object"))].unfold(0, 2, 2).unfold(1, 2, 2).mean((2, 3))
+    usual = balls.places.usual.to_numpy()[:16]
+    assert usual / usual.max() == pytest.approx((often / often.max()).flatten().numpy())
+    kept = run_context(ask(source, usual=0.6), source, out)
+    own = balls.places[balls.places.usual >= 0.6]
+    assert kept.under.places.sum() == len(own) < len(kept.places)
+    units = kept.verdict.iloc[0]
+    assert units.allowed_places + units.forbidden_places == own.under.isin([*OPEN, "box"]).sum()
+    assert np.array_equal(kept.maps, balls.maps)
+
+
 def test_a_multiple_of_k_is_inserted(source: Source, balls: Context, out: Path) -> None:
     weaker = run_context(ask(source, multiple=0.3), source, out)
     assert weaker.places.gain.mean() < 0.2 * balls.places.gain.mean()
@@ -172,7 +185,7 @@ def test_it_opens_without_models(balls: Context) -> None:
 
 def test_every_field_changes_the_digest(source: Source) -> None:
     spec = ask(source)
-    other = {"units": (1,), "layer": "layer2", "responsive": 0.3, "stride": 1, "grammar": "church"}
+    other = {"units": (1,), "layer": "layer2", "responsive": 0.3, "usual": 0.5, "stride": 1, "grammar": "church"}
     other |= {"allowed": ("sky",), "forbidden": ("ball",)}
     for field in dataclasses.fields(spec):
         value = getattr(spec, field.name)
@@ -185,6 +198,7 @@ def test_every_field_changes_the_digest(source: Source) -> None:
     [
         ({"responsive": 1.5}, "responsive=1.5"),
         ({"stride": 0}, "stride=0"),
+        ({"usual": 1.1}, "usual=1.1"),
         ({"show": -1}, "show=-1"),
         ({"allowed": None}, "go together"),
         ({"allowed": ("box",)}, "box: allowed and forbidden at once"),

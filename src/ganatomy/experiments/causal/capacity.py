@@ -27,9 +27,9 @@ from ganatomy.experiments.causal.places import (
     carriers,
     cell_counts,
     checked_set,
-    class_constant,
     corners,
     insert_at,
+    layer_pool,
     majority,
     masks,
     missing,
@@ -37,7 +37,9 @@ from ganatomy.experiments.causal.places import (
     read_at,
     read_spec,
     switched_on,
+    usualness,
 )
+from ganatomy.experiments.causal.pool import Pool
 from ganatomy.experiments.causal.shown import Shown
 from ganatomy.experiments.causal.source import SampleSpec, Source
 from ganatomy.experiments.causal.trials import Untouched
@@ -65,6 +67,8 @@ class CapacitySpec(SampleSpec):
         cells: a place is cell × cell of the layer's grid.
         multiples: units are set to so many times k.
         on: names of objects; only places that show mostly one of them are drawn. Empty for all.
+        usual: only places are drawn that, in the pool, show the concept at least so often, as a share of the place that
+            shows it most; 0 for all.
         least: the concept appears where it newly covers at least this share of the place's pixels.
         pool: how many pictures k is measured on.
     """
@@ -74,6 +78,7 @@ class CapacitySpec(SampleSpec):
     cells: tuple[int, ...] = (1, 2, 3)
     multiples: tuple[float, ...] = (1.0, 2.0, 3.0)
     on: tuple[str, ...] = ()
+    usual: float = 0.0
     least: float = 0.2
     pool: int = 2000
 
@@ -93,6 +98,8 @@ class CapacitySpec(SampleSpec):
             raise BadValue(f"cells={self.cells}, multiples={self.multiples}: give cells of at least 1, numbers but 0")
         if self.layer not in self.layers():
             raise BadValue(f"layer={self.layer}: none of the sets is of it")
+        if not 0 <= self.usual <= 1:
+            raise BadValue(f"usual={self.usual} is no share; give 0 to 1")
         if not 0 < self.least <= 1:
             raise BadValue(f"least={self.least} is no share of a place's pixels; give more than 0, at most 1")
 
@@ -205,21 +212,38 @@ def run_capacity(
     on = [find_concept(source.dissection.vocabulary, name) for name in spec.on]
     with Study.create(directory, spec, source.facts()) as study:
         if not study.finished:
-            values = {
-                layer: class_constant(source, layer, spec.concept, spec.pool, execute, progress)
-                for layer in spec.layers()
-            }
-            work = partial(try_shard, source, spec, (concept, on), values)
+            pools = {layer: layer_pool(source, layer, spec.pool, execute, progress) for layer in spec.layers()}
+            wanted = {layer: _wanted(spec, pool, concept, on) for layer, pool in pools.items()}
+            work = partial(try_shard, source, spec, wanted)
             tried = study.sharded("tried", Tried, work, spec.shards(), execute, progress)
             study.write_table("capacity", capacity_table(source, spec, tried))
             study.finish()
     return Capacity.open(directory)
 
 
-def try_shard(
-    source: Source, spec: CapacitySpec, wanted: tuple[int, Sequence[int]], values: Mapping[str, PerUnit], ids: range
-) -> Tried:
-    """Try every setting on one shard; `wanted` is the concept, and the objects to insert it on."""
+class Wanted(NamedTuple):
+    """What is inserted in a layer, and where.
+
+    Attributes:
+        concept: its index.
+        value: k.
+        on: the objects that it is inserted on; none for any.
+        usual: by cell, bool [rows, columns], the places that may be drawn, by top left corner.
+    """
+
+    concept: int
+    value: PerUnit
+    on: Sequence[int]
+    usual: Mapping[int, Tensor]
+
+
+def _wanted(spec: CapacitySpec, pool: Pool, concept: int, on: Sequence[int]) -> Wanted:
+    usual = {cell: (usualness(pool, concept, cell) >= spec.usual).cpu() for cell in spec.cells}
+    return Wanted(concept, pool.constant(concept).cpu(), on, usual)
+
+
+def try_shard(source: Source, spec: CapacitySpec, wanted: Mapping[str, Wanted], ids: range) -> Tried:
+    """Try every setting on one shard; `wanted` says by layer what to insert and where."""
     tried = Tried(len(spec.settings()))
     generator, segmenter = source.models.generator, source.models.segmenter
     for i in range(0, len(ids), spec.batch):
@@ -230,26 +254,26 @@ def try_shard(
         gains = []
         for layer in spec.layers():
             given = Untouched(part, z, seen.images, seen.features[layer], labels)
-            gains += _try_layer(source, spec, given, (layer, *wanted), values[layer])
+            gains += _try_layer(source, spec, given, layer, wanted[layer])
         tried.update(torch.stack(gains, 1))
         tick(len(part))
     return tried
 
 
 def _try_layer(
-    source: Source, spec: CapacitySpec, given: Untouched, wanted: tuple[str, int, Sequence[int]], value: PerUnit
+    source: Source, spec: CapacitySpec, given: Untouched, layer: str, wanted: Wanted
 ) -> list[Float[Tensor, " b"]]:
     """Return the gains by every setting of one layer."""
-    layer, concept, on = wanted
+    concept = wanted.concept
     shape = source.shape(layer)
     grid = (shape.height, shape.width)
     places = {}
     for cell in spec.cells:
         counts = cell_counts(given.labels, source.concepts, grid, cell)
         free = counts[:, concept] == 0
-        if on:
-            free &= torch.isin(majority(counts, carriers(source)), torch.tensor(on, device=free.device))
-        at = draw_place(free.cpu(), given.ids, spec.seed)
+        if wanted.on:
+            free &= torch.isin(majority(counts, carriers(source)), torch.tensor(wanted.on, device=free.device))
+        at = draw_place(free.cpu() & wanted.usual[cell], given.ids, spec.seed)
         picture = (at[:, 0] >= 0).nonzero()[:, 0]
         rows = Rows(picture, masks(grid, at[picture], cell))
         places[cell] = rows, read_at(given.labels[picture], concept, rows.where)
@@ -260,7 +284,7 @@ def _try_layer(
         if len(rows.picture):
             alpha = setting.alpha(shape.units, given.ids, spec.seed)
             alpha = alpha[rows.picture] if len(alpha) > 1 else alpha
-            images = insert_at(source, layer, given, rows, alpha, value * setting.multiple)
+            images = insert_at(source, layer, given, rows, alpha, wanted.value * setting.multiple)
             after = read_at(source.models.segmenter(images), concept, rows.where)
             gain[rows.picture] = ((after.at - before.at) / before.area).float().cpu()
         gains.append(gain)

@@ -26,9 +26,9 @@ from ganatomy.experiments.causal.places import (
     at_least,
     carriers,
     cell_counts,
-    class_constant,
     corners,
     insert_at,
+    layer_pool,
     majority,
     masks,
     missing,
@@ -38,6 +38,7 @@ from ganatomy.experiments.causal.places import (
     read_at,
     read_spec,
     switched_on,
+    usualness,
 )
 from ganatomy.experiments.causal.shown import Shown
 from ganatomy.experiments.causal.source import Source
@@ -55,6 +56,8 @@ class ContextSpec(PlaceSpec):
 
     Attributes:
         stride: from one place to the next, in cells of the grid; None for as far as a place is wide.
+        usual: `Context.under` and `Context.verdict` tell of places only that, in the pool, show the concept at least so
+            often, as a share of the place that shows it most; 0 for all places.
         responsive: a place is responsive if the concept gains at least this share of its pixels.
         show: the first so many pictures are kept, with their maps.
         draws: of the bootstrap of `Context.verdict`.
@@ -66,6 +69,7 @@ class ContextSpec(PlaceSpec):
     images: int = 100
     shard: int = 10
     stride: int | None = None
+    usual: float = 0.0
     responsive: float = 0.2
     show: int = 8
     draws: int = 2000
@@ -79,6 +83,8 @@ class ContextSpec(PlaceSpec):
         at_least(self, show=0, draws=1)
         if self.stride is not None:
             at_least(self, stride=1)
+        if not 0 <= self.usual <= 1:
+            raise BadValue(f"usual={self.usual} is no share; give 0 to 1")
         if not 0 < self.responsive <= 1:
             raise BadValue(f"responsive={self.responsive} is no share of a place's pixels; more than 0, at most 1")
         if (self.allowed is None) != (self.forbidden is None):
@@ -132,7 +138,8 @@ class Context(Shown):
         spec: what was asked.
         facts: what was used; ``allowed`` and ``forbidden`` are what the verdict is about.
         places: one row an insertion: id, row, column (of the place's top left corner in the grid), under (the object
-            that most of the place's pixels showed before), gain, image_gain, random_gain, random_image_gain.
+            that most of the place's pixels showed before), usual (how often the place shows the concept in the pool, as
+            a share of the place that shows it most), gain, image_gain, random_gain, random_image_gain.
         under: one row an object: object, category, places, images, effect, effect_error, image_effect,
             image_effect_error, responsive (share of its places), random_effect, random_effect_error, allowed (True,
             False, or None where nothing is expected); most places first.
@@ -205,13 +212,15 @@ def run_context(
     belief = expected(source, spec.concept, spec.grammar, spec.allowed, spec.forbidden)
     with Study.create(directory, spec, source.facts() | belief._asdict()) as study:
         if not study.finished:
-            value = class_constant(source, spec.layer, spec.concept, spec.pool, execute, progress) * spec.multiple
+            pool = layer_pool(source, spec.layer, spec.pool, execute, progress)
+            value = pool.constant(concept).cpu() * spec.multiple
             work = partial(insert_shard, source, spec, concept, value)
             found = study.sharded("context", Inserted, work, spec.shards(), execute, progress)
-            places = place_table(source, spec, found)
+            places = place_table(source, spec, found, usualness(pool, concept, spec.cell))
+            told = places[places.usual >= spec.usual]
             study.write_table("places", places)
-            study.write_table("under", under_table(source, spec, places, belief))
-            study.write_table("verdict", verdict_table(spec, places, belief))
+            study.write_table("under", under_table(source, spec, told, belief))
+            study.write_table("verdict", verdict_table(spec, told, belief))
             study.write_table("boxes", box_table(source, spec, places, found))
             study.finish()
     return Context.open(directory)
@@ -258,7 +267,7 @@ def _gains(
     return (gained / before.area[:, None]).float().cpu()
 
 
-def place_table(source: Source, spec: ContextSpec, found: Inserted) -> pd.DataFrame:
+def place_table(source: Source, spec: ContextSpec, found: Inserted, usual: Tensor) -> pd.DataFrame:
     """Return one row an insertion."""
     shape = source.shape(spec.layer)
     at = spec.corners((shape.height, shape.width))
@@ -271,7 +280,8 @@ def place_table(source: Source, spec: ContextSpec, found: Inserted) -> pd.DataFr
     )
     names = np.array([concept.name for concept in source.dissection.vocabulary], dtype=object)
     gains = {name: getattr(found, name).numpy() for name in Inserted.ROWS[1:]}
-    return table.assign(under=names[found.under.numpy()], **gains)
+    often = np.tile(usual[at[:, 0], at[:, 1]].numpy(), spec.images)
+    return table.assign(under=names[found.under.numpy()], usual=often, **gains)
 
 
 def under_table(source: Source, spec: ContextSpec, places: pd.DataFrame, belief: Expected) -> pd.DataFrame:

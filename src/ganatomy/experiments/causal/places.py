@@ -11,14 +11,14 @@ from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, Float64, Int64, UInt8
 from torch import Tensor
 
 from ganatomy.edit import blend, check_units
 from ganatomy.errors import BadFile, BadValue
 from ganatomy.execute import Executor, local
 from ganatomy.experiments.causal.choice import random_sets
-from ganatomy.experiments.causal.pool import PoolSpec, open_pool
+from ganatomy.experiments.causal.pool import Pool, PoolSpec, open_pool
 from ganatomy.experiments.causal.source import SampleSpec, Source
 from ganatomy.experiments.causal.trials import Untouched
 from ganatomy.progress import Progress
@@ -184,14 +184,29 @@ def random_units(count: int, units: Sequence[int], ids: range, seed: int) -> Flo
     return torch.stack([switched_on(own, count) for own in drawn])
 
 
+def layer_pool(
+    source: Source, layer: str, images: int, execute: Executor = local, progress: Progress | None = None
+) -> Pool:
+    """Return the layer's pool of so many pictures, which lies beside the dissection; made where it is not there yet."""
+    spec = PoolSpec(**source.names(), layer=layer, images=images)
+    name = "pool" if images == PoolSpec.images else f"pool-{images}"
+    return open_pool(source, spec, source.beside(layer, name), execute, progress)
+
+
 def class_constant(
     source: Source, layer: str, concept: str, images: int, execute: Executor = local, progress: Progress | None = None
 ) -> PerUnit:
-    """Return k of a concept from the layer's pool of so many pictures, which is measured where it is not there yet."""
-    spec = PoolSpec(**source.names(), layer=layer, images=images)
-    name = "pool" if images == PoolSpec.images else f"pool-{images}"
-    pool = open_pool(source, spec, source.beside(layer, name), execute, progress)
-    return pool.constant(source.concept(concept)).cpu()
+    """Return k of a concept from the layer's pool of so many pictures."""
+    return layer_pool(source, layer, images, execute, progress).constant(source.concept(concept)).cpu()
+
+
+def usualness(pool: Pool, concept: int, cell: int) -> Float64[Tensor, "rows columns"]:
+    """Return how often places show a concept, by top left corner, as a share of the place that shows it most.
+
+    Pictures have a top and a bottom: a door is at the foot of a building, and a model knows that too.
+    """
+    often = F.avg_pool2d(pool.occupancy[concept][None], cell, stride=1)[0]
+    return often / often.max()
 
 
 def as_bytes(images: Images) -> UInt8[Tensor, "b 3 H W"]:
