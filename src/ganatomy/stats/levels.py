@@ -15,8 +15,8 @@ from ganatomy.stats.base import Accumulator, Merge
 from ganatomy.stats.kernels import sort_out
 from ganatomy.types import Features
 
-CELLS = 1 << 17
-"""Interpolation in float32 is wrong by at most a quarter of such a cell, so a value is at most one cell off."""
+CELLS = 1 << 16
+"""Interpolation in float32 is wrong by at most an eighth of such a cell, so a value is at most one cell off."""
 
 Axes = tuple[tuple[npt.NDArray[Any], ...], ...]
 Floats = npt.NDArray[np.float64]
