@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ganatomy.errors import BadFile, BadValue, UnknownName
-from ganatomy.experiments.causal.capacity import Capacity, CapacitySpec, draw_place, run_capacity
+from ganatomy.experiments.causal.capacity import Capacity, CapacitySpec, candidates, draw_place, run_capacity
 from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.generators.planted import CONCEPTS, UNITS
@@ -182,6 +182,19 @@ def test_nonsense_is_refused(source: Source, out: Path, given: dict[str, Any], s
     with pytest.raises(BadValue, match=said):
         run_capacity(ask(source, **given), source, out)
     assert not out.exists()
+
+
+def test_the_sets_to_try_are_those_that_rank_highest(source: Source) -> None:
+    sets = candidates(source, ["layer1", "layer3"], "ball", tops=(1, 2, 13))
+    assert [(layer, by, len(units)) for layer, by, units in sets] == [
+        ("layer1", "iou-1", 1),
+        ("layer1", "iou-2", 2),
+        ("layer3", "iou-1", 1),
+        ("layer3", "iou-2", 2),
+        ("layer3", "iou-13", 13),
+    ]
+    assert set(sets[1][2]) == {BALL, COPY}, "IoU does not know which of the two is the cause"
+    ask(source, sets=sets)
 
 
 def test_unknown_units_and_objects_are_refused(source: Source, out: Path) -> None:

@@ -21,6 +21,7 @@ from torch import Tensor
 from ganatomy.edit import check_units
 from ganatomy.errors import BadValue
 from ganatomy.execute import Executor, local
+from ganatomy.experiments.causal.choice import Wanted, choose
 from ganatomy.experiments.causal.places import (
     Rows,
     at_least,
@@ -195,6 +196,26 @@ class Capacity(Shown):
         return self.study.step("tried", Tried, missing).gain
 
 
+def candidates(
+    source: Source, layers: Sequence[str], concept: str, by: Sequence[str] = ("iou",), tops: Sequence[int] = (20, 40)
+) -> tuple[UnitSet, ...]:
+    """Return the sets to try: of each layer the units that rank highest for a concept, named ``iou-20`` and so on.
+
+    A layer that has fewer units than asked is tried with the sizes that it has.
+
+    Raises:
+        UnknownName: no such layer, concept or ranking.
+        BadValue: no unit of a layer has to do with the concept, or `by` is ``ace`` and that has not been run.
+    """
+    return tuple(
+        (layer, f"{ranking}-{top}", choose(source, layer, Wanted(concept=concept, top=top, by=ranking)).units)
+        for layer in layers
+        for ranking in by
+        for top in tops
+        if top <= source.shape(layer).units
+    )
+
+
 def run_capacity(
     spec: CapacitySpec, source: Source, directory: Path, execute: Executor = local, progress: Progress | None = None
 ) -> Capacity:
@@ -213,15 +234,15 @@ def run_capacity(
     with Study.create(directory, spec, source.facts()) as study:
         if not study.finished:
             pools = {layer: layer_pool(source, layer, spec.pool, execute, progress) for layer in spec.layers()}
-            wanted = {layer: _wanted(spec, pool, concept, on) for layer, pool in pools.items()}
-            work = partial(try_shard, source, spec, wanted)
+            tasks = {layer: _task(spec, pool, concept, on) for layer, pool in pools.items()}
+            work = partial(try_shard, source, spec, tasks)
             tried = study.sharded("tried", Tried, work, spec.shards(), execute, progress)
             study.write_table("capacity", capacity_table(source, spec, tried))
             study.finish()
     return Capacity.open(directory)
 
 
-class Wanted(NamedTuple):
+class Task(NamedTuple):
     """What is inserted in a layer, and where.
 
     Attributes:
@@ -237,13 +258,13 @@ class Wanted(NamedTuple):
     usual: Mapping[int, Tensor]
 
 
-def _wanted(spec: CapacitySpec, pool: Pool, concept: int, on: Sequence[int]) -> Wanted:
+def _task(spec: CapacitySpec, pool: Pool, concept: int, on: Sequence[int]) -> Task:
     usual = {cell: (usualness(pool, concept, cell) >= spec.usual).cpu() for cell in spec.cells}
-    return Wanted(concept, pool.constant(concept).cpu(), on, usual)
+    return Task(concept, pool.constant(concept).cpu(), on, usual)
 
 
-def try_shard(source: Source, spec: CapacitySpec, wanted: Mapping[str, Wanted], ids: range) -> Tried:
-    """Try every setting on one shard; `wanted` says by layer what to insert and where."""
+def try_shard(source: Source, spec: CapacitySpec, tasks: Mapping[str, Task], ids: range) -> Tried:
+    """Try every setting on one shard; `tasks` say what to insert in each layer and where."""
     tried = Tried(len(spec.settings()))
     generator, segmenter = source.models.generator, source.models.segmenter
     for i in range(0, len(ids), spec.batch):
@@ -254,26 +275,26 @@ def try_shard(source: Source, spec: CapacitySpec, wanted: Mapping[str, Wanted], 
         gains = []
         for layer in spec.layers():
             given = Untouched(part, z, seen.images, seen.features[layer], labels)
-            gains += _try_layer(source, spec, given, layer, wanted[layer])
+            gains += _try_layer(source, spec, given, layer, tasks[layer])
         tried.update(torch.stack(gains, 1))
         tick(len(part))
     return tried
 
 
 def _try_layer(
-    source: Source, spec: CapacitySpec, given: Untouched, layer: str, wanted: Wanted
+    source: Source, spec: CapacitySpec, given: Untouched, layer: str, task: Task
 ) -> list[Float[Tensor, " b"]]:
     """Return the gains by every setting of one layer."""
-    concept = wanted.concept
+    concept = task.concept
     shape = source.shape(layer)
     grid = (shape.height, shape.width)
     places = {}
     for cell in spec.cells:
         counts = cell_counts(given.labels, source.concepts, grid, cell)
         free = counts[:, concept] == 0
-        if wanted.on:
-            free &= torch.isin(majority(counts, carriers(source)), torch.tensor(wanted.on, device=free.device))
-        at = draw_place(free.cpu() & wanted.usual[cell], given.ids, spec.seed)
+        if task.on:
+            free &= torch.isin(majority(counts, carriers(source)), torch.tensor(task.on, device=free.device))
+        at = draw_place(free.cpu() & task.usual[cell], given.ids, spec.seed)
         picture = (at[:, 0] >= 0).nonzero()[:, 0]
         rows = Rows(picture, masks(grid, at[picture], cell))
         places[cell] = rows, read_at(given.labels[picture], concept, rows.where)
@@ -284,7 +305,7 @@ def _try_layer(
         if len(rows.picture):
             alpha = setting.alpha(shape.units, given.ids, spec.seed)
             alpha = alpha[rows.picture] if len(alpha) > 1 else alpha
-            images = insert_at(source, layer, given, rows, alpha, wanted.value * setting.multiple)
+            images = insert_at(source, layer, given, rows, alpha, task.value * setting.multiple)
             after = read_at(source.models.segmenter(images), concept, rows.where)
             gain[rows.picture] = ((after.at - before.at) / before.area).float().cpu()
         gains.append(gain)
