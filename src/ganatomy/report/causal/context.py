@@ -123,8 +123,8 @@ def _pictures(context: Context) -> Block:
     lead = (
         f"{sentence(spec.chosen)} Set to {spec.multiple:g} × their mean where {spec.concept} is, at one place of "
         f"{spec.cell} × {spec.cell} of {spec.layer} at a time. Yellow: places where {spec.concept} gains at least "
-        f"{percent(spec.responsive)} of the pixels. Beside it, inserted at the place that gains most. These are the first "
-        "pictures, not the best."
+        f"{percent(spec.responsive)} of the pixels. Beside it, inserted where most is gained. These pictures come "
+        "first, they are not the best."
     )
     return Block(
         "Responsive places", lead, rows_of_tiles(context_cards(context)) + scale_bar("all of the place gained")

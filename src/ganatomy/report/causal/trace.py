@@ -81,7 +81,7 @@ def _answer(trace: Trace) -> str:
     if seen.places and not_seen.places:
         text += f"; they changed {last} by {_pm(seen.change, seen.error)} of its mean magnitude, the others by "
         text += _pm(not_seen.change, not_seen.error)
-    return f"{text}. Visible: {spec.concept} gained at least {percent(spec.visible)} of the place, {spec.images:,} pictures."
+    return f"{text}. Visible: {spec.concept} gained at least {percent(spec.visible)} of the place."
 
 
 def _lines(trace: Trace) -> Block:
