@@ -28,6 +28,7 @@ from ganatomy.stats.base import Accumulator
 from ganatomy.study import Study, spec_digest
 from ganatomy.types import Features, Images, Labels, Latents
 
+NAMES = {concept.name for concept in VOCABULARY}
 SMALL: dict[str, Any] = {
     "pool": 96,
     "train": 24,
@@ -77,12 +78,12 @@ def test_exactly_the_causal_units_are_found(
 ) -> None:
     spec = asked(source, layer, concept, start=start, steps=60, every=20, patience=0)
     ace = run_ace(spec, source, tmp_path / "study", tmp_path / "pool")
-    causal = ace.units[[role == concept for role in roles(ace)]]
-    others = ace.units[[role != concept for role in roles(ace)]]
-    assert causal.alpha.min() > 0.8
-    assert others.alpha.max() < 0.25
-    copies = ace.units[[role.startswith(("copy", "not")) for role in roles(ace)]]
-    assert (copies.alpha < 0.05).all()
+    alpha = dict(zip(zip(roles(ace), ace.units.unit, strict=True), ace.units.alpha, strict=True))
+    causal = [value for (role, _), value in alpha.items() if role == concept]
+    assert ace.top(len(causal)) == [unit for role, unit in alpha if role == concept]
+    assert min(causal) > 0.8
+    for (role, _), value in alpha.items():  # other things may hide this one: lesser causes, and ranked so above
+        assert role in NAMES or value < 0.05, f"nothing reads {role}, whatever it goes along with"
 
 
 def test_a_copy_goes_along_without_causing(found: Ace) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ganatomy.experiments.causal import optimise as optimisation
 from ganatomy.experiments.causal.ace_spec import AceSpec
@@ -27,7 +28,10 @@ from ganatomy.experiments.causal.optimise import (
 from ganatomy.experiments.causal.pool import pool_shard
 from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.experiments.dissection import Dissection
+from ganatomy.experiments.models import Models
 from ganatomy.generators.planted import UNITS
+from ganatomy.generators.progan import ProGAN, progan_network
+from ganatomy.segmenters import open_segmenter
 from ganatomy.stats.regions import place_means
 
 LAYER, UNIT_COUNT = "layer2", 12
@@ -142,6 +146,36 @@ def test_a_sample_that_does_not_fit_is_computed_again(
     assert again._kept is None
     for found, expected in zip(again.take(ROWS), kept.take(ROWS), strict=True):
         torch.testing.assert_close(found, expected)
+
+
+class Stays(TorchDispatchMode):
+    """Refuses to hand a number over to Python, for which a GPU would be waited for."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        assert func not in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default), func
+        return func(*args, **(kwargs or {}))
+
+
+def test_nothing_leaves_the_device_in_an_update(planted: Dissection) -> None:
+    """With the bundled kinds of model, that is; the planted ones look at what they are given."""
+    generator = ProGAN(progan_network(8, [8] * 6))
+    dissection = dataclasses.replace(planted, layers=generator.layers)
+    source = Source(dissection, Models(generator, open_segmenter("bundled:scenes"), "cpu"))
+    spec = dataclasses.replace(asked(source), layer="layer4")
+    where = Locations(torch.arange(4), maps(torch.tensor([3, 9, 20, 63]), (8, 8)), torch.zeros(4, dtype=torch.bool))
+    sample = Sample(source, spec, where)
+    problem = Objective(source, spec, 1, torch.ones(8), Both(sample, sample), Both(sample, sample))
+    for ablated in ("map", "place"):
+        problem = dataclasses.replace(problem, spec=dataclasses.replace(spec, ablated=ablated))
+        alpha = torch.full((8,), 0.5, requires_grad=True)
+        with Stays():
+            loss = penalty(alpha, spec) - problem.gain(alpha, minibatch(4, spec, 0, 0), ROWS, torch.ones(2))
+            (slope,) = torch.autograd.grad(loss, alpha)
+            direction(slope, torch.zeros(8), torch.zeros(8), spec, 0)
+        assert slope.isfinite().all()
+        assert slope.abs().max() > 0
+    with pytest.raises(AssertionError), Stays():
+        float(slope.sum())
 
 
 # ---------------------------------------------------------------- descent

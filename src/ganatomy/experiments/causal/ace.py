@@ -128,10 +128,7 @@ def run_ace(
     scorer(source)
     with Study.create(directory, spec, source.facts()) as study:
         if not study.finished:
-            name = "pool" if spec.pool == PoolSpec.images else f"pool-{spec.pool}"
-            pool = open_pool(
-                source, spec.pool_spec(), pool_directory or source.beside(spec.layer, name), execute, progress
-            )
+            pool = open_pool(source, spec.pool_spec(), pool_directory or _pool_home(source, spec), execute, progress)
             objective, tried = prepare(spec, source, pool, study, (execute, progress))
             search = optimise(objective, (ious / ious.max()).float(), study, progress)
             del objective  # and with it the features that it keeps
@@ -144,6 +141,12 @@ def run_ace(
             count = {"pool": spec.pool, "candidates": tried, "forward": forward, "gradients": gradients}
             study.finish(evaluations=count)
     return Ace.open(directory)
+
+
+def _pool_home(source: Source, spec: AceSpec) -> Path:
+    """Return where the pool lies: the one that insertions use too, unless the seed is another."""
+    name = "pool" if spec.pool == PoolSpec.images else f"pool-{spec.pool}"
+    return source.beside(spec.layer, name if spec.seed == PoolSpec.seed else f"{name}-seed-{spec.seed}")
 
 
 def prepare(

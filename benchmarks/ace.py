@@ -1,0 +1,152 @@
+"""What it costs to find the units that cause a concept: held-out effect over evaluations, beside the published way.
+
+    python benchmarks/ace.py STUDY --concept tree --layer layer4 --out DIR
+    python benchmarks/ace.py STUDY --schedules fast quick --json > ace.json
+    python benchmarks/ace.py STUDY --out DIR --steps 100             the first 100 updates of the published schedule
+
+STUDY is a finished dissection. All schedules are judged on the same places, of pictures that none of them has seen: the
+clipped set of each look is ablated everywhere and inserted at places that have room for the concept. A run that is
+stopped goes on where it was.
+"""
+
+import argparse
+import json
+import math
+import os
+import platform
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from ganatomy.experiments.causal.ace import prepare, run_ace
+from ganatomy.experiments.causal.ace_spec import SCHEDULES, scheduled
+from ganatomy.experiments.causal.optimise import Objective, clipped
+from ganatomy.experiments.causal.pool import open_pool
+from ganatomy.experiments.causal.source import Source, open_source
+from ganatomy.study import Study
+
+OTHER_SEED = 1_000_003
+"""Latents of this seed are other ones than those of any schedule."""
+Row = dict[str, Any]
+
+
+def judge(source: Source, given: argparse.Namespace) -> Objective:
+    """Return what judges every schedule: held-out places of pictures of their own."""
+    many, out = 4 * given.pictures, given.out
+    sizes = {"pool": many, "candidates": many, "train": 2, "held": given.pictures, "top": given.top, "sizes": (1,)}
+    seed = source.dissection.spec.seed + OTHER_SEED
+    spec = scheduled(source, layer=given.layer, concept=given.concept, seed=seed, controls=(1,), **sizes)
+    pool = open_pool(source, spec.pool_spec(), out / "judge-pool")
+    with Study.create(out / "judge", spec, source.facts()) as study:
+        return prepare(spec, source, pool, study)[0]
+
+
+def curve(source: Source, spec: Any, out: Path, judged_by: Objective) -> list[Row]:
+    """Run a schedule, and judge its α at every look."""
+    directory = out / spec_name(spec)
+    ace = run_ace(spec, source, directory, out / f"pool-{spec.pool}")
+    start = torch.from_numpy(ace.units.sort_values("unit").initial.to_numpy(copy=True)).float()
+    last = load_file(directory / "steps" / f"alpha-{len(ace.history) - 1}.safetensors")
+    scale = judged_by.scale(judged_by.held.present, whole=True, binary=True)
+    rows = []
+    for look, alpha in zip(ace.history.to_dict("records"), last["alphas"], strict=True):
+        effect, error = judged_by.judge(clipped(alpha, start, spec.top).to(scale), scale).tolist()
+        rows.append({**look, "effect": effect, "effect_error": error})
+    return rows
+
+
+def spec_name(spec: Any) -> str:
+    """Return a directory's name for a run of a schedule."""
+    return f"{spec.concept}-{spec.layer}-{spec.start}-{spec.steps}-{spec.pool}-{spec.candidates}"
+
+
+def reached(rows: list[Row], effect: float) -> float:
+    """Return the evaluations at the first look that reaches an effect; NaN if none does."""
+    return next((row["evaluations"] for row in rows if row["effect"] >= effect), math.nan)
+
+
+def summary(curves: dict[str, list[Row]]) -> list[Row]:
+    """Return for each schedule what it reached and, at its first look within one standard error of the published end,
+    the evaluations that it had needed.
+    """
+    reference = curves.get("published", next(iter(curves.values())))
+    end = max(reference, key=lambda row: row["effect"])
+    target = end["effect"] - end["effect_error"]
+    rows = []
+    for name, own in curves.items():
+        best = max(own, key=lambda row: row["held_out"]) if name != "published" else own[-1]
+        rows.append(
+            {
+                "schedule": name,
+                "effect": best["effect"],
+                "effect_error": best["effect_error"],
+                "evaluations": own[-1]["evaluations"],
+                "processor_s": own[-1]["processor"],
+                "target": target,
+                "evaluations_to_target": reached(own, target),
+                "times_fewer": reached(reference, target) / reached(own, target),
+            }
+        )
+    return rows
+
+
+def report(curves: dict[str, list[Row]], rows: list[Row]) -> str:
+    """Return the results as text."""
+    lines = []
+    for name, own in curves.items():
+        lines.append(f"\n{name}\n{'updates':>9}{'evaluations':>13}{'with slopes':>13}{'effect':>9}{'error':>8}")
+        for row in own:
+            counts = f"{row['step']:9.0f}{row['evaluations']:13.0f}{row['gradients']:13.0f}"
+            lines.append(f"{counts}{row['effect']:9.3f}{row['effect_error']:8.3f}")
+    lines.append(f"\nto {rows[0]['target']:.3f}, one standard error below the best look of the reference:")
+    for row in rows:
+        lines.append(
+            f"  {row['schedule']:10} {row['evaluations_to_target']:9.0f} evaluations, {row['times_fewer']:.1f} times "
+            f"fewer; ends at {row['effect']:.3f} ± {row['effect_error']:.3f} after {row['evaluations']:.0f}"
+        )
+    return "\n".join(lines)
+
+
+def run(given: argparse.Namespace) -> Row:
+    """Measure the asked schedules."""
+    torch.set_num_threads(given.threads)
+    source = open_source(given.study)
+    judged_by = judge(source, given)
+    curves = {}
+    for name in given.schedules:
+        sizes = {"top": given.top, "sizes": (given.top,), "controls": (given.top,), "images": 32}
+        spec = scheduled(source, name, layer=given.layer, concept=given.concept, **sizes)
+        if name == "published":
+            spec = replace(spec, steps=given.steps, every=max(1, given.steps // 20))
+            spec = replace(spec, pool=given.pool, candidates=6 * given.pool)
+        else:
+            spec = replace(spec, patience=spec.steps)  # the whole curve
+        curves[name] = curve(source, spec, given.out, judged_by)
+    about = {"torch": torch.__version__, "machine": platform.machine(), "cores": os.cpu_count()}
+    return {"about": about, "curves": curves, "summary": summary(curves)}
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", type=Path, help="a finished dissection")
+    parser.add_argument("--concept", default="tree")
+    parser.add_argument("--layer", default="layer4")
+    parser.add_argument("--out", type=Path, required=True, help="where runs are kept, and go on")
+    parser.add_argument("--schedules", nargs="+", choices=list(SCHEDULES), default=["published", "fast", "quick"])
+    parser.add_argument("--steps", type=int, default=500, help="updates of the published schedule")
+    parser.add_argument("--pool", type=int, default=10_000, help="pictures of the published schedule's pool")
+    parser.add_argument("--pictures", type=int, default=100, help="that all are judged on, of each kind")
+    parser.add_argument("--top", type=int, default=20, help="units of the clipped set")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--json", action="store_true", help="print numbers only")
+    given = parser.parse_args()
+    results = run(given)
+    print(json.dumps(results, indent=2) if given.json else report(results["curves"], results["summary"]))
+
+
+if __name__ == "__main__":
+    main()
