@@ -53,6 +53,15 @@ def test_the_target_is_first_and_bold_the_others_by_change(ablation: Effect) -> 
         assert re.findall(r'font-weight="650"[^>]*>([^<]*)<', chart) == ["ball"]
 
 
+def test_what_is_rare_has_no_relative_change(ablation: Effect) -> None:
+    common = ablation.table[(ablation.table["read"] == "image") & (ablation.table.before >= 0.001)]
+    rare = common.concept.iloc[-1]
+    thin = changed(ablation, "table", before=ablation.table.before.where(ablation.table.concept != rare, 1e-4))
+    (_, share), (_, points) = effect_charts(thin, "image")
+    assert rare in names(points)
+    assert names(share) == common.concept.tolist()[:-1]
+
+
 def test_pictures_before_after_and_random(ablation: Effect, insertion: Effect) -> None:
     cards = effect_cards(ablation)
     captions = [[caption for _, caption in card] for card in cards]
@@ -133,6 +142,14 @@ def test_ace_terms_stand_beside_random_sets(ace: Ace) -> None:
     assert names(chart)[::3] == ["inserted, ACE", "ablated, ACE", "ACE, ACE"]
     for row in ace.effects.itertuples():
         assert measured(row.normalised, row.normalised_error, sign=row.term == "ace") in chart
+
+
+def test_ace_terms_are_drawn_normalised(ace: Ace) -> None:
+    terms = {"insertion": 3.0, "ablation": 0.5, "ace": 2.5}
+    chart = term_chart(changed(ace, "effects", normalised=ace.effects.term.map(terms)))
+    bars = re.findall(r'width="([\d.]+)%" y="4" height="13"', chart)
+    lengths = np.array([float(width) for width in bars])
+    np.testing.assert_allclose(lengths / lengths[0], np.repeat([3.0, 0.5, 2.5], 3) / 3, atol=1e-3)
 
 
 def test_ace_units_are_cards_with_their_rank_by_iou(ace: Ace) -> None:
