@@ -179,6 +179,9 @@ def test_ace_of_several_concepts_and_ranking_by_it(answer: Answer, monkeypatch: 
     text = answer(*ace, "--concept", "ball", "--quick")
     assert "quick search for ball at layer2 of planted: 8 pictures, about" in text
     assert (HOME / "ace-ball-quick").is_dir()
+    answer(
+        "insert", "study", "--layer", "layer2", "--concept", "ball", "--units", BALL, "--images", "4", "--pool", "32"
+    )
     ranked = json.loads(answer("ablate", "study", "--layer", "layer2", "--concept", "ball", "--top", "1", "--by", "ace",
                                "--images", "4", "--json"))  # fmt: skip
     assert ranked["spec"]["units"] == [told["results"][0]["units"][0]["unit"]]
