@@ -1,0 +1,253 @@
+"""The tables as Markdown, a part for each claim, so that the guide includes them and no number is typed by hand.
+
+A part stands between ``<!-- NAME -->`` and ``<!-- /NAME -->``.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from causes.measure import Bench, Findings
+from causes.tables import GOES, STAYS, VISIBLE, fate, others
+from ganatomy.report.causal.page import section_of
+from ganatomy.report.causal.section import count, measured, percent, plain
+from ganatomy.report.tables import rows
+
+HEAD = """---
+orphan: true
+---
+<!-- Written by recipes/claims.py. Do not edit: run it again. -->
+# What the claims rest on: all tables
+"""
+IMAGES = "images/claims"
+_OTHERS = 6
+_MARKS = {True: "✓", False: "✗"}
+
+
+def page(found: Findings, tables: dict[str, pd.DataFrame], images: Sequence[str], benches: Sequence[Bench]) -> str:
+    """Return the text of the file: every part, those of what was not measured with the reason."""
+    parts = {
+        "facts": _facts(benches),
+        "figure-4": _figure_4(found, tables, images),
+        "figure-4-others": _figure_4_others(found),
+        "figure-9": _figure_9(tables["figure-9-objects"], images),
+        "figure-10": _figure_10(tables["figure-10-categories"], images),
+        "capacity": _capacity(found),
+        "figure-11": _figure_11(found, images),
+        "figure-17": _figure_17(found, images),
+        "first-order": _first_order(tables["first-order"]),
+        "skipped": _listed(found.skipped) or "Nothing was left out.",
+        "cost": _cost(benches),
+    }
+    none = "This was not measured: see what is left out, below."
+    return HEAD + "".join(f"\n<!-- {name} -->\n\n{text or none}\n\n<!-- /{name} -->\n" for name, text in parts.items())
+
+
+def _facts(benches: Sequence[Bench]) -> str:
+    lines = []
+    for bench in benches:
+        own = bench.source.dissection
+        lines.append(
+            f"`{own.spec.generator}` (fingerprint `{own.facts['inputs']['generator'][:12]}`), read by "
+            f"`{own.spec.segmenter}` (`{own.facts['inputs']['segmenter'][:12]}`); units and concepts as dissected with "
+            f"{own.spec.images:,} pictures, ganatomy {own.facts['versions']['ganatomy']}"
+        )
+    return _listed(lines)
+
+
+def _figure_4(found: Findings, tables: dict[str, pd.DataFrame], images: Sequence[str]) -> str:
+    if not found.curves:
+        return ""
+    spec = found.curves[0].spec
+    body = []
+    for row in rows(tables["figure-4-at-top"]):
+        sets = _pair(row.random, row.random_spread) if hasattr(row, "random") else "–"
+        looks = row.pool + row.candidates + row.forward + row.gradients
+        body.append(
+            (
+                row.concept, _pair(row.ace, row.ace_error), _pair(row.iou, row.iou_error), sets,
+                f"{row.shared} of {row.units}", measured(row.effect, row.effect_error), f"{looks:,}",
+                f"{row.gradients:,}",
+            )
+        )  # fmt: skip
+    columns = (
+        "concept", "removed by ACE", "by IoU", "at random", "in both lists", "ACE, normalised", "pictures segmented",
+        "with gradients",
+    )  # fmt: skip
+    said = (
+        f"Share of the concept's pixels that goes when {count(spec.top, 'unit')} of {spec.layer} are switched off, "
+        f"on {spec.images:,} pictures that chose nothing; ± one standard error over pictures, for random units the "
+        f"spread of {count(spec.random, 'set')}."
+    )
+    return _parts(said, _table(columns, body), _image("figure-4.svg", "Pixels left by units switched off", images))
+
+
+def _figure_4_others(found: Findings) -> str:
+    parts = []
+    for ace in found.curves:
+        table = others(ace)
+        body = [
+            (
+                row.other,
+                row.category,
+                percent(row.before),
+                measured(row.relative, row.relative_error),
+                _alone(row.random),
+            )
+            for row in rows(table.head(_OTHERS))
+        ]
+        columns = ("other concept", "kind", "share of pixels before", "change", "random units")
+        parts += [f"**{ace.spec.concept}** switched off ({count(ace.spec.top, 'unit')} by ACE):", _table(columns, body)]
+    note = f"The {_OTHERS} whose pixels change most, of concepts that cover at least {percent(VISIBLE)} of the pixels."
+    return _parts(*parts, note) if parts else ""
+
+
+def _figure_9(table: pd.DataFrame, images: Sequence[str]) -> str:
+    if table.empty:
+        return ""
+    said = (
+        f"Each object's own {count(int(table.units.max()), 'unit')} by ACE. *Goes*: at least {percent(GOES)} of its "
+        f"pixels are removed; *stays*: less than {percent(STAYS)}."
+    )
+    columns = ("object", "share of pixels before", "removed", "at random", "", "most of what comes instead")
+    body = [(row.concept, percent(row.before), *_removed(row), _instead(row)) for row in rows(table)]
+    return _parts(said, _table(columns, body), _image("figure-9.svg", "Objects before and after", images))
+
+
+def _figure_10(table: pd.DataFrame, images: Sequence[str]) -> str:
+    if table.empty:
+        return ""
+    columns = ("model", "concept", "share of pixels before", "removed", "at random", "", "most of what comes instead")
+    body = [(row.model, row.concept, percent(row.before), *_removed(row), _instead(row)) for row in rows(table)]
+    return _parts(_table(columns, body), _image("figure-10.svg", "The same object in every category", images))
+
+
+def _capacity(found: Findings) -> str:
+    parts = []
+    for each in found.capacities:
+        sets = list(dict.fromkeys(each.table["by"]))
+        body = []
+        for (layer, cell, multiple), group in each.table.groupby(["layer", "cell", "multiple"], sort=False):
+            own = {row.by: row for row in rows(group)}
+            cells = [_appears(own[by]) if by in own else "–" for by in sets]
+            body.append((f"{layer}, {cell} × {cell}, {multiple:g} k", *cells))
+        on = f" on {', '.join(each.spec.on)}" if each.spec.on else ""
+        places = int(each.table["places"].max())
+        said = f"**{each.spec.concept}**, at up to {count(places, 'place')}{on}. {section_of(each).answer}"
+        parts += [said, _table(("layer, place, value", *sets), body)]
+    note = (
+        "Share of places that newly show the concept on at least a fifth of their pixels; the chosen setting is bold."
+    )
+    return _parts(note, *parts) if parts else ""
+
+
+def _figure_11(found: Findings, images: Sequence[str]) -> str:
+    parts = []
+    for context in found.contexts:
+        spec, concept = context.spec, context.spec.concept
+        said = (
+            f"**{concept}**: {count(len(spec.units), 'unit')} of {spec.layer} ({spec.chosen}), {spec.cell} × "
+            f"{spec.cell}, {spec.multiple:g} k, {spec.images:,} pictures, {len(context.places):,} insertions."
+        )
+        columns = ("units", "where allowed", "places", "where forbidden", "places", "ratio", "95 % interval")
+        body = [
+            (
+                "chosen" if row.by == "units" else row.by, measured(row.allowed, row.allowed_error),
+                f"{row.allowed_places:,}", measured(row.forbidden, row.forbidden_error), f"{row.forbidden_places:,}",
+                plain(row.ratio, 2), f"{plain(row.low, 2)} to {plain(row.high, 2)}",
+            )
+            for row in rows(context.verdict)
+        ]  # fmt: skip
+        parts += [said, _table(columns, body), _under(context.under)]
+        parts.append(_image(f"figure-11-{_named(concept)}.svg", f"Where a {concept} can be inserted", images))
+    note = "Effect: pixels gained at the place, as a share of the place's pixels."
+    return _parts(note, *parts) if parts else ""
+
+
+def _under(under: pd.DataFrame) -> str:
+    columns = ("under the place", "grammar", "places", "effect", "responsive", "random units")
+    body = [
+        (
+            row.object, "–" if pd.isna(row.allowed) else _MARKS[bool(row.allowed)], f"{row.places:,}",
+            measured(row.effect, row.effect_error), percent(row.responsive, 2),
+            measured(row.random_effect, row.random_effect_error),
+        )
+        for row in rows(under[under["places"] >= 5])
+    ]  # fmt: skip
+    return _table(columns, body)
+
+
+def _figure_17(found: Findings, images: Sequence[str]) -> str:
+    parts = []
+    for trace in found.traces:
+        cells = {(row.layer, bool(row.visible)): row for row in rows(trace.lines)}
+        body = []
+        for layer in dict.fromkeys(trace.lines["layer"]):
+            both = [cells.get((layer, seen)) for seen in (True, False)]
+            body.append((layer, *[measured(row.change, row.error, sign=False) if row else "–" for row in both]))
+        places = [int(getattr(cells.get((trace.spec.layer, seen)), "places", 0)) for seen in (True, False)]
+        columns = ("layer", f"visible ({count(places[0], 'place')})", f"not visible ({count(places[1], 'place')})")
+        parts += [f"**{trace.spec.concept}**, inserted at {trace.spec.layer}:", _table(columns, body)]
+        parts.append(_image(f"figure-17-{_named(trace.spec.concept)}.svg", "Change by layer", images))
+    return _parts(*parts) if parts else ""
+
+
+def _first_order(table: pd.DataFrame) -> str:
+    if table.empty:
+        return ""
+    body = [
+        (row.concept, plain(row.spearman, 2), str(row.clear), str(row.units))
+        for row in rows(table.sort_values("spearman", ascending=False))
+    ]
+    return _table(("concept", "rank correlation", "units with a clear effect", "units"), body)
+
+
+def _cost(benches: Sequence[Bench]) -> str:
+    body = [(name, f"{seconds:,.0f}") for bench in benches for name, seconds in bench.seconds.items()]
+    total = sum(seconds for bench in benches for seconds in bench.seconds.values())
+    return _table(("step", "processor seconds"), [*body, ("**all**", f"**{total:,.0f}**")])
+
+
+def _removed(row: Any) -> tuple[str, str, str]:
+    return _pair(row.removed, row.error), _pair(row.random, row.random_spread), fate(row.removed)
+
+
+def _instead(row: Any) -> str:
+    gained = isinstance(row.instead, str) and row.instead and row.instead_change > 0
+    return f"{row.instead} ({measured(row.instead_change, row.instead_error)} of the picture)" if gained else "–"
+
+
+def _appears(row: Any) -> str:
+    said = measured(row.appears, row.appears_error, sign=False)
+    return f"**{said}**" if row.picked else said
+
+
+def _pair(value: float, error: float) -> str:
+    return measured(value, error, sign=False)
+
+
+def _alone(value: float) -> str:
+    return measured(value) if math.isfinite(value) else "–"
+
+
+def _named(concept: str) -> str:
+    return concept.rpartition(":")[2]
+
+
+def _image(name: str, title: str, images: Sequence[str]) -> str:
+    return f"![{title}]({IMAGES}/{name})" if name in images else ""
+
+
+def _listed(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _parts(*parts: str) -> str:
+    return "\n\n".join(part for part in parts if part)
+
+
+def _table(columns: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    lines = [columns, ["---"] + ["--:"] * (len(columns) - 1), *body]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
