@@ -126,8 +126,8 @@ class Traced(Accumulator):
 class Trace(Shown):
     """How far each later layer is changed by an insertion.
 
-    The change of a layer is the mean over its channels and positions of ``|Δr|`` over the channel's mean ``|r|``, untouched
-    pictures; channels that are zero in all of these are left out. The edited layer itself is the first.
+    The change of a layer is the mean over its channels and positions of ``|Δr|`` over the channel's mean ``|r|`` in
+    untouched pictures; channels that are zero in all of these are left out. The edited layer itself is the first.
 
     Attributes:
         spec: what was asked.
