@@ -209,6 +209,17 @@ def test_capacity_frames_the_picked_setting(capacity: Capacity) -> None:
     assert f"appears in {framed[0]} of {row.places} places" in section.answer
 
 
+def test_places_that_are_left_out_are_said(capacity: Capacity, context: Context) -> None:
+    told = "Only places that show ball at least 50 % as often as the place that shows it most."
+    few = dataclasses.replace(capacity, spec=dataclasses.replace(capacity.spec, on=("sky", "box"), usual=0.5))
+    lead = capacity_section(few).blocks[0].lead
+    assert "Only places that mostly show sky or box." in lead
+    assert told in lead
+    fewer = dataclasses.replace(context, spec=dataclasses.replace(context.spec, usual=0.5))
+    assert told in context_section(fewer).blocks[1].lead
+    assert "Only" not in capacity_section(capacity).blocks[0].lead + context_section(context).blocks[1].lead
+
+
 def test_trace_counts_what_was_visible(trace: Trace) -> None:
     drawn = trace.places[trace.places.drawn]
     answer = trace_section(trace).answer

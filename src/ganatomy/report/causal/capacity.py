@@ -4,7 +4,7 @@ from html import escape
 from typing import Any
 
 from ganatomy.experiments.causal.capacity import Capacity
-from ganatomy.report.causal.section import Block, Section, colours_of, count, measured, percent, target_of
+from ganatomy.report.causal.section import Block, Section, colours_of, count, measured, percent, target_of, usual_places
 from ganatomy.report.tables import rows
 
 
@@ -17,6 +17,8 @@ def capacity_section(capacity: Capacity) -> Section:
         "that show none before. "
         "The framed setting gains most over random units on the other half of the pictures."
     )
+    lead += f" Only places that mostly show {' or '.join(spec.on)}." if spec.on else ""
+    lead += usual_places(spec.concept, spec.usual)
     return Section(
         key=f"capacity-{spec.concept}",
         short=f"capacity {spec.concept}",

@@ -20,6 +20,7 @@ from ganatomy.report.causal.section import (
     plain,
     sentence,
     table,
+    usual_places,
 )
 from ganatomy.report.causal.tiles import Box, Card, heat_tile, rows_of_tiles, scale_bar, tile
 from ganatomy.report.page import model_name
@@ -152,9 +153,8 @@ def _under(context: Context) -> Block:
     ]
     columns = ("object under", "places", "pictures", "at the place", "in the picture", "responsive", "random units")
     drawn = charts(figure(f"{context.spec.concept} gained, by the object under the place", context_chart(context)))
-    lead = (
-        "The same units, the same values: what was there before decides what comes of it. Shares of the place’s pixels."
-    )
+    lead = "The same units, the same values: what was there before decides. Shares of the place’s pixels."
+    lead += usual_places(context.spec.concept, context.spec.usual)
     return Block("What decides", lead, legend(marks) + drawn + folded("All numbers", table(columns, numbers)))
 
 

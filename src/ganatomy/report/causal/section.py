@@ -107,6 +107,13 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + "s" * (number != 1)
 
 
+def usual_places(concept: str, usual: float) -> str:
+    """Say which places are told of, where not all are: a sentence, a space before it."""
+    if not usual:
+        return ""
+    return f" Only places that show {concept} at least {percent(usual)} as often as the place that shows it most."
+
+
 def sentence(text: str) -> str:
     """Return a text as a sentence: the first letter large, a full stop at the end.
 
