@@ -151,18 +151,24 @@ def _figure_11(found: Findings, images: Sequence[str]) -> str:
             f"**{concept}**: {count(len(spec.units), 'unit')} of {spec.layer} ({spec.chosen}), {spec.cell} × "
             f"{spec.cell}, {spec.multiple:g} k, {spec.images:,} pictures, {len(context.places):,} insertions."
         )
-        columns = ("units", "where allowed", "places", "where forbidden", "places", "ratio", "95 % interval")
+        columns = (
+            "units", "where allowed", "places", "where forbidden", "places", "difference (95 %)", "ratio (95 %)",
+        )  # fmt: skip
         body = [
             (
                 "chosen" if row.by == "units" else row.by, measured(row.allowed, row.allowed_error),
                 f"{row.allowed_places:,}", measured(row.forbidden, row.forbidden_error), f"{row.forbidden_places:,}",
-                plain(row.ratio, 2), f"{plain(row.low, 2)} to {plain(row.high, 2)}",
+                f"{measured(row.difference)} ({measured(row.difference_low)} to {measured(row.difference_high)})",
+                f"{plain(row.ratio, 2)} ({plain(row.low, 2)} to {plain(row.high, 2)})",
             )
             for row in rows(context.verdict)
         ]  # fmt: skip
         parts += [said, _table(columns, body), _under(context.under)]
         parts.append(_image(f"figure-11-{_named(concept)}.svg", f"Where a {concept} can be inserted", images))
-    note = "Effect: pixels gained at the place, as a share of the place's pixels."
+    note = (
+        "Effect: pixels gained at the place, as a share of the place's pixels. A ratio means something where both "
+        "effects are well over nothing; the difference always does."
+    )
     return _parts(note, *parts) if parts else ""
 
 
