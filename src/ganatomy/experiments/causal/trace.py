@@ -121,6 +121,10 @@ class Traced(Accumulator):
         for name, new in zip(self.ROWS, batch, strict=True):
             setattr(self, name, torch.cat([getattr(self, name), new.cpu()]))
 
+    def show(self, pictures: Tensor) -> None:
+        """Keep some pictures."""
+        self.pictures = torch.cat([self.pictures, pictures])
+
 
 @dataclass(frozen=True, eq=False)
 class Trace(Shown):
@@ -231,7 +235,7 @@ def trace_shard(
         labels = segmenter(seen.images)
         shown = len(range(part.start, min(part.stop, spec.first + spec.show)))
         traced = traced or Traced(as_bytes(seen.images[:0]), len(layers))
-        traced.pictures = torch.cat([traced.pictures, as_bytes(seen.images[:shown])])
+        traced.show(as_bytes(seen.images[:shown]))
         picture, chosen, drawn = draw_places(spec, part, len(grid))
         rows = Rows(picture, masks((shape.height, shape.width), grid[chosen], spec.cell))
         done = 0

@@ -1,0 +1,346 @@
+"""What each accumulator is fed with, and what it must then hold: the cases of `test_accumulators.py`."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ganatomy.experiments.causal.capacity import Tried
+from ganatomy.experiments.causal.context import Inserted
+from ganatomy.experiments.causal.effects import EffectTally
+from ganatomy.experiments.causal.locations import Candidates
+from ganatomy.experiments.causal.pool import Pool
+from ganatomy.experiments.causal.trace import Strength, Traced
+from ganatomy.experiments.causal.unit_effects import FirstOrder
+from ganatomy.experiments.causal.unit_sets import Shares
+from ganatomy.stats.agreement import Agreement
+from ganatomy.stats.base import Accumulator
+from ganatomy.stats.levels import ActivationLevels
+from ganatomy.stats.paired import PairedChange
+from ganatomy.stats.presence import Presence
+from ganatomy.stats.topk import TopImages
+
+IMAGES = 12
+UNITS, CONCEPTS = 3, 4
+GENERATOR = torch.Generator().manual_seed(0)
+SHIFT = torch.arange(IMAGES, dtype=torch.float32).view(-1, 1, 1, 1)
+"""Later images have greater activations, so that no batch is like another."""
+FEATURES = torch.randn(IMAGES, UNITS, 2, 2, generator=GENERATOR) + SHIFT
+LABELS = torch.randint(CONCEPTS, (IMAGES, 2, 4, 4), generator=GENERATOR)
+VALUES = FEATURES.amax((2, 3)).round()
+"""Rounded, so that there are ties."""
+LEVELS = torch.linspace(-1, 11, 5, dtype=torch.float64).expand(UNITS, -1) + torch.rand(UNITS, 1, generator=GENERATOR)
+CUTS = torch.rand(IMAGES, 5, generator=GENERATOR, dtype=torch.float64).sort(1).values
+
+
+class Case(ABC):
+    """How to feed one accumulator with a part of the sample, and what it must then hold."""
+
+    step = 1
+    """A part must begin and end at a multiple of this."""
+
+    @abstractmethod
+    def empty(self) -> Accumulator: ...
+
+    @abstractmethod
+    def batch(self, images: slice) -> Sequence[Tensor]: ...
+
+    def feed(self, total: Accumulator, images: slice) -> None:
+        """Put a part of the sample into the accumulator."""
+        total.update(*self.batch(images))
+
+    @abstractmethod
+    def reference(self) -> dict[str, Any]:
+        """Return the fields over the whole sample, in a line or two of numpy."""
+
+    @abstractmethod
+    def misfit(self) -> Accumulator:
+        """Return one of another shape."""
+
+
+class OfAgreement(Case):
+    step = 2  # neighbours are each other's control
+
+    def empty(self) -> Accumulator:
+        return Agreement(LEVELS, CONCEPTS, 10**6)
+
+    def batch(self, images: slice) -> Sequence[Tensor]:
+        return FEATURES[images], LABELS[images]
+
+    def reference(self) -> dict[str, Any]:
+        up = torch.nn.functional.interpolate(FEATURES.double(), (4, 4), mode="bilinear").numpy()
+        bins = (up[:, :, None] > LEVELS.numpy()[:, :, None, None]).sum(2)
+        shown = np.stack(
+            [(c == LABELS).any(1).numpy() if c else np.ones((IMAGES, 4, 4), bool) for c in range(CONCEPTS)]
+        )
+        halves = [shown, shown.reshape(CONCEPTS, -1, 2, 4, 4)[:, :, ::-1].reshape(shown.shape)]
+        counts = [
+            [[[((bins[:, u] == j) & m).sum() for j in range(6)] for m in ms] for u in range(UNITS)] for ms in halves
+        ]
+        return {"levels": LEVELS, "counts": counts}
+
+    def misfit(self) -> Accumulator:
+        return Agreement(LEVELS, CONCEPTS + 1, 10**6)
+
+
+class OfTopImages(Case):
+    def empty(self) -> Accumulator:
+        return TopImages(UNITS, 5)
+
+    def batch(self, images: slice) -> Sequence[Tensor]:
+        return VALUES[images], torch.arange(IMAGES)[images]
+
+    def reference(self) -> dict[str, Any]:
+        order = np.argsort(-VALUES.numpy(), axis=0, kind="stable")[:5].T
+        return {"values": np.take_along_axis(VALUES.numpy().T, order, 1), "ids": order}
+
+    def misfit(self) -> Accumulator:
+        return TopImages(UNITS, 6)
+
+
+class OfPresence(Case):
+    def empty(self) -> Accumulator:
+        return Presence(CONCEPTS)
+
+    def batch(self, images: slice) -> Sequence[Tensor]:
+        return (SPARSE[images],)
+
+    def reference(self) -> dict[str, Any]:
+        return {"images": [IMAGES, *((c == SPARSE.numpy()).any((1, 2, 3)).sum() for c in range(1, CONCEPTS))]}
+
+    def misfit(self) -> Accumulator:
+        return Presence(CONCEPTS + 1)
+
+
+SPARSE = LABELS * (torch.rand(LABELS.shape, generator=GENERATOR) < 0.1)
+SPARSE[0] = 1  # a picture in which nothing is nowhere
+
+
+class OfLevels(Case):
+    def empty(self) -> Accumulator:
+        return ActivationLevels(IMAGES, 5)  # its sample is one of units
+
+    def batch(self, images: slice) -> Sequence[Tensor]:
+        return torch.arange(IMAGES)[images], CUTS[images]
+
+    def reference(self) -> dict[str, Any]:
+        return {"values": CUTS}
+
+    def misfit(self) -> Accumulator:
+        return ActivationLevels(IMAGES, 6)
+
+
+class OfPairedChange(Case):
+    def empty(self) -> Accumulator:
+        return PairedChange(2, CONCEPTS)
+
+    def batch(self, images: slice) -> Sequence[Tensor]:
+        return COUNTS[0][:, images], COUNTS[1][:, images]
+
+    def reference(self) -> dict[str, Any]:
+        before, after = (counts.numpy() for counts in COUNTS)
+        sums = {"before": before, "after": after, "before2": before**2, "after2": after**2, "product": before * after}
+        pixels = before[:, :, 0].sum(1)
+        return {"images": [IMAGES], "pixels": pixels, **{name: each.sum(1) for name, each in sums.items()}}
+
+    def misfit(self) -> Accumulator:
+        return PairedChange(3, CONCEPTS)
+
+
+COUNTS = torch.randint(0, 16, (2, 2, IMAGES, CONCEPTS), generator=GENERATOR)
+
+
+class OfPool(Case):
+    def empty(self) -> Accumulator:
+        return Pool(CONCEPTS, (UNITS, 2, 2))
+
+    def batch(self, images: slice) -> Sequence[Tensor]:
+        return HALVES[images], LABELS[images]
+
+    def reference(self) -> dict[str, Any]:
+        shown = np.stack([(c == LABELS).any(1).numpy() if c else np.ones((IMAGES, 4, 4)) for c in range(CONCEPTS)], 1)
+        shares = shown.reshape(IMAGES, CONCEPTS, 2, 2, 2, 2).mean((3, 5))
+        r, flat = HALVES.double().numpy(), shares.reshape(IMAGES, CONCEPTS, 4)
+        return {
+            "drawn": (shares[:, :, None] * r[:, None]).sum((0, 3, 4)),
+            "mass": shares.sum((0, 2, 3)),
+            "occupancy": shares.sum(0),
+            "strength": abs(r).sum((0, 2, 3)),
+            "best": flat.max(2),
+            "place": flat.argmax(2),
+        }
+
+    def misfit(self) -> Accumulator:
+        return Pool(CONCEPTS, (UNITS, 2, 4))
+
+
+HALVES = (FEATURES * 2).round() / 2
+"""Sums of these times quarters are exact, in any order."""
+
+
+class OfCandidates(Case):
+    def empty(self) -> Accumulator:
+        return Candidates()
+
+    def batch(self, images: slice) -> Sequence[Tensor]:
+        return torch.arange(IMAGES)[images], PLACES[images], GAINS[images], torch.tensor([len(PLACES[images])])
+
+    def reference(self) -> dict[str, Any]:
+        return {"ids": np.arange(IMAGES), "place": PLACES, "gain": GAINS, "evaluations": [IMAGES]}
+
+    def misfit(self) -> Accumulator:
+        other = Candidates()
+        other.gain = torch.zeros(0, 2)
+        return other
+
+
+PLACES, GAINS = torch.randint(9, (IMAGES,), generator=GENERATOR), torch.rand(IMAGES, generator=GENERATOR)
+
+
+class OfShares(Case):
+    def empty(self) -> Accumulator:
+        return Shares(2)
+
+    def batch(self, images: slice) -> Sequence[Tensor]:
+        return PARTS[images, 0], PARTS[images, 1:3], PARTS[images, 3:]
+
+    def reference(self) -> dict[str, Any]:
+        return {"before": PARTS[:, 0], "ablated": PARTS[:, 1:3], "inserted": PARTS[:, 3:]}
+
+    def misfit(self) -> Accumulator:
+        return Shares(3)
+
+
+PARTS = torch.rand(IMAGES, 5, dtype=torch.float64, generator=GENERATOR)
+
+
+class OfEffectTally(OfPairedChange):
+    def empty(self) -> Accumulator:
+        return EffectTally(2, CONCEPTS)
+
+    def batch(self, images: slice) -> Sequence[Tensor]:
+        return *super().batch(images), COUNTS[0, 0, images, 1]
+
+    def reference(self) -> dict[str, Any]:
+        return {**super().reference(), "shown": COUNTS[0, 0, :, 1]}
+
+    def misfit(self) -> Accumulator:
+        return EffectTally(3, CONCEPTS)
+
+
+class OfFirstOrder(Case):
+    def empty(self) -> Accumulator:
+        return FirstOrder(UNITS, 4)
+
+    def batch(self, images: slice) -> Sequence[Tensor]:
+        return (GREAT[images].flatten(2),)
+
+    def reference(self) -> dict[str, Any]:
+        return {"images": [IMAGES], "total": GREAT.double().numpy().sum(0).reshape(UNITS, 4)}
+
+    def misfit(self) -> Accumulator:
+        return FirstOrder(UNITS, 5)
+
+
+GREAT = HALVES.clone()
+GREAT[0] += 2.0**20
+"""Sums of these, too, are exact in double precision; in single precision they lose what the later images add."""
+
+
+class OfStrength(Case):
+    def empty(self) -> Accumulator:
+        return Strength(UNITS + 2, torch.device("cpu"))
+
+    def batch(self, images: slice) -> Sequence[Tensor]:
+        return GREAT[images], -GREAT[images, :2, :1]  # two layers, of grids of their own
+
+    def reference(self) -> dict[str, Any]:
+        layers = [abs(GREAT.double().numpy()), abs(GREAT.double().numpy()[:, :2, :1])]
+        return {"images": [IMAGES], "total": np.concatenate([r.mean((2, 3)).sum(0) for r in layers])}
+
+    def misfit(self) -> Accumulator:
+        return Strength(UNITS + 3, torch.device("cpu"))
+
+
+class OfTried(Case):
+    def empty(self) -> Accumulator:
+        return Tried(CONCEPTS)
+
+    def batch(self, images: slice) -> Sequence[Tensor]:
+        return (GAPS[images],)
+
+    def reference(self) -> dict[str, Any]:
+        return {"gain": GAPS}
+
+    def misfit(self) -> Accumulator:
+        return Tried(CONCEPTS + 1)
+
+
+GAPS = torch.rand(IMAGES, CONCEPTS, generator=GENERATOR)
+GAPS[::3, 1] = torch.nan
+"""Some images have no place to insert at."""
+
+
+class OfTraced(Case):
+    def empty(self) -> Accumulator:
+        return Traced(PICTURES[:0], 2)
+
+    def batch(self, images: slice) -> Sequence[Tensor]:
+        ids = OWNERS[rows := rows_of(images)]
+        return ids, LABELS[ids, :, 0, 0], ids % 2 == 0, ROWS[0, rows], ROWS[1:3, rows].T
+
+    def feed(self, total: Accumulator, images: slice) -> None:
+        assert isinstance(total, Traced)
+        total.show(PICTURES[images.start : min(images.stop, SHOWN)])
+        super().feed(total, images)
+
+    def reference(self) -> dict[str, Any]:
+        ids = np.repeat(np.arange(IMAGES), np.arange(IMAGES) % 4)
+        rows = {"corner": LABELS.numpy()[ids, :, 0, 0], "drawn": ids % 2 == 0, "gain": ROWS[0], "change": ROWS[1:3].T}
+        return {"ids": ids, **rows, "pictures": PICTURES[:SHOWN]}
+
+    def misfit(self) -> Accumulator:
+        return Traced(PICTURES[:0], 3)
+
+
+class OfInserted(Case):
+    def empty(self) -> Accumulator:
+        return Inserted(PICTURES[:0])
+
+    def batch(self, images: slice) -> Sequence[Tensor]:
+        return OWNERS[rows := rows_of(images)], *ROWS[:, rows]
+
+    def feed(self, total: Accumulator, images: slice) -> None:
+        assert isinstance(total, Inserted)
+        shown = PICTURES[images.start : min(images.stop, SHOWN)]
+        total.show(shown, 255 - shown)
+        super().feed(total, images)
+
+    def reference(self) -> dict[str, Any]:
+        gains = dict(zip(Inserted.ROWS, (np.repeat(np.arange(IMAGES), np.arange(IMAGES) % 4), *ROWS), strict=True))
+        return {**gains, "pictures": PICTURES[:SHOWN], "inserted": 255 - PICTURES[:SHOWN]}
+
+    def misfit(self) -> Accumulator:
+        return Inserted(PICTURES[:0, :, 1:])
+
+
+PICTURES = torch.randint(256, (IMAGES, 3, 4, 4), dtype=torch.uint8, generator=GENERATOR)
+SHOWN = 5
+"""The first so many images are kept."""
+OWNERS = torch.arange(IMAGES).repeat_interleave(torch.arange(IMAGES) % 4)
+"""The image of each row: image i has i mod 4 rows, some have none."""
+ROWS = torch.rand(4, len(OWNERS), generator=GENERATOR)
+
+
+def rows_of(images: slice) -> Tensor:
+    return ((images.start <= OWNERS) & (images.stop > OWNERS)).nonzero()[:, 0]
+
+
+CASES = [
+    *(OfAgreement(), OfTopImages(), OfPresence(), OfLevels()),
+    *(OfPairedChange(), OfPool(), OfCandidates(), OfShares()),
+    *(OfEffectTally(), OfFirstOrder(), OfStrength(), OfTried(), OfTraced(), OfInserted()),
+]
