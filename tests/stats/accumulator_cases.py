@@ -245,9 +245,8 @@ class OfFirstOrder(Case):
         return FirstOrder(UNITS, 5)
 
 
-GREAT = HALVES.clone()
-GREAT[0] += 2.0**20
-"""Sums of these, too, are exact in double precision; in single precision they lose what the later images add."""
+GREAT = HALVES + 2.0**22
+"""Sums of these, too, are exact in double precision; single precision holds each, but not their sums."""
 
 
 class OfStrength(Case):
