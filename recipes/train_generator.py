@@ -3,7 +3,7 @@
     python recipes/train_generator.py church --out runs/church                    # resumes where it stopped
     python recipes/train_generator.py church --out runs/early --start runs/church/checkpoint.pt --cooldown 15000
     python recipes/train_generator.py church --out runs/church --export src/ganatomy/assets/church.safetensors
-    python recipes/train_generator.py church --out runs/more --start recipes/checkpoints/church.pt
+    python recipes/train_generator.py church --out runs/more --start compact.pt --images 600000
 
 A cooldown takes a copy of an unfinished training to a good end: the learning rate falls to 0 over the next images.
 Pictures are rendered while the training goes on. Without the bundled segmenter there is no distance and no gate.
