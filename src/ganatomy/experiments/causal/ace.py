@@ -36,7 +36,7 @@ from ganatomy.vocabulary import Concept
 TABLES = ("units", "effects", "curve", "others", "history")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Ace(Shown):
     """Which units cause a concept. It opens without any model.
 

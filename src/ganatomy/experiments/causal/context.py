@@ -127,7 +127,7 @@ class Inserted(Accumulator):
         self.inserted = torch.cat([self.inserted, inserted])
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Context(Shown):
     """Where the model accepts an object.
 

@@ -131,7 +131,7 @@ class BeforeAfter:
         return cls(**{name: tensor.numpy() for name, tensor in state.items()})
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Effect(Shown):
     """What an edit did. It opens without any model.
 

@@ -1,8 +1,15 @@
-"""What a notebook shows of a causal study, asked of the report when it is to be shown and not before."""
+"""What a notebook or a prompt shows of a causal study; the report is asked only when it is to be shown."""
+
+from typing import Any
 
 
 class Shown:
     """A result that a notebook draws: its question, its answer, and the first pictures or curves of its page."""
+
+    spec: Any
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.spec.generator}, {self.spec.layer}, {self.spec.images} pictures>"
 
     def _repr_html_(self) -> str:
         from ganatomy.report.causal.notebook import (

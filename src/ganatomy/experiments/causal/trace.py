@@ -126,7 +126,7 @@ class Traced(Accumulator):
         self.pictures = torch.cat([self.pictures, pictures])
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Trace(Shown):
     """How far each later layer is changed by an insertion.
 

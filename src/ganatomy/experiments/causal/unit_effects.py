@@ -71,7 +71,7 @@ class FirstOrder(Accumulator):
         return self.total / self.images
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class UnitEffects(Shown):
     """What every unit of a layer does to every concept. It opens without any model.
 
