@@ -209,6 +209,19 @@ def test_capacity_frames_the_picked_setting(capacity: Capacity) -> None:
     assert f"appears in {framed[0]} of {row.places} places" in section.answer
 
 
+def test_a_transplant_is_told_once_for_all_multiples(capacity: Capacity) -> None:
+    """It has no k to take a multiple of."""
+    own = capacity.table
+    twice = pd.concat([own, own.dropna(subset="multiple").assign(multiple=2.0, picked=False)])
+    section = capacity_section(dataclasses.replace(capacity, table=twice))
+    spanning = re.findall(r'<td[^>]* rowspan="2"[^>]*>.*?<b>([^<]*)</b>', section.blocks[0].body)
+    lent = own[own.by == "transplant"]
+    assert spanning == [measured(row.appears, row.appears_error, sign=False) for row in lent.itertuples()]
+    assert section.blocks[0].body.count("<td") == len(twice)
+    beside = lent[lent.cell == own[own.picked].cell.iloc[0]]
+    assert f"features of a picture that shows it: {percent(beside.appears.iloc[0], 2)}" in section.answer
+
+
 def test_places_that_are_left_out_are_said(capacity: Capacity, context: Context) -> None:
     told = "Only places that show ball at least 50 % as often as the place that shows it most."
     few = dataclasses.replace(capacity, spec=dataclasses.replace(capacity.spec, on=("sky", "box"), usual=0.5))

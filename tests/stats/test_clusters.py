@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ganatomy.stats.clusters import clustered_mean, contrast
+from ganatomy.stats.clusters import clustered_mean, contrast, proportion
 
 RNG = np.random.default_rng(5)
 
@@ -40,6 +40,21 @@ def test_nothing_and_a_single_picture_have_no_error() -> None:
     mean, error = clustered_mean(np.array([1.0, 2.0]), np.array([3, 3]))
     assert mean == 1.5
     assert np.isnan(error)
+
+
+def test_a_share_of_many_has_the_usual_error() -> None:
+    hits = np.arange(4000) % 5 == 0
+    share, error = proportion(hits)
+    assert share == 0.2
+    assert error == pytest.approx(hits.std() / np.sqrt(4000), rel=1e-3)
+
+
+def test_all_or_none_of_a_few_are_no_certainty() -> None:
+    for hits in (np.zeros(9, bool), np.ones(9, bool)):
+        share, error = proportion(hits)
+        assert share == hits[0]
+        assert error == pytest.approx(0.05)
+    assert np.isnan(proportion(np.zeros(0, bool))).all()
 
 
 def sample(here: float, there: float) -> tuple[np.ndarray, ...]:

@@ -32,6 +32,22 @@ def clustered_mean(values: Floats, clusters: Ints) -> tuple[float, float]:
     return mean, float(np.sqrt(len(names) / (len(names) - 1) * np.square(sums).sum()) / len(values))
 
 
+def proportion(hits: Flags) -> tuple[float, float]:
+    """Return the share of hits and its standard error, half the width of Wilson's interval at z = 1.
+
+    Where hits and misses are many it is √(p (1 - p) / n); unlike that it is not 0 when all are alike, which a few draws
+    do not prove.
+
+    >>> [round(each, 3) for each in proportion(np.zeros(9, bool))]
+    [0.0, 0.05]
+    """
+    n = len(hits)
+    if not n:
+        return np.nan, np.nan
+    share = float(hits.mean())
+    return share, math.sqrt(share * (1 - share) / n + 0.25 / n**2) / (1 + 1 / n)
+
+
 class Contrast(NamedTuple):
     """The means of two kinds of place side by side, each estimate with its 95 % bootstrap interval over pictures.
 

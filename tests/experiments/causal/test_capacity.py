@@ -10,10 +10,12 @@ import pytest
 import torch
 
 from ganatomy.errors import BadFile, BadValue, UnknownName
-from ganatomy.experiments.causal.capacity import Capacity, CapacitySpec, candidates, draw_place, run_capacity
+from ganatomy.experiments.causal.capacity import Capacity, CapacitySpec, candidates, run_capacity
+from ganatomy.experiments.causal.places import draw_place
 from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.generators.planted import CONCEPTS, UNITS
+from ganatomy.stats.clusters import proportion
 from ganatomy.study import spec_digest
 
 BALL, COPY = (UNITS["layer1"].index(role) for role in ("ball", "copy:ball"))
@@ -39,7 +41,7 @@ def found(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Capacity:
 
 
 def test_causal_units_do_what_the_layer_can_and_copies_nothing(found: Capacity) -> None:
-    table = found.table.set_index(["layer", "cell", "multiple", "by"])
+    table = found.table.dropna(subset="multiple").set_index(["layer", "cell", "multiple", "by"])
     best = table.xs(("layer1", 2, 1.0))
     assert best.gain["planted"] > 0.6
     assert best.gain["planted"] == pytest.approx(best.gain["all"], abs=0.2)
@@ -53,11 +55,12 @@ def test_every_setting_has_a_row(found: Capacity) -> None:
         (layer, cell, multiple, by)
         for layer, own in ways.items()
         for cell in (1, 2)
-        for multiple in (0.5, 1.0)
-        for by in own
+        for multiple, every in ((0.5, own), (1.0, own), (0.0, ["transplant"]))
+        for by in every
     ]
     columns = ["layer", "cell", "multiple", "by"]
-    assert list(found.table[columns].itertuples(index=False, name=None)) == expected
+    assert list(found.table[columns].fillna(0.0).itertuples(index=False, name=None)) == expected
+    assert found.table.multiple.isna().sum() == 4
     assert set(found.table.units[found.table.by == "all"]) == {12}
     assert set(found.table.units[found.table.by == "random"]) == {1}
 
@@ -71,12 +74,14 @@ def test_the_setting_is_picked_on_other_pictures_than_it_is_measured_on(found: C
         assert row.places == len(own)
         assert row.gain == pytest.approx(own.mean())
         assert row.gain_error == pytest.approx(own.std(ddof=1) / np.sqrt(len(own)))
-        assert row.appears == pytest.approx((own >= 0.2).mean())
+        assert (row.appears, row.appears_error) == pytest.approx(proportion(own >= 0.2))
+        if row.by == "transplant":
+            continue
         same = (table[["layer", "cell", "multiple"]] == row[["layer", "cell", "multiple"]]).all(axis=1)
         random = table.index[same & (table.by == "random")][0]
         assert row.picking == pytest.approx(np.nanmean(gains[::2, i] - gains[::2, random]))
     assert len(control) == 8
-    asked = table[~table.by.isin(["all", "random"])]
+    asked = table[~table.by.isin(["all", "random", "transplant"])]
     assert table.index[table.picked].tolist() == [asked.picking.idxmax()]
 
 
@@ -167,7 +172,9 @@ def test_every_field_changes_the_digest(source: Source) -> None:
         ({"sets": ()}, "sets="),
         ({"sets": (*SETS, SETS[0])}, "each once"),
         ({"sets": (("layer1", "all", (1,)),)}, "called all"),
+        ({"sets": (("layer1", "transplant", (1,)),)}, "called transplant"),
         ({"sets": (("layer1", "x", ()),)}, "at least one"),
+        ({"donors": 0}, "donors=0"),
         ({"cells": ()}, "cells="),
         ({"cells": (0,)}, "at least 1"),
         ({"cells": (1, 9)}, "does not fit"),

@@ -1,8 +1,9 @@
 """What could a layer do at best? Every setting tried at one place a picture, before one is believed in (4.4; SPEC 6).
 
 An insertion that shows nothing may have the wrong units, or a layer, a place's size or a multiple of k with which no
-units show anything. So all units are set as well, and random ones. The best setting is picked on half of the pictures
-and measured on the other half.
+units show anything. So all units are set as well, and random ones; and as k is one vector, and a thing may take several
+of them side by side, real features of pictures that show it are put in, too. The best setting is picked on half of the
+pictures and measured on the other half.
 """
 
 import math
@@ -15,7 +16,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor
 
 from ganatomy.edit import check_units
@@ -29,6 +30,7 @@ from ganatomy.experiments.causal.places import (
     cell_counts,
     checked_set,
     corners,
+    draw_place,
     insert_at,
     layer_pool,
     majority,
@@ -43,18 +45,20 @@ from ganatomy.experiments.causal.places import (
 from ganatomy.experiments.causal.pool import Pool
 from ganatomy.experiments.causal.shown import Shown
 from ganatomy.experiments.causal.source import SampleSpec, Source
+from ganatomy.experiments.causal.transplant import Donors, find_donors
 from ganatomy.experiments.causal.trials import Untouched
 from ganatomy.progress import Progress, tick
 from ganatomy.stats.base import Accumulator, Merge, join
-from ganatomy.stats.clusters import clustered_mean
+from ganatomy.stats.clusters import clustered_mean, proportion
 from ganatomy.study import Study
-from ganatomy.types import PerUnit
+from ganatomy.types import Labels, PerUnit
 from ganatomy.vocabulary import find_concept
 
 UnitSet = tuple[str, str, tuple[int, ...]]
 """A layer, how the units were chosen (``iou``, ``ace`` …), and the units."""
-CONTROLS = ("all", "random")
-"""Every unit of the layer; as many random ones as the layer's first set has, drawn anew for each picture."""
+CONTROLS = ("all", "random", "transplant")
+"""Every unit of the layer; as many random ones as the layer's first set has, drawn anew for each picture; features of a
+picture that shows the concept, at the same place and a margin around it, without any k."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +76,7 @@ class CapacitySpec(SampleSpec):
             shows it most; 0 for all.
         least: the concept appears where it newly covers at least this share of the place's pixels.
         pool: how many pictures k is measured on.
+        donors: how many of them, those that show most of the concept at one place, lend their features to others.
     """
 
     concept: str
@@ -82,11 +87,12 @@ class CapacitySpec(SampleSpec):
     usual: float = 0.0
     least: float = 0.2
     pool: int = 2000
+    donors: int = 64
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
         super().__post_init__()
-        at_least(self, images=4, pool=2)
+        at_least(self, images=4, pool=2, donors=1)
         for layer, by, units in self.sets:
             checked_set(units)
             if by in CONTROLS:
@@ -111,11 +117,13 @@ class CapacitySpec(SampleSpec):
     def settings(self) -> list["Setting"]:
         """Return every setting, in the order in which they are tried."""
         return [
-            Setting(layer, cell, multiple, by, units)
+            setting
             for layer in self.layers()
             for cell in self.cells
-            for multiple in self.multiples
-            for by, units in self._sets_of(layer)
+            for setting in (
+                *(Setting(layer, cell, times, *own) for times in self.multiples for own in self._sets_of(layer)),
+                Setting(layer, cell, math.nan, "transplant", ()),
+            )
         ]
 
     def _sets_of(self, layer: str) -> list[tuple[str, tuple[int, ...]]]:
@@ -124,7 +132,10 @@ class CapacitySpec(SampleSpec):
 
 
 class Setting(NamedTuple):
-    """One way to insert; `units` are those that `by` chose, or those that random ones stand beside."""
+    """One way to insert; `units` are those that `by` chose, or those that random ones stand beside.
+
+    A transplant has no multiple (NaN), as it has no k.
+    """
 
     layer: str
     cell: int
@@ -133,12 +144,10 @@ class Setting(NamedTuple):
     units: tuple[int, ...]
 
     def alpha(self, count: int, ids: range, seed: int) -> Float[Tensor, "n u"]:
-        """Return which units are set, for all pictures alike or for each."""
-        if self.by == "all":
-            return torch.ones(1, count)
+        """Return which units are set in each picture."""
         if self.by == "random":
             return random_units(count, self.units, ids, seed)
-        return switched_on(self.units, count)[None]
+        return (torch.ones(count) if self.by == "all" else switched_on(self.units, count)).expand(len(ids), -1)
 
 
 class Tried(Accumulator):
@@ -159,7 +168,7 @@ class Tried(Accumulator):
         self.gain = torch.cat([self.gain, *batch])
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Capacity(Shown):
     """What each setting could do.
 
@@ -170,7 +179,7 @@ class Capacity(Shown):
             of the share of the place's pixels that shows the concept), gain_error, appears (share of the places where
             it newly covers at least `least`), appears_error: these on half of the pictures. On the other half: picking,
             the gain less that of random units with the same setting; picked: whether that is the greatest, among the
-            sets that were asked for.
+            sets that were asked for. A transplant has neither multiple nor picking.
         study: the directory that holds it.
     """
 
@@ -234,8 +243,7 @@ def run_capacity(
     with Study.create(directory, spec, source.facts()) as study:
         if not study.finished:
             pools = {layer: layer_pool(source, layer, spec.pool, execute, progress) for layer in spec.layers()}
-            tasks = {layer: _task(spec, pool, concept, on) for layer, pool in pools.items()}
-            work = partial(try_shard, source, spec, tasks)
+            work = partial(try_shard, source, spec, _tasks(source, spec, pools, concept, on))
             tried = study.sharded("tried", Tried, work, spec.shards(), execute, progress)
             study.write_table("capacity", capacity_table(source, spec, tried))
             study.finish()
@@ -250,17 +258,31 @@ class Task(NamedTuple):
         value: k.
         on: the objects that it is inserted on; none for any.
         usual: by cell, bool [rows, columns], the places that may be drawn, by top left corner.
+        donors: by cell.
     """
 
     concept: int
     value: PerUnit
     on: Sequence[int]
     usual: Mapping[int, Tensor]
+    donors: Mapping[int, Donors]
 
 
-def _task(spec: CapacitySpec, pool: Pool, concept: int, on: Sequence[int]) -> Task:
-    usual = {cell: (usualness(pool, concept, cell) >= spec.usual).cpu() for cell in spec.cells}
-    return Task(concept, pool.constant(concept).cpu(), on, usual)
+def _tasks(
+    source: Source, spec: CapacitySpec, pools: Mapping[str, Pool], concept: int, on: Sequence[int]
+) -> dict[str, Task]:
+    values = {layer: pool.constant(concept).cpu() for layer, pool in pools.items()}
+    found = find_donors(source, pools, spec.cells, concept, count=spec.donors, least=spec.least)
+    return {
+        layer: Task(
+            concept,
+            values[layer],
+            on,
+            {cell: (usualness(pool, concept, cell) >= spec.usual).cpu() for cell in spec.cells},
+            {cell: found[layer, cell] for cell in spec.cells},
+        )
+        for layer, pool in pools.items()
+    }
 
 
 def try_shard(source: Source, spec: CapacitySpec, tasks: Mapping[str, Task], ids: range) -> Tried:
@@ -281,51 +303,43 @@ def try_shard(source: Source, spec: CapacitySpec, tasks: Mapping[str, Task], ids
     return tried
 
 
+@torch.no_grad()
 def _try_layer(
     source: Source, spec: CapacitySpec, given: Untouched, layer: str, task: Task
 ) -> list[Float[Tensor, " b"]]:
     """Return the gains by every setting of one layer."""
-    concept = task.concept
     shape = source.shape(layer)
-    grid = (shape.height, shape.width)
-    places = {}
-    for cell in spec.cells:
-        counts = cell_counts(given.labels, source.concepts, grid, cell)
-        free = counts[:, concept] == 0
-        if task.on:
-            free &= torch.isin(majority(counts, carriers(source)), torch.tensor(task.on, device=free.device))
-        at = draw_place(free.cpu() & task.usual[cell], given.ids, spec.seed)
-        picture = (at[:, 0] >= 0).nonzero()[:, 0]
-        rows = Rows(picture, masks(grid, at[picture], cell))
-        places[cell] = rows, read_at(given.labels[picture], concept, rows.where)
+    generator, grid = source.models.generator, (shape.height, shape.width)
     gains = []
-    for setting in [each for each in spec.settings() if each.layer == layer]:
-        rows, before = places[setting.cell]
-        gain = torch.full((len(given.ids),), torch.nan)
-        if len(rows.picture):
-            alpha = setting.alpha(shape.units, given.ids, spec.seed)
-            alpha = alpha[rows.picture] if len(alpha) > 1 else alpha
-            images = insert_at(source, layer, given, rows, alpha, task.value * setting.multiple)
-            after = read_at(source.models.segmenter(images), concept, rows.where)
-            gain[rows.picture] = ((after.at - before.at) / before.area).float().cpu()
-        gains.append(gain)
+    for cell in spec.cells:
+        free, donors = _free(source, given.labels, grid, cell, task), task.donors[cell]
+        drawn, donor = draw_place(free, given.ids, spec.seed), donors.taken(free, given.ids, spec.seed)
+        for setting in [each for each in spec.settings() if (each.layer, each.cell) == (layer, cell)]:
+            lent = setting.by == "transplant"
+            picture = ((donor if lent else drawn[:, 0]) >= 0).nonzero()[:, 0]
+            gain = torch.full((len(given.ids),), torch.nan)
+            if len(picture):
+                rows = Rows(picture, masks(grid, donors.place[donor[picture]] if lent else drawn[picture], cell))
+                if lent:
+                    images = generator.render(
+                        donors.put(given.features[picture], donor[picture]), layer, given.z[picture]
+                    )
+                else:
+                    alpha = setting.alpha(shape.units, given.ids, spec.seed)[picture]
+                    images = insert_at(source, layer, given, rows, alpha, task.value * setting.multiple)
+                shown = read_at(source.models.segmenter(images), task.concept, rows.where)
+                gain[picture] = (shown.at / shown.area).float().cpu()  # none was there before
+            gains.append(gain)
     return gains
 
 
-def draw_place(free: Tensor, ids: range, seed: int) -> Int64[Tensor, "b 2"]:
-    """Draw one of the free places of each picture, uniformly: its top left row and column; -1 where there is none.
-
-    Args:
-        free: bool [b, rows, columns], by top left corner.
-        ids: of the pictures; a draw depends on (seed, id) and what is free only.
-        seed: of the draws.
-    """
-    at = torch.full((len(free), 2), -1)
-    for i, (own, number) in enumerate(zip(free, ids, strict=True)):
-        found = own.nonzero()
-        if len(found):
-            at[i] = found[int(np.random.default_rng([seed, number]).random() * len(found))]
-    return at
+def _free(source: Source, labels: Labels, grid: tuple[int, int], cell: int, task: Task) -> Tensor:
+    """Return the places that may be drawn, bool [b, rows, columns], by top left corner."""
+    counts = cell_counts(labels, source.concepts, grid, cell)
+    free = counts[:, task.concept] == 0
+    if task.on:
+        free &= torch.isin(majority(counts, carriers(source)), torch.tensor(task.on, device=free.device))
+    return free.cpu() & task.usual[cell]
 
 
 def capacity_table(source: Source, spec: CapacitySpec, tried: Tried) -> pd.DataFrame:
@@ -335,15 +349,15 @@ def capacity_table(source: Source, spec: CapacitySpec, tried: Tried) -> pd.DataF
     rows = []
     for i, setting in enumerate(settings):
         gain = odd[~np.isnan(odd[:, i]), i]
-        control = settings.index(next(each for each in settings if each[:3] == setting[:3] and each.by == "random"))
-        picking, _ = clustered_mean(*_numbered(even[:, i] - even[:, control]))
+        beside = [j for j, each in enumerate(settings) if each[:3] == setting[:3] and each.by == "random"]
+        picking = clustered_mean(*_numbered(even[:, i] - even[:, beside[0]]))[0] if beside else math.nan
         rows.append(
             {
                 **setting._asdict(),
-                "units": source.shape(setting.layer).units if setting.by == "all" else len(setting.units),
+                "units": len(setting.units) or source.shape(setting.layer).units,
                 "places": len(gain),
                 **dict(zip(("gain", "gain_error"), clustered_mean(*_numbered(gain)), strict=True)),
-                **dict(zip(("appears", "appears_error"), clustered_mean(*_numbered(gain >= spec.least)), strict=True)),
+                **dict(zip(("appears", "appears_error"), proportion(gain >= spec.least), strict=True)),
                 "picking": picking,
             }
         )

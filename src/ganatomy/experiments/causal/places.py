@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Float64, Int64, UInt8
@@ -166,6 +167,22 @@ def carriers(source: Source) -> list[int]:
     kinds = [concept.category for concept in source.dissection.vocabulary]
     kind = "object" if "object" in kinds else kinds[1]
     return [c for c, own in enumerate(kinds) if own == kind and c]
+
+
+def draw_place(free: Tensor, ids: range, seed: int) -> Int64[Tensor, "b 2"]:
+    """Draw one of the free places of each picture, uniformly: its top left row and column; -1 where there is none.
+
+    Args:
+        free: bool [b, rows, columns], by top left corner.
+        ids: of the pictures; a draw depends on (seed, id) and what is free only.
+        seed: of the draws.
+    """
+    at = torch.full((len(free), 2), -1)
+    for i, (own, number) in enumerate(zip(free, ids, strict=True)):
+        found = own.nonzero()
+        if len(found):
+            at[i] = found[int(np.random.default_rng([seed, number]).random() * len(found))]
+    return at
 
 
 def switched_on(units: Sequence[int], count: int) -> PerUnit:

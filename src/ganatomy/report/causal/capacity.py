@@ -17,6 +17,10 @@ def capacity_section(capacity: Capacity) -> Section:
         "that show none before. "
         "The framed setting gains most over random units on the other half of the pictures."
     )
+    lead += (
+        f" all: every unit at k. transplant: no k, but the features of one of {count(spec.donors, 'picture')} that "
+        f"show most {spec.concept}, at the place where that picture shows it and around it."
+    )
     lead += f" Only places that mostly show {' or '.join(spec.on)}." if spec.on else ""
     lead += usual_places(spec.concept, spec.usual)
     return Section(
@@ -37,12 +41,19 @@ def heat_table(capacity: Capacity) -> str:
     sets = list(dict.fromkeys(own["by"]))
     head = "".join(f'<th scope="col" class="figure">{escape(by)}</th>' for by in sets)
     body = []
-    for key, group in own.groupby(["layer", "cell", "multiple"], sort=False):
-        layer, cell, multiple = key
-        found = {row.by: row for row in rows(group)}
-        name = f"{layer}, {cell} × {cell}, {multiple:g} k"
-        cells = "".join(_cell(found.get(by), colour) for by in sets)
-        body.append(f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>')
+    for key, place in own.groupby(["layer", "cell"], sort=False):
+        layer, cell = key
+        lent = {row.by: row for row in rows(place[place["multiple"].isna()])}  # told once for all multiples
+        multiples = place.groupby("multiple", sort=False)
+        for i, (multiple, group) in enumerate(multiples):
+            found = {row.by: row for row in rows(group)}
+            name = f"{layer}, {cell} × {cell}, {multiple:g} k"
+            cells = "".join(
+                _cell(lent[by], colour, len(multiples)) if by in lent else _cell(found.get(by), colour)
+                for by in sets
+                if by not in lent or i == 0
+            )
+            body.append(f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>')
     whole = f'<thead><tr><th scope="col">layer, place, value</th>{head}</tr></thead><tbody>{"".join(body)}</tbody>'
     return (
         '<div class="scroll" tabindex="0" role="region" aria-label="Every setting">'
@@ -50,15 +61,16 @@ def heat_table(capacity: Capacity) -> str:
     )
 
 
-def _cell(row: Any, colour: str) -> str:
+def _cell(row: Any, colour: str, span: int = 1) -> str:
     if row is None:
         return '<td class="figure missing">–</td>'
     fill = f"background:color-mix(in srgb, {colour} {100 * max(0.0, row.appears):.0f}%, transparent)"
     kind = "figure picked" if row.picked else "figure"
     said = f"{count(row.units, 'unit')}, {count(row.places, 'place')}"
     shown = measured(row.appears, row.appears_error, sign=False)
+    spanning = f' rowspan="{span}"' if span > 1 else ""
     return (
-        f'<td class="{kind}" title="{said}"><i style="{fill}"></i><b>{shown}</b>'
+        f'<td class="{kind}" title="{said}"{spanning}><i style="{fill}"></i><b>{shown}</b>'
         f"<small>{measured(row.gain, row.gain_error)}</small></td>"
     )
 
@@ -77,4 +89,6 @@ def _answer(capacity: Capacity) -> str:
     for by, said in (("all", "all units replaced"), ("random", "random units")):
         if by in beside:
             text += f"; {said}: {percent(beside[by].appears, 2)}"
+    lent = own[(own["layer"] == row.layer) & (own["cell"] == row.cell) & (own["by"] == "transplant")]
+    text += "".join(f"; features of a picture that shows it: {percent(each.appears, 2)}" for each in rows(lent))
     return f"{text}. Chosen on one half of the pictures, measured on the other."

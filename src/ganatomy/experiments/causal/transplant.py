@@ -1,0 +1,103 @@
+"""What a layer holds of a concept besides its units' mean: real features of one picture, put into another.
+
+A class constant is one value a unit, the same at every place. A thing may be a pattern over several places, which no
+constant draws, whatever the units. So, beside all units at k, the features of a picture that shows the concept are put
+at the same places of pictures that do not: if nothing appears then, the layer is at fault; if something does, k is.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float64, Int64
+from torch import Tensor
+
+from ganatomy.experiments.causal.places import cell_counts, draw_place
+from ganatomy.experiments.causal.pool import Pool, PoolSpec
+from ganatomy.experiments.causal.source import Source
+from ganatomy.types import Features
+
+MARGIN = 1
+"""Places around the one that is read which are put in too: the outline of a thing is part of how it is drawn."""
+
+
+class Donors(NamedTuple):
+    """Pictures that show the concept, for one layer and one size of a place; there may be none.
+
+    Attributes:
+        place: int64 [n, 2], row and column of the top left of the place of each that shows most of it.
+        corner: int64 [n, 2], the same of the patch: the place and the margin, moved to lie in the grid.
+        patch: [n, side, side, u], the features there.
+    """
+
+    place: Tensor
+    corner: Tensor
+    patch: Tensor
+
+    def taken(self, free: Tensor, ids: range, seed: int) -> Int64[Tensor, " b"]:
+        """Draw for each picture one of the donors whose place is free in it; -1 where there is none.
+
+        Args:
+            free: bool [b, rows, columns], by top left corner.
+            ids: of the pictures; a draw depends on (seed, id) and on which donors there are to draw from only.
+            seed: of the draws.
+        """
+        return draw_place(free[:, self.place[:, 0], self.place[:, 1]][:, :, None], ids, seed)[:, 0]
+
+    def put(self, r: Features, donor: Int64[Tensor, " b"]) -> Features:
+        """Return features with the patch of a donor in each picture, at the place where it was in the donor's."""
+        r = r.clone()
+        picture, row, column = _spots(self.corner[donor], self.patch.shape[1])
+        r[picture, :, row, column] = self.patch[donor].to(r)
+        return r
+
+
+def find_donors(
+    source: Source, pools: Mapping[str, Pool], cells: Sequence[int], concept: int, *, count: int, least: float
+) -> dict[tuple[str, int], Donors]:
+    """Return the donors by layer and cell: the same pooled pictures for all, each at the place that is best there.
+
+    Args:
+        source: the models.
+        pools: of the layers. The coarsest says which pictures show most of the concept at one place: in a fine grid
+            specks fill a place.
+        cells: sizes of a place.
+        concept: its index; the pools show it.
+        count: how many pictures, at most.
+        least: a picture is left out where no place shows the concept on so large a share of its pixels.
+    """
+    best = min(pools.values(), key=lambda pool: pool.occupancy[0].numel()).best[:, concept].cpu()
+    rows = [row for row in best.argsort(descending=True, stable=True)[:count].tolist() if best[row] > 0]
+    generator, spec = source.models.generator, PoolSpec
+    z = torch.cat([generator.latents(range(spec.first + row, spec.first + row + 1), spec.seed) for row in rows])
+    found: dict[tuple[str, int], list[Donors]] = {(layer, cell): [] for layer in pools for cell in cells}
+    for i in range(0, len(z), spec.batch):
+        seen = generator.observe(z[i : i + spec.batch], list(pools))
+        labels = source.models.segmenter(seen.images)
+        for (layer, cell), parts in found.items():
+            r = seen.features[layer]
+            counts = cell_counts(labels, source.concepts, (r.shape[2], r.shape[3]), cell).double()
+            parts.append(_cut(r, counts[:, concept] / counts[:, 0], cell, least))
+    return {key: Donors(*map(torch.cat, zip(*parts, strict=True))) for key, parts in found.items()}
+
+
+def _cut(r: Features, share: Float64[Tensor, "b rows columns"], cell: int, least: float) -> Donors:
+    """Take the patch around the place with the greatest share out of each picture that has a share of `least`."""
+    around = F.avg_pool2d(share[:, None], 3, stride=1, padding=1)[:, 0]
+    most, best = (share + 1e-6 * around).flatten(1).max(1)  # of equals, the one in the midst of others
+    shows = most >= least
+    r, best = r[shows], best[shows].cpu()
+    place = torch.stack([best // share.shape[2], best % share.shape[2]], 1)
+    side = min(cell + 2 * MARGIN, r.shape[2], r.shape[3])
+    room = torch.tensor(r.shape[2:]) - side
+    corner = torch.minimum((place - MARGIN).clamp(min=0), room)
+    picture, row, column = _spots(corner, side)
+    return Donors(place, corner, r[picture, :, row, column].cpu())
+
+
+def _spots(corner: Int64[Tensor, "n 2"], side: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return picture, row and column of every place of the squares of n pictures, each [n, side, side] or less."""
+    steps = torch.arange(side)
+    rows, columns = corner[:, :1] + steps, corner[:, 1:] + steps
+    return torch.arange(len(corner))[:, None, None], rows[:, :, None], columns[:, None, :]

@@ -1,0 +1,118 @@
+"""Real features of one picture bring what they show to the same place of another, and nothing else."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from ganatomy.experiments.causal.capacity import Capacity, CapacitySpec, run_capacity
+from ganatomy.experiments.causal.places import cell_counts, layer_pool
+from ganatomy.experiments.causal.pool import PoolSpec
+from ganatomy.experiments.causal.source import Source, open_source
+from ganatomy.experiments.causal.transplant import Donors, find_donors
+from ganatomy.experiments.dissection import Dissection
+from ganatomy.generators.planted import UNITS
+
+LAYERS, CELLS, POOL = ("layer1", "layer2"), (1, 2), 40
+BOX, LID = UNITS["layer1"].index("box"), UNITS["layer2"].index("lid")
+
+
+@pytest.fixture(scope="module")
+def source(planted: Dissection) -> Source:
+    return open_source(planted.study.directory)
+
+
+def donors(source: Source, concept: str, least: float = 0.2, count: int = 16) -> dict[tuple[str, int], Donors]:
+    pools = {layer: layer_pool(source, layer, POOL) for layer in LAYERS}
+    return find_donors(source, pools, CELLS, source.concept(concept), count=count, least=least)
+
+
+def run(source: Source, concept: str, out: Path) -> Capacity:
+    sets = (("layer1", "box", (BOX,)), ("layer2", "lid", (LID,)))
+    spec = CapacitySpec(
+        **source.names(), layer="layer1", concept=concept, sets=sets, cells=(1,), multiples=(1.0,), on=("sky",),
+        images=32, pool=POOL,
+    )  # fmt: skip
+    return run_capacity(spec, source, out)
+
+
+def test_a_ball_comes_with_its_features_whatever_k_could(source: Source, out: Path) -> None:
+    """In one cell a constant is no ball: its outline is what its neighbours add."""
+    table = run(source, "ball", out).table.set_index(["layer", "by"])
+    for layer in LAYERS:
+        assert table.gain[layer, "transplant"] > 0.9
+        assert table.gain[layer, "transplant"] > table.gain[layer, "all"] + 0.2
+        assert table.units[layer, "transplant"] == len(UNITS[layer])
+
+
+def test_a_lid_comes_with_its_box_and_not_by_its_own_unit(source: Source, out: Path) -> None:
+    """A lid shows only where a box is. No unit of the first layer draws lids: they are where boxes begin."""
+    table = run(source, "lid", out).table.set_index(["layer", "by"])
+    assert table.gain["layer2", "lid"] < 0.05, "a place that shows mostly sky may show some box"
+    assert table.gain["layer2", "transplant"] > 0.9
+    assert table.gain["layer1", "transplant"] > table.gain["layer1", "all"] + 0.2
+
+
+def test_donors_are_the_pictures_of_the_pool_that_show_most_where_they_show_most(source: Source) -> None:
+    concept, generator = source.concept("ball"), source.models.generator
+    best = layer_pool(source, "layer1", POOL).best[:, concept]
+    rows = best.argsort(descending=True, stable=True)[:5].tolist()
+    z = torch.cat([generator.latents(range(PoolSpec.first + row, PoolSpec.first + row + 1), 0) for row in rows])
+    seen = generator.observe(z, LAYERS)
+    found = donors(source, "ball", count=5)
+    assert len({len(each.place) for each in found.values()}) == 1
+    for (layer, cell), own in found.items():
+        r = seen.features[layer]
+        counts = cell_counts(source.models.segmenter(seen.images), source.concepts, (r.shape[2], r.shape[3]), cell)
+        for i, (row, column) in enumerate(own.place.tolist()):
+            assert counts[i, concept, row, column] == counts[i, concept].max()
+            top, left = own.corner[i].tolist()
+            side = cell + 2
+            assert torch.equal(own.patch[i].permute(2, 0, 1), r[i, :, top : top + side, left : left + side])
+            assert (top, left) == (min(max(row - 1, 0), r.shape[2] - side), min(max(column - 1, 0), r.shape[3] - side))
+
+
+def test_a_patch_lies_in_the_grid(source: Source) -> None:
+    """Skies are at the top: there is no margin above them."""
+    sky = donors(source, "sky")["layer1", 2]
+    assert (sky.place[:, 0] == 0).any()
+    assert sky.corner.min() == 0
+    assert sky.corner.max() <= 8 - 4
+
+
+def test_of_equal_places_it_is_one_in_the_midst(source: Source) -> None:
+    """At its edge a margin of one would bring less of a thing."""
+    boxes = donors(source, "sky")["layer2", 1]
+    assert (boxes.place[:, 1] > 0).all()
+
+
+def test_pictures_that_show_too_little_lend_nothing(source: Source) -> None:
+    most = {key: len(each.place) for key, each in donors(source, "lid", least=0.01).items()}
+    some = {key: len(each.place) for key, each in donors(source, "lid", least=0.6).items()}
+    assert 0 < some["layer2", 1] <= most["layer2", 1]
+    assert some["layer1", 2] == 0 < most["layer1", 2], "half of a place of two by two cells is below its lid"
+
+
+def test_only_donors_whose_place_is_free_are_taken_each_as_often() -> None:
+    own = Donors(torch.tensor([[0, 0], [1, 2], [2, 1]]), torch.zeros(3, 2, dtype=torch.long), torch.zeros(3, 3, 3, 4))
+    free = torch.ones(3000, 4, 4, dtype=torch.bool)
+    free[:, 1, 2] = False
+    free[5] = False
+    taken = own.taken(free, range(3000), seed=0)
+    assert taken[5] == -1
+    assert torch.bincount(taken[taken >= 0], minlength=3).tolist()[1] == 0
+    assert torch.bincount(taken[taken >= 0]).sort().values[1:].min() > 1400
+    assert torch.equal(own.taken(free[40:60], range(40, 60), 0), taken[40:60])
+    none = Donors(own.place[:0], own.corner[:0], own.patch[:0])
+    assert none.taken(free[:2], range(2), 0).tolist() == [-1, -1]
+
+
+def test_nothing_beside_the_patch_is_touched() -> None:
+    patch = torch.arange(2 * 9 * 4, dtype=torch.float32).view(2, 3, 3, 4)
+    own = Donors(torch.tensor([[0, 0], [2, 3]]), torch.tensor([[0, 0], [1, 2]]), patch)
+    r = torch.full((2, 4, 4, 5), -1.0)
+    put = own.put(r, torch.tensor([1, 0]))
+    assert torch.equal(put[0, :, 1:4, 2:5], patch[1].permute(2, 0, 1))
+    assert torch.equal(put[1, :, :3, :3], patch[0].permute(2, 0, 1))
+    assert (put == -1).sum() == 2 * 4 * (20 - 9)
+    assert (r == -1).all()
