@@ -66,7 +66,7 @@ Refused = Callable[..., str]
 @pytest.mark.parametrize(
     ("argv", "says"),
     [
-        (["disect"], "unknown command 'disect'; did you mean dissect?"),
+        (["disect"], "unknown command 'disect'; did you mean dissect or insert?"),
         (["scenes", "rendr"], "unknown command 'rendr'; did you mean render?"),
         (["demo", "--imagse", "3"], "unknown option of ganatomy demo '--imagse'; did you mean --images?"),
         (["demo", "--images=many"], "argument --images: invalid int value: 'many'"),

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import ganatomy
-from ganatomy.generators import LayerShape, Observation
+from ganatomy.generators import Edit, LayerShape, Observation
 from ganatomy.generators.planted import PlantedGenerator
 from ganatomy.types import Latents
 
@@ -34,7 +34,8 @@ class Blind:
         """Return the latents of the pictures, each followed by its id."""
         return torch.cat([self._pictures.latents(ids, seed), torch.tensor(ids)[:, None].float()], 1)
 
-    def observe(self, z: Latents, layers: Sequence[str]) -> Observation:
+    def observe(self, z: Latents, layers: Sequence[str], edits: Sequence[Edit] = ()) -> Observation:
+        assert not edits
         fields = torch.cat([self._places + self._noise(int(i)) for i in z[:, -1]])
         features = {
             name: F.interpolate(fields, self.layers[name][1:], mode="bicubic", align_corners=True) for name in layers
@@ -42,6 +43,9 @@ class Blind:
         return Observation(self._pictures.observe(z[:, :-1], []).images, features)
 
     def render(self, r: Tensor, layer: str, z: Latents) -> Tensor:
+        raise NotImplementedError
+
+    def edited(self, z: Latents, edits: Sequence[Edit]) -> Tensor:
         raise NotImplementedError
 
     def _noise(self, i: int) -> Tensor:
