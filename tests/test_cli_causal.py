@@ -214,6 +214,8 @@ def test_the_door_to_every_other_experiment(here: Path) -> None:
     assert ganatomy.trace("study", concept="ball", by="random", top=3, cell=8, **small).spec.chosen.startswith(
         "3 units"
     )
+    tried = ganatomy.capacity("study", layers=["layer2"], concept="ball", tops=[2], cells=[4], images=6, pool=16)
+    assert set(tried.table.by) == {"iou-2", "all", "random", "transplant"}
     models = {"generator": ganatomy.open_generator("planted"), "segmenter": ganatomy.open_segmenter("planted")}
     opened = ganatomy.dissect(**models, images=24, layers=("layer2",), batch=8, out=here / "opened")
     with pytest.raises(ganatomy.BadValue, match="hand the same one over"):

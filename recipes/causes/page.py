@@ -129,16 +129,20 @@ def _capacity(found: Findings) -> str:
     for each in found.capacities:
         sets = list(dict.fromkeys(each.table["by"]))
         body = []
-        for (layer, cell, multiple), group in each.table.groupby(["layer", "cell", "multiple"], sort=False):
-            own = {row.by: row for row in rows(group)}
-            cells = [_appears(own[by]) if by in own else "–" for by in sets]
-            body.append((f"{layer}, {cell} × {cell}, {multiple:g} k", *cells))
+        for (layer, cell), place in each.table.groupby(["layer", "cell"], sort=False):
+            own = {row.by: row for row in rows(place[place["multiple"].isna()])}  # told once, beside the first multiple
+            for multiple, group in place.groupby("multiple", sort=False):
+                own |= {row.by: row for row in rows(group)}
+                cells = [_appears(own.pop(by)) if by in own else "–" for by in sets]
+                body.append((f"{layer}, {cell} × {cell}, {multiple:g} k", *cells))
         on = f" on {', '.join(each.spec.on)}" if each.spec.on else ""
         places = int(each.table["places"].max())
         said = f"**{each.spec.concept}**, at up to {count(places, 'place')}{on}. {section_of(each).answer}"
         parts += [said, _table(("layer, place, value", *sets), body)]
     note = (
-        "Share of places that newly show the concept on at least a fifth of their pixels; the chosen setting is bold."
+        "Share of places that newly show the concept on at least a fifth of their pixels; the chosen setting is bold. "
+        "*all*: every unit at so many times k. *transplant*: no k, but features of a picture that shows the concept "
+        "there and around it; told once for all multiples."
     )
     return _parts(note, *parts) if parts else ""
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ganatomy.door import ablate as ablate
     from ganatomy.door import ace as ace
+    from ganatomy.door import capacity as capacity
     from ganatomy.door import context as context
     from ganatomy.door import dissect as dissect
     from ganatomy.door import insert as insert
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from ganatomy.errors import UnknownName as UnknownName
     from ganatomy.experiments.causal.ace import Ace as Ace
     from ganatomy.experiments.causal.ace_spec import AceSpec as AceSpec
+    from ganatomy.experiments.causal.capacity import Capacity as Capacity
+    from ganatomy.experiments.causal.capacity import CapacitySpec as CapacitySpec
     from ganatomy.experiments.causal.context import Context as Context
     from ganatomy.experiments.causal.context import ContextSpec as ContextSpec
     from ganatomy.experiments.causal.effects import Effect as Effect
@@ -58,7 +61,7 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOMES = {
-    "door": ("ablate", "ace", "context", "dissect", "insert", "open_dissection", "trace", "unit_effects"),
+    "door": ("ablate", "ace", "capacity", "context", "dissect", "insert", "open_dissection", "trace", "unit_effects"),
     "edit": ("Intervention",),
     "errors": (
         "BadFile",
@@ -72,6 +75,7 @@ _HOMES = {
     ),
     "experiments.causal.ace": ("Ace",),
     "experiments.causal.ace_spec": ("AceSpec",),
+    "experiments.causal.capacity": ("Capacity", "CapacitySpec"),
     "experiments.causal.context": ("Context", "ContextSpec"),
     "experiments.causal.effects": ("Effect", "EffectSpec"),
     "experiments.causal.trace": ("Trace", "TraceSpec"),

@@ -7,10 +7,11 @@ from typing import Any
 
 from ganatomy.experiments.causal.ace import Ace, run_ace
 from ganatomy.experiments.causal.ace_spec import scheduled
+from ganatomy.experiments.causal.capacity import Capacity, run_capacity
 from ganatomy.experiments.causal.choice import ace_home
 from ganatomy.experiments.causal.context import Context, ContextSpec, run_context
 from ganatomy.experiments.causal.effects import Effect, run_effect
-from ganatomy.experiments.causal.plans import home, plan_effect, plan_places
+from ganatomy.experiments.causal.plans import home, plan_capacity, plan_effect, plan_places
 from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.experiments.causal.trace import Trace, TraceSpec, run_trace
 from ganatomy.experiments.causal.unit_effects import UnitEffects, UnitEffectSpec, run_unit_effects
@@ -192,6 +193,29 @@ def trace(study: str | Path | Dissection, *, layer: str, concept: str, **options
     source, out, progress = _settled(study, options)
     spec, usual = plan_places(source, "trace", TraceSpec, layer, {"concept": concept, **options})
     return run_trace(spec, source, out or usual, progress=progress)
+
+
+def capacity(study: str | Path | Dissection, *, layers: Sequence[str], concept: str, **options: Any) -> Capacity:
+    """Insert a concept in every way there is, at one place a picture: what could a layer do at best?
+
+    >>> import ganatomy
+    >>> ganatomy.capacity("study", layers=["layer4", "layer6"], concept="door", on=("building",)).table
+    ... # doctest: +SKIP
+
+    Args:
+        study: a finished dissection, or its directory.
+        layers: which to try.
+        concept: what is inserted.
+        options: which units, the first so many of a ranking: `by` (``iou``; ``ace`` once it has been run; or several)
+            and `tops` (``(20, 40)``). Any other field of `CapacitySpec`: cells, multiples, on, images …; out, device,
+            progress, generator, segmenter as of `ablate`.
+
+    Raises:
+        GanatomyError: what was given cannot be used; the message says what to do.
+    """
+    source, out, progress = _settled(study, options)
+    spec, usual = plan_capacity(source, layers, concept, options)
+    return run_capacity(spec, source, out or usual, progress=progress)
 
 
 def _effect(kind: str, study: str | Path | Dissection, layer: str, options: dict[str, Any]) -> Effect:

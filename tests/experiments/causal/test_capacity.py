@@ -12,6 +12,7 @@ import torch
 from ganatomy.errors import BadFile, BadValue, UnknownName
 from ganatomy.experiments.causal.capacity import Capacity, CapacitySpec, candidates, run_capacity
 from ganatomy.experiments.causal.places import draw_place
+from ganatomy.experiments.causal.plans import plan_capacity
 from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.generators.planted import CONCEPTS, UNITS
@@ -202,6 +203,23 @@ def test_the_sets_to_try_are_those_that_rank_highest(source: Source) -> None:
     ]
     assert set(sets[1][2]) == {BALL, COPY}, "IoU does not know which of the two is the cause"
     ask(source, sets=sets)
+
+
+def test_a_layer_without_so_many_units_is_told(source: Source) -> None:
+    with pytest.raises(BadValue, match=r"tops=\[20, 40\]: layer1 has 12 units"):
+        candidates(source, ["layer1"], "ball", tops=(20, 40))
+
+
+def test_a_plan_names_its_directory_by_all_that_is_asked(source: Source) -> None:
+    options = {"tops": (1,), "cells": [1], "multiples": (1.0,), "on": ["box"], "images": 8}
+    spec, home = plan_capacity(source, ["layer1", "layer2"], "ball", options)
+    assert (spec.layer, spec.layers(), spec.on) == ("layer1", ["layer1", "layer2"], ("box",))
+    assert home.parent == source.beside("layer1", "x").parent
+    assert plan_capacity(source, ["layer1", "layer2"], "ball", {**options, "cells": (1,), "by": "iou"}) == (spec, home)
+    assert plan_capacity(source, ["layer1", "layer2"], "ball", {**options, "on": ()})[1] != home
+    for nothing in ("layer1", []):
+        with pytest.raises(BadValue, match="give a list of at least one"):
+            plan_capacity(source, nothing, "ball", options)
 
 
 def test_unknown_units_and_objects_are_refused(source: Source, out: Path) -> None:

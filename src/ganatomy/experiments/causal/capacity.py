@@ -214,8 +214,12 @@ def candidates(
 
     Raises:
         UnknownName: no such layer, concept or ranking.
-        BadValue: no unit of a layer has to do with the concept, or `by` is ``ace`` and that has not been run.
+        BadValue: a layer has none of the sizes, no unit of it has to do with the concept, or `by` is ``ace`` and that
+            has not been run.
     """
+    for layer in layers:
+        if min(tops, default=0) > source.shape(layer).units:
+            raise BadValue(f"tops={list(tops)}: {layer} has {source.shape(layer).units} units; give a smaller number")
     return tuple(
         (layer, f"{ranking}-{top}", choose(source, layer, Wanted(concept=concept, top=top, by=ranking)).units)
         for layer in layers

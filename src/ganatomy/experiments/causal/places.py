@@ -264,12 +264,12 @@ def read_spec(study: Study, kind: type[S]) -> S:
         BadFile: it answers another question.
     """
     try:
-        return kind(**{name: _tuples(value) for name, value in study.spec_json.items()})
+        return kind(**{name: tuples(value) for name, value in study.spec_json.items()})
     except TypeError as error:
         name = kind.__name__.removesuffix("Spec").lower()
         raise BadFile(f"{study.directory} holds no {name} study that this version can read ({error})") from error
 
 
-def _tuples(value: Any) -> Any:
-    """Return JSON with its lists as tuples, which a Spec has instead."""
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+def tuples(value: Any) -> Any:
+    """Return what lists are in as tuples, which a Spec has instead."""
+    return tuple(map(tuples, value)) if isinstance(value, list) else value

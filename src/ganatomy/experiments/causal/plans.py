@@ -9,11 +9,13 @@ from typing import Any, TypeVar
 
 from ganatomy.edit import Intervention, edits_json
 from ganatomy.errors import BadValue
+from ganatomy.experiments.causal.capacity import CapacitySpec, candidates
 from ganatomy.experiments.causal.choice import Choice, Wanted, choose
 from ganatomy.experiments.causal.effects import EffectSpec, check_effect
-from ganatomy.experiments.causal.places import PlaceSpec, prepared
+from ganatomy.experiments.causal.places import PlaceSpec, prepared, tuples
 from ganatomy.experiments.causal.source import SampleSpec, Source
 from ganatomy.experiments.causal.trials import batches, redrawn
+from ganatomy.study import spec_digest
 
 P = TypeVar("P", bound=PlaceSpec)
 
@@ -70,6 +72,31 @@ def plan_places(source: Source, kind: str, spec_of: type[P], layer: str, options
     )
     prepared(spec, source)
     return spec, home(source, spec, f"{kind}-{_named(choice, wanted.concept)}")
+
+
+def plan_capacity(
+    source: Source, layers: Sequence[str], concept: str, options: Mapping[str, Any]
+) -> tuple[CapacitySpec, Path]:
+    """Return the Spec of trying every setting of an insertion, and where its study lies unless told otherwise.
+
+    Args:
+        source: the dissection.
+        layers: that are tried; the study is at home in the first.
+        concept: what is inserted.
+        options: `by` (one ranking, or several) and `tops` of `candidates`, and fields of the Spec.
+
+    Raises:
+        GanatomyError: what is asked for is not there.
+    """
+    own = {name: tuples(value) for name, value in options.items()}
+    ranking = {name: own.pop(name) for name in ("by", "tops") if name in own}
+    if isinstance(ranking.get("by"), str):
+        ranking["by"] = (ranking["by"],)
+    if not layers or isinstance(layers, str):
+        raise BadValue(f"layers={layers!r}: give a list of at least one")
+    sets = candidates(source, layers, concept, **ranking)
+    spec = CapacitySpec(**source.names(), layer=layers[0], concept=concept, sets=sets, **own)
+    return spec, source.beside(spec.layer, f"capacity-{concept}-{spec_digest(spec)[:8]}")  # too many numbers for a name
 
 
 def region_at(at: Sequence[int] | None, cell: int | None = None) -> tuple[int, int, int, int] | None:
