@@ -2,7 +2,8 @@
 
 A class constant is one value a unit, the same at every place. A thing may be a pattern over several places, which no
 constant draws, whatever the units. So, beside all units at k, the features of a picture that shows the concept are put
-at the same places of pictures that do not: if nothing appears then, the layer is at fault; if something does, k is.
+at the same places of pictures that do not: what appears then, the layer can draw. Places are the donor's own, and what
+stood around the thing comes along, so the gap to all units at k is not k's alone.
 """
 
 from collections.abc import Mapping, Sequence
