@@ -11,7 +11,6 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from ganatomy import weights
 from ganatomy.errors import BadFile, UnknownName
 from ganatomy.weights import bundled, bundled_names, card, file_sha256, fingerprint, fit_state, read_state
 
@@ -177,7 +176,7 @@ def assets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     path = write(folder / "small.safetensors", {"a": torch.ones(2)})
     (folder / "small.json").write_text(json.dumps({"kind": "generator", "sha256": file_sha256(path)}))
-    monkeypatch.setattr(weights, "files", lambda package: tmp_path)
+    monkeypatch.setattr("ganatomy.weights.assets.files", lambda package: tmp_path)
     return folder
 
 

@@ -1,8 +1,10 @@
-"""Where tensors live, by name."""
+"""Where tensors live and how exactly they are computed, by name."""
 
 import torch
 
-from ganatomy.errors import BadValue
+from ganatomy.errors import BadValue, UnknownName
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def find_device(name: str | torch.device) -> torch.device:
@@ -21,3 +23,17 @@ def find_device(name: str | torch.device) -> torch.device:
         known = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
         raise BadValue(f"no device {str(name)!r} here; there are: {', '.join(known)}") from error
     return device
+
+
+def find_dtype(name: str) -> torch.dtype:
+    """Return the number format of that name, in which a model computes; what it takes and gives is float32 throughout.
+
+    Raises:
+        UnknownName: there is no such format.
+
+    >>> find_dtype("bfloat16")
+    torch.bfloat16
+    """
+    if name not in DTYPES:
+        raise UnknownName("dtype", name, DTYPES)
+    return DTYPES[name]

@@ -24,7 +24,7 @@ def labels():
     return lambda x: torch.stack([(x[:, 0] > 0).long(), 3 * (x.mean(1) > 0)], 1)
 """
 SPECS = {
-    "bundled": ["bundled:scenes", "bundled:scenes?size=32", "bundled:scenes?bf16=1"],
+    "bundled": ["bundled:scenes", "bundled:scenes?size=32", "bundled:scenes?dtype=bfloat16"],
     "colors": ["colors"],
     "parts": ["parts:bundled:scenes?size=32", "parts:colors"],
     "torch": [f"torch:contract_modules:{name}?vocabulary=words.json" for name in ("logits", "labels")],

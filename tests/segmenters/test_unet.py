@@ -74,7 +74,7 @@ def test_what_changes_labels_changes_the_fingerprint() -> None:
         UNetSegmenter(other, WORDS),
         UNetSegmenter(small(), [*WORDS[:-1], Concept("gate", "object")]),
         UNetSegmenter(small(), WORDS, size=32),
-        UNetSegmenter(small(), WORDS, bf16=True),
+        UNetSegmenter(small(), WORDS, dtype="bfloat16"),
     ]
     assert len({segmenter.fingerprint for segmenter in made}) == len(made)
     assert UNetSegmenter(small(), WORDS).fingerprint == made[0].fingerprint
@@ -114,7 +114,7 @@ def test_the_bundled_one_knows_the_scenes() -> None:
     assert card("scenes")["scores"]["object mIoU"] >= 0.85
 
 
-@pytest.mark.parametrize("options", ["", "?bf16=1"])
+@pytest.mark.parametrize("options", ["", "?dtype=bfloat16"])
 @pytest.mark.parametrize("category", ["church", "livingroom"])
 def test_it_reads_scenes_that_it_never_saw(category: str, options: str) -> None:
     segmenter = open_segmenter(f"bundled:scenes{options}")

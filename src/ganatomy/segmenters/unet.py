@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ganatomy.devices import find_dtype
 from ganatomy.errors import BadFile, BadValue
 from ganatomy.segmenters.registry import SEGMENTERS
 from ganatomy.types import Images, Labels, Scores
@@ -67,19 +68,19 @@ class UNetSegmenter:
 
     Pictures of any size are read as they are, by a network that was trained at 64 px and learned objects at half to
     twice their size there. `size` has larger ones read at that size: labels then go back to the pictures' size by
-    nearest neighbour, scores by bilinear interpolation. `bf16` computes in bfloat16: several times faster where the
+    nearest neighbour, scores by bilinear interpolation. `dtype` bfloat16 is several times faster where the
     processor has it, at the price of a few labels (docs/segmenters.md).
     """
 
-    def __init__(self, net: UNet, vocabulary: Vocabulary, size: int | None = None, bf16: bool = False) -> None:
+    def __init__(self, net: UNet, vocabulary: Vocabulary, size: int | None = None, dtype: str = "float32") -> None:
         if size is not None and size < net.stride:
             raise BadValue(f"size={size} is too small; give at least {net.stride}")
         self.vocabulary = vocabulary
         self.planes = tuple(dict.fromkeys(concept.category for concept in vocabulary[1:]))
-        self.fingerprint = fingerprint(net.state_dict(), vocabulary, size, bf16)
+        self.fingerprint = fingerprint(net.state_dict(), vocabulary, size, dtype)
         self._heads = heads(vocabulary)
         self._size = size
-        self._dtype = torch.bfloat16 if bf16 else torch.float32
+        self._dtype = find_dtype(dtype)
         self._net = net.eval().requires_grad_(False).to(self._dtype)
         self.device = next(net.parameters()).device
 
@@ -132,14 +133,14 @@ def heads(vocabulary: Vocabulary) -> list[list[int]]:
 
 
 @SEGMENTERS.register("unet")
-def open_unet(path: str, /, *, device: torch.device, size: int | None = None, bf16: bool = False) -> UNetSegmenter:
+def open_unet(path: str, /, *, device: torch.device, size: int | None = None, dtype: str = "float32") -> UNetSegmenter:
     """Open weights that ``recipes/train_segmenter.py`` made; their card (the same name, .json) holds the vocabulary."""
     file = Path(path)
     state = read_state(file)
     vocabulary = _vocabulary(file.with_suffix(".json"))
     net = UNet(_widths(state, path), sum(len(head) for head in heads(vocabulary)))
     fit_state(net, state, path)
-    return UNetSegmenter(net.to(device), vocabulary, size, bf16)
+    return UNetSegmenter(net.to(device), vocabulary, size, dtype)
 
 
 def _widths(state: State, source: str) -> list[int]:

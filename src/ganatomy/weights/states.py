@@ -1,12 +1,10 @@
-"""Weights on disk: find, read, verify. The only place that opens a checkpoint; no checkpoint ever runs code."""
+"""Checkpoints as named tensors: read, verify, load. The only `torch.load`; no checkpoint ever runs code."""
 
 import hashlib
-import json
 import pickle
 import warnings
 import zipfile
-from collections.abc import Iterable, Mapping
-from importlib.resources import files
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from ganatomy.errors import BadFile, UnknownName
+from ganatomy.errors import BadFile
 
 State = dict[str, Tensor]
 
@@ -139,35 +137,3 @@ def file_sha256(path: Path) -> str:
     """Return the sha256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def bundled_names() -> list[str]:
-    """Return the names of the weights that come with the package."""
-    return sorted(p.name.removesuffix(".safetensors") for p in _assets() if p.name.endswith(".safetensors"))
-
-
-def bundled(name: str) -> Path:
-    """Return the path of bundled weights, verified against their card.
-
-    Raises:
-        UnknownName: none of that name.
-        BadFile: the file is not the one that its card describes.
-    """
-    if name not in bundled_names():
-        raise UnknownName("bundled model", name, bundled_names())
-    path = Path(str(files("ganatomy") / "assets" / f"{name}.safetensors"))
-    expected = card(name)["sha256"]
-    if file_sha256(path) != expected:
-        raise BadFile(f"{path}: its sha256 is not {expected}, as its card says; install ganatomy again")
-    return path
-
-
-def card(name: str) -> dict[str, Any]:
-    """Return the card of bundled weights: what they are and how they were made."""
-    text = (files("ganatomy") / "assets" / f"{name}.json").read_text(encoding="utf-8")
-    facts: dict[str, Any] = json.loads(text)
-    return facts
-
-
-def _assets() -> Iterable[Any]:
-    return (files("ganatomy") / "assets").iterdir()
