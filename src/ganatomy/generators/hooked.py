@@ -42,6 +42,10 @@ class HookedGenerator:
         layers: the layers to offer; all if none is named.
         name: what to call the module in messages.
 
+    Attributes:
+        layers: shape of every layer, in forward order.
+        others: the submodules that are no layers, each with the reason, such as "draws the picture itself".
+
     Raises:
         BadModel: it raises, returns no pictures, other pictures every time, or has no layer.
         BadFile: its weights hold NaN or Inf.
@@ -63,7 +67,7 @@ class HookedGenerator:
         self._bounds = bounds or _find_bounds(pictures, name)
         survey = _survey(module, z[:2], name)
         self.layers: Mapping[str, LayerShape] = survey.layers
-        self._others = survey.others
+        self.others: Mapping[str, str] = survey.others
         if layers:
             self._check(layers)
             self.layers = {layer: shape for layer, shape in self.layers.items() if layer in layers}
@@ -119,8 +123,8 @@ class HookedGenerator:
             BadModel: there is, but its output is not a feature map.
         """
         for name in layers:
-            if name in self._others:
-                raise BadModel(f"layer {name} of {self._name} {self._others[name]}")
+            if name in self.others:
+                raise BadModel(f"layer {name} of {self._name} {self.others[name]}")
             if name not in self.layers:
                 raise UnknownName(f"layer of {self._name}", name, self.layers)
 
