@@ -5,8 +5,8 @@
     python benchmarks/ace.py STUDY --out DIR --steps 100             the first 100 updates of the published schedule
 
 STUDY is a finished dissection. All schedules are judged on the same places, of pictures that none of them has seen: the
-clipped set of each look is ablated everywhere and inserted at places that have room for the concept. A run that is
-stopped goes on where it was.
+clipped set of each look is ablated everywhere and inserted at places that have room for the concept. DIR gets the
+numbers as ace.json and the curves as ace.svg. A run that is stopped goes on where it was.
 """
 
 import argparse
@@ -26,6 +26,10 @@ from ganatomy.experiments.causal.ace_spec import SCHEDULES, scheduled
 from ganatomy.experiments.causal.optimise import Objective, clipped
 from ganatomy.experiments.causal.pool import open_pool
 from ganatomy.experiments.causal.source import Source, open_source
+from ganatomy.files import write_text
+from ganatomy.report.lines import Line, even_axis, line_chart, log_axis
+from ganatomy.report.palette import NEUTRAL, concept_colours
+from ganatomy.report.svg import as_file
 from ganatomy.study import Study
 
 OTHER_SEED = 1_000_003
@@ -110,10 +114,21 @@ def report(curves: dict[str, list[Row]], rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
-def run(given: argparse.Namespace) -> Row:
+def figure(curves: dict[str, list[Row]], concept: str, colour: str) -> str:
+    """Return the held-out effect over evaluations as the text of an SVG file, a band of one standard error each."""
+    styles = {"published": (NEUTRAL, "2 4"), "fast": (colour, ""), "quick": ("currentColor", "6 4")}
+    lines = [
+        Line(name, *([row[key] for row in own] for key in ("evaluations", "effect", "effect_error")), *styles[name])
+        for name, own in curves.items()
+    ]
+    x = log_axis("pictures drawn and segmented", [v for line in lines for v in line.x], lambda value: f"{value:,.0f}")
+    y = even_axis("held-out effect", [v for line in lines for v in line.reach()], lambda value: f"{value:.1f}")
+    title = f"What it takes to find the units of {concept}"
+    return as_file(title, (), [("Inserted, less what is left when ablated", line_chart(lines, x, y, title))])
+
+
+def run(given: argparse.Namespace, source: Source) -> Row:
     """Measure the asked schedules."""
-    torch.set_num_threads(given.threads)
-    source = open_source(given.study)
     judged_by = judge(source, given)
     curves = {}
     for name in given.schedules:
@@ -144,8 +159,14 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", action="store_true", help="print numbers only")
     given = parser.parse_args()
-    results = run(given)
-    print(json.dumps(results, indent=2) if given.json else report(results["curves"], results["summary"]))
+    torch.set_num_threads(given.threads)
+    source = open_source(given.study)
+    results = run(given, source)
+    colour = concept_colours(source.dissection.vocabulary)[source.named(source.concept(given.concept))]
+    text = json.dumps(json.loads(json.dumps(results), parse_constant=lambda _: None), indent=2)  # NaN is no JSON
+    write_text(given.out / "ace.json", text + "\n")
+    write_text(given.out / "ace.svg", figure(results["curves"], given.concept, colour))
+    print(text if given.json else report(results["curves"], results["summary"]))
 
 
 if __name__ == "__main__":

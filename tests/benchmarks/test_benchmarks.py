@@ -11,6 +11,7 @@ from types import ModuleType
 import pytest
 import torch
 
+import ganatomy
 from ganatomy import open_generator, open_segmenter
 from ganatomy.stats.agreement import Agreement
 from ganatomy.stats.levels import exact_levels
@@ -50,6 +51,35 @@ def test_synthetic_pictures_have_as_many_tuples_as_they_say(monkeypatch: pytest.
     row = benchmark.synthetic(8, 3, 5, "cpu", 1)
     assert all(100 < n <= 150 for n in row["tuples"])
     assert 0 < row["wall_min"] <= row["wall_median"]
+
+
+@pytest.mark.slow
+def test_schedules_are_judged_alike_and_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    benchmark = importlib.import_module("ace")
+    few = {"train": 8, "held": 4, "pairs": 2, "steps": 4, "every": 2, "random": 1}
+    small = {"fast": {**few, "pool": 48, "candidates": 16}, "published": {**few, "patience": 0, "start": "iou"}}
+    monkeypatch.setattr("ganatomy.experiments.causal.ace_spec.SCHEDULES", small)
+    study, out = tmp_path / "study", tmp_path / "runs"
+    ganatomy.dissect("planted", segmenter="planted", images=40, layers=("layer2",), batch=8, out=study)
+    arguments = f"ace {study} --out {out} --concept ball --layer layer2 --top 2 --pool 64 --steps 2 --pictures 8 --json"
+    monkeypatch.setattr(sys, "argv", [*arguments.split(), "--schedules", "published", "fast"])
+    benchmark.main()
+    found = json.loads(capsys.readouterr().out)
+    assert found == json.loads((out / "ace.json").read_text(), parse_constant=pytest.fail)
+    curves = found["curves"]
+    assert [row["step"] for row in curves["published"]] == [0, 1, 2]
+    assert [row["step"] for row in curves["fast"]] == [0, 2, 4]
+    assert all(row["effect_error"] > 0 for own in curves.values() for row in own)
+    ends = {row["schedule"]: row for row in found["summary"]}
+    assert ends["published"]["effect"] == curves["published"][-1]["effect"]
+    best = max(curves["fast"], key=lambda row: row["held_out"])
+    assert ends["fast"]["effect"] == best["effect"], "by its own held-out places, not by those of the judge"
+    drawn = (out / "ace.svg").read_text()
+    assert drawn.count("<circle") == 6
+    assert "fast" in drawn
 
 
 def test_the_usual_way_finds_the_same_iou(usual_way: ModuleType) -> None:

@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from ganatomy.report.lines import Axis, Line, Point, even_axis, line_chart, named_axis, scatter_chart
+from ganatomy.report.lines import Axis, Line, Point, even_axis, line_chart, log_axis, named_axis, scatter_chart
 
 X = Axis("units", [(0, "0"), (5, "5"), (10, "10")])
 Y = Axis("left", [(0, "0 %"), (1, "100 %")])
@@ -30,6 +30,16 @@ def test_points_stand_over_their_marks() -> None:
     assert (left, right) == tuple(float(named[mark].attrib["x"].rstrip("%")) for mark in ("0", "10"))
     assert low == pytest.approx(float(named["0 %"].attrib["y"]) - 4)
     assert high == pytest.approx(float(named["100 %"].attrib["y"]) - 4)
+
+
+def test_on_a_logarithmic_axis_equal_ratios_are_equally_far_apart() -> None:
+    axis = log_axis("pictures", [1200, 60_000], lambda value: f"{value:,.0f}")
+    assert [text for _, text in axis.ticks] == ["1,000", "2,000", "5,000", "10,000", "20,000", "50,000", "100,000"]
+    chart = line_chart([Line("a", [1000, 10_000, 100_000], [0, 1, 0], [0, 0, 0], "#112233")], axis, Y, "t")
+    (first, _), (middle, _), (last, _) = circles(chart)
+    assert middle == pytest.approx((first + last) / 2)
+    assert last == float(texts(chart)["100,000"].attrib["x"].rstrip("%"))
+    assert [value for value, _ in log_axis("one", [10], str).ticks] == [10, 20], "an axis has two ends"
 
 
 def test_the_band_is_one_error_either_way() -> None:

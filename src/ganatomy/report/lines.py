@@ -23,10 +23,13 @@ class Axis:
 
     name: str
     ticks: Sequence[tuple[float, str]]
+    log: bool = False
 
     def share(self, value: float) -> float:
         """Return where a value lies between the ends, in [0, 1] if it does."""
         low, high = self.ticks[0][0], self.ticks[-1][0]
+        if self.log:
+            return math.log(value / low) / math.log(high / low)
         return (value - low) / (high - low)
 
 
@@ -45,6 +48,19 @@ def even_axis(name: str, values: Sequence[float], text: Callable[[float], str], 
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     marks = [float(f"{i * step:.12g}") for i in range(first, last + 1)]
     return Axis(name, [(mark, text(mark)) for mark in marks])
+
+
+def log_axis(name: str, values: Sequence[float], text: Callable[[float], str]) -> Axis:
+    """Return a logarithmic axis over values above zero, marked at 1, 2 and 5 times the powers of ten.
+
+    >>> [mark for mark, _ in log_axis("pictures", [130, 3000], str).ticks]
+    [100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0]
+    """
+    powers = range(math.floor(math.log10(min(values))), math.ceil(math.log10(max(values))) + 1)
+    marks = [first * 10.0**power for power in powers for first in (1, 2, 5)]
+    first = max(i for i, mark in enumerate(marks) if mark <= min(values))
+    last = next(i for i, mark in enumerate(marks) if mark >= max(values) and i > first)
+    return Axis(name, [(mark, text(mark)) for mark in marks[first : last + 1]], log=True)
 
 
 def named_axis(name: str, names: Sequence[str]) -> Axis:
