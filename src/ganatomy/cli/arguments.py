@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from ganatomy.cli import verbs
 from ganatomy.cli.causal_arguments import add_causal
 from ganatomy.cli.parser import Parser, add_command, add_delivery, names
+from ganatomy.cli.serve import add_serve
 
 
 class _Version(argparse.Action):
@@ -41,6 +42,7 @@ def build() -> Parser:
     _add_dissect(commands)
     add_causal(commands)
     _add_report(commands)
+    add_serve(commands)
     _add_models(commands)
     _add_scenes(commands)
     return parser

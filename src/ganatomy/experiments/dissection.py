@@ -167,6 +167,15 @@ class Dissection:
         tables = (iou(scored), information_quality(chosen_on), on)
         return tuple(table[:, 1].numpy() for table in tables)  # type: ignore[return-value]  # three of them
 
+    def levels(self, layer: str) -> tuple[Floats, Tensor]:
+        """Return the quantiles of the units of a layer: fractions of the pixels, and what each unit exceeds on them.
+
+        Returns:
+            Fractions, descending, float64 [levels]; values, ascending along levels, float64 [u, levels].
+        """
+        start = self._row(layer, 0)
+        return self.spec.tops(), self._levels.values[start : start + self.layers[layer].units]
+
     def top(self, layer: str, unit: int) -> Strip:
         """Return the top images of a unit, and where it is above its threshold in them."""
         self._row(layer, unit)

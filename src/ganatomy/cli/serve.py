@@ -1,0 +1,91 @@
+"""``ganatomy serve``: open finished studies in a browser."""
+
+import secrets
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ganatomy.cli.parser import add_command
+from ganatomy.errors import BadValue
+
+MISSING = "the web app needs more packages: pip install 'ganatomy[web]'"
+
+
+def add_serve(commands: Any) -> None:
+    """Add the command."""
+    parser = add_command(commands, "serve", serve, "open finished studies in a browser: paint, browse, annotate")
+    parser.add_argument("directories", nargs="+", type=Path, metavar="STUDY", help="finished dissections")
+    parser.add_argument("--host", default="127.0.0.1", metavar="NAME", help="who can reach it (127.0.0.1: only you)")
+    parser.add_argument("--port", type=int, default=8000, metavar="N", help="0 for any that is free (8000)")
+    parser.add_argument("--token", default=None, metavar="TEXT", help="what visitors must know (made up with --host)")
+    parser.add_argument("--device", metavar="NAME", default="cpu", help="cpu, cuda, cuda:1, … (cpu)")
+
+
+def serve(arguments: Namespace) -> None:
+    """Serve until Ctrl-C."""
+    try:
+        import uvicorn
+
+        from ganatomy.web import Painter, create_app
+    except ModuleNotFoundError as error:
+        raise BadValue(f"{MISSING} ({error.name} is not installed)") from error
+    from ganatomy.experiments.causal.source import open_source
+
+    names = study_names(arguments.directories)
+    painters = {
+        name: Painter(open_source(directory, arguments.device))
+        for name, directory in zip(names, arguments.directories, strict=True)
+    }
+    token = arguments.token
+    if token is None and not is_this_machine(arguments.host):
+        token = secrets.token_urlsafe(16)
+    app = create_app(painters, token=token)
+    config = uvicorn.Config(
+        app, host=arguments.host, port=arguments.port, log_level="warning", access_log=False, server_header=False
+    )
+    sockets = [_listening(config)]
+    shown = "localhost" if is_this_machine(arguments.host) else arguments.host
+    port = sockets[0].getsockname()[1]
+    sys.stdout.write(f"http://{shown}:{port}/" + (f"?token={token}" if token else "") + "\nCtrl-C ends it\n")
+    sys.stdout.flush()
+    uvicorn.Server(config).run(sockets=sockets)
+
+
+def study_names(directories: Sequence[Path]) -> list[str]:
+    """Return a short name for each study, the last part of its path, numbered where two are alike.
+
+    >>> study_names([Path("runs/church"), Path("old/church")])
+    ['church', 'church-2']
+    """
+    names: list[str] = []
+    for directory in directories:
+        base = directory.resolve().name or "study"
+        number = sum(name == base or name.rpartition("-")[0] == base for name in names)
+        names.append(f"{base}-{number + 1}" if number else base)
+    return names
+
+
+def is_this_machine(host: str) -> bool:
+    """Whether only this machine can reach a server at this address."""
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
+def _listening(config: Any) -> Any:
+    """Return a socket that listens already, so that a port that is taken is told in one line.
+
+    Raises:
+        BadValue: nothing can listen there.
+    """
+    import socket
+
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    own = socket.socket(family, socket.SOCK_STREAM)
+    own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        own.bind((config.host, config.port))
+    except (OSError, OverflowError) as error:
+        own.close()
+        raise BadValue(f"cannot listen on {config.host}:{config.port} ({error}); try --port 0") from error
+    return own

@@ -1,0 +1,168 @@
+"""Who may ask, and how much: in front of every page, before anything is read.
+
+A page of another site must not reach a server on this machine through its visitor's browser: requests are refused
+that name another host, or come from another origin; so are bodies that are too large, and people who ask too often.
+"""
+
+import hmac
+import ipaddress
+import json
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http.cookies import SimpleCookie
+from urllib.parse import parse_qs, urlsplit
+
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+COOKIE = "ganatomy-token"
+PEOPLE = 1024
+"""Addresses whose rate is kept."""
+POLICY = (
+    "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; object-src 'none'; "
+    "base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
+)
+HEADERS = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much is too much.
+
+    Attributes:
+        body: most bytes of a request.
+        rate: most requests a second from one address, over time.
+        burst: most at once.
+        waiting: most that wait for the models.
+    """
+
+    body: int = 1 << 20
+    rate: float = 60.0
+    burst: float = 240.0
+    waiting: int = 64
+
+
+LIMITS = Limits()
+"""What is usual."""
+
+
+class Guard:
+    """An ASGI application that lets through to another what may pass.
+
+    Args:
+        app: the other.
+        limits: how much is too much.
+        token: what a request must carry, as ``Authorization: Bearer TOKEN``, as a cookie, or once as ``?token=TOKEN``;
+            None lets everybody in who asks for this machine by a name of its own.
+    """
+
+    def __init__(self, app: ASGIApp, limits: Limits, token: str | None = None) -> None:
+        self._app, self._limits, self._token = app, limits, token
+        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or say why not."""
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self._app(scope, receive, send)
+            return
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        query = parse_qs(scope["query_string"].decode("latin-1"))
+        refused = self._refusal(scope, headers, query)
+        if refused is not None:
+            await _answer(send, *refused)
+        elif "token" in query and self._token and scope["method"] == "GET":
+            cookie = f"{COOKIE}={self._token}; Path=/; HttpOnly; SameSite=Strict"
+            await _answer(send, 303, "", {"location": scope["path"], "set-cookie": cookie})
+        else:
+            await self._app(scope, self._limited(receive), _with_headers(send))
+
+    def _refusal(
+        self, scope: Scope, headers: Mapping[str, str], query: Mapping[str, list[str]]
+    ) -> tuple[int, str] | tuple[int, str, dict[str, str]] | None:
+        """Return the status of a refusal and the reason; None lets pass."""
+        host = headers.get("host", "")
+        if self._token is None and not _is_loopback(host):
+            return 421, f"this server answers to localhost only, not to {host[:100]!r}"
+        origin = headers.get("origin")
+        if origin is not None and urlsplit(origin).netloc != host:
+            return 403, f"requests from {origin[:100]!r} are not answered; open the page from this server itself"
+        if self._token is not None and not self._known(headers, query):
+            return 401, "this server needs its token: open the address that it printed, or send Authorization: Bearer …"
+        declared = headers.get("content-length", "0")
+        if not declared.isdecimal() or int(declared) > self._limits.body:
+            return 413, f"a body of {declared[:20]} bytes; the most is {self._limits.body}"
+        if not self._within_rate((scope.get("client") or ("", 0))[0]):
+            return 429, f"more than {self._limits.rate:g} requests a second; slow down", {"retry-after": "1"}
+        return None
+
+    def _known(self, headers: Mapping[str, str], query: Mapping[str, list[str]]) -> bool:
+        cookie = SimpleCookie()
+        cookie.load(headers.get("cookie", "").encode("latin-1", "replace").decode("latin-1"))
+        given = [
+            headers.get("authorization", "").removeprefix("Bearer "),
+            cookie[COOKIE].value if COOKIE in cookie else "",
+            query.get("token", [""])[0],
+        ]
+        assert self._token is not None
+        return any(hmac.compare_digest(each.encode(), self._token.encode()) for each in given)
+
+    def _within_rate(self, address: str) -> bool:
+        """Take one from a bucket that fills up again over time."""
+        now = time.monotonic()
+        left, since = self._left.pop(address, (self._limits.burst, now))
+        left = min(self._limits.burst, left + (now - since) * self._limits.rate)
+        self._left[address] = (left - 1 if left >= 1 else left, now)
+        if len(self._left) > PEOPLE:
+            self._left.popitem(last=False)
+        return left >= 1
+
+    def _limited(self, receive: Receive) -> Receive:
+        """Return a body that ends where it becomes too large, whatever its header said."""
+        read = 0
+
+        async def limited() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > self._limits.body:
+                raise HTTPException(413, f"a body of over {self._limits.body} bytes")
+            return message
+
+        return limited
+
+
+def _is_loopback(host: str) -> bool:
+    name = urlsplit(f"//{host}").hostname or ""
+    try:
+        return name == "localhost" or name.endswith(".localhost") or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _with_headers(send: Send) -> Send:
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            known = {name.lower() for name, _ in message["headers"]}
+            message["headers"] = [
+                *message["headers"],
+                *((n.encode(), v.encode()) for n, v in HEADERS.items() if n.encode() not in known),
+            ]
+        await send(message)
+
+    return sending
+
+
+async def _answer(send: Send, status: int, reason: str, headers: Mapping[str, str] | None = None) -> None:
+    body = json.dumps({"reason": reason}).encode()
+    fields = {"content-type": "application/json", "content-length": str(len(body)), **(headers or {})}
+    start = {"type": "http.response.start", "status": status}
+    await _with_headers(send)({**start, "headers": [(n.encode(), v.encode()) for n, v in fields.items()]})
+    await send({"type": "http.response.body", "body": body})

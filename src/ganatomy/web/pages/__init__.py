@@ -1,0 +1,1 @@
+"""Pages: one a file, each with the routes that it needs."""

@@ -1,0 +1,56 @@
+"""Browse units: what each draws, where it is active, which are active here."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Path, Query, Response
+from fastapi.responses import HTMLResponse
+
+from ganatomy.web.house import InRoom, png
+from ganatomy.web.schemas import Active, ActiveUnit, CommonRequest, PictureId, Region, UnitRow
+from ganatomy.web.templates import page
+
+routes = APIRouter()
+Seed = Annotated[int, Query(ge=0, lt=1 << 31)]
+UnitNumber = Annotated[int, Path(ge=0, lt=1 << 20)]
+
+
+@routes.get("/browse/{study}", response_class=HTMLResponse, include_in_schema=False)
+async def browse_page(room: InRoom) -> str:
+    """Show the units."""
+    return page("browse.html", study=room.name, generator=room.painter.source.dissection.spec.generator)
+
+
+@routes.get("/api/studies/{study}/layers/{layer}/units")
+async def units(
+    room: InRoom,
+    layer: str,
+    concept: Annotated[str | None, Query(max_length=200)] = None,
+    sort: Literal["iou", "unit"] = "iou",
+    start: Annotated[int, Query(ge=0, lt=1 << 20)] = 0,
+    count: Annotated[int, Query(ge=1, le=500)] = 100,
+) -> list[UnitRow]:
+    """List the units of a layer: with their label's IoU, or with that of a concept."""
+    return await room.ask(lambda painter: painter.listed(layer, concept, sort)[start : start + count])
+
+
+@routes.get("/api/studies/{study}/layers/{layer}/units/{unit}/map.png", response_class=Response)
+async def unit_map(room: InRoom, layer: str, unit: UnitNumber, id: PictureId, seed: Seed = 0) -> Response:
+    """Return where a unit is active in a picture, in grey: white is its greatest activation in the whole sample."""
+    content = await room.ask(lambda painter: png(painter.unit_map(id, seed, layer, unit)))
+    return Response(content, media_type="image/png", headers={"cache-control": "private, max-age=3600"})
+
+
+@routes.post("/api/studies/{study}/active")
+async def active(room: InRoom, asked: Region) -> Active:
+    """Return which units are active in a part of a picture, and what it shows."""
+    where = (asked.points, asked.radius)
+    found, concepts = await room.ask(
+        lambda painter: painter.active(asked.id, asked.seed, asked.layer, where, asked.top)
+    )
+    return Active(units=found, concepts=concepts)
+
+
+@routes.post("/api/studies/{study}/common")
+async def common(room: InRoom, asked: CommonRequest) -> list[ActiveUnit]:
+    """Return the units that light up in all of some pictures."""
+    return await room.ask(lambda painter: painter.common(asked.ids, asked.seed, asked.layer, asked.top))

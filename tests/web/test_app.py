@@ -1,0 +1,113 @@
+"""The application over HTTP: what it answers, and what it refuses."""
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+
+from ganatomy.edit import edits_from_json
+from ganatomy.web import Limits, Painter, create_app
+
+BASE = "/api/studies/planted"
+
+
+def picture(content: bytes) -> Any:
+    return np.asarray(Image.open(io.BytesIO(content)))
+
+
+def some_stroke(painter: Painter) -> dict[str, Any]:
+    layer = painter.best_layer()
+    return {"action": "remove", "layer": layer, "concept": painter.brushes(layer)[0].concept, "top": 2}
+
+
+def test_it_says_that_it_is_alive_and_what_it_serves(client: TestClient) -> None:
+    assert client.get("/api/health").json() == {"status": "ok"}
+    (study,) = client.get("/api/studies").json()
+    assert study["name"] == "planted"
+    assert study["layer"] in [layer["name"] for layer in study["layers"]]
+
+
+def test_a_stroke_changes_the_picture(client: TestClient, painter: Painter) -> None:
+    plain = picture(client.get(f"{BASE}/pictures/3.png").content)
+    assert np.array_equal(plain, painter.picture(3, 0))
+    painted = client.post(f"{BASE}/paint", json={"id": 3, "strokes": [some_stroke(painter)]})
+    assert painted.headers["content-type"] == "image/png"
+    assert not np.array_equal(picture(painted.content), plain)
+
+
+def test_edits_are_a_file_that_the_command_line_applies(client: TestClient, painter: Painter) -> None:
+    answer = client.post(f"{BASE}/edits", json={"id": 3, "strokes": [some_stroke(painter)]})
+    generator = painter.source.models.generator
+    (edit,) = edits_from_json(answer.text, generator.layers, generator.fingerprint)
+    assert edit.layer == painter.best_layer()
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "says"),
+    [
+        ("/paint", {"id": -1}, 422, "body.id"),
+        ("/paint", {"id": 1, "strokes": [{}]}, 422, "strokes.0"),
+        ("/paint", {"id": 1, "strokes": [{"action": "remove", "layer": "nope", "units": [1]}]}, 404, "nope"),
+        ("/paint", {"id": 1, "what": 1}, 422, "what"),
+        ("/generate", {"ids": list(range(1000))}, 422, "ids"),
+        ("/nothing", {}, 404, "Not Found"),
+    ],
+)
+def test_bad_requests_are_told_why(client: TestClient, path: str, body: Any, status: int, says: str) -> None:
+    answer = client.post(BASE + path, json=body)
+    assert answer.status_code == status
+    assert says in answer.json()["reason"]
+
+
+def test_a_study_that_is_not_served_is_named(client: TestClient) -> None:
+    answer = client.get("/api/studies/other/pictures/1.png")
+    assert answer.status_code == 404
+    assert "other" in answer.json()["reason"]
+
+
+@pytest.mark.parametrize("path", ["/static/../app.py", "/static/..%2f..%2fapp.py", "/static/report/../../web/app.py"])
+def test_no_file_outside_is_served(client: TestClient, path: str) -> None:
+    assert client.get(path).status_code == 404
+
+
+def test_other_sites_and_names_are_refused(client: TestClient) -> None:
+    assert client.get("/api/health", headers={"origin": "http://evil.example"}).status_code == 403
+    assert client.get("/api/health", headers={"host": "evil.example"}).status_code == 421
+    assert client.get("/api/health", headers={"origin": "http://localhost"}).status_code == 200
+
+
+def test_large_bodies_are_refused_whatever_their_header_says(painter: Painter) -> None:
+    with TestClient(create_app({"planted": painter}, limits=Limits(body=1000)), base_url="http://localhost") as client:
+        assert client.post(f"{BASE}/paint", content=b"x" * 2000).status_code == 413
+        parts = (b"x" * 100 for _ in range(20))
+        assert client.post(f"{BASE}/paint", content=parts).status_code == 413
+
+
+def test_who_asks_too_often_is_slowed_down(painter: Painter) -> None:
+    limits = Limits(rate=1, burst=3)
+    with TestClient(create_app({"planted": painter}, limits=limits), base_url="http://localhost") as client:
+        codes = [client.get("/api/health").status_code for _ in range(5)]
+    assert codes == [200, 200, 200, 429, 429]
+
+
+def test_a_token_is_needed_where_others_can_reach_it(painter: Painter) -> None:
+    app = create_app({"planted": painter}, token="secret")
+    with TestClient(app, base_url="http://studio.example") as client:
+        assert client.get("/api/health").status_code == 401
+        assert client.get("/api/health?token=wrong").status_code == 401
+        assert client.get("/api/health", headers={"authorization": "Bearer secret"}).status_code == 200
+        landed = client.get("/?token=secret", follow_redirects=False)
+        assert landed.status_code == 303
+        assert "HttpOnly" in landed.headers["set-cookie"]
+        client.cookies.set("ganatomy-token", "secret")
+        assert client.get("/api/health").status_code == 200
+
+
+def test_the_description_is_of_our_own_and_needs_no_network(client: TestClient) -> None:
+    page = client.get("/docs").text
+    assert "http://" not in page.replace("http://localhost", "")
+    assert "https://" not in page
+    assert client.get("/openapi.json").json()["info"]["title"] == "ganatomy"

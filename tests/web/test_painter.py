@@ -1,0 +1,145 @@
+"""Strokes become interventions, and pictures change where they were painted."""
+
+import numpy as np
+import pytest
+import torch
+
+from ganatomy.errors import BadValue, UnknownName
+from ganatomy.web.painter import Painter
+from ganatomy.web.schemas import Stroke
+
+
+def stroke(painter: Painter, **given: object) -> Stroke:
+    layer = painter.best_layer()
+    brush = painter.brushes(layer)[0]
+    return Stroke(**{"action": "remove", "layer": layer, "concept": brush.concept, "top": 2, **given})
+
+
+def test_a_picture_without_strokes_is_the_generators_own(painter: Painter) -> None:
+    generator = painter.source.models.generator
+    images = generator.observe(generator.latents(range(5, 6), 0), []).images
+    expected = ((images[0] + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
+    assert np.array_equal(painter.picture(5, 0), expected)
+    assert np.array_equal(painter.paint(5, 0, []), expected)
+
+
+def test_a_stroke_is_the_intervention_that_it_says(painter: Painter) -> None:
+    given = stroke(painter, points=[], strength=0.5)
+    (edit,) = painter.edits([given])
+    units = painter.brushes(given.layer)[0].units[:2]
+    assert edit.alpha.nonzero().flatten().tolist() == sorted(units)
+    assert float(edit.alpha.max()) == 0.5
+    assert float(edit.value.abs().max()) == 0
+    assert bool((edit.where == 1).all())
+
+
+def test_drawing_sets_units_to_the_class_constant(painter: Painter) -> None:
+    given = stroke(painter, action="draw", multiple=2.0)
+    (edit,) = painter.edits([given])
+    k = painter._pool(given.layer).constant(painter.source.concept(given.concept or ""))
+    assert torch.allclose(edit.value, 2 * k)
+
+
+def test_drawing_with_units_alone_sets_them_to_their_strong_activation(painter: Painter) -> None:
+    layer = painter.best_layer()
+    (edit,) = painter.edits([Stroke(action="draw", layer=layer, units=[1])])
+    fractions, values = painter.source.dissection.levels(layer)
+    expected = values[:, int(np.abs(fractions - 0.01).argmin())]
+    assert float(edit.value[1]) == pytest.approx(float(expected[1]))
+
+
+def test_several_strokes_at_a_layer_act_in_order(painter: Painter) -> None:
+    off = stroke(painter)
+    on = stroke(painter, action="draw")
+    generator = painter.source.models.generator
+    z = generator.latents(range(1), 0)
+    r = generator.observe(z, [off.layer]).features[off.layer]
+    (both,) = painter.edits([off, on])
+    (first,), (second,) = painter.edits([off]), painter.edits([on])
+    assert torch.equal(both(r), second(first(r)))
+
+
+def test_strokes_at_two_layers_are_two_edits(painter: Painter) -> None:
+    first, *_, last = painter.source.dissection.layers
+    strokes = [Stroke(action="draw", layer=layer, units=[0], multiple=3) for layer in (last, first)]
+    edits = painter.edits(strokes)
+    assert [edit.layer for edit in edits] == [last, first]
+    generator = painter.source.models.generator
+    images = generator.edited(generator.latents(range(3, 4), 0), edits)
+    expected = ((images[0] + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
+    assert np.array_equal(painter.paint(3, 0, strokes), expected)
+
+
+def test_only_what_was_painted_changes(painter: Painter) -> None:
+    given = stroke(painter, points=[(0.2, 0.2)], radius=0.1)
+    before = painter.picture(0, 0).astype(int)
+    changed = np.abs(painter.paint(0, 0, [given]).astype(int) - before).sum(2) > 0
+    half = changed.shape[0] // 2
+    assert not changed[half:, half:].any()
+
+
+def test_changes_say_what_went_and_what_came(painter: Painter) -> None:
+    given = stroke(painter, points=[])
+    shown = [id for id in range(20) if any(c.concept == given.concept for c in painter.changes(id, 0, []).changes)]
+    told = painter.changes(shown[0], 0, [given])
+    row = next(change for change in told.changes if change.concept == given.concept)
+    assert row.after < row.before
+    assert told.pixels > 0
+    assert painter.changes(shown[0], 0, []).pixels == 0
+
+
+def test_the_active_units_of_a_place_are_those_of_its_concept(painter: Painter) -> None:
+    """The planted units draw their concepts alone: where one is active, its concept is seen."""
+    layer = painter.best_layer()
+    height, width = painter.size
+    found = False
+    for id in range(10):
+        heat = painter.unit_map(id, 0, layer, painter.brushes(layer)[0].units[0])
+        y, x = np.unravel_index(int(heat.argmax()), heat.shape)
+        if heat.max() < 128:
+            continue
+        units, concepts = painter.active(id, 0, layer, ([((x + 0.5) / width, (y + 0.5) / height)], 0.0), 5)
+        assert units[0].quantile >= units[-1].quantile
+        assert concepts
+        found = True
+    assert found
+
+
+def test_common_units_are_judged_by_the_picture_where_they_do_least(painter: Painter) -> None:
+    layer = painter.best_layer()
+    ids = [0, 1, 2]
+    generator = painter.source.models.generator
+    maxima = generator.observe(generator.latents(range(3), 0), [layer]).features[layer].amax((2, 3))
+    for row in painter.common(ids, 0, layer, 4):
+        assert row.activation == pytest.approx(float(maxima[:, row.unit].min()), abs=1e-5)
+
+
+def test_a_listed_unit_has_the_iou_of_its_label_or_of_the_concept(painter: Painter) -> None:
+    layer = painter.best_layer()
+    concept = painter.brushes(layer)[0].concept
+    listed = painter.listed(layer, concept, "iou")
+    assert [row.unit for row in listed[:2]] == painter.brushes(layer)[0].units[:2]
+    assert [row.unit for row in painter.listed(layer, None, "unit")] == list(range(len(listed)))
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "says"),
+    [
+        ({"layer": "nope"}, UnknownName, "nope"),
+        ({"concept": "no such thing"}, UnknownName, "no such thing"),
+        ({"units": [99999]}, UnknownName, "99999"),
+        ({"concept": None}, BadValue, "needs a concept, or units"),
+    ],
+)
+def test_what_is_not_there_is_named(
+    painter: Painter, given: dict[str, object], error: type[Exception], says: str
+) -> None:
+    with pytest.raises(error, match=says):
+        painter.edits([stroke(painter, **given)])
+
+
+def test_what_was_seen_is_kept_within_bounds(painter: Painter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ganatomy.web.painter.KEPT_BYTES", 50_000)
+    for id in range(100, 140):
+        painter.picture(id, 0)
+    assert sum(seen.size for seen in painter._seen.values()) <= 50_000

@@ -1,0 +1,152 @@
+"""The line before the models: one at a time, the newest stroke only, never the event loop."""
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+from ganatomy.web.worker import BROWSE, PAINT, Busy, Outdated, Turn, Worker
+
+
+def blocked(worker: Worker) -> tuple[threading.Event, "asyncio.Task[None]"]:
+    """Keep the worker busy until the event is set."""
+    go, started = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        started.set()
+        go.wait(5)
+
+    task = asyncio.ensure_future(worker.run(hold))
+    return go, task
+
+
+def with_worker(scenario, waiting: int = 64):
+    async def run():
+        worker = Worker(waiting)
+        try:
+            return await scenario(worker)
+        finally:
+            await asyncio.to_thread(worker.close)
+
+    return asyncio.run(run())
+
+
+def test_it_returns_what_the_job_returns_and_raises_what_it_raises() -> None:
+    async def scenario(worker: Worker) -> None:
+        assert await worker.run(lambda: 7) == 7
+        with pytest.raises(ZeroDivisionError):
+            await worker.run(lambda: 1 // 0)
+        assert await worker.run(lambda: 8) == 8
+
+    with_worker(scenario)
+
+
+def test_jobs_run_one_at_a_time_in_one_thread() -> None:
+    async def scenario(worker: Worker) -> None:
+        names = await asyncio.gather(*(worker.run(lambda: threading.current_thread().name) for _ in range(5)))
+        assert set(names) == {"ganatomy-models"}
+
+    with_worker(scenario)
+
+
+def test_a_newer_stroke_drops_the_older_of_its_stream_only() -> None:
+    async def scenario(worker: Worker) -> None:
+        go, holding = blocked(worker)
+        await asyncio.sleep(0.01)
+        old = asyncio.ensure_future(worker.run(lambda: "old", Turn(PAINT, "ann", 1)))
+        other = asyncio.ensure_future(worker.run(lambda: "other", Turn(PAINT, "bob", 1)))
+        await asyncio.sleep(0.01)
+        new = asyncio.ensure_future(worker.run(lambda: "new", Turn(PAINT, "ann", 2)))
+        await asyncio.sleep(0.01)
+        with pytest.raises(Outdated):
+            await worker.run(lambda: "late", Turn(PAINT, "ann", 1))
+        go.set()
+        assert await new == "new"
+        assert await other == "other"
+        with pytest.raises(Outdated):
+            await old
+        await holding
+        with pytest.raises(Outdated):
+            await worker.run(lambda: "later still", Turn(PAINT, "ann", 1))
+
+    with_worker(scenario)
+
+
+def test_strokes_go_before_all_else() -> None:
+    async def scenario(worker: Worker) -> list[str]:
+        go, holding = blocked(worker)
+        await asyncio.sleep(0.01)
+        order: list[str] = []
+        turns = {"browse": Turn(BROWSE), "paint": Turn(PAINT, "ann", 1), "browse too": Turn(BROWSE)}
+        tasks = [
+            asyncio.ensure_future(worker.run(lambda n=name: order.append(n), turn)) for name, turn in turns.items()
+        ]
+        await asyncio.sleep(0.01)
+        go.set()
+        await asyncio.gather(holding, *tasks)
+        return order
+
+    assert with_worker(scenario) == ["paint", "browse", "browse too"]
+
+
+def test_a_full_line_refuses() -> None:
+    async def scenario(worker: Worker) -> None:
+        go, holding = blocked(worker)
+        await asyncio.sleep(0.05)
+        waiting = [asyncio.ensure_future(worker.run(lambda: None)) for _ in range(2)]
+        await asyncio.sleep(0.01)
+        with pytest.raises(Busy, match="2 requests wait"):
+            await worker.run(lambda: None)
+        go.set()
+        await asyncio.gather(holding, *waiting)
+        await worker.run(lambda: None)
+
+    with_worker(scenario, waiting=2)
+
+
+def test_who_has_gone_is_not_worked_for() -> None:
+    async def scenario(worker: Worker) -> None:
+        go, holding = blocked(worker)
+        await asyncio.sleep(0.01)
+        ran: list[int] = []
+        gone = asyncio.ensure_future(worker.run(lambda: ran.append(1)))
+        await asyncio.sleep(0.01)
+        gone.cancel()
+        go.set()
+        await holding
+        await worker.run(lambda: None)
+        assert not ran
+
+    with_worker(scenario)
+
+
+def test_the_event_loop_does_not_wait() -> None:
+    async def scenario(worker: Worker) -> float:
+        task = asyncio.ensure_future(worker.run(lambda: time.sleep(0.2)))
+        await asyncio.sleep(0)
+        begun = time.perf_counter()
+        await asyncio.sleep(0.001)
+        waited = time.perf_counter() - begun
+        await task
+        return waited
+
+    assert with_worker(scenario) < 0.1
+
+
+def test_closing_calls_off_what_waits() -> None:
+    async def scenario() -> None:
+        worker = Worker()
+        go, holding = blocked(worker)
+        await asyncio.sleep(0.01)
+        waiting = asyncio.ensure_future(worker.run(lambda: None))
+        await asyncio.sleep(0.01)
+        closing = asyncio.ensure_future(asyncio.to_thread(worker.close))
+        await asyncio.sleep(0.01)
+        go.set()
+        await closing
+        await holding
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    asyncio.run(scenario())
