@@ -141,8 +141,8 @@ def _capacity(found: Findings) -> str:
         parts += [said, _table(("layer, place, value", *sets), body)]
     note = (
         "Share of places that newly show the concept on at least a fifth of their pixels; the chosen setting is bold. "
-        "*all*: every unit at so many times k. *transplant*: no k, but features of a picture that shows the concept "
-        "there and around it; told once for all multiples."
+        "*all*: every unit at so many times k. *patch*: the same at the place of a picture that shows the concept, and "
+        "around it. *transplant*: no k, but that picture's features in the same patch; told once for all multiples."
     )
     return _parts(note, *parts) if parts else ""
 

@@ -51,7 +51,7 @@ def test_causal_units_do_what_the_layer_can_and_copies_nothing(found: Capacity) 
 
 
 def test_every_setting_has_a_row(found: Capacity) -> None:
-    ways = {"layer1": ["planted", "copy", "all", "random"], "layer2": ["planted", "all", "random"]}
+    ways = {"layer1": ["planted", "copy", "all", "random", "patch"], "layer2": ["planted", "all", "random", "patch"]}
     expected = [
         (layer, cell, multiple, by)
         for layer, own in ways.items()
@@ -62,7 +62,7 @@ def test_every_setting_has_a_row(found: Capacity) -> None:
     columns = ["layer", "cell", "multiple", "by"]
     assert list(found.table[columns].fillna(0.0).itertuples(index=False, name=None)) == expected
     assert found.table.multiple.isna().sum() == 4
-    assert set(found.table.units[found.table.by == "all"]) == {12}
+    assert set(found.table.units[found.table.by.isin(["all", "patch"])]) == {12}
     assert set(found.table.units[found.table.by == "random"]) == {1}
 
 
@@ -82,7 +82,7 @@ def test_the_setting_is_picked_on_other_pictures_than_it_is_measured_on(found: C
         random = table.index[same & (table.by == "random")][0]
         assert row.picking == pytest.approx(np.nanmean(gains[::2, i] - gains[::2, random]))
     assert len(control) == 8
-    asked = table[~table.by.isin(["all", "random", "transplant"])]
+    asked = table[~table.by.isin(["all", "random", "patch", "transplant"])]
     assert table.index[table.picked].tolist() == [asked.picking.idxmax()]
 
 
@@ -174,6 +174,8 @@ def test_every_field_changes_the_digest(source: Source) -> None:
         ({"sets": (*SETS, SETS[0])}, "each once"),
         ({"sets": (("layer1", "all", (1,)),)}, "called all"),
         ({"sets": (("layer1", "transplant", (1,)),)}, "called transplant"),
+        ({"sets": (("layer1", "patch", (1,)),)}, "called patch"),
+        ({"margin": -1}, "margin=-1"),
         ({"sets": (("layer1", "x", ()),)}, "at least one"),
         ({"donors": 0}, "donors=0"),
         ({"cells": ()}, "cells="),

@@ -11,7 +11,7 @@ import pytest
 from ganatomy.edit import Intervention, place
 from ganatomy.errors import BadFile, BadValue, UnknownName
 from ganatomy.experiments.causal.context import Context, ContextSpec, run_context
-from ganatomy.experiments.causal.places import class_constant, layer_pool
+from ganatomy.experiments.causal.places import layer_pool
 from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.generators.planted import UNITS
@@ -85,7 +85,7 @@ def test_random_units_stand_beside(lids: Context) -> None:
 
 def test_a_row_is_what_an_intervention_does(source: Source, balls: Context) -> None:
     generator, segmenter = source.models.generator, source.models.segmenter
-    k = class_constant(source, "layer1", "ball", balls.spec.pool)
+    k = layer_pool(source, "layer1", balls.spec.pool).constant(source.concept("ball"))
     for number in (5, 40, 70, 151):
         row = balls.places.iloc[number]
         where = place((8, 8), int(row.row), int(row.column), 2)
@@ -126,7 +126,7 @@ def test_pictures_maps_and_boxes_show_the_same_places(source: Source, balls: Con
     assert (box.top, box.left, box.height, box.width) == (4 * box.row, 4 * box.column, 8, 8)
     assert len(balls.boxes) == (balls.maps >= 0.2).sum()
     row, column = np.unravel_index(balls.maps[1].argmax(), (4, 4))
-    k = class_constant(source, "layer1", "ball", balls.spec.pool)
+    k = layer_pool(source, "layer1", balls.spec.pool).constant(source.concept("ball"))
     where = place((8, 8), 2 * int(row), 2 * int(column), 2)
     edit = Intervention.insert("layer1", source.shape("layer1"), [BALL], k, where)
     generator = source.models.generator

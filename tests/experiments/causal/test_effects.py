@@ -15,7 +15,7 @@ from ganatomy.errors import BadFile, BadValue, StudyError, UnknownName
 from ganatomy.experiments.causal import effects
 from ganatomy.experiments.causal.choice import random_sets
 from ganatomy.experiments.causal.effects import Effect, EffectSpec, run_edits, run_effect
-from ganatomy.experiments.causal.places import class_constant
+from ganatomy.experiments.causal.places import layer_pool
 from ganatomy.experiments.causal.plans import edit_spec
 from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.experiments.dissection import Dissection
@@ -112,7 +112,7 @@ def test_an_insertion_is_read_at_its_place_and_in_the_whole_picture(source: Sour
     units = (unit("layer2", "ball"),)
     spec = asked(source, kind="insert", units=units, concept="ball", region=region, multiple=1.2)
     effect = run_effect(spec, source, out)
-    k = 1.2 * class_constant(source, "layer2", "ball", 64)
+    k = 1.2 * layer_pool(source, "layer2", 64).constant(source.concept("ball"))
     edit = Intervention.insert("layer2", source.shape("layer2"), units, k, place((16, 16), *region))
     read = np.zeros((32, 32), bool)
     read[6:10, 10:18] = True  # the grid has a place for every 2 × 2 pixels

@@ -8,6 +8,7 @@ import pytest
 
 from ganatomy.errors import BadValue, UnknownName
 from ganatomy.experiments.causal import pool as pools
+from ganatomy.experiments.causal.places import layer_pool
 from ganatomy.experiments.causal.pool import Pool, PoolSpec, open_pool
 from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.experiments.dissection import Dissection
@@ -49,6 +50,20 @@ def test_the_second_to_ask_finds_it_measured(source: Source, out: Path, monkeypa
     monkeypatch.setattr(pools, "pool_shard", never)
     second = open_pool(source, asked(source), out)
     assert all((first.state_dict()[name] == second.state_dict()[name]).all() for name in Pool.FIELDS)
+
+
+def test_the_batch_is_no_part_of_the_question(source: Source, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is honoured where the pool is measured, and whoever asks with another finds the same pool."""
+    drawn: list[int] = []
+    observe = source.models.generator.observe
+    monkeypatch.setattr(source.models.generator, "observe", lambda z, *rest: drawn.append(len(z)) or observe(z, *rest))
+    first = layer_pool(source, "layer2", 41, batch=9)
+    assert drawn == [9, 9, 9, 9, 5]
+    second = layer_pool(source, "layer2", 41, batch=20)
+    assert len(drawn) == 5
+    assert (second.drawn == first.drawn).all()
+    other = open_pool(source, asked(source, images=41, batch=41, shard=41), out)
+    np.testing.assert_allclose(other.drawn, first.drawn, rtol=1e-5, atol=1e-5)
 
 
 def test_its_pictures_are_neither_those_of_dissections_nor_those_of_effects() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from ganatomy.edit import Intervention, place
 from ganatomy.errors import BadFile, BadValue, UnknownName
-from ganatomy.experiments.causal.places import class_constant
+from ganatomy.experiments.causal.places import layer_pool
 from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.experiments.causal.trace import Trace, TraceSpec, run_trace
 from ganatomy.experiments.dissection import Dissection
@@ -65,7 +65,7 @@ def test_a_row_is_what_the_formula_says(source: Source, balls: Trace) -> None:
     spec = balls.spec
     sample = generator.observe(generator.latents(spec.ids(), spec.seed), ["layer2"]).features["layer2"].numpy()
     row = balls.places[balls.places.id == spec.first + 7].iloc[3]
-    k = class_constant(source, "layer1", "ball", spec.pool)
+    k = layer_pool(source, "layer1", spec.pool).constant(source.concept("ball"))
     where = place((8, 8), int(row.row), int(row.column))
     edit = Intervention.insert("layer1", source.shape("layer1"), [BALL], k, where)
     edited = generator.observe(generator.latents(range(row.id, row.id + 1), 0), ["layer2"], [edit])

@@ -1,15 +1,17 @@
 """Real features of one picture bring what they show to the same place of another, and nothing else."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from ganatomy.edit import Intervention, place
 from ganatomy.experiments.causal.capacity import Capacity, CapacitySpec, run_capacity
 from ganatomy.experiments.causal.places import cell_counts, layer_pool
 from ganatomy.experiments.causal.pool import PoolSpec
 from ganatomy.experiments.causal.source import Source, open_source
-from ganatomy.experiments.causal.transplant import Donors, find_donors
+from ganatomy.experiments.causal.transplant import Donors, LendingSpec, find_donors
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.generators.planted import UNITS
 
@@ -22,9 +24,13 @@ def source(planted: Dissection) -> Source:
     return open_source(planted.study.directory)
 
 
-def donors(source: Source, concept: str, least: float = 0.2, count: int = 16) -> dict[tuple[str, int], Donors]:
+def lending(source: Source, **options: Any) -> LendingSpec:
+    return LendingSpec(**source.names(), layer="layer1", cells=CELLS, **{"donors": 16, **options})
+
+
+def donors(source: Source, concept: str, **options: Any) -> dict[tuple[str, int], Donors]:
     pools = {layer: layer_pool(source, layer, POOL) for layer in LAYERS}
-    return find_donors(source, pools, CELLS, source.concept(concept), count=count, least=least)
+    return find_donors(source, lending(source, **options), pools, source.concept(concept))
 
 
 def run(source: Source, concept: str, out: Path) -> Capacity:
@@ -59,7 +65,7 @@ def test_donors_are_the_pictures_of_the_pool_that_show_most_where_they_show_most
     rows = best.argsort(descending=True, stable=True)[:5].tolist()
     z = torch.cat([generator.latents(range(PoolSpec.first + row, PoolSpec.first + row + 1), 0) for row in rows])
     seen = generator.observe(z, LAYERS)
-    found = donors(source, "ball", count=5)
+    found = donors(source, "ball", donors=5, batch=2)
     assert len({len(each.place) for each in found.values()}) == 1
     for (layer, cell), own in found.items():
         r = seen.features[layer]
@@ -91,6 +97,37 @@ def test_pictures_that_show_too_little_lend_nothing(source: Source) -> None:
     some = {key: len(each.place) for key, each in donors(source, "lid", least=0.6).items()}
     assert 0 < some["layer2", 1] <= most["layer2", 1]
     assert some["layer1", 2] == 0 < most["layer1", 2], "half of a place of two by two cells is below its lid"
+
+
+def test_a_patch_of_k_is_where_the_transplant_is(source: Source, out: Path) -> None:
+    """Read at the place, set around it, too."""
+    found = run(source, "ball", out)
+    settings = found.spec.settings()
+    column = next(i for i, each in enumerate(settings) if (each.layer, each.by) == ("layer1", "patch"))
+    lent = next(i for i, each in enumerate(settings) if (each.layer, each.by) == ("layer1", "transplant"))
+    assert torch.equal(found.gains[:, column].isnan(), found.gains[:, lent].isnan())
+    generator, shape, concept = source.models.generator, source.shape("layer1"), source.concept("ball")
+    pools = {layer: layer_pool(source, layer, POOL) for layer in LAYERS}
+    own = find_donors(source, found.spec, pools, concept)["layer1", 1]
+    value = pools["layer1"].constant(concept)
+    picture = int((~found.gains[:, column].isnan()).nonzero()[0])
+    z = generator.latents(found.spec.ids()[picture : picture + 1], 0)
+    gains = []
+    for (row, column_), (top, left) in zip(own.place.tolist(), own.corner.tolist(), strict=True):
+        patch = Intervention.insert("layer1", shape, range(12), value, place(shape[1:], top, left, 3))
+        labels = source.models.segmenter(generator.edited(z, [patch]))
+        gains.append(float((labels == concept).any(1).float().view(8, 4, 8, 4).mean((1, 3))[row, column_]))
+    assert float(found.gains[picture, column]) in gains
+
+
+@pytest.mark.parametrize("margin", [0, 1])
+def test_a_patch_is_the_place_and_its_margin(source: Source, margin: int) -> None:
+    own = donors(source, "ball", margin=margin)["layer2", 2]
+    assert own.patch.shape[1:3] == (2 + 2 * margin,) * 2
+    maps = own.patches(torch.arange(len(own.place)), (16, 16))
+    blank, full = torch.zeros(len(own.place), 12, 16, 16), torch.ones_like(own.patch)
+    put = own._replace(patch=full).put(blank, torch.arange(len(own.place)))
+    assert torch.equal(put, maps[:, None].expand_as(put))
 
 
 def test_only_donors_whose_place_is_free_are_taken_each_as_often() -> None:

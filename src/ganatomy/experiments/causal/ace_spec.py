@@ -94,8 +94,8 @@ class AceSpec(SampleSpec):
                 raise BadValue(f"{name}={size} units, but {self.layer} has {units}; choose fewer, or another layer")
 
     def pool_spec(self) -> PoolSpec:
-        """Return the Spec of the pool; whatever the batch here, it is the same pool."""
-        names = ("dissection", "generator", "segmenter", "layer", "seed")
+        """Return the Spec of the pool."""
+        names = ("dissection", "generator", "segmenter", "layer", "seed", "batch")
         return PoolSpec(**{name: getattr(self, name) for name in names}, images=self.pool)
 
 

@@ -42,10 +42,10 @@ from ganatomy.experiments.causal.places import (
     switched_on,
     usualness,
 )
-from ganatomy.experiments.causal.pool import Pool
+from ganatomy.experiments.causal.pool import Pool, PoolSpec
 from ganatomy.experiments.causal.shown import Shown
-from ganatomy.experiments.causal.source import SampleSpec, Source
-from ganatomy.experiments.causal.transplant import Donors, find_donors
+from ganatomy.experiments.causal.source import Source
+from ganatomy.experiments.causal.transplant import Donors, LendingSpec, find_donors
 from ganatomy.experiments.causal.trials import Untouched
 from ganatomy.progress import Progress, tick
 from ganatomy.stats.base import Accumulator, Merge, join
@@ -56,13 +56,15 @@ from ganatomy.vocabulary import find_concept
 
 UnitSet = tuple[str, str, tuple[int, ...]]
 """A layer, how the units were chosen (``iou``, ``ace`` …), and the units."""
-CONTROLS = ("all", "random", "transplant")
-"""Every unit of the layer; as many random ones as the layer's first set has, drawn anew for each picture; features of a
-picture that shows the concept, at the same place and a margin around it, without any k."""
+CONTROLS = ("all", "random", "patch", "transplant")
+"""Every unit of the layer; as many random ones as the layer's first set has, drawn anew for each picture; and in the
+patch where another picture shows the concept, every unit, and that picture's features, without any k."""
+LENT = ("patch", "transplant")
+"""Those in the patch of another picture."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class CapacitySpec(SampleSpec):
+class CapacitySpec(LendingSpec):
     """Which settings to try.
 
     Attributes:
@@ -74,25 +76,24 @@ class CapacitySpec(SampleSpec):
         on: names of objects; only places that show mostly one of them are drawn. Empty for all.
         usual: only places are drawn that, in the pool, show the concept at least so often, as a share of the place that
             shows it most; 0 for all.
-        least: the concept appears where it newly covers at least this share of the place's pixels.
+        least: the concept appears where it newly covers at least this share of the place's pixels; a picture that
+            shows less of it lends nothing.
         pool: how many pictures k is measured on.
         donors: how many of them, those that show most of the concept at one place, lend their features to others.
+        margin: so many places around the donor's are put in too.
     """
 
     concept: str
     sets: tuple[UnitSet, ...]
-    cells: tuple[int, ...] = (1, 2, 3)
     multiples: tuple[float, ...] = (1.0, 2.0, 3.0)
     on: tuple[str, ...] = ()
     usual: float = 0.0
-    least: float = 0.2
-    pool: int = 2000
-    donors: int = 64
+    pool: int = PoolSpec.images
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
         super().__post_init__()
-        at_least(self, images=4, pool=2, donors=1)
+        at_least(self, images=4, pool=2, donors=1, margin=0)
         for layer, by, units in self.sets:
             checked_set(units)
             if by in CONTROLS:
@@ -128,7 +129,7 @@ class CapacitySpec(SampleSpec):
 
     def _sets_of(self, layer: str) -> list[tuple[str, tuple[int, ...]]]:
         own = [(by, units) for name, by, units in self.sets if name == layer]
-        return [*own, ("all", ()), ("random", own[0][1])]
+        return [*own, ("all", ()), ("random", own[0][1]), ("patch", ())]
 
 
 class Setting(NamedTuple):
@@ -147,7 +148,7 @@ class Setting(NamedTuple):
         """Return which units are set in each picture."""
         if self.by == "random":
             return random_units(count, self.units, ids, seed)
-        return (torch.ones(count) if self.by == "all" else switched_on(self.units, count)).expand(len(ids), -1)
+        return (switched_on(self.units, count) if self.units else torch.ones(count)).expand(len(ids), -1)
 
 
 class Tried(Accumulator):
@@ -246,7 +247,8 @@ def run_capacity(
     on = [find_concept(source.dissection.vocabulary, name) for name in spec.on]
     with Study.create(directory, spec, source.facts()) as study:
         if not study.finished:
-            pools = {layer: layer_pool(source, layer, spec.pool, execute, progress) for layer in spec.layers()}
+            how = (spec.pool, spec.batch, execute, progress)
+            pools = {layer: layer_pool(source, layer, *how) for layer in spec.layers()}
             work = partial(try_shard, source, spec, _tasks(source, spec, pools, concept, on))
             tried = study.sharded("tried", Tried, work, spec.shards(), execute, progress)
             study.write_table("capacity", capacity_table(source, spec, tried))
@@ -276,7 +278,7 @@ def _tasks(
     source: Source, spec: CapacitySpec, pools: Mapping[str, Pool], concept: int, on: Sequence[int]
 ) -> dict[str, Task]:
     values = {layer: pool.constant(concept).cpu() for layer, pool in pools.items()}
-    found = find_donors(source, pools, spec.cells, concept, count=spec.donors, least=spec.least)
+    found = find_donors(source, spec, pools, concept)
     return {
         layer: Task(
             concept,
@@ -319,19 +321,19 @@ def _try_layer(
         free, donors = _free(source, given.labels, grid, cell, task), task.donors[cell]
         drawn, donor = draw_place(free, given.ids, spec.seed), donors.taken(free, given.ids, spec.seed)
         for setting in [each for each in spec.settings() if (each.layer, each.cell) == (layer, cell)]:
-            lent = setting.by == "transplant"
+            lent = setting.by in LENT
             picture = ((donor if lent else drawn[:, 0]) >= 0).nonzero()[:, 0]
             gain = torch.full((len(given.ids),), torch.nan)
             if len(picture):
-                rows = Rows(picture, masks(grid, donors.place[donor[picture]] if lent else drawn[picture], cell))
-                if lent:
-                    images = generator.render(
-                        donors.put(given.features[picture], donor[picture]), layer, given.z[picture]
-                    )
+                own = donor[picture]
+                read = masks(grid, donors.place[own] if lent else drawn[picture], cell)
+                if setting.by == "transplant":
+                    images = generator.render(donors.put(given.features[picture], own), layer, given.z[picture])
                 else:
                     alpha = setting.alpha(shape.units, given.ids, spec.seed)[picture]
+                    rows = Rows(picture, donors.patches(own, grid) if lent else read)
                     images = insert_at(source, layer, given, rows, alpha, task.value * setting.multiple)
-                shown = read_at(source.models.segmenter(images), task.concept, rows.where)
+                shown = read_at(source.models.segmenter(images), task.concept, read)
                 gain[picture] = (shown.at / shown.area).float().cpu()  # none was there before
             gains.append(gain)
     return gains

@@ -212,7 +212,7 @@ def run_context(
     belief = expected(source, spec.concept, spec.grammar, spec.allowed, spec.forbidden)
     with Study.create(directory, spec, source.facts() | belief._asdict()) as study:
         if not study.finished:
-            pool = layer_pool(source, spec.layer, spec.pool, execute, progress)
+            pool = layer_pool(source, spec.layer, spec.pool, spec.batch, execute, progress)
             value = pool.constant(concept).cpu() * spec.multiple
             work = partial(insert_shard, source, spec, concept, value)
             found = study.sharded("context", Inserted, work, spec.shards(), execute, progress)

@@ -22,7 +22,7 @@ from ganatomy.edit import Intervention, check_units, place, read_edits, write_ed
 from ganatomy.errors import BadValue, UnknownName
 from ganatomy.execute import Executor, local
 from ganatomy.experiments.causal.choice import random_sets
-from ganatomy.experiments.causal.places import as_bytes, at_least, class_constant, missing, read_spec
+from ganatomy.experiments.causal.places import as_bytes, at_least, layer_pool, missing, read_spec
 from ganatomy.experiments.causal.pool import PoolSpec
 from ganatomy.experiments.causal.shown import Shown
 from ganatomy.experiments.causal.source import SampleSpec, Source
@@ -205,8 +205,8 @@ def run_effect(
             value = torch.zeros(shape.units)
             if spec.kind == "insert":
                 assert spec.concept is not None
-                k = class_constant(source, spec.layer, spec.concept, spec.pool, execute, progress)
-                value = spec.multiple * k
+                pool = layer_pool(source, spec.layer, spec.pool, spec.batch, execute, progress)
+                value = spec.multiple * pool.constant(source.concept(spec.concept)).cpu()
             _measure(spec, source, study, _trials(spec, shape, value), (execute, progress))
     return Effect.open(directory)
 

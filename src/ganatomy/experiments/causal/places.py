@@ -202,19 +202,17 @@ def random_units(count: int, units: Sequence[int], ids: range, seed: int) -> Flo
 
 
 def layer_pool(
-    source: Source, layer: str, images: int, execute: Executor = local, progress: Progress | None = None
+    source: Source,
+    layer: str,
+    images: int,
+    batch: int = PoolSpec.batch,
+    execute: Executor = local,
+    progress: Progress | None = None,
 ) -> Pool:
     """Return the layer's pool of so many pictures, which lies beside the dissection; made where it is not there yet."""
-    spec = PoolSpec(**source.names(), layer=layer, images=images)
+    spec = PoolSpec(**source.names(), layer=layer, images=images, batch=batch)
     name = "pool" if images == PoolSpec.images else f"pool-{images}"
     return open_pool(source, spec, source.beside(layer, name), execute, progress)
-
-
-def class_constant(
-    source: Source, layer: str, concept: str, images: int, execute: Executor = local, progress: Progress | None = None
-) -> PerUnit:
-    """Return k of a concept from the layer's pool of so many pictures."""
-    return layer_pool(source, layer, images, execute, progress).constant(source.concept(concept)).cpu()
 
 
 def usualness(pool: Pool, concept: int, cell: int) -> Float64[Tensor, "rows columns"]:

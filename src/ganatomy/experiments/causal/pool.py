@@ -3,6 +3,7 @@
 A pool is a study of its own, shared by every causal question about the layer (S-6.4).
 """
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -104,9 +105,10 @@ def pool_shard(source: Source, spec: PoolSpec, ids: range) -> Pool:
 def open_pool(
     source: Source, spec: PoolSpec, directory: Path, execute: Executor = local, progress: Progress | None = None
 ) -> Pool:
-    """Measure a pool in a study directory, or read it where it is there already."""
+    """Measure a pool in a study directory, or read it where it is there already; whatever the batch, it is the same."""
     source.shape(spec.layer)
-    with Study.create(directory, spec, source.facts()) as study:
+    asked = dataclasses.replace(spec, batch=PoolSpec.batch)
+    with Study.create(directory, asked, source.facts()) as study:
         pool = study.sharded("pool", Pool, partial(pool_shard, source, spec), spec.shards(), execute, progress)
         if not study.finished:
             study.finish()

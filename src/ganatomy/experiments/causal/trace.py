@@ -21,8 +21,8 @@ from ganatomy.experiments.causal.places import (
     Rows,
     as_bytes,
     at_least,
-    class_constant,
     corners,
+    layer_pool,
     masks,
     missing,
     prepared,
@@ -189,7 +189,8 @@ def run_trace(
     layers = later_layers(source.models.generator, spec.layer)
     with Study.create(directory, spec, source.facts() | {"traced": layers}) as study:
         if not study.finished:
-            value = class_constant(source, spec.layer, spec.concept, spec.pool, execute, progress) * spec.multiple
+            pool = layer_pool(source, spec.layer, spec.pool, spec.batch, execute, progress)
+            value = pool.constant(concept).cpu() * spec.multiple
             measure = partial(measure_strength, source, spec, layers)
             strength = study.sharded("strength", Strength, measure, spec.shards(), execute, progress)
             work = partial(trace_shard, source, spec, concept, value, strength)

@@ -3,10 +3,12 @@
 A class constant is one value a unit, the same at every place. A thing may be a pattern over several places, which no
 constant draws, whatever the units. So, beside all units at k, the features of a picture that shows the concept are put
 at the same places of pictures that do not: what appears then, the layer can draw. Places are the donor's own, and what
-stood around the thing comes along, so the gap to all units at k is not k's alone.
+stood around the thing comes along; so all units are set to k in the very same patches too, and the gap between these
+two is the pattern's alone.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -14,13 +16,28 @@ import torch.nn.functional as F
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from ganatomy.experiments.causal.places import cell_counts, draw_place
+from ganatomy.experiments.causal.places import cell_counts, draw_place, masks
 from ganatomy.experiments.causal.pool import Pool, PoolSpec
-from ganatomy.experiments.causal.source import Source
-from ganatomy.types import Features
+from ganatomy.experiments.causal.source import SampleSpec, Source
+from ganatomy.types import Features, Where
 
-MARGIN = 1
-"""Places around the one that is read which are put in too: the outline of a thing is part of how it is drawn."""
+
+@dataclass(frozen=True, kw_only=True)
+class LendingSpec(SampleSpec):
+    """Which pictures lend what.
+
+    Attributes:
+        cells: a place is cell × cell of the layer's grid.
+        least: a picture lends nothing where no place shows the concept on so large a share of its pixels.
+        donors: how many pictures lend at most: those that show most of the concept at one place.
+        margin: so many places around the one that is read are put in too, as the outline of a thing is part of how it
+            is drawn.
+    """
+
+    cells: tuple[int, ...] = (1, 2, 3)
+    least: float = 0.2
+    donors: int = 64
+    margin: int = 1
 
 
 class Donors(NamedTuple):
@@ -46,6 +63,10 @@ class Donors(NamedTuple):
         """
         return draw_place(free[:, self.place[:, 0], self.place[:, 1]][:, :, None], ids, seed)[:, 0]
 
+    def patches(self, donor: Int64[Tensor, " b"], grid: tuple[int, int]) -> Where:
+        """Return the map of each donor's patch."""
+        return masks(grid, self.corner[donor], self.patch.shape[1])
+
     def put(self, r: Features, donor: Int64[Tensor, " b"]) -> Features:
         """Return features with the patch of a donor in each picture, at the place where it was in the donor's."""
         r = r.clone()
@@ -55,44 +76,42 @@ class Donors(NamedTuple):
 
 
 def find_donors(
-    source: Source, pools: Mapping[str, Pool], cells: Sequence[int], concept: int, *, count: int, least: float
+    source: Source, spec: LendingSpec, pools: Mapping[str, Pool], concept: int
 ) -> dict[tuple[str, int], Donors]:
     """Return the donors by layer and cell: the same pooled pictures for all, each at the place that is best there.
 
     Args:
         source: the models.
+        spec: which pictures lend what.
         pools: of the layers. The coarsest says which pictures show most of the concept at one place: in a fine grid
             specks fill a place.
-        cells: sizes of a place.
         concept: its index; the pools show it.
-        count: how many pictures, at most.
-        least: a picture is left out where no place shows the concept on so large a share of its pixels.
     """
     best = min(pools.values(), key=lambda pool: pool.occupancy[0].numel()).best[:, concept].cpu()
-    rows = [row for row in best.argsort(descending=True, stable=True)[:count].tolist() if best[row] > 0]
-    generator, spec = source.models.generator, PoolSpec
-    z = torch.cat([generator.latents(range(spec.first + row, spec.first + row + 1), spec.seed) for row in rows])
-    found: dict[tuple[str, int], list[Donors]] = {(layer, cell): [] for layer in pools for cell in cells}
+    rows = [row for row in best.argsort(descending=True, stable=True)[: spec.donors].tolist() if best[row] > 0]
+    generator, ids = source.models.generator, [PoolSpec.first + row for row in rows]
+    z = torch.cat([generator.latents(range(i, i + 1), PoolSpec.seed) for i in ids])
+    found: dict[tuple[str, int], list[Donors]] = {(layer, cell): [] for layer in pools for cell in spec.cells}
     for i in range(0, len(z), spec.batch):
         seen = generator.observe(z[i : i + spec.batch], list(pools))
         labels = source.models.segmenter(seen.images)
         for (layer, cell), parts in found.items():
             r = seen.features[layer]
             counts = cell_counts(labels, source.concepts, (r.shape[2], r.shape[3]), cell).double()
-            parts.append(_cut(r, counts[:, concept] / counts[:, 0], cell, least))
+            parts.append(_cut(r, counts[:, concept] / counts[:, 0], cell, spec))
     return {key: Donors(*map(torch.cat, zip(*parts, strict=True))) for key, parts in found.items()}
 
 
-def _cut(r: Features, share: Float64[Tensor, "b rows columns"], cell: int, least: float) -> Donors:
+def _cut(r: Features, share: Float64[Tensor, "b rows columns"], cell: int, spec: LendingSpec) -> Donors:
     """Take the patch around the place with the greatest share out of each picture that has a share of `least`."""
     around = F.avg_pool2d(share[:, None], 3, stride=1, padding=1)[:, 0]
     most, best = (share + 1e-6 * around).flatten(1).max(1)  # of equals, the one in the midst of others
-    shows = most >= least
+    shows = most >= spec.least
     r, best = r[shows], best[shows].cpu()
     place = torch.stack([best // share.shape[2], best % share.shape[2]], 1)
-    side = min(cell + 2 * MARGIN, r.shape[2], r.shape[3])
+    side = min(cell + 2 * spec.margin, r.shape[2], r.shape[3])
     room = torch.tensor(r.shape[2:]) - side
-    corner = torch.minimum((place - MARGIN).clamp(min=0), room)
+    corner = torch.minimum((place - spec.margin).clamp(min=0), room)
     picture, row, column = _spots(corner, side)
     return Donors(place, corner, r[picture, :, row, column].cpu())
 

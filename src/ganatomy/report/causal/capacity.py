@@ -19,7 +19,8 @@ def capacity_section(capacity: Capacity) -> Section:
     )
     lead += (
         f" all: every unit at k. transplant: no k, but the features of one of {count(spec.donors, 'picture')} that "
-        f"show most {spec.concept}, at the place where that picture shows it and around it."
+        f"show most {spec.concept}, at the place where that picture shows it and around it. patch: there, too, but "
+        "every unit at k; what a transplant does more, the pattern of the features does."
     )
     lead += f" Only places that mostly show {' or '.join(spec.on)}." if spec.on else ""
     lead += usual_places(spec.concept, spec.usual)
@@ -86,7 +87,8 @@ def _answer(capacity: Capacity) -> str:
         f"Best: {count(row.units, 'unit')} of {row.layer} by {row.by}, {row.cell} × {row.cell}, {row.multiple:g} × k: "
         f"{spec.concept} appears in {measured(row.appears, row.appears_error, sign=False)} of {row.places:,} places"
     )
-    for by, said in (("all", "all units replaced"), ("random", "random units")):
+    named = {"all": "all units replaced", "patch": "in a patch where a picture shows it", "random": "random units"}
+    for by, said in named.items():
         if by in beside:
             text += f"; {said}: {percent(beside[by].appears, 2)}"
     lent = own[(own["layer"] == row.layer) & (own["cell"] == row.cell) & (own["by"] == "transplant")]
