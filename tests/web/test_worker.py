@@ -113,6 +113,7 @@ def test_who_has_gone_is_not_worked_for() -> None:
         gone = asyncio.ensure_future(worker.run(lambda: ran.append(1)))
         await asyncio.sleep(0.01)
         gone.cancel()
+        await asyncio.sleep(0.01)
         go.set()
         await holding
         await worker.run(lambda: None)
