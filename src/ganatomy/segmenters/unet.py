@@ -77,7 +77,7 @@ class UNetSegmenter:
             raise BadValue(f"size={size} is too small; give at least {net.stride}")
         self.vocabulary = vocabulary
         self.planes = tuple(dict.fromkeys(concept.category for concept in vocabulary[1:]))
-        self.fingerprint = fingerprint(net.state_dict(), vocabulary, size, dtype)
+        self.fingerprint = fingerprint(net.state_dict(), vocabulary, size, dtype != "float32" and dtype)
         self._heads = heads(vocabulary)
         self._size = size
         self._dtype = find_dtype(dtype)
