@@ -1,5 +1,11 @@
 """Reading and replacing the layers of modules that nobody wrote for this package."""
 
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import NamedTuple
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -8,6 +14,7 @@ from ganatomy.edit import Intervention
 from ganatomy.errors import BadFile, BadModel, BadValue, UnknownName
 from ganatomy.generators.hooked import HookedGenerator, listening
 from ganatomy.generators.latents import standard_normal
+from ganatomy.generators.structures import tensors
 
 CPU = torch.device("cpu")
 
@@ -17,7 +24,7 @@ def normal(ids: range, seed: int) -> Tensor:
 
 
 class Net(nn.Module):
-    """All that makes layers hard: ReLUs in place, nested containers, a module called twice, a skip, a flat layer."""
+    """All that makes layers hard: ReLUs in place, nested containers, a module called twice, a tuple, a flat layer."""
 
     def __init__(self, fails: bool = False) -> None:
         super().__init__()
@@ -64,6 +71,10 @@ def generator(net: Net) -> HookedGenerator:
     return HookedGenerator(net, normal)
 
 
+def farthest(a: Tensor, b: Tensor) -> float:
+    return float((a - b).detach().abs().max())
+
+
 def hooks(module: nn.Module) -> int:
     return sum(len(part._forward_hooks) + len(part._forward_pre_hooks) for part in module.modules())
 
@@ -77,6 +88,7 @@ def test_layers_are_found_in_forward_order(generator: HookedGenerator) -> None:
         "block.0#2": small,
         "block.1#2": small,
         "block#2": small,
+        "pair": small,
         "up": large,
         "relu": large,
     }
@@ -87,7 +99,6 @@ def test_what_is_no_layer_says_why(generator: HookedGenerator) -> None:
     z = generator.latents(range(1), 0)
     for name, reason in {
         "flat": r"layer flat of module is not spatial: its output is \[b, 96\]$",
-        "pair": "is not spatial: it returns a tuple",
         "same": "returns what block returned; ask for that",
         "block.2": "returns what block returns; ask for that",
         "squash": "draws the picture itself",
@@ -107,7 +118,7 @@ class Odd(nn.Module):
         self.outer = nn.Module()
         self.outer.first, self.outer.second = nn.Upsample(scale_factor=8), nn.Upsample(scale_factor=2)
         self.outer.forward = self.run_outer
-        self.whole, self.folded = nn.Identity(), nn.Identity()
+        self.whole, self.folded, self.flat = nn.Identity(), nn.Identity(), nn.Identity()
 
     def run_outer(self, r: Tensor) -> Tensor:
         first: Tensor = self.outer.first(r)
@@ -118,6 +129,7 @@ class Odd(nn.Module):
         r: Tensor = self.outer(z.view(-1, 4, 1, 1))
         self.whole(r.int())
         self.folded(r[:1])
+        self.flat({"tokens": z, "none": None})
         return r[:, :3].tanh()
 
 
@@ -129,6 +141,7 @@ def test_layers_of_odd_modules() -> None:
         "outer": "returns what outer.first returned; ask for that",
         "whole": r"is not spatial: its output is \[b, 4, 8, 8\] of torch.int32",
         "folded": r"is not spatial: its output is \[1, 4, 8, 8\]",
+        "flat": r"is not spatial: it returns a dict without a feature map \[b, u, h, w\]",
     }.items():
         with pytest.raises(BadModel, match=reason):
             generator.observe(z, [name])
@@ -356,3 +369,154 @@ def test_the_fingerprint_is_of_weights_and_bounds() -> None:
     ]
     assert len(set(prints)) == 4
     assert HookedGenerator(build(0), normal, layers=["up"]).fingerprint == prints[0]
+
+
+class Named(NamedTuple):
+    count: int
+    sample: Tensor
+
+
+@dataclass(frozen=True)
+class Record:
+    name: str
+    sample: Tensor
+
+
+@dataclass(slots=True)
+class Slots:
+    skips: list[Tensor]
+
+
+RETURNS: dict[str, Callable[[Tensor, Tensor], object]] = {
+    "tuple": lambda r, other: (r, other),
+    "list": lambda r, other: [None, r, 3],
+    "nested": lambda r, other: ((other.mean(), (r,)), r),
+    "mapping": lambda r, other: OrderedDict(scores=other[:, 0], sample=r),
+    "named tuple": lambda r, other: Named(2, r),
+    "dataclass": lambda r, other: Record("r", r),
+    "slots": lambda r, other: Slots([r, other]),
+    "namespace": lambda r, other: SimpleNamespace(ids=r.long(), sample=r),
+    "shared first": lambda r, other: (torch.ones(1, 5, 2, 2), r),  # not of the batch, unless that is of one picture
+}
+
+
+class Wrapping(nn.Module):
+    """A block that returns a structure; what it is made of is used through every way that leads to it."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(1, 2, 1), nn.Conv2d(2, 3, 1)
+        self.block = nn.Identity()
+        self.block.forward = lambda r: RETURNS[kind](r, r.cos())
+        self.returned: object = None
+
+    def forward(self, z: Tensor) -> Tensor:
+        self.returned = self.block(self.first(z.view(-1, 1, 2, 2)).sin())
+        return torch.stack([self.last(r) for r in maps(self.returned)]).sum(0)
+
+
+def maps(structure: object) -> list[Tensor]:
+    return [t for t in tensors(structure) if t.shape[1:] == (2, 2, 2) and t.is_floating_point()]
+
+
+@pytest.mark.parametrize("kind", sorted(RETURNS))
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_block_that_returns_a_structure_is_a_layer(kind: str, count: int) -> None:
+    net = Wrapping(kind)
+    generator = HookedGenerator(net, normal, bounds=(-1.0, 1.0))
+    assert list(generator.layers.items()) == [("first", (2, 2, 2)), ("block", (2, 2, 2))]
+    z = generator.latents(range(count), 0)
+    seen = generator.observe(z, ["first", "block"])
+    own = seen.features["first"].sin()
+    assert torch.equal(seen.features["block"], own)
+    before = net.returned
+    images = generator.render(own + 1, "block", z)
+    after = net.returned
+    assert type(after) is type(before)
+    assert len(list(tensors(after))) == len(list(tensors(before)))
+    others = [t for t in maps(before) if not torch.equal(t, own)]
+    expected = [t for t in maps(after) if not torch.equal(t, own + 1)]
+    assert len(others) == len(expected) < len(maps(after))
+    assert all(torch.equal(a, b) for a, b in zip(others, expected, strict=True)), "another tensor was replaced"
+    assert torch.allclose(images, sum(net.last(t) for t in maps(after)), atol=1e-6)
+    assert farthest(images, seen.images) > 1e-2
+    assert farthest(generator.edited(z, [ablate(generator, "block", [0, 1])]), seen.images) > 1e-2
+
+
+class Skips(nn.Module):
+    """The down block of a U-net: its output is the last of the skips, and what its last child returned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down = nn.Module()
+        self.down.a, self.down.b = nn.Conv2d(1, 2, 1), nn.Conv2d(2, 2, 1)
+        self.down.forward = self.run_down
+        self.last = nn.Conv2d(2, 3, 1)
+
+    def run_down(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        a = self.down.a(x)
+        b = self.down.b(a)
+        return b, (a, b)
+
+    def forward(self, z: Tensor) -> dict[str, Tensor]:
+        hidden, skips = self.down(z.view(-1, 1, 2, 2))
+        pictures = self.last(hidden + 2 * skips[0] + 3 * skips[1])
+        return {"small": pictures[:, :, :1, :1], "loss": pictures.mean(), "sample": pictures, "again": pictures + 1}
+
+
+def test_the_output_of_a_block_is_replaced_among_its_skips_too() -> None:
+    net = Skips()
+    generator = HookedGenerator(net, normal, bounds=(-1.0, 1.0))
+    assert list(generator.layers) == ["down.a", "down"]
+    assert generator.others["down.b"] == "returns what down returns; ask for that"
+    z = generator.latents(range(2), 0)
+    r = torch.randn(2, 2, 2, 2)
+    with torch.no_grad():
+        expected = net.last(r + 2 * net.down.a(z.view(-1, 1, 2, 2)) + 3 * r)
+    assert torch.allclose(generator.render(r, "down", z), expected, atol=1e-6)
+
+
+def test_the_largest_pictures_in_a_structure_are_drawn() -> None:
+    net = Skips()
+    generator = HookedGenerator(net, normal, bounds=(-1.0, 1.0))
+    z = generator.latents(range(2), 0)
+    with torch.no_grad():
+        assert torch.equal(generator.observe(z, []).images, net(z)["sample"])
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_outside_is_float32_whatever_the_module_computes_in(dtype: torch.dtype) -> None:
+    plain = HookedGenerator(build(), normal)
+    net = build().to(dtype)
+    generator = HookedGenerator(net, normal, bounds=plain._bounds)
+    assert generator.layers == plain.layers
+    assert generator.fingerprint != plain.fingerprint
+    z = generator.latents(range(4), 0)
+    assert z.dtype == torch.float32
+    seen, expected = generator.observe(z, list(plain.layers)), plain.observe(z, list(plain.layers))
+    assert seen.images.dtype == torch.float32
+    assert farthest(seen.images, expected.images) < 0.1
+    for layer, r in seen.features.items():
+        assert r.dtype == torch.float32
+        assert torch.allclose(generator.render(r, layer, z), seen.images, atol=1e-6), layer
+        edit = ablate(generator, layer, [0])
+        edited = generator.observe(z, [layer], [edit])
+        assert torch.equal(edited.features[layer], edit(r))
+        assert torch.allclose(generator.render(edit(r), layer, z), edited.images, atol=1e-6), layer
+    r = seen.features["pair"].requires_grad_()
+    generator.render(r, "pair", z).square().sum().backward()
+    assert r.grad is not None
+    assert r.grad.dtype == torch.float32
+    assert bool(r.grad.any())
+
+
+def test_latents_may_be_given_in_another_format() -> None:
+    class Casting(Draw):
+        def forward(self, z: Tensor) -> Tensor:
+            assert z.dtype == torch.float32
+            self.layer(z.view(-1, 1, 2, 2).bfloat16())
+            return picture(z, 0, 1)
+
+    HookedGenerator(Casting(None).bfloat16(), normal, takes=torch.float32)
+    with pytest.raises(BadModel, match="raised AssertionError"):
+        HookedGenerator(Casting(None).bfloat16(), normal)

@@ -66,6 +66,20 @@ def test_options_of_the_family(here: str) -> None:
     assert float(generator.observe(z, []).images.min()) >= 0
 
 
+def test_it_computes_in_another_number_format(here: str) -> None:
+    plain, half = open_generator(f"{here}Net"), open_generator(f"{here}Net?dtype=bfloat16")
+    assert plain.fingerprint != half.fingerprint
+    assert open_generator(f"{here}Net?dtype=float32").fingerprint == plain.fingerprint
+    z = half.latents(range(3), 0)
+    assert torch.equal(z, plain.latents(range(3), 0))
+    images, expected = half.observe(z, []).images, plain.observe(z, []).images
+    assert images.dtype == torch.float32
+    assert not torch.equal(images, expected)
+    assert torch.allclose(images, expected, atol=0.05)
+    with pytest.raises(UnknownName, match="unknown dtype 'bf16'; did you mean bfloat16"):
+        open_generator(f"{here}Net?dtype=bf16")
+
+
 def test_weights_come_from_a_file(here: str) -> None:
     plain = open_generator(f"{here}Net")
     state = {name: value + 1 for name, value in plain._module.state_dict().items()}
@@ -143,6 +157,31 @@ class Maps(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         return self.layer(z)[:, :3].tanh()
+
+
+class Encoded(Maps):
+    """Its latents are computed by weights of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.Conv2d(4, 4, 1)
+        nn.init.dirac_(self.encoder.weight)
+        self.register_buffer("count", torch.tensor(300))
+
+    @torch.no_grad()
+    def latents(self, ids: range, seed: int) -> Tensor:
+        return self.encoder(super().latents(ids, seed))
+
+
+def test_a_copy_computes_in_the_number_format_and_its_latents_stay() -> None:
+    net = Encoded()
+    plain, half = as_generator(net), as_generator(net, dtype=torch.bfloat16)
+    z = half.latents(range(3), 1)
+    assert torch.equal(z, plain.latents(range(3), 1))
+    assert {weight.dtype for weight in net.parameters()} == {torch.float32}
+    assert {value.dtype for value in half._module.state_dict().values()} == {torch.bfloat16, torch.int64}
+    assert torch.allclose(half.observe(z, []).images, plain.observe(z, []).images, atol=0.01)
+    assert as_generator(net.bfloat16(), latents=Maps().latents).layers == plain.layers
 
 
 def test_latents_may_come_from_elsewhere() -> None:

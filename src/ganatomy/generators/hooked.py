@@ -12,12 +12,13 @@ from torch import Tensor, nn
 
 from ganatomy.errors import BadModel, UnknownName
 from ganatomy.generators.protocol import Edit, LayerShape, Observation, edits_by_layer
+from ganatomy.generators.structures import replaced, tensors
 from ganatomy.imported import guarded
 from ganatomy.types import Features, Images, Latents
 from ganatomy.weights import check_finite, fingerprint
 
 LatentSource = Callable[[range, int], Tensor]
-Visit = Callable[[str, Any], Tensor | None]
+Visit = Callable[[str, Any], Any]
 
 PROBES = 16
 """Pictures that are drawn once, to see which values mean black and white."""
@@ -26,21 +27,27 @@ PROBES = 16
 class HookedGenerator:
     """A generator made of a module that nobody wrote for this package.
 
-    Its layers are the submodules that return a float tensor [b, u, h, w], by their path in the module and in forward
-    order. A submodule that is called again is another layer, ``path#2``. Submodules that return the same tensor are one
-    layer: it has the name of the container, if a container hands on what its last child made, else that of the first.
-    The picture itself is no layer, nor is what has its shape (the picture before its last squashing); nor are tuples.
+    Its layers are the submodules that return a feature map, a float tensor [b, u, h, w], by their path in the module
+    and in forward order. A submodule that is called again is another layer, ``path#2``. Submodules that return the same
+    tensor are one layer: it has the name of the container, if a container hands on what its last child made, else that
+    of the first. The picture itself is no layer, nor is what has its shape (the picture before its last squashing).
 
-    The module is used in evaluation mode, with no gradients for its weights, and left as it was. `render` runs all of
-    it: what comes before the layer is computed too, and its result thrown away.
+    Of a submodule that returns a tuple, list, mapping or object, nested or not, the first feature map in it is the
+    layer. When it is replaced, it is replaced wherever this tensor stands in what the submodule returns (a block's
+    output is often the last of its skips, too). Pictures are looked for in the same way; of several, the largest count.
+
+    The module is used in evaluation mode, with no gradients for its weights, and left as it was. Latents are given to
+    it in the number format of its weights; features and pictures are float32 here, whatever it computes in. `render`
+    runs all of it: what comes before the layer is computed too, and its result thrown away.
 
     Args:
         module: takes latents [b, …], returns pictures [b, 3, H, W], or [b, 1, H, W] in grey.
-        source: gives the latents of ids and a seed.
+        source: gives the latents of ids and a seed; float32.
         bounds: the values that mean black and white. Found if not given: 0 and 1 if 16 pictures stay within (up to
             a tenth), else -1 and 1.
         layers: the layers to offer; all if none is named.
         name: what to call the module in messages.
+        takes: the number format in which latents are given to the module, if not that of its weights.
 
     Attributes:
         layers: shape of every layer, in forward order.
@@ -58,15 +65,17 @@ class HookedGenerator:
         bounds: tuple[float, float] | None = None,
         layers: Sequence[str] = (),
         name: str = "module",
+        takes: torch.dtype | None = None,
     ) -> None:
-        self._module, self._source, self._name = module, source, name
+        self._module, self._source, self._name, self._takes = module, source, name, takes
         self.device = device_of(module)
         check_finite(dict(module.named_parameters()), name)
-        z = self.latents(range(PROBES), 0)
-        pictures = _probe(module, z, name)
+        z = self.latents(range(2 if bounds else PROBES), 0)
+        pictures = self._probe(z)
         self._bounds = bounds or _find_bounds(pictures, name)
-        survey = _survey(module, z[:2], name)
+        survey = self._survey(z[:2])
         self.layers: Mapping[str, LayerShape] = survey.layers
+        self._places = survey.places
         self.others: Mapping[str, str] = survey.others
         if layers:
             self._check(layers)
@@ -91,25 +100,33 @@ class HookedGenerator:
         self._check(listened)
         features: dict[str, Tensor] = {}
 
-        def keep(name: str, output: Tensor) -> Tensor | None:
+        def keep(name: str, output: Any) -> Any:
             if name not in listened:
                 return None
-            r = output
+            own = self._map(name, output)
+            r = own.float()
             for edit in planned.get(name, ()):
                 r = edit(r)
             features[name] = r.clone() if name in layers else r  # what comes next may overwrite it
-            return r if name in planned else None
+            return replaced(output, own, r.to(own.dtype)) if name in planned else None
 
         images = self._draw(z, listened, keep)
         for name in listened:
             if name not in features:
-                raise BadModel(f"{self._name} did not compute its layer {name} this time")
+                raise self._missed(name)
         return Observation(images, {name: features[name] for name in layers})
 
     def render(self, r: Features, layer: str, z: Latents) -> Images:
         """Draw the pictures with the layer's output replaced by `r`. Differentiable in r."""
         self._check([layer])
-        return self._draw(z, [layer], lambda name, _: r.clone() if name == layer else None)
+
+        def put(name: str, output: Any) -> Any:
+            if name != layer:
+                return None
+            own = self._map(name, output)
+            return replaced(output, own, r.to(own.dtype, copy=True))
+
+        return self._draw(z, [layer], put)
 
     def edited(self, z: Latents, edits: Sequence[Edit]) -> Images:
         """Draw the pictures with edits at any layers, in one forward pass without gradients."""
@@ -128,9 +145,39 @@ class HookedGenerator:
             if name not in self.layers:
                 raise UnknownName(f"layer of {self._name}", name, self.layers)
 
+    def _map(self, layer: str, output: Any) -> Tensor:
+        """Return the layer's feature map in what its submodule returned: that in the place where it was found."""
+        found = next(itertools.islice(tensors(output), self._places[layer], None), None)
+        if found is None:
+            raise self._missed(layer)
+        return found
+
+    def _missed(self, layer: str) -> BadModel:
+        return BadModel(f"{self._name} did not compute its layer {layer} this time")
+
+    @torch.no_grad()
+    def _probe(self, z: Latents) -> Tensor:
+        """Draw some pictures, a few at a time; make sure that they can be drawn again."""
+        pictures = torch.cat([self._run(part) for part in torch.split(z, 2)])
+        if not torch.allclose(pictures[:2], self._run(z[:2]), atol=1e-3, equal_nan=True):
+            raise BadModel(f"{self._name} draws another picture of the same latent every time; turn off its own noise")
+        return pictures
+
+    @torch.no_grad()
+    def _survey(self, z: Latents) -> "_Survey":
+        survey = _Survey(len(z))
+        with listening(self._module, [path for path, _ in self._module.named_modules() if path], survey):
+            survey.leave_out(self._run(z))
+        if not survey.layers:
+            raise BadModel(f"{self._name} has no layer: none of its submodules returns a feature map [b, u, h, w]")
+        return survey
+
+    def _run(self, z: Latents) -> Tensor:
+        return run(self._module, z, self._name, self._takes)
+
     def _draw(self, z: Latents, layers: Sequence[str], visit: Visit) -> Images:
         with listening(self._module, {name.partition("#")[0] for name in layers}, visit):
-            pictures = run(self._module, z, self._name)
+            pictures = self._run(z)
         low, high = self._bounds
         if (low, high) != (-1, 1):
             pictures = (pictures - low) * (2 / (high - low)) - 1
@@ -143,6 +190,7 @@ class _Seen(NamedTuple):
     tensor: "weakref.ref[Tensor]"
     version: int
     shape: LayerShape
+    place: int
 
     def is_still(self, output: Tensor) -> bool:
         return self.tensor() is output and self.version == output._version
@@ -158,18 +206,21 @@ class _Survey:
 
     def __call__(self, name: str, output: Any) -> None:
         """Note the output of a submodule."""
-        if not isinstance(output, Tensor):
-            self.others[name] = f"is not spatial: it returns a {type(output).__name__}"
-        elif output.ndim != 4 or len(output) != self._batch or not output.is_floating_point():
+        for place, found in enumerate(tensors(output)):
+            if found.ndim == 4 and len(found) == self._batch and found.is_floating_point():
+                self._note(name, found, place)
+                return
+        if isinstance(output, Tensor):
             sizes = [str(size) for size in output.shape]
             if output.ndim and len(output) == self._batch:
                 sizes[0] = "b"
             kind = "" if output.is_floating_point() else f" of {output.dtype}"
             self.others[name] = f"is not spatial: its output is [{', '.join(sizes)}]{kind}"
         else:
-            self._note(name, output)
+            kind = type(output).__name__
+            self.others[name] = f"is not spatial: it returns a {kind} without a feature map [b, u, h, w]"
 
-    def _note(self, name: str, output: Tensor) -> None:
+    def _note(self, name: str, output: Tensor, place: int) -> None:
         same = next((other for other, seen in self._seen.items() if seen.is_still(output)), None)
         if same is not None and not (same == next(reversed(self._seen)) and _contains(name, same)):
             self.others[name] = f"returns what {same} returned; ask for that"
@@ -177,7 +228,7 @@ class _Survey:
         if same is not None:
             del self._seen[same]
             self.others[same] = f"returns what {name} returns; ask for that"
-        self._seen[name] = _Seen(weakref.ref(output), output._version, LayerShape(*output.shape[1:]))
+        self._seen[name] = _Seen(weakref.ref(output), output._version, LayerShape(*output.shape[1:]), place)
 
     def leave_out(self, pictures: Tensor) -> None:
         """Take the pictures themselves from the layers."""
@@ -191,38 +242,47 @@ class _Survey:
         """The layers and their shapes, in forward order."""
         return {name: seen.shape for name, seen in self._seen.items()}
 
+    @property
+    def places(self) -> dict[str, int]:
+        """The number of each layer's feature map among the tensors that its submodule returns."""
+        return {name: seen.place for name, seen in self._seen.items()}
+
 
 def _contains(name: str, other: str) -> bool:
     """Whether the submodule of one call holds that of another."""
     return other.startswith(name.partition("#")[0] + ".")
 
 
-def run(module: nn.Module, z: Latents, name: str) -> Tensor:
+def run(module: nn.Module, z: Latents, name: str, takes: torch.dtype | None = None) -> Tensor:
     """Run someone's module as it is in use; return its pictures [b, 1 or 3, H, W] with the values that it gives them.
+
+    Args:
+        module: returns pictures, or a structure in which they are the largest float tensor [b, 1 or 3, H, W].
+        z: the latents.
+        name: what to call it in messages.
+        takes: the number format in which it takes latents; that of its weights if not given.
 
     Raises:
         BadModel: it raises, or returns something else.
     """
     with _in_use(module), guarded(f"running {name}"):
-        pictures = module(z)
-    if not isinstance(pictures, Tensor):
-        raise BadModel(f"{name} returns a {type(pictures).__name__}; it must return pictures [b, 3, H, W]")
-    if pictures.ndim != 4 or len(pictures) != len(z) or pictures.shape[1] not in (1, 3):
+        output = module(z.to(takes or dtype_of(module)))
+    if not isinstance(output, Tensor):
+        found = [t for t in tensors(output) if _are_pictures(t, len(z)) and t.is_floating_point()]
+        if not found:
+            raise BadModel(f"{name} returns a {type(output).__name__}; it must return pictures [b, 3, H, W]")
+        output = max(found, key=lambda t: t.shape[2] * t.shape[3])
+    if not _are_pictures(output, len(z)):
         raise BadModel(
-            f"{name} returns {list(pictures.shape)} for {len(z)} latents; it must return pictures [b, 3, H, W]"
+            f"{name} returns {list(output.shape)} for {len(z)} latents; it must return pictures [b, 3, H, W]"
         )
-    if not pictures.is_floating_point():
-        raise BadModel(f"{name} returns {pictures.dtype} pictures; they must be float")
-    return pictures
+    if not output.is_floating_point():
+        raise BadModel(f"{name} returns {output.dtype} pictures; they must be float")
+    return output.float()
 
 
-@torch.no_grad()
-def _probe(module: nn.Module, z: Latents, name: str) -> Tensor:
-    """Draw some pictures, a few at a time; make sure that they can be drawn again."""
-    pictures = torch.cat([run(module, part, name) for part in torch.split(z, 2)])
-    if not torch.allclose(pictures[:2], run(module, z[:2], name), atol=1e-3, equal_nan=True):
-        raise BadModel(f"{name} draws another picture of the same latent every time; turn off its own noise")
-    return pictures
+def _are_pictures(output: Tensor, count: int) -> bool:
+    return output.ndim == 4 and len(output) == count and output.shape[1] in (1, 3)
 
 
 def _find_bounds(pictures: Tensor, name: str) -> tuple[float, float]:
@@ -232,19 +292,15 @@ def _find_bounds(pictures: Tensor, name: str) -> tuple[float, float]:
     return (0.0, 1.0) if low >= -0.1 and high <= 1.1 else (-1.0, 1.0)
 
 
-@torch.no_grad()
-def _survey(module: nn.Module, z: Latents, name: str) -> _Survey:
-    survey = _Survey(len(z))
-    with listening(module, [path for path, _ in module.named_modules() if path], survey):
-        survey.leave_out(run(module, z, name))
-    if not survey.layers:
-        raise BadModel(f"{name} has no layer: none of its submodules returns a feature map [b, u, h, w]")
-    return survey
-
-
 def device_of(module: nn.Module) -> torch.device:
     """Return where a module computes: where its weights are."""
     return next((t.device for t in itertools.chain(module.parameters(), module.buffers())), torch.device("cpu"))
+
+
+def dtype_of(module: nn.Module) -> torch.dtype:
+    """Return the number format in which a module computes: that of its first weights."""
+    weights = itertools.chain(module.parameters(), module.buffers())
+    return next((t.dtype for t in weights if t.is_floating_point()), torch.float32)
 
 
 @contextlib.contextmanager
@@ -255,8 +311,8 @@ def listening(module: nn.Module, paths: Iterable[str], visit: Visit) -> Iterator
     """
     calls: Counter[str] = Counter()
 
-    def hook(path: str) -> Callable[[nn.Module, Any, Any], Tensor | None]:
-        def called(_module: nn.Module, _given: Any, output: Any) -> Tensor | None:
+    def hook(path: str) -> Callable[[nn.Module, Any, Any], Any]:
+        def called(_module: nn.Module, _given: Any, output: Any) -> Any:
             calls[path] += 1
             return visit(path if calls[path] == 1 else f"{path}#{calls[path]}", output)
 

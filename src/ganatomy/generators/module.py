@@ -1,5 +1,6 @@
 """Modules that others wrote, opened by name or handed over: ``torch:package.module:callable?key=value``."""
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -7,11 +8,12 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from ganatomy.devices import find_dtype
 from ganatomy.errors import BadModel, BadValue
-from ganatomy.generators.hooked import HookedGenerator, LatentSource, device_of, run
+from ganatomy.generators.hooked import HookedGenerator, LatentSource, device_of, dtype_of, run
 from ganatomy.generators.latents import standard_normal
 from ganatomy.generators.registry import GENERATORS
-from ganatomy.imported import call_named
+from ganatomy.imported import call_named, guarded
 from ganatomy.weights import fingerprint, fit_state, read_state
 
 N = TypeVar("N", int, float)
@@ -34,6 +36,7 @@ def open_module(
     latent: str | None = None,
     bounds: str | None = None,
     layers: str | None = None,
+    dtype: str | None = None,
     **options: str,
 ) -> HookedGenerator:
     """Open the `torch.nn.Module` that ``package.module:callable`` names or returns; other options go to the callable.
@@ -46,10 +49,11 @@ def open_module(
         latent: the shape of one latent, ``128`` or ``100x1x1``; else it is looked for.
         bounds: the values that mean black and white, ``0..1``; else they are looked for.
         layers: the layers to offer, ``a,b``; else all.
+        dtype: the number format in which it shall compute; else that of its weights.
         options: for the callable.
 
     Raises:
-        UnknownName: no such module, callable, option or layer.
+        UnknownName: no such module, callable, option, layer or number format.
         BadFile: the weights do not fit, or hold NaN or Inf.
         BadModel: it is no generator.
         BadValue: an option cannot be read.
@@ -64,6 +68,7 @@ def open_module(
         latent=None if latent is None else _numbers("latent", latent, "x", int),
         bounds=None if bounds is None else _numbers("bounds", bounds, "..", float),
         layers=layers.split(",") if layers else (),
+        dtype=None if dtype is None else find_dtype(dtype),
         name=argument,
     )
 
@@ -75,18 +80,21 @@ def as_generator(
     latents: LatentSource | None = None,
     bounds: Sequence[float] | None = None,
     layers: Sequence[str] = (),
+    dtype: torch.dtype | None = None,
     name: str | None = None,
 ) -> HookedGenerator:
     """Make a generator of any module that draws pictures.
 
     Args:
-        module: takes latents [b, …], returns pictures [b, 3, H, W] or [b, 1, H, W].
+        module: takes latents [b, …], returns pictures [b, 3, H, W] or [b, 1, H, W], alone or in a structure.
         latent: the shape of one latent, which is drawn from N(0, 1). Where neither this nor `latents` is given, the
             module is asked: for a method ``latents(ids, seed)``, for an attribute such as ``latent_dim``; else the
             input sizes of its first weights are tried.
         latents: gives the latents of ids and a seed instead; row i may depend on (seed, ids[i]) only.
         bounds: the values that mean black and white; else they are looked for (see `HookedGenerator`).
         layers: the layers to offer; else all.
+        dtype: the number format in which a copy of the module shall compute; else the module does, as it is. Its own
+            latents are still those of the original; what is taken and given here is float32 throughout.
         name: what to call it in messages and fingerprints; else the name of its class.
 
     Raises:
@@ -108,6 +116,9 @@ def as_generator(
     if latent is not None and not (latent and all(size > 0 for size in latent)):
         raise BadValue(f"latent={tuple(latent)} is no shape; give 128 or 100x1x1")
     own = latents or _own_latents(module)
+    if dtype is not None and dtype != dtype_of(module):
+        with guarded(f"casting {name} to {dtype}"):
+            module = copy.deepcopy(module).to(dtype)
     source = own or _normal(latent or find_latent(module, name))
     generator = HookedGenerator(module, source, None if bounds is None else (bounds[0], bounds[1]), layers, name)
     if own:
