@@ -1,16 +1,25 @@
 """Weights on disk: find, read, verify. The only room that opens a checkpoint; no checkpoint ever runs code."""
 
 from ganatomy.weights.assets import bundled, bundled_names, card
+from ganatomy.weights.known import KNOWN, Known, Record, cache_directory, fetch_known, find, known_model, named_digits
 from ganatomy.weights.states import State, check_finite, file_sha256, fingerprint, fit_state, read_state
 
 __all__ = [
+    "KNOWN",
+    "Known",
+    "Record",
     "State",
     "bundled",
     "bundled_names",
+    "cache_directory",
     "card",
     "check_finite",
+    "fetch_known",
     "file_sha256",
+    "find",
     "fingerprint",
     "fit_state",
+    "known_model",
+    "named_digits",
     "read_state",
 ]

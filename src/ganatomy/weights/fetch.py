@@ -1,0 +1,231 @@
+"""One file from the network: it goes on where it stopped, and is in its place whole or not at all."""
+
+import http.client
+import json
+import os
+import shutil
+import ssl
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from email.message import Message
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from ganatomy.errors import BadFile, BadValue
+from ganatomy.progress import Progress
+from ganatomy.weights.states import file_sha256
+
+TIMEOUT = 30.0
+"""Seconds that a server may stay silent."""
+ATTEMPTS = 5
+"""How often in a row a server may fail without sending anything new."""
+PAUSE = 1.0
+"""Seconds before the second attempt; each later pause is twice as long."""
+CHUNK = 1 << 18
+MEGABYTE = 1_000_000
+BEGINS = {".pth": (b"PK\x03\x04", b"\x80"), ".json": (b"{", b"[")}
+"""How files begin: a checkpoint as a zip archive or a pickle, JSON with a bracket. Error pages begin otherwise."""
+
+Check = Callable[[str], str | None]
+"""Given a sha256, says what is wrong with it."""
+
+
+class _NotHere(Exception):  # a signal to try the next address
+    """This address does not give the file."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What the bytes that are here are part of; `validator` is the server's mark of this version of the file."""
+
+    address: str
+    validator: str
+    total: int
+
+
+def offline() -> bool:
+    """Whether the environment asks for silence: GANATOMY_OFFLINE is set, and not to 0."""
+    return os.environ.get("GANATOMY_OFFLINE", "0") not in ("", "0")
+
+
+def checked_address(address: str) -> str:
+    """Return an address if it is one of the web.
+
+    Raises:
+        BadValue: it is not.
+    """
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in ("http", "https") or not parts.netloc or any(letter.isspace() for letter in address):
+        raise BadValue(f"{address!r} is no address; give https://… or http://…, or a file or folder that exists")
+    return address
+
+
+def download(addresses: Sequence[str], target: Path, progress: Progress, check: Check) -> tuple[str, str]:
+    """Fetch a file from the first address that gives it; move it into place once it is whole and `check` is content.
+
+    What has come is kept beside the target under ``NAME.part``. The next call asks for the rest only, and only if the
+    server still has the same version: by its ETag or date.
+
+    Args:
+        addresses: where the file may lie, tried in turn.
+        target: its place.
+        progress: who shows how far it is, in megabytes.
+        check: says what is wrong with a sha256, or None.
+
+    Returns:
+        The sha256, and the address that gave the file.
+
+    Raises:
+        BadFile: no address gives the file, it is not what was expected, or the disk has no room; names each address
+            with its reason, and the place to put the file by hand.
+        OSError: the disk refuses.
+    """
+    by_hand = f"or get it by hand from {addresses[0]} and put it at {target}"
+    if offline():
+        raise BadFile(f"{target.name} is not here, and GANATOMY_OFFLINE is set; unset that, {by_hand}")
+    part, reasons = target.with_name(f"{target.name}.part"), []
+    for address in map(checked_address, addresses):
+        try:
+            _persist(address, part, progress)
+            sha256 = file_sha256(part)
+            if wrong := check(sha256):
+                _forget(part)
+                raise _NotHere(wrong)
+        except _NotHere as reason:
+            reasons.append(f"{address}: {reason}")
+            continue
+        part.replace(target)
+        _forget(part)
+        return sha256, address
+    kept = f" ({part.stat().st_size / MEGABYTE:.1f} MB are kept)" if _note(part).exists() else ""
+    raise BadFile(f"cannot fetch {target.name}: {'; '.join(reasons)}{kept}; try again later, {by_hand}")
+
+
+def _persist(address: str, part: Path, progress: Progress) -> None:
+    """Fetch all of a file into `part`, in as many attempts as bring something new.
+
+    Raises:
+        _NotHere: the server has no such file, or stops before its end again and again.
+    """
+    failures, most = 0, 0
+    while True:
+        try:
+            return _attempt(address, part, progress)
+        except urllib.error.HTTPError as error:
+            reason = f"the server answers {error.code} {error.reason}"
+            if error.code == 416:  # what is here is no part of what is there
+                _forget(part)
+            elif error.code < 500 and error.code not in (408, 429):
+                raise _NotHere(reason) from error
+        except urllib.error.URLError as error:
+            if not isinstance(error.reason, ConnectionResetError):
+                raise _NotHere(f"cannot reach the server ({error.reason})") from error
+            reason = str(error.reason)
+        except (http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError) as error:
+            reason = f"the connection broke ({error or type(error).__name__})"
+        have = part.stat().st_size if part.exists() else 0
+        failures = 1 if have > most else failures + 1
+        most = max(have, most)
+        if failures >= ATTEMPTS:
+            raise _NotHere(reason)
+        time.sleep(PAUSE * 2 ** (failures - 1))
+
+
+def _attempt(address: str, part: Path, progress: Progress) -> None:
+    """Ask once for the file or for the rest of it; return when it is whole."""
+    known = _known_part(part, address)
+    have = part.stat().st_size if known else 0
+    if known and have == known.total:
+        return
+    headers = {"User-Agent": "ganatomy", "Accept-Encoding": "identity"}
+    if known:
+        headers |= {"Range": f"bytes={have}-", "If-Range": known.validator}
+    request = urllib.request.Request(address, headers=headers)  # noqa: S310  checked_address has seen to it
+    with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310
+        span = f"bytes {have}-{known.total - 1}/{known.total}" if known else ""
+        if known is None or answer.headers.get("Content-Range") != span:
+            if answer.status != 200:
+                _forget(part)
+                raise http.client.HTTPException(f"status {answer.status} for another part than was asked for")
+            have, known = 0, _begun(answer.headers, address, part)
+        _make_room(part, known.total - have)
+        _copy(answer, part, have, known.total, progress)
+
+
+def _begun(headers: Message, address: str, part: Path) -> _Part:
+    """Note what version of the file is coming, so that a later attempt can ask for the rest of the same."""
+    length = headers.get("Content-Length", "")
+    if not length.isdigit() or length == "0":
+        raise _NotHere("the server does not say how long the file is, so nobody could tell whether it is whole")
+    etag = headers.get("ETag", "")
+    validator = etag if etag.startswith('"') else headers.get("Last-Modified", "")  # a weak ETag is no proof
+    _forget(part)
+    begun = _Part(address, validator, int(length))
+    if validator:
+        _note(part).write_text(json.dumps(asdict(begun)), encoding="utf-8")
+    return begun
+
+
+def _copy(answer: Any, part: Path, have: int, total: int, progress: Progress) -> None:
+    progress.begin(f"{part.stem}, MB", -(-total // MEGABYTE))
+    progress.advance(have // MEGABYTE)
+    try:
+        with part.open("ab") as file:
+            while chunk := answer.read(CHUNK):
+                if not have and (wrong := wrong_beginning(chunk, part.stem)):
+                    _forget(part)
+                    raise _NotHere(wrong)
+                file.write(chunk)
+                progress.advance((have + len(chunk)) // MEGABYTE - have // MEGABYTE)
+                have += len(chunk)
+    finally:
+        progress.end()
+    if have != total:
+        raise http.client.HTTPException(f"{have} of {total} bytes came")
+
+
+def wrong_beginning(chunk: bytes, name: str) -> str | None:
+    """Say what is wrong with the first bytes of a file of that name; None if nothing is.
+
+    >>> wrong_beginning(b"<!doctype html>", "encoder.pth")
+    'what comes is a web page, no .pth file'
+    """
+    suffix = Path(name).suffix
+    if chunk.lstrip().startswith(BEGINS.get(suffix, b"")):
+        return None
+    what = "is a web page" if chunk.lstrip().startswith(b"<") else f"begins with {chunk[:8]!r}"
+    return f"what comes {what}, no {suffix} file"
+
+
+def _make_room(part: Path, needed: int) -> None:
+    free = shutil.disk_usage(part.parent).free
+    if needed > free:
+        raise BadFile(
+            f"{part.stem} needs {needed / MEGABYTE:.0f} MB more, and {part.parent} has {free / MEGABYTE:.0f} MB free; "
+            "make room, or set GANATOMY_CACHE to a directory on another disk"
+        )
+
+
+def _note(part: Path) -> Path:
+    return part.with_name(f"{part.name}.json")
+
+
+def _known_part(part: Path, address: str) -> _Part | None:
+    """Return what the part on disk is part of, if it can be gone on with from this address."""
+    try:
+        known = _Part(**json.loads(_note(part).read_text(encoding="utf-8")))
+        return known if known.address == address and part.stat().st_size <= known.total else None
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _forget(part: Path) -> None:
+    part.unlink(missing_ok=True)
+    _note(part).unlink(missing_ok=True)

@@ -1,0 +1,318 @@
+"""Published models by name: where they lie, who may use them, and what was fetched.
+
+Nobody published checksums of these files. So the sha256 of each is recorded when it is first fetched, and from then on
+a file that differs is refused: on disk when it is opened, on the network when it is fetched again.
+"""
+
+import contextlib
+import difflib
+import fcntl
+import json
+import os
+import re
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ganatomy.errors import BadFile, UnknownName
+from ganatomy.files import replacing, write_text
+from ganatomy.progress import Progress, Silent
+from ganatomy.weights.fetch import Check, checked_address, download, wrong_beginning
+from ganatomy.weights.states import file_sha256
+
+
+@dataclass(frozen=True)
+class Known:
+    """A published model.
+
+    Attributes:
+        name: what it is called here.
+        family: which family of generators or segmenters opens it.
+        title: what it is.
+        licence: on what terms it may be used, as far as its authors say.
+        bytes: about how large it is: four for every number in it.
+        bases: the folders where its files lie, tried in turn.
+        files: their names.
+    """
+
+    name: str
+    family: str
+    title: str
+    licence: str
+    bytes: int
+    bases: tuple[str, ...]
+    files: tuple[str, ...]
+
+    @property
+    def spec(self) -> str:
+        """The name by which it is opened."""
+        return f"{self.family}:{self.name}"
+
+    @property
+    def directory(self) -> Path:
+        """Where its files are kept."""
+        return cache_directory() / self.name
+
+    @property
+    def missing(self) -> list[str]:
+        """The files that are not there."""
+        return [file for file in self.files if not (self.directory / file).is_file()]
+
+    def path(self, directory: Path) -> Path:
+        """Return what the family opens: the file, or the folder of several."""
+        return directory / self.files[0] if len(self.files) == 1 else directory
+
+
+@dataclass(frozen=True)
+class Record:
+    """A file that was fetched: its sha256, its size, whence and on which day it came."""
+
+    sha256: str
+    bytes: int
+    source: str
+    date: str
+
+
+def _progan(scene: str, file: str, of: str, size: int = 92_147_980) -> Known:
+    # https://github.com/davidbau/dissect, experiment/setting.py; before that github.com/CSAILVision/gandissect
+    bases = "https://dissect.csail.mit.edu/models/", "http://gandissect.csail.mit.edu/models/"
+    licence = "CC BY-NC 4.0 (networks by NVIDIA)"
+    return Known(f"progan-{scene}", "progan", f"Progressive GAN of {of}", licence, size, bases, (file,))
+
+
+_EPOCH = "encoder_epoch_{0}.pth", "decoder_epoch_{0}.pth"
+_UPP, _ADE = "upp-resnet50-upernet/", "ade20k-resnet50dilated-ppm_deepsup"
+_MODELS = (
+    _progan("bedroom", "proggan_bedroom-d8a89ff1.pth", "LSUN bedrooms, 256 px"),
+    _progan("celebahq", "proggan_celebhq-620d161c.pth", "CelebA-HQ faces, 1024 px", 92_286_028),
+    _progan("church", "proggan_churchoutdoor-7e701dd5.pth", "LSUN churches, 256 px"),
+    _progan("conferenceroom", "proggan_conferenceroom-21e85882.pth", "LSUN conference rooms, 256 px"),
+    _progan("diningroom", "proggan_diningroom-3aa0ab80.pth", "LSUN dining rooms, 256 px"),
+    _progan("kitchen", "proggan_kitchen-67f1e16c.pth", "LSUN kitchens, 256 px"),
+    _progan("livingroom", "proggan_livingroom-5ef336dd.pth", "LSUN living rooms, 256 px"),
+    _progan("restaurant", "proggan_restaurant-b8578299.pth", "LSUN restaurants, 256 px"),
+    Known(
+        "upp",
+        "unified",
+        "unified parser: objects, parts, materials of photographs",
+        "not stated for the weights (code: BSD 3-Clause)",
+        296_994_340,
+        # https://github.com/davidbau/dissect, netdissect/segmenter.py; before that github.com/CSAILVision/gandissect
+        (
+            f"https://dissect.csail.mit.edu/models/segmodel/{_UPP}",
+            f"http://netdissect.csail.mit.edu/data/segmodel/{_UPP}",
+        ),
+        (*(name.format(40) for name in _EPOCH), "labels.json"),
+    ),
+    Known(
+        _ADE,
+        "ade20k",
+        "150 objects of photographs: dilated ResNet-50, pyramid pooling",
+        "not stated for the weights (code: BSD 3-Clause)",
+        206_555_276,
+        # https://github.com/CSAILVision/semantic-segmentation-pytorch, demo_test.sh
+        (f"http://sceneparsing.csail.mit.edu/model/pytorch/{_ADE}/",),
+        tuple(name.format(20) for name in _EPOCH),
+    ),
+)
+KNOWN = {model.name: model for model in _MODELS}
+"""The published models, by name."""
+
+RECORDS = "ganatomy-fetched.json"
+"""The file in which a folder's records are kept."""
+
+
+def cache_directory() -> Path:
+    """Return where fetched models are kept: GANATOMY_CACHE, else the user's cache directory on this system."""
+    if named := os.environ.get("GANATOMY_CACHE"):
+        return Path(named).expanduser()
+    if sys.platform == "darwin":
+        return Path.home() / "Library/Caches/ganatomy"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData/Local")) / "ganatomy/Cache"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ganatomy"
+
+
+def known_model(name: str) -> Known:
+    """Return the published model of that name.
+
+    Raises:
+        UnknownName: there is none.
+    """
+    if name not in KNOWN:
+        raise UnknownName("published model", name, KNOWN)
+    return KNOWN[name]
+
+
+def find(argument: str) -> Path:
+    """Return the path that an argument names: a file or folder that exists, else the fetched model of that name.
+
+    Files that were fetched are compared with their records.
+
+    Raises:
+        BadFile: there is neither, the model is not fetched yet, or a file changed since it was; says what to do.
+    """
+    path = Path(argument)
+    if not path.exists():
+        path = _fetched(argument)
+    folder = path if path.is_dir() else path.parent
+    for file, record in records(folder).items():
+        there = folder / file
+        if path in (folder, there) and there.is_file() and file_sha256(there) != record.sha256:
+            raise BadFile(
+                f"{there}: changed since it came on {record.date} from {record.source}; delete it, and fetch it again"
+            )
+    return path
+
+
+def _fetched(name: str) -> Path:
+    """Return the path of a fetched model."""
+    if name not in KNOWN:
+        close = difflib.get_close_matches(name, KNOWN, n=1)
+        raise BadFile(f"{name}: no such file" + (f"; did you mean the published {close[0]}?" if close else ""))
+    model = KNOWN[name]
+    if missing := model.missing:
+        raise BadFile(
+            f"{name} is not fetched yet: no {', '.join(missing)} in {model.directory}; "
+            f"get it ({model.bytes / 1e6:.0f} MB) by: ganatomy models fetch {name}"
+        )
+    return model.path(model.directory)
+
+
+def fetch_known(
+    name: str, source: str | None = None, to: Path | None = None, progress: Progress | None = None
+) -> dict[str, Record]:
+    """Fetch what is missing or damaged of a published model, and record it.
+
+    Args:
+        name: of the model.
+        source: another place than the published one: the address or path of a folder that holds the files under their
+            names, or of the file itself where the model is one file. Without it, GANATOMY_MIRROR may name an address
+            below which the files lie as NAME/FILE.
+        to: the folder to fetch into; else the model's own in the cache.
+        progress: who shows how far it is.
+
+    Returns:
+        The record of each file.
+
+    Raises:
+        UnknownName: no such model.
+        BadFile: it cannot be fetched, is not what was fetched before, or cannot be written.
+        BadValue: the source is neither a path nor an address.
+    """
+    model = known_model(name)
+    directory = model.directory if to is None else to
+    progress = progress or Silent()
+    try:
+        with _held(directory, progress):
+            found = records(directory)
+            for file in model.files:
+                found[file] = _fetch_file(model, directory / file, found.get(file), source, progress)
+                content = {each: asdict(record) for each, record in found.items()}
+                write_text(directory / RECORDS, json.dumps(content, indent=1) + "\n")
+    except OSError as error:
+        raise BadFile(f"cannot fetch into {directory} ({error}); give another directory") from error
+    return {file: found[file] for file in model.files}
+
+
+def _fetch_file(model: Known, target: Path, before: Record | None, source: str | None, progress: Progress) -> Record:
+    """Have one file in its place, and return its record; a file that is there and as recorded is left alone."""
+    if target.is_file():
+        sha256 = file_sha256(target)
+        if before is None and source is None:
+            _check_beginning(target, target.name)
+            return _record(target, sha256, "put there by hand")
+        if before is not None and before.sha256 == sha256:
+            return before
+
+    def check(sha256: str) -> str | None:
+        if before is None or sha256 == before.sha256:
+            return None
+        return (
+            f"its sha256 is {sha256[:16]}…, but that of the file first fetched on {before.date} was "
+            f"{before.sha256[:16]}…; to accept the new one, delete {target.parent / RECORDS}"
+        )
+
+    if source is not None and Path(source).exists():
+        sha256, whence = _copy(model, Path(source), target, check)
+    else:
+        sha256, whence = download(_addresses(model, target.name, source), target, progress, check)
+    return _record(target, sha256, whence)
+
+
+def _record(target: Path, sha256: str, source: str) -> Record:
+    return Record(sha256, target.stat().st_size, source, time.strftime("%Y-%m-%d"))
+
+
+def _addresses(model: Known, file: str, source: str | None) -> list[str]:
+    mirror = os.environ.get("GANATOMY_MIRROR")
+    if source is None:
+        bases = (f"{mirror.rstrip('/')}/{model.name}/",) if mirror else model.bases
+        return [base + file for base in bases]
+    checked_address(source)
+    whole = len(model.files) == 1 and source.endswith(Path(file).suffix)
+    return [source if whole else f"{source.rstrip('/')}/{file}"]
+
+
+def _copy(model: Known, source: Path, target: Path, check: Check) -> tuple[str, str]:
+    if source.is_file() and len(model.files) > 1:
+        raise BadFile(f"{source} is one file, and {model.name} is {', '.join(model.files)}; give their folder")
+    path = source / target.name if source.is_dir() else source
+    if not path.is_file():
+        raise BadFile(f"{path}: no such file")
+    _check_beginning(path, target.name)
+    with replacing(target) as temporary:
+        shutil.copyfile(path, temporary)
+        sha256 = file_sha256(temporary)
+        if wrong := check(sha256):
+            raise BadFile(f"{path}: {wrong}")
+    return sha256, str(path.resolve())
+
+
+def _check_beginning(path: Path, name: str) -> None:
+    with path.open("rb") as file:
+        if wrong := wrong_beginning(file.read(512), name):
+            raise BadFile(f"{path}: {wrong}")
+
+
+def named_digits(file: str, sha256: str) -> bool | None:
+    """Say whether a sha256 begins with the digits in a file's name, a habit of PyTorch's hub; None if it has none.
+
+    >>> named_digits("proggan_kitchen-67f1e16c.pth", "67f1e16c" + 56 * "0"), named_digits("labels.json", 64 * "0")
+    (True, None)
+    """
+    digits = re.search(r"-([0-9a-f]{8,})\.", file)
+    return sha256.startswith(digits[1]) if digits else None
+
+
+def records(directory: Path) -> dict[str, Record]:
+    """Return the records of the files that were fetched into a folder.
+
+    Raises:
+        BadFile: the file of records is damaged.
+    """
+    path = directory / RECORDS
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {file: Record(**record) for file, record in content.items()}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise BadFile(f"{path}: not the records of fetched files ({error}); delete it and fetch again") from error
+
+
+@contextlib.contextmanager
+def _held(directory: Path, progress: Progress) -> Iterator[None]:
+    """Have a folder for this process; wait for another that fetches into it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            progress.begin("another process is fetching it; waiting", 1)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            progress.end()
+        yield

@@ -1,0 +1,478 @@
+"""Fetching, against a server on this machine that misbehaves in every way that servers do."""
+
+import contextlib
+import hashlib
+import http.server
+import json
+import re
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from ganatomy.errors import BadFile, BadValue, UnknownName
+from ganatomy.weights import KNOWN, cache_directory, fetch, fetch_known, find, known, named_digits
+
+NAME, FILE = "progan-church", "proggan_churchoutdoor-7e701dd5.pth"
+CONTENT = b"PK\x03\x04" + bytes(range(256)) * 12_000
+"""A checkpoint to its first bytes; three megabytes."""
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Serves a dictionary of files; `faults` are used up one a request, before it behaves."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.files: dict[str, bytes] = {}
+        self.etag: str | None = '"one"'
+        self.ranges = True
+        self.faults: list[Callable[["Handler"], bool]] = []
+        self.asked: list[tuple[str, str | None]] = []
+
+    @property
+    def base(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        self.server.asked.append((self.path, self.headers["Range"]))
+        if self.server.faults and self.server.faults.pop(0)(self):
+            return
+        self.give()
+
+    def give(self, cut: int | None = None, length: int | None = None) -> None:
+        """Answer as a server should, or with fewer bytes than it says."""
+        content = self.server.files.get(self.path)
+        if content is None:
+            self.send_error(404)
+            return
+        start = 0
+        asked = re.fullmatch(r"bytes=(\d+)-", self.headers["Range"] or "")
+        if asked and self.server.ranges and self.headers["If-Range"] == self.server.etag:
+            start = int(asked[1])
+            if start >= len(content):
+                self.send_error(416)
+                return
+        self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        if self.server.etag:
+            self.send_header("ETag", self.server.etag)
+        self.send_header("Content-Length", str(length or len(content) - start))
+        self.end_headers()
+        with contextlib.suppress(ConnectionError):  # who asked has seen enough
+            self.wfile.write(content[start:] if cut is None else content[start : start + cut])
+        self.close_connection = True
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+def cut_after(count: int) -> Callable[[Handler], bool]:
+    def fault(handler: Handler) -> bool:
+        handler.give(count)
+        return True
+
+    return fault
+
+
+def failing(code: int) -> Callable[[Handler], bool]:
+    def fault(handler: Handler) -> bool:
+        handler.send_error(code)
+        return True
+
+    return fault
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as running:
+        running.files[f"/{NAME}/{FILE}"] = CONTENT
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of our own, filled from the server; no patience."""
+    monkeypatch.setenv("GANATOMY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("GANATOMY_MIRROR", server.base)
+    for name in ("GANATOMY_OFFLINE", "http_proxy", "HTTP_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(fetch, "PAUSE", 0.001)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "cache" / NAME
+
+
+class Heard:
+    """A progress that remembers."""
+
+    def __init__(self) -> None:
+        self.begun: list[tuple[str, int]] = []
+        self.pieces: list[int] = []
+        self.ended = 0
+
+    def begin(self, label: str, total: int) -> None:
+        self.begun.append((label, total))
+        self.pieces.append(0)
+
+    def advance(self, pieces: int) -> None:
+        self.pieces[-1] += pieces
+
+    def end(self) -> None:
+        self.ended += 1
+
+
+def files(directory: Path) -> set[str]:
+    return {path.name for path in directory.iterdir()} - {".lock"}
+
+
+def refused() -> str:
+    with pytest.raises(BadFile) as caught:
+        fetch_known(NAME)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_model_is_fetched_recorded_and_found(server: Server, home: Path) -> None:
+    heard = Heard()
+    record = fetch_known(NAME, progress=heard)[FILE]
+    assert (home / FILE).read_bytes() == CONTENT
+    assert record.sha256 == hashlib.sha256(CONTENT).hexdigest()
+    assert (record.bytes, record.source) == (len(CONTENT), f"{server.base}/{NAME}/{FILE}")
+    assert json.loads((home / "ganatomy-fetched.json").read_text())[FILE]["sha256"] == record.sha256
+    assert find(NAME) == home / FILE
+    assert files(home) == {FILE, "ganatomy-fetched.json"}
+    assert heard.begun == [(f"{FILE}, MB", 4)]
+    assert (heard.pieces, heard.ended) == ([3], 1)
+
+
+def test_what_is_there_is_not_fetched_again(server: Server) -> None:
+    first = fetch_known(NAME)
+    assert fetch_known(NAME) == first
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_connection_that_drops_is_taken_up_where_it_broke(server: Server, home: Path, ranges: bool) -> None:
+    server.ranges = ranges
+    server.faults = [cut_after(1_000_000), cut_after(500_000), lambda _: False]
+    heard = Heard()
+    fetch_known(NAME, progress=heard)
+    assert (home / FILE).read_bytes() == CONTENT
+    asked = [given for _, given in server.asked]
+    assert asked == [None, "bytes=1000000-", "bytes=1500000-" if ranges else "bytes=500000-"]
+    assert heard.pieces == ([1, 1, 3] if ranges else [1, 0, 3])
+
+
+def test_a_broken_connection_needs_no_patience_as_long_as_something_comes(server: Server, home: Path) -> None:
+    server.faults = [cut_after(150_000)] * 20
+    fetch_known(NAME)
+    assert (home / FILE).read_bytes() == CONTENT
+    assert len(server.asked) == 21
+
+
+def test_a_file_that_changed_in_between_is_not_glued_together(server: Server, home: Path) -> None:
+    other = CONTENT[::-1]
+    server.files[f"/{NAME}/{FILE}"] = b"PK\x03\x04" + other
+
+    def change(handler: Handler) -> bool:
+        handler.give(1_000_000)
+        server.etag, server.files[f"/{NAME}/{FILE}"] = '"two"', CONTENT
+        return True
+
+    server.faults = [change]
+    fetch_known(NAME)
+    assert (home / FILE).read_bytes() == CONTENT
+    assert server.asked[1][1] == "bytes=1000000-"
+
+
+@pytest.mark.parametrize("etag", [None, 'W/"weak"'])
+def test_without_proof_that_it_is_the_same_file_it_starts_anew(server: Server, home: Path, etag: str | None) -> None:
+    server.etag = etag
+    server.faults = [cut_after(1_000_000)]
+    fetch_known(NAME)
+    assert [given for _, given in server.asked] == [None, None]
+    assert (home / FILE).read_bytes() == CONTENT
+
+
+def test_a_part_that_is_longer_than_the_file_is_thrown_away(server: Server, home: Path) -> None:
+    server.faults = [cut_after(1_000_000), failing(416)]
+    fetch_known(NAME)
+    assert [given for _, given in server.asked] == [None, "bytes=1000000-", None]
+    assert (home / FILE).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("code", [500, 503, 429])
+def test_a_server_that_is_busy_is_asked_again(server: Server, home: Path, code: int) -> None:
+    server.faults = [failing(code)] * 4
+    fetch_known(NAME)
+    assert (home / FILE).read_bytes() == CONTENT
+
+
+def test_a_server_that_stays_broken_is_left(server: Server, home: Path) -> None:
+    server.faults = [failing(500)] * 99
+    assert "the server answers 500 Internal Server Error" in refused()
+    assert len(server.asked) == 5
+    assert files(home) == set()
+
+
+def test_ctrl_c_keeps_what_came(server: Server, home: Path) -> None:
+    class Stopping(Heard):
+        def advance(self, pieces: int) -> None:
+            super().advance(pieces)
+            if self.pieces[-1] == 2:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fetch_known(NAME, progress=Stopping())
+    assert files(home) == {f"{FILE}.part", f"{FILE}.part.json"}
+    kept = (home / f"{FILE}.part").stat().st_size
+    assert 2_000_000 <= kept < len(CONTENT)
+    with pytest.raises(BadFile, match=f"{NAME} is not fetched yet: no {FILE} .* ganatomy models fetch {NAME}$"):
+        find(NAME)
+    fetch_known(NAME)
+    assert server.asked[-1][1] == f"bytes={kept}-"
+    assert (home / FILE).read_bytes() == CONTENT
+    assert files(home) == {FILE, "ganatomy-fetched.json"}
+
+
+def test_an_end_that_never_comes_is_told_and_what_came_is_kept(server: Server, home: Path) -> None:
+    def longer(handler: Handler) -> bool:
+        handler.give(length=len(CONTENT) + 10)
+        return True
+
+    server.faults = [longer] * 99
+    server.ranges = False
+    said = refused()
+    assert f"{len(CONTENT)} of {len(CONTENT) + 10} bytes came" in said
+    assert "(3.1 MB are kept)" in said
+    assert files(home) == {f"{FILE}.part", f"{FILE}.part.json"}
+
+
+def page(content: bytes) -> Callable[[Server], None]:
+    def serve(server: Server) -> None:
+        server.files = dict.fromkeys(server.files, content)
+
+    return serve
+
+
+def nothing(server: Server) -> None:
+    server.files.clear()
+
+
+@pytest.mark.parametrize(
+    ("mischief", "says"),
+    [
+        (nothing, "the server answers 404 Not Found"),
+        (page(b"\n<!DOCTYPE html><title>Log in</title>"), r"what comes is a web page, no \.pth file"),
+        (page(b"version https://git-lfs"), r"what comes begins with b'version ', no \.pth file"),
+        (page(b""), "does not say how long the file is"),
+    ],
+)
+def test_what_is_no_checkpoint_is_refused_and_leaves_nothing(
+    server: Server, home: Path, mischief: Callable[[Server], None], says: str
+) -> None:
+    mischief(server)
+    said = refused()
+    assert re.search(says, said)
+    assert f"{server.base}/{NAME}/{FILE}" in said
+    assert f"put it at {home / FILE}" in said
+    assert files(home) == set()
+
+
+def test_a_server_that_does_not_answer_is_named(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GANATOMY_MIRROR", "http://127.0.0.1:9")
+    assert re.search(r"http://127\.0\.0\.1:9/.*: cannot reach the server \(.*refused\)", refused())
+
+
+def test_the_second_address_is_tried_where_the_first_fails(server: Server, home: Path) -> None:
+    addresses = [f"{server.base}/gone/{FILE}", f"{server.base}/{NAME}/{FILE}"]
+    home.mkdir(parents=True)
+    sha256, address = fetch.download(addresses, home / FILE, Heard(), lambda _: None)
+    assert (sha256, address) == (hashlib.sha256(CONTENT).hexdigest(), addresses[1])
+
+
+def test_offline_it_says_what_to_get_and_where_to_put_it(
+    server: Server, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GANATOMY_OFFLINE", "1")
+    monkeypatch.delenv("GANATOMY_MIRROR")
+    said = refused()
+    assert "GANATOMY_OFFLINE is set" in said
+    assert f"from {KNOWN[NAME].bases[0]}{FILE} and put it at {home / FILE}" in said
+    assert not server.asked
+    (home / FILE).write_bytes(CONTENT)
+    assert fetch_known(NAME)[FILE].source == "put there by hand"
+    assert find(NAME) == home / FILE
+
+
+def test_another_file_than_at_first_is_refused(server: Server, home: Path) -> None:
+    first = fetch_known(NAME)[FILE]
+    (home / FILE).unlink()
+    server.files[f"/{NAME}/{FILE}"], server.etag = CONTENT[:-1] + b"!", '"two"'
+    said = refused()
+    assert f"that of the file first fetched on {first.date} was {first.sha256[:16]}…" in said
+    assert f"delete {home / 'ganatomy-fetched.json'}" in said
+    assert files(home) == {"ganatomy-fetched.json"}
+    (home / "ganatomy-fetched.json").unlink()
+    assert fetch_known(NAME)[FILE].sha256 != first.sha256
+
+
+def test_a_file_that_changed_on_disk_is_refused_and_mended(home: Path) -> None:
+    fetch_known(NAME)
+    (home / FILE).write_bytes(CONTENT[:-1] + b"!")
+    for argument in (NAME, str(home / FILE), str(home)):
+        with pytest.raises(BadFile, match=f"{FILE}: changed since it came on "):
+            find(argument)
+    fetch_known(NAME)
+    assert find(NAME).read_bytes() == CONTENT
+
+
+def test_records_that_are_damaged_are_named(home: Path) -> None:
+    fetch_known(NAME)
+    for content in ("{", "[]", '{"a": {"b": 1}}'):
+        (home / "ganatomy-fetched.json").write_text(content)
+        with pytest.raises(BadFile, match=r"ganatomy-fetched\.json: not the records"):
+            find(NAME)
+
+
+def test_two_at_once_fetch_it_once(server: Server, home: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        records = list(pool.map(lambda _: fetch_known(NAME), range(4)))
+    assert all(record == records[0] for record in records)
+    assert (home / FILE).read_bytes() == CONTENT
+    assert len(server.asked) == 1
+
+
+def test_a_full_disk_is_told_before_the_download(server: Server, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = shutil._ntuple_diskusage(10**9, 10**9 - 10**6, 10**6)  # type: ignore[attr-defined]
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: free)
+    assert f"{FILE} needs 3 MB more, and {home} has 1 MB free" in refused()
+
+
+def test_a_disk_that_refuses_is_told_apart_from_the_network(home: Path) -> None:
+    home.mkdir(parents=True)
+    (home / f"{FILE}.part").mkdir()
+    assert re.search(r"cannot fetch into .* Is a directory: .*; give another directory", refused())
+
+
+def test_a_cache_that_cannot_be_written_is_named(home: Path) -> None:
+    home.parent.write_text("a file, not a directory")
+    assert f"cannot fetch into {home}" in refused()
+
+
+UPP = ("encoder_epoch_40.pth", "decoder_epoch_40.pth", "labels.json")
+
+
+def test_a_model_of_several_files_is_a_folder(server: Server, home: Path) -> None:
+    server.files = {f"/upp/{file}": (b"{}" if file == "labels.json" else CONTENT[:9]) for file in UPP}
+    assert list(fetch_known("upp")) == list(UPP)
+    assert find("upp") == home.parent / "upp"
+    (find("upp") / UPP[1]).unlink()
+    with pytest.raises(BadFile, match=r"upp is not fetched yet: no decoder_epoch_40\.pth in"):
+        find("upp")
+    fetch_known("upp")
+    assert [path for path, _ in server.asked] == [f"/upp/{file}" for file in (*UPP, UPP[1])]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_another_place_can_be_named(server: Server, tmp_path: Path, whole: bool) -> None:
+    server.files = {f"/mine/{FILE}": CONTENT}
+    fetch_known(NAME, source=f"{server.base}/mine" + (f"/{FILE}" if whole else "/"), to=tmp_path / "here")
+    assert find(str(tmp_path / "here" / FILE)).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_file_that_is_here_is_copied(
+    tmp_path: Path, home: Path, whole: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GANATOMY_OFFLINE", "1")
+    (tmp_path / FILE).write_bytes(CONTENT)
+    record = fetch_known(NAME, source=str(tmp_path / FILE if whole else tmp_path))[FILE]
+    assert record.source == str(tmp_path / FILE)
+    assert find(NAME).read_bytes() == CONTENT
+    (tmp_path / FILE).write_bytes(CONTENT + b"!")
+    (home / FILE).unlink()
+    with pytest.raises(BadFile, match=r"its sha256 is .* first fetched"):
+        fetch_known(NAME, source=str(tmp_path))
+    assert files(home) == {"ganatomy-fetched.json"}
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "error", "says"),
+    [
+        ("progan-curch", None, UnknownName, "unknown published model 'progan-curch'; did you mean progan-church"),
+        (NAME, "ftp://127.0.0.1/x", BadValue, "'ftp://127.0.0.1/x' is no address"),
+        (NAME, "file:///etc/passwd", BadValue, "is no address"),
+        (NAME, "http://[::1", BadValue, "is no address"),
+        (NAME, "http://127.0.0.1/a b", BadValue, "is no address"),
+        (NAME, "no-such-folder", BadValue, "'no-such-folder' is no address"),
+        (NAME, ".", BadFile, f"{FILE}: no such file"),
+        ("upp", "one.pth", BadFile, "one.pth is one file, and upp is encoder_epoch_40.pth, .*; give their folder"),
+        (NAME, "one.pth", BadFile, r"one\.pth: what comes is a web page, no \.pth file"),
+    ],
+)
+def test_a_source_that_cannot_be_is_refused(name: str, source: str | None, error: type[Exception], says: str) -> None:
+    Path("one.pth").write_bytes(b"<html>")
+    with pytest.raises(error, match=says):
+        fetch_known(name, source)
+
+
+def test_a_name_that_is_neither_file_nor_model_is_told() -> None:
+    with pytest.raises(BadFile, match=r"^church\.pth: no such file$"):
+        find("church.pth")
+    with pytest.raises(BadFile, match=r"progan-curch: no such file; did you mean the published progan-church\?"):
+        find("progan-curch")
+
+
+def test_a_file_that_exists_comes_before_a_published_model() -> None:
+    Path(NAME).write_bytes(b"mine")
+    assert find(NAME) == Path(NAME)
+
+
+@pytest.mark.parametrize(
+    ("system", "environment", "expected"),
+    [
+        ("linux", {}, "home/.cache/ganatomy"),
+        ("linux", {"XDG_CACHE_HOME": "/x"}, "/x/ganatomy"),
+        ("darwin", {}, "home/Library/Caches/ganatomy"),
+        ("win32", {"LOCALAPPDATA": "/local"}, "/local/ganatomy/Cache"),
+        ("linux", {"GANATOMY_CACHE": "~/models"}, "home/models"),
+    ],
+)
+def test_where_models_are_kept(
+    system: str, environment: dict[str, str], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("GANATOMY_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"HOME": str(tmp_path / "home"), **environment}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(known.sys, "platform", system)
+    assert cache_directory() == tmp_path / expected
+
+
+def test_the_published_models_are_well_formed() -> None:
+    assert len(KNOWN) == 10
+    for model in KNOWN.values():
+        assert all(re.fullmatch(r"https?://[\w.]+\.csail\.mit\.edu/(\S+/)?", base) for base in model.bases)
+        assert model.licence
+        assert 50e6 < model.bytes < 500e6
+        assert len(set(model.files)) == len(model.files)
+
+
+def test_digits_in_a_name_are_compared_not_believed() -> None:
+    assert named_digits(FILE, "7e701dd5" + 56 * "0") is True
+    assert named_digits(FILE, 64 * "0") is False
+    assert named_digits("encoder_epoch_40.pth", 64 * "0") is None
