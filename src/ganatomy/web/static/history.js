@@ -1,0 +1,55 @@
+// @ts-check
+/** The strokes on a picture, with undo and redo: every change is a step that can be taken back. */
+
+/** @typedef {import("./api.js").Stroke} Stroke */
+
+export class History {
+  /** @param {readonly Stroke[]} [strokes] */
+  constructor(strokes = []) {
+    /** @type {readonly Stroke[]} */
+    this.strokes = strokes;
+    /** @type {(readonly Stroke[])[]} */
+    this.past = [];
+    /** @type {(readonly Stroke[])[]} */
+    this.future = [];
+  }
+
+  /** @param {readonly Stroke[]} strokes */
+  #become(strokes) {
+    this.past.push(this.strokes);
+    this.future = [];
+    this.strokes = strokes;
+  }
+
+  /** @param {Stroke} stroke */
+  add(stroke) {
+    this.#become([...this.strokes, stroke]);
+  }
+
+  /** @param {number} index */
+  remove(index) {
+    this.#become(this.strokes.filter((_, i) => i !== index));
+  }
+
+  clear() {
+    if (this.strokes.length) this.#become([]);
+  }
+
+  /** Take the last change back; whether there was one. */
+  undo() {
+    const before = this.past.pop();
+    if (!before) return false;
+    this.future.push(this.strokes);
+    this.strokes = before;
+    return true;
+  }
+
+  /** Make the change again that was taken back last; whether there was one. */
+  redo() {
+    const after = this.future.pop();
+    if (!after) return false;
+    this.past.push(this.strokes);
+    this.strokes = after;
+    return true;
+  }
+}
