@@ -20,6 +20,8 @@ from ganatomy.generators.progan import progan_network
 ABLATE = ("ablate", "study", "--layer", "layer2")
 INSERT = ("insert", "study", "--layer", "layer2", "--concept", "ball", "--top", "1")
 TRACE = ("trace", "study", "--layer", "layer2", "--concept", "ball")
+CAPACITY = ("capacity", "study")
+BALL = (*CAPACITY, "--layers", "layer2", "--concept", "ball", "--tops", "2")
 ACE = ("ace", "study", "--layer", "layer2", "--top", "2")
 
 
@@ -113,6 +115,25 @@ Refused = Callable[..., str]
         ((*INSERT, "--pool", "0"), "pool=0"),
         ((*ACE, "--concept", "ball", "--schedule", "fats"), "unknown schedule 'fats'; did you mean fast?"),
         ((*ACE, "--concept", "ball", "--schedule", "published", "--quick"), "two schedules"),
+        (("capacity", "study", "--concept", "ball"), "--layers"),
+        ((*CAPACITY, "--layers", ",", "--concept", "ball"), "give a list of at least one"),
+        ((*CAPACITY, "--layers", "layer2,layer2", "--concept", "ball"), "each once"),
+        ((*CAPACITY, "--layers", "layer3", "--concept", "ball"), "unknown dissected layer 'layer3'"),
+        ((*CAPACITY, "--layers", "layer2", "--concept", "lid", "--tops", "2"), "lid covers"),
+        ((*CAPACITY, "--layers", "layer2", "--concept", "ball"), "tops=[20, 40]: layer2 has 12 units"),
+        ((*BALL, "--tops", "0"), "top=0"),
+        ((*BALL, "--tops", "2,2"), "sets=(('layer2', 'iou-2'), ('layer2', 'iou-2')): give at least one, each once"),
+        ((*BALL, "--by", "uio"), "did you mean iou?"),
+        ((*BALL, "--on", "sly"), "unknown concept 'sly'; did you mean sky?"),
+        ((*BALL, "--cells", "1,1"), "each once"),
+        ((*BALL, "--cells", "17"), "17 × 17 does not fit"),
+        ((*BALL, "--cells", "1.5"), "'1.5' is not whole numbers"),
+        ((*BALL, "--multiples", "1,x"), "'1,x' is not numbers"),
+        ((*BALL, "--multiples", "nan"), "multiples=(nan,)"),
+        ((*BALL, "--images", "2"), "images=2"),
+        ((*BALL, "--margin", "-1"), "margin=-1"),
+        ((*BALL, "--donors", "0"), "donors=0"),
+        ((*BALL, "--layer", "layer2"), "did you mean --layers?"),
         (("ablate", "nowhere", "--layer", "x", "--units", "1"), "nowhere holds no study"),
         (("apply", "study", "--edit", "nothing.json"), "nothing.json: no such file"),
     ],

@@ -55,7 +55,7 @@ ABLATE = ("ablate", "study", "--layer", "layer2", "--units", BALL, "--concept", 
 BEST = ("--concept", "ball", "--top", "1", "--pool", "16")
 
 
-@pytest.mark.parametrize("verb", ["ablate", "insert", "apply", "ace", "trace"])
+@pytest.mark.parametrize("verb", ["ablate", "insert", "apply", "ace", "capacity", "trace"])
 def test_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         main([verb, "--help"])
@@ -167,6 +167,24 @@ def test_one_place_at_a_time(answer: Answer) -> None:
     assert "visible" in answer("trace", *units)
 
 
+@pytest.mark.slow
+def test_every_way_to_insert(answer: Answer) -> None:
+    small = ("--tops", "1,2", "--cells", "4", "--multiples", "0.5,1", "--images", "8", "--pool", "16")
+    given = ("capacity", "study", "--layers", "layer2,layer3", "--concept", "ball", "--on", "sky", *small)
+    text = answer(*given)
+    assert "insert ball in every way at layer2 of planted: 8 pictures, about" in text
+    told = json.loads(answer(*given, "--json"))
+    assert "/study-causal/layer2/capacity-ball-" in told["study"]
+    assert (told["spec"]["on"], told["spec"]["multiples"], told["spec"]["cells"]) == (["sky"], [0.5, 1.0], [4])
+    ways = [row["by"] for row in told["capacity" if "capacity" in told else "table"]]
+    assert ways == 2 * (2 * ["iou-1", "iou-2", "all", "random", "patch"] + ["transplant"])
+    (best,) = [row for row in told["table"] if row["picked"]]
+    head, *lines = [line for line in answer(*given).splitlines() if line.startswith(" ") and line.strip()]
+    assert head.startswith(f" {best['layer']}, 4 × 4, {best['multiple']:g} k ")
+    assert lines[1].split()[0] == best["by"]
+    assert {line.split()[0] for line in lines[1:]} == {"iou-1", "iou-2", "all", "random", "patch", "transplant"}
+
+
 SMALL_ACE = {"images": 8, "pool": 32, "train": 8, "held": 4, "candidates": 8, "steps": 2, "pairs": 2, "random": 1}
 
 
@@ -215,7 +233,7 @@ def test_the_door_to_every_other_experiment(here: Path) -> None:
         "3 units"
     )
     tried = ganatomy.capacity("study", layers=["layer2"], concept="ball", tops=[2], cells=[4], images=6, pool=16)
-    assert set(tried.table.by) == {"iou-2", "all", "random", "transplant"}
+    assert set(tried.table.by) == {"iou-2", "all", "random", "patch", "transplant"}
     models = {"generator": ganatomy.open_generator("planted"), "segmenter": ganatomy.open_segmenter("planted")}
     opened = ganatomy.dissect(**models, images=24, layers=("layer2",), batch=8, out=here / "opened")
     with pytest.raises(ganatomy.BadValue, match="hand the same one over"):

@@ -1,4 +1,4 @@
-"""What may be typed after ``ganatomy ablate``, ``insert``, ``apply``, ``ace`` and ``trace``."""
+"""What may be typed after ``ganatomy ablate``, ``insert``, ``apply``, ``ace``, ``capacity`` and ``trace``."""
 
 import argparse
 from pathlib import Path
@@ -14,6 +14,7 @@ def add_causal(commands: Any) -> None:
     _add_insert(commands)
     _add_apply(commands)
     _add_ace(commands)
+    _add_capacity(commands)
     _add_trace(commands)
 
 
@@ -56,6 +57,24 @@ def _add_ace(commands: Any) -> None:
     parser.add_argument("--pool", type=int, metavar="N", help="pictures that are searched for places (2000)")
     parser.add_argument("--quick", action="store_true", help="the same as --schedule quick")
     parser.add_argument("--schedule", metavar="NAME", help="fast, quick, or published (fast)")
+    _add_sample(parser)
+
+
+def _add_capacity(commands: Any) -> None:
+    parser = add_command(commands, "capacity", verbs.capacity, "try every way to insert a concept, one place a picture")
+    _add_study(parser)
+    parser.add_argument("--layers", type=names, metavar="A,B", required=True, help="layers to try")
+    parser.add_argument("--concept", metavar="NAME", required=True, help="what is inserted")
+    parser.add_argument("--on", type=names, metavar="A,B", help="only at places that mostly show one of these (any)")
+    parser.add_argument("--tops", type=_numbers, metavar="N,N", help="so many of the units of each ranking (20,40)")
+    parser.add_argument("--by", type=names, metavar="A,B", help="rankings: iou, ace, random (iou)")
+    parser.add_argument("--cells", type=_numbers, metavar="N,N", help="N × N places at a time (1,2,3)")
+    parser.add_argument("--multiples", type=_factors, metavar="X,X", help="so many times the constant (1,2,3)")
+    parser.add_argument("--usual", type=float, metavar="S", help="only places that show it so often, 0 to 1 (0)")
+    parser.add_argument("--least", type=float, metavar="S", help="it appears where it covers such a share (0.2)")
+    parser.add_argument("--donors", type=int, metavar="N", help="pictures that lend their features (64)")
+    parser.add_argument("--margin", type=int, metavar="N", help="places around that are lent, too (1)")
+    parser.add_argument("--pool", type=int, metavar="N", help="pictures that the constant is measured on (2000)")
     _add_sample(parser)
 
 
@@ -103,6 +122,13 @@ def _numbers(text: str) -> tuple[int, ...]:
         return tuple(int(number) for number in text.split(","))
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not whole numbers with commas between them") from None
+
+
+def _factors(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(number) for number in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not numbers with commas between them") from None
 
 
 def _at(text: str) -> tuple[int, ...] | None:

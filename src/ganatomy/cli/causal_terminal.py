@@ -81,12 +81,35 @@ def _context(result: Any) -> list[pd.DataFrame]:
     return [under.head(LINES), result.verdict[columns]]
 
 
+def _capacity(result: Any) -> list[pd.DataFrame]:
+    """The setting that was picked, and all that was tried at the same layer, place and multiple of k."""
+    table = result.table.sort_values("picked", ascending=False, kind="stable")
+    best = table.iloc[0]
+    same = (table.layer == best.layer) & (table.cell == best.cell)
+    found = table[same & (table.multiple.isna() | (table.multiple == best.multiple))]
+    columns = {
+        f"{best.layer}, {best.cell} × {best.cell}, {best.multiple:g} k": found["by"],
+        "units": found.units,
+        "places": found.places,
+        "appears %": _percent(found.appears, found.appears_error),
+        "gain %": _percent(found.gain, found.gain_error),
+    }
+    return [pd.DataFrame(columns)]
+
+
 def _trace(result: Any) -> list[pd.DataFrame]:
     """The change of every later layer, where the edit was to be seen and where not."""
     return [result.lines[["layer", "visible", "change", "error", "places"]]]
 
 
-_TABLES = {"Effect": _effect, "UnitEffects": _unit_effects, "Ace": _ace, "Context": _context, "Trace": _trace}
+_TABLES = {
+    "Effect": _effect,
+    "UnitEffects": _unit_effects,
+    "Ace": _ace,
+    "Capacity": _capacity,
+    "Context": _context,
+    "Trace": _trace,
+}
 
 
 def _percent(values: "pd.Series[float]", errors: "pd.Series[float] | None" = None) -> list[str]:

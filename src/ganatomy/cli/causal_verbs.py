@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ganatomy.cli.causal_terminal import StatedBar
     from ganatomy.experiments.causal.source import SampleSpec, Source
 
-SETTLED = ("run", "directory", "layer", "out", "device", "json", "each", "edit", "quick", "schedule")
+SETTLED = ("run", "directory", "layer", "layers", "out", "device", "json", "each", "edit", "quick", "schedule")
 """Arguments that are no field of a Spec, or are read by hand."""
 GRADIENT = 4
 """A picture with its gradient takes as long as about so many without."""
@@ -95,6 +95,19 @@ def ace(arguments: Namespace) -> None:
         bar = _bar(arguments, source, spec, directory, (f"{schedule} search for {spec.concept}", trials))
         results.append(run_ace(spec, source, directory, progress=bar))
     _deliver(arguments, results)
+
+
+def capacity(arguments: Namespace) -> None:
+    """Try every way to insert a concept."""
+    from ganatomy.experiments.causal.capacity import run_capacity
+    from ganatomy.experiments.causal.plans import plan_capacity
+
+    source = _source(arguments)
+    options = _options(arguments)
+    spec, home = plan_capacity(source, arguments.layers, options.pop("concept"), options)
+    directory = getattr(arguments, "out", None) or home
+    bar = _bar(arguments, source, spec, directory, (f"insert {spec.concept} in every way", len(spec.settings())))
+    _deliver(arguments, [run_capacity(spec, source, directory, progress=bar)])
 
 
 def _effect(kind: str, arguments: Namespace) -> None:

@@ -101,7 +101,7 @@ class CapacitySpec(LendingSpec):
         for name in ("sets", "cells", "multiples"):
             values = [each[:2] for each in self.sets] if name == "sets" else getattr(self, name)
             if not values or len(set(values)) < len(values):
-                raise BadValue(f"{name}={getattr(self, name)}: give at least one, each once")
+                raise BadValue(f"{name}={tuple(values)}: give at least one, each once")
         if min(self.cells) < 1 or not all(math.isfinite(each) and each for each in self.multiples):
             raise BadValue(f"cells={self.cells}, multiples={self.multiples}: give cells of at least 1, numbers but 0")
         if self.layer not in self.layers():

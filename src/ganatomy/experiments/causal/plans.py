@@ -92,8 +92,8 @@ def plan_capacity(
     ranking = {name: own.pop(name) for name in ("by", "tops") if name in own}
     if isinstance(ranking.get("by"), str):
         ranking["by"] = (ranking["by"],)
-    if not layers or isinstance(layers, str):
-        raise BadValue(f"layers={layers!r}: give a list of at least one")
+    if not layers or isinstance(layers, str) or len(set(layers)) < len(layers):
+        raise BadValue(f"layers={layers!r}: give a list of at least one, each once")
     sets = candidates(source, layers, concept, **ranking)
     spec = CapacitySpec(**source.names(), layer=layers[0], concept=concept, sets=sets, **own)
     return spec, source.beside(spec.layer, f"capacity-{concept}-{spec_digest(spec)[:8]}")  # too many numbers for a name
