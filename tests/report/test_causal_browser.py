@@ -1,12 +1,15 @@
 """The page of causal studies in a real browser, from disk, on a desk and on a phone."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from chromium import PROGRAM, Page, chromium
 
-from ganatomy.report import write_causal_report
+from ganatomy.experiments.causal.ace import Ace
+from ganatomy.experiments.dissection import Dissection
+from ganatomy.report import write_causal_report, write_report
 
 pytestmark = [
     pytest.mark.browser,
@@ -86,3 +89,19 @@ def test_sections_are_reached_and_numbers_opened_by_keyboard(tab: Page) -> None:
     tab.press("Enter", 13)
     tab.wait("document.querySelector('#trace-ball details').open")
     assert tab.ask("document.querySelectorAll('#trace-ball details tr').length") > 2
+
+
+def test_a_unit_leads_to_its_card(ace: Ace, dissection: Dissection, tmp_path: Path) -> None:
+    study, found = tmp_path / "study", tmp_path / "study-causal/layer2/ace"
+    shutil.copytree(ace.study.directory, found)
+    write_report(dissection, shutil.copytree(dissection.study.directory, study) / "report.html")
+    write_causal_report(Ace.open(found), found / "report.html")
+    with chromium() as page:
+        page.look(1280, 900)
+        page.open((found / "report.html").as_uri(), ready=READY)
+        page.click(".units a")
+        page.wait("document.body?.dataset.ready")
+        assert page.ask("location.hash") == f"#unit=layer2/{ace.top()[0]}"
+        assert page.ask("location.pathname") == str(study / "report.html")
+        assert f"unit {ace.top()[0]}" in page.ask("document.querySelector('main').innerText").lower()
+        assert page.errors == []

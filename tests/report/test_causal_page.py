@@ -1,13 +1,16 @@
 import dataclasses
 import html
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ganatomy.experiments.causal.ace import Ace
 from ganatomy.experiments.causal.effects import Effect
+from ganatomy.experiments.dissection import Dissection
 from ganatomy.report import write_causal_report
 from ganatomy.report.causal.page import causal_html, section_of
 
@@ -91,3 +94,29 @@ def test_a_notebook_shows_question_answer_and_the_first_pictures(result: Any) ->
     assert section.answer in html.unescape(shown)
     assert section.blocks[0].body in shown
     assert section.blocks[-1].body not in shown or len(section.blocks) == 1
+
+
+def test_units_lead_to_their_cards_where_the_dissection_is(ace: Ace, dissection: Dissection, tmp_path: Path) -> None:
+    """Moved together, both are found; a dissection of something else, or none, is not linked."""
+    home = tmp_path / "my studies"
+    moved = home / "a study-causal/layer2/ace"
+    shutil.copytree(ace.study.directory, moved)
+    shutil.copytree(dissection.study.directory, home / "a study")
+    opened, page = Ace.open(moved), moved / "report.html"
+
+    def links(at: Path = page, result: Ace = opened) -> list[str]:
+        write_causal_report(result, at)
+        return re.findall(r'<strong><a href="([^"]*)">unit \d+</a>', at.read_text())
+
+    assert links() == [], "there is no report yet"
+    (home / "a study/report.html").write_text("here")
+    units = opened.top()
+    assert links() == [f"../../../a%20study/report.html#unit=layer2/{unit}" for unit in units]
+    assert links(home / "both.html") == [f"a%20study/report.html#unit=layer2/{unit}" for unit in units]
+    inputs = {**opened.facts["inputs"], "dissection": "another"}
+    assert links(result=dataclasses.replace(opened, facts={**opened.facts, "inputs": inputs})) == []
+    (home / "a study").rename(home / "b")
+    told = dataclasses.replace(opened, facts={**opened.facts, "source": str(home / "b")})
+    assert (links(), len(links(result=told))) == ([], len(units))
+    (home / "b/study.json").write_text("{")
+    assert links(result=told) == []

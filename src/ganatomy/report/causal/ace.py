@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import quote
 
 import pandas as pd
 
@@ -34,10 +35,10 @@ _COMMON = 0.001
 """Least share of the pixels before, for a relative change to mean something."""
 
 
-def ace_section(ace: Ace) -> Section:
-    """Return the section of a search for causal units."""
+def ace_section(ace: Ace, dissection: str = "") -> Section:
+    """Return the section of a search for causal units; its units are linked to their cards in a dissection's report."""
     spec = ace.spec
-    blocks = [_remaining(ace), _terms(ace), _others(ace), _units(ace), _history(ace)]
+    blocks = [_remaining(ace), _terms(ace), _others(ace), _units(ace, dissection), _history(ace)]
     return Section(
         key=f"ace-{spec.concept}",
         short=f"ACE {spec.concept}",
@@ -181,22 +182,24 @@ def _in_order(ace: Ace, own: pd.DataFrame) -> pd.DataFrame:
     return own.loc[keys.dropna().sort_values().index]
 
 
-def _units(ace: Ace) -> Block:
+def _units(ace: Ace, dissection: str) -> Block:
     top = ace.units.sort_values("rank").head(ace.spec.top)
     shared = int((top["iou_rank"] <= ace.spec.top).sum())
     lead = (
         f"The {count(len(top), 'unit')} of greatest α. {shared} are also among the {ace.spec.top} of greatest IoU: "
         "what looks like the concept and what causes it are not the same list."
     )
-    cards = "".join(f"<li>{_unit(row, _colour(ace))}</li>" for row in rows(top))
+    card = f"{dissection}#unit={quote(ace.spec.layer)}/" if dissection else ""
+    cards = "".join(f"<li>{_unit(row, _colour(ace), card)}</li>" for row in rows(top))
     return Block("The units", lead, f'<ol class="units">{cards}</ol>')
 
 
-def _unit(row: Any, colour: str) -> str:
+def _unit(row: Any, colour: str, card: str) -> str:
+    name = f'<a href="{card}{row.unit}">unit {row.unit}</a>' if card else f"unit {row.unit}"
     bar = f'<span style="width:{100 * row.alpha:.1f}%;background:{colour}"></span>'
     iou = "–" if pd.isna(row.iou) else f"{row.iou:.3f}"
     return (
-        f'<strong>unit {row.unit}</strong> <span class="small">α {row.alpha:.2f}</span><div class="bar">{bar}</div>'
+        f'<strong>{name}</strong> <span class="small">α {row.alpha:.2f}</span><div class="bar">{bar}</div>'
         f'<span class="small">IoU {iou}, rank {row.iou_rank}</span>'
     )
 

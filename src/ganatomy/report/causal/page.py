@@ -1,10 +1,13 @@
 """Causal studies as one HTML file: it opens from disk, offline, without scripts."""
 
+import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+from ganatomy.errors import GanatomyError
 from ganatomy.experiments.causal.ace import Ace
 from ganatomy.experiments.causal.capacity import Capacity
 from ganatomy.experiments.causal.context import Context
@@ -20,6 +23,7 @@ from ganatomy.report.causal.effect import effect_section
 from ganatomy.report.causal.section import Section
 from ganatomy.report.causal.trace import trace_section
 from ganatomy.report.page import model_name, static, template
+from ganatomy.study import Study
 
 CausalResult = Effect | UnitEffects | Ace | Context | Capacity | Trace
 _SECTIONS: dict[type[Any], Callable[[Any], Section]] = {
@@ -34,12 +38,12 @@ _SECTIONS: dict[type[Any], Callable[[Any], Section]] = {
 
 def write_causal_report(results: CausalResult | Sequence[CausalResult], path: str | Path) -> None:
     """Write what one causal study found, or several, as one HTML page, whole or not at all."""
-    write_text(Path(path), causal_html(results))
+    write_text(Path(path), causal_html(results, Path(path)))
 
 
-def causal_html(results: CausalResult | Sequence[CausalResult]) -> str:
-    """Return what causal studies found as the text of one HTML page."""
-    sections = [section_of(result) for result in (results if isinstance(results, Sequence) else [results])]
+def causal_html(results: CausalResult | Sequence[CausalResult], path: Path | None = None) -> str:
+    """Return what causal studies found as the text of one HTML page; where it is to lie, if units are to be linked."""
+    sections = [section_of(result, path) for result in (results if isinstance(results, Sequence) else [results])]
     models = dict.fromkeys(model_name(section.spec["generator"]) for section in sections)
     versions = dict.fromkeys(section.facts.get("versions", {}).get("ganatomy", "") for section in sections)
     return template("causal.html").render(
@@ -51,9 +55,27 @@ def causal_html(results: CausalResult | Sequence[CausalResult]) -> str:
     )
 
 
-def section_of(result: CausalResult) -> Section:
-    """Return a result as a section of the page."""
+def section_of(result: CausalResult, path: Path | None = None) -> Section:
+    """Return a result as a section of the page that lies at `path`."""
+    if isinstance(result, Ace) and path is not None:
+        return ace_section(result, dissection_link(result.facts, result.study.directory, path))
     return _SECTIONS[type(result)](result)
+
+
+def dissection_link(facts: Mapping[str, Any], study: Path, path: Path) -> str:
+    """Return how a page at `path` reaches the report of the dissection that a study stands on; nothing if it cannot.
+
+    The dissection is looked for beside the study, as `Source.beside` has put that, and where the study's facts say.
+    """
+    around = str(study.resolve().parent.parent)
+    for directory in (Path(around.removesuffix("-causal")), Path(facts["source"]).resolve()):
+        report = directory / "report.html"
+        try:
+            if report.is_file() and Study.open(directory).digest == facts["inputs"]["dissection"]:
+                return quote(os.path.relpath(report, path.resolve().parent))
+        except GanatomyError:  # not a study, or one that is being made again
+            continue
+    return ""
 
 
 def _keys(sections: Sequence[Section]) -> list[str]:
