@@ -29,6 +29,12 @@ def write_report(dissection: Dissection, path: str | Path) -> None:
 
 def report_html(dissection: Dissection) -> str:
     """Return the report of a dissection as the text of one HTML page."""
+    facts = report_facts(dissection)
+    return template("report.html").render(**facts, style=static("report.css"), script=joined_scripts())
+
+
+def report_facts(dissection: Dissection) -> dict[str, Any]:
+    """Return what the template of the report shows, style and scripts apart."""
     embedded = embed(dissection)
     units, spec = dissection.units, dissection.spec
     rule = f"IoU above {spec.interpretable_iou:g} and pixel accuracy above {spec.interpretable_accuracy:g}"
@@ -40,25 +46,23 @@ def report_html(dissection: Dissection) -> str:
         (f"{len(units):,}", "units", f"in {_count(len(dissection.layers), 'layer')}"),
         (f"{spec.images:,}", "images", "pooled, one ratio a pair"),
     ]
-    return template("report.html").render(
-        model=model_name(spec.generator),
-        numbers=numbers,
-        concept_charts=concept_charts(dissection),
-        layer_charts=layer_charts(dissection),
-        categories=category_colours(dissection.vocabulary),
-        rare=_rare(dissection.concepts),
-        never=_never(dissection.concepts),
-        scored=int((~dissection.concepts["rare"]).sum()),
-        spec=dataclasses.asdict(spec),
-        facts={name: fact for name, fact in dissection.facts.items() if name not in _SAID},
-        matched_rule=dissection.facts.get("matched_rule", "–"),
-        left_out=embedded.left_out,
-        data=_json(embedded.facts),
-        arrays=embedded.arrays,
-        sheets=embedded.sheets,
-        style=static("report.css"),
-        script=joined_scripts(),
-    )
+    return {
+        "model": model_name(spec.generator),
+        "numbers": numbers,
+        "concept_charts": concept_charts(dissection),
+        "layer_charts": layer_charts(dissection),
+        "categories": category_colours(dissection.vocabulary),
+        "rare": _rare(dissection.concepts),
+        "never": _never(dissection.concepts),
+        "scored": int((~dissection.concepts["rare"]).sum()),
+        "spec": dataclasses.asdict(spec),
+        "facts": {name: fact for name, fact in dissection.facts.items() if name not in _SAID},
+        "matched_rule": dissection.facts.get("matched_rule", "–"),
+        "left_out": embedded.left_out,
+        "data": _json(embedded.facts),
+        "arrays": embedded.arrays,
+        "sheets": embedded.sheets,
+    }
 
 
 def joined_scripts() -> str:

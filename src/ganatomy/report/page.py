@@ -1,6 +1,7 @@
 """What every page of ours is made with: templates, styles, words for facts, how to cite."""
 
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -16,10 +17,16 @@ CITATION = """\
 """
 
 
-def template(name: str) -> jinja2.Template:
-    """Return one of our templates; what it uses and is not given is an error."""
+def template(name: str, *packages: str) -> jinja2.Template:
+    """Return one of our templates; what it uses and is not given is an error.
+
+    Args:
+        name: of the file.
+        packages: that have templates of their own, to be looked in first.
+    """
+    folders = [Path(str(files(package) / "templates")) for package in (*packages, "ganatomy.report")]
     environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(lambda name: _text("templates", name)),
+        loader=jinja2.FileSystemLoader(folders),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -32,7 +39,7 @@ def template(name: str) -> jinja2.Template:
 
 def static(name: str) -> str:
     """Return the text of a style or a script."""
-    return _text("static", name)
+    return (files("ganatomy.report") / "static" / name).read_text(encoding="utf-8")
 
 
 def words(value: Any) -> str:
@@ -53,7 +60,3 @@ def words(value: Any) -> str:
 def model_name(generator: str) -> str:
     """Return the name of a generator without its options, as a heading has it."""
     return generator.partition("?")[0].rstrip(":")
-
-
-def _text(folder: str, name: str) -> str:
-    return (files("ganatomy.report") / folder / name).read_text(encoding="utf-8")

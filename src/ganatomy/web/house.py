@@ -3,7 +3,7 @@
 import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 from PIL import Image
 
 from ganatomy.errors import UnknownName
+from ganatomy.report.page import template
 from ganatomy.web.painter import Painter
 from ganatomy.web.worker import LAST, Turn, Worker
 
@@ -69,3 +70,8 @@ def png(picture: npt.NDArray[np.uint8]) -> bytes:
     file = io.BytesIO()
     Image.fromarray(picture).save(file, "PNG", compress_level=1)
     return file.getvalue()
+
+
+def page(name: str, **facts: Any) -> str:
+    """Return a page from its template, in the language of the report."""
+    return template(name, "ganatomy.web").render(**facts)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ from ganatomy.experiments.causal.places import as_bytes, layer_pool
 from ganatomy.experiments.causal.pool import Pool, PoolSpec, pool_shard
 from ganatomy.experiments.causal.source import Source
 from ganatomy.generators import LayerShape
+from ganatomy.report.html import report_facts
 from ganatomy.report.palette import concept_colours
 from ganatomy.report.tables import addresses, rows
 from ganatomy.resample import pooled
@@ -72,6 +73,11 @@ class Painter:
         """Height and width of the pictures."""
         height, width = self._look(0, 0, None).images.shape[-2:]
         return height, width
+
+    @cached_property
+    def report(self) -> dict[str, Any]:
+        """What the report of the dissection shows; browsing is the report over live models."""
+        return report_facts(self.source.dissection)
 
     def picture(self, id: int, seed: int) -> Picture:
         """Return a picture as it is."""

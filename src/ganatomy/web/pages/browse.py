@@ -5,9 +5,8 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import HTMLResponse
 
-from ganatomy.web.house import InRoom, png
+from ganatomy.web.house import InRoom, page, png
 from ganatomy.web.schemas import Active, ActiveUnit, CommonRequest, PictureId, Region, UnitRow
-from ganatomy.web.templates import page
 
 routes = APIRouter()
 Seed = Annotated[int, Query(ge=0, lt=1 << 31)]
@@ -17,7 +16,9 @@ UnitNumber = Annotated[int, Path(ge=0, lt=1 << 20)]
 @routes.get("/browse/{study}", response_class=HTMLResponse, include_in_schema=False)
 async def browse_page(room: InRoom) -> str:
     """Show the units."""
-    return page("browse.html", study=room.name, generator=room.painter.source.dissection.spec.generator)
+    dissection = room.painter.source.dissection
+    facts = await room.ask(lambda painter: painter.report)
+    return page("browse.html", study=room.name, generator=dissection.spec.generator, **facts)
 
 
 @routes.get("/api/studies/{study}/layers/{layer}/units")

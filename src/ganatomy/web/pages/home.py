@@ -3,10 +3,9 @@
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
-from ganatomy.web.house import InHouse
+from ganatomy.web.house import InHouse, page
 from ganatomy.web.painter import Painter
 from ganatomy.web.schemas import LayerFacts, StudyFacts
-from ganatomy.web.templates import page
 
 routes = APIRouter()
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import HTMLResponse
 
-from ganatomy.web.house import InRoom, png
+from ganatomy.web.house import InRoom, page, png
 from ganatomy.web.painter import Painter
 from ganatomy.web.schemas import (
     Brush,
@@ -18,7 +18,6 @@ from ganatomy.web.schemas import (
     PictureId,
     Pictures,
 )
-from ganatomy.web.templates import page
 from ganatomy.web.worker import PAINT, READ, Turn
 
 routes = APIRouter()
