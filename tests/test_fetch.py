@@ -294,7 +294,7 @@ def test_what_is_no_checkpoint_is_refused_and_leaves_nothing(
 
 def test_a_server_that_does_not_answer_is_named(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GANATOMY_MIRROR", "http://127.0.0.1:9")
-    assert re.search(r"http://127\.0\.0\.1:9/.*: cannot reach the server \(.*refused\)", refused())
+    assert re.search(r": 127\.0\.0\.1:9: cannot reach the server \(.*refused\)", refused())
 
 
 def test_the_second_address_is_tried_where_the_first_fails(server: Server, home: Path) -> None:

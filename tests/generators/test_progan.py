@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from ganatomy.errors import BadFile, UnknownName
 from ganatomy.generators import Generator, LayerShape, open_generator
 from ganatomy.generators.progan import ProGAN, progan_network
+from ganatomy.weights import fetch_known, fingerprint
 
 WIDTHS = [6, 6, 5, 5, 4, 3]
 
@@ -210,3 +211,48 @@ def test_a_foreign_tensorflow_tensor_is_named(
 
 def test_another_network_is_no_progressive_gan(tmp_path: Path) -> None:
     assert "first tensor found: fc.weight" in refused({"fc.weight": torch.zeros(2, 2)}, tmp_path)
+
+
+@pytest.mark.parametrize(("dtype", "mean", "most"), [("bfloat16", 1.0, 40.0), ("float16", 0.2, 8.0)])
+def test_in_half_precision_the_pictures_are_nearly_the_same(dtype: str, mean: float, most: float) -> None:
+    """In grey levels: 0.5 and 30 were measured in bfloat16, 0.06 and 4 in float16."""
+    whole, half = open_generator("bundled:church"), open_generator(f"bundled:church?dtype={dtype}")
+    z = whole.latents(range(4), 0)
+    expected, seen = whole.observe(z, ["layer4"]), half.observe(z, ["layer4"])
+    difference = 127.5 * (seen.images - expected.images).abs()
+    assert 0 < float(difference.mean()) < mean
+    assert float(difference.max()) < most
+    assert {seen.images.dtype, seen.features["layer4"].dtype} == {torch.float32}
+    assert half.fingerprint != whole.fingerprint
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_in_half_precision_features_go_out_and_in_unchanged(dtype: str, network: torch.nn.Sequential) -> None:
+    generator = ProGAN(network, dtype=dtype)
+    z = generator.latents(range(2), seed=0)
+    seen = generator.observe(z, list(generator.layers))
+    for layer, features in seen.features.items():
+        assert torch.equal(generator.render(features, layer, z), seen.images)
+        nothing = generator.render(torch.zeros_like(features), layer, z)
+        assert bool(nothing.isfinite().all()), "the norm of nothing is nothing"
+
+
+def test_a_format_that_does_not_exist_is_named(network: torch.nn.Sequential) -> None:
+    with pytest.raises(UnknownName, match="unknown dtype 'half'"):
+        ProGAN(network, dtype="half")
+
+
+def test_float32_has_the_fingerprint_that_studies_know(network: torch.nn.Sequential) -> None:
+    expected = fingerprint(network.state_dict(), "progan")
+    assert ProGAN(network, dtype="float32").fingerprint == expected
+
+
+def test_a_published_model_is_opened_by_its_name(
+    state: dict[str, torch.Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GANATOMY_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(BadFile, match=r"progan-church is not fetched yet: .* by: ganatomy models fetch progan-church"):
+        open_generator("progan:progan-church")
+    torch.save(state, tmp_path / "published.pth")
+    fetch_known("progan-church", source=str(tmp_path / "published.pth"))
+    assert open_generator("progan:progan-church").layers["layer6"] == LayerShape(3, 16, 16)

@@ -13,19 +13,19 @@ import math
 import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ganatomy.devices import find_dtype
 from ganatomy.errors import BadFile, UnknownName
 from ganatomy.generators.latents import standard_normal
 from ganatomy.generators.protocol import Edit, LayerShape, Observation, edits_by_layer
 from ganatomy.generators.registry import GENERATORS
 from ganatomy.types import Features, Images, Latents
-from ganatomy.weights import State, fingerprint, fit_state, read_state
+from ganatomy.weights import State, find, fingerprint, fit_state, read_state
 
 
 class Bias(nn.Module):
@@ -39,7 +39,8 @@ class Bias(nn.Module):
 class NormConv(nn.Module):
     """PixelNorm, convolution with equalised learning rate, leaky ReLU: one layer (SPEC 9).
 
-    Weights are kept with unit variance and scaled by gain / √inputs when used, gain = √2 / kernel.
+    Weights are kept with unit variance and scaled by gain / √inputs when used, gain = √2 / kernel. Whatever the layer
+    computes in, its norm and its kernel are made in float32: the norm's ε is zero in half precision.
     """
 
     def __init__(self, inputs: int, units: int, kernel: int = 3, padding: int = 1, *, up: bool = False) -> None:
@@ -56,11 +57,11 @@ class NormConv(nn.Module):
 
     def linear(self, x: Float[Tensor, "b in h w"]) -> Float[Tensor, "b out H W"]:
         """Return the layer's units before the leaky ReLU."""
-        x = x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-8)
-        weight = self.conv.weight * self.scale
+        x = x * torch.rsqrt(x.float().square().mean(1, keepdim=True) + 1e-8).to(x.dtype)
+        weight = self.conv.weight.float() * self.scale
         if self.up:
-            return F.conv_transpose2d(x, doubling_kernel(weight), self.wscale.b, stride=2, padding=1)
-        return F.conv2d(x, weight, self.wscale.b, padding=self.padding)
+            return F.conv_transpose2d(x, doubling_kernel(weight).to(x.dtype), self.wscale.b, stride=2, padding=1)
+        return F.conv2d(x, weight.to(x.dtype), self.wscale.b, padding=self.padding)
 
 
 def doubling_kernel(weight: Float[Tensor, "out in 3 3"]) -> Float[Tensor, "in out 4 4"]:
@@ -107,6 +108,8 @@ def resolution(layers: int) -> int:
 class ProGAN:
     """A Progressive GAN opened at its layers ``layer1``, ``layer2``, … (a unit is a channel after the ReLU).
 
+    It computes in `dtype`; pictures and features are float32 whatever that is.
+
     >>> generator = ProGAN(progan_network(8, [8, 8, 4, 4]))
     >>> generator.layers["layer3"]
     LayerShape(units=4, height=8, width=8)
@@ -118,11 +121,12 @@ class ProGAN:
     True
     """
 
-    def __init__(self, network: nn.Sequential, device: torch.device | None = None) -> None:
-        self.fingerprint = fingerprint(network.state_dict(), "progan")
+    def __init__(self, network: nn.Sequential, device: torch.device | None = None, dtype: str = "float32") -> None:
+        self._dtype = find_dtype(dtype)
+        self.fingerprint = fingerprint(network.state_dict(), "progan", *([] if dtype == "float32" else [dtype]))
         self.device = device or torch.device("cpu")
         network.eval().requires_grad_(False)
-        self._network = network.to(self.device)
+        self._network = network.to(self.device, self._dtype)
         for weight in network.parameters():
             if weight.ndim == 4:  # channels last: 1.5 times as fast on a CPU
                 weight.data = weight.data.contiguous(memory_format=torch.channels_last)
@@ -149,7 +153,7 @@ class ProGAN:
             self._check(name)
         x, features = z[:, :, None, None], {}
         for name, layer in self._network.named_children():
-            x = layer(x)
+            x = layer(x.to(self._dtype)).float()
             for edit in planned.get(name, ()):
                 x = edit(x)
             if name in layers:
@@ -163,7 +167,7 @@ class ProGAN:
             UnknownName: a layer that does not exist.
         """
         self._check(layer)
-        images: Images = self._network[list(self.layers).index(layer) + 1 :](r)
+        images: Images = self._network[list(self.layers).index(layer) + 1 :](r.to(self._dtype)).float()
         return images
 
     def edited(self, z: Latents, edits: Sequence[Edit]) -> Images:
@@ -180,17 +184,22 @@ class ProGAN:
 
 
 @GENERATORS.register("progan")
-def progan(argument: str, *, device: torch.device) -> ProGAN:
+def progan(argument: str, *, device: torch.device, dtype: str = "float32") -> ProGAN:
     """Open a Progressive GAN from a checkpoint in any of the four layouts; its sizes are read off the shapes.
 
+    Args:
+        argument: the file, or the name of a published model that was fetched, ``progan-church``.
+        device: where it shall compute.
+        dtype: what it shall compute in: float32, bfloat16 or float16.
+
     Raises:
-        BadFile: unreadable, or with missing, extra or misshaped tensors; names the file and the tensor.
+        BadFile: unreadable, or with missing, extra or misshaped tensors; names the file and the tensor. Or not fetched.
+        UnknownName: no such dtype.
     """
-    path = Path(argument)
-    state = published_layout(read_state(path), argument)
+    state = published_layout(read_state(find(argument)), argument)
     network = progan_network(*_sizes(state, argument))
     fit_state(network, state, argument)
-    return ProGAN(network, device)
+    return ProGAN(network, device, dtype)
 
 
 def _sizes(state: State, source: str) -> tuple[int, list[int]]:

@@ -83,7 +83,7 @@ def download(addresses: Sequence[str], target: Path, progress: Progress, check: 
         The sha256, and the address that gave the file.
 
     Raises:
-        BadFile: no address gives the file, it is not what was expected, or the disk has no room; names each address
+        BadFile: no address gives the file, it is not what was expected, or the disk has no room; names each server
             with its reason, and the place to put the file by hand.
         OSError: the disk refuses.
     """
@@ -99,7 +99,7 @@ def download(addresses: Sequence[str], target: Path, progress: Progress, check: 
                 _forget(part)
                 raise _NotHere(wrong)
         except _NotHere as reason:
-            reasons.append(f"{address}: {reason}")
+            reasons.append(f"{urlsplit(address).netloc}: {reason}")
             continue
         part.replace(target)
         _forget(part)
@@ -129,7 +129,7 @@ def _persist(address: str, part: Path, progress: Progress) -> None:
                 raise _NotHere(f"cannot reach the server ({error.reason})") from error
             reason = str(error.reason)
         except (http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError) as error:
-            reason = f"the connection broke ({error or type(error).__name__})"
+            reason = f"the connection broke ({str(error) or type(error).__name__})"
         have = part.stat().st_size if part.exists() else 0
         failures = 1 if have > most else failures + 1
         most = max(have, most)
@@ -185,6 +185,8 @@ def _copy(answer: Any, part: Path, have: int, total: int, progress: Progress) ->
                 file.write(chunk)
                 progress.advance((have + len(chunk)) // MEGABYTE - have // MEGABYTE)
                 have += len(chunk)
+            file.flush()
+            os.fsync(file.fileno())
     finally:
         progress.end()
     if have != total:
