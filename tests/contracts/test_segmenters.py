@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 import safetensors.torch
 import torch
+from tiny_transformers import save
 
 from ganatomy.errors import BadValue
 from ganatomy.segmenters import SEGMENTERS, Scorer, Segmenter, open_segmenter
@@ -25,7 +26,9 @@ def labels():
 """
 SPECS = {
     "bundled": ["bundled:scenes", "bundled:scenes?size=32", "bundled:scenes?dtype=bfloat16"],
+    "clipseg": ["clipseg:clip?concepts=tree,stained glass window&thresholds=0.5,0.4"],
     "colors": ["colors"],
+    "hf": ["hf:segformer", "hf:segformer?size=40&dtype=bfloat16", "hf:mask2former"],
     "parts": ["parts:bundled:scenes?size=32", "parts:colors"],
     "torch": [f"torch:contract_modules:{name}?vocabulary=words.json" for name in ("logits", "labels")],
     "unet": ["unet:small.safetensors"],
@@ -51,6 +54,8 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         small = UNet([4, 8, 8], 5).state_dict()
     small["head.weight"] *= 30  # or else its biases decide alone
     safetensors.torch.save_file(small, directory / "small.safetensors")
+    for name, model in {"clip": "clipseg", "segformer": "segformer", "mask2former": "mask2former"}.items():
+        save(directory / name, model, size={"height": 64, "width": 64})
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(directory)
         yield
@@ -141,7 +146,7 @@ def test_what_scores_highest_is_the_label(scorer: Scorer, images: Images) -> Non
     few = images[:1]
     labels = scorer(few)
     for i, plane in enumerate(scorer.planes):
-        own = [k for k, concept in enumerate(scorer.vocabulary) if concept.category == plane]
+        own = [k for k, concept in enumerate(scorer.vocabulary) if plane in (concept.category, concept.name)]
         best = torch.stack([scorer.score(few, k) for k in own]).argmax(0)
         seen = labels[:, i] > 0
         wrong = seen & (torch.tensor(own)[best] != labels[:, i])

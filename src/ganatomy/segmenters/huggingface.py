@@ -1,0 +1,172 @@
+"""Semantic segmentation models of transformers: ``hf:org/name``, ``hf:org/name@revision`` or ``hf:DIRECTORY``."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ganatomy.devices import find_dtype
+from ganatomy.errors import BadFile, BadModel, BadValue, UnknownName
+from ganatomy.imported import guarded
+from ganatomy.segmenters.preprocessing import Preprocessing, read_preprocessing
+from ganatomy.segmenters.pretrained import build_config, forgive, load, load_tokenizer, read_config, transformers
+from ganatomy.segmenters.registry import SEGMENTERS
+from ganatomy.types import Images, Labels, Scores
+from ganatomy.vocabulary import CATEGORIES, NOTHING, Concept, Vocabulary
+from ganatomy.weights import fingerprint
+from ganatomy.weights.hub import find_repository
+
+PIXELS = 1 << 20
+"""Pixels that go into the network at once, or come out of it: four pictures of 512 px."""
+VOID = {"background", "void", "unlabeled", "unlabelled", "ignore", "nothing", "none"}
+"""Classes that stand for the rest of the picture."""
+FAINT = 1e-12
+"""Evidence below this counts as this."""
+
+
+class HuggingFaceSegmenter:
+    """A model of transformers that scores the classes of each pixel, or whose queries each claim a region for a class.
+
+    Scores are resized bilinearly to the pictures. So are the masks of queries, and then a pixel's evidence for a class
+    is the sum over queries of the class's probability (of all but "no object") times the mask's (Cheng et al. 2021,
+    3.4); its share in the evidence for all classes is the class's probability.
+
+    Args:
+        net: the model, in float32 on its device.
+        read: how it wants its pictures.
+        classes: what each class stands for; `NOTHING` is the rest of the picture.
+        task: the tokens that tell the model what to do, [1, n], if it wants any.
+        dtype: in which it computes.
+        facts: what else changes the labels.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        read: Preprocessing,
+        classes: Sequence[Concept],
+        *,
+        task: Tensor | None = None,
+        dtype: str = "float32",
+        facts: object = None,
+    ) -> None:
+        self.vocabulary: Vocabulary = tuple(dict.fromkeys((NOTHING, *classes)))
+        self.planes = tuple(dict.fromkeys(concept.category for concept in self.vocabulary[1:]))
+        matters = (classes, read, facts, dtype) if dtype != "float32" else (classes, read, facts)
+        self.fingerprint = fingerprint(net.state_dict(), "hf", *matters)
+        self.device = next(net.parameters()).device
+        self._dtype = find_dtype(dtype)
+        self._net, self._read = net.to(self._dtype), read
+        self._task = None if task is None else task.to(self.device)
+        self._concepts = torch.tensor([self.vocabulary.index(each) for each in classes], device=self.device)
+
+    @torch.no_grad()
+    def __call__(self, images: Images) -> Labels:
+        """Return the concept of each pixel.
+
+        Raises:
+            BadModel: the model raises, as some do for sizes that they were not made for.
+        """
+        size = images.shape[-2:]
+        at_once = max(1, PIXELS // max(size.numel(), torch.Size(self._read.size(*size)).numel()))
+        classes = [self.logits(part).max(1).indices for part in torch.split(images, at_once)]
+        return self._concepts[torch.cat(classes)][:, None]
+
+    def score(self, images: Images, concept: int) -> Scores:
+        """Return the softmax probability of a concept, or its share in the evidence.
+
+        Raises:
+            BadValue: no such concept.
+        """
+        if not 0 < concept < len(self.vocabulary):
+            raise BadValue(f"no concept {concept} to score; there are 1 to {len(self.vocabulary) - 1}")
+        return self.logits(images).softmax(1)[:, self._concepts == concept].sum(1).clamp(0, 1)
+
+    def logits(self, images: Images) -> Float[Tensor, "b c H W"]:
+        """Return numbers whose softmax over the classes is their probability, at the resolution of the pictures."""
+        size = images.shape[-2:]
+        given = {"pixel_values": self._read(images).to(self._dtype)}
+        if self._task is not None:
+            given["task_inputs"] = self._task.expand(len(images), -1)
+        height, width = given["pixel_values"].shape[2:]
+        with guarded(f"{type(self._net).__name__}, given pictures of {height} x {width},"):
+            out = self._net(**given)
+        masks = out.get("masks_queries_logits", out.get("pred_masks"))
+        logits = out.get("class_queries_logits", out.get("logits"))
+        if logits is None or logits.ndim != (3 if masks is not None else 4):
+            raise BadModel(f"{type(self._net).__name__} returned {', '.join(out)}: no scores for pixels")
+        if masks is None:
+            return F.interpolate(logits.float(), size, mode="bilinear")
+        masks = F.interpolate(masks.float(), size, mode="bilinear").sigmoid()
+        evidence = torch.einsum("bqc,bqhw->bchw", logits.float().softmax(2)[..., :-1], masks)
+        return evidence.clamp(min=FAINT).log()
+
+
+@SEGMENTERS.register("hf")
+def open_huggingface(
+    name: str,
+    /,
+    *,
+    device: torch.device,
+    size: int | None = None,
+    dtype: str = "float32",
+    category: str = "object",
+) -> HuggingFaceSegmenter:
+    """Open any semantic segmentation model of transformers, by its id on the Hugging Face hub or from a directory."""
+    if category not in CATEGORIES:
+        raise UnknownName("category", category, CATEGORIES)
+    find_dtype(dtype)
+    directory = find_repository(name)
+    settings = read_config(directory)
+    read = read_preprocessing(directory, settings, size)
+    config = build_config(directory, settings)
+    task = _task(config, directory)
+    net, missing = load(_kind(config, directory), config, directory)
+    net.to(device)
+    classes = class_concepts(config, category)
+    segmenter = HuggingFaceSegmenter(net, read, classes, task=task, dtype=dtype, facts=sorted(settings.items()))
+    if len(segmenter.vocabulary) == 1:
+        raise BadFile(f"{directory}: its config.json names no class but the background")
+    probe = torch.zeros(1, 3, 64, 64, device=device)
+    forgive(net, missing, directory, lambda: segmenter.logits(probe))
+    return segmenter
+
+
+def class_concepts(config: Any, category: str) -> list[Concept]:
+    """Return what each class of a config stands for.
+
+    Of synonyms (``door, double door`` or ``building;edifice``) the first is the name, unless another class begins
+    alike; then all are. Classes that still share a name get their number. The background becomes `NOTHING`.
+    """
+    full = [str(config.id2label.get(i, "")).strip() or f"class {i}" for i in range(config.num_labels)]
+    short = [re.split("[,;]", name)[0].strip() for name in full]
+    names = [one if one and short.count(one) == 1 else all_ for one, all_ in zip(short, full, strict=True)]
+    unique = [name if names.count(name) == 1 else f"{name} ({i})" for i, name in enumerate(names)]
+    return [NOTHING if name.strip("_").lower() in VOID else Concept(name, category) for name in unique]
+
+
+def _kind(config: Any, directory: Path) -> Any:
+    """Return the model class for semantic segmentation that belongs to a config."""
+    package = transformers()
+    kinds = (package.MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING, package.MODEL_FOR_UNIVERSAL_SEGMENTATION_MAPPING)
+    for mapping in kinds:
+        if type(config) in mapping:
+            with guarded(f"opening {directory}"):
+                return mapping[type(config)]
+    known = sorted({each.model_type for mapping in kinds for each in mapping})
+    hint = "; open it as clipseg:" if config.model_type == "clipseg" else f"; there are: {', '.join(known)}"
+    raise BadFile(f"{directory}: transformers segments nothing with a {config.model_type}{hint}")
+
+
+def _task(config: Any, directory: Path) -> Tensor | None:
+    """Return the tokens of the task that OneFormer is to do."""
+    if config.model_type != "oneformer":
+        return None
+    tokenizer = load_tokenizer(directory)
+    tokens = tokenizer("the task is semantic", padding="max_length", max_length=config.task_seq_len, truncation=True)
+    return torch.tensor([tokens["input_ids"]]) * torch.tensor([tokens["attention_mask"]])
