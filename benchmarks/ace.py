@@ -116,7 +116,7 @@ def report(curves: dict[str, list[Row]], rows: list[Row]) -> str:
 
 def figure(curves: dict[str, list[Row]], concept: str, colour: str) -> str:
     """Return the held-out effect over evaluations as the text of an SVG file, a band of one standard error each."""
-    styles = {"published": (NEUTRAL, "2 4"), "fast": (colour, ""), "quick": ("currentColor", "6 4")}
+    styles = {"published": (NEUTRAL, ""), "fast": (colour, ""), "quick": ("currentColor", "6 4")}
     lines = [
         Line(name, *([row[key] for row in own] for key in ("evaluations", "effect", "effect_error")), *styles[name])
         for name, own in curves.items()
