@@ -1,6 +1,7 @@
 """The causal commands: what they answer, where they write, and that they go on where they were killed."""
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -134,10 +135,16 @@ def test_the_edits_of_a_study_can_be_applied(answer: Answer) -> None:
     text = answer("apply", "study", "--edit", "first/edit.json", "--images", "12")
     assert "apply edits of edit.json at layer2" in text
     told = json.loads(answer("apply", "study", "--edit", "first/edit.json", "--images", "12", "--json"))
-    assert told["study"].endswith("study-causal/layer2/apply-edit-images-12-batch-8")
-    columns = ["concept", "before", "after", "change", "change_error"]
-    frames = [pd.DataFrame(run["table"])[columns].set_index("concept").sort_index() for run in (ablated, told)]
+    assert re.fullmatch(r"apply-edit-[0-9a-f]{8}-images-12-batch-8", Path(told["study"]).name)
+    frames = [pd.DataFrame(run["table"]).set_index("concept").sort_index() for run in (ablated, told)]
     pd.testing.assert_frame_equal(*frames)
+    assert frames[1].random_change.notna().all()
+    other = json.loads(answer(*ABLATE, "--strength", "0.5", "--out", "second", "--json"))
+    apply = ("apply", "study", "--edit", "second/edit.json", "--images", "12", "--random", "0", "--json")
+    told = json.loads(answer(*apply))
+    assert told["table"][0]["random_change"] is None
+    after = [{row["concept"]: row["after"] for row in run["table"]} for run in (other, told)]
+    assert after[0] == after[1]
 
 
 @pytest.mark.slow

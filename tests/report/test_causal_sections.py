@@ -10,10 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ganatomy.edit import Intervention, place
 from ganatomy.experiments.causal.ace import Ace
 from ganatomy.experiments.causal.capacity import Capacity
 from ganatomy.experiments.causal.context import Context
-from ganatomy.experiments.causal.effects import Effect
+from ganatomy.experiments.causal.effects import Effect, run_edits
+from ganatomy.experiments.causal.plans import edit_spec
+from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.causal.trace import Trace
 from ganatomy.experiments.causal.unit_effects import UnitEffects
 from ganatomy.report.causal.ace import ace_section, term_chart
@@ -276,3 +279,22 @@ def drawn_texts(path: Path) -> set[str]:
     assert parts
     assert max(ends) <= float(root.attrib["height"])
     return {"".join(text.itertext()).strip("● ") for text in root.findall(".//{*}text")}
+
+
+def test_given_edits_are_boxed_where_they_are(source: Source, tmp_path: Path) -> None:
+    def drawn(name: str, *regions: tuple[int, int, int, int] | None) -> tuple[str, str]:
+        shape = source.shape("layer2")
+        wheres = [None if region is None else place(shape[1:], *region) for region in regions]
+        edits = [Intervention.ablate("layer2", shape, [1], where) for where in wheres]
+        spec = edit_spec(source, edits, "given", images=2, show=1, random=1)
+        effect = run_edits(spec, edits, source, tmp_path / name)
+        return effect_section(effect).blocks[0].lead, effect_cards(effect)[0][0][0]
+
+    lead, svg = drawn("two", (2, 4, 1, 3), (15, 0, 1, 16), (2, 4, 1, 3))
+    assert lead == "Given. The yellow boxes are what is edited."
+    assert svg.count("#ffe14d") == 2
+    for box in ('x="8" y="4" width="6" height="2"', 'x="0" y="30" width="32" height="2"'):
+        assert box in svg
+    assert drawn("one", (2, 4, 1, 3))[0] == "Given. The yellow box is what is edited."
+    lead, svg = drawn("all", (2, 4, 1, 3), None)
+    assert (lead, svg.count("#ffe14d")) == ("Given. Edited everywhere.", 0)

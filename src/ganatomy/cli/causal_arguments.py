@@ -46,6 +46,7 @@ def _add_apply(commands: Any) -> None:
     parser = add_command(commands, "apply", verbs.apply, "make the edits of a file, and see what changes")
     _add_study(parser)
     parser.add_argument("--edit", type=Path, metavar="FILE", required=True, help="as edit.json of a study")
+    parser.add_argument("--random", type=int, metavar="N", help="random sets to compare with (5)")
     _add_sample(parser)
 
 

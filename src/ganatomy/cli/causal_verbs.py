@@ -65,7 +65,7 @@ def apply(arguments: Namespace) -> None:
     edits = read_edits(file, generator.layers, generator.fingerprint)
     spec = edit_spec(source, edits, f"edits of {file.name}", **_options(arguments))
     directory = getattr(arguments, "out", None) or edits_home(source, spec, file.stem)
-    bar = _bar(arguments, source, spec, directory, (f"apply {spec.chosen}", 1))
+    bar = _bar(arguments, source, spec, directory, (f"apply {spec.chosen}", 1 + spec.random))
     _deliver(arguments, [run_edits(spec, edits, source, directory, progress=bar)])
 
 

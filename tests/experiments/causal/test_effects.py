@@ -267,3 +267,44 @@ def test_given_edits_at_several_layers(source: Source, out: Path) -> None:
     assert other.edits != spec.edits
     write_edits(out.parent / "again.json", effect.edits(), source.models.generator.fingerprint)
     assert (out.parent / "again.json").read_bytes() == (out / "edit.json").read_bytes()
+
+
+def test_given_edits_stand_beside_the_same_edits_of_random_units(source: Source, out: Path) -> None:
+    """As many units of each layer, at the same places, set to the same values; read where something is edited, too."""
+    shape, roles = source.shape("layer2"), [unit("layer2", "ball"), unit("layer2", "tree")]
+    here, there = place((16, 16), 3, 5, 2, 4), place((16, 16), 10, 0)
+    value = torch.arange(12.0) / 8
+    edits = [
+        Intervention.insert("layer2", shape, roles, value, here, 0.7).then(
+            Intervention.ablate("layer2", shape, roles[:1], there)
+        ),
+        Intervention.ablate("layer3", source.shape("layer3"), [2], place((32, 32), 6, 10, 4, 8)),
+    ]
+    spec = edit_spec(source, edits, "two.json", images=24, batch=8, random=3)
+    table = run_edits(spec, edits, source, out).table
+    read = np.zeros((32, 32), bool)
+    read[6:10, 10:18] = read[20:22, :2] = True
+    assert set(table["read"]) == {"image", "place"}
+    (late,) = {source.shape("layer3").units}
+    sets = list(zip(random_sets(12, 2, range(3), 0, roles), random_sets(late, 1, range(3), 0, [2]), strict=True))
+    for name, where in (("image", None), ("place", read)):
+        before, own = shares(source, [], where), table[table["read"] == name]
+        changes = []
+        for two, one in sets:
+            moved = torch.zeros(12)
+            moved[list(two)] = value[sorted(roles)]
+            first = Intervention.insert("layer2", shape, two, moved, here, 0.7)
+            ball = two[sorted(roles).index(roles[0])]
+            again = Intervention.ablate("layer2", shape, [ball], there)
+            last = Intervention.ablate("layer3", source.shape("layer3"), one, place((32, 32), 6, 10, 4, 8))
+            changes.append((shares(source, [first, again, last], where) - before).mean(0))
+        check(own, before, shares(source, edits, where))
+        for row in own.itertuples():
+            assert row.random_change == pytest.approx(np.mean(changes, 0)[NAMES.index(row.concept)], abs=1e-12)
+            assert row.random_spread == pytest.approx(np.std(changes, 0, ddof=1)[NAMES.index(row.concept)], abs=1e-12)
+    assert own.random_change.abs().max() > 0
+
+
+def test_a_region_that_is_everything_is_the_picture(source: Source, out: Path) -> None:
+    spec = asked(source, units=(1,), region=(0, 0, 16, 16), random=0, show=0, images=4)
+    assert set(run_effect(spec, source, out).table["read"]) == {"image"}

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganatomy.edit import check_units
+from ganatomy.edit import Intervention, check_units
 from ganatomy.errors import BadValue, StudyMismatch, UnknownName
 from ganatomy.experiments.causal.source import Source
 from ganatomy.generators.latents import standard_normal
@@ -121,6 +121,36 @@ def random_sets(count: int, size: int, numbers: range, seed: int, avoid: Sequenc
     keys: Tensor = standard_normal(numbers, seed, (count,), torch.device("cpu"))
     keys[:, list(avoid)] += 1000.0
     return [tuple(sorted(row)) for row in keys.argsort(stable=True)[:, :size].tolist()]
+
+
+def random_edits(edits: Sequence[Intervention], numbers: range, seed: int) -> list[list[Intervention]]:
+    """Return the same edits of random units, once for each number: as many of each layer, other ones if there are any.
+
+    What was done to a unit, how far, where and to what value, is done to the one that is drawn for it.
+    """
+    drawn = {
+        layer: _stand_ins([edit for edit in edits if edit.layer == layer], numbers, seed)
+        for layer in {edit.layer for edit in edits}
+    }
+    return [[_moved(edit, drawn[edit.layer][i]) for edit in edits] for i in range(len(numbers))]
+
+
+def _stand_ins(edits: Sequence[Intervention], numbers: range, seed: int) -> list[tuple[Tensor, Tensor]]:
+    """Return the units that edits of a layer touch, and those drawn for them, once for each number."""
+    touched = torch.stack([stroke.alpha for edit in edits for stroke in edit.strokes()]).amax(0).nonzero()[:, 0]
+    sets = random_sets(edits[0].shape[0], len(touched), numbers, seed, touched.tolist())
+    return [(touched, torch.tensor(own, dtype=torch.long)) for own in sets]
+
+
+def _moved(edit: Intervention, units: tuple[Tensor, Tensor]) -> Intervention:
+    """Return an edit of other units: `units` are those that it touches, and those in their place."""
+    old, new = units
+    strokes = []
+    for stroke in edit.strokes():
+        alpha, value = torch.zeros_like(stroke.alpha), torch.zeros_like(stroke.value)
+        alpha[new], value[new] = stroke.alpha[old], stroke.value[old]
+        strokes.append(dataclasses.replace(stroke, alpha=alpha, value=value))
+    return dataclasses.replace(strokes[-1], before=tuple(strokes[:-1]))
 
 
 def ace_home(source: Source, layer: str, concept: str, schedule: str = "fast") -> Path:

@@ -21,7 +21,7 @@ from torch import Tensor
 from ganatomy.edit import Intervention, check_units, place, read_edits, write_edits
 from ganatomy.errors import BadValue, UnknownName
 from ganatomy.execute import Executor, local
-from ganatomy.experiments.causal.choice import random_sets
+from ganatomy.experiments.causal.choice import random_edits, random_sets
 from ganatomy.experiments.causal.places import as_bytes, at_least, layer_pool, missing, read_spec
 from ganatomy.experiments.causal.pool import PoolSpec
 from ganatomy.experiments.causal.shown import Shown
@@ -53,7 +53,7 @@ class EffectSpec(SampleSpec):
         multiple: they are set to so many times k.
         region: where: top row, left column, height and width, in places of the layer's grid; None for everywhere.
         random: how many random sets of as many units it is compared with; none of the chosen ones is in them, unless
-            the layer has too few others.
+            the layer has too few others. Of given edits, the units drawn are set to the values of those that are given.
         show: how many pictures are kept: of an ablation those that show most of the concept, else the first.
         pool: on how many pictures k is measured.
         edits: sha256 of the edits that are given, as JSON.
@@ -139,7 +139,7 @@ class Effect(Shown):
         spec: what was asked.
         facts: what was used.
         table: one row for each concept that the pictures show before or after, the asked one first, then by the size of
-            the change: concept, category, read (``image``, or ``place``: only the pixels under the edited region),
+            the change: concept, category, read (``image``, or ``place``: only the pixels under what is edited),
             before, after (share of the pixels that were read), change, change_error, relative (change / before),
             relative_error, random_change, random_spread, random_relative (mean and standard deviation over the random
             sets). Errors are standard errors over pictures.
@@ -222,7 +222,8 @@ def run_edits(
     """Apply given edits, at any layers, and count what they do to every concept; `spec` is theirs, by `edit_spec`."""
     with _study(spec, source, directory) as study:
         if not study.finished:
-            _measure(spec, source, study, [list(edits)], (execute, progress))
+            trials = [list(edits), *random_edits(edits, range(spec.random), spec.seed)]
+            _measure(spec, source, study, trials, (execute, progress))
     return Effect.open(directory)
 
 
@@ -260,11 +261,12 @@ def _measure(
 def count_effect(
     source: Source, spec: EffectSpec, trials: Sequence[Edits], concept: int | None, ids: range
 ) -> EffectTally:
-    """Count one shard: every trial, read over the whole pictures and, where there is a region, under it."""
+    """Count one shard: every trial, read over the whole pictures and, where not all of them is edited, where it is."""
     segmenter = source.models.segmenter
     tally: EffectTally | None = None
     for given in batches(source, spec, ids):
-        read = [None] if spec.region is None else [None, pixels_edited(trials[0], given.labels)]
+        edited = pixels_edited(trials[0], given.labels)
+        read = [None] if bool(edited.all()) else [None, edited]
         before = [concept_counts(given.labels, source.concepts, each) for each in read]
         after: list[list[Tensor]] = [[] for _ in read]
         for edits in trials:

@@ -130,7 +130,8 @@ def effect_home(source: Source, spec: EffectSpec, choice: Choice) -> Path:
 
 def edits_home(source: Source, spec: EffectSpec, name: str) -> Path:
     """Return where the study of given edits lies unless told otherwise."""
-    return home(source, dataclasses.replace(spec, random=EffectSpec.random), f"{spec.kind}-{name}")
+    assert spec.edits is not None
+    return home(source, spec, f"{spec.kind}-{name}-{spec.edits[:8]}")
 
 
 def home(source: Source, spec: SampleSpec, name: str) -> Path:
@@ -171,9 +172,7 @@ def edit_spec(source: Source, edits: Sequence[Intervention], chosen: str, **opti
     layer = next(name for name in source.models.generator.layers if name in touched)
     text = edits_json(edits, source.models.generator.fingerprint)
     digest = hashlib.sha256(text.encode()).hexdigest()
-    return EffectSpec(
-        **source.names(), layer=layer, kind="apply", chosen=chosen, edits=digest, **{"random": 0, **options}
-    )
+    return EffectSpec(**source.names(), layer=layer, kind="apply", chosen=chosen, edits=digest, **options)
 
 
 def _named(choice: Choice, concept: str | None) -> str:

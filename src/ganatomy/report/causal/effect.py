@@ -113,7 +113,8 @@ def _pictures(effect: Effect) -> Block:
         lead += f" Set to {spec.multiple:g} × their mean where {spec.concept} is."
     if spec.strength != 1:
         lead += f" Taken {percent(spec.strength)} of the way."
-    lead += " The yellow box is the edited region." if spec.region else " Edited everywhere."
+    boxes = len(_boxes(effect))
+    lead += f" The yellow {'box is' if boxes == 1 else 'boxes are'} what is edited." if boxes else " Edited everywhere."
     if spec.kind == "ablate" and spec.concept:
         lead += f" These pictures show the most {spec.concept}: they are chosen, the numbers below are not."
     return Block("Before and after", lead, rows_of_tiles(effect_cards(effect)))
@@ -187,9 +188,14 @@ def _own(effect: Effect, read: str) -> pd.DataFrame:
 
 
 def _boxes(effect: Effect) -> list[Box]:
-    """Return the edited region as shares of the picture."""
-    if effect.spec.region is None:
-        return []
-    _, rows_, columns = effect.facts["layers"][effect.spec.layer]
-    top, left, height, width = effect.spec.region
-    return [Box(top / rows_, left / columns, height / rows_, width / columns)]
+    """Return what is edited as shares of the picture: around each part of it, unless one of them is everywhere."""
+    boxes = []
+    for where in (stroke.where[0] for edit in effect.edits() for stroke in edit.strokes()):
+        rows_, columns = (where > 0).any(1).nonzero()[:, 0].tolist(), (where > 0).any(0).nonzero()[:, 0].tolist()
+        if bool((where > 0).all()):
+            return []
+        if rows_:
+            top, left = rows_[0] / where.shape[0], columns[0] / where.shape[1]
+            bottom, right = (rows_[-1] + 1) / where.shape[0], (columns[-1] + 1) / where.shape[1]
+            boxes.append(Box(top, left, bottom - top, right - left))
+    return list(dict.fromkeys(boxes))
