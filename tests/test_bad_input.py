@@ -72,7 +72,7 @@ Refused = Callable[..., str]
         (["demo", "--images=many"], "argument --images: invalid int value: 'many'"),
         (["dissect", "x"], "required: --out"),
         (["models", "a", "b"], "unknown argument of ganatomy models 'b'"),
-        (["models", "chruch"], "unknown bundled model 'chruch'"),
+        (["models", "chruch"], "unknown model 'chruch'; did you mean church"),
         (["report", "nowhere"], "nowhere holds no study"),
         (["scenes", "render", "--category", "chruch", "--out", "o"], "'chruch'; did you mean church?"),
         (["scenes", "render", "--size", "65", "--out", "o"], "size 65"),

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from ganatomy import scenes
-from ganatomy.cli import main, terminal, verbs
+from ganatomy.cli import main, models_verbs, terminal, verbs
 from ganatomy.cli.arguments import build
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.vocabulary import read_vocabulary
@@ -138,7 +138,7 @@ def test_ctrl_c_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(verbs, "models", interrupted)
+    monkeypatch.setattr(models_verbs, "models", interrupted)
     assert main(["models"]) == 130
     assert capsys.readouterr() == ("", "ganatomy: stopped; run the same command again to resume\n")
 
@@ -159,7 +159,7 @@ def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) ->
     def broken(*_: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(verbs, "models", broken)
+    monkeypatch.setattr(models_verbs, "models", broken)
     with pytest.raises(ZeroDivisionError):
         main(["models"])
 

@@ -11,23 +11,24 @@ __all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0 done, 2 a mistake that the user can mend, 130 stopped by Ctrl-C.
+    """Run one command and return its exit code: 0 done, 1 the answer is no (`doctor`), 2 a mistake, 130 Ctrl-C.
 
-    A mistake is one line on stderr. Anything else that is raised is a fault of ours, and keeps its traceback.
+    A mistake that the user can mend is one line on stderr. Anything else that is raised is a fault of ours, and keeps
+    its traceback.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # threads that spin for long while they wait starve others
     try:
         arguments = parse(sys.argv[1:] if argv is None else argv)
-        arguments.run(arguments)
+        code = arguments.run(arguments) or 0
         sys.stdout.flush()
     except GanatomyError as error:
-        return _end(" ".join(str(error).split()), 2)
+        return _end(" ".join("; ".join([str(error), *getattr(error, "__notes__", [])]).split()), 2)
     except KeyboardInterrupt:
         return _end("stopped; run the same command again to resume", 130)
     except BrokenPipeError:  # the reader of our output, `head` perhaps, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    return 0
+    return int(code)
 
 
 def _end(line: str, code: int) -> int:

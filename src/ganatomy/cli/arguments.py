@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ganatomy.cli import verbs
+from ganatomy.cli import models_verbs, verbs
 from ganatomy.cli.causal_arguments import add_causal
+from ganatomy.cli.doctor import doctor
 from ganatomy.cli.parser import Parser, add_command, add_delivery, names
 from ganatomy.cli.serve import add_serve
 
@@ -43,7 +44,9 @@ def build() -> Parser:
     add_causal(commands)
     _add_report(commands)
     add_serve(commands)
+    _add_layers(commands)
     _add_models(commands)
+    _add_doctor(commands)
     _add_scenes(commands)
     return parser
 
@@ -77,8 +80,34 @@ def _add_report(commands: Any) -> None:
 
 
 def _add_models(commands: Any) -> None:
-    parser = add_command(commands, "models", verbs.models, "list what is bundled, and what can be opened")
-    parser.add_argument("name", metavar="NAME", nargs="?", default=None, help="show the card of this bundled model")
+    text = "list what is bundled, what can be fetched, and what can be opened"
+    parser = add_command(commands, "models", models_verbs.models, text)
+    parser.epilog = "ganatomy models fetch NAME gets a published model; see ganatomy models fetch --help."
+    parser.add_argument("name", metavar="NAME", nargs="?", default=None, help="show the card of this model")
+    _add_json(parser)
+    fetch = Parser(prog=f"{parser.prog} fetch", description="Get a published model, once; without a name, list them.")
+    fetch.set_defaults(run=models_verbs.fetch)
+    fetch.add_argument("name", metavar="NAME", nargs="?", default=None, help="upp, progan-church, …")
+    fetch.add_argument("--list", action="store_true", default=False, help="list what can be fetched")
+    where = "the address or path of a folder that holds its files, or of its only file"
+    fetch.add_argument("--from", dest="source", metavar="WHERE", default=None, help=f"{where} (where it was published)")
+    fetch.add_argument("--to", type=Path, metavar="DIR", default=None, help="(the cache, which GANATOMY_CACHE names)")
+    _add_json(fetch)
+    parser.own["fetch"] = fetch
+
+
+def _add_layers(commands: Any) -> None:
+    parser = add_command(commands, "layers", models_verbs.layers, "list the layers of a generator")
+    parser.add_argument("generator", metavar="GENERATOR", help="bundled:church, progan:FILE, torch:module:callable, …")
+    add_delivery(parser)
+
+
+def _add_doctor(commands: Any) -> None:
+    parser = add_command(commands, "doctor", doctor, "say what works here, what does not, and why")
+    _add_json(parser)
+
+
+def _add_json(parser: Parser) -> None:
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object and nothing else")
 
 

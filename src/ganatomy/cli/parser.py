@@ -7,10 +7,14 @@ from ganatomy.errors import BadValue, UnknownName
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that raises our errors."""
+    """An argument parser that raises our errors.
+
+    `own` holds commands that stand where a free argument may stand too: ``models fetch`` beside ``models church``.
+    """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(allow_abbrev=False, argument_default=argparse.SUPPRESS, **options)
+        self.own: dict[str, Parser] = {}
 
     def error(self, message: str) -> NoReturn:
         """Raise, where argparse prints the usage and leaves."""
@@ -18,6 +22,8 @@ class Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Read what is known, and refuse the rest: each verb's parser is asked through this method."""
+        if args and args[0] in self.own:
+            return self.own[args[0]].parse_known_args(args[1:], namespace)
         found, extra = super().parse_known_args(args, namespace)
         if extra:
             kind = "option" if extra[0].startswith("-") else "argument"

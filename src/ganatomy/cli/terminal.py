@@ -57,15 +57,44 @@ def show(result: "Dissection") -> None:
     console.print(table(found[["concept", "category", "units", "best", "IoU", "chance"]]))
 
 
-def show_models(cards: Sequence[Mapping[str, Any]], families: Mapping[str, Mapping[str, str]]) -> None:
-    """Print what is bundled, and the families that can be opened."""
+def show_models(
+    cards: Sequence[Mapping[str, Any]],
+    published: Sequence[Mapping[str, Any]],
+    families: Mapping[str, Mapping[str, str]],
+) -> None:
+    """Print what is bundled, what can be fetched, and the families that can be opened."""
     console = Console(highlight=False, soft_wrap=True, emoji=False)
     rows = pd.DataFrame(cards, columns=["name", "kind", "title", "bytes", "licence"])
     console.print(table(rows.assign(bytes=rows.bytes.map(size))))
+    show_published(published)
     for kind, members in families.items():
         console.print(kind, style="bold")
         for name, sentence in members.items():
-            console.print(f"  {name:10} {sentence}", markup=False)
+            console.print(f"  {name:14} {sentence}", markup=False)
+
+
+def show_published(published: Sequence[Mapping[str, Any]]) -> None:
+    """Print what can be fetched, and whether it was."""
+    console = Console(highlight=False, soft_wrap=True, emoji=False)
+    console.print("published (ganatomy models fetch NAME)", style="bold")
+    for own in published:
+        here = f"fetched: {own['spec']}" if own["fetched"] else "not fetched"
+        facts = f"{own['title']}; {size(own['bytes'])}; licence: {own['licence']}; {here}"
+        console.print(f"  {own['name']}\n      {facts}", markup=False)
+
+
+def show_layers(layers: Sequence[Mapping[str, Any]], others: Mapping[str, str], picture: tuple[int, int]) -> None:
+    """Print the layers of a generator, and why other submodules are none."""
+    console = Console(highlight=False, soft_wrap=True, emoji=False)
+    rows = pd.DataFrame(layers)
+    rows["grid"] = [f"{own['height']}×{own['width']}" for own in layers]
+    rows["per picture"] = rows.bytes.map(size)
+    console.print(table(rows[["layer", "units", "grid", "dtype", "per picture"]]))
+    console.print(f"{len(rows)} layers that can be dissected; pictures of {picture[0]}×{picture[1]}", markup=False)
+    if others:
+        console.print(f"\n{len(others)} submodules that are no layers:", markup=False)
+        for name, reason in others.items():
+            console.print(f"  {name:24} {reason}", markup=False)
 
 
 def show_card(card: Mapping[str, Any]) -> None:
@@ -80,6 +109,8 @@ def show_card(card: Mapping[str, Any]) -> None:
 def _short(fact: Any) -> str:
     if isinstance(fact, dict) and all(isinstance(each, float) for each in fact.values()):
         return ", ".join(f"{key} {each:.3f}" for key, each in fact.items())
+    if isinstance(fact, list) and fact and all(isinstance(each, str) for each in fact):
+        return " ".join(fact)
     return f"({len(fact)} entries)" if isinstance(fact, dict | list) else str(fact)
 
 
@@ -113,7 +144,9 @@ def duration(seconds: float) -> str:
 def size(count: float) -> str:
     """Say a number of bytes as a person would.
 
-    >>> size(1_500_000), size(2_000_000_000)
-    ('2 MB', '2.0 GB')
+    >>> size(2048), size(1_500_000), size(2_000_000_000)
+    ('2 kB', '2 MB', '2.0 GB')
     """
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{max(count / 1e6, 1):.0f} MB"
+    if count < 1e6:
+        return f"{max(count / 1e3, 1):.0f} kB"
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

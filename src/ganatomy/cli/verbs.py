@@ -5,15 +5,15 @@ What is heavy is imported where it is used, so that ``ganatomy --help`` answers 
 
 import contextlib
 import dataclasses
-import inspect
 import json
+import shlex
 import sys
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganatomy.errors import BadFile
+from ganatomy.errors import BadFile, BadModel, UnknownName
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +37,8 @@ def dissect(arguments: Namespace) -> None:
     given = vars(arguments)
     spec = DissectSpec(**{f.name: given[f.name] for f in dataclasses.fields(DissectSpec) if f.name in given})
     models = Models(spec.generator, spec.segmenter, arguments.device)
-    cost = estimate(spec, models)
+    with naming_layers(spec.generator):
+        cost = estimate(spec, models)
     with Study.create(arguments.out, spec, facts(spec, models)) as study:
         if not study.finished:
             terminal.say(
@@ -62,41 +63,6 @@ def report(arguments: Namespace) -> None:
     result = Dissection.open(arguments.directory)
     page = _write_report(result, arguments.out or arguments.directory / "report.html")
     sys.stdout.write(f"report: {page}\n")
-
-
-def models(arguments: Namespace) -> None:
-    """List what is bundled and which families can be opened, or show one card."""
-    from ganatomy.cli import terminal
-    from ganatomy.weights import bundled_names
-
-    if arguments.name is not None:
-        chosen = _card(arguments.name)
-        return print_json(chosen) if arguments.json else terminal.show_card(chosen)
-    cards, families = [_card(name) for name in bundled_names()], _families()
-    return print_json({"bundled": cards, **families}) if arguments.json else terminal.show_models(cards, families)
-
-
-def _card(name: str) -> dict[str, Any]:
-    from ganatomy.weights import bundled, card
-
-    return {"bytes": bundled(name).stat().st_size, **card(name)}
-
-
-def _families() -> dict[str, dict[str, str]]:
-    """Say in a sentence what each registered family opens."""
-    import ganatomy.generators.families
-    import ganatomy.segmenters.families  # noqa: F401  the built-in families register themselves
-    from ganatomy.generators import GENERATORS
-    from ganatomy.segmenters import SEGMENTERS
-
-    return {
-        f"{registry.kind}s": {name: _sentence(registry.factory(name)) for name in registry.names()}
-        for registry in (GENERATORS, SEGMENTERS)
-    }
-
-
-def _sentence(factory: object) -> str:
-    return (inspect.getdoc(factory) or "").split("\n\n")[0].replace("\n", " ")
 
 
 def render_scenes(arguments: Namespace) -> None:
@@ -137,6 +103,17 @@ def _write_report(result: "Dissection", page: Path) -> Path:
     with writing(page):
         write_report(result, page)
     return page
+
+
+@contextlib.contextmanager
+def naming_layers(generator: str) -> Iterator[None]:
+    """Say where the layers are listed when one is asked for that is none."""
+    try:
+        yield
+    except (UnknownName, BadModel) as error:
+        if str(error).startswith(("unknown layer", "layer ")):
+            error.add_note(f"see: ganatomy layers {shlex.quote(generator)}")
+        raise
 
 
 @contextlib.contextmanager

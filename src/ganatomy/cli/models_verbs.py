@@ -1,0 +1,126 @@
+"""The commands that ask about models: what there is, what can be fetched, what is inside one."""
+
+import inspect
+from argparse import Namespace
+from typing import Any
+
+from ganatomy.cli.verbs import print_json
+from ganatomy.errors import UnknownName
+
+
+def models(arguments: Namespace) -> None:
+    """List what is bundled, what can be fetched and which families can be opened, or show one card."""
+    from ganatomy.cli import terminal
+    from ganatomy.weights import bundled_names
+
+    if arguments.name is not None:
+        chosen = _card(arguments.name)
+        return print_json(chosen) if arguments.json else terminal.show_card(chosen)
+    cards, families = [_card(name) for name in bundled_names()], _families()
+    if arguments.json:
+        return print_json({"bundled": cards, "published": _published(), **families})
+    return terminal.show_models(cards, _published(), families)
+
+
+def fetch(arguments: Namespace) -> None:
+    """Fetch a published model and say how it is opened; without a name, list what can be fetched."""
+    from ganatomy.cli import terminal
+    from ganatomy.weights import fetch_known, known_model
+
+    if arguments.name is None or arguments.list:
+        return print_json({"published": _published()}) if arguments.json else terminal.show_published(_published())
+    model = known_model(arguments.name)
+    records = fetch_known(model.name, arguments.source, arguments.to, terminal.Bar())
+    directory = model.directory if arguments.to is None else arguments.to
+    spec = model.spec if arguments.to is None else f"{model.family}:{model.path(directory)}"
+    if arguments.json:
+        files = {file: vars(record) for file, record in records.items()}
+        return print_json({"name": model.name, "spec": spec, "licence": model.licence, "files": files})
+    for file, record in records.items():
+        terminal.say(f"{directory / file}: {terminal.size(record.bytes)}, from {record.source} on {record.date}")
+        terminal.say(f"  sha256 {record.sha256}{_remark(file, record.sha256, record.source)}")
+    terminal.say(f"licence: {model.licence}")
+    return terminal.say(f"open it as {spec}")
+
+
+def _remark(file: str, sha256: str, source: str) -> str:
+    """Say what speaks for and against a file that nobody published a checksum of."""
+    from ganatomy.weights import named_digits
+
+    told = {True: "begins with the digits in its name", False: "does not begin with the digits in its name", None: ""}
+    remarks = [told[named_digits(file, sha256)]]
+    if source.startswith("http://"):
+        remarks.append("came unencrypted, as it was published")
+    said = "; ".join(filter(None, remarks))
+    return f" ({said})" if said else ""
+
+
+def layers(arguments: Namespace) -> None:
+    """List the layers of a generator, and the submodules that are none, with the reason."""
+    from ganatomy.cli import terminal
+    from ganatomy.generators import open_generator
+
+    generator = open_generator(arguments.generator, arguments.device)
+    seen = generator.observe(generator.latents(range(1), 0), list(generator.layers))
+    found = [
+        {
+            "layer": name,
+            "units": shape.units,
+            "height": shape.height,
+            "width": shape.width,
+            "dtype": str(seen.features[name].dtype).removeprefix("torch."),
+            "bytes": seen.features[name].nbytes,
+        }
+        for name, shape in generator.layers.items()
+    ]
+    others = dict(getattr(generator, "others", {}))
+    size = list(seen.images.shape[-2:])
+    if arguments.json:
+        return print_json({"generator": arguments.generator, "picture": size, "layers": found, "others": others})
+    return terminal.show_layers(found, others, (size[0], size[1]))
+
+
+def _card(name: str) -> dict[str, Any]:
+    from ganatomy.weights import KNOWN, bundled, bundled_names, card
+
+    if name in KNOWN:
+        return next(facts for facts in _published() if facts["name"] == name)
+    if name not in bundled_names():
+        raise UnknownName("model", name, [*bundled_names(), *KNOWN])
+    return {"bytes": bundled(name).stat().st_size, **card(name)}
+
+
+def _published() -> list[dict[str, Any]]:
+    """Return the facts of every published model."""
+    from ganatomy.weights import KNOWN
+
+    return [
+        {
+            "name": model.name,
+            "spec": model.spec,
+            "title": model.title,
+            "bytes": model.bytes,
+            "licence": model.licence,
+            "fetched": not model.missing,
+            "directory": str(model.directory),
+            "addresses": [base + file for base in model.bases for file in model.files],
+        }
+        for model in KNOWN.values()
+    ]
+
+
+def _families() -> dict[str, dict[str, str]]:
+    """Say in a sentence what each registered family opens."""
+    import ganatomy.generators.families
+    import ganatomy.segmenters.families  # noqa: F401  the built-in families register themselves
+    from ganatomy.generators import GENERATORS
+    from ganatomy.segmenters import SEGMENTERS
+
+    return {
+        f"{registry.kind}s": {name: _sentence(registry.factory(name)) for name in registry.names()}
+        for registry in (GENERATORS, SEGMENTERS)
+    }
+
+
+def _sentence(factory: object) -> str:
+    return (inspect.getdoc(factory) or "").split("\n\n")[0].replace("\n", " ")

@@ -1,0 +1,158 @@
+"""``ganatomy models``, ``models fetch`` and ``layers``: what they print, and what scripts get."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from ganatomy.cli import main
+from ganatomy.cli.arguments import build
+from ganatomy.generators.progan import progan_network
+from ganatomy.weights import KNOWN, file_sha256
+
+ROOT = Path(__file__).parents[1]
+FILE = KNOWN["progan-church"].files[0]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GANATOMY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("GANATOMY_MIRROR", raising=False)
+    monkeypatch.setenv("GANATOMY_OFFLINE", "1")
+    return tmp_path
+
+
+@pytest.fixture
+def church(here: Path) -> Path:
+    """A small generator under the name of a published file."""
+    torch.save(progan_network(8, [8, 8, 4, 4]).state_dict(), here / FILE)
+    return here / FILE
+
+
+def answer(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    assert main(argv) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    return out
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    assert main(argv) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("ganatomy: ")
+    assert err.count("\n") == 1
+    return err
+
+
+def test_what_can_be_fetched_is_listed_with_size_and_licence(capsys: pytest.CaptureFixture[str]) -> None:
+    text = answer(capsys, "models")
+    for model in KNOWN.values():
+        assert f"  {model.name}\n" in text
+        assert f"{model.bytes / 1e6:.0f} MB; licence: {model.licence}; not fetched" in text
+    published = json.loads(answer(capsys, "models", "--json"))["published"]
+    assert [own["name"] for own in published] == list(KNOWN)
+    assert not any(own["fetched"] for own in published)
+    for asked in (["--list"], []):
+        assert answer(capsys, "models", "fetch", *asked) in text
+        assert json.loads(answer(capsys, "models", "fetch", *asked, "--json"))["published"] == published
+
+
+def test_a_published_model_has_a_card(capsys: pytest.CaptureFixture[str]) -> None:
+    text = answer(capsys, "models", "upp")
+    assert f"{KNOWN['upp'].bases[0]}labels.json" in text
+    assert json.loads(answer(capsys, "models", "upp", "--json"))["spec"] == "unified:upp"
+
+
+def test_a_model_is_fetched_and_told_how_to_open(church: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = answer(capsys, "models", "fetch", "progan-church", "--from", str(church))
+    assert f"cache/progan-church/{FILE}" in text
+    assert f"sha256 {file_sha256(church)} (does not begin with the digits in its name)" in text
+    assert "licence: CC BY-NC 4.0" in text
+    assert text.endswith("open it as progan:progan-church\n")
+    told = json.loads(answer(capsys, "models", "fetch", "progan-church", "--json"))
+    assert told["files"][FILE]["sha256"] == file_sha256(church)
+    assert "fetched: progan:progan-church" in answer(capsys, "models")
+    assert len(json.loads(answer(capsys, "layers", told["spec"], "--json"))["layers"]) == 4
+    text = answer(capsys, "models", "fetch", "progan-church", "--from", str(here), "--to", "mine")
+    assert text.endswith(f"open it as progan:mine/{FILE}\n")
+    answer(capsys, "layers", f"progan:mine/{FILE}")
+
+
+def test_a_file_that_came_unencrypted_says_so(church: Path, capsys: pytest.CaptureFixture[str], here: Path) -> None:
+    answer(capsys, "models", "fetch", "progan-church", "--from", str(church))
+    record = here / "cache/progan-church/ganatomy-fetched.json"
+    record.write_text(record.read_text().replace(str(church), "http://gandissect.csail.mit.edu/models/x.pth"))
+    assert "came unencrypted" in answer(capsys, "models", "fetch", "progan-church")
+
+
+def test_mistakes_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "unknown model 'progan-curch'; did you mean progan-church" in refusal(capsys, "models", "progan-curch")
+    assert "did you mean progan-church" in refusal(capsys, "models", "fetch", "progan-curch")
+    assert "GANATOMY_OFFLINE is set" in refusal(capsys, "models", "fetch", "upp")
+    assert "see ganatomy models fetch --help" in refusal(capsys, "models", "fetch", "upp", "--to")
+    assert "unknown option of ganatomy models fetch '--too'" in refusal(capsys, "models", "fetch", "upp", "--too", "x")
+
+
+def test_help_of_fetch(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["models", "fetch", "--help"])
+    assert capsys.readouterr().out.startswith("usage: ganatomy models fetch")
+    with pytest.raises(SystemExit):
+        main(["models", "--help"])
+    assert "ganatomy models fetch NAME" in " ".join(capsys.readouterr().out.split())
+
+
+def test_every_option_of_fetch_is_documented() -> None:
+    guide = "\n".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs").glob("*.md"))
+    commands = next(action for action in build()._actions if action.dest == "==SUPPRESS==")
+    options = commands.choices["models"].own["fetch"]._option_string_actions  # type: ignore[index]
+    assert {"--from", "--to", "--list", "--json"} < options.keys()
+    assert "ganatomy models fetch" in guide
+    assert [option for option in options if option not in guide and option not in ("-h", "--help")] == []
+
+
+NET = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.grow, self.act, self.flat = nn.ConvTranspose2d(6, 8, 18), nn.ReLU(), nn.Flatten()
+        self.paint = nn.Conv2d(8, 3, 1)
+
+    def forward(self, z):
+        self.flat(z)
+        return self.paint(self.act(self.grow(z))).tanh()
+"""
+
+
+def test_layers_are_listed_in_forward_order_with_what_they_take(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "net_of_layers.py").write_text(NET)
+    spec = "torch:net_of_layers:Net?latent=6x1x1"
+    told = json.loads(answer(capsys, "layers", spec, "--json"))
+    assert told["picture"] == [18, 18]
+    facts = {"units": 8, "height": 18, "width": 18, "dtype": "float32", "bytes": 4 * 8 * 18 * 18}
+    assert told["layers"] == [{"layer": "grow", **facts}, {"layer": "act", **facts}]
+    assert told["others"]["flat"] == "is not spatial: its output is [b, 6]"
+    assert told["others"]["paint"] == "draws the picture itself"
+    text = answer(capsys, "layers", spec)
+    assert re.search(r"grow +8 +18×18 +float32 +10 kB", text)
+    assert "2 layers that can be dissected; pictures of 18×18" in text
+    assert re.search(r"flat +is not spatial: its output is \[b, 6\]\n", text)
+
+
+def test_a_layer_that_is_none_says_where_layers_are_listed(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "net_of_layers.py").write_text(NET)
+    spec = "torch:net_of_layers:Net?latent=6x1x1"
+    line = refusal(capsys, "dissect", spec, "--layers", "gorw", "--out", "study")
+    assert line == f"ganatomy: unknown layer 'gorw'; did you mean grow?; see: ganatomy layers '{spec}'\n"
+    line = refusal(capsys, "dissect", "torch:net_of_layers:Nett", "--layers", "grow", "--out", "study")
+    assert "ganatomy layers" not in line
+
+
+def test_layers_of_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "church.pth: no such file" in refusal(capsys, "layers", "progan:church.pth")
