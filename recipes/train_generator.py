@@ -3,6 +3,7 @@
     python recipes/train_generator.py church --out runs/church                    # resumes where it stopped
     python recipes/train_generator.py church --out runs/early --start runs/church/checkpoint.pt --cooldown 15000
     python recipes/train_generator.py church --out runs/church --export src/ganatomy/assets/church.safetensors
+    python recipes/train_generator.py church --out runs/church --judge runs/church-discriminator.safetensors
     python recipes/train_generator.py church --out runs/more --start compact.pt --images 600000
 
 A cooldown takes a copy of an unfinished training to a good end: the learning rate falls to 0 over the next images.
@@ -26,8 +27,9 @@ from gan.training import Draw, Judge, Schedule, Training, rounded
 
 from ganatomy.errors import GanatomyError
 from ganatomy.files import replacing, write_text
+from ganatomy.generators.discriminator import discriminator_network
 from ganatomy.scenes import render
-from ganatomy.weights import file_sha256
+from ganatomy.weights import State, file_sha256
 
 TINY = Schedule(
     sizes=(8, 8, 8, 8, 4, 4), images=400, stable=(64, 64, 64, 64), fade=32, decay=64, batch=(8, 8, 8, 8, 8),
@@ -59,6 +61,8 @@ def main(given: Sequence[str] | None = None) -> None:
         training.cool_down(args.cooldown)
     if args.compact:
         training.save_compact(args.compact)
+    elif args.judge:
+        export_discriminator(args, training)
     elif args.export:
         export(args, training, judge(args.category, args.seed, schedule.sizes[0], size, images=4000))
     else:
@@ -80,25 +84,65 @@ def judge(category: str, seed: int, latent: int, size: int, images: int = 1000) 
 
 def export(args: argparse.Namespace, training: Training, judge: Judge) -> None:
     """Write the averaged generator in the published layout, and its card."""
-    scores = rounded(judge(training.draw))
-    with replacing(args.export) as temporary:
-        safetensors.torch.save_file(training.averaged.published(), temporary)
-    card = {
-        "name": args.export.stem,
+    facts = {
         "kind": "generator",
         "family": "progan",
+        "title": f"Progressive GAN trained on rendered scenes of the category {args.category}",
+        "scores": rounded(judge(training.draw)),
+    }
+    write_weights(args, training, args.export, training.averaged.published(), facts)
+
+
+@torch.no_grad()
+def export_discriminator(args: argparse.Namespace, training: Training, images: int = 4000) -> None:
+    """Write the discriminator at full resolution, and its card: how often it is right, of scenes that it never saw."""
+    size = training.pictures.size
+    unseen = range(10_000_000, 10_000_000 + images)
+    real = torch.from_numpy(render(args.category, unseen, size, args.seed).images).float() / 127.5 - 1
+    state = training.discriminator.published(real[:400])
+    network = discriminator_network(training.schedule.sizes[:0:-1])
+    network.load_state_dict(state)
+    z = torch.randn(images, training.schedule.sizes[0], generator=torch.Generator().manual_seed(args.seed))
+    judged = [
+        torch.cat([network(part)[:, 0] for part in pictures])
+        for pictures in (torch.split(real, 100), (training.draw(part) for part in torch.split(z, 100)))
+    ]
+    facts = {
+        "kind": "discriminator",
+        "family": "discriminator",
+        "options": {"images": f"scenes:{args.category}"},
+        "title": f"The discriminator that the {args.category} generator learned from",
+        "scores": rounded({"scenes": _share(judged[0] > 0), "drawn": _share(judged[1] < 0)}),
+    }
+    write_weights(args, training, args.judge, state, facts)
+
+
+def _share(right: torch.Tensor) -> float:
+    return float(right.double().mean())
+
+
+def write_weights(
+    args: argparse.Namespace, training: Training, path: Path, state: State, facts: dict[str, Any]
+) -> None:
+    """Write weights and their card."""
+    with replacing(path) as temporary:
+        safetensors.torch.save_file(state, temporary)
+    card = {
+        "name": path.stem,
+        "kind": facts.pop("kind"),
+        "family": facts.pop("family"),
         "category": args.category,
         "size": training.pictures.size,
-        "title": f"Progressive GAN trained on rendered scenes of the category {args.category}",
+        "title": facts.pop("title"),
         "recipe": f"python recipes/train_generator.py {args.category} --seed {args.seed}" + course(training),
         "seed": args.seed,
         "images": training.seen,
-        "scores": scores,
+        **facts,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "licence": "Apache-2.0",
-        "sha256": file_sha256(args.export),
+        "sha256": file_sha256(path),
     }
-    write_text(args.export.with_suffix(".json"), json.dumps(card, indent=1) + "\n")
+    write_text(path.with_suffix(".json"), json.dumps(card, indent=1) + "\n")
     print(json.dumps(card["scores"]))
 
 
@@ -123,6 +167,7 @@ def parse(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--start", type=Path, help="checkpoint to start from")
     parser.add_argument("--cooldown", type=int, default=0, help="end after so many more images")
     parser.add_argument("--export", type=Path, help="write the averaged weights here, and their card beside them")
+    parser.add_argument("--judge", type=Path, help="write the discriminator here, and its card beside it")
     parser.add_argument("--compact", type=Path, help="write a small checkpoint here, to start from elsewhere")
     parser.add_argument("--tiny", action="store_true", help="rehearse the whole schedule in seconds")
     return parser.parse_args(given)

@@ -1,13 +1,13 @@
 """A generator that grows into the published ProGAN, and the discriminator that it learns from."""
 
 import itertools
-import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ganatomy.generators.progan import Bias, ToRGB, hidden_layers
+from ganatomy.generators.discriminator import EqualConv, spread
+from ganatomy.generators.progan import ToRGB, hidden_layers
 from ganatomy.weights import State
 
 
@@ -41,35 +41,17 @@ class GrowingGenerator(nn.Module):
         return {name: value.float().contiguous() for name, value in state.items()}
 
 
-class Conv(nn.Module):
-    """Convolution with equalised learning rate; `down` averages 2 × 2 results, as one convolution of stride 2."""
-
-    def __init__(self, inputs: int, units: int, kernel: int = 3, padding: int = 1, *, down: bool = False) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(units, inputs, kernel, kernel))
-        self.bias = Bias(units)
-        self.scale = math.sqrt(2 / inputs) / kernel
-        self.padding, self.down = padding, down
-
-    def forward(self, x: Tensor) -> Tensor:
-        weight = self.weight * self.scale
-        if self.down:
-            w = F.pad(weight, [1, 1, 1, 1])
-            weight = (w[..., 1:, 1:] + w[..., 1:, :-1] + w[..., :-1, 1:] + w[..., :-1, :-1]) / 4
-        return F.conv2d(x, weight, self.bias.b, stride=2 if self.down else 1, padding=self.padding)
-
-
 class Discriminator(nn.Module):
     """The generator's mirror image: two convolutions a resolution, minibatch standard deviation at 4 px."""
 
     def __init__(self, sizes: tuple[int, ...]) -> None:
         super().__init__()
         units = sizes[1:]
-        self.inputs = nn.ModuleList(Conv(3, u, 1, 0) for u in units)
-        self.same = nn.ModuleList(Conv(u, u) for u in units[1:])
-        self.halve = nn.ModuleList(Conv(u, v, down=True) for v, u in itertools.pairwise(units))
-        self.last = nn.ModuleList([Conv(units[0] + 1, units[0]), Conv(units[0], units[0], 4, 0)])
-        self.verdict = Conv(units[0], 1, 1, 0)
+        self.inputs = nn.ModuleList(EqualConv(3, u, 1, 0) for u in units)
+        self.same = nn.ModuleList(EqualConv(u, u) for u in units[1:])
+        self.halve = nn.ModuleList(EqualConv(u, v, down=True) for v, u in itertools.pairwise(units))
+        self.last = nn.ModuleList([EqualConv(units[0] + 1, units[0]), EqualConv(units[0], units[0], 4, 0)])
+        self.verdict = EqualConv(units[0], 1, 1, 0)
 
     def forward(self, images: Tensor, stage: int, blend: float) -> Tensor:
         """Return how real each picture of 4 · 2^stage px looks, as a logit."""
@@ -79,15 +61,27 @@ class Discriminator(nn.Module):
             x = F.leaky_relu(self.halve[s - 1](x), 0.2)
             if s == stage and blend < 1:
                 x = torch.lerp(F.leaky_relu(self.inputs[s - 1](F.avg_pool2d(images, 2)), 0.2), x, blend)
-        x = torch.cat([x, _spread(x)], 1)
+        x = torch.cat([x, spread(x)], 1)
         for layer in self.last:
             x = F.leaky_relu(layer(x), 0.2)
         logits: Tensor = self.verdict(x)
         return logits.flatten().float()
 
+    def published(self, images: Tensor) -> State:
+        """Return the weights of the full-size network, which judges each picture alone, in half precision.
 
-def _spread(x: Tensor, group: int = 4) -> Tensor:
-    """Return one map per picture: the standard deviation within its group, averaged over units and places."""
-    groups = x.float().reshape(group, -1, *x.shape[1:])
-    spread = (groups.var(0, unbiased=False) + 1e-8).sqrt().mean((1, 2, 3), keepdim=True)
-    return spread.to(x.dtype).repeat(group, 1, *x.shape[2:])
+        Args:
+            images: real pictures; how much they differ in groups of four takes the place of the group.
+        """
+        last = len(self.same)
+        layers: list[EqualConv] = [self.inputs[last]]
+        for s in range(last, 0, -1):
+            layers += [self.same[s - 1], self.halve[s - 1]]
+        layers += self.last
+        state = {f"layer{i}.{k}": v for i, layer in enumerate(layers) for k, v in layer.state_dict().items()}
+        x = images
+        for layer in layers[: 2 * last + 1]:
+            x = F.leaky_relu(layer(x), 0.2)
+        state[f"layer{2 * last + 1}.spread"] = spread(x).mean().reshape(1)
+        state |= {f"verdict.{k}": v.flatten(1) if v.ndim == 4 else v for k, v in self.verdict.state_dict().items()}
+        return {name: value.detach().half().contiguous() for name, value in state.items()}

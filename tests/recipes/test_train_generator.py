@@ -10,13 +10,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ganatomy.generators import open_generator
+from ganatomy.generators import open_generator, open_subject
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "recipes"))
 
 import train_generator
 from gan.judging import failing, frechet
-from gan.networks import Conv
+from gan.networks import EqualConv as Conv
 from gan.pictures import Pictures
 from gan.training import Schedule, Training, at_stage
 
@@ -65,6 +65,18 @@ def test_the_whole_schedule_ends_in_a_generator_that_opens(tmp_path: Path, monke
     generator = open_generator(f"progan:{asset}")
     z = generator.latents(range(2), seed=0)
     torch.testing.assert_close(generator.observe(z, []).images, trained.draw(z).clone(), atol=1e-5, rtol=1e-5)
+
+    judge = tmp_path / "judge.safetensors"
+    train_generator.main([*base, "--judge", str(judge)])
+    card = json.loads(judge.with_suffix(".json").read_text())
+    assert card["options"] == {"images": "scenes:church"}
+    assert set(card["scores"]) == {"scenes", "drawn"}
+    opened = open_subject(f"discriminator:{judge}?images=scenes:church")
+    pictures = opened.latents(range(4), 0)
+    judged = opened.rest(pictures, "layer4").output
+    with torch.no_grad():  # four pictures are one group, which differs about as much as others
+        expected = trained.discriminator(opened.observe(pictures, []).images, 4, 1.0)
+    torch.testing.assert_close(judged[:, 0], expected, atol=0.1, rtol=0.1)
 
 
 def test_a_compact_checkpoint_is_small_and_goes_on(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.models import Models
 from ganatomy.experiments.strips import Strips
 from ganatomy.experiments.tally import Tally
-from ganatomy.generators import Generator, LayerShape, Observation
+from ganatomy.generators import LayerShape, Observation, Subject
 from ganatomy.progress import Progress, tick
 from ganatomy.stats.levels import ActivationLevels, exact_levels
 from ganatomy.study import Study
@@ -50,9 +50,12 @@ def facts(spec: DissectSpec, models: Models) -> dict[str, Any]:
 
     Raises:
         UnknownName: a layer that the generator does not have.
+        BadValue: the sample takes more pictures than there are to look at.
     """
-    generator, segmenter = models.generator, models.segmenter
+    generator, segmenter = models.subject, models.segmenter
     layers = chosen_layers(generator, spec.layers)
+    for ids in spec.halves().values():
+        generator.latents(ids[-1:], spec.seed)
     return {
         "inputs": {"generator": generator.fingerprint, "segmenter": segmenter.fingerprint},
         "layers": {name: list(shape) for name, shape in layers.items()},
@@ -62,7 +65,7 @@ def facts(spec: DissectSpec, models: Models) -> dict[str, Any]:
     }
 
 
-def chosen_layers(generator: Generator, names: Sequence[str]) -> dict[str, LayerShape]:
+def chosen_layers(generator: Subject, names: Sequence[str]) -> dict[str, LayerShape]:
     """Return the shapes of the asked layers (all, if none is asked), in forward order.
 
     Raises:
@@ -81,16 +84,16 @@ def estimate(spec: DissectSpec, models: Models) -> Estimate:
     mismatched; three tables live at once while shards are merged. One batch of features comes on top, and one part of
     the calibration, of which the maps of one layer are copied twice.
     """
-    generator, segmenter = models.generator, models.segmenter
+    generator, segmenter = models.subject, models.segmenter
     layers = chosen_layers(generator, spec.layers)
     units = sum(shape.units for shape in layers.values())
     maps = [4 * math.prod(shape) for shape in layers.values()]
-    segmenter(_observe(generator, range(2), spec.seed, list(layers)).images)  # what is done once is done now
+    models.labels(_observe(generator, range(2), spec.seed, list(layers)))  # what is done once is done now
     ids = range(min(spec.batch, 8))
     start = perf_counter()
     seen = _observe(generator, ids, spec.seed, list(layers))
     drawn = perf_counter()
-    segmenter(seen.images)
+    models.labels(seen)
     labelled = perf_counter()
     height, width = grid_size(spec, seen)
     number = 4 if spec.images * height * width < 2**31 else 8
@@ -132,7 +135,7 @@ def run(
     """
     if study.finished:
         return Dissection.open(study.directory)
-    layers = chosen_layers(models.generator, spec.layers)
+    layers = chosen_layers(models.subject, spec.layers)
     parts = _calibration_parts(spec, layers)
     levels = study.sharded("levels", ActivationLevels, partial(measure_levels, spec, models), parts, execute, progress)
     tally = study.sharded("tally", Tally, partial(tally_shard, spec, models, levels), spec.shards(), execute, progress)
@@ -141,7 +144,7 @@ def run(
 
 def measure_levels(spec: DissectSpec, models: Models, units: range) -> ActivationLevels:
     """Measure the candidate levels of some units, numbered through all layers."""
-    layers = chosen_layers(models.generator, spec.layers)
+    layers = chosen_layers(models.subject, spec.layers)
     result = ActivationLevels(sum(shape.units for shape in layers.values()), len(spec.tops()))
     wanted: dict[str, range] = {}
     first = 0
@@ -152,7 +155,7 @@ def measure_levels(spec: DissectSpec, models: Models, units: range) -> Activatio
         first += shape.units
     kept: dict[str, list[Tensor]] = {name: [] for name in wanted}
     size = (0, 0)
-    for _, seen in _batches(spec, models.generator, spec.calibration_ids(), list(wanted)):
+    for _, seen in _batches(spec, models.subject, spec.calibration_ids(), list(wanted)):
         size = grid_size(spec, seen)
         for name, own in wanted.items():
             kept[name].append(seen.features[name][:, own.start : own.stop].float().cpu())
@@ -165,17 +168,17 @@ def measure_levels(spec: DissectSpec, models: Models, units: range) -> Activatio
 
 def tally_shard(spec: DissectSpec, models: Models, levels: ActivationLevels, ids: range) -> Tally:
     """Count one shard: every layer, every statistic, one pass."""
-    layers = chosen_layers(models.generator, spec.layers)
+    layers = chosen_layers(models.subject, spec.layers)
     cuts = dict(zip(layers, levels.by_layer(shape.units for shape in layers.values()), strict=True))
     half = next(name for name, own in spec.halves().items() if ids.start in own)
     tally: Tally | None = None
-    for batch, seen in _batches(spec, models.generator, ids, list(layers)):
+    for batch, seen in _batches(spec, models.subject, ids, list(layers)):
         size = grid_size(spec, seen)
         if tally is None:
             cuts = {name: cut.to(seen.images.device) for name, cut in cuts.items()}
             pixels = spec.images * math.prod(size)
             tally = Tally.empty(cuts, len(models.segmenter.vocabulary), pixels, spec.top)
-        tally.update(half, batch, seen.features, models.segmenter(seen.images), size)
+        tally.update(half, batch, seen.features, models.labels(seen), size)
         tick(len(batch))
     assert tally is not None
     return tally
@@ -192,7 +195,7 @@ def draw_strips(
     """
     ids = sorted({i for table in top.values() for i in table.flatten().tolist() if i >= 0})
     strips: Strips | None = None
-    for batch, seen in _batches(spec, models.generator, ids, list(top)):
+    for batch, seen in _batches(spec, models.subject, ids, list(top)):
         height, width = seen.images.shape[-2:]
         strips = strips or Strips.empty(ids, (height, width), top, grid_size(spec, seen))
         strips.add(batch, seen.images, seen.features, top, thresholds)
@@ -201,7 +204,7 @@ def draw_strips(
 
 
 def _batches(
-    spec: DissectSpec, generator: Generator, ids: Sequence[int], layers: Sequence[str]
+    spec: DissectSpec, generator: Subject, ids: Sequence[int], layers: Sequence[str]
 ) -> Iterator[tuple[Sequence[int], Observation]]:
     for i in range(0, len(ids), spec.batch):
         batch = ids[i : i + spec.batch]
@@ -210,7 +213,7 @@ def _batches(
         yield batch, seen
 
 
-def _observe(generator: Generator, ids: Sequence[int], seed: int, layers: Sequence[str]) -> Observation:
+def _observe(generator: Subject, ids: Sequence[int], seed: int, layers: Sequence[str]) -> Observation:
     if isinstance(ids, range):
         z = generator.latents(ids, seed)
     else:

@@ -1,7 +1,17 @@
 """Generators: one family a file, opened by name."""
 
 from ganatomy.generators.module import as_generator
-from ganatomy.generators.protocol import Edit, Generator, LayerShape, Observation
-from ganatomy.generators.registry import GENERATORS, open_generator
+from ganatomy.generators.protocol import Edit, Generator, LayerShape, Observation, Subject
+from ganatomy.generators.registry import GENERATORS, open_generator, open_subject
 
-__all__ = ["GENERATORS", "Edit", "Generator", "LayerShape", "Observation", "as_generator", "open_generator"]
+__all__ = [
+    "GENERATORS",
+    "Edit",
+    "Generator",
+    "LayerShape",
+    "Observation",
+    "Subject",
+    "as_generator",
+    "open_generator",
+    "open_subject",
+]

@@ -65,8 +65,8 @@ def open_module(
         fit_state(module, read_state(Path(weights), prefix), weights)
     return as_generator(
         module.to(device),
-        latent=None if latent is None else _numbers("latent", latent, "x", int),
-        bounds=None if bounds is None else _numbers("bounds", bounds, "..", float),
+        latent=None if latent is None else numbers_in("latent", latent, "x", int),
+        bounds=None if bounds is None else numbers_in("bounds", bounds, "..", float),
         layers=layers.split(",") if layers else (),
         dtype=None if dtype is None else find_dtype(dtype),
         name=argument,
@@ -163,7 +163,12 @@ def _own_latents(module: nn.Module) -> LatentSource | None:
     return own if callable(own) and not isinstance(own, nn.Module | Tensor) else None
 
 
-def _numbers(option: str, text: str, between: str, kind: Callable[[str], N]) -> tuple[N, ...]:
+def numbers_in(option: str, text: str, between: str, kind: Callable[[str], N]) -> tuple[N, ...]:
+    """Read the numbers of an option.
+
+    Raises:
+        BadValue: they are not of that kind.
+    """
     try:
         return tuple(kind(part) for part in text.split(between))
     except ValueError:

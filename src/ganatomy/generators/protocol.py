@@ -1,4 +1,4 @@
-"""What every generator can do: x = f(h(z)), opened at every layer."""
+"""What every model that is dissected can do; and every generator: x = f(h(z)), opened at every layer."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 
+from ganatomy.pictures import Shown
 from ganatomy.types import Features, Images, Latents
 
 
@@ -33,15 +34,22 @@ class Edit(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Observation:
-    """What one forward pass showed: the pictures, and the features of every asked layer."""
+    """What one forward pass showed.
+
+    Attributes:
+        images: the pictures.
+        features: of every asked layer.
+        shown: which pictures these are, where they were given and not drawn; their labels may be known.
+    """
 
     images: Images
     features: Mapping[str, Features]
+    shown: Shown | None = None
 
 
 @runtime_checkable
-class Generator(Protocol):
-    """A generative image model whose layers can be read and replaced.
+class Subject(Protocol):
+    """A model that looks at pictures or draws them, and whose layers can be read: all that a dissection needs.
 
     Attributes:
         layers: shape of every spatial layer, in forward order.
@@ -58,11 +66,16 @@ class Generator(Protocol):
         ...
 
     def observe(self, z: Latents, layers: Sequence[str], edits: Sequence[Edit] = ()) -> Observation:
-        """Draw the pictures and read every asked layer in one forward pass, without gradients.
+        """Show the pictures and read every asked layer in one forward pass, without gradients.
 
         Edits are made at their layers, those of one layer in their order; what is read there is the edited output.
         """
         ...
+
+
+@runtime_checkable
+class Generator(Subject, Protocol):
+    """A generative image model whose layers can be read and replaced."""
 
     def render(self, r: Features, layer: str, z: Latents) -> Images:
         """Draw the pictures with the layer's output replaced by `r`: f, the rest of the network. Differentiable."""

@@ -1,12 +1,13 @@
-"""The names under which generators are opened."""
+"""The names under which generators, and other models to dissect, are opened."""
 
 import torch
 
 from ganatomy.devices import find_device
-from ganatomy.generators.protocol import Generator
+from ganatomy.errors import BadModel
+from ganatomy.generators.protocol import Generator, Subject
 from ganatomy.registry import Registry
 
-GENERATORS: Registry[Generator] = Registry("generator")
+GENERATORS: Registry[Subject] = Registry("generator")
 
 
 def open_generator(spec: str, device: str | torch.device = "cpu") -> Generator:
@@ -16,6 +17,18 @@ def open_generator(spec: str, device: str | torch.device = "cpu") -> Generator:
         UnknownName: no such family, model or option.
         BadFile: the weights are not what they should be.
         BadModel: the module is no generator.
+    """
+    opened = open_subject(spec, device)
+    if not isinstance(opened, Generator):
+        raise BadModel(f"{spec} looks at pictures and draws none: it can be dissected, and its accuracy measured")
+    return opened
+
+
+def open_subject(spec: str, device: str | torch.device = "cpu") -> Subject:
+    """Open a model to dissect by name: any generator, or what only looks, ``classifier:package.module:callable``.
+
+    Raises:
+        UnknownName, BadFile, BadModel: as `open_generator`.
     """
     import ganatomy.generators.families  # noqa: F401  the built-in families register themselves
 

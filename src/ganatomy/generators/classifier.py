@@ -1,0 +1,343 @@
+"""Networks that look at pictures: ``classifier:package.module:callable?images=DIR&weights=FILE&size=224``.
+
+Network Dissection (Bau et al. 2017): what the units of a classifier respond to, in pictures that somebody labelled. A
+latent here is the number of a picture.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from ganatomy.devices import find_dtype
+from ganatomy.errors import BadFile, BadModel, BadValue, UnknownName
+from ganatomy.generators.hooked import HookedGenerator, dtype_of
+from ganatomy.generators.module import numbers_in
+from ganatomy.generators.protocol import Edit, LayerShape, Observation
+from ganatomy.generators.registry import GENERATORS
+from ganatomy.generators.replay import Replay
+from ganatomy.generators.structures import tensors
+from ganatomy.imported import call_named, guarded
+from ganatomy.pictures import Frame, PictureSet, Shown, open_pictures
+from ganatomy.types import Images, Latents
+from ganatomy.weights import fingerprint, fit_state, read_state
+
+DIGITS = 24
+"""A number of a picture is kept as two floats, the lower of so many bits, which float32 holds exactly."""
+INSIDE = "net."
+"""What the names of a network's layers begin with inside of `_Watched`."""
+
+
+@dataclass(frozen=True)
+class View:
+    """Which pictures a network looks at, and as what they are given to it.
+
+    Attributes:
+        pictures: the set.
+        frame: what is seen of each, and its size.
+        split: the part of the set that samples are taken from; all of it, if none is named.
+        mean, std: the network gets ``(x - mean) / std``, x in [0, 1]; as given here, pictures in [-1, 1].
+    """
+
+    pictures: PictureSet
+    frame: Frame
+    split: str = ""
+    mean: tuple[float, ...] = (0.5, 0.5, 0.5)
+    std: tuple[float, ...] = (0.5, 0.5, 0.5)
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        if len(self.mean) != 3 or len(self.std) != 3 or not all(each > 0 for each in self.std):
+            raise BadValue(f"mean={self.mean}, std={self.std}: give three numbers each, for red, green and blue")
+
+    def latents(self, ids: range, seed: int) -> Latents:
+        """Return the numbers of the pictures of a sample, in two digits [b, 2]."""
+        numbers = self.pictures.numbers(ids, seed, self.split)
+        digits = [(number >> DIGITS, number & ((1 << DIGITS) - 1)) for number in numbers]
+        return torch.tensor(digits, dtype=torch.float32).reshape(-1, 2)
+
+    def shown(self, z: Latents) -> Shown:
+        """Return which pictures latents are."""
+        numbers = tuple((high << DIGITS) + low for high, low in z.long().tolist())
+        return Shown(self.pictures.fingerprint, numbers, self.frame)
+
+    def images(self, z: Latents) -> Images:
+        """Return the pictures, in [-1, 1]."""
+        return self.pictures.images(self.shown(z).numbers, self.frame).to(z.device)
+
+    def given(self, images: Images) -> Images:
+        """Return pictures as the network takes them."""
+        mean, std = (torch.tensor(each, device=images.device)[:, None, None] for each in (self.mean, self.std))
+        return ((images + 1) / 2 - mean) / std
+
+
+class Classifier:
+    """A network that looks at pictures, opened at the layers that `HookedGenerator` would find in it.
+
+    It is a subject to dissect and no generator: it shows the pictures as they are, whatever is edited. Edits change its
+    scores; `rest` has them without computing again what comes before a layer. The network is frozen, in evaluation
+    mode.
+
+    Args:
+        module: takes pictures [b, 3, H, W], returns scores [b, classes], or a structure whose first float tensor with
+            a row for each picture they are (an attribute or entry ``logits``, if there is one).
+        view: the pictures.
+        layers: the layers to offer; all if none is named.
+        classes: what the scores stand for, in their order; the classes of the pictures, if not given.
+        name: what to call it in messages and fingerprints.
+
+    Attributes:
+        layers: shape of every layer, in forward order.
+        others: the submodules that are no layers, each with the reason.
+        classes: what the scores stand for.
+        scores: how many there are.
+
+    Raises:
+        UnknownName: no such layer, or a class of the pictures that is not among `classes`.
+        BadFile: its weights hold NaN or Inf, or a picture cannot be read.
+        BadModel: it raises, returns no scores, other scores every time, or has no layer.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        view: View,
+        *,
+        layers: Sequence[str] = (),
+        classes: Sequence[str] = (),
+        name: str = "module",
+    ) -> None:
+        self._module, self._view, self._name = module.eval().requires_grad_(False), view, name
+        watched = _Watched(module, view)
+        self._hooked = HookedGenerator(watched, view.latents, bounds=(-1.0, 1.0), name=name, takes=torch.float32)
+        self.layers: Mapping[str, LayerShape] = {
+            layer.removeprefix(INSIDE): shape for layer, shape in self._hooked.layers.items()
+        }
+        self.others: Mapping[str, str] = {
+            layer.removeprefix(INSIDE): reason.replace(INSIDE, "")
+            for layer, reason in self._hooked.others.items()
+            if layer.startswith(INSIDE)
+        }
+        if layers:
+            self._check(layers)
+            self.layers = {layer: shape for layer, shape in self.layers.items() if layer in layers}
+        self.device = self._hooked.device
+        self.scores = self._probe()
+        self.classes = tuple(classes) or view.pictures.classes
+        for each in view.pictures.classes:
+            if each not in self.classes:
+                raise UnknownName(f"class among those of the scores of {name}", each, self.classes)
+        look = (view.pictures.fingerprint, view.frame, view.split, view.mean, view.std, self.classes)
+        self.fingerprint = fingerprint({}, "classifier", self._hooked.fingerprint, *look)
+
+    def latents(self, ids: range, seed: int) -> Latents:
+        """Return which pictures a sample takes: the split, shuffled by the seed.
+
+        Raises:
+            BadValue: there are not so many pictures.
+        """
+        return self._view.latents(ids, seed).to(self.device)
+
+    def observe(self, z: Latents, layers: Sequence[str], edits: Sequence[Edit] = ()) -> Observation:
+        """Show the pictures and read every asked layer in one forward pass, edits made on the way.
+
+        Raises:
+            UnknownName: there is no such submodule.
+            BadModel: there is, but its output is no feature map.
+        """
+        self._check([*layers, *(edit.layer for edit in edits)])
+        inside = [_Inside(edit) for edit in edits]
+        seen = self._hooked.observe(z, [INSIDE + layer for layer in layers], inside)
+        features = {layer: seen.features[INSIDE + layer] for layer in layers}
+        return Observation(seen.images, features, self._view.shown(z))
+
+    def rest(self, z: Latents, layer: str) -> Replay:
+        """Return the rest of the network from a layer on, for these pictures: from features to scores.
+
+        Raises:
+            UnknownName, BadModel: as `observe`.
+        """
+        self._check([layer])
+        given = self._view.given(self._view.images(z))
+        return Replay(self._module, layer, lambda: self._scores(given))
+
+    def truth(self, z: Latents) -> Int64[Tensor, " b"]:
+        """Return the class of each picture, an index into `classes`.
+
+        Raises:
+            BadValue: the pictures are in no classes, or there is not one class for each score.
+        """
+        own = self._view.pictures.classes
+        if not own:
+            raise BadValue(f"{self._view.pictures.name}: the pictures are in no classes; give each class a folder")
+        if len(self.classes) != self.scores:
+            raise BadValue(
+                f"{self._name} gives {self.scores} scores and there are {len(self.classes)} classes; say what each "
+                "score stands for: classes=FILE, the name of a class in each line"
+            )
+        places = [self.classes.index(each) for each in own]
+        found = self._view.pictures.truth(self._view.shown(z).numbers)
+        if -1 in found:
+            raise BadValue(f"{self._view.pictures.name}: some pictures are in no class; give each class a folder")
+        return torch.tensor([places[i] for i in found], device=self.device)
+
+    def _scores(self, given: Images) -> Float[Tensor, "b c"]:
+        with guarded(f"running {self._name}"):
+            output = self._module(given.to(dtype_of(self._module)))
+        scores = scores_in(output, len(given))
+        if scores is None:
+            kind = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
+            raise BadModel(f"{self._name} returns {kind} for {len(given)} pictures; it must return scores [b, classes]")
+        return scores
+
+    @torch.no_grad()
+    def _probe(self) -> int:
+        """Return how many scores there are, once it is certain that a picture has the same ones every time."""
+        given = self._view.given(self._view.images(self.latents(range(2), 0)))
+        both, again = self._scores(given), torch.cat([self._scores(each) for each in torch.split(given, 1)])
+        near = 1e-3 if dtype_of(self._module) == torch.float32 else 5e-2
+        if not torch.allclose(both, again, near, near * max(1.0, float(both.abs().max())), equal_nan=True):
+            raise BadModel(
+                f"{self._name} scores a picture differently every time, or by what else is in its batch; "
+                "turn off its own noise"
+            )
+        return both.shape[1]
+
+    def _check(self, layers: Sequence[str]) -> None:
+        for layer in layers:
+            if layer in self.others:
+                raise BadModel(f"layer {layer} of {self._name} {self.others[layer]}")
+            if layer not in self.layers:
+                raise UnknownName(f"layer of {self._name}", layer, self.layers)
+
+
+class _Watched(nn.Module):
+    """Looks pictures up by their latents, shows them to a network, and returns them."""
+
+    def __init__(self, net: nn.Module, view: View) -> None:
+        super().__init__()
+        self.net, self._view = net, view
+
+    def forward(self, z: Latents) -> Images:
+        images = self._view.images(z)
+        self.net(self._view.given(images).to(dtype_of(self.net)))
+        return images
+
+
+class _Inside:
+    """An edit of a layer, under the name that the layer has inside of `_Watched`."""
+
+    def __init__(self, edit: Edit) -> None:
+        self.layer, self._edit = INSIDE + edit.layer, edit
+
+    def __call__(self, r: Tensor) -> Tensor:
+        return self._edit(r)
+
+
+def scores_in(output: object, count: int) -> Float[Tensor, "b c"] | None:
+    """Return the scores in what a network returned for so many pictures, as float32 [b, classes]; None if none are."""
+    named = output.get("logits") if isinstance(output, Mapping) else getattr(output, "logits", None)
+    for found in tensors(output if named is None else named):
+        if found.is_floating_point() and found.ndim and len(found) == count and found.shape[2:].numel() == 1:
+            return found.reshape(count, -1).float()
+    return None
+
+
+def as_classifier(
+    module: nn.Module,
+    view: View,
+    *,
+    layers: Sequence[str] = (),
+    classes: Sequence[str] = (),
+    name: str | None = None,
+) -> Classifier:
+    """Make a subject to dissect of a network at hand, which is frozen.
+
+    >>> from ganatomy.pictures import Frame, open_pictures
+    >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    >>> classifier = as_classifier(net, View(open_pictures("scenes:church"), Frame(32)))
+    >>> list(classifier.layers.items())[0]
+    ('0', LayerShape(units=4, height=30, width=30))
+    >>> classifier.observe(classifier.latents(range(5), seed=0), ["1"]).features["1"].shape
+    torch.Size([5, 4, 30, 30])
+    """
+    return Classifier(module, view, layers=layers, classes=classes, name=name or type(module).__name__)
+
+
+@GENERATORS.register("classifier")
+def open_classifier(
+    argument: str,
+    /,
+    *,
+    device: torch.device,
+    images: str = "",
+    weights: str = "",
+    prefix: str = "",
+    size: int = 224,
+    crop: float = 0.0,
+    split: str = "",
+    mean: str = "0.5,0.5,0.5",
+    std: str = "0.5,0.5,0.5",
+    layers: str = "",
+    classes: str = "",
+    dtype: str = "float32",
+    **options: str,
+) -> Classifier:
+    """Open a network that looks at the pictures of images=DIR and gives scores; other options go to the callable.
+
+    Args:
+        argument: what to import and call, ``package.module:callable``; the current directory is importable.
+        device: where it shall compute.
+        images: the pictures, see `open_pictures`.
+        weights: a file with its state dict.
+        prefix: what the names of its tensors begin with in that file.
+        size: height and width at which it looks at pictures.
+        crop: look at a square in the middle, so much of the shorter side; else at all of it.
+        split: the part of the pictures to take samples from.
+        mean, std: what it takes is ``(x - mean) / std``, x in [0, 1]; three numbers each, for red, green and blue.
+        layers: the layers to offer, ``a,b``; else all.
+        classes: a file with the name of the class of each score, one a line; else the folders of the pictures, sorted.
+        dtype: the number format in which it shall compute.
+        options: for the callable.
+
+    Raises:
+        UnknownName: no such module, callable, option, layer, split or number format.
+        BadFile: the weights do not fit, or hold NaN or Inf; pictures or their labels cannot be read.
+        BadModel: it gives no scores.
+        BadValue: an option cannot be read, or there are too few pictures.
+    """
+    if not images:
+        raise BadValue(f"classifier:{argument} needs pictures to look at; add ?images=DIR, or images=scenes:church")
+    means, stds = (numbers_in(name, text, ",", float) for name, text in (("mean", mean), ("std", std)))
+    view = View(open_pictures(images), Frame(size, crop), split, means, stds)
+    module = call_named(argument, options)
+    if not isinstance(module, nn.Module):
+        raise BadModel(f"{argument} gives a {type(module).__name__}; it must give a torch.nn.Module")
+    if weights:
+        fit_state(module, read_state(Path(weights), prefix), weights)
+    return as_classifier(
+        module.to(device, find_dtype(dtype)),
+        view,
+        layers=layers.split(",") if layers else (),
+        classes=read_classes(Path(classes)) if classes else (),
+        name=argument,
+    )
+
+
+def read_classes(path: Path) -> tuple[str, ...]:
+    """Read the names of classes, one a line; empty lines at the end do not count.
+
+    Raises:
+        BadFile: it cannot be read, or has a name twice, or none.
+    """
+    try:
+        names = tuple(line.strip() for line in path.read_text(encoding="utf-8").rstrip().splitlines())
+    except (OSError, ValueError) as error:
+        raise BadFile(f"{path}: cannot be read as the names of classes ({error})") from error
+    twice = [name for name in names if names.count(name) > 1]
+    if twice or not names:
+        raise BadFile(f"{path}: " + (f"has the class {twice[0]!r} twice" if twice else "names no classes"))
+    return names

@@ -1,0 +1,103 @@
+"""What every set of pictures can do: show picture number n, and say what is known of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, runtime_checkable
+
+from ganatomy.errors import BadValue
+from ganatomy.types import Images, Labels
+from ganatomy.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What part of a picture is looked at, and at which size.
+
+    Attributes:
+        size: height and width at which it is looked at.
+        crop: 0 for the whole picture, whatever its shape; else a square in its middle, so much of its shorter side:
+            0.875 is what scaling the shorter side to 256 and cutting out 224 gives.
+
+    >>> Frame(224).box(400, 200), Frame(224, crop=0.5).box(400, 200)
+    ((0, 0, 400, 200), (150.0, 50.0, 250.0, 150.0))
+    """
+
+    size: int
+    crop: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        if self.size < 1:
+            raise BadValue(f"size={self.size}: give the height and width of the pictures in pixels")
+        if not 0 <= self.crop <= 1:
+            raise BadValue(f"crop={self.crop} is not between 0 and 1")
+
+    def box(self, width: float, height: float) -> tuple[float, float, float, float]:
+        """Return left, top, right and bottom of what is looked at, in a picture of that size."""
+        if not self.crop:
+            return 0, 0, width, height
+        side = self.crop * min(width, height)
+        left, top = (width - side) / 2, (height - side) / 2
+        return left, top, left + side, top + side
+
+
+class Shown(NamedTuple):
+    """Which pictures were looked at, and how: what it takes to find their labels.
+
+    Attributes:
+        fingerprint: of the set.
+        numbers: of the pictures in it.
+        frame: what was seen of them.
+    """
+
+    fingerprint: str
+    numbers: tuple[int, ...]
+    frame: Frame
+
+
+@runtime_checkable
+class PictureSet(Protocol):
+    """Pictures by number.
+
+    Attributes:
+        name: what to call it in messages.
+        fingerprint: sha256 that changes when the pictures or what is known of them may.
+        classes: the names of the classes of pictures, sorted; none where they are in no classes.
+        vocabulary: the concepts of the labels; nothing alone where there are no labels.
+        planes: the name of each label plane.
+    """
+
+    name: str
+    fingerprint: str
+    classes: tuple[str, ...]
+    vocabulary: Vocabulary
+    planes: tuple[str, ...]
+
+    def numbers(self, ids: range, seed: int, split: str = "") -> list[int]:
+        """Return which pictures a sample takes; entry i depends on (seed, ids[i], split) only, and none comes twice.
+
+        Raises:
+            UnknownName: no such split.
+            BadValue: there are not so many pictures.
+        """
+        ...
+
+    def images(self, numbers: Sequence[int], frame: Frame) -> Images:
+        """Return pictures.
+
+        Raises:
+            BadFile: one cannot be read; names it.
+        """
+        ...
+
+    def labels(self, numbers: Sequence[int], frame: Frame) -> Labels:
+        """Return the labels of pictures, at their size in the frame.
+
+        Raises:
+            BadFile: a label map cannot be read, or is none; names it.
+        """
+        ...
+
+    def truth(self, numbers: Sequence[int]) -> list[int]:
+        """Return the class of each picture, an index into `classes`; -1 where it has none."""
+        ...

@@ -1,0 +1,70 @@
+"""The labels that came with pictures: ``labels:DIR``, ``labels:scenes:church``. Nothing is segmented."""
+
+from typing import NoReturn
+
+import torch
+
+from ganatomy.errors import BadFile, BadModel, BadValue
+from ganatomy.pictures import PictureSet, Shown, open_pictures
+from ganatomy.segmenters.registry import SEGMENTERS
+from ganatomy.types import Images, Labels
+from ganatomy.weights import fingerprint
+
+
+class GivenLabels:
+    """What somebody said of the pictures of a set, in the place of a segmenter; it sees nothing in other pictures.
+
+    >>> from ganatomy.pictures import Frame
+    >>> labels = open_labels("scenes:church", device=torch.device("cpu"))
+    >>> labels.of(Shown(labels.pictures.fingerprint, (0, 1), Frame(64))).shape
+    torch.Size([2, 3, 64, 64])
+    """
+
+    def __init__(self, pictures: PictureSet, device: torch.device) -> None:
+        if not pictures.planes:
+            raise BadFile(f"{pictures.name}: has no label maps; they lie in labels/PLANE beside images")
+        self.pictures = pictures
+        self.vocabulary, self.planes = pictures.vocabulary, pictures.planes
+        self.fingerprint = fingerprint({}, "labels", pictures.fingerprint)
+        self.device = device
+
+    def of(self, shown: Shown | None) -> Labels:
+        """Return the labels of pictures that were looked at, as large as they were seen.
+
+        Raises:
+            BadModel: they were drawn, not looked up.
+            BadValue: they are of another set.
+            BadFile: a label map cannot be read.
+        """
+        if shown is None:
+            self._refuse()
+        if shown.fingerprint != self.pictures.fingerprint:
+            raise BadValue(
+                f"labels:{self.pictures.name} are of other pictures than the classifier looks at; give labels: and "
+                "images= the same name"
+            )
+        return self.pictures.labels(shown.numbers, shown.frame).to(self.device)
+
+    def __call__(self, images: Images) -> Labels:  # noqa: ARG002  a segmenter by its looks, to carry a vocabulary
+        """Refuse pictures of which nothing is known but what they look like.
+
+        Raises:
+            BadModel: always.
+        """
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise BadModel(
+            f"labels:{self.pictures.name} are of the pictures of that set alone, which a classifier looks at; for "
+            "pictures that are drawn or changed, give a segmenter"
+        )
+
+
+@SEGMENTERS.register("labels")
+def open_labels(pictures: str, /, *, device: torch.device) -> GivenLabels:
+    """Take the labels that came with the pictures that a classifier looks at: a directory, or scenes:CATEGORY.
+
+    Raises:
+        BadFile: no such pictures, or there are no labels beside them.
+    """
+    return GivenLabels(open_pictures(pictures), device)
