@@ -20,6 +20,9 @@ def add_serve(commands: Any) -> None:
     parser.add_argument("--host", default="127.0.0.1", metavar="NAME", help="who can reach it (127.0.0.1: only you)")
     parser.add_argument("--port", type=int, default=8000, metavar="N", help="0 for any that is free (8000)")
     parser.add_argument("--token", default=None, metavar="TEXT", help="what visitors must know (made up with --host)")
+    parser.add_argument(
+        "--annotations", metavar="WHERE", default=None, help="a SQLite file or a database URL (beside the first study)"
+    )
     parser.add_argument("--device", metavar="NAME", default="cpu", help="cpu, cuda, cuda:1, … (cpu)")
 
 
@@ -28,6 +31,7 @@ def serve(arguments: Namespace) -> None:
     try:
         import uvicorn
 
+        from ganatomy.annotations import open_annotations
         from ganatomy.web import Painter, create_app
     except ModuleNotFoundError as error:
         raise BadValue(f"{MISSING} ({error.name} is not installed)") from error
@@ -41,7 +45,8 @@ def serve(arguments: Namespace) -> None:
     token = arguments.token
     if token is None and not is_this_machine(arguments.host):
         token = secrets.token_urlsafe(16)
-    app = create_app(painters, token=token)
+    kept = open_annotations(arguments.annotations or arguments.directories[0].resolve().parent / "annotations.sqlite")
+    app = create_app(painters, token=token, annotations=kept)
     config = uvicorn.Config(
         app, host=arguments.host, port=arguments.port, log_level="warning", access_log=False, server_header=False
     )

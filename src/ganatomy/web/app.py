@@ -11,28 +11,36 @@ from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
+from ganatomy.annotations import Annotations
 from ganatomy.errors import GanatomyError, UnknownName
 from ganatomy.web.guard import LIMITS, Guard, Limits
 from ganatomy.web.house import House
-from ganatomy.web.pages import browse, home, paint
+from ganatomy.web.pages import annotate, browse, home, paint
 from ganatomy.web.painter import Painter
 from ganatomy.web.schemas import Reason
 from ganatomy.web.worker import Busy, Outdated, Worker
 
-PAGES: list[APIRouter] = [home.routes, paint.routes, browse.routes]
+PAGES: list[APIRouter] = [home.routes, paint.routes, browse.routes, annotate.routes]
 STATUS = {Outdated: 409, Busy: 503, UnknownName: 404}
 """How mistakes are told over HTTP; any other is a 422."""
 REFUSALS = {code: {"model": Reason} for code in (404, 409, 413, 422, 429, 503)}
 log = logging.getLogger("ganatomy.web")
 
 
-def create_app(painters: Mapping[str, Painter], *, token: str | None = None, limits: Limits = LIMITS) -> Guard:
+def create_app(
+    painters: Mapping[str, Painter],
+    *,
+    token: str | None = None,
+    limits: Limits = LIMITS,
+    annotations: Annotations | None = None,
+) -> Guard:
     """Return the web app, to be served by any ASGI server.
 
     Args:
         painters: the studies, by the names that addresses have.
         token: what every request must carry; None for a server that only this machine can reach.
         limits: how much is too much.
+        annotations: where what people say is kept; None: nowhere.
     """
     worker = Worker(limits.waiting)
 
@@ -42,7 +50,7 @@ def create_app(painters: Mapping[str, Painter], *, token: str | None = None, lim
         worker.close()
 
     app = FastAPI(title="ganatomy", docs_url=None, redoc_url=None, lifespan=lifespan, responses=REFUSALS)  # type: ignore[arg-type]
-    app.state.house = House(painters, worker)
+    app.state.house = House(painters, worker, annotations)
     for routes in PAGES:
         app.include_router(routes)
     app.mount("/static/report", StaticFiles(directory=str(files("ganatomy.report") / "static")))

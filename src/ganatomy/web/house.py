@@ -10,7 +10,8 @@ import numpy.typing as npt
 from fastapi import Depends, Request
 from PIL import Image
 
-from ganatomy.errors import UnknownName
+from ganatomy.annotations import Annotations
+from ganatomy.errors import BadValue, UnknownName
 from ganatomy.report.page import template
 from ganatomy.web.painter import Painter
 from ganatomy.web.worker import LAST, Turn, Worker
@@ -24,6 +25,7 @@ class House:
 
     painters: Mapping[str, Painter]
     worker: Worker
+    annotations: Annotations | None = None
 
     def painter(self, study: str) -> Painter:
         """Return the painter of a study.
@@ -43,6 +45,23 @@ class Room:
     name: str
     painter: Painter
     worker: Worker
+    kept: Annotations | None = None
+
+    @property
+    def annotations(self) -> Annotations:
+        """Where annotations are kept.
+
+        Raises:
+            BadValue: nowhere.
+        """
+        if self.kept is None:
+            raise BadValue("this server keeps no annotations; start it with --annotations FILE")
+        return self.kept
+
+    @property
+    def digest(self) -> str:
+        """What annotations know the study by."""
+        return self.painter.source.dissection.study.digest
 
     async def ask(self, job: Callable[[Painter], T], turn: Turn = LAST) -> T:
         """Return what the job returns, which is run when its turn comes, in the thread of the models."""
@@ -58,7 +77,7 @@ def house(request: Request) -> House:
 def room(request: Request, study: str) -> Room:
     """Return the study that a path names."""
     own = house(request)
-    return Room(study, own.painter(study), own.worker)
+    return Room(study, own.painter(study), own.worker, own.annotations)
 
 
 InHouse = Annotated[House, Depends(house)]

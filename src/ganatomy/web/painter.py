@@ -79,6 +79,22 @@ class Painter:
         """What the report of the dissection shows; browsing is the report over live models."""
         return report_facts(self.source.dissection)
 
+    def check(self, layer: str, units: Sequence[int]) -> None:
+        """Refuse units that are not there.
+
+        Raises:
+            UnknownName: no such layer or unit.
+        """
+        check_units(layer, self.source.shape(layer).units, units)
+
+    def card(self, layer: str, unit: int) -> Picture:
+        """Return a unit's top images side by side, with outlines where it is on.
+
+        Raises:
+            UnknownName: no such layer or unit.
+        """
+        return self.source.dissection.show(layer, unit).picture
+
     def picture(self, id: int, seed: int) -> Picture:
         """Return a picture as it is."""
         return _pixels(self._look(id, seed, None).images)

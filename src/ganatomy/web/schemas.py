@@ -28,41 +28,45 @@ class Stroke(Strict):
 
     action: Literal["draw", "remove"]
     layer: Name
-    concept: Name | None = Field(None, description="what is drawn; it also ranks the units where none are named")
-    units: list[Unit] | None = Field(None, max_length=UNITS, description="else the best for the concept")
-    by: Literal["ace", "iou"] | None = Field(None, description="the ranking: ACE where it was computed, else IoU")
-    top: int = Field(20, ge=1, le=UNITS, description="how many of the ranking")
-    strength: Share = Field(1.0, description="how far each unit is taken: α")
-    multiple: float = Field(1.0, ge=-10, le=10, allow_inf_nan=False, description="how many times k")
+    concept: Name | None = Field(
+        default=None, description="what is drawn; it also ranks the units where none are named"
+    )
+    units: list[Unit] | None = Field(default=None, max_length=UNITS, description="else the best for the concept")
+    by: Literal["ace", "iou"] | None = Field(
+        default=None, description="the ranking: ACE where it was computed, else IoU"
+    )
+    top: int = Field(default=20, ge=1, le=UNITS, description="how many of the ranking")
+    strength: Share = Field(default=1.0, description="how far each unit is taken: α")
+    multiple: float = Field(default=1.0, ge=-10, le=10, allow_inf_nan=False, description="how many times k")
     points: list[tuple[Share, Share]] = Field(
         default_factory=list,
         max_length=POINTS,
         description="the path: x and y as shares of width and height; empty for the whole picture",
     )
-    radius: Share = Field(0.08, description="of the brush, as a share of the picture's width")
-    pooling: Literal["max", "mean"] = Field("max", description="how the stroke reaches the layer's grid")
+    radius: Share = Field(default=0.08, description="of the brush, as a share of the picture's width")
+    pooling: Literal["max", "mean"] = Field(default="max", description="how the stroke reaches the layer's grid")
 
 
 class Painting(Strict):
     """A picture with strokes on it."""
 
     id: PictureId
-    seed: int = Field(0, ge=0, lt=1 << 31)
+    seed: int = Field(default=0, ge=0, lt=1 << 31)
     strokes: list[Stroke] = Field(default_factory=list, max_length=STROKES)
 
 
 class PaintRequest(Painting):
     """A painting to be drawn; a newer one of the same stream makes it useless."""
 
-    stream: str = Field("", max_length=64, description="whose strokes: of one stream only the newest is drawn")
-    number: int = Field(0, ge=0, lt=1 << 53, description="counts up within the stream")
+    stream: str = Field(default="", max_length=64, description="whose strokes: of one stream only the newest is drawn")
+    number: int = Field(default=0, ge=0, lt=1 << 53, description="counts up within the stream")
 
 
 class GenerateRequest(Strict):
     """Several pictures with the same strokes."""
 
     ids: list[PictureId] = Field(min_length=1, max_length=PICTURES)
-    seed: int = Field(0, ge=0, lt=1 << 31)
+    seed: int = Field(default=0, ge=0, lt=1 << 31)
     strokes: list[Stroke] = Field(default_factory=list, max_length=STROKES)
 
 
@@ -115,11 +119,11 @@ class Region(Strict):
     """A place in a picture: the mean over a path of the brush, or a single point."""
 
     id: PictureId
-    seed: int = Field(0, ge=0, lt=1 << 31)
+    seed: int = Field(default=0, ge=0, lt=1 << 31)
     layer: Name
     points: list[tuple[Share, Share]] = Field(min_length=1, max_length=POINTS)
     radius: Share = 0.0
-    top: int = Field(20, ge=1, le=UNITS)
+    top: int = Field(default=20, ge=1, le=UNITS)
 
 
 class Active(BaseModel):
@@ -133,9 +137,9 @@ class CommonRequest(Strict):
     """Pictures that have something in common."""
 
     ids: list[PictureId] = Field(min_length=1, max_length=PICTURES)
-    seed: int = Field(0, ge=0, lt=1 << 31)
+    seed: int = Field(default=0, ge=0, lt=1 << 31)
     layer: Name
-    top: int = Field(20, ge=1, le=UNITS)
+    top: int = Field(default=20, ge=1, le=UNITS)
 
 
 class Brush(BaseModel):
@@ -169,6 +173,81 @@ class StudyFacts(BaseModel):
     width: int
     layers: list[LayerFacts]
     layer: str = Field(description="where painting starts: the layer with the best brushes")
+
+
+Rater = Annotated[str, Field(min_length=1, max_length=100, description="who says so")]
+
+
+class Named(Strict):
+    """What a person calls a unit."""
+
+    layer: Name
+    unit: Unit
+    rater: Rater
+    words: Annotated[str, Field(min_length=1, max_length=100, description="one or two words")]
+
+
+class Flagged(Strict):
+    """Whether a person sees artifacts in a unit's top images."""
+
+    layer: Name
+    unit: Unit
+    rater: Rater
+    artifact: bool
+
+
+class PairRequest(Strict):
+    """Two pictures to choose from: as they are, and without some units."""
+
+    layer: Name
+    rater: Rater
+    units: list[Unit] | None = Field(default=None, max_length=UNITS, description="else those that people flagged")
+
+
+class Pair(BaseModel):
+    """Two pictures as PNG files, base64; which is which is not told."""
+
+    comparison: str
+    picture: int
+    left: str
+    right: str
+
+
+class Preferred(Strict):
+    """Which of a pair a person finds more real."""
+
+    comparison: Name
+    picture: PictureId
+    rater: Rater
+    choice: Literal["left", "right"]
+
+
+class Task(BaseModel):
+    """The next unit that a person has not judged yet."""
+
+    layer: str
+    unit: int | None = Field(description="None when all are done")
+    done: int
+    of: int
+
+
+class Agreed(BaseModel):
+    """How far people and dissection agree (S-6.2)."""
+
+    labelled: int
+    consistent: int
+    confident: int
+    same: int
+
+
+class Preference(BaseModel):
+    """How often the edited picture was found more real, with a 95 % interval."""
+
+    comparison: str
+    share: float
+    low: float
+    high: float
+    answers: int
 
 
 class Reason(BaseModel):

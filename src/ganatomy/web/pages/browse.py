@@ -3,6 +3,7 @@
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse
 
 from ganatomy.web.house import InRoom, page, png
@@ -32,6 +33,13 @@ async def units(
 ) -> list[UnitRow]:
     """List the units of a layer: with their label's IoU, or with that of a concept."""
     return await room.ask(lambda painter: painter.listed(layer, concept, sort)[start : start + count])
+
+
+@routes.get("/api/studies/{study}/layers/{layer}/units/{unit}/card.png", response_class=Response)
+async def card(room: InRoom, layer: str, unit: UnitNumber) -> Response:
+    """Return a unit's top images side by side, with outlines where it is on."""
+    content = await run_in_threadpool(lambda: png(room.painter.card(layer, unit)))
+    return Response(content, media_type="image/png", headers={"cache-control": "private, max-age=3600"})
 
 
 @routes.get("/api/studies/{study}/layers/{layer}/units/{unit}/map.png", response_class=Response)

@@ -1,0 +1,6 @@
+"""What people say of units and pictures: kept in a database, exported as tables, compared with the dissection."""
+
+from ganatomy.annotations.agreement import Agreement, agreement, artifact_units, preference
+from ganatomy.annotations.store import Annotations, open_annotations
+
+__all__ = ["Agreement", "Annotations", "agreement", "artifact_units", "open_annotations", "preference"]

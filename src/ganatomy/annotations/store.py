@@ -1,0 +1,202 @@
+"""Where annotations are kept: a SQLite file, or any database that SQLAlchemy knows, such as a team's PostgreSQL.
+
+Nothing is ever overwritten: a person who changes her mind adds a row, and reading takes the last of each person. Every
+row is a transaction of its own, so a killed server loses nothing that it has confirmed.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from ganatomy.errors import BadFile, BadValue
+from ganatomy.files import replacing
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine, Table
+
+MISSING = "annotations need more packages: pip install 'ganatomy[web]'"
+SUBJECT = {
+    "labels": ("study", "layer", "unit", "rater"),
+    "flags": ("study", "layer", "unit", "rater"),
+    "preferences": ("study", "comparison", "picture", "rater"),
+}
+"""Of each table, what a person is asked about; of several answers the last counts."""
+COLUMNS: Mapping[str, Mapping[str, type]] = {
+    "labels": {"layer": str, "unit": int, "words": str},
+    "flags": {"layer": str, "unit": int, "artifact": bool},
+    "preferences": {"comparison": str, "picture": int, "preferred": str},
+}
+"""Of each table, beside id, study (digest of the dissection), rater and made (UTC)."""
+LONGEST = 200
+FORMATS = (".csv", ".parquet")
+
+
+class Annotations:
+    """Labels, flags and preferences, by anybody, of any study.
+
+    Args:
+        engine: the database.
+    """
+
+    def __init__(self, engine: "Engine") -> None:
+        self._engine = engine
+        self._tables = _tables(engine)
+
+    def label(self, study: str, layer: str, unit: int, rater: str, words: str) -> None:
+        """Keep what a person calls a unit, in one or two words (S-6.2).
+
+        Raises:
+            BadValue: no words, more than two, or no name.
+        """
+        said = words.split()
+        if not 1 <= len(said) <= 2:
+            raise BadValue(f"a label is one or two words, not {len(said)}")
+        self._add("labels", study, rater, {"layer": layer, "unit": unit, "words": " ".join(said).casefold()})
+
+    def flag(self, study: str, layer: str, unit: int, rater: str, artifact: bool) -> None:
+        """Keep whether a person sees artifacts in a unit's top images (4.2).
+
+        Raises:
+            BadValue: no name.
+        """
+        self._add("flags", study, rater, {"layer": layer, "unit": unit, "artifact": artifact})
+
+    def prefer(self, study: str, comparison: str, picture: int, rater: str, preferred: str) -> None:
+        """Keep which of two pictures a person finds more real: ``original`` or ``edited`` (Table 1).
+
+        Raises:
+            BadValue: another word, or no name.
+        """
+        if preferred not in ("original", "edited"):
+            raise BadValue(f"preferred={preferred[:LONGEST]!r}; give original or edited")
+        content = {"comparison": comparison, "picture": picture, "preferred": preferred}
+        self._add("preferences", study, rater, content)
+
+    def read(self, table: str, study: str | None = None) -> pd.DataFrame:
+        """Return the last answer of each person to each question, the oldest first.
+
+        Args:
+            table: ``labels``, ``flags`` or ``preferences``.
+            study: digest of a dissection; None for all.
+
+        Raises:
+            BadFile: the database does not answer.
+        """
+        from sqlalchemy import select
+        from sqlalchemy.exc import SQLAlchemyError
+
+        own = self._tables[table]
+        query = select(own).order_by(own.c.id)
+        if study is not None:
+            query = query.where(own.c.study == study)
+        try:
+            with self._engine.connect() as connection:
+                rows = connection.execute(query).mappings().all()
+        except SQLAlchemyError as error:
+            raise _unreadable(error) from error
+        columns = [column.name for column in own.columns if column.name != "id"]
+        found = pd.DataFrame([dict(row) for row in rows], columns=columns)
+        return found.drop_duplicates(list(SUBJECT[table]), keep="last", ignore_index=True)
+
+    def export(self, table: str, path: Path, study: str | None = None) -> None:
+        """Write what `read` returns as a ``.csv`` or ``.parquet`` file, whole or not at all.
+
+        Raises:
+            BadValue: another ending.
+        """
+        content = exported(self.read(table, study), path.suffix)
+        with replacing(path) as temporary:
+            temporary.write_bytes(content)
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._engine.dispose()
+
+    def _add(self, table: str, study: str, rater: str, content: Mapping[str, Any]) -> None:
+        from sqlalchemy.exc import SQLAlchemyError
+
+        rater = rater.strip()
+        if not rater:
+            raise BadValue("say who you are: a name is needed")
+        for name, value in {"rater": rater, **content}.items():
+            if isinstance(value, str) and len(value) > LONGEST:
+                raise BadValue(f"{name} is {len(value)} letters long; the most is {LONGEST}")
+        row = {"study": study, "rater": rater, "made": datetime.now(UTC).isoformat(), **content}
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(self._tables[table].insert().values(row))
+        except SQLAlchemyError as error:
+            raise _unreadable(error) from error
+
+
+def exported(table: pd.DataFrame, suffix: str) -> bytes:
+    """Return a table as the bytes of a ``.csv`` or ``.parquet`` file.
+
+    Raises:
+        BadValue: another ending.
+    """
+    if suffix == ".csv":
+        return table.to_csv(index=False).encode()
+    if suffix == ".parquet":
+        content: bytes = table.to_parquet(index=False)
+        return content
+    raise BadValue(f"cannot write a {suffix!r} file; give one of {', '.join(FORMATS)}")
+
+
+def open_annotations(where: str | Path) -> Annotations:
+    """Open a database, or make it: a path becomes a SQLite file, else a URL as SQLAlchemy takes it.
+
+    Raises:
+        BadValue: the packages for it are not installed, or it is no URL.
+        BadFile: it cannot be opened, or is no database.
+    """
+    try:
+        import sqlalchemy
+        from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+    except ModuleNotFoundError as error:
+        raise BadValue(MISSING) from error
+    url = str(where) if "://" in str(where) else f"sqlite:///{where}"
+    try:
+        engine = sqlalchemy.create_engine(url)
+        if engine.dialect.name == "sqlite":
+            sqlalchemy.event.listen(engine, "connect", _durable)
+        return Annotations(engine)
+    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+        raise BadValue(f"{url}: not the URL of a database that can be opened here ({error})") from error
+    except SQLAlchemyError as error:
+        raise _unreadable(error) from error
+
+
+def _durable(connection: Any, _: Any) -> None:
+    """Have SQLite confirm only what is on the disk, and let people read while one writes."""
+    for pragma in ("busy_timeout=10000", "journal_mode=WAL", "synchronous=FULL"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _tables(engine: "Engine") -> dict[str, "Table"]:
+    from sqlalchemy import BigInteger, Boolean, Column, Integer, MetaData, String, Table
+
+    kinds: dict[type, Any] = {str: String(LONGEST), int: BigInteger, bool: Boolean}
+    metadata = MetaData()
+    tables = {
+        name: Table(
+            name,
+            metadata,
+            Column("id", Integer, primary_key=True, autoincrement=True),
+            Column("study", String(64), index=True, nullable=False),
+            Column("rater", String(LONGEST), nullable=False),
+            Column("made", String(40), nullable=False),
+            *(Column(column, kinds[kind], nullable=False) for column, kind in columns.items()),
+        )
+        for name, columns in COLUMNS.items()
+    }
+    metadata.create_all(engine)
+    return tables
+
+
+def _unreadable(error: Exception) -> BadFile:
+    reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+    return BadFile(f"the database of annotations cannot be used ({reason})")
