@@ -2,10 +2,12 @@
 
 from ganatomy.weights.assets import bundled, bundled_names, card
 from ganatomy.weights.known import KNOWN, Known, Record, cache_directory, fetch_known, find, known_model, named_digits
+from ganatomy.weights.pickles import Foreign, read_pickle
 from ganatomy.weights.states import State, check_finite, file_sha256, fingerprint, fit_state, read_state
 
 __all__ = [
     "KNOWN",
+    "Foreign",
     "Known",
     "Record",
     "State",
@@ -21,5 +23,6 @@ __all__ = [
     "fit_state",
     "known_model",
     "named_digits",
+    "read_pickle",
     "read_state",
 ]

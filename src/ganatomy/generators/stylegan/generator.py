@@ -1,0 +1,242 @@
+"""A StyleGAN opened at its layers, and the family under which official files are opened."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ganatomy.devices import find_dtype
+from ganatomy.errors import BadFile, BadValue, UnknownName
+from ganatomy.generators.latents import standard_normal
+from ganatomy.generators.protocol import Edit, LayerShape, Observation, edits_by_layer
+from ganatomy.generators.registry import GENERATORS
+from ganatomy.generators.stylegan.layers import Mapping as MappingNetwork
+from ganatomy.generators.stylegan.layers import ModulatedConv
+from ganatomy.generators.stylegan.part import Part
+from ganatomy.generators.stylegan.synthesis2 import Layer, Skip, Synthesis2
+from ganatomy.generators.stylegan.synthesis3 import Synthesis3
+from ganatomy.registry import convert
+from ganatomy.types import Features, Images, Latents
+from ganatomy.weights import Foreign, fingerprint, read_pickle
+
+OPTIONS = ("network", "truncation", "truncation_cutoff", "class", "noise", "styles", "dtype")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How pictures are drawn.
+
+    Attributes:
+        truncation: how far w is from its mean; 1 leaves it, 0 draws the mean picture.
+        cutoff: how many of the w are truncated; None for all.
+        label: the class of all pictures; None for one each, drawn from (seed, id).
+        noise: add the constant noise of the file.
+        styles: offer the styles as layers.
+        dtype: in which the synthesis computes.
+    """
+
+    truncation: float = 1.0
+    cutoff: int | None = None
+    label: int | None = None
+    noise: bool = True
+    styles: bool = False
+    dtype: torch.dtype = torch.float32
+
+
+class StyleGAN:
+    """A StyleGAN2 or 3 opened at its synthesis layers; a unit is a channel after the activation.
+
+    Latents are z, with the class behind it, one-hot, where the model has classes.
+
+    Attributes:
+        margins: how many places of a layer's grid lie beyond the picture, on every side; StyleGAN3 has such.
+
+    Raises:
+        BadValue: a setting that this model cannot have.
+    """
+
+    def __init__(
+        self, mapping: MappingNetwork, synthesis: Synthesis2 | Synthesis3, settings: Settings, device: torch.device
+    ) -> None:
+        _check(mapping, synthesis, settings)
+        self._settings = settings
+        self._network = nn.ModuleDict({"mapping": mapping, "synthesis": synthesis})
+        facts: list[object] = [settings.truncation, settings.cutoff, settings.label, settings.noise]
+        if settings.dtype != torch.float32:
+            facts.append(str(settings.dtype))
+        self.fingerprint = fingerprint(self._network.state_dict(), "stylegan", *facts)
+        self._mapping, self._synthesis = mapping, synthesis
+        for module in self._network.modules():
+            if isinstance(module, ModulatedConv | Skip):
+                module.weight.data = module.weight.data.to(settings.dtype)
+            if isinstance(module, Layer) and not settings.noise:
+                module.noise = None
+        self.device = device
+        self._network.eval().to(device)
+        self.layers: Mapping[str, LayerShape] = _layers(synthesis, styles=settings.styles)
+        margins = synthesis.margins if isinstance(synthesis, Synthesis3) else {}
+        self.margins: Mapping[str, int] = {name: margins.get(name, 0) for name in self.layers}
+
+    def latents(self, ids: range, seed: int) -> Float[Tensor, "b latent"]:
+        """Return N(0, 1) latents, the one-hot class behind them."""
+        size, classes = self._mapping.size, self._mapping.classes
+        z = standard_normal(ids, seed, [size + classes], self.device)
+        if not classes:
+            return z
+        label = self._settings.label
+        chosen = z[:, size:].argmax(1) if label is None else torch.full([len(z)], label, device=self.device)
+        return torch.cat([z[:, :size], F.one_hot(chosen, classes).to(z.dtype)], 1)
+
+    def w(self, z: Latents) -> Float[Tensor, "b n d"]:
+        """Return w of latents, one for each layer and the last colours, truncated as set."""
+        w: Tensor = self._mapping(z)[:, None]
+        count, cutoff = self._synthesis.count, self._settings.cutoff
+        near = torch.arange(count, device=w.device) < (count if cutoff is None else cutoff)
+        mean = w if self._mapping.mean is None else self._mapping.mean
+        return torch.where(near[:, None], mean.lerp(w, self._settings.truncation), w)
+
+    @torch.no_grad()
+    def observe(self, z: Latents, layers: Sequence[str], edits: Sequence[Edit] = ()) -> Observation:
+        """Draw the pictures and read every asked layer in one forward pass, edits made on the way, without gradients.
+
+        Raises:
+            UnknownName: a layer that does not exist.
+        """
+        planned, features = edits_by_layer(edits), dict[str, Tensor]()
+        for name in (*layers, *planned):
+            self._check(name)
+
+        def visit(name: str, x: Tensor) -> Tensor:
+            if name not in layers and name not in planned:
+                return x
+            x = x.float()  # the next layer takes it back
+            for edit in planned.get(name, ()):
+                x = edit(x)
+            features[name] = x
+            return x
+
+        images = self._synthesis(self.w(z), visit)
+        return Observation(images, {name: features[name] for name in layers})
+
+    def render(self, r: Features, layer: str, z: Latents) -> Images:
+        """Draw the pictures with the layer's output replaced by `r`. Differentiable in r.
+
+        What later layers need beside r is made of z: their styles and, in StyleGAN2, the picture that lower resolutions
+        have drawn.
+
+        Raises:
+            UnknownName: a layer that does not exist.
+        """
+        self._check(layer)
+        start = layer if layer in self._synthesis.layers else None
+        images: Images = self._synthesis(self.w(z), lambda name, x: r if name == layer else x, start)
+        return images
+
+    def edited(self, z: Latents, edits: Sequence[Edit]) -> Images:
+        """Draw the pictures with edits at any layers, in one forward pass without gradients.
+
+        Raises:
+            UnknownName: a layer that does not exist.
+        """
+        return self.observe(z, (), edits).images
+
+    def _check(self, layer: str) -> None:
+        if layer not in self.layers:
+            raise UnknownName("layer", layer, self.layers)
+
+
+def _layers(synthesis: Synthesis2 | Synthesis3, *, styles: bool) -> dict[str, LayerShape]:
+    """Return the layers, in forward order, each behind its style if these are offered too."""
+    if not styles:
+        return synthesis.layers
+    shapes = {}
+    for name, channels in synthesis.styles.items():
+        shapes[name] = LayerShape(channels, 1, 1)
+        layer = name.removeprefix("style.")
+        if layer in synthesis.layers:
+            shapes[layer] = synthesis.layers[layer]
+    return shapes
+
+
+def _check(mapping: MappingNetwork, synthesis: Synthesis2 | Synthesis3, settings: Settings) -> None:
+    """Refuse settings that a model cannot have.
+
+    Raises:
+        BadValue: names the option.
+    """
+    if not -10 <= settings.truncation <= 10:
+        raise BadValue(f"truncation={settings.truncation:g} is not between -10 and 10; 0.7 is usual, 1 is none")
+    if settings.truncation != 1 and mapping.mean is None:
+        raise BadValue("truncation cannot be had: the file has no mean w (mapping.w_avg)")
+    if settings.cutoff is not None and not 0 <= settings.cutoff <= synthesis.count:
+        raise BadValue(f"truncation_cutoff={settings.cutoff}: the model takes {synthesis.count} w; give 0 to that")
+    if settings.label is not None and not 0 <= settings.label < mapping.classes:
+        given = f"class={settings.label}"
+        there = f"the classes are 0 to {mapping.classes - 1}" if mapping.classes else "the model has no classes"
+        raise BadValue(f"{given}: {there}")
+
+
+@GENERATORS.register("stylegan")
+def stylegan(
+    argument: str,
+    *,
+    device: torch.device,
+    network: str = "G_ema",
+    truncation: float = 1.0,
+    truncation_cutoff: int | None = None,
+    noise: str = "const",
+    styles: bool = False,
+    dtype: str = "float32",
+    **others: str,
+) -> StyleGAN:
+    """Open an official StyleGAN2, StyleGAN2-ADA (PyTorch) or StyleGAN3 ``.pkl``; the source in it never runs.
+
+    Args:
+        argument: the file.
+        device: where it shall compute.
+        network: which of the networks in the file.
+        truncation: how far w is from its mean; below 1, pictures are better and more alike.
+        truncation_cutoff: how many of the w, from the first layer on, are truncated; else all.
+        noise: ``const`` for the noise maps of the file, ``none`` for none (StyleGAN2).
+        styles: offer the channels of each style as layers too, ``style.b8.conv0``.
+        dtype: in which the synthesis computes; the mapping always does in float32.
+        others: ``class=3``, the class of all pictures; else one each, drawn from (seed, id).
+
+    Raises:
+        BadFile: no such file, cut off, of another kind, calling code, or with tensors that do not fit.
+        BadValue: an option outside its range.
+        UnknownName: no such network, option or dtype.
+    """
+    if unknown := [key for key in others if key != "class"]:
+        raise UnknownName("option of stylegan", unknown[0], OPTIONS)
+    if noise not in ("const", "none"):
+        raise UnknownName("noise", noise, ("const", "none"))
+    label = convert("class", others["class"], int) if "class" in others else None
+    settings = Settings(truncation, truncation_cutoff, label, noise == "const", styles, find_dtype(dtype))
+    root = Part(_choose(read_pickle(Path(argument)), network, argument), network, argument)
+    mapping, kept = MappingNetwork(root.part("mapping")), root.part("synthesis")
+    synthesis = (Synthesis3 if kept.has("input") else Synthesis2)(kept, mapping.w)
+    if extra := list(root.unread()):
+        more = f" and {len(extra) - 1} more" if len(extra) > 1 else ""
+        raise BadFile(f"{argument}: has what no official StyleGAN has, {extra[0]}{more}")
+    return StyleGAN(mapping, synthesis, settings, device)
+
+
+def _choose(content: Any, network: str, source: str) -> Foreign:
+    """Return a generator of the file."""
+    if isinstance(content, Foreign):
+        content = {"G_ema": content}
+    there = (
+        {name: each for name, each in content.items() if isinstance(each, Foreign)} if isinstance(content, dict) else {}
+    )
+    drawing = {str(name): each for name, each in there.items() if each.kind == "Generator"}
+    if not drawing:
+        raise BadFile(f"{source}: holds no StyleGAN generator (G_ema)")
+    if network not in drawing:
+        raise UnknownName(f"generator in {source}", network, drawing)
+    return drawing[network]
