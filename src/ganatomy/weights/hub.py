@@ -18,6 +18,8 @@ WEIGHTS = (
     "pytorch_model.bin.index.json",
 )
 """Where a repository keeps its tensors; the first of these that is there is read."""
+MARKERS = ("config.json", "model_index.json")
+"""A cached repository is found by one of these."""
 FETCHED = (["*.json", "*.txt", "model*.safetensors"], ["pytorch_model*.bin"])
 """What is downloaded: first this; then that, if no weights came."""
 
@@ -41,17 +43,36 @@ def find_directory(name: str, fetched: Sequence[Sequence[str]], complete: Callab
         BadFile: no such directory or repository, or it holds no model; says how to fetch one that is not in the cache.
         BadValue: the package that talks to the hub is not installed.
     """
+    if not name:
+        raise BadFile("no model is named; expected a directory, or an id of the Hugging Face hub such as org/model")
     if Path(name).is_dir():
         return complete(Path(name))
     repository, _, revision = name.partition("@")
     if not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", repository):
         raise BadFile(f"{name}: no such directory")
+    hub, directory = _hub(), Path()
     try:
-        return complete(_snapshot(repository, revision or None, (), complete))
-    except BadFile as error:
+        for marker in MARKERS:
+            cached = hub.try_to_load_from_cache(repository, marker, revision=revision or None)
+            with contextlib.suppress(BadFile):
+                if isinstance(cached, str):
+                    return complete(Path(cached).parent)
         if os.environ.get("GANATOMY_OFFLINE", "0") not in ("", "0"):
-            raise BadFile(f"{error} (GANATOMY_OFFLINE is set, so it is not fetched now)") from None
-    return complete(_snapshot(repository, revision or None, fetched, complete))
+            raise ConnectionError("GANATOMY_OFFLINE is set")
+        for patterns in fetched:
+            directory = Path(
+                hub.snapshot_download(repository, revision=revision or None, allow_patterns=list(patterns))
+            )
+            with contextlib.suppress(BadFile):
+                return complete(directory)
+    except Exception as error:  # whatever the hub's client raises, or what it uses for the network
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        option = f" --revision {revision}" if revision else ""
+        raise BadFile(
+            f"{name}: no such directory, not in the cache {hub.constants.HF_HUB_CACHE}, and not fetched ({reason}); "
+            f"where there is a network, this fetches it: hf download {repository}{option}"
+        ) from error
+    return complete(directory)
 
 
 def read_pretrained(directory: Path) -> State:
@@ -95,33 +116,10 @@ def _complete(directory: Path) -> Path:
     return directory
 
 
-def _snapshot(
-    repository: str, revision: str | None, fetched: Sequence[Sequence[str]], complete: Callable[[Path], Path]
-) -> Path:
-    """Return the cached directory of a repository; download what lacks of these files, nothing if there are none."""
+def _hub() -> Any:
     try:
-        from huggingface_hub import constants, snapshot_download
+        import huggingface_hub
+        import huggingface_hub.constants
     except ImportError as error:
         raise BadValue("models of the Hugging Face hub need another package: pip install 'ganatomy[hf]'") from error
-    named = f"{repository}@{revision}" if revision else repository
-    directory = Path()
-    try:
-        if not fetched:
-            return Path(snapshot_download(repository, revision=revision, local_files_only=True))
-        for patterns in fetched:
-            directory = Path(snapshot_download(repository, revision=revision, allow_patterns=list(patterns)))
-            with contextlib.suppress(BadFile):
-                return complete(directory)
-    except Exception as error:  # whatever the hub's client, or what it uses for the network, raises
-        why = "" if not fetched else f", and the hub did not give it ({_line(error)})"
-        fetch = f"hf download {repository}" + (f" --revision {revision}" if revision else "")
-        raise BadFile(
-            f"{named}: no such directory; it is not in the cache {constants.HF_HUB_CACHE} either{why}; "
-            f"where there is a network, this fetches it: {fetch}"
-        ) from error
-    return directory
-
-
-def _line(error: Exception) -> str:
-    """Return the first line that says something."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    return huggingface_hub
