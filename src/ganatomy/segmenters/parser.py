@@ -87,7 +87,7 @@ class Parser:
         self.planes += ("top/bottom", "left/right") if words.halved else ()
         self.fingerprint = fingerprint
         self.device = next(encoder.parameters()).device
-        self._words, self._colours, self._sizes = words, colours, reading.sizes
+        self._words, self._colours, self._reading = words, colours, reading
         self._dtype = find_dtype(reading.dtype)
         self._encoder, self._decoder = (net.eval().requires_grad_(False).to(self._dtype) for net in (encoder, decoder))
 
@@ -111,11 +111,11 @@ class Parser:
         again = partial(checkpoint, self._score, use_reentrant=False, preserve_rng_state=False)
         return torch.cat([again(chunk, concept) for chunk in chunks])
 
-    def _chunks(self, images: Images) -> tuple[Images, ...]:
-        return torch.split(images, max(1, PIXELS // sum(size * size for size in self._sizes)))
+    def _chunks(self, images: Images) -> tuple[Tensor, ...]:
+        return torch.split(images, max(1, PIXELS // sum(size * size for size in self._reading.sizes)))
 
     def _labels(self, images: Images) -> Labels:
-        read = self._read(images, {group.head for group in self._words.groups})
+        read = self.logits(images, {group.head for group in self._words.groups})
         planes: dict[str, Tensor] = {}
         for group in self._words.groups:
             shown = read.shown(group)
@@ -133,7 +133,7 @@ class Parser:
         whole = (concept - 1) % halved + 1 if half else concept
         groups = [group for group in self._words.groups if whole in group.concepts]
         within = half or any(group.owner is not None for group in groups)
-        read = self._read(images, {group.head for group in groups} | ({first.head} if within else set()))
+        read = self.logits(images, {group.head for group in groups} | ({first.head} if within else set()))
         objects = read.shown(first) if within else images.new_zeros(())
         total = images.new_zeros(len(images), *images.shape[2:])
         for group in groups:
@@ -143,9 +143,10 @@ class Parser:
             total = total * (expand(objects, halved) == concept).any(1)
         return total.clamp(max=1)
 
-    def _read(self, images: Images, heads: Collection[str]) -> "Logits":
+    def logits(self, images: Images, heads: Collection[str]) -> "Logits":
+        """Return what some heads say of pictures, at each size at which they are read."""
         at_sizes = []
-        for size in self._sizes:
+        for size in self._reading.sizes:
             x = images if images.shape[2:] == (size, size) else F.adaptive_avg_pool2d(images, size)
             x = (x.flip(1) if self._colours.bgr else x) * 127.5 + 127.5
             means, scales = (torch.tensor(own, device=x.device).view(3, 1, 1) for own in self._colours[1:])
@@ -187,9 +188,10 @@ class Logits(NamedTuple):
         matrices = [(bilinear(m.shape[1], height, m), bilinear(m.shape[2], width, m)) for m in maps]
         rows = max(1, VALUES // max(1, b * width * c))
         for top in range(0, height, rows):
+            few = [down[top : top + rows] @ m.flatten(2) for m, (down, _) in zip(maps, matrices, strict=True)]
             yield [
-                across @ (down[top : top + rows] @ m.flatten(2)).view(b, -1, m.shape[2], c)
-                for m, (down, across) in zip(maps, matrices, strict=True)
+                across @ lines.view(*lines.shape[:2], across.shape[1], c)
+                for lines, (_, across) in zip(few, matrices, strict=True)
             ]
 
 
