@@ -50,7 +50,7 @@ def read_pickle(path: Path) -> Any:
         return _Machine(_CALLS, 2 * len(data)).run(BytesIO(data))
     except _Refused as error:
         raise BadFile(f"{path}: {error}") from None
-    except (ValueError, TypeError, LookupError, ArithmeticError) as error:  # what becomes of nonsense below
+    except (ValueError, TypeError, LookupError, ArithmeticError) as error:  # what becomes of nonsense
         raise BadFile(f"{path}: not a whole pickle file ({type(error).__name__})") from error
 
 
@@ -141,6 +141,15 @@ class _Machine:
         """Push a tuple."""
         self._stack.append(tuple(values))
 
+    def push_list(self, values: list[Any]) -> None:
+        """Push a list."""
+        self._stack.append(values)
+
+    def push_dict(self, values: list[Any]) -> None:
+        """Push a dictionary of keys that alternate with their values."""
+        self._stack.append({})
+        self.put(values)
+
     def find(self) -> None:
         """Push what the two names on the stack stand for."""
         self._stack.append(self._find(*self.pop(2)))
@@ -192,7 +201,7 @@ class _Machine:
             raise TypeError
         self._stack.append((dtype, count))
 
-    def _find(self, module: str, name: str) -> Any:
+    def _find(self, module: Any, name: Any) -> Any:
         if not isinstance(module, str) or not isinstance(name, str):
             raise TypeError
         if module == "dnnlib.tflib.network":
@@ -221,6 +230,8 @@ def _key(value: Any) -> Any:
 _STEPS: Mapping[str, Callable[[_Machine], None]] = {
     "MARK": _Machine.mark,
     "MEMOIZE": _Machine.memoize,
+    "LIST": lambda machine: machine.push_list(machine.pop_marked()),
+    "DICT": lambda machine: machine.push_dict(machine.pop_marked()),
     "STACK_GLOBAL": _Machine.find,
     "REDUCE": _Machine.call,
     "NEWOBJ": _Machine.call,
@@ -248,13 +259,13 @@ class _Function:
 class _Format:
     """A number format of numpy."""
 
-    def __init__(self, code: str, _align: object = None, _copy: object = None) -> None:
+    def __init__(self, code: Any, _align: object = None, _copy: object = None) -> None:
         if code not in ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"):
             raise ValueError
         self.code = code
         self.dtype = np.dtype(code)
 
-    def build(self, _version: object, order: str, *_rest: object) -> None:
+    def build(self, _version: object, order: Any, *_rest: object) -> None:
         """Say in which order its bytes come."""
         if order not in ("<", ">", "=", "|"):
             raise ValueError
@@ -264,7 +275,7 @@ class _Format:
 class _Array(list[Any]):
     """An array of numpy: empty when it is made, then given its numbers."""
 
-    def build(self, _version: object, shape: tuple[int, ...], numbers: _Format, fortran: bool, raw: bytes) -> None:
+    def build(self, _version: object, shape: Any, numbers: Any, fortran: Any, raw: Any) -> None:
         """Fill it."""
         self[:] = _numbers(numbers, raw).reshape(shape, order="F" if fortran is True else "C").tolist()
 
@@ -280,13 +291,13 @@ def _dictionary() -> dict[Any, Any]:  # not dict itself, which would hash what i
     return {}
 
 
-def _numbers(numbers: _Format, raw: bytes) -> npt.NDArray[Any]:
+def _numbers(numbers: Any, raw: Any) -> npt.NDArray[Any]:
     if not isinstance(numbers, _Format) or not isinstance(raw, bytes | bytearray):
         raise TypeError
     return np.frombuffer(raw, numbers.dtype)
 
 
-def _scalar(numbers: _Format, raw: bytes) -> Any:
+def _scalar(numbers: Any, raw: Any) -> Any:
     return _numbers(numbers, raw).item()
 
 
@@ -294,13 +305,13 @@ def _array(_kind: object, _shape: object, _code: object) -> _Array:
     return _Array()
 
 
-def _array_of_bytes(raw: bytes, numbers: _Format, shape: tuple[int, ...], order: str) -> _Array:
+def _array_of_bytes(raw: Any, numbers: Any, shape: Any, order: Any) -> _Array:
     array = _Array()
     array.build(None, shape, numbers, order == "F", raw)
     return array
 
 
-def _storage(raw: bytes) -> _Storage:
+def _storage(raw: Any) -> _Storage:
     """Read a storage as `torch.save` writes it to go into a pickle: five small pickles, a count, and the numbers."""
     file = BytesIO(raw)
     magic, version, system, (dtype, count), keys = (_Machine(_NUMBER_FORMATS, 0).run(file) for _ in range(5))
@@ -312,7 +323,7 @@ def _storage(raw: bytes) -> _Storage:
     return _Storage(torch.frombuffer(numbers, dtype=dtype) if count else torch.empty(0, dtype=dtype))
 
 
-def _tensor(storage: _Storage, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_rest: object) -> Tensor:
+def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_rest: object) -> Tensor:
     """Return the part of a storage that is a tensor, once it is certain that it lies within, and is no larger."""
     if not isinstance(storage, _Storage) or not all(type(n) is int and n >= 0 for n in (offset, *size, *stride)):
         raise TypeError
@@ -325,13 +336,13 @@ def _tensor(storage: _Storage, offset: int, size: tuple[int, ...], stride: tuple
     return storage.values.as_strided(size, steps, offset)
 
 
-def _parameter(tensor: Tensor, *_rest: object) -> Tensor:
+def _parameter(tensor: Any, *_rest: object) -> Tensor:
     if not isinstance(tensor, Tensor):
         raise TypeError
     return tensor
 
 
-def _foreign(meta: dict[Any, Any]) -> Foreign:
+def _foreign(meta: Any) -> Foreign:
     """Return an object that comes with the source of its class; the source is left behind."""
     if not isinstance(meta, dict) or not isinstance(meta["class_name"], str) or not isinstance(meta["state"], dict):
         raise TypeError
