@@ -86,7 +86,7 @@ def test_a_file_that_came_unencrypted_says_so(church: Path, capsys: pytest.Captu
     answer(capsys, "models", "fetch", "progan-church", "--from", str(church))
     record = here / "cache/progan-church/ganatomy-fetched.json"
     record.write_text(record.read_text().replace(str(church), "http://gandissect.csail.mit.edu/models/x.pth"))
-    assert "came unencrypted" in answer(capsys, "models", "fetch", "progan-church")
+    assert "came unencrypted, so anybody on the way" in answer(capsys, "models", "fetch", "progan-church")
 
 
 def test_mistakes_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -287,8 +287,7 @@ def test_what_is_no_checkpoint_is_refused_and_leaves_nothing(
     mischief(server)
     said = refused()
     assert re.search(says, said)
-    assert f"{server.base}/{NAME}/{FILE}" in said
-    assert f"put it at {home / FILE}" in said
+    assert said.endswith(f"or get {FILE} by hand from {server.base}/{NAME}/ and put it into {home}")
     assert files(home) == set()
 
 
@@ -300,7 +299,7 @@ def test_a_server_that_does_not_answer_is_named(server: Server, monkeypatch: pyt
 def test_the_second_address_is_tried_where_the_first_fails(server: Server, home: Path) -> None:
     addresses = [f"{server.base}/gone/{FILE}", f"{server.base}/{NAME}/{FILE}"]
     home.mkdir(parents=True)
-    sha256, address = fetch.download(addresses, home / FILE, Heard(), lambda _: None)
+    sha256, address = fetch.download(addresses, home / FILE, Heard(), lambda _: None, "")
     assert (sha256, address) == (hashlib.sha256(CONTENT).hexdigest(), addresses[1])
 
 
@@ -311,7 +310,7 @@ def test_offline_it_says_what_to_get_and_where_to_put_it(
     monkeypatch.delenv("GANATOMY_MIRROR")
     said = refused()
     assert "GANATOMY_OFFLINE is set" in said
-    assert f"from {KNOWN[NAME].bases[0]}{FILE} and put it at {home / FILE}" in said
+    assert f"get {FILE} by hand from {KNOWN[NAME].bases[0]} and put it into {home}" in said
     assert not server.asked
     (home / FILE).write_bytes(CONTENT)
     assert fetch_known(NAME)[FILE].source == "put there by hand"
@@ -376,15 +375,20 @@ def test_a_cache_that_cannot_be_written_is_named(home: Path) -> None:
 UPP = ("encoder_epoch_40.pth", "decoder_epoch_40.pth", "labels.json")
 
 
-def test_a_model_of_several_files_is_a_folder(server: Server, home: Path) -> None:
+def test_a_model_of_several_files_is_a_folder(server: Server, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server.files = {f"/upp/{file}": (b"{}" if file == "labels.json" else CONTENT[:9]) for file in UPP}
     assert list(fetch_known("upp")) == list(UPP)
     assert find("upp") == home.parent / "upp"
     (find("upp") / UPP[1]).unlink()
     with pytest.raises(BadFile, match=r"upp is not fetched yet: no decoder_epoch_40\.pth in"):
         find("upp")
+    (home.parent / "upp" / UPP[2]).unlink()
+    monkeypatch.setenv("GANATOMY_OFFLINE", "1")
+    with pytest.raises(BadFile, match=r"get decoder_epoch_40\.pth, labels\.json by hand from .*/upp/ and put it into"):
+        fetch_known("upp")
+    monkeypatch.delenv("GANATOMY_OFFLINE")
     fetch_known("upp")
-    assert [path for path, _ in server.asked] == [f"/upp/{file}" for file in (*UPP, UPP[1])]
+    assert [path for path, _ in server.asked] == [f"/upp/{file}" for file in (*UPP, *UPP[1:])]
 
 
 @pytest.mark.parametrize("whole", [True, False])

@@ -50,7 +50,7 @@ def _remark(file: str, sha256: str, source: str) -> str:
     told = {True: "begins with the digits in its name", False: "does not begin with the digits in its name", None: ""}
     remarks = [told[named_digits(file, sha256)]]
     if source.startswith("http://"):
-        remarks.append("came unencrypted, as it was published")
+        remarks.append("came unencrypted, so anybody on the way may have changed it")
     said = "; ".join(filter(None, remarks))
     return f" ({said})" if said else ""
 

@@ -1,7 +1,7 @@
 """What a person sees while a command runs: a statement, a bar, tables."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 from rich import box
@@ -118,7 +118,8 @@ def table(rows: pd.DataFrame) -> Table:
     """Return a data frame as a table; numbers to the right, a dash for what is missing."""
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name, column in rows.items():
-        shown.add_column(str(name), justify="right" if pd.api.types.is_numeric_dtype(column) else "left")
+        side: Literal["left", "right"] = "right" if pd.api.types.is_numeric_dtype(column) else "left"
+        shown.add_column(str(name), justify=side, overflow="fold")  # a name that is cut off names nothing
     for row in rows.itertuples(index=False):
         shown.add_row(*map(_text, row))
     return shown

@@ -67,7 +67,7 @@ def checked_address(address: str) -> str:
     return address
 
 
-def download(addresses: Sequence[str], target: Path, progress: Progress, check: Check) -> tuple[str, str]:
+def download(addresses: Sequence[str], target: Path, progress: Progress, check: Check, by_hand: str) -> tuple[str, str]:
     """Fetch a file from the first address that gives it; move it into place once it is whole and `check` is content.
 
     What has come is kept beside the target under ``NAME.part``. The next call asks for the rest only, and only if the
@@ -78,18 +78,18 @@ def download(addresses: Sequence[str], target: Path, progress: Progress, check: 
         target: its place.
         progress: who shows how far it is, in megabytes.
         check: says what is wrong with a sha256, or None.
+        by_hand: what to do where the network does not help.
 
     Returns:
         The sha256, and the address that gave the file.
 
     Raises:
         BadFile: no address gives the file, it is not what was expected, or the disk has no room; names each server
-            with its reason, and the place to put the file by hand.
+            with its reason, and says what to do by hand.
         OSError: the disk refuses.
     """
-    by_hand = f"or get it by hand from {addresses[0]} and put it at {target}"
     if offline():
-        raise BadFile(f"{target.name} is not here, and GANATOMY_OFFLINE is set; unset that, {by_hand}")
+        raise BadFile(f"{target.name} is not here, and GANATOMY_OFFLINE is set; unset that, or {by_hand}")
     part, reasons = target.with_name(f"{target.name}.part"), []
     for address in map(checked_address, addresses):
         try:
@@ -105,7 +105,7 @@ def download(addresses: Sequence[str], target: Path, progress: Progress, check: 
         _forget(part)
         return sha256, address
     kept = f" ({part.stat().st_size / MEGABYTE:.1f} MB are kept)" if _note(part).exists() else ""
-    raise BadFile(f"cannot fetch {target.name}: {'; '.join(reasons)}{kept}; try again later, {by_hand}")
+    raise BadFile(f"cannot fetch {target.name}: {'; '.join(reasons)}{kept}; try again later, or {by_hand}")
 
 
 def _persist(address: str, part: Path, progress: Progress) -> None:

@@ -239,7 +239,11 @@ def _fetch_file(model: Known, target: Path, before: Record | None, source: str |
     if source is not None and Path(source).exists():
         sha256, whence = _copy(model, Path(source), target, check)
     else:
-        sha256, whence = download(_addresses(model, target.name, source), target, progress, check)
+        addresses = _addresses(model, target.name, source)
+        folder, others = addresses[0].removesuffix(target.name), (target.with_name(file) for file in model.files)
+        wanted = [other.name for other in others if other == target or not other.is_file()]
+        by_hand = f"get {', '.join(wanted)} by hand from {folder} and put it into {target.parent}"
+        sha256, whence = download(addresses, target, progress, check, by_hand)
     return _record(target, sha256, whence)
 
 
