@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PYTEST ?= -n 2 --dist worksteal
 
-.PHONY: demo test check lint format docs bench wheel clean
+.PHONY: demo test check lint scripts format docs bench wheel clean
 
 demo: .venv/.installed  ## dissect the bundled generator and say where the report is
 	$(BIN)/ganatomy demo --out demo
@@ -14,11 +14,16 @@ test: lint docs check  ## all that must hold before a change lands
 check: .venv/.developed  ## the test suite
 	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/pytest $(PYTEST)
 
-lint: .venv/.developed  ## style, types, and who may import whom
+lint: .venv/.developed scripts  ## style, types, and who may import whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+scripts:  ## types of the web app's scripts, where there is npm
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory node_modules/.installed && \
+		node_modules/.bin/tsc --project jsconfig.json; \
+	else echo "npm is not here: the web app's scripts are not type-checked"; fi
 
 format: .venv/.developed  ## mend what can be mended without thinking
 	$(BIN)/ruff check --fix .
@@ -35,7 +40,11 @@ wheel: .venv/.developed  ## a wheel in dist/
 	$(BIN)/python -m build --wheel --no-isolation
 
 clean:  ## all that can be made again
-	rm -rf .venv build dist demo docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv node_modules build dist demo docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+node_modules/.installed: package.json package-lock.json
+	npm ci --silent --no-audit --no-fund
+	touch $@
 
 .venv/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -1,8 +1,10 @@
 """The web app as a value: a list of pages over the studies that are served."""
 
+import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from importlib.resources import files
 
 from fastapi import APIRouter, FastAPI, Request
@@ -46,7 +48,10 @@ def create_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        warming = [asyncio.ensure_future(worker.run(partial(_warm, painter))) for painter in painters.values()]
         yield
+        for task in warming:
+            task.cancel()
         worker.close()
 
     app = FastAPI(title="ganatomy", docs_url=None, redoc_url=None, lifespan=lifespan, responses=REFUSALS)  # type: ignore[arg-type]
@@ -59,6 +64,12 @@ def create_app(
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _refused)
     return Guard(app, limits, token)
+
+
+def _warm(painter: Painter) -> None:
+    """Have ready what the first stroke would have to wait for; whatever is wrong will be told to whoever asks."""
+    with contextlib.suppress(GanatomyError):
+        painter.warm(painter.best_layer())
 
 
 async def _mistake(_: Request, error: Exception) -> JSONResponse:

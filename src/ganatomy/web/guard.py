@@ -64,14 +64,14 @@ class Guard:
     """
 
     def __init__(self, app: ASGIApp, limits: Limits, token: str | None = None) -> None:
-        self._app, self._limits, self._token = app, limits, token
+        self.app, self._limits, self._token = app, limits, token
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or say why not."""
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
-                await self._app(scope, receive, send)
+                await self.app(scope, receive, send)
             return
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         query = parse_qs(scope["query_string"].decode("latin-1"))
@@ -82,7 +82,7 @@ class Guard:
             cookie = f"{COOKIE}={self._token}; Path=/; HttpOnly; SameSite=Strict"
             await _answer(send, 303, "", {"location": scope["path"], "set-cookie": cookie})
         else:
-            await self._app(scope, self._limited(receive), _with_headers(send))
+            await self.app(scope, self._limited(receive), _with_headers(send))
 
     def _refusal(
         self, scope: Scope, headers: Mapping[str, str], query: Mapping[str, list[str]]

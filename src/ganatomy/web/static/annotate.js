@@ -58,7 +58,7 @@ async function askUnit(table) {
 function namer(send) {
   const words = h("input", { type: "text", name: "words", required: true, maxlength: 100, "aria-label": "One or two words", autocomplete: "off", pattern: "\\s*\\S+(\\s+\\S+)?\\s*", title: "one or two words" });
   setTimeout(() => words.focus());
-  return h("form", { submit: (event) => { event.preventDefault(); send({ words: words.value.trim() }); } }, words, h("button", {}, "That is it"));
+  return h("form", { submit: (/** @type {Event} */ event) => { event.preventDefault(); send({ words: words.value.trim() }); } }, words, h("button", {}, "That is it"));
 }
 
 /** @param {(answer: object) => void} send */

@@ -146,7 +146,7 @@ class Inside {
       h("h3", {}, `My set of ${layer}`),
       h("ul", { class: "chips" }, units.map((unit) => h("li", {}, h("a", { href: `#unit=${layer}/${unit}` }, String(unit)),
         h("button", { type: "button", "aria-label": `Take ${unit} out`, click: () => { this.own.units = units.filter((other) => other !== unit); this.#ownSet(); } }, "×")))),
-      h("form", { submit: (event) => { event.preventDefault(); keep(); } }, name, h("button", {}, "Keep as a brush")));
+      h("form", { submit: (/** @type {Event} */ event) => { event.preventDefault(); keep(); } }, name, h("button", {}, "Keep as a brush")));
   }
 
   /** @param {Point} at */

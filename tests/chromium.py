@@ -71,6 +71,19 @@ class Page:
         for kind in ("mousePressed", "mouseReleased"):
             self._call("Input.dispatchMouseEvent", type=kind, x=place[0], y=place[1], button="left", clickCount=1)
 
+    def drag(self, selector: str, path: list[tuple[float, float]]) -> None:
+        """Draw over an element with the button held: x and y as shares of its width and height."""
+        left, top, width, height = self.ask(
+            f"(e => {{ e.scrollIntoView({{block: 'center'}}); const r = e.getBoundingClientRect();"
+            f" return [r.x, r.y, r.width, r.height] }})(document.querySelector({json.dumps(selector)}))"
+        )
+        points = [{"x": left + x * width, "y": top + y * height} for x, y in path]
+        button = {"button": "left", "clickCount": 1}
+        self._call("Input.dispatchMouseEvent", type="mousePressed", **points[0], **button)
+        for point in points[1:]:
+            self._call("Input.dispatchMouseEvent", type="mouseMoved", **point, button="left", buttons=1)
+        self._call("Input.dispatchMouseEvent", type="mouseReleased", **points[-1], **button)
+
     def type(self, text: str) -> None:
         """Type into what has the focus."""
         self._call("Input.insertText", text=text)

@@ -1,0 +1,139 @@
+"""From stroke to picture: how long people wait who paint at once, and whether the server answers meanwhile.
+
+    python benchmarks/paint.py STUDY
+    python benchmarks/paint.py STUDY --people 1 4 --strokes 200 --json
+
+A server of its own serves STUDY. Each person draws and removes in strokes that grow under the brush, as the page sends
+them; a request that is answered 409 was made useless by a newer one, and is not counted. Beside it, a health check is
+asked all the time.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+PAUSE = 0.03
+"""Seconds between two moves of a hand."""
+
+
+@contextlib.asynccontextmanager
+async def serving(study: Path) -> AsyncIterator[str]:
+    """Serve a study; give the address."""
+    command = [sys.executable, "-m", "ganatomy", "serve", str(study), "--port", "0"]
+    process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        line = (await process.stdout.readline()).decode()
+        found = re.search(r"http://\S+?(?=/)", line)
+        assert found, line
+        yield found[0]
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def person(client: httpx2.AsyncClient, base: str, number: int, asked: argparse.Namespace) -> list[float]:
+    """Paint; return the seconds that each picture took."""
+    waits, strokes = [], []
+    for i in range(asked.strokes):
+        moves = i % 12
+        if moves == 0:
+            strokes = strokes[-4:]
+            strokes.append(
+                {
+                    "action": ("draw", "remove")[i // 12 % 2],
+                    "layer": asked.layer,
+                    "concept": asked.concept,
+                    "points": [],
+                    "radius": 0.1,
+                }
+            )
+        strokes[-1]["points"] = [[0.2 + 0.05 * k, 0.4 + 0.03 * number] for k in range(moves + 1)]
+        body = {"id": 100 + number, "strokes": strokes, "stream": f"person {number}", "number": i}
+        began = time.perf_counter()
+        answer = await client.post(f"{base}/paint", json=body)
+        if answer.status_code != 409:
+            answer.raise_for_status()
+            waits.append(time.perf_counter() - began)
+        await asyncio.sleep(PAUSE)
+    return waits
+
+
+async def health(client: httpx2.AsyncClient, address: str) -> list[float]:
+    """Ask for the server's health until called off."""
+    waits: list[float] = []
+    with contextlib.suppress(asyncio.CancelledError):
+        while True:
+            began = time.perf_counter()
+            (await client.get(f"{address}/api/health")).raise_for_status()
+            waits.append(time.perf_counter() - began)
+            await asyncio.sleep(PAUSE)
+    return waits
+
+
+async def measure(asked: argparse.Namespace) -> list[dict[str, Any]]:
+    """Have people paint, as many at once as asked."""
+    rows = []
+    async with serving(asked.study) as address, httpx2.AsyncClient(timeout=60) as client:
+        (study,) = (await client.get(f"{address}/api/studies")).json()
+        base = f"{address}/api/studies/{study['name']}"
+        asked.layer = asked.layer or study["layer"]
+        await person(client, base, 99, argparse.Namespace(**{**vars(asked), "strokes": 3}))  # warm
+        for people in asked.people:
+            watching = asyncio.ensure_future(health(client, address))
+            found = await asyncio.gather(*(person(client, base, 10 * people + n, asked) for n in range(people)))
+            watching.cancel()
+            waits = sorted(1000 * wait for own in found for wait in own)
+            alive = sorted(1000 * wait for wait in await watching)
+            rows.append(
+                {
+                    "people": people,
+                    "pictures": len(waits),
+                    "median_ms": statistics.median(waits),
+                    "p95_ms": waits[int(0.95 * len(waits))],
+                    "health_median_ms": statistics.median(alive),
+                    "health_p95_ms": alive[int(0.95 * len(alive))],
+                    "health_max_ms": alive[-1],
+                    "side": study["height"],
+                    "layer": asked.layer,
+                }
+            )
+    return rows
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", type=Path, help="a finished dissection")
+    parser.add_argument("--people", nargs="+", type=int, default=[1, 4])
+    parser.add_argument("--strokes", type=int, default=120, help="pictures that each asks for")
+    parser.add_argument("--concept", default="tree")
+    parser.add_argument("--layer", default=None, help="where they paint (where the page starts)")
+    parser.add_argument("--json", action="store_true", help="print numbers only")
+    asked = parser.parse_args()
+    rows = asyncio.run(measure(asked))
+    if asked.json:
+        print(json.dumps({"machine": platform.machine(), "rows": rows}, indent=2))
+        return
+    for row in rows:
+        print(
+            f"{row['people']} painting at once, {row['side']} px, {row['layer']}: median {row['median_ms']:.0f} ms, "
+            f"95 % within {row['p95_ms']:.0f} ms ({row['pictures']} pictures); health check median "
+            f"{row['health_median_ms']:.1f}, 95 % within {row['health_p95_ms']:.1f}, at most {row['health_max_ms']:.0f} ms"
+        )
+
+
+if __name__ == "__main__":
+    main()

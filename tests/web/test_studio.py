@@ -1,0 +1,244 @@
+"""The pages in a real browser: paint a tree, take it back, find it again by its link, name a unit, flag one."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import uvicorn
+from chromium import PROGRAM, Page, chromium
+
+import ganatomy
+from ganatomy.annotations import Annotations, open_annotations
+from ganatomy.experiments.causal.source import open_source
+from ganatomy.web import Painter, create_app
+
+ROOT = Path(__file__).parents[2]
+AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.skipif(PROGRAM is None, reason="no Chromium here; install chromium to look at the pages"),
+]
+PIXELS = """(() => {
+  const c = document.getElementById('picture');
+  const copy = new OffscreenCanvas(c.width, c.height).getContext('2d', { willReadFrequently: true });
+  copy.drawImage(c, 0, 0);
+  return Array.from(copy.getImageData(0, 0, c.width, c.height).data);
+})()"""
+LOADED = "document.readyState === 'complete'"
+GRASS = (0.12, 0.8)
+"""Where the first picture of the church has nothing but snow or grass: x and y."""
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Annotations]:
+    annotations = open_annotations(tmp_path_factory.mktemp("said") / "a.sqlite")
+    yield annotations
+    annotations.close()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory, kept: Annotations) -> Iterator[str]:
+    directory = tmp_path_factory.mktemp("served") / "church"
+    ganatomy.dissect("bundled:church", layers=("layer4", "layer6"), images=128, calibration=64, out=directory)
+    app = create_app({"church": Painter(open_source(directory))}, annotations=kept)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.02)
+    yield f"http://localhost:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Page]:
+    with chromium() as page:
+        yield page
+
+
+@pytest.fixture
+def page(browser: Page) -> Iterator[Page]:
+    browser.errors.clear()
+    browser.requests.clear()
+    browser.look(1440, 950)
+    yield browser
+    assert not browser.errors
+
+
+def pixels(page: Page) -> Any:
+    values = np.array(page.ask(PIXELS), dtype=int)
+    side = int((len(values) / 4) ** 0.5)
+    return values.reshape(side, side, 4)[..., :3]
+
+
+def drawn(page: Page) -> int:
+    return int(page.ask("document.body.dataset.drawn ?? 0"))
+
+
+def settled(page: Page, since: int) -> None:
+    """Wait until a picture newer than `since` is drawn, and no newer one is coming."""
+    page.wait(f"Number(document.body.dataset.drawn ?? 0) > {since}", 60)
+    before = -1
+    while before != drawn(page):
+        before = drawn(page)
+        time.sleep(0.4)
+
+
+def studio(page: Page, served: str, end: str = "") -> None:
+    page.ask("document.body.dataset.drawn = 0")
+    page.open(f"{served}/paint/church{end}")
+    settled(page, 0)
+
+
+def paint_a_tree(page: Page) -> None:
+    page.ask("document.querySelector('input[name=brush][value=tree]').click()")
+    before = drawn(page)
+    x, y = GRASS
+    page.drag("#overlay", [(x, y), (x + 0.02, y - 0.05), (x + 0.02, y - 0.1)])
+    settled(page, before)
+
+
+def click(page: Page, selector: str) -> None:
+    before = drawn(page)
+    page.click(selector)
+    settled(page, before)
+
+
+def test_a_tree_is_painted_where_the_brush_was_taken_back_and_found_again(page: Page, served: str) -> None:
+    studio(page, served)
+    plain = pixels(page)
+    paint_a_tree(page)
+    painted = pixels(page)
+    change = np.abs(painted - plain).mean(2)
+    side = len(change)
+    near = change[int(0.6 * side) : int(0.95 * side), : int(0.3 * side)]
+    far = change[:, int(0.6 * side) :]
+    assert near.mean() > 10
+    assert far.mean() < near.mean() / 10
+    page.wait("document.querySelector('.changes tbody tr')")
+    assert "tree" in page.ask("document.getElementById('strokes').textContent")
+    link = page.ask("location.href")
+
+    click(page, "#undo")
+    assert np.array_equal(pixels(page), plain)
+    click(page, "#redo")
+    assert np.array_equal(pixels(page), painted)
+
+    page.open(f"{served}/", LOADED)
+    studio(page, served, "#" + link.partition("#")[2])
+    assert np.array_equal(pixels(page), painted)
+    hosts = {url.partition("//")[2].partition("/")[0] for url in page.requests if url.startswith("http")}
+    assert hosts == {served.partition("//")[2]}
+
+
+def test_strokes_are_deleted_replayed_and_pasted_elsewhere(page: Page, served: str) -> None:
+    studio(page, served)
+    plain = pixels(page)
+    paint_a_tree(page)
+    page.click("#paste")
+    page.wait("document.querySelectorAll('#pasted img').length === 8")
+    page.click("#replay")
+    time.sleep(1.5)
+    click(page, "#strokes li button")
+    assert np.array_equal(pixels(page), plain)
+    assert page.ask("document.getElementById('clear').disabled")
+
+
+def test_keys_paint_and_take_back(page: Page, served: str) -> None:
+    studio(page, served)
+    plain = pixels(page)
+    page.ask("document.querySelector('input[name=brush][value=tree]').click()")
+    page.ask("document.getElementById('overlay').focus()")
+    before = drawn(page)
+    for _ in range(4):
+        page.press("ArrowDown", 40)
+    page.press(" ", 32)
+    settled(page, before)
+    assert np.abs(pixels(page) - plain).max() > 20
+    before = drawn(page)
+    page._call("Input.dispatchKeyEvent", type="keyDown", key="z", code="KeyZ", windowsVirtualKeyCode=90, modifiers=2)
+    settled(page, before)
+    assert np.array_equal(pixels(page), plain)
+
+
+def test_the_original_is_shown_from_the_left(page: Page, served: str) -> None:
+    studio(page, served)
+    plain = pixels(page)
+    paint_a_tree(page)
+    page.ask("(s => { s.value = 0.5; s.dispatchEvent(new Event('input')) })(document.getElementById('split'))")
+    half = len(plain) // 2
+    assert np.array_equal(pixels(page)[:, :half], plain[:, :half])
+
+
+def test_an_own_set_is_a_brush(page: Page, served: str) -> None:
+    studio(page, served)
+    page.ask("document.querySelector('#tools details').open = true")
+    page.ask("document.querySelector('[name=units]').value = '3, 17'")
+    page.click("#add-set")
+    page.wait("document.querySelector('input[value=\"own units 3, 17\"]')?.checked")
+    plain, before = pixels(page), drawn(page)
+    page.drag("#overlay", [(0.3, 0.3), (0.7, 0.7)])
+    settled(page, before)
+    assert not np.array_equal(pixels(page), plain)
+
+
+def test_a_unit_has_an_address_glows_and_can_be_left_out(page: Page, served: str) -> None:
+    page.open(f"{served}/browse/church#unit=layer4/3")
+    page.wait("document.body.dataset.live?.endsWith('layer4/3')", 60)
+    assert "layer4/3" in page.ask("document.getElementById('unit-title').textContent")
+    assert page.ask("document.querySelector('#about-unit canvas')") is not None
+    page.click("#overlay")
+    page.wait("document.querySelectorAll('#found li').length > 3")
+    page.click("#pick")
+    page.click("#next")
+    page.wait("document.body.dataset.live?.startsWith('1 ')")
+    page.click("#pick")
+    page.click("#common")
+    page.wait("document.querySelectorAll('#picked ol li').length > 3")
+
+
+def test_a_unit_is_named_and_one_is_flagged(page: Page, served: str, kept: Annotations) -> None:
+    page.open(f"{served}/annotate/church")
+    page.ask("document.querySelector('[name=rater]').value = 'ann'")
+    page.click("#who button")
+    page.wait("document.querySelector('[name=words]')")
+    page.wait("document.querySelector('.card-picture').naturalWidth > 100")
+    page.ask("document.querySelector('[name=words]').focus()")
+    page.type("green tree")
+    asked = page.ask("document.body.dataset.asked")
+    page.press("Enter", 13)
+    page.wait(f"document.body.dataset.asked !== '{asked}'")
+    page.ask("document.querySelector('[value=flags]').click()")
+    page.click("#who button")
+    page.wait("document.getElementById('broken')")
+    asked = page.ask("document.body.dataset.asked")
+    page.click("#broken")
+    page.wait(f"document.body.dataset.asked !== '{asked}'")
+    assert kept.read("labels").words.tolist() == ["green tree"]
+    assert kept.read("flags").artifact.tolist() == [True]
+    page.ask("document.querySelector('[value=pairs]').click()")
+    page.click("#who button")
+    page.wait("document.querySelector('.pair img')")
+    page.click(".pair button")
+    page.wait("document.body.dataset.asked === 'pairs 1'")
+    assert len(kept.read("preferences")) == 1
+
+
+@pytest.mark.parametrize("path", ["/", "/paint/church", "/browse/church#unit=layer4/3", "/annotate/church", "/docs"])
+@pytest.mark.parametrize("width", [390, 1440])
+def test_pages_fit_and_everybody_can_use_them(page: Page, served: str, path: str, width: int) -> None:
+    page.look(width, 900)
+    page.open(served + path, LOADED)
+    time.sleep(1.0)
+    assert page.ask("document.documentElement.scrollWidth") <= width
+    if not AXE.is_file():
+        pytest.skip("axe is not here; npm ci fetches it")
+    page.ask(AXE.read_text(encoding="utf-8") + "; true")
+    found = page.ask("axe.run().then(r => r.violations.map(v => [v.id, v.impact, v.nodes[0].html]))")
+    assert [row for row in found if row[1] in ("serious", "critical")] == []
