@@ -1,5 +1,5 @@
 """The built-in families: importing this registers them."""
 
-from ganatomy.generators import bundled, classifier, discriminator, module, planted, progan
+from ganatomy.generators import bundled, classifier, diffusers, discriminator, module, planted, progan, stylegan
 
-__all__ = ["bundled", "classifier", "discriminator", "module", "planted", "progan"]
+__all__ = ["bundled", "classifier", "diffusers", "discriminator", "module", "planted", "progan", "stylegan"]

@@ -71,9 +71,8 @@ class HookedGenerator:
         self.device = device_of(module)
         check_finite(dict(module.named_parameters()), name)
         z = self.latents(range(2 if bounds else PROBES), 0)
-        pictures = self._probe(z)
+        survey, pictures = self._look(z)
         self._bounds = bounds or _find_bounds(pictures, name)
-        survey = self._survey(z[:2])
         self.layers: Mapping[str, LayerShape] = survey.layers
         self._places = survey.places
         self.others: Mapping[str, str] = survey.others
@@ -156,21 +155,18 @@ class HookedGenerator:
         return BadModel(f"{self._name} did not compute its layer {layer} this time")
 
     @torch.no_grad()
-    def _probe(self, z: Latents) -> Tensor:
-        """Draw some pictures, a few at a time; make sure that they can be drawn again."""
+    def _look(self, z: Latents) -> "tuple[_Survey, Tensor]":
+        """Draw some pictures, a few at a time; the first of them twice, the second time with open eyes."""
         pictures = torch.cat([self._run(part) for part in torch.split(z, 2)])
-        if not torch.allclose(pictures[:2], self._run(z[:2]), atol=1e-3, equal_nan=True):
-            raise BadModel(f"{self._name} draws another picture of the same latent every time; turn off its own noise")
-        return pictures
-
-    @torch.no_grad()
-    def _survey(self, z: Latents) -> "_Survey":
-        survey = _Survey(len(z))
+        survey = _Survey(len(z[:2]))
         with listening(self._module, [path for path, _ in self._module.named_modules() if path], survey):
-            survey.leave_out(self._run(z))
+            again = self._run(z[:2])
+        if not torch.allclose(pictures[:2], again, atol=1e-3, equal_nan=True):
+            raise BadModel(f"{self._name} draws another picture of the same latent every time; turn off its own noise")
+        survey.leave_out(again)
         if not survey.layers:
             raise BadModel(f"{self._name} has no layer: none of its submodules returns a feature map [b, u, h, w]")
-        return survey
+        return survey, pictures
 
     def _run(self, z: Latents) -> Tensor:
         return run(self._module, z, self._name, self._takes)

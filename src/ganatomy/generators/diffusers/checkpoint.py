@@ -1,0 +1,191 @@
+"""Models as the package diffusers saves them: found by their JSON configs, built, and filled with all of their weights.
+
+Only classes of diffusers are built, and only from settings; a config that names code does not get it run.
+"""
+
+import contextlib
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from ganatomy.errors import BadFile, BadModel, BadValue, UnknownName
+from ganatomy.imported import guarded
+from ganatomy.weights import State, fit_state, read_state
+from ganatomy.weights.hub import find_directory, read_json
+
+DECODERS = ("AutoencoderKL", "AsymmetricAutoencoderKL", "AutoencoderTiny", "AutoencoderDC", "VQModel")
+"""The autoencoders that can be opened."""
+KINDS = (*DECODERS, "UNet2DModel")
+"""All that can be opened."""
+CONFIGS = (("*model_index.json", "*config.json"),)
+"""What is fetched first: it says which weights there are."""
+WEIGHTS = [f"diffusion_pytorch_model{half}.{kind}" for kind in ("safetensors", "bin") for half in ("", ".fp16")]
+"""Where a model keeps its tensors; the first of these that is there is read."""
+SINCE = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+"""What weights of attention were called in the checkpoints of 2022, and have been called since."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model of diffusers that is not opened yet.
+
+    Attributes:
+        name: the directory or repository, as it was given.
+        part: which part of a pipeline it is; empty where it is alone.
+        parts: the class of each part of the pipeline; empty where there is none.
+        config: the model's settings.
+        place: the folder of the config and the weights, below that of the pipeline.
+    """
+
+    name: str
+    part: str
+    parts: Mapping[str, str]
+    config: Mapping[str, Any]
+    place: str
+
+    @property
+    def kind(self) -> str:
+        """The name of the model's class."""
+        return str(self.config.get("_class_name"))
+
+    def model(self) -> nn.Module:
+        """Build the model, frozen and in evaluation mode, with all of its weights and nothing else.
+
+        Raises:
+            BadFile: weights are missing, too many, of other shapes, or no plain tensors.
+            BadModel: diffusers cannot build it.
+        """
+        stem = (Path(self.place) / "diffusion_pytorch_model*").as_posix()
+        fetched = [[f"{stem}.{kind}"] for kind in ("safetensors", "bin")]
+        root = find_directory(self.name, fetched, partial(_with_weights, place=self.place))
+        file = next(root / self.place / name for name in WEIGHTS if (root / self.place / name).is_file())
+        model: nn.Module = build(self.config, "ModelMixin", str(root / self.place))
+        fit_state(model, _renamed(read_state(file), model), str(file))
+        return model.eval().requires_grad_(False)
+
+    def scheduler(self) -> Any:
+        """Build the scheduler beside the model, which knows how noise was added in training.
+
+        Raises:
+            BadFile: there is none.
+            BadModel: diffusers cannot build it.
+        """
+        root = find_directory(self.name, CONFIGS, _with_config)
+        files = [root / folder / "scheduler_config.json" for folder in ("scheduler", "")]  # the latter in 2022
+        file = next((file for file in files if file.is_file()), None)
+        if file is None:
+            raise BadFile(
+                f"{self.name}: lacks scheduler/scheduler_config.json, which says how noise was added in training"
+            )
+        return build(read_json(file), "SchedulerMixin", str(file))
+
+
+def find_checkpoint(name: str, part: str | None) -> Checkpoint:
+    """Find a model in a directory, or in a repository of the Hugging Face hub; in a pipeline, by the part it plays.
+
+    Raises:
+        BadFile: no such directory or repository, or it holds no model of diffusers.
+        BadModel: none of a pipeline's parts draws pictures.
+        UnknownName: it has no such part.
+    """
+    root = find_directory(name, CONFIGS, _with_config)
+    index = root / "model_index.json"
+    parts = {}
+    if index.is_file():
+        listed = {key: value for key, value in read_json(index).items() if isinstance(value, list)}
+        parts = {key: str(value[1]) for key, value in listed.items() if len(value) == 2 and value[0] == "diffusers"}
+        parts.pop("scheduler", None)
+        part = part or _main_part(name, parts)
+        if part not in parts:
+            raise UnknownName(f"part of {name}", part, parts)
+    folder = root / (part or "")
+    if not (folder / "config.json").is_file() and part in parts:
+        folder = root  # so in 2022
+    config = read_json(folder / "config.json")
+    return Checkpoint(name, part or "", parts, config, folder.relative_to(root).as_posix())
+
+
+def build(config: Mapping[str, Any], base: str, source: str) -> Any:
+    """Build what a config describes, if its class is one of diffusers; the process's random numbers are left alone.
+
+    Raises:
+        BadModel: it is not, or it refuses the settings.
+        BadValue: diffusers is not installed.
+    """
+    package = library()
+    name = config.get("_class_name")
+    kind: Any = getattr(package, name, None) if isinstance(name, str) and re.fullmatch(r"[A-Z]\w+", name) else None
+    known = isinstance(kind, type) and issubclass(kind, getattr(package, base))
+    if not known:
+        what = "model" if base == "ModelMixin" else "scheduler"
+        raise BadModel(f"{source}: {name!r} is no {what} of diffusers {package.__version__}")
+    with guarded(f"building {name} of {source}"), _quiet(package):
+        return kind.from_config(dict(config))
+
+
+def library() -> ModuleType:
+    """Return the package.
+
+    Raises:
+        BadValue: it is not installed.
+    """
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            import diffusers
+    except ImportError as error:
+        raise BadValue(f"models of diffusers need that package ({error}): pip install 'ganatomy[diffusers]'") from error
+    return diffusers
+
+
+@contextlib.contextmanager
+def _quiet(package: ModuleType) -> Iterator[None]:
+    """Silence diffusers; keep the process's random numbers as they are."""
+    logging = package.utils.logging
+    level = logging.get_verbosity()
+    with warnings.catch_warnings(action="ignore"), torch.random.fork_rng(devices=[]):
+        logging.set_verbosity_error()
+        try:
+            yield
+        finally:
+            logging.set_verbosity(level)
+
+
+def _main_part(name: str, parts: Mapping[str, str]) -> str:
+    """Return the part that draws the pictures of a pipeline: its decoder of latents, or else its UNet."""
+    for kind in KINDS:
+        for part, own in parts.items():
+            if own == kind:
+                return part
+    shown = ", ".join(f"{part} ({kind})" for part, kind in parts.items()) or "none of diffusers"
+    raise BadModel(f"{name}: has no part that can be opened ({', '.join(KINDS)}); its parts: {shown}")
+
+
+def _with_config(directory: Path) -> Path:
+    if not any((directory / file).is_file() for file in ("model_index.json", "config.json")):
+        raise BadFile(f"{directory}: holds no model_index.json and no config.json, so it is no model of diffusers")
+    return directory
+
+
+def _with_weights(directory: Path, place: str) -> Path:
+    if not any((directory / place / name).is_file() for name in WEIGHTS):
+        raise BadFile(f"{directory / place}: holds no weights; expected {' or '.join(WEIGHTS[::2])}")
+    return directory
+
+
+def _renamed(state: State, model: nn.Module) -> State:
+    """Return the weights under the names that the model has for them."""
+    own = model.state_dict()
+
+    def name(old: str) -> str:
+        new = re.sub(r"\.(query|key|value|proj_attn)(?=\.(weight|bias)$)", lambda match: f".{SINCE[match[1]]}", old)
+        return new if old not in own and new in own else old
+
+    return {name(old): tensor for old, tensor in state.items()}

@@ -1,0 +1,83 @@
+"""The decoder of a latent diffusion model as a generator: latents to pictures, whatever kind of autoencoder it is."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganatomy.errors import BadValue
+from ganatomy.generators.diffusers.given import pictures_of
+from ganatomy.generators.hooked import device_of, dtype_of
+from ganatomy.generators.latents import standard_normal
+from ganatomy.generators.structures import tensors
+from ganatomy.types import Latents
+
+LARGEST = 256
+"""Sides of the pictures that are drawn unless a size is asked for; decoders of large pictures draw small ones, too."""
+
+
+class Decoder:
+    """An autoencoder of diffusers, used from its latents on: calling the model then draws pictures.
+
+    Latents are in the units of the diffusion model, in which their variance is about 1: the decoder gets
+    z · latents_std / scaling_factor + latents_mean (or shift_factor), where its config has them.
+
+    Args:
+        model: with the methods `encode` and `decode`.
+        size: height and width of the pictures; else as the config has it, and no more than `LARGEST`.
+        images: a set of pictures to encode, by name; else latents are drawn from N(0, 1).
+
+    Attributes:
+        facts: what is drawn depends on these, beside the weights.
+
+    Raises:
+        BadFile: no such pictures.
+        BadValue: the model does not draw pictures of that size.
+    """
+
+    def __init__(self, model: Any, size: int | None, images: str | None) -> None:
+        self._model = model
+        config = model.config
+        self._size = size or min(side(config.get("sample_size")) or LARGEST, LARGEST)
+        channels = int(config.get("in_channels") or 3)
+        self._scale = _per_channel(config.get("latents_std") or 1.0) / (config.get("scaling_factor") or 1.0)
+        self._shift = _per_channel(config.get("latents_mean") or config.get("shift_factor") or 0.0)
+        self._shape = self._encode(torch.zeros(1, channels, self._size, self._size)).shape[1:]
+        self._given = pictures_of(images, self._size, channels) if images else None
+        chosen = self._given.fingerprint if self._given else ""
+        self.facts = (self._scale.tolist(), self._shift.tolist(), chosen)
+        self._model.forward = self._draw
+
+    @torch.no_grad()
+    def latents(self, ids: range, seed: int) -> Latents:
+        """Return N(0, 1), or the modes of encoded pictures, each by itself, so that none depends on others."""
+        if self._given is None:
+            return standard_normal(ids, seed, self._shape, torch.device("cpu"))
+        rows = [self._encode(self._given.picture(i, seed)) for i in ids]
+        return torch.cat([torch.empty(0, *self._shape), *rows])
+
+    def _encode(self, pictures: Tensor) -> Tensor:
+        """Return the latents of pictures [b, 3, H, W]."""
+        with torch.no_grad():
+            found = self._model.encode(pictures.to(device_of(self._model), dtype_of(self._model)))
+        posterior = getattr(found, "latent_dist", None)
+        z = next(tensors(found)) if posterior is None else posterior.mode()
+        return (z.float().cpu() - self._shift) / self._scale
+
+    def _draw(self, z: Tensor) -> Tensor:
+        z = z * self._scale.to(z.device) + self._shift.to(z.device)
+        images: Tensor = self._model.decode(z.to(dtype_of(self._model))).sample
+        if images.shape[-1] != self._size:
+            step = images.shape[-1] // z.shape[-1]
+            raise BadValue(f"size={self._size}: the decoder draws {images.shape[-1]} pixels; give a multiple of {step}")
+        return images
+
+
+def side(size: Any) -> int | None:
+    """Return the side of the squares that a config's ``sample_size`` means, if it says one."""
+    return int(max(size)) if isinstance(size, Sequence) else size
+
+
+def _per_channel(value: float | Sequence[float]) -> Tensor:
+    return torch.tensor(value).view(-1, 1, 1)

@@ -1,0 +1,31 @@
+"""Pictures that are given, to be encoded or covered with noise."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ganatomy.pictures import Frame, open_pictures
+from ganatomy.pictures.rendered import RenderedScenes
+from ganatomy.types import Features
+
+
+class Given(NamedTuple):
+    """A sample of pictures: picture [1, channels, size, size] in [-1, 1] of an id and a seed; and their fingerprint."""
+
+    picture: Callable[[int, int], Features]
+    fingerprint: str
+
+
+def pictures_of(name: str, size: int, channels: int) -> Given:
+    """Open a set of pictures; what is looked at is the square in the middle of each.
+
+    Raises:
+        BadFile: no such set, or no pictures in it.
+    """
+    pictures = open_pictures(name)
+    frame = Frame(size, crop=0.0 if isinstance(pictures, RenderedScenes) else 1.0)
+
+    def picture(i: int, seed: int) -> Features:
+        image = pictures.images(pictures.numbers(range(i, i + 1), seed), frame)
+        return image.mean(1, keepdim=True) if channels == 1 else image
+
+    return Given(picture, pictures.fingerprint)
