@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from ganatomy.devices import find_dtype
 from ganatomy.errors import BadFile, BadModel, BadValue, UnknownName
@@ -37,7 +37,7 @@ class HuggingFaceSegmenter:
     3.4); its share in the evidence for all classes is the class's probability.
 
     Args:
-        net: the model, in float32 on its device.
+        net: the model of transformers, in float32 on its device.
         read: how it wants its pictures.
         classes: what each class stands for; `NOTHING` is the rest of the picture.
         task: the tokens that tell the model what to do, [1, n], if it wants any.
@@ -47,7 +47,7 @@ class HuggingFaceSegmenter:
 
     def __init__(
         self,
-        net: nn.Module,
+        net: Any,
         read: Preprocessing,
         classes: Sequence[Concept],
         *,
@@ -93,8 +93,7 @@ class HuggingFaceSegmenter:
         given = {"pixel_values": self._read(images).to(self._dtype)}
         if self._task is not None:
             given["task_inputs"] = self._task.expand(len(images), -1)
-        height, width = given["pixel_values"].shape[2:]
-        with guarded(f"{type(self._net).__name__}, given pictures of {height} x {width},"):
+        with guarded(self._doing(*given["pixel_values"].shape[2:])):
             out = self._net(**given)
         masks = out.get("masks_queries_logits", out.get("pred_masks"))
         logits = out.get("class_queries_logits", out.get("logits"))
@@ -105,6 +104,11 @@ class HuggingFaceSegmenter:
         masks = F.interpolate(masks.float(), size, mode="bilinear").sigmoid()
         evidence = torch.einsum("bqc,bqhw->bchw", logits.float().softmax(2)[..., :-1], masks)
         return evidence.clamp(min=FAINT).log()
+
+    def _doing(self, height: int, width: int) -> str:
+        built = getattr(self._net.config, "image_size", None)
+        hint = f" where it was built for {built}" if built and built not in (height, [height, width]) else ""
+        return f"{type(self._net).__name__}, given pictures of {height} x {width}{hint},"
 
 
 @SEGMENTERS.register("hf")
@@ -124,9 +128,10 @@ def open_huggingface(
     directory = find_repository(name)
     settings = read_config(directory)
     read = read_preprocessing(directory, settings, size)
+    kind = _kind(directory, settings["model_type"])
     config = build_config(directory, settings)
     task = _task(config, directory)
-    net, missing = load(_kind(config, directory), config, directory)
+    net, missing = load(kind, config, directory)
     net.to(device)
     classes = class_concepts(config, category)
     segmenter = HuggingFaceSegmenter(net, read, classes, task=task, dtype=dtype, facts=sorted(settings.items()))
@@ -150,17 +155,19 @@ def class_concepts(config: Any, category: str) -> list[Concept]:
     return [NOTHING if name.strip("_").lower() in VOID else Concept(name, category) for name in unique]
 
 
-def _kind(config: Any, directory: Path) -> Any:
-    """Return the model class for semantic segmentation that belongs to a config."""
+def _kind(directory: Path, name: str) -> Any:
+    """Return the class of transformers that segments with this type of model."""
     package = transformers()
+    if name not in package.CONFIG_MAPPING:
+        raise BadFile(f"{directory}: model type {name!r} is unknown to transformers {package.__version__}")
     kinds = (package.MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING, package.MODEL_FOR_UNIVERSAL_SEGMENTATION_MAPPING)
     for mapping in kinds:
-        if type(config) in mapping:
+        if package.CONFIG_MAPPING[name] in mapping:
             with guarded(f"opening {directory}"):
-                return mapping[type(config)]
-    known = sorted({each.model_type for mapping in kinds for each in mapping})
-    hint = "; open it as clipseg:" if config.model_type == "clipseg" else f"; there are: {', '.join(known)}"
-    raise BadFile(f"{directory}: transformers segments nothing with a {config.model_type}{hint}")
+                return mapping[package.CONFIG_MAPPING[name]]
+    known = ", ".join(sorted({each.model_type for mapping in kinds for each in mapping}))
+    hint = "open it as clipseg:" if name == "clipseg" else f"there are: {known}"
+    raise BadFile(f"{directory}: transformers has no semantic segmentation by a model of type {name}; {hint}")
 
 
 def _task(config: Any, directory: Path) -> Tensor | None:
