@@ -287,6 +287,10 @@ def test_what_is_no_pickle_is_refused(tmp_path: Path, content: bytes) -> None:
     refused(tmp_path, content, "not a whole pickle")
 
 
+def test_a_warning_about_text_is_no_other_way_out(tmp_path: Path) -> None:
+    refused(tmp_path, b"S'\\d'\n.", "instruction STRING")
+
+
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadFile, match="no such file"):
         read_pickle(tmp_path / "none.pkl")

@@ -7,6 +7,7 @@ Everything else is refused by name. What it builds takes memory in proportion to
 """
 
 import pickletools
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
@@ -47,7 +48,8 @@ def read_pickle(path: Path) -> Any:
     except OSError as error:
         raise BadFile(f"{path}: cannot be read ({error.strerror})") from error
     try:
-        return _Machine(_CALLS, 2 * len(data)).run(BytesIO(data))
+        with warnings.catch_warnings(action="ignore"):  # about escapes in text, which is what it is
+            return _Machine(_CALLS, 2 * len(data)).run(BytesIO(data))
     except _Refused as error:
         raise BadFile(f"{path}: {error}") from None
     except (ValueError, TypeError, LookupError, ArithmeticError) as error:  # what becomes of nonsense
