@@ -14,6 +14,7 @@ from ganatomy.generators.hooked import HookedGenerator
 AUTOENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
     "kl": ("AutoencoderKL", {"latent_channels": 3, "scaling_factor": 0.5, "shift_factor": 0.1}),
     "normed": ("AutoencoderKL", {"latents_mean": [0.1, 0.2], "latents_std": [2.0, 0.5], "latent_channels": 2}),
+    "flux2": ("AutoencoderKLFlux2", {"latent_channels": 4}),
     "asymmetric": ("AsymmetricAutoencoderKL", {}),
     "vq": ("VQModel", {"latent_channels": 3, "num_vq_embeddings": 12}),
     "tiny": ("AutoencoderTiny", {}),
@@ -73,6 +74,9 @@ def save_autoencoder(directory: Path, name: str, seed: int = 0) -> Path:
         model = getattr(library(), kind)(**(settings(kind) | config))
         if kind == "VQModel":
             model.quantize.embedding.weight.data.normal_()
+        if kind == "AutoencoderKLFlux2":
+            model.bn.running_mean.normal_()
+            model.bn.running_var.uniform_(0.5, 2)
     model.save_pretrained(directory)
     return directory
 

@@ -69,6 +69,11 @@ def test_a_decoder_draws_what_diffusers_decodes(saved: Path, name: str) -> None:
     if name == "normed":
         mean, std = torch.tensor([0.1, 0.2]).view(1, -1, 1, 1), torch.tensor([2.0, 0.5]).view(1, -1, 1, 1)
         given = z * std / 0.18215 + mean
+    elif name == "flux2":  # patches of 2 × 2 become channels, the norm is undone, and channels become patches
+        pipeline, norm = library().Flux2Pipeline, model.bn
+        spread = (norm.running_var + model.config.batch_norm_eps).sqrt()
+        patches = pipeline._patchify_latents(z) * spread.view(1, -1, 1, 1) + norm.running_mean.view(1, -1, 1, 1)
+        given = pipeline._unpatchify_latents(patches)
     else:
         given = z / model.config.scaling_factor + (model.config.get("shift_factor") or 0)
     with torch.no_grad():
@@ -96,7 +101,7 @@ def test_encoded_pictures_are_drawn_as_diffusers_reconstructs_them(saved: Path, 
     with torch.no_grad():
         model = reopened(saved / name)
         encoded = model.encode(pictures)
-        code = encoded.latent_dist.mode() if name in ("kl", "normed", "asymmetric") else encoded[0]
+        code = encoded.latent_dist.mode() if name in ("kl", "normed", "flux2", "asymmetric") else encoded[0]
         expected = model.decode(code).sample
     assert torch.allclose(generator.observe(z, []).images, expected, atol=1e-5)
     assert torch.equal(z[1:], generator.latents(range(3, 5), 7)), "not independent of the range to the bit"
@@ -293,6 +298,16 @@ def test_a_missing_package_is_told_in_one_line(saved: Path, monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, "diffusers", None)
     with pytest.raises(BadValue, match=r"need that package \(.*\): pip install 'ganatomy\[diffusers\]'$"):
         opened(saved / "kl")
+
+
+@pytest.mark.parametrize("name", ["kl", "flux2", "ddpm"])
+def test_everything_is_computed_where_the_weights_are(saved: Path, name: str) -> None:
+    """A device that holds no numbers refuses to meet tensors of another."""
+    generator = opened(saved / name)
+    z = generator.latents(range(2), 0)
+    network = generator._module.to("meta")
+    assert network(z.to("meta")).shape == (2, 3, 16, 16)
+    assert network(z.to("meta")).device.type == "meta"
 
 
 @pytest.mark.slow

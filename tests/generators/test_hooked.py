@@ -14,7 +14,7 @@ from ganatomy.edit import Intervention
 from ganatomy.errors import BadFile, BadModel, BadValue, UnknownName
 from ganatomy.generators.hooked import HookedGenerator, listening
 from ganatomy.generators.latents import standard_normal
-from ganatomy.generators.structures import tensors
+from ganatomy.generators.structures import replaced, tensors
 
 CPU = torch.device("cpu")
 
@@ -441,6 +441,25 @@ def test_a_block_that_returns_a_structure_is_a_layer(kind: str, count: int) -> N
     assert torch.allclose(images, sum(net.last(t) for t in maps(after)), atol=1e-6)
     assert farthest(images, seen.images) > 1e-2
     assert farthest(generator.edited(z, [ablate(generator, "block", [0, 1])]), seen.images) > 1e-2
+
+
+@pytest.mark.parametrize("kind", sorted(RETURNS))
+def test_what_a_block_returned_is_copied_not_written_over(kind: str) -> None:
+    """It may have kept it, to use it again."""
+    r, new = torch.zeros(3, 2, 2, 2), torch.ones(3, 2, 2, 2)
+    returned = RETURNS[kind](r, r.cos())
+    held = list(tensors(returned))
+    made = replaced(returned, r, new)
+    assert [t is new for t in tensors(made)] == [t is r for t in held]
+    assert all(a is b for a, b in zip(tensors(returned), held, strict=True))
+    assert replaced(returned, new, r) is returned
+
+
+def test_an_object_that_holds_itself_is_looked_into_so_far() -> None:
+    loop = SimpleNamespace(sample=torch.zeros(1))
+    loop.again = loop
+    assert {id(t) for t in tensors(loop)} == {id(loop.sample)}
+    assert replaced(loop, loop.sample, torch.ones(1)).sample.item() == 1
 
 
 class Skips(nn.Module):

@@ -6,7 +6,7 @@ Only classes of diffusers are built, and only from settings; a config that names
 import contextlib
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,14 @@ from ganatomy.imported import guarded
 from ganatomy.weights import State, fit_state, read_state
 from ganatomy.weights.hub import find_directory, read_json
 
-DECODERS = ("AutoencoderKL", "AsymmetricAutoencoderKL", "AutoencoderTiny", "AutoencoderDC", "VQModel")
+DECODERS = (
+    "AutoencoderKL",
+    "AutoencoderKLFlux2",
+    "AsymmetricAutoencoderKL",
+    "AutoencoderTiny",
+    "AutoencoderDC",
+    "VQModel",
+)
 """The autoencoders that can be opened."""
 KINDS = (*DECODERS, "UNet2DModel")
 """All that can be opened."""
@@ -39,14 +46,12 @@ class Checkpoint:
 
     Attributes:
         name: the directory or repository, as it was given.
-        part: which part of a pipeline it is; empty where it is alone.
-        parts: the class of each part of the pipeline; empty where there is none.
+        parts: the class of each part, if it is one of a pipeline; else empty.
         config: the model's settings.
-        place: the folder of the config and the weights, below that of the pipeline.
+        place: the folder of its config and weights, below that of the pipeline.
     """
 
     name: str
-    part: str
     parts: Mapping[str, str]
     config: Mapping[str, Any]
     place: str
@@ -63,11 +68,10 @@ class Checkpoint:
             BadFile: weights are missing, too many, of other shapes, or no plain tensors.
             BadModel: diffusers cannot build it.
         """
-        stem = (Path(self.place) / "diffusion_pytorch_model*").as_posix()
-        fetched = [[f"{stem}.{kind}"] for kind in ("safetensors", "bin")]
-        root = find_directory(self.name, fetched, partial(_with_weights, place=self.place))
-        file = next(root / self.place / name for name in WEIGHTS if (root / self.place / name).is_file())
-        model: nn.Module = build(self.config, "ModelMixin", str(root / self.place))
+        paths = [Path(self.place) / name for name in WEIGHTS]
+        root = find_directory(self.name, [[path.as_posix()] for path in paths], partial(_with_one_of, paths=paths))
+        file = next(root / path for path in paths if (root / path).is_file())
+        model: nn.Module = build(self.config, "ModelMixin", str(file.parent))
         fit_state(model, _renamed(read_state(file), model), str(file))
         return model.eval().requires_grad_(False)
 
@@ -110,7 +114,7 @@ def find_checkpoint(name: str, part: str | None) -> Checkpoint:
     if not (folder / "config.json").is_file() and part in parts:
         folder = root  # so in 2022
     config = read_json(folder / "config.json")
-    return Checkpoint(name, part or "", parts, config, folder.relative_to(root).as_posix())
+    return Checkpoint(name, parts, config, folder.relative_to(root).as_posix())
 
 
 def build(config: Mapping[str, Any], base: str, source: str) -> Any:
@@ -122,12 +126,12 @@ def build(config: Mapping[str, Any], base: str, source: str) -> Any:
     """
     package = library()
     name = config.get("_class_name")
-    kind: Any = getattr(package, name, None) if isinstance(name, str) and re.fullmatch(r"[A-Z]\w+", name) else None
-    known = isinstance(kind, type) and issubclass(kind, getattr(package, base))
-    if not known:
-        what = "model" if base == "ModelMixin" else "scheduler"
-        raise BadModel(f"{source}: {name!r} is no {what} of diffusers {package.__version__}")
     with guarded(f"building {name} of {source}"), _quiet(package):
+        kind: Any = getattr(package, name, None) if isinstance(name, str) and re.fullmatch(r"[A-Z]\w+", name) else None
+        known = isinstance(kind, type) and issubclass(kind, getattr(package, base))
+        if not known:
+            what = "model" if base == "ModelMixin" else "scheduler"
+            raise BadModel(f"{source}: {name!r} is no {what} of diffusers {package.__version__}")
         return kind.from_config(dict(config))
 
 
@@ -174,9 +178,9 @@ def _with_config(directory: Path) -> Path:
     return directory
 
 
-def _with_weights(directory: Path, place: str) -> Path:
-    if not any((directory / place / name).is_file() for name in WEIGHTS):
-        raise BadFile(f"{directory / place}: holds no weights; expected {' or '.join(WEIGHTS[::2])}")
+def _with_one_of(directory: Path, paths: Sequence[Path]) -> Path:
+    if not any((directory / path).is_file() for path in paths):
+        raise BadFile(f"{directory / paths[0].parent}: holds no weights; expected {' or '.join(WEIGHTS[::2])}")
     return directory
 
 

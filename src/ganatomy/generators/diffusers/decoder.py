@@ -21,7 +21,8 @@ class Decoder:
     """An autoencoder of diffusers, used from its latents on: calling the model then draws pictures.
 
     Latents are in the units of the diffusion model, in which their variance is about 1: the decoder gets
-    z · latents_std / scaling_factor + latents_mean (or shift_factor), where its config has them.
+    z · latents_std / scaling_factor + latents_mean (or shift_factor), where its config has them. FLUX.2 has these
+    numbers among its weights, for each place of a patch of 2 × 2.
 
     Args:
         model: with the methods `encode` and `decode`.
@@ -41,9 +42,9 @@ class Decoder:
         config = model.config
         self._size = size or min(side(config.get("sample_size")) or LARGEST, LARGEST)
         channels = int(config.get("in_channels") or 3)
-        self._scale = _per_channel(config.get("latents_std") or 1.0) / (config.get("scaling_factor") or 1.0)
-        self._shift = _per_channel(config.get("latents_mean") or config.get("shift_factor") or 0.0)
+        self._scale, self._shift = torch.ones(1, 1, 1), torch.zeros(1, 1, 1)
         self._shape = self._encode(torch.zeros(1, channels, self._size, self._size)).shape[1:]
+        self._scale, self._shift = _units(model, self._shape[-1])
         self._given = pictures_of(images, self._size, channels) if images else None
         chosen = self._given.fingerprint if self._given else ""
         self.facts = (self._scale.tolist(), self._shift.tolist(), chosen)
@@ -77,6 +78,18 @@ class Decoder:
 def side(size: Any) -> int | None:
     """Return the side of the squares that a config's ``sample_size`` means, if it says one."""
     return int(max(size)) if isinstance(size, Sequence) else size
+
+
+def _units(model: Any, width: int) -> tuple[Tensor, Tensor]:
+    """Return the scale and the shift of latents, [channels or 1, h or 1, w or 1]."""
+    if hasattr(model, "bn"):
+        spread = (model.bn.running_var.float() + model.bn.eps).sqrt()
+        many = -(-width // 2)
+        tiled = [value.cpu().view(-1, 2, 2).repeat(1, many, many) for value in (spread, model.bn.running_mean.float())]
+        return tiled[0][:, :width, :width], tiled[1][:, :width, :width]
+    config = model.config
+    scale = _per_channel(config.get("latents_std") or 1.0) / (config.get("scaling_factor") or 1.0)
+    return scale, _per_channel(config.get("latents_mean") or config.get("shift_factor") or 0.0)
 
 
 def _per_channel(value: float | Sequence[float]) -> Tensor:
