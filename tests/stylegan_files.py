@@ -122,6 +122,7 @@ def stylegan3(seed: int, *, radial: bool = False, classes: int = 0) -> Kept:
         "transform": torch.eye(3),
     }
     parts = {"affine": make.dense(4, 8, bias=1.0)}
+    parts["affine"].tensors["weight"] *= 0.2  # far from no direction at all
     facts = {"size": np.array([12, 12]), "sampling_rate": np.float64(8), "bandwidth": np.float64(2)}
     layers, side, inputs = {"input": Kept("SynthesisInput", waves, parts, **facts)}, 12, 8
     for i, (own, rate, up) in enumerate([(12, 8, 2), (20, 16, 4), (16, 16, 2)]):

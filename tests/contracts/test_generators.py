@@ -82,6 +82,7 @@ EXAMPLES: dict[str, Callable[[Path, int], str]] = {
     "stylegan resnet": lambda directory, seed: stylegan_spec(directory, seed, stylegan2(seed, 16, "resnet", classes=3)),
     "stylegan orig": lambda directory, seed: stylegan_spec(directory, seed, stylegan2(seed, 8, "orig")),
     "stylegan 3-T": lambda directory, seed: stylegan_spec(directory, seed, stylegan3(seed, classes=3)),
+    "stylegan 3-T cropped": lambda directory, seed: f"{stylegan_spec(directory, seed, stylegan3(seed))}?margins=no",
     "stylegan 3-R": lambda directory, seed: stylegan_spec(directory, seed, stylegan3(seed, radial=True)),
     "torch": torch_spec,
 }

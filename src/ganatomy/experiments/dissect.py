@@ -20,6 +20,7 @@ from ganatomy.experiments.models import Models
 from ganatomy.experiments.strips import Strips
 from ganatomy.experiments.tally import Tally
 from ganatomy.generators import LayerShape, Observation, Subject
+from ganatomy.generators.margins import within_picture
 from ganatomy.progress import Progress, tick
 from ganatomy.stats.levels import ActivationLevels, exact_levels
 from ganatomy.study import Study
@@ -48,6 +49,8 @@ class Estimate:
 def facts(spec: DissectSpec, models: Models) -> dict[str, Any]:
     """Return what is used: the models' fingerprints, their layers and words, and the versions of the software.
 
+    A segmenter whose concepts are shown from thresholds on, its `thresholds`, has them told by concept.
+
     Raises:
         UnknownName: a layer that the generator does not have.
         BadValue: the sample takes more pictures than there are to look at.
@@ -56,10 +59,12 @@ def facts(spec: DissectSpec, models: Models) -> dict[str, Any]:
     layers = chosen_layers(generator, spec.layers)
     for ids in spec.halves().values():
         generator.latents(ids[-1:], spec.seed)
+    thresholds = dict(zip(segmenter.planes, getattr(segmenter, "thresholds", ()), strict=False))
     return {
         "inputs": {"generator": generator.fingerprint, "segmenter": segmenter.fingerprint},
         "layers": {name: list(shape) for name, shape in layers.items()},
         "vocabulary": [list(concept) for concept in segmenter.vocabulary],
+        **({"thresholds": thresholds} if thresholds else {}),
         "versions": {name: version(name) for name in ("ganatomy", "torch", "numpy", "numba")},
         "machine": {"python": platform.python_version(), "system": platform.system(), "device": models.device},
     }
@@ -218,7 +223,7 @@ def _observe(generator: Subject, ids: Sequence[int], seed: int, layers: Sequence
         z = generator.latents(ids, seed)
     else:
         z = torch.cat([generator.latents(range(i, i + 1), seed) for i in ids])
-    return generator.observe(z, layers)
+    return within_picture(generator, generator.observe(z, layers))
 
 
 def _check_finite(seen: Observation, ids: Sequence[int]) -> None:

@@ -24,7 +24,7 @@ from ganatomy.registry import convert
 from ganatomy.types import Features, Images, Latents
 from ganatomy.weights import Foreign, fingerprint, read_pickle
 
-OPTIONS = ("network", "truncation", "truncation_cutoff", "class", "noise", "styles", "dtype")
+OPTIONS = ("network", "truncation", "truncation_cutoff", "class", "noise", "styles", "margins", "dtype")
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Settings:
         label: the class of all pictures; None for one each, drawn from (seed, id).
         noise: add the constant noise of the file.
         styles: offer the styles as layers.
+        margins: show and take what lies beyond the picture, too.
         dtype: in which the synthesis computes.
     """
 
@@ -45,6 +46,7 @@ class Settings:
     label: int | None = None
     noise: bool = True
     styles: bool = False
+    margins: bool = True
     dtype: torch.dtype = torch.float32
 
 
@@ -54,7 +56,7 @@ class StyleGAN:
     Latents are z, with the class behind it, one-hot, where the model has classes.
 
     Attributes:
-        margins: how many places of a layer's grid lie beyond the picture, on every side; StyleGAN3 has such.
+        margins: how many places of a layer's grid lie beyond the picture, on every side of it; StyleGAN3 has such.
 
     Raises:
         BadValue: a setting that this model cannot have.
@@ -78,9 +80,14 @@ class StyleGAN:
                 module.noise = None
         self.device = device
         self._network.eval().to(device)
-        self.layers: Mapping[str, LayerShape] = _layers(synthesis, styles=settings.styles)
-        margins = synthesis.margins if isinstance(synthesis, Synthesis3) else {}
-        self.margins: Mapping[str, int] = {name: margins.get(name, 0) for name in self.layers}
+        layers = _layers(synthesis, styles=settings.styles)
+        margins = {name: synthesis.margins.get(name, 0) for name in layers}
+        self._hidden = dict.fromkeys(layers, 0) if settings.margins else margins
+        self.margins: Mapping[str, int] = margins if settings.margins else dict.fromkeys(layers, 0)
+        self.layers: Mapping[str, LayerShape] = {
+            name: LayerShape(units, height - 2 * self._hidden[name], width - 2 * self._hidden[name])
+            for name, (units, height, width) in layers.items()
+        }
 
     def latents(self, ids: range, seed: int) -> Float[Tensor, "b latent"]:
         """Return N(0, 1) latents, the one-hot class behind them."""
@@ -114,11 +121,11 @@ class StyleGAN:
         def visit(name: str, x: Tensor) -> Tensor:
             if name not in layers and name not in planned:
                 return x
-            x = x.float()  # the next layer takes it back
+            r = _inside(x.float(), self._hidden[name])  # the next layer takes it back from float32
             for edit in planned.get(name, ()):
-                x = edit(x)
-            features[name] = x
-            return x
+                r = edit(r)
+            features[name] = r
+            return self._placed(r, name, x)
 
         images = self._synthesis(self.w(z), visit)
         return Observation(images, {name: features[name] for name in layers})
@@ -133,8 +140,10 @@ class StyleGAN:
             UnknownName: a layer that does not exist.
         """
         self._check(layer)
-        start = layer if layer in self._synthesis.layers else None
-        images: Images = self._synthesis(self.w(z), lambda name, x: r if name == layer else x, start)
+        start = layer if layer in self._synthesis.layers and not self._hidden[layer] else None
+        images: Images = self._synthesis(
+            self.w(z), lambda name, x: self._placed(r, name, x) if name == layer else x, start
+        )
         return images
 
     def edited(self, z: Latents, edits: Sequence[Edit]) -> Images:
@@ -145,9 +154,21 @@ class StyleGAN:
         """
         return self.observe(z, (), edits).images
 
+    def _placed(self, r: Tensor, layer: str, x: Tensor) -> Tensor:
+        """Return what a layer made, `x`, with r in place of all of it, or of what is not hidden."""
+        if not self._hidden[layer]:
+            return r
+        whole = x.float().clone()
+        _inside(whole, self._hidden[layer]).copy_(r)
+        return whole
+
     def _check(self, layer: str) -> None:
         if layer not in self.layers:
             raise UnknownName("layer", layer, self.layers)
+
+
+def _inside(x: Tensor, margin: int) -> Tensor:
+    return x[..., margin : x.shape[-2] - margin, margin : x.shape[-1] - margin]
 
 
 def _layers(synthesis: Synthesis2 | Synthesis3, *, styles: bool) -> dict[str, LayerShape]:
@@ -191,6 +212,7 @@ def stylegan(
     truncation_cutoff: int | None = None,
     noise: str = "const",
     styles: bool = False,
+    margins: bool = True,
     dtype: str = "float32",
     **others: str,
 ) -> StyleGAN:
@@ -204,6 +226,8 @@ def stylegan(
         truncation_cutoff: how many of the w, from the first layer on, are truncated; else all.
         noise: ``const`` for the noise maps of the file, ``none`` for none (StyleGAN2).
         styles: offer the channels of each style as layers too, ``style.b8.conv0``.
+        margins: show all of a layer, with what lies beyond the picture; else only what lies within, and no edit
+            reaches further (StyleGAN3).
         dtype: in which the synthesis computes; the mapping always does in float32.
         others: ``class=3``, the class of all pictures; else one each, drawn from (seed, id).
 
@@ -217,7 +241,7 @@ def stylegan(
     if noise not in ("const", "none"):
         raise UnknownName("noise", noise, ("const", "none"))
     label = convert("class", others["class"], int) if "class" in others else None
-    settings = Settings(truncation, truncation_cutoff, label, noise == "const", styles, find_dtype(dtype))
+    settings = Settings(truncation, truncation_cutoff, label, noise == "const", styles, margins, find_dtype(dtype))
     root = Part(_choose(read_pickle(Path(argument)), network, argument), network, argument)
     mapping, kept = MappingNetwork(root.part("mapping")), root.part("synthesis")
     synthesis = (Synthesis3 if kept.has("input") else Synthesis2)(kept, mapping.w)

@@ -139,6 +139,7 @@ class Synthesis2(nn.Module):
     Attributes:
         layers: shape of every layer, in forward order.
         styles: how many channels each style has.
+        margins: none; the maps end where the picture ends.
         count: how many w it takes.
     """
 
@@ -147,6 +148,7 @@ class Synthesis2(nn.Module):
         self.blocks: list[Block] = []
         self.layers: dict[str, LayerShape] = {}
         self.styles: dict[str, int] = {}
+        self.margins: dict[str, int] = {}
         self.start = constant(part.part("b4").tensor("const", None, 4, 4))
         units, side = len(self.start), 4
         while part.has(f"b{side}") and side <= LARGEST:
