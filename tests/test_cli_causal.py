@@ -1,6 +1,7 @@
 """The causal commands: what they answer, where they write, and that they go on where they were killed."""
 
 import json
+import math
 import re
 import shutil
 import signal
@@ -9,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -211,7 +213,7 @@ def test_ace_of_several_concepts_and_ranking_by_it(answer: Answer, monkeypatch: 
                                "--images", "4", "--json"))  # fmt: skip
     assert ranked["spec"]["units"] == [told["results"][0]["units"][0]["unit"]]
     assert ranked["spec"]["chosen"] == "top 1 for ball by ace"
-    both = json.loads(answer(*ace, "--concept", "ball,tree", "--out", "both", "--json"))
+    both = json.loads(answer(*ace, "--concept", "ball,tree,ball", "--out", "both", "--json"))
     assert [each["study"] for each in both["results"]] == ["both/ace-ball", "both/ace-tree"]
 
 
@@ -246,6 +248,41 @@ def test_the_door_to_every_other_experiment(here: Path) -> None:
     with pytest.raises(ganatomy.BadValue, match="hand the same one over"):
         ganatomy.ablate(opened, units=[10], **small)
     assert ganatomy.ablate(opened, units=[10], **models, **small).table.change.abs().max() > 0
+
+
+@pytest.mark.slow
+def test_concepts_may_be_called_anything(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With commas, as no list of concepts; with what no directory can be called."""
+    words = [["nothing", "nothing"], ['a/b, "warm"', "object"], ["../cold <x>", "object"]]
+    (here / "words.json").write_text(json.dumps(words))
+    (here / "halves.py").write_text(
+        "def halves():\n    return lambda x: 1 + (x.mean(1) > x.mean((1, 2, 3))[:, None, None]).long()"
+    )
+    segmenter = "torch:halves:halves?vocabulary=words.json"
+    ganatomy.dissect("planted", segmenter=segmenter, images=24, layers=("layer2",), batch=8, out=here / "named")
+    for name in (words[1][0], words[2][0]):
+        command = ("ablate", "named", "--layer", "layer2", "--concept", name, "--top", "2", "--images", "4")
+        assert main(command) == 0
+        assert main(("ace", "named", "--layer", "layer2", "--concept", name, "--top", "2")) == 2
+        assert "returns labels, not logits" in capsys.readouterr().err, "so the name was understood"
+    given = ("--layers", "layer2", "--concept", words[1][0], "--on", words[2][0], "--tops", "2", "--cells", "1")
+    assert main(("capacity", "named", *given, "--multiples", "1", "--images", "4", "--pool", "8")) == 0
+    homes = sorted(path.name for path in (here / "named-causal/layer2").iterdir())
+    assert homes[:2] == ["ablate-..-cold -x--iou-2-images-4", "ablate-a-b, -warm--iou-2-images-4"]
+    assert [name.partition("-")[0] for name in homes[2:]] == ["capacity", "pool"], "nothing of what was refused"
+
+
+def test_what_is_allowed_is_only_told_where_it_is_known() -> None:
+    under = pd.DataFrame({"object": ["sky"], "places": 3, "images": 2, "effect": 0.1, "effect_error": 0.1,
+                          "responsive": 0.5, "allowed": None})  # fmt: skip
+    names = ["allowed", "allowed_error", "forbidden", "forbidden_error", "ratio", "low", "high"]
+    known = pd.DataFrame([[0.4, 0.05, 0.1, 0.01, 4.0, 3.0, 5.0]], columns=names).assign(by="units")
+    _, verdict = causal_terminal._context(SimpleNamespace(under=under, verdict=known))
+    assert verdict.iloc[0].tolist() == ["units", "  40.00 ± 5.00", "  10.00 ± 1.00", 4, 3, 5]
+    (alone,) = causal_terminal._context(
+        SimpleNamespace(under=under, verdict=known.assign(**dict.fromkeys(names, math.nan)))
+    )
+    assert alone.object.tolist() == ["sky"]
 
 
 def test_a_colon_is_no_picture(capsys: pytest.CaptureFixture[str]) -> None:

@@ -96,3 +96,12 @@ def test_the_draws_depend_on_the_seed_alone() -> None:
     given = sample(0.6, 0.2)
     assert contrast(*given, draws=200, seed=1) == contrast(*given, draws=200, seed=1)
     assert contrast(*given, draws=200, seed=1) != contrast(*given, draws=200, seed=2)
+
+
+def test_without_a_ratio_there_is_no_interval_of_it() -> None:
+    """Where it is forbidden something is lost, on the whole; not so in some of the draws."""
+    values = np.array([-0.1, 0.2, -0.1, -0.5])
+    found = contrast(values, np.array([0, 0, 1, 1]), np.array([1, 0, 1, 0]) > 0, np.array([0, 1, 0, 1]) > 0, 50, 0)
+    assert np.isnan([found.ratio, found.low, found.high]).all()
+    assert found.difference == pytest.approx(0.05)
+    assert found.difference_low < found.difference_high

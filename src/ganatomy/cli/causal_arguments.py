@@ -53,7 +53,7 @@ def _add_apply(commands: Any) -> None:
 def _add_ace(commands: Any) -> None:
     parser = add_command(commands, "ace", verbs.ace, "find the units that make a concept appear and vanish")
     _add_layer(parser)
-    parser.add_argument("--concept", type=names, metavar="A,B", required=True, help="one, or several in turn")
+    parser.add_argument("--concept", metavar="A,B", required=True, help="one, or several in turn")
     parser.add_argument("--top", type=int, metavar="N", help="so many units are kept (20)")
     parser.add_argument("--pool", type=int, metavar="N", help="pictures that are searched for places (2000)")
     parser.add_argument("--quick", action="store_true", help="the same as --schedule quick")
@@ -66,7 +66,7 @@ def _add_capacity(commands: Any) -> None:
     _add_study(parser)
     parser.add_argument("--layers", type=names, metavar="A,B", required=True, help="layers to try")
     parser.add_argument("--concept", metavar="NAME", required=True, help="what is inserted")
-    parser.add_argument("--on", type=names, metavar="A,B", help="only at places that mostly show one of these (any)")
+    parser.add_argument("--on", metavar="A,B", help="only at places that mostly show one of these (any)")
     parser.add_argument("--tops", type=_numbers, metavar="N,N", help="so many of the units of each ranking (20,40)")
     parser.add_argument("--by", type=names, metavar="A,B", help="rankings: iou, ace, random (iou)")
     parser.add_argument("--cells", type=_numbers, metavar="N,N", help="N × N places at a time (1,2,3)")

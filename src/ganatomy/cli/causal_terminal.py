@@ -77,8 +77,18 @@ def _ace(result: Any) -> list[pd.DataFrame]:
 def _context(result: Any) -> list[pd.DataFrame]:
     """The effect by what was under the place, and the verdict of the grammar."""
     under = result.under[["object", "places", "images", "effect", "effect_error", "responsive", "allowed"]]
-    columns = ["by", "allowed", "allowed_places", "forbidden", "forbidden_places", "ratio", "low", "high"]
-    return [under.head(LINES), result.verdict[columns]]
+    verdict = result.verdict
+    if verdict.allowed.isna().all() and verdict.forbidden.isna().all():
+        return [under.head(LINES)]  # nobody knows where it may be
+    columns = {
+        "by": verdict["by"],
+        "allowed %": _percent(verdict.allowed, verdict.allowed_error),
+        "forbidden %": _percent(verdict.forbidden, verdict.forbidden_error),
+        "ratio": verdict.ratio,
+        "from": verdict.low,
+        "to": verdict.high,
+    }
+    return [under.head(LINES), pd.DataFrame(columns)]
 
 
 def _capacity(result: Any) -> list[pd.DataFrame]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganatomy.cli.parser import names
 from ganatomy.cli.verbs import print_json, rows, writing
 from ganatomy.errors import BadValue
 
@@ -80,7 +81,7 @@ def ace(arguments: Namespace) -> None:
     if "quick" in arguments and schedule != "quick":
         raise BadValue(f"--quick and --schedule {schedule} are two schedules; give one")
     options = _options(arguments)
-    concepts = options.pop("concept")
+    concepts = _concepts(source, options.pop("concept"))
     specs = [scheduled(source, schedule, layer=arguments.layer, concept=each, **options) for each in concepts]
     for spec in specs:
         source.concept(spec.concept)
@@ -104,6 +105,8 @@ def capacity(arguments: Namespace) -> None:
 
     source = _source(arguments)
     options = _options(arguments)
+    if "on" in options:
+        options["on"] = _concepts(source, options["on"])
     spec, home = plan_capacity(source, arguments.layers, options.pop("concept"), options)
     directory = getattr(arguments, "out", None) or home
     bar = _bar(arguments, source, spec, directory, (f"insert {spec.concept} in every way", len(spec.settings())))
@@ -160,6 +163,20 @@ def _source(arguments: Namespace) -> "Source":
 def _options(arguments: Namespace) -> dict[str, Any]:
     """Return what was given of a Spec."""
     return {name: value for name, value in vars(arguments).items() if name not in SETTLED}
+
+
+def _concepts(source: "Source", text: str) -> tuple[str, ...]:
+    """Return the concepts in a list with commas, each once; one alone may have a comma in its name.
+
+    Raises:
+        BadValue: there is none.
+    """
+    if text in {concept.name for concept in source.dissection.vocabulary}:
+        return (text,)
+    found = tuple(dict.fromkeys(names(text)))
+    if not found:
+        raise BadValue(f"{text!r} names no concept; give one, or several with commas between them")
+    return found
 
 
 def _check_options(command: str, options: Mapping[str, Any], kinds: Sequence[Any]) -> None:

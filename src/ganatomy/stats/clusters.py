@@ -94,7 +94,7 @@ def contrast(values: Floats, clusters: Ints, here: Flags, there: Flags, draws: i
 def _interval(estimates: Floats) -> tuple[float, float, float]:
     """Return the first estimate, and the 2.5 % and 97.5 % quantiles of the others, missing ones left out."""
     drawn = np.sort(estimates[1:][~np.isnan(estimates[1:])])
-    if not len(drawn):
+    if not len(drawn) or np.isnan(estimates[0]):
         return float(estimates[0]), np.nan, np.nan
     low, high = int(0.025 * (len(drawn) - 1)), math.ceil(0.975 * (len(drawn) - 1))  # not between two: some are infinite
     return float(estimates[0]), float(drawn[low]), float(drawn[high])

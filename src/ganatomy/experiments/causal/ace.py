@@ -19,7 +19,7 @@ from ganatomy.edit import Intervention
 from ganatomy.execute import Executor, local
 from ganatomy.experiments.causal.ace_spec import AceSpec
 from ganatomy.experiments.causal.choice import random_sets
-from ganatomy.experiments.causal.locations import Locations, candidates, present, scorer
+from ganatomy.experiments.causal.locations import Locations, candidates, check_scores, present
 from ganatomy.experiments.causal.optimise import LOOK, Both, Objective, Sample, Search, optimise, ranking
 from ganatomy.experiments.causal.places import read_spec
 from ganatomy.experiments.causal.pool import Pool, PoolSpec, open_pool
@@ -125,7 +125,8 @@ def run_ace(
     """
     spec.check_units(source.shape(spec.layer).units)
     concept, ious = source.concept(spec.concept), source.ious(spec.layer, spec.concept)
-    scorer(source)
+    if not (directory / "study.json").exists():
+        check_scores(source)
     with Study.create(directory, spec, source.facts()) as study:
         if not study.finished:
             pool = open_pool(source, spec.pool_spec(), pool_directory or _pool_home(source, spec), execute, progress)

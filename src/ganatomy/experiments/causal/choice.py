@@ -1,6 +1,7 @@
 """Which units: those that are named, those that rank highest for a concept, or some drawn at random."""
 
 import dataclasses
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -176,7 +177,7 @@ def _by_ace(source: Source, layer: str, wanted: Wanted) -> tuple[int, ...]:
     if not (directory / "study.json").is_file():
         raise BadValue(
             f"no ACE study of {wanted.concept} in {directory}; make it: "
-            f"ganatomy ace {source.directory} --layer {layer} --concept {wanted.concept}"
+            f"ganatomy ace {source.directory} --layer {layer} --concept {shlex.quote(wanted.concept)}"
         )
     from ganatomy.experiments.causal.ace import Ace  # only who ranks by it loads it
 

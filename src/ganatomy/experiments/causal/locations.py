@@ -103,6 +103,16 @@ def scorer(source: Source) -> Scorer:
     return segmenter
 
 
+def check_scores(source: Source) -> None:
+    """Refuse a segmenter without scores before anything is written: some have the method, and say so when called.
+
+    Raises:
+        BadModel: it cannot say how sure it is.
+    """
+    generator = source.models.generator
+    scorer(source).score(generator.observe(generator.latents(range(1), 0), ()).images, source.scored()[0])
+
+
 def present(spec: AceSpec, pool: Pool, concept: int) -> Locations:
     """Return the pictures of the pool that show most of a concept at one place, and that place.
 

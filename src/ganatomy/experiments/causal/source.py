@@ -1,6 +1,7 @@
 """What every causal study stands on: a finished dissection, and the very models that it used."""
 
 import platform
+import re
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -71,8 +72,12 @@ class Source:
         return self.dissection.study.directory
 
     def beside(self, layer: str, name: str) -> Path:
-        """Return where a causal study of a layer lies unless told otherwise: in ``STUDY-causal/LAYER/NAME``."""
-        return self.directory.resolve().with_name(f"{self.directory.resolve().name}-causal") / layer / name
+        """Return where a causal study of a layer lies unless told otherwise: in ``STUDY-causal/LAYER/NAME``.
+
+        A concept may be called what no directory can be.
+        """
+        whole = self.directory.resolve()
+        return whole.with_name(f"{whole.name}-causal") / _plain(layer) / _plain(name)
 
     @property
     def concepts(self) -> int:
@@ -138,6 +143,15 @@ class Source:
         if not float(ious.max()) > 0:
             raise BadValue(f"no unit of {layer} has any IoU with {concept}; choose another layer")
         return ious
+
+
+def _plain(name: str) -> str:
+    """Return a name as one part of a path.
+
+    >>> _plain("ablate-material:water"), _plain("../a/b"), _plain("red light, warm")
+    ('ablate-material-water', '---a-b', 'red light, warm')
+    """
+    return re.sub(r"^\.+|[^\w .,=+()-]", lambda found: "-" * len(found[0]), name)
 
 
 def open_source(

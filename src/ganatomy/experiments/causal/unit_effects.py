@@ -19,6 +19,7 @@ from torch import Tensor
 from ganatomy.edit import Intervention
 from ganatomy.errors import BadModel
 from ganatomy.execute import Executor, local
+from ganatomy.experiments.causal.locations import check_scores
 from ganatomy.experiments.causal.places import read_spec
 from ganatomy.experiments.causal.shown import Shown
 from ganatomy.experiments.causal.source import SampleSpec, Source
@@ -127,7 +128,7 @@ def run_unit_effects(
             guess, said = None, "no first-order estimate: it was not asked for"
             if spec.estimate:
                 said = "first order: -Σ r ∂s/∂r, s the mean soft score, over the same pictures"
-                if can_score(source, spec):
+                if can_score(source):
                     work = partial(estimate_each, source, spec)
                     guess = study.sharded("first order", FirstOrder, work, shards, execute, progress).read()
                 else:
@@ -146,13 +147,10 @@ def ablate_each(source: Source, spec: UnitEffectSpec, ids: range) -> PairedChang
     return try_edits(source, spec, trials, ids, at_place=False)
 
 
-def can_score(source: Source, spec: SampleSpec) -> bool:
-    """Say whether the segmenter gives scores; a module may have the method and still return labels only."""
-    segmenter, generator = source.models.segmenter, source.models.generator
-    if not isinstance(segmenter, Scorer):
-        return False
+def can_score(source: Source) -> bool:
+    """Say whether the segmenter gives scores."""
     try:
-        segmenter.score(generator.observe(generator.latents(range(1), spec.seed), ()).images, source.scored()[0])
+        check_scores(source)
     except BadModel:
         return False
     return True
