@@ -12,7 +12,11 @@ import torch.nn.functional as F
 from tiny_transformers import save
 from torch import Tensor
 
+from ganatomy.cli import main
 from ganatomy.errors import BadFile, BadValue
+from ganatomy.experiments.dissect import facts
+from ganatomy.experiments.dissect_spec import DissectSpec
+from ganatomy.experiments.models import Models
 from ganatomy.segmenters import open_segmenter
 from ganatomy.segmenters.clipseg import ClipSegmenter, calibrate, read_concepts, read_thresholds, separation
 from ganatomy.segmenters.module import as_segmenter
@@ -100,6 +104,12 @@ def test_what_changes_labels_changes_the_fingerprint(clip: tuple[Path, Any]) -> 
     )
     made = {opened(clip, **each).fingerprint for each in options}
     assert len(made | {plain}) == len(options) + 1
+
+
+def test_a_study_knows_the_thresholds(clip: tuple[Path, Any]) -> None:
+    used = facts(DissectSpec("planted:", images=2), Models("planted:", opened(clip, thresholds="0.3,0.25"), "cpu"))
+    assert used["thresholds"] == {"tree": 0.3, "stained glass window": 0.25}
+    assert "thresholds" not in facts(DissectSpec("planted:", images=2), Models("planted:", "planted:", "cpu"))
 
 
 def test_half_precision_changes_few_labels(clip: tuple[Path, Any], images: Images) -> None:
@@ -235,3 +245,27 @@ def test_separation_is_the_share_of_variance_between_the_groups() -> None:
         between = sum(len(g) * float(g.mean() - numbers_.mean()) ** 2 for g in (low, high) if len(g))
         expected = between / float(((numbers_ - numbers_.mean()) ** 2).sum())
         assert float(shares[cut]) == pytest.approx(expected)
+
+
+def test_the_command_prints_a_name_that_opens(clip: tuple[Path, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    spec = f"clipseg:{clip[0]}?concepts=tree,black %26 white&thresholds=0.1"
+    assert main(["calibrate", spec, "--images", "4", "--against", "bundled:scenes", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    segmenter = open_segmenter(told["segmenter"])
+    assert isinstance(segmenter, ClipSegmenter)
+    assert segmenter.planes == ("tree", "black & white")
+    assert list(segmenter.thresholds) == [each["threshold"] for each in told["concepts"]] != [0.1, 0.1]
+    assert told["concepts"][0]["how"] == "reference"
+    assert main(["calibrate", spec, "--images", "1"]) == 0
+    shown = capsys.readouterr().out
+    assert "black & white" in shown
+    assert shown.splitlines()[-1].startswith(f"'clipseg:{clip[0]}?concepts=tree,black %26 white&thresholds=")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["bundled:scenes"], "bundled:scenes has no thresholds to choose"), (["x", "--images", "0"], "at least 1")],
+)
+def test_what_cannot_be_calibrated(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["calibrate", *arguments]) == 2
+    assert said in capsys.readouterr().err

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ganatomy.cli import models_verbs, verbs
+from ganatomy.cli.calibrate import add_calibrate
 from ganatomy.cli.causal_arguments import add_causal
 from ganatomy.cli.doctor import doctor
 from ganatomy.cli.parser import Parser, add_command, add_delivery, names
@@ -46,6 +47,7 @@ def build() -> Parser:
     add_serve(commands)
     _add_layers(commands)
     _add_models(commands)
+    add_calibrate(commands)
     _add_doctor(commands)
     _add_scenes(commands)
     return parser

@@ -147,6 +147,17 @@ def calibrate(segmenter: ClipSegmenter, images: Images, reference: Segmenter | N
     return [_calibrated(segmenter.planes[i], inside[i], outside[i], segmenter.thresholds[i]) for i in range(count)]
 
 
+def with_thresholds(spec: str, thresholds: Sequence[float]) -> str:
+    """Return the name of a segmenter with other thresholds.
+
+    >>> with_thresholds("clipseg:org/name?concepts=tree,door&thresholds=0.3&size=352", [0.25, 0.4])
+    'clipseg:org/name?concepts=tree,door&size=352&thresholds=0.25,0.4'
+    """
+    head, _, query = spec.partition("?")
+    kept = [option for option in query.split("&") if option and not option.startswith("thresholds=")]
+    return f"{head}?{'&'.join([*kept, 'thresholds=' + ','.join(f'{value:g}' for value in thresholds)])}"
+
+
 def _shown(reference: Segmenter, labels: Labels, name: str) -> Tensor:
     """Return where the reference shows a concept: nowhere, if it does not know it."""
     try:
