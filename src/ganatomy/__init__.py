@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ganatomy.door import ablate as ablate
+    from ganatomy.door import accuracy as accuracy
     from ganatomy.door import ace as ace
     from ganatomy.door import capacity as capacity
     from ganatomy.door import context as context
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ganatomy.door import insert as insert
     from ganatomy.door import open_dissection as open_dissection
     from ganatomy.door import trace as trace
+    from ganatomy.door import unit_accuracy as unit_accuracy
     from ganatomy.door import unit_effects as unit_effects
     from ganatomy.edit import Intervention as Intervention
     from ganatomy.errors import BadFile as BadFile
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from ganatomy.errors import StudyError as StudyError
     from ganatomy.errors import StudyMismatch as StudyMismatch
     from ganatomy.errors import UnknownName as UnknownName
+    from ganatomy.experiments.causal.accuracy import Accuracy as Accuracy
+    from ganatomy.experiments.causal.accuracy import AccuracySpec as AccuracySpec
     from ganatomy.experiments.causal.ace import Ace as Ace
     from ganatomy.experiments.causal.ace_spec import AceSpec as AceSpec
     from ganatomy.experiments.causal.capacity import Capacity as Capacity
@@ -39,6 +43,8 @@ if TYPE_CHECKING:
     from ganatomy.experiments.causal.effects import EffectSpec as EffectSpec
     from ganatomy.experiments.causal.trace import Trace as Trace
     from ganatomy.experiments.causal.trace import TraceSpec as TraceSpec
+    from ganatomy.experiments.causal.unit_accuracy import UnitAccuracy as UnitAccuracy
+    from ganatomy.experiments.causal.unit_accuracy import UnitAccuracySpec as UnitAccuracySpec
     from ganatomy.experiments.causal.unit_effects import UnitEffects as UnitEffects
     from ganatomy.experiments.causal.unit_effects import UnitEffectSpec as UnitEffectSpec
     from ganatomy.experiments.dissect_spec import DissectSpec as DissectSpec
@@ -46,7 +52,11 @@ if TYPE_CHECKING:
     from ganatomy.generators import Generator as Generator
     from ganatomy.generators import LayerShape as LayerShape
     from ganatomy.generators import Observation as Observation
+    from ganatomy.generators import Subject as Subject
     from ganatomy.generators import open_generator as open_generator
+    from ganatomy.generators import open_subject as open_subject
+    from ganatomy.generators.classifier import View as View
+    from ganatomy.generators.classifier import as_classifier as as_classifier
     from ganatomy.generators.module import as_generator as as_generator
     from ganatomy.progress import Progress as Progress
     from ganatomy.report import write_causal_report as write_causal_report
@@ -61,7 +71,19 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOMES = {
-    "door": ("ablate", "ace", "capacity", "context", "dissect", "insert", "open_dissection", "trace", "unit_effects"),
+    "door": (
+        "ablate",
+        "accuracy",
+        "ace",
+        "capacity",
+        "context",
+        "dissect",
+        "insert",
+        "open_dissection",
+        "trace",
+        "unit_accuracy",
+        "unit_effects",
+    ),
     "edit": ("Intervention",),
     "errors": (
         "BadFile",
@@ -73,16 +95,19 @@ _HOMES = {
         "StudyMismatch",
         "UnknownName",
     ),
+    "experiments.causal.accuracy": ("Accuracy", "AccuracySpec"),
     "experiments.causal.ace": ("Ace",),
     "experiments.causal.ace_spec": ("AceSpec",),
     "experiments.causal.capacity": ("Capacity", "CapacitySpec"),
     "experiments.causal.context": ("Context", "ContextSpec"),
     "experiments.causal.effects": ("Effect", "EffectSpec"),
     "experiments.causal.trace": ("Trace", "TraceSpec"),
+    "experiments.causal.unit_accuracy": ("UnitAccuracy", "UnitAccuracySpec"),
     "experiments.causal.unit_effects": ("UnitEffects", "UnitEffectSpec"),
     "experiments.dissect_spec": ("DissectSpec",),
     "experiments.dissection": ("Dissection",),
-    "generators": ("Generator", "LayerShape", "Observation", "open_generator"),
+    "generators": ("Generator", "LayerShape", "Observation", "Subject", "open_generator", "open_subject"),
+    "generators.classifier": ("View", "as_classifier"),
     "generators.module": ("as_generator",),
     "progress": ("Progress",),
     "report": ("write_causal_report", "write_report"),

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ganatomy.experiments.causal.accuracy import Accuracy, plan_accuracy, run_accuracy
 from ganatomy.experiments.causal.ace import Ace, run_ace
 from ganatomy.experiments.causal.ace_spec import scheduled
 from ganatomy.experiments.causal.capacity import Capacity, run_capacity
@@ -14,6 +15,7 @@ from ganatomy.experiments.causal.effects import Effect, run_effect
 from ganatomy.experiments.causal.plans import home, plan_capacity, plan_effect, plan_places
 from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.experiments.causal.trace import Trace, TraceSpec, run_trace
+from ganatomy.experiments.causal.unit_accuracy import UnitAccuracy, plan_unit_accuracy, run_unit_accuracy
 from ganatomy.experiments.causal.unit_effects import UnitEffects, UnitEffectSpec, run_unit_effects
 from ganatomy.experiments.dissect import facts, run
 from ganatomy.experiments.dissect_spec import DissectSpec
@@ -218,15 +220,54 @@ def capacity(study: str | Path | Dissection, *, layers: Sequence[str], concept: 
     return run_capacity(spec, source, out or usual, progress=progress)
 
 
+def accuracy(study: str | Path | Dissection, *, layer: str, **options: Any) -> Accuracy:
+    """Switch units of a classifier off, and tell the classes of the same pictures again.
+
+    >>> import ganatomy
+    >>> ganatomy.accuracy("study", layer="layer3", concept="water", top=20).classes  # doctest: +SKIP
+
+    Args:
+        study: a finished dissection of a classifier, or its directory.
+        layer: where the units are.
+        options: which units, as of `ablate`. Any other field of `AccuracySpec`: images, seed, random …; out, device,
+            progress, generator (the classifier), segmenter as of `ablate`.
+
+    Raises:
+        GanatomyError: what was given cannot be used; the message says what to do.
+    """
+    source, out, progress = _settled(study, options, draws=False)
+    spec, usual = plan_accuracy(source, layer, options)
+    return run_accuracy(spec, source, out or usual, progress=progress)
+
+
+def unit_accuracy(study: str | Path | Dissection, *, layer: str, **options: Any) -> UnitAccuracy:
+    """Switch every unit of a classifier's layer off alone, then those that each class needs most together.
+
+    Args:
+        study: a finished dissection of a classifier, or its directory.
+        layer: where the units are.
+        options: any other field of `UnitAccuracySpec`; out, device, progress, generator (the classifier), segmenter as
+            of `ablate`.
+
+    Raises:
+        GanatomyError: what was given cannot be used; the message says what to do.
+    """
+    source, out, progress = _settled(study, options, draws=False)
+    spec, usual = plan_unit_accuracy(source, layer, options)
+    return run_unit_accuracy(spec, source, out or usual, progress=progress)
+
+
 def _effect(kind: str, study: str | Path | Dissection, layer: str, options: dict[str, Any]) -> Effect:
     source, out, progress = _settled(study, options)
     spec, usual = plan_effect(source, kind, layer, options)
     return run_effect(spec, source, out or usual, progress=progress)
 
 
-def _settled(study: str | Path | Dissection, options: dict[str, Any]) -> tuple[Source, Path | None, Progress | None]:
+def _settled(
+    study: str | Path | Dissection, options: dict[str, Any], draws: bool = True
+) -> tuple[Source, Path | None, Progress | None]:
     """Take what is no field of a Spec out of options: return the models, opened, the directory, and the progress."""
     directory = study.study.directory if isinstance(study, Dissection) else study
     models = {name: options.pop(name) for name in ("device", "generator", "segmenter") if name in options}
     out, progress = options.pop("out", None), options.pop("progress", None)
-    return open_source(directory, **models), None if out is None else Path(out), progress
+    return open_source(directory, **models, draws=draws), None if out is None else Path(out), progress

@@ -22,6 +22,7 @@ from ganatomy.stats.levels import ActivationLevels
 from ganatomy.stats.paired import PairedChange
 from ganatomy.stats.presence import Presence
 from ganatomy.stats.topk import TopImages
+from ganatomy.stats.verdicts import Verdicts
 
 IMAGES = 12
 UNITS, CONCEPTS = 3, 4
@@ -338,8 +339,25 @@ def rows_of(images: slice) -> Tensor:
     return ((images.start <= OWNERS) & (images.stop > OWNERS)).nonzero()[:, 0]
 
 
+class OfVerdicts(Case):
+    def empty(self) -> Accumulator:
+        return Verdicts(CONCEPTS)
+
+    def batch(self, images: slice) -> Sequence[Tensor]:
+        return OWN[images], TOLD[images], GAPS[images]
+
+    def reference(self) -> dict[str, Any]:
+        return {"truth": OWN, "said": TOLD, "likelihood": GAPS}
+
+    def misfit(self) -> Accumulator:
+        return Verdicts(CONCEPTS + 1)
+
+
+OWN, TOLD = LABELS[:, 0, 0, 0], LABELS[:, 1, 1]
+
 CASES = [
     *(OfAgreement(), OfTopImages(), OfPresence(), OfLevels()),
     *(OfPairedChange(), OfPool(), OfCandidates(), OfShares()),
     *(OfEffectTally(), OfFirstOrder(), OfStrength(), OfTried(), OfTraced(), OfInserted()),
+    OfVerdicts(),
 ]

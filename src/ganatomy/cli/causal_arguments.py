@@ -1,4 +1,4 @@
-"""What may be typed after ``ganatomy ablate``, ``insert``, ``apply``, ``ace``, ``capacity`` and ``trace``."""
+"""What may be typed after ``ganatomy ablate``, ``insert``, ``apply``, ``ace`` and the other causal commands."""
 
 import argparse
 from pathlib import Path
@@ -16,6 +16,7 @@ def add_causal(commands: Any) -> None:
     _add_ace(commands)
     _add_capacity(commands)
     _add_trace(commands)
+    _add_accuracy(commands)
 
 
 def _add_ablate(commands: Any) -> None:
@@ -84,6 +85,19 @@ def _add_trace(commands: Any) -> None:
     _add_layer(parser)
     _add_units(parser)
     _add_insertion(parser)
+    _add_sample(parser)
+
+
+def _add_accuracy(commands: Any) -> None:
+    text = "switch units of a classifier off, and see how well each class is told"
+    parser = add_command(commands, "accuracy", verbs.accuracy, text)
+    _add_layer(parser)
+    _add_units(parser)
+    parser.add_argument("--each", action="store_true", help="every unit alone, then the best of each class together")
+    parser.add_argument("--classes", type=names, metavar="A,B", help="with --each: only the best of these (all)")
+    parser.add_argument("--sizes", type=_numbers, metavar="N,N", help="with --each: so many together (1,2,4, … 20)")
+    parser.add_argument("--random", type=int, metavar="N", help="random sets to compare with (20; with --each 5)")
+    parser.add_argument("--first", type=int, metavar="N", help="number of the first picture (0)")
     _add_sample(parser)
 
 

@@ -112,7 +112,35 @@ def _trace(result: Any) -> list[pd.DataFrame]:
     return [result.lines[["layer", "visible", "change", "error", "places"]]]
 
 
+def _accuracy(result: Any) -> list[pd.DataFrame]:
+    """All classes together, then those that lost most."""
+    tables = []
+    for name, found in (("measure", result.overall), ("class", result.classes.head(LINES))):
+        columns = {
+            name: found[name],
+            "before %": _percent(found.before),
+            "after %": _percent(found.after),
+            "change": _percent(found.change, found.change_error),
+            "random units": _percent(found.random_change, found.random_spread),
+        }
+        tables.append(pd.DataFrame(columns))
+    return tables
+
+
+def _unit_accuracy(result: Any) -> list[pd.DataFrame]:
+    """For each class the unit that it needs most, and how well it is told without its best units, on other pictures."""
+    best = result.table[result.table["rank"] == 1].sort_values("told").head(LINES)
+    curve = result.curve.set_index(["by", "n", "class"]).balanced
+    most = result.curve[result.curve["by"] == "top"].n.max()
+    columns = {"class": best["class"], "unit": best.unit, "without it": _percent(best.told, best.told_error)}
+    for title, by, n in (("told %", "top", 0), (f"without {most}", "top", most), (f"{most} random", "random", most)):
+        columns[title] = _percent(best["class"].map(lambda name, key=(by, n): curve.get((*key, name))))
+    return [pd.DataFrame(columns)]
+
+
 _TABLES = {
+    "Accuracy": _accuracy,
+    "UnitAccuracy": _unit_accuracy,
     "Effect": _effect,
     "UnitEffects": _unit_effects,
     "Ace": _ace,

@@ -5,7 +5,7 @@ What is heavy is imported where it is used, so that ``ganatomy --help`` answers 
 
 import dataclasses
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,6 +113,37 @@ def capacity(arguments: Namespace) -> None:
     _deliver(arguments, [run_capacity(spec, source, directory, progress=bar)])
 
 
+def accuracy(arguments: Namespace) -> None:
+    """Switch units of a classifier off: the chosen ones, or each alone."""
+    from ganatomy.experiments.causal.accuracy import (
+        AccuracySpec,
+        accuracy_seconds,
+        classifier_of,
+        plan_accuracy,
+        run_accuracy,
+    )
+    from ganatomy.experiments.causal.choice import Wanted
+    from ganatomy.experiments.causal.unit_accuracy import UnitAccuracySpec, plan_unit_accuracy, run_unit_accuracy
+
+    source, options = _source(arguments, draws=False), _options(arguments)
+    directory = getattr(arguments, "out", None)
+    result: Any
+    if "each" in arguments:
+        _check_options("--each", options, (UnitAccuracySpec,))
+        spec, home = plan_unit_accuracy(source, arguments.layer, options)
+        units, classes = source.shape(spec.layer).units, len(classifier_of(source).classes)
+        work = (f"switch each unit off, then the best of {spec.followed(classes)} classes", spec.trials(units, classes))
+        bar = _bar(arguments, source, spec, directory or home, work, accuracy_seconds)
+        result = run_unit_accuracy(spec, source, directory or home, progress=bar)
+    else:
+        _check_options("accuracy without --each", options, (AccuracySpec, Wanted))
+        chosen, home = plan_accuracy(source, arguments.layer, options)
+        work = (f"switch off {chosen.chosen}", 1 + chosen.random)
+        bar = _bar(arguments, source, chosen, directory or home, work, accuracy_seconds)
+        result = run_accuracy(chosen, source, directory or home, progress=bar)
+    _deliver(arguments, [result])
+
+
 def _effect(kind: str, arguments: Namespace) -> None:
     from ganatomy.experiments.causal.effects import run_effect
     from ganatomy.experiments.causal.plans import plan_effect
@@ -154,10 +185,10 @@ def _at_places(kind: str, spec_of: Any, how: tuple[Any, Any], arguments: Namespa
     _deliver(arguments, [run(spec, source, directory, progress=bar)])
 
 
-def _source(arguments: Namespace) -> "Source":
+def _source(arguments: Namespace, draws: bool = True) -> "Source":
     from ganatomy.experiments.causal.source import open_source
 
-    return open_source(arguments.directory, arguments.device)
+    return open_source(arguments.directory, arguments.device, draws=draws)
 
 
 def _options(arguments: Namespace) -> dict[str, Any]:
@@ -188,7 +219,12 @@ def _check_options(command: str, options: Mapping[str, Any], kinds: Sequence[Any
 
 
 def _bar(
-    arguments: Namespace, source: "Source", spec: "SampleSpec", directory: Path, work: tuple[str, int]
+    arguments: Namespace,
+    source: "Source",
+    spec: "SampleSpec",
+    directory: Path,
+    work: tuple[str, int],
+    seconds: "Callable[[Source, SampleSpec, int], float] | None" = None,
 ) -> "StatedBar":
     """Return a bar that says what a run will do, and from the number of trials a picture, how long that takes."""
     from ganatomy.cli import terminal
@@ -197,7 +233,7 @@ def _bar(
 
     def statement() -> str:
         what, trials = work
-        time = terminal.duration(effect_seconds(source, spec, trials))
+        time = terminal.duration((seconds or effect_seconds)(source, spec, trials))
         return f"{what} at {spec.layer} of {spec.generator}: {spec.images} pictures, about {time}, in {directory}"
 
     return StatedBar(statement, aside=arguments.json)

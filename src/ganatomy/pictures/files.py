@@ -47,8 +47,8 @@ class PictureFiles(ABC):
         if ids and (ids.stop > len(order) or ids.start < 0):
             own = f" in its split {split}" if split else ""
             raise BadValue(
-                f"the sample takes {ids.stop} pictures and {self.name} has {len(order)}{own}; ask for fewer images "
-                "(a dissection takes twice as many as it is told, but for validation=cross)"
+                f"the sample takes {ids.stop} pictures and {self.name} has {len(order)}{own}; ask for fewer images (a "
+                "dissection takes twice as many as it is told; with validation=cross, just as many)"
             )
         return order[ids.start : ids.stop : ids.step]
 

@@ -14,7 +14,8 @@ from torch import Tensor
 from ganatomy.errors import BadValue, StudyMismatch, UnknownName
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.models import Models
-from ganatomy.generators import Generator, LayerShape
+from ganatomy.generators import LayerShape, Subject
+from ganatomy.generators.margins import margin
 from ganatomy.segmenters import Segmenter
 from ganatomy.vocabulary import Concept, find_concept
 
@@ -104,9 +105,15 @@ class Source:
 
         Raises:
             UnknownName: it was not dissected.
+            BadValue: its map reaches beyond the picture; places of the one are not those of the other.
         """
         if layer not in self.dissection.layers:
             raise UnknownName("dissected layer", layer, self.dissection.layers)
+        if beyond := margin(self.models.subject, layer):
+            raise BadValue(
+                f"the map of {layer} reaches {beyond} places beyond the picture, so its places are not the picture's; "
+                "open the generator with margins=no, dissect it, and edit that"
+            )
         return self.dissection.layers[layer]
 
     def concept(self, name: str) -> int:
@@ -157,12 +164,21 @@ def _plain(name: str) -> str:
 def open_source(
     directory: str | Path,
     device: str = "cpu",
-    generator: Generator | None = None,
+    generator: Subject | None = None,
     segmenter: Segmenter | None = None,
+    *,
+    draws: bool = True,
 ) -> Source:
     """Open a finished dissection and the models that it names, or those that are given.
 
+    Args:
+        directory: of the dissection.
+        device: where models that are opened by name compute.
+        generator, segmenter: models that are open, in the place of those that the dissection names.
+        draws: whether pictures will be drawn, which takes a generator.
+
     Raises:
+        BadModel: pictures will be drawn, and the dissection was of a model that only looks at them.
         StudyError: no finished dissection.
         StudyMismatch: a model is no longer the one that was dissected.
         BadValue: the dissection was of an open model, which has to be given again.
@@ -174,7 +190,8 @@ def open_source(
         if isinstance(model, str) and model.startswith("given:"):
             raise BadValue(f"{directory} dissected an open {kind}; hand the same one over: {kind}=…")
     models = Models(given["generator"], given["segmenter"], device)  # type: ignore[arg-type]  # as the keys say
-    for kind, model in (("generator", models.generator), ("segmenter", models.segmenter)):
+    subject = models.generator if draws else models.subject
+    for kind, model in (("generator", subject), ("segmenter", models.segmenter)):
         if model.fingerprint != used[kind]:
             raise StudyMismatch(
                 f"the {kind} {getattr(spec, kind)} has changed since {directory} was made; dissect it again"

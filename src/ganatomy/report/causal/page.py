@@ -8,13 +8,16 @@ from typing import Any
 from urllib.parse import quote
 
 from ganatomy.errors import GanatomyError
+from ganatomy.experiments.causal.accuracy import Accuracy
 from ganatomy.experiments.causal.ace import Ace
 from ganatomy.experiments.causal.capacity import Capacity
 from ganatomy.experiments.causal.context import Context
 from ganatomy.experiments.causal.effects import Effect
 from ganatomy.experiments.causal.trace import Trace
+from ganatomy.experiments.causal.unit_accuracy import UnitAccuracy
 from ganatomy.experiments.causal.unit_effects import UnitEffects
 from ganatomy.files import write_text
+from ganatomy.report.causal.accuracy import accuracy_section, unit_accuracy_section
 from ganatomy.report.causal.ace import ace_section
 from ganatomy.report.causal.capacity import capacity_section
 from ganatomy.report.causal.context import context_section
@@ -25,7 +28,7 @@ from ganatomy.report.causal.trace import trace_section
 from ganatomy.report.page import model_name, static, template
 from ganatomy.study import Study
 
-CausalResult = Effect | UnitEffects | Ace | Context | Capacity | Trace
+CausalResult = Effect | UnitEffects | Ace | Context | Capacity | Trace | Accuracy | UnitAccuracy
 _SECTIONS: dict[type[Any], Callable[[Any], Section]] = {
     Effect: effect_section,
     UnitEffects: unit_effects_section,
@@ -33,6 +36,8 @@ _SECTIONS: dict[type[Any], Callable[[Any], Section]] = {
     Context: context_section,
     Capacity: capacity_section,
     Trace: trace_section,
+    Accuracy: accuracy_section,
+    UnitAccuracy: unit_accuracy_section,
 }
 
 

@@ -32,6 +32,7 @@ class Section:
         answer: the number that answers it, with its error and its control.
         blocks: pictures first.
         spec, facts: what was asked, and what was used.
+        draws: whether pictures were drawn; else classes were told of pictures that stay as they are.
     """
 
     key: str
@@ -41,11 +42,12 @@ class Section:
     blocks: Sequence[Block]
     spec: Mapping[str, Any]
     facts: Mapping[str, Any]
+    draws: bool = True
 
     @property
     def shown_facts(self) -> dict[str, Any]:
         """What was used, without what the page shows in its own way."""
-        return {name: fact for name, fact in self.facts.items() if name not in ("vocabulary", "layers")}
+        return {name: fact for name, fact in self.facts.items() if name not in ("vocabulary", "layers", "classes")}
 
 
 def vocabulary_of(facts: Mapping[str, Any]) -> tuple[Concept, ...]:

@@ -1,0 +1,264 @@
+"""Which units does a classifier need for a class? Switch off each alone, then the best of each class together.
+
+The units that matter for a class are chosen on one half of the pictures, and what they do is told on the other (Bau et
+al. 2020, PNAS): of many units the best on some pictures is lucky, too.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from ganatomy.errors import BadValue, UnknownName
+from ganatomy.execute import Executor, local
+from ganatomy.experiments.causal.accuracy import Units, check_sample, tell_without
+from ganatomy.experiments.causal.choice import random_sets
+from ganatomy.experiments.causal.places import at_least, read_spec
+from ganatomy.experiments.causal.plans import home
+from ganatomy.experiments.causal.shown import Shown
+from ganatomy.experiments.causal.source import SampleSpec, Source
+from ganatomy.progress import Progress
+from ganatomy.stats.verdicts import Verdicts
+from ganatomy.study import Study
+
+
+@dataclass(frozen=True)
+class UnitAccuracySpec(SampleSpec):
+    """On which pictures every unit of a layer is switched off, and for which classes the best units are followed.
+
+    Attributes:
+        images: how many pictures: units are chosen on the first half of them, effects told on the second.
+        first: id of the first picture: 0, as the pictures of a set are few.
+        classes: those whose best units are switched off together; all, if none is named.
+        sizes: how many units at a time; sizes that leave the layer no unit are left out.
+        random: how many random orders of units they are compared with.
+    """
+
+    images: int = 1000
+    first: int = 0
+    batch: int = 64
+    shard: int = 256
+    classes: tuple[str, ...] = ()
+    sizes: tuple[int, ...] = (1, 2, 4, 8, 12, 16, 20)
+    random: int = 5
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        super().__post_init__()
+        for name in ("classes", "sizes"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        if list(self.sizes) != sorted(set(self.sizes)) or not self.sizes or self.sizes[0] < 1:
+            raise BadValue(f"sizes={self.sizes}: give numbers of units, ascending")
+        at_least(self, random=0, images=4)
+
+    def halves(self) -> tuple[range, range]:
+        """Return the ids of the pictures that units are chosen on, and of those that effects are told on."""
+        ids = self.ids()
+        return ids[: len(ids) // 2], ids[len(ids) // 2 :]
+
+    def followed(self, classes: int) -> int:
+        """Return of how many classes the best units are switched off together, of so many that there are."""
+        return len(self.classes) or classes
+
+    def trials(self, units: int, classes: int) -> int:
+        """Return about how often each picture is told, of so many units and classes."""
+        return units + (self.followed(classes) * (len(self.sizes) + 1) + self.random * len(self.sizes)) // 2
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class UnitAccuracy(Shown):
+    """What every unit of a layer does for every class. It opens without any model.
+
+    Attributes:
+        spec: what was asked.
+        facts: what was used; ``facts["classes"]`` names the classes, ``facts["pictures"]`` says how many there were.
+        table: one row for each unit and class: unit, class, rank (1 for the unit that the class needs most), change,
+            change_error (of its balanced accuracy, on the half that units are chosen on), likelihood_change (of
+            the log-probability of the class in its own pictures, there; it orders units of equal `change`), told,
+            told_error (the change of balanced accuracy on the other half), recall_change (there).
+        overall: one row a unit: unit, change, change_error of the accuracy over all pictures.
+        curve: the units of a class switched off together, told on the other half, one row for each class, way and
+            size: class, by (``top``: the n units of first rank; ``random``: n at random; ``all but top``: all units but
+            those of first rank), n, recall, balanced, balanced_change, balanced_error, spread (of `balanced_change`
+            over the random orders, NaN for others).
+        study: the directory that holds it.
+    """
+
+    spec: UnitAccuracySpec
+    facts: Mapping[str, Any]
+    table: pd.DataFrame
+    overall: pd.DataFrame
+    curve: pd.DataFrame
+    study: Study
+
+    @classmethod
+    def open(cls, directory: Path) -> "UnitAccuracy":
+        """Open a finished study of what single units do for accuracy.
+
+        Raises:
+            StudyError: the directory holds none.
+            BadFile: a file of it is damaged.
+        """
+        study = Study.open(directory)
+        spec = read_spec(study, UnitAccuracySpec)
+        table, overall, curve = map(study.read_table, ("unit_classes", "units", "curve"))
+        return cls(spec, study.facts, table, overall, curve, study)
+
+    def top(self, name: str, n: int = 20) -> list[int]:
+        """Return the units that a class needs most, the first first.
+
+        Raises:
+            UnknownName: no such class.
+        """
+        own = self.table[self.table["class"] == name]
+        if own.empty:
+            raise UnknownName("class", name, self.facts["classes"])
+        return [int(unit) for unit in own.sort_values("rank").unit.head(n)]
+
+
+@dataclass(frozen=True)
+class _Sets:
+    """Sets of units that are switched off together, each under what it is: (class or empty, way, n)."""
+
+    names: Sequence[tuple[str, str, int]]
+    units: Sequence[Units]
+
+
+def plan_unit_accuracy(source: Source, layer: str, options: Mapping[str, Any]) -> tuple[UnitAccuracySpec, Path]:
+    """Return the Spec of switching every unit off, and where its study lies unless told otherwise.
+
+    Raises:
+        GanatomyError: what is asked for is not there.
+    """
+    spec = UnitAccuracySpec(**source.names(), layer=layer, **options)
+    for name in spec.classes:
+        if name not in (known := check_sample(source, spec)):
+            raise UnknownName("class", name, known)
+    check_sample(source, spec)
+    kinds = f"-{'-'.join(spec.classes)}" if spec.classes else ""
+    return spec, home(source, spec, f"accuracy-each{kinds}")
+
+
+def run_unit_accuracy(
+    spec: UnitAccuracySpec,
+    source: Source,
+    directory: Path,
+    execute: Executor = local,
+    progress: Progress | None = None,
+) -> UnitAccuracy:
+    """Switch off every unit alone, then the best of each class together; goes on where it was stopped.
+
+    Raises:
+        UnknownName: no such layer or class.
+        BadModel: what was dissected tells no classes.
+        BadValue: the pictures are in no classes, too few, or a class that is followed has none in one half.
+        StudyMismatch: the directory holds another study.
+    """
+    classes = check_sample(source, spec)
+    units = source.shape(spec.layer).units
+    chosen_on, told_on = spec.halves()
+    with Study.create(directory, spec, {**source.facts(), "classes": list(classes)}) as study:
+        if not study.finished:
+            work = partial(tell_without, source, spec, [[unit] for unit in range(units)])
+            alone = study.sharded("each unit", Verdicts, work, spec.shards(), execute, progress)
+            table = unit_class_table(alone, len(chosen_on), classes)
+            sets = _sets(spec, table, units)
+            shards = [told_on[i : i + spec.shard] for i in range(0, len(told_on), spec.shard)]
+            work = partial(tell_without, source, spec, sets.units)
+            together = study.sharded("together", Verdicts, work, shards, execute, progress)
+            study.write_table("unit_classes", table)
+            study.write_table("units", _overall_table(alone, len(classes)))
+            study.write_table("curve", _curve(sets, together, classes))
+            study.finish(pictures=[len(chosen_on), len(told_on)])
+    return UnitAccuracy.open(directory)
+
+
+def unit_class_table(alone: Verdicts, half: int, classes: Sequence[str]) -> pd.DataFrame:
+    """Return what each unit does for each class that both halves of the pictures show.
+
+    Args:
+        alone: no edit, then each unit alone.
+        half: so many pictures are for choosing; the others are told of.
+        classes: their names.
+
+    Raises:
+        BadValue: the halves share no class.
+    """
+    chosen, told = (alone.rows(*part).read(len(classes)) for part in ((0, half), (half, len(alone.truth))))
+    both = ((chosen.pictures > 0) & (told.pictures > 0)).nonzero()[:, 0].tolist()
+    if not both:
+        raise BadValue("no class has pictures in both halves of the sample; ask for more images")
+    units = alone.said.shape[1] - 1
+    parts = []
+    for c in both:
+        change = chosen.balanced_change[1:, c]
+        order = chosen.likelihood_change[1:, c].argsort(stable=True)
+        order = order[change[order].argsort(stable=True)]
+        rank = torch.empty_like(order)
+        rank[order] = torch.arange(1, units + 1)
+        columns: dict[str, Tensor] = {
+            "rank": rank,
+            "change": change,
+            "change_error": chosen.balanced_error[1:, c],
+            "likelihood_change": chosen.likelihood_change[1:, c],
+            "told": told.balanced_change[1:, c],
+            "told_error": told.balanced_error[1:, c],
+            "recall_change": told.recall_change[1:, c],
+        }
+        numbers = {name: column.numpy() for name, column in columns.items()}
+        parts.append(pd.DataFrame({"unit": range(units), "class": classes[c], **numbers}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _overall_table(alone: Verdicts, classes: int) -> pd.DataFrame:
+    overall = alone.overall(classes)
+    change, error = (column[1:].numpy() for column in (overall.accuracy_change, overall.accuracy_error))
+    return pd.DataFrame({"unit": range(len(change)), "change": change, "change_error": error})
+
+
+def _sets(spec: UnitAccuracySpec, table: pd.DataFrame, units: int) -> _Sets:
+    """Return the sets of every class and size, and of every random order."""
+    sizes = [n for n in spec.sizes if n < units]
+    if not sizes:
+        raise BadValue(f"{spec.layer} has {units} units; there is none to be left, give smaller sizes")
+    names, sets = [], []
+    for name in spec.classes or tuple(table["class"].unique()):
+        order = table[table["class"] == name].sort_values("rank").unit.tolist()
+        if not order:
+            raise BadValue(f"{name} has no pictures in one half of the sample; ask for more images")
+        sets += [*(order[:n] for n in sizes), order[sizes[-1] :]]
+        names += [*((name, "top", n) for n in sizes), (name, "all but top", units - sizes[-1])]
+    for n in sizes:  # the first n of each order
+        orders = random_sets(units, n, range(spec.random), spec.seed)
+        sets += [list(each) for each in orders]
+        names += [("", "random", n)] * len(orders)
+    return _Sets(names, sets)
+
+
+def _curve(sets: _Sets, together: Verdicts, classes: Sequence[str]) -> pd.DataFrame:
+    """Return how well each followed class is told without its own units, and without random ones."""
+    read = together.read(len(classes))
+    rows = []
+    for name in dict.fromkeys(name for name, _, _ in sets.names if name):
+        trials: dict[tuple[str, int], list[int]] = {("top", 0): [0]}
+        for i, (of, by, n) in enumerate(sets.names, 1):
+            if of in (name, ""):
+                trials.setdefault((by, n), []).append(i)
+        c = classes.index(name)
+        for (by, n), own in trials.items():
+            changes = read.balanced_change[own, c]
+            numbers = {
+                "recall": read.recall[own, c].mean(),
+                "balanced": read.balanced[own, c].mean(),
+                "balanced_change": changes.mean(),
+                "balanced_error": read.balanced_error[own, c].square().mean().sqrt(),
+                "spread": changes.std() if by == "random" and len(own) > 1 else np.nan,
+            }
+            rows.append({"class": name, "by": by, "n": n, **{key: float(each) for key, each in numbers.items()}})
+    return pd.DataFrame(rows)

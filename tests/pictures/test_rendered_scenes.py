@@ -1,0 +1,30 @@
+import pytest
+import torch
+
+from ganatomy.errors import BadValue, UnknownName
+from ganatomy.pictures import Frame, open_pictures
+from ganatomy.scenes import render
+
+
+def test_scenes_are_drawn_by_seed_and_number() -> None:
+    scenes = open_pictures("scenes:livingroom")
+    numbers = [*scenes.numbers(range(2, 4), 7), *scenes.numbers(range(1), 0)]
+    drawn = [render("livingroom", range(2, 4), 32, 7), render("livingroom", range(1), 32, 0)]
+    images = torch.cat([torch.from_numpy(each.images) for each in drawn]).float() / 127.5 - 1
+    assert torch.equal(scenes.images(numbers, Frame(32)), images)
+    labels = torch.cat([torch.from_numpy(each.labels) for each in drawn]).long()
+    assert torch.equal(scenes.labels(numbers, Frame(32)), labels)
+    assert scenes.images([], Frame(32)).shape == (0, 3, 32, 32)
+
+
+def test_what_scenes_do_not_have_is_refused() -> None:
+    scenes = open_pictures("scenes")
+    assert scenes.name == "scenes:church"
+    with pytest.raises(UnknownName, match="split"):
+        scenes.numbers(range(1), 0, "val")
+    with pytest.raises(BadValue, match="leave out crop"):
+        scenes.images([0], Frame(32, 0.5))
+    with pytest.raises(BadValue, match="seeds and picture numbers"):
+        scenes.numbers(range(1), -1)
+    with pytest.raises(UnknownName, match="beach"):
+        open_pictures("scenes:beach")

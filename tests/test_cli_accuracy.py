@@ -1,0 +1,61 @@
+import json
+from pathlib import Path
+
+import pytest
+from toy_classifier import toy_spec, write_pictures
+
+from ganatomy.cli import main
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli")
+    pictures = write_pictures(folder / "toys", 60)
+    main(
+        [
+            "dissect",
+            toy_spec(pictures),
+            "--segmenter",
+            f"labels:{pictures}",
+            "--images",
+            "30",
+            "--out",
+            str(folder / "s"),
+        ]
+    )
+    return folder / "s"
+
+
+def test_chosen_units(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["accuracy", str(study), "--layer", "see", "--concept", "red", "--top", "1", "--images", "60"])
+    told = capsys.readouterr().out
+    assert "switch off top 1 for red by iou at see" in told
+    assert "balanced accuracy" in told
+    page = Path(told.rpartition("report: ")[2].strip()).read_text()
+    assert "How well are classes told without these units of see: top 1 for red by iou?" in page
+    assert "A picture is drawn twice" not in page
+    assert "McNemar" in page
+
+
+def test_every_unit(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["accuracy", str(study), "--layer", "see", "--each", "--images", "60", "--sizes", "1,2", "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert {row["class"] for row in told["curve"]} == {"blue", "green", "red"}
+    assert len(told["table"]) == 18
+    assert "Which units of see does each class need?" in Path(told["report"]).read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--each", "--units", "0"], "--units means nothing for --each"),
+        (["--units", "0", "--classes", "red"], "--classes means nothing for accuracy without --each"),
+        (["--units", "0", "--images", "61"], "takes 61 pictures"),
+        ([], "no units to act on"),
+    ],
+)
+def test_mistakes_are_one_line(study: Path, options: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["accuracy", str(study), "--layer", "see", *options]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
