@@ -2,11 +2,13 @@
 
 import contextlib
 import hashlib
+import http.client
 import http.server
 import json
 import re
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -221,6 +223,41 @@ def test_a_server_that_is_busy_is_asked_again(server: Server, home: Path, code: 
     assert (home / FILE).read_bytes() == CONTENT
 
 
+def test_a_redirection_is_followed_from_where_it_broke(server: Server, home: Path) -> None:
+    def moved(handler: Handler) -> bool:
+        handler.send_response(302)
+        handler.send_header("Location", f"{server.base}/elsewhere")
+        handler.end_headers()
+        return True
+
+    server.files["/elsewhere"] = CONTENT
+    server.faults = [moved, cut_after(1_000_000), moved]
+    fetch_known(NAME)
+    assert (home / FILE).read_bytes() == CONTENT
+    assert server.asked[2:] == [(f"/{NAME}/{FILE}", "bytes=1000000-"), ("/elsewhere", "bytes=1000000-")]
+
+
+def test_a_server_that_falls_silent_is_asked_again(server: Server, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def silent(handler: Handler) -> bool:
+        time.sleep(0.2)
+        return True
+
+    monkeypatch.setattr(fetch, "TIMEOUT", 0.05)
+    server.faults = [silent]
+    fetch_known(NAME)
+    assert len(server.asked) == 2
+    assert (home / FILE).read_bytes() == CONTENT
+
+
+def test_a_proxy_of_the_environment_is_used(server: Server, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GANATOMY_MIRROR", "http://models.invalid")
+    monkeypatch.setenv("http_proxy", server.base)
+    monkeypatch.delenv("no_proxy", raising=False)
+    server.files = {f"http://models.invalid/{NAME}/{FILE}": CONTENT}
+    fetch_known(NAME)
+    assert (home / FILE).read_bytes() == CONTENT
+
+
 def test_a_server_that_stays_broken_is_left(server: Server, home: Path) -> None:
     server.faults = [failing(500)] * 99
     assert "the server answers 500 Internal Server Error" in refused()
@@ -303,6 +340,29 @@ def test_the_second_address_is_tried_where_the_first_fails(server: Server, home:
     assert (sha256, address) == (hashlib.sha256(CONTENT).hexdigest(), addresses[1])
 
 
+def test_a_part_from_one_address_is_not_gone_on_with_from_another(server: Server, home: Path) -> None:
+    addresses = [f"{server.base}/one/{FILE}", f"{server.base}/{NAME}/{FILE}"]
+    server.files[f"/one/{FILE}"] = CONTENT[:4] + b"!" * len(CONTENT[4:])
+    server.faults = [cut_after(1_000_000), failing(404)]
+    home.mkdir(parents=True)
+    fetch.download(addresses, home / FILE, Heard(), lambda _: None, "")
+    assert server.asked[-1] == (f"/{NAME}/{FILE}", None)
+    assert (home / FILE).read_bytes() == CONTENT
+
+
+def test_a_connection_that_is_reset_at_once_is_made_again(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect, refusals = http.client.HTTPConnection.connect, [ConnectionResetError("reset")]
+
+    def flaky(self: http.client.HTTPConnection) -> None:
+        if refusals:
+            raise refusals.pop()
+        connect(self)
+
+    monkeypatch.setattr(http.client.HTTPConnection, "connect", flaky)
+    fetch_known(NAME)
+    assert (home / FILE).read_bytes() == CONTENT
+
+
 def test_offline_it_says_what_to_get_and_where_to_put_it(
     server: Server, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -312,6 +372,9 @@ def test_offline_it_says_what_to_get_and_where_to_put_it(
     assert "GANATOMY_OFFLINE is set" in said
     assert f"get {FILE} by hand from {KNOWN[NAME].bases[0]} and put it into {home}" in said
     assert not server.asked
+    (home / FILE).write_bytes(b"<html>saved by a browser")
+    with pytest.raises(BadFile, match=r"what comes is a web page, no \.pth file"):
+        fetch_known(NAME)
     (home / FILE).write_bytes(CONTENT)
     assert fetch_known(NAME)[FILE].source == "put there by hand"
     assert find(NAME) == home / FILE
@@ -432,6 +495,12 @@ def test_a_source_that_cannot_be_is_refused(name: str, source: str | None, error
     Path("one.pth").write_bytes(b"<html>")
     with pytest.raises(error, match=says):
         fetch_known(name, source)
+
+
+def test_a_folder_of_several_files_may_be_called_anything(server: Server) -> None:
+    with pytest.raises(BadFile, match="404"):
+        fetch_known("upp", source=f"{server.base}/encoders.pth")
+    assert server.asked[0][0] == f"/encoders.pth/{UPP[0]}"
 
 
 def test_a_name_that_is_neither_file_nor_model_is_told() -> None:

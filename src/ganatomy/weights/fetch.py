@@ -148,7 +148,7 @@ def _attempt(address: str, part: Path, progress: Progress) -> None:
     if known:
         headers |= {"Range": f"bytes={have}-", "If-Range": known.validator}
     request = urllib.request.Request(address, headers=headers)  # noqa: S310  checked_address has seen to it
-    with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310
+    with urllib.request.build_opener().open(request, timeout=TIMEOUT) as answer:  # reads the proxies of the moment
         span = f"bytes {have}-{known.total - 1}/{known.total}" if known else ""
         if known is None or answer.headers.get("Content-Range") != span:
             if answer.status != 200:
