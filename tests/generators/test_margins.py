@@ -1,13 +1,18 @@
 """Layers that reach beyond the picture lie right when they are dissected."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ganatomy import dissect
+from ganatomy.errors import BadValue
+from ganatomy.experiments.causal.source import open_source
+from ganatomy.experiments.dissection import Dissection
 from ganatomy.generators import LayerShape, Observation, open_generator
 from ganatomy.generators.margins import margin, within_picture
 
@@ -37,9 +42,20 @@ class Wide:
         return self.observe(z, ()).images
 
 
-def test_a_unit_that_is_the_picture_has_an_iou_of_one() -> None:
-    units = dissect(Wide(), segmenter="colors", images=64).units
-    assert units.iou[0] > 0.99
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("wide") / "study"
+    dissect(Wide(), segmenter="colors", images=16, levels=10, out=directory)
+    return directory
+
+
+def test_a_unit_that_is_the_picture_has_an_iou_of_one(study: Path) -> None:
+    assert Dissection.open(study).units.iou[0] > 0.99
+
+
+def test_experiments_on_places_ask_for_a_grid_that_is_the_picture(study: Path) -> None:
+    with pytest.raises(BadValue, match=r"wide reaches 8 places beyond the picture.*margins=no"):
+        open_source(study, generator=Wide()).shape("wide")
 
 
 def test_layers_without_margins_are_left_as_they_are() -> None:
