@@ -1,5 +1,6 @@
 """The pages in a real browser: paint a tree, take it back, find it again by its link, name a unit, flag one."""
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -124,6 +125,8 @@ def test_a_tree_is_painted_where_the_brush_was_taken_back_and_found_again(page: 
     page.wait("document.querySelector('.changes tbody tr')")
     assert "tree" in page.ask("document.getElementById('strokes').textContent")
     link = page.ask("location.href")
+    if os.environ.get("GANATOMY_DRAW_DOCS"):
+        page.screenshot(ROOT / "docs" / "images" / "painting.png")
 
     click(page, "#undo")
     assert np.array_equal(pixels(page), plain)

@@ -1,5 +1,6 @@
 """``ganatomy serve``: open finished studies in a browser."""
 
+import contextlib
 import secrets
 import sys
 from argparse import Namespace
@@ -34,6 +35,8 @@ def serve(arguments: Namespace) -> None:
         from ganatomy.annotations import open_annotations
         from ganatomy.web import Painter, create_app
     except ModuleNotFoundError as error:
+        if (error.name or "ganatomy").startswith("ganatomy"):
+            raise  # a fault of ours
         raise BadValue(f"{MISSING} ({error.name} is not installed)") from error
     from ganatomy.experiments.causal.source import open_source
 
@@ -55,7 +58,9 @@ def serve(arguments: Namespace) -> None:
     port = sockets[0].getsockname()[1]
     sys.stdout.write(f"http://{shown}:{port}/" + (f"?token={token}" if token else "") + "\nCtrl-C ends it\n")
     sys.stdout.flush()
-    uvicorn.Server(config).run(sockets=sockets)
+    with contextlib.suppress(KeyboardInterrupt):  # that is how it ends
+        uvicorn.Server(config).run(sockets=sockets)
+    kept.close()
 
 
 def study_names(directories: Sequence[Path]) -> list[str]:
@@ -86,10 +91,11 @@ def _listening(config: Any) -> Any:
     import socket
 
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
-    own = socket.socket(family, socket.SOCK_STREAM)
+    own = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # named, so that small answers are sent at once
     own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         own.bind((config.host, config.port))
+        own.listen()  # who reads the address may come before the server is ready
     except (OSError, OverflowError) as error:
         own.close()
         raise BadValue(f"cannot listen on {config.host}:{config.port} ({error}); try --port 0") from error

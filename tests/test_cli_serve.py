@@ -1,0 +1,91 @@
+"""``ganatomy serve``, as a person starts and ends it."""
+
+import contextlib
+import json
+import re
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import ganatomy
+from ganatomy.cli import main
+from ganatomy.cli.serve import is_this_machine
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("serve") / "planted"
+    ganatomy.dissect("planted", segmenter="planted", images=16, calibration=8, out=directory)
+    return directory
+
+
+@contextlib.contextmanager
+def ending(process: "subprocess.Popen[str]") -> Iterator[None]:
+    """See to it that a process ends with the block."""
+    try:
+        yield
+    finally:
+        process.kill()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])  # noqa: S104  others may reach it: that needs a token
+def test_it_says_where_it_is_answers_and_ends_by_ctrl_c(study: Path, host: str) -> None:
+    command = [sys.executable, "-m", "ganatomy", "serve", str(study), "--port", "0", "--host", host]
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process,
+        ending(process),
+    ):
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+        port = re.search(r":(\d+)/", address)
+        assert port
+        here = f"http://127.0.0.1:{port[1]}/api/studies"
+        if host != "127.0.0.1":
+            with pytest.raises(urllib.error.HTTPError, match="401"):
+                urllib.request.urlopen(here, timeout=20)
+            here += "?token=" + address.partition("token=")[2]
+            request = urllib.request.Request(here.partition("?")[0])
+            request.add_header("authorization", f"Bearer {here.partition('token=')[2]}")
+        else:
+            request = urllib.request.Request(here)
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            assert json.load(answer)[0]["name"] == "planted"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["no-such-study"], "holds no study"),
+        (["STUDY", "--port", "70000"], "cannot listen"),
+        (["STUDY", "--annotations", "nonsense://x"], "nonsense"),
+    ],
+)
+def test_what_cannot_be_served_is_told_in_one_line(
+    study: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
+) -> None:
+    assert main(["serve", *(str(study) if each == "STUDY" else each for each in arguments)]) == 2
+    said = capsys.readouterr().err
+    assert says in said
+    assert said.count("\n") == 1
+
+
+def test_only_this_machines_own_names_need_no_token() -> None:
+    assert [is_this_machine(host) for host in ("localhost", "127.0.0.1", "::1", "0.0.0.0", "10.0.0.1", "")] == [  # noqa: S104
+        True,
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]
