@@ -86,6 +86,7 @@ Refused = Callable[..., str]
         (("insert", "study", "--layer", "layer2", "--units", "3", "--at", "each"), "give the concept"),
         ((*INSERT, "--at", "16,0"), "row 16, column 0, 1 × 1 places: not within the layer's 16 × 16"),
         ((*INSERT, "--at", "15,15", "--cell", "2"), "row 15, column 15, 2 × 2"),
+        ((*INSERT, "--at", "1,1", "--cell", "0"), "row 1, column 1, 0 × 0"),
         ((*INSERT, "--at=-1,0"), "row -1"),
         ((*INSERT, "--at", "2,2,1,5"), "row 2, column 2, 0 × 4"),
         ((*INSERT, "--at", "1,2,3"), "give row,column or top,left,bottom,right"),

@@ -19,6 +19,7 @@ import pytest
 import ganatomy
 from ganatomy.cli import causal_terminal, main, terminal
 from ganatomy.cli.arguments import build
+from ganatomy.edit import write_edits
 from ganatomy.generators.planted import UNITS
 
 BALL = str(UNITS["layer2"].index("ball"))
@@ -283,6 +284,27 @@ def test_what_is_allowed_is_only_told_where_it_is_known() -> None:
         SimpleNamespace(under=under, verdict=known.assign(**dict.fromkeys(names, math.nan)))
     )
     assert alone.object.tolist() == ["sky"]
+
+
+def test_edits_of_a_layer_that_was_not_dissected_can_be_applied(answer: Answer) -> None:
+    generator = ganatomy.open_generator("planted")
+    edit = ganatomy.Intervention.ablate("layer1", generator.layers["layer1"], [UNITS["layer1"].index("ball")])
+    write_edits(Path("early.json"), [edit], generator.fingerprint)
+    told = json.loads(answer("apply", "study", "--edit", "early.json", "--images", "8", "--random", "1", "--json"))
+    assert "/layer1/apply-early-" in told["study"]
+    ball = next(row for row in told["table"] if row["concept"] == "ball")
+    assert (ball["relative"], ball["random_relative"]) == (-1, 0)
+
+
+def test_the_curve_is_shown_in_full_unless_it_is_long() -> None:
+    def shown(sizes: list[int]) -> list[int]:
+        curve = pd.DataFrame({"by": "ace", "n": sizes, "relative": -0.5})
+        effects = pd.DataFrame(columns=["by", "n", "term", "normalised", "normalised_error", "spread"])
+        result = SimpleNamespace(curve=curve, effects=effects, spec=SimpleNamespace(top=3))
+        return list(causal_terminal._ace(result)[1].n)
+
+    assert shown([1, 3, 4, 8]) == [1, 3, 4, 8]
+    assert shown(list(range(1, 31))) == [1, 2, 5, 10, 20, 30]
 
 
 def test_a_colon_is_no_picture(capsys: pytest.CaptureFixture[str]) -> None:

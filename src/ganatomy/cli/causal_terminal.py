@@ -67,7 +67,9 @@ def _unit_effects(result: Any) -> list[pd.DataFrame]:
 def _ace(result: Any) -> list[pd.DataFrame]:
     """The two terms at the size that was kept, and what is left of the concept as more units go."""
     kept = result.effects[result.effects.n == result.spec.top]
-    sizes = [n for n in (1, 2, 5, 10, 20, 30) if n in set(result.curve.n)]
+    sizes = sorted(set(result.curve.n))
+    if len(sizes) > LINES:
+        sizes = [n for n in sizes if n in (1, 2, 5, 10, 20, 30)]
     curve = result.curve[result.curve.n.isin(sizes)].assign(relative=100 * result.curve.relative)
     curve = curve.pivot_table("relative", "n", "by").reset_index()
     names = {name: f"{name}: change %" for name in curve.columns if name != "n"}

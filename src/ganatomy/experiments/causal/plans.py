@@ -111,7 +111,8 @@ def region_at(at: Sequence[int] | None, cell: int | None = None) -> tuple[int, i
         BadValue: neither two numbers nor four, or a cell without a place.
     """
     if at is not None and len(at) == 2:
-        return (at[0], at[1], cell or 1, cell or 1)
+        side = 1 if cell is None else cell
+        return (at[0], at[1], side, side)
     if cell is not None:
         raise BadValue(f"cell={cell} needs the place (row, column) that it begins at")
     if at is None:
@@ -147,7 +148,7 @@ def home(source: Source, spec: SampleSpec, name: str) -> Path:
 def effect_seconds(source: Source, spec: SampleSpec, trials: int) -> float:
     """Say how long so many trials will take, from a few pictures."""
     probe = dataclasses.replace(spec, images=4, batch=4)
-    shape = source.shape(spec.layer)
+    shape = source.models.generator.layers[spec.layer]  # given edits may be of one that was not dissected
     nothing = [Intervention.ablate(spec.layer, shape, [])]
     for _ in range(2):  # what is done once is done the first time
         start = perf_counter()
