@@ -112,6 +112,12 @@ def test_a_study_knows_the_thresholds(clip: tuple[Path, Any]) -> None:
     assert "thresholds" not in facts(DissectSpec("planted:", images=2), Models("planted:", "planted:", "cpu"))
 
 
+def test_every_tensor_is_made_where_the_pictures_are(clip: tuple[Path, Any], images: Images) -> None:
+    segmenter = opened(clip)
+    segmenter._net, segmenter._words = segmenter._net.to("meta"), segmenter._words.to("meta")
+    assert segmenter.scores(images.to("meta")).is_meta
+
+
 def test_half_precision_changes_few_labels(clip: tuple[Path, Any], images: Images) -> None:
     wanted = opened(clip, thresholds="0.5")(images)
     for dtype in ("bfloat16", "float16"):

@@ -189,6 +189,14 @@ def test_pictures_of_a_long_batch_go_through_in_pieces(
     assert seen == [1, 1]
 
 
+@pytest.mark.parametrize("name", ["segformer", "maskformer"])
+def test_every_tensor_is_made_where_the_pictures_are(saved: Callable, images: Images, name: str) -> None:
+    segmenter = open_segmenter(f"hf:{saved(name)[0]}")
+    assert isinstance(segmenter, HuggingFaceSegmenter)
+    segmenter._net.to("meta")
+    assert segmenter.logits(images.to("meta")).is_meta
+
+
 def test_names_of_classes() -> None:
     names = ["background", "door, double door", "screen", "screen, silver", "a;b", "N/A", "N/A", "", "__ignore__"]
     config = SimpleNamespace(id2label=dict(enumerate(names)), num_labels=10)
