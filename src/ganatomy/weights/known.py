@@ -6,7 +6,6 @@ a file that differs is refused: on disk when it is opened, on the network when i
 
 import contextlib
 import difflib
-import fcntl
 import json
 import os
 import re
@@ -311,12 +310,16 @@ def records(directory: Path) -> dict[str, Record]:
 @contextlib.contextmanager
 def _held(directory: Path, progress: Progress) -> Iterator[None]:
     """Have a folder for this process; wait for another that fetches into it."""
+    import fcntl  # not on every system, and only needed here
+
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             progress.begin("another process is fetching it; waiting", 1)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            progress.end()
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            finally:
+                progress.end()
         yield
