@@ -129,8 +129,16 @@ export class Tools {
     if (target.name === "brush") this.chosen = target.value;
     if (target.name === "find") this.#show();
     if (target.name === "layer") await this.load(target.value);
-    if (target.name === "action") this.#field("force").max = this.#action() === "draw" ? "4" : "1";
+    if (target.name === "action") this.#suit();
     this.#tell();
+  }
+
+  /** Remove no more than all of a unit; draw with what most models take: twice its usual strength. */
+  #suit() {
+    const force = this.#field("force");
+    const drawing = this.#action() === "draw";
+    force.max = drawing ? "4" : "1";
+    force.value = drawing ? "2" : "1";
   }
 
   /** Say beside each slider what it is at. */
