@@ -13,7 +13,7 @@ from tiny_transformers import save
 from torch import Tensor
 
 from ganatomy.cli import main
-from ganatomy.errors import BadFile, BadValue
+from ganatomy.errors import BadFile, BadModel, BadValue
 from ganatomy.experiments.dissect import facts
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.models import Models
@@ -136,6 +136,16 @@ def test_half_precision_changes_few_labels(clip: tuple[Path, Any], images: Image
 def test_concepts_are_words_between_commas(clip: tuple[Path, Any], text: str, names: list[str]) -> None:
     assert [concept.name for concept in read_concepts(text)] == names
     assert opened(clip, concepts=text).planes == tuple(names)
+
+
+def test_what_goes_wrong_inside_is_told_in_one_line(clip: tuple[Path, Any], images: Images) -> None:
+    segmenter = opened(clip)
+    words, segmenter._words = segmenter._words, segmenter._words[:, :5]
+    with pytest.raises(BadModel, match=r"^CLIPSeg's decoder raised RuntimeError: "):
+        segmenter(images)
+    segmenter._words = words * torch.nan
+    with pytest.raises(BadModel, match=r"^CLIPSeg returned NaN in torch\.float32$"):
+        segmenter(images)
 
 
 def test_options_that_are_wrong(clip: tuple[Path, Any]) -> None:

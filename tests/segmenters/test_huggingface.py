@@ -157,7 +157,13 @@ def test_sizes_of_older_files(tmp_path: Path) -> None:
     assert read("beit", size=[384, 256]).fixed == (384, 256)
     assert read("segformer").fixed == (512, 512)
     assert read("segformer", 96, size={"shortest_edge": 32, "longest_edge": 40}).size(50, 100) == (96, 192)
-    for size in ({"max_height": 3, "max_width": 4}, "large", {"height": 0, "width": 3}, {"shortest_edge": 2.5}):
+    for size in (
+        {"max_height": 3, "max_width": 4},
+        "large",
+        {"height": 0, "width": 3},
+        {"shortest_edge": 2.5},
+        {"shortest_edge": 9, "longest_edge": "x"},
+    ):
         with pytest.raises(BadFile, match=r"preprocessor_config\.json"):
             read("segformer", size=size)
     with pytest.raises(BadFile, match="is no number for each of three channels"):
@@ -330,6 +336,14 @@ def test_options_that_are_wrong(segformer: Path) -> None:
 def test_a_size_that_the_model_cannot_read(saved: Callable, images: Images) -> None:
     segmenter = open_segmenter(f"hf:{saved('data2vec')[0]}")
     with pytest.raises(BadModel, match="given pictures of 64 x 64 where it was built for 32, raised"):
+        segmenter(images)
+
+
+def test_a_model_that_returns_nan(segformer: Path, images: Images) -> None:
+    segmenter = open_segmenter(f"hf:{segformer}?dtype=bfloat16")
+    assert isinstance(segmenter, HuggingFaceSegmenter)
+    next(segmenter._net.parameters()).fill_(torch.nan)
+    with pytest.raises(BadModel, match=r"SegformerForSemanticSegmentation returned NaN in torch\.bfloat16"):
         segmenter(images)
 
 

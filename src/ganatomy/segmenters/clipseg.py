@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ganatomy.devices import find_dtype
-from ganatomy.errors import BadFile, BadValue, UnknownName
+from ganatomy.errors import BadFile, BadModel, BadValue, UnknownName
 from ganatomy.imported import guarded
 from ganatomy.segmenters.preprocessing import Preprocessing, read_preprocessing
 from ganatomy.segmenters.pretrained import build_config, forgive, load, load_tokenizer, read_config, transformers
@@ -68,7 +68,11 @@ class ClipSegmenter:
 
     @torch.no_grad()
     def __call__(self, images: Images) -> Labels:
-        """Return for each plane its concept where it is shown, else nothing."""
+        """Return for each plane its concept where it is shown, else nothing.
+
+        Raises:
+            BadModel: the model raises, or returns NaN.
+        """
         return torch.cat([self._labels(part) for part in torch.split(images, AT_ONCE)])
 
     def score(self, images: Images, concept: int) -> Scores:
@@ -89,18 +93,22 @@ class ClipSegmenter:
     def _labels(self, images: Images) -> Labels:
         thresholds = torch.tensor(self.thresholds, device=self.device).view(-1, 1, 1)
         concepts = torch.arange(1, len(self.vocabulary), device=self.device).view(-1, 1, 1)
-        return torch.where(self.scores(images) >= thresholds, concepts, 0)
+        scores = self.scores(images)
+        if bool(scores.isnan().any()):
+            raise BadModel(f"CLIPSeg returned NaN in {self._dtype}")
+        return torch.where(scores >= thresholds, concepts, 0)
 
     def _look(self, images: Images) -> list[Tensor]:
         """Return what the decoder wants of the picture: the model's own method keeps no gradient for it."""
-        seen = self._net.clip.vision_model(
-            pixel_values=self._read(images).to(self._dtype), output_hidden_states=True
-        ).hidden_states
+        pixels = self._read(images).to(self._dtype)
+        with guarded("CLIPSeg's picture encoder"):
+            seen = self._net.clip.vision_model(pixel_values=pixels, output_hidden_states=True).hidden_states
         return [seen[layer + 1] for layer in self._net.extract_layers]
 
     def _answer(self, seen: list[Tensor], concept: int, images: Images) -> Scores:
         words = self._words[concept - 1].expand(len(images), -1)
-        logits = self._net.decoder(seen, words).logits
+        with guarded("CLIPSeg's decoder"):
+            logits = self._net.decoder(seen, words).logits
         logits = logits.float().reshape(len(images), 1, *logits.shape[-2:])  # it drops the axis of a lone picture
         return F.interpolate(logits, images.shape[-2:], mode="bilinear")[:, 0].sigmoid()
 

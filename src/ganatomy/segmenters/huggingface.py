@@ -70,12 +70,14 @@ class HuggingFaceSegmenter:
         """Return the concept of each pixel.
 
         Raises:
-            BadModel: the model raises, as some do for sizes that they were not made for.
+            BadModel: the model raises, as some do for sizes that they were not made for, or returns NaN.
         """
         size = images.shape[-2:]
         at_once = max(1, PIXELS // max(size.numel(), torch.Size(self._read.size(*size)).numel()))
-        classes = [self.logits(part).max(1).indices for part in torch.split(images, at_once)]
-        return self._concepts[torch.cat(classes)][:, None]
+        best = [self.logits(part).max(1) for part in torch.split(images, at_once)]
+        if any(bool(part.values.isnan().any()) for part in best):
+            raise BadModel(f"{type(self._net).__name__} returned NaN in {self._dtype}")
+        return self._concepts[torch.cat([part.indices for part in best])][:, None]
 
     def score(self, images: Images, concept: int) -> Scores:
         """Return the softmax probability of a concept, or its share in the evidence.

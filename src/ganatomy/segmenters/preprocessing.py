@@ -139,7 +139,7 @@ def _size(
     if isinstance(size, int):
         side = _whole(size, source)
         if not cropped and ("max_size" in said or config["model_type"] in SHORTEST):
-            return None, side, said.get("max_size")
+            return None, side, _whole_or_none(said.get("max_size"), source)
         return (side, side), None, None
     if isinstance(size, list) and len(size) == 2:
         size = {"height": size[0], "width": size[1]}
@@ -149,7 +149,7 @@ def _size(
         side = _whole(size["shortest_edge"], source)
         if config["model_type"].startswith("eomt"):  # reads squares: of an oblong picture several, which overlap
             return (side, side), None, None
-        return None, side, size.get("longest_edge")
+        return None, side, _whole_or_none(size.get("longest_edge"), source)
     raise BadFile(f"{source}: size {size!r} is not understood; expected height and width, or shortest_edge")
 
 
@@ -157,6 +157,10 @@ def _whole(value: Any, source: str) -> int:
     if not isinstance(value, int) or value < 1:
         raise BadFile(f"{source}: {value!r} is no length in pixels")
     return value
+
+
+def _whole_or_none(value: Any, source: str) -> int | None:
+    return None if value is None else _whole(value, source)
 
 
 def _channels(values: Any, source: str) -> tuple[float, ...]:
