@@ -97,6 +97,18 @@ def test_labels_and_scores_follow_from_probabilities(small: Path) -> None:
     close("door", (p["object"][:, 5] + p["building"][:, 3] * (objects == 3)).clamp(max=1))
 
 
+def test_what_is_object_and_part_at_once_is_no_more_than_certain(small: Path) -> None:
+    segmenter = opened(small)
+    for head, bias in (("object", [0, 0, 0, 1.0, 0, 0.9, 0]), ("part", [0, 0, 0, 0, 0, 3.0, 0, 0, 0])):
+        last = segmenter._decoder.get_submodule(f"{head}_head.1")
+        last.weight.zero_()
+        last.bias.copy_(torch.tensor(bias))
+    score = {name: segmenter.score(plain.pictures(), segmenter.vocabulary.index(Concept(name, "object")))
+             for name in ("building", "door")}  # fmt: skip
+    assert float(score["building"].min()) == pytest.approx(math.e / (5 + math.e + math.exp(0.9)))
+    assert float(score["door"].min()) == 1  # 0.24 as an object, and 0.87 as a part of the building that is predicted
+
+
 @pytest.mark.parametrize(
     ("name", "heads"),
     [("sky", {"object"}), ("brick", {"material"}), ("roof", {"object", "part"}), ("window", {"object", "part"})],
@@ -167,7 +179,7 @@ def test_memory_is_bounded_without_any_other_effect(small: Path, monkeypatch: py
     hook = segmenter._encoder.register_forward_hook(lambda _, given, __: through.append(len(given[0])))
     again = everything()
     hook.remove()
-    assert set(through) == {1}
+    assert through == 9 * [1]  # three pictures: scored, scored again for the gradient, labelled
     assert torch.equal(again[0], labels)
     torch.testing.assert_close(again[1], score, rtol=0, atol=1e-5)
     torch.testing.assert_close(again[2], gradient, rtol=1e-3, atol=1e-4 * float(gradient.abs().max()))

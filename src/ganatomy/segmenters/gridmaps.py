@@ -26,7 +26,7 @@ def precise_bins(given: int, bins: int, like: Tensor) -> Float[Tensor, "bins giv
     """Return the matrix that averages a line over equal bins of [0, given] (Precise RoI pooling; SPEC 3).
 
     The line is read as a continuous function: linear between its values at 0, 1, … and falling to zero outside. Entry
-    (i, j) is the mean over bin i of max(0, 1 - |t - j|).
+    (i, j) is the mean over bin i of ``max(0, 1 - abs(t - j))``.
     """
     edges = torch.linspace(0, given, bins + 1, dtype=torch.float64)
     t = (edges[:, None] - torch.arange(given, dtype=torch.float64)).clamp(-1, 1)
