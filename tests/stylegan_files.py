@@ -36,6 +36,7 @@ class Kept:
         buffers = {name: t for name, t in self.tensors.items() if name in BUFFERS}
         parameters = {name: torch.nn.Parameter(t) for name, t in self.tensors.items() if name not in BUFFERS}
         state = {"_parameters": parameters, "_buffers": buffers, "_modules": self.parts, **self.facts}
+        state["_non_persistent_buffers_set"] = set()
         meta = {"type": "class", "version": 6, "module_src": SOURCE, "class_name": self.kind, "state": state}
         return _reconstruct_persistent_obj, (EasyDict(meta),)
 

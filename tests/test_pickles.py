@@ -41,9 +41,18 @@ def refused(tmp_path: Path, content: bytes, match: str = "") -> None:
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 def test_data_come_as_they_are(tmp_path: Path, protocol: int) -> None:
     if protocol == 2:
-        data: Any = {"a": [1, -(2**70), 2.5, "ü", None, True, (), (1,), (1, 2), (1, 2, 3), (1, 2, 3, 4)], 7: {}}
+        data: Any = {
+            "s": {"x", 1},
+            "a": [1, -(2**70), 2.5, "ü", None, True, (), (1,), (1, 2), (1, 2, 3), (1, 2, 3, 4)],
+            7: {},
+        }
     else:
-        data = {"a": (b"bytes", np.float64(0.5), np.bool_(False), np.int64(7)), "b": OrderedDict(x=1), "c": []}
+        data = {
+            "a": (b"bytes", np.float64(0.5), np.bool_(False), np.int64(7)),
+            "b": OrderedDict(x=1),
+            "c": {"x", 1},
+            "d": set(),
+        }
     got = read(tmp_path, pickle.dumps(data, protocol))
     assert got == data
     assert all(type(each) in (bytes, float, bool, int) for each in got["a"]) or protocol == 2
@@ -73,6 +82,10 @@ def test_tensors_come_as_tensors(tmp_path: Path, tensor: torch.Tensor) -> None:
     got, again = read(tmp_path, pickle.dumps((tensor, tensor)))
     assert torch.equal(got, tensor.detach())
     assert (got.dtype, got.requires_grad, again is got) == (tensor.dtype, False, True)
+
+
+def test_an_empty_state_is_none(tmp_path: Path) -> None:
+    assert read(tmp_path, asm(name("dnnlib.util", "EasyDict"), b")\x81", "a", 1, b"s", b"}b")) == {"a": 1}
 
 
 def test_networks_come_as_records_and_their_source_is_left(tmp_path: Path) -> None:
@@ -177,8 +190,8 @@ FOUR = STORAGE + pushed(storage_file(4, raw=np.arange(4, dtype="<f4").tobytes(),
         ([name("dnnlib.tflib.network", "Network")], "TensorFlow.*legacy.py"),
         ([name("os", "x" * 300)], r"'os\.x{77}'"),
         (["os\nx", "y\x1b[31m", b"\x93"], r"'os\\nx\.y\\x1b\[31m'"),
-        ([b"}", b"}", b"b"], "TypeError"),  # a state for a dictionary
-        ([ODICT, b")R", b"}", b"b"], "TypeError"),
+        ([b"}", b"}", "a", 1, b"sb"], "TypeError"),  # a state for a dictionary
+        ([name("builtins", "set"), b"]", b")", b"a\x85R"], "TypeError"),  # a tuple in a set
         ([ODICT, b"]", b"R"], "TypeError"),
         ([ODICT, b"]\x85", b"R"], "TypeError"),  # what it would be filled with would be hashed
         ([b"}", b"]", 1, b"s"], "TypeError"),  # a list as a key

@@ -282,6 +282,14 @@ def test_noise_can_be_left_out(tmp_path: Path) -> None:
     assert farthest(without, opened(tmp_path, "noise=const", G_ema=stylegan2(0)).observe(z, []).images) > 1e-3
 
 
+@pytest.mark.parametrize("protocol", [3, 4, 5])
+def test_files_of_any_age_open(tmp_path: Path, protocol: int) -> None:
+    """The Python of StyleGAN2-ADA wrote protocol 3, that of StyleGAN3 protocol 4; the newest ones write 5."""
+    for network in (stylegan2(0), stylegan3(0)):
+        path = write(tmp_path / "net.pkl", protocol, G_ema=network)
+        assert open_generator(f"stylegan:{path}").fingerprint == opened(tmp_path, G_ema=network).fingerprint
+
+
 def test_the_network_can_be_chosen(tmp_path: Path) -> None:
     networks = {"G": stylegan2(1), "D": Kept("Discriminator"), "G_ema": stylegan2(0)}
     chosen, mean = (opened(tmp_path, options, **networks) for options in ("network=G", ""))
@@ -384,6 +392,7 @@ DAMAGE3: dict[str, Damage] = {
     "input is not square": facts("synthesis.input", size=[12, 13]),
     "L3_16_3 is not a 1 × 1": facts("synthesis.L3_16_3", up_factor=2),
     "lacks tensor .*down_filter": without("synthesis.L0_12_8.down_filter"),
+    "has 103 layers; 64 are the most": lambda n: at(n, "synthesis").parts.update({f"X{i}": EMBED for i in range(100)}),
     "output_scale is not a number": facts("synthesis", output_scale=None),
 }
 

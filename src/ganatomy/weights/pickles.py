@@ -165,8 +165,11 @@ class _Machine:
         self._stack.append(function.body(*arguments))
 
     def build(self) -> None:
-        """Give an array or a number format the rest of what it is; nothing else gets a state."""
+        """Give an array or a number format the rest of what it is; nothing else gets a state, unless an empty one."""
         target, state = self.pop(2)
+        if isinstance(target, dict) and isinstance(state, dict) and not state:  # old Pythons write it
+            self._stack.append(target)
+            return
         if not isinstance(target, _Array | _Format) or not isinstance(state, tuple):
             raise TypeError
         self._spend(state)
@@ -293,6 +296,10 @@ def _dictionary() -> dict[Any, Any]:  # not dict itself, which would hash what i
     return {}
 
 
+def _set(values: Any) -> set[Any]:
+    return set(map(_key, values))
+
+
 def _numbers(numbers: Any, raw: Any) -> npt.NDArray[Any]:
     if not isinstance(numbers, _Format) or not isinstance(raw, bytes | bytearray):
         raise TypeError
@@ -366,6 +373,8 @@ _CALLS: dict[str, Any] = {
     "torch_utils.persistence._reconstruct_persistent_obj": _Function(_foreign),
     "dnnlib.util.EasyDict": _Function(_dictionary),
     "collections.OrderedDict": _Function(_dictionary),
+    "builtins.set": _Function(_set),  # up to protocol 3, the default of the Python of StyleGAN2-ADA
+    "__builtin__.set": _Function(_set),
     "torch.storage._load_from_bytes": _Function(_storage),
     "torch._utils._rebuild_tensor_v2": _Function(_tensor),
     "torch._utils._rebuild_parameter": _Function(_parameter),

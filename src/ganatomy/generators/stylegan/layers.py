@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ganatomy.errors import BadFile
-from ganatomy.generators.stylegan.part import Part
+from ganatomy.generators.stylegan.part import DEEPEST, Part
 from ganatomy.types import Features
 
 Visit = Callable[[str, Tensor], Tensor]
@@ -48,7 +48,7 @@ class Mapping(nn.Module):
         self.embed = Dense(part.part("embed"), None, None) if part.has("embed") else None
         self.classes = self.embed.inputs if self.embed else 0
         layers: list[Dense] = []
-        while part.has(f"fc{len(layers)}"):
+        while part.has(f"fc{len(layers)}") and len(layers) < DEEPEST:
             inputs = layers[-1].units if layers else None
             layers.append(Dense(part.part(f"fc{len(layers)}"), None, inputs, "lrelu"))
         if not layers:

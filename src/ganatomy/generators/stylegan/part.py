@@ -13,6 +13,9 @@ from ganatomy.weights import Foreign
 LARGEST = 8192
 """Pixels a side, the most that is believed of a file."""
 
+DEEPEST = 64
+"""Layers in a row, likewise; each may be the same tensor of the file, and takes memory of its own."""
+
 
 class Part:
     """A module of the file.

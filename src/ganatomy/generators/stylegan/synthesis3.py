@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ganatomy.errors import BadFile
 from ganatomy.generators.protocol import LayerShape
 from ganatomy.generators.stylegan.layers import Dense, Maps, ModulatedConv, Style, Visit, activated, constant, smooth
-from ganatomy.generators.stylegan.part import LARGEST, Part
+from ganatomy.generators.stylegan.part import DEEPEST, LARGEST, Part
 from ganatomy.types import Features, Images
 
 
@@ -100,6 +100,8 @@ class Synthesis3(nn.Module):
         super().__init__()
         self.input = Waves(part.part("input"), w)
         *names, last = [name for name in part.names() if name != "input"] or [""]
+        if len(names) > DEEPEST:
+            raise BadFile(f"{part.source}: {part.path} has {len(names)} layers; {DEEPEST} are the most")
         self.steps: dict[str, Layer] = {}
         self.layers: dict[str, LayerShape] = {}
         self.styles: dict[str, int] = {}
