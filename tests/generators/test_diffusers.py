@@ -16,7 +16,7 @@ from torch import Tensor
 
 import ganatomy
 from ganatomy.edit import Intervention
-from ganatomy.errors import BadFile, BadValue, GanatomyError
+from ganatomy.errors import BadFile, BadModel, BadValue, GanatomyError
 from ganatomy.generators.diffusers.checkpoint import library
 from ganatomy.generators.hooked import HookedGenerator
 from ganatomy.generators.latents import standard_normal
@@ -133,6 +133,8 @@ def test_the_size_of_the_pictures_is_asked_for(saved: Path) -> None:
     assert generator.observe(generator.latents(range(2), 0), []).images.shape == (2, 3, 24, 24)
     with pytest.raises(BadValue, match=r"size=25: the decoder draws 24 pixels; give a multiple of 2"):
         opened(f"{saved / 'kl'}?size=25")
+    with pytest.raises(BadModel, match="encoding pictures of size=1 raised RuntimeError: Calculated padded input size"):
+        opened(f"{saved / 'kl'}?size=1")
     with pytest.raises(BadValue, match="size=0: give the height and width"):
         opened(f"{saved / 'kl'}?size=0")
 

@@ -11,6 +11,7 @@ from ganatomy.generators.diffusers.given import pictures_of
 from ganatomy.generators.hooked import device_of, dtype_of
 from ganatomy.generators.latents import standard_normal
 from ganatomy.generators.structures import tensors
+from ganatomy.imported import guarded
 from ganatomy.types import Latents
 
 LARGEST = 256
@@ -43,7 +44,8 @@ class Decoder:
         self._size = size or min(side(config.get("sample_size")) or LARGEST, LARGEST)
         channels = int(config.get("in_channels") or 3)
         self._scale, self._shift = torch.ones(1, 1, 1), torch.zeros(1, 1, 1)
-        self._shape = self._encode(torch.zeros(1, channels, self._size, self._size)).shape[1:]
+        with guarded(f"encoding pictures of size={self._size}"):
+            self._shape = self._encode(torch.zeros(1, channels, self._size, self._size)).shape[1:]
         self._scale, self._shift = _units(model, self._shape[-1])
         self._given = pictures_of(images, self._size, channels) if images else None
         chosen = self._given.fingerprint if self._given else ""
