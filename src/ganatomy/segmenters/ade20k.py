@@ -32,7 +32,6 @@ COLOURS = {
 }
 """What the networks were trained on: those released since 2019, and the first ones."""
 
-
 LISTS = ("labels.json", "object150_info.csv", "objectInfo150.csv")
 """The files that may name the classes, in the order in which they are looked for."""
 
