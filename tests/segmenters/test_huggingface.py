@@ -254,8 +254,10 @@ def respell(directory: Path, edit: Callable[[dict[str, Tensor]], None]) -> None:
 
 def test_a_tensor_that_lacks_is_not_made_up(segformer: Path) -> None:
     respell(segformer, lambda weights: weights.pop("decode_head.classifier.weight"))
+    before = torch.get_rng_state()
     with pytest.raises(BadFile, match=r"lacks tensor decode_head\.classifier\.weight; are these weights of"):
         open_segmenter(f"hf:{segformer}")
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_tensor_of_another_shape(segformer: Path) -> None:
