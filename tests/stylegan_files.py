@@ -85,7 +85,7 @@ TAPS = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
 
 
 def stylegan2(
-    seed: int, side: int = 16, architecture: str = "skip", classes: int = 0, clamp: float | None = 256
+    seed: int, side: int = 16, architecture: str = "skip", classes: int = 0, clamp: float = 256, colours: int = 3
 ) -> Kept:
     """Return a StyleGAN2 of few units: z 6, w 8, units 8, then fewer."""
     make, taps = Maker(seed, 8), TAPS[:, None] * TAPS
@@ -102,7 +102,7 @@ def stylegan2(
             parts[name], before = make.conv("SynthesisLayer", units, before, 3, more, **facts), units
         if architecture == "skip" or own == side:
             gain = np.float64(1 / np.sqrt(units))
-            parts["torgb"] = make.conv("ToRGBLayer", 3, units, 1, {}, conv_clamp=clamp, weight_gain=gain)
+            parts["torgb"] = make.conv("ToRGBLayer", colours, units, 1, {}, conv_clamp=clamp, weight_gain=gain)
         if architecture == "resnet" and inputs:
             skip = {"weight": make.normal(units, inputs, 1, 1), "resample_filter": taps}
             parts["skip"] = Kept("Conv2dLayer", skip, weight_gain=np.float64(1 / np.sqrt(inputs)), conv_clamp=clamp)

@@ -155,6 +155,17 @@ def test_stylegan2_is_its_formula(tmp_path: Path, architecture: str, classes: in
     assert farthest(generator.observe(z, []).images, plain_stylegan2(network, z, classes)) < 1e-5
 
 
+def test_grey_pictures_have_three_channels_alike(tmp_path: Path) -> None:
+    network = stylegan2(0, 8, colours=1)
+    generator = opened(tmp_path, G_ema=network)
+    z = generator.latents(range(2), 0)
+    images = generator.observe(z, []).images
+    assert images.shape == (2, 3, 8, 8)
+    assert farthest(images, plain_stylegan2(network, z, 0).expand(-1, 3, -1, -1)) < 1e-5
+    r = generator.observe(z, ["b8.conv1"]).features["b8.conv1"]
+    assert torch.equal(generator.render(r, "b8.conv1", z), images)
+
+
 def test_layers_and_styles_have_the_names_of_the_file(tmp_path: Path) -> None:
     two = opened(tmp_path, "styles=yes", G_ema=stylegan2(0, 8))
     assert list(two.layers) == [
@@ -370,6 +381,7 @@ DAMAGE: dict[str, Damage] = {
     "torgb in other blocks": facts("synthesis.b4", architecture="orig"),
     "torgb draws 4 channels": tensors("synthesis.b8.torgb", weight=torch.ones(4, 7, 1, 1), bias=torch.ones(4)),
     "takes no latent": lambda n: at(n, "mapping").parts.update(embed=EMBED),
+    "G_ema.mapping is not a torch module": tensors("mapping", **{"a\nb": ONE}),
     "G_ema.synthesis is not a torch module": lambda n: n.parts.update(synthesis=7),
 }
 

@@ -127,7 +127,7 @@ class StyleGAN:
             features[name] = r
             return self._placed(r, name, x)
 
-        images = self._synthesis(self.w(z), visit)
+        images = self._synthesis(self.w(z), visit).expand(-1, 3, -1, -1)
         return Observation(images, {name: features[name] for name in layers})
 
     def render(self, r: Features, layer: str, z: Latents) -> Images:
@@ -141,10 +141,10 @@ class StyleGAN:
         """
         self._check(layer)
         start = layer if layer in self._synthesis.layers and not self._hidden[layer] else None
-        images: Images = self._synthesis(
+        images: Tensor = self._synthesis(
             self.w(z), lambda name, x: self._placed(r, name, x) if name == layer else x, start
         )
-        return images
+        return images.expand(-1, 3, -1, -1)
 
     def edited(self, z: Latents, edits: Sequence[Edit]) -> Images:
         """Draw the pictures with edits at any layers, in one forward pass without gradients.
@@ -253,12 +253,12 @@ def stylegan(
 
 def _choose(content: Any, network: str, source: str) -> Foreign:
     """Return a generator of the file."""
-    if isinstance(content, Foreign):
-        content = {"G_ema": content}
-    there = (
-        {name: each for name, each in content.items() if isinstance(each, Foreign)} if isinstance(content, dict) else {}
-    )
-    drawing = {str(name): each for name, each in there.items() if each.kind == "Generator"}
+    named = {"G_ema": content} if isinstance(content, Foreign) else content
+    drawing = {
+        str(name): each
+        for name, each in (named.items() if isinstance(named, dict) else ())
+        if isinstance(each, Foreign) and each.kind == "Generator" and str(name).isprintable()
+    }
     if not drawing:
         raise BadFile(f"{source}: holds no StyleGAN generator (G_ema)")
     if network not in drawing:

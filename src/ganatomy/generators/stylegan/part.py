@@ -1,6 +1,7 @@
 """A module of an official file, as it was kept: asked for its facts, tensors and parts, each of which must fit."""
 
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -41,7 +42,7 @@ class Part:
 
     def _held(self, kind: str) -> dict[str, Any]:
         held = self._facts.get(kind)
-        if not isinstance(held, dict):
+        if not isinstance(held, dict) or not all(re.fullmatch(r"[\w.]+", str(name)) for name in held):
             raise BadFile(f"{self.source}: {self.path} is not a torch module; no official StyleGAN file")
         return {str(name): each for name, each in held.items() if each is not None}
 

@@ -10,7 +10,7 @@ from ganatomy.errors import BadFile
 from ganatomy.generators.protocol import LayerShape
 from ganatomy.generators.stylegan.layers import Maps, ModulatedConv, Style, Visit, activated, constant, smooth
 from ganatomy.generators.stylegan.part import LARGEST, Part
-from ganatomy.types import Features, Images
+from ganatomy.types import Features
 
 Styles = Float[Tensor, "b n d"]
 
@@ -68,12 +68,12 @@ class ToRGB(nn.Module):
         super().__init__()
         self.conv = ModulatedConv(part, inputs, w, demodulate=False, gain=part.number("weight_gain"))
         self.clamp = part.clamp()
-        if (self.conv.units, self.conv.kernel) != (3, 1):
-            raise BadFile(f"{part.source}: {part.path} draws {self.conv.units} channels; pictures must have 3")
+        if self.conv.units not in (1, 3) or self.conv.kernel != 1:
+            raise BadFile(f"{part.source}: {part.path} draws {self.conv.units} channels; pictures have 3, or 1 in grey")
 
-    def forward(self, x: Features, style: Style) -> Images:
+    def forward(self, x: Features, style: Style) -> Maps:
         """Return the colours, in float32."""
-        colours: Images = self.conv(x, style, F.conv2d)
+        colours: Maps = self.conv(x, style, F.conv2d)
         return colours.float().clamp(-self.clamp, self.clamp)
 
 
@@ -129,7 +129,7 @@ class Block(nn.Module):
             image = self.doubling(image)
         if self.torgb is None:
             return image
-        colours: Images = self.torgb(x, visit(f"style.{self.name}.torgb", self.torgb.conv.style(w)))
+        colours: Tensor = self.torgb(x, visit(f"style.{self.name}.torgb", self.torgb.conv.style(w)))
         return colours if image is None else image + colours
 
 
@@ -168,8 +168,8 @@ class Synthesis2(nn.Module):
         self.count = len(self.layers) + 1
         self.side = side // 2
 
-    def forward(self, ws: Styles, visit: Visit, start: str | None = None) -> Images:
-        """Return the pictures; the output of layer `start` comes from `visit`, and is not computed."""
+    def forward(self, ws: Styles, visit: Visit, start: str | None = None) -> Features:
+        """Return the pictures, in colour or grey; the output of layer `start` is what `visit` gives, not computed."""
         x, image, used = self.start.expand(len(ws), -1, -1, -1), None, 0
         for block in self.blocks:
             here = start in self.layers and str(start).startswith(f"{block.name}.")

@@ -11,7 +11,7 @@ from ganatomy.errors import BadFile
 from ganatomy.generators.protocol import LayerShape
 from ganatomy.generators.stylegan.layers import Dense, Maps, ModulatedConv, Style, Visit, activated, constant, smooth
 from ganatomy.generators.stylegan.part import DEEPEST, LARGEST, Part
-from ganatomy.types import Features, Images
+from ganatomy.types import Features
 
 
 class Waves(nn.Module):
@@ -76,13 +76,13 @@ class ToRGB(nn.Module):
         super().__init__()
         self.conv = ModulatedConv(part, inputs, w, demodulate=False, gain=1 / math.sqrt(inputs))
         self.clamp = part.clamp()
-        plain = [part.whole(name) for name in ("up_factor", "down_factor")] == [1, 1]
-        if (self.conv.units, self.conv.kernel) != (3, 1) or not plain or part.sizes("padding", 4, -LARGEST) != [0] * 4:
-            raise BadFile(f"{part.source}: {part.path} is not a 1 × 1 convolution to 3 colours")
+        facts = [part.whole("up_factor"), part.whole("down_factor"), *part.sizes("padding", 4, -LARGEST)]
+        if self.conv.units not in (1, 3) or self.conv.kernel != 1 or facts != [1, 1, 0, 0, 0, 0]:
+            raise BadFile(f"{part.source}: {part.path} is not a 1 × 1 convolution to 3 colours, or to grey")
 
-    def forward(self, x: Features, style: Style) -> Images:
+    def forward(self, x: Features, style: Style) -> Maps:
         """Return the picture, in float32."""
-        colours: Images = self.conv(x, style, F.conv2d)
+        colours: Maps = self.conv(x, style, F.conv2d)
         return colours.float().clamp(-self.clamp, self.clamp)
 
 
@@ -114,13 +114,17 @@ class Synthesis3(nn.Module):
             self.layers[name] = LayerShape(units, side, side)
             self.margins[name] = max(0, (side - part.part(name).whole("out_sampling_rate", 1)) // 2)
         self.torgb = ToRGB(part.part(last), units, w)
-        self.styles[f"style.{last}"], self.layers[last], self._last = units, LayerShape(3, side, side), last
+        self.layers[last] = LayerShape(self.torgb.conv.units, side, side)
+        self.styles[f"style.{last}"], self._last = units, last
         self._held = nn.ModuleList(self.steps.values())
         self.scale = part.number("output_scale")
         self.count, self.side = len(names) + 2, side
 
-    def forward(self, ws: Float[Tensor, "b n d"], visit: Visit, start: str | None = None) -> Images:
-        """Return the pictures; the output of layer `start` comes from `visit`, and nothing before it is computed."""
+    def forward(self, ws: Float[Tensor, "b n d"], visit: Visit, start: str | None = None) -> Features:
+        """Return the pictures, in colour or grey.
+
+        The output of layer `start` is what `visit` gives; neither it nor anything before it is computed.
+        """
         x = self.input(ws[:, 0]) if start is None else ws[:, :, None, None]  # a start has no use for it
         for i, (name, layer) in enumerate(self.steps.items(), 1):
             if start is None:
