@@ -30,7 +30,7 @@ def calibrate(arguments: Namespace) -> None:
 
     from ganatomy.cli import terminal
     from ganatomy.cli.verbs import print_json, rows
-    from ganatomy.generators import open_generator
+    from ganatomy.generators import open_subject
     from ganatomy.segmenters import open_segmenter
     from ganatomy.segmenters.clipseg import ClipSegmenter, calibrate, with_thresholds
 
@@ -40,7 +40,7 @@ def calibrate(arguments: Namespace) -> None:
     if not isinstance(segmenter, ClipSegmenter):
         raise BadValue(f"{arguments.segmenter} has no thresholds to choose; expected a clipseg:")
     reference = None if arguments.against is None else open_segmenter(arguments.against, arguments.device)
-    generator = open_generator(arguments.generator, arguments.device)
+    generator = open_subject(arguments.generator, arguments.device)
     latents = torch.split(generator.latents(range(arguments.images), arguments.seed), AT_ONCE)
     images = torch.cat([generator.observe(z, []).images.cpu() for z in latents])
     found = calibrate(segmenter, images, reference)
