@@ -8,8 +8,8 @@ from ganatomy.scenes import render
 
 def test_scenes_are_drawn_by_seed_and_number() -> None:
     scenes = open_pictures("scenes:livingroom")
-    numbers = [*scenes.numbers(range(2, 4), 7), *scenes.numbers(range(1), 0)]
-    drawn = [render("livingroom", range(2, 4), 32, 7), render("livingroom", range(1), 32, 0)]
+    numbers = [*scenes.numbers(range(2, 4), 7), *scenes.numbers(range(4, 5), 0)]
+    drawn = [render("livingroom", range(2, 4), 32, 7), render("livingroom", range(4, 5), 32, 0)]
     images = torch.cat([torch.from_numpy(each.images) for each in drawn]).float() / 127.5 - 1
     assert torch.equal(scenes.images(numbers, Frame(32)), images)
     labels = torch.cat([torch.from_numpy(each.labels) for each in drawn]).long()

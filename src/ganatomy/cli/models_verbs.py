@@ -56,11 +56,11 @@ def _remark(file: str, sha256: str, source: str) -> str:
 
 
 def layers(arguments: Namespace) -> None:
-    """List the layers of a generator, and the submodules that are none, with the reason."""
+    """List the layers of a model, and the submodules that are none, with the reason."""
     from ganatomy.cli import terminal
-    from ganatomy.generators import open_generator
+    from ganatomy.generators import open_subject
 
-    generator = open_generator(arguments.generator, arguments.device)
+    generator = open_subject(arguments.generator, arguments.device)
     seen = generator.observe(generator.latents(range(1), 0), list(generator.layers))
     found = [
         {

@@ -7,6 +7,7 @@ latent here is the number of a picture.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
@@ -52,6 +53,23 @@ class View:
         """Refuse what cannot be meant."""
         if len(self.mean) != 3 or len(self.std) != 3 or not all(each > 0 for each in self.std):
             raise BadValue(f"mean={self.mean}, std={self.std}: give three numbers each, for red, green and blue")
+
+    @classmethod
+    def open(cls, images: str, size: int = 224, crop: float = 0.0, **options: Any) -> "View":
+        """Return a view of the pictures that a name stands for: a directory, or ``scenes:church``.
+
+        >>> View.open("scenes:church", 64).frame
+        Frame(size=64, crop=0.0)
+
+        Args:
+            images: the set.
+            size, crop: what is seen of each picture, see `Frame`.
+            options: `split`, `mean` and `std`.
+
+        Raises:
+            BadFile: no such pictures, or what is said of them cannot be read.
+        """
+        return cls(open_pictures(images), Frame(size, crop), **options)
 
     def latents(self, ids: range, seed: int) -> Latents:
         """Return the numbers of the pictures of a sample, in two digits [b, 2]."""
@@ -256,9 +274,8 @@ def as_classifier(
 ) -> Classifier:
     """Make a subject to dissect of a network at hand, which is frozen.
 
-    >>> from ganatomy.pictures import Frame, open_pictures
     >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
-    >>> classifier = as_classifier(net, View(open_pictures("scenes:church"), Frame(32)))
+    >>> classifier = as_classifier(net, View.open("scenes:church", 32))
     >>> list(classifier.layers.items())[0]
     ('0', LayerShape(units=4, height=30, width=30))
     >>> classifier.observe(classifier.latents(range(5), seed=0), ["1"]).features["1"].shape
@@ -312,7 +329,7 @@ def open_classifier(
     if not images:
         raise BadValue(f"classifier:{argument} needs pictures to look at; add ?images=DIR, or images=scenes:church")
     means, stds = (numbers_in(name, text, ",", float) for name, text in (("mean", mean), ("std", std)))
-    view = View(open_pictures(images), Frame(size, crop), split, means, stds)
+    view = View.open(images, size, crop, split=split, mean=means, std=stds)
     module = call_named(argument, options)
     if not isinstance(module, nn.Module):
         raise BadModel(f"{argument} gives a {type(module).__name__}; it must give a torch.nn.Module")

@@ -20,7 +20,6 @@ from ganatomy.errors import BadFile
 from ganatomy.generators.classifier import Classifier, View
 from ganatomy.generators.progan import Bias
 from ganatomy.generators.registry import GENERATORS
-from ganatomy.pictures import Frame, open_pictures
 from ganatomy.weights import State, fit_state, read_state
 
 
@@ -126,8 +125,10 @@ def open_discriminator(
     widths = _widths(state, path)
     network = discriminator_network(widths)
     fit_state(network, state, path)
-    view = View(open_pictures(images), Frame(4 << (len(widths) - 1)), split)
-    return Classifier(network.to(device, find_dtype(dtype)), view, layers=layers.split(",") if layers else (), name="discriminator")
+    view = View.open(images, 4 << (len(widths) - 1), split=split)
+    return Classifier(
+        network.to(device, find_dtype(dtype)), view, layers=layers.split(",") if layers else (), name="discriminator"
+    )
 
 
 def _widths(state: State, source: str) -> list[int]:
