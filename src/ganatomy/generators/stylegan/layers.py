@@ -144,16 +144,15 @@ def smooth(x: Features, taps: Tensor, padding: Padding, *, up: int = 1, down: in
         x: the maps.
         taps: [k] for rows and columns alike, or [k, l]; they bring their gain with them.
         padding: of the map between whose places the zeros are.
-        up: one place becomes that many.
-        down: that many places become one.
+        up, down: of these, one must be 1.
     """
     if taps.ndim == 1:
         x = smooth(x, taps[None], (*padding[:2], 0, 0), up=up, down=down)
         return smooth(x, taps[:, None], (0, 0, *padding[2:]), up=up, down=down)
     units, (height, width) = x.shape[1], taps.shape
     kernel = taps.to(x.dtype).expand(units, 1, -1, -1)
-    x = x.contiguous(memory_format=torch.channels_last)  # five times as fast on a CPU
-    rate = tuple(n if size > 1 else 1 for n, size in ((up * down, height), (up * down, width)))
+    x = x.contiguous(memory_format=torch.channels_last)  # two to six times as fast on a CPU
+    rate = tuple(max(up, down) if size > 1 else 1 for size in (height, width))
     left, right, top, bottom = padding
     if up == 1:
         return F.conv2d(F.pad(x, padding), kernel.flip(2, 3), stride=rate, groups=units)
