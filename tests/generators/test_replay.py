@@ -120,6 +120,25 @@ def test_a_network_that_spoils_what_is_kept_is_run_whole(layer: str) -> None:
     assert torch.allclose(rest(rest.features), rest.output, atol=1e-6)
 
 
+class Shares(Skips):
+    """An activation is called inside of a block, and again by itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = nn.Sequential(self.stem, self.act)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.act(self.one(self.block(x))).mean((2, 3)))
+
+
+def test_calls_inside_of_what_is_kept_do_not_count() -> None:
+    net = Shares()
+    rest = replay(net, "one")
+    r = torch.randn_like(rest.features)
+    assert rest.short
+    assert torch.allclose(rest(r), expected(net, "one", r), atol=1e-6)
+
+
 def test_of_a_structure_the_feature_map_is_replaced_wherever_it_stands() -> None:
     net = Tuples()
     rest = replay(net, "pair")

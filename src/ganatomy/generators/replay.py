@@ -21,8 +21,8 @@ class Replay:
     One pass of the whole network notes what its submodules returned until the layer was done: the outermost of them.
     In every later pass these are not computed but handed out again, the layer's own output with other features in it;
     operations outside of submodules are computed each time. A network whose later steps write into what earlier ones
-    returned would change what is kept. So the shortcut is tried twice first; where the untouched features do not give
-    the untouched output both times, or the network cannot be taken apart (TorchScript), all of it is run each time.
+    returned would change what is kept. So the shortcut is tried first; where the untouched features do not give the
+    untouched output, or the network cannot be taken apart (TorchScript), all of it is run each time.
 
     >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16, 2)).eval()
     >>> x = torch.randn(5, 3, 4, 4)
@@ -57,7 +57,7 @@ class Replay:
             raise BadModel(f"layer {layer} was not computed this time")
         self.features: Features = maps[0]
         self.short = not any(isinstance(part, torch.jit.ScriptModule) for part in module.modules())
-        self.short = self.short and all(self._agrees() for _ in range(2))
+        self.short = self.short and self._agrees()
 
     @torch.no_grad()
     def __call__(self, r: Features) -> Tensor:

@@ -33,6 +33,7 @@ def test_ablating_the_units_of_a_class_loses_that_class_alone(study: Path, name:
     found = ganatomy.accuracy(study, layer="see", units=NEEDS[name], images=80)
     table = found.classes.set_index("class")
     assert table.before.tolist() == [1.0] * 3
+    assert table.random_change[name] == 0, "no random set holds a chosen unit"
     others = [each for each in CLASSES if each != name]
     assert table.change[others].tolist() == [0.0, 0.0]
     if name == CLASSES[0]:  # a picture without any score is told as the first class, which so keeps its own
