@@ -274,6 +274,18 @@ def test_half_precision_is_close_and_float32_outside(saved: Path, kl: HookedGene
         assert torch.equal(half.render(seen.features[layer], layer, z), seen.images)
 
 
+def test_in_half_precision_only_the_network_rounds(saved: Path) -> None:
+    """The noisy picture itself is taken in float32."""
+    half = opened(f"{saved / 'ddpm'}?step=100&steps=1&dtype=bfloat16")
+    z = half.latents(range(2), 0)
+    network = half._module
+    with torch.no_grad():
+        said = type(network).forward(network, z.bfloat16(), 100).sample.float()
+    a = library().DDPMScheduler().alphas_cumprod[100]
+    expected = ((z - (1 - a).sqrt() * said) / a.sqrt()).clamp(-1, 1)
+    assert torch.allclose(half.observe(z, []).images, expected, atol=1e-5)
+
+
 def test_the_fingerprint_is_of_weights_and_of_all_that_changes_pictures(
     saved: Path, copied: Callable[[str], Path], kl: HookedGenerator
 ) -> None:
@@ -284,15 +296,15 @@ def test_the_fingerprint_is_of_weights_and_of_all_that_changes_pictures(
     assert len(set(prints)) == len(prints)
 
 
-def test_opening_is_silent_and_leaves_the_process_as_it_was(
-    saved: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_opening_is_silent_and_leaves_the_process_as_it_was(saved: Path, capfd: pytest.CaptureFixture[str]) -> None:
     logging = library().utils.logging
     level, state = logging.get_verbosity(), torch.random.get_rng_state()
+    logging.set_verbosity_info()
     for name in ("kl", "ddpm?step=900", "vq?dtype=bfloat16"):
         opened(saved / name)
     assert capfd.readouterr() == ("", "")
-    assert logging.get_verbosity() == level
+    assert logging.get_verbosity() == logging.INFO
+    logging.set_verbosity(level)
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
