@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -199,3 +200,20 @@ def test_what_is_bundled_is_whole() -> None:
         read_state(bundled(name))
         assert bundled(name).stat().st_size <= 12e6
         assert {"kind", "family", "sha256", "recipe", "seed", "date"} <= card(name).keys()
+
+
+def test_whole_networks_are_refused_and_named(tmp_path: Path) -> None:
+    net = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.ReLU())
+    with warnings.catch_warnings(action="ignore"):  # TorchScript is deprecated, its files are not gone
+        torch.jit.script(net).save(tmp_path / "script.pt")
+    torch.save(net, tmp_path / "whole.pt")
+    torch.export.save(torch.export.export(net, (torch.zeros(2, 4),)), tmp_path / "program.pt2")
+    for name, expected in {
+        "script.pt": "not a state dict but a TorchScript program, whose layers cannot be reached; export the network",
+        "whole.pt": r"it holds a torch\.nn\.modules\.container\.Sequential\); where you trust the file, .*state_dict",
+        "program.pt2": r"not a state dict but a program of torch\.export; open it as exported:",
+    }.items():
+        with pytest.raises(BadFile, match=expected) as caught:
+            read_state(tmp_path / name)
+        assert "\n" not in str(caught.value)
+        assert "\x1b" not in str(caught.value)

@@ -14,7 +14,9 @@ from torch import Tensor
 from ganatomy.edit import Intervention, everywhere
 from ganatomy.errors import BadValue, UnknownName
 from ganatomy.generators import GENERATORS, Generator, open_generator
+from ganatomy.generators.flow import RealNVP
 from ganatomy.generators.progan import progan_network
+from ganatomy.generators.vae import decoder
 from ganatomy.imported import call_named
 from ganatomy.weights import bundled_names, card
 
@@ -49,6 +51,33 @@ def progan_spec(directory: Path, seed: int) -> str:
     return f"progan:{directory / f'{seed}.pth'}"
 
 
+def vae_spec(directory: Path, seed: int) -> str:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        torch.save(decoder(6, [8, 8, 6, 6]).state_dict(), directory / f"{seed}.pth")
+    return f"vae:{directory / f'{seed}.pth'}"
+
+
+def realnvp_spec(directory: Path, seed: int) -> str:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        flow = RealNVP(8, (6, 5), steps=2)
+        for weight in flow.parameters():
+            weight.data.normal_(std=0.1)
+    torch.save(flow.state_dict(), directory / f"{seed}.pth")
+    return f"realnvp:{directory / f'{seed}.pth'}"
+
+
+def exported_spec(directory: Path, seed: int) -> str:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = decoder(6, [8, 8, 6, 6])
+    batch = torch.export.Dim("batch")
+    program = torch.export.export(network.eval(), (torch.zeros(2, 6),), dynamic_shapes=({0: batch},))
+    torch.export.save(program, directory / f"{seed}.pt2")
+    return f"exported:{directory / f'{seed}.pt2'}"
+
+
 def bundled_spec(directory: Path, seed: int) -> str:
     names = [name for name in bundled_names() if card(name)["kind"] == "generator"]
     if not names:
@@ -76,8 +105,10 @@ EXAMPLES: dict[str, Callable[[Path, int], str]] = {
     "diffusers vq": lambda directory, seed: diffusers_spec(
         directory, seed, "vq", "?layers=quantize,decoder.mid_block,decoder.up_blocks.0,decoder.conv_act"
     ),
+    "exported": exported_spec,
     "planted": lambda directory, seed: "planted",
     "progan": progan_spec,
+    "realnvp": realnvp_spec,
     "stylegan": lambda directory, seed: stylegan_spec(directory, seed, stylegan2(seed)),
     "stylegan resnet": lambda directory, seed: stylegan_spec(directory, seed, stylegan2(seed, 16, "resnet", classes=3)),
     "stylegan orig": lambda directory, seed: stylegan_spec(directory, seed, stylegan2(seed, 8, "orig")),
@@ -85,6 +116,7 @@ EXAMPLES: dict[str, Callable[[Path, int], str]] = {
     "stylegan 3-T cropped": lambda directory, seed: f"{stylegan_spec(directory, seed, stylegan3(seed))}?margins=no",
     "stylegan 3-R": lambda directory, seed: stylegan_spec(directory, seed, stylegan3(seed, radial=True)),
     "torch": torch_spec,
+    "vae": vae_spec,
 }
 LOOK_ONLY = {"classifier", "discriminator"}
 """Families that draw nothing: see test_subjects.py."""

@@ -1,5 +1,29 @@
 """The built-in families: importing this registers them."""
 
-from ganatomy.generators import bundled, classifier, diffusers, discriminator, module, planted, progan, stylegan
+from ganatomy.generators import (
+    bundled,
+    classifier,
+    diffusers,
+    discriminator,
+    exported,
+    flow,
+    module,
+    planted,
+    progan,
+    stylegan,
+    vae,
+)
 
-__all__ = ["bundled", "classifier", "diffusers", "discriminator", "module", "planted", "progan", "stylegan"]
+__all__ = [
+    "bundled",
+    "classifier",
+    "diffusers",
+    "discriminator",
+    "exported",
+    "flow",
+    "module",
+    "planted",
+    "progan",
+    "stylegan",
+    "vae",
+]

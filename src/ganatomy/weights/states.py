@@ -2,6 +2,7 @@
 
 import hashlib
 import pickle
+import re
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -17,6 +18,11 @@ from torch import Tensor
 from ganatomy.errors import BadFile
 
 State = dict[str, Tensor]
+
+NO_TORCHSCRIPT = (
+    "whose layers cannot be reached; export the network with torch.export.save and open that as exported:FILE, or save "
+    "its state_dict() and open it with its class: torch:package.module:callable?weights=FILE"
+)
 
 
 def read_state(path: Path, prefix: str = "") -> State:
@@ -69,16 +75,34 @@ def _read_npz(path: Path) -> State:
 
 
 def _read_torch(path: Path) -> State:
+    _refuse_programs(path)
     try:
         with warnings.catch_warnings(action="ignore"):  # about what is refused anyway
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        reason = str(error).split("\n")[0]
-        raise BadFile(f"{path}: not a state dict of plain tensors; convert it to safetensors ({reason})") from error
+        found = re.search(r"GLOBAL (\S+)", str(error))
+        what = f"it holds a {found[1]}" if found else str(error).split("\n")[0]
+        raise BadFile(
+            f"{path}: not a state dict of plain tensors ({what}); where you trust the file, load it in Python, "
+            "save net.state_dict(), and give that to torch:package.module:callable?weights=FILE"
+        ) from error
     except (OSError, RuntimeError, ValueError, EOFError, KeyError, IndexError, AttributeError, TypeError) as error:
         reason = str(error).split("\n")[0]
         raise BadFile(f"{path}: not a whole PyTorch checkpoint ({reason})") from error
     return _tensors(content, path)
+
+
+def _refuse_programs(path: Path) -> None:
+    """Refuse whole networks, as torch.export and TorchScript keep them, and say what to do with them."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            kinds = {name.partition("/")[2].partition("/")[0] for name in archive.namelist()}
+    except (zipfile.BadZipFile, OSError, ValueError):
+        return
+    if "models" in kinds:
+        raise BadFile(f"{path}: not a state dict but a program of torch.export; open it as exported:{path}")
+    if {"code", "constants.pkl"} <= kinds:
+        raise BadFile(f"{path}: not a state dict but a TorchScript program, {NO_TORCHSCRIPT}")
 
 
 def _tensors(content: Any, path: Path) -> State:
