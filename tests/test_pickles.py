@@ -202,7 +202,7 @@ FOUR = STORAGE + pushed(storage_file(4, raw=np.arange(4, dtype="<f4").tobytes(),
         ([1, 2, b"a"], "TypeError"),  # append to a number
         ([b"R"], "IndexError"),
         ([b"("], "IndexError"),
-        ([1, b"(", b"\x86"], "IndexError"),  # takes from below a mark
+        ([1, 2, b"(", b"\x86"], "IndexError"),  # takes from below a mark
         ([b"j\x05\x00\x00\x00"], "KeyError"),
         ([PERSISTENT, b"}\x85R"], "KeyError"),
         ([PERSISTENT, b"]\x85R"], "TypeError"),
