@@ -138,7 +138,9 @@ def _widths(state: State, source: str) -> list[int]:
     names = [f"layer{i}.weight" for i in range(0, count - 1, 2)]
     if count < 2 or count % 2 or "layer0.weight" not in state:
         raise BadFile(f"{source}: not a discriminator of this package (it has layer0.weight, layer1.weight, …)")
-    missing = [name for name in names if name not in state]
-    if missing:
-        raise BadFile(f"{source}: lacks tensor {missing[0]}")
+    for name in names:
+        if name not in state:
+            raise BadFile(f"{source}: lacks tensor {name}")
+        if state[name].ndim != 4:
+            raise BadFile(f"{source}: tensor {name} has shape {list(state[name].shape)}, not [out, in, k, k]")
     return [len(state[name]) for name in names]
