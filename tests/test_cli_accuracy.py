@@ -26,6 +26,12 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "s"
 
 
+def test_the_report_of_a_classifier_says_what_units_see(study: Path) -> None:
+    page = (study / "report.html").read_text()
+    assert "What does each unit of <em>classifier:toy_classifier:Toy</em> see?" in page
+    assert "What does each layer see?" in page
+
+
 def test_chosen_units(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["accuracy", str(study), "--layer", "see", "--concept", "red", "--top", "1", "--images", "60"])
     told = capsys.readouterr().out

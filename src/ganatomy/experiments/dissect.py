@@ -19,7 +19,7 @@ from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.models import Models
 from ganatomy.experiments.strips import Strips
 from ganatomy.experiments.tally import Tally
-from ganatomy.generators import LayerShape, Observation, Subject
+from ganatomy.generators import Generator, LayerShape, Observation, Subject
 from ganatomy.generators.margins import within_picture
 from ganatomy.progress import Progress, tick
 from ganatomy.stats.levels import ActivationLevels, exact_levels
@@ -65,6 +65,7 @@ def facts(spec: DissectSpec, models: Models) -> dict[str, Any]:
         "layers": {name: list(shape) for name, shape in layers.items()},
         "vocabulary": [list(concept) for concept in segmenter.vocabulary],
         **({"thresholds": thresholds} if thresholds else {}),
+        **({} if isinstance(generator, Generator) else {"verb": "see"}),  # what its units do; those of others draw
         "versions": {name: version(name) for name in ("ganatomy", "torch", "numpy", "numba")},
         "machine": {"python": platform.python_version(), "system": platform.system(), "device": models.device},
     }

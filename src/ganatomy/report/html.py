@@ -18,7 +18,7 @@ from ganatomy.report.tables import rows
 
 SCRIPTS = ("dom", "data", "paint", "card", "table", "gallery", "concept", "curve", "unit", "main")
 """The page's modules; each imports only from those before it."""
-_SAID = ("layers", "vocabulary", "matched_rule")
+_SAID = ("layers", "vocabulary", "matched_rule", "verb")
 """Facts that the page shows in its own way."""
 
 
@@ -48,6 +48,7 @@ def report_facts(dissection: Dissection) -> dict[str, Any]:
     ]
     return {
         "model": model_name(spec.generator),
+        "verb": dissection.facts.get("verb", "draw"),
         "numbers": numbers,
         "concept_charts": concept_charts(dissection),
         "layer_charts": layer_charts(dissection),

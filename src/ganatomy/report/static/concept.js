@@ -13,7 +13,7 @@ export function showConcept(section, model, concept) {
   const matched = units.filter((unit) => unit.matched);
   const ranked = model.pairs.filter((pair) => pair.concept === concept);
   put(section,
-    h("h2", { id: "concept-title", tabindex: "-1" }, "Which units draw ", swatch(concept), h("em", {}, concept.name), "?"),
+    h("h2", { id: "concept-title", tabindex: "-1" }, "Which units match ", swatch(concept), h("em", {}, concept.name), "?"),
     h("p", { class: "lead" },
       `${count(matched.length, "unit")} matched, ${units.filter((u) => u.interpretable).length} interpretable, ${units.length} labelled. `,
       `${concept.name} (${concept.category}) covers ${percent(concept.share)} of the pixels, its chance level, `,
