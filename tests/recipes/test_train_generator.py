@@ -15,7 +15,7 @@ from ganatomy.generators import open_generator, open_subject
 sys.path.insert(0, str(Path(__file__).parents[2] / "recipes"))
 
 import train_generator
-from gan.judging import failing, frechet
+from gan.judging import failing
 from gan.networks import EqualConv as Conv
 from gan.pictures import Pictures
 from gan.training import Schedule, Training, at_stage
@@ -189,14 +189,6 @@ def test_a_stage_sees_pictures_as_blurred_as_it_can_draw_them() -> None:
     assert torch.equal(at_stage(images, 1, 1.0), small)
     coarse = F.interpolate(F.avg_pool2d(small, 2), scale_factor=2)
     torch.testing.assert_close(at_stage(images, 1, 0.25), 0.75 * coarse + 0.25 * small)
-
-
-def test_the_distance_is_that_of_the_formula() -> None:
-    random = np.random.default_rng(0)
-    a = random.normal(size=(4000, 3))
-    assert frechet(a, a) == pytest.approx(0, abs=1e-9)
-    assert frechet(a, a + np.array([3, 0, 4])) == pytest.approx(25)
-    assert frechet(a, 2 * a) == pytest.approx(np.trace(np.cov(a, rowvar=False)) + np.square(a.mean(0)).sum())
 
 
 def test_the_gate_names_what_is_dropped_or_overdone() -> None:

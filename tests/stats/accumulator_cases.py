@@ -18,6 +18,7 @@ from ganatomy.experiments.causal.unit_effects import FirstOrder
 from ganatomy.experiments.causal.unit_sets import Shares
 from ganatomy.stats.agreement import Agreement
 from ganatomy.stats.base import Accumulator
+from ganatomy.stats.frechet import FeatureMoments
 from ganatomy.stats.levels import ActivationLevels
 from ganatomy.stats.paired import PairedChange
 from ganatomy.stats.presence import Presence
@@ -355,9 +356,26 @@ class OfVerdicts(Case):
 
 OWN, TOLD = LABELS[:, 0, 0, 0], LABELS[:, 1, 1]
 
+
+class OfFeatureMoments(Case):
+    def empty(self) -> Accumulator:
+        return FeatureMoments(UNITS * 4)
+
+    def batch(self, images: slice) -> Sequence[Tensor]:
+        return (GREAT[images].flatten(1),)
+
+    def reference(self) -> dict[str, Any]:
+        x = GREAT.double().flatten(1).numpy()
+        apart = x - x[0]
+        return {"images": [IMAGES], "origin": x[0], "total": apart.sum(0), "products": apart.T @ apart}
+
+    def misfit(self) -> Accumulator:
+        return FeatureMoments(UNITS)
+
+
 CASES = [
     *(OfAgreement(), OfTopImages(), OfPresence(), OfLevels()),
     *(OfPairedChange(), OfPool(), OfCandidates(), OfShares()),
     *(OfEffectTally(), OfFirstOrder(), OfStrength(), OfTried(), OfTraced(), OfInserted()),
-    OfVerdicts(),
+    *(OfVerdicts(), OfFeatureMoments()),
 ]

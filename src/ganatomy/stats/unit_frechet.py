@@ -1,0 +1,190 @@
+"""Which units spoil the pictures: a Fréchet distance for every unit of a layer at once (S-6.1, SPEC 7).
+
+A unit's distance is that of the m images, of M, in which its greatest activation is greatest. The features of the M
+images are computed once; a unit's sample is a row of indices.
+"""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Float64, Int64
+from torch import Tensor
+
+from ganatomy.errors import BadValue
+from ganatomy.progress import tick
+from ganatomy.stats.frechet import FeatureMoments, Frechet, root_trace, square_root
+
+WORKSPACE = 1 << 25
+"""Bytes that one batch of units may take, where one unit does not need more; more of them leave the caches."""
+BLOCK = 128
+"""Columns of a product of features that are computed together, from the diagonal down."""
+
+
+class UnitFrechetCost(NamedTuple):
+    """What the distances of a layer take.
+
+    Attributes:
+        projection: multiplications and additions to bring the features of the images into the real ones' scale, once.
+        products: of the units' covariances.
+        roots: of their eigenvalues; these run at a rate of their own, far below that of products.
+        memory_bytes: beside the features themselves.
+    """
+
+    projection: float
+    products: float
+    roots: float
+    memory_bytes: int
+
+
+def unit_frechet_cost(units: int, top: int, images: int, features: int, workspace: int = WORKSPACE) -> UnitFrechetCost:
+    """Return the cost of `unit_frechet`: u (m d² (1 + b/d) + 4/3 d³) + 2 M d² operations, b columns a block, m > d.
+
+    With fewer images than features a unit's m × m products of images take the place of the d × d ones of features.
+
+    Args:
+        top: m, images of a unit.
+        images: M, images that the features were computed of; those of no unit cost nothing.
+    """
+    small, large = min(top, features), max(top, features)
+    used = min(images, units * top)
+    rows, together = _batch(top, features, workspace)
+    lower = 1 + min(BLOCK, small) / small
+    return UnitFrechetCost(
+        projection=2.0 * used * features**2,
+        products=units * large * small**2 * lower,
+        roots=4 / 3 * units * small**3,
+        memory_bytes=used * 4 * (features + 2)
+        + units * (used + 16 * top + 24 * features)
+        + 32 * features**2
+        + max(min(together, units) * _unit_bytes(rows, top, features), workspace),
+    )
+
+
+@torch.no_grad()
+def unit_frechet(
+    features: Float[Tensor, "M d"],
+    tops: Int64[Tensor, "u m"],
+    real: FeatureMoments,
+    workspace: int = WORKSPACE,
+) -> Frechet:
+    """Return the distance of every unit's images from the real ones, on the features' device.
+
+    With C the real covariance, images are multiplied by C^½ once: the covariance of a unit's rows is then C^½ Σ C^½,
+    whose eigenvalues give Tr(CΣ)^½, and Tr Σ is a sum over its rows. A unit costs one product of its rows and one set
+    of eigenvalues.
+
+    Args:
+        features: of all images.
+        tops: for each unit the numbers of its images, as `TopImages` finds them.
+        real: of the real images.
+        workspace: bytes that one batch of units may take; `unit_frechet_cost` states all that is held.
+
+    Raises:
+        BadValue: features of another length than the real ones', or not finite; images that are not there, or twice;
+            fewer than two a unit.
+    """
+    _check(features, tops, real)
+    used, places = torch.unique(tops, return_inverse=True)
+    covariance, mean = (each.to(features.device) for each in (real.covariance(), real.mean()))
+    rows, together = _batch(tops.shape[1], features.shape[1], workspace)
+    sample = _project(features, used, places, square_root(covariance), workspace)
+    roots = []
+    for own, middle in zip(*(torch.split(each, together) for each in (places, sample.middles)), strict=True):
+        roots.append(_roots(sample.projected, own, middle, rows))
+        tick(len(own))
+    means = (sample.means - mean).square().sum(1)
+    covariances = (covariance.trace() + sample.traces - 2 * torch.cat(roots)).clamp(min=0)
+    images = int(real.images), tops.shape[1]
+    return Frechet(means + covariances, means, covariances, images, features.shape[1])
+
+
+class _Sample(NamedTuple):
+    """The images of all units, and what is a sum over those of each.
+
+    Attributes:
+        projected: the images less their mean, multiplied by the real covariance's root; in single precision, which
+            moves a distance by no more than the features' own rounding does.
+        middles: their means by unit.
+        means: of the features by unit.
+        traces: Tr Σ by unit.
+    """
+
+    projected: Float[Tensor, "n d"]
+    middles: Float64[Tensor, "u d"]
+    means: Float64[Tensor, "u d"]
+    traces: Float64[Tensor, " u"]
+
+
+def _project(
+    features: Float[Tensor, "M d"],
+    used: Int64[Tensor, " n"],
+    places: Int64[Tensor, "u m"],
+    root: Float64[Tensor, "d d"],
+    workspace: int,
+) -> _Sample:
+    """Multiply the used images by the root, and sum over those of each unit."""
+    m, d = places.shape[1], features.shape[1]
+    rows = max(1, workspace // (8 * (len(places) + 3 * d)))
+    chunks = [slice(start, start + rows) for start in range(0, len(used), rows)]
+    centre = sum((features[used[own]].sum(0, dtype=torch.float64) for own in chunks), root.new_zeros(d)) / len(used)
+    if not centre.isfinite().all():
+        raise BadValue("the features of a picture are NaN or Inf; the distances cannot be computed")
+    of_unit = torch.zeros(len(places), len(used), dtype=torch.bool, device=root.device).scatter_(1, places, True)
+    if int(of_unit.sum()) < places.numel():
+        raise BadValue("a unit has the same image twice")
+    projected = torch.empty(len(used), d, device=root.device)
+    sums, squares = root.new_zeros(len(places), d), root.new_zeros(len(places))
+    for own in chunks:
+        x = features[used[own]].double().sub_(centre)
+        projected[own] = x @ root
+        belongs = of_unit[:, own].double()
+        sums += belongs @ x
+        squares += belongs @ x.square_().sum(1)
+    shift = sums / m
+    return _Sample(projected, shift @ root, centre + shift, (squares - m * shift.square().sum(1)) / (m - 1))
+
+
+def _roots(
+    projected: Float[Tensor, "n d"], own: Int64[Tensor, "k m"], middle: Float64[Tensor, "k d"], rows: int
+) -> Float64[Tensor, " k"]:
+    """Return Tr(CΣ)^½ of some units, by the places of their images."""
+    m, d = own.shape[1], projected.shape[1]
+    small = min(m, d)
+    products = middle.new_zeros(len(own), small, small)
+    for part in torch.split(own, rows, 1):
+        y = projected[part].double().sub_(middle[:, None])
+        _add_lower(products, y.mT if m < d else y)
+    return root_trace(products.div_(m - 1))
+
+
+def _add_lower(total: Float64[Tensor, "k d d"], y: Float64[Tensor, "k m d"]) -> None:
+    """Add yᵀy where it is read, on and below the diagonal."""
+    for start in range(0, y.shape[2], BLOCK):
+        total[:, start:, start : start + BLOCK] += y[:, :, start:].mT @ y[:, :, start : start + BLOCK]
+
+
+def _batch(top: int, features: int, workspace: int) -> tuple[int, int]:
+    """Return how many images of a unit, and how many units, are worked on together."""
+    spare = (workspace - _unit_bytes(0, top, features)) // (12 * features)
+    rows = min(top, max(features, spare))
+    return rows, max(1, workspace // _unit_bytes(rows, top, features))
+
+
+def _unit_bytes(rows: int, top: int, features: int) -> int:
+    """Return what one unit takes: its rows as stored and in double precision; products, a block, a working copy."""
+    small = min(top, features)
+    return 12 * rows * features + 8 * small * (2 * small + BLOCK)
+
+
+def _check(features: Float[Tensor, "M d"], tops: Int64[Tensor, "u m"], real: FeatureMoments) -> None:
+    if features.shape[1] != len(real.total):
+        raise BadValue(
+            f"features of {features.shape[1]} numbers cannot be compared with real ones of {len(real.total)}"
+        )
+    if tops.shape[0] < 1 or tops.shape[1] < 2:
+        raise BadValue(f"a distance takes at least two images of a unit; there are {list(tops.shape)} (units, images)")
+    if int(tops.min()) < 0 or int(tops.max()) >= len(features):
+        raise BadValue(
+            f"images {int(tops.min())} to {int(tops.max())} are asked for, but there are features of {len(features)}; "
+            "draw more images, or take fewer of each unit"
+        )

@@ -1,0 +1,102 @@
+"""The distances of all units at once beside one distance after the other."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from ganatomy.errors import BadValue
+from ganatomy.progress import listening
+from ganatomy.stats import unit_frechet as module
+from ganatomy.stats.frechet import FeatureMoments, frechet_distance
+from ganatomy.stats.unit_frechet import unit_frechet, unit_frechet_cost
+
+IMAGES, WIDTH, UNITS = 500, 20, 7
+SOURCE = torch.Generator().manual_seed(0)
+MIX = torch.randn(WIDTH, WIDTH, generator=SOURCE) * torch.logspace(0, -2, WIDTH)
+
+
+def drawn(images: int) -> Tensor:
+    return (torch.randn(images, WIDTH, generator=SOURCE) @ MIX.T).relu() + 5
+
+
+FEATURES = drawn(IMAGES)
+
+
+def moments(x: Tensor) -> FeatureMoments:
+    found = FeatureMoments(WIDTH)
+    found.update(x)
+    return found
+
+
+REAL = moments(drawn(400))
+
+
+def tops(m: int) -> Tensor:
+    """Unit u likes what is strong in feature u, so that its images are like no other's."""
+    return FEATURES[:, :UNITS].topk(m, 0).indices.T.contiguous()
+
+
+@pytest.mark.parametrize("m", [2, WIDTH - 1, WIDTH, WIDTH + 1, 300])
+@pytest.mark.parametrize("workspace", [1, 20_000, 1 << 25])
+def test_each_is_the_distance_of_its_images(m: int, workspace: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BLOCK", 8)  # so that WIDTH takes several
+    found = unit_frechet(FEATURES, tops(m), REAL, workspace)
+    one_by_one = [frechet_distance(REAL, moments(FEATURES[own])) for own in tops(m)]
+    for name in ("distance", "means", "covariances"):
+        expected = torch.stack([getattr(each, name) for each in one_by_one])
+        torch.testing.assert_close(getattr(found, name), expected, rtol=1e-5, atol=0)
+    assert (found.images, found.features, found.undersampled) == ((400, m), WIDTH, m <= WIDTH)
+
+
+def test_features_far_from_zero_and_from_the_real_ones_keep_their_distance() -> None:
+    far = FEATURES + 1000
+    real = moments(drawn(400) + 900)
+    expected = [float(frechet_distance(real, moments(far[own])).covariances) for own in tops(100)]
+    assert unit_frechet(far, tops(100), real).covariances.tolist() == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_unit_whose_images_are_spoilt_comes_first() -> None:
+    spoilt = FEATURES.clone()
+    spoilt[tops(20)[3]] *= 1.5
+    assert unit_frechet(spoilt, tops(20), REAL).distance.argmax() == 3
+
+
+def test_its_progress_is_told_in_units() -> None:
+    heard: list[int] = []
+    with listening(heard.append):
+        unit_frechet(FEATURES, tops(50), REAL, workspace=1)
+    assert heard == [1] * UNITS
+
+
+def test_more_images_and_units_cost_what_the_formula_says() -> None:
+    full = unit_frechet_cost(512, 10_000, 200_000, 2048)
+    assert full.projection == 2 * 200_000 * 2048**2
+    assert full.products == pytest.approx(512 * 10_000 * 2048**2, rel=0.1)
+    assert full.roots == pytest.approx(512 * 4 / 3 * 2048**3)
+    assert 200_000 * 2048 * 4 < full.memory_bytes < 2.2e9
+    assert unit_frechet_cost(512, 100, 200_000, 2048).roots == pytest.approx(512 * 4 / 3 * 100**3)
+    assert unit_frechet_cost(1, 100, 200_000, 64) == unit_frechet_cost(1, 100, 100, 64)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (torch.tensor([[0, 1, -1]]), "images -1 to 1 are asked for, but there are features of 500; draw more"),
+        (torch.tensor([[0, 1, IMAGES]]), "images 0 to 500 are asked for"),
+        (torch.tensor([[0, 1, 2], [3, 4, 3]]), "the same image twice"),
+        (torch.tensor([[0], [1]]), "at least two images of a unit"),
+        (torch.zeros(0, 5, dtype=torch.long), "at least two images of a unit"),
+    ],
+)
+def test_images_that_make_no_sample_are_refused(given: Tensor, said: str) -> None:
+    with pytest.raises(BadValue, match=said):
+        unit_frechet(FEATURES, given, REAL)
+
+
+def test_features_that_cannot_be_compared_are_refused() -> None:
+    with pytest.raises(BadValue, match="of 19 numbers cannot be compared with real ones of 20"):
+        unit_frechet(FEATURES[:, 1:], tops(5), REAL)
+    broken = FEATURES.clone()
+    broken[tops(5)[2, 4]] = torch.nan
+    with pytest.raises(BadValue, match="NaN or Inf"):
+        unit_frechet(broken, tops(5), REAL)
