@@ -15,7 +15,7 @@ import pytest
 
 import ganatomy
 from ganatomy.cli import main
-from ganatomy.cli.serve import is_this_machine
+from ganatomy.cli.serve import is_this_machine, study_names
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +69,8 @@ def test_it_says_where_it_is_answers_and_ends_by_ctrl_c(study: Path, host: str) 
         (["no-such-study"], "holds no study"),
         (["STUDY", "--port", "70000"], "cannot listen"),
         (["STUDY", "--annotations", "nonsense://x"], "nonsense"),
+        (["STUDY", "--token", ""], "at least one"),
+        (["STUDY", "--token", "two words"], "letters, digits"),
     ],
 )
 def test_what_cannot_be_served_is_told_in_one_line(
@@ -89,3 +91,8 @@ def test_only_this_machines_own_names_need_no_token() -> None:
         False,
         False,
     ]
+
+
+def test_studies_of_one_name_are_told_apart() -> None:
+    given = [Path(name) for name in ("church-2", "a/church", "b/church", "c/church", "d/my “church” & co")]
+    assert study_names(given) == ["church-2", "church", "church-3", "church-4", "my “church” & co"]

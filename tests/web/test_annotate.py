@@ -77,6 +77,18 @@ def test_without_flags_there_is_nothing_to_compare(asking: TestClient, painter: 
     assert pair["comparison"] == f"without {layer}/1"
 
 
+def test_a_unit_tells_what_people_said_of_it(asking: TestClient, painter: Painter) -> None:
+    layer = painter.best_layer()
+    subject = {"layer": layer, "unit": 1}
+    asking.post(f"{BASE}/labels", json={**subject, "rater": "ann", "words": "Tree"})
+    asking.post(f"{BASE}/flags", json={**subject, "rater": "ann", "artifact": True})
+    asking.post(f"{BASE}/flags", json={**subject, "rater": "bob", "artifact": False})
+    told = asking.get(f"{BASE}/layers/{layer}/units/1/said").json()
+    assert told == {"labels": [["ann", "tree"]], "flags": [["ann", True], ["bob", False]]}
+    assert asking.get(f"{BASE}/layers/{layer}/units/0/said").json() == {"labels": [], "flags": []}
+    assert asking.get(f"{BASE}/layers/{layer}/units/9999/said").status_code == 404
+
+
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_answers_are_exported(asking: TestClient, painter: Painter, kind: str) -> None:
     layer = painter.best_layer()

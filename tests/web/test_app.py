@@ -1,6 +1,8 @@
 """The application over HTTP: what it answers, and what it refuses."""
 
+import asyncio
 import io
+import json
 from typing import Any
 
 import numpy as np
@@ -9,9 +11,11 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from ganatomy.edit import edits_from_json
+from ganatomy.errors import BadValue
 from ganatomy.web import Limits, Painter, create_app
 
 BASE = "/api/studies/planted"
+STROKE = {"action": "remove", "layer": "layer2", "units": [1]}
 
 
 def picture(content: bytes) -> Any:
@@ -45,6 +49,39 @@ def test_edits_are_a_file_that_the_command_line_applies(client: TestClient, pain
     assert edit.layer == painter.best_layer()
 
 
+def test_edits_draw_what_their_strokes_do(client: TestClient, painter: Painter) -> None:
+    strokes = [{**some_stroke(painter), "points": [[0.3, 0.3], [0.6, 0.5]]}]
+    edits = json.loads(client.post(f"{BASE}/edits", json={"id": 3, "strokes": strokes}).text)
+    given = {"ids": [3, 4]}
+    by_edits = client.post(f"{BASE}/generate", json={**given, "edits": edits}).json()
+    assert by_edits == client.post(f"{BASE}/generate", json={**given, "strokes": strokes}).json()
+    assert by_edits != client.post(f"{BASE}/generate", json=given).json()
+
+
+def test_units_are_ranked_for_a_concept(client: TestClient, painter: Painter) -> None:
+    layer = painter.best_layer()
+    brush = painter.brushes(layer)[0]
+    asked = {"concept": brush.concept, "by": "iou", "top": 3}
+    told = client.get(f"{BASE}/layers/{layer}/ranking", params=asked).json()
+    assert told["units"] == brush.units[:3]
+    assert told["ious"][0] == pytest.approx(brush.iou)
+    assert client.get(f"{BASE}/layers/{layer}/ranking", params={**asked, "by": "ace"}).status_code == 422
+
+
+def test_features_are_the_generators_own(client: TestClient, painter: Painter) -> None:
+    layer = painter.best_layer()
+    generator = painter.source.models.generator
+    r = generator.observe(generator.latents(range(5, 6), 0), [layer]).features[layer][0]
+    body = {"id": 5, "layer": layer, "units": [2, 0], "maps": True}
+    told = client.post(f"{BASE}/features", json=body).json()
+    assert np.allclose(told["maps"], r[[2, 0]], atol=1e-5)
+    assert np.allclose(told["means"], r[[2, 0]].mean((1, 2)), atol=1e-5)
+    corner = client.post(f"{BASE}/features", json={**body, "maps": False, "points": [[0.01, 0.01]]}).json()
+    assert corner["maps"] is None
+    assert np.allclose(corner["means"], r[[2, 0], 0, 0], atol=1e-5)
+    assert np.allclose(corner["greatest"], r[[2, 0], 0, 0], atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status", "says"),
     [
@@ -53,6 +90,11 @@ def test_edits_are_a_file_that_the_command_line_applies(client: TestClient, pain
         ("/paint", {"id": 1, "strokes": [{"action": "remove", "layer": "nope", "units": [1]}]}, 404, "nope"),
         ("/paint", {"id": 1, "what": 1}, 422, "what"),
         ("/generate", {"ids": list(range(1000))}, 422, "ids"),
+        ("/generate", {"ids": [1], "edits": {"format": 1}}, 422, "generator"),
+        ("/generate", {"ids": [1], "edits": {}, "strokes": [STROKE]}, 422, "one or the other"),
+        ("/paint", {"id": 1, "strokes": [{**STROKE, "points": [[0, 0]] * 500}] * 21}, 422, "10500 points"),
+        ("/features", {"id": 1, "layer": "layer2", "units": [99999]}, 404, "99999"),
+        ("/features", {"id": 1, "layer": "layer2", "units": [0] * 4096, "maps": True}, 422, "4096 maps"),
         ("/nothing", {}, 404, "Not Found"),
     ],
 )
@@ -77,6 +119,48 @@ def test_other_sites_and_names_are_refused(client: TestClient) -> None:
     assert client.get("/api/health", headers={"origin": "http://evil.example"}).status_code == 403
     assert client.get("/api/health", headers={"host": "evil.example"}).status_code == 421
     assert client.get("/api/health", headers={"origin": "http://localhost"}).status_code == 200
+    for nonsense in ({"host": "[::1"}, {"host": "localhost:99999999999"}, {"origin": "http://["}, {"origin": "null"}):
+        assert client.get("/api/health", headers=nonsense).status_code in (200, 403, 421)
+
+
+def test_a_token_that_everybody_knows_is_refused() -> None:
+    with pytest.raises(BadValue, match="at least one"):
+        create_app({}, token="")
+
+
+def test_tokens_cannot_be_tried_out(painter: Painter) -> None:
+    app = create_app({"planted": painter}, token="secret", limits=Limits(rate=1, burst=3))
+    with TestClient(app, base_url="http://studio.example") as client:
+        codes = [client.get("/api/health?token=guess").status_code for _ in range(5)]
+    assert codes == [401, 401, 401, 429, 429]
+
+
+def test_a_body_that_never_ends_is_not_waited_for(painter: Painter) -> None:
+    app = create_app({"planted": painter}, limits=Limits(seconds=0.05))
+    sent: list[dict[str, Any]] = []
+
+    async def slow() -> dict[str, Any]:
+        if len(sent) == 0:
+            await asyncio.sleep(0.5)
+        return {"type": "http.request", "body": b"", "more_body": True}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"host", b"localhost"), (b"content-type", b"application/json"), (b"content-length", b"10")]
+    scope = {"type": "http", "method": "POST", "path": f"{BASE}/paint", "query_string": b"", "headers": headers}
+    asyncio.run(app({**scope, "root_path": "", "scheme": "http"}, slow, send))
+    assert sent[0]["status"] == 408
+
+
+def test_a_websocket_is_closed() -> None:
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(create_app({})({"type": "websocket"}, None, send))  # type: ignore[arg-type]
+    assert sent[0]["type"] == "websocket.close"
 
 
 def test_large_bodies_are_refused_whatever_their_header_says(painter: Painter) -> None:
@@ -102,8 +186,12 @@ def test_a_token_is_needed_where_others_can_reach_it(painter: Painter) -> None:
         landed = client.get("/?token=secret", follow_redirects=False)
         assert landed.status_code == 303
         assert "HttpOnly" in landed.headers["set-cookie"]
-        client.cookies.set("ganatomy-token", "secret")
-        assert client.get("/api/health").status_code == 200
+        assert "secret" not in landed.headers["set-cookie"]
+        cookie = landed.headers["set-cookie"].partition(";")[0]
+        client.cookies.clear()
+        others = {"cookie": f'{cookie}; theirs={{"not": "ours"}}'}
+        assert client.get("/api/health", headers=others).status_code == 200
+        assert client.get("/api/health", headers={"cookie": "ganatomy-token=secret"}).status_code == 401
 
 
 def test_the_description_is_of_our_own_and_needs_no_network(client: TestClient) -> None:

@@ -139,7 +139,7 @@ def test_what_is_not_there_is_named(
 
 
 def test_what_was_seen_is_kept_within_bounds(painter: Painter, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ganatomy.web.painter.KEPT_BYTES", 50_000)
+    monkeypatch.setattr("ganatomy.web.reader.KEPT_BYTES", 50_000)
     for id in range(100, 140):
         painter.picture(id, 0)
     assert sum(seen.size for seen in painter._seen.values()) <= 50_000

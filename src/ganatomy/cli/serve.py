@@ -1,6 +1,7 @@
 """``ganatomy serve``: open finished studies in a browser."""
 
 import contextlib
+import itertools
 import secrets
 import sys
 from argparse import Namespace
@@ -54,9 +55,8 @@ def serve(arguments: Namespace) -> None:
         app, host=arguments.host, port=arguments.port, log_level="warning", access_log=False, server_header=False
     )
     sockets = [_listening(config)]
-    shown = "localhost" if is_this_machine(arguments.host) else arguments.host
-    port = sockets[0].getsockname()[1]
-    sys.stdout.write(f"http://{shown}:{port}/" + (f"?token={token}" if token else "") + "\nCtrl-C ends it\n")
+    address = f"http://{shown_host(arguments.host)}:{sockets[0].getsockname()[1]}/"
+    sys.stdout.write(address + (f"?token={token}" if token else "") + "\nCtrl-C ends it\n")
     sys.stdout.flush()
     with contextlib.suppress(KeyboardInterrupt):  # that is how it ends
         uvicorn.Server(config).run(sockets=sockets)
@@ -72,14 +72,25 @@ def study_names(directories: Sequence[Path]) -> list[str]:
     names: list[str] = []
     for directory in directories:
         base = directory.resolve().name or "study"
-        number = sum(name == base or name.rpartition("-")[0] == base for name in names)
-        names.append(f"{base}-{number + 1}" if number else base)
+        numbered = (f"{base}-{number}" for number in itertools.count(2))
+        names.append(next(name for name in (base, *itertools.islice(numbered, len(names) + 1)) if name not in names))
     return names
 
 
 def is_this_machine(host: str) -> bool:
     """Whether only this machine can reach a server at this address."""
     return host in ("localhost", "::1") or host.startswith("127.")
+
+
+def shown_host(host: str) -> str:
+    """Return how an address names a host: this machine by its own name, others by theirs, with IPv6 in brackets.
+
+    >>> [shown_host(host) for host in ("127.0.0.1", "0.0.0.0", "::", "fe80::1", "studio.example")]
+    ['localhost', 'localhost', 'localhost', '[fe80::1]', 'studio.example']
+    """
+    if is_this_machine(host) or host in ("0.0.0.0", "::", ""):  # noqa: S104  all addresses, this machine's too
+        return "localhost"
+    return f"[{host}]" if ":" in host else host
 
 
 def _listening(config: Any) -> Any:

@@ -2,9 +2,7 @@
 
 import asyncio
 import contextlib
-import logging
-from collections.abc import AsyncIterator, Mapping
-from functools import partial
+from collections.abc import AsyncIterator, Iterable, Mapping
 from importlib.resources import files
 
 from fastapi import APIRouter, FastAPI, Request
@@ -20,13 +18,12 @@ from ganatomy.web.house import House
 from ganatomy.web.pages import annotate, browse, home, paint
 from ganatomy.web.painter import Painter
 from ganatomy.web.schemas import Reason
-from ganatomy.web.worker import Busy, Outdated, Worker
+from ganatomy.web.worker import WARM, Busy, Outdated, Turn, Worker
 
 PAGES: list[APIRouter] = [home.routes, paint.routes, browse.routes, annotate.routes]
 STATUS = {Outdated: 409, Busy: 503, UnknownName: 404}
 """How mistakes are told over HTTP; any other is a 422."""
 REFUSALS = {code: {"model": Reason} for code in (404, 409, 413, 422, 429, 503)}
-log = logging.getLogger("ganatomy.web")
 
 
 def create_app(
@@ -48,10 +45,9 @@ def create_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        warming = [asyncio.ensure_future(worker.run(partial(_warm, painter))) for painter in painters.values()]
+        warming = asyncio.ensure_future(_warm(worker, painters.values()))
         yield
-        for task in warming:
-            task.cancel()
+        warming.cancel()
         worker.close()
 
     app = FastAPI(title="ganatomy", docs_url=None, redoc_url=None, lifespan=lifespan, responses=REFUSALS)  # type: ignore[arg-type]
@@ -66,10 +62,12 @@ def create_app(
     return Guard(app, limits, token)
 
 
-def _warm(painter: Painter) -> None:
+async def _warm(worker: Worker, painters: Iterable[Painter]) -> None:
     """Have ready what the first stroke would have to wait for; whatever is wrong will be told to whoever asks."""
-    with contextlib.suppress(GanatomyError):
-        painter.warm(painter.best_layer())
+    for painter in painters:
+        with contextlib.suppress(GanatomyError):
+            for job in painter.warming():
+                await worker.run(job, Turn(WARM))
 
 
 async def _mistake(_: Request, error: Exception) -> JSONResponse:

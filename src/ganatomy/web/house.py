@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from fastapi import Depends, Request
+from fastapi import Depends, Path, Request
 from PIL import Image
 
 from ganatomy.annotations import Annotations
@@ -82,6 +82,7 @@ def room(request: Request, study: str) -> Room:
 
 InHouse = Annotated[House, Depends(house)]
 InRoom = Annotated[Room, Depends(room)]
+UnitNumber = Annotated[int, Path(ge=0, lt=1 << 20)]
 
 
 def png(picture: npt.NDArray[np.uint8]) -> bytes:

@@ -19,13 +19,28 @@ def rasterised(points: Sequence[tuple[float, float]], radius: float, size: tuple
     """
     height, width = size
     reach = max(radius * width, 0.5**0.5)
-    y, x = np.mgrid[:height, :width] + 0.5
     path = np.array(points, dtype=float) * [width, height]
-    inside = np.zeros(size, dtype=bool)
+    inside = np.zeros(size, dtype=np.float32)
     for start, end in zip(path, [*path[1:], path[-1]], strict=True):
-        step = end - start
-        length = float(step @ step)
-        along = ((x - start[0]) * step[0] + (y - start[1]) * step[1]) / length if length else np.zeros(size)
-        along = np.clip(along, 0, 1)
-        inside |= np.hypot(x - start[0] - along * step[0], y - start[1] - along * step[1]) <= reach
-    return inside.astype(np.float32)
+        (left, top), (right, bottom) = np.minimum(start, end) - reach, np.maximum(start, end) + reach
+        near = slice(max(0, int(top)), int(bottom) + 1), slice(max(0, int(left)), int(right) + 1)
+        if not inside[near].all():
+            inside[near][_within(start, end, reach, near, size)] = 1
+    return inside
+
+
+def _within(
+    start: npt.NDArray[np.float64],
+    end: npt.NDArray[np.float64],
+    reach: float,
+    near: tuple[slice, slice],
+    size: tuple[int, int],
+) -> npt.NDArray[np.bool_]:
+    """Return which pixels of a part of the picture are within reach of a line, by x and y of its ends."""
+    y, x = (np.arange(n, dtype=np.float64)[part] + 0.5 for n, part in zip(size, near, strict=True))
+    x, y = x[None] - start[0], y[:, None] - start[1]
+    step = end - start
+    length = float(step @ step)
+    along = np.clip((x * step[0] + y * step[1]) / length, 0, 1) if length else np.zeros((1, 1))
+    found: npt.NDArray[np.bool_] = (x - along * step[0]) ** 2 + (y - along * step[1]) ** 2 <= reach**2
+    return found

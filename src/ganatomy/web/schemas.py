@@ -1,11 +1,13 @@
 """What comes over HTTP, and what goes back: every size has a limit, so no request can keep the models for long."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 PICTURES, STROKES, POINTS, UNITS = 16, 200, 500, 4096
 """Most pictures and strokes of a request, points of a stroke, units of a set."""
+ALL_POINTS = 10_000
+"""Most points of all strokes of a request."""
 
 PictureId = Annotated[int, Field(ge=0, lt=1 << 53, description="which picture: the id of its latent")]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -47,12 +49,23 @@ class Stroke(Strict):
     pooling: Literal["max", "mean"] = Field(default="max", description="how the stroke reaches the layer's grid")
 
 
+def _not_too_long(strokes: list[Stroke]) -> list[Stroke]:
+    """Refuse strokes that would keep the models for long."""
+    points = sum(len(stroke.points) for stroke in strokes)
+    if points > ALL_POINTS:
+        raise ValueError(f"the strokes have {points} points; the most is {ALL_POINTS}")
+    return strokes
+
+
+Strokes = Annotated[list[Stroke], Field(default_factory=list, max_length=STROKES), AfterValidator(_not_too_long)]
+
+
 class Painting(Strict):
     """A picture with strokes on it."""
 
     id: PictureId
     seed: int = Field(default=0, ge=0, lt=1 << 31)
-    strokes: list[Stroke] = Field(default_factory=list, max_length=STROKES)
+    strokes: Strokes
 
 
 class PaintRequest(Painting):
@@ -67,7 +80,10 @@ class GenerateRequest(Strict):
 
     ids: list[PictureId] = Field(min_length=1, max_length=PICTURES)
     seed: int = Field(default=0, ge=0, lt=1 << 31)
-    strokes: list[Stroke] = Field(default_factory=list, max_length=STROKES)
+    strokes: Strokes
+    edits: dict[str, Any] | None = Field(
+        default=None, description="interventions as `ganatomy apply` reads them, instead of strokes"
+    )
 
 
 class Pictures(BaseModel):
@@ -131,6 +147,41 @@ class Active(BaseModel):
 
     units: list[ActiveUnit]
     concepts: list[str] = Field(description="one for each plane that names anything")
+
+
+class FeaturesAsked(Strict):
+    """What units do in a part of a picture: on a path of the brush, or everywhere."""
+
+    id: PictureId
+    seed: int = Field(default=0, ge=0, lt=1 << 31)
+    layer: Name
+    units: list[Unit] = Field(min_length=1, max_length=UNITS)
+    points: list[tuple[Share, Share]] = Field(
+        default_factory=list, max_length=POINTS, description="the path; empty for everywhere"
+    )
+    radius: Share = 0.0
+    maps: bool = Field(default=False, description="whether to return whole maps too")
+
+
+class FeaturesFound(BaseModel):
+    """What units do in a part of a picture, in the order in which they were asked for."""
+
+    layer: str
+    height: int
+    width: int
+    means: list[float] = Field(description="of each unit, over the part; places count by how much of them is in it")
+    greatest: list[float] = Field(description="of each unit, among the places that the part touches")
+    maps: list[list[list[float]]] | None = Field(description="[unit][row][column], if they were wanted")
+
+
+class Ranking(BaseModel):
+    """The units of a layer for a concept, best first."""
+
+    layer: str
+    concept: str
+    by: Literal["ace", "iou"]
+    units: list[int]
+    ious: list[float] = Field(description="of each unit with the concept")
 
 
 class CommonRequest(Strict):
@@ -220,6 +271,13 @@ class Preferred(Strict):
     picture: PictureId
     rater: Rater
     choice: Literal["left", "right"]
+
+
+class Said(BaseModel):
+    """What people say of a unit, the oldest first."""
+
+    labels: list[tuple[str, str]] = Field(description="who, and the words")
+    flags: list[tuple[str, bool]] = Field(description="who, and whether there are artifacts")
 
 
 class Task(BaseModel):

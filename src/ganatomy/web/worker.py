@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, TypeVar
 from ganatomy.errors import GanatomyError
 
 T = TypeVar("T")
-PAINT, READ, BROWSE = 0, 1, 2
-"""What goes first: a stroke's picture, then what it changed, then all else."""
+PAINT, READ, BROWSE, WARM = 0, 1, 2, 3
+"""What goes first: a stroke's picture, what it changed, all else that people ask, what nobody has asked yet."""
 STREAMS = 4096
 """Streams whose newest number is kept."""
 

@@ -12,9 +12,21 @@ from fastapi.responses import HTMLResponse
 from ganatomy.annotations import agreement, artifact_units, preference
 from ganatomy.annotations.store import exported
 from ganatomy.errors import BadValue
-from ganatomy.web.house import InRoom, page, png
+from ganatomy.web.house import InRoom, UnitNumber, page, png
 from ganatomy.web.painter import Painter
-from ganatomy.web.schemas import Agreed, Flagged, Named, Pair, PairRequest, Preference, Preferred, Rater, Stroke, Task
+from ganatomy.web.schemas import (
+    Agreed,
+    Flagged,
+    Named,
+    Pair,
+    PairRequest,
+    Preference,
+    Preferred,
+    Rater,
+    Said,
+    Stroke,
+    Task,
+)
 
 routes = APIRouter()
 MEDIA = {"csv": "text/csv", "parquet": "application/vnd.apache.parquet"}
@@ -58,6 +70,15 @@ def next_unit(
     open_ones = [unit for unit in range(units) if unit not in own]
     unit = min(open_ones, key=lambda u: (int(times.get(u, 0)), _digest(rater, layer, u)), default=None)
     return Task(layer=layer, unit=unit, done=len(own), of=units)
+
+
+@routes.get("/api/studies/{study}/layers/{layer}/units/{unit}/said")
+def said_of(room: InRoom, layer: str, unit: UnitNumber) -> Said:
+    """Return what people say of a unit."""
+    room.painter.check(layer, [unit])
+    tables = (room.annotations.read(table, room.digest) for table in ("labels", "flags"))
+    labels, flags = (table[(table.layer == layer) & (table.unit == unit)] for table in tables)
+    return Said(labels=list(zip(labels.rater, labels.words)), flags=list(zip(flags.rater, flags.artifact)))  # noqa: B905
 
 
 @routes.post("/api/studies/{study}/pairs")

@@ -2,16 +2,26 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Query, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse
 
-from ganatomy.web.house import InRoom, page, png
-from ganatomy.web.schemas import Active, ActiveUnit, CommonRequest, PictureId, Region, UnitRow
+from ganatomy.web.house import InRoom, UnitNumber, page, png
+from ganatomy.web.schemas import (
+    UNITS,
+    Active,
+    ActiveUnit,
+    CommonRequest,
+    FeaturesAsked,
+    FeaturesFound,
+    PictureId,
+    Ranking,
+    Region,
+    UnitRow,
+)
 
 routes = APIRouter()
 Seed = Annotated[int, Query(ge=0, lt=1 << 31)]
-UnitNumber = Annotated[int, Path(ge=0, lt=1 << 20)]
 
 
 @routes.get("/browse/{study}", response_class=HTMLResponse, include_in_schema=False)
@@ -33,6 +43,24 @@ async def units(
 ) -> list[UnitRow]:
     """List the units of a layer: with their label's IoU, or with that of a concept."""
     return await room.ask(lambda painter: painter.listed(layer, concept, sort)[start : start + count])
+
+
+@routes.get("/api/studies/{study}/layers/{layer}/ranking")
+async def ranking(
+    room: InRoom,
+    layer: str,
+    concept: Annotated[str, Query(max_length=200)],
+    by: Annotated[Literal["ace", "iou"] | None, Query(description="ACE where it was computed, else IoU")] = None,
+    top: Annotated[int, Query(ge=1, le=UNITS)] = 20,
+) -> Ranking:
+    """Return the units of a layer that are best for a concept."""
+    return await room.ask(lambda painter: painter.ranking(layer, concept, by, top))
+
+
+@routes.post("/api/studies/{study}/features")
+async def features(room: InRoom, asked: FeaturesAsked) -> FeaturesFound:
+    """Return what units do in a part of a picture, as numbers."""
+    return await room.ask(lambda painter: painter.features(asked))
 
 
 @routes.get("/api/studies/{study}/layers/{layer}/units/{unit}/card.png", response_class=Response)

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import HTMLResponse
 
+from ganatomy.edit import Intervention
+from ganatomy.errors import BadValue
 from ganatomy.web.house import InRoom, page, png
 from ganatomy.web.painter import Painter
 from ganatomy.web.schemas import (
@@ -63,10 +65,17 @@ async def edits(room: InRoom, asked: Painting) -> Response:
 
 @routes.post("/api/studies/{study}/generate")
 async def generate(room: InRoom, asked: GenerateRequest) -> Pictures:
-    """Draw several pictures with the same strokes on each."""
+    """Draw several pictures with the same strokes, or interventions, on each."""
+    if asked.edits is not None and asked.strokes:
+        raise BadValue("strokes are given, and edits too; give one or the other")
+
+    def read(painter: Painter) -> list[Intervention]:
+        return painter.edits(asked.strokes) if asked.edits is None else painter.read_edits(asked.edits)
+
+    edits = await room.ask(read)
 
     def draw(id: int, painter: Painter) -> str:
-        return b64encode(png(painter.paint(id, asked.seed, asked.strokes))).decode()
+        return b64encode(png(painter.edited(id, asked.seed, edits))).decode()
 
     return Pictures(pictures=[await room.ask(partial(draw, id)) for id in asked.ids])
 
