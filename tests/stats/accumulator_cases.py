@@ -24,6 +24,7 @@ from ganatomy.stats.paired import PairedChange
 from ganatomy.stats.presence import Presence
 from ganatomy.stats.topk import TopImages
 from ganatomy.stats.verdicts import Verdicts
+from ganatomy.stats.wasserstein import Patches
 
 IMAGES = 12
 UNITS, CONCEPTS = 3, 4
@@ -373,9 +374,27 @@ class OfFeatureMoments(Case):
         return FeatureMoments(UNITS)
 
 
+class OfPatches(Case):
+    def empty(self) -> Accumulator:
+        return Patches((8, 10), seed=3, patches=2)
+
+    def batch(self, images: slice) -> Sequence[Tensor]:
+        return SMALL[images], torch.arange(IMAGES)[images]
+
+    def reference(self) -> dict[str, Any]:
+        places = [np.random.default_rng([3, i]).integers([2, 4], size=(1, 2, 2))[0] for i in range(IMAGES)]
+        cut = [[SMALL[i, :, y : y + 7, x : x + 7].flatten(1) for y, x in own] for i, own in enumerate(places)]
+        return {"size": [8, 10], "seed": [3], "values": np.array([[own] for own in cut])}
+
+    def misfit(self) -> Accumulator:
+        return Patches((8, 10), seed=3, patches=3)
+
+
+SMALL = torch.rand(IMAGES, 3, 8, 10, generator=GENERATOR)
+
 CASES = [
     *(OfAgreement(), OfTopImages(), OfPresence(), OfLevels()),
     *(OfPairedChange(), OfPool(), OfCandidates(), OfShares()),
     *(OfEffectTally(), OfFirstOrder(), OfStrength(), OfTried(), OfTraced(), OfInserted()),
-    *(OfVerdicts(), OfFeatureMoments()),
+    *(OfVerdicts(), OfFeatureMoments(), OfPatches()),
 ]

@@ -1,0 +1,197 @@
+"""How far the textures of pictures are from real ones, scale by scale: the sliced Wasserstein distance.
+
+Karras et al. 2018 (Progressive GAN), section 5; Figure 7 of the paper. A Laplacian pyramid splits each picture into
+scales, from fine to coarse; at each, small patches of random places are compared as distributions.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from ganatomy.errors import BadValue
+from ganatomy.stats.base import Accumulator, Merge, join, same
+from ganatomy.types import Images
+
+SIDE = 7
+"""Pixels of a patch."""
+COARSEST = 16
+"""The shorter side of the last level is at least this, and less than twice this where it can be halved."""
+WORKSPACE = 1 << 26
+"""Bytes of patches along some directions that are sorted together."""
+
+
+def pyramid_sizes(size: tuple[int, int]) -> list[tuple[int, int]]:
+    """Return the height and width of each level, halved while both are even and no less than 16 is left.
+
+    >>> pyramid_sizes((64, 64)), pyramid_sizes((100, 60))
+    ([(64, 64), (32, 32), (16, 16)], [(100, 60), (50, 30)])
+    """
+    height, width = size
+    levels = [(height, width)]
+    while height % 2 == width % 2 == 0 and min(height, width) >= 2 * COARSEST:
+        height, width = height // 2, width // 2
+        levels.append((height, width))
+    return levels
+
+
+def laplacian_pyramid(images: Images) -> list[Float[Tensor, "b 3 _ _"]]:
+    """Split pictures into scales: each level is what the next coarser one cannot show; the last is what is left."""
+    levels = [images]
+    for _ in pyramid_sizes((images.shape[2], images.shape[3]))[1:]:
+        small = _blurred(levels[-1])[:, :, ::2, ::2]
+        spread = torch.zeros_like(levels[-1])
+        spread[:, :, ::2, ::2] = small
+        levels[-1] = levels[-1] - 4 * _blurred(spread)
+        levels.append(small)
+    return levels
+
+
+def _blurred(images: Images) -> Images:
+    """Convolve with the outer product of 1 4 6 4 1, mirrored at the border."""
+    row = torch.tensor([1, 4, 6, 4, 1], dtype=images.dtype, device=images.device) / 16
+    kernel = torch.outer(row, row).expand(3, 1, 5, 5)
+    return F.conv2d(F.pad(images, (2, 2, 2, 2), mode="reflect"), kernel, groups=3)
+
+
+class Patches(Accumulator):
+    """Patches of random places of every picture, at every level of its pyramid.
+
+    The places of a picture depend on the seed and its id alone. All patches are kept: 588 bytes each, so 75 kB for each
+    level of a picture.
+
+    Attributes:
+        size: int64 [2], height and width of the pictures.
+        seed: int64 [1].
+        values: float32 [images, level, patch, colour, 49].
+    """
+
+    FIELDS: ClassVar[Mapping[str, Merge]] = {"size": same, "seed": same, "values": join}
+
+    def __init__(
+        self, size: tuple[int, int], seed: int = 0, patches: int = 128, device: torch.device | str = "cpu"
+    ) -> None:
+        if min(size) < SIDE or patches < 1:
+            raise BadValue(
+                f"pictures of {size[0]} × {size[1]} pixels have no {patches} patches of {SIDE} × {SIDE}; "
+                f"take at least {SIDE} × {SIDE} pixels and one patch"
+            )
+        if seed < 0:
+            raise BadValue(f"seed={seed} is below 0")
+        self.size = torch.tensor(size, device=device)
+        self.seed = torch.tensor([seed], device=device)
+        self.values = torch.zeros(0, len(pyramid_sizes(size)), patches, 3, SIDE**2, device=device)
+
+    def update(self, *batch: Tensor) -> None:
+        """Take in (images [b, 3, H, W], ids [b]).
+
+        Raises:
+            BadValue: pictures of another size, or that are not finite.
+        """
+        images, ids = batch
+        size = images.shape[-2], images.shape[-1]
+        if list(size) != self.size.tolist():
+            height, width = self.size.tolist()
+            raise BadValue(
+                f"pictures of {size[0]} × {size[1]} pixels are given, {height} × {width} were begun with; "
+                "they must all be of one size"
+            )
+        if not math.isfinite(float(images.sum())):
+            raise BadValue("a picture holds NaN or Inf; its patches cannot be compared")
+        places = torch.from_numpy(np.stack([self._places(int(i)) for i in ids])).to(images.device)
+        levels = [
+            _cut(level, places[:, i, :, 0], places[:, i, :, 1])
+            for i, level in enumerate(laplacian_pyramid(images.float()))
+        ]
+        self.values = torch.cat([self.values, torch.stack(levels, 1).to(self.values.device)])
+
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """Height and width of each level."""
+        height, width = self.size.tolist()
+        return pyramid_sizes((height, width))
+
+    def _places(self, i: int) -> "np.ndarray[tuple[int, ...], np.dtype[np.int64]]":
+        """Return top and left of a picture's patches at each level, [level, patch, 2]."""
+        random = np.random.default_rng([int(self.seed), i])
+        room = np.array(self.sizes)[:, None] - SIDE + 1
+        return random.integers(room, size=(len(room), self.values.shape[2], 2))
+
+
+def _cut(level: Images, top: Tensor, left: Tensor) -> Float[Tensor, "b patch 3 n"]:
+    """Return the patches at these places, [b, patch] each."""
+    width = level.shape[3]
+    within = torch.arange(SIDE, device=level.device)
+    pixels = (top * width + left)[:, :, None] + (within[:, None] * width + within).flatten()
+    flat = level.flatten(2)[:, None].expand(-1, top.shape[1], -1, -1)
+    return flat.gather(3, pixels[:, :, None].expand(-1, -1, 3, -1))
+
+
+class SlicedWasserstein(NamedTuple):
+    """The distance at every level, and what it was computed from.
+
+    Attributes:
+        sizes: height and width of each level, finest first.
+        distance: float64 [level], × 10³ as published.
+        patches: of each set, at each level.
+        projections: random directions that the distance is a mean over.
+    """
+
+    sizes: list[tuple[int, int]]
+    distance: Float64[Tensor, " level"]
+    patches: int
+    projections: int
+
+
+@torch.no_grad()
+def sliced_wasserstein(real: Patches, made: Patches, projections: int = 512, seed: int = 0) -> SlicedWasserstein:
+    """Return the mean difference of sorted projections of the patches of two sets of as many pictures, × 10³.
+
+    Each set's patches are first brought to mean 0 and deviation 1, colour channel by colour channel.
+
+    Raises:
+        BadValue: pictures of another size or number, or none.
+    """
+    if real.sizes != made.sizes or real.values.shape != made.values.shape or not len(real.values):
+        (a, b), (c, d) = real.sizes[0], made.sizes[0]
+        raise BadValue(
+            f"{len(real.values)} pictures of {a} × {b} pixels, {real.values.shape[2]} patches each, cannot be compared "
+            f"with {len(made.values)} of {c} × {d}, {made.values.shape[2]} each; take as many of the same size"
+        )
+    if projections < 1:
+        raise BadValue(f"projections={projections} is not above 0")
+    source = torch.Generator().manual_seed(seed)
+    directions = torch.randn(3 * SIDE**2, projections, generator=source)
+    directions = (directions / directions.norm(dim=0)).to(real.values.device)
+    levels = []
+    for i in range(len(real.sizes)):
+        one, two = (_normalised(each.values[:, i].to(directions.device)) for each in (real, made))
+        levels.append(_distance(one, two, directions))
+    count = real.values.shape[0] * real.values.shape[2]
+    return SlicedWasserstein(real.sizes, torch.tensor(levels, dtype=torch.float64) * 1000, count, projections)
+
+
+def _normalised(patches: Float[Tensor, "image patch 3 n"]) -> Float[Tensor, "m pixel"]:
+    """Bring each colour channel to mean 0 and deviation 1; one that never changes becomes 0."""
+    n = patches.numel() / 3
+    mean = patches.sum((0, 1, 3), dtype=torch.float64) / n
+    x = patches - mean.float()[:, None]
+    deviation = (x.square().sum((0, 1, 3), dtype=torch.float64) / n).sqrt().float()
+    return x.div_(torch.where(deviation > 0, deviation, 1)[:, None]).flatten(0, 1).flatten(1)
+
+
+def _distance(
+    real: Float[Tensor, "m pixel"], made: Float[Tensor, "m pixel"], directions: Float[Tensor, "pixel k"]
+) -> float:
+    """Return the mean over directions of the Wasserstein-1 distance along each."""
+    together = max(1, WORKSPACE // (8 * len(real)))
+    total = 0.0
+    for part in torch.split(directions, together, 1):
+        one, two = ((part.T @ each.T).sort(1).values for each in (real, made))
+        total += float((one - two).abs().sum(dtype=torch.float64))
+    return total / (len(real) * directions.shape[1])
