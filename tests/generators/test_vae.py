@@ -7,6 +7,7 @@ import safetensors.torch
 import torch
 import torch.nn.functional as F
 
+import ganatomy
 from ganatomy.errors import BadFile
 from ganatomy.generators import LayerShape, open_generator
 from ganatomy.generators.vae import decoder
@@ -70,3 +71,16 @@ def test_tensors_that_do_not_fit_are_named(state: State, tmp_path: Path) -> None
         open_generator(written(state | {"paint.weight": torch.zeros(2, 4, 1, 1)}, tmp_path))
     with pytest.raises(BadFile, match=r"lacks tensor layer2\.bias"):
         open_generator(written({name: v for name, v in state.items() if name != "layer2.bias"}, tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "layer", "unit"), [("church-vae", "layer8", 2), ("church-flow?networks=yes", "layer8.net", 43)]
+)
+def test_units_of_the_bundled_models_are_matched(tmp_path: Path, name: str, layer: str, unit: int) -> None:
+    result = ganatomy.dissect(
+        f"bundled:{name}", segmenter="bundled:scenes?size=64", layers=[layer], images=60, out=tmp_path / "study"
+    )
+    found = result.units.set_index("unit").loc[unit]
+    assert (found.label, found.matched) == ("sky", True)
+    assert found.iou > 0.6
