@@ -280,6 +280,9 @@ def test_damaged_and_foreign_files_are_refused_in_one_line(net: Net, whole: byte
         lambda p: p["graph_module"]["graph"]["tensor_values"].clear(),
         lambda p: p["graph_module"]["graph"]["nodes"].pop(0),
         lambda p: p.pop("graph_module"),
+        lambda p: p["graph_module"]["signature"]["input_specs"][0]["parameter"]["arg"].update(name=3),
+        lambda p: p["graph_module"]["graph"]["nodes"][3]["outputs"].__setitem__(0, {}),
+        lambda p: p["graph_module"]["graph"]["nodes"][1]["inputs"][1]["arg"].update(as_sym_ints=[{"as_int": 0}] * 4),
     ):
         path.write_bytes(whole)
         with pytest.raises((BadFile, BadModel)) as either:

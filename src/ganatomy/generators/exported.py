@@ -194,7 +194,7 @@ def _names(arguments: Sequence[Json]) -> Iterator[str]:
 
 def _made(node: Json) -> list[str]:
     """Return the tensors that a node makes, by name."""
-    return list(_names([{"arg": place} for place in node["outputs"] if next(iter(place)) in TENSORS]))
+    return list(_names([{"arg": place} for place in node["outputs"] if TENSORS & {*place}]))
 
 
 def _calls(nodes: Sequence[Json], outputs: Sequence[str]) -> dict[int, list[tuple[str, list[str]]]]:
@@ -250,7 +250,7 @@ def open_exported(
     program = read_program(Path(path))
     try:
         shape, network = _latent(program, path), Network(program, path)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise BadFile(f"{path}: its graph is damaged ({error!r})") from error
     network.to(device)
     _check_batches(network, standard_normal(range(3), 0, shape, device), path)
@@ -293,5 +293,7 @@ def _check_batches(network: Network, z: Tensor, source: str) -> None:
         same = torch.allclose(together[2:], alone, atol=1e-2)
     except BadModel as error:
         raise BadModel(f"{error}; was it exported for any batch? {HOW}") from error
+    if not together.numel():
+        raise BadModel(f"{source}: draws empty pictures, {list(together.shape)}")
     if not same:
         raise BadModel(f"{source}: a picture depends on those beside it; {HOW}")

@@ -9,6 +9,7 @@ import json
 import math
 import pickle
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +26,7 @@ NUMBERS = {
 }  # fmt: skip
 """Number formats by their numbers in the files."""
 
+DAMAGE = (LookupError, ArithmeticError, TypeError, ValueError, AttributeError, RuntimeError, EOFError, OSError)
 NONE = "no program of torch.export; a state dict is opened with its class, torch:package.module:callable?weights=FILE"
 
 Json = dict[str, Any]
@@ -50,16 +52,13 @@ def read_program(path: Path) -> Program:
     try:
         with zipfile.ZipFile(path) as archive:
             return _read(_Entries(archive), path)
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, zlib.error) as error:
         raise BadFile(f"{path}: not a whole program of torch.export ({error})") from error
     except pickle.UnpicklingError as error:
-        reason = str(error).split("\n")[0]
-        raise BadFile(f"{path}: holds something other than tensors, which is not unpickled ({reason})") from error
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError, EOFError, OSError) as error:
-        reason = str(error).split("\n")[0]
-        raise BadFile(
-            f"{path}: not a program as torch.export.save writes it ({type(error).__name__}: {reason})"
-        ) from error
+        raise BadFile(f"{path}: holds pickles of something other than tensors, which are not loaded") from error
+    except DAMAGE as error:
+        reason = f"{type(error).__name__}: {error}".split("\n")[0]
+        raise BadFile(f"{path}: not a program as torch.export.save writes it ({reason})") from error
 
 
 class _Entries:
@@ -97,7 +96,7 @@ def _read(entries: _Entries, path: Path) -> Program:
         if kind == "user_input":
             inputs.append(_name(of["arg"], path))
         elif f"{kind}_name" in of and kind != "custom_obj":
-            tensors[of["arg"]["name"]] = state[of[f"{kind}_name"]]
+            tensors[str(of["arg"]["name"])] = state[of[f"{kind}_name"]]
         else:
             raise BadFile(f"{path}: needs an object that is no tensor ({kind}), which is not unpickled")
     specs = [next(iter(spec.items())) for spec in module["signature"]["output_specs"]]
