@@ -78,7 +78,7 @@ Refused = Callable[..., str]
         (["scenes", "render", "--size", "65", "--out", "o"], "size 65"),
         (["scenes", "render", "--count", "0", "--out", "o"], "1 or more"),
         (dissect("bundeld:church"), "unknown generator 'bundeld'; did you mean bundled?"),
-        (dissect("bundled:chruch"), "unknown bundled generator 'chruch'; did you mean church?"),
+        (dissect("bundled:chruch"), "unknown bundled generator 'chruch'; did you mean church"),
         (dissect("torch:nets_for_bad_input:Goood"), "did you mean Good?"),
         (dissect("torch:nets_for_bad_imput:Good"), "did you mean nets_for_bad_input?"),
         (dissect("torch:nets_for_bad_input:Good?latnet=4"), "'latnet'"),
