@@ -64,8 +64,10 @@ def show_models(
 ) -> None:
     """Print what is bundled, what can be fetched, and the families that can be opened."""
     console = Console(highlight=False, soft_wrap=True, emoji=False)
-    rows = pd.DataFrame(cards, columns=["name", "kind", "title", "bytes", "licence"])
-    console.print(table(rows.assign(bytes=rows.bytes.map(size))))
+    console.print("bundled", style="bold")
+    for own in cards:
+        facts = f"{own['kind']}: {own['title']}; {size(own['bytes'])}; licence: {own['licence']}"
+        console.print(f"  {own['name']}\n      {facts}", markup=False)
     show_published(published)
     for kind, members in families.items():
         console.print(kind, style="bold")

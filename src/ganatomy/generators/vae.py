@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ganatomy.devices import find_dtype
 from ganatomy.errors import BadFile
 from ganatomy.generators.hooked import HookedGenerator
 from ganatomy.generators.module import as_generator
@@ -43,7 +44,7 @@ def decoder(latent: int, widths: Sequence[int]) -> nn.Sequential:
 
 
 @GENERATORS.register("vae")
-def open_vae(path: str, /, *, device: torch.device) -> HookedGenerator:
+def open_vae(path: str, /, *, device: torch.device, dtype: str = "float32") -> HookedGenerator:
     """Open a decoder that ``recipes/train_likelihood.py vae`` made; its sizes are read off the shapes.
 
     Its layers are ``layer1``, ``layer2``, …; a unit is a channel after the leaky ReLU. Latents are N(0, 1).
@@ -56,7 +57,8 @@ def open_vae(path: str, /, *, device: torch.device) -> HookedGenerator:
     network = decoder(latent, widths)
     fit_state(network, state, path)
     layers = [f"layer{i + 1}" for i in range(len(widths))]
-    return as_generator(network.to(device), latent=(latent,), bounds=(-1, 1), layers=layers, name="vae")
+    network, numbers = network.to(device), find_dtype(dtype)
+    return as_generator(network, latent=(latent,), bounds=(-1, 1), layers=layers, name="vae", dtype=numbers)
 
 
 def _sizes(state: State, source: str) -> tuple[int, list[int]]:
