@@ -16,8 +16,6 @@ from ganatomy.stats.frechet import FeatureMoments, Frechet, root_trace, square_r
 
 WORKSPACE = 1 << 25
 """Bytes that one batch of units may take, where one unit does not need more; more of them leave the caches."""
-BLOCK = 128
-"""Columns of a product of features that are computed together, from the diagonal down."""
 
 
 class UnitFrechetCost(NamedTuple):
@@ -27,7 +25,7 @@ class UnitFrechetCost(NamedTuple):
         projection: multiplications and additions to bring the features of the images into the real ones' scale, once.
         products: of the units' covariances.
         roots: of their eigenvalues; these run at a rate of their own, far below that of products.
-        memory_bytes: beside the features themselves.
+        memory_bytes: asked for, beside the features themselves; an allocator may hold more.
     """
 
     projection: float
@@ -37,7 +35,7 @@ class UnitFrechetCost(NamedTuple):
 
 
 def unit_frechet_cost(units: int, top: int, images: int, features: int, workspace: int = WORKSPACE) -> UnitFrechetCost:
-    """Return the cost of `unit_frechet`: u (m d² (1 + b/d) + 4/3 d³) + 2 M d² operations, b columns a block, m > d.
+    """Return the cost of `unit_frechet`: u (m d (d + b) + 4/3 d³) + 2 M d² operations; m > d, in blocks of b = d/8.
 
     With fewer images than features a unit's m × m products of images take the place of the d × d ones of features.
 
@@ -48,13 +46,12 @@ def unit_frechet_cost(units: int, top: int, images: int, features: int, workspac
     small, large = min(top, features), max(top, features)
     used = min(images, units * top)
     rows, together = _batch(top, features, workspace)
-    lower = 1 + min(BLOCK, small) / small
     return UnitFrechetCost(
         projection=2.0 * used * features**2,
-        products=units * large * small**2 * lower,
+        products=units * large * small * (small + _block(small)),
         roots=4 / 3 * units * small**3,
         memory_bytes=used * 4 * (features + 2)
-        + units * (used + 16 * top + 24 * features)
+        + units * (used + 40 * top + 24 * features)
         + 32 * features**2
         + max(min(together, units) * _unit_bytes(rows, top, features), workspace),
     )
@@ -159,8 +156,14 @@ def _roots(
 
 def _add_lower(total: Float64[Tensor, "k d d"], y: Float64[Tensor, "k m d"]) -> None:
     """Add yᵀy where it is read, on and below the diagonal."""
-    for start in range(0, y.shape[2], BLOCK):
-        total[:, start:, start : start + BLOCK] += y[:, :, start:].mT @ y[:, :, start : start + BLOCK]
+    block = _block(y.shape[2])
+    for start in range(0, y.shape[2], block):
+        total[:, start:, start : start + block] += y[:, :, start:].mT @ y[:, :, start : start + block]
+
+
+def _block(features: int) -> int:
+    """Return how many columns are multiplied together: few save work above the diagonal, many are faster each."""
+    return max(64, features // 8)
 
 
 def _batch(top: int, features: int, workspace: int) -> tuple[int, int]:
@@ -173,7 +176,7 @@ def _batch(top: int, features: int, workspace: int) -> tuple[int, int]:
 def _unit_bytes(rows: int, top: int, features: int) -> int:
     """Return what one unit takes: its rows as stored and in double precision; products, a block, a working copy."""
     small = min(top, features)
-    return 12 * rows * features + 8 * small * (2 * small + BLOCK)
+    return 12 * rows * features + 8 * small * (2 * small + _block(small))
 
 
 def _check(features: Float[Tensor, "M d"], tops: Int64[Tensor, "u m"], real: FeatureMoments) -> None:
