@@ -105,15 +105,15 @@ class Frechet(NamedTuple):
 
     Attributes:
         distance: float64 [] or [u], the two following together; never negative.
-        means: |μ₁-μ₂|².
+        means: ‖μ₁-μ₂‖².
         covariances: Tr(Σ₁+Σ₂-2(Σ₁Σ₂)^½).
         images: in the real sample, and in the other (of each unit).
         features: how many numbers describe an image.
     """
 
-    distance: Float64[Tensor, "*units"]
-    means: Float64[Tensor, "*units"]
-    covariances: Float64[Tensor, "*units"]
+    distance: Tensor
+    means: Tensor
+    covariances: Tensor
     images: tuple[int, int]
     features: int
 
@@ -124,7 +124,7 @@ class Frechet(NamedTuple):
 
 
 def frechet_distance(real: FeatureMoments, made: FeatureMoments) -> Frechet:
-    """Return |μ₁-μ₂|² + Tr(Σ₁+Σ₂-2(Σ₁Σ₂)^½).
+    """Return ‖μ₁-μ₂‖² + Tr(Σ₁+Σ₂-2(Σ₁Σ₂)^½).
 
     The distance of two samples of one distribution is not 0; `sampling_bias` says what to expect.
 
@@ -154,7 +154,7 @@ def square_root(covariance: Float64[Tensor, "d d"]) -> Float64[Tensor, "d d"]:
     return root
 
 
-def root_trace(products: Float64[Tensor, "*units d d"]) -> Float64[Tensor, "*units"]:
+def root_trace(products: Float64[Tensor, "... d d"]) -> Float64[Tensor, "..."]:
     """Return Tr A^½ of symmetric matrices, of which only the lower triangles are read.
 
     Σ₁^½ Σ₂ Σ₁^½ has the eigenvalues of Σ₁Σ₂ and is symmetric: no complex numbers, and a tenth of the time.
