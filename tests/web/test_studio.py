@@ -1,8 +1,11 @@
 """The pages in a real browser: paint a tree, take it back, find it again by its link, name a unit, flag one."""
 
+import base64
+import json
 import os
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,6 +34,7 @@ PIXELS = """(() => {
   return Array.from(copy.getImageData(0, 0, c.width, c.height).data);
 })()"""
 LOADED = "document.readyState === 'complete'"
+UNIT, CONCEPT = "/browse/church#unit=layer4/3", "/browse/church#concept=sky"
 GRASS = (0.12, 0.78)
 """Where picture 3 of the church has nothing but snow: x and y."""
 
@@ -143,6 +147,76 @@ def test_a_tree_is_painted_where_the_brush_was_taken_back_and_found_again(page: 
     assert hosts == {served.partition("//")[2]}
 
 
+def link(state: object) -> str:
+    """Write an address as the page does."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return "#" + base64.urlsafe_b64encode(packer.compress(json.dumps(state).encode()) + packer.flush()).decode()
+
+
+STROKE = {"action": "draw", "layer": "layer6", "concept": "tree", "points": [GRASS], "radius": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("end", "strokes", "says"),
+    [
+        ("#%%%", 0, "no edit that can be read"),
+        (link({"id": 3, "strokes": [STROKE]})[:30], 0, "no edit that can be read"),
+        (link({"id": 3, "strokes": [STROKE, {**STROKE, "layer": "nope"}, None, {}]}), 1, "3 of 4 strokes"),
+        (link({"id": 3, "strokes": [{**STROKE, "points": []}] * 300}), 200, "100 of 300 strokes"),
+        (link({"id": 3, "strokes": [{}] * 1_000_000}), 0, "no edit that can be read"),
+    ],
+    ids=["garbage", "cut off", "another study's", "too many", "a million"],
+)
+def test_a_bad_link_is_told_and_the_page_goes_on(page: Page, served: str, end: str, strokes: int, says: str) -> None:
+    page.open(f"{served}/", LOADED)
+    studio(page, served, end)
+    assert says in page.ask("document.getElementById('refused').textContent")
+    assert page.ask("document.querySelectorAll('#strokes li').length") == strokes
+    if strokes == 200:
+        page.drag("#overlay", [(0.5, 0.5), (0.6, 0.6)])
+        page.wait("document.getElementById('told').textContent.includes('delete some')")
+        click(page, "#strokes li button")
+    before = drawn(page)
+    page.drag("#overlay", [(0.5, 0.5), (0.6, 0.6)])
+    settled(page, before)
+
+
+def test_fingers_paint_and_a_second_one_does_nothing(page: Page, served: str) -> None:
+    page.look(390, 844)
+    studio(page, served)
+    page.ask("document.querySelector('input[name=brush][value=tree]').click()")
+    page.ask("document.getElementById('overlay').scrollIntoView({ block: 'center' })")
+    box = page.ask("document.getElementById('overlay').getBoundingClientRect().toJSON()")
+    first, second = (
+        {"x": box["x"] + x * box["width"], "y": box["y"] + y * box["height"], "id": i}
+        for i, (x, y) in enumerate([GRASS, (0.9, 0.1)])
+    )
+    before = drawn(page)
+    for kind, fingers in (("Start", [first]), ("Start", [first, second]), ("Move", [first, second]), ("End", [])):
+        page._call("Input.dispatchTouchEvent", type=f"touch{kind}", touchPoints=fingers)
+    settled(page, before)
+    assert page.ask("document.querySelectorAll('#strokes li').length") == 1
+
+
+def test_pasted_strokes_go_on_elsewhere_and_outlast_a_reload(page: Page, served: str) -> None:
+    page.open(f"{served}/", LOADED)
+    two = [STROKE, {**STROKE, "layer": "layer4"}]
+    studio(page, served, link({"id": 2**53, "strokes": two}))
+    assert int(page.ask("document.getElementById('id').value")) == 2**53 - 1
+    page.click("#paste")
+    page.wait("document.querySelectorAll('#pasted img').length === 8")
+    click(page, "#pasted button")
+    went = page.ask("document.getElementById('id').value")
+    painted = pixels(page)
+    assert int(went) < 2**53 - 1
+    end = page.ask("location.hash")
+    page.open(f"{served}/", LOADED)
+    studio(page, served, end)
+    assert page.ask("document.getElementById('id').value") == went
+    assert page.ask("document.querySelectorAll('#strokes li').length") == 2
+    assert np.array_equal(pixels(page), painted)
+
+
 def test_strokes_are_deleted_replayed_and_pasted_elsewhere(page: Page, served: str) -> None:
     studio(page, served)
     plain = pixels(page)
@@ -192,6 +266,35 @@ def test_an_own_set_is_a_brush(page: Page, served: str) -> None:
     page.drag("#overlay", [(0.3, 0.3), (0.7, 0.7)])
     settled(page, before)
     assert not np.array_equal(pixels(page), plain)
+    page.click("[aria-label='Forget units 3, 17']")
+    page.wait("!document.querySelector('input[value=\"own units 3, 17\"]')")
+
+
+def test_a_concept_has_an_address_and_its_units_are_lit(page: Page, served: str) -> None:
+    page.open(f"{served}/browse/church#concept=sky")
+    page.wait("document.body.dataset.live?.endsWith('sky')", 60)
+    assert "best for sky" in page.ask("document.getElementById('about-unit').textContent")
+    glow = "Math.max(...document.getElementById('overlay').getContext('2d').getImageData(0, 0, 64, 64).data)"
+    assert page.ask(glow) > 50
+    page.click("#add")
+    page.wait("document.querySelectorAll('#own-set li').length === 20")
+    page.ask("document.querySelector('#own-set form').requestSubmit()")
+    page.wait("document.querySelector('#own-set a[href^=\"/paint/church\"]')")
+    page.ask("document.body.dataset.drawn = 0")
+    page.ask("document.querySelector('#own-set a[href^=\"/paint/church\"]').click()")
+    page.wait("document.querySelector('input[name=brush]:checked')?.value.startsWith('own ')")
+
+
+def test_a_unit_is_flagged_where_it_is_looked_at(page: Page, served: str, kept: Annotations) -> None:
+    page.open(f"{served}/", LOADED)
+    page.open(f"{served}/browse/church#unit=layer4/5", "document.body?.dataset.live")
+    page.ask("document.querySelector('#said input').value = 'bob'")
+    page.click("#flag")
+    page.wait("document.getElementById('said').textContent.includes('by 1 of 1')")
+    flags = kept.read("flags")
+    assert flags[flags.unit == 5][["rater", "artifact"]].values.tolist() == [["bob", True]]
+    page.open(f"{served}/annotate/church")
+    assert page.ask("document.querySelector('[name=rater]').value") == "bob"
 
 
 def test_a_unit_has_an_address_glows_and_can_be_left_out(page: Page, served: str) -> None:
@@ -227,7 +330,8 @@ def test_a_unit_is_named_and_one_is_flagged(page: Page, served: str, kept: Annot
     page.click("#broken")
     page.wait(f"document.body.dataset.asked !== '{asked}'")
     assert kept.read("labels").words.tolist() == ["green tree"]
-    assert kept.read("flags").artifact.tolist() == [True]
+    flags = kept.read("flags")
+    assert flags[flags.rater == "ann"].artifact.tolist() == [True]
     page.ask("document.querySelector('[value=pairs]').click()")
     page.click("#who button")
     page.wait("document.querySelector('.pair img')")
@@ -236,8 +340,8 @@ def test_a_unit_is_named_and_one_is_flagged(page: Page, served: str, kept: Annot
     assert len(kept.read("preferences")) == 1
 
 
-@pytest.mark.parametrize("path", ["/", "/paint/church", "/browse/church#unit=layer4/3", "/annotate/church", "/docs"])
-@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize("path", ["/", "/paint/church", UNIT, CONCEPT, "/annotate/church", "/docs"])
+@pytest.mark.parametrize("width", [390, 768, 1440])
 def test_pages_fit_and_everybody_can_use_them(page: Page, served: str, path: str, width: int) -> None:
     page.look(width, 900)
     page.open(served + path, LOADED)

@@ -25,9 +25,8 @@ function whenNear(element, draw) {
 /** The card of a unit, or of one of its pairs where `pair` is given. */
 export function unitCard(model, unit, pair = unit) {
   const name = `unit ${unit.number} of ${unit.layer}`;
-  const what = unit.concept ? unit.concept.name : "no label";
   return h("article", { class: "card" },
-    h("a", { href: `#unit=${unit.key}`, "aria-label": `${name}: ${what}, IoU ${number(unit.iou)}` },
+    h("a", { href: `#unit=${unit.key}` },
       pictureBlock(model, unit, `Top images of ${name}, with the region where it is on`),
       h("div", { class: "title" },
         unit.concept ? [swatch(unit.concept), h("strong", {}, unit.concept.name)] : h("strong", { class: "missing" }, "no label"),

@@ -3,13 +3,7 @@
 
 import { h, percent, put } from "/static/report/dom.js";
 import { base, json } from "./api.js";
-
-/** @template {HTMLElement} T @param {string} id @param {new () => T} kind @returns {T} */
-function part(id, kind) {
-  const found = document.getElementById(id);
-  if (!(found instanceof kind)) throw new Error(`the page lacks ${id}`);
-  return found;
-}
+import { guarded, part, person } from "./parts.js";
 
 const study = part("main", HTMLElement).dataset.study ?? "";
 const api = base(study);
@@ -21,18 +15,6 @@ const field = (name) => /** @type {HTMLInputElement} */ (form.elements.namedItem
 /** @param {string} name */
 const said = (name) => String(new FormData(form).get(name) ?? "").trim();
 
-/** Run something that may be refused, and tell. @param {() => Promise<unknown>} job */
-async function guarded(job) {
-  const trouble = part("trouble", HTMLElement);
-  try {
-    await job();
-    trouble.hidden = true;
-  } catch (error) {
-    trouble.hidden = false;
-    trouble.textContent = error instanceof Error ? error.message : String(error);
-  }
-}
-
 /** Ask about the next unit. @param {"labels" | "flags"} table */
 async function askUnit(table) {
   const layer = encodeURIComponent(said("layer"));
@@ -41,7 +23,7 @@ async function askUnit(table) {
   const subject = { layer: task.layer, unit: task.unit, rater: said("rater") };
   const picture = h("img", { class: "card-picture", alt: `Top images of unit ${task.unit} of ${task.layer}, outlined where it is on`, src: `${api}/layers/${layer}/units/${task.unit}/card.png` });
   /** @param {object} answer */
-  const send = (answer) => guarded(async () => {
+  const send = (answer) => guarded("answer", async () => {
     await json(`${api}/${table}`, { ...subject, ...answer });
     await Promise.all([askUnit(table), results()]);
   });
@@ -73,7 +55,7 @@ async function askPair() {
   const asked = { layer: said("layer"), rater: said("rater"), units: listed.length ? listed : null };
   const pair = await json(`${api}/pairs`, asked);
   /** @param {"left" | "right"} choice */
-  const send = (choice) => guarded(async () => {
+  const send = (choice) => guarded("answer", async () => {
     await json(`${api}/preferences`, { comparison: pair.comparison, picture: pair.picture, rater: asked.rater, choice });
     await Promise.all([askPair(), results()]);
   });
@@ -94,13 +76,13 @@ async function results() {
 
 function start() {
   const task = said("task");
-  return guarded(() => (task === "pairs" ? askPair() : askUnit(task === "flags" ? "flags" : "labels")));
+  return guarded("question", () => (task === "pairs" ? askPair() : askUnit(task === "flags" ? "flags" : "labels")));
 }
 
-form.addEventListener("submit", (event) => { event.preventDefault(); window.localStorage.setItem("ganatomy rater", said("rater")); start(); });
+form.addEventListener("submit", (event) => { event.preventDefault(); person.is(said("rater")); start(); });
 form.addEventListener("input", () => {
   const pairs = form.querySelector(".for-pairs");
   if (pairs instanceof HTMLElement) pairs.hidden = said("task") !== "pairs";
 });
-field("rater").value = window.localStorage.getItem("ganatomy rater") ?? "";
-guarded(results).then(() => { document.body.dataset.ready = "yes"; });
+field("rater").value = person.name();
+guarded("results", results).then(() => { document.body.dataset.ready = "yes"; });

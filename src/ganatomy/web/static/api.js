@@ -8,6 +8,7 @@
  * @property {string} layer
  * @property {string | null} concept
  * @property {number[] | null} units
+ * @property {"ace" | "iou" | null} by
  * @property {number} top
  * @property {number} strength
  * @property {number} multiple

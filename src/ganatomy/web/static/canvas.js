@@ -10,6 +10,13 @@ const MOST_POINTS = 500;
 /** @type {Record<string, Point>} */
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
+/** Give a canvas a picture's size, and the frame around it the shape. @param {HTMLCanvasElement} canvas @param {number} width @param {number} height */
+export function fit(canvas, width, height) {
+  Object.assign(canvas, { width, height });
+  canvas.parentElement?.style.setProperty("--shape", String(width / height));
+  canvas.parentElement?.classList.toggle("fine", width > 512);
+}
+
 export class Easel {
   /**
    * @param {HTMLCanvasElement} picture shows the pixels
@@ -32,7 +39,7 @@ export class Easel {
     this.split = 0;
     overlay.addEventListener("pointerdown", (event) => this.#press(event));
     overlay.addEventListener("pointermove", (event) => this.#move(event));
-    for (const name of ["pointerup", "pointercancel"]) overlay.addEventListener(name, () => this.#lift());
+    for (const name of /** @type {("pointerup" | "pointercancel")[]} */ (["pointerup", "pointercancel"])) overlay.addEventListener(name, (event) => { if (event.isPrimary) this.#lift(); });
     overlay.addEventListener("pointerleave", () => { if (!this.held) this.#point(null); });
     overlay.addEventListener("keydown", (event) => this.#key(event));
     overlay.addEventListener("keyup", (event) => { if (event.key === " ") this.#lift(); });
@@ -40,7 +47,7 @@ export class Easel {
     new ResizeObserver(() => this.mark()).observe(overlay);
   }
 
-  /** Show pictures; each replaces what it names. @param {{painted?: ImageBitmap, plain?: ImageBitmap}} pictures */
+  /** Show pictures; each replaces what it names. @param {{painted?: ImageBitmap | null, plain?: ImageBitmap}} pictures */
   show(pictures) {
     Object.assign(this.shown, pictures);
     this.draw();
@@ -48,11 +55,12 @@ export class Easel {
 
   /** Draw the picture, and the original over its left part, as far as `split` (0 to 1). */
   draw() {
-    const { painted, plain } = this.shown;
+    const { plain } = this.shown;
+    const painted = this.shown.painted ?? plain;
     const context = this.picture.getContext("2d");
     if (!painted || !context) return;
     const { width, height } = painted;
-    if (this.picture.width !== width || this.picture.height !== height) Object.assign(this.picture, { width, height });
+    if (this.picture.width !== width || this.picture.height !== height) fit(this.picture, width, height);
     context.drawImage(painted, 0, 0);
     const edge = Math.round(this.split * width);
     if (plain && edge > 0) context.drawImage(plain, 0, 0, edge, height, 0, 0, edge, height);
@@ -118,7 +126,7 @@ export class Easel {
 
   /** @param {PointerEvent} event */
   #press(event) {
-    if (event.button !== 0) return;
+    if (event.button !== 0 || !event.isPrimary) return; // a second finger is no brush
     event.preventDefault();
     this.overlay.focus({ preventScroll: true });
     this.overlay.setPointerCapture(event.pointerId);
@@ -129,6 +137,7 @@ export class Easel {
 
   /** @param {PointerEvent} event */
   #move(event) {
+    if (!event.isPrimary) return;
     const passed = this.held ? event.getCoalescedEvents?.() ?? [] : [];
     for (const each of passed.length ? passed : [event]) {
       this.#point(this.#place(each));

@@ -6,7 +6,8 @@ import { ApiError, base, file, image, json, newestOnly } from "./api.js";
 import { Easel } from "./canvas.js";
 import { showChanges } from "./changes.js";
 import { History } from "./history.js";
-import { decode, encode } from "./link.js";
+import { encode, MOST_STROKES, restored } from "./link.js";
+import { guarded, part, pictureNumber, row, typing } from "./parts.js";
 import { Tools } from "./tools.js";
 
 /** @typedef {import("./api.js").Stroke} Stroke */
@@ -14,14 +15,6 @@ import { Tools } from "./tools.js";
 
 const ELSEWHERE = 8;
 const REPLAY_MS = 450;
-const LARGEST = Number.MAX_SAFE_INTEGER - 1;
-
-/** @template {HTMLElement} T @param {string} id @param {new () => T} kind @returns {T} */
-function part(id, kind) {
-  const found = document.getElementById(id);
-  if (!(found instanceof kind)) throw new Error(`the page lacks ${id}`);
-  return found;
-}
 
 class Studio {
   /** @param {Study} study @param {Tools} tools */
@@ -33,35 +26,53 @@ class Studio {
     this.number = 0;
     this.id = 0;
     this.history = new History();
-    /** @type {Stroke | null} the one under the brush */
-    this.growing = null;
+    /** What a replay holds while it is the last one. @type {object | null} */
+    this.replaying = null;
     this.easel = new Easel(part("picture", HTMLCanvasElement), part("overlay", HTMLCanvasElement), {
       radius: () => tools.radius,
       colour: () => tools.brush?.colour ?? "#ffe14d",
       growing: (points) => this.#grow(points),
       done: (points) => this.#finish(points),
     });
-    this.paint = newestOnly((strokes) => this.#guarded(() => this.#paint(strokes)));
-    this.read = newestOnly((strokes) => this.#guarded(() => this.#read(strokes)));
-    this.remember = newestOnly(async () => {
-      const text = await encode({ id: this.id, strokes: this.history.strokes });
-      window.history.replaceState(null, "", `#${text}`);
-    });
+    this.paint = newestOnly((strokes) => guarded("paint", () => this.#paint(strokes)));
+    this.read = newestOnly((strokes) => guarded("changes", () => this.#read(strokes)));
+    this.remember = newestOnly(async () => window.history.replaceState(null, "", `#${await this.#encoded()}`));
     this.#listen();
   }
 
   /** Go to a picture, with the strokes that are there. @param {number} id */
   async goTo(id) {
-    this.id = Math.min(LARGEST, Math.max(0, Math.floor(id) || 0));
-    part("id", HTMLInputElement).value = String(this.id);
-    await this.#guarded(async () => this.easel.show({ plain: await image(`${this.api}/pictures/${this.id}.png`) }));
-    this.changed();
+    const here = pictureNumber(id);
+    const other = here !== this.id;
+    this.id = here;
+    part("id", HTMLInputElement).value = String(here);
     this.#film();
+    await guarded("picture", async () => {
+      const plain = await image(`${this.api}/pictures/${here}.png`);
+      if (here === this.id) this.easel.show(other ? { plain, painted: null } : { plain });
+    });
+    if (here === this.id) this.#refresh();
+  }
+
+  /** Start anew with other strokes. @param {import("./link.js").Edit} edit */
+  async restore(edit) {
+    await this.tools.load(edit.layer, edit.brush);
+    this.history = new History(edit.strokes);
+    this.#elsewhere([]);
+    await this.goTo(edit.id);
+    await guarded("link", () => { if (edit.told) throw new Error(edit.told); });
+  }
+
+  /** The strokes are others now. */
+  changed() {
+    this.#elsewhere([]);
+    this.#refresh();
   }
 
   /** Draw, list, read and remember the strokes as they are now. */
-  changed() {
+  #refresh() {
     const { strokes } = this.history;
+    this.replaying = null;
     this.paint(strokes);
     this.read(strokes);
     this.remember(null);
@@ -69,7 +80,10 @@ class Studio {
     part("undo", HTMLButtonElement).disabled = !this.history.past.length;
     part("redo", HTMLButtonElement).disabled = !this.history.future.length;
     for (const id of ["clear", "replay", "paste", "edits"]) part(id, HTMLButtonElement).disabled = !strokes.length;
-    put(part("pasted", HTMLElement));
+  }
+
+  #encoded() {
+    return encode({ id: this.id, layer: this.tools.layer, brush: this.tools.chosen, strokes: this.history.strokes });
   }
 
   /** @param {readonly Stroke[]} strokes */
@@ -87,21 +101,9 @@ class Studio {
   async #read(strokes) {
     if (!strokes.length) return showChanges(part("changes", HTMLElement), null, this.tools);
     const asked = { id: this.id, strokes, stream: this.stream, number: ++this.number };
-    showChanges(part("changes", HTMLElement), await json(`${this.api}/changes`, asked), this.tools);
+    const told = await json(`${this.api}/changes`, asked);
+    if (asked.id === this.id && strokes === this.history.strokes) showChanges(part("changes", HTMLElement), told, this.tools);
     return undefined;
-  }
-
-  /** Run something that may be refused; a newer request is no trouble. @param {() => Promise<unknown>} job */
-  async #guarded(job) {
-    const trouble = part("trouble", HTMLElement);
-    try {
-      await job();
-      trouble.hidden = true;
-    } catch (error) {
-      if (error instanceof ApiError && error.status === 409) return;
-      trouble.hidden = false;
-      trouble.textContent = error instanceof Error ? error.message : String(error);
-    }
   }
 
   /** @param {string} text */
@@ -111,14 +113,16 @@ class Studio {
 
   /** @param {[number, number][]} points */
   #grow(points) {
+    this.replaying = null;
     const stroke = this.tools.stroke(points);
-    if (stroke) this.paint([...this.history.strokes, stroke]);
+    if (stroke && this.history.strokes.length < MOST_STROKES) this.paint([...this.history.strokes, stroke]);
   }
 
   /** @param {[number, number][]} points */
   #finish(points) {
     const stroke = this.tools.stroke(points);
     if (!stroke) return this.told("Choose a brush first.");
+    if (this.history.strokes.length >= MOST_STROKES) return this.told(`${MOST_STROKES} strokes are the most; delete some.`);
     this.history.add(stroke);
     return this.changed();
   }
@@ -136,39 +140,56 @@ class Studio {
       },
       h("i", { class: "swatch", style: `background:${this.tools.colour(stroke.concept)}` }),
       h("span", {}, describe(stroke)),
-      h("button", { type: "button", "aria-label": `Delete stroke ${index + 1}`, click: () => { this.history.remove(index); this.easel.highlight([]); this.changed(); } }, "×"))));
+      h("button", { type: "button", "aria-label": `Delete stroke ${index + 1}`, click: () => this.#delete(index) }, "×"))));
+  }
+
+  /** @param {number} index */
+  #delete(index) {
+    this.history.remove(index);
+    this.easel.highlight([]);
+    this.changed();
+    const buttons = part("strokes", HTMLElement).querySelectorAll("button");
+    (buttons[Math.min(index, buttons.length - 1)] ?? part("undo", HTMLButtonElement)).focus();
   }
 
   #film() {
-    const first = Math.max(0, this.id - 3);
-    put(part("film", HTMLElement), Array.from({ length: ELSEWHERE }, (_, i) => first + i).map((id) => h("button",
-      { type: "button", "aria-label": `Picture ${id}`, "aria-current": id === this.id ? "true" : false, click: () => this.goTo(id) },
-      h("img", { alt: "", src: `${this.api}/pictures/${id}.png`, width: this.study.width, height: this.study.height }))));
+    put(part("film", HTMLElement), row(this.id - 3, ELSEWHERE).map((id) => this.#frame(id, `${this.api}/pictures/${id}.png`, `Picture ${id}`)));
   }
 
   async #paste() {
-    const ids = Array.from({ length: ELSEWHERE }, (_, i) => this.id + 1 + i);
-    const { pictures } = await json(`${this.api}/generate`, { ids, strokes: this.history.strokes });
-    put(part("pasted", HTMLElement), ids.map((id, i) => h("button",
-      { type: "button", "aria-label": `Go on with picture ${id}`, click: () => this.goTo(id) },
-      h("img", { alt: "", src: `data:image/png;base64,${pictures[i]}`, width: this.study.width, height: this.study.height }))));
+    const { strokes } = this.history;
+    const ids = row(this.id + 1, ELSEWHERE);
+    const { pictures } = await json(`${this.api}/generate`, { ids, strokes });
+    if (strokes === this.history.strokes) this.#elsewhere(ids.map((id, i) => this.#frame(id, `data:image/png;base64,${pictures[i]}`, `Go on with picture ${id}`)));
+  }
+
+  /** @param {HTMLElement[]} frames */
+  #elsewhere(frames) {
+    put(part("pasted", HTMLElement), frames);
+  }
+
+  /** A small picture to go to. @param {number} id @param {string} src @param {string} name @returns {HTMLElement} */
+  #frame(id, src, name) {
+    return h("button", { type: "button", "aria-label": name, "aria-current": id === this.id ? "true" : false, click: () => this.goTo(id) },
+      h("img", { alt: "", src, width: this.study.width, height: this.study.height }));
   }
 
   async #replay() {
-    for (let i = 0; i <= this.history.strokes.length; i++) {
-      this.easel.highlight(this.history.strokes.slice(Math.max(0, i - 1), i));
-      this.paint(this.history.strokes.slice(0, i));
+    const { strokes } = this.history;
+    const mine = {};
+    this.replaying = mine;
+    for (let i = 0; i <= strokes.length && this.replaying === mine; i++) {
+      this.easel.highlight(strokes.slice(Math.max(0, i - 1), i));
+      this.paint(strokes.slice(0, i));
       await new Promise((resolve) => { setTimeout(resolve, REPLAY_MS); });
     }
     this.easel.highlight([]);
-    this.paint(this.history.strokes);
   }
 
   async #link() {
-    const text = await encode({ id: this.id, strokes: this.history.strokes });
-    window.history.replaceState(null, "", `#${text}`);
-    await navigator.clipboard?.writeText(window.location.href).catch(() => undefined);
-    this.told("The address of this page is the link; it has been copied.");
+    window.history.replaceState(null, "", `#${await this.#encoded()}`);
+    const copied = await navigator.clipboard?.writeText(window.location.href).then(() => true, () => false);
+    this.told(`The address of this page is the link${copied ? "; it has been copied" : ": copy it from there"}.`);
   }
 
   #listen() {
@@ -182,9 +203,9 @@ class Studio {
       ["next", () => this.goTo(this.id + 1)],
       ["chance", () => this.goTo(Math.floor(Math.random() * 1e6))],
       ["save", () => this.easel.picture.toBlob((blob) => blob && download(blob, `${this.study.name}-${this.id}.png`))],
-      ["edits", () => this.#guarded(async () => download(await file(`${this.api}/edits`, { id: this.id, strokes: this.history.strokes }), `edits-${this.id}.json`))],
+      ["edits", () => guarded("edits", async () => download(await file(`${this.api}/edits`, { id: this.id, strokes: this.history.strokes }), `edits-${this.id}.json`))],
       ["link", () => this.#link()],
-      ["paste", () => this.#guarded(() => this.#paste())],
+      ["paste", () => guarded("paste", () => this.#paste())],
     ];
     for (const [id, run] of clicks) part(id, HTMLButtonElement).addEventListener("click", run);
     const number = part("id", HTMLInputElement);
@@ -192,6 +213,7 @@ class Studio {
     const split = part("split", HTMLInputElement);
     split.addEventListener("input", () => this.#compare(Number(split.value)));
     this.#listenForOriginal(split);
+    this.tools.form.addEventListener("change", () => this.remember(null));
     document.addEventListener("keydown", (event) => this.#shortcut(event));
   }
 
@@ -204,8 +226,9 @@ class Studio {
     for (const name of ["pointerup", "pointerleave", "blur"]) button.addEventListener(name, back);
     button.addEventListener("keydown", (event) => { if (event.key === " " || event.key === "Enter") show(); });
     button.addEventListener("keyup", back);
-    document.addEventListener("keydown", (event) => { if (event.key === "c" && !typing(event)) show(); });
-    document.addEventListener("keyup", (event) => { if (event.key === "c" && !typing(event)) back(); });
+    document.addEventListener("keydown", (event) => { if (event.key.toLowerCase() === "c" && !event.ctrlKey && !event.metaKey && !typing(event)) show(); });
+    document.addEventListener("keyup", (event) => { if (event.key.toLowerCase() === "c") back(); });
+    window.addEventListener("blur", back);
   }
 
   /** @param {number} share */
@@ -223,12 +246,6 @@ class Studio {
     event.preventDefault();
     if (back ? this.history.undo() : this.history.redo()) this.changed();
   }
-}
-
-/** Whether a key goes into a field, or belongs to the browser. @param {KeyboardEvent} event */
-function typing(event) {
-  const { target } = event;
-  return target instanceof HTMLInputElement && !["range", "radio", "checkbox"].includes(target.type);
 }
 
 /** A stroke in words. @param {Stroke} stroke */
@@ -251,21 +268,11 @@ async function start() {
   const name = part("main", HTMLElement).dataset.study ?? "";
   const study = /** @type {Study[]} */ (await json("/api/studies")).find((each) => each.name === name);
   if (!study) throw new ApiError(404, `No study ${name} is served.`);
-  const tools = new Tools(part("tools", HTMLFormElement), study);
-  await tools.load(study.layer);
-  const studio = new Studio(study, tools);
-  const restore = async () => {
-    const state = await decode(window.location.hash.slice(1));
-    studio.history = new History(Array.isArray(state?.strokes) ? state.strokes : []);
-    await studio.goTo(Number(state?.id ?? 0));
-  };
-  window.addEventListener("hashchange", restore);
+  const studio = new Studio(study, new Tools(part("tools", HTMLFormElement), study));
+  const restore = async () => studio.restore(await restored(window.location.hash.slice(1), study));
+  window.addEventListener("hashchange", () => guarded("address", restore));
   await restore();
   document.body.dataset.ready = "yes";
 }
 
-start().catch((error) => {
-  const trouble = part("trouble", HTMLElement);
-  trouble.hidden = false;
-  trouble.textContent = error.message;
-});
+guarded("start", start);

@@ -3,6 +3,7 @@
 
 import { h, percent, put } from "/static/report/dom.js";
 import { base, json } from "./api.js";
+import { kept } from "./parts.js";
 
 /** @typedef {import("./api.js").Stroke} Stroke */
 /** @typedef {import("./api.js").Brush} Brush */
@@ -10,6 +11,7 @@ import { base, json } from "./api.js";
 /** @typedef {{key: string, name: string, colour: string, concept: string | null, units: number[] | null, note: string}} Choice */
 
 const SHOWN = 24;
+const MOST_UNITS = 60;
 const OWN_COLOUR = "#858b95";
 
 /** Sets of units that a person has named, kept in this browser. */
@@ -22,8 +24,8 @@ export class OwnSets {
   /** @returns {OwnSet[]} */
   all() {
     try {
-      const kept = JSON.parse(window.localStorage.getItem(this.key) ?? "[]");
-      return Array.isArray(kept) ? kept : [];
+      const sets = JSON.parse(kept.read(this.key) ?? "[]");
+      return Array.isArray(sets) ? sets.filter((set) => typeof set?.name === "string" && Array.isArray(set.units)) : [];
     } catch {
       return [];
     }
@@ -31,8 +33,13 @@ export class OwnSets {
 
   /** @param {OwnSet} set one of the same name is replaced */
   keep(set) {
-    const others = this.all().filter((other) => other.name !== set.name);
-    window.localStorage.setItem(this.key, JSON.stringify([...others, set]));
+    this.drop(set.name);
+    kept.write(this.key, JSON.stringify([...this.all(), set]));
+  }
+
+  /** @param {string} name */
+  drop(name) {
+    kept.write(this.key, JSON.stringify(this.all().filter((set) => set.name !== name)));
   }
 }
 
@@ -84,6 +91,7 @@ export class Tools {
       layer: this.layer,
       concept: brush.concept,
       units: brush.units,
+      by: /** @type {"ace" | "iou" | null} */ (this.#field("by").value || null),
       top: Number(this.#field("top").value),
       strength: Math.min(1, force),
       multiple: action === "draw" ? Math.max(1, force) : 1,
@@ -92,17 +100,20 @@ export class Tools {
     };
   }
 
-  /** Show what can be painted at a layer. @param {string} layer */
-  async load(layer) {
+  /** Show what can be painted at a layer, with one brush chosen. @param {string} layer @param {string} [brush] */
+  async load(layer, brush) {
+    if (brush) this.chosen = brush;
     this.#field("layer").value = layer;
     /** @type {Brush[]} */
     const brushes = await json(`${base(this.study.name)}/layers/${encodeURIComponent(layer)}/brushes`);
-    for (const brush of brushes) this.colours.set(brush.concept, brush.colour);
+    if (layer !== this.layer) return; // another has been chosen meanwhile
+    for (const { concept, colour } of brushes) this.colours.set(concept, colour);
     const own = this.sets.all().filter((set) => set.layer === layer);
     this.choices = [
       ...own.map((set) => ({ key: `own ${set.name}`, name: set.name, colour: OWN_COLOUR, concept: null, units: set.units, note: `${set.units.length} own units` })),
-      ...brushes.map((brush) => ({ key: brush.concept, name: brush.concept, colour: brush.colour, concept: brush.concept, units: null, note: brush.by === "ace" ? "ACE" : `IoU ${brush.iou.toFixed(2)}` })),
+      ...brushes.map(({ concept, colour, by, iou }) => ({ key: concept, name: concept, colour, concept, units: null, note: by === "ace" ? "ACE" : `IoU ${iou.toFixed(2)}` })),
     ];
+    this.#field("top").max = String(Math.min(MOST_UNITS, this.study.layers.find((each) => each.name === layer)?.units ?? MOST_UNITS));
     if (!this.brush) this.chosen = this.choices[0]?.key ?? "";
     this.#field("find").hidden = this.choices.length <= SHOWN;
     this.#show();
@@ -118,7 +129,8 @@ export class Tools {
     put(list, shown.map((choice) => h("label", {},
       h("input", { type: "radio", name: "brush", value: choice.key, checked: choice.key === this.chosen }),
       h("i", { class: "swatch", style: `background:${choice.colour}` }),
-      h("span", {}, choice.name), h("small", {}, choice.note))),
+      h("span", {}, choice.name), h("small", {}, choice.note),
+      choice.key.startsWith("own ") && h("button", { type: "button", "aria-label": `Forget ${choice.name}`, click: () => { this.sets.drop(choice.name); this.load(this.layer); } }, "×"))),
     shown.length ? null : h("p", { class: "small" }, this.choices.length ? "No such brush." : "No unit of this layer draws anything that the study knows."));
   }
 
