@@ -81,7 +81,7 @@ def unit_frechet(
             fewer than two a unit.
     """
     _check(features, tops, real)
-    used, places = torch.unique(tops, return_inverse=True)
+    used, places = torch.unique(tops.to(features.device), return_inverse=True)
     covariance, mean = (each.to(features.device) for each in (real.covariance(), real.mean()))
     rows, together = _batch(tops.shape[1], features.shape[1], workspace)
     sample = _project(features, used, places, square_root(covariance), workspace)
@@ -150,7 +150,7 @@ def _roots(
     products = middle.new_zeros(len(own), small, small)
     for part in torch.split(own, rows, 1):
         y = projected[part].double().sub_(middle[:, None])
-        _add_lower(products, y.mT if m < d else y)
+        _add_lower(products, y.mT if m < d else y)  # with m < d all rows come at once
     return root_trace(products.div_(m - 1))
 
 
