@@ -50,8 +50,8 @@ class Limits:
     """
 
     body: int = 1 << 20
-    rate: float = 60.0
-    burst: float = 240.0
+    rate: float = 200.0
+    burst: float = 400.0
     waiting: int = 64
     seconds: float = 10.0
 
