@@ -6,7 +6,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, entry_points, requires, version
 from pathlib import Path
 from time import perf_counter
@@ -65,10 +65,15 @@ def _software(topic: str) -> Iterator[Finding]:
 
 
 def _extras(topic: str) -> Iterator[Finding]:
-    """Packages that some families of models need."""
+    """Packages that some families of models, and the web app, need; of each extra what lacks, else what it has."""
+    found: dict[str, list[Finding]] = {}
     for name, least, extra in _requirements():
         if extra and extra not in DEVELOPMENT:
-            yield _installed(topic, extra, name, least, ("note", f"pip install 'ganatomy[{extra}]'"))
+            each = _installed(topic, extra, name, least, ("note", f"pip install 'ganatomy[{extra}]'"))
+            found.setdefault(extra, []).append(each)
+    for own in found.values():
+        lacking = [each for each in own if each.state != "ok"]
+        yield lacking[0] if lacking else replace(own[0], told=", ".join(each.told for each in own))
 
 
 def _requirements() -> Iterator[tuple[str, str, str]]:
