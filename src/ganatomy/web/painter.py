@@ -91,9 +91,10 @@ class Painter(Reader):
             concept_counts(labels, self.source.concepts)[0].double()
             for labels in (self._labels(seen), self.source.models.segmenter(images))
         )
+        names = addresses(self.source.dissection.vocabulary)
         shares = zip((before / before[0]).tolist(), (after / after[0]).tolist(), strict=True)
         found = [
-            Change(concept=concept.name, category=concept.category, before=b, after=a)
+            Change(concept=names[concept], category=concept.category, before=b, after=a)
             for concept, (b, a) in zip(self.source.dissection.vocabulary, shares, strict=True)
             if concept.category != "nothing" and max(a, b) > 0
         ]

@@ -21,7 +21,7 @@ async function askUnit(table) {
   const task = await json(`${api}/layers/${layer}/tasks/${table}?rater=${encodeURIComponent(said("rater"))}`);
   if (task.unit === null) return put(question, h("p", { class: "answer" }, `All ${task.of} units of ${task.layer} are done. Thank you.`));
   const subject = { layer: task.layer, unit: task.unit, rater: said("rater") };
-  const picture = h("img", { class: "card-picture", alt: `Top images of unit ${task.unit} of ${task.layer}, outlined where it is on`, src: `${api}/layers/${layer}/units/${task.unit}/card.png` });
+  const picture = h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Top images" }, h("img", { class: "card-picture", alt: `Top images of unit ${task.unit} of ${task.layer}, outlined where it is on`, src: `${api}/layers/${layer}/units/${task.unit}/card.png` }));
   /** @param {object} answer */
   const send = (answer) => guarded("answer", async () => {
     await json(`${api}/${table}`, { ...subject, ...answer });
