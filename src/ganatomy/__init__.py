@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ganatomy.door import ablate as ablate
     from ganatomy.door import accuracy as accuracy
     from ganatomy.door import ace as ace
+    from ganatomy.door import artifacts as artifacts
     from ganatomy.door import capacity as capacity
     from ganatomy.door import context as context
     from ganatomy.door import dissect as dissect
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from ganatomy.errors import StudyError as StudyError
     from ganatomy.errors import StudyMismatch as StudyMismatch
     from ganatomy.errors import UnknownName as UnknownName
+    from ganatomy.experiments.artifacts import Artifacts as Artifacts
     from ganatomy.experiments.causal.accuracy import Accuracy as Accuracy
     from ganatomy.experiments.causal.accuracy import AccuracySpec as AccuracySpec
     from ganatomy.experiments.causal.ace import Ace as Ace
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from ganatomy.experiments.causal.unit_accuracy import UnitAccuracySpec as UnitAccuracySpec
     from ganatomy.experiments.causal.unit_effects import UnitEffects as UnitEffects
     from ganatomy.experiments.causal.unit_effects import UnitEffectSpec as UnitEffectSpec
+    from ganatomy.experiments.described import ArtifactSpec as ArtifactSpec
     from ganatomy.experiments.dissect_spec import DissectSpec as DissectSpec
     from ganatomy.experiments.dissection import Dissection as Dissection
     from ganatomy.generators import Generator as Generator
@@ -75,6 +78,7 @@ _HOMES = {
         "ablate",
         "accuracy",
         "ace",
+        "artifacts",
         "capacity",
         "context",
         "dissect",
@@ -95,6 +99,7 @@ _HOMES = {
         "StudyMismatch",
         "UnknownName",
     ),
+    "experiments.artifacts": ("Artifacts",),
     "experiments.causal.accuracy": ("Accuracy", "AccuracySpec"),
     "experiments.causal.ace": ("Ace",),
     "experiments.causal.ace_spec": ("AceSpec",),
@@ -104,6 +109,7 @@ _HOMES = {
     "experiments.causal.trace": ("Trace", "TraceSpec"),
     "experiments.causal.unit_accuracy": ("UnitAccuracy", "UnitAccuracySpec"),
     "experiments.causal.unit_effects": ("UnitEffects", "UnitEffectSpec"),
+    "experiments.described": ("ArtifactSpec",),
     "experiments.dissect_spec": ("DissectSpec",),
     "experiments.dissection": ("Dissection",),
     "generators": ("Generator", "LayerShape", "Observation", "Subject", "open_generator", "open_subject"),

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ganatomy.experiments.artifacts import Artifacts, plan_artifacts, run_artifacts
 from ganatomy.experiments.causal.accuracy import Accuracy, plan_accuracy, run_accuracy
 from ganatomy.experiments.causal.ace import Ace, run_ace
 from ganatomy.experiments.causal.ace_spec import scheduled
@@ -255,6 +256,28 @@ def unit_accuracy(study: str | Path | Dissection, *, layer: str, **options: Any)
     source, out, progress = _settled(study, options, draws=False)
     spec, usual = plan_unit_accuracy(source, layer, options)
     return run_unit_accuracy(spec, source, out or usual, progress=progress)
+
+
+def artifacts(study: str | Path | Dissection, *, layer: str, real: str, **options: Any) -> Artifacts:
+    """Find the units that spoil the pictures: those whose top pictures are farthest from real ones.
+
+    >>> import ganatomy
+    >>> ganatomy.artifacts("study", layer="layer4", real="scenes:church").table.head()  # doctest: +SKIP
+
+    Args:
+        study: a finished dissection, or its directory.
+        layer: where the units are.
+        real: real pictures: a directory, or ``scenes:CATEGORY``.
+        options: `annotations`, the database of people's flags to compare with. Any other field of `ArtifactSpec`:
+            images, top, reals, features, seed …; out, device, progress, generator, segmenter as of `ablate`.
+
+    Raises:
+        GanatomyError: what was given cannot be used; the message says what to do.
+    """
+    source, out, progress = _settled(study, options)
+    spec, usual, flagged = plan_artifacts(source, layer, {"real": real, **options})
+    result = run_artifacts(spec, source, out or usual, progress=progress)
+    return result if flagged is None else result.against(flagged)
 
 
 def _effect(kind: str, study: str | Path | Dissection, layer: str, options: dict[str, Any]) -> Effect:

@@ -17,6 +17,7 @@ def add_causal(commands: Any) -> None:
     _add_capacity(commands)
     _add_trace(commands)
     _add_accuracy(commands)
+    _add_artifacts(commands)
 
 
 def _add_ablate(commands: Any) -> None:
@@ -98,6 +99,18 @@ def _add_accuracy(commands: Any) -> None:
     parser.add_argument("--sizes", type=_numbers, metavar="N,N", help="with --each: so many together (1,2,4, … 20)")
     parser.add_argument("--random", type=int, metavar="N", help="random sets to compare with (20; with --each 5)")
     parser.add_argument("--first", type=int, metavar="N", help="number of the first picture (0)")
+    _add_sample(parser)
+
+
+def _add_artifacts(commands: Any) -> None:
+    parser = add_command(commands, "artifacts", verbs.artifacts, "find the units that spoil the pictures")
+    _add_layer(parser)
+    parser.add_argument("--real", metavar="WHERE", required=True, help="real pictures: a directory, or scenes:CATEGORY")
+    parser.add_argument("--reals", type=int, metavar="N", help="so many of them (3000)")
+    parser.add_argument("--top", type=int, metavar="N", help="pictures of each unit (300)")
+    parser.add_argument("--features", metavar="NAME", help="what describes pictures (bundled:scenes)")
+    parser.add_argument("--draws", type=int, metavar="N", help="samples at random to compare with (5)")
+    parser.add_argument("--annotations", metavar="WHERE", help="a database of flags to compare with: a file, or a URL")
     _add_sample(parser)
 
 

@@ -140,7 +140,18 @@ def _unit_accuracy(result: Any) -> list[pd.DataFrame]:
     return [pd.DataFrame(columns)]
 
 
+def _artifacts(result: Any) -> list[pd.DataFrame]:
+    """The worst units, and what to compare them with."""
+    columns = ["unit", "label", "iou", "fid", "means", "covariances", "excess", "flagged"]
+    units = result.table[[name for name in columns if name in result.table]].head(LINES)
+    tables = [units.assign(label=units.label.fillna("–")), result.samples]
+    if result.curve is not None:
+        tables.append(result.curve.head(LINES)[["n", "unit", "precision", "recall"]])
+    return tables
+
+
 _TABLES = {
+    "Artifacts": _artifacts,
     "Accuracy": _accuracy,
     "UnitAccuracy": _unit_accuracy,
     "Effect": _effect,

@@ -144,6 +144,20 @@ def accuracy(arguments: Namespace) -> None:
     _deliver(arguments, [result])
 
 
+def artifacts(arguments: Namespace) -> None:
+    """Rank the units of a layer by how far their pictures are from real ones."""
+    from ganatomy.experiments.artifacts import plan_artifacts, run_artifacts
+    from ganatomy.experiments.described import describing_seconds
+
+    source = _source(arguments)
+    spec, home, flagged = plan_artifacts(source, arguments.layer, _options(arguments))
+    directory = getattr(arguments, "out", None) or home
+    work = (f"distances of all units from {spec.reals} pictures of {spec.real}", 0)
+    bar = _bar(arguments, source, spec, directory, work, lambda *_: describing_seconds(source, spec))
+    result = run_artifacts(spec, source, directory, progress=bar)
+    _deliver(arguments, [result if flagged is None else result.against(flagged)])
+
+
 def _effect(kind: str, arguments: Namespace) -> None:
     from ganatomy.experiments.causal.effects import run_effect
     from ganatomy.experiments.causal.plans import plan_effect

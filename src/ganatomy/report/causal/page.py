@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ganatomy.errors import GanatomyError
+from ganatomy.experiments.artifacts import Artifacts
 from ganatomy.experiments.causal.accuracy import Accuracy
 from ganatomy.experiments.causal.ace import Ace
 from ganatomy.experiments.causal.capacity import Capacity
@@ -19,6 +20,7 @@ from ganatomy.experiments.causal.unit_effects import UnitEffects
 from ganatomy.files import write_text
 from ganatomy.report.causal.accuracy import accuracy_section, unit_accuracy_section
 from ganatomy.report.causal.ace import ace_section
+from ganatomy.report.causal.artifacts import artifacts_section
 from ganatomy.report.causal.capacity import capacity_section
 from ganatomy.report.causal.context import context_section
 from ganatomy.report.causal.each import unit_effects_section
@@ -28,7 +30,7 @@ from ganatomy.report.causal.trace import trace_section
 from ganatomy.report.page import model_name, static, template
 from ganatomy.study import Study
 
-CausalResult = Effect | UnitEffects | Ace | Context | Capacity | Trace | Accuracy | UnitAccuracy
+CausalResult = Effect | UnitEffects | Ace | Context | Capacity | Trace | Accuracy | UnitAccuracy | Artifacts
 _SECTIONS: dict[type[Any], Callable[[Any], Section]] = {
     Effect: effect_section,
     UnitEffects: unit_effects_section,
@@ -38,6 +40,7 @@ _SECTIONS: dict[type[Any], Callable[[Any], Section]] = {
     Trace: trace_section,
     Accuracy: accuracy_section,
     UnitAccuracy: unit_accuracy_section,
+    Artifacts: artifacts_section,
 }
 
 

@@ -33,6 +33,7 @@ class Section:
         blocks: pictures first.
         spec, facts: what was asked, and what was used.
         draws: whether pictures were drawn; else classes were told of pictures that stay as they are.
+        ranks: whether units were only ranked, and none was edited.
     """
 
     key: str
@@ -43,6 +44,7 @@ class Section:
     spec: Mapping[str, Any]
     facts: Mapping[str, Any]
     draws: bool = True
+    ranks: bool = False
 
     @property
     def shown_facts(self) -> dict[str, Any]:

@@ -1,0 +1,265 @@
+"""Which units spoil the pictures? Rank the units of a layer by how far their top pictures are from real ones.
+
+For each unit, the `top` generated pictures in which its greatest activation is greatest are compared with real pictures
+by the Fréchet distance of their features (4.2, S-6.1, SPEC 7). Any chosen few are farther away than the model as a
+whole, if only for being few; so beside the units stand as many pictures drawn at random.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from ganatomy.annotations import artifact_units, open_annotations
+from ganatomy.errors import BadFile, BadValue
+from ganatomy.execute import Executor, local
+from ganatomy.experiments.causal.places import read_spec
+from ganatomy.experiments.causal.plans import home
+from ganatomy.experiments.causal.shown import Shown
+from ganatomy.experiments.causal.source import Source
+from ganatomy.experiments.described import (
+    FEATURES,
+    ArtifactSpec,
+    Described,
+    describe_made,
+    describe_reals,
+    open_setting,
+)
+from ganatomy.progress import Progress, Silent, listening
+from ganatomy.stats.frechet import FeatureMoments, Frechet, frechet_distance, sampling_bias
+from ganatomy.stats.unit_frechet import unit_frechet
+from ganatomy.study import Study
+
+SORTED = 64
+"""Units whose pictures are sorted at once."""
+
+
+@dataclass(frozen=True)
+class Strips:
+    """The top pictures of every unit by the dissection, a few of the worst units and of the best.
+
+    Attributes:
+        units: int64 [k], worst first.
+        pictures: uint8 [k, n, H, W, 3].
+    """
+
+    units: Tensor
+    pictures: Tensor
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return both."""
+        return {"units": self.units, "pictures": self.pictures}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Tensor]) -> "Strips":
+        """Make them again."""
+        return cls(**state)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Artifacts(Shown):
+    """The units of a layer by the distance of their top pictures from real ones. It opens without any model.
+
+    Attributes:
+        spec: what was asked.
+        facts: what was used.
+        table: one row a unit, worst first: unit, label, category, iou, matched (by the dissection), fid, means and
+            covariances (its two terms), excess (fid less what as many pictures at random have), flagged (by people, if
+            they were asked; see `against`).
+        samples: what to compare with, one row each: sample (``random``, as many pictures as a unit has; ``all``),
+            images, fid, spread (standard deviation over the draws), bias (the distance that a perfect model would have
+            for lack of pictures).
+        strips: pictures of the worst and of the best units.
+        study: the directory that holds it.
+    """
+
+    spec: ArtifactSpec
+    facts: Mapping[str, Any]
+    table: pd.DataFrame
+    samples: pd.DataFrame
+    strips: Strips
+    study: Study
+
+    @classmethod
+    def open(cls, directory: Path) -> "Artifacts":
+        """Open a finished study of artifacts.
+
+        Raises:
+            StudyError: the directory holds none.
+            BadFile: a file of it is damaged.
+        """
+        study = Study.open(directory)
+        spec, strips = read_spec(study, ArtifactSpec), study.step("strips", Strips, _missing)
+        return cls(spec, study.facts, study.read_table("artifacts"), study.read_table("samples"), strips, study)
+
+    def against(self, flagged: Iterable[int]) -> "Artifacts":
+        """Return the same with the units that people flagged.
+
+        Raises:
+            BadValue: none, or one that the layer has not.
+        """
+        units = set(flagged)
+        if not units or not units <= set(self.table.unit):
+            raise BadValue(
+                f"units {sorted(units)} are flagged; flag at least one of {self.spec.layer}, which has "
+                f"0 to {len(self.table) - 1}"
+            )
+        return replace(self, table=self.table.assign(flagged=self.table.unit.isin(units)))
+
+    @property
+    def curve(self) -> pd.DataFrame | None:
+        """Precision and recall of the n units of greatest distance against people's flags (Figure 12); None without.
+
+        One row for each n: n, unit, fid, precision, recall.
+        """
+        if "flagged" not in self.table:
+            return None
+        n, found = np.arange(1, len(self.table) + 1), self.table.flagged.to_numpy().cumsum()
+        return self.table[["unit", "fid"]].assign(n=n, precision=found / n, recall=found / found[-1])
+
+
+def plan_artifacts(
+    source: Source, layer: str, options: Mapping[str, Any]
+) -> tuple[ArtifactSpec, Path, list[int] | None]:
+    """Return the Spec, where its study lies unless told otherwise, and the units that people flagged.
+
+    Args:
+        source: the dissection.
+        layer: where the units are.
+        options: fields of the Spec, and `annotations`, the database of flags.
+
+    Raises:
+        GanatomyError: what is asked for is not there.
+    """
+    own = dict(options)
+    where = own.pop("annotations", None)
+    spec = ArtifactSpec(**source.names(), layer=layer, **own)
+    other = "" if spec.features == FEATURES else f"-{Path(spec.features).name}"
+    flagged = None if where is None else flagged_units(source, layer, where)
+    return spec, home(source, spec, f"artifacts-{Path(spec.real).name}{other}"), flagged
+
+
+def flagged_units(source: Source, layer: str, where: str | Path) -> list[int]:
+    """Return the units in which people see artifacts.
+
+    Raises:
+        BadFile: there is no such database.
+        BadValue: nobody flagged a unit of this layer.
+    """
+    if "://" not in str(where) and not Path(where).is_file():
+        raise BadFile(f"{where}: no such file; give the database of annotations that ganatomy serve wrote")
+    annotations = open_annotations(where)
+    try:
+        units = artifact_units(annotations.read("flags", source.dissection.study.digest), layer)
+    finally:
+        annotations.close()
+    if not units:
+        raise BadValue(f"{where}: nobody flagged a unit of {layer} of this dissection; leave the annotations out")
+    return units
+
+
+def run_artifacts(
+    spec: ArtifactSpec, source: Source, directory: Path, execute: Executor = local, progress: Progress | None = None
+) -> Artifacts:
+    """Rank the units of a layer; goes on where it was stopped.
+
+    The real pictures are described once for all layers, and kept beside the dissection.
+
+    Raises:
+        UnknownName: no such layer.
+        BadFile: no such real pictures, or one that cannot be read.
+        BadModel: the feature network describes no pictures.
+        BadValue: too few pictures for the features, or fewer real ones than asked for.
+        StudyMismatch: the directory holds another study.
+    """
+    units = source.shape(spec.layer).units
+    setting, numbers = open_setting(spec, source)
+    facts = source.facts()
+    facts["inputs"] |= {"real pictures": setting.pictures.fingerprint, "feature network": setting.network.fingerprint}
+    with Study.create(directory, spec, {**facts, "features": numbers}) as study:
+        if not study.finished:
+            real = describe_reals(setting, numbers, execute, progress)
+            work = partial(describe_made, setting, numbers, units)
+            made = study.sharded("generated pictures", Described, work, spec.shards(), execute, progress)
+            found = distances(made, real, spec, source.models.generator.device, progress or Silent())
+            table, samples = artifact_tables(source, spec, made, real, found)
+            study.step("strips", Strips, lambda: top_strips(source, spec.layer, table))
+            study.write_table("artifacts", table)
+            study.write_table("samples", samples)
+            study.finish()
+    return Artifacts.open(directory)
+
+
+def distances(
+    made: Described, real: FeatureMoments, spec: ArtifactSpec, device: torch.device, progress: Progress
+) -> Frechet:
+    """Return the distance of every unit, then of every sample at random."""
+    if not made.peaks.isfinite().all():
+        raise BadValue(f"units of {spec.layer} are NaN or Inf in some pictures, and cannot be ranked")
+    samples = torch.cat([tops(made.peaks, spec.top), random_samples(spec)])
+    progress.begin("distances", len(samples))
+    try:
+        with listening(progress.advance):
+            return unit_frechet(made.features.to(device), samples, real)
+    finally:
+        progress.end()
+
+
+def tops(peaks: Float[Tensor, "M u"], top: int) -> Int64[Tensor, "u m"]:
+    """Return the pictures in which each unit is greatest, greatest first, ties to the lower number."""
+    parts = [part.T.argsort(dim=1, descending=True, stable=True)[:, :top] for part in torch.split(peaks, SORTED, 1)]
+    return torch.cat(parts)
+
+
+def random_samples(spec: ArtifactSpec) -> Int64[Tensor, "draws m"]:
+    """Return as many pictures as a unit has, drawn at random, several times."""
+    dice = torch.Generator().manual_seed(spec.seed)
+    return torch.stack([torch.randperm(spec.images, generator=dice)[: spec.top] for _ in range(spec.draws)])
+
+
+def artifact_tables(
+    source: Source, spec: ArtifactSpec, made: Described, real: FeatureMoments, found: Frechet
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the table of the units, worst first, and what to compare them with."""
+    units = made.peaks.shape[1]
+    terms = {name: getattr(found, name).cpu() for name in ("distance", "means", "covariances")}
+    plain = terms["distance"][units:]
+    whole = FeatureMoments(found.features)
+    whole.update(made.features)
+    all_of_them = float(frechet_distance(real, whole).distance)
+    known = source.dissection.units
+    table = known.loc[known.layer == spec.layer, ["unit", "label", "category", "iou", "matched"]].sort_values("unit")
+    table = table.assign(
+        fid=terms["distance"][:units].numpy(),
+        means=terms["means"][:units].numpy(),
+        covariances=terms["covariances"][:units].numpy(),
+        excess=(terms["distance"][:units] - plain.mean()).numpy(),
+    )
+    covariance = real.covariance()
+    rows = [
+        ("random", spec.top, float(plain.mean()), float(plain.std())),
+        ("all", spec.images, all_of_them, math.nan),
+    ]
+    samples = pd.DataFrame(rows, columns=["sample", "images", "fid", "spread"])
+    samples["bias"] = [sampling_bias(covariance, (spec.reals, n)) for n in samples.images]
+    return table.sort_values("fid", ascending=False, kind="stable", ignore_index=True), samples
+
+
+def top_strips(source: Source, layer: str, table: pd.DataFrame, worst: int = 8, best: int = 4, each: int = 6) -> Strips:
+    """Return the first top pictures, by the dissection, of the worst units and of the best."""
+    ranked = table.unit.tolist()
+    shown = list(dict.fromkeys(ranked[:worst] + ranked[-best:]))
+    pictures = [torch.from_numpy(source.dissection.top(layer, unit).pictures[:each].copy()) for unit in shown]
+    return Strips(torch.tensor(shown), torch.stack(pictures))
+
+
+def _missing() -> Strips:
+    raise BadFile("a step of the study is missing; run the same command again")

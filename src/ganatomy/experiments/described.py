@@ -1,0 +1,223 @@
+"""Real and generated pictures described by features: what distances between them are computed from."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from time import perf_counter
+from typing import ClassVar, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ganatomy.errors import BadModel, BadValue
+from ganatomy.execute import Executor
+from ganatomy.experiments.causal.source import SampleSpec, Source
+from ganatomy.pictures.protocol import Frame, PictureSet
+from ganatomy.pictures.rendered import RenderedScenes
+from ganatomy.pictures.sets import open_pictures
+from ganatomy.progress import Progress, tick
+from ganatomy.stats.base import Accumulator, Merge, join
+from ganatomy.stats.frechet import FeatureMoments
+from ganatomy.study import Study, spec_digest
+from ganatomy.types import Images
+
+FEATURES = "bundled:scenes"
+PROBE = 8
+SAVINGS = 20
+"""A saving writes all pictures seen so far; more savings of a long run would only write."""
+
+
+@dataclass(frozen=True)
+class ArtifactSpec(SampleSpec):
+    """Which pictures of a generator to compare with which real ones. The paper: images=200000, top=10000, reals=50000.
+
+    Attributes:
+        images: M, generated pictures.
+        shard: pictures between two savings, or more where that would be very many savings.
+        top: m, pictures of each unit.
+        real: name of a set of real pictures, as in `open_pictures`.
+        reals: how many of them.
+        features: name of the feature network: a segmenter that describes pictures, too.
+        draws: how many times `top` pictures are drawn at random, for comparison.
+    """
+
+    images: int = 3000
+    shard: int = 500
+    top: int = 300
+    real: str = field(kw_only=True)
+    reals: int = 3000
+    features: str = FEATURES
+    draws: int = 5
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        super().__post_init__()
+        for name in ("top", "reals", "draws"):
+            if getattr(self, name) < 2:
+                raise BadValue(f"{name}={getattr(self, name)} is too few; give at least 2")
+        if self.top > self.images:
+            raise BadValue(f"top={self.top} pictures of each unit cannot be had of images={self.images}; draw more")
+
+    def shards(self) -> list[range]:
+        """Return the ids of every shard."""
+        ids, size = self.ids(), max(self.shard, math.ceil(self.images / SAVINGS))
+        return [ids[i : i + size] for i in range(0, len(ids), size)]
+
+
+@dataclass(frozen=True)
+class RealSpec:
+    """Which real pictures were described, and by what; the same for every generator of pictures of that size.
+
+    Attributes:
+        pictures, features: fingerprints of the set and of the network.
+        reals, seed: which pictures of the set.
+        size, crop: of the `Frame` that was seen of them.
+    """
+
+    pictures: str
+    features: str
+    reals: int
+    seed: int
+    size: int
+    crop: float
+
+
+@runtime_checkable
+class FeatureNetwork(Protocol):
+    """What describes a picture by numbers."""
+
+    fingerprint: str
+
+    def features(self, images: Images) -> Tensor:
+        """Return a vector of each picture, float32 [b, d]."""
+        ...
+
+
+class Described(Accumulator):
+    """What is known of every generated picture, one row each.
+
+    Attributes:
+        features: float32 [M, d].
+        peaks: float32 [M, u], the greatest activation of every unit.
+    """
+
+    FIELDS: ClassVar[Mapping[str, Merge]] = {"features": join, "peaks": join}
+
+    def __init__(self, features: int, units: int, device: torch.device | str = "cpu") -> None:
+        self.features = torch.zeros(0, features, device=device)
+        self.peaks = torch.zeros(0, units, device=device)
+
+    def update(self, *batch: Tensor) -> None:
+        """Take in (features [b, d], peaks [b, u])."""
+        self.features, self.peaks = (
+            torch.cat([old, new]) for old, new in zip((self.features, self.peaks), batch, strict=True)
+        )
+
+
+@dataclass(frozen=True)
+class Setting:
+    """All that a study of artifacts computes with, opened."""
+
+    source: Source
+    spec: ArtifactSpec
+    network: FeatureNetwork
+    pictures: PictureSet
+    frame: Frame
+
+    def features(self, images: Images) -> Float[Tensor, "b d"]:
+        """Describe pictures.
+
+        Raises:
+            BadModel: the network gives no vectors.
+        """
+        found = self.network.features(images)
+        if found.ndim != 2 or len(found) != len(images):
+            raise BadModel(
+                f"{self.spec.features} describes {len(images)} pictures by a tensor of shape {list(found.shape)}; "
+                "it must give a vector of each"
+            )
+        return found.float()
+
+
+def open_setting(spec: ArtifactSpec, source: Source) -> tuple[Setting, int]:
+    """Open what is needed; return also how many numbers describe a picture, which must be fewer than the pictures."""
+    pictures = open_pictures(spec.real)
+    pictures.numbers(range(spec.reals), spec.seed)  # so many must be there
+    network = replace(source.models, segmenter_given=spec.features).segmenter
+    if not isinstance(network, FeatureNetwork):
+        raise BadModel(f"{spec.features} labels pictures but does not describe them by features; give {FEATURES}")
+    generator = source.models.generator
+    image = generator.observe(generator.latents(spec.ids()[:1], spec.seed), []).images
+    height, width = image.shape[-2:]
+    if height != width:
+        raise BadValue(f"{spec.generator} draws {height} × {width} pixels; real pictures can be had as squares only")
+    crop = 0.0 if isinstance(pictures, RenderedScenes) else 1.0  # photographs are cut square, and never squeezed
+    setting = Setting(source, spec, network, pictures, Frame(height, crop))
+    numbers = setting.features(image.clamp(-1, 1)).shape[1]
+    for name in ("top", "reals"):
+        if getattr(spec, name) <= numbers:
+            raise BadValue(
+                f"{name}={getattr(spec, name)} pictures are too few for the {numbers} numbers by which "
+                f"{spec.features} describes each: such a distance tells of the sample and not of the pictures; "
+                f"give {name}={numbers + 1} or more"
+            )
+    return setting, numbers
+
+
+def describe_reals(
+    setting: Setting, numbers: int, execute: Executor, progress: Progress | None = None
+) -> FeatureMoments:
+    """Return the moments of the real pictures: described now, or for an earlier study."""
+    spec, frame = setting.spec, setting.frame
+    asked = RealSpec(
+        setting.pictures.fingerprint, setting.network.fingerprint, spec.reals, spec.seed, frame.size, frame.crop
+    )
+    directory = setting.source.beside("real", spec_digest(asked)[:16])
+    shards = [range(i, min(i + spec.shard, spec.reals)) for i in range(0, spec.reals, spec.shard)]
+    work = partial(describe_real, setting, numbers)
+    with Study.create(directory, asked, {"inputs": {}, "real": spec.real, "features": spec.features}) as study:
+        moments = study.sharded("real pictures", FeatureMoments, work, shards, execute, progress)
+        if not study.finished:
+            study.finish()
+    return moments
+
+
+def describing_seconds(source: Source, spec: ArtifactSpec) -> float:
+    """Say how long it will take to describe all pictures, from a few of them."""
+    setting, numbers = open_setting(spec, source)
+    few = min(PROBE, spec.images, spec.reals)
+    for _ in range(2):  # what is done once is done the first time
+        start = perf_counter()
+        describe_made(setting, numbers, source.shape(spec.layer).units, spec.ids()[:few])
+        between = perf_counter()
+        describe_real(setting, numbers, range(few))
+        done = perf_counter()
+    return (spec.images * (between - start) + spec.reals * (done - between)) / few
+
+
+@torch.no_grad()
+def describe_real(setting: Setting, numbers: int, ids: range) -> FeatureMoments:
+    """Describe one shard of the real pictures."""
+    spec, device = setting.spec, setting.source.models.generator.device
+    moments = FeatureMoments(numbers, device)
+    for i in range(0, len(ids), spec.batch):
+        part = ids[i : i + spec.batch]
+        images = setting.pictures.images(setting.pictures.numbers(part, spec.seed), setting.frame)
+        moments.update(setting.features(images.to(device)))
+        tick(len(part))
+    return moments
+
+
+@torch.no_grad()
+def describe_made(setting: Setting, numbers: int, units: int, ids: range) -> Described:
+    """Describe one shard of the generated pictures."""
+    spec, generator = setting.spec, setting.source.models.generator
+    made = Described(numbers, units, generator.device)
+    for i in range(0, len(ids), spec.batch):
+        part = ids[i : i + spec.batch]
+        seen = generator.observe(generator.latents(part, spec.seed), [spec.layer])
+        made.update(setting.features(seen.images.clamp(-1, 1)), seen.features[spec.layer].amax((2, 3)))
+        tick(len(part))
+    return made

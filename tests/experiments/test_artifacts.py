@@ -1,0 +1,300 @@
+"""Units that spoil pictures: one is planted, and must be found; every number beside one computed without the study."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+import ganatomy
+from ganatomy.annotations import open_annotations
+from ganatomy.cli import main
+from ganatomy.errors import BadFile, BadModel, BadValue, GanatomyError, StudyMismatch, UnknownName
+from ganatomy.experiments import artifacts as module
+from ganatomy.experiments.artifacts import Artifacts, flagged_units, plan_artifacts, run_artifacts, tops
+from ganatomy.experiments.causal.source import Source, open_source
+from ganatomy.experiments.described import ArtifactSpec
+from ganatomy.report.causal.artifacts import artifacts_section
+from ganatomy.report.causal.page import causal_html
+from ganatomy.segmenters.unet import UNet, heads
+from ganatomy.stats.frechet import FeatureMoments, frechet_distance
+from ganatomy.study import spec_digest
+from ganatomy.vocabulary import NOTHING, Concept
+
+FAULTY = 4
+D = 12
+SMALL = {"images": 120, "shard": 50, "top": 20, "reals": 100, "draws": 4}
+
+
+class Painter(nn.Module):
+    """Units 0 to 2 are soft colours; where unit 4 is great, all is stripes; 3 and 5 do nothing."""
+
+    def __init__(self, faulty: bool = True) -> None:
+        super().__init__()
+        self.units = nn.Identity()
+        self.register_buffer("faulty", torch.tensor(float(faulty)))
+
+    def forward(self, z: Tensor) -> Tensor:
+        r = self.units(z)
+        soft = F.interpolate(r[:, :3], 16, mode="bilinear").tanh() / 2
+        spoilt = (r[:, FAULTY].amax((1, 2)) > 2)[:, None, None, None] * self.faulty
+        stripes = (torch.arange(16, device=z.device) % 2 * 2.0 - 1).expand_as(soft)
+        return torch.lerp(soft, stripes, spoilt)
+
+
+def painter(faulty: bool = True) -> Any:
+    return ganatomy.as_generator(Painter(faulty), latent=(6, 4, 4), bounds=(-1, 1), layers=("units",))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Real pictures, which are the painter's without its fault; a small feature network; a dissection."""
+    place = tmp_path_factory.mktemp("artifacts")
+    (place / "real").mkdir()
+    generator = painter(faulty=False)
+    images = generator.observe(generator.latents(range(100), 7), []).images
+    for i, picture in enumerate(((images + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()):
+        Image.fromarray(picture).save(place / "real" / f"{i}.png")
+    vocabulary = (NOTHING, Concept("sky", "object"), Concept("tree", "object"))
+    torch.manual_seed(0)
+    save_file(UNet((4, 4, 8), sum(map(len, heads(vocabulary)))).state_dict(), place / "net.safetensors")
+    (place / "net.json").write_text(json.dumps({"vocabulary": vocabulary}))
+    ganatomy.dissect(painter(), segmenter="colors", images=40, out=place / "study")
+    return place
+
+
+@pytest.fixture(scope="module")
+def source(place: Path) -> Source:
+    return open_source(place / "study", generator=painter())
+
+
+@pytest.fixture(scope="module")
+def spec(place: Path, source: Source) -> ArtifactSpec:
+    own = {"real": str(place / "real"), "features": f"unet:{place / 'net.safetensors'}"}
+    return ArtifactSpec(**source.names(), layer="units", **own, **SMALL)
+
+
+@pytest.fixture(scope="module")
+def result(spec: ArtifactSpec, source: Source, place: Path) -> Artifacts:
+    return run_artifacts(spec, source, place / "artifacts")
+
+
+def test_the_planted_unit_is_the_worst(result: Artifacts) -> None:
+    table, usual = result.table, result.samples.set_index("sample").loc["random"]
+    assert table.unit[0] == FAULTY
+    assert table.fid[0] > max(2 * table.fid[1], usual.fid + 4 * usual.spread)
+    assert sorted(table.unit) == list(range(6))
+    assert table.fid.is_monotonic_decreasing
+    np.testing.assert_allclose(table.excess, table.fid - usual.fid)
+    np.testing.assert_allclose(table.fid, table.means + table.covariances)
+
+
+def test_every_distance_is_that_of_its_pictures(result: Artifacts, spec: ArtifactSpec, source: Source) -> None:
+    generator = source.models.generator
+    network: Any = ganatomy.open_segmenter(spec.features)
+    seen = generator.observe(generator.latents(spec.ids(), 0), ["units"])
+    features, peaks = network.features(seen.images.clamp(-1, 1)), seen.features["units"].amax((2, 3))
+    files = [np.asarray(Image.open(path)) for path in Path(spec.real).iterdir()]
+    real, made = FeatureMoments(D), FeatureMoments(D)
+    real.update(network.features(torch.from_numpy(np.stack(files)).permute(0, 3, 1, 2).float() / 127.5 - 1))
+    made.update(features)
+    for row in result.table.itertuples():
+        own = FeatureMoments(D)
+        own.update(features[peaks[:, row.unit].argsort(descending=True)[: spec.top]])
+        assert row.fid == pytest.approx(float(frechet_distance(real, own).distance), rel=1e-4)
+    samples = result.samples.set_index("sample")
+    assert samples.fid["all"] == pytest.approx(float(frechet_distance(real, made).distance), rel=1e-6)
+    assert list(samples.images) == [20, 120]
+    assert samples.bias["random"] > samples.bias["all"] > 0
+
+
+def test_of_equals_the_first_pictures_are_taken() -> None:
+    assert tops(torch.tensor([[1.0, 0.0], [2.0, 0.0], [2.0, 0.0]]), 2).tolist() == [[1, 2], [0, 1]]
+
+
+class Killed(Exception):
+    pass
+
+
+def test_a_killed_run_ends_in_the_same_tables(
+    result: Artifacts, spec: ArtifactSpec, source: Source, tmp_path: Path
+) -> None:
+    def dies(work: Any, shards: Sequence[range]) -> Iterator[Any]:
+        yield work(shards[0])
+        raise Killed
+
+    for _ in range(2):
+        with pytest.raises(Killed):
+            run_artifacts(spec, source, tmp_path / "again", execute=dies)
+    again = run_artifacts(spec, source, tmp_path / "again")
+    pd.testing.assert_frame_equal(again.table, result.table, check_exact=True)
+    assert torch.equal(again.strips.pictures, result.strips.pictures)
+
+
+def test_real_pictures_are_described_once(
+    result: Artifacts, spec: ArtifactSpec, source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = dataclasses.replace(spec, top=25)
+
+    def never(*_: Any) -> None:
+        raise AssertionError("they were described before")
+
+    monkeypatch.setattr("ganatomy.experiments.described.describe_real", never)
+    assert run_artifacts(other, source, tmp_path / "a").table.unit[0] == FAULTY
+    with pytest.raises(AssertionError, match="described before"):  # others were not
+        run_artifacts(dataclasses.replace(other, reals=99), source, tmp_path / "b")
+
+
+def test_other_real_pictures_are_another_study(result: Artifacts, spec: ArtifactSpec, source: Source) -> None:
+    extra = Path(spec.real) / "extra.png"
+    Image.new("RGB", (20, 30)).save(extra)
+    try:
+        with pytest.raises(StudyMismatch, match="real pictures"):
+            run_artifacts(spec, source, result.study.directory)
+    finally:
+        extra.unlink()
+
+
+def test_savings_do_not_grow_with_the_square_of_the_pictures(spec: ArtifactSpec) -> None:
+    assert [len(shard) for shard in spec.shards()] == [50, 50, 20]
+    assert len(dataclasses.replace(spec, images=200_000, top=10_000).shards()) == 20
+
+
+def test_flags_of_people(result: Artifacts, source: Source, tmp_path: Path) -> None:
+    assert result.curve is None
+    second = int(result.table.unit[2])
+    found = result.against([FAULTY, second])
+    assert found.curve is not None
+    assert found.curve.precision.tolist() == pytest.approx([1, 1 / 2, 2 / 3, 2 / 4, 2 / 5, 2 / 6])
+    assert found.curve.recall.tolist() == [0.5, 0.5, 1, 1, 1, 1]
+    section = artifacts_section(found)
+    assert "People flagged 2 of 6 units" in section.blocks[2].lead
+    for wrong in ([], [6]):
+        with pytest.raises(BadValue, match="flag at least one of units, which has 0 to 5"):
+            result.against(wrong)
+    where = tmp_path / "flags.db"
+    with pytest.raises(BadFile, match="no such file"):
+        flagged_units(source, "units", where)
+    assert not where.exists()
+    notes = open_annotations(where)
+    with pytest.raises(BadValue, match="nobody flagged a unit of units"):
+        flagged_units(source, "units", where)
+    notes.flag(source.dissection.study.digest, "units", FAULTY, "ann", True)
+    notes.flag("another dissection", "units", 1, "ann", True)
+    notes.close()
+    assert flagged_units(source, "units", where) == [FAULTY]
+
+
+def test_the_page_shows_the_worst_first(result: Artifacts) -> None:
+    section = artifacts_section(result)
+    assert section.answer.startswith(f"Most suspect is unit {FAULTY}: the 20 of 120 pictures")
+    assert len(section.blocks) == 2
+    assert section.blocks[0].body.index(f"unit {FAULTY}:") < section.blocks[0].body.index("unit 0:")
+    assert section.blocks[0].body.count('class="tile"') == 6 * 6
+    assert result.strips.units.tolist() == result.table.unit.tolist()
+    page = causal_html(result)
+    assert "are switched off, or on" not in page
+    assert "Fréchet distance of two Gaussians" in page
+    assert "nan" not in "".join(block.body for block in section.blocks[1:])
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "said"),
+    [
+        ({"layer": "layer9"}, UnknownName, "unknown dissected layer 'layer9'"),
+        ({"real": "EMPTY"}, BadFile, "no pictures in it"),
+        ({"real": "EMPTY/nowhere"}, BadFile, "no such directory"),
+        ({"real": "scenes:cathedral"}, UnknownName, "cathedral"),
+        ({"reals": 101}, BadValue, "101"),
+        ({"reals": D}, BadValue, "reals=12 pictures are too few for the 12 numbers"),
+        ({"top": D}, BadValue, "give top=13 or more"),
+        ({"top": 121}, BadValue, "top=121 pictures of each unit cannot be had of images=120"),
+        ({"draws": 1}, BadValue, "draws=1 is too few"),
+        ({"features": "colors"}, BadModel, "colors labels pictures but does not describe them"),
+        ({"features": "nothing"}, UnknownName, "nothing"),
+    ],
+)
+def test_what_is_refused(
+    spec: ArtifactSpec, source: Source, tmp_path: Path, change: dict[str, Any], error: type[GanatomyError], said: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    own = {k: v.replace("EMPTY", str(tmp_path / "empty")) if isinstance(v, str) else v for k, v in change.items()}
+    with pytest.raises(error, match=said) as caught:
+        run_artifacts(dataclasses.replace(spec, **own), source, tmp_path / "out")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_broken_picture_is_named(spec: ArtifactSpec, source: Source, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    for i in range(20):
+        (tmp_path / "real" / f"{i}.png").write_bytes(b"no picture")
+    with pytest.raises(BadFile, match=r"\d+\.png"):
+        run_artifacts(dataclasses.replace(spec, real=str(tmp_path / "real"), reals=20), source, tmp_path / "out")
+
+
+class Maps:
+    """A feature network that does not average its maps."""
+
+    fingerprint = "maps"
+
+    def features(self, images: Tensor) -> Tensor:
+        return images
+
+
+def test_maps_are_no_features(spec: ArtifactSpec, source: Source, tmp_path: Path) -> None:
+    setting, _ = module.open_setting(spec, source)
+    with pytest.raises(BadModel, match=r"describes 2 pictures by a tensor of shape \[2, 3, 8, 8\]"):
+        dataclasses.replace(setting, network=Maps()).features(torch.zeros(2, 3, 8, 8))
+
+
+def test_a_unit_that_is_nan_is_not_ranked(spec: ArtifactSpec) -> None:
+    made = module.Described(2, 3)
+    made.update(torch.zeros(120, 2), torch.full((120, 3), math.nan))
+    with pytest.raises(BadValue, match="units of units are NaN or Inf"):
+        module.distances(made, FeatureMoments(2), spec, torch.device("cpu"), ganatomy.Progress)
+
+
+def test_every_field_changes_the_digest(spec: ArtifactSpec) -> None:
+    for field in dataclasses.fields(spec):
+        old = getattr(spec, field.name)
+        new = old + (1 if isinstance(old, int) else "x")
+        assert spec_digest(dataclasses.replace(spec, **{field.name: new})) != spec_digest(spec), field.name
+
+
+def test_where_it_lies_unless_told_otherwise(source: Source, place: Path) -> None:
+    _, usual, flagged = plan_artifacts(source, "units", {"real": "scenes:church", "top": 20})
+    assert usual == source.beside("units", "artifacts-scenes-church-top-20")
+    assert flagged is None
+
+
+def test_python_and_the_command(result: Artifacts, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ganatomy.dissect("planted", segmenter="planted", layers=("layer1",), images=24, out=place / "planted")
+    own = {"real": str(place / "real"), "features": f"unet:{place / 'net.safetensors'}", **SMALL, "batch": 60}
+    found = ganatomy.artifacts(place / "planted", layer="layer1", out=place / "p", **own)
+    line = ["artifacts", str(place / "planted"), "--layer", "layer1", "--out", str(place / "c")]
+    line += [part for name, value in own.items() if name != "shard" for part in (f"--{name}", str(value))]
+    assert main([*line, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [row["unit"] for row in told["table"]] == found.table.unit.tolist()
+    assert Path(told["report"]).is_file()
+    notes = open_annotations(place / "flags.db")
+    notes.flag(open_source(place / "planted").dissection.study.digest, "layer1", 2, "ann", True)
+    notes.close()
+    assert main([*line, "--annotations", str(place / "flags.db")]) == 0
+    shown = capsys.readouterr().out
+    assert "precision" in shown
+    assert "random" in shown
+    assert "Do people see it, too?" in Path(told["report"]).read_text()
+    with pytest.raises(BadFile, match="holds no artifact study"):
+        Artifacts.open(place / "planted")
