@@ -120,6 +120,7 @@ def test_every_distance_is_that_of_its_pictures(result: Artifacts, spec: Artifac
 
 def test_of_equals_the_first_pictures_are_taken() -> None:
     assert tops(torch.tensor([[1.0, 0.0], [2.0, 0.0], [2.0, 0.0]]), 2).tolist() == [[1, 2], [0, 1]]
+    assert tops(torch.zeros(5000, 1), 3).tolist() == [[0, 1, 2]]
 
 
 class Killed(Exception):
