@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -78,6 +79,15 @@ def exported_spec(directory: Path, seed: int) -> str:
     return f"exported:{directory / f'{seed}.pt2'}"
 
 
+def torchscript_spec(directory: Path, seed: int) -> str:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = decoder(6, [8, 8, 6, 6])
+    with warnings.catch_warnings(action="ignore"):  # deprecated, but its files are not gone
+        torch.jit.trace(network.eval(), torch.zeros(2, 6), check_trace=False).save(str(directory / f"{seed}.pt"))
+    return f"torchscript:{directory / f'{seed}.pt'}"
+
+
 def bundled_spec(directory: Path, seed: int) -> str:
     names = [name for name in bundled_names() if card(name)["kind"] == "generator"]
     if not names:
@@ -116,6 +126,7 @@ EXAMPLES: dict[str, Callable[[Path, int], str]] = {
     "stylegan 3-T cropped": lambda directory, seed: f"{stylegan_spec(directory, seed, stylegan3(seed))}?margins=no",
     "stylegan 3-R": lambda directory, seed: stylegan_spec(directory, seed, stylegan3(seed, radial=True)),
     "torch": torch_spec,
+    "torchscript": torchscript_spec,
     "vae": vae_spec,
 }
 LOOK_ONLY = {"classifier", "discriminator"}

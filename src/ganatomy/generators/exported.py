@@ -253,7 +253,7 @@ def open_exported(
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise BadFile(f"{path}: its graph is damaged ({error!r})") from error
     network.to(device)
-    _check_batches(network, standard_normal(range(3), 0, shape, device), path)
+    check_batches(network, standard_normal(range(3), 0, shape, device), path, HOW)
     generator = as_generator(
         network,
         latent=shape,
@@ -282,8 +282,14 @@ def _latent(program: Program, source: str) -> tuple[int, ...]:
 
 
 @torch.no_grad()
-def _check_batches(network: Network, z: Tensor, source: str) -> None:
+def check_batches(network: nn.Module, z: Tensor, source: str, how: str) -> None:
     """Refuse a program in which the size of a batch is written, or whose pictures depend on each other.
+
+    Args:
+        network: the program.
+        z: three latents.
+        source: what to call it in messages.
+        how: what to do instead, for messages.
 
     Raises:
         BadModel: pictures differ, or cannot be drawn, in batches of two sizes.
@@ -292,8 +298,8 @@ def _check_batches(network: Network, z: Tensor, source: str) -> None:
         together, alone = run(network, z, source), run(network, z[2:], source)
         same = torch.allclose(together[2:], alone, atol=1e-2)
     except BadModel as error:
-        raise BadModel(f"{error}; was it exported for any batch? {HOW}") from error
+        raise BadModel(f"{error}; was it made for any batch? {how}") from error
     if not together.numel():
         raise BadModel(f"{source}: draws empty pictures, {list(together.shape)}")
     if not same:
-        raise BadModel(f"{source}: a picture depends on those beside it; {HOW}")
+        raise BadModel(f"{source}: a picture depends on those beside it; {how}")

@@ -11,6 +11,7 @@ from ganatomy.generators import (
     planted,
     progan,
     stylegan,
+    torchscript,
     vae,
 )
 
@@ -25,5 +26,6 @@ __all__ = [
     "planted",
     "progan",
     "stylegan",
+    "torchscript",
     "vae",
 ]

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ganatomy.errors import BadFile
-from ganatomy.weights.states import NO_TORCHSCRIPT, State, check_finite
+from ganatomy.weights.states import AS_TORCHSCRIPT, State, check_finite
 
 NUMBERS = {
     1: torch.uint8, 2: torch.int8, 3: torch.int16, 4: torch.int32, 5: torch.int64, 6: torch.float16, 7: torch.float32,
@@ -51,7 +51,7 @@ def read_program(path: Path) -> Program:
         raise BadFile(f"{path}: no such file")
     try:
         with zipfile.ZipFile(path) as archive:
-            return _read(_Entries(archive), path)
+            return _read(Entries(archive), path)
     except (zipfile.BadZipFile, zlib.error) as error:
         raise BadFile(f"{path}: not a whole program of torch.export ({error})") from error
     except pickle.UnpicklingError as error:
@@ -61,7 +61,7 @@ def read_program(path: Path) -> Program:
         raise BadFile(f"{path}: not a program as torch.export.save writes it ({reason})") from error
 
 
-class _Entries:
+class Entries:
     """The files of an archive, by their names without the folder that holds them all."""
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
@@ -72,17 +72,18 @@ class _Entries:
         self.names = {name.removeprefix(bare): name for name in names}
 
     def read(self, name: str) -> bytes:
+        """Return the content of one."""
         return self._archive.read(self.names[name])
 
 
-def _read(entries: _Entries, path: Path) -> Program:
+def _read(entries: Entries, path: Path) -> Program:
     old = "serialized_exported_program.json"  # before torch 2.8
     models = [name for name in entries.names if name.startswith("models/") and name.endswith(".json")]
     if len(models) > 1:
         raise BadFile(f"{path}: holds {len(models)} programs; save the generator alone")
     if not models and old not in entries.names:
         script = "constants.pkl" in entries.names
-        raise BadFile(f"{path}: holds " + (f"a TorchScript program, {NO_TORCHSCRIPT}" if script else NONE))
+        raise BadFile(f"{path}: holds " + (f"a TorchScript program; {AS_TORCHSCRIPT}" if script else NONE))
     module = json.loads(entries.read(models[0] if models else old))["graph_module"]
     if models:
         name = models[0].removeprefix("models/").removesuffix(".json")
@@ -111,7 +112,7 @@ def _name(argument: Json, path: Path) -> str:
     return str(of["name"])
 
 
-def _payload(entries: _Entries, kind: str, model: str, path: Path) -> State:
+def _payload(entries: Entries, kind: str, model: str, path: Path) -> State:
     """Read the weights or the constants of a program: plain bytes, or a pickled tensor each."""
     legacy = f"data/{kind}/{model}.pt"
     if legacy in entries.names:

@@ -49,14 +49,14 @@ def read_pickle(path: Path) -> Any:
         raise BadFile(f"{path}: cannot be read ({error.strerror})") from error
     try:
         with warnings.catch_warnings(action="ignore"):  # about escapes in text, which is what it is
-            return _Machine(_CALLS, 2 * len(data)).run(BytesIO(data))
-    except _Refused as error:
+            return Machine(CALLS, 2 * len(data)).run(BytesIO(data))
+    except Refused as error:
         raise BadFile(f"{path}: {error}") from None
     except (ValueError, TypeError, LookupError, ArithmeticError) as error:  # what becomes of nonsense
         raise BadFile(f"{path}: not a whole pickle file ({type(error).__name__})") from error
 
 
-class _Refused(Exception):
+class Refused(Exception):
     """What a pickle asks for and does not get."""
 
 
@@ -79,7 +79,7 @@ _STORE = {"PUT", "BINPUT", "LONG_BINPUT"}
 _NOTHING = {"PROTO", "FRAME", "STOP"}
 
 
-class _Machine:
+class Machine:
     """The stack, the marks in it and the memo of a pickle, and what its instructions do to them.
 
     Args:
@@ -112,7 +112,7 @@ class _Machine:
             elif name in _STEPS:
                 _STEPS[name](self)
             elif name not in _NOTHING:
-                raise _Refused(f"a pickle with the instruction {name}, which no file of networks needs")
+                raise Refused(f"a pickle with the instruction {name}, which no file of networks needs")
         return self._stack[-1]
 
     def pop(self, count: int) -> list[Any]:
@@ -159,7 +159,7 @@ class _Machine:
     def call(self) -> None:
         """Call a function of this file."""
         function, arguments = self.pop(2)
-        if not isinstance(function, _Function) or not isinstance(arguments, tuple):
+        if not isinstance(function, Function) or not isinstance(arguments, tuple):
             raise TypeError
         self._spend(arguments)
         self._stack.append(function.body(*arguments))
@@ -210,19 +210,19 @@ class _Machine:
         if not isinstance(module, str) or not isinstance(name, str):
             raise TypeError
         if module == "dnnlib.tflib.network":
-            raise _Refused(
+            raise Refused(
                 "holds TensorFlow networks; convert it first, with legacy.py of the official PyTorch code: "
                 "python legacy.py --source=old.pkl --dest=new.pkl"
             )
         called = f"{module}.{name}"
         if called not in self._calls:
-            raise _Refused(f"a pickle that calls {called[:80]!a}, which may be code; nothing of it was run")
+            raise Refused(f"a pickle that calls {called[:80]!a}, which may be code; nothing of it was run")
         return self._calls[called]
 
     def _spend(self, values: tuple[Any, ...]) -> None:
         self._budget -= sum(len(each) for each in values if isinstance(each, bytes | bytearray))
         if self._budget < 0:
-            raise _Refused("a pickle that would unfold to many times its size")
+            raise Refused("a pickle that would unfold to many times its size")
 
 
 def _key(value: Any) -> Any:
@@ -232,16 +232,16 @@ def _key(value: Any) -> Any:
     raise TypeError
 
 
-_STEPS: Mapping[str, Callable[[_Machine], None]] = {
-    "MARK": _Machine.mark,
-    "MEMOIZE": _Machine.memoize,
+_STEPS: Mapping[str, Callable[[Machine], None]] = {
+    "MARK": Machine.mark,
+    "MEMOIZE": Machine.memoize,
     "LIST": lambda machine: machine.push_list(machine.pop_marked()),
     "DICT": lambda machine: machine.push_dict(machine.pop_marked()),
-    "STACK_GLOBAL": _Machine.find,
-    "REDUCE": _Machine.call,
-    "NEWOBJ": _Machine.call,
-    "BUILD": _Machine.build,
-    "BINPERSID": _Machine.locate,
+    "STACK_GLOBAL": Machine.find,
+    "REDUCE": Machine.call,
+    "NEWOBJ": Machine.call,
+    "BUILD": lambda machine: machine.build(),
+    "BINPERSID": lambda machine: machine.locate(),
     "TUPLE1": lambda machine: machine.push_tuple(machine.pop(1)),
     "TUPLE2": lambda machine: machine.push_tuple(machine.pop(2)),
     "TUPLE3": lambda machine: machine.push_tuple(machine.pop(3)),
@@ -255,8 +255,8 @@ _STEPS: Mapping[str, Callable[[_Machine], None]] = {
 
 
 @dataclass(frozen=True)
-class _Function:
-    """What a name in a pickle stands for; not callable itself, so that only `_Machine.call` calls it."""
+class Function:
+    """What a name in a pickle stands for; not callable itself, so that only `Machine.call` calls it."""
 
     body: Call
 
@@ -286,7 +286,7 @@ class _Array(list[Any]):
 
 
 @dataclass(frozen=True, eq=False)
-class _Storage:
+class Storage:
     """The numbers that tensors are made of."""
 
     values: Tensor
@@ -320,21 +320,21 @@ def _array_of_bytes(raw: Any, numbers: Any, shape: Any, order: Any) -> _Array:
     return array
 
 
-def _storage(raw: Any) -> _Storage:
+def _storage(raw: Any) -> Storage:
     """Read a storage as `torch.save` writes it to go into a pickle: five small pickles, a count, and the numbers."""
     file = BytesIO(raw)
-    magic, version, system, (dtype, count), keys = (_Machine(_NUMBER_FORMATS, 0).run(file) for _ in range(5))
+    magic, version, system, (dtype, count), keys = (Machine(NUMBER_FORMATS, 0).run(file) for _ in range(5))
     if magic != 0x1950A86A20F9469CFC6C or version != 1001 or system["little_endian"] is not True or len(keys) != 1:
         raise ValueError
     written, numbers = int.from_bytes(file.read(8), "little"), bytearray(file.read())
     if written != count or len(numbers) != count * dtype.itemsize:
         raise ValueError
-    return _Storage(torch.frombuffer(numbers, dtype=dtype) if count else torch.empty(0, dtype=dtype))
+    return Storage(torch.frombuffer(numbers, dtype=dtype) if count else torch.empty(0, dtype=dtype))
 
 
 def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_rest: object) -> Tensor:
     """Return the part of a storage that is a tensor, once it is certain that it lies within, and is no larger."""
-    if not isinstance(storage, _Storage) or not all(type(n) is int and n >= 0 for n in (offset, *size, *stride)):
+    if not isinstance(storage, Storage) or not all(type(n) is int and n >= 0 for n in (offset, *size, *stride)):
         raise TypeError
     if 0 in size:
         return storage.values[:0]  # of whatever shape: no network can use it
@@ -358,7 +358,7 @@ def _foreign(meta: Any) -> Foreign:
     return Foreign(meta["class_name"], meta["state"])
 
 
-_NUMBER_FORMATS: Mapping[str, Any] = {
+NUMBER_FORMATS: Mapping[str, Any] = {
     "torch.FloatStorage": torch.float32,
     "torch.HalfStorage": torch.float16,
     "torch.BFloat16Storage": torch.bfloat16,
@@ -368,20 +368,21 @@ _NUMBER_FORMATS: Mapping[str, Any] = {
     "torch.ShortStorage": torch.int16,
     "torch.CharStorage": torch.int8,
     "torch.ByteStorage": torch.uint8,
+    "torch.BoolStorage": torch.bool,
 }
-_CALLS: dict[str, Any] = {
-    "torch_utils.persistence._reconstruct_persistent_obj": _Function(_foreign),
-    "dnnlib.util.EasyDict": _Function(_dictionary),
-    "collections.OrderedDict": _Function(_dictionary),
-    "builtins.set": _Function(_set),  # up to protocol 3, the default of the Python of StyleGAN2-ADA
-    "__builtin__.set": _Function(_set),
-    "torch.storage._load_from_bytes": _Function(_storage),
-    "torch._utils._rebuild_tensor_v2": _Function(_tensor),
-    "torch._utils._rebuild_parameter": _Function(_parameter),
-    "numpy.dtype": _Function(_Format),
+CALLS: dict[str, Any] = {
+    "torch_utils.persistence._reconstruct_persistent_obj": Function(_foreign),
+    "dnnlib.util.EasyDict": Function(_dictionary),
+    "collections.OrderedDict": Function(_dictionary),
+    "builtins.set": Function(_set),  # up to protocol 3, the default of the Python of StyleGAN2-ADA
+    "__builtin__.set": Function(_set),
+    "torch.storage._load_from_bytes": Function(_storage),
+    "torch._utils._rebuild_tensor_v2": Function(_tensor),
+    "torch._utils._rebuild_parameter": Function(_parameter),
+    "numpy.dtype": Function(_Format),
     "numpy.ndarray": None,  # only ever handed to _reconstruct
 }
 for _core in ("numpy.core", "numpy._core"):  # before numpy 2, and since
-    _CALLS[f"{_core}.multiarray.scalar"] = _Function(_scalar)
-    _CALLS[f"{_core}.multiarray._reconstruct"] = _Function(_array)
-    _CALLS[f"{_core}.numeric._frombuffer"] = _Function(_array_of_bytes)
+    CALLS[f"{_core}.multiarray.scalar"] = Function(_scalar)
+    CALLS[f"{_core}.multiarray._reconstruct"] = Function(_array)
+    CALLS[f"{_core}.numeric._frombuffer"] = Function(_array_of_bytes)

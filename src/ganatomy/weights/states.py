@@ -19,10 +19,7 @@ from ganatomy.errors import BadFile
 
 State = dict[str, Tensor]
 
-NO_TORCHSCRIPT = (
-    "whose layers cannot be reached; export the network with torch.export.save and open that as exported:FILE, or save "
-    "its state_dict() and open it with its class: torch:package.module:callable?weights=FILE"
-)
+AS_TORCHSCRIPT = "a network that torch.jit.trace recorded opens as torchscript:FILE"
 
 
 def read_state(path: Path, prefix: str = "") -> State:
@@ -102,7 +99,7 @@ def _refuse_programs(path: Path) -> None:
     if "models" in kinds:
         raise BadFile(f"{path}: not a state dict but a program of torch.export; open it as exported:{path}")
     if {"code", "constants.pkl"} <= kinds:
-        raise BadFile(f"{path}: not a state dict but a TorchScript program, {NO_TORCHSCRIPT}")
+        raise BadFile(f"{path}: not a state dict but a TorchScript program; {AS_TORCHSCRIPT}")
 
 
 def _tensors(content: Any, path: Path) -> State:

@@ -1,0 +1,156 @@
+"""Networks that ``torch.jit.trace`` recorded, read as data: parsed source, a tree of named tensors, constants.
+
+`torch.jit.load` is not used: it compiles what the archive says, and runs the ``__setstate__`` of its classes. Here the
+source is parsed and never compiled, and the pickles are read by the machine of `pickles`.
+"""
+
+import ast
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ganatomy.errors import BadFile
+from ganatomy.weights.exported import DAMAGE, Entries
+from ganatomy.weights.pickles import CALLS, NUMBER_FORMATS, Foreign, Function, Machine, Refused, Storage
+from ganatomy.weights.states import check_finite
+
+ALLOWED: Mapping[str, Any] = {
+    **NUMBER_FORMATS,
+    **{name: CALLS[name] for name in ("collections.OrderedDict", "torch._utils._rebuild_tensor_v2")},
+}
+"""What its pickles may name besides classes."""
+
+
+DEEPEST, MOST = 100, 100_000
+"""How deep modules may lie in each other, and how many there may be."""
+
+
+class Script(NamedTuple):
+    """A traced network: its objects, the methods of their classes by name, its constants, the shape of its input.
+
+    A `Foreign` holds tensors, further objects and plain values by their names. The shape is None where it is not kept.
+    """
+
+    root: Foreign
+    classes: dict[str, dict[str, ast.FunctionDef]]
+    constants: list[Tensor]
+    input: tuple[int, ...] | None
+
+
+def read_script(path: Path) -> Script:
+    """Read a file that ``torch.jit.save`` wrote. Nothing in it is run, compiled or unpickled into code.
+
+    Raises:
+        BadFile: missing, cut off, of another format, with objects that are no modules or tensors, or with NaN or Inf.
+    """
+    if not path.is_file():
+        raise BadFile(f"{path}: no such file")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _read(Entries(archive), path)
+    except (zipfile.BadZipFile, zlib.error) as error:
+        raise BadFile(f"{path}: not a whole TorchScript file ({error})") from error
+    except Refused as error:
+        raise BadFile(f"{path}: {error}") from None
+    except (*DAMAGE, SyntaxError, MemoryError) as error:
+        reason = f"{type(error).__name__}: {error}".split("\n")[0]
+        raise BadFile(f"{path}: not a file as torch.jit.save writes it ({reason})") from error
+
+
+def tensors_in(root: Foreign) -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors of an object and of those in it, by their paths.
+
+    Raises:
+        Refused: an object lies within itself, or one that is shared within others that are, and so on.
+    """
+    parts = [("", root)]
+    for path, part in parts:
+        if path.count(".") > DEEPEST or len(parts) > MOST:
+            raise Refused("holds modules within themselves, or unfolds to many times its size")
+        for name, value in part.state.items():
+            if isinstance(value, Tensor):
+                yield f"{path}{name}", value
+            elif isinstance(value, Foreign):
+                parts.append((f"{path}{name}.", value))
+
+
+def _read(entries: Entries, path: Path) -> Script:
+    if "constants.pkl" not in entries.names or "data.pkl" not in entries.names:
+        raise BadFile(f"{path}: holds no TorchScript; a state dict is opened with its class, torch:module:callable")
+    if entries.names.get("byteorder") and entries.read("byteorder") != b"little":
+        raise BadFile(f"{path}: its numbers are big-endian; save it again on a little-endian machine")
+    classes = {}
+    for name in entries.names:
+        if not (name.startswith("code/") and name.endswith(".py")):
+            continue
+        module = name.removeprefix("code/").removesuffix(".py").replace("/", ".")
+        for found in ast.parse(entries.read(name)).body:
+            if isinstance(found, ast.ClassDef):
+                methods = {each.name: each for each in found.body if isinstance(each, ast.FunctionDef)}
+                classes[f"{module}.{found.name}"] = methods
+    root, constants = _Objects(entries, "data").read(), _Objects(entries, "constants").read()
+    if not isinstance(root, Foreign) or not all(isinstance(each, Tensor) for each in constants):
+        raise BadFile(f"{path}: holds more than modules and tensors")
+    check_finite(dict(tensors_in(root)), str(path))
+    return Script(root, classes, list(constants), _input(entries))
+
+
+def _input(entries: Entries) -> tuple[int, ...] | None:
+    """Return the shape that the one input had when the network was traced; its numbers are not kept."""
+    if "traced_inputs.pkl" not in entries.names:
+        return None
+    shapes = {
+        **ALLOWED,
+        "torch._utils._rebuild_tensor_v2": Function(lambda _storage, _offset, size, *_: size),
+        "torch.jit._pickle.restore_type_tag": Function(lambda value, _type: value),
+    }
+    given = _Objects(entries, "traced_inputs", shapes, empty=True).read().get("forward", ())
+    return given[0] if len(given) == 1 and isinstance(given[0], tuple) else None
+
+
+class _Objects(Machine):
+    """The pickles of TorchScript: objects with a state, and tensors whose numbers lie in files beside them."""
+
+    def __init__(self, entries: Entries, name: str, calls: Mapping[str, Any] = ALLOWED, *, empty: bool = False) -> None:
+        super().__init__(calls, 0)
+        self._entries, self._name, self._empty = entries, name, empty
+        self._storages: dict[str, Storage] = {}
+
+    def read(self) -> Any:
+        return self.run(BytesIO(self._entries.read(f"{self._name}.pkl")))
+
+    def build(self) -> None:
+        """Give an object its state."""
+        target, state = self.pop(2)
+        if not isinstance(target, Foreign) or not isinstance(state, dict):
+            raise Refused("an object keeps a state of its own, which only its code can read; trace the network anew")
+        target.state.update(state)
+        self._stack.append(target)
+
+    def locate(self) -> None:
+        """Read the numbers of tensors, once however often they are named."""
+        ((kind, dtype, key, _, count),) = self.pop(1)
+        if kind != "storage" or not isinstance(dtype, torch.dtype) or not isinstance(key, str):
+            raise TypeError
+        if key not in self._storages:
+            raw = bytearray() if self._empty else bytearray(self._entries.read(f"{self._name}/{key}"))
+            if len(raw) != count * dtype.itemsize and not self._empty:
+                raise ValueError(f"{self._name}/{key} has {len(raw)} bytes")
+            self._storages[key] = Storage(torch.frombuffer(raw, dtype=dtype) if raw else torch.empty(0, dtype=dtype))
+        self._stack.append(self._storages[key])
+
+    def _find(self, module: Any, name: Any) -> Any:
+        if isinstance(module, str) and (module + ".").startswith("__torch__."):
+            return Function(_new(f"{module}.{name}"))
+        return super()._find(module, name)
+
+
+def _new(kind: str) -> Callable[[], Foreign]:
+    return partial(Foreign, kind, {})
