@@ -120,17 +120,20 @@ def test_layers_pictures_and_replacements_are_those_of_the_module(
         assert torch.equal(own.render(r, layer, z), given.render(r, layer, z)), layer
 
 
-def test_the_latent_is_that_of_the_trace_or_of_the_option(path: Path) -> None:
-    assert open_generator(f"torchscript:{path}").latents(range(2), 0).shape == (2, 6, 1, 1)
-    wide = open_generator(f"torchscript:{path}?latent=6x2x2")
-    assert wide.observe(wide.latents(range(2), 0), []).images.shape == (2, 3, 20, 20)
+def test_the_latent_is_that_of_the_trace_or_of_the_option(tmp_path: Path) -> None:
+    name = traced(stirred(dcgan()), tmp_path / "g.pt", 6, 2, 2)
+    assert open_generator(name).latents(range(2), 0).shape == (2, 6, 2, 2)
+    small = open_generator(f"{name}?latent=6x1x1")
+    assert small.observe(small.latents(range(2), 0), []).images.shape == (2, 3, 16, 16)
 
 
-def test_tensors_are_made_where_the_weights_are(tmp_path: Path) -> None:
+@pytest.mark.parametrize("written", ['torch.device("cpu")', "None"])
+def test_tensors_are_made_where_the_weights_are(tmp_path: Path, written: str) -> None:
     from ganatomy.generators.torchscript import parts_of
     from ganatomy.weights.torchscript import read_script
 
     traced(stirred(Net()), tmp_path / "g.pt")
+    rewritten(tmp_path / "g.pt", 'device=torch.device("cpu")', f"device={written}")
     network = parts_of(read_script(tmp_path / "g.pt"), "g").to("meta")
     assert network(torch.zeros(4, 6, device="meta")).device.type == "meta"
 

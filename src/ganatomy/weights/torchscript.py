@@ -83,7 +83,9 @@ def tensors_in(root: Foreign) -> Iterator[tuple[str, Tensor]]:
 
 def _read(entries: Entries, path: Path) -> Script:
     if "constants.pkl" not in entries.names or "data.pkl" not in entries.names:
-        raise BadFile(f"{path}: holds no TorchScript; a state dict is opened with its class, torch:module:callable")
+        raise BadFile(
+            f"{path}: holds no TorchScript; a state dict is opened with torch:package.module:callable?weights=FILE"
+        )
     if entries.names.get("byteorder") and entries.read("byteorder") != b"little":
         raise BadFile(f"{path}: its numbers are big-endian; save it again on a little-endian machine")
     classes = {}
