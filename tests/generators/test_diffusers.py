@@ -1,7 +1,6 @@
 """Decoders of latents and unconditional UNets, as the package diffusers saves them; compared with what it computes."""
 
 import json
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -40,22 +39,6 @@ def reopened(directory: Path) -> Any:
     """The model as diffusers opens it."""
     kind = json.loads((directory / "config.json").read_text())["_class_name"]
     return getattr(library(), kind).from_pretrained(directory)
-
-
-@pytest.fixture(scope="module")
-def kl(saved: Path) -> HookedGenerator:
-    return opened(saved / "kl")
-
-
-@pytest.fixture(scope="module")
-def ddpm(saved: Path) -> HookedGenerator:
-    return opened(f"{saved / 'ddpm'}?step=100&steps=3")
-
-
-@pytest.fixture
-def copied(saved: Path, tmp_path: Path) -> Callable[[str], Path]:
-    """A copy of a saved model, to be spoilt."""
-    return lambda name: Path(shutil.copytree(saved / name, tmp_path / name))
 
 
 # Decoders

@@ -29,22 +29,6 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-@pytest.fixture(scope="module")
-def kl(saved: Path) -> HookedGenerator:
-    return opened(saved / "kl")
-
-
-@pytest.fixture(scope="module")
-def ddpm(saved: Path) -> HookedGenerator:
-    return opened(f"{saved / 'ddpm'}?step=100&steps=3")
-
-
-@pytest.fixture
-def copied(saved: Path, tmp_path: Path) -> Callable[[str], Path]:
-    """A copy of a saved model, to be spoilt."""
-    return lambda name: Path(shutil.copytree(saved / name, tmp_path / name))
-
-
 @pytest.mark.parametrize(
     ("config", "error", "says"),
     [
