@@ -14,11 +14,12 @@ from ganatomy.weights import State
 class GrowingGenerator(nn.Module):
     """ProGAN with an output at every resolution. `sizes`: latent, then units at 4 px, 8 px, …"""
 
-    def __init__(self, sizes: tuple[int, ...]) -> None:
+    def __init__(self, sizes: tuple[int, ...], *, pixelnorm: bool = True) -> None:
         super().__init__()
         latent, *units = sizes
-        self.hidden = nn.ModuleList(hidden_layers(latent, [u for u in units for _ in range(2)]))
-        self.outputs = nn.ModuleList(ToRGB(u) for u in units)
+        twice = [u for u in units for _ in range(2)]
+        self.hidden = nn.ModuleList(hidden_layers(latent, twice, pixelnorm=pixelnorm))
+        self.outputs = nn.ModuleList(ToRGB(u, pixelnorm=pixelnorm) for u in units)
 
     def forward(self, z: Tensor, stage: int, blend: float) -> Tensor:
         """Draw at 4 · 2^stage px; blend < 1 mixes in the picture of the stage before."""
@@ -42,15 +43,15 @@ class GrowingGenerator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """The generator's mirror image: two convolutions a resolution, minibatch standard deviation at 4 px."""
+    """The generator's mirror image: two convolutions a resolution, minibatch standard deviation (`spread`) at 4 px."""
 
-    def __init__(self, sizes: tuple[int, ...]) -> None:
+    def __init__(self, sizes: tuple[int, ...], *, spread: bool = True) -> None:
         super().__init__()
-        units = sizes[1:]
+        units, self.spread = sizes[1:], spread
         self.inputs = nn.ModuleList(EqualConv(3, u, 1, 0) for u in units)
         self.same = nn.ModuleList(EqualConv(u, u) for u in units[1:])
         self.halve = nn.ModuleList(EqualConv(u, v, down=True) for v, u in itertools.pairwise(units))
-        self.last = nn.ModuleList([EqualConv(units[0] + 1, units[0]), EqualConv(units[0], units[0], 4, 0)])
+        self.last = nn.ModuleList([EqualConv(units[0] + spread, units[0]), EqualConv(units[0], units[0], 4, 0)])
         self.verdict = EqualConv(units[0], 1, 1, 0)
 
     def forward(self, images: Tensor, stage: int, blend: float) -> Tensor:
@@ -61,7 +62,8 @@ class Discriminator(nn.Module):
             x = F.leaky_relu(self.halve[s - 1](x), 0.2)
             if s == stage and blend < 1:
                 x = torch.lerp(F.leaky_relu(self.inputs[s - 1](F.avg_pool2d(images, 2)), 0.2), x, blend)
-        x = torch.cat([x, spread(x)], 1)
+        if self.spread:
+            x = torch.cat([x, spread(x)], 1)
         for layer in self.last:
             x = F.leaky_relu(layer(x), 0.2)
         logits: Tensor = self.verdict(x)

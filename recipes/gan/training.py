@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 import torch.nn.functional as F
 from PIL import Image
@@ -40,6 +41,9 @@ class Schedule:
     pictures: int = 150_000  # … up to so many
     report_every: int = 5_000  # images between log lines and sample grids
     judge_every: int = 25_000  # images between Fréchet distances and label shares
+    keep: tuple[int, ...] = ()  # after how many images to keep the generator as it is then
+    pixelnorm: bool = True  # in the generator
+    spread: bool = True  # whether the discriminator sees how much the pictures of a batch differ
 
     def stage(self, seen: int) -> tuple[int, float]:
         """Return the resolution's index and how far it is blended in, after so many images."""
@@ -68,8 +72,10 @@ class Training:
     def __init__(self, schedule: Schedule, directory: Path, pictures: Pictures, seed: int) -> None:
         torch.manual_seed(seed)
         self.schedule, self.directory, self.pictures = schedule, directory, pictures
-        self.generator = GrowingGenerator(schedule.sizes).to(memory_format=torch.channels_last)
-        self.discriminator = Discriminator(schedule.sizes).to(memory_format=torch.channels_last)
+        generator = GrowingGenerator(schedule.sizes, pixelnorm=schedule.pixelnorm)
+        discriminator = Discriminator(schedule.sizes, spread=schedule.spread)
+        self.generator = generator.to(memory_format=torch.channels_last)
+        self.discriminator = discriminator.to(memory_format=torch.channels_last)
         self.averaged = copy.deepcopy(self.generator).requires_grad_(False)
         self.optimizers = [
             torch.optim.Adam(network.parameters(), schedule.rate, betas=(0.0, 0.99), eps=1e-8, fused=True)
@@ -100,6 +106,12 @@ class Training:
         }
         with replacing(self.checkpoint) as temporary:
             torch.save(state, temporary)
+
+    def keep(self) -> None:
+        """Write the averaged generator as it is now, in half precision."""
+        state = {name: weight.half() for name, weight in self.averaged.published().items()}
+        with replacing(self.directory / "kept" / f"{self.seen:07d}.safetensors") as temporary:
+            safetensors.torch.save_file(state, temporary)
 
     def save_compact(self, path: Path) -> None:
         """Write a checkpoint small enough to keep: half precision, and only what cannot be made again.
@@ -157,6 +169,8 @@ class Training:
             self.pictures.grow(schedule.rendered(before))
             losses.append(self.step())
             done = self.seen >= schedule.images
+            if any(before < images <= self.seen for images in schedule.keep):
+                self.keep()
             if done or time.monotonic() - saved > save_every:
                 self.save()
                 saved = time.monotonic()

@@ -41,15 +41,18 @@ class NormConv(nn.Module):
 
     Weights are kept with unit variance and scaled by gain / √inputs when used, gain = √2 / kernel. Whatever the layer
     computes in, its norm and its kernel are made in float32: the norm's ε is zero in half precision.
+    Models trained without PixelNorm have `pixelnorm` false.
     """
 
-    def __init__(self, inputs: int, units: int, kernel: int = 3, padding: int = 1, *, up: bool = False) -> None:
+    def __init__(
+        self, inputs: int, units: int, kernel: int = 3, padding: int = 1, *, up: bool = False, pixelnorm: bool = True
+    ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(inputs, units, kernel, bias=False)
         nn.init.normal_(self.conv.weight)
         self.wscale = Bias(units)
         self.scale = math.sqrt(2 / inputs) / kernel
-        self.padding, self.up = padding, up
+        self.padding, self.up, self.pixelnorm = padding, up, pixelnorm
 
     def forward(self, x: Float[Tensor, "b in h w"]) -> Float[Tensor, "b out H W"]:
         """Return the layer's units."""
@@ -57,7 +60,8 @@ class NormConv(nn.Module):
 
     def linear(self, x: Float[Tensor, "b in h w"]) -> Float[Tensor, "b out H W"]:
         """Return the layer's units before the leaky ReLU."""
-        x = x * torch.rsqrt(x.float().square().mean(1, keepdim=True) + 1e-8).to(x.dtype)
+        if self.pixelnorm:
+            x = x * torch.rsqrt(x.float().square().mean(1, keepdim=True) + 1e-8).to(x.dtype)
         weight = self.conv.weight.float() * self.scale
         if self.up:
             return F.conv_transpose2d(x, doubling_kernel(weight).to(x.dtype), self.wscale.b, stride=2, padding=1)
@@ -73,8 +77,8 @@ def doubling_kernel(weight: Float[Tensor, "out in 3 3"]) -> Float[Tensor, "in ou
 class ToRGB(NormConv):
     """The output: PixelNorm and a 1×1 convolution of gain 1, without ReLU."""
 
-    def __init__(self, inputs: int) -> None:
-        super().__init__(inputs, 3, kernel=1, padding=0)
+    def __init__(self, inputs: int, *, pixelnorm: bool = True) -> None:
+        super().__init__(inputs, 3, kernel=1, padding=0, pixelnorm=pixelnorm)
         self.scale = 1 / math.sqrt(inputs)
 
     def forward(self, x: Float[Tensor, "b in h w"]) -> Images:
@@ -82,21 +86,21 @@ class ToRGB(NormConv):
         return self.linear(x)
 
 
-def hidden_layers(latent: int, widths: Sequence[int]) -> list[NormConv]:
+def hidden_layers(latent: int, widths: Sequence[int], *, pixelnorm: bool = True) -> list[NormConv]:
     """Return the layers before the output: two per resolution from 4 × 4 on, `widths` their units."""
-    layers = [NormConv(latent, widths[0], kernel=4, padding=3)]
+    layers = [NormConv(latent, widths[0], kernel=4, padding=3, pixelnorm=pixelnorm)]
     for i, (inputs, units) in enumerate(itertools.pairwise(widths)):
-        layers.append(NormConv(inputs, units, up=i % 2 == 1))
+        layers.append(NormConv(inputs, units, up=i % 2 == 1, pixelnorm=pixelnorm))
     return layers
 
 
-def progan_network(latent: int, widths: Sequence[int]) -> nn.Sequential:
+def progan_network(latent: int, widths: Sequence[int], *, pixelnorm: bool = True) -> nn.Sequential:
     """Return the network [b, latent, 1, 1] → [b, 3, R, R], its state dict in the published layout."""
     side = resolution(len(widths))
     named: OrderedDict[str, nn.Module] = OrderedDict()
-    for i, layer in enumerate(hidden_layers(latent, widths)):
+    for i, layer in enumerate(hidden_layers(latent, widths, pixelnorm=pixelnorm)):
         named[f"layer{i + 1}"] = layer
-    named[f"output_{side}x{side}"] = ToRGB(widths[-1])
+    named[f"output_{side}x{side}"] = ToRGB(widths[-1], pixelnorm=pixelnorm)
     return nn.Sequential(named)
 
 
@@ -123,7 +127,9 @@ class ProGAN:
 
     def __init__(self, network: nn.Sequential, device: torch.device | None = None, dtype: str = "float32") -> None:
         self._dtype = find_dtype(dtype)
-        self.fingerprint = fingerprint(network.state_dict(), "progan", *([] if dtype == "float32" else [dtype]))
+        pixelnorm = all(layer.pixelnorm for layer in network.children() if isinstance(layer, NormConv))
+        facts = [*([] if dtype == "float32" else [dtype]), *([] if pixelnorm else ["no pixelnorm"])]
+        self.fingerprint = fingerprint(network.state_dict(), "progan", *facts)
         self.device = device or torch.device("cpu")
         network.eval().requires_grad_(False)
         self._network = network.to(self.device, self._dtype)
@@ -184,20 +190,21 @@ class ProGAN:
 
 
 @GENERATORS.register("progan")
-def progan(argument: str, *, device: torch.device, dtype: str = "float32") -> ProGAN:
+def progan(argument: str, *, device: torch.device, dtype: str = "float32", pixelnorm: bool = True) -> ProGAN:
     """Open a Progressive GAN from a checkpoint in any of the four layouts; its sizes are read off the shapes.
 
     Args:
         argument: the file, or the name of a published model that was fetched, ``progan-church``.
         device: where it shall compute.
         dtype: what it shall compute in: float32, bfloat16 or float16.
+        pixelnorm: whether it was trained with PixelNorm; a checkpoint does not say.
 
     Raises:
         BadFile: unreadable, or with missing, extra or misshaped tensors; names the file and the tensor. Or not fetched.
         UnknownName: no such dtype.
     """
     state = published_layout(read_state(find(argument)), argument)
-    network = progan_network(*_sizes(state, argument))
+    network = progan_network(*_sizes(state, argument), pixelnorm=pixelnorm)
     fit_state(network, state, argument)
     return ProGAN(network, device, dtype)
 

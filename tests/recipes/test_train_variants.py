@@ -1,0 +1,44 @@
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from ganatomy.generators import open_generator
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "recipes"))
+
+import train_variants
+from gan.networks import Discriminator, GrowingGenerator
+
+
+@pytest.mark.slow
+def test_each_variant_keeps_generators_that_open_as_they_were_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train_variants, "judge", lambda *_: lambda draw: {})
+    base = ["church", "--tiny", "--out", str(tmp_path / "runs")]
+    train_variants.main(base)
+    train_variants.main([*base, "--export", str(tmp_path / "kept")])
+    found = sorted(str(path.relative_to(tmp_path / "kept")) for path in (tmp_path / "kept").rglob("*.safetensors"))
+    names = [f"{variant}-0" for variant in train_variants.VARIANTS]
+    assert found == [f"{name}/{images:07d}.safetensors" for name in names for images in train_variants.TINY.keep]
+
+    for name, options in zip(names, ("?pixelnorm=no", "?pixelnorm=no", ""), strict=True):
+        opened = open_generator(f"progan:{tmp_path / 'kept' / name / '0000320.safetensors'}{options}")
+        state = torch.load(tmp_path / "runs" / name / "checkpoint.pt", weights_only=True)
+        trained = GrowingGenerator(train_variants.TINY.sizes, pixelnorm=not options)
+        trained.load_state_dict(state["averaged"])
+        z = opened.latents(range(3), seed=0)
+        with torch.no_grad():
+            expected = trained(z, 3, 1.0)
+        torch.testing.assert_close(opened.observe(z, []).images, expected, atol=0.02, rtol=0.02)  # kept in half
+
+
+@pytest.mark.parametrize("spread", [False, True])
+def test_only_with_spread_is_a_picture_judged_by_its_batch(spread: bool) -> None:
+    torch.manual_seed(0)
+    images, judge = torch.randn(8, 3, 8, 8), Discriminator((8, 8, 8), spread=spread)
+    among_others = judge(images, 1, 1.0)[:4]
+    among_copies = judge(images[:4].repeat(2, 1, 1, 1), 1, 1.0)[:4]
+    assert torch.allclose(among_others, among_copies) is not spread
