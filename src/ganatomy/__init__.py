@@ -52,6 +52,8 @@ if TYPE_CHECKING:
     from ganatomy.experiments.described import ArtifactSpec as ArtifactSpec
     from ganatomy.experiments.dissect_spec import DissectSpec as DissectSpec
     from ganatomy.experiments.dissection import Dissection as Dissection
+    from ganatomy.features import FeatureNetwork as FeatureNetwork
+    from ganatomy.features import open_features as open_features
     from ganatomy.generators import Generator as Generator
     from ganatomy.generators import LayerShape as LayerShape
     from ganatomy.generators import Observation as Observation
@@ -112,6 +114,7 @@ _HOMES = {
     "experiments.described": ("ArtifactSpec",),
     "experiments.dissect_spec": ("DissectSpec",),
     "experiments.dissection": ("Dissection",),
+    "features": ("FeatureNetwork", "open_features"),
     "generators": ("Generator", "LayerShape", "Observation", "Subject", "open_generator", "open_subject"),
     "generators.classifier": ("View", "as_classifier"),
     "generators.module": ("as_generator",),

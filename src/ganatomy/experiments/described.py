@@ -2,18 +2,19 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ganatomy.errors import BadModel, BadValue
+from ganatomy.errors import BadValue
 from ganatomy.execute import Executor
 from ganatomy.experiments.causal.source import SampleSpec, Source
+from ganatomy.features import FeatureNetwork, checked_vectors, open_features
 from ganatomy.pictures.protocol import Frame, PictureSet
 from ganatomy.pictures.rendered import RenderedScenes
 from ganatomy.pictures.sets import open_pictures
@@ -39,7 +40,7 @@ class ArtifactSpec(SampleSpec):
         top: m, pictures of each unit.
         real: name of a set of real pictures, as in `open_pictures`.
         reals: how many of them.
-        features: name of the feature network: a segmenter that describes pictures, too.
+        features: name of the feature network, as in `open_features`.
         draws: how many times `top` pictures are drawn at random, for comparison.
     """
 
@@ -84,17 +85,6 @@ class RealSpec:
     crop: float
 
 
-@runtime_checkable
-class FeatureNetwork(Protocol):
-    """What describes a picture by numbers."""
-
-    fingerprint: str
-
-    def features(self, images: Images) -> Tensor:
-        """Return a vector of each picture, float32 [b, d]."""
-        ...
-
-
 class Described(Accumulator):
     """What is known of every generated picture, one row each.
 
@@ -132,22 +122,14 @@ class Setting:
         Raises:
             BadModel: the network gives no vectors.
         """
-        found = self.network.features(images)
-        if found.ndim != 2 or len(found) != len(images):
-            raise BadModel(
-                f"{self.spec.features} describes {len(images)} pictures by a tensor of shape {list(found.shape)}; "
-                "it must give a vector of each"
-            )
-        return found.float()
+        return checked_vectors(self.network.features(images), images, self.spec.features)
 
 
 def open_setting(spec: ArtifactSpec, source: Source) -> tuple[Setting, int]:
     """Open what is needed; return also how many numbers describe a picture, which must be fewer than the pictures."""
     pictures = open_pictures(spec.real)
     pictures.numbers(range(spec.reals), spec.seed)  # so many must be there
-    network = replace(source.models, segmenter_given=spec.features).segmenter
-    if not isinstance(network, FeatureNetwork):
-        raise BadModel(f"{spec.features} labels pictures but does not describe them by features; give {FEATURES}")
+    network = open_features(spec.features, source.models.device)
     generator = source.models.generator
     image = generator.observe(generator.latents(spec.ids()[:1], spec.seed), []).images
     height, width = image.shape[-2:]

@@ -1,0 +1,6 @@
+"""The built-in families: importing this registers them."""
+
+from ganatomy.features import module
+from ganatomy.features.segmenter import describing_segmenter, labels_pictures
+
+__all__ = ["describing_segmenter", "labels_pictures", "module"]

@@ -1,0 +1,28 @@
+"""The names under which feature networks are opened."""
+
+import torch
+
+from ganatomy.devices import find_device
+from ganatomy.features.protocol import FeatureNetwork
+from ganatomy.registry import Registry
+
+FEATURES: Registry[FeatureNetwork] = Registry("feature network")
+
+
+def open_features(spec: str, device: str | torch.device = "cpu") -> FeatureNetwork:
+    """Open a feature network by name: ``bundled:scenes``, ``inception``, ``torch:package.module:callable``.
+
+    Raises:
+        UnknownName: no such family, model or option.
+        BadFile: the weights are not what they should be, or not fetched yet.
+        BadModel: it does not describe pictures.
+
+    >>> open_features("bundled:scenes?size=64").features(torch.zeros(2, 3, 32, 32)).shape
+    torch.Size([2, 256])
+    """
+    from ganatomy.features.families import describing_segmenter, labels_pictures
+
+    family, device = spec.partition("?")[0].partition(":")[0], find_device(device)
+    if family not in FEATURES.names() and labels_pictures(family):
+        return describing_segmenter(spec, device)
+    return FEATURES.open(spec, device=device)
