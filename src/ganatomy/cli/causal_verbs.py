@@ -153,7 +153,14 @@ def artifacts(arguments: Namespace) -> None:
     spec, home, flagged = plan_artifacts(source, arguments.layer, _options(arguments))
     directory = getattr(arguments, "out", None) or home
     work = (f"distances of all units from {spec.reals} pictures of {spec.real}", 0)
-    bar = _bar(arguments, source, spec, directory, work, lambda *_: describing_seconds(source, spec))
+    bar = _bar(
+        arguments,
+        source,
+        spec,
+        directory,
+        work,
+        lambda *_: describing_seconds(source, spec, source.shape(spec.layer).units),
+    )
     result = run_artifacts(spec, source, directory, progress=bar)
     _deliver(arguments, [result if flagged is None else result.against(flagged)])
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ganatomy.errors import BadValue
 from ganatomy.execute import Executor
+from ganatomy.experiments.causal.places import at_least
 from ganatomy.experiments.causal.source import SampleSpec, Source
 from ganatomy.features import FeatureNetwork, checked_vectors, open_features
 from ganatomy.pictures.protocol import Frame, PictureSet
@@ -31,40 +32,57 @@ SAVINGS = 20
 
 
 @dataclass(frozen=True)
-class ArtifactSpec(SampleSpec):
-    """Which pictures of a generator to compare with which real ones. The paper: images=200000, top=10000, reals=50000.
+class AgainstRealSpec(SampleSpec):
+    """Which pictures of a generator to compare with which real ones.
 
     Attributes:
         images: M, generated pictures.
         shard: pictures between two savings, or more where that would be very many savings.
-        top: m, pictures of each unit.
         real: name of a set of real pictures, as in `open_pictures`.
         reals: how many of them.
         features: name of the feature network, as in `open_features`.
-        draws: how many times `top` pictures are drawn at random, for comparison.
     """
+
+    COMPARED: ClassVar[tuple[str, ...]] = ("images", "reals")
+    """Fields that say how many pictures a distance is computed from."""
 
     images: int = 3000
     shard: int = 500
-    top: int = 300
     real: str = field(kw_only=True)
     reals: int = 3000
     features: str = FEATURES
-    draws: int = 5
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
         super().__post_init__()
-        for name in ("top", "reals", "draws"):
-            if getattr(self, name) < 2:
-                raise BadValue(f"{name}={getattr(self, name)} is too few; give at least 2")
-        if self.top > self.images:
-            raise BadValue(f"top={self.top} pictures of each unit cannot be had of images={self.images}; draw more")
+        at_least(self, **dict.fromkeys(self.COMPARED, 2))
 
     def shards(self) -> list[range]:
         """Return the ids of every shard."""
         ids, size = self.ids(), max(self.shard, math.ceil(self.images / SAVINGS))
         return [ids[i : i + size] for i in range(0, len(ids), size)]
+
+
+@dataclass(frozen=True)
+class ArtifactSpec(AgainstRealSpec):
+    """Which units of a layer to rank by which pictures. The paper: images=200000, top=10000, reals=50000.
+
+    Attributes:
+        top: m, pictures of each unit.
+        draws: how many times `top` pictures are drawn at random, for comparison.
+    """
+
+    COMPARED = ("top", "reals")
+
+    top: int = 300
+    draws: int = 5
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        super().__post_init__()
+        at_least(self, draws=2)
+        if self.top > self.images:
+            raise BadValue(f"top={self.top} pictures of each unit cannot be had of images={self.images}; draw more")
 
 
 @dataclass(frozen=True)
@@ -108,10 +126,10 @@ class Described(Accumulator):
 
 @dataclass(frozen=True)
 class Setting:
-    """All that a study of artifacts computes with, opened."""
+    """All that a comparison with real pictures computes with, opened."""
 
     source: Source
-    spec: ArtifactSpec
+    spec: AgainstRealSpec
     network: FeatureNetwork
     pictures: PictureSet
     frame: Frame
@@ -125,7 +143,7 @@ class Setting:
         return checked_vectors(self.network.features(images), images, self.spec.features)
 
 
-def open_setting(spec: ArtifactSpec, source: Source) -> tuple[Setting, int]:
+def open_setting(spec: AgainstRealSpec, source: Source) -> tuple[Setting, int]:
     """Open what is needed; return also how many numbers describe a picture, which must be fewer than the pictures."""
     pictures = open_pictures(spec.real)
     pictures.numbers(range(spec.reals), spec.seed)  # so many must be there
@@ -138,7 +156,7 @@ def open_setting(spec: ArtifactSpec, source: Source) -> tuple[Setting, int]:
     crop = 0.0 if isinstance(pictures, RenderedScenes) else 1.0  # photographs are cut square, and never squeezed
     setting = Setting(source, spec, network, pictures, Frame(height, crop))
     numbers = setting.features(image.clamp(-1, 1)).shape[1]
-    for name in ("top", "reals"):
+    for name in spec.COMPARED:
         if getattr(spec, name) <= numbers:
             raise BadValue(
                 f"{name}={getattr(spec, name)} pictures are too few for the {numbers} numbers by which "
@@ -166,13 +184,13 @@ def describe_reals(
     return moments
 
 
-def describing_seconds(source: Source, spec: ArtifactSpec) -> float:
-    """Say how long it will take to describe all pictures, from a few of them."""
+def describing_seconds(source: Source, spec: AgainstRealSpec, units: int) -> float:
+    """Say how long it will take to describe all pictures, from a few of them, and so many units of the layer."""
     setting, numbers = open_setting(spec, source)
     few = min(PROBE, spec.images, spec.reals)
     for _ in range(2):  # what is done once is done the first time
         start = perf_counter()
-        describe_made(setting, numbers, source.shape(spec.layer).units, spec.ids()[:few])
+        describe_made(setting, numbers, units, spec.ids()[:few])
         between = perf_counter()
         describe_real(setting, numbers, range(few))
         done = perf_counter()
@@ -194,12 +212,13 @@ def describe_real(setting: Setting, numbers: int, ids: range) -> FeatureMoments:
 
 @torch.no_grad()
 def describe_made(setting: Setting, numbers: int, units: int, ids: range) -> Described:
-    """Describe one shard of the generated pictures."""
+    """Describe one shard of the generated pictures; with units=0 by their features alone."""
     spec, generator = setting.spec, setting.source.models.generator
-    made = Described(numbers, units, generator.device)
+    made, layers = Described(numbers, units, generator.device), [spec.layer] if units else []
     for i in range(0, len(ids), spec.batch):
         part = ids[i : i + spec.batch]
-        seen = generator.observe(generator.latents(part, spec.seed), [spec.layer])
-        made.update(setting.features(seen.images.clamp(-1, 1)), seen.features[spec.layer].amax((2, 3)))
+        seen = generator.observe(generator.latents(part, spec.seed), layers)
+        peaks = seen.features[spec.layer].amax((2, 3)) if units else seen.images.new_zeros(len(part), 0)
+        made.update(setting.features(seen.images.clamp(-1, 1)), peaks)
         tick(len(part))
     return made
