@@ -65,6 +65,20 @@ def test_the_arithmetic_is_that_of_the_paper(state: dict[str, torch.Tensor], tmp
     torch.testing.assert_close(seen.images.double(), x, atol=1e-5, rtol=1e-5)
 
 
+def test_a_model_trained_without_pixelnorm_is_another_model(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    generator = opened(state, tmp_path)
+    without = open_generator(f"progan:{tmp_path / 'g.safetensors'}?pixelnorm=no")
+    assert open_generator(f"progan:{tmp_path / 'g.safetensors'}?pixelnorm=yes").fingerprint == generator.fingerprint
+    assert without.fingerprint != generator.fingerprint
+    z = generator.latents(range(3), seed=0)
+    seen = without.observe(z, ["layer1"])
+    gain = math.sqrt(2 / z.shape[1]) / 4
+    bias = state["layer1.wscale.b"][:, None, None]
+    x = F.leaky_relu(F.conv2d(z[:, :, None, None], state["layer1.conv.weight"] * gain, padding=3) + bias, 0.2)
+    torch.testing.assert_close(seen.features["layer1"], x, atol=1e-5, rtol=1e-5)
+    assert float((seen.images - generator.observe(z, []).images).abs().max()) > 0.01
+
+
 def test_sizes_are_read_off_the_shapes(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
     generator = opened(state, tmp_path)
     assert list(generator.layers.items()) == [
