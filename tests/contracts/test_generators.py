@@ -108,7 +108,21 @@ def unet_spec(directory: Path, seed: int) -> str:
     return f"diffusers:{save_pipeline(directory / str(seed), seed)}?step=100&images=scenes:church&layers={blocks}"
 
 
+def autoencoder_spec(directory: Path, seed: int) -> str:
+    numbers = torch.Generator().manual_seed(seed)
+    state = {name: torch.randn(shape, generator=numbers) for name, shape in {"W_enc": (6, 9), "W_dec": (9, 6)}.items()}
+    torch.save(state, directory / f"{seed}-autoencoder.pt")
+    options = f"layer=layer3&directions={directory / f'{seed}-autoencoder.pt'}&activation=topk:4"
+    return f"basis:{progan_spec(directory, seed)}?{options}"
+
+
 EXAMPLES: dict[str, Callable[[Path, int], str]] = {
+    "basis": lambda directory, seed: f"basis:{progan_spec(directory, seed)}?layer=layer3&directions=rotation",
+    "basis autoencoder": autoencoder_spec,
+    "basis of one": lambda directory, seed: f"basis:planted:?layer=layer2&directions=rotation&count=1&seed={seed}",
+    "basis pca": lambda directory, seed: (
+        f"basis:{progan_spec(directory, seed)}?layer=layer4&directions=pca&pictures=40&count=4"
+    ),
     "bundled": bundled_spec,
     "diffusers": lambda directory, seed: diffusers_spec(directory, seed, "kl"),
     "diffusers unet": unet_spec,
@@ -329,6 +343,41 @@ def test_edits_of_several_layers_act_in_forward_order_those_of_one_in_list_order
     both = generator.edited(z, [early, late, again])
     assert torch.equal(both, generator.edited(z, [early.then(again), late]))
     assert farthest(both, generator.edited(z, [again, late, early])) > 1e-4
+
+
+def test_rendering_makes_edits_on_the_way(generator: Generator, z: Tensor) -> None:
+    """Those of the layer itself act on what is given, in list order; the rest where they belong."""
+    z, names = z[:2], list(dict.fromkeys(some(generator)))
+    seen = generator.observe(z, names)
+    for i, layer in enumerate(names[:-1]):
+        own, again, last = (an_edit(generator, name, seed) for seed, name in enumerate((layer, layer, names[-1])))
+        given = seen.features[layer].clone()
+        images = generator.render(given, layer, z, [last, own, again])
+        assert farthest(images, generator.edited(z, [own, again, last])) < 1e-5, layer
+        assert farthest(images, generator.render(again(own(given)), layer, z)) > 1e-4, "the later edit is lost"
+        assert torch.equal(given, seen.features[layer]), "render wrote into the features that it was given"
+        between = names[i + 1]
+        r = given.requires_grad_()
+        generator.render(0.9 * r, layer, z, [an_edit(generator, between)]).square().sum().backward()
+        assert r.grad is not None
+        assert bool(r.grad.isfinite().all())
+        assert bool(r.grad.any()), f"no gradient through the edit of {between}"
+    assert torch.equal(generator.observe(z, []).images, seen.images), "an edit was left behind"
+
+
+def test_an_edit_before_the_layer_that_is_rendered_is_refused(generator: Generator, z: Tensor) -> None:
+    first, *_, last = generator.layers
+    r, edit = generator.observe(z, [last]).features[last], an_edit(generator, first)
+    before = generator.observe(z, []).images
+    with pytest.raises(BadValue, match=f"an edit of {re.escape(first)} would be lost: .* begin at") as caught:
+        generator.render(r, last, z, [an_edit(generator, last), edit])
+    assert "\n" not in str(caught.value)
+    units, height, width = generator.layers[last]
+    with pytest.raises(BadValue, match="does not fit"):
+        generator.render(r, last, z, [Intervention.ablate(last, (units + 1, height, width), [units])])
+    with pytest.raises(UnknownName, match="no such layer"):
+        generator.render(r, last, z, [Intervention.ablate("no such layer", (1, 1, 1), [0])])
+    assert torch.equal(generator.observe(z, []).images, before)
 
 
 def test_observing_with_edits_shows_what_they_made_of_every_layer(family: str, generator: Generator, z: Tensor) -> None:

@@ -241,6 +241,9 @@ def test_edits_reach_each_call_and_are_shown_before_they_are_written_over(net: N
     assert bool((normed < 0).any())
     assert torch.equal(seen.images, expected)
     assert torch.equal(generator.edited(z, edits), expected)
+    assert torch.equal(
+        generator.render(generator.observe(z, ["block.1"]).features["block.1"], "block.1", z, edits), expected
+    )
 
 
 def test_edits_leave_no_hook_whether_they_fit_or_not(net: Net, generator: HookedGenerator) -> None:
@@ -249,8 +252,13 @@ def test_edits_leave_no_hook_whether_they_fit_or_not(net: Net, generator: Hooked
     good, wide = ablate(generator, "block", [0]), Intervention.ablate("up", (6, 4, 4), [0])
     generator.edited(z, [good])
     generator.observe(z, ["up"], [good])
+    generator.render(torch.zeros(2, 6, 4, 4), "block", z, [good])
     assert hooks(net) == 0
-    for use in (lambda: generator.edited(z, [good, wide]), lambda: generator.observe(z, ["up"], [wide, good])):
+    for use in (
+        lambda: generator.edited(z, [good, wide]),
+        lambda: generator.observe(z, ["up"], [wide, good]),
+        lambda: generator.render(torch.zeros(2, 6, 4, 4), "block", z, [good, wide]),
+    ):
         with pytest.raises(BadValue, match=r"^an edit of up for .* does not fit \[2, 6, 16, 16\]$"):
             use()
         assert hooks(net) == 0

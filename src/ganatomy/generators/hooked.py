@@ -4,14 +4,14 @@ import contextlib
 import itertools
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from ganatomy.errors import BadModel, UnknownName
-from ganatomy.generators.protocol import Edit, LayerShape, Observation, edits_by_layer
+from ganatomy.generators.protocol import Edit, LayerShape, Observation, applied, edits_by_layer, onward_edits
 from ganatomy.generators.structures import replaced, tensors
 from ganatomy.imported import guarded
 from ganatomy.types import Features, Images, Latents
@@ -103,29 +103,32 @@ class HookedGenerator:
             if name not in listened:
                 return None
             own = self._map(name, output)
-            r = own.float()
-            for edit in planned.get(name, ()):
-                r = edit(r)
+            r = applied(planned.get(name, ()), own.float())
             features[name] = r.clone() if name in layers else r  # what comes next may overwrite it
             return replaced(output, own, r.to(own.dtype)) if name in planned else None
 
         images = self._draw(z, listened, keep)
-        for name in listened:
-            if name not in features:
-                raise self._missed(name)
+        self._all_computed(listened, features)
         return Observation(images, {name: features[name] for name in layers})
 
-    def render(self, r: Features, layer: str, z: Latents) -> Images:
-        """Draw the pictures with the layer's output replaced by `r`. Differentiable in r."""
-        self._check([layer])
+    def render(self, r: Features, layer: str, z: Latents, edits: Sequence[Edit] = ()) -> Images:
+        """Draw the pictures with the layer's output replaced by `r`, edits made on the way. Differentiable in r."""
+        listened = [layer, *edits_by_layer(edits)]
+        self._check(listened)
+        planned = onward_edits(edits, layer, self.layers)
+        computed = set[str]()
 
         def put(name: str, output: Any) -> Any:
-            if name != layer:
+            if name not in listened:
                 return None
+            computed.add(name)
             own = self._map(name, output)
-            return replaced(output, own, r.to(own.dtype, copy=True))
+            new = applied(planned.get(name, ()), r if name == layer else own.float())
+            return replaced(output, own, new.to(own.dtype, copy=True))  # what comes next may overwrite it
 
-        return self._draw(z, [layer], put)
+        images = self._draw(z, listened, put)
+        self._all_computed(listened, computed)
+        return images
 
     def edited(self, z: Latents, edits: Sequence[Edit]) -> Images:
         """Draw the pictures with edits at any layers, in one forward pass without gradients."""
@@ -150,6 +153,11 @@ class HookedGenerator:
         if found is None:
             raise self._missed(layer)
         return found
+
+    def _all_computed(self, layers: Sequence[str], computed: Container[str]) -> None:
+        for name in layers:
+            if name not in computed:
+                raise self._missed(name)
 
     def _missed(self, layer: str) -> BadModel:
         return BadModel(f"{self._name} did not compute its layer {layer} this time")

@@ -12,6 +12,7 @@ units of a concept at any layer takes it from the picture. What a unit does is l
 * ``on``, ``dead``: constant.
 """
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 
@@ -21,7 +22,7 @@ from torch import Tensor
 
 from ganatomy.errors import BadValue, UnknownName
 from ganatomy.generators.latents import standard_normal
-from ganatomy.generators.protocol import Edit, LayerShape, Observation, edits_by_layer
+from ganatomy.generators.protocol import Edit, LayerShape, Observation, applied, edits_by_layer, onward_edits
 from ganatomy.generators.registry import GENERATORS
 from ganatomy.planted import VOCABULARY, rgb
 from ganatomy.types import Features, Images, Latents
@@ -80,16 +81,15 @@ class PlantedGenerator:
         r = _features(LAYERS[0], _things(z), z)
         for i, layer in enumerate(LAYERS):
             r = _next(r, LAYERS[i - 1], z) if i else r
-            for edit in planned.get(layer, ()):
-                r = edit(r)
-            features[layer] = r
+            features[layer] = r = applied(planned.get(layer, ()), r)
         return Observation(_paint(r), {layer: features[layer] for layer in layers})
 
-    def render(self, r: Features, layer: str, z: Latents) -> Images:
-        """Draw the pictures from one layer on."""
-        self._check([layer])
-        for before in LAYERS[LAYERS.index(layer) : -1]:
-            r = _next(r, before, z)
+    def render(self, r: Features, layer: str, z: Latents, edits: Sequence[Edit] = ()) -> Images:
+        """Draw the pictures from one layer on, edits made on the way."""
+        planned = onward_edits(edits, layer, self.layers)
+        r = applied(planned.get(layer, ()), r)
+        for before, after in itertools.pairwise(LAYERS[LAYERS.index(layer) :]):
+            r = applied(planned.get(after, ()), _next(r, before, z))
         return _paint(r)
 
     def edited(self, z: Latents, edits: Sequence[Edit]) -> Images:

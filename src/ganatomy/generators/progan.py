@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ganatomy.devices import find_dtype
 from ganatomy.errors import BadFile, UnknownName
 from ganatomy.generators.latents import standard_normal
-from ganatomy.generators.protocol import Edit, LayerShape, Observation, edits_by_layer
+from ganatomy.generators.protocol import Edit, LayerShape, Observation, applied, edits_by_layer, onward_edits
 from ganatomy.generators.registry import GENERATORS
 from ganatomy.types import Features, Images, Latents
 from ganatomy.weights import State, find, fingerprint, fit_state, read_state
@@ -159,21 +159,28 @@ class ProGAN:
             self._check(name)
         x, features = z[:, :, None, None], {}
         for name, layer in self._network.named_children():
-            x = layer(x.to(self._dtype)).float()
-            for edit in planned.get(name, ()):
-                x = edit(x)
+            x = self._step(layer, x, planned.get(name, ()))
             if name in layers:
                 features[name] = x
         return Observation(x, {name: features[name] for name in layers})
 
-    def render(self, r: Features, layer: str, z: Latents) -> Images:  # noqa: ARG002  no later layer reads z
-        """Draw the pictures with the layer's output replaced by `r`. Differentiable in r.
+    def render(
+        self,
+        r: Features,
+        layer: str,
+        z: Latents,  # noqa: ARG002  no later layer reads it
+        edits: Sequence[Edit] = (),
+    ) -> Images:
+        """Draw the pictures with the layer's output replaced by `r`, edits made on the way. Differentiable in r.
 
         Raises:
             UnknownName: a layer that does not exist.
+            BadValue: an edit of an earlier layer.
         """
-        self._check(layer)
-        images: Images = self._network[list(self.layers).index(layer) + 1 :](r.to(self._dtype)).float()
+        planned = onward_edits(edits, layer, self.layers)
+        images = applied(planned.get(layer, ()), r)
+        for name, step in self._network[list(self.layers).index(layer) + 1 :].named_children():
+            images = self._step(step, images, planned.get(name, ()))
         return images
 
     def edited(self, z: Latents, edits: Sequence[Edit]) -> Images:
@@ -183,6 +190,10 @@ class ProGAN:
             UnknownName: a layer that does not exist.
         """
         return self.observe(z, (), edits).images
+
+    def _step(self, layer: nn.Module, x: Tensor, edits: Sequence[Edit]) -> Tensor:
+        """Return what a layer makes of x, edited."""
+        return applied(edits, layer(x.to(self._dtype)).float())
 
     def _check(self, layer: str) -> None:
         if layer not in self.layers:

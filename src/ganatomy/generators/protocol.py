@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 
+from ganatomy.errors import BadValue, UnknownName
 from ganatomy.pictures import Shown
 from ganatomy.types import Features, Images, Latents
 
@@ -77,13 +78,36 @@ class Subject(Protocol):
 class Generator(Subject, Protocol):
     """A generative image model whose layers can be read and replaced."""
 
-    def render(self, r: Features, layer: str, z: Latents) -> Images:
-        """Draw the pictures with the layer's output replaced by `r`: f, the rest of the network. Differentiable."""
+    def render(self, r: Features, layer: str, z: Latents, edits: Sequence[Edit] = ()) -> Images:
+        """Draw the pictures with the layer's output replaced by `r`: f, the rest of the network. Differentiable.
+
+        Edits are made on the way: those of the layer itself to r, those of later layers there. An edit of an earlier
+        layer would be lost, and is refused.
+        """
         ...
 
     def edited(self, z: Latents, edits: Sequence[Edit]) -> Images:
         """Draw the pictures with edits at any layers, in one forward pass without gradients."""
         ...
+
+
+def onward_edits(edits: Sequence[Edit], layer: str, layers: Mapping[str, LayerShape]) -> dict[str, list[Edit]]:
+    """Return the edits of each layer, in their order, where drawing begins at a layer.
+
+    Raises:
+        UnknownName: there is no such layer, or none that an edit names.
+        BadValue: an edit is of an earlier layer.
+    """
+    names, planned = list(layers), edits_by_layer(edits)
+    for name in (layer, *planned):
+        if name not in layers:
+            raise UnknownName("layer", name, layers)
+    for name in planned:
+        if names.index(name) < names.index(layer):
+            raise BadValue(
+                f"an edit of {name} would be lost: drawing begins at {layer}, which comes later; begin at {name}"
+            )
+    return planned
 
 
 def edits_by_layer(edits: Sequence[Edit]) -> dict[str, list[Edit]]:
@@ -92,3 +116,10 @@ def edits_by_layer(edits: Sequence[Edit]) -> dict[str, list[Edit]]:
     for edit in edits:
         by_layer.setdefault(edit.layer, []).append(edit)
     return by_layer
+
+
+def applied(edits: Sequence[Edit], r: Features) -> Features:
+    """Return what a layer's edits make of its output, one after the other."""
+    for edit in edits:
+        r = edit(r)
+    return r

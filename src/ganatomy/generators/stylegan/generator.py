@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ganatomy.devices import find_dtype
 from ganatomy.errors import BadFile, BadValue, UnknownName
 from ganatomy.generators.latents import standard_normal
-from ganatomy.generators.protocol import Edit, LayerShape, Observation, edits_by_layer
+from ganatomy.generators.protocol import Edit, LayerShape, Observation, applied, edits_by_layer, onward_edits
 from ganatomy.generators.registry import GENERATORS
 from ganatomy.generators.stylegan.layers import Mapping as MappingNetwork
 from ganatomy.generators.stylegan.layers import ModulatedConv
@@ -121,29 +121,32 @@ class StyleGAN:
         def visit(name: str, x: Tensor) -> Tensor:
             if name not in layers and name not in planned:
                 return x
-            r = _inside(x.float(), self._hidden[name])  # the next layer takes it back from float32
-            for edit in planned.get(name, ()):
-                r = edit(r)
-            features[name] = r
+            features[name] = r = self._edited_map(name, x, planned)
             return self._placed(r, name, x)
 
         images = self._synthesis(self.w(z), visit).expand(-1, 3, -1, -1)
         return Observation(images, {name: features[name] for name in layers})
 
-    def render(self, r: Features, layer: str, z: Latents) -> Images:
-        """Draw the pictures with the layer's output replaced by `r`. Differentiable in r.
+    def render(self, r: Features, layer: str, z: Latents, edits: Sequence[Edit] = ()) -> Images:
+        """Draw the pictures with the layer's output replaced by `r`, edits made on the way. Differentiable in r.
 
         What later layers need beside r is made of z: their styles and, in StyleGAN2, the picture that lower resolutions
         have drawn.
 
         Raises:
             UnknownName: a layer that does not exist.
+            BadValue: an edit of an earlier layer.
         """
-        self._check(layer)
+        planned = onward_edits(edits, layer, self.layers)
+        r = applied(planned.pop(layer, ()), r)
         start = layer if layer in self._synthesis.layers and not self._hidden[layer] else None
-        images: Tensor = self._synthesis(
-            self.w(z), lambda name, x: self._placed(r, name, x) if name == layer else x, start
-        )
+
+        def visit(name: str, x: Tensor) -> Tensor:
+            if name == layer:
+                return self._placed(r, name, x)
+            return self._placed(self._edited_map(name, x, planned), name, x) if name in planned else x
+
+        images: Tensor = self._synthesis(self.w(z), visit, start)
         return images.expand(-1, 3, -1, -1)
 
     def edited(self, z: Latents, edits: Sequence[Edit]) -> Images:
@@ -153,6 +156,10 @@ class StyleGAN:
             UnknownName: a layer that does not exist.
         """
         return self.observe(z, (), edits).images
+
+    def _edited_map(self, layer: str, x: Tensor, planned: Mapping[str, Sequence[Edit]]) -> Features:
+        """Return what is not hidden of what a layer made, edited; the next layer takes it back from float32."""
+        return applied(planned.get(layer, ()), _inside(x.float(), self._hidden[layer]))
 
     def _placed(self, r: Tensor, layer: str, x: Tensor) -> Tensor:
         """Return what a layer made, `x`, with r in place of all of it, or of what is not hidden."""
