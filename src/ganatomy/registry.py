@@ -18,7 +18,7 @@ class Registry(Generic[T]):
 
     A spec reads ``family:argument?key=value&key=value``. It is data: values are converted by the annotations of the
     factory's keyword parameters (str, int, float, bool, or one of these or None), never evaluated. Packages add
-    families through the entry point group ``ganatomy.<kind>s``.
+    families through the entry point group ``ganatomy.<kind>s``, with _ for spaces.
 
     >>> shapes: Registry[str] = Registry("shape")
     >>> @shapes.register("square")
@@ -30,6 +30,7 @@ class Registry(Generic[T]):
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
+        self.group = f"ganatomy.{kind.replace(' ', '_')}s"
         self._factories: dict[str, Factory[T]] = {}
 
     def register(self, name: str) -> Callable[[Factory[T]], Factory[T]]:
@@ -43,7 +44,7 @@ class Registry(Generic[T]):
 
     def names(self) -> list[str]:
         """Return the names of all families, built in and from plug-ins."""
-        plugged = {entry.name for entry in entry_points(group=f"ganatomy.{self.kind}s")}
+        plugged = {entry.name for entry in entry_points(group=self.group)}
         return sorted(plugged | self._factories.keys())
 
     def factory(self, name: str) -> Factory[T]:
@@ -53,7 +54,7 @@ class Registry(Generic[T]):
             UnknownName: no such family.
         """
         if name not in self._factories:
-            for entry in entry_points(group=f"ganatomy.{self.kind}s", name=name):
+            for entry in entry_points(group=self.group, name=name):
                 self._factories[name] = entry.load()
         if name not in self._factories:
             raise UnknownName(self.kind, name, self.names())
@@ -81,7 +82,9 @@ class Registry(Generic[T]):
         factory = self.factory(family)
         parameters = inspect.signature(factory).parameters
         free = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-        known = {n: p.annotation for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY and n != "device"}
+        known = {
+            n: p.annotation for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY and n not in {"device", *extra}
+        }
         for key in options:
             if key in extra or (key not in known and not free):
                 raise UnknownName(f"option of {family}", key, known)

@@ -1,6 +1,7 @@
 """The built-in families: importing this registers them."""
 
 from ganatomy.generators import (
+    basis,
     bundled,
     classifier,
     diffusers,
@@ -16,6 +17,7 @@ from ganatomy.generators import (
 )
 
 __all__ = [
+    "basis",
     "bundled",
     "classifier",
     "diffusers",

@@ -25,6 +25,8 @@ AS_TORCHSCRIPT = "a network that torch.jit.trace recorded opens as torchscript:F
 def read_state(path: Path, prefix: str = "") -> State:
     """Read the tensors of a ``.safetensors``, ``.pt``/``.pth``/``.ckpt``/``.bin`` or ``.npz`` file, by name.
 
+    A ``.npy`` file holds one without a name; it takes that of the file.
+
     A dictionary that wraps the tensors under ``state_dict`` is unwrapped. Where the file holds more than one network,
     `prefix` picks the tensors whose names begin with it, such as ``decoder.``, and takes it off their names.
 
@@ -34,7 +36,7 @@ def read_state(path: Path, prefix: str = "") -> State:
     """
     if not path.is_file():
         raise BadFile(f"{path}: no such file")
-    readers = {".safetensors": _read_safetensors, ".npz": _read_npz}
+    readers = {".safetensors": _read_safetensors, ".npz": _read_npz, ".npy": _read_npy}
     state = readers.get(path.suffix, _read_torch)(path)
     if not state:
         raise BadFile(f"{path}: holds no tensors")
@@ -69,6 +71,14 @@ def _read_npz(path: Path) -> State:
             return {name: torch.from_numpy(np.array(arrays[name])) for name in arrays.files}
     except (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         raise BadFile(f"{path}: not a whole npz file of plain arrays ({error})") from error
+
+
+def _read_npy(path: Path) -> State:
+    try:
+        with path.open("rb") as file:
+            return {path.stem: torch.from_numpy(np.load(file, allow_pickle=False))}
+    except (OSError, ValueError, EOFError, TypeError, AttributeError, MemoryError) as error:
+        raise BadFile(f"{path}: not a whole npy file of plain numbers ({error})") from error
 
 
 def _read_torch(path: Path) -> State:
