@@ -86,6 +86,7 @@ class PlantedGenerator:
 
     def render(self, r: Features, layer: str, z: Latents, edits: Sequence[Edit] = ()) -> Images:
         """Draw the pictures from one layer on, edits made on the way."""
+        self._check([layer])
         planned = onward_edits(edits, layer, self.layers)
         r = applied(planned.get(layer, ()), r)
         for before, after in itertools.pairwise(LAYERS[LAYERS.index(layer) :]):
