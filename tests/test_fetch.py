@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -392,6 +393,25 @@ def test_another_file_than_at_first_is_refused(server: Server, home: Path) -> No
     assert fetch_known(NAME)[FILE].sha256 != first.sha256
 
 
+def test_where_the_sha256_is_known_no_other_file_is_taken(
+    server: Server, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sha256 = hashlib.sha256(CONTENT).hexdigest()
+    monkeypatch.setitem(KNOWN, NAME, replace(KNOWN[NAME], sha256=sha256))
+    server.files[f"/{NAME}/{FILE}"] = CONTENT[:-1] + b"!"
+    said = refused()
+    assert f"but that of the published file is {sha256[:16]}…" in said
+    (home / FILE).write_bytes(CONTENT[:-1] + b"!")
+    with pytest.raises(BadFile, match=r"published file is .*; delete it, and fetch it again"):
+        fetch_known(NAME)
+    with pytest.raises(BadFile, match="not the published file"):
+        find(NAME)
+    (home / FILE).unlink()
+    server.files[f"/{NAME}/{FILE}"] = CONTENT
+    assert fetch_known(NAME)[FILE].sha256 == sha256
+    assert find(NAME) == home / FILE
+
+
 def test_a_file_that_changed_on_disk_is_refused_and_mended(home: Path) -> None:
     fetch_known(NAME)
     (home / FILE).write_bytes(CONTENT[:-1] + b"!")
@@ -537,9 +557,11 @@ def test_where_models_are_kept(
 
 
 def test_the_published_models_are_well_formed() -> None:
-    assert len(KNOWN) == 10
+    assert len(KNOWN) == 11
+    homes = r"http(s?://[\w.]+\.csail\.mit\.edu/(\S+/)?|s://github\.com/mseitzer/pytorch-fid/releases/download/\w+/)"
     for model in KNOWN.values():
-        assert all(re.fullmatch(r"https?://[\w.]+\.csail\.mit\.edu/(\S+/)?", base) for base in model.bases)
+        assert all(re.fullmatch(homes, base) for base in model.bases)
+        assert not model.sha256 or (len(model.files) == 1 and named_digits(model.files[0], model.sha256))
         assert model.licence
         assert 50e6 < model.bytes < 500e6
         assert len(set(model.files)) == len(model.files)

@@ -200,7 +200,7 @@ def _models(topic: str) -> Iterator[Finding]:
 
 def _plugins(topic: str) -> Iterator[Finding]:
     """Families that other packages add."""
-    for group in ("ganatomy.generators", "ganatomy.segmenters"):
+    for group in ("ganatomy.generators", "ganatomy.segmenters", "ganatomy.feature_networks"):
         for entry in entry_points(group=group):
             try:
                 entry.load()

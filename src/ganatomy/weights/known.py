@@ -1,7 +1,8 @@
 """Published models by name: where they lie, who may use them, and what was fetched.
 
-Nobody published checksums of these files. So the sha256 of each is recorded when it is first fetched, and from then on
-a file that differs is refused: on disk when it is opened, on the network when it is fetched again.
+Where the sha256 of a file is known beyond doubt, no other is taken. Of most, nobody published checksums. So the
+sha256 of each is recorded when it is first fetched, and from then on a file that differs is refused: on disk when it
+is opened, on the network when it is fetched again.
 """
 
 import contextlib
@@ -35,6 +36,7 @@ class Known:
         bytes: about how large it is: four for every number in it.
         bases: the folders where its files lie, tried in turn.
         files: their names.
+        sha256: of the file, where there is one and its checksum is known; else empty.
     """
 
     name: str
@@ -44,11 +46,12 @@ class Known:
     bytes: int
     bases: tuple[str, ...]
     files: tuple[str, ...]
+    sha256: str = ""
 
     @property
     def spec(self) -> str:
         """The name by which it is opened."""
-        return f"{self.family}:{self.name}"
+        return self.name if self.name == self.family else f"{self.family}:{self.name}"
 
     @property
     def directory(self) -> Path:
@@ -116,6 +119,18 @@ _MODELS = (
         (f"http://sceneparsing.csail.mit.edu/model/pytorch/{_ADE}/",),
         tuple(name.format(20) for name in _EPOCH),
     ),
+    Known(
+        "inception",
+        "inception",
+        "Inception-v3 of 2015, the network of the Fréchet Inception Distance",
+        "Apache-2.0 (network by Google)",
+        95_628_359,
+        # https://github.com/mseitzer/pytorch-fid, src/pytorch_fid/inception.py
+        ("https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/",),
+        ("pt_inception-2015-12-05-6726825d.pth",),
+        # as several programs that download it check
+        sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+    ),
 )
 KNOWN = {model.name: model for model in _MODELS}
 """The published models, by name."""
@@ -178,7 +193,10 @@ def _fetched(name: str) -> Path:
             f"{name} is not fetched yet: no {', '.join(missing)} in {model.directory}; "
             f"get it ({model.bytes / 1e6:.0f} MB) by: ganatomy models fetch {name}"
         )
-    return model.path(model.directory)
+    path = model.path(model.directory)
+    if model.sha256 and not records(model.directory) and file_sha256(path) != model.sha256:
+        raise BadFile(f"{path}: not the published file, its sha256 is another; delete it, and fetch it again")
+    return path
 
 
 def fetch_known(
@@ -219,21 +237,26 @@ def fetch_known(
 
 def _fetch_file(model: Known, target: Path, before: Record | None, source: str | None, progress: Progress) -> Record:
     """Have one file in its place, and return its record; a file that is there and as recorded is left alone."""
-    if target.is_file():
-        sha256 = file_sha256(target)
-        if before is None and source is None:
-            _check_beginning(target, target.name)
-            return _record(target, sha256, "put there by hand")
-        if before is not None and before.sha256 == sha256:
-            return before
 
     def check(sha256: str) -> str | None:
+        if model.sha256 and sha256 != model.sha256:
+            return f"its sha256 is {sha256[:16]}…, but that of the published file is {model.sha256[:16]}…"
         if before is None or sha256 == before.sha256:
             return None
         return (
             f"its sha256 is {sha256[:16]}…, but that of the file first fetched on {before.date} was "
             f"{before.sha256[:16]}…; to accept the new one, delete {target.parent / RECORDS}"
         )
+
+    if target.is_file():
+        sha256 = file_sha256(target)
+        if before is None and source is None:
+            _check_beginning(target, target.name)
+            if wrong := check(sha256):
+                raise BadFile(f"{target}: {wrong}; delete it, and fetch it again")
+            return _record(target, sha256, "put there by hand")
+        if before is not None and before.sha256 == sha256:
+            return before
 
     if source is not None and Path(source).exists():
         sha256, whence = _copy(model, Path(source), target, check)
