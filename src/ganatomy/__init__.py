@@ -16,10 +16,13 @@ if TYPE_CHECKING:
     from ganatomy.door import ace as ace
     from ganatomy.door import artifacts as artifacts
     from ganatomy.door import capacity as capacity
+    from ganatomy.door import compare as compare
     from ganatomy.door import context as context
     from ganatomy.door import dissect as dissect
     from ganatomy.door import insert as insert
+    from ganatomy.door import monitor as monitor
     from ganatomy.door import open_dissection as open_dissection
+    from ganatomy.door import quality as quality
     from ganatomy.door import trace as trace
     from ganatomy.door import unit_accuracy as unit_accuracy
     from ganatomy.door import unit_effects as unit_effects
@@ -49,9 +52,14 @@ if TYPE_CHECKING:
     from ganatomy.experiments.causal.unit_accuracy import UnitAccuracySpec as UnitAccuracySpec
     from ganatomy.experiments.causal.unit_effects import UnitEffects as UnitEffects
     from ganatomy.experiments.causal.unit_effects import UnitEffectSpec as UnitEffectSpec
+    from ganatomy.experiments.compare.comparison import Comparison as Comparison
+    from ganatomy.experiments.compare.spec import CompareSpec as CompareSpec
     from ganatomy.experiments.described import ArtifactSpec as ArtifactSpec
     from ganatomy.experiments.dissect_spec import DissectSpec as DissectSpec
     from ganatomy.experiments.dissection import Dissection as Dissection
+    from ganatomy.experiments.monitor.monitoring import Monitoring as Monitoring
+    from ganatomy.experiments.quality import Quality as Quality
+    from ganatomy.experiments.quality import QualitySpec as QualitySpec
     from ganatomy.features import FeatureNetwork as FeatureNetwork
     from ganatomy.features import open_features as open_features
     from ganatomy.generators import Generator as Generator
@@ -63,8 +71,11 @@ if TYPE_CHECKING:
     from ganatomy.generators.classifier import View as View
     from ganatomy.generators.classifier import as_classifier as as_classifier
     from ganatomy.generators.module import as_generator as as_generator
+    from ganatomy.live.monitor import Monitor as Monitor
     from ganatomy.progress import Progress as Progress
     from ganatomy.report import write_causal_report as write_causal_report
+    from ganatomy.report import write_comparison as write_comparison
+    from ganatomy.report import write_monitor_report as write_monitor_report
     from ganatomy.report import write_report as write_report
     from ganatomy.segmenters import Scorer as Scorer
     from ganatomy.segmenters import Segmenter as Segmenter
@@ -82,10 +93,13 @@ _HOMES = {
         "ace",
         "artifacts",
         "capacity",
+        "compare",
         "context",
         "dissect",
         "insert",
+        "monitor",
         "open_dissection",
+        "quality",
         "trace",
         "unit_accuracy",
         "unit_effects",
@@ -111,15 +125,20 @@ _HOMES = {
     "experiments.causal.trace": ("Trace", "TraceSpec"),
     "experiments.causal.unit_accuracy": ("UnitAccuracy", "UnitAccuracySpec"),
     "experiments.causal.unit_effects": ("UnitEffects", "UnitEffectSpec"),
+    "experiments.compare.comparison": ("Comparison",),
+    "experiments.compare.spec": ("CompareSpec",),
     "experiments.described": ("ArtifactSpec",),
     "experiments.dissect_spec": ("DissectSpec",),
     "experiments.dissection": ("Dissection",),
     "features": ("FeatureNetwork", "open_features"),
+    "experiments.monitor.monitoring": ("Monitoring",),
+    "experiments.quality": ("Quality", "QualitySpec"),
     "generators": ("Generator", "LayerShape", "Observation", "Subject", "open_generator", "open_subject"),
     "generators.classifier": ("View", "as_classifier"),
     "generators.module": ("as_generator",),
+    "live.monitor": ("Monitor",),
     "progress": ("Progress",),
-    "report": ("write_causal_report", "write_report"),
+    "report": ("write_causal_report", "write_comparison", "write_monitor_report", "write_report"),
     "segmenters": ("Scorer", "Segmenter", "open_segmenter"),
     "segmenters.module": ("as_segmenter",),
     "study": ("Study",),

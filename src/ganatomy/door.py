@@ -18,12 +18,18 @@ from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.experiments.causal.trace import Trace, TraceSpec, run_trace
 from ganatomy.experiments.causal.unit_accuracy import UnitAccuracy, plan_unit_accuracy, run_unit_accuracy
 from ganatomy.experiments.causal.unit_effects import UnitEffects, UnitEffectSpec, run_unit_effects
+from ganatomy.experiments.compare.comparison import Comparison, planned, run_compare
 from ganatomy.experiments.dissect import facts, run
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.models import Models, name_of
+from ganatomy.experiments.monitor.checkpoints import run_monitor
+from ganatomy.experiments.monitor.monitoring import Monitoring
+from ganatomy.experiments.monitor.steps import plan_checkpoints
+from ganatomy.experiments.quality import Quality, plan_quality, run_quality
 from ganatomy.generators import Generator
 from ganatomy.progress import Progress
+from ganatomy.report import write_comparison
 from ganatomy.segmenters import Segmenter
 from ganatomy.study import Study
 
@@ -278,6 +284,89 @@ def artifacts(study: str | Path | Dissection, *, layer: str, real: str, **option
     spec, usual, flagged = plan_artifacts(source, layer, {"real": real, **options})
     result = run_artifacts(spec, source, out or usual, progress=progress)
     return result if flagged is None else result.against(flagged)
+
+
+def monitor(
+    checkpoints: Sequence[str | Path],
+    *,
+    out: str | Path,
+    opening: str | None = None,
+    steps: Sequence[int] | None = None,
+    **options: Any,
+) -> Monitoring:
+    """Dissect checkpoints of one training, and follow its units from one to the next.
+
+    >>> import ganatomy
+    >>> training = ganatomy.monitor(["run/1000.pth", "run/2000.pth"], out="monitor", opening="progan:{}")
+    ... # doctest: +SKIP
+    >>> training.follow([("layer4", 17)])                                               # doctest: +SKIP
+
+    Args:
+        checkpoints: files, or names of generators.
+        out: the directory; checkpoints that it has already are not dissected again.
+        opening: what opens a file, with ``{}`` in its place. None: the names are those of generators.
+        steps: of each checkpoint; else they are read from the names.
+        options: fields of `DissectSpec`: segmenter, layers, images, …; device, progress as of `dissect`.
+
+    Raises:
+        GanatomyError: what was given cannot be used, or none of the checkpoints; the message says what to do.
+    """
+    planned = plan_checkpoints(checkpoints, opening, steps)
+    device, progress = options.pop("device", "cpu"), options.pop("progress", None)
+    return run_monitor(planned, Path(out), options, device, progress)
+
+
+def quality(study: str | Path | Dissection, *, real: str, **options: Any) -> Quality:
+    """Measure how far a model's pictures are from real ones.
+
+    >>> import ganatomy
+    >>> ganatomy.quality("study", real="scenes:church").table  # doctest: +SKIP
+
+    Args:
+        study: a finished dissection, or its directory.
+        real: real pictures, as of `artifacts`.
+        options: any other field of `QualitySpec`: images, reals, textures, features, seed …; out, device, progress,
+            generator, segmenter as of `ablate`.
+
+    Raises:
+        GanatomyError: what was given cannot be used; the message says what to do.
+    """
+    source, out, progress = _settled(study, options)
+    spec, usual = plan_quality(source, {"real": real, **options})
+    return run_quality(spec, source, out or usual, progress=progress)
+
+
+def compare(
+    studies: Sequence[str | Path | Dissection],
+    *,
+    out: str | Path | None = None,
+    device: str = "cpu",
+    progress: Progress | None = None,
+    **options: Any,
+) -> Comparison:
+    """Set dissections side by side: what do they draw, and what does only one of them, beyond the error of the sample?
+
+    >>> import ganatomy
+    >>> found = ganatomy.compare(["church", "livingroom"], layer=["layer4"], out="both")  # doctest: +SKIP
+    >>> found.changes[found.changes.sure]  # doctest: +SKIP
+
+    Args:
+        studies: finished dissections, or their directories.
+        out: a directory for the page, the tables and the figures; None to write nothing.
+        device: where models compute; none are opened unless `real` is given.
+        progress: who shows how far it is.
+        options: fields of `CompareSpec`: names, layer, against, follow, draws, seed. To measure the pictures, too:
+            `real` (real pictures, as of `artifacts`), `reals`, `images`, `features`, as of `quality`.
+
+    Raises:
+        GanatomyError: what was given cannot be used; the message says what to do.
+    """
+    directories = [each.study.directory if isinstance(each, Dissection) else Path(each) for each in studies]
+    spec, measured = planned(directories, options)
+    found = run_compare(spec, directories, measured, device, progress)
+    if out is not None:
+        write_comparison(found, out)
+    return found
 
 
 def _effect(kind: str, study: str | Path | Dissection, layer: str, options: dict[str, Any]) -> Effect:

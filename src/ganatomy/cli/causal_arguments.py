@@ -18,6 +18,7 @@ def add_causal(commands: Any) -> None:
     _add_trace(commands)
     _add_accuracy(commands)
     _add_artifacts(commands)
+    _add_quality(commands)
 
 
 def _add_ablate(commands: Any) -> None:
@@ -112,6 +113,20 @@ def _add_artifacts(commands: Any) -> None:
     parser.add_argument("--draws", type=int, metavar="N", help="samples at random to compare with (5)")
     parser.add_argument("--annotations", metavar="WHERE", help="a database of flags to compare with: a file, or a URL")
     _add_sample(parser)
+
+
+def _add_quality(commands: Any) -> None:
+    parser = add_command(commands, "quality", verbs.quality, "measure how far a model's pictures are from real ones")
+    _add_study(parser)
+    _add_reals(parser)
+    _add_sample(parser)
+
+
+def _add_reals(parser: Parser) -> None:
+    parser.add_argument("--real", metavar="WHERE", required=True, help="real pictures: a directory, or scenes:CATEGORY")
+    parser.add_argument("--reals", type=int, metavar="N", help="so many of them (3000)")
+    parser.add_argument("--features", metavar="NAME", help="what describes pictures (bundled:scenes)")
+    parser.add_argument("--textures", type=int, metavar="N", help="pictures compared by patches; 0: none (500)")
 
 
 def _add_study(parser: Parser) -> None:

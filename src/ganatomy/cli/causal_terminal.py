@@ -150,7 +150,13 @@ def _artifacts(result: Any) -> list[pd.DataFrame]:
     return tables
 
 
+def _quality(result: Any) -> list[pd.DataFrame]:
+    """Every distance."""
+    return [result.table]
+
+
 _TABLES = {
+    "Quality": _quality,
     "Artifacts": _artifacts,
     "Accuracy": _accuracy,
     "UnitAccuracy": _unit_accuracy,

@@ -165,6 +165,19 @@ def artifacts(arguments: Namespace) -> None:
     _deliver(arguments, [result if flagged is None else result.against(flagged)])
 
 
+def quality(arguments: Namespace) -> None:
+    """Measure how far a model's pictures are from real ones."""
+    from ganatomy.experiments.described import describing_seconds
+    from ganatomy.experiments.quality import plan_quality, run_quality
+
+    source = _source(arguments)
+    spec, home = plan_quality(source, _options(arguments))
+    directory = getattr(arguments, "out", None) or home
+    work = (f"distance from {spec.reals} pictures of {spec.real}", 0)
+    bar = _bar(arguments, source, spec, directory, work, lambda *_: describing_seconds(source, spec, 0))
+    _deliver(arguments, [run_quality(spec, source, directory, progress=bar)])
+
+
 def _effect(kind: str, arguments: Namespace) -> None:
     from ganatomy.experiments.causal.effects import run_effect
     from ganatomy.experiments.causal.plans import plan_effect
@@ -255,7 +268,8 @@ def _bar(
     def statement() -> str:
         what, trials = work
         time = terminal.duration((seconds or effect_seconds)(source, spec, trials))
-        return f"{what} at {spec.layer} of {spec.generator}: {spec.images} pictures, about {time}, in {directory}"
+        where = f" at {spec.layer} of" if spec.layer in source.models.subject.layers else ":"  # or of none
+        return f"{what}{where} {spec.generator}: {spec.images} pictures, about {time}, in {directory}"
 
     return StatedBar(statement, aside=arguments.json)
 

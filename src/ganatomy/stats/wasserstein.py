@@ -192,6 +192,13 @@ def _distance(
     together = max(1, WORKSPACE // (8 * len(real)))
     total = 0.0
     for part in torch.split(directions, together, 1):
-        one, two = ((part.T @ each.T).sort(1).values for each in (real, made))
+        one, two = (_sorted(part.T @ each.T) for each in (real, made))
         total += float((one - two).abs().sum(dtype=torch.float64))
     return total / (len(real) * directions.shape[1])
+
+
+def _sorted(rows: Float[Tensor, "k m"]) -> Float[Tensor, "k m"]:
+    """Sort each row; on a processor NumPy does it ten times as fast as torch, to the same bits."""
+    if rows.device.type != "cpu":
+        return rows.sort(1).values
+    return torch.from_numpy(np.sort(rows.numpy(), axis=1))

@@ -33,7 +33,8 @@ class Section:
         blocks: pictures first.
         spec, facts: what was asked, and what was used.
         draws: whether pictures were drawn; else classes were told of pictures that stay as they are.
-        ranks: whether units were only ranked, and none was edited.
+        ranks: whether nothing was edited, and units or pictures were only compared.
+        described: whether pictures were compared with real ones, and not segmented.
     """
 
     key: str
@@ -45,6 +46,7 @@ class Section:
     facts: Mapping[str, Any]
     draws: bool = True
     ranks: bool = False
+    described: bool = False
 
     @property
     def shown_facts(self) -> dict[str, Any]:
@@ -104,6 +106,18 @@ def measured(value: float, error: float = math.nan, sign: bool = True) -> str:
     text = f"{100 * value:{'+' * sign}.{digits}f}"
     text = text.lstrip("+-") if float(text) == 0 else text.replace("-", "−")
     return f"{text} ± {100 * error:.{digits}f} %" if known else f"{text} %"
+
+
+def with_error(value: float, error: float, sign: bool = False) -> str:
+    """Return a number with its standard error to two digits, or to three without one; – where there is none.
+
+    >>> with_error(0.0699, 0.0026), with_error(-14.1259, 0.4919, sign=True), with_error(412.3, 31), with_error(0.5, 0)
+    ('0.0699 ± 0.0026', '−14.13 ± 0.49', '412 ± 31', '0.5')
+    """
+    if not (math.isfinite(value) and math.isfinite(error) and error > 0):
+        return f"{'+' if sign and value > 0 else ''}{plain(value)}"
+    digits = max(0, 1 - math.floor(math.log10(error)))
+    return f"{value:{'+' * sign}.{digits}f} ± {error:.{digits}f}".replace("-", "−")
 
 
 def count(number: int, noun: str) -> str:

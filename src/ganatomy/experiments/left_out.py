@@ -1,0 +1,175 @@
+"""Distances from real pictures, each also without a tenth of the generated pictures at a time: what errors need.
+
+The real pictures are the same for every model that is compared with them: they move all distances together, and are
+not among the errors.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Float, Float64, Int64
+from torch import Tensor
+
+from ganatomy.errors import BadValue
+from ganatomy.experiments.described import AgainstRealSpec, Setting
+from ganatomy.progress import Progress
+from ganatomy.stats.frechet import FeatureMoments
+from ganatomy.stats.jackknife import blocks_left_out, jackknife_error
+from ganatomy.stats.unit_frechet import unit_frechet
+from ganatomy.stats.wasserstein import Patches, sliced_wasserstein
+from ganatomy.types import Images
+
+FEW_DIRECTIONS = 64
+"""Directions that textures without a block are compared along: an error needs fewer digits."""
+
+
+@dataclass(frozen=True, eq=False)
+class LeftOut:
+    """Some numbers of a sample of pictures, and the same without each block of it.
+
+    Attributes:
+        whole: float64 [values].
+        rest: float64 [blocks, values].
+    """
+
+    whole: Float64[Tensor, " values"]
+    rest: Float64[Tensor, "blocks values"]
+
+    @property
+    def error(self) -> Float64[Tensor, " values"]:
+        """The standard error of each; NaN where no block was left out."""
+        return jackknife_error(self.rest) if len(self.rest) else torch.full_like(self.whole, torch.nan)
+
+    def minus(self, other: "LeftOut") -> "LeftOut":
+        """Return the difference from the same numbers of the same pictures, drawn otherwise."""
+        return LeftOut(self.whole - other.whole, self.rest - other.rest)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return both."""
+        return {"whole": self.whole, "rest": self.rest}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Tensor]) -> "LeftOut":
+        """Make them again."""
+        return cls(**state)
+
+
+def frechet_left_out(
+    features: Float[Tensor, "M d"], real: FeatureMoments, pictures: Int64[Tensor, " m"] | None = None
+) -> LeftOut:
+    """Return the Fréchet distance, and its terms of means and covariances.
+
+    Args:
+        features: of generated pictures.
+        real: of the real ones.
+        pictures: which of the generated ones; None for all.
+    """
+    chosen = torch.arange(len(features)) if pictures is None else pictures
+    samples = chosen[None], chosen[blocks_left_out(len(chosen))]
+    found = [unit_frechet(features, sample, real) for sample in samples]
+    whole, rest = (torch.stack([each.distance, each.means, each.covariances], 1).cpu() for each in found)
+    return LeftOut(whole[0], rest)
+
+
+def textures_left_out(real: Patches, made: Patches) -> LeftOut:
+    """Return the sliced Wasserstein distance of every level, finest first, × 10³.
+
+    Without a block as many real pictures are left out, always the same: the two sets must be of one size.
+    """
+    whole = sliced_wasserstein(real, made).distance
+    blocks = blocks_left_out(len(made.values))
+    fewer = _some(real, torch.arange(blocks.shape[1]))
+    rest = [sliced_wasserstein(fewer, _some(made, block), FEW_DIRECTIONS).distance for block in blocks]
+    return LeftOut(whole, torch.stack(rest))
+
+
+@dataclass(frozen=True, eq=False)
+class Perfect:
+    """The levels of textures, and how far as many other real pictures are: what a perfect model would have.
+
+    Attributes:
+        heights: int64 [levels], in pixels.
+        distance: float64 [levels], × 10³; NaN where there are no other real pictures.
+    """
+
+    heights: Tensor
+    distance: Tensor
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return both."""
+        return {"heights": self.heights, "distance": self.distance}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Tensor]) -> "Perfect":
+        """Make them again."""
+        return cls(**state)
+
+
+@dataclass(frozen=True)
+class Textures:
+    """The textures of generated pictures beside those of real ones.
+
+    Attributes:
+        setting: where the real pictures are.
+        count: how many pictures, of either kind.
+        progress: who shows how far it is.
+    """
+
+    setting: Setting
+    count: int
+    progress: Progress
+
+    @cached_property
+    def real(self) -> Patches:
+        """Patches of the first real pictures."""
+        return self._patches("real textures", self._real(range(self.count)))
+
+    def perfect(self) -> Perfect:
+        """Return the levels, and the distance of as many other real pictures."""
+        heights = torch.tensor([height for height, _ in self.real.sizes])
+        if self.setting.spec.reals < 2 * self.count:
+            return Perfect(heights, torch.full(heights.shape, torch.nan, dtype=torch.float64))
+        others = self._patches("real textures", self._real(range(self.count, 2 * self.count)))
+        return Perfect(heights, sliced_wasserstein(self.real, others).distance)
+
+    def of(self, label: str, drawn: Iterable[tuple[Images, range]]) -> LeftOut:
+        """Return the distance of generated pictures, given with their ids, at every level."""
+        return textures_left_out(self.real, self._patches(label, drawn))
+
+    def _real(self, ids: range) -> Iterator[tuple[Images, range]]:
+        spec, pictures = self.setting.spec, self.setting.pictures
+        for i in range(0, len(ids), spec.batch):
+            part = ids[i : i + spec.batch]
+            yield pictures.images(pictures.numbers(part, spec.seed), self.setting.frame), part
+
+    def _patches(self, label: str, drawn: Iterable[tuple[Images, range]]) -> Patches:
+        device, patches = self.setting.source.models.generator.device, None
+        self.progress.begin(label, self.count)
+        try:
+            for images, ids in drawn:
+                patches = patches or Patches((images.shape[2], images.shape[3]), self.setting.spec.seed, device=device)
+                patches.update(images.clamp(-1, 1).to(device), torch.tensor(ids))
+                self.progress.advance(len(ids))
+        finally:
+            self.progress.end()
+        assert patches is not None
+        return patches
+
+
+def check_textures(spec: AgainstRealSpec, textures: int) -> None:
+    """Refuse a number of textures that there are not.
+
+    Raises:
+        BadValue: says how many there are.
+    """
+    most = min(spec.images, spec.reals)
+    if textures and not 2 <= textures <= most:
+        raise BadValue(f"textures={textures}: give 0, or 2 to {most}, of which there are as many real and generated")
+
+
+def _some(patches: Patches, pictures: Int64[Tensor, " m"]) -> Patches:
+    """Return the patches of some of the pictures."""
+    values = patches.values[pictures.to(patches.values.device)]
+    return Patches.from_state({**patches.state_dict(), "values": values})

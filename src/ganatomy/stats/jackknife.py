@@ -1,0 +1,46 @@
+"""The error of a number that is computed from a whole sample, such as a distance: leave out a block at a time.
+
+Tukey's jackknife. Differences of two numbers of the same pictures are computed block by block, too, so what both share
+cancels in their error.
+"""
+
+import torch
+from jaxtyping import Float64, Int64
+from torch import Tensor
+
+from ganatomy.errors import BadValue
+
+BLOCKS = 10
+
+
+def blocks_left_out(count: int, blocks: int = BLOCKS) -> Int64[Tensor, "blocks rest"]:
+    """Return which of `count` things are left without each of some blocks of equal size.
+
+    What is over when they are shared out is in no block, and always there.
+
+    Raises:
+        BadValue: fewer than two things.
+
+    >>> blocks_left_out(7, 3).tolist()
+    [[2, 3, 4, 5, 6], [0, 1, 4, 5, 6], [0, 1, 2, 3, 6]]
+    """
+    if count < 2:
+        raise BadValue(f"an error takes at least two pictures; there are {count}")
+    blocks = min(blocks, count)
+    size = count // blocks
+    everything = torch.arange(count)
+    block = everything // size
+    return torch.stack([everything[block != i] for i in range(blocks)])
+
+
+def jackknife_error(left_out: Float64[Tensor, "blocks *values"]) -> Float64[Tensor, "*values"]:
+    """Return the standard error of a number, from what it is without each block.
+
+    Of a mean it is that of the means of the blocks:
+
+    >>> x = torch.tensor([1.0, 2.0, 6.0], dtype=torch.float64)
+    >>> torch.isclose(jackknife_error(x[blocks_left_out(3)].mean(1)), x.std() / 3**0.5).item()
+    True
+    """
+    blocks = len(left_out)
+    return ((left_out - left_out.mean(0)).square().sum(0) * (blocks - 1) / blocks).sqrt()
