@@ -31,6 +31,7 @@ from ganatomy import DissectSpec, Generator, Segmenter, study
 from ganatomy.experiments import dissect, dissection, strips, tally
 from ganatomy.generators.progan import ProGAN, progan_network
 from ganatomy.stats.agreement import Agreement, combine
+from ganatomy.stats.blocks import BlockedAgreement
 from ganatomy.stats.levels import exact_levels, fractions
 from ganatomy.stats.presence import Presence
 from ganatomy.stats.topk import TopImages
@@ -60,6 +61,7 @@ def bundled(images: int, threads: int) -> Row:
         (dissect, "exact_levels", "levels"),
         (tally, "combine", "numbering"),
         (Agreement, "update_combined", "counting"),
+        (BlockedAgreement, "_above", "counting"),
         (TopImages, "update", "top images"),
         (Presence, "update", "top images"),
         (tally.Tally, "merge", "merging"),
@@ -136,8 +138,10 @@ def usual(images: int, repeats: int) -> Row:
     def ours() -> None:
         units = range(sum(shape.units for shape in generator.layers.values()))
         levels = dissect.measure_levels(spec, models_, units)
-        for shard in spec.shards():
-            dissect.tally_shard(spec, models_, levels, shard)
+        level = torch.full((len(levels.values), len(segmenter.vocabulary)), 50)
+        for half, own in (("validation", None), ("evaluation", level)):
+            for shard in spec.shards(half):
+                dissect.tally_shard(spec, models_, levels, own, shard)
 
     with torch.no_grad():
         theirs = measured(

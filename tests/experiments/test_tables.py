@@ -46,7 +46,7 @@ def scores(**options: Any) -> Scores:
         reading=reading,
         levels=np.arange(12, dtype=np.float64).reshape(4, 3),
         greatest=np.ones(4),
-        share=share,
+        pixels=share,
         validation_share=share,
         images=np.array([9, 3, 2, 5, 1]),
     )

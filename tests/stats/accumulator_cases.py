@@ -19,6 +19,7 @@ from ganatomy.experiments.causal.unit_sets import Shares
 from ganatomy.experiments.described import Described
 from ganatomy.stats.agreement import Agreement
 from ganatomy.stats.base import Accumulator
+from ganatomy.stats.blocks import BlockedAgreement
 from ganatomy.stats.frechet import FeatureMoments
 from ganatomy.stats.levels import ActivationLevels
 from ganatomy.stats.paired import PairedChange
@@ -88,6 +89,40 @@ class OfAgreement(Case):
 
     def misfit(self) -> Accumulator:
         return Agreement(LEVELS, CONCEPTS + 1, 10**6)
+
+
+class OfBlockedAgreement(OfAgreement):
+    def empty(self) -> Accumulator:
+        return BlockedAgreement(LEVELS, LEVEL, IMAGES, 10**6)
+
+    def batch(self, images: slice) -> Sequence[Tensor]:
+        return FEATURES[images], LABELS[images], torch.arange(IMAGES)[images]
+
+    def reference(self) -> dict[str, Any]:
+        up = torch.nn.functional.interpolate(FEATURES.double(), (4, 4), mode="bilinear").numpy()
+        cut = LEVELS.gather(1, LEVEL.clamp(min=0)).where(LEVEL >= 0, torch.inf).numpy()
+        on = up[:, :, None] > cut[:, :, None, None]  # [image, u, c, y, x]
+        shown = np.stack([(c == LABELS).any(1).numpy() | (c == 0) for c in range(CONCEPTS)], 1)
+        partners = shown.reshape(-1, 2, *shown.shape[1:])[:, ::-1].reshape(shown.shape)
+
+        def blocks(pixels: Any) -> Any:  # of two pictures each
+            return pixels.sum((-1, -2)).reshape(-1, 2, *pixels.shape[1:-2]).sum(1)
+
+        return {
+            **super().reference(),
+            "level": LEVEL,
+            "size": [2],
+            "both": [blocks(on & own[:, None]) for own in (shown, partners)],
+            "on": blocks(on),
+            "shown": blocks(shown),
+        }
+
+    def misfit(self) -> Accumulator:
+        return BlockedAgreement(LEVELS, LEVEL, IMAGES + 2, 10**6)
+
+
+LEVEL = torch.tensor([[-1, 2, 0, 4], [-1, 1, -1, 3], [-1, 0, 4, 2]])
+"""At which each pair is counted by blocks."""
 
 
 class OfTopImages(Case):
@@ -408,7 +443,7 @@ class OfPatches(Case):
 SMALL = torch.rand(IMAGES, 3, 8, 10, generator=GENERATOR)
 
 CASES = [
-    *(OfAgreement(), OfTopImages(), OfPresence(), OfLevels()),
+    *(OfAgreement(), OfBlockedAgreement(), OfTopImages(), OfPresence(), OfLevels()),
     *(OfPairedChange(), OfPool(), OfCandidates(), OfShares()),
     *(OfEffectTally(), OfFirstOrder(), OfStrength(), OfTried(), OfTraced(), OfInserted()),
     *(OfVerdicts(), OfFeatureMoments(), OfDescribed(), OfPatches()),

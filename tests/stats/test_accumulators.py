@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from accumulator_cases import CASES, CONCEPTS, FEATURES, IMAGES, LABELS, LEVELS, Case
+from accumulator_cases import CASES, CONCEPTS, FEATURES, IMAGES, LABELS, LEVELS, UNITS, Case
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
@@ -20,6 +20,7 @@ from ganatomy.errors import BadValue
 from ganatomy.experiments.tally import Tally
 from ganatomy.stats.agreement import Agreement
 from ganatomy.stats.base import Accumulator
+from ganatomy.stats.blocks import BlockedAgreement
 from ganatomy.stats.topk import TopImages
 
 every = pytest.mark.parametrize("case", CASES, ids=lambda case: type(case.empty()).__name__)
@@ -152,7 +153,10 @@ def test_ties_go_to_the_lower_id_in_whatever_order_they_come() -> None:
 
 
 def tally(parts: Sequence[slice]) -> Tally:
-    total = Tally.empty({"a": LEVELS, "b": LEVELS[:2]}, CONCEPTS, 10**6, 5)
+    level = torch.ones(UNITS, CONCEPTS)
+    scored = {"a": BlockedAgreement(LEVELS, level, 6, 10**6), "b": BlockedAgreement(LEVELS[:2], level[:2], 6, 10**6)}
+    chosen_on = {"a": Agreement(LEVELS, CONCEPTS, 10**6), "b": Agreement(LEVELS[:2], CONCEPTS, 10**6)}
+    total = Tally.empty("evaluation", scored, 5).beside(Tally.empty("validation", chosen_on, 5))
     for part in parts:
         half = "evaluation" if part.start < 6 else "validation"
         features = {"a": FEATURES[part], "b": FEATURES[part, :2]}

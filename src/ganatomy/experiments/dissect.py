@@ -17,11 +17,14 @@ from ganatomy.execute import Executor, local
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.models import Models
+from ganatomy.experiments.reading import Chosen, choose
 from ganatomy.experiments.strips import Strips
 from ganatomy.experiments.tally import Tally
 from ganatomy.generators import Generator, LayerShape, Observation, Subject
 from ganatomy.generators.margins import within_picture
 from ganatomy.progress import Progress, tick
+from ganatomy.stats.agreement import Agreement
+from ganatomy.stats.blocks import BlockedAgreement, blocks_of
 from ganatomy.stats.levels import ActivationLevels, exact_levels
 from ganatomy.study import Study
 
@@ -86,9 +89,10 @@ def chosen_layers(generator: Subject, names: Sequence[str]) -> dict[str, LayerSh
 def estimate(spec: DissectSpec, models: Models) -> Estimate:
     """Say what a run will take: memory and disk by formula, time from a few pictures.
 
-    A table has 4 bytes (8 from 2³¹ pixels on) for each unit × concept × (level + 1), for two halves, matched and
-    mismatched; three tables live at once while shards are merged. One batch of features comes on top, and one part of
-    the calibration, of which the maps of one layer are copied twice.
+    A table of one half has 4 bytes (8 from 2³¹ pixels on) for each unit × concept × (level + 1), matched and
+    mismatched; that of the evaluation half three for each unit × concept × block of pictures besides. While shards are
+    merged three of these live at once, and one of the validation half. One batch of features comes on top, and one
+    part of the calibration, of which the maps of one layer are copied twice.
     """
     generator, segmenter = models.subject, models.segmenter
     layers = chosen_layers(generator, spec.layers)
@@ -103,7 +107,8 @@ def estimate(spec: DissectSpec, models: Models) -> Estimate:
     labelled = perf_counter()
     height, width = grid_size(spec, seen)
     number = 4 if spec.images * height * width < 2**31 else 8
-    table = 4 * number * units * len(segmenter.vocabulary) * (spec.levels + 1)
+    pairs = number * units * len(segmenter.vocabulary)
+    table, blocks = 2 * pairs * (spec.levels + 1), 3 * pairs * blocks_of(len(spec.halves()["evaluation"]))
     calibration = len(spec.calibration_ids())
     images = 2 * spec.images if spec.validation == "separate" else spec.images
     draw, label = (drawn - start) / len(ids), (labelled - drawn) / len(ids)
@@ -113,8 +118,8 @@ def estimate(spec: DissectSpec, models: Models) -> Estimate:
     pictures = min(spec.images, units * spec.top) * (3 * seen.images.shape[-2] * seen.images.shape[-1] + 8)
     return Estimate(
         images=images,
-        memory_bytes=3 * table + spec.batch * sum(maps) + held,
-        disk_bytes=table + pictures + units * spec.top * height * width // 8,
+        memory_bytes=4 * table + 3 * blocks + spec.batch * sum(maps) + held,
+        disk_bytes=2 * table + blocks + pictures + units * spec.top * height * width // 8,
         seconds=images * (draw + label + count) + calibrate + spec.images * draw,
     )
 
@@ -144,8 +149,16 @@ def run(
     layers = chosen_layers(models.subject, spec.layers)
     parts = _calibration_parts(spec, layers)
     levels = study.sharded("levels", ActivationLevels, partial(measure_levels, spec, models), parts, execute, progress)
-    tally = study.sharded("tally", Tally, partial(tally_shard, spec, models, levels), spec.shards(), execute, progress)
-    return Dissection.conclude(spec, study, levels, tally, partial(draw_strips, spec, models))
+
+    def tally(half: str, level: Tensor | None) -> Tally:
+        work = partial(tally_shard, spec, models, levels, level)
+        return study.sharded(half, Tally, work, spec.shards(half), execute, progress)
+
+    validation = tally("validation", None)
+    chosen = study.step("chosen", Chosen, lambda: choose(spec, validation, layers))
+    evaluation = tally("evaluation", chosen.scored(spec, validation, layers))
+    draw = partial(draw_strips, spec, models)
+    return Dissection.conclude(spec, study, levels, chosen, validation.beside(evaluation), draw)
 
 
 def measure_levels(spec: DissectSpec, models: Models, units: range) -> ActivationLevels:
@@ -172,18 +185,31 @@ def measure_levels(spec: DissectSpec, models: Models, units: range) -> Activatio
     return result
 
 
-def tally_shard(spec: DissectSpec, models: Models, levels: ActivationLevels, ids: range) -> Tally:
-    """Count one shard: every layer, every statistic, one pass."""
+def tally_shard(spec: DissectSpec, models: Models, levels: ActivationLevels, level: Tensor | None, ids: range) -> Tally:
+    """Count one shard: every layer, every statistic, one pass.
+
+    Args:
+        spec, models: what is dissected.
+        levels: of every unit, the thresholds to count at.
+        level: int16 [u, c], the one at which each pair is also counted by blocks of pictures; None for no blocks.
+        ids: of the shard.
+    """
     layers = chosen_layers(models.subject, spec.layers)
-    cuts = dict(zip(layers, levels.by_layer(shape.units for shape in layers.values()), strict=True))
     half = next(name for name, own in spec.halves().items() if ids.start in own)
     tally: Tally | None = None
     for batch, seen in _batches(spec, models.subject, ids, list(layers)):
         size = grid_size(spec, seen)
         if tally is None:
-            cuts = {name: cut.to(seen.images.device) for name, cut in cuts.items()}
             pixels = spec.images * math.prod(size)
-            tally = Tally.empty(cuts, len(models.segmenter.vocabulary), pixels, spec.top)
+            units = [shape.units for shape in layers.values()]
+            cuts = [cut.to(seen.images.device) for cut in levels.by_layer(units)]
+            if level is None:
+                tables = [Agreement(cut, len(models.segmenter.vocabulary), pixels) for cut in cuts]
+            else:
+                images = len(spec.halves()[half])
+                pairs = zip(cuts, torch.split(level, units), strict=True)
+                tables = [BlockedAgreement(cut, own, images, pixels) for cut, own in pairs]
+            tally = Tally.empty(half, dict(zip(layers, tables, strict=True)), spec.top)
         tally.update(half, batch, seen.features, models.labels(seen), size)
         tick(len(batch))
     assert tally is not None

@@ -107,9 +107,10 @@ class DissectSpec:
         ids = self.halves()["validation"] if self.validation == "separate" else range(self.images)
         return ids[: self.calibration]
 
-    def shards(self) -> list[range]:
-        """Return the ids of every shard; none lies in both halves."""
-        return [ids[i : i + self.shard] for ids in self.halves().values() for i in range(0, len(ids), self.shard)]
+    def shards(self, half: str) -> list[range]:
+        """Return the ids of every shard of one half."""
+        ids = self.halves()[half]
+        return [ids[i : i + self.shard] for i in range(0, len(ids), self.shard)]
 
 
 def _at_least(name: str, value: int, least: int) -> None:

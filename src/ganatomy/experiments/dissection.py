@@ -1,6 +1,6 @@
 """The answer of a dissection: tables, curves and pictures. It opens without any model."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ganatomy.errors import BadFile, BadValue, UnknownName
 from ganatomy.experiments.dissect_spec import HALVES, DissectSpec
-from ganatomy.experiments.reading import Reading, read
+from ganatomy.experiments.reading import Chosen, Counted, Reading, counted, read
 from ganatomy.experiments.strips import Strip, Strips
 from ganatomy.experiments.tables import Scores, concept_table, layer_table, pair_table, unit_table
 from ganatomy.experiments.tally import Tally
@@ -26,6 +26,7 @@ from ganatomy.study import Study
 from ganatomy.vocabulary import Concept, find_concept
 
 if TYPE_CHECKING:
+    from ganatomy.experiments.resampling import Resampled
     from ganatomy.report.card import UnitCard
 
 Floats = npt.NDArray[np.float64]
@@ -82,21 +83,13 @@ class Dissection:
 
     @classmethod
     def conclude(
-        cls, spec: DissectSpec, study: Study, levels: ActivationLevels, tally: Tally, draw: Draw
+        cls, spec: DissectSpec, study: Study, levels: ActivationLevels, chosen: Chosen, tally: Tally, draw: Draw
     ) -> "Dissection":
         """Read the tally, draw the top images, and write the tables of the study."""
-        layers, vocabulary = _named(study)
-        reading = study.step("scores", Reading, lambda: read(spec, tally, layers))
+        layers, _ = _named(study)
+        reading = study.step("scores", Reading, lambda: read(spec, tally, chosen, layers))
         top = {layer: _top(spec, tally, layer) for layer in layers}
-        scores = Scores(
-            spec=spec,
-            layers=layers,
-            vocabulary=vocabulary,
-            reading=reading,
-            levels=levels.values.numpy(),
-            greatest=torch.cat([table.values[:, 0] for table in top.values()]).double().numpy(),
-            **_shares(spec, tally, next(iter(layers))),
-        )
+        scores = _scores(spec, study, reading, levels, tally)
         units = unit_table(scores)
         cuts = {layer: torch.from_numpy(units.threshold[units.layer == layer].to_numpy(copy=True)) for layer in layers}
         study.step("strips", Strips, lambda: draw({layer: table.ids for layer, table in top.items()}, cuts))
@@ -110,11 +103,11 @@ class Dissection:
         """Return every scored concept of a unit, best first, with iou, chance, control, iqr, level and rank."""
         row = self._row(layer, unit)
         table = self.concepts[["concept", "category"]].assign(
-            iou=self._reading.iou[row, 1:].numpy(),
+            iou=self.reading.iou[row, 1:].numpy(),
             chance=self.concepts.share,
-            control=self._reading.control[row, 1:].numpy(),
-            iqr=self._reading.iqr[row, 1:].numpy(),
-            level=self._reading.level[row, 1:].numpy(),
+            control=self.reading.control[row, 1:].numpy(),
+            iqr=self.reading.iqr[row, 1:].numpy(),
+            level=self.reading.level[row, 1:].numpy(),
         )
         return _ranked(table[~self.concepts.rare])
 
@@ -128,10 +121,10 @@ class Dissection:
         if self.concepts.rare[c - 1]:
             raise BadValue(f"{concept} covers too little of the sample to be scored; raise images, or lower rare")
         table = self.units[["layer", "unit"]].assign(
-            iou=self._reading.iou[:, c].numpy(),
-            control=self._reading.control[:, c].numpy(),
-            iqr=self._reading.iqr[:, c].numpy(),
-            level=self._reading.level[:, c].numpy(),
+            iou=self.reading.iou[:, c].numpy(),
+            control=self.reading.control[:, c].numpy(),
+            iqr=self.reading.iqr[:, c].numpy(),
+            level=self.reading.level[:, c].numpy(),
         )
         return _ranked(table)
 
@@ -147,7 +140,7 @@ class Dissection:
         tops = self.spec.tops()
         columns = {"level": np.arange(len(tops)), "fraction": tops, "threshold": self._levels.values[row].numpy()}
         table = pd.DataFrame({**columns, "iou": ious[0], "iqr": iqrs[0], "on": on[0]})
-        level = int(self._reading.level[row, c])
+        level = int(self.reading.level[row, c])
         table.attrs["chosen"] = level if level >= 0 else None
         return table
 
@@ -159,7 +152,7 @@ class Dissection:
         """
         picked = []
         for half in HALVES:
-            counts = self._tally.agreement(half, layer).counts[0, list(units)]
+            counts = self.tally.agreement(half, layer).counts[0, list(units)]
             pairs = torch.stack([counts[:, 0], counts[range(len(units)), list(concepts)]], dim=1)
             picked.append(rates(pairs))
         scored, chosen_on = picked
@@ -204,16 +197,42 @@ class Dissection:
         return sum(self.layers[name].units for name in names[: names.index(layer)]) + unit
 
     @cached_property
-    def _reading(self) -> Reading:
+    def reading(self) -> Reading:
+        """The scores of every unit and concept, and the levels that they are read at."""
         return self.study.step("scores", Reading, _missing)
+
+    @cached_property
+    def scores(self) -> Scores:
+        """All that the tables were made from."""
+        return _scores(self.spec, self.study, self.reading, self._levels, self.tally)
+
+    @cached_property
+    def errors(self) -> "Resampled | None":
+        """How far its counts would differ on another sample, from 200 draws; None where no blocks were kept."""
+        from ganatomy.experiments.resampling import resampled  # which asks this one
+
+        return resampled(self)
+
+    def counted(self) -> Iterator[Counted]:
+        """Yield the pixels that units are scored by, some units at a time, through all layers in order."""
+        return counted(self.spec, self.tally, self.reading.level, self.layers)
 
     @cached_property
     def _levels(self) -> ActivationLevels:
         return self.study.step("levels", ActivationLevels, _missing)
 
+    @property
+    def has_blocks(self) -> bool:
+        """Whether it was counted by blocks of pictures, so that its errors can be told."""
+        return (self.study.directory / "steps" / "evaluation.safetensors").is_file()
+
     @cached_property
-    def _tally(self) -> Tally:
-        return self.study.step("tally", Tally, _missing)
+    def tally(self) -> Tally:
+        """All that was counted, of both halves of the sample."""
+        if not self.has_blocks:
+            return self.study.step("tally", Tally, _missing)  # both halves, as studies were written before
+        validation, evaluation = (self.study.step(half, Tally, _missing) for half in reversed(HALVES))
+        return validation.beside(evaluation)
 
     @cached_property
     def _strips(self) -> Strips:
@@ -221,7 +240,7 @@ class Dissection:
 
     @cached_property
     def _top(self) -> dict[str, TopImages]:
-        return {layer: _top(self.spec, self._tally, layer) for layer in self.layers}
+        return {layer: _top(self.spec, self.tally, layer) for layer in self.layers}
 
 
 def _missing() -> NoReturn:
@@ -240,17 +259,30 @@ def _top(spec: DissectSpec, tally: Tally, layer: str) -> TopImages:
     return best.merge(tally.top("validation", layer)) if spec.validation == "cross" else best
 
 
+def _scores(spec: DissectSpec, study: Study, reading: Reading, levels: ActivationLevels, tally: Tally) -> Scores:
+    layers, vocabulary = _named(study)
+    greatest = [_top(spec, tally, layer).values[:, 0] for layer in layers]
+    return Scores(
+        spec=spec,
+        layers=layers,
+        vocabulary=vocabulary,
+        reading=reading,
+        levels=levels.values.numpy(),
+        greatest=torch.cat(greatest).double().numpy(),
+        **_shares(spec, tally, next(iter(layers))),
+    )
+
+
 def _shares(spec: DissectSpec, tally: Tally, layer: str) -> dict[str, Any]:
-    """Return how common each concept is: share of the scored and of the level-choosing pixels, and images."""
+    """Return how common each concept is: scored pixels, its share of the level-choosing pixels, and images."""
     pixels = {half: tally.agreement(half, layer).counts[0, 0].sum(-1).double() for half in HALVES}
     images = {half: tally.images(half) for half in HALVES}
     if spec.validation == "cross":
         pixels = dict.fromkeys(HALVES, torch.stack(list(pixels.values())).sum(0))
         images = dict.fromkeys(HALVES, torch.stack(list(images.values())).sum(0))
-    shares = {half: (counts / counts[0]).numpy() for half, counts in pixels.items()}
     return {
-        "share": shares["evaluation"],
-        "validation_share": shares["validation"],
+        "pixels": pixels["evaluation"].numpy(),
+        "validation_share": (pixels["validation"] / pixels["validation"][0]).numpy(),
         "images": images["evaluation"].numpy(),
     }
 

@@ -9,24 +9,58 @@ much the control's IoU differs between the two halves of the sample; the unit mu
 these differences over all units. So of units that do not know the picture, no more than about 1 % are matched.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
-from typing import TypeVar
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
 from ganatomy.experiments.dissect_spec import HALVES, DissectSpec
 from ganatomy.experiments.tally import Tally
-from ganatomy.stats.scores import Rates, accuracy, at_level, choose_levels, information_quality, iou, rates
+from ganatomy.stats.scores import NO_LEVEL, Rates, accuracy, at_level, choose_levels, information_quality, iou, rates
 
-R = TypeVar("R", bound="Reading")
+R = TypeVar("R", bound="_Stored")
 UNITS_AT_ONCE = 64
 """Units read together: the scores of a unit take a few hundred bytes for each concept and level."""
 
 
+class _Stored:
+    """Tables that a study keeps by name."""
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return every table by name."""
+        return dict(vars(self))
+
+    @classmethod
+    def from_state(cls: type[R], state: Mapping[str, Tensor]) -> R:
+        """Build it from what `state_dict` returned."""
+        return cls(**state)
+
+
 @dataclass(frozen=True, eq=False)
-class Reading:
+class Chosen(_Stored):
+    """What the validation half chose, for every unit (rows) and concept (columns).
+
+    Attributes:
+        level: int64, index into the unit's levels; -1 where none is a candidate.
+        iqr: float64, at that level, on the validation half.
+    """
+
+    level: Tensor
+    iqr: Tensor
+
+    def scored(self, spec: DissectSpec, validation: Tally, layers: Iterable[str]) -> Tensor:
+        """Return the levels that scores are read at, int16 [u, c]; -1 for concepts too rare to be scored."""
+        level = self.level.to(torch.int16)
+        if spec.validation == "separate":  # with crossed halves both decide what is rare
+            counts = validation.agreement("validation", next(iter(layers))).counts[0, 0].sum(-1).double()
+            level[:, counts / counts[0] < spec.rare] = NO_LEVEL
+        return level
+
+
+@dataclass(frozen=True, eq=False)
+class Reading(_Stored):
     """Scores of every unit (rows, through all layers in forward order) and concept (columns; column 0 means nothing).
 
     Attributes:
@@ -45,40 +79,80 @@ class Reading:
     control: Tensor
     drift: Tensor
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """Return every table by name."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
 
-    @classmethod
-    def from_state(cls: type[R], state: Mapping[str, Tensor]) -> R:
-        """Build the reading from what `state_dict` returned."""
-        return cls(**state)
+class Counted(NamedTuple):
+    """What some units are scored by.
+
+    Attributes:
+        layer, rows: which, of which layer.
+        own, control: pixels of each kind, float64 [u, c, 1], of the pictures and of mismatched pictures.
+        drift: float64 [u, c], see `Reading`.
+    """
+
+    layer: str
+    rows: slice
+    own: Rates
+    control: Rates
+    drift: Tensor
 
 
-def read(spec: DissectSpec, tally: Tally, layers: Iterable[str]) -> Reading:
-    """Choose levels on one half and score on the other, for every unit of the layers."""
+def choose(spec: DissectSpec, validation: Tally, layers: Iterable[str]) -> Chosen:
+    """Choose the level of every unit and concept."""
     parts = []
+    for layer in layers:
+        table = validation.agreement("validation", layer)
+        for start in range(0, len(table.levels), UNITS_AT_ONCE):
+            units = slice(start, start + UNITS_AT_ONCE)
+            counts = table.counts[0, units]
+            level = _levels(spec, counts, table.levels[units])
+            quality = information_quality(Rates(*(at_level(x, level)[..., None] for x in rates(counts))))
+            parts.append((level, quality[..., 0]))
+    return Chosen(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
+
+
+def read(spec: DissectSpec, tally: Tally, chosen: Chosen, layers: Iterable[str]) -> Reading:
+    """Score at the levels that the other half chose, for every unit of the layers."""
+    parts = []
+    for _, _, own, control, drift in counted(spec, tally, chosen.level, layers):
+        scores = (iou(own), share_right(own), share_on(own))
+        parts.append((*(table[..., 0] for table in scores), iou(control)[..., 0], drift))
+    overlap, right, on, noise, drift = (torch.cat(columns) for columns in zip(*parts, strict=True))
+    return Reading(chosen.level, overlap, right, on, chosen.iqr, noise, drift)
+
+
+def counted(spec: DissectSpec, tally: Tally, level: Tensor, layers: Iterable[str]) -> Iterator[Counted]:
+    """Yield what units are scored by, some at a time, in order."""
+    done = 0
     for layer in layers:
         evaluation, validation = (tally.agreement(half, layer) for half in HALVES)
         for start in range(0, len(evaluation.levels), UNITS_AT_ONCE):
-            units = slice(start, start + UNITS_AT_ONCE)
-            scored, chosen_on = (half.counts[:, units] for half in (evaluation, validation))
-            parts.append(_read(spec, evaluation.levels[units], scored, chosen_on))
-    return Reading(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
+            rows = slice(start, start + UNITS_AT_ONCE)
+            scored, chosen_on = (half.counts[:, rows] for half in (evaluation, validation))
+            own = level[done : done + scored.shape[1]]
+            yield Counted(layer, rows, *_count(spec, evaluation.levels[rows], own, scored, chosen_on))
+            done += len(own)
 
 
-def _read(spec: DissectSpec, levels: Tensor, scored: Tensor, chosen_on: Tensor) -> tuple[Tensor, ...]:
-    level = _levels(spec, chosen_on[0], levels)
-    iqr = information_quality(Rates(*(at_level(x, level)[..., None] for x in rates(chosen_on[0]))))[..., 0]
-    result, control = (_scores(half, level) for half in scored)
-    drift = _iou(control) - _iou(_scores(chosen_on[1], level))
+def _count(
+    spec: DissectSpec, levels: Tensor, level: Tensor, scored: Tensor, chosen_on: Tensor
+) -> tuple[Rates, Rates, Tensor]:
+    result, control = (_pixels(half, level) for half in scored)
+    drift = (iou(control) - iou(_pixels(chosen_on[1], level)))[..., 0]
     if spec.validation == "cross":
         other_level = _levels(spec, scored[0], levels)
-        back, control_back = (_scores(half, other_level) for half in chosen_on)
+        back, control_back = (_pixels(half, other_level) for half in chosen_on)
         result, control = _pooled(result, back), _pooled(control, control_back)
-    pixels = sum(result)
-    on = (result.on_and_shown + result.on_only) / pixels
-    return level, _iou(result), (accuracy(result) / pixels)[..., 0], on[..., 0], iqr, _iou(control), drift
+    return result, control, drift
+
+
+def share_right(pixels: Rates) -> Tensor:
+    """Return the share of pixels where unit and concept agree."""
+    return accuracy(pixels) / sum(pixels)
+
+
+def share_on(pixels: Rates) -> Tensor:
+    """Return the share of pixels where the unit is on."""
+    return (pixels.on_and_shown + pixels.on_only) / sum(pixels)
 
 
 def _levels(spec: DissectSpec, counts: Tensor, levels: Tensor) -> Tensor:
@@ -88,7 +162,7 @@ def _levels(spec: DissectSpec, counts: Tensor, levels: Tensor) -> Tensor:
     return torch.full(counts.shape[:2], place)
 
 
-def _scores(counts: Tensor, level: Tensor) -> Rates:
+def _pixels(counts: Tensor, level: Tensor) -> Rates:
     """Return the pixels of each kind at each pair's level, [u, c, 1]; a pair without a level is never on."""
     table = rates(counts)
     pixels = counts[:, :1].sum(-1, keepdim=True)
@@ -99,7 +173,3 @@ def _scores(counts: Tensor, level: Tensor) -> Rates:
 
 def _pooled(a: Rates, b: Rates) -> Rates:
     return Rates(*(x + y for x, y in zip(a, b, strict=True)))
-
-
-def _iou(pixels: Rates) -> Tensor:
-    return iou(pixels)[..., 0]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from ganatomy.vocabulary import CATEGORIES, Vocabulary
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +28,8 @@ class Scores:
         reading: scores of units × concepts.
         levels: float64 [u, l], the candidate thresholds.
         greatest: float [u], greatest activation.
-        share, validation_share: float64 [c], each concept's share of the pixels of both halves.
+        pixels: float64 [c], evaluation pixels that show each concept; concept 0 is shown by all.
+        validation_share: float64 [c], each concept's share of the validation pixels.
         images: int64 [c], evaluation images that contain it.
     """
 
@@ -37,12 +39,17 @@ class Scores:
     reading: Reading
     levels: Floats
     greatest: Floats
-    share: Floats
+    pixels: Floats
     validation_share: Floats
     images: Ints
 
     @cached_property
-    def rare(self) -> npt.NDArray[np.bool_]:
+    def share(self) -> Floats:
+        """Each concept's share of the evaluation pixels, float64 [c]."""
+        return np.asarray(self.pixels / self.pixels[0])
+
+    @cached_property
+    def rare(self) -> Bools:
         """Concepts that cover too little of the validation pixels to be scored; nothing is one of them."""
         rare = self.validation_share < self.spec.rare
         rare[0] = True
@@ -55,9 +62,8 @@ class Scores:
 
     @cached_property
     def label(self) -> Ints:
-        """Each unit's best concept, ties to the lower index; 0 where no concept has any overlap."""
-        known = np.nan_to_num(self.iou, nan=0.0)
-        return np.where(known.max(1) > 0, known.argmax(1), 0)
+        """Each unit's best concept, see `judge`."""
+        return self.verdict.label
 
     @cached_property
     def margin(self) -> Floats:
@@ -66,10 +72,14 @@ class Scores:
         return np.asarray(np.quantile(drift, self.spec.noise, axis=0, method="higher"))
 
     @cached_property
-    def above_noise(self) -> npt.NDArray[np.bool_]:
+    def above_noise(self) -> Bools:
         """Where a unit's IoU with a concept beats its control and its chance level, units × concepts."""
-        control = self.reading.control.numpy() + self.margin
-        return np.nan_to_num(self.iou, nan=-1.0) > np.maximum(control, self.share)
+        return beats(self.iou, self.reading.control.numpy() + self.margin, self.share)
+
+    @cached_property
+    def verdict(self) -> "Verdict":
+        """What each unit is."""
+        return judge(self.spec, self.iou, self.reading.accuracy.numpy(), self.above_noise)
 
     @cached_property
     def false_positives(self) -> float:
@@ -88,6 +98,43 @@ class Scores:
         return {"layer": np.repeat(list(self.layers), units), "unit": np.concatenate([np.arange(n) for n in units])}
 
 
+class Verdict(NamedTuple):
+    """What units are; any axes, the last one units.
+
+    Attributes:
+        label: integer, the best concept, ties to the lower index; 0 where no concept has any overlap.
+        iou: float64, with the label; 0 where there is none.
+        interpretable, matched: bool.
+    """
+
+    label: Ints
+    iou: Floats
+    interpretable: Bools
+    matched: Bools
+
+
+def judge(spec: DissectSpec, iou: Floats, accuracy: Floats, above_noise: Bools) -> Verdict:
+    """Name units by their best concept, and say which are interpretable and which are matched.
+
+    Args:
+        spec: of the dissection, which has the rules.
+        iou: [..., u, c], NaN where a concept is too rare to be scored.
+        accuracy, above_noise: of the same shape.
+    """
+    known = np.nan_to_num(iou, nan=0.0)
+    best = known.max(-1)
+    label = np.where(best > 0, known.argmax(-1), 0)
+    right = np.take_along_axis(accuracy, label[..., None], -1)[..., 0]
+    above = np.take_along_axis(above_noise, label[..., None], -1)[..., 0]
+    interpretable = (label > 0) & (best > spec.interpretable_iou) & (right > spec.interpretable_accuracy)
+    return Verdict(label, best, interpretable, interpretable & above)
+
+
+def beats(iou: Floats, control: Floats, chance: Floats) -> Bools:
+    """Return where IoU is above its control (margin included) and above chance."""
+    return np.asarray(np.nan_to_num(iou, nan=-1.0) > np.maximum(control, chance))
+
+
 def unit_table(s: Scores) -> pd.DataFrame:
     """One row a unit: its label and the scores of that pair; missing where it has no label."""
     tops = s.spec.tops()
@@ -95,8 +142,6 @@ def unit_table(s: Scores) -> pd.DataFrame:
     on_level = np.where(level >= 0, level, _outline_level(tops))
     score = {name: s.of_label(getattr(s.reading, name).numpy()) for name in ("control", "iqr", "accuracy", "on")}
     iou, chance = s.of_label(s.iou), s.share[s.label]
-    interpretable = (s.label > 0) & (iou > s.spec.interpretable_iou)
-    interpretable &= score["accuracy"] > s.spec.interpretable_accuracy
     table = pd.DataFrame(
         {
             **s.unit_names(),
@@ -111,8 +156,8 @@ def unit_table(s: Scores) -> pd.DataFrame:
             "fraction": tops[on_level],
             "threshold": s.levels[np.arange(len(on_level)), on_level],
             "accuracy": score["accuracy"],
-            "interpretable": interpretable,
-            "matched": interpretable & s.of_label(s.above_noise).astype(bool),
+            "interpretable": s.verdict.interpretable,
+            "matched": s.verdict.matched,
             "on": score["on"],
             "greatest": s.greatest,
         }

@@ -6,21 +6,22 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from ganatomy.experiments.dissect_spec import HALVES
 from ganatomy.resample import labels_at
 from ganatomy.stats.agreement import Agreement, combine
 from ganatomy.stats.base import Accumulator
+from ganatomy.stats.blocks import BlockedAgreement, in_blocks
 from ganatomy.stats.presence import Presence
 from ganatomy.stats.topk import TopImages
 from ganatomy.types import Features, Labels
 
 T = TypeVar("T", bound="Tally")
 
+WHOLE: Sequence[tuple[slice, int | None]] = ((slice(None), None),)
 _KINDS: dict[str, type[Accumulator]] = {"agreement": Agreement, "top": TopImages, "presence": Presence}
 
 
 class Tally:
-    """The statistics of every layer and both halves of the sample.
+    """The statistics of every layer, of one half of the sample or of both.
 
     Attributes:
         parts: by name: ``agreement/HALF/LAYER``, ``top/HALF/LAYER``, ``presence/HALF``.
@@ -30,21 +31,19 @@ class Tally:
         self.parts = dict(parts)
 
     @classmethod
-    def empty(cls, levels: Mapping[str, Tensor], concepts: int, pixels: int, top: int) -> "Tally":
-        """Start with nothing counted.
+    def empty(cls, half: str, tables: Mapping[str, Agreement], top: int) -> "Tally":
+        """Start with nothing counted of a half.
 
         Args:
-            levels: of each layer, float64 [u, l], on the device that counts.
-            concepts: how many, nothing included.
-            pixels: how many a unit will see at the most.
+            half: its name.
+            tables: of each layer, empty, on the device that counts.
             top: how many images to remember for each unit.
         """
         parts: dict[str, Accumulator] = {}
-        for half in HALVES:
-            for layer, cuts in levels.items():
-                parts[f"agreement/{half}/{layer}"] = Agreement(cuts, concepts, pixels)
-                parts[f"top/{half}/{layer}"] = TopImages(len(cuts), top, cuts.device)
-                parts[f"presence/{half}"] = Presence(concepts, cuts.device)
+        for layer, table in tables.items():
+            parts[f"agreement/{half}/{layer}"] = table
+            parts[f"top/{half}/{layer}"] = TopImages(len(table.levels), top, table.levels.device)
+            parts[f"presence/{half}"] = Presence(table.counts.shape[2], table.levels.device)
         return cls(parts)
 
     def update(
@@ -53,12 +52,19 @@ class Tally:
         """Take in one batch of one half: the features of every layer, and the labels of the pictures."""
         labels = labels_at(labels, size)
         self.parts[f"presence/{half}"].update(labels)
-        numbered = None
+        features = {layer: r.float() for layer, r in features.items()}
+        tables = {layer: self.agreement(half, layer) for layer in features}
+        first = next(iter(tables.values()))
+        blocks = in_blocks(ids[0], len(ids), int(first.size)) if isinstance(first, BlockedAgreement) else WHOLE
+        for part, block in blocks:
+            numbered = combine(labels[part], first.counts.shape[-1])
+            for layer, table in tables.items():
+                if isinstance(table, BlockedAgreement):
+                    table.update_block(features[layer][part], numbered, block)
+                else:
+                    table.update_combined(features[layer], numbered)
         for layer, r in features.items():
-            agreement = self.agreement(half, layer)
-            numbered = numbered or combine(labels, agreement.counts.shape[-1])
-            agreement.update_combined(r.float(), numbered)
-            self.parts[f"top/{half}/{layer}"].update(r.float().amax((2, 3)), torch.tensor(ids, device=r.device))
+            self.parts[f"top/{half}/{layer}"].update(r.amax((2, 3)), torch.tensor(ids, device=r.device))
 
     def agreement(self, half: str, layer: str) -> Agreement:
         """Return the pixel counts of a layer in one half."""
@@ -78,6 +84,10 @@ class Tally:
         assert isinstance(part, Presence)
         return part.images
 
+    def beside(self: T, other: T) -> T:
+        """Return the statistics of both halves."""
+        return type(self)({**self.parts, **other.parts})
+
     def merge(self: T, other: T) -> T:
         """Return the statistics of both samples."""
         return type(self)({name: part.merge(other.parts[name]) for name, part in self.parts.items()})
@@ -93,4 +103,8 @@ class Tally:
         for key, tensor in state.items():
             name, _, field = key.rpartition(":")
             fields.setdefault(name, {})[field] = tensor
-        return cls({name: _KINDS[name.split("/")[0]].from_state(part) for name, part in fields.items()})
+        return cls({name: _kind(name, part).from_state(part) for name, part in fields.items()})
+
+
+def _kind(name: str, fields: Mapping[str, Tensor]) -> type[Accumulator]:
+    return BlockedAgreement if "both" in fields else _KINDS[name.split("/")[0]]

@@ -214,6 +214,27 @@ def spread(counts, starts, members, table):  # pragma: no cover
 
 @compiled
 @no_type_check  # the test run must not wrap what is compiled
+def read_above(counts, level, found):  # pragma: no cover
+    """Write how many pixels lie above each pair's level; 0 where it is -1.
+
+    Args:
+        counts: integer [2, units, concepts, levels + 1].
+        level: int16 [units, concepts].
+        found: integer [3, units, concepts]: as the two tables count them, and of the first whatever the concept.
+    """
+    for u in range(level.shape[0]):
+        for c in range(level.shape[1]):
+            if level[u, c] >= 0:
+                for n in range(3):
+                    row = counts[n % 2, u, c if n < 2 else 0]
+                    total = 0
+                    for j in range(level[u, c] + 1, row.shape[0]):
+                        total += row[j]
+                    found[n, u, c] = total
+
+
+@compiled
+@no_type_check  # the test run must not wrap what is compiled
 def sort_out(features, u, axes, grid, wanted, kept):  # pragma: no cover
     """Return how many of a unit's resampled activations each cell holds; or collect those of some cells, exactly.
 

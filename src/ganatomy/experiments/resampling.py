@@ -1,0 +1,258 @@
+"""How far the counts of a dissection would differ on another sample: its blocks of pictures drawn again (SPEC 8).
+
+Each draw takes blocks of the evaluation pictures at random, some twice and some not at all, and scores, labels and
+counts the units anew by the rules of the dissection. What the validation half said is kept: levels, which concepts are
+too rare, and the control's margin. No picture is drawn: the counts of every block are in the study.
+
+**Bias.** A label is the best of many scores and a match the passing of a threshold, so the mean of the draws is not the
+count of the dissection: noise is added to what has noise already. Errors are told around the count itself.
+
+**Crossed halves.** The levels of the second fold are known only after it was counted, so it is kept as it is; the first
+is drawn again in so few blocks that its variance stands for that of both.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from torch import Tensor
+
+from ganatomy.errors import BadValue
+from ganatomy.experiments.dissection import Dissection
+from ganatomy.experiments.reading import Counted, share_right
+from ganatomy.experiments.tables import Bools, Floats, Ints, Verdict, beats, judge
+from ganatomy.stats.blocks import BlockedAgreement
+from ganatomy.stats.scores import Rates, iou
+from ganatomy.vocabulary import CATEGORIES
+
+ALL = "all"
+"""The category, or the layer, of a row that counts all of them."""
+SURE = 0.95
+DRAWS_AT_ONCE = 50
+"""A table of 64 units takes a few hundred bytes for each concept, and for each of these."""
+
+Drawn = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Resampled:
+    """The verdict on every unit in every draw.
+
+    Attributes:
+        dissection: what was drawn again.
+        seed, blocks: of the draws, and how many blocks each takes its pictures from.
+        label: int64 [draws, u], units through all layers in order: index into the vocabulary, 0 for none.
+        iou: float64 [draws, u], with that label.
+        interpretable, matched: bool [draws, u].
+    """
+
+    dissection: Dissection
+    seed: int
+    blocks: int
+    label: Ints
+    iou: Floats
+    interpretable: Bools
+    matched: Bools
+
+    @cached_property
+    def counts(self) -> pd.DataFrame:
+        """Counts with their errors: one row for each layer, category and quantity.
+
+        Columns: layer and category (``all`` for all together); quantity: ``interpretable`` and ``matched`` units,
+        ``concepts`` (distinct, of matched units) and ``matched_iou`` (mean over matched units); value, as the
+        dissection found it; error, the standard error; low and high, a 95 % interval.
+        """
+        return _told(self.quantities, ["layer", "category", "quantity"])
+
+    @cached_property
+    def concepts(self) -> pd.DataFrame:
+        """Matched units of each concept that labels any: layer, concept, category, value, error, low, high, share.
+
+        `share` is the share of the draws in which there is at least one.
+        """
+        rows: dict[tuple[str, ...], Drawn] = {}
+        for layer, verdict in self._by_layer():
+            units = _by_concept(verdict.label, verdict.matched, len(self.dissection.vocabulary))
+            for c in np.flatnonzero(units.any(0)):
+                rows[layer, *self.dissection.vocabulary[c]] = units[:, c]
+        table = _told(rows, ["layer", "concept", "category"])
+        return table.assign(share=[float((values[1:] > 0).mean()) for values in rows.values()])
+
+    @cached_property
+    def units(self) -> pd.DataFrame:
+        """One row a unit: layer, unit, label, matched, iou, and of the draws: iou_error, same_label, matched_share."""
+        own = self._own
+        table = self.dissection.units[["layer", "unit", "label", "matched", "iou"]]
+        return table.assign(
+            iou_error=np.where(own.label > 0, self.iou.std(0, ddof=1), np.nan),
+            same_label=(self.label == own.label).mean(0),
+            matched_share=self.matched.mean(0),
+        )
+
+    @cached_property
+    def quantities(self) -> Mapping[tuple[str, ...], Drawn]:
+        """The numbers behind `counts`, [1 + draws], that of the dissection first, by layer, category and quantity."""
+        kinds = np.array([concept.category for concept in self.dissection.vocabulary])
+        names = dict.fromkeys([*(c for c in CATEGORIES if c in kinds), *kinds[1:].tolist()])
+        found: dict[tuple[str, ...], Drawn] = {}
+        for layer, verdict in self._by_layer():
+            flags = {"interpretable": verdict.interpretable, "matched": verdict.matched}
+            weights = {**flags, "iou": verdict.matched * verdict.iou}
+            tables = {name: _by_concept(verdict.label, weight, len(kinds)) for name, weight in weights.items()}
+            for category in (ALL, *names):
+                own = {name: table[:, (kinds == category) | (category == ALL)] for name, table in tables.items()}
+                matched = own["matched"].sum(1)
+                found[layer, category, "interpretable"] = own["interpretable"].sum(1)
+                found[layer, category, "matched"] = matched
+                found[layer, category, "concepts"] = (own["matched"] > 0).sum(1)
+                found[layer, category, "matched_iou"] = own["iou"].sum(1) / np.where(matched > 0, matched, np.nan)
+        return found
+
+    @cached_property
+    def _own(self) -> Verdict:
+        """The dissection's own verdict, [u]."""
+        units = self.dissection.units
+        number = {tuple(concept): i for i, concept in enumerate(self.dissection.vocabulary)}
+        label = [number.get(pair, 0) for pair in zip(units.label, units.category, strict=True)]
+        flags = (units[name].to_numpy(bool) for name in ("interpretable", "matched"))
+        return Verdict(np.array(label), units.iou.fillna(0).to_numpy(), *flags)
+
+    def _by_layer(self) -> Iterator[tuple[str, Verdict]]:
+        """Yield the verdicts of each layer, and of all, [1 + draws, u]: the dissection's own first."""
+        drawn = (self.label, self.iou, self.interpretable, self.matched)
+        tables = [np.vstack([own, table]) for own, table in zip(self._own, drawn, strict=True)]
+        layer_of = self.dissection.units.layer.to_numpy()
+        for layer in self.dissection.layers:
+            yield layer, Verdict(*(table[:, layer_of == layer] for table in tables))
+        if len(self.dissection.layers) > 1:
+            yield ALL, Verdict(*tables)
+
+
+def resampled(dissection: Dissection, draws: int = 200, seed: int = 0) -> Resampled | None:
+    """Draw the blocks of a dissection's pictures again, and judge its units anew each time.
+
+    Args:
+        dissection: a finished one.
+        draws: how often.
+        seed: of the draws. Two dissections of as many pictures take the same blocks at the same seed.
+
+    Returns:
+        None where there are no blocks: it was made before they were kept, or of fewer than four pictures.
+
+    Raises:
+        BadValue: fewer than two draws.
+    """
+    if draws < 2:
+        raise BadValue(f"draws={draws} is too few for an error; give at least 2, better 200")
+    if not dissection.has_blocks:
+        return None
+    table = dissection.tally.agreement("evaluation", next(iter(dissection.layers)))
+    blocks = len(table.shown) if isinstance(table, BlockedAgreement) else 0
+    if blocks < 2:
+        return None
+    part = len(dissection.spec.halves()["evaluation"]) / dissection.spec.images
+    weights = torch.from_numpy(block_weights(blocks, part, draws, seed))
+    verdicts = (_judged(dissection, units, weights) for units in dissection.counted())
+    return Resampled(dissection, seed, blocks, *(np.concatenate(each, 1) for each in zip(*verdicts, strict=True)))
+
+
+def block_weights(blocks: int, part: float, draws: int, seed: int) -> Floats:
+    """Return how often each draw takes each block, [draws, blocks]: 1 in the mean.
+
+    Blocks - 1 of them are drawn, which makes the variance of a mean what it is between samples and not a block less;
+    fewer where the blocks are only a part of the pictures that are scored.
+
+    >>> block_weights(4, 1.0, 2, 0).sum(1).tolist()
+    [4.0, 4.0]
+    """
+    number = max(1, round((blocks - 1) * part))
+    taken = np.random.default_rng(seed).multinomial(number, np.full(blocks, 1 / blocks), draws)
+    return np.asarray(taken * (blocks / number))
+
+
+def difference(one: Resampled, other: Resampled) -> pd.DataFrame:
+    """Return how much greater the counts of the second are, with errors: columns as `Resampled.counts`.
+
+    Where both are of as many pictures of the same latents, their errors go together and partly cancel; else they are
+    independent. Rows are those that both have.
+    """
+    same = [(r.dissection.spec.seed, r.dissection.spec.images, r.dissection.spec.validation) for r in (one, other)]
+    paired = same[0] == same[1] and one.seed == other.seed and one.label.shape[0] == other.label.shape[0]
+    order = np.arange(len(other.label)) if paired else np.random.default_rng(0).permutation(len(other.label))
+    rows = {}
+    for name, before in one.quantities.items():
+        after = other.quantities.get(name)
+        if after is not None:
+            drawn = min(len(before), len(after))
+            rows[name] = np.concatenate([after[:1], after[1:][order]])[:drawn] - before[:drawn]
+    return _told(rows, ["layer", "category", "quantity"], signed=True)
+
+
+def _judged(dissection: Dissection, units: Counted, weights: Tensor) -> Verdict:
+    """Judge some units in every draw, [draws, u]."""
+    scores = dissection.scores
+    table = dissection.tally.agreement("evaluation", units.layer)
+    assert isinstance(table, BlockedAgreement)
+    shown, on = table.shown.double(), table.on[:, units.rows].double()
+    verdicts = []
+    for change in torch.split(weights - 1, DRAWS_AT_ONCE):
+        redrawn = []
+        for pixels, both in zip((units.own, units.control), table.both[:, :, units.rows].double(), strict=True):
+            redrawn.append(_redrawn(pixels, both, on, shown, change))
+        own, control = redrawn
+        pixels_shown = scores.pixels + (change @ shown).numpy()
+        chance = pixels_shown / pixels_shown[:, :1]
+        overlap = np.where(scores.rare, np.nan, _by_draw(iou(own)))
+        above = beats(overlap, _by_draw(iou(control)) + scores.margin, chance[:, None])
+        verdicts.append(judge(dissection.spec, overlap, _by_draw(share_right(own)), above))
+    return Verdict(*(np.concatenate(each) for each in zip(*verdicts, strict=True)))
+
+
+def _redrawn(pixels: Rates, both: Tensor, on: Tensor, shown: Tensor, change: Tensor) -> Rates:
+    """Return the pixels of each kind in every draw, [u, c, draws].
+
+    Args:
+        pixels: of the dissection, [u, c, 1].
+        both, on: of each block, [blocks, u, c].
+        shown: of each block, [blocks, c].
+        change: how much more each block weighs, [draws, blocks].
+    """
+    more_both, more_on = (torch.einsum("dk,kuc->ucd", change, table) for table in (both, on))
+    more_shown = (change @ shown).T
+    return Rates(
+        pixels.on_and_shown + more_both,
+        pixels.on_only + more_on - more_both,
+        pixels.shown_only + more_shown - more_both,
+        pixels.neither + more_shown[0] - more_on - more_shown + more_both,
+    )
+
+
+def _by_draw(table: Tensor) -> Floats:
+    """Return a table [u, c, draws] as [draws, u, c]."""
+    return table.permute(2, 0, 1).numpy()
+
+
+def _by_concept(label: Ints, weight: Drawn, concepts: int) -> Drawn:
+    """Return the sums of a weight [d, u] by label, [d, concepts]; 0 for none, which is no concept."""
+    places = np.arange(len(label))[:, None] * concepts + label
+    table = np.bincount(places.ravel(), weight.ravel(), len(label) * concepts).reshape(len(label), concepts)
+    table[:, 0] = 0
+    return table
+
+
+def _told(rows: Mapping[tuple[str, ...], Drawn], names: list[str], signed: bool = False) -> pd.DataFrame:
+    """Return value, error and 95 % interval of rows of numbers, the dissection's first; missing draws are left out."""
+    told = []
+    for name, (value, *drawn) in rows.items():
+        known = np.array(drawn)[np.isfinite(drawn)]
+        if not np.isfinite(value) or len(known) < 2:
+            told.append((*name, value, np.nan, np.nan, np.nan))
+            continue
+        low, high = value + np.quantile(known, [(1 - SURE) / 2, (1 + SURE) / 2]) - known.mean()
+        told.append((*name, value, known.std(ddof=1), low if signed else max(low, 0.0), high))
+    return pd.DataFrame(told, columns=[*names, "value", "error", "low", "high"])
