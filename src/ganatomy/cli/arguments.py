@@ -9,7 +9,9 @@ from typing import Any, NoReturn
 from ganatomy.cli import models_verbs, verbs
 from ganatomy.cli.calibrate import add_calibrate
 from ganatomy.cli.causal_arguments import add_causal
+from ganatomy.cli.compare import add_compare
 from ganatomy.cli.doctor import doctor
+from ganatomy.cli.monitor import add_monitor
 from ganatomy.cli.parser import Parser, add_command, add_delivery, names
 from ganatomy.cli.serve import add_serve
 
@@ -43,6 +45,8 @@ def build() -> Parser:
     _add_demo(commands)
     _add_dissect(commands)
     add_causal(commands)
+    add_compare(commands)
+    add_monitor(commands)
     _add_report(commands)
     add_serve(commands)
     _add_layers(commands)

@@ -15,6 +15,10 @@ _APART = 15
 """Least distance between the names of two lines, in pixels."""
 _CROWDED = 6
 """With more marks than that on an axis, a phone shows every second one."""
+_FITS = 9
+"""Letters of a name that have room beside the plot on a phone; longer ones reach into it."""
+_RIGHT = 0.6
+"""From this share of the width on, the name of a point stands before it."""
 
 
 @dataclass(frozen=True)
@@ -97,12 +101,15 @@ class Line:
 
 @dataclass(frozen=True)
 class Point:
-    """One point of a scatter plot; `title` is what it says when asked."""
+    """One point of a scatter plot; `title` is what it says when asked, `name` is written beside it."""
 
     x: float
     y: float
     colour: str
     title: str
+    x_error: float = math.nan
+    y_error: float = math.nan
+    name: str = ""
 
 
 def line_chart(lines: Sequence[Line], x: Axis, y: Axis, title: str) -> str:
@@ -116,13 +123,29 @@ def line_chart(lines: Sequence[Line], x: Axis, y: Axis, title: str) -> str:
 
 def scatter_chart(points: Sequence[Point], x: Axis, y: Axis, title: str, diagonal: bool = False) -> str:
     """Return points as an SVG element as wide as its container; with a line where x and y are equal, if asked."""
-    drawn = "".join(
-        f'<circle cx="{_across(p.x, x):.2f}%" cy="{_down(p.y, y):.1f}" r="3" fill="{p.colour}" fill-opacity=".75">'
-        f"<title>{escape(p.title)}</title></circle>"
-        for p in points
-        if math.isfinite(p.x) and math.isfinite(p.y)
-    )
+    drawn = "".join(_point(p, x, y) for p in points if math.isfinite(p.x) and math.isfinite(p.y))
     return _framed(x, y, (_equality(x, y) if diagonal else "") + drawn, title)
+
+
+def _point(p: Point, x: Axis, y: Axis) -> str:
+    """Return a point with its errors, a cross of lines, and its name on the side where there is room."""
+    across, down = _across(p.x, x), _down(p.y, y)
+    ends = []
+    if math.isfinite(p.x_error):
+        low, high = (_across(p.x + step, x) for step in (-p.x_error, p.x_error))
+        ends.append(f'x1="{low:.2f}%" x2="{high:.2f}%" y1="{down:.1f}" y2="{down:.1f}"')
+    if math.isfinite(p.y_error):
+        low, high = (_down(p.y + step, y) for step in (-p.y_error, p.y_error))
+        ends.append(f'x1="{across:.2f}%" x2="{across:.2f}%" y1="{low:.1f}" y2="{high:.1f}"')
+    drawn = "".join(f'<line {each} stroke="currentColor"/>' for each in ends)
+    if p.name:
+        side = 'dx="-7" text-anchor="end"' if x.share(p.x) > _RIGHT else 'dx="7"'
+        place = f'x="{across:.2f}%" y="{down - 5:.1f}" {side} fill="currentColor"'
+        drawn += f"<text {place}>{escape(p.name)}</text>"
+    return (
+        f'{drawn}<circle cx="{across:.2f}%" cy="{down:.1f}" r="3" fill="{p.colour}" fill-opacity=".75">'
+        f"<title>{escape(p.title)}</title></circle>"
+    )
 
 
 def _equality(x: Axis, y: Axis) -> str:
@@ -204,6 +227,8 @@ def _names(lines: Sequence[Line], y: Axis) -> str:
     parts, last = [], -math.inf
     for down, i in ends:
         last = max(down + 4, last + _APART)
-        place = f'x="{_LEFT + _SPAN + 1.2:.2f}%" y="{last:.1f}" fill="currentColor" font-weight="600"'
+        wide = len(lines[i].name) > _FITS
+        side = 'x="100%" text-anchor="end"' if wide else f'x="{_LEFT + _SPAN + 1.2:.2f}%"'
+        place = f'{side} y="{last:.1f}" fill="currentColor" font-weight="600"'
         parts.append(f'<text {place}><tspan fill="{lines[i].colour}">●</tspan> {escape(lines[i].name)}</text>')
     return "".join(parts)

@@ -1,0 +1,97 @@
+"""``ganatomy compare``: dissections side by side."""
+
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ganatomy.cli.parser import add_command, add_delivery, names
+from ganatomy.cli.verbs import print_json, rows, writing
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ganatomy.experiments.compare.comparison import Comparison
+
+_SETTLED = ("run", "directories", "out", "device", "json")
+_LINES = 20
+
+
+def add_compare(commands: Any) -> None:
+    """Add the command."""
+    parser = add_command(commands, "compare", compare, "set dissections side by side, with the error of every count")
+    parser.add_argument("directories", type=Path, metavar="STUDY", nargs="+", help="the directories of dissections")
+    parser.add_argument("--out", type=Path, metavar="DIR", required=True, help="page, tables and figures go here")
+    parser.add_argument("--layer", type=names, metavar="A[,B]", help="a layer, or one of each study (all they share)")
+    parser.add_argument("--names", type=names, metavar="A,B", help="what the studies are called (their directories)")
+    parser.add_argument("--against", metavar="NAME", help="the study that changes are counted from (the first)")
+    parser.add_argument("--follow", action="store_true", help="one network at several moments: follow its units")
+    parser.add_argument("--draws", type=int, metavar="N", help="resamples that errors are taken from (200)")
+    parser.add_argument("--seed", type=int, metavar="N", help="of the resamples (0)")
+    real = "measure the pictures against real ones, too: a directory, or scenes:CATEGORY"
+    parser.add_argument("--real", metavar="WHERE", help=real)
+    parser.add_argument("--reals", type=int, metavar="N", help="so many of them (3000)")
+    parser.add_argument("--images", type=int, metavar="N", help="with --real: so many pictures of each model (3000)")
+    parser.add_argument("--features", metavar="NAME", help="with --real: what describes pictures (bundled:scenes)")
+    add_delivery(parser)
+
+
+def compare(arguments: Namespace) -> None:
+    """Compare, write the page, and show what came out."""
+    from ganatomy.cli import terminal
+    from ganatomy.experiments.compare.comparison import planned, run_compare
+    from ganatomy.report.compare.page import write_comparison
+
+    options = {name: value for name, value in vars(arguments).items() if name not in _SETTLED}
+    spec, quality = planned(arguments.directories, options)
+    found = run_compare(spec, arguments.directories, quality, arguments.device, terminal.Bar())
+    with writing(arguments.out):
+        page = write_comparison(found, arguments.out)
+    if arguments.json:
+        tables = {name: rows(table) for name, table in found.tables.items()}
+        print_json({"report": str(page), "spec": vars(spec), "differences": list(found.differences), **tables})
+    else:
+        _show(found)
+        terminal.say(f"report: {page}")
+
+
+def _show(found: "Comparison") -> None:
+    """Print how the studies differ, the counts of the layer that the page begins with, and what changed for sure."""
+    from rich.console import Console
+
+    from ganatomy.cli.terminal import say, table
+
+    for sentence in found.differences:
+        say(sentence)
+    console = Console(highlight=False, soft_wrap=True, emoji=False)
+    for shown in (_counts(found), _changes(found), _directions(found)):
+        if len(shown):
+            console.print(table(shown))
+
+
+def _counts(found: "Comparison") -> "pd.DataFrame":
+    import pandas as pd
+
+    own = found.counts[(found.counts.category == "all") & (found.counts.layer != "all")]
+    if len(found.studies) > 1:
+        own = own[own.compared == found.layer]
+    columns: dict[str, Any] = {"study": own.study, "layer": own.layer, "units": own.units}
+    for name in ("interpretable", "matched", "concepts", "matched_iou"):
+        columns[name.replace("_", " ")] = _told(own[name], own[f"{name}_error"])
+    return pd.DataFrame(columns)
+
+
+def _changes(found: "Comparison") -> "pd.DataFrame":
+    own = found.changes[(found.changes.layer == found.layer) & found.changes.sure & (found.changes.change != "same")]
+    order = own.sort_values("difference", key=abs, ascending=False, kind="stable").head(_LINES)
+    return order[["study", "against", "concept", "category", "before", "after", "change", "holds"]]
+
+
+def _directions(found: "Comparison") -> "pd.DataFrame":
+    columns = ["study", "layer", "directions", "count", "matched", "concepts", "at", "matched_at", "concepts_at"]
+    return found.directions.reindex(columns=[*columns, "by_chance", "false_discovery"])
+
+
+def _told(values: "pd.Series[Any]", errors: "pd.Series[float]") -> list[str]:
+    from ganatomy.report.compare.counts import told
+
+    return [told(value, error) for value, error in zip(values, errors, strict=True)]

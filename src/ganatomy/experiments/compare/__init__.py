@@ -1,0 +1,1 @@
+"""Dissections side by side: models, layers, data, training, directions."""

@@ -1,0 +1,181 @@
+"""Do models, layers, data, training change what units draw? Dissections side by side, each count with its error.
+
+Nothing is run again: all is read from the tables of the dissections (Figures 5, 6, 7, 18, 19; SPEC 8).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ganatomy.errors import BadValue
+from ganatomy.experiments.compare.changes import change_table, unit_table
+from ganatomy.experiments.compare.counts import concept_table, count_study, count_table
+from ganatomy.experiments.compare.directions import direction_table
+from ganatomy.experiments.compare.qualities import found_quality, measured_quality
+from ganatomy.experiments.compare.spec import CompareSpec
+from ganatomy.experiments.compare.studies import (
+    Compared,
+    differences,
+    open_studies,
+    same_sample,
+    shared_concepts,
+    usual_names,
+)
+from ganatomy.experiments.resampling import ALL, Resampled, resampled
+from ganatomy.progress import Progress, Silent
+from ganatomy.vocabulary import Concept
+
+QUALITY = ("real", "reals", "images", "features")
+"""Fields of `QualitySpec` that a comparison takes."""
+TABLES = ("counts", "concepts", "changes", "units", "directions", "quality")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison:
+    """Dissections side by side. A number and its standard error stand in columns ``name`` and ``name_error``.
+
+    Errors are those of a sample of pictures, by resampling what was counted on blocks of it; NaN where a dissection
+    kept no blocks.
+
+    Attributes:
+        spec: what was asked.
+        studies: what is compared; of each its name, its `Dissection`, its layers that are compared.
+        shared: the concepts that are compared.
+        differences: sentences: how the studies differ, and what is therefore left out.
+        counts: one row for each study, layer (every one, and ``all`` that are compared) and category (``all`` and
+            each): study, layer, position (in forward order), compared (the name under which the layer is compared;
+            missing if it is not), category, units (of the layer), interpretable, matched, concepts (distinct, matched),
+            matched_iou (of matched units), with errors.
+        concepts: one row for each layer and concept that any study has there, and each study: study, layer, concept,
+            category, interpretable, matched (units of it), matched_error, share (of the pixels that it draws).
+        changes: one row for each study but one, and each layer and concept: study, against, layer, concept, category,
+            before and after (matched units), difference, difference_error, share_before, share_after (of the pixels),
+            change (``appeared``, ``vanished``, ``more``, ``fewer``, ``same``), holds (the share of the resamples in
+            which that is so), sure (whether that is 95 % or more).
+        units: the same unit of two studies, where they are followed: study, against, layer, unit, label, category, iou,
+            matched, each with ``_before`` and ``_after``, kept (matched to one label in both).
+        directions: one row for each layer and set of directions: generator, layer, study, directions (or ``units``),
+            count, interpretable, matched, concepts, matched_at and concepts_at (what `at` of them have on average, as
+            many as the smallest set has), by_chance (matched ones to be expected if none knew the picture),
+            false_discovery (by_chance / matched).
+        quality: how far the pictures of each study are from real ones, where that was measured: study, measure, value,
+            error, images, reals, real, features.
+    """
+
+    spec: CompareSpec
+    studies: tuple[Compared, ...]
+    shared: tuple[Concept, ...]
+    differences: tuple[str, ...]
+    counts: pd.DataFrame
+    concepts: pd.DataFrame
+    changes: pd.DataFrame
+    units: pd.DataFrame
+    directions: pd.DataFrame
+    quality: pd.DataFrame
+
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Every table that has rows, by name."""
+        return {name: table for name in TABLES if len(table := getattr(self, name))}
+
+    @property
+    def layer(self) -> str:
+        """The layer that is shown first: of those that are compared, the one with most concepts over all studies."""
+        found = self.counts[(self.counts.category == ALL) & self.counts.compared.notna() & (self.counts.layer != ALL)]
+        return str(found.groupby("compared", sort=False).concepts.sum().idxmax())
+
+    def __repr__(self) -> str:
+        return f"<Comparison of {', '.join(self.spec.names)}>"
+
+
+def planned(directories: Sequence[Path], options: Mapping[str, Any]) -> tuple[CompareSpec, dict[str, Any] | None]:
+    """Return the Spec, and what to measure of the pictures; studies that are not named are called by their directories.
+
+    Args:
+        directories: of the studies.
+        options: fields of `CompareSpec`, and of `QualitySpec` those in `QUALITY`.
+
+    Raises:
+        BadValue: a study is given twice, there are more or fewer names than studies, or an option cannot be meant.
+    """
+    own = {name: value for name, value in options.items() if name not in QUALITY}
+    quality = {name: options[name] for name in QUALITY if options.get(name) is not None}
+    if quality and "real" not in quality:
+        raise BadValue(f"{', '.join(quality)}: means nothing without real pictures to compare with; give real, too")
+    places = [path.resolve() for path in directories]
+    for i, place in enumerate(places):
+        if place in places[:i]:
+            raise BadValue(f"{directories[i]} is given twice; give every study once")
+    names = tuple(own.pop("names", None) or usual_names(directories))
+    if len(names) != len(directories):
+        raise BadValue(f"{len(names)} names for {len(directories)} studies; give one for each")
+    return CompareSpec(names, **own), quality or None
+
+
+def run_compare(
+    spec: CompareSpec,
+    directories: Sequence[Path],
+    quality: Mapping[str, Any] | None = None,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> Comparison:
+    """Set dissections side by side.
+
+    Args:
+        spec: what is asked.
+        directories: of finished dissections, in the order of its names.
+        quality: fields of `QualitySpec`, at least ``real``: measure each study's pictures against real ones, or find
+            that this was done. None: tell what was measured before.
+        device: where that is computed.
+        progress: who shows how far it is.
+
+    Raises:
+        GanatomyError: a directory holds no finished dissection, or they share nothing; the message names it.
+    """
+    studies = open_studies(directories, spec)
+    concepts = shared_concepts(studies)
+    drawn = _resampled(studies, spec, progress or Silent())
+    counts = [count_study(study, own, concepts) for study, own in zip(studies, drawn, strict=True)]
+    counted = count_table(studies, counts, concepts)
+    against = spec.names.index(spec.against) if spec.against else 0
+    said = differences(studies, concepts)
+    without = [study.name for study, own in zip(studies, drawn, strict=True) if own is None]
+    if without:
+        said.append(f"{', '.join(without)}: dissected before errors were kept; dissect again to have them.")
+    if quality is None:
+        qualities, unmeasured = found_quality(studies)
+        said += unmeasured
+    else:
+        qualities = measured_quality(studies, quality, device, progress)
+    return Comparison(
+        spec,
+        studies,
+        concepts,
+        tuple(said),
+        counted,
+        concept_table(studies, counts, concepts),
+        change_table(studies, counts, concepts, against),
+        unit_table(studies, against) if spec.follow else pd.DataFrame(),
+        direction_table(studies, counts, concepts),
+        qualities,
+    )
+
+
+def _resampled(studies: Sequence[Compared], spec: CompareSpec, progress: Progress) -> list[Resampled | None]:
+    """Return each study as counted on resampled pictures; None for one that kept no blocks.
+
+    Studies of the same latents are resampled alike, so that what their pictures have in common cancels in differences.
+    """
+    drawn: list[Resampled | None] = []
+    progress.begin("errors", len(studies))
+    try:
+        for study in studies:
+            alike = next(i for i, other in enumerate(studies) if same_sample(other.dissection, study.dissection))
+            drawn.append(resampled(study.dissection, spec.draws, spec.seed + alike))
+            progress.advance(1)
+    finally:
+        progress.end()
+    return drawn

@@ -1,0 +1,125 @@
+"""Units against other directions of the same layer: a rotation of it, its principal directions, a matrix of a file.
+
+If a rotation, which knows nothing of the network, matches as many concepts as the units do, then the concepts are in
+the layer and not in its units (the control of Network Dissection).
+"""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from math import exp, lgamma
+
+import numpy as np
+import pandas as pd
+
+from ganatomy.experiments.compare.counts import Counts, category_rows
+from ganatomy.experiments.compare.studies import Compared
+from ganatomy.experiments.discovery import false_discovery
+from ganatomy.generators.basis import open_basis
+from ganatomy.vocabulary import Concept
+
+FAMILY = "basis"
+COLUMNS = (
+    "generator",
+    "layer",
+    "study",
+    "directions",
+    "count",
+    "interpretable",
+    "interpretable_error",
+    "matched",
+    "matched_error",
+    "matched_at",
+    "concepts",
+    "concepts_error",
+    "concepts_at",
+    "at",
+    "by_chance",
+    "false_discovery",
+    "at_most",
+)
+
+
+def direction_table(
+    studies: Sequence[Compared], counts: Sequence[Mapping[str, Counts]], concepts: Sequence[Concept]
+) -> pd.DataFrame:
+    """Return units and directions of one layer at the same count, see `Comparison.directions`."""
+    rows = []
+    for base, others in _groups(studies):
+        for here, own in studies[base].layers.items():
+            members = {i: told for i, (layer, told) in others.items() if layer == studies[i].layers[here]}
+            if not members:
+                continue
+            told = {base: "units", **members}
+            tables = {i: counts[i][studies[i].layers[here]] for i in told}
+            at = min(each.units for each in tables.values())
+            generator = studies[base].dissection.spec.generator
+            for i, table in tables.items():
+                row = _row(studies[i], studies[i].layers[here], table, concepts, at)
+                rows.append({**row, "generator": generator, "layer": own, "directions": told[i]})
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _row(study: Compared, layer: str, table: Counts, concepts: Sequence[Concept], at: int) -> dict[str, object]:
+    """Return the counts of one set of directions, and those of `at` of them."""
+    chance = false_discovery(study.dissection).set_index("layer")
+    return {
+        **next(category_rows(table, concepts)),
+        "study": study.name,
+        "count": table.units,
+        "matched_at": table.matched[0].sum() * at / table.units,
+        "concepts_at": rarefied(table.matched[0], table.units, at),
+        "at": at,
+        "by_chance": chance.expected[layer],
+        "false_discovery": chance.rate[layer],
+        "at_most": chance.at_most[layer],
+    }
+
+
+def rarefied(per_concept: Sequence[int] | np.ndarray, units: int, count: int) -> float:
+    """Return how many concepts so few of the units have on average, drawn at random without putting back.
+
+    >>> rarefied([0, 4, 4], 8, 1), rarefied([0, 4, 4], 8, 8)
+    (1.0, 2.0)
+    """
+
+    def missed(k: int) -> float:
+        if units - k < count:
+            return 0.0
+        ways = lgamma(units - k + 1) + lgamma(units - count + 1) - lgamma(units - k - count + 1) - lgamma(units + 1)
+        return exp(ways)
+
+    return round(sum(1 - missed(int(k)) for k in per_concept if k), 12)
+
+
+def inner_of(generator: str) -> tuple[str, dict[str, str]] | None:
+    """Return the generator within a basis, and the options of the basis; None for what is no basis.
+
+    >>> inner_of("basis:bundled:church?layer=layer4&directions=rotation&dtype=float16")
+    ('bundled:church?dtype=float16', {'layer': 'layer4', 'directions': 'rotation'})
+    """
+    head, _, query = generator.partition("?")
+    family, _, inner = head.partition(":")
+    if family != FAMILY:
+        return None
+    options = dict(option.partition("=")[::2] for option in query.split("&") if option)
+    known = inspect.signature(open_basis).parameters
+    others = "&".join(f"{name}={value}" for name, value in options.items() if name not in known)
+    return inner + ("?" + others if others else ""), {n: v for n, v in options.items() if n in known}
+
+
+def _groups(studies: Sequence[Compared]) -> list[tuple[int, dict[int, tuple[str, str]]]]:
+    """Return each study of units with those of directions in the same generator: place -> (layer, which)."""
+    names = [study.dissection.spec.generator for study in studies]
+    inner = {i: found for i, name in enumerate(names) if (found := inner_of(name)) is not None}
+    groups = []
+    for base, name in enumerate(names):
+        others = {i: (own.get("layer", ""), _told(own)) for i, (within, own) in inner.items() if within == name}
+        if others:
+            groups.append((base, others))
+    return groups
+
+
+def _told(options: Mapping[str, str]) -> str:
+    """Say which directions: ``rotation, seed 1``."""
+    rest = [f"{name} {value}" for name, value in options.items() if name not in ("layer", "directions")]
+    return ", ".join([options.get("directions", "directions"), *rest])

@@ -1,0 +1,95 @@
+"""How far the pictures of each study are from real ones (Figure 7): measured now, or found beside the dissections."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ganatomy.errors import GanatomyError
+from ganatomy.experiments.causal.source import open_source
+from ganatomy.experiments.compare.studies import Compared
+from ganatomy.experiments.quality import PICTURES, Quality, plan_quality, run_quality
+from ganatomy.progress import Progress
+
+MEAN = "swd-mean"
+COLUMNS = ("study", "measure", "value", "error", "images", "bias", "reals", "real", "features")
+
+
+def measured_quality(
+    studies: Sequence[Compared], options: Mapping[str, Any], device: str, progress: Progress | None
+) -> pd.DataFrame:
+    """Measure each study, or find that it was measured: see `run_quality`; return the table of `Comparison.quality`.
+
+    Args:
+        studies: what is compared.
+        options: fields of `QualitySpec`; at least the real pictures.
+        device: where to compute.
+        progress: who shows how far it is.
+
+    Raises:
+        GanatomyError: a model cannot be opened, or the real pictures; the message names the study.
+    """
+    tables = []
+    for study in studies:
+        try:
+            source = open_source(study.dissection.study.directory, device)
+            spec, directory = plan_quality(source, options)
+            tables.append(_told(study, run_quality(spec, source, directory, progress=progress)))
+        except GanatomyError as error:
+            error.add_note(f"this is of the study {study.name}")
+            raise
+    return pd.concat(tables, ignore_index=True)
+
+
+def found_quality(studies: Sequence[Compared]) -> tuple[pd.DataFrame, list[str]]:
+    """Return what was measured beside the dissections, if it can be compared, and sentences on what was left out.
+
+    Of distances from several kinds of real pictures, those that most studies have.
+    """
+    found: dict[tuple[str, ...], dict[str, Quality]] = {}
+    for study in studies:
+        for quality in _beside(study):
+            found.setdefault(_kind(quality), {}).setdefault(study.name, quality)
+    if not found:
+        return pd.DataFrame(columns=COLUMNS), []
+    own = max(found.values(), key=len)
+    missing = [study.name for study in studies if study.name not in own]
+    said = [f"Not measured against the same real pictures as the others: {', '.join(missing)}."] if missing else []
+    return pd.concat([_told(s, own[s.name]) for s in studies if s.name in own], ignore_index=True), said
+
+
+def _beside(study: Compared) -> list[Quality]:
+    """Return the finished studies of quality that stand on a dissection."""
+    whole, opened = study.dissection.study.directory.resolve(), []
+    for directory in sorted(Path(f"{whole}-causal", PICTURES).glob("quality-*")):
+        try:
+            quality = Quality.open(directory)
+        except GanatomyError:  # not finished, or of another version
+            continue
+        if quality.facts["inputs"]["dissection"] == study.dissection.study.digest:
+            opened.append(quality)
+    return opened
+
+
+def _kind(quality: Quality) -> tuple[str, ...]:
+    """Return what has to be equal for two distances to be comparable."""
+    inputs, spec = quality.facts["inputs"], quality.spec
+    numbers = (spec.images, spec.reals, spec.seed, spec.textures)
+    return (inputs["real pictures"], inputs["feature network"], *map(str, numbers), *sorted(quality.table.measure))
+
+
+def _told(study: Compared, quality: Quality) -> pd.DataFrame:
+    """Return the table of one study, with the mean over the levels of its textures.
+
+    Errors of the levels belong to the same pictures: that of their mean is at most the mean of them.
+    """
+    table, spec = quality.table, quality.spec
+    levels = table[table.measure.str.startswith("swd-")]
+    if len(levels):
+        mean = levels[["value", "error", "images", "bias"]].mean()
+        table = pd.concat([table, pd.DataFrame([{"measure": MEAN, **mean}])], ignore_index=True)
+    table = table.assign(
+        study=study.name, images=table.images.astype(int), reals=spec.reals, real=spec.real, features=spec.features
+    )
+    return table[list(COLUMNS)]

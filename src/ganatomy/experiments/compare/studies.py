@@ -1,0 +1,189 @@
+"""The studies that are compared, and what they share: only that is compared, and what is left out is said."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ganatomy.errors import BadValue, UnknownName
+from ganatomy.experiments.compare.spec import CompareSpec
+from ganatomy.experiments.dissection import Dissection
+from ganatomy.vocabulary import Concept
+
+SAMPLED = ("images", "seed", "validation")
+RULED = ("threshold", "levels", "smallest", "rare", "interpretable_iou", "interpretable_accuracy", "noise")
+MOST = 12
+"""Things that a sentence lists."""
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """One of the studies.
+
+    Attributes:
+        name: what it is called here.
+        dissection: what was found.
+        layers: the layers that are compared: name here -> its own name.
+    """
+
+    name: str
+    dissection: Dissection
+    layers: Mapping[str, str]
+
+    def rows(self, layer: str) -> slice:
+        """Return where the units of a layer (its own name) stand among all units."""
+        start = 0
+        for name, shape in self.dissection.layers.items():
+            if name == layer:
+                return slice(start, start + shape.units)
+            start += shape.units
+        raise UnknownName(f"layer of {self.name}", layer, self.dissection.layers)
+
+    def codes(self, concepts: Sequence[Concept], labels: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+        """Return labels by number in the vocabulary as numbers in other concepts, 0 for what is none of them."""
+        places = {concept: i for i, concept in enumerate(concepts)}
+        code = np.array([places.get(concept, 0) for concept in self.dissection.vocabulary], np.int64)
+        return np.asarray(code[labels])
+
+
+def usual_names(directories: Sequence[Path]) -> tuple[str, ...]:
+    """Return the shortest ends of paths that tell them apart.
+
+    >>> usual_names([Path("runs/a/study"), Path("runs/b/study"), Path("church")])
+    ('a/study', 'b/study', 'church')
+    """
+    parts = [path.absolute().parts for path in directories]  # not resolved: a link has a name, too
+
+    def end(own: tuple[str, ...]) -> str:
+        sizes = range(1, len(own) + 1)
+        single = (n for n in sizes if sum(other[-n:] == own[-n:] for other in parts) == 1)
+        return "/".join(own[-next(single, len(own)) :])
+
+    return tuple(map(end, parts))
+
+
+def open_studies(directories: Sequence[Path], spec: CompareSpec) -> tuple[Compared, ...]:
+    """Open the dissections, each with the layers that are compared.
+
+    Raises:
+        StudyError: a directory holds no finished dissection; the message names it.
+        BadFile: a file of one is damaged.
+        BadValue: they share no layer.
+        UnknownName: one lacks the layer.
+    """
+    dissections = [Dissection.open(path) for path in directories]
+    layers = _aligned(dissections, spec)
+    return tuple(map(Compared, spec.names, dissections, layers))
+
+
+def shared_concepts(studies: Sequence[Compared]) -> tuple[Concept, ...]:
+    """Return the concepts that every study knows, nothing first, in the order of the first study.
+
+    Raises:
+        BadValue: there are none.
+    """
+    first, *others = (study.dissection.vocabulary for study in studies)
+    shared = tuple(c for c in first if all(c in other for other in others))
+    if len(shared) < 2:
+        raise BadValue(f"{', '.join(s.name for s in studies)} share no concept; dissect them through one segmenter")
+    return shared
+
+
+def differences(studies: Sequence[Compared], concepts: Sequence[Concept]) -> list[str]:
+    """Return one sentence for each way in which the studies differ, and what of them is left out."""
+    said = [*_segmenters(studies), *_vocabularies(studies, concepts), *_layers(studies)]
+    for study_field, what in (("images", "pictures"), ("seed", "seed"), ("validation", "validation")):
+        said += _differing(studies, what, [str(getattr(s.dissection.spec, study_field)) for s in studies])
+    said += _differing(studies, "label resolution", [_resolution(s.dissection) for s in studies])
+    for rule in RULED:
+        said += _differing(studies, rule, [f"{getattr(s.dissection.spec, rule)}" for s in studies], counted=True)
+    return said
+
+
+def same_sample(one: Dissection, other: Dissection) -> bool:
+    """Tell whether two dissections saw the pictures of the same latents."""
+    return all(getattr(one.spec, name) == getattr(other.spec, name) for name in SAMPLED)
+
+
+def _aligned(dissections: Sequence[Dissection], spec: CompareSpec) -> list[dict[str, str]]:
+    """Return the layers that are compared, of every study: name here -> own name."""
+    own = [list(d.layers) for d in dissections]
+    shared = [layer for layer in own[0] if all(layer in others for others in own)]
+    if spec.layer:
+        chosen = list(spec.layer) * (len(own) if len(spec.layer) == 1 else 1)
+        for name, layer, known in zip(spec.names, chosen, own, strict=True):
+            if layer not in known:
+                raise UnknownName(f"layer of {name}", layer, known)
+    elif shared:
+        return [{layer: layer for layer in shared}] * len(own)
+    elif all(len(names) == 1 for names in own):
+        chosen = [names[0] for names in own]
+    else:
+        told = "; ".join(f"{name} has {', '.join(names[:MOST])}" for name, names in zip(spec.names, own, strict=True))
+        raise BadValue(f"the studies share no layer ({told}); give the layer of each, with commas between them")
+    return [{" / ".join(dict.fromkeys(chosen)): layer} for layer in chosen]
+
+
+def _segmenters(studies: Sequence[Compared]) -> list[str]:
+    used = [s.dissection.facts["inputs"]["segmenter"] for s in studies]
+    if len(set(used)) == 1:
+        return []
+    told = [f"{s.dissection.spec.segmenter} ({print_[:8]})" for s, print_ in zip(studies, used, strict=True)]
+    return [f"{_grouped(studies, told)}: pixels were named by different segmenters, so counts are not comparable."]
+
+
+def _vocabularies(studies: Sequence[Compared], concepts: Sequence[Concept]) -> list[str]:
+    """Say which words some studies do not know, and how many units that takes out."""
+    said = []
+    for study in studies:
+        own = [c for c in study.dissection.vocabulary if c not in concepts]
+        if own:
+            matched = study.dissection.units[study.dissection.units.matched]
+            labelled = sum(pair in own for pair in zip(matched.label, matched.category, strict=True))
+            said.append(
+                f"{study.name} also knows {_listed([c.name for c in own])}, which not all know: "
+                f"{labelled} of its matched units are left out of every count."
+            )
+    return said
+
+
+def _layers(studies: Sequence[Compared]) -> list[str]:
+    said = []
+    for study in studies:
+        apart = [name for name in study.dissection.layers if name not in study.layers.values()]
+        if apart and len(studies) > 1:
+            said.append(f"{study.name} has layers that are not compared with the others: {_listed(apart)}.")
+    for here in studies[0].layers:
+        widths = [str(s.dissection.layers[s.layers[here]].units) for s in studies]
+        said += _differing(studies, f"units of {here}", widths)
+    return said
+
+
+def _resolution(dissection: Dissection) -> str:
+    """Return how high the label maps were: as asked, or as the pictures are."""
+    if dissection.spec.resolution is not None:
+        return str(dissection.spec.resolution)
+    return str(dissection.top(next(iter(dissection.layers)), 0).pictures.shape[1])
+
+
+def _differing(studies: Sequence[Compared], what: str, values: Sequence[str], counted: bool = False) -> list[str]:
+    """Say that a number is not the same everywhere; `counted` if units are counted by it."""
+    if len(set(values)) == 1:
+        return []
+    consequence = "; units are counted by different rules" if counted else ""
+    return [f"Not the same everywhere: {what} – {_grouped(studies, values)}{consequence}."]
+
+
+def _grouped(studies: Sequence[Compared], values: Sequence[str]) -> str:
+    """Say what holds of which studies: ``1000 (a, b), 500 (c)``."""
+    groups: dict[str, list[str]] = {}
+    for study, value in zip(studies, values, strict=True):
+        groups.setdefault(value, []).append(study.name)
+    return ", ".join(f"{value} ({_listed(names)})" for value, names in groups.items())
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST} more" if len(names) > MOST else ""
+    return ", ".join(names[:MOST]) + more

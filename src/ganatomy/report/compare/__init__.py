@@ -1,0 +1,1 @@
+"""Comparisons as a page, tables and figures."""

@@ -1,0 +1,230 @@
+"""How many units and concepts each study has: bars beside each other, curves over layers (Figures 6 and 19)."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+import pandas as pd
+
+from ganatomy.experiments.compare.comparison import Comparison
+from ganatomy.experiments.resampling import ALL
+from ganatomy.report.causal.section import Block, charts, figure, folded, legend, percent, plain, table
+from ganatomy.report.charts import Chart
+from ganatomy.report.lines import Axis, Line, even_axis, line_chart, named_axis
+from ganatomy.report.palette import NEUTRAL, category_colours
+from ganatomy.report.svg import Bar, Piece, bar_chart
+from ganatomy.report.tables import rows
+
+BESIDE = 6
+"""Studies that have a chart each; more of them share a table."""
+_DEEP = 3
+"""Layers that make a curve."""
+_ROOM = 1.25
+_DARKEST = 55
+"""Per cent of colour in a full cell: text on it stays easy to read."""
+_DASHES = ("", "6 4", "2 3", "9 3 2 3", "12 4", "1 4")
+
+
+def told(value: float, error: float) -> str:
+    """Return a number with its standard error, if it has one, to the digits that mean something.
+
+    >>> told(15, 1.732), told(15, float("nan")), told(0.34526, 0.0073), told(float("nan"), float("nan"))
+    ('15 ± 1.7', '15', '0.345 ± 0.007', '–')
+    """
+    if not math.isfinite(value):
+        return "–"
+    if not math.isfinite(error):
+        return plain(value)
+    if float(value).is_integer():
+        return f"{plain(value, 6)} ± {error:.1f}"
+    digits = max(0, min(6, math.ceil(-math.log10(error)))) if error > 0 else 3
+    return f"{value:.{digits}f} ± {error:.{digits}f}".replace("-", "−")
+
+
+def count_block(comparison: Comparison) -> Block:
+    """Return bars of every study, at the layer that is shown first; numbers of the others on demand."""
+    layer, kinds = comparison.layer, category_colours(comparison.shared)
+    marks = [(f'<i style="background:{colour}"></i>', name) for name, colour in kinds.items()]
+    lead = (
+        f"At {layer}. A unit is matched if it is interpretable and knows what is in the picture better than chance; "
+        "the faint bars behind are all units. Lines are one standard error either way: what other pictures would do."
+    )
+    drawn = legend(marks) + charts(*(figure(heading, svg) for heading, svg in count_charts(comparison, layer)))
+    own = comparison.counts[comparison.counts.category == ALL]
+    return Block(
+        "How many units, how many concepts", lead, drawn + folded("Every layer in numbers", count_numbers(own))
+    )
+
+
+def count_charts(comparison: Comparison, layer: str) -> list[Chart]:
+    """Return three charts with a row for each study: matched units and concepts by category, mean IoU."""
+    colours = category_colours(comparison.shared)
+    found = comparison.counts[comparison.counts.compared == layer]
+    totals = rows(found[found.category == ALL])
+    drawn: list[Chart] = []
+    for name, heading in (("matched", "Matched units, by category"), ("concepts", "Distinct concepts among them")):
+        bars = [_bar(row, name, found[found.study == row.study], colours) for row in totals]
+        drawn.append((heading, _bars(bars, f"{heading} of every study at {layer}")))
+    means = [
+        Bar(row.study, (), "–")
+        if math.isnan(row.matched_iou)
+        else Bar(
+            row.study,
+            (Piece(row.matched_iou, NEUTRAL, f"{row.study}: mean IoU of its matched units"),),
+            told(row.matched_iou, row.matched_iou_error),
+            spread=_spread(row.matched_iou, row.matched_iou_error),
+        )
+        for row in totals
+    ]
+    return [*drawn, ("Mean IoU of matched units", _bars(means, f"Mean IoU of matched units at {layer}"))]
+
+
+def layer_block(comparison: Comparison) -> Block | None:
+    """Return the curves over layers of every study that has enough of them."""
+    deep = _deep(comparison)
+    if not deep:
+        return None
+    lead = (
+        "Share of the units of each layer that match a concept, so that wide layers and narrow ones can be compared, "
+        "and how many distinct concepts they match. Bands are one standard error either way."
+    )
+    if len(deep) > BESIDE:
+        return Block("Layer by layer", lead, _layer_heat(comparison, deep))
+    drawn = layer_charts(comparison)
+    size = max(2, len(deep))
+    rows_of = [drawn[i : i + size] for i in range(0, len(drawn), size)]
+    body = "".join(charts(*(figure(heading, svg) for heading, svg in row)) for row in rows_of)
+    return Block("Layer by layer", lead, body)
+
+
+def layer_charts(comparison: Comparison) -> list[Chart]:
+    """Return curves over layers by category of each study, first shares, then concepts; then all studies in one."""
+    colours, deep = category_colours(comparison.shared), _deep(comparison)[:BESIDE]
+    found = comparison.counts[comparison.counts.study.isin(deep) & (comparison.counts.layer != ALL)]
+    found = found.assign(share=found.matched / found.units, share_error=found.matched_error / found.units)
+    parts = found[found.category != ALL]
+    drawn: list[Chart] = []
+    for name, what, text in (("share", "matched units", percent), ("concepts", "distinct concepts", plain)):
+        y = _axis(what, parts, name, text)
+        for study in deep:
+            own = parts[parts.study == study]
+            lines = [_line(kind, own[own.category == kind], name, colour) for kind, colour in colours.items()]
+            shown = [line for line in lines if any(line.y)]
+            heading = f"{study}: {what}" if len(deep) > 1 else what
+            drawn.append((heading, line_chart(shown, layer_axis(list(dict.fromkeys(own.layer))), y, heading)))
+    if len(deep) > 1:
+        drawn += _together(comparison, found[found.category == ALL], deep)
+    return drawn
+
+
+def layer_axis(names: Sequence[str]) -> Axis:
+    """Return an axis of layers; what all names begin with is said once.
+
+    >>> layer_axis(["layer1", "layer2"]).ticks, layer_axis(["layer1", "layer2"]).name
+    ([(0.0, '1'), (1.0, '2')], 'layer')
+    """
+    ends = [re.fullmatch(r"(.*?)(\d+)", name) for name in names]
+    starts = {end[1] for end in ends if end}
+    if all(ends) and len(starts) == 1 and (start := starts.pop()):
+        return named_axis(start.rstrip("._- "), [end[2] for end in ends if end])
+    return named_axis("layer", list(names))
+
+
+def count_numbers(found: pd.DataFrame) -> str:
+    """Return a table of counts."""
+    told_rows = [
+        (
+            f"{row.study}, {row.layer}" + ("" if row.compared else " (not compared)"),
+            f"{row.units:,}",
+            told(row.interpretable, row.interpretable_error),
+            told(row.matched, row.matched_error),
+            told(row.concepts, row.concepts_error),
+            told(row.matched_iou, row.matched_iou_error),
+        )
+        for row in rows(found)
+    ]
+    return table(("study", "units", "interpretable", "matched", "concepts", "mean IoU"), told_rows, "Counts")
+
+
+def heat(columns: Sequence[str], names: Sequence[str], cells: Mapping[tuple[str, str], tuple[str, float, str]]) -> str:
+    """Return a table whose cells (row, column) -> (text, how full, colour) are the darker the fuller; – for others."""
+    head = "".join(f'<th scope="col" class="figure">{escape(name)}</th>' for name in columns)
+    body = []
+    for name in names:
+        own = [cells.get((name, column)) for column in columns]
+        drawn = (
+            '<td class="figure missing">–</td>'
+            if cell is None
+            else f'<td class="figure"><i style="background:color-mix(in srgb, {cell[2]} {_DARKEST * cell[1]:.0f}%, '
+            f'transparent)"></i>{escape(cell[0])}</td>'
+            for cell in own
+        )
+        body.append(f'<tr><th scope="row">{escape(name)}</th>{"".join(drawn)}</tr>')
+    return (
+        '<div class="scroll" tabindex="0" role="region" aria-label="All studies"><table class="ranked heat">'
+        f"<thead><tr><th></th>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
+    )
+
+
+def _deep(comparison: Comparison) -> list[str]:
+    """Return the studies that have enough layers for a curve."""
+    return [s.name for s in comparison.studies if len(s.dissection.layers) >= _DEEP]
+
+
+def _together(comparison: Comparison, totals: pd.DataFrame, deep: Sequence[str]) -> list[Chart]:
+    """Return all studies in one chart, over the layers that all of them have."""
+    own = totals[totals.compared.notna()]
+    names = list(dict.fromkeys(own.compared))
+    if len(names) < _DEEP or list(deep) != list(comparison.spec.names):
+        return []
+    places = {name: float(i) for i, name in enumerate(names)}
+    lines = []
+    for study, dash in zip(deep, _DASHES, strict=False):
+        each = own[own.study == study]
+        x = [places[name] for name in each.compared]
+        lines.append(Line(study, x, each.share.tolist(), each.share_error.tolist(), "currentColor", dash))
+    heading = "matched units of all categories"
+    y = _axis("matched units", own, "share", percent)
+    return [(heading, line_chart(lines, layer_axis(names), y, heading))]
+
+
+def _layer_heat(comparison: Comparison, deep: Sequence[str]) -> str:
+    """Return matched units of every layer of many studies as a table."""
+    own = comparison.counts[(comparison.counts.category == ALL) & (comparison.counts.layer != ALL)]
+    most = float((own.matched / own.units).max()) or 1.0
+    cells = {
+        (row.layer, row.study): (told(row.matched, row.matched_error), row.matched / row.units / most, "currentColor")
+        for row in rows(own)
+    }
+    return heat(deep, list(dict.fromkeys(own.layer)), cells)
+
+
+def _bar(row: Any, name: str, own: pd.DataFrame, colours: Mapping[str, str]) -> Bar:
+    counts = {each.category: int(getattr(each, name)) for each in rows(own)}
+    what = "units" if name == "matched" else "concepts"
+    pieces = [Piece(counts[c], colours[c], f"{row.study}: {counts[c]} {what} of kind {c}") for c in colours]
+    value, error = getattr(row, name), getattr(row, f"{name}_error")
+    track = row.units if name == "matched" else 0
+    return Bar(row.study, pieces, told(value, error), track=track, spread=_spread(value, error))
+
+
+def _bars(bars: Sequence[Bar], title: str) -> str:
+    """Return bars with room for a number and its error behind the longest."""
+    return bar_chart(bars, title, _ROOM * max(bar.end for bar in bars))
+
+
+def _spread(value: float, error: float) -> tuple[float, float] | None:
+    return (max(0.0, value - error), value + error) if math.isfinite(error) else None
+
+
+def _line(name: str, own: pd.DataFrame, column: str, colour: str) -> Line:
+    places = [float(i) for i in range(len(own))]
+    return Line(name, places, own[column].tolist(), own[f"{column}_error"].tolist(), colour)
+
+
+def _axis(name: str, own: pd.DataFrame, column: str, text: Any) -> Axis:
+    """Return one axis for all studies."""
+    reach = (own[column] + own[f"{column}_error"].fillna(0)).tolist()
+    return even_axis(name, reach, text, count=4)

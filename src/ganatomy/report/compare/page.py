@@ -1,0 +1,182 @@
+"""A comparison as a directory: one HTML page that opens from disk, its tables, its charts as files."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ganatomy.errors import BadFile
+from ganatomy.experiments.compare.comparison import TABLES, Comparison
+from ganatomy.experiments.resampling import ALL
+from ganatomy.files import replacing, write_text
+from ganatomy.report.causal.section import Block, count, percent
+from ganatomy.report.charts import Chart
+from ganatomy.report.compare.beside import direction_block, quality_block, quality_charts, unit_block
+from ganatomy.report.compare.concepts import change_block, change_charts, concept_block, concept_charts
+from ganatomy.report.compare.counts import count_block, count_charts, layer_block, layer_charts, told
+from ganatomy.report.page import static, template
+from ganatomy.report.palette import NEUTRAL, category_colours
+from ganatomy.report.svg import Piece, as_file
+from ganatomy.report.tables import rows
+
+_SAID = ("layers", "vocabulary", "matched_rule", "verb")
+_NAMED = 4
+"""Studies that a sentence names."""
+
+
+def write_comparison(comparison: Comparison, directory: str | Path) -> Path:
+    """Write compare.html, compare.json, tables/ (Parquet and CSV) and figures/ (SVG); return the page.
+
+    Raises:
+        BadFile: the directory is a study, or a file.
+    """
+    home = Path(directory)
+    if home.is_file() or (home / "study.json").exists():
+        raise BadFile(f"{home} is a {'file' if home.is_file() else 'study'}; give a directory for the comparison alone")
+    page = home / "compare.html"
+    _write_tables(comparison, home / "tables")
+    _write_figures(comparison, home / "figures")
+    write_text(home / "compare.json", _record(comparison))
+    write_text(page, comparison_html(comparison))
+    return page
+
+
+def comparison_html(comparison: Comparison) -> str:
+    """Return a comparison as the text of one HTML page."""
+    blocks = comparison_blocks(comparison)
+    first = comparison.studies[0].dissection
+    return template("compare.html").render(
+        title=question(comparison),
+        answer=answer(comparison),
+        differences=comparison.differences,
+        blocks=list(blocks.items()),
+        spec=vars(comparison.spec),
+        rule=first.facts.get("matched_rule", "–"),
+        studies=[
+            (s.name, dataclasses.asdict(s.dissection.spec), _facts(s.dissection.facts)) for s in comparison.studies
+        ],
+        version=first.facts.get("versions", {}).get("ganatomy", ""),
+        style=static("report.css") + static("causal.css"),
+    )
+
+
+def comparison_blocks(comparison: Comparison) -> dict[str, Block]:
+    """Return the parts of the page by their addresses."""
+    made = {
+        "counts": count_block(comparison),
+        "concepts": concept_block(comparison),
+        "changes": change_block(comparison),
+        "quality": quality_block(comparison),
+        "directions": direction_block(comparison),
+        "layers": layer_block(comparison),
+        "units": unit_block(comparison),
+    }
+    return {key: block for key, block in made.items() if block is not None}
+
+
+def question(comparison: Comparison) -> str:
+    """Return what the page asks."""
+    names = comparison.spec.names
+    if len(names) == 1:
+        return f"What do the layers of {names[0]} draw?"
+    if len(names) > _NAMED:
+        return f"What do {len(names)} models draw, and what does one draw that another does not?"
+    return f"What do {', '.join(names[:-1])} and {names[-1]} draw, and what only one of them?"
+
+
+def answer(comparison: Comparison) -> list[str]:
+    """Return the sentences that answer it."""
+    counts, layer = comparison.counts, comparison.layer
+    own = rows(counts[(counts.category == ALL) & (counts.compared == layer)])
+    if len(own) > _NAMED:
+        most, least = max(own, key=lambda row: row.matched), min(own, key=lambda row: row.matched)
+        return [f"At {layer}, most in {_counted(most)}; fewest in {_counted(least)}."]
+    sentence = f"At {layer}, {'; '.join(map(_counted, own))}."
+    return [sentence, *(_turned(comparison) if len(own) > 1 else _peaks(counts))]
+
+
+def _counted(row: Any) -> str:
+    matched, concepts = told(row.matched, row.matched_error), told(row.concepts, row.concepts_error)
+    return f"{row.study}: {matched} of {row.units} units match {concepts} concepts"
+
+
+def _turned(comparison: Comparison) -> list[str]:
+    """Say which concepts appeared and vanished for sure, and how many perhaps."""
+    said = []
+    changes = comparison.changes[comparison.changes.layer == comparison.layer]
+    for study in dict.fromkeys(changes.study):
+        own = changes[changes.study == study]
+        turned = own[own.change.isin(["appeared", "vanished"])]
+        parts = []
+        for change, only in (("appeared", study), ("vanished", own.against.iloc[0])):
+            names = turned[turned.sure & (turned.change == change)].concept.tolist()
+            if names:
+                parts.append(f"only {only} matches {', '.join(names)}")
+        perhaps = int((~turned.sure).sum())
+        if perhaps:
+            parts.append(f"of {count(perhaps, 'more concept')} that one of them matches it is not sure")
+        if parts:
+            said.append(f"At this layer {'; '.join(parts)}.")
+    return said
+
+
+def _peaks(counts: pd.DataFrame) -> list[str]:
+    """Say at which layer of a model each category has the greatest share of units."""
+    best: dict[str, tuple[float, str]] = {}
+    for row in rows(counts[(counts.layer != ALL) & (counts.category != ALL)]):
+        best[row.category] = max(best.get(row.category, (0.0, "")), (row.matched / row.units, row.layer))
+    said = [f"{kind} {percent(share, 2)} of the units of {layer}" for kind, (share, layer) in best.items() if share]
+    return [f"Most units of each category: {'; '.join(said)}."] if said else []
+
+
+def _facts(facts: Any) -> dict[str, Any]:
+    return {name: fact for name, fact in facts.items() if name not in _SAID}
+
+
+def _figures(comparison: Comparison) -> dict[str, list[Chart]]:
+    layer = comparison.layer
+    return {
+        "counts": count_charts(comparison, layer),
+        "concepts": concept_charts(comparison, layer) if len(comparison.concepts) else [],
+        "changes": change_charts(comparison, layer) if len(comparison.changes) else [],
+        "layers": layer_charts(comparison),
+        "quality": quality_charts(comparison) if len(comparison.quality) else [],
+    }
+
+
+def _write_figures(comparison: Comparison, folder: Path) -> None:
+    """Write every figure that there is, and remove those of an earlier comparison that there are not."""
+    kinds = [Piece(1, colour, name) for name, colour in category_colours(comparison.shared).items()]
+    rule = [Piece(1, NEUTRAL, "matched"), Piece(1, NEUTRAL, "interpretable only", pale=True)]
+    legends = {"counts": kinds, "concepts": rule}
+    for name, drawn in _figures(comparison).items():
+        path = folder / f"{name}.svg"
+        if drawn:
+            write_text(path, as_file(question(comparison), legends.get(name, ()), drawn))
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _write_tables(comparison: Comparison, folder: Path) -> None:
+    tables = comparison.tables
+    for name in TABLES:
+        for kind in ("parquet", "csv"):
+            path = folder / f"{name}.{kind}"
+            if name not in tables:
+                path.unlink(missing_ok=True)
+                continue
+            with replacing(path) as temporary:
+                table = tables[name]
+                table.to_parquet(temporary, index=False) if kind == "parquet" else table.to_csv(temporary, index=False)
+
+
+def _record(comparison: Comparison) -> str:
+    """Return what was compared, for programs: the Spec, where each study lies, and how they differ."""
+    studies = [
+        {"name": s.name, "directory": str(s.dissection.study.directory), "digest": s.dissection.study.digest}
+        for s in comparison.studies
+    ]
+    content = {"spec": vars(comparison.spec), "studies": studies, "differences": comparison.differences}
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,76 @@
+"""Finished dissections whose tables are written by hand, so that every count of them is known."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ganatomy.experiments.dissect_spec import DissectSpec
+from ganatomy.experiments.dissection import Dissection
+from ganatomy.experiments.resampling import Resampled
+from ganatomy.study import Study
+from ganatomy.vocabulary import NOTHING, Concept
+
+WORDS = (
+    NOTHING,
+    Concept("tree", "object"),
+    Concept("door", "object"),
+    Concept("dome", "part"),
+    Concept("brick", "material"),
+)
+UNDRAWN = ("dome",)
+"""Concepts of no pixel unless a unit has them."""
+
+
+def made_dissection(
+    directory: Path,
+    layers: Mapping[str, Sequence[str | None]],
+    vocabulary: Sequence[Concept] = WORDS,
+    segmenter: str = "s" * 64,
+    **spec: Any,
+) -> Path:
+    """Write a finished dissection; a unit is given by its label, ``~label`` where it is interpretable only."""
+    rows = []
+    kinds = {concept.name: concept.category for concept in vocabulary}
+    for layer, labels in layers.items():
+        for unit, text in enumerate(labels):
+            label = text.removeprefix("~") if text else None
+            rows.append(
+                {
+                    "layer": layer,
+                    "unit": unit,
+                    "label": label,
+                    "category": kinds[label] if label else None,
+                    "iou": 0.1 + 0.01 * unit if label else np.nan,
+                    "interpretable": bool(text),
+                    "matched": bool(text) and not text.startswith("~"),
+                }
+            )
+    units = pd.DataFrame(rows)
+    share = [0.0 if c.name in UNDRAWN and c.name not in set(units.label) else 0.2 for c in vocabulary[1:]]
+    concepts = pd.DataFrame(vocabulary[1:], columns=["concept", "category"]).assign(share=share)
+    facts = {
+        "inputs": {"generator": "g" * 64, "segmenter": segmenter},
+        "layers": {layer: [len(labels), 8, 8] for layer, labels in layers.items()},
+        "vocabulary": [list(concept) for concept in vocabulary],
+        "versions": {"ganatomy": "0"},
+    }
+    asked = DissectSpec(**{"generator": "planted:", "segmenter": "planted:", "resolution": 8, **spec})
+    with Study.create(directory, asked, facts) as study:
+        for name, table in zip(
+            ("units", "concepts", "pairs", "by_layer"), (units, concepts, units, units), strict=True
+        ):
+            study.write_table(name, table)
+        study.finish(matched_rule="by hand")
+    return directory
+
+
+def made_draws(dissection: Dissection, draws: Sequence[Sequence[str | None]]) -> Resampled:
+    """Return resamples of a dissection by hand: in each draw the label of every unit, as above."""
+    number = {concept.name: i for i, concept in enumerate(dissection.vocabulary)}
+    label = np.array([[number[text.removeprefix("~")] if text else 0 for text in draw] for draw in draws])
+    interpretable = np.array([[bool(text) for text in draw] for draw in draws])
+    matched = np.array([[bool(text) and not text.startswith("~") for text in draw] for draw in draws])
+    return Resampled(dissection, 0, 4, label, np.full(label.shape, 0.2), interpretable, matched)
