@@ -17,6 +17,7 @@ from ganatomy.errors import BadValue, UnknownName
 from ganatomy.generators import GENERATORS, Generator, open_generator
 from ganatomy.generators.flow import RealNVP
 from ganatomy.generators.progan import progan_network
+from ganatomy.generators.repaired import write_repaired
 from ganatomy.generators.vae import decoder
 from ganatomy.imported import call_named
 from ganatomy.weights import bundled_names, card
@@ -99,6 +100,18 @@ def stylegan_spec(directory: Path, seed: int, network: Kept) -> str:
     return f"stylegan:{write(directory / f'{seed}.pkl', G_ema=network)}"
 
 
+def repaired_spec(directory: Path, seed: int, name: str) -> str:
+    """Units switched off early; if the generator cannot be folded, units moved later, too."""
+    generator = open_generator(name)
+    first, *_, last = generator.layers
+    edits = [Intervention.ablate(first, generator.layers[first], [0, 2])]
+    if not name.startswith("progan"):
+        edits.append(Intervention.insert(last, generator.layers[last], [1], torch.ones(generator.layers[last].units)))
+    written = write_repaired(directory / f"repaired {seed}", name, generator, edits)
+    assert written.folded == name.startswith("progan"), written.reason
+    return written.name
+
+
 def diffusers_spec(directory: Path, seed: int, name: str, options: str = "") -> str:
     return f"diffusers:{save_autoencoder(directory / str(seed), name, seed)}{options}"
 
@@ -133,6 +146,9 @@ EXAMPLES: dict[str, Callable[[Path, int], str]] = {
     "planted": lambda directory, seed: "planted",
     "progan": progan_spec,
     "realnvp": realnvp_spec,
+    "repaired": lambda directory, seed: repaired_spec(directory, seed, stylegan_spec(directory, seed, stylegan2(seed))),
+    "repaired chain": lambda directory, seed: repaired_spec(directory, seed, vae_spec(directory, seed)),
+    "repaired folded": lambda directory, seed: repaired_spec(directory, seed, progan_spec(directory, seed)),
     "stylegan": lambda directory, seed: stylegan_spec(directory, seed, stylegan2(seed)),
     "stylegan resnet": lambda directory, seed: stylegan_spec(directory, seed, stylegan2(seed, 16, "resnet", classes=3)),
     "stylegan orig": lambda directory, seed: stylegan_spec(directory, seed, stylegan2(seed, 8, "orig")),
@@ -146,7 +162,7 @@ EXAMPLES: dict[str, Callable[[Path, int], str]] = {
 LOOK_ONLY = {"classifier", "discriminator"}
 """Families that draw nothing: see test_subjects.py."""
 LAYERS_TRIED = 4
-BESIDE = {"stylegan", "stylegan resnet"}
+BESIDE = {"stylegan", "stylegan resnet", "repaired"}
 """Families whose layers reach the picture not only through the next one."""
 
 

@@ -261,7 +261,7 @@ def test_in_half_precision_only_the_network_rounds(saved: Path) -> None:
     """The noisy picture itself is taken in float32."""
     half = opened(f"{saved / 'ddpm'}?step=100&steps=1&dtype=bfloat16")
     z = half.latents(range(2), 0)
-    network = half._module
+    network = half.network
     with torch.no_grad():
         said = type(network).forward(network, z.bfloat16(), 100).sample.float()
     a = library().DDPMScheduler().alphas_cumprod[100]
@@ -302,7 +302,7 @@ def test_everything_is_computed_where_the_weights_are(saved: Path, name: str) ->
     """A device that holds no numbers refuses to meet tensors of another."""
     generator = opened(saved / name)
     z = generator.latents(range(2), 0)
-    network = generator._module.to("meta")
+    network = generator.network.to("meta")
     assert network(z.to("meta")).shape == (2, 3, 16, 16)
     assert network(z.to("meta")).device.type == "meta"
 

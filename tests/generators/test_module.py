@@ -82,7 +82,7 @@ def test_it_computes_in_another_number_format(here: str) -> None:
 
 def test_weights_come_from_a_file(here: str) -> None:
     plain = open_generator(f"{here}Net")
-    state = {name: value + 1 for name, value in plain._module.state_dict().items()}
+    state = {name: value + 1 for name, value in plain.network.state_dict().items()}
     torch.save(state, "weights.pt")
     changed = open_generator(f"{here}Net?weights=weights.pt")
     z = plain.latents(range(1), 0)
@@ -179,7 +179,7 @@ def test_a_copy_computes_in_the_number_format_and_its_latents_stay() -> None:
     z = half.latents(range(3), 1)
     assert torch.equal(z, plain.latents(range(3), 1))
     assert {weight.dtype for weight in net.parameters()} == {torch.float32}
-    assert {value.dtype for value in half._module.state_dict().values()} == {torch.bfloat16, torch.int64}
+    assert {value.dtype for value in half.network.state_dict().values()} == {torch.bfloat16, torch.int64}
     assert torch.allclose(half.observe(z, []).images, plain.observe(z, []).images, atol=0.01)
     assert as_generator(net.bfloat16(), latents=Maps().latents).layers == plain.layers
 

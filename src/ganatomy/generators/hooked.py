@@ -50,6 +50,7 @@ class HookedGenerator:
         takes: the number format in which latents are given to the module, if not that of its weights.
 
     Attributes:
+        network: the module itself.
         layers: shape of every layer, in forward order.
         others: the submodules that are no layers, each with the reason, such as "draws the picture itself".
 
@@ -67,7 +68,7 @@ class HookedGenerator:
         name: str = "module",
         takes: torch.dtype | None = None,
     ) -> None:
-        self._module, self._source, self._name, self._takes = module, source, name, takes
+        self.network, self._source, self._name, self._takes = module, source, name, takes
         self.device = device_of(module)
         check_finite(dict(module.named_parameters()), name)
         z = self.latents(range(2 if bounds else PROBES), 0)
@@ -90,6 +91,10 @@ class HookedGenerator:
             given = list(z.shape) if isinstance(z, Tensor) else type(z).__name__
             raise BadModel(f"the latents of {self._name} are {given} for {len(ids)} ids; they must be [b, …]")
         return z.to(self.device)
+
+    def given(self, z: Latents) -> Latents:
+        """Return what the module takes: latents in its number format."""
+        return z.to(self._takes or dtype_of(self.network))
 
     @torch.no_grad()
     def observe(self, z: Latents, layers: Sequence[str], edits: Sequence[Edit] = ()) -> Observation:
@@ -167,7 +172,7 @@ class HookedGenerator:
         """Draw some pictures, a few at a time; the first of them twice, the second time with open eyes."""
         pictures = torch.cat([self._run(part) for part in torch.split(z, 2)])
         survey = _Survey(len(z[:2]))
-        with listening(self._module, [path for path, _ in self._module.named_modules() if path], survey):
+        with listening(self.network, [path for path, _ in self.network.named_modules() if path], survey):
             again = self._run(z[:2])
         if not torch.allclose(pictures[:2], again, atol=1e-3, equal_nan=True):
             raise BadModel(f"{self._name} draws another picture of the same latent every time; turn off its own noise")
@@ -177,10 +182,10 @@ class HookedGenerator:
         return survey, pictures
 
     def _run(self, z: Latents) -> Tensor:
-        return run(self._module, z, self._name, self._takes)
+        return run(self.network, z, self._name, self._takes)
 
     def _draw(self, z: Latents, layers: Sequence[str], visit: Visit) -> Images:
-        with listening(self._module, {name.partition("#")[0] for name in layers}, visit):
+        with listening(self.network, {name.partition("#")[0] for name in layers}, visit):
             pictures = self._run(z)
         low, high = self._bounds
         if (low, high) != (-1, 1):
@@ -269,7 +274,7 @@ def run(module: nn.Module, z: Latents, name: str, takes: torch.dtype | None = No
     Raises:
         BadModel: it raises, or returns something else.
     """
-    with _in_use(module), guarded(f"running {name}"):
+    with in_use(module), guarded(f"running {name}"):
         output = module(z.to(takes or dtype_of(module)))
     if not isinstance(output, Tensor):
         found = [t for t in tensors(output) if _are_pictures(t, len(z)) and t.is_floating_point()]
@@ -329,18 +334,18 @@ def listening(module: nn.Module, paths: Iterable[str], visit: Visit) -> Iterator
 
 
 @contextlib.contextmanager
-def _in_use(module: nn.Module) -> Iterator[None]:
-    """Have a module in evaluation mode, with no gradients for its weights; it is as it was afterwards."""
+def in_use(module: nn.Module, *, learning: bool = False) -> Iterator[None]:
+    """Have a module in evaluation mode, with no gradients for its weights unless `learning`; it is as it was after."""
     training = [part for part in module.modules() if part.training]
-    learning = [weight for weight in module.parameters() if weight.requires_grad]
+    weights = [w for w in module.parameters() if w.requires_grad != learning and w.is_floating_point()]
     try:
         for part in training:
             part.training = False
-        for weight in learning:
-            weight.requires_grad_(False)
+        for weight in weights:
+            weight.requires_grad_(learning)
         yield
     finally:
         for part in training:
             part.training = True
-        for weight in learning:
-            weight.requires_grad_(True)
+        for weight in weights:
+            weight.requires_grad_(not learning)

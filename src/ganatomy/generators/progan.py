@@ -114,6 +114,9 @@ class ProGAN:
 
     It computes in `dtype`; pictures and features are float32 whatever that is.
 
+    Attributes:
+        network: the module, its state dict in the published layout.
+
     >>> generator = ProGAN(progan_network(8, [8, 8, 4, 4]))
     >>> generator.layers["layer3"]
     LayerShape(units=4, height=8, width=8)
@@ -132,7 +135,7 @@ class ProGAN:
         self.fingerprint = fingerprint(network.state_dict(), "progan", *facts)
         self.device = device or torch.device("cpu")
         network.eval().requires_grad_(False)
-        self._network = network.to(self.device, self._dtype)
+        self.network = network.to(self.device, self._dtype)
         for weight in network.parameters():
             if weight.ndim == 4:  # channels last: 1.5 times as fast on a CPU
                 weight.data = weight.data.contiguous(memory_format=torch.channels_last)
@@ -147,6 +150,10 @@ class ProGAN:
         """Return N(0, 1) latents [b, z]."""
         return standard_normal(ids, seed, [self._latent], self.device)
 
+    def given(self, z: Latents) -> Features:
+        """Return what the network takes: latents as maps of one place."""
+        return z[:, :, None, None]
+
     @torch.no_grad()
     def observe(self, z: Latents, layers: Sequence[str], edits: Sequence[Edit] = ()) -> Observation:
         """Draw the pictures and read every asked layer in one forward pass, edits made on the way, without gradients.
@@ -157,8 +164,8 @@ class ProGAN:
         planned = edits_by_layer(edits)
         for name in (*layers, *planned):
             self._check(name)
-        x, features = z[:, :, None, None], {}
-        for name, layer in self._network.named_children():
+        x, features = self.given(z), {}
+        for name, layer in self.network.named_children():
             x = self._step(layer, x, planned.get(name, ()))
             if name in layers:
                 features[name] = x
@@ -179,7 +186,7 @@ class ProGAN:
         """
         planned = onward_edits(edits, layer, self.layers)
         images = applied(planned.get(layer, ()), r)
-        for name, step in self._network[list(self.layers).index(layer) + 1 :].named_children():
+        for name, step in self.network[list(self.layers).index(layer) + 1 :].named_children():
             images = self._step(step, images, planned.get(name, ()))
         return images
 
