@@ -170,7 +170,28 @@ def test_a_directory_that_does_not_exist(tmp_path: Path) -> None:
         open_pictures(str(tmp_path / "nowhere"))
 
 
-@pytest.mark.parametrize(("size", "crop"), [(0, 0.0), (8, -0.1), (8, 1.5)])
-def test_frames_that_cannot_be_meant(size: int, crop: float) -> None:
-    with pytest.raises(BadValue, match=r"size=0|crop="):
+def test_photographs_are_cut_to_the_shape_of_the_frame_and_never_squeezed(tmp_path: Path) -> None:
+    columns = np.repeat(np.arange(8, dtype=np.uint8), 8)
+    Image.fromarray(np.tile(30 * columns, (32, 1))).save(tmp_path / "wide.png")
+    pictures = open_pictures(str(tmp_path))
+    for shape, seen in (
+        ((8, 16), [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7]),
+        ((16, 8), [3, 3, 3, 3, 4, 4, 4, 4]),
+    ):
+        found = pictures.images([0], Frame(shape, 1.0))
+        assert found.shape == (1, 3, *shape)
+        assert pictures.labels([0], Frame(shape, 1.0)).shape == (1, 0, *shape)
+        assert torch.allclose((found[0, 0, 4] + 1) * 127.5 / 30, torch.tensor(seen).float(), atol=0.45)
+
+
+def test_a_square_is_the_same_frame_however_it_is_given() -> None:
+    assert repr(Frame((64, 64), 1.0)) == "Frame(size=64, crop=1.0)"
+    assert Frame((64, 64)) == Frame(64)
+    assert Frame((64, 32)) != Frame((32, 64))
+    assert Frame((64, 32), 0.5).box(100, 100) == (37.5, 25, 62.5, 75)
+
+
+@pytest.mark.parametrize(("size", "crop"), [(0, 0.0), ((8, 0), 0.0), (8, -0.1), (8, 1.5)])
+def test_frames_that_cannot_be_meant(size: int | tuple[int, int], crop: float) -> None:
+    with pytest.raises(BadValue, match=r"size=|crop="):
         Frame(size, crop)

@@ -28,3 +28,10 @@ def test_what_scenes_do_not_have_is_refused() -> None:
         scenes.numbers(range(1), -1)
     with pytest.raises(UnknownName, match="beach"):
         open_pictures("scenes:beach")
+
+
+def test_what_is_no_square_is_the_middle_of_one() -> None:
+    scenes = open_pictures("scenes:church")
+    whole, low, slim = (Frame(size) for size in (32, (16, 32), (32, 20)))
+    assert torch.equal(scenes.images([3], low), scenes.images([3], whole)[:, :, 8:24])
+    assert torch.equal(scenes.labels([3], slim), scenes.labels([3], whole)[..., 6:26])

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from time import perf_counter
 from typing import ClassVar
 
@@ -26,6 +26,7 @@ from ganatomy.study import Study, spec_digest
 from ganatomy.types import Images
 
 FEATURES = "bundled:scenes"
+ORDER = "as kept"
 PROBE = 8
 SAVINGS = 20
 """A saving writes all pictures seen so far; more savings of a long run would only write."""
@@ -93,14 +94,16 @@ class RealSpec:
         pictures, features: fingerprints of the set and of the network.
         reals, seed: which pictures of the set.
         size, crop: of the `Frame` that was seen of them.
+        order: in which they were described.
     """
 
     pictures: str
     features: str
     reals: int
     seed: int
-    size: int
+    size: int | tuple[int, int]
     crop: float
+    order: str = ORDER
 
 
 class Described(Accumulator):
@@ -134,6 +137,20 @@ class Setting:
     pictures: PictureSet
     frame: Frame
 
+    def real(self, ids: range) -> Images:
+        """Return some of the real pictures: those of the sample, in the order in which they are kept.
+
+        So pictures that are kept together are read together, and where a sum is taken the order does not matter.
+
+        Raises:
+            BadFile: one cannot be read; names it.
+        """
+        return self.pictures.images(self._sample[ids.start : ids.stop], self.frame)
+
+    @cached_property
+    def _sample(self) -> list[int]:
+        return sorted(self.pictures.numbers(range(self.spec.reals), self.spec.seed))
+
     def features(self, images: Images) -> Float[Tensor, "b d"]:
         """Describe pictures.
 
@@ -150,11 +167,8 @@ def open_setting(spec: AgainstRealSpec, source: Source) -> tuple[Setting, int]:
     network = open_features(spec.features, source.models.device)
     generator = source.models.generator
     image = generator.observe(generator.latents(spec.ids()[:1], spec.seed), []).images
-    height, width = image.shape[-2:]
-    if height != width:
-        raise BadValue(f"{spec.generator} draws {height} × {width} pixels; real pictures can be had as squares only")
-    crop = 0.0 if isinstance(pictures, RenderedScenes) else 1.0  # photographs are cut square, and never squeezed
-    setting = Setting(source, spec, network, pictures, Frame(height, crop))
+    crop = 0.0 if isinstance(pictures, RenderedScenes) else 1.0  # photographs are cut to the shape, and never squeezed
+    setting = Setting(source, spec, network, pictures, Frame((image.shape[-2], image.shape[-1]), crop))
     numbers = setting.features(image.clamp(-1, 1)).shape[1]
     for name in spec.COMPARED:
         if getattr(spec, name) <= numbers:
@@ -204,8 +218,7 @@ def describe_real(setting: Setting, numbers: int, ids: range) -> FeatureMoments:
     moments = FeatureMoments(numbers, device)
     for i in range(0, len(ids), spec.batch):
         part = ids[i : i + spec.batch]
-        images = setting.pictures.images(setting.pictures.numbers(part, spec.seed), setting.frame)
-        moments.update(setting.features(images.to(device)))
+        moments.update(setting.features(setting.real(part).to(device)))
         tick(len(part))
     return moments
 

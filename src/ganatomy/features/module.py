@@ -48,7 +48,7 @@ class Given:
         if len(self.mean) != 3 or len(self.std) != 3 or not all(each > 0 for each in self.std):
             raise BadValue(f"mean={self.mean}, std={self.std}: give three numbers each, for red, green and blue")
 
-    def __call__(self, images: Images) -> Images:
+    def __call__(self, images: Images) -> Float[Tensor, "b 3 h w"]:
         """Return pictures as the network takes them."""
         if self.size is not None and images.shape[2:] != (self.size, self.size):
             images = F.interpolate(images, (self.size, self.size), mode="bilinear", antialias=True)
@@ -89,8 +89,9 @@ class ModuleFeatures:
         Raises:
             BadModel: it raises, or gives no vector of each.
         """
+        x = self._given(images)
         with guarded(self._name):
-            found = self._module(self._given(images))
+            found = self._module(x)
         if self._pool and isinstance(found, Tensor) and found.ndim == 4:
             found = found.float().mean((2, 3))
         return checked_vectors(found, images, self._name)

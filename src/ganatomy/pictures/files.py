@@ -1,6 +1,7 @@
 """Pictures and label maps in files, brought to one size: pictures smoothly, labels by nearest neighbour."""
 
 import contextlib
+import io
 import os
 import struct
 from abc import ABC, abstractmethod
@@ -13,8 +14,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ganatomy.errors import BadFile, BadValue, UnknownName
+from ganatomy.errors import BadFile
 from ganatomy.pictures.protocol import Frame
+from ganatomy.pictures.shuffled import Shuffled
 from ganatomy.types import Images, Labels
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -24,7 +26,7 @@ UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.De
 Ints = npt.NDArray[np.int64]
 
 
-class PictureFiles(ABC):
+class PictureFiles(Shuffled, ABC):
     """Picture files under one directory, in a fixed order; what is known of them is the subclass's to say.
 
     Args:
@@ -37,30 +39,16 @@ class PictureFiles(ABC):
     planes: tuple[str, ...]
 
     def __init__(self, name: str, root: Path, files: Sequence[str], splits: Sequence[str]) -> None:
-        self.name = name
-        self._root, self._files, self._splits = root, files, splits
-        self._orders: dict[tuple[int, str], list[int]] = {}
-
-    def numbers(self, ids: range, seed: int, split: str = "") -> list[int]:
-        """Return which pictures a sample takes: the pictures of the split, shuffled by the seed."""
-        order = self._order(seed, split)
-        if ids and (ids.stop > len(order) or ids.start < 0):
-            own = f" in its split {split}" if split else ""
-            raise BadValue(
-                f"the sample takes {ids.stop} pictures and {self.name} has {len(order)}{own}; ask for fewer images (a "
-                "dissection takes twice as many as it is told; with validation=cross, just as many)"
-            )
-        return order[ids.start : ids.stop : ids.step]
+        super().__init__(name, splits)
+        self._root, self._files = root, files
 
     def images(self, numbers: Sequence[int], frame: Frame) -> Images:
-        """Return pictures [b, 3, size, size] in [-1, 1], resized by antialiased bilinear interpolation."""
-        if not numbers:
-            return torch.zeros(0, 3, frame.size, frame.size)
-        return torch.stack([read_picture(self._root / self._files[n], frame) for n in numbers])
+        """Return pictures [b, 3, height, width] in [-1, 1], resized by antialiased bilinear interpolation."""
+        return stacked([read_picture(self._root / self._files[n], frame) for n in numbers], frame)
 
     def labels(self, numbers: Sequence[int], frame: Frame) -> Labels:
-        """Return label maps [b, plane, size, size], each pixel the label at its centre."""
-        labels = np.zeros((len(numbers), len(self.planes), frame.size, frame.size), np.int64)
+        """Return label maps [b, plane, height, width], each pixel the label at its centre."""
+        labels = np.zeros((len(numbers), len(self.planes), *frame.shape), np.int64)
         for row, n in zip(labels, numbers, strict=True):
             path = self._root / self._files[n]
             shape = picture_size(path)
@@ -71,15 +59,6 @@ class PictureFiles(ABC):
     @abstractmethod
     def _planes(self, number: int) -> Sequence[Ints | int]:
         """Return each label plane of a picture: a map of concepts, or the one concept of the whole picture."""
-
-    def _order(self, seed: int, split: str) -> list[int]:
-        if split and split not in self._splits:
-            raise UnknownName(f"split of {self.name}", split, dict.fromkeys(self._splits))
-        if (seed, split) not in self._orders:
-            own = [n for n, each in enumerate(self._splits) if split in ("", each)]
-            shuffled = torch.randperm(len(own), generator=torch.Generator().manual_seed(seed))
-            self._orders[seed, split] = [own[i] for i in shuffled.tolist()]
-        return self._orders[seed, split]
 
 
 def found_under(root: Path, suffixes: Iterable[str] = SUFFIXES) -> dict[str, int]:
@@ -97,18 +76,37 @@ def found_under(root: Path, suffixes: Iterable[str] = SUFFIXES) -> dict[str, int
     return dict(sorted(found.items()))
 
 
+def stacked(pictures: Sequence[Tensor], frame: Frame) -> Images:
+    """Return pictures as one tensor, of whose shape one can be sure where there are none, too."""
+    return torch.stack(list(pictures)) if pictures else torch.zeros(0, 3, *frame.shape)
+
+
 def read_picture(path: Path, frame: Frame) -> Tensor:
-    """Return a picture [3, size, size] in [-1, 1].
+    """Return a picture [3, height, width] in [-1, 1].
 
     Raises:
         BadFile: it is missing, cut off, or no picture.
     """
-    image = _opened(path)
+    return _seen(_opened(path), frame)
+
+
+def decode_picture(content: bytes, name: str, frame: Frame) -> Tensor:
+    """Return a picture [3, height, width] in [-1, 1], from the bytes of its file.
+
+    Raises:
+        BadFile: it is cut off, or no picture; says which, by that name.
+    """
+    with _telling(name), Image.open(io.BytesIO(content)) as image:
+        image.load()
+        return _seen(image, frame)
+
+
+def _seen(image: Image.Image, frame: Frame) -> Tensor:
+    """Return what a frame shows of a picture [3, height, width]."""
     if image.mode.startswith("I"):  # 16 bit grey, which conversion would clip to white
         image = Image.fromarray((np.asarray(image, np.int64) >> 8).clip(0, 255).astype(np.uint8))
-    small = image.convert("RGB").resize(
-        (frame.size, frame.size), Image.Resampling.BILINEAR, frame.box(image.width, image.height)
-    )
+    (height, width), box = frame.shape, frame.box(image.width, image.height)
+    small = image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR, box)
     return torch.from_numpy(np.array(small)).permute(2, 0, 1).float() / 127.5 - 1
 
 
@@ -128,7 +126,7 @@ def picture_size(path: Path) -> tuple[int, int]:
     Raises:
         BadFile: it is missing, or no picture.
     """
-    with _telling(path), Image.open(path) as image:
+    with _telling(path), Image.open(_there(path)) as image:
         return image.size
 
 
@@ -145,8 +143,8 @@ def seen_in(labels: Ints, shape: tuple[int, int], frame: Frame, path: Path) -> I
             "they must be of one shape, in any two sizes"
         )
     left, top, right, bottom = frame.box(*shape)
-    across = _centres(left / shape[0], right / shape[0], width, frame.size)
-    down = _centres(top / shape[1], bottom / shape[1], height, frame.size)
+    across = _centres(left / shape[0], right / shape[0], width, frame.shape[1])
+    down = _centres(top / shape[1], bottom / shape[1], height, frame.shape[0])
     return labels[down[:, None], across]
 
 
@@ -157,17 +155,21 @@ def _centres(first: float, last: float, source: int, size: int) -> Ints:
 
 
 def _opened(path: Path) -> Image.Image:
-    with _telling(path), Image.open(path) as image:
+    with _telling(path), Image.open(_there(path)) as image:
         image.load()
         return image.copy()
 
 
-@contextlib.contextmanager
-def _telling(path: Path) -> Iterator[None]:
-    """Tell in one line which file cannot be read, and why."""
+def _there(path: Path) -> Path:
     if not path.is_file():
         raise BadFile(f"{path}: no such picture")
+    return path
+
+
+@contextlib.contextmanager
+def _telling(name: Path | str) -> Iterator[None]:
+    """Tell in one line which file cannot be read, and why."""
     try:
         yield
     except UNREADABLE as error:
-        raise BadFile(f"{path}: not a whole picture ({error}); mend it, or take it out") from error
+        raise BadFile(f"{name}: not a whole picture ({error}); mend it, or take it out") from error

@@ -6,7 +6,8 @@
     DIR/labels/PLANE/…/NAME.png      index maps, 8 or 16 bit, at the same path below; one folder for each kind of label
     DIR/vocabulary.json              what the indices mean: a list of [name, category], the first of them nothing
 
-This is what ``ganatomy scenes render`` writes. A directory without ``images`` holds pictures and no labels.
+This is what ``ganatomy scenes render`` writes. A directory without ``images`` holds pictures and no labels. Where there
+is a ``dataset.json`` beside the pictures, as in the data sets of the StyleGANs, the classes are those that it lists.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from ganatomy.errors import BadFile
 from ganatomy.pictures.files import Ints, PictureFiles, found_under, read_map
+from ganatomy.pictures.unlabelled import CLASSES, listed_classes, owned_by
 from ganatomy.vocabulary import CATEGORIES, NOTHING, Vocabulary, read_vocabulary
 from ganatomy.weights import fingerprint
 
@@ -34,9 +36,10 @@ class PictureFolder(PictureFiles):
             raise BadFile(f"{root}: no pictures in it (.jpg, .png, …)")
         paths = [PurePosixPath(file) for file in sizes]
         super().__init__(str(directory), root, list(sizes), [path.parts[0] if path.name else "" for path in paths])
-        owners = [path.parent.name for path in paths]
-        self.classes = tuple(sorted(set(owners) - {""}))
-        self._classes = [self.classes.index(owner) if owner else -1 for owner in owners]
+        listed = root / CLASSES
+        classes = listed_classes(listed.read_bytes(), str(listed)) if listed.is_file() else None
+        owners = [path.parent.name if classes is None else classes.get(str(path)) for path in paths]
+        self.classes, self._classes = owned_by(owners)
         self._labels = directory / "labels"
         self.vocabulary: Vocabulary = (NOTHING,)
         self.planes = ()
@@ -45,7 +48,8 @@ class PictureFolder(PictureFiles):
             self.planes = _planes_in(self._labels)
         maps = {plane: found_under(self._labels / plane, (".png",)) for plane in self.planes}
         self._check(maps)
-        self.fingerprint = fingerprint({}, "folder", sizes, maps, self.vocabulary)
+        told = () if classes is None else (owners,)
+        self.fingerprint = fingerprint({}, "folder", sizes, maps, self.vocabulary, *told)
 
     def truth(self, numbers: Sequence[int]) -> list[int]:
         """Return the class of each picture: the folder that it lies in."""

@@ -14,31 +14,40 @@ class Frame:
     """What part of a picture is looked at, and at which size.
 
     Attributes:
-        size: height and width at which it is looked at.
-        crop: 0 for the whole picture, whatever its shape; else a square in its middle, so much of its shorter side:
-            0.875 is what scaling the shorter side to 256 and cutting out 224 gives.
+        size: height and width at which it is looked at; one number for a square.
+        crop: 0 for the whole picture, whatever its shape; else a part in its middle, of the shape of the frame and so
+            much of what would fit: 0.875 is what scaling the shorter side to 256 and cutting out 224 gives.
 
-    >>> Frame(224).box(400, 200), Frame(224, crop=0.5).box(400, 200)
-    ((0, 0, 400, 200), (150.0, 50.0, 250.0, 150.0))
+    >>> Frame(224).box(400, 200), Frame(224, crop=0.5).box(400, 200), Frame((64, 128), crop=1).box(300, 300)
+    ((0, 0, 400, 200), (150.0, 50.0, 250.0, 150.0), (0.0, 75.0, 300.0, 225.0))
     """
 
-    size: int
+    size: int | tuple[int, int]
     crop: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
-        if self.size < 1:
+        if min(self.shape) < 1:
             raise BadValue(f"size={self.size}: give the height and width of the pictures in pixels")
         if not 0 <= self.crop <= 1:
             raise BadValue(f"crop={self.crop} is not between 0 and 1")
+        if self.shape[0] == self.shape[1]:
+            object.__setattr__(self, "size", self.shape[0])  # a square is the same frame, however it was given
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width."""
+        return (self.size, self.size) if isinstance(self.size, int) else self.size
 
     def box(self, width: float, height: float) -> tuple[float, float, float, float]:
         """Return left, top, right and bottom of what is looked at, in a picture of that size."""
         if not self.crop:
             return 0, 0, width, height
-        side = self.crop * min(width, height)
-        left, top = (width - side) / 2, (height - side) / 2
-        return left, top, left + side, top + side
+        aspect = self.shape[1] / self.shape[0]
+        across = self.crop * min(width, height * aspect)
+        down = across / aspect
+        left, top = (width - across) / 2, (height - down) / 2
+        return left, top, left + across, top + down
 
 
 class Shown(NamedTuple):
@@ -62,7 +71,7 @@ class PictureSet(Protocol):
     Attributes:
         name: what to call it in messages.
         fingerprint: sha256 that changes when the pictures or what is known of them may.
-        classes: the names of the classes of pictures, sorted; none where they are in no classes.
+        classes: the names of the classes of pictures, in their order; none where they are in no classes.
         vocabulary: the concepts of the labels; nothing alone where there are no labels.
         planes: the name of each label plane.
     """

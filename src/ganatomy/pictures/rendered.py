@@ -43,7 +43,7 @@ class RenderedScenes:
         return [(seed << SHIFT) + i for i in ids]
 
     def images(self, numbers: Sequence[int], frame: Frame) -> Images:
-        """Return scenes, drawn at the size of the frame."""
+        """Return scenes, drawn at the size of the frame; what is no square is the middle of one."""
         return torch.from_numpy(self._rendered(numbers, frame).images).float() / 127.5 - 1
 
     def labels(self, numbers: Sequence[int], frame: Frame) -> Labels:
@@ -57,13 +57,14 @@ class RenderedScenes:
     def _rendered(self, numbers: Sequence[int], frame: Frame) -> Rendered:
         if frame.crop:
             raise BadValue(f"{self.name} are drawn at the size that is asked for; leave out crop={frame.crop:g}")
+        side = max(frame.shape)
         parts = [
-            render(self._category, run, frame.size, seed)
+            render(self._category, run, side, seed)
             for seed, run in _runs(numbers) or [(0, range(0))]  # of no scenes too, the shape is known
         ]
-        return Rendered(
-            np.concatenate([part.images for part in parts]), np.concatenate([part.labels for part in parts])
-        )
+        down, across = (slice((side - own) // 2, (side + own) // 2) for own in frame.shape)
+        images, labels = (np.concatenate(planes) for planes in zip(*((p.images, p.labels) for p in parts), strict=True))
+        return Rendered(images[..., down, across], labels[..., down, across])
 
 
 def _runs(numbers: Sequence[int]) -> list[tuple[int, range]]:

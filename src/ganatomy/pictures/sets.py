@@ -1,18 +1,27 @@
-"""Sets of pictures by name: a directory, or ``scenes:church`` for scenes that are drawn when they are looked at."""
+"""Sets of pictures by name: a directory, a file, or ``scenes:church``, which are drawn when they are looked at."""
 
+import os
 from pathlib import Path
 
+from ganatomy.errors import BadFile
+from ganatomy.pictures.archive import PictureZip
 from ganatomy.pictures.broden import Broden, is_broden
+from ganatomy.pictures.files import SUFFIXES
 from ganatomy.pictures.folder import PictureFolder
+from ganatomy.pictures.parquet import ParquetPictures, parquet_files
 from ganatomy.pictures.protocol import PictureSet
 from ganatomy.pictures.rendered import RenderedScenes
 
 
 def open_pictures(name: str) -> PictureSet:
-    """Open a set of pictures: a directory laid out like Broden or as `PictureFolder` has it, or ``scenes:CATEGORY``.
+    """Open a set of pictures.
+
+    Args:
+        name: a directory of pictures as `PictureFolder` has it, or laid out like Broden; a zip of pictures; a Parquet
+            file with pictures in it, or a directory of such files; or ``scenes:CATEGORY``.
 
     Raises:
-        BadFile: no such directory, no pictures in it, or what is said of them cannot be read.
+        BadFile: no such directory or file, no pictures in it, or what is said of them cannot be read.
         UnknownName: no such category of scenes.
 
     >>> open_pictures("scenes:church").planes
@@ -21,4 +30,34 @@ def open_pictures(name: str) -> PictureSet:
     family, _, category = name.partition(":")
     if family == "scenes":
         return RenderedScenes(category or "church")
-    return Broden(Path(name)) if is_broden(Path(name)) else PictureFolder(Path(name))
+    path = Path(name)
+    if path.is_file():
+        return _open_file(path)
+    if is_broden(path):
+        return Broden(path)
+    if path.is_dir() and not _shows(path):
+        if (path / "data.mdb").is_file():
+            raise BadFile(f"{path}: an LMDB database; export its pictures to files, as docs/features.md tells")
+        if parquet_files(path):
+            return ParquetPictures(path)
+    return PictureFolder(path)
+
+
+def _shows(directory: Path) -> bool:
+    """Return whether there is a picture below a directory."""
+    return any(name.lower().endswith(SUFFIXES) for _, _, names in os.walk(directory) for name in names)
+
+
+def _open_file(path: Path) -> PictureSet:
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(4)
+    except OSError as error:
+        raise BadFile(f"{path}: cannot be read ({error})") from error
+    if beginning == b"PAR1":
+        return ParquetPictures(path)
+    if beginning[:2] == b"PK":
+        return PictureZip(path)
+    raise BadFile(
+        f"{path}: neither a zip of pictures nor a Parquet file; give one of these, or a directory of pictures"
+    )

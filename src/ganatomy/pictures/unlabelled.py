@@ -1,0 +1,91 @@
+"""Pictures without labels of pixels, inside other files: what archives and tables have in common."""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+
+from ganatomy.errors import BadFile
+from ganatomy.pictures.files import decode_picture, stacked
+from ganatomy.pictures.protocol import Frame
+from ganatomy.pictures.shuffled import Shuffled
+from ganatomy.types import Images, Labels
+from ganatomy.vocabulary import NOTHING, Vocabulary
+
+CLASSES = "dataset.json"
+"""The file in which the data sets of the StyleGANs list the class of each picture."""
+Owner = int | str
+
+
+class Unlabelled(Shuffled, ABC):
+    """Pictures without labels of pixels, in a class each at most.
+
+    Args:
+        name: what to call the set in messages.
+        splits: the split of each picture.
+        owned: the names of the classes, and which of them each picture is in.
+    """
+
+    vocabulary: Vocabulary = (NOTHING,)
+    planes: tuple[str, ...] = ()
+
+    def __init__(self, name: str, splits: Sequence[str], owned: "Owned") -> None:
+        super().__init__(name, splits)
+        self.classes, self._classes = owned
+
+    def images(self, numbers: Sequence[int], frame: Frame) -> Images:
+        """Return pictures [b, 3, height, width] in [-1, 1], resized by antialiased bilinear interpolation."""
+        contents = self._contents(numbers)
+        return stacked([decode_picture(content, name, frame) for name, content in contents], frame)
+
+    def labels(self, numbers: Sequence[int], frame: Frame) -> Labels:
+        """Return no label planes."""
+        return torch.zeros(len(numbers), 0, *frame.shape, dtype=torch.long)
+
+    def truth(self, numbers: Sequence[int]) -> list[int]:
+        """Return the class of each picture."""
+        return [self._classes[n] for n in numbers]
+
+    @abstractmethod
+    def _contents(self, numbers: Sequence[int]) -> Sequence[tuple[str, bytes]]:
+        """Return what to call each picture in messages, and the bytes of its file."""
+
+
+class Owned(NamedTuple):
+    """The names of the classes, in their order, and which of them each picture is in, -1 for none."""
+
+    classes: tuple[str, ...]
+    numbers: list[int]
+
+
+def owned_by(owners: Sequence[Owner | None]) -> Owned:
+    """Return the classes in the order of their numbers or names; "" and None are none.
+
+    >>> owned_by(["dog", "", "cat"]), owned_by([10, 9, None])
+    (Owned(classes=('cat', 'dog'), numbers=[1, -1, 0]), Owned(classes=('9', '10'), numbers=[1, 0, -1]))
+    """
+    named = {owner for owner in owners if owner not in ("", None)}
+    ordered = sorted(named, key=lambda owner: (isinstance(owner, str), owner))
+    index: dict[Owner | None, int] = {owner: i for i, owner in enumerate(ordered)}
+    return Owned(tuple(map(str, ordered)), [index.get(owner, -1) for owner in owners])
+
+
+def listed_classes(content: bytes, source: str) -> Mapping[str, int]:
+    """Read the class of each picture from ``dataset.json``, as the data sets of the StyleGANs have it.
+
+    It is ``{"labels": [["00000/img00000000.png", 5], …]}``, or null in the place of the list. Where labels are vectors
+    there are no classes.
+
+    Raises:
+        BadFile: it is something else.
+
+    >>> listed_classes(b'{"labels": [["a.png", 5], ["b.png", 10]]}', "dataset.json")
+    {'a.png': 5, 'b.png': 10}
+    """
+    try:
+        labels = dict(json.loads(content).get("labels") or ())
+    except (ValueError, TypeError, AttributeError) as error:
+        raise BadFile(f'{source}: not {{"labels": [[file, class], …]}} ({error})') from error
+    return labels if all(isinstance(label, int) for label in labels.values()) else {}

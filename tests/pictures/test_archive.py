@@ -1,0 +1,139 @@
+"""Zips of pictures: what is shown, in which order, in which classes; and what is refused."""
+
+import io
+import json
+import os
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from ganatomy.errors import BadFile
+from ganatomy.pictures import Frame, PictureSet, archive, open_pictures
+
+RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+FRAME = Frame(4)
+
+
+def png(colour: tuple[int, int, int], size: tuple[int, int] = (6, 6)) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", size, colour).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+PICTURES = {"00000/img1.png": png(GREEN), "00000/img0.png": png(RED), "00001/img2.png": png(BLUE)}
+
+
+def packed(path: Path, files: Mapping[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as target:
+        for name, content in files.items():
+            target.writestr(name, content)
+    return path
+
+
+def colours(pictures: PictureSet, count: int) -> list[list[float]]:
+    return pictures.images(range(count), FRAME)[:, :, 0, 0].tolist()
+
+
+def test_pictures_come_by_name(tmp_path: Path) -> None:
+    hidden = {".hidden.png": b"", "__MACOSX/img.png": b"", "notes.txt": b"", "00000/": b""}
+    pictures = open_pictures(str(packed(tmp_path / "toys.zip", PICTURES | hidden)))
+    assert isinstance(pictures, PictureSet)
+    assert colours(pictures, 3) == [[1, -1, -1], [-1, 1, -1], [-1, -1, 1]]
+    assert sorted(pictures.numbers(range(3), 0)) == [0, 1, 2]
+    assert pictures.labels([0, 1], FRAME).shape == (2, 0, 4, 4)
+    assert pictures.images([], FRAME).shape == (0, 3, 4, 4)
+    assert pictures.numbers(range(1), 0, "00001") == [2]
+
+
+def test_without_a_list_folders_are_the_classes(tmp_path: Path) -> None:
+    pictures = open_pictures(str(packed(tmp_path / "toys.zip", PICTURES)))
+    assert (pictures.classes, pictures.truth([0, 1, 2])) == (("00000", "00001"), [0, 0, 1])
+
+
+@pytest.mark.parametrize("where", ["zip", "folder"])
+@pytest.mark.parametrize(
+    ("labels", "classes", "truth"),
+    [
+        ([["00000/img0.png", 10], ["00001/img2.png", 9]], ("9", "10"), [1, -1, 0]),
+        ([["00000/img0.png", [0.5, 1.0]]], (), [-1, -1, -1]),
+        (None, (), [-1, -1, -1]),
+    ],
+)
+def test_a_list_says_the_classes(
+    tmp_path: Path, where: str, labels: object, classes: tuple[str, ...], truth: list[int]
+) -> None:
+    files = {**PICTURES, "dataset.json": json.dumps({"labels": labels}).encode()}
+    place = packed(tmp_path / "toys.zip", files)
+    if where == "folder":
+        with zipfile.ZipFile(place) as source:
+            source.extractall(tmp_path / "toys")
+        place = tmp_path / "toys"
+    pictures = open_pictures(str(place))
+    assert (pictures.classes, pictures.truth([0, 1, 2])) == (classes, truth)
+
+
+def test_the_fingerprint_is_of_names_and_content(tmp_path: Path) -> None:
+    def of(files: Mapping[str, bytes]) -> str:
+        return open_pictures(str(packed(tmp_path / "toys.zip", files))).fingerprint
+
+    before = of(PICTURES)
+    assert of(dict(reversed(PICTURES.items()))) == before
+    assert of({**PICTURES, "00001/img2.png": png((0, 0, 254))}) != before
+    assert of({name.replace("2", "3"): content for name, content in PICTURES.items()}) != before
+    assert of({**PICTURES, "dataset.json": b"{}"}) != before
+
+
+def test_it_travels_and_is_read_by_several_processes(tmp_path: Path) -> None:
+    pictures = open_pictures(str(packed(tmp_path / "toys.zip", PICTURES)))
+    before = pictures.images(range(3), FRAME)
+    assert torch.equal(pickle.loads(pickle.dumps(pictures)).images(range(3), FRAME), before)  # noqa: S301
+    assert isinstance(pictures, archive.PictureZip)
+    own, pid = pictures._archive(), os.getpid()
+    pictures._opened = (pid + 1, own)  # as after a fork
+    assert pictures._archive() is not own
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(BadFile) as caught:
+        open_pictures(str(path)).images(range(1), FRAME)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_what_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = packed(tmp_path / "toys.zip", PICTURES)
+    whole = path.read_bytes()
+    assert "no pictures in it" in refused(packed(tmp_path / "empty.zip", {"a.txt": b""}))
+    assert "no pictures in it" in refused(packed(tmp_path / "nothing.zip", {}))
+    path.write_bytes(whole[: len(whole) // 2])
+    assert refused(path).startswith(f"{path}: not a whole zip")
+    path.write_bytes(b"PK\3\4" + bytes(40))
+    assert refused(path).startswith(f"{path}: not a whole zip")
+    for listed in (b"[1]", b"{", b'{"labels": [1]}', b'{"labels": 5}'):
+        packed(path, {**PICTURES, "dataset.json": listed})
+        assert refused(path).startswith(f"{path}: dataset.json: not ")
+    packed(path, {"a.png": b"no picture"})
+    assert refused(path).startswith(f"{path}: a.png: not a whole picture")
+    packed(path, {"a.png": png(RED)[:40]})
+    assert refused(path).startswith(f"{path}: a.png: not a whole picture")
+    path.write_bytes(whole.replace(png(RED)[40:50], bytes(10)))
+    assert "00000/img0.png cannot be read (Bad CRC-32" in refused(path)
+    path.write_bytes(whole)
+    monkeypatch.setattr(archive, "LARGEST", 10)
+    assert "too large for a picture" in refused(path)
+    (tmp_path / "a.txt").write_text("text")
+    assert "neither a zip of pictures nor a Parquet file" in refused(tmp_path / "a.txt")
+
+
+def test_what_is_locked_is_refused(tmp_path: Path) -> None:
+    path = packed(tmp_path / "toys.zip", {"a.png": png(RED)})
+    content = bytearray(path.read_bytes())
+    for mark, flag in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        content[content.index(mark) + flag] |= 1
+    path.write_bytes(content)
+    assert "is encrypted" in refused(path)
