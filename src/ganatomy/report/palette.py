@@ -41,6 +41,15 @@ def concept_colours(vocabulary: Vocabulary) -> dict[tuple[str, str], str]:
     return colours
 
 
+def ordered_colours(count: int) -> list[str]:
+    """Return colours for things in an order, such as layers, from blue over green to red, as ``#rrggbb``.
+
+    >>> ordered_colours(2)
+    ['#3377be', '#b4514e']
+    """
+    return [_hex(0.56, 0.13, 252.0 - 228.0 * i / max(count - 1, 1)) for i in range(count)]
+
+
 def _hues(vocabulary: Vocabulary) -> dict[str, float]:
     others = dict.fromkeys(c.category for c in vocabulary[1:] if c.category not in CATEGORIES)
     return {name: _HUES[i % len(_HUES)] for i, name in enumerate((*CATEGORIES, *others))}

@@ -1,0 +1,126 @@
+"""``ganatomy monitor``: checkpoints of one training, dissected, and one page of what their units drew when."""
+
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ganatomy.cli.parser import add_command, add_delivery, names
+from ganatomy.cli.verbs import print_json, rows, writing
+from ganatomy.errors import BadValue
+
+if TYPE_CHECKING:
+    from ganatomy.experiments.monitor.monitoring import Monitoring, Unit
+    from ganatomy.experiments.monitor.steps import Checkpoint
+
+_ASKED = ("segmenter", "layers", "images", "seed", "resolution", "levels", "batch")
+
+
+def add_monitor(commands: Any) -> None:
+    """Add the command."""
+    text = "dissect checkpoints of one training, and follow units through it"
+    parser = add_command(commands, "monitor", monitor, text)
+    parser.epilog = "Without checkpoints: write the page of the looks that are in DIR, by a Monitor in a training too."
+    parser.add_argument("checkpoints", metavar="CHECKPOINT", nargs="*", help="files, or names of generators")
+    parser.add_argument("--out", type=Path, metavar="DIR", required=True, help="the directory of the looks")
+    parser.add_argument("--family", metavar="NAME", help="of the files: progan is short for --open progan:{}")
+    parser.add_argument("--open", metavar="PATTERN", help="what opens a file, as 'progan:{}?pixelnorm=no'")
+    parser.add_argument("--steps", type=names, metavar="N,N", help="of each checkpoint (read from its name)")
+    parser.add_argument("--every", type=int, metavar="N", help="only every N-th checkpoint, and the last (1)")
+    parser.add_argument("--units", type=names, metavar="A,B", help="to follow, as layer4/17 (the best at the end)")
+    parser.add_argument("--segmenter", metavar="S", help="what names the pixels (bundled:scenes)")
+    parser.add_argument("--layers", type=names, metavar="A,B", help="layers to read (all)")
+    parser.add_argument("--images", type=int, metavar="N", help="pictures to measure on (1000)")
+    parser.add_argument("--seed", type=int, metavar="N", help="of the latents (0)")
+    parser.add_argument("--resolution", type=int, metavar="PIXELS", help="of the labels (that of the pictures)")
+    parser.add_argument("--levels", type=int, metavar="N", help="levels of a unit; fewer take less room (100)")
+    parser.add_argument("--batch", type=int, metavar="N", help="pictures at once")
+    add_delivery(parser)
+
+
+def monitor(arguments: Namespace) -> None:
+    """Dissect the checkpoints, write the page, and show what came out."""
+    from ganatomy.cli import terminal
+    from ganatomy.experiments.monitor.monitoring import Monitoring
+    from ganatomy.report import write_monitor_report
+
+    given = vars(arguments)
+    if arguments.checkpoints:
+        result = _dissect(arguments)
+    elif meant := [name for name in ("family", "open", "steps", "every", *_ASKED) if name in given]:
+        raise BadValue(f"--{meant[0]} means nothing without checkpoints; name them")
+    else:
+        result = Monitoring.open(arguments.out)
+    page = arguments.out / "monitor.html"
+    with writing(page):
+        write_monitor_report(result, page, _units(result, given["units"]) if "units" in given else None)
+    if arguments.json:
+        tables = {name: rows(getattr(result, name)) for name in ("table", "turnover", "since", "skipped")}
+        followed = rows(result.follow(_units(result, given["units"]) if "units" in given else None))
+        print_json({"directory": str(arguments.out), "report": str(page), **tables, "followed": followed})
+        return
+    show(result)
+    terminal.say(f"report: {page}")
+
+
+def show(result: "Monitoring") -> None:
+    """Print what was found at each look, and what could not be looked at."""
+    from rich.console import Console
+
+    from ganatomy.cli import terminal
+    from ganatomy.experiments.resampling import ALL
+
+    layer = ALL if len(result.layers) > 1 else result.layers[0]
+    found = result.table[(result.table.category == ALL) & (result.table.layer == layer)]
+    columns = ["step", "images", "units", "interpretable", "matched", "concepts", "matched_iou"]
+    shown = found[columns].rename(columns={"matched_iou": "mean IoU"})
+    turned = result.turnover.groupby("step")[["kept", "changed", "lost", "gained"]].sum().reset_index()
+    console = Console(highlight=False, emoji=False)
+    console.print(terminal.table(shown.merge(turned.astype(object), "left", "step")))
+    for row in result.skipped.itertuples(index=False):
+        terminal.say(f"skipped: {row.name}: {row.reason}")
+
+
+def _dissect(arguments: Namespace) -> "Monitoring":
+    from ganatomy.cli import terminal
+    from ganatomy.experiments.monitor.checkpoints import first_estimate, run_monitor
+
+    checkpoints = _planned(arguments)
+    options = {name: value for name, value in vars(arguments).items() if name in _ASKED}
+    cost = first_estimate(checkpoints, arguments.out, options, arguments.device)
+    if cost is not None:
+        each = f"{cost.images} pictures, {terminal.size(cost.memory_bytes)} of memory, {terminal.size(cost.disk_bytes)}"
+        time = terminal.duration(len(checkpoints) * cost.seconds)
+        terminal.say(f"{len(checkpoints)} checkpoints, about {time}: of each {each} in {arguments.out}", arguments.json)
+    return run_monitor(checkpoints, arguments.out, options, arguments.device, terminal.Bar())
+
+
+def _planned(arguments: Namespace) -> "list[Checkpoint]":
+    from ganatomy.experiments.monitor.steps import plan_checkpoints
+
+    given = vars(arguments)
+    if "family" in given and "open" in given:
+        raise BadValue("--family and --open both say what opens the files; give one")
+    opening = f"{given['family']}:{{}}" if "family" in given else given.get("open")
+    steps = [_number("step", text) for text in given["steps"]] if "steps" in given else None
+    planned = plan_checkpoints(arguments.checkpoints, opening, steps)
+    every = given.get("every", 1)
+    if every < 1:
+        raise BadValue(f"--every {every} is too few; give at least 1")
+    return [each for i, each in enumerate(planned) if i % every == 0 or i == len(planned) - 1]
+
+
+def _units(result: "Monitoring", texts: tuple[str, ...]) -> "list[Unit]":
+    """Read units as a person names them: layer4/17, or 17 where only one layer was looked at."""
+    units = []
+    for text in texts:
+        layer, _, unit = text.rpartition("/")
+        if not layer and len(result.layers) > 1:
+            raise BadValue(f"unit {text} could be of {', '.join(result.layers)}; write {result.layers[0]}/{text}")
+        units.append((layer or result.layers[0], _number("unit", unit)))
+    return units
+
+
+def _number(what: str, text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise BadValue(f"{what} {text!r} is no number")
+    return int(text)

@@ -1,0 +1,110 @@
+"""Saved checkpoints of one training, dissected one after the other (S-6.6, Figure 18)."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from ganatomy.errors import BadModel, GanatomyError, StudyError, UnknownName
+from ganatomy.experiments.dissect import Estimate, estimate
+from ganatomy.experiments.dissect_spec import DissectSpec
+from ganatomy.experiments.models import Models
+from ganatomy.experiments.monitor.looks import Look, check_directory, look_at
+from ganatomy.experiments.monitor.monitoring import Monitoring
+from ganatomy.experiments.monitor.steps import Checkpoint
+from ganatomy.progress import Progress, Silent
+from ganatomy.segmenters import Segmenter, open_segmenter
+
+
+def run_monitor(
+    checkpoints: Sequence[Checkpoint],
+    directory: Path,
+    options: Mapping[str, Any],
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> Monitoring:
+    """Dissect checkpoints into the directory of a monitoring; what was dissected already is not dissected again.
+
+    A checkpoint that cannot be dissected is told of and passed over, as is one that has none of the layers yet.
+
+    Args:
+        checkpoints: see `plan_checkpoints`.
+        directory: of the monitoring; looks that it has already stay, those of the same step are replaced.
+        options: fields of `DissectSpec`, but for the generator.
+        device: where to compute.
+        progress: who shows how far it is.
+
+    Raises:
+        BadModel: none of the checkpoints could be dissected.
+        BadValue, StudyError: an option means nothing, or the directory cannot be used.
+    """
+    asked, segmenter = prepare(checkpoints, directory, options, device)
+    reasons = []
+    for number, checkpoint in enumerate(checkpoints, start=1):
+        shown = _Numbered(progress or Silent(), f"{number}/{len(checkpoints)} step {checkpoint.step}: ")
+        look = Look(checkpoint.step, checkpoint.name)
+        started = perf_counter()
+        try:
+            spec, models = open_checkpoint(asked, checkpoint, segmenter, device)
+            look, _ = look_at(spec, models, directory, look, shown)
+        except StudyError:
+            raise
+        except GanatomyError as error:
+            look = dataclasses.replace(look, reason=" ".join(str(error).split()))
+            reasons.append(f"{checkpoint.name}: {look.reason}")
+        dataclasses.replace(look, seconds=round(perf_counter() - started, 3)).write(directory)
+    if len(reasons) == len(checkpoints):
+        raise BadModel(f"none of {len(checkpoints)} checkpoints could be dissected; {reasons[0]}")
+    return Monitoring.open(directory)
+
+
+def prepare(
+    checkpoints: Sequence[Checkpoint], directory: Path, options: Mapping[str, Any], device: str
+) -> tuple[DissectSpec, Segmenter]:
+    """Refuse what cannot be meant, before anything is dissected; return what is asked of each, and the segmenter."""
+    asked = DissectSpec(checkpoints[0].generator, **options)
+    segmenter = open_segmenter(asked.segmenter, device)
+    check_directory(directory, segmenter.fingerprint)
+    return asked, segmenter
+
+
+def open_checkpoint(
+    asked: DissectSpec, checkpoint: Checkpoint, segmenter: Segmenter, device: str
+) -> tuple[DissectSpec, Models]:
+    """Open a checkpoint; return the Spec of its dissection, with those of the asked layers that it has.
+
+    Raises:
+        GanatomyError: it cannot be opened, or has none of the layers.
+    """
+    models = Models(checkpoint.generator, segmenter, device)
+    present = [layer for layer in asked.layers if layer in models.subject.layers]
+    if asked.layers and not present:
+        raise UnknownName("layer", asked.layers[0], models.subject.layers)
+    return dataclasses.replace(asked, generator=checkpoint.generator, layers=present), models
+
+
+def first_estimate(
+    checkpoints: Sequence[Checkpoint], directory: Path, options: Mapping[str, Any], device: str
+) -> Estimate | None:
+    """Say what a look will take, from the last checkpoint that can be opened: the largest, where a network grows."""
+    asked, segmenter = prepare(checkpoints, directory, options, device)
+    for checkpoint in reversed(checkpoints):
+        try:
+            return estimate(*open_checkpoint(asked, checkpoint, segmenter, device))
+        except GanatomyError:  # told of when its turn comes
+            continue
+    return None
+
+
+class _Numbered:
+    """Progress whose tasks are told apart by what stands before their names."""
+
+    def __init__(self, inner: Progress, prefix: str) -> None:
+        self._inner, self._prefix = inner, prefix
+        self.advance: Callable[[int], None] = inner.advance
+        self.end = inner.end
+
+    def begin(self, label: str, total: int) -> None:
+        """Start a task."""
+        self._inner.begin(self._prefix + label, total)

@@ -1,0 +1,191 @@
+"""A look: one moment of a training, dissected, or the reason why not.
+
+::
+
+    DIR/looks/000005000.json        which study, or the reason; how many units and concepts were found
+    DIR/studies/000005000-1a2b3c4d  the dissection, a study like any other
+
+A look is one file, written when its study is finished; so a monitoring can be read at any moment, added to later, and
+two writers disturb each other no more than two studies do.
+"""
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ganatomy.errors import BadFile, BadValue, StudyError
+from ganatomy.experiments.dissect import facts, run
+from ganatomy.experiments.dissect_spec import DissectSpec
+from ganatomy.experiments.dissection import Dissection
+from ganatomy.experiments.models import Models
+from ganatomy.experiments.resampling import ALL, resampled
+from ganatomy.files import write_text
+from ganatomy.progress import Progress
+from ganatomy.study import Study, spec_digest
+from ganatomy.vocabulary import CATEGORIES
+
+
+@dataclass(frozen=True)
+class Look:
+    """One moment of a training.
+
+    Attributes:
+        step: when that was.
+        name: of the checkpoint; of a training that is looked at as it runs, the step again.
+        study: where its dissection lies in the directory of the monitoring; "" where there is none.
+        reason: why there is none; "" where there is one.
+        segmenter: fingerprint of what named the pixels.
+        images: how many pictures were measured on.
+        seconds: how long it took.
+        numbers: rows of `count_units`.
+    """
+
+    step: int
+    name: str
+    study: str = ""
+    reason: str = ""
+    segmenter: str = ""
+    images: int = 0
+    seconds: float = 0.0
+    numbers: Sequence[Mapping[str, Any]] = ()
+
+    def write(self, directory: Path) -> None:
+        """Keep it in the directory of a monitoring.
+
+        Raises:
+            StudyError: it cannot be written.
+        """
+        path = directory / "looks" / f"{self.step:09d}.json"
+        try:
+            write_text(path, json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        except OSError as error:
+            raise StudyError(f"cannot write {path} ({error.strerror or error})") from error
+
+
+def read_looks(directory: Path) -> list[Look]:
+    """Return the looks of a monitoring by step.
+
+    Raises:
+        BadFile: a file of it is damaged.
+    """
+    looks = []
+    for path in (directory / "looks").glob("[0-9]*.json"):
+        try:
+            looks.append(Look(**json.loads(path.read_text(encoding="utf-8"))))
+        except (OSError, ValueError, TypeError) as error:
+            raise BadFile(f"{path}: no look of this version ({error}); remove it and look again") from error
+    return sorted(looks, key=lambda look: look.step)
+
+
+def check_directory(directory: Path, segmenter: str) -> None:
+    """Refuse a directory whose looks cannot stand beside new ones.
+
+    Args:
+        directory: of the monitoring; it need not be there.
+        segmenter: fingerprint of what will name the pixels.
+
+    Raises:
+        StudyError: it holds something else.
+        BadValue: its looks were through another segmenter.
+    """
+    if directory.exists() and not directory.is_dir():
+        raise StudyError(f"{directory} is a file; give a directory for the looks")
+    ours = any((directory / name).is_dir() for name in ("looks", "studies"))
+    if directory.is_dir() and any(directory.iterdir()) and not ours:
+        raise StudyError(f"{directory} holds something else than looks at a training; give another directory")
+    if any(look.study and look.segmenter != segmenter for look in read_looks(directory)):
+        raise BadValue(f"{directory} has looks through another segmenter, so nothing could be compared; give another")
+
+
+def look_at(
+    spec: DissectSpec, models: Models, directory: Path, look: Look, progress: Progress | None = None
+) -> tuple[Look, Dissection]:
+    """Dissect a model into the directory of a monitoring, or find that done; return what is to be kept of it.
+
+    Args:
+        spec: what to ask.
+        models: the model at this moment, and the segmenter.
+        directory: of the monitoring.
+        look: its step and name.
+        progress: who shows how far it is.
+
+    Raises:
+        GanatomyError: as `dissect`.
+    """
+    used = facts(spec, models)
+    study = Path("studies", f"{look.step:09d}-{spec_digest(_Identity(spec, used['inputs']))[:8]}")
+    with Study.create(directory / study, spec, used) as place:
+        dissection = run(spec, place, models, progress=progress)
+    found = dataclasses.replace(
+        look,
+        study=study.as_posix(),
+        segmenter=used["inputs"]["segmenter"],
+        images=spec.images,
+        numbers=_plain(count_units(dissection)),
+    )
+    return found, dissection
+
+
+def unfinished(directory: Path, step: int) -> list[Path]:
+    """Return the studies of a step that nobody has finished."""
+    found = (path.parent for path in directory.glob(f"studies/{step:09d}-*/study.json"))
+    return [study for study in found if not json.loads((study / "study.json").read_text())["finished"]]
+
+
+@dataclass(frozen=True)
+class _Identity:
+    """What tells a study from others of the same step: another file may have the same name tomorrow."""
+
+    spec: DissectSpec
+    inputs: Mapping[str, str]
+
+
+def count_units(dissection: Dissection) -> pd.DataFrame:
+    """Count what was found, of each layer and all together, of each category and all together.
+
+    Returns:
+        Columns layer, category, units, interpretable, matched, concepts (distinct, matched), matched_iou (mean over
+        matched units, NaN where there are none); and standard errors, such as matched_error, see `resampled`.
+    """
+    present = {concept.category: None for concept in dissection.vocabulary[1:]}
+    categories = [*(name for name in CATEGORIES if name in present), *(n for n in present if n not in CATEGORIES)]
+    layers = list(dissection.layers)
+    rows = []
+    for layer in [*layers, *([ALL] if len(layers) > 1 else [])]:
+        own = dissection.units if layer == ALL else dissection.units[dissection.units.layer == layer]
+        for category in (ALL, *categories):
+            labelled = own if category == ALL else own[own.category == category]
+            matched = labelled[labelled.matched]
+            rows.append(
+                {
+                    "layer": layer,
+                    "category": category,
+                    "units": len(own),
+                    "interpretable": int(labelled.interpretable.sum()),
+                    "matched": len(matched),
+                    "concepts": matched.groupby(["label", "category"]).ngroups,
+                    "matched_iou": float(matched.iou.mean()),
+                }
+            )
+    return pd.DataFrame(rows).merge(_errors(dissection), "left", ["layer", "category"])
+
+
+def _errors(dissection: Dissection) -> pd.DataFrame:
+    """Return the standard errors of the counts, a column each; none of them where the dissection kept no blocks."""
+    drawn = resampled(dissection)
+    if drawn is None:
+        return pd.DataFrame(columns=["layer", "category"])
+    table = drawn.counts.pivot_table("error", ["layer", "category"], "quantity", dropna=False)
+    return table.add_suffix("_error").reset_index()
+
+
+def _plain(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows as JSON values, None for NaN."""
+    rows = [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+    return [{n: None if isinstance(v, float) and math.isnan(v) else v for n, v in row.items()} for row in rows]

@@ -1,0 +1,182 @@
+"""What a training looks like from its units: how many draw something, what, how well, and since when."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ganatomy.errors import StudyError, UnknownName
+from ganatomy.experiments.dissection import Dissection
+from ganatomy.experiments.monitor.looks import Look, read_looks
+
+Unit = tuple[str, int]
+"""A layer and the number of a unit in it."""
+FOLLOWED = 6
+"""Units that are followed unless others are named."""
+_MOMENT = ["layer", "unit", "label", "category", "iou", "matched"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Monitoring:
+    """One training at several moments, in the order of its steps. It opens without any model.
+
+    Attributes:
+        directory: where it lies.
+        table: one row for each look, layer (and ``all``), and category (and ``all``): step, name, images, layer,
+            category, units, interpretable, matched, concepts (distinct, matched), matched_iou (of the matched units).
+        history: one row for each look and unit: step, layer, unit, label, category, iou, matched.
+        turnover: one row for each look but the first, and layer: step, before (the step of the look before), layer,
+            kept, changed, lost, gained: how many units match the same concept as before, another, none any more, or one
+            where they matched none. Layers that have grown meanwhile have no row.
+        skipped: what could not be looked at: step, name, reason.
+    """
+
+    directory: Path
+    looks: tuple[Look, ...]
+    table: pd.DataFrame
+    history: pd.DataFrame
+    turnover: pd.DataFrame
+    skipped: pd.DataFrame
+
+    @classmethod
+    def open(cls, directory: str | Path) -> "Monitoring":
+        """Open what was seen of a training so far, by `monitor`, by ``ganatomy monitor`` or by a `Monitor`.
+
+        Raises:
+            StudyError: nothing was seen.
+            BadFile: a file of it is damaged.
+        """
+        directory = Path(directory)
+        looks = read_looks(directory)
+        done = tuple(look for look in looks if look.study)
+        if not done:
+            why = f": step {looks[0].step}: {looks[0].reason}" if looks else ""
+            raise StudyError(f"{directory} holds no look at a training{why}")
+        history = pd.concat([_moment(directory, look) for look in done], ignore_index=True)
+        counts = [
+            pd.DataFrame(look.numbers).assign(step=look.step, name=look.name, images=look.images) for look in done
+        ]
+        table = pd.concat(counts, ignore_index=True).astype({"matched_iou": float})
+        first = ["step", "name", "images"]
+        missed = [(look.step, look.name, look.reason) for look in looks if not look.study]
+        return cls(
+            directory,
+            done,
+            table[first + [name for name in table if name not in first]],
+            history,
+            _turnover(history),
+            pd.DataFrame(missed, columns=["step", "name", "reason"]),
+        )
+
+    def __repr__(self) -> str:
+        return f"<Monitoring of {len(self.looks)} looks, steps {self.steps[0]} to {self.steps[-1]}>"
+
+    @property
+    def steps(self) -> list[int]:
+        """The steps that were looked at."""
+        return [look.step for look in self.looks]
+
+    @cached_property
+    def layers(self) -> list[str]:
+        """The layers of the last look, in forward order, then those that only earlier ones had."""
+        found = [dict.fromkeys(self.history.layer[self.history.step == step]) for step in reversed(self.steps)]
+        return list(dict.fromkeys(layer for layers in found for layer in layers))
+
+    def dissection(self, step: int) -> Dissection:
+        """Open the dissection of a step.
+
+        Raises:
+            UnknownName: there was no look at that step.
+        """
+        for look in self.looks:
+            if look.step == step:
+                return Dissection.open(self.directory / look.study)
+        raise UnknownName("step", str(step), map(str, self.steps))
+
+    def best(self, count: int = FOLLOWED) -> list[Unit]:
+        """Return the units that match best at the end: of each concept the best one first, then the next best."""
+        last = self.history[self.history.step == self.steps[-1]].sort_values("iou", ascending=False, kind="stable")
+        again = last.duplicated(["label", "category"])
+        ranked = last.assign(again=again, none=~last.matched).sort_values(["none", "again"], kind="stable")
+        return [(row.layer, int(row.unit)) for row in _rows(ranked.head(count))]
+
+    def follow(self, units: Sequence[Unit] | None = None) -> pd.DataFrame:
+        """Return the same units at every step, those of `best` if none are named: rows of `history`, with what became.
+
+        Returns:
+            Columns step, layer, unit, label, category, iou, matched, became: ``kept``, ``changed``, ``lost``,
+            ``gained``, as in `turnover`; None where the unit matches nothing and did not before, and at the first look.
+
+        Raises:
+            UnknownName: there is no such unit.
+        """
+        parts = []
+        for layer, unit in self.best() if units is None else units:
+            own = self.history[(self.history.layer == layer) & (self.history.unit == unit)]
+            if own.empty:
+                raise UnknownName("unit", f"{layer}/{unit}", [f"{name}/0 …" for name in self.layers])
+            concept = [_concept(row) for row in _rows(own)]
+            became = [None, *(_became(a, b) for a, b in itertools.pairwise(concept))]
+            parts.append(own.assign(became=pd.Series(became, own.index, dtype=object)))
+        return pd.concat(parts, ignore_index=True)
+
+    @cached_property
+    def since(self) -> pd.DataFrame:
+        """Since when each unit that matches a concept at the end has matched it without a break, best first.
+
+        Columns layer, unit, label, category, iou (at the end), since (step), before (what it matched before that).
+        """
+        rows = []
+        end = self.steps[-1]
+        matched = self.history[(self.history.step == end) & self.history.matched]
+        past = {key: _rows(own)[::-1] for key, own in self.history.groupby(["layer", "unit"], sort=False)}
+        for row in _rows(matched.sort_values("iou", ascending=False, kind="stable")):
+            moments = past[row.layer, row.unit]
+            same = next((i for i, each in enumerate(moments) if _concept(each) != _concept(row)), len(moments))
+            others = [each.label for each in moments[same:] if each.matched]
+            before = others[0] if others else None
+            rows.append((row.layer, row.unit, row.label, row.category, row.iou, moments[same - 1].step, before))
+        return pd.DataFrame(rows, columns=["layer", "unit", "label", "category", "iou", "since", "before"])
+
+
+def _moment(directory: Path, look: Look) -> pd.DataFrame:
+    """Return what each unit drew at a look."""
+    table = Dissection.open(directory / look.study).units[_MOMENT]
+    return table.assign(step=look.step)[["step", *_MOMENT]]
+
+
+def _turnover(history: pd.DataFrame) -> pd.DataFrame:
+    """Compare each look with the one before, layer by layer."""
+    columns = ["step", "before", "layer", "kept", "changed", "lost", "gained"]
+    rows = []
+    last: dict[Any, tuple[Any, list[Any]]] = {}
+    for (step, layer), own in history.groupby(["step", "layer"], sort=False):
+        concepts = [_concept(row) for row in _rows(own)]
+        before, old = last.get(layer, (0, []))
+        if len(old) == len(concepts):
+            became = [_became(a, b) for a, b in zip(old, concepts, strict=True)]
+            rows.append((step, before, layer, *(became.count(word) for word in columns[3:])))
+        last[layer] = (step, concepts)
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _concept(row: Any) -> tuple[str, str] | None:
+    """Return the concept that a unit matches."""
+    return (row.label, row.category) if row.matched else None
+
+
+def _became(before: object, after: object) -> str | None:
+    """Say in a word what became of the concept of a unit."""
+    if before is None:
+        return None if after is None else "gained"
+    if after is None:
+        return "lost"
+    return "kept" if before == after else "changed"
+
+
+def _rows(table: pd.DataFrame) -> list[Any]:
+    return list(table.itertuples(index=False))

@@ -1,0 +1,72 @@
+"""A training as one HTML file: it opens from disk, offline, without scripts."""
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from ganatomy.experiments.monitor.monitoring import Monitoring, Unit
+from ganatomy.experiments.resampling import ALL
+from ganatomy.files import write_text
+from ganatomy.report.causal.section import Block, count
+from ganatomy.report.monitor.curves import counts_block, turnover_block
+from ganatomy.report.monitor.followed import followed_block
+from ganatomy.report.page import static, template
+from ganatomy.report.tables import rows
+
+
+def write_monitor_report(
+    monitoring: Monitoring, path: str | Path | None = None, units: Sequence[Unit] | None = None
+) -> Path:
+    """Write what was seen of a training as one HTML page, whole or not at all; return where it is.
+
+    Args:
+        monitoring: what was seen.
+        path: ``monitor.html`` in its directory if not given.
+        units: (layer, unit) of those that are followed; those that match best at the end if not given.
+
+    Raises:
+        UnknownName: there is no such unit.
+    """
+    path = monitoring.directory / "monitor.html" if path is None else Path(path)
+    write_text(path, monitor_html(monitoring, units))
+    return path
+
+
+def monitor_html(monitoring: Monitoring, units: Sequence[Unit] | None = None) -> str:
+    """Return what was seen of a training as the text of one HTML page."""
+    last = monitoring.dissection(monitoring.steps[-1])
+    blocks = [counts_block(monitoring), followed_block(monitoring, units)]
+    if len(monitoring.turnover):
+        blocks.append(turnover_block(monitoring))
+    return template("monitor.html").render(
+        title="What do the units learn, and when?",
+        answer=answer(monitoring),
+        skipped=rows(monitoring.skipped),
+        blocks=[(_key(block), block) for block in blocks],
+        looks=[(f"{look.step:,}", look.name, f"{look.images:,}", look.study) for look in monitoring.looks],
+        rule=last.facts.get("matched_rule", "–"),
+        spec=dataclasses.asdict(last.spec),
+        facts={name: last.facts[name] for name in ("inputs", "versions", "machine") if name in last.facts},
+        version=last.facts.get("versions", {}).get("ganatomy", ""),
+        style=static("report.css") + static("causal.css"),
+    )
+
+
+def answer(monitoring: Monitoring) -> str:
+    """Say in a sentence or two what came of the training."""
+    layer = ALL if len(monitoring.layers) > 1 else monitoring.layers[0]
+    table = monitoring.table
+    found = table[
+        (table.category == ALL) & (table.layer == layer) & table.step.isin([min(table.step), max(table.step)])
+    ]
+    told = [
+        f"at step {row.step:,}, {row.matched} of {row.units:,} units match {count(row.concepts, 'concept')}"
+        for row in rows(found)
+    ]
+    return f"{count(len(monitoring.looks), 'look')} at a training. {'; '.join(told).capitalize()}."
+
+
+def _key(block: Block) -> str:
+    """Return the address of a block on the page."""
+    return re.sub(r"[^\w]+", "-", block.heading.lower()).strip("-")
