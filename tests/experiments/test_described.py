@@ -1,0 +1,92 @@
+"""Real pictures beside those of a generator that draws no squares: cut to its shape, in the order they are kept."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+import ganatomy
+from ganatomy.execute import local
+from ganatomy.experiments.artifacts import run_artifacts
+from ganatomy.experiments.causal.source import Source, open_source
+from ganatomy.experiments.described import ArtifactSpec, Setting, describe_real, describe_reals, open_setting
+from ganatomy.stats.frechet import FeatureMoments, frechet_distance
+
+SMALL = {"images": 60, "shard": 20, "top": 20, "reals": 30, "batch": 16, "draws": 2}
+CODE = """
+from torch import nn
+
+class Corners(nn.Module):
+    def forward(self, x):
+        return nn.functional.adaptive_avg_pool2d(x, 2).flatten(1)
+"""
+
+
+class Wide(nn.Module):
+    """Two units, drawn 16 × 32 pixels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.units = nn.Identity()
+
+    def forward(self, z: Tensor) -> Tensor:
+        r = nn.functional.interpolate(self.units(z), (16, 32), mode="bilinear")
+        return torch.cat([r, r[:, :1]], 1).tanh()
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Source]:
+    place = tmp_path_factory.mktemp("wide")
+    (place / "corner_features.py").write_text(CODE)
+    (place / "real").mkdir()
+    dice = np.random.default_rng(0)
+    for i in range(40):
+        Image.fromarray(dice.integers(0, 256, (40, 40, 3), np.uint8)).save(place / "real" / f"{i}.png")
+    generator = ganatomy.as_generator(Wide(), latent=(2, 4, 8), bounds=(-1, 1), layers=("units",))
+    ganatomy.dissect(generator, segmenter="colors", images=20, out=place / "study")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        yield open_source(place / "study", generator=generator)
+
+
+@pytest.fixture
+def setting(source: Source) -> Setting:
+    own: dict[str, Any] = {"real": "real", "features": "torch:corner_features:Corners", **SMALL}
+    setting, numbers = open_setting(ArtifactSpec(**source.names(), layer="units", **own), source)
+    assert numbers == 12
+    return setting
+
+
+def test_real_pictures_are_cut_to_the_shape_of_the_generated(setting: Setting) -> None:
+    assert setting.frame.shape == (16, 32)
+    first = setting.pictures.numbers(range(30), 0)
+    found = setting.real(range(30))
+    for n, picture in zip(sorted(first), found, strict=True):
+        image = Image.open(f"real/{sorted(Path('real').iterdir(), key=str)[n].name}")
+        middle = image.resize((32, 16), Image.Resampling.BILINEAR, (0, 10, 40, 30))
+        assert torch.equal(picture, torch.from_numpy(np.array(middle)).permute(2, 0, 1).float() / 127.5 - 1)
+
+
+def test_the_order_changes_no_moment(setting: Setting) -> None:
+    shuffled = FeatureMoments(12)
+    shuffled.update(setting.features(setting.pictures.images(setting.pictures.numbers(range(30), 0), setting.frame)))
+    parts = [describe_real(setting, 12, ids) for ids in (range(7), range(7, 30))]
+    whole = describe_reals(setting, 12, local)
+    for found in (parts[0].merge(parts[1]), whole):
+        assert float(frechet_distance(shuffled, found).distance) == pytest.approx(0, abs=1e-6)
+        torch.testing.assert_close(found.mean(), shuffled.mean())
+
+
+def test_units_are_ranked_by_pictures_that_are_no_squares(setting: Setting, source: Source, tmp_path: Path) -> None:
+    assert isinstance(setting.spec, ArtifactSpec)
+    found = run_artifacts(setting.spec, source, tmp_path / "out")
+    assert sorted(found.table.unit) == [0, 1]
+    assert found.facts["features"] == 12
+    other = dataclasses.replace(setting.spec, real="scenes:church")
+    assert open_setting(other, source)[0].real(range(2)).shape == (2, 3, 16, 32)
