@@ -40,7 +40,7 @@ class BasisSubject:
         if units != shape.units:
             raise BadValue(f"these are directions of {units} units; {layer} has {shape.units}")
         self.subject, self.layer, self.device = subject, layer, subject.device
-        self.directions = directions.to(subject.device)
+        self.directions, self._orthogonal = directions.to(subject.device), directions.orthogonal
         self.layers: Mapping[str, LayerShape] = {**subject.layers, layer: shape._replace(units=k)}
         self.margins: Mapping[str, int] = getattr(subject, "margins", {})
         self.fingerprint = fingerprint({}, "basis", subject.fingerprint, layer, directions.fingerprint)
@@ -91,7 +91,7 @@ class BasisGenerator(BasisSubject):
 
     def _features(self, c: Tensor, z: Latents) -> Features:
         """Return the features that have these coefficients."""
-        if self.directions.orthogonal:
+        if self._orthogonal:
             return self.directions.decode(c)
         r = self.subject.observe(z, [self.layer]).features[self.layer]
         return self.directions.moved(r, self.directions.encode(r), c)

@@ -104,7 +104,7 @@ class Directions:
     def orthogonal(self) -> bool:
         """Whether coefficients are a rotation of features, so that they alone tell the features."""
         k, u = self.reads.shape
-        same = torch.allclose(self.reads @ self.reads.T, torch.eye(k, device=self.reads.device), atol=1e-4)
+        same = torch.allclose(self.reads @ self.reads.T, torch.eye(k), atol=1e-4)
         return k == u and self.activation == "none" and same
 
     def to(self, device: torch.device) -> "Directions":
@@ -123,8 +123,7 @@ class Directions:
         return c
 
     def decode(self, c: Float[Tensor, "b k h w"]) -> Features:
-        """Return the features that orthogonal directions stand for; differentiable in c."""
-        assert self.orthogonal
+        """Return the features of which these are the coefficients in orthogonal directions; differentiable in c."""
         return _mixed(self.writes, c) + self.mean[:, None, None]
 
     def moved(self, r: Features, c: Float[Tensor, "b k h w"], changed: Float[Tensor, "b k h w"]) -> Features:
@@ -310,12 +309,12 @@ def read_directions(
 
 def _matrix(state: State, units: int, name: str, path: str) -> Float[Tensor, "k u"]:
     """Return the matrix of that name; where none is given, that named ``directions``, or the only one."""
-    named = [name] if name else [each for each in state if each == "directions"]
-    found = named or [each for each, value in state.items() if value.ndim >= 2]
+    usual = ["directions"] if "directions" in state else [each for each, value in state.items() if value.ndim >= 2]
+    found = [name] if name else usual or list(state)
     if len(found) != 1 or found[0] not in state:
         asked = f"no tensor {name}" if name else "no single matrix of directions"
         raise BadFile(f"{path}: holds {asked}, but {', '.join(state)}; name the matrix: tensor=NAME")
-    value = state[found[0]]
+    value = _real(state, found[0], path)
     if value.ndim < 2 or not len(value) or math.prod(value.shape[1:]) != units or units not in value.shape[1:]:
         hint = " (directions of a whole map, a number for every place, are none of its units)" if value.ndim > 2 else ""
         given = f"{path}: tensor {found[0]} has shape {list(value.shape)}"
@@ -352,8 +351,13 @@ def _autoencoder(state: State, units: int, activation: str, path: str) -> Direct
 
 def _fitting(state: State, name: str, shape: tuple[int, ...], path: str) -> Tensor:
     """Return a tensor of that shape, in single precision."""
-    if tuple(state[name].shape) != shape or not math.prod(shape):
-        raise BadFile(
-            f"{path}: tensor {name} has shape {list(state[name].shape)}; of this layer it must be {list(shape)}"
-        )
-    return state[name].float()
+    value = _real(state, name, path)
+    if tuple(value.shape) != shape or not math.prod(shape):
+        raise BadFile(f"{path}: tensor {name} has shape {list(value.shape)}; of this layer it must be {list(shape)}")
+    return value.float()
+
+
+def _real(state: State, name: str, path: str) -> Tensor:
+    if state[name].is_complex():
+        raise BadFile(f"{path}: tensor {name} holds complex numbers; directions are real")
+    return state[name]

@@ -1,0 +1,120 @@
+"""What units that know nothing are matched for; and directions in the place of units, through whole experiments."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import ganatomy
+from ganatomy.experiments.discovery import _upper, false_discovery
+from ganatomy.experiments.dissection import Dissection
+from ganatomy.experiments.reading import share_right
+from ganatomy.generators import Edit, LayerShape, Observation, open_generator
+from ganatomy.generators.planted import UNITS
+
+TREES = [unit for unit, role in enumerate(UNITS["layer2"]) if role == "tree"]
+
+
+class Elsewhere:
+    """The planted world, seen with the features of other pictures: no unit knows anything."""
+
+    def __init__(self) -> None:
+        self._inner = open_generator("planted:")
+        self.layers: dict[str, LayerShape] = dict(self._inner.layers)
+        self.device, self.latents, self.fingerprint = self._inner.device, self._inner.latents, "elsewhere"
+
+    def observe(self, z: torch.Tensor, layers: Sequence[str], edits: Sequence[Edit] = ()) -> Observation:
+        seen = self._inner.observe(z, layers, edits)
+        return dataclasses.replace(seen, features={layer: r.roll(2, 0) for layer, r in seen.features.items()})
+
+
+def test_units_that_know_nothing_are_matched_as_often_as_expected(planted: Dissection) -> None:
+    nothing = ganatomy.dissect(Elsewhere(), segmenter="planted", images=planted.spec.images)
+    false = int(nothing.units.matched.sum())
+    for study in (planted, nothing):
+        table = false_discovery(study)
+        assert list(table.columns) == ["layer", "units", "matched", "expected", "rate", "at_most"]
+        assert list(table.layer) == list(study.layers)
+        assert abs(table.expected.sum() - false) <= 2
+    assert false_discovery(planted).rate.max() < 0.2
+    assert float(false_discovery(nothing).at_most.fillna(1).min()) > 0.5
+
+
+def test_expected_is_the_rule_with_one_control_for_the_score(planted: Dissection) -> None:
+    """Unit by unit, at a lax margin; the share of pixels that are told right is counted, where the study has them."""
+    lax = dataclasses.replace(planted, spec=dataclasses.replace(planted.spec, noise=0.5))
+    spec, reading, concepts = lax.spec, planted.reading, planted.concepts
+    share, rare = concepts.share.to_numpy(), concepts.rare.to_numpy()
+    drift, control, on = (each[:, 1:].numpy() for each in (reading.drift, reading.control, reading.on))
+    margin = np.quantile(abs(drift), spec.noise, axis=0, method="higher")
+    right = torch.cat([share_right(part.control)[:, 1:, 0] for part in planted.counted()]).numpy()
+    expected = dict.fromkeys(planted.layers, 0.0)
+    for row, layer in enumerate(planted.units.layer):
+        for score, other in ((control, control - drift), (control - drift, control)):
+            known = np.where(rare, 0, score[row])
+            c = int(known.argmax())
+            both = known[c] * (on[row, c] + share[c]) / (1 + known[c])
+            told = right[row, c] if score is control else 1 - on[row, c] - share[c] + 2 * both
+            above = known[c] > max(other[row, c] + margin[c], share[c])
+            passes = known[c] > spec.interpretable_iou and told > spec.interpretable_accuracy
+            expected[layer] += 0.5 * (passes and above)
+    assert sum(expected.values()) > 0, "nothing is tested: no chance match in this sample"
+    assert false_discovery(lax).set_index("layer").expected.to_dict() == expected
+
+
+def test_the_upper_bound_is_wilsons() -> None:
+    """It solves (p̂ - p)² = z² p (1 - p) / n."""
+    for found, n in ((0, 256), (1, 256), (7, 24), (24, 24)):
+        p = _upper(found, n)
+        assert (found / n - p) ** 2 == pytest.approx(1.645**2 * p * (1 - p) / n, abs=1e-12)
+        assert p >= found / n
+
+
+def test_nothing_matched_has_no_rate(planted: Dissection) -> None:
+    table = false_discovery(dataclasses.replace(planted, units=planted.units.assign(matched=False)))
+    assert bool((table.matched == 0).all())
+    assert bool(table[["rate", "at_most"]].isna().all(axis=None))
+
+
+def test_a_basis_turned_by_nothing_dissects_like_units(planted: Dissection) -> None:
+    name = "basis:planted:?layer=layer2&directions=rotation&amount=0"
+    same = ganatomy.dissect(name, segmenter="planted", images=planted.spec.images)
+    pd.testing.assert_frame_equal(same.units, planted.units)
+    pd.testing.assert_frame_equal(same.pairs, planted.pairs)
+
+
+@pytest.fixture(scope="module")
+def sums(tmp_path_factory: pytest.TempPathFactory) -> Dissection:
+    """A dissection of two directions: both units that draw the tree, half of it each, and the one of the sky."""
+    directory = tmp_path_factory.mktemp("sums")
+    matrix = torch.zeros(2, len(UNITS["layer2"]))
+    matrix[0, TREES], matrix[1, UNITS["layer2"].index("sky")] = 2**-0.5, 1.0
+    save_file({"directions": matrix}, directory / "sums.safetensors")
+    name = f"basis:planted:?layer=layer2&directions={directory / 'sums.safetensors'}"
+    return ganatomy.dissect(name, segmenter="planted", layers=["layer2"], images=120, out=directory / "study")
+
+
+def test_directions_are_named_by_what_they_draw(sums: Dissection) -> None:
+    assert list(sums.units.label) == ["tree", "sky"]
+    assert float(sums.units.iou.min()) > 0.5
+
+
+@pytest.mark.slow
+def test_a_direction_is_ablated_as_its_units_are(planted: Dissection, sums: Dissection) -> None:
+    given = {"layer": "layer2", "images": 32, "random": 0}
+    of_units = ganatomy.ablate(planted, units=TREES, **given).table
+    of_direction = ganatomy.ablate(sums, units=[0], **given).table
+    columns = ["concept", "before", "after", "change", "change_error"]
+    pd.testing.assert_frame_equal(of_direction[columns], of_units[columns], atol=1e-3)
+    assert float(of_units.set_index("concept").relative["tree"]) < -0.99
+
+
+@pytest.mark.slow
+def test_ace_finds_the_direction_that_draws_the_tree(sums: Dissection) -> None:
+    found = ganatomy.ace(sums, layer="layer2", concept="tree", schedule="quick", top=1, images=32)
+    alpha = found.units.set_index("unit").alpha
+    assert alpha[0] > 2 * alpha[1]
