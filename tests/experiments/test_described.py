@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.linalg
 import torch
 from PIL import Image
 from torch import Tensor, nn
@@ -15,7 +16,14 @@ import ganatomy
 from ganatomy.execute import local
 from ganatomy.experiments.artifacts import run_artifacts
 from ganatomy.experiments.causal.source import Source, open_source
-from ganatomy.experiments.described import ArtifactSpec, Setting, describe_real, describe_reals, open_setting
+from ganatomy.experiments.described import (
+    ArtifactSpec,
+    Setting,
+    describe_made,
+    describe_real,
+    describe_reals,
+    open_setting,
+)
 from ganatomy.stats.frechet import FeatureMoments, frechet_distance
 
 SMALL = {"images": 60, "shard": 20, "top": 20, "reals": 30, "batch": 16, "draws": 2}
@@ -81,6 +89,16 @@ def test_the_order_changes_no_moment(setting: Setting) -> None:
     for found in (parts[0].merge(parts[1]), whole):
         assert float(frechet_distance(shuffled, found).distance) == pytest.approx(0, abs=1e-6)
         torch.testing.assert_close(found.mean(), shuffled.mean())
+
+
+def test_the_distance_is_that_of_the_ordinary_routine(setting: Setting) -> None:
+    real, made = describe_real(setting, 12, range(30)), describe_made(setting, 12, 0, setting.spec.ids()).features
+    x, y = setting.features(setting.real(range(30))).double().numpy(), made.double().numpy()
+    mean, one, two = x.mean(0) - y.mean(0), np.cov(x, rowvar=False), np.cov(y, rowvar=False)
+    ordinary = mean @ mean + np.trace(one + two - 2 * scipy.linalg.sqrtm(one @ two).real)
+    moments = FeatureMoments(12)
+    moments.update(made)
+    assert float(frechet_distance(real, moments).distance) == pytest.approx(ordinary, rel=1e-4)
 
 
 def test_units_are_ranked_by_pictures_that_are_no_squares(setting: Setting, source: Source, tmp_path: Path) -> None:
