@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ganatomy.door import monitor as monitor
     from ganatomy.door import open_dissection as open_dissection
     from ganatomy.door import quality as quality
+    from ganatomy.door import repair as repair
     from ganatomy.door import trace as trace
     from ganatomy.door import unit_accuracy as unit_accuracy
     from ganatomy.door import unit_effects as unit_effects
@@ -60,6 +61,8 @@ if TYPE_CHECKING:
     from ganatomy.experiments.monitor.monitoring import Monitoring as Monitoring
     from ganatomy.experiments.quality import Quality as Quality
     from ganatomy.experiments.quality import QualitySpec as QualitySpec
+    from ganatomy.experiments.repair import Repair as Repair
+    from ganatomy.experiments.repair import RepairSpec as RepairSpec
     from ganatomy.features import FeatureNetwork as FeatureNetwork
     from ganatomy.features import open_features as open_features
     from ganatomy.generators import Generator as Generator
@@ -100,6 +103,7 @@ _HOMES = {
         "monitor",
         "open_dissection",
         "quality",
+        "repair",
         "trace",
         "unit_accuracy",
         "unit_effects",
@@ -133,6 +137,7 @@ _HOMES = {
     "features": ("FeatureNetwork", "open_features"),
     "experiments.monitor.monitoring": ("Monitoring",),
     "experiments.quality": ("Quality", "QualitySpec"),
+    "experiments.repair": ("Repair", "RepairSpec"),
     "generators": ("Generator", "LayerShape", "Observation", "Subject", "open_generator", "open_subject"),
     "generators.classifier": ("View", "as_classifier"),
     "generators.module": ("as_generator",),

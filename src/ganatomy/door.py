@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ganatomy.experiments.artifacts import Artifacts, plan_artifacts, run_artifacts
+from ganatomy.experiments.artifacts import Artifacts, check_threshold, plan_artifacts, run_artifacts
 from ganatomy.experiments.causal.accuracy import Accuracy, plan_accuracy, run_accuracy
 from ganatomy.experiments.causal.ace import Ace, run_ace
 from ganatomy.experiments.causal.ace_spec import scheduled
@@ -19,6 +19,7 @@ from ganatomy.experiments.causal.trace import Trace, TraceSpec, run_trace
 from ganatomy.experiments.causal.unit_accuracy import UnitAccuracy, plan_unit_accuracy, run_unit_accuracy
 from ganatomy.experiments.causal.unit_effects import UnitEffects, UnitEffectSpec, run_unit_effects
 from ganatomy.experiments.compare.comparison import Comparison, planned, run_compare
+from ganatomy.experiments.described import ArtifactSpec
 from ganatomy.experiments.dissect import facts, run
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.dissection import Dissection
@@ -27,7 +28,8 @@ from ganatomy.experiments.monitor.checkpoints import run_monitor
 from ganatomy.experiments.monitor.monitoring import Monitoring
 from ganatomy.experiments.monitor.steps import plan_checkpoints
 from ganatomy.experiments.quality import Quality, plan_quality, run_quality
-from ganatomy.generators import Generator
+from ganatomy.experiments.repair import Repair, plan_repair, run_repair
+from ganatomy.generators import Subject
 from ganatomy.progress import Progress
 from ganatomy.report import write_comparison
 from ganatomy.segmenters import Segmenter
@@ -35,7 +37,7 @@ from ganatomy.study import Study
 
 
 def dissect(
-    generator: str | Generator,
+    generator: str | Subject,
     *,
     segmenter: str | Segmenter = "bundled:scenes",
     out: str | Path | None = None,
@@ -51,7 +53,7 @@ def dissect(
     ... # doctest: +SKIP
 
     Args:
-        generator: a name, as in `open_generator`, or an open generator, such as `as_generator` makes of a module.
+        generator: a name, as in `open_generator`, or an open model, such as `as_generator` makes of a module.
         segmenter: a name, as in `open_segmenter`, or an open segmenter.
         out: the study directory; the same call resumes there, or finds its answer at once. None: a new temporary one.
         device: where to compute.
@@ -274,16 +276,21 @@ def artifacts(study: str | Path | Dissection, *, layer: str, real: str, **option
         study: a finished dissection, or its directory.
         layer: where the units are.
         real: real pictures: a directory, or ``scenes:CATEGORY``.
-        options: `annotations`, the database of people's flags to compare with. Any other field of `ArtifactSpec`:
-            images, top, reals, features, seed …; out, device, progress, generator, segmenter as of `ablate`.
+        options: `annotations`, the database of people's flags to compare with; `threshold`, the distance from which on
+            units are left out of the concepts' counts. Any other field of `ArtifactSpec`: images, top, reals,
+            features, seed …; out, device, progress, generator, segmenter as of `ablate`.
 
     Raises:
         GanatomyError: what was given cannot be used; the message says what to do.
     """
     source, out, progress = _settled(study, options)
+    threshold = options.pop("threshold", None)
+    if threshold is not None:
+        check_threshold(threshold)
     spec, usual, flagged = plan_artifacts(source, layer, {"real": real, **options})
     result = run_artifacts(spec, source, out or usual, progress=progress)
-    return result if flagged is None else result.against(flagged)
+    result = result if flagged is None else result.against(flagged)
+    return result if threshold is None else result.realistic(threshold)
 
 
 def monitor(
@@ -367,6 +374,34 @@ def compare(
     if out is not None:
         write_comparison(found, out)
     return found
+
+
+def repair(study: str | Path | Dissection, *, layer: str, real: str, **options: Any) -> Repair:
+    """Switch units off, measure whether that brings the pictures nearer to real ones, and write the generator so.
+
+    >>> import ganatomy
+    >>> found = ganatomy.repair("study", layer="layer4", real="scenes:church", worst=20)  # doctest: +SKIP
+    >>> ganatomy.open_generator(found.opens)  # doctest: +SKIP
+
+    Args:
+        study: a finished dissection, or its directory.
+        layer: where the units are.
+        real: real pictures, as of `artifacts`.
+        options: which units, one or several of: `worst`, so many of the ranking by `artifacts`, which is run if it was
+            not (or of that in the directory `ranking`); `flagged=True`, with `annotations`, the database of people's
+            flags; `units`. Any other field of `RepairSpec`: images, top, reals, random, textures, features, seed …;
+            out, device, progress, generator, segmenter as of `ablate`.
+
+    Raises:
+        GanatomyError: what was given cannot be used; the message says what to do.
+    """
+    source, out, progress = _settled(study, options)
+
+    def rank(asked: ArtifactSpec, where: Path) -> Artifacts:
+        return run_artifacts(asked, source, where, progress=progress)
+
+    spec, usual = plan_repair(source, layer, {"real": real, **options}, rank)
+    return run_repair(spec, source, out or usual, progress=progress)
 
 
 def _effect(kind: str, study: str | Path | Dissection, layer: str, options: dict[str, Any]) -> Effect:

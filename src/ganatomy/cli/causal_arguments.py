@@ -19,6 +19,7 @@ def add_causal(commands: Any) -> None:
     _add_accuracy(commands)
     _add_artifacts(commands)
     _add_quality(commands)
+    _add_repair(commands)
 
 
 def _add_ablate(commands: Any) -> None:
@@ -106,11 +107,14 @@ def _add_accuracy(commands: Any) -> None:
 def _add_artifacts(commands: Any) -> None:
     parser = add_command(commands, "artifacts", verbs.artifacts, "find the units that spoil the pictures")
     _add_layer(parser)
-    parser.add_argument("--real", metavar="WHERE", required=True, help="real pictures: a directory, or scenes:CATEGORY")
+    parser.add_argument("--real", metavar="WHERE", required=True, help="real pictures: DIR, zip, Parquet, scenes:NAME")
     parser.add_argument("--reals", type=int, metavar="N", help="so many of them (3000)")
     parser.add_argument("--top", type=int, metavar="N", help="pictures of each unit (300)")
     parser.add_argument("--features", metavar="NAME", help="what describes pictures (bundled:scenes)")
     parser.add_argument("--draws", type=int, metavar="N", help="samples at random to compare with (5)")
+    parser.add_argument(
+        "--threshold", type=float, metavar="D", help="count concepts without units from this distance on"
+    )
     parser.add_argument("--annotations", metavar="WHERE", help="a database of flags to compare with: a file, or a URL")
     _add_sample(parser)
 
@@ -122,8 +126,22 @@ def _add_quality(commands: Any) -> None:
     _add_sample(parser)
 
 
+def _add_repair(commands: Any) -> None:
+    parser = add_command(commands, "repair", verbs.repair, "switch units off, and see if that repairs the pictures")
+    _add_layer(parser)
+    parser.add_argument("--worst", type=int, metavar="N", help="the N units whose pictures are farthest from real ones")
+    parser.add_argument("--ranking", type=Path, metavar="DIR", help="of that artifacts study (beside the dissection)")
+    parser.add_argument("--flagged", action="store_true", help="units that people flagged; takes --annotations")
+    parser.add_argument("--annotations", metavar="WHERE", help="the database of flags: a file, or a URL")
+    parser.add_argument("--units", type=_numbers, metavar="N,N", help="these units, counted from 0")
+    parser.add_argument("--top", type=int, metavar="N", help="pictures in which the units are greatest (500)")
+    parser.add_argument("--random", type=int, metavar="N", help="random sets to compare with (5)")
+    _add_reals(parser)
+    _add_sample(parser)
+
+
 def _add_reals(parser: Parser) -> None:
-    parser.add_argument("--real", metavar="WHERE", required=True, help="real pictures: a directory, or scenes:CATEGORY")
+    parser.add_argument("--real", metavar="WHERE", required=True, help="real pictures: DIR, zip, Parquet, scenes:NAME")
     parser.add_argument("--reals", type=int, metavar="N", help="so many of them (3000)")
     parser.add_argument("--features", metavar="NAME", help="what describes pictures (bundled:scenes)")
     parser.add_argument("--textures", type=int, metavar="N", help="pictures compared by patches; 0: none (500)")

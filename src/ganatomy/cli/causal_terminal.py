@@ -147,7 +147,10 @@ def _artifacts(result: Any) -> list[pd.DataFrame]:
     tables = [units.assign(label=units.label.fillna("–")), result.samples]
     if result.curve is not None:
         tables.append(result.curve.head(LINES)[["n", "unit", "precision", "recall"]])
-    return tables
+    if result.threshold is None:
+        return [*tables, result.choices]
+    left_out = result.left_out[["unit", "label", "fid"]]
+    return [*tables, result.concepts, left_out.rename(columns={"unit": f"left out at {result.threshold:g}: unit"})]
 
 
 def _quality(result: Any) -> list[pd.DataFrame]:
@@ -155,7 +158,14 @@ def _quality(result: Any) -> list[pd.DataFrame]:
     return [result.table]
 
 
+def _repair(result: Any) -> list[pd.DataFrame]:
+    """Every distance, and the textures."""
+    found = result.table.drop(columns="bias")
+    return [found] if result.textures.empty else [found, result.textures]
+
+
 _TABLES = {
+    "Repair": _repair,
     "Quality": _quality,
     "Artifacts": _artifacts,
     "Accuracy": _accuracy,

@@ -146,11 +146,14 @@ def accuracy(arguments: Namespace) -> None:
 
 def artifacts(arguments: Namespace) -> None:
     """Rank the units of a layer by how far their pictures are from real ones."""
-    from ganatomy.experiments.artifacts import plan_artifacts, run_artifacts
+    from ganatomy.experiments.artifacts import check_threshold, plan_artifacts, run_artifacts
     from ganatomy.experiments.described import describing_seconds
 
-    source = _source(arguments)
-    spec, home, flagged = plan_artifacts(source, arguments.layer, _options(arguments))
+    source, options = _source(arguments), _options(arguments)
+    threshold = options.pop("threshold", None)
+    if threshold is not None:
+        check_threshold(threshold)
+    spec, home, flagged = plan_artifacts(source, arguments.layer, options)
     directory = getattr(arguments, "out", None) or home
     work = (f"distances of all units from {spec.reals} pictures of {spec.real}", 0)
     bar = _bar(
@@ -162,7 +165,8 @@ def artifacts(arguments: Namespace) -> None:
         lambda *_: describing_seconds(source, spec, source.shape(spec.layer).units),
     )
     result = run_artifacts(spec, source, directory, progress=bar)
-    _deliver(arguments, [result if flagged is None else result.against(flagged)])
+    result = result if flagged is None else result.against(flagged)
+    _deliver(arguments, [result if threshold is None else result.realistic(threshold)])
 
 
 def quality(arguments: Namespace) -> None:
@@ -176,6 +180,38 @@ def quality(arguments: Namespace) -> None:
     work = (f"distance from {spec.reals} pictures of {spec.real}", 0)
     bar = _bar(arguments, source, spec, directory, work, lambda *_: describing_seconds(source, spec, 0))
     _deliver(arguments, [run_quality(spec, source, directory, progress=bar)])
+
+
+def repair(arguments: Namespace) -> None:
+    """Switch units off, and measure whether that brings the pictures nearer to real ones."""
+    from ganatomy.experiments.artifacts import Artifacts, run_artifacts
+    from ganatomy.experiments.described import ArtifactSpec, describing_seconds, open_setting
+    from ganatomy.experiments.repair import plan_repair, run_repair
+    from ganatomy.experiments.repaired_pictures import repairing_seconds
+
+    source = _source(arguments)
+
+    def rank(spec: ArtifactSpec, directory: Path) -> Artifacts:
+        units = source.shape(spec.layer).units
+        work = (f"first the distances of all units from {spec.reals} pictures of {spec.real}", 0)
+        bar = _bar(arguments, source, spec, directory, work, lambda *_: describing_seconds(source, spec, units))
+        return run_artifacts(spec, source, directory, progress=bar)
+
+    spec, home = plan_repair(source, arguments.layer, _options(arguments), rank)
+    directory = getattr(arguments, "out", None) or home
+    trials = [units for _, units in spec.trials(source.shape(spec.layer).units)]
+    work = (f"switch off {', '.join(name for name, _ in spec.sets)}, and {spec.random} random sets", 0)
+    bar = _bar(
+        arguments,
+        source,
+        spec,
+        directory,
+        work,
+        lambda *_: repairing_seconds(*open_setting(spec, source), trials, spec.textures),
+    )
+    result = run_repair(spec, source, directory, progress=bar)
+    written = result.facts["repaired"]
+    _deliver(arguments, [result], {"opens": result.opens, "folded": written["folded"], "reason": written["reason"]})
 
 
 def _effect(kind: str, arguments: Namespace) -> None:
@@ -274,8 +310,8 @@ def _bar(
     return StatedBar(statement, aside=arguments.json)
 
 
-def _deliver(arguments: Namespace, results: Sequence[Any]) -> None:
-    """Write the report of each result; show them, or print them as one JSON object."""
+def _deliver(arguments: Namespace, results: Sequence[Any], more: Mapping[str, Any] | None = None) -> None:
+    """Write the report of each result; show them, or print them as one JSON object, and what `more` there is to say."""
     from ganatomy.cli import causal_terminal, terminal
     from ganatomy.report import write_causal_report
 
@@ -284,9 +320,11 @@ def _deliver(arguments: Namespace, results: Sequence[Any]) -> None:
         page = result.study.directory / "report.html"
         with writing(page):
             write_causal_report(result, page)
-        told.append({"study": str(result.study.directory), "report": str(page), **_summary(result)})
+        told.append({"study": str(result.study.directory), "report": str(page), **_summary(result), **(more or {})})
         if not arguments.json:
             causal_terminal.show(result)
+            for name, value in (more or {}).items():
+                terminal.say(f"{name}: {value}")
             terminal.say(f"report: {page}")
     if arguments.json:
         print_json(told[0] if len(told) == 1 else {"results": told})

@@ -4,7 +4,7 @@ The real pictures are the same for every model that is compared with them: they 
 not among the errors.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -45,6 +45,13 @@ class LeftOut:
     def minus(self, other: "LeftOut") -> "LeftOut":
         """Return the difference from the same numbers of the same pictures, drawn otherwise."""
         return LeftOut(self.whole - other.whole, self.rest - other.rest)
+
+    @classmethod
+    def mean(cls, several: Sequence["LeftOut"]) -> "LeftOut":
+        """Return the mean of the same numbers of the same pictures, drawn in several ways."""
+        return cls(
+            torch.stack([each.whole for each in several]).mean(0), torch.stack([e.rest for e in several]).mean(0)
+        )
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return both."""

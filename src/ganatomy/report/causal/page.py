@@ -18,6 +18,7 @@ from ganatomy.experiments.causal.trace import Trace
 from ganatomy.experiments.causal.unit_accuracy import UnitAccuracy
 from ganatomy.experiments.causal.unit_effects import UnitEffects
 from ganatomy.experiments.quality import Quality
+from ganatomy.experiments.repair import Repair
 from ganatomy.files import write_text
 from ganatomy.report.causal.accuracy import accuracy_section, unit_accuracy_section
 from ganatomy.report.causal.ace import ace_section
@@ -27,12 +28,15 @@ from ganatomy.report.causal.context import context_section
 from ganatomy.report.causal.each import unit_effects_section
 from ganatomy.report.causal.effect import effect_section
 from ganatomy.report.causal.quality import quality_section
+from ganatomy.report.causal.repair import repair_section
 from ganatomy.report.causal.section import Section
 from ganatomy.report.causal.trace import trace_section
 from ganatomy.report.page import model_name, static, template
 from ganatomy.study import Study
 
-CausalResult = Effect | UnitEffects | Ace | Context | Capacity | Trace | Accuracy | UnitAccuracy | Artifacts | Quality
+CausalResult = (
+    Effect | UnitEffects | Ace | Context | Capacity | Trace | Accuracy | UnitAccuracy | Artifacts | Quality | Repair
+)
 _SECTIONS: dict[type[Any], Callable[[Any], Section]] = {
     Effect: effect_section,
     UnitEffects: unit_effects_section,
@@ -44,6 +48,7 @@ _SECTIONS: dict[type[Any], Callable[[Any], Section]] = {
     UnitAccuracy: unit_accuracy_section,
     Artifacts: artifacts_section,
     Quality: quality_section,
+    Repair: repair_section,
 }
 
 

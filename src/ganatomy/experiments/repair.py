@@ -1,0 +1,359 @@
+"""Does switching units off repair a model? Distances from real pictures before and after (4.2, S-6.1, Tables 1, 2).
+
+Judged on pictures that chose no unit, in two samples: plain, and those in which the units are greatest. Beside the
+chosen units stand as many drawn at random. All is measured on the same latents, so a change has a smaller error than a
+distance.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from ganatomy.edit import check_units
+from ganatomy.errors import BadValue, StudyMismatch
+from ganatomy.execute import Executor, local
+from ganatomy.experiments.artifacts import Artifacts, flagged_units, plan_artifacts
+from ganatomy.experiments.causal.choice import random_sets
+from ganatomy.experiments.causal.places import at_least, checked_set, missing, read_spec
+from ganatomy.experiments.causal.shown import Shown
+from ganatomy.experiments.causal.source import Source
+from ganatomy.experiments.described import (
+    AgainstRealSpec,
+    ArtifactSpec,
+    Described,
+    Setting,
+    describe_reals,
+    open_setting,
+)
+from ganatomy.experiments.left_out import LeftOut, Perfect, Textures, check_textures, frechet_left_out
+from ganatomy.experiments.quality import named_reals, real_facts
+from ganatomy.experiments.repaired_pictures import Redrawn, describe_repaired, greatest, redraw, redrawn, switched_off
+from ganatomy.generators.repaired import write_repaired
+from ganatomy.progress import Progress, Silent
+from ganatomy.stats.frechet import FeatureMoments, sampling_bias
+from ganatomy.study import Study, spec_digest
+
+ORIGINAL, RANDOM, UNION = "original", "random", "union"
+SAMPLES = ("artifacts", "plain")
+SHARED = ("real", "reals", "features", "images", "top", "seed", "batch")
+"""Options of a repair that are those of the ranking, too."""
+REPAIRED = "repaired"
+Sets = tuple[tuple[str, tuple[int, ...]], ...]
+Rank = Callable[[ArtifactSpec, Path], Artifacts]
+
+
+@dataclass(frozen=True)
+class RepairSpec(AgainstRealSpec):
+    """Which units of a layer to switch off, and which pictures to judge that by.
+
+    Attributes:
+        first: id of the first picture; the default keeps clear of those that units are ranked by.
+        sets: (name, units) of each set; the last is made permanent.
+        ranking: digest of the ranking that units were taken from; empty where there was none.
+        top: of the `images`, how many are the sample in which the units of all sets are greatest.
+        random: sets of as many units as the last has, none of any set in them if there are others.
+        textures: how many pictures of either kind are compared by their patches; 0 for none.
+        show: pictures of either sample that are shown.
+    """
+
+    COMPARED = ("top", "reals")
+
+    first: int = 4_000_000
+    sets: Sets = field(kw_only=True)
+    ranking: str = ""
+    top: int = 500
+    random: int = 5
+    textures: int = 500
+    show: int = 6
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        super().__post_init__()
+        at_least(self, random=0, show=1)
+        check_textures(self, self.textures)
+        if not self.sets or len(dict(self.sets)) < len(self.sets):
+            raise BadValue(f"sets={[name for name, _ in self.sets]}: give at least one, each of a name of its own")
+        for _, units in self.sets:
+            checked_set(units)
+        if self.top > self.images:
+            raise BadValue(f"top={self.top} pictures cannot be had of images={self.images}; draw more")
+
+    @property
+    def touched(self) -> tuple[int, ...]:
+        """The units of all sets."""
+        return tuple(sorted({unit for _, units in self.sets for unit in units}))
+
+    def trials(self, count: int) -> Sets:
+        """Return what is tried on a layer of so many units: no unit, each set, and the random sets."""
+        size = len(self.sets[-1][1])
+        drawn = random_sets(count, size, range(self.random), self.seed, self.touched)
+        return ((ORIGINAL, ()), *self.sets, *((f"{RANDOM} {i + 1}", units) for i, units in enumerate(drawn)))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Repair(Shown):
+    """What switching units off does to the distance from real pictures. It opens without any model.
+
+    Attributes:
+        spec: what was asked.
+        facts: what was used; ``facts["repaired"]`` says what became of the repaired generator.
+        table: one row a sample (``artifacts``, in which the units are greatest, and ``plain``) and set (``original``,
+            those of the Spec, ``random``, the mean of the draws): units, images, fid, error, change (from the original)
+            and change_error (both over the generated pictures), spread (standard deviation over the random draws), bias
+            (the distance that a perfect model would have for lack of pictures).
+        textures: one row a set and level of plain pictures: set, height, swd, error, change, change_error, spread,
+            perfect (of as many other real pictures).
+        strips: pictures before and after.
+        study: the directory that holds it.
+    """
+
+    spec: RepairSpec
+    facts: Mapping[str, Any]
+    table: pd.DataFrame
+    textures: pd.DataFrame
+    strips: Redrawn
+    study: Study
+
+    @classmethod
+    def open(cls, directory: Path) -> "Repair":
+        """Open a finished study of a repair.
+
+        Raises:
+            StudyError: the directory holds none.
+            BadFile: a file of it is damaged.
+        """
+        study = Study.open(directory)
+        spec, strips = read_spec(study, RepairSpec), study.step("strips", Redrawn, missing)
+        return cls(spec, study.facts, study.read_table("repair"), study.read_table("textures"), strips, study)
+
+    @property
+    def opens(self) -> str | None:
+        """The name that opens the repaired generator; None where none could be written."""
+        written = self.facts["repaired"]
+        trust = "?trust=yes" if written["trust"] else ""
+        return f"repaired:{self.study.directory / REPAIRED}{trust}" if written["written"] else None
+
+
+def plan_repair(source: Source, layer: str, options: Mapping[str, Any], rank: Rank) -> tuple[RepairSpec, Path]:
+    """Return the Spec, and where its study lies unless told otherwise.
+
+    Args:
+        source: the dissection.
+        layer: where the units are.
+        options: fields of the Spec but `sets`, and which sets: `worst` (so many of the ranking), with `ranking`, the
+            directory of one (that of the same options, if it is not given); `flagged`, with `annotations`, the database
+            of flags; `units`. Of worst and flagged together also their union.
+        rank: makes the ranking, or opens it where it is made.
+
+    Raises:
+        GanatomyError: what is asked for is not there.
+    """
+    own = dict(options)
+    worst, flagged, units = own.pop("worst", None), own.pop("flagged", False), own.pop("units", None)
+    directory, where = own.pop("ranking", None), own.pop("annotations", None)
+    if bool(flagged) != (where is not None):
+        raise BadValue("flagged and annotations go together: give both, or neither")
+    sets: dict[str, tuple[int, ...]] = {}
+    ranking = None
+    if worst is not None:
+        count = source.shape(layer).units
+        if not 1 <= worst <= count:
+            raise BadValue(f"worst={worst}: {layer} has {count} units; give 1 to {count}")
+        ranking = _ranking(source, layer, {name: own[name] for name in SHARED if name in own}, directory, rank)
+        sets[f"worst {worst}"] = tuple(ranking.table.unit[:worst].tolist())
+    elif directory is not None:
+        raise BadValue("a ranking says nothing unless the worst of it are asked for; give worst, or leave it out")
+    if where is not None:
+        sets["flagged"] = tuple(flagged_units(source, layer, where))
+    if units is not None:
+        sets["units"] = tuple(units)
+    if len(sets) > 1:
+        sets[UNION] = tuple(dict.fromkeys(unit for each in sets.values() for unit in each))
+    if not sets:
+        raise BadValue("no units to switch off; give worst, flagged or units")
+    digest = "" if ranking is None else ranking.study.digest
+    spec = RepairSpec(**source.names(), layer=layer, sets=tuple(sets.items()), ranking=digest, **own)
+    check_sets(spec, source)
+    _check_held_out(spec, ranking)
+    named = "-".join([named_reals(spec), *(name.replace(" ", "-") for name in sets if name != UNION)])
+    return spec, source.beside(layer, f"repair-{named}-{spec_digest(spec)[:8]}")  # too many units for a name
+
+
+def check_sets(spec: RepairSpec, source: Source) -> None:
+    """Refuse units that the layer does not have.
+
+    Raises:
+        UnknownName: no such layer or unit.
+    """
+    check_units(spec.layer, source.shape(spec.layer).units, spec.touched)
+
+
+def run_repair(
+    spec: RepairSpec, source: Source, directory: Path, execute: Executor = local, progress: Progress | None = None
+) -> Repair:
+    """Switch sets of units off, compare with real pictures, and write the generator without the last set.
+
+    Goes on where it was stopped.
+
+    Raises:
+        UnknownName: no such layer or unit.
+        BadFile: no such real pictures, or one that cannot be read.
+        BadModel: the feature network describes no pictures.
+        BadValue: too few pictures for the features, or fewer real ones than asked for; NaN or Inf units.
+        StudyMismatch: the directory holds another study.
+    """
+    check_sets(spec, source)
+    setting, numbers = open_setting(spec, source)
+    trials = spec.trials(source.shape(spec.layer).units)
+    units = [own for _, own in trials]
+    with Study.create(directory, spec, real_facts(setting, numbers)) as study:
+        if not study.finished:
+            study.write_table("textures", _textures(study, setting, spec, progress or Silent()))
+            real = describe_reals(setting, numbers, execute, progress)
+            work = partial(describe_repaired, setting, numbers, units)
+            made = study.sharded("repaired pictures", Described, work, spec.shards(), execute, progress)
+            worst = greatest(made.peaks[:, spec.touched], spec.top)
+            features = made.features.view(spec.images, len(trials), numbers).unbind(1)
+            study.write_table("repair", repair_table(spec, features, real, worst, progress or Silent()))
+            ids = [spec.first + i for i in (*worst[: spec.show].tolist(), *range(spec.images)[: spec.show])]
+            shown = units[: 1 + len(spec.sets) + (spec.random > 0)]
+            study.step("strips", Redrawn, lambda: redraw(setting, shown, ids))
+            study.finish(repaired=_written(study.directory / REPAIRED, setting, units[len(spec.sets)]))
+    return Repair.open(directory)
+
+
+def repair_table(
+    spec: RepairSpec,
+    features: Sequence[Float[Tensor, "M d"]],
+    real: FeatureMoments,
+    worst: Int64[Tensor, " top"],
+    progress: Progress,
+) -> pd.DataFrame:
+    """Return the distances of every set on both samples, from the features of every trial."""
+    rows = []
+    progress.begin("distances", 2 * len(features))
+    try:
+        for sample, pictures in zip(SAMPLES, (worst, None), strict=True):
+            found = []
+            for each in features:
+                found.append(frechet_left_out(each.contiguous(), real, pictures))
+                progress.advance(1)
+            images = spec.images if pictures is None else len(pictures)
+            bias = sampling_bias(real.covariance(), (spec.reals, images))
+            rows += [
+                {"sample": sample, **own.row("fid"), "images": images, "bias": bias} for own in compared(spec, found)
+            ]
+    finally:
+        progress.end()
+    columns = ["sample", "set", "units", "images", "fid", "error", "change", "change_error", "spread", "bias"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+class Compared(NamedTuple):
+    """The numbers of one set.
+
+    Attributes:
+        name, units: of the set, and how many units it has.
+        value, change: the numbers, and how they changed from the original; of random sets the mean.
+        spread: standard deviation over the random sets; NaN of others.
+    """
+
+    name: str
+    units: int
+    value: LeftOut
+    change: LeftOut
+    spread: Tensor
+
+    def row(self, number: str, i: int = 0) -> dict[str, Any]:
+        """Return number i, which is called `number`, as entries of a row."""
+        original = self.name == ORIGINAL
+        return {
+            "set": self.name,
+            "units": self.units,
+            number: float(self.value.whole[i]),
+            "error": float(self.value.error[i]),
+            "change": math.nan if original else float(self.change.whole[i]),
+            "change_error": math.nan if original else float(self.change.error[i]),
+            "spread": float(self.spread[i]),
+        }
+
+
+def compared(spec: RepairSpec, found: Sequence[LeftOut]) -> list[Compared]:
+    """Return the numbers of every set from those of every trial."""
+    names = [ORIGINAL, *(name for name, _ in spec.sets)]
+    sizes = [0, *(len(units) for _, units in spec.sets)]
+    none = torch.full_like(found[0].whole, torch.nan)
+    chosen = zip(names, sizes, found, strict=False)
+    rows = [Compared(name, size, own, own.minus(found[0]), none) for name, size, own in chosen]
+    if drawn := found[len(names) :]:
+        mean = LeftOut.mean(drawn)
+        spread = torch.stack([own.whole for own in drawn]).std(0) if len(drawn) > 1 else none
+        rows.append(Compared(RANDOM, sizes[-1], mean, mean.minus(found[0]), spread))
+    return rows
+
+
+def _ranking(
+    source: Source, layer: str, shared: Mapping[str, Any], directory: str | Path | None, rank: Rank
+) -> Artifacts:
+    """Return the ranking in a directory, or that of the same options."""
+    if directory is None:
+        return rank(*plan_artifacts(source, layer, shared)[:2])
+    ranking = Artifacts.open(Path(directory))
+    for name, found, given in (
+        ("dissection", ranking.spec.dissection, source.dissection.study.digest),
+        ("layer", ranking.spec.layer, layer),
+    ):
+        if found != given:
+            raise StudyMismatch(f"the ranking in {directory} is of another {name}: {found}, not {given}")
+    return ranking
+
+
+def _check_held_out(spec: RepairSpec, ranking: Artifacts | None) -> None:
+    """Refuse to judge units by the pictures that they were chosen by."""
+    if ranking is None or ranking.spec.seed != spec.seed:
+        return
+    chose, judge = ranking.spec.ids(), spec.ids()
+    if chose.start < judge.stop and judge.start < chose.stop:
+        raise BadValue(
+            f"pictures {judge.start} to {judge.stop - 1} would judge units that pictures {chose.start} to "
+            f"{chose.stop - 1} chose; give first={chose.stop} or more"
+        )
+
+
+def _textures(study: Study, setting: Setting, spec: RepairSpec, progress: Progress) -> pd.DataFrame:
+    """Compare the textures of every trial; return the table, without rows where none are asked for."""
+    columns = ["height", "set", "units", "swd", "error", "change", "change_error", "spread", "perfect"]
+    if not spec.textures:
+        return pd.DataFrame(columns=columns)
+    textures, ids = Textures(setting, spec.textures, progress), spec.ids()[: spec.textures]
+    perfect = study.step("real textures", Perfect, textures.perfect)
+    found = []
+    for i, (name, units) in enumerate(spec.trials(setting.source.shape(spec.layer).units)):
+        pictures = redrawn(setting, units, ids)
+        found.append(study.step(f"textures-{i}", LeftOut, partial(textures.of, f"textures, {name}", pictures)))
+    levels = enumerate(zip(perfect.heights.tolist(), perfect.distance.tolist(), strict=True))
+    rows = [
+        {"height": height, **own.row("swd", i), "perfect": distance}
+        for i, (height, distance) in levels
+        for own in compared(spec, found)
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _written(directory: Path, setting: Setting, units: Sequence[int]) -> dict[str, Any]:
+    """Write the generator without some units; return what became of it."""
+    spec, generator = setting.spec, setting.source.models.generator
+    if not isinstance(setting.source.models.generator_given, str):
+        reason = "an open generator has no name by which it could be opened again"
+        return {"written": False, "folded": False, "reason": reason, "trust": False}
+    written = write_repaired(directory, spec.generator, generator, switched_off(setting, units))
+    trust = written.name.endswith("?trust=yes")
+    return {"written": True, "folded": written.folded, "reason": written.reason, "trust": trust}

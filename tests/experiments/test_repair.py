@@ -1,0 +1,339 @@
+"""Repair: the planted fault must go, random units must not mend it, and every number stands beside one made plainly."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from spoilt import FAULTY, D, painter, spoilt_place
+from torch import Tensor
+
+import ganatomy
+from ganatomy.annotations import open_annotations
+from ganatomy.cli import main
+from ganatomy.errors import BadFile, BadModel, BadValue, GanatomyError, StudyMismatch, UnknownName
+from ganatomy.experiments.artifacts import Artifacts, run_artifacts
+from ganatomy.experiments.causal.source import Source, open_source
+from ganatomy.experiments.described import ArtifactSpec, open_setting
+from ganatomy.experiments.left_out import Textures
+from ganatomy.experiments.repair import Repair, RepairSpec, plan_repair, run_repair
+from ganatomy.experiments.repaired_pictures import greatest, repairing_seconds
+from ganatomy.report.causal.page import causal_html
+from ganatomy.report.causal.repair import repair_section
+from ganatomy.stats.frechet import FeatureMoments, frechet_distance
+from ganatomy.study import spec_digest
+
+SMALL: dict[str, Any] = {"images": 160, "shard": 60, "top": 20, "reals": 100, "textures": 20, "random": 2, "show": 2}
+SETS = (("fault", (FAULTY,)), ("innocent", (3,)), ("union", (FAULTY, 3)))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("repair")
+    spoilt_place(place)
+    return place
+
+
+@pytest.fixture(scope="module")
+def source(place: Path) -> Source:
+    return open_source(place / "study", generator=painter())
+
+
+@pytest.fixture(scope="module")
+def options(place: Path) -> dict[str, Any]:
+    return {"real": str(place / "real"), "features": f"unet:{place / 'net.safetensors'}"}
+
+
+@pytest.fixture(scope="module")
+def spec(source: Source, options: dict[str, Any]) -> RepairSpec:
+    return RepairSpec(**source.names(), layer="units", sets=SETS, **options, **SMALL)
+
+
+@pytest.fixture(scope="module")
+def result(spec: RepairSpec, source: Source, place: Path) -> Repair:
+    return run_repair(spec, source, place / "repair")
+
+
+def never(*_: Any) -> Any:
+    raise AssertionError("this was done before")
+
+
+def row(result: Repair, sample: str, name: str) -> Any:
+    found = result.table[(result.table["sample"] == sample) & (result.table["set"] == name)]
+    return next(found.itertuples())
+
+
+def test_the_fault_goes_and_random_units_do_not_mend_it(result: Repair) -> None:
+    for sample in ("artifacts", "plain"):
+        before, mended, other, random = (row(result, sample, n) for n in ("original", "fault", "innocent", "random"))
+        assert mended.change < -4 * mended.change_error < 0
+        assert mended.fid < before.fid / 5
+        assert abs(other.change) < 1e-6  # unit 3 draws nothing
+        assert random.fid > before.fid / 2
+        assert math.isnan(before.change)
+    assert row(result, "artifacts", "original").fid > row(result, "plain", "original").fid
+    assert row(result, "plain", "union").fid == pytest.approx(row(result, "plain", "fault").fid, rel=1e-5)
+    textures = result.textures.set_index("set")
+    assert textures.swd["fault"] < textures.swd["original"] - 4 * textures.change_error["fault"]
+    assert textures.swd["innocent"] == textures.swd["original"]
+
+
+def test_every_number_is_that_of_its_pictures(result: Repair, spec: RepairSpec, source: Source) -> None:
+    generator, network = source.models.generator, ganatomy.open_features(spec.features)
+    setting, _ = open_setting(spec, source)
+    z = generator.latents(spec.ids(), 0)
+    peaks = generator.observe(z, ["units"]).features["units"].amax((2, 3))[:, [3, FAULTY]]
+    order = [peaks[:, i].argsort(descending=True).tolist() for i in (0, 1)]
+    best = sorted(range(160), key=lambda i: (min(own.index(i) for own in order), i))[:20]
+    real = FeatureMoments(D)
+    real.update(network.features(setting.pictures.images(setting.pictures.numbers(range(100), 0), setting.frame)))
+    drawn: dict[str, list[float]] = {"artifacts": [], "plain": []}
+    for name, units in spec.trials(6):
+        features = network.features(_without(generator, z, units))
+        for sample, chosen in (("artifacts", best), ("plain", range(160))):
+            own = FeatureMoments(D)
+            own.update(features[list(chosen)])
+            distance = float(frechet_distance(real, own).distance)
+            if name.startswith("random"):
+                drawn[sample].append(distance)
+            else:
+                assert row(result, sample, name).fid == pytest.approx(distance, rel=1e-3)
+    for sample, found in drawn.items():
+        assert row(result, sample, "random").fid == pytest.approx(np.mean(found), rel=1e-3)
+        assert row(result, sample, "random").spread == pytest.approx(np.std(found, ddof=1), rel=1e-2)
+    assert list(result.table.images[::5]) == [20, 160]
+    shown = result.strips.pictures
+    assert shown.shape == (4, 5, 16, 16, 3)
+    assert result.strips.ids.tolist() == [spec.first + i for i in (*best[:2], 0, 1)]
+    plain = (_without(generator, z[:1], ()) + 1) * 127.5
+    assert torch.equal(shown[2, 0], plain.round().clamp(0, 255).byte()[0].permute(1, 2, 0))
+    assert not torch.equal(shown[:2, 0], shown[:2, 1])  # one of the two is of the fault
+
+
+def _without(generator: Any, z: Tensor, units: Sequence[int]) -> Tensor:
+    edits = [ganatomy.Intervention.ablate("units", (6, 4, 4), units)] if units else []
+    return generator.edited(z, edits).clamp(-1, 1)
+
+
+def test_random_sets_are_as_large_as_the_last_and_have_none_of_the_chosen(spec: RepairSpec) -> None:
+    trials = spec.trials(6)
+    assert [name for name, _ in trials] == ["original", "fault", "innocent", "union", "random 1", "random 2"]
+    for _, units in trials[4:]:
+        assert len(units) == 2
+        assert not set(units) & {FAULTY, 3}
+    assert trials[4:] != dataclasses.replace(spec, seed=1).trials(6)[4:]
+
+
+def test_pictures_are_lent_by_turns_and_no_scale_matters() -> None:
+    peaks = torch.tensor([[5.0, 0.1], [4.0, 0.3], [3.0, 0.9], [2.0, 0.8], [1.0, 0.2]])
+    assert greatest(peaks, 4).tolist() == [0, 2, 1, 3]
+    assert greatest(peaks * torch.tensor([1.0, 1000.0]), 4).tolist() == [0, 2, 1, 3]
+    assert greatest(torch.cat([peaks, torch.zeros(5, 1)], 1), 4).tolist() == [0, 2, 1, 3]  # a dead unit lends none
+    assert greatest(torch.tensor([[2.0], [1.0], [2.0]]), 2).tolist() == [0, 2]
+    with pytest.raises(BadValue, match="NaN or Inf"):
+        greatest(torch.tensor([[math.nan], [1.0]]), 1)
+
+
+class Killed(Exception):
+    pass
+
+
+def test_a_killed_run_ends_in_the_same_tables(
+    result: Repair, spec: RepairSpec, source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(work: Any, shards: Sequence[range]) -> Iterator[Any]:
+        yield work(shards[0])
+        raise Killed
+
+    whole = Textures.of
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            Textures, "of", lambda self, label, drawn: never() if "union" in label else whole(self, label, drawn)
+        )
+        with pytest.raises(AssertionError):
+            run_repair(spec, source, tmp_path / "again")
+    for _ in range(2):
+        with pytest.raises(Killed):
+            run_repair(spec, source, tmp_path / "again", execute=dies)
+    monkeypatch.setattr(Textures, "of", never)
+    again = run_repair(spec, source, tmp_path / "again")
+    pd.testing.assert_frame_equal(again.table, result.table, check_exact=True)
+    pd.testing.assert_frame_equal(again.textures, result.textures, check_exact=True)
+    assert torch.equal(again.strips.pictures, result.strips.pictures)
+    monkeypatch.setattr("ganatomy.experiments.repair.describe_repaired", never)
+    assert run_repair(spec, source, tmp_path / "again").facts == again.facts
+
+
+def ranker(source: Source) -> Any:
+    return lambda asked, where: run_artifacts(asked, source, where)
+
+
+def test_the_worst_are_those_of_the_ranking(source: Source, options: dict[str, Any], place: Path) -> None:
+    small = {name: SMALL[name] for name in ("images", "top", "reals", "textures")}
+    spec, usual = plan_repair(source, "units", {**options, **small, "worst": 2, "units": (0,)}, ranker(source))
+    ranked = "artifacts-real-net.safetensors-images-160-reals-100-top-20"
+    ranking = Artifacts.open(place / "study-causal" / "units" / ranked)
+    assert dict(spec.sets)["worst 2"] == tuple(ranking.table.unit[:2])
+    assert spec.sets[0][1][0] == FAULTY
+    assert spec.sets[2] == ("union", (*spec.sets[0][1], 0))
+    assert spec.ranking == ranking.study.digest
+    assert usual.parent == source.beside("units", "")
+    assert usual.name.startswith("repair-real-net.safetensors-worst-2-units-")
+    again, _ = plan_repair(source, "units", {**options, **small, "worst": 2, "ranking": ranking.study.directory}, never)
+    assert again.sets == spec.sets[:1]
+    with pytest.raises(BadValue, match=r"units that pictures 1000000 to 1000159 chose; give first=1000160 or more"):
+        plan_repair(source, "units", {**options, **small, "worst": 2, "first": 1_000_100}, ranker(source))
+    other = dataclasses.replace(ranking.spec, dissection="another")
+    run_artifacts(other, source, place / "another")
+    with pytest.raises(StudyMismatch, match="of another dissection: another, not"):
+        plan_repair(source, "units", {**options, "worst": 2, "ranking": place / "another"}, never)
+
+
+def test_flags_of_people(source: Source, options: dict[str, Any], place: Path) -> None:
+    notes = open_annotations(place / "flags.db")
+    notes.flag(source.dissection.study.digest, "units", FAULTY, "ann", True)
+    notes.close()
+    asked = {**options, "flagged": True, "annotations": str(place / "flags.db")}
+    spec, _ = plan_repair(source, "units", asked, never)
+    assert spec.sets == (("flagged", (FAULTY,)),)
+    assert spec.ranking == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "said"),
+    [
+        ({}, BadValue, "no units to switch off; give worst, flagged or units"),
+        ({"units": (6,)}, UnknownName, "unknown unit 'units/6'"),
+        ({"units": ()}, BadValue, "at least one"),
+        ({"units": (1, 1)}, BadValue, "each once"),
+        ({"worst": 7}, BadValue, "worst=7: units has 6 units; give 1 to 6"),
+        ({"worst": 0}, BadValue, "give 1 to 6"),
+        ({"flagged": True}, BadValue, "flagged and annotations go together"),
+        ({"annotations": "flags.db"}, BadValue, "flagged and annotations go together"),
+        ({"flagged": True, "annotations": "nowhere.db"}, BadFile, "no such file"),
+        ({"ranking": "somewhere"}, BadValue, "says nothing unless the worst"),
+        ({"worst": 2, "ranking": "nowhere"}, GanatomyError, "nowhere holds no study"),
+        (
+            {"units": (1,), "top": 200, "images": 100, "textures": 0},
+            BadValue,
+            "top=200 pictures cannot be had of images=100",
+        ),
+        ({"units": (1,), "random": -1}, BadValue, "random=-1"),
+        ({"units": (1,), "textures": 1}, BadValue, "textures=1"),
+    ],
+)
+def test_what_cannot_be_planned(
+    source: Source, options: dict[str, Any], change: dict[str, Any], error: type[GanatomyError], said: str
+) -> None:
+    with pytest.raises(error, match=said) as caught:
+        plan_repair(source, "units", {**options, **change}, never)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "said"),
+    [
+        ({"layer": "layer9"}, UnknownName, "unknown dissected layer 'layer9'"),
+        ({"real": "EMPTY"}, BadFile, "no pictures in it"),
+        ({"top": D}, BadValue, "give top=13 or more"),
+        ({"reals": D, "textures": 0}, BadValue, "give reals=13 or more"),
+        ({"sets": (("one", (9,)),)}, UnknownName, "unknown unit 'units/9'"),
+        ({"features": "colors"}, BadModel, "colors"),
+    ],
+)
+def test_what_cannot_be_run(
+    spec: RepairSpec, source: Source, tmp_path: Path, change: dict[str, Any], error: type[GanatomyError], said: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    own = {k: str(tmp_path / "empty") if v == "EMPTY" else v for k, v in change.items()}
+    with pytest.raises(error, match=said) as caught:
+        run_repair(dataclasses.replace(spec, **own), source, tmp_path / "out")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_sets_need_names_of_their_own(spec: RepairSpec) -> None:
+    for sets in ((), (("a", (1,)), ("a", (2,)))):
+        with pytest.raises(BadValue, match="each of a name of its own"):
+            dataclasses.replace(spec, sets=sets)
+
+
+def test_one_draw_has_no_spread_and_none_no_row(spec: RepairSpec, source: Source, tmp_path: Path) -> None:
+    few = dataclasses.replace(spec, random=1, textures=0, sets=SETS[:1])
+    one = run_repair(few, source, tmp_path / "one")
+    assert math.isnan(row(one, "plain", "random").spread)
+    assert one.textures.empty
+    none = run_repair(dataclasses.replace(few, random=0), source, tmp_path / "none")
+    assert list(none.table["set"]) == ["original", "fault"] * 2
+    for result in (one, none):
+        text = causal_html(result)
+        assert "Are the textures nearer?" not in text
+    assert "drawn at random by" not in repair_section(none).answer
+
+
+def test_the_page(result: Repair) -> None:
+    section = repair_section(result)
+    assert section.question == "Does switching 2 units of units off repair the pictures (union)?"
+    assert section.answer.startswith("Nearer to real. Of 20 pictures in which the units are greatest, the Fréchet ")
+    assert section.blocks[0].body.count('class="tile"') == 2 * 5
+    assert "No repaired generator was written: an open generator has no name" in section.blocks[-1].lead
+    page = causal_html(result)
+    assert "A segmenter labels" not in " ".join(page.split())
+    assert "Fréchet distance of two Gaussians" in page
+    assert ">nan" not in page
+
+
+def test_every_field_changes_the_digest(spec: RepairSpec) -> None:
+    others = {"sets": SETS[:1], "ranking": "x"}
+    for field in dataclasses.fields(spec):
+        old = getattr(spec, field.name)
+        new = others.get(field.name, old + 1 if isinstance(old, int) else f"{old}x")
+        assert spec_digest(dataclasses.replace(spec, **{field.name: new})) != spec_digest(spec), field.name
+
+
+def test_the_estimate_counts_every_trial(spec: RepairSpec, source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    setting = open_setting(spec, source)
+    assert repairing_seconds(*setting, [(), (1,)], 20) > 0
+
+
+def test_python_and_the_command(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ganatomy.dissect("planted", segmenter="planted", layers=("layer1",), images=24, out=place / "planted")
+    own = {"real": str(place / "real"), "features": f"unet:{place / 'net.safetensors'}", **SMALL, "batch": 60}
+    del own["shard"], own["show"]
+    found = ganatomy.repair(place / "planted", layer="layer1", worst=2, **own)
+    line = ["repair", str(place / "planted"), "--layer", "layer1", "--worst", "2"]
+    line += [part for name, value in own.items() for part in (f"--{name}", str(value))]
+    assert main([*line, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["study"] == str(found.study.directory)
+    assert [r["fid"] for r in told["table"]] == pytest.approx(found.table.fid.tolist(), rel=1e-4)
+    assert told["opens"] == found.opens
+    assert main(line) == 0
+    shown = capsys.readouterr().out
+    assert f"opens: {found.opens}" in shown
+    repaired = ganatomy.open_generator(found.opens)
+    original = ganatomy.open_generator("planted")
+    z, units = original.latents(range(3), 0), list(found.spec.sets[0][1])
+    kept, before = (own.observe(z, ["layer1"]).features["layer1"][:, units] for own in (repaired, original))
+    assert not kept.any()
+    assert before.any()
+    with pytest.raises(BadFile, match="holds no repair study"):
+        Repair.open(place / "planted")
+
+
+def test_the_command_refuses_in_one_line(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["repair", str(place / "study"), "--layer", "units", "--real", str(place / "real")]
+    assert main([*line, "--worst", "2"]) == 2
+    assert "hand the same one over" in capsys.readouterr().err
+    assert main([*line[:-2], "--worst", "2"]) == 2
+    assert "--real" in capsys.readouterr().err
+
+
+def test_a_spec_of_a_ranking_is_not_one_of_a_repair() -> None:
+    assert not issubclass(RepairSpec, ArtifactSpec)
