@@ -15,6 +15,7 @@ from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.reading import share_right
 from ganatomy.generators import Edit, LayerShape, Observation, open_generator
 from ganatomy.generators.planted import UNITS
+from ganatomy.report.html import report_html
 
 TREES = [unit for unit, role in enumerate(UNITS["layer2"]) if role == "tree"]
 
@@ -98,9 +99,12 @@ def sums(tmp_path_factory: pytest.TempPathFactory) -> Dissection:
     return ganatomy.dissect(name, segmenter="planted", layers=["layer2"], images=120, out=directory / "study")
 
 
-def test_directions_are_named_by_what_they_draw(sums: Dissection) -> None:
+def test_directions_are_named_by_what_they_draw(planted: Dissection, sums: Dissection) -> None:
     assert list(sums.units.label) == ["tree", "sky"]
     assert float(sums.units.iou.min()) > 0.5
+    assert sums.facts["noun"] == "direction"
+    assert "What does each direction of basis:planted draw?" in report_html(sums)
+    assert "noun" not in planted.facts
 
 
 @pytest.mark.slow

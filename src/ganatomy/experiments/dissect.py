@@ -23,8 +23,7 @@ from ganatomy.experiments.tally import Tally
 from ganatomy.generators import Generator, LayerShape, Observation, Subject
 from ganatomy.generators.margins import within_picture
 from ganatomy.progress import Progress, tick
-from ganatomy.stats.agreement import Agreement
-from ganatomy.stats.blocks import BlockedAgreement, blocks_of
+from ganatomy.stats.blocks import Blocked, BlockedAgreement, GroupedAgreement, blocks_of
 from ganatomy.stats.levels import ActivationLevels, exact_levels
 from ganatomy.study import Study
 
@@ -69,6 +68,7 @@ def facts(spec: DissectSpec, models: Models) -> dict[str, Any]:
         "vocabulary": [list(concept) for concept in segmenter.vocabulary],
         **({"thresholds": thresholds} if thresholds else {}),
         **({} if isinstance(generator, Generator) else {"verb": "see"}),  # what its units do; those of others draw
+        **({"noun": "direction"} if set(layers) <= set(getattr(generator, "turned", ())) else {}),  # others have units
         "versions": {name: version(name) for name in ("ganatomy", "torch", "numpy", "numba")},
         "machine": {"python": platform.python_version(), "system": platform.system(), "device": models.device},
     }
@@ -203,12 +203,13 @@ def tally_shard(spec: DissectSpec, models: Models, levels: ActivationLevels, lev
             pixels = spec.images * math.prod(size)
             units = [shape.units for shape in layers.values()]
             cuts = [cut.to(seen.images.device) for cut in levels.by_layer(units)]
+            every = spec.halves()[half]
+            tables: list[Blocked]
             if level is None:
-                tables = [Agreement(cut, len(models.segmenter.vocabulary), pixels) for cut in cuts]
+                tables = [GroupedAgreement(cut, len(models.segmenter.vocabulary), every, pixels) for cut in cuts]
             else:
-                images = len(spec.halves()[half])
                 pairs = zip(cuts, torch.split(level, units), strict=True)
-                tables = [BlockedAgreement(cut, own, images, pixels) for cut, own in pairs]
+                tables = [BlockedAgreement(cut, own, every, pixels) for cut, own in pairs]
             tally = Tally.empty(half, dict(zip(layers, tables, strict=True)), spec.top)
         tally.update(half, batch, seen.features, models.labels(seen), size)
         tick(len(batch))

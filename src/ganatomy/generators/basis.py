@@ -27,6 +27,7 @@ class BasisSubject:
         directions: they themselves.
         layers: shape of every layer, in forward order; of this one, directions in the place of units.
         margins: as the model has them.
+        turned: this layer, and those that were looked at by directions already.
 
     Raises:
         UnknownName: the model has no such layer.
@@ -43,6 +44,7 @@ class BasisSubject:
         self.directions, self._orthogonal = directions.to(subject.device), directions.orthogonal
         self.layers: Mapping[str, LayerShape] = {**subject.layers, layer: shape._replace(units=k)}
         self.margins: Mapping[str, int] = getattr(subject, "margins", {})
+        self.turned: tuple[str, ...] = (*getattr(subject, "turned", ()), layer)
         self.fingerprint = fingerprint({}, "basis", subject.fingerprint, layer, directions.fingerprint)
 
     def latents(self, ids: range, seed: int) -> Latents:

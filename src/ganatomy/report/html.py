@@ -18,7 +18,7 @@ from ganatomy.report.tables import rows
 
 SCRIPTS = ("dom", "data", "paint", "card", "table", "gallery", "concept", "curve", "unit", "main")
 """The page's modules; each imports only from those before it."""
-_SAID = ("layers", "vocabulary", "matched_rule", "verb")
+_SAID = ("layers", "vocabulary", "matched_rule", "verb", "noun")
 """Facts that the page shows in its own way."""
 
 
@@ -38,16 +38,17 @@ def report_facts(dissection: Dissection) -> dict[str, Any]:
     embedded = embed(dissection)
     units, spec = dissection.units, dissection.spec
     rule = f"IoU above {spec.interpretable_iou:g} and pixel accuracy above {spec.interpretable_accuracy:g}"
-    matched = units[units["matched"]]
+    matched, noun = units[units["matched"]], dissection.facts.get("noun", "unit")
     numbers = [
-        (f"{len(matched):,}", "units match a concept", "interpretable, and better than their mismatched control"),
+        (f"{len(matched):,}", f"{noun}s match a concept", "interpretable, and better than their mismatched control"),
         (f"{int(units['interpretable'].sum()):,}", "are interpretable", rule),
-        (f"{dissection.concepts['units_matched'].gt(0).sum():,}", "distinct concepts", "among the matched units"),
-        (f"{len(units):,}", "units", f"in {_count(len(dissection.layers), 'layer')}"),
+        (f"{dissection.concepts['units_matched'].gt(0).sum():,}", "distinct concepts", f"among the matched {noun}s"),
+        (f"{len(units):,}", f"{noun}s", f"in {_count(len(dissection.layers), 'layer')}"),
         (f"{spec.images:,}", "images", "pooled, one ratio a pair"),
     ]
     return {
         "model": model_name(spec.generator),
+        "noun": noun,
         "verb": dissection.facts.get("verb", "draw"),
         "numbers": numbers,
         "concept_charts": concept_charts(dissection),
