@@ -2,6 +2,7 @@
 
     python benchmarks/paint.py STUDY
     python benchmarks/paint.py STUDY --people 1 4 --strokes 200 --json
+    python benchmarks/paint.py STUDY --layers layer6 layer8
 
 A server of its own serves STUDY. Each person draws and removes in strokes that grow under the brush, as the page sends
 them; a request that is answered 409 was made useless by a newer one, and is not counted. Beside it, a health check is
@@ -53,7 +54,7 @@ async def person(client: httpx2.AsyncClient, base: str, number: int, asked: argp
             strokes.append(
                 {
                     "action": ("draw", "remove")[i // 12 % 2],
-                    "layer": asked.layer,
+                    "layer": asked.layers[i // 12 % len(asked.layers)],
                     "concept": asked.concept,
                     "points": [],
                     "radius": 0.1,
@@ -88,7 +89,7 @@ async def measure(asked: argparse.Namespace) -> list[dict[str, Any]]:
     async with serving(asked.study) as address, httpx2.AsyncClient(timeout=60) as client:
         (study,) = (await client.get(f"{address}/api/studies")).json()
         base = f"{address}/api/studies/{study['name']}"
-        asked.layer = asked.layer or study["layer"]
+        asked.layers = asked.layers or [study["layer"]]
         await person(client, base, 99, argparse.Namespace(**{**vars(asked), "strokes": 3}))  # warm
         for people in asked.people:
             watching = asyncio.ensure_future(health(client, address))
@@ -106,7 +107,7 @@ async def measure(asked: argparse.Namespace) -> list[dict[str, Any]]:
                     "health_p95_ms": alive[int(0.95 * len(alive))],
                     "health_max_ms": alive[-1],
                     "side": study["height"],
-                    "layer": asked.layer,
+                    "layer": " and ".join(asked.layers),
                 }
             )
     return rows
@@ -119,7 +120,7 @@ def main() -> None:
     parser.add_argument("--people", nargs="+", type=int, default=[1, 4])
     parser.add_argument("--strokes", type=int, default=120, help="pictures that each asks for")
     parser.add_argument("--concept", default="tree")
-    parser.add_argument("--layer", default=None, help="where they paint (where the page starts)")
+    parser.add_argument("--layers", nargs="+", help="where they paint, stroke by stroke (where the page starts)")
     parser.add_argument("--json", action="store_true", help="print numbers only")
     asked = parser.parse_args()
     rows = asyncio.run(measure(asked))

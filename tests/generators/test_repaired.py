@@ -134,7 +134,7 @@ def test_what_a_layer_is_given_is_taken_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("stylegan:style.pkl", "stylegan: each unit gets noise of a strength that all share"),
+        ("stylegan:style.pkl", "stylegan: noise of one strength goes into every unit"),
         ("planted:", "planted: it has no weights"),
     ],
 )

@@ -6,6 +6,7 @@ import torch
 
 from ganatomy.errors import BadValue, UnknownName
 from ganatomy.web.painter import Painter
+from ganatomy.web.reader import pixels
 from ganatomy.web.schemas import Stroke
 
 
@@ -68,6 +69,22 @@ def test_strokes_at_two_layers_are_two_edits(painter: Painter) -> None:
     images = generator.edited(generator.latents(range(3, 4), 0), edits)
     expected = ((images[0] + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
     assert np.array_equal(painter.paint(3, 0, strokes), expected)
+
+
+def test_strokes_at_two_layers_cost_what_follows_the_first(painter: Painter, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, *_, last = painter.source.dissection.layers
+    strokes = [Stroke(action="draw", layer=layer, units=[0], multiple=3) for layer in (last, first)]
+    expected, generator = painter.paint(4, 0, strokes), painter.source.models.generator
+    with monkeypatch.context() as patch:
+        patch.setattr(generator, "observe", lambda *_: pytest.fail("the whole generator was run"))
+        assert np.array_equal(painter.paint(4, 0, strokes), expected)
+    render = generator.render
+    monkeypatch.setattr(generator, "render", lambda r, layer, z: render(r, layer, z))  # as families were before
+    assert np.array_equal(painter.paint(4, 0, strokes), expected)
+    assert np.array_equal(
+        painter.paint(4, 0, strokes[1:]),
+        pixels(generator.edited(generator.latents(range(4, 5), 0), painter.edits(strokes[1:]))),
+    )
 
 
 def test_only_what_was_painted_changes(painter: Painter) -> None:

@@ -29,6 +29,8 @@ from ganatomy.weights import State
 
 LATENTS = 16
 """Pictures that must stay the same."""
+BATCH = 4
+"""Of these at once."""
 TOLERANCE = 2e-6
 """How far a pixel of [-1, 1] may differ: a millionth of the range. Where values are larger, of theirs."""
 TRIED = 16
@@ -91,7 +93,10 @@ def fold(generator: Generator, edits: Sequence[Intervention]) -> Folded:
         raise BadModel(f"a {type(generator).__name__} is not one torch module")
     network, z = generator.network, generator.latents(range(LATENTS), 0)
     layers = [layer for layer in generator.layers if layer in shares]
-    goals = [_Goal.of(generator, z, layers[: i + 1], edits) for i in range(len(layers))]
+    goals = [
+        _shown(generator, z, layer, [edit for edit in edits if edit.layer in layers[: i + 1]])
+        for i, layer in enumerate(layers)
+    ]
     before = {name: weight.detach().clone() for name, weight in network.named_parameters()}
     done = []
     try:
@@ -133,15 +138,15 @@ class _Goal(NamedTuple):
     images: Images
     features: Features
 
-    @classmethod
-    def of(cls, generator: Generator, z: Latents, layers: Sequence[str], edits: Sequence[Intervention]) -> "_Goal":
-        seen = generator.observe(z, layers[-1:], [edit for edit in edits if edit.layer in layers])
-        return cls(z, seen.images, seen.features[layers[-1]])
-
     def is_reached(self, generator: Generator, layer: str, *, own: bool) -> bool:
         """Say whether the generator draws these pictures; and, if its own weights changed, whether the layer agrees."""
-        seen = generator.observe(self.z, [layer])
-        return alike(seen.images, self.images) and (not own or alike(seen.features[layer], self.features))
+        found = _shown(generator, self.z, layer, ())
+        return alike(found.images, self.images) and (not own or alike(found.features, self.features))
+
+
+def _shown(generator: Generator, z: Latents, layer: str, edits: Sequence[Intervention]) -> _Goal:
+    seen = [generator.observe(part, [layer], edits) for part in torch.split(z, BATCH)]
+    return _Goal(z, torch.cat([each.images for each in seen]), torch.cat([each.features[layer] for each in seen]))
 
 
 def alike(found: Tensor, expected: Tensor) -> bool:
@@ -156,7 +161,7 @@ def _fold_layer(generator: Networked, layer: str, share: PerUnit, goal: _Goal) -
     Raises:
         BadModel: neither gives the same pictures.
     """
-    graph = _Graph(generator, layer, goal.z[:2])
+    graph = _Graph(generator, layer, goal.z[:1])
     reasons = []
     for suggest, what in ((graph.makers, "which make its units"), (graph.readers, "which read its units")):
         try:

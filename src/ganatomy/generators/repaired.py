@@ -39,7 +39,7 @@ NOT_PLAIN: Mapping[str, str] = {
     "diffusers": "its weights are part of a directory, which is not copied",
     "exported": "its weights are part of a program, which is not rewritten",
     "planted": "it has no weights",
-    "stylegan": "each unit gets noise of a strength that all share, and the next layer demodulates over all units",
+    "stylegan": "noise of one strength goes into every unit, and the next layer demodulates over all of them",
     "torchscript": "its weights are part of a program, which is not rewritten",
 }
 """Families whose weights cannot be replaced, and why."""
@@ -103,8 +103,7 @@ def write_repaired(directory: Path, name: str, generator: Generator, edits: Sequ
 
     Raises:
         BadValue: there are no edits, or some are for several pictures at once.
-        UnknownName: an edit of a layer that the generator does not have.
-        BadFile: the name does not open the generator.
+        BadFile: an edit does not fit the generator, or the name does not open it.
     """
     if not edits:
         raise BadValue("no edits were given, so there is nothing to repair")
@@ -124,7 +123,7 @@ def write_repaired(directory: Path, name: str, generator: Generator, edits: Sequ
     record = Record(absolute, near, generator.fingerprint, kept, reason, digest)
     if digest is None:
         _open_base(record, here, generator.device)  # what cannot be opened is told now rather than later
-    write_text(directory / RECORD, json.dumps({"format": FORMAT, **asdict(record)}, indent=1) + "\n")
+    write_text(directory / RECORD, json.dumps({"format": FORMAT, **asdict(record)}) + "\n")
     trust = "?trust=yes" if runs_code(absolute) else ""
     return Written(digest is not None, reason, file if digest else None, f"repaired:{directory}{trust}")
 

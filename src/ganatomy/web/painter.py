@@ -16,6 +16,7 @@ from ganatomy.experiments.causal.places import as_bytes, layer_pool
 from ganatomy.experiments.causal.pool import Pool, PoolSpec, pool_shard
 from ganatomy.experiments.causal.source import Source
 from ganatomy.generators import LayerShape
+from ganatomy.generators.protocol import applied, takes_edits
 from ganatomy.report.palette import concept_colours
 from ganatomy.report.tables import addresses
 from ganatomy.resample import pooled
@@ -229,12 +230,14 @@ class Painter(Reader):
         if not edits:
             return self._look(id, seed, None).images
         generator = self.source.models.generator
-        if len(edits) > 1:
+        first = min((edit.layer for edit in edits), key=list(generator.layers).index)
+        later = [edit for edit in edits if edit.layer != first]
+        if later and not takes_edits(generator):
             return generator.edited(self._look(id, seed, None).z, edits)
-        (edit,) = edits
-        seen = self._look(id, seed, edit.layer)
+        seen = self._look(id, seed, first)
+        r = applied([edit for edit in edits if edit.layer == first], seen.features[first])
         with torch.no_grad():
-            return generator.render(edit(seen.features[edit.layer]), edit.layer, seen.z)
+            return generator.render(r, first, seen.z, later) if later else generator.render(r, first, seen.z)
 
 
 def _finished(directory: Path) -> bool:
