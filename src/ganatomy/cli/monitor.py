@@ -20,7 +20,9 @@ def add_monitor(commands: Any) -> None:
     text = "dissect checkpoints of one training, and follow units through it"
     parser = add_command(commands, "monitor", monitor, text)
     parser.epilog = "Without checkpoints: write the page of the looks that are in DIR, by a Monitor in a training too."
-    parser.add_argument("checkpoints", metavar="CHECKPOINT", nargs="*", help="files, or names of generators")
+    parser.add_argument(
+        "checkpoints", metavar="CHECKPOINT", nargs="*", default=[], help="files, or names of generators"
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", required=True, help="the directory of the looks")
     parser.add_argument("--family", metavar="NAME", help="of the files: progan is short for --open progan:{}")
     parser.add_argument("--open", metavar="PATTERN", help="what opens a file, as 'progan:{}?pixelnorm=no'")

@@ -1,13 +1,14 @@
 """Saved checkpoints of one training, dissected one after the other (S-6.6, Figure 18)."""
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from ganatomy.errors import BadModel, GanatomyError, StudyError, UnknownName
-from ganatomy.experiments.dissect import Estimate, estimate
+from ganatomy.errors import BadModel, GanatomyError, StudyError
+from ganatomy.experiments.dissect import Estimate, chosen_layers, estimate
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.models import Models
 from ganatomy.experiments.monitor.looks import Look, check_directory, look_at
@@ -46,7 +47,7 @@ def run_monitor(
         look = Look(checkpoint.step, checkpoint.name)
         started = perf_counter()
         try:
-            spec, models = open_checkpoint(asked, checkpoint, segmenter, device)
+            spec, models = _open(asked, checkpoint, segmenter, device)
             look, _ = look_at(spec, models, directory, look, shown)
         except StudyError:
             raise
@@ -62,39 +63,58 @@ def run_monitor(
 def prepare(
     checkpoints: Sequence[Checkpoint], directory: Path, options: Mapping[str, Any], device: str
 ) -> tuple[DissectSpec, Segmenter]:
-    """Refuse what cannot be meant, before anything is dissected; return what is asked of each, and the segmenter."""
+    """Refuse what cannot be meant, before anything is dissected; return what is asked of each, and the segmenter.
+
+    A network that grows has all of its layers at the end: the last checkpoint that opens must have all that are asked.
+
+    Raises:
+        BadValue, StudyError: an option means nothing, or the directory cannot be used.
+        UnknownName: there is no such layer.
+    """
     asked = DissectSpec(checkpoints[0].generator, **options)
     segmenter = open_segmenter(asked.segmenter, device)
     check_directory(directory, segmenter.fingerprint)
+    if asked.layers and (last := _last(checkpoints, asked, segmenter, device)):
+        _, models = last
+        chosen_layers(models.subject, asked.layers)
     return asked, segmenter
-
-
-def open_checkpoint(
-    asked: DissectSpec, checkpoint: Checkpoint, segmenter: Segmenter, device: str
-) -> tuple[DissectSpec, Models]:
-    """Open a checkpoint; return the Spec of its dissection, with those of the asked layers that it has.
-
-    Raises:
-        GanatomyError: it cannot be opened, or has none of the layers.
-    """
-    models = Models(checkpoint.generator, segmenter, device)
-    present = [layer for layer in asked.layers if layer in models.subject.layers]
-    if asked.layers and not present:
-        raise UnknownName("layer", asked.layers[0], models.subject.layers)
-    return dataclasses.replace(asked, generator=checkpoint.generator, layers=present), models
 
 
 def first_estimate(
     checkpoints: Sequence[Checkpoint], directory: Path, options: Mapping[str, Any], device: str
 ) -> Estimate | None:
-    """Say what a look will take, from the last checkpoint that can be opened: the largest, where a network grows."""
-    asked, segmenter = prepare(checkpoints, directory, options, device)
+    """Say what a look will take, by the last checkpoint that opens: the largest, where a network grows.
+
+    Raises:
+        GanatomyError: as `prepare`.
+    """
+    last = _last(checkpoints, *prepare(checkpoints, directory, options, device), device)
+    return None if last is None else estimate(*last)
+
+
+def _last(
+    checkpoints: Sequence[Checkpoint], asked: DissectSpec, segmenter: Segmenter, device: str
+) -> tuple[DissectSpec, Models] | None:
+    """Return the last checkpoint that opens; None if none does, of which each is told when its turn comes."""
     for checkpoint in reversed(checkpoints):
-        try:
-            return estimate(*open_checkpoint(asked, checkpoint, segmenter, device))
-        except GanatomyError:  # told of when its turn comes
-            continue
+        with contextlib.suppress(GanatomyError):
+            return _open(asked, checkpoint, segmenter, device)
     return None
+
+
+def _open(asked: DissectSpec, checkpoint: Checkpoint, segmenter: Segmenter, device: str) -> tuple[DissectSpec, Models]:
+    """Open a checkpoint; return the Spec of its dissection, with those of the asked layers that it has.
+
+    Raises:
+        GanatomyError: it cannot be opened.
+        UnknownName: it has none of the layers.
+    """
+    models = Models(checkpoint.generator, segmenter, device)
+    there = models.subject.layers
+    present = [layer for layer in asked.layers if layer in there]
+    if asked.layers and not present:
+        chosen_layers(models.subject, asked.layers)
+    return dataclasses.replace(asked, generator=checkpoint.generator, layers=present), models
 
 
 class _Numbered:

@@ -1,0 +1,257 @@
+"""A training read from its checkpoints: what is counted, what became of units, what cannot be looked at."""
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+import ganatomy
+from ganatomy.errors import BadFile, BadModel, BadValue, StudyError, UnknownName
+from ganatomy.experiments.dissection import Dissection
+from ganatomy.experiments.monitor.looks import Look, count_units, read_looks
+from ganatomy.experiments.monitor.monitoring import Monitoring
+from ganatomy.experiments.monitor.steps import plan_checkpoints, read_steps
+from ganatomy.generators.progan import progan_network
+
+FAST = {"segmenter": "planted", "images": 16, "levels": 8, "batch": 8, "layers": ("layer1",)}
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> Monitoring:
+    """Two looks at the planted generator, and one that fails."""
+    names = ["planted", "planted:nobody-3", "planted"]
+    return ganatomy.monitor(names, steps=[10, 20, 30], out=tmp_path_factory.mktemp("seen") / "out", **FAST)
+
+
+def history(*looks: Sequence[str | None]) -> pd.DataFrame:
+    """The labels of units at each look; ``~`` before one that is not matched."""
+    rows = [
+        (10 * (i + 1), "layer1", unit, label.lstrip("~") if label else None, "object", 0.9 - unit / 10, label)
+        for i, labels in enumerate(looks)
+        for unit, label in enumerate(labels)
+    ]
+    table = pd.DataFrame(rows, columns=["step", "layer", "unit", "label", "category", "iou", "matched"])
+    return table.assign(matched=[isinstance(label, str) and label[0] != "~" for label in table.matched])
+
+
+def told(table: pd.DataFrame) -> Monitoring:
+    from ganatomy.experiments.monitor.monitoring import _turnover
+
+    looks = tuple(Look(step, str(step), study="somewhere") for step in sorted(set(table.step)))
+    return Monitoring(Path("nowhere"), looks, pd.DataFrame(), table, _turnover(table), pd.DataFrame())
+
+
+@pytest.mark.parametrize(
+    ("names", "steps"),
+    [
+        (["G_100.pth", "G_20.pth"], [100, 20]),
+        (["run2/32px-000500.safetensors", "run2/32px-001000.safetensors"], [500, 1000]),
+        (["epoch=1-step=10.ckpt", "epoch=2-step=20.ckpt"], [10, 20]),
+        (["100/G.pt", "200/G.pt"], [100, 200]),
+        (["100/G2.pt", "200/G2.pt"], [100, 200]),
+        (["only-7.pt2"], [7]),
+        (["progan:a-5.pth?size=64", "progan:a-6.pth?size=32"], [5, 6]),
+    ],
+)
+def test_steps_are_read_from_names(names: list[str], steps: list[int]) -> None:
+    assert read_steps(names) == steps
+
+
+def test_checkpoints_are_put_in_the_order_of_their_steps() -> None:
+    planned = plan_checkpoints([Path("run/10k.pth"), Path("run/9k.pth")], "progan:{}?pixelnorm=no")
+    assert [(each.step, each.name, each.generator) for each in planned] == [
+        (9, "run/9k.pth", "progan:run/9k.pth?pixelnorm=no"),
+        (10, "run/10k.pth", "progan:run/10k.pth?pixelnorm=no"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("names", "opening", "steps", "message"),
+    [
+        ([], "progan:{}", None, "give a list of at least one"),
+        ("a-1.pth", "progan:{}", None, "give a list of at least one"),
+        (["a-1.pth"], "progan", None, "'progan' has no place for the checkpoint; write {} there"),
+        (["a-1.pth"], None, None, "a-1.pth does not say what opens it; give a pattern such as 'progan:{}'"),
+        (["a.pth"], "progan:{}", None, "no step can be read from a.pth; give the steps themselves"),
+        (["a-1.pth", "b-1.pth"], "progan:{}", None, "a-1.pth and b-1.pth are both of step 1"),
+        (["a-1.pth"], "progan:{}", [1, 2], "1 checkpoints and 2 steps; give one step for each"),
+        (["a-1.pth"], "progan:{}", [-1], "step -1 of a-1.pth is below 0"),
+    ],
+)
+def test_what_cannot_be_planned(names: list[str], opening: str | None, steps: list[int] | None, message: str) -> None:
+    with pytest.raises(BadValue) as raised:
+        plan_checkpoints(names, opening, steps)
+    assert message in str(raised.value)
+
+
+def test_counts_are_those_of_the_dissection(planted: Dissection) -> None:
+    found = count_units(planted).set_index(["layer", "category"])
+    for row in planted.by_layer.itertuples():
+        own = found.loc[(row.layer, "all")]
+        assert (own.units, own.interpretable, own.matched) == (row.units, row.interpretable, row.matched)
+        assert own.concepts == row.concepts
+        assert found.loc[(row.layer, "object")].matched == row.object
+        units = planted.units[(planted.units.layer == row.layer) & planted.units.matched]
+        assert own.matched_iou == pytest.approx(units.iou.mean())
+    whole, matched = found.loc[("all", "all")], planted.units[planted.units.matched]
+    assert whole.matched == len(matched)
+    assert whole.concepts == matched.label.nunique() < planted.by_layer.concepts.sum()
+
+
+def test_errors_stand_beside_the_counts(planted: Dissection) -> None:
+    found = count_units(planted).set_index(["layer", "category"])
+    drawn = ganatomy.experiments.resampling.resampled(planted)
+    assert drawn is not None
+    errors = drawn.counts.set_index(["layer", "category", "quantity"]).error
+    for layer in planted.layers:
+        for name in ("interpretable", "matched", "concepts", "matched_iou"):
+            assert found[f"{name}_error"][layer, "all"] == errors[layer, "all", name], name
+
+
+def test_a_training_is_told_by_its_looks(seen: Monitoring) -> None:
+    assert seen.steps == [10, 30]
+    assert seen.layers == ["layer1"]
+    assert set(seen.table.images) == {16}
+    assert seen.skipped[["step", "name"]].to_numpy().tolist() == [[20, "planted:nobody-3"]]
+    assert "nobody-3" in seen.skipped.reason[0]
+    assert repr(seen) == "<Monitoring of 2 looks, steps 10 to 30>"
+    own = seen.history[seen.history.step == 30]
+    assert own.label.tolist() == seen.dissection(30).units.label.tolist()
+    kept = seen.turnover.iloc[0]
+    assert (kept.step, kept.before, kept.changed, kept.lost, kept.gained) == (30, 10, 0, 0, 0)
+    assert kept.kept == own.matched.sum() > 0
+    with pytest.raises(UnknownName, match="unknown step '20'; there are: 10, 30"):
+        seen.dissection(20)
+
+
+def test_it_opens_again_without_models(seen: Monitoring) -> None:
+    again = Monitoring.open(seen.directory)
+    pd.testing.assert_frame_equal(again.table, seen.table)
+    pd.testing.assert_frame_equal(again.turnover, seen.turnover)
+
+
+def test_what_is_there_is_not_dissected_again(
+    seen: Monitoring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("dissected again")
+
+    shutil.copytree(seen.directory, tmp_path / "out")
+    monkeypatch.setattr("ganatomy.experiments.dissect.tally_shard", never)
+    again = ganatomy.monitor(["planted"], steps=[30], out=tmp_path / "out", **FAST)
+    assert again.steps == [10, 30]
+    with pytest.raises(AssertionError, match="dissected again"):
+        ganatomy.monitor(["planted"], steps=[40], out=tmp_path / "out", **FAST)
+
+
+def test_another_model_of_the_same_step_takes_its_place(seen: Monitoring, tmp_path: Path) -> None:
+    shutil.copytree(seen.directory, tmp_path / "out")
+    again = ganatomy.monitor(["planted"], steps=[30], out=tmp_path / "out", **{**FAST, "images": 12})
+    assert again.table[again.table.step == 30].images.unique().tolist() == [12]
+    assert again.steps == [10, 30]
+
+
+def test_turnover_says_what_became_of_the_concepts() -> None:
+    found = told(history(["tree", "sky", "~sky", None, "sky"], ["tree", "dome", "sky", None, "~sky"]))
+    assert found.turnover.iloc[0].to_dict() == {
+        "step": 20,
+        "before": 10,
+        "layer": "layer1",
+        "kept": 1,
+        "changed": 1,
+        "lost": 1,
+        "gained": 1,
+    }
+    became = found.follow([("layer1", unit) for unit in range(5)])
+    assert became[became.step == 20].became.tolist() == ["kept", "changed", "gained", None, "lost"]
+    assert became[became.step == 10].became.isna().all()
+
+
+def test_layers_that_grow_are_not_compared() -> None:
+    assert told(history(["tree", "sky"], ["tree", "sky", "dome"])).turnover.empty
+
+
+def test_since_when_units_have_their_concept() -> None:
+    found = told(
+        history(["sky", "~sky", "tree", "sky"], ["sky", "dome", "tree", "sky"], ["dome", "dome", "tree", "~sky"])
+    ).since
+    assert found[["unit", "label", "since"]].to_numpy().tolist() == [[0, "dome", 30], [1, "dome", 20], [2, "tree", 10]]
+    assert found.before.fillna("").tolist() == ["sky", "", ""]
+
+
+def test_the_best_units_are_of_different_concepts_first() -> None:
+    found = told(history(["sky", "sky", "~dome", "tree", "tree"]))
+    assert found.best(3) == [("layer1", 0), ("layer1", 3), ("layer1", 1)]
+    assert found.best(9) == [("layer1", unit) for unit in (0, 3, 1, 4, 2)]
+    with pytest.raises(UnknownName, match="unknown unit 'layer1/9'"):
+        found.follow([("layer1", 9)])
+
+
+def test_when_none_can_be_looked_at(tmp_path: Path) -> None:
+    with pytest.raises(BadModel, match=r"none of 2 checkpoints could be dissected; nothing-1.pth: .*no such file"):
+        ganatomy.monitor(["nothing-1.pth", "nothing-2.pth"], opening="progan:{}", out=tmp_path / "out", **FAST)
+    with pytest.raises(StudyError, match=r"holds no look at a training: step 1: .*no such file"):
+        Monitoring.open(tmp_path / "out")
+
+
+def test_a_layer_that_is_not_there_yet(tmp_path: Path) -> None:
+    """A network that grows: its early checkpoints have fewer layers."""
+    for side, widths in ((4, [8, 8]), (8, [8, 8, 8, 8])):
+        torch.save(progan_network(8, widths).state_dict(), tmp_path / f"at-{side}.pth")
+    names = sorted(map(str, tmp_path.glob("at-*.pth")))
+    options = {**FAST, "segmenter": "colors", "opening": "progan:{}"}
+    found = ganatomy.monitor(names, out=tmp_path / "some", **{**options, "layers": ("layer2", "layer4")})
+    assert found.history.groupby("step").layer.unique().map(list).tolist() == [["layer2"], ["layer2", "layer4"]]
+    later = ganatomy.monitor(names, out=tmp_path / "later", **{**options, "layers": ("layer4",)})
+    assert later.steps == [8]
+    assert "unknown layer 'layer4'" in later.skipped.reason[0]
+    with pytest.raises(UnknownName, match="unknown layer 'layer9'"):
+        ganatomy.monitor(names, out=tmp_path / "none", **{**options, "layers": ("layer2", "layer9")})
+
+
+def test_looks_through_another_segmenter_are_refused(seen: Monitoring) -> None:
+    with pytest.raises(BadValue, match="has looks through another segmenter, so nothing could be compared"):
+        ganatomy.monitor(["planted"], steps=[40], out=seen.directory, **{**FAST, "segmenter": "colors"})
+
+
+def test_directories_that_hold_something_else(tmp_path: Path, seen: Monitoring) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").write_text("")
+    for name, message in (("file", "is a file; give a directory"), ("full", "holds something else than looks")):
+        with pytest.raises(StudyError, match=message):
+            ganatomy.monitor(["planted"], steps=[1], out=tmp_path / name, **FAST)
+    with pytest.raises(StudyError, match="holds no look at a training"):
+        Monitoring.open(tmp_path / "none")
+    shutil.copytree(seen.directory, tmp_path / "cut")
+    (tmp_path / "cut" / "looks" / "000000010.json").write_text("{")
+    with pytest.raises(BadFile, match=r"000000010\.json: no look of this version"):
+        Monitoring.open(tmp_path / "cut")
+
+
+def test_a_run_that_was_killed_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed in its first look, before there is any; then the same command again."""
+    from ganatomy.experiments.monitor import looks
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(looks, "run", killed)
+        with pytest.raises(KeyboardInterrupt):
+            ganatomy.monitor(["planted"], steps=[1], out=tmp_path / "out", **FAST)
+    assert ganatomy.monitor(["planted"], steps=[1], out=tmp_path / "out", **FAST).steps == [1]
+
+
+def test_a_look_comes_back_from_its_file(tmp_path: Path) -> None:
+    look = Look(5, "five", "studies/x", "", "abc", 16, 1.5, [{"layer": "layer1", "matched_iou": None}])
+    look.write(tmp_path)
+    assert read_looks(tmp_path) == [look]
+    dataclasses.replace(look, reason="why").write(tmp_path)
+    assert [each.reason for each in read_looks(tmp_path)] == ["why"]
+    assert json.loads((tmp_path / "looks" / "000000005.json").read_text())["numbers"][0]["matched_iou"] is None
