@@ -177,6 +177,7 @@ def test_what_cannot_be_opened(spec: str, error: type[GanatomyError], said: str)
 
 
 def test_the_families_are_listed_and_documented(capsys: pytest.CaptureFixture[str]) -> None:
+    assert FEATURES.group == "ganatomy.feature_networks"  # as doctor looks for plug-ins, and the guide says
     assert main(["models"]) == 0
     listed = capsys.readouterr().out.partition("feature networks")[2]
     guide = (Path(__file__).parents[2] / "docs" / "features.md").read_text(encoding="utf-8")
