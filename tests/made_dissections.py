@@ -50,7 +50,9 @@ def made_dissection(
             )
     units = pd.DataFrame(rows)
     share = [0.0 if c.name in UNDRAWN and c.name not in set(units.label) else 0.2 for c in vocabulary[1:]]
-    concepts = pd.DataFrame(vocabulary[1:], columns=["concept", "category"]).assign(share=share)
+    concepts = pd.DataFrame(vocabulary[1:], columns=["concept", "category"]).assign(
+        share=share, rare=[not each for each in share]
+    )
     facts = {
         "inputs": {"generator": "g" * 64, "segmenter": segmenter},
         "layers": {layer: [len(labels), 8, 8] for layer, labels in layers.items()},

@@ -69,14 +69,16 @@ def _show(found: "Comparison") -> None:
 
 
 def _counts(found: "Comparison") -> "pd.DataFrame":
+    """Return every layer of one study; of several studies the layer that the page begins with."""
     import pandas as pd
 
     own = found.counts[(found.counts.category == "all") & (found.counts.layer != "all")]
-    if len(found.studies) > 1:
-        own = own[own.compared == found.layer]
-    columns: dict[str, Any] = {"study": own.study, "layer": own.layer, "units": own.units}
-    for name in ("interpretable", "matched", "concepts", "matched_iou"):
-        columns[name.replace("_", " ")] = _told(own[name], own[f"{name}_error"])
+    several = len(found.studies) > 1
+    shown = own[own.compared == found.layer] if several else own
+    columns: dict[str, Any] = {found.layer: shown.study} if several else {"layer": shown.layer}
+    columns["units"] = shown.units
+    for name, title in (("interpretable",) * 2, ("matched",) * 2, ("concepts",) * 2, ("matched_iou", "their IoU")):
+        columns[title] = _told(shown[name], shown[f"{name}_error"])
     return pd.DataFrame(columns)
 
 

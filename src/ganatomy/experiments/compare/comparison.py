@@ -50,7 +50,8 @@ class Comparison:
             missing if it is not), category, units (of the layer), interpretable, matched, concepts (distinct, matched),
             matched_iou (of matched units), with errors.
         concepts: one row for each layer and concept that any study has there, and each study: study, layer, concept,
-            category, interpretable, matched (units of it), matched_error, share (of the pixels that it draws).
+            category, interpretable, matched (units of it), matched_error, share (of the pixels that it draws), rare
+            (too rare to be scored).
         changes: one row for each study but one, and each layer and concept: study, against, layer, concept, category,
             before and after (matched units), difference, difference_error, share_before, share_after (of the pixels),
             change (``appeared``, ``vanished``, ``more``, ``fewer``, ``same``), holds (the share of the resamples in
@@ -141,15 +142,15 @@ def run_compare(
     counts = [count_study(study, own, concepts) for study, own in zip(studies, drawn, strict=True)]
     counted = count_table(studies, counts, concepts)
     against = spec.names.index(spec.against) if spec.against else 0
-    said = differences(studies, concepts)
+    said = differences(studies, concepts, told=bool(spec.layer))
     without = [study.name for study, own in zip(studies, drawn, strict=True) if own is None]
     if without:
         said.append(f"{', '.join(without)}: dissected before errors were kept; dissect again to have them.")
     if quality is None:
-        qualities, unmeasured = found_quality(studies)
-        said += unmeasured
+        qualities, unlike = found_quality(studies)
     else:
-        qualities = measured_quality(studies, quality, device, progress)
+        qualities, unlike = measured_quality(studies, quality, device, progress)
+    said += unlike
     return Comparison(
         spec,
         studies,

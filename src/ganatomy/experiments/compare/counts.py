@@ -13,8 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ganatomy.experiments.compare.studies import Compared
-from ganatomy.experiments.resampling import ALL, Resampled
-from ganatomy.experiments.resampling import _by_concept as by_concept
+from ganatomy.experiments.resampling import ALL, Resampled, by_concept
 from ganatomy.vocabulary import CATEGORIES, Concept
 
 Floats = npt.NDArray[np.float64]
@@ -93,10 +92,11 @@ def concept_table(
 ) -> pd.DataFrame:
     """Return units per concept of every compared layer, of every concept that any study has there (Figure 5)."""
     rows = []
+    drawn = [study.dissection.concepts.set_index(["concept", "category"]) for study in studies]
     for here in studies[0].layers:
         own = [by_layer[study.layers[here]] for study, by_layer in zip(studies, counts, strict=True)]
         for c in np.flatnonzero(np.sum([each.interpretable[0] for each in own], axis=0)).tolist():
-            for study, each in zip(studies, own, strict=True):
+            for study, each, known in zip(studies, own, drawn, strict=True):
                 matched, error = _with_error(each.matched[:, c])
                 rows.append(
                     {
@@ -106,10 +106,11 @@ def concept_table(
                         "interpretable": int(each.interpretable[0, c]),
                         "matched": int(matched),
                         "matched_error": error,
-                        "share": _shares(study)[concepts[c]],
+                        "share": known.share[concepts[c]],
+                        "rare": bool(known.rare[concepts[c]]),
                     }
                 )
-    columns = ("study", "layer", "name", "category", "interpretable", "matched", "matched_error", "share")
+    columns = ("study", "layer", "name", "category", "interpretable", "matched", "matched_error", "share", "rare")
     return pd.DataFrame(rows, columns=columns).rename(columns={"name": "concept"})
 
 
@@ -138,9 +139,3 @@ def _with_error(values: npt.NDArray[np.number]) -> tuple[float, float]:
     drawn = values[1:].astype(float)
     drawn = drawn[np.isfinite(drawn)]
     return float(values[0]), float(drawn.std(ddof=1)) if len(drawn) > 1 else np.nan
-
-
-def _shares(study: Compared) -> dict[tuple[str, str], float]:
-    """Return the share of the pixels of every concept."""
-    found = study.dissection.concepts
-    return dict(zip(zip(found.concept, found.category, strict=True), found.share, strict=True))

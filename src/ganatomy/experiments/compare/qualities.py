@@ -18,8 +18,11 @@ COLUMNS = ("study", "measure", "value", "error", "images", "bias", "reals", "rea
 
 def measured_quality(
     studies: Sequence[Compared], options: Mapping[str, Any], device: str, progress: Progress | None
-) -> pd.DataFrame:
-    """Measure each study, or find that it was measured: see `run_quality`; return the table of `Comparison.quality`.
+) -> tuple[pd.DataFrame, list[str]]:
+    """Measure each study, or find that it was measured (`run_quality`).
+
+    Returns:
+        The table of `Comparison.quality`, and sentences on what cannot be compared.
 
     Args:
         studies: what is compared.
@@ -30,16 +33,16 @@ def measured_quality(
     Raises:
         GanatomyError: a model cannot be opened, or the real pictures; the message names the study.
     """
-    tables = []
+    own = {}
     for study in studies:
         try:
             source = open_source(study.dissection.study.directory, device)
             spec, directory = plan_quality(source, options)
-            tables.append(_told(study, run_quality(spec, source, directory, progress=progress)))
+            own[study.name] = run_quality(spec, source, directory, progress=progress)
         except GanatomyError as error:
             error.add_note(f"this is of the study {study.name}")
             raise
-    return pd.concat(tables, ignore_index=True)
+    return quality_table(own), _sizes(studies)
 
 
 def found_quality(studies: Sequence[Compared]) -> tuple[pd.DataFrame, list[str]]:
@@ -56,7 +59,34 @@ def found_quality(studies: Sequence[Compared]) -> tuple[pd.DataFrame, list[str]]
     own = max(found.values(), key=len)
     missing = [study.name for study in studies if study.name not in own]
     said = [f"Not measured against the same real pictures as the others: {', '.join(missing)}."] if missing else []
-    return pd.concat([_told(s, own[s.name]) for s in studies if s.name in own], ignore_index=True), said
+    return quality_table(own), [*said, *_sizes([study for study in studies if study.name in own])]
+
+
+def quality_table(own: Mapping[str, Quality]) -> pd.DataFrame:
+    """Return the table of all studies, each with the mean of those levels of its textures that all have.
+
+    Errors of the levels belong to the same pictures: that of their mean is at most the mean of them.
+    """
+    measures = [set(quality.table.measure) for quality in own.values()]
+    levels = [name for name in set.intersection(*measures) if name.startswith("swd-")]
+    tables = []
+    for name, quality in own.items():
+        table, spec = quality.table, quality.spec
+        if levels:
+            mean = table.loc[table.measure.isin(levels), ["value", "error", "images", "bias"]].mean()
+            table = pd.concat([table, pd.DataFrame([{"measure": MEAN, **mean}])], ignore_index=True)
+        told: dict[str, Any] = {"study": name, "reals": spec.reals, "real": spec.real, "features": spec.features}
+        tables.append(table.assign(**told, images=table.images.astype(int)))
+    return pd.concat(tables, ignore_index=True)[list(COLUMNS)]
+
+
+def _sizes(studies: Sequence[Compared]) -> list[str]:
+    """Say that pictures are not of one size, if so."""
+    heights = [str(study.dissection.top(next(iter(study.dissection.layers)), 0).pictures.shape[1]) for study in studies]
+    if len(set(heights)) == 1:
+        return []
+    told = ", ".join(f"{height} ({study.name})" for height, study in zip(heights, studies, strict=True))
+    return [f"Heights of the pictures differ – {told}: distances are comparable by features that resize them only."]
 
 
 def _beside(study: Compared) -> list[Quality]:
@@ -75,21 +105,4 @@ def _beside(study: Compared) -> list[Quality]:
 def _kind(quality: Quality) -> tuple[str, ...]:
     """Return what has to be equal for two distances to be comparable."""
     inputs, spec = quality.facts["inputs"], quality.spec
-    numbers = (spec.images, spec.reals, spec.seed, spec.textures)
-    return (inputs["real pictures"], inputs["feature network"], *map(str, numbers), *sorted(quality.table.measure))
-
-
-def _told(study: Compared, quality: Quality) -> pd.DataFrame:
-    """Return the table of one study, with the mean over the levels of its textures.
-
-    Errors of the levels belong to the same pictures: that of their mean is at most the mean of them.
-    """
-    table, spec = quality.table, quality.spec
-    levels = table[table.measure.str.startswith("swd-")]
-    if len(levels):
-        mean = levels[["value", "error", "images", "bias"]].mean()
-        table = pd.concat([table, pd.DataFrame([{"measure": MEAN, **mean}])], ignore_index=True)
-    table = table.assign(
-        study=study.name, images=table.images.astype(int), reals=spec.reals, real=spec.real, features=spec.features
-    )
-    return table[list(COLUMNS)]
+    return (inputs["real pictures"], inputs["feature network"], f"{spec.images} {spec.reals} {spec.textures}")

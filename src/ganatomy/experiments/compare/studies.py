@@ -91,9 +91,18 @@ def shared_concepts(studies: Sequence[Compared]) -> tuple[Concept, ...]:
     return shared
 
 
-def differences(studies: Sequence[Compared], concepts: Sequence[Concept]) -> list[str]:
-    """Return one sentence for each way in which the studies differ, and what of them is left out."""
-    said = [*_segmenters(studies), *_vocabularies(studies, concepts), *_layers(studies)]
+def differences(studies: Sequence[Compared], concepts: Sequence[Concept], told: bool = False) -> list[str]:
+    """Return one sentence for each way in which the studies differ, and what of them is left out.
+
+    Args:
+        studies: what is compared.
+        concepts: that all of them know.
+        told: whether somebody said which layers to compare, and so knows that others are left out.
+    """
+    said = [*_segmenters(studies), *_vocabularies(studies, concepts), *([] if told else _apart(studies))]
+    for here in studies[0].layers:
+        widths = [str(study.dissection.layers[study.layers[here]].units) for study in studies]
+        said += _differing(studies, f"units of {here}", widths)
     for study_field, what in (("images", "pictures"), ("seed", "seed"), ("validation", "validation")):
         said += _differing(studies, what, [str(getattr(s.dissection.spec, study_field)) for s in studies])
     said += _differing(studies, "label resolution", [_resolution(s.dissection) for s in studies])
@@ -149,15 +158,13 @@ def _vocabularies(studies: Sequence[Compared], concepts: Sequence[Concept]) -> l
     return said
 
 
-def _layers(studies: Sequence[Compared]) -> list[str]:
+def _apart(studies: Sequence[Compared]) -> list[str]:
+    """Say which layers some studies do not have."""
     said = []
     for study in studies:
         apart = [name for name in study.dissection.layers if name not in study.layers.values()]
-        if apart and len(studies) > 1:
+        if apart:
             said.append(f"{study.name} has layers that are not compared with the others: {_listed(apart)}.")
-    for here in studies[0].layers:
-        widths = [str(s.dissection.layers[s.layers[here]].units) for s in studies]
-        said += _differing(studies, f"units of {here}", widths)
     return said
 
 

@@ -27,7 +27,7 @@ def concept_block(comparison: Comparison) -> Block | None:
         return None
     lead = f"Units of {layer} per concept, of every concept that a unit of any study is interpretable for. "
     if len(comparison.studies) > BESIDE:
-        lead += "Matched units, with standard errors; – where the concept is never drawn."
+        lead += "Matched units, with standard errors; – where the concept is hardly drawn, or never."
         body = _concept_heat(comparison, found)
     else:
         lead += "Matched ones are filled, those that are only interpretable pale; lines are standard errors."
@@ -104,7 +104,9 @@ def _bar(row: Any, colours: Any) -> Bar:
     )
     error = row.matched_error
     known = math.isfinite(error) and error > 0
-    note = told(row.matched, error if known else math.nan) if row.share else "– never drawn"
+    note = told(row.matched, error if known else math.nan)
+    if row.rare:
+        note = "– hardly drawn" if row.share else "– never drawn"
     spread = (max(0.0, row.matched - error), row.matched + error) if known else None
     return Bar(row.concept, pieces, note, spread=spread)
 
@@ -161,6 +163,6 @@ def _concept_heat(comparison: Comparison, found: pd.DataFrame) -> str:
             colours.get((row.concept, row.category), NEUTRAL),
         )
         for row in rows(ordered)
-        if row.share
+        if not row.rare
     }
     return heat(comparison.spec.names, list(dict.fromkeys(ordered.concept)), cells)

@@ -103,22 +103,20 @@ def _counted(row: Any) -> str:
 
 
 def _turned(comparison: Comparison) -> list[str]:
-    """Say which concepts appeared and vanished for sure, and how many perhaps."""
+    """Say which concepts appeared and vanished for sure, and of how many that is not known."""
     said = []
     changes = comparison.changes[comparison.changes.layer == comparison.layer]
-    for study in dict.fromkeys(changes.study):
-        own = changes[changes.study == study]
-        turned = own[own.change.isin(["appeared", "vanished"])]
+    turned = changes[changes.change.isin(["appeared", "vanished"])]
+    for study, against in dict.fromkeys(zip(turned.study, turned.against, strict=True)):
+        own = turned[turned.study == study]
         parts = []
-        for change, only in (("appeared", study), ("vanished", own.against.iloc[0])):
-            names = turned[turned.sure & (turned.change == change)].concept.tolist()
+        for change, one, other in (("appeared", study, against), ("vanished", against, study)):
+            names = own[own.sure & (own.change == change)].concept.tolist()
             if names:
-                parts.append(f"only {only} matches {', '.join(names)}")
-        perhaps = int((~turned.sure).sum())
-        if perhaps:
-            parts.append(f"of {count(perhaps, 'more concept')} that one of them matches it is not sure")
-        if parts:
-            said.append(f"At this layer {'; '.join(parts)}.")
+                parts.append(f"only {one} matches {', '.join(names)} and not {other}")
+        if perhaps := int((~own.sure).sum()):
+            parts.append(f"of {count(perhaps, 'more concept')} it is not sure whether only one of them does")
+        said.append(f"At {comparison.layer} {'; '.join(parts)}.")
     return said
 
 

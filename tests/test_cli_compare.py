@@ -1,0 +1,108 @@
+"""``ganatomy compare`` at the command line: what it prints and writes, and what it refuses in one line."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ganatomy
+from ganatomy.cli import main
+
+Answer = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def dissected(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("dissected")
+    options: dict[str, Any] = {"segmenter": "planted", "images": 32, "layers": ("layer1", "layer2"), "batch": 8}
+    ganatomy.dissect("planted", out=home / "one", **options)
+    ganatomy.dissect("planted", out=home / "other", seed=1, **options)
+    return home
+
+
+@pytest.fixture(autouse=True)
+def here(dissected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current directory with two finished studies in it."""
+    shutil.copytree(dissected, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def answer(capsys: pytest.CaptureFixture[str]) -> Answer:
+    """Run a command that must succeed and be silent on stderr; return what it printed."""
+
+    def run(*argv: str) -> str:
+        assert main([*argv]) == 0
+        out, err = capsys.readouterr()
+        assert err == ""
+        return out
+
+    return run
+
+
+def test_it_says_how_studies_differ_counts_and_writes_the_page(answer: Answer, here: Path) -> None:
+    text = answer("compare", "one", "other", "--out", "both")
+    assert text.startswith("Not the same everywhere: seed – 0 (one), 1 (other).\n")
+    assert "± " in text
+    assert "report: both/compare.html" in text
+    assert (here / "both/compare.html").is_file()
+    assert {path.name for path in (here / "both/tables").iterdir()} >= {"counts.csv", "counts.parquet", "changes.csv"}
+    again = answer("compare", "one", "other", "--out", "both")
+    assert again == text, "the draws have a seed"
+
+
+def test_json_holds_every_table(answer: Answer) -> None:
+    told = json.loads(answer("compare", "one", "other", "--names", "a,b", "--against", "b", "--out", "both", "--json"))
+    assert told["spec"]["names"] == ["a", "b"]
+    assert {"report", "differences", "counts", "concepts", "changes"} <= told.keys()
+    assert {row["study"] for row in told["changes"]} == {"a"}
+    counted = {(row["study"], row["layer"]): row["matched"] for row in told["counts"] if row["category"] == "all"}
+    own = ganatomy.open_dissection("one").by_layer.set_index("layer").matched
+    assert counted["a", "layer2"] == own["layer2"]
+
+
+def test_one_study_is_told_layer_by_layer(answer: Answer) -> None:
+    lines = answer("compare", "one", "--out", "alone").splitlines()
+    assert [line.split()[0] for line in lines if line.strip().startswith("layer")] == ["layer", "layer1", "layer2"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "line"),
+    [
+        (("one", "nowhere"), "nowhere holds no study"),
+        (("one", "unfinished"), "unfinished holds an unfinished study"),
+        (("one", "other", "--layer", "layer9"), "unknown layer of one 'layer9'"),
+        (("one", "other", "--names", "a"), "1 names for 2 studies"),
+        (("one", "one/"), "given twice"),
+        (("one", "other", "--against", "x"), "against=x is none of the studies one, other"),
+        (("one", "other", "--draws", "1"), "draws=1 is too few"),
+        (("one", "other", "--reals", "500"), "reals: means nothing without real pictures"),
+        (("one", "other", "--real", "nowhere"), "this is of the study one"),
+        (("one", "broken"), "broken/tables/units.parquet"),
+        (("one", "damaged"), "damaged/steps/evaluation.safetensors"),
+        (("one", "elsewhere"), "elsewhere holds no dissection that this version can read"),
+        (("one", "other", "--out", "one"), "one is a study; give a directory for the comparison alone"),
+    ],
+)
+def test_what_cannot_be_compared_is_one_line(
+    argv: tuple[str, ...], line: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("unfinished", "broken", "damaged", "elsewhere"):
+        shutil.copytree(here / "other", here / name)
+    record = json.loads((here / "other/study.json").read_text())
+    (here / "unfinished/study.json").write_text(json.dumps({**record, "finished": False}))
+    (here / "elsewhere/study.json").write_text(json.dumps({**record, "spec": {"dissection": "x"}}))
+    (here / "broken/tables/units.parquet").write_bytes(b"PAR1")
+    (here / "damaged/steps/evaluation.safetensors").write_bytes(b"{}")
+    out = () if "--out" in argv else ("--out", "both")
+    assert main(["compare", *argv, *out]) == 2
+    text, err = capsys.readouterr()
+    assert text == ""
+    assert err.startswith("ganatomy: ")
+    assert err.count("\n") == 1
+    assert line in err
+    assert not (here / "both").exists()
