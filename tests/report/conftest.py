@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 import ganatomy
+from ganatomy.experiments.artifacts import Artifacts, run_artifacts
 from ganatomy.experiments.causal.ace import Ace, run_ace
 from ganatomy.experiments.causal.ace_spec import scheduled
 from ganatomy.experiments.causal.capacity import Capacity, CapacitySpec, run_capacity
@@ -14,10 +15,14 @@ from ganatomy.experiments.causal.effects import Effect, EffectSpec, run_effect
 from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.experiments.causal.trace import Trace, TraceSpec, run_trace
 from ganatomy.experiments.causal.unit_effects import UnitEffects, UnitEffectSpec, run_unit_effects
+from ganatomy.experiments.described import ArtifactSpec
 from ganatomy.experiments.dissection import Dissection
+from ganatomy.experiments.quality import Quality, QualitySpec, run_quality
+from ganatomy.experiments.repair import Repair, RepairSpec, run_repair
 from ganatomy.report import write_report
 
 LAYER = "layer2"
+REAL = {"real": "scenes:church", "features": "torch:tiny_features:Means", "images": 40, "reals": 20}
 
 
 @pytest.fixture(scope="session")
@@ -98,3 +103,21 @@ def capacity(source: Source, balls: dict[str, Any]) -> Capacity:
 def trace(source: Source, balls: dict[str, Any]) -> Trace:
     spec = TraceSpec(**{**balls, "shard": 4}, images=4, places=4, cell=4, show=1, pool=32)
     return run_trace(spec, source, source.beside(LAYER, "trace"))
+
+
+@pytest.fixture(scope="session")
+def artifacts(source: Source) -> Artifacts:
+    spec = ArtifactSpec(**source.names(), layer=LAYER, **REAL, top=14)
+    return run_artifacts(spec, source, source.beside(LAYER, "artifacts"))
+
+
+@pytest.fixture(scope="session")
+def quality(source: Source) -> Quality:
+    return run_quality(QualitySpec(**source.names(), **REAL, textures=8), source, source.beside("picture", "quality"))
+
+
+@pytest.fixture(scope="session")
+def repair(source: Source, balls: dict[str, Any]) -> Repair:
+    sets = (("worst 2", balls["units"]), ("flagged", (0,)))
+    spec = RepairSpec(**source.names(), layer=LAYER, sets=sets, **REAL, top=14, textures=8, random=2, show=2)
+    return run_repair(spec, source, source.beside(LAYER, "repair"))

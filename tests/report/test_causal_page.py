@@ -15,7 +15,18 @@ from ganatomy.report import write_causal_report
 from ganatomy.report.causal.page import causal_html, section_of
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
-KINDS = ("ablation", "insertion", "unit_effects", "ace", "context", "capacity", "trace")
+KINDS = (
+    "ablation",
+    "insertion",
+    "unit_effects",
+    "ace",
+    "context",
+    "capacity",
+    "trace",
+    "artifacts",
+    "quality",
+    "repair",
+)
 
 
 class Checked(HTMLParser):

@@ -44,7 +44,7 @@ class AgainstRealSpec(SampleSpec):
         features: name of the feature network, as in `open_features`.
     """
 
-    COMPARED: ClassVar[tuple[str, ...]] = ("images", "reals")
+    COMPARED = ("images", "reals")
     """Fields that say how many pictures a distance is computed from."""
 
     images: int = 3000
