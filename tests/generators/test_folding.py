@@ -160,6 +160,13 @@ def test_else_those_that_read_it(case: str) -> None:
     assert check(generator, net, [off(generator, layer)]) == f"{layer}: {weights}, which read its units"
 
 
+def test_a_unit_whose_weights_are_folded_is_zero_even_where_nothing_reads_it() -> None:
+    net = painted(conv(), nn.Sigmoid(), conv())
+    generator = opened(net)
+    net[5].weight.data[:, [1, 4]] = 0
+    assert fold(generator, [off(generator, "4")]).how == "4: 5.weight, which read its units"
+
+
 class Residual(nn.Module):
     def __init__(self) -> None:
         super().__init__()

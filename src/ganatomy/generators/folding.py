@@ -261,8 +261,6 @@ class _Graph:
             ]
             for leaves in self._read[node]
         ]
-        for choice in found:
-            choice.sort(key=lambda weight: weight.tensor.shape[weight.axis] != units)
         return [child for child in _children(node) if child in self._moving], [choice for choice in found if choice]
 
     def _leaves(self, node: Node) -> Iterator[list[Tensor]]:
