@@ -13,9 +13,10 @@ import torch
 import ganatomy
 from ganatomy.errors import BadFile, BadModel, BadValue, StudyError, UnknownName
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.experiments.monitor.looks import Look, count_units, read_looks
+from ganatomy.experiments.monitor.looks import DRAWS, Look, add_errors, count_units, read_looks
 from ganatomy.experiments.monitor.monitoring import Monitoring
 from ganatomy.experiments.monitor.steps import plan_checkpoints, read_steps
+from ganatomy.experiments.resampling import resampled
 from ganatomy.generators.progan import progan_network
 
 FAST = {"segmenter": "planted", "images": 16, "levels": 8, "batch": 8, "layers": ("layer1",)}
@@ -105,12 +106,22 @@ def test_counts_are_those_of_the_dissection(planted: Dissection) -> None:
 
 def test_errors_stand_beside_the_counts(planted: Dissection) -> None:
     found = count_units(planted).set_index(["layer", "category"])
-    drawn = ganatomy.experiments.resampling.resampled(planted)
+    drawn = resampled(planted, DRAWS)
     assert drawn is not None
     errors = drawn.counts.set_index(["layer", "category", "quantity"]).error
     for layer in planted.layers:
         for name in ("interpretable", "matched", "concepts", "matched_iou"):
             assert found[f"{name}_error"][layer, "all"] == errors[layer, "all", name], name
+
+
+def test_errors_may_come_later(seen: Monitoring, tmp_path: Path) -> None:
+    shutil.copytree(seen.directory, tmp_path / "out")
+    for look in read_looks(tmp_path / "out"):
+        bare = [{n: v for n, v in row.items() if not n.endswith("_error")} for row in look.numbers]
+        dataclasses.replace(look, numbers=bare).write(tmp_path / "out")
+    assert "matched_error" not in Monitoring.open(tmp_path / "out").table
+    add_errors(tmp_path / "out")
+    pd.testing.assert_frame_equal(Monitoring.open(tmp_path / "out").table, seen.table)
 
 
 def test_a_training_is_told_by_its_looks(seen: Monitoring) -> None:

@@ -19,6 +19,7 @@ OPTIONS: dict[str, Any] = {"latents": normal, "images": 8, "segmenter": "colors"
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # Lightning's own
 def test_a_training_of_two_epochs(tmp_path: Path) -> None:
     lightning = pytest.importorskip("lightning.pytorch")
 

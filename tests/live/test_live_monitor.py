@@ -165,7 +165,9 @@ def test_wrapped_networks_are_looked_at_inside() -> None:
 
 def test_only_the_first_process_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "1")
-    assert made(Training(), tmp_path / "out", share=0.5)(0) is None
+    monitor = made(Training(), tmp_path / "out", share=0.5)
+    assert monitor(0) is None
+    assert monitor.look(0) is None
     assert not (tmp_path / "out").exists()
 
 

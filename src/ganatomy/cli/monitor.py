@@ -42,6 +42,7 @@ def add_monitor(commands: Any) -> None:
 def monitor(arguments: Namespace) -> None:
     """Dissect the checkpoints, write the page, and show what came out."""
     from ganatomy.cli import terminal
+    from ganatomy.experiments.monitor.looks import add_errors
     from ganatomy.experiments.monitor.monitoring import Monitoring
     from ganatomy.report import write_monitor_report
 
@@ -51,6 +52,7 @@ def monitor(arguments: Namespace) -> None:
     elif meant := [name for name in ("family", "open", "steps", "every", *_ASKED) if name in given]:
         raise BadValue(f"--{meant[0]} means nothing without checkpoints; name them")
     else:
+        add_errors(arguments.out)
         result = Monitoring.open(arguments.out)
     page = arguments.out / "monitor.html"
     with writing(page):

@@ -115,7 +115,7 @@ class Monitor:
                 self._begin(network)
 
     def __call__(self, step: int) -> Dissection | None:
-        """Look, if it is time to; return the dissection."""
+        """Look, if it is time to; return the dissection, or None."""
         if step < self._due or self._must_wait():
             return None
         self._due = (step // self.every + 1) * self.every
@@ -127,8 +127,11 @@ class Monitor:
         Raises:
             Exception: whatever went wrong, if the monitor is `strict`.
         """
-        started, network = perf_counter(), unwrapped(self.network)
+        if self._due == _NEVER:
+            return None
+        started = perf_counter()
         try:
+            network = unwrapped(self.network)
             with untouched(network):
                 return self._look(network, step, started)
         except Exception as error:  # a long training is worth more than a look at it
@@ -144,16 +147,16 @@ class Monitor:
         generator = self._generator(network)
         models = self._models(generator)
         check_directory(self._directory, models.segmenter.fingerprint)
-        if absent := [layer for layer in self.layers if layer not in generator.layers]:
-            _log.warning("not there (yet): %s; there are: %s", ", ".join(absent), ", ".join(generator.layers))
         if looks := read_looks(self._directory):
             _log.warning("%s has looks up to step %d; new ones are added", self._directory, looks[-1].step)
         self._board: Board | None = open_board(self.board, self._directory)
         few = self._spec(generator, _TRIED)
+        if absent := [layer for layer in self.layers if layer not in generator.layers]:
+            _log.warning("not there (yet): %s; there are: %s", ", ".join(absent), ", ".join(generator.layers))
         for _ in range(2):  # what is done once is done the first time
             started = perf_counter()
             with tempfile.TemporaryDirectory() as place:
-                look_at(few, models, Path(place), Look(0, "trial"))
+                look_at(few, models, Path(place), Look(0, "trial"), draws=0)
             self._least = perf_counter() - started
         self._each = estimate(self._spec(generator, self.images), models).seconds / self.images
         self._images = self._fitting()
@@ -176,7 +179,7 @@ class Monitor:
 
     def _must_wait(self) -> bool:
         """Whether looks have had their share of the time."""
-        if self.share is None or self._due == _NEVER:
+        if self.share is None:
             return False
         return self._spent + self._seconds(self._images) > self.share * (perf_counter() - self._since)
 
@@ -185,7 +188,7 @@ class Monitor:
         spec = self._spec(generator, self._images)
         deadline = _Deadline(started + self.budget - self._least, self.budget)
         try:
-            look, found = look_at(spec, self._models(generator), self._directory, Look(step, str(step)), deadline)
+            look, found = look_at(spec, self._models(generator), self._directory, Look(step, str(step)), deadline, 0)
         except OutOfTime:
             self._images = self._fewer()
             raise

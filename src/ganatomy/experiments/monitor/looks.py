@@ -24,11 +24,14 @@ from ganatomy.experiments.dissect import facts, run
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.models import Models
-from ganatomy.experiments.resampling import ALL, resampled
+from ganatomy.experiments.resampling import ALL, Resampled, resampled
 from ganatomy.files import write_text
 from ganatomy.progress import Progress
 from ganatomy.study import Study, spec_digest
 from ganatomy.vocabulary import CATEGORIES
+
+DRAWS = 50
+"""Of the pictures again, for the errors of the counts; each takes as long as reading the study once."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ def check_directory(directory: Path, segmenter: str) -> None:
     """
     if directory.exists() and not directory.is_dir():
         raise StudyError(f"{directory} is a file; give a directory for the looks")
-    ours = any((directory / name).is_dir() for name in ("looks", "studies"))
+    ours = any((directory / name).is_dir() for name in ("looks", "studies", "tensorboard"))
     if directory.is_dir() and any(directory.iterdir()) and not ours:
         raise StudyError(f"{directory} holds something else than looks at a training; give another directory")
     if any(look.study and look.segmenter != segmenter for look in read_looks(directory)):
@@ -104,7 +107,12 @@ def check_directory(directory: Path, segmenter: str) -> None:
 
 
 def look_at(
-    spec: DissectSpec, models: Models, directory: Path, look: Look, progress: Progress | None = None
+    spec: DissectSpec,
+    models: Models,
+    directory: Path,
+    look: Look,
+    progress: Progress | None = None,
+    draws: int = DRAWS,
 ) -> tuple[Look, Dissection]:
     """Dissect a model into the directory of a monitoring, or find that done; return what is to be kept of it.
 
@@ -114,6 +122,7 @@ def look_at(
         directory: of the monitoring.
         look: its step and name.
         progress: who shows how far it is.
+        draws: for the errors of the counts; with 0 there are none, until `add_errors`.
 
     Raises:
         GanatomyError: as `dissect`.
@@ -127,7 +136,7 @@ def look_at(
         study=study.as_posix(),
         segmenter=used["inputs"]["segmenter"],
         images=spec.images,
-        numbers=_plain(count_units(dissection)),
+        numbers=_plain(count_units(dissection, draws)),
     )
     return found, dissection
 
@@ -146,7 +155,19 @@ class _Identity:
     inputs: Mapping[str, str]
 
 
-def count_units(dissection: Dissection) -> pd.DataFrame:
+def add_errors(directory: Path) -> None:
+    """Give errors to the counts of looks that had no time for them, as those of a training that runs.
+
+    Raises:
+        BadFile, StudyError: a file is damaged, or cannot be written.
+    """
+    for look in read_looks(directory):
+        if look.study and not any("matched_error" in row for row in look.numbers):
+            found = count_units(Dissection.open(directory / look.study), DRAWS)
+            dataclasses.replace(look, numbers=_plain(found)).write(directory)
+
+
+def count_units(dissection: Dissection, draws: int = DRAWS) -> pd.DataFrame:
     """Count what was found, of each layer and all together, of each category and all together.
 
     Returns:
@@ -173,14 +194,13 @@ def count_units(dissection: Dissection) -> pd.DataFrame:
                     "matched_iou": float(matched.iou.mean()),
                 }
             )
-    return pd.DataFrame(rows).merge(_errors(dissection), "left", ["layer", "category"])
+    drawn = resampled(dissection, draws) if draws else None
+    counted = pd.DataFrame(rows)
+    return counted if drawn is None else counted.merge(_errors(drawn), "left", ["layer", "category"])
 
 
-def _errors(dissection: Dissection) -> pd.DataFrame:
-    """Return the standard errors of the counts, a column each; none of them where the dissection kept no blocks."""
-    drawn = resampled(dissection)
-    if drawn is None:
-        return pd.DataFrame(columns=["layer", "category"])
+def _errors(drawn: Resampled) -> pd.DataFrame:
+    """Return the standard errors of the counts, a column each."""
     table = drawn.counts.pivot_table("error", ["layer", "category"], "quantity", dropna=False)
     return table.add_suffix("_error").reset_index()
 

@@ -1,0 +1,115 @@
+"""The page of a training: it asks, answers, follows units, and names what could not be looked at."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_causal_page import Checked
+
+import ganatomy
+from ganatomy.experiments.monitor.monitoring import Monitoring
+from ganatomy.report import write_monitor_report
+from ganatomy.report.monitor.curves import counts_block, turnover_block
+from ganatomy.report.monitor.followed import even_choice, followed_block, mosaic
+from ganatomy.report.monitor.page import answer, monitor_html
+
+FAST = {"segmenter": "planted", "images": 16, "levels": 8, "batch": 8}
+
+
+@pytest.fixture(scope="module")
+def training(tmp_path_factory: pytest.TempPathFactory) -> Monitoring:
+    names = ["planted", "planted:<broken>-7", "planted"]
+    layers = ("layer1", "layer2")
+    return ganatomy.monitor(
+        names, steps=[500, 700, 1000], out=tmp_path_factory.mktemp("t") / "out", layers=layers, **FAST
+    )
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory: pytest.TempPathFactory) -> Monitoring:
+    return ganatomy.monitor(
+        ["planted"], steps=[1], out=tmp_path_factory.mktemp("s") / "out", layers=("layer1",), **FAST
+    )
+
+
+def test_the_page_is_whole(training: Monitoring, tmp_path: Path) -> None:
+    path = write_monitor_report(training, tmp_path / "page.html")
+    text = path.read_text(encoding="utf-8")
+    page = Checked()
+    page.feed(text)
+    page.close()
+    assert "<h1>What do the units learn, and when?</h1>" in text
+    assert "http://" not in re.sub(r'xmlns="[^"]*"', "", text)
+    assert "<script" not in text
+    assert write_monitor_report(training) == training.directory / "monitor.html"
+
+
+def test_it_answers_in_its_first_lines(training: Monitoring, single: Monitoring) -> None:
+    ends = training.table[(training.table.layer == "all") & (training.table.category == "all")].iloc[-1]
+    assert answer(training).startswith("2 looks at a training. At step 500, ")
+    assert f"at step 1,000, {ends.matched} of {ends.units} units match {ends.concepts} concept" in answer(training)
+    assert answer(single).count("at step 1") + answer(single).count("At step 1") == 1
+
+
+def test_what_was_skipped_is_named_and_escaped(training: Monitoring) -> None:
+    text = monitor_html(training)
+    assert "step 700, planted:&lt;broken&gt;-7: " in text
+    assert "<broken>" not in text
+
+
+def test_curves_of_layers_and_of_one_layer(training: Monitoring, single: Monitoring) -> None:
+    body = counts_block(training).body
+    assert body.count('class="lines"') == 3
+    assert "● </tspan>" not in body
+    for name in ("layer1", "layer2", "object", "material"):
+        assert f"</tspan> {name}</text>" in body, name
+    alone = counts_block(single)
+    assert "</tspan> paper’s</text>" in alone.body
+    assert "Dashed" in alone.lead
+    assert "Dashed" not in counts_block(training).lead
+
+
+def test_every_number_has_its_error(training: Monitoring) -> None:
+    row = training.table[(training.table.category == "all") & (training.table.matched_error > 0)].iloc[0]
+    assert f"{row.matched}" in counts_block(training).body
+    assert "±" in counts_block(training).body
+    bare = training.table.drop(columns=[name for name in training.table if str(name).endswith("_error")])
+    without = counts_block(dataclasses.replace(training, table=bare))
+    assert "keep no errors" in without.lead
+    assert "±" not in without.body.partition("<details>")[2]
+
+
+def test_units_are_followed_with_their_pictures(training: Monitoring) -> None:
+    block = followed_block(training, [("layer1", 3), ("layer2", 1)])
+    assert block.body.count("<h3>") == 2
+    assert block.body.count('<figure><svg class="tile"') == 4
+    assert "which were named" in block.lead
+    assert "which match best at the end" in followed_block(training).lead
+
+
+def test_turnover_sums_over_layers(training: Monitoring) -> None:
+    kept = int(training.turnover.kept.sum())
+    assert f"kept, step 1000: {kept}" in turnover_block(training).body
+    assert "Do they stay with it?" not in monitor_html(
+        dataclasses.replace(training, turnover=training.turnover.head(0))
+    )
+
+
+def test_many_looks_are_thinned() -> None:
+    assert even_choice(list(range(100)), 7) == [0, 16, 33, 50, 66, 82, 99]
+    assert even_choice([1, 2], 7) == [1, 2]
+
+
+def test_a_mosaic_has_the_first_four_pictures(training: Monitoring) -> None:
+    dissection = training.dissection(500)
+    picture = mosaic(dissection, "layer1", 0)
+    assert picture.shape == (130, 130, 3)
+    assert (picture[64:66] == 128).all()
+    first = dissection.top("layer1", 0)
+    lit = np.repeat(np.repeat(first.masks[0], 2, 0), 2, 1)
+    own = first.pictures[0].repeat(2, 0).repeat(2, 1)
+    same = (picture[:64, :64] == own).all(-1)
+    assert same[lit].any()
+    assert not same[~lit & (own.max(-1) > 60)].any(), "where the unit is off, it is dimmed"
