@@ -111,6 +111,7 @@ def test_what_cannot_be_folded_is_drawn_with_the_edits(name: str) -> None:
     assert all(torch.equal(seen.features[layer], plain.features[layer]) for layer in layers)
     later = off(generator, layers[-1], (2,))
     assert torch.equal(again.edited(z, [later]), generator.edited(z, [*edits, later])), "their order is lost"
+    assert torch.equal(again.observe(z, [], [later]).images, generator.edited(z, [*edits, later]))
     for layer in layers:
         assert farthest(again.render(seen.features[layer], layer, z), seen.images) < 1e-5, layer
         assert farthest(again.render(seen.features[layer], layer, z, [later]), again.edited(z, [later])) < 1e-5, layer
