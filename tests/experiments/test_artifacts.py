@@ -162,6 +162,70 @@ def test_flags_of_people(result: Artifacts, source: Source, tmp_path: Path) -> N
     assert flagged_units(source, "units", where) == [FAULTY]
 
 
+def labelled(result: Artifacts) -> Artifacts:
+    """Six units: what they are said to draw, and how far they are."""
+    table = pd.DataFrame(
+        {
+            "unit": range(6),
+            "label": ["sofa", "sofa", "sky", "tree", None, "sky"],
+            "category": ["object", "object", "object", "object", None, "object"],
+            "iou": [0.2, 0.2, 0.3, 0.1, math.nan, 0.4],
+            "interpretable": [True, True, True, True, False, True],
+            "matched": [True, False, True, False, False, True],
+            "fid": [5.0, 4.0, 3.0, 2.0, 1.5, 1.0],
+        }
+    )
+    return dataclasses.replace(result, table=table.assign(means=0.0, covariances=0.0, excess=0.0))
+
+
+def test_concepts_are_counted_by_all_units_and_by_the_realistic_ones(result: Artifacts) -> None:
+    assert (result.threshold, result.concepts, result.left_out, result.vanished) == (None, None, None, [])
+    found = labelled(result).realistic(3.0)
+    assert found.threshold == 3
+    assert found.concepts is not None
+    assert found.left_out is not None
+    counted = found.concepts.set_index("concept")[["interpretable", "matched"]].T.to_dict("list")
+    assert counted == {"sky": [2, 2], "sofa": [2, 1], "tree": [1, 0]}
+    near = found.concepts.set_index("concept")[["realistic_interpretable", "realistic_matched"]].T.to_dict("list")
+    assert near == {"sky": [1, 1], "sofa": [0, 0], "tree": [1, 0]}
+    assert found.left_out.unit.tolist() == [0, 1, 2]  # from the threshold on
+    assert found.vanished == ["sofa"]  # no unit matched the tree before
+    assert labelled(result).realistic(0.5).vanished == ["sky", "sofa"]
+    everything = labelled(result).realistic(9.0)
+    assert everything.left_out is not None
+    assert (everything.vanished, len(everything.left_out)) == ([], 0)
+
+
+def test_what_each_threshold_would_keep(result: Artifacts) -> None:
+    samples = result.samples.assign(fid=1.0)
+    choices = dataclasses.replace(labelled(result), samples=samples).choices
+    assert choices.threshold.tolist() == choices.times.tolist() == [5, 5, 4, 3, 2]  # 0.5 units are none, 1.5 are two
+    assert choices.iloc[3, 2:].tolist() == [3, 3, 1, 1]
+    assert choices.iloc[0, 2:].tolist() == [1, 5, 2, 1]
+
+
+def test_a_threshold_that_is_no_distance_is_refused(result: Artifacts, place: Path) -> None:
+    for wrong in (0.0, -1.0, math.nan, math.inf):
+        with pytest.raises(BadValue, match="is no distance from which on units are left out"):
+            result.realistic(wrong)
+    with pytest.raises(BadValue, match="is no distance"):  # before any work
+        ganatomy.artifacts(place / "study", layer="units", real="nowhere", generator=painter(), threshold=0.0)
+    earlier = dataclasses.replace(result, table=result.table.drop(columns="interpretable"))
+    with pytest.raises(BadFile, match="remove it, and run the same command again"):
+        earlier.realistic(1.0)
+
+
+def test_the_page_shows_both_counts_and_all_units_left_out(result: Artifacts) -> None:
+    blocks = artifacts_section(labelled(result).realistic(3.0)).blocks
+    assert [block.heading for block in blocks][2:] == ["What do the realistic units draw?"]
+    assert "Without the 3 units whose pictures are 3 or more from real ones, 1 of 3 matched units" in blocks[2].lead
+    assert "no unit matches sofa any more" in blocks[2].lead
+    assert '<td class="figure">2 → 1</td>' in blocks[2].body
+    assert [f"unit {i}</th>" in blocks[2].body for i in range(6)] == [True] * 3 + [False] * 3
+    assert ">threshold</text>" in blocks[1].body or "</tspan> threshold" in blocks[1].body
+    assert "every concept keeps a unit" in artifacts_section(labelled(result).realistic(9.0)).blocks[2].lead
+
+
 def test_the_page_shows_the_worst_first(result: Artifacts) -> None:
     section = artifacts_section(result)
     assert section.answer.startswith(f"Most suspect is unit {FAULTY}: the 20 of 120 pictures")
@@ -258,9 +322,18 @@ def test_python_and_the_command(result: Artifacts, place: Path, capsys: pytest.C
     notes = open_annotations(place / "flags.db")
     notes.flag(open_source(place / "planted").dissection.study.digest, "layer1", 2, "ann", True)
     notes.close()
-    assert main([*line, "--annotations", str(place / "flags.db")]) == 0
+    near = float(found.table.fid[2])
+    far = found.table.unit[found.table.fid >= near].tolist()
+    assert len(far) >= 3
+    assert main([*line, "--json", "--threshold", str(near)]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [row["unit"] for row in told["left_out"]] == far
+    assert {row["concept"] for row in told["concepts"]} <= {row["label"] for row in told["table"]}
+    assert main([*line, "--annotations", str(place / "flags.db"), "--threshold", str(near)]) == 0
     shown = capsys.readouterr().out
     assert "precision" in shown
+    assert "left out: unit" in shown
+    assert " → " in shown
     assert "random" in shown
     assert "Do people see it, too?" in Path(told["report"]).read_text()
     with pytest.raises(BadFile, match="holds no artifact study"):

@@ -55,6 +55,23 @@ def test_features_far_from_zero_and_from_the_real_ones_keep_their_distance() -> 
     assert unit_frechet(far, tops(100), real).covariances.tolist() == pytest.approx(expected, rel=1e-4)
 
 
+def test_single_precision_costs_no_digits_that_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ROWS", 64)
+    exact = torch.stack([frechet_distance(REAL, moments(FEATURES[own])).distance for own in tops(400)])
+    torch.testing.assert_close(unit_frechet(FEATURES, tops(400), REAL).distance, exact, rtol=5e-6, atol=0)
+
+
+def test_it_is_in_double_precision_where_single_would_not_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[torch.dtype] = []
+    monkeypatch.setattr(module, "_add_lower", lambda _, y: seen.append(y.dtype))
+    unit_frechet(FEATURES, tops(300), REAL)
+    unit_frechet(FEATURES, tops(2 * WIDTH - 1), REAL)
+    for precision in ("high", "medium"):
+        monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda precision=precision: precision)
+        unit_frechet(FEATURES, tops(300), REAL)
+    assert seen == [torch.float32] + 3 * [torch.float64]
+
+
 def test_a_unit_whose_images_are_spoilt_comes_first() -> None:
     spoilt = FEATURES.clone()
     spoilt[tops(20)[3]] *= 1.5

@@ -149,8 +149,15 @@ def _artifacts(result: Any) -> list[pd.DataFrame]:
         tables.append(result.curve.head(LINES)[["n", "unit", "precision", "recall"]])
     if result.threshold is None:
         return [*tables, result.choices]
-    left_out = result.left_out[["unit", "label", "fid"]]
-    return [*tables, result.concepts, left_out.rename(columns={"unit": f"left out at {result.threshold:g}: unit"})]
+    counts, left_out = result.concepts, result.left_out[["unit", "label", "fid"]]
+    both = counts[["concept", "category"]].assign(
+        **{
+            name: counts[name].astype(str) + " → " + counts[f"realistic_{name}"].astype(str)
+            for name in ("matched", "interpretable")
+        }
+    )
+    left_out = left_out.assign(label=left_out.label.fillna("–")).rename(columns={"unit": "left out: unit"})
+    return [*tables, both, left_out]
 
 
 def _quality(result: Any) -> list[pd.DataFrame]:

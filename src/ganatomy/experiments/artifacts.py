@@ -40,6 +40,9 @@ from ganatomy.study import Study
 
 SORTED = 64
 """Units whose pictures are sorted at once."""
+UNIT_COLUMNS = ["unit", "label", "category", "iou", "interpretable", "matched"]
+SHARES = (0.05, 0.1, 0.25, 0.5, 0.75)
+"""Thresholds to choose from, by the share of the units that they leave out."""
 
 
 @dataclass(frozen=True)
@@ -71,14 +74,18 @@ class Artifacts(Shown):
     Attributes:
         spec: what was asked.
         facts: what was used.
-        table: one row a unit, worst first: unit, label, category, iou, matched (by the dissection), fid, means and
-            covariances (its two terms), excess (fid less what as many pictures at random have), flagged (by people, if
-            they were asked; see `against`).
+        table: one row a unit, worst first: unit, label, category, iou, interpretable, matched (by the dissection),
+            fid, means and covariances (its two terms), excess (fid less what as many pictures at random have), flagged
+            (by people, if they were asked; see `against`).
         samples: what to compare with, one row each: sample (``random``, as many pictures as a unit has; ``all``),
             images, fid, spread (standard deviation over the draws), bias (the distance that a perfect model would have
             for lack of pictures).
         strips: pictures of the worst and of the best units.
         study: the directory that holds it.
+        threshold: the distance from which on units are left out, if they are; see `realistic`.
+        concepts: with a threshold, one row for each concept of the layer: concept, category, interpretable and matched
+            (units, by the dissection), realistic_interpretable and realistic_matched (those of them that are nearer).
+        left_out: with a threshold, the rows of `table` that it leaves out.
     """
 
     spec: ArtifactSpec
@@ -87,6 +94,9 @@ class Artifacts(Shown):
     samples: pd.DataFrame
     strips: Strips
     study: Study
+    threshold: float | None = None
+    concepts: pd.DataFrame | None = None
+    left_out: pd.DataFrame | None = None
 
     @classmethod
     def open(cls, directory: Path) -> "Artifacts":
@@ -113,6 +123,48 @@ class Artifacts(Shown):
                 f"0 to {len(self.table) - 1}"
             )
         return replace(self, table=self.table.assign(flagged=self.table.unit.isin(units)))
+
+    def realistic(self, threshold: float) -> "Artifacts":
+        """Return the same with the concepts counted twice: by all units, and by those nearer than a distance (S-6.3).
+
+        Raises:
+            BadValue: the threshold is no distance above 0.
+            BadFile: an earlier version made the study, and did not keep which units are interpretable.
+        """
+        check_threshold(threshold)
+        if "interpretable" not in self.table:
+            raise BadFile(
+                f"{self.study.directory}: an earlier version made it, and did not keep which units are interpretable; "
+                "remove it, and run the same command again"
+            )
+        near = self.table.fid < threshold
+        counts = concept_counts(self.table).join(concept_counts(self.table[near]).add_prefix("realistic_"))
+        counts = counts.fillna(0).astype(int).sort_values(["interpretable", "matched"], ascending=False, kind="stable")
+        return replace(self, threshold=threshold, concepts=counts.reset_index(), left_out=self.table[~near])
+
+    @property
+    def vanished(self) -> list[str]:
+        """The concepts that only units beyond the threshold match; none without a threshold."""
+        if self.concepts is None:
+            return []
+        return self.concepts.concept[(self.concepts.matched > 0) & (self.concepts.realistic_matched == 0)].tolist()
+
+    @property
+    def choices(self) -> pd.DataFrame:
+        """What some thresholds would keep, to choose one by; each leaves out such a share of the units.
+
+        One row for each threshold: threshold, times (what random pictures have), left_out and left (units), matched
+        (of those left), concepts (that these match).
+        """
+        found = []
+        for share in SHARES:
+            threshold = float(self.table.fid[max(1, round(share * len(self.table))) - 1])
+            near = self.table[self.table.fid < threshold]
+            matched = near[near.matched]
+            units = len(self.table) - len(near), len(near), len(matched)
+            times = threshold / float(self.samples.fid[0])
+            found.append((threshold, times, *units, matched.groupby(["label", "category"]).ngroups))
+        return pd.DataFrame(found, columns=["threshold", "times", "left_out", "left", "matched", "concepts"])
 
     @property
     def curve(self) -> pd.DataFrame | None:
@@ -145,6 +197,22 @@ def plan_artifacts(
     other = "" if spec.features == FEATURES else f"-{Path(spec.features).name}"
     flagged = None if where is None else flagged_units(source, layer, where)
     return spec, home(source, spec, f"artifacts-{Path(spec.real).name}{other}"), flagged
+
+
+def check_threshold(threshold: float) -> None:
+    """Refuse what is no distance.
+
+    Raises:
+        BadValue: it is not a number above 0.
+    """
+    if not 0 < threshold < math.inf:
+        raise BadValue(f"threshold={threshold} is no distance from which on units are left out; give one above 0")
+
+
+def concept_counts(units: pd.DataFrame) -> pd.DataFrame:
+    """Return by (concept, category) how many units are interpretable, and matched; without those that have neither."""
+    found = units.groupby(["label", "category"])[["interpretable", "matched"]].sum()
+    return found[found.interpretable > 0].rename_axis(["concept", "category"])
 
 
 def flagged_units(source: Source, layer: str, where: str | Path) -> list[int]:
@@ -236,7 +304,7 @@ def artifact_tables(
     whole.update(made.features)
     all_of_them = float(frechet_distance(real, whole).distance)
     known = source.dissection.units
-    table = known.loc[known.layer == spec.layer, ["unit", "label", "category", "iou", "matched"]].sort_values("unit")
+    table = known.loc[known.layer == spec.layer, UNIT_COLUMNS].sort_values("unit")
     table = table.assign(
         fid=terms["distance"][:units].numpy(),
         means=terms["means"][:units].numpy(),

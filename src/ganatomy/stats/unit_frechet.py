@@ -12,10 +12,13 @@ from torch import Tensor
 
 from ganatomy.errors import BadValue
 from ganatomy.progress import tick
-from ganatomy.stats.frechet import FeatureMoments, Frechet, root_trace, square_root
+from ganatomy.stats.frechet import FeatureMoments, Frechet, root_trace
 
 WORKSPACE = 1 << 25
 """Bytes that one batch of units may take, where one unit does not need more; more of them leave the caches."""
+
+ROWS = 512
+"""Rows that are multiplied in single precision at once."""
 
 
 class UnitFrechetCost(NamedTuple):
@@ -66,7 +69,7 @@ def unit_frechet(
 ) -> Frechet:
     """Return the distance of every unit's images from the real ones, on the features' device.
 
-    With C the real covariance, images are multiplied by C^½ once: the covariance of a unit's rows is then C^½ Σ C^½,
+    With C = RRᵀ the real covariance, images are multiplied by R once: the covariance of a unit's rows is then RᵀΣR,
     whose eigenvalues give Tr(CΣ)^½, and Tr Σ is a sum over its rows. A unit costs one product of its rows and one set
     of eigenvalues.
 
@@ -84,7 +87,7 @@ def unit_frechet(
     used, places = torch.unique(tops.to(features.device), return_inverse=True)
     covariance, mean = (each.to(features.device) for each in (real.covariance(), real.mean()))
     rows, together = _batch(tops.shape[1], features.shape[1], workspace)
-    sample = _project(features, used, places, square_root(covariance), workspace)
+    sample = _project(features, used, places, _half(covariance), workspace)
     roots = []
     for own, middle in zip(*(torch.split(each, together) for each in (places, sample.middles)), strict=True):
         roots.append(_roots(sample.projected, own, middle, rows))
@@ -95,11 +98,22 @@ def unit_frechet(
     return Frechet(means + covariances, means, covariances, images, features.shape[1])
 
 
+def _half(covariance: Float64[Tensor, "d d"]) -> Float64[Tensor, "d d"]:
+    """Return R with RRᵀ = C, by its eigenvectors.
+
+    So each column of what is multiplied by it has a scale of its own, to which single precision is relative: directions
+    in which features hardly vary keep their digits beside those in which they vary most.
+    """
+    values, vectors = torch.linalg.eigh(covariance)
+    half: Tensor = vectors * values.clamp(min=0).sqrt()
+    return half
+
+
 class _Sample(NamedTuple):
     """The images of all units, and what is a sum over those of each.
 
     Attributes:
-        projected: the images less their mean, multiplied by the real covariance's root; in single precision, which
+        projected: the images less their mean, multiplied by half of the real covariance; in single precision, which
             moves a distance by no more than the features' own rounding does.
         middles: their means by unit.
         means: of the features by unit.
@@ -144,21 +158,30 @@ def _project(
 def _roots(
     projected: Float[Tensor, "n d"], own: Int64[Tensor, "k m"], middle: Float64[Tensor, "k d"], rows: int
 ) -> Float64[Tensor, " k"]:
-    """Return Tr(CΣ)^½ of some units, by the places of their images."""
+    """Return Tr(CΣ)^½ of some units, by the places of their images.
+
+    Products of a few hundred rows lose no digits that count in single precision, and take half as long; their sums are
+    in double precision. All is in double precision where there are hardly more images than features, for then some
+    eigenvalues are next to zero; and where torch was told to multiply single precision more coarsely.
+    """
     m, d = own.shape[1], projected.shape[1]
     small = min(m, d)
     products = middle.new_zeros(len(own), small, small)
+    coarse = torch.get_float32_matmul_precision() != "highest" or m < 2 * d
+    dtype = torch.float64 if coarse else torch.float32
+    middle = middle.to(projected)
     for part in torch.split(own, rows, 1):
-        y = projected[part].double().sub_(middle[:, None])
+        y = projected[part].sub_(middle[:, None]).to(dtype)
         _add_lower(products, y.mT if m < d else y)  # with m < d all rows come at once
     return root_trace(products.div_(m - 1))
 
 
-def _add_lower(total: Float64[Tensor, "k d d"], y: Float64[Tensor, "k m d"]) -> None:
-    """Add yᵀy where it is read, on and below the diagonal."""
+def _add_lower(total: Float64[Tensor, "k d d"], y: Float[Tensor, "k m d"]) -> None:
+    """Add yᵀy where it is read, on and below the diagonal, by a few hundred rows at a time."""
     block = _block(y.shape[2])
-    for start in range(0, y.shape[2], block):
-        total[:, start:, start : start + block] += y[:, :, start:].mT @ y[:, :, start : start + block]
+    for rows in torch.split(y, ROWS, 1):
+        for start in range(0, y.shape[2], block):
+            total[:, start:, start : start + block] += rows[:, :, start:].mT @ rows[:, :, start : start + block]
 
 
 def _block(features: int) -> int:
@@ -174,9 +197,9 @@ def _batch(top: int, features: int, workspace: int) -> tuple[int, int]:
 
 
 def _unit_bytes(rows: int, top: int, features: int) -> int:
-    """Return what one unit takes: its rows as stored and in double precision; products, a block, a working copy."""
+    """Return what one unit takes: its rows, in both precisions where need be; products, a block, a working copy."""
     small = min(top, features)
-    return 12 * rows * features + 8 * small * (2 * small + _block(small))
+    return (4 if top >= 2 * features else 12) * rows * features + 8 * small * (2 * small + _block(small))
 
 
 def _check(features: Float[Tensor, "M d"], tops: Int64[Tensor, "u m"], real: FeatureMoments) -> None:

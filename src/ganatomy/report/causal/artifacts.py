@@ -6,13 +6,13 @@ from typing import Any
 import pandas as pd
 
 from ganatomy.experiments.artifacts import Artifacts
-from ganatomy.report.causal.section import Block, Section, charts, figure, folded, percent, plain, table
+from ganatomy.report.causal.section import Block, Section, charts, count, figure, folded, percent, plain, table
 from ganatomy.report.causal.tiles import rows_of_tiles, tile
 from ganatomy.report.lines import Axis, Line, even_axis, line_chart
 from ganatomy.report.palette import NEUTRAL
 from ganatomy.report.tables import rows
 
-_WORST, _RANDOM = "#c2410c", NEUTRAL
+_WORST, _RANDOM, _THRESHOLD = "#c2410c", NEUTRAL, "#2563eb"
 _SIDE = 96
 
 
@@ -24,6 +24,8 @@ def artifacts_section(artifacts: Artifacts) -> Section:
     blocks = [_pictures(artifacts), _distances(artifacts)]
     if (curve := artifacts.curve) is not None:
         blocks.append(_flags(artifacts, curve))
+    if artifacts.threshold is not None:
+        blocks.append(_realism(artifacts, artifacts.threshold))
     return Section(
         key=f"artifacts-{spec.layer}",
         short=f"artifacts of {spec.layer}",
@@ -66,8 +68,11 @@ def _distances(artifacts: Artifacts) -> Block:
         Line("units", ranks, units.fid.tolist(), [math.nan] * len(units), _WORST),
         Line("random", [1.0, ranks[-1]], [usual.fid] * 2, [usual.spread] * 2, _RANDOM, dash="6 4"),
     ]
+    if artifacts.threshold is not None:
+        ends = [1.0, ranks[-1]]
+        lines.append(Line("threshold", ends, [artifacts.threshold] * 2, [math.nan] * 2, _THRESHOLD, dash="2 3"))
     x = even_axis("units, the farthest first", ranks, lambda rank: f"{rank:g}")
-    y = even_axis("Fréchet distance", [*lines[0].reach(), *lines[1].reach()], plain, count=4)
+    y = even_axis("Fréchet distance", [end for line in lines for end in line.reach()], plain, count=4)
     chart = figure(f"{len(units)} units", line_chart(lines, x, y, "Distance of every unit's pictures from real ones"))
     compared = [
         (row.sample, f"{row.images:,}", plain(row.fid), plain(row.spread, 2), plain(row.bias, 2))
@@ -81,7 +86,8 @@ def _distances(artifacts: Artifacts) -> Block:
     )
     columns = ("sample", "pictures", "distance", "spread", "for lack of pictures alone")
     body = table(columns, compared, "What units are compared with")
-    return Block("How far are they?", lead, charts(chart) + body + folded("Every unit", _numbers(units)))
+    offered = folded("Which threshold would leave out what", _choices(artifacts.choices))
+    return Block("How far are they?", lead, charts(chart) + body + folded("Every unit", _numbers(units)) + offered)
 
 
 def _numbers(units: pd.DataFrame) -> str:
@@ -97,6 +103,51 @@ def _numbers(units: pd.DataFrame) -> str:
         for row in rows(units)
     ]
     return table(("unit", "distance", "of means", "of covariances", "beyond random", "dissection"), told, "All units")
+
+
+def _choices(choices: pd.DataFrame) -> str:
+    told = [
+        (
+            f"{plain(row.threshold)} ({plain(row.times, 2)} × random)",
+            *map(str, (row.left_out, row.left, row.matched, row.concepts)),
+        )
+        for row in rows(choices)
+    ]
+    columns = ("threshold", "units left out", "units left", "of these matched", "concepts they match")
+    return table(columns, told, "What thresholds would leave")
+
+
+def _realism(artifacts: Artifacts, threshold: float) -> Block:
+    """Both counts of every concept, and all units that the second leaves out."""
+    left_out, concepts = artifacts.left_out, artifacts.concepts
+    assert left_out is not None
+    assert concepts is not None
+    counted = [
+        (
+            row.concept,
+            row.category,
+            f"{row.matched} → {row.realistic_matched}",
+            f"{row.interpretable} → {row.realistic_interpretable}",
+        )
+        for row in rows(concepts)
+    ]
+    units = [(f"unit {row.unit}", plain(row.fid), _label(row)) for row in rows(left_out)]
+    gone = ", ".join(artifacts.vanished)
+    lead = (
+        f"Without the {count(len(left_out), 'unit')} whose pictures are {plain(threshold)} or more from real ones, "
+        f"{int(concepts.realistic_matched.sum())} of {int(concepts.matched.sum())} matched units of the layer are left"
+        + (f", and no unit matches {gone} any more." if gone else ", and every concept keeps a unit that matches it.")
+    )
+    body = table(
+        ("concept", "category", "matched units", "interpretable units"),
+        counted,
+        "Concepts by all units → by realistic ones",
+    )
+    return Block(
+        "What do the realistic units draw?",
+        lead,
+        body + folded("The units left out", table(("unit", "distance", "dissection"), units, "Units left out")),
+    )
 
 
 def _flags(artifacts: Artifacts, curve: pd.DataFrame) -> Block:
