@@ -75,10 +75,13 @@ def show(result: "Monitoring") -> None:
 
     layer = ALL if len(result.layers) > 1 else result.layers[0]
     found = result.table[(result.table.category == ALL) & (result.table.layer == layer)]
-    columns = ["step", "images", "units", "interpretable", "matched", "concepts", "matched_iou"]
-    shown = found[columns].rename(columns={"matched_iou": "mean IoU"})
+    shown = found[["step", "matched", "concepts", "matched_iou"]].rename(columns={"matched_iou": "mean IoU"})
+    if "matched_error" in found:
+        pairs = zip(found.matched, found.matched_error, strict=True)
+        shown["matched"] = [f"{units:3} ± {error:.1f}" for units, error in pairs]
     turned = result.turnover.groupby("step")[["kept", "changed", "lost", "gained"]].sum().reset_index()
-    console = Console(highlight=False, emoji=False)
+    console = Console(highlight=False, emoji=False, soft_wrap=True)
+    console.print(f"{found.units.iloc[-1]} units of {', '.join(result.layers)}", markup=False)
     console.print(terminal.table(shown.merge(turned.astype(object), "left", "step")))
     for row in result.skipped.itertuples(index=False):
         terminal.say(f"skipped: {row.name}: {row.reason}")

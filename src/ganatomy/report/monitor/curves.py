@@ -98,7 +98,10 @@ def _line(name: str, own: pd.DataFrame, column: str, colour: str, dash: str = ""
 
 
 def _chart(lines: Sequence[Line], x: Axis, y: str, title: str) -> str:
-    return line_chart(lines, x, even_axis(y, [v for line in lines for v in line.reach()], lambda v: f"{v:g}"), title)
+    values = [
+        max(value, 0.0) for line in lines for value in line.reach()
+    ]  # no count is below 0, though its band may be
+    return line_chart(lines, x, even_axis(y, values, lambda v: f"{v:g}"), title)
 
 
 def _numbers(found: pd.DataFrame) -> str:
