@@ -14,11 +14,13 @@ from made_dissections import WORDS, made_dissection, made_draws
 import ganatomy
 from ganatomy.errors import BadFile, BadValue, GanatomyError, StudyError, UnknownName
 from ganatomy.experiments.compare import comparison as module
-from ganatomy.experiments.compare import directions
+from ganatomy.experiments.compare import directions, qualities
 from ganatomy.experiments.compare.comparison import Comparison, planned, run_compare
 from ganatomy.experiments.compare.directions import inner_of, rarefied
 from ganatomy.experiments.compare.spec import CompareSpec
 from ganatomy.experiments.dissection import Dissection
+from ganatomy.experiments.quality import QualitySpec
+from ganatomy.study import Study
 from ganatomy.vocabulary import NOTHING, Concept
 
 Labels = Sequence[str | None]
@@ -151,7 +153,8 @@ def test_what_differs_is_said(tmp_path: Path) -> None:
     other = {"images": 500, "seed": 3, "validation": "cross", "resolution": 16, "noise": 0.9}
     found = compared([one, made_dissection(tmp_path / "other", ONE, segmenter="t" * 64, **other)])
     said = " ".join(found.differences)
-    assert "by different segmenters, so counts are not comparable" in said
+    segmenters = "planted: ssssssss (one), planted: tttttttt (other)"
+    assert f"Pixels were named by different segmenters, so counts are not comparable: {segmenters}." in said
     for text in ("pictures – 1000 (one), 500 (other)", "seed – 0 (one), 3 (other)", "validation – separate (one)"):
         assert f"Not the same everywhere: {text}" in said
     assert "label resolution – 8 (one), 16 (other)" in said
@@ -304,3 +307,39 @@ def test_the_quality_of_one_study_is_not_lost_with_its_name(two: list[Path]) -> 
 
 def test_a_spec_is_plain() -> None:
     assert CompareSpec(["a", "b"], ["layer1"]) == CompareSpec(("a", "b"), ("layer1",))
+
+
+def made_quality(dissection: Path, measures: Mapping[str, float], reals: str = "r") -> None:
+    """Write a finished study of quality beside a dissection."""
+    digest = Dissection.open(dissection).study.digest
+    spec = QualitySpec(digest, "planted:", "planted:", real="scenes:church", images=300, reals=300, textures=0)
+    inputs = {"dissection": digest, "real pictures": reals, "feature network": "f"}
+    directory = Path(f"{dissection}-causal") / "picture" / f"quality-{reals}"
+    with Study.create(directory, spec, {"inputs": inputs}) as study:
+        rows = [(name, value, value / 10, 300, 0.0) for name, value in measures.items()]
+        study.write_table("quality", pd.DataFrame(rows, columns=["measure", "value", "error", "images", "bias"]))
+        study.finish()
+
+
+def test_quality_that_was_measured_is_found_beside_the_studies(
+    two: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(qualities, "_sizes", lambda _: [])
+    assert compared(two).quality.empty
+    made_quality(two[0], {"fid": 0.5, "swd-64": 10.0, "swd-32": 20.0, "swd-16": 60.0})
+    assert compared(two).quality.empty, "one point of two"
+    made_quality(two[1], {"fid": 0.25, "swd-32": 10.0, "swd-16": 30.0})
+    made_quality(two[1], {"fid": 0.75}, reals="other pictures")
+    third = made_dissection(tmp_path / "third", ONE)
+    found = compared([*two, third])
+    assert found.quality.pivot_table("value", "study", "measure").loc["one"].to_dict() == {
+        "fid": 0.5, "swd-64": 10.0, "swd-32": 20.0, "swd-16": 60.0, "swd-mean": 40.0,
+    }  # fmt: skip
+    mean = found.quality[found.quality.measure == "swd-mean"].set_index("study")
+    assert mean.value.to_dict() == {"one": 40.0, "other": 20.0}, "over the levels that both have"
+    assert mean.error.to_dict() == {"one": 4.0, "other": 2.0}
+    assert "Not measured against the same real pictures as the others: third." in found.differences
+    (two[0] / "study.json").write_text(
+        (two[0] / "study.json").read_text().replace(found.studies[0].dissection.study.digest, "0" * 64)
+    )
+    assert compared(two).quality.empty, "it was of another dissection"

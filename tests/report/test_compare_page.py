@@ -166,13 +166,15 @@ def test_curves_go_over_the_layers_of_every_study(three: Comparison) -> None:
 
 def test_quality_is_drawn_against_counts_with_both_errors(three: Comparison) -> None:
     charts = dict(quality_charts(three))
-    assert list(charts) == [
-        f"{what} against {x}" for x in ("fid", "swd-mean") for what in ("matched units", "distinct concepts")
-    ]
-    crosses = charts["distinct concepts against fid"].split("<circle")
+    distances = ("Fréchet distance", "sliced Wasserstein distance × 10³")
+    counts = ("matched units", "distinct concepts")
+    assert list(charts) == [f"{what} against {x}" for x in distances for what in counts]
+    crosses = charts["distinct concepts against Fréchet distance"].split("<circle")
     assert [part.count("<line") for part in crosses[1:]] == [2, 0]
-    assert charts["matched units against swd-mean"].count('stroke="currentColor"/>') == 3, "one distance has no error"
-    assert {"one", "other"} <= set(shown(charts["matched units against fid"]).split())
+    assert charts[f"matched units against {distances[1]}"].count('stroke="currentColor"/>') == 3, (
+        "one distance has no error"
+    )
+    assert {"one", "other"} <= set(shown(charts["matched units against Fréchet distance"]).split())
 
 
 def test_followed_units_are_counted_against_chance(three: Comparison) -> None:

@@ -54,9 +54,9 @@ def found_quality(studies: Sequence[Compared]) -> tuple[pd.DataFrame, list[str]]
     for study in studies:
         for quality in _beside(study):
             found.setdefault(_kind(quality), {}).setdefault(study.name, quality)
-    if not found:
+    own = max(found.values(), key=len, default={})
+    if len(own) < min(2, len(studies)):  # one point of many would compare nothing
         return pd.DataFrame(columns=COLUMNS), []
-    own = max(found.values(), key=len)
     missing = [study.name for study in studies if study.name not in own]
     said = [f"Not measured against the same real pictures as the others: {', '.join(missing)}."] if missing else []
     return quality_table(own), [*said, *_sizes([study for study in studies if study.name in own])]

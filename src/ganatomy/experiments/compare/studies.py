@@ -139,8 +139,10 @@ def _segmenters(studies: Sequence[Compared]) -> list[str]:
     used = [s.dissection.facts["inputs"]["segmenter"] for s in studies]
     if len(set(used)) == 1:
         return []
-    told = [f"{s.dissection.spec.segmenter} ({print_[:8]})" for s, print_ in zip(studies, used, strict=True)]
-    return [f"{_grouped(studies, told)}: pixels were named by different segmenters, so counts are not comparable."]
+    names = [study.dissection.spec.segmenter for study in studies]
+    if len(set(names)) < len(set(used)):  # one name has stood for different weights
+        names = [f"{name} {digest[:8]}" for name, digest in zip(names, used, strict=True)]
+    return [f"Pixels were named by different segmenters, so counts are not comparable: {_grouped(studies, names)}."]
 
 
 def _vocabularies(studies: Sequence[Compared], concepts: Sequence[Concept]) -> list[str]:

@@ -14,6 +14,7 @@ from ganatomy.report.lines import Point, even_axis, scatter_chart
 from ganatomy.report.palette import NEUTRAL
 from ganatomy.report.tables import rows
 
+_MEASURES = {"fid": "Fréchet distance", MEAN: "sliced Wasserstein distance × 10³"}
 _COUNTED = {"matched": "matched units", "concepts": "distinct concepts"}
 _FOLLOWED = 40
 """Followed units that are listed."""
@@ -29,7 +30,9 @@ def quality_block(comparison: Comparison) -> Block | None:
         f"(the less, the better), upwards, its matched units and distinct concepts. Crosses are standard errors; the "
         f"distances are by {found.features.iloc[0]}, others by other features."
     )
-    body = charts(*(figure(heading, svg) for heading, svg in quality_charts(comparison)))
+    drawn = [figure(heading, svg) for heading, svg in quality_charts(comparison)]
+    size = len(_COUNTED)
+    body = "".join(charts(*drawn[i : i + size]) for i in range(0, len(drawn), size))
     listed = [
         (f"{row.study}, {row.measure}", told(row.value, row.error), f"{row.images:,}", f"{row.reals:,}")
         for row in rows(found)
@@ -43,7 +46,7 @@ def quality_charts(comparison: Comparison) -> list[Chart]:
     counts = comparison.counts
     own = counts[(counts.category == ALL) & (counts.compared == comparison.layer)].set_index("study")
     drawn = []
-    for measure in _drawn(comparison.quality):
+    for measure in [name for name in _MEASURES if name in set(comparison.quality.measure)]:
         found = comparison.quality[comparison.quality.measure == measure]
         for name, what in _COUNTED.items():
             points = [
@@ -59,15 +62,10 @@ def quality_charts(comparison: Comparison) -> list[Chart]:
                 )
                 for row in rows(found)
             ]
-            x = even_axis(measure, [p.x + _finite(p.x_error) for p in points], plain, count=4)
+            x = even_axis(_MEASURES[measure], [p.x + _finite(p.x_error) for p in points], plain, count=4)
             y = even_axis(what, [p.y + _finite(p.y_error) for p in points], plain, count=4)
-            drawn.append((f"{what} against {measure}", scatter_chart(points, x, y, f"{what} against {measure}")))
+            drawn.append((f"{what} against {x.name}", scatter_chart(points, x, y, f"{what} against {x.name}")))
     return drawn
-
-
-def _drawn(found: pd.DataFrame) -> list[str]:
-    """Return the measures that are drawn: the Fréchet distance, and the mean of the sliced Wasserstein distances."""
-    return [name for name in dict.fromkeys(found.measure) if name in ("fid", MEAN)]
 
 
 def direction_block(comparison: Comparison) -> Block | None:

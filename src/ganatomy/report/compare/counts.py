@@ -22,6 +22,7 @@ BESIDE = 6
 _DEEP = 3
 """Layers that make a curve."""
 _ROOM = 1.25
+_NAMED = 12
 _DARKEST = 55
 """Per cent of colour in a full cell: text on it stays easy to read."""
 _DASHES = ("", "6 4", "2 3", "9 3 2 3", "12 4", "1 4")
@@ -41,6 +42,15 @@ def told(value: float, error: float) -> str:
         return f"{plain(value, 6)} ± {error:.1f}"
     digits = max(0, min(6, math.ceil(-math.log10(error)))) if error > 0 else 3
     return f"{value:.{digits}f} ± {error:.{digits}f}".replace("-", "−")
+
+
+def short(name: str) -> str:
+    """Return the name of a study so that it fits beside a bar on a phone; the ends tell most apart.
+
+    >>> short("livingroom"), short("baseline-step-0012000")
+    ('livingroom', 'basel…012000')
+    """
+    return name if len(name) <= _NAMED else f"{name[:5]}…{name[6 - _NAMED :]}"
 
 
 def count_block(comparison: Comparison) -> Block:
@@ -68,10 +78,10 @@ def count_charts(comparison: Comparison, layer: str) -> list[Chart]:
         bars = [_bar(row, name, found[found.study == row.study], colours) for row in totals]
         drawn.append((heading, _bars(bars, f"{heading} of every study at {layer}")))
     means = [
-        Bar(row.study, (), "–")
+        Bar(short(row.study), (), "–")
         if math.isnan(row.matched_iou)
         else Bar(
-            row.study,
+            short(row.study),
             (Piece(row.matched_iou, NEUTRAL, f"{row.study}: mean IoU of its matched units"),),
             told(row.matched_iou, row.matched_iou_error),
             spread=_spread(row.matched_iou, row.matched_iou_error),
@@ -207,7 +217,7 @@ def _bar(row: Any, name: str, own: pd.DataFrame, colours: Mapping[str, str]) -> 
     pieces = [Piece(counts[c], colours[c], f"{row.study}: {counts[c]} {what} of kind {c}") for c in colours]
     value, error = getattr(row, name), getattr(row, f"{name}_error")
     track = row.units if name == "matched" else 0
-    return Bar(row.study, pieces, told(value, error), track=track, spread=_spread(value, error))
+    return Bar(short(row.study), pieces, told(value, error), track=track, spread=_spread(value, error))
 
 
 def _bars(bars: Sequence[Bar], title: str) -> str:
