@@ -337,3 +337,9 @@ def test_the_command_refuses_in_one_line(place: Path, capsys: pytest.CaptureFixt
 
 def test_a_spec_of_a_ranking_is_not_one_of_a_repair() -> None:
     assert not issubclass(RepairSpec, ArtifactSpec)
+
+
+def test_nothing_is_ranked_for_a_repair_that_cannot_be(source: Source, options: dict[str, Any]) -> None:
+    for change in ({"top": 200, "images": 100, "textures": 0}, {"textures": 1}, {"units": (9,)}, {"first": 1_000_000}):
+        with pytest.raises(GanatomyError):
+            plan_repair(source, "units", {**options, "worst": 2, **change}, never)

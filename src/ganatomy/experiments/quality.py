@@ -115,7 +115,8 @@ def run_quality(
             real = describe_reals(setting, numbers, execute, progress)
             work = partial(describe_made, setting, numbers, 0)
             made = study.sharded("generated pictures", Described, work, spec.shards(), execute, progress)
-            frechet = study.step("frechet", LeftOut, lambda: frechet_left_out(made.features, real))
+            device = source.models.generator.device
+            frechet = study.step("frechet", LeftOut, lambda: frechet_left_out(made.features.to(device), real))
             study.write_table("quality", quality_table(spec, frechet, real, textures))
             study.finish()
     return Quality.open(directory)

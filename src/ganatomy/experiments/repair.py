@@ -7,7 +7,7 @@ distance.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -157,34 +157,41 @@ def plan_repair(source: Source, layer: str, options: Mapping[str, Any], rank: Ra
         GanatomyError: what is asked for is not there.
     """
     own = dict(options)
-    worst, flagged, units = own.pop("worst", None), own.pop("flagged", False), own.pop("units", None)
-    directory, where = own.pop("ranking", None), own.pop("annotations", None)
+    directory, worst = own.pop("ranking", None), own.get("worst")
+    if directory is not None and worst is None:
+        raise BadValue("a ranking says nothing unless the worst of it are asked for; give worst, or leave it out")
+    sets = _take_sets(source, layer, own)
+    spec = RepairSpec(**source.names(), layer=layer, sets=tuple(sets.items()), **own)
+    check_sets(spec, source)
+    if worst is not None:
+        ranking = _ranking(source, spec, {name: own[name] for name in SHARED if name in own}, directory, rank)
+        sets[f"worst {worst}"] = tuple(ranking.table.unit[:worst].tolist())
+        spec = replace(spec, ranking=ranking.study.digest)
+    if len(sets) > 1:
+        sets[UNION] = tuple(dict.fromkeys(unit for each in sets.values() for unit in each))
+    spec = replace(spec, sets=tuple(sets.items()))
+    named = "-".join([named_reals(spec), *(name.replace(" ", "-") for name in sets if name != UNION)])
+    return spec, source.beside(layer, f"repair-{named}-{spec_digest(spec)[:8]}")  # too many units for a name
+
+
+def _take_sets(source: Source, layer: str, options: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Take out of options which units are asked for; as the worst stand any, until all else is known to be right."""
+    worst, flagged, units = (options.pop(name, None) for name in ("worst", "flagged", "units"))
+    where, count = options.pop("annotations", None), source.shape(layer).units
     if bool(flagged) != (where is not None):
         raise BadValue("flagged and annotations go together: give both, or neither")
     sets: dict[str, tuple[int, ...]] = {}
-    ranking = None
     if worst is not None:
-        count = source.shape(layer).units
         if not 1 <= worst <= count:
             raise BadValue(f"worst={worst}: {layer} has {count} units; give 1 to {count}")
-        ranking = _ranking(source, layer, {name: own[name] for name in SHARED if name in own}, directory, rank)
-        sets[f"worst {worst}"] = tuple(ranking.table.unit[:worst].tolist())
-    elif directory is not None:
-        raise BadValue("a ranking says nothing unless the worst of it are asked for; give worst, or leave it out")
+        sets[f"worst {worst}"] = tuple(range(worst))
     if where is not None:
         sets["flagged"] = tuple(flagged_units(source, layer, where))
     if units is not None:
-        sets["units"] = tuple(units)
-    if len(sets) > 1:
-        sets[UNION] = tuple(dict.fromkeys(unit for each in sets.values() for unit in each))
+        sets["units"] = tuple(int(unit) for unit in units)
     if not sets:
         raise BadValue("no units to switch off; give worst, flagged or units")
-    digest = "" if ranking is None else ranking.study.digest
-    spec = RepairSpec(**source.names(), layer=layer, sets=tuple(sets.items()), ranking=digest, **own)
-    check_sets(spec, source)
-    _check_held_out(spec, ranking)
-    named = "-".join([named_reals(spec), *(name.replace(" ", "-") for name in sets if name != UNION)])
-    return spec, source.beside(layer, f"repair-{named}-{spec_digest(spec)[:8]}")  # too many units for a name
+    return sets
 
 
 def check_sets(spec: RepairSpec, source: Source) -> None:
@@ -221,8 +228,8 @@ def run_repair(
             work = partial(describe_repaired, setting, numbers, units)
             made = study.sharded("repaired pictures", Described, work, spec.shards(), execute, progress)
             worst = greatest(made.peaks[:, spec.touched], spec.top)
-            features = made.features.view(spec.images, len(trials), numbers).unbind(1)
-            study.write_table("repair", repair_table(spec, features, real, worst, progress or Silent()))
+            features = made.features.to(source.models.generator.device).view(spec.images, len(trials), numbers)
+            study.write_table("repair", repair_table(spec, features.unbind(1), real, worst, progress or Silent()))
             ids = [spec.first + i for i in (*worst[: spec.show].tolist(), *range(spec.images)[: spec.show])]
             shown = units[: 1 + len(spec.sets) + (spec.random > 0)]
             study.step("strips", Redrawn, lambda: redraw(setting, shown, ids))
@@ -301,27 +308,26 @@ def compared(spec: RepairSpec, found: Sequence[LeftOut]) -> list[Compared]:
 
 
 def _ranking(
-    source: Source, layer: str, shared: Mapping[str, Any], directory: str | Path | None, rank: Rank
+    source: Source, spec: RepairSpec, shared: Mapping[str, Any], directory: str | Path | None, rank: Rank
 ) -> Artifacts:
     """Return the ranking in a directory, or that of the same options."""
     if directory is None:
-        return rank(*plan_artifacts(source, layer, shared)[:2])
+        asked, usual = plan_artifacts(source, spec.layer, shared)[:2]
+        _check_held_out(spec, asked)
+        return rank(asked, usual)
     ranking = Artifacts.open(Path(directory))
-    for name, found, given in (
-        ("dissection", ranking.spec.dissection, source.dissection.study.digest),
-        ("layer", ranking.spec.layer, layer),
-    ):
+    for name in ("dissection", "layer"):
+        found, given = getattr(ranking.spec, name), getattr(spec, name)
         if found != given:
             raise StudyMismatch(f"the ranking in {directory} is of another {name}: {found}, not {given}")
+    _check_held_out(spec, ranking.spec)
     return ranking
 
 
-def _check_held_out(spec: RepairSpec, ranking: Artifacts | None) -> None:
+def _check_held_out(spec: RepairSpec, ranking: ArtifactSpec) -> None:
     """Refuse to judge units by the pictures that they were chosen by."""
-    if ranking is None or ranking.spec.seed != spec.seed:
-        return
-    chose, judge = ranking.spec.ids(), spec.ids()
-    if chose.start < judge.stop and judge.start < chose.stop:
+    chose, judge = ranking.ids(), spec.ids()
+    if ranking.seed == spec.seed and chose.start < judge.stop and judge.start < chose.stop:
         raise BadValue(
             f"pictures {judge.start} to {judge.stop - 1} would judge units that pictures {chose.start} to "
             f"{chose.stop - 1} chose; give first={chose.stop} or more"
