@@ -59,11 +59,12 @@ class Monitor:
 
     A look that fails is told of in one line, through `logging`, and the training goes on.
 
-    Attributes:
+    Args:
         network: what is trained, or its average, wrapped or not.
         sample: how to draw with it, ``sample(network, z)``, if not ``network(z)``.
         out: the directory of the looks; those that are there already stay.
-        latent, latents: the shape of one latent, or what gives the latents of ids and a seed; see `as_generator`.
+        latent: the shape of one latent; see `as_generator`.
+        latents: what gives the latents of ids and a seed instead.
         bounds: the values of its pictures that mean black and white.
         segmenter: a name, as in `open_segmenter`, or an open one.
         layers: to look at; empty for all.

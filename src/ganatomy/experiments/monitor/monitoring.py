@@ -108,8 +108,9 @@ class Monitoring:
         """Return the same units at every step, those of `best` if none are named: rows of `history`, with what became.
 
         Returns:
-            Columns step, layer, unit, label, category, iou, matched, became: ``kept``, ``changed``, ``lost``,
-            ``gained``, as in `turnover`; None where the unit matches nothing and did not before, and at the first look.
+            Columns step, layer, unit, label, category, iou, matched, and became, which is ``kept``, ``changed``,
+            ``lost`` or ``gained``, as in `turnover`; None at the first look, and where the unit matches nothing and did
+            not before.
 
         Raises:
             UnknownName: there is no such unit.
