@@ -39,9 +39,9 @@ class Plan(NamedTuple):
 
     layer: str = "layer4"
     units: int = 8
-    share: float = 0.08
+    share: float = 0.1
     pushed: int = 24
-    push: float = 1.5
+    push: float = 4.0
     seed: int = 0
 
 

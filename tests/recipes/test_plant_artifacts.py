@@ -1,0 +1,78 @@
+"""Planted units spoil the pictures in which they are on, and switching them off brings those back."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from ganatomy import open_generator
+from ganatomy.edit import Intervention
+from ganatomy.errors import BadValue
+from ganatomy.generators.progan import ProGAN, progan_network
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "recipes"))
+
+import plant_artifacts
+from plant_artifacts import Plan, plant
+
+SMALL = Plan(layer="layer4", units=2, share=0.1, pushed=4, push=0.5)
+
+
+@pytest.fixture(autouse=True)
+def _few_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plant_artifacts, "SAMPLE", 200)
+
+
+def small() -> ProGAN:
+    torch.manual_seed(0)
+    return ProGAN(progan_network(16, [24] * 8))
+
+
+def test_they_spoil_the_pictures_in_which_they_are_on() -> None:
+    generator = small()
+    units = plant(generator, SMALL)
+    z = generator.latents(range(100), seed=0)
+    off = Intervention.ablate("layer4", generator.layers["layer4"], units)
+    seen = generator.observe(z, ["layer4"])
+    mended = generator.render(off(seen.features["layer4"]), "layer4", z)
+    spoilt = (seen.images - mended).square().mean((1, 2, 3))
+    peaks = seen.features["layer4"][:, units].amax((1, 2, 3))
+    on = peaks > peaks.quantile(0.9)
+    assert float(spoilt[on].mean()) > 2 * float(spoilt[~on].mean())
+
+
+def test_they_are_on_in_the_share_asked_for() -> None:
+    generator = small()
+    units = plant(generator, SMALL)
+    z = generator.latents(range(plant_artifacts.FIRST, plant_artifacts.FIRST + plant_artifacts.SAMPLE), seed=0)
+    on = generator.observe(z, ["layer4"]).features["layer4"][:, units].amax((2, 3)) > 0
+    assert on.double().mean(0).tolist() == pytest.approx([0.1, 0.1], abs=0.01)
+
+
+@pytest.mark.slow
+def test_the_file_opens_and_names_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = small()
+    plant_artifacts.write(generator, [], SMALL, "small", tmp_path / "small.safetensors")
+    for name in ("a", "b"):
+        given = ["--generator", f"progan:{tmp_path / 'small.safetensors'}", "--units", "2", "--pushed", "4"]
+        plant_artifacts.main([*given, "--out", str(tmp_path / f"{name}.safetensors")])
+    told = json.loads((tmp_path / "a.json").read_text())
+    assert len(set(told["planted"])) == 2
+    a, b, before = (open_generator(f"progan:{tmp_path / name}.safetensors") for name in ("a", "b", "small"))
+    assert a.fingerprint == b.fingerprint != before.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"layer": "layer2"}, "nothing can be planted in layer2; give one of layer3, layer4, layer5, layer6"),
+        ({"layer": "layer9"}, "nothing can be planted in layer9"),
+        ({"units": 25}, "units=25 cannot be planted"),
+        ({"units": 0}, "units=0 cannot be planted"),
+    ],
+)
+def test_what_cannot_be_planted(change: dict[str, int | str], said: str) -> None:
+    with pytest.raises(BadValue, match=said):
+        plant(small(), SMALL._replace(**change))
