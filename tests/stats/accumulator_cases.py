@@ -19,7 +19,7 @@ from ganatomy.experiments.causal.unit_sets import Shares
 from ganatomy.experiments.described import Described
 from ganatomy.stats.agreement import Agreement
 from ganatomy.stats.base import Accumulator
-from ganatomy.stats.blocks import BlockedAgreement
+from ganatomy.stats.blocks import BlockedAgreement, GroupedAgreement
 from ganatomy.stats.frechet import FeatureMoments
 from ganatomy.stats.levels import ActivationLevels
 from ganatomy.stats.paired import PairedChange
@@ -66,6 +66,16 @@ class Case(ABC):
         """Return one of another shape."""
 
 
+def counted(levels: Tensor, images: slice) -> Any:
+    """Return pixels by [control, unit, concept, bin]: a mask for each."""
+    up = torch.nn.functional.interpolate(FEATURES[images].double(), (4, 4), mode="bilinear").numpy()
+    bins = (up[:, :, None] > levels.numpy()[:, :, None, None]).sum(2)
+    shown = np.stack([(c == LABELS[images]).any(1).numpy() | (c == 0) for c in range(CONCEPTS)])
+    halves = [shown, shown.reshape(CONCEPTS, -1, 2, 4, 4)[:, :, ::-1].reshape(shown.shape)]
+    masks = [bins == j for j in range(levels.shape[1] + 1)]
+    return np.array([[[[(j[:, u] & m).sum() for j in masks] for m in ms] for u in range(UNITS)] for ms in halves])
+
+
 class OfAgreement(Case):
     step = 2  # neighbours are each other's control
 
@@ -76,16 +86,7 @@ class OfAgreement(Case):
         return FEATURES[images], LABELS[images]
 
     def reference(self) -> dict[str, Any]:
-        up = torch.nn.functional.interpolate(FEATURES.double(), (4, 4), mode="bilinear").numpy()
-        bins = (up[:, :, None] > LEVELS.numpy()[:, :, None, None]).sum(2)
-        shown = np.stack(
-            [(c == LABELS).any(1).numpy() if c else np.ones((IMAGES, 4, 4), bool) for c in range(CONCEPTS)]
-        )
-        halves = [shown, shown.reshape(CONCEPTS, -1, 2, 4, 4)[:, :, ::-1].reshape(shown.shape)]
-        counts = [
-            [[[((bins[:, u] == j) & m).sum() for j in range(6)] for m in ms] for u in range(UNITS)] for ms in halves
-        ]
-        return {"levels": LEVELS, "counts": counts}
+        return {"levels": LEVELS, "counts": counted(LEVELS, slice(0, IMAGES))}
 
     def misfit(self) -> Accumulator:
         return Agreement(LEVELS, CONCEPTS + 1, 10**6)
@@ -93,10 +94,10 @@ class OfAgreement(Case):
 
 class OfBlockedAgreement(OfAgreement):
     def empty(self) -> Accumulator:
-        return BlockedAgreement(LEVELS, LEVEL, IMAGES, 10**6)
+        return BlockedAgreement(LEVELS, LEVEL, range(100, 100 + IMAGES), 10**6)
 
     def batch(self, images: slice) -> Sequence[Tensor]:
-        return FEATURES[images], LABELS[images], torch.arange(IMAGES)[images]
+        return FEATURES[images], LABELS[images], torch.arange(100, 100 + IMAGES)[images]
 
     def reference(self) -> dict[str, Any]:
         up = torch.nn.functional.interpolate(FEATURES.double(), (4, 4), mode="bilinear").numpy()
@@ -111,18 +112,34 @@ class OfBlockedAgreement(OfAgreement):
         return {
             **super().reference(),
             "level": LEVEL,
-            "size": [2],
+            "span": [100, 2],
             "both": [blocks(on & own[:, None]) for own in (shown, partners)],
             "on": blocks(on),
             "shown": blocks(shown),
         }
 
     def misfit(self) -> Accumulator:
-        return BlockedAgreement(LEVELS, LEVEL, IMAGES + 2, 10**6)
+        return BlockedAgreement(LEVELS, LEVEL, range(100, 102 + IMAGES), 10**6)
+
+
+class OfGroupedAgreement(OfBlockedAgreement):
+    def empty(self) -> Accumulator:
+        return GroupedAgreement(FINE, CONCEPTS, range(100, 100 + IMAGES), 10**6)
+
+    def reference(self) -> dict[str, Any]:
+        pairs = [counted(FINE, slice(i, i + 2))[0] for i in range(0, IMAGES, 2)]
+        groups = [[pair[..., a:b].sum(-1) for a, b in ((0, 8), (8, 16), (16, 21))] for pair in pairs]
+        whole = counted(FINE, slice(0, IMAGES))
+        return {"levels": FINE, "counts": whole, "span": [100, 2], "groups": np.moveaxis(groups, 1, -1)}
+
+    def misfit(self) -> Accumulator:
+        return GroupedAgreement(FINE, CONCEPTS, range(100, 102 + IMAGES), 10**6)
 
 
 LEVEL = torch.tensor([[-1, 2, 0, 4], [-1, 1, -1, 3], [-1, 0, 4, 2]])
 """At which each pair is counted by blocks."""
+FINE = torch.linspace(-2, 12, 20, dtype=torch.float64).expand(UNITS, -1).contiguous()
+"""Enough levels for groups of bins."""
 
 
 class OfTopImages(Case):
@@ -443,7 +460,7 @@ class OfPatches(Case):
 SMALL = torch.rand(IMAGES, 3, 8, 10, generator=GENERATOR)
 
 CASES = [
-    *(OfAgreement(), OfBlockedAgreement(), OfTopImages(), OfPresence(), OfLevels()),
+    *(OfAgreement(), OfBlockedAgreement(), OfGroupedAgreement(), OfTopImages(), OfPresence(), OfLevels()),
     *(OfPairedChange(), OfPool(), OfCandidates(), OfShares()),
     *(OfEffectTally(), OfFirstOrder(), OfStrength(), OfTried(), OfTraced(), OfInserted()),
     *(OfVerdicts(), OfFeatureMoments(), OfDescribed(), OfPatches()),

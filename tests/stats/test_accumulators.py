@@ -20,7 +20,7 @@ from ganatomy.errors import BadValue
 from ganatomy.experiments.tally import Tally
 from ganatomy.stats.agreement import Agreement
 from ganatomy.stats.base import Accumulator
-from ganatomy.stats.blocks import BlockedAgreement
+from ganatomy.stats.blocks import BlockedAgreement, GroupedAgreement
 from ganatomy.stats.topk import TopImages
 
 every = pytest.mark.parametrize("case", CASES, ids=lambda case: type(case.empty()).__name__)
@@ -154,8 +154,9 @@ def test_ties_go_to_the_lower_id_in_whatever_order_they_come() -> None:
 
 def tally(parts: Sequence[slice]) -> Tally:
     level = torch.ones(UNITS, CONCEPTS)
-    scored = {"a": BlockedAgreement(LEVELS, level, 6, 10**6), "b": BlockedAgreement(LEVELS[:2], level[:2], 6, 10**6)}
-    chosen_on = {"a": Agreement(LEVELS, CONCEPTS, 10**6), "b": Agreement(LEVELS[:2], CONCEPTS, 10**6)}
+    cuts, pixels = {"a": LEVELS, "b": LEVELS[:2]}, 10**6
+    scored = {name: BlockedAgreement(cut, level[: len(cut)], range(6), pixels) for name, cut in cuts.items()}
+    chosen_on = {name: GroupedAgreement(cut, CONCEPTS, range(6, 12), pixels) for name, cut in cuts.items()}
     total = Tally.empty("evaluation", scored, 5).beside(Tally.empty("validation", chosen_on, 5))
     for part in parts:
         half = "evaluation" if part.start < 6 else "validation"

@@ -23,7 +23,7 @@ from ganatomy.experiments.tally import Tally
 from ganatomy.generators import Generator, LayerShape, Observation, Subject
 from ganatomy.generators.margins import within_picture
 from ganatomy.progress import Progress, tick
-from ganatomy.stats.blocks import Blocked, BlockedAgreement, GroupedAgreement, blocks_of
+from ganatomy.stats.blocks import FEW, GROUP, Blocked, BlockedAgreement, GroupedAgreement, blocks_of
 from ganatomy.stats.levels import ActivationLevels, exact_levels
 from ganatomy.study import Study
 
@@ -90,9 +90,10 @@ def estimate(spec: DissectSpec, models: Models) -> Estimate:
     """Say what a run will take: memory and disk by formula, time from a few pictures.
 
     A table of one half has 4 bytes (8 from 2³¹ pixels on) for each unit × concept × (level + 1), matched and
-    mismatched; that of the evaluation half three for each unit × concept × block of pictures besides. While shards are
-    merged three of these live at once, and one of the validation half. One batch of features comes on top, and one
-    part of the calibration, of which the maps of one layer are copied twice.
+    mismatched. For each block of pictures the evaluation half has three numbers more for each unit × concept, the
+    validation half one for every eighth level. Four tables live at once while shards of the second half are merged.
+    One batch of features comes on top, and one part of the calibration, of which the maps of one layer are copied
+    twice.
     """
     generator, segmenter = models.subject, models.segmenter
     layers = chosen_layers(generator, spec.layers)
@@ -108,7 +109,9 @@ def estimate(spec: DissectSpec, models: Models) -> Estimate:
     height, width = grid_size(spec, seen)
     number = 4 if spec.images * height * width < 2**31 else 8
     pairs = number * units * len(segmenter.vocabulary)
-    table, blocks = 2 * pairs * (spec.levels + 1), 3 * pairs * blocks_of(len(spec.halves()["evaluation"]))
+    table = 2 * pairs * (spec.levels + 1)
+    chosen_on = table + pairs * blocks_of(len(spec.halves()["validation"]), FEW) * math.ceil((spec.levels + 1) / GROUP)
+    scored = table + 3 * pairs * blocks_of(len(spec.halves()["evaluation"]))
     calibration = len(spec.calibration_ids())
     images = 2 * spec.images if spec.validation == "separate" else spec.images
     draw, label = (drawn - start) / len(ids), (labelled - drawn) / len(ids)
@@ -118,8 +121,8 @@ def estimate(spec: DissectSpec, models: Models) -> Estimate:
     pictures = min(spec.images, units * spec.top) * (3 * seen.images.shape[-2] * seen.images.shape[-1] + 8)
     return Estimate(
         images=images,
-        memory_bytes=4 * table + 3 * blocks + spec.batch * sum(maps) + held,
-        disk_bytes=2 * table + blocks + pictures + units * spec.top * height * width // 8,
+        memory_bytes=chosen_on + 3 * scored + spec.batch * sum(maps) + held,
+        disk_bytes=chosen_on + scored + pictures + units * spec.top * height * width // 8,
         seconds=images * (draw + label + count) + calibrate + spec.images * draw,
     )
 

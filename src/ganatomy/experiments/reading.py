@@ -85,12 +85,14 @@ class Counted(NamedTuple):
 
     Attributes:
         layer, rows: which, of which layer.
+        level: int64 [u, c], that they are read at.
         own, control: pixels of each kind, float64 [u, c, 1], of the pictures and of mismatched pictures.
         drift: float64 [u, c], see `Reading`.
     """
 
     layer: str
     rows: slice
+    level: Tensor
     own: Rates
     control: Rates
     drift: Tensor
@@ -104,7 +106,7 @@ def choose(spec: DissectSpec, validation: Tally, layers: Iterable[str]) -> Chose
         for start in range(0, len(table.levels), UNITS_AT_ONCE):
             units = slice(start, start + UNITS_AT_ONCE)
             counts = table.counts[0, units]
-            level = _levels(spec, counts, table.levels[units])
+            level = levels_of(spec, counts, table.levels[units])
             quality = information_quality(Rates(*(at_level(x, level)[..., None] for x in rates(counts))))
             parts.append((level, quality[..., 0]))
     return Chosen(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
@@ -113,7 +115,7 @@ def choose(spec: DissectSpec, validation: Tally, layers: Iterable[str]) -> Chose
 def read(spec: DissectSpec, tally: Tally, chosen: Chosen, layers: Iterable[str]) -> Reading:
     """Score at the levels that the other half chose, for every unit of the layers."""
     parts = []
-    for _, _, own, control, drift in counted(spec, tally, chosen.level, layers):
+    for _, _, _, own, control, drift in counted(spec, tally, chosen.level, layers):
         scores = (iou(own), share_right(own), share_on(own))
         parts.append((*(table[..., 0] for table in scores), iou(control)[..., 0], drift))
     overlap, right, on, noise, drift = (torch.cat(columns) for columns in zip(*parts, strict=True))
@@ -129,18 +131,18 @@ def counted(spec: DissectSpec, tally: Tally, level: Tensor, layers: Iterable[str
             rows = slice(start, start + UNITS_AT_ONCE)
             scored, chosen_on = (half.counts[:, rows] for half in (evaluation, validation))
             own = level[done : done + scored.shape[1]]
-            yield Counted(layer, rows, *_count(spec, evaluation.levels[rows], own, scored, chosen_on))
+            yield Counted(layer, rows, own, *_count(spec, evaluation.levels[rows], own, scored, chosen_on))
             done += len(own)
 
 
 def _count(
     spec: DissectSpec, levels: Tensor, level: Tensor, scored: Tensor, chosen_on: Tensor
 ) -> tuple[Rates, Rates, Tensor]:
-    result, control = (_pixels(half, level) for half in scored)
-    drift = (iou(control) - iou(_pixels(chosen_on[1], level)))[..., 0]
+    result, control = (pixels_at(half, level[..., None]) for half in scored)
+    drift = (iou(control) - iou(pixels_at(chosen_on[1], level[..., None])))[..., 0]
     if spec.validation == "cross":
-        other_level = _levels(spec, scored[0], levels)
-        back, control_back = (_pixels(half, other_level) for half in chosen_on)
+        other_level = levels_of(spec, scored[0], levels)[..., None]
+        back, control_back = (pixels_at(half, other_level) for half in chosen_on)
         result, control = _pooled(result, back), _pooled(control, control_back)
     return result, control, drift
 
@@ -155,18 +157,22 @@ def share_on(pixels: Rates) -> Tensor:
     return (pixels.on_and_shown + pixels.on_only) / sum(pixels)
 
 
-def _levels(spec: DissectSpec, counts: Tensor, levels: Tensor) -> Tensor:
+def levels_of(spec: DissectSpec, counts: Tensor, levels: Tensor) -> Tensor:
+    """Return the level that the rule chooses for every pair, int64 [u, c]; counts of pictures, not of the control."""
     if spec.quantile is None:
         return choose_levels(counts, levels, spec.threshold)
     place = int(abs(spec.tops() - spec.quantile).argmin())
     return torch.full(counts.shape[:2], place)
 
 
-def _pixels(counts: Tensor, level: Tensor) -> Rates:
-    """Return the pixels of each kind at each pair's level, [u, c, 1]; a pair without a level is never on."""
+def pixels_at(counts: Tensor, level: Tensor) -> Rates:
+    """Return the pixels of each kind at levels [u, c, l] of each pair; without a level a unit is never on."""
     table = rates(counts)
     pixels = counts[:, :1].sum(-1, keepdim=True)
-    both, on_only = (at_level(x, level)[..., None] * pixels for x in (table.on_and_shown, table.on_only))
+    both, on_only = (
+        torch.where(level >= 0, x.gather(-1, level.clamp(min=0)), 0.0) * pixels
+        for x in (table.on_and_shown, table.on_only)
+    )
     shown = (table.on_and_shown + table.shown_only)[..., :1] * pixels
     return Rates(both, on_only, shown - both, pixels - shown - on_only)
 

@@ -1,17 +1,19 @@
 """How far the counts of a dissection would differ on another sample: its blocks of pictures drawn again (SPEC 8).
 
-Each draw takes blocks of the evaluation pictures at random, some twice and some not at all, and scores, labels and
-counts the units anew by the rules of the dissection. What the validation half said is kept: levels, which concepts are
-too rare, and the control's margin. No picture is drawn: the counts of every block are in the study.
+Each draw takes blocks of the validation pictures at random, some twice and some not at all, and chooses levels anew;
+then blocks of the evaluation pictures, and scores, labels and counts the units by the rules of the dissection. Which
+concepts are too rare and the control's margin are kept. No picture is drawn: the study has the counts of every block,
+of evaluation blocks at the level of each pair, of validation blocks at some levels of all. At another level, what a
+block adds is taken to be what it adds at the chosen one.
 
 **Bias.** A label is the best of many scores and a match the passing of a threshold, so the mean of the draws is not the
 count of the dissection: noise is added to what has noise already. Errors are told around the count itself.
 
-**Crossed halves.** The levels of the second fold are known only after it was counted, so it is kept as it is; the first
-is drawn again in so few blocks that its variance stands for that of both.
+**Crossed halves.** The levels of the second fold are known only after it was counted, so its scores are kept; those of
+the first are drawn again in so few blocks that their variance stands for that of both.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -23,10 +25,11 @@ import torch
 from torch import Tensor
 
 from ganatomy.errors import BadValue
+from ganatomy.experiments.dissect_spec import HALVES
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.experiments.reading import Counted, share_right
+from ganatomy.experiments.reading import Counted, levels_of, pixels_at, share_right
 from ganatomy.experiments.tables import Bools, Floats, Ints, Verdict, beats, judge
-from ganatomy.stats.blocks import BlockedAgreement
+from ganatomy.stats.blocks import GROUP, BlockedAgreement, GroupedAgreement, grouped
 from ganatomy.stats.scores import Rates, iou
 from ganatomy.vocabulary import CATEGORIES
 
@@ -35,6 +38,9 @@ ALL = "all"
 SURE = 0.95
 DRAWS_AT_ONCE = 50
 """A table of 64 units takes a few hundred bytes for each concept, and for each of these."""
+
+CONTENDERS = 2
+"""So many concepts of each unit get a level of their own in every draw; the others keep theirs, and rarely win."""
 
 Drawn = npt.NDArray[Any]
 
@@ -77,7 +83,7 @@ class Resampled:
         """
         rows: dict[tuple[str, ...], Drawn] = {}
         for layer, verdict in self._by_layer():
-            units = _by_concept(verdict.label, verdict.matched, len(self.dissection.vocabulary))
+            units = by_concept(verdict.label, verdict.matched, len(self.dissection.vocabulary))
             for c in np.flatnonzero(units.any(0)):
                 rows[layer, *self.dissection.vocabulary[c]] = units[:, c]
         table = _told(rows, ["layer", "concept", "category"])
@@ -103,7 +109,7 @@ class Resampled:
         for layer, verdict in self._by_layer():
             flags = {"interpretable": verdict.interpretable, "matched": verdict.matched}
             weights = {**flags, "iou": verdict.matched * verdict.iou}
-            tables = {name: _by_concept(verdict.label, weight, len(kinds)) for name, weight in weights.items()}
+            tables = {name: by_concept(verdict.label, weight, len(kinds)) for name, weight in weights.items()}
             for category in (ALL, *names):
                 own = {name: table[:, (kinds == category) | (category == ALL)] for name, table in tables.items()}
                 matched = own["matched"].sum(1)
@@ -151,23 +157,23 @@ def resampled(dissection: Dissection, draws: int = 200, seed: int = 0) -> Resamp
         raise BadValue(f"draws={draws} is too few for an error; give at least 2, better 200")
     if not dissection.has_blocks:
         return None
-    table = dissection.tally.agreement("evaluation", next(iter(dissection.layers)))
-    blocks = len(table.shown) if isinstance(table, BlockedAgreement) else 0
-    if blocks < 2:
+    halves, layer = dissection.spec.halves(), next(iter(dissection.layers))
+    blocks = [dissection.tally.blocked(half, layer).blocks for half in HALVES]
+    if min(blocks) < 2:
         return None
-    part = len(dissection.spec.halves()["evaluation"]) / dissection.spec.images
-    weights = torch.from_numpy(block_weights(blocks, part, draws, seed))
+    part = len(halves["evaluation"]) / dissection.spec.images
+    weights = [torch.from_numpy(block_weights(n, part, draws, (seed, i))) for i, n in enumerate(blocks)]
     verdicts = (_judged(dissection, units, weights) for units in dissection.counted())
-    return Resampled(dissection, seed, blocks, *(np.concatenate(each, 1) for each in zip(*verdicts, strict=True)))
+    return Resampled(dissection, seed, blocks[0], *(np.concatenate(each, 1) for each in zip(*verdicts, strict=True)))
 
 
-def block_weights(blocks: int, part: float, draws: int, seed: int) -> Floats:
+def block_weights(blocks: int, part: float, draws: int, seed: tuple[int, int]) -> Floats:
     """Return how often each draw takes each block, [draws, blocks]: 1 in the mean.
 
     Blocks - 1 of them are drawn, which makes the variance of a mean what it is between samples and not a block less;
     fewer where the blocks are only a part of the pictures that are scored.
 
-    >>> block_weights(4, 1.0, 2, 0).sum(1).tolist()
+    >>> block_weights(4, 1.0, 2, (0, 0)).sum(1).tolist()
     [4.0, 4.0]
     """
     number = max(1, round((blocks - 1) * part))
@@ -193,17 +199,25 @@ def difference(one: Resampled, other: Resampled) -> pd.DataFrame:
     return _told(rows, ["layer", "category", "quantity"], signed=True)
 
 
-def _judged(dissection: Dissection, units: Counted, weights: Tensor) -> Verdict:
-    """Judge some units in every draw, [draws, u]."""
-    scores = dissection.scores
-    table = dissection.tally.agreement("evaluation", units.layer)
+def _judged(dissection: Dissection, units: Counted, weights: Sequence[Tensor]) -> Verdict:
+    """Judge some units in every draw, [draws, u].
+
+    Args:
+        dissection: which has the rules.
+        units: what they are scored by.
+        weights: float64 [draws, blocks], of the pictures that are scored, and of those that levels are chosen on.
+    """
+    table, scores = dissection.tally.blocked("evaluation", units.layer), dissection.scores
     assert isinstance(table, BlockedAgreement)
-    shown, on = table.shown.double(), table.on[:, units.rows].double()
+    shown, on, both = table.shown.double(), table.on[:, units.rows].double(), table.both[:, :, units.rows].double()
     verdicts = []
-    for change in torch.split(weights - 1, DRAWS_AT_ONCE):
+    for change, chosen in zip(*(torch.split(own - 1, DRAWS_AT_ONCE) for own in weights), strict=True):
+        level = _levels_drawn(dissection, units, chosen)
         redrawn = []
-        for pixels, both in zip((units.own, units.control), table.both[:, :, units.rows].double(), strict=True):
-            redrawn.append(_redrawn(pixels, both, on, shown, change))
+        for kind, pixels in enumerate((units.own, units.control)):
+            there, here = (pixels_at(table.counts[kind, units.rows], at) for at in (level, units.level[..., None]))
+            moved = Rates(*(x + (a - b) for x, a, b in zip(pixels, there, here, strict=True)))
+            redrawn.append(_redrawn(moved, both[kind], on, shown, change))
         own, control = redrawn
         pixels_shown = scores.pixels + (change @ shown).numpy()
         chance = pixels_shown / pixels_shown[:, :1]
@@ -211,6 +225,33 @@ def _judged(dissection: Dissection, units: Counted, weights: Tensor) -> Verdict:
         above = beats(overlap, _by_draw(iou(control)) + scores.margin, chance[:, None])
         verdicts.append(judge(dissection.spec, overlap, _by_draw(share_right(own)), above))
     return Verdict(*(np.concatenate(each) for each in zip(*verdicts, strict=True)))
+
+
+def _levels_drawn(dissection: Dissection, units: Counted, change: Tensor) -> Tensor:
+    """Return the levels that other pictures would choose, int64 [u, c, draws].
+
+    Only the best concepts of units that may be interpretable have levels of their own; what others do is not counted.
+    `change`, [draws, blocks], says how much more each block weighs. Within a group of bins all counts change alike.
+    """
+    spec, draws = dissection.spec, len(change)
+    level = units.level[..., None].repeat(1, 1, draws)
+    score = iou(units.own)[..., 0].masked_fill(torch.from_numpy(dissection.scores.rare), -1.0)
+    rows = (score.amax(1) > spec.interpretable_iou / 2).nonzero()
+    if spec.quantile is not None or not len(rows):
+        return level
+    table = dissection.tally.blocked("validation", units.layer)
+    assert isinstance(table, GroupedAgreement)
+    best = score[rows[:, 0]].topk(min(CONTENDERS, score.shape[1])).indices
+    pairs = torch.cat([torch.zeros_like(rows), best], 1)  # nothing first, which counts every pixel
+    counts, groups = table.counts[0, units.rows][rows, pairs], table.groups[:, units.rows][:, rows, pairs]
+    more = torch.einsum("dk,kucg->ducg", change, groups.double()) / grouped(counts).clamp(min=1)
+    factor = (1 + more).repeat_interleave(GROUP, -1)[..., : counts.shape[-1]]
+    drawn = (counts * factor).round().clamp(min=0).long().flatten(0, 1)
+    cuts = table.levels[units.rows][rows[:, 0]]
+    chosen = levels_of(spec, drawn, cuts.repeat(draws, 1)).view(draws, *pairs.shape)[..., 1:].permute(1, 2, 0)
+    alone = levels_of(spec, counts, cuts)[:, 1:, None]  # by another rule than `pair`, others may have a say
+    level[rows, best] = torch.where(alone == level[rows, best], chosen, level[rows, best])
+    return level
 
 
 def _redrawn(pixels: Rates, both: Tensor, on: Tensor, shown: Tensor, change: Tensor) -> Rates:
@@ -237,7 +278,7 @@ def _by_draw(table: Tensor) -> Floats:
     return table.permute(2, 0, 1).numpy()
 
 
-def _by_concept(label: Ints, weight: Drawn, concepts: int) -> Drawn:
+def by_concept(label: Ints, weight: Drawn, concepts: int) -> Drawn:
     """Return the sums of a weight [d, u] by label, [d, concepts]; 0 for none, which is no concept."""
     places = np.arange(len(label))[:, None] * concepts + label
     table = np.bincount(places.ravel(), weight.ravel(), len(label) * concepts).reshape(len(label), concepts)
@@ -254,5 +295,6 @@ def _told(rows: Mapping[tuple[str, ...], Drawn], names: list[str], signed: bool 
             told.append((*name, value, np.nan, np.nan, np.nan))
             continue
         low, high = value + np.quantile(known, [(1 - SURE) / 2, (1 + SURE) / 2]) - known.mean()
-        told.append((*name, value, known.std(ddof=1), low if signed else max(low, 0.0), high))
+        low, high = min(low if signed else max(low, 0.0), value), max(high, value)
+        told.append((*name, value, known.std(ddof=1), low, high))
     return pd.DataFrame(told, columns=[*names, "value", "error", "low", "high"])

@@ -9,14 +9,13 @@ from torch import Tensor
 from ganatomy.resample import labels_at
 from ganatomy.stats.agreement import Agreement, combine
 from ganatomy.stats.base import Accumulator
-from ganatomy.stats.blocks import BlockedAgreement, in_blocks
+from ganatomy.stats.blocks import Blocked, BlockedAgreement, GroupedAgreement
 from ganatomy.stats.presence import Presence
 from ganatomy.stats.topk import TopImages
 from ganatomy.types import Features, Labels
 
 T = TypeVar("T", bound="Tally")
 
-WHOLE: Sequence[tuple[slice, int | None]] = ((slice(None), None),)
 _KINDS: dict[str, type[Accumulator]] = {"agreement": Agreement, "top": TopImages, "presence": Presence}
 
 
@@ -31,7 +30,7 @@ class Tally:
         self.parts = dict(parts)
 
     @classmethod
-    def empty(cls, half: str, tables: Mapping[str, Agreement], top: int) -> "Tally":
+    def empty(cls, half: str, tables: Mapping[str, Blocked], top: int) -> "Tally":
         """Start with nothing counted of a half.
 
         Args:
@@ -53,16 +52,12 @@ class Tally:
         labels = labels_at(labels, size)
         self.parts[f"presence/{half}"].update(labels)
         features = {layer: r.float() for layer, r in features.items()}
-        tables = {layer: self.agreement(half, layer) for layer in features}
+        tables = {layer: self.blocked(half, layer) for layer in features}
         first = next(iter(tables.values()))
-        blocks = in_blocks(ids[0], len(ids), int(first.size)) if isinstance(first, BlockedAgreement) else WHOLE
-        for part, block in blocks:
+        for part, block in first.parts(ids[0], len(ids)):
             numbered = combine(labels[part], first.counts.shape[-1])
             for layer, table in tables.items():
-                if isinstance(table, BlockedAgreement):
-                    table.update_block(features[layer][part], numbered, block)
-                else:
-                    table.update_combined(features[layer], numbered)
+                table.update_block(features[layer][part], numbered, block)
         for layer, r in features.items():
             self.parts[f"top/{half}/{layer}"].update(r.amax((2, 3)), torch.tensor(ids, device=r.device))
 
@@ -70,6 +65,12 @@ class Tally:
         """Return the pixel counts of a layer in one half."""
         part = self.parts[f"agreement/{half}/{layer}"]
         assert isinstance(part, Agreement)
+        return part
+
+    def blocked(self, half: str, layer: str) -> Blocked:
+        """Return them, where they were also kept by blocks of pictures."""
+        part = self.parts[f"agreement/{half}/{layer}"]
+        assert isinstance(part, Blocked)
         return part
 
     def top(self, half: str, layer: str) -> TopImages:
@@ -107,4 +108,7 @@ class Tally:
 
 
 def _kind(name: str, fields: Mapping[str, Tensor]) -> type[Accumulator]:
-    return BlockedAgreement if "both" in fields else _KINDS[name.split("/")[0]]
+    for kind in (BlockedAgreement, GroupedAgreement):
+        if kind.FIELDS.keys() == fields.keys():
+            return kind
+    return _KINDS[name.split("/")[0]]

@@ -1,0 +1,234 @@
+"""The errors of counts: blocks drawn again equal pictures counted again, and predict what other samples give."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pytest
+import safetensors.torch
+import torch
+
+import ganatomy
+from ganatomy.errors import BadValue
+from ganatomy.experiments.dissection import Dissection
+from ganatomy.experiments.resampling import _judged, _levels_drawn, block_weights, difference, resampled
+from ganatomy.experiments.tables import Verdict
+from ganatomy.generators.planted import UNITS, PlantedGenerator
+from ganatomy.planted import VOCABULARY
+from ganatomy.resample import labels_at, upsample
+from ganatomy.segmenters.planted import PlantedSegmenter
+from ganatomy.stats.agreement import Agreement
+from ganatomy.stats.scores import choose_levels
+
+SIDE = 16
+SMALL: dict[str, Any] = {"segmenter": "planted", "images": 45, "levels": 20, "calibration": 10, "resolution": SIDE}
+
+
+def small(**options: Any) -> Dissection:
+    return ganatomy.dissect("planted:", **SMALL | options)
+
+
+@pytest.fixture(scope="module")
+def found() -> Dissection:
+    return small()
+
+
+def judged(found: Dissection, *weights: list[float]) -> Verdict:
+    """Judge all units in one draw, with weights of the scored and of the choosing blocks."""
+    tables = [torch.tensor([own], dtype=torch.float64) for own in weights]
+    parts = [_judged(found, units, tables) for units in found.counted()]
+    return Verdict(*(np.concatenate(each, 1)[0] for each in zip(*parts, strict=True)))
+
+
+def blocks(found: Dissection, half: str) -> int:
+    return found.tally.blocked(half, "layer1").blocks
+
+
+def names(label: npt.NDArray[np.int64]) -> list[str]:
+    return [VOCABULARY[i].name if i else "none" for i in label]
+
+
+# ---------------------------------------------------------------- one draw
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("validation", ["separate", "cross"])
+@pytest.mark.parametrize("rule", ["pair", "unit", "max-iou", "quantile:0.05"])
+def test_every_block_once_is_the_dissection_itself(rule: str, validation: str) -> None:
+    found = small(threshold=rule, validation=validation)
+    verdict = judged(found, *([1.0] * blocks(found, half) for half in ("evaluation", "validation")))
+    assert names(verdict.label) == found.units.label.fillna("none").tolist()
+    assert verdict.iou.tolist() == found.units.iou.fillna(0).tolist(), "to the bit"
+    assert verdict.interpretable.tolist() == found.units.interpretable.tolist()
+    assert verdict.matched.tolist() == found.units.matched.tolist()
+
+
+def recounted(found: Dissection, weights: list[int]) -> pd.DataFrame:
+    """Count the pictures of every block as often as it weighs, at the dissection's thresholds: mask by mask."""
+    size = int(found.tally.blocked("evaluation", "layer1").span[1])
+    ids = [i for i in range(44) for _ in range(weights[i // size])]  # in pairs still, as the weight is the block's
+    order = sorted(range(len(ids)), key=lambda k: (ids[k] // 2, ids[:k].count(ids[k]), ids[k]))
+    ids = [44, *(ids[k] for k in order)]  # the last has no partner: it is counted once, and has no control
+    generator = PlantedGenerator(torch.device("cpu"))
+    seen = generator.observe(torch.cat([generator.latents(range(i, i + 1), 0) for i in ids]), list(UNITS))
+    values = torch.cat([upsample(seen.features[layer], (SIDE, SIDE)) for layer in UNITS], 1).numpy()
+    labels = labels_at(PlantedSegmenter(torch.device("cpu"))(seen.images), (SIDE, SIDE)).numpy()
+    shown = np.stack([(labels == c).any(1) for c in range(len(VOCABULARY))])
+    partner = shown[:, 1:].reshape(len(shown), -1, 2, SIDE, SIDE)[:, :, ::-1].reshape(shown[:, 1:].shape)
+    scores, rows = found.scores, []
+    for u in range(values.shape[1]):
+        best: tuple[float, int] = (0.0, 0)
+        tables = {}
+        for c in np.flatnonzero(~scores.rare):
+            level = int(scores.reading.level[u, c])
+            on = values[:, u] > (scores.levels[u, level] if level >= 0 else np.inf)
+            overlap = [(a & b).sum() / max((a | b).sum(), 1) for a, b in ((on, shown[c]), (on[1:], partner[c]))]
+            bar = max(overlap[1] + scores.margin[c], shown[c].mean())
+            tables[c] = (overlap[0] > bar, (on == shown[c]).mean())
+            best = max(best, (overlap[0], -c))
+        iou, label = best[0], -best[1]
+        above, right = tables.get(label, (False, 0))
+        interpretable = label > 0 and iou > 0.05 and right > 0.75
+        rows.append((label, iou, interpretable, interpretable and above))
+    return pd.DataFrame(rows, columns=["label", "iou", "interpretable", "matched"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_a_draw_counts_the_pictures_of_its_blocks(found: Dissection, seed: int) -> None:
+    number = blocks(found, "evaluation")
+    weights = np.random.default_rng(seed).multinomial(number, np.full(number, 1 / number)).tolist()
+    assert max(weights) > 1
+    assert min(weights) == 0
+    verdict = judged(found, weights, [1.0] * blocks(found, "validation"))
+    expected = recounted(found, weights)
+    assert verdict.label.tolist() == expected.label.tolist()
+    np.testing.assert_allclose(verdict.iou, expected.iou, atol=1e-12)
+    assert verdict.interpretable.tolist() == expected.interpretable.tolist()
+    assert verdict.matched.tolist() == expected.matched.tolist()
+
+
+def test_levels_are_chosen_anew_on_the_blocks_drawn() -> None:
+    """Nearly those that the pictures of these blocks choose by themselves."""
+    found = small(levels=100, layers=["layer1"])
+    table = found.tally.blocked("validation", "layer1")
+    weights = torch.zeros(1, table.blocks, dtype=torch.float64)
+    weights[0, :3] = table.blocks / 3
+    units = next(found.counted())
+    drawn = _levels_drawn(found, units, weights - 1)[..., 0]
+    generator, segmenter = PlantedGenerator(torch.device("cpu")), PlantedSegmenter(torch.device("cpu"))
+    seen = generator.observe(generator.latents(range(45, 45 + 3 * int(table.span[1])), 0), ["layer1"])
+    alone = Agreement(table.levels, len(VOCABULARY), 10**6)
+    alone.update(seen.features["layer1"], labels_at(segmenter(seen.images), (SIDE, SIDE)))
+    expected = choose_levels(alone.counts[0], alone.levels, "pair")
+    own = found.units[found.units.interpretable]
+    pairs = own.unit.tolist(), found.scores.label[own.index].tolist()
+    near, before = (abs(level[pairs] - expected[pairs]).sum() for level in (drawn, units.level))
+    assert near < before / 2
+
+
+# ---------------------------------------------------------------- many draws
+
+
+def test_weights_have_the_variance_of_samples() -> None:
+    """A mean of n numbers varies by s²/n, which weights of variance 1 - 1/n make of s²; half the pictures, by twice."""
+    for part, variance in ((1.0, 1.0), (0.5, 2.0)):
+        weights = block_weights(17, part, 20_000, (0, 0))
+        np.testing.assert_allclose(weights.sum(1), 17)
+        np.testing.assert_allclose(weights.mean(0), 1, atol=0.05)
+        assert weights.var(0).mean() == pytest.approx(variance, rel=0.02)
+
+
+def test_counts_are_those_of_the_dissection_with_errors(found: Dissection) -> None:
+    drawn = found.errors
+    assert drawn is not None
+    assert drawn.blocks == 11
+    table = drawn.counts.set_index(["quantity", "layer", "category"])
+    layers = found.by_layer.set_index("layer")
+    for quantity in ("interpretable", "matched", "concepts"):
+        assert [table.value[quantity, layer, "all"] for layer in layers.index] == layers[quantity].tolist()
+    assert table.value["matched", "layer3", "material"] == layers.material["layer3"]
+    own = found.units[found.units.matched]
+    assert table.value["matched_iou", "all", "all"] == pytest.approx(own.iou.mean())
+    assert table.value["concepts", "all", "all"] == own.label.nunique()
+    assert table.error["matched_iou", "layer1", "all"] > 0
+    assert np.isnan(table.value["matched_iou", "layer1", "part"]), "no unit, no mean"
+    known = table.dropna()
+    assert (known.low <= known.high).all()
+    assert (known.low >= 0).all()
+    concepts = drawn.concepts.set_index(["layer", "concept"])
+    assert concepts.value["all", "tree"] == (own.label == "tree").sum()
+    assert concepts.share.between(0, 1).all()
+    units = drawn.units
+    assert units.iou_error[found.units.label.notna()].gt(0).all()
+    assert units.iou_error[found.units.label.isna()].isna().all()
+    assert units.matched_share[found.units.matched].mean() > 0.9
+    assert units.matched_share[~found.units.interpretable].mean() < 0.2
+
+
+def test_draws_are_a_function_of_their_seed(found: Dissection) -> None:
+    one, again, other = (resampled(found, 10, seed) for seed in (3, 3, 4))
+    assert one is not None
+    assert again is not None
+    assert other is not None
+    assert np.array_equal(one.iou, again.iou)
+    assert not np.array_equal(one.iou, other.iou)
+
+
+def test_differences_of_the_same_pictures_cancel_and_of_others_add(found: Dissection) -> None:
+    one, other = found.errors, small(seed=1).errors
+    assert one is not None
+    assert other is not None
+    same = difference(one, one)
+    assert (same.value.dropna() == 0).all()
+    assert (same.error.dropna() == 0).all()
+    tables = (difference(one, other), one.counts, other.counts)
+    apart, *own = (
+        table.set_index(["layer", "category", "quantity"]).loc["all", "all", "matched_iou"] for table in tables
+    )
+    errors = [row.error for row in own]
+    assert apart.error == pytest.approx(np.hypot(*errors), rel=0.25)
+    assert apart.low < apart.value < apart.high
+
+
+@pytest.mark.slow
+def test_they_predict_how_other_samples_differ() -> None:
+    """The spread of the IoU of every unit over eight samples, against the mean of the errors predicted from each."""
+    drawn = [small(images=100, seed=seed).errors for seed in range(8)]
+    tables = [r.units for r in drawn if r is not None]
+    spread = np.std([table.iou for table in tables], axis=0, ddof=1)
+    predicted = np.sqrt(np.mean([table.iou_error**2 for table in tables], axis=0))
+    assert 0.7 < np.nanmedian(predicted / spread) < 1.4
+
+
+# ---------------------------------------------------------------- what has none
+
+
+def test_a_study_of_before_has_no_errors(tmp_path: Path) -> None:
+    fresh = small(out=tmp_path / "s")
+    steps = tmp_path / "s" / "steps"
+    plain = {
+        name: tensor
+        for half in ("validation", "evaluation")
+        for name, tensor in safetensors.torch.load_file(steps / f"{half}.safetensors").items()
+        if name.rpartition(":")[2] not in ("level", "span", "both", "on", "shown", "groups")
+    }
+    safetensors.torch.save_file(plain, steps / "tally.safetensors", {"shards": "1"})
+    for half in ("validation", "evaluation"):
+        (steps / f"{half}.safetensors").unlink()
+    old = ganatomy.open_dissection(tmp_path / "s")
+    assert old.errors is None
+    pd.testing.assert_frame_equal(old.curve("layer1", 0, "ball"), fresh.curve("layer1", 0, "ball"))
+
+
+@pytest.mark.parametrize("make", [lambda: small(images=3), lambda: small(images=5, validation="cross")])
+def test_too_few_pictures_have_no_errors(make: Callable[[], Dissection]) -> None:
+    assert make().errors is None
+
+
+def test_one_draw_has_no_error(found: Dissection) -> None:
+    with pytest.raises(BadValue, match="draws=1 is too few for an error; give at least 2, better 200"):
+        resampled(found, 1)
