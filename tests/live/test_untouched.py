@@ -83,6 +83,18 @@ def test_autocasting_is_off_inside_and_on_again_after() -> None:
         assert network.start(torch.zeros(2, LATENT)).dtype == torch.bfloat16
 
 
+def test_settings_of_the_training_do_not_reach_in() -> None:
+    network = Training().network
+    torch.set_default_device("meta")
+    try:
+        with torch.inference_mode(), untouched(network):
+            assert not torch.is_inference_mode_enabled()
+            assert torch.zeros(1).device.type == "cpu"
+        assert torch.zeros(1).device.type == "meta"
+    finally:
+        torch.set_default_device(None)
+
+
 def test_a_network_that_writes_to_its_weights_is_refused() -> None:
     network = Training().network
     with pytest.raises(BadModel, match="writes to its own weights"), untouched(network):

@@ -24,7 +24,7 @@ def untouched(network: nn.Module) -> Iterator[None]:
     Raises:
         BadModel: the network wrote to its own weights; they cannot be given back.
     """
-    with _random_state(device_of(network)), _plain_numbers(device_of(network)), torch.no_grad():
+    with _random_state(device_of(network)), _usual_settings(device_of(network)), torch.no_grad():
         weights = [(weight, weight._version) for weight in network.parameters()]
         kept = [_Kept(part) for part in network.modules()]
         try:
@@ -91,9 +91,12 @@ def _random_state(device: torch.device) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _plain_numbers(device: torch.device) -> Iterator[None]:
-    """Compute in the number format of the weights, whatever the training casts to."""
+def _usual_settings(device: torch.device) -> Iterator[None]:
+    """Compute in the number format of the weights, whatever the training casts to; new tensors are on the CPU."""
     with contextlib.ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
         for kind in {"cpu", device.type}:
             if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
                 stack.enter_context(torch.autocast(kind, enabled=False))
