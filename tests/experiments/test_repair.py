@@ -22,8 +22,9 @@ from ganatomy.experiments.artifacts import Artifacts, run_artifacts
 from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.experiments.described import ArtifactSpec, open_setting
 from ganatomy.experiments.left_out import Textures
-from ganatomy.experiments.repair import Repair, RepairSpec, plan_repair, run_repair
+from ganatomy.experiments.repair import Repair, RepairSpec, plan_repair, repair_table, run_repair
 from ganatomy.experiments.repaired_pictures import greatest, repairing_seconds
+from ganatomy.progress import Silent
 from ganatomy.report.causal.page import causal_html
 from ganatomy.report.causal.repair import repair_section
 from ganatomy.stats.frechet import FeatureMoments, frechet_distance
@@ -119,6 +120,19 @@ def test_every_number_is_that_of_its_pictures(result: Repair, spec: RepairSpec, 
 def _without(generator: Any, z: Tensor, units: Sequence[int]) -> Tensor:
     edits = [ganatomy.Intervention.ablate("units", (6, 4, 4), units)] if units else []
     return generator.edited(z, edits).clamp(-1, 1)
+
+
+def test_an_error_does_not_hang_on_which_picture_is_greatest(spec: RepairSpec) -> None:
+    """The greatest come first, so blocks of the ranking would be of other kinds of pictures."""
+    torch.manual_seed(0)
+    real = FeatureMoments(D)
+    real.update(torch.randn(60, D))
+    features = [torch.randn(160, D) for _ in range(5 + 1)]
+    tables = [repair_table(spec, features, real, torch.arange(40)[order], Silent()) for order in (slice(None), MIXED)]
+    pd.testing.assert_frame_equal(*tables)
+
+
+MIXED = torch.randperm(40, generator=torch.Generator().manual_seed(1))
 
 
 def test_random_sets_are_as_large_as_the_last_and_have_none_of_the_chosen(spec: RepairSpec) -> None:

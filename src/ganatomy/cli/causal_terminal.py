@@ -167,8 +167,17 @@ def _quality(result: Any) -> list[pd.DataFrame]:
 
 def _repair(result: Any) -> list[pd.DataFrame]:
     """Every distance, and the textures."""
-    found = result.table.drop(columns="bias")
-    return [found] if result.textures.empty else [found, result.textures]
+    tables = []
+    for found, name, number in ((result.table, "sample", "fid"), (result.textures, "height", "swd")):
+        columns = {
+            name: found[name],
+            "off": found["set"],
+            number: _numbers(found[number], found.error),
+            "change": _numbers(found.change, found.change_error),
+            "spread": found.spread,
+        }
+        tables.append(pd.DataFrame(columns))
+    return tables if len(result.textures) else tables[:1]
 
 
 _TABLES = {
@@ -184,6 +193,13 @@ _TABLES = {
     "Context": _context,
     "Trace": _trace,
 }
+
+
+def _numbers(values: "pd.Series[float]", errors: "pd.Series[float]") -> list[str]:
+    """Return numbers and their errors."""
+    return [
+        "–" if pd.isna(value) else f"{value:.3f} ± {error:.3f}" for value, error in zip(values, errors, strict=True)
+    ]
 
 
 def _percent(values: "pd.Series[float]", errors: "pd.Series[float] | None" = None) -> list[str]:

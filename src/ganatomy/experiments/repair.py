@@ -248,7 +248,8 @@ def repair_table(
     rows = []
     progress.begin("distances", 2 * len(features))
     try:
-        for sample, pictures in zip(SAMPLES, (worst, None), strict=True):
+        in_order = worst.sort().values  # by id: a block of the greatest would not be like the others
+        for sample, pictures in zip(SAMPLES, (in_order, None), strict=True):
             found = []
             for each in features:
                 found.append(frechet_left_out(each.contiguous(), real, pictures))
