@@ -89,8 +89,19 @@ def _changes(found: "Comparison") -> "pd.DataFrame":
 
 
 def _directions(found: "Comparison") -> "pd.DataFrame":
-    columns = ["study", "layer", "directions", "count", "matched", "concepts", "at", "matched_at", "concepts_at"]
-    return found.directions.reindex(columns=[*columns, "by_chance", "false_discovery"])
+    import pandas as pd
+
+    own = found.directions
+    columns = {
+        "directions": [f"{study}: {which}" for study, which in zip(own.study, own.directions, strict=True)],
+        "count": own["count"],
+        "matched": _told(own.matched, own.matched_error),
+        "concepts": _told(own.concepts, own.concepts_error),
+        "at one count": [f"{m:.1f} / {c:.1f}" for m, c in zip(own.matched_at, own.concepts_at, strict=True)],
+        "by chance": own.by_chance,
+        "false": own.false_discovery,
+    }
+    return pd.DataFrame(columns)
 
 
 def _told(values: "pd.Series[Any]", errors: "pd.Series[float]") -> list[str]:
