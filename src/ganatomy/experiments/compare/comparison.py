@@ -84,7 +84,7 @@ class Comparison:
 
     @property
     def layer(self) -> str:
-        """The layer that is shown first: of those that are compared, the one with most concepts over all studies."""
+        """The layer that is shown first, which is the one with most concepts over all studies."""
         found = self.counts[(self.counts.category == ALL) & self.counts.compared.notna() & (self.counts.layer != ALL)]
         return str(found.groupby("compared", sort=False).concepts.sum().idxmax())
 
