@@ -31,8 +31,9 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(Path|Any|Callable|Mapping|Sequence|Iterator|Tensor|optional|range|Float|Integer|DataFrame)"),
     (
         r"py:.*",
-        r"ganatomy\.(stats\..*|experiments\.(tally|strips)\..*|study\.[AM]|execute\.Executor|segmenters\.unet\.UNet)",
+        r"ganatomy\.(stats\..*|experiments\.(tally|strips|reading|tables)\..*|study\.[AM]|execute\.Executor"
+        r"|segmenters\.unet\.UNet)",
     ),
-    (r"py:class", r"[a-z_]+|UnitCard"),  # fields that a docstring names together: "batch, shard: …"
+    (r"py:class", r"[a-z_]+|UnitCard|Resampled"),  # fields that a docstring names together: "batch, shard: …"
     (r"py:class", r"'[\w #]+'"),  # axes of a tensor
 ]

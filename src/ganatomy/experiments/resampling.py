@@ -67,7 +67,7 @@ class Resampled:
 
     @cached_property
     def counts(self) -> pd.DataFrame:
-        """Counts with their errors: one row for each layer, category and quantity.
+        """Counts with their errors, one row for each layer, category and quantity.
 
         Columns: layer and category (``all`` for all together); quantity: ``interpretable`` and ``matched`` units,
         ``concepts`` (distinct, of matched units) and ``matched_iou`` (mean over matched units); value, as the
@@ -77,9 +77,9 @@ class Resampled:
 
     @cached_property
     def concepts(self) -> pd.DataFrame:
-        """Matched units of each concept that labels any: layer, concept, category, value, error, low, high, share.
+        """Matched units of each concept that labels any.
 
-        `share` is the share of the draws in which there is at least one.
+        Columns: layer, concept, category, value, error, low, high; and share, of the draws in which there is one.
         """
         rows: dict[tuple[str, ...], Drawn] = {}
         for layer, verdict in self._by_layer():
@@ -91,7 +91,10 @@ class Resampled:
 
     @cached_property
     def units(self) -> pd.DataFrame:
-        """One row a unit: layer, unit, label, matched, iou, and of the draws: iou_error, same_label, matched_share."""
+        """One row a unit.
+
+        Columns: layer, unit, label, matched, iou; and of the draws iou_error, same_label, matched_share.
+        """
         own = self._own
         table = self.dissection.units[["layer", "unit", "label", "matched", "iou"]]
         return table.assign(
@@ -148,7 +151,8 @@ def resampled(dissection: Dissection, draws: int = 200, seed: int = 0) -> Resamp
         seed: of the draws. Two dissections of as many pictures take the same blocks at the same seed.
 
     Returns:
-        None where there are no blocks: it was made before they were kept, or of fewer than four pictures.
+        What came of them; None where there are no blocks, in studies of before they were kept or of fewer than four
+        pictures.
 
     Raises:
         BadValue: fewer than two draws.
