@@ -2,9 +2,13 @@
 
 Each draw takes blocks of the validation pictures at random, some twice and some not at all, and chooses levels anew;
 then blocks of the evaluation pictures, and scores, labels and counts the units by the rules of the dissection. Which
-concepts are too rare and the control's margin are kept. No picture is drawn: the study has the counts of every block,
-of evaluation blocks at the level of each pair, of validation blocks at some levels of all. At another level, what a
-block adds is taken to be what it adds at the chosen one.
+concepts are too rare is kept. No picture is drawn: the study has the counts of every block, of evaluation blocks at the
+level of each pair, of validation blocks at some levels of all. At another level, what a block adds is taken to be what
+it adds at the chosen one.
+
+**Margin.** A control is beaten by a margin, an extreme over units of how far controls differ between the halves of the
+sample; it moves with the sample as much as all else. Between two draws they differ as between two halves, so the same
+extreme, taken there, varies from draw to draw as the margin does from sample to sample.
 
 **Bias.** A label is the best of many scores and a match the passing of a threshold, so the mean of the draws is not the
 count of the dissection: noise is added to what has noise already. Errors are told around the count itself.
@@ -13,6 +17,7 @@ count of the dissection: noise is added to what has noise already. Errors are to
 the first are drawn again in so few blocks that their variance stands for that of both.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -167,7 +172,8 @@ def resampled(dissection: Dissection, draws: int = 200, seed: int = 0) -> Resamp
         return None
     part = len(halves["evaluation"]) / dissection.spec.images
     weights = [torch.from_numpy(block_weights(n, part, draws, (seed, i))) for i, n in enumerate(blocks)]
-    verdicts = (_judged(dissection, units, weights) for units in dissection.counted())
+    margin = _margins_drawn(dissection, weights[0] - 1)
+    verdicts = (_judged(dissection, units, weights, margin) for units in dissection.counted())
     return Resampled(dissection, seed, blocks[0], *(np.concatenate(each, 1) for each in zip(*verdicts, strict=True)))
 
 
@@ -203,19 +209,45 @@ def difference(one: Resampled, other: Resampled) -> pd.DataFrame:
     return _told(rows, ["layer", "category", "quantity"], signed=True)
 
 
-def _judged(dissection: Dissection, units: Counted, weights: Sequence[Tensor]) -> Verdict:
+def _margins_drawn(dissection: Dissection, change: Tensor) -> Floats:
+    """Return the margins that other pictures would give, [draws, c]: the dissection's, and how far theirs are off.
+
+    With crossed halves the drift is between halves of half as many pictures, and greater by √2 than between draws.
+
+    Args:
+        dissection: which has the rules.
+        change: how much more each block of the pictures that are scored weighs, [draws, blocks].
+    """
+    spec, margin = dissection.spec, dissection.scores.margin
+    units_all, times = len(dissection.units), math.sqrt(spec.images / len(spec.halves()["evaluation"]))
+    kept = units_all - math.ceil(spec.noise * (units_all - 1))  # so many are at the quantile or above
+    greatest = torch.zeros(0, len(margin), len(change), dtype=torch.float64)
+    for units in dissection.counted():
+        shown, on, both = _blocks(dissection, units)
+        drift = []
+        for own in torch.tensor_split(change, math.ceil(len(change) / DRAWS_AT_ONCE)):  # none alone
+            control = iou(_redrawn(units.control, both[1], on, shown, own))
+            drift.append((control - control.roll(1, -1)).abs() * times)
+        greatest = torch.cat([greatest, torch.cat(drift, -1)])
+        greatest = greatest.topk(min(kept, len(greatest)), 0).values
+    noise = greatest[-1].T.numpy()
+    return np.asarray(np.maximum(margin + noise - noise.mean(0), 0))
+
+
+def _judged(dissection: Dissection, units: Counted, weights: Sequence[Tensor], margin: Floats) -> Verdict:
     """Judge some units in every draw, [draws, u].
 
     Args:
         dissection: which has the rules.
         units: what they are scored by.
         weights: float64 [draws, blocks], of the pictures that are scored, and of those that levels are chosen on.
+        margin: [draws, c], by which controls are to be beaten.
     """
-    table, scores = dissection.tally.blocked("evaluation", units.layer), dissection.scores
-    assert isinstance(table, BlockedAgreement)
-    shown, on, both = table.shown.double(), table.on[:, units.rows].double(), table.both[:, :, units.rows].double()
+    table, scores = dissection.tally.agreement("evaluation", units.layer), dissection.scores
+    shown, on, both = _blocks(dissection, units)
+    drawn = [torch.split(own - 1, DRAWS_AT_ONCE) for own in weights]
     verdicts = []
-    for change, chosen in zip(*(torch.split(own - 1, DRAWS_AT_ONCE) for own in weights), strict=True):
+    for change, chosen, ahead in zip(*drawn, torch.split(torch.from_numpy(margin), DRAWS_AT_ONCE), strict=True):
         level = _levels_drawn(dissection, units, chosen)
         redrawn = []
         for kind, pixels in enumerate((units.own, units.control)):
@@ -226,9 +258,16 @@ def _judged(dissection: Dissection, units: Counted, weights: Sequence[Tensor]) -
         pixels_shown = scores.pixels + (change @ shown).numpy()
         chance = pixels_shown / pixels_shown[:, :1]
         overlap = np.where(scores.rare, np.nan, _by_draw(iou(own)))
-        above = beats(overlap, _by_draw(iou(control)) + scores.margin, chance[:, None])
+        above = beats(overlap, _by_draw(iou(control)) + ahead[:, None].numpy(), chance[:, None])
         verdicts.append(judge(dissection.spec, overlap, _by_draw(share_right(own)), above))
     return Verdict(*(np.concatenate(each) for each in zip(*verdicts, strict=True)))
+
+
+def _blocks(dissection: Dissection, units: Counted) -> tuple[Tensor, Tensor, Tensor]:
+    """Return pixels of each block of scored pictures, float64: shown [blocks, c], on [blocks, u, c] and both."""
+    table = dissection.tally.blocked("evaluation", units.layer)
+    assert isinstance(table, BlockedAgreement)
+    return table.shown.double(), table.on[:, units.rows].double(), table.both[:, :, units.rows].double()
 
 
 def _levels_drawn(dissection: Dissection, units: Counted, change: Tensor) -> Tensor:
