@@ -2,7 +2,8 @@
 
     python recipes/train_variants.py church --out runs/variants                 # all, one after the other; resumes
     python recipes/train_variants.py church --out runs/variants --seeds 0 1 --variants baseline deviation
-    python recipes/train_variants.py church --out runs/variants --export recipes/variants
+    … --seeds 0 1 --export recipes/variants                                     # copies the last generator of each
+    … --variants pixelnorm --moments 8 --export recipes/variants                # one training at all its moments
 
 One thing at a time changes: each has all that the one before has. The same seed gives the same pictures and latents in
 the same order. Of every training, generators of several moments are kept, for the study of training itself (S-6.6).
@@ -55,7 +56,7 @@ def main(given: Sequence[str] | None = None) -> None:
             own = dataclasses.replace(schedule, **VARIANTS[variant])
             directory = args.out / f"{variant}-{seed}"
             if looked is None:
-                export(directory, args.export)
+                export(directory, args.export, args.moments)
                 continue
             training = Training(own, directory, pictures, seed)
             if training.checkpoint.exists():
@@ -68,9 +69,9 @@ def rendered(category: str, ids: range) -> np.ndarray:
     return render(category, ids, SIZE, 0).images
 
 
-def export(directory: Path, target: Path) -> None:
-    """Copy the generators that a training kept to ``TARGET/VARIANT-SEED/IMAGES.safetensors``."""
-    for kept in sorted((directory / "kept").glob("*.safetensors")):
+def export(directory: Path, target: Path, moments: int) -> None:
+    """Copy the last generators that a training kept to ``TARGET/VARIANT-SEED/IMAGES.safetensors``."""
+    for kept in sorted((directory / "kept").glob("*.safetensors"))[-moments:]:
         (target / directory.name).mkdir(parents=True, exist_ok=True)
         shutil.copy(kept, target / directory.name)
 
@@ -83,6 +84,7 @@ def parse(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="trainings of each")
     parser.add_argument("--threads", type=int, default=1, help="on shared cores two are far slower than one")
     parser.add_argument("--export", type=Path, help="copy the kept generators here, and train nothing")
+    parser.add_argument("--moments", type=int, default=1, help="with --export: the last so many of each training")
     parser.add_argument("--tiny", action="store_true", help="rehearse it in seconds")
     return parser.parse_args(given)
 

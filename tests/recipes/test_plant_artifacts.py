@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import ganatomy
 from ganatomy import open_generator
 from ganatomy.edit import Intervention
 from ganatomy.errors import BadValue
@@ -76,3 +77,24 @@ def test_the_file_opens_and_names_them(tmp_path: Path, monkeypatch: pytest.Monke
 def test_what_cannot_be_planted(change: dict[str, int | str], said: str) -> None:
     with pytest.raises(BadValue, match=said):
         plant(small(), SMALL._replace(**change))
+
+
+@pytest.mark.slow
+def test_in_the_bundled_church_they_rank_first_and_repair_mends_what_they_spoil(tmp_path: Path) -> None:
+    file, real = tmp_path / "planted.safetensors", {"real": "scenes:church", "reals": 600, "layer": "layer4"}
+    plant_artifacts.main(["--out", str(file)])
+    planted = json.loads(file.with_suffix(".json").read_text())["planted"]
+    dissection = ganatomy.dissect(f"progan:{file}", layers=["layer4"], images=64, out=tmp_path / "study")
+
+    ranked = ganatomy.artifacts(dissection, images=2600, top=260, **real).table.unit.tolist()
+    assert len(set(planted) & set(ranked[:8])) >= 6
+    assert set(planted) <= set(ranked[:16])  # of 128
+
+    repair = ganatomy.repair(dissection, units=planted, images=600, top=260, random=2, textures=0, **real)
+    fid = repair.table.set_index(["sample", "set"]).fid
+    for sample in ("artifacts", "plain"):
+        assert fid[sample, "units"] < fid[sample, "original"] / 4
+        assert fid[sample, "random"] > fid[sample, "original"] * 0.9
+    z = open_generator(f"progan:{file}").latents(range(4), seed=0)
+    spoilt, mended = (open_generator(name).observe(z, ()).images for name in (f"progan:{file}", repair.opens))
+    assert not torch.equal(spoilt, mended)

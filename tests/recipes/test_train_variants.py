@@ -20,9 +20,15 @@ def test_each_variant_keeps_generators_that_open_as_they_were_trained(
     base = ["church", "--tiny", "--out", str(tmp_path / "runs")]
     train_variants.main(base)
     train_variants.main([*base, "--export", str(tmp_path / "kept")])
+    train_variants.main([*base, "--export", str(tmp_path / "kept"), "--variants", "pixelnorm", "--moments", "2"])
     found = sorted(str(path.relative_to(tmp_path / "kept")) for path in (tmp_path / "kept").rglob("*.safetensors"))
     names = [f"{variant}-0" for variant in train_variants.VARIANTS]
-    assert found == [f"{name}/{images:07d}.safetensors" for name in names for images in train_variants.TINY.keep]
+    assert found == [
+        "baseline-0/0000320.safetensors",
+        "deviation-0/0000320.safetensors",
+        "pixelnorm-0/0000128.safetensors",
+        "pixelnorm-0/0000320.safetensors",
+    ]
 
     for name, options in zip(names, ("?pixelnorm=no", "?pixelnorm=no", ""), strict=True):
         opened = open_generator(f"progan:{tmp_path / 'kept' / name / '0000320.safetensors'}{options}")

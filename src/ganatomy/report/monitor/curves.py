@@ -8,6 +8,7 @@ import pandas as pd
 from ganatomy.experiments.monitor.monitoring import Monitoring
 from ganatomy.experiments.resampling import ALL
 from ganatomy.report.causal.section import Block, charts, figure, folded, table, with_error
+from ganatomy.report.charts import Chart
 from ganatomy.report.lines import Axis, Line, even_axis, line_chart
 from ganatomy.report.palette import NEUTRAL, category_colours, ordered_colours
 from ganatomy.report.tables import rows
@@ -16,8 +17,8 @@ _LISTED = 30
 _FATES = {"kept": "#277a55", "gained": "#386ca0", "changed": "#a16207", "lost": "#c2410c"}
 
 
-def counts_block(monitoring: Monitoring) -> Block:
-    """Return the curves of all that is counted at a look."""
+def count_charts(monitoring: Monitoring) -> list[Chart]:
+    """Return the curves of all that is counted at a look: matched units, distinct concepts, mean IoU."""
     found, several = monitoring.table, len(monitoring.layers) > 1
     whole = ALL if several else monitoring.layers[0]
     plain = found[found.category == ALL]
@@ -37,7 +38,12 @@ def counts_block(monitoring: Monitoring) -> Block:
         ("Distinct concepts among them", "concepts", [_line(k, table, "concepts", c) for k, table, c in by_kind]),
         ("Mean IoU of the matched units", "IoU", [_line(n, o, "matched_iou", c) for n, o, c in by_layer]),
     )
-    figures = [figure(heading, _chart(lines, x, y, heading)) for heading, y, lines in drawn]
+    return [(heading, _chart(lines, x, y, heading)) for heading, y, lines in drawn]
+
+
+def counts_block(monitoring: Monitoring) -> Block:
+    """Return the curves of all that is counted at a look, and every number."""
+    found, several = monitoring.table, len(monitoring.layers) > 1
     errors = (
         "bands are one standard error, from drawing its pictures again"
         if "matched_error" in found
@@ -48,7 +54,9 @@ def counts_block(monitoring: Monitoring) -> Block:
         + ("" if several else "Dashed: interpretable by the paper’s rule alone. ")
         + "Matched is interpretable, and beyond chance and the mismatched control."
     )
-    return Block("How many, of what, how well?", lead, charts(*figures) + folded("Every number", _numbers(plain)))
+    figures = [figure(heading, chart) for heading, chart in count_charts(monitoring)]
+    numbers = folded("Every number", _numbers(found[found.category == ALL]))
+    return Block("How many, of what, how well?", lead, charts(*figures) + numbers)
 
 
 def turnover_block(monitoring: Monitoring) -> Block:

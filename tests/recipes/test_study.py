@@ -1,0 +1,43 @@
+import sys
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+from ganatomy.generators.progan import progan_network
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "recipes"))
+
+import study
+
+
+def kept(directory: Path, *moments: int) -> None:
+    directory.mkdir(parents=True)
+    torch.manual_seed(len(directory.name))
+    for images in moments:
+        state = {name: value.half() for name, value in progan_network(8, [4] * 8).state_dict().items()}
+        safetensors.torch.save_file(state, directory / f"{images:07d}.safetensors")
+
+
+@pytest.mark.slow
+def test_every_part_of_the_tables_is_written_with_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, moments in {"baseline-0": (64,), "deviation-0": (64,), "pixelnorm-0": (32, 64)}.items():
+        kept(tmp_path / "kept" / name, *moments)
+    files = sorted((tmp_path / "kept" / "pixelnorm-0").iterdir())
+    scenes = {file.stem: (f"progan:{file}", study.SMALL, "scenes:church") for file in files}
+    monkeypatch.setattr(study, "SCENES", scenes)
+    given = ["--kept", str(tmp_path / "kept"), "--images", "20", "--made", "300"]
+    study.main([*given, "--out", str(tmp_path / "out"), "--docs", str(tmp_path / "docs")])
+
+    text = (tmp_path / "docs" / "study-tables.md").read_text(encoding="utf-8")
+    for part in ("data", "data-changes", "layers", "layers-figures", "variants", "monitoring"):
+        body = text.partition(f"<!-- {part} -->")[2].partition(f"<!-- /{part} -->")[0]
+        assert ("| ---" in body) or ("![" in body), part
+    shown = [line.partition("](")[2].rstrip(")") for line in text.splitlines() if line.startswith("![")]
+    assert {"images/study/monitoring.svg", "images/study/data-counts.svg"} <= set(shown)
+    for name in shown:
+        assert (tmp_path / "docs" / name).read_text(encoding="utf-8").startswith("<svg")
+    rows = [line for line in text.splitlines() if line.startswith(("| baseline-0", "| deviation-0", "| pixelnorm-0"))]
+    assert len(rows) == 3
+    assert "| 32 |" in text  # a moment of the training
