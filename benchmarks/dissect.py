@@ -31,7 +31,7 @@ from ganatomy import DissectSpec, Generator, Segmenter, study
 from ganatomy.experiments import dissect, dissection, strips, tally
 from ganatomy.generators.progan import ProGAN, progan_network
 from ganatomy.stats.agreement import Agreement, combine
-from ganatomy.stats.blocks import BlockedAgreement
+from ganatomy.stats.blocks import BlockedAgreement, GroupedAgreement
 from ganatomy.stats.levels import exact_levels, fractions
 from ganatomy.stats.presence import Presence
 from ganatomy.stats.topk import TopImages
@@ -61,7 +61,7 @@ def bundled(images: int, threads: int) -> Row:
         (dissect, "exact_levels", "levels"),
         (tally, "combine", "numbering"),
         (Agreement, "update_combined", "counting"),
-        (BlockedAgreement, "_above", "counting"),
+        *((table, "_look", "counting") for table in (GroupedAgreement, BlockedAgreement)),
         (TopImages, "update", "top images"),
         (Presence, "update", "top images"),
         (tally.Tally, "merge", "merging"),
