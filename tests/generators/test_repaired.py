@@ -156,6 +156,19 @@ def test_bundled_generators_are_written_in_the_layout_of_their_family() -> None:
     assert torch.equal(pictures(open_generator(written.name)), pictures(church, off(church, "layer4", (7, 30))))
 
 
+def test_a_study_that_holds_one_is_opened_like_it() -> None:
+    written = repaired("progan:gan.pth", lambda g: off(g, "layer2"))
+    Path("study").mkdir()
+    shutil.move("out", "study/repaired")
+    opened = open_generator("repaired:study")
+    assert opened.fingerprint == open_generator("repaired:study/repaired").fingerprint
+    again = write_repaired(Path("twice"), "repaired:study", opened, [off(opened, "layer3")])
+    assert written.folded
+    assert again.folded
+    with pytest.raises(BadFile, match=r"holds no repaired\.json"):
+        open_generator("repaired:.")
+
+
 CODE = """
 import torch
 from torch import nn

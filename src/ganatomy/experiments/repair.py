@@ -36,7 +36,7 @@ from ganatomy.experiments.described import (
 from ganatomy.experiments.left_out import LeftOut, Perfect, Textures, check_textures, frechet_left_out
 from ganatomy.experiments.quality import named_reals, real_facts
 from ganatomy.experiments.repaired_pictures import Redrawn, describe_repaired, greatest, redraw, redrawn, switched_off
-from ganatomy.generators.repaired import write_repaired
+from ganatomy.generators.repaired import IN_STUDY, write_repaired
 from ganatomy.progress import Progress, Silent
 from ganatomy.stats.frechet import FeatureMoments, sampling_bias
 from ganatomy.study import Study, spec_digest
@@ -45,7 +45,6 @@ ORIGINAL, RANDOM, UNION = "original", "random", "union"
 SAMPLES = ("artifacts", "plain")
 SHARED = ("real", "reals", "features", "images", "top", "seed", "batch")
 """Options of a repair that are those of the ranking, too."""
-REPAIRED = "repaired"
 Sets = tuple[tuple[str, tuple[int, ...]], ...]
 Rank = Callable[[ArtifactSpec, Path], Artifacts]
 
@@ -139,7 +138,7 @@ class Repair(Shown):
         """The name that opens the repaired generator; None where none could be written."""
         written = self.facts["repaired"]
         trust = "?trust=yes" if written["trust"] else ""
-        return f"repaired:{self.study.directory / REPAIRED}{trust}" if written["written"] else None
+        return f"repaired:{self.study.directory / IN_STUDY}{trust}" if written["written"] else None
 
 
 def plan_repair(source: Source, layer: str, options: Mapping[str, Any], rank: Rank) -> tuple[RepairSpec, Path]:
@@ -233,7 +232,7 @@ def run_repair(
             ids = [spec.first + i for i in (*worst[: spec.show].tolist(), *range(spec.images)[: spec.show])]
             shown = units[: 1 + len(spec.sets) + (spec.random > 0)]
             study.step("strips", Redrawn, lambda: redraw(setting, shown, ids))
-            study.finish(repaired=_written(study.directory / REPAIRED, setting, units[len(spec.sets)]))
+            study.finish(repaired=_written(study.directory / IN_STUDY, setting, units[len(spec.sets)]))
     return Repair.open(directory)
 
 

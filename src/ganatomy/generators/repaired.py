@@ -31,6 +31,8 @@ from ganatomy.weights import bundled, card, file_sha256, fingerprint
 FORMAT = 1
 RECORD = "repaired.json"
 WEIGHTS = "generator.safetensors"
+IN_STUDY = "repaired"
+"""Where a study of a repair keeps the generator."""
 
 PLAIN = ("progan", "realnvp", "vae")
 """Families whose argument is a file of plain weights."""
@@ -133,7 +135,7 @@ def open_repaired(path: str, /, *, device: torch.device, trust: bool = False) ->
     """Open a repaired generator: its plain weights where there are any, else the generator with the edits made.
 
     Args:
-        path: the directory that holds ``repaired.json``.
+        path: the directory that holds ``repaired.json``, or a study of a repair, which holds that.
         device: where it shall compute.
         trust: allow it to run the Python code that it names, where the generator that was repaired is code by name.
 
@@ -142,7 +144,7 @@ def open_repaired(path: str, /, *, device: torch.device, trust: bool = False) ->
             repaired is gone, or changed.
         BadValue: it would run code, and nobody said that it may.
     """
-    directory = Path(path)
+    directory = _written_to(path)
     record = read_record(directory)
     if not trust and (runs_code(record.generator) or runs_code(record.near)):
         raise BadValue(
@@ -267,10 +269,11 @@ def _plain(name: str) -> _Name:
         file, about = bundled(own.argument), card(own.argument)
         own = _Name(about["family"], str(file), {**about.get("options", {}), **own.options})
     elif own.family == "repaired":
-        before = read_record(Path(own.argument))
+        directory = _written_to(own.argument)
+        before = read_record(directory)
         if before.weights is None:
             raise BadModel("it repairs a generator whose repair could not be folded either")
-        return _plain(before.generator).with_weights(Path(own.argument) / WEIGHTS)
+        return _plain(before.generator).with_weights(directory / WEIGHTS)
     if own.family not in (*PLAIN, "torch"):
         why = NOT_PLAIN.get(own.family, "its family is not known to take other weights")
         raise BadModel(f"{own.family}: {why}")
@@ -316,6 +319,12 @@ def _open_base(record: Record, directory: Path, device: torch.device) -> Generat
                 return base
             problems.append("its weights or options are not those that were repaired")
     raise BadFile(f"{directory / RECORD}: {record.generator} cannot be repaired as it was: {problems[0]}")
+
+
+def _written_to(path: str) -> Path:
+    """Return the directory of a repaired generator; of a study of a repair, the one within."""
+    directory, within = Path(path), Path(path) / IN_STUDY
+    return within if (within / RECORD).is_file() and not (directory / RECORD).exists() else directory
 
 
 def read_record(directory: Path) -> Record:
