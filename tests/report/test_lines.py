@@ -1,6 +1,7 @@
 # ruff: noqa: S314  (our own XML)
 import itertools
 import math
+import re
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -84,3 +85,15 @@ def test_scattered_points_and_the_line_of_equality() -> None:
     dashed = next(e for e in parse(chart).iter("line") if "stroke-dasharray" in e.attrib)
     assert (dashed.attrib["x1"], float(dashed.attrib["y1"])) == ("11.00%", 214.0)
     assert (dashed.attrib["x2"], float(dashed.attrib["y2"])) == ("82.00%", 24.0)
+
+
+def test_names_of_points_do_not_cover_each_other() -> None:
+    x, y = even_axis("distance", [0.0, 1.0], str), even_axis("units", [0.0, 10.0], str)
+    points = [Point(0.3, 5.0, "#000", "", name=f"model {i}") for i in range(3)] + [
+        Point(0.9, 5.0, "#000", "", name="far")
+    ]
+    drawn = scatter_chart(points, x, y, "models")
+    heights = {name: float(height) for height, name in re.findall(r'y="([\d.]+)"[^>]*>(model \d|far)<', drawn)}
+    near = sorted(heights[f"model {i}"] for i in range(3))
+    assert min(b - a for a, b in itertools.pairwise(near)) >= 12
+    assert heights["far"] == near[0]  # has no reason to move

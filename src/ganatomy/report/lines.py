@@ -12,13 +12,15 @@ _LEFT, _SPAN = 11.0, 71.0
 """Per cent of the width: where the plot starts and how wide it is; what is left names the lines."""
 _TOP, _TALL, _HEIGHT = 24, 190, 258
 _APART = 15
-"""Least distance between the names of two lines, in pixels."""
+"""Least distance between two names, in pixels."""
 _CROWDED = 6
 """With more marks than that on an axis, a phone shows every second one."""
 _FITS = 9
 """Letters of a name that have room beside the plot on a phone; longer ones reach into it."""
 _RIGHT = 0.6
 """From this share of the width on, the name of a point stands before it."""
+_LETTER = 2.0
+"""Per cent of the width that a letter takes on a phone, about."""
 
 
 @dataclass(frozen=True)
@@ -123,11 +125,33 @@ def line_chart(lines: Sequence[Line], x: Axis, y: Axis, title: str) -> str:
 
 def scatter_chart(points: Sequence[Point], x: Axis, y: Axis, title: str, diagonal: bool = False) -> str:
     """Return points as an SVG element as wide as its container; with a line where x and y are equal, if asked."""
-    drawn = "".join(_point(p, x, y) for p in points if math.isfinite(p.x) and math.isfinite(p.y))
+    shown = [p for p in points if math.isfinite(p.x) and math.isfinite(p.y)]
+    drawn = "".join(_point(p, x, y, height) for p, height in zip(shown, _name_heights(shown, x, y), strict=True))
     return _framed(x, y, (_equality(x, y) if diagonal else "") + drawn, title)
 
 
-def _point(p: Point, x: Axis, y: Axis) -> str:
+def _name_heights(points: Sequence[Point], x: Axis, y: Axis) -> list[float]:
+    """Return the height of the name of each point: just above it, or lower where it would cover another."""
+    placed: list[tuple[float, float, float]] = []
+    heights = [0.0] * len(points)
+    for i in sorted(range(len(points)), key=lambda i: _down(points[i].y, y)):
+        start, wide = _across(points[i].x, x), len(points[i].name) * _LETTER
+        start -= wide * _before(points[i], x)
+        height = _down(points[i].y, y) - 5
+        for left, right, taken in placed:  # from the highest on
+            if left < start + wide and start < right and abs(height - taken) < _APART:
+                height = taken + _APART
+        placed = sorted([*placed, (start, start + wide, height)], key=lambda name: name[2])
+        heights[i] = height
+    return heights
+
+
+def _before(p: Point, x: Axis) -> bool:
+    """Say whether the name of a point stands before it, as there is no room behind."""
+    return x.share(p.x) > _RIGHT
+
+
+def _point(p: Point, x: Axis, y: Axis, name_height: float) -> str:
     """Return a point with its errors, a cross of lines, and its name on the side where there is room."""
     across, down = _across(p.x, x), _down(p.y, y)
     ends = []
@@ -139,8 +163,8 @@ def _point(p: Point, x: Axis, y: Axis) -> str:
         ends.append(f'x1="{across:.2f}%" x2="{across:.2f}%" y1="{low:.1f}" y2="{high:.1f}"')
     drawn = "".join(f'<line {each} stroke="currentColor"/>' for each in ends)
     if p.name:
-        side = 'dx="-7" text-anchor="end"' if x.share(p.x) > _RIGHT else 'dx="7"'
-        place = f'x="{across:.2f}%" y="{down - 5:.1f}" {side} fill="currentColor"'
+        side = 'dx="-7" text-anchor="end"' if _before(p, x) else 'dx="7"'
+        place = f'x="{across:.2f}%" y="{name_height:.1f}" {side} fill="currentColor"'
         drawn += f"<text {place}>{escape(p.name)}</text>"
     return (
         f'{drawn}<circle cx="{across:.2f}%" cy="{down:.1f}" r="3" fill="{p.colour}" fill-opacity=".75">'

@@ -134,7 +134,9 @@ class _Sides:
 
 def as_file(title: str, legend: Sequence[Piece], blocks: Sequence[tuple[str, str]], width: int = 640) -> str:
     """Return charts, each under its heading, as the text of one SVG file; the legend shows the titles of its pieces."""
-    y, parts = 76 if legend else 48, [f'<text x="16" y="28" font-size="16" font-weight="600">{escape(title)}</text>']
+    size = min(16.0, (width - 32) / (0.66 * max(1, len(title))))  # a bold letter is about two thirds as wide as high
+    heading = f'<text x="16" y="28" font-size="{size:.3g}" font-weight="600">{escape(title)}</text>'
+    y, parts = 76 if legend else 48, [heading]
     step = (width - 32) // max(1, len(legend))
     for i, piece in enumerate(legend):
         parts.append(f'<rect x="{16 + i * step}" y="43" width="12" height="12" {_fill(piece)}/>')
