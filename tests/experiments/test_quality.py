@@ -206,3 +206,16 @@ def test_python_and_the_command(place: Path, capsys: pytest.CaptureFixture[str])
     assert "covariances" in shown
     with pytest.raises(BadFile, match="holds no quality study"):
         Quality.open(place / "planted")
+
+
+@pytest.mark.parametrize(
+    ("generator", "real", "meant"),
+    [
+        ("bundled:livingroom", "scenes", "scenes:livingroom"),
+        ("bundled:church-vae?dtype=bfloat16", "scenes", "scenes:church"),
+        ("bundled:church", "scenes:livingroom", "scenes:livingroom"),
+        ("planted", "scenes", "scenes"),
+    ],
+)
+def test_scenes_alone_are_those_that_a_bundled_generator_learned_from(generator: str, real: str, meant: str) -> None:
+    assert QualitySpec("", generator, "bundled:scenes", real=real).real == meant

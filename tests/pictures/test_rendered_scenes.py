@@ -18,16 +18,16 @@ def test_scenes_are_drawn_by_seed_and_number() -> None:
 
 
 def test_what_scenes_do_not_have_is_refused() -> None:
-    scenes = open_pictures("scenes")
-    assert scenes.name == "scenes:church"
+    scenes = open_pictures("scenes:church")
     with pytest.raises(UnknownName, match="split"):
         scenes.numbers(range(1), 0, "val")
     with pytest.raises(BadValue, match="leave out crop"):
         scenes.images([0], Frame(32, 0.5))
     with pytest.raises(BadValue, match="seeds and picture numbers"):
         scenes.numbers(range(1), -1)
-    with pytest.raises(UnknownName, match="beach"):
-        open_pictures("scenes:beach")
+    for name, said in (("scenes:beach", "beach"), ("scenes", "church, livingroom")):
+        with pytest.raises(UnknownName, match=said):
+            open_pictures(name)
 
 
 def test_what_is_no_square_is_the_middle_of_one() -> None:

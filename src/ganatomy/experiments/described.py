@@ -24,6 +24,7 @@ from ganatomy.stats.base import Accumulator, Merge, join
 from ganatomy.stats.frechet import FeatureMoments
 from ganatomy.study import Study, spec_digest
 from ganatomy.types import Images
+from ganatomy.weights import card
 
 FEATURES = "bundled:scenes"
 ORDER = "as kept"
@@ -39,7 +40,8 @@ class AgainstRealSpec(SampleSpec):
     Attributes:
         images: M, generated pictures.
         shard: pictures between two savings, or more where that would be very many savings.
-        real: name of a set of real pictures, as in `open_pictures`.
+        real: name of a set of real pictures, as in `open_pictures`; ``scenes`` alone are those that a bundled generator
+            was trained on.
         reals: how many of them.
         features: name of the feature network, as in `open_features`.
     """
@@ -57,6 +59,9 @@ class AgainstRealSpec(SampleSpec):
         """Refuse what cannot be meant."""
         super().__post_init__()
         at_least(self, **dict.fromkeys(self.COMPARED, 2))
+        family, _, name = self.generator.partition("?")[0].partition(":")
+        if self.real == "scenes" and family == "bundled":
+            object.__setattr__(self, "real", f"scenes:{card(name)['category']}")
 
     def shards(self) -> list[range]:
         """Return the ids of every shard."""

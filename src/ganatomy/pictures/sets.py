@@ -29,7 +29,7 @@ def open_pictures(name: str) -> PictureSet:
     """
     family, _, category = name.partition(":")
     if family == "scenes":
-        return RenderedScenes(category or "church")
+        return RenderedScenes(category)
     path = Path(name)
     if path.is_file():
         return _open_file(path)
