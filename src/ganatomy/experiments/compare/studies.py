@@ -100,9 +100,12 @@ def differences(studies: Sequence[Compared], concepts: Sequence[Concept], told: 
         told: whether somebody said which layers to compare, and so knows that others are left out.
     """
     said = [*_segmenters(studies), *_vocabularies(studies, concepts), *([] if told else _apart(studies))]
+    alike: dict[tuple[str, ...], list[str]] = {}
     for here in studies[0].layers:
-        widths = [str(study.dissection.layers[study.layers[here]].units) for study in studies]
-        said += _differing(studies, f"units of {here}", widths)
+        widths = tuple(str(study.dissection.layers[study.layers[here]].units) for study in studies)
+        alike.setdefault(widths, []).append(here)
+    for widths, layers in alike.items():
+        said += _differing(studies, f"units of {', '.join(layers)}", widths)
     for study_field, what in (("images", "pictures"), ("seed", "seed"), ("validation", "validation")):
         said += _differing(studies, what, [str(getattr(s.dissection.spec, study_field)) for s in studies])
     said += _differing(studies, "label resolution", [_resolution(s.dissection) for s in studies])
