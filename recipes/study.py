@@ -128,7 +128,7 @@ def monitored(bench: Bench) -> str:
     body = [
         (
             f"{row.step:,}",
-            *(told(getattr(row, name), getattr(row, f"{name}_error")) for name in COUNTED),
+            *(of(row, name) for name in COUNTED),
             *(f"{stayed.loc[row.step, fate]}" if row.step in stayed.index else "–" for fate in FATES),
         )
         for row in rows(found.table[(found.table.category == ALL) & (found.table.layer == ALL)])
@@ -142,11 +142,16 @@ COUNTS = ("interpretable", "matched", "concepts", "mean IoU of matched")
 FATES = ("kept", "changed", "lost", "gained")
 
 
+def of(row: Any, name: str) -> str:
+    """Return a number of a row with its error."""
+    return told(float(getattr(row, name)), float(getattr(row, f"{name}_error")))
+
+
 def counts(found: Comparison) -> str:
     """Return all counts of the compared layer, category by category."""
     own = found.counts[found.counts.compared == found.layer]
     body = [
-        (row.study, row.category, f"{row.units}", *(told(getattr(row, n), getattr(row, f"{n}_error")) for n in COUNTED))
+        (row.study, row.category, f"{row.units}", *(of(row, n) for n in COUNTED))
         for row in rows(own)
         if row.category == "all" or row.interpretable
     ]
@@ -171,9 +176,9 @@ def emergence(found: Comparison) -> str:
     for layer in dict.fromkeys(own.layer):
         here = own[own.layer == layer].set_index("category")
         kinds = ["object", "part", "material"]
-        told_kinds = (told(here.matched.get(kind, 0), here.matched_error.get(kind, 0)) for kind in kinds)
+        told_kinds = (of(here.loc[kind], "matched") if kind in here.index else "0" for kind in kinds)
         plain = here.loc["all"]
-        body.append((layer, f"{plain.units}", *told_kinds, told(plain.concepts, plain.concepts_error)))
+        body.append((layer, f"{plain.units}", *told_kinds, of(plain, "concepts")))
     columns = (f"layer of {found.spec.names[0]}", "units", "objects", "parts", "materials", "concepts")
     return markdown(columns, body)
 
@@ -189,10 +194,10 @@ def variant_table(at_layer: Comparison, whole: Comparison) -> str:
     body = []
     for name in at_layer.spec.names:
         quality = [measured.loc[(name, measure)] for measure in ("fid", *swd)]
-        numbers = [told(each.value, each.error) for each in quality]
+        numbers = [told(float(each.value), float(each.error)) for each in quality]
         for table in (own, all_layers):
             row = table.loc[name]
-            numbers += [told(row.matched, row.matched_error), told(row.concepts, row.concepts_error)]
+            numbers += [of(row, "matched"), of(row, "concepts")]
         body.append((name, *numbers))
     columns = ("training", "Fréchet", *swd, f"matched, {LAYER}", "concepts", "matched, all layers", "concepts")
     return markdown(columns, body)

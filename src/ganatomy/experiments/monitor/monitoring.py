@@ -60,7 +60,9 @@ class Monitoring:
         counts = [
             pd.DataFrame(look.numbers).assign(step=look.step, name=look.name, images=look.images) for look in done
         ]
-        table = pd.concat(counts, ignore_index=True).astype({"matched_iou": float})
+        table = pd.concat(counts, ignore_index=True)
+        fractional = [name for name in map(str, table) if name == "matched_iou" or name.endswith("_error")]
+        table = table.astype(dict.fromkeys(fractional, float))
         first = ["step", "name", "images"]
         missed = [(look.step, look.name, look.reason) for look in looks if not look.study]
         return cls(
