@@ -47,9 +47,9 @@ class Answer(http.server.BaseHTTPRequestHandler):
         elif path == f"{start}/tree/{COMMIT}":
             self.give([{"type": "file", "path": n, "size": len(c), "oid": "0"} for n, c in self.server.files.items()])
         elif (name := path.removeprefix(f"/org/model/resolve/{COMMIT}/")) in self.server.files:
-            self.send(self.server.files[name])
-            if self.command == "GET":
+            if self.command == "GET":  # noted before the asker has it, who may look at once
                 self.server.given.append(name)
+            self.send(self.server.files[name])
         else:
             self.send_error(404)
 
