@@ -67,7 +67,7 @@ def bundled(images: int, threads: int) -> Row:
         (tally.Tally, "merge", "merging"),
         (dissection, "read", "reading"),
         (strips.Strips, "add", "strips"),
-        (study, "_write_tensors", "saving"),
+        (study, "write_tensors", "saving"),
         (study.Study, "write_table", "saving"),
     ]
     with tempfile.TemporaryDirectory() as out, clock.watching(*watched), clock.phase("the rest"):

@@ -66,8 +66,8 @@ def dissect(
     spec = DissectSpec(name_of(generator), name_of(segmenter), **options)
     directory = Path(tempfile.mkdtemp(prefix="ganatomy-")) if out is None else Path(out)
     models = Models(generator, segmenter, device)
-    with Study.create(directory, spec, facts(spec, models)) as study:
-        return run(spec, study, models, progress=progress)
+    with Study.create(directory, spec, facts(spec, models), progress=progress) as study:
+        return run(spec, study, models)
 
 
 def open_dissection(directory: str | Path) -> Dissection:

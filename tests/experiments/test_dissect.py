@@ -203,18 +203,18 @@ def test_a_finished_study_draws_nothing(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- engines and interruptions
 
 
-def elsewhere(work: Callable[[range], A], shards: Sequence[range]) -> Iterator[A]:
+def elsewhere(work: Callable[[range], A], shards: Sequence[range]) -> Iterator[tuple[int, A]]:
     """Send the work away as bytes, have the last shard done first, and hand the results on in order."""
     sent = pickle.dumps(work)
     done = {shard: pickle.loads(sent)(shard) for shard in reversed(shards)}  # noqa: S301
-    return (done[shard] for shard in shards)
+    return ((1, done[shard]) for shard in shards)
 
 
 def test_another_engine_gives_the_same_bits(reference: Dissection, tmp_path: Path) -> None:
     spec = DissectSpec("planted:", **SMALL | {"shard": 8})
     models = Models("planted:", "planted", "cpu")
-    with Study.create(tmp_path / "s", spec, facts(spec, models)) as study:
-        assert_same(run(spec, study, models, execute=elsewhere), reference)
+    with Study.create(tmp_path / "s", spec, facts(spec, models), elsewhere) as study:
+        assert_same(run(spec, study, models), reference)
 
 
 class Interrupting:

@@ -39,7 +39,7 @@ def dissect(arguments: Namespace) -> None:
     models = Models(spec.generator, spec.segmenter, arguments.device)
     with naming_layers(spec.generator):
         cost = estimate(spec, models)
-    with Study.create(arguments.out, spec, facts(spec, models)) as study:
+    with Study.create(arguments.out, spec, facts(spec, models), progress=terminal.Bar()) as study:
         if not study.finished:
             terminal.say(
                 f"{spec.generator} through {spec.segmenter}: {cost.images} pictures, "
@@ -47,7 +47,7 @@ def dissect(arguments: Namespace) -> None:
                 f"{terminal.size(cost.disk_bytes)} in {arguments.out}",
                 aside=arguments.json,
             )
-        result = run(spec, study, models, progress=terminal.Bar())
+        result = run(spec, study, models)
     page = _write_report(result, arguments.out / "report.html")
     if arguments.json:
         print_json(_summary(result, arguments.out, page))

@@ -15,9 +15,10 @@ class Executor(Protocol):
     """Runs the same work on every shard.
 
     The work may be pickled, so it carries names of models, not models. Results come in the order of the shards, each as
-    soon as it and all before it are there: whoever merges them gets the same bits from every engine.
+    soon as it and all before it are there. An engine may merge neighbours where they were counted, as a tree, and hand
+    over one result for several shards: counts stay the same to the bit, and sums of floats up to rounding.
     """
 
-    def __call__(self, work: Callable[[range], A], shards: Sequence[range]) -> Iterator[A]:
-        """Yield the result of every shard, in shard order."""
+    def __call__(self, work: Callable[[range], A], shards: Sequence[range]) -> Iterator[tuple[int, A]]:
+        """Yield results in shard order, each with the number of shards that are merged in it; together, all of them."""
         ...

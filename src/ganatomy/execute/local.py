@@ -6,10 +6,10 @@ from typing import TypeVar
 A = TypeVar("A")
 
 
-def local(work: Callable[[range], A], shards: Sequence[range]) -> Iterator[A]:
-    """Yield the result of every shard, in shard order.
+def local(work: Callable[[range], A], shards: Sequence[range]) -> Iterator[tuple[int, A]]:
+    """Yield the result of every shard, in shard order, each by itself.
 
     >>> list(local(sum, [range(3), range(3, 5)]))
-    [3, 7]
+    [(1, 3), (1, 7)]
     """
-    return map(work, shards)
+    return ((1, work(shard)) for shard in shards)

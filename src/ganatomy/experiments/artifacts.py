@@ -252,11 +252,11 @@ def run_artifacts(
     setting, numbers = open_setting(spec, source)
     facts = source.facts()
     facts["inputs"] |= {"real pictures": setting.pictures.fingerprint, "feature network": setting.network.fingerprint}
-    with Study.create(directory, spec, {**facts, "features": numbers}) as study:
+    with Study.create(directory, spec, {**facts, "features": numbers}, execute, progress) as study:
         if not study.finished:
             real = describe_reals(setting, numbers, execute, progress)
             work = partial(describe_made, setting, numbers, units)
-            made = study.sharded("generated pictures", Described, work, spec.shards(), execute, progress)
+            made = study.sharded("generated pictures", Described, work, spec.shards())
             found = distances(made, real, spec, source.models.generator.device, progress or Silent())
             table, samples = artifact_tables(source, spec, made, real, found)
             study.step("strips", Strips, lambda: top_strips(source, spec.layer, table))

@@ -196,8 +196,9 @@ def describe_reals(
     directory = setting.source.beside("real", spec_digest(asked)[:16])
     shards = [range(i, min(i + spec.shard, spec.reals)) for i in range(0, spec.reals, spec.shard)]
     work = partial(describe_real, setting, numbers)
-    with Study.create(directory, asked, {"inputs": {}, "real": spec.real, "features": spec.features}) as study:
-        moments = study.sharded("real pictures", FeatureMoments, work, shards, execute, progress)
+    facts = {"inputs": {}, "real": spec.real, "features": spec.features}
+    with Study.create(directory, asked, facts, execute, progress) as study:
+        moments = study.sharded("real pictures", FeatureMoments, work, shards)
         if not study.finished:
             study.finish()
     return moments

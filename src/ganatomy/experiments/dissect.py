@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from ganatomy.errors import BadModel, UnknownName
-from ganatomy.execute import Executor, local
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.models import Models
@@ -22,7 +21,7 @@ from ganatomy.experiments.strips import Strips
 from ganatomy.experiments.tally import Tally
 from ganatomy.generators import Generator, LayerShape, Observation, Subject
 from ganatomy.generators.margins import within_picture
-from ganatomy.progress import Progress, tick
+from ganatomy.progress import tick
 from ganatomy.stats.blocks import FEW, GROUP, Blocked, BlockedAgreement, GroupedAgreement, blocks_of
 from ganatomy.stats.levels import ActivationLevels, exact_levels
 from ganatomy.study import Study
@@ -139,8 +138,6 @@ def run(
     spec: DissectSpec,
     study: Study,
     models: Models,
-    execute: Executor = local,
-    progress: Progress | None = None,
 ) -> Dissection:
     """Dissect a generator in a study directory; what is there already is not measured again.
 
@@ -151,11 +148,11 @@ def run(
         return Dissection.open(study.directory)
     layers = chosen_layers(models.subject, spec.layers)
     parts = _calibration_parts(spec, layers)
-    levels = study.sharded("levels", ActivationLevels, partial(measure_levels, spec, models), parts, execute, progress)
+    levels = study.sharded("levels", ActivationLevels, partial(measure_levels, spec, models), parts)
 
     def tally(half: str, level: Tensor | None) -> Tally:
         work = partial(tally_shard, spec, models, levels, level)
-        return study.sharded(half, Tally, work, spec.shards(half), execute, progress)
+        return study.sharded(half, Tally, work, spec.shards(half))
 
     validation = tally("validation", None)
     chosen = study.step("chosen", Chosen, lambda: choose(spec, validation, layers))

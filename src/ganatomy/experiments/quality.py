@@ -109,12 +109,12 @@ def run_quality(
         StudyMismatch: the directory holds another study.
     """
     setting, numbers = open_setting(spec, source)
-    with Study.create(directory, spec, real_facts(setting, numbers)) as study:
+    with Study.create(directory, spec, real_facts(setting, numbers), execute, progress) as study:
         if not study.finished:
             textures = _textures(study, setting, spec, progress or Silent())
             real = describe_reals(setting, numbers, execute, progress)
             work = partial(describe_made, setting, numbers, 0)
-            made = study.sharded("generated pictures", Described, work, spec.shards(), execute, progress)
+            made = study.sharded("generated pictures", Described, work, spec.shards())
             device = source.models.generator.device
             frechet = study.step("frechet", LeftOut, lambda: frechet_left_out(made.features.to(device), real))
             study.write_table("quality", quality_table(spec, frechet, real, textures))

@@ -220,12 +220,12 @@ def run_repair(
     setting, numbers = open_setting(spec, source)
     trials = spec.trials(source.shape(spec.layer).units)
     units = [own for _, own in trials]
-    with Study.create(directory, spec, real_facts(setting, numbers)) as study:
+    with Study.create(directory, spec, real_facts(setting, numbers), execute, progress) as study:
         if not study.finished:
             study.write_table("textures", _textures(study, setting, spec, progress or Silent()))
             real = describe_reals(setting, numbers, execute, progress)
             work = partial(describe_repaired, setting, numbers, units)
-            made = study.sharded("repaired pictures", Described, work, spec.shards(), execute, progress)
+            made = study.sharded("repaired pictures", Described, work, spec.shards())
             worst = greatest(made.peaks[:, spec.touched], spec.top)
             features = made.features.to(source.models.generator.device).view(spec.images, len(trials), numbers)
             study.write_table("repair", repair_table(spec, features.unbind(1), real, worst, progress or Silent()))

@@ -136,10 +136,10 @@ def run_accuracy(
     units = source.shape(spec.layer).units
     check_units(spec.layer, units, spec.units)
     sets = [spec.units, *random_sets(units, len(spec.units), range(spec.random), spec.seed, spec.units)]
-    with Study.create(directory, spec, {**source.facts(), "classes": list(classes)}) as study:
+    with Study.create(directory, spec, {**source.facts(), "classes": list(classes)}, execute, progress) as study:
         if not study.finished:
             work = partial(tell_without, source, spec, sets)
-            verdicts = study.sharded("accuracy", Verdicts, work, spec.shards(), execute, progress)
+            verdicts = study.sharded("accuracy", Verdicts, work, spec.shards())
             study.write_table("classes", class_table(verdicts, classes))
             study.write_table("overall", overall_table(verdicts.overall(len(classes))))
             study.finish()

@@ -127,16 +127,16 @@ def run_ace(
     concept, ious = source.concept(spec.concept), source.ious(spec.layer, spec.concept)
     if not (directory / "study.json").exists():
         check_scores(source)
-    with Study.create(directory, spec, source.facts()) as study:
+    with Study.create(directory, spec, source.facts(), execute, progress) as study:
         if not study.finished:
             pool = open_pool(source, spec.pool_spec(), pool_directory or _pool_home(source, spec), execute, progress)
-            objective, tried = prepare(spec, source, pool, study, (execute, progress))
+            objective, tried = prepare(spec, source, pool, study)
             search = optimise(objective, (ious / ious.max()).float(), study, progress)
             del objective  # and with it the features that it keeps
             units = _unit_table(search, spec, ious, pool.constant(concept))
             study.write_table("units", units)
             study.write_table("history", _history(search, spec.pool + tried))
-            _measure(spec, source, study, units, (execute, progress))
+            _measure(spec, source, study, units)
             gradients = int(search.looks[-1, LOOK.index("gradient")])
             forward = int(search.looks[-1, LOOK.index("forward")])
             count = {"pool": spec.pool, "candidates": tried, "forward": forward, "gradients": gradients}
@@ -150,13 +150,11 @@ def _pool_home(source: Source, spec: AceSpec) -> Path:
     return source.beside(spec.layer, name if spec.seed == PoolSpec.seed else f"{name}-seed-{spec.seed}")
 
 
-def prepare(
-    spec: AceSpec, source: Source, pool: Pool, study: Study, how: tuple[Executor, Progress | None] = (local, None)
-) -> tuple[Objective, int]:
+def prepare(spec: AceSpec, source: Source, pool: Pool, study: Study) -> tuple[Objective, int]:
     """Find the places to learn from and those to hold out; return the objective, and how many pictures that took."""
     concept, device = source.concept(spec.concept), source.models.generator.device
     places = study.step("present", Locations, partial(present, spec, pool, concept))
-    room, tried = candidates(source, spec, pool, study, *how)
+    room, tried = candidates(source, spec, pool, study)
     train, held = (
         Both(Sample(source, spec, places.part(out)), Sample(source, spec, room.part(out))) for out in (False, True)
     )
@@ -201,22 +199,20 @@ def sets_of(spec: AceSpec, units: pd.DataFrame, sizes: Mapping[str, Sequence[int
     return trials
 
 
-def _measure(
-    spec: AceSpec, source: Source, study: Study, units: pd.DataFrame, how: tuple[Executor, Progress | None]
-) -> None:
+def _measure(spec: AceSpec, source: Source, study: Study, units: pd.DataFrame) -> None:
     """Measure the sets on pictures that chose none of them, and write the tables."""
     concept = source.concept(spec.concept)
     value = torch.from_numpy(units.sort_values("unit").constant.to_numpy(np.float32, copy=True))
     trials = sets_of(spec, units, dict.fromkeys(("ace", "iou", "random"), (spec.top,)))
     sets = Sets([trial.units for trial in trials], concept, value)
-    shares = study.sharded("effects", Shares, partial(judge_sets, source, spec, sets), spec.shards(), *how)
+    shares = study.sharded("effects", Shares, partial(judge_sets, source, spec, sets), spec.shards())
     effects = effect_table(shares, [trial.by for trial in trials])
     effects.insert(1, "n", spec.top)
     study.write_table("effects", effects)
 
     trials = sets_of(spec, units, {"ace": spec.sizes, "iou": spec.sizes, "random": spec.controls})
     work = partial(_ablate, source, spec, trials)
-    change = study.sharded("curve", PairedChange, work, spec.shards(), *how)
+    change = study.sharded("curve", PairedChange, work, spec.shards())
     others = change_table(change, trials, source.dissection.vocabulary)
     study.write_table("others", others)
     name, category = source.named(concept)

@@ -245,12 +245,12 @@ def run_capacity(
         check_units(layer, shape.units, units)
         corners((shape.height, shape.width), max(spec.cells))
     on = [find_concept(source.dissection.vocabulary, name) for name in spec.on]
-    with Study.create(directory, spec, source.facts()) as study:
+    with Study.create(directory, spec, source.facts(), execute, progress) as study:
         if not study.finished:
             how = (spec.pool, spec.batch, execute, progress)
             pools = {layer: layer_pool(source, layer, *how) for layer in spec.layers()}
             work = partial(try_shard, source, spec, _tasks(source, spec, pools, concept, on))
-            tried = study.sharded("tried", Tried, work, spec.shards(), execute, progress)
+            tried = study.sharded("tried", Tried, work, spec.shards())
             study.write_table("capacity", capacity_table(source, spec, tried))
             study.finish()
     return Capacity.open(directory)

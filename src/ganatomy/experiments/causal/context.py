@@ -210,12 +210,12 @@ def run_context(
     """
     concept = prepared(spec, source)
     belief = expected(source, spec.concept, spec.grammar, spec.allowed, spec.forbidden)
-    with Study.create(directory, spec, source.facts() | belief._asdict()) as study:
+    with Study.create(directory, spec, source.facts() | belief._asdict(), execute, progress) as study:
         if not study.finished:
             pool = layer_pool(source, spec.layer, spec.pool, spec.batch, execute, progress)
             value = pool.constant(concept).cpu() * spec.multiple
             work = partial(insert_shard, source, spec, concept, value)
-            found = study.sharded("context", Inserted, work, spec.shards(), execute, progress)
+            found = study.sharded("context", Inserted, work, spec.shards())
             places = place_table(source, spec, found, usualness(pool, concept, spec.cell))
             told = places[places.usual >= spec.usual]
             study.write_table("places", places)

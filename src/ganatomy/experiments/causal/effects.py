@@ -200,14 +200,14 @@ def run_effect(
         StudyMismatch: the directory holds another study.
     """
     shape = check_effect(spec, source)
-    with _study(spec, source, directory) as study:
+    with _study(spec, source, directory, execute, progress) as study:
         if not study.finished:
             value = torch.zeros(shape.units)
             if spec.kind == "insert":
                 assert spec.concept is not None
                 pool = layer_pool(source, spec.layer, spec.pool, spec.batch, execute, progress)
                 value = spec.multiple * pool.constant(source.concept(spec.concept)).cpu()
-            _measure(spec, source, study, _trials(spec, shape, value), (execute, progress))
+            _measure(spec, source, study, _trials(spec, shape, value))
     return Effect.open(directory)
 
 
@@ -220,16 +220,16 @@ def run_edits(
     progress: Progress | None = None,
 ) -> Effect:
     """Apply given edits, at any layers, and count what they do to every concept; `spec` is theirs, by `edit_spec`."""
-    with _study(spec, source, directory) as study:
+    with _study(spec, source, directory, execute, progress) as study:
         if not study.finished:
             trials = [list(edits), *random_edits(edits, range(spec.random), spec.seed)]
-            _measure(spec, source, study, trials, (execute, progress))
+            _measure(spec, source, study, trials)
     return Effect.open(directory)
 
 
-def _study(spec: EffectSpec, source: Source, directory: Path) -> Study:
+def _study(spec: EffectSpec, source: Source, directory: Path, execute: Executor, progress: Progress | None) -> Study:
     layers = {name: list(shape) for name, shape in source.models.generator.layers.items()}
-    return Study.create(directory, spec, {**source.facts(), "layers": layers})
+    return Study.create(directory, spec, {**source.facts(), "layers": layers}, execute, progress)
 
 
 def _trials(spec: EffectSpec, shape: LayerShape, value: PerUnit) -> list[list[Intervention]]:
@@ -241,17 +241,11 @@ def _trials(spec: EffectSpec, shape: LayerShape, value: PerUnit) -> list[list[In
     ]
 
 
-def _measure(
-    spec: EffectSpec,
-    source: Source,
-    study: Study,
-    trials: Sequence[Edits],
-    how: tuple[Executor, Progress | None],
-) -> None:
+def _measure(spec: EffectSpec, source: Source, study: Study, trials: Sequence[Edits]) -> None:
     """Count, draw, and write all that an `Effect` is made of."""
     concept = None if spec.concept is None else source.concept(spec.concept)
     work = partial(count_effect, source, spec, trials, concept)
-    tally = study.sharded("effect", EffectTally, work, spec.shards(), *how)
+    tally = study.sharded("effect", EffectTally, work, spec.shards())
     study.step("strips", BeforeAfter, lambda: draw_effect(source, spec, trials, shown_ids(spec, tally)))
     study.write_table("effect", effect_table(source, spec, tally, len(trials)))
     write_edits(study.directory / "edit.json", trials[0], source.models.generator.fingerprint)

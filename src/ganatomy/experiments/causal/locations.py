@@ -14,13 +14,11 @@ from torch import Tensor
 
 from ganatomy.edit import blend
 from ganatomy.errors import BadModel, BadValue
-from ganatomy.execute import Executor, local
 from ganatomy.experiments.causal.ace_spec import AceSpec
 from ganatomy.experiments.causal.pool import Pool
 from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.causal.trials import batches
 from ganatomy.generators.latents import standard_normal
-from ganatomy.progress import Progress
 from ganatomy.segmenters.protocol import Scorer
 from ganatomy.stats.base import Accumulator, Merge, add, join
 from ganatomy.stats.regions import place_counts, place_means
@@ -126,9 +124,7 @@ def present(spec: AceSpec, pool: Pool, concept: int) -> Locations:
     return _shared_out(spec, ids, maps(place[rows], pool.occupancy.shape[1:]), "show")
 
 
-def candidates(
-    source: Source, spec: AceSpec, pool: Pool, study: Study, execute: Executor = local, progress: Progress | None = None
-) -> tuple[Locations, int]:
+def candidates(source: Source, spec: AceSpec, pool: Pool, study: Study) -> tuple[Locations, int]:
     """Find places for a concept; return the pictures with the best, and how many pictures were segmented for it.
 
     Raises:
@@ -140,7 +136,7 @@ def candidates(
     weights = (1 - UNIFORM) * occupied / occupied.sum() + UNIFORM / len(occupied)
     work = partial(try_places, source, spec, pool.constant(concept), weights.float().cpu())
     shards = [ids[i : i + pictures.shard] for i in range(0, len(ids), pictures.shard)]
-    tried = study.sharded("candidates", Candidates, work, shards, execute, progress)
+    tried = study.sharded("candidates", Candidates, work, shards)
     pictures_with, where = _best(tried, spec, pool.occupancy.shape[1:])
     return _shared_out(spec, pictures_with, where, "have room for"), int(tried.evaluations)
 

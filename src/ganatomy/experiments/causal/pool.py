@@ -108,8 +108,8 @@ def open_pool(
     """Measure a pool in a study directory, or read it where it is there already; whatever the batch, it is the same."""
     source.shape(spec.layer)
     asked = dataclasses.replace(spec, batch=PoolSpec.batch)
-    with Study.create(directory, asked, source.facts()) as study:
-        pool = study.sharded("pool", Pool, partial(pool_shard, source, spec), spec.shards(), execute, progress)
+    with Study.create(directory, asked, source.facts(), execute, progress) as study:
+        pool = study.sharded("pool", Pool, partial(pool_shard, source, spec), spec.shards())
         if not study.finished:
             study.finish()
     return pool

@@ -187,14 +187,14 @@ def run_trace(
     """
     concept = prepared(spec, source)
     layers = later_layers(source.models.generator, spec.layer)
-    with Study.create(directory, spec, source.facts() | {"traced": layers}) as study:
+    with Study.create(directory, spec, source.facts() | {"traced": layers}, execute, progress) as study:
         if not study.finished:
             pool = layer_pool(source, spec.layer, spec.pool, spec.batch, execute, progress)
             value = pool.constant(concept).cpu() * spec.multiple
             measure = partial(measure_strength, source, spec, layers)
-            strength = study.sharded("strength", Strength, measure, spec.shards(), execute, progress)
+            strength = study.sharded("strength", Strength, measure, spec.shards())
             work = partial(trace_shard, source, spec, concept, value, strength)
-            traced = study.sharded("trace", Traced, work, spec.shards(), execute, progress)
+            traced = study.sharded("trace", Traced, work, spec.shards())
             places = _place_table(spec, traced, layers)
             study.write_table("places", places)
             study.write_table("lines", _line_table(places, layers))

@@ -163,15 +163,15 @@ def run_unit_accuracy(
     classes = check_sample(source, spec)
     units = source.shape(spec.layer).units
     chosen_on, told_on = spec.halves()
-    with Study.create(directory, spec, {**source.facts(), "classes": list(classes)}) as study:
+    with Study.create(directory, spec, {**source.facts(), "classes": list(classes)}, execute, progress) as study:
         if not study.finished:
             work = partial(tell_without, source, spec, [[unit] for unit in range(units)])
-            alone = study.sharded("each unit", Verdicts, work, spec.shards(), execute, progress)
+            alone = study.sharded("each unit", Verdicts, work, spec.shards())
             table = unit_class_table(alone, len(chosen_on), classes)
             sets = _sets(spec, table, units)
             shards = [told_on[i : i + spec.shard] for i in range(0, len(told_on), spec.shard)]
             work = partial(tell_without, source, spec, sets.units)
-            together = study.sharded("together", Verdicts, work, shards, execute, progress)
+            together = study.sharded("together", Verdicts, work, shards)
             study.write_table("unit_classes", table)
             study.write_table("units", _overall_table(alone, len(classes)))
             study.write_table("curve", _curve(sets, together, classes))

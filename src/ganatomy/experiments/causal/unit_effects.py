@@ -120,17 +120,17 @@ def run_unit_effects(
         StudyMismatch: the directory holds another study.
     """
     source.shape(spec.layer)
-    with Study.create(directory, spec, source.facts()) as study:
+    with Study.create(directory, spec, source.facts(), execute, progress) as study:
         if not study.finished:
             shards = spec.shards()
             alone = partial(ablate_each, source, spec)
-            change = study.sharded("each unit", PairedChange, alone, shards, execute, progress)
+            change = study.sharded("each unit", PairedChange, alone, shards)
             guess, said = None, "no first-order estimate: it was not asked for"
             if spec.estimate:
                 said = "first order: -Σ r ∂s/∂r, s the mean soft score, over the same pictures"
                 if can_score(source):
                     work = partial(estimate_each, source, spec)
-                    guess = study.sharded("first order", FirstOrder, work, shards, execute, progress).read()
+                    guess = study.sharded("first order", FirstOrder, work, shards).read()
                 else:
                     said = f"no first-order estimate: {spec.segmenter} gives labels and no scores"
             table = unit_effect_table(source, change, guess)

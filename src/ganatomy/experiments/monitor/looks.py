@@ -129,8 +129,8 @@ def look_at(
     """
     used = facts(spec, models)
     study = Path("studies", f"{look.step:09d}-{spec_digest(_Identity(spec, used['inputs']))[:8]}")
-    with Study.create(directory / study, spec, used) as place:
-        dissection = run(spec, place, models, progress=progress)
+    with Study.create(directory / study, spec, used, progress=progress) as place:
+        dissection = run(spec, place, models)
     found = dataclasses.replace(
         look,
         study=study.as_posix(),

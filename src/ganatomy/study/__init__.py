@@ -10,45 +10,41 @@ Nothing here is ever half-written: a kill or a full disk at any moment costs at 
 and the next run of the same Spec goes on from there to the same bits.
 """
 
-import contextlib
 import dataclasses
-import fcntl
 import hashlib
 import json
 import os
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from time import perf_counter
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import pandas as pd
-import safetensors
-import safetensors.torch
-from torch import Tensor
 
-from ganatomy.errors import BadFile, StudyBusy, StudyError, StudyMismatch
+from ganatomy.errors import StudyError, StudyMismatch
 from ganatomy.execute import Executor, local
 from ganatomy.files import replacing, write_text
 from ganatomy.progress import Progress, Silent, listening
+from ganatomy.study.files import (
+    FORMAT,
+    Stored,
+    damaged,
+    on_cpu,
+    read_record,
+    read_tensors,
+    write_tensors,
+    writing,
+)
+from ganatomy.study.lock import lock
 
-FORMAT = 1
+__all__ = ["Mergeable", "Stored", "Study", "plain", "spec_digest"]
 
 A = TypeVar("A", bound="Stored")
 M = TypeVar("M", bound="Mergeable")
 
-
-@runtime_checkable
-class Stored(Protocol):
-    """What a step can keep: anything that is made of named tensors."""
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """Return all that it is made of."""
-        ...
-
-    @classmethod
-    def from_state(cls: type[A], state: dict[str, Tensor]) -> A:
-        """Make it again."""
-        ...
+SELDOM = 10
+"""Keeping what is merged may take one part in so many of the time; one process that counts has time for each shard."""
 
 
 @runtime_checkable
@@ -86,10 +82,19 @@ class Study:
         finished: whether every step is there.
     """
 
-    def __init__(self, directory: Path, record: dict[str, Any], lock: int | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        record: dict[str, Any],
+        held: int | None = None,
+        execute: Executor = local,
+        progress: Progress | None = None,
+    ) -> None:
         self.directory = directory
         self._record = record
-        self._release = (lambda: None) if lock is None else weakref.finalize(self, os.close, lock)
+        self._release = (lambda: None) if held is None else weakref.finalize(self, os.close, held)
+        self._execute = execute
+        self._progress = progress or Silent()
 
     @property
     def spec_json(self) -> dict[str, Any]:
@@ -112,13 +117,22 @@ class Study:
         return bool(self._record["finished"])
 
     @classmethod
-    def create(cls, directory: Path, spec: Any, facts: Mapping[str, Any]) -> "Study":
+    def create(
+        cls,
+        directory: Path,
+        spec: Any,
+        facts: Mapping[str, Any],
+        execute: Executor = local,
+        progress: Progress | None = None,
+    ) -> "Study":
         """Make a study in a new or empty directory, or go on with one of the same Spec and the same inputs.
 
         Args:
             directory: where; made if it is not there.
             spec: a frozen dataclass of plain values.
             facts: plain JSON values; ``facts["inputs"]`` maps the name of each model to its fingerprint.
+            execute: the engine that counts the shards of its steps.
+            progress: who shows how far they are.
 
         Raises:
             StudyMismatch: it holds a study of another Spec or of other inputs; names what differs.
@@ -133,12 +147,12 @@ class Study:
             "facts": dict(facts),
             "finished": False,
         }
-        with _writing(directory):
+        with writing(directory):
             _usable(directory)
-            lock = _lock(directory)
-        study = cls(directory, record, lock)
+            held = lock(directory)
+        study = cls(directory, record, held, execute, progress)
         try:
-            with _writing(directory):
+            with writing(directory):
                 study._begin()
         except BaseException:
             study.close()
@@ -155,7 +169,7 @@ class Study:
         """
         if not (directory / "study.json").is_file():
             raise StudyError(f"{directory} holds no study; give the directory that a run was told to write to")
-        study = cls(directory, _read_record(directory))
+        study = cls(directory, read_record(directory))
         if not study.finished:
             raise StudyError(f"{directory} holds an unfinished study; run the same command again to finish it")
         return study
@@ -179,18 +193,10 @@ class Study:
         """
         path = self._step(name)
         if not path.exists():
-            _write_tensors(path, compute())
-        return kind.from_state(_read_tensors(path)[0])
+            write_tensors(path, compute())
+        return kind.from_state(read_tensors(path)[0])
 
-    def sharded(
-        self,
-        name: str,
-        kind: type[M],
-        work: Callable[[range], M],
-        shards: Sequence[range],
-        execute: Executor = local,
-        progress: Progress | None = None,
-    ) -> M:
+    def sharded(self, name: str, kind: type[M], work: Callable[[range], M], shards: Sequence[range]) -> M:
         """Return a step that is counted shard by shard and merged in their order; goes on after the last shard kept.
 
         Raises:
@@ -198,7 +204,7 @@ class Study:
             StudyError: it cannot be written; what was there stays whole.
         """
         path, partial = self._step(name), self._step(f"{name}.partial")
-        progress = progress or Silent()
+        progress = self._progress
         if not path.exists():
             progress.begin(name, sum(map(len, shards)))
             early = 0  # pieces of the present shard that are shown already
@@ -210,15 +216,15 @@ class Study:
 
             try:
                 with listening(heard):
-                    for done in _count(partial, kind, work, shards, execute):
-                        if len(done) > early:
-                            progress.advance(len(done) - early)
+                    for pieces in _count(partial, kind, work, shards, self._execute):
+                        if pieces > early:
+                            progress.advance(pieces - early)
                         early = 0
             finally:
                 progress.end()
-            with _writing(path):
+            with writing(path):
                 partial.replace(path)
-        return kind.from_state(_read_tensors(path)[0])
+        return kind.from_state(read_tensors(path)[0])
 
     def write_table(self, name: str, table: pd.DataFrame) -> None:
         """Keep a table.
@@ -227,7 +233,7 @@ class Study:
             StudyError: it cannot be written.
         """
         path = self._table(name)
-        with _writing(path), replacing(path) as temporary:
+        with writing(path), replacing(path) as temporary:
             table.to_parquet(temporary, index=False)
 
     def read_table(self, name: str) -> pd.DataFrame:
@@ -240,7 +246,7 @@ class Study:
         try:
             return pd.read_parquet(path)
         except (OSError, ValueError) as error:
-            raise _damaged(path, error) from error
+            raise damaged(path, error) from error
 
     def finish(self, **found: Any) -> None:
         """Mark the study as finished, now that every step is there, and let go of it; keep what was found as facts."""
@@ -256,7 +262,7 @@ class Study:
         if not self._file.exists():
             self._write_record()
             return
-        found = _read_record(self.directory)
+        found = read_record(self.directory)
         differences = _differences(found, self._record)
         if differences:
             raise StudyMismatch(
@@ -265,7 +271,7 @@ class Study:
         self._record = found
 
     def _write_record(self) -> None:
-        with _writing(self._file):
+        with writing(self._file):
             write_text(self._file, json.dumps(self._record, indent=2, ensure_ascii=False) + "\n")
 
     @property
@@ -281,58 +287,31 @@ class Study:
 
 def _count(
     partial: Path, kind: type[M], work: Callable[[range], M], shards: Sequence[range], execute: Executor
-) -> Iterator[range]:
-    """Merge the shards into the partial file, one after the other; yield each once it is kept, or was so before."""
+) -> Iterator[int]:
+    """Merge the shards into the partial file, in their order; yield how many pieces are done, or were so before."""
     total: M | None = None
     done = 0
     if partial.exists():
-        state, done = _read_tensors(partial)
+        state, done = read_tensors(partial)
         total = kind.from_state(state)
-    yield from shards[:done]
-    for shard, result in zip(shards[done:], execute(work, shards[done:]), strict=True):
-        own = kind.from_state(_on_cpu(result))
-        total = own if total is None else total.merge(own)
-        done += 1
-        _write_tensors(partial, total, done)
-        yield shard
-
-
-def _on_cpu(value: Stored) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in value.state_dict().items()}
-
-
-def _write_tensors(path: Path, value: Stored, shards: int = 0) -> None:
-    with _writing(path), replacing(path) as temporary:
-        safetensors.torch.save_file(_on_cpu(value), temporary, {"shards": str(shards)})
-
-
-def _read_tensors(path: Path) -> tuple[dict[str, Tensor], int]:
-    """Return the tensors of a step, and how many shards they hold."""
+    yield sum(map(len, shards[:done]))
+    kept, cost, since = done, 0.0, perf_counter()
     try:
-        with safetensors.safe_open(path, "pt") as file:
-            names = file.keys()
-            return {name: file.get_tensor(name) for name in names}, int(file.metadata()["shards"])
-    except (safetensors.SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
-        raise _damaged(path, error) from error
-
-
-def _damaged(path: Path, error: Exception) -> BadFile:
-    return BadFile(f"{path}: not a whole file of a study ({error}); remove it and run the same command again")
-
-
-def _read_record(directory: Path) -> dict[str, Any]:
-    path = directory / "study.json"
-    try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        found = record["format"]
-        missing = {"experiment", "spec", "digest", "facts", "finished"} - record.keys()
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise _damaged(path, error) from error
-    if found != FORMAT:
-        raise StudyError(f"{directory} is a study of format {found}; this version reads format {FORMAT}")
-    if missing:
-        raise BadFile(f"{path}: lacks {', '.join(sorted(missing))}")
-    return record
+        for count, result in execute(work, shards[done:]):
+            own = kind.from_state(on_cpu(result))
+            total = own if total is None else total.merge(own)
+            done += count
+            start = perf_counter()
+            if start - since >= SELDOM * cost or done == len(shards):
+                write_tensors(partial, total, done)
+                kept, since = done, perf_counter()
+                cost = since - start
+            yield sum(map(len, shards[done - count : done]))
+    finally:
+        if total is not None and done > kept:
+            write_tensors(partial, total, done)
+    if done != len(shards):
+        raise RuntimeError(f"the engine handed over {done} of {len(shards)} shards")
 
 
 def _differences(found: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
@@ -346,18 +325,6 @@ def _differences(found: Mapping[str, Any], given: Mapping[str, Any]) -> list[str
     return [f"{name} was {old!r}, now {new!r}" for name, (old, new) in pairs.items() if old != new]
 
 
-@contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Tell in one line why something cannot be written."""
-    try:
-        yield
-    except (OSError, safetensors.SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise StudyError(
-            f"cannot write {path} ({reason}); what is finished is kept: make room or choose another directory"
-        ) from error
-
-
 def _usable(directory: Path) -> None:
     """Make the directory, or refuse one that holds something else than a study."""
     if directory.exists() and not directory.is_dir():
@@ -366,19 +333,3 @@ def _usable(directory: Path) -> None:
     others = [entry.name for entry in directory.iterdir() if not entry.name.startswith(".")]
     if others and "study.json" not in others:
         raise StudyError(f"{directory} is not empty and holds no study (it has {sorted(others)[0]}); give another one")
-
-
-def _lock(directory: Path) -> int:
-    """Hold the directory for this process, for as long as the descriptor is open."""
-    descriptor = os.open(directory / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.read(descriptor, 32).decode().strip()
-        os.close(descriptor)
-        raise StudyBusy(
-            f"{directory} is being written to by process {holder or 'unknown'}; wait, or give another directory"
-        ) from None
-    os.ftruncate(descriptor, 0)
-    os.write(descriptor, f"{os.getpid()}\n".encode())
-    return descriptor

@@ -1,0 +1,103 @@
+"""The files of a study, each there whole or not at all: tensors, and the record of what was asked."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from ganatomy.errors import BadFile, StudyError
+from ganatomy.files import replacing
+
+FORMAT = 1
+
+A = TypeVar("A", bound="Stored")
+
+
+@runtime_checkable
+class Stored(Protocol):
+    """What a step can keep: anything that is made of named tensors."""
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return all that it is made of."""
+        ...
+
+    @classmethod
+    def from_state(cls: type[A], state: dict[str, Tensor]) -> A:
+        """Make it again."""
+        ...
+
+
+def on_cpu(value: Stored) -> dict[str, Tensor]:
+    """Return all that something is made of, as it is written."""
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in value.state_dict().items()}
+
+
+def write_tensors(path: Path, value: Stored, shards: int = 0) -> None:
+    """Keep a step, and how many shards it holds.
+
+    Raises:
+        StudyError: it cannot be written; what was there stays whole.
+    """
+    with writing(path), replacing(path) as temporary:
+        safetensors.torch.save_file(on_cpu(value), temporary, {"shards": str(shards)})
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], int]:
+    """Return the tensors of a step, and how many shards they hold.
+
+    Raises:
+        BadFile: it is missing or damaged.
+    """
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            names = file.keys()
+            return {name: file.get_tensor(name) for name in names}, int(file.metadata()["shards"])
+    except (safetensors.SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
+        raise damaged(path, error) from error
+
+
+def damaged(path: Path, error: Exception) -> BadFile:
+    """Return the error of a file that is not what was written."""
+    return BadFile(f"{path}: not a whole file of a study ({error}); remove it and run the same command again")
+
+
+def read_record(directory: Path) -> dict[str, Any]:
+    """Return what study.json holds.
+
+    Raises:
+        BadFile: it is missing or damaged.
+        StudyError: it is of another format.
+    """
+    path = directory / "study.json"
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        found = record["format"]
+        missing = {"experiment", "spec", "digest", "facts", "finished"} - record.keys()
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise damaged(path, error) from error
+    if found != FORMAT:
+        raise StudyError(f"{directory} is a study of format {found}; this version reads format {FORMAT}")
+    if missing:
+        raise BadFile(f"{path}: lacks {', '.join(sorted(missing))}")
+    return record
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Tell in one line why something cannot be written.
+
+    Raises:
+        StudyError: that line.
+    """
+    try:
+        yield
+    except (OSError, safetensors.SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise StudyError(
+            f"cannot write {path} ({reason}); what is finished is kept: make room or choose another directory"
+        ) from error
