@@ -200,9 +200,9 @@ def measure(bench: Bench, other: Bench | None) -> Findings:
 def together(workers: int) -> Executor:
     """Return an engine that counts so many shards at once, in threads; the same bits come of it."""
 
-    def execute(work: Callable[[range], T], shards: Sequence[range]) -> Iterator[T]:
+    def execute(work: Callable[[range], T], shards: Sequence[range]) -> Iterator[tuple[int, T]]:
         with ThreadPoolExecutor(workers) as pool:
-            yield from pool.map(work, shards)
+            yield from ((1, result) for result in pool.map(work, shards))
 
     return execute
 

@@ -7,6 +7,7 @@
     ├── BadFile          cut off, of another format, or its tensors do not fit
     ├── BadModel         a module that raises, or returns something that is no picture, feature map or label map
     ├── BadValue         an option outside its range; NaN or Inf where numbers are needed
+    ├── EngineError      workers that cannot be had, or that die
     └── StudyError       a study directory that cannot be used
         ├── StudyMismatch    it was made with another Spec
         └── StudyBusy        another process is writing to it
@@ -47,6 +48,10 @@ class BadModel(GanatomyError):
 
 class BadValue(GanatomyError):
     """An option or a number outside its range."""
+
+
+class EngineError(GanatomyError):
+    """Workers that cannot be had, or that die; what is finished is kept."""
 
 
 class StudyError(GanatomyError):
