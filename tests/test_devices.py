@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from ganatomy import devices
 from ganatomy.devices import find_device
 from ganatomy.errors import BadValue
 
@@ -15,3 +16,11 @@ def test_a_device_that_is_not_there(name: str) -> None:
 
 def test_a_device_that_is_there() -> None:
     assert find_device(torch.device("cpu")) == find_device("cpu") == torch.device("cpu")
+
+
+def test_a_process_that_has_settled_computes_there_whatever_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "_settled", [])
+    devices.settle("cpu")
+    assert find_device("cuda:7") == find_device("meta") == torch.device("cpu")
+    devices.settle("meta")
+    assert find_device("cpu") == torch.device("meta")

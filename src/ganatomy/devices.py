@@ -6,9 +6,19 @@ from ganatomy.errors import BadValue, UnknownName
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
+_settled: list[str] = []
+
+
+def settle(name: str) -> None:
+    """Have this process compute on one device, whatever the names that are sent to it say.
+
+    A worker sees one device, or none: there ``cuda:2`` of the process that gives the work is nothing, or another one.
+    """
+    _settled[:] = [name]
+
 
 def find_device(name: str | torch.device) -> torch.device:
-    """Return the device of that name, once it is certain that it is there.
+    """Return the device of that name, or the one on which this process settled, once it is certainly there.
 
     Raises:
         BadValue: there is no such device on this machine.
@@ -16,6 +26,7 @@ def find_device(name: str | torch.device) -> torch.device:
     >>> find_device("cpu")
     device(type='cpu')
     """
+    name = _settled[0] if _settled else name
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
