@@ -6,8 +6,8 @@
     DIR/steps/NAME.safetensors      a statistic; NAME.partial.safetensors while its shards are still being counted
     DIR/tables/NAME.parquet         a table
 
-Nothing here is ever half-written: a kill or a full disk at any moment costs at most the shard that was being counted,
-and the next run of the same Spec goes on from there to the same bits.
+Nothing here is ever half-written: a kill or a full disk at any moment costs at most the shards that were being counted
+and those of the last moments (`SELDOM`), and the next run of the same Spec goes on from there to the same bits.
 """
 
 import dataclasses
