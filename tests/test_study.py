@@ -275,7 +275,7 @@ def test_what_fails_half_written_leaves_the_last_whole_file(tmp_path: Path, monk
             raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(safetensors.torch, "save_file", fails_at_the_third)
-    monkeypatch.setattr("ganatomy.study.SELDOM", 0)
+    monkeypatch.setattr("ganatomy.study.counting.SELDOM", 0)
     worked: list[range] = []
     with Study.create(tmp_path, CountSpec(), FACTS) as study:
         with pytest.raises(StudyError, match=r"cannot write .* \(No space left on device\)"):

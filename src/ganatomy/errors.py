@@ -10,15 +10,34 @@
     ├── EngineError      workers that cannot be had, or that die
     └── StudyError       a study directory that cannot be used
         ├── StudyMismatch    it was made with another Spec
-        └── StudyBusy        another process is writing to it
+        ├── StudyBusy        another process is writing to it
+        └── PartsMissing     other processes are to count the rest of a step; no mistake, but the end for now
 """
 
 import difflib
 from collections.abc import Iterable
 
+LONGEST = 1500
+"""Letters of a message: what it quotes of a file may be of any length."""
+
 
 class GanatomyError(Exception):
-    """Any mistake that a user can mend; the command line prints it in one line and exits with code 2."""
+    """Any mistake that a user can mend; the command line prints it in one line and exits with code 2.
+
+    What a message quotes may come from a stranger's file, so its letters are those that a terminal only shows.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(shown(message if len(message) <= LONGEST else f"{message[:LONGEST]} …"))
+
+
+def shown(text: str) -> str:
+    r"""Return a text without letters that steer a terminal or turn the line: those are written as escapes.
+
+    >>> print(shown("red \x1b[2Jlight, \u202ewarm"))
+    red \x1b[2Jlight, \u202ewarm
+    """
+    return "".join(letter if letter.isprintable() or letter in "\n\t" else ascii(letter)[1:-1] for letter in text)
 
 
 class UnknownName(GanatomyError):
@@ -64,3 +83,7 @@ class StudyMismatch(StudyError):
 
 class StudyBusy(StudyError):
     """A study directory that another process is writing to."""
+
+
+class PartsMissing(StudyError):
+    """A step whose other parts are still to be counted elsewhere: no mistake, but all that can be done for now."""

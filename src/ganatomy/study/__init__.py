@@ -10,50 +10,29 @@ Nothing here is ever half-written: a kill or a full disk at any moment costs at 
 and those of the last moments (`SELDOM`), and the next run of the same Spec goes on from there to the same bits.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
-import os
-import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from time import perf_counter
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, TypeVar
 
 import pandas as pd
 
 from ganatomy.errors import StudyError, StudyMismatch
 from ganatomy.execute import Executor, local
 from ganatomy.files import replacing, write_text
-from ganatomy.progress import Progress, Silent, listening
-from ganatomy.study.files import (
-    FORMAT,
-    Stored,
-    damaged,
-    on_cpu,
-    read_record,
-    read_tensors,
-    write_tensors,
-    writing,
-)
-from ganatomy.study.lock import lock
+from ganatomy.progress import Progress, Silent
+from ganatomy.study.counting import Job, Mergeable, count
+from ganatomy.study.files import FORMAT, Stored, damaged, read_record, read_tensors, write_tensors, writing
+from ganatomy.study.lock import Hold, SharedHold
+from ganatomy.study.parts import Part, clear, count_in_parts, count_missing, plan_file
 
-__all__ = ["Mergeable", "Stored", "Study", "plain", "spec_digest"]
+__all__ = ["Mergeable", "Part", "Stored", "Study", "plain", "spec_digest"]
 
 A = TypeVar("A", bound="Stored")
 M = TypeVar("M", bound="Mergeable")
-
-SELDOM = 10
-"""Keeping what is merged may take one part in so many of the time; one process that counts has time for each shard."""
-
-
-@runtime_checkable
-class Mergeable(Stored, Protocol):
-    """A statistic that can be counted shard by shard."""
-
-    def merge(self: M, other: M) -> M:
-        """Return the statistic of both samples."""
-        ...
 
 
 def plain(spec: Any) -> dict[str, Any]:
@@ -86,13 +65,13 @@ class Study:
         self,
         directory: Path,
         record: dict[str, Any],
-        held: int | None = None,
+        hold: Hold | None = None,
         execute: Executor = local,
         progress: Progress | None = None,
     ) -> None:
         self.directory = directory
         self._record = record
-        self._release = (lambda: None) if held is None else weakref.finalize(self, os.close, held)
+        self._hold = hold
         self._execute = execute
         self._progress = progress or Silent()
 
@@ -131,7 +110,7 @@ class Study:
             directory: where; made if it is not there.
             spec: a frozen dataclass of plain values.
             facts: plain JSON values; ``facts["inputs"]`` maps the name of each model to its fingerprint.
-            execute: the engine that counts the shards of its steps.
+            execute: the engine that counts the shards of its steps; a `Part` shares the study with the other parts.
             progress: who shows how far they are.
 
         Raises:
@@ -149,10 +128,10 @@ class Study:
         }
         with writing(directory):
             _usable(directory)
-            held = lock(directory)
-        study = cls(directory, record, held, execute, progress)
+            hold = SharedHold(directory, execute.number, execute.of) if isinstance(execute, Part) else Hold(directory)
+        study = cls(directory, record, hold, execute, progress)
         try:
-            with writing(directory):
+            with writing(directory), hold.alone():
                 study._begin()
         except BaseException:
             study.close()
@@ -182,7 +161,8 @@ class Study:
 
     def close(self) -> None:
         """Let go of the directory, so that another process may write to it."""
-        self._release()
+        if self._hold is not None:
+            self._hold.close()
 
     def step(self, name: str, kind: type[A], compute: Callable[[], A]) -> A:
         """Return a step: loaded if it is there, else computed and kept.
@@ -193,7 +173,9 @@ class Study:
         """
         path = self._step(name)
         if not path.exists():
-            write_tensors(path, compute())
+            with self._alone():
+                if not path.exists():
+                    write_tensors(path, compute())
         return kind.from_state(read_tensors(path)[0])
 
     def sharded(self, name: str, kind: type[M], work: Callable[[range], M], shards: Sequence[range]) -> M:
@@ -203,27 +185,14 @@ class Study:
             BadFile: its file is damaged.
             StudyError: it cannot be written; what was there stays whole.
         """
-        path, partial = self._step(name), self._step(f"{name}.partial")
-        progress = self._progress
+        path, job = self._step(name), Job(name, kind, work, shards)
         if not path.exists():
-            progress.begin(name, sum(map(len, shards)))
-            early = 0  # pieces of the present shard that are shown already
-
-            def heard(pieces: int) -> None:
-                nonlocal early
-                early += pieces
-                progress.advance(pieces)
-
-            try:
-                with listening(heard):
-                    for pieces in _count(partial, kind, work, shards, self._execute):
-                        if pieces > early:
-                            progress.advance(pieces - early)
-                        early = 0
-            finally:
-                progress.end()
-            with writing(path):
-                partial.replace(path)
+            if isinstance(self._execute, Part) and len(shards) > 1:
+                count_in_parts(path, job, self._execute, self._alone, self._progress)
+            else:
+                with self._alone():
+                    if not path.exists():
+                        (count_missing if plan_file(path).exists() else count)(path, job, self._execute, self._progress)
         return kind.from_state(read_tensors(path)[0])
 
     def write_table(self, name: str, table: pd.DataFrame) -> None:
@@ -233,7 +202,7 @@ class Study:
             StudyError: it cannot be written.
         """
         path = self._table(name)
-        with writing(path), replacing(path) as temporary:
+        with self._alone(), writing(path), replacing(path) as temporary:
             table.to_parquet(temporary, index=False)
 
     def read_table(self, name: str) -> pd.DataFrame:
@@ -250,15 +219,23 @@ class Study:
 
     def finish(self, **found: Any) -> None:
         """Mark the study as finished, now that every step is there, and let go of it; keep what was found as facts."""
-        self._record["facts"] = {**self._record["facts"], **found}
-        self._record["finished"] = True
-        self._write_record()
+        with self._alone():
+            self._record["facts"] = {**self._record["facts"], **found}
+            self._record["finished"] = True
+            self._write_record()
         self.close()
+
+    def _alone(self) -> contextlib.AbstractContextManager[None]:
+        """Settle in a block what concerns all who write to this study."""
+        return contextlib.nullcontext() if self._hold is None else self._hold.alone()
 
     def _begin(self) -> None:
         """Check what is there against what is asked, and remove what a killed run left half-written."""
         for left in [*self.directory.glob(".*.tmp"), *self.directory.glob("*/.*.tmp")]:
-            left.unlink()
+            if self._hold is not None and self._hold.may_remove(left):
+                left.unlink()
+        for plan in self.directory.glob("steps/*.parts.json"):
+            clear(self._step(plan.name.removesuffix(".parts.json")))
         if not self._file.exists():
             self._write_record()
             return
@@ -283,35 +260,6 @@ class Study:
 
     def _table(self, name: str) -> Path:
         return self.directory / "tables" / f"{name}.parquet"
-
-
-def _count(
-    partial: Path, kind: type[M], work: Callable[[range], M], shards: Sequence[range], execute: Executor
-) -> Iterator[int]:
-    """Merge the shards into the partial file, in their order; yield how many pieces are done, or were so before."""
-    total: M | None = None
-    done = 0
-    if partial.exists():
-        state, done = read_tensors(partial)
-        total = kind.from_state(state)
-    yield sum(map(len, shards[:done]))
-    kept, cost, since = done, 0.0, perf_counter()
-    try:
-        for count, result in execute(work, shards[done:]):
-            own = kind.from_state(on_cpu(result))
-            total = own if total is None else total.merge(own)
-            done += count
-            start = perf_counter()
-            if start - since >= SELDOM * cost or done == len(shards):
-                write_tensors(partial, total, done)
-                kept, since = done, perf_counter()
-                cost = since - start
-            yield sum(map(len, shards[done - count : done]))
-    finally:
-        if total is not None and done > kept:
-            write_tensors(partial, total, done)
-    if done != len(shards):
-        raise RuntimeError(f"the engine handed over {done} of {len(shards)} shards")
 
 
 def _differences(found: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
