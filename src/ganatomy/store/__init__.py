@@ -1,0 +1,11 @@
+"""Studies at URLs: everything sees a directory, a working copy; what is finished in it is sent, whole or not at all.
+
+``s3://bucket/runs/church`` has its copy in ``CACHE/studies/s3/bucket/runs/church``, where CACHE is the cache directory
+(GANATOMY_CACHE). The way back is as plain, so the neighbours of a study, ``STUDY-causal/…``, lie beside its URL, too.
+"""
+
+from ganatomy.store.copies import Copy, Store
+from ganatomy.store.loose import brought, entries, open_store, sent
+from ganatomy.store.places import address, named, place
+
+__all__ = ["Copy", "Store", "address", "brought", "entries", "named", "open_store", "place", "sent"]

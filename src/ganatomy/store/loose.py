@@ -1,0 +1,76 @@
+"""What a working copy is asked for in passing: what keeps it, single files, what lies in it."""
+
+from pathlib import Path
+
+from ganatomy.store.copies import RECORD, Copy, Store
+from ganatomy.store.places import HERE, address, is_plain
+from ganatomy.store.remote import Remote
+from ganatomy.store.rules import DEEP
+from ganatomy.weights.fetch import offline
+
+
+def open_store(directory: Path) -> Store:
+    """Return what keeps the study of a directory somewhere else: at its URL, if it is a working copy of one.
+
+    Raises:
+        StudyError: there is nothing installed that opens the URL.
+    """
+    url = _online(directory)
+    return Store() if url is None else Copy(directory, url)
+
+
+def sent(path: Path) -> None:
+    """Send a file that was written into a working copy, or all files of a directory; of a study what it lacks there.
+
+    Raises:
+        StudyError: it cannot be sent.
+    """
+    url = _online(path)
+    if url is None:
+        return
+    if study := next((each for each in (path, *path.parents[:DEEP]) if (each / RECORD).is_file()), None):
+        open_store(study).send()
+        return
+    files = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
+    start = path if path.is_dir() else path.parent
+    remote = Remote(str(address(start)))
+    for file in files:
+        name = file.relative_to(start).as_posix()
+        if all(map(is_plain, name.split("/"))):
+            remote.put(file, name)
+
+
+def brought(where: Path) -> Path:
+    """Bring a file or directory into its working copy, of a study all of it; return the path, any path as it is.
+
+    Raises:
+        StudyError: it cannot be brought.
+    """
+    if _online(where) is None:
+        return where
+    for study in (where, *where.parents[: DEEP - 1]):
+        url = _online(study)
+        if url is not None and Remote(url).read(RECORD) is not None:
+            open_store(study).bring()
+            return where
+    remote = Remote(str(address(where.parent)))
+    for name, stamp in remote.files().items():
+        below = Path(where.parent, name)
+        if all(map(is_plain, name.split("/"))) and below.is_relative_to(where):
+            remote.get(name, stamp, below)
+    return where
+
+
+def entries(directory: Path) -> list[Path]:
+    """Return what lies in a directory, here or at its URL, by name."""
+    url = _online(directory)
+    names = {path.name for path in directory.glob("*")} | {
+        n for n in (Remote(url).names() if url else ()) if is_plain(n)
+    }
+    return [directory / name for name in sorted(names)]
+
+
+def _online(directory: Path) -> str | None:
+    """Return the URL of a working copy, if it is to be asked."""
+    url = address(directory)
+    return None if url is None or (offline() and url.partition("://")[0] not in HERE) else url

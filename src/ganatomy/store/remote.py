@@ -1,0 +1,224 @@
+"""The files at a URL, through fsspec: each is there whole or not at all, and a network that stumbles is asked again."""
+
+import contextlib
+import datetime
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from ganatomy.errors import StudyError
+from ganatomy.files import replacing
+
+PAUSES = (1.0, 4.0)
+"""Seconds before the second and the third attempt."""
+PATIENCE = 60.0
+"""Seconds that a file system may stay silent, and as many more as a file takes at SLOW bytes a second."""
+SLOW = 100_000
+SINGLE_PUT = frozenset(("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "tos", "r2"))
+"""Object stores: a put shows the old object until the new one is whole, and they have no directories."""
+PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "az": "adlfs", "oss": "ossfs"}
+MARKS = ("ETag", "etag", "md5Hash", "generation", "mtime", "LastModified", "last_modified", "updated", "created")
+"""What file systems tell of a version of a file, the surest first."""
+
+R = TypeVar("R")
+
+_log = logging.getLogger(__name__)
+
+
+class Unreachable(StudyError):
+    """A URL that did not answer, or refused, as often as it was asked."""
+
+
+class Stamp(NamedTuple):
+    """What tells a version of a file at a URL from another; `size` is -1 where nobody knows it."""
+
+    size: int
+    mark: str
+
+    @classmethod
+    def of(cls, info: dict[str, Any]) -> "Stamp":
+        """Read it from what a file system tells of a file."""
+        value = next((info[name] for name in MARKS if info.get(name) is not None), "")
+        if isinstance(value, datetime.datetime):
+            value = value.timestamp()
+        size = info.get("size")
+        return cls(-1 if size is None else int(size), str(value))
+
+
+class Remote:
+    """The files below a URL, by their names relative to it.
+
+    Raises:
+        Unreachable: from every method: it does not answer, or refuses.
+    """
+
+    def __init__(self, url: str) -> None:
+        protocol = url.partition("://")[0]
+        try:
+            import fsspec
+        except ModuleNotFoundError:
+            raise StudyError(f"{url}: a URL takes fsspec; pip install 'ganatomy[fsspec]'") from None
+        self.url, self._single = url, protocol in SINGLE_PUT
+        try:
+            self._fs, self._root = fsspec.core.url_to_fs(url)
+        except ImportError as error:
+            package = PACKAGES.get(protocol)
+            raise StudyError(f"{url}: {f'pip install {package}' if package else error}") from error
+        except Exception as error:  # each file system has errors of its own
+            raise Unreachable(f"cannot open {url} ({_reason(error)})") from error
+
+    def files(self) -> dict[str, Stamp]:
+        """Return what there is, hidden files too."""
+
+        def look() -> dict[str, Any]:
+            self._fs.invalidate_cache()
+            try:
+                found: dict[str, Any] = self._fs.find(self._root, detail=True)
+            except FileNotFoundError:
+                return {}
+            return found
+
+        start = self._root.rstrip("/") + "/"
+        found = self._patiently("list", look)
+        if self._root in found:
+            raise StudyError(f"{self.url} is a file; give a directory")
+        return {name.removeprefix(start): Stamp.of(info) for name, info in found.items() if name.startswith(start)}
+
+    def names(self) -> list[str]:
+        """Return the names of the directories and files right below the URL."""
+
+        def look() -> list[str]:
+            self._fs.invalidate_cache()
+            try:
+                return [str(name).rstrip("/").rpartition("/")[2] for name in self._fs.ls(self._root, detail=False)]
+            except FileNotFoundError:
+                return []
+
+        return sorted(self._patiently("list", look))
+
+    def read(self, name: str) -> bytes | None:
+        """Return what a small file holds; None if there is none."""
+
+        def look() -> bytes | None:
+            try:
+                return bytes(self._fs.cat_file(self._key(name)))
+            except FileNotFoundError:
+                return None
+
+        return self._patiently(f"read {name} of", look)
+
+    def get(self, name: str, stamp: Stamp, path: Path) -> None:
+        """Bring a file to a path, whole or not at all."""
+
+        def bring() -> None:
+            with replacing(path) as temporary:
+                self._fs.get_file(self._key(name), str(temporary))
+                _whole(temporary.stat().st_size, stamp.size)
+
+        self._patiently(f"bring {name} of", bring, stamp.size)
+
+    def put(self, path: Path, name: str) -> Stamp:
+        """Send a file, whole or not at all; return what tells its version."""
+        key, size = self._key(name), path.stat().st_size
+        parent, _, last = key.rpartition("/")
+
+        def send() -> Stamp:
+            target = key if self._single else f"{parent}/.{last}.{uuid.uuid4().hex[:8]}.tmp"
+            try:
+                if not self._single:
+                    self._fs.makedirs(parent, exist_ok=True)
+                self._fs.put_file(str(path), target)
+                _whole(self._stamp(target).size, size)
+                if not self._single:
+                    self._move(target, key)
+            except BaseException:
+                if not self._single:
+                    with contextlib.suppress(Exception):
+                        self._fs.rm_file(target)
+                raise
+            return self._stamp(key)
+
+        return self._patiently(f"write {name} of", send, size)
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a small file, in one go."""
+        key = self._key(name)
+
+        def send() -> None:
+            if not self._single:
+                self._fs.makedirs(key.rpartition("/")[0], exist_ok=True)
+            self._fs.pipe_file(key, content)
+
+        self._patiently(f"write {name} of", send)
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+
+        def remove() -> None:
+            with contextlib.suppress(FileNotFoundError):
+                self._fs.rm_file(self._key(name))
+
+        self._patiently(f"remove {name} of", remove)
+
+    def _key(self, name: str) -> str:
+        return f"{self._root.rstrip('/')}/{name}" if name else self._root
+
+    def _stamp(self, key: str) -> Stamp:
+        self._fs.invalidate_cache()
+        return Stamp.of(self._fs.info(key))
+
+    def _move(self, source: str, target: str) -> None:
+        from fsspec.spec import AbstractFileSystem
+
+        if type(self._fs).mv is AbstractFileSystem.mv:  # which takes names for patterns
+            self._fs.cp_file(source, target)
+            self._fs.rm_file(source)
+        else:
+            self._fs.mv(source, target)
+
+    def _patiently(self, what: str, call: Callable[[], R], size: int = 0) -> R:
+        """Call, three times if need be."""
+        for pause in (*PAUSES, None):
+            try:
+                return _within(PATIENCE + max(size, 0) / SLOW, call)
+            except Exception as error:  # each file system has errors of its own
+                if pause is None or isinstance(error, PermissionError):
+                    raise Unreachable(f"cannot {what} {self.url} ({_reason(error)})") from error
+                _log.info("cannot %s %s (%s); trying again", what, self.url, _reason(error))
+            time.sleep(pause)
+        raise AssertionError
+
+
+def _within(seconds: float, call: Callable[[], R]) -> R:
+    """Call, and give up waiting after so many seconds: a network may hang for ever."""
+    answer: list[R] = []
+    failure: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            answer.append(call())
+        except BaseException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=run, daemon=True, name="ganatomy-store")
+    thread.start()
+    thread.join(seconds)
+    if failure:
+        raise failure[0]
+    if not answer:
+        raise TimeoutError(f"no answer within {seconds:.0f} seconds")
+    return answer[0]
+
+
+def _whole(found: int, expected: int) -> None:
+    if found != expected and -1 not in (found, expected):
+        raise OSError(f"{found} of {expected} bytes came")
+
+
+def _reason(error: BaseException) -> str:
+    """Return an error in one line."""
+    return " ".join(str(getattr(error, "strerror", None) or error).split())[:200] or type(error).__name__
