@@ -12,6 +12,9 @@ from pathlib import Path
 from time import perf_counter
 from typing import Literal
 
+from ganatomy.execute.cores import cores as _cores
+from ganatomy.execute.cores import quota as _quota
+
 ROOM = 1_000_000_000
 """Bytes that a study, its report and its temporary files may need."""
 DEVELOPMENT = ("dev", "docs")
@@ -138,19 +141,6 @@ def _threads(topic: str) -> Iterator[Finding]:
     if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
         told = "the loops that count pixels are not compiled, and a hundred times as slow"
         yield Finding(topic, "NUMBA_DISABLE_JIT", "note", told, "unset NUMBA_DISABLE_JIT")
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _quota() -> float | None:
-    """Return how many cores a container is allowed; torch counts those of the machine."""
-    try:
-        most, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
-        return int(most) / int(period)
-    except (OSError, ValueError):
-        return None
 
 
 def _storage(topic: str) -> Iterator[Finding]:
