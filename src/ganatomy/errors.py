@@ -28,7 +28,8 @@ class GanatomyError(Exception):
     """
 
     def __init__(self, message: str = "") -> None:
-        super().__init__(shown(message if len(message) <= LONGEST else f"{message[:LONGEST]} …"))
+        text = shown(message[: LONGEST + 1])
+        super().__init__(text if len(text) <= LONGEST else f"{text[:LONGEST]} …")
 
 
 def shown(text: str) -> str:
@@ -86,4 +87,14 @@ class StudyBusy(StudyError):
 
 
 class PartsMissing(StudyError):
-    """A step whose other parts are still to be counted elsewhere: no mistake, but all that can be done for now."""
+    """A step whose other parts are still to be counted elsewhere: no mistake, but all that can be done for now.
+
+    Attributes:
+        study: directory of the study.
+        step: its name.
+        missing: numbers of the parts.
+    """
+
+    def __init__(self, message: str = "", study: str = "", step: str = "", missing: Iterable[int] = ()) -> None:
+        self.study, self.step, self.missing = study, step, tuple(missing)
+        super().__init__(message)

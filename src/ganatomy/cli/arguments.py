@@ -11,6 +11,7 @@ from ganatomy.cli.calibrate import add_calibrate
 from ganatomy.cli.causal_arguments import add_causal
 from ganatomy.cli.compare import add_compare
 from ganatomy.cli.doctor import doctor
+from ganatomy.cli.merge import add_merge
 from ganatomy.cli.monitor import add_monitor
 from ganatomy.cli.parser import Parser, add_command, add_delivery, names
 from ganatomy.cli.serve import add_serve
@@ -47,6 +48,7 @@ def build() -> Parser:
     add_causal(commands)
     add_compare(commands)
     add_monitor(commands)
+    add_merge(commands)
     _add_report(commands)
     add_serve(commands)
     _add_layers(commands)

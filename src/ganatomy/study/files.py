@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -85,6 +85,22 @@ def read_record(directory: Path) -> dict[str, Any]:
     if missing:
         raise BadFile(f"{path}: lacks {', '.join(sorted(missing))}")
     return record
+
+
+def record_text(record: Mapping[str, Any]) -> str:
+    """Return a record as study.json holds it."""
+    return json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+
+
+def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Return how two records differ in what was asked and in the models that were used: name, and both values."""
+    pairs = {"experiment": (first["experiment"], second["experiment"])}
+    for name in dict.fromkeys([*second["spec"], *first["spec"]]):
+        pairs[name] = (first["spec"].get(name), second["spec"].get(name))
+    used, now = first["facts"].get("inputs", {}), second["facts"].get("inputs", {})
+    for name in dict.fromkeys([*now, *used]):
+        pairs[f"fingerprint of the {name}"] = (used.get(name), now.get(name))
+    return [(name, *values) for name, values in pairs.items() if values[0] != values[1]]
 
 
 @contextlib.contextmanager

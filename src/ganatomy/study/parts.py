@@ -81,6 +81,11 @@ class Part:
             raise BadValue(f"{text!r} names no part; give 3/16, the third of 16")
         return cls(int(number), int(of), wait, execute)
 
+    @property
+    def mark(self) -> str:
+        """What is in the names of its files."""
+        return f".part-{self.number:03d}-of-{self.of:03d}."
+
     def __call__(self, work: Callable[[range], A], shards: Sequence[range]) -> Iterator[tuple[int, A]]:
         """Count some shards with its own engine."""
         return self.execute(work, shards)
@@ -170,7 +175,10 @@ def count_in_parts(path: Path, job: Job[M], part: Part, alone: Alone, progress: 
         told = f"part {part} of {job.name} is done" if plan.own(part.number) else f"{job.name} needs no part {part}"
         raise PartsMissing(
             f"{told}; still to come are {numbers(missing)} of {part.of} in {_study(path)}: run them, then the same "
-            "command again, with --shard or without"
+            "command again, with --shard or without",
+            str(_study(path)),
+            job.name,
+            missing,
         )
 
 
