@@ -1,10 +1,14 @@
 """The functions that most people need: one an experiment."""
 
+import contextlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ganatomy.consent import agree
+from ganatomy.execute import Executor, local
+from ganatomy.execute.engines import engine_of
 from ganatomy.experiments.artifacts import Artifacts, check_threshold, plan_artifacts, run_artifacts
 from ganatomy.experiments.causal.accuracy import Accuracy, plan_accuracy, run_accuracy
 from ganatomy.experiments.causal.ace import Ace, run_ace
@@ -33,6 +37,7 @@ from ganatomy.generators import Subject
 from ganatomy.progress import Progress
 from ganatomy.report import write_comparison
 from ganatomy.segmenters import Segmenter
+from ganatomy.store import place
 from ganatomy.study import Study
 
 
@@ -42,6 +47,7 @@ def dissect(
     segmenter: str | Segmenter = "bundled:scenes",
     out: str | Path | None = None,
     device: str = "cpu",
+    engine: str | Executor = local,
     progress: Progress | None = None,
     **options: Any,
 ) -> Dissection:
@@ -57,6 +63,7 @@ def dissect(
         segmenter: a name, as in `open_segmenter`, or an open segmenter.
         out: the study directory; the same call resumes there, or finds its answer at once. None: a new temporary one.
         device: where to compute.
+        engine: where shards are counted: a name, as in `open_engine`, or what that opened.
         progress: who shows how far it is.
         options: any other field of `DissectSpec`: layers, images, seed, threshold, …
 
@@ -64,9 +71,12 @@ def dissect(
         GanatomyError: what was given cannot be used; the message says what to do.
     """
     spec = DissectSpec(name_of(generator), name_of(segmenter), **options)
-    directory = Path(tempfile.mkdtemp(prefix="ganatomy-")) if out is None else Path(out)
+    directory = Path(tempfile.mkdtemp(prefix="ganatomy-")) if out is None else place(out)
     models = Models(generator, segmenter, device)
-    with Study.create(directory, spec, facts(spec, models), progress=progress) as study:
+    with (
+        engine_of(engine, device) as execute,
+        Study.create(directory, spec, facts(spec, models), execute, progress) as study,
+    ):
         return run(spec, study, models)
 
 
@@ -76,7 +86,22 @@ def open_dissection(directory: str | Path) -> Dissection:
     Raises:
         StudyError: the directory holds no finished dissection.
     """
-    return Dissection.open(Path(directory))
+    return Dissection.open(place(directory))
+
+
+def trust(directory: str | Path) -> list[str]:
+    """Allow the code, and the models of the network, that a dissection made elsewhere names to be opened from it.
+
+    What was dissected on this machine needs no such word.
+
+    Returns:
+        The names that needed it.
+
+    Raises:
+        GanatomyError: there is no finished dissection, or what was said cannot be kept.
+    """
+    spec = open_dissection(directory).spec
+    return agree([spec.generator, spec.segmenter])
 
 
 def ablate(
@@ -101,8 +126,8 @@ def ablate(
         options: of the ranking, `top` (20) and `by` (``iou``, ``ace`` or ``random``). Where: `at`, (row, column), with
             `cell` × `cell` places from there, or (top, left, bottom, right), counted from 0; everywhere if it is not
             given. Any other field of `EffectSpec`: images, seed, strength, random … And of every causal function: `out`
-            (the study directory; beside the dissection if it is not given), `device`, `progress`, and, where an open
-            model was dissected, `generator` and `segmenter`.
+            (the study directory; beside the dissection if it is not given), `device`, `engine`, `progress`, and,
+            where an open model was dissected, `generator` and `segmenter`.
 
     Raises:
         GanatomyError: what was given cannot be used; the message says what to do.
@@ -142,14 +167,15 @@ def unit_effects(study: str | Path | Dissection, *, layer: str, **options: Any) 
     Args:
         study: a finished dissection, or its directory.
         layer: where the units are.
-        options: any other field of `UnitEffectSpec`; out, device, progress, generator, segmenter as of `ablate`.
+        options: any other field of `UnitEffectSpec`; out, device, engine, progress, generator, segmenter as of
+            `ablate`.
 
     Raises:
         GanatomyError: what was given cannot be used; the message says what to do.
     """
-    source, out, progress = _settled(study, options)
-    spec = UnitEffectSpec(**source.names(), layer=layer, **options)
-    return run_unit_effects(spec, source, out or home(source, spec, "ablate-each"), progress=progress)
+    with _settled(study, options) as (source, out, how):
+        spec = UnitEffectSpec(**source.names(), layer=layer, **options)
+        return run_unit_effects(spec, source, out or home(source, spec, "ablate-each"), *how)
 
 
 def ace(study: str | Path | Dissection, *, layer: str, concept: str, schedule: str = "fast", **options: Any) -> Ace:
@@ -160,14 +186,14 @@ def ace(study: str | Path | Dissection, *, layer: str, concept: str, schedule: s
         layer: where the units are.
         concept: its name.
         schedule: ``fast``, ``quick``, or ``published``.
-        options: any other field of `AceSpec`; out, device, progress, generator, segmenter as of `ablate`.
+        options: any other field of `AceSpec`; out, device, engine, progress, generator, segmenter as of `ablate`.
 
     Raises:
         GanatomyError: what was given cannot be used; the message says what to do.
     """
-    source, out, progress = _settled(study, options)
-    spec = scheduled(source, schedule, layer=layer, concept=concept, **options)
-    return run_ace(spec, source, out or ace_home(source, layer, concept, schedule), progress=progress)
+    with _settled(study, options) as (source, out, how):
+        spec = scheduled(source, schedule, layer=layer, concept=concept, **options)
+        return run_ace(spec, source, out or ace_home(source, layer, concept, schedule), None, *how)
 
 
 def context(study: str | Path | Dissection, *, layer: str, concept: str, **options: Any) -> Context:
@@ -177,15 +203,15 @@ def context(study: str | Path | Dissection, *, layer: str, concept: str, **optio
         study: a finished dissection, or its directory.
         layer: where the units are.
         concept: what is inserted.
-        options: which units, as of `ablate`; any other field of `ContextSpec`; out, device, progress, generator,
-            segmenter as of `ablate`.
+        options: which units, as of `ablate`; any other field of `ContextSpec`; out, device, engine, progress,
+            generator, segmenter as of `ablate`.
 
     Raises:
         GanatomyError: what was given cannot be used; the message says what to do.
     """
-    source, out, progress = _settled(study, options)
-    spec, usual = plan_places(source, "context", ContextSpec, layer, {"concept": concept, **options})
-    return run_context(spec, source, out or usual, progress=progress)
+    with _settled(study, options) as (source, out, how):
+        spec, usual = plan_places(source, "context", ContextSpec, layer, {"concept": concept, **options})
+        return run_context(spec, source, out or usual, *how)
 
 
 def trace(study: str | Path | Dissection, *, layer: str, concept: str, **options: Any) -> Trace:
@@ -195,15 +221,15 @@ def trace(study: str | Path | Dissection, *, layer: str, concept: str, **options
         study: a finished dissection, or its directory.
         layer: where the units are.
         concept: what is inserted.
-        options: which units, as of `ablate`; any other field of `TraceSpec`; out, device, progress, generator,
+        options: which units, as of `ablate`; any other field of `TraceSpec`; out, device, engine, progress, generator,
             segmenter as of `ablate`.
 
     Raises:
         GanatomyError: what was given cannot be used; the message says what to do.
     """
-    source, out, progress = _settled(study, options)
-    spec, usual = plan_places(source, "trace", TraceSpec, layer, {"concept": concept, **options})
-    return run_trace(spec, source, out or usual, progress=progress)
+    with _settled(study, options) as (source, out, how):
+        spec, usual = plan_places(source, "trace", TraceSpec, layer, {"concept": concept, **options})
+        return run_trace(spec, source, out or usual, *how)
 
 
 def capacity(study: str | Path | Dissection, *, layers: Sequence[str], concept: str, **options: Any) -> Capacity:
@@ -224,9 +250,9 @@ def capacity(study: str | Path | Dissection, *, layers: Sequence[str], concept: 
     Raises:
         GanatomyError: what was given cannot be used; the message says what to do.
     """
-    source, out, progress = _settled(study, options)
-    spec, usual = plan_capacity(source, layers, concept, options)
-    return run_capacity(spec, source, out or usual, progress=progress)
+    with _settled(study, options) as (source, out, how):
+        spec, usual = plan_capacity(source, layers, concept, options)
+        return run_capacity(spec, source, out or usual, *how)
 
 
 def accuracy(study: str | Path | Dissection, *, layer: str, **options: Any) -> Accuracy:
@@ -244,9 +270,9 @@ def accuracy(study: str | Path | Dissection, *, layer: str, **options: Any) -> A
     Raises:
         GanatomyError: what was given cannot be used; the message says what to do.
     """
-    source, out, progress = _settled(study, options, draws=False)
-    spec, usual = plan_accuracy(source, layer, options)
-    return run_accuracy(spec, source, out or usual, progress=progress)
+    with _settled(study, options, draws=False) as (source, out, how):
+        spec, usual = plan_accuracy(source, layer, options)
+        return run_accuracy(spec, source, out or usual, *how)
 
 
 def unit_accuracy(study: str | Path | Dissection, *, layer: str, **options: Any) -> UnitAccuracy:
@@ -255,15 +281,15 @@ def unit_accuracy(study: str | Path | Dissection, *, layer: str, **options: Any)
     Args:
         study: a finished dissection of a classifier, or its directory.
         layer: where the units are.
-        options: any other field of `UnitAccuracySpec`; out, device, progress, generator (the classifier), segmenter as
-            of `ablate`.
+        options: any other field of `UnitAccuracySpec`; out, device, engine, progress, generator (the classifier),
+            segmenter as of `ablate`.
 
     Raises:
         GanatomyError: what was given cannot be used; the message says what to do.
     """
-    source, out, progress = _settled(study, options, draws=False)
-    spec, usual = plan_unit_accuracy(source, layer, options)
-    return run_unit_accuracy(spec, source, out or usual, progress=progress)
+    with _settled(study, options, draws=False) as (source, out, how):
+        spec, usual = plan_unit_accuracy(source, layer, options)
+        return run_unit_accuracy(spec, source, out or usual, *how)
 
 
 def artifacts(study: str | Path | Dissection, *, layer: str, real: str, **options: Any) -> Artifacts:
@@ -278,19 +304,19 @@ def artifacts(study: str | Path | Dissection, *, layer: str, real: str, **option
         real: real pictures: a directory, or ``scenes:CATEGORY``.
         options: `annotations`, the database of people's flags to compare with; `threshold`, the distance from which on
             units are left out of the concepts' counts. Any other field of `ArtifactSpec`: images, top, reals,
-            features, seed …; out, device, progress, generator, segmenter as of `ablate`.
+            features, seed …; out, device, engine, progress, generator, segmenter as of `ablate`.
 
     Raises:
         GanatomyError: what was given cannot be used; the message says what to do.
     """
-    source, out, progress = _settled(study, options)
-    threshold = options.pop("threshold", None)
-    if threshold is not None:
-        check_threshold(threshold)
-    spec, usual, flagged = plan_artifacts(source, layer, {"real": real, **options})
-    result = run_artifacts(spec, source, out or usual, progress=progress)
-    result = result if flagged is None else result.against(flagged)
-    return result if threshold is None else result.realistic(threshold)
+    with _settled(study, options) as (source, out, how):
+        threshold = options.pop("threshold", None)
+        if threshold is not None:
+            check_threshold(threshold)
+        spec, usual, flagged = plan_artifacts(source, layer, {"real": real, **options})
+        result = run_artifacts(spec, source, out or usual, *how)
+        result = result if flagged is None else result.against(flagged)
+        return result if threshold is None else result.realistic(threshold)
 
 
 def monitor(
@@ -313,14 +339,15 @@ def monitor(
         out: the directory; checkpoints that it has already are not dissected again.
         opening: what opens a file, with ``{}`` in its place. None: the names are those of generators.
         steps: of each checkpoint; else they are read from the names.
-        options: fields of `DissectSpec`: segmenter, layers, images, …; device, progress as of `dissect`.
+        options: fields of `DissectSpec`: segmenter, layers, images, …; device, engine, progress as of `dissect`.
 
     Raises:
         GanatomyError: what was given cannot be used, or none of the checkpoints; the message says what to do.
     """
     planned = plan_checkpoints(checkpoints, opening, steps)
     device, progress = options.pop("device", "cpu"), options.pop("progress", None)
-    return run_monitor(planned, Path(out), options, device, progress)
+    with engine_of(options.pop("engine", local), device) as execute:
+        return run_monitor(planned, place(out), options, device, execute, progress)
 
 
 def quality(study: str | Path | Dissection, *, real: str, **options: Any) -> Quality:
@@ -332,15 +359,15 @@ def quality(study: str | Path | Dissection, *, real: str, **options: Any) -> Qua
     Args:
         study: a finished dissection, or its directory.
         real: real pictures, as of `artifacts`.
-        options: any other field of `QualitySpec`: images, reals, textures, features, seed …; out, device, progress,
-            generator, segmenter as of `ablate`.
+        options: any other field of `QualitySpec`: images, reals, textures, features, seed …; out, device, engine,
+            progress, generator, segmenter as of `ablate`.
 
     Raises:
         GanatomyError: what was given cannot be used; the message says what to do.
     """
-    source, out, progress = _settled(study, options)
-    spec, usual = plan_quality(source, {"real": real, **options})
-    return run_quality(spec, source, out or usual, progress=progress)
+    with _settled(study, options) as (source, out, how):
+        spec, usual = plan_quality(source, {"real": real, **options})
+        return run_quality(spec, source, out or usual, *how)
 
 
 def compare(
@@ -348,6 +375,7 @@ def compare(
     *,
     out: str | Path | None = None,
     device: str = "cpu",
+    engine: str | Executor = local,
     progress: Progress | None = None,
     **options: Any,
 ) -> Comparison:
@@ -361,6 +389,7 @@ def compare(
         studies: finished dissections, or their directories.
         out: a directory for the page, the tables and the figures; None to write nothing.
         device: where models compute; none are opened unless `real` is given.
+        engine: where shards are counted, as of `dissect`.
         progress: who shows how far it is.
         options: fields of `CompareSpec`: names, layer, against, follow, draws, seed. To measure the pictures, too:
             `real` (real pictures, as of `artifacts`), `reals`, `images`, `features`, as of `quality`.
@@ -368,9 +397,10 @@ def compare(
     Raises:
         GanatomyError: what was given cannot be used; the message says what to do.
     """
-    directories = [each.study.directory if isinstance(each, Dissection) else Path(each) for each in studies]
+    directories = [each.study.directory if isinstance(each, Dissection) else place(each) for each in studies]
     spec, measured = planned(directories, options)
-    found = run_compare(spec, directories, measured, device, progress)
+    with engine_of(engine, device) as execute:
+        found = run_compare(spec, directories, measured, device, execute, progress)
     if out is not None:
         write_comparison(found, out)
     return found
@@ -390,31 +420,37 @@ def repair(study: str | Path | Dissection, *, layer: str, real: str, **options: 
         options: which units, one or several of: `worst`, so many of the ranking by `artifacts`, which is run if it was
             not (or of that in the directory `ranking`); `flagged=True`, with `annotations`, the database of people's
             flags; `units`. Any other field of `RepairSpec`: images, top, reals, random, textures, features, seed …;
-            out, device, progress, generator, segmenter as of `ablate`.
+            out, device, engine, progress, generator, segmenter as of `ablate`.
 
     Raises:
         GanatomyError: what was given cannot be used; the message says what to do.
     """
-    source, out, progress = _settled(study, options)
+    with _settled(study, options) as (source, out, how):
 
-    def rank(asked: ArtifactSpec, where: Path) -> Artifacts:
-        return run_artifacts(asked, source, where, progress=progress)
+        def rank(asked: ArtifactSpec, where: Path) -> Artifacts:
+            return run_artifacts(asked, source, where, *how)
 
-    spec, usual = plan_repair(source, layer, {"real": real, **options}, rank)
-    return run_repair(spec, source, out or usual, progress=progress)
+        spec, usual = plan_repair(source, layer, {"real": real, **options}, rank)
+        return run_repair(spec, source, out or usual, *how)
 
 
 def _effect(kind: str, study: str | Path | Dissection, layer: str, options: dict[str, Any]) -> Effect:
-    source, out, progress = _settled(study, options)
-    spec, usual = plan_effect(source, kind, layer, options)
-    return run_effect(spec, source, out or usual, progress=progress)
+    with _settled(study, options) as (source, out, how):
+        spec, usual = plan_effect(source, kind, layer, options)
+        return run_effect(spec, source, out or usual, *how)
 
 
+@contextlib.contextmanager
 def _settled(
     study: str | Path | Dissection, options: dict[str, Any], draws: bool = True
-) -> tuple[Source, Path | None, Progress | None]:
-    """Take what is no field of a Spec out of options: return the models, opened, the directory, and the progress."""
+) -> Iterator[tuple[Source, Path | None, tuple[Executor, Progress | None]]]:
+    """Take what is no field of a Spec out of options: the models, opened, the directory, the engine and the progress.
+
+    An engine that is given by its name is closed when the block ends.
+    """
     directory = study.study.directory if isinstance(study, Dissection) else study
     models = {name: options.pop(name) for name in ("device", "generator", "segmenter") if name in options}
-    out, progress = options.pop("out", None), options.pop("progress", None)
-    return open_source(directory, **models, draws=draws), None if out is None else Path(out), progress
+    out, progress, engine = options.pop("out", None), options.pop("progress", None), options.pop("engine", local)
+    source = open_source(directory, **models, draws=draws)
+    with engine_of(engine, source.models.device) as execute:
+        yield source, None if out is None else place(out), (execute, progress)

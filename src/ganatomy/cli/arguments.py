@@ -11,10 +11,12 @@ from ganatomy.cli.calibrate import add_calibrate
 from ganatomy.cli.causal_arguments import add_causal
 from ganatomy.cli.compare import add_compare
 from ganatomy.cli.doctor import doctor
+from ganatomy.cli.engine import add_engine
 from ganatomy.cli.merge import add_merge
 from ganatomy.cli.monitor import add_monitor
-from ganatomy.cli.parser import Parser, add_command, add_delivery, names
+from ganatomy.cli.parser import Parser, add_command, add_delivery, names, study
 from ganatomy.cli.serve import add_serve
+from ganatomy.cli.trust import add_trust
 
 
 class _Version(argparse.Action):
@@ -51,6 +53,7 @@ def build() -> Parser:
     add_merge(commands)
     _add_report(commands)
     add_serve(commands)
+    add_trust(commands)
     _add_layers(commands)
     _add_models(commands)
     add_calibrate(commands)
@@ -62,14 +65,14 @@ def build() -> Parser:
 def _add_demo(commands: Any) -> None:
     parser = add_command(commands, "demo", verbs.demo, "dissect the bundled generator and write a report")
     parser.add_argument("--images", type=int, metavar="N", help="pictures to measure on (1000)")
-    parser.add_argument("--out", type=Path, metavar="DIR", default=Path("ganatomy-demo"), help="(ganatomy-demo)")
-    add_delivery(parser)
+    parser.add_argument("--out", type=study, metavar="DIR", default=Path("ganatomy-demo"), help="(ganatomy-demo)")
+    add_engine(parser)
 
 
 def _add_dissect(commands: Any) -> None:
     parser = add_command(commands, "dissect", verbs.dissect, "find what each unit of a generator draws")
     parser.add_argument("generator", metavar="GENERATOR", help="bundled:church, progan:FILE, torch:module:callable, …")
-    parser.add_argument("--out", type=Path, metavar="DIR", required=True, help="the study directory")
+    parser.add_argument("--out", type=study, metavar="DIR", required=True, help="the study directory, or a URL")
     parser.add_argument("--segmenter", metavar="S", help="what names the pixels (bundled:scenes)")
     parser.add_argument("--layers", type=names, metavar="A,B", help="layers to read (all)")
     parser.add_argument("--images", type=int, metavar="N", help="pictures to measure on (1000)")
@@ -78,13 +81,13 @@ def _add_dissect(commands: Any) -> None:
     parser.add_argument("--resolution", type=int, metavar="PIXELS", help="of the labels (that of the pictures)")
     parser.add_argument("--threshold", metavar="RULE", help="pair, unit, quantile:Q or max-iou (pair)")
     parser.add_argument("--batch", type=int, metavar="N", help="pictures at once")
-    add_delivery(parser)
+    add_engine(parser)
 
 
 def _add_report(commands: Any) -> None:
     parser = add_command(commands, "report", verbs.report, "write the report of a finished study")
-    parser.add_argument("directory", type=Path, metavar="DIR", help="the study directory")
-    parser.add_argument("--out", type=Path, metavar="FILE", default=None, help="(DIR/report.html)")
+    parser.add_argument("directory", type=study, metavar="DIR", help="the study directory")
+    parser.add_argument("--out", type=study, metavar="FILE", default=None, help="(DIR/report.html)")
 
 
 def _add_models(commands: Any) -> None:

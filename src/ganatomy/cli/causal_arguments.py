@@ -1,11 +1,11 @@
 """What may be typed after ``ganatomy ablate``, ``insert``, ``apply``, ``ace`` and the other causal commands."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from ganatomy.cli import causal_verbs as verbs
-from ganatomy.cli.parser import Parser, add_command, add_delivery, names
+from ganatomy.cli.engine import add_engine
+from ganatomy.cli.parser import Parser, add_command, names, study, study_file
 
 
 def add_causal(commands: Any) -> None:
@@ -49,7 +49,7 @@ def _add_insert(commands: Any) -> None:
 def _add_apply(commands: Any) -> None:
     parser = add_command(commands, "apply", verbs.apply, "make the edits of a file, and see what changes")
     _add_study(parser)
-    parser.add_argument("--edit", type=Path, metavar="FILE", required=True, help="as edit.json of a study")
+    parser.add_argument("--edit", type=study_file, metavar="FILE", required=True, help="as edit.json of a study")
     parser.add_argument("--random", type=int, metavar="N", help="random sets to compare with (5)")
     _add_sample(parser)
 
@@ -130,7 +130,7 @@ def _add_repair(commands: Any) -> None:
     parser = add_command(commands, "repair", verbs.repair, "switch units off, and see if that repairs the pictures")
     _add_layer(parser)
     parser.add_argument("--worst", type=int, metavar="N", help="the N units whose pictures are farthest from real ones")
-    parser.add_argument("--ranking", type=Path, metavar="DIR", help="of that artifacts study (beside the dissection)")
+    parser.add_argument("--ranking", type=study, metavar="DIR", help="of that artifacts study (beside the dissection)")
     parser.add_argument("--flagged", action="store_true", help="units that people flagged; takes --annotations")
     parser.add_argument("--annotations", metavar="WHERE", help="the database of flags: a file, or a URL")
     parser.add_argument("--units", type=_numbers, metavar="N,N", help="these units, counted from 0")
@@ -148,7 +148,7 @@ def _add_reals(parser: Parser) -> None:
 
 
 def _add_study(parser: Parser) -> None:
-    parser.add_argument("directory", type=Path, metavar="STUDY", help="the directory of a dissection")
+    parser.add_argument("directory", type=study, metavar="STUDY", help="the directory of a dissection")
 
 
 def _add_layer(parser: Parser) -> None:
@@ -161,7 +161,7 @@ def _add_units(parser: Parser) -> None:
     parser.add_argument("--concept", metavar="NAME", help="or the units that rank highest for this concept")
     parser.add_argument("--top", type=int, metavar="N", help="so many of them (20)")
     parser.add_argument("--by", metavar="RANKING", help="iou, ace or random (iou)")
-    parser.add_argument("--ace", type=Path, metavar="DIR", help="the ACE study to rank by (beside the dissection)")
+    parser.add_argument("--ace", type=study, metavar="DIR", help="the ACE study to rank by (beside the dissection)")
 
 
 def _add_insertion(parser: Parser) -> None:
@@ -174,8 +174,8 @@ def _add_sample(parser: Parser) -> None:
     parser.add_argument("--images", type=int, metavar="N", help="pictures to measure on")
     parser.add_argument("--seed", type=int, metavar="N", help="of the pictures, and of what is drawn at random (0)")
     parser.add_argument("--batch", type=int, metavar="N", help="pictures at once (32)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="(STUDY-causal/LAYER/…)")
-    add_delivery(parser)
+    parser.add_argument("--out", type=study, metavar="DIR", help="(STUDY-causal/LAYER/…)")
+    add_engine(parser)
 
 
 def _numbers(text: str) -> tuple[int, ...]:

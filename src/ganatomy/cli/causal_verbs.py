@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from ganatomy.cli.causal_terminal import StatedBar
     from ganatomy.experiments.causal.source import SampleSpec, Source
 
-SETTLED = ("run", "directory", "layer", "layers", "out", "device", "json", "each", "edit", "quick", "schedule")
+DELIVERY = ("run", "directory", "out", "device", "execute", "json")
+SETTLED = (*DELIVERY, "layer", "layers", "each", "edit", "quick", "schedule")
 """Arguments that are no field of a Spec, or are read by hand."""
 GRADIENT = 4
 """A picture with its gradient takes as long as about so many without."""
@@ -67,7 +68,7 @@ def apply(arguments: Namespace) -> None:
     spec = edit_spec(source, edits, f"edits of {file.name}", **_options(arguments))
     directory = getattr(arguments, "out", None) or edits_home(source, spec, file.stem)
     bar = _bar(arguments, source, spec, directory, (f"apply {spec.chosen}", 1 + spec.random))
-    _deliver(arguments, [run_edits(spec, edits, source, directory, progress=bar)])
+    _deliver(arguments, [run_edits(spec, edits, source, directory, arguments.execute, bar)])
 
 
 def ace(arguments: Namespace) -> None:
@@ -94,7 +95,7 @@ def ace(arguments: Namespace) -> None:
         drawn = spec.pool + spec.candidates + 2 * GRADIENT * spec.steps * spec.pairs
         trials = drawn // spec.images + (2 + spec.random) * len(spec.sizes)
         bar = _bar(arguments, source, spec, directory, (f"{schedule} search for {spec.concept}", trials))
-        results.append(run_ace(spec, source, directory, progress=bar))
+        results.append(run_ace(spec, source, directory, None, arguments.execute, bar))
     _deliver(arguments, results)
 
 
@@ -110,7 +111,7 @@ def capacity(arguments: Namespace) -> None:
     spec, home = plan_capacity(source, arguments.layers, options.pop("concept"), options)
     directory = getattr(arguments, "out", None) or home
     bar = _bar(arguments, source, spec, directory, (f"insert {spec.concept} in every way", len(spec.settings())))
-    _deliver(arguments, [run_capacity(spec, source, directory, progress=bar)])
+    _deliver(arguments, [run_capacity(spec, source, directory, arguments.execute, bar)])
 
 
 def accuracy(arguments: Namespace) -> None:
@@ -134,13 +135,13 @@ def accuracy(arguments: Namespace) -> None:
         units, classes = source.shape(spec.layer).units, len(classifier_of(source).classes)
         work = (f"switch each unit off, then the best of {spec.followed(classes)} classes", spec.trials(units, classes))
         bar = _bar(arguments, source, spec, directory or home, work, accuracy_seconds)
-        result = run_unit_accuracy(spec, source, directory or home, progress=bar)
+        result = run_unit_accuracy(spec, source, directory or home, arguments.execute, bar)
     else:
         _check_options("accuracy without --each", options, (AccuracySpec, Wanted))
         chosen, home = plan_accuracy(source, arguments.layer, options)
         work = (f"switch off {chosen.chosen}", 1 + chosen.random)
         bar = _bar(arguments, source, chosen, directory or home, work, accuracy_seconds)
-        result = run_accuracy(chosen, source, directory or home, progress=bar)
+        result = run_accuracy(chosen, source, directory or home, arguments.execute, bar)
     _deliver(arguments, [result])
 
 
@@ -164,7 +165,7 @@ def artifacts(arguments: Namespace) -> None:
         work,
         lambda *_: describing_seconds(source, spec, source.shape(spec.layer).units),
     )
-    result = run_artifacts(spec, source, directory, progress=bar)
+    result = run_artifacts(spec, source, directory, arguments.execute, bar)
     result = result if flagged is None else result.against(flagged)
     _deliver(arguments, [result if threshold is None else result.realistic(threshold)])
 
@@ -179,7 +180,7 @@ def quality(arguments: Namespace) -> None:
     directory = getattr(arguments, "out", None) or home
     work = (f"distance from {spec.reals} pictures of {spec.real}", 0)
     bar = _bar(arguments, source, spec, directory, work, lambda *_: describing_seconds(source, spec, 0))
-    _deliver(arguments, [run_quality(spec, source, directory, progress=bar)])
+    _deliver(arguments, [run_quality(spec, source, directory, arguments.execute, bar)])
 
 
 def repair(arguments: Namespace) -> None:
@@ -195,7 +196,7 @@ def repair(arguments: Namespace) -> None:
         units = source.shape(spec.layer).units
         work = (f"first the distances of all units from {spec.reals} pictures of {spec.real}", 0)
         bar = _bar(arguments, source, spec, directory, work, lambda *_: describing_seconds(source, spec, units))
-        return run_artifacts(spec, source, directory, progress=bar)
+        return run_artifacts(spec, source, directory, arguments.execute, bar)
 
     spec, home = plan_repair(source, arguments.layer, _options(arguments), rank)
     directory = getattr(arguments, "out", None) or home
@@ -209,7 +210,7 @@ def repair(arguments: Namespace) -> None:
         work,
         lambda *_: repairing_seconds(*open_setting(spec, source), trials, spec.textures),
     )
-    result = run_repair(spec, source, directory, progress=bar)
+    result = run_repair(spec, source, directory, arguments.execute, bar)
     written = result.facts["repaired"]
     _deliver(arguments, [result], {"opens": result.opens, "folded": written["folded"], "reason": written["reason"]})
 
@@ -222,7 +223,7 @@ def _effect(kind: str, arguments: Namespace) -> None:
     spec, home = plan_effect(source, kind, arguments.layer, _options(arguments))
     directory = getattr(arguments, "out", None) or home
     bar = _bar(arguments, source, spec, directory, (f"{kind} {spec.chosen}", 1 + spec.random))
-    _deliver(arguments, [run_effect(spec, source, directory, progress=bar)])
+    _deliver(arguments, [run_effect(spec, source, directory, arguments.execute, bar)])
 
 
 def _each(arguments: Namespace) -> None:
@@ -236,7 +237,7 @@ def _each(arguments: Namespace) -> None:
     units, concepts = source.shape(spec.layer).units, len(source.scored())
     directory = getattr(arguments, "out", None) or home(source, spec, "ablate-each")
     bar = _bar(arguments, source, spec, directory, (f"ablate each of {units} units", units + GRADIENT * concepts))
-    _deliver(arguments, [run_unit_effects(spec, source, directory, progress=bar)])
+    _deliver(arguments, [run_unit_effects(spec, source, directory, arguments.execute, bar)])
 
 
 def _at_places(kind: str, spec_of: Any, how: tuple[Any, Any], arguments: Namespace) -> None:
@@ -252,7 +253,7 @@ def _at_places(kind: str, spec_of: Any, how: tuple[Any, Any], arguments: Namespa
     run, trials = how
     shape = source.shape(spec.layer)
     bar = _bar(arguments, source, spec, directory, (f"{kind} of {spec.chosen}", trials(spec, shape[1:])))
-    _deliver(arguments, [run(spec, source, directory, progress=bar)])
+    _deliver(arguments, [run(spec, source, directory, arguments.execute, bar)])
 
 
 def _source(arguments: Namespace, draws: bool = True) -> "Source":
@@ -300,12 +301,13 @@ def _bar(
     from ganatomy.cli import terminal
     from ganatomy.cli.causal_terminal import StatedBar
     from ganatomy.experiments.causal.plans import effect_seconds
+    from ganatomy.store import named
 
     def statement() -> str:
         what, trials = work
         time = terminal.duration((seconds or effect_seconds)(source, spec, trials))
         where = f" at {spec.layer} of" if spec.layer in source.models.subject.layers else ":"  # or of none
-        return f"{what}{where} {spec.generator}: {spec.images} pictures, about {time}, in {directory}"
+        return f"{what}{where} {spec.generator}: {spec.images} pictures, about {time}, in {named(directory)}"
 
     return StatedBar(statement, aside=arguments.json)
 
@@ -314,13 +316,14 @@ def _deliver(arguments: Namespace, results: Sequence[Any], more: Mapping[str, An
     """Write the report of each result; show them, or print them as one JSON object, and what `more` there is to say."""
     from ganatomy.cli import causal_terminal, terminal
     from ganatomy.report import write_causal_report
+    from ganatomy.store import named
 
     told = []
     for result in results:
         page = result.study.directory / "report.html"
         with writing(page):
             write_causal_report(result, page)
-        told.append({"study": str(result.study.directory), "report": str(page), **_summary(result), **(more or {})})
+        told.append({"study": named(result.study.directory), "report": str(page), **_summary(result), **(more or {})})
         if not arguments.json:
             causal_terminal.show(result)
             for name, value in (more or {}).items():

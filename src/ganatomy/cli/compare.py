@@ -1,10 +1,10 @@
 """``ganatomy compare``: dissections side by side."""
 
 from argparse import Namespace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganatomy.cli.parser import add_command, add_delivery, names
+from ganatomy.cli.engine import add_engine
+from ganatomy.cli.parser import add_command, names, study
 from ganatomy.cli.verbs import print_json, rows, writing
 
 if TYPE_CHECKING:
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 
     from ganatomy.experiments.compare.comparison import Comparison
 
-_SETTLED = ("run", "directories", "out", "device", "json")
+_SETTLED = ("run", "directories", "out", "device", "execute", "json")
 _LINES = 20
 
 
 def add_compare(commands: Any) -> None:
     """Add the command."""
     parser = add_command(commands, "compare", compare, "set dissections side by side, with the error of every count")
-    parser.add_argument("directories", type=Path, metavar="STUDY", nargs="+", help="the directories of dissections")
-    parser.add_argument("--out", type=Path, metavar="DIR", required=True, help="page, tables and figures go here")
+    parser.add_argument("directories", type=study, metavar="STUDY", nargs="+", help="the directories of dissections")
+    parser.add_argument("--out", type=study, metavar="DIR", required=True, help="page, tables and figures go here")
     parser.add_argument("--layer", type=names, metavar="A[,B]", help="a layer, or one of each study (all they share)")
     parser.add_argument("--names", type=names, metavar="A,B", help="what the studies are called (their directories)")
     parser.add_argument("--against", metavar="NAME", help="the study that changes are counted from (the first)")
@@ -32,7 +32,7 @@ def add_compare(commands: Any) -> None:
     parser.add_argument("--reals", type=int, metavar="N", help="so many of them (3000)")
     parser.add_argument("--images", type=int, metavar="N", help="with --real: so many pictures of each model (3000)")
     parser.add_argument("--features", metavar="NAME", help="with --real: what describes pictures (bundled:scenes)")
-    add_delivery(parser)
+    add_engine(parser)
 
 
 def compare(arguments: Namespace) -> None:
@@ -43,7 +43,7 @@ def compare(arguments: Namespace) -> None:
 
     options = {name: value for name, value in vars(arguments).items() if name not in _SETTLED}
     spec, quality = planned(arguments.directories, options)
-    found = run_compare(spec, arguments.directories, quality, arguments.device, terminal.Bar())
+    found = run_compare(spec, arguments.directories, quality, arguments.device, arguments.execute, terminal.Bar())
     with writing(arguments.out):
         page = write_comparison(found, arguments.out)
     if arguments.json:

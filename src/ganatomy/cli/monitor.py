@@ -1,10 +1,10 @@
 """``ganatomy monitor``: checkpoints of one training, dissected, and one page of what their units drew when."""
 
 from argparse import Namespace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganatomy.cli.parser import add_command, add_delivery, names
+from ganatomy.cli.engine import add_engine
+from ganatomy.cli.parser import add_command, names, study
 from ganatomy.cli.verbs import print_json, rows, writing
 from ganatomy.errors import BadValue
 
@@ -23,7 +23,7 @@ def add_monitor(commands: Any) -> None:
     parser.add_argument(
         "checkpoints", metavar="CHECKPOINT", nargs="*", default=[], help="files, or names of generators"
     )
-    parser.add_argument("--out", type=Path, metavar="DIR", required=True, help="the directory of the looks")
+    parser.add_argument("--out", type=study, metavar="DIR", required=True, help="the directory of the looks")
     parser.add_argument("--family", metavar="NAME", help="of the files: progan is short for --open progan:{}")
     parser.add_argument("--open", metavar="PATTERN", help="what opens a file, as 'progan:{}?pixelnorm=no'")
     parser.add_argument("--steps", type=names, metavar="N,N", help="of each checkpoint (read from its name)")
@@ -36,7 +36,7 @@ def add_monitor(commands: Any) -> None:
     parser.add_argument("--resolution", type=int, metavar="PIXELS", help="of the labels (that of the pictures)")
     parser.add_argument("--levels", type=int, metavar="N", help="levels of a unit; fewer take less room (100)")
     parser.add_argument("--batch", type=int, metavar="N", help="pictures at once")
-    add_delivery(parser)
+    add_engine(parser)
 
 
 def monitor(arguments: Namespace) -> None:
@@ -98,7 +98,7 @@ def _dissect(arguments: Namespace) -> "Monitoring":
         each = f"{cost.images} pictures, {terminal.size(cost.memory_bytes)} of memory, {terminal.size(cost.disk_bytes)}"
         time = terminal.duration(len(checkpoints) * cost.seconds)
         terminal.say(f"{len(checkpoints)} checkpoints, about {time}: of each {each} in {arguments.out}", arguments.json)
-    return run_monitor(checkpoints, arguments.out, options, arguments.device, terminal.Bar())
+    return run_monitor(checkpoints, arguments.out, options, arguments.device, arguments.execute, terminal.Bar())
 
 
 def _planned(arguments: Namespace) -> "list[Checkpoint]":

@@ -1,6 +1,7 @@
 """The parser that every command is made with: a mistake is one line, with a suggestion where there is one."""
 
 import argparse
+from pathlib import Path
 from typing import Any, NoReturn
 
 from ganatomy.errors import BadValue, UnknownName
@@ -46,6 +47,24 @@ def add_delivery(parser: Parser) -> None:
     """Add where a command computes, and how it answers."""
     parser.add_argument("--device", metavar="NAME", default="cpu", help="cpu, cuda, cuda:1, … (cpu)")
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object and nothing else")
+
+
+def study(text: str) -> Path:
+    """Read where a study lies, a directory or a URL."""
+    if ":/" not in text:
+        return Path(text)
+    from ganatomy.store import place
+
+    return place(text)
+
+
+def study_file(text: str) -> Path:
+    """Read the name of a file, in a study that may lie at a URL."""
+    if ":/" not in text:
+        return Path(text)
+    from ganatomy.store import brought, place
+
+    return brought(place(text))
 
 
 def names(text: str) -> tuple[str, ...]:

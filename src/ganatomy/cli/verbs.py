@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganatomy.cli.surroundings import takes_any_letter
 from ganatomy.errors import BadFile, BadModel, UnknownName
 
 if TYPE_CHECKING:
@@ -32,25 +33,26 @@ def dissect(arguments: Namespace) -> None:
     from ganatomy.experiments.dissect import estimate, facts, run
     from ganatomy.experiments.dissect_spec import DissectSpec
     from ganatomy.experiments.models import Models
+    from ganatomy.store import named
     from ganatomy.study import Study
 
-    given = vars(arguments)
+    given, place = vars(arguments), named(arguments.out)
     spec = DissectSpec(**{f.name: given[f.name] for f in dataclasses.fields(DissectSpec) if f.name in given})
     models = Models(spec.generator, spec.segmenter, arguments.device)
     with naming_layers(spec.generator):
         cost = estimate(spec, models)
-    with Study.create(arguments.out, spec, facts(spec, models), progress=terminal.Bar()) as study:
+    with Study.create(arguments.out, spec, facts(spec, models), arguments.execute, terminal.Bar()) as study:
         if not study.finished:
             terminal.say(
                 f"{spec.generator} through {spec.segmenter}: {cost.images} pictures, "
                 f"about {terminal.duration(cost.seconds)}, {terminal.size(cost.memory_bytes)} of memory, "
-                f"{terminal.size(cost.disk_bytes)} in {arguments.out}",
+                f"{terminal.size(cost.disk_bytes)} in {place}",
                 aside=arguments.json,
             )
         result = run(spec, study, models)
     page = _write_report(result, arguments.out / "report.html")
     if arguments.json:
-        print_json(_summary(result, arguments.out, page))
+        print_json(_summary(result, place, page))
     else:
         terminal.show(result)
         terminal.say(f"report: {page}")
@@ -76,10 +78,10 @@ def render_scenes(arguments: Namespace) -> None:
     terminal.say(f"{len(ids)} scenes in {arguments.out}")
 
 
-def _summary(result: "Dissection", directory: Path, page: Path) -> dict[str, Any]:
+def _summary(result: "Dissection", place: str, page: Path) -> dict[str, Any]:
     """What a script wants to know: where things are, and the table of each layer and concept."""
     return {
-        "study": str(directory),
+        "study": place,
         "report": str(page),
         "spec": dataclasses.asdict(result.spec),
         "layers": rows(result.by_layer),
@@ -94,7 +96,7 @@ def rows(table: "pd.DataFrame") -> Any:
 
 def print_json(content: Any) -> None:
     """Print for scripts."""
-    sys.stdout.write(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    sys.stdout.write(json.dumps(content, indent=1, ensure_ascii=not takes_any_letter()) + "\n")
 
 
 def _write_report(result: "Dissection", page: Path) -> Path:

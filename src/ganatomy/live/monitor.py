@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 from ganatomy.errors import BadValue, GanatomyError, UnknownName
+from ganatomy.execute import local
 from ganatomy.experiments.dissect import estimate
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.dissection import Dissection
@@ -34,6 +35,7 @@ from ganatomy.live.network import Drawn, Sample, unwrapped
 from ganatomy.live.untouched import untouched
 from ganatomy.progress import Silent
 from ganatomy.segmenters import Segmenter, open_segmenter
+from ganatomy.store import place
 
 _log = logging.getLogger(__name__)
 
@@ -108,7 +110,7 @@ class Monitor:
                 raise BadValue(f"{name}={getattr(self, name)} must be above 0")
         if self.share is not None and not 0 < self.share <= 1:
             raise BadValue(f"share={self.share} is not a part of the time; give more than 0, at most 1")
-        self._directory, self._shown = Path(self.out), list(self.units)
+        self._directory, self._shown = place(self.out), list(self.units)
         self._due = 0 if _first_process() else _NEVER
         if self._due == 0:
             network = unwrapped(self.network)
@@ -189,7 +191,9 @@ class Monitor:
         spec = self._spec(generator, self._images)
         deadline = _Deadline(started + self.budget - self._least, self.budget)
         try:
-            look, found = look_at(spec, self._models(generator), self._directory, Look(step, str(step)), deadline, 0)
+            look, found = look_at(
+                spec, self._models(generator), self._directory, Look(step, str(step)), (local, deadline), 0
+            )
         except OutOfTime:
             self._images = self._fewer()
             raise

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from ganatomy.errors import BadValue
+from ganatomy.execute import Executor, local
 from ganatomy.experiments.compare.changes import change_table, unit_table
 from ganatomy.experiments.compare.counts import concept_table, count_study, count_table
 from ganatomy.experiments.compare.directions import direction_table
@@ -121,6 +122,7 @@ def run_compare(
     directories: Sequence[Path],
     quality: Mapping[str, Any] | None = None,
     device: str = "cpu",
+    execute: Executor = local,
     progress: Progress | None = None,
 ) -> Comparison:
     """Set dissections side by side.
@@ -131,6 +133,7 @@ def run_compare(
         quality: fields of `QualitySpec`, at least ``real``: measure each study's pictures against real ones, or find
             that this was done. None: tell what was measured before.
         device: where that is computed.
+        execute: the engine that counts its shards.
         progress: who shows how far it is.
 
     Raises:
@@ -149,7 +152,7 @@ def run_compare(
     if quality is None:
         qualities, unlike = found_quality(studies)
     else:
-        qualities, unlike = measured_quality(studies, quality, device, progress)
+        qualities, unlike = measured_quality(studies, quality, device, (execute, progress))
     said += unlike
     return Comparison(
         spec,

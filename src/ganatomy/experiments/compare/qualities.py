@@ -7,17 +7,19 @@ from typing import Any
 import pandas as pd
 
 from ganatomy.errors import GanatomyError
+from ganatomy.execute import Executor
 from ganatomy.experiments.causal.source import open_source
 from ganatomy.experiments.compare.studies import Compared
 from ganatomy.experiments.quality import PICTURES, Quality, plan_quality, run_quality
 from ganatomy.progress import Progress
+from ganatomy.store import entries
 
 MEAN = "swd-mean"
 COLUMNS = ("study", "measure", "value", "error", "images", "bias", "reals", "real", "features")
 
 
 def measured_quality(
-    studies: Sequence[Compared], options: Mapping[str, Any], device: str, progress: Progress | None
+    studies: Sequence[Compared], options: Mapping[str, Any], device: str, how: tuple[Executor, Progress | None]
 ) -> tuple[pd.DataFrame, list[str]]:
     """Measure each study, or find that it was measured (`run_quality`).
 
@@ -28,7 +30,7 @@ def measured_quality(
         studies: what is compared.
         options: fields of `QualitySpec`; at least the real pictures.
         device: where to compute.
-        progress: who shows how far it is.
+        how: the engine that counts shards, and who shows how far it is.
 
     Raises:
         GanatomyError: a model cannot be opened, or the real pictures; the message names the study.
@@ -38,7 +40,7 @@ def measured_quality(
         try:
             source = open_source(study.dissection.study.directory, device)
             spec, directory = plan_quality(source, options)
-            own[study.name] = run_quality(spec, source, directory, progress=progress)
+            own[study.name] = run_quality(spec, source, directory, *how)
         except GanatomyError as error:
             error.add_note(f"this is of the study {study.name}")
             raise
@@ -92,7 +94,9 @@ def _sizes(studies: Sequence[Compared]) -> list[str]:
 def _beside(study: Compared) -> list[Quality]:
     """Return the finished studies of quality that stand on a dissection."""
     whole, opened = study.dissection.study.directory.resolve(), []
-    for directory in sorted(Path(f"{whole}-causal", PICTURES).glob("quality-*")):
+    for directory in entries(Path(f"{whole}-causal", PICTURES)):
+        if not directory.name.startswith("quality-"):
+            continue
         try:
             quality = Quality.open(directory)
         except GanatomyError:  # not finished, or of another version

@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import Any
 
 from ganatomy.errors import BadModel, GanatomyError, StudyError
+from ganatomy.execute import Executor, local
 from ganatomy.experiments.dissect import Estimate, chosen_layers, estimate
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.models import Models
@@ -23,6 +24,7 @@ def run_monitor(
     directory: Path,
     options: Mapping[str, Any],
     device: str = "cpu",
+    execute: Executor = local,
     progress: Progress | None = None,
 ) -> Monitoring:
     """Dissect checkpoints into the directory of a monitoring; what was dissected already is not dissected again.
@@ -34,6 +36,7 @@ def run_monitor(
         directory: of the monitoring; looks that it has already stay, those of the same step are replaced.
         options: fields of `DissectSpec`, but for the generator.
         device: where to compute.
+        execute: the engine that counts the shards.
         progress: who shows how far it is.
 
     Raises:
@@ -48,7 +51,7 @@ def run_monitor(
         started = perf_counter()
         try:
             spec, models = _open(asked, checkpoint, segmenter, device)
-            look, _ = look_at(spec, models, directory, look, shown)
+            look, _ = look_at(spec, models, directory, look, (execute, shown))
         except StudyError:
             raise
         except GanatomyError as error:

@@ -20,14 +20,16 @@ from typing import Any
 import pandas as pd
 
 from ganatomy.errors import BadFile, BadValue, StudyError
+from ganatomy.execute import Executor, local
 from ganatomy.experiments.dissect import facts, run
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.models import Models
 from ganatomy.experiments.resampling import ALL, Resampled, resampled
-from ganatomy.files import write_text
+from ganatomy.files import read_json
 from ganatomy.progress import Progress
-from ganatomy.study import Study, spec_digest
+from ganatomy.store import brought, write_text
+from ganatomy.study import Study, spec_digest, within
 from ganatomy.vocabulary import CATEGORIES
 
 DRAWS = 50
@@ -78,9 +80,10 @@ def read_looks(directory: Path) -> list[Look]:
         BadFile: a file of it is damaged.
     """
     looks = []
-    for path in (directory / "looks").glob("[0-9]*.json"):
+    for path in brought(directory / "looks").glob("[0-9]*.json"):
         try:
-            looks.append(Look(**json.loads(path.read_text(encoding="utf-8"))))
+            looks.append(Look(**read_json(path)))
+            within(directory, directory / looks[-1].study)
         except (OSError, ValueError, TypeError) as error:
             raise BadFile(f"{path}: no look of this version ({error}); remove it and look again") from error
     return sorted(looks, key=lambda look: look.step)
@@ -111,7 +114,7 @@ def look_at(
     models: Models,
     directory: Path,
     look: Look,
-    progress: Progress | None = None,
+    how: tuple[Executor, Progress | None] = (local, None),
     draws: int = DRAWS,
 ) -> tuple[Look, Dissection]:
     """Dissect a model into the directory of a monitoring, or find that done; return what is to be kept of it.
@@ -121,7 +124,7 @@ def look_at(
         models: the model at this moment, and the segmenter.
         directory: of the monitoring.
         look: its step and name.
-        progress: who shows how far it is.
+        how: the engine that counts the shards, and who shows how far it is.
         draws: for the errors of the counts; with 0 there are none, until `add_errors`.
 
     Raises:
@@ -129,7 +132,7 @@ def look_at(
     """
     used = facts(spec, models)
     study = Path("studies", f"{look.step:09d}-{spec_digest(_Identity(spec, used['inputs']))[:8]}")
-    with Study.create(directory / study, spec, used, progress=progress) as place:
+    with Study.create(directory / study, spec, used, *how) as place:
         dissection = run(spec, place, models)
     found = dataclasses.replace(
         look,
