@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
+from ganatomy.execute.memory import give_back
+
 A = TypeVar("A")
 
 
@@ -12,4 +14,6 @@ def local(work: Callable[[range], A], shards: Sequence[range]) -> Iterator[tuple
     >>> list(local(sum, [range(3), range(3, 5)]))
     [(1, 3), (1, 7)]
     """
-    return ((1, work(shard)) for shard in shards)
+    for shard in shards:
+        yield 1, work(shard)
+        give_back()

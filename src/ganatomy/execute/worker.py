@@ -27,6 +27,7 @@ def main(descriptor: int, device: str) -> None:
     """Count until the other end hangs up."""
     os.dup2(2, 1)  # what models print must not mix with what the command prints for a script
     from ganatomy.devices import settle
+    from ganatomy.execute.memory import give_back
     from ganatomy.execute.wire import Wire
     from ganatomy.progress import listening
 
@@ -53,6 +54,7 @@ def main(descriptor: int, device: str) -> None:
             answer = ("failed", number, *_told(error))
         room.acquire()
         answers.put(answer)
+        give_back()
 
 
 def _hear(wire: Any, orders: "SimpleQueue[Any]") -> None:
