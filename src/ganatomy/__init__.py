@@ -25,17 +25,21 @@ if TYPE_CHECKING:
     from ganatomy.door import quality as quality
     from ganatomy.door import repair as repair
     from ganatomy.door import trace as trace
+    from ganatomy.door import trust as trust
     from ganatomy.door import unit_accuracy as unit_accuracy
     from ganatomy.door import unit_effects as unit_effects
     from ganatomy.edit import Intervention as Intervention
     from ganatomy.errors import BadFile as BadFile
     from ganatomy.errors import BadModel as BadModel
     from ganatomy.errors import BadValue as BadValue
+    from ganatomy.errors import EngineError as EngineError
     from ganatomy.errors import GanatomyError as GanatomyError
     from ganatomy.errors import StudyBusy as StudyBusy
     from ganatomy.errors import StudyError as StudyError
     from ganatomy.errors import StudyMismatch as StudyMismatch
     from ganatomy.errors import UnknownName as UnknownName
+    from ganatomy.execute import Executor as Executor
+    from ganatomy.execute.engines import open_engine as open_engine
     from ganatomy.experiments.artifacts import Artifacts as Artifacts
     from ganatomy.experiments.causal.accuracy import Accuracy as Accuracy
     from ganatomy.experiments.causal.accuracy import AccuracySpec as AccuracySpec
@@ -105,6 +109,7 @@ _HOMES = {
         "quality",
         "repair",
         "trace",
+        "trust",
         "unit_accuracy",
         "unit_effects",
     ),
@@ -113,12 +118,15 @@ _HOMES = {
         "BadFile",
         "BadModel",
         "BadValue",
+        "EngineError",
         "GanatomyError",
         "StudyBusy",
         "StudyError",
         "StudyMismatch",
         "UnknownName",
     ),
+    "execute": ("Executor",),
+    "execute.engines": ("open_engine",),
     "experiments.artifacts": ("Artifacts",),
     "experiments.causal.accuracy": ("Accuracy", "AccuracySpec"),
     "experiments.causal.ace": ("Ace",),

@@ -21,10 +21,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ganatomy.errors import BadFile, BadValue, UnknownName
-from ganatomy.files import write_text
+from ganatomy.files import read_text, write_text
 from ganatomy.types import Features, PerUnit, Where
 
 FORMAT = 1
+MOST = 1 << 26
+"""Bytes of a file of edits: maps of every place of wide layers."""
 LARGEST = torch.finfo(torch.float32).max
 T = TypeVar("T")
 Shape = tuple[int, int, int]
@@ -223,11 +225,12 @@ def read_edits(path: Path, layers: Mapping[str, Shape], fingerprint: str) -> lis
         BadFile: no such file, not edits, or made for another generator.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, MOST)
     except FileNotFoundError:
         raise BadFile(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadFile(f"{path}: not a file of edits ({getattr(error, 'strerror', None) or 'not text'})") from error
+    except (OSError, ValueError) as error:
+        reason = "not text" if isinstance(error, UnicodeDecodeError) else getattr(error, "strerror", None) or error
+        raise BadFile(f"{path}: not a file of edits ({reason})") from error
     return edits_from_json(text, layers, fingerprint, str(path))
 
 

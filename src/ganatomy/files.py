@@ -1,10 +1,20 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all; and those of others, which may be anything, read within bounds."""
 
 import contextlib
+import errno
+import json
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+MOST = 1 << 24
+"""Bytes of a text that are read; what a reader of ours takes is far smaller, unless it says so."""
+UNFOLDS = 100
+"""How many times its size an archive may hold, beyond `MOST`; weights that were packed hold less than twice."""
 
 
 @contextlib.contextmanager
@@ -36,3 +46,65 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file, whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def read_text(path: Path, most: int = MOST) -> str:
+    """Return the text of a file that may be anything: no pipe is waited for, and none is read that is too large.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        OSError: it cannot be read, or is no file.
+        ValueError: it is no text, or larger than `most` bytes.
+    """
+    kind = plain_file(path)
+    if kind.st_size > most:
+        raise ValueError(f"{kind.st_size} bytes, of at most {most}")
+    return path.read_text(encoding="utf-8")
+
+
+def plain_file(path: Path) -> os.stat_result:
+    """Return the size and times of a file, once it is certain that it is one.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        OSError: it is a directory, a pipe, a device.
+    """
+    found = path.stat()
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "no file but a pipe or a device", str(path))
+    return found
+
+
+def read_json(path: Path, most: int = MOST) -> Any:
+    """Return what a JSON file holds; see `read_text`.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        OSError: it cannot be read, or is no file.
+        ValueError: it is no JSON, or too large, or nested deeper than anybody writes.
+    """
+    return parsed(read_text(path, most))
+
+
+def parsed(text: str | bytes) -> Any:
+    """Return what JSON says.
+
+    Raises:
+        ValueError: it is none, or nested deeper than anybody writes.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
+def check_unfolding(archive: ZipFile, size: int) -> None:
+    """Refuse a zip of `size` bytes whose files would take many times that.
+
+    Raises:
+        ValueError: they would.
+    """
+    if (whole := sum(each.file_size for each in archive.infolist())) > UNFOLDS * size + MOST:
+        raise ValueError(f"{size} bytes that unfold to {whole}")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ganatomy.errors import BadFile, UnknownName
+from ganatomy.files import read_json
 
 CATEGORIES = ("object", "part", "material", "colour")
 
@@ -46,7 +47,7 @@ def read_vocabulary(path: Path) -> tuple[Concept, ...]:
         BadFile: not such a list.
     """
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
+        rows = read_json(path)
         concepts = tuple(Concept(str(name), str(category)) for name, category in rows)
     except FileNotFoundError:
         raise BadFile(f"{path}: no such vocabulary file") from None

@@ -125,7 +125,7 @@ def test_what_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert "00000/img0.png cannot be read (Bad CRC-32" in refused(path)
     path.write_bytes(whole)
     monkeypatch.setattr(archive, "LARGEST", 10)
-    assert "too large for a picture" in refused(path)
+    assert "too large to be read" in refused(path)
     (tmp_path / "a.txt").write_text("text")
     assert "neither a zip of pictures nor a Parquet file" in refused(tmp_path / "a.txt")
 

@@ -1,5 +1,6 @@
 """Which unit draws what? Dissection (Bau et al. 2019, 3.1; SPEC 1-2): one pass over a sample, every layer at once."""
 
+import contextlib
 import math
 import platform
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganatomy.errors import BadModel, UnknownName
+from ganatomy import consent
+from ganatomy.errors import BadModel, StudyError, UnknownName
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.models import Models
@@ -144,6 +146,8 @@ def run(
     Raises:
         BadModel: NaN or Inf activations or pictures; names the layer, the unit and the latent id.
     """
+    with contextlib.suppress(StudyError):  # it is only asked for again
+        consent.agree([spec.generator, spec.segmenter])  # which stand in a file from now on, and were typed here
     if study.finished:
         return Dissection.open(study.directory)
     layers = chosen_layers(models.subject, spec.layers)

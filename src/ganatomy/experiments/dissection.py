@@ -1,5 +1,6 @@
 """The answer of a dissection: tables, curves and pictures. It opens without any model."""
 
+import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,8 +23,8 @@ from ganatomy.generators import LayerShape
 from ganatomy.stats.levels import ActivationLevels
 from ganatomy.stats.scores import information_quality, iou, rates
 from ganatomy.stats.topk import TopImages
-from ganatomy.study import Study
-from ganatomy.vocabulary import Concept, find_concept
+from ganatomy.study import Study, sound
+from ganatomy.vocabulary import NOTHING, Concept, find_concept
 
 if TYPE_CHECKING:
     from ganatomy.experiments.resampling import Resampled
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 Draw = Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], Strips]
 TABLES = ("units", "concepts", "pairs", "by_layer")
+NUMBERS = {"units": ("unit", "iou", "interpretable", "matched"), "concepts": ("share", "rare")}
+WORDS = {"units": ("layer", "label", "category"), "concepts": ("concept", "category")}
+"""Columns of the tables that every use of a dissection asks for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,8 +82,12 @@ class Dissection:
             spec = DissectSpec(**study.spec_json)
         except TypeError as error:
             raise BadFile(f"{directory} holds no dissection that this version can read ({error})") from error
-        units, concepts, pairs, layers = map(study.read_table, TABLES)
-        return cls(spec, study.facts, *_named(study), units, concepts, pairs, layers, study)
+        with sound(study.directory):
+            layers, vocabulary = _named(study)
+            units, concepts, pairs, by_layer = (_checked(study.read_table(name), name) for name in TABLES)
+            if set(units["layer"]) - layers.keys() or len(concepts) != len(vocabulary) - 1:
+                raise ValueError("its tables are of other layers or concepts than its facts")
+        return cls(spec, study.facts, layers, vocabulary, units, concepts, pairs, by_layer, study)
 
     @classmethod
     def conclude(
@@ -249,8 +257,24 @@ def _missing() -> NoReturn:
 
 def _named(study: Study) -> tuple[dict[str, LayerShape], tuple[Concept, ...]]:
     """Return the layers and the vocabulary of a study."""
-    layers = {name: LayerShape(*shape) for name, shape in study.facts["layers"].items()}
-    return layers, tuple(Concept(*row) for row in study.facts["vocabulary"])
+    layers = {name: LayerShape(*map(operator.index, shape)) for name, shape in study.facts["layers"].items()}
+    if any(min(shape) < 1 for shape in layers.values()):
+        raise ValueError("a layer without units or places")
+    vocabulary = tuple(Concept(str(name), str(category)) for name, category in study.facts["vocabulary"])
+    if not layers or vocabulary[:1] != (NOTHING,):
+        raise ValueError("no layers, or a vocabulary that does not begin with nothing")
+    return layers, vocabulary
+
+
+def _checked(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Return a table if what everybody asks of it is there, and numbers are numbers."""
+    for column in NUMBERS.get(name, ()):
+        if not pd.api.types.is_numeric_dtype(table[column]):
+            raise TypeError(f"the column {column} of {name} is no number")
+    for column in WORDS.get(name, ()):
+        if not all(isinstance(each, str) for each in table[column].dropna()):
+            raise TypeError(f"the column {column} of {name} is no text")
+    return table
 
 
 def _top(spec: DissectSpec, tally: Tally, layer: str) -> TopImages:

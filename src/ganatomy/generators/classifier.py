@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ganatomy.devices import find_dtype
 from ganatomy.errors import BadFile, BadModel, BadValue, UnknownName
+from ganatomy.files import read_text
 from ganatomy.generators.hooked import HookedGenerator, dtype_of
 from ganatomy.generators.module import numbers_in
 from ganatomy.generators.protocol import Edit, LayerShape, Observation
@@ -351,7 +352,7 @@ def read_classes(path: Path) -> tuple[str, ...]:
         BadFile: it cannot be read, or has a name twice, or none.
     """
     try:
-        names = tuple(line.strip() for line in path.read_text(encoding="utf-8").rstrip().splitlines())
+        names = tuple(line.strip() for line in read_text(path).rstrip().splitlines())
     except (OSError, ValueError) as error:
         raise BadFile(f"{path}: cannot be read as the names of classes ({error})") from error
     twice = [name for name in names if names.count(name) > 1]

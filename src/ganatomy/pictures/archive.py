@@ -8,10 +8,10 @@ from pathlib import Path, PurePosixPath
 
 from ganatomy.errors import BadFile
 from ganatomy.pictures.files import SUFFIXES
-from ganatomy.pictures.unlabelled import CLASSES, Unlabelled, listed_classes, owned_by
+from ganatomy.pictures.unlabelled import CLASSES, LONGEST, Unlabelled, listed_classes, owned_by
 from ganatomy.weights import fingerprint
 
-LARGEST = 1 << 28
+LARGEST = LONGEST
 """Bytes of a picture's file that are believed; a zip may claim to hold any number."""
 UNREADABLE = (OSError, ValueError, RuntimeError, NotImplementedError, EOFError, zipfile.BadZipFile, zlib.error)
 """What zipfile raises for archives that are cut off, damaged, encrypted or packed in a way that it does not know."""
@@ -33,7 +33,7 @@ class PictureZip(Unlabelled):
         try:
             archive = self._archive()
             self._infos = sorted(filter(_shows, archive.infolist()), key=lambda info: info.filename)
-            listed = archive.read(CLASSES) if CLASSES in archive.namelist() else None
+            listed = self._read(archive.getinfo(CLASSES)) if CLASSES in archive.namelist() else None
         except UNREADABLE as error:
             raise BadFile(f"{path}: not a whole zip ({error}); fetch or pack it again") from error
         if not self._infos:
@@ -51,7 +51,7 @@ class PictureZip(Unlabelled):
 
     def _read(self, info: zipfile.ZipInfo) -> bytes:
         if info.file_size > LARGEST:
-            raise BadFile(f"{self._path}: {info.filename} is of {info.file_size} bytes, too large for a picture")
+            raise BadFile(f"{self._path}: {info.filename} is of {info.file_size} bytes, too large to be read")
         try:
             return self._archive().read(info)
         except UNREADABLE as error:

@@ -6,6 +6,7 @@ several. ``label.csv`` says what the numbers mean, and in which categories they 
 """
 
 import csv
+import io
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,10 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from ganatomy.errors import BadFile
+from ganatomy.files import read_text
 from ganatomy.pictures.files import Ints, PictureFiles, read_map
 from ganatomy.vocabulary import NOTHING, Concept, Vocabulary
 from ganatomy.weights import file_sha256, fingerprint
 
+LONGEST = 1 << 28
+"""Bytes of a table."""
 FIRST = ("image", "split", "ih", "iw", "sh", "sw")
 """The columns of the index before those of the categories."""
 
@@ -84,10 +88,9 @@ def _table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
         BadFile: it is missing, has other columns, or a row of another length.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            rows = list(reader)
-            head = reader.fieldnames or ()
+        reader = csv.DictReader(io.StringIO(read_text(path, LONGEST), newline=""))
+        rows = list(reader)
+        head = reader.fieldnames or ()
     except (OSError, ValueError, csv.Error) as error:
         raise BadFile(f"{path}: cannot be read ({error})") from error
     missing = [name for name in columns if name not in head]

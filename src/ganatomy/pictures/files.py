@@ -65,6 +65,9 @@ def found_under(root: Path, suffixes: Iterable[str] = SUFFIXES) -> dict[str, int
     """Return the size in bytes of every file of these kinds under a directory, by its path below it, sorted.
 
     Hidden files are left out, and links to directories are not followed.
+
+    Raises:
+        BadFile: a pipe, a device, or a link to nothing.
     """
     found = {}
     for folder, folders, names in os.walk(root):
@@ -72,6 +75,8 @@ def found_under(root: Path, suffixes: Iterable[str] = SUFFIXES) -> dict[str, int
         for name in names:
             if not name.startswith(".") and name.lower().endswith(tuple(suffixes)):
                 path = Path(folder) / name
+                if not path.is_file():
+                    raise BadFile(f"{path}: no file, or a link to none; mend it, or take it out")
                 found[path.relative_to(root).as_posix()] = path.stat().st_size
     return dict(sorted(found.items()))
 

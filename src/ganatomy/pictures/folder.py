@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from ganatomy.errors import BadFile
+from ganatomy.files import read_text
 from ganatomy.pictures.files import Ints, PictureFiles, found_under, read_map
-from ganatomy.pictures.unlabelled import CLASSES, listed_classes, owned_by
+from ganatomy.pictures.unlabelled import CLASSES, LONGEST, listed_classes, owned_by
 from ganatomy.vocabulary import CATEGORIES, NOTHING, Vocabulary, read_vocabulary
 from ganatomy.weights import fingerprint
 
@@ -37,7 +38,7 @@ class PictureFolder(PictureFiles):
         paths = [PurePosixPath(file) for file in sizes]
         super().__init__(str(directory), root, list(sizes), [path.parts[0] if path.name else "" for path in paths])
         listed = root / CLASSES
-        classes = listed_classes(listed.read_bytes(), str(listed)) if listed.is_file() else None
+        classes = listed_classes(_text(listed), str(listed)) if listed.is_file() else None
         owners = [path.parent.name if classes is None else classes.get(str(path)) for path in paths]
         self.classes, self._classes = owned_by(owners)
         self._labels = directory / "labels"
@@ -77,6 +78,13 @@ class PictureFolder(PictureFiles):
                         f"{self._map_path(plane, file)}: no such label map; every picture needs one in every plane, "
                         "all 0 where it shows nothing of that kind"
                     )
+
+
+def _text(path: Path) -> str:
+    try:
+        return read_text(path, LONGEST)
+    except (OSError, ValueError) as error:
+        raise BadFile(f"{path}: cannot be read ({error})") from error
 
 
 def _planes_in(labels: Path) -> tuple[str, ...]:

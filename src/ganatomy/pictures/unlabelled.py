@@ -1,6 +1,5 @@
 """Pictures without labels of pixels, inside other files: what archives and tables have in common."""
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -8,6 +7,7 @@ from typing import NamedTuple
 import torch
 
 from ganatomy.errors import BadFile
+from ganatomy.files import parsed
 from ganatomy.pictures.files import decode_picture, stacked
 from ganatomy.pictures.protocol import Frame
 from ganatomy.pictures.shuffled import Shuffled
@@ -16,6 +16,8 @@ from ganatomy.vocabulary import NOTHING, Vocabulary
 
 CLASSES = "dataset.json"
 """The file in which the data sets of the StyleGANs list the class of each picture."""
+LONGEST = 1 << 28
+"""Bytes of that file: the class of a few million pictures."""
 Owner = int | str
 
 
@@ -72,7 +74,7 @@ def owned_by(owners: Sequence[Owner | None]) -> Owned:
     return Owned(tuple(map(str, ordered)), [index.get(owner, -1) for owner in owners])
 
 
-def listed_classes(content: bytes, source: str) -> Mapping[str, int]:
+def listed_classes(content: bytes | str, source: str) -> Mapping[str, int]:
     """Read the class of each picture from ``dataset.json``, as the data sets of the StyleGANs have it.
 
     It is ``{"labels": [["00000/img00000000.png", 5], …]}``, or null in the place of the list. Where labels are vectors
@@ -85,7 +87,7 @@ def listed_classes(content: bytes, source: str) -> Mapping[str, int]:
     {'a.png': 5, 'b.png': 10}
     """
     try:
-        labels = dict(json.loads(content).get("labels") or ())
+        labels = dict(parsed(content).get("labels") or ())
     except (ValueError, TypeError, AttributeError) as error:
         raise BadFile(f'{source}: not {{"labels": [[file, class], …]}} ({error})') from error
     return labels if all(isinstance(label, int) for label in labels.values()) else {}

@@ -9,12 +9,13 @@ from typing import Any
 import pandas as pd
 
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.files import write_text
 from ganatomy.report.charts import concept_charts, layer_charts
 from ganatomy.report.embed import embed
 from ganatomy.report.page import model_name, static, template
 from ganatomy.report.palette import category_colours
 from ganatomy.report.tables import rows
+from ganatomy.store import write_text
+from ganatomy.study import sound
 
 SCRIPTS = ("dom", "data", "paint", "card", "table", "gallery", "concept", "curve", "unit", "main")
 """The page's modules; each imports only from those before it."""
@@ -24,13 +25,14 @@ _SAID = ("layers", "vocabulary", "matched_rule", "verb", "noun")
 
 def write_report(dissection: Dissection, path: str | Path) -> None:
     """Write the report of a dissection, whole or not at all."""
-    write_text(Path(path), report_html(dissection))
+    write_text(path, report_html(dissection))
 
 
 def report_html(dissection: Dissection) -> str:
     """Return the report of a dissection as the text of one HTML page."""
-    facts = report_facts(dissection)
-    return template("report.html").render(**facts, style=static("report.css"), script=joined_scripts())
+    with sound(dissection.study.directory):
+        facts = report_facts(dissection)
+        return template("report.html").render(**facts, style=static("report.css"), script=joined_scripts())
 
 
 def report_facts(dissection: Dissection) -> dict[str, Any]:
@@ -74,8 +76,8 @@ def joined_scripts() -> str:
 
 
 def _json(value: Any) -> str:
-    """Return JSON that cannot end the script element that holds it."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
+    """Return JSON that can neither end the script element that holds it nor begin another, or a comment."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _count(number: int, noun: str) -> str:

@@ -4,7 +4,6 @@ In the layout of the authors' own PyTorch checkpoints (``resnet50dilated-ppm_dee
 """
 
 import csv
-import json
 from collections.abc import Collection, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -15,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ganatomy.errors import BadFile, UnknownName
+from ganatomy.files import read_json, read_text
 from ganatomy.segmenters.gridmaps import convolve_upsampled
 from ganatomy.segmenters.parser import Colours, Group, Parser, Reading, Words, parse_sizes
 from ganatomy.segmenters.published import conv_norm, find_weights, load_folded, outputs
@@ -98,9 +98,9 @@ def read_names(directory: Path, classes: int) -> list[str]:
         if source is None:
             names = (files("ganatomy") / "segmenters" / "ade20k.txt").read_text(encoding="utf-8").splitlines()
         elif source.suffix == ".json":
-            names = json.loads(source.read_text(encoding="utf-8"))
+            names = read_json(source)
         else:
-            table = csv.DictReader(source.read_text(encoding="utf-8-sig").splitlines())
+            table = csv.DictReader(read_text(source).removeprefix("\ufeff").splitlines())
             names = [row["Name"].split(";")[0] for row in table]
         if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
             raise ValueError("no list of names")

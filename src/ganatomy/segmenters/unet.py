@@ -1,7 +1,6 @@
 """The bundled segmenter's network: a small U-Net with one head a plane, trained by ``recipes/train_segmenter.py``."""
 
 import itertools
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from ganatomy.devices import find_dtype
 from ganatomy.errors import BadFile, BadValue
+from ganatomy.files import read_json
 from ganatomy.segmenters.registry import SEGMENTERS
 from ganatomy.types import Images, Labels, Scores
 from ganatomy.vocabulary import Concept, Vocabulary, checked_vocabulary
@@ -153,7 +153,7 @@ def _widths(state: State, source: str) -> list[int]:
 
 def _vocabulary(card: Path) -> tuple[Concept, ...]:
     try:
-        rows = json.loads(card.read_text(encoding="utf-8"))["vocabulary"]
+        rows = read_json(card)["vocabulary"]
         concepts = [Concept(str(name), str(category)) for name, category in rows]
     except FileNotFoundError:
         raise BadFile(f"{card}: no such card; it must lie beside the weights") from None

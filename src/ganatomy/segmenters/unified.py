@@ -1,14 +1,14 @@
 """The unified parser (Xiao et al. 2018), with which the paper labels pictures: objects, materials and parts at once."""
 
 import itertools
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
 from ganatomy.errors import BadFile
+from ganatomy.files import read_json
 from ganatomy.segmenters.parser import Colours, Group, Parser, Reading, Words, parse_sizes
 from ganatomy.segmenters.published import find_weights
 from ganatomy.segmenters.registry import SEGMENTERS
@@ -53,7 +53,7 @@ def read_lists(path: Path) -> Lists:
         BadFile: it is missing, or not such a file.
     """
     try:
-        content: Any = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         lists = Lists(content["object"], content["material"], content["object_part"])
         every = [lists.objects, lists.materials, *lists.parts.values()]
         if not all(isinstance(names, list) and names[:1] == [NONE] for names in every):

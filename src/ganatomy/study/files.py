@@ -6,14 +6,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
+import pandas as pd
 import safetensors
 import safetensors.torch
 from torch import Tensor
 
 from ganatomy.errors import BadFile, StudyError
-from ganatomy.files import replacing
+from ganatomy.files import plain_file, read_json, replacing
 
 FORMAT = 1
+ODD = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, MemoryError)
+"""What becomes of files that do not hold what they should."""
 
 A = TypeVar("A", bound="Stored")
 
@@ -54,11 +57,50 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], int]:
         BadFile: it is missing or damaged.
     """
     try:
+        plain_file(path)
         with safetensors.safe_open(path, "pt") as file:
             names = file.keys()
             return {name: file.get_tensor(name) for name in names}, int(file.metadata()["shards"])
-    except (safetensors.SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
+    except (safetensors.SafetensorError, OSError, ValueError, TypeError, KeyError, MemoryError) as error:
         raise damaged(path, error) from error
+
+
+def read_parquet(path: Path) -> pd.DataFrame:
+    """Return a table.
+
+    Raises:
+        BadFile: it is missing or damaged.
+    """
+    try:
+        plain_file(path)
+        return pd.read_parquet(path)
+    except (*ODD, OSError) as error:  # pandas asks for whatever the file says of itself
+        raise damaged(path, error) from error
+
+
+def within(directory: Path, path: Path) -> Path:
+    """Return a path in a study's directory, if no link leads out of that: it may be from a stranger.
+
+    Raises:
+        BadFile: one does.
+    """
+    if not path.resolve().is_relative_to(directory.resolve()):
+        raise BadFile(f"{path}: a link that leads out of the study; put the file itself there")
+    return path
+
+
+@contextlib.contextmanager
+def sound(where: Path) -> Iterator[None]:
+    """Tell in one line that what a study holds does not fit together: a stranger may have written anything.
+
+    Raises:
+        BadFile: that line.
+    """
+    try:
+        yield
+    except ODD as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise BadFile(f"{where}: not what a study of this version holds ({reason}); make it again") from error
 
 
 def damaged(path: Path, error: Exception) -> BadFile:
@@ -75,15 +117,18 @@ def read_record(directory: Path) -> dict[str, Any]:
     """
     path = directory / "study.json"
     try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        record: dict[str, Any] = read_json(within(directory, path))
         found = record["format"]
         missing = {"experiment", "spec", "digest", "facts", "finished"} - record.keys()
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise damaged(path, error) from error
     if found != FORMAT:
         raise StudyError(f"{directory} is a study of format {found}; this version reads format {FORMAT}")
     if missing:
         raise BadFile(f"{path}: lacks {', '.join(sorted(missing))}")
+    for name in ("spec", "facts"):
+        if not isinstance(record[name], dict):
+            raise BadFile(f"{path}: its {name} is a {type(record[name]).__name__}, not an object")
     return record
 
 

@@ -20,6 +20,8 @@ from pathlib import Path
 
 from ganatomy.errors import StudyBusy, StudyError
 
+OPENING = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+"""How a lock is opened: a link in a directory of somebody else must not have another file emptied."""
 PAUSE = 0.1
 """Seconds between two looks whether a lock is free; where a disk is shared, no one is told when it is."""
 
@@ -43,7 +45,7 @@ class Hold:
 
     def _own(self, path: Path, holder: str, busy: str, shared: bool = False) -> None:
         """Hold a lock for as long as this lives, or say who has it."""
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = os.open(path, OPENING, 0o644)
         self._descriptors.append(descriptor)
         if not _taken(path, descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX):
             other = os.read(descriptor, 200).decode(errors="replace").strip()
@@ -100,7 +102,7 @@ class SharedHold(Hold):
     def alone(self) -> Iterator[None]:
         """Settle in this block what concerns all parts; wait until no other does."""
         path = self._directory / ".parts" / "lock"
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = os.open(path, OPENING, 0o644)
         try:
             while not _taken(path, descriptor, fcntl.LOCK_EX):
                 time.sleep(PAUSE)

@@ -5,7 +5,6 @@ and loads compiled libraries. Here the graph is JSON, tensors are bytes, and wha
 """
 
 import io
-import json
 import math
 import pickle
 import zipfile
@@ -18,7 +17,8 @@ import torch
 from torch import Tensor
 
 from ganatomy.errors import BadFile
-from ganatomy.weights.states import AS_TORCHSCRIPT, State, check_finite
+from ganatomy.files import check_unfolding, parsed
+from ganatomy.weights.states import AS_TORCHSCRIPT, DAMAGE, State, check_finite
 
 NUMBERS = {
     1: torch.uint8, 2: torch.int8, 3: torch.int16, 4: torch.int32, 5: torch.int64, 6: torch.float16, 7: torch.float32,
@@ -26,7 +26,6 @@ NUMBERS = {
 }  # fmt: skip
 """Number formats by their numbers in the files."""
 
-DAMAGE = (LookupError, ArithmeticError, TypeError, ValueError, AttributeError, RuntimeError, EOFError, OSError)
 NONE = "no program of torch.export; a state dict is opened with its class, torch:package.module:callable?weights=FILE"
 
 Json = dict[str, Any]
@@ -51,6 +50,7 @@ def read_program(path: Path) -> Program:
         raise BadFile(f"{path}: no such file")
     try:
         with zipfile.ZipFile(path) as archive:
+            check_unfolding(archive, path.stat().st_size)
             return _read(Entries(archive), path)
     except (zipfile.BadZipFile, zlib.error) as error:
         raise BadFile(f"{path}: not a whole program of torch.export ({error})") from error
@@ -84,7 +84,7 @@ def _read(entries: Entries, path: Path) -> Program:
     if not models and old not in entries.names:
         script = "constants.pkl" in entries.names
         raise BadFile(f"{path}: holds " + (f"a TorchScript program; {AS_TORCHSCRIPT}" if script else NONE))
-    module = json.loads(entries.read(models[0] if models else old))["graph_module"]
+    module = parsed(entries.read(models[0] if models else old))["graph_module"]
     if models:
         name = models[0].removeprefix("models/").removesuffix(".json")
         state = _payload(entries, "weights", name, path) | _payload(entries, "constants", name, path)
@@ -117,7 +117,7 @@ def _payload(entries: Entries, kind: str, model: str, path: Path) -> State:
     legacy = f"data/{kind}/{model}.pt"
     if legacy in entries.names:
         return _pickled(entries.read(legacy))
-    config = json.loads(entries.read(f"data/{kind}/{model}_{kind}_config.json"))["config"]
+    config = parsed(entries.read(f"data/{kind}/{model}_{kind}_config.json"))["config"]
     state = {}
     for name, entry in config.items():
         if not entry["path_name"].startswith(("weight_", "tensor_")):

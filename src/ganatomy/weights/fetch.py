@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ganatomy.errors import BadFile, BadValue
+from ganatomy.files import read_json
 from ganatomy.progress import Progress
 from ganatomy.weights.states import file_sha256
 
@@ -222,7 +223,7 @@ def _note(part: Path) -> Path:
 def _known_part(part: Path, address: str) -> _Part | None:
     """Return what the part on disk is part of, if it can be gone on with from this address."""
     try:
-        known = _Part(**json.loads(_note(part).read_text(encoding="utf-8")))
+        known = _Part(**read_json(_note(part)))
         return known if known.address == address and part.stat().st_size <= known.total else None
     except (OSError, ValueError, TypeError):
         return None

@@ -1,7 +1,6 @@
 """Model repositories of the Hugging Face hub: a directory, the local cache, the network, in this order."""
 
 import contextlib
-import json
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ganatomy.errors import BadFile, BadValue
+from ganatomy.files import read_json as parsed_file
 from ganatomy.weights.states import State, read_state
 
 WEIGHTS = (
@@ -98,7 +98,7 @@ def read_json(file: Path) -> dict[str, Any]:
         BadFile: there is no such file, or it holds something else.
     """
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = parsed_file(file)
     except FileNotFoundError:
         raise BadFile(f"{file}: no such file") from None
     except (OSError, ValueError) as error:

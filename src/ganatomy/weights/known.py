@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ganatomy.errors import BadFile, UnknownName
-from ganatomy.files import replacing, write_text
+from ganatomy.files import read_json, replacing, write_text
 from ganatomy.progress import Progress, Silent
 from ganatomy.weights.fetch import Check, checked_address, download, wrong_beginning
 from ganatomy.weights.states import file_sha256
@@ -322,11 +322,11 @@ def records(directory: Path) -> dict[str, Record]:
     """
     path = directory / RECORDS
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         return {file: Record(**record) for file, record in content.items()}
     except FileNotFoundError:
         return {}
-    except (ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise BadFile(f"{path}: not the records of fetched files ({error}); delete it and fetch again") from error
 
 

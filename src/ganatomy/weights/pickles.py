@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from ganatomy.errors import BadFile
+from ganatomy.files import plain_file
 
 Call = Callable[..., Any]
 
@@ -42,11 +43,12 @@ def read_pickle(path: Path) -> Any:
         BadFile: missing, cut off, or no pickle; or it calls anything else, and what.
     """
     try:
+        plain_file(path)
         data = path.read_bytes()
     except FileNotFoundError:
         raise BadFile(f"{path}: no such file") from None
-    except OSError as error:
-        raise BadFile(f"{path}: cannot be read ({error.strerror})") from error
+    except (OSError, MemoryError) as error:
+        raise BadFile(f"{path}: cannot be read ({getattr(error, 'strerror', None) or 'too large'})") from error
     try:
         with warnings.catch_warnings(action="ignore"):  # about escapes in text, which is what it is
             return Machine(CALLS, 2 * len(data)).run(BytesIO(data))

@@ -3,8 +3,11 @@
 import hashlib
 import pickle
 import re
+import struct
+import tokenize
 import warnings
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,9 +19,17 @@ import torch
 from torch import Tensor
 
 from ganatomy.errors import BadFile
+from ganatomy.files import check_unfolding
 
 State = dict[str, Tensor]
 
+DAMAGE = (
+    *(LookupError, ArithmeticError, TypeError, ValueError, AttributeError, RuntimeError, EOFError, OSError),
+    *(MemoryError, struct.error),
+)
+"""What readers raise for files that are damaged, or made to ask for what nobody has."""
+HEADS = SyntaxError, tokenize.TokenError
+"""What numpy raises for heads of arrays, which are literals of Python."""
 AS_TORCHSCRIPT = "a network that torch.jit.trace recorded opens as torchscript:FILE"
 
 
@@ -61,15 +72,16 @@ def check_finite(state: Mapping[str, Tensor], source: str) -> None:
 def _read_safetensors(path: Path) -> State:
     try:
         return safetensors.torch.load_file(path)
-    except (safetensors.SafetensorError, OSError, ValueError) as error:
+    except (safetensors.SafetensorError, OSError, ValueError, MemoryError) as error:
         raise BadFile(f"{path}: not a whole safetensors file ({error})") from error
 
 
 def _read_npz(path: Path) -> State:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            check_unfolding(arrays.zip, path.stat().st_size)
             return {name: torch.from_numpy(np.array(arrays[name])) for name in arrays.files}
-    except (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+    except (*DAMAGE, *HEADS, zipfile.BadZipFile, zlib.error) as error:
         raise BadFile(f"{path}: not a whole npz file of plain arrays ({error})") from error
 
 
@@ -77,7 +89,7 @@ def _read_npy(path: Path) -> State:
     try:
         with path.open("rb") as file:
             return {path.stem: torch.from_numpy(np.load(file, allow_pickle=False))}
-    except (OSError, ValueError, EOFError, TypeError, AttributeError, MemoryError) as error:
+    except (*DAMAGE, *HEADS) as error:
         raise BadFile(f"{path}: not a whole npy file of plain numbers ({error})") from error
 
 
@@ -93,8 +105,8 @@ def _read_torch(path: Path) -> State:
             f"{path}: not a state dict of plain tensors ({what}); where you trust the file, load it in Python, "
             "save net.state_dict(), and give that to torch:package.module:callable?weights=FILE"
         ) from error
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError, IndexError, AttributeError, TypeError) as error:
-        reason = str(error).split("\n")[0]
+    except (*DAMAGE, AssertionError) as error:
+        reason = str(error).split("\n")[0] or type(error).__name__
         raise BadFile(f"{path}: not a whole PyTorch checkpoint ({reason})") from error
     return _tensors(content, path)
 
@@ -103,9 +115,12 @@ def _refuse_programs(path: Path) -> None:
     """Refuse whole networks, as torch.export and TorchScript keep them, and say what to do with them."""
     try:
         with zipfile.ZipFile(path) as archive:
+            check_unfolding(archive, path.stat().st_size)
             kinds = {name.partition("/")[2].partition("/")[0] for name in archive.namelist()}
-    except (zipfile.BadZipFile, OSError, ValueError):
+    except (zipfile.BadZipFile, NotImplementedError):
         return
+    except (OSError, ValueError) as error:
+        raise BadFile(f"{path}: not a whole PyTorch checkpoint ({error})") from error
     if "models" in kinds:
         raise BadFile(f"{path}: not a state dict but a program of torch.export; open it as exported:{path}")
     if {"code", "constants.pkl"} <= kinds:

@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 
 from ganatomy.errors import BadFile
-from ganatomy.weights.exported import DAMAGE, Entries
+from ganatomy.files import check_unfolding
+from ganatomy.weights.exported import Entries
 from ganatomy.weights.pickles import CALLS, NUMBER_FORMATS, Foreign, Function, Machine, Refused, Storage
-from ganatomy.weights.states import check_finite
+from ganatomy.weights.states import DAMAGE, check_finite
 
 ALLOWED: Mapping[str, Any] = {
     **NUMBER_FORMATS,
@@ -54,12 +55,13 @@ def read_script(path: Path) -> Script:
         raise BadFile(f"{path}: no such file")
     try:
         with zipfile.ZipFile(path) as archive:
+            check_unfolding(archive, path.stat().st_size)
             return _read(Entries(archive), path)
     except (zipfile.BadZipFile, zlib.error) as error:
         raise BadFile(f"{path}: not a whole TorchScript file ({error})") from error
     except Refused as error:
         raise BadFile(f"{path}: {error}") from None
-    except (*DAMAGE, SyntaxError, MemoryError) as error:
+    except (*DAMAGE, SyntaxError) as error:
         reason = f"{type(error).__name__}: {error}".split("\n")[0]
         raise BadFile(f"{path}: not a file as torch.jit.save writes it ({reason})") from error
 

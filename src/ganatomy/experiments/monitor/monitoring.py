@@ -12,6 +12,8 @@ import pandas as pd
 from ganatomy.errors import StudyError, UnknownName
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.monitor.looks import Look, read_looks
+from ganatomy.store import place
+from ganatomy.study import sound
 
 Unit = tuple[str, int]
 """A layer and the number of a unit in it."""
@@ -50,7 +52,12 @@ class Monitoring:
             StudyError: nothing was seen.
             BadFile: a file of it is damaged.
         """
-        directory = Path(directory)
+        directory = place(directory)
+        with sound(directory):
+            return cls._opened(directory)
+
+    @classmethod
+    def _opened(cls, directory: Path) -> "Monitoring":
         looks = read_looks(directory)
         done = tuple(look for look in looks if look.study)
         if not done:
