@@ -16,6 +16,7 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 LONGEST = 1500
 """Letters of a message: what it quotes of a file may be of any length."""
@@ -47,6 +48,9 @@ class UnknownName(GanatomyError):
     def __init__(self, kind: str, given: str, known: Iterable[str]) -> None:
         self.kind, self.given, self.known = kind, given, tuple(known)
         super().__init__(f"unknown {kind} {given!r}; {self._hint()}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.kind, self.given, self.known), self.__dict__
 
     def _hint(self) -> str:
         close = difflib.get_close_matches(self.given, self.known, n=3, cutoff=0.6)

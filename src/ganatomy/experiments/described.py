@@ -3,9 +3,9 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from time import perf_counter
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -15,6 +15,7 @@ from ganatomy.errors import BadValue
 from ganatomy.execute import Executor
 from ganatomy.experiments.causal.places import at_least
 from ganatomy.experiments.causal.source import SampleSpec, Source
+from ganatomy.experiments.models import check_same
 from ganatomy.features import FeatureNetwork, checked_vectors, open_features
 from ganatomy.pictures.protocol import Frame, PictureSet
 from ganatomy.pictures.rendered import RenderedScenes
@@ -134,7 +135,7 @@ class Described(Accumulator):
 
 @dataclass(frozen=True)
 class Setting:
-    """All that a comparison with real pictures computes with, opened."""
+    """All that a comparison with real pictures computes with, opened; the network stays behind when it travels."""
 
     source: Source
     spec: AgainstRealSpec
@@ -163,6 +164,21 @@ class Setting:
             BadModel: the network gives no vectors.
         """
         return checked_vectors(self.network.features(images), images, self.spec.features)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _arrived, (self.source, self.spec, self.network.fingerprint, self.pictures, self.frame)
+
+
+def _arrived(source: Source, spec: AgainstRealSpec, network: str, pictures: PictureSet, frame: Frame) -> Setting:
+    return Setting(source, spec, _network(spec.features, source.models.device, network), pictures, frame)
+
+
+@lru_cache(maxsize=1)
+def _network(name: str, device: str, known: str) -> FeatureNetwork:
+    """Return the network of that name in this process, which opens it once."""
+    network = open_features(name, device)
+    check_same(name, network.fingerprint, known)
+    return network
 
 
 def open_setting(spec: AgainstRealSpec, source: Source) -> tuple[Setting, int]:

@@ -191,6 +191,10 @@ class Dissection:
         self._row(layer, unit)
         return unit_card(self, layer, unit)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave behind what was read of its steps; elsewhere those are there if the directory is."""
+        return {name: self.__dict__[name] for name in self.__dataclass_fields__}
+
     def _row(self, layer: str, unit: int) -> int:
         """Return the row of a unit in the tables over all layers.
 

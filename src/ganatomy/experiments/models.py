@@ -1,10 +1,11 @@
 """The models of an experiment, opened once a process from the names that travel."""
 
-from dataclasses import dataclass
-from functools import cached_property
+import socket
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from typing import Any
 
-from ganatomy.errors import BadModel
+from ganatomy.errors import BadFile, BadModel
 from ganatomy.generators import Generator, Observation, Subject, open_subject
 from ganatomy.segmenters import Segmenter, open_segmenter
 from ganatomy.segmenters.labels import GivenLabels
@@ -15,22 +16,29 @@ from ganatomy.types import Labels
 class Models:
     """A subject and a segmenter: names, opened on first use and left behind when pickled, or models that are open.
 
-    The subject is a generator, or what only looks at pictures.
+    The subject is a generator, or what only looks at pictures. Names that travel arrive as the same instance in each
+    process, step after step, so that it opens a model once; and only if it is the same model there.
 
     Attributes:
         generator_given, segmenter_given: a name, as in `open_generator` and `open_segmenter`, or the model itself.
         device: where models that are opened by name compute.
+        known: fingerprints of both where they were opened before they travelled; None for any.
     """
 
     generator_given: str | Subject
     segmenter_given: str | Segmenter
     device: str
+    known: tuple[str | None, str | None] = field(default=(None, None), compare=False, repr=False)
 
     @cached_property
     def subject(self) -> Subject:
         """What is dissected."""
         given = self.generator_given
-        return open_subject(given, self.device) if isinstance(given, str) else given
+        if not isinstance(given, str):
+            return given
+        subject = open_subject(given, self.device)
+        check_same(given, subject.fingerprint, self.known[0])
+        return subject
 
     @property
     def generator(self) -> Generator:
@@ -47,7 +55,11 @@ class Models:
     def segmenter(self) -> Segmenter:
         """The segmenter."""
         given = self.segmenter_given
-        return open_segmenter(given, self.device) if isinstance(given, str) else given
+        if not isinstance(given, str):
+            return given
+        segmenter = open_segmenter(given, self.device)
+        check_same(given, segmenter.fingerprint, self.known[1])
+        return segmenter
 
     def labels(self, seen: Observation) -> Labels:
         """Return the labels of what was seen: those that came with the pictures, if the segmenter stands for them."""
@@ -55,8 +67,29 @@ class Models:
             return self.segmenter.of(seen.shown)
         return self.segmenter(seen.images)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: self.__dict__[name] for name in self.__dataclass_fields__}
+    def __reduce__(self) -> tuple[Any, ...]:
+        given = self.generator_given, self.segmenter_given, self.device
+        if not all(isinstance(each, str) for each in given):
+            return Models, given
+        opened = (self.__dict__.get(name) for name in ("subject", "segmenter"))
+        known = (model.fingerprint if model else own for model, own in zip(opened, self.known, strict=True))
+        return _arrived, (*given, tuple(known))
+
+
+@lru_cache(maxsize=1)
+def _arrived(generator: str, segmenter: str, device: str, known: tuple[str | None, str | None]) -> Models:
+    """Return the models of these names in this process, which has room for one such pair."""
+    return Models(generator, segmenter, device, known)
+
+
+def check_same(name: str, here: str, there: str | None) -> None:
+    """Refuse a model that has the name of another one on the machine that the work comes from.
+
+    Raises:
+        BadFile: it is another one.
+    """
+    if there not in (None, here):
+        raise BadFile(f"{name}: on {socket.gethostname()} it is another model than where the work comes from")
 
 
 def name_of(model: str | Subject | Segmenter) -> str:

@@ -153,6 +153,9 @@ class Study:
             raise StudyError(f"{directory} holds an unfinished study; run the same command again to finish it")
         return study
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Study, (self.directory, self._record)  # elsewhere it is there to be read; this process holds it
+
     def __enter__(self) -> "Study":
         return self
 

@@ -1,0 +1,195 @@
+"""A connection to a Ray cluster: one that runs is joined and left running, one that is started here ends with us."""
+
+import atexit
+import contextlib
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from time import monotonic
+from typing import Any
+
+from ganatomy.errors import EngineError
+
+QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
+"""What Ray is told before it starts: to report to nobody, and to leave the screen to us."""
+REACHED = 5.0
+"""Seconds within which somebody has to answer at an address; Ray itself would ask on for ever."""
+PERIOD = 3.0
+SILENCE = 30.0
+"""Seconds without a sign of life after which a cluster is gone; after 60 Ray would end this process without a word."""
+GONE = "its machine is gone"
+SHORT = "memory was short"
+
+
+class Cluster:
+    """A cluster that this process is connected to.
+
+    Attributes:
+        name: what messages call it.
+        machines: ids of those that are alive, as last heard.
+
+    Args:
+        address: ``ray://HOST:PORT``; None for the one that ``RAY_ADDRESS`` names, that was started on this machine by
+            ``ray start``, or that this process uses already; where there is none it is started.
+        cpus: of one that is started here.
+
+    Raises:
+        EngineError: nobody answers there, or Ray does not start.
+    """
+
+    def __init__(self, address: str | None, cpus: int) -> None:
+        import ray
+
+        self._ray: Any = ray
+        self._gone = self._owned = False
+        self._used = ray.is_initialized()
+        self.name = address or "of this process"
+        if not self._used:
+            with _quiet():
+                self._connect(address, cpus)
+        self.machines: set[str] = set()
+        self._heard = monotonic()
+        self._over = threading.Event()
+        self._watching = threading.Thread(target=self._watch, name="ganatomy-cluster", daemon=True)
+        self._watching.start()
+
+    def check(self) -> None:
+        """Make sure that it is still there.
+
+        Raises:
+            EngineError: it is silent.
+        """
+        if monotonic() - self._heard > SILENCE:
+            raise self.lost("it does not answer")
+
+    def lost(self, why: object) -> EngineError:
+        """Return the error of a cluster that is gone."""
+        self._gone = True
+        line = str(why).strip().splitlines()[0] if str(why).strip() else type(why).__name__
+        return EngineError(
+            f"the Ray cluster {self.name} is gone ({line}); what is finished is kept: "
+            "once it is back, or with another engine, run the same command again to resume"
+        )
+
+    def room(self, cpus: float, gpus: float) -> int:
+        """Return how many workers of such a size fit on all machines together, at least one."""
+        whole = self._ray.cluster_resources()
+        shares = [whole.get(name, 0.0) / own for name, own in (("CPU", cpus), ("GPU", gpus)) if own]
+        return max(1, int(min(shares, default=1)))
+
+    def close(self) -> None:
+        """Disconnect, and end what was started here."""
+        self._over.set()
+        if self._gone:
+            atexit.unregister(self._ray.shutdown)  # which would wait for an answer
+        elif not self._used:
+            self._watching.join(PERIOD)
+            self._ray.shutdown()
+
+    def _connect(self, address: str | None, cpus: int) -> None:
+        known = address or _running()
+        options: dict[str, Any] = {"logging_level": logging.CRITICAL, "log_to_driver": False}
+        try:
+            if known is None:
+                self.name = "of this machine"
+                self._ray.init("local", num_cpus=cpus, include_dashboard=False, **options)
+            else:
+                self.name = known
+                _reach(known)
+                self._ray.init(known, **options)
+        except (OSError, RuntimeError, ValueError, ImportError, self._ray.exceptions.RayError) as error:
+            line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise EngineError(f"cannot use the Ray cluster {self.name} ({line}){_advice(known)}") from error
+
+    def _watch(self) -> None:
+        while not self._over.wait(0 if not self.machines else PERIOD):
+            try:
+                alive = {node["NodeID"] for node in self._ray.nodes() if node["Alive"]}
+            except Exception:  # whatever it is: it does not answer, and `check` will say so
+                return
+            self.machines, self._heard = alive, monotonic()
+            if not alive:
+                return
+
+
+def fate(error: Any) -> str | None:
+    """Return why a worker is gone, by what came of a call to it; None if it is there, and the call itself went wrong.
+
+    Raises:
+        EngineError: it could not even start.
+    """
+    import ray
+
+    kinds, text = ray.exceptions, str(error)
+    if isinstance(error, kinds.RayTaskError):
+        return SHORT if _is_short(error.cause) else None
+    if isinstance(error, kinds.ActorDiedError) and error.actor_init_failed:
+        raise EngineError(f"workers do not start on the Ray cluster ({text.strip().splitlines()[-1]})")
+    if isinstance(error, kinds.OutOfMemoryError) or "memory pressure" in text:
+        return SHORT
+    if isinstance(error, kinds.NodeDiedError) or "node has died" in text:
+        return GONE
+    if isinstance(error, kinds.ActorUnavailableError):
+        return "it does not answer"
+    return "it was killed, or crashed" if isinstance(error, (kinds.RayActorError, kinds.WorkerCrashedError)) else None
+
+
+def _is_short(cause: object) -> bool:
+    """Return whether memory ran out: that of Python, of a GPU, or of torch on a CPU."""
+    import torch
+
+    return isinstance(cause, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(cause)
+
+
+def _running() -> str | None:
+    """Return the address of the cluster that the environment names, or that ``ray start`` made on this machine."""
+    from ray._private.utils import read_ray_address  # without it, Ray would also join what others started for a run
+
+    named = os.environ.get("RAY_ADDRESS", "auto") or "auto"
+    return {"auto": read_ray_address(), "local": None}.get(named, named)
+
+
+def _reach(address: str) -> None:
+    """Make sure that somebody answers at an address.
+
+    Raises:
+        OSError: nobody does.
+        ValueError: it is no address.
+    """
+    host, _, port = address.rpartition("//")[2].rpartition(":")
+    if not host or not port.isdigit():
+        raise ValueError("its address is HOST:PORT")
+    socket.create_connection((host.strip("[]"), int(port)), REACHED).close()
+
+
+def _advice(address: str | None) -> str:
+    if address is None:
+        return "; see that /dev/shm and the temporary directory have room"
+    if address.startswith("ray://"):
+        return "; give the port of Ray Client (10001 unless told otherwise), and the same Ray and Python on both sides"
+    return "; unset RAY_ADDRESS, or end what is left of it: ray stop"
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Have Ray keep quiet, and leave signals and variables of this process as they were."""
+    import ray._private.worker
+
+    ray._private.worker._worker_logs_enabled = False  # it writes to stdout, where our answers go
+    before = {name: os.environ.get(name) for name in QUIET}
+    main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGTERM) if main else None
+    os.environ.update(QUIET)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+        if main:
+            signal.signal(signal.SIGTERM, handler)
