@@ -1,0 +1,202 @@
+"""Every kind of experiment, counted in three parts through the command line, ends in the numbers of one run."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import safetensors.torch
+import torch
+
+import ganatomy
+from ganatomy.cli import main
+from ganatomy.errors import PartsMissing
+from ganatomy.experiments.causal.optimise import LOOK
+from ganatomy.experiments.causal.source import SampleSpec
+from ganatomy.experiments.described import AgainstRealSpec
+from ganatomy.experiments.dissect_spec import DissectSpec
+from ganatomy.study import Part
+
+TIMES = [LOOK.index(name) for name in ("seconds", "processor")]
+"""What a search tells of how long it took."""
+
+
+@pytest.fixture(autouse=True)
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut small samples into several shards; a command has no option for that."""
+
+    def cut(ids: range) -> list[range]:
+        return [ids[i : i + 8] for i in range(0, len(ids), 8)]
+
+    monkeypatch.setattr(DissectSpec, "shards", lambda self, half: cut(self.halves()[half]))
+    for kind in (SampleSpec, AgainstRealSpec):
+        monkeypatch.setattr(kind, "shards", lambda self: cut(self.ids()))
+
+
+@pytest.fixture(scope="module")
+def dissected(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dissected") / "study"
+    ganatomy.dissect("planted", segmenter="planted", images=40, layers=("layer2", "layer3"), batch=8, out=folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def here(dissected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current directory with a finished dissection in it, and room for the same of another run."""
+    for name in ("one", "parts"):
+        shutil.copytree(dissected, tmp_path / name / "study")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+SMALL_ACE = {"images": 30, "pool": 40, "train": 8, "held": 4, "candidates": 32, "steps": 2, "pairs": 2, "random": 2}
+COMMANDS = {
+    "dissect": "dissect planted: --segmenter planted: --images 40 --batch 8 --out {place}/new",
+    "ablate": "ablate {place}/study --layer layer2 --units 1,2 --concept ball --images 30 --random 2 --batch 8",
+    "insert": "insert {place}/study --layer layer2 --concept ball --top 1 --pool 30 --images 20 --random 1 --batch 8",
+    "ace": "ace {place}/study --layer layer2 --concept ball --top 2 --quick --batch 8",
+    "quality": "quality {place}/study --real scenes:church --reals 520 --images 260 --textures 16 --batch 16",
+}
+
+
+def say(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    assert main(argv) == 0, capsys.readouterr().err
+    return capsys.readouterr().out
+
+
+def files(directory: Path, kind: str) -> dict[str, Path]:
+    """All files of a kind, of all studies in a directory."""
+    return {str(path.relative_to(directory)): path for path in sorted(directory.rglob(f"*.{kind}"))}
+
+
+def check_same(one: Path, parts: Path) -> None:
+    """Whole numbers, rows and labels to the bit; sums of floats up to rounding; times as they are."""
+    whole, merged = files(one, "safetensors"), files(parts, "safetensors")
+    assert whole.keys() == merged.keys()
+    for name, path in whole.items():
+        found = safetensors.torch.load_file(merged[name])
+        for field, tensor in safetensors.torch.load_file(path).items():
+            if field == "looks":
+                tensor[:, TIMES], found[field][:, TIMES] = 0, 0
+            bound = 1e-12 if tensor.dtype == torch.float64 else 0
+            torch.testing.assert_close(
+                found.pop(field), tensor, rtol=bound, atol=0, equal_nan=True, msg=f"{name} {field}"
+            )
+        assert not found
+    whole, merged = files(one, "parquet"), files(parts, "parquet")
+    assert whole.keys() == merged.keys()
+    for name, path in whole.items():
+        table, found = (pd.read_parquet(each).drop(columns=["seconds", "processor"], errors="ignore")
+                        for each in (path, merged[name]))  # fmt: skip
+        pd.testing.assert_frame_equal(found, table, rtol=1e-12, atol=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", COMMANDS)
+def test_three_parts_end_in_the_numbers_of_one_run(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ganatomy.experiments.causal.ace_spec.SCHEDULES", {"quick": SMALL_ACE})
+    say(capsys, *COMMANDS[name].format(place="one").split())
+    command = COMMANDS[name].format(place="parts").split()
+    rounds = 0
+    for i in range(18):
+        answer = say(capsys, *command, "--shard", f"{1 + i % 3}/3")
+        rounds += "; still to come are part" in answer
+        if "report:" in answer:
+            break
+    assert "report:" in answer
+    assert rounds >= 1, "nothing was shared out"
+    check_same(Path("one"), Path("parts"))
+    assert not [path for path in Path("parts").rglob("*") if "part-" in path.name or "parts.json" in path.name]
+
+
+@pytest.mark.slow
+def test_an_array_whose_jobs_wait_for_each_other_does_the_whole_study(capsys: pytest.CaptureFixture[str]) -> None:
+    """Real processes, which know nothing of each other but the directory; the answer is that of one run, in each."""
+    command = [*COMMANDS["dissect"].format(place="parts").split(), "--json"]
+    jobs = [
+        subprocess.Popen(
+            [sys.executable, "-m", "ganatomy", *command, "--shard", f"{i}/2", "--wait", "2"], stdout=subprocess.PIPE
+        )
+        for i in (1, 2)
+    ]
+    one, other = (json.loads(job.communicate(timeout=120)[0]) for job in jobs)
+    assert [job.returncode for job in jobs] == [0, 0]
+    assert one == other
+    say(capsys, *COMMANDS["dissect"].format(place="one").split())
+    check_same(Path("one"), Path("parts"))
+
+
+def test_a_part_answers_scripts_with_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    command = COMMANDS["ablate"].format(place="parts").split()
+    told = json.loads(say(capsys, *command, "--shard", "2/3", "--json"))
+    assert told == {"study": told["study"], "step": "effect", "missing": [1, 3]}
+    assert Path(told["study"], "steps/effect.part-002-of-003.safetensors").is_file()
+    text = say(capsys, *command, "--shard", "3/3")
+    assert text.count("\n") == 1 + text.count("about"), "an estimate, and one line"
+    assert f"part 3/3 of effect is done; still to come are part 1 of 3 in {told['study']}: run them" in text
+
+
+def test_parts_from_several_places_are_merged_and_gone_on_with(capsys: pytest.CaptureFixture[str]) -> None:
+    """As on machines without a disk to share: each has a copy of the dissection, and counts its part there."""
+    command = COMMANDS["ablate"]
+    places = []
+    for i in (1, 2, 3):
+        shutil.copytree("parts", f"machine{i}")
+        told = json.loads(say(capsys, *command.format(place=f"machine{i}").split(), "--shard", f"{i}/3", "--json"))
+        places.append(told["study"])
+    out = places[0].replace("machine1", "parts")
+    text = say(capsys, "merge", *places, "--out", out)
+    assert f"merged 3 parts of effect into {out}" in text
+    assert "the same command as before goes on there" in text
+    assert "report:" in say(capsys, *command.format(place="parts").split())
+    say(capsys, *command.format(place="one").split())
+    check_same(Path("one"), Path("parts"))
+
+
+def test_merge_answers_scripts_and_refuses_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    command = COMMANDS["ablate"].format(place="parts").split()
+    study = json.loads(say(capsys, *command, "--shard", "1/2", "--json"))["study"]
+    shutil.copytree(study, "other")
+    assert main(["merge", study, "other"]) == 2
+    assert capsys.readouterr().err.startswith("ganatomy: part 1 of effect is there twice, the same: ")
+    assert main(["merge", study]) == 2
+    assert "effect lacks part 2 of 2" in capsys.readouterr().err
+    shutil.rmtree("other")
+    shutil.copytree(study, "other")
+    Path("other/steps/effect.part-001-of-002.safetensors").unlink()
+    assert main(["merge", "one/study"]) == 2
+    assert "one/study is finished, so there is nothing to merge" in capsys.readouterr().err
+    given = [*command[:-2], "--batch", "8", "--out", "other", "--shard", "2/2"]
+    assert "still to come are part 1 of 2 in other" in say(capsys, *given)
+    told = json.loads(say(capsys, "merge", study, "other", "--json"))
+    assert told == {"study": study, "merged": {"effect": 2}}
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--shard", "0/16"], "there is no part 0/16: they are counted from 1; give 1/16 to 16/16"),
+        (["--shard", "3"], "'3' names no part; give 3/16, the third of 16"),
+        (["--shard", "1/2", "--wait", "-1"], "wait=-1.0 is no number of minutes"),
+        (["--wait", "5"], "--wait is for the other parts of a run with --shard; leave it out"),
+    ],
+)
+def test_mistakes_are_told_in_a_line(options: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*COMMANDS["dissect"].format(place="new").split(), *options]) == 2
+    error = capsys.readouterr().err
+    assert says in error
+    assert error.count("\n") == 1
+    assert not Path("new").exists()
+
+
+def test_the_door_takes_a_part(here: Path) -> None:
+    given = {"layer": "layer2", "units": [1, 2], "concept": "ball", "images": 30, "random": 2, "batch": 8}
+    with pytest.raises(PartsMissing):
+        ganatomy.ablate("parts/study", **given, engine=Part(2, 2))
+    found = ganatomy.ablate("parts/study", **given, engine=Part(1, 2))
+    pd.testing.assert_frame_equal(found.table, ganatomy.ablate("one/study", **given).table, rtol=1e-12)
