@@ -34,12 +34,14 @@ class Job(Generic[M]):
         kind: of the statistic.
         work: what counts one shard.
         shards: all of them, in the order in which they are merged.
+        kept: is called when some are merged into the file.
     """
 
     name: str
     kind: type[M]
     work: Callable[[range], M]
     shards: Sequence[range]
+    kept: Callable[[], None] = lambda: None
 
 
 def partial_of(path: Path) -> Path:
@@ -55,20 +57,22 @@ def count(path: Path, job: Job[M], execute: Executor, progress: Progress) -> Non
         StudyError: it cannot be written; what was there stays whole.
     """
     partial = partial_of(path)
-    progress.begin(job.name, sum(map(len, job.shards)))
-    early = 0  # pieces of the present shard that are shown already
+    total = sum(map(len, job.shards))
+    progress.begin(job.name, total)
+    shown = done = 0
 
-    def heard(pieces: int) -> None:
-        nonlocal early
-        early += pieces
+    def heard(pieces: int) -> None:  # of workers' shards, too, whose turn is yet to come; or that they count again
+        nonlocal shown
+        pieces = min(pieces, total - shown)
+        shown += pieces
         progress.advance(pieces)
 
     try:
         with listening(heard):
             for pieces in _count(partial, job, execute):
-                if pieces > early:
-                    progress.advance(pieces - early)
-                early = 0
+                done += pieces
+                if done > shown:
+                    heard(done - shown)
     finally:
         progress.end()
     with writing(path):
@@ -95,6 +99,7 @@ def _count(partial: Path, job: Job[M], execute: Executor) -> Iterator[int]:
                 write_tensors(partial, total, done)
                 kept, since = done, perf_counter()
                 cost = since - start
+                job.kept()
             yield sum(map(len, shards[done - number : done]))
     finally:
         if total is not None and done > kept:
