@@ -105,7 +105,7 @@ def test_three_parts_end_in_the_numbers_of_one_run(
     rounds = 0
     for i in range(18):
         answer = say(capsys, *command, "--shard", f"{1 + i % 3}/3")
-        rounds += "; still to come are part" in answer
+        rounds += "; still missing: part" in answer
         if "report:" in answer:
             break
     assert "report:" in answer
@@ -138,7 +138,7 @@ def test_a_part_answers_scripts_with_what_is_missing(capsys: pytest.CaptureFixtu
     assert Path(told["study"], "steps/effect.part-002-of-003.safetensors").is_file()
     text = say(capsys, *command, "--shard", "3/3")
     assert text.count("\n") == 1 + text.count("about"), "an estimate, and one line"
-    assert f"part 3/3 of effect is done; still to come are part 1 of 3 in {told['study']}: run them" in text
+    assert f"part 3/3 of effect is done; still missing: part 1 of 3 in {told['study']}; when" in text
 
 
 def test_parts_from_several_places_are_merged_and_gone_on_with(capsys: pytest.CaptureFixture[str]) -> None:
@@ -172,7 +172,7 @@ def test_merge_answers_scripts_and_refuses_in_one_line(capsys: pytest.CaptureFix
     assert main(["merge", "one/study"]) == 2
     assert "one/study is finished, so there is nothing to merge" in capsys.readouterr().err
     given = [*command[:-2], "--batch", "8", "--out", "other", "--shard", "2/2"]
-    assert "still to come are part 1 of 2 in other" in say(capsys, *given)
+    assert "still missing: part 1 of 2 in other" in say(capsys, *given)
     told = json.loads(say(capsys, "merge", study, "other", "--json"))
     assert told == {"study": study, "merged": {"effect": 2}}
 

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -139,7 +140,7 @@ def test_a_part_does_what_it_can_and_says_what_is_missing(tmp_path: Path) -> Non
         worked.append(shard)
         return Counts(shard)
 
-    with pytest.raises(PartsMissing, match=r"part 2/3 of first is done; still to come are parts 1,3 of 3 in .*: run"):
+    with pytest.raises(PartsMissing, match=r"part 2/3 of first is done; still missing: parts 1,3 of 3 in .*; when"):
         run(tmp_path, Part(2, 3), work)
     assert worked == SHARDS[4:7]
     assert contents(tmp_path) == ["steps/first.part-002-of-003.safetensors", "steps/first.parts.json", "study.json"]
@@ -147,9 +148,9 @@ def test_a_part_does_what_it_can_and_says_what_is_missing(tmp_path: Path) -> Non
         run(tmp_path, Part(2, 3), work)
     assert worked == SHARDS[4:7], "what is done is not done again"
     assert (missing.value.study, missing.value.step, missing.value.missing) == (str(tmp_path), "first", (1, 3))
-    with pytest.raises(PartsMissing, match="are part 3 of 3 in"):
+    with pytest.raises(PartsMissing, match="missing: part 3 of 3 in"):
         run(tmp_path, Part(1, 3), work)
-    with pytest.raises(PartsMissing, match="part 3/3 of second round is done; still to come are parts 1,2 of 3"):
+    with pytest.raises(PartsMissing, match="part 3/3 of second round is done; still missing: parts 1,2 of 3"):
         run(tmp_path, Part(3, 3), work)
     assert contents(tmp_path) == [
         "steps/first.safetensors",
@@ -161,7 +162,7 @@ def test_a_part_does_what_it_can_and_says_what_is_missing(tmp_path: Path) -> Non
 
 
 def test_more_parts_than_shards(tmp_path: Path) -> None:
-    with pytest.raises(PartsMissing, match="first needs no part 2/4; still to come are parts 1,3 of 4"):
+    with pytest.raises(PartsMissing, match="first needs no part 2/4; still missing: parts 1,3 of 4"):
         run(tmp_path, Part(2, 4), Counts, SHARDS[:2])
     for _ in range(2):
         last = [tried(tmp_path, Part(i, 4), Counts, SHARDS[:2]) for i in (1, 3)][-1]
@@ -318,7 +319,7 @@ def test_a_wait_ends(tmp_path: Path) -> None:
 
     tried(tmp_path, Part(2, 3))
     watch, start = Watch(), time.monotonic()
-    with pytest.raises(PartsMissing, match="still to come are part 3 of 3"):
+    with pytest.raises(PartsMissing, match="still missing: part 3 of 3"):
         run(tmp_path, Part(1, 3, wait=0.1 / 60), progress=watch)
     assert 0.1 <= time.monotonic() - start < 5
     assert watch.seen[0] == ("first, part 1/3", 12)
@@ -327,7 +328,10 @@ def test_a_wait_ends(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
-def test_what_is_not_shared_out_is_computed_by_one_while_others_wait(tmp_path: Path) -> None:
+def test_what_is_not_shared_out_is_computed_by_one_while_others_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("ganatomy.study.lock.LONG", 0.05)
     computed: list[int] = []
     inside, go_on = threading.Event(), threading.Event()
 
@@ -352,6 +356,8 @@ def test_what_is_not_shared_out_is_computed_by_one_while_others_wait(tmp_path: P
     for thread in threads:
         thread.join(10)
     assert computed == [1]
+    (told,) = caplog.messages
+    assert re.fullmatch(rf"waiting for process {os.getpid()} on \S+ \(part \d/2\), which computes .* need", told)
     assert [each.rows.tolist() for each in found] == [[1, 2], [1, 2]]
 
 

@@ -11,6 +11,8 @@ A lock is the kernel's (`flock`): that of a killed process is free at once.
 
 import contextlib
 import fcntl
+import logging
+import math
 import os
 import socket
 import time
@@ -24,6 +26,10 @@ OPENING = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
 """How a lock is opened: a link in a directory of somebody else must not have another file emptied."""
 PAUSE = 0.1
 """Seconds between two looks whether a lock is free; where a disk is shared, no one is told when it is."""
+LONG = 10.0
+"""Seconds after which it is said for whom one waits."""
+
+_log = logging.getLogger(__name__)
 
 
 class Hold:
@@ -48,16 +54,36 @@ class Hold:
         descriptor = os.open(path, OPENING, 0o644)
         self._descriptors.append(descriptor)
         if not _taken(path, descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX):
-            other = os.read(descriptor, 200).decode(errors="replace").strip()
+            other = _holder(descriptor)
             self.close()
-            raise StudyBusy(f"{busy} {other or 'unknown'}; wait, or give another directory")
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{holder}\n".encode())
+            raise StudyBusy(f"{busy} {other}; wait, or give another directory")
+        _write(descriptor, holder)
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """Settle in this block what concerns all who hold the directory: here, only this process."""
+        """Settle in this block what concerns all who hold the directory: here, only this process.
+
+        Raises:
+            StudyError: the directory was taken away.
+        """
+        self.check()
         yield
+
+    def check(self) -> None:
+        """Refuse to go on where the directory was taken away: what is written there would be of another study.
+
+        Raises:
+            StudyError: so it is; names the directory.
+        """
+        if not self._descriptors:
+            return
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            if os.path.samestat((self._directory / ".lock").stat(), os.fstat(self._descriptors[0])):
+                return
+        raise StudyError(
+            f"{self._directory} was moved, removed or replaced while this process wrote to it; run the same command "
+            "again, to a directory that stays"
+        )
 
     def may_remove(self, left: Path) -> bool:
         """Tell whether a half-written file is what a killed process left, and not what a live one is writing."""
@@ -86,11 +112,12 @@ class SharedHold(Hold):
 
     def _take(self) -> None:
         part, own = f"part {self._number}/{self._of}", self._directory / ".parts"
-        holder = f"{os.getpid()} on {socket.gethostname()} ({part})"
-        self._own(self._directory / ".lock", holder, f"{self._directory} is being written to by process", shared=True)
+        self._name = f"{os.getpid()} on {socket.gethostname()} ({part})"
+        busy = f"{self._directory} is being written to by process"
+        self._own(self._directory / ".lock", self._name, busy, shared=True)
         own.mkdir(exist_ok=True)
         name = f"{self._number:03d}-of-{self._of:03d}.lock"
-        self._own(own / name, holder, f"{part} of {self._directory} is being counted by process")
+        self._own(own / name, self._name, f"{part} of {self._directory} is being counted by process")
 
     def may_remove(self, left: Path) -> bool:
         """Tell so of this part's files, and of those that are written by one part at a time."""
@@ -101,11 +128,17 @@ class SharedHold(Hold):
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
         """Settle in this block what concerns all parts; wait until no other does."""
+        self.check()
         path = self._directory / ".parts" / "lock"
         descriptor = os.open(path, OPENING, 0o644)
         try:
+            tell = time.monotonic() + LONG
             while not _taken(path, descriptor, fcntl.LOCK_EX):
                 time.sleep(PAUSE)
+                if time.monotonic() > tell:
+                    _log.warning("waiting for process %s, which computes what all parts need", _holder(descriptor))
+                    tell = math.inf
+            _write(descriptor, self._name)
             yield
         finally:
             os.close(descriptor)
@@ -123,6 +156,17 @@ def _taken(path: Path, descriptor: int, how: int) -> bool:
             "study; choose another, or let each part write to a directory of its own, and use ganatomy merge"
         ) from error
     return True
+
+
+def _write(descriptor: int, holder: str) -> None:
+    """Tell others who holds a lock; on a full disk, nobody."""
+    with contextlib.suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{holder}\n".encode(), 0)
+
+
+def _holder(descriptor: int) -> str:
+    return os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "unknown"
 
 
 def _close(descriptors: list[int]) -> None:

@@ -144,8 +144,10 @@ def read_plan(path: Path) -> Plan | None:
     file = plan_file(path)
     try:
         plan = Plan(**json.loads(file.read_text(encoding="utf-8")))
-        if not (0 <= plan.first <= plan.shards and plan.of > 0 and isinstance(plan.kind, str)):
-            raise ValueError("it shares out nothing")
+        if [type(value) for value in asdict(plan).values()] != [str, int, int, int]:
+            raise TypeError("what it says are no whole numbers")
+        if not (0 <= plan.first <= plan.shards and 1 <= plan.of <= MOST):
+            raise ValueError("there are no such parts")
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError) as error:
@@ -174,8 +176,8 @@ def count_in_parts(path: Path, job: Job[M], part: Part, alone: Alone, progress: 
     if missing:
         told = f"part {part} of {job.name} is done" if plan.own(part.number) else f"{job.name} needs no part {part}"
         raise PartsMissing(
-            f"{told}; still to come are {numbers(missing)} of {part.of} in {_study(path)}: run them, then the same "
-            "command again, with --shard or without",
+            f"{told}; still missing: {numbers(missing)} of {part.of} in {_study(path)}; when all are done, run the "
+            "same command again, with --shard or, to do the rest alone, without",
             str(_study(path)),
             job.name,
             missing,
