@@ -1,10 +1,9 @@
 """Runs in parts: ``--shard 3/16`` for any command that measures, and ``ganatomy merge``."""
 
 from argparse import Namespace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganatomy.cli.parser import Parser, add_command
+from ganatomy.cli.parser import Parser, add_command, study
 from ganatomy.errors import BadValue, PartsMissing
 
 if TYPE_CHECKING:
@@ -47,10 +46,8 @@ def left_to_others(missing: PartsMissing, arguments: Namespace) -> int:
 def add_merge(commands: Any) -> None:
     """Add the command."""
     parser = add_command(commands, "merge", merge, "merge the parts of a study that were counted in several places")
-    parser.add_argument(
-        "directories", type=Path, nargs="+", metavar="DIR", help="studies with the parts of one run"
-    )
-    parser.add_argument("--out", type=Path, metavar="DIR", default=None, help="(the first of them)")
+    parser.add_argument("directories", type=study, nargs="+", metavar="DIR", help="studies with the parts of one run")
+    parser.add_argument("--out", type=study, metavar="DIR", default=None, help="(the first of them)")
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object and nothing else")
 
 
@@ -59,11 +56,14 @@ def merge(arguments: Namespace) -> None:
     from ganatomy.cli import terminal
     from ganatomy.cli.verbs import print_json
     from ganatomy.experiments.statistics import statistic
+    from ganatomy.store import brought, named, sent
     from ganatomy.study.gather import merge_parts
 
-    found = merge_parts(arguments.directories, arguments.out, statistic)
+    out = None if arguments.out is None else brought(arguments.out)
+    found = merge_parts([brought(each) for each in arguments.directories], out, statistic)
+    sent(found.directory)
     if arguments.json:
-        return print_json({"study": str(found.directory), "merged": found.parts})
+        return print_json({"study": named(found.directory), "merged": found.parts})
     for name, parts in found.parts.items():
-        terminal.say(f"merged {parts} parts of {name} into {found.directory}")
+        terminal.say(f"merged {parts} parts of {name} into {named(found.directory)}")
     return terminal.say("the same command as before goes on there: with --shard for what comes next, or without")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ganatomy.cli.parser import add_command
+from ganatomy.cli.parser import add_command, study
 from ganatomy.errors import BadValue
 
 MISSING = "the web app needs more packages: pip install 'ganatomy[web]'"
@@ -18,7 +18,7 @@ MISSING = "the web app needs more packages: pip install 'ganatomy[web]'"
 def add_serve(commands: Any) -> None:
     """Add the command."""
     parser = add_command(commands, "serve", serve, "open finished studies in a browser: paint, browse, annotate")
-    parser.add_argument("directories", nargs="+", type=Path, metavar="STUDY", help="finished dissections")
+    parser.add_argument("directories", nargs="+", type=study, metavar="STUDY", help="finished dissections")
     parser.add_argument("--host", default="127.0.0.1", metavar="NAME", help="who can reach it (127.0.0.1: only you)")
     parser.add_argument("--port", type=int, default=8000, metavar="N", help="0 for any that is free (8000)")
     parser.add_argument("--token", default=None, metavar="TEXT", help="what visitors must know (made up with --host)")

@@ -19,12 +19,15 @@ from typing import Any
 import safetensors.torch
 import torch
 
-from ganatomy.edit import Intervention, edits_from_json, edits_json
+from ganatomy import consent
+from ganatomy.consent import runs_code
+from ganatomy.edit import MOST, Intervention, edits_from_json, edits_json
 from ganatomy.errors import BadFile, BadModel, BadValue, GanatomyError
-from ganatomy.files import replacing, write_text
+from ganatomy.files import read_json, replacing, write_text
 from ganatomy.generators.folding import LATENTS, alike, fold
 from ganatomy.generators.protocol import Edit, Generator, LayerShape, Observation, onward_edits, takes_edits
 from ganatomy.generators.registry import GENERATORS, open_generator
+from ganatomy.store import brought, place
 from ganatomy.types import Features, Images, Latents
 from ganatomy.weights import bundled, card, file_sha256, fingerprint
 
@@ -49,8 +52,6 @@ NO_FILES = ("bundled", "planted", "torch")
 """Families whose argument is no file."""
 WITH_FILES = ("weights", "images", "directions")
 """Options that may name files."""
-RUNS_CODE = ("torch", "classifier")
-"""Families whose names say what Python code to run."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,8 @@ def open_repaired(path: str, /, *, device: torch.device, trust: bool = False) ->
         raise BadValue(
             f"{path}: opening it runs Python code, {record.generator!r}; if you trust that: repaired:{path}?trust=yes"
         )
+    if not trust:
+        consent.check([record.generator], directory)  # which may be on the network
     if record.weights is not None:
         file = directory / WEIGHTS
         if not file.is_file() or file_sha256(file) != record.weights:
@@ -323,7 +326,8 @@ def _open_base(record: Record, directory: Path, device: torch.device) -> Generat
 
 def _written_to(path: str) -> Path:
     """Return the directory of a repaired generator; of a study of a repair, the one within."""
-    directory, within = Path(path), Path(path) / IN_STUDY
+    directory = brought(place(path)) if ":/" in path else Path(path)
+    within = directory / IN_STUDY
     return within if (within / RECORD).is_file() and not (directory / RECORD).exists() else directory
 
 
@@ -335,28 +339,18 @@ def read_record(directory: Path) -> Record:
     """
     path = directory / RECORD
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path, MOST)
     except FileNotFoundError:
         raise BadFile(f"{directory}: holds no {RECORD}, so no repaired generator") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise BadFile(f"{path}: cannot be read ({type(error).__name__})") from error
+    except (OSError, ValueError) as error:
+        raise BadFile(f"{path}: cannot be read ({error})") from error
     kinds: dict[str, type] = {**dict.fromkeys(["generator", "near", "fingerprint", "reason"], str), "edits": dict}
     if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
         raise BadFile(f"{path}: not the record of a repair in format {FORMAT}, which this version reads")
     wrong = [key for key, kind in kinds.items() if not isinstance(content.get(key), kind)]
     if wrong or not isinstance(content.get("weights"), str | None):
         raise BadFile(f"{path}: damaged at {(wrong or ['weights'])[0]!r}")
-    return Record(**{field.name: content[field.name] for field in fields(Record)})
-
-
-def runs_code(name: str) -> bool:
-    """Say whether to open a name runs Python code that it names.
-
-    >>> runs_code("basis:torch:mycode:net?layer=a"), runs_code("progan:church.pth")
-    (True, False)
-    """
-    head, _, query = name.partition("?")
-    return not {*head.split(":")}.isdisjoint(RUNS_CODE) or "trust=" in query
+    return Record(**{field.name: content.get(field.name) for field in fields(Record)})
 
 
 def with_files(name: str, change: Callable[[str], str], directory: Path = Path()) -> str:

@@ -10,7 +10,7 @@ from ganatomy.experiments.causal.context import Context
 from ganatomy.experiments.causal.effects import Effect
 from ganatomy.experiments.causal.trace import Trace
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.files import replacing, write_text
+from ganatomy.files import replacing
 from ganatomy.report.card import whole_zoom
 from ganatomy.report.causal.ace import ace_chart
 from ganatomy.report.causal.context import context_cards, context_chart
@@ -24,6 +24,7 @@ from ganatomy.report.pictures import outlined, side_by_side
 from ganatomy.report.svg import Piece, as_file
 from ganatomy.report.tables import best_units
 from ganatomy.report.tables import rows as table_rows
+from ganatomy.store import place, sent, write_text
 
 _TEXT, _QUIET, _PAPER = "#1d2127", "#5c6470", "#ffffff"
 _MARGIN, _CAPTION = 28, 44
@@ -34,13 +35,13 @@ def save_concepts(dissection: Dissection, path: str | Path) -> None:
     """Write units per concept, by category, as an SVG file (Figure 5)."""
     title = f"Units of {dissection.spec.generator} per concept"
     legend = (Piece(1, NEUTRAL, "matched, beyond chance"), Piece(1, NEUTRAL, "interpretable only", pale=True))
-    write_text(Path(path), as_file(title, legend, concept_charts(dissection)))
+    write_text(path, as_file(title, legend, concept_charts(dissection)))
 
 
 def save_layers(dissection: Dissection, path: str | Path) -> None:
     """Write the layers side by side as an SVG file (Figure 6)."""
     legend = [Piece(1, colour, name) for name, colour in category_colours(dissection.vocabulary).items()]
-    write_text(Path(path), as_file(f"Layers of {dissection.spec.generator}", legend, layer_charts(dissection)))
+    write_text(path, as_file(f"Layers of {dissection.spec.generator}", legend, layer_charts(dissection)))
 
 
 def save_strip(dissection: Dissection, layer: str, unit: int, path: str | Path) -> None:
@@ -54,13 +55,13 @@ def save_effect(effect: Effect, path: str | Path, pictures: int = 6) -> None:
     read = str(effect.table["read"].iloc[-1]) if len(effect.table) else "image"
     blocks = [("Before, after, and random units", sheet(effect_cards(effect)[:pictures], _WIDE - 32))]
     title = f"{effect.spec.kind} {effect.spec.concept or ''} at {effect.spec.layer}, {effect.spec.generator}"
-    write_text(Path(path), as_file(title, (), [*blocks, *effect_charts(effect, read)], _WIDE))
+    write_text(path, as_file(title, (), [*blocks, *effect_charts(effect, read)], _WIDE))
 
 
 def save_ace_curve(ace: Ace, path: str | Path) -> None:
     """Write what is left of a concept as more units are switched off as an SVG file (Figure 4)."""
     blocks = [(f"{ace.spec.concept} pixels left, by number of units switched off", ace_chart(ace))]
-    write_text(Path(path), as_file(f"{ace.spec.layer} of {ace.spec.generator}", (), blocks))
+    write_text(path, as_file(f"{ace.spec.layer} of {ace.spec.generator}", (), blocks))
 
 
 def save_context(context: Context, path: str | Path, pictures: int = 6) -> None:
@@ -70,14 +71,14 @@ def save_context(context: Context, path: str | Path, pictures: int = 6) -> None:
         (f"{context.spec.concept} gained, by the object under the place", context_chart(context)),
     ]
     title = f"{context.spec.concept} inserted at {context.spec.layer}, {context.spec.generator}"
-    write_text(Path(path), as_file(title, (), blocks, _WIDE))
+    write_text(path, as_file(title, (), blocks, _WIDE))
 
 
 def save_trace(trace: Trace, path: str | Path) -> None:
     """Write what becomes of an insertion in later layers, heat by place and a line, as an SVG file (Figure 17)."""
     blocks = [("Change by place of insertion", sheet(trace_cards(trace), _WIDE - 32)), ("By layer", trace_chart(trace))]
     title = f"Trace of {trace.spec.concept} from {trace.spec.layer}, {trace.spec.generator}"
-    write_text(Path(path), as_file(title, (), blocks, _WIDE))
+    write_text(path, as_file(title, (), blocks, _WIDE))
 
 
 def hero(dissection: Dissection, path: str | Path, rows: int = 6, pictures: int = 6) -> None:
@@ -118,5 +119,7 @@ def _grid(tiles: list[Array], columns: int) -> Array:
 
 
 def _write_png(path: str | Path, picture: Array) -> None:
-    with replacing(Path(path)) as temporary:
+    path = place(path)
+    with replacing(path) as temporary:
         temporary.write_bytes(png(picture))
+    sent(path)

@@ -5,7 +5,7 @@
 """
 
 from ganatomy.store.copies import Copy, Store
-from ganatomy.store.loose import brought, entries, open_store, sent
+from ganatomy.store.loose import brought, entries, open_store, sent, write_text
 from ganatomy.store.places import address, named, place
 
-__all__ = ["Copy", "Store", "address", "brought", "entries", "named", "open_store", "place", "sent"]
+__all__ = ["Copy", "Store", "address", "brought", "entries", "named", "open_store", "place", "sent", "write_text"]

@@ -5,6 +5,7 @@ else: every file of a study is a function of its Spec, so both write the same.
 """
 
 import contextlib
+import itertools
 import json
 import os
 import socket
@@ -21,6 +22,8 @@ BEAT = 60.0
 """Seconds between two signs of life."""
 STALE = 5 * BEAT
 """Who was silent for so many seconds writes no more."""
+MOST = 10
+"""Failures to take what nobody holds."""
 PAUSE = 0.5
 """Seconds between two looks whether it is free."""
 
@@ -46,14 +49,25 @@ class Claim:
             StudyBusy: another process holds it; names it.
             Unreachable: the URL does not answer.
         """
-        while True:
-            if self._is_free(self._holder()):
-                self._write()
-                if self._is_free(self._holder()):  # who came in the same moment, and wrote later, has it
-                    break
+        for failures in itertools.count():
+            if self._taken():
+                break
+            if failures > MOST and self._holder() is None:
+                raise Unreachable(f"cannot write {LOCK} of {self._remote.url}; is it a file, or read-only?")
             time.sleep(PAUSE)
         self._thread = threading.Thread(target=self._live, daemon=True, name="ganatomy-claim")
         self._thread.start()
+
+    def _taken(self) -> bool:
+        """Take it if it is free."""
+        holder = self._holder()
+        if holder is None:
+            self._remote.create(LOCK, self._signature())
+        elif self._is_free(holder):  # left by somebody; a second one may come upon it in this moment
+            self._remote.write(LOCK, self._signature())
+            time.sleep(PAUSE)
+        holder = self._holder()
+        return holder is not None and holder.get("id") == self._own["id"]
 
     def release(self) -> None:
         """Let it go; a lock object that cannot be removed grows stale."""
@@ -63,25 +77,26 @@ class Claim:
         self._thread.join(5)  # it may be waiting for the network
         self._thread = None
         with contextlib.suppress(Unreachable):
-            if self._holder().get("id") == self._own["id"]:
+            if (self._holder() or {}).get("id") == self._own["id"]:
                 self._remote.remove(LOCK)
 
     def _live(self) -> None:
         while not self._ended.wait(BEAT):
             with contextlib.suppress(Unreachable):
-                if self._holder().get("id", self._own["id"]) == self._own["id"]:
-                    self._write()
+                if (self._holder() or self._own).get("id") == self._own["id"]:
+                    self._remote.write(LOCK, self._signature())
 
-    def _write(self) -> None:
-        self._remote.write(LOCK, json.dumps({**self._own, "time": time.time()}).encode())
+    def _signature(self) -> bytes:
+        return json.dumps({**self._own, "time": time.time()}).encode()
 
-    def _holder(self) -> dict[str, Any]:
-        """Return who holds it; nothing if nobody does, or what is written there says nothing."""
+    def _holder(self) -> dict[str, Any] | None:
+        """Return who holds it; None if nobody does, nothing known of whoever left something else there."""
+        content = self._remote.read(LOCK)
         try:
-            holder = json.loads(self._remote.read(LOCK) or b"{}")
-            return {**holder, "time": float(holder["time"]), "pid": int(holder["pid"])}
-        except (ValueError, TypeError, KeyError):
-            return {}
+            holder = json.loads(content or b"{}")
+            return None if content is None else {**holder, "time": float(holder["time"]), "pid": int(holder["pid"])}
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+            return {} if content is not None else None
 
     def _is_free(self, holder: dict[str, Any]) -> bool:
         """Whether nobody else holds it; refuse another one for whom it would be no use to wait."""

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from ganatomy import files
 from ganatomy.store.copies import RECORD, Copy, Store
-from ganatomy.store.places import HERE, address, is_plain
+from ganatomy.store.places import HERE, address, is_plain, place
 from ganatomy.store.remote import Remote
 from ganatomy.store.rules import DEEP
 from ganatomy.weights.fetch import offline
@@ -31,13 +32,25 @@ def sent(path: Path) -> None:
     if study := next((each for each in (path, *path.parents[:DEEP]) if (each / RECORD).is_file()), None):
         open_store(study).send()
         return
-    files = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
+    found = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
     start = path if path.is_dir() else path.parent
     remote = Remote(str(address(start)))
-    for file in files:
+    for file in found:
         name = file.relative_to(start).as_posix()
         if all(map(is_plain, name.split("/"))):
             remote.put(file, name)
+
+
+def write_text(where: str | Path, text: str) -> None:
+    """Write a text file, at a path or a URL, whole or not at all.
+
+    Raises:
+        StudyError: it cannot be sent.
+        OSError: it cannot be written.
+    """
+    path = place(where)
+    files.write_text(path, text)
+    sent(path)
 
 
 def brought(where: Path) -> Path:

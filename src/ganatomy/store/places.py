@@ -32,6 +32,8 @@ def place(where: str | os.PathLike[str]) -> Path:
     """
     text = str(where)
     found = _URL.fullmatch(text)
+    if not found and "://" in text and not Path(text).exists():
+        raise BadValue(f"{text} is neither a path nor a URL; give a directory, or protocol://host/path")
     if not found or (not found[2] and Path(text).exists()):
         return Path(where)
     protocol, rest = found[1].lower(), found[3]

@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import logging
+import tempfile
 import threading
 import time
 import uuid
@@ -129,8 +130,7 @@ class Remote:
         def send() -> Stamp:
             target = key if self._single else f"{parent}/.{last}.{uuid.uuid4().hex[:8]}.tmp"
             try:
-                if not self._single:
-                    self._fs.makedirs(parent, exist_ok=True)
+                self._make_parent(key)
                 self._fs.put_file(str(path), target)
                 _whole(self._stamp(target).size, size)
                 if not self._single:
@@ -145,15 +145,29 @@ class Remote:
         return self._patiently(f"write {name} of", send, size)
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a small file, in one go."""
+        """Write a small file, whole or not at all."""
+        with tempfile.TemporaryDirectory() as own:
+            path = Path(own, "content")
+            path.write_bytes(content)
+            self.put(path, name)
+
+    def create(self, name: str, content: bytes) -> bool:
+        """Write a small file unless it is there; return False if it is. Not all file systems can promise that."""
         key = self._key(name)
 
-        def send() -> None:
-            if not self._single:
-                self._fs.makedirs(key.rpartition("/")[0], exist_ok=True)
-            self._fs.pipe_file(key, content)
+        def send() -> bool:
+            self._make_parent(key)
+            try:
+                self._fs.pipe_file(key, content, mode="create")
+            except FileExistsError:
+                return False
+            except (TypeError, ValueError, NotImplementedError):  # it knows no such mode
+                if self._fs.exists(key):
+                    return False
+                self._fs.pipe_file(key, content)
+            return True
 
-        self._patiently(f"write {name} of", send)
+        return self._patiently(f"write {name} of", send)
 
     def remove(self, name: str) -> None:
         """Remove a file, if it is there."""
@@ -166,6 +180,10 @@ class Remote:
 
     def _key(self, name: str) -> str:
         return f"{self._root.rstrip('/')}/{name}" if name else self._root
+
+    def _make_parent(self, key: str) -> None:
+        if not self._single:  # to make a directory there may make a bucket
+            self._fs.makedirs(key.rpartition("/")[0], exist_ok=True)
 
     def _stamp(self, key: str) -> Stamp:
         self._fs.invalidate_cache()

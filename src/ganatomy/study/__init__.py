@@ -3,7 +3,8 @@
 ::
 
     DIR/study.json                  what was asked (the Spec), what was used (facts), whether it is finished
-    DIR/steps/NAME.safetensors      a statistic; NAME.partial.safetensors while its shards are still being counted
+    DIR/steps/NAME.safetensors      a statistic; NAME.partial.safetensors while its shards are still being counted,
+                                    NAME.part-003-of-016.safetensors while several processes share them (`parts.py`)
     DIR/tables/NAME.parquet         a table
 
 Nothing here is ever half-written: a kill or a full disk at any moment costs at most the shards that were being counted
@@ -14,7 +15,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,14 +23,28 @@ import pandas as pd
 
 from ganatomy.errors import StudyError, StudyMismatch
 from ganatomy.execute import Executor, local
-from ganatomy.files import replacing, write_text
+from ganatomy.files import write_text
 from ganatomy.progress import Progress, Silent
+from ganatomy.store import Store, address, named, open_store, place
 from ganatomy.study.counting import Job, Mergeable, count
-from ganatomy.study.files import FORMAT, Stored, damaged, read_record, read_tensors, write_tensors, writing
+from ganatomy.study.files import (
+    FORMAT,
+    Stored,
+    differences,
+    read_parquet,
+    read_record,
+    read_tensors,
+    record_text,
+    replacing_in_study,
+    sound,
+    within,
+    write_tensors,
+    writing,
+)
 from ganatomy.study.lock import Hold, SharedHold
 from ganatomy.study.parts import Part, clear, count_in_parts, count_missing, plan_file
 
-__all__ = ["Mergeable", "Part", "Stored", "Study", "plain", "spec_digest"]
+__all__ = ["Mergeable", "Part", "Stored", "Study", "is_study", "plain", "sound", "spec_digest", "within"]
 
 A = TypeVar("A", bound="Stored")
 M = TypeVar("M", bound="Mergeable")
@@ -54,7 +69,7 @@ class Study:
     `Study.open` reads a finished one.
 
     Attributes:
-        directory: where it lies.
+        directory: where it lies; of a study at a URL, its working copy.
         spec_json: the Spec's fields.
         facts: what was used; ``facts["inputs"]`` has the fingerprint of every model.
         digest: `spec_digest` of the Spec.
@@ -72,6 +87,7 @@ class Study:
         self.directory = directory
         self._record = record
         self._hold = hold
+        self._store = Store() if hold is None else open_store(directory)
         self._execute = execute
         self._progress = progress or Silent()
 
@@ -98,7 +114,7 @@ class Study:
     @classmethod
     def create(
         cls,
-        directory: Path,
+        directory: str | Path,
         spec: Any,
         facts: Mapping[str, Any],
         execute: Executor = local,
@@ -107,7 +123,7 @@ class Study:
         """Make a study in a new or empty directory, or go on with one of the same Spec and the same inputs.
 
         Args:
-            directory: where; made if it is not there.
+            directory: where, or a URL; made if it is not there.
             spec: a frozen dataclass of plain values.
             facts: plain JSON values; ``facts["inputs"]`` maps the name of each model to its fingerprint.
             execute: the engine that counts the shards of its steps; a `Part` shares the study with the other parts.
@@ -126,12 +142,14 @@ class Study:
             "facts": dict(facts),
             "finished": False,
         }
+        directory = place(directory)
         with writing(directory):
             _usable(directory)
             hold = SharedHold(directory, execute.number, execute.of) if isinstance(execute, Part) else Hold(directory)
         study = cls(directory, record, hold, execute, progress)
         try:
-            with writing(directory), hold.alone():
+            study._store.begin(execute.mark if isinstance(execute, Part) else "")
+            with writing(directory), study._alone():
                 study._begin()
         except BaseException:
             study.close()
@@ -139,18 +157,20 @@ class Study:
         return study
 
     @classmethod
-    def open(cls, directory: Path) -> "Study":
-        """Open a finished study to read from it.
+    def open(cls, directory: str | Path) -> "Study":
+        """Open a finished study, in a directory or at a URL, to read from it.
 
         Raises:
             StudyError: the directory holds no study, or an unfinished one.
             BadFile: its study.json is damaged.
         """
+        directory = place(directory)
+        open_store(directory).bring()
         if not (directory / "study.json").is_file():
-            raise StudyError(f"{directory} holds no study; give the directory that a run was told to write to")
+            raise StudyError(f"{named(directory)} holds no study; give the directory that a run was told to write to")
         study = cls(directory, read_record(directory))
         if not study.finished:
-            raise StudyError(f"{directory} holds an unfinished study; run the same command again to finish it")
+            raise StudyError(f"{named(directory)} holds an unfinished study; run the same command again to finish it")
         return study
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -159,11 +179,15 @@ class Study:
     def __enter__(self) -> "Study":
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: object, *_: object) -> None:
+        try:
+            self._store.send(quietly=kind is not None)
+        finally:
+            self.close()
 
     def close(self) -> None:
         """Let go of the directory, so that another process may write to it."""
+        self._store.close()
         if self._hold is not None:
             self._hold.close()
 
@@ -178,8 +202,11 @@ class Study:
         if not path.exists():
             with self._alone():
                 if not path.exists():
-                    write_tensors(path, compute())
-        return kind.from_state(read_tensors(path)[0])
+                    value = compute()
+                    self._check()
+                    write_tensors(path, value)
+        with sound(path):
+            return kind.from_state(read_tensors(path)[0])
 
     def sharded(self, name: str, kind: type[M], work: Callable[[range], M], shards: Sequence[range]) -> M:
         """Return a step that is counted shard by shard and merged in their order; goes on after the last shard kept.
@@ -188,7 +215,7 @@ class Study:
             BadFile: its file is damaged.
             StudyError: it cannot be written; what was there stays whole.
         """
-        path, job = self._step(name), Job(name, kind, work, shards)
+        path, job = self._step(name), Job(name, kind, work, shards, self._store.keep, check=self._check)
         if not path.exists():
             if isinstance(self._execute, Part) and len(shards) > 1:
                 count_in_parts(path, job, self._execute, self._alone, self._progress)
@@ -196,7 +223,8 @@ class Study:
                 with self._alone():
                     if not path.exists():
                         (count_missing if plan_file(path).exists() else count)(path, job, self._execute, self._progress)
-        return kind.from_state(read_tensors(path)[0])
+        with sound(path):
+            return kind.from_state(read_tensors(path)[0])
 
     def write_table(self, name: str, table: pd.DataFrame) -> None:
         """Keep a table.
@@ -205,7 +233,7 @@ class Study:
             StudyError: it cannot be written.
         """
         path = self._table(name)
-        with self._alone(), writing(path), replacing(path) as temporary:
+        with self._alone(), replacing_in_study(path) as temporary:
             table.to_parquet(temporary, index=False)
 
     def read_table(self, name: str) -> pd.DataFrame:
@@ -214,11 +242,7 @@ class Study:
         Raises:
             BadFile: it is missing or damaged.
         """
-        path = self._table(name)
-        try:
-            return pd.read_parquet(path)
-        except (OSError, ValueError) as error:
-            raise damaged(path, error) from error
+        return read_parquet(self._table(name))
 
     def finish(self, **found: Any) -> None:
         """Mark the study as finished, now that every step is there, and let go of it; keep what was found as facts."""
@@ -226,11 +250,19 @@ class Study:
             self._record["facts"] = {**self._record["facts"], **found}
             self._record["finished"] = True
             self._write_record()
+        self._store.send()
         self.close()
 
-    def _alone(self) -> contextlib.AbstractContextManager[None]:
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
         """Settle in a block what concerns all who write to this study."""
-        return contextlib.nullcontext() if self._hold is None else self._hold.alone()
+        with contextlib.nullcontext() if self._hold is None else self._hold.alone(), self._store.alone():
+            yield
+
+    def _check(self) -> None:
+        """Refuse to write where the study is not there any more, but perhaps another."""
+        if self._hold is not None:
+            self._hold.check()
 
     def _begin(self) -> None:
         """Check what is there against what is asked, and remove what a killed run left half-written."""
@@ -243,37 +275,32 @@ class Study:
             self._write_record()
             return
         found = read_record(self.directory)
-        differences = _differences(found, self._record)
-        if differences:
+        changed = [f"{name} was {old!r}, now {new!r}" for name, old, new in differences(found, self._record)]
+        if changed:
             raise StudyMismatch(
-                f"{self.directory} holds another study: {'; '.join(differences)}; give another directory"
+                f"{named(self.directory)} holds another study: {'; '.join(changed)}; give another directory"
             )
         self._record = found
 
     def _write_record(self) -> None:
         with writing(self._file):
-            write_text(self._file, json.dumps(self._record, indent=2, ensure_ascii=False) + "\n")
+            write_text(self._file, record_text(self._record))
 
     @property
     def _file(self) -> Path:
         return self.directory / "study.json"
 
     def _step(self, name: str) -> Path:
-        return self.directory / "steps" / f"{name}.safetensors"
+        return within(self.directory, self.directory / "steps" / f"{name}.safetensors")
 
     def _table(self, name: str) -> Path:
-        return self.directory / "tables" / f"{name}.parquet"
+        return within(self.directory, self.directory / "tables" / f"{name}.parquet")
 
 
-def _differences(found: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
-    """Say how two records differ in what was asked and in the models that were used."""
-    pairs = {"experiment": (found["experiment"], given["experiment"])}
-    for name in dict.fromkeys([*given["spec"], *found["spec"]]):
-        pairs[name] = (found["spec"].get(name), given["spec"].get(name))
-    used, now = found["facts"].get("inputs", {}), given["facts"].get("inputs", {})
-    for name in dict.fromkeys([*now, *used]):
-        pairs[f"fingerprint of the {name}"] = (used.get(name), now.get(name))
-    return [f"{name} was {old!r}, now {new!r}" for name, (old, new) in pairs.items() if old != new]
+def is_study(directory: Path) -> bool:
+    """Whether a directory holds a study, finished or not, here or at its URL."""
+    open_store(directory).bring()
+    return (directory / "study.json").is_file()
 
 
 def _usable(directory: Path) -> None:
@@ -281,6 +308,8 @@ def _usable(directory: Path) -> None:
     if directory.exists() and not directory.is_dir():
         raise StudyError(f"{directory} is a file; give a directory")
     directory.mkdir(parents=True, exist_ok=True)
+    if address(directory) is not None:  # what matters is what the URL holds
+        return
     others = [entry.name for entry in directory.iterdir() if not entry.name.startswith(".")]
     if others and "study.json" not in others:
         raise StudyError(f"{directory} is not empty and holds no study (it has {sorted(others)[0]}); give another one")

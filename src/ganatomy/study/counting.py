@@ -35,6 +35,7 @@ class Job(Generic[M]):
         work: what counts one shard.
         shards: all of them, in the order in which they are merged.
         kept: is called when some are merged into the file.
+        check: is called before that; raises where the study is not there any more.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Job(Generic[M]):
     work: Callable[[range], M]
     shards: Sequence[range]
     kept: Callable[[], None] = lambda: None
+    check: Callable[[], None] = lambda: None
 
 
 def partial_of(path: Path) -> Path:
@@ -75,6 +77,7 @@ def count(path: Path, job: Job[M], execute: Executor, progress: Progress) -> Non
                     heard(done - shown)
     finally:
         progress.end()
+    job.check()
     with writing(path):
         partial.replace(path)
 
@@ -96,6 +99,7 @@ def _count(partial: Path, job: Job[M], execute: Executor) -> Iterator[int]:
             done += number
             start = perf_counter()
             if start - since >= SELDOM * cost or done == len(shards):
+                job.check()
                 write_tensors(partial, total, done)
                 kept, since = done, perf_counter()
                 cost = since - start
@@ -103,6 +107,7 @@ def _count(partial: Path, job: Job[M], execute: Executor) -> Iterator[int]:
             yield sum(map(len, shards[done - number : done]))
     finally:
         if total is not None and done > kept:
+            job.check()
             write_tensors(partial, total, done)
     if done != len(shards):
         raise RuntimeError(f"the engine handed over {done} of {len(shards)} shards")

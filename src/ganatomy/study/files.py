@@ -12,7 +12,7 @@ import safetensors.torch
 from torch import Tensor
 
 from ganatomy.errors import BadFile, StudyError
-from ganatomy.files import plain_file, read_json, replacing
+from ganatomy.files import OF_THE_MACHINE, plain_file, read_json, replacing
 
 FORMAT = 1
 ODD = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, MemoryError)
@@ -46,7 +46,7 @@ def write_tensors(path: Path, value: Stored, shards: int = 0) -> None:
     Raises:
         StudyError: it cannot be written; what was there stays whole.
     """
-    with writing(path), replacing(path) as temporary:
+    with replacing_in_study(path) as temporary:
         safetensors.torch.save_file(on_cpu(value), temporary, {"shards": str(shards)})
 
 
@@ -84,7 +84,11 @@ def within(directory: Path, path: Path) -> Path:
     Raises:
         BadFile: one does.
     """
-    if not path.resolve().is_relative_to(directory.resolve()):
+    try:
+        inside = path.resolve().is_relative_to(directory.resolve())
+    except RuntimeError:  # a link to itself
+        inside = False
+    if not inside:
         raise BadFile(f"{path}: a link that leads out of the study; put the file itself there")
     return path
 
@@ -103,8 +107,10 @@ def sound(where: Path) -> Iterator[None]:
         raise BadFile(f"{where}: not what a study of this version holds ({reason}); make it again") from error
 
 
-def damaged(path: Path, error: Exception) -> BadFile:
-    """Return the error of a file that is not what was written."""
+def damaged(path: Path, error: Exception) -> BadFile | StudyError:
+    """Return the error of a file that is not what was written, or cannot be read just now."""
+    if isinstance(error, OSError) and error.errno in OF_THE_MACHINE:  # nothing says that the file is not whole
+        return StudyError(f"cannot read {path} ({error.strerror}); mend that, and run the same command again")
     return BadFile(f"{path}: not a whole file of a study ({error}); remove it and run the same command again")
 
 
@@ -146,6 +152,19 @@ def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tup
     for name in dict.fromkeys([*now, *used]):
         pairs[f"fingerprint of the {name}"] = (used.get(name), now.get(name))
     return [(name, *values) for name, values in pairs.items() if values[0] != values[1]]
+
+
+@contextlib.contextmanager
+def replacing_in_study(path: Path) -> Iterator[Path]:
+    """Give a temporary name to write to, as `replacing`, beside a file that is one folder deep in a study.
+
+    Raises:
+        StudyError: it cannot be written; what was there stays whole.
+    """
+    with writing(path):
+        path.parent.mkdir(exist_ok=True)  # no further: a study that was taken away does not come back in part
+        with replacing(path) as temporary:
+            yield temporary
 
 
 @contextlib.contextmanager

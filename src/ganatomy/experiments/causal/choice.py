@@ -14,6 +14,7 @@ from ganatomy.edit import Intervention, check_units
 from ganatomy.errors import BadValue, StudyMismatch, UnknownName
 from ganatomy.experiments.causal.source import Source
 from ganatomy.generators.latents import standard_normal
+from ganatomy.study import is_study
 
 RANKINGS = ("iou", "ace", "random")
 FIRST = 1 << 20
@@ -172,9 +173,9 @@ def _by_ace(source: Source, layer: str, wanted: Wanted) -> tuple[int, ...]:
     """Rank by an ACE study, which must be of the same dissection, layer and concept."""
     assert wanted.concept is not None
     usual = [ace_home(source, layer, wanted.concept, schedule) for schedule in ("fast", "published", "quick")]
-    made = [home for home in usual if (home / "study.json").is_file()]
+    made = [home for home in usual if is_study(home)]
     directory = wanted.ace or (made or usual)[0]
-    if not (directory / "study.json").is_file():
+    if not is_study(directory):
         raise BadValue(
             f"no ACE study of {wanted.concept} in {directory}; make it: "
             f"ganatomy ace {source.directory} --layer {layer} --concept {shlex.quote(wanted.concept)}"

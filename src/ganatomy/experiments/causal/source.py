@@ -11,12 +11,14 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from ganatomy import consent
 from ganatomy.errors import BadValue, StudyMismatch, UnknownName
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.models import Models
 from ganatomy.generators import LayerShape, Subject
 from ganatomy.generators.margins import margin
 from ganatomy.segmenters import Segmenter
+from ganatomy.store import named, place
 from ganatomy.vocabulary import Concept, find_concept
 
 
@@ -94,7 +96,7 @@ class Source:
         """Return what a study keeps of its inputs, as `Study.create` takes it."""
         return {
             "inputs": {"dissection": self.dissection.study.digest, **self.dissection.facts["inputs"]},
-            "source": str(self.directory),
+            "source": named(self.directory),
             "vocabulary": [list(concept) for concept in self.dissection.vocabulary],
             "versions": {name: version(name) for name in ("ganatomy", "torch", "numpy")},
             "machine": {"python": platform.python_version(), "system": platform.system(), "device": self.models.device},
@@ -181,11 +183,13 @@ def open_source(
         BadModel: pictures will be drawn, and the dissection was of a model that only looks at them.
         StudyError: no finished dissection.
         StudyMismatch: a model is no longer the one that was dissected.
-        BadValue: the dissection was of an open model, which has to be given again.
+        BadValue: the dissection was of an open model, which has to be given again; or it names code or a model on the
+            network, and its user has not agreed to that.
     """
-    dissection = Dissection.open(Path(directory))
+    dissection = Dissection.open(place(directory))
     spec, used = dissection.spec, dissection.facts["inputs"]
     given = {"generator": generator or spec.generator, "segmenter": segmenter or spec.segmenter}
+    consent.check([name for name in given.values() if isinstance(name, str)], dissection.study.directory)
     for kind, model in given.items():
         if isinstance(model, str) and model.startswith("given:"):
             raise BadValue(f"{directory} dissected an open {kind}; hand the same one over: {kind}=…")

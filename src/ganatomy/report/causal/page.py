@@ -19,7 +19,6 @@ from ganatomy.experiments.causal.unit_accuracy import UnitAccuracy
 from ganatomy.experiments.causal.unit_effects import UnitEffects
 from ganatomy.experiments.quality import Quality
 from ganatomy.experiments.repair import Repair
-from ganatomy.files import write_text
 from ganatomy.report.causal.accuracy import accuracy_section, unit_accuracy_section
 from ganatomy.report.causal.ace import ace_section
 from ganatomy.report.causal.artifacts import artifacts_section
@@ -32,6 +31,7 @@ from ganatomy.report.causal.repair import repair_section
 from ganatomy.report.causal.section import Section
 from ganatomy.report.causal.trace import trace_section
 from ganatomy.report.page import model_name, static, template
+from ganatomy.store import place, write_text
 from ganatomy.study import Study
 
 CausalResult = (
@@ -54,7 +54,7 @@ _SECTIONS: dict[type[Any], Callable[[Any], Section]] = {
 
 def write_causal_report(results: CausalResult | Sequence[CausalResult], path: str | Path) -> None:
     """Write what one causal study found, or several, as one HTML page, whole or not at all."""
-    write_text(Path(path), causal_html(results, Path(path)))
+    write_text(path, causal_html(results, place(path)))
 
 
 def causal_html(results: CausalResult | Sequence[CausalResult], path: Path | None = None) -> str:
@@ -84,7 +84,7 @@ def dissection_link(facts: Mapping[str, Any], study: Path, path: Path) -> str:
     The dissection is looked for beside the study, as `Source.beside` has put that, and where the study's facts say.
     """
     around = str(study.resolve().parent.parent)
-    for directory in (Path(around.removesuffix("-causal")), Path(facts["source"]).resolve()):
+    for directory in (Path(around.removesuffix("-causal")), place(facts["source"]).resolve()):
         report = directory / "report.html"
         try:
             if report.is_file() and Study.open(directory).digest == facts["inputs"]["dissection"]:

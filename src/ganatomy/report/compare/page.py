@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from ganatomy.annotations.store import as_text
 from ganatomy.errors import BadFile
 from ganatomy.experiments.compare.comparison import TABLES, Comparison
 from ganatomy.experiments.resampling import ALL
@@ -20,6 +21,7 @@ from ganatomy.report.page import static, template
 from ganatomy.report.palette import NEUTRAL, category_colours
 from ganatomy.report.svg import Piece, as_file
 from ganatomy.report.tables import rows
+from ganatomy.store import named, place, sent
 
 _SAID = ("layers", "vocabulary", "matched_rule", "verb")
 _NAMED = 4
@@ -32,7 +34,7 @@ def write_comparison(comparison: Comparison, directory: str | Path) -> Path:
     Raises:
         BadFile: the directory is a study, or a file.
     """
-    home = Path(directory)
+    home = place(directory)
     if home.is_file() or (home / "study.json").exists():
         raise BadFile(f"{home} is a {'file' if home.is_file() else 'study'}; give a directory for the comparison alone")
     page = home / "compare.html"
@@ -40,6 +42,7 @@ def write_comparison(comparison: Comparison, directory: str | Path) -> Path:
     _write_figures(comparison, home / "figures")
     write_text(home / "compare.json", _record(comparison))
     write_text(page, comparison_html(comparison))
+    sent(home)
     return page
 
 
@@ -167,13 +170,15 @@ def _write_tables(comparison: Comparison, folder: Path) -> None:
                 continue
             with replacing(path) as temporary:
                 table = tables[name]
-                table.to_parquet(temporary, index=False) if kind == "parquet" else table.to_csv(temporary, index=False)
+                table.to_parquet(temporary, index=False) if kind == "parquet" else as_text(table).to_csv(
+                    temporary, index=False
+                )
 
 
 def _record(comparison: Comparison) -> str:
     """Return what was compared, for programs: the Spec, where each study lies, and how they differ."""
     studies = [
-        {"name": s.name, "directory": str(s.dissection.study.directory), "digest": s.dissection.study.digest}
+        {"name": s.name, "directory": named(s.dissection.study.directory), "digest": s.dissection.study.digest}
         for s in comparison.studies
     ]
     content = {"spec": vars(comparison.spec), "studies": studies, "differences": comparison.differences}

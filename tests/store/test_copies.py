@@ -1,0 +1,501 @@
+"""A study at a URL: what is finished is there, whole, whatever happens; and every machine goes on where it stands."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pandas as pd
+import pytest
+import safetensors.torch
+import torch
+from faulty import FaultyFileSystem
+from torch import Tensor
+
+from ganatomy.errors import StudyBusy, StudyError, StudyMismatch
+from ganatomy.store import brought, entries, named, place, remote, sent, write_text
+from ganatomy.study import Part, Study, is_study
+
+URL = "memory://runs/church"
+Go = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class CountSpec:
+    seed: int = 0
+
+
+class Sum:
+    """A sum whose bits depend on the order in which it is added up."""
+
+    def __init__(self, total: Tensor) -> None:
+        self.total = total
+
+    def merge(self, other: "Sum") -> "Sum":
+        return Sum(self.total + other.total)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {"total": self.total}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Tensor]) -> "Sum":
+        return cls(state["total"])
+
+
+def add_up(shard: range) -> Sum:
+    return Sum(torch.stack([torch.randn(50, generator=torch.Generator().manual_seed(i)).exp() for i in shard]).sum(0))
+
+
+SHARDS = [range(i, i + 2) for i in range(0, 8, 2)]
+FACTS = {"inputs": {"generator": "abc"}}
+
+
+class Stop(Exception):
+    """A power cut, as far as Python can tell."""
+
+
+def count(where: str | Path, seed: int = 0, after: int = 99, execute: Any = None, work: Any = add_up) -> Tensor:
+    """Count a study with a sharded step, a step and a table; stop after so many shards."""
+    counted = 0
+
+    def until(shard: range) -> Sum:
+        nonlocal counted
+        counted += 1
+        if counted > after:
+            raise Stop
+        own: Sum = work(shard)
+        return own
+
+    more = {} if execute is None else {"execute": execute}
+    with Study.create(where, CountSpec(seed), FACTS, **more) as study:
+        total = study.sharded("sum", Sum, until, SHARDS)
+        study.step("twice", Sum, lambda: Sum(2 * total.total))
+        if not study.finished:
+            study.write_table("rows", pd.DataFrame({"x": total.total.tolist()}))
+            study.finish()
+    return Study.open(where).step("twice", Sum, lambda: Sum(torch.zeros(0))).total
+
+
+def files(url: str = URL) -> dict[str, bytes]:
+    """What lies at a URL."""
+    fs, root = fsspec.core.url_to_fs(url)
+    fs.invalidate_cache()
+    return {name.removeprefix(root.rstrip("/") + "/"): fs.cat_file(name) for name in fs.find(root)}
+
+
+FINISHED = {"study.json", "steps/sum.safetensors", "steps/twice.safetensors", "tables/rows.parquet"}
+
+
+def check_valid(found: dict[str, bytes]) -> None:
+    """What a reader may meet at any moment: nothing, or a study whose files are whole, and all there if it says so."""
+    shown = {name: content for name, content in found.items() if not name.rpartition("/")[2].startswith(".")}
+    for name, content in shown.items():
+        if name.endswith(".safetensors"):
+            safetensors.torch.load(content)
+    if shown:
+        record = json.loads(shown["study.json"])
+        if record["finished"]:
+            assert shown.keys() >= FINISHED
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory) -> tuple[Tensor, dict[str, bytes]]:
+    directory = tmp_path_factory.mktemp("local") / "study"
+    total = count(directory)
+    return total, {path.relative_to(directory).as_posix(): path.read_bytes() for path in directory.rglob("*.*")}
+
+
+def test_a_study_at_a_url_is_the_study_of_a_directory(straight: tuple[Tensor, dict[str, bytes]]) -> None:
+    total, expected = straight
+    assert torch.equal(count(URL), total)
+    assert files() == {name: content for name, content in expected.items() if name in FINISHED}
+    assert Study.open(URL).directory == place(URL)
+
+
+def test_file_urls_too(straight: tuple[Tensor, dict[str, bytes]], tmp_path: Path) -> None:
+    url = f"file://{tmp_path}/far away/church"
+    assert torch.equal(count(url), straight[0])
+    assert files(url).keys() == FINISHED
+    assert torch.equal(count(tmp_path / "far away" / "church"), straight[0])  # it is a directory like any other
+
+
+def test_another_machine_finds_it_finished(machine: Go, straight: tuple[Tensor, dict[str, bytes]]) -> None:
+    count(URL)
+    machine("b")
+    assert torch.equal(count(URL, after=0), straight[0])
+    machine("c")
+    assert Study.open(URL).finished
+    assert {path.name for path in place(URL).iterdir()} >= {"study.json", "steps", "tables"}
+
+
+def test_another_machine_goes_on_where_one_stopped(machine: Go, straight: tuple[Tensor, dict[str, bytes]]) -> None:
+    with pytest.raises(Stop):
+        count(URL, after=3)
+    assert files().keys() == {"study.json", "steps/sum.partial.safetensors"}
+    check_valid(files())
+    machine("b")
+    assert torch.equal(count(URL, after=1), straight[0])
+    assert files().keys() == FINISHED
+    machine("a")  # which still has the partial file
+    assert torch.equal(count(URL, after=0), straight[0])
+    assert not [*place(URL).glob("steps/*.partial.*")]
+    assert files().keys() == FINISHED
+
+
+def test_of_two_that_went_on_what_has_more_is_kept(machine: Go, straight: tuple[Tensor, dict[str, bytes]]) -> None:
+    for name, more in (("a", 1), ("b", 2), ("a", 0)):
+        machine(name)
+        with pytest.raises(Stop):
+            count(URL, after=more)
+    machine("a")
+    partial = place(URL) / "steps" / "sum.partial.safetensors"
+    here = partial.read_bytes()
+    assert here == files()["steps/sum.partial.safetensors"]  # of three shards: of b, to which a had brought nothing
+    os.utime(partial)  # as if it were newer here
+    (place(URL) / ".remote.json").unlink()
+    assert torch.equal(count(URL, after=1), straight[0])
+
+
+def test_study_json_comes_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ganatomy.store.remote import Remote
+
+    put, order = Remote.put, []
+
+    def noted(self: Remote, path: Path, name: str) -> Any:
+        order.append((name, "finished" if b'"finished": true' in path.read_bytes() else ""))
+        return put(self, path, name)
+
+    monkeypatch.setattr(Remote, "put", noted)
+    count(URL)
+    assert order[-1] == ("study.json", "finished")
+    assert ("study.json", "finished") not in order[:-1]
+
+
+def test_a_copy_that_is_lost_is_brought_again() -> None:
+    count(URL)
+    shutil.rmtree(place(URL))
+    assert Study.open(URL).finished
+    (place(URL) / "tables" / "rows.parquet").unlink()
+    assert len(Study.open(URL).read_table("rows")) == 50
+
+
+def test_what_was_removed_there_is_removed_here() -> None:
+    count(URL)
+    fsspec.filesystem("memory").rm_file("/runs/church/tables/rows.parquet")
+    Study.open(URL)
+    assert not (place(URL) / "tables" / "rows.parquet").exists()
+
+
+def test_a_url_that_was_emptied_holds_no_study_any_more_but_the_copy_does(straight: tuple[Tensor, Any]) -> None:
+    count(URL)
+    fsspec.filesystem("memory").rm("/runs/church", recursive=True)
+    with pytest.raises(StudyError, match=f"{URL} holds no study any more; what was there is kept in"):
+        Study.open(URL)
+    assert torch.equal(count(URL, after=0), straight[0])  # and who runs it again sends it again
+    assert files().keys() == FINISHED
+
+
+def test_another_spec_is_refused_here_and_there(machine: Go) -> None:
+    count(URL)
+    for name in ("a", "b"):
+        machine(name)
+        with pytest.raises(StudyMismatch, match=f"{URL} holds another study: seed was 0, now 1"):
+            count(URL, seed=1)
+    assert files().keys() == FINISHED
+
+
+def test_a_url_that_another_study_took_replaces_the_copy(machine: Go) -> None:
+    count(URL)
+    machine("b")
+    fsspec.filesystem("memory").rm("/runs/church", recursive=True)
+    count(URL, seed=1)
+    machine("a")
+    assert Study.open(URL).spec_json == {"seed": 1}
+
+
+def test_unsent_files_of_another_study_are_never_mixed_nor_lost(machine: Go) -> None:
+    count(URL)
+    machine("b")
+    fsspec.filesystem("memory").rm("/runs/church", recursive=True)
+    count(URL, seed=1)
+    machine("a")
+    (place(URL) / "tables" / "own.parquet").write_bytes(b"own")
+    with pytest.raises(StudyError, match=r"another study than its copy in .* which has tables/own.parquet, never sent"):
+        Study.open(URL)
+    assert (place(URL) / "tables" / "own.parquet").read_bytes() == b"own"
+
+
+def test_a_place_that_holds_something_else_is_left_alone() -> None:
+    fsspec.filesystem("memory").pipe_file("/runs/church/letters.txt", b"dear")
+    with pytest.raises(StudyError, match=r"is not empty and holds no study \(it has letters.txt\)"):
+        count(URL)
+    assert files() == {"letters.txt": b"dear"}
+    fsspec.filesystem("memory").pipe_file("/runs/file", b"dear")
+    with pytest.raises(StudyError, match="memory://runs/file; is it a file"):
+        count("memory://runs/file")
+    with pytest.raises(StudyError, match="memory://runs/none holds no study; give"):
+        Study.open("memory://runs/none")
+    assert not is_study(place("memory://runs/none"))
+    assert not place("memory://runs/none").exists()
+
+
+def test_names_of_a_stranger_do_not_leave_the_copy(tmp_path: Path) -> None:
+    count(URL)
+    for name in ("../out", "steps/../../../out", ".hidden", "a/b/c/d", "steps/.lock", "steps/x%2Fy", "steps//out"):
+        fsspec.filesystem("memory").store[f"/runs/church/{name}"] = fsspec.filesystem("memory").store[
+            "/runs/church/study.json"
+        ]
+    shutil.rmtree(place(URL))
+    Study.open(URL)
+    brought(place("memory://runs") / "church")
+    copied = {path.relative_to(place(URL)).as_posix() for path in place(URL).rglob("*.*")}
+    assert copied - {".remote.json", ".remote.lock"} == FINISHED
+    assert not [*tmp_path.rglob("out")]
+
+
+# ---------------------------------------------------------------- several machines
+
+
+def test_a_second_machine_is_refused_and_told_who_writes(machine: Go) -> None:
+    with Study.create(URL, CountSpec(), FACTS):
+        assert ".lock" in files()
+        machine("b")
+        with pytest.raises(
+            StudyBusy, match=rf"{URL} is being written to by process {os.getpid()} on a, heard of \d+ s"
+        ):
+            count(URL)
+    assert ".lock" not in files()
+    count(URL)
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        {"host": "gone", "pid": 1, "id": "x", "alone": True, "time": 0},
+        {"host": "a", "pid": 2**22 + 1, "id": "x", "alone": True, "time": 1e12},  # no such process here
+        {"host": "gone", "pid": 1, "id": "x", "alone": True, "time": float("nan")},
+        {"host": "gone", "pid": "many", "time": 1},
+        ["no", "lock"],
+    ],
+)
+def test_a_lock_of_the_dead_is_taken_over(left: Any, straight: tuple[Tensor, Any]) -> None:
+    fsspec.filesystem("memory").pipe_file("/runs/church/.lock", json.dumps(left).encode())
+    assert torch.equal(count(URL), straight[0])
+    assert ".lock" not in files()
+
+
+def test_who_holds_a_url_gives_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    import time
+
+    from ganatomy.store import claim
+
+    monkeypatch.setattr(claim, "BEAT", 0.01)
+    with Study.create(URL, CountSpec(), FACTS):
+        first = files()[".lock"]
+        for _ in range(200):
+            if files().get(".lock", first) != first:
+                break
+            time.sleep(0.01)
+        else:
+            pytest.fail("no sign of life")
+        fsspec.filesystem("memory").pipe_file("/runs/church/.lock", b'{"pid": 1, "time": 9e9, "id": "other"}')
+        time.sleep(0.05)
+        assert b"other" in files()[".lock"]  # who took it over keeps it
+    assert ".lock" in files()
+
+
+def test_parts_on_several_machines_share_a_url(machine: Go, straight: tuple[Tensor, dict[str, bytes]]) -> None:
+    from ganatomy.errors import PartsMissing
+
+    for number in (1, 3):
+        machine(f"part {number}")
+        with pytest.raises(PartsMissing):
+            count(URL, execute=Part(number, 3))
+    assert {"steps/sum.part-001-of-003.safetensors", "steps/sum.part-003-of-003.safetensors"} <= files().keys()
+    assert ".lock" not in files()
+    machine("part 2")
+    with pytest.raises(Stop):
+        count(URL, execute=Part(2, 3), after=0)
+    machine("elsewhere")
+    assert torch.allclose(count(URL, execute=Part(2, 3)), straight[0], rtol=1e-6)
+    assert files().keys() == FINISHED
+    machine("part 1")
+    count(URL, execute=Part(1, 3), after=0)
+    assert {path.name for path in place(URL).glob("steps/*")} == {"sum.safetensors", "twice.safetensors"}
+
+
+def test_a_part_does_not_write_where_one_machine_writes_alone(machine: Go) -> None:
+    with Study.create(URL, CountSpec(), FACTS):
+        machine("b")
+        with pytest.raises(StudyBusy, match="on a, heard of"):
+            count(URL, execute=Part(1, 2))
+
+
+# ---------------------------------------------------------------- a network that fails
+
+
+def test_the_network_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    FaultyFileSystem.plan("fail", at=0, times=10**9)
+    with pytest.raises(StudyError, match=r"cannot .* faulty://runs/church \(call \d+, .*, fails\)$") as caught:
+        count("faulty://runs/church")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_network_that_stays_away_in_mid_run_costs_nothing(
+    machine: Go, straight: tuple[Tensor, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    url = "faulty://runs/church"
+
+    def work(shard: range) -> Sum:
+        FaultyFileSystem.plan("fail", at=0, times=10**9)
+        return add_up(shard)
+
+    with pytest.raises(StudyError, match=r"all is kept in .*, and the same command, run again, sends it$"):
+        count(url, work=work)
+    assert len([record for record in caplog.records if "going on with the copy" in record.message]) == 1
+    FaultyFileSystem.plan()
+    check_valid(files(url))
+    machine("b")
+    with pytest.raises(StudyError, match="unfinished"):
+        Study.open(url)
+    machine("a")
+    assert torch.equal(count(url, after=0), straight[0])
+    assert files(url).keys() == FINISHED
+
+
+EVERY = {("fail", 1): 2, ("fail", 3): 5, ("cut", 1): 5, ("cut", 3): 5, ("done", 1): 3, ("done", 3): 5, ("hang", 1): 5}
+"""Of so many calls one goes wrong; all took 1 once."""
+
+
+def calls_of(run: Callable[[], object]) -> int:
+    FaultyFileSystem.plan()
+    run()
+    return FaultyFileSystem.calls
+
+
+@pytest.mark.parametrize("how", ["fail", "cut", "done"])
+@pytest.mark.parametrize("times", [1, 3])
+@pytest.mark.slow
+def test_whichever_call_goes_wrong_nothing_is_lost(
+    how: str, times: int, machine: Go, straight: tuple[Tensor, dict[str, bytes]], hasty: None
+) -> None:
+    calls = calls_of(lambda: count("faulty://runs/first"))
+    for k in range(0, calls + 2, EVERY[how, times]):
+        url = f"faulty://runs/{how}{times}-{k}"
+        FaultyFileSystem.plan(how, at=k, times=times)
+        try:
+            assert torch.equal(count(url), straight[0])
+        except StudyError:
+            assert times == 3, k
+        FaultyFileSystem.plan()
+        check_valid(files(url))
+        assert torch.equal(count(url), straight[0]), k
+        found = {name: content for name, content in files(url).items() if name in FINISHED}
+        assert found == {name: content for name, content in straight[1].items() if name in FINISHED}, k
+        machine(f"other {k}")
+        assert torch.equal(count(url, after=0), straight[0]), k
+        machine("a")
+
+
+@pytest.mark.slow
+def test_whichever_call_hangs_nothing_is_lost(
+    monkeypatch: pytest.MonkeyPatch, straight: tuple[Tensor, Any], hasty: None
+) -> None:
+    calls = calls_of(lambda: count("faulty://runs/first"))
+    for k in range(0, calls + 2, EVERY[how, times]):
+        url = f"faulty://runs/hang-{k}"
+        FaultyFileSystem.plan("hang", at=k, times=1)
+        assert torch.equal(count(url), straight[0])
+        FaultyFileSystem.plan()
+        check_valid(files(url))
+
+
+@pytest.mark.slow
+def test_bringing_survives_whichever_call_goes_wrong(
+    machine: Go, straight: tuple[Tensor, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = "faulty://runs/church"
+    count(url)
+    machine("counts calls")
+    calls = calls_of(lambda: Study.open(url))
+    monkeypatch.setattr(remote, "PATIENCE", 0.3)
+    for how in ("fail", "cut", "hang"):
+        for k in range(calls):
+            machine(f"{how} {k}")
+            FaultyFileSystem.plan(how, at=k, times=1)
+            study = Study.open(url)
+            FaultyFileSystem.plan()
+            assert torch.equal(study.step("twice", Sum, lambda: Sum(torch.zeros(0))).total, straight[0]), (how, k)
+
+
+def test_offline_the_copy_is_all_there_is(monkeypatch: pytest.MonkeyPatch, straight: tuple[Tensor, Any]) -> None:
+    url = "faulty://runs/church"
+    with pytest.raises(Stop):
+        count(url, after=2)
+    monkeypatch.setenv("GANATOMY_OFFLINE", "1")
+    FaultyFileSystem.plan("fail", at=0, times=10**9)
+    assert torch.equal(count(url, after=2), straight[0])
+    assert Study.open(url).finished
+    assert FaultyFileSystem.calls == 0
+    monkeypatch.delenv("GANATOMY_OFFLINE")
+    FaultyFileSystem.plan()
+    assert torch.equal(count(url, after=0), straight[0])
+    assert files(url).keys() == FINISHED
+
+
+def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(StudyError, match=r"s3://bucket/x: pip install s3fs|cannot"):
+        Study.open("s3://bucket/x")
+    with pytest.raises(StudyError, match="nonesuch://host/x"):
+        Study.open("nonesuch://host/x")
+    import builtins
+
+    real = builtins.__import__
+
+    def without(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name == "fsspec":
+            raise ModuleNotFoundError("No module named 'fsspec'", name="fsspec")
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(StudyError, match=r"a URL takes fsspec; pip install 'ganatomy\[fsspec\]'"):
+        Study.open("memory://x")
+
+
+# ---------------------------------------------------------------- single files
+
+
+def test_files_are_written_to_a_url_and_brought(machine: Go) -> None:
+    write_text("memory://pages/church/index.html", "<p>")
+    assert files("memory://pages") == {"church/index.html": b"<p>"}
+    machine("b")
+    page = place("memory://pages/church/index.html")
+    assert brought(page).read_text() == "<p>"
+    machine("c")
+    assert (brought(place("memory://pages/church")) / "index.html").is_file()
+    assert entries(place("memory://pages")) == [place("memory://pages/church")]
+
+
+def test_a_report_goes_with_its_study(machine: Go) -> None:
+    count(URL)
+    write_text(place(URL) / "report.html", "<p>")
+    assert files()["report.html"] == b"<p>"
+    machine("b")
+    assert (Study.open(URL).directory / "report.html").read_text() == "<p>"
+    assert brought(place(URL) / "report.html").is_file()
+
+
+def test_a_directory_is_sent_as_a_whole(tmp_path: Path) -> None:
+    home = place("memory://both")
+    (home / "figures").mkdir(parents=True)
+    (home / "figures" / "a.svg").write_text("<svg/>")
+    (home / ".hidden").write_text("")
+    (home / "compare.html").write_text("<p>")
+    sent(home)
+    assert files("memory://both") == {"figures/a.svg": b"<svg/>", "compare.html": b"<p>"}
+    sent(tmp_path)  # no URL: nothing to do
+    assert named(home) == "memory://both"
