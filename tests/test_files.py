@@ -1,5 +1,6 @@
 """Files are there whole or not at all."""
 
+import os
 import stat
 from pathlib import Path
 
@@ -39,3 +40,12 @@ def test_others_may_read_it(tmp_path: Path) -> None:
     write_text(tmp_path / "file.txt", "Größe")
     assert stat.S_IMODE((tmp_path / "file.txt").stat().st_mode) == 0o644
     assert (tmp_path / "file.txt").read_bytes() == "Größe".encode()
+
+
+def test_a_file_is_as_private_as_the_umask_says(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        write_text(tmp_path / "private.txt", "mine")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "private.txt").stat().st_mode) == 0o600

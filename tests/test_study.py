@@ -295,6 +295,44 @@ def test_what_a_killed_run_left_half_written_is_removed(tmp_path: Path) -> None:
     assert contents(tmp_path) == [".lock", "study.json"]
 
 
+def test_a_disk_that_fails_for_a_moment_has_not_damaged_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Study.create(tmp_path, CountSpec(), FACTS) as study:
+        study.sharded("sum", Sum, add_up, SHARDS)
+
+        def fails(*_: object) -> None:
+            raise OSError(errno.EIO, "Input/output error")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(safetensors, "safe_open", fails)
+            with pytest.raises(StudyError, match=r"^cannot read .*sum\.safetensors \(Input/output error\)") as caught:
+                study.sharded("sum", Sum, add_up, SHARDS)
+        assert "remove it" not in str(caught.value)
+        assert torch.equal(study.sharded("sum", Sum, add_up, SHARDS).total, straight())
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["removed", "replaced"])
+@pytest.mark.parametrize("at", [0, 15, 27])
+def test_a_study_that_is_taken_away_does_not_come_back_in_part(tmp_path: Path, at: int, again: bool) -> None:
+    place = tmp_path / "study"
+
+    def taken(shard: range) -> Sum:
+        if at in shard:
+            place.rename(tmp_path / "elsewhere")
+            if again:
+                Study.create(place, CountSpec(seed=1), FACTS).close()
+        return add_up(shard)
+
+    with Study.create(place, CountSpec(), FACTS) as study:
+        study.step("first", Sum, lambda: add_up(SHARDS[0]))
+        with pytest.raises(StudyError, match="moved, removed or replaced while this process wrote to it"):
+            study.sharded("sum", Sum, taken, SHARDS)
+    assert contents(place) == ([".lock", "study.json"] if again else []), "it wrote into another study"
+    with Study.create(tmp_path / "elsewhere", CountSpec(), FACTS) as study:
+        assert torch.equal(study.sharded("sum", Sum, add_up, SHARDS).total, straight())
+
+
 # ---------------------------------------------------------------- refusals
 
 

@@ -1,7 +1,6 @@
 """What the command line may be started in: streams that are closed or know few letters, signals that ask it to end."""
 
 import contextlib
-import errno
 import io
 import os
 import signal
@@ -11,12 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
+from ganatomy.files import OF_THE_MACHINE
+
 ENDING = (signal.SIGTERM, signal.SIGHUP)
 """What a scheduler sends before it kills, and a terminal that is closed."""
-OF_THE_MACHINE = {
-    getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EIO", "EROFS", "EMFILE", "ENFILE", "ENOMEM", "ESTALE")
-}
-"""Errors that no code of ours makes: no room, a disk that fails, too many open files, no memory."""
 
 
 class Stopped(KeyboardInterrupt):

@@ -1,0 +1,260 @@
+"""Whether memory stays flat: long runs with small shards, and a server that answers thousands of requests.
+
+    python benchmarks/soak.py                        every case, some forty minutes of one core
+    python benchmarks/soak.py dissect web --images 2000
+    python benchmarks/soak.py --json > soak.json
+
+Each case is a process of its own. Whenever it has drawn some more pictures, the memory that is its own (USS: private
+pages, as the kernel counts them in ``smaps_rollup``), its descriptors and its threads are noted. The means over the
+first and over the last thousand pictures are compared, for each step of a run by itself, because steps hold different
+tables. The first thousand begins after a warm-up of a tenth of the step, in which kernels are compiled, buffers find
+their size and, on the server, caches fill. The growth a thousand pictures is the slope of a line through all of it.
+"""
+
+import argparse
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+COMPARED = 1000
+"""Pictures at either end of a step."""
+WARM = 0.1
+MODEL = "bundled:church"
+LAYERS = ("layer4", "layer6")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a process holds when so many pictures of a step are done."""
+
+    images: int
+    memory: int
+    descriptors: int
+    threads: int
+
+    @classmethod
+    def of(cls, images: int, process: int | str = "self") -> "Sample":
+        """Look at a process; memory in bytes."""
+        place = Path("/proc", str(process))
+        private = re.findall(r"^Private_(?:Clean|Dirty): +(\d+) kB", (place / "smaps_rollup").read_text(), re.M)
+        descriptors, threads = (len(list((place / name).iterdir())) for name in ("fd", "task"))
+        return cls(images, 1024 * sum(map(int, private)), descriptors, threads)
+
+
+@dataclass
+class Watch:
+    """A `ganatomy.progress.Progress` that looks at its own process whenever another few pictures are done."""
+
+    every: int = 50
+    steps: dict[str, list[Sample]] = field(default_factory=dict)
+    _done: int = 0
+    _step: str = ""
+
+    def begin(self, label: str, total: int) -> None:  # noqa: ARG002
+        """Start a step."""
+        self._step, self._done = label, 0
+        self.steps[label] = []
+
+    def advance(self, pieces: int) -> None:
+        """Look, if it is time."""
+        before, self._done = self._done, self._done + pieces
+        if before // self.every != self._done // self.every:
+            self.steps[self._step].append(Sample.of(self._done))
+
+    def end(self) -> None:
+        """Do nothing."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """How one step went; memory in bytes."""
+
+    case: str
+    step: str
+    images: int
+    first: float
+    last: float
+    slope: float
+    descriptors: tuple[int, int]
+    threads: tuple[int, int]
+
+    @classmethod
+    def of(cls, case: str, step: str, samples: Sequence[Sample]) -> "Row":
+        """Compare the ends of a step."""
+        images = samples[-1].images
+        kept = [sample for sample in samples if sample.images > WARM * images]
+        start = kept[0].images
+        first = [sample for sample in kept if sample.images <= start + COMPARED]
+        last = [sample for sample in kept if sample.images > images - COMPARED]
+        line = statistics.linear_regression([s.images for s in kept], [s.memory for s in kept])
+        means = [statistics.fmean(sample.memory for sample in part) for part in (first, last)]
+        return cls(
+            case,
+            step,
+            images,
+            *means,
+            1000 * line.slope,
+            (max(s.descriptors for s in first), max(s.descriptors for s in last)),
+            (max(s.threads for s in first), max(s.threads for s in last)),
+        )
+
+    @property
+    def growth(self) -> float:
+        """How much more it holds at the end, as a share."""
+        return self.last / self.first - 1
+
+
+def rows(case: str, steps: dict[str, list[Sample]], least: int = 3 * COMPARED) -> list[Row]:
+    """Return the steps that are long enough to compare their ends."""
+    return [Row.of(case, step, samples) for step, samples in steps.items() if samples and samples[-1].images >= least]
+
+
+def dissect(images: int, folder: Path, watch: Watch) -> None:
+    """Dissect, in shards of 64 pictures: as many savings as a run of four times the pictures has."""
+    import ganatomy
+
+    ganatomy.dissect(MODEL, layers=LAYERS, images=images, levels=50, shard=64, out=folder / "study", progress=watch)
+
+
+def _small(folder: Path) -> Path:
+    import ganatomy
+
+    ganatomy.dissect(MODEL, layers=LAYERS, images=128, levels=20, out=folder / "study")
+    return folder / "study"
+
+
+def pool(images: int, folder: Path, watch: Watch) -> None:
+    """Pool class constants, as ACE and insertions do."""
+    from ganatomy.experiments.causal.pool import PoolSpec, open_pool
+    from ganatomy.experiments.causal.source import open_source
+
+    source = open_source(_small(folder))
+    spec = PoolSpec(**source.names(), layer=LAYERS[0], images=images, shard=64)
+    open_pool(source, spec, folder / "pool", progress=watch)
+
+
+def ablate(images: int, folder: Path, watch: Watch) -> None:
+    """Switch units off, with random sets to compare with."""
+    import ganatomy
+
+    options = {"units": [1, 2, 3], "random": 2, "shard": 64, "out": folder / "effect", "progress": watch}
+    ganatomy.ablate(_small(folder), layer=LAYERS[0], images=images, **options)
+
+
+def quality(images: int, folder: Path, watch: Watch) -> None:
+    """Describe generated and real pictures by features; those of every generated picture are kept."""
+    import ganatomy
+
+    options = {"textures": 0, "out": folder / "quality", "progress": watch}
+    ganatomy.quality(_small(folder), real="scenes:church", images=images, reals=images, **options)
+
+
+def artifacts(images: int, folder: Path, watch: Watch) -> None:
+    """Rank units by the pictures in which they are greatest."""
+    import ganatomy
+
+    options = {"reals": 300, "top": 300, "out": folder / "artifacts", "progress": watch}
+    ganatomy.artifacts(_small(folder), layer=LAYERS[0], real="scenes:church", images=images, **options)
+
+
+def web(images: int, folder: Path, watch: Watch) -> None:
+    """Serve; paint on pictures, look at units and at the home page, as several visitors would."""
+    command = [sys.executable, "-m", "ganatomy", "serve", str(_small(folder)), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            base = server.stdout.readline().strip() if server.stdout else ""
+            name = json.load(urllib.request.urlopen(f"{base}api/studies"))[0]["name"]  # noqa: S310
+            study = f"{base}api/studies/{name}"
+            layer = f"{study}/layers/{LAYERS[0]}"
+            samples = watch.steps["requests"] = []
+            for i in range(images):
+                stroke = {"action": ("draw", "remove")[i % 2], "layer": LAYERS[i % 3 % 2], "concept": "tree"}
+                points = [[(i % 17) / 17, (i % 13) / 13], [0.5, (i % 7) / 7]]
+                body = {"id": i, "strokes": [stroke | {"points": points}], "stream": f"visitor {i}", "number": 1}
+                asked = [f"{study}/paint", f"{layer}/units/{i % 40}/card.png", base, f"{study}/changes"]
+                which = i % 8  # half of all requests paint
+                if which % 2 == 0 or which == 7:
+                    plain = {"id": i, "strokes": body["strokes"]}
+                    _ask(asked[3] if which == 7 else asked[0], plain if which == 7 else body)
+                else:
+                    _ask(asked[1] if which != 5 else asked[2])
+                if i % watch.every == 0:
+                    samples.append(Sample.of(i, server.pid))
+        finally:
+            server.terminate()
+
+
+def _ask(address: str, body: dict[str, Any] | None = None) -> None:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(address, data, {"Content-Type": "application/json"})  # noqa: S310
+    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+        answer.read()
+
+
+CASES: dict[str, Callable[[int, Path, Watch], None]] = {
+    f.__name__: f for f in (dissect, pool, ablate, quality, artifacts, web)
+}
+USUAL = {"dissect": 10_000, "pool": 10_000, "ablate": 5_000, "quality": 10_000, "artifacts": 10_000, "web": 10_000}
+
+
+def run(case: str, images: int, folder: Path) -> list[Row]:
+    """Run one case in this process."""
+    import torch
+
+    torch.set_num_threads(1)
+    watch = Watch()
+    CASES[case](images, folder, watch)
+    return rows(case, watch.steps)
+
+
+def main() -> None:
+    """Read the command line; run each case in a process of its own."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cases", nargs="*", choices=[*CASES, []], help="(all)")
+    parser.add_argument("--images", type=int, help="pictures of each case, or requests (5000 or 10000)")
+    parser.add_argument("--json", action="store_true", help="print the rows as JSON")
+    parser.add_argument("--here", type=Path, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    found: list[dict[str, Any]] = []
+    for case in asked.cases or CASES:
+        images = asked.images or USUAL[case]
+        if asked.here:
+            own = run(case, images, asked.here)
+            found += [asdict(row) | {"growth": row.growth} for row in own]
+            continue
+        with tempfile.TemporaryDirectory(prefix="soak-") as folder:
+            rest = Path(folder, "temporary")
+            rest.mkdir()
+            command = [sys.executable, __file__, case, "--images", str(images), "--json", "--here", folder]
+            environment = os.environ | {"TMPDIR": str(rest)}
+            done = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=environment)
+            left = [*Path(folder).rglob("*.tmp"), *rest.iterdir()]
+        if left:
+            print(f"{case} left behind: {', '.join(map(str, left))}", file=sys.stderr)
+        found += (own := json.loads(done.stdout))
+        if not asked.json:
+            print(*map(_line, own), sep="\n", flush=True)
+    if asked.json:
+        print(json.dumps(found, indent=1))
+
+
+def _line(row: dict[str, Any]) -> str:
+    fixed = "descriptors {}→{}, threads {}→{}".format(*row["descriptors"], *row["threads"])
+    return (
+        f"{row['case']:10} {row['step']:20} {row['images']:7} pictures: {row['first'] / 1e6:7.1f} → "
+        f"{row['last'] / 1e6:7.1f} MB, {100 * row['growth']:+.2f} %, "
+        f"{row['slope'] / 1e3:+.0f} kB a thousand; {fixed}"
+    )
+
+
+if __name__ == "__main__":
+    main()
