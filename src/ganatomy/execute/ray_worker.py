@@ -72,10 +72,11 @@ def unpack(packed: Packed) -> Any:
     """Make a statistic again; its tensors are its own, because shared memory must not be written to."""
     import torch
 
-    state = {
-        name: torch.from_numpy(content.copy()).view(getattr(torch, dtype)).reshape(shape)
-        for name, (dtype, shape, content) in packed.tensors.items()
-    }
+    state = {}
+    for name, (dtype, shape, content) in packed.tensors.items():
+        state[name] = own = torch.empty(shape, dtype=getattr(torch, dtype))
+        if content.size:
+            own.view(-1).view(torch.uint8).numpy()[:] = content
     return packed.kind.from_state(state)  # type: ignore[attr-defined]  # it was a Statistic
 
 
