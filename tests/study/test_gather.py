@@ -1,8 +1,11 @@
 """Parts that were counted in several places come together, or it is said in a line why they do not."""
 
 import ast
+import contextlib
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +21,7 @@ from ganatomy.experiments.statistics import STATISTICS, statistic
 from ganatomy.study import Mergeable, Part, Study
 from ganatomy.study import files as study_files
 from ganatomy.study.gather import Merged, merge_parts
+from ganatomy.study.lock import Hold
 
 EXPERIMENTS = Path(__file__).parents[2] / "src" / "ganatomy" / "experiments"
 
@@ -73,21 +77,26 @@ def test_however_parts_are_spread_they_merge_to_the_same_bits(
     tmp_path_factory: pytest.TempPathFactory, of: int, shards: int, dice: st.DataObject
 ) -> None:
     root, own = tmp_path_factory.mktemp("places"), SHARDS[:shards]
+
+    def first(directory: Path, number: int) -> None:
+        part = Part(number, of)
+        with contextlib.suppress(PartsMissing), Study.create(directory, RoundsSpec(), FACTS, part) as study:
+            study.sharded("first", Counts, Counts, own)
+
     order = dice.draw(st.permutations(range(1, of + 1)))
     homes = {number: root / str(dice.draw(st.integers(0, 2))) for number in order}
     for number in order:
-        tried(root / "shared", Part(number, of), Counts, own)
-        tried(homes[number], Part(number, of), Counts, own)
+        first(root / "shared", number)
+        first(homes[number], number)
     used = sorted(set(homes.values()))
-    if len(used) > 1:
+    if not any((home / "steps/first.safetensors").exists() for home in used):
         merge(used, root / "out")
-        first = [Study.create(root / "out", RoundsSpec(), FACTS)]
-    else:
-        first = [Study.create(used[0], RoundsSpec(), FACTS)]
-    first.append(Study.create(root / "shared", RoundsSpec(), FACTS))
-    one, other = (study.step("first", Counts, lambda: pytest.fail("it is not there")) for study in first)
-    assert torch.equal(one.total, other.total)
-    assert same_counts(one, other)
+        found = [
+            Counts.from_state(safetensors.torch.load_file(root / name / "steps/first.safetensors"))
+            for name in ("out", "shared")
+        ]
+        assert torch.equal(found[0].total, found[1].total)
+        assert same_counts(*found)
 
 
 def test_one_directory_is_merged_in_its_place(places: list[Path]) -> None:
@@ -218,6 +227,46 @@ def test_what_fails_half_way_leaves_nothing(
         path: text for path, text in before.items() if path.name != ".lock"
     }
     assert not [path.name for path in tmp_path.iterdir() if path not in places]
+
+
+KILLED = """
+import os, random, signal, sys, time
+sys.path.insert(0, {tests!r})
+from counted import *
+from ganatomy.study import gather
+root, dice = Path(sys.argv[1]), random.Random(0)
+for i in range(20):
+    process = os.fork()
+    if not process:
+        gather.merge_parts([root / name for name in "abc"], root / "out", KINDS.__getitem__)
+        os._exit(0)
+    time.sleep(dice.random() * 0.02)
+    os.kill(process, signal.SIGKILL)
+    os.waitpid(process, 0)
+    if (root / "out").exists():
+        Study.create(root / "out", RoundsSpec(), FACTS).close()
+        os.rename(root / "out", root / f"out-{{i}}")
+"""
+
+
+@pytest.mark.slow
+def test_a_merge_that_is_killed_leaves_all_or_nothing(places: list[Path], tmp_path: Path) -> None:
+    code = KILLED.format(tests=str(Path(__file__).parent))
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+    merge(places, tmp_path / "out")
+    for out in tmp_path.glob("out*"):
+        assert contents(out) == ["steps/first.safetensors", "study.json"]
+        assert (out / "steps/first.safetensors").read_bytes() == (tmp_path / "out/steps/first.safetensors").read_bytes()
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_two_merges_into_one_place_keep_apart(places: list[Path], tmp_path: Path) -> None:
+    (tmp_path / ".out.merging").mkdir()
+    with (
+        contextlib.closing(Hold(tmp_path / ".out.merging")),
+        pytest.raises(StudyBusy, match=r"\.out\.merging is being"),
+    ):
+        merge(places, tmp_path / "out")
 
 
 @pytest.mark.parametrize("change", ["lacks", "shape", "cut off"])

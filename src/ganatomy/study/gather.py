@@ -7,7 +7,6 @@ steps that several have must be the same; then the parts of a step are merged in
 import contextlib
 import re
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,18 +165,21 @@ def _changing(target: Path, record: Mapping[str, Any]) -> Iterator[Path]:
         with writing(target), contextlib.closing(Hold(target)):
             yield target
         return
-    with writing(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp"))
-    try:
-        with writing(target):
-            write_text(temporary / "study.json", record_text(record))
-        yield temporary
-        with writing(target):
-            temporary.chmod(0o755)
-            temporary.replace(target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    new = target.absolute()
+    new = new.with_name(f".{new.name}.merging")
+    with writing(new):
+        new.mkdir(parents=True, exist_ok=True)
+        hold = Hold(new)
+    with contextlib.closing(hold):
+        try:
+            with writing(target):
+                shutil.rmtree(new / "steps", ignore_errors=True)  # of a merge that was killed
+                write_text(new / "study.json", record_text(record))
+                yield new
+                new.replace(target)
+        except BaseException:
+            shutil.rmtree(new, ignore_errors=True)
+            raise
 
 
 def _copy(file: Path, to: Path) -> None:

@@ -22,6 +22,7 @@ from ganatomy.errors import BadFile, BadValue, GanatomyError, PartsMissing, Stud
 from ganatomy.execute import Executor, local
 from ganatomy.files import write_text
 from ganatomy.progress import Progress
+from ganatomy.store import named
 from ganatomy.study.counting import Job, Mergeable, count, partial_of
 from ganatomy.study.files import damaged, read_tensors, write_tensors, writing
 
@@ -29,8 +30,8 @@ A = TypeVar("A")
 M = TypeVar("M", bound="Mergeable")
 Alone = Callable[[], AbstractContextManager[None]]
 
-PAUSE = 2.0
-"""Seconds between two looks for what other parts have done."""
+PAUSE, LONGEST = 1.0, 30.0
+"""Seconds between two looks for what other parts have done: the first ones, and the last ones of a long wait."""
 MOST = 100_000
 """Parts that one may ask for."""
 
@@ -178,7 +179,7 @@ def count_in_parts(path: Path, job: Job[M], part: Part, alone: Alone, progress: 
         raise PartsMissing(
             f"{told}; still missing: {numbers(missing)} of {part.of} in {_study(path)}; when all are done, run the "
             "same command again, with --shard or, to do the rest alone, without",
-            str(_study(path)),
+            _study(path),
             job.name,
             missing,
         )
@@ -249,8 +250,8 @@ def numbers(parts: Sequence[int]) -> str:
     return f"part{'s' if len(parts) > 1 else ''} {','.join(texts)}"
 
 
-def _study(path: Path) -> Path:
-    return path.parent.parent
+def _study(path: Path) -> str:
+    return named(path.parent.parent)
 
 
 def _settled(path: Path, job: Job[M], part: Part | None) -> Plan:
@@ -298,7 +299,7 @@ def _merge(path: Path, kind: type[M], plan: Plan) -> None:
 def _waited(path: Path, job: Job[M], plan: Plan, who: tuple[Part, Alone], progress: Progress) -> list[int]:
     """Wait for the other parts for as long as is asked for; return those that did not come."""
     part, alone = who
-    until = time.monotonic() + 60 * part.wait
+    until, pause = time.monotonic() + 60 * part.wait, PAUSE
     count, there = len(plan.files(path)), 0
     progress.begin(f"{job.name}, waiting for other parts", count)
     try:
@@ -307,7 +308,8 @@ def _waited(path: Path, job: Job[M], plan: Plan, who: tuple[Part, Alone], progre
             there = count - len(missing)
             if time.monotonic() >= until:
                 break
-            time.sleep(PAUSE)
+            time.sleep(min(pause, max(until - time.monotonic(), 0)))
+            pause = min(1.2 * pause, LONGEST)
     finally:
         progress.end()
     return missing
