@@ -32,6 +32,8 @@ COLUMNS: Mapping[str, Mapping[str, type]] = {
 """Of each table, beside id, study (digest of the dissection), rater and made (UTC)."""
 LONGEST = 200
 FORMATS = (".csv", ".parquet")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""How spreadsheets are told that a cell is not what it says but what comes of it."""
 
 
 class Annotations:
@@ -95,7 +97,7 @@ class Annotations:
         try:
             with self._engine.connect() as connection:
                 rows = connection.execute(query).mappings().all()
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, UnicodeDecodeError) as error:
             raise _unreadable(error) from error
         columns = [column.name for column in own.columns if column.name != "id"]
         found = pd.DataFrame([dict(row) for row in rows], columns=columns)
@@ -128,7 +130,7 @@ class Annotations:
         try:
             with self._engine.begin() as connection:
                 connection.execute(self._tables[table].insert().values(row))
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, UnicodeDecodeError) as error:
             raise _unreadable(error) from error
 
 
@@ -139,11 +141,20 @@ def exported(table: pd.DataFrame, suffix: str) -> bytes:
         BadValue: another ending.
     """
     if suffix == ".csv":
-        return table.to_csv(index=False).encode()
+        return as_text(table).to_csv(index=False).encode()
     if suffix == ".parquet":
         content: bytes = table.to_parquet(index=False)
         return content
     raise BadValue(f"cannot write a {suffix!r} file; give one of {', '.join(FORMATS)}")
+
+
+def as_text(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose words no spreadsheet takes for formulas: those that begin like one begin with ' now.
+
+    >>> as_text(pd.DataFrame({"words": ["=1+1", "tree"]})).words.tolist()
+    ["'=1+1", 'tree']
+    """
+    return table.map(lambda value: f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value)
 
 
 def open_annotations(where: str | Path) -> Annotations:
@@ -166,7 +177,7 @@ def open_annotations(where: str | Path) -> Annotations:
         return Annotations(engine)
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
         raise BadValue(f"{url}: not the URL of a database that can be opened here ({error})") from error
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, UnicodeDecodeError) as error:
         raise _unreadable(error) from error
 
 

@@ -8,6 +8,9 @@ from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
+
+from ganatomy.errors import shown
 
 if TYPE_CHECKING:
     from ganatomy.experiments.dissection import Dissection
@@ -41,7 +44,7 @@ def say(line: str, aside: bool = False) -> None:
     """Print a line; an aside goes to stderr, and only where that is a terminal."""
     console = Console(stderr=aside, soft_wrap=True, highlight=False, emoji=False)
     if console.is_terminal or not aside:
-        console.print(line, markup=False)
+        console.print(shown(line), markup=False)
 
 
 def show(result: "Dissection") -> None:
@@ -96,7 +99,7 @@ def show_layers(layers: Sequence[Mapping[str, Any]], others: Mapping[str, str], 
     if others:
         console.print(f"\n{len(others)} submodules that are no layers:", markup=False)
         for name, reason in others.items():
-            console.print(f"  {name:24} {reason}", markup=False)
+            console.print(shown(f"  {name:24} {reason}"), markup=False)
 
 
 def show_card(card: Mapping[str, Any]) -> None:
@@ -118,19 +121,20 @@ def _short(fact: Any) -> str:
 
 def table(rows: pd.DataFrame) -> Table:
     """Return a data frame as a table; numbers to the right, a dash for what is missing."""
-    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name, column in rows.items():
         side: Literal["left", "right"] = "right" if pd.api.types.is_numeric_dtype(column) else "left"
-        shown.add_column(str(name), justify=side, overflow="fold")  # a name that is cut off names nothing
+        made.add_column(Text(shown(str(name))), justify=side, overflow="fold")  # a name that is cut off names nothing
     for row in rows.itertuples(index=False):
-        shown.add_row(*map(_text, row))
-    return shown
+        made.add_row(*map(_text, row))
+    return made
 
 
-def _text(value: Any) -> str:
+def _text(value: Any) -> Text:
+    """Return a cell as it stands: a name from a file is no markup, and steers no terminal."""
     if pd.isna(value):
-        return "–"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+        return Text("–")
+    return Text(f"{value:.3f}" if isinstance(value, float) else shown(str(value)))
 
 
 def duration(seconds: float) -> str:

@@ -21,6 +21,8 @@ from ganatomy.weights import file_sha256, fingerprint
 
 LONGEST = 1 << 28
 """Bytes of a table."""
+LONG = 7
+"""Digits of a label number; a pixel holds at most five."""
 FIRST = ("image", "split", "ih", "iw", "sh", "sw")
 """The columns of the index before those of the categories."""
 
@@ -69,7 +71,7 @@ class Broden(PictureFiles):
 
     def _plane(self, field: str, concepts: Ints) -> Ints | int:
         if field.isdecimal():
-            return int(concepts[min(int(field), len(concepts) - 1)])
+            return int(concepts[min(int(field[:LONG]), len(concepts) - 1)])
         colours = read_map(self._root / field)
         numbers = colours if colours.ndim == 2 else colours[..., 0] + 256 * colours[..., 1]
         labels: Ints = concepts[numbers.clip(max=len(concepts) - 1)]
@@ -119,8 +121,8 @@ def _vocabulary(path: Path, categories: Sequence[str]) -> tuple[Vocabulary, Mapp
     for category in categories:
         for row in rows:
             used = [_category(re.sub(r"\(.*", "", each).strip()) for each in row["category"].split(";")]
-            if not row["number"].strip().isdecimal():
-                raise BadFile(f"{path}: {row['number']!r} is no label number")
+            if not row["number"].strip().isdecimal() or len(row["number"].strip()) > LONG:
+                raise BadFile(f"{path}: {row['number'][:20]!r} is no label number")
             if category in used and int(row["number"]):
                 concept = Concept(row["name"], category)
                 numbered[category][int(row["number"])] = vocabulary.setdefault(concept, len(vocabulary))

@@ -1,0 +1,35 @@
+"""Directories of the Hugging Face hub: models of transformers and diffusers."""
+
+from pathlib import Path
+
+from grown import tree_of
+from mutations import Tree
+
+SECONDS = 20
+MEMORY = 3 << 30
+
+BRIEF = 12
+
+
+def seeds() -> list[Tree]:
+    """Return a segmenter and a decoder of a few channels."""
+    from diffusers_models import save_autoencoder
+    from tiny_transformers import save
+
+    return [
+        tree_of(
+            lambda root: save(root / "segformer", "segformer", image_mean=[0.5] * 3, size={"height": 32, "width": 32})
+        ),
+        tree_of(lambda root: save_autoencoder(root / "vae", "kl")),
+    ]
+
+
+def read(root: Path) -> None:
+    """Open it."""
+    from ganatomy.generators import open_generator
+    from ganatomy.segmenters import open_segmenter
+
+    if (root / "segformer").exists():
+        open_segmenter(f"hf:{root / 'segformer'}")
+    else:
+        open_generator(f"diffusers:{root / 'vae'}")

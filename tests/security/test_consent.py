@@ -1,0 +1,166 @@
+"""A study of a stranger names code: no command runs it, until its reader says that it may."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from made_dissections import made_dissection
+
+import ganatomy
+from ganatomy import consent
+from ganatomy.cli import main
+from ganatomy.errors import BadValue, GanatomyError
+from ganatomy.experiments.causal.source import open_source
+from ganatomy.generators import GENERATORS, open_generator
+from ganatomy.generators.repaired import RECORD
+from ganatomy.segmenters import SEGMENTERS
+
+EVIL = "from pathlib import Path\nPath({canary!r}).touch()\ndef build(**_):\n    Path({canary!r}).touch()\n"
+
+
+@pytest.fixture
+def canary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A file that the code which a study names would make."""
+    path = tmp_path / "canary"
+    (tmp_path / "evilcode.py").write_text(EVIL.format(canary=str(path)))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GANATOMY_CACHE", str(tmp_path / "cache"))
+    yield path
+    monkeypatch.delitem(__import__("sys").modules, "evilcode", raising=False)
+
+
+def stranger(directory: Path, **names: str) -> Path:
+    """Return the study of a stranger, which names these models."""
+    record = made_dissection(directory, {"layer1": ["tree", "door"]}) / "study.json"
+    content = json.loads(record.read_text())
+    content["spec"] |= names
+    record.write_text(json.dumps(content))
+    return directory
+
+
+VERBS = {
+    "ablate": ["--layer", "layer1", "--units", "0"],
+    "insert": ["--layer", "layer1", "--concept", "tree"],
+    "apply": ["--layer", "layer1", "--edit", "edits.json"],
+    "ace": ["--layer", "layer1", "--concept", "tree"],
+    "capacity": ["--layers", "layer1", "--concept", "tree"],
+    "trace": ["--layer", "layer1", "--concept", "tree"],
+    "accuracy": ["--layer", "layer1"],
+    "artifacts": ["--layer", "layer1", "--real", "scenes:church"],
+    "quality": ["--real", "scenes:church"],
+    "repair": ["--layer", "layer1", "--real", "scenes:church"],
+    "serve": ["--port", "0"],
+    "compare": ["other", "--out", "compared", "--real", "scenes:church"],
+}
+NAMES = {
+    "generator": "torch:evilcode:build?command=id",
+    "segmenter": "torch:evilcode:build",
+    "inside a basis": "basis:torch:evilcode:build?layer=a&directions=pca",
+    "a classifier": "classifier:evilcode:build?images=scenes:church",
+    "a repair that says it is trusted": "repaired:fixed?trust=yes",
+    "a plug-in": "somebodys:thing",
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_no_command_runs_what_a_study_names(verb: str, canary: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("study", "other"):
+        stranger(Path(name), generator=NAMES["generator"])
+    (Path("edits.json")).write_text('{"format": 1, "generator": "", "edits": []}')
+    assert main([verb, "study", *VERBS[verb]]) == 2
+    said = capsys.readouterr().err
+    assert not canary.exists(), said
+    if verb != "apply":
+        assert "ganatomy trust" in said
+        assert "evilcode:build" in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
+def test_however_code_is_named_it_is_not_run(name: str, canary: Path) -> None:
+    Path("fixed").mkdir()
+    record = {"generator": "torch:evilcode:build", "near": "", "fingerprint": "", "edits": {}, "reason": ""}
+    (Path("fixed") / RECORD).write_text(json.dumps({"format": 1, "weights": None, **record}))
+    for kind in ("generator", "segmenter"):
+        with pytest.raises(BadValue, match="runs code"):
+            open_source(stranger(Path(kind), **{kind: name}))
+    assert not canary.exists()
+
+
+def test_a_repair_runs_no_code_unasked(canary: Path) -> None:
+    record = {"generator": "torch:evilcode:build", "near": "", "fingerprint": "", "edits": {}, "reason": ""}
+    for name in (record["generator"], "somebodys:thing", "basis:somebodys:thing?layer=a"):
+        (Path(RECORD)).write_text(json.dumps({"format": 1, "weights": None, **record, "generator": name}))
+        with pytest.raises(GanatomyError, match="trust=yes"):
+            open_generator("repaired:.")
+    assert not canary.exists()
+
+
+def test_reports_open_no_model(canary: Path) -> None:
+    study = stranger(Path("study"), generator=NAMES["generator"], segmenter=NAMES["segmenter"])
+    assert main(["report", str(study)]) == 2  # made by hand: it has no pictures
+    ganatomy.open_dissection(study)
+    assert not canary.exists()
+
+
+def test_who_trusts_a_study_says_so_once(canary: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = stranger(Path("study"), generator="torch:evilcode:build")
+    assert main(["trust", str(study), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["trusted"] == ["torch:evilcode:build"]
+    assert not canary.exists()  # it is only allowed
+    assert main(["ablate", str(study), "--layer", "layer1", "--units", "0"]) == 2
+    assert canary.exists()
+    assert "returned a NoneType" in capsys.readouterr().err
+    assert main(["trust", str(stranger(Path("plain")))]) == 0
+    assert "only data" in capsys.readouterr().out
+
+
+def test_other_code_of_the_same_name_is_other_code(canary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ganatomy.trust(stranger(Path("study"), generator="torch:evilcode:build")) == ["torch:evilcode:build"]
+    consent.check(["torch:evilcode:build"], Path("study"))
+    elsewhere = Path("elsewhere")
+    elsewhere.mkdir()
+    (elsewhere / "evilcode.py").write_text("")
+    monkeypatch.chdir(elsewhere)
+    with pytest.raises(BadValue, match="runs code"):
+        consent.check(["torch:evilcode:build"], Path("study"))
+
+
+@pytest.mark.slow
+def test_what_is_dissected_here_needs_no_word(canary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
+    name = "torch:nets_for_bad_input:Good?latent=4x1x1"
+    result = ganatomy.dissect(name, segmenter="colors:", images=4, calibration=2, batch=2, out="own")
+    consent.check([name], result.study.directory)
+    with pytest.raises(BadValue, match="runs code"):
+        consent.check([f"{name}&width=3"], result.study.directory)
+
+
+def test_a_cache_that_cannot_be_written_to_keeps_nobody_from_dissecting(
+    canary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
+    monkeypatch.setenv("GANATOMY_CACHE", "/proc/nowhere")
+    ganatomy.dissect(
+        "torch:nets_for_bad_input:Good?latent=4x1x1", segmenter="colors:", images=4, calibration=2, batch=2, out="own"
+    )
+    with pytest.raises(GanatomyError, match="GANATOMY_CACHE"):
+        ganatomy.trust("own")
+
+
+def test_models_of_the_network_are_not_fetched_for_a_stranger(canary: Path) -> None:
+    for name in ("hf:somebody/model", "parts:hf:somebody/model", "diffusers:somebody/model"):
+        with pytest.raises(BadValue, match="fetches a model"):
+            consent.check([name], Path("study"))
+    consent.check([f"hf:{canary.parent}", "progan:church.pth", "basis:bundled:church?layer=a"], Path("study"))
+
+
+def test_every_family_is_known_to_read_data_or_to_run_code() -> None:
+    import ganatomy.features.families
+    import ganatomy.generators.families
+    import ganatomy.segmenters.families  # noqa: F401
+
+    known = {*consent.DATA, *consent.AROUND, *consent.CODE}
+    assert {*GENERATORS.names(), *SEGMENTERS.names()} <= known
+    assert known - {"given"} <= {*GENERATORS.names(), *SEGMENTERS.names()}
