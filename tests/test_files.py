@@ -42,6 +42,15 @@ def test_others_may_read_it(tmp_path: Path) -> None:
     assert (tmp_path / "file.txt").read_bytes() == "Größe".encode()
 
 
+def test_a_file_that_the_writer_puts_there_itself_is_as_open_as_others(tmp_path: Path) -> None:
+    """As safetensors does."""
+    with replacing(tmp_path / "others.txt") as temporary:
+        (tmp_path / "own").write_text("whole")
+        (tmp_path / "own").chmod(0o600)
+        (tmp_path / "own").replace(temporary)
+    assert stat.S_IMODE((tmp_path / "others.txt").stat().st_mode) == 0o644
+
+
 def test_a_file_is_as_private_as_the_umask_says(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
