@@ -1,5 +1,7 @@
 """What every page of ours is made with: templates, styles, words for facts, how to cite."""
 
+import hashlib
+from base64 import b64encode
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -33,13 +35,25 @@ def template(name: str, *packages: str) -> jinja2.Template:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["words"] = words
-    environment.globals["citation"] = CITATION
+    environment.globals |= {"citation": CITATION, "policy": policy}
     return environment.get_template(name)
 
 
 def static(name: str) -> str:
     """Return the text of a style or a script."""
     return (files("ganatomy.report") / "static" / name).read_text(encoding="utf-8")
+
+
+def policy(script: str = "") -> str:
+    """Return what a page may do: show what is in it, and run one script; nothing that a name brought along.
+
+    >>> policy().partition(";")[0], policy("1").rpartition("; ")[2]
+    ("default-src 'none'", "script-src 'sha256-a4ayc/80/OGda4BO/1o/V0etpOqiLx1JwB5S3beHW0s='")
+    """
+    digest = b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    only = f"script-src 'sha256-{digest}'" if script else "script-src 'none'"
+    shown = "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+    return f"{shown}; {only}"
 
 
 def words(value: Any) -> str:
