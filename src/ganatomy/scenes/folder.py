@@ -1,7 +1,7 @@
 """Scenes as a folder of files that any tool can read."""
 
+import secrets
 import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +38,8 @@ def write_scenes(
         raise BadValue(f"{directory} exists and is no empty directory; give another one")
     progress = progress or Silent()
     directory.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}."))
+    made = directory.with_name(f".{directory.name}.{secrets.token_hex(4)}")
+    made.mkdir()
     progress.begin(f"{category} scenes", len(ids))
     try:
         for start in range(0, len(ids), CHUNK):
@@ -46,7 +47,6 @@ def write_scenes(
             _write(made, chunk, render(category, chunk, size, seed))
             progress.advance(len(chunk))
         write_text(made / "vocabulary.json", vocabulary_json(VOCABULARY) + "\n")
-        made.chmod(0o755)
         made.replace(directory)
     finally:
         progress.end()

@@ -166,7 +166,12 @@ def _write(descriptor: int, holder: str) -> None:
 
 
 def _holder(descriptor: int) -> str:
-    return os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "unknown"
+    """Return who has a lock; who has just taken it may be about to write that."""
+    for _ in range(5):
+        if found := os.pread(descriptor, 200, 0).decode(errors="replace").strip():
+            return found
+        time.sleep(0.02)
+    return "unknown"
 
 
 def _close(descriptors: list[int]) -> None:

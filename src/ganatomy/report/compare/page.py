@@ -1,5 +1,6 @@
 """A comparison as a directory: one HTML page that opens from disk, its tables, its charts as files."""
 
+import contextlib
 import dataclasses
 import json
 from pathlib import Path
@@ -22,6 +23,7 @@ from ganatomy.report.palette import NEUTRAL, category_colours
 from ganatomy.report.svg import Piece, as_file
 from ganatomy.report.tables import rows
 from ganatomy.store import named, place, sent
+from ganatomy.study.lock import Hold
 
 _SAID = ("layers", "vocabulary", "matched_rule", "verb")
 _NAMED = 4
@@ -33,16 +35,19 @@ def write_comparison(comparison: Comparison, directory: str | Path) -> Path:
 
     Raises:
         BadFile: the directory is a study, or a file.
+        StudyBusy: another process is writing to it.
     """
     home = place(directory)
     if home.is_file() or (home / "study.json").exists():
         raise BadFile(f"{home} is a {'file' if home.is_file() else 'study'}; give a directory for the comparison alone")
     page = home / "compare.html"
-    _write_tables(comparison, home / "tables")
-    _write_figures(comparison, home / "figures")
-    write_text(home / "compare.json", _record(comparison))
-    write_text(page, comparison_html(comparison))
-    sent(home)
+    home.mkdir(parents=True, exist_ok=True)
+    with contextlib.closing(Hold(home)):  # two at once would leave the tables of one beside the page of the other
+        _write_tables(comparison, home / "tables")
+        _write_figures(comparison, home / "figures")
+        write_text(home / "compare.json", _record(comparison))
+        write_text(page, comparison_html(comparison))
+        sent(home)
     return page
 
 
