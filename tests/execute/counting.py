@@ -12,7 +12,7 @@ import torch
 from ganatomy.errors import UnknownName
 from ganatomy.stats.base import Accumulator, Merge, add, join
 
-BALLAST = 40_000
+BALLAST = 200_000
 """Numbers that make a result too large to travel inside a message."""
 
 
@@ -68,11 +68,14 @@ def count_or_die(place: Path, fatal: int, how: str, ids: range) -> Counted:
 
 
 def count_or_wait(place: Path, first: int, ids: range) -> Counted:
-    """Count; one shard waits until a file is there."""
-    if first in ids:
-        (place / "begun").touch()
+    """Count; one shard says on which machine it is, and waits until a file is there."""
+    if first in ids and once(place / "waits"):
+        import ray
+
+        (place / "begun").write_text(ray.get_runtime_context().get_node_id())
         while not (place / "go").exists():
             time.sleep(0.05)
+    (place / f"counted-{ids.start}").touch()
     return count(ids)
 
 

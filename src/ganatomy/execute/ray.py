@@ -328,7 +328,7 @@ class _Step:
         elif monotonic() - self._since > PATIENCE and not self._told:
             self._told = True
             _log.warning(
-                "waiting for the Ray cluster %s: it has no room yet for a worker, of %d",
+                "waiting for the Ray cluster %s: it has no room yet for any of %d workers",
                 self._cluster.name,
                 len(self.workers),
             )
