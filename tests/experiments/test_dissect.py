@@ -241,11 +241,12 @@ def test_ctrl_c_after_any_step_loses_nothing(reference: Dissection, tmp_path: Pa
         progress = Interrupting(after)
         return small(shard=16, out=tmp_path / "s", progress=progress), progress.told
 
-    for after in (1, 2, 2, 3, 2):  # the levels; then two shards of each half, those that are there told again
+    # the levels; then two shards of each half, those that are there told again; then the strips
+    for after in (1, 2, 2, 3, 2, 3):
         with pytest.raises(KeyboardInterrupt):
             dissect(after)
     found, told = dissect(-1)
-    assert told == [("evaluation", 30), ("end", 0)]
+    assert told == [("strips", 28), ("end", 0)]
     assert_same(found, reference)
 
 

@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 
 from ganatomy.errors import BadValue, EngineError
 from ganatomy.execute.cores import threads
+from ganatomy.execute.memory import give_back
 from ganatomy.execute.wire import Wire
 from ganatomy.execute.worker import HOW
 from ganatomy.progress import tick
@@ -143,6 +144,7 @@ class _Crew:
             self._turn += 1
             self._hand_out()
             yield 1, result
+            give_back()
 
     def _brief(self, worker: "_Worker") -> None:
         with contextlib.suppress(OSError):  # it died; whoever listens to it next will know
@@ -152,7 +154,8 @@ class _Crew:
         """Give the next shards to whoever has fewest."""
         while self._open and self._open[0] < self._turn + AHEAD * len(self.workers):
             worker = min(self.workers, key=lambda each: len(each.shards))
-            if len(worker.shards) == QUEUED:
+            most = QUEUED if len(self._open) > len(self.workers) else 1  # at the end nobody queues behind another
+            if len(worker.shards) >= most:
                 return
             number = heapq.heappop(self._open)
             worker.shards.append(number)

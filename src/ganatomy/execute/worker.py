@@ -28,6 +28,7 @@ def main(descriptor: int, device: str) -> None:
     os.dup2(2, 1)  # what models print must not mix with what the command prints for a script
     from ganatomy.devices import settle
     from ganatomy.execute.memory import give_back
+    from ganatomy.execute.memory import give_back
     from ganatomy.execute.wire import Wire
     from ganatomy.progress import listening
 
@@ -54,6 +55,8 @@ def main(descriptor: int, device: str) -> None:
             answer = ("failed", number, *_told(error))
         room.acquire()
         answers.put(answer)
+        del answer
+        give_back()
         give_back()
 
 

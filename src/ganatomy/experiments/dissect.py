@@ -19,7 +19,7 @@ from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.models import Models
 from ganatomy.experiments.reading import Chosen, choose
-from ganatomy.experiments.strips import Strips
+from ganatomy.experiments.strips import Strips, top_ids
 from ganatomy.experiments.tally import Tally
 from ganatomy.generators import Generator, LayerShape, Observation, Subject
 from ganatomy.generators.margins import within_picture
@@ -222,20 +222,23 @@ def tally_shard(spec: DissectSpec, models: Models, levels: ActivationLevels, lev
 
 
 def draw_strips(
-    spec: DissectSpec, models: Models, top: Mapping[str, Tensor], thresholds: Mapping[str, Tensor]
+    spec: DissectSpec, models: Models, top: Mapping[str, Tensor], thresholds: Mapping[str, Tensor], places: range
 ) -> Strips:
-    """Draw the top images of every unit again, and where the unit is on in them.
+    """Draw some of the top images of all units again, and where the units are on in them.
 
     Args:
+        spec, models: what is dissected.
         top: by layer, ids int64 [u, k]; -1 for none.
         thresholds: by layer, float64 [u].
+        places: which, among all top images in the order of their ids.
     """
-    ids = sorted({i for table in top.values() for i in table.flatten().tolist() if i >= 0})
+    ids = top_ids(top)[places.start : places.stop]
     strips: Strips | None = None
     for batch, seen in _batches(spec, models.subject, ids, list(top)):
         height, width = seen.images.shape[-2:]
         strips = strips or Strips.empty(ids, (height, width), top, grid_size(spec, seen))
         strips.add(batch, seen.images, seen.features, top, thresholds)
+        tick(len(batch))
     assert strips is not None
     return strips
 

@@ -3,7 +3,7 @@
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from ganatomy.errors import BadFile, BadValue, UnknownName
 from ganatomy.experiments.dissect_spec import HALVES, DissectSpec
 from ganatomy.experiments.reading import Chosen, Counted, Reading, counted, read
-from ganatomy.experiments.strips import Strip, Strips
+from ganatomy.experiments.strips import Strip, Strips, top_ids
 from ganatomy.experiments.tables import Scores, concept_table, layer_table, pair_table, unit_table
 from ganatomy.experiments.tally import Tally
 from ganatomy.generators import LayerShape
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ganatomy.report.card import UnitCard
 
 Floats = npt.NDArray[np.float64]
-Draw = Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], Strips]
+Draw = Callable[[Mapping[str, Tensor], Mapping[str, Tensor], range], Strips]
 TABLES = ("units", "concepts", "pairs", "by_layer")
 NUMBERS = {"units": ("unit", "iou", "interpretable", "matched"), "concepts": ("share", "rare")}
 WORDS = {"units": ("layer", "label", "category"), "concepts": ("concept", "category")}
@@ -100,7 +100,10 @@ class Dissection:
         scores = _scores(spec, study, reading, levels, tally)
         units = unit_table(scores)
         cuts = {layer: torch.from_numpy(units.threshold[units.layer == layer].to_numpy(copy=True)) for layer in layers}
-        study.step("strips", Strips, lambda: draw({layer: table.ids for layer, table in top.items()}, cuts))
+        shown = {layer: table.ids for layer, table in top.items()}
+        count = len(top_ids(shown))
+        shards = [range(i, min(i + spec.shard, count)) for i in range(0, count, spec.shard)]
+        study.sharded("strips", Strips, partial(draw, shown, cuts), shards)
         tables = (units, concept_table(scores, units), pair_table(scores), layer_table(scores, units))
         for name, table in zip(TABLES, tables, strict=True):
             study.write_table(name, table)

@@ -20,6 +20,7 @@ STATISTICS = {
     "Pool": "ganatomy.experiments.causal.pool",
     "Shares": "ganatomy.experiments.causal.unit_sets",
     "Strength": "ganatomy.experiments.causal.trace",
+    "Strips": "ganatomy.experiments.strips",
     "Tally": "ganatomy.experiments.tally",
     "Traced": "ganatomy.experiments.causal.trace",
     "Tried": "ganatomy.experiments.causal.capacity",

@@ -74,6 +74,13 @@ class Strips:
                     on = upsample(features[layer][i : i + 1, units], size)[0] > cut
                     self.masks[layer][units, ranks] = torch.from_numpy(np.packbits(on.flatten(1).cpu().numpy(), axis=1))
 
+    def merge(self: S, other: S) -> S:
+        """Return the strips of both: their pictures one after the other; a mask belongs to one picture alone."""
+        masks = {layer: own | other.masks[layer] for layer, own in self.masks.items()}
+        both = ((self.ids, other.ids), (self.pictures, other.pictures))
+        ids, pictures = (torch.cat(pair) for pair in both)
+        return type(self)(ids, masks, pictures, self.size)
+
     def strip(self, layer: str, unit: int, ids: Tensor, values: Tensor) -> Strip:
         """Return the strip of one unit, given its top images."""
         places = torch.searchsorted(self.ids, ids)
@@ -92,3 +99,12 @@ class Strips:
         """Build the strips from what `state_dict` returned."""
         masks = {name.removeprefix("masks/"): t for name, t in state.items() if name.startswith("masks/")}
         return cls(state["ids"], masks, state["pictures"], state["size"])
+
+
+def top_ids(top: Mapping[str, Tensor]) -> list[int]:
+    """Return the ids of all top images, ascending.
+
+    >>> top_ids({"layer1": torch.tensor([[4, -1]]), "layer2": torch.tensor([[2, 4]])})
+    [2, 4]
+    """
+    return sorted({i for table in top.values() for i in table.flatten().tolist() if i >= 0})
