@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ganatomy.errors import BadValue as BadValue
     from ganatomy.errors import EngineError as EngineError
     from ganatomy.errors import GanatomyError as GanatomyError
+    from ganatomy.errors import PartsMissing as PartsMissing
     from ganatomy.errors import StudyBusy as StudyBusy
     from ganatomy.errors import StudyError as StudyError
     from ganatomy.errors import StudyMismatch as StudyMismatch
@@ -88,6 +89,7 @@ if TYPE_CHECKING:
     from ganatomy.segmenters import Segmenter as Segmenter
     from ganatomy.segmenters import open_segmenter as open_segmenter
     from ganatomy.segmenters.module import as_segmenter as as_segmenter
+    from ganatomy.study import Part as Part
     from ganatomy.study import Study as Study
     from ganatomy.vocabulary import Concept as Concept
 
@@ -120,6 +122,7 @@ _HOMES = {
         "BadValue",
         "EngineError",
         "GanatomyError",
+        "PartsMissing",
         "StudyBusy",
         "StudyError",
         "StudyMismatch",
@@ -154,7 +157,10 @@ _HOMES = {
     "report": ("write_causal_report", "write_comparison", "write_monitor_report", "write_report"),
     "segmenters": ("Scorer", "Segmenter", "open_segmenter"),
     "segmenters.module": ("as_segmenter",),
-    "study": ("Study",),
+    "study": (
+        "Part",
+        "Study",
+    ),
     "vocabulary": ("Concept",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
