@@ -31,7 +31,7 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(Path|Any|Callable|Mapping|Sequence|Iterator|Tensor|optional|range|Float|Integer|DataFrame)"),
     (
         r"py:.*",
-        r"ganatomy\.(stats\..*|experiments\.(tally|strips|reading|tables)\..*|study\.[AM]|execute\.Executor"
+        r"ganatomy\.(stats\..*|experiments\.(tally|strips|reading|tables)\..*|study\.([AM]|lock\..*)|execute\.(Executor|A)"
         r"|segmenters\.unet\.UNet)",
     ),
     (r"py:class", r"[a-z_]+|UnitCard|Resampled"),  # fields that a docstring names together: "batch, shard: …"
