@@ -328,7 +328,7 @@ def _deliver(arguments: Namespace, results: Sequence[Any], more: Mapping[str, An
             causal_terminal.show(result)
             for name, value in (more or {}).items():
                 terminal.say(f"{name}: {value}")
-            terminal.say(f"report: {page}")
+            terminal.say_report(page)
     if arguments.json:
         print_json(told[0] if len(told) == 1 else {"results": told})
 

@@ -51,7 +51,7 @@ def compare(arguments: Namespace) -> None:
         print_json({"report": str(page), "spec": vars(spec), "differences": list(found.differences), **tables})
     else:
         _show(found)
-        terminal.say(f"report: {page}")
+        terminal.say_report(page)
 
 
 def _show(found: "Comparison") -> None:

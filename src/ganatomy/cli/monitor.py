@@ -45,6 +45,7 @@ def monitor(arguments: Namespace) -> None:
     from ganatomy.experiments.monitor.looks import add_errors
     from ganatomy.experiments.monitor.monitoring import Monitoring
     from ganatomy.report import write_monitor_report
+    from ganatomy.store import named
 
     given = vars(arguments)
     if arguments.checkpoints:
@@ -60,10 +61,10 @@ def monitor(arguments: Namespace) -> None:
     if arguments.json:
         tables = {name: rows(getattr(result, name)) for name in ("table", "turnover", "since", "skipped")}
         followed = rows(result.follow(_units(result, given["units"]) if "units" in given else None))
-        print_json({"directory": str(arguments.out), "report": str(page), **tables, "followed": followed})
+        print_json({"directory": named(arguments.out), "report": str(page), **tables, "followed": followed})
         return
     show(result)
-    terminal.say(f"report: {page}")
+    terminal.say_report(page)
 
 
 def show(result: "Monitoring") -> None:
@@ -90,6 +91,7 @@ def show(result: "Monitoring") -> None:
 def _dissect(arguments: Namespace) -> "Monitoring":
     from ganatomy.cli import terminal
     from ganatomy.experiments.monitor.checkpoints import first_estimate, run_monitor
+    from ganatomy.store import named
 
     checkpoints = _planned(arguments)
     options = {name: value for name, value in vars(arguments).items() if name in _ASKED}
@@ -97,7 +99,8 @@ def _dissect(arguments: Namespace) -> "Monitoring":
     if cost is not None:
         each = f"{cost.images} pictures, {terminal.size(cost.memory_bytes)} of memory, {terminal.size(cost.disk_bytes)}"
         time = terminal.duration(len(checkpoints) * cost.seconds)
-        terminal.say(f"{len(checkpoints)} checkpoints, about {time}: of each {each} in {arguments.out}", arguments.json)
+        where = named(arguments.out)
+        terminal.say(f"{len(checkpoints)} checkpoints, about {time}: of each {each} in {where}", arguments.json)
     return run_monitor(checkpoints, arguments.out, options, arguments.device, arguments.execute, terminal.Bar())
 
 

@@ -13,6 +13,8 @@ from rich.text import Text
 from ganatomy.errors import shown
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ganatomy.experiments.dissection import Dissection
 
 
@@ -45,6 +47,14 @@ def say(line: str, aside: bool = False) -> None:
     console = Console(stderr=aside, soft_wrap=True, highlight=False, emoji=False)
     if console.is_terminal or not aside:
         console.print(shown(line), markup=False)
+
+
+def say_report(page: "Path") -> None:
+    """Say where a report lies; of a study at a URL, here and there."""
+    from ganatomy.store import address
+
+    url = address(page)
+    say(f"report: {page}" + (f", and {url}" if url else ""))
 
 
 def show(result: "Dissection") -> None:

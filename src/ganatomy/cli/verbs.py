@@ -55,16 +55,17 @@ def dissect(arguments: Namespace) -> None:
         print_json(_summary(result, place, page))
     else:
         terminal.show(result)
-        terminal.say(f"report: {page}")
+        terminal.say_report(page)
 
 
 def report(arguments: Namespace) -> None:
     """Write the report of a finished study again."""
+    from ganatomy.cli import terminal
     from ganatomy.experiments.dissection import Dissection
 
     result = Dissection.open(arguments.directory)
     page = _write_report(result, arguments.out or arguments.directory / "report.html")
-    sys.stdout.write(f"report: {page}\n")
+    terminal.say_report(page)
 
 
 def render_scenes(arguments: Namespace) -> None:
