@@ -428,12 +428,23 @@ def test_damaged_files_are_named(tmp_path: Path, name: str) -> None:
         '{"kind": "Counts", "of": 2.5, "first": 0, "shards": 10}',
         '{"kind": "Other", "of": 2, "first": 0, "shards": 10}',
         '{"kind": "Counts", "of": 2, "first": 0, "shards": 9}',
+        '{"kind": "Counts", "of": 2, "first": 0, "shards": 0}',
+        '{"kind": "Counts", "of": 2, "first": 0, "shards": 1e400}',
+        f'{{"kind": "Counts", "of": 2, "first": 0, "shards": {10**30}}}',
         "[]",
     ],
 )
 def test_a_plan_that_shares_out_something_else_is_refused(tmp_path: Path, text: str) -> None:
     tried(tmp_path, Part(1, 2))
     (tmp_path / "steps" / "first.parts.json").write_text(text)
+    with pytest.raises(BadFile, match=r"first\.parts\.json"):
+        run(tmp_path, Part(2, 2))
+
+
+def test_a_plan_that_is_a_pipe_is_refused(tmp_path: Path) -> None:
+    tried(tmp_path, Part(1, 2))
+    (tmp_path / "steps" / "first.parts.json").unlink()
+    os.mkfifo(tmp_path / "steps" / "first.parts.json")
     with pytest.raises(BadFile, match=r"first\.parts\.json"):
         run(tmp_path, Part(2, 2))
 

@@ -145,7 +145,7 @@ class Study:
         directory = place(directory)
         with writing(directory):
             _usable(directory)
-            hold = SharedHold(directory, execute.number, execute.of) if isinstance(execute, Part) else Hold(directory)
+            hold = SharedHold(directory, str(execute), execute.mark) if isinstance(execute, Part) else Hold(directory)
         study = cls(directory, record, hold, execute, progress)
         try:
             study._store.begin(execute.mark if isinstance(execute, Part) else "")

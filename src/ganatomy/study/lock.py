@@ -3,8 +3,8 @@
 ::
 
     DIR/.lock                       held by who writes: by one process alone, or by the parts together
-    DIR/.parts/003-of-016.lock      held by the process that counts that part
-    DIR/.parts/lock                 held by one of these for a moment, to settle what concerns all
+    DIR/.part-003-of-016.lock       held by the process that counts that part
+    DIR/.parts.lock                 held by one of these for a moment, to settle what concerns all
 
 A lock is the kernel's (`flock`): that of a killed process is free at once.
 """
@@ -99,37 +99,36 @@ class SharedHold(Hold):
 
     Args:
         directory: of the study.
-        number, of: of this part.
+        part: its name, ``3/16``.
+        mark: what is in the names of its files.
 
     Raises:
         StudyBusy: a process that is no part holds it, or one that is this part, too; names it.
         StudyError: the file system keeps no locks.
     """
 
-    def __init__(self, directory: Path, number: int, of: int) -> None:
-        self._number, self._of = number, of
+    def __init__(self, directory: Path, part: str, mark: str) -> None:
+        self._part, self._mark = f"part {part}", mark
         super().__init__(directory)
 
     def _take(self) -> None:
-        part, own = f"part {self._number}/{self._of}", self._directory / ".parts"
-        self._name = f"{os.getpid()} on {socket.gethostname()} ({part})"
+        self._name = f"{os.getpid()} on {socket.gethostname()} ({self._part})"
         busy = f"{self._directory} is being written to by process"
         self._own(self._directory / ".lock", self._name, busy, shared=True)
-        own.mkdir(exist_ok=True)
-        name = f"{self._number:03d}-of-{self._of:03d}.lock"
-        self._own(own / name, self._name, f"{part} of {self._directory} is being counted by process")
+        busy = f"{self._part} of {self._directory} is being counted by process"
+        self._own(self._directory / f"{self._mark}lock", self._name, busy)
 
     def may_remove(self, left: Path) -> bool:
         """Tell so of this part's files, and of those that are written by one part at a time."""
         if ".part-" in left.name:
-            return f".part-{self._number:03d}-of-{self._of:03d}." in left.name
+            return self._mark in left.name
         return left.parent != self._directory or left.name.startswith(".study.json.")
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
         """Settle in this block what concerns all parts; wait until no other does."""
         self.check()
-        path = self._directory / ".parts" / "lock"
+        path = self._directory / ".parts.lock"
         descriptor = os.open(path, OPENING, 0o644)
         try:
             tell = time.monotonic() + LONG

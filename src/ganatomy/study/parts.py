@@ -11,6 +11,7 @@ removes them. So counts are to the bit those of one process, and sums of floats 
 
 import json
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -20,7 +21,7 @@ from typing import TypeVar
 
 from ganatomy.errors import BadFile, BadValue, GanatomyError, PartsMissing, StudyError
 from ganatomy.execute import Executor, local
-from ganatomy.files import write_text
+from ganatomy.files import read_json, write_text
 from ganatomy.progress import Progress
 from ganatomy.store import named
 from ganatomy.study.counting import Job, Mergeable, count, partial_of
@@ -85,7 +86,7 @@ class Part:
     @property
     def mark(self) -> str:
         """What is in the names of its files."""
-        return f".part-{self.number:03d}-of-{self.of:03d}."
+        return mark(self.number, self.of)
 
     def __call__(self, work: Callable[[range], A], shards: Sequence[range]) -> Iterator[tuple[int, A]]:
         """Count some shards with its own engine."""
@@ -126,9 +127,14 @@ class Plan:
         return [number for number, file in self.files(path).items() if not file.exists()]
 
 
+def mark(number: int, of: int) -> str:
+    """Return what is in the names of all files of a part, and of no others."""
+    return f".part-{number:03d}-of-{of:03d}."
+
+
 def part_file(path: Path, number: int, of: int) -> Path:
     """Return where a part of a step lies."""
-    return path.with_name(f"{path.name.removesuffix('.safetensors')}.part-{number:03d}-of-{of:03d}.safetensors")
+    return path.with_name(f"{path.name.removesuffix('.safetensors')}{mark(number, of)}safetensors")
 
 
 def plan_file(path: Path) -> Path:
@@ -144,10 +150,10 @@ def read_plan(path: Path) -> Plan | None:
     """
     file = plan_file(path)
     try:
-        plan = Plan(**json.loads(file.read_text(encoding="utf-8")))
+        plan = Plan(**read_json(file))
         if [type(value) for value in asdict(plan).values()] != [str, int, int, int]:
             raise TypeError("what it says are no whole numbers")
-        if not (0 <= plan.first <= plan.shards and 1 <= plan.of <= MOST):
+        if not (0 <= plan.first <= plan.shards <= sys.maxsize and plan.shards and 1 <= plan.of <= MOST):
             raise ValueError("there are no such parts")
     except FileNotFoundError:
         return None
@@ -230,8 +236,11 @@ def clear(path: Path) -> None:
     """Remove the parts of a step that is there, as a kill may have left them."""
     plan = read_plan(path)
     if plan is not None and path.exists():
-        for file in (partial_of(path), *plan.files(path).values(), plan_file(path)):
-            file.unlink(missing_ok=True)
+        for file in (path, *plan.files(path).values()):
+            partial_of(file).unlink(missing_ok=True)
+            if file != path:
+                file.unlink(missing_ok=True)
+        plan_file(path).unlink(missing_ok=True)
 
 
 def numbers(parts: Sequence[int]) -> str:
@@ -285,10 +294,12 @@ def _count_part(path: Path, job: Job[M], plan: Plan, how: tuple[int, Executor], 
 def _merge_or_missing(path: Path, job: Job[M], plan: Plan, alone: Alone) -> list[int]:
     """Merge the parts if all are there; else return those that are not."""
     with alone():
-        missing = [] if path.exists() else plan.missing(path)
-        if not missing and not path.exists():
+        if path.exists():
+            return []
+        missing = plan.missing(path)
+        if not missing:
             _merge(path, job.kind, plan)
-    return missing
+        return missing
 
 
 def _merge(path: Path, kind: type[M], plan: Plan) -> None:
