@@ -128,8 +128,8 @@ def test_without_room_it_says_so_and_waits(
 
 
 def command(out: Path, *options: str) -> list[str]:
-    """Return a run of some twenty shards."""
-    own = ["dissect", "planted:", "--segmenter", "planted", "--images", "600", "--shard", "20", "--batch", "10"]
+    """Return a run of twice eleven shards."""
+    own = ["dissect", "planted:", "--segmenter", "planted", "--images", "2600", "--layers", "layer1"]
     return [sys.executable, "-m", "ganatomy", *own, "--out", str(out), *options]
 
 
@@ -203,7 +203,8 @@ def test_a_cluster_that_disappears_is_told_in_one_line_and_the_run_resumes(tmp_p
     with cluster() as machines:
         run = started(out, None, "--engine", "ray", "--workers", "2")
         eventually(counting(out))
-        machines.head_node.kill_gcs_server()
+        for node in (machines.head_node, *machines.nodes):
+            node.kill_all_processes(check_alive=False, allow_graceful=False)
         _, said = run.communicate(timeout=100)
     assert run.returncode == 2, said
     assert re.search(r"^ganatomy: the Ray cluster .* is gone \(.*run the same command again to resume$", said, re.M)

@@ -1,6 +1,5 @@
 """A connection to a Ray cluster: one that runs is joined and left running, one that is started here ends with us."""
 
-import atexit
 import contextlib
 import logging
 import os
@@ -8,7 +7,7 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 from ganatomy.errors import EngineError
@@ -18,8 +17,10 @@ QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
 REACHED = 5.0
 """Seconds within which somebody has to answer at an address; Ray itself would ask on for ever."""
 PERIOD = 3.0
-SILENCE = 30.0
-"""Seconds without a sign of life after which a cluster is gone; after 60 Ray would end this process without a word."""
+"""Seconds from one look at a cluster to the next."""
+SILENCE = 20.0
+"""Seconds without an answer after which a cluster is gone; after 60 Ray would end this process without a word."""
+
 GONE = "its machine is gone"
 SHORT = "memory was short"
 
@@ -29,7 +30,7 @@ class Cluster:
 
     Attributes:
         name: what messages call it.
-        machines: ids of those that are alive, as last heard.
+        gone: whether it was lost; it must not be asked for anything then.
 
     Args:
         address: ``ray://HOST:PORT``; None for the one that ``RAY_ADDRESS`` names, that was started on this machine by
@@ -44,30 +45,38 @@ class Cluster:
         import ray
 
         self._ray: Any = ray
-        self._gone = self._owned = False
+        self.gone = False
         self._used = ray.is_initialized()
         self.name = address or "of this process"
         if not self._used:
             with _quiet():
                 self._connect(address, cpus)
-        self.machines: set[str] = set()
+        self._address = self.name if self.name.startswith("ray://") else ray.get_runtime_context().gcs_address
         self._heard = monotonic()
-        self._over = threading.Event()
-        self._watching = threading.Thread(target=self._watch, name="ganatomy-cluster", daemon=True)
-        self._watching.start()
 
-    def check(self) -> None:
-        """Make sure that it is still there.
+    def check(self, reached: bool = False) -> None:
+        """Make sure now and then that it is still there; with `reached` now, and wait for it a while if it is not.
+
+        A question to a cluster that is gone is never answered, so this comes before every one.
 
         Raises:
             EngineError: it is silent.
         """
-        if monotonic() - self._heard > SILENCE:
-            raise self.lost("it does not answer")
+        while reached or monotonic() - self._heard > PERIOD:
+            try:
+                _reach(self._address)
+                self._heard = monotonic()
+                return
+            except OSError as error:
+                if monotonic() - self._heard > SILENCE:
+                    raise self.lost(error) from error
+                if not reached:
+                    return
+                sleep(1)
 
     def lost(self, why: object) -> EngineError:
         """Return the error of a cluster that is gone."""
-        self._gone = True
+        self.gone = True
         line = str(why).strip().splitlines()[0] if str(why).strip() else type(why).__name__
         return EngineError(
             f"the Ray cluster {self.name} is gone ({line}); what is finished is kept: "
@@ -82,11 +91,7 @@ class Cluster:
 
     def close(self) -> None:
         """Disconnect, and end what was started here."""
-        self._over.set()
-        if self._gone:
-            atexit.unregister(self._ray.shutdown)  # which would wait for an answer
-        elif not self._used:
-            self._watching.join(PERIOD)
+        if not self._used:
             self._ray.shutdown()
 
     def _connect(self, address: str | None, cpus: int) -> None:
@@ -103,16 +108,6 @@ class Cluster:
         except (OSError, RuntimeError, ValueError, ImportError, self._ray.exceptions.RayError) as error:
             line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise EngineError(f"cannot use the Ray cluster {self.name} ({line}){_advice(known)}") from error
-
-    def _watch(self) -> None:
-        while not self._over.wait(0 if not self.machines else PERIOD):
-            try:
-                alive = {node["NodeID"] for node in self._ray.nodes() if node["Alive"]}
-            except Exception:  # whatever it is: it does not answer, and `check` will say so
-                return
-            self.machines, self._heard = alive, monotonic()
-            if not alive:
-                return
 
 
 def fate(error: Any) -> str | None:

@@ -91,6 +91,8 @@ class Ray:
             EngineError: no cluster, one that disappears, or a shard that kills its workers again and again; the work
                 cannot be sent.
         """
+        import ray
+
         if not shards:
             return
         if self._cluster is None:
@@ -101,6 +103,11 @@ class Ray:
         try:
             yield from step.count(work, next(self._calls), wanted)
             self._idle = step.workers
+        except (ConnectionError, ray.exceptions.RaySystemError, ray.exceptions.RpcError) as error:
+            if isinstance(error.__cause__, _Elsewhere):
+                step.dismiss()
+                raise  # the work said so
+            raise self._cluster.lost(error) from error
         except BaseException:  # of theirs or of whoever asked, who may also have stopped to ask
             step.dismiss()
             raise
@@ -202,8 +209,9 @@ class _Step:
 
     def dismiss(self) -> None:
         """End all workers: nobody waits for what they are at."""
-        for worker in self.workers:
-            worker.kill()
+        if not self._cluster.gone:
+            for worker in self.workers:
+                worker.kill()
         self.workers = []
 
     def _hand_out(self) -> None:
@@ -305,6 +313,7 @@ class _Step:
                 f"{TRIES} workers died {where}, the last one{host}: {why}; what is finished is kept: give workers more "
                 "memory or a smaller --batch, or count in this process to see why"
             )
+        self._cluster.check(reached=True)
         _log.warning("a worker%s died %s: %s; another goes on, nothing is lost", host, where, why)
         self.workers.remove(worker)
         worker.kill()
