@@ -34,7 +34,7 @@ from ganatomy.experiments.described import (
     open_setting,
 )
 from ganatomy.progress import Progress, Silent, listening
-from ganatomy.stats.frechet import FeatureMoments, Frechet, frechet_distance, sampling_bias
+from ganatomy.stats.frechet import FeatureMoments, frechet_distance, sampling_bias
 from ganatomy.stats.unit_frechet import unit_frechet
 from ganatomy.study import Study
 
@@ -63,6 +63,28 @@ class Strips:
 
     @classmethod
     def from_state(cls, state: dict[str, Tensor]) -> "Strips":
+        """Make them again."""
+        return cls(**state)
+
+
+@dataclass(frozen=True)
+class Distances:
+    """The distance of every unit's pictures from real ones, then of every sample at random, and its two terms.
+
+    Attributes:
+        distance, means, covariances: float64 [u + draws].
+    """
+
+    distance: Tensor
+    means: Tensor
+    covariances: Tensor
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return all three."""
+        return {"distance": self.distance, "means": self.means, "covariances": self.covariances}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Tensor]) -> "Distances":
         """Make them again."""
         return cls(**state)
 
@@ -257,7 +279,8 @@ def run_artifacts(
             real = describe_reals(setting, numbers, execute, progress)
             work = partial(describe_made, setting, numbers, units)
             made = study.sharded("generated pictures", Described, work, spec.shards())
-            found = distances(made, real, spec, source.models.generator.device, progress or Silent())
+            device, shown = source.models.generator.device, progress or Silent()
+            found = study.step("distances", Distances, lambda: distances(made, real, spec, device, shown))
             table, samples = artifact_tables(source, spec, made, real, found)
             study.step("strips", Strips, lambda: top_strips(source, spec.layer, table))
             study.write_table("artifacts", table)
@@ -268,7 +291,7 @@ def run_artifacts(
 
 def distances(
     made: Described, real: FeatureMoments, spec: ArtifactSpec, device: torch.device, progress: Progress
-) -> Frechet:
+) -> Distances:
     """Return the distance of every unit, then of every sample at random."""
     if not made.peaks.isfinite().all():
         raise BadValue(f"units of {spec.layer} are NaN or Inf in some pictures, and cannot be ranked")
@@ -276,7 +299,8 @@ def distances(
     progress.begin("distances", len(samples))
     try:
         with listening(progress.advance):
-            return unit_frechet(made.features.to(device), samples, real)
+            found = unit_frechet(made.features.to(device), samples, real)
+            return Distances(found.distance, found.means, found.covariances)
     finally:
         progress.end()
 
@@ -294,13 +318,13 @@ def random_samples(spec: ArtifactSpec) -> Int64[Tensor, "draws m"]:
 
 
 def artifact_tables(
-    source: Source, spec: ArtifactSpec, made: Described, real: FeatureMoments, found: Frechet
+    source: Source, spec: ArtifactSpec, made: Described, real: FeatureMoments, found: Distances
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the table of the units, worst first, and what to compare them with."""
     units = made.peaks.shape[1]
-    terms = {name: getattr(found, name).cpu() for name in ("distance", "means", "covariances")}
+    terms = found.state_dict()
     plain = terms["distance"][units:]
-    whole = FeatureMoments(found.features)
+    whole = FeatureMoments(made.features.shape[1])
     whole.update(made.features)
     all_of_them = float(frechet_distance(real, whole).distance)
     known = source.dissection.units
