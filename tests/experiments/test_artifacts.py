@@ -97,7 +97,7 @@ def test_a_killed_run_ends_in_the_same_tables(
     result: Artifacts, spec: ArtifactSpec, source: Source, tmp_path: Path
 ) -> None:
     def dies(work: Any, shards: Sequence[range]) -> Iterator[Any]:
-        yield work(shards[0])
+        yield 1, work(shards[0])
         raise Killed
 
     for _ in range(2):

@@ -110,7 +110,7 @@ def test_a_killed_run_ends_in_the_same_table(
     result: Quality, spec: QualitySpec, source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def dies(work: Any, shards: Sequence[range]) -> Iterator[Any]:
-        yield work(shards[0])
+        yield 1, work(shards[0])
         raise Killed
 
     for _ in range(2):

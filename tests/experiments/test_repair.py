@@ -162,7 +162,7 @@ def test_a_killed_run_ends_in_the_same_tables(
     result: Repair, spec: RepairSpec, source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def dies(work: Any, shards: Sequence[range]) -> Iterator[Any]:
-        yield work(shards[0])
+        yield 1, work(shards[0])
         raise Killed
 
     whole = Textures.of

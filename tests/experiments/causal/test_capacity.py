@@ -127,7 +127,7 @@ def test_an_interrupted_run_ends_with_the_same_bits(source: Source, out: Path) -
         for shard in shards:
             if next(stops, False):
                 raise InterruptedError
-            yield work(shard)
+            yield 1, work(shard)
 
     spec = ask(source, sets=IDLE, cells=(2,), multiples=(1.0,), images=10, shard=4)
     whole = run_capacity(spec, source, out.with_name("whole"))

@@ -162,7 +162,7 @@ def test_shards_batches_and_interruptions_change_nothing(source: Source, balls: 
         for shard in shards:
             if next(stops, False):
                 raise InterruptedError
-            yield work(shard)
+            yield 1, work(shard)
 
     with pytest.raises(InterruptedError):
         run_context(balls.spec, source, out, halting)

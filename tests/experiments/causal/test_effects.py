@@ -168,7 +168,7 @@ def test_a_killed_run_ends_in_the_same_tables_and_needs_no_model(
     source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def dies(work: Any, shards: Sequence[range]) -> Iterator[Any]:
-        yield work(shards[0])
+        yield 1, work(shards[0])
         raise Killed
 
     spec = asked(source, kind="insert", units=(1, 4), concept="box", region=(0, 0, 3, 3))

@@ -110,7 +110,7 @@ def test_places_do_not_depend_on_shards_or_batches_and_a_stopped_run_goes_on(
         for shard in shards:
             if next(stops, False):
                 raise InterruptedError
-            yield work(shard)
+            yield 1, work(shard)
 
     with pytest.raises(InterruptedError):
         run_trace(balls.spec, source, out, halting)

@@ -123,7 +123,7 @@ class Killed(Exception):
 
 def test_a_killed_run_ends_in_the_same_tables(source: Source, result: UnitEffects, out: Path) -> None:
     def dies(work: Any, shards: Sequence[range]) -> Iterator[Any]:
-        yield work(shards[0])
+        yield 1, work(shards[0])
         raise Killed
 
     for _ in range(2):
