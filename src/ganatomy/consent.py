@@ -48,11 +48,16 @@ def runs_code(name: str) -> bool:
 
 
 def asks(name: str) -> str | None:
-    """Return what a name in somebody's file would do that its reader may not want; None if it only reads data."""
+    """Return what a name in somebody's file would do that its reader may not want; None if it only reads data.
+
+    >>> asks("repaired:s3://bucket/x"), asks("repaired:runs/x")
+    ('fetches a model', None)
+    """
     if runs_code(name):
         return "runs code"
     family, argument = _opened(name)
-    return "fetches a model" if family in FETCHED and not Path(argument).is_dir() else None
+    elsewhere = ":/" in argument or (family in FETCHED and not Path(argument).is_dir())
+    return "fetches a model" if elsewhere else None
 
 
 def check(names: Iterable[str], where: Path) -> None:

@@ -500,3 +500,17 @@ def test_a_directory_is_sent_as_a_whole(tmp_path: Path) -> None:
     assert files("memory://both") == {"figures/a.svg": b"<svg/>", "compare.html": b"<p>"}
     sent(tmp_path)  # no URL: nothing to do
     assert named(home) == "memory://both"
+
+
+def test_a_repaired_generator_opens_from_a_url(machine: Go) -> None:
+    from ganatomy.edit import Intervention
+    from ganatomy.generators import open_generator
+    from ganatomy.generators.repaired import write_repaired
+
+    plain = open_generator("planted")
+    edits = [Intervention.ablate("layer2", plain.layers["layer2"], [1])]
+    write_repaired(place("memory://mended/x"), "planted", plain, edits)
+    sent(place("memory://mended/x"))
+    z = plain.latents(range(2), 0)
+    machine("b")
+    assert torch.equal(open_generator("repaired:memory://mended/x").observe(z, ()).images, plain.edited(z, edits))

@@ -71,6 +71,22 @@ def test_a_cache_behind_a_link_is_the_same_cache(tmp_path: Path, monkeypatch: py
     assert address(place("s3://b/x")) == "s3://b/x"
 
 
+def test_without_a_home_paths_are_paths_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GANATOMY_CACHE")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    assert address(tmp_path) is None
+    assert named(Path("a\0b")) == "a\0b"
+    with pytest.raises(BadValue, match="set GANATOMY_CACHE"):
+        place("s3://bucket/x")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    assert address(tmp_path / "loop") is None
+
+
 @pytest.mark.parametrize(
     ("url", "told"),
     [

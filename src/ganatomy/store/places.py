@@ -50,7 +50,10 @@ def place(where: str | os.PathLike[str]) -> Path:
     if len(parts) < (1 if protocol == "memory" else 2):
         raise BadValue(f"{text} names no directory; give one in it, such as {text.rstrip('/')}/study")
     coded = [part if part is NO_HOST else _coded(part) for part in parts]
-    return _root().joinpath(protocol, *coded)
+    try:
+        return _root().joinpath(protocol, *coded)
+    except RuntimeError:
+        raise BadValue(f"{text} takes a cache directory, and there is no home for it; set GANATOMY_CACHE") from None
 
 
 def address(path: Path) -> str | None:
@@ -59,8 +62,10 @@ def address(path: Path) -> str | None:
     >>> address(place("s3://bucket/runs/church") / "study.json"), address(Path("runs/church"))
     ('s3://bucket/runs/church/study.json', None)
     """
-    root = _root()
-    whole = path.resolve()
+    try:
+        root, whole = _root(), path.resolve()
+    except (OSError, RuntimeError, ValueError):  # what cannot even be named has no copy
+        return None
     if not whole.is_relative_to(root) or len(whole.relative_to(root).parts) < 2:
         return None
     protocol, *parts = whole.relative_to(root).parts

@@ -84,9 +84,10 @@ def dissection_link(facts: Mapping[str, Any], study: Path, path: Path) -> str:
     The dissection is looked for beside the study, as `Source.beside` has put that, and where the study's facts say.
     """
     around = str(study.resolve().parent.parent)
-    for directory in (Path(around.removesuffix("-causal")), place(facts["source"]).resolve()):
-        report = directory / "report.html"
+    for where in (around.removesuffix("-causal"), facts["source"]):
         try:
+            directory = place(where).resolve()
+            report = directory / "report.html"
             if report.is_file() and Study.open(directory).digest == facts["inputs"]["dissection"]:
                 return quote(os.path.relpath(report, path.resolve().parent))
         except GanatomyError:  # not a study, or one that is being made again
