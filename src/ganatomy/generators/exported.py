@@ -37,6 +37,29 @@ HOW = (
 MEMORY = {1: torch.contiguous_format, 2: torch.channels_last, 3: torch.channels_last_3d, 4: torch.preserve_format}
 
 
+INNER = re.compile(
+    "_(convolution|unsafe_view|to_copy|native_batch_norm_legit|native_batch_norm_legit_no_training|softmax|log_softmax"
+    "|unsafe_index|local_scalar_dense|shape_as_tensor|weight_norm|adaptive_avg_pool2d|reshape_alias|cat|conj"
+    "|scaled_dot_product_[a-z_]+|upsample_[a-z0-9_]+|assert_tensor_metadata|assert_scalar|assert_async)"
+)
+"""Operators that PyTorch keeps for itself and writes into programs all the same."""
+UNSOUND = re.compile(
+    "quant|fbgemm|mkldnn|sparse|cudnn|miopen|nested|jagged|sobol|thnn|_backward$|^set_|^resize|^range$|^promote_types$"
+    "|^new_empty_strided$|^linalg__"
+)
+"""Operators that no generator needs, and that end the process when their arguments make no sense."""
+
+
+def is_sound(operator: str) -> bool:
+    """Say whether an operator may be called with whatever a stranger's program hands it.
+
+    >>> [is_sound(name) for name in ("conv2d", "_convolution", "_stack", "fbgemm_linear_int8_weight")]
+    [True, True, False, False]
+    """
+    known = INNER.fullmatch(operator) if operator.startswith("_") else True
+    return bool(known) and UNSOUND.search(operator) is None
+
+
 class Point(nn.Module):
     """The end of a module of the program: gives on what it is given, so that it can be read and replaced there."""
 
@@ -119,7 +142,7 @@ def _operator(target: str, source: str) -> Callable[..., Any]:
     if target in ON_NUMBERS:
         return ON_NUMBERS[target]
     match = re.fullmatch(r"torch\.ops\.aten\.([a-z]\w*|_[a-z]\w*)\.(\w+)", target)
-    packet = getattr(torch.ops.aten, match[1], None) if match else None
+    packet = getattr(torch.ops.aten, match[1], None) if match and is_sound(match[1]) else None
     found = getattr(packet, match[2], None) if match and isinstance(packet, torch._ops.OpOverloadPacket) else None
     if not isinstance(found, torch._ops.OpOverload) or any(a.name == "filename" for a in found._schema.arguments):
         raise BadFile(f"{source}: uses the operator {target}, which is not run; export the network in plain PyTorch")

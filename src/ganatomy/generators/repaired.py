@@ -350,7 +350,8 @@ def read_record(directory: Path) -> Record:
     wrong = [key for key, kind in kinds.items() if not isinstance(content.get(key), kind)]
     if wrong or not isinstance(content.get("weights"), str | None):
         raise BadFile(f"{path}: damaged at {(wrong or ['weights'])[0]!r}")
-    return Record(**{field.name: content.get(field.name) for field in fields(Record)})
+    content.setdefault("weights", None)
+    return Record(**{field.name: content[field.name] for field in fields(Record)})
 
 
 def with_files(name: str, change: Callable[[str], str], directory: Path = Path()) -> str:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ganatomy.errors import BadFile
-from ganatomy.generators.exported import check_batches
+from ganatomy.generators.exported import check_batches, is_sound
 from ganatomy.generators.hooked import HookedGenerator
 from ganatomy.generators.latents import standard_normal
 from ganatomy.generators.module import as_generator, find_latent, numbers_in
@@ -212,7 +212,7 @@ def _is_method(func: ast.expr) -> bool:
 def _is_operator(called: str) -> bool:
     """Say whether this is one of PyTorch's own operators on tensors and numbers, none of which names files."""
     match = re.fullmatch(r"torch\.(_?[a-z]\w*)", called)
-    packet = getattr(torch.ops.aten, match[1], None) if match else None
+    packet = getattr(torch.ops.aten, match[1], None) if match and is_sound(match[1]) else None
     if not isinstance(packet, torch._ops.OpOverloadPacket):
         return False
     schemas = [getattr(packet, name)._schema for name in packet._overload_names]

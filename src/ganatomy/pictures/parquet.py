@@ -3,7 +3,6 @@
 import bisect
 import hashlib
 import itertools
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ganatomy.errors import BadFile
+from ganatomy.files import parsed
 from ganatomy.pictures.unlabelled import Owned, Unlabelled, owned_by
 from ganatomy.weights import fingerprint
 
@@ -126,7 +126,7 @@ def _owned(files: Sequence[Path], ends: Sequence[pq.FileMetaData]) -> Owned:
     labels = [label for file, end in zip(files, ends, strict=True) for label in _labels(file, end)]
     told = (ends[0].schema.to_arrow_schema().metadata or {}).get(b"huggingface", b"{}")
     try:
-        names = json.loads(told)["info"]["features"][LABEL]["names"]
+        names = parsed(told)["info"]["features"][LABEL]["names"]
     except (ValueError, KeyError, TypeError):
         return owned_by([None if label == -1 else label for label in labels])  # as the hub has it where it is not known
     known = range(len(names))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ganatomy.errors import BadFile, BadValue
 from ganatomy.imported import guarded
-from ganatomy.weights.hub import read_json, read_pretrained
+from ganatomy.weights.hub import check_numbers, read_json, read_pretrained
 
 IGNORED = {"auto_map", "attn_implementation", "experts_implementation", "kernel_config", "use_kernels", "fusion_config"}
 """Settings that name code to run, or how: none of a checkpoint's business."""
@@ -40,6 +40,7 @@ def read_config(directory: Path) -> dict[str, Any]:
         BadFile: not a config, or one of quantised weights.
     """
     content = read_json(directory / "config.json")
+    check_numbers(content, str(directory / "config.json"))
     if "quantization_config" in content:
         raise BadFile(f"{directory}: its weights are quantised; take those that are not")
     if not isinstance(content.get("model_type"), str):

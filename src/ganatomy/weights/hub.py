@@ -20,6 +20,8 @@ WEIGHTS = (
 """Where a repository keeps its tensors; the first of these that is there is read."""
 MARKERS = ("config.json", "model_index.json")
 """A cached repository is found by one of these."""
+LARGEST = 1 << 24
+"""Whole numbers of a config: units, layers, words, pixels."""
 FETCHED = (["*.json", "*.txt", "model*.safetensors"], ["pytorch_model*.bin"])
 """What is downloaded: first this; then that, if no weights came."""
 
@@ -106,6 +108,20 @@ def read_json(file: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise BadFile(f"{file}: holds a {type(content).__name__}, not a JSON object")
     return content
+
+
+def check_numbers(settings: Any, source: str) -> None:
+    """Refuse settings from which a library would build a model larger than any: it takes them at their word.
+
+    Raises:
+        BadFile: a whole number in them is larger than `LARGEST`.
+    """
+    values = list(settings.values() if isinstance(settings, dict) else settings)
+    for value in values:
+        if isinstance(value, dict | list):
+            values.extend(value.values() if isinstance(value, dict) else value)
+        elif isinstance(value, int) and abs(value) > LARGEST:
+            raise BadFile(f"{source}: has the number {value}; no model has more than {LARGEST} of anything")
 
 
 def _complete(directory: Path) -> Path:

@@ -30,6 +30,7 @@ from ganatomy.files import read_json
 from ganatomy.progress import Progress
 from ganatomy.store import brought, write_text
 from ganatomy.study import Study, spec_digest, within
+from ganatomy.study.files import read_record
 from ganatomy.vocabulary import CATEGORIES
 
 DRAWS = 50
@@ -147,7 +148,7 @@ def look_at(
 def unfinished(directory: Path, step: int) -> list[Path]:
     """Return the studies of a step that nobody has finished."""
     found = (path.parent for path in directory.glob(f"studies/{step:09d}-*/study.json"))
-    return [study for study in found if not json.loads((study / "study.json").read_text())["finished"]]
+    return [study for study in found if not read_record(study)["finished"]]
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from torch import nn
 from ganatomy.errors import BadFile, BadModel, BadValue, UnknownName
 from ganatomy.imported import guarded
 from ganatomy.weights import State, fit_state, read_state
-from ganatomy.weights.hub import find_directory, read_json
+from ganatomy.weights.hub import check_numbers, find_directory, read_json
 
 DECODERS = (
     "AutoencoderKL",
@@ -121,9 +121,11 @@ def build(config: Mapping[str, Any], base: str, source: str) -> Any:
     """Build what a config describes, if its class is one of diffusers; the process's random numbers are left alone.
 
     Raises:
+        BadFile: a number in them is larger than any model is.
         BadModel: it is not, or it refuses the settings.
         BadValue: diffusers is not installed.
     """
+    check_numbers(config, source)
     package = library()
     name = config.get("_class_name")
     with guarded(f"building {name} of {source}"), _quiet(package):

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganatomy.errors import BadValue
+from ganatomy.errors import BadFile, BadValue
 from ganatomy.generators.diffusers.given import pictures_of
 from ganatomy.generators.hooked import device_of, dtype_of
 from ganatomy.generators.latents import standard_normal
@@ -95,4 +95,7 @@ def _units(model: Any, width: int) -> tuple[Tensor, Tensor]:
 
 
 def _per_channel(value: float | Sequence[float]) -> Tensor:
-    return torch.tensor(value).view(-1, 1, 1)
+    try:
+        return torch.tensor(value, dtype=torch.float32).view(-1, 1, 1)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise BadFile(f"the config says {str(value)[:40]!r} of the latents, and no number for each channel") from error
