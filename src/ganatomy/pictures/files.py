@@ -20,7 +20,7 @@ from ganatomy.pictures.shuffled import Shuffled
 from ganatomy.types import Images, Labels
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
-UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
+UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, MemoryError, struct.error, Image.DecompressionBombError)
 """What Pillow raises for files that are cut off, damaged, or of another format."""
 
 Ints = npt.NDArray[np.int64]
@@ -177,4 +177,5 @@ def _telling(name: Path | str) -> Iterator[None]:
     try:
         yield
     except UNREADABLE as error:
-        raise BadFile(f"{name}: not a whole picture ({error}); mend it, or take it out") from error
+        reason = str(error) or type(error).__name__
+        raise BadFile(f"{name}: not a whole picture ({reason}); mend it, or take it out") from error
