@@ -20,7 +20,20 @@ from ganatomy.pictures.shuffled import Shuffled
 from ganatomy.types import Images, Labels
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
-UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, MemoryError, struct.error, Image.DecompressionBombError)
+UNREADABLE = (
+    *(
+        OSError,
+        SyntaxError,
+        TypeError,
+        ValueError,
+        LookupError,
+        ArithmeticError,
+        AttributeError,
+        RuntimeError,
+        EOFError,
+    ),
+    *(MemoryError, struct.error, Image.DecompressionBombError),
+)
 """What Pillow raises for files that are cut off, damaged, or of another format."""
 
 Ints = npt.NDArray[np.int64]

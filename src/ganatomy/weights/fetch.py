@@ -39,6 +39,18 @@ class _NotHere(Exception):  # a signal to try the next address
     """This address does not give the file."""
 
 
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows a server to another address of the web, and never from https to where anybody may listen."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> Any:
+        to = urlsplit(newurl).scheme
+        if to not in ("http", "https") or (req.type == "https" and to == "http"):
+            raise _NotHere(f"the server sends on to {newurl[:100]!r}, which is not followed")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
 @dataclass(frozen=True)
 class _Part:
     """What the bytes that are here are part of; `validator` is the server's mark of this version of the file."""
@@ -149,7 +161,9 @@ def _attempt(address: str, part: Path, progress: Progress) -> None:
     if known:
         headers |= {"Range": f"bytes={have}-", "If-Range": known.validator}
     request = urllib.request.Request(address, headers=headers)  # noqa: S310  checked_address has seen to it
-    with urllib.request.build_opener().open(request, timeout=TIMEOUT) as answer:  # reads the proxies of the moment
+    with urllib.request.build_opener(_Redirects).open(
+        request, timeout=TIMEOUT
+    ) as answer:  # reads the proxies of the moment
         span = f"bytes {have}-{known.total - 1}/{known.total}" if known else ""
         if known is None or answer.headers.get("Content-Range") != span:
             if answer.status != 200:
