@@ -16,8 +16,8 @@ import torch
 from faulty import FaultyFileSystem
 from torch import Tensor
 
-from ganatomy.errors import StudyBusy, StudyError, StudyMismatch
-from ganatomy.store import brought, entries, named, place, remote, sent, write_text
+from ganatomy.errors import GanatomyError, StudyBusy, StudyError, StudyMismatch
+from ganatomy.store import brought, copies, entries, named, place, remote, sent, write_text
 from ganatomy.study import Part, Study, is_study
 
 URL = "memory://runs/church"
@@ -343,6 +343,11 @@ def test_the_network_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(StudyError, match=r"cannot .* faulty://runs/church \(call \d+, .*, fails\)$") as caught:
         count("faulty://runs/church")
     assert "\n" not in str(caught.value)
+    FaultyFileSystem.plan()
+    count("faulty://runs/church")
+    FaultyFileSystem.plan("fail", at=0, times=10**9)
+    with pytest.raises(StudyError, match=r"fails\); with GANATOMY_OFFLINE=1 the copy in .* will do$"):
+        Study.open("faulty://runs/church")
 
 
 def test_a_network_that_stays_away_in_mid_run_costs_nothing(
@@ -479,6 +484,69 @@ def test_files_are_written_to_a_url_and_brought(machine: Go) -> None:
     machine("c")
     assert (brought(place("memory://pages/church")) / "index.html").is_file()
     assert entries(place("memory://pages")) == [place("memory://pages/church")]
+
+
+def test_an_edit_of_a_study_is_brought_with_it(machine: Go, tmp_path: Path) -> None:
+    for url in (f"file://{tmp_path}/far", "memory://far"):
+        machine("a")
+        count(f"{url}/study")
+        write_text(f"{url}/study/edit.json", "{}")
+        write_text(f"{url}/alone/edit.json", "{}")
+        machine("b")
+        for name in ("study", "alone"):
+            assert brought(place(f"{url}/{name}/edit.json")).read_text() == "{}"
+        assert not brought(place(f"{url}/none/edit.json")).exists()
+
+
+def test_a_lock_is_asked_for_plainly_where_the_filesystem_cannot_promise_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = FaultyFileSystem.pipe_file
+
+    def without_modes(self: FaultyFileSystem, path: str, value: bytes, mode: str = "overwrite") -> None:
+        if mode != "overwrite":
+            raise OSError("A header you provided implies functionality that is not implemented")
+        pipe(self, path, value)
+
+    monkeypatch.setattr(FaultyFileSystem, "pipe_file", without_modes)
+    with Study.create("faulty://x/study", CountSpec(), FACTS):
+        assert ".lock" in files("faulty://x/study")
+
+
+def test_what_a_stranger_left_for_study_json_is_not_read_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "MOST", 1000)
+    fsspec.filesystem("memory").pipe_file("/runs/church/study.json", b"[" * 2000)
+    with pytest.raises(StudyError, match=r"study.json of memory://runs/church is no file of a study"):
+        Study.open(URL)
+    monkeypatch.setattr(remote, "MOST", 10_000)
+    with pytest.raises(GanatomyError, match=r"memory://runs/church/study.json|study.json"):
+        Study.open(URL)
+
+
+def test_a_copy_is_not_sent_over_another_study(machine: Go) -> None:
+    count(URL)
+    kept = place(URL)
+    machine("b")
+    fsspec.filesystem("memory").rm("/runs/church", recursive=True)
+    count(URL, seed=1)
+    (kept / ".remote.json").unlink()
+    machine("a")
+    before = files()
+    with pytest.raises(StudyError, match="holds another study than its copy"):
+        sent(kept / "report.html")
+    assert files() == before
+
+
+def test_a_full_disk_is_one_line(monkeypatch: pytest.MonkeyPatch, machine: Go) -> None:
+    import errno
+
+    count(URL)
+    machine("b")
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(copies, "write_text", full)
+    with pytest.raises(StudyError, match=r"the copy of memory://runs/church \(No space left on device\)$"):
+        Study.open(URL)
 
 
 def test_a_report_goes_with_its_study(machine: Go) -> None:

@@ -7,6 +7,7 @@ else: every file of a study is a function of its Spec, so both write the same.
 import contextlib
 import itertools
 import json
+import logging
 import os
 import socket
 import threading
@@ -25,7 +26,11 @@ STALE = 5 * BEAT
 MOST = 10
 """Failures to take what nobody holds."""
 PAUSE = 0.5
-"""Seconds between two looks whether it is free."""
+"""Seconds until the second look whether it is free; later ones come more seldom."""
+LONG = 10
+"""Looks after which it is said for whom one waits."""
+
+_log = logging.getLogger(__name__)
 
 
 class Claim:
@@ -49,12 +54,14 @@ class Claim:
             StudyBusy: another process holds it; names it.
             Unreachable: the URL does not answer.
         """
-        for failures in itertools.count():
+        for failures in itertools.count(1):
             if self._taken():
                 break
             if failures > MOST and self._holder() is None:
                 raise Unreachable(f"cannot write {LOCK} of {self._remote.url}; is it a file, or read-only?")
-            time.sleep(PAUSE)
+            if failures == LONG:
+                _log.warning("waiting for %s to let %s go", (self._holder() or {}).get("host"), self._remote.url)
+            time.sleep(PAUSE * min(failures, LONG))
         self._thread = threading.Thread(target=self._live, daemon=True, name="ganatomy-claim")
         self._thread.start()
 

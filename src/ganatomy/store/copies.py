@@ -34,6 +34,9 @@ KNOWN = ".remote.json"
 SELDOM = 60.0
 """Seconds between two sendings of what is not finished, and between two attempts while the network is down."""
 
+RARELY = 10
+"""To send what is not finished may take one part in so many of the time."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -114,9 +117,14 @@ class Copy(Store):
             StudyError: it holds no study any more, or something else.
             Unreachable: it does not answer.
         """
-        if self.directory.exists() or self._remote.read(RECORD) is not None:
-            with self._syncing():
-                self._pull(reading=True)
+        try:
+            if self.directory.exists() or self._remote.read(RECORD) is not None:
+                with self._syncing():
+                    self._pull(reading=True)
+        except Unreachable as error:
+            if not (self.directory / RECORD).is_file():
+                raise
+            raise Unreachable(f"{error}; with GANATOMY_OFFLINE=1 the copy in {self.directory} will do") from error
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
@@ -153,7 +161,7 @@ class Copy(Store):
             _log.warning("%s; going on with the copy in %s, and trying again later", error, self.directory)
             self._again = monotonic() + SELDOM
         if unfinished:
-            self._next = monotonic() + SELDOM
+            self._next = monotonic() + max(SELDOM, RARELY * (monotonic() - now))
 
     def send(self, quietly: bool = False) -> None:
         """Send everything.
@@ -181,13 +189,13 @@ class Copy(Store):
         """Let one process of this machine at a time bring and send."""
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
-            lock = (self.directory / ".remote.lock").open("w")
+            with (self.directory / ".remote.lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                self._known = self._read_known()
+                yield
         except OSError as error:
-            raise StudyError(f"cannot write {self.directory}, the copy of {self.url} ({error.strerror})") from error
-        with lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            self._known = self._read_known()
-            yield
+            reason = error.strerror or error
+            raise StudyError(f"cannot write {self.directory}, the copy of {self.url} ({reason})") from error
 
     def _pull(self, reading: bool) -> None:
         record = self._remote.read(RECORD)  # before the list: what is finished by now is on it as a whole
@@ -275,8 +283,8 @@ class Copy(Store):
         """Send what the URL lacks, study.json last, and remove what has become part of something finished."""
         here = self._here()
         unsent = [name for name, now in here.items() if name not in self._known or self._known[name].here != now]
-        if RECORD in here and RECORD not in self._known and len(here) > 1:  # say first what it will be
-            self._remote.write(RECORD, as_unfinished(self.directory / RECORD))
+        if RECORD in here and RECORD not in self._known:
+            self._announce(alone=len(here) == 1)
         for name in sorted(unsent, key=lambda name: (name == RECORD, name)):
             if unfinished or not is_unfinished(name):
                 path = self.directory / name
@@ -292,6 +300,18 @@ class Copy(Store):
             self._remote.remove(name)
             del self._known[name]
             self._write_known()
+
+    def _announce(self, alone: bool) -> None:
+        """Say what study this will be before any other file is there.
+
+        Raises:
+            StudyError: another study is there already.
+        """
+        other, own = self._remote.read(RECORD), (self.directory / RECORD).read_bytes()
+        if other is not None and digest_of(other) != digest_of(own):
+            raise StudyError(f"{self.url} holds another study than its copy in {self.directory}; give another URL")
+        if other is None and not alone:
+            self._remote.write(RECORD, as_unfinished(own))
 
     def _is_of_others(self, name: str) -> bool:
         """Whether another part is at work on it."""
@@ -320,7 +340,4 @@ class Copy(Store):
 
     def _write_known(self) -> None:
         files = {name: [*entry.here, *entry.there] for name, entry in self._known.items()}
-        try:
-            write_text(self.directory / KNOWN, json.dumps({"url": self.url, "files": files}, indent=1) + "\n")
-        except OSError as error:
-            raise StudyError(f"cannot write {self.directory}, the copy of {self.url} ({error.strerror})") from error
+        write_text(self.directory / KNOWN, json.dumps({"url": self.url, "files": files}, indent=1) + "\n")

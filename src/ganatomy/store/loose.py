@@ -61,7 +61,7 @@ def brought(where: Path) -> Path:
     """
     if _online(where) is None:
         return where
-    for study in (where, *where.parents[: DEEP - 1]):
+    for study in (where.parent, where, *where.parents[1 : DEEP - 1]):
         url = _online(study)
         if url is not None and Remote(url).read(RECORD) is not None:
             open_store(study).bring()

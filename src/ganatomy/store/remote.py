@@ -14,6 +14,8 @@ from typing import Any, NamedTuple, TypeVar
 from ganatomy.errors import StudyError
 from ganatomy.files import replacing
 
+MOST = 1 << 24
+"""Bytes that a small file may have."""
 PAUSES = (1.0, 4.0)
 """Seconds before the second and the third attempt."""
 PATIENCE = 60.0
@@ -106,11 +108,14 @@ class Remote:
 
         def look() -> bytes | None:
             try:
-                return bytes(self._fs.cat_file(self._key(name)))
-            except FileNotFoundError:
+                return bytes(self._fs.cat_file(self._key(name), start=0, end=MOST + 1))
+            except (FileNotFoundError, NotADirectoryError):
                 return None
 
-        return self._patiently(f"read {name} of", look)
+        content = self._patiently(f"read {name} of", look)
+        if content is not None and len(content) > MOST:
+            raise StudyError(f"{name} of {self.url} is no file of a study: it has over {MOST} bytes")
+        return content
 
     def get(self, name: str, stamp: Stamp, path: Path) -> None:
         """Bring a file to a path, whole or not at all."""
@@ -161,7 +166,7 @@ class Remote:
                 self._fs.pipe_file(key, content, mode="create")
             except FileExistsError:
                 return False
-            except (TypeError, ValueError, NotImplementedError):  # it knows no such mode
+            except Exception:  # perhaps it knows no such mode, as older object stores
                 if self._fs.exists(key):
                     return False
                 self._fs.pipe_file(key, content)

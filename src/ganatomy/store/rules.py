@@ -69,6 +69,6 @@ def is_finished(record: bytes) -> bool:
     return _content(record).get("finished") is True
 
 
-def as_unfinished(path: Path) -> bytes:
+def as_unfinished(record: bytes) -> bytes:
     """Return a study.json as it was before the study was finished."""
-    return json.dumps({**_content(path.read_bytes()), "finished": False}, indent=2).encode()
+    return json.dumps({**_content(record), "finished": False}, indent=2).encode()

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ganatomy.errors import BadFile, StudyError
 from ganatomy.files import OF_THE_MACHINE, plain_file, read_json, replacing
+from ganatomy.store import named
 
 FORMAT = 1
 ODD = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, MemoryError)
@@ -111,7 +112,7 @@ def damaged(path: Path, error: Exception) -> BadFile | StudyError:
     """Return the error of a file that is not what was written, or cannot be read just now."""
     if isinstance(error, OSError) and error.errno in OF_THE_MACHINE:  # nothing says that the file is not whole
         return StudyError(f"cannot read {path} ({error.strerror}); mend that, and run the same command again")
-    return BadFile(f"{path}: not a whole file of a study ({error}); remove it and run the same command again")
+    return BadFile(f"{named(path)}: not a whole file of a study ({error}); remove it and run the same command again")
 
 
 def read_record(directory: Path) -> dict[str, Any]:
