@@ -58,6 +58,7 @@ COMMANDS = {
     "ablate": "ablate {place}/study --layer layer2 --units 1,2 --concept ball --images 30 --random 2 --batch 8",
     "insert": "insert {place}/study --layer layer2 --concept ball --top 1 --pool 30 --images 20 --random 1 --batch 8",
     "ace": "ace {place}/study --layer layer2 --concept ball --top 2 --quick --batch 8",
+    "artifacts": "artifacts {place}/study --layer layer2 --real scenes:church --reals 270 --images 270 --top 260",
     "quality": "quality {place}/study --real scenes:church --reals 520 --images 260 --textures 16 --batch 16",
 }
 

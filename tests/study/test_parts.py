@@ -192,6 +192,7 @@ def test_a_run_without_parts_counts_what_is_missing(tmp_path: Path) -> None:
     found = run(tmp_path)
     assert contents(tmp_path) == FINISHED
     assert same_counts(found, run(tmp_path / "alone"))
+    assert [path.name for path in tmp_path.glob(".*")] == [".lock"]
 
 
 def test_parts_go_on_after_what_one_process_had_counted(tmp_path: Path) -> None:
@@ -284,6 +285,7 @@ def test_parts_that_wait_do_the_whole_study_at_once(tmp_path: Path) -> None:
         assert isinstance(each, Counts), each
         assert same_counts(each, alone)
     assert sorted(worked) == [shard.start for shard in SHARDS]
+    assert [path.name for path in tmp_path.glob(".*")] == [".lock"]
     assert contents(tmp_path / "steps") == [Path(name).name for name in FINISHED if "steps" in name]
 
 
@@ -342,12 +344,13 @@ def test_what_is_not_shared_out_is_computed_by_one_while_others_wait(
         return Counts([1, 2])
 
     found: list[Counts] = []
+    studies = [Study.create(tmp_path, RoundsSpec(), FACTS, Part(number, 2)) for number in (1, 2)]
 
-    def one(number: int) -> None:
-        with Study.create(tmp_path, RoundsSpec(), FACTS, Part(number, 2)) as study:
+    def one(study: Study) -> None:
+        with study:
             found.append(study.step("one", Counts, compute))
 
-    threads = [threading.Thread(target=one, args=(number,)) for number in (1, 2)]
+    threads = [threading.Thread(target=one, args=(study,)) for study in studies]
     for thread in threads:
         thread.start()
     assert inside.wait(10)

@@ -250,6 +250,8 @@ class Study:
             self._record["facts"] = {**self._record["facts"], **found}
             self._record["finished"] = True
             self._write_record()
+            if self._hold is not None:
+                self._hold.tidy()
         self._store.send()
         self.close()
 
@@ -281,6 +283,8 @@ class Study:
                 f"{named(self.directory)} holds another study: {'; '.join(changed)}; give another directory"
             )
         self._record = found
+        if self.finished and self._hold is not None:
+            self._hold.tidy()
 
     def _write_record(self) -> None:
         with writing(self._file):

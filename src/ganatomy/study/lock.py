@@ -89,6 +89,11 @@ class Hold:
         """Tell whether a half-written file is what a killed process left, and not what a live one is writing."""
         return left.name.endswith(".tmp")
 
+    def tidy(self) -> None:
+        """Remove the locks of parts, when nothing is left to be settled among them."""
+        for left in self._directory.glob(".part*.lock"):
+            left.unlink(missing_ok=True)
+
     def close(self) -> None:
         """Let go of the directory."""
         self._release()
