@@ -197,6 +197,7 @@ def test_workers_that_do_not_start(monkeypatch: pytest.MonkeyPatch, left: Callab
     assert not left()
 
 
+@pytest.mark.slow
 def test_mistakes_come_through_as_themselves(left: Callable[[], set[int]]) -> None:
     with Processes(["cpu"]) as engine:
         with pytest.raises(BadModel, match=r"^unit 3 is NaN$"):
@@ -223,6 +224,19 @@ def test_what_does_not_travel(work: Any, error: Any, told: str) -> None:
     assert isinstance(caught.value, GanatomyError) == (error is EngineError)
 
 
+@pytest.mark.slow
+def test_no_more_workers_start_than_there_are_shards(left: Callable[[], set[int]]) -> None:
+    with Processes(["cpu"] * 3) as engine:
+        assert list(engine(squares, SHARDS[:1])) == [(1, [0, 1, 4])]
+        assert len(left()) == 1
+        inner = [found for found, _ in zip(engine(squares, SHARDS[:2]), engine(squares, SHARDS[:2]), strict=True)]
+        assert inner == list(local(squares, SHARDS[:2])), "two calls at once have workers of their own"
+        assert list(engine(squares, SHARDS)) == list(local(squares, SHARDS))
+        assert len(left()) == 3
+    assert not left()
+
+
+@pytest.mark.slow
 def test_who_stops_to_ask_leaves_nobody_behind(left: Callable[[], set[int]]) -> None:
     with Processes(["cpu", "cpu"]) as engine:
         results = engine(squares, SHARDS)

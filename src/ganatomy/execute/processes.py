@@ -45,7 +45,8 @@ _log = logging.getLogger(__name__)
 class Processes:
     """An engine of one process a device; `close` it, or use it in a ``with`` block, and none is left behind.
 
-    Workers start when there is something to count, and keep their models open from one step to the next.
+    Workers start when there is something to count, no more than there are shards, and keep their models open from one
+    step to the next.
 
     >>> with Processes(["cpu", "cpu"]) as engine:  # doctest: +SKIP
     ...     ganatomy.dissect("bundled:church", engine=engine)
@@ -87,7 +88,8 @@ class Processes:
         self._crews.add(crew)
         try:
             yield from crew.count(self.devices)
-            self._idle = crew.workers
+            self._idle, others = crew.workers, self._idle
+            _end(others)  # of a call that was made in the midst of this one
         except BaseException:  # of theirs or of whoever asked, who may also have stopped to ask
             _end(crew.workers)
             raise
@@ -129,7 +131,7 @@ class _Crew:
 
     def count(self, devices: Sequence[str]) -> Iterator[tuple[int, Any]]:
         """Yield the results in their order."""
-        for device in devices[len(self.workers) :]:
+        for device in devices[len(self.workers) : len(self._shards)]:
             self.workers.append(_Worker(device, len(devices)))
         for worker in self.workers:
             self._brief(worker)
