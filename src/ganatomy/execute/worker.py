@@ -28,7 +28,6 @@ def main(descriptor: int, device: str) -> None:
     os.dup2(2, 1)  # what models print must not mix with what the command prints for a script
     from ganatomy.devices import settle
     from ganatomy.execute.memory import give_back
-    from ganatomy.execute.memory import give_back
     from ganatomy.execute.wire import Wire
     from ganatomy.progress import listening
 
@@ -57,7 +56,6 @@ def main(descriptor: int, device: str) -> None:
         answers.put(answer)
         del answer
         give_back()
-        give_back()
 
 
 def _hear(wire: Any, orders: "SimpleQueue[Any]") -> None:
@@ -81,6 +79,7 @@ def _tell(wire: Any, answers: "SimpleQueue[Any]", room: threading.Semaphore) -> 
             wire.send(("failed", answer[1], *_told(error)))
         if answer[0] in ("done", "failed"):
             room.release()
+        del answer  # whose tables would wait for the next ones
 
 
 def _unpickled(content: bytes) -> Any:
