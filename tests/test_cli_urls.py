@@ -121,6 +121,8 @@ def test_what_is_wrong_with_a_url_is_one_line(capsys: pytest.CaptureFixture[str]
         assert error.count("\n") == 1
         assert told in error
         assert "SECRET" not in error
+    assert main(["scenes", "render", "--count", "1", "--out", "memory://scenes"]) == 2
+    assert capsys.readouterr().err == "ganatomy: memory://scenes is a URL; give a directory of this machine\n"
 
 
 STUDY = """

@@ -14,7 +14,7 @@ from ganatomy.cli.doctor import doctor
 from ganatomy.cli.engine import add_engine
 from ganatomy.cli.merge import add_merge
 from ganatomy.cli.monitor import add_monitor
-from ganatomy.cli.parser import Parser, add_command, add_delivery, names, study
+from ganatomy.cli.parser import Parser, add_command, add_delivery, here, names, study
 from ganatomy.cli.serve import add_serve
 from ganatomy.cli.trust import add_trust
 
@@ -102,7 +102,7 @@ def _add_models(commands: Any) -> None:
     fetch.add_argument("--list", action="store_true", default=False, help="list what can be fetched")
     where = "the address or path of a folder that holds its files, or of its only file"
     fetch.add_argument("--from", dest="source", metavar="WHERE", default=None, help=f"{where} (where it was published)")
-    fetch.add_argument("--to", type=Path, metavar="DIR", default=None, help="(the cache, which GANATOMY_CACHE names)")
+    fetch.add_argument("--to", type=here, metavar="DIR", default=None, help="(the cache, which GANATOMY_CACHE names)")
     _add_json(fetch)
     parser.own["fetch"] = fetch
 
@@ -131,4 +131,4 @@ def _add_scenes(commands: Any) -> None:
     parser.add_argument("--count", type=int, metavar="N", default=1000, help="(1000)")
     parser.add_argument("--size", type=int, metavar="PIXELS", default=64, help="a power of two (64)")
     parser.add_argument("--seed", type=int, metavar="N", default=0, help="(0)")
-    parser.add_argument("--out", type=Path, metavar="DIR", required=True, help="where the pictures go")
+    parser.add_argument("--out", type=here, metavar="DIR", required=True, help="where the pictures go")

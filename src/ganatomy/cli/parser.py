@@ -67,6 +67,13 @@ def study_file(text: str) -> Path:
     return brought(place(text))
 
 
+def here(text: str) -> Path:
+    """Read a directory of this machine."""
+    if "://" in text:
+        raise BadValue(f"{text} is a URL; give a directory of this machine")
+    return Path(text)
+
+
 def names(text: str) -> tuple[str, ...]:
     """Read names with commas between them."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
