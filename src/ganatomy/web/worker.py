@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from typing import Any, NamedTuple, TypeVar
 
 from ganatomy.errors import GanatomyError
+from ganatomy.execute.memory import give_back
 
 T = TypeVar("T")
 PAINT, READ, BROWSE, WARM = 0, 1, 2, 3
@@ -131,3 +132,4 @@ class Worker:
                 future.set_result(job())
             except BaseException as error:
                 future.set_exception(error)
+            give_back()  # else what pictures that are kept leave between them is never used again
