@@ -331,6 +331,13 @@ def test_parts_on_several_machines_share_a_url(machine: Go, straight: tuple[Tens
     machine("part 2")
     with pytest.raises(Stop):
         count(URL, execute=Part(2, 3), after=0)
+    assert "steps/sum.part-002-of-003.partial.safetensors" not in files()  # it had not begun
+    machine("part 1")
+    fsspec.filesystem("memory").pipe_file("/runs/church/steps/sum.part-002-of-003.partial.safetensors", b"begun")
+    with pytest.raises(PartsMissing):
+        count(URL, execute=Part(1, 3))
+    assert not [*place(URL).glob("steps/*partial*")]  # of others only what is done is brought
+    fsspec.filesystem("memory").rm_file("/runs/church/steps/sum.part-002-of-003.partial.safetensors")
     machine("elsewhere")
     assert torch.allclose(count(URL, execute=Part(2, 3)), straight[0], rtol=1e-6)
     assert files().keys() == FINISHED
@@ -460,6 +467,7 @@ def test_offline_the_copy_is_all_there_is(monkeypatch: pytest.MonkeyPatch, strai
     assert FaultyFileSystem.calls == 0
     monkeypatch.delenv("GANATOMY_OFFLINE")
     FaultyFileSystem.plan()
+    assert Study.open(url).finished  # though the URL does not know it yet
     assert torch.equal(count(url, after=0), straight[0])
     assert files(url).keys() == FINISHED
 
