@@ -56,7 +56,6 @@ SMALL_ACE = {"images": 30, "pool": 40, "train": 8, "held": 4, "candidates": 32, 
 COMMANDS = {
     "dissect": "dissect planted: --segmenter planted: --images 40 --batch 8 --out {place}/new",
     "ablate": "ablate {place}/study --layer layer2 --units 1,2 --concept ball --images 30 --random 2 --batch 8",
-    "insert": "insert {place}/study --layer layer2 --concept ball --top 1 --pool 30 --images 20 --random 1 --batch 8",
     "ace": "ace {place}/study --layer layer2 --concept ball --top 2 --quick --batch 8",
     "artifacts": "artifacts {place}/study --layer layer2 --real scenes:church --reals 270 --images 270 --top 260",
     "quality": "quality {place}/study --real scenes:church --reals 520 --images 260 --textures 16 --batch 16",
@@ -142,6 +141,7 @@ def test_a_part_answers_scripts_with_what_is_missing(capsys: pytest.CaptureFixtu
     assert f"part 3/3 of effect is done; still missing: part 1 of 3 in {told['study']}; when" in text
 
 
+@pytest.mark.slow
 def test_parts_from_several_places_are_merged_and_gone_on_with(capsys: pytest.CaptureFixture[str]) -> None:
     """As on machines without a disk to share: each has a copy of the dissection, and counts its part there."""
     command = COMMANDS["ablate"]
@@ -195,6 +195,7 @@ def test_mistakes_are_told_in_a_line(options: list[str], says: str, capsys: pyte
     assert not Path("new").exists()
 
 
+@pytest.mark.slow
 def test_the_door_takes_a_part(here: Path) -> None:
     given = {"layer": "layer2", "units": [1, 2], "concept": "ball", "images": 30, "random": 2, "batch": 8}
     with pytest.raises(PartsMissing):
