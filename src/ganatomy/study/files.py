@@ -103,7 +103,7 @@ def sound(where: Path) -> Iterator[None]:
     """
     try:
         yield
-    except ODD as error:
+    except (*ODD, OSError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise BadFile(f"{where}: not what a study of this version holds ({reason}); make it again") from error
 
