@@ -24,7 +24,12 @@ def cluster(nodes: int = 2, **options: Any) -> Iterator[Any]:
     before = dict(os.environ)
     folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")  # a socket's path is short
     os.environ |= {"RAY_TMPDIR": folder, "RAY_USAGE_STATS_ENABLED": "0"}
-    head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": STORE, "_system_config": SOON}
+    head = {
+        "num_cpus": 0,
+        "include_dashboard": False,
+        "object_store_memory": STORE,
+        "_system_config": SOON,
+    }
     found = Cluster(initialize_head=True, head_node_args=head)
     try:
         found.nodes = [found.add_node(num_cpus=1, object_store_memory=STORE, **options) for _ in range(nodes)]

@@ -30,6 +30,7 @@ class Cluster:
 
     Attributes:
         name: what messages call it.
+        used: whether this process was connected before.
         gone: whether it was lost; it must not be asked for anything then.
 
     Args:
@@ -46,9 +47,9 @@ class Cluster:
 
         self._ray: Any = ray
         self.gone = False
-        self._used = ray.is_initialized()
+        self.used = ray.is_initialized()
         self.name = address or "of this process"
-        if not self._used:
+        if not self.used:
             with _quiet():
                 self._connect(address, cpus)
         self._address = self.name if self.name.startswith("ray://") else ray.get_runtime_context().gcs_address
@@ -77,10 +78,16 @@ class Cluster:
     def lost(self, why: object) -> EngineError:
         """Return the error of a cluster that is gone."""
         self.gone = True
-        line = str(why).strip().splitlines()[0] if str(why).strip() else type(why).__name__
         return EngineError(
-            f"the Ray cluster {self.name} is gone ({line}); what is finished is kept: "
+            f"the Ray cluster {self.name} is gone ({_line(why)}); what is finished is kept: "
             "once it is back, or with another engine, run the same command again to resume"
+        )
+
+    def failed(self, why: object) -> EngineError:
+        """Return the error of a cluster that is there and cannot do what it is asked for."""
+        return EngineError(
+            f"the Ray cluster {self.name} fails ({_line(why)}); what is finished is kept: "
+            "make room there, or use another engine, and run the same command again to resume"
         )
 
     def room(self, cpus: float, gpus: float) -> int:
@@ -91,7 +98,7 @@ class Cluster:
 
     def close(self) -> None:
         """Disconnect, and end what was started here."""
-        if not self._used:
+        if not self.used:
             self._ray.shutdown()
 
     def _connect(self, address: str | None, cpus: int) -> None:
@@ -106,8 +113,7 @@ class Cluster:
                 _reach(known)
                 self._ray.init(known, **options)
         except (OSError, RuntimeError, ValueError, ImportError, self._ray.exceptions.RayError) as error:
-            line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise EngineError(f"cannot use the Ray cluster {self.name} ({line}){_advice(known)}") from error
+            raise EngineError(f"cannot use the Ray cluster {self.name} ({_line(error)}){_advice(known)}") from error
 
 
 def fate(error: Any) -> str | None:
@@ -123,7 +129,7 @@ def fate(error: Any) -> str | None:
         return SHORT if _is_short(error.cause) else None
     if isinstance(error, kinds.ActorDiedError) and error.actor_init_failed:
         raise EngineError(f"workers do not start on the Ray cluster ({text.strip().splitlines()[-1]})")
-    if isinstance(error, kinds.OutOfMemoryError) or "memory pressure" in text:
+    if isinstance(error, kinds.OutOfMemoryError) or "low on memory" in text:
         return SHORT
     if isinstance(error, kinds.NodeDiedError) or "node has died" in text:
         return GONE
@@ -160,12 +166,19 @@ def _reach(address: str) -> None:
     socket.create_connection((host.strip("[]"), int(port)), REACHED).close()
 
 
+def _line(why: object) -> str:
+    """Return what went wrong in one line: of a traceback of another process the last one."""
+    lines = str(why).strip().splitlines() or [type(why).__name__]
+    return lines[-1] if lines[0].endswith(":") else lines[0]
+
+
 def _advice(address: str | None) -> str:
     if address is None:
         return "; see that /dev/shm and the temporary directory have room"
+    both = "RAY_AUTH_TOKEN has to be the same on both sides, if the cluster asks for one"
     if address.startswith("ray://"):
-        return "; give the port of Ray Client (10001 unless told otherwise), and the same Ray and Python on both sides"
-    return "; unset RAY_ADDRESS, or end what is left of it: ray stop"
+        return f"; the port is that of Ray Client, usually 10001; Ray, Python and {both}"
+    return f"; end what is left of it (ray stop), or unset RAY_ADDRESS; {both}"
 
 
 @contextlib.contextmanager

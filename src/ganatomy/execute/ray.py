@@ -36,6 +36,7 @@ RECEIVED = 8
 """For so many workers the process that gives the work merges every result itself; of more it gets whole blocks."""
 PATIENCE = 15.0
 """Seconds without any worker after which the log says what is being waited for."""
+REPLACED = "another goes on, nothing is lost"
 
 _log = logging.getLogger(__name__)
 
@@ -79,8 +80,9 @@ class Ray:
     def close(self) -> None:
         """End the actors, and let go of the cluster."""
         if self._cluster is not None:
-            for worker in self._idle:
-                worker.kill()
+            if self._cluster.used:  # else they end with the connection
+                for worker in self._idle:
+                    worker.kill()
             self._cluster.close()
         self._cluster, self._idle = None, []
 
@@ -166,6 +168,12 @@ class _Worker:
         """Return what will tell that it is there, or done."""
         return [*self.shards, *self.merges] if self.hello else [self.greeting]
 
+    def at(self) -> Node | None:
+        """Return what it is counting, or else merging."""
+        for shard, _ in self.shards.values():
+            return Node(0, shard)
+        return next((merge.node for merge, _ in self.merges.values()), None)
+
     def kill(self) -> None:
         """End it."""
         import ray
@@ -181,7 +189,7 @@ class _Step:
     ) -> None:
         self.workers = workers
         self._cluster, self._shards, self._hire = cluster, shards, hire
-        self._deaths: Counter[int | None] = Counter()
+        self._deaths: Counter[Node | None] = Counter()
         self._since = monotonic()  # when there was last a worker
         self._told = False
 
@@ -266,6 +274,8 @@ class _Step:
             except ray.exceptions.ObjectLostError:
                 self._lose(node)
                 return None
+            except ray.exceptions.RayError as error:
+                raise self._cluster.failed(error) from error
             else:
                 self._tree.handed()
                 return self._tree.count(node), found
@@ -286,7 +296,7 @@ class _Step:
         if told in worker.merges and isinstance(cause, ray.exceptions.ObjectLostError):
             self._lose(worker.merges.pop(told)[0].node)
         elif isinstance(cause, ray.exceptions.RayError):
-            raise self._cluster.lost(cause) from error
+            raise self._cluster.failed(cause) from error
         else:
             raise cause from _Elsewhere(str(error))
 
@@ -298,24 +308,25 @@ class _Step:
     def _replace(self, worker: _Worker, why: str) -> None:
         """Ask for another worker in the place of one that died, and have all counted and merged that it was at.
 
+        Where there is no room to start another, those that are there go on alone.
+
         Raises:
-            EngineError: it is the third death at that shard, or before the first.
+            EngineError: it is the third death at that shard, or before anybody started.
         """
-        at, gone = next((shard for shard, _ in worker.shards.values()), None), why == GONE
-        where = "with nothing to do" if at is None else f"at {self._named(range(at, at + 1))}"
-        if worker.hello is None:
-            where = "as it started"
-        if not gone and (at is not None or worker.hello is None):
-            self._deaths[at] += 1
-        host = "" if worker.hello is None else f" (process {worker.hello.process} on {worker.hello.host})"
-        if self._deaths[at] == TRIES:
+        self._cluster.check(reached=True)
+        self.workers.remove(worker)
+        at, where, host = worker.at(), "as it started", ""
+        if worker.hello is not None:
+            where = "with nothing to do" if at is None else f"at {self._named(self._tree.span(at))}"
+            host = f" (process {worker.hello.process} on {worker.hello.host})"
+        self._deaths[at] += why != GONE  # which is no fault of a shard
+        enough = self._deaths[at] >= TRIES
+        if enough and not (at is None and any(each.hello for each in self.workers)):
             raise EngineError(
                 f"{TRIES} workers died {where}, the last one{host}: {why}; what is finished is kept: give workers more "
                 "memory or a smaller --batch, or count in this process to see why"
             )
-        self._cluster.check(reached=True)
-        _log.warning("a worker%s died %s: %s; another goes on, nothing is lost", host, where, why)
-        self.workers.remove(worker)
+        _log.warning("a worker%s died %s: %s; %s", host, where, why, "others go on" if enough else REPLACED)
         worker.kill()
         for shard, _ in worker.shards.values():
             self._tree.lost(Node(0, shard))
@@ -323,7 +334,8 @@ class _Step:
             level, place = merge.node.level - 1, 2 * merge.node.place
             self._tree.put(Node(level, place), merge.left)
             self._tree.put(Node(level, place + 1), merge.right)
-        self.workers.append(self._hire())
+        if not enough:
+            self.workers.append(self._hire())
 
     def _watch(self) -> None:
         """See that the cluster is there, and say once if it has no room.

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from ganatomy.errors import BadFile
+from ganatomy.execute.memory import give_back
 
 
 @runtime_checkable
@@ -126,6 +127,7 @@ class RayWorker:
                 self._work = None  # the last one may hold much
                 self._work, self._call = ray.get(work[0]), call
             assert self._work is not None
+            give_back()
             return None, pack(self._work(shard))
         except BadFile as error:
             host = socket.gethostname()
