@@ -29,15 +29,15 @@ def test_each_block_is_the_same_tree_whatever_happens(data: st.DataObject, shard
         while (pair := tree.pair()) is not None:
             node, left, right = pair
             merging.append((node, f"({left}+{right})"))
-        if counting or merging:
-            at = data.draw(st.integers(0, len(counting) + len(merging) - 1))
-            own = counting.pop(at) if at < len(counting) else merging.pop(at - len(counting))
-            node, piece = (Node(0, own), str(own)) if isinstance(own, int) else own
-            if losses and data.draw(st.booleans()):
-                losses -= 1
-                tree.lost(node)
-            else:
-                tree.put(node, piece)
+        assert counting or merging, "somebody is at it, or it never ends"
+        at = data.draw(st.integers(0, len(counting) + len(merging) - 1))
+        own = counting.pop(at) if at < len(counting) else merging.pop(at - len(counting))
+        node, piece = (Node(0, own), str(own)) if isinstance(own, int) else own
+        if losses and data.draw(st.booleans()):
+            losses -= 1
+            tree.lost(node)
+        else:
+            tree.put(node, piece)
         while (ready := tree.ready()) is not None:
             node, piece = ready
             if losses and data.draw(st.booleans()):
