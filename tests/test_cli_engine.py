@@ -1,6 +1,7 @@
 """Every command that measures takes an engine, and counts with it."""
 
 import argparse
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import ganatomy
 from ganatomy.cli import main
 from ganatomy.cli.arguments import build
 from ganatomy.edit import write_edits
-from ganatomy.execute import engines
+from ganatomy.execute import engines, local
 
 MEASURES_NOTHING = {"layers": "one picture", "calibrate": "some pictures, once", "serve": "single pictures"}
 """Commands that have a device, and nothing to share out."""
@@ -99,6 +100,19 @@ def test_every_command_counts_with_the_engine_that_is_asked_for(
     with pytest.raises(Asked):
         main([*command.format(**places, new=tmp_path / "new").split(), "--json", "--engine", "ray", "--workers", "3"])
     assert (asked["name"], asked["workers"], asked["device"]) == ("ray", 3, "cpu")
+
+
+def test_larger_shards_of_a_dissection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[range] = []
+
+    def notes(work: Callable[[range], Any], shards: Sequence[range]) -> Iterator[tuple[int, Any]]:
+        seen.extend(shards)
+        return local(work, shards)
+
+    monkeypatch.setattr(engines, "open_engine", lambda *_, **options: contextlib.nullcontext(notes))
+    command = ["dissect", "planted:", "--segmenter", "planted:", "--images", "12", "--batch", "4", "--json"]
+    assert main([*command, "--out", str(tmp_path / "study"), "--shard-size", "8"]) == 0
+    assert [len(shard) for shard in seen[1:5]] == [8, 4, 8, 4]
 
 
 def test_contradictions_are_told_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
