@@ -69,7 +69,7 @@ def test_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_an_option_that_is_not_given_is_not_set() -> None:
     given = vars(build().parse_args(["insert", "study", "--layer", "layer2", "--at", "everywhere"]))
-    assert given.keys() == {"run", "directory", "layer", "at", "device", "json"}
+    assert given.keys() == {"run", "directory", "layer", "at", "device", "execute", "json"}
     assert given["at"] is None
     given = vars(build().parse_args(["insert", "study", "--layer", "layer2", "--at", "0,1,2,3", "--units", "4,5"]))
     assert (given["at"], given["units"]) == ((0, 1, 2, 3), (4, 5))
