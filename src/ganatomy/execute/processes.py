@@ -132,7 +132,7 @@ class _Crew:
     def count(self, devices: Sequence[str]) -> Iterator[tuple[int, Any]]:
         """Yield the results in their order."""
         for device in devices[len(self.workers) : len(self._shards)]:
-            self.workers.append(_Worker(device, len(devices)))
+            self.workers.append(_Worker(device, threads(len(devices))))
         for worker in self.workers:
             self._brief(worker)
         while self._turn < len(self._shards):
@@ -192,17 +192,16 @@ class _Crew:
         """
         fate, at = worker.close(), worker.blamed()
         self._deaths[at] += 1
-        where = "before its first shard" if at is None else f"at ids {_named(self._shards[at])}"
+        where = "as it started" if at is None else f"at ids {_named(self._shards[at])}"
         if self._deaths[at] == TRIES:
-            many = "workers died" if at is None else "its workers died"
             raise EngineError(
-                f"{where}, {TRIES} times, {many} ({fate}); what is finished is kept: "
+                f"{TRIES} workers died {where} ({fate}); what is finished is kept: "
                 "give fewer workers, a smaller --batch, or count in this process to see why"
             )
         _log.warning("worker %s died %s (%s): started again, nothing is lost", worker.name, where, fate)
         for number in worker.shards:
             heapq.heappush(self._open, number)
-        self.workers[self.workers.index(worker)] = again = _Worker(worker.device, len(self.workers))
+        self.workers[self.workers.index(worker)] = again = _Worker(worker.device, worker.threads)
         self._brief(again)
 
 
@@ -211,14 +210,15 @@ class _Worker:
 
     Attributes:
         device: ``cpu``, or the number of a GPU.
+        threads: how many it computes with.
         wire: to talk to it.
         shards: numbers of those that it has and did not give back.
         ready: whether it was heard of.
         at: the one that it began last.
     """
 
-    def __init__(self, device: str, workers: int) -> None:
-        self.device = device
+    def __init__(self, device: str, own_threads: int) -> None:
+        self.device, self.threads = device, own_threads
         self.shards: list[int] = []
         self.ready = False
         self.at: int | None = None
@@ -229,7 +229,7 @@ class _Worker:
         with other, _starting(own):
             self._process = subprocess.Popen(  # noqa: S603  our own module
                 command,
-                env=_environment(device, threads(workers)),
+                env=_environment(device, own_threads),
                 stdin=subprocess.DEVNULL,
                 pass_fds=[other.fileno()],
                 process_group=0,  # Ctrl-C is for the process that it works for
