@@ -147,7 +147,7 @@ def test_shards_are_counted_at_once_and_come_in_order() -> None:
         meeting.wait()
         return ids.start
 
-    assert list(together(2)(work, [range(i, i + 1) for i in range(4)])) == [0, 1, 2, 3]
+    assert list(together(2)(work, [range(i, i + 1) for i in range(4)])) == [(1, i) for i in range(4)]
 
 
 def test_what_goes_and_what_stays() -> None:
