@@ -136,11 +136,7 @@ def grid_size(spec: DissectSpec, seen: Observation) -> tuple[int, int]:
     return spec.resolution, max(1, round(spec.resolution * width / height))
 
 
-def run(
-    spec: DissectSpec,
-    study: Study,
-    models: Models,
-) -> Dissection:
+def run(spec: DissectSpec, study: Study, models: Models) -> Dissection:
     """Dissect a generator in a study directory; what is there already is not measured again.
 
     Raises:
