@@ -22,7 +22,9 @@ pytestmark = [
 CARDS = "document.querySelectorAll('#units .cards .card').length"
 SHOWN = "[...document.querySelectorAll('main > section')].filter(s => !s.hidden).map(s => s.id).join()"
 INK = """(canvas => {
-  const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+  const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d', { willReadFrequently: true });
+  copy.drawImage(canvas, 0, 0);
+  const data = copy.getImageData(0, 0, canvas.width, canvas.height).data;
   const colours = new Set();
   for (let i = 0; i < data.length; i += 4) colours.add(data[i] << 16 | data[i + 1] << 8 | data[i + 2]);
   return colours.size;
