@@ -30,7 +30,7 @@ def test_four_thousand_pictures_take_no_more_memory_than_the_first(tmp_path: Pat
     rows = json.loads(done.stdout)
     assert rows, "no step was long enough"
     for row in rows:
-        assert abs(row["growth"]) < 0.05, f"{row['step']}: {row['first']} to {row['last']} bytes"
+        assert abs(row["growth"]) < 0.08, f"{row['step']}: {row['first']} to {row['last']} bytes"
         for kind in ("descriptors", "threads"):  # some come and go; one a shard would be sixty
             assert abs(row[kind][1] - row[kind][0]) < 5, f"{row['step']}: {kind} {row[kind]}"
     assert not list(tmp_path.rglob("*.tmp"))
