@@ -175,10 +175,9 @@ def _line(why: object) -> str:
 def _advice(address: str | None) -> str:
     if address is None:
         return "; see that /dev/shm and the temporary directory have room"
-    both = "RAY_AUTH_TOKEN has to be the same on both sides, if the cluster asks for one"
     if address.startswith("ray://"):
-        return f"; the port is that of Ray Client, usually 10001; Ray, Python and {both}"
-    return f"; end what is left of it (ray stop), or unset RAY_ADDRESS; {both}"
+        return "; the port is that of Ray Client, usually 10001; Ray, Python and RAY_AUTH_TOKEN are the same on both sides"
+    return "; end what is left of it (ray stop), or unset RAY_ADDRESS; a RAY_AUTH_TOKEN has to be that of the cluster"
 
 
 @contextlib.contextmanager
