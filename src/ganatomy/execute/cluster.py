@@ -176,7 +176,7 @@ def _advice(address: str | None) -> str:
     if address is None:
         return "; see that /dev/shm and the temporary directory have room"
     if address.startswith("ray://"):
-        return "; the port is that of Ray Client, usually 10001; Ray, Python and RAY_AUTH_TOKEN must be alike on both sides"
+        return "; the port is that of Ray Client, usually 10001; Ray, Python and RAY_AUTH_TOKEN have to match"
     return "; end what is left of it (ray stop), or unset RAY_ADDRESS; a RAY_AUTH_TOKEN has to be that of the cluster"
 
 
