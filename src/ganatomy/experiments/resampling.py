@@ -6,9 +6,7 @@ concepts are too rare is kept. No picture is drawn: the study has the counts of 
 level of each pair, of validation blocks at some levels of all. At another level, what a block adds is taken to be what
 it adds at the chosen one.
 
-**Margin.** A control is beaten by a margin, an extreme over units of how far controls differ between the halves of the
-sample; it moves with the sample as much as all else. Between two draws they differ as between two halves, so the same
-extreme, taken there, varies from draw to draw as the margin does from sample to sample.
+**Margin.** By how much a matched pair exceeds its control and its chance level is kept, as what is too rare is.
 
 **Bias.** A label is the best of many scores and a match the passing of a threshold, so the mean of the draws is not the
 count of the dissection: noise is added to what has noise already. Errors are told around the count itself.
@@ -17,7 +15,6 @@ count of the dissection: noise is added to what has noise already. Errors are to
 the first are drawn again in so few blocks that their variance stands for that of both.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,7 +30,7 @@ from ganatomy.errors import BadValue
 from ganatomy.experiments.dissect_spec import HALVES
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.reading import Counted, levels_of, pixels_at, share_right
-from ganatomy.experiments.tables import Bools, Floats, Ints, Verdict, beats, judge
+from ganatomy.experiments.tables import Bools, Floats, Ints, Verdict, interpretable, judge
 from ganatomy.stats.blocks import GROUP, BlockedAgreement, GroupedAgreement, grouped
 from ganatomy.stats.scores import Rates, iou
 from ganatomy.vocabulary import CATEGORIES
@@ -172,8 +169,11 @@ def resampled(dissection: Dissection, draws: int = 200, seed: int = 0) -> Resamp
         return None
     part = len(halves["evaluation"]) / dissection.spec.images
     weights = [torch.from_numpy(block_weights(n, part, draws, (seed, i))) for i, n in enumerate(blocks)]
-    margin = _margins_drawn(dissection, weights[0] - 1)
-    verdicts = (_judged(dissection, units, weights, margin) for units in dissection.counted())
+    sizes = np.cumsum([0, *(len(units.level) for units in dissection.counted())])
+    verdicts = (
+        _judged(dissection, units, weights, dissection.reading.iqr[first : first + len(units.level)].numpy())
+        for first, units in zip(sizes, dissection.counted(), strict=False)
+    )
     return Resampled(dissection, seed, blocks[0], *(np.concatenate(each, 1) for each in zip(*verdicts, strict=True)))
 
 
@@ -209,45 +209,20 @@ def difference(one: Resampled, other: Resampled) -> pd.DataFrame:
     return _told(rows, ["layer", "category", "quantity"], signed=True)
 
 
-def _margins_drawn(dissection: Dissection, change: Tensor) -> Floats:
-    """Return the margins that other pictures would give, [draws, c]: the dissection's, and how far theirs are off.
-
-    With crossed halves the drift is between halves of half as many pictures, and greater by √2 than between draws.
-
-    Args:
-        dissection: which has the rules.
-        change: how much more each block of the pictures that are scored weighs, [draws, blocks].
-    """
-    spec, margin = dissection.spec, dissection.scores.margin
-    units_all, times = len(dissection.units), math.sqrt(spec.images / len(spec.halves()["evaluation"]))
-    kept = units_all - math.ceil(spec.noise * (units_all - 1))  # so many are at the quantile or above
-    greatest = torch.zeros(0, len(margin), len(change), dtype=torch.float64)
-    for units in dissection.counted():
-        shown, on, both = _blocks(dissection, units)
-        drift = []
-        for own in torch.tensor_split(change, math.ceil(len(change) / DRAWS_AT_ONCE)):  # none alone
-            control = iou(_redrawn(units.control, both[1], on, shown, own))
-            drift.append((control - control.roll(1, -1)).abs() * times)
-        greatest = torch.cat([greatest, torch.cat(drift, -1)])
-        greatest = greatest.topk(min(kept, len(greatest)), 0).values
-    noise = greatest[-1].T.numpy()
-    return np.asarray(np.maximum(margin + noise - noise.mean(0), 0))
-
-
-def _judged(dissection: Dissection, units: Counted, weights: Sequence[Tensor], margin: Floats) -> Verdict:
+def _judged(dissection: Dissection, units: Counted, weights: Sequence[Tensor], iqr: Floats) -> Verdict:
     """Judge some units in every draw, [draws, u].
 
     Args:
         dissection: which has the rules.
         units: what they are scored by.
         weights: float64 [draws, blocks], of the pictures that are scored, and of those that levels are chosen on.
-        margin: [draws, c], by which controls are to be beaten.
+        iqr: [u, c], which is kept in every draw.
     """
     table, scores = dissection.tally.agreement("evaluation", units.layer), dissection.scores
     shown, on, both = _blocks(dissection, units)
     drawn = [torch.split(own - 1, DRAWS_AT_ONCE) for own in weights]
     verdicts = []
-    for change, chosen, ahead in zip(*drawn, torch.split(torch.from_numpy(margin), DRAWS_AT_ONCE), strict=True):
+    for change, chosen in zip(*drawn, strict=True):
         level = _levels_drawn(dissection, units, chosen)
         redrawn = []
         for kind, pixels in enumerate((units.own, units.control)):
@@ -258,8 +233,9 @@ def _judged(dissection: Dissection, units: Counted, weights: Sequence[Tensor], m
         pixels_shown = scores.pixels + (change @ shown).numpy()
         chance = pixels_shown / pixels_shown[:, :1]
         overlap = np.where(scores.rare, np.nan, _by_draw(iou(own)))
-        above = beats(overlap, _by_draw(iou(control)) + ahead[:, None].numpy(), chance[:, None])
-        verdicts.append(judge(dissection.spec, overlap, _by_draw(share_right(own)), above))
+        fits = interpretable(dissection.spec, overlap, _by_draw(share_right(own)))
+        matched = fits & scores.exceeds(overlap, _by_draw(iou(control)), chance[:, None])
+        verdicts.append(judge(dissection.spec.label, overlap, iqr[None], fits, matched))
     return Verdict(*(np.concatenate(each) for each in zip(*verdicts, strict=True)))
 
 
@@ -322,11 +298,9 @@ def _by_draw(table: Tensor) -> Floats:
 
 
 def by_concept(label: Ints, weight: Drawn, concepts: int) -> Drawn:
-    """Return the sums of a weight [d, u] by label, [d, concepts]; 0 for none, which is no concept."""
+    """Return the sums of a weight [d, u] by label, [d, concepts]; column 0 has the units without a label."""
     places = np.arange(len(label))[:, None] * concepts + label
-    table = np.bincount(places.ravel(), weight.ravel(), len(label) * concepts).reshape(len(label), concepts)
-    table[:, 0] = 0
-    return table
+    return np.bincount(places.ravel(), weight.ravel(), len(label) * concepts).reshape(len(label), concepts)
 
 
 def _told(rows: Mapping[tuple[str, ...], Drawn], names: list[str], signed: bool = False) -> pd.DataFrame:
