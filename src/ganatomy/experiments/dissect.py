@@ -239,7 +239,7 @@ def draw_strips(
     strips: Strips | None = None
     for batch, seen in _batches(spec, models.subject, ids, list(top)):
         height, width = seen.images.shape[-2:]
-        strips = strips or Strips.empty(ids, (height, width), top, grid_of(spec, seen)[:2])
+        strips = strips or Strips.empty(ids, (height, width), top, grid_of(spec, seen))
         strips.add(batch, seen.images, seen.features, top, thresholds)
         tick(len(batch))
     assert strips is not None

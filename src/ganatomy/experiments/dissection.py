@@ -337,7 +337,8 @@ def _rule(spec: DissectSpec, scores: Scores) -> str:
     return (
         f"IoU > {spec.interpretable_iou:g} and accuracy > {spec.interpretable_accuracy:g} (interpretable), and IoU "
         f"more than {chance:.3g} times its chance level (the concept's share of all pixels) and {control:.3g} times "
-        f"its control (the same unit and concept with features and images mismatched); {scores.false_labels.mean():.1%}"
+        "its control (the same unit and concept with features and images mismatched), or half of the way from there to "
+        f"1 where that is less; {scores.false_labels.mean():.1%}"
         " of the units would be matched to some concept by their mismatched counts, put through the same rule"
     )
 
