@@ -61,7 +61,14 @@ def _unit_effects(result: Any) -> list[pd.DataFrame]:
         "clear": found.clear,
         "spearman": found.spearman,
     }
-    return [pd.DataFrame(columns)]
+    labels = {
+        "label": result.labels.rule,
+        "units": result.labels.labelled,
+        "scored": result.labels.scored,
+        "own concept shrinks %": _percent(result.labels.shrinks, result.labels.shrinks_error),
+        "in the top tenth %": _percent(result.labels.top_tenth, result.labels.top_tenth_error),
+    }
+    return [pd.DataFrame(columns), pd.DataFrame(labels)]
 
 
 def _ace(result: Any) -> list[pd.DataFrame]:

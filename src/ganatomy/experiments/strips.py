@@ -64,8 +64,8 @@ class Strips:
         """Take in a batch: its pictures, and where the units that like them are on."""
         places = torch.searchsorted(self.ids, torch.tensor(ids))
         self.pictures[places] = ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu()
-        height, width, *image = self.size.tolist()
-        grid = Grid(height, width, (image[0], image[1]) if all(image) else None)
+        height, width, *whole = self.size.tolist()
+        grid = Grid(height, width, (whole[0], whole[1]) if all(whole) else None)
         for layer, table in top.items():
             for i, image in enumerate(ids):
                 units, ranks = (table == image).nonzero().unbind(1)

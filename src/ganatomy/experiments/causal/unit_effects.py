@@ -19,6 +19,7 @@ from torch import Tensor
 from ganatomy.edit import Intervention
 from ganatomy.errors import BadModel
 from ganatomy.execute import Executor, local
+from ganatomy.experiments.causal.label_agreement import label_agreement
 from ganatomy.experiments.causal.locations import check_scores
 from ganatomy.experiments.causal.places import read_spec
 from ganatomy.experiments.causal.shown import Shown
@@ -84,6 +85,7 @@ class UnitEffects(Shown):
         agreement: one row a concept: concept, spearman (rank correlation of change and first_order over all units, ties
             averaged, those within noise included, so that noise lowers it; NaN where either is constant), units, clear
             (units whose change is beyond two standard errors).
+        labels: whether the labels of units say what the units cause, see `label_agreement`.
         study: the directory that holds it.
     """
 
@@ -91,6 +93,7 @@ class UnitEffects(Shown):
     facts: Mapping[str, Any]
     table: pd.DataFrame
     agreement: pd.DataFrame
+    labels: pd.DataFrame
     study: Study
 
     @classmethod
@@ -103,7 +106,7 @@ class UnitEffects(Shown):
         """
         study = Study.open(directory)
         spec, table = read_spec(study, UnitEffectSpec), study.read_table("unit_effects")
-        return cls(spec, study.facts, table, study.read_table("agreement"), study)
+        return cls(spec, study.facts, table, study.read_table("agreement"), study.read_table("labels"), study)
 
 
 def run_unit_effects(
@@ -136,6 +139,7 @@ def run_unit_effects(
             table = unit_effect_table(source, change, guess)
             study.write_table("unit_effects", table)
             study.write_table("agreement", agreement(table))
+            study.write_table("labels", label_agreement(source.dissection, spec.layer, table))
             study.finish(first_order=said)
     return UnitEffects.open(directory)
 

@@ -38,7 +38,7 @@ def unit_effects_section(effects: UnitEffects) -> Section:
         f"{percent(strongest.before)} of the pixels to {percent(strongest.before + strongest.change)} "
         f"({measured(strongest.relative, strongest.relative_error)}). All {units} units were switched off one by one, "
         f"each in {spec.images:,} pictures.",
-        blocks=[_strongest(effects), _estimate(effects)],
+        blocks=[_strongest(effects), _labels(effects), _estimate(effects)],
         spec=vars(spec),
         facts=effects.facts,
     )
@@ -70,6 +70,27 @@ def _strongest(effects: UnitEffects) -> Block:
         "Above zero, the unit held it back. The line is one standard error; of many units the best is lucky too."
     )
     return Block("The strongest units of each concept", lead, charts(*figures))
+
+
+def _labels(effects: UnitEffects) -> Block:
+    lead = (
+        "Each unit was ablated alone. Of the units that have a label, so many shrink their own concept by more than "
+        "two standard errors, and of so many it is among the tenth of all concepts that shrink most. Concepts on at "
+        "least 0.4 % of the pixels count."
+    )
+    body = [
+        (
+            row.rule,
+            f"{row.labelled}",
+            f"{row.scored}",
+            measured(row.shrinks, row.shrinks_error, sign=False),
+            measured(row.top_tenth, row.top_tenth_error, sign=False),
+            percent(row.relative),
+        )
+        for row in rows(effects.labels)
+    ]
+    columns = ("label", "units", "scored", "own concept shrinks", "in the top tenth", "mean relative change")
+    return Block("Do labels say what units cause?", lead, table(columns, body, "Labels against effects"))
 
 
 def _estimate(effects: UnitEffects) -> Block:
