@@ -38,7 +38,7 @@ def unit_effects_section(effects: UnitEffects) -> Section:
         f"{percent(strongest.before)} of the pixels to {percent(strongest.before + strongest.change)} "
         f"({measured(strongest.relative, strongest.relative_error)}). All {units} units were switched off one by one, "
         f"each in {spec.images:,} pictures.",
-        blocks=[_strongest(effects), _labels(effects), _estimate(effects)],
+        blocks=[_strongest(effects), _estimate(effects), _labels(effects)],
         spec=vars(spec),
         facts=effects.facts,
     )
