@@ -27,13 +27,15 @@ import torch
 from torch import Tensor
 
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.experiments.reading import Counted, Reading, levels_of, pixels_at, share_on, share_right
+from ganatomy.experiments.reading import Counted, levels_of, pixels_at, share_on, share_right
 from ganatomy.experiments.tables import Scores
 from ganatomy.stats.blocks import GROUP, BlockedAgreement, GroupedAgreement, grouped
 from ganatomy.stats.scores import Rates, at_level, information_quality, iou, rates
 
 CONTENDERS = 2
 """So many concepts of each unit, by each of three scores, get a level of their own in every draw."""
+COLUMNS = ("level", "iou", "accuracy", "on", "iqr", "control", "drift")
+"""What a draw changes of a `Reading`."""
 TINY = 1e-9
 
 
@@ -76,10 +78,11 @@ class Redraws:
     def scores(self, changes: Changes) -> Iterator[Scores]:
         """Yield the scores of every draw."""
         own = self.dissection.scores
-        columns = [torch.cat(c) for c in zip(*(self._reading(part, changes) for part in self._parts), strict=True)]
+        parts = (self._reading(part, changes) for part in self._parts)
+        columns = {name: torch.cat(tables) for name, tables in zip(COLUMNS, zip(*parts, strict=True), strict=True)}
         shown = self._blocks(self._parts[0].units)[0]
         for draw, pixels in enumerate((changes.scored @ shown).numpy()):
-            reading = Reading(*(column[..., draw] for column in columns))
+            reading = replace(own.reading, **{name: table[..., draw] for name, table in columns.items()})
             yield replace(own, reading=reading, pixels=own.pixels + pixels)
 
     @cached_property
@@ -102,7 +105,7 @@ class Redraws:
         return _Part(units, quality, rows, torch.cat(best, 1))
 
     def _reading(self, part: _Part, changes: Changes) -> tuple[Tensor, ...]:
-        """Return the columns of `Reading` for some units, each [u, c, draws]."""
+        """Return the `COLUMNS` for some units, each [u, c, draws]."""
         units, draws = part.units, len(changes.scored)
         level, quality = (table[..., None].repeat(1, 1, draws) for table in (units.level, part.quality))
         if len(part.rows):
