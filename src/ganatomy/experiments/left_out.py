@@ -6,7 +6,7 @@ not among the errors.
 **Interval.** A Fréchet distance is too great for lack of images: its bias falls as 1/n, and with few images a feature
 as 1/n² too. Samples of all images, of nine tenths and of halves say how much, and what is left at infinitely many
 images. The interval is around that value: 2.262 times the jackknife's error (Student's t for ten blocks), combined with
-how much the term in 1/n² mattered. `benchmarks/coverage.py` shows how often it holds the distance.
+how much the term in 1/n² mattered. `benchmarks/intervals.py` shows how often it holds the distance.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -2,8 +2,8 @@
 
 Each draw takes blocks of the validation images, some twice and some not at all, and chooses levels anew; then blocks of
 the evaluation images, and counts pixels at these levels. What comes of it is a `Scores` like that of the dissection, so
-labels and verdicts follow by whatever rule these have. Kept as they are: the candidate levels, and which concepts are
-too rare.
+labels and verdicts follow by whatever rule these have. Kept as they are: the candidate levels, and the IoU of concepts
+that were too rare to be counted by blocks.
 
 The study has the counts of every block: of evaluation blocks at the level of each pair, of validation blocks at some
 levels. At another level, what a block adds is taken to be what it adds at the chosen one. Levels are chosen anew for
@@ -28,7 +28,7 @@ from torch import Tensor
 
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.reading import Counted, levels_of, pixels_at, share_on, share_right
-from ganatomy.experiments.tables import Scores
+from ganatomy.experiments.tables import Floats, Scores
 from ganatomy.stats.blocks import GROUP, BlockedAgreement, GroupedAgreement, grouped
 from ganatomy.stats.scores import Rates, at_level, information_quality, iou, rates
 
@@ -80,10 +80,19 @@ class Redraws:
         own = self.dissection.scores
         parts = (self._reading(part, changes) for part in self._parts)
         columns = {name: torch.cat(tables) for name, tables in zip(COLUMNS, zip(*parts, strict=True), strict=True)}
-        shown = self._blocks(self._parts[0].units)[0]
-        for draw, pixels in enumerate((changes.scored @ shown).numpy()):
+        seen = own.pixels + (changes.scored @ self._blocks(self._parts[0].units)[0]).numpy()
+        for draw, (pixels, share) in enumerate(zip(seen, self._validation_share(changes, seen), strict=True)):
             reading = replace(own.reading, **{name: table[..., draw] for name, table in columns.items()})
-            yield replace(own, reading=reading, pixels=own.pixels + pixels)
+            yield replace(own, reading=reading, pixels=pixels, validation_share=share)
+
+    def _validation_share(self, changes: Changes, seen: Floats) -> Floats:
+        """Return each concept's share of the images that levels are chosen on, [draws, c]: with crossed halves, all."""
+        if self.dissection.spec.validation == "cross":
+            return seen / seen[:, :1]
+        table = self.dissection.tally.blocked("validation", next(iter(self.dissection.layers)))
+        assert isinstance(table, GroupedAgreement)
+        shown = table.counts[0, 0].sum(-1) + changes.chosen @ table.groups[:, 0].sum(-1).double()
+        return (shown / shown[:, :1]).numpy()
 
     @cached_property
     def _parts(self) -> list[_Part]:

@@ -1,8 +1,8 @@
 """Do errors and intervals keep what they promise? Predicted from each of many samples, beside what the samples show.
 
-    python benchmarks/coverage.py frechet                      Fréchet distances, two minutes of a core
-    python benchmarks/coverage.py counts --out STUDIES         counts of the bundled church, 24 samples, five minutes
-    python benchmarks/coverage.py counts --out STUDIES --validation cross --seeds 24 --images 128 --layers layer4
+    python benchmarks/intervals.py frechet                      Fréchet distances, two minutes of a core
+    python benchmarks/intervals.py counts --out STUDIES         counts of the bundled church, 24 samples, five minutes
+    python benchmarks/intervals.py counts --out STUDIES --validation cross --seeds 24 --images 128 --layers layer4
 
 **Counts.** Dissections with seeds of their own, which share no image: the spread of a count over them is its true
 error, known to 1/√(2 (seeds - 1)); beside it the root mean square of the errors that each predicts of itself, and the
@@ -168,7 +168,7 @@ def dissected(out: Path, seeds: int, **options: object) -> list[Dissection]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("counts", "frechet"))
-    parser.add_argument("--out", type=Path, default=Path("coverage"))
+    parser.add_argument("--out", type=Path, default=Path("samples"))
     parser.add_argument("--generator", default="bundled:church")
     parser.add_argument("--layers", nargs="+", default=["layer4", "layer6"])
     parser.add_argument("--images", type=int, default=128)
