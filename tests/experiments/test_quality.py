@@ -87,6 +87,9 @@ def test_errors_are_what_other_pictures_show(spec: QualitySpec, source: Source) 
     spread = torch.stack([each.whole for each in found]).std(0)
     error = torch.stack([each.error for each in found]).mean(0)
     assert bool(((spread / 2 < error) & (error < 2 * spread)).all())
+    low, high = (torch.stack([own.interval[i] for own in found]) for i in (1, 2))
+    plain = frechet_left_out(network.features(images), real).whole  # of eight times as many: hardly biased
+    assert bool(((low < plain) & (plain < high)).double().mean(0).ge(0.75).all())
     same = found[0].minus(found[0])
     assert same.whole.tolist() == same.error.tolist() == [0, 0, 0]
 
@@ -141,7 +144,8 @@ def test_without_other_real_pictures_nobody_knows_a_perfect_model(
 
 
 def test_nothing_left_out_has_no_error() -> None:
-    assert LeftOut(torch.ones(2).double(), torch.zeros(0, 2).double()).error.isnan().all()
+    nothing = torch.zeros(0, 2).double()
+    assert LeftOut(torch.ones(2).double(), nothing, torch.ones(2, 2).double()).error.isnan().all()
 
 
 def test_the_page(result: Quality) -> None:

@@ -1,6 +1,7 @@
 """The errors of counts: blocks drawn again equal pictures counted again, and predict what other samples give."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ import torch
 import ganatomy
 from ganatomy.errors import BadValue
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.experiments.resampling import _judged, _levels_drawn, _margins_drawn, block_weights, difference, resampled
-from ganatomy.experiments.tables import Verdict
+from ganatomy.experiments.redraws import Changes, Redraws
+from ganatomy.experiments.resampling import block_weights, difference, resampled
+from ganatomy.experiments.tables import Scores, Verdict
 from ganatomy.generators.planted import UNITS, PlantedGenerator
 from ganatomy.planted import VOCABULARY
 from ganatomy.resample import labels_at, upsample
@@ -36,12 +38,15 @@ def found() -> Dissection:
     return small()
 
 
-def judged(found: Dissection, *weights: list[float]) -> Verdict:
-    """Judge all units in one draw, with weights of the scored and of the choosing blocks."""
-    tables = [torch.tensor([own], dtype=torch.float64) for own in weights]
-    margin = _margins_drawn(found, tables[0] - 1)
-    parts = [_judged(found, units, tables, margin) for units in found.counted()]
-    return Verdict(*(np.concatenate(each, 1)[0] for each in zip(*parts, strict=True)))
+def drawn_once(found: Dissection, scored: list[float], chosen: list[float]) -> Scores:
+    """Return the scores of one draw, with weights of the scored and of the choosing blocks."""
+    changes = (torch.tensor([own], dtype=torch.float64) - 1 for own in (scored, chosen))
+    return next(Redraws(found).scores(Changes(*changes)))
+
+
+def judged(found: Dissection, scored: list[float], chosen: list[float]) -> Verdict:
+    """Judge all units in one draw."""
+    return drawn_once(found, scored, chosen).verdict
 
 
 def blocks(found: Dissection, half: str) -> int:
@@ -116,10 +121,9 @@ def test_levels_are_chosen_anew_on_the_blocks_drawn() -> None:
     """Nearly those that the pictures of these blocks choose by themselves."""
     found = small(levels=100, layers=["layer1"])
     table = found.tally.blocked("validation", "layer1")
-    weights = torch.zeros(1, table.blocks, dtype=torch.float64)
-    weights[0, :3] = table.blocks / 3
-    units = next(found.counted())
-    drawn = _levels_drawn(found, units, weights - 1)[..., 0]
+    weights = [table.blocks / 3] * 3 + [0.0] * (table.blocks - 3)
+    ones = [1.0] * blocks(found, "evaluation")
+    drawn = drawn_once(found, ones, weights, ones).reading.level
     generator, segmenter = PlantedGenerator(torch.device("cpu")), PlantedSegmenter(torch.device("cpu"))
     seen = generator.observe(generator.latents(range(45, 45 + 3 * int(table.span[1])), 0), ["layer1"])
     alone = Agreement(table.levels, len(VOCABULARY), 10**6)
@@ -127,32 +131,8 @@ def test_levels_are_chosen_anew_on_the_blocks_drawn() -> None:
     expected = choose_levels(alone.counts[0], alone.levels, "pair")
     own = found.units[found.units.interpretable]
     pairs = own.unit.tolist(), found.scores.label[own.index].tolist()
-    near, before = (abs(level[pairs] - expected[pairs]).sum() for level in (drawn, units.level))
+    near, before = (abs(level[pairs] - expected[pairs]).sum() for level in (drawn, found.reading.level))
     assert near < before / 2
-
-
-@pytest.mark.parametrize("validation", ["separate", "cross"])
-def test_margins_move_as_far_as_controls_differ_between_draws(validation: str) -> None:
-    """The greatest hundredth of differences, unit by unit and block by block, between a draw and the next."""
-    found = small(images=44, validation=validation)
-    weights = block_weights(blocks(found, "evaluation"), 1.0, 3, (0, 0))
-    drawn = np.zeros((3, len(found.units), len(VOCABULARY)))
-    for units in found.counted():
-        table = found.tally.blocked("evaluation", units.layer)
-        first = int((found.units.layer == units.layer).argmax())
-        for d, u, c in np.ndindex(3, len(units.level), len(VOCABULARY)):
-            row = units.rows.start + u
-            own_both, own_on, own_shown, _ = (float(pixels[u, c]) for pixels in units.control)
-            tables = (table.both[1, :, row, c], table.on[:, row, c], table.shown[:, c])
-            more_both, more_on, more_shown = (float((weights[d] - 1) @ own.double().numpy()) for own in tables)
-            both = own_both + more_both
-            either = own_both + own_on + more_on + own_both + own_shown + more_shown - both
-            drawn[d, first + row, c] = both / either if either > 0 else 0
-    drift = abs(drawn - np.roll(drawn, 1, 0)) * (2**0.5 if validation == "cross" else 1)
-    noise = np.quantile(drift, 0.99, axis=1, method="higher")
-    expected = (found.scores.margin + noise - noise.mean(0)).clip(0)
-    assert noise.std(0).max() > 0.001
-    np.testing.assert_allclose(_margins_drawn(found, torch.from_numpy(weights) - 1), expected, atol=1e-12)
 
 
 # ---------------------------------------------------------------- many draws
@@ -221,16 +201,12 @@ def test_differences_of_the_same_pictures_cancel_and_of_others_add(found: Dissec
 
 @pytest.mark.slow
 def test_they_predict_how_other_samples_differ() -> None:
-    """The spread of IoU and of margins over eight samples, against the mean of the errors predicted from each."""
+    """The spread of IoU over eight samples, against the mean of the errors predicted from each."""
     studies = [small(images=100, seed=seed) for seed in range(8)]
     tables = [r.units for r in (study.errors for study in studies) if r is not None]
     spread = np.std([table.iou for table in tables], axis=0, ddof=1)
     predicted = np.sqrt(np.mean([table.iou_error**2 for table in tables], axis=0))
     assert 0.7 < np.nanmedian(predicted / spread) < 1.4
-    change = torch.from_numpy(block_weights(blocks(studies[0], "evaluation"), 1.0, 200, (0, 0)) - 1)
-    spread = np.std([study.scores.margin for study in studies], axis=0, ddof=1)[1:]
-    predicted = np.mean([_margins_drawn(study, change).std(0) for study in studies], axis=0)[1:]
-    assert 0.6 < np.median(predicted / spread) < 1.7
 
 
 # ---------------------------------------------------------------- what has none

@@ -2,6 +2,11 @@
 
 The real pictures are the same for every model that is compared with them: they move all distances together, and are
 not among the errors.
+
+**Interval.** A Fréchet distance is too great for lack of images: its bias falls as 1/n, and with few images a feature
+as 1/n² too. Samples of all images, of nine tenths and of halves say how much, and what is left at infinitely many
+images. The interval is around that value: 2.262 times the jackknife's error (Student's t for ten blocks), combined with
+how much the term in 1/n² mattered. `benchmarks/intervals.py` shows how often it holds the distance.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +21,7 @@ from ganatomy.errors import BadValue
 from ganatomy.experiments.described import AgainstRealSpec, Setting
 from ganatomy.progress import Progress
 from ganatomy.stats.frechet import FeatureMoments
-from ganatomy.stats.jackknife import blocks_left_out, jackknife_error
+from ganatomy.stats.jackknife import SURE, blocks_left_out, halves, jackknife_error, without_bias
 from ganatomy.stats.unit_frechet import unit_frechet
 from ganatomy.stats.wasserstein import Patches, sliced_wasserstein
 from ganatomy.types import Images
@@ -32,30 +37,39 @@ class LeftOut:
     Attributes:
         whole: float64 [values].
         rest: float64 [blocks, values].
+        limits: float64 [2, values], the same of infinitely many pictures, if the bias falls as 1/n, and if there is a
+            term in 1/n² as well; NaN where nobody knows how it falls.
     """
 
     whole: Float64[Tensor, " values"]
     rest: Float64[Tensor, "blocks values"]
+    limits: Float64[Tensor, "2 values"]
 
     @property
     def error(self) -> Float64[Tensor, " values"]:
         """The standard error of each; NaN where no block was left out."""
         return jackknife_error(self.rest) if len(self.rest) else torch.full_like(self.whole, torch.nan)
 
+    @property
+    def interval(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Each number of infinitely many pictures, and where a 95 % interval for it begins and ends."""
+        first, second = self.limits
+        half = SURE * torch.hypot(self.error, second - first)
+        return second, second - half, second + half
+
     def minus(self, other: "LeftOut") -> "LeftOut":
         """Return the difference from the same numbers of the same pictures, drawn otherwise."""
-        return LeftOut(self.whole - other.whole, self.rest - other.rest)
+        return LeftOut(self.whole - other.whole, self.rest - other.rest, self.limits - other.limits)
 
     @classmethod
     def mean(cls, several: Sequence["LeftOut"]) -> "LeftOut":
         """Return the mean of the same numbers of the same pictures, drawn in several ways."""
-        return cls(
-            torch.stack([each.whole for each in several]).mean(0), torch.stack([e.rest for e in several]).mean(0)
-        )
+        tables = zip(*(vars(each).values() for each in several), strict=True)
+        return cls(*(torch.stack(table).mean(0) for table in tables))
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return both."""
-        return {"whole": self.whole, "rest": self.rest}
+        """Return every table by name."""
+        return dict(vars(self))
 
     @classmethod
     def from_state(cls, state: dict[str, Tensor]) -> "LeftOut":
@@ -74,10 +88,12 @@ def frechet_left_out(
         pictures: which of the generated ones; None for all.
     """
     chosen = torch.arange(len(features)) if pictures is None else pictures
-    samples = chosen[None], chosen[blocks_left_out(len(chosen))]
+    samples = [chosen[None], chosen[blocks_left_out(len(chosen))], chosen[halves(len(chosen))]]
     found = [unit_frechet(features, sample, real) for sample in samples]
-    whole, rest = (torch.stack([each.distance, each.means, each.covariances], 1).cpu() for each in found)
-    return LeftOut(whole[0], rest)
+    terms = [torch.stack([each.distance, each.means, each.covariances], 1).cpu() for each in found]
+    means, images = [each.mean(0) for each in terms], [sample.shape[1] for sample in samples]
+    limits = [without_bias(means[:sizes], images[:sizes]) for sizes in (2, 3)]
+    return LeftOut(terms[0][0], terms[1], torch.stack(limits))
 
 
 def textures_left_out(real: Patches, made: Patches) -> LeftOut:
@@ -89,7 +105,7 @@ def textures_left_out(real: Patches, made: Patches) -> LeftOut:
     blocks = blocks_left_out(len(made.values))
     fewer = _some(real, torch.arange(blocks.shape[1]))
     rest = [sliced_wasserstein(fewer, _some(made, block), FEW_DIRECTIONS).distance for block in blocks]
-    return LeftOut(whole, torch.stack(rest))
+    return LeftOut(whole, torch.stack(rest), torch.full((2, len(whole)), torch.nan, dtype=torch.float64))
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,6 +32,7 @@ from ganatomy.types import Images
 PICTURES = "picture"
 """What stands for the layer of a study that reads none."""
 TERMS = ("fid", "means", "covariances")
+COLUMNS = ("measure", "value", "error", "images", "bias", "limit", "low", "high")
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,8 @@ class Quality(Shown):
         table: one row a measure: measure (``fid``; ``means`` and ``covariances``, its two terms; ``swd-64``, ``swd-32``
             …, by the height of the level, × 10³), value, error (over the generated pictures), images (that were
             generated), bias (the value of a perfect model, for lack of pictures: of the distance by formula, of
-            textures from other real pictures; NaN where it is not known).
+            textures from other real pictures; NaN where it is not known), limit (the value of infinitely many
+            generated pictures, of Fréchet distances) and a 95 % interval for it, low to high.
         study: the directory that holds it.
     """
 
@@ -80,7 +82,8 @@ class Quality(Shown):
             BadFile: a file of it is damaged.
         """
         study = Study.open(directory)
-        return cls(read_spec(study, QualitySpec), study.facts, study.read_table("quality"), study)
+        table = study.read_table("quality").reindex(columns=COLUMNS)  # of before there were intervals
+        return cls(read_spec(study, QualitySpec), study.facts, table, study)
 
 
 def plan_quality(source: Source, options: Mapping[str, Any]) -> tuple[QualitySpec, Path]:
@@ -140,14 +143,15 @@ def quality_table(
 ) -> pd.DataFrame:
     """Return the table of all measures."""
     bias = sampling_bias(real.covariance(), (spec.reals, spec.images))
+    limit, low, high = (each.tolist() for each in frechet.interval)
     columns = [TERMS, frechet.whole.tolist(), frechet.error.tolist(), (spec.images,) * 3, (bias, math.nan, math.nan)]
-    rows = list(zip(*columns, strict=True))
+    rows = list(zip(*columns, limit, [max(0.0, each) for each in low], [max(0.0, each) for each in high], strict=True))
     if textures is not None:
         found, perfect = textures
         names = [f"swd-{height}" for height in perfect.heights.tolist()]
         numbers = (each.tolist() for each in (found.whole, found.error, perfect.distance))
-        rows += [(*row[:3], spec.textures, row[3]) for row in zip(names, *numbers, strict=True)]
-    return pd.DataFrame(rows, columns=["measure", "value", "error", "images", "bias"])
+        rows += [(*row[:3], spec.textures, row[3], *[math.nan] * 3) for row in zip(names, *numbers, strict=True)]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def _textures(study: Study, setting: Setting, spec: QualitySpec, progress: Progress) -> tuple[LeftOut, Perfect] | None:

@@ -1,21 +1,12 @@
-"""How far the counts of a dissection would differ on another sample: its blocks of pictures drawn again (SPEC 8).
+"""How far the counts of a dissection would differ on another sample: its blocks of images drawn again (SPEC 8).
 
-Each draw takes blocks of the validation pictures at random, some twice and some not at all, and chooses levels anew;
-then blocks of the evaluation pictures, and scores, labels and counts the units by the rules of the dissection. Which
-concepts are too rare is kept. No picture is drawn: the study has the counts of every block, of evaluation blocks at the
-level of each pair, of validation blocks at some levels of all. At another level, what a block adds is taken to be what
-it adds at the chosen one.
-
-**Margin.** By how much a matched pair exceeds its control and its chance level is kept, as what is too rare is.
+No image is drawn: see `redraws`. Every draw is judged by the rule of the dissection.
 
 **Bias.** A label is the best of many scores and a match the passing of a threshold, so the mean of the draws is not the
 count of the dissection: noise is added to what has noise already. Errors are told around the count itself.
-
-**Crossed halves.** The levels of the second fold are known only after it was counted, so its scores are kept; those of
-the first are drawn again in so few blocks that their variance stands for that of both.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -24,25 +15,19 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from torch import Tensor
 
 from ganatomy.errors import BadValue
 from ganatomy.experiments.dissect_spec import HALVES
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.experiments.reading import Counted, levels_of, pixels_at, share_right
-from ganatomy.experiments.tables import Bools, Floats, Ints, Verdict, interpretable, judge
-from ganatomy.stats.blocks import GROUP, BlockedAgreement, GroupedAgreement, grouped
-from ganatomy.stats.scores import Rates, iou
+from ganatomy.experiments.redraws import Changes, Redraws
+from ganatomy.experiments.tables import Bools, Floats, Ints, Verdict
 from ganatomy.vocabulary import CATEGORIES
 
 ALL = "all"
 """The category, or the layer, of a row that counts all of them."""
 SURE = 0.95
-DRAWS_AT_ONCE = 50
-"""A table of 64 units takes a few hundred bytes for each concept, and for each of these."""
-
-CONTENDERS = 2
-"""So many concepts of each unit get a level of their own in every draw; the others keep theirs, and rarely win."""
+DRAWS_AT_ONCE, ROOM = 50, 1 << 28
+"""Draws made together: so many, or fewer where their scores would take more bytes."""
 
 Drawn = npt.NDArray[Any]
 
@@ -168,13 +153,13 @@ def resampled(dissection: Dissection, draws: int = 200, seed: int = 0) -> Resamp
     if min(blocks) < 2:
         return None
     part = len(halves["evaluation"]) / dissection.spec.images
-    weights = [torch.from_numpy(block_weights(n, part, draws, (seed, i))) for i, n in enumerate(blocks)]
-    sizes = np.cumsum([0, *(len(units.level) for units in dissection.counted())])
-    verdicts = (
-        _judged(dissection, units, weights, dissection.reading.iqr[first : first + len(units.level)].numpy())
-        for first, units in zip(sizes, dissection.counted(), strict=False)
-    )
-    return Resampled(dissection, seed, blocks[0], *(np.concatenate(each, 1) for each in zip(*verdicts, strict=True)))
+    weights = (block_weights(n, part, draws, (seed, i)) for i, n in enumerate(blocks))
+    together = max(1, min(DRAWS_AT_ONCE, ROOM // (100 * dissection.reading.level.numel())))
+    some = zip(*(torch.split(torch.from_numpy(own - 1), together) for own in weights), strict=True)
+    redraws = Redraws(dissection)
+    verdicts = [scores.verdict for each in some for scores in redraws.scores(Changes(*each))]
+    columns = ([getattr(each, name) for each in verdicts] for name in ("label", "iou", "interpretable", "matched"))
+    return Resampled(dissection, seed, blocks[0], *map(np.stack, columns))
 
 
 def block_weights(blocks: int, part: float, draws: int, seed: tuple[int, int]) -> Floats:
@@ -207,94 +192,6 @@ def difference(one: Resampled, other: Resampled) -> pd.DataFrame:
             drawn = min(len(before), len(after))
             rows[name] = np.concatenate([after[:1], after[1:][order]])[:drawn] - before[:drawn]
     return _told(rows, ["layer", "category", "quantity"], signed=True)
-
-
-def _judged(dissection: Dissection, units: Counted, weights: Sequence[Tensor], iqr: Floats) -> Verdict:
-    """Judge some units in every draw, [draws, u].
-
-    Args:
-        dissection: which has the rules.
-        units: what they are scored by.
-        weights: float64 [draws, blocks], of the pictures that are scored, and of those that levels are chosen on.
-        iqr: [u, c], which is kept in every draw.
-    """
-    table, scores = dissection.tally.agreement("evaluation", units.layer), dissection.scores
-    shown, on, both = _blocks(dissection, units)
-    drawn = [torch.split(own - 1, DRAWS_AT_ONCE) for own in weights]
-    verdicts = []
-    for change, chosen in zip(*drawn, strict=True):
-        level = _levels_drawn(dissection, units, chosen)
-        redrawn = []
-        for kind, pixels in enumerate((units.own, units.control)):
-            there, here = (pixels_at(table.counts[kind, units.rows], at) for at in (level, units.level[..., None]))
-            moved = Rates(*(x + (a - b) for x, a, b in zip(pixels, there, here, strict=True)))
-            redrawn.append(_redrawn(moved, both[kind], on, shown, change))
-        own, control = redrawn
-        pixels_shown = scores.pixels + (change @ shown).numpy()
-        chance = pixels_shown / pixels_shown[:, :1]
-        overlap = np.where(scores.rare, np.nan, _by_draw(iou(own)))
-        fits = interpretable(dissection.spec, overlap, _by_draw(share_right(own)))
-        matched = fits & scores.exceeds(overlap, _by_draw(iou(control)), chance[:, None])
-        verdicts.append(judge(dissection.spec.label, overlap, iqr[None], fits, matched))
-    return Verdict(*(np.concatenate(each) for each in zip(*verdicts, strict=True)))
-
-
-def _blocks(dissection: Dissection, units: Counted) -> tuple[Tensor, Tensor, Tensor]:
-    """Return pixels of each block of scored pictures, float64: shown [blocks, c], on [blocks, u, c] and both."""
-    table = dissection.tally.blocked("evaluation", units.layer)
-    assert isinstance(table, BlockedAgreement)
-    return table.shown.double(), table.on[:, units.rows].double(), table.both[:, :, units.rows].double()
-
-
-def _levels_drawn(dissection: Dissection, units: Counted, change: Tensor) -> Tensor:
-    """Return the levels that other pictures would choose, int64 [u, c, draws].
-
-    Only the best concepts of units that may be interpretable have levels of their own; what others do is not counted.
-    `change`, [draws, blocks], says how much more each block weighs. Within a group of bins all counts change alike.
-    """
-    spec, draws = dissection.spec, len(change)
-    level = units.level[..., None].repeat(1, 1, draws)
-    score = iou(units.own)[..., 0].masked_fill(torch.from_numpy(dissection.scores.rare), -1.0)
-    rows = (score.amax(1) > spec.interpretable_iou / 2).nonzero()
-    if spec.quantile is not None or not len(rows):
-        return level
-    table = dissection.tally.blocked("validation", units.layer)
-    assert isinstance(table, GroupedAgreement)
-    best = score[rows[:, 0]].topk(min(CONTENDERS, score.shape[1])).indices
-    pairs = torch.cat([torch.zeros_like(rows), best], 1)  # nothing first, which counts every pixel
-    counts, groups = table.counts[0, units.rows][rows, pairs], table.groups[:, units.rows][:, rows, pairs]
-    more = torch.einsum("dk,kucg->ducg", change, groups.double()) / grouped(counts).clamp(min=1)
-    factor = (1 + more).repeat_interleave(GROUP, -1)[..., : counts.shape[-1]]
-    drawn = (counts * factor).round().clamp(min=0).long().flatten(0, 1)
-    cuts = table.levels[units.rows][rows[:, 0]]
-    chosen = levels_of(spec, drawn, cuts.repeat(draws, 1)).view(draws, *pairs.shape)[..., 1:].permute(1, 2, 0)
-    alone = levels_of(spec, counts, cuts)[:, 1:, None]  # by another rule than `pair`, others may have a say
-    level[rows, best] = torch.where(alone == level[rows, best], chosen, level[rows, best])
-    return level
-
-
-def _redrawn(pixels: Rates, both: Tensor, on: Tensor, shown: Tensor, change: Tensor) -> Rates:
-    """Return the pixels of each kind in every draw, [u, c, draws].
-
-    Args:
-        pixels: of the dissection, [u, c, 1].
-        both, on: of each block, [blocks, u, c].
-        shown: of each block, [blocks, c].
-        change: how much more each block weighs, [draws, blocks].
-    """
-    more_both, more_on = (torch.einsum("dk,kuc->ucd", change, table) for table in (both, on))
-    more_shown = (change @ shown).T
-    return Rates(
-        pixels.on_and_shown + more_both,
-        pixels.on_only + more_on - more_both,
-        pixels.shown_only + more_shown - more_both,
-        pixels.neither + more_shown[0] - more_on - more_shown + more_both,
-    )
-
-
-def _by_draw(table: Tensor) -> Floats:
-    """Return a table [u, c, draws] as [draws, u, c]."""
-    return table.permute(2, 0, 1).numpy()
 
 
 def by_concept(label: Ints, weight: Drawn, concepts: int) -> Drawn:

@@ -4,6 +4,8 @@ Tukey's jackknife. Differences of two numbers of the same pictures are computed 
 cancels in their error.
 """
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
@@ -11,6 +13,8 @@ from torch import Tensor
 from ganatomy.errors import BadValue
 
 BLOCKS = 10
+SURE = 2.262
+"""Half of a 95 % interval in errors from ten blocks: Student's t of nine degrees of freedom."""
 
 
 def blocks_left_out(count: int, blocks: int = BLOCKS) -> Int64[Tensor, "blocks rest"]:
@@ -44,3 +48,29 @@ def jackknife_error(left_out: Float64[Tensor, "blocks *values"]) -> Float64[Tens
     """
     blocks = len(left_out)
     return ((left_out - left_out.mean(0)).square().sum(0) * (blocks - 1) / blocks).sqrt()
+
+
+def halves(count: int) -> Int64[Tensor, "2 half"]:
+    """Return which of `count` things are in each of two halves, every other one; a last one without a partner in none.
+
+    >>> halves(5).tolist()
+    [[0, 2], [1, 3]]
+    """
+    return torch.arange(count - count % 2).view(-1, 2).T
+
+
+def without_bias(means: Sequence[Tensor], images: Sequence[int]) -> Tensor:
+    """Return what a number would be of infinitely many images, from its mean over samples of some numbers of images.
+
+    Its bias is taken for a polynomial in 1/images, with a term for every sample size but the first.
+
+    >>> without_bias([torch.tensor(7 + 30 / n) for n in (10, 5)], (10, 5)).item()
+    7.0
+    """
+    total = torch.zeros_like(means[0])
+    for mean, own in zip(means, images, strict=True):
+        weight = 1.0
+        for other in images:
+            weight *= own / (own - other) if other != own else 1.0
+        total += weight * mean
+    return total

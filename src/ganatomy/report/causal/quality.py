@@ -1,5 +1,6 @@
 """How far a model is from real pictures: every distance beside its error and that of a perfect model."""
 
+import math
 from typing import Any
 
 from ganatomy.experiments.quality import Quality
@@ -14,7 +15,13 @@ def quality_section(quality: Quality) -> Section:
     spec, found = quality.spec, rows(quality.table)
     fid: Any = found[0]
     told = [
-        (measure_name(row.measure), with_error(row.value, row.error), plain(row.bias, 2), f"{row.images:,}")
+        (
+            measure_name(row.measure),
+            with_error(row.value, row.error),
+            f"{plain(row.low)} to {plain(row.high)}" if math.isfinite(row.low) else "–",
+            plain(row.bias, 2),
+            f"{row.images:,}",
+        )
         for row in found
     ]
     lead = (
@@ -22,9 +29,9 @@ def quality_section(quality: Quality) -> Section:
         "and as many generated pictures as the last column says; those by other features are other numbers. Textures "
         "are patches of 7 × 7 pixels at each height of a Laplacian pyramid, compared by their sliced Wasserstein "
         "distance, × 10³. Errors are over the generated pictures. A perfect model would not be at 0, either: its "
-        "pictures are as few."
+        "pictures are as few. The interval is for the distance of infinitely many generated pictures."
     )
-    columns = ("measure", "distance", "of a perfect model", "pictures")
+    columns = ("measure", "distance", "95 % interval", "of a perfect model", "pictures")
     return Section(
         key="quality",
         short="quality",

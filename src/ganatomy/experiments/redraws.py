@@ -1,0 +1,207 @@
+"""The scores that other samples would give: blocks of a dissection's images drawn again, with their weights (SPEC 8).
+
+Each draw takes blocks of the validation images, some twice and some not at all, and chooses levels anew; then blocks of
+the evaluation images, and counts pixels at these levels. What comes of it is a `Scores` like that of the dissection, so
+labels and verdicts follow by whatever rule these have. Kept as they are: the candidate levels, and the IoU of concepts
+that were too rare to be counted by blocks.
+
+The study has the counts of every block: of evaluation blocks at the level of each pair, of validation blocks at some
+levels. At another level, what a block adds is taken to be what it adds at the chosen one. Levels are chosen anew for
+the pairs that a rule may choose from; those of others have no consequence.
+
+**Margin.** What mismatched counts reach under the rule (`Reading.null`) is kept, and so is what follows from it: by how
+much a matched pair exceeds its control and its chance level.
+
+**Crossed halves.** The levels of the second fold are known only after it was counted, so its counts are kept; those of
+the first are drawn again in so few blocks that their variance stands for that of both, and what other levels do to
+them counts √2 times, for the same reason.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ganatomy.experiments.dissection import Dissection
+from ganatomy.experiments.reading import Counted, levels_of, pixels_at, share_on, share_right
+from ganatomy.experiments.tables import Floats, Scores
+from ganatomy.stats.blocks import GROUP, BlockedAgreement, GroupedAgreement, grouped
+from ganatomy.stats.scores import Rates, at_level, information_quality, iou, rates
+
+CONTENDERS = 2
+"""So many concepts of each unit, by each of three scores, get a level of their own in every draw."""
+COLUMNS = ("level", "iou", "accuracy", "on", "iqr", "control")
+"""What a draw changes of a `Reading`."""
+TINY = 1e-9
+
+
+class Changes(NamedTuple):
+    """How much more each block weighs in every draw than in the dissection, float64 [draws, blocks].
+
+    Attributes:
+        scored: blocks of the images that are scored.
+        chosen: blocks of the images that levels are chosen on.
+    """
+
+    scored: Tensor
+    chosen: Tensor
+
+
+class _Part(NamedTuple):
+    """Some units of a layer, and their pairs whose level is chosen anew in every draw.
+
+    Attributes:
+        units: what they are scored by.
+        quality: float64 [u, c], IQR on the validation half.
+        rows: int64 [r, 1], which of the units.
+        concepts: int64 [r, k].
+    """
+
+    units: Counted
+    quality: Tensor
+    rows: Tensor
+    concepts: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Redraws:
+    """What the draws of a dissection are made from."""
+
+    dissection: Dissection
+
+    def scores(self, changes: Changes) -> Iterator[Scores]:
+        """Yield the scores of every draw."""
+        own = self.dissection.scores
+        parts = (self._reading(part, changes) for part in self._parts)
+        columns = {name: torch.cat(tables) for name, tables in zip(COLUMNS, zip(*parts, strict=True), strict=True)}
+        seen = own.pixels + (changes.scored @ self._blocks(self._parts[0].units)[0]).numpy()
+        for draw, (pixels, share) in enumerate(zip(seen, self._validation_share(changes, seen), strict=True)):
+            reading = replace(own.reading, **{name: table[..., draw] for name, table in columns.items()})
+            yield replace(own, reading=reading, pixels=pixels, validation_share=share)
+
+    def _validation_share(self, changes: Changes, seen: Floats) -> Floats:
+        """Return each concept's share of the images that levels are chosen on, [draws, c]: with crossed halves, all."""
+        if self.dissection.spec.validation == "cross":
+            return seen / seen[:, :1]
+        table = self.dissection.tally.blocked("validation", next(iter(self.dissection.layers)))
+        assert isinstance(table, GroupedAgreement)
+        shown = table.counts[0, 0].sum(-1) + changes.chosen @ table.groups[:, 0].sum(-1).double()
+        return (shown / shown[:, :1]).numpy()
+
+    @cached_property
+    def _parts(self) -> list[_Part]:
+        counted = list(self.dissection.counted())
+        quality = torch.split(self.dissection.reading.iqr, [len(units.level) for units in counted])
+        return [self._part(*each) for each in zip(counted, quality, strict=True)]
+
+    def _part(self, units: Counted, quality: Tensor) -> _Part:
+        """Choose the best concepts by IoU, by IoU over chance and control, and by IQR, of units that have any."""
+        spec, own = self.dissection.spec, self.dissection.scores
+        rare = torch.from_numpy(own.rare)
+        overlap = iou(units.own)[..., 0].masked_fill(rare, -1.0)
+        rows = (overlap.amax(1, keepdim=True) > spec.interpretable_iou / 2).nonzero()[:, :1]
+        if spec.quantile is not None:  # levels are the same whatever is counted
+            rows = rows[:0]
+        floor = torch.maximum(iou(units.control)[..., 0], torch.from_numpy(own.share)).clamp(min=TINY)
+        scores = (overlap, overlap / floor, quality.masked_fill(rare, -1.0))
+        best = [score[rows[:, 0]].topk(min(CONTENDERS, score.shape[1])).indices for score in scores]
+        return _Part(units, quality, rows, torch.cat(best, 1))
+
+    def _reading(self, part: _Part, changes: Changes) -> tuple[Tensor, ...]:
+        """Return the `COLUMNS` for some units, each [u, c, draws]."""
+        units, draws = part.units, len(changes.scored)
+        level, quality = (table[..., None].repeat(1, 1, draws) for table in (units.level, part.quality))
+        if len(part.rows):
+            place = part.rows, part.concepts
+            level[place], quality[place] = self._levels(part, changes.chosen)
+        shown, on, both = self._blocks(units)
+        own, control = (
+            _redrawn(self._pixels(part, level, kind), kept, _more(changes.scored, shown, on, both[kind]))
+            for kind, kept in enumerate((units.own, units.control))
+        )
+        return level, iou(own), share_right(own), share_on(own), quality, iou(control)
+
+    def _levels(self, part: _Part, change: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the levels that other images would choose, and IQR there, [r, k, draws].
+
+        Within a group of bins all counts change alike.
+        """
+        spec, units = self.dissection.spec, part.units
+        table = self.dissection.tally.blocked("validation", units.layer)
+        assert isinstance(table, GroupedAgreement)
+        pairs = part.rows, torch.cat([torch.zeros_like(part.rows), part.concepts], 1)
+        counts, groups = table.counts[0, units.rows][pairs], table.groups[:, units.rows][:, *pairs]
+        more = torch.einsum("dk,kucg->ducg", change, groups.double()) / grouped(counts).clamp(min=1)
+        factor = (1 + more).repeat_interleave(GROUP, -1)[..., : counts.shape[-1]]
+        drawn = (counts * factor).round().clamp(min=0).long().flatten(0, 1)
+        cuts = table.levels[units.rows][part.rows[:, 0]]
+        chosen = levels_of(spec, drawn, cuts.repeat(len(change), 1))
+        quality = information_quality(Rates(*(at_level(x, chosen)[..., None] for x in rates(drawn))))[..., 0]
+        chosen, quality = (x.view(len(change), *pairs[1].shape)[..., 1:].permute(1, 2, 0) for x in (chosen, quality))
+        kept = units.level[part.rows, part.concepts][..., None]
+        alone = levels_of(spec, counts, cuts)[:, 1:, None]  # by another rule than `pair`, others may have a say
+        return torch.where(alone == kept, chosen, kept), quality
+
+    def _pixels(self, part: _Part, level: Tensor, kind: int) -> Rates:
+        """Return the pixels of each kind at the levels of every draw, [u, c, draws].
+
+        Args:
+            part: of which units.
+            level: int64 [u, c, draws].
+            kind: 0 for the images, 1 for mismatched images.
+        """
+        units, draws = part.units, level.shape[-1]
+        pixels = Rates(*(x.repeat(1, 1, draws) for x in (units.own, units.control)[kind]))
+        if len(part.rows):
+            place = part.rows, part.concepts
+            counts = self.dissection.tally.agreement("evaluation", units.layer).counts[kind, units.rows]
+            counts = counts[part.rows, torch.cat([torch.zeros_like(part.rows), part.concepts], 1)]
+            there, here = (
+                pixels_at(counts, torch.nn.functional.pad(at[place], (0, 0, 1, 0)))
+                for at in (level, units.level[..., None])
+            )
+            for x, new, old in zip(pixels, there, here, strict=True):
+                x[place] = (x[place] + self._folds * (new - old)[:, 1:]).clamp(min=0)
+        return pixels
+
+    @property
+    def _folds(self) -> float:
+        """How much more what differs in one fold counts where it stands for two: √2, else 1."""
+        spec = self.dissection.spec
+        return math.sqrt(spec.images / len(spec.halves()["evaluation"]))
+
+    def _blocks(self, units: Counted) -> tuple[Tensor, Tensor, Tensor]:
+        """Return pixels of each block of scored images, float64: shown [blocks, c], on [blocks, u, c] and both."""
+        table = self.dissection.tally.blocked("evaluation", units.layer)
+        assert isinstance(table, BlockedAgreement)
+        return table.shown.double(), table.on[:, units.rows].double(), table.both[:, :, units.rows].double()
+
+
+def _more(change: Tensor, shown: Tensor, on: Tensor, both: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return how many more pixels every draw has: shown [c, draws], on and both [u, c, draws]."""
+    more_on, more_both = (torch.einsum("dk,kuc->ucd", change, table) for table in (on, both))
+    return (change @ shown).T, more_on, more_both
+
+
+def _redrawn(pixels: Rates, kept: Rates, more: tuple[Tensor, Tensor, Tensor]) -> Rates:
+    """Return the pixels of each kind in every draw, [u, c, draws].
+
+    Args:
+        pixels: at the levels of the draws.
+        kept: at the level of the dissection, [u, c, 1], at which blocks were counted.
+        more: how many more pixels every draw has there, see `_more`; at another level, as large a share of those there.
+    """
+    more_shown, more_on, more_both = more
+    both = _scaled(pixels.on_and_shown, kept.on_and_shown, more_both)
+    on = _scaled(pixels.on_and_shown + pixels.on_only, kept.on_and_shown + kept.on_only, more_on)
+    shown, total = kept.on_and_shown + kept.shown_only + more_shown, sum(kept) + more_shown[0]
+    return Rates(both, *(x.clamp(min=0) for x in (on - both, shown - both, total - on - shown + both)))
+
+
+def _scaled(there: Tensor, here: Tensor, more: Tensor) -> Tensor:
+    """Return what becomes of a number if a like one grows by so much; where that is 0, it grows as much itself."""
+    return torch.where(here > 0, there * (1 + more / here.clamp(min=1)), there + more).clamp(min=0)
