@@ -1,7 +1,6 @@
 """The errors of counts: blocks drawn again equal pictures counted again, and predict what other samples give."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from ganatomy.experiments.resampling import block_weights, difference, resampled
 from ganatomy.experiments.tables import Scores, Verdict
 from ganatomy.generators.planted import UNITS, PlantedGenerator
 from ganatomy.planted import VOCABULARY
-from ganatomy.resample import labels_at, upsample
+from ganatomy.resample import Grid, labels_at, upsample
 from ganatomy.segmenters.planted import PlantedSegmenter
 from ganatomy.stats.agreement import Agreement
 from ganatomy.stats.scores import choose_levels
@@ -80,7 +79,7 @@ def recounted(found: Dissection, weights: list[int]) -> pd.DataFrame:
     ids = [44, *(ids[k] for k in order)]  # the last has no partner: it is counted once, and has no control
     generator = PlantedGenerator(torch.device("cpu"))
     seen = generator.observe(torch.cat([generator.latents(range(i, i + 1), 0) for i in ids]), list(UNITS))
-    values = torch.cat([upsample(seen.features[layer], (SIDE, SIDE)) for layer in UNITS], 1).numpy()
+    values = torch.cat([upsample(seen.features[layer], Grid(SIDE, SIDE, (32, 32))) for layer in UNITS], 1).numpy()
     labels = labels_at(PlantedSegmenter(torch.device("cpu"))(seen.images), (SIDE, SIDE)).numpy()
     shown = np.stack([(labels == c).any(1) for c in range(len(VOCABULARY))])
     partner = shown[:, 1:].reshape(len(shown), -1, 2, SIDE, SIDE)[:, :, ::-1].reshape(shown[:, 1:].shape)
@@ -123,7 +122,7 @@ def test_levels_are_chosen_anew_on_the_blocks_drawn() -> None:
     table = found.tally.blocked("validation", "layer1")
     weights = [table.blocks / 3] * 3 + [0.0] * (table.blocks - 3)
     ones = [1.0] * blocks(found, "evaluation")
-    drawn = drawn_once(found, ones, weights, ones).reading.level
+    drawn = drawn_once(found, ones, weights).reading.level
     generator, segmenter = PlantedGenerator(torch.device("cpu")), PlantedSegmenter(torch.device("cpu"))
     seen = generator.observe(generator.latents(range(45, 45 + 3 * int(table.span[1])), 0), ["layer1"])
     alone = Agreement(table.levels, len(VOCABULARY), 10**6)
