@@ -36,7 +36,10 @@ class Pictures:
 
     def sample(self, count: int, source: torch.Generator) -> Tensor:
         """Return random pictures, [-1, 1], channels last."""
-        ids = torch.randint(len(self), (count,), generator=source).numpy()
+        return self.rows(torch.randint(len(self), (count,), generator=source).numpy())
+
+    def rows(self, ids: np.ndarray) -> Tensor:
+        """Return these pictures, [-1, 1], channels last."""
         batch = torch.from_numpy(self._pictures[ids]).float().div_(127.5).sub_(1)
         return batch.contiguous(memory_format=torch.channels_last)
 

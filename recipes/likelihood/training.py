@@ -6,25 +6,31 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from gan.pictures import Pictures
 from gan.training import rounded, save_grid
 from torch import Tensor, nn
 
 from ganatomy.files import replacing
 
 Judge = Callable[[Callable[[Tensor], Tensor]], dict[str, Any]]
-HALF_LIFE = 4000
-"""Of the averaged weights, in pictures."""
+
+
+class Sampled(Protocol):
+    """Data to learn from: `sample(count, source)` gives a random batch, as the model's `loss` takes it."""
+
+    def sample(self, count: int, source: torch.Generator) -> Any: ...
 
 
 class Training:
     """A model, its averaged copy, its optimiser and how far it is; `directory` holds checkpoint, log and samples."""
 
-    def __init__(self, model: nn.Module, directory: Path, pictures: Pictures, seed: int, rate: float = 1e-3) -> None:
+    def __init__(
+        self, model: nn.Module, directory: Path, pictures: Sampled, seed: int, rate: float = 1e-3, half_life: int = 4000
+    ) -> None:
         self.directory, self.pictures, self.rate = directory, pictures, rate
+        self.half_life = half_life  # of the averaged weights, in pictures
         self.model = model.to(memory_format=torch.channels_last)
         self.averaged = copy.deepcopy(self.model).requires_grad_(False)
         self.adam = torch.optim.Adam(model.parameters(), rate, betas=(0.9, 0.99), fused=True)
@@ -59,13 +65,22 @@ class Training:
         self.counters = state["counters"]
         self.source.set_state(state["source"])
 
-    def run(self, images: int, batch: int, judge: Judge, report_every: int, save_every: float = 120) -> None:
-        """Learn from so many pictures in all; save every so many seconds."""
+    def run(
+        self,
+        images: int,
+        batch: int,
+        judge: Judge,
+        report_every: int,
+        save_every: float = 120,
+        until: int | None = None,
+    ) -> None:
+        """Learn from so many pictures in all, or `until` so many for now; save every so many seconds."""
         saved, losses = time.monotonic(), []
-        while self.seen < images:
+        until = images if until is None else until
+        while self.seen < until:
             before = self.seen
             losses.append(self.step(images, batch))
-            done = self.seen >= images
+            done = self.seen >= until
             if done or time.monotonic() - saved > save_every:
                 self.save()
                 saved = time.monotonic()
@@ -84,7 +99,7 @@ class Training:
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), self.model.longest_step)
         self.adam.step()
-        weight = 1 - 0.5 ** (batch / min(HALF_LIFE, 0.05 * self.seen + 1))
+        weight = 1 - 0.5 ** (batch / min(self.half_life, 0.05 * self.seen + 1))
         with torch.no_grad():
             torch._foreach_lerp_(list(self.averaged.parameters()), list(self.model.parameters()), weight)
         self.counters["seen"] += batch

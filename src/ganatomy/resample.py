@@ -1,6 +1,6 @@
 """Line up feature grids, label maps, pictures and painted strokes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -29,26 +29,52 @@ class Axis(NamedTuple):
     weight: npt.NDArray[np.float64]
 
 
-def bilinear_axis(source: int, size: int) -> Axis:
+class Grid(NamedTuple):
+    """The points of an image at which activations and labels are compared.
+
+    Attributes:
+        height, width: how many there are.
+        image: height and width of label maps of which some pixels are sampled: the points are the centres of these
+            pixels. None for evenly spaced points, half a step from the border.
+    """
+
+    height: int
+    width: int
+    image: tuple[int, int] | None = None
+
+    def axes(self, shape: Sequence[int]) -> tuple["Axis", "Axis"]:
+        """Return how a feature map of a shape (height, width) is read at the points."""
+        rows, columns = self.image or (None, None)
+        return bilinear_axis(shape[0], self.height, rows), bilinear_axis(shape[1], self.width, columns)
+
+
+def bilinear_axis(source: int, size: int, image: int | None = None) -> Axis:
     """Return the bilinear resampling of one axis: half-pixel centres, border clamped (SPEC 2, ``align_corners=False``).
+
+    With `image`, the output positions are the centres of the pixels that `labels_at` samples of that many, so that
+    features and sampled labels belong to the same points.
 
     >>> bilinear_axis(2, 4).weight.tolist()
     [0.0, 0.25, 0.75, 0.0]
+    >>> bilinear_axis(8, 4, 8)  # labels 1, 3, 5, 7
+    Axis(low=array([1, 3, 5, 7], dtype=uint32), weight=array([0., 0., 0., 0.]))
     """
-    position = np.clip((np.arange(size) + 0.5) * source / size - 0.5, 0, source - 1)
+    centre = (np.arange(size) + 0.5) / size if image is None else (_sampled(image, size) + 0.5) / image
+    position = np.clip(centre * source - 0.5, 0, source - 1)
     low = np.floor(position)
     return Axis(low.astype(np.uint32), position - low)
 
 
-def upsample(r: Features, size: tuple[int, int]) -> Float64[Tensor, "b u H W"]:
-    """Resample features bilinearly to (height, width), in float64: columns first, then rows, as the compiled loops do.
+def upsample(r: Features, grid: Grid) -> Float64[Tensor, "b u H W"]:
+    """Resample features bilinearly to a grid, in float64: columns first, then rows, as the compiled loops do.
 
     Every operation is rounded alike everywhere, so thresholds cut in the same place on every machine and device, and
     what is constant stays so.
     """
     x = r.double()
+    axes = grid.axes(r.shape[2:])
     for dim in (3, 2):
-        axis = bilinear_axis(x.shape[dim], size[dim - 2])
+        axis = axes[dim - 2]
         low = torch.from_numpy(axis.low.astype(np.int64)).to(r.device)
         weight = torch.from_numpy(axis.weight).to(r.device).view(-1, *[1] * (3 - dim))
         left, right = x.index_select(dim, low), x.index_select(dim, (low + 1).clamp(max=x.shape[dim] - 1))
@@ -57,11 +83,13 @@ def upsample(r: Features, size: tuple[int, int]) -> Float64[Tensor, "b u H W"]:
 
 
 def labels_at(labels: Labels, size: tuple[int, int]) -> Integer[Tensor, "b plane h w"]:
-    """Return the labels at another resolution: the label under each pixel's centre."""
+    """Return the labels at another resolution: those of evenly spaced pixels."""
     if labels.shape[-2:] == torch.Size(size):
         return labels
-    rows = _centres(labels.shape[-2], size[0], labels.device)
-    columns = _centres(labels.shape[-1], size[1], labels.device)
+    rows, columns = (
+        torch.from_numpy(_sampled(source, wanted)).to(labels.device)
+        for source, wanted in zip(labels.shape[-2:], size, strict=True)
+    )
     return labels[..., rows[:, None], columns]
 
 
@@ -88,5 +116,6 @@ def pooled(stroke: Float[Tensor, "p H W"], grid: tuple[int, int], how: str) -> W
     return POOLINGS[how](stroke, grid)
 
 
-def _centres(source: int, size: int, device: torch.device) -> Tensor:
-    return ((torch.arange(size, device=device, dtype=torch.float64) + 0.5) * source / size).long().clamp(max=source - 1)
+def _sampled(source: int, size: int) -> npt.NDArray[np.int64]:
+    """Return which of `source` pixels stand for `size` evenly spaced points: the one under each, or the next."""
+    return np.minimum(np.floor((np.arange(size) + 0.5) * source / size).astype(np.int64), source - 1)

@@ -1,12 +1,12 @@
-"""How units get their label, and when a label is beyond noise, on scores made for it."""
+"""Which pairs are matched, and how units get their label, on scores made for it."""
 
-import math
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from ganatomy.errors import GanatomyError
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.reading import Reading
 from ganatomy.experiments.tables import Scores, concept_table, layer_table, pair_table, unit_table
@@ -15,28 +15,36 @@ from ganatomy.vocabulary import NOTHING, Concept
 
 WORDS = (NOTHING, Concept("a", "object"), Concept("b", "part"), Concept("c", "object"), Concept("rare", "material"))
 IOU = [
-    [0.9, 0.5, 0.5, 0.2, 0.9],
-    [0.9, 0.0, 0.06, 0.0, 0.0],
-    [0.9, 0.0, 0.0, 0.0, 0.3],
+    [0.9, 0.5, 0.2, 0.55, 0.9],
+    [0.9, 0.0, 0.2, 0.2, 0.0],
+    [0.9, 0.15, 0.0, 0.0, 0.3],
     [0.9, 0.1, 0.3, 0.05, 0.0],
 ]
-DRIFT = [0.01, -0.03, 0.02, -0.04]
+IQR = [
+    [0.9, 0.1, 0.4, 0.2, 0.9],
+    [0.0, 0.3, 0.2, 0.1, 0.0],
+    [0.0, 0.0, 0.0, 0.0, 0.0],
+    [0.9, 0.2, 0.2, 0.2, 0.9],
+]
+CONTROL = [0.9, 0.1, 0.05, 0.3, 0.01]
 SHARE = [1, 0.1, 0.05, 0.3, 0.0005]
 
 
-def scores(**options: Any) -> Scores:
+def scores(null: float = 0.0, **options: Any) -> Scores:
     iou = torch.tensor(IOU, dtype=torch.float64)
     same = torch.full_like(iou, 0.25)
     level = torch.where(iou > 0, 1, -1)
     level[:, 0] = -1
+    by_chance = torch.zeros(4, 5)
+    by_chance[0, 3], by_chance[:, 4] = null, 9.0  # what is rare is no candidate, by chance or not
     reading = Reading(
         level=level,
         iou=iou,
         accuracy=torch.full_like(iou, 0.8),
         on=same,
-        iqr=same,
-        control=torch.full_like(iou, 0.01),
-        drift=torch.tensor(DRIFT, dtype=torch.float64)[:, None].expand(-1, 5),
+        iqr=torch.tensor(IQR, dtype=torch.float64),
+        control=torch.tensor(CONTROL, dtype=torch.float64).expand(4, -1),
+        null=by_chance,
     )
     share = np.array(SHARE)
     return Scores(
@@ -52,16 +60,54 @@ def scores(**options: Any) -> Scores:
     )
 
 
-def test_labels_are_the_best_concepts_that_are_common_enough() -> None:
-    units = unit_table(scores())
-    assert units.label.fillna("none").tolist() == ["a", "b", "none", "b"], (
-        "ties go to the lower index; nothing and rare never win"
-    )
-    assert units.category.fillna("none").tolist() == ["object", "part", "none", "part"]
-    assert units.iou.tolist()[:2] == [0.5, 0.06]
-    assert math.isnan(units.iou[2])
-    assert units.lift[0] == pytest.approx(5)
-    assert unit_table(scores(rare=0.0)).label.tolist() == ["rare", "b", "rare", "b"]
+def labels(s: Scores) -> list[str]:
+    return unit_table(s).label.fillna("none").tolist()
+
+
+def test_pairs_are_matched_that_fit_and_exceed_chance_twice_and_control_by_half() -> None:
+    assert scores().matched.tolist() == [
+        [False, True, True, False, False],  # c: 0.55 < 2 × 0.3
+        [False, False, True, False, False],
+        [False, False, False, False, False],  # a: 0.15 is not above 2 × 0.1
+        [False, False, True, False, False],
+    ]
+    assert scores(over_chance=1.0, over_control=1.0).matched[2].tolist() == [False, True, False, False, False]
+    assert not scores(interpretable_accuracy=0.8).matched.any()
+    assert scores(interpretable_iou=0.2).matched.sum() == 2
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ("matched", ["a", "b", "none", "b"]),  # not c, which is greater, and not what is rare
+        ("iou", ["c", "b", "a", "b"]),  # ties go to the lower index
+        ("iqr", ["b", "a", "none", "a"]),
+    ],
+)
+def test_labels(rule: str, expected: list[str]) -> None:
+    assert labels(scores(label=rule)) == expected
+
+
+def test_a_unit_is_matched_if_its_label_is_and_interpretable_if_any_concept_fits() -> None:
+    for rule, matched in (("matched", [1, 1, 0, 1]), ("iou", [0, 1, 0, 1]), ("iqr", [1, 0, 0, 0])):
+        units = unit_table(scores(label=rule))
+        assert units.matched.tolist() == [bool(m) for m in matched]
+        assert units.interpretable.tolist() == [True] * 4
+    none = unit_table(scores()).iloc[2]
+    assert none[["iou", "chance", "lift", "control", "iqr", "accuracy", "on"]].isna().all()
+
+
+def test_margins_are_raised_until_few_units_are_matched_by_chance() -> None:
+    assert (scores().raised, scores().false_labels.sum()) == (1.0, 0)
+    assert scores(0.9).raised == 1.0
+    raised = scores(1.2)
+    assert raised.raised == pytest.approx(1.2)
+    assert raised.false_labels.sum() == 0
+    assert (
+        scores(4.0).matched.sum() == 1
+    )  # b of unit 3: 0.3 > 4 × max(1.5 × 0.05, 2 × 0.05) does not hold, 0.5 > … neither
+    allowed = scores(1.2, false_labels=0.25)
+    assert (allowed.raised, allowed.false_labels.tolist()) == (1.0, [True, False, False, False])
 
 
 def test_thresholds_are_those_of_the_level_or_the_top_half_per_cent() -> None:
@@ -71,49 +117,44 @@ def test_thresholds_are_those_of_the_level_or_the_top_half_per_cent() -> None:
     assert units.fraction.tolist() == pytest.approx([0.1, 0.1, 0.01, 0.1])
 
 
-@pytest.mark.parametrize(("noise", "margin"), [(1.0, 0.04), (0.99, 0.04), (0.67, 0.04), (0.66, 0.03), (0.0, 0.01)])
-def test_the_margin_is_a_quantile_of_the_drift_in_either_direction(noise: float, margin: float) -> None:
-    np.testing.assert_allclose(scores(noise=noise).margin, margin)
-
-
-def test_beyond_noise_means_over_the_control_and_over_chance() -> None:
-    """Control 0.01 and margin 0.04: more than 0.05 is wanted, and more than the concept's share of all pixels."""
-    assert scores().above_noise[:, 1:].tolist() == [
-        [True, True, False, False],
-        [False, True, False, False],
-        [False, False, False, False],
-        [False, True, False, False],
-    ]
+def test_pairs_are_listed_that_beat_chance_and_control() -> None:
     pairs = pair_table(scores())
-    assert list(zip(pairs.layer, pairs.unit, pairs.concept, pairs["rank"], strict=True)) == [
-        ("one", 0, "a", 1),
-        ("one", 0, "b", 2),
-        ("one", 1, "b", 1),
-        ("two", 0, "b", 1),
+    found = list(zip(pairs.layer, pairs.unit, pairs.concept, pairs["rank"], pairs.matched, strict=True))
+    assert found == [
+        ("one", 0, "a", 2, True),
+        ("one", 0, "b", 3, True),
+        ("one", 0, "c", 1, False),
+        ("one", 1, "b", 1, True),
+        ("one", 2, "a", 1, False),
+        ("two", 0, "b", 1, True),
     ]
+    assert pairs.interpretable.all()
 
 
-def test_both_counts_are_kept() -> None:
-    assert unit_table(scores()).interpretable.tolist() == [True, True, False, True]
-    assert unit_table(scores()).matched.tolist() == [True, True, False, True]
-    assert unit_table(scores(interpretable_iou=0.06)).matched.tolist() == [True, False, False, True]
-    assert not unit_table(scores(interpretable_accuracy=0.8)).interpretable.any()
-
-
-def test_false_positives_are_controls_that_would_pass() -> None:
-    assert scores().false_positives == 0
-    assert scores(noise=0.0).false_positives == 0, "unit 2, the one above the margin of 0.01, has no label"
-    assert scores(noise=0.0, rare=0.0).false_positives == 0.25
-
-
-def test_concepts_and_layers_count_units_by_their_label() -> None:
+def test_concepts_list_every_unit_that_is_matched_to_them() -> None:
     s = scores()
     units = unit_table(s)
     concepts = concept_table(s, units).set_index("concept")
-    assert concepts.units_matched.to_dict() == {"a": 1, "b": 2, "c": 0, "rare": 0}
+    assert concepts.units_matched.to_dict() == {"a": 1, "b": 3, "c": 0, "rare": 0}
+    assert concepts.units_labelled.to_dict() == {"a": 1, "b": 2, "c": 0, "rare": 0}
+    assert concepts.units_interpretable.to_dict() == {"a": 3, "b": 3, "c": 2, "rare": 0}
     assert concepts.rare.to_dict() == {"a": False, "b": False, "c": False, "rare": True}
-    assert (concepts.best_layer["b"], concepts.best_unit["b"]) == ("one", 0)
+    assert (concepts.best_layer["b"], concepts.best_unit["b"]) == ("two", 0)
+    assert concepts.best_iou["c"] == 0.55, "nothing is matched to it, so the best of all"
     assert concepts.best_layer.isna().to_dict() == {"a": False, "b": False, "c": False, "rare": True}
     layers = layer_table(s, units).set_index("layer")
     assert layers.loc["one", ["matched", "concepts", "object", "part"]].tolist() == [2, 2, 1, 1]
-    assert layers.mean_iou["one"] == pytest.approx(0.28)
+    assert layers.mean_iou["one"] == pytest.approx(0.35)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"label": "best"}, "label rule"),
+        ({"over_control": 0.5}, "over_control=0.5 is not 1 or more"),
+        ({"over_chance": float("nan")}, "over_chance=nan"),
+    ],
+)
+def test_rules_that_mean_nothing_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(GanatomyError, match=message):
+        scores(**options)

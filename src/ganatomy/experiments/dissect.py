@@ -24,6 +24,7 @@ from ganatomy.experiments.tally import Tally
 from ganatomy.generators import Generator, LayerShape, Observation, Subject
 from ganatomy.generators.margins import within_picture
 from ganatomy.progress import tick
+from ganatomy.resample import Grid
 from ganatomy.stats.blocks import FEW, GROUP, Blocked, BlockedAgreement, GroupedAgreement, blocks_of
 from ganatomy.stats.levels import ActivationLevels, exact_levels
 from ganatomy.study import Study
@@ -107,7 +108,7 @@ def estimate(spec: DissectSpec, models: Models) -> Estimate:
     drawn = perf_counter()
     models.labels(seen)
     labelled = perf_counter()
-    height, width = grid_size(spec, seen)
+    height, width, _ = grid_of(spec, seen)
     number = 4 if spec.images * height * width < 2**31 else 8
     pairs = number * units * len(segmenter.vocabulary)
     table = 2 * pairs * (spec.levels + 1)
@@ -128,12 +129,17 @@ def estimate(spec: DissectSpec, models: Models) -> Estimate:
     )
 
 
-def grid_size(spec: DissectSpec, seen: Observation) -> tuple[int, int]:
-    """Return the height and width at which activations and labels are compared."""
+def grid_of(spec: DissectSpec, seen: Observation) -> Grid:
+    """Return the points at which activations and labels are compared.
+
+    At a lower resolution these are centres of label pixels, so that nothing is shifted; under the published threshold
+    rule evenly spaced points, for which labels of neighbouring pixels stand, as the published code has it.
+    """
     height, width = seen.images.shape[-2:]
     if spec.resolution is None:
-        return height, width
-    return spec.resolution, max(1, round(spec.resolution * width / height))
+        return Grid(height, width)
+    rows, columns = spec.resolution, max(1, round(spec.resolution * width / height))
+    return Grid(rows, columns, None if spec.threshold == "unit" else (height, width))
 
 
 def run(spec: DissectSpec, study: Study, models: Models) -> Dissection:
@@ -173,14 +179,15 @@ def measure_levels(spec: DissectSpec, models: Models, units: range) -> Activatio
             wanted[name] = own
         first += shape.units
     kept: dict[str, list[Tensor]] = {name: [] for name in wanted}
-    size = (0, 0)
+    grid = Grid(0, 0)
     for _, seen in _batches(spec, models.subject, spec.calibration_ids(), list(wanted)):
-        size = grid_size(spec, seen)
+        grid = grid_of(spec, seen)
         for name, own in wanted.items():
             kept[name].append(seen.features[name][:, own.start : own.stop].float().cpu())
     start = units.start
     for name, own in wanted.items():
-        result.update(torch.arange(start, start + len(own)), exact_levels(torch.cat(kept.pop(name)), size, spec.tops()))
+        levels = exact_levels(torch.cat(kept.pop(name)), grid, spec.tops(), spec.raw_level)
+        result.update(torch.arange(start, start + len(own)), levels)
         start += len(own)
     return result
 
@@ -198,9 +205,9 @@ def tally_shard(spec: DissectSpec, models: Models, levels: ActivationLevels, lev
     half = next(name for name, own in spec.halves().items() if ids.start in own)
     tally: Tally | None = None
     for batch, seen in _batches(spec, models.subject, ids, list(layers)):
-        size = grid_size(spec, seen)
+        grid = grid_of(spec, seen)
         if tally is None:
-            pixels = spec.images * math.prod(size)
+            pixels = spec.images * grid.height * grid.width
             units = [shape.units for shape in layers.values()]
             cuts = [cut.to(seen.images.device) for cut in levels.by_layer(units)]
             every = spec.halves()[half]
@@ -211,7 +218,7 @@ def tally_shard(spec: DissectSpec, models: Models, levels: ActivationLevels, lev
                 pairs = zip(cuts, torch.split(level, units), strict=True)
                 tables = [BlockedAgreement(cut, own, every, pixels) for cut, own in pairs]
             tally = Tally.empty(half, dict(zip(layers, tables, strict=True)), spec.top)
-        tally.update(half, batch, seen.features, models.labels(seen), size)
+        tally.update(half, batch, seen.features, models.labels(seen), grid)
         tick(len(batch))
     assert tally is not None
     return tally
@@ -232,7 +239,7 @@ def draw_strips(
     strips: Strips | None = None
     for batch, seen in _batches(spec, models.subject, ids, list(top)):
         height, width = seen.images.shape[-2:]
-        strips = strips or Strips.empty(ids, (height, width), top, grid_size(spec, seen))
+        strips = strips or Strips.empty(ids, (height, width), top, grid_of(spec, seen)[:2])
         strips.add(batch, seen.images, seen.features, top, thresholds)
         tick(len(batch))
     assert strips is not None

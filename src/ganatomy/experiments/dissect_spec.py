@@ -1,5 +1,6 @@
 """What a dissection is asked to do."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from ganatomy.stats.levels import fractions
 
 HALVES = ("evaluation", "validation")
 RULES = ("pair", "unit", "max-iou")
+LABELS = ("matched", "iou", "iqr")
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,17 @@ class DissectSpec:
         seed: of the latents.
         calibration: how many images the candidate levels are measured on, from the start of the validation half.
         resolution: height of the label maps that are compared; None for the pictures' own.
-        threshold: ``pair``, ``unit``, ``max-iou`` or ``quantile:q``, see `choose_levels`.
+        threshold: ``pair``, ``unit`` or ``max-iou``, see `choose_levels`; ``quantile:q``, the top q of a unit's raw
+            activations (Network Dissection); ``upsampled-quantile:q``, of its upsampled ones.
+        label: which concept names a unit: ``matched``, of its matched pairs that of greatest IoU, none if there is no
+            such pair; ``iou``, of all concepts that of greatest IoU; ``iqr``, of greatest IQR (published).
         levels, smallest: how many candidate levels a unit has, and the top fraction of the highest.
         rare: concepts on a smaller share of the validation pixels get no score.
-        interpretable_iou, interpretable_accuracy: a unit is interpretable above both (Figure 5).
-        noise: a unit is matched if its IoU beats the control by more than this quantile of the control's own noise.
+        interpretable_iou, interpretable_accuracy: a pair of unit and concept is interpretable above both (Figure 5).
+        over_control, over_chance: an interpretable pair is matched if its IoU is more than so many times its control,
+            and more than so many times its chance level;
+        false_labels: both are raised by one factor where else a greater share of the units would be matched to some
+            concept by their mismatched counts.
         top: how many images to show of each unit.
         batch, shard: images a forward pass, and between two savings.
     """
@@ -44,12 +52,15 @@ class DissectSpec:
     calibration: int = 256
     resolution: int | None = None
     threshold: str = "pair"
+    label: str = "matched"
     levels: int = 100
     smallest: float = 0.001
     rare: float = 0.001
     interpretable_iou: float = 0.05
     interpretable_accuracy: float = 0.75
-    noise: float = 0.99
+    over_control: float = 1.5
+    over_chance: float = 2.0
+    false_labels: float = 0.01
     top: int = 10
     batch: int = 32
     shard: int = 256
@@ -68,7 +79,7 @@ class DissectSpec:
                 raise BadValue(f"{name}={getattr(self, name)} is odd; the control pairs images, so give an even number")
         if self.resolution is not None:
             _at_least("resolution", self.resolution, 1)
-        for name in ("smallest", "rare", "interpretable_iou", "interpretable_accuracy", "noise"):
+        for name in ("smallest", "rare", "interpretable_iou", "interpretable_accuracy", "false_labels"):
             if not 0 <= getattr(self, name) <= 1:
                 raise BadValue(f"{name}={getattr(self, name)} is not between 0 and 1")
         if not 0 < self.smallest < 1 or not 2 <= self.levels <= 120:
@@ -77,19 +88,31 @@ class DissectSpec:
             raise UnknownName("validation", self.validation, ("separate", "cross"))
         if self.validation == "cross" and self.images < 4:
             raise BadValue(f"images={self.images} is too few; validation=cross needs at least 4, a pair in each fold")
+        for name in ("over_control", "over_chance"):
+            if not 1 <= getattr(self, name) < math.inf:
+                raise BadValue(f"{name}={getattr(self, name)} is not 1 or more; a matched pair exceeds both")
+        if self.label not in LABELS:
+            raise UnknownName("label rule", self.label, LABELS)
         if self.quantile is None and self.threshold not in RULES:
-            raise UnknownName("threshold rule", self.threshold, (*RULES, "quantile:0.005"))
+            raise UnknownName("threshold rule", self.threshold, (*RULES, "quantile:0.005", "upsampled-quantile:0.005"))
 
     @property
     def quantile(self) -> float | None:
-        """The top fraction q of the rule ``quantile:q``, None for other rules."""
-        match = re.fullmatch(r"quantile:(0?\.\d+|\d(?:\.\d+)?e-\d+)", self.threshold)
+        """The top fraction q of the rules ``quantile:q`` and ``upsampled-quantile:q``, None for other rules."""
+        match = re.fullmatch(r"(?:upsampled-)?quantile:(0?\.\d+|\d(?:\.\d+)?e-\d+)", self.threshold)
         if match is None:
             return None
         q = float(match[1])
         if not 0 < q < 1:
             raise BadValue(f"threshold={self.threshold}: the fraction must lie between 0 and 1")
         return q
+
+    @property
+    def raw_level(self) -> int | None:
+        """Index of the level that is a quantile of the raw activations (``quantile:q``), None for other rules."""
+        if self.quantile is None or self.threshold.startswith("upsampled"):
+            return None
+        return int(abs(self.tops() - self.quantile).argmin())
 
     def tops(self) -> npt.NDArray[np.float64]:
         """Return the top fractions of the candidate levels, descending."""

@@ -44,16 +44,21 @@ class Dissection:
 
     Attributes:
         spec: what was asked.
-        facts: what was used: fingerprints, versions; the rule for *matched* units and its false-positive rate.
+        facts: what was used: fingerprints, versions; the rule for *matched* pairs (matched_rule), the factor by which
+            its margins were raised, and the share of units that would be matched to some concept by their mismatched
+            counts (false_labels).
         layers: shape of every dissected layer, in forward order.
         vocabulary: the segmenter's concepts.
-        units: one row a unit: layer, unit, label, category, iou, chance (the label's share of all pixels, which a unit
-            that is always on reaches), lift (iou / chance), control (IoU with mismatched pictures), iqr, level
-            (index), fraction (top fraction of the level), threshold (activation), accuracy, interpretable, matched, on
-            (share of pixels above the threshold), greatest (activation).
+        units: one row a unit: layer, unit, label, category (missing for an unlabelled unit), and of that pair iou,
+            chance (the label's share of all pixels, which a unit that is always on reaches), lift (iou / chance),
+            control (IoU with mismatched images), iqr, level (index), fraction (top fraction of the level), threshold
+            (activation), accuracy; interpretable (with any concept), matched (to its label), on (share of pixels above
+            the threshold), greatest (activation).
         concepts: one row a concept: concept, category, share (of evaluation pixels), images (that contain it), rare,
-            units_interpretable, units_matched, best_layer, best_unit, best_iou.
-        pairs: one row for each unit and concept whose IoU beats the control, with its rank among the unit's concepts.
+            units_interpretable, units_matched (to it), units_labelled (matched ones whose label it is), best_layer,
+            best_unit, best_iou.
+        pairs: one row for each unit and concept whose IoU beats chance and control: as in units, with interpretable and
+            matched of the pair, and its rank by IoU among the unit's concepts.
         by_layer: one row a layer: units, height, width, interpretable, matched, concepts (distinct, matched), matched
             units of each category, mean_iou.
         study: the directory that holds it.
@@ -107,11 +112,13 @@ class Dissection:
         tables = (units, concept_table(scores, units), pair_table(scores), layer_table(scores, units))
         for name, table in zip(TABLES, tables, strict=True):
             study.write_table(name, table)
-        study.finish(matched_rule=_rule(spec, scores))
+        study.finish(
+            matched_rule=_rule(spec, scores), raised=scores.raised, false_labels=float(scores.false_labels.mean())
+        )
         return cls.open(study.directory)
 
     def candidates(self, layer: str, unit: int) -> pd.DataFrame:
-        """Return every scored concept of a unit, best first, with iou, chance, control, iqr, level and rank."""
+        """Return every scored concept of a unit, best first: iou, chance, control, iqr, level, matched, rank."""
         row = self._row(layer, unit)
         table = self.concepts[["concept", "category"]].assign(
             iou=self.reading.iou[row, 1:].numpy(),
@@ -120,10 +127,13 @@ class Dissection:
             iqr=self.reading.iqr[row, 1:].numpy(),
             level=self.reading.level[row, 1:].numpy(),
         )
+        pairs = self.pairs[(self.pairs.layer == layer) & (self.pairs.unit == unit) & self.pairs.matched]
+        found = set(zip(pairs.concept, pairs.category, strict=True))
+        table["matched"] = [pair in found for pair in zip(table.concept, table.category, strict=True)]
         return _ranked(table[~self.concepts.rare])
 
     def ranked(self, concept: str) -> pd.DataFrame:
-        """Return every unit for one concept, best first: layer, unit, iou, control, iqr, level, rank.
+        """Return every unit for one concept, best first: layer, unit, iou, control, iqr, level, matched, rank.
 
         Raises:
             BadValue: the concept is too rare in this sample to be scored.
@@ -137,6 +147,10 @@ class Dissection:
             iqr=self.reading.iqr[:, c].numpy(),
             level=self.reading.level[:, c].numpy(),
         )
+        own = (self.pairs.concept == self.vocabulary[c].name) & (self.pairs.category == self.vocabulary[c].category)
+        pairs = self.pairs[own & self.pairs.matched]
+        found = set(zip(pairs.layer, pairs.unit, strict=True))
+        table["matched"] = [unit in found for unit in zip(table.layer, table.unit, strict=True)]
         return _ranked(table)
 
     def curve(self, layer: str, unit: int, concept: str) -> pd.DataFrame:
@@ -319,11 +333,12 @@ def _shares(spec: DissectSpec, tally: Tally, layer: str) -> dict[str, Any]:
 
 
 def _rule(spec: DissectSpec, scores: Scores) -> str:
+    control, chance = spec.over_control * scores.raised, spec.over_chance * scores.raised
     return (
-        f"IoU > {spec.interpretable_iou:g} and accuracy > {spec.interpretable_accuracy:g} (interpretable), IoU above "
-        f"the label's share of all pixels, and above the IoU of the same unit and concept with mismatched pictures by "
-        f"more than the {spec.noise:.0%} quantile of the mismatched IoU's difference between the two halves of the "
-        f"sample; by this margin {scores.false_positives:.1%} of the units' controls pass"
+        f"IoU > {spec.interpretable_iou:g} and accuracy > {spec.interpretable_accuracy:g} (interpretable), and IoU "
+        f"more than {chance:.3g} times its chance level (the concept's share of all pixels) and {control:.3g} times "
+        f"its control (the same unit and concept with features and images mismatched); {scores.false_labels.mean():.1%}"
+        " of the units would be matched to some concept by their mismatched counts, put through the same rule"
     )
 
 

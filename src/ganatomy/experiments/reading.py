@@ -1,12 +1,12 @@
 """From a tally to scores: the level, IoU and control of every unit and concept of a layer (SPEC 2).
 
-**The control.** Sky covers much of a scene, so a unit that is always on at the top of the picture has a high IoU with
-it. The control is the same tally with features and pictures mismatched, read at the same levels: it keeps where things
-tend to be, how often, and how much of the map is on, and loses what is in this picture. A unit is *matched* if it is
-interpretable by the paper's rule, its IoU with its label exceeds the label's share of all pixels, which a unit that is
-always on reaches, and it exceeds its control by more than the control's sampling noise. The noise of a concept is how
-much the control's IoU differs between the two halves of the sample; the unit must exceed the `noise` quantile (99 %) of
-these differences over all units. So of units that do not know the picture, no more than about 1 % are matched.
+**The control.** Sky covers much of a scene, so a unit that is always on at the top of the image has a high IoU with
+it. The control is the same tally with features and images mismatched, read at the same levels: it keeps where things
+tend to be, how often, and how much of the map is on, and loses what is in this image.
+
+**The null.** To know how far a pair must exceed its control, the whole rule is applied to the mismatched counts: levels
+are chosen on the mismatched validation counts, IoU is read on the mismatched evaluation counts, and the control is the
+mismatched validation counts at the same level. What such a pair reaches is due to chance, over all concepts tried.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,7 +18,17 @@ from torch import Tensor
 
 from ganatomy.experiments.dissect_spec import HALVES, DissectSpec
 from ganatomy.experiments.tally import Tally
-from ganatomy.stats.scores import NO_LEVEL, Rates, accuracy, at_level, choose_levels, information_quality, iou, rates
+from ganatomy.stats.scores import (
+    NO_LEVEL,
+    Rates,
+    accuracy,
+    at_level,
+    candidates,
+    choose_levels,
+    information_quality,
+    iou,
+    rates,
+)
 
 R = TypeVar("R", bound="_Stored")
 UNITS_AT_ONCE = 64
@@ -44,7 +54,7 @@ class Chosen(_Stored):
 
     Attributes:
         level: int64, index into the unit's levels; -1 where none is a candidate.
-        iqr: float64, at that level, on the validation half.
+        iqr: float64, at that level, on the validation half; 0 where the rule would not choose that level for the pair.
     """
 
     level: Tensor
@@ -66,9 +76,10 @@ class Reading(_Stored):
     Attributes:
         level: int64, index into the unit's levels; -1 where none is a candidate.
         iou, accuracy, on: float64, on the evaluation half at that level (`on`: the share of pixels above it).
-        iqr: float64, on the validation half at that level.
+        iqr: float64, on the validation half at that level; 0 where the threshold rule would not choose that level.
         control: float64, IoU of the mismatched tally at that level.
-        drift: float64, how much greater the control's IoU is on the evaluation half than on the validation half.
+        null: float32, the IoU of mismatched counts as a multiple of what would make them a matched pair; 0 where the
+            mismatched pair is not interpretable.
     """
 
     level: Tensor
@@ -77,7 +88,7 @@ class Reading(_Stored):
     on: Tensor
     iqr: Tensor
     control: Tensor
-    drift: Tensor
+    null: Tensor
 
 
 class Counted(NamedTuple):
@@ -86,8 +97,7 @@ class Counted(NamedTuple):
     Attributes:
         layer, rows: which, of which layer.
         level: int64 [u, c], that they are read at.
-        own, control: pixels of each kind, float64 [u, c, 1], of the pictures and of mismatched pictures.
-        drift: float64 [u, c], see `Reading`.
+        own, control: pixels of each kind, float64 [u, c, 1], of the images and of mismatched images.
     """
 
     layer: str
@@ -95,7 +105,6 @@ class Counted(NamedTuple):
     level: Tensor
     own: Rates
     control: Rates
-    drift: Tensor
 
 
 def choose(spec: DissectSpec, validation: Tally, layers: Iterable[str]) -> Chosen:
@@ -105,46 +114,64 @@ def choose(spec: DissectSpec, validation: Tally, layers: Iterable[str]) -> Chose
         table = validation.agreement("validation", layer)
         for start in range(0, len(table.levels), UNITS_AT_ONCE):
             units = slice(start, start + UNITS_AT_ONCE)
-            counts = table.counts[0, units]
-            level = levels_of(spec, counts, table.levels[units])
-            quality = information_quality(Rates(*(at_level(x, level)[..., None] for x in rates(counts))))
-            parts.append((level, quality[..., 0]))
+            counts, levels = table.counts[0, units], table.levels[units]
+            level, shares = levels_of(spec, counts, levels), rates(counts)
+            quality = torch.where(candidates(shares, levels, spec.threshold, spec.rare), information_quality(shares), 0)
+            parts.append((level, at_level(quality, level)))
     return Chosen(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
 
 
 def read(spec: DissectSpec, tally: Tally, chosen: Chosen, layers: Iterable[str]) -> Reading:
     """Score at the levels that the other half chose, for every unit of the layers."""
-    parts = []
-    for _, _, _, own, control, drift in counted(spec, tally, chosen.level, layers):
-        scores = (iou(own), share_right(own), share_on(own))
-        parts.append((*(table[..., 0] for table in scores), iou(control)[..., 0], drift))
-    overlap, right, on, noise, drift = (torch.cat(columns) for columns in zip(*parts, strict=True))
-    return Reading(chosen.level, overlap, right, on, chosen.iqr, noise, drift)
+    names, parts = list(layers), []
+    for (_, _, _, own, control), null in zip(
+        counted(spec, tally, chosen.level, names), null_ratios(spec, tally, names), strict=True
+    ):
+        scores = (iou(own), share_right(own), share_on(own), iou(control))
+        parts.append((*(table[..., 0] for table in scores), null))
+    overlap, right, on, control_iou, null = (torch.cat(columns) for columns in zip(*parts, strict=True))
+    return Reading(chosen.level, overlap, right, on, chosen.iqr, control_iou, null)
 
 
 def counted(spec: DissectSpec, tally: Tally, level: Tensor, layers: Iterable[str]) -> Iterator[Counted]:
     """Yield what units are scored by, some at a time, in order."""
     done = 0
+    for layer, rows, levels, scored, chosen_on in _tables(tally, layers):
+        own = level[done : done + len(levels)]
+        back = levels_of(spec, scored[0], levels) if spec.validation == "cross" else None
+        pixels = (_both_folds(kind, other, own, back) for kind, other in zip(scored, chosen_on, strict=True))
+        yield Counted(layer, rows, own, *pixels)
+        done += len(own)
+
+
+def null_ratios(spec: DissectSpec, tally: Tally, layers: Iterable[str]) -> Iterator[Tensor]:
+    """Yield `Reading.null` of the units that `counted` yields."""
+    for _, _, levels, (_, scored), (_, chosen_on) in _tables(tally, layers):
+        own = levels_of(spec, chosen_on, levels)
+        back = levels_of(spec, scored, levels) if spec.validation == "cross" else None
+        null, control = _both_folds(scored, chosen_on, own, back), _both_folds(chosen_on, scored, own, back)
+        chance = (null.on_and_shown + null.shown_only) / sum(null)
+        above = (iou(null) > spec.interpretable_iou) & (share_right(null) > spec.interpretable_accuracy)
+        bar = torch.maximum(spec.over_control * iou(control), spec.over_chance * chance)
+        ratio = torch.where(above, iou(null) / bar, 0.0)
+        yield ratio[..., 0].float()
+
+
+def _tables(tally: Tally, layers: Iterable[str]) -> Iterator[tuple[str, slice, Tensor, Tensor, Tensor]]:
+    """Yield layer, rows, levels [u, l], and the counts [2, u, c, bins] of evaluation and validation, in order."""
     for layer in layers:
         evaluation, validation = (tally.agreement(half, layer) for half in HALVES)
         for start in range(0, len(evaluation.levels), UNITS_AT_ONCE):
             rows = slice(start, start + UNITS_AT_ONCE)
-            scored, chosen_on = (half.counts[:, rows] for half in (evaluation, validation))
-            own = level[done : done + scored.shape[1]]
-            yield Counted(layer, rows, own, *_count(spec, evaluation.levels[rows], own, scored, chosen_on))
-            done += len(own)
+            yield layer, rows, evaluation.levels[rows], evaluation.counts[:, rows], validation.counts[:, rows]
 
 
-def _count(
-    spec: DissectSpec, levels: Tensor, level: Tensor, scored: Tensor, chosen_on: Tensor
-) -> tuple[Rates, Rates, Tensor]:
-    result, control = (pixels_at(half, level[..., None]) for half in scored)
-    drift = (iou(control) - iou(pixels_at(chosen_on[1], level[..., None])))[..., 0]
-    if spec.validation == "cross":
-        other_level = levels_of(spec, scored[0], levels)[..., None]
-        back, control_back = (pixels_at(half, other_level) for half in chosen_on)
-        result, control = _pooled(result, back), _pooled(control, control_back)
-    return result, control, drift
+def _both_folds(scored: Tensor, chosen_on: Tensor, level: Tensor, back: Tensor | None) -> Rates:
+    """Return pixels of `scored` at its levels; with crossed halves also those of `chosen_on` at the levels `back`."""
+    result = pixels_at(scored, level[..., None])
+    if back is None:
+        return result
+    return Rates(*(x + y for x, y in zip(result, pixels_at(chosen_on, back[..., None]), strict=True)))
 
 
 def share_right(pixels: Rates) -> Tensor:
@@ -160,7 +187,7 @@ def share_on(pixels: Rates) -> Tensor:
 def levels_of(spec: DissectSpec, counts: Tensor, levels: Tensor) -> Tensor:
     """Return the level that the rule chooses for every pair, int64 [u, c]; counts of pictures, not of the control."""
     if spec.quantile is None:
-        return choose_levels(counts, levels, spec.threshold)
+        return choose_levels(counts, levels, spec.threshold, spec.rare)
     place = int(abs(spec.tops() - spec.quantile).argmin())
     return torch.full(counts.shape[:2], place)
 
@@ -175,7 +202,3 @@ def pixels_at(counts: Tensor, level: Tensor) -> Rates:
     )
     shown = (table.on_and_shown + table.shown_only)[..., :1] * pixels
     return Rates(both, on_only, shown - both, pixels - shown - on_only)
-
-
-def _pooled(a: Rates, b: Rates) -> Rates:
-    return Rates(*(x + y for x, y in zip(a, b, strict=True)))

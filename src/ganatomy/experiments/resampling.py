@@ -195,11 +195,9 @@ def difference(one: Resampled, other: Resampled) -> pd.DataFrame:
 
 
 def by_concept(label: Ints, weight: Drawn, concepts: int) -> Drawn:
-    """Return the sums of a weight [d, u] by label, [d, concepts]; 0 for none, which is no concept."""
+    """Return the sums of a weight [d, u] by label, [d, concepts]; column 0 has the units without a label."""
     places = np.arange(len(label))[:, None] * concepts + label
-    table = np.bincount(places.ravel(), weight.ravel(), len(label) * concepts).reshape(len(label), concepts)
-    table[:, 0] = 0
-    return table
+    return np.bincount(places.ravel(), weight.ravel(), len(label) * concepts).reshape(len(label), concepts)
 
 
 def _told(rows: Mapping[tuple[str, ...], Drawn], names: list[str], signed: bool = False) -> pd.DataFrame:

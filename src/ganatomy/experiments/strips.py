@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ganatomy.resample import upsample
+from ganatomy.resample import Grid, upsample
 from ganatomy.types import Features, Images
 
 S = TypeVar("S", bound="Strips")
@@ -71,7 +71,7 @@ class Strips:
                 units, ranks = (table == image).nonzero().unbind(1)
                 if len(units):
                     cut = thresholds[layer][units, None, None].to(images.device)
-                    on = upsample(features[layer][i : i + 1, units], size)[0] > cut
+                    on = upsample(features[layer][i : i + 1, units], Grid(*size))[0] > cut
                     self.masks[layer][units, ranks] = torch.from_numpy(np.packbits(on.flatten(1).cpu().numpy(), axis=1))
 
     def merge(self: S, other: S) -> S:

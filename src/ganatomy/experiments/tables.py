@@ -60,33 +60,50 @@ class Scores:
         """IoU of units × concepts, NaN where a concept is too rare."""
         return np.where(self.rare, np.nan, self.reading.iou.numpy())
 
-    @cached_property
+    @property
     def label(self) -> Ints:
-        """Each unit's best concept, see `judge`."""
+        """Each unit's label, see `judge`."""
         return self.verdict.label
 
     @cached_property
-    def margin(self) -> Floats:
-        """The control's sampling noise of each concept, float64 [c], see `reading`."""
-        drift: Floats = np.abs(self.reading.drift.numpy())
-        return np.asarray(np.quantile(drift, self.spec.noise, axis=0, method="higher"))
+    def raised(self) -> float:
+        """The factor, 1 or more, by which `over_control` and `over_chance` are raised.
+
+        The least with which at most the share `false_labels` of the units would be matched to some concept by their
+        mismatched counts: so it grows with the number of concepts that are tried, and falls with that of images.
+        """
+        allowed = int(self.spec.false_labels * len(self._null))
+        return max(1.0, float(np.sort(self._null)[::-1][allowed]) if allowed < len(self._null) else 0.0)
 
     @cached_property
-    def above_noise(self) -> Bools:
-        """Where a unit's IoU with a concept beats its control and its chance level, units × concepts."""
-        return beats(self.iou, self.reading.control.numpy() + self.margin, self.share)
+    def false_labels(self) -> Bools:
+        """Which units would be matched to some concept by their mismatched counts, under the same rule."""
+        return np.asarray(self._null > self.raised)
+
+    @cached_property
+    def _null(self) -> Floats:
+        """Each unit's greatest `Reading.null` over all scored concepts."""
+        return np.asarray(self.reading.null.numpy()[:, ~self.rare].max(1, initial=0.0), np.float64)
+
+    @cached_property
+    def interpretable(self) -> Bools:
+        """Which pairs are interpretable, units × concepts."""
+        return interpretable(self.spec, self.iou, self.reading.accuracy.numpy())
+
+    @cached_property
+    def matched(self) -> Bools:
+        """Which pairs are matched, units × concepts."""
+        return self.interpretable & self.exceeds(self.iou, self.reading.control.numpy(), self.share)
+
+    def exceeds(self, iou: Floats, control: Floats, chance: Floats) -> Bools:
+        """Return where IoU exceeds control and chance level by as much as a matched pair's does."""
+        over = self.raised * np.maximum(self.spec.over_control * control, self.spec.over_chance * chance)
+        return np.asarray(np.nan_to_num(iou, nan=-1.0) > over)
 
     @cached_property
     def verdict(self) -> "Verdict":
         """What each unit is."""
-        return judge(self.spec, self.iou, self.reading.accuracy.numpy(), self.above_noise)
-
-    @cached_property
-    def false_positives(self) -> float:
-        """Share of units whose control on one half would beat their control on the other by the same margin."""
-        drift = self.of_label(self.reading.drift.numpy())
-        labelled = self.label > 0
-        return float((drift > self.margin[self.label])[labelled].mean()) if labelled.any() else 0.0
+        return judge(self.spec.label, self.iou, self.reading.iqr.numpy(), self.interpretable, self.matched)
 
     def of_label(self, table: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return the column of each unit's label."""
@@ -102,9 +119,10 @@ class Verdict(NamedTuple):
     """What units are; any axes, the last one units.
 
     Attributes:
-        label: integer, the best concept, ties to the lower index; 0 where no concept has any overlap.
+        label: integer, a concept; 0 where the unit has no label.
         iou: float64, with the label; 0 where there is none.
-        interpretable, matched: bool.
+        interpretable: bool, whether any pair of the unit is interpretable (Figure 5).
+        matched: bool, whether the unit is matched to its label.
     """
 
     label: Ints
@@ -113,26 +131,36 @@ class Verdict(NamedTuple):
     matched: Bools
 
 
-def judge(spec: DissectSpec, iou: Floats, accuracy: Floats, above_noise: Bools) -> Verdict:
-    """Name units by their best concept, and say which are interpretable and which are matched.
+def interpretable(spec: DissectSpec, iou: Floats, accuracy: Floats) -> Bools:
+    """Return which pairs are interpretable (Figure 5); IoU is NaN where a concept is too rare to be scored."""
+    found = np.nan_to_num(iou, nan=0.0) > spec.interpretable_iou
+    return np.asarray(found & (accuracy > spec.interpretable_accuracy))
+
+
+def judge(rule: str, iou: Floats, iqr: Floats, interpretable: Bools, matched: Bools) -> Verdict:
+    """Label units (SPEC 2).
 
     Args:
-        spec: of the dissection, which has the rules.
+        rule: ``matched``, ``iou`` or ``iqr``; ties go to the lower concept index.
         iou: [..., u, c], NaN where a concept is too rare to be scored.
-        accuracy, above_noise: of the same shape.
+        iqr: [..., u, c], on the validation half.
+        interpretable, matched: [..., u, c], what each pair is.
     """
     known = np.nan_to_num(iou, nan=0.0)
-    best = known.max(-1)
-    label = np.where(best > 0, known.argmax(-1), 0)
-    right = np.take_along_axis(accuracy, label[..., None], -1)[..., 0]
-    above = np.take_along_axis(above_noise, label[..., None], -1)[..., 0]
-    interpretable = (label > 0) & (best > spec.interpretable_iou) & (right > spec.interpretable_accuracy)
-    return Verdict(label, best, interpretable, interpretable & above)
+    score = (
+        np.where(np.isnan(iou), 0.0, iqr)
+        if rule == "iqr"
+        else np.where(matched, known, 0.0)
+        if rule == "matched"
+        else known
+    )
+    label = score.argmax(-1)
+    label[score.max(-1) <= 0] = 0
 
+    def of_label(table: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return np.take_along_axis(table, label[..., None], -1)[..., 0]
 
-def beats(iou: Floats, control: Floats, chance: Floats) -> Bools:
-    """Return where IoU is above its control (margin included) and above chance."""
-    return np.asarray(np.nan_to_num(iou, nan=-1.0) > np.maximum(control, chance))
+    return Verdict(label, of_label(known), np.asarray(interpretable.any(-1)), (label > 0) & of_label(matched))
 
 
 def unit_table(s: Scores) -> pd.DataFrame:
@@ -172,8 +200,8 @@ def _outline_level(tops: Floats) -> int:
 
 
 def pair_table(s: Scores) -> pd.DataFrame:
-    """One row for each unit and concept whose IoU beats the control; rank 1 is the unit's best concept."""
-    units, concepts = np.nonzero(s.above_noise)
+    """One row for each unit and concept whose IoU beats chance and control; rank 1 is the unit's greatest IoU."""
+    units, concepts = np.nonzero(np.nan_to_num(s.iou) > np.maximum(s.reading.control.numpy(), s.share))
     order = np.argsort(np.argsort(-np.nan_to_num(s.iou, nan=-1.0), axis=1, kind="stable"), axis=1, kind="stable")
     level = s.reading.level.numpy()[units, concepts]
     iou, chance = s.iou[units, concepts], s.share[concepts]
@@ -190,17 +218,22 @@ def pair_table(s: Scores) -> pd.DataFrame:
             "level": level,
             "threshold": s.levels[units, level],
             "accuracy": s.reading.accuracy.numpy()[units, concepts],
+            "interpretable": s.interpretable[units, concepts],
+            "matched": s.matched[units, concepts],
             "rank": order[units, concepts] + 1,
         }
     )
 
 
 def concept_table(s: Scores, units: pd.DataFrame) -> pd.DataFrame:
-    """One row a concept: how common it is, how many units it labels, and its best unit; missing if it has none."""
+    """One row a concept: how common it is, its units, and the best of them; missing if it has none.
+
+    The best unit is the one of greatest IoU among those that are matched to the concept, or among all if none is.
+    """
     names = s.unit_names()
     known = np.nan_to_num(s.iou, nan=0.0)
+    known = np.where(s.matched | ~s.matched.any(0), known, 0.0)
     best, found = known.argmax(0), known.max(0) > 0
-    label = s.label
     table = pd.DataFrame(
         {
             "concept": [c.name for c in s.vocabulary],
@@ -208,8 +241,9 @@ def concept_table(s: Scores, units: pd.DataFrame) -> pd.DataFrame:
             "share": s.share,
             "images": s.images,
             "rare": s.rare,
-            "units_interpretable": np.bincount(label[units.interpretable], minlength=len(s.vocabulary)),
-            "units_matched": np.bincount(label[units.matched], minlength=len(s.vocabulary)),
+            "units_interpretable": s.interpretable.sum(0),
+            "units_matched": s.matched.sum(0),
+            "units_labelled": np.bincount(s.label[units.matched], minlength=len(s.vocabulary)),
             "best_layer": pd.Series(names["layer"][best]).where(found, None),
             "best_unit": pd.Series(names["unit"][best], dtype="Int64").where(found),
             "best_iou": s.iou[best, np.arange(len(best))],

@@ -6,7 +6,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from ganatomy.resample import labels_at
+from ganatomy.resample import Grid, labels_at
 from ganatomy.stats.agreement import Agreement, combine
 from ganatomy.stats.base import Accumulator
 from ganatomy.stats.blocks import Blocked, BlockedAgreement, GroupedAgreement
@@ -46,16 +46,16 @@ class Tally:
         return cls(parts)
 
     def update(
-        self, half: str, ids: Sequence[int], features: Mapping[str, Features], labels: Labels, size: tuple[int, int]
+        self, half: str, ids: Sequence[int], features: Mapping[str, Features], labels: Labels, grid: Grid
     ) -> None:
-        """Take in one batch of one half: the features of every layer, and the labels of the pictures."""
-        labels = labels_at(labels, size)
+        """Take in one batch of one half: the features of every layer, and the labels of the images."""
+        labels = labels_at(labels, (grid.height, grid.width))
         self.parts[f"presence/{half}"].update(labels)
         features = {layer: r.float() for layer, r in features.items()}
         tables = {layer: self.blocked(half, layer) for layer in features}
         first = next(iter(tables.values()))
         for part, block in first.parts(ids[0], len(ids)):
-            numbered = combine(labels[part], first.counts.shape[-1])
+            numbered = combine(labels[part], first.counts.shape[-1], grid.image)
             for layer, table in tables.items():
                 table.update_block(features[layer][part], numbered, block)
         for layer, r in features.items():

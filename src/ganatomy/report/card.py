@@ -39,7 +39,7 @@ class UnitCard:
     def text(self) -> str:
         """The card in one line."""
         if not self.label:
-            return f"{self.name}: no label"
+            return f"{self.name}: unlabelled"
         standing = "matched" if self.matched else "not matched"
         beside = f"chance {self.chance:.3f}, control {self.control:.3f}"
         return f"{self.name}: {self.label}, IoU {self.iou:.3f} ({beside}), {standing}"

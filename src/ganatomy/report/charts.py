@@ -15,11 +15,11 @@ Chart = tuple[str, str]
 
 
 def concept_charts(dissection: Dissection) -> list[Chart]:
-    """Return one chart per category: how many units draw each concept, most first; only interpretable ones pale."""
+    """Return one chart per category: how many units are matched to each concept, most first."""
     colours, keys = concept_colours(dissection.vocabulary), addresses(dissection.vocabulary)
-    table = dissection.concepts[dissection.concepts["units_interpretable"] > 0]
-    table = table.sort_values(["units_matched", "units_interpretable"], ascending=False, kind="stable")
-    scale = float(table["units_interpretable"].max()) if len(table) else 1.0
+    table = dissection.concepts[dissection.concepts["units_matched"] > 0]
+    table = table.sort_values(["units_matched", "units_labelled"], ascending=False, kind="stable")
+    scale = float(table["units_matched"].max()) if len(table) else 1.0
     charts = []
     for category in category_colours(dissection.vocabulary):
         own = rows(table[table["category"] == category])
@@ -31,12 +31,12 @@ def concept_charts(dissection: Dissection) -> list[Chart]:
 
 
 def _concept_bar(row: Any, key: str, colour: str) -> Bar:
-    only = row.units_interpretable - row.units_matched
+    others = row.units_matched - row.units_labelled
     pieces = (
-        Piece(row.units_matched, colour, f"{row.concept}: {row.units_matched} units match it beyond chance"),
-        Piece(only, colour, f"{row.concept}: {only} more are interpretable, but not beyond their control", pale=True),
+        Piece(row.units_labelled, colour, f"{row.concept}: the label of {row.units_labelled} units"),
+        Piece(others, colour, f"{row.concept}: {others} more are matched to it, and better to another", pale=True),
     )
-    note = f"{row.units_matched}" + (f" + {only}" if only else "")
+    note = f"{row.units_labelled}" + (f" + {others}" if others else "")
     return Bar(row.concept, pieces, note, f"#concept={quote(key, safe=':')}")
 
 

@@ -18,7 +18,7 @@ from ganatomy.report.tables import addresses, rows
 PICTURED = 2000
 """Most units that travel with pictures and curves, in equal shares from each layer."""
 PAIRS = 60_000
-"""Most pairs of unit and concept; beyond it, the best few concepts of each unit."""
+"""Most pairs of unit and concept; beyond it, matched ones and the best few concepts of each unit."""
 CURVES = 3
 """Concepts of a unit whose curves travel."""
 PICTURE_SIDE, MASK_SIDE = 128, 64
@@ -92,7 +92,7 @@ def _kept_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
     if len(pairs) <= PAIRS:
         return pairs
     each = max(CURVES, PAIRS // pairs.groupby(["layer", "unit"]).ngroups)
-    return pairs[pairs["rank"] <= each]
+    return pairs[(pairs["rank"] <= each) | pairs["matched"]]
 
 
 def _indices(names: "pd.Series[str]", categories: "pd.Series[str]", index: Index) -> Array:
@@ -103,12 +103,11 @@ def _indices(names: "pd.Series[str]", categories: "pd.Series[str]", index: Index
 def _unit_columns(dissection: Dissection, index: Index) -> dict[str, Array]:
     units = dissection.units
     layers = {name: i for i, name in enumerate(dissection.layers)}
-    flags = units["interpretable"].to_numpy(bool) + 2 * units["matched"].to_numpy(bool)
     columns = {
         "unit.layer": units["layer"].map(layers).to_numpy(np.uint16),
         "unit.number": units["unit"].to_numpy(np.uint32),
         "unit.label": _indices(units["label"], units["category"], index),
-        "unit.flags": flags.astype(np.uint8),
+        "unit.flags": _flags(units),
     }
     for name in ("iou", "chance", "lift", "control", "iqr", "fraction", "threshold", "accuracy", "on", "greatest"):
         columns[f"unit.{name}"] = short(units[name])
@@ -119,10 +118,17 @@ def _pair_columns(dissection: Dissection, pairs: pd.DataFrame, index: Index) -> 
     columns = {
         "pair.unit": _rows_of(dissection.units, pairs),
         "pair.concept": _indices(pairs["concept"], pairs["category"], index),
+        "pair.flags": _flags(pairs),
     }
     for name in ("iou", "chance", "lift", "control", "iqr", "threshold", "accuracy"):
         columns[f"pair.{name}"] = short(pairs[name])
     return columns
+
+
+def _flags(table: pd.DataFrame) -> Array:
+    """Return 1 for interpretable, and 2 more for matched."""
+    flags: Array = (table["interpretable"].to_numpy(bool) + 2 * table["matched"].to_numpy(bool)).astype(np.uint8)
+    return flags
 
 
 def _rows_of(units: pd.DataFrame, pairs: pd.DataFrame) -> Array:

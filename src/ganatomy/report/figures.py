@@ -34,7 +34,7 @@ _WIDE = 880
 def save_concepts(dissection: Dissection, path: str | Path) -> None:
     """Write units per concept, by category, as an SVG file (Figure 5)."""
     title = f"Units of {dissection.spec.generator} per concept"
-    legend = (Piece(1, NEUTRAL, "matched, beyond chance"), Piece(1, NEUTRAL, "interpretable only", pale=True))
+    legend = (Piece(1, NEUTRAL, "units with this label"), Piece(1, NEUTRAL, "others that match it", pale=True))
     write_text(path, as_file(title, legend, concept_charts(dissection)))
 
 

@@ -20,6 +20,11 @@ from ganatomy.study import sound
 SCRIPTS = ("dom", "data", "paint", "card", "table", "gallery", "concept", "curve", "unit", "main")
 """The page's modules; each imports only from those before it."""
 _SAID = ("layers", "vocabulary", "matched_rule", "verb", "noun")
+_LABEL_RULES = {
+    "matched": "A unit’s label is the matched concept of greatest IoU; a unit without any is unlabelled.",
+    "iou": "A unit’s label is the concept of greatest IoU of all, matched or not.",
+    "iqr": "A unit’s label is the concept of greatest IQR on the validation images, matched or not.",
+}
 """Facts that the page shows in its own way."""
 
 
@@ -42,7 +47,8 @@ def report_facts(dissection: Dissection) -> dict[str, Any]:
     rule = f"IoU above {spec.interpretable_iou:g} and pixel accuracy above {spec.interpretable_accuracy:g}"
     matched, noun = units[units["matched"]], dissection.facts.get("noun", "unit")
     numbers = [
-        (f"{len(matched):,}", f"{noun}s match a concept", "interpretable, and better than their mismatched control"),
+        (f"{len(matched):,}", f"{noun}s match a concept", "far above chance and their mismatched control"),
+        (_false_labels(dissection), f"of the {noun}s would by chance", "mismatched counts, put through the same rule"),
         (f"{int(units['interpretable'].sum()):,}", "are interpretable", rule),
         (f"{dissection.concepts['units_matched'].gt(0).sum():,}", "distinct concepts", f"among the matched {noun}s"),
         (f"{len(units):,}", f"{noun}s", f"in {_count(len(dissection.layers), 'layer')}"),
@@ -62,6 +68,7 @@ def report_facts(dissection: Dissection) -> dict[str, Any]:
         "spec": dataclasses.asdict(spec),
         "facts": {name: fact for name, fact in dissection.facts.items() if name not in _SAID},
         "matched_rule": dissection.facts.get("matched_rule", "–"),
+        "label_rule": _LABEL_RULES[spec.label],
         "left_out": embedded.left_out,
         "data": _json(embedded.facts),
         "arrays": embedded.arrays,
@@ -78,6 +85,11 @@ def joined_scripts() -> str:
 def _json(value: Any) -> str:
     """Return JSON that can neither end the script element that holds it nor begin another, or a comment."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _false_labels(dissection: Dissection) -> str:
+    rate = dissection.facts.get("false_labels")
+    return "–" if rate is None else f"{rate:.1%}"
 
 
 def _count(number: int, noun: str) -> str:

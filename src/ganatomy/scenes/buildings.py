@@ -1,13 +1,16 @@
 """Churches, chapels and houses, each seen from a corner or, under a dome, from the front."""
 
+from dataclasses import replace
+
 import numpy as np
 
-from ganatomy.scenes.arrays import Indices, Mask, Plane, either
+from ganatomy.scenes.arrays import Indices, Mask, Plane, Value, either
 from ganatomy.scenes.canvas import Canvas
 from ganatomy.scenes.draws import Draws
+from ganatomy.scenes.openings import draw_openings
 from ganatomy.scenes.palette import DOMES, WALLS
 from ganatomy.scenes.shapes import box, convex, ellipse, gable
-from ganatomy.scenes.site import Site, door, path, window
+from ganatomy.scenes.site import Site, Wall, paint_door, paint_path, paint_window
 
 
 def kinds(draws: Draws) -> Indices:
@@ -21,46 +24,52 @@ def draw(canvas: Canvas) -> None:
     for each, painter in enumerate((_towered, _chapel, _house, _domed)):
         rows = np.flatnonzero(kind == each)
         if len(rows):
-            painter(Site.of(canvas.rows(slice(int(rows[0]), int(rows[-1]) + 1))))
+            site = Site.of(canvas.rows(slice(int(rows[0]), int(rows[-1]) + 1)))
+            walls = painter(site)
+            if canvas.grammar.free_openings:
+                draw_openings(site, walls)
 
 
-def _towered(site: Site) -> None:
+def _towered(site: Site) -> list[Wall]:
     draws, s = site.canvas.draws, site.scale
     beside = draws.chance("tower beside", 0.5)
     half = draws.uniform("tower width", 0.078, 0.095) * s
     height, rise = draws.uniform("tower height", 0.38, 0.43) * s, draws.uniform("spire height", 0.15, 0.2) * s
     front = either(beside, 0.5 * half, 0) - 0.13 * s
-    path(site, front)
-    _nave(site, front, 0.125 * s, 0.2 * s)
-    door(site, front, 0.042 * s, 0.145 * s, present=beside)
-    _tower(site, np.where(beside, front - 0.11 * s - half, front), half, height, rise)
-    door(site, front, 0.042 * s, 0.145 * s, sill=0.008, present=~beside)
+    _path(site, front)
+    facade, flank = _nave(site, front, 0.125 * s, 0.2 * s)
+    _door(site, front, 0.042 * s, 0.145 * s, present=beside)
+    shaft = _tower(site, np.where(beside, front - 0.11 * s - half, front), half, height, rise)
+    _door(site, front, 0.042 * s, 0.145 * s, sill=0.008, present=~beside)
+    return [replace(facade, present=beside), flank, shaft]  # a tower in front hides the facade
 
 
-def _chapel(site: Site) -> None:
+def _chapel(site: Site) -> list[Wall]:
     s = site.scale
-    path(site, -0.12 * s)
-    _nave(site, -0.12 * s, 0.135 * s, 0.2 * s)
-    door(site, -0.12 * s, 0.045 * s, 0.14 * s)
-    window(site, -0.12 * s, site.base - 0.285 * s, 0.036 * s, 0.072 * s)
+    _path(site, -0.12 * s)
+    walls = _nave(site, -0.12 * s, 0.135 * s, 0.2 * s)
+    _door(site, -0.12 * s, 0.045 * s, 0.14 * s)
+    _window(site, -0.12 * s, site.base - 0.285 * s, 0.036 * s, 0.072 * s)
+    return walls
 
 
-def _house(site: Site) -> None:
+def _house(site: Site) -> list[Wall]:
     s = site.scale
-    path(site, -0.19 * s)
-    _nave(site, -0.14 * s, 0.15 * s, 0.185 * s)
+    _path(site, -0.19 * s)
+    walls = _nave(site, -0.14 * s, 0.15 * s, 0.185 * s)
     _chimney(site, 0.05 * s, site.base - 0.36 * s)
-    door(site, -0.19 * s, 0.042 * s, 0.135 * s)
-    window(site, -0.065 * s, site.base - 0.15 * s, 0.034 * s, 0.085 * s)
-    window(site, -0.14 * s, site.base - 0.27 * s, 0.032 * s, 0.065 * s)
+    _door(site, -0.19 * s, 0.042 * s, 0.135 * s)
+    _window(site, -0.065 * s, site.base - 0.15 * s, 0.034 * s, 0.085 * s)
+    _window(site, -0.14 * s, site.base - 0.27 * s, 0.032 * s, 0.065 * s)
+    return walls
 
 
-def _domed(site: Site) -> None:
+def _domed(site: Site) -> list[Wall]:
     s, base = site.scale, site.base
     bell = site.canvas.draws.chance("bell tower", 0.4)
     middle = either(bell, 0.05, 0) * s
-    path(site, middle)
-    _tower(site, middle - 0.29 * s, 0.07 * s, 0.4 * s, 0.14 * s, bell)
+    _path(site, middle)
+    shaft = _tower(site, middle - 0.29 * s, 0.07 * s, 0.4 * s, 0.14 * s, bell)
     eaves = base - 0.2 * s
     view, u, y = site.view(middle - 0.3 * s, base - 0.64 * s, middle + 0.3 * s, base)
     u = u - middle
@@ -75,9 +84,10 @@ def _domed(site: Site) -> None:
     drum = box(u, y, 0, springing - 0.01, 0.135 * s, eaves - 0.045 * s)
     view.paint("dome", drum, wall * 0.97, part="drum", material=site.masonry)
     _dome(site, view, u, springing)
-    door(site, middle, 0.048 * s, 0.15 * s)
+    _door(site, middle, 0.048 * s, 0.15 * s)
     for side in (-1, 1):
-        window(site, middle + side * 0.145 * s, base - 0.165 * s, 0.036 * s, 0.105 * s)
+        _window(site, middle + side * 0.145 * s, base - 0.165 * s, 0.036 * s, 0.105 * s)
+    return [Wall(middle - 0.23 * s, middle + 0.23 * s, eaves), shaft]
 
 
 def _dome(site: Site, view: Canvas, u: Plane, springing: Plane) -> None:
@@ -95,8 +105,8 @@ def _dome(site: Site, view: Canvas, u: Plane, springing: Plane) -> None:
     view.paint("dome", shell, copper * (light + ribs + 0.05 * view.fine)[:, None], part="shell", material="metal")
 
 
-def _nave(site: Site, front: Plane, half: Plane, height: Plane) -> None:
-    """The body: a gabled front at u = front, and a flank with two windows and the roof to its right."""
+def _nave(site: Site, front: Plane, half: Plane, height: Plane) -> list[Wall]:
+    """The body: a gabled front at u = front, and a flank with two windows and the roof to its right; both walls."""
     s, base = site.scale, site.base
     length = site.canvas.draws.uniform("nave length", 0.23, 0.28) * s
     eaves, corner = base - height, front + half
@@ -117,10 +127,11 @@ def _nave(site: Site, front: Plane, half: Plane, height: Plane) -> None:
     facade = convex(u, y, (front, apex + 0.012), (right, shoulder), (right, base), (left, base), (left, shoulder))
     view.paint("building", facade, wall * site.front, part="facade", material=site.masonry)
     for share in (0.3, 0.74):
-        window(site, corner + share * length, eaves + 0.03 * s, 0.03 * s, 0.11 * s)
+        _window(site, corner + share * length, eaves + 0.03 * s, 0.03 * s, 0.11 * s)
+    return [Wall(left, right, eaves), Wall(corner, corner + length, eaves)]
 
 
-def _tower(site: Site, middle: Plane, half: Plane, height: Plane, rise: Plane, present: Mask | bool = True) -> None:
+def _tower(site: Site, middle: Plane, half: Plane, height: Plane, rise: Plane, present: Mask | bool = True) -> Wall:
     """A shaft with a spire of height `rise`, whose right sides lie in another light than its left ones."""
     s, base = site.scale, site.base
     top = base - height
@@ -132,7 +143,8 @@ def _tower(site: Site, middle: Plane, half: Plane, height: Plane, rise: Plane, p
     roof = site.rows(view) * np.where((u < 0.3 * half)[:, None], site.front, site.flank)
     spire = gable(u, y, 0, top - rise, half + 0.018, top + 0.012)
     view.paint("tower", spire, roof, part="spire", material=site.tiles["tower"], present=present)
-    window(site, middle, top + 0.05 * s, 0.03 * s, 0.095 * s, present)
+    _window(site, middle, top + 0.05 * s, 0.03 * s, 0.095 * s, present)
+    return Wall(middle - half, middle + half, top, present)
 
 
 def _chimney(site: Site, middle: Plane, top: Plane) -> None:
@@ -142,3 +154,21 @@ def _chimney(site: Site, middle: Plane, top: Plane) -> None:
     stack, cap = box(u, y, middle, top - 0.05, 0.036, top + 0.1), box(u, y, middle, top - 0.06, 0.045, top - 0.032)
     view.paint("chimney", stack, brick * lit, part="stack", material="brick")
     view.paint("chimney", cap, brick * 0.75, part="cap", material="brick")
+
+
+def _window(site: Site, middle: Value, top: Value, half: Value, height: Value, present: Mask | bool = True) -> None:
+    """A window at its usual place, where openings have one."""
+    if not site.canvas.grammar.free_openings:
+        paint_window(site, middle, top, half, height, present)
+
+
+def _door(site: Site, middle: Value, half: Plane, height: Value, sill: float = 0, present: Mask | bool = True) -> None:
+    """A door at its usual place, where openings have one."""
+    if not site.canvas.grammar.free_openings:
+        paint_door(site, middle, half, height, sill, present)
+
+
+def _path(site: Site, middle: Plane) -> None:
+    """The path to the door's usual place, where it has one."""
+    if not site.canvas.grammar.free_openings:
+        paint_path(site, middle)

@@ -1,7 +1,7 @@
 """What may stand where in the embedded world: rules as data, which the renderer obeys and experiments ask."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from ganatomy.errors import UnknownName
@@ -45,6 +45,12 @@ class Grammar:
 
     category: str
     rules: Mapping[str, Rule]
+    times: tuple[float, float, float] = (0.75, 0.22, 0.03)
+    """Shares of scenes by day, at dusk and at night."""
+    seasons: tuple[float, float, float] = (0.55, 0.23, 0.22)
+    """Shares of green, autumn and winter scenes."""
+    free_openings: bool = False
+    """Whether the door and the windows, if any, stand anywhere on their walls (see `openings`)."""
 
     def allows(self, thing: str, on: str) -> bool:
         """Whether an object (or a part) may be carried by an object; raises UnknownName for names of no rule."""
@@ -128,6 +134,11 @@ CHURCH = _grammar(
     Rule("bush", on=("grass",), hides=(*_FAR, "water", "path", "tree", *_BUILT), materials=("foliage",)),
 )
 
+VARIED_CHURCH = replace(
+    CHURCH, category="varied-church", times=(0.6, 0.25, 0.15), seasons=(0.4, 0.3, 0.3), free_openings=True
+)
+"""The same rules; but openings may be absent or stand anywhere on a wall, and all seasons and times are common."""
+
 _HUNG = ("window", "curtain", "painting", "shelf", "book")
 
 LIVINGROOM = _grammar(
@@ -172,7 +183,9 @@ LIVINGROOM = _grammar(
     ),
 )
 
-GRAMMARS: Mapping[str, Grammar] = MappingProxyType({"church": CHURCH, "livingroom": LIVINGROOM})
+GRAMMARS: Mapping[str, Grammar] = MappingProxyType(
+    {each.category: each for each in (CHURCH, LIVINGROOM, VARIED_CHURCH)}
+)
 CATEGORIES = tuple(GRAMMARS)
 
 

@@ -42,7 +42,7 @@ class Room:
     @classmethod
     def of(cls, canvas: Canvas) -> "Room":
         """Draw the measures and colours of each room."""
-        draws, mood = canvas.draws, Mood.of(canvas.draws)
+        draws, mood = canvas.draws, Mood.of(canvas.draws, canvas.grammar)
         light = swatch(*ROOM_LIGHT)[mood.time[:, 0, 0]][:, :, None, None]
         scheme = draws.choice("scheme", [1] * len(SCHEMES))
         wall, sofa, accent, rug, curtain = (

@@ -14,7 +14,7 @@ kinds = buildings.kinds
 
 def draw(canvas: Canvas) -> None:
     """Draw a batch of outdoor scenes, back to front."""
-    mood = Mood.of(canvas.draws)
+    mood = Mood.of(canvas.draws, canvas.grammar)
     horizon = canvas.draws.uniform("horizon", 0.54, 0.62)
     _sky(canvas, mood, horizon)
     _sun_and_moon(canvas, mood)

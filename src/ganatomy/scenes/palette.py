@@ -7,6 +7,7 @@ import numpy as np
 
 from ganatomy.scenes.arrays import Indices, Plane, Value, either, select
 from ganatomy.scenes.draws import Draws
+from ganatomy.scenes.grammar import Grammar
 
 DAY, DUSK, NIGHT = range(3)
 GREEN, AUTUMN, WINTER = range(3)
@@ -69,10 +70,9 @@ class Mood:
     horizon: Plane
 
     @classmethod
-    def of(cls, draws: Draws) -> "Mood":
+    def of(cls, draws: Draws, grammar: Grammar) -> "Mood":
         """Draw the mood of each scene."""
-        time = draws.choice("time", (0.75, 0.22, 0.03))
-        season = draws.choice("season", (0.55, 0.23, 0.22))
+        time, season = draws.choice("time", grammar.times), draws.choice("season", grammar.seasons)
         zenith, horizon = (
             select(time, [pick(draws, "sky", [sky[end] for sky in skies]) for skies in SKIES]) for end in (0, 1)
         )

@@ -48,4 +48,4 @@ def render(category: str, ids: range, size: int = 64, seed: int = 0) -> Rendered
     return Rendered(images, labels)
 
 
-_DRAW = {"church": outdoor, "livingroom": livingroom}
+_DRAW = {"church": outdoor, "varied-church": outdoor, "livingroom": livingroom}

@@ -29,7 +29,7 @@ class Site:
     @classmethod
     def of(cls, canvas: Canvas) -> "Site":
         """Draw the place, the size and the materials of each scene's building."""
-        draws, mood = canvas.draws, Mood.of(canvas.draws)
+        draws, mood = canvas.draws, Mood.of(canvas.draws, canvas.grammar)
         made, covered = draws.choice("wall", (0.4, 0.35, 0.25)), draws.choice("cover", (0.6, 0.4))
         snowy = (mood.season == WINTER) & draws.chance("snow on roofs", 0.7)
         roof = select(covered, [mood.pick("roof colour", colours) for colours in ROOFS.values()])
@@ -91,7 +91,19 @@ class Site:
         return mix(self.wall, self.mood.light, share)
 
 
-def window(site: Site, middle: Value, top: Value, half: Value, height: Value, present: Mask | bool = True) -> None:
+@dataclass(frozen=True)
+class Wall:
+    """An upright rectangle of a building in u and y, from `top` to the building's base, which openings may stand in."""
+
+    left: Plane
+    right: Plane
+    top: Plane
+    present: Mask | bool = True
+
+
+def paint_window(
+    site: Site, middle: Value, top: Value, half: Value, height: Value, present: Mask | bool = True
+) -> None:
     """An arched window, lit from within in most evenings."""
     bottom = top + height
     view, u, y = site.view(middle - half, top, middle + half, bottom)
@@ -106,7 +118,9 @@ def window(site: Site, middle: Value, top: Value, half: Value, height: Value, pr
     view.paint("window", bar, trim * 0.9, part="frame", material="stone", present=present)
 
 
-def door(site: Site, middle: Value, half: Plane, height: Value, sill: float = 0, present: Mask | bool = True) -> None:
+def paint_door(
+    site: Site, middle: Value, half: Plane, height: Value, sill: Value = 0, present: Mask | bool = True
+) -> None:
     """An arched door; its foot lies `sill` before the building's."""
     base = site.base + sill
     view, u, y = site.view(middle - half, base - height, middle + half, base)
@@ -116,7 +130,7 @@ def door(site: Site, middle: Value, half: Plane, height: Value, sill: float = 0,
     view.paint("door", panel, colour, part="panel", material="wood", present=present)
 
 
-def path(site: Site, middle: Plane) -> None:
+def paint_path(site: Site, middle: Plane, present: Mask | bool = True) -> None:
     """From a door to the lower edge of the picture, wider as it comes nearer."""
     draws = site.canvas.draws
     view = site.canvas.window(0, site.base - 0.02, 1, 1)
@@ -125,5 +139,6 @@ def path(site: Site, middle: Plane) -> None:
     centre = start + (draws.uniform("path end", 0.25, 0.75) - start) * along**1.4
     half = 0.045 + 0.1 * along
     distance = np.maximum(np.abs(view.x - centre) - half + 0.012 * view.rough, site.base - 0.01 - view.y)
-    colour = site.mood.pick("path", ("d0b184", "c4a27a", "bfb3a2"))
-    view.paint("path", distance, colour * (1 + 0.09 * view.fine - 0.03 * along)[:, None], material="earth")
+    earth = site.mood.pick("path", ("d0b184", "c4a27a", "bfb3a2"))
+    colour = earth * (1 + 0.09 * view.fine - 0.03 * along)[:, None]
+    view.paint("path", distance, colour, material="earth", present=present)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ganatomy.errors import BadValue
-from ganatomy.resample import bilinear_axis, upsample
+from ganatomy.resample import Grid, upsample
 from ganatomy.stats.base import Accumulator, Merge, add, same
 from ganatomy.stats.kernels import OPEN, count_unit, spread
 from ganatomy.types import Features, Labels
@@ -42,7 +42,7 @@ class Combinations:
         starts, members: row k shows the concepts ``members[starts[k]:starts[k+1]]``; 0 stands for any pixel.
         concepts: all labels are below this.
         bins: how many bins a row has.
-        size: height and width of the label maps.
+        grid: the points that the pixels stand for.
     """
 
     pixels: Tensor
@@ -52,7 +52,7 @@ class Combinations:
     members: Tensor
     concepts: int
     bins: int
-    size: tuple[int, int]
+    grid: Grid
 
     @property
     def count(self) -> int:
@@ -82,8 +82,14 @@ def _numbers(x: Tensor) -> Numbers:
     return x.to(torch.uint32).numpy()
 
 
-def combine(labels: Labels, bins: int) -> Combinations:
-    """Number the label tuples of a batch. A concept that several planes show at a pixel counts once."""
+def combine(labels: Labels, bins: int, image: tuple[int, int] | None = None) -> Combinations:
+    """Number the label tuples of a batch. A concept that several planes show at a pixel counts once.
+
+    Args:
+        labels: of the batch.
+        bins: of a row.
+        image: where the labels are those of some pixels of larger maps, the height and width of these.
+    """
     base = int(labels.max()) + 1
     code = labels.new_zeros(labels[:, 0].numel(), dtype=torch.int64)
     tuples, pixels = code.new_zeros(1, 1), code[:0]
@@ -108,7 +114,7 @@ def combine(labels: Labels, bins: int) -> Combinations:
         members=torch.cat([tuples[common][shown[common]], concepts]),
         concepts=base,
         bins=bins,
-        size=(labels.shape[-2], labels.shape[-1]),
+        grid=Grid(labels.shape[-2], labels.shape[-1], image),
     )
 
 
@@ -155,7 +161,7 @@ class Agreement(Accumulator):
 
 def _count_on_cpu(levels: Tensor, counts: Tensor, features: Features, labels: Combinations) -> None:
     maps, cuts, tables = features.detach().contiguous().numpy(), levels.numpy(), counts.numpy()
-    axes = tuple(tuple(bilinear_axis(n, m)) for n, m in zip(maps.shape[-2:], labels.size, strict=True))
+    axes = tuple(tuple(axis) for axis in labels.grid.axes(maps.shape[-2:]))
     starts, members = _numbers(labels.starts), _numbers(labels.members)
 
     def count(units: range) -> None:
@@ -175,7 +181,7 @@ def _count_on_device(levels: Tensor, counts: Tensor, features: Features, labels:
     shown = labels.starts.diff()
     kinds = (labels, labels.mismatched())
     for u in range(features.shape[1]):
-        bins = torch.searchsorted(levels[u], upsample(features[:, u : u + 1], labels.size).flatten(1))
+        bins = torch.searchsorted(levels[u], upsample(features[:, u : u + 1], labels.grid).flatten(1))
         for table, kind in zip(counts[:, u], kinds, strict=True):
             pixels = (kind.pixels + bins[: len(kind.pixels)]).flatten()
             apart = kind.rows + bins.flatten()[kind.places]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ganatomy.resample import bilinear_axis
+from ganatomy.resample import Grid
 from ganatomy.stats.base import Accumulator, Merge
 from ganatomy.stats.kernels import sort_out
 from ganatomy.types import Features
@@ -32,24 +32,31 @@ def fractions(count: int = 100, smallest: float = 0.001, also: Sequence[float] =
     return np.unique(np.concatenate([grid, np.asarray(also, dtype=np.float64)]))[::-1]
 
 
-def exact_levels(r: Features, size: tuple[int, int], tops: npt.NDArray[np.float64]) -> Tensor:
-    """Return each unit's levels: quantiles 1 - f of its upsampled activation, over all images and pixels.
+def exact_levels(r: Features, grid: Grid, tops: npt.NDArray[np.float64], raw: int | None = None) -> Tensor:
+    """Return each unit's levels: quantiles 1 - f of its upsampled activation, over all images and points of the grid.
 
     Linear between neighbouring order statistics, as ``numpy.quantile``; no sketch, no subsample.
 
     Args:
         r: features [b, u, h, w] of the whole calibration sample.
-        size: height and width of the label maps.
+        grid: the points that activations are read at.
         tops: the fractions f, descending.
+        raw: index of a level that is to be the quantile of the raw activations instead; lower levels are cut off above
+            it, and higher ones below it, so that they ascend.
 
     Returns:
         float64 [u, len(tops)], ascending along the second axis.
     """
-    axes: Axes = tuple(tuple(bilinear_axis(n, m)) for n, m in zip(r.shape[-2:], size, strict=True))
+    axes: Axes = tuple(tuple(axis) for axis in grid.axes(r.shape[-2:]))
     maps = r.detach().cpu().contiguous().numpy()
     cut = partial(_unit_levels, maps, axes, 1 - tops)
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        return torch.from_numpy(np.stack(list(pool.map(cut, range(maps.shape[1])))))
+        levels = np.stack(list(pool.map(cut, range(maps.shape[1]))))
+    if raw is not None:
+        own = np.quantile(maps.astype(np.float64), 1 - tops[raw], axis=(0, 2, 3))[:, None]
+        below, above = np.minimum(levels[:, :raw], own), np.maximum(levels[:, raw + 1 :], own)
+        levels = np.concatenate([below, own, above], axis=1)
+    return torch.from_numpy(levels)
 
 
 def _unit_levels(maps: npt.NDArray[np.float32], axes: Axes, quantiles: Floats, unit: int) -> Floats:

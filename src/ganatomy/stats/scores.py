@@ -6,7 +6,7 @@ All functions are pure. Counts come as `Agreement.counts` holds them: unit × co
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float64, Int, Integer
+from jaxtyping import Bool, Float64, Int, Integer
 from torch import Tensor
 
 from ganatomy.errors import BadValue
@@ -74,21 +74,39 @@ def positive(r: Rates) -> Tensor:
     return r.on_and_shown > on * shown
 
 
-def choose_levels(counts: Counts, levels: Float64[Tensor, "u l"], rule: str) -> Level:
+def candidates(shares: Rates, levels: Float64[Tensor, "u l"], rule: str, rare: float = 0.0) -> Bool[Tensor, "u c l"]:
+    """Return the levels of each pair that a rule may choose: those of positive association (SPEC 2).
+
+    Args:
+        shares: of the validation half.
+        levels: the activations that the levels stand for, ascending.
+        rule: see `choose_levels`. ``unit`` also asks for accuracy > 0.8, an activation > 0 and a concept that covers at
+            least the share `rare` of the pixels, as the published code does.
+        rare: that share.
+    """
+    candidate = positive(shares)
+    candidate[:, 0] = False
+    if rule == "unit":
+        common = shares.on_and_shown + shares.shown_only >= rare
+        candidate &= (accuracy(shares) > 0.8) & (levels[:, None] > 0) & common
+    return candidate
+
+
+def choose_levels(counts: Counts, levels: Float64[Tensor, "u l"], rule: str, rare: float = 0.0) -> Level:
     """Choose the level of every unit and concept on the validation half (SPEC 2).
 
     Args:
         counts: of the validation half.
         levels: the activations that the levels stand for, ascending.
         rule: ``pair``: greatest IQR for each pair. ``max-iou``: greatest IoU for each pair. ``unit``: one level a unit,
-            that of its best concept by IQR, where accuracy > 0.8 and the activation > 0 (the published code's rule).
+            that of its best concept by IQR (the published code's rule).
+        rare: see `candidates`.
 
     Returns:
         Index into the levels, -1 where no level is a candidate. Ties go to the lower level.
     """
     shares = rates(counts)
-    candidate = positive(shares)
-    candidate[:, 0] = False
+    candidate = candidates(shares, levels, rule, rare)
     if rule == "max-iou":
         return _best(iou(shares), candidate)
     quality = information_quality(shares)
@@ -96,7 +114,6 @@ def choose_levels(counts: Counts, levels: Float64[Tensor, "u l"], rule: str) -> 
         return _best(quality, candidate)
     if rule != "unit":
         raise BadValue(f"threshold rule {rule!r} chooses no level from counts")
-    candidate &= (accuracy(shares) > 0.8) & (levels[:, None] > 0)
     best = torch.where(candidate, quality, -1.0).amax(1, keepdim=True)
     chosen = _best(best, best >= 0)
     return chosen.expand(-1, counts.shape[1]).clone()

@@ -24,6 +24,7 @@ from ganatomy.experiments.causal.source import Source
 from ganatomy.report.html import report_facts
 from ganatomy.report.tables import rows
 from ganatomy.types import Images, Labels, Latents, PerUnit
+from ganatomy.vocabulary import Concept
 from ganatomy.web.raster import rasterised
 from ganatomy.web.schemas import ActiveUnit, FeaturesAsked, FeaturesFound, UnitRow
 
@@ -95,8 +96,8 @@ class Reader:
         table = self.source.dissection.units
         if concept is not None:
             self.source.concept(concept)
-            ranked = self.source.dissection.ranked(concept)[["layer", "unit", "iou", "control"]]
-            table = table.drop(columns=["iou", "control"]).merge(ranked, on=["layer", "unit"])
+            ranked = self.source.dissection.ranked(concept)[["layer", "unit", "iou", "control", "matched"]]
+            table = table.drop(columns=["iou", "control", "matched"]).merge(ranked, on=["layer", "unit"])
         table = table[table.layer == layer].sort_values("unit")
         if sort == "iou":
             table = table.sort_values("iou", ascending=False, kind="stable", na_position="last")
@@ -116,7 +117,10 @@ class Reader:
     def active(
         self, id: int, seed: int, layer: str, where: tuple[Sequence[tuple[float, float]], float], top: int
     ) -> tuple[list[ActiveUnit], list[str]]:
-        """Return the units that are most unusually active in a part of a picture, and what the segmenter sees there.
+        """Return the units that explain a part of an image, and what the segmenter sees there.
+
+        First those that are matched to a concept that is there and are on there, by the IoU of that pair; then the
+        others, the most unusually active first.
 
         Args:
             id, seed: of the picture.
@@ -129,8 +133,10 @@ class Reader:
         means = (seen.features[layer][0] * weight).sum((1, 2)) / weight.sum()
         mask = torch.from_numpy(rasterised(*where, self.size)).bool().to(seen.z.device)
         labels = self._labels(seen)[0][:, mask].mode(1).values.tolist()
-        concepts = [self.source.named(c).name for c in labels if c]
-        return self._described(layer, means, top), concepts
+        concepts = [self.source.named(c) for c in labels if c]
+        matched = self._matched(layer, concepts, means, top)
+        others = [row for row in self._described(layer, means, top) if row.unit not in {own.unit for own in matched}]
+        return (matched + others)[:top], [concept.name for concept in concepts]
 
     def features(self, asked: FeaturesAsked) -> FeaturesFound:
         """Return what some units do in a part of a picture, and their whole maps where they are wanted.
@@ -203,11 +209,36 @@ class Reader:
             return torch.ones(grid)
         return F.adaptive_avg_pool2d(torch.from_numpy(rasterised(points, radius, self.size))[None], grid)[0]
 
-    def _described(self, layer: str, activations: PerUnit, top: int) -> list[ActiveUnit]:
-        """Return the units whose activation is the most unusual, with their labels."""
+    def _matched(self, layer: str, concepts: Sequence[Concept], means: PerUnit, top: int) -> list[ActiveUnit]:
+        """Return the units that are matched to one of these concepts and are on, by the IoU of that pair."""
+        pairs = self.source.dissection.pairs
+        pairs = pairs[(pairs.layer == layer) & pairs.matched]
+        shown = [pair in concepts for pair in zip(pairs.concept, pairs.category, strict=True)]
+        pairs = pairs[shown].sort_values("iou", ascending=False, kind="stable").drop_duplicates("unit")
+        on = pairs[means.cpu().numpy()[pairs.unit] > pairs.threshold][:top]
+        shares = self._shares(layer, means)
+        return [
+            ActiveUnit(
+                layer=layer,
+                unit=int(row.unit),
+                activation=float(means[row.unit]),
+                quantile=float(shares[row.unit]),
+                label=row.concept,
+                iou=_number(row.iou),
+                matched=True,
+            )
+            for row in rows(on)
+        ]
+
+    def _shares(self, layer: str, activations: PerUnit) -> npt.NDArray[np.float64]:
+        """Return the share of the sample's places at which each unit is no more active."""
         fractions, values = self.source.dissection.levels(layer)
         rank = (values <= activations.cpu()[:, None]).sum(1)  # levels ascend
-        shares = np.concatenate([[0.0], 1 - fractions])[rank.numpy()]
+        return np.asarray(np.concatenate([[0.0], 1 - fractions])[rank.numpy()])
+
+    def _described(self, layer: str, activations: PerUnit, top: int) -> list[ActiveUnit]:
+        """Return the units whose activation is the most unusual, with their labels."""
+        shares = self._shares(layer, activations)
         table = self.source.dissection.units
         table = table[table.layer == layer].sort_values("unit")
         numbers = activations.cpu().tolist()
@@ -221,6 +252,7 @@ class Reader:
                 quantile=float(shares[u]),
                 label=_text(row.label),
                 iou=_number(row.iou),
+                matched=bool(row.matched),
             )
             for u, row in zip(order, rows(chosen), strict=True)
         ]

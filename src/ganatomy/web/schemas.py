@@ -115,8 +115,9 @@ class ActiveUnit(BaseModel):
     unit: int
     activation: float
     quantile: float = Field(description="share of the sample's places that are no higher: 1 is as high as it gets")
-    label: str | None
-    iou: float | None
+    label: str | None = Field(description="the concept that is there and that it is matched to, or else its label")
+    iou: float | None = Field(description="with that concept")
+    matched: bool = Field(description="whether it is matched to that concept")
 
 
 class UnitRow(BaseModel):

@@ -26,7 +26,7 @@ class Counts:
 
     Attributes:
         units: how many there are.
-        interpretable, matched: int64 [1 + draws, c], units per concept; none in column 0, which is nothing.
+        interpretable, matched: int64 [1 + draws, c], units per label; column 0 has interpretable units without a label.
         iou: float64 [1 + draws, c], sum of the IoUs of the matched ones.
     """
 
@@ -60,6 +60,8 @@ def count_study(study: Compared, drawn: Resampled | None, concepts: Sequence[Con
         found = [np.concatenate([own, table]) for own, table in zip(found, more, strict=True)]
     label, interpretable, matched, iou = found
     code = study.codes(concepts, label)
+    compared = (code > 0) | (label == 0)  # labels that not all vocabularies have are left out
+    interpretable, matched = interpretable & compared, matched & compared
     counted = {}
     for layer, shape in study.dissection.layers.items():
         own = study.rows(layer)
@@ -95,7 +97,7 @@ def concept_table(
     drawn = [study.dissection.concepts.set_index(["concept", "category"]) for study in studies]
     for here in studies[0].layers:
         own = [by_layer[study.layers[here]] for study, by_layer in zip(studies, counts, strict=True)]
-        for c in np.flatnonzero(np.sum([each.interpretable[0] for each in own], axis=0)).tolist():
+        for c in (1 + np.flatnonzero(np.sum([each.interpretable[0] for each in own], axis=0)[1:])).tolist():
             for study, each, known in zip(studies, own, drawn, strict=True):
                 matched, error = _with_error(each.matched[:, c])
                 rows.append(

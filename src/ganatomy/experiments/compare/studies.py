@@ -13,7 +13,18 @@ from ganatomy.experiments.dissection import Dissection
 from ganatomy.vocabulary import Concept
 
 SAMPLED = ("images", "seed", "validation")
-RULED = ("threshold", "levels", "smallest", "rare", "interpretable_iou", "interpretable_accuracy", "noise")
+RULED = (
+    "threshold",
+    "levels",
+    "smallest",
+    "rare",
+    "interpretable_iou",
+    "interpretable_accuracy",
+    "label",
+    "over_control",
+    "over_chance",
+    "false_labels",
+)
 MOST = 12
 """Things that a sentence lists."""
 

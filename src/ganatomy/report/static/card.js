@@ -25,22 +25,23 @@ function whenNear(element, draw) {
 /** The card of a unit, or of one of its pairs where `pair` is given. */
 export function unitCard(model, unit, pair = unit) {
   const name = `unit ${unit.number} of ${unit.layer}`;
+  const { concept } = pair;
   return h("article", { class: "card" },
     h("a", { href: `#unit=${unit.key}` },
       pictureBlock(model, unit, `Top images of ${name}, with the region where it is on`),
       h("div", { class: "title" },
-        unit.concept ? [swatch(unit.concept), h("strong", {}, unit.concept.name)] : h("strong", { class: "missing" }, "no label"),
+        concept ? [swatch(concept), h("strong", {}, concept.name)] : h("strong", { class: "missing" }, "unlabelled"),
         h("span", { class: "unit" }, `${unit.layer} · ${unit.number}`)),
-      iouBar(model, pair, unit.concept),
+      iouBar(model, pair, concept),
       h("div", { class: "small" },
         h("span", {}, `IoU ${number(pair.iou)}`),
         h("span", {}, `${number(pair.lift, 1)} × chance`),
-        h("span", {}, standing(unit)))));
+        h("span", {}, standing(pair)))));
 }
 
-function standing(unit) {
-  if (!unit.concept) return "–";
-  return unit.matched ? "matched" : unit.interpretable ? "interpretable only" : "not interpretable";
+function standing(pair) {
+  if (!pair.concept) return "no matched concept";
+  return pair.matched ? "matched" : pair.interpretable ? "interpretable only" : "not interpretable";
 }
 
 /** How wide a card is, in CSS pixels: its pictures, padding and border. */

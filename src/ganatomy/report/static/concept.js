@@ -5,25 +5,25 @@ import { barLegend, iouBar, unitCard } from "./card.js";
 import { rankedTable } from "./table.js";
 
 const CARDS = 60;
-const RANKED = [[""], ["unit"], ["label"], ["", "wide"], ["IoU", "figure"], ["control", "figure"], ["IQR", "figure"]];
+const RANKED = [[""], ["unit"], ["matched"], ["label"], ["", "wide"], ["IoU", "figure"], ["control", "figure"], ["IQR", "figure"]];
 
 /** Show a concept in a section. */
 export function showConcept(section, model, concept) {
-  const units = model.units.filter((unit) => unit.concept === concept).sort((a, b) => b.iou - a.iou);
-  const matched = units.filter((unit) => unit.matched);
   const ranked = model.pairs.filter((pair) => pair.concept === concept);
+  const matched = ranked.filter((pair) => pair.matched);
+  const labelled = matched.filter((pair) => pair.unit.concept === concept).length;
   put(section,
     h("h2", { id: "concept-title", tabindex: "-1" }, "Which units match ", swatch(concept), h("em", {}, concept.name), "?"),
     h("p", { class: "lead" },
-      `${count(matched.length, "unit")} matched, ${units.filter((u) => u.interpretable).length} interpretable, ${units.length} labelled. `,
+      `${count(matched.length, "unit")} matched to it, ${labelled} of them labelled so; the others match another concept better. `,
       `${concept.name} (${concept.category}) covers ${percent(concept.share)} of the pixels, its chance level, `,
       `and occurs in ${count(concept.images ?? 0, "image")}.`,
       concept.rare ? " That is too rare to score." : ""),
     layerCounts(model, concept, matched),
-    units.length > 0 && [h("h3", {}, "Units with this label, best first"), barLegend(model),
-      h("div", { class: "cards" }, units.slice(0, CARDS).map((unit) => unitCard(model, unit))),
-      units.length > CARDS && h("p", {}, h("a", { class: "more", href: `#units&label=${encodeURIComponent(concept.key)}&sort=iou` }, `All ${units.length}`))],
-    h("h3", {}, "Units that overlap with it beyond noise, ranked"),
+    matched.length > 0 && [h("h3", {}, "Units matched to it, best first"), barLegend(model),
+      h("div", { class: "cards" }, matched.slice(0, CARDS).map((pair) => unitCard(model, pair.unit, pair))),
+      matched.length > CARDS && h("p", {}, h("a", { class: "more", href: `#units&label=${encodeURIComponent(concept.key)}&sort=iou` }, `All ${matched.length}`))],
+    h("h3", {}, "Units that overlap with it beyond chance and control, ranked"),
     ranked.length
       ? rankedTable(RANKED, ranked, (pair, place) => rankedUnit(model, pair, place))
       : h("p", { class: "notice" }, "There are none."));
@@ -32,9 +32,9 @@ export function showConcept(section, model, concept) {
 /** How many matched units each layer has, as links into the gallery. */
 function layerCounts(model, concept, matched) {
   if (!matched.length) return null;
-  const counts = model.layers.map((layer) => [layer.name, matched.filter((unit) => unit.layer === layer.name).length]);
+  const counts = model.layers.map((layer) => [layer.name, matched.filter((pair) => pair.unit.layer === layer.name).length]);
   return h("ul", { class: "chips", "aria-label": "Matched units per layer" }, counts.map(([name, n]) => h("li", { class: n ? "" : "missing" },
-    n ? h("a", { href: `#units&label=${encodeURIComponent(concept.key)}&layer=${encodeURIComponent(name)}&matched=1` }, name, " ", h("b", {}, n)) : `${name} –`)));
+    n ? h("a", { href: `#units&label=${encodeURIComponent(concept.key)}&layer=${encodeURIComponent(name)}` }, name, " ", h("b", {}, n)) : `${name} –`)));
 }
 
 function rankedUnit(model, pair, place) {
@@ -43,6 +43,7 @@ function rankedUnit(model, pair, place) {
   return h("tr", {},
     h("td", { class: "small" }, place),
     h("th", { scope: "row" }, h("a", { href: `#unit=${unit.key}&with=${encodeURIComponent(concept.key)}` }, unit.key)),
+    h("td", {}, pair.matched ? "yes" : "–"),
     h("td", {}, same ? "this" : unit.concept ? h("a", { href: `#concept=${encodeURIComponent(unit.concept.key)}` }, swatch(unit.concept), unit.concept.name) : "–"),
     h("td", { class: "wide" }, iouBar(model, pair, concept)),
     [pair.iou, pair.control, pair.iqr].map((value) => h("td", { class: "figure" }, number(value))));

@@ -39,6 +39,10 @@ function bytes(base64) {
   return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
 }
 
+function standings(flags) {
+  return { interpretable: (flags & INTERPRETABLE) > 0, matched: (flags & MATCHED) > 0 };
+}
+
 class Model {
   constructor(facts, arrays, sheets) {
     this.layers = facts.layers;
@@ -66,8 +70,8 @@ class Model {
       const unit = { index: i, layer: this.layers[layer[i]].name, depth: layer[i], number: number[i] };
       unit.key = `${unit.layer}/${unit.number}`;
       unit.concept = label[i] ? this.concepts[label[i]] : null;
-      unit.interpretable = (flags[i] & INTERPRETABLE) > 0;
-      unit.matched = (flags[i] & MATCHED) > 0;
+      Object.assign(unit, standings(flags[i]));
+      unit.matches = new Set();
       unit.strip = strips.get(i);
       for (const name of UNIT_NUMBERS) unit[name] = this.values(`unit.${name}`)[i];
       return unit;
@@ -77,10 +81,11 @@ class Model {
   /** Rows of the pair table; each unit's pairs are listed best first. */
   readPairs() {
     const columns = PAIR_NUMBERS.map((name) => [name, this.values(`pair.${name}`)]);
-    const [units, concepts] = [this.values("pair.unit"), this.values("pair.concept")];
+    const [units, concepts, flags] = ["unit", "concept", "flags"].map((name) => this.values(`pair.${name}`));
     return range(units.length).map((i) => {
-      const pair = { unit: this.units[units[i]], concept: this.concepts[concepts[i]] };
+      const pair = { unit: this.units[units[i]], concept: this.concepts[concepts[i]], ...standings(flags[i]) };
       for (const [name, values] of columns) pair[name] = values[i];
+      if (pair.matched) pair.unit.matches.add(pair.concept);
       return pair;
     }).sort((a, b) => b.iou - a.iou);
   }

@@ -17,13 +17,18 @@ export function select(model, query) {
   const words = (query.get("q") ?? "").toLowerCase().split(/\s+/).filter(Boolean);
   const least = Number(query.get("iou") ?? 0);
   const kept = model.units.filter((unit) =>
-    (!query.get("label") || unit.concept?.key === query.get("label"))
+    (!query.get("label") || isA(unit, model.conceptByKey.get(query.get("label"))))
     && (!query.get("category") || unit.concept?.category === query.get("category"))
     && (!query.get("layer") || unit.layer === query.get("layer"))
     && (!query.get("matched") || unit.matched)
     && (!least || unit.iou >= least)
     && words.every((word) => `${unit.concept?.name ?? ""} ${unit.concept?.category ?? ""} ${unit.key}`.toLowerCase().includes(word)));
   return sorted(kept, query.get("sort") ?? "variety");
+}
+
+/** Whether a unit has this label, or is matched to this concept besides. */
+function isA(unit, concept) {
+  return unit.concept === concept || unit.matches.has(concept);
 }
 
 function sorted(units, order) {

@@ -7,7 +7,7 @@ import { cell, paint, sharpCanvas } from "./paint.js";
 import { rankedTable } from "./table.js";
 
 const CANDIDATE = [
-  ["concept"], ["category", "category"], ["", "wide"], ["IoU", "figure"], ["× chance", "figure"], ["control", "figure"], ["IQR", "figure"], ["accuracy", "figure accuracy"],
+  ["concept"], ["category", "category"], ["matched"], ["", "wide"], ["IoU", "figure"], ["× chance", "figure"], ["control", "figure"], ["IQR", "figure"], ["accuracy", "figure accuracy"],
 ];
 
 /** Show a unit in a section, with the curve of `concept` where the page carries it. */
@@ -17,23 +17,28 @@ export function showUnit(section, model, unit, concept) {
   put(section,
     neighbours(model, unit),
     h("h2", { id: "unit-title", tabindex: "-1" }, "What does ", h("em", {}, unit.key), " draw?"),
-    h("p", { class: "answer" }, answer(unit)),
+    h("p", { class: "answer" }, answer(unit, pairs)),
     h("p", { class: "small" }, `Unit ${unit.number} of ${layer.units} in ${layer.name} (${layer.height}×${layer.width}). On in ${percent(unit.on)} of all pixels; `
       + `greatest activation ${significant(unit.greatest)}; threshold ${significant(unit.threshold)} (the top ${percent(unit.fraction)} of its activations).`),
     pictures(model, unit),
     h("h3", {}, "Which concepts it overlaps with"),
     pairs.length
       ? [barLegend(model), rankedTable(CANDIDATE, pairs, (pair) => candidate(model, pair))]
-      : h("p", { class: "notice" }, "No concept beyond noise."),
+      : h("p", { class: "notice" }, "No concept beyond chance and control."),
     curveBlock(model, unit, concept));
 }
 
-function answer(unit) {
-  if (!unit.concept) return "No concept could be scored.";
-  const link = h("a", { href: `#concept=${encodeURIComponent(unit.concept.key)}` }, swatch(unit.concept), unit.concept.name);
-  if (unit.matched) return [link, ` – matched, IoU ${number(unit.iou)}, ${number(unit.lift, 1)} times its chance level of ${number(unit.chance)}.`];
-  const why = unit.interpretable ? "interpretable, but not beyond its mismatched control" : "not interpretable";
-  return ["Closest: ", link, ` – ${why} (IoU ${number(unit.iou)}, chance ${number(unit.chance)}, control ${number(unit.control)}).`];
+function answer(unit, pairs) {
+  const link = (concept) => h("a", { href: `#concept=${encodeURIComponent(concept.key)}` }, swatch(concept), concept.name);
+  const shown = unit.concept ? unit : pairs[0];
+  const figures = shown && `IoU ${number(shown.iou)}, chance ${number(shown.chance)}, control ${number(shown.control)}`;
+  if (unit.matched) {
+    const others = pairs.filter((pair) => pair.matched && pair.concept !== unit.concept).map((pair) => [", ", link(pair.concept)]);
+    return [link(unit.concept), ` – matched (${figures})`, others.length > 0 && ["; also matched to ", others.flat().slice(1)], "."];
+  }
+  if (!shown) return "Unlabelled: no concept beyond chance and control.";
+  const why = shown.interpretable ? "interpretable, but not clear of chance and control" : "not interpretable";
+  return [unit.concept ? "Not matched. Its label: " : "Unlabelled: no concept is matched. Closest: ", link(shown.concept), ` – ${why} (${figures}).`];
 }
 
 function neighbours(model, unit) {
@@ -65,6 +70,7 @@ function candidate(model, pair) {
   return h("tr", {},
     h("th", { scope: "row" }, h("a", { href: `#concept=${encodeURIComponent(concept.key)}` }, swatch(concept), concept.name)),
     h("td", { class: "small category" }, concept.category),
+    h("td", {}, pair.matched ? "yes" : "–"),
     h("td", { class: "wide" }, iouBar(model, pair, concept)),
     [[pair.iou], [pair.lift, 1], [pair.control], [pair.iqr]].map(([value, digits]) => h("td", { class: "figure" }, number(value, digits))),
     h("td", { class: "figure accuracy" }, number(pair.accuracy, 2)));

@@ -20,7 +20,7 @@
 /** @typedef {{name: string, generator: string, segmenter: string, height: number, width: number, layers: Layer[], layer: string}} Study */
 /** @typedef {{concept: string, category: string, colour: string, by: "ace" | "iou", units: number[], iou: number}} Brush */
 /** @typedef {{concept: string, category: string, before: number, after: number}} Change */
-/** @typedef {{layer: string, unit: number, activation: number, quantile: number, label: string | null, iou: number | null}} ActiveUnit */
+/** @typedef {{layer: string, unit: number, activation: number, quantile: number, label: string | null, iou: number | null, matched: boolean}} ActiveUnit */
 
 export class ApiError extends Error {
   /** @param {number} status @param {string} reason */

@@ -215,7 +215,7 @@ class Inside {
     const asked = { id: this.id, layer: this.layer, points: [at], radius: 0.02, top: 12 };
     const { units, concepts } = await json(`${this.api}/active`, asked);
     if (asked.id === this.id) put(part("found", HTMLElement),
-      h("h3", {}, "Most active here: ", concepts.length ? h("em", {}, concepts.join(", ")) : "nothing that the segmenter knows"),
+      h("h3", {}, "Units that explain this place: ", concepts.length ? h("em", {}, concepts.join(", ")) : "nothing that the segmenter knows"),
       unitList(units));
   }
 
@@ -270,7 +270,7 @@ class Inside {
 function unitList(units) {
   return h("ol", { class: "active" }, units.map((row) => h("li", {},
     h("a", { href: `#unit=${row.layer}/${row.unit}` }, `${row.layer}/${row.unit}`),
-    h("span", {}, row.label ?? "–"),
+    row.label ? h("span", {}, row.label, row.matched ? "" : h("small", {}, " (not matched)")) : h("span", { class: "missing" }, "unlabelled"),
     h("span", { class: "small" }, `IoU ${number(row.iou ?? NaN, 2)}`),
     h("span", { class: "small" }, row.quantile >= 1 ? "as high as it gets" : `higher than on ${percent(row.quantile)}`))));
 }

@@ -1,0 +1,68 @@
+"""Rendered scenes with what can be said of them in words, on disk: files that grow while the training goes on."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from gan.pictures import Pictures
+from torch import Tensor
+
+from ganatomy.generators.word_unet import ABSENT, PRESENT, UNSAID
+from ganatomy.scenes import VOCABULARY, grammar, render
+from ganatomy.scenes.draws import Draws
+from ganatomy.scenes.palette import Mood
+
+CATEGORY, SIZE = "varied-church", 64
+SEASONS, TIMES = ("green", "autumn", "winter"), ("day", "dusk", "night")
+OBJECTS = (
+    "sun", "moon", "cloud", "mountain", "hill", "water", "tree", "bush", "path", "tower", "dome", "chimney", "door",
+    "window",
+)  # fmt: skip
+WORDS = (*SEASONS, *TIMES, *OBJECTS)
+SEEN, TRACE = 24, 4
+"""Pixels of 64 x 64 from which an object counts as present, and up to which as absent; between, nothing is said."""
+
+
+def word_states(ids: range, labels: np.ndarray, seed: int) -> np.ndarray:
+    """What is known of every word in rendered scenes, uint8 [n, words]."""
+    mood = Mood.of(Draws(seed, ids), grammar(CATEGORY))
+    season, time = (np.arange(3) == each[:, 0] for each in (mood.season, mood.time))
+    index = {concept.name: i for i, concept in enumerate(VOCABULARY) if concept.category == "object"}
+    pixels = np.stack([(labels[:, 0] == index[name]).sum((1, 2)) for name in OBJECTS], 1)
+    objects = np.select([pixels >= SEEN, pixels <= TRACE], [PRESENT, ABSENT], UNSAID)
+    return np.concatenate([season, time, objects], 1).astype(np.uint8)
+
+
+class WordScenes:
+    """Scenes 0, 1, … as images, and the states of their words."""
+
+    def __init__(self, directory: Path, seed: int) -> None:
+        self.seed, self.path = seed, directory / "words.u8"
+        self._kept: list[np.ndarray] = []
+        self.images = Pictures(directory / "images.u8", SIZE, self._render)
+        stored = np.fromfile(self.path, np.uint8) if self.path.exists() else np.empty(0, np.uint8)
+        self.states = stored.reshape(-1, len(WORDS))
+
+    def grow(self, count: int) -> None:
+        """Render until there are `count` scenes; the words of scenes that a kill left without are made again."""
+        if len(self.states) < len(self.images):
+            self._render(range(len(self.states), len(self.images)))
+        self.images.grow(count)
+        if self._kept:
+            self.states = np.concatenate([self.states, *self._kept])
+            self._kept = []
+            self.states.tofile(self.path)
+
+    def sample(self, count: int, source: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return random images, [-1, 1], channels last, and the states of their words [count, words]."""
+        ids = torch.randint(len(self.images), (count,), generator=source)
+        return self.images.rows(ids.numpy()), torch.from_numpy(self.states[ids.numpy()]).long()
+
+    def _render(self, ids: range) -> np.ndarray:
+        images = []
+        for start in range(ids.start, ids.stop, 256):
+            part = range(start, min(start + 256, ids.stop))
+            scenes = render(CATEGORY, part, SIZE, self.seed)
+            images.append(scenes.images)
+            self._kept.append(word_states(part, scenes.labels, self.seed))
+        return np.concatenate(images)

@@ -1,0 +1,81 @@
+"""The recipe of the word-conditional flow: words say what is in a scene, a stopped training goes on, weights travel."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+
+from ganatomy.generators.word_unet import ABSENT, PRESENT, UNSAID, WordUNet
+from ganatomy.scenes import VOCABULARY, render
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+
+
+@pytest.fixture(scope="module")
+def recipe() -> Iterator[ModuleType]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(RECIPES))
+        import train_words
+
+        yield train_words
+
+
+@pytest.fixture(autouse=True)
+def same_randomness() -> Iterator[None]:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+
+
+def test_words_say_what_is_in_a_scene(recipe: ModuleType) -> None:
+    ids = range(100, 164)
+    labels = render(recipe.CATEGORY, ids, 64, 3).labels
+    states = recipe.word_states(ids, labels, 3)
+    assert (states[:, :3] == PRESENT).sum(1).tolist() == [1] * 64
+    assert (states[:, 3:6] == PRESENT).sum(1).tolist() == [1] * 64
+    names = [c.name for c in VOCABULARY]
+    for word, column in zip(recipe.WORDS[6:], states[:, 6:].T, strict=True):
+        pixels = (labels[:, 0] == names.index(word)).sum((1, 2))
+        assert (pixels[column == PRESENT] >= 24).all()
+        assert (pixels[column == ABSENT] <= 4).all()
+        assert ((pixels[column == UNSAID] > 4) & (pixels[column == UNSAID] < 24)).all()
+
+
+@pytest.mark.slow
+def test_scenes_and_their_words_survive_a_kill_between_the_two_files(recipe: ModuleType, tmp_path: Path) -> None:
+    scenes = recipe.WordScenes(tmp_path, 0)
+    scenes.grow(40)
+    whole = scenes.states.copy()
+    whole[:24].tofile(scenes.path)  # the images of 40 are there, the words of 24
+    again = recipe.WordScenes(tmp_path, 0)
+    again.grow(40)
+    assert np.array_equal(again.states, whole)
+
+
+def test_the_loss_is_that_of_the_velocity(recipe: ModuleType) -> None:
+    net = WordUNet(len(recipe.WORDS), (8, 8, 8))
+    for weights in net.parameters():
+        torch.nn.init.zeros_(weights)
+    model = recipe.RectifiedFlow(net, recipe.held_out_states(0, 4), 64)
+    images = torch.zeros(64, 3, 64, 64)
+    states = torch.zeros(64, len(recipe.WORDS), dtype=torch.long)
+    loss = model.loss((images, states), torch.Generator().manual_seed(0))
+    assert float(loss.detach()) == pytest.approx(1, abs=0.01)  # it says 0 where the noise, of variance 1, is the answer
+
+
+@pytest.mark.slow
+def test_a_training_is_stopped_goes_on_and_travels(
+    recipe: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recipe, "FIRST", 64)
+    monkeypatch.setattr(recipe, "BLOCK", 64)
+    monkeypatch.setattr(recipe, "WordUNet", lambda words: WordUNet(words, (8, 8, 8)))
+    recipe.main(["--out", str(tmp_path / "run"), "--images", "64"])
+    recipe.main(["--out", str(tmp_path / "run"), "--images", "128"])
+    assert len((tmp_path / "run/log.jsonl").read_text().splitlines()) == 2
+    recipe.main(["--out", str(tmp_path / "run"), "--compact", str(tmp_path / "words.pt")])
+    recipe.main(["--out", str(tmp_path / "more"), "--images", "128", "--start", str(tmp_path / "words.pt")])
+    assert not (tmp_path / "more/log.jsonl").exists()  # it has seen as many already
