@@ -1,6 +1,7 @@
 """The errors of counts: blocks drawn again equal pictures counted again, and predict what other samples give."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from ganatomy.stats.agreement import Agreement
 from ganatomy.stats.scores import choose_levels
 
 SIDE = 16
+GRID = Grid(SIDE, SIDE, (32, 32))
 SMALL: dict[str, Any] = {"segmenter": "planted", "images": 45, "levels": 20, "calibration": 10, "resolution": SIDE}
 
 
@@ -37,15 +39,16 @@ def found() -> Dissection:
     return small()
 
 
-def drawn_once(found: Dissection, scored: list[float], chosen: list[float]) -> Scores:
+def drawn_once(found: Dissection, scored: list[float], chosen: list[float], other: list[float]) -> Scores:
     """Return the scores of one draw, with weights of the scored and of the choosing blocks."""
-    changes = (torch.tensor([own], dtype=torch.float64) - 1 for own in (scored, chosen))
+    changes = (torch.tensor([own], dtype=torch.float64) - 1 for own in (scored, chosen, other))
     return next(Redraws(found).scores(Changes(*changes)))
 
 
 def judged(found: Dissection, scored: list[float], chosen: list[float]) -> Verdict:
-    """Judge all units in one draw."""
-    return drawn_once(found, scored, chosen).verdict
+    """Judge all units in one draw, by the margins of the dissection."""
+    scores = drawn_once(found, scored, chosen, scored)
+    return replace(scores, reading=replace(scores.reading, null=found.reading.null)).verdict
 
 
 def blocks(found: Dissection, half: str) -> int:
@@ -79,25 +82,24 @@ def recounted(found: Dissection, weights: list[int]) -> pd.DataFrame:
     ids = [44, *(ids[k] for k in order)]  # the last has no partner: it is counted once, and has no control
     generator = PlantedGenerator(torch.device("cpu"))
     seen = generator.observe(torch.cat([generator.latents(range(i, i + 1), 0) for i in ids]), list(UNITS))
-    values = torch.cat([upsample(seen.features[layer], Grid(SIDE, SIDE, (32, 32))) for layer in UNITS], 1).numpy()
-    labels = labels_at(PlantedSegmenter(torch.device("cpu"))(seen.images), (SIDE, SIDE)).numpy()
+    values = torch.cat([upsample(seen.features[layer], GRID) for layer in UNITS], 1).numpy()
+    labels = labels_at(PlantedSegmenter(torch.device("cpu"))(seen.images), GRID).numpy()
     shown = np.stack([(labels == c).any(1) for c in range(len(VOCABULARY))])
     partner = shown[:, 1:].reshape(len(shown), -1, 2, SIDE, SIDE)[:, :, ::-1].reshape(shown[:, 1:].shape)
     scores, rows = found.scores, []
     for u in range(values.shape[1]):
-        best: tuple[float, int] = (0.0, 0)
-        tables = {}
+        best, interpretable = (0.0, 0), False
         for c in np.flatnonzero(~scores.rare):
             level = int(scores.reading.level[u, c])
             on = values[:, u] > (scores.levels[u, level] if level >= 0 else np.inf)
-            overlap = [(a & b).sum() / max((a | b).sum(), 1) for a, b in ((on, shown[c]), (on[1:], partner[c]))]
-            bar = max(overlap[1] + scores.margin[c], shown[c].mean())
-            tables[c] = (overlap[0] > bar, (on == shown[c]).mean())
-            best = max(best, (overlap[0], -c))
-        iou, label = best[0], -best[1]
-        above, right = tables.get(label, (False, 0))
-        interpretable = label > 0 and iou > 0.05 and right > 0.75
-        rows.append((label, iou, interpretable, interpretable and above))
+            overlap, control = (
+                (a & b).sum() / max((a | b).sum(), 1) for a, b in ((on, shown[c]), (on[1:], partner[c]))
+            )
+            if overlap > 0.05 and (on == shown[c]).mean() > 0.75:
+                interpretable = True
+                if overlap > scores.raised * max(1.5 * control, 2 * shown[c].mean()):
+                    best = max(best, (overlap, -c))
+        rows.append((-best[1], best[0], interpretable, best[0] > 0))
     return pd.DataFrame(rows, columns=["label", "iou", "interpretable", "matched"])
 
 
@@ -122,16 +124,46 @@ def test_levels_are_chosen_anew_on_the_blocks_drawn() -> None:
     table = found.tally.blocked("validation", "layer1")
     weights = [table.blocks / 3] * 3 + [0.0] * (table.blocks - 3)
     ones = [1.0] * blocks(found, "evaluation")
-    drawn = drawn_once(found, ones, weights).reading.level
+    drawn = drawn_once(found, ones, weights, ones).reading.level
     generator, segmenter = PlantedGenerator(torch.device("cpu")), PlantedSegmenter(torch.device("cpu"))
     seen = generator.observe(generator.latents(range(45, 45 + 3 * int(table.span[1])), 0), ["layer1"])
     alone = Agreement(table.levels, len(VOCABULARY), 10**6)
-    alone.update(seen.features["layer1"], labels_at(segmenter(seen.images), (SIDE, SIDE)))
+    alone.update(seen.features["layer1"], labels_at(segmenter(seen.images), GRID))
     expected = choose_levels(alone.counts[0], alone.levels, "pair")
     own = found.units[found.units.interpretable]
     pairs = own.unit.tolist(), found.scores.label[own.index].tolist()
     near, before = (abs(level[pairs] - expected[pairs]).sum() for level in (drawn, found.reading.level))
     assert near < before / 2
+
+
+@pytest.mark.parametrize("validation", ["separate", "cross"])
+def test_controls_and_what_they_reach_by_chance_are_drawn_again(validation: str) -> None:
+    """Unit by unit and block by block; a mismatched pair is scored on one draw and controlled by another."""
+    found = small(images=44, validation=validation)
+    weights = block_weights(blocks(found, "evaluation"), 1.0, 2, (0, 0))
+    ones = [1.0] * blocks(found, "validation")
+    control, null = np.zeros((2, len(found.units), len(VOCABULARY)))
+    for units in found.counted():
+        table = found.tally.blocked("evaluation", units.layer)
+        first = int((found.units.layer == units.layer).argmax())
+        for u, c in np.ndindex(len(units.level), len(VOCABULARY)):
+            row, drawn = units.rows.start + u, []
+            for weight in weights:
+                tables = (table.both[1, :, row, c], table.on[:, row, c], table.shown[:, c], table.shown[:, 0])
+                more = [float((weight - 1) @ own.double().numpy()) for own in tables]
+                both, on_only, shown_only, neither = (float(pixels[u, c]) for pixels in units.control)
+                both, on, shown = both + more[0], both + on_only + more[1], both + shown_only + more[2]
+                pixels = float(units.control.on_and_shown[u, c]) + on_only + shown_only + neither + more[3]
+                either = on + shown - both
+                drawn.append((both / either if either > 0 else 0.0, 1 - (either - both) / pixels, shown / pixels))
+            (scored, right, chance), (other, _, _) = drawn
+            control[first + row, c] = scored
+            if scored > 0.05 and right > 0.75:
+                null[first + row, c] = scored / max(1.5 * other, 2 * chance, 1e-9)
+    assert (null > 0).any()
+    reading = drawn_once(found, weights[0].tolist(), ones, weights[1].tolist()).reading
+    np.testing.assert_allclose(reading.control, control, atol=1e-12)
+    np.testing.assert_allclose(reading.null, null, rtol=1e-5, atol=1e-6)
 
 
 # ---------------------------------------------------------------- many draws

@@ -9,8 +9,8 @@ The study has the counts of every block: of evaluation blocks at the level of ea
 levels. At another level, what a block adds is taken to be what it adds at the chosen one. Levels are chosen anew for
 the pairs that a rule may choose from; those of others have no consequence.
 
-**Margin.** What mismatched counts reach under the rule (`Reading.null`) is kept, and so is what follows from it: by how
-much a matched pair exceeds its control and its chance level.
+**Null.** A mismatched pair is scored on one half and controlled by the other, whose mismatched counts are not kept by
+blocks: another draw of the evaluation blocks stands for these.
 
 **Crossed halves.** The levels of the second fold are known only after it was counted, so its counts are kept; those of
 the first are drawn again in so few blocks that their variance stands for that of both, and what other levels do to
@@ -30,11 +30,11 @@ from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.reading import Counted, levels_of, pixels_at, share_on, share_right
 from ganatomy.experiments.tables import Floats, Scores
 from ganatomy.stats.blocks import GROUP, BlockedAgreement, GroupedAgreement, grouped
-from ganatomy.stats.scores import Rates, at_level, information_quality, iou, rates
+from ganatomy.stats.scores import Rates, at_level, candidates, information_quality, iou, rates
 
 CONTENDERS = 2
 """So many concepts of each unit, by each of three scores, get a level of their own in every draw."""
-COLUMNS = ("level", "iou", "accuracy", "on", "iqr", "control")
+COLUMNS = ("level", "iou", "accuracy", "on", "iqr", "control", "null")
 """What a draw changes of a `Reading`."""
 TINY = 1e-9
 
@@ -45,10 +45,12 @@ class Changes(NamedTuple):
     Attributes:
         scored: blocks of the images that are scored.
         chosen: blocks of the images that levels are chosen on.
+        other: as `scored`, drawn independently.
     """
 
     scored: Tensor
     chosen: Tensor
+    other: Tensor
 
 
 class _Part(NamedTuple):
@@ -57,12 +59,14 @@ class _Part(NamedTuple):
     Attributes:
         units: what they are scored by.
         quality: float64 [u, c], IQR on the validation half.
+        null: float32 [u, c], see `Reading`.
         rows: int64 [r, 1], which of the units.
         concepts: int64 [r, k].
     """
 
     units: Counted
     quality: Tensor
+    null: Tensor
     rows: Tensor
     concepts: Tensor
 
@@ -95,10 +99,11 @@ class Redraws:
     @cached_property
     def _parts(self) -> list[_Part]:
         counted = list(self.dissection.counted())
-        quality = torch.split(self.dissection.reading.iqr, [len(units.level) for units in counted])
-        return [self._part(*each) for each in zip(counted, quality, strict=True)]
+        reading, sizes = self.dissection.reading, [len(units.level) for units in counted]
+        tables = (torch.split(table, sizes) for table in (reading.iqr, reading.null))
+        return [self._part(*each) for each in zip(counted, *tables, strict=True)]
 
-    def _part(self, units: Counted, quality: Tensor) -> _Part:
+    def _part(self, units: Counted, quality: Tensor, null: Tensor) -> _Part:
         """Choose the best concepts by IoU, by IoU over chance and control, and by IQR, of units that have any."""
         spec, own = self.dissection.spec, self.dissection.scores
         rare = torch.from_numpy(own.rare)
@@ -109,7 +114,7 @@ class Redraws:
         floor = torch.maximum(iou(units.control)[..., 0], torch.from_numpy(own.share)).clamp(min=TINY)
         scores = (overlap, overlap / floor, quality.masked_fill(rare, -1.0))
         best = [score[rows[:, 0]].topk(min(CONTENDERS, score.shape[1])).indices for score in scores]
-        return _Part(units, quality, rows, torch.cat(best, 1))
+        return _Part(units, quality, null, rows, torch.cat(best, 1))
 
     def _reading(self, part: _Part, changes: Changes) -> tuple[Tensor, ...]:
         """Return the `COLUMNS` for some units, each [u, c, draws]."""
@@ -119,11 +124,27 @@ class Redraws:
             place = part.rows, part.concepts
             level[place], quality[place] = self._levels(part, changes.chosen)
         shown, on, both = self._blocks(units)
-        own, control = (
-            _redrawn(self._pixels(part, level, kind), kept, _more(changes.scored, shown, on, both[kind]))
-            for kind, kept in enumerate((units.own, units.control))
+        own, control, other = (
+            _redrawn(self._pixels(part, level, kind), kept, _more(change, shown, on, both[kind]))
+            for kind, kept, change in (
+                (0, units.own, changes.scored),
+                (1, units.control, changes.scored),
+                (1, units.control, changes.other),
+            )
         )
-        return level, iou(own), share_right(own), share_on(own), quality, iou(control)
+        return level, iou(own), share_right(own), share_on(own), quality, iou(control), self._null(control, other)
+
+    def _null(self, scored: Rates, control: Rates) -> Tensor:
+        """Return `Reading.null` of every draw, [u, c, draws]: mismatched pairs, scored by one, controlled by other.
+
+        Args:
+            scored, control: pixels of mismatched images in two independent draws.
+        """
+        spec = self.dissection.spec
+        chance = (scored.on_and_shown + scored.shown_only) / sum(scored)
+        above = (iou(scored) > spec.interpretable_iou) & (share_right(scored) > spec.interpretable_accuracy)
+        bar = torch.maximum(spec.over_control * iou(control), spec.over_chance * chance)
+        return torch.where(above, iou(scored) / bar.clamp(min=TINY), 0.0).float()
 
     def _levels(self, part: _Part, change: Tensor) -> tuple[Tensor, Tensor]:
         """Return the levels that other images would choose, and IQR there, [r, k, draws].
@@ -140,7 +161,10 @@ class Redraws:
         drawn = (counts * factor).round().clamp(min=0).long().flatten(0, 1)
         cuts = table.levels[units.rows][part.rows[:, 0]]
         chosen = levels_of(spec, drawn, cuts.repeat(len(change), 1))
-        quality = information_quality(Rates(*(at_level(x, chosen)[..., None] for x in rates(drawn))))[..., 0]
+        shares = rates(drawn)
+        quality = information_quality(Rates(*(at_level(x, chosen)[..., None] for x in shares)))[..., 0]
+        meant = candidates(shares, cuts.repeat(len(change), 1), spec.threshold, spec.rare)
+        quality = quality * at_level(meant.double(), chosen)
         chosen, quality = (x.view(len(change), *pairs[1].shape)[..., 1:].permute(1, 2, 0) for x in (chosen, quality))
         kept = units.level[part.rows, part.concepts][..., None]
         alone = levels_of(spec, counts, cuts)[:, 1:, None]  # by another rule than `pair`, others may have a say

@@ -153,7 +153,7 @@ def resampled(dissection: Dissection, draws: int = 200, seed: int = 0) -> Resamp
     if min(blocks) < 2:
         return None
     part = len(halves["evaluation"]) / dissection.spec.images
-    weights = (block_weights(n, part, draws, (seed, i)) for i, n in enumerate(blocks))
+    weights = (block_weights(n, part, draws, (seed, i)) for i, n in enumerate((*blocks, blocks[0])))
     together = max(1, min(DRAWS_AT_ONCE, ROOM // (100 * dissection.reading.level.numel())))
     some = zip(*(torch.split(torch.from_numpy(own - 1), together) for own in weights), strict=True)
     redraws = Redraws(dissection)
