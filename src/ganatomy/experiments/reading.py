@@ -151,11 +151,16 @@ def null_ratios(spec: DissectSpec, tally: Tally, layers: Iterable[str]) -> Itera
         own = levels_of(spec, chosen_on, levels)
         back = levels_of(spec, scored, levels) if spec.validation == "cross" else None
         null, control = _both_folds(scored, chosen_on, own, back), _both_folds(chosen_on, scored, own, back)
-        chance = (null.on_and_shown + null.shown_only) / sum(null)
-        above = (iou(null) > spec.interpretable_iou) & (share_right(null) > spec.interpretable_accuracy)
-        required = required_iou(spec, iou(control), chance)
-        ratio = torch.where(iou(null) > (1 + required) / 2, torch.inf, iou(null) / required)
-        yield torch.where(above, ratio, 0.0)[..., 0].float()
+        yield null_ratio(spec, null, control)[..., 0]
+
+
+def null_ratio(spec: DissectSpec, scored: Rates, control: Rates) -> Tensor:
+    """Return `Reading.null` of mismatched pairs, float32, given their pixels and those that they are controlled by."""
+    chance = (scored.on_and_shown + scored.shown_only) / sum(scored)
+    above = (iou(scored) > spec.interpretable_iou) & (share_right(scored) > spec.interpretable_accuracy)
+    required = required_iou(spec, iou(control), chance)
+    ratio = torch.where(iou(scored) > (1 + required) / 2, torch.inf, iou(scored) / required)
+    return torch.where(above, ratio, 0.0).float()
 
 
 def required_iou(spec: DissectSpec, control: Tensor, chance: Tensor) -> Tensor:
