@@ -19,6 +19,7 @@ from pathlib import Path
 
 from ganatomy.errors import BadValue, StudyError
 from ganatomy.files import write_text
+from ganatomy.registry import split_name
 from ganatomy.weights.known import cache_directory
 
 DATA = (
@@ -44,7 +45,7 @@ def runs_code(name: str) -> bool:
     >>> runs_code("basis:torch:mycode:net?layer=a"), runs_code("progan:church.pth"), runs_code("plugin:x")
     (True, False, True)
     """
-    return _opened(name)[0] not in DATA or "trust=" in name.partition("?")[2]
+    return _opened(name)[0] not in DATA or "trust=" in name
 
 
 def asks(name: str) -> str | None:
@@ -96,7 +97,10 @@ def agree(names: Iterable[str]) -> list[str]:
 
 def _opened(name: str) -> tuple[str, str]:
     """Return the family that is opened in the end, and its argument."""
-    family, _, argument = name.partition("?")[0].partition(":")
+    try:
+        family, argument, _ = split_name(name)
+    except BadValue:  # which nothing opens
+        return "", ""
     for _ in range(DEEPEST):
         if family not in AROUND:
             break
