@@ -106,9 +106,9 @@ def _exists(text: str, mark: str = "", *, inner: bool = False) -> bool:
 class Registry(Generic[T]):
     """Families of things by name; each family is a factory that takes what follows the colon.
 
-    A spec reads ``family:argument?key=value&key=value``, see `split_name`. It is data: values are converted by the annotations of the
-    factory's keyword parameters (str, int, float, bool, or one of these or None), never evaluated. Packages add
-    families through the entry point group ``ganatomy.<kind>s``, with _ for spaces.
+    A spec reads ``family:argument?key=value&key=value``, see `split_name`. It is data: values are converted by the
+    annotations of the factory's keyword parameters (str, int, float, bool, or one of these or None), never evaluated.
+    Packages add families through the entry point group ``ganatomy.<kind>s``, with _ for spaces.
 
     >>> shapes: Registry[str] = Registry("shape")
     >>> @shapes.register("square")

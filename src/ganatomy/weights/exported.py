@@ -18,7 +18,8 @@ from torch import Tensor
 
 from ganatomy.errors import BadFile
 from ganatomy.files import check_unfolding, parsed
-from ganatomy.weights.states import AS_TORCHSCRIPT, DAMAGE, State, check_finite
+from ganatomy.weights.readers import AS_TORCHSCRIPT, DAMAGE
+from ganatomy.weights.states import State, check_finite
 
 NUMBERS = {
     1: torch.uint8, 2: torch.int8, 3: torch.int16, 4: torch.int32, 5: torch.int64, 6: torch.float16, 7: torch.float32,

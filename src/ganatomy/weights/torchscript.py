@@ -20,7 +20,8 @@ from ganatomy.errors import BadFile
 from ganatomy.files import check_unfolding
 from ganatomy.weights.exported import Entries
 from ganatomy.weights.pickles import CALLS, NUMBER_FORMATS, Foreign, Function, Machine, Refused, Storage
-from ganatomy.weights.states import DAMAGE, check_finite
+from ganatomy.weights.readers import DAMAGE
+from ganatomy.weights.states import check_finite
 
 ALLOWED: Mapping[str, Any] = {
     **NUMBER_FORMATS,
