@@ -235,18 +235,18 @@ def _loads_by_itself(module: nn.Module) -> bool:
 
 def _taken_by_itself(module: nn.Module, fit: Fit, source: str) -> bool:
     """Let the module's own code load what does not fit by its names; leave it as it was if that fails."""
-    before = {
-        name: value.clone() if isinstance(value, Tensor) else value for name, value in module.state_dict().items()
-    }
     tensors = fit.network.tensors
     if any(plain_problem(value) or value.is_complex() for value in tensors.values()):
         return False
+    before = {name: value.clone() for name, value in module.state_dict().items() if isinstance(value, Tensor)}
     state = OrderedDict({**tensors, **fit.network.extra})
     state._metadata = fit.network.metadata  # type: ignore[attr-defined]
     try:
         module.load_state_dict(state, strict=True)
     except Exception:  # whatever the module's own code raises; what does not fit is told by its names
-        module.load_state_dict(before, strict=False)
+        for name, value in module.state_dict().items():
+            if name in before:
+                value.copy_(before[name])
         return False
     check_finite({fit.network.path + name: value for name, value in tensors.items()}, source)
     return True
