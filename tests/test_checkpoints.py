@@ -3,6 +3,7 @@
 import argparse
 import json
 import pickle
+import re
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable
@@ -13,10 +14,13 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from stylegan_files import Kept, stylegan2, write
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, spectral_norm
 
 from ganatomy.errors import BadFile
+from ganatomy.generators import open_generator, open_subject
+from ganatomy.generators.progan import progan_network
 from ganatomy.weights import load_weights, read_state
 
 Builds = Callable[[], nn.Module]
@@ -177,7 +181,9 @@ def test_a_module_around_the_network_takes_its_weights(tmp_path: Path) -> None:
 def test_networks_of_families_are_picked(tmp_path: Path) -> None:
     path = saved(tmp_path, {"g": under("module."), "g_ema": under("_orig_mod.", EMA), "optimizer": optimizer()})
     assert read_state(path, "g.").keys() == read_state(path, "g_ema.").keys() == STATE.keys()
-    with pytest.raises(BadFile, match=r"several networks: g\. \(9 tensors\), g_ema\. \(9 tensors\); give prefix=g\."):
+    with pytest.raises(
+        BadFile, match=r"several networks: g\. \(9 tensors\), g_ema\. \(9 tensors\); give prefix=g_ema\."
+    ):
         read_state(path)
 
 
@@ -302,7 +308,7 @@ def test_norms_of_weights_open_under_old_and_new_names(tmp_path: Path, old: Buil
         torch.testing.assert_close(module.eval()(x), made.eval()(x))
 
 
-class Kept(nn.Linear):
+class Noted(nn.Linear):
     kept: Any = None
 
     def get_extra_state(self) -> Any:
@@ -313,8 +319,8 @@ class Kept(nn.Linear):
 
 
 def test_entries_of_any_kind_are_handed_over(tmp_path: Path) -> None:
-    made = nn.Sequential(OrderedDict(a=Kept(3, 3)))
-    module = nn.Sequential(OrderedDict(a=Kept(3, 3)))
+    made = nn.Sequential(OrderedDict(a=Noted(3, 3)))
+    module = nn.Sequential(OrderedDict(a=Noted(3, 3)))
     load_weights(module, saved(tmp_path, {"g": under("module.", made.state_dict())}))
     assert module.a.kept["name"] == "x"
     assert same(made, module)
@@ -495,3 +501,45 @@ def test_an_index_opens_all_its_files(tmp_path: Path) -> None:
     assert refusal(index) == "lists the file a-3.safetensors, which is not there"
     index.write_text(json.dumps({"weight_map": {"x": "../a"}}))
     assert refusal(index).startswith("not an index of weights")
+
+
+# ---------------------------------------------------------------- which family opens what
+
+
+def test_families_say_what_opens_a_file_that_is_not_theirs(tmp_path: Path) -> None:
+    write(tmp_path / "gan.pkl", G_ema=stylegan2(0))
+    torch.save(STATE, tmp_path / "state.pt")
+    safetensors.torch.save_file(STATE, tmp_path / "state.safetensors")
+    for name in ("state.pt", "state.safetensors"):
+        for family in ("stylegan", "exported", "torchscript"):
+            with pytest.raises(BadFile, match=re.escape(f"{tmp_path / name}: ")) as caught:
+                open_generator(f"{family}:{tmp_path / name}")
+            assert "torch:package.module:callable?weights=" in str(caught.value)
+    for family in ("progan", "vae", "realnvp", "discriminator"):
+        with pytest.raises(BadFile, match=r"gan\.pkl: .* open it as stylegan:"):
+            open_subject(f"{family}:{tmp_path / 'gan.pkl'}")
+
+
+@pytest.mark.parametrize("name", ["gan.pt", "gan.pth", "gan.ckpt", "gan.safetensors", "gan"])
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_networks_of_stylegan_open_whatever_their_file_is_called(tmp_path: Path, name: str, protocol: int) -> None:
+    z, drawn = torch.randn(2, 6), []
+    for path, by_torch in ((tmp_path / "gan.pkl", False), (tmp_path / name, False), (tmp_path / f"x{name}", True)):
+        generator = open_generator(f"stylegan:{write(path, protocol, by_torch=by_torch, G_ema=stylegan2(0))}")
+        drawn.append(generator.observe(z, []).images)
+    assert torch.equal(drawn[0], drawn[1])
+    assert torch.equal(drawn[0], drawn[2])
+
+
+def test_a_file_without_a_generator_says_what_it_has(tmp_path: Path) -> None:
+    path = write(tmp_path / "gan.pkl", D=Kept("Discriminator"))
+    with pytest.raises(BadFile, match=r"gan\.pkl: holds no StyleGAN generator \(G_ema\); its networks: D$"):
+        open_generator(f"stylegan:{path}")
+
+
+def test_progan_opens_one_network_of_several(tmp_path: Path) -> None:
+    state = progan_network(8, [8, 8, 4, 4]).state_dict()
+    path = saved(tmp_path, {"g": state, "g_ema": under("module.", state), "epoch": 3})
+    with pytest.raises(BadFile, match=r"several networks: g\. \(10 tensors\), g_ema\. .*; give prefix=g_ema\."):
+        open_generator(f"progan:{path}")
+    assert list(open_generator(f"progan:{path}?prefix=g_ema").layers) == ["layer1", "layer2", "layer3", "layer4"]

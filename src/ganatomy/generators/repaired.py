@@ -248,9 +248,9 @@ class _Name:
 
     def with_weights(self, file: Path) -> "_Name":
         """Return the name of the same network with other weights."""
-        if self.family in PLAIN:
-            return _Name(self.family, str(file), self.options)
         kept = {key: value for key, value in self.options.items() if key != "prefix"}
+        if self.family in PLAIN:
+            return _Name(self.family, str(file), kept)
         return _Name(self.family, self.argument, {**kept, "weights": str(file)})
 
     def open(self, device: torch.device) -> Generator:

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from ganatomy.errors import BadFile
 from ganatomy.files import check_unfolding, parsed
-from ganatomy.weights.readers import AS_TORCHSCRIPT, DAMAGE
+from ganatomy.weights.archives import Entries
+from ganatomy.weights.readers import AS_TORCHSCRIPT, DAMAGE, KINDS, kind_of, what_opens
 from ganatomy.weights.states import State, check_finite
 
 NUMBERS = {
@@ -54,27 +55,14 @@ def read_program(path: Path) -> Program:
             check_unfolding(archive, path.stat().st_size)
             return _read(Entries(archive), path)
     except (zipfile.BadZipFile, zlib.error) as error:
-        raise BadFile(f"{path}: not a whole program of torch.export ({error})") from error
+        kind = kind_of(path)
+        hint = f"; {what_opens(path, kind)}" if kind in KINDS else ""
+        raise BadFile(f"{path}: not a whole program of torch.export ({error}){hint}") from error
     except pickle.UnpicklingError as error:
         raise BadFile(f"{path}: holds pickles of something other than tensors, which are not loaded") from error
     except DAMAGE as error:
         reason = f"{type(error).__name__}: {error}".split("\n")[0]
         raise BadFile(f"{path}: not a program as torch.export.save writes it ({reason})") from error
-
-
-class Entries:
-    """The files of an archive, by their names without the folder that holds them all."""
-
-    def __init__(self, archive: zipfile.ZipFile) -> None:
-        self._archive = archive
-        names = archive.namelist()
-        root = names[0].partition("/")[0] + "/" if names else ""
-        bare = root if all(name.startswith(root) for name in names) else ""
-        self.names = {name.removeprefix(bare): name for name in names}
-
-    def read(self, name: str) -> bytes:
-        """Return the content of one."""
-        return self._archive.read(self.names[name])
 
 
 def _read(entries: Entries, path: Path) -> Program:

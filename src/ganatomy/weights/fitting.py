@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ganatomy.errors import BadFile
-from ganatomy.weights.networks import AVERAGED, EXTRA, Network, bare, listed, read_networks, shared_prefixes
+from ganatomy.weights.networks import AVERAGED, EXTRA, Network, bare, likeliest, listed, read_networks, shared_prefixes
 from ganatomy.weights.states import check_finite, misfit, plain_problem, unbounded
 
 OLDER = {"original0": "g", "original1": "v", "original": "orig", "0._u": "u", "0._v": "v"}
@@ -80,8 +80,7 @@ def load_weights(module: nn.Module, path: Path, prefix: str = "") -> None:
         fits = fits if whole.problem else [whole]
     good = [fit for fit in fits if not fit.problem]
     if len(good) > 1:
-        names = [fit.network.path for fit in good]
-        best = next((name for name in names if "ema" in name), next(filter(None, names)))
+        best = likeliest([fit.network for fit in good])
         shown = listed(fit.network.described() for fit in good)
         raise BadFile(f"{path}: holds several networks that fit: {shown}; give one of them: prefix={best}")
     if not good and len(fits) > 1:

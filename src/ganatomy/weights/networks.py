@@ -82,6 +82,12 @@ def listed(networks: Iterable[str]) -> str:
     return ", ".join(shown[:SHOWN]) + (f" and {len(shown) - SHOWN} more" if len(shown) > SHOWN else "")
 
 
+def likeliest(networks: Sequence[Network]) -> str:
+    """Return the path of the network that is meant most often: an average over the training, where there is one."""
+    paths = [each.path for each in networks if each.path]
+    return next((path for path in paths if "ema" in path), paths[0])
+
+
 def read_state(path: Path, prefix: str = "") -> State:
     """Read the tensors of one network of a file, by name; see `read_content` for the formats.
 
@@ -97,7 +103,7 @@ def read_state(path: Path, prefix: str = "") -> State:
     if len(networks) > 1:
         raise BadFile(
             f"{path}: holds several networks: {listed(each.described() for each in networks)}; give "
-            f"prefix={networks[0].path or networks[1].path}, or save the one that is meant by itself"
+            f"prefix={likeliest(networks)}, or save the one that is meant by itself"
         )
     tensors = {bare(name): tensor for name, tensor in networks[0].tensors.items()}
     rest = [name for name in tensors if name != AVERAGED]

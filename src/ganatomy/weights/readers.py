@@ -35,6 +35,8 @@ SAVE_PLAIN = (
     "torch:package.module:callable?weights=FILE"
 )
 
+KINDS = ("safetensors", "torch", "npz", "npy", "pickle", "json")
+"""Kinds of files that hold tensors, or networks, and are no programs."""
 LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 """How files of torch.save before 1.6 begin."""
 OTHERS: Mapping[bytes, str] = {
@@ -101,6 +103,17 @@ def _kind_of_zip(path: Path, size: int) -> str:
     return "npz" if names and all(name.endswith(".npy") for name in names) else "torch"
 
 
+def what_opens(path: Path, kind: str) -> str:
+    """Say what opens a file of that kind."""
+    if kind == "program":
+        return f"it is a program of torch.export; open it as exported:{path}"
+    if kind == "script":
+        return f"it is a TorchScript program; {AS_TORCHSCRIPT}"
+    if kind == "pickle":
+        return f"it is a pickle; networks of an official StyleGAN file open as stylegan:{path}"
+    return f"its tensors open with the class of their network: torch:package.module:callable?weights={path}"
+
+
 def read_content(path: Path) -> Any:
     """Return what a file of weights holds: tensors by name, in dictionaries that may lie in others.
 
@@ -111,10 +124,8 @@ def read_content(path: Path) -> Any:
         BadFile: missing, cut off, of another format, or holding objects that are neither tensors nor plain values.
     """
     kind = kind_of(path)
-    if kind == "program":
-        raise BadFile(f"{path}: not a state dict but a program of torch.export; open it as exported:{path}")
-    if kind == "script":
-        raise BadFile(f"{path}: not a state dict but a TorchScript program; {AS_TORCHSCRIPT}")
+    if kind in ("program", "script"):
+        raise BadFile(f"{path}: not a state dict: {what_opens(path, kind)}")
     readers: Mapping[str, Callable[[Path], Any]] = {
         "safetensors": _read_safetensors,
         "npz": _read_npz,
