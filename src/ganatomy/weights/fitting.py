@@ -191,15 +191,15 @@ def _other_names(name: str) -> Iterator[str]:
 
 def _wrong_values(own: Own, fit: Fit, size: int | None) -> str:
     """Say which tensor cannot go into the module, and why; empty if all can."""
-    tensors = {fit.file_names[n]: v for n, v in fit.values.items() if n in own.tensors}
+    tensors = {fit.file_names[n]: fit.values[n] for n in own.tensors if n in fit.values}
     for file_name, value in tensors.items():
         if problem := plain_problem(value):
             return f"tensor {file_name} {problem}"
     if size is not None and unbounded(tensors, size):
         return "holds tensors that unfold to many times the size of the file; save them with contiguous()"
-    for name, file_name in fit.file_names.items():
-        if name in own.tensors and (problem := misfit(fit.values[name], own.tensors[name])):
-            return f"tensor {file_name} {problem}"
+    for name in own.tensors:
+        if name in fit.values and (problem := misfit(fit.values[name], own.tensors[name])):
+            return f"tensor {fit.file_names[name]} {problem}"
     for name, group in own.same.items():
         first = next(each for each in group if each in fit.values)
         if name in fit.values and not torch.equal(fit.values[name], fit.values[first]):

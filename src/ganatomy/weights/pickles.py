@@ -170,6 +170,7 @@ class Machine:
             raise TypeError
         self._spend(arguments)
         self._stack.append(function.body(*arguments))
+        self._spend(tuple(self._stack[-1:]))
 
     def build(self) -> None:
         """Give an array or a number format the rest of what it is; a state dict has versions of modules beside it."""
@@ -227,7 +228,7 @@ class Machine:
         return self._calls[called]
 
     def _spend(self, values: tuple[Any, ...]) -> None:
-        self._budget -= sum(len(each) for each in values if isinstance(each, bytes | bytearray | str))
+        self._budget -= sum(len(each) for each in values if isinstance(each, bytes | bytearray))
         if self._budget < 0:
             raise Refused("a pickle that would unfold to many times its size")
 
