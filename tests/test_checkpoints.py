@@ -145,6 +145,10 @@ def test_a_prefix_descends_through_dictionaries_and_dots(tmp_path: Path, content
             "prefix=state_dict.generator.",
         ),
         (
+            STATE | under("_orig_mod.", EMA),
+            "has a tensor that the model lacks, _orig_mod.start.weight and 8 more",
+        ),
+        (
             under("encoder.", other().state_dict()) | under("decoder.", other().state_dict()),
             "lacks tensor start.weight and 7 more; it holds encoder. (2 tensors), decoder. (2 tensors)",
         ),
@@ -353,9 +357,10 @@ def test_a_module_reads_its_own_versions(tmp_path: Path) -> None:
         load_weights(module, saved(tmp_path, {"g": state}))
         assert module.norm.weight.tolist() == [3] * 4
     renamed = {name.replace("norm.weight", "norm.gain"): tensor for name, tensor in made.state_dict().items()}
-    module = counted()
-    load_weights(module, saved(tmp_path, renamed))
-    assert module.norm.weight.tolist() == [3] * 4
+    for prefix in ("", "module."):
+        module = counted()
+        load_weights(module, saved(tmp_path, under(prefix, renamed)))
+        assert module.norm.weight.tolist() == [3] * 4
     renamed["more"] = torch.ones(1)
     refusal(saved(tmp_path, renamed), module=counted())
 

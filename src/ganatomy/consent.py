@@ -57,7 +57,8 @@ def asks(name: str) -> str | None:
     if runs_code(name):
         return "runs code"
     family, argument = _opened(name)
-    elsewhere = ":/" in argument or (family in FETCHED and not Path(argument).is_dir())
+    here = Path(argument).is_dir() or (family == "diffusers" and Path(argument).is_file())
+    elsewhere = ":/" in argument or (family in FETCHED and not here)
     return "fetches a model" if elsewhere else None
 
 

@@ -122,7 +122,10 @@ def _load(module: nn.Module, own: Own, fit: Fit, source: str, size: int | None) 
 
 def _fit(own: Own, network: Network, size: int | None) -> Fit:
     """Match the names of a network to those of a module: with what all of either begin with, as far as that helps."""
-    given = {bare(name): name for name in (*network.tensors, *network.extra)}
+    names = (*network.tensors, *network.extra)
+    given = {bare(name): name for name in names}
+    if len(given) < len(names):  # of a wrapped network and of one that is not
+        given = {name: name for name in names}
     if AVERAGED not in own.tensors and all(name.startswith("module.") for name in given if name != AVERAGED):
         given.pop(AVERAGED, None)
     wanted = {bare(name): name for name in (*own.tensors, *own.extra)}
@@ -238,8 +241,10 @@ def _taken_by_itself(module: nn.Module, fit: Fit, source: str) -> bool:
     if any(plain_problem(value) or value.is_complex() for value in tensors.values()):
         return False
     before = {name: value.clone() for name, value in module.state_dict().items() if isinstance(value, Tensor)}
-    state = OrderedDict({**tensors, **fit.network.extra})
-    state._metadata = fit.network.metadata  # type: ignore[attr-defined]
+    mine, theirs = fit.prefixes
+    given = {**tensors, **fit.network.extra}
+    state = OrderedDict({mine + bare(name).removeprefix(theirs): value for name, value in given.items()})
+    state._metadata = _metadata(fit)  # type: ignore[attr-defined]
     try:
         module.load_state_dict(state, strict=True)
     except Exception:  # whatever the module's own code raises; what does not fit is told by its names
