@@ -10,9 +10,12 @@ from typing import Any
 import torch
 
 from ganatomy.errors import BadFile
-from ganatomy.files import check_unfolding
+from ganatomy.files import MOST, check_unfolding
 from ganatomy.weights.pickles import CALLS, NUMBER_FORMATS, Machine, Refused, Storage, read_pickle
 from ganatomy.weights.readers import DAMAGE, KINDS, kind_of, what_opens
+
+AGAIN = 4
+"""How many times all that is in an archive may be read, beyond `MOST` bytes."""
 
 
 class Entries:
@@ -24,9 +27,17 @@ class Entries:
         root = names[0].partition("/")[0] + "/" if names else ""
         bare = root if all(name.startswith(root) for name in names) else ""
         self.names = {name.removeprefix(bare): name for name in names}
+        self._left = AGAIN * sum(each.file_size for each in archive.infolist()) + MOST
 
     def read(self, name: str) -> bytes:
-        """Return the content of one."""
+        """Return the content of one.
+
+        Raises:
+            ValueError: so much was read of this archive that it asks for the same again and again.
+        """
+        self._left -= self._archive.getinfo(self.names[name]).file_size
+        if self._left < 0:
+            raise ValueError(f"asks for {name} and others again and again")
         return self._archive.read(self.names[name])
 
 

@@ -20,7 +20,7 @@ from ganatomy.errors import BadFile
 from ganatomy.files import check_unfolding, parsed
 from ganatomy.weights.archives import Entries
 from ganatomy.weights.readers import AS_TORCHSCRIPT, DAMAGE, KINDS, kind_of, what_opens
-from ganatomy.weights.states import State, check_finite
+from ganatomy.weights.states import State, check_finite, check_plain
 
 NUMBERS = {
     1: torch.uint8, 2: torch.int8, 3: torch.int16, 4: torch.int32, 5: torch.int64, 6: torch.float16, 7: torch.float32,
@@ -79,7 +79,9 @@ def _read(entries: Entries, path: Path) -> Program:
         state = _payload(entries, "weights", name, path) | _payload(entries, "constants", name, path)
     else:
         state = _pickled(entries.read("serialized_state_dict.pt")) | _pickled(entries.read("serialized_constants.pt"))
+    check_plain(state, str(path), "", path.stat().st_size)
     check_finite(state, str(path))
+    state = {name: tensor.contiguous() for name, tensor in state.items()}
     tensors, inputs = {}, []
     for spec in module["signature"]["input_specs"]:
         ((kind, of),) = spec.items()
@@ -125,7 +127,7 @@ def _tensor(raw: bytes, meta: Mapping[str, Any]) -> Tensor:
     if not math.prod(sizes):
         return torch.empty(sizes, dtype=dtype)
     values = torch.frombuffer(bytearray(raw), dtype=dtype)
-    return values.as_strided(sizes, strides, int(meta["storage_offset"]["as_int"])).clone()
+    return values.as_strided(sizes, strides, int(meta["storage_offset"]["as_int"]))
 
 
 def _unpickled(raw: bytes) -> Any:

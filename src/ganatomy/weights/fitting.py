@@ -244,6 +244,8 @@ def _taken_by_itself(module: nn.Module, fit: Fit, source: str) -> bool:
     mine, theirs = fit.prefixes
     given = {**tensors, **fit.network.extra}
     state = OrderedDict({mine + bare(name).removeprefix(theirs): value for name, value in given.items()})
+    if len(state) < len(given):
+        return False
     state._metadata = _metadata(fit)  # type: ignore[attr-defined]
     try:
         module.load_state_dict(state, strict=True)
