@@ -5,6 +5,7 @@ import json
 import pickle
 import re
 import warnings
+import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,7 @@ from ganatomy.errors import BadFile
 from ganatomy.generators import open_generator, open_subject
 from ganatomy.generators.progan import progan_network
 from ganatomy.weights import load_weights, read_state
+from ganatomy.weights.readers import LEGACY
 
 Builds = Callable[[], nn.Module]
 
@@ -449,6 +451,45 @@ def test_tensors_that_repeat_themselves_take_no_memory(tmp_path: Path) -> None:
     many = {str(i): torch.ones(1).expand(1 << 20) for i in range(10)}
     with pytest.raises(BadFile, match="unfold to many times the size of the file"):
         read_state(saved(tmp_path, many))
+
+
+HUGE = b"\x8a\x05" + (1 << 36).to_bytes(5, "little")
+LONG, LIST = b"X" + (1 << 20).to_bytes(4, "little") + bytes(1 << 20), b"](" + 2_000 * b"K\x01K\x02\x86" + b"e"
+
+
+@pytest.mark.parametrize(
+    "instructions",
+    [
+        b"cbuiltins\nbytearray\n" + HUGE + b"\x85R",
+        b"c__builtin__\nbytearray\n" + HUGE + b"\x85R",
+        b"ctorch._tensor\n_rebuild_from_type_v2\n(cbuiltins\nbytearray\ncbuiltins\nset\n" + HUGE + b"\x85}tR",
+        b"c_codecs\nencode\nq\x00" + LONG + b"q\x01X\x06\0\0\0latin1q\x02" + 100 * b"h\x00h\x01h\x02\x86R",
+        *(b"c" + name + b"\nq\x00" + LIST + b"q\x01" + 150 * b"h\x00h\x01\x85R" for name in (
+            b"builtins\nset", b"collections\nOrderedDict", b"collections\nCounter",
+            b"lightning.fabric.utilities.data\nAttributeDict",
+        )),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_pickle_that_copies_again_and_again_is_refused_unread(
+    tmp_path: Path, instructions: bytes, legacy: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "load", pytest.fail)
+    path, content = tmp_path / "w.pt", b"\x80\x02(" + instructions + b"t."
+    if legacy:
+        path.write_bytes(b"".join([LEGACY, b"\x80\x02M\xe9\x03.", b"\x80\x02}.", content]))
+    else:
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("w/data.pkl", content)
+            archive.writestr("w/version", "3")
+    assert refusal(path) == "a pickle that would unfold to many times its size"
+
+
+def test_an_archive_with_two_files_of_one_name_is_refused(tmp_path: Path) -> None:
+    path = saved(tmp_path, STATE)
+    with zipfile.ZipFile(path, "a") as archive, warnings.catch_warnings(action="ignore"):
+        archive.writestr("w/data.pkl", b"\x80\x02}.")
+    assert refusal(path) == "not a whole PyTorch checkpoint (it holds a file twice)"
 
 
 # ---------------------------------------------------------------- files by what they are

@@ -100,7 +100,8 @@ def fit_state(module: nn.Module, state: Mapping[str, Tensor], source: str) -> No
 
 
 def _load(module: nn.Module, own: Own, fit: Fit, source: str, size: int | None) -> None:
-    if fit.misfits and _loads_by_itself(module) and _taken_by_itself(module, fit, source):
+    whole = size is None or not unbounded(fit.network.tensors, size)
+    if fit.misfits and whole and _loads_by_itself(module) and _taken_by_itself(module, fit, source):
         return
     if fit.problem:
         raise BadFile(f"{source}: {fit.problem}{_hint(own, fit, size)}")

@@ -18,8 +18,9 @@ import safetensors.torch
 import torch
 
 from ganatomy.errors import BadFile
-from ganatomy.files import check_unfolding, plain_file, read_json
+from ganatomy.files import MOST, UNFOLDS, check_unfolding, plain_file, read_json
 from ganatomy.weights.beside import inert_globals
+from ganatomy.weights.costs import reckoned
 from ganatomy.weights.pickles import Foreign, read_pickle
 
 DAMAGE = (
@@ -179,6 +180,8 @@ def _read_pickled(path: Path) -> Any:
 
 
 def _read_torch(path: Path) -> Any:
+    if reckoned(path) > UNFOLDS * path.stat().st_size + MOST:
+        raise BadFile(f"{path}: a pickle that would unfold to many times its size")
     try:
         with _LOCK, warnings.catch_warnings(action="ignore"), inert_globals(), path.open("rb") as file:
             return torch.load(file, map_location="cpu", weights_only=True)  # warns about what is refused anyway
