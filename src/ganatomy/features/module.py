@@ -17,7 +17,7 @@ from ganatomy.features.registry import FEATURES
 from ganatomy.generators.module import numbers_in
 from ganatomy.imported import call_named, guarded
 from ganatomy.types import Images
-from ganatomy.weights import check_finite, fingerprint, fit_state, read_state
+from ganatomy.weights import check_finite, fingerprint, load_weights
 
 
 @dataclass(frozen=True)
@@ -142,6 +142,6 @@ def open_module(
     if weights:
         if not isinstance(module, nn.Module):
             raise BadValue(f"{argument} returned no torch module that could load weights={weights}")
-        fit_state(module, read_state(Path(weights), prefix), weights)
+        load_weights(module, Path(weights), prefix)
     name = f"{argument}?{urlencode(options)}" if options else argument
     return ModuleFeatures(module, given, pool=pool, device=device, name=name)

@@ -25,7 +25,7 @@ from ganatomy.generators.structures import tensors
 from ganatomy.imported import call_named, guarded
 from ganatomy.pictures import Frame, PictureSet, Shown, open_pictures
 from ganatomy.types import Images, Latents
-from ganatomy.weights import fingerprint, fit_state, read_state
+from ganatomy.weights import fingerprint, load_weights
 
 DIGITS = 24
 """A number of a picture is kept as two floats, the lower of so many bits, which float32 holds exactly."""
@@ -335,7 +335,7 @@ def open_classifier(
     if not isinstance(module, nn.Module):
         raise BadModel(f"{argument} gives a {type(module).__name__}; it must give a torch.nn.Module")
     if weights:
-        fit_state(module, read_state(Path(weights), prefix), weights)
+        load_weights(module, Path(weights), prefix)
     return as_classifier(
         module.to(device, find_dtype(dtype)),
         view,

@@ -14,7 +14,7 @@ from ganatomy.generators.hooked import HookedGenerator, LatentSource, device_of,
 from ganatomy.generators.latents import standard_normal
 from ganatomy.generators.registry import GENERATORS
 from ganatomy.imported import call_named, guarded
-from ganatomy.weights import fingerprint, fit_state, read_state
+from ganatomy.weights import fingerprint, load_weights
 
 N = TypeVar("N", int, float)
 
@@ -62,7 +62,7 @@ def open_module(
     if not isinstance(module, nn.Module):
         raise BadModel(f"{argument} gives a {type(module).__name__}; it must give a torch.nn.Module")
     if weights is not None:
-        fit_state(module, read_state(Path(weights), prefix), weights)
+        load_weights(module, Path(weights), prefix)
     return as_generator(
         module.to(device),
         latent=None if latent is None else numbers_in("latent", latent, "x", int),

@@ -15,7 +15,7 @@ from ganatomy.imported import call_named, guarded
 from ganatomy.segmenters.registry import SEGMENTERS
 from ganatomy.types import Images, Labels, Scores
 from ganatomy.vocabulary import Vocabulary, checked_vocabulary, read_vocabulary
-from ganatomy.weights import fingerprint, fit_state, read_state
+from ganatomy.weights import fingerprint, load_weights
 
 
 class ModuleSegmenter:
@@ -174,6 +174,6 @@ def open_module(
     if weights:
         if not isinstance(module, nn.Module):
             raise BadValue(f"{argument} returned no torch module that could load weights={weights}")
-        fit_state(module, read_state(Path(weights), prefix), weights)
+        load_weights(module, Path(weights), prefix)
     name = f"{argument}?{urlencode(options)}" if options else argument
     return ModuleSegmenter(module, concepts, planes=planes.split(",") if planes else (), device=device, name=name)
