@@ -16,12 +16,13 @@ from torch import Tensor, nn
 from ganatomy.devices import find_dtype
 from ganatomy.errors import BadFile, BadModel, BadValue, UnknownName
 from ganatomy.files import read_text
-from ganatomy.generators.hooked import HookedGenerator, dtype_of
+from ganatomy.generators.hooked import HookedGenerator
 from ganatomy.generators.module import numbers_in
 from ganatomy.generators.protocol import Edit, LayerShape, Observation
 from ganatomy.generators.registry import GENERATORS
 from ganatomy.generators.replay import Replay
 from ganatomy.generators.structures import tensors
+from ganatomy.generators.wrapped import dtype_of
 from ganatomy.imported import call_named, guarded
 from ganatomy.pictures import Frame, PictureSet, Shown, open_pictures
 from ganatomy.types import Images, Latents

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from ganatomy.errors import BadFile, BadValue
 from ganatomy.generators.diffusers.given import pictures_of
-from ganatomy.generators.hooked import device_of, dtype_of
 from ganatomy.generators.latents import standard_normal
 from ganatomy.generators.structures import tensors
+from ganatomy.generators.wrapped import device_of, dtype_of
 from ganatomy.imported import guarded
 from ganatomy.types import Latents
 

@@ -14,8 +14,8 @@ from torch import Tensor
 from ganatomy.errors import BadModel, BadValue
 from ganatomy.generators.diffusers.decoder import side
 from ganatomy.generators.diffusers.given import pictures_of
-from ganatomy.generators.hooked import device_of, dtype_of
 from ganatomy.generators.latents import standard_normal
+from ganatomy.generators.wrapped import device_of, dtype_of
 from ganatomy.types import Latents
 
 STEPS = 10
