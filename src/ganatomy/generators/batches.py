@@ -1,4 +1,4 @@
-"""An image is a function of its latent alone: not of chance, nor of the other latents of its batch or its place there."""
+"""An image is a function of its latent alone: not of chance, nor of what else is in its batch."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -9,11 +9,12 @@ from torch import Tensor, nn
 
 from ganatomy.errors import BadModel
 from ganatomy.generators.protocol import Edit
-from ganatomy.generators.wrapped import dtype_of
 from ganatomy.types import Features
+from ganatomy.wrapped import dtype_of
 
 Visit = Callable[[str, Any, Any], Any]
 Listen = Callable[[Visit], AbstractContextManager[None]]
+Run = Callable[[Tensor], Tensor]
 
 NEAR = 1e-3
 """How far outputs may differ between batches: the root mean square, as a share of their contrast."""
@@ -35,9 +36,7 @@ class _Output(NamedTuple):
     value: Tensor
 
 
-def check_alone(
-    run: Callable[[Tensor], Tensor], z: Tensor, module: nn.Module, listen: Listen, said: tuple[str, str]
-) -> Tensor:
+def check_alone(run: Run, z: Tensor, module: nn.Module, listen: Listen, said: tuple[str, str]) -> Tensor:
     """Return the outputs of two inputs, once it is certain that each is a function of its own input.
 
     Three forward passes compare them in a batch of both, which has one of them twice, with each alone, twice.
@@ -72,7 +71,7 @@ def _near(one: Tensor, other: Tensor, contrast: float, dtype: torch.dtype) -> bo
 
 
 @torch.no_grad()
-def _is_rounding(off: float, contrast: float, run: Callable[[Tensor], Tensor], z: Tensor, dtype: torch.dtype) -> bool:
+def _is_rounding(off: float, contrast: float, run: Run, z: Tensor, dtype: torch.dtype) -> bool:
     """Say whether a difference is no greater than what rounding the inputs leads to."""
     exact = dtype in (torch.float32, torch.float64) and z.device.type == "cpu"
     if exact or off > FAR * contrast:
@@ -83,7 +82,11 @@ def _is_rounding(off: float, contrast: float, run: Callable[[Tensor], Tensor], z
 
 
 def _refuse(
-    run: Callable[[Tensor], Tensor], pair: tuple[_Output, _Output], module: nn.Module, listen: Listen, said: tuple[str, str]
+    run: Run,
+    pair: tuple[_Output, _Output],
+    module: nn.Module,
+    listen: Listen,
+    said: tuple[str, str],
 ) -> None:
     one, other = pair
     name, does = said
@@ -95,12 +98,12 @@ def _refuse(
         )
     path = _first_other(inside, _inside(run, other, listen), dtype_of(module))
     raise BadModel(
-        f"{name} {does} by what else is in its batch, or where{_named(module, path or '')}; each must depend on its own "
-        "input alone: use running statistics, and take nothing over the batch"
+        f"{name} {does} by what else is in its batch, or where{_named(module, path or '')}; each must depend on "
+        "its own input alone: use running statistics, and take nothing over the batch"
     )
 
 
-def _inside(run: Callable[[Tensor], Tensor], of: _Output, listen: Listen) -> dict[str, Tensor]:
+def _inside(run: Run, of: _Output, listen: Listen) -> dict[str, Tensor]:
     """Return the row of what every submodule returns for a batch, in their order, and of the output under no name."""
     kept: dict[str, Tensor] = {}
 

@@ -22,11 +22,11 @@ from ganatomy.generators.protocol import Edit, LayerShape, Observation
 from ganatomy.generators.registry import GENERATORS
 from ganatomy.generators.replay import Replay
 from ganatomy.generators.structures import tensors
-from ganatomy.generators.wrapped import dtype_of
 from ganatomy.imported import call_named, guarded
 from ganatomy.pictures import Frame, PictureSet, Shown, open_pictures
 from ganatomy.types import Images, Latents
 from ganatomy.weights import fingerprint, fit_state, read_state
+from ganatomy.wrapped import dtype_of
 
 DIGITS = 24
 """A number of a picture is kept as two floats, the lower of so many bits, which float32 holds exactly."""

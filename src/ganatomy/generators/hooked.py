@@ -16,17 +16,17 @@ from ganatomy.generators.outputs import find_bounds, images_in, say_clipped
 from ganatomy.generators.protocol import Edit, LayerShape, Observation, applied, edits_by_layer, onward_edits
 from ganatomy.generators.structures import replaced, tensors
 from ganatomy.generators.survey import Survey
-from ganatomy.generators.wrapped import (
+from ganatomy.imported import guarded
+from ganatomy.types import Features, Images, Latents
+from ganatomy.wrapped import (
     check_followed,
     check_numbers,
-    check_ready,
+    check_readable,
     device_of,
     dtype_of,
     uncompiled,
     weights_fingerprint,
 )
-from ganatomy.imported import guarded
-from ganatomy.types import Features, Images, Latents
 
 LatentSource = Callable[[range, int], Tensor]
 Drawn = tuple[Tensor, dict[str, Tensor]]
@@ -48,8 +48,8 @@ class HookedGenerator:
     layer. When it is replaced, it is replaced wherever this tensor stands in what the submodule returns (a block's
     output is often the last of its skips, too). Pictures are looked for in the same way; of several, the largest count.
 
-    A module that takes its batch in parts is given so few latents at a time that its layers see all of them. Images must
-    be functions of their own latents: those of a latent are compared in two batches.
+    A module that takes its batch in parts is given so few latents at a time that its layers see all of them. Images
+    must be functions of their own latents: those of a latent are compared in several batches.
 
     The module is used in evaluation mode, with no gradients for its weights, and left as it was. Latents are given to
     it in the number format of its weights; features and pictures are float32 here, whatever it computes in. `render`
@@ -86,7 +86,7 @@ class HookedGenerator:
         takes: torch.dtype | None = None,
         output: str = "",
     ) -> None:
-        check_ready(module, name)
+        check_readable(module, name)
         check_numbers(module, name)
         self.network, self._source, self._name, self._takes = module, source, name, takes
         self.device, self.output, self._most = device_of(module), output, sys.maxsize
@@ -306,7 +306,7 @@ def listening(module: nn.Module, paths: Iterable[str], visit: Visit) -> Iterator
     """
     calls: Counter[str] = Counter()
 
-    def hook(path: str) -> Callable[[nn.Module, Any, Any], Any]:
+    def hook(path: str) -> Callable[[nn.Module, Any, Any, Any], Any]:
         def called(_module: nn.Module, given: Any, named: Any, output: Any) -> Any:
             calls[path] += 1
             return visit(path if calls[path] == 1 else f"{path}#{calls[path]}", output, (given, named))

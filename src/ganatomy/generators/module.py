@@ -16,9 +16,9 @@ from ganatomy.generators.latents import standard_normal
 from ganatomy.generators.outputs import check_bounds, images_in
 from ganatomy.generators.registry import GENERATORS
 from ganatomy.generators.structures import tensors
-from ganatomy.generators.wrapped import cast, check_ready, device_of, dtype_of, unwrapped
 from ganatomy.imported import call_named, guarded
 from ganatomy.weights import fingerprint, fit_state, read_state
+from ganatomy.wrapped import cast, check_readable, device_of, dtype_of, unwrapped
 
 N = TypeVar("N", int, float)
 
@@ -123,7 +123,7 @@ def as_generator(
     """
     module = unwrapped(module)
     name = name or type(module).__name__
-    check_ready(module, name)
+    check_readable(module, name)
     given = None if bounds is None else check_bounds(bounds)
     if latent is not None and not (latent and all(size > 0 for size in latent)):
         raise BadValue(f"latent={tuple(latent)} is no shape; give 128 or 100x1x1")
@@ -192,9 +192,7 @@ def find_latent(module: nn.Module, name: str, output: str = "") -> tuple[int, ..
     if tried and len(raised) == len(tried) and len(set(raised)) == 1:
         raise BadModel(f"{raised[0]} (for each of the latents {shown}; if it is another, say it: latent=128)")
     last = f"; the last: {raised[-1]}" if raised else ""
-    raise BadModel(
-        f"cannot find the latent size of {name} (tried {shown}); say it: latent=128 or latent=100x1x1{last}"
-    )
+    raise BadModel(f"cannot find the latent size of {name} (tried {shown}); say it: latent=128 or latent=100x1x1{last}")
 
 
 def _candidates(module: nn.Module) -> Iterator[tuple[int, ...]]:

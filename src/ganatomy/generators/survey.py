@@ -148,7 +148,7 @@ def _window(given: Any) -> tuple[int, int] | None:
     down, across = x.stride()[2:]
     plane = x.stride(0) if x.stride(1) < across else x.stride(1)  # channels may come last
     is_window = x.shape[3] * across < down or x.shape[2] * down < plane
-    return (x.untyped_storage().data_ptr(), x.storage_offset()) if is_window else None
+    return (x.untyped_storage().data_ptr(), int(x.storage_offset())) if is_window else None
 
 
 def _between(calls: list[_Call], loop: list[_Call]) -> bool:

@@ -15,6 +15,7 @@ from ganatomy.experiments.compare.counts import Counts, category_rows
 from ganatomy.experiments.compare.studies import Compared
 from ganatomy.experiments.discovery import false_discovery
 from ganatomy.generators.basis import open_basis
+from ganatomy.registry import options_in
 from ganatomy.vocabulary import Concept
 
 FAMILY = "basis"
@@ -101,7 +102,7 @@ def inner_of(generator: str) -> tuple[str, dict[str, str]] | None:
     family, _, inner = head.partition(":")
     if family != FAMILY:
         return None
-    options = dict(option.partition("=")[::2] for option in query.split("&") if option)
+    options = options_in(query)
     known = inspect.signature(open_basis).parameters
     others = "&".join(f"{name}={value}" for name, value in options.items() if name not in known)
     return inner + ("?" + others if others else ""), {n: v for n, v in options.items() if n in known}

@@ -12,8 +12,7 @@ import torch.utils.checkpoint
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from ganatomy.errors import BadFile, BadModel
-from ganatomy.generators.structures import named_tensors
+from ganatomy.errors import BadModel
 from ganatomy.imported import guarded
 from ganatomy.weights import check_finite, fingerprint
 
@@ -36,6 +35,8 @@ def unwrapped(network: nn.Module) -> nn.Module:
     Raises:
         BadModel: its weights are spread over processes.
     """
+    if not isinstance(network, nn.Module):
+        raise BadModel(f"a {type(network).__name__} is no torch.nn.Module; make it the forward of one")
     while type(network).__name__ in _INSIDE:
         network = getattr(network, _INSIDE[type(network).__name__])
     kinds = {base.__name__ for part in network.modules() for base in type(part).__mro__}
@@ -44,19 +45,37 @@ def unwrapped(network: nn.Module) -> nn.Module:
     return network
 
 
-def check_ready(module: nn.Module, name: str) -> None:
-    """Refuse a module that cannot compute as it is: no network, or without numbers in its weights.
+def frozen(module: nn.Module, device: torch.device, name: str) -> nn.Module:
+    """Return the network inside of a module in evaluation mode, on a device, with no gradients for its weights.
+
+    Raises:
+        BadModel: it cannot compute as it is.
+    """
+    module = unwrapped(module)
+    check_ready(module, name)
+    return module.eval().requires_grad_(False).to(device)
+
+
+def check_readable(module: nn.Module, name: str) -> None:
+    """Refuse a module whose layers cannot be read: TorchScript, or one without numbers in its weights.
 
     Raises:
         BadModel: says what it is.
     """
-    if not isinstance(module, nn.Module):
-        raise BadModel(f"{name} is a {type(module).__name__}, not a torch.nn.Module; make it the forward of one")
     if isinstance(module, torch.jit.ScriptModule):
         raise BadModel(
             f"{name} is a TorchScript module, whose layers cannot be read; give the module that it was made of, or "
             "save torch.jit.trace(net.eval(), z) and open torchscript:FILE"
         )
+    check_ready(module, name)
+
+
+def check_ready(module: nn.Module, name: str) -> None:
+    """Refuse a module whose weights hold no numbers yet.
+
+    Raises:
+        BadModel: says what it is.
+    """
     held = [*module.named_parameters(), *module.named_buffers()]
     for path, tensor in held:
         owner = type(module.get_submodule(path.rpartition(".")[0])).__name__
@@ -128,14 +147,15 @@ def weights_fingerprint(module: nn.Module, *facts: object) -> str:
     extra = {key: value for key, value in state.items() if key not in tensors}
     if not extra:
         return fingerprint(tensors, *facts)
-    inside = {f"{key} {path}": each for key, value in extra.items() for path, each in named_tensors(value)}
-    return fingerprint(tensors | inside, *facts, _plain(extra))
+    return fingerprint(tensors, *facts, _plain(extra))
 
 
 def _plain(value: Any, depth: int = 8) -> object:
     """Return what can be said of a value in the same words in every process."""
     if value is None or isinstance(value, str | bytes | int | float | complex):
         return value
+    if isinstance(value, torch.Tensor):
+        return fingerprint({"": value})
     if depth and isinstance(value, dict):
         return sorted(repr((_plain(key), _plain(each, depth - 1))) for key, each in value.items())
     if depth and isinstance(value, list | tuple):
