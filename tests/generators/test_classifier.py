@@ -131,7 +131,7 @@ def flat() -> nn.Module:
     [
         ("Moody", "scores a picture differently every time"),
         ("Herd", "by what else is in its batch"),
-        ("Map", r"returns \[2, 6, 24, 24\] for 2 pictures; it must return scores"),
+        ("Map", r"returns \[3, 6, 24, 24\] for 3 pictures; it must return scores"),
         ("Blind", "raised RuntimeError: no light$"),
         ("flat", "has no layer"),
         ("nothing", "unknown callable"),
@@ -162,7 +162,7 @@ def test_what_is_no_classifier_is_refused_in_one_line(folder: Path, name: str, s
 )
 def test_options_that_cannot_be_meant(folder: Path, options: str, kind: type[GanatomyError], said: str) -> None:
     with pytest.raises(kind, match=said) as caught:
-        open_subject(toy_spec(folder) + options)
+        open_subject(toy_spec(folder, options))
     assert "\n" not in str(caught.value)
 
 

@@ -6,6 +6,7 @@ latent here is the number of a picture.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +17,23 @@ from torch import Tensor, nn
 from ganatomy.devices import find_dtype
 from ganatomy.errors import BadFile, BadModel, BadValue, UnknownName
 from ganatomy.files import read_text
-from ganatomy.generators.hooked import HookedGenerator
+from ganatomy.generators.batches import check_alone
+from ganatomy.generators.hooked import HookedGenerator, listening, readable
 from ganatomy.generators.module import numbers_in
 from ganatomy.generators.protocol import Edit, LayerShape, Observation
 from ganatomy.generators.registry import GENERATORS
-from ganatomy.generators.replay import Replay
+from ganatomy.generators.replay import Replay, Replays
 from ganatomy.generators.structures import tensors
 from ganatomy.imported import call_named, guarded
 from ganatomy.pictures import Frame, PictureSet, Shown, open_pictures
 from ganatomy.types import Images, Latents
 from ganatomy.weights import fingerprint, fit_state, read_state
-from ganatomy.wrapped import dtype_of
+from ganatomy.wrapped import cast, check_readable, device_of, dtype_of, frozen, uncompiled, unwrapped
 
 DIGITS = 24
 """A number of a picture is kept as two floats, the lower of so many bits, which float32 holds exactly."""
+MANY = 1 << 20
+"""More pictures than any batch has."""
 INSIDE = "net."
 """What the names of a network's layers begin with inside of `_Watched`."""
 
@@ -130,7 +134,9 @@ class Classifier:
         classes: Sequence[str] = (),
         name: str = "module",
     ) -> None:
-        self._module, self._view, self._name = module.eval().requires_grad_(False), view, name
+        module = frozen(module, device_of(module), name)
+        check_readable(module, name)
+        self._module, self._view, self._name, self._most = module, view, name, MANY
         watched = _Watched(module, view)
         self._hooked = HookedGenerator(watched, view.latents, bounds=(-1.0, 1.0), name=name, takes=torch.float32)
         self.layers: Mapping[str, LayerShape] = {
@@ -174,7 +180,7 @@ class Classifier:
         features = {layer: seen.features[INSIDE + layer] for layer in layers}
         return Observation(seen.images, features, self._view.shown(z))
 
-    def rest(self, z: Latents, layer: str) -> Replay:
+    def rest(self, z: Latents, layer: str) -> Replay | Replays:
         """Return the rest of the network from a layer on, for these pictures: from features to scores.
 
         Raises:
@@ -182,7 +188,17 @@ class Classifier:
         """
         self._check([layer])
         given = self._view.given(self._view.images(z))
-        return Replay(self._module, layer, lambda: self._scores(given))
+        while self._most:
+            parts = []
+            for rows in torch.split(given, self._most):
+                part = Replay(self._module, layer, partial(self._scores, rows))
+                if (seen := len(part.features)) != len(rows):  # the network takes its batch in parts
+                    self._most = seen if seen < len(rows) else len(rows) // 2
+                    break
+                parts.append(part)
+            else:
+                return parts[0] if len(parts) == 1 else Replays(parts)
+        raise BadModel(f"{self._name} does not return one map for each picture at {layer}")
 
     def truth(self, z: Latents) -> Int64[Tensor, " b"]:
         """Return the class of each picture, an index into `classes`.
@@ -205,7 +221,7 @@ class Classifier:
         return torch.tensor([places[i] for i in found], device=self.device)
 
     def _scores(self, given: Images) -> Float[Tensor, "b c"]:
-        with guarded(f"running {self._name}"):
+        with uncompiled(self._module), guarded(f"running {self._name}"):
             output = self._module(given.to(dtype_of(self._module)))
         scores = scores_in(output, len(given))
         if scores is None:
@@ -215,16 +231,10 @@ class Classifier:
 
     @torch.no_grad()
     def _probe(self) -> int:
-        """Return how many scores there are, once it is certain that a picture has the same ones every time."""
+        """Return how many scores there are, once it is certain that they are a function of a picture alone."""
         given = self._view.given(self._view.images(self.latents(range(2), 0)))
-        both, again = self._scores(given), torch.cat([self._scores(each) for each in torch.split(given, 1)])
-        near = 1e-3 if dtype_of(self._module) == torch.float32 else 5e-2
-        if not torch.allclose(both, again, near, near * max(1.0, float(both.abs().max())), equal_nan=True):
-            raise BadModel(
-                f"{self._name} scores a picture differently every time, or by what else is in its batch; "
-                "turn off its own noise"
-            )
-        return both.shape[1]
+        listen = partial(listening, self._module, readable(self._module))
+        return check_alone(self._scores, given, self._module, listen, (self._name, "scores a picture")).shape[1]
 
     def _check(self, layers: Sequence[str]) -> None:
         for layer in layers:
@@ -283,7 +293,8 @@ def as_classifier(
     >>> classifier.observe(classifier.latents(range(5), seed=0), ["1"]).features["1"].shape
     torch.Size([5, 4, 30, 30])
     """
-    return Classifier(module, view, layers=layers, classes=classes, name=name or type(module).__name__)
+    name = name or type(unwrapped(module)).__name__
+    return Classifier(module, view, layers=layers, classes=classes, name=name)
 
 
 @GENERATORS.register("classifier")
@@ -338,7 +349,7 @@ def open_classifier(
     if weights:
         fit_state(module, read_state(Path(weights), prefix), weights)
     return as_classifier(
-        module.to(device, find_dtype(dtype)),
+        cast(module, find_dtype(dtype), argument).to(device),
         view,
         layers=layers.split(",") if layers else (),
         classes=read_classes(Path(classes)) if classes else (),

@@ -193,10 +193,7 @@ class HookedGenerator:
 
     def _listening(self, visit: Visit) -> contextlib.AbstractContextManager[None]:
         """Have `visit` called with what every submodule returns."""
-        parts = self.network.named_modules()
-        return listening(
-            self.network, [path for path, part in parts if path and not isinstance(part, torch.jit.ScriptModule)], visit
-        )
+        return listening(self.network, readable(self.network), visit)
 
     def _run(self, z: Latents) -> Tensor:
         returned = returned_by(self.network, z, self._name, self._takes)
@@ -294,6 +291,11 @@ def returned_by(module: nn.Module, z: Latents, name: str, takes: torch.dtype | N
     """
     with in_use(module), uncompiled(module), guarded(f"running {name}"):
         return module(z.to(takes or dtype_of(module)))
+
+
+def readable(module: nn.Module) -> list[str]:
+    """Return the paths of the submodules whose output can be read: all but TorchScript."""
+    return [path for path, part in module.named_modules() if path and not isinstance(part, torch.jit.ScriptModule)]
 
 
 @contextlib.contextmanager

@@ -10,12 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from ganatomy.devices import find_dtype
-from ganatomy.errors import BadModel, BadValue
+from ganatomy.errors import BadModel, BadValue, GanatomyError
 from ganatomy.generators.hooked import HookedGenerator, LatentSource, returned_by
 from ganatomy.generators.latents import standard_normal
 from ganatomy.generators.outputs import check_bounds, images_in
 from ganatomy.generators.registry import GENERATORS
-from ganatomy.generators.structures import tensors
 from ganatomy.imported import call_named, guarded
 from ganatomy.weights import fingerprint, fit_state, read_state
 from ganatomy.wrapped import cast, check_readable, device_of, dtype_of, unwrapped
@@ -134,7 +133,12 @@ def as_generator(
             module = copy.deepcopy(module)
         module = cast(module, dtype, name)
     source = own or _normal(latent or find_latent(module, name, output))
-    generator = HookedGenerator(module, source, given, layers, name, output=output)
+    try:
+        generator = HookedGenerator(module, source, given, layers, name, output=output)
+    except BadModel as error:
+        if latent is None or error.__cause__ is None:
+            raise
+        raise BadModel(f"{error}; it was given latent={'x'.join(map(str, latent))}") from error
     if own:
         generator.fingerprint = fingerprint({"latents": generator.latents(range(2), 0)}, generator.fingerprint)
     return generator
@@ -172,7 +176,7 @@ def find_latent(module: nn.Module, name: str, output: str = "") -> tuple[int, ..
             raises, where that does not hang on the latent.
     """
     tried = list(dict.fromkeys(_candidates(module)))
-    raised = []
+    raised, wrong = [], []
     for shape in tried:
         z = _normal(shape)(range(2), 0).to(device_of(module))
         try:
@@ -182,12 +186,13 @@ def find_latent(module: nn.Module, name: str, output: str = "") -> tuple[int, ..
             continue
         try:
             images = images_in(returned, len(z), name, output)[1]
-        except BadModel:
-            if any(max(each.shape[1:], default=0) >= SMALLEST for each in tensors(returned)):
-                raise  # a latent that fits, and no images
+        except GanatomyError as error:
+            wrong.append(error)
             continue
         if min(images.shape[-2:]) >= SMALLEST:
             return shape
+    if wrong:
+        raise wrong[0]  # a latent that it takes, and no images
     shown = ", ".join("x".join(map(str, shape)) for shape in tried) or "none"
     if tried and len(raised) == len(tried) and len(set(raised)) == 1:
         raise BadModel(f"{raised[0]} (for each of the latents {shown}; if it is another, say it: latent=128)")

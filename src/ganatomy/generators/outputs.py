@@ -42,10 +42,13 @@ def images_in(output: Any, count: int, name: str, chosen: str = "") -> tuple[str
     Raises:
         BadModel: there are none, or more than one that could be meant; names what there is.
         UnknownName: there is no tensor at that path.
+        BadValue: there is nothing to choose.
     """
     found = dict(named_tensors(output))
+    if chosen and isinstance(output, Tensor):
+        raise BadValue(f"{name} returns one tensor and no others; leave out output={chosen}")
     if chosen and chosen not in found:
-        raise UnknownName(f"output of {name}", chosen, [path for path in found if path])
+        raise UnknownName(f"output of {name}", chosen, found)
     path = chosen or ("" if isinstance(output, Tensor) else _best(output, found, count, name))
     wrong = _wrong(found[path], count)
     if wrong:

@@ -20,7 +20,7 @@ class _Seen(NamedTuple):
     place: int
 
     def is_still(self, output: Tensor) -> bool:
-        return self.tensor() is output and self.version == output._version
+        return self.tensor() is output and self.version == _version(output)
 
 
 class _Call(NamedTuple):
@@ -79,7 +79,7 @@ class Survey:
         if same is not None:
             del self._seen[same]
             self.others[same] = f"returns what {name} returns; ask for that"
-        self._seen[name] = _Seen(weakref.ref(output), output._version, LayerShape(*output.shape[1:]), place)
+        self._seen[name] = _Seen(weakref.ref(output), _version(output), LayerShape(*output.shape[1:]), place)
 
     def leave_out(self, images: Tensor) -> None:
         """Take the images themselves from the layers."""
@@ -133,6 +133,10 @@ class Survey:
     def places(self) -> Mapping[str, int]:
         """The number of each layer's feature map among the tensors that its submodule returns."""
         return {name: seen.place for name, seen in self._seen.items()}
+
+
+def _version(output: Tensor) -> int:
+    return 0 if output.is_inference() else output._version  # tensors of inference mode do not count
 
 
 def _contains(name: str, other: str) -> bool:
