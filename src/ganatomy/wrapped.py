@@ -53,7 +53,9 @@ def frozen(module: nn.Module, device: torch.device, name: str) -> nn.Module:
     """
     module = unwrapped(module)
     check_ready(module, name)
-    return module.eval().requires_grad_(False).to(device)
+    for weight in module.parameters():  # TorchScript takes no requires_grad_ for all
+        weight.requires_grad_(False)
+    return module.eval().to(device)
 
 
 def check_readable(module: nn.Module, name: str) -> None:
@@ -76,11 +78,9 @@ def check_ready(module: nn.Module, name: str) -> None:
     Raises:
         BadModel: says what it is.
     """
-    held = [*module.named_parameters(), *module.named_buffers()]
-    for path, tensor in held:
-        owner = type(module.get_submodule(path.rpartition(".")[0])).__name__
+    for path, tensor in [*module.named_parameters(), *module.named_buffers()]:
         if is_lazy(tensor):
-            raise BadModel(f"{name}: {path} of a {owner} has no size yet; run the module once, then load its weights")
+            raise BadModel(f"{name}: {path} is lazy and has no size yet; run the module once, then load its weights")
         if tensor.is_meta:
             raise BadModel(
                 f"{name}: {path} is on the meta device and holds no numbers; call module.to_empty(device='cpu') and "

@@ -297,7 +297,7 @@ def picture(z: Tensor, low: float, high: float, channels: int = 3) -> Tensor:
         (lambda z: picture(z, 0, 1)[:1], r"returns \[1, 3, 16, 16\] for 3 latents; .*: one image for each latent"),
         (lambda z: picture(z, 0, 255).byte(), "these are uint8, return them as float and give bounds=0..255"),
         (lambda z: picture(z, 0, 255), r"draws values from 0\..* to 25\d, .* outside of 0..1; .*: bounds=0..255$"),
-        (lambda z: torch.rand(len(z), 3, 8, 8), "draws an image of a latent differently every time"),
+        (lambda z: torch.rand(len(z), 3, 8, 8), "the image of a latent is another one every time"),
         (lambda z: 1 / 0, "running module raised ZeroDivisionError: division by zero"),
     ],
 )

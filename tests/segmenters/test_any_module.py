@@ -66,7 +66,10 @@ def test_another_size_is_brought_to_that_of_the_pictures() -> None:
     ("out", "says"),
     [
         (None, "returned a NoneType"),
-        (logits(4), r"returned 1 planes \(\[2, 4, 6, 8\]\), expected 2 \(object, material\); return one plane for each"),
+        (
+            logits(4),
+            r"returned 1 planes \(\[2, 4, 6, 8\]\), expected 2 \(object, material\); return one",
+        ),
         ((logits(3), logits(3)), "returned 3 channels for plane material, expected 4 .* or 2"),
         ((logits(3), logits(2)[:1]), r"shape \[1, 2, 6, 8\], expected logits \[b, C, h, w\] with b = 2"),
         ((logits(3), logits(2)[:, 0]), r"expected logits \[b, C, h, w\]"),

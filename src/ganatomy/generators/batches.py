@@ -44,7 +44,7 @@ def check_alone(run: Run, z: Tensor, module: nn.Module, listen: Listen, said: tu
         z: two inputs.
         module: what `run` runs.
         listen: has a function called with the name, output and input of every submodule.
-        said: what to call the module, and what it does with an input, such as "draws an image of a latent".
+        said: what to call the module, and its output, such as "image of a latent".
 
     Raises:
         BadModel: outputs differ from time to time, or between batches; names the first submodule of which they do.
@@ -85,17 +85,17 @@ def _refuse(
     said: tuple[str, str],
 ) -> None:
     one, other = pair
-    name, does = said
+    name, what = said
     inside = _inside(run, one, listen)
     if (path := _first_other(inside, _inside(run, one, listen))) is not None:
         raise BadModel(
-            f"{name} {does} differently every time{_named(module, path)}; turn off its dropout and its own noise, or "
-            "make the noise a part of the latent"
+            f"{name}: the {what} is another one every time{_named(module, path)}; turn off its dropout and its own "
+            "noise, or make the noise a part of the latent"
         )
     path = _first_other(inside, _inside(run, other, listen))
     raise BadModel(
-        f"{name} {does} by what else is in its batch, or where{_named(module, path or '')}; each must depend on "
-        "its own input alone: use running statistics, and take nothing over the batch"
+        f"{name}: the {what} depends on what else is in its batch, or on its place there{_named(module, path or '')}; "
+        "it must depend on its own input alone: use running statistics, and take nothing over the batch"
     )
 
 

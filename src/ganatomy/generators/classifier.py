@@ -19,7 +19,7 @@ from ganatomy.errors import BadFile, BadModel, BadValue, UnknownName
 from ganatomy.files import read_text
 from ganatomy.generators.batches import check_alone
 from ganatomy.generators.hooked import HookedGenerator, listening, readable
-from ganatomy.generators.module import numbers_in
+from ganatomy.generators.module import check_arguments, numbers_in
 from ganatomy.generators.protocol import Edit, LayerShape, Observation
 from ganatomy.generators.registry import GENERATORS
 from ganatomy.generators.replay import Replay, Replays
@@ -134,8 +134,9 @@ class Classifier:
         classes: Sequence[str] = (),
         name: str = "module",
     ) -> None:
+        check_readable(unwrapped(module), name)
         module = frozen(module, device_of(module), name)
-        check_readable(module, name)
+        check_arguments(module, name)
         self._module, self._view, self._name, self._most = module, view, name, MANY
         watched = _Watched(module, view)
         self._hooked = HookedGenerator(watched, view.latents, bounds=(-1.0, 1.0), name=name, takes=torch.float32)
@@ -234,7 +235,7 @@ class Classifier:
         """Return how many scores there are, once it is certain that they are a function of a picture alone."""
         given = self._view.given(self._view.images(self.latents(range(2), 0)))
         listen = partial(listening, self._module, readable(self._module))
-        return check_alone(self._scores, given, self._module, listen, (self._name, "scores a picture")).shape[1]
+        return check_alone(self._scores, given, self._module, listen, (self._name, "score of a picture")).shape[1]
 
     def _check(self, layers: Sequence[str]) -> None:
         for layer in layers:

@@ -173,7 +173,7 @@ class HookedGenerator:
             surveys.append(survey)
             return images
 
-        images = check_alone(draw, z[:2], self.network, self._listening, (self._name, "draws an image of a latent"))
+        images = check_alone(draw, z[:2], self.network, self._listening, (self._name, "image of a latent"))
         survey, other, *_ = surveys
         if survey.in_parts or other.in_parts:
             draw(z[:1])

@@ -145,7 +145,7 @@ def as_generator(
 
 
 def check_arguments(module: nn.Module, name: str) -> None:
-    """Refuse a module whose forward needs more than its latents.
+    """Refuse a module whose forward needs more than one argument.
 
     Raises:
         BadModel: names what it wants.
@@ -157,13 +157,13 @@ def check_arguments(module: nn.Module, name: str) -> None:
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)]
     if not positional:
         named = f" by position (it takes {', '.join(p.name for p in parameters)} by name)" if parameters else ""
-        raise BadModel(f"forward of {name} takes no latent{named}; wrap it in a module whose forward takes z alone")
+        raise BadModel(f"forward of {name} takes no input{named}; wrap it in a module whose forward takes one")
     wanted = [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     others = [each for each in wanted if each != positional[0].name]
     if others:
         raise BadModel(
-            f"forward of {name} wants {', '.join(others)} beside the latent {positional[0].name}; wrap it in a module "
-            f"whose forward takes the latent alone and fills in {', '.join(others)}"
+            f"forward of {name} wants {', '.join(others)} beside {positional[0].name}; wrap it in a module whose "
+            f"forward takes {positional[0].name} alone and fills in {', '.join(others)}"
         )
 
 

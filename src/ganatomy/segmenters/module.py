@@ -128,8 +128,10 @@ class ModuleSegmenter:
         own = [0, *(i for i, concept in enumerate(self.vocabulary) if concept.category == plane)]
         if logits.shape[1] != len(own):
             kinds = ", ".join(dict.fromkeys(concept.category for concept in self.vocabulary[1:]))
-            hint = "" if plane in kinds.split(", ") else f"; its categories are {kinds}, name planes after them"
-            if logits.shape[1] + 1 in (len(own), len(self.vocabulary)):
+            hint = ""
+            if len(own) == 1:
+                hint = f"; its categories are {kinds}, so name planes after them"
+            elif logits.shape[1] + 1 in (len(own), len(self.vocabulary)):
                 hint = "; the first channel must be for nothing, as the first concept is"
             raise BadModel(
                 f"{self._name} returned {logits.shape[1]} channels for plane {plane}, expected {len(self.vocabulary)} "
