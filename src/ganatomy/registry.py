@@ -65,11 +65,11 @@ class Registry(Generic[T]):
 
         Raises:
             UnknownName: no such family or option.
-            BadValue: an option's text is not of its type, or an option is given twice.
+            BadValue: an option's text is not of its type.
         """
         head, _, query = spec.partition("?")
         family, _, argument = head.partition(":")
-        options = options_in(query)
+        options = dict(option.partition("=")[::2] for option in query.split("&") if option)
         return self.make(family, argument, options, **extra)
 
     def make(self, family: str, argument: str, options: Mapping[str, str], **extra: Any) -> T:
@@ -90,23 +90,6 @@ class Registry(Generic[T]):
                 raise UnknownName(f"option of {family}", key, known)
         converted = {key: convert(key, text, known.get(key, str)) for key, text in options.items()}
         return factory(argument, **converted, **extra)
-
-
-def options_in(query: str) -> dict[str, str]:
-    """Return the options of a model's name, what follows its question mark.
-
-    >>> options_in("width=64&mean=0,0,0")
-    {'width': '64', 'mean': '0,0,0'}
-
-    Raises:
-        BadValue: one is given twice.
-    """
-    pairs = [option.partition("=")[::2] for option in query.split("&") if option]
-    options = dict(pairs)
-    for key, value in pairs:
-        if sum(key == other for other, _ in pairs) > 1:
-            raise BadValue(f"option {key} is given twice, {key}={value} and {key}={options[key]}; leave one out")
-    return options
 
 
 def convert(key: str, text: str, annotation: Any) -> Any:

@@ -69,6 +69,7 @@ def facts(spec: DissectSpec, models: Models) -> dict[str, Any]:
         "vocabulary": [list(concept) for concept in segmenter.vocabulary],
         **({"thresholds": thresholds} if thresholds else {}),
         **({} if isinstance(generator, Generator) else {"verb": "see"}),  # what its units do; those of others draw
+        **({"label_size": list(generator.label_size)} if hasattr(generator, "label_size") else {}),
         **({"noun": "direction"} if set(layers) <= set(getattr(generator, "turned", ())) else {}),  # others have units
         "versions": {name: version(name) for name in ("ganatomy", "torch", "numpy", "numba")},
         "machine": {"python": platform.python_version(), "system": platform.system(), "device": models.device},

@@ -16,11 +16,11 @@ Visit = Callable[[str, Any, Any], Any]
 Listen = Callable[[Visit], AbstractContextManager[None]]
 Run = Callable[[Tensor], Tensor]
 
-NEAR = 1e-3
+NEAR = 1e-4
 """How far outputs may differ between batches: the root mean square, as a share of their contrast."""
 FAR = 0.2
 """From here on no rounding explains a difference."""
-PEAK = 30
+PEAK = 100
 """How many times farther a single value may be off."""
 GROWN = 4
 """How many times what rounding the inputs changes can be rounding: each layer rounds again."""
@@ -74,7 +74,8 @@ def _is_rounding(off: float, contrast: float, run: Run, z: Tensor, dtype: torch.
         return False
     unit = max(torch.finfo(dtype).eps, 2**-20 if z.device.type == "cpu" else 2**-10)  # GPUs may convolve in 10 bits
     signs = torch.randint(0, 2, z.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    return off <= GROWN * _off(run(z), run(z * (1 + unit * signs.to(z))))
+    once, again, rounded = run(z), run(z), run(z * (1 + unit * signs.to(z)))
+    return _off(once, again) <= off / 4 and off <= GROWN * _off(once, rounded)  # noise would pass for rounding
 
 
 def _refuse(
@@ -137,8 +138,11 @@ def _off(one: Tensor, other: Tensor) -> float:
 
 
 def _contrast(outputs: Tensor) -> float:
+    """Return the standard deviation of outputs, of images that of the values of a colour."""
     numbers = outputs.nan_to_num().double()
-    return max(float(numbers.std()), 1e-4 * float(numbers.abs().max()))
+    if numbers.ndim == 4:
+        numbers = numbers - numbers.mean((0, 2, 3), keepdim=True)
+    return max(float(numbers.std()), 1e-6 * float(outputs.nan_to_num().abs().max()))
 
 
 class Grown:

@@ -6,7 +6,7 @@ latent here is the number of a picture.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ from ganatomy.wrapped import cast, check_readable, device_of, dtype_of, frozen, 
 
 DIGITS = 24
 """A number of a picture is kept as two floats, the lower of so many bits, which float32 holds exactly."""
+SMALL, LARGEST = 128, 256
+"""Pictures that a network sees in fewer pixels than the first are shown in more, up to the second."""
 MANY = 1 << 20
 """More pictures than any batch has."""
 INSIDE = "net."
@@ -47,6 +49,7 @@ class View:
         frame: what is seen of each, and its size.
         split: the part of the set that samples are taken from; all of it, if none is named.
         mean, std: the network gets ``(x - mean) / std``, x in [0, 1]; as given here, pictures in [-1, 1].
+        label_size: the size at which pictures are shown and segmented; see `labelled`.
     """
 
     pictures: PictureSet
@@ -54,11 +57,28 @@ class View:
     split: str = ""
     mean: tuple[float, ...] = (0.5, 0.5, 0.5)
     std: tuple[float, ...] = (0.5, 0.5, 0.5)
+    label_size: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
         if len(self.mean) != 3 or len(self.std) != 3 or not all(each > 0 for each in self.std):
             raise BadValue(f"mean={self.mean}, std={self.std}: give three numbers each, for red, green and blue")
+
+    @cached_property
+    def labelled(self) -> Frame:
+        """What is shown of pictures, and segmented: what the network sees, in more pixels where it sees few.
+
+        Segmenters of photographs know little of pictures of 32 pixels. Unless a size is given, pictures that the
+        network sees in less than `SMALL` pixels are shown at their own size, that of the smaller of the first two, up
+        to `LARGEST`.
+        """
+        shorter, measure = min(self.frame.shape), getattr(self.pictures, "side", None)
+        size = self.label_size
+        if not size and shorter < SMALL and measure is not None:
+            sides = [measure(number) for number in self.pictures.numbers(range(2), 0, self.split)]
+            size = max(shorter, min(round(min(sides) * (self.frame.crop or 1)), LARGEST))
+        height, width = (round(side * size / shorter) for side in self.frame.shape)
+        return Frame((height, width), self.frame.crop) if size else self.frame
 
     @classmethod
     def open(cls, images: str, size: int = 224, crop: float = 0.0, **options: Any) -> "View":
@@ -70,7 +90,7 @@ class View:
         Args:
             images: the set.
             size, crop: what is seen of each picture, see `Frame`.
-            options: `split`, `mean` and `std`.
+            options: `split`, `mean`, `std` and `label_size`.
 
         Raises:
             BadFile: no such pictures, or what is said of them cannot be read.
@@ -86,11 +106,11 @@ class View:
     def shown(self, z: Latents) -> Shown:
         """Return which pictures latents are."""
         numbers = tuple((high << DIGITS) + low for high, low in z.long().tolist())
-        return Shown(self.pictures.fingerprint, numbers, self.frame)
+        return Shown(self.pictures.fingerprint, numbers, self.labelled)
 
-    def images(self, z: Latents) -> Images:
-        """Return the pictures, in [-1, 1]."""
-        return self.pictures.images(self.shown(z).numbers, self.frame).to(z.device)
+    def images(self, z: Latents, frame: Frame | None = None) -> Images:
+        """Return the pictures, in [-1, 1]: as the network sees them, or what another frame shows."""
+        return self.pictures.images(self.shown(z).numbers, frame or self.frame).to(z.device)
 
     def given(self, images: Images) -> Images:
         """Return pictures as the network takes them."""
@@ -101,9 +121,9 @@ class View:
 class Classifier:
     """A network that looks at pictures, opened at the layers that `HookedGenerator` would find in it.
 
-    It is a subject to dissect and no generator: it shows the pictures as they are, whatever is edited. Edits change its
-    scores; `rest` has them without computing again what comes before a layer. The network is frozen, in evaluation
-    mode.
+    It is a subject to dissect and no generator: it shows the pictures as they are, whatever is edited, in the size that
+    `View.labelled` says. Edits change its scores; `rest` has them without computing again what comes before a layer.
+    The network is frozen, in evaluation mode.
 
     Args:
         module: takes pictures [b, 3, H, W], returns scores [b, classes], or a structure whose first float tensor with
@@ -118,6 +138,7 @@ class Classifier:
         others: the submodules that are no layers, each with the reason.
         classes: what the scores stand for.
         scores: how many there are.
+        label_size: height and width at which pictures are shown and segmented.
 
     Raises:
         UnknownName: no such layer, or a class of the pictures that is not among `classes`.
@@ -152,13 +173,15 @@ class Classifier:
             self._check(layers)
             self.layers = {layer: shape for layer, shape in self.layers.items() if layer in layers}
         self.device = self._hooked.device
+        self.label_size = view.labelled.shape
         self.scores = self._probe()
         self.classes = tuple(classes) or view.pictures.classes
         for each in view.pictures.classes:
             if each not in self.classes:
                 raise UnknownName(f"class among those of the scores of {name}", each, self.classes)
         look = (view.pictures.fingerprint, view.frame, view.split, view.mean, view.std, self.classes)
-        self.fingerprint = fingerprint({}, "classifier", self._hooked.fingerprint, *look)
+        finer = [view.labelled] if view.labelled != view.frame else []
+        self.fingerprint = fingerprint({}, "classifier", self._hooked.fingerprint, *look, *finer)
 
     def latents(self, ids: range, seed: int) -> Latents:
         """Return which pictures a sample takes: the split, shuffled by the seed.
@@ -179,7 +202,9 @@ class Classifier:
         inside = [_Inside(edit) for edit in edits]
         seen = self._hooked.observe(z, [INSIDE + layer for layer in layers], inside)
         features = {layer: seen.features[INSIDE + layer] for layer in layers}
-        return Observation(seen.images, features, self._view.shown(z))
+        labelled = self._view.labelled
+        images = seen.images if labelled == self._view.frame else self._view.images(z, labelled)
+        return Observation(images, features, self._view.shown(z))
 
     def rest(self, z: Latents, layer: str) -> Replay | Replays:
         """Return the rest of the network from a layer on, for these pictures: from features to scores.
@@ -315,6 +340,7 @@ def open_classifier(
     layers: str = "",
     classes: str = "",
     dtype: str = "float32",
+    label_size: int = 0,
     **options: str,
 ) -> Classifier:
     """Open a network that looks at the pictures of images=DIR and gives scores; other options go to the callable.
@@ -332,6 +358,8 @@ def open_classifier(
         layers: the layers to offer, ``a,b``; else all.
         classes: a file with the name of the class of each score, one a line; else the folders of the pictures, sorted.
         dtype: the number format in which it shall compute.
+        label_size: height and width at which pictures are shown and segmented; else `size`, or if that is below 128
+            the size of the pictures, 256 at most.
         options: for the callable.
 
     Raises:
@@ -343,7 +371,7 @@ def open_classifier(
     if not images:
         raise BadValue(f"classifier:{argument} needs pictures to look at; add ?images=DIR, or images=scenes:church")
     means, stds = (numbers_in(name, text, ",", float) for name, text in (("mean", mean), ("std", std)))
-    view = View.open(images, size, crop, split=split, mean=means, std=stds)
+    view = View.open(images, size, crop, split=split, mean=means, std=stds, label_size=label_size)
     module = call_named(argument, options)
     if not isinstance(module, nn.Module):
         raise BadModel(f"{argument} gives a {type(module).__name__}; it must give a torch.nn.Module")

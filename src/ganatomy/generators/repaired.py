@@ -27,7 +27,6 @@ from ganatomy.files import read_json, replacing, write_text
 from ganatomy.generators.folding import LATENTS, alike, fold
 from ganatomy.generators.protocol import Edit, Generator, LayerShape, Observation, onward_edits, takes_edits
 from ganatomy.generators.registry import GENERATORS, open_generator
-from ganatomy.registry import options_in
 from ganatomy.store import brought, place
 from ganatomy.types import Features, Images, Latents
 from ganatomy.weights import bundled, card, file_sha256, fingerprint
@@ -246,7 +245,7 @@ class _Name:
     def of(cls, name: str) -> "_Name":
         head, _, query = name.partition("?")
         family, _, argument = head.partition(":")
-        return cls(family, argument, options_in(query))
+        return cls(family, argument, dict(option.partition("=")[::2] for option in query.split("&") if option))
 
     def with_weights(self, file: Path) -> "_Name":
         """Return the name of the same network with other weights."""

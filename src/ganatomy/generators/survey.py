@@ -2,7 +2,7 @@
 
 import weakref
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -98,16 +98,23 @@ class Survey:
 
     def leave_out_tiles(self) -> None:
         """Take from the layers what sees windows of a map one after the other, of which each is another layer to us."""
-        tiled: dict[str, list[_Call]] = {}
-        for path, calls in self._calls.items():
-            windows = [call.window for call in calls]
-            memory = {window[0] for window in windows if window is not None}
-            if len(calls) > 1 and None not in windows and len(memory) == 1 and len(set(windows)) == len(calls):
-                tiled[path] = calls
-        for calls in tiled.values():
-            for path in [path for path, own in self._calls.items() if _between(own, calls)]:
-                names = [name for name in self._seen if name.partition("#")[0] == path]
-                self._drop(names, "sees its map in tiles, one after the other; turn tiling off (disable_tiling)")
+        for loop in list(self._loops()):
+            for path, calls in self._calls.items():
+                if _in_rounds(calls, loop):
+                    early = sum(call.number < loop[0].number for call in calls) if len(calls) > len(loop) else 0
+                    names = [path if i == 0 else f"{path}#{i + 1}" for i in range(early, len(calls))]
+                    self._drop(
+                        [name for name in names if name in self._seen],
+                        "sees its map in tiles, one after the other; turn tiling off (disable_tiling)",
+                    )
+
+    def _loops(self) -> Iterator[list[_Call]]:
+        """Yield the calls of a submodule that were given different windows of one map."""
+        for calls in self._calls.values():
+            windows = [call.window for call in calls if call.window is not None]
+            for memory in {window[0] for window in windows}:
+                if len({window for window in windows if window[0] == memory}) > 1:
+                    yield [call for call in calls if call.window is not None and call.window[0] == memory]
 
     def _drop(self, names: Iterable[str], reason: str) -> None:
         for name in names:
@@ -155,9 +162,8 @@ def _window(given: Any) -> tuple[int, int] | None:
     return (x.untyped_storage().data_ptr(), int(x.storage_offset())) if is_window else None
 
 
-def _between(calls: list[_Call], loop: list[_Call]) -> bool:
-    """Whether a submodule was called in every round of a loop."""
-    bounds = [call.number for call in loop]
-    rounds = {sum(call.number >= first for first in bounds) for call in calls}
-    inner = {sum(call.number > first for first in bounds) for call in calls}
-    return len(calls) >= len(loop) and (len(rounds - {0}) == len(loop) or len(inner - {len(loop)}) == len(loop))
+def _in_rounds(calls: list[_Call], loop: list[_Call]) -> bool:
+    """Whether a submodule was called in every round of a loop, before or after the call that makes the round."""
+    before = {sum(each.number < call.number for each in loop) for call in calls}
+    after = {sum(each.number <= call.number for each in loop) for call in calls}
+    return len(before - {len(loop)}) == len(loop) or len(after - {0}) == len(loop)

@@ -15,7 +15,6 @@ from ganatomy.experiments.compare.counts import Counts, category_rows
 from ganatomy.experiments.compare.studies import Compared
 from ganatomy.experiments.discovery import false_discovery
 from ganatomy.generators.basis import open_basis
-from ganatomy.registry import options_in
 from ganatomy.vocabulary import Concept
 
 FAMILY = "basis"
@@ -102,7 +101,7 @@ def inner_of(generator: str) -> tuple[str, dict[str, str]] | None:
     family, _, inner = head.partition(":")
     if family != FAMILY:
         return None
-    options = options_in(query)
+    options = dict(option.partition("=")[::2] for option in query.split("&") if option)
     known = inspect.signature(open_basis).parameters
     others = "&".join(f"{name}={value}" for name, value in options.items() if name not in known)
     return inner + ("?" + others if others else ""), {n: v for n, v in options.items() if n in known}
