@@ -196,8 +196,10 @@ def find_latent(module: nn.Module, name: str, output: str = "") -> tuple[int, ..
     shown = ", ".join("x".join(map(str, shape)) for shape in tried) or "none"
     if tried and len(raised) == len(tried) and len(set(raised)) == 1:
         raise BadModel(f"{raised[0]} (for each of the latents {shown}; if it is another, say it: latent=128)")
-    last = f"; the last: {raised[-1]}" if raised else ""
-    raise BadModel(f"cannot find the latent size of {name} (tried {shown}); say it: latent=128 or latent=100x1x1{last}")
+    first = f"; with {shown.partition(',')[0]}, {raised[0]}" if raised else ""
+    raise BadModel(
+        f"cannot find the latent size of {name} (tried {shown}); say it: latent=128 or latent=100x1x1{first}"
+    )
 
 
 def _candidates(module: nn.Module) -> Iterator[tuple[int, ...]]:

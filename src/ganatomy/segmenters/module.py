@@ -148,7 +148,7 @@ class ModuleSegmenter:
 
 def as_segmenter(
     module: Callable[..., Any],
-    vocabulary: Vocabulary,
+    vocabulary: Sequence[tuple[str, str]],
     *,
     planes: Sequence[str] = (),
     device: str | torch.device = "cpu",
