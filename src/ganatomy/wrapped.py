@@ -46,13 +46,12 @@ def unwrapped(network: nn.Module) -> nn.Module:
 
 
 def frozen(module: nn.Module, device: torch.device, name: str) -> nn.Module:
-    """Return the network inside of a module in evaluation mode, on a device, with no gradients for its weights.
+    """Return a module in evaluation mode, on a device, with no gradients for its weights.
 
     Raises:
         BadModel: it cannot compute as it is.
     """
-    module = unwrapped(module)
-    check_ready(module, name)
+    check_ready(unwrapped(module), name)
     for weight in module.parameters():  # TorchScript takes no requires_grad_ for all
         weight.requires_grad_(False)
     return module.eval().to(device)
@@ -137,12 +136,12 @@ def cast(module: nn.Module, dtype: torch.dtype, name: str) -> nn.Module:
 
 
 def weights_fingerprint(module: nn.Module, *facts: object) -> str:
-    """Return the fingerprint of a module's state, and of other facts; extra state of submodules is part of it.
+    """Return the fingerprint of a network's state, and of other facts; extra state of submodules is part of it.
 
     Of extra state, tensors and plain values count, and of other objects their types.
     """
     with guarded("reading the state of a module"):
-        state = module.state_dict()
+        state = unwrapped(module).state_dict()
     tensors = {key: value for key, value in state.items() if isinstance(value, torch.Tensor)}
     extra = {key: value for key, value in state.items() if key not in tensors}
     if not extra:
@@ -191,5 +190,5 @@ def uncompiled(module: nn.Module) -> Iterator[None]:
 
 
 def _is_compiled(part: nn.Module) -> bool:
-    in_place = getattr(part, "_compiled_call_impl", None) is not None
-    return in_place or type(part).__name__ == "OptimizedModule" or hasattr(part.forward, "_torchdynamo_orig_callable")
+    in_place = getattr(part, "_compiled_call_impl", None) is not None or type(part).__name__ == "OptimizedModule"
+    return in_place or hasattr(getattr(part, "forward", None), "_torchdynamo_orig_callable")

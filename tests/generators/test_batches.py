@@ -146,6 +146,26 @@ def test_tiles_are_no_layers() -> None:
         generator.observe(generator.latents(range(2), 0), ["conv"])
 
 
+def turned(net: Net, z: Tensor) -> Tensor:
+    return net.rest(net.features(z).flip(0)).flip(0)
+
+
+def besides(net: Net, z: Tensor) -> Tensor:
+    r = net.features(z)
+    net.conv(r * r.std(0, unbiased=False).mean() * 3)
+    return net.paint(r).tanh()
+
+
+@pytest.mark.parametrize("through", [turned, besides])
+def test_layers_with_rows_of_other_latents_are_none(through: Forward) -> None:
+    generator = as_generator(Net(through))
+    assert list(generator.layers) == ["start", "act", "up"]
+    with pytest.raises(
+        BadModel, match="layer conv of Net has rows that depend on what else is in the batch, or are in"
+    ):
+        generator.observe(generator.latents(range(2), 0), ["conv"])
+
+
 def noisy(net: Net, z: Tensor) -> Tensor:
     r = net.features(z)
     return net.rest(r + 0.1 * torch.randn(1, *r.shape[1:], dtype=r.dtype))

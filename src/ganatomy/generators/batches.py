@@ -16,6 +16,8 @@ Visit = Callable[[str, Any, Any], Any]
 Listen = Callable[[Visit], AbstractContextManager[None]]
 Run = Callable[[Tensor], Tensor]
 
+MIXED = ([0, 1, 1], [0, 0], [1, 1])
+"""The batches that are compared: which of two inputs stand in them."""
 NEAR = 1e-4
 """How far outputs may differ between batches: the root mean square, as a share of their contrast."""
 FAR = 0.2
@@ -37,7 +39,7 @@ class _Output(NamedTuple):
 def check_alone(run: Run, z: Tensor, module: nn.Module, listen: Listen, said: tuple[str, str]) -> Tensor:
     """Return the outputs of two inputs, once it is certain that each is a function of its own input.
 
-    Three forward passes compare them in a batch of both, which has one of them twice, with each alone, twice.
+    Three forward passes compare them in a batch of both, the second twice, with each alone, twice.
 
     Args:
         run: returns the outputs [b, …] of inputs [b, …].
@@ -49,10 +51,10 @@ def check_alone(run: Run, z: Tensor, module: nn.Module, listen: Listen, said: tu
     Raises:
         BadModel: outputs differ from time to time, or between batches; names the first submodule of which they do.
     """
-    batches = [z[rows] for rows in ([0, 1, 0], [0, 0], [1, 1])]
+    batches = [z[rows] for rows in MIXED]
     mixed, *alone = [run(batch) for batch in batches]
     contrast = _contrast(torch.cat([mixed, *alone]))
-    for row, which in ((0, 0), (1, 1), (2, 0)):
+    for row, which in enumerate(MIXED[0]):
         for place in range(2):
             one, other = _Output(batches[0], row, mixed[row]), _Output(batches[1 + which], place, alone[which][place])
             if _near(one.value, other.value, contrast):

@@ -155,7 +155,8 @@ class Classifier:
         classes: Sequence[str] = (),
         name: str = "module",
     ) -> None:
-        check_readable(unwrapped(module), name)
+        module = unwrapped(module)
+        check_readable(module, name)
         module = frozen(module, device_of(module), name)
         check_arguments(module, name)
         self._module, self._view, self._name, self._most = module, view, name, MANY

@@ -174,12 +174,13 @@ class HookedGenerator:
             return images
 
         images = check_alone(draw, z[:2], self.network, self._listening, (self._name, "image of a latent"))
-        survey, other, *_ = surveys
-        if survey.in_parts or other.in_parts:
+        survey, first, second, *_ = surveys
+        if survey.in_parts or first.in_parts:
             draw(z[:1])
             survey = surveys[-1]
         else:
-            survey.leave_out_others(other)
+            survey.leave_out_others(first)
+            survey.leave_out_mixed(first, second)
         survey.leave_out_tiles()
         scripted = [path for path, part in self.network.named_modules() if isinstance(part, torch.jit.ScriptModule)]
         survey.others.update(dict.fromkeys(scripted, "is TorchScript, whose output cannot be read"))

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from ganatomy.generators.protocol import LayerShape
@@ -12,12 +13,13 @@ from ganatomy.generators.structures import tensors
 
 
 class _Seen(NamedTuple):
-    """A layer's output in the surveying pass: the tensor if it is still alive, and how often it was written to."""
+    """A layer's output: the tensor if it is still alive, how often it was written to, and the mean of each unit."""
 
     tensor: "weakref.ref[Tensor]"
     version: int
     shape: LayerShape
     place: int
+    means: Tensor
 
     def is_still(self, output: Tensor) -> bool:
         return self.tensor() is output and self.version == _version(output)
@@ -79,7 +81,8 @@ class Survey:
         if same is not None:
             del self._seen[same]
             self.others[same] = f"returns what {name} returns; ask for that"
-        self._seen[name] = _Seen(weakref.ref(output), _version(output), LayerShape(*output.shape[1:]), place)
+        shape, means = LayerShape(*output.shape[1:]), output.detach().float().mean((2, 3))
+        self._seen[name] = _Seen(weakref.ref(output), _version(output), shape, place, means)
 
     def leave_out(self, images: Tensor) -> None:
         """Take the images themselves from the layers."""
@@ -95,6 +98,16 @@ class Survey:
                 self._drop([name], f"does not return one map for each of {survey._batch} latents: it {reason}")
             elif other.shape != seen.shape:
                 self._drop([name], f"returns maps of another shape for {survey._batch} latents")
+
+    def leave_out_mixed(self, first: "Survey", second: "Survey") -> None:
+        """Take from the layers what has other rows for the first two of these latents than for each of them alone.
+
+        Their images are right. So the rows of a layer are in another order, or depend on each other.
+        """
+        for name, seen in list(self._seen.items()):
+            alone = [survey._seen[name].means[0] for survey in (first, second) if name in survey._seen]
+            if len(alone) == 2 and _are_other(seen.means[:2], torch.stack(alone)):
+                self._drop([name], "has rows that depend on what else is in the batch, or are in another order")
 
     def leave_out_tiles(self) -> None:
         """Take from the layers what sees windows of a map one after the other, of which each is another layer to us."""
@@ -140,6 +153,13 @@ class Survey:
     def places(self) -> Mapping[str, int]:
         """The number of each layer's feature map among the tensors that its submodule returns."""
         return {name: seen.place for name, seen in self._seen.items()}
+
+
+def _are_other(rows: Tensor, alone: Tensor) -> bool:
+    """Whether rows are farther from what they are alone than rounding explains."""
+    apart = (alone[0] - alone[1]).nan_to_num().norm()
+    off = (rows - alone).nan_to_num().norm(dim=1).max()
+    return bool(off > 0.1 * apart + 0.02 * alone.nan_to_num().norm(dim=1).max())
 
 
 def _version(output: Tensor) -> int:
