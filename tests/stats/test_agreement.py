@@ -306,3 +306,17 @@ def test_labels_outside_the_vocabulary_are_refused(sample: tuple[Tensor, Tensor,
     labels[0, 0, 0, 0] = CONCEPTS
     with pytest.raises(BadValue, match=f"label {CONCEPTS} is none of {CONCEPTS} concepts"):
         counted(r, labels, levels)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 2, 2), (5, 3, 2, 2), (4, 2, 2, 2), (4, 9, 2, 2), (4, 3, 0, 2)])
+def test_features_of_other_images_or_units_are_refused(shape: tuple[int, ...]) -> None:
+    """Compiled loops would read, and write, past the end of an array."""
+    table = Agreement(torch.linspace(0, 1, 5, dtype=torch.float64).repeat(3, 1), 2, 1000)
+    with pytest.raises(BadValue, match=r"^features \[\d, \d, \d, 2\] are not of 4 images and 3 units, \[b, u, h, w\]$"):
+        table.update(torch.zeros(shape), torch.zeros(4, 1, 8, 8, dtype=torch.long))
+    assert not table.counts.any()
+
+
+def test_negative_labels_are_refused() -> None:
+    with pytest.raises(BadValue, match="label -1 is no concept; 0 is nothing"):
+        combine(torch.full((2, 1, 4, 4), -1), 3)

@@ -98,14 +98,14 @@ def show_published(published: Sequence[Mapping[str, Any]]) -> None:
         console.print(f"  {own['name']}\n      {facts}", markup=False)
 
 
-def show_layers(layers: Sequence[Mapping[str, Any]], others: Mapping[str, str], picture: tuple[int, int]) -> None:
+def show_layers(layers: Sequence[Mapping[str, Any]], others: Mapping[str, str], drawn: str) -> None:
     """Print the layers of a generator, and why other submodules are none."""
     console = Console(highlight=False, soft_wrap=True, emoji=False)
     rows = pd.DataFrame(layers)
     rows["grid"] = [f"{own['height']}×{own['width']}" for own in layers]
     rows["per picture"] = rows.bytes.map(size)
     console.print(table(rows[["layer", "units", "grid", "dtype", "per picture"]]))
-    console.print(f"{len(rows)} layers that can be dissected; pictures of {picture[0]}×{picture[1]}", markup=False)
+    console.print(f"{len(rows)} layers that can be dissected; {drawn}", markup=False)
     if others:
         console.print(f"\n{len(others)} submodules that are no layers:", markup=False)
         for name, reason in others.items():

@@ -17,7 +17,8 @@ from ganatomy.features.registry import FEATURES
 from ganatomy.generators.module import numbers_in
 from ganatomy.imported import call_named, guarded
 from ganatomy.types import Images
-from ganatomy.weights import check_finite, fingerprint, load_weights
+from ganatomy.weights import fingerprint, load_weights
+from ganatomy.wrapped import check_numbers, frozen, weights_fingerprint
 
 
 @dataclass(frozen=True)
@@ -74,12 +75,11 @@ class ModuleFeatures:
     def __init__(
         self, module: Callable[..., Any], given: Given, *, pool: bool, device: torch.device, name: str
     ) -> None:
-        state = {}
+        self.fingerprint = fingerprint({}, name, given, pool)
         if isinstance(module, nn.Module):
-            module.eval().requires_grad_(False).to(device)
-            state = module.state_dict()
-            check_finite(state, name)
-        self.fingerprint = fingerprint(state, name, given, pool)
+            module = frozen(module, device, name)
+            check_numbers(module, name)
+            self.fingerprint = weights_fingerprint(module, name, given, pool)
         self._module, self._given, self._pool, self._name = module, given, pool, name
 
     @torch.no_grad()

@@ -59,6 +59,10 @@ class PictureFiles(Shuffled, ABC):
         """Return pictures [b, 3, height, width] in [-1, 1], resized by antialiased bilinear interpolation."""
         return stacked([read_picture(self._root / self._files[n], frame) for n in numbers], frame)
 
+    def side(self, number: int) -> int:
+        """Return the shorter side of a picture, in pixels."""
+        return min(picture_size(self._root / self._files[number]))
+
     def labels(self, numbers: Sequence[int], frame: Frame) -> Labels:
         """Return label maps [b, plane, height, width], each pixel the label at its centre."""
         labels = np.zeros((len(numbers), len(self.planes), *frame.shape), np.int64)

@@ -1,10 +1,12 @@
 """Pictures without labels of pixels, inside other files: what archives and tables have in common."""
 
+import io
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
+from PIL import Image
 
 from ganatomy.errors import BadFile
 from ganatomy.files import parsed
@@ -41,6 +43,12 @@ class Unlabelled(Shuffled, ABC):
         """Return pictures [b, 3, height, width] in [-1, 1], resized by antialiased bilinear interpolation."""
         contents = self._contents(numbers)
         return stacked([decode_picture(content, name, frame) for name, content in contents], frame)
+
+    def side(self, number: int) -> int:
+        """Return the shorter side of a picture, in pixels."""
+        ((_, content),) = self._contents([number])
+        with Image.open(io.BytesIO(content)) as image:
+            return min(image.size)
 
     def labels(self, numbers: Sequence[int], frame: Frame) -> Labels:
         """Return no label planes."""
