@@ -321,7 +321,7 @@ def _deliver(arguments: Namespace, results: Sequence[Any], more: Mapping[str, An
     told = []
     for result in results:
         page = result.study.directory / "report.html"
-        with writing(page):
+        with writing(page, result.study.directory):
             write_causal_report(result, page)
         told.append({"study": named(result.study.directory), "report": str(page), **_summary(result), **(more or {})})
         if not arguments.json:
