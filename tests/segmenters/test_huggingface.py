@@ -250,7 +250,7 @@ def test_a_head_with_other_channels_than_names(segformer: Path, images: Images) 
     segmenter = open_segmenter(f"hf:{segformer}")
     assert isinstance(segmenter, HuggingFaceSegmenter)
     segmenter._concepts = segmenter._concepts[:4]
-    with pytest.raises(BadModel, match="scores 5 classes, and the id2label of its config.json names 4"):
+    with pytest.raises(BadModel, match=r"scores 5 classes, and the id2label of its config\.json names 4"):
         segmenter(images)
 
 

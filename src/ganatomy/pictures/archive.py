@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from ganatomy.errors import BadFile
-from ganatomy.pictures.files import SUFFIXES
+from ganatomy.pictures.decoding import SUFFIXES
 from ganatomy.pictures.unlabelled import CLASSES, LONGEST, Unlabelled, listed_classes, owned_by
 from ganatomy.weights import fingerprint
 

@@ -1,11 +1,8 @@
 """Pictures and label maps in files, brought to one size: pictures smoothly, labels by nearest neighbour."""
 
-import contextlib
-import io
 import os
-import struct
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,28 +12,14 @@ from PIL import Image
 from torch import Tensor
 
 from ganatomy.errors import BadFile
+from ganatomy.pictures.decoding import SUFFIXES, opened, packed_as, rgb, upright, upright_size
 from ganatomy.pictures.protocol import Frame
 from ganatomy.pictures.shuffled import Shuffled
 from ganatomy.types import Images, Labels
 
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
-UNREADABLE = (
-    *(
-        OSError,
-        SyntaxError,
-        TypeError,
-        ValueError,
-        LookupError,
-        ArithmeticError,
-        AttributeError,
-        RuntimeError,
-        EOFError,
-    ),
-    *(MemoryError, struct.error, Image.DecompressionBombError),
-)
-"""What Pillow raises for files that are cut off, damaged, or of another format."""
-
 Ints = npt.NDArray[np.int64]
+STRETCHED = {"L;2": 85, "L;4": 17}
+"""By what Pillow multiplies grey values of 2 and 4 bits."""
 
 
 class PictureFiles(Shuffled, ABC):
@@ -105,7 +88,8 @@ def read_picture(path: Path, frame: Frame) -> Tensor:
     Raises:
         BadFile: it is missing, cut off, or no picture.
     """
-    return _seen(_opened(path), frame)
+    with opened(path, path) as image:
+        return _seen(rgb(image, path), frame)
 
 
 def decode_picture(content: bytes, name: str, frame: Frame) -> Tensor:
@@ -114,38 +98,38 @@ def decode_picture(content: bytes, name: str, frame: Frame) -> Tensor:
     Raises:
         BadFile: it is cut off, or no picture; says which, by that name.
     """
-    with _telling(name), Image.open(io.BytesIO(content)) as image:
-        image.load()
-        return _seen(image, frame)
+    with opened(content, name) as image:
+        return _seen(rgb(image, name), frame)
 
 
 def _seen(image: Image.Image, frame: Frame) -> Tensor:
     """Return what a frame shows of a picture [3, height, width]."""
-    if image.mode.startswith("I"):  # 16 bit grey, which conversion would clip to white
-        image = Image.fromarray((np.asarray(image, np.int64) >> 8).clip(0, 255).astype(np.uint8))
     (height, width), box = frame.shape, frame.box(image.width, image.height)
-    small = image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR, box)
+    small = image.resize((width, height), Image.Resampling.BILINEAR, box)
     return torch.from_numpy(np.array(small)).permute(2, 0, 1).float() / 127.5 - 1
 
 
 def read_map(path: Path) -> Ints:
-    """Return a label map [h, w] of 8 or 16 bit grey values, or palette indices; or [h, w, 3], if it is in colour.
+    """Return a label map [h, w] of grey values, or palette indices; or [h, w, 3], if it is in colour. It is upright.
 
     Raises:
         BadFile: it is missing, cut off, or no picture.
     """
-    image = _opened(path)
-    return np.array(image.convert("RGB") if image.mode == "RGBA" else image, dtype=np.int64)
+    with opened(path, path) as image:
+        packing = packed_as(image)
+        image = upright(image)
+        labels = np.array(image.convert("RGB") if image.mode == "RGBA" else image, dtype=np.int64)
+        return labels // STRETCHED.get(packing, 1)
 
 
 def picture_size(path: Path) -> tuple[int, int]:
-    """Return the width and height of a picture, from its head alone.
+    """Return the width and height of a picture as it is seen.
 
     Raises:
         BadFile: it is missing, or no picture.
     """
-    with _telling(path), Image.open(_there(path)) as image:
-        return image.size
+    with opened(path, path) as image:
+        return upright_size(image)
 
 
 def seen_in(labels: Ints, shape: tuple[int, int], frame: Frame, path: Path) -> Ints:
@@ -157,8 +141,8 @@ def seen_in(labels: Ints, shape: tuple[int, int], frame: Frame, path: Path) -> I
     height, width = labels.shape
     if abs(width / shape[0] - height / shape[1]) * min(shape) > 1.5:  # coarser sides are rounded
         raise BadFile(
-            f"{path} is {shape[0]} × {shape[1]} pixels and its label map {width} × {height}; "
-            "they must be of one shape, in any two sizes"
+            f"{path} is {shape[0]} × {shape[1]} pixels, turned as its EXIF orientation says, and its label map {width} "
+            f"× {height}; they must be of one shape, in any two sizes, and the map turned as the image is seen"
         )
     left, top, right, bottom = frame.box(*shape)
     across = _centres(left / shape[0], right / shape[0], width, frame.shape[1])
@@ -170,25 +154,3 @@ def _centres(first: float, last: float, source: int, size: int) -> Ints:
     """Return which of `source` positions lies under the centre of each of `size` between two shares of the side."""
     places = (first + (np.arange(size) + 0.5) * (last - first) / size) * source
     return places.astype(np.int64).clip(0, source - 1)
-
-
-def _opened(path: Path) -> Image.Image:
-    with _telling(path), Image.open(_there(path)) as image:
-        image.load()
-        return image.copy()
-
-
-def _there(path: Path) -> Path:
-    if not path.is_file():
-        raise BadFile(f"{path}: no such picture")
-    return path
-
-
-@contextlib.contextmanager
-def _telling(name: Path | str) -> Iterator[None]:
-    """Tell in one line which file cannot be read, and why."""
-    try:
-        yield
-    except UNREADABLE as error:
-        reason = str(error) or type(error).__name__
-        raise BadFile(f"{name}: not a whole picture ({reason}); mend it, or take it out") from error

@@ -6,7 +6,7 @@ from pathlib import Path
 from ganatomy.errors import BadFile
 from ganatomy.pictures.archive import PictureZip
 from ganatomy.pictures.broden import Broden, is_broden
-from ganatomy.pictures.files import SUFFIXES
+from ganatomy.pictures.decoding import SUFFIXES
 from ganatomy.pictures.folder import PictureFolder
 from ganatomy.pictures.parquet import ParquetPictures, parquet_files
 from ganatomy.pictures.protocol import PictureSet

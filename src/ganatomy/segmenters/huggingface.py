@@ -165,7 +165,7 @@ def check_ids(settings: Mapping[str, Any], source: str) -> None:
     try:
         ids = {int(key) for key in given}
     except ValueError:
-        raise BadFile(f"{source}: id2label has the ids {_listed(given)}, which must be whole numbers from 0 on") from None
+        raise BadFile(f"{source}: id2label has the ids {_listed(given)}, which must be whole numbers") from None
     count = settings.get("num_labels")
     count = count if isinstance(count, int) else len(given)
     wrong, missing = sorted(ids - set(range(count))), sorted(set(range(count)) - ids)
