@@ -78,7 +78,7 @@ def _plain(kind: pa.DataType) -> pa.DataType:
 
 
 def _is_struct_of_bytes(kind: pa.DataType) -> bool:
-    return pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0
+    return bool(pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0)
 
 
 def _is_bytes(kind: pa.DataType) -> bool:

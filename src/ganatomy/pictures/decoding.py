@@ -93,7 +93,7 @@ def rgb(image: Image.Image, name: Path | str) -> Image.Image:
         values = (values * 255 + white // 2) // white
         image = Image.fromarray((255 - values if inverted else values).clip(0, 255).astype(np.uint8))
     elif deep and image.mode in ("RGB", "RGBA"):  # of which Pillow keeps the upper half
-        _check_depth(256 * max(high for _, high in image.convert("RGB").getextrema()), True, name)
+        _check_depth(256 * int(np.asarray(image)[..., :3].max()), True, name)
     if not image.has_transparency_data:
         return image.convert("RGB")
     seen = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
@@ -115,7 +115,8 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
 
 def packed_as(image: Image.Image) -> str:
     """Return how the values of an opened image, not yet loaded, lie in its file, as Pillow calls it: ``RGB;16B``."""
-    arguments = image.tile[0][3] if getattr(image, "tile", None) else ""
+    tiles = getattr(image, "tile", None)
+    arguments = tiles[0][3] if tiles else ""
     first = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
     return first if isinstance(first, str) else ""
 

@@ -2,8 +2,9 @@
 
 import os
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import numpy.typing as npt
@@ -75,6 +76,45 @@ def found_under(root: Path, suffixes: Iterable[str] = SUFFIXES) -> dict[str, int
                     raise BadFile(f"{path}: no file, or a link to none; mend it, or take it out")
                 found[path.relative_to(root).as_posix()] = path.stat().st_size
     return dict(sorted(found.items()))
+
+
+def unread_under(root: Path, known: str) -> str:
+    """Say how many files under a directory are no pictures that are read, nor that `known` one; see `unread`."""
+    names = []
+    for folder, folders, own in os.walk(root):
+        folders[:] = [each for each in folders if not each.startswith(".")]
+        names += [name for name in own if Path(folder, name) != root / known]
+    return unread(name for name in names if not is_picture(name))
+
+
+def is_picture(path: str) -> bool:
+    """Return whether a file is taken for a picture by its name: not if it or a folder is hidden, or macOS's own."""
+    hidden = any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(path).parts)
+    return not hidden and path.lower().endswith(SUFFIXES)
+
+
+def unread(paths: Iterable[str]) -> str:
+    """Say how many files are not read, and of which kinds; nothing of hidden ones, unless they look like pictures.
+
+    >>> unread(["a.heic", "b.HEIC", "notes", "._a.jpg", ".DS_Store"])
+    '4 files were not read: 2 .heic, 1 hidden, 1 without an ending'
+    """
+    kinds: Counter[str] = Counter()
+    for path in map(PurePosixPath, paths):
+        if not any(part.startswith((".", "__MACOSX")) for part in path.parts):
+            kinds[path.suffix.lower() or "without an ending"] += 1
+        elif path.name.lower().endswith(SUFFIXES):
+            kinds["hidden"] += 1
+    if not kinds:
+        return ""
+    total = kinds.total()
+    listed = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+    return f"{total} file{'s were' if total > 1 else ' was'} not read: {listed}"
+
+
+def nothing_in(place: Path | str, left: str) -> BadFile:
+    """Return the error of a place without pictures, given what is said of the files that are there."""
+    return BadFile(f"{place}: no pictures in it ({', '.join(SUFFIXES)})" + (f"; {left}" if left else ""))
 
 
 def stacked(pictures: Sequence[Tensor], frame: Frame) -> Images:
