@@ -337,7 +337,9 @@ def _summary(result: Any) -> dict[str, Any]:
     """Return the Spec and the tables of a result, but for that of every single insertion, which is long."""
     import pandas as pd
 
+    from ganatomy.experiments.warnings import warnings_of
+
     fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
     told = [name for name, value in fields.items() if isinstance(value, pd.DataFrame) and name != "places"]
     tables = {name: rows(fields[name]) for name in told}
-    return {"spec": dataclasses.asdict(result.spec), **tables}
+    return {"warnings": warnings_of(result), "spec": dataclasses.asdict(result.spec), **tables}

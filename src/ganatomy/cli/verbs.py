@@ -83,9 +83,12 @@ def render_scenes(arguments: Namespace) -> None:
 
 def _summary(result: "Dissection", place: str, page: Path) -> dict[str, Any]:
     """What a script wants to know: where things are, and the table of each layer and concept."""
+    from ganatomy.experiments.warnings import warnings_of
+
     return {
         "study": place,
         "report": str(page),
+        "warnings": warnings_of(result),
         "spec": dataclasses.asdict(result.spec),
         "layers": rows(result.by_layer),
         "concepts": rows(result.concepts),

@@ -44,7 +44,8 @@ class Dissection:
 
     Attributes:
         spec: what was asked.
-        facts: what was used: fingerprints, versions; the rule for *matched* units and its false-positive rate.
+        facts: what was used: fingerprints, versions; the rule for *matched* units and its false-positive rate; of the
+            evaluation images, what `ImageSample` says.
         layers: shape of every dissected layer, in forward order.
         vocabulary: the segmenter's concepts.
         units: one row a unit: layer, unit, label, category, iou, chance (the label's share of all pixels, which a unit
@@ -107,7 +108,7 @@ class Dissection:
         tables = (units, concept_table(scores, units), pair_table(scores), layer_table(scores, units))
         for name, table in zip(TABLES, tables, strict=True):
             study.write_table(name, table)
-        study.finish(matched_rule=_rule(spec, scores))
+        study.finish(matched_rule=_rule(spec, scores), sample=tally.sample("evaluation"))
         return cls.open(study.directory)
 
     def candidates(self, layer: str, unit: int) -> pd.DataFrame:
