@@ -122,12 +122,13 @@ def test_edits_that_do_nothing() -> None:
 
 @pytest.mark.parametrize(("shown", "said"), [(0, "at none of the places"), (1, "at only 0.5 % of"), (2, "")])
 def test_insertions_that_show_nowhere(shown: int, said: str) -> None:
-    gain = [0.3] * shown + [0.1] * (200 - shown)
-    places = pd.DataFrame({"gain": gain, "visible": [each > 0.2 for each in gain], "drawn": True})
+    gain = [0.3] * shown + [0.1, -0.1] * ((200 - shown) // 2) + [0.0] * (shown % 2)
+    places = pd.DataFrame({"gain": gain, "visible": [each > 0.2 for each in gain], "drawn": True, "id": range(200)})
     for kind in ("Context", "Trace"):
         found = result(kind, {"concept": "tree", "responsive": 0.2}, places=places)
         assert len(found) == bool(said)
         assert not said or found[0].startswith(f"The insertion shows nowhere: tree appears {said}")
+        assert result(kind, {"concept": "tree", "responsive": 0.2}, places=places.assign(gain=places.gain + 0.05)) == []
 
 
 def test_searches_that_find_nothing() -> None:

@@ -8,6 +8,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ganatomy.study import sound
 
 if TYPE_CHECKING:
@@ -104,19 +106,22 @@ def _effect(result: "Effect") -> list[str]:
 
 
 def _context(result: "Context") -> list[str]:
-    responsive = float((result.places.gain >= result.spec.responsive).mean())
-    return [] if responsive >= RESPONSIVE else [_nowhere(result.spec.concept, responsive)]
+    return _at_places(result.spec.concept, result.places, result.places.gain >= result.spec.responsive)
 
 
 def _trace(result: "Trace") -> list[str]:
-    drawn = result.places[result.places.drawn]
-    visible = float(drawn.visible.mean()) if len(drawn) else 0.0
-    return [] if visible >= RESPONSIVE else [_nowhere(result.spec.concept, visible)]
+    drawn = result.places[result.places.drawn.astype(bool)]
+    return _at_places(result.spec.concept, drawn, drawn.visible)
 
 
-def _nowhere(concept: str, share: float) -> str:
+def _at_places(concept: str, places: "pd.DataFrame", shown: "pd.Series[bool]") -> list[str]:
+    """Say that an insertion shows nowhere, if it shows at hardly a place and gains nothing on average, either."""
+    share = float(shown.mean()) if len(places) else 0.0
+    gain = places.groupby("id").gain.mean().to_numpy(np.float64)
+    if share >= RESPONSIVE or (len(gain) > 1 and _sure(gain.mean(), gain.std(ddof=1) / math.sqrt(len(gain)))):
+        return []
     where = "at none of the places" if share == 0 else f"at only {_percent(share)} of the places"
-    return f"The insertion shows nowhere: {concept} appears {where}."
+    return [f"The insertion shows nowhere: {concept} appears {where}."]
 
 
 def _capacity(result: "Capacity") -> list[str]:
@@ -165,7 +170,7 @@ def _rows(table: "pd.DataFrame") -> list[Any]:
 
 
 def _sure(value: float, error: float) -> bool:
-    return value > SURE * (error if math.isfinite(error) else 0.0)
+    return bool(value > SURE * (error if math.isfinite(error) else 0.0))
 
 
 def _percent(share: float) -> str:
