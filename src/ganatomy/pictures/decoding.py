@@ -9,6 +9,7 @@ which only the lower 14 are used.
 import contextlib
 import io
 import struct
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -125,7 +126,8 @@ def _orientation(image: Image.Image) -> int:
     if image.format == "TIFF":
         return 1
     try:
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+        with warnings.catch_warnings(action="ignore"):
+            return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except UNREADABLE:  # damaged facts about an image that may be whole
         return 1
 
