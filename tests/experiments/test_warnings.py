@@ -232,6 +232,12 @@ def test_what_stands_on_a_dissection_says_what_is_wrong_with_that(
     assert capsys.readouterr().out.startswith(f"warning: {SAID}\n")
 
 
+def test_a_training_says_what_is_wrong_with_its_last_look(black: Path) -> None:
+    looks = {10: "no such study", 3000: black}
+    training = SimpleNamespace(steps=list(looks), dissection=lambda step: ganatomy.open_dissection(looks[step]))
+    assert _WARNINGS["Monitoring"](training)[0] == f"Step 3,000: {SAID}"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["church", "livingroom", "church-vae", "church-flow"])
 def test_bundled_models_are_sound(name: str, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ganatomy.experiments.causal.trace import Trace
     from ganatomy.experiments.compare.comparison import Comparison
     from ganatomy.experiments.dissection import Dissection
+    from ganatomy.experiments.monitor.monitoring import Monitoring
     from ganatomy.experiments.repair import Repair
 
 FEW = 0.1
@@ -44,7 +45,8 @@ def warnings_of(result: Any) -> list[str]:
     """Return why a result is no finding, one sentence each; nothing for a sound one.
 
     Args:
-        result: a `Dissection`, a `Comparison`, or what a causal study, a repair or a study of quality found.
+        result: a `Dissection`, a `Comparison`, a `Monitoring`, or what a causal study, a repair or a study of quality
+            found.
     """
     given = result.facts.get("warnings") if hasattr(result, "facts") else None
     inherited = list(map(str, given)) if isinstance(given, list) else []
@@ -169,6 +171,12 @@ def _rows(table: "pd.DataFrame") -> list[Any]:
     return list(table.itertuples(index=False))
 
 
+def _monitoring(result: "Monitoring") -> list[str]:
+    """Say what is wrong with the last look; early ones show little in any training."""
+    step = result.steps[-1]
+    return [f"Step {step:,}: {said}" for said in warnings_of(result.dissection(step))]
+
+
 def _sure(value: float, error: float) -> bool:
     return bool(value > SURE * (error if math.isfinite(error) else 0.0))
 
@@ -187,4 +195,5 @@ _WARNINGS: dict[str, Callable[[Any], list[str]]] = {
     "Repair": _repair,
     "Accuracy": _accuracy,
     "Comparison": _comparison,
+    "Monitoring": _monitoring,
 }
