@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from ganatomy.experiments.quality import QualitySpec as QualitySpec
     from ganatomy.experiments.repair import Repair as Repair
     from ganatomy.experiments.repair import RepairSpec as RepairSpec
+    from ganatomy.experiments.warnings import warnings_of as warnings_of
     from ganatomy.features import FeatureNetwork as FeatureNetwork
     from ganatomy.features import open_features as open_features
     from ganatomy.generators import Generator as Generator
@@ -145,6 +146,7 @@ _HOMES = {
     "experiments.described": ("ArtifactSpec",),
     "experiments.dissect_spec": ("DissectSpec",),
     "experiments.dissection": ("Dissection",),
+    "experiments.warnings": ("warnings_of",),
     "features": ("FeatureNetwork", "open_features"),
     "experiments.monitor.monitoring": ("Monitoring",),
     "experiments.quality": ("Quality", "QualitySpec"),

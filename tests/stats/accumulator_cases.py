@@ -21,6 +21,7 @@ from ganatomy.stats.agreement import Agreement
 from ganatomy.stats.base import Accumulator
 from ganatomy.stats.blocks import BlockedAgreement, GroupedAgreement
 from ganatomy.stats.frechet import FeatureMoments
+from ganatomy.stats.images import COMPARED, ImageSample
 from ganatomy.stats.levels import ActivationLevels
 from ganatomy.stats.paired import PairedChange
 from ganatomy.stats.presence import Presence
@@ -173,6 +174,29 @@ class OfPresence(Case):
 
 SPARSE = LABELS * (torch.rand(LABELS.shape, generator=GENERATOR) < 0.1)
 SPARSE[0] = 1  # a picture in which nothing is nowhere
+
+
+class OfImageSample(Case):
+    def empty(self) -> Accumulator:
+        return ImageSample((4, 4), 2 * COMPARED)
+
+    def batch(self, images: slice) -> Sequence[Tensor]:
+        return MOSTLY_PLAIN[images], torch.arange(IMAGES)[images]
+
+    def reference(self) -> dict[str, Any]:
+        shown = np.rint((MOSTLY_PLAIN.numpy() + 1) * 127.5)
+        plain = shown.std((2, 3)).max(1) < 2.55
+        counts = {"plain": plain.sum(), "plain_total": shown[plain].sum(), "values": shown.size}
+        counts |= {"images": IMAGES, "black": (shown == 0).sum(), "white": (shown == 255).sum(), "step": 2}
+        return {**{name: [count] for name, count in counts.items()}, "thumbs": shown[::2]}
+
+    def misfit(self) -> Accumulator:
+        return ImageSample((4, 5), 2 * COMPARED)
+
+
+MOSTLY_PLAIN = torch.rand(IMAGES, 3, 4, 4, generator=torch.Generator().manual_seed(1)) * 2 - 1
+MOSTLY_PLAIN[::3] = torch.linspace(-1, 1, 4).view(4, 1, 1, 1)
+MOSTLY_PLAIN[1, 0, 0], MOSTLY_PLAIN[2, 1] = -1, 1
 
 
 class OfLevels(Case):
@@ -460,7 +484,15 @@ class OfPatches(Case):
 SMALL = torch.rand(IMAGES, 3, 8, 10, generator=GENERATOR)
 
 CASES = [
-    *(OfAgreement(), OfBlockedAgreement(), OfGroupedAgreement(), OfTopImages(), OfPresence(), OfLevels()),
+    *(
+        OfAgreement(),
+        OfBlockedAgreement(),
+        OfGroupedAgreement(),
+        OfTopImages(),
+        OfPresence(),
+        OfImageSample(),
+        OfLevels(),
+    ),
     *(OfPairedChange(), OfPool(), OfCandidates(), OfShares()),
     *(OfEffectTally(), OfFirstOrder(), OfStrength(), OfTried(), OfTraced(), OfInserted()),
     *(OfVerdicts(), OfFeatureMoments(), OfDescribed(), OfPatches()),

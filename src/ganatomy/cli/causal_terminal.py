@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 
-from ganatomy.cli.terminal import Bar, say, table
+from ganatomy.cli.terminal import Bar, say, table, warn
 
 LINES = 12
 
@@ -29,6 +29,7 @@ class StatedBar(Bar):
 
 def show(result: Any) -> None:
     """Print the tables of any causal result."""
+    warn(result)
     console = Console(highlight=False, soft_wrap=True, emoji=False)
     for shown in _TABLES[type(result).__name__](result):
         console.print(table(shown))

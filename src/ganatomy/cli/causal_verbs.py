@@ -321,7 +321,7 @@ def _deliver(arguments: Namespace, results: Sequence[Any], more: Mapping[str, An
     told = []
     for result in results:
         page = result.study.directory / "report.html"
-        with writing(page):
+        with writing(page, result.study.directory):
             write_causal_report(result, page)
         told.append({"study": named(result.study.directory), "report": str(page), **_summary(result), **(more or {})})
         if not arguments.json:
@@ -337,7 +337,9 @@ def _summary(result: Any) -> dict[str, Any]:
     """Return the Spec and the tables of a result, but for that of every single insertion, which is long."""
     import pandas as pd
 
+    from ganatomy.experiments.warnings import warnings_of
+
     fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
     told = [name for name, value in fields.items() if isinstance(value, pd.DataFrame) and name != "places"]
     tables = {name: rows(fields[name]) for name in told}
-    return {"spec": dataclasses.asdict(result.spec), **tables}
+    return {"warnings": warnings_of(result), "spec": dataclasses.asdict(result.spec), **tables}

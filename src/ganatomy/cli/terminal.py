@@ -57,8 +57,17 @@ def say_report(page: "Path") -> None:
     say(f"report: {page}" + (f", and {url}" if url else ""))
 
 
+def warn(result: Any) -> None:
+    """Print why a result is no finding, before anything else of it."""
+    from ganatomy.experiments.warnings import warnings_of
+
+    for sentence in warnings_of(result):
+        say(f"warning: {sentence}")
+
+
 def show(result: "Dissection") -> None:
     """Print how much each layer holds, and the concepts that most units draw."""
+    warn(result)
     layers, found = result.by_layer, result.concepts[result.concepts.units_matched > 0]
     found = found.sort_values(["units_matched", "best_iou"], ascending=False).head(12)
     grid = [f"{h}×{w}" for h, w in zip(layers.height, layers.width, strict=True)]

@@ -16,7 +16,7 @@ from torch import Tensor
 from ganatomy import consent
 from ganatomy.devices import with_memory
 from ganatomy.errors import BadModel, StudyError, UnknownName
-from ganatomy.experiments.dissect_spec import DissectSpec
+from ganatomy.experiments.dissect_spec import HALVES, DissectSpec
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.models import Models
 from ganatomy.experiments.reading import Chosen, choose
@@ -222,6 +222,8 @@ def tally_shard(spec: DissectSpec, models: Models, levels: ActivationLevels, lev
                 tables = [BlockedAgreement(cut, own, every, pixels) for cut, own in pairs]
             tally = Tally.empty(half, dict(zip(layers, tables, strict=True)), spec.top)
         tally.update(half, batch, seen.features, models.labels(seen), grid)
+        if half == HALVES[0]:
+            tally.see(half, batch, seen.images, len(every))
         tick(len(batch))
     assert tally is not None
     return tally

@@ -46,7 +46,7 @@ class Dissection:
         spec: what was asked.
         facts: what was used: fingerprints, versions; the rule for *matched* pairs (matched_rule), the factor by which
             its margins were raised, and the share of units that would be matched to some concept by their mismatched
-            counts (false_labels).
+            counts (false_labels); of the evaluation images, what `ImageSample` says (sample).
         layers: shape of every dissected layer, in forward order.
         vocabulary: the segmenter's concepts.
         units: one row a unit: layer, unit, label, category (missing for an unlabelled unit), and of that pair iou,
@@ -113,7 +113,10 @@ class Dissection:
         for name, table in zip(TABLES, tables, strict=True):
             study.write_table(name, table)
         study.finish(
-            matched_rule=_rule(spec, scores), raised=scores.raised, false_labels=float(scores.false_labels.mean())
+            matched_rule=_rule(spec, scores),
+            raised=scores.raised,
+            false_labels=float(scores.false_labels.mean()),
+            sample=tally.sample("evaluation"),
         )
         return cls.open(study.directory)
 

@@ -235,7 +235,8 @@ class Classifier:
         """
         own = self._view.pictures.classes
         if not own:
-            raise BadValue(f"{self._view.pictures.name}: the pictures are in no classes; give each class a folder")
+            why = getattr(self._view.pictures, "unclassed", "") or "give each class a folder"
+            raise BadValue(f"{self._view.pictures.name}: the pictures are in no classes; {why}")
         if len(self.classes) != self.scores:
             raise BadValue(
                 f"{self._name} gives {self.scores} scores and there are {len(self.classes)} classes; say what each "

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,6 +20,7 @@ from ganatomy.experiments.causal.unit_accuracy import UnitAccuracy
 from ganatomy.experiments.causal.unit_effects import UnitEffects
 from ganatomy.experiments.quality import Quality
 from ganatomy.experiments.repair import Repair
+from ganatomy.experiments.warnings import warnings_of
 from ganatomy.report.causal.accuracy import accuracy_section, unit_accuracy_section
 from ganatomy.report.causal.ace import ace_section
 from ganatomy.report.causal.artifacts import artifacts_section
@@ -74,8 +76,10 @@ def causal_html(results: CausalResult | Sequence[CausalResult], path: Path | Non
 def section_of(result: CausalResult, path: Path | None = None) -> Section:
     """Return a result as a section of the page that lies at `path`."""
     if isinstance(result, Ace) and path is not None:
-        return ace_section(result, dissection_link(result.facts, result.study.directory, path))
-    return _SECTIONS[type(result)](result)
+        section = ace_section(result, dissection_link(result.facts, result.study.directory, path))
+    else:
+        section = _SECTIONS[type(result)](result)
+    return replace(section, warnings=warnings_of(result))
 
 
 def dissection_link(facts: Mapping[str, Any], study: Path, path: Path) -> str:

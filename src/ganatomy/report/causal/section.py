@@ -9,6 +9,8 @@ from typing import Any
 from ganatomy.report.palette import concept_colours
 from ganatomy.vocabulary import Concept, find_concept
 
+_SAID = ("vocabulary", "layers", "classes", "warnings")
+"""Facts that the page shows in its own way."""
 Colours = Mapping[tuple[str, str], str]
 
 
@@ -35,6 +37,7 @@ class Section:
         draws: whether pictures were drawn; else classes were told of pictures that stay as they are.
         ranks: whether nothing was edited, and units or pictures were only compared.
         described: whether pictures were compared with real ones, and not segmented.
+        warnings: what makes it no finding, said before the answer.
     """
 
     key: str
@@ -47,11 +50,12 @@ class Section:
     draws: bool = True
     ranks: bool = False
     described: bool = False
+    warnings: Sequence[str] = ()
 
     @property
     def shown_facts(self) -> dict[str, Any]:
         """What was used, without what the page shows in its own way."""
-        return {name: fact for name, fact in self.facts.items() if name not in ("vocabulary", "layers", "classes")}
+        return {name: fact for name, fact in self.facts.items() if name not in _SAID}
 
 
 def vocabulary_of(facts: Mapping[str, Any]) -> tuple[Concept, ...]:
