@@ -264,7 +264,7 @@ class OfShares(Case):
         return PARTS[images, 0], PARTS[images, 1:3], PARTS[images, 3:]
 
     def reference(self) -> dict[str, Any]:
-        return {"before": PARTS[:, 0], "ablated": PARTS[:, 1:3], "inserted": PARTS[:, 3:]}
+        return {"before": PARTS[:, 0], "ablated": PARTS[:, 1:3], "gained": PARTS[:, 3:]}
 
     def misfit(self) -> Accumulator:
         return Shares(3)

@@ -340,4 +340,4 @@ def _summary(result: Any) -> dict[str, Any]:
     fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
     told = [name for name, value in fields.items() if isinstance(value, pd.DataFrame) and name != "places"]
     tables = {name: rows(fields[name]) for name in told}
-    return {"spec": dataclasses.asdict(result.spec), **tables}
+    return {"spec": dataclasses.asdict(result.spec), **result.said, **tables}
