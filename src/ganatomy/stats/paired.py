@@ -20,7 +20,7 @@ def holds_zero(value: float, error: float) -> bool:
     >>> holds_zero(0.03, 0.02), holds_zero(-0.05, 0.02), holds_zero(0.0, 0.0), holds_zero(0.03, float("nan"))
     (True, False, True, False)
     """
-    return math.isfinite(value) and abs(value) <= SURE * error
+    return math.isfinite(value) and bool(abs(value) <= SURE * error)
 
 
 class Change(NamedTuple):

@@ -61,7 +61,7 @@ class AceSpec(SampleSpec):
     penalty: float = 0.005
     norm: str = "squared"
     every: int = 10
-    patience: int = 2
+    patience: int = 6
     top: int = 20
     sizes: tuple[int, ...] = tuple(range(1, 31))
     random: int = 3

@@ -89,7 +89,7 @@ def term_chart(ace: Ace) -> str:
 
 def _term_bar(ace: Ace, row: Any, control: Any) -> Change:
     """Return one term of one way to choose units, beside that of random sets."""
-    name = f"{_TERMS[row.term]}, {_called(ace)[row.by].removeprefix('by ')}"
+    name = _term(ace, row)
     return Change(
         name=name,
         value=row.normalised,
@@ -100,6 +100,12 @@ def _term_bar(ace: Ace, row: Any, control: Any) -> Change:
         title=f"{name}: {measured(row.value, row.error)} of the pixels that are read",
         strong=row.by == "ace",
     )
+
+
+def _term(ace: Ace, row: Any) -> str:
+    """Return how a term by a ranking is called, short enough for the rows of a chart."""
+    ranked = {"ace": "ACE" if ace.updates else "start", "iou": "IoU"}
+    return f"{_TERMS[row.term]}, {ranked.get(row.by, row.by)}"
 
 
 def _styles(ace: Ace) -> Sequence[tuple[str, str, str]]:
@@ -152,7 +158,7 @@ def _terms(ace: Ace) -> Block:
     )
     terms = [
         (
-            f"{_TERMS[row.term]}, {_called(ace)[row.by].removeprefix('by ')}",
+            _term(ace, row),
             effect_text(row.normalised, row.normalised_error, _NONE[row.term]),
             measured(row.value, row.error, sign=False),
         )
