@@ -23,7 +23,7 @@ from ganatomy.experiments.causal.choice import random_sets
 from ganatomy.experiments.causal.locations import Locations, candidates, check_scores, present
 from ganatomy.experiments.causal.optimise import LOOK, Both, Objective, Sample, Search, optimise, ranking
 from ganatomy.experiments.causal.places import read_spec
-from ganatomy.experiments.causal.pool import Pool, PoolSpec, open_pool
+from ganatomy.experiments.causal.pool import Pool, open_pool, pool_home
 from ganatomy.experiments.causal.shown import Shown
 from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.causal.trials import Always, try_edits
@@ -147,11 +147,12 @@ def run_ace(
     """
     spec.check_units(source.shape(spec.layer).units)
     concept, ious = source.concept(spec.concept), source.ious(spec.layer, spec.concept)
+    home = pool_home(source, spec.layer, spec.pool, spec.seed)
     if not (directory / "study.json").exists():
         check_scores(source)
     with Study.create(directory, spec, source.facts(), execute, progress) as study:
         if not study.finished:
-            pool = open_pool(source, spec.pool_spec(), pool_directory or _pool_home(source, spec), execute, progress)
+            pool = open_pool(source, spec.pool_spec(), pool_directory or home, execute, progress)
             objective, tried = prepare(spec, source, pool, study)
             search = optimise(objective, (ious / ious.max()).float(), study, progress)
             del objective  # and with it the features that it keeps
@@ -165,12 +166,6 @@ def run_ace(
             updates = int(search.looks[search.best(spec), LOOK.index("step")])
             study.finish(evaluations=count, updates=updates)
     return Ace.open(directory)
-
-
-def _pool_home(source: Source, spec: AceSpec) -> Path:
-    """Return where the pool lies: the one that insertions use too, unless the seed is another."""
-    name = "pool" if spec.pool == PoolSpec.images else f"pool-{spec.pool}"
-    return source.beside(spec.layer, name if spec.seed == PoolSpec.seed else f"{name}-seed-{spec.seed}")
 
 
 def prepare(spec: AceSpec, source: Source, pool: Pool, study: Study) -> tuple[Objective, int]:

@@ -66,7 +66,7 @@ class ContextSpec(PlaceSpec):
         allowed, forbidden: names of what it may be inserted on, and of what it may not; None for what the grammar says.
     """
 
-    images: int = 100
+    images: int = 48
     shard: int = 10
     stride: int | None = None
     usual: float = 0.0
