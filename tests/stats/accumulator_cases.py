@@ -387,7 +387,7 @@ SHOWN = 5
 """The first so many images are kept."""
 OWNERS = torch.arange(IMAGES).repeat_interleave(torch.arange(IMAGES) % 4)
 """The image of each row: image i has i mod 4 rows, some have none."""
-ROWS = torch.rand(4, len(OWNERS), generator=GENERATOR)
+ROWS = torch.rand(5, len(OWNERS), generator=GENERATOR)
 
 
 def rows_of(images: slice) -> Tensor:
