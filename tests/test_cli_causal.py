@@ -341,7 +341,7 @@ def test_the_curve_is_shown_in_full_unless_it_is_long() -> None:
         effects = pd.DataFrame(
             columns=["by", "n", "term", "value", "error", "normalised", "normalised_error", "spread"]
         )
-        result = SimpleNamespace(curve=curve, effects=effects, spec=SimpleNamespace(top=3))
+        result = SimpleNamespace(curve=curve, effects=effects, spec=SimpleNamespace(top=3), updates=0)
         return list(causal_terminal._ace(result)[1].n)
 
     assert shown([1, 3, 4, 8]) == [1, 3, 4, 8]
