@@ -9,7 +9,7 @@ import pytest
 from ganatomy.scenes import CATEGORIES, grammar, render
 from ganatomy.scenes.draws import Draws
 from ganatomy.scenes.grammar import INDEX
-from ganatomy.scenes.places import ALIKE, COVERED, Bank, exact, open_bank, place_probabilities
+from ganatomy.scenes.places import _BANKS, ALIKE, COVERED, Bank, exact, open_bank, place_probabilities
 from ganatomy.scenes.redraw import DRAWS, drawn_alone, horizon_rows, redraws
 from ganatomy.vocabulary import Concept
 
@@ -97,24 +97,24 @@ def test_a_door_is_possible_in_walls_only(small: Bank) -> None:
 
 def test_a_bank_is_made_once_and_made_again_when_its_file_is_no_bank(tmp_path: Path) -> None:
     shown = Counted()
-    open_bank.cache_clear()
+    _BANKS.clear()
     first = open_bank("livingroom", tmp_path, 24, shown)
     (file,) = tmp_path.iterdir()
     assert shown.pieces == 24
     assert "24" in shown.labels[0]
-    open_bank.cache_clear()
+    _BANKS.clear()
     again = open_bank("livingroom", tmp_path, 24, shown)
     assert shown.pieces == 24
     assert np.array_equal(again.labels, first.labels)
     for damage in (b"", b"PK\x03\x04 no archive", file.read_bytes()[:-200]):
         file.write_bytes(damage)
-        open_bank.cache_clear()
+        _BANKS.clear()
         assert np.array_equal(open_bank("livingroom", tmp_path, 24, shown).labels, first.labels)
     assert shown.pieces == 96
 
 
 def test_a_bank_needs_no_place_to_be_kept(tmp_path: Path) -> None:
-    open_bank.cache_clear()
+    _BANKS.clear()
     (tmp_path / "file").write_text("no directory")
     assert len(open_bank("church", tmp_path / "file", 10).labels) == 10
 

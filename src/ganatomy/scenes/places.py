@@ -8,7 +8,6 @@ are taken from a bank of rendered ones that look most alike apart from it.
 
 import hashlib
 import zipfile
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -48,20 +47,32 @@ class Bank:
 
     def __init__(self, category: str, labels: Bytes) -> None:
         self.category, self.labels = category, labels
-        self._seen = np.ascontiguousarray(labels[:, 0, 1::2, 1::2])
+        self._seen = np.ascontiguousarray(labels[:, 0, 1::2, 1::2]).reshape(len(labels), -1)
+        self._visible: dict[Concept, tuple[Mask, Bytes]] = {}
 
     def alike(self, scene: Bytes, concept: Concept) -> npt.NDArray[np.intp]:
         """Return the numbers of the scenes whose objects differ least from those of a scene [planes, 64, 64].
 
         Pixels that show the concept, or the object that has it, are left out in either scene; of equals the first.
         """
-        own = scene[0, 1::2, 1::2]
-        hidden = [INDEX[Concept(name, "object")] for name in hosts(grammar(self.category), concept)]
-        table = np.zeros(len(VOCABULARY), np.bool_)
-        table[hidden] = True
-        read = ~table[self._seen] & ~table[own]
-        different = ((self._seen != own) & read).sum((1, 2)) / np.maximum(read.sum((1, 2)), 1)
-        return np.argsort(different, kind="stable")[:ALIKE]
+        own = scene[0, 1::2, 1::2].ravel()
+        elsewhere, visible = self._apart_from(concept)
+        read = visible & np.packbits(elsewhere[own])
+        different = np.packbits(self._seen != own, axis=1) & read
+        share = _ONES[different].sum(1) / np.maximum(_ONES[read].sum(1), 1)
+        return np.argsort(share, kind="stable")[:ALIKE]
+
+    def _apart_from(self, concept: Concept) -> tuple[Mask, Bytes]:
+        """Return which labels are none of a concept's objects, and, a bit each, which pixels have one."""
+        if concept not in self._visible:
+            table = np.ones(len(VOCABULARY), np.bool_)
+            table[[INDEX[Concept(name, "object")] for name in hosts(grammar(self.category), concept)]] = False
+            self._visible[concept] = table, np.packbits(table[self._seen], axis=1)
+        return self._visible[concept]
+
+
+_ONES = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(1).astype(np.uint16)
+"""How many bits of a byte are set."""
 
 
 def hosts(rules: Grammar, concept: Concept) -> list[str]:
@@ -129,23 +140,34 @@ def _inside(boxes: Boxes) -> npt.NDArray[np.float32]:
     return shares
 
 
-@lru_cache(maxsize=4)
-def open_bank(category: str, directory: Path, scenes: int = BANK, progress: Progress | None = None) -> Bank:
+def open_bank(category: str, directory: Path, scenes: int | None = None, progress: Progress | None = None) -> Bank:
     """Return the bank of a category: read from a directory where it is kept, or rendered and kept there.
 
-    12,000 scenes take about 25 seconds of a core, once, and 6 MB. A file that was made by another renderer, or is
-    damaged, is made again; where nothing can be written, the bank is rendered each time.
+    12,000 scenes, the default, take about 25 seconds of a core, once, and 6 MB. A file that was made by another
+    renderer, or is damaged, is made again; where nothing can be written, the bank is rendered each time.
     """
-    path = directory / f"scenes-{category}-{scenes}-{_renderer(category)}.npz"
+    count = scenes or BANK
+    path = directory / f"scenes-{category}-{count}-{_renderer(category)}.npz"
+    if path not in _BANKS:
+        _BANKS[path] = Bank(category, _labels(category, path, count, progress or Silent()))
+    return _BANKS[path]
+
+
+_BANKS: dict[Path, Bank] = {}
+"""Those that this process has open."""
+
+
+def _labels(category: str, path: Path, scenes: int, progress: Progress) -> Bytes:
+    """Return the labels that a file keeps; they are rendered, and kept, where it does not."""
     labels = _kept(path, scenes)
     if labels is None:
-        labels = _rendered(category, scenes, progress or Silent())
+        labels = _rendered(category, scenes, progress)
         try:
             with replacing(path) as temporary, temporary.open("wb") as file:
                 np.savez_compressed(file, labels=labels)
         except OSError:
             pass  # no room, or no right to write there
-    return Bank(category, labels)
+    return labels
 
 
 def _rendered(category: str, scenes: int, progress: Progress) -> Bytes:
