@@ -14,12 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ganatomy.errors import BadValue
+from ganatomy.errors import BadValue, StudyError
 from ganatomy.execute import Executor, local
 from ganatomy.experiments.causal.choice import Wanted, ace_home, choose
 from ganatomy.experiments.causal.insertion import (
@@ -62,7 +63,7 @@ from ganatomy.experiments.causal.trials import Untouched, batches
 from ganatomy.progress import Progress
 from ganatomy.scenes.places import POSSIBLE, open_bank, place_probabilities
 from ganatomy.stats.base import Accumulator, Merge, join
-from ganatomy.stats.clusters import proportion
+from ganatomy.stats.clusters import clustered_mean, proportion
 from ganatomy.study import Study, is_study
 from ganatomy.weights import cache_directory
 
@@ -78,6 +79,8 @@ FINEST = 4
 """Without layers given, those with the finest grid whose places are at least so many pixels a side."""
 SALT = 0x5E77
 LIKELY, UNLIKELY = range(2)
+DRAWN = (LIKELY, LIKELY, LIKELY, UNLIKELY)
+"""The places of each picture that are tried, by kind: where an object may be there is often little room for it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +104,7 @@ class SettingSpec(SampleSpec):
     cell: int = 1
     pool: int = PoolSpec.images
     grammar: str | None = None
-    images: int = 160
+    images: int = 120
     first: int = 3_000_000
     shard: int = 16
 
@@ -171,14 +174,14 @@ class Appeared(Accumulator):
     """How much of each place shows the concept after each setting.
 
     Attributes:
-        gain: float32 [images, settings, 2], share of the likely and of the unlikely place that newly shows it; NaN
-            where the picture has no such place.
+        gain: float32 [images, settings, places], share of each of the places of `DRAWN` that newly shows it; NaN where
+            the picture has no such place.
     """
 
     FIELDS: ClassVar[Mapping[str, Merge]] = {"gain": join}
 
     def __init__(self, settings: int) -> None:
-        self.gain = torch.zeros(0, settings, 2)
+        self.gain = torch.zeros(0, settings, len(DRAWN))
 
     def update(self, *batch: Tensor) -> None:
         """Take in the gains of some pictures."""
@@ -223,7 +226,7 @@ class BestSetting(Shown):
         return self.spec.settings()[int(self.table["picked"].to_numpy().argmax())]
 
     @property
-    def gains(self) -> Float[Tensor, "images settings 2"]:
+    def gains(self) -> Float[Tensor, "images settings places"]:
         """What was gained by every setting, in the order of the table, on the half that chooses."""
         return self.study.step("choosing", Appeared, missing).gain
 
@@ -294,7 +297,10 @@ def known_setting(source: Source, layers: Sequence[str], concept: str) -> BestSe
     directory = setting_home(source, layers, concept)
     if not is_study(directory):
         return None
-    found = BestSetting.open(directory)
+    try:
+        found = BestSetting.open(directory)
+    except StudyError:  # it is not finished
+        return None
     return found if found.spec.dissection == source.dissection.study.digest else None
 
 
@@ -394,10 +400,12 @@ def try_shard(
     shape = source.shape(task.layer)
     grid = (shape.height, shape.width)
     for given in batches(source, spec, ids):
-        gain = torch.full((len(given.ids), len(trials) + len(controlled), 2), torch.nan)
-        for kind, free in enumerate(_kinds(source, spec, task, given)):
-            at = draw_place(free, given.ids, spec.seed + SALT + kind)
+        gain = torch.full((len(given.ids), len(trials) + len(controlled), len(DRAWN)), torch.nan)
+        kinds = _kinds(source, spec, task, given)
+        for turn, kind in enumerate(DRAWN):
+            at = draw_place(kinds[kind], given.ids, spec.seed + SALT + turn)
             picture = (at[:, 0] >= 0).nonzero()[:, 0]
+            kinds[kind][picture, at[picture, 0], at[picture, 1]] = False  # each place once
             if not len(picture):
                 continue
             rows = Rows(picture, masks(grid, at[picture], spec.cell))
@@ -406,24 +414,24 @@ def try_shard(
             for i, own in enumerate(edits):
                 images = draw_edited(source, given, rows, own)
                 shown = read_at(source.models.segmenter(images), task.concept, rows.where)
-                gain[picture, i, kind] = (shown.at / shown.area).float().cpu()  # none was there before
+                gain[picture, i, turn] = (shown.at / shown.area).float().cpu()  # none was there before
         found.update(gain)
     return found
 
 
-def _kinds(source: Source, spec: SettingSpec, task: Task, given: Untouched) -> tuple[Tensor, Tensor]:
+def _kinds(source: Source, spec: SettingSpec, task: Task, given: Untouched) -> list[Tensor]:
     """Return the free places where the concept is likely, and those where it is not, bool [b, rows, columns] each."""
     shape = source.shape(task.layer)
     grid = (shape.height, shape.width)
     free = (cell_counts(given.labels, source.concepts, grid, spec.cell)[:, task.concept] == 0).cpu()
     if task.category is None:
-        return free & task.likely, free & task.unlikely
+        return [free & task.likely, free & task.unlikely]
     at = corners(grid, spec.cell)
     bank = open_bank(task.category, cache_directory())
     boxes, labels = scene_boxes(at, spec.cell, grid), scene_labels(source, given.labels)
     possible = torch.from_numpy(place_probabilities(bank, source.named(task.concept), labels, boxes))
     possible = possible.reshape(free.shape)
-    return free & (possible >= POSSIBLE), free & (possible == 0)
+    return [free & (possible >= POSSIBLE), free & (possible == 0)]
 
 
 def setting_table(source: Source, settings: Sequence[Setting], tried: Appeared, least: float) -> pd.DataFrame:
@@ -438,8 +446,8 @@ def setting_table(source: Source, settings: Sequence[Setting], tried: Appeared, 
             "control": "without" if sets_all(source, setting) else "random",
         }
         for kind, name in enumerate(("likely", "unlikely")):
-            row[name], _, row[f"{name}_places"] = _share(tried.gain[:, i, kind], least)
-        row["gain"] = float(tried.gain[:, i, LIKELY].nanmean())
+            row[name], _, row[f"{name}_places"] = _share(_of_kind(tried.gain[:, i], kind), least)
+        row["gain"] = float(_of_kind(tried.gain[:, i], LIKELY).nanmean())
         rows.append(row)
     table = pd.DataFrame(rows)
     score = (
@@ -454,13 +462,18 @@ def measured_table(tried: Appeared, least: float) -> pd.DataFrame:
     for i, name in ((0, "picked"), (2, "control"), (1, "paper")):
         row: dict[str, Any] = {"setting": name}
         for kind, where in enumerate(("likely", "unlikely")):
-            row[where], row[f"{where}_error"], row[f"{where}_places"] = _share(tried.gain[:, i, kind], least)
+            row[where], row[f"{where}_error"], row[f"{where}_places"] = _share(_of_kind(tried.gain[:, i], kind), least)
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def _share(gain: Tensor, least: float) -> tuple[float, float, int]:
-    """Return the share of places where the object appears, its error, and how many places there were."""
-    known = gain[~gain.isnan()]
-    share, error = proportion((known >= least).numpy())
-    return share, error, len(known)
+def _of_kind(gain: Float[Tensor, "images places"], kind: int) -> Float[Tensor, "images own"]:
+    return gain[:, [i for i, own in enumerate(DRAWN) if own == kind]]
+
+
+def _share(gain: Float[Tensor, "images places"], least: float) -> tuple[float, float, int]:
+    """Return the share of places where the object appears, its error over pictures, and how many places there were."""
+    known = ~gain.isnan()
+    shown, picture = (gain[known] >= least).numpy(), known.nonzero()[:, 0].numpy()
+    share, error = clustered_mean(shown.astype(np.float64), picture)
+    return share, max(error, proportion(shown)[1]) if len(shown) else math.nan, len(shown)
