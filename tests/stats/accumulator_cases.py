@@ -8,7 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ganatomy.experiments.causal.best_setting import DRAWN, Appeared
 from ganatomy.experiments.causal.capacity import Tried
+from ganatomy.experiments.causal.constants import PlaceMeans
 from ganatomy.experiments.causal.context import Inserted
 from ganatomy.experiments.causal.effects import EffectTally
 from ganatomy.experiments.causal.locations import Candidates
@@ -339,6 +341,51 @@ GAPS[::3, 1] = torch.nan
 """Some images have no place to insert at."""
 
 
+class OfAppeared(Case):
+    def empty(self) -> Accumulator:
+        return Appeared(2)
+
+    def batch(self, images: slice) -> Sequence[Tensor]:
+        return (AT_PLACES[images],)
+
+    def reference(self) -> dict[str, Any]:
+        return {"gain": AT_PLACES}
+
+    def misfit(self) -> Accumulator:
+        return Appeared(3)
+
+
+AT_PLACES = torch.rand(IMAGES, 2, len(DRAWN), generator=GENERATOR)
+AT_PLACES[::4, :, 1] = torch.nan
+
+
+class OfPlaceMeans(Case):
+    def empty(self) -> Accumulator:
+        return PlaceMeans((UNITS, 2, 2))
+
+    def batch(self, images: slice) -> Sequence[Tensor]:
+        return HALVES[images], COVER[images]
+
+    def reference(self) -> dict[str, Any]:
+        r, m = HALVES.double().numpy(), COVER.double().numpy()
+        lacking = m.sum((1, 2)) == 0
+        return {
+            "shown": (r * m[:, None]).sum(0),
+            "mass": m.sum(0),
+            "without": r[lacking].sum(0),
+            "pictures": [lacking.sum()],
+            "free": (r * (m == 0)[:, None]).sum(0),
+            "times": (m == 0).sum(0),
+        }
+
+    def misfit(self) -> Accumulator:
+        return PlaceMeans((UNITS, 2, 3))
+
+
+COVER = torch.randint(3, (IMAGES, 2, 2), generator=GENERATOR) / 4
+COVER[:5] = 0
+
+
 class OfTraced(Case):
     def empty(self) -> Accumulator:
         return Traced(PICTURES[:0], 2)
@@ -463,5 +510,6 @@ CASES = [
     *(OfAgreement(), OfBlockedAgreement(), OfGroupedAgreement(), OfTopImages(), OfPresence(), OfLevels()),
     *(OfPairedChange(), OfPool(), OfCandidates(), OfShares()),
     *(OfEffectTally(), OfFirstOrder(), OfStrength(), OfTried(), OfTraced(), OfInserted()),
+    *(OfAppeared(), OfPlaceMeans()),
     *(OfVerdicts(), OfFeatureMoments(), OfDescribed(), OfPatches()),
 ]

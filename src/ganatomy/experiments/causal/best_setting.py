@@ -428,7 +428,7 @@ def _kinds(source: Source, spec: SettingSpec, task: Task, given: Untouched) -> l
         return [free & task.likely, free & task.unlikely]
     at = corners(grid, spec.cell)
     bank = open_bank(task.category, cache_directory())
-    boxes, labels = scene_boxes(at, spec.cell, grid), scene_labels(source, given.labels)
+    boxes, labels = scene_boxes(at, spec.cell, grid), scene_labels(source.dissection.vocabulary, given.labels)
     possible = torch.from_numpy(place_probabilities(bank, source.named(task.concept), labels, boxes))
     possible = possible.reshape(free.shape)
     return [free & (possible >= POSSIBLE), free & (possible == 0)]

@@ -187,7 +187,7 @@ def control_edits(
     return edits
 
 
-def at_grid(where: Where, grid: tuple[int, int]) -> Where:
+def at_grid(where: Where, grid: tuple[int, int]) -> Float[Tensor, "p rows columns"]:
     """Return maps at the grid of another layer; a coarser place is edited where any of it is."""
     return where if tuple(where.shape[1:]) == grid else pooled(where, grid, "max")
 
@@ -222,7 +222,7 @@ def control_trials(
 
 
 def _edit(
-    part: Part, units: Sequence[int], value: Constant | None, where: Where | None, strength: float
+    part: Part, units: Sequence[int], value: Constant | None, where: Tensor | None, strength: float
 ) -> Intervention:
     assert value is not None
     place = None if where is None else at_grid(where, part.grid)

@@ -26,7 +26,7 @@ from ganatomy.scenes.redraw import DRAWS, SIZE
 from ganatomy.segmenters.halves import regions
 from ganatomy.stats.clusters import clustered_mean, contrast, proportion
 from ganatomy.types import Labels
-from ganatomy.vocabulary import Concept
+from ganatomy.vocabulary import Concept, Vocabulary
 from ganatomy.weights import cache_directory
 
 LEAST = 0.25
@@ -109,7 +109,11 @@ def read_truth(
     boxes = scene_boxes(at, cell, grid)
     possible, free = [], []
     for given in batches(source, spec, spec.ids()):
-        possible.append(torch.from_numpy(place_probabilities(bank, own, scene_labels(source, given.labels), boxes)))
+        possible.append(
+            torch.from_numpy(
+                place_probabilities(bank, own, scene_labels(source.dissection.vocabulary, given.labels), boxes)
+            )
+        )
         counts = cell_counts(given.labels, source.concepts, grid, cell)[:, concept]
         free.append(counts[:, at[:, 0], at[:, 1]].cpu() == 0)
     area = torch.tensor([usual_area(bank, own)], dtype=torch.float64)
@@ -124,13 +128,13 @@ def scene_boxes(at: Tensor, cell: int, grid: tuple[int, int]) -> npt.NDArray[np.
     return np.concatenate([first, np.maximum(last - first, 1)], 1).astype(np.int64)
 
 
-def scene_labels(source: Source, labels: Labels) -> npt.NDArray[np.uint8]:
+def scene_labels(vocabulary: Vocabulary, labels: Labels) -> npt.NDArray[np.uint8]:
     """Return labels [b, plane, H, W] in the vocabulary, the planes and the size of rendered scenes."""
     small = labels_at(labels, (SIZE, SIZE)).cpu().numpy()
     planes = []
     for kind in PLANES:
-        table = np.zeros(source.concepts, np.uint8)
-        for c, concept in enumerate(source.dissection.vocabulary):
+        table = np.zeros(len(vocabulary), np.uint8)
+        for c, concept in enumerate(vocabulary):
             table[c] = INDEX[concept] if c and concept in INDEX and concept.category == kind else 0
         planes.append(table[small].max(1))
     return np.stack(planes, 1)

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from ganatomy.experiments.causal.context import Context
+from ganatomy.report.causal.place_truth import truth_answer, truth_blocks
 from ganatomy.report.causal.section import (
     Block,
     Section,
@@ -40,7 +41,7 @@ def context_section(context: Context) -> Section:
         short=f"context {spec.concept}",
         question=f"Where does {model_name(spec.generator)} accept a {spec.concept}?",
         answer=_answer(context),
-        blocks=[_pictures(context), _under(context), *_verdict(context)],
+        blocks=[_pictures(context), *truth_blocks(context), _under(context), *_verdict(context)],
         spec=vars(spec),
         facts=context.facts,
     )
@@ -98,6 +99,8 @@ def _mark(allowed: Any) -> str:
 
 
 def _answer(context: Context) -> str:
+    if told := truth_answer(context):
+        return told
     own = {row.by: row for row in rows(context.verdict)}
     units: Any = own["units"]
     if not (math.isfinite(units.allowed) and math.isfinite(units.forbidden)):
