@@ -279,7 +279,12 @@ def test_what_is_allowed_is_only_told_where_it_is_known() -> None:
     names = ["allowed", "allowed_error", "forbidden", "forbidden_error", "ratio", "low", "high"]
     known = pd.DataFrame([[0.4, 0.05, 0.1, 0.01, 4.0, 3.0, 5.0]], columns=names).assign(by="units")
     _, verdict = causal_terminal._context(SimpleNamespace(under=under, verdict=known))
-    assert verdict.iloc[0].tolist() == ["units", "  40.00 ± 5.00", "  10.00 ± 1.00", 4, 3, 5]
+    assert verdict.iloc[0].tolist() == ["units", "  40.00 ± 5.00", "  10.00 ± 1.00", "4 times as much (95 %: 3 to 5)"]
+    _, verdict = causal_terminal._context(
+        SimpleNamespace(under=under, verdict=known.assign(forbidden_error=0.2, ratio=math.nan, difference=0.3,
+                                                          difference_low=-0.1, difference_high=0.7))
+    )  # fmt: skip
+    assert verdict.iloc[0, 2:].tolist() == ["no effect (10.00 ± 20.00)", "no difference (30 %; 95 %: −10 % to 70 %)"]
     (alone,) = causal_terminal._context(
         SimpleNamespace(under=under, verdict=known.assign(**dict.fromkeys(names, math.nan)))
     )
@@ -298,8 +303,10 @@ def test_edits_of_a_layer_that_was_not_dissected_can_be_applied(answer: Answer) 
 
 def test_the_curve_is_shown_in_full_unless_it_is_long() -> None:
     def shown(sizes: list[int]) -> list[int]:
-        curve = pd.DataFrame({"by": "ace", "n": sizes, "relative": -0.5})
-        effects = pd.DataFrame(columns=["by", "n", "term", "normalised", "normalised_error", "spread"])
+        curve = pd.DataFrame({"by": "ace", "n": sizes, "relative": -0.5, "error": 0.1})
+        effects = pd.DataFrame(
+            columns=["by", "n", "term", "value", "error", "normalised", "normalised_error", "spread"]
+        )
         result = SimpleNamespace(curve=curve, effects=effects, spec=SimpleNamespace(top=3))
         return list(causal_terminal._ace(result)[1].n)
 
@@ -310,6 +317,14 @@ def test_the_curve_is_shown_in_full_unless_it_is_long() -> None:
 def test_a_colon_is_no_picture(capsys: pytest.CaptureFixture[str]) -> None:
     terminal.say("bundled:church: 3 pictures")
     assert capsys.readouterr().out == "bundled:church: 3 pictures\n"
+
+
+def test_an_interval_that_holds_zero_is_no_effect() -> None:
+    effects, errors = pd.Series([0.5, 0.01, 0.0, -0.03]), pd.Series([0.1, 0.01, 0.0, math.nan])
+    told = ["  50.00 ± 10.00", "no effect (1.00 ± 1.00)", "no effect (0.00 ± 0.00)", "  -3.00"]
+    assert causal_terminal._effects(effects, errors) == told
+    left = causal_terminal._effects(pd.Series([0.98, 0.4]), pd.Series([0.02, 0.02]), pd.Series([1.0, 1.0]))
+    assert left == ["no effect (98.00 ± 2.00)", "  40.00 ± 2.00"]
 
 
 def test_a_missing_number_is_a_dash() -> None:

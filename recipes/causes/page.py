@@ -12,7 +12,7 @@ import pandas as pd
 from causes.measure import Bench, Findings
 from causes.tables import GOES, STAYS, VISIBLE, fate, others
 from ganatomy.report.causal.page import section_of
-from ganatomy.report.causal.section import count, measured, percent, plain
+from ganatomy.report.causal.section import count, effect_text, measured, percent, plain, ratio_text
 from ganatomy.report.tables import rows
 
 HEAD = """---
@@ -160,18 +160,18 @@ def _figure_11(found: Findings, images: Sequence[str]) -> str:
         )  # fmt: skip
         body = [
             (
-                "chosen" if row.by == "units" else row.by, measured(row.allowed, row.allowed_error),
-                f"{row.allowed_places:,}", measured(row.forbidden, row.forbidden_error), f"{row.forbidden_places:,}",
+                "chosen" if row.by == "units" else row.by, effect_text(row.allowed, row.allowed_error),
+                f"{row.allowed_places:,}", effect_text(row.forbidden, row.forbidden_error), f"{row.forbidden_places:,}",
                 f"{measured(row.difference)} ({measured(row.difference_low)} to {measured(row.difference_high)})",
-                f"{plain(row.ratio, 2)} ({plain(row.low, 2)} to {plain(row.high, 2)})",
+                ratio_text(row.ratio, row.low, row.high),
             )
             for row in rows(context.verdict)
         ]  # fmt: skip
         parts += [said, _table(columns, body), _under(context.under)]
         parts.append(_image(f"figure-11-{_named(concept)}.svg", f"Where a {concept} can be inserted", images))
     note = (
-        "Effect: pixels gained at the place, as a share of the place's pixels. A ratio means something where both "
-        "effects are well over nothing; the difference always does."
+        "Effect: pixels gained at free places, which showed none before, as a share of the place's pixels. A ratio is "
+        "told where both effects are clearly above zero."
     )
     return _parts(note, *parts) if parts else ""
 
@@ -181,8 +181,8 @@ def _under(under: pd.DataFrame) -> str:
     body = [
         (
             row.object, "–" if pd.isna(row.allowed) else _MARKS[bool(row.allowed)], f"{row.places:,}",
-            measured(row.effect, row.effect_error), percent(row.responsive, 2),
-            measured(row.random_effect, row.random_effect_error),
+            effect_text(row.effect, row.effect_error), percent(row.responsive, 2),
+            effect_text(row.random_effect, row.random_effect_error),
         )
         for row in rows(under[under["places"] >= 5])
     ]  # fmt: skip

@@ -266,7 +266,7 @@ class OfShares(Case):
         return PARTS[images, 0], PARTS[images, 1:3], PARTS[images, 3:]
 
     def reference(self) -> dict[str, Any]:
-        return {"before": PARTS[:, 0], "ablated": PARTS[:, 1:3], "inserted": PARTS[:, 3:]}
+        return {"before": PARTS[:, 0], "ablated": PARTS[:, 1:3], "gained": PARTS[:, 3:]}
 
     def misfit(self) -> Accumulator:
         return Shares(3)
@@ -434,7 +434,7 @@ SHOWN = 5
 """The first so many images are kept."""
 OWNERS = torch.arange(IMAGES).repeat_interleave(torch.arange(IMAGES) % 4)
 """The image of each row: image i has i mod 4 rows, some have none."""
-ROWS = torch.rand(4, len(OWNERS), generator=GENERATOR)
+ROWS = torch.rand(5, len(OWNERS), generator=GENERATOR)
 
 
 def rows_of(images: slice) -> Tensor:

@@ -42,6 +42,7 @@ def _add_insert(commands: Any) -> None:
     _add_insertion(parser)
     where = "everywhere; R,C; T,L,B,R: places, from 0; each: one place at a time (everywhere)"
     parser.add_argument("--at", type=_at_or_each, metavar="WHERE", help=where)
+    parser.add_argument("--stride", type=int, metavar="N", help="with --at each: from one place to the next (the cell)")
     parser.add_argument("--strength", type=float, metavar="A", help="how far the units are taken, 0 to 1 (1)")
     parser.add_argument("--random", type=int, metavar="N", help="random sets to compare with (5)")
     _add_sample(parser)

@@ -24,6 +24,8 @@ SETTLED = (*DELIVERY, "layer", "layers", "each", "edit", "quick", "schedule")
 """Arguments that are no field of a Spec, or are read by hand."""
 GRADIENT = 4
 """A picture with its gradient takes as long as about so many without."""
+LONG = 120
+"""Seconds from which on a command says how to take less."""
 
 
 def ablate(arguments: Namespace) -> None:
@@ -94,8 +96,8 @@ def ace(arguments: Namespace) -> None:
         directory = ace_home(source, spec.layer, spec.concept, schedule)
         if out is not None:
             directory = out if len(specs) == 1 else out / directory.name
-        drawn = spec.pool + spec.candidates + 2 * GRADIENT * spec.steps * spec.pairs
-        trials = drawn // spec.images + (2 + spec.random) * len(spec.sizes)
+        drawn = spec.candidates + 2 * GRADIENT * spec.steps * spec.pairs
+        trials = drawn // spec.images + (2 + spec.random) * (len(spec.sizes) + 1 + spec.places)
         bar = _bar(arguments, source, spec, directory, (f"{schedule} search for {spec.concept}", trials))
         results.append(run_ace(spec, source, directory, None, arguments.execute, bar))
     _deliver(arguments, results)
@@ -363,11 +365,36 @@ def _bar(
 
     def statement() -> str:
         what, trials = work
-        time = terminal.duration((seconds or effect_seconds)(source, spec, trials))
+        time = (seconds or effect_seconds)(source, spec, trials + _pooled(source, spec))
         where = f" at {spec.layer} of" if spec.layer in source.models.subject.layers else ":"  # or of none
-        return f"{what}{where} {spec.generator}: {spec.images} pictures, about {time}, in {named(directory)}"
+        less = f"; {_less(spec, time)} less" if time > LONG else ""
+        about = f"about {terminal.duration(time)}{less}"
+        return f"{what}{where} {spec.generator}: {spec.images} pictures, {about}, in {named(directory)}"
 
     return StatedBar(statement, aside=arguments.json)
+
+
+def _pooled(source: "Source", spec: "SampleSpec") -> int:
+    """Return how many trials of each image a pool takes that is not there yet."""
+    from ganatomy.experiments.causal.ace_spec import AceSpec
+    from ganatomy.experiments.causal.pool import PoolSpec, pool_home
+    from ganatomy.study import is_study
+
+    images, concept = getattr(spec, "pool", None), getattr(spec, "concept", None)
+    if images is None or concept is None or getattr(spec, "kind", "insert") != "insert":
+        return 0
+    seed = spec.seed if isinstance(spec, AceSpec) else PoolSpec.seed  # whatever the images, the others share one pool
+    return 0 if is_study(pool_home(source, spec.layer, images, seed)) else round(images / spec.images)
+
+
+def _less(spec: "SampleSpec", seconds: float) -> str:
+    """Say which options would have a long command take about two minutes."""
+    from ganatomy.experiments.causal.ace_spec import AceSpec
+
+    if isinstance(spec, AceSpec):
+        return "--quick takes"
+    images = f"--images {max(2, int(spec.images * LONG / seconds))}"
+    return f"{images} or --stride 2 take" if hasattr(spec, "stride") else f"{images} takes"
 
 
 def _deliver(arguments: Namespace, results: Sequence[Any], more: Mapping[str, Any] | None = None) -> None:
@@ -398,4 +425,4 @@ def _summary(result: Any) -> dict[str, Any]:
     fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
     told = [name for name, value in fields.items() if isinstance(value, pd.DataFrame) and name != "places"]
     tables = {name: rows(fields[name]) for name in told}
-    return {"spec": dataclasses.asdict(result.spec), **tables}
+    return {"spec": dataclasses.asdict(result.spec), **result.said, **tables}

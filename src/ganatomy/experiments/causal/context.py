@@ -81,7 +81,7 @@ class ContextSpec(PlaceSpec):
         allowed, forbidden: names of what it may be inserted on, and of what it may not; None for what the grammar says.
     """
 
-    images: int = 100
+    images: int = 48
     shard: int = 10
     stride: int | None = None
     usual: float = 0.0
@@ -117,22 +117,23 @@ class Inserted(Accumulator):
 
     Attributes:
         under: int64 [n], the object that the place showed before.
+        before: float32 [n], the share of the place's pixels that showed the concept before.
         gain, image_gain: float32 [n], pixels of the concept gained at the place and in the whole picture, both as
             shares of the place's pixels.
         random_gain, random_image_gain: float32 [n], the same by random units.
         pictures, inserted: uint8 [k, 3, H, W], before, and after the insertion that gained most at its place.
     """
 
-    ROWS = ("under", "gain", "image_gain", "random_gain", "random_image_gain")
+    ROWS = ("under", "before", "gain", "image_gain", "random_gain", "random_image_gain")
     FIELDS: ClassVar[Mapping[str, Merge]] = dict.fromkeys((*ROWS, "pictures", "inserted"), join)
 
     def __init__(self, pictures: Tensor) -> None:
         self.under = torch.zeros(0, dtype=torch.long)
-        self.gain, self.image_gain, self.random_gain, self.random_image_gain = torch.zeros(4, 0)
+        self.before, self.gain, self.image_gain, self.random_gain, self.random_image_gain = torch.zeros(5, 0)
         self.pictures = self.inserted = pictures
 
     def update(self, *batch: Tensor) -> None:
-        """Take in (under, gain, image_gain, random_gain, random_image_gain)."""
+        """Take in (under, before, gain, image_gain, random_gain, random_image_gain)."""
         for name, new in zip(self.ROWS, batch, strict=True):
             setattr(self, name, torch.cat([getattr(self, name), new.cpu()]))
 
@@ -154,13 +155,15 @@ class Context(Shown):
         facts: what was used; ``allowed`` and ``forbidden`` are what the verdict is about.
         places: one row an insertion: id, row, column (of the place's top left corner in the grid), under (the object
             that most of the place's pixels showed before), usual (how often the place shows the concept in the pool, as
-            a share of the place that shows it most), gain, image_gain, random_gain, random_image_gain.
+            a share of the place that shows it most), before (the share of the place's pixels that showed the concept),
+            gain, image_gain, random_gain, random_image_gain.
         under: one row an object: object, category, places, images, effect, effect_error, image_effect,
             image_effect_error, responsive (share of its places), random_effect, random_effect_error, allowed (True,
             False, or None where nothing is expected); most places first.
         verdict: two rows, by ``units`` and by ``random`` units: allowed, allowed_error, allowed_places, forbidden,
-            forbidden_error, forbidden_places (mean effects), ratio (allowed / forbidden), low, high, difference,
-            difference_low, difference_high, with 95 % bootstrap intervals over pictures.
+            forbidden_error, forbidden_places (mean effects), ratio (allowed / forbidden; missing where the effect where
+            forbidden is not clearly above zero), low, high, difference, difference_low, difference_high, with 95 %
+            bootstrap intervals over images. Of free places only, which show nothing of the concept before.
         possible: where the truth about each place is known (SPEC 6), the effect at free places by the probability that
             the renderer would put the object there; see `by_probability`. `verdict` is then about free places with
             P ≥ 5 % and with P = 0, and has allowed_appears, forbidden_appears (shares of places where the object
@@ -255,7 +258,7 @@ def run_context(
                 study.write_table("possible", by_probability(told))
                 study.write_table("verdict", truth_verdict(told, spec.draws, spec.seed))
             else:
-                study.write_table("verdict", verdict_table(spec, told, belief))
+                study.write_table("verdict", verdict_table(spec, told[told.before == 0], belief))
             study.write_table("boxes", box_table(source, spec, places, found))
             study.finish()
     return Context.open(directory)
@@ -281,6 +284,7 @@ def insert_shard(source: Source, spec: ContextSpec, concept: int, parts: Sequenc
         found = found or Inserted(as_bytes(given.images[:0]))
         counts = cell_counts(given.labels, source.concepts, grid, spec.cell)
         under = majority(counts, carriers(source))[:, at[:, 0], at[:, 1]].flatten()
+        stood = counts[:, concept, at[:, 0], at[:, 1]] / counts[:, 0, at[:, 0], at[:, 1]]
         pairs = torch.cartesian_prod(torch.arange(len(given.ids)), torch.arange(len(at)))
         rows = Rows(pairs[:, 0], masks(grid, at, spec.cell)[pairs[:, 1]])
         few_at_once = list(rows.split(spec.batch))
@@ -290,7 +294,7 @@ def insert_shard(source: Source, spec: ContextSpec, concept: int, parts: Sequenc
             torch.cat([_gains(source, given, few, concept, own) for few, own in zip(few_at_once, each, strict=True)])
             for each in (edits, controls)
         ]
-        found.update(under, *gains[0].unbind(1), *gains[1].unbind(1))
+        found.update(under, stood.flatten(), *gains[0].unbind(1), *gains[1].unbind(1))
         shown = range(max(0, min(len(given.ids), spec.first + spec.show - given.ids.start)))
         if shown:
             best = gains[0][:, 0].view(len(given.ids), len(at)).argmax(1)[shown.start : shown.stop]
@@ -346,7 +350,7 @@ def under_table(source: Source, spec: ContextSpec, places: pd.DataFrame, belief:
 
 
 def verdict_table(spec: ContextSpec, places: pd.DataFrame, belief: Expected) -> pd.DataFrame:
-    """Compare places where the object is allowed with those where it is forbidden."""
+    """Compare places where the object is allowed with those where it is forbidden; `places` are free ones."""
     ids = places.id.to_numpy()
     here, there = (places.under.isin(names).to_numpy() for names in (belief.allowed, belief.forbidden))
     rows = []

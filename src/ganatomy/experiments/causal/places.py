@@ -19,7 +19,7 @@ from ganatomy.edit import blend, check_units
 from ganatomy.errors import BadFile, BadValue
 from ganatomy.execute import Executor, local
 from ganatomy.experiments.causal.choice import random_sets
-from ganatomy.experiments.causal.pool import Pool, PoolSpec, open_pool
+from ganatomy.experiments.causal.pool import Pool, PoolSpec, open_pool, pool_home
 from ganatomy.experiments.causal.source import SampleSpec, Source
 from ganatomy.experiments.causal.trials import Untouched
 from ganatomy.progress import Progress
@@ -223,8 +223,7 @@ def layer_pool(
 ) -> Pool:
     """Return the layer's pool of so many pictures, which lies beside the dissection; made where it is not there yet."""
     spec = PoolSpec(**source.names(), layer=layer, images=images, batch=batch)
-    name = "pool" if images == PoolSpec.images else f"pool-{images}"
-    return open_pool(source, spec, source.beside(layer, name), execute, progress)
+    return open_pool(source, spec, pool_home(source, layer, images), execute, progress)
 
 
 def usualness(pool: Pool, concept: int, cell: int) -> Float64[Tensor, "rows columns"]:

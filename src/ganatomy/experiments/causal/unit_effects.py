@@ -27,13 +27,11 @@ from ganatomy.experiments.causal.trials import Always, Untouched, batches, try_e
 from ganatomy.progress import Progress
 from ganatomy.segmenters import Scorer
 from ganatomy.stats.base import Accumulator, Merge, add
-from ganatomy.stats.paired import PairedChange
+from ganatomy.stats.paired import SURE, PairedChange
 from ganatomy.study import Study
 
 AT_ONCE = 8
 """Pictures that gradients are computed for at once; with 32 each took a third longer on a processor."""
-NOISE = 2.0
-"""A change beyond so many standard errors stands out."""
 
 
 @dataclass(frozen=True)
@@ -213,7 +211,7 @@ def agreement(table: pd.DataFrame) -> pd.DataFrame:
                 "category": category,
                 "spearman": ranks["change"].corr(ranks["first_order"]) if told else float("nan"),
                 "units": len(own),
-                "clear": int((own["change"].abs() > NOISE * own["change_error"]).sum()),
+                "clear": int((own["change"].abs() > SURE * own["change_error"]).sum()),
             }
         )
     return pd.DataFrame(rows)

@@ -10,10 +10,10 @@ from ganatomy.report.causal.section import (
     Section,
     charts,
     colours_of,
+    effect_text,
     figure,
     folded,
     legend,
-    measured,
     percent,
     sentence,
     table,
@@ -35,9 +35,9 @@ def unit_effects_section(effects: UnitEffects) -> Section:
         short=f"each unit of {spec.layer}",
         question=f"What does each unit of {spec.layer} do alone?",
         answer=f"Most is done by unit {strongest.unit}: without it {strongest.concept} goes from "
-        f"{percent(strongest.before)} of the pixels to {percent(strongest.before + strongest.change)} "
-        f"({measured(strongest.relative, strongest.relative_error)}). All {units} units were switched off one by one, "
-        f"each in {spec.images:,} pictures.",
+        f"{percent(strongest.before)} of the pixels to {percent(strongest.before + strongest.change)}: "
+        f"{effect_text(strongest.change, strongest.change_error, of=' of the pixels')}. All {units} units were "
+        f"switched off one by one, each in {spec.images:,} images.",
         blocks=[_strongest(effects), _estimate(effects)],
         spec=vars(spec),
         facts=effects.facts,
@@ -56,8 +56,9 @@ def _strongest(effects: UnitEffects) -> Block:
                 value=row.relative,
                 error=row.relative_error,
                 colour=colours[concept, category],
-                note=measured(row.relative, row.relative_error),
-                title=f"without unit {row.unit}: {concept} {measured(row.change, row.change_error)} of all pixels",
+                note=effect_text(row.relative, row.relative_error, brief=True),
+                title=f"without unit {row.unit}: {concept} "
+                f"{effect_text(row.change, row.change_error, of=' of all pixels')}",
             )
             for row in rows(best)
         ]
@@ -95,7 +96,7 @@ def _estimate(effects: UnitEffects) -> Block:
 
 def _scatter(own: pd.DataFrame, colour: str) -> str:
     points = [
-        Point(row.first_order, row.change, colour, f"unit {row.unit}: {measured(row.change, row.change_error)}")
+        Point(row.first_order, row.change, colour, f"unit {row.unit}: {effect_text(row.change, row.change_error)}")
         for row in rows(own)
     ]
     x = even_axis("first-order estimate", own["first_order"].tolist(), percent, count=3)

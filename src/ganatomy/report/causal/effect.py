@@ -13,6 +13,7 @@ from ganatomy.report.causal.section import (
     charts,
     colours_of,
     count,
+    effect_text,
     figure,
     folded,
     legend,
@@ -99,7 +100,12 @@ def _answer(effect: Effect) -> str:
     read = _reads(effect)[0]
     row: Any = rows(_own(effect, read))[0]
     text = f"{row.concept}: {percent(row.before)} of the pixels before, {percent(row.after)} after"
-    text += f" ({measured(row.relative, row.relative_error)})" if row.before >= _COMMON else ""
+    known = row.before >= _COMMON and math.isfinite(row.relative)
+    text += ": " + (
+        effect_text(row.relative, row.relative_error)
+        if known
+        else effect_text(row.change, row.change_error, of=" of the pixels")
+    )
     if pd.notna(row.random_change):
         beside = percent(row.before + row.random_change)
         text += f"; {beside} after the same with as many units drawn at random ({count(effect.spec.random, 'set')})"
@@ -139,8 +145,8 @@ def _numbers(own: pd.DataFrame) -> str:
             row.category,
             percent(row.before),
             percent(row.after),
-            measured(row.change, row.change_error),
-            measured(row.relative, row.relative_error),
+            effect_text(row.change, row.change_error),
+            effect_text(row.relative, row.relative_error),
             measured(row.random_change, row.random_spread),
         )
         for row in rows(own)
@@ -156,7 +162,7 @@ def _relative_bar(row: Any, colours: Colours, target: Concept) -> Change:
         value=row.relative,
         error=row.relative_error,
         colour=colours[row.concept, row.category],
-        note=measured(row.relative, row.relative_error),
+        note=effect_text(row.relative, row.relative_error, brief=True),
         control=(row.random_relative, row.random_spread / row.before if row.before else math.nan),
         title=f"{row.concept}: {percent(row.before)} of the pixels before, {percent(row.after)} after",
         strong=(row.concept, row.category) == target,
@@ -169,7 +175,7 @@ def _points_bar(row: Any, colours: Colours, target: Concept) -> Change:
         value=row.change,
         error=row.change_error,
         colour=colours[row.concept, row.category],
-        note=measured(row.change, row.change_error),
+        note=effect_text(row.change, row.change_error, brief=True),
         control=(row.random_change, row.random_spread),
         title=f"{row.concept}: {percent(row.before)} of the pixels before, {percent(row.after)} after",
         strong=(row.concept, row.category) == target,

@@ -1,10 +1,10 @@
 """What a model accepts, against what the renderer of its scenes would do at that very place (Figure 11)."""
 
-import math
+from types import SimpleNamespace
 from typing import Any
 
 from ganatomy.experiments.causal.context import Context
-from ganatomy.report.causal.section import Block, measured, percent, plain, table
+from ganatomy.report.causal.section import Block, compared_text, measured, percent, table
 from ganatomy.report.svg import Change, change_chart
 from ganatomy.report.tables import rows
 
@@ -32,16 +32,8 @@ def truth_ratio(row: Any) -> str:
     """Return how much oftener it appears where it is allowed, or that there is no effect or too few places."""
     if not (row.allowed_places and row.forbidden_places):
         return "too few free places to compare"
-    if row.appears_difference_low <= 0 <= row.appears_difference_high:
-        return "no effect of the place"
-    if math.isfinite(row.appears_ratio) and math.isfinite(row.appears_high):
-        ends = f"{plain(row.appears_low, 2)} to {plain(row.appears_high, 2)}"
-        return f"{plain(row.appears_ratio, 2)} times as often (95 %: {ends})"
-    if math.isfinite(row.appears_ratio):
-        low = f"; 95 %: at least {plain(row.appears_low, 2)}" if math.isfinite(row.appears_low) else ""
-        return f"{plain(row.appears_ratio, 2)} times as often{low}"
-    ends = f"{percent(row.appears_difference_low, 2)} to {percent(row.appears_difference_high, 2)}"
-    return f"a difference of {percent(row.appears_difference, 2)} (95 %: {ends})"
+    names = ("ratio", "low", "high", "difference", "difference_low", "difference_high")
+    return compared_text(SimpleNamespace(**{name: getattr(row, f"appears_{name}") for name in names}))
 
 
 def probability_range(low: float, high: float) -> str:

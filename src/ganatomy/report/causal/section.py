@@ -7,9 +7,11 @@ from html import escape
 from typing import Any
 
 from ganatomy.report.palette import concept_colours
+from ganatomy.stats.paired import holds_zero
 from ganatomy.vocabulary import Concept, find_concept
 
 Colours = Mapping[tuple[str, str], str]
+NO_EFFECT = "no effect"
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,68 @@ def with_error(value: float, error: float, sign: bool = False) -> str:
         return f"{'+' if sign and value > 0 else ''}{plain(value)}"
     digits = max(0, 1 - math.floor(math.log10(error)))
     return f"{value:{'+' * sign}.{digits}f} ± {error:.{digits}f}".replace("-", "−")
+
+
+def effect_text(value: float, error: float, none: float = 0.0, *, brief: bool = False, of: str = "") -> str:
+    """Return an effect with its standard error; in words where its interval holds `none`, the value of no effect.
+
+    Args:
+        value, error: of a share; the error NaN where there is none.
+        none: what the value is without any effect: 0 of a change, 1 of what is left.
+        brief: leave the number out where there is no effect, as on a chart that draws it.
+        of: what the share is of, to be written after it.
+
+    >>> effect_text(-0.7432, 0.021), effect_text(0.03, 0.02), effect_text(0.03, 0.02, brief=True)
+    ('−74 ± 2 %', 'no effect (+3 ± 2 %)', 'no effect')
+    >>> effect_text(0.98, 0.02, 1), effect_text(0.42, 0.02, 1)
+    ('no effect (98 ± 2 %)', '42 ± 2 %')
+    """
+    shown = measured(value, error, sign=not none) + of
+    if not holds_zero(value - none, error):
+        return shown
+    return NO_EFFECT if brief else f"{NO_EFFECT} ({shown})"
+
+
+def change_text(value: float, error: float) -> str:
+    """Return the change of a number that is not a share, with its standard error, in words where there is none.
+
+    >>> change_text(-14.1259, 0.4919), change_text(0.1, 0.2)
+    ('−14.13 ± 0.49', 'no effect (+0.10 ± 0.20)')
+    """
+    shown = with_error(value, error, sign=True)
+    return f"{NO_EFFECT} ({shown})" if holds_zero(value, error) else shown
+
+
+def ratio_text(ratio: float, low: float, high: float) -> str:
+    """Return how many times as much one effect is as another, with its 95 % interval; – where that cannot be said.
+
+    >>> ratio_text(4.0, 2.5, 7.25), ratio_text(0.2, -0.4, 0.9), ratio_text(9, 2, float("inf"))
+    ('4 times as much (95 %: 2.5 to 7.2)', '–', '9 times as much (95 %: at least 2)')
+    """
+    if not (math.isfinite(ratio) and low > 0):  # below zero it would be a multiple of the opposite effect
+        return "–"
+    ends = f"{plain(low, 2)} to {plain(high, 2)}" if math.isfinite(high) else f"at least {plain(low, 2)}"
+    return f"{plain(ratio, 2)} times as much (95 %: {ends})"
+
+
+def difference_text(value: float, low: float, high: float) -> str:
+    """Return the difference of two effects with its 95 % interval; in words where the interval holds zero.
+
+    >>> difference_text(0.3, 0.2, 0.4), difference_text(0.01, -0.2, 0.2)
+    ('a difference of 30 % (95 %: 20 % to 40 %)', 'no difference (1 %; 95 %: −20 % to 20 %)')
+    """
+    if not math.isfinite(value):
+        return "–"
+    ends = f"95 %: {percent(low, 2)} to {percent(high, 2)}"
+    if low <= 0 <= high:
+        return f"no difference ({percent(value, 2)}; {ends})"
+    return f"a difference of {percent(value, 2)} ({ends})"
+
+
+def compared_text(row: Any) -> str:
+    """Return how one effect compares with another: the ratio with its interval, or the difference where it has none."""
+    ratio = ratio_text(row.ratio, row.low, row.high)
+    return difference_text(row.difference, row.difference_low, row.difference_high) if ratio == "–" else ratio
 
 
 def count(number: int, noun: str) -> str:
