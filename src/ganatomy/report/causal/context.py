@@ -13,6 +13,7 @@ from ganatomy.report.causal.section import (
     charts,
     colours_of,
     compared_text,
+    control_name,
     count,
     effect_text,
     figure,
@@ -111,7 +112,7 @@ def _answer(context: Context) -> str:
         f"{context.spec.concept} gained where it may be, in parts of a place that showed none: "
         f"{effect_text(units.allowed, units.allowed_error)}; where it may not: "
         f"{effect_text(units.forbidden, units.forbidden_error)}; {compared_text(units)}. "
-        f"Random units: {effect_text(random.allowed, random.allowed_error)} and "
+        f"{sentence(control_name(context.facts)).rstrip('.')}: {effect_text(random.allowed, random.allowed_error)} and "
         f"{effect_text(random.forbidden, random.forbidden_error)}."
     )
 
@@ -132,7 +133,7 @@ def _pictures(context: Context) -> Block:
 def _under(context: Context) -> Block:
     marks = [
         ("<i class='mark error'></i>", "standard error, places of a picture taken as one"),
-        ("<i class='mark control'></i>", "random units"),
+        ("<i class='mark control'></i>", control_name(context.facts)),
     ]
     if context.under["allowed"].notna().any():
         marks += [("✓", "it may be there"), ("✗", "it may not")]
@@ -148,7 +149,8 @@ def _under(context: Context) -> Block:
         )
         for row in rows(context.under)
     ]
-    columns = ("object under", "places", "pictures", "at the place", "in the picture", "responsive", "random units")
+    control = control_name(context.facts)
+    columns = ("object under", "places", "pictures", "at the place", "in the picture", "responsive", control)
     drawn = charts(figure(f"{context.spec.concept} gained, by the object under the place", context_chart(context)))
     lead = "The same units, the same values: what was there before decides. Shares of the place’s pixels."
     lead += usual_places(context.spec.concept, context.spec.usual)
@@ -164,7 +166,7 @@ def _verdict(context: Context) -> list[Block]:
     allowed, forbidden = (", ".join(context.facts[name] or ["nothing"]) for name in ("allowed", "forbidden"))
     numbers = [
         (
-            "chosen units" if row.by == "units" else "random units",
+            "chosen units" if row.by == "units" else control_name(context.facts),
             effect_text(row.allowed, row.allowed_error),
             f"{row.allowed_places:,}",
             effect_text(row.forbidden, row.forbidden_error),

@@ -4,12 +4,11 @@ from types import SimpleNamespace
 from typing import Any
 
 from ganatomy.experiments.causal.context import Context
-from ganatomy.report.causal.section import Block, compared_text, measured, percent, table
+from ganatomy.report.causal.section import Block, compared_text, control_name, measured, percent, table
 from ganatomy.report.svg import Change, change_chart
 from ganatomy.report.tables import rows
 
 COLOUR = "#4f8a3a"
-CONTROLS = {"random": "random units", "without": "all units as in pictures without it"}
 
 
 def truth_answer(context: Context) -> str:
@@ -18,7 +17,7 @@ def truth_answer(context: Context) -> str:
         return ""
     own = {row.by: row for row in rows(context.verdict)}
     units, control = own["units"], own["random"]
-    name = CONTROLS[context.facts["control"]]
+    name = control_name(context.facts)
     return (
         f"Where the renderer could put it, {context.spec.concept} appears at "
         f"{measured(units.allowed_appears, units.allowed_appears_error, sign=False)} of free places; where it never "
@@ -98,6 +97,6 @@ def truth_blocks(context: Context) -> list[Block]:
         "pictures",
         "appears at",
         "of the place gained",
-        CONTROLS[context.facts["control"]],
+        control_name(context.facts),
     )
     return [Block("Against the truth of the place", lead, truth_chart(context) + table(columns, numbers))]

@@ -12,6 +12,8 @@ from ganatomy.vocabulary import Concept, find_concept
 
 Colours = Mapping[tuple[str, str], str]
 NO_EFFECT = "no effect"
+CONTROLS = {"random": "random units", "without": "all units as in images without it"}
+"""What an insertion is compared with: where all units are set, random ones would be the same."""
 
 
 @dataclass(frozen=True)
@@ -187,6 +189,11 @@ def compared_text(row: Any) -> str:
 def count(number: int, noun: str) -> str:
     """Return a number of things."""
     return f"{number:,} {noun}" + "s" * (number != 1)
+
+
+def control_name(facts: Mapping[str, Any]) -> str:
+    """Return what a study compares with."""
+    return CONTROLS[facts.get("control", "random")]
 
 
 def usual_places(concept: str, usual: float) -> str:
