@@ -39,7 +39,7 @@ class Plan:
         choosing: pictures for that setting.
         layers, cells, multiples, sizes: settings of insertions that are tried, and on how many pictures.
         tried: pictures for these.
-        context, trace, each: pictures for Figure 11, Figure 17, and for every unit alone.
+        context, trace, each: pictures for Figure 11 (half of them with the best setting), Figure 17, and for every unit alone.
         places: of each picture, for Figure 17.
         pool: pictures on which class constants are measured, and in which places are looked for.
     """
@@ -58,7 +58,7 @@ class Plan:
     effects: int = 100
     inserted: tuple[str, ...] = ("door", "window", "tree")
     accepted: tuple[str, ...] = ("tree", "cloud", "bush", "window", "door")
-    choosing: int = 120
+    choosing: int = 64
     layers: tuple[str, ...] = ("layer4", "layer5", "layer6", "layer7")
     cells: tuple[int, ...] = (1, 2, 3)
     multiples: tuple[float, ...] = (1.0, 2.0, 3.0)

@@ -361,25 +361,32 @@ AT_PLACES[::4, :, 1] = torch.nan
 
 class OfPlaceMeans(Case):
     def empty(self) -> Accumulator:
-        return PlaceMeans((UNITS, 2, 2))
+        return PlaceMeans([(UNITS, 2, 2), (2, 1, 2)])
 
     def batch(self, images: slice) -> Sequence[Tensor]:
-        return HALVES[images], COVER[images]
+        return HALVES[images], COVER[images], HALVES[images, :2, :1], COVER[images].amax(1, keepdim=True)
 
     def reference(self) -> dict[str, Any]:
-        r, m = HALVES.double().numpy(), COVER.double().numpy()
-        lacking = m.sum((1, 2)) == 0
+        layers = [
+            (HALVES.double().numpy(), COVER.double().numpy()),
+            (HALVES.double().numpy()[:, :2, :1], COVER.double().numpy().max(1, keepdims=True)),
+        ]
+        lacking = layers[0][1].sum((1, 2)) == 0
+
+        def joined(*parts: Any) -> Any:
+            return np.concatenate([part.ravel() for part in parts])
+
         return {
-            "shown": (r * m[:, None]).sum(0),
-            "mass": m.sum(0),
-            "without": r[lacking].sum(0),
-            "pictures": [lacking.sum()],
-            "free": (r * (m == 0)[:, None]).sum(0),
-            "times": (m == 0).sum(0),
+            "shown": joined(*((r * m[:, None]).sum(0) for r, m in layers)),
+            "mass": joined(*(m.sum(0) for _, m in layers)),
+            "without": joined(*(r[lacking].sum(0) for r, _ in layers)),
+            "images": [lacking.sum()],
+            "free": joined(*((r * (m == 0)[:, None]).sum(0) for r, m in layers)),
+            "times": joined(*((m == 0).sum(0) for _, m in layers)),
         }
 
     def misfit(self) -> Accumulator:
-        return PlaceMeans((UNITS, 2, 3))
+        return PlaceMeans([(UNITS, 2, 3), (2, 1, 2)])
 
 
 COVER = torch.randint(3, (IMAGES, 2, 2), generator=GENERATOR) / 4

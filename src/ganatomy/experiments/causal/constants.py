@@ -5,10 +5,11 @@ the foot of a building it is not what it is in the sky. So k(place) is the mean 
 """
 
 import dataclasses
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,8 +17,7 @@ from torch import Tensor
 from ganatomy.execute import Executor, local
 from ganatomy.experiments.causal.pool import PoolSpec
 from ganatomy.experiments.causal.source import Source
-from ganatomy.experiments.causal.trials import batches
-from ganatomy.progress import Progress
+from ganatomy.progress import Progress, tick
 from ganatomy.stats.base import Accumulator, Merge, add
 from ganatomy.stats.regions import place_counts
 from ganatomy.study import Study
@@ -26,48 +26,80 @@ from ganatomy.types import PerPlace, PerUnit
 LEAST = 1.0
 """A place has a constant of its own where the concept covers as much as one whole place, all pictures together."""
 ENOUGH = 20
-"""From so many pictures without the concept on, they say what units are without it."""
+"""From so many images without the concept on, they say what units are without it."""
 
 
 @dataclass(frozen=True)
 class PlacesSpec(PoolSpec):
-    """Of which concept the constants of every place are measured, and on which pictures: those of the pool."""
+    """Of which concept and layers the constants of every place are measured, and on which images: those of the pool.
+
+    Attributes:
+        concept: its name.
+        more: further layers, measured in the same pass.
+    """
 
     concept: str = ""
+    more: tuple[str, ...] = ()
 
 
 class PlaceMeans(Accumulator):
-    """Sums of activations at every place of a layer's grid, with a concept and without it.
+    """Sums of activations at every place of some layers' grids, with a concept and without it.
+
+    The numbers of all layers stand one after the other; `of` returns those of one.
 
     Attributes:
-        shown: float64 [u, h, w], Σ r_p m_p over pictures; m_p is the share of place p's area that shows the concept.
-        mass: float64 [h, w], Σ m_p.
-        without: float64 [u, h, w], Σ r_p over the pictures that show nothing of it.
-        pictures: float64 [1], how many these are.
-        free: float64 [u, h, w], Σ r_p over the pictures that show nothing of it at p.
-        times: float64 [h, w], how many these are.
+        shown: float64 [Σ u·h·w], Σ r_p m_p over images; m_p is the share of place p's area that shows the concept.
+        mass: float64 [Σ h·w], Σ m_p.
+        without: float64 [Σ u·h·w], Σ r_p over the images that show nothing of it.
+        images: float64 [1], how many these are.
+        free: float64 [Σ u·h·w], Σ r_p over the images that show nothing of it at p.
+        times: float64 [Σ h·w], how many these are.
     """
 
-    FIELDS: ClassVar[Mapping[str, Merge]] = dict.fromkeys(
-        ("shown", "mass", "without", "pictures", "free", "times"), add
-    )
+    FIELDS: ClassVar[Mapping[str, Merge]] = dict.fromkeys(("shown", "mass", "without", "images", "free", "times"), add)
 
-    def __init__(self, shape: tuple[int, int, int], device: torch.device | str = "cpu") -> None:
-        self.shown, self.without, self.free = torch.zeros(3, *shape, dtype=torch.float64, device=device)
-        self.mass, self.times = torch.zeros(2, *shape[1:], dtype=torch.float64, device=device)
-        self.pictures = torch.zeros(1, dtype=torch.float64, device=device)
+    def __init__(self, shapes: Sequence[Sequence[int]], device: torch.device | str = "cpu") -> None:
+        numbers, places = (sum(math.prod(shape[i:]) for shape in shapes) for i in (0, 1))
+        self.shown, self.without, self.free = torch.zeros(3, numbers, dtype=torch.float64, device=device)
+        self.mass, self.times = torch.zeros(2, places, dtype=torch.float64, device=device)
+        self.images = torch.zeros(1, dtype=torch.float64, device=device)
 
     def update(self, *batch: Tensor) -> None:
-        """Take in (features [b, u, h, w], share of each place that shows the concept [b, h, w])."""
-        r, share = batch[0].double(), batch[1].double()
-        lacking = (share.flatten(1).sum(1) == 0).double()
-        nothing = (share == 0).double()
-        self.shown += (r * share[:, None]).sum(0)
-        self.mass += share.sum(0)
-        self.without += (r * lacking[:, None, None, None]).sum(0)
-        self.pictures += lacking.sum()
-        self.free += (r * nothing[:, None]).sum(0)
-        self.times += nothing.sum(0)
+        """Take in, for each layer, (features [b, u, h, w], share of each place that shows the concept [b, h, w])."""
+        features, shares = [r.double() for r in batch[::2]], [share.double() for share in batch[1::2]]
+        lacking = (shares[0].flatten(1).sum(1) == 0).double()
+        nothing = [(share == 0).double() for share in shares]
+        self.images += lacking.sum()
+        self.mass += torch.cat([share.sum(0).flatten() for share in shares])
+        self.times += torch.cat([own.sum(0).flatten() for own in nothing])
+        for name, weights in (
+            ("shown", shares),
+            ("without", [lacking[:, None, None]] * len(shares)),
+            ("free", nothing),
+        ):
+            sums = [(r * own[:, None]).sum(0).flatten() for r, own in zip(features, weights, strict=True)]
+            setattr(self, name, getattr(self, name) + torch.cat(sums))
+
+    def of(self, shapes: Sequence[Sequence[int]], which: int) -> "LayerMeans":
+        """Return the sums of one layer, given the shapes of all."""
+        numbers, places = ([math.prod(shape[i:]) for shape in shapes] for i in (0, 1))
+        shape = tuple(shapes[which])
+        shown, without, free = (
+            torch.split(own, numbers)[which].reshape(shape) for own in (self.shown, self.without, self.free)
+        )
+        mass, times = (torch.split(own, places)[which].reshape(shape[1:]) for own in (self.mass, self.times))
+        return LayerMeans(shown, without, free, mass, times, float(self.images))
+
+
+class LayerMeans(NamedTuple):
+    """The sums of one layer, as in `PlaceMeans`: [u, h, w], and [h, w] of mass and times."""
+
+    shown: Tensor
+    without: Tensor
+    free: Tensor
+    mass: Tensor
+    times: Tensor
+    images: float
 
     def constant(self, k: PerUnit) -> PerPlace:
         """Return k(place): the mean activation at each place where the concept is there (SPEC 6).
@@ -83,19 +115,18 @@ class PlaceMeans(Accumulator):
         return found.reshape(self.shown.shape).float()
 
     def absent(self) -> PerPlace:
-        """Return what units are at each place in pictures without the concept.
+        """Return what units are at each place in images without the concept.
 
-        Where hardly any picture is without it, in those that do not show it at that place; at a place that always
+        Where hardly any image is without it, in those that do not show it at that place; at a place that always
         shows it, as at the nearest that does not.
         """
-        if float(self.pictures) >= ENOUGH:
-            found: Tensor = self.without / self.pictures
-            return found.float()
+        if self.images >= ENOUGH:
+            return (self.without / self.images).float()
         known = self.times > 0
         if not bool(known.any()):
             return torch.zeros_like(self.free).float()
         means = (self.free / self.times.clamp(min=1)).flatten(1)
-        found = means[:, nearest(known).flatten()]
+        found: Tensor = means[:, nearest(known).flatten()]
         return found.reshape(self.free.shape).float()
 
 
@@ -116,38 +147,47 @@ def nearest(known: Tensor) -> Tensor:
 
 def place_means(
     source: Source,
-    layer: str,
+    layers: Sequence[str],
     concept: str,
     pictures: tuple[int, int],
     execute: Executor = local,
     progress: Progress | None = None,
-) -> PlaceMeans:
-    """Return the means of a layer's units at every place, which lie beside the dissection; made if they are not there.
+) -> dict[str, LayerMeans]:
+    """Return the means of layers' units at every place, which lie beside the dissection; made if they are not there.
 
     Args:
         source: the models.
-        layer: whose units.
+        layers: whose units, all read in one pass.
         concept: its name.
-        pictures: how many are measured, those of the pool; and how many at once, which changes nothing.
+        pictures: how many images are measured, those of the pool; and how many at once, which changes nothing.
         execute, progress: the engine, and who shows how far it is.
     """
-    images, batch = pictures
-    spec = PlacesSpec(**source.names(), layer=layer, concept=concept, images=images)
+    (images, batch), (first, *others) = pictures, layers
+    spec = PlacesSpec(**source.names(), layer=first, more=tuple(others), concept=concept, images=images)
     name = f"places-{concept}" if images == PoolSpec.images else f"places-{concept}-{images}"
-    with Study.create(source.beside(layer, name), spec, source.facts(), execute, progress) as study:
+    with Study.create(source.beside("+".join(layers), name), spec, source.facts(), execute, progress) as study:
         work = partial(count_places, source, dataclasses.replace(spec, batch=batch))
         means = study.sharded("places", PlaceMeans, work, spec.shards())
         if not study.finished:
             study.finish()
-    return means
+    shapes = [source.shape(layer) for layer in layers]
+    return {layer: means.of(shapes, i) for i, layer in enumerate(layers)}
 
 
 def count_places(source: Source, spec: PlacesSpec, ids: range) -> PlaceMeans:
-    """Measure the pictures of one shard."""
-    shape, concept = source.shape(spec.layer), source.concept(spec.concept)
-    means = PlaceMeans((shape.units, shape.height, shape.width), source.models.generator.device)
-    for seen in batches(source, spec, ids):
-        shown = (seen.labels == concept).any(1, keepdim=True).long()
-        counts = place_counts(shown, 2, (shape.height, shape.width)).double()
-        means.update(seen.features, counts[:, 1] / counts[:, 0])
+    """Measure the images of one shard."""
+    layers, concept = (spec.layer, *spec.more), source.concept(spec.concept)
+    shapes = [source.shape(layer) for layer in layers]
+    generator = source.models.generator
+    means = PlaceMeans(shapes, generator.device)
+    for i in range(0, len(ids), spec.batch):
+        part = ids[i : i + spec.batch]
+        seen = generator.observe(generator.latents(part, spec.seed), layers)
+        shown = (source.models.segmenter(seen.images) == concept).any(1, keepdim=True).long()
+        counts = [place_counts(shown, 2, (shape.height, shape.width)).double() for shape in shapes]
+        shares = [own[:, 1] / own[:, 0] for own in counts]
+        means.update(
+            *(each for pair in zip((seen.features[layer] for layer in layers), shares, strict=True) for each in pair)
+        )
+        tick(len(part))
     return means

@@ -142,15 +142,18 @@ def measured_parts(
 ) -> list[Part]:
     """Return what is inserted, with the constants of each layer: measured, or read where they lie already."""
     c, parts = source.concept(concept), []
+    needed = [
+        layer
+        for layer, units in layers_of(spec)
+        if spec.constant == "place" or len(set(units)) == source.shape(layer).units
+    ]
+    means = place_means(source, needed, concept, (spec.pool, spec.batch), execute, progress) if needed else {}
     for layer, units in layers_of(spec):
         shape = source.shape(layer)
-        every = len(set(units)) == shape.units
         value: Constant = layer_pool(source, layer, spec.pool, spec.batch, execute, progress).constant(c).cpu()
-        without = None
-        if every or spec.constant == "place":
-            means = place_means(source, layer, concept, (spec.pool, spec.batch), execute, progress)
-            value = means.constant(value).cpu() if spec.constant == "place" else value
-            without = means.absent().cpu() if every else None
+        if spec.constant == "place":
+            value = means[layer].constant(value).cpu()
+        without = means[layer].absent().cpu() if len(set(units)) == shape.units else None
         parts.append(Part(layer, shape, tuple(units), value * spec.multiple, without))
     return parts
 
