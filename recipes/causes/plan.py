@@ -39,7 +39,7 @@ class Plan:
         choosing: pictures for that setting.
         layers, cells, multiples, sizes: settings of insertions that are tried, and on how many pictures.
         tried: pictures for these.
-        context, trace, each: pictures for Figure 11 (half of them with the best setting), Figure 17, and for every unit alone.
+        context, trace, each: pictures for Figure 11 (half with the best setting), 17, and for each unit alone.
         places: of each picture, for Figure 17.
         pool: pictures on which class constants are measured, and in which places are looked for.
     """
