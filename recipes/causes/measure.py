@@ -170,8 +170,8 @@ class Bench:
             side = self.source.shape(layers[-1]).height
             context = ContextSpec(
                 **self.source.names(), **setting.best.fields(), concept=concept, chosen=setting.best.name,
-                cell=setting.spec.cell, stride=max(1, side // ACROSS), images=max(2, self.plan.context // 2), pool=self.plan.pool,
-                shard=SHARD,
+                cell=setting.spec.cell, stride=max(1, side // ACROSS), images=max(2, self.plan.context // 2),
+                pool=self.plan.pool, shard=SHARD,
             )  # fmt: skip
             self.found.accepted += self.attempt(f"context-{name}-best", run_context, lambda: context)
 
