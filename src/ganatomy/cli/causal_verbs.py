@@ -366,7 +366,8 @@ def _bar(
     def statement() -> str:
         what, trials = work
         time = (seconds or effect_seconds)(source, spec, trials + _pooled(source, spec))
-        where = f" at {spec.layer} of" if spec.layer in source.models.subject.layers else ":"  # or of none
+        layers = ", ".join([spec.layer, *(layer for layer, _ in getattr(spec, "more", ()))])
+        where = f" at {layers} of" if spec.layer in source.models.subject.layers else ":"  # or of none
         less = f"; {_less(spec, time)} less" if time > LONG else ""
         about = f"about {terminal.duration(time)}{less}"
         return f"{what}{where} {spec.generator}: {spec.images} pictures, {about}, in {named(directory)}"
