@@ -20,6 +20,7 @@ BALL = UNITS["layer1"].index("ball")
 FEW: dict[str, Any] = {"images": 12, "shard": 5, "batch": 4}
 ACE: dict[str, Any] = {"pool": 300, "train": 12, "held": 8, "candidates": 260, "steps": 2, "every": 1, "top": 2}
 STEPS = {
+    *("choosing", "measuring", "places"),
     *("levels", "validation", "evaluation", "pool", "candidates", "effects", "effect", "context", "strength", "trace"),
     *("each unit", "first order", "tried", "accuracy", "together", "real pictures", "generated pictures"),
     "repaired pictures",
