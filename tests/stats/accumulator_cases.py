@@ -8,7 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ganatomy.experiments.causal.best_setting import DRAWN, Appeared
 from ganatomy.experiments.causal.capacity import Tried
+from ganatomy.experiments.causal.constants import PlaceMeans
 from ganatomy.experiments.causal.context import Inserted
 from ganatomy.experiments.causal.effects import EffectTally
 from ganatomy.experiments.causal.locations import Candidates
@@ -363,6 +365,58 @@ GAPS[::3, 1] = torch.nan
 """Some images have no place to insert at."""
 
 
+class OfAppeared(Case):
+    def empty(self) -> Accumulator:
+        return Appeared(2)
+
+    def batch(self, images: slice) -> Sequence[Tensor]:
+        return (AT_PLACES[images],)
+
+    def reference(self) -> dict[str, Any]:
+        return {"gain": AT_PLACES}
+
+    def misfit(self) -> Accumulator:
+        return Appeared(3)
+
+
+AT_PLACES = torch.rand(IMAGES, 2, len(DRAWN), generator=GENERATOR)
+AT_PLACES[::4, :, 1] = torch.nan
+
+
+class OfPlaceMeans(Case):
+    def empty(self) -> Accumulator:
+        return PlaceMeans([(UNITS, 2, 2), (2, 1, 2)])
+
+    def batch(self, images: slice) -> Sequence[Tensor]:
+        return HALVES[images], COVER[images], HALVES[images, :2, :1], COVER[images].amax(1, keepdim=True)
+
+    def reference(self) -> dict[str, Any]:
+        layers = [
+            (HALVES.double().numpy(), COVER.double().numpy()),
+            (HALVES.double().numpy()[:, :2, :1], COVER.double().numpy().max(1, keepdims=True)),
+        ]
+        lacking = layers[0][1].sum((1, 2)) == 0
+
+        def joined(*parts: Any) -> Any:
+            return np.concatenate([part.ravel() for part in parts])
+
+        return {
+            "shown": joined(*((r * m[:, None]).sum(0) for r, m in layers)),
+            "mass": joined(*(m.sum(0) for _, m in layers)),
+            "without": joined(*(r[lacking].sum(0) for r, _ in layers)),
+            "images": [lacking.sum()],
+            "free": joined(*((r * (m == 0)[:, None]).sum(0) for r, m in layers)),
+            "times": joined(*((m == 0).sum(0) for _, m in layers)),
+        }
+
+    def misfit(self) -> Accumulator:
+        return PlaceMeans([(UNITS, 2, 3), (2, 1, 2)])
+
+
+COVER = torch.randint(3, (IMAGES, 2, 2), generator=GENERATOR) / 4
+COVER[:5] = 0
+
+
 class OfTraced(Case):
     def empty(self) -> Accumulator:
         return Traced(PICTURES[:0], 2)
@@ -495,5 +549,6 @@ CASES = [
     ),
     *(OfPairedChange(), OfPool(), OfCandidates(), OfShares()),
     *(OfEffectTally(), OfFirstOrder(), OfStrength(), OfTried(), OfTraced(), OfInserted()),
+    *(OfAppeared(), OfPlaceMeans()),
     *(OfVerdicts(), OfFeatureMoments(), OfDescribed(), OfPatches()),
 ]

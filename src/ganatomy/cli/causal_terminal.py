@@ -140,6 +140,26 @@ def _capacity(result: Any) -> list[pd.DataFrame]:
     return [pd.DataFrame(columns)]
 
 
+def _best_setting(result: Any) -> list[pd.DataFrame]:
+    """Every setting on the pictures that chose, and the picked one on the others."""
+    table, measured = result.table, result.measured
+    tried = {
+        "units": table.by,
+        "constant": [f"{m:g} {c}" for m, c in zip(table.multiple, table.constant, strict=True)],
+        "likely %": _percent(table.likely),
+        "unlikely %": _percent(table.unlikely),
+        "picked": ["←" if own else "" for own in table.picked],
+    }
+    best = {
+        "measured": measured.setting,
+        "likely %": _percent(measured.likely, measured.likely_error),
+        "places": measured.likely_places,
+        "unlikely %": _percent(measured.unlikely, measured.unlikely_error),
+        "of places": measured.unlikely_places,
+    }
+    return [pd.DataFrame(tried), pd.DataFrame(best)]
+
+
 def _trace(result: Any) -> list[pd.DataFrame]:
     """The change of every later layer, where the edit was to be seen and where not."""
     return [result.lines[["layer", "visible", "change", "error", "places"]]]
@@ -223,6 +243,7 @@ _TABLES = {
     "UnitEffects": _unit_effects,
     "Ace": _ace,
     "Capacity": _capacity,
+    "BestSetting": _best_setting,
     "Context": _context,
     "Trace": _trace,
 }

@@ -15,6 +15,8 @@ from ganatomy.errors import BadValue
 
 if TYPE_CHECKING:
     from ganatomy.cli.causal_terminal import StatedBar
+    from ganatomy.experiments.causal.best_setting import BestSetting, SettingSpec
+    from ganatomy.experiments.causal.chosen import Measure
     from ganatomy.experiments.causal.source import SampleSpec, Source
 
 DELIVERY = ("run", "directory", "out", "device", "execute", "json")
@@ -116,6 +118,25 @@ def capacity(arguments: Namespace) -> None:
     directory = getattr(arguments, "out", None) or home
     bar = _bar(arguments, source, spec, directory, (f"insert {spec.concept} in every way", len(spec.settings())))
     _deliver(arguments, [run_capacity(spec, source, directory, arguments.execute, bar)])
+
+
+def setting(arguments: Namespace) -> None:
+    """Find the setting that inserts each of some concepts best."""
+    from ganatomy.experiments.causal.best_setting import setting_home, setting_spec
+    from ganatomy.experiments.causal.chosen import named_layers
+
+    source, out = _source(arguments), getattr(arguments, "out", None)
+    options = _options(arguments)
+    concepts = _concepts(source, options.pop("concept"))
+    layers = named_layers(source, None, getattr(arguments, "layers", None), default=True)
+    specs = [setting_spec(source, layers, each, **options) for each in concepts]
+    results = []
+    for spec in specs:
+        directory = setting_home(source, layers, spec.concept)
+        if out is not None:
+            directory = out if len(specs) == 1 else out / directory.name
+        results.append(_find_setting(arguments, source, spec, directory))
+    _deliver(arguments, results)
 
 
 def accuracy(arguments: Namespace) -> None:
@@ -224,7 +245,8 @@ def _effect(kind: str, arguments: Namespace) -> None:
     from ganatomy.experiments.causal.plans import plan_effect
 
     source = _source(arguments)
-    spec, home = plan_effect(source, kind, arguments.layer, _options(arguments))
+    layers = _named_layers(source, arguments, kind == "insert")
+    spec, home = plan_effect(source, kind, layers, _options(arguments), _measure(arguments, source))
     directory = getattr(arguments, "out", None) or home
     bar = _bar(arguments, source, spec, directory, (f"{kind} {spec.chosen}", 1 + spec.random))
     _deliver(arguments, [run_effect(spec, source, directory, arguments.execute, bar)])
@@ -237,7 +259,10 @@ def _each(arguments: Namespace) -> None:
     source = _source(arguments)
     options = _options(arguments)
     _check_options("--each", options, (UnitEffectSpec,))
-    spec = UnitEffectSpec(**source.names(), layer=arguments.layer, **options)
+    (layer, *others) = _named_layers(source, arguments, False)
+    if others:
+        raise BadValue("--each ablates the units of one layer, one at a time; give one --layer")
+    spec = UnitEffectSpec(**source.names(), layer=layer, **options)
     units, concepts = source.shape(spec.layer).units, len(source.scored())
     directory = getattr(arguments, "out", None) or home(source, spec, "ablate-each")
     bar = _bar(arguments, source, spec, directory, (f"ablate each of {units} units", units + GRADIENT * concepts))
@@ -252,12 +277,45 @@ def _at_places(kind: str, spec_of: Any, how: tuple[Any, Any], arguments: Namespa
     source = _source(arguments)
     options = {name: value for name, value in _options(arguments).items() if name != "at"}
     _check_options(f"{kind} one place at a time", options, (spec_of, Wanted))
-    spec, home = plan_places(source, kind, spec_of, arguments.layer, options)
+    layers = _named_layers(source, arguments, True)
+    spec, home = plan_places(source, kind, spec_of, layers, options, _measure(arguments, source))
     directory = getattr(arguments, "out", None) or home
     run, trials = how
-    shape = source.shape(spec.layer)
+    shape = source.shape(spec.place_layer)
     bar = _bar(arguments, source, spec, directory, (f"{kind} of {spec.chosen}", trials(spec, shape[1:])))
     _deliver(arguments, [run(spec, source, directory, arguments.execute, bar)])
+
+
+def _find_setting(arguments: Namespace, source: "Source", spec: "SettingSpec", directory: Path) -> "BestSetting":
+    from ganatomy.experiments.causal.best_setting import run_setting
+
+    settings = len(spec.settings())
+    bar = _bar(
+        arguments, source, spec, directory, (f"find the best of {settings} settings for {spec.concept}", settings)
+    )
+    return run_setting(spec, source, directory, arguments.execute, bar)
+
+
+def _measure(arguments: Namespace, source: "Source") -> "Measure":
+    """Return what finds the best setting of a concept at some layers, or reads it where it was found."""
+    from ganatomy.experiments.causal.best_setting import known_setting, setting_home, setting_spec
+
+    def measure(layers: Sequence[str], concept: str) -> "BestSetting":
+        known = known_setting(source, layers, concept)
+        if known is not None:
+            return known
+        return _find_setting(
+            arguments, source, setting_spec(source, layers, concept), setting_home(source, layers, concept)
+        )
+
+    return measure
+
+
+def _named_layers(source: "Source", arguments: Namespace, default: bool) -> list[str]:
+    from ganatomy.experiments.causal.chosen import named_layers
+
+    layer, layers = getattr(arguments, "layer", None), getattr(arguments, "layers", None)
+    return named_layers(source, layer, layers, default)
 
 
 def _source(arguments: Namespace, draws: bool = True) -> "Source":
@@ -312,7 +370,8 @@ def _bar(
 
     def statement() -> str:
         time = (seconds or effect_seconds)(source, spec, trials + pooled)
-        where = f" at {spec.layer} of" if spec.layer in source.models.subject.layers else ":"  # or of none
+        layers = ", ".join([spec.layer, *(layer for layer, _ in getattr(spec, "more", ()))])
+        where = f" at {layers} of" if spec.layer in source.models.subject.layers else ":"  # or of none
         less = f"; {_less(spec, time)} less" if time > LONG else ""
         about = f"about {terminal.duration(time)}{less}"
         return f"{what}{where} {spec.generator}: {spec.images} pictures, {about}, in {named(directory)}"

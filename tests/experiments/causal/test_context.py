@@ -189,6 +189,7 @@ def test_it_opens_without_models(balls: Context) -> None:
 def test_every_field_changes_the_digest(source: Source) -> None:
     spec = ask(source)
     other = {"units": (1,), "layer": "layer2", "responsive": 0.3, "usual": 0.5, "stride": 1, "grammar": "church"}
+    other |= {"more": (("layer2", (1,)),)}
     other |= {"allowed": ("sky",), "forbidden": ("ball",)}
     for field in dataclasses.fields(spec):
         value = getattr(spec, field.name)

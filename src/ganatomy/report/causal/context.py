@@ -6,12 +6,14 @@ from typing import Any
 import pandas as pd
 
 from ganatomy.experiments.causal.context import Context
+from ganatomy.report.causal.place_truth import truth_answer, truth_blocks
 from ganatomy.report.causal.section import (
     Block,
     Section,
     charts,
     colours_of,
     compared_text,
+    control_name,
     count,
     effect_text,
     figure,
@@ -40,7 +42,7 @@ def context_section(context: Context) -> Section:
         short=f"context {spec.concept}",
         question=f"Where does {model_name(spec.generator)} accept a {spec.concept}?",
         answer=_answer(context),
-        blocks=[_pictures(context), _under(context), *_verdict(context)],
+        blocks=[_pictures(context), *truth_blocks(context), _under(context), *_verdict(context)],
         spec=vars(spec),
         facts=context.facts,
     )
@@ -98,6 +100,8 @@ def _mark(allowed: Any) -> str:
 
 
 def _answer(context: Context) -> str:
+    if told := truth_answer(context):
+        return told
     own = {row.by: row for row in rows(context.verdict)}
     units: Any = own["units"]
     if not (math.isfinite(units.allowed) and math.isfinite(units.forbidden)):
@@ -108,7 +112,7 @@ def _answer(context: Context) -> str:
         f"{context.spec.concept} gained where it may be, in parts of a place that showed none: "
         f"{effect_text(units.allowed, units.allowed_error)}; where it may not: "
         f"{effect_text(units.forbidden, units.forbidden_error)}; {compared_text(units)}. "
-        f"Random units: {effect_text(random.allowed, random.allowed_error)} and "
+        f"{sentence(control_name(context.facts)).rstrip('.')}: {effect_text(random.allowed, random.allowed_error)} and "
         f"{effect_text(random.forbidden, random.forbidden_error)}."
     )
 
@@ -129,7 +133,7 @@ def _pictures(context: Context) -> Block:
 def _under(context: Context) -> Block:
     marks = [
         ("<i class='mark error'></i>", "standard error, places of a picture taken as one"),
-        ("<i class='mark control'></i>", "random units"),
+        ("<i class='mark control'></i>", control_name(context.facts)),
     ]
     if context.under["allowed"].notna().any():
         marks += [("✓", "it may be there"), ("✗", "it may not")]
@@ -145,7 +149,8 @@ def _under(context: Context) -> Block:
         )
         for row in rows(context.under)
     ]
-    columns = ("object under", "places", "pictures", "at the place", "in the picture", "responsive", "random units")
+    control = control_name(context.facts)
+    columns = ("object under", "places", "pictures", "at the place", "in the picture", "responsive", control)
     drawn = charts(figure(f"{context.spec.concept} gained, by the object under the place", context_chart(context)))
     lead = "The same units, the same values: what was there before decides. Shares of the place’s pixels."
     lead += usual_places(context.spec.concept, context.spec.usual)
@@ -161,7 +166,7 @@ def _verdict(context: Context) -> list[Block]:
     allowed, forbidden = (", ".join(context.facts[name] or ["nothing"]) for name in ("allowed", "forbidden"))
     numbers = [
         (
-            "chosen units" if row.by == "units" else "random units",
+            "chosen units" if row.by == "units" else control_name(context.facts),
             effect_text(row.allowed, row.allowed_error),
             f"{row.allowed_places:,}",
             effect_text(row.forbidden, row.forbidden_error),

@@ -14,6 +14,7 @@ from ganatomy.report.causal.section import (
     figure,
     folded,
     legend,
+    measured,
     percent,
     sentence,
     table,

@@ -12,6 +12,7 @@ from ganatomy.errors import GanatomyError
 from ganatomy.experiments.artifacts import Artifacts
 from ganatomy.experiments.causal.accuracy import Accuracy
 from ganatomy.experiments.causal.ace import Ace
+from ganatomy.experiments.causal.best_setting import BestSetting
 from ganatomy.experiments.causal.capacity import Capacity
 from ganatomy.experiments.causal.context import Context
 from ganatomy.experiments.causal.effects import Effect
@@ -31,13 +32,25 @@ from ganatomy.report.causal.effect import effect_section
 from ganatomy.report.causal.quality import quality_section
 from ganatomy.report.causal.repair import repair_section
 from ganatomy.report.causal.section import Section
+from ganatomy.report.causal.setting import setting_section
 from ganatomy.report.causal.trace import trace_section
 from ganatomy.report.page import model_name, static, template
 from ganatomy.store import place, write_text
 from ganatomy.study import Study
 
 CausalResult = (
-    Effect | UnitEffects | Ace | Context | Capacity | Trace | Accuracy | UnitAccuracy | Artifacts | Quality | Repair
+    Effect
+    | UnitEffects
+    | Ace
+    | BestSetting
+    | Context
+    | Capacity
+    | Trace
+    | Accuracy
+    | UnitAccuracy
+    | Artifacts
+    | Quality
+    | Repair
 )
 _SECTIONS: dict[type[Any], Callable[[Any], Section]] = {
     Effect: effect_section,
@@ -45,6 +58,7 @@ _SECTIONS: dict[type[Any], Callable[[Any], Section]] = {
     Ace: ace_section,
     Context: context_section,
     Capacity: capacity_section,
+    BestSetting: setting_section,
     Trace: trace_section,
     Accuracy: accuracy_section,
     UnitAccuracy: unit_accuracy_section,

@@ -14,6 +14,8 @@ _SAID = ("vocabulary", "layers", "classes", "warnings")
 """Facts that the page shows in its own way."""
 Colours = Mapping[tuple[str, str], str]
 NO_EFFECT = "no effect"
+CONTROLS = {"random": "random units", "without": "all units as in images without it"}
+"""What an insertion is compared with: where all units are set, random ones would be the same."""
 
 
 @dataclass(frozen=True)
@@ -191,6 +193,11 @@ def compared_text(row: Any) -> str:
 def count(number: int, noun: str) -> str:
     """Return a number of things."""
     return f"{number:,} {noun}" + "s" * (number != 1)
+
+
+def control_name(facts: Mapping[str, Any]) -> str:
+    """Return what a study compares with."""
+    return CONTROLS[facts.get("control", "random")]
 
 
 def usual_places(concept: str, usual: float) -> str:
