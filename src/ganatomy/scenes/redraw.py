@@ -60,7 +60,7 @@ def drawn_alone(category: str, name: str, which: int, row: int) -> Bytes:
     for start in range(0, DRAWS, 100):
         canvas = Canvas.empty(grammar(category), Draws(SEED, list(range(start, start + 100))), SIZE)
         horizon = np.full((len(canvas.draws), 1, 1), row / SIZE, np.float32)
-        paint(canvas, Mood.of(canvas.draws), horizon)
+        paint(canvas, Mood.of(canvas.draws, canvas.grammar), horizon)
         parts.append(np.where(canvas.labels[:, :1] == own, canvas.labels, np.uint8(0)))
     return np.concatenate(parts)
 
