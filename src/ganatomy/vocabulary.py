@@ -90,3 +90,15 @@ def checked_vocabulary(concepts: Iterable[Concept], source: str) -> tuple[Concep
 def vocabulary_json(vocabulary: Vocabulary) -> str:
     """Return the text of a vocabulary file, which `read_vocabulary` reads back."""
     return json.dumps([list(c) for c in vocabulary], ensure_ascii=False)
+
+
+def addresses(vocabulary: Vocabulary) -> dict[tuple[str, str], str]:
+    """Return for (name, category) what `find_concept` takes: a name, or category:name where two share it.
+
+    >>> from ganatomy.vocabulary import NOTHING, Concept
+    >>> words = (NOTHING, Concept("tree", "object"), Concept("glass", "object"), Concept("glass", "material"))
+    >>> list(addresses(words).values())
+    ['nothing', 'tree', 'object:glass', 'material:glass']
+    """
+    names = [c.name for c in vocabulary]
+    return {c: c.name if names.count(c.name) == 1 else f"{c.category}:{c.name}" for c in vocabulary}

@@ -97,7 +97,8 @@ def test_distractors_do_not_beat_their_control(planted: Dissection) -> None:
 def test_the_rule_is_stated_with_its_rate_of_false_labels(planted: Dissection) -> None:
     rule = planted.facts["matched_rule"]
     assert rule.startswith("IoU > 0.05 and accuracy > 0.75 (interpretable)")
-    assert f"{2 * planted.facts['raised']:.3g} times its chance level" in rule
+    assert "2 times its chance level" in rule
+    assert all(name in rule for name in planted.facts["raised"])
     assert "; 0.0% of the units would be matched" in rule
     assert planted.facts["false_labels"] == 0
 

@@ -97,7 +97,7 @@ def recounted(found: Dissection, weights: list[int]) -> pd.DataFrame:
             )
             if overlap > 0.05 and (on == shown[c]).mean() > 0.75:
                 interpretable = True
-                if overlap > scores.raised * max(1.5 * control, 2 * shown[c].mean()):
+                if overlap > scores.raised[c] * max(1.5 * control, 2 * shown[c].mean()):
                     best = max(best, (overlap, -c))
         rows.append((-best[1], best[0], interpretable, best[0] > 0))
     return pd.DataFrame(rows, columns=["label", "iou", "interpretable", "matched"])

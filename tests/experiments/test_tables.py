@@ -97,15 +97,29 @@ def test_a_unit_is_matched_if_its_label_is_and_interpretable_if_any_concept_fits
     assert none[["iou", "chance", "lift", "control", "iqr", "accuracy", "on"]].isna().all()
 
 
-def test_margins_are_raised_until_few_units_are_matched_by_chance() -> None:
-    assert (scores().raised, scores().false_labels.sum()) == (1.0, 0)
-    assert scores(0.9).raised == 1.0
-    raised = scores(1.2)
-    assert raised.raised == pytest.approx(1.2)
+def test_margins_are_raised_where_units_are_matched_by_chance() -> None:
+    assert scores().raised.tolist() == [1, 1, 1, 1, 1]
+    assert scores(0.9).raised.tolist() == [1, 1, 1, 1, 1]
+    raised = scores(1.25)
+    assert raised.raised.tolist() == [1, 1, 1, 1.25, 1], "of the concept that is in question alone"
     assert raised.false_labels.sum() == 0
-    assert scores(2.4).matched.sum() == 2  # a of the first has 0.5 > 2.4 × 0.2, b of the last 0.3 > 2.4 × 0.1
-    allowed = scores(1.2, false_labels=0.25)
-    assert (allowed.raised, allowed.false_labels.tolist()) == (1.0, [True, False, False, False])
+    assert raised.matched.tolist() == scores().matched.tolist()
+    assert not scores(2.5, over_chance=1.0, over_control=1.0).matched[:, 3].any()
+    allowed = scores(1.25, false_labels=0.25)
+    assert (allowed.raised.max(), allowed.false_labels.tolist()) == (1.0, [True, False, False, False])
+
+
+def test_the_concept_that_most_units_are_matched_to_by_chance_is_raised_first() -> None:
+    s = scores(false_labels=0.25)
+    s.reading.null[:3, 1], s.reading.null[2, 2] = torch.tensor([1.5, 1.1, 1.2]), 3.0
+    assert s.raised.tolist() == [1, 1.5, 1, 1, 1], "one unit of four may be left"
+    assert s.false_labels.tolist() == [False, False, True, False]
+
+
+def test_what_is_beyond_any_margin_is_beyond_it() -> None:
+    s = scores(float("inf"))
+    assert s.raised[3] == 1e9
+    assert not s.matched[:, 3].any()
 
 
 def test_thresholds_are_those_of_the_level_or_the_top_half_per_cent() -> None:

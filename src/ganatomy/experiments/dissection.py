@@ -24,7 +24,7 @@ from ganatomy.stats.levels import ActivationLevels
 from ganatomy.stats.scores import information_quality, iou, rates
 from ganatomy.stats.topk import TopImages
 from ganatomy.study import Study, sound
-from ganatomy.vocabulary import NOTHING, Concept, find_concept
+from ganatomy.vocabulary import NOTHING, Concept, addresses, find_concept
 
 if TYPE_CHECKING:
     from ganatomy.experiments.resampling import Resampled
@@ -44,9 +44,9 @@ class Dissection:
 
     Attributes:
         spec: what was asked.
-        facts: what was used: fingerprints, versions; the rule for *matched* pairs (matched_rule), the factor by which
-            its margins were raised, and the share of units that would be matched to some concept by their mismatched
-            counts (false_labels); of the evaluation images, what `ImageSample` says (sample).
+        facts: what was used: fingerprints, versions; the rule for *matched* pairs (matched_rule), the factors by
+            which its margins were raised for some concepts (raised), and the share of units that would be matched to
+            some concept by their mismatched counts (false_labels); of the evaluation images, what `ImageSample` says.
         layers: shape of every dissected layer, in forward order.
         vocabulary: the segmenter's concepts.
         units: one row a unit: layer, unit, label, category (missing for an unlabelled unit), and of that pair iou,
@@ -114,7 +114,7 @@ class Dissection:
             study.write_table(name, table)
         study.finish(
             matched_rule=_rule(spec, scores),
-            raised=scores.raised,
+            raised=_raised(scores),
             false_labels=float(scores.false_labels.mean()),
             sample=tally.sample("evaluation"),
         )
@@ -335,14 +335,22 @@ def _shares(spec: DissectSpec, tally: Tally, layer: str) -> dict[str, Any]:
     }
 
 
+def _raised(scores: Scores) -> dict[str, float]:
+    """Return the factors by which margins were raised, by the address of the concept."""
+    names = addresses(scores.vocabulary)
+    return {names[scores.vocabulary[c]]: float(scores.raised[c]) for c in np.flatnonzero(scores.raised > 1).tolist()}
+
+
 def _rule(spec: DissectSpec, scores: Scores) -> str:
-    control, chance = spec.over_control * scores.raised, spec.over_chance * scores.raised
+    raised = ", ".join(f"{name} {factor:.2g}" for name, factor in _raised(scores).items())
     return (
         f"IoU > {spec.interpretable_iou:g} and accuracy > {spec.interpretable_accuracy:g} (interpretable), and IoU "
-        f"more than {chance:.3g} times its chance level (the concept's share of all pixels) and {control:.3g} times "
-        "its control (the same unit and concept with features and images mismatched), or half of the way from there to "
-        f"1 where that is less; {scores.false_labels.mean():.1%}"
-        " of the units would be matched to some concept by their mismatched counts, put through the same rule"
+        f"more than {spec.over_chance:g} times its chance level (the concept's share of all pixels) and "
+        f"{spec.over_control:g} times its control (the same unit and concept with features and images mismatched), or "
+        "half of the way from there to 1 where that is less"
+        + (f"; both times as much as stated for concepts whose control is uncertain: {raised}" if raised else "")
+        + f"; {scores.false_labels.mean():.1%} of the units would be matched to some concept by their mismatched "
+        "counts, put through the same rule"
     )
 
 

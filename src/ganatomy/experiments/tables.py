@@ -18,6 +18,8 @@ from ganatomy.vocabulary import CATEGORIES, Vocabulary
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
+HUGE = 1e9
+"""In the place of infinity, which times 0 is no number."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,24 +69,29 @@ class Scores:
         return self.verdict.label
 
     @cached_property
-    def raised(self) -> float:
-        """The factor, 1 or more, by which `required_iou` is raised (at most half of the way from there to 1).
+    def raised(self) -> Floats:
+        """The factors, 1 or more, by which `required_iou` of each concept is raised, float64 [c].
 
-        The least with which at most the share `false_labels` of the units would be matched to some concept by their
-        mismatched counts: so it grows with the number of concepts that are tried, and falls with that of images.
+        Where more than the share `false_labels` of the units would be matched to some concept by their mismatched
+        counts, the margin of the concept to which most of them would be is raised until none would be, and so on. So
+        margins grow with the number of concepts that are tried, and where few images make a control uncertain.
         """
-        allowed = int(self.spec.false_labels * len(self._null))
-        return max(1.0, float(np.sort(self._null)[::-1][allowed]) if allowed < len(self._null) else 0.0)
+        null = self._null
+        factor, over = np.ones(null.shape[1]), null > 1
+        while over.any(1).sum() > int(self.spec.false_labels * len(null)):
+            concept = int(over.sum(0).argmax())
+            factor[concept], over[:, concept] = null[:, concept].max(), False
+        return factor
 
     @cached_property
     def false_labels(self) -> Bools:
         """Which units would be matched to some concept by their mismatched counts, under the same rule."""
-        return np.asarray(self._null > self.raised)
+        return np.asarray((self._null > self.raised).any(1))
 
     @cached_property
     def _null(self) -> Floats:
-        """Each unit's greatest `Reading.null` over all scored concepts."""
-        return np.asarray(self.reading.null.numpy()[:, ~self.rare].max(1, initial=0.0), np.float64)
+        """`Reading.null` of units × concepts, 0 where a concept is too rare."""
+        return np.where(self.rare, 0.0, self.reading.null.numpy().clip(max=HUGE)).astype(np.float64)
 
     @cached_property
     def interpretable(self) -> Bools:

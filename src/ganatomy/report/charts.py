@@ -8,7 +8,8 @@ import pandas as pd
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.report.palette import NEUTRAL, category_colours, concept_colours
 from ganatomy.report.svg import Bar, Piece, bar_chart
-from ganatomy.report.tables import addresses, rows
+from ganatomy.report.tables import rows
+from ganatomy.vocabulary import addresses
 
 Chart = tuple[str, str]
 """A heading and an SVG element."""

@@ -13,7 +13,8 @@ import pandas as pd
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.report.pack import Array, pack, pack_masks, reduced, short, sprite_sheets, thinned
 from ganatomy.report.palette import concept_colours
-from ganatomy.report.tables import addresses, rows
+from ganatomy.report.tables import rows
+from ganatomy.vocabulary import addresses
 
 PICTURED = 2000
 """Most units that travel with pictures and curves, in equal shares from each layer."""

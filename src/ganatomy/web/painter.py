@@ -21,12 +21,12 @@ from ganatomy.experiments.causal.source import Source
 from ganatomy.generators import LayerShape
 from ganatomy.generators.protocol import applied, takes_edits
 from ganatomy.report.palette import concept_colours
-from ganatomy.report.tables import addresses
 from ganatomy.resample import pooled
 from ganatomy.stats.regions import concept_counts
 from ganatomy.store import named
 from ganatomy.study import Study
 from ganatomy.types import Images, PerUnit, Where
+from ganatomy.vocabulary import addresses
 from ganatomy.web.raster import rasterised
 from ganatomy.web.reader import Picture, Reader, pixels
 from ganatomy.web.schemas import Brush, Change, Changes, Ranking, Stroke
