@@ -60,7 +60,7 @@ class DissectSpec:
     interpretable_accuracy: float = 0.75
     over_control: float = 1.5
     over_chance: float = 2.0
-    false_labels: float = 0.01
+    false_labels: float = 0.005
     top: int = 10
     batch: int = 32
     shard: int = 256
