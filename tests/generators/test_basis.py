@@ -360,7 +360,7 @@ class TestFiles:
         (tmp_path / "empty.npy").touch()
         for name in ("cut.npy", "object.npy", "text.npy", "empty.npy"):
             with pytest.raises(
-                BadFile, match="not a (whole npy file of plain numbers|file of weights: it is empty)"
+                BadFile, match=r"not a (whole npy file of plain numbers|file of weights: it is empty)"
             ) as caught:
                 named(str(tmp_path / name))
             assert "\n" not in str(caught.value)

@@ -117,6 +117,15 @@ def what_opens(path: Path, kind: str) -> str:
     return f"its tensors open with the class of their network: torch:package.module:callable?weights={path}"
 
 
+def hint(path: Path) -> str:
+    """Say what opens a file that is no program, to go behind another message; empty where that is not known."""
+    try:
+        kind = kind_of(path)
+    except BadFile:
+        return ""
+    return f"; {what_opens(path, kind)}" if kind in KINDS else ""
+
+
 def read_content(path: Path) -> Any:
     """Return what a file of weights holds: tensors by name, in dictionaries that may lie in others.
 
