@@ -154,6 +154,11 @@ def test_a_prefix_descends_through_dictionaries_and_dots(tmp_path: Path, content
             under("encoder.", other().state_dict()) | under("decoder.", other().state_dict()),
             "lacks tensor start.weight and 7 more; it holds encoder. (2 tensors), decoder. (2 tensors)",
         ),
+        (
+            {"ema": {"startweight": torch.ones(4, 3), "startbias": torch.ones(4)}},
+            "lacks tensor start.weight and 7 more; it holds ema.startweight, ema.startbias",
+        ),
+        (optimizer(), "holds the state of an optimizer and no network"),
         ({"g": STATE | {"more": torch.ones(2)}}, "has a tensor that the model lacks, g.more"),
         (
             {"g": STATE | {"start.bias": torch.ones(3)}},

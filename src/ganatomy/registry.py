@@ -179,7 +179,7 @@ class Registry(Generic[T]):
         try:
             return factory(argument, **converted, **extra)
         except UnknownName as error:
-            if error.given not in options or not error.kind.startswith("option of "):
+            if error.given not in options or error.given in known or not error.kind.startswith("option of "):
                 raise
             raise UnknownName(error.kind, error.given, dict.fromkeys([*error.known, *known])) from None
 

@@ -48,8 +48,7 @@ def report_facts(dissection: Dissection) -> dict[str, Any]:
     rule = f"IoU above {spec.interpretable_iou:g} and pixel accuracy above {spec.interpretable_accuracy:g}"
     matched, noun = units[units["matched"]], dissection.facts.get("noun", "unit")
     numbers = [
-        (f"{len(matched):,}", f"{noun}s match a concept", "far above chance and their mismatched control"),
-        (_false_labels(dissection), f"of the {noun}s would by chance", "mismatched counts, put through the same rule"),
+        (f"{len(matched):,}", f"{noun}s match a concept", f"by chance, {_false_labels(dissection)} of them would"),
         (f"{int(units['interpretable'].sum()):,}", "are interpretable", rule),
         (f"{dissection.concepts['units_matched'].gt(0).sum():,}", "distinct concepts", f"among the matched {noun}s"),
         (f"{len(units):,}", f"{noun}s", f"in {_count(len(dissection.layers), 'layer')}"),

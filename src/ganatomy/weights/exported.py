@@ -19,7 +19,7 @@ from torch import Tensor
 from ganatomy.errors import BadFile
 from ganatomy.files import check_unfolding, parsed
 from ganatomy.weights.archives import Entries
-from ganatomy.weights.readers import AS_TORCHSCRIPT, DAMAGE, KINDS, kind_of, what_opens
+from ganatomy.weights.readers import AS_TORCHSCRIPT, DAMAGE, hint
 from ganatomy.weights.states import State, check_finite, check_plain
 
 NUMBERS = {
@@ -55,9 +55,7 @@ def read_program(path: Path) -> Program:
             check_unfolding(archive, path.stat().st_size)
             return _read(Entries(archive), path)
     except (zipfile.BadZipFile, zlib.error) as error:
-        kind = kind_of(path)
-        hint = f"; {what_opens(path, kind)}" if kind in KINDS else ""
-        raise BadFile(f"{path}: not a whole program of torch.export ({error}){hint}") from error
+        raise BadFile(f"{path}: not a whole program of torch.export ({error}){hint(path)}") from error
     except pickle.UnpicklingError as error:
         raise BadFile(f"{path}: holds pickles of something other than tensors, which are not loaded") from error
     except DAMAGE as error:

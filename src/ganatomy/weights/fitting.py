@@ -84,7 +84,7 @@ def load_weights(module: nn.Module, path: Path, prefix: str = "") -> None:
         shown = listed(fit.network.described() for fit in good)
         raise BadFile(f"{path}: holds several networks that fit: {shown}; give one of them: prefix={best}")
     if not good and len(fits) > 1:
-        shown = listed(fit.network.described(fit.problem + _hint(own, fit, size)) for fit in fits)
+        shown = listed(fit.network.described(fit.problem + _inside(own, fit, size)) for fit in fits)
         raise BadFile(f"{path}: holds no network that fits: {shown}")
     _load(module, own, (good or fits)[0], str(path), size)
 
@@ -104,7 +104,7 @@ def _load(module: nn.Module, own: Own, fit: Fit, source: str, size: int | None) 
     if fit.misfits and whole and _loads_by_itself(module) and _taken_by_itself(module, fit, source):
         return
     if fit.problem:
-        raise BadFile(f"{source}: {fit.problem}{_hint(own, fit, size)}")
+        raise BadFile(f"{source}: {fit.problem}{_inside(own, fit, size) or _there(own, fit)}")
     check_finite({fit.file_names[n]: v for n, v in fit.values.items() if isinstance(v, Tensor)}, source)
     values = dict(fit.values)
     for name in own.tensors:
@@ -211,21 +211,27 @@ def _wrong_values(own: Own, fit: Fit, size: int | None) -> str:
     return ""
 
 
-def _hint(own: Own, fit: Fit, size: int | None) -> str:
-    """Say what the names of the tensors begin with that would fit, or else what there is, where a file holds more."""
+def _inside(own: Own, fit: Fit, size: int | None) -> str:
+    """Say which parts of a network would fit, by what the names of their tensors begin with; empty if none would."""
     if not fit.missing:
         return ""
     start = bare(fit.missing[0])
     heads = [bare(name).removesuffix(start) for name in fit.network.tensors if bare(name).endswith(f".{start}")][:MOST]
     inner = [part for head in heads if not _fit(own, part := fit.network.within(head), size).problem]
-    if inner:
-        names = " or ".join(f"prefix={part.path}" for part in inner[:4])
-        return f"; {listed(part.described() for part in inner)} {'fits' if len(inner) == 1 else 'fit'}, so give {names}"
-    parts = fit.network.parts()
-    words = {name.partition(".")[0] for name in own.tensors}
-    if len(parts) > 1 and not words & {part.path.removeprefix(fit.network.path).rstrip(".") for part in parts}:
+    if not inner:
+        return ""
+    names = " or ".join(f"prefix={part.path}" for part in inner[:4])
+    return f"; {listed(part.described() for part in inner)} {'fits' if len(inner) == 1 else 'fit'}, so give {names}"
+
+
+def _there(own: Own, fit: Fit) -> str:
+    """Say what a network of a file holds where that is something else altogether."""
+    parts, words = fit.network.parts(), {name.partition(".")[0] for name in own.tensors}
+    if not fit.missing or words & {part.path.removeprefix(fit.network.path).rstrip(".") for part in parts}:
+        return ""
+    if len(parts) > 1:
         return f"; it holds {listed(part.described() for part in parts)}"
-    return ""
+    return "" if fit.values else f"; it holds {listed(fit.network.path + name for name in fit.network.tensors)}"
 
 
 def _loads_by_itself(module: nn.Module) -> bool:

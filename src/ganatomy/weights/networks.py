@@ -209,5 +209,7 @@ def _instead(content: Any) -> str:
     """Say what something is that holds no tensors."""
     if not isinstance(content, Mapping):
         return f"holds a {type(content).__name__}, not a state dict"
+    if {"state", "param_groups"} <= content.keys():
+        return "holds the state of an optimizer and no network"
     first = next(((name, value) for name, value in content.items() if not isinstance(value, Mapping)), None)
     return f"entry {first[0]!r} is a {type(first[1]).__name__}, not a tensor" if first else "holds no tensors"

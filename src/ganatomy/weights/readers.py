@@ -69,6 +69,8 @@ def kind_of(path: Path) -> str:
         raise BadFile(f"{path}: no such file") from None
     except (OSError, ValueError) as error:
         raise BadFile(f"{path}: cannot be read ({error})") from error
+    if not size:
+        raise BadFile(f"{path}: not a file of weights: it is empty")
     for beginning, what in OTHERS.items():
         if head.startswith(beginning):
             raise BadFile(f"{path}: not weights but {what}")
@@ -115,6 +117,15 @@ def what_opens(path: Path, kind: str) -> str:
     return f"its tensors open with the class of their network: torch:package.module:callable?weights={path}"
 
 
+def hint(path: Path) -> str:
+    """Say what opens a file that is no program, to go behind another message; empty where that is not known."""
+    try:
+        kind = kind_of(path)
+    except BadFile:
+        return ""
+    return f"; {what_opens(path, kind)}" if kind in KINDS else ""
+
+
 def read_content(path: Path) -> Any:
     """Return what a file of weights holds: tensors by name, in dictionaries that may lie in others.
 
@@ -126,7 +137,7 @@ def read_content(path: Path) -> Any:
     """
     kind = kind_of(path)
     if kind in ("program", "script"):
-        raise BadFile(f"{path}: not a state dict: {what_opens(path, kind)}")
+        raise BadFile(f"{path}: not a state dict but {what_opens(path, kind).removeprefix('it is ')}")
     readers: Mapping[str, Callable[[Path], Any]] = {
         "safetensors": _read_safetensors,
         "npz": _read_npz,
@@ -192,7 +203,8 @@ def _read_torch(path: Path) -> Any:
         what = "it is a pickle of a protocol other than 2, which torch.save writes" if protocol else what
         raise BadFile(f"{path}: not a state dict of plain tensors ({what}); {SAVE_PLAIN}") from error
     except (*DAMAGE, AssertionError) as error:
-        reason = str(error).split("\n")[0] or type(error).__name__
+        reason = type(error).__name__ if isinstance(error, LookupError) else str(error).split("\n")[0]
+        reason = reason or type(error).__name__
         raise BadFile(f"{path}: not a whole PyTorch checkpoint ({reason})") from error
 
 

@@ -18,7 +18,7 @@ from ganatomy.errors import BadFile
 from ganatomy.files import check_unfolding
 from ganatomy.weights.archives import Archived, Entries
 from ganatomy.weights.pickles import CALLS, NUMBER_FORMATS, Foreign, Function, Refused
-from ganatomy.weights.readers import DAMAGE, KINDS, kind_of, what_opens
+from ganatomy.weights.readers import DAMAGE, hint
 from ganatomy.weights.states import check_finite
 
 ALLOWED: Mapping[str, Any] = {
@@ -57,9 +57,7 @@ def read_script(path: Path) -> Script:
             check_unfolding(archive, path.stat().st_size)
             return _read(Entries(archive), path)
     except (zipfile.BadZipFile, zlib.error) as error:
-        kind = kind_of(path)
-        hint = f"; {what_opens(path, kind)}" if kind in KINDS else ""
-        raise BadFile(f"{path}: not a whole TorchScript file ({error}){hint}") from error
+        raise BadFile(f"{path}: not a whole TorchScript file ({error}){hint(path)}") from error
     except Refused as error:
         raise BadFile(f"{path}: {error}") from None
     except (*DAMAGE, SyntaxError) as error:

@@ -18,8 +18,7 @@ export function showUnit(section, model, unit, concept) {
     neighbours(model, unit),
     h("h2", { id: "unit-title", tabindex: "-1" }, "What does ", h("em", {}, unit.key), " draw?"),
     h("p", { class: "answer" }, answer(unit, pairs)),
-    h("p", { class: "small" }, `Unit ${unit.number} of ${layer.units} in ${layer.name} (${layer.height}×${layer.width}). On in ${percent(unit.on)} of all pixels; `
-      + `greatest activation ${significant(unit.greatest)}; threshold ${significant(unit.threshold)} (the top ${percent(unit.fraction)} of its activations).`),
+    h("p", { class: "small" }, `Unit ${unit.number} of ${layer.units} in ${layer.name} (${layer.height}×${layer.width}). ${unit.concept ? `On in ${percent(unit.on)} of all pixels; g` : "G"}reatest activation ${significant(unit.greatest)}; threshold ${significant(unit.threshold)} (the top ${percent(unit.fraction)} of its activations).`),
     pictures(model, unit),
     h("h3", {}, "Which concepts it overlaps with"),
     pairs.length
@@ -30,7 +29,7 @@ export function showUnit(section, model, unit, concept) {
 
 function answer(unit, pairs) {
   const link = (concept) => h("a", { href: `#concept=${encodeURIComponent(concept.key)}` }, swatch(concept), concept.name);
-  const shown = unit.concept ? unit : pairs[0];
+  const shown = unit.concept ? unit : closest(pairs);
   const figures = shown && `IoU ${number(shown.iou)}, chance ${number(shown.chance)}, control ${number(shown.control)}`;
   if (unit.matched) {
     const others = pairs.filter((pair) => pair.matched && pair.concept !== unit.concept).map((pair) => [", ", link(pair.concept)]);
@@ -39,6 +38,12 @@ function answer(unit, pairs) {
   if (!shown) return "Unlabelled: no concept beyond chance and control.";
   const why = shown.interpretable ? "interpretable, but not clear of chance and control" : "not interpretable";
   return [unit.concept ? "Not matched. Its label: " : "Unlabelled: no concept is matched. Closest: ", link(shown.concept), ` – ${why} (${figures}).`];
+}
+
+/** Of the pairs of an unlabelled unit, the one that exceeds chance and control most, interpretable ones first. */
+function closest(pairs) {
+  const worth = (pair) => (pair.interpretable ? 1000 : 0) + pair.iou / Math.max(pair.chance, pair.control);
+  return pairs.reduce((best, pair) => (!best || worth(pair) > worth(best) ? pair : best), undefined);
 }
 
 function neighbours(model, unit) {
