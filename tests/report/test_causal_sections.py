@@ -233,8 +233,11 @@ def test_where_an_interval_holds_zero_every_page_and_table_says_no_effect(
 
 def test_an_insertion_that_is_never_visible_is_no_effect(trace: Trace) -> None:
     places = trace.lines.places.where(~trace.lines.visible.astype(bool), 0)
-    assert "0 of" in trace_section(changed(trace, "lines", places=places)).answer
-    assert ": no effect." in trace_section(changed(trace, "lines", places=places)).answer
+    never = changed(trace, "lines", places=places)
+    total = int(places[trace.lines.layer == trace.spec.layer].sum())
+    assert f"0 of {total} insertions were visible: no effect." in trace_section(never).answer
+    assert never.said == {"visible": f"0 of {total} insertions: no effect"}
+    assert "no effect" not in str(trace.said)
 
 
 def test_context_marks_what_the_grammar_says(context: Context) -> None:

@@ -174,6 +174,13 @@ class Trace(Shown):
         }
         return cls(spec, study.facts, lines, places, maps, ids, pictures, study)
 
+    @property
+    def said(self) -> dict[str, Any]:
+        """How many insertions were visible."""
+        places = self.lines[self.lines.layer == self.spec.layer].set_index("visible").places
+        seen = int(places[True])
+        return {"visible": f"{seen:,} of {int(places.sum()):,} insertions" + ("" if seen else ": no effect")}
+
 
 def run_trace(
     spec: TraceSpec, source: Source, directory: Path, execute: Executor = local, progress: Progress | None = None
