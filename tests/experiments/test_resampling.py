@@ -83,7 +83,7 @@ def recounted(found: Dissection, weights: list[int]) -> pd.DataFrame:
     generator = PlantedGenerator(torch.device("cpu"))
     seen = generator.observe(torch.cat([generator.latents(range(i, i + 1), 0) for i in ids]), list(UNITS))
     values = torch.cat([upsample(seen.features[layer], GRID) for layer in UNITS], 1).numpy()
-    labels = labels_at(PlantedSegmenter(torch.device("cpu"))(seen.images), GRID).numpy()
+    labels = labels_at(PlantedSegmenter(torch.device("cpu"))(seen.images), (SIDE, SIDE)).numpy()
     shown = np.stack([(labels == c).any(1) for c in range(len(VOCABULARY))])
     partner = shown[:, 1:].reshape(len(shown), -1, 2, SIDE, SIDE)[:, :, ::-1].reshape(shown[:, 1:].shape)
     scores, rows = found.scores, []
@@ -128,7 +128,7 @@ def test_levels_are_chosen_anew_on_the_blocks_drawn() -> None:
     generator, segmenter = PlantedGenerator(torch.device("cpu")), PlantedSegmenter(torch.device("cpu"))
     seen = generator.observe(generator.latents(range(45, 45 + 3 * int(table.span[1])), 0), ["layer1"])
     alone = Agreement(table.levels, len(VOCABULARY), 10**6)
-    alone.update(seen.features["layer1"], labels_at(segmenter(seen.images), GRID))
+    alone.update(seen.features["layer1"], labels_at(segmenter(seen.images), (SIDE, SIDE)))
     expected = choose_levels(alone.counts[0], alone.levels, "pair")
     own = found.units[found.units.interpretable]
     pairs = own.unit.tolist(), found.scores.label[own.index].tolist()
