@@ -4,6 +4,7 @@
     python recipes/claims.py --out runs/claims --study STUDY          # or takes a finished dissection
     python recipes/claims.py --out runs/claims --docs docs            # writes the guide's tables and figures, too
     python recipes/claims.py --out runs/claims --workers 2            # uses two cores
+    python recipes/claims.py --out runs/claims --docs docs --figure-11  # only where objects are accepted: some minutes
     python recipes/claims.py --out runs/rehearsal --quick             # minutes; --tiny takes seconds
 
 Every experiment is a study of its own in OUT/studies; a second run finds what is finished and goes on with the rest.
@@ -17,8 +18,8 @@ from pathlib import Path
 
 import torch
 from causes.figures import save_figures
-from causes.measure import Bench, measure, together
-from causes.page import IMAGES, page
+from causes.measure import Bench, accept, measure, together
+from causes.page import IMAGES, page, with_figure_11
 from causes.plan import PLANS, Plan
 from causes.tables import all_tables
 
@@ -45,6 +46,9 @@ def main(given: Sequence[str] | None = None) -> None:
 def run(args: argparse.Namespace, plan: Plan) -> None:
     """Measure, and write what came of it."""
     study = args.study or dissected(args, plan, plan.generator, "dissection")
+    if args.figure_11:
+        figure_11(args, opened(args, plan, study, "studies"))
+        return
     second = args.other
     if second is None and args.plan != "tiny" and SECOND in bundled_names():
         second = dissected(args, plan, f"bundled:{SECOND}", SECOND)
@@ -63,6 +67,17 @@ def run(args: argparse.Namespace, plan: Plan) -> None:
     if found.all():
         ganatomy.write_causal_report(found.all(), args.out / "report.html")
     print(f"{args.out}: {len(found.all())} results; {len(found.skipped)} left out", *found.skipped, sep="\n- ")
+
+
+def figure_11(args: argparse.Namespace, bench: Bench) -> None:
+    """Measure only where objects are accepted, and write that part of tables that were written before."""
+    accept(bench)
+    for root in filter(None, (args.out, args.docs)):
+        path = root / "claims-tables.md"
+        images = save_figures(bench.found, root / IMAGES)
+        if path.exists():
+            write_text(path, with_figure_11(path.read_text(encoding="utf-8"), bench.found, images))
+    print(f"{args.out}: {len(bench.found.all())} results", *bench.found.skipped, sep="\n- ")
 
 
 def opened(args: argparse.Namespace, plan: Plan, study: Path, name: str) -> Bench:
@@ -87,6 +102,7 @@ def parse(given: Sequence[str] | None) -> argparse.Namespace:
         "--other", type=Path, help=f"one of another category (default: of bundled:{SECOND}, if there is one)"
     )
     parser.add_argument("--docs", type=Path, help="directory of the guide, to write its tables and figures into")
+    parser.add_argument("--figure-11", action="store_true", help="measure and write only where objects are accepted")
     parser.add_argument("--device", default="cpu")
     parser.add_argument(
         "--workers", type=int, default=1, help="shards counted at once, in threads; as many as free cores"

@@ -45,13 +45,16 @@ BUFFERS = {"resample_filter", "noise_const", "w_avg", "up_filter", "down_filter"
 BUFFERS |= {"freqs", "phases", "transform"}
 
 
-def write(path: Path, protocol: int = 4, **networks: object) -> Path:
-    """Write networks by name into a file."""
+def write(path: Path, protocol: int = 4, *, by_torch: bool = False, **networks: object) -> Path:
+    """Write networks by name into a file, as the official code does or with torch.save."""
     modules = {name: ModuleType(name) for name in ("dnnlib", "dnnlib.util", "torch_utils", "torch_utils.persistence")}
     modules["dnnlib.util"].EasyDict = EasyDict
     modules["torch_utils.persistence"]._reconstruct_persistent_obj = _reconstruct_persistent_obj
     with patch.dict(sys.modules, modules):
-        path.write_bytes(pickle.dumps(networks, protocol))
+        if by_torch:
+            torch.save(networks, path, pickle_protocol=protocol)
+        else:
+            path.write_bytes(pickle.dumps(networks, protocol))
     return path
 
 

@@ -177,6 +177,38 @@ def test_one_place_at_a_time(answer: Answer) -> None:
     assert "visible" in answer("trace", *units)
 
 
+def test_a_long_command_says_how_to_take_less(answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ganatomy.experiments.causal.plans.effect_seconds", lambda *_: 240.0)
+    small = ("--layer", "layer2", "--concept", "ball", "--top", "1", "--images", "4", "--pool", "16")
+    text = answer("insert", "study", *small, "--at", "each", "--cell", "8")
+    assert "4 pictures, about 4 min; --images 2 or --stride 2 take less, in" in text
+    assert "less" not in answer("insert", "study", *small, "--at", "each", "--cell", "8"), "it is there already"
+    text = answer("insert", "study", *small, "--random", "1")
+    assert "4 pictures, about 4 min; --images 2 takes less, in" in text
+
+
+def test_a_pool_that_is_not_there_yet_is_part_of_the_time(answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
+    trials: list[int] = []
+
+    def seconds(source: Any, spec: Any, count: int) -> float:
+        trials.append(count)
+        return 1.0
+
+    monkeypatch.setattr("ganatomy.experiments.causal.plans.effect_seconds", seconds)
+    small = ("--layer", "layer2", "--concept", "ball", "--top", "1", "--images", "4", "--random", "0")
+    for cell in ("1", "2"):
+        answer("insert", "study", *small, "--pool", "32", "--at", "0,0", "--cell", cell)
+    answer("ablate", "study", *small)
+    assert trials == [1 + 32 // 4, 1, 1]
+
+
+def test_a_stride_leaves_places_out(answer: Answer) -> None:
+    small = ("--layer", "layer2", "--concept", "ball", "--top", "1", "--images", "2", "--pool", "16")
+    told = json.loads(answer("insert", "study", *small, "--at", "each", "--stride", "8", "--json"))
+    assert sum(row["places"] for row in told["under"]) == 2 * 4
+    assert main(["insert", "study", *small, "--stride", "8"]) == 2
+
+
 @pytest.mark.slow
 def test_every_way_to_insert(answer: Answer) -> None:
     small = ("--tops", "1,2", "--cells", "4", "--multiples", "0.5,1", "--images", "8", "--pool", "16")
@@ -203,9 +235,11 @@ def test_ace_of_several_concepts_and_ranking_by_it(answer: Answer, monkeypatch: 
     monkeypatch.setattr("ganatomy.experiments.causal.ace_spec.SCHEDULES", {"fast": SMALL_ACE, "quick": SMALL_ACE})
     ace = ("ace", "study", "--layer", "layer2", "--top", "2")
     told = json.loads(answer(*ace, "--concept", "ball,tree", "--json"))
+    assert {(each["ranking"], each["updates"]) for each in told["results"]} == {("first-order attribution", 0)}
     assert [Path(each["study"]).name for each in told["results"]] == ["ace-ball", "ace-tree"]
     text = answer(*ace, "--concept", "ball", "--quick")
     assert "quick search for ball at layer2 of planted: 8 pictures, about" in text
+    assert "ranking: first-order attribution\nupdates: 0\n" in text
     assert (HOME / "ace-ball-quick").is_dir()
     answer(
         "insert", "study", "--layer", "layer2", "--concept", "ball", "--units", BALL, "--images", "4", "--pool", "32"
@@ -279,7 +313,12 @@ def test_what_is_allowed_is_only_told_where_it_is_known() -> None:
     names = ["allowed", "allowed_error", "forbidden", "forbidden_error", "ratio", "low", "high"]
     known = pd.DataFrame([[0.4, 0.05, 0.1, 0.01, 4.0, 3.0, 5.0]], columns=names).assign(by="units")
     _, verdict = causal_terminal._context(SimpleNamespace(under=under, verdict=known))
-    assert verdict.iloc[0].tolist() == ["units", "  40.00 ± 5.00", "  10.00 ± 1.00", 4, 3, 5]
+    assert verdict.iloc[0].tolist() == ["units", "  40.00 ± 5.00", "  10.00 ± 1.00", "4 times as much (95 %: 3 to 5)"]
+    _, verdict = causal_terminal._context(
+        SimpleNamespace(under=under, verdict=known.assign(forbidden_error=0.2, ratio=math.nan, difference=0.3,
+                                                          difference_low=-0.1, difference_high=0.7))
+    )  # fmt: skip
+    assert verdict.iloc[0, 2:].tolist() == ["no effect (10.00 ± 20.00)", "no difference (30 %; 95 %: −10 % to 70 %)"]
     (alone,) = causal_terminal._context(
         SimpleNamespace(under=under, verdict=known.assign(**dict.fromkeys(names, math.nan)))
     )
@@ -298,9 +337,11 @@ def test_edits_of_a_layer_that_was_not_dissected_can_be_applied(answer: Answer) 
 
 def test_the_curve_is_shown_in_full_unless_it_is_long() -> None:
     def shown(sizes: list[int]) -> list[int]:
-        curve = pd.DataFrame({"by": "ace", "n": sizes, "relative": -0.5})
-        effects = pd.DataFrame(columns=["by", "n", "term", "normalised", "normalised_error", "spread"])
-        result = SimpleNamespace(curve=curve, effects=effects, spec=SimpleNamespace(top=3))
+        curve = pd.DataFrame({"by": "ace", "n": sizes, "relative": -0.5, "error": 0.1})
+        effects = pd.DataFrame(
+            columns=["by", "n", "term", "value", "error", "normalised", "normalised_error", "spread"]
+        )
+        result = SimpleNamespace(curve=curve, effects=effects, spec=SimpleNamespace(top=3), updates=0)
         return list(causal_terminal._ace(result)[1].n)
 
     assert shown([1, 3, 4, 8]) == [1, 3, 4, 8]
@@ -310,6 +351,14 @@ def test_the_curve_is_shown_in_full_unless_it_is_long() -> None:
 def test_a_colon_is_no_picture(capsys: pytest.CaptureFixture[str]) -> None:
     terminal.say("bundled:church: 3 pictures")
     assert capsys.readouterr().out == "bundled:church: 3 pictures\n"
+
+
+def test_an_interval_that_holds_zero_is_no_effect() -> None:
+    effects, errors = pd.Series([0.5, 0.01, 0.0, -0.03]), pd.Series([0.1, 0.01, 0.0, math.nan])
+    told = ["  50.00 ± 10.00", "no effect (1.00 ± 1.00)", "no effect (0.00 ± 0.00)", "  -3.00"]
+    assert causal_terminal._effects(effects, errors) == told
+    left = causal_terminal._effects(pd.Series([0.98, 0.4]), pd.Series([0.02, 0.02]), pd.Series([1.0, 1.0]))
+    assert left == ["no effect (98.00 ± 2.00)", "  40.00 ± 2.00"]
 
 
 def test_a_missing_number_is_a_dash() -> None:

@@ -74,6 +74,7 @@ COMMANDS = {
     "apply": "{study} --edit {edit}",
     "ace": "{study} --layer layer2 --concept ball --top 2",
     "capacity": "{study} --layers layer2 --concept ball --tops 1",
+    "setting": "{study} --layers layer2 --concept ball",
     "accuracy": "{classified} --layer see --units 1 --images 60",
     "artifacts": "{study} --layer layer2 --real scenes:church",
     "quality": "{study} --real scenes:church --textures 0",

@@ -515,3 +515,23 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         with pytest.raises(BadFile, match=says) as caught:
             read_edits(path, LAYERS, FINGERPRINT)
         assert str(caught.value).startswith(str(path))
+
+
+def test_units_can_be_set_to_a_value_at_each_place() -> None:
+    r, value = torch.randn(2, 3, 2, 4), torch.randn(3, 2, 4)
+    edit = Intervention.insert("layer1", (3, 2, 4), [0, 2], value, place((2, 4), 0, 1, 2, 2))
+    edited = edit(r)
+    assert torch.equal(edited[:, [0, 2], :, 1:3], value[[0, 2], :, 1:3].expand(2, -1, -1, -1))
+    assert torch.equal(edited[:, 1], r[:, 1])
+    assert torch.equal(edited[:, :, :, [0, 3]], r[:, :, :, [0, 3]])
+    (again,) = edits_from_json(edits_json([edit], "f"), {"layer1": (3, 2, 4)}, "f")
+    assert torch.equal(again(r), edited)
+    assert torch.equal(again.value[[0, 2]], value[[0, 2]])
+
+
+@pytest.mark.parametrize("value", [[[[1.0, 2.0]]], [[[1.0, 2.0], [3.0]]], [[1.0, 2.0]], [[[1.0, 2.0], [3.0, "x"]]]])
+def test_maps_of_values_that_do_not_fit_are_refused(value: object) -> None:
+    stroke = {"units": [0], "alpha": [1.0], "value": value, "where": [[[1.0, 1.0], [1.0, 1.0]]]}
+    text = json.dumps({"format": 1, "generator": "f", "edits": [{"layer": "layer1", "strokes": [stroke]}]})
+    with pytest.raises(BadFile, match="value"):
+        edits_from_json(text, {"layer1": (3, 2, 2)}, "f")

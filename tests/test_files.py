@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from ganatomy.files import replacing, write_text
+from ganatomy.files import read_json, read_text, replacing, write_text
+from ganatomy.generators.classifier import read_classes
+from ganatomy.segmenters.ade20k import read_names
+from ganatomy.vocabulary import read_vocabulary
+from ganatomy.weights.hub import read_json as read_object
 
 
 def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
@@ -58,3 +62,23 @@ def test_a_file_is_as_private_as_the_umask_says(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "private.txt").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_byte_order_mark_is_no_part_of_a_text(tmp_path: Path, encoding: str) -> None:
+    """Windows writes one; every reader of texts and JSON takes it off."""
+
+    def written(name: str, text: str) -> Path:
+        (tmp_path / name).write_text(text, encoding=encoding)
+        return tmp_path / name
+
+    assert read_text(written("a.txt", "é\n")) == "é\n"
+    assert read_json(written("a.json", '{"a": 1}')) == {"a": 1}
+    assert read_object(written("config.json", '{"a": 1}')) == {"a": 1}
+    assert read_classes(written("classes.txt", "sky\ntree\n")) == ("sky", "tree")
+    words = read_vocabulary(written("words.json", '[["nothing", "nothing"], ["sky", "object"]]'))
+    assert [word.name for word in words] == ["nothing", "sky"]
+    written("object150_info.csv", "Idx,Name\n1,wall;face\n2,door\n")
+    assert read_names(tmp_path, 2) == ["wall", "door"]
+    written("labels.json", '["sky", "tree"]')
+    assert read_names(tmp_path, 2) == ["sky", "tree"]

@@ -32,6 +32,12 @@ def leaves():
 
 def returns_none():
     pass
+
+def unannotated(width, name="x"):
+    return torch.nn.Conv2d(width, width, 1)
+
+def listed(widths: list[int]):
+    return torch.nn.Conv2d(*widths, 1)
 """
 
 
@@ -105,3 +111,23 @@ def test_a_module_that_lacks_its_own_import(here: str) -> None:
 def test_guarded_lets_our_own_errors_pass() -> None:
     with pytest.raises(BadValue, match=r"^ours$"), guarded("anything"):
         raise BadValue("ours")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "says"),
+    [
+        (
+            "unannotated",
+            {"width": "64", "name": "a"},
+            r"with width='64' as text \(annotate the parameter to have a number\)",
+        ),
+        ("listed", {"widths": "64,32"}, r"with widths='64,32' as text \(annotate .*\) raised TypeError: "),
+        ("broken", {}, r"^calling mod_\w+:broken raised RuntimeError: first$"),
+    ],
+)
+def test_options_that_stay_text_are_named_when_calling_fails(
+    here: str, name: str, options: dict[str, str], says: str
+) -> None:
+    with pytest.raises(BadModel, match=says) as caught:
+        call_named(f"{here}:{name}", options)
+    assert "\n" not in str(caught.value)

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
+from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from ganatomy import registry as module
 from ganatomy.errors import BadValue, UnknownName
-from ganatomy.registry import Registry, convert
+from ganatomy.registry import Registry, convert, encoded, join_name, split_name
 
 Opened = tuple[str, dict[str, object]]
 
@@ -32,6 +34,13 @@ def registry() -> Registry[Opened]:
     def free(argument: str, *, side: int = 1, **options: str) -> Opened:
         return argument, {"side": side, **options}
 
+    @shapes.register("named")
+    def named(argument: str, *, side: int = 1, **options: str) -> Opened:
+        for key in options:
+            if key != "width":
+                raise UnknownName(f"option of {argument}", key, ["width"])
+        return argument, {}
+
     return shapes
 
 
@@ -55,9 +64,14 @@ def test_free_options_stay_text(registry: Registry[Opened]) -> None:
         ("square:x?device=gpu", UnknownName, "unknown option of square 'device'"),
         ("square:x?side=big", BadValue, "option side='big' is not of type int"),
         ("square:x?top=big", BadValue, "option top='big' is not of type int"),
+        ("square:x?side=1&side=2", BadValue, "option side is given twice, '1' and '2'; give it once"),
+        ("free:m:net?weights=/a & b/x.pt", BadValue, "option ' b/x.pt' has no value; .* & within a path as %26"),
+        ("free:x?side", BadValue, "option 'side' has no value; write side=VALUE"),
+        ("named:x?sied=3&width=2", UnknownName, "unknown option of x 'sied'; did you mean side"),
+        ("named:x?zzz=3", UnknownName, "unknown option of x 'zzz'; there are: width, side"),
         ("square:x?round=maybe", BadValue, "option round='maybe' is not of type bool"),
         ("square:x?side=__import__('os')", BadValue, "is not of type int"),
-        ("", UnknownName, "unknown shape ''; there are: free, square"),
+        ("", UnknownName, "unknown shape ''; there are: free, named, square"),
     ],
 )
 def test_mistakes_are_told(registry: Registry[Opened], spec: str, error: type[Exception], says: str) -> None:
@@ -65,11 +79,51 @@ def test_mistakes_are_told(registry: Registry[Opened], spec: str, error: type[Ex
         registry.open(spec)
 
 
-def test_paths_are_taken_as_they_are(registry: Registry[Opened]) -> None:
-    assert registry.open("free:c++/a%20b?weights=d++/x%2F=y.pt&&") == (
-        "c++/a%20b",
-        {"side": 1, "weights": "d++/x%2F=y.pt"},
+def test_paths_may_be_percent_encoded(registry: Registry[Opened]) -> None:
+    assert registry.open("free:c++/a%20b%3F?weights=d++/x%2F=%C3%A9%26y.pt&&") == (
+        "c++/a b?",
+        {"side": 1, "weights": "d++/x/=é&y.pt"},
     )
+    assert registry.open("free:s3://a%20b?words=a%2Cb,100%25") == ("s3://a%20b", {"side": 1, "words": "a%2Cb,100%"})
+
+
+HARD = ["a & b/x.pt", "a?b/x.pt", "a=b&side=3/x.pt", "a#b/%26 é,.pt", "a%20b/50%.pt", "a%2Cb/ü?&=.pt", "c:d/e&f.pt"]
+"""Paths with what means something in a name."""
+
+
+@pytest.mark.parametrize("path", HARD)
+def test_a_file_that_is_there_is_opened_as_it_stands(
+    registry: Registry[Opened], path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / path).parent.mkdir()
+    (tmp_path / path).touch()
+    for each in (path, quote(path), quote(path, safe=""), encoded(path)):
+        assert registry.open(f"free:m:net?weights={each}&side=2") == ("m:net", {"side": 2, "weights": path})
+        assert registry.open(f"free:{each}?side=2") == (path, {"side": 2})
+        assert registry.open(f"free:square:{each}") == (f"square:{path}", {"side": 1})
+
+
+@pytest.mark.parametrize("path", HARD)
+def test_names_are_joined_as_they_are_split(path: str) -> None:
+    for options in ({}, {"side": "2", "weights": path, "x": ""}):
+        assert split_name(join_name("free", path, options)) == ("free", path, options)
+
+
+def test_what_could_be_two_files_is_refused(
+    registry: Registry[Opened], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("x.pt", "x.pt&side=2", "y.pt", "y.pt?side=2"):
+        (tmp_path / name).touch()
+    for name in ("free:m:net?weights=x.pt&side=2", "free:y.pt?side=2"):
+        with pytest.raises(
+            BadValue, match=r"'[xy]\.pt' and '[xy]\.pt[&?]side=2' both exist; write the [&?] of a path as %"
+        ):
+            registry.open(name)
+    (tmp_path / "church").mkdir()
+    assert registry.open("free:m:net?weights=x.pt&images=scenes:church")[1]["images"] == "scenes:church"
+    assert registry.open("free:m:net?weights=x.pt%26side=2") == ("m:net", {"side": 1, "weights": "x.pt&side=2"})
 
 
 def test_what_the_caller_sets_is_no_option(registry: Registry[Opened]) -> None:
@@ -84,7 +138,7 @@ def test_packages_add_families(registry: Registry[Opened], monkeypatch: pytest.M
         return [entry] if group == "ganatomy.shapes" and name in (None, "round") else []
 
     monkeypatch.setattr(module, "entry_points", entries)
-    assert registry.names() == ["free", "round", "square"]
+    assert registry.names() == ["free", "named", "round", "square"]
     assert registry.open("round:x?side=2") == ("x", {"side": 2})
 
 

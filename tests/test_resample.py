@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ganatomy.errors import UnknownName
-from ganatomy.resample import bilinear_axis, labels_at, pooled, upsample
+from ganatomy.resample import Grid, bilinear_axis, labels_at, pooled, upsample
 
 SIZES = [((1, 1), (6, 6)), ((3, 5), (8, 9)), ((4, 4), (16, 16)), ((8, 8), (8, 8)), ((16, 12), (8, 5)), ((7, 2), (7, 9))]
 
@@ -16,7 +16,7 @@ SIZES = [((1, 1), (6, 6)), ((3, 5), (8, 9)), ((4, 4), (16, 16)), ((8, 8), (8, 8)
 @pytest.mark.parametrize(("shape", "size"), SIZES)
 def test_upsampling_is_bilinear_between_pixel_centres(shape: tuple[int, int], size: tuple[int, int]) -> None:
     r = torch.randn(2, 3, *shape, generator=torch.Generator().manual_seed(0))
-    up = upsample(r, size)
+    up = upsample(r, Grid(*size))
     assert up.dtype == torch.float64
     expected = F.interpolate(r.double(), size, mode="bilinear", align_corners=False)
     torch.testing.assert_close(up, expected, rtol=0, atol=1e-14)
@@ -25,12 +25,12 @@ def test_upsampling_is_bilinear_between_pixel_centres(shape: tuple[int, int], si
 @pytest.mark.parametrize(("shape", "size"), SIZES)
 def test_what_is_constant_stays_so_to_the_last_bit(shape: tuple[int, int], size: tuple[int, int]) -> None:
     values = torch.randn(1, 500, 1, 1, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(upsample(values.expand(-1, -1, *shape), size), values.double().expand(-1, -1, *size))
+    assert torch.equal(upsample(values.expand(-1, -1, *shape), Grid(*size)), values.double().expand(-1, -1, *size))
 
 
 def test_the_same_size_changes_nothing() -> None:
     r = torch.randn(2, 3, 5, 7)
-    assert torch.equal(upsample(r, (5, 7)), r.double())
+    assert torch.equal(upsample(r, Grid(5, 7)), r.double())
 
 
 @pytest.mark.parametrize("source", [1, 2, 3, 7, 64])
@@ -104,3 +104,12 @@ def test_max_keeps_a_thin_stroke_and_mean_its_area() -> None:
 def test_another_pooling_is_refused() -> None:
     with pytest.raises(UnknownName, match="unknown pooling 'median'; did you mean mean"):
         pooled(torch.zeros(1, 4, 4), (2, 2), "median")
+
+
+@pytest.mark.parametrize(("image", "size"), [(8, 4), (9, 3), (10, 4), (7, 5)])
+def test_features_are_read_where_labels_are_sampled(image: int, size: int) -> None:
+    """A feature map as large as the image and labels that are its pixels' numbers: each point reads its own pixel."""
+    pixels = torch.arange(image * image, dtype=torch.float64).view(1, 1, image, image)
+    points = upsample(pixels.float(), Grid(size, size, (image, image)))
+    assert torch.equal(points.long(), labels_at(pixels.long(), (size, size)))
+    assert torch.equal(points, points.round())

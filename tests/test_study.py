@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ganatomy.errors import BadFile, StudyBusy, StudyError, StudyMismatch
 from ganatomy.progress import tick
-from ganatomy.study import Study, plain, spec_digest
+from ganatomy.study import Study, plain, sound, spec_digest
 
 
 @dataclass(frozen=True)
@@ -310,6 +310,14 @@ def test_a_disk_that_fails_for_a_moment_has_not_damaged_the_file(
                 study.sharded("sum", Sum, add_up, SHARDS)
         assert "remove it" not in str(caught.value)
         assert torch.equal(study.sharded("sum", Sum, add_up, SHARDS).total, straight())
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError(errno.EIO, "Input/output error")])
+def test_a_machine_that_lacks_something_is_no_damaged_study(tmp_path: Path, error: Exception) -> None:
+    with pytest.raises(StudyError, match=r"^cannot read .*\((not enough memory|Input/output error)\)"), sound(tmp_path):
+        raise error
+    with pytest.raises(BadFile, match="make it again"), sound(tmp_path):
+        raise KeyError("level")
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["removed", "replaced"])

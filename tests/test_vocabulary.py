@@ -51,7 +51,10 @@ def test_a_vocabulary_file_reads_back(tmp_path: Path) -> None:
     ("text", "says"),
     [
         ("", "not a vocabulary"),
-        ("{}", "the first concept must be"),
+        ("{}", "not a vocabulary"),
+        ("[]", "the first concept must be"),
+        ('["no", "sky"]', "not a vocabulary"),
+        ('[["nothing", "nothing"], [1, 2]]', "not a vocabulary"),
         ("7", "not a vocabulary"),
         ('[["nothing"]]', "not a vocabulary"),
         ('[["nothing", "nothing", "more"]]', "not a vocabulary"),
@@ -68,6 +71,13 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path, text: str, says: str) ->
     assert str(refused.value).startswith(str(path))
     assert says in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("first", ["background", "Background", "_background_", "unlabeled", "void", "other"])
+def test_the_first_word_may_be_what_others_call_nothing(tmp_path: Path, first: str) -> None:
+    path = tmp_path / "words.json"
+    path.write_text(f'[["{first}", "object"], ["tree", "object"]]')
+    assert read_vocabulary(path) == (NOTHING, Concept("tree", "object"))
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -61,5 +61,7 @@ def write_pictures(directory: Path, count: int = 60, labels: bool = True, splits
 
 
 def toy_spec(directory: Path, options: str = "") -> str:
-    """Name the toy, looking at the pictures of a directory."""
-    return f"classifier:toy_classifier:Toy?images={directory}&size={SIDE}&mean=0,0,0&std=1,1,1{options}"
+    """Name the toy, looking at the pictures of a directory; options take the place of its own."""
+    own = {"images": str(directory), "size": str(SIDE), "mean": "0,0,0", "std": "1,1,1"}
+    own |= dict(each.split("=") for each in options.split("&") if each)
+    return "classifier:toy_classifier:Toy?" + "&".join(f"{key}={value}" for key, value in own.items())

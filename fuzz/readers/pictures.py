@@ -14,7 +14,7 @@ CLASSES = b'{"labels": [["a.png", 0], ["b.png", 1]]}'
 
 def seeds() -> list[Tree]:
     """Return one of each kind."""
-    kinds = {"png": "PNG", "jpg": "JPEG", "webp": "WEBP", "tif": "TIFF", "bmp": "BMP", "ppm": "PPM"}
+    kinds = {"png": "PNG", "jpg": "JPEG", "webp": "WEBP", "tif": "TIFF", "bmp": "BMP", "ppm": "PPM", "gif": "GIF"}
     table = pa.table({"image": [{"bytes": picture(seed=i), "path": "a.png"} for i in range(3)], "label": [0, 1, -1]})
     parquet = io.BytesIO()
     pq.write_table(table, parquet)

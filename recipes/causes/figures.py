@@ -28,7 +28,8 @@ def save_figures(found: Findings, directory: Path) -> list[str]:
     if len(found.crossing) > 1:
         title = f"{found.crossing[0].spec.concept} in every category"
         names.append(_save_objects(found.crossing, directory / "figure-10.svg", title))
-    for context in found.contexts:
+    own = {context.spec.concept: context for context in (*found.contexts, *found.accepted)}
+    for context in own.values():
         names.append(f"figure-11-{_named(context.spec.concept)}.svg")
         save_context(context, directory / names[-1], pictures=2)
     for trace in found.traces:

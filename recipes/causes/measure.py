@@ -13,6 +13,13 @@ from ganatomy.errors import BadValue, UnknownName
 from ganatomy.execute import Executor, local
 from ganatomy.experiments.causal.ace import Ace, run_ace
 from ganatomy.experiments.causal.ace_spec import scheduled
+from ganatomy.experiments.causal.best_setting import (
+    BestSetting,
+    SettingSpec,
+    default_layers,
+    run_setting,
+    setting_spec,
+)
 from ganatomy.experiments.causal.capacity import Capacity, CapacitySpec, run_capacity
 from ganatomy.experiments.causal.context import Context, ContextSpec, run_context
 from ganatomy.experiments.causal.effects import Effect, EffectSpec, run_effect
@@ -42,6 +49,8 @@ class Findings:
     crossing: list[Effect] = field(default_factory=list)
     capacities: list[Capacity] = field(default_factory=list)
     contexts: list[Context] = field(default_factory=list)
+    settings: list[BestSetting] = field(default_factory=list)
+    accepted: list[Context] = field(default_factory=list)
     traces: list[Trace] = field(default_factory=list)
     each: list[UnitEffects] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
@@ -50,7 +59,7 @@ class Findings:
         """Return every result, in the order of the page."""
         return [
             *self.curves, *self.ablations, *[one for one in self.crossing if one not in self.ablations],
-            *self.capacities, *self.contexts, *self.traces, *self.each,
+            *self.capacities, *self.settings, *self.accepted, *self.contexts, *self.traces, *self.each,
         ]  # fmt: skip
 
 
@@ -145,6 +154,27 @@ class Bench:
         self.found.contexts += self.attempt(f"context-{concept}", run_context, lambda: context)
         self.found.traces += self.attempt(f"trace-{concept}", run_trace, lambda: trace)
 
+    def accept(self, concept: str) -> None:
+        """Find the setting that inserts a concept best, and insert with it at every place of other pictures."""
+        layers, name = default_layers(self.source), plain(concept)
+
+        def ask() -> SettingSpec:
+            return setting_spec(
+                self.source, layers, concept, images=self.plan.choosing, pool=self.plan.pool, shard=SHARD
+            )
+
+        found = self.attempt(f"setting-{name}", run_setting, ask)
+        self.found.settings += found
+        if found:
+            setting = found[0]
+            side = self.source.shape(layers[-1]).height
+            context = ContextSpec(
+                **self.source.names(), **setting.best.fields(), concept=concept, chosen=setting.best.name,
+                cell=setting.spec.cell, stride=max(1, side // ACROSS), images=max(2, self.plan.context // 2),
+                pool=self.plan.pool, shard=SHARD,
+            )  # fmt: skip
+            self.found.accepted += self.attempt(f"context-{name}-best", run_context, lambda: context)
+
     def objects(self) -> list[str]:
         """Return the objects that are common enough, the most common first."""
         known = self.source.dissection.concepts
@@ -188,6 +218,7 @@ def measure(bench: Bench, other: Bench | None) -> Findings:
         for ace in other.ace(plan.layer, plan.crossing, plan.sketch):
             found.crossing += other.ablate(plan.layer, plan.crossing, ace.top(plan.top))
         found.skipped += [f"{other.source.dissection.spec.generator}, {said}" for said in other.found.skipped]
+    accept(bench)
     for concept in bench.scored(plan.inserted):
         for capacity in bench.capacity(concept):
             found.capacities.append(capacity)
@@ -195,6 +226,12 @@ def measure(bench: Bench, other: Bench | None) -> Findings:
     alone = UnitEffectSpec(**bench.source.names(), layer=plan.layer, images=plan.each, shard=SHARD)
     found.each = bench.attempt("each-unit", run_unit_effects, lambda: alone)
     return found
+
+
+def accept(bench: Bench) -> None:
+    """Measure where the model accepts an object, with the best setting of each (Figure 11)."""
+    for concept in bench.scored(bench.plan.accepted):
+        bench.accept(concept)
 
 
 def together(workers: int) -> Executor:

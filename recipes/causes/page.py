@@ -11,8 +11,10 @@ import pandas as pd
 
 from causes.measure import Bench, Findings
 from causes.tables import GOES, STAYS, VISIBLE, fate, others
+from ganatomy.experiments.causal.context import Context
 from ganatomy.report.causal.page import section_of
-from ganatomy.report.causal.section import count, measured, percent, plain
+from ganatomy.report.causal.place_truth import probability_range, truth_ratio
+from ganatomy.report.causal.section import count, effect_text, measured, percent, plain, ratio_text
 from ganatomy.report.tables import rows
 
 HEAD = """---
@@ -41,8 +43,22 @@ def page(found: Findings, tables: dict[str, pd.DataFrame], images: Sequence[str]
         "skipped": _listed(found.skipped) or "Nothing was left out.",
         "cost": _cost(benches),
     }
+    return HEAD + "".join(part(name, text) for name, text in parts.items())
+
+
+def part(name: str, text: str) -> str:
+    """Return a part of the file between its marks."""
     none = "This was not measured: see what is left out, below."
-    return HEAD + "".join(f"\n<!-- {name} -->\n\n{text or none}\n\n<!-- /{name} -->\n" for name, text in parts.items())
+    return f"\n<!-- {name} -->\n\n{text or none}\n\n<!-- /{name} -->\n"
+
+
+def with_figure_11(page: str, found: Findings, images: Sequence[str]) -> str:
+    """Return the text of a file that was written before with Figure 11 measured anew."""
+    begin, end = (
+        page.index("\n<!-- figure-11 -->\n"),
+        page.index("<!-- /figure-11 -->\n") + len("<!-- /figure-11 -->\n"),
+    )
+    return page[:begin] + part("figure-11", _figure_11(found, images)) + page[end:]
 
 
 def _facts(benches: Sequence[Bench]) -> str:
@@ -148,32 +164,110 @@ def _capacity(found: Findings) -> str:
 
 
 def _figure_11(found: Findings, images: Sequence[str]) -> str:
-    parts = []
-    for context in found.contexts:
-        spec, concept = context.spec, context.spec.concept
-        said = (
-            f"**{concept}**: {count(len(spec.units), 'unit')} of {spec.layer} ({spec.chosen}), {spec.cell} × "
-            f"{spec.cell}, {spec.multiple:g} k, {spec.images:,} pictures, {len(context.places):,} insertions."
-        )
-        columns = (
-            "units", "where allowed", "places", "where forbidden", "places", "difference (95 %)", "ratio (95 %)",
-        )  # fmt: skip
-        body = [
-            (
-                "chosen" if row.by == "units" else row.by, measured(row.allowed, row.allowed_error),
-                f"{row.allowed_places:,}", measured(row.forbidden, row.forbidden_error), f"{row.forbidden_places:,}",
-                f"{measured(row.difference)} ({measured(row.difference_low)} to {measured(row.difference_high)})",
-                f"{plain(row.ratio, 2)} ({plain(row.low, 2)} to {plain(row.high, 2)})",
-            )
-            for row in rows(context.verdict)
-        ]  # fmt: skip
-        parts += [said, _table(columns, body), _under(context.under)]
-        parts.append(_image(f"figure-11-{_named(concept)}.svg", f"Where a {concept} can be inserted", images))
-    note = (
-        "Effect: pixels gained at the place, as a share of the place's pixels. A ratio means something where both "
-        "effects are well over nothing; the difference always does."
+    known = [each for each in (*found.accepted, *found.contexts) if len(each.possible)]
+    others = [each for each in (*found.accepted, *found.contexts) if not len(each.possible)]
+    parts = [_settings(found), _by_truth(known)]
+    for context in known:
+        parts += [_by_probability(context), *_shown(context, found, images)]
+    for context in others:
+        parts += [_by_object(context), _under(context.under), *_shown(context, found, images)]
+    return _parts(*parts)
+
+
+def _shown(context: Context, found: Findings, images: Sequence[str]) -> list[str]:
+    """Return the figure of a context, once for each concept."""
+    own = [each for each in (*found.accepted, *found.contexts) if each.spec.concept == context.spec.concept]
+    name = _named(context.spec.concept)
+    return [_image(f"figure-11-{name}.svg", f"Where a {name} can be inserted", images)] if own[0] is context else []
+
+
+def _settings(found: Findings) -> str:
+    """Return what the best setting of each concept does, beside its control and the paper's setting."""
+    body = []
+    for each in found.settings:
+        kinds = {row.setting: row for row in rows(each.measured)}
+        cells = [
+            _pair(getattr(kinds[name], where), getattr(kinds[name], f"{where}_error"))
+            for name in ("picked", "control", "paper")
+            for where in ("likely", "unlikely")
+        ]
+        places = f"{kinds['picked'].likely_places}, {kinds['picked'].unlikely_places}"
+        body.append((each.spec.concept, each.best.name, *cells[:2], places, *cells[2:]))
+    if not body:
+        return ""
+    columns = (
+        "concept", "setting", "where allowed", "forbidden", "places", "control: allowed", "forbidden",
+        "paper: allowed", "forbidden",
+    )  # fmt: skip
+    layers = ", ".join(layer for layer, _ in found.settings[0].spec.sets[0][1])
+    said = (
+        f"Share of free places where the object appears; the setting was found for {layers} on one half of "
+        f"{found.settings[0].spec.images:,} pictures and measured on the other. Control: random units, or all units as "
+        "in pictures without the object. Paper: the 20 units of greatest IoU of the first layer at k. Up to three "
+        "places a picture where it is allowed, one where it is forbidden; without a renderer, where it is usual and "
+        "where it is never seen."
     )
-    return _parts(note, *parts) if parts else ""
+    return _parts(said, _table(columns, body))
+
+
+def _by_truth(known: Sequence[Context]) -> str:
+    """Return how often each object appears where the renderer could put it and where it never does."""
+    body = []
+    for context in known:
+        units, control = (row for row in rows(context.verdict))
+        spec = context.spec
+        layers = ", ".join([spec.layer, *(layer for layer, _ in spec.more)])
+        body.append(
+            (
+                spec.concept, f"{spec.chosen}; {layers}", _pair(units.allowed_appears, units.allowed_appears_error),
+                f"{units.allowed_places:,}", _pair(units.forbidden_appears, units.forbidden_appears_error),
+                f"{units.forbidden_places:,}", truth_ratio(units),
+                f"{percent(control.allowed_appears, 2)}, {percent(control.forbidden_appears, 2)}",
+            )
+        )  # fmt: skip
+    columns = (
+        "concept", "setting", "where allowed", "places", "where forbidden", "places", "compared", "control",
+    )  # fmt: skip
+    said = (
+        "At every place of other pictures: share of free places where the object appears, by what the renderer would "
+        "do at that place of that scene. Allowed: P of at least 5 %; forbidden: P = 0."
+    )
+    return _parts(said, _table(columns, body)) if body else ""
+
+
+def _by_probability(context: Context) -> str:
+    body = [
+        (
+            probability_range(row.low, row.high), f"{row.places:,}", _pair(row.appears, row.appears_error),
+            measured(row.effect, row.effect_error), _pair(row.random_appears, row.random_appears_error),
+        )
+        for row in rows(context.possible)
+    ]  # fmt: skip
+    said = f"**{context.spec.concept}** ({context.spec.chosen}), by how probable the renderer makes it there:"
+    return _parts(said, _table(("renderer", "free places", "appears", "pixels gained", "control"), body))
+
+
+def _by_object(context: Context) -> str:
+    """Return the effect where a person or a grammar of objects allows it, for generators without a renderer."""
+    spec = context.spec
+    said = (
+        f"**{spec.concept}**: {count(len(spec.units), 'unit')} of {spec.layer} ({spec.chosen}), {spec.cell} × "
+        f"{spec.cell}, {spec.multiple:g} k, {spec.images:,} pictures, {len(context.places):,} insertions. Pixels "
+        "gained at free places, which showed none before, as a share of the place's pixels."
+    )
+    columns = (
+        "units", "where allowed", "places", "where forbidden", "places", "difference (95 %)", "ratio (95 %)",
+    )  # fmt: skip
+    body = [
+        (
+            "chosen" if row.by == "units" else row.by, effect_text(row.allowed, row.allowed_error),
+            f"{row.allowed_places:,}", effect_text(row.forbidden, row.forbidden_error), f"{row.forbidden_places:,}",
+            f"{measured(row.difference)} ({measured(row.difference_low)} to {measured(row.difference_high)})",
+            ratio_text(row.ratio, row.low, row.high),
+        )
+        for row in rows(context.verdict)
+    ]  # fmt: skip
+    return _parts(said, _table(columns, body))
 
 
 def _under(under: pd.DataFrame) -> str:
@@ -181,8 +275,8 @@ def _under(under: pd.DataFrame) -> str:
     body = [
         (
             row.object, "–" if pd.isna(row.allowed) else _MARKS[bool(row.allowed)], f"{row.places:,}",
-            measured(row.effect, row.effect_error), percent(row.responsive, 2),
-            measured(row.random_effect, row.random_effect_error),
+            effect_text(row.effect, row.effect_error), percent(row.responsive, 2),
+            effect_text(row.random_effect, row.random_effect_error),
         )
         for row in rows(under[under["places"] >= 5])
     ]  # fmt: skip

@@ -35,9 +35,11 @@ class Plan:
         top: units that are ablated.
         effects: pictures for each ablation.
         inserted: concepts of Figures 11 and 17.
+        accepted: concepts of which the best setting is measured, and inserted at every place, for Figure 11.
+        choosing: pictures for that setting.
         layers, cells, multiples, sizes: settings of insertions that are tried, and on how many pictures.
         tried: pictures for these.
-        context, trace, each: pictures for Figure 11, Figure 17, and for every unit alone.
+        context, trace, each: pictures for Figure 11 (half with the best setting), 17, and for each unit alone.
         places: of each picture, for Figure 17.
         pool: pictures on which class constants are measured, and in which places are looked for.
     """
@@ -55,6 +57,8 @@ class Plan:
     top: int = 20
     effects: int = 100
     inserted: tuple[str, ...] = ("door", "window", "tree")
+    accepted: tuple[str, ...] = ("tree", "cloud", "bush", "window", "door")
+    choosing: int = 64
     layers: tuple[str, ...] = ("layer4", "layer5", "layer6", "layer7")
     cells: tuple[int, ...] = (1, 2, 3)
     multiples: tuple[float, ...] = (1.0, 2.0, 3.0)
@@ -72,12 +76,13 @@ PLANS: Mapping[str, Plan] = {
     "quick": Plan(
         dissected=300, curve={**HURRY, "images": 24, "steps": 10, "sizes": (1, 5, 10, 20)}, sketch=HURRY,
         common=0.05, effects=24, layers=("layer4", "layer6"), cells=(1, 2), multiples=(2.0,), tried=12,
-        context=6, trace=6, each=8, places=8, pool=400,
+        context=6, trace=6, each=8, places=8, pool=400, choosing=16, accepted=("tree", "door"),
     ),
     "tiny": Plan(
         generator="planted", segmenter="planted", dissected=60, layer="layer1", curves=("ball", "tree", "box", "sky"),
         curve={**HINT, "sizes": (1, 2, 4), "images": 8, "steps": 4}, sketch={**HINT, "sizes": (2,), "images": 4},
-        crossing="ball", top=2, effects=12, inserted=("ball",), layers=("layer1", "layer2"), cells=(1, 2),
+        crossing="ball", top=2, effects=12, inserted=("ball",),
+        accepted=("ball",), choosing=8, layers=("layer1", "layer2"), cells=(1, 2),
         multiples=(1.0,), sizes=(2,), tried=12, context=6, trace=6, each=6, places=4, pool=60,
     ),
 }  # fmt: skip

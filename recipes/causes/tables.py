@@ -17,19 +17,28 @@ VISIBLE = 0.001
 
 
 def all_tables(found: Findings) -> dict[str, pd.DataFrame]:
-    """Return every table by its name; those of what was not measured are empty."""
-    return {
+    """Return every table by its name; those of what was not measured are empty.
+
+    What a renderer would do at each place is there only where one is known.
+    """
+    known = [each for each in (*found.accepted, *found.contexts) if len(each.possible)]
+    tables = {
         "figure-4-curves": _joined((ace.spec.concept, ace.curve) for ace in found.curves),
         "figure-4-at-top": pd.DataFrame([at_top(ace) for ace in found.curves]),
         "figure-4-others": _joined((ace.spec.concept, others(ace)) for ace in found.curves),
         "figure-9-objects": objects(found.ablations),
         "figure-10-categories": objects(found.crossing),
         "capacity": _joined((each.spec.concept, each.table) for each in found.capacities),
-        "figure-11-under": _joined((each.spec.concept, each.under) for each in found.contexts),
-        "figure-11-verdict": _joined((each.spec.concept, each.verdict) for each in found.contexts),
+        "figure-11-settings": _joined((each.spec.concept, each.table) for each in found.settings),
+        "figure-11-measured": _joined((each.spec.concept, each.measured) for each in found.settings),
+        "figure-11-under": _joined((each.spec.concept, each.under) for each in (*found.accepted, *found.contexts)),
+        "figure-11-verdict": _joined((each.spec.concept, each.verdict) for each in (*found.accepted, *found.contexts)),
         "figure-17-lines": _joined((each.spec.concept, each.lines) for each in found.traces),
         "first-order": pd.concat([each.agreement for each in found.each]) if found.each else pd.DataFrame(),
     }
+    if known:
+        tables["figure-11-possible"] = _joined((each.spec.concept, each.possible) for each in known)
+    return tables
 
 
 def at_top(ace: Ace) -> dict[str, Any]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ganatomy.door import accuracy as accuracy
     from ganatomy.door import ace as ace
     from ganatomy.door import artifacts as artifacts
+    from ganatomy.door import best_setting as best_setting
     from ganatomy.door import capacity as capacity
     from ganatomy.door import compare as compare
     from ganatomy.door import context as context
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
     from ganatomy.experiments.causal.accuracy import AccuracySpec as AccuracySpec
     from ganatomy.experiments.causal.ace import Ace as Ace
     from ganatomy.experiments.causal.ace_spec import AceSpec as AceSpec
+    from ganatomy.experiments.causal.best_setting import BestSetting as BestSetting
+    from ganatomy.experiments.causal.best_setting import SettingSpec as SettingSpec
     from ganatomy.experiments.causal.capacity import Capacity as Capacity
     from ganatomy.experiments.causal.capacity import CapacitySpec as CapacitySpec
     from ganatomy.experiments.causal.context import Context as Context
@@ -68,6 +71,7 @@ if TYPE_CHECKING:
     from ganatomy.experiments.quality import QualitySpec as QualitySpec
     from ganatomy.experiments.repair import Repair as Repair
     from ganatomy.experiments.repair import RepairSpec as RepairSpec
+    from ganatomy.experiments.warnings import warnings_of as warnings_of
     from ganatomy.features import FeatureNetwork as FeatureNetwork
     from ganatomy.features import open_features as open_features
     from ganatomy.generators import Generator as Generator
@@ -101,6 +105,7 @@ _HOMES = {
         "accuracy",
         "ace",
         "artifacts",
+        "best_setting",
         "capacity",
         "compare",
         "context",
@@ -134,6 +139,7 @@ _HOMES = {
     "experiments.causal.accuracy": ("Accuracy", "AccuracySpec"),
     "experiments.causal.ace": ("Ace",),
     "experiments.causal.ace_spec": ("AceSpec",),
+    "experiments.causal.best_setting": ("BestSetting", "SettingSpec"),
     "experiments.causal.capacity": ("Capacity", "CapacitySpec"),
     "experiments.causal.context": ("Context", "ContextSpec"),
     "experiments.causal.effects": ("Effect", "EffectSpec"),
@@ -145,6 +151,7 @@ _HOMES = {
     "experiments.described": ("ArtifactSpec",),
     "experiments.dissect_spec": ("DissectSpec",),
     "experiments.dissection": ("Dissection",),
+    "experiments.warnings": ("warnings_of",),
     "features": ("FeatureNetwork", "open_features"),
     "experiments.monitor.monitoring": ("Monitoring",),
     "experiments.quality": ("Quality", "QualitySpec"),

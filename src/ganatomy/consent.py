@@ -19,6 +19,7 @@ from pathlib import Path
 
 from ganatomy.errors import BadValue, StudyError
 from ganatomy.files import write_text
+from ganatomy.registry import split_name
 from ganatomy.weights.known import cache_directory
 
 DATA = (
@@ -44,7 +45,7 @@ def runs_code(name: str) -> bool:
     >>> runs_code("basis:torch:mycode:net?layer=a"), runs_code("progan:church.pth"), runs_code("plugin:x")
     (True, False, True)
     """
-    return _opened(name)[0] not in DATA or "trust=" in name.partition("?")[2]
+    return _opened(name)[0] not in DATA or "trust=" in name
 
 
 def asks(name: str) -> str | None:
@@ -56,7 +57,8 @@ def asks(name: str) -> str | None:
     if runs_code(name):
         return "runs code"
     family, argument = _opened(name)
-    elsewhere = ":/" in argument or (family in FETCHED and not Path(argument).is_dir())
+    here = Path(argument).is_dir() or (family == "diffusers" and Path(argument).is_file())
+    elsewhere = ":/" in argument or (family in FETCHED and not here)
     return "fetches a model" if elsewhere else None
 
 
@@ -96,7 +98,10 @@ def agree(names: Iterable[str]) -> list[str]:
 
 def _opened(name: str) -> tuple[str, str]:
     """Return the family that is opened in the end, and its argument."""
-    family, _, argument = name.partition("?")[0].partition(":")
+    try:
+        family, argument, _ = split_name(name)
+    except BadValue:  # which nothing opens
+        return "", ""
     for _ in range(DEEPEST):
         if family not in AROUND:
             break

@@ -1,10 +1,17 @@
 """Where tensors live and how exactly they are computed, by name."""
 
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
 import torch
 
 from ganatomy.errors import BadValue, UnknownName
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+T = TypeVar("T")
 
 _settled: list[str] = []
 
@@ -48,3 +55,28 @@ def find_dtype(name: str) -> torch.dtype:
     if name not in DTYPES:
         raise UnknownName("dtype", name, DTYPES)
     return DTYPES[name]
+
+
+def with_memory(work: Callable[[], T], device: torch.device) -> tuple[T, int]:
+    """Run something; return what it returns, and how many bytes more than before it held at most.
+
+    On a CPU it is what Linux counts for the process; elsewhere nothing is known, and it is 0.
+    """
+    if device.type == "cuda":
+        before = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        result = work()
+        return result, torch.cuda.max_memory_allocated(device) - before
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # the greatest so far is what it is now
+    except OSError:
+        return work(), 0
+    held = _held("VmRSS")
+    result = work()
+    return result, max(0, _held("VmHWM") - held)
+
+
+def _held(what: str) -> int:
+    """Return a size of this process in bytes, as Linux tells it."""
+    found = re.search(rf"^{what}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+    return int(found[1]) * 1024 if found else 0

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ganatomy.errors import BadFile, BadValue, UnknownName
 from ganatomy.files import read_text, write_text
-from ganatomy.types import Features, PerUnit, Where
+from ganatomy.types import Constant, Features, PerUnit, Where
 
 FORMAT = 1
 MOST = 1 << 26
@@ -33,15 +33,17 @@ Shape = tuple[int, int, int]
 """Units, height and width of a layer."""
 
 
-def blend(r: Features, a: Float[Tensor, "#b #u #h #w"], k: PerUnit) -> Features:
+def blend(r: Features, a: Float[Tensor, "#b #u #h #w"], k: Constant) -> Features:
     """Return (1 - a) r + a k, in the type and on the device of r; differentiable in all three.
+
+    k is one value for each unit, or one for each unit at each place.
 
     Nothing is checked, so a GPU never waits: this is what a loop that optimises a or k calls.
 
     >>> blend(torch.ones(1, 2, 1, 1), torch.tensor([0.0, 0.5]).view(1, 2, 1, 1), torch.tensor([7.0, 7.0])).flatten()
     tensor([1., 4.])
     """
-    return torch.lerp(r, k[:, None, None].to(r), a.to(r))
+    return torch.lerp(r, (k[:, None, None] if k.ndim == 1 else k).to(r), a.to(r))
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +61,7 @@ class Intervention:
     Attributes:
         layer: its name.
         alpha: how far each unit is taken, in [0, 1].
-        value: k, what each unit is taken to.
+        value: k, what each unit is taken to: one value for each, or one for each at each place of the grid.
         where: how far each place is, in [0, 1]; one map for all pictures, or one for each of a batch.
         before: what is done to this layer first, in order.
 
@@ -69,17 +71,18 @@ class Intervention:
 
     layer: str
     alpha: PerUnit
-    value: PerUnit
+    value: Constant
     where: Where
     before: tuple["Intervention", ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
-        if self.alpha.ndim != 1 or self.alpha.shape != self.value.shape or self.where.ndim != 3:
+        fitting = (self.alpha.shape, self.alpha.shape + self.where.shape[-2:])
+        if self.alpha.ndim != 1 or self.where.ndim != 3 or self.value.shape not in fitting:
             given = [list(each.shape) for each in (self.alpha, self.value, self.where)]
             raise BadValue(
                 f"an edit of {self.layer} has alpha {given[0]}, value {given[1]}, where {given[2]}; they must be "
-                "[units], [units], [1 or pictures, height, width]"
+                "[units], [units] or [units, height, width], [1 or pictures, height, width]"
             )
         for name, each in (("alpha", self.alpha), ("where", self.where)):
             if not bool(((each >= 0) & (each <= 1)).all()):  # NaN fails too
@@ -158,11 +161,13 @@ class Intervention:
         layer: str,
         shape: Shape,
         units: Sequence[int],
-        value: PerUnit,
+        value: Constant,
         where: Where | None = None,
         strength: float = 1.0,
     ) -> "Intervention":
-        """Return the insertion of some units: they are set to their entries of `value`, one for each unit of the layer.
+        """Return the insertion of some units: they are set to their entries of `value`.
+
+        It has one entry for each unit of the layer, or one for each unit at each place.
 
         Raises:
             UnknownName: a unit that the layer does not have.
@@ -293,13 +298,28 @@ def _read_stroke(record: Any, layer: str, shape: Shape) -> Intervention:
     if any(type(unit) is not int for unit in units) or len(set(units)) != len(units):
         raise BadValue(f"units are {reprlib.repr(units)}; they must be different whole numbers")
     check_units(layer, shape[0], units)
-    alpha, value = torch.zeros(2, shape[0])
+    alpha = torch.zeros(shape[0])
     alpha[units] = torch.tensor(_numbers(_entry(record, "alpha", list), "alpha", len(units), (0, 1)))
-    value[units] = torch.tensor(_numbers(_entry(record, "value", list), "value", len(units), (-LARGEST, LARGEST)))
+    value = _read_value(_entry(record, "value", list), units, shape)
     if not maps or any(not isinstance(rows, list) or len(rows) != shape[1] for rows in maps):
         raise BadValue(f"where of an edit of {layer} must be maps of {shape[1]} rows")
     cells = [_numbers(row, "a row of where", shape[2], (0, 1)) for rows in maps for row in rows]
     return Intervention(layer, alpha, value, torch.tensor(cells).view(-1, *shape[1:]))
+
+
+def _read_value(values: list[Any], units: list[int], shape: Shape) -> Constant:
+    """Read one number for each unit, or a map of the grid for each."""
+    bounds = (-LARGEST, LARGEST)
+    if not values or not isinstance(values[0], list):
+        value = torch.zeros(shape[0])
+        value[units] = torch.tensor(_numbers(values, "value", len(units), bounds))
+        return value
+    if len(values) != len(units) or any(not isinstance(rows, list) or len(rows) != shape[1] for rows in values):
+        raise BadValue(f"value must be {len(units)} numbers, or as many maps of {shape[1]} rows")
+    cells = [_numbers(row, "a row of value", shape[2], bounds) for rows in values for row in rows]
+    value = torch.zeros(shape)
+    value[units] = torch.tensor(cells).view(-1, *shape[1:])
+    return value
 
 
 _KINDS = {str: "text", int: "a whole number", list: "a list"}

@@ -64,7 +64,7 @@ def read_text(path: Path, most: int = MOST) -> str:
     kind = plain_file(path)
     if kind.st_size > most:
         raise ValueError(f"{kind.st_size} bytes, of at most {most}")
-    return path.read_text(encoding="utf-8")
+    return path.read_text(encoding="utf-8-sig")  # of Windows, some begin with a byte order mark
 
 
 def plain_file(path: Path) -> os.stat_result:

@@ -41,7 +41,10 @@ def call_named(argument: str, options: Mapping[str, str]) -> Callable[..., Any]:
                 raise BadValue(f"{argument} is a finished module and takes no options; leave out {', '.join(options)}")
             return target
         arguments = _arguments(argument, target, options)
-        with guarded(f"calling {argument}"):
+        texts = [key for key in options if isinstance(arguments[key], str) and not _takes_text(target, key)]
+        listed = ", ".join(f"{key}={options[key]!r}" for key in texts)
+        given = f" with {listed} as text (annotate the parameter to have a number)" if texts else ""
+        with guarded(f"calling {argument}{given}"):
             made = target(**arguments)
     if not callable(made):
         raise BadModel(f"{argument} returned a {type(made).__name__}; it must return a torch module")
@@ -120,6 +123,11 @@ def _arguments(argument: str, target: Callable[..., Any], options: Mapping[str, 
     if missing:
         raise BadValue(f"{argument} needs the option {missing[0]}; add ?{missing[0]}=VALUE")
     return {key: convert(key, text, _kind(known[key]) if key in known else str) for key, text in options.items()}
+
+
+def _takes_text(target: Callable[..., Any], key: str) -> bool:
+    parameter = _signature(target).parameters.get(key)
+    return parameter is not None and (parameter.annotation is str or isinstance(parameter.default, str))
 
 
 def _signature(target: Callable[..., Any]) -> inspect.Signature:

@@ -1,11 +1,14 @@
 """Names for things that can be opened: ``progan:church.pth``, ``bundled:church``, ``torch:my.module:net?width=64``."""
 
 import inspect
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
-from typing import Any, Generic, TypeVar
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, TypeVar
+from urllib.parse import unquote
 
 from ganatomy.errors import BadValue, UnknownName
 
@@ -13,12 +16,99 @@ T = TypeVar("T")
 Factory = Callable[..., T]
 
 
+class Name(NamedTuple):
+    """What a name says: the family, what follows the colon, and the options as text."""
+
+    family: str
+    argument: str
+    options: dict[str, str]
+
+
+def split_name(name: str) -> Name:
+    """Take a name apart; paths in it may be percent-encoded, ``%26`` for an &, and must be where they are ambiguous.
+
+    A file or folder that exists is taken as it stands, whatever is in its name. ``%2C`` stays as it is unless it is in
+    the path of such a file, since commas stand between the members of lists. URLs are not decoded here.
+
+    Raises:
+        BadValue: an option has no value or is given twice, or two files exist that could be meant.
+
+    >>> split_name("torch:nets:net?weights=a %26 b.pt&width=64")
+    Name(family='torch', argument='nets:net', options={'weights': 'a & b.pt', 'width': '64'})
+    """
+    family, colon, _ = name.partition("?")[0].partition(":")
+    argument, query = _path(name[len(family + colon) :], "?", inner=True)
+    options: dict[str, str] = {}
+    while query:
+        key, equals, rest = query.partition("=")
+        if key.startswith("&"):
+            query = query[1:]
+            continue
+        if not equals or "&" in key:
+            word = key.partition("&")[0]
+            raise BadValue(f"option {word!r} has no value; write {word.strip()}=VALUE, and an & within a path as %26")
+        value, query = _path(rest, "&")
+        if key in options:
+            raise BadValue(f"option {key} is given twice, {options[key]!r} and {value!r}; give it once")
+        options[key] = value
+    return Name(family, argument, options)
+
+
+def join_name(family: str, argument: str, options: Mapping[str, str]) -> str:
+    """Return the name that `split_name` takes apart into these.
+
+    >>> join_name("progan", "runs/a?b.pth", {"dtype": "float16"})
+    'progan:runs/a%3Fb.pth?dtype=float16'
+    """
+    query = "&".join(f"{key}={encoded(text, '&')}" for key, text in options.items())
+    return f"{family}:{encoded(argument, '?')}" + ("?" + query if query else "")
+
+
+def encoded(text: str, marks: str = "?&") -> str:
+    """Return a path as it stands in a name: with its `marks` percent-encoded, and what looks like such a code."""
+    if "://" in text:
+        return text
+    text = re.sub(r"%(?!2[Cc])(?=[0-9A-Fa-f]{2})", "%25", text)
+    return re.sub(f"[{marks}]", lambda mark: f"%{ord(mark[0]):02X}", text)
+
+
+def _path(text: str, mark: str, *, inner: bool = False) -> tuple[str, str]:
+    """Return what stands before the first `mark`, or a file with such marks in its name; and what stands behind it.
+
+    Args:
+        text: of a name, from there on.
+        mark: what ends it.
+        inner: whether names of families may come before the file.
+    """
+    ends = [found.start() for found in re.finditer(re.escape(mark), text)] + [len(text)]
+    longer = [end for end in ends[1:] if _exists(text[:end], mark, inner=inner)]
+    end = longer[0] if longer else ends[0]
+    meant = [text[: ends[0]]] * _exists(text[: ends[0]]) + [text[:each] for each in longer]
+    if longer and len(meant) > 1:
+        raise BadValue(f"{meant[0]!r} and {meant[1]!r} both exist; write the {mark} of a path as %{ord(mark):02X}")
+    found, rest = text[:end], text[end + 1 :]
+    if "%" not in found or "://" in found or _exists(found, "%", inner=inner):
+        return found, rest
+    whole = unquote(found)
+    return whole if _exists(whole, inner=inner) else unquote(re.sub("%(?=2[Cc])", "%25", found)), rest
+
+
+def _exists(text: str, mark: str = "", *, inner: bool = False) -> bool:
+    """Say whether a path exists, alone or behind the names of families, which have no `mark` in them."""
+    before = text.partition(mark)[0] if mark else text
+    starts = [0] + [found.end() for found in re.finditer(":", before)] * inner
+    try:
+        return any(Path(path).exists() for start in starts if (path := text[start:]))
+    except (OSError, ValueError):  # too long, or with letters that no path has
+        return False
+
+
 class Registry(Generic[T]):
     """Families of things by name; each family is a factory that takes what follows the colon.
 
-    A spec reads ``family:argument?key=value&key=value``. It is data: values are converted by the annotations of the
-    factory's keyword parameters (str, int, float, bool, or one of these or None), never evaluated. Packages add
-    families through the entry point group ``ganatomy.<kind>s``, with _ for spaces.
+    A spec reads ``family:argument?key=value&key=value``, see `split_name`. It is data: values are converted by the
+    annotations of the factory's keyword parameters (str, int, float, bool, or one of these or None), never evaluated.
+    Packages add families through the entry point group ``ganatomy.<kind>s``, with _ for spaces.
 
     >>> shapes: Registry[str] = Registry("shape")
     >>> @shapes.register("square")
@@ -65,12 +155,9 @@ class Registry(Generic[T]):
 
         Raises:
             UnknownName: no such family or option.
-            BadValue: an option's text is not of its type.
+            BadValue: an option's text is not of its type, or `split_name` refuses the name.
         """
-        head, _, query = spec.partition("?")
-        family, _, argument = head.partition(":")
-        options = dict(option.partition("=")[::2] for option in query.split("&") if option)
-        return self.make(family, argument, options, **extra)
+        return self.make(*split_name(spec), **extra)
 
     def make(self, family: str, argument: str, options: Mapping[str, str], **extra: Any) -> T:
         """Open what a family, its argument and the text of its options name; for families that wrap another.
@@ -89,7 +176,12 @@ class Registry(Generic[T]):
             if key in extra or (key not in known and not free):
                 raise UnknownName(f"option of {family}", key, known)
         converted = {key: convert(key, text, known.get(key, str)) for key, text in options.items()}
-        return factory(argument, **converted, **extra)
+        try:
+            return factory(argument, **converted, **extra)
+        except UnknownName as error:
+            if error.given not in options or not error.kind.startswith("option of "):
+                raise
+            raise UnknownName(error.kind, error.given, dict.fromkeys([*error.known, *known])) from None
 
 
 def convert(key: str, text: str, annotation: Any) -> Any:

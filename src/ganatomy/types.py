@@ -22,5 +22,9 @@ Scores: TypeAlias = Float[Tensor, "b H W"]
 """How much each pixel shows one concept, in [0, 1]."""
 PerUnit: TypeAlias = Float[Tensor, " u"]
 """One number for each unit of a layer."""
+PerPlace: TypeAlias = Float[Tensor, "u h w"]
+"""One number for each unit at each place of a layer's grid."""
+Constant: TypeAlias = PerUnit | PerPlace
+"""What units are set to: one value for each, or one for each at each place."""
 Where: TypeAlias = Float[Tensor, "p h w"]
 """Places of a layer's grid, from 0 (not at all) to 1: one map for all pictures (p = 1), or one for each."""

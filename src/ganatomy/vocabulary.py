@@ -3,7 +3,8 @@
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from textwrap import shorten
+from typing import Any, NamedTuple
 
 from ganatomy.errors import BadFile, UnknownName
 from ganatomy.files import read_json
@@ -23,6 +24,10 @@ class Concept(NamedTuple):
 
 NOTHING = Concept("nothing", "nothing")
 Vocabulary = Sequence[Concept]
+UNLABELLED = frozenset(
+    ("background", "ignore", "none", "nothing", "other", "others", "unknown", "unlabeled", "unlabelled", "void")
+)
+"""What the rest of a picture is called in other data sets, where ours say nothing."""
 
 
 def find_concept(vocabulary: Vocabulary, name: str) -> int:
@@ -48,7 +53,9 @@ def read_vocabulary(path: Path) -> tuple[Concept, ...]:
     """
     try:
         rows = read_json(path)
-        concepts = tuple(Concept(str(name), str(category)) for name, category in rows)
+        if not isinstance(rows, list) or not all(_is_pair(row) for row in rows):
+            raise ValueError(f"found {shorten(str(rows), 60)}")
+        concepts = tuple(Concept(name, category) for name, category in rows)
     except FileNotFoundError:
         raise BadFile(f"{path}: no such vocabulary file") from None
     except (OSError, ValueError, TypeError) as error:
@@ -56,15 +63,24 @@ def read_vocabulary(path: Path) -> tuple[Concept, ...]:
     return checked_vocabulary(concepts, str(path))
 
 
+def _is_pair(row: Any) -> bool:
+    return isinstance(row, list) and len(row) == 2 and all(isinstance(each, str) for each in row)
+
+
 def checked_vocabulary(concepts: Iterable[Concept], source: str) -> tuple[Concept, ...]:
     """Return the concepts as a tuple once they are a vocabulary: nothing first, then no concept twice.
+
+    The first may also be called background, unlabeled or what else is in `UNLABELLED`; it becomes `NOTHING`.
 
     Raises:
         BadFile: they are not; names the source.
     """
     concepts = tuple(concepts)
+    if concepts and concepts[0].name.strip("_ ").lower() in UNLABELLED:
+        concepts = (NOTHING, *concepts[1:])
     if not concepts or concepts[0] != NOTHING:
-        raise BadFile(f'{source}: the first concept must be ["nothing", "nothing"]')
+        found = f", not {list(concepts[0])}" if concepts else ""
+        raise BadFile(f'{source}: the first concept must be ["nothing", "nothing"] or background{found}')
     twice = {c for c in concepts if concepts.count(c) > 1}
     if twice:
         raise BadFile(f"{source}: listed twice: {', '.join(sorted(c.name for c in twice))}")

@@ -20,6 +20,7 @@ BALL = UNITS["layer1"].index("ball")
 FEW: dict[str, Any] = {"images": 12, "shard": 5, "batch": 4}
 ACE: dict[str, Any] = {"pool": 300, "train": 12, "held": 8, "candidates": 260, "steps": 2, "every": 1, "top": 2}
 STEPS = {
+    *("choosing", "measuring", "places"),
     *("levels", "validation", "evaluation", "pool", "candidates", "effects", "effect", "context", "strength", "trace"),
     *("each unit", "first order", "tried", "accuracy", "together", "real pictures", "generated pictures"),
     "repaired pictures",
@@ -57,6 +58,7 @@ def every_experiment(files: Path, out: Path, engine: Executor) -> None:
     ganatomy.capacity(
         study, layers=["layer1"], concept="ball", tops=(1,), cells=(1,), multiples=(1.0,), pool=40, **FEW, **own
     )
+    ganatomy.best_setting(study, layers=["layer1"], concept="ball", pool=40, cell=2, **FEW, **own)
     ganatomy.accuracy(tells, layer="see", units=[0], random=1, **FEW, **own)
     ganatomy.unit_accuracy(tells, layer="see", sizes=(1,), random=1, **FEW, **own)
     pictures = {"real": str(files / "real"), "features": f"unet:{files / 'net.safetensors'}", "reals": 20, "shard": 7}

@@ -150,7 +150,7 @@ def test_nothing_shared_is_refused(tmp_path: Path) -> None:
 
 def test_what_differs_is_said(tmp_path: Path) -> None:
     one = made_dissection(tmp_path / "one", ONE)
-    other = {"images": 500, "seed": 3, "validation": "cross", "resolution": 16, "noise": 0.9}
+    other = {"images": 500, "seed": 3, "validation": "cross", "resolution": 16, "over_chance": 1.5}
     found = compared([one, made_dissection(tmp_path / "other", ONE, segmenter="t" * 64, **other)])
     said = " ".join(found.differences)
     segmenters = "planted: ssssssss (one), planted: tttttttt (other)"
@@ -158,7 +158,7 @@ def test_what_differs_is_said(tmp_path: Path) -> None:
     for text in ("pictures – 1000 (one), 500 (other)", "seed – 0 (one), 3 (other)", "validation – separate (one)"):
         assert f"Not the same everywhere: {text}" in said
     assert "label resolution – 8 (one), 16 (other)" in said
-    assert "noise – 0.99 (one), 0.9 (other); units are counted by different rules" in said
+    assert "over_chance – 2.0 (one), 1.5 (other); units are counted by different rules" in said
     assert len(found.differences) == 7
 
 

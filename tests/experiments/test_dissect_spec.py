@@ -27,7 +27,10 @@ OTHER: dict[str, Any] = {
     "rare": 0.002,
     "interpretable_iou": 0.04,
     "interpretable_accuracy": 0.7,
-    "noise": 0.98,
+    "label": "iqr",
+    "over_control": 1.2,
+    "over_chance": 1.2,
+    "false_labels": 0.02,
     "top": 9,
     "batch": 16,
     "shard": 128,
@@ -39,6 +42,17 @@ def test_every_field_changes_the_digest(name: str) -> None:
     other = replace(SPEC, **{name: OTHER[name]})
     assert getattr(other, name) != getattr(SPEC, name)
     assert spec_digest(other) != spec_digest(SPEC)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "raw"), [("quantile:0.02", True), ("upsampled-quantile:0.02", False), ("pair", False)]
+)
+def test_a_quantile_is_of_raw_activations_unless_it_says_otherwise(threshold: str, raw: bool) -> None:
+    spec = replace(SPEC, threshold=threshold)
+    assert (spec.raw_level is not None) == raw
+    assert spec.quantile == (None if threshold == "pair" else 0.02)
+    if raw:
+        assert spec.tops()[spec.raw_level] == 0.02
 
 
 def test_it_survives_json() -> None:
@@ -64,7 +78,7 @@ def test_it_survives_json() -> None:
         ({"smallest": 0.0}, "smallest=0.0"),
         ({"smallest": 1.0}, "smallest=1.0"),
         ({"rare": -0.1}, "rare=-0.1 is not between 0 and 1"),
-        ({"noise": 1.5}, "noise=1.5 is not between 0 and 1"),
+        ({"false_labels": 1.5}, "false_labels=1.5 is not between 0 and 1"),
         ({"interpretable_iou": float("nan")}, "interpretable_iou=nan is not between 0 and 1"),
         ({"layers": "layer4"}, "layers='layer4' is one name; give a list of names"),
         ({"threshold": "quantile:1.5"}, "unknown threshold rule 'quantile:1.5'"),

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,13 @@ from ganatomy.errors import BadFile, BadValue, StudyError, UnknownName
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.generators.planted import UNITS, PlantedGenerator
 from ganatomy.planted import VOCABULARY
-from ganatomy.resample import labels_at, upsample
+from ganatomy.resample import Grid, labels_at, upsample
 from ganatomy.segmenters.planted import PlantedSegmenter
 
 CPU = torch.device("cpu")
 Mask = npt.NDArray[np.bool_]
 Levels = npt.NDArray[np.float64]
+MasksAt = Callable[[int, int, float], tuple[Mask, Mask]]
 NAMES = [(layer, unit) for layer, roles in UNITS.items() for unit in range(len(roles))]
 IMAGES, LEVELS, TOP, SEED, SIDE, RARE = 14, 15, 3, 5, 16, 0.06
 OPTIONS: dict[str, Any] = {
@@ -39,9 +41,9 @@ OPTIONS: dict[str, Any] = {
     "shard": 8,
 }
 
-QUANTILE = "quantile:0.05"
+RAW, UPSAMPLED = "quantile:0.05", "upsampled-quantile:0.05"
 GRID = np.logspace(0, -2, LEVELS)
-TOPS = dict.fromkeys(("pair", "unit", "max-iou"), GRID) | {QUANTILE: np.sort([*GRID, 0.05])[::-1]}
+TOPS = dict.fromkeys(("pair", "unit", "max-iou"), GRID) | dict.fromkeys((RAW, UPSAMPLED), np.sort([*GRID, 0.05])[::-1])
 
 # ---------------------------------------------------------------- the reference
 
@@ -62,10 +64,12 @@ class Half:
         return self.values[: self.paired, unit] > level, self.partners[concept]
 
 
-def half(ids: range) -> Half:
+def half(ids: range, rule: str = "pair") -> Half:
     generator = PlantedGenerator(CPU)
     seen = generator.observe(generator.latents(ids, SEED), list(UNITS))
-    values = torch.cat([upsample(seen.features[layer], (SIDE, SIDE)) for layer in UNITS], 1).numpy()
+    height, width = seen.images.shape[-2:]
+    grid = Grid(SIDE, SIDE, None if rule == "unit" else (height, width))  # published: evenly spaced points
+    values = torch.cat([upsample(seen.features[layer], grid) for layer in UNITS], 1).numpy()
     labels = labels_at(PlantedSegmenter(CPU)(seen.images), (SIDE, SIDE)).numpy()
     shown = np.stack([(labels == c).any(1) for c in range(len(VOCABULARY))])
     paired = len(ids) // 2 * 2
@@ -90,20 +94,38 @@ def agreement(on: Mask, shown: Mask) -> float:
     return float((on == shown).mean())
 
 
-def candidates(chosen_on: Half, unit: int, concept: int, levels: Levels) -> dict[int, tuple[Mask, Mask]]:
+def levels_of(ids: range, rule: str, row: int) -> Levels:
+    """Return the candidate levels of a unit; that of `RAW` is a quantile of its raw activations."""
+    tops = TOPS[rule]
+    levels = np.quantile(half(ids, rule).values[:, row], 1 - tops)
+    if rule == RAW:
+        generator, (layer, unit) = PlantedGenerator(CPU), NAMES[row]
+        raw = generator.observe(generator.latents(ids, SEED), [layer]).features[layer][:, unit].double()
+        place, cut = list(tops).index(0.05), np.quantile(raw, 0.95)
+        levels = np.concatenate([np.minimum(levels[:place], cut), [cut], np.maximum(levels[place + 1 :], cut)])
+    return levels
+
+
+def candidates(masks_at: MasksAt, unit: int, concept: int, levels: Levels) -> dict[int, tuple[Mask, Mask]]:
     """Return the masks at each level where unit and concept go together more often than by chance."""
-    masks = {j: chosen_on.masks(unit, concept, level) for j, level in enumerate(levels)}
+    masks = {j: masks_at(unit, concept, level) for j, level in enumerate(levels)}
     return {j: (on, shown) for j, (on, shown) in masks.items() if (on & shown).mean() > on.mean() * shown.mean()}
 
 
-def choose(rule: str, chosen_on: Half, unit: int, concept: int, levels: Levels) -> int:
+def may_be_chosen(rule: str, masks: tuple[Mask, Mask], level: float) -> bool:
+    """Return whether a rule may choose a level of positive association for a pair."""
+    on, shown = masks
+    return rule != "unit" or (agreement(on, shown) > 0.8 and level > 0 and shown.mean() >= RARE)
+
+
+def choose(rule: str, masks_at: MasksAt, unit: int, concept: int, levels: Levels) -> int:
     """Return the level that a rule chooses, as SPEC 2 words it; -1 if there is none."""
-    if rule == QUANTILE:
+    if rule in (RAW, UPSAMPLED):
         return int(np.abs(TOPS[rule] - 0.05).argmin())
     scores: dict[int, float] = {}
     for c in range(1, len(VOCABULARY)) if rule == "unit" else [concept]:
-        for j, (on, shown) in candidates(chosen_on, unit, c, levels).items():
-            if rule != "unit" or (agreement(on, shown) > 0.8 and levels[j] > 0):
+        for j, (on, shown) in candidates(masks_at, unit, c, levels).items():
+            if may_be_chosen(rule, (on, shown), levels[j]):
                 score = overlap([(on, shown)]) if rule == "max-iou" else quality(on, shown)
                 scores[j] = max(scores.get(j, 0), score)
     return max(scores, key=lambda j: (scores[j], -j), default=-1)
@@ -114,35 +136,56 @@ def choose(rule: str, chosen_on: Half, unit: int, concept: int, levels: Levels) 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("validation", ["separate", "cross"])
-@pytest.mark.parametrize("rule", ["pair", "unit", "max-iou", QUANTILE])
+@pytest.mark.parametrize("rule", ["pair", "unit", "max-iou", RAW, UPSAMPLED])
 def test_every_score_equals_brute_force(rule: str, validation: str) -> None:
-    found = ganatomy.dissect("planted:", **OPTIONS, threshold=rule, validation=validation)
+    found = ganatomy.dissect("planted:", **OPTIONS, threshold=rule, validation=validation, label="iou")
     halves = [range(IMAGES), range(IMAGES, 2 * IMAGES)] if validation == "separate" else [range(7), range(7, IMAGES)]
-    scored_on, chosen_on = map(half, halves)
-    calibrated = half(range(IMAGES, IMAGES + 6) if validation == "separate" else range(6)).values
+    scored_on, chosen_on = (half(ids, rule) for ids in halves)
+    calibration = range(IMAGES, IMAGES + 6) if validation == "separate" else range(6)
     for row, (layer, unit) in enumerate(NAMES):
-        levels = np.quantile(calibrated[:, row], 1 - TOPS[rule])
+        levels = levels_of(calibration, rule, row)
         rows = found.candidates(layer, unit).set_index("concept")
+        fits = False
         for c in range(1, len(VOCABULARY)):
             name = VOCABULARY[c].name
             if name not in rows.index:
                 continue
-            folds = [(scored_on, choose(rule, chosen_on, row, c, levels))]
-            if validation == "cross":
-                folds.append((chosen_on, choose(rule, scored_on, row, c, levels)))
-            cuts = [(own, levels[j] if j >= 0 else np.inf) for own, j in folds]
+            folds = [(scored_on, chosen_on), (chosen_on, scored_on)][: 1 + (validation == "cross")]
+            chosen = [choose(rule, other.masks, row, c, levels) for _, other in folds]
+            cuts = [(own, levels[j] if j >= 0 else np.inf) for (own, _), j in zip(folds, chosen, strict=True)]
             matched = [own.masks(row, c, cut) for own, cut in cuts]
             mismatched = [own.mismatched(row, c, cut) for own, cut in cuts]
-            j = folds[0][1]
+            j = chosen[0]
+            at_level = candidates(chosen_on.masks, row, c, levels).get(j)
             expected = {
                 "iou": overlap(matched),
                 "control": overlap(mismatched),
-                "iqr": quality(*chosen_on.masks(row, c, levels[j])) if j >= 0 else 0,
+                "iqr": quality(*at_level) if at_level and may_be_chosen(rule, at_level, levels[j]) else 0,
                 "level": j,
             }
             assert rows.loc[name, list(expected)].to_dict() == pytest.approx(expected, abs=1e-12), (layer, unit, name)
+            assert float(found.reading.null[row, c]) == pytest.approx(null_of(rule, folds, row, c, levels), rel=1e-6)
             if rows.loc[name, "rank"] == 1 and expected["iou"] > 0:
                 check_label(found.units.iloc[row], name, expected, matched, levels)
+            fits |= expected["iou"] > 0.05 and pooled_agreement(matched) > 0.75
+        assert found.units.interpretable[row] == fits
+
+
+def null_of(rule: str, folds: list[tuple[Half, Half]], row: int, c: int, levels: Levels) -> float:
+    """Return how many times what would make it matched the mismatched masks reach, put through the same rule."""
+    chosen = [choose(rule, other.mismatched, row, c, levels) for _, other in folds]
+    cuts = [levels[j] if j >= 0 else np.inf for j in chosen]
+    null, control = (
+        [fold[which].mismatched(row, c, cut) for fold, cut in zip(folds, cuts, strict=True)] for which in (0, 1)
+    )
+    if not (overlap(null) > 0.05 and pooled_agreement(null) > 0.75):
+        return 0.0
+    chance = float(np.concatenate([shown.ravel() for _, shown in null]).mean())
+    return overlap(null) / max(1.5 * overlap(control), 2 * chance)
+
+
+def pooled_agreement(pairs: list[tuple[Mask, Mask]]) -> float:
+    return agreement(*(np.concatenate([m.ravel() for m in part]) for part in zip(*pairs, strict=True)))
 
 
 def check_label(
@@ -160,7 +203,6 @@ def check_label(
         "accuracy": agreement(on, shown),
         "on": on.mean(),
         "threshold": levels[level],
-        "interpretable": best["iou"] > 0.05 and agreement(on, shown) > 0.75,
     }
     for field, value in expected.items():
         assert unit[field] == (pytest.approx(value, abs=1e-12) if isinstance(value, float) else value), field
@@ -204,9 +246,13 @@ def test_concepts(tiny: Dissection, evaluation: Half) -> None:
     np.testing.assert_allclose(table.share, evaluation.shown[1:].mean((1, 2, 3)), rtol=1e-12)
     assert table.images.tolist() == evaluation.shown[1:].any((2, 3)).sum(1).tolist()
     for row in table[~table.rare].itertuples():
-        own = tiny.units[tiny.units.label == row.concept]
-        assert (row.units_interpretable, row.units_matched) == (own.interpretable.sum(), own.matched.sum())
-        first = tiny.ranked(row.concept).iloc[0]
+        pairs = tiny.pairs[tiny.pairs.concept == row.concept]
+        assert row.units_matched == pairs.matched.sum()
+        assert row.units_labelled == (tiny.units.label == row.concept).sum()
+        assert row.units_interpretable >= pairs.interpretable.sum()
+        ranked = tiny.ranked(row.concept)
+        assert ranked.matched.sum() == row.units_matched
+        first = (ranked[ranked.matched] if ranked.matched.any() else ranked).iloc[0]
         assert (row.best_layer, row.best_unit, row.best_iou) == (first.layer, first.unit, first.iou)
 
 
@@ -381,6 +427,6 @@ def test_what_is_no_dissection_is_refused(tiny: Dissection, tmp_path: Path) -> N
     with pytest.raises(StudyError, match="holds no study"):
         ganatomy.open_dissection(tmp_path)
     record = (tiny.study.directory / "study.json").read_text()
-    (tmp_path / "study.json").write_text(record.replace('"noise": 0.99', '"loudness": 0.99'))
+    (tmp_path / "study.json").write_text(record.replace('"label": "matched"', '"loudness": 0.99'))
     with pytest.raises(BadFile, match=r"no dissection that this version can read .*loudness"):
         ganatomy.open_dissection(tmp_path)

@@ -62,7 +62,7 @@ def test_units_that_do_not_know_the_picture_are_not_matched(bias: float, validat
             Blind(bias, seed), segmenter="planted", images=80, resolution=16, validation=validation, seed=seed
         )
         scored += len(found.units) * int((~found.concepts.rare).sum())
-        above += len(found.pairs)
+        above += int(found.pairs.matched.sum())
         matched += int(found.units.matched.sum())
         interpretable += int(found.units.interpretable.sum())
     assert interpretable > 0, "no unit passes the paper's rule by accident, so the test shows nothing"

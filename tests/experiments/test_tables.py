@@ -103,9 +103,7 @@ def test_margins_are_raised_until_few_units_are_matched_by_chance() -> None:
     raised = scores(1.2)
     assert raised.raised == pytest.approx(1.2)
     assert raised.false_labels.sum() == 0
-    assert (
-        scores(4.0).matched.sum() == 1
-    )  # b of unit 3: 0.3 > 4 × max(1.5 × 0.05, 2 × 0.05) does not hold, 0.5 > … neither
+    assert scores(2.4).matched.sum() == 2  # a of the first has 0.5 > 2.4 × 0.2, b of the last 0.3 > 2.4 × 0.1
     allowed = scores(1.2, false_labels=0.25)
     assert (allowed.raised, allowed.false_labels.tolist()) == (1.0, [True, False, False, False])
 

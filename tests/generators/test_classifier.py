@@ -129,9 +129,9 @@ def flat() -> nn.Module:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("Moody", "scores a picture differently every time"),
-        ("Herd", "by what else is in its batch"),
-        ("Map", r"returns \[2, 6, 24, 24\] for 2 pictures; it must return scores"),
+        ("Moody", "the score of a picture is another one every time; turn off"),
+        ("Herd", r"the score of a picture depends on what else is in its batch, .*, first in see\.0 \(Conv2d\)"),
+        ("Map", r"returns \[3, 6, 24, 24\] for 3 pictures; it must return scores"),
         ("Blind", "raised RuntimeError: no light$"),
         ("flat", "has no layer"),
         ("nothing", "unknown callable"),
@@ -162,7 +162,7 @@ def test_what_is_no_classifier_is_refused_in_one_line(folder: Path, name: str, s
 )
 def test_options_that_cannot_be_meant(folder: Path, options: str, kind: type[GanatomyError], said: str) -> None:
     with pytest.raises(kind, match=said) as caught:
-        open_subject(toy_spec(folder) + options)
+        open_subject(toy_spec(folder, options))
     assert "\n" not in str(caught.value)
 
 
@@ -179,3 +179,83 @@ def test_the_network_is_frozen_and_keeps_no_hook(folder: Path) -> None:
     assert not net.training
     assert not any(weight.requires_grad for weight in net.parameters())
     assert not any(part._forward_hooks or "forward" in vars(part) for part in net.modules())
+
+
+class InParts(Toy):
+    """Takes its pictures two at a time, its activation once before and once after the head's mean."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([super(InParts, self).forward(part) for part in x.split(2)])
+
+
+class OneByOne(Toy):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([super(OneByOne, self).forward(x[i : i + 1]) for i in range(len(x))])
+
+
+@pytest.mark.parametrize("kind", [InParts, OneByOne])
+def test_pictures_that_are_taken_in_parts_are_joined(folder: Path, kind: type[Toy]) -> None:
+    view = View(open_pictures(str(folder)), Frame(SIDE))
+    parts, whole = as_classifier(kind(), view), as_classifier(Toy(), view)
+    assert parts.layers == whole.layers
+    z = whole.latents(range(7), 0)
+    assert torch.equal(parts.observe(z, ["see"]).features["see"], whole.observe(z, ["see"]).features["see"])
+    for _ in range(2):
+        rest, expected = parts.rest(z, "see"), whole.rest(z, "see")
+        assert torch.equal(rest.features, expected.features)
+        assert torch.equal(rest.output, expected.output)
+        r = torch.rand(expected.features.shape, generator=torch.Generator().manual_seed(0))
+        assert torch.equal(rest(r), expected(r))
+        assert rest.short
+
+
+class Stretched(Toy):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x / x.amax(0, keepdim=True).clamp(min=0.1))
+
+
+class Competing(Toy):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).softmax(0)
+
+
+class Labelled(Toy):
+    def forward(self, x: Tensor, labels: Tensor) -> Tensor:
+        return super().forward(x)
+
+
+@pytest.mark.parametrize(
+    ("net", "said"),
+    [
+        (Stretched(), "Stretched: the score of a picture depends on what else is in its batch"),
+        (Competing(), "Competing: the score of a picture depends on what else is in its batch"),
+        (Labelled(), "forward of Labelled wants labels beside x"),
+        (nn.DataParallel(Competing()), "Competing: the score"),
+        (Toy().to("meta"), r"Toy: see\.0\.weight is on the meta device"),
+    ],
+)
+def test_networks_that_are_no_classifiers(folder: Path, net: nn.Module, said: str) -> None:
+    with pytest.raises(BadModel, match=said):
+        as_classifier(net, View(open_pictures(str(folder)), Frame(SIDE)))
+
+
+def test_small_pictures_are_shown_and_labelled_at_their_own_size(folder: Path) -> None:
+    pictures = open_pictures(str(folder))
+    for size, crop, given, expected in (
+        *((12, 0.0, 0, 24), (12, 0.5, 0, 12), (12, 0.75, 0, 18), (24, 0.0, 0, 24), (30, 0.0, 0, 30), (12, 0.0, 48, 48)),
+        *((12, 0.0, 6, 6), (200, 0.0, 0, 200)),
+    ):
+        view = View(pictures, Frame(size, crop), label_size=given)
+        assert view.labelled == Frame(expected, crop)
+    assert View(pictures, Frame((6, 12)), label_size=12).labelled == Frame((12, 24))
+    net = as_classifier(Toy(), View(pictures, Frame(12)))
+    seen = net.observe(net.latents(range(3), 0), ["see"])
+    assert net.label_size == (24, 24)
+    assert seen.images.shape == (3, 3, 24, 24)
+    assert seen.features["see"].shape == (3, 6, 12, 12)
+    assert seen.shown is not None
+    assert seen.shown.frame == Frame(24)
+    assert torch.equal(seen.images, pictures.images(seen.shown.numbers, Frame(24)))
+    specs = [toy_spec(folder, f"size=12{more}") for more in ("", "&label_size=12", "&label_size=24")]
+    prints = [opened(spec).fingerprint for spec in specs]
+    assert prints[0] == prints[2] != prints[1]

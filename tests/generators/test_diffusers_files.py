@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from diffusers_models import opened, save_autoencoder, save_pipeline
 from safetensors.torch import load_file, save_file
 
 from ganatomy.errors import BadFile, BadModel, UnknownName
+from ganatomy.generators.diffusers.checkpoint import library
 from ganatomy.generators.hooked import HookedGenerator
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -123,6 +125,73 @@ def test_weights_may_be_in_half_precision_or_in_a_bin_file(copied: Callable[[str
     z = kl.latents(range(2), 0)
     assert not torch.equal(half.observe(z, []).images, kl.observe(z, []).images)
     assert torch.allclose(half.observe(z, []).images, kl.observe(z, []).images, atol=0.01)
+
+
+@pytest.mark.parametrize("safe", [True, False])
+@pytest.mark.parametrize("variant", [None, "fp16"])
+def test_weights_may_be_in_several_files(
+    copied: Callable[[str], Path], kl: HookedGenerator, safe: bool, variant: str | None
+) -> None:
+    directory = copied("kl")
+    model = library().AutoencoderKL.from_pretrained(directory)
+    (directory / WEIGHTS).unlink()
+    model.save_pretrained(directory, safe_serialization=safe, variant=variant, max_shard_size="20KB")
+    assert not any((directory / name).exists() for name in (WEIGHTS, WEIGHTS.replace("safetensors", "bin")))
+    assert opened(directory).fingerprint == kl.fingerprint
+    sorted(directory.glob("*-of-*"))[0].unlink()
+    with pytest.raises(BadFile, match=r"index.*json: lists the file diffusion_pytorch_model.*, which is not there"):
+        opened(directory)
+
+
+@pytest.mark.parametrize("name", ["diffusion_pytorch_model.ema.safetensors", "vae.safetensors", "model.ckpt"])
+def test_weights_may_be_called_otherwise(copied: Callable[[str], Path], kl: HookedGenerator, name: str) -> None:
+    directory = copied("kl")
+    state = load_file(directory / WEIGHTS)
+    (directory / WEIGHTS).unlink()
+    save_file(state, directory / name) if name.endswith("s") else torch.save({"state_dict": state}, directory / name)
+    for argument in (
+        directory,
+        directory / name,
+        f"{directory}?weights={name}",
+        f"{directory}?weights={directory / name}",
+    ):
+        assert opened(argument).fingerprint == kl.fingerprint
+    torch.save({"g": state, "g_ema": state}, directory / "other.pt")
+    with pytest.raises(BadFile, match=r"holds no weights; .*; of .*other\.pt.* say which: weights=FILE"):
+        opened(directory)
+    assert opened(f"{directory}?weights=other.pt&prefix=g_ema").fingerprint == kl.fingerprint
+    (directory / "config.json").unlink()
+    with pytest.raises(BadFile, match=r"no config\.json lies beside it; .*: diffusers:DIR\?weights="):
+        opened(directory / name)
+
+
+def in_latent_diffusion(name: str) -> str:
+    """Return what a tensor of AutoencoderKL with two resolutions is called in the files of latent diffusion."""
+    name = re.sub(r"up_blocks\.(\d)", lambda found: f"up.{1 - int(found[1])}", name).replace("down_blocks.", "down.")
+    name = re.sub(r"(down|up)\.(\d)\.resnets", r"\1.\2.block", name)
+    name = re.sub(r"(down|up)samplers\.0", r"\1sample", name)
+    name = name.replace("mid_block.resnets.0", "mid.block_1").replace("mid_block.resnets.1", "mid.block_2")
+    name = name.replace("mid_block.attentions.0", "mid.attn_1").replace("conv_shortcut", "nin_shortcut")
+    name = name.replace("conv_norm_out", "norm_out").replace("group_norm", "norm").replace("to_out.0", "proj_out")
+    return re.sub(r"to_([qkv])", r"\1", name)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_the_single_file_of_a_latent_diffusion_model(
+    saved: Path, tmp_path: Path, kl: HookedGenerator, whole: bool
+) -> None:
+    prefix, state = "first_stage_model." if whole else "", {}
+    for name, tensor in load_file(saved / "kl" / WEIGHTS).items():
+        linear = ".attentions." in name and tensor.ndim == 2
+        state[prefix + in_latent_diffusion(name)] = tensor[:, :, None, None].clone() if linear else tensor
+    assert {f"{prefix}decoder.mid.attn_1.q.weight", f"{prefix}decoder.up.1.upsample.conv.weight"} <= state.keys()
+    rest = {"model.diffusion_model.x": torch.ones(2)} if whole else {"loss.logvar": torch.ones(2)}
+    torch.save({"state_dict": state | rest, "global_step": 7}, tmp_path / "sd.ckpt")
+    assert opened(f"{saved / 'kl'}?weights={tmp_path / 'sd.ckpt'}").fingerprint == kl.fingerprint
+    del state[f"{prefix}decoder.conv_in.weight"]
+    torch.save(state, tmp_path / "sd.ckpt")
+    with pytest.raises(BadFile, match=r"sd\.ckpt: lacks tensor decoder\.conv_in\.weight$"):
+        opened(f"{saved / 'kl'}?weights={tmp_path / 'sd.ckpt'}")
 
 
 class Malice:

@@ -1,6 +1,7 @@
 """Programs of torch.export: the same layers and pictures as the module that was exported, and nothing that runs."""
 
 import copy
+import io
 import json
 import pickle
 import warnings
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from ganatomy.errors import BadFile, BadModel
 from ganatomy.generators import as_generator, open_generator
+from ganatomy.weights.archives import Entries
 
 
 class Block(nn.Module):
@@ -244,6 +246,39 @@ def test_no_pickle_in_the_archive_runs(path: Path, tmp_path: Path, kind: str) ->
             archive.writestr(each, kept)
     with pytest.raises(BadFile, match=r"other than tensors|is an object that is no tensor"):
         open_generator(name)
+
+
+@pytest.mark.parametrize("pickled", [False, True])
+def test_a_small_file_takes_little_memory(path: Path, pickled: bool) -> None:
+    """A tensor that repeats one number."""
+    huge = io.BytesIO()
+    torch.save(torch.ones(1).expand(1 << 40), huge)
+
+    def repeat(config: dict[str, Any]) -> None:
+        meta = config["config"]["paint.bias"]["tensor_meta"]
+        meta["sizes"], meta["strides"] = [{"as_int": 1 << 40}], [{"as_int": 0}]
+        config["config"]["paint.bias"]["use_pickle"] = pickled
+
+    weights = "data/weights/model_weights_config.json"
+    with zipfile.ZipFile(path) as archive:
+        content = {each: archive.read(each) for each in archive.namelist()}
+    if pickled:
+        file = json.loads(content[f"g/{weights}"])["config"]["paint.bias"]["path_name"]
+        content[f"g/data/weights/{file}"] = huge.getvalue()
+        with zipfile.ZipFile(path, "w") as archive:
+            for each, kept in content.items():
+                archive.writestr(each, kept)
+    with pytest.raises(BadFile, match="unfold to many times the size of the file"):
+        open_generator(rewritten(path, repeat, weights))
+
+
+def test_the_same_bytes_are_not_read_again_and_again(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a/b", bytes(1 << 20))
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        entries = Entries(archive)
+        with pytest.raises(ValueError, match="asks for b and others again and again"):
+            list(map(entries.read, ["b"] * 30))
 
 
 def test_expressions_and_guards_in_the_file_are_never_read(path: Path, tmp_path: Path) -> None:

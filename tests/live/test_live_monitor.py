@@ -15,7 +15,7 @@ from training_nets import LATENT, Training, normal
 import ganatomy
 from ganatomy.errors import BadModel, BadValue, StudyError, UnknownName
 from ganatomy.live import monitor as module
-from ganatomy.live.network import unwrapped
+from ganatomy.wrapped import unwrapped
 
 SMALL = {"images": 8, "segmenter": "colors", "latents": normal, "options": {"levels": 4, "top": 2}}
 

@@ -137,3 +137,60 @@ def test_what_is_locked_is_refused(tmp_path: Path) -> None:
         content[content.index(mark) + flag] |= 1
     path.write_bytes(content)
     assert "is encrypted" in refused(path)
+
+
+def test_names_that_windows_wrote_part_folders_too(tmp_path: Path) -> None:
+    names = {name.replace("/", "\\"): content for name, content in PICTURES.items()}
+    files = {**names, "00000\\": b"", "__MACOSX\\00000\\._img0.png": b"no picture"}
+    pictures = open_pictures(str(packed(tmp_path / "toys.zip", files)))
+    assert colours(pictures, 3) == [[1, -1, -1], [-1, 1, -1], [-1, -1, 1]]
+    assert (pictures.classes, pictures.truth([0, 1, 2])) == (("00000", "00001"), [0, 0, 1])
+    listed = {**files, "dataset.json": b'{"labels": [["00000/img0.png", "cat"]]}'}
+    assert open_pictures(str(packed(tmp_path / "toys.zip", listed))).truth([0, 1, 2]) == [0, -1, -1]
+
+
+@pytest.mark.parametrize("where", ["zip", "folder"])
+def test_how_many_files_are_not_read_is_told_once(tmp_path: Path, where: str, caplog: pytest.LogCaptureFixture) -> None:
+    others = {"a.heic": b"", "00000/b.HEIC": b"", "notes": b"", "00000/._img0.png": b"", ".DS_Store": b""}
+    place = packed(tmp_path / f"{where}.zip", {**PICTURES, **others, "dataset.json": b"{}"})
+    if where == "folder":
+        with zipfile.ZipFile(place) as source:
+            source.extractall(tmp_path / "toys")
+        place = tmp_path / "toys"
+    for _ in range(2):
+        assert colours(open_pictures(str(place)), 3) == [[1, -1, -1], [-1, 1, -1], [-1, -1, 1]]
+    said = f"{place}: 4 files were not read: 2 .heic, 1 without an ending, 1 hidden"
+    assert sorted(caplog.messages[0].split(": ")[-1].split(", ")) == sorted(said.split(": ")[-1].split(", "))
+    assert len(caplog.messages) == 1
+
+
+def test_what_is_there_is_told_where_no_picture_is(tmp_path: Path) -> None:
+    said = refused(packed(tmp_path / "empty.zip", {"a.heic": b"", "b.txt": b""}))
+    assert "no pictures in it (.avif, " in said
+    assert said.endswith("; 2 files were not read: 1 .heic, 1 .txt")
+
+
+@pytest.mark.parametrize("name", ["a.GIF", "a.jfif", "a.JPE", "a.Webp", "a.BMP", "a.TIF", "a.avif", "a.pgm"])
+def test_every_ending_of_a_picture_is_known(tmp_path: Path, name: str) -> None:
+    """What a file is called says that it is a picture, and its content, which."""
+    assert colours(open_pictures(str(packed(tmp_path / "toys.zip", {name: png(RED)}))), 1) == [[1, -1, -1]]
+    (tmp_path / "toys").mkdir()
+    (tmp_path / "toys" / name).write_bytes(png(RED))
+    assert colours(open_pictures(str(tmp_path / "toys")), 1) == [[1, -1, -1]]
+
+
+def test_label_maps_are_not_taken_for_pictures(tmp_path: Path) -> None:
+    files = {"images/a.png": png(RED), "labels/object/a.png": png(RED), "vocabulary.json": b"[]"}
+    place = packed(tmp_path / "toys.zip", files)
+    assert "holds label maps beside its images, which are read from a folder; unpack it" in refused(place)
+    with zipfile.ZipFile(place) as source:
+        source.extractall(tmp_path / "toys")
+    (tmp_path / "toys" / "images" / "a.png").rename(tmp_path / "toys" / "a.png")
+    (tmp_path / "toys" / "images").rmdir()
+    assert "but no folder images; put its images there" in refused(tmp_path / "toys")
+
+
+def test_a_list_of_other_files_is_refused(tmp_path: Path) -> None:
+    files = {**PICTURES, "dataset.json": b'{"labels": [["img0.png", 1]]}'}
+    said = refused(packed(tmp_path / "toys.zip", files))
+    assert "dataset.json: lists classes of files such as img0.png, and none of them is here" in said

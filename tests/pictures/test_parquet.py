@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
 from test_archive import BLUE, FRAME, GREEN, RED, colours, png
 
-from ganatomy.errors import BadFile, UnknownName
+from ganatomy.errors import BadFile, BadValue, UnknownName
+from ganatomy.generators.classifier import View, as_classifier
 from ganatomy.pictures import PictureSet, open_pictures
 
 COLOURS = [RED, GREEN, BLUE, GREEN, RED]
@@ -87,6 +89,97 @@ def test_the_column_of_pictures_is_found(tmp_path: Path, table: dict[str, Any]) 
     assert pictures.classes == ()
 
 
+WORDS, NUMBERS = list("babab"), [10, 9, None, 9, 10]
+WORD_TRUTH, NUMBER_TRUTH = (("a", "b"), [1, 0, 1, 0, 1]), (("9", "10"), [1, 0, -1, 0, 1])
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        *((pa.array(WORDS, kind), WORD_TRUTH) for kind in (pa.string(), pa.large_string(), pa.string_view())),
+        (pa.array(WORDS).dictionary_encode(), WORD_TRUTH),
+        (pa.array(WORDS, pa.large_string()).dictionary_encode(), WORD_TRUTH),
+        *((pa.array(NUMBERS, kind), NUMBER_TRUTH) for kind in (pa.uint8(), pa.int64(), pa.float32(), pa.float64())),
+        (pa.array([10, 9, float("nan"), 9, 10], pa.float64()), NUMBER_TRUTH),
+        (pa.array(NUMBERS).dictionary_encode(), NUMBER_TRUTH),
+        (pa.array([True, False, None, False, True]), (("False", "True"), [1, 0, -1, 0, 1])),
+    ],
+    ids=lambda value: str(value.type) if isinstance(value, pa.Array) else "",
+)
+@pytest.mark.parametrize("column", ["label", "labels", "class", "Category"])
+def test_classes_however_they_are_stored(
+    tmp_path: Path, labels: pa.Array, expected: tuple[tuple[str, ...], list[int]], column: str
+) -> None:
+    pictures = open_pictures(str(written(tmp_path / "a.parquet", {"image": cells(COLOURS), column: labels})))
+    assert (pictures.classes, pictures.truth(range(5))) == expected
+
+
+def test_what_pandas_writes(tmp_path: Path) -> None:
+    files = [png(colour) for colour in COLOURS]
+    for kind, labels in (("words", WORDS), ("numbers", NUMBERS), ("category", pd.Categorical(WORDS))):
+        pd.DataFrame({"image": files, "label": labels}).to_parquet(tmp_path / f"{kind}.parquet")
+        pictures = open_pictures(str(tmp_path / f"{kind}.parquet"))
+        expected = NUMBER_TRUTH if kind == "numbers" else WORD_TRUTH
+        assert (pictures.classes, pictures.truth(range(5))) == expected, kind
+        assert colours(pictures, 5) == CORNERS
+
+
+@pytest.mark.parametrize("kind", ["binary", "large_binary", "binary_view", "dictionary"])
+@pytest.mark.parametrize("struct", [True, False])
+def test_images_however_their_bytes_are_stored(tmp_path: Path, kind: str, struct: bool) -> None:
+    files = [png(colour) for colour in COLOURS]
+    column = pa.array(files).dictionary_encode() if kind == "dictionary" else pa.array(files, getattr(pa, kind)())
+    if struct and kind in ("binary", "large_binary"):  # others pyarrow does not write
+        column = pa.StructArray.from_arrays([column, pa.array(["a.png"] * 5)], ["bytes", "path"])
+    for name in ("image", "picture"):
+        assert colours(open_pictures(str(written(tmp_path / "a.parquet", {"n": [0] * 5, name: column}))), 5) == CORNERS
+
+
+def test_a_column_that_the_hub_calls_classes(tmp_path: Path) -> None:
+    feature = {"names": ["x", "y"], "_type": "ClassLabel"}
+    for features, expected in (({"kind": feature}, ("x", "y")), ({"kind": feature, "other": feature}, ())):
+        told = {"huggingface": json.dumps({"info": {"features": features}})}
+        table = pa.table({"image": cells(COLOURS), "kind": [0, 1, 0, 1, 0], "other": [0] * 5})
+        pq.write_table(table.replace_schema_metadata(told), tmp_path / "a.parquet")
+        assert open_pictures(str(tmp_path / "a.parquet")).classes == expected
+
+
+@pytest.mark.parametrize(
+    ("table", "reason"),
+    [
+        ({"breed": ["a"] * 5}, "of its columns image, breed none is called label, labels, class"),
+        ({"label": [["a"]] * 5}, "its column label holds list<element: string>, not one class for each"),
+        ({"label": [0.5] * 5}, "its column label says none"),
+    ],
+)
+def test_why_there_are_no_classes(tmp_path: Path, table: dict[str, Any], reason: str) -> None:
+    path = written(tmp_path / "a.parquet", {"image": cells(COLOURS), **table})
+    view = View.open(str(path), size=4)
+    classifier = as_classifier(torch.nn.Sequential(torch.nn.Conv2d(3, 2, 1), Means()), view)
+    with pytest.raises(BadValue) as caught:
+        classifier.truth(classifier.latents(range(2), 0))
+    assert reason in str(caught.value)
+
+
+class Means(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.mean((2, 3))
+
+
+def test_classes_that_the_data_set_does_not_name(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.parquet", {"image": cells(COLOURS), "label": [0, 1, 2, -1, 0]}, ["x", "y"])
+    assert f"{path}: label has the class 2; the data set names 2, 0 to 1" in refused(path)
+    written(path, {"image": cells(COLOURS), "label": list("xyxyx")}, ["y", "x"])
+    assert open_pictures(str(path)).truth(range(5)) == [1, 0, 1, 0, 1]
+
+
+def test_images_that_are_not_bytes(tmp_path: Path) -> None:
+    table = {"image": ["a.png"] * 2, "label": [0, 1]}
+    said = refused(written(tmp_path / "a.parquet", table))
+    assert "no column of pictures among image (string), label (int64); it must be called image" in said
+    assert "not as paths" in said
+
+
 def test_a_row_group_is_read_once_for_pictures_in_order(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read = []
     whole = pq.ParquetFile.read_row_group
@@ -138,9 +231,10 @@ def test_what_is_refused(shards: Path, tmp_path: Path) -> None:
         assert refused(shards).startswith(f"{path}: not a whole Parquet file")
     path.write_bytes(whole[:4] + bytes(len(whole) // 2) + whole[4 + len(whole) // 2 :])
     assert str(path) in refused(shards)
-    assert "no column of pictures among text" in refused(written(tmp_path / "a.parquet", {"text": ["a"]}))
+    text = written(tmp_path / "a.parquet", {"text": ["a"]})
+    assert "no column of pictures among text (string); it must be called image" in refused(text)
     two = {"left": cells([RED]), "right": cells([RED])}
-    assert "no column of pictures among left, right" in refused(written(tmp_path / "a.parquet", two))
+    assert "no column of pictures among left (struct<" in refused(written(tmp_path / "a.parquet", two))
     cell = [{"bytes": None, "path": "/elsewhere/a.png"}] * 2
     kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
     assert "picture 0 has no bytes" in refused(written(tmp_path / "a.parquet", {"image": pa.array(cell, kind)}))

@@ -25,7 +25,8 @@ from causes.tables import all_tables, fate
 
 TABLES = {
     "figure-4-curves", "figure-4-at-top", "figure-4-others", "figure-9-objects", "figure-10-categories", "capacity",
-    "figure-11-under", "figure-11-verdict", "figure-17-lines", "first-order",
+    "figure-11-under", "figure-11-verdict", "figure-11-settings", "figure-11-measured",
+    "figure-17-lines", "first-order",
 }  # fmt: skip
 
 
@@ -117,6 +118,7 @@ def test_a_second_run_finds_everything(made: Path, planted: Dissection, monkeypa
     monkeypatch.setattr("ganatomy.experiments.causal.ace.optimise", again)
     monkeypatch.setattr("ganatomy.experiments.causal.effects._measure", again)
     monkeypatch.setattr("ganatomy.experiments.causal.context.insert_shard", again)
+    monkeypatch.setattr("ganatomy.experiments.causal.best_setting.try_shard", again)
     claims.main(["--out", str(made / "out"), "--tiny", "--study", study, "--other", study])
     assert {path: path.read_bytes() for path in before} == before
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ganatomy.cli.causal_terminal import _TABLES
 from ganatomy.edit import Intervention, place
 from ganatomy.experiments.causal.ace import Ace
 from ganatomy.experiments.causal.capacity import Capacity
@@ -24,7 +25,8 @@ from ganatomy.report.causal.capacity import capacity_section
 from ganatomy.report.causal.context import context_cards, context_chart, context_section
 from ganatomy.report.causal.each import unit_effects_section
 from ganatomy.report.causal.effect import effect_cards, effect_charts, effect_section
-from ganatomy.report.causal.section import measured, percent, plain
+from ganatomy.report.causal.page import section_of
+from ganatomy.report.causal.section import effect_text, measured, percent, plain
 from ganatomy.report.causal.trace import mapped_layers, trace_cards, trace_section
 
 
@@ -43,7 +45,7 @@ def test_an_ablation_is_answered_by_its_target_beside_random_sets(ablation: Effe
     assert row.concept == "ball"
     answer = effect_section(ablation).answer
     assert f"ball: {percent(row.before)} of the pixels before, {percent(row.after)} after" in answer
-    assert f"({measured(row.relative, row.relative_error)})" in answer
+    assert f"after: {effect_text(row.relative, row.relative_error)}; " in answer
     assert f"{percent(row.before + row.random_change)} after the same with as many units drawn at random" in answer
 
 
@@ -126,13 +128,41 @@ def test_without_an_estimate_the_reason_is_given(unit_effects: UnitEffects) -> N
 
 
 def test_ace_is_answered_by_what_is_left(ace: Ace) -> None:
+    assert ace.updates == 0
     answer = ace_section(ace).answer
-    for by, said in (("ace", "chosen by ACE"), ("iou", "by IoU")):
+    for by, said in (("ace", "chosen by first-order attribution"), ("iou", "by IoU")):
         row = ace.curve[(ace.curve.by == by) & (ace.curve.n == 3)].iloc[0]
-        assert f"{measured(1 + row.relative, row.error, sign=False)} {said}" in answer
+        assert f"{effect_text(1 + row.relative, row.error, 1)} {said}" in answer
+    updated = ace_section(optimised(ace)).answer
+    assert "chosen by ACE (20 updates of adam from first-order attribution)" in updated
+
+
+def optimised(ace: Ace) -> Ace:
+    """The same, as if it had taken updates."""
+    history = ace.history.assign(step=20, gain=0.08, gain_error=0.02)
+    return dataclasses.replace(ace, facts={**ace.facts, "updates": 20}, history=history)
+
+
+def test_an_ace_says_how_many_updates_its_answer_has_had(ace: Ace) -> None:
+    start, best = (ace_section(own).blocks[-1].lead for own in (ace, optimised(ace)))
+    assert "the answer is the start: first-order attribution, no update." in start
+    assert (
+        "beats the start by more than its error: 20 updates of adam from first-order attribution (+0.080 ± 0.020)."
+        in best
+    )
+    last = dataclasses.replace(
+        optimised(ace), spec=dataclasses.replace(ace.spec, patience=0, start="iou", ablated="place")
+    )
+    block = ace_section(last).blocks[-1]
+    assert "The answer is the last α: 20 updates of adam from IoU (Eqn 7)." in block.lead
+    assert "index slip" in block.body
+    assert "index slip" not in ace_section(ace).blocks[-1].body
 
 
 def test_ace_curves_start_at_all_of_it(ace: Ace) -> None:
+    names_first = [name for name in ("first order", "by IoU", "random") if name in ace_section(ace).blocks[0].body]
+    assert names_first == ["first order", "by IoU", "random"]
+    ace = optimised(ace)
     chart = ace_section(ace).blocks[0].body
     for name in ("by ACE", "by IoU", "random"):
         assert f"{name}, units switched off 0: 1 ± 0<" in chart
@@ -141,10 +171,14 @@ def test_ace_curves_start_at_all_of_it(ace: Ace) -> None:
 
 
 def test_ace_terms_stand_beside_random_sets(ace: Ace) -> None:
-    chart = term_chart(ace)
-    assert names(chart)[::3] == ["inserted, ACE", "ablated, ACE", "ACE, ACE"]
+    assert names(term_chart(ace))[::3] == ["inserted, start", "ablated, start", "ACE, start"]
+    assert names(term_chart(optimised(ace)))[::3] == ["inserted, ACE", "ablated, ACE", "ACE, ACE"]
+    body = ace_section(ace).blocks[1].body
     for row in ace.effects.itertuples():
-        assert measured(row.normalised, row.normalised_error, sign=row.term == "ace") in chart
+        none = 0.0 if row.term == "ace" else 1.0
+        assert effect_text(row.normalised, row.normalised_error, none) in body
+        assert effect_text(row.normalised, row.normalised_error, none, brief=True) in term_chart(ace)
+        assert measured(row.value, row.error, sign=False) in body
 
 
 def test_ace_terms_are_drawn_normalised(ace: Ace) -> None:
@@ -160,6 +194,47 @@ def test_ace_units_are_cards_with_their_rank_by_iou(ace: Ace) -> None:
     cards = re.findall(r"<li>.*?unit (\d+).*?rank (\d+)", body)
     top = ace.units.sort_values("rank").head(3)
     assert cards == [(str(row.unit), str(row.iou_rank)) for row in top.itertuples()]
+
+
+WIDE: dict[str, tuple[str, tuple[str, ...]]] = {
+    "ablation": ("table", ("change_error", "relative_error")),
+    "insertion": ("table", ("change_error", "relative_error")),
+    "unit_effects": ("table", ("change_error", "relative_error")),
+    "ace": ("curve", ("error",)),
+    "context": ("under", ("effect_error", "image_effect_error", "random_effect_error")),
+    "capacity": ("table", ("gain_error",)),
+    "repair": ("table", ("change_error",)),
+    "artifacts": ("samples", ("spread",)),
+}
+"""For each kind of study the errors of its effects, and the table that holds them."""
+
+
+@pytest.mark.parametrize("kind", WIDE)
+@pytest.mark.parametrize("error", [1e6, 0.0])
+def test_where_an_interval_holds_zero_every_page_and_table_says_no_effect(
+    kind: str, error: float, request: pytest.FixtureRequest
+) -> None:
+    name, columns = WIDE[kind]
+    result = request.getfixturevalue(kind)
+    known = result.table.change != 0 if kind in ("ablation", "insertion", "unit_effects") else slice(None)
+    result = dataclasses.replace(result, **{name: getattr(result, name)[known]}) if name == "table" else result
+    section = section_of(changed(result, name, **dict.fromkeys(columns, error)))
+    said = "no effect" in " ".join([section.answer, *(block.body for block in section.blocks)])
+    cells = pd.concat([own.astype(str) for own in _TABLES[type(result).__name__](
+        changed(result, name, **dict.fromkeys(columns, error)))])  # fmt: skip
+    in_terminal = cells.apply(lambda column: column.str.contains("no effect", na=False)).any(axis=None)
+    if error:
+        assert said
+        assert in_terminal
+    elif kind in ("ablation", "insertion"):
+        assert not said
+        assert not in_terminal
+
+
+def test_an_insertion_that_is_never_visible_is_no_effect(trace: Trace) -> None:
+    places = trace.lines.places.where(~trace.lines.visible.astype(bool), 0)
+    assert "0 of" in trace_section(changed(trace, "lines", places=places)).answer
+    assert ": no effect." in trace_section(changed(trace, "lines", places=places)).answer
 
 
 def test_context_marks_what_the_grammar_says(context: Context) -> None:
@@ -184,10 +259,22 @@ def test_context_says_ratio_and_interval_or_what_there_is(context: Context) -> N
     known = {"allowed": 0.4, "forbidden": 0.1, "ratio": 4.0, "low": 2.5, "high": 7.25}
     answer = context_section(changed(context, "verdict", **known)).answer
     assert "4 times as much (95 %: 2.5 to 7.2)" in answer
-    endless = changed(
-        context, "verdict", **{**known, "high": np.inf, "difference": 0.3}, difference_low=0.2, difference_high=0.4
+    endless = changed(context, "verdict", **known | {"high": np.inf})
+    assert "4 times as much (95 %: at least 2.5)" in context_section(endless).answer
+    less = {"ratio": np.nan, "difference": 0.3, "difference_low": 0.2, "difference_high": 0.4}
+    assert (
+        "a difference of 30 % (95 %: 20 % to 40 %)"
+        in context_section(changed(context, "verdict", **known | less)).answer
     )
-    assert "a difference of 30 % (95 %: 20 % to 40 %)" in context_section(endless).answer
+    opposite = changed(context, "verdict", **known | less | {"ratio": -71.0, "low": -250.0, "high": -0.55})
+    assert "times as much" not in context_section(opposite).answer
+    around = {"ratio": np.nan, "low": np.nan, "high": np.nan, "difference": 0.01}
+    none = changed(context, "verdict", **known | around, difference_low=-0.2, difference_high=0.2)
+    assert "no difference (1 %; 95 %: −20 % to 20 %)" in context_section(none).answer
+    nothing = changed(
+        context, "verdict", **known | around | {"allowed_error": 0.3}, difference_low=0, difference_high=1
+    )
+    assert "no effect (+40 ± 30 %)" in context_section(nothing).answer
     unknown = context_section(changed(context, "verdict", **dict.fromkeys(known, np.nan)))
     best = context.under.sort_values("effect", ascending=False).iloc[0]
     assert f"Most on {best.object}" in unknown.answer
@@ -260,7 +347,7 @@ def test_figures_are_files(ablation: Effect, ace: Ace, context: Context, trace: 
 
     saved = {
         figures.save_effect: (ablation, {"random units", "ball"}),
-        figures.save_ace_curve: (ace, {"by ACE", "units switched off"}),
+        figures.save_ace_curve: (ace, {"first order", "units switched off"}),
         figures.save_context: (context, {"gain by place", "✓ sky"}),
         figures.save_trace: (trace, {"layer3", "visible"}),
     }

@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 from unpacking import unpacked
 
-from ganatomy.report.pack import pack, pack_masks, reduced, short, sprite_sheets, thinned
+from ganatomy.errors import BadFile
+from ganatomy.report.pack import jpeg, pack, pack_masks, png, reduced, short, sprite_sheets, thinned
 
 RNG = np.random.default_rng(0)
 
@@ -68,3 +69,22 @@ def test_sheets_show_each_picture_in_its_place(monkeypatch: pytest.MonkeyPatch) 
         place = number % 4
         tile = sheet[place // 2 * 16 :, place % 2 * 16 :][:16, :16]
         assert np.abs(tile - colours[number]).max() <= 4
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (64, 64), (1, 2000), (2000, 1), (2048, 2048)])
+def test_noise_of_any_shape_is_encoded(shape: tuple[int, int]) -> None:
+    noise = RNG.integers(0, 256, (*shape, 3), dtype=np.uint8)
+    for encode in (jpeg, png):
+        assert Image.open(io.BytesIO(encode(noise))).size == shape[::-1]
+
+
+def test_what_cannot_be_encoded_is_no_fault_of_the_study() -> None:
+    with pytest.raises(BadFile, match=r"70000 x 1 pixels cannot be encoded as JPEG \(.*\); the study itself is whole"):
+        jpeg(np.zeros((1, 70000, 3), np.uint8))
+
+
+def test_narrow_pictures_are_reduced_along_their_length_alone() -> None:
+    pictures = np.arange(12, dtype=np.uint8).reshape(1, 1, 12, 1).repeat(3, 3)
+    assert reduced(pictures, 4)[0, 0, :, 0].tolist() == [1, 4, 7, 10]
+    assert reduced(pictures.transpose(0, 2, 1, 3), 4)[0, :, 0, 0].tolist() == [1, 4, 7, 10]
+    assert thinned(pictures[..., 0] > 3, 4)[0].tolist() == [[False, True, True, True]]

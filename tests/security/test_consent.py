@@ -45,6 +45,7 @@ VERBS = {
     "apply": ["--layer", "layer1", "--edit", "edits.json"],
     "ace": ["--layer", "layer1", "--concept", "tree"],
     "capacity": ["--layers", "layer1", "--concept", "tree"],
+    "setting": ["--layers", "layer1", "--concept", "tree"],
     "trace": ["--layer", "layer1", "--concept", "tree"],
     "accuracy": ["--layer", "layer1"],
     "artifacts": ["--layer", "layer1", "--real", "scenes:church"],

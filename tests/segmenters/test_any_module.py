@@ -66,7 +66,10 @@ def test_another_size_is_brought_to_that_of_the_pictures() -> None:
     ("out", "says"),
     [
         (None, "returned a NoneType"),
-        (logits(4), "returned 1 planes, expected 2"),
+        (
+            logits(4),
+            r"returned 1 planes \(\[2, 4, 6, 8\]\), expected 2 \(object, material\); return one",
+        ),
         ((logits(3), logits(3)), "returned 3 channels for plane material, expected 4 .* or 2"),
         ((logits(3), logits(2)[:1]), r"shape \[1, 2, 6, 8\], expected logits \[b, C, h, w\] with b = 2"),
         ((logits(3), logits(2)[:, 0]), r"expected logits \[b, C, h, w\]"),
@@ -151,3 +154,26 @@ def test_a_module_is_put_into_evaluation_and_not_trained() -> None:
     segmenter.score(given, 1).sum().backward()
     assert given.grad is not None
     assert all(p.grad is None for p in net.parameters())
+
+
+@pytest.mark.parametrize(
+    ("planes", "out", "says"),
+    [
+        (["object", "object"], None, "planes=object,object: give each plane a name of its own"),
+        (["object", ""], None, "give each plane a name of its own"),
+        (
+            ["objects"],
+            logits(3),
+            r"or 1 \(nothing and .* objects\); its categories are object, material, so name planes aft",
+        ),
+        (["object"], logits(2), "; the first channel must be for nothing, as the first concept is"),
+    ],
+)
+def test_planes_that_do_not_match(planes: list[str], out: object, says: str) -> None:
+    with pytest.raises((BadModel, BadValue), match=says):
+        as_segmenter(lambda x: out, WORDS, planes=planes)(torch.zeros(2, 3, 6, 8))
+
+
+def test_words_may_be_pairs() -> None:
+    pairs = [tuple(word) for word in WORDS]
+    assert as_segmenter(lambda x: None, pairs).vocabulary == tuple(WORDS)

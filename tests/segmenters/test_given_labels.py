@@ -1,7 +1,11 @@
+import struct
+import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from toy_classifier import SIDE, write_pictures
 
 from ganatomy.errors import BadFile, BadModel, BadValue
@@ -42,3 +46,66 @@ def test_other_pictures_have_no_labels(tmp_path: Path) -> None:
 def test_pictures_without_labels_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadFile, match="has no label maps; they lie in labels/PLANE"):
         labels_of(write_pictures(tmp_path, 6, labels=False))
+
+
+def with_label(folder: Path, value: int) -> Path:
+    """Write another label in a corner of one map; return the map."""
+    path = sorted((folder / "labels" / "object").rglob("*.png"))[0]
+    values = np.array(Image.open(path))
+    values[0, 0] = value
+    Image.fromarray(values).save(path)
+    return path
+
+
+def test_a_label_of_pixels_that_nobody_labelled(tmp_path: Path) -> None:
+    path, frame = with_label(write_pictures(tmp_path, 6), 255), Frame(SIDE)
+    plain = labels_of(tmp_path)
+    shown = Shown(plain.pictures.fingerprint, tuple(range(6)), frame)
+    with pytest.raises(BadFile, match=r"has label 255; the vocabulary has 0 to 3.*\?ignore=255") as caught:
+        plain.of(shown)
+    assert str(caught.value).startswith(f"{path}: ")
+    ignoring = open_segmenter(f"labels:{tmp_path}?ignore=255")
+    assert isinstance(ignoring, GivenLabels)
+    found = ignoring.of(shown)
+    assert ignoring.fingerprint != plain.fingerprint
+    several = open_segmenter(f"labels:{tmp_path}?ignore=255, 3")
+    assert isinstance(several, GivenLabels)
+    assert torch.equal(several.of(shown), torch.where(found == 3, 0, found))
+    with_label(tmp_path, 0)
+    again = labels_of(tmp_path)
+    assert torch.equal(found, again.of(shown._replace(fingerprint=again.pictures.fingerprint)))
+
+
+@pytest.mark.parametrize("ignore", ["-1", "255.0", "void", "1,,2"])
+def test_what_is_no_number_of_a_label(tmp_path: Path, ignore: str) -> None:
+    write_pictures(tmp_path, 6)
+    with pytest.raises(BadValue, match="give numbers of labels with commas between them, such as 255"):
+        open_segmenter(f"labels:{tmp_path}?ignore={ignore}")
+    with pytest.raises(BadValue, match="is for label maps in a folder"):
+        open_segmenter("labels:scenes:church?ignore=255")
+
+
+def test_label_maps_of_few_bits_and_other_endings(tmp_path: Path) -> None:
+    write_pictures(tmp_path, 6)
+    frame = Frame(SIDE)
+    plain = labels_of(tmp_path)
+    shown = Shown(plain.pictures.fingerprint, tuple(range(6)), frame)
+    expected = plain.of(shown)
+    for path in sorted((tmp_path / "labels" / "object").rglob("*.png")):
+        path.with_suffix(".PNG").write_bytes(grey_png(np.array(Image.open(path))))
+        path.unlink()
+    again = labels_of(tmp_path)
+    assert torch.equal(again.of(shown._replace(fingerprint=again.pictures.fingerprint)), expected)
+
+
+def grey_png(values: np.ndarray) -> bytes:
+    """A PNG file of grey values of 2 bits, which Pillow reads but does not write."""
+    height, width = values.shape
+    padded = np.pad(values, ((0, 0), (0, -width % 4))).reshape(height, -1, 4)
+    rows = b"".join(b"\0" + row.astype(np.uint8).tobytes() for row in padded @ [64, 16, 4, 1])
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 2, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")

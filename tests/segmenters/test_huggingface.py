@@ -228,6 +228,41 @@ def test_the_background_is_nothing(segformer: Path, images: Images) -> None:
         open_segmenter(f"hf:{segformer}")
 
 
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        ({"id2label": {1: "a", 2: "b", 3: "c", 4: "d", 5: "e"}}, "lacks the ids 0 and has the ids 5; .*the ids 0 to 4"),
+        ({"id2label": {0: "a", 1: "b", 2: "c", 3: "d", 7: "e"}}, "lacks the ids 4 and has the ids 7"),
+        ({"id2label": {0: "a", 1: "b", 2: "c", 3: "d"}, "num_labels": 5}, "names 4 classes, lacks the ids 4"),
+        ({"id2label": LABELS, "num_labels": 4}, "names 5 classes, has the ids 4; the scores of 4 classes"),
+        ({"id2label": {"0": "a", "00": "b", "1": "c"}}, "names 3 classes, lacks the ids 2; "),
+        ({"id2label": {"sky": 0, "tree": 1}}, "id2label has the ids sky, tree, which must be whole numbers"),
+        ({"id2label": ["sky", "tree"]}, "id2label is a list, not an object"),
+    ],
+)
+def test_names_whose_ids_are_not_those_of_the_scores(segformer: Path, entries: dict[str, Any], said: str) -> None:
+    change(segformer, "config.json", **entries)
+    with pytest.raises(BadFile, match=rf"config\.json: id2label .*{said}|config\.json: {said}"):
+        open_segmenter(f"hf:{segformer}")
+
+
+def test_a_head_with_other_channels_than_names(segformer: Path, images: Images) -> None:
+    segmenter = open_segmenter(f"hf:{segformer}")
+    assert isinstance(segmenter, HuggingFaceSegmenter)
+    segmenter._concepts = segmenter._concepts[:4]
+    with pytest.raises(BadModel, match=r"scores 5 classes, and the id2label of its config\.json names 4"):
+        segmenter(images)
+
+
+def test_classes_without_names_keep_their_numbers(segformer: Path) -> None:
+    content = json.loads((segformer / "config.json").read_text())
+    del content["id2label"], content["label2id"]
+    (segformer / "config.json").write_text(json.dumps({**content, "num_labels": 5}))
+    assert [str(concept) for concept in open_segmenter(f"hf:{segformer}").vocabulary[1:]] == [
+        f"LABEL_{i}" for i in range(5)
+    ]
+
+
 def test_what_changes_labels_changes_the_fingerprint(segformer: Path) -> None:
     def opened(**options: Any) -> str:
         return open_segmenter(f"hf:{segformer}?" + "&".join(f"{k}={v}" for k, v in options.items())).fingerprint

@@ -8,7 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ganatomy.experiments.causal.best_setting import DRAWN, Appeared
 from ganatomy.experiments.causal.capacity import Tried
+from ganatomy.experiments.causal.constants import PlaceMeans
 from ganatomy.experiments.causal.context import Inserted
 from ganatomy.experiments.causal.effects import EffectTally
 from ganatomy.experiments.causal.locations import Candidates
@@ -21,6 +23,7 @@ from ganatomy.stats.agreement import Agreement
 from ganatomy.stats.base import Accumulator
 from ganatomy.stats.blocks import BlockedAgreement, GroupedAgreement
 from ganatomy.stats.frechet import FeatureMoments
+from ganatomy.stats.images import COMPARED, ImageSample
 from ganatomy.stats.levels import ActivationLevels
 from ganatomy.stats.paired import PairedChange
 from ganatomy.stats.presence import Presence
@@ -175,6 +178,29 @@ SPARSE = LABELS * (torch.rand(LABELS.shape, generator=GENERATOR) < 0.1)
 SPARSE[0] = 1  # a picture in which nothing is nowhere
 
 
+class OfImageSample(Case):
+    def empty(self) -> Accumulator:
+        return ImageSample((4, 4), 2 * COMPARED)
+
+    def batch(self, images: slice) -> Sequence[Tensor]:
+        return MOSTLY_PLAIN[images], torch.arange(IMAGES)[images]
+
+    def reference(self) -> dict[str, Any]:
+        shown = np.rint((MOSTLY_PLAIN.numpy() + 1) * 127.5)
+        plain = shown.std((2, 3)).max(1) < 2.55
+        counts = {"plain": plain.sum(), "plain_total": shown[plain].sum(), "values": shown.size}
+        counts |= {"images": IMAGES, "black": (shown == 0).sum(), "white": (shown == 255).sum(), "step": 2}
+        return {**{name: [count] for name, count in counts.items()}, "thumbs": shown[::2]}
+
+    def misfit(self) -> Accumulator:
+        return ImageSample((4, 5), 2 * COMPARED)
+
+
+MOSTLY_PLAIN = torch.rand(IMAGES, 3, 4, 4, generator=torch.Generator().manual_seed(1)) * 2 - 1
+MOSTLY_PLAIN[::3] = torch.linspace(-1, 1, 4).view(4, 1, 1, 1)
+MOSTLY_PLAIN[1, 0, 0], MOSTLY_PLAIN[2, 1] = -1, 1
+
+
 class OfLevels(Case):
     def empty(self) -> Accumulator:
         return ActivationLevels(IMAGES, 5)  # its sample is one of units
@@ -264,7 +290,7 @@ class OfShares(Case):
         return PARTS[images, 0], PARTS[images, 1:3], PARTS[images, 3:]
 
     def reference(self) -> dict[str, Any]:
-        return {"before": PARTS[:, 0], "ablated": PARTS[:, 1:3], "inserted": PARTS[:, 3:]}
+        return {"before": PARTS[:, 0], "ablated": PARTS[:, 1:3], "gained": PARTS[:, 3:]}
 
     def misfit(self) -> Accumulator:
         return Shares(3)
@@ -339,6 +365,58 @@ GAPS[::3, 1] = torch.nan
 """Some images have no place to insert at."""
 
 
+class OfAppeared(Case):
+    def empty(self) -> Accumulator:
+        return Appeared(2)
+
+    def batch(self, images: slice) -> Sequence[Tensor]:
+        return (AT_PLACES[images],)
+
+    def reference(self) -> dict[str, Any]:
+        return {"gain": AT_PLACES}
+
+    def misfit(self) -> Accumulator:
+        return Appeared(3)
+
+
+AT_PLACES = torch.rand(IMAGES, 2, len(DRAWN), generator=GENERATOR)
+AT_PLACES[::4, :, 1] = torch.nan
+
+
+class OfPlaceMeans(Case):
+    def empty(self) -> Accumulator:
+        return PlaceMeans([(UNITS, 2, 2), (2, 1, 2)])
+
+    def batch(self, images: slice) -> Sequence[Tensor]:
+        return HALVES[images], COVER[images], HALVES[images, :2, :1], COVER[images].amax(1, keepdim=True)
+
+    def reference(self) -> dict[str, Any]:
+        layers = [
+            (HALVES.double().numpy(), COVER.double().numpy()),
+            (HALVES.double().numpy()[:, :2, :1], COVER.double().numpy().max(1, keepdims=True)),
+        ]
+        lacking = layers[0][1].sum((1, 2)) == 0
+
+        def joined(*parts: Any) -> Any:
+            return np.concatenate([part.ravel() for part in parts])
+
+        return {
+            "shown": joined(*((r * m[:, None]).sum(0) for r, m in layers)),
+            "mass": joined(*(m.sum(0) for _, m in layers)),
+            "without": joined(*(r[lacking].sum(0) for r, _ in layers)),
+            "images": [lacking.sum()],
+            "free": joined(*((r * (m == 0)[:, None]).sum(0) for r, m in layers)),
+            "times": joined(*((m == 0).sum(0) for _, m in layers)),
+        }
+
+    def misfit(self) -> Accumulator:
+        return PlaceMeans([(UNITS, 2, 3), (2, 1, 2)])
+
+
+COVER = torch.randint(3, (IMAGES, 2, 2), generator=GENERATOR) / 4
+COVER[:5] = 0
+
+
 class OfTraced(Case):
     def empty(self) -> Accumulator:
         return Traced(PICTURES[:0], 2)
@@ -387,7 +465,7 @@ SHOWN = 5
 """The first so many images are kept."""
 OWNERS = torch.arange(IMAGES).repeat_interleave(torch.arange(IMAGES) % 4)
 """The image of each row: image i has i mod 4 rows, some have none."""
-ROWS = torch.rand(4, len(OWNERS), generator=GENERATOR)
+ROWS = torch.rand(5, len(OWNERS), generator=GENERATOR)
 
 
 def rows_of(images: slice) -> Tensor:
@@ -460,8 +538,17 @@ class OfPatches(Case):
 SMALL = torch.rand(IMAGES, 3, 8, 10, generator=GENERATOR)
 
 CASES = [
-    *(OfAgreement(), OfBlockedAgreement(), OfGroupedAgreement(), OfTopImages(), OfPresence(), OfLevels()),
+    *(
+        OfAgreement(),
+        OfBlockedAgreement(),
+        OfGroupedAgreement(),
+        OfTopImages(),
+        OfPresence(),
+        OfImageSample(),
+        OfLevels(),
+    ),
     *(OfPairedChange(), OfPool(), OfCandidates(), OfShares()),
     *(OfEffectTally(), OfFirstOrder(), OfStrength(), OfTried(), OfTraced(), OfInserted()),
+    *(OfAppeared(), OfPlaceMeans()),
     *(OfVerdicts(), OfFeatureMoments(), OfDescribed(), OfPatches()),
 ]

@@ -19,6 +19,7 @@ from jaxtyping import TypeCheckError
 from ganatomy import experiments, stats
 from ganatomy.errors import BadValue
 from ganatomy.experiments.tally import Tally
+from ganatomy.resample import Grid
 from ganatomy.stats.agreement import Agreement
 from ganatomy.stats.base import Accumulator
 from ganatomy.stats.blocks import BlockedAgreement, GroupedAgreement
@@ -163,7 +164,7 @@ def tally(parts: Sequence[slice]) -> Tally:
     for part in parts:
         half = "evaluation" if part.start < 6 else "validation"
         features = {"a": FEATURES[part], "b": FEATURES[part, :2]}
-        total.update(half, range(IMAGES)[part], features, LABELS[part], (4, 4))
+        total.update(half, range(IMAGES)[part], features, LABELS[part], Grid(4, 4))
     return total
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ganatomy.errors import BadValue
-from ganatomy.resample import bilinear_axis
+from ganatomy.resample import Grid, bilinear_axis
 from ganatomy.stats import agreement
 from ganatomy.stats.agreement import Agreement, combine
 from ganatomy.stats.levels import exact_levels, fractions
@@ -50,7 +50,7 @@ SIZES = [
 
 
 def quantiles(r: Tensor, size: tuple[int, int], _: torch.Generator) -> Tensor:
-    return exact_levels(r, size, fractions(20, 0.01))
+    return exact_levels(r, Grid(*size), fractions(20, 0.01))
 
 
 def values_themselves(r: Tensor, size: tuple[int, int], g: torch.Generator) -> Tensor:
@@ -177,7 +177,7 @@ def test_it_agrees_with_torch_interpolation(activations: str, shape: tuple[int, 
 def sample() -> tuple[Tensor, Tensor, Tensor]:
     g = torch.Generator().manual_seed(0)
     r = torch.randn(5, 7, 4, 4, generator=g)
-    return r, random_labels(g, 5, 3, (8, 8)), exact_levels(r, (8, 8), fractions(30, 0.01))
+    return r, random_labels(g, 5, 3, (8, 8)), exact_levels(r, Grid(8, 8), fractions(30, 0.01))
 
 
 def test_a_concept_in_two_planes_of_a_pixel_counts_once(sample: tuple[Tensor, Tensor, Tensor]) -> None:
@@ -247,7 +247,7 @@ def test_many_concepts_in_bytes() -> None:
     """Tuples of byte labels must be numbered in wider numbers than bytes."""
     g = torch.Generator().manual_seed(3)
     r, labels = torch.randn(2, 1, 4, 4, generator=g), torch.randint(256, (2, 3, 8, 8), generator=g)
-    levels = exact_levels(r, (8, 8), fractions(5, 0.1))
+    levels = exact_levels(r, Grid(8, 8), fractions(5, 0.1))
     expected = brute_force(resampled(r, (8, 8)), labels, levels, 256)
     assert torch.equal(counted(r, labels.to(torch.uint8), levels, 256), expected)
 
@@ -306,3 +306,17 @@ def test_labels_outside_the_vocabulary_are_refused(sample: tuple[Tensor, Tensor,
     labels[0, 0, 0, 0] = CONCEPTS
     with pytest.raises(BadValue, match=f"label {CONCEPTS} is none of {CONCEPTS} concepts"):
         counted(r, labels, levels)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 2, 2), (5, 3, 2, 2), (4, 2, 2, 2), (4, 9, 2, 2), (4, 3, 0, 2)])
+def test_features_of_other_images_or_units_are_refused(shape: tuple[int, ...]) -> None:
+    """Compiled loops would read, and write, past the end of an array."""
+    table = Agreement(torch.linspace(0, 1, 5, dtype=torch.float64).repeat(3, 1), 2, 1000)
+    with pytest.raises(BadValue, match=r"^features \[\d, \d, \d, 2\] are not of 4 images and 3 units, \[b, u, h, w\]$"):
+        table.update(torch.zeros(shape), torch.zeros(4, 1, 8, 8, dtype=torch.long))
+    assert not table.counts.any()
+
+
+def test_negative_labels_are_refused() -> None:
+    with pytest.raises(BadValue, match="label -1 is no concept; 0 is nothing"):
+        combine(torch.full((2, 1, 4, 4), -1), 3)

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+import ganatomy
 from ganatomy.errors import BadValue, UnknownName
+from ganatomy.experiments.causal.source import open_source
 from ganatomy.web.painter import Painter
 from ganatomy.web.reader import pixels
 from ganatomy.web.schemas import Stroke
@@ -160,3 +162,30 @@ def test_what_was_seen_is_kept_within_bounds(painter: Painter, monkeypatch: pyte
     for id in range(100, 140):
         painter.picture(id, 0)
     assert sum(seen.size for seen in painter._seen.values()) <= 50_000
+
+
+@pytest.mark.slow
+def test_a_measured_setting_is_what_a_concept_is_drawn_with(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """The same units, layers and constant as ``ganatomy insert`` uses; without it, as before."""
+    study = tmp_path_factory.mktemp("measured") / "planted"
+    ganatomy.dissect("planted", segmenter="planted", images=64, calibration=32, out=study)
+    painter = Painter(open_source(study))
+    stroke = Stroke(action="draw", layer="layer2", concept="ball", points=[(0.5, 0.5)], radius=0.1)
+    assert {brush.by for brush in painter.brushes("layer2")} == {"iou"}
+    with pytest.raises(BadValue, match=r"ganatomy setting .* --concept ball"):
+        painter.edits([stroke.model_copy(update={"by": "best"})])
+    by_rank = painter.edits([stroke])
+    found = ganatomy.best_setting(study, layers=["layer2"], concept="ball", images=8, pool=16, cell=4)
+    assert {brush.concept: brush.by for brush in painter.brushes("layer2")}["ball"] == "best"
+    (edit,) = painter.edits([stroke])
+    assert edit.alpha.nonzero()[:, 0].tolist() == sorted(found.best.units)
+    again = ganatomy.insert(study, layer="layer2", concept="ball", images=4, random=0, show=0).edits()[0]
+    assert torch.equal(edit.value, again.value)
+    (asked,) = painter.edits([Stroke(**{**stroke.model_dump(exclude_unset=True), "top": 20})])
+    assert torch.equal(asked.value, by_rank[0].value)
+    (twice,) = painter.edits([stroke.model_copy(update={"multiple": 2.0})])
+    assert torch.equal(twice.value, 2 * edit.value)
+    (removed,) = painter.edits([stroke.model_copy(update={"action": "remove"})])
+    assert not removed.value.any()

@@ -79,7 +79,10 @@ def _add_dissect(commands: Any) -> None:
     parser.add_argument("--validation", metavar="HOW", help="choose levels on separate pictures, or cross (separate)")
     parser.add_argument("--seed", type=int, metavar="N", help="of the latents (0)")
     parser.add_argument("--resolution", type=int, metavar="PIXELS", help="of the labels (that of the pictures)")
-    parser.add_argument("--threshold", metavar="RULE", help="pair, unit, quantile:Q or max-iou (pair)")
+    parser.add_argument(
+        "--threshold", metavar="RULE", help="pair, unit, quantile:Q, upsampled-quantile:Q or max-iou (pair)"
+    )
+    parser.add_argument("--label", metavar="RULE", help="what names a unit: matched, iou or iqr (matched)")
     parser.add_argument("--batch", type=int, metavar="N", help="pictures at once")
     parser.add_argument("--shard-size", type=int, metavar="N", help="pictures counted by one worker, then merged (256)")
     add_engine(parser)

@@ -15,6 +15,7 @@ def add_causal(commands: Any) -> None:
     _add_apply(commands)
     _add_ace(commands)
     _add_capacity(commands)
+    _add_setting(commands)
     _add_trace(commands)
     _add_accuracy(commands)
     _add_artifacts(commands)
@@ -24,7 +25,7 @@ def add_causal(commands: Any) -> None:
 
 def _add_ablate(commands: Any) -> None:
     parser = add_command(commands, "ablate", verbs.ablate, "switch units off, and see what changes")
-    _add_layer(parser)
+    _add_layers(parser)
     _add_units(parser)
     parser.add_argument("--each", action="store_true", help="every unit of the layer, one at a time")
     parser.add_argument("--at", type=_at, metavar="WHERE", help="everywhere; R,C; T,L,B,R: places, from 0 (everywhere)")
@@ -36,11 +37,12 @@ def _add_ablate(commands: Any) -> None:
 
 def _add_insert(commands: Any) -> None:
     parser = add_command(commands, "insert", verbs.insert, "set units to what they are where a concept is")
-    _add_layer(parser)
+    _add_layers(parser, "the last that can be aimed at")
     _add_units(parser)
     _add_insertion(parser)
     where = "everywhere; R,C; T,L,B,R: places, from 0; each: one place at a time (everywhere)"
     parser.add_argument("--at", type=_at_or_each, metavar="WHERE", help=where)
+    parser.add_argument("--stride", type=int, metavar="N", help="with --at each: from one place to the next (the cell)")
     parser.add_argument("--strength", type=float, metavar="A", help="how far the units are taken, 0 to 1 (1)")
     parser.add_argument("--random", type=int, metavar="N", help="random sets to compare with (5)")
     _add_sample(parser)
@@ -83,9 +85,19 @@ def _add_capacity(commands: Any) -> None:
     _add_sample(parser)
 
 
+def _add_setting(commands: Any) -> None:
+    parser = add_command(commands, "setting", verbs.setting, "find the setting that inserts a concept best")
+    _add_study(parser)
+    parser.add_argument("--layers", type=names, metavar="A,B", help="set all at once (the last that can be aimed at)")
+    parser.add_argument("--concept", metavar="A,B", required=True, help="what is inserted: one, or several in turn")
+    parser.add_argument("--cell", type=int, metavar="N", help="N × N places at a time (3/16 of the picture's side)")
+    parser.add_argument("--pool", type=int, metavar="N", help="pictures that constants are measured on (2000)")
+    _add_sample(parser)
+
+
 def _add_trace(commands: Any) -> None:
     parser = add_command(commands, "trace", verbs.trace, "follow an insertion through every later layer")
-    _add_layer(parser)
+    _add_layers(parser, "the last that can be aimed at")
     _add_units(parser)
     _add_insertion(parser)
     _add_sample(parser)
@@ -156,6 +168,13 @@ def _add_layer(parser: Parser) -> None:
     parser.add_argument("--layer", metavar="NAME", required=True, help="where the units are")
 
 
+def _add_layers(parser: Parser, default: str = "") -> None:
+    _add_study(parser)
+    parser.add_argument("--layer", metavar="NAME", help="where the units are")
+    said = "or several layers at once" + (f" ({default})" if default else "")
+    parser.add_argument("--layers", type=names, metavar="A,B", help=said)
+
+
 def _add_units(parser: Parser) -> None:
     parser.add_argument("--units", type=_numbers, metavar="N,N", help="these units, counted from 0")
     parser.add_argument("--concept", metavar="NAME", help="or the units that rank highest for this concept")
@@ -166,6 +185,7 @@ def _add_units(parser: Parser) -> None:
 
 def _add_insertion(parser: Parser) -> None:
     parser.add_argument("--multiple", type=float, metavar="X", help="set them to so many times the constant (1)")
+    parser.add_argument("--constant", metavar="K", help="k: one value a unit; place: one a unit at each place (k)")
     parser.add_argument("--cell", type=int, metavar="N", help="N × N places at a time (1)")
     parser.add_argument("--pool", type=int, metavar="N", help="pictures that the constant is measured on (2000)")
 

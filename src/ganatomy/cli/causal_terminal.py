@@ -6,7 +6,10 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 
-from ganatomy.cli.terminal import Bar, say, table
+from ganatomy.cli.terminal import Bar, say, table, warn
+from ganatomy.report.causal.section import NO_EFFECT, change_text, compared_text
+from ganatomy.report.tables import rows
+from ganatomy.stats.paired import holds_zero
 
 LINES = 12
 
@@ -28,8 +31,12 @@ class StatedBar(Bar):
 
 
 def show(result: Any) -> None:
-    """Print the tables of any causal result."""
+    """Print what is to be said of any causal result, and its tables."""
+    warn(result)
     console = Console(highlight=False, soft_wrap=True, emoji=False)
+    for name, told in result.said.items():
+        for line in told if isinstance(told, list) else [told]:
+            say(f"{name}: {line}")
     for shown in _TABLES[type(result).__name__](result):
         console.print(table(shown))
 
@@ -41,8 +48,8 @@ def _effect(result: Any) -> list[pd.DataFrame]:
         "concept": found.concept,
         "read": found["read"],
         "before %": _percent(found.before),
-        "change": _percent(found.change, found.change_error),
-        "relative %": _percent(found.relative),
+        "change": _effects(found.change, found.change_error),
+        "relative %": _effects(found.relative, found.relative_error),
         "random units": _percent(found.random_change, found.random_spread),
     }
     return [pd.DataFrame(columns)]
@@ -56,41 +63,65 @@ def _unit_effects(result: Any) -> list[pd.DataFrame]:
         "concept": found.concept,
         "unit": found.unit,
         "before %": _percent(found.before),
-        "change": _percent(found.change, found.change_error),
-        "relative %": _percent(found.relative),
+        "change": _effects(found.change, found.change_error),
+        "relative %": _effects(found.relative, found.relative_error),
         "clear": found.clear,
         "spearman": found.spearman,
     }
-    return [pd.DataFrame(columns)]
+    labels = {
+        "label": result.labels.rule,
+        "units": result.labels.labelled,
+        "scored": result.labels.scored,
+        "own concept shrinks %": _percent(result.labels.shrinks, result.labels.shrinks_error),
+        "in the top tenth %": _percent(result.labels.top_tenth, result.labels.top_tenth_error),
+    }
+    return [pd.DataFrame(columns), pd.DataFrame(labels)]
 
 
 def _ace(result: Any) -> list[pd.DataFrame]:
     """The two terms at the size that was kept, and what is left of the concept as more units go."""
     kept = result.effects[result.effects.n == result.spec.top]
+    called = {"ace": "ACE" if result.updates else "start", "iou": "IoU"}
+    none = (kept.term != "ace").astype(float)  # either term alone is 1 without any edit
+    terms = {
+        "by": kept["by"].replace(called),
+        "n": kept.n,
+        "term": kept.term,
+        "% of what there is": _effects(kept.normalised, kept.normalised_error, none),
+        "spread": _percent(kept.spread),
+        "% of the pixels": _percent(kept.value, kept.error),
+    }
     sizes = sorted(set(result.curve.n))
     if len(sizes) > LINES:
         sizes = [n for n in sizes if n in (1, 2, 5, 10, 20, 30)]
-    curve = result.curve[result.curve.n.isin(sizes)].assign(relative=100 * result.curve.relative)
-    curve = curve.pivot_table("relative", "n", "by").reset_index()
-    names = {name: f"{name}: change %" for name in curve.columns if name != "n"}
-    return [kept[["by", "n", "term", "normalised", "normalised_error", "spread"]], curve.rename(columns=names)]
+    curve = result.curve[result.curve.n.isin(sizes)]
+    curve = curve.assign(change=_effects(curve.relative, curve.error))
+    curve = curve.pivot_table("change", "n", "by", aggfunc="first")
+    names = {name: f"{called.get(name, name)}: change %" for name in curve.columns}
+    return [pd.DataFrame(terms), curve.reset_index().rename(columns=names)]
 
 
 def _context(result: Any) -> list[pd.DataFrame]:
     """The effect by what was under the place, and the verdict of the grammar."""
-    under = result.under[["object", "places", "images", "effect", "effect_error", "responsive", "allowed"]]
+    under = result.under.head(LINES)
+    effects = {
+        "object": under.object,
+        "places": under.places,
+        "images": under.images,
+        "effect %": _effects(under.effect, under.effect_error),
+        "responsive %": _percent(under.responsive),
+        "allowed": under.allowed,
+    }
     verdict = result.verdict
     if verdict.allowed.isna().all() and verdict.forbidden.isna().all():
-        return [under.head(LINES)]  # nobody knows where it may be
+        return [pd.DataFrame(effects)]  # nobody knows where it may be
     columns = {
         "by": verdict["by"],
-        "allowed %": _percent(verdict.allowed, verdict.allowed_error),
-        "forbidden %": _percent(verdict.forbidden, verdict.forbidden_error),
-        "ratio": verdict.ratio,
-        "from": verdict.low,
-        "to": verdict.high,
+        "allowed %": _effects(verdict.allowed, verdict.allowed_error),
+        "forbidden %": _effects(verdict.forbidden, verdict.forbidden_error),
+        "compared": [compared_text(row) for row in rows(verdict)],
     }
-    return [under.head(LINES), pd.DataFrame(columns)]
+    return [pd.DataFrame(effects), pd.DataFrame(columns)]
 
 
 def _capacity(result: Any) -> list[pd.DataFrame]:
@@ -104,9 +135,29 @@ def _capacity(result: Any) -> list[pd.DataFrame]:
         "units": found.units,
         "places": found.places,
         "appears %": _percent(found.appears, found.appears_error),
-        "gain %": _percent(found.gain, found.gain_error),
+        "gain %": _effects(found.gain, found.gain_error),
     }
     return [pd.DataFrame(columns)]
+
+
+def _best_setting(result: Any) -> list[pd.DataFrame]:
+    """Every setting on the pictures that chose, and the picked one on the others."""
+    table, measured = result.table, result.measured
+    tried = {
+        "units": table.by,
+        "constant": [f"{m:g} {c}" for m, c in zip(table.multiple, table.constant, strict=True)],
+        "likely %": _percent(table.likely),
+        "unlikely %": _percent(table.unlikely),
+        "picked": ["←" if own else "" for own in table.picked],
+    }
+    best = {
+        "measured": measured.setting,
+        "likely %": _percent(measured.likely, measured.likely_error),
+        "places": measured.likely_places,
+        "unlikely %": _percent(measured.unlikely, measured.unlikely_error),
+        "of places": measured.unlikely_places,
+    }
+    return [pd.DataFrame(tried), pd.DataFrame(best)]
 
 
 def _trace(result: Any) -> list[pd.DataFrame]:
@@ -122,7 +173,7 @@ def _accuracy(result: Any) -> list[pd.DataFrame]:
             name: found[name],
             "before %": _percent(found.before),
             "after %": _percent(found.after),
-            "change": _percent(found.change, found.change_error),
+            "change": _effects(found.change, found.change_error),
             "random units": _percent(found.random_change, found.random_spread),
         }
         tables.append(pd.DataFrame(columns))
@@ -134,7 +185,7 @@ def _unit_accuracy(result: Any) -> list[pd.DataFrame]:
     best = result.table[result.table["rank"] == 1].sort_values("told").head(LINES)
     curve = result.curve.set_index(["by", "n", "class"]).balanced
     most = result.curve[result.curve["by"] == "top"].n.max()
-    columns = {"class": best["class"], "unit": best.unit, "without it": _percent(best.told, best.told_error)}
+    columns = {"class": best["class"], "unit": best.unit, "without it": _effects(best.told, best.told_error)}
     for title, by, n in (("told %", "top", 0), (f"without {most}", "top", most), (f"{most} random", "random", most)):
         columns[title] = _percent(best["class"].map(lambda name, key=(by, n): curve.get((*key, name))))
     return [pd.DataFrame(columns)]
@@ -144,7 +195,9 @@ def _artifacts(result: Any) -> list[pd.DataFrame]:
     """The worst units, and what to compare them with."""
     columns = ["unit", "label", "iou", "fid", "means", "covariances", "excess", "flagged"]
     units = result.table[[name for name in columns if name in result.table]].head(LINES)
-    tables = [units.assign(label=units.label.fillna("–")), result.samples]
+    spread = float(result.samples.spread.iloc[0])
+    excess = [change_text(each, spread) for each in units.excess]
+    tables = [units.assign(label=units.label.fillna("–"), excess=excess), result.samples]
     if result.curve is not None:
         tables.append(result.curve.head(LINES)[["n", "unit", "precision", "recall"]])
     if result.threshold is None:
@@ -173,7 +226,7 @@ def _repair(result: Any) -> list[pd.DataFrame]:
             name: found[name],
             "off": found["set"],
             number: _numbers(found[number], found.error),
-            "change": _numbers(found.change, found.change_error),
+            "change": [change_text(*own) for own in zip(found.change, found.change_error, strict=True)],
             "spread": found.spread,
         }
         tables.append(pd.DataFrame(columns))
@@ -190,6 +243,7 @@ _TABLES = {
     "UnitEffects": _unit_effects,
     "Ace": _ace,
     "Capacity": _capacity,
+    "BestSetting": _best_setting,
     "Context": _context,
     "Trace": _trace,
 }
@@ -200,6 +254,14 @@ def _numbers(values: "pd.Series[float]", errors: "pd.Series[float]") -> list[str
     return [
         "–" if pd.isna(value) else f"{value:.3f} ± {error:.3f}" for value, error in zip(values, errors, strict=True)
     ]
+
+
+def _effects(
+    values: "pd.Series[float]", errors: "pd.Series[float]", none: "pd.Series[float] | None" = None
+) -> list[str]:
+    """Return effects in percent with their errors; in words where the interval holds `none`, what no effect leaves."""
+    given = zip(_percent(values, errors), values - (0.0 if none is None else none), errors, strict=True)
+    return [f"{NO_EFFECT} ({text.strip()})" if holds_zero(value, error) else text for text, value, error in given]
 
 
 def _percent(values: "pd.Series[float]", errors: "pd.Series[float] | None" = None) -> list[str]:

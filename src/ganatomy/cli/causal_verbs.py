@@ -15,6 +15,8 @@ from ganatomy.errors import BadValue
 
 if TYPE_CHECKING:
     from ganatomy.cli.causal_terminal import StatedBar
+    from ganatomy.experiments.causal.best_setting import BestSetting, SettingSpec
+    from ganatomy.experiments.causal.chosen import Measure
     from ganatomy.experiments.causal.source import SampleSpec, Source
 
 DELIVERY = ("run", "directory", "out", "device", "execute", "json")
@@ -22,6 +24,8 @@ SETTLED = (*DELIVERY, "layer", "layers", "each", "edit", "quick", "schedule")
 """Arguments that are no field of a Spec, or are read by hand."""
 GRADIENT = 4
 """A picture with its gradient takes as long as about so many without."""
+LONG = 120
+"""Seconds from which on a command says how to take less."""
 
 
 def ablate(arguments: Namespace) -> None:
@@ -41,6 +45,8 @@ def insert(arguments: Namespace) -> None:
             return 2 * len(spec.corners(grid))  # random units too
 
         _at_places("context", ContextSpec, (run_context, trials), arguments)
+    elif "stride" in arguments:
+        raise BadValue(f"--stride {arguments.stride} is for --at each; give that, or leave --stride out")
     else:
         _effect("insert", arguments)
 
@@ -92,8 +98,8 @@ def ace(arguments: Namespace) -> None:
         directory = ace_home(source, spec.layer, spec.concept, schedule)
         if out is not None:
             directory = out if len(specs) == 1 else out / directory.name
-        drawn = spec.pool + spec.candidates + 2 * GRADIENT * spec.steps * spec.pairs
-        trials = drawn // spec.images + (2 + spec.random) * len(spec.sizes)
+        drawn = spec.candidates + 2 * GRADIENT * spec.steps * spec.pairs
+        trials = drawn // spec.images + (2 + spec.random) * (len(spec.sizes) + 1 + spec.places)
         bar = _bar(arguments, source, spec, directory, (f"{schedule} search for {spec.concept}", trials))
         results.append(run_ace(spec, source, directory, None, arguments.execute, bar))
     _deliver(arguments, results)
@@ -112,6 +118,25 @@ def capacity(arguments: Namespace) -> None:
     directory = getattr(arguments, "out", None) or home
     bar = _bar(arguments, source, spec, directory, (f"insert {spec.concept} in every way", len(spec.settings())))
     _deliver(arguments, [run_capacity(spec, source, directory, arguments.execute, bar)])
+
+
+def setting(arguments: Namespace) -> None:
+    """Find the setting that inserts each of some concepts best."""
+    from ganatomy.experiments.causal.best_setting import setting_home, setting_spec
+    from ganatomy.experiments.causal.chosen import named_layers
+
+    source, out = _source(arguments), getattr(arguments, "out", None)
+    options = _options(arguments)
+    concepts = _concepts(source, options.pop("concept"))
+    layers = named_layers(source, None, getattr(arguments, "layers", None), default=True)
+    specs = [setting_spec(source, layers, each, **options) for each in concepts]
+    results = []
+    for spec in specs:
+        directory = setting_home(source, layers, spec.concept)
+        if out is not None:
+            directory = out if len(specs) == 1 else out / directory.name
+        results.append(_find_setting(arguments, source, spec, directory))
+    _deliver(arguments, results)
 
 
 def accuracy(arguments: Namespace) -> None:
@@ -220,7 +245,8 @@ def _effect(kind: str, arguments: Namespace) -> None:
     from ganatomy.experiments.causal.plans import plan_effect
 
     source = _source(arguments)
-    spec, home = plan_effect(source, kind, arguments.layer, _options(arguments))
+    layers = _named_layers(source, arguments, kind == "insert")
+    spec, home = plan_effect(source, kind, layers, _options(arguments), _measure(arguments, source))
     directory = getattr(arguments, "out", None) or home
     bar = _bar(arguments, source, spec, directory, (f"{kind} {spec.chosen}", 1 + spec.random))
     _deliver(arguments, [run_effect(spec, source, directory, arguments.execute, bar)])
@@ -233,7 +259,10 @@ def _each(arguments: Namespace) -> None:
     source = _source(arguments)
     options = _options(arguments)
     _check_options("--each", options, (UnitEffectSpec,))
-    spec = UnitEffectSpec(**source.names(), layer=arguments.layer, **options)
+    (layer, *others) = _named_layers(source, arguments, False)
+    if others:
+        raise BadValue("--each ablates the units of one layer, one at a time; give one --layer")
+    spec = UnitEffectSpec(**source.names(), layer=layer, **options)
     units, concepts = source.shape(spec.layer).units, len(source.scored())
     directory = getattr(arguments, "out", None) or home(source, spec, "ablate-each")
     bar = _bar(arguments, source, spec, directory, (f"ablate each of {units} units", units + GRADIENT * concepts))
@@ -248,12 +277,45 @@ def _at_places(kind: str, spec_of: Any, how: tuple[Any, Any], arguments: Namespa
     source = _source(arguments)
     options = {name: value for name, value in _options(arguments).items() if name != "at"}
     _check_options(f"{kind} one place at a time", options, (spec_of, Wanted))
-    spec, home = plan_places(source, kind, spec_of, arguments.layer, options)
+    layers = _named_layers(source, arguments, True)
+    spec, home = plan_places(source, kind, spec_of, layers, options, _measure(arguments, source))
     directory = getattr(arguments, "out", None) or home
     run, trials = how
-    shape = source.shape(spec.layer)
+    shape = source.shape(spec.place_layer)
     bar = _bar(arguments, source, spec, directory, (f"{kind} of {spec.chosen}", trials(spec, shape[1:])))
     _deliver(arguments, [run(spec, source, directory, arguments.execute, bar)])
+
+
+def _find_setting(arguments: Namespace, source: "Source", spec: "SettingSpec", directory: Path) -> "BestSetting":
+    from ganatomy.experiments.causal.best_setting import run_setting
+
+    settings = len(spec.settings())
+    bar = _bar(
+        arguments, source, spec, directory, (f"find the best of {settings} settings for {spec.concept}", settings)
+    )
+    return run_setting(spec, source, directory, arguments.execute, bar)
+
+
+def _measure(arguments: Namespace, source: "Source") -> "Measure":
+    """Return what finds the best setting of a concept at some layers, or reads it where it was found."""
+    from ganatomy.experiments.causal.best_setting import known_setting, setting_home, setting_spec
+
+    def measure(layers: Sequence[str], concept: str) -> "BestSetting":
+        known = known_setting(source, layers, concept)
+        if known is not None:
+            return known
+        return _find_setting(
+            arguments, source, setting_spec(source, layers, concept), setting_home(source, layers, concept)
+        )
+
+    return measure
+
+
+def _named_layers(source: "Source", arguments: Namespace, default: bool) -> list[str]:
+    from ganatomy.experiments.causal.chosen import named_layers
+
+    layer, layers = getattr(arguments, "layer", None), getattr(arguments, "layers", None)
+    return named_layers(source, layer, layers, default)
 
 
 def _source(arguments: Namespace, draws: bool = True) -> "Source":
@@ -303,13 +365,41 @@ def _bar(
     from ganatomy.experiments.causal.plans import effect_seconds
     from ganatomy.store import named
 
+    what, trials = work
+    pooled = _pooled(source, spec)  # before the run begins it
+
     def statement() -> str:
-        what, trials = work
-        time = terminal.duration((seconds or effect_seconds)(source, spec, trials))
-        where = f" at {spec.layer} of" if spec.layer in source.models.subject.layers else ":"  # or of none
-        return f"{what}{where} {spec.generator}: {spec.images} pictures, about {time}, in {named(directory)}"
+        time = (seconds or effect_seconds)(source, spec, trials + pooled)
+        layers = ", ".join([spec.layer, *(layer for layer, _ in getattr(spec, "more", ()))])
+        where = f" at {layers} of" if spec.layer in source.models.subject.layers else ":"  # or of none
+        less = f"; {_less(spec, time)} less" if time > LONG else ""
+        about = f"about {terminal.duration(time)}{less}"
+        return f"{what}{where} {spec.generator}: {spec.images} pictures, {about}, in {named(directory)}"
 
     return StatedBar(statement, aside=arguments.json)
+
+
+def _pooled(source: "Source", spec: "SampleSpec") -> int:
+    """Return how many trials of each image a pool takes that is not there yet."""
+    from ganatomy.experiments.causal.ace_spec import AceSpec
+    from ganatomy.experiments.causal.pool import PoolSpec, pool_home
+    from ganatomy.study import is_study
+
+    images, concept = getattr(spec, "pool", None), getattr(spec, "concept", None)
+    if images is None or concept is None or getattr(spec, "kind", "insert") != "insert":
+        return 0
+    seed = spec.seed if isinstance(spec, AceSpec) else PoolSpec.seed  # whatever the images, the others share one pool
+    return 0 if is_study(pool_home(source, spec.layer, images, seed)) else round(images / spec.images)
+
+
+def _less(spec: "SampleSpec", seconds: float) -> str:
+    """Say which options would have a long command take about two minutes."""
+    from ganatomy.experiments.causal.ace_spec import AceSpec
+
+    if isinstance(spec, AceSpec):
+        return "--quick takes"
+    images = f"--images {max(2, int(spec.images * LONG / seconds))}"
+    return f"{images} or --stride 2 take" if hasattr(spec, "stride") else f"{images} takes"
 
 
 def _deliver(arguments: Namespace, results: Sequence[Any], more: Mapping[str, Any] | None = None) -> None:
@@ -321,7 +411,7 @@ def _deliver(arguments: Namespace, results: Sequence[Any], more: Mapping[str, An
     told = []
     for result in results:
         page = result.study.directory / "report.html"
-        with writing(page):
+        with writing(page, result.study.directory):
             write_causal_report(result, page)
         told.append({"study": named(result.study.directory), "report": str(page), **_summary(result), **(more or {})})
         if not arguments.json:
@@ -337,7 +427,9 @@ def _summary(result: Any) -> dict[str, Any]:
     """Return the Spec and the tables of a result, but for that of every single insertion, which is long."""
     import pandas as pd
 
+    from ganatomy.experiments.warnings import warnings_of
+
     fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
     told = [name for name, value in fields.items() if isinstance(value, pd.DataFrame) and name != "places"]
     tables = {name: rows(fields[name]) for name in told}
-    return {"spec": dataclasses.asdict(result.spec), **tables}
+    return {"warnings": warnings_of(result), "spec": dataclasses.asdict(result.spec), **result.said, **tables}

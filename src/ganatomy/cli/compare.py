@@ -39,6 +39,7 @@ def compare(arguments: Namespace) -> None:
     """Compare, write the page, and show what came out."""
     from ganatomy.cli import terminal
     from ganatomy.experiments.compare.comparison import planned, run_compare
+    from ganatomy.experiments.warnings import warnings_of
     from ganatomy.report.compare.page import write_comparison
 
     options = {name: value for name, value in vars(arguments).items() if name not in _SETTLED}
@@ -48,7 +49,15 @@ def compare(arguments: Namespace) -> None:
         page = write_comparison(found, arguments.out)
     if arguments.json:
         tables = {name: rows(table) for name, table in found.tables.items()}
-        print_json({"report": str(page), "spec": vars(spec), "differences": list(found.differences), **tables})
+        print_json(
+            {
+                "report": str(page),
+                "spec": vars(spec),
+                "warnings": warnings_of(found),
+                "differences": list(found.differences),
+                **tables,
+            }
+        )
     else:
         _show(found)
         terminal.say_report(page)
@@ -58,8 +67,9 @@ def _show(found: "Comparison") -> None:
     """Print how the studies differ, the counts of the layer that the page begins with, and what changed for sure."""
     from rich.console import Console
 
-    from ganatomy.cli.terminal import say, table
+    from ganatomy.cli.terminal import say, table, warn
 
+    warn(found)
     for sentence in found.differences:
         say(sentence)
     console = Console(highlight=False, soft_wrap=True, emoji=False)

@@ -75,9 +75,12 @@ def layers(arguments: Namespace) -> None:
     ]
     others = dict(getattr(generator, "others", {}))
     size = list(seen.images.shape[-2:])
+    output = getattr(generator, "output", "")
     if arguments.json:
-        return print_json({"generator": arguments.generator, "picture": size, "layers": found, "others": others})
-    return terminal.show_layers(found, others, (size[0], size[1]))
+        known = {"generator": arguments.generator, "picture": size, "layers": found, "others": others}
+        return print_json({**known, "output": output} if output else known)
+    drawn = f"pictures of {size[0]}×{size[1]}" + (f", its output {output}" if output else "")
+    return terminal.show_layers(found, others, drawn)
 
 
 def _card(name: str) -> dict[str, Any]:

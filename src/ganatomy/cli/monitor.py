@@ -44,6 +44,7 @@ def monitor(arguments: Namespace) -> None:
     from ganatomy.cli import terminal
     from ganatomy.experiments.monitor.looks import add_errors
     from ganatomy.experiments.monitor.monitoring import Monitoring
+    from ganatomy.experiments.warnings import warnings_of
     from ganatomy.report import write_monitor_report
     from ganatomy.store import named
 
@@ -61,7 +62,15 @@ def monitor(arguments: Namespace) -> None:
     if arguments.json:
         tables = {name: rows(getattr(result, name)) for name in ("table", "turnover", "since", "skipped")}
         followed = rows(result.follow(_units(result, given["units"]) if "units" in given else None))
-        print_json({"directory": named(arguments.out), "report": str(page), **tables, "followed": followed})
+        print_json(
+            {
+                "directory": named(arguments.out),
+                "report": str(page),
+                "warnings": warnings_of(result),
+                **tables,
+                "followed": followed,
+            }
+        )
         return
     show(result)
     terminal.say_report(page)
@@ -81,6 +90,7 @@ def show(result: "Monitoring") -> None:
         pairs = zip(found.matched, found.matched_error, strict=True)
         shown["matched"] = [f"{units:3} ± {error:.1f}" for units, error in pairs]
     turned = result.turnover.groupby("step")[["kept", "changed", "lost", "gained"]].sum().reset_index()
+    terminal.warn(result)
     console = Console(highlight=False, emoji=False, soft_wrap=True)
     console.print(f"{found.units.iloc[-1]} units of {', '.join(result.layers)}", markup=False)
     console.print(terminal.table(shown.merge(turned.astype(object), "left", "step")))

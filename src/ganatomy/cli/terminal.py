@@ -57,8 +57,17 @@ def say_report(page: "Path") -> None:
     say(f"report: {page}" + (f", and {url}" if url else ""))
 
 
+def warn(result: Any) -> None:
+    """Print why a result is no finding, before anything else of it."""
+    from ganatomy.experiments.warnings import warnings_of
+
+    for sentence in warnings_of(result):
+        say(f"warning: {sentence}")
+
+
 def show(result: "Dissection") -> None:
     """Print how much each layer holds, and the concepts that most units draw."""
+    warn(result)
     layers, found = result.by_layer, result.concepts[result.concepts.units_matched > 0]
     found = found.sort_values(["units_matched", "best_iou"], ascending=False).head(12)
     grid = [f"{h}×{w}" for h, w in zip(layers.height, layers.width, strict=True)]
@@ -98,14 +107,14 @@ def show_published(published: Sequence[Mapping[str, Any]]) -> None:
         console.print(f"  {own['name']}\n      {facts}", markup=False)
 
 
-def show_layers(layers: Sequence[Mapping[str, Any]], others: Mapping[str, str], picture: tuple[int, int]) -> None:
+def show_layers(layers: Sequence[Mapping[str, Any]], others: Mapping[str, str], drawn: str) -> None:
     """Print the layers of a generator, and why other submodules are none."""
     console = Console(highlight=False, soft_wrap=True, emoji=False)
     rows = pd.DataFrame(layers)
     rows["grid"] = [f"{own['height']}×{own['width']}" for own in layers]
     rows["per picture"] = rows.bytes.map(size)
     console.print(table(rows[["layer", "units", "grid", "dtype", "per picture"]]))
-    console.print(f"{len(rows)} layers that can be dissected; pictures of {picture[0]}×{picture[1]}", markup=False)
+    console.print(f"{len(rows)} layers that can be dissected; {drawn}", markup=False)
     if others:
         console.print(f"\n{len(others)} submodules that are no layers:", markup=False)
         for name, reason in others.items():

@@ -83,9 +83,12 @@ def render_scenes(arguments: Namespace) -> None:
 
 def _summary(result: "Dissection", place: str, page: Path) -> dict[str, Any]:
     """What a script wants to know: where things are, and the table of each layer and concept."""
+    from ganatomy.experiments.warnings import warnings_of
+
     return {
         "study": place,
         "report": str(page),
+        "warnings": warnings_of(result),
         "spec": dataclasses.asdict(result.spec),
         "layers": rows(result.by_layer),
         "concepts": rows(result.concepts),
@@ -105,7 +108,7 @@ def print_json(content: Any) -> None:
 def _write_report(result: "Dissection", page: Path) -> Path:
     from ganatomy.report import write_report
 
-    with writing(page):
+    with writing(page, result.study.directory):
         write_report(result, page)
     return page
 
@@ -122,9 +125,10 @@ def naming_layers(generator: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Tell in one line why something cannot be written."""
+def writing(path: Path, study: Path | None = None) -> Iterator[None]:
+    """Tell in one line why something cannot be written; a page, where the finished study is that it was to show."""
     try:
         yield
     except OSError as error:
-        raise BadFile(f"cannot write {path} ({error.strerror or error})") from error
+        kept = f"; the study is finished and kept in {study}" if study else ""
+        raise BadFile(f"cannot write {path} ({error.strerror or error}){kept}") from error

@@ -1,7 +1,18 @@
 """The functions that most people need: one an experiment."""
 
 from ganatomy.door.against_real import artifacts, quality, repair
-from ganatomy.door.causal import ablate, accuracy, ace, capacity, context, insert, trace, unit_accuracy, unit_effects
+from ganatomy.door.causal import (
+    ablate,
+    accuracy,
+    ace,
+    best_setting,
+    capacity,
+    context,
+    insert,
+    trace,
+    unit_accuracy,
+    unit_effects,
+)
 from ganatomy.door.dissections import compare, dissect, monitor, open_dissection, trust
 
 __all__ = [
@@ -9,6 +20,7 @@ __all__ = [
     "accuracy",
     "ace",
     "artifacts",
+    "best_setting",
     "capacity",
     "compare",
     "context",

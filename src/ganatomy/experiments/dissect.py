@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from ganatomy import consent
+from ganatomy.devices import with_memory
 from ganatomy.errors import BadModel, StudyError, UnknownName
-from ganatomy.experiments.dissect_spec import DissectSpec
+from ganatomy.experiments.dissect_spec import HALVES, DissectSpec
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.models import Models
 from ganatomy.experiments.reading import Chosen, choose
@@ -39,7 +40,7 @@ class Estimate:
 
     Attributes:
         images: pictures drawn and segmented.
-        memory_bytes: greatest need of the tables and of one batch, beside the models.
+        memory_bytes: greatest need of the tables and of drawing and segmenting one batch, beside the models' weights.
         disk_bytes: of the study.
         seconds: from a probe of one batch on this machine.
     """
@@ -70,6 +71,7 @@ def facts(spec: DissectSpec, models: Models) -> dict[str, Any]:
         "vocabulary": [list(concept) for concept in segmenter.vocabulary],
         **({"thresholds": thresholds} if thresholds else {}),
         **({} if isinstance(generator, Generator) else {"verb": "see"}),  # what its units do; those of others draw
+        **({"label_size": list(generator.label_size)} if hasattr(generator, "label_size") else {}),
         **({"noun": "direction"} if set(layers) <= set(getattr(generator, "turned", ())) else {}),  # others have units
         "versions": {name: version(name) for name in ("ganatomy", "torch", "numpy", "numba")},
         "machine": {"python": platform.python_version(), "system": platform.system(), "device": models.device},
@@ -89,7 +91,7 @@ def chosen_layers(generator: Subject, names: Sequence[str]) -> dict[str, LayerSh
 
 
 def estimate(spec: DissectSpec, models: Models) -> Estimate:
-    """Say what a run will take: memory and disk by formula, time from a few pictures.
+    """Say what a run will take: memory of tables and disk by formula, time and memory of a batch from a few pictures.
 
     A table of one half has 4 bytes (8 from 2³¹ pixels on) for each unit × concept × (level + 1), matched and
     mismatched. For each block of pictures the evaluation half has three numbers more for each unit × concept, the
@@ -104,10 +106,11 @@ def estimate(spec: DissectSpec, models: Models) -> Estimate:
     models.labels(_observe(generator, range(2), spec.seed, list(layers)))  # what is done once is done now
     ids = range(min(spec.batch, 8))
     start = perf_counter()
-    seen = _observe(generator, ids, spec.seed, list(layers))
+    seen, drawing = with_memory(lambda: _observe(generator, ids, spec.seed, list(layers)), generator.device)
     drawn = perf_counter()
-    models.labels(seen)
+    _, labelling = with_memory(lambda: models.labels(seen), segmenter.device)
     labelled = perf_counter()
+    each = max(sum(maps) + labelling / len(ids), drawing / len(ids))
     height, width, _ = grid_of(spec, seen)
     number = 4 if spec.images * height * width < 2**31 else 8
     pairs = number * units * len(segmenter.vocabulary)
@@ -123,7 +126,7 @@ def estimate(spec: DissectSpec, models: Models) -> Estimate:
     pictures = min(spec.images, units * spec.top) * (3 * seen.images.shape[-2] * seen.images.shape[-1] + 8)
     return Estimate(
         images=images,
-        memory_bytes=chosen_on + 3 * scored + spec.batch * sum(maps) + held,
+        memory_bytes=round(chosen_on + 3 * scored + spec.batch * each + held),
         disk_bytes=chosen_on + scored + pictures + units * spec.top * height * width // 8,
         seconds=images * (draw + label + count) + calibrate + spec.images * draw,
     )
@@ -219,6 +222,8 @@ def tally_shard(spec: DissectSpec, models: Models, levels: ActivationLevels, lev
                 tables = [BlockedAgreement(cut, own, every, pixels) for cut, own in pairs]
             tally = Tally.empty(half, dict(zip(layers, tables, strict=True)), spec.top)
         tally.update(half, batch, seen.features, models.labels(seen), grid)
+        if half == HALVES[0]:
+            tally.see(half, batch, seen.images, len(every))
         tick(len(batch))
     assert tally is not None
     return tally
@@ -239,7 +244,7 @@ def draw_strips(
     strips: Strips | None = None
     for batch, seen in _batches(spec, models.subject, ids, list(top)):
         height, width = seen.images.shape[-2:]
-        strips = strips or Strips.empty(ids, (height, width), top, grid_of(spec, seen)[:2])
+        strips = strips or Strips.empty(ids, (height, width), top, grid_of(spec, seen))
         strips.add(batch, seen.images, seen.features, top, thresholds)
         tick(len(batch))
     assert strips is not None

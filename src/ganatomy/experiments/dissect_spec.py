@@ -36,7 +36,7 @@ class DissectSpec:
         rare: concepts on a smaller share of the validation pixels get no score.
         interpretable_iou, interpretable_accuracy: a pair of unit and concept is interpretable above both (Figure 5).
         over_control, over_chance: an interpretable pair is matched if its IoU is more than so many times its control,
-            and more than so many times its chance level;
+            and more than so many times its chance level, see `required_iou`;
         false_labels: both are raised by one factor where else a greater share of the units would be matched to some
             concept by their mismatched counts.
         top: how many images to show of each unit.

@@ -46,7 +46,7 @@ class Dissection:
         spec: what was asked.
         facts: what was used: fingerprints, versions; the rule for *matched* pairs (matched_rule), the factor by which
             its margins were raised, and the share of units that would be matched to some concept by their mismatched
-            counts (false_labels).
+            counts (false_labels); of the evaluation images, what `ImageSample` says (sample).
         layers: shape of every dissected layer, in forward order.
         vocabulary: the segmenter's concepts.
         units: one row a unit: layer, unit, label, category (missing for an unlabelled unit), and of that pair iou,
@@ -113,7 +113,10 @@ class Dissection:
         for name, table in zip(TABLES, tables, strict=True):
             study.write_table(name, table)
         study.finish(
-            matched_rule=_rule(spec, scores), raised=scores.raised, false_labels=float(scores.false_labels.mean())
+            matched_rule=_rule(spec, scores),
+            raised=scores.raised,
+            false_labels=float(scores.false_labels.mean()),
+            sample=tally.sample("evaluation"),
         )
         return cls.open(study.directory)
 
@@ -337,7 +340,8 @@ def _rule(spec: DissectSpec, scores: Scores) -> str:
     return (
         f"IoU > {spec.interpretable_iou:g} and accuracy > {spec.interpretable_accuracy:g} (interpretable), and IoU "
         f"more than {chance:.3g} times its chance level (the concept's share of all pixels) and {control:.3g} times "
-        f"its control (the same unit and concept with features and images mismatched); {scores.false_labels.mean():.1%}"
+        "its control (the same unit and concept with features and images mismatched), or half of the way from there to "
+        f"1 where that is less; {scores.false_labels.mean():.1%}"
         " of the units would be matched to some concept by their mismatched counts, put through the same rule"
     )
 

@@ -78,8 +78,9 @@ class Reading(_Stored):
         iou, accuracy, on: float64, on the evaluation half at that level (`on`: the share of pixels above it).
         iqr: float64, on the validation half at that level; 0 where the threshold rule would not choose that level.
         control: float64, IoU of the mismatched tally at that level.
-        null: float32, the IoU of mismatched counts as a multiple of what would make them a matched pair; 0 where the
-            mismatched pair is not interpretable.
+        null: float32, the IoU of mismatched counts as a multiple of the one that a matched pair exceeds, see
+            `required_iou`; 0 where the mismatched pair is not interpretable, infinite where it is more than half of the
+            way from there to 1.
     """
 
     level: Tensor
@@ -150,11 +151,25 @@ def null_ratios(spec: DissectSpec, tally: Tally, layers: Iterable[str]) -> Itera
         own = levels_of(spec, chosen_on, levels)
         back = levels_of(spec, scored, levels) if spec.validation == "cross" else None
         null, control = _both_folds(scored, chosen_on, own, back), _both_folds(chosen_on, scored, own, back)
-        chance = (null.on_and_shown + null.shown_only) / sum(null)
-        above = (iou(null) > spec.interpretable_iou) & (share_right(null) > spec.interpretable_accuracy)
-        bar = torch.maximum(spec.over_control * iou(control), spec.over_chance * chance)
-        ratio = torch.where(above, iou(null) / bar, 0.0)
-        yield ratio[..., 0].float()
+        yield null_ratio(spec, null, control)[..., 0]
+
+
+def null_ratio(spec: DissectSpec, scored: Rates, control: Rates) -> Tensor:
+    """Return `Reading.null` of mismatched pairs, float32, given their pixels and those that they are controlled by."""
+    chance = (scored.on_and_shown + scored.shown_only) / sum(scored)
+    above = (iou(scored) > spec.interpretable_iou) & (share_right(scored) > spec.interpretable_accuracy)
+    required = required_iou(spec, iou(control), chance)
+    ratio = torch.where(iou(scored) > (1 + required) / 2, torch.inf, iou(scored) / required)
+    return torch.where(above, ratio, 0.0).float()
+
+
+def required_iou(spec: DissectSpec, control: Tensor, chance: Tensor) -> Tensor:
+    """Return the IoU that a matched pair exceeds: so many times its control and its chance level.
+
+    Each is asked for at most half of the way from it to 1; else a concept on half of the pixels could have no unit.
+    """
+    times = ((spec.over_control, control), (spec.over_chance, chance))
+    return torch.maximum(*(torch.minimum(factor * level, (1 + level) / 2) for factor, level in times))
 
 
 def _tables(tally: Tally, layers: Iterable[str]) -> Iterator[tuple[str, slice, Tensor, Tensor, Tensor]]:

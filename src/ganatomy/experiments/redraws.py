@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.experiments.reading import Counted, levels_of, pixels_at, share_on, share_right
+from ganatomy.experiments.reading import Counted, levels_of, null_ratio, pixels_at, share_on, share_right
 from ganatomy.experiments.tables import Floats, Scores
 from ganatomy.stats.blocks import GROUP, BlockedAgreement, GroupedAgreement, grouped
 from ganatomy.stats.scores import Rates, at_level, candidates, information_quality, iou, rates
@@ -132,19 +132,8 @@ class Redraws:
                 (1, units.control, changes.other),
             )
         )
-        return level, iou(own), share_right(own), share_on(own), quality, iou(control), self._null(control, other)
-
-    def _null(self, scored: Rates, control: Rates) -> Tensor:
-        """Return `Reading.null` of every draw, [u, c, draws]: mismatched pairs, scored by one, controlled by other.
-
-        Args:
-            scored, control: pixels of mismatched images in two independent draws.
-        """
-        spec = self.dissection.spec
-        chance = (scored.on_and_shown + scored.shown_only) / sum(scored)
-        above = (iou(scored) > spec.interpretable_iou) & (share_right(scored) > spec.interpretable_accuracy)
-        bar = torch.maximum(spec.over_control * iou(control), spec.over_chance * chance)
-        return torch.where(above, iou(scored) / bar.clamp(min=TINY), 0.0).float()
+        null = null_ratio(self.dissection.spec, control, other)
+        return level, iou(own), share_right(own), share_on(own), quality, iou(control), null
 
     def _levels(self, part: _Part, change: Tensor) -> tuple[Tensor, Tensor]:
         """Return the levels that other images would choose, and IQR there, [r, k, draws].

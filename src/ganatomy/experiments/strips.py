@@ -39,20 +39,19 @@ class Strips:
         ids: int64 [pictures], ascending.
         pictures: uint8 [pictures, 3, H, W].
         masks: by layer, uint8 [u, k, bytes].
-        size: height and width of the masks.
+        size: int64 [4], height and width of the masks, and the `image` of their grid, 0 and 0 for none.
     """
 
     def __init__(self, ids: Tensor, masks: dict[str, Tensor], pictures: Tensor, size: Tensor) -> None:
         self.ids, self.masks, self.pictures, self.size = ids, masks, pictures, size
 
     @classmethod
-    def empty(
-        cls, ids: Sequence[int], pictures: tuple[int, int], top: Mapping[str, Tensor], size: tuple[int, int]
-    ) -> "Strips":
-        """Make room for pictures and masks of those sizes."""
-        row = -(-size[0] * size[1] // 8)
+    def empty(cls, ids: Sequence[int], pictures: tuple[int, int], top: Mapping[str, Tensor], grid: Grid) -> "Strips":
+        """Make room for images of that size and masks of that grid."""
+        row = -(-grid.height * grid.width // 8)
         masks = {layer: torch.zeros(*table.shape, row, dtype=torch.uint8) for layer, table in top.items()}
-        return cls(torch.tensor(ids), masks, torch.zeros(len(ids), 3, *pictures, dtype=torch.uint8), torch.tensor(size))
+        size = torch.tensor([grid.height, grid.width, *(grid.image or (0, 0))])
+        return cls(torch.tensor(ids), masks, torch.zeros(len(ids), 3, *pictures, dtype=torch.uint8), size)
 
     def add(
         self,
@@ -65,13 +64,14 @@ class Strips:
         """Take in a batch: its pictures, and where the units that like them are on."""
         places = torch.searchsorted(self.ids, torch.tensor(ids))
         self.pictures[places] = ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu()
-        size = (int(self.size[0]), int(self.size[1]))
+        height, width, *whole = self.size.tolist()
+        grid = Grid(height, width, (whole[0], whole[1]) if all(whole) else None)
         for layer, table in top.items():
             for i, image in enumerate(ids):
                 units, ranks = (table == image).nonzero().unbind(1)
                 if len(units):
                     cut = thresholds[layer][units, None, None].to(images.device)
-                    on = upsample(features[layer][i : i + 1, units], Grid(*size))[0] > cut
+                    on = upsample(features[layer][i : i + 1, units], grid)[0] > cut
                     self.masks[layer][units, ranks] = torch.from_numpy(np.packbits(on.flatten(1).cpu().numpy(), axis=1))
 
     def merge(self: S, other: S) -> S:
@@ -84,7 +84,7 @@ class Strips:
     def strip(self, layer: str, unit: int, ids: Tensor, values: Tensor) -> Strip:
         """Return the strip of one unit, given its top images."""
         places = torch.searchsorted(self.ids, ids)
-        height, width = self.size.tolist()
+        height, width = self.size[:2].tolist()
         bits = np.unpackbits(self.masks[layer][unit, : len(ids)].numpy(), axis=1, count=height * width)
         pictures = self.pictures[places].permute(0, 2, 3, 1).numpy()
         return Strip(ids.numpy(), values.numpy(), pictures, bits.reshape(-1, height, width).astype(bool))

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import torch
 
 from ganatomy.experiments.dissect_spec import DissectSpec
-from ganatomy.experiments.reading import Reading
+from ganatomy.experiments.reading import Reading, required_iou
 from ganatomy.generators import LayerShape
 from ganatomy.vocabulary import CATEGORIES, Vocabulary
 
@@ -67,7 +68,7 @@ class Scores:
 
     @cached_property
     def raised(self) -> float:
-        """The factor, 1 or more, by which `over_control` and `over_chance` are raised.
+        """The factor, 1 or more, by which `required_iou` is raised (at most half of the way from there to 1).
 
         The least with which at most the share `false_labels` of the units would be matched to some concept by their
         mismatched counts: so it grows with the number of concepts that are tried, and falls with that of images.
@@ -97,8 +98,8 @@ class Scores:
 
     def exceeds(self, iou: Floats, control: Floats, chance: Floats) -> Bools:
         """Return where IoU exceeds control and chance level by as much as a matched pair's does."""
-        over = self.raised * np.maximum(self.spec.over_control * control, self.spec.over_chance * chance)
-        return np.asarray(np.nan_to_num(iou, nan=-1.0) > over)
+        required = required_iou(self.spec, torch.from_numpy(control), torch.from_numpy(chance)).numpy()
+        return np.asarray(np.nan_to_num(iou, nan=-1.0) > np.minimum(self.raised * required, (1 + required) / 2))
 
     @cached_property
     def verdict(self) -> "Verdict":

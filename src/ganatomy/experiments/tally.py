@@ -10,20 +10,26 @@ from ganatomy.resample import Grid, labels_at
 from ganatomy.stats.agreement import Agreement, combine
 from ganatomy.stats.base import Accumulator
 from ganatomy.stats.blocks import Blocked, BlockedAgreement, GroupedAgreement
+from ganatomy.stats.images import ImageSample
 from ganatomy.stats.presence import Presence
 from ganatomy.stats.topk import TopImages
-from ganatomy.types import Features, Labels
+from ganatomy.types import Features, Images, Labels
 
 T = TypeVar("T", bound="Tally")
 
-_KINDS: dict[str, type[Accumulator]] = {"agreement": Agreement, "top": TopImages, "presence": Presence}
+_KINDS: dict[str, type[Accumulator]] = {
+    "agreement": Agreement,
+    "top": TopImages,
+    "presence": Presence,
+    "sample": ImageSample,
+}
 
 
 class Tally:
     """The statistics of every layer, of one half of the sample or of both.
 
     Attributes:
-        parts: by name: ``agreement/HALF/LAYER``, ``top/HALF/LAYER``, ``presence/HALF``.
+        parts: by name: ``agreement/HALF/LAYER``, ``top/HALF/LAYER``, ``presence/HALF``, ``sample/HALF``.
     """
 
     def __init__(self, parts: Mapping[str, Accumulator]) -> None:
@@ -61,6 +67,18 @@ class Tally:
         for layer, r in features.items():
             self.parts[f"top/{half}/{layer}"].update(r.amax((2, 3)), torch.tensor(ids, device=r.device))
 
+    def see(self, half: str, ids: Sequence[int], images: Images, count: int) -> None:
+        """Take in the images of a batch of one half, which will have so many."""
+        name, device = f"sample/{half}", images.device
+        if name not in self.parts:
+            self.parts[name] = ImageSample((images.shape[2], images.shape[3]), count, device)
+        self.parts[name].update(images, torch.tensor(ids, device=device))
+
+    def sample(self, half: str) -> dict[str, float]:
+        """Return what `ImageSample` says of the images of a half; nothing where they were not taken in."""
+        part = self.parts.get(f"sample/{half}")
+        return part.read() if isinstance(part, ImageSample) else {}
+
     def agreement(self, half: str, layer: str) -> Agreement:
         """Return the pixel counts of a layer in one half."""
         part = self.parts[f"agreement/{half}/{layer}"]
@@ -90,8 +108,9 @@ class Tally:
         return type(self)({**self.parts, **other.parts})
 
     def merge(self: T, other: T) -> T:
-        """Return the statistics of both samples."""
-        return type(self)({name: part.merge(other.parts[name]) for name, part in self.parts.items()})
+        """Return the statistics of both samples; those that an older version did not count are left out."""
+        both = [name for name in self.parts if name in other.parts]
+        return type(self)({name: self.parts[name].merge(other.parts[name]) for name in both})
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return every tensor, named by part and field."""

@@ -17,7 +17,8 @@ from ganatomy.features.registry import FEATURES
 from ganatomy.generators.module import numbers_in
 from ganatomy.imported import call_named, guarded
 from ganatomy.types import Images
-from ganatomy.weights import check_finite, fingerprint, fit_state, read_state
+from ganatomy.weights import fingerprint, load_weights
+from ganatomy.wrapped import check_numbers, frozen, weights_fingerprint
 
 
 @dataclass(frozen=True)
@@ -74,12 +75,11 @@ class ModuleFeatures:
     def __init__(
         self, module: Callable[..., Any], given: Given, *, pool: bool, device: torch.device, name: str
     ) -> None:
-        state = {}
+        self.fingerprint = fingerprint({}, name, given, pool)
         if isinstance(module, nn.Module):
-            module.eval().requires_grad_(False).to(device)
-            state = module.state_dict()
-            check_finite(state, name)
-        self.fingerprint = fingerprint(state, name, given, pool)
+            module = frozen(module, device, name)
+            check_numbers(module, name)
+            self.fingerprint = weights_fingerprint(module, name, given, pool)
         self._module, self._given, self._pool, self._name = module, given, pool, name
 
     @torch.no_grad()
@@ -142,6 +142,6 @@ def open_module(
     if weights:
         if not isinstance(module, nn.Module):
             raise BadValue(f"{argument} returned no torch module that could load weights={weights}")
-        fit_state(module, read_state(Path(weights), prefix), weights)
+        load_weights(module, Path(weights), prefix)
     name = f"{argument}?{urlencode(options)}" if options else argument
     return ModuleFeatures(module, given, pool=pool, device=device, name=name)

@@ -6,6 +6,7 @@ latent here is the number of a picture.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +17,25 @@ from torch import Tensor, nn
 from ganatomy.devices import find_dtype
 from ganatomy.errors import BadFile, BadModel, BadValue, UnknownName
 from ganatomy.files import read_text
-from ganatomy.generators.hooked import HookedGenerator, dtype_of
-from ganatomy.generators.module import numbers_in
+from ganatomy.generators.batches import check_alone
+from ganatomy.generators.hooked import HookedGenerator, listening, readable
+from ganatomy.generators.module import check_arguments, numbers_in
 from ganatomy.generators.protocol import Edit, LayerShape, Observation
 from ganatomy.generators.registry import GENERATORS
-from ganatomy.generators.replay import Replay
+from ganatomy.generators.replay import Replay, Replays
 from ganatomy.generators.structures import tensors
 from ganatomy.imported import call_named, guarded
 from ganatomy.pictures import Frame, PictureSet, Shown, open_pictures
 from ganatomy.types import Images, Latents
-from ganatomy.weights import fingerprint, fit_state, read_state
+from ganatomy.weights import fingerprint, load_weights
+from ganatomy.wrapped import cast, check_readable, device_of, dtype_of, frozen, uncompiled, unwrapped
 
 DIGITS = 24
 """A number of a picture is kept as two floats, the lower of so many bits, which float32 holds exactly."""
+SMALL, LARGEST = 128, 256
+"""Pictures that a network sees in fewer pixels than the first are shown in more, up to the second."""
+MANY = 1 << 20
+"""More pictures than any batch has."""
 INSIDE = "net."
 """What the names of a network's layers begin with inside of `_Watched`."""
 
@@ -42,6 +49,7 @@ class View:
         frame: what is seen of each, and its size.
         split: the part of the set that samples are taken from; all of it, if none is named.
         mean, std: the network gets ``(x - mean) / std``, x in [0, 1]; as given here, pictures in [-1, 1].
+        label_size: the size at which pictures are shown and segmented; see `labelled`.
     """
 
     pictures: PictureSet
@@ -49,11 +57,28 @@ class View:
     split: str = ""
     mean: tuple[float, ...] = (0.5, 0.5, 0.5)
     std: tuple[float, ...] = (0.5, 0.5, 0.5)
+    label_size: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
         if len(self.mean) != 3 or len(self.std) != 3 or not all(each > 0 for each in self.std):
             raise BadValue(f"mean={self.mean}, std={self.std}: give three numbers each, for red, green and blue")
+
+    @cached_property
+    def labelled(self) -> Frame:
+        """What is shown of pictures, and segmented: what the network sees, in more pixels where it sees few.
+
+        Segmenters of photographs know little of pictures of 32 pixels. Unless a size is given, pictures that the
+        network sees in less than `SMALL` pixels are shown at their own size, that of the smaller of the first two, up
+        to `LARGEST`.
+        """
+        shorter, measure = min(self.frame.shape), getattr(self.pictures, "side", None)
+        size = self.label_size
+        if not size and shorter < SMALL and measure is not None:
+            sides = [measure(number) for number in self.pictures.numbers(range(2), 0, self.split)]
+            size = max(shorter, min(round(min(sides) * (self.frame.crop or 1)), LARGEST))
+        height, width = (round(side * size / shorter) for side in self.frame.shape)
+        return Frame((height, width), self.frame.crop) if size else self.frame
 
     @classmethod
     def open(cls, images: str, size: int = 224, crop: float = 0.0, **options: Any) -> "View":
@@ -65,7 +90,7 @@ class View:
         Args:
             images: the set.
             size, crop: what is seen of each picture, see `Frame`.
-            options: `split`, `mean` and `std`.
+            options: `split`, `mean`, `std` and `label_size`.
 
         Raises:
             BadFile: no such pictures, or what is said of them cannot be read.
@@ -81,11 +106,11 @@ class View:
     def shown(self, z: Latents) -> Shown:
         """Return which pictures latents are."""
         numbers = tuple((high << DIGITS) + low for high, low in z.long().tolist())
-        return Shown(self.pictures.fingerprint, numbers, self.frame)
+        return Shown(self.pictures.fingerprint, numbers, self.labelled)
 
-    def images(self, z: Latents) -> Images:
-        """Return the pictures, in [-1, 1]."""
-        return self.pictures.images(self.shown(z).numbers, self.frame).to(z.device)
+    def images(self, z: Latents, frame: Frame | None = None) -> Images:
+        """Return the pictures, in [-1, 1]: as the network sees them, or what another frame shows."""
+        return self.pictures.images(self.shown(z).numbers, frame or self.frame).to(z.device)
 
     def given(self, images: Images) -> Images:
         """Return pictures as the network takes them."""
@@ -96,9 +121,9 @@ class View:
 class Classifier:
     """A network that looks at pictures, opened at the layers that `HookedGenerator` would find in it.
 
-    It is a subject to dissect and no generator: it shows the pictures as they are, whatever is edited. Edits change its
-    scores; `rest` has them without computing again what comes before a layer. The network is frozen, in evaluation
-    mode.
+    It is a subject to dissect and no generator: it shows the pictures as they are, whatever is edited, in the size that
+    `View.labelled` says. Edits change its scores; `rest` has them without computing again what comes before a layer.
+    The network is frozen, in evaluation mode.
 
     Args:
         module: takes pictures [b, 3, H, W], returns scores [b, classes], or a structure whose first float tensor with
@@ -113,6 +138,7 @@ class Classifier:
         others: the submodules that are no layers, each with the reason.
         classes: what the scores stand for.
         scores: how many there are.
+        label_size: height and width at which pictures are shown and segmented.
 
     Raises:
         UnknownName: no such layer, or a class of the pictures that is not among `classes`.
@@ -129,7 +155,11 @@ class Classifier:
         classes: Sequence[str] = (),
         name: str = "module",
     ) -> None:
-        self._module, self._view, self._name = module.eval().requires_grad_(False), view, name
+        module = unwrapped(module)
+        check_readable(module, name)
+        module = frozen(module, device_of(module), name)
+        check_arguments(module, name)
+        self._module, self._view, self._name, self._most = module, view, name, MANY
         watched = _Watched(module, view)
         self._hooked = HookedGenerator(watched, view.latents, bounds=(-1.0, 1.0), name=name, takes=torch.float32)
         self.layers: Mapping[str, LayerShape] = {
@@ -144,13 +174,15 @@ class Classifier:
             self._check(layers)
             self.layers = {layer: shape for layer, shape in self.layers.items() if layer in layers}
         self.device = self._hooked.device
+        self.label_size = view.labelled.shape
         self.scores = self._probe()
         self.classes = tuple(classes) or view.pictures.classes
         for each in view.pictures.classes:
             if each not in self.classes:
                 raise UnknownName(f"class among those of the scores of {name}", each, self.classes)
         look = (view.pictures.fingerprint, view.frame, view.split, view.mean, view.std, self.classes)
-        self.fingerprint = fingerprint({}, "classifier", self._hooked.fingerprint, *look)
+        finer = [view.labelled] if view.labelled != view.frame else []
+        self.fingerprint = fingerprint({}, "classifier", self._hooked.fingerprint, *look, *finer)
 
     def latents(self, ids: range, seed: int) -> Latents:
         """Return which pictures a sample takes: the split, shuffled by the seed.
@@ -171,9 +203,11 @@ class Classifier:
         inside = [_Inside(edit) for edit in edits]
         seen = self._hooked.observe(z, [INSIDE + layer for layer in layers], inside)
         features = {layer: seen.features[INSIDE + layer] for layer in layers}
-        return Observation(seen.images, features, self._view.shown(z))
+        labelled = self._view.labelled
+        images = seen.images if labelled == self._view.frame else self._view.images(z, labelled)
+        return Observation(images, features, self._view.shown(z))
 
-    def rest(self, z: Latents, layer: str) -> Replay:
+    def rest(self, z: Latents, layer: str) -> Replay | Replays:
         """Return the rest of the network from a layer on, for these pictures: from features to scores.
 
         Raises:
@@ -181,7 +215,17 @@ class Classifier:
         """
         self._check([layer])
         given = self._view.given(self._view.images(z))
-        return Replay(self._module, layer, lambda: self._scores(given))
+        while self._most:
+            parts = []
+            for rows in torch.split(given, self._most):
+                part = Replay(self._module, layer, partial(self._scores, rows))
+                if (seen := len(part.features)) != len(rows):  # the network takes its batch in parts
+                    self._most = seen if seen < len(rows) else len(rows) // 2
+                    break
+                parts.append(part)
+            else:
+                return parts[0] if len(parts) == 1 else Replays(parts)
+        raise BadModel(f"{self._name} does not return one map for each picture at {layer}")
 
     def truth(self, z: Latents) -> Int64[Tensor, " b"]:
         """Return the class of each picture, an index into `classes`.
@@ -191,7 +235,8 @@ class Classifier:
         """
         own = self._view.pictures.classes
         if not own:
-            raise BadValue(f"{self._view.pictures.name}: the pictures are in no classes; give each class a folder")
+            why = getattr(self._view.pictures, "unclassed", "") or "give each class a folder"
+            raise BadValue(f"{self._view.pictures.name}: the pictures are in no classes; {why}")
         if len(self.classes) != self.scores:
             raise BadValue(
                 f"{self._name} gives {self.scores} scores and there are {len(self.classes)} classes; say what each "
@@ -204,7 +249,7 @@ class Classifier:
         return torch.tensor([places[i] for i in found], device=self.device)
 
     def _scores(self, given: Images) -> Float[Tensor, "b c"]:
-        with guarded(f"running {self._name}"):
+        with uncompiled(self._module), guarded(f"running {self._name}"):
             output = self._module(given.to(dtype_of(self._module)))
         scores = scores_in(output, len(given))
         if scores is None:
@@ -214,16 +259,10 @@ class Classifier:
 
     @torch.no_grad()
     def _probe(self) -> int:
-        """Return how many scores there are, once it is certain that a picture has the same ones every time."""
+        """Return how many scores there are, once it is certain that they are a function of a picture alone."""
         given = self._view.given(self._view.images(self.latents(range(2), 0)))
-        both, again = self._scores(given), torch.cat([self._scores(each) for each in torch.split(given, 1)])
-        near = 1e-3 if dtype_of(self._module) == torch.float32 else 5e-2
-        if not torch.allclose(both, again, near, near * max(1.0, float(both.abs().max())), equal_nan=True):
-            raise BadModel(
-                f"{self._name} scores a picture differently every time, or by what else is in its batch; "
-                "turn off its own noise"
-            )
-        return both.shape[1]
+        listen = partial(listening, self._module, readable(self._module))
+        return check_alone(self._scores, given, self._module, listen, (self._name, "score of a picture")).shape[1]
 
     def _check(self, layers: Sequence[str]) -> None:
         for layer in layers:
@@ -282,7 +321,8 @@ def as_classifier(
     >>> classifier.observe(classifier.latents(range(5), seed=0), ["1"]).features["1"].shape
     torch.Size([5, 4, 30, 30])
     """
-    return Classifier(module, view, layers=layers, classes=classes, name=name or type(module).__name__)
+    name = name or type(unwrapped(module)).__name__
+    return Classifier(module, view, layers=layers, classes=classes, name=name)
 
 
 @GENERATORS.register("classifier")
@@ -302,6 +342,7 @@ def open_classifier(
     layers: str = "",
     classes: str = "",
     dtype: str = "float32",
+    label_size: int = 0,
     **options: str,
 ) -> Classifier:
     """Open a network that looks at the pictures of images=DIR and gives scores; other options go to the callable.
@@ -319,6 +360,8 @@ def open_classifier(
         layers: the layers to offer, ``a,b``; else all.
         classes: a file with the name of the class of each score, one a line; else the folders of the pictures, sorted.
         dtype: the number format in which it shall compute.
+        label_size: height and width at which pictures are shown and segmented; else `size`, or if that is below 128
+            the size of the pictures, 256 at most.
         options: for the callable.
 
     Raises:
@@ -330,14 +373,14 @@ def open_classifier(
     if not images:
         raise BadValue(f"classifier:{argument} needs pictures to look at; add ?images=DIR, or images=scenes:church")
     means, stds = (numbers_in(name, text, ",", float) for name, text in (("mean", mean), ("std", std)))
-    view = View.open(images, size, crop, split=split, mean=means, std=stds)
+    view = View.open(images, size, crop, split=split, mean=means, std=stds, label_size=label_size)
     module = call_named(argument, options)
     if not isinstance(module, nn.Module):
         raise BadModel(f"{argument} gives a {type(module).__name__}; it must give a torch.nn.Module")
     if weights:
-        fit_state(module, read_state(Path(weights), prefix), weights)
+        load_weights(module, Path(weights), prefix)
     return as_classifier(
-        module.to(device, find_dtype(dtype)),
+        cast(module, find_dtype(dtype), argument).to(device),
         view,
         layers=layers.split(",") if layers else (),
         classes=read_classes(Path(classes)) if classes else (),

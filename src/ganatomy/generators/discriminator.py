@@ -110,6 +110,7 @@ def open_discriminator(
     /,
     *,
     device: torch.device,
+    prefix: str = "",
     images: str = "scenes:church",
     split: str = "",
     layers: str = "",
@@ -121,7 +122,7 @@ def open_discriminator(
         BadFile: the weights are not those of such a network; pictures or their labels cannot be read.
         UnknownName: no such layer, split or number format.
     """
-    state = read_state(Path(path))
+    state = read_state(Path(path), prefix)
     widths = _widths(state, path)
     network = discriminator_network(widths)
     fit_state(network, state, path)

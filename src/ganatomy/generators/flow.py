@@ -166,7 +166,7 @@ def plan(scales: int) -> list[tuple[int, bool]]:
 
 @GENERATORS.register("realnvp")
 def open_realnvp(
-    path: str, /, *, device: torch.device, temperature: float = 1.0, networks: bool = False
+    path: str, /, *, device: torch.device, prefix: str = "", temperature: float = 1.0, networks: bool = False
 ) -> HookedGenerator:
     """Open a flow that ``recipes/train_likelihood.py realnvp`` made; its sizes are read off the shapes.
 
@@ -176,6 +176,7 @@ def open_realnvp(
     Args:
         path: the weights.
         device: where it shall compute.
+        prefix: what the names of its tensors begin with in that file, ``g_ema.``, where others are there too.
         temperature: the standard deviation of the latents; below 1 pictures are likelier and less varied.
         networks: offer ``layer1.net``, … as well, the units that decide about scales and shifts.
 
@@ -185,7 +186,7 @@ def open_realnvp(
     """
     if not 0 < temperature < math.inf:
         raise BadValue(f"temperature={temperature:g} is no standard deviation; give a number above 0")
-    state = read_state(Path(path))
+    state = read_state(Path(path), prefix)
     network = RealNVP(*_sizes(state, path))
     fit_state(network, state, path)
 

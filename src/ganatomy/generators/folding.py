@@ -187,7 +187,7 @@ class _Graph:
     def __init__(self, generator: Networked, layer: str, z: Latents) -> None:
         nodes: list[Node] = []
 
-        def note(name: str, output: Any) -> None:
+        def note(name: str, output: Any, _given: Any) -> None:
             if name == layer:
                 nodes.append(feature_map(output).grad_fn)
 

@@ -2,26 +2,38 @@
 
 import contextlib
 import itertools
-import weakref
+import sys
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ganatomy.errors import BadModel, UnknownName
+from ganatomy.generators.batches import Grown, Visit, check_alone
+from ganatomy.generators.outputs import find_bounds, images_in, say_clipped
 from ganatomy.generators.protocol import Edit, LayerShape, Observation, applied, edits_by_layer, onward_edits
 from ganatomy.generators.structures import replaced, tensors
+from ganatomy.generators.survey import Survey
 from ganatomy.imported import guarded
 from ganatomy.types import Features, Images, Latents
-from ganatomy.weights import check_finite, fingerprint
+from ganatomy.wrapped import (
+    check_followed,
+    check_numbers,
+    check_readable,
+    device_of,
+    dtype_of,
+    uncompiled,
+    weights_fingerprint,
+)
 
 LatentSource = Callable[[range, int], Tensor]
-Visit = Callable[[str, Any], Any]
+Drawn = tuple[Tensor, dict[str, Tensor]]
+"""Images, and the features of layers by name."""
 
 PROBES = 16
-"""Pictures that are drawn once, to see which values mean black and white."""
+"""Images that are drawn once, to see which values mean black and white."""
 
 
 class HookedGenerator:
@@ -36,6 +48,9 @@ class HookedGenerator:
     layer. When it is replaced, it is replaced wherever this tensor stands in what the submodule returns (a block's
     output is often the last of its skips, too). Pictures are looked for in the same way; of several, the largest count.
 
+    A module that takes its batch in parts is given so few latents at a time that its layers see all of them. Images
+    must be functions of their own latents: those of a latent are compared in several batches.
+
     The module is used in evaluation mode, with no gradients for its weights, and left as it was. Latents are given to
     it in the number format of its weights; features and pictures are float32 here, whatever it computes in. `render`
     runs all of it: what comes before the layer is computed too, and its result thrown away.
@@ -43,19 +58,21 @@ class HookedGenerator:
     Args:
         module: takes latents [b, …], returns pictures [b, 3, H, W], or [b, 1, H, W] in grey.
         source: gives the latents of ids and a seed; float32.
-        bounds: the values that mean black and white. Found if not given: 0 and 1 if 16 pictures stay within (up to
-            a tenth), else -1 and 1.
+        bounds: the values that mean black and white. Found if not given: 0 and 1 if hardly a value of 16 images is
+            below, else -1 and 1; refused where more than 2 % of the values are beyond them.
         layers: the layers to offer; all if none is named.
         name: what to call the module in messages.
         takes: the number format in which latents are given to the module, if not that of its weights.
+        output: which of several tensors that it returns are the images, such as ``image`` or ``0``.
 
     Attributes:
         network: the module itself.
+        output: which tensor of what it returns is taken as the images; empty if it returns nothing else.
         layers: shape of every layer, in forward order.
         others: the submodules that are no layers, each with the reason, such as "draws the picture itself".
 
     Raises:
-        BadModel: it raises, returns no pictures, other pictures every time, or has no layer.
+        BadModel: it raises, returns no images, images that depend on chance or on the batch, or has no layer.
         BadFile: its weights hold NaN or Inf.
     """
 
@@ -67,21 +84,23 @@ class HookedGenerator:
         layers: Sequence[str] = (),
         name: str = "module",
         takes: torch.dtype | None = None,
+        output: str = "",
     ) -> None:
+        check_readable(module, name)
+        check_numbers(module, name)
         self.network, self._source, self._name, self._takes = module, source, name, takes
-        self.device = device_of(module)
-        check_finite(dict(module.named_parameters()), name)
+        self.device, self.output, self._most = device_of(module), output, sys.maxsize
         z = self.latents(range(2 if bounds else PROBES), 0)
-        survey, pictures = self._look(z)
-        self._bounds = bounds or _find_bounds(pictures, name)
+        survey, images = self._look(z)
+        self._bounds = bounds or find_bounds(images, name)
+        say_clipped(images, self._bounds, name)
         self.layers: Mapping[str, LayerShape] = survey.layers
         self._places = survey.places
         self.others: Mapping[str, str] = survey.others
         if layers:
             self._check(layers)
             self.layers = {layer: shape for layer, shape in self.layers.items() if layer in layers}
-        state = {key: value for key, value in module.state_dict().items() if isinstance(value, Tensor)}
-        self.fingerprint = fingerprint(state, name, self._bounds, tuple(z.shape[1:]))
+        self.fingerprint = weights_fingerprint(module, name, self._bounds, tuple(z.shape[1:]), *filter(None, [output]))
 
     def latents(self, ids: range, seed: int) -> Latents:
         """Return the latents of these ids."""
@@ -100,40 +119,19 @@ class HookedGenerator:
     def observe(self, z: Latents, layers: Sequence[str], edits: Sequence[Edit] = ()) -> Observation:
         """Draw the pictures and read every asked layer in one forward pass, edits made on the way."""
         planned = edits_by_layer(edits)
-        listened = [*layers, *planned]
-        self._check(listened)
-        features: dict[str, Tensor] = {}
-
-        def keep(name: str, output: Any) -> Any:
-            if name not in listened:
-                return None
-            own = self._map(name, output)
-            r = applied(planned.get(name, ()), own.float())
-            features[name] = r.clone() if name in layers else r  # what comes next may overwrite it
-            return replaced(output, own, r.to(own.dtype)) if name in planned else None
-
-        images = self._draw(z, listened, keep)
-        self._all_computed(listened, features)
+        self._check([*layers, *planned])
+        images, features = self._draw(z, layers, planned, {})
         return Observation(images, {name: features[name] for name in layers})
 
     def render(self, r: Features, layer: str, z: Latents, edits: Sequence[Edit] = ()) -> Images:
-        """Draw the pictures with the layer's output replaced by `r`, edits made on the way. Differentiable in r."""
-        listened = [layer, *edits_by_layer(edits)]
-        self._check(listened)
-        planned = onward_edits(edits, layer, self.layers)
-        computed = set[str]()
+        """Draw the pictures with the layer's output replaced by `r`, edits made on the way. Differentiable in r.
 
-        def put(name: str, output: Any) -> Any:
-            if name not in listened:
-                return None
-            computed.add(name)
-            own = self._map(name, output)
-            new = applied(planned.get(name, ()), r if name == layer else own.float())
-            return replaced(output, own, new.to(own.dtype, copy=True))  # what comes next may overwrite it
-
-        images = self._draw(z, listened, put)
-        self._all_computed(listened, computed)
-        return images
+        Raises:
+            BadModel: a gradient is wanted, and the module computes the layer without one, or again in the backward
+                pass (activation checkpointing), where r would not be in its place.
+        """
+        self._check([layer, *edits_by_layer(edits)])
+        return self._draw(z, (), onward_edits(edits, layer, self.layers), {layer: r})[0]
 
     def edited(self, z: Latents, edits: Sequence[Edit]) -> Images:
         """Draw the pictures with edits at any layers, in one forward pass without gradients."""
@@ -159,114 +157,123 @@ class HookedGenerator:
             raise self._missed(layer)
         return found
 
-    def _all_computed(self, layers: Sequence[str], computed: Container[str]) -> None:
-        for name in layers:
-            if name not in computed:
-                raise self._missed(name)
-
     def _missed(self, layer: str) -> BadModel:
         return BadModel(f"{self._name} did not compute its layer {layer} this time")
 
     @torch.no_grad()
-    def _look(self, z: Latents) -> "tuple[_Survey, Tensor]":
-        """Draw some pictures, a few at a time; the first of them twice, the second time with open eyes."""
-        pictures = torch.cat([self._run(part) for part in torch.split(z, 2)])
-        survey = _Survey(len(z[:2]))
-        with listening(self.network, [path for path, _ in self.network.named_modules() if path], survey):
-            again = self._run(z[:2])
-        if not torch.allclose(pictures[:2], again, atol=1e-3, equal_nan=True):
-            raise BadModel(f"{self._name} draws another picture of the same latent every time; turn off its own noise")
-        survey.leave_out(again)
+    def _look(self, z: Latents) -> tuple[Survey, Tensor]:
+        """Draw some images, a few at a time, and see what is computed on the way."""
+        surveys: list[Survey] = []
+
+        def draw(batch: Latents) -> Tensor:
+            survey = Survey(len(batch))
+            with self._listening(survey):
+                images = self._run(batch)
+            survey.leave_out(images)
+            surveys.append(survey)
+            return images
+
+        images = check_alone(draw, z[:2], self.network, self._listening, (self._name, "image of a latent"))
+        survey, first, second, *_ = surveys
+        if survey.in_parts or first.in_parts:
+            draw(z[:1])
+            survey = surveys[-1]
+        else:
+            survey.leave_out_others(first)
+            survey.leave_out_mixed(first, second)
+        survey.leave_out_tiles()
+        scripted = [path for path, part in self.network.named_modules() if isinstance(part, torch.jit.ScriptModule)]
+        survey.others.update(dict.fromkeys(scripted, "is TorchScript, whose output cannot be read"))
         if not survey.layers:
-            raise BadModel(f"{self._name} has no layer: none of its submodules returns a feature map [b, u, h, w]")
-        return survey, pictures
+            reasons = "; ".join(f"{name} {reason}" for name, reason in list(survey.others.items())[-3:])
+            raise BadModel(
+                f"{self._name} has no layer: none of its submodules returns a feature map [b, u, h, w]"
+                + (f" ({reasons})" if reasons else "")
+            )
+        return survey, torch.cat([images, *(self._run(part) for part in torch.split(z[2:], 2) if len(part))])
+
+    def _listening(self, visit: Visit) -> contextlib.AbstractContextManager[None]:
+        """Have `visit` called with what every submodule returns."""
+        return listening(self.network, readable(self.network), visit)
 
     def _run(self, z: Latents) -> Tensor:
-        return run(self.network, z, self._name, self._takes)
+        returned = returned_by(self.network, z, self._name, self._takes)
+        self.output, images = images_in(returned, len(z), self._name, self.output)
+        return images
 
-    def _draw(self, z: Latents, layers: Sequence[str], visit: Visit) -> Images:
-        with listening(self.network, {name.partition("#")[0] for name in layers}, visit):
-            pictures = self._run(z)
-        low, high = self._bounds
-        if (low, high) != (-1, 1):
-            pictures = (pictures - low) * (2 / (high - low)) - 1
-        return pictures.expand(-1, 3, -1, -1)
+    def _draw(
+        self, z: Latents, kept: Sequence[str], planned: Mapping[str, list[Edit]], put: Mapping[str, Features]
+    ) -> Drawn:
+        """Draw images and read layers, with edits, and layers replaced; as few at a time as the module itself takes."""
+        while True:
+            most = max(min(self._most, len(z)), 1)
+            edits = planned
+            if most < len(z):
+                edits = {name: [Grown(edit, len(z)) for edit in each] for name, each in planned.items()}
+            parts: list[Drawn] = []
+            for start in range(0, max(len(z), 1), most):
+                rows = slice(start, start + most)
+                drawn = self._forward(z[rows], kept, edits, {name: r[rows] for name, r in put.items()})
+                if isinstance(drawn, int):
+                    self._most = drawn
+                    break
+                parts.append(drawn)
+            else:
+                low, high = self._bounds
+                images = torch.cat([images for images, _ in parts])
+                if (low, high) != (-1, 1):
+                    images = (images - low) * (2 / (high - low)) - 1
+                features = {name: torch.cat([read[name] for _, read in parts]) for name in kept}
+                return images.expand(-1, 3, -1, -1), features
 
+    def _forward(
+        self, z: Latents, kept: Sequence[str], planned: Mapping[str, list[Edit]], put: Mapping[str, Features]
+    ) -> Drawn | int:
+        """Run the module once; return how many latents to give it, where a layer saw only a part of these."""
+        listened = {*kept, *planned, *put}
+        features: dict[str, Tensor] = {}
+        follows = torch.is_grad_enabled() and any(r.requires_grad for r in put.values())
+        fewest = len(z)
 
-class _Seen(NamedTuple):
-    """A layer's output in the surveying pass: the tensor if it is still alive, and how often it was written to."""
+        def visit(name: str, output: Any, _given: Any) -> Any:
+            nonlocal fewest
+            if name not in listened:
+                return None
+            own = self._map(name, output)
+            if len(own) != len(z):
+                fewest = min(fewest, len(own) if len(own) < len(z) else len(z) // 2)
+                return None
+            r = applied(planned.get(name, ()), put[name] if name in put else own.float())
+            features[name] = r.clone() if name in kept else r  # what comes next may overwrite it
+            if name not in planned and name not in put:
+                return None
+            if follows:
+                check_followed(self._name, name)
+            return replaced(output, own, r.to(own.dtype, copy=True))
 
-    tensor: "weakref.ref[Tensor]"
-    version: int
-    shape: LayerShape
-    place: int
-
-    def is_still(self, output: Tensor) -> bool:
-        return self.tensor() is output and self.version == output._version
-
-
-class _Survey:
-    """What one forward pass computes: the layers, and why other submodules are none."""
-
-    def __init__(self, batch: int) -> None:
-        self._batch = batch
-        self._seen: dict[str, _Seen] = {}
-        self.others: dict[str, str] = {}
-
-    def __call__(self, name: str, output: Any) -> None:
-        """Note the output of a submodule."""
-        for place, found in enumerate(tensors(output)):
-            if found.ndim == 4 and len(found) == self._batch and found.is_floating_point():
-                self._note(name, found, place)
-                return
-        if isinstance(output, Tensor):
-            sizes = [str(size) for size in output.shape]
-            if output.ndim and len(output) == self._batch:
-                sizes[0] = "b"
-            kind = "" if output.is_floating_point() else f" of {output.dtype}"
-            self.others[name] = f"is not spatial: its output is [{', '.join(sizes)}]{kind}"
-        else:
-            kind = type(output).__name__
-            self.others[name] = f"is not spatial: it returns a {kind} without a feature map [b, u, h, w]"
-
-    def _note(self, name: str, output: Tensor, place: int) -> None:
-        same = next((other for other, seen in self._seen.items() if seen.is_still(output)), None)
-        if same is not None and not (same == next(reversed(self._seen)) and _contains(name, same)):
-            self.others[name] = f"returns what {same} returned; ask for that"
-            return
-        if same is not None:
-            del self._seen[same]
-            self.others[same] = f"returns what {name} returns; ask for that"
-        self._seen[name] = _Seen(weakref.ref(output), output._version, LayerShape(*output.shape[1:]), place)
-
-    def leave_out(self, pictures: Tensor) -> None:
-        """Take the pictures themselves from the layers."""
-        shape = LayerShape(*pictures.shape[1:])
-        for name in [name for name, seen in self._seen.items() if seen.shape == shape]:
-            del self._seen[name]
-            self.others[name] = "draws the picture itself"
-
-    @property
-    def layers(self) -> dict[str, LayerShape]:
-        """The layers and their shapes, in forward order."""
-        return {name: seen.shape for name, seen in self._seen.items()}
-
-    @property
-    def places(self) -> dict[str, int]:
-        """The number of each layer's feature map among the tensors that its submodule returns."""
-        return {name: seen.place for name, seen in self._seen.items()}
-
-
-def _contains(name: str, other: str) -> bool:
-    """Whether the submodule of one call holds that of another."""
-    return other.startswith(name.partition("#")[0] + ".")
+        try:
+            with listening(self.network, {name.partition("#")[0] for name in listened}, visit):
+                images = self._run(z)
+        except BadModel:
+            if fewest == len(z):
+                raise
+        if fewest < len(z):
+            if not fewest:
+                raise BadModel(f"{self._name} does not return one map for each latent at {', '.join(sorted(listened))}")
+            return fewest
+        for name in listened:
+            if name not in features:
+                raise self._missed(name)
+        if follows and not images.requires_grad:
+            raise BadModel(f"{self._name} keeps no gradient from {', '.join(put)} to its images")
+        return images, features
 
 
 def run(module: nn.Module, z: Latents, name: str, takes: torch.dtype | None = None) -> Tensor:
-    """Run someone's module as it is in use; return its pictures [b, 1 or 3, H, W] with the values that it gives them.
+    """Run someone's module as it is in use; return its images [b, 1 or 3, H, W] with the values that it gives them.
 
     Args:
-        module: returns pictures, or a structure in which they are the largest float tensor [b, 1 or 3, H, W].
+        module: returns images, alone or among other tensors; see `images_in`.
         z: the latents.
         name: what to call it in messages.
         takes: the number format in which it takes latents; that of its weights if not given.
@@ -274,62 +281,44 @@ def run(module: nn.Module, z: Latents, name: str, takes: torch.dtype | None = No
     Raises:
         BadModel: it raises, or returns something else.
     """
-    with in_use(module), guarded(f"running {name}"):
-        output = module(z.to(takes or dtype_of(module)))
-    if not isinstance(output, Tensor):
-        found = [t for t in tensors(output) if _are_pictures(t, len(z)) and t.is_floating_point()]
-        if not found:
-            raise BadModel(f"{name} returns a {type(output).__name__}; it must return pictures [b, 3, H, W]")
-        output = max(found, key=lambda t: t.shape[2] * t.shape[3])
-    if not _are_pictures(output, len(z)):
-        raise BadModel(
-            f"{name} returns {list(output.shape)} for {len(z)} latents; it must return pictures [b, 3, H, W]"
-        )
-    if not output.is_floating_point():
-        raise BadModel(f"{name} returns {output.dtype} pictures; they must be float")
-    return output.float()
+    return images_in(returned_by(module, z, name, takes), len(z), name)[1]
 
 
-def _are_pictures(output: Tensor, count: int) -> bool:
-    return output.ndim == 4 and len(output) == count and output.shape[1] in (1, 3)
+def returned_by(module: nn.Module, z: Latents, name: str, takes: torch.dtype | None = None) -> Any:
+    """Return what someone's module makes of latents as it is in use, whatever that is.
+
+    Raises:
+        BadModel: it raises.
+    """
+    with in_use(module), uncompiled(module), guarded(f"running {name}"):
+        return module(z.to(takes or dtype_of(module)))
 
 
-def _find_bounds(pictures: Tensor, name: str) -> tuple[float, float]:
-    low, high = float(pictures.min()), float(pictures.max())
-    if low >= -0.1 and high > 2:
-        raise BadModel(f"{name} draws values from {low:.3g} to {high:.3g}; say what black and white are: bounds=0..255")
-    return (0.0, 1.0) if low >= -0.1 and high <= 1.1 else (-1.0, 1.0)
-
-
-def device_of(module: nn.Module) -> torch.device:
-    """Return where a module computes: where its weights are."""
-    return next((t.device for t in itertools.chain(module.parameters(), module.buffers())), torch.device("cpu"))
-
-
-def dtype_of(module: nn.Module) -> torch.dtype:
-    """Return the number format in which a module computes: that of its first weights."""
-    weights = itertools.chain(module.parameters(), module.buffers())
-    return next((t.dtype for t in weights if t.is_floating_point()), torch.float32)
+def readable(module: nn.Module) -> list[str]:
+    """Return the paths of the submodules whose output can be read: all but TorchScript."""
+    return [path for path, part in module.named_modules() if path and not isinstance(part, torch.jit.ScriptModule)]
 
 
 @contextlib.contextmanager
 def listening(module: nn.Module, paths: Iterable[str], visit: Visit) -> Iterator[None]:
-    """Have `visit` called with the name and output of every call of these submodules; what it returns replaces it.
+    """Have `visit` called with the name, output and input of every call of these submodules.
+
+    What it returns, if anything, replaces the output.
 
     The n-th call of a submodule in the block is named ``path#n``, the first one ``path``. No hook outlives the block.
     """
     calls: Counter[str] = Counter()
 
-    def hook(path: str) -> Callable[[nn.Module, Any, Any], Any]:
-        def called(_module: nn.Module, _given: Any, output: Any) -> Any:
+    def hook(path: str) -> Callable[[nn.Module, Any, Any, Any], Any]:
+        def called(_module: nn.Module, given: Any, named: Any, output: Any) -> Any:
             calls[path] += 1
-            return visit(path if calls[path] == 1 else f"{path}#{calls[path]}", output)
+            return visit(path if calls[path] == 1 else f"{path}#{calls[path]}", output, (given, named))
 
         return called
 
     with contextlib.ExitStack() as hooks:
         for path in paths:
-            hooks.callback(module.get_submodule(path).register_forward_hook(hook(path)).remove)
+            hooks.callback(module.get_submodule(path).register_forward_hook(hook(path), with_kwargs=True).remove)
         yield
 
 

@@ -1,6 +1,7 @@
 """Modules that others wrote, opened by name or handed over: ``torch:package.module:callable?key=value``."""
 
 import copy
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -9,12 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from ganatomy.devices import find_dtype
-from ganatomy.errors import BadModel, BadValue
-from ganatomy.generators.hooked import HookedGenerator, LatentSource, device_of, dtype_of, run
+from ganatomy.errors import BadModel, BadValue, GanatomyError
+from ganatomy.generators.hooked import HookedGenerator, LatentSource, returned_by
 from ganatomy.generators.latents import standard_normal
+from ganatomy.generators.outputs import check_bounds, images_in
 from ganatomy.generators.registry import GENERATORS
 from ganatomy.imported import call_named, guarded
-from ganatomy.weights import fingerprint, fit_state, read_state
+from ganatomy.weights import fingerprint, load_weights
+from ganatomy.wrapped import cast, check_readable, device_of, dtype_of, unwrapped
 
 N = TypeVar("N", int, float)
 
@@ -37,6 +40,7 @@ def open_module(
     bounds: str | None = None,
     layers: str | None = None,
     dtype: str | None = None,
+    output: str = "",
     **options: str,
 ) -> HookedGenerator:
     """Open the `torch.nn.Module` that ``package.module:callable`` names or returns; other options go to the callable.
@@ -50,6 +54,7 @@ def open_module(
         bounds: the values that mean black and white, ``0..1``; else they are looked for.
         layers: the layers to offer, ``a,b``; else all.
         dtype: the number format in which it shall compute; else that of its weights.
+        output: which of several tensors that it returns are the images, ``image`` or ``0``; else it is looked for.
         options: for the callable.
 
     Raises:
@@ -62,7 +67,7 @@ def open_module(
     if not isinstance(module, nn.Module):
         raise BadModel(f"{argument} gives a {type(module).__name__}; it must give a torch.nn.Module")
     if weights is not None:
-        fit_state(module, read_state(Path(weights), prefix), weights)
+        load_weights(module, Path(weights), prefix)
     return as_generator(
         module.to(device),
         latent=None if latent is None else numbers_in("latent", latent, "x", int),
@@ -70,6 +75,7 @@ def open_module(
         layers=layers.split(",") if layers else (),
         dtype=None if dtype is None else find_dtype(dtype),
         name=argument,
+        output=output,
     )
 
 
@@ -82,11 +88,13 @@ def as_generator(
     layers: Sequence[str] = (),
     dtype: torch.dtype | None = None,
     name: str | None = None,
+    output: str = "",
 ) -> HookedGenerator:
     """Make a generator of any module that draws pictures.
 
     Args:
-        module: takes latents [b, …], returns pictures [b, 3, H, W] or [b, 1, H, W], alone or in a structure.
+        module: takes latents [b, …], returns images [b, 3, H, W] or [b, 1, H, W], alone or in a structure. Wrapped
+            by `torch.compile`, `DataParallel` or an average of weights, the network inside is taken.
         latent: the shape of one latent, which is drawn from N(0, 1). Where neither this nor `latents` is given, the
             module is asked: for a method ``latents(ids, seed)``, for an attribute such as ``latent_dim``; else the
             input sizes of its first weights are tried.
@@ -96,6 +104,8 @@ def as_generator(
         dtype: the number format in which a copy of the module shall compute; else the module does, as it is. Its own
             latents are still those of the original; what is taken and given here is float32 throughout.
         name: what to call it in messages and fingerprints; else the name of its class.
+        output: the path of the images among several tensors that it returns, ``image`` or ``0``; else the one with
+            three channels and a name of images, or the largest. The generator's `output` says which was taken.
 
     Raises:
         UnknownName: no such layer.
@@ -110,39 +120,86 @@ def as_generator(
     >>> generator.observe(generator.latents(range(5), seed=0), ["1"]).images.shape
     torch.Size([5, 3, 16, 16])
     """
+    module = unwrapped(module)
     name = name or type(module).__name__
-    if bounds is not None and not (len(bounds) == 2 and bounds[0] < bounds[1]):
-        raise BadValue(f"bounds={tuple(bounds)} are not two numbers, black and white, the lower first; give 0..1")
+    check_readable(module, name)
+    given = None if bounds is None else check_bounds(bounds)
     if latent is not None and not (latent and all(size > 0 for size in latent)):
         raise BadValue(f"latent={tuple(latent)} is no shape; give 128 or 100x1x1")
+    check_arguments(module, name)
     own = latents or _own_latents(module)
     if dtype is not None and dtype != dtype_of(module):
-        with guarded(f"casting {name} to {dtype}"):
-            module = copy.deepcopy(module).to(dtype)
-    source = own or _normal(latent or find_latent(module, name))
-    generator = HookedGenerator(module, source, None if bounds is None else (bounds[0], bounds[1]), layers, name)
+        with guarded(f"copying {name}"):
+            module = copy.deepcopy(module)
+        module = cast(module, dtype, name)
+    source = own or _normal(latent or find_latent(module, name, output))
+    try:
+        generator = HookedGenerator(module, source, given, layers, name, output=output)
+    except BadModel as error:
+        if latent is None or error.__cause__ is None:
+            raise
+        raise BadModel(f"{error}; it was given latent={'x'.join(map(str, latent))}") from error
     if own:
         generator.fingerprint = fingerprint({"latents": generator.latents(range(2), 0)}, generator.fingerprint)
     return generator
 
 
+def check_arguments(module: nn.Module, name: str) -> None:
+    """Refuse a module whose forward needs more than one argument.
+
+    Raises:
+        BadModel: names what it wants.
+    """
+    try:
+        parameters = list(inspect.signature(module.forward).parameters.values())
+    except (TypeError, ValueError):  # builtins do not say
+        return
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)]
+    if not positional:
+        named = f" by position (it takes {', '.join(p.name for p in parameters)} by name)" if parameters else ""
+        raise BadModel(f"forward of {name} takes no input{named}; wrap it in a module whose forward takes one")
+    wanted = [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    others = [each for each in wanted if each != positional[0].name]
+    if others:
+        raise BadModel(
+            f"forward of {name} wants {', '.join(others)} beside {positional[0].name}; wrap it in a module whose "
+            f"forward takes {positional[0].name} alone and fills in {', '.join(others)}"
+        )
+
+
 @torch.no_grad()
-def find_latent(module: nn.Module, name: str) -> tuple[int, ...]:
+def find_latent(module: nn.Module, name: str, output: str = "") -> tuple[int, ...]:
     """Find the shape of a module's latents by trying those that its attributes and first weights suggest.
 
     Raises:
-        BadModel: none of them makes it draw a picture of at least 16 pixels a side.
+        BadModel: none of them makes it draw an image of at least 16 pixels a side; says what it returns instead, or
+            raises, where that does not hang on the latent.
     """
     tried = list(dict.fromkeys(_candidates(module)))
+    raised, wrong = [], []
     for shape in tried:
+        z = _normal(shape)(range(2), 0).to(device_of(module))
         try:
-            pictures = run(module, _normal(shape)(range(2), 0).to(device_of(module)), name)
-        except BadModel:
+            returned = returned_by(module, z, name)
+        except BadModel as error:
+            raised.append(str(error))
             continue
-        if min(pictures.shape[-2:]) >= SMALLEST:
+        try:
+            images = images_in(returned, len(z), name, output)[1]
+        except GanatomyError as error:
+            wrong.append(error)
+            continue
+        if min(images.shape[-2:]) >= SMALLEST:
             return shape
+    if wrong:
+        raise wrong[0]  # a latent that it takes, and no images
     shown = ", ".join("x".join(map(str, shape)) for shape in tried) or "none"
-    raise BadModel(f"cannot find the latent size of {name} (tried {shown}); say it: latent=128 or latent=100x1x1")
+    if tried and len(raised) == len(tried) and len(set(raised)) == 1:
+        raise BadModel(f"{raised[0]} (for each of the latents {shown}; if it is another, say it: latent=128)")
+    first = f"; with {shown.partition(',')[0]}, {raised[0]}" if raised else ""
+    raise BadModel(
+        f"cannot find the latent size of {name} (tried {shown}); say it: latent=128 or latent=100x1x1{first}"
+    )
 
 
 def _candidates(module: nn.Module) -> Iterator[tuple[int, ...]]:

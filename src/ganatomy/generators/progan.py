@@ -208,12 +208,15 @@ class ProGAN:
 
 
 @GENERATORS.register("progan")
-def progan(argument: str, *, device: torch.device, dtype: str = "float32", pixelnorm: bool = True) -> ProGAN:
+def progan(
+    argument: str, *, device: torch.device, prefix: str = "", dtype: str = "float32", pixelnorm: bool = True
+) -> ProGAN:
     """Open a Progressive GAN from a checkpoint in any of the four layouts; its sizes are read off the shapes.
 
     Args:
         argument: the file, or the name of a published model that was fetched, ``progan-church``.
         device: where it shall compute.
+        prefix: what the names of its tensors begin with in that file, ``g_ema.``, where others are there too.
         dtype: what it shall compute in: float32, bfloat16 or float16.
         pixelnorm: whether it was trained with PixelNorm; a checkpoint does not say.
 
@@ -221,7 +224,7 @@ def progan(argument: str, *, device: torch.device, dtype: str = "float32", pixel
         BadFile: unreadable, or with missing, extra or misshaped tensors; names the file and the tensor. Or not fetched.
         UnknownName: no such dtype.
     """
-    state = published_layout(read_state(find(argument)), argument)
+    state = published_layout(read_state(find(argument), prefix), argument)
     network = progan_network(*_sizes(state, argument), pixelnorm=pixelnorm)
     fit_state(network, state, argument)
     return ProGAN(network, device, dtype)

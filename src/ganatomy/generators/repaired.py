@@ -27,6 +27,7 @@ from ganatomy.files import read_json, replacing, write_text
 from ganatomy.generators.folding import LATENTS, alike, fold
 from ganatomy.generators.protocol import Edit, Generator, LayerShape, Observation, onward_edits, takes_edits
 from ganatomy.generators.registry import GENERATORS, open_generator
+from ganatomy.registry import join_name, split_name
 from ganatomy.store import brought, place
 from ganatomy.types import Features, Images, Latents
 from ganatomy.weights import bundled, card, file_sha256, fingerprint
@@ -243,15 +244,13 @@ class _Name:
 
     @classmethod
     def of(cls, name: str) -> "_Name":
-        head, _, query = name.partition("?")
-        family, _, argument = head.partition(":")
-        return cls(family, argument, dict(option.partition("=")[::2] for option in query.split("&") if option))
+        return cls(*split_name(name))
 
     def with_weights(self, file: Path) -> "_Name":
         """Return the name of the same network with other weights."""
-        if self.family in PLAIN:
-            return _Name(self.family, str(file), self.options)
         kept = {key: value for key, value in self.options.items() if key != "prefix"}
+        if self.family in PLAIN:
+            return _Name(self.family, str(file), kept)
         return _Name(self.family, self.argument, {**kept, "weights": str(file)})
 
     def open(self, device: torch.device) -> Generator:
@@ -372,5 +371,5 @@ def with_files(name: str, change: Callable[[str], str], directory: Path = Path()
         head = with_files(head, change, directory)
     elif own.family not in NO_FILES:
         head = changed(head)
-    options = [f"{key}={changed(text) if key in WITH_FILES else text}" for key, text in own.options.items()]
-    return f"{own.family}:{head}" + ("?" + "&".join(options) if options else "")
+    options = {key: changed(text) if key in WITH_FILES else text for key, text in own.options.items()}
+    return join_name(own.family, head, options)

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -115,6 +115,25 @@ class Replay:
             return called
 
         return wrap
+
+
+class Replays:
+    """The same for a batch that is run in several parts.
+
+    Args:
+        parts: of each part of the batch, in order.
+    """
+
+    def __init__(self, parts: Sequence[Replay]) -> None:
+        self._parts = parts
+        self.features: Features = torch.cat([part.features for part in parts])
+        self.output = torch.cat([part.output for part in parts])
+        self.short = all(part.short for part in parts)
+
+    def __call__(self, r: Features) -> Tensor:
+        """Return what the network returns with the layer's features replaced by `r`."""
+        rows = torch.split(r, [len(part.features) for part in self._parts])
+        return torch.cat([part(own) for part, own in zip(self._parts, rows, strict=True)])
 
 
 def feature_map(output: object) -> Tensor:

@@ -10,18 +10,28 @@ DEPTH = 4
 """Structures in structures that are looked into; an object may well hold itself."""
 
 
-def tensors(output: Any, depth: int = DEPTH) -> Iterator[Tensor]:
+def tensors(output: Any) -> Iterator[Tensor]:
     """Yield the tensors, depth first, in the order of positions, keys or attributes.
 
     >>> import torch
     >>> [len(t) for t in tensors((torch.zeros(1), {"skips": [torch.zeros(2), None]}, torch.zeros(3)))]
     [1, 2, 3]
     """
+    return (tensor for _, tensor in named_tensors(output))
+
+
+def named_tensors(output: Any, path: str = "", depth: int = DEPTH) -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors with the positions, keys or attributes that lead to them; in the same order.
+
+    >>> import torch
+    >>> [path for path, _ in named_tensors((torch.zeros(1), {"skips": [torch.zeros(2), None]}, torch.zeros(3)))]
+    ['0', '1.skips.0', '2']
+    """
     if isinstance(output, Tensor):
-        yield output
+        yield path, output
     elif depth:
-        for _, part in _parts(output):
-            yield from tensors(part, depth - 1)
+        for key, part in _parts(output):
+            yield from named_tensors(part, f"{path}.{key}" if path else str(key), depth - 1)
 
 
 def replaced(output: Any, old: Tensor, new: Tensor, depth: int = DEPTH) -> Any:

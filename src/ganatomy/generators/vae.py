@@ -44,15 +44,16 @@ def decoder(latent: int, widths: Sequence[int]) -> nn.Sequential:
 
 
 @GENERATORS.register("vae")
-def open_vae(path: str, /, *, device: torch.device, dtype: str = "float32") -> HookedGenerator:
+def open_vae(path: str, /, *, device: torch.device, prefix: str = "", dtype: str = "float32") -> HookedGenerator:
     """Open a decoder that ``recipes/train_likelihood.py vae`` made; its sizes are read off the shapes.
 
     Its layers are ``layer1``, ``layer2``, …; a unit is a channel after the leaky ReLU. Latents are N(0, 1).
+    ``prefix=`` picks it where the file holds other networks, too.
 
     Raises:
         BadFile: unreadable, or with missing, extra or misshaped tensors; names the file and the tensor.
     """
-    state = read_state(Path(path))
+    state = read_state(Path(path), prefix)
     latent, widths = _sizes(state, path)
     network = decoder(latent, widths)
     fit_state(network, state, path)

@@ -31,11 +31,12 @@ from ganatomy.experiments.monitor.monitoring import FOLLOWED, Unit
 from ganatomy.generators.hooked import HookedGenerator, LatentSource
 from ganatomy.generators.module import as_generator
 from ganatomy.live.board import Board, open_board, tell
-from ganatomy.live.network import Drawn, Sample, unwrapped
+from ganatomy.live.network import Drawn, Sample
 from ganatomy.live.untouched import untouched
 from ganatomy.progress import Silent
 from ganatomy.segmenters import Segmenter, open_segmenter
 from ganatomy.store import place
+from ganatomy.wrapped import unwrapped
 
 _log = logging.getLogger(__name__)
 

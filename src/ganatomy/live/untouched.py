@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ganatomy.errors import BadModel
-from ganatomy.generators.hooked import device_of
+from ganatomy.wrapped import device_of
 
 
 @contextlib.contextmanager

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from ganatomy.errors import BadFile
-from ganatomy.pictures.files import SUFFIXES
-from ganatomy.pictures.unlabelled import CLASSES, LONGEST, Unlabelled, listed_classes, owned_by
+from ganatomy.pictures.files import is_picture, nothing_in, unread
+from ganatomy.pictures.unlabelled import CLASSES, LONGEST, VOCABULARY, Unlabelled, listed_classes, owned_by, owners_of
 from ganatomy.weights import fingerprint
 
 LARGEST = LONGEST
@@ -21,7 +21,10 @@ class PictureZip(Unlabelled):
     """The pictures in a zip, sorted by name; their fingerprint is of names, sizes and check sums.
 
     The classes are those that a ``dataset.json`` lists, if there is one, else the folders that the pictures lie in. The
-    outermost folder is the split.
+    outermost folder is the split. Backslashes in names, as some programs of Windows write them, part folders too.
+
+    Attributes:
+        unread: how many files in it are not read; empty if all are.
 
     Raises:
         BadFile: no whole zip, no pictures in it, or a list of classes that cannot be read.
@@ -32,16 +35,20 @@ class PictureZip(Unlabelled):
         self._opened: tuple[int, zipfile.ZipFile] | None = None
         try:
             archive = self._archive()
-            self._infos = sorted(filter(_shows, archive.infolist()), key=lambda info: info.filename)
+            files = [info for info in archive.infolist() if not info.is_dir() and not _path(info).endswith("/")]
+            self._infos = sorted((info for info in files if is_picture(_path(info))), key=_path)
             listed = self._read(archive.getinfo(CLASSES)) if CLASSES in archive.namelist() else None
         except UNREADABLE as error:
             raise BadFile(f"{path}: not a whole zip ({error}); fetch or pack it again") from error
+        self.unread = unread(name for name in map(_path, files) if not is_picture(name) and name != CLASSES)
         if not self._infos:
-            raise BadFile(f"{path}: no pictures in it (.jpg, .png, …)")
-        files = [PurePosixPath(info.filename) for info in self._infos]
+            raise nothing_in(path, self.unread)
+        paths = [PurePosixPath(_path(info)) for info in self._infos]
+        if VOCABULARY in archive.namelist() and any(each.parts[0] == "labels" for each in paths):
+            raise BadFile(f"{path}: holds label maps beside its images, which are read from a folder; unpack it")
         classes = None if listed is None else listed_classes(listed, f"{path}: {CLASSES}")
-        owners = [file.parent.name if classes is None else classes.get(str(file)) for file in files]
-        splits = [file.parts[0] if file.name != str(file) else "" for file in files]
+        owners = owners_of(paths, classes, f"{path}: {CLASSES}")
+        splits = [each.parts[0] if each.name != str(each) else "" for each in paths]
         super().__init__(str(path), splits, owned_by(owners))
         content = [(info.filename, info.file_size, info.CRC) for info in self._infos]
         self.fingerprint = fingerprint({}, "zip", content, owners)
@@ -67,8 +74,6 @@ class PictureZip(Unlabelled):
         return {**self.__dict__, "_opened": None}
 
 
-def _shows(info: zipfile.ZipInfo) -> bool:
-    """Return whether an entry is a picture, and not hidden, as folders of macOS are."""
-    parts = PurePosixPath(info.filename).parts
-    hidden = any(part.startswith((".", "__MACOSX")) for part in parts)
-    return not info.is_dir() and not hidden and info.filename.lower().endswith(SUFFIXES)
+def _path(info: zipfile.ZipInfo) -> str:
+    """Return the name of an entry with slashes between folders."""
+    return info.filename.replace("\\", "/")

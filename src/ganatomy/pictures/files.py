@@ -1,12 +1,10 @@
 """Pictures and label maps in files, brought to one size: pictures smoothly, labels by nearest neighbour."""
 
-import contextlib
-import io
 import os
-import struct
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import numpy.typing as npt
@@ -15,28 +13,14 @@ from PIL import Image
 from torch import Tensor
 
 from ganatomy.errors import BadFile
+from ganatomy.pictures.decoding import SUFFIXES, opened, packed_as, rgb, upright, upright_size
 from ganatomy.pictures.protocol import Frame
 from ganatomy.pictures.shuffled import Shuffled
 from ganatomy.types import Images, Labels
 
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
-UNREADABLE = (
-    *(
-        OSError,
-        SyntaxError,
-        TypeError,
-        ValueError,
-        LookupError,
-        ArithmeticError,
-        AttributeError,
-        RuntimeError,
-        EOFError,
-    ),
-    *(MemoryError, struct.error, Image.DecompressionBombError),
-)
-"""What Pillow raises for files that are cut off, damaged, or of another format."""
-
 Ints = npt.NDArray[np.int64]
+STRETCHED = {"L;2": 85, "L;4": 17}
+"""By what Pillow multiplies grey values of 2 and 4 bits."""
 
 
 class PictureFiles(Shuffled, ABC):
@@ -58,6 +42,10 @@ class PictureFiles(Shuffled, ABC):
     def images(self, numbers: Sequence[int], frame: Frame) -> Images:
         """Return pictures [b, 3, height, width] in [-1, 1], resized by antialiased bilinear interpolation."""
         return stacked([read_picture(self._root / self._files[n], frame) for n in numbers], frame)
+
+    def side(self, number: int) -> int:
+        """Return the shorter side of a picture, in pixels."""
+        return min(picture_size(self._root / self._files[number]))
 
     def labels(self, numbers: Sequence[int], frame: Frame) -> Labels:
         """Return label maps [b, plane, height, width], each pixel the label at its centre."""
@@ -94,6 +82,45 @@ def found_under(root: Path, suffixes: Iterable[str] = SUFFIXES) -> dict[str, int
     return dict(sorted(found.items()))
 
 
+def unread_under(root: Path, known: str) -> str:
+    """Say how many files under a directory are no pictures that are read, nor that `known` one; see `unread`."""
+    names = []
+    for folder, folders, own in os.walk(root):
+        folders[:] = [each for each in folders if not each.startswith(".")]
+        names += [name for name in own if Path(folder, name) != root / known]
+    return unread(name for name in names if not is_picture(name))
+
+
+def is_picture(path: str) -> bool:
+    """Return whether a file is taken for a picture by its name: not if it or a folder is hidden, or macOS's own."""
+    hidden = any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(path).parts)
+    return not hidden and path.lower().endswith(SUFFIXES)
+
+
+def unread(paths: Iterable[str]) -> str:
+    """Say how many files are not read, and of which kinds; nothing of hidden ones, unless they look like pictures.
+
+    >>> unread(["a.heic", "b.HEIC", "notes", "._a.jpg", ".DS_Store"])
+    '4 files were not read: 2 .heic, 1 hidden, 1 without an ending'
+    """
+    kinds: Counter[str] = Counter()
+    for path in map(PurePosixPath, paths):
+        if not any(part.startswith((".", "__MACOSX")) for part in path.parts):
+            kinds[path.suffix.lower() or "without an ending"] += 1
+        elif path.name.lower().endswith(SUFFIXES):
+            kinds["hidden"] += 1
+    if not kinds:
+        return ""
+    total = kinds.total()
+    listed = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+    return f"{total} file{'s were' if total > 1 else ' was'} not read: {listed}"
+
+
+def nothing_in(place: Path | str, left: str) -> BadFile:
+    """Return the error of a place without pictures, given what is said of the files that are there."""
+    return BadFile(f"{place}: no pictures in it ({', '.join(SUFFIXES)})" + (f"; {left}" if left else ""))
+
+
 def stacked(pictures: Sequence[Tensor], frame: Frame) -> Images:
     """Return pictures as one tensor, of whose shape one can be sure where there are none, too."""
     return torch.stack(list(pictures)) if pictures else torch.zeros(0, 3, *frame.shape)
@@ -105,7 +132,8 @@ def read_picture(path: Path, frame: Frame) -> Tensor:
     Raises:
         BadFile: it is missing, cut off, or no picture.
     """
-    return _seen(_opened(path), frame)
+    with opened(path, path) as image:
+        return _seen(rgb(image, path), frame)
 
 
 def decode_picture(content: bytes, name: str, frame: Frame) -> Tensor:
@@ -114,38 +142,38 @@ def decode_picture(content: bytes, name: str, frame: Frame) -> Tensor:
     Raises:
         BadFile: it is cut off, or no picture; says which, by that name.
     """
-    with _telling(name), Image.open(io.BytesIO(content)) as image:
-        image.load()
-        return _seen(image, frame)
+    with opened(content, name) as image:
+        return _seen(rgb(image, name), frame)
 
 
 def _seen(image: Image.Image, frame: Frame) -> Tensor:
     """Return what a frame shows of a picture [3, height, width]."""
-    if image.mode.startswith("I"):  # 16 bit grey, which conversion would clip to white
-        image = Image.fromarray((np.asarray(image, np.int64) >> 8).clip(0, 255).astype(np.uint8))
     (height, width), box = frame.shape, frame.box(image.width, image.height)
-    small = image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR, box)
+    small = image.resize((width, height), Image.Resampling.BILINEAR, box)
     return torch.from_numpy(np.array(small)).permute(2, 0, 1).float() / 127.5 - 1
 
 
 def read_map(path: Path) -> Ints:
-    """Return a label map [h, w] of 8 or 16 bit grey values, or palette indices; or [h, w, 3], if it is in colour.
+    """Return a label map [h, w] of grey values, or palette indices; or [h, w, 3], if it is in colour. It is upright.
 
     Raises:
         BadFile: it is missing, cut off, or no picture.
     """
-    image = _opened(path)
-    return np.array(image.convert("RGB") if image.mode == "RGBA" else image, dtype=np.int64)
+    with opened(path, path) as image:
+        packing = packed_as(image)
+        image = upright(image)
+        labels = np.array(image.convert("RGB") if image.mode == "RGBA" else image, dtype=np.int64)
+        return labels // STRETCHED.get(packing, 1)
 
 
 def picture_size(path: Path) -> tuple[int, int]:
-    """Return the width and height of a picture, from its head alone.
+    """Return the width and height of a picture as it is seen.
 
     Raises:
         BadFile: it is missing, or no picture.
     """
-    with _telling(path), Image.open(_there(path)) as image:
-        return image.size
+    with opened(path, path) as image:
+        return upright_size(image)
 
 
 def seen_in(labels: Ints, shape: tuple[int, int], frame: Frame, path: Path) -> Ints:
@@ -157,8 +185,8 @@ def seen_in(labels: Ints, shape: tuple[int, int], frame: Frame, path: Path) -> I
     height, width = labels.shape
     if abs(width / shape[0] - height / shape[1]) * min(shape) > 1.5:  # coarser sides are rounded
         raise BadFile(
-            f"{path} is {shape[0]} × {shape[1]} pixels and its label map {width} × {height}; "
-            "they must be of one shape, in any two sizes"
+            f"{path} is {shape[0]} × {shape[1]} pixels, turned as its EXIF orientation says, and its label map {width} "
+            f"× {height}; they must be of one shape, in any two sizes, and the map turned as the image is seen"
         )
     left, top, right, bottom = frame.box(*shape)
     across = _centres(left / shape[0], right / shape[0], width, frame.shape[1])
@@ -170,25 +198,3 @@ def _centres(first: float, last: float, source: int, size: int) -> Ints:
     """Return which of `source` positions lies under the centre of each of `size` between two shares of the side."""
     places = (first + (np.arange(size) + 0.5) * (last - first) / size) * source
     return places.astype(np.int64).clip(0, source - 1)
-
-
-def _opened(path: Path) -> Image.Image:
-    with _telling(path), Image.open(_there(path)) as image:
-        image.load()
-        return image.copy()
-
-
-def _there(path: Path) -> Path:
-    if not path.is_file():
-        raise BadFile(f"{path}: no such picture")
-    return path
-
-
-@contextlib.contextmanager
-def _telling(name: Path | str) -> Iterator[None]:
-    """Tell in one line which file cannot be read, and why."""
-    try:
-        yield
-    except UNREADABLE as error:
-        reason = str(error) or type(error).__name__
-        raise BadFile(f"{name}: not a whole picture ({reason}); mend it, or take it out") from error

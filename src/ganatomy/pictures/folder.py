@@ -6,23 +6,31 @@
     DIR/labels/PLANE/…/NAME.png      index maps, 8 or 16 bit, at the same path below; one folder for each kind of label
     DIR/vocabulary.json              what the indices mean: a list of [name, category], the first of them nothing
 
-This is what ``ganatomy scenes render`` writes. A directory without ``images`` holds pictures and no labels. Where there
-is a ``dataset.json`` beside the pictures, as in the data sets of the StyleGANs, the classes are those that it lists.
+This is what ``ganatomy scenes render`` writes. A label map lies over its picture as that is seen, turned as the EXIF
+orientation of the picture says; a map may have an orientation of its own. A directory without ``images`` holds pictures
+and no labels. Where there is a ``dataset.json`` beside the pictures, as in the data sets of the StyleGANs, the classes
+are those that it lists.
 """
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+import numpy as np
+
 from ganatomy.errors import BadFile
 from ganatomy.files import read_text
-from ganatomy.pictures.files import Ints, PictureFiles, found_under, read_map
-from ganatomy.pictures.unlabelled import CLASSES, LONGEST, listed_classes, owned_by
+from ganatomy.pictures.files import Ints, PictureFiles, found_under, nothing_in, read_map, unread_under
+from ganatomy.pictures.unlabelled import CLASSES, LONGEST, VOCABULARY, listed_classes, owned_by, owners_of
 from ganatomy.vocabulary import CATEGORIES, NOTHING, Vocabulary, read_vocabulary
 from ganatomy.weights import fingerprint
 
 
 class PictureFolder(PictureFiles):
     """The pictures of a directory; their fingerprint is of the paths and sizes of all files, and of the vocabulary.
+
+    Attributes:
+        unread: how many files beside the pictures are not read; empty if all are.
 
     Raises:
         BadFile: no pictures, label maps without a vocabulary, or a picture without its label map.
@@ -32,29 +40,39 @@ class PictureFolder(PictureFiles):
         root = directory / "images" if (directory / "images").is_dir() else directory
         if not root.is_dir():
             raise BadFile(f"{directory}: no such directory")
-        sizes = found_under(root)
+        sizes, self.unread = found_under(root), unread_under(root, CLASSES)
         if not sizes:
-            raise BadFile(f"{root}: no pictures in it (.jpg, .png, …)")
+            raise nothing_in(root, self.unread)
+        if root == directory and (directory / VOCABULARY).is_file() and (directory / "labels").is_dir():
+            raise BadFile(f"{directory}: holds labels and {VOCABULARY}, but no folder images; put its images there")
         paths = [PurePosixPath(file) for file in sizes]
         super().__init__(str(directory), root, list(sizes), [path.parts[0] if path.name else "" for path in paths])
         listed = root / CLASSES
         classes = listed_classes(_text(listed), str(listed)) if listed.is_file() else None
-        owners = [path.parent.name if classes is None else classes.get(str(path)) for path in paths]
+        owners = owners_of(paths, classes, str(listed))
         self.classes, self._classes = owned_by(owners)
         self._labels = directory / "labels"
         self.vocabulary: Vocabulary = (NOTHING,)
         self.planes = ()
         if root != directory and self._labels.is_dir():
-            self.vocabulary = read_vocabulary(directory / "vocabulary.json")
+            self.vocabulary = read_vocabulary(directory / VOCABULARY)
             self.planes = _planes_in(self._labels)
+        self._ignored: tuple[int, ...] = ()
         maps = {plane: found_under(self._labels / plane, (".png",)) for plane in self.planes}
-        self._check(maps)
+        self._maps = {plane: {_stem(file): file for file in found} for plane, found in maps.items()}
+        self._check()
         told = () if classes is None else (owners,)
         self.fingerprint = fingerprint({}, "folder", sizes, maps, self.vocabulary, *told)
 
     def truth(self, numbers: Sequence[int]) -> list[int]:
         """Return the class of each picture: the folder that it lies in."""
         return [self._classes[n] for n in numbers]
+
+    def ignoring(self, labels: Sequence[int]) -> "PictureFolder":
+        """Return the same pictures, with some numbers in the label maps that mean nothing, such as 255."""
+        other = copy.copy(self)
+        other._ignored = tuple(labels)
+        return other
 
     def _planes(self, number: int) -> list[Ints | int]:
         return [self._map(self._map_path(plane, self._files[number])) for plane in self.planes]
@@ -63,21 +81,32 @@ class PictureFolder(PictureFiles):
         labels = read_map(path)
         if labels.ndim != 2:
             raise BadFile(f"{path}: is in colour; a label map has indices in 8 or 16 bit grey, or a palette")
-        if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) < len(self.vocabulary):
-            raise BadFile(f"{path}: has label {labels.max()}; the vocabulary has 0 to {len(self.vocabulary) - 1}")
+        labels[np.isin(labels, self._ignored)] = 0
+        greatest = len(self.vocabulary) - 1
+        if beyond := sorted(set(labels[labels > greatest].tolist())):
+            raise BadFile(
+                f"{path}: has label {', '.join(map(str, beyond[:5]))}; the vocabulary has 0 to {greatest}. If that "
+                f"stands for pixels that nobody labelled, open the labels with ?ignore={beyond[-1]}"
+            )
         return labels
 
     def _map_path(self, plane: str, file: str) -> Path:
-        return self._labels / plane / PurePosixPath(file).with_suffix(".png")
+        found = self._maps[plane].get(_stem(file))
+        return self._labels / plane / (found or f"{_stem(file)}.png")
 
-    def _check(self, maps: dict[str, dict[str, int]]) -> None:
-        for plane, found in maps.items():
+    def _check(self) -> None:
+        for plane in self.planes:
             for file in self._files:
-                if str(PurePosixPath(file).with_suffix(".png")) not in found:
+                if _stem(file) not in self._maps[plane]:
                     raise BadFile(
                         f"{self._map_path(plane, file)}: no such label map; every picture needs one in every plane, "
                         "all 0 where it shows nothing of that kind"
                     )
+
+
+def _stem(file: str) -> str:
+    """Return a path without its ending."""
+    return str(PurePosixPath(file).with_suffix(""))
 
 
 def _text(path: Path) -> str:

@@ -13,23 +13,25 @@ import pyarrow.parquet as pq
 
 from ganatomy.errors import BadFile
 from ganatomy.files import parsed
-from ganatomy.pictures.unlabelled import Owned, Unlabelled, owned_by
+from ganatomy.pictures.columns import CLASSES, cannot_be_classes, class_column, image_column, owners
+from ganatomy.pictures.unlabelled import Owned, Owner, Unlabelled, owned_by
 from ganatomy.weights import fingerprint
 
 SUFFIX = ".parquet"
-NAMES = ("image", "img")
-"""What the column of pictures is called where there are several, or where it holds bytes alone."""
-LABEL = "label"
 UNREADABLE = (OSError, pa.ArrowException, ValueError, KeyError, TypeError)
 
 
 class ParquetPictures(Unlabelled):
     """The pictures of a column of ``{bytes, path}``, file after file in the order of their names.
 
-    The class of each is what its column ``label`` says, if there is one, under the names that the first file gives to
-    the numbers. The split is what a file is called before its number (``train-00000-of-00012.parquet``), else the
-    folder that it lies in. A row group is read at once, so pictures are had fastest in their order. The fingerprint is
-    of the files' footers: their columns, and where every part begins and ends.
+    The class of each is what its column ``label`` says (or another of `CLASSES`, or the only one of which the hub says
+    so), if there is one, under the names that the first file gives to the numbers. The split is what a file is called
+    before its number (``train-00000-of-00012.parquet``), else the folder that it lies in. A row group is read at once,
+    so pictures are had fastest in their order. The fingerprint is of the files' footers: their columns, and where every
+    part begins and ends.
+
+    Attributes:
+        unclassed: why the pictures are in no classes; empty if they are in some.
 
     Raises:
         BadFile: a file cannot be read, or has no column of pictures.
@@ -50,7 +52,11 @@ class ParquetPictures(Unlabelled):
         self._firsts = [0, *itertools.accumulate(counts)]
         splits = [_split(file, path) for file in self._files]
         each = [split for split, count in zip(splits, counts, strict=True) for _ in range(count)]
-        super().__init__(str(path), each, _owned(self._files, self._ends))
+        column, reason = _classes_in(self._ends[0])
+        self.unclassed = reason
+        super().__init__(str(path), each, _owned(self._files, self._ends, column))
+        if column is not None and not self.classes:
+            self.unclassed = f"its column {column} says none"
         self.fingerprint = fingerprint({}, "parquet", [digest for _, digest in footers], splits)
 
     def _contents(self, numbers: Sequence[int]) -> list[tuple[str, bytes]]:
@@ -67,6 +73,8 @@ class ParquetPictures(Unlabelled):
         content = item.get("bytes") if isinstance(item, dict) else item
         if not content:
             raise BadFile(f"{name} has no bytes; a data set that names files elsewhere must be saved with them inside")
+        if not isinstance(content, bytes):
+            raise BadFile(f"{name} is stored as {type(content).__name__}; it must be the bytes of an image file")
         return name, content
 
     def _group(self, g: int) -> pa.ChunkedArray:
@@ -105,46 +113,81 @@ def _footer(file: Path) -> tuple[pq.FileMetaData, str]:
 def _column(end: pq.FileMetaData, file: Path) -> str:
     """Return the name of the column of pictures."""
     schema = end.schema.to_arrow_schema()
-    found = [
-        field.name for field in schema if pa.types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0
-    ]
-    if len(found) != 1:
-        binary = [
-            field.name for field in schema if pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type)
-        ]
-        found = [name for name in NAMES if name in found or name in binary][:1]
-    if not found:
+    found = image_column(schema)
+    if found is None:
+        columns = ", ".join(f"{field.name} ({field.type})" for field in schema)
         raise BadFile(
-            f"{file}: no column of pictures among {', '.join(schema.names)}; it must be called image, and hold their "
-            "files as bytes"
+            f"{file}: no column of pictures among {columns}; it must be called image, and hold their files as bytes, "
+            "not as paths"
         )
-    return str(found[0])
+    return found
 
 
-def _owned(files: Sequence[Path], ends: Sequence[pq.FileMetaData]) -> Owned:
-    """Return the classes of all pictures."""
-    labels = [label for file, end in zip(files, ends, strict=True) for label in _labels(file, end)]
-    told = (ends[0].schema.to_arrow_schema().metadata or {}).get(b"huggingface", b"{}")
+def _features(end: pq.FileMetaData) -> dict[str, Any]:
+    """Return what the Hugging Face hub says of the columns."""
+    told = (end.schema.to_arrow_schema().metadata or {}).get(b"huggingface", b"{}")
     try:
-        names = parsed(told)["info"]["features"][LABEL]["names"]
+        features = parsed(told)["info"]["features"]
     except (ValueError, KeyError, TypeError):
-        return owned_by([None if label == -1 else label for label in labels])  # as the hub has it where it is not known
-    known = range(len(names))
-    return Owned(tuple(map(str, names)), [label if label in known else -1 for label in labels])
+        return {}
+    return features if isinstance(features, dict) else {}
 
 
-def _labels(file: Path, end: pq.FileMetaData) -> list[Any]:
+def _classes_in(end: pq.FileMetaData) -> tuple[str | None, str]:
+    """Return the name of the column of classes; or None, and why there is none."""
+    schema = end.schema.to_arrow_schema()
+    name = class_column(schema, _features(end))
+    if name is None:
+        return None, f"of its columns {', '.join(schema.names)} none is called {', '.join(CLASSES)}"
+    kind = schema.field(name).type
+    return (None, f"its column {name} holds {kind}, not one class for each") if cannot_be_classes(kind) else (name, "")
+
+
+def _owned(files: Sequence[Path], ends: Sequence[pq.FileMetaData], column: str | None) -> Owned:
+    """Return the classes of all pictures, as a column says them."""
+    if column is None:
+        return Owned((), [-1] * sum(end.num_rows for end in ends))
+    feature = _features(ends[0]).get(column)
+    names = feature.get("names") if isinstance(feature, dict) else None
+    known = list(map(str, names)) if isinstance(names, list) else []
+    labels: list[Owner | None] = []
+    for file, end in zip(files, ends, strict=True):
+        own = _labels(file, end, column)
+        if known:
+            own = [_number(label, known, f"{file}: {column}") for label in own]
+        labels += own
+    labels = [None if label == -1 else label for label in labels]  # as the hub has it where it is not known
+    if known:
+        return Owned(tuple(known), [label if isinstance(label, int) else -1 for label in labels])
+    return owned_by(labels)
+
+
+def _number(label: Owner | None, names: Sequence[str], source: str) -> int:
+    """Return which of the names a label is, -1 for none.
+
+    Raises:
+        BadFile: it is none of them.
+    """
+    if label in (None, "", -1):
+        return -1
+    if isinstance(label, str) and label in names:
+        return names.index(label)
+    if not isinstance(label, int) or not 0 <= label < len(names):
+        raise BadFile(f"{source} has the class {label!r}; the data set names {len(names)}, 0 to {len(names) - 1}")
+    return label
+
+
+def _labels(file: Path, end: pq.FileMetaData, column: str) -> list[Owner | None]:
     """Return what is said of the class of every picture of a file."""
     schema = end.schema.to_arrow_schema()
-    kind = schema.field(LABEL).type if LABEL in schema.names else None
-    if kind is None or not (pa.types.is_integer(kind) or pa.types.is_string(kind)):
-        return [None] * end.num_rows
+    if column not in schema.names or cannot_be_classes(schema.field(column).type):
+        return [None] * end.num_rows  # as in files of a split whose classes are not published
     try:
         with pq.ParquetFile(file, metadata=end) as opened:
-            labels: list[Any] = opened.read(columns=[LABEL]).column(0).to_pylist()
-            return labels
+            found = owners(opened.read(columns=[column]).column(0).to_pylist())
     except UNREADABLE as error:
         raise BadFile(_broken(file, error)) from error
+    return [None] * end.num_rows if found is None else found
 
 
 def _split(file: Path, root: Path) -> str:

@@ -1,16 +1,21 @@
 """Sets of pictures by name: a directory, a file, or ``scenes:church``, which are drawn when they are looked at."""
 
+import logging
 import os
 from pathlib import Path
 
 from ganatomy.errors import BadFile
 from ganatomy.pictures.archive import PictureZip
 from ganatomy.pictures.broden import Broden, is_broden
-from ganatomy.pictures.files import SUFFIXES
+from ganatomy.pictures.decoding import SUFFIXES
 from ganatomy.pictures.folder import PictureFolder
 from ganatomy.pictures.parquet import ParquetPictures, parquet_files
 from ganatomy.pictures.protocol import PictureSet
 from ganatomy.pictures.rendered import RenderedScenes
+
+_log = logging.getLogger(__name__)
+_TOLD: set[str] = set()
+"""What was logged in this process."""
 
 
 def open_pictures(name: str) -> PictureSet:
@@ -26,7 +31,18 @@ def open_pictures(name: str) -> PictureSet:
 
     >>> open_pictures("scenes:church").planes
     ('object', 'part', 'material')
+
+    How many files are not read is logged once; a program that sets up no logging has it on stderr.
     """
+    found = _open(name)
+    left = f"{found.name}: {getattr(found, 'unread', '')}"
+    if getattr(found, "unread", "") and left not in _TOLD:
+        _TOLD.add(left)
+        _log.warning(left)
+    return found
+
+
+def _open(name: str) -> PictureSet:
     family, _, category = name.partition(":")
     if family == "scenes":
         return RenderedScenes(category)

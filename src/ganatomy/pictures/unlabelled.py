@@ -1,10 +1,13 @@
 """Pictures without labels of pixels, inside other files: what archives and tables have in common."""
 
+import io
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import NamedTuple
 
 import torch
+from PIL import Image
 
 from ganatomy.errors import BadFile
 from ganatomy.files import parsed
@@ -16,6 +19,8 @@ from ganatomy.vocabulary import NOTHING, Vocabulary
 
 CLASSES = "dataset.json"
 """The file in which the data sets of the StyleGANs list the class of each picture."""
+VOCABULARY = "vocabulary.json"
+"""The file that says what label maps mean."""
 LONGEST = 1 << 28
 """Bytes of that file: the class of a few million pictures."""
 Owner = int | str
@@ -41,6 +46,12 @@ class Unlabelled(Shuffled, ABC):
         """Return pictures [b, 3, height, width] in [-1, 1], resized by antialiased bilinear interpolation."""
         contents = self._contents(numbers)
         return stacked([decode_picture(content, name, frame) for name, content in contents], frame)
+
+    def side(self, number: int) -> int:
+        """Return the shorter side of a picture, in pixels."""
+        ((_, content),) = self._contents([number])
+        with Image.open(io.BytesIO(content)) as image:
+            return min(image.size)
 
     def labels(self, numbers: Sequence[int], frame: Frame) -> Labels:
         """Return no label planes."""
@@ -74,11 +85,24 @@ def owned_by(owners: Sequence[Owner | None]) -> Owned:
     return Owned(tuple(map(str, ordered)), [index.get(owner, -1) for owner in owners])
 
 
-def listed_classes(content: bytes | str, source: str) -> Mapping[str, int]:
+def owners_of(paths: Sequence[PurePosixPath], listed: Mapping[str, Owner] | None, source: str) -> list[Owner | None]:
+    """Return the class of each picture: as it is listed, else the folder that it lies in.
+
+    Raises:
+        BadFile: classes are listed, and none of them is of a picture here.
+    """
+    if listed is None:
+        return [path.parent.name for path in paths]
+    if listed and not any(str(path) in listed for path in paths):
+        raise BadFile(f"{source}: lists classes of files such as {next(iter(listed))}, and none of them is here")
+    return [listed.get(str(path)) for path in paths]
+
+
+def listed_classes(content: bytes | str, source: str) -> Mapping[str, Owner]:
     """Read the class of each picture from ``dataset.json``, as the data sets of the StyleGANs have it.
 
-    It is ``{"labels": [["00000/img00000000.png", 5], …]}``, or null in the place of the list. Where labels are vectors
-    there are no classes.
+    It is ``{"labels": [["00000/img00000000.png", 5], …]}``, or null in the place of the list; a class may be a word.
+    Where labels are vectors there are no classes.
 
     Raises:
         BadFile: it is something else.
@@ -90,4 +114,4 @@ def listed_classes(content: bytes | str, source: str) -> Mapping[str, int]:
         labels = dict(parsed(content).get("labels") or ())
     except (ValueError, TypeError, AttributeError) as error:
         raise BadFile(f'{source}: not {{"labels": [[file, class], …]}} ({error})') from error
-    return labels if all(isinstance(label, int) for label in labels.values()) else {}
+    return labels if all(isinstance(label, int | str) for label in labels.values()) else {}

@@ -15,6 +15,7 @@ from ganatomy.report.card import whole_zoom
 from ganatomy.report.causal.ace import ace_chart
 from ganatomy.report.causal.context import context_cards, context_chart
 from ganatomy.report.causal.effect import effect_cards, effect_charts
+from ganatomy.report.causal.place_truth import truth_chart
 from ganatomy.report.causal.tiles import sheet
 from ganatomy.report.causal.trace import trace_cards, trace_chart
 from ganatomy.report.charts import concept_charts, layer_charts
@@ -68,6 +69,11 @@ def save_context(context: Context, path: str | Path, pictures: int = 6) -> None:
     """Write where an object is accepted, places boxed and the effect by what was there, as an SVG file (Figure 11)."""
     blocks = [
         ("Responsive places, the best insertion, gain by place", sheet(context_cards(context)[:pictures], _WIDE - 32)),
+        *(
+            [(f"{context.spec.concept} appears, by what the renderer would do there", truth_chart(context))]
+            if len(context.possible)
+            else []
+        ),
         (f"{context.spec.concept} gained, by the object under the place", context_chart(context)),
     ]
     title = f"{context.spec.concept} inserted at {context.spec.layer}, {context.spec.generator}"

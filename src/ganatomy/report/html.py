@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from ganatomy.experiments.dissection import Dissection
+from ganatomy.experiments.warnings import warnings_of
 from ganatomy.report.charts import concept_charts, layer_charts
 from ganatomy.report.embed import embed
 from ganatomy.report.page import model_name, static, template
@@ -19,7 +20,7 @@ from ganatomy.study import sound
 
 SCRIPTS = ("dom", "data", "paint", "card", "table", "gallery", "concept", "curve", "unit", "main")
 """The page's modules; each imports only from those before it."""
-_SAID = ("layers", "vocabulary", "matched_rule", "verb", "noun")
+_SAID = ("layers", "vocabulary", "matched_rule", "verb", "noun", "sample")
 _LABEL_RULES = {
     "matched": "A unit’s label is the matched concept of greatest IoU; a unit without any is unlabelled.",
     "iou": "A unit’s label is the concept of greatest IoU of all, matched or not.",
@@ -58,6 +59,7 @@ def report_facts(dissection: Dissection) -> dict[str, Any]:
         "model": model_name(spec.generator),
         "noun": noun,
         "verb": dissection.facts.get("verb", "draw"),
+        "warnings": warnings_of(dissection),
         "numbers": numbers,
         "concept_charts": concept_charts(dissection),
         "layer_charts": layer_charts(dissection),

@@ -2,6 +2,20 @@
 
 from ganatomy.scenes.folder import write_scenes
 from ganatomy.scenes.grammar import CATEGORIES, PLANES, VOCABULARY, Grammar, Rule, grammar
+from ganatomy.scenes.places import Bank, open_bank, place_probabilities
 from ganatomy.scenes.render import Rendered, render
 
-__all__ = ["CATEGORIES", "PLANES", "VOCABULARY", "Grammar", "Rendered", "Rule", "grammar", "render", "write_scenes"]
+__all__ = [
+    "CATEGORIES",
+    "PLANES",
+    "VOCABULARY",
+    "Bank",
+    "Grammar",
+    "Rendered",
+    "Rule",
+    "grammar",
+    "open_bank",
+    "place_probabilities",
+    "render",
+    "write_scenes",
+]

@@ -15,7 +15,7 @@ def draw(room: Room) -> None:
     base = draws.uniform("sofa base", 0.79, 0.83)
     lamp_right = draws.chance("lamp right", 0.5)
     left, right = draws.uniform("left place", 0.1, 0.14), draws.uniform("right place", 0.88, 0.91)
-    _rug(room)
+    rug(room)
     _sofa(room, base)
     _plant(room, either(lamp_right, left, right), base + draws.uniform("plant depth", 0, 0.04))
     _lamp(room, either(lamp_right, right, left), base - 0.01)
@@ -28,7 +28,8 @@ def _shadow(view: Canvas, u: Plane, y: Plane, half: Plane, depth: float, strengt
     view.image[:] *= (1 - strength * np.sqrt(inside))[:, None]
 
 
-def _rug(room: Room) -> None:
+def rug(room: Room) -> None:
+    """Draw the rug of the rooms that have one."""
     draws = room.canvas.draws
     middle, centre = draws.uniform("rug x", 0.46, 0.56), draws.uniform("rug y", 0.86, 0.88)
     rx, ry = draws.uniform("rug width", 0.34, 0.42), draws.uniform("rug depth", 0.075, 0.095)

@@ -18,12 +18,12 @@ def kinds(draws: Draws) -> Indices:
 def draw(canvas: Canvas) -> None:
     """Draw a batch of living rooms, back to front."""
     room = Room.of(canvas)
-    _shell(room)
+    shell(room)
     hangings.draw(room)
     furniture.draw(room)
 
 
-def _shell(room: Room) -> None:
+def shell(room: Room) -> None:
     """Walls, ceiling and floor; at u = corner the wall turns and comes forward."""
     turn = np.maximum(room.u(room.canvas) - room.corner, 0)
     white = mix(room.lit("fbf8f2"), room.wall, 0.25)

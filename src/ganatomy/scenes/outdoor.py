@@ -16,13 +16,12 @@ def draw(canvas: Canvas) -> None:
     """Draw a batch of outdoor scenes, back to front."""
     mood = Mood.of(canvas.draws, canvas.grammar)
     horizon = canvas.draws.uniform("horizon", 0.54, 0.62)
-    _sky(canvas, mood, horizon)
-    _sun_and_moon(canvas, mood)
-    for i, chance in enumerate((0.8, 0.5)):
-        _cloud(canvas, mood, f"cloud {i}", chance)
-    _mountain(canvas, mood, horizon)
-    _hill(canvas, mood, horizon)
-    _land(canvas, mood, horizon)
+    sky(canvas, mood, horizon)
+    sun_and_moon(canvas, mood)
+    clouds(canvas, mood)
+    mountain(canvas, mood, horizon)
+    hill(canvas, mood, horizon)
+    land(canvas, mood, horizon)
     plants.tree(canvas, mood, "far", horizon)
     buildings.draw(canvas)
     for side in ("left", "right"):
@@ -30,12 +29,14 @@ def draw(canvas: Canvas) -> None:
         plants.bush(canvas, mood, side)
 
 
-def _sky(canvas: Canvas, mood: Mood, horizon: Plane) -> None:
+def sky(canvas: Canvas, mood: Mood, horizon: Plane) -> None:
+    """Draw the sky."""
     fade = np.clip(canvas.y / horizon, 0, 1)[:, None] ** 1.2
     canvas.paint("sky", np.full_like(canvas.rough, -1), mix(mood.zenith, mood.horizon, fade))
 
 
-def _sun_and_moon(canvas: Canvas, mood: Mood) -> None:
+def sun_and_moon(canvas: Canvas, mood: Mood) -> None:
+    """Draw the sun or the moon of the scenes that have one."""
     draws = canvas.draws
     dusk, night = mood.time == DUSK, mood.time == NIGHT
     sun = draws.chance("sun", 0.5) & ~night
@@ -51,6 +52,12 @@ def _sun_and_moon(canvas: Canvas, mood: Mood) -> None:
     bite = ellipse(canvas.x, canvas.y, cx + 0.7 * radius * mood.side, cy - 0.2 * radius, radius, radius)
     crescent = np.maximum(disc, np.where(draws.chance("crescent", 0.5), -bite, -1))
     canvas.paint("moon", crescent, tone("f6f1dc"), present=moon)
+
+
+def clouds(canvas: Canvas, mood: Mood) -> None:
+    """Draw the clouds."""
+    for i, chance in enumerate((0.8, 0.5)):
+        _cloud(canvas, mood, f"cloud {i}", chance)
 
 
 def _cloud(canvas: Canvas, mood: Mood, name: str, chance: float) -> None:
@@ -69,7 +76,8 @@ def _cloud(canvas: Canvas, mood: Mood, name: str, chance: float) -> None:
     view.paint("cloud", view.softened(distance, 1.5 / 64), colour, present=draws.chance(name, chance))
 
 
-def _mountain(canvas: Canvas, mood: Mood, horizon: Plane) -> None:
+def mountain(canvas: Canvas, mood: Mood, horizon: Plane) -> None:
+    """Draw the two peaks of the scenes that have a mountain."""
     draws = canvas.draws
     present = draws.chance("mountain", 0.6)
     rock, snow = mood.hazy(mood.pick("rock", ROCK), 0.35), mood.hazy(mood.lit(SNOW), 0.15)
@@ -85,7 +93,8 @@ def _mountain(canvas: Canvas, mood: Mood, horizon: Plane) -> None:
         view.paint("mountain", cap, snow * (1 + 0.6 * lit)[:, None], part="peak", material="snow", present=present)
 
 
-def _hill(canvas: Canvas, mood: Mood, horizon: Plane) -> None:
+def hill(canvas: Canvas, mood: Mood, horizon: Plane) -> None:
+    """Draw the hills of the scenes that have them."""
     draws = canvas.draws
     view = canvas.window(0, horizon - 0.2, 1, horizon + 0.05)
     wave = np.sin(view.x * draws.uniform("hill waves", 4, 8) + draws.uniform("hill phase", 0, 6.3))
@@ -95,7 +104,8 @@ def _hill(canvas: Canvas, mood: Mood, horizon: Plane) -> None:
     view.paint("hill", below, colour, material=_turf(view, mood, "hill"), present=draws.chance("hill", 0.7))
 
 
-def _land(canvas: Canvas, mood: Mood, horizon: Plane) -> None:
+def land(canvas: Canvas, mood: Mood, horizon: Plane) -> None:
+    """Draw the grass, and the water of the scenes that have it."""
     draws = canvas.draws
     water = draws.chance("water", 0.2)
     view = canvas.window(0, horizon - 0.02, 1, 1)

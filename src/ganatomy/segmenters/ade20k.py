@@ -100,7 +100,7 @@ def read_names(directory: Path, classes: int) -> list[str]:
         elif source.suffix == ".json":
             names = read_json(source)
         else:
-            table = csv.DictReader(read_text(source).removeprefix("\ufeff").splitlines())
+            table = csv.DictReader(read_text(source).splitlines())
             names = [row["Name"].split(";")[0] for row in table]
         if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
             raise ValueError("no list of names")

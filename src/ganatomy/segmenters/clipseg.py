@@ -12,6 +12,7 @@ from torch import Tensor
 from ganatomy.devices import find_dtype
 from ganatomy.errors import BadFile, BadModel, BadValue, UnknownName
 from ganatomy.imported import guarded
+from ganatomy.registry import join_name, split_name
 from ganatomy.segmenters.preprocessing import Preprocessing, read_preprocessing
 from ganatomy.segmenters.pretrained import build_config, forgive, load, load_tokenizer, read_config, transformers
 from ganatomy.segmenters.protocol import Segmenter
@@ -161,9 +162,9 @@ def with_thresholds(spec: str, thresholds: Sequence[float]) -> str:
     >>> with_thresholds("clipseg:org/name?concepts=tree,door&thresholds=0.3&size=352", [0.25, 0.4])
     'clipseg:org/name?concepts=tree,door&size=352&thresholds=0.25,0.4'
     """
-    head, _, query = spec.partition("?")
-    kept = [option for option in query.split("&") if option and not option.startswith("thresholds=")]
-    return f"{head}?{'&'.join([*kept, 'thresholds=' + ','.join(f'{value:g}' for value in thresholds)])}"
+    family, argument, options = split_name(spec)
+    options.pop("thresholds", None)
+    return join_name(family, argument, {**options, "thresholds": ",".join(f"{value:g}" for value in thresholds)})
 
 
 def _shown(reference: Segmenter, labels: Labels, name: str) -> Tensor:

@@ -77,7 +77,7 @@ def _root(parent, pixel):
 
 def _expand_on_device(objects: Integer[Tensor, "b H W"], classes: int) -> Integer[Tensor, "b 2 H W"]:
     """Do the same without leaving the device: the least pixel number spreads through each region, by leaps."""
-    region = _spread(objects)
+    region = regions(objects)
     _, height, width = objects.shape
     middle = []
     for axis, size in ((1, height), (2, width)):
@@ -91,8 +91,8 @@ def _expand_on_device(objects: Integer[Tensor, "b H W"], classes: int) -> Intege
     return torch.where(objects[:, None] == 0, 0, halves)
 
 
-def _spread(objects: Integer[Tensor, "b H W"]) -> Integer[Tensor, " pixels"]:
-    """Return for each pixel of the batch the number of the first pixel of its region."""
+def regions(objects: Integer[Tensor, "b H W"]) -> Integer[Tensor, " pixels"]:
+    """Return for each pixel of the batch the number of the first pixel of its 8-connected region of one class."""
     region = torch.arange(objects.numel(), device=objects.device).reshape(objects.shape)
     same = F.pad(objects, (1, 1, 1, 1), value=-1)
     _, height, width = objects.shape

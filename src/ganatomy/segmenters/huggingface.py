@@ -1,7 +1,7 @@
 """Semantic segmentation models of transformers: ``hf:org/name``, ``hf:org/name@revision`` or ``hf:DIRECTORY``."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,14 @@ from ganatomy.segmenters.preprocessing import Preprocessing, read_preprocessing
 from ganatomy.segmenters.pretrained import build_config, forgive, load, load_tokenizer, read_config, transformers
 from ganatomy.segmenters.registry import SEGMENTERS
 from ganatomy.types import Images, Labels, Scores
-from ganatomy.vocabulary import CATEGORIES, NOTHING, Concept, Vocabulary
+from ganatomy.vocabulary import CATEGORIES, NOTHING, UNLABELLED, Concept, Vocabulary
 from ganatomy.weights import fingerprint
 from ganatomy.weights.hub import find_repository
 
 PIXELS = 1 << 20
 """Pixels that go into the network at once, or come out of it: four pictures of 512 px."""
-VOID = {"background", "void", "unlabeled", "unlabelled", "ignore", "nothing", "none"}
-"""Classes that stand for the rest of the picture."""
+MENTIONED = 5
+"""Most ids that a message lists."""
 FAINT = 1e-12
 """Evidence below this counts as this."""
 
@@ -101,6 +101,12 @@ class HuggingFaceSegmenter:
         logits = out.get("class_queries_logits", out.get("logits"))
         if logits is None or logits.ndim != (3 if masks is not None else 4):
             raise BadModel(f"{type(self._net).__name__} returned {', '.join(out)}: no scores for pixels")
+        found = logits.shape[1] if masks is None else logits.shape[2] - 1  # the last is "no object"
+        if found != len(self._concepts):
+            raise BadModel(
+                f"{type(self._net).__name__} scores {found} classes, and the id2label of its config.json names "
+                f"{len(self._concepts)}"
+            )
         if masks is None:
             return F.interpolate(logits.float(), size, mode="bilinear")
         masks = F.interpolate(masks.float(), size, mode="bilinear").sigmoid()
@@ -129,6 +135,7 @@ def open_huggingface(
     find_dtype(dtype)
     directory = find_repository(name)
     settings = read_config(directory)
+    check_ids(settings, str(directory / "config.json"))
     read = read_preprocessing(directory, settings, size)
     kind = _kind(directory, settings["model_type"])
     config = build_config(directory, settings)
@@ -144,6 +151,38 @@ def open_huggingface(
     return segmenter
 
 
+def check_ids(settings: Mapping[str, Any], source: str) -> None:
+    """Refuse names whose ids are not the places of the scores, 0, 1, 2 …: transformers would move or drop some.
+
+    Raises:
+        BadFile: there are gaps, they begin at another number, or there are more or fewer than ``num_labels``.
+    """
+    given = settings.get("id2label")
+    if given is None:
+        return
+    if not isinstance(given, Mapping):
+        raise BadFile(f"{source}: id2label is a {type(given).__name__}, not an object from ids to names")
+    try:
+        ids = {int(key) for key in given}
+    except ValueError:
+        raise BadFile(f"{source}: id2label has the ids {_listed(given)}, which must be whole numbers") from None
+    count = settings.get("num_labels")
+    count = count if isinstance(count, int) else len(given)
+    wrong, missing = sorted(ids - set(range(count))), sorted(set(range(count)) - ids)
+    if wrong or missing or len(given) != count:
+        said = [f"lacks the ids {_listed(missing)}"] * bool(missing) + [f"has the ids {_listed(wrong)}"] * bool(wrong)
+        raise BadFile(
+            f"{source}: id2label names {len(given)} classes, {' and '.join(said) or 'some twice'}; the scores of "
+            f"{count} classes need the ids 0 to {count - 1}"
+        )
+
+
+def _listed(ids: Iterable[Any]) -> str:
+    """Return ids as a message has them."""
+    shown = list(map(str, ids))
+    return ", ".join(shown[:MENTIONED]) + (f" … {shown[-1]}" if len(shown) > MENTIONED else "")
+
+
 def class_concepts(config: Any, category: str) -> list[Concept]:
     """Return what each class of a config stands for.
 
@@ -154,7 +193,7 @@ def class_concepts(config: Any, category: str) -> list[Concept]:
     short = [re.split("[,;]", name)[0].strip() for name in full]
     names = [one if one and short.count(one) == 1 else all_ for one, all_ in zip(short, full, strict=True)]
     unique = [name if names.count(name) == 1 else f"{name} ({i})" for i, name in enumerate(names)]
-    return [NOTHING if name.strip("_").lower() in VOID else Concept(name, category) for name in unique]
+    return [NOTHING if name.strip("_").lower() in UNLABELLED else Concept(name, category) for name in unique]
 
 
 def _kind(directory: Path, name: str) -> Any:

@@ -6,6 +6,7 @@ import torch
 
 from ganatomy.errors import BadFile, BadModel, BadValue
 from ganatomy.pictures import PictureSet, Shown, open_pictures
+from ganatomy.pictures.folder import PictureFolder
 from ganatomy.segmenters.registry import SEGMENTERS
 from ganatomy.types import Images, Labels
 from ganatomy.weights import fingerprint
@@ -20,12 +21,12 @@ class GivenLabels:
     torch.Size([2, 3, 64, 64])
     """
 
-    def __init__(self, pictures: PictureSet, device: torch.device) -> None:
+    def __init__(self, pictures: PictureSet, device: torch.device, ignored: tuple[int, ...] = ()) -> None:
         if not pictures.planes:
             raise BadFile(f"{pictures.name}: has no label maps; they lie in labels/PLANE beside images")
         self.pictures = pictures
         self.vocabulary, self.planes = pictures.vocabulary, pictures.planes
-        self.fingerprint = fingerprint({}, "labels", pictures.fingerprint)
+        self.fingerprint = fingerprint({}, "labels", pictures.fingerprint, *ignored)
         self.device = device
 
     def of(self, shown: Shown | None) -> Labels:
@@ -61,10 +62,22 @@ class GivenLabels:
 
 
 @SEGMENTERS.register("labels")
-def open_labels(pictures: str, /, *, device: torch.device) -> GivenLabels:
+def open_labels(pictures: str, /, *, device: torch.device, ignore: str = "") -> GivenLabels:
     """Take the labels that came with the pictures that a classifier looks at: a directory, or scenes:CATEGORY.
+
+    Args:
+        pictures: the set.
+        device: where labels go.
+        ignore: numbers in label maps that stand for pixels that nobody labelled, such as ``255``; they become nothing.
 
     Raises:
         BadFile: no such pictures, or there are no labels beside them.
+        BadValue: no such numbers, or there are no label maps in files that could hold them.
     """
-    return GivenLabels(open_pictures(pictures), device)
+    found, ignored = open_pictures(pictures), tuple(ignore.split(",")) if ignore else ()
+    if not all(number.strip().isdecimal() for number in ignored):
+        raise BadValue(f"ignore={ignore}: give numbers of labels with commas between them, such as 255")
+    numbers = tuple(map(int, ignored))
+    if numbers and not isinstance(found, PictureFolder):
+        raise BadValue(f"ignore={ignore} is for label maps in a folder; {pictures} has none")
+    return GivenLabels(found.ignoring(numbers) if isinstance(found, PictureFolder) else found, device, numbers)

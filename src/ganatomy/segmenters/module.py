@@ -14,8 +14,9 @@ from ganatomy.errors import BadModel, BadValue
 from ganatomy.imported import call_named, guarded
 from ganatomy.segmenters.registry import SEGMENTERS
 from ganatomy.types import Images, Labels, Scores
-from ganatomy.vocabulary import Vocabulary, checked_vocabulary, read_vocabulary
-from ganatomy.weights import fingerprint, fit_state, read_state
+from ganatomy.vocabulary import Concept, Vocabulary, checked_vocabulary, read_vocabulary
+from ganatomy.weights import fingerprint, load_weights
+from ganatomy.wrapped import frozen, weights_fingerprint
 
 
 class ModuleSegmenter:
@@ -39,12 +40,13 @@ class ModuleSegmenter:
     ) -> None:
         self.vocabulary = vocabulary
         self.planes = tuple(planes) or tuple(dict.fromkeys(concept.category for concept in vocabulary[1:]))
+        if len(set(self.planes)) < len(self.planes) or not all(self.planes):
+            raise BadValue(f"planes={','.join(self.planes)}: give each plane a name of its own, as planes=object,part")
         self.device = device
-        state = {}
+        self.fingerprint = fingerprint({}, name, vocabulary, self.planes)
         if isinstance(module, nn.Module):
-            module.eval().requires_grad_(False).to(device)
-            state = module.state_dict()
-        self.fingerprint = fingerprint(state, name, vocabulary, self.planes)
+            module = frozen(module, device, name)
+            self.fingerprint = weights_fingerprint(module, name, vocabulary, self.planes)
         self._module, self._name = module, name
         self._everything = torch.arange(len(vocabulary), device=device)
 
@@ -88,8 +90,11 @@ class ModuleSegmenter:
         if not isinstance(out, (tuple, list)):
             raise BadModel(f"{self._name} returned a {type(out).__name__}, not class logits or label maps")
         if len(out) != len(self.planes):
-            expected = f"{len(self.planes)} ({', '.join(self.planes)})"
-            raise BadModel(f"{self._name} returned {len(out)} planes, expected {expected}; name them with planes=")
+            shapes = ", ".join(str(list(each.shape)) for each in out if isinstance(each, Tensor))
+            raise BadModel(
+                f"{self._name} returned {len(out)} planes ({shapes}), expected {len(self.planes)} "
+                f"({', '.join(self.planes)}); return one plane for each, or name those that it returns with planes="
+            )
         for plane in out:
             self._check(plane, images)
         return list(out)
@@ -122,9 +127,15 @@ class ModuleSegmenter:
             return self._everything
         own = [0, *(i for i, concept in enumerate(self.vocabulary) if concept.category == plane)]
         if logits.shape[1] != len(own):
+            kinds = ", ".join(dict.fromkeys(concept.category for concept in self.vocabulary[1:]))
+            hint = ""
+            if len(own) == 1:
+                hint = f"; its categories are {kinds}, so name planes after them"
+            elif logits.shape[1] + 1 in (len(own), len(self.vocabulary)):
+                hint = "; the first channel must be for nothing, as the first concept is"
             raise BadModel(
                 f"{self._name} returned {logits.shape[1]} channels for plane {plane}, expected {len(self.vocabulary)} "
-                f"(the vocabulary) or {len(own)} (nothing and the concepts of category {plane})"
+                f"(the vocabulary) or {len(own)} (nothing and the concepts of category {plane}){hint}"
             )
         return self._everything[own]
 
@@ -137,7 +148,7 @@ class ModuleSegmenter:
 
 def as_segmenter(
     module: Callable[..., Any],
-    vocabulary: Vocabulary,
+    vocabulary: Sequence[tuple[str, str]],
     *,
     planes: Sequence[str] = (),
     device: str | torch.device = "cpu",
@@ -150,7 +161,10 @@ def as_segmenter(
     >>> segmenter(torch.ones(2, 3, 4, 4)).shape
     torch.Size([2, 1, 4, 4])
     """
-    concepts = checked_vocabulary(vocabulary, "the vocabulary")
+    if not all(isinstance(each, tuple | list) and len(each) == 2 for each in vocabulary):
+        raise BadValue("the vocabulary must be a list of Concept(name, category), the first of them nothing")
+    concepts = checked_vocabulary([Concept(*each) for each in vocabulary], "the vocabulary")
+    planes = planes.split(",") if isinstance(planes, str) else planes
     return ModuleSegmenter(module, concepts, planes=planes, device=torch.device(device))
 
 
@@ -174,6 +188,6 @@ def open_module(
     if weights:
         if not isinstance(module, nn.Module):
             raise BadValue(f"{argument} returned no torch module that could load weights={weights}")
-        fit_state(module, read_state(Path(weights), prefix), weights)
+        load_weights(module, Path(weights), prefix)
     name = f"{argument}?{urlencode(options)}" if options else argument
     return ModuleSegmenter(module, concepts, planes=planes.split(",") if planes else (), device=device, name=name)

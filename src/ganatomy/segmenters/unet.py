@@ -133,10 +133,12 @@ def heads(vocabulary: Vocabulary) -> list[list[int]]:
 
 
 @SEGMENTERS.register("unet")
-def open_unet(path: str, /, *, device: torch.device, size: int | None = None, dtype: str = "float32") -> UNetSegmenter:
+def open_unet(
+    path: str, /, *, device: torch.device, prefix: str = "", size: int | None = None, dtype: str = "float32"
+) -> UNetSegmenter:
     """Open weights that ``recipes/train_segmenter.py`` made; their card (the same name, .json) holds the vocabulary."""
     file = Path(path)
-    state = read_state(file)
+    state = read_state(file, prefix)
     vocabulary = _vocabulary(file.with_suffix(".json"))
     net = UNet(_widths(state, path), sum(len(head) for head in heads(vocabulary)))
     fit_state(net, state, path)

@@ -89,8 +89,13 @@ def combine(labels: Labels, bins: int, image: tuple[int, int] | None = None) -> 
         labels: of the batch.
         bins: of a row.
         image: where the labels are those of some pixels of larger maps, the height and width of these.
+
+    Raises:
+        BadValue: a label is negative.
     """
     base = int(labels.max()) + 1
+    if int(labels.min()) < 0:
+        raise BadValue(f"label {int(labels.min())} is no concept; 0 is nothing, and concepts are counted from 1")
     code = labels.new_zeros(labels[:, 0].numel(), dtype=torch.int64)
     tuples, pixels = code.new_zeros(1, 1), code[:0]
     for plane in labels.unbind(1):
@@ -155,8 +160,19 @@ class Agreement(Accumulator):
         known = self.counts.shape[2]
         if labels.concepts > known:
             raise BadValue(f"label {labels.concepts - 1} is none of {known} concepts; give the labels' vocabulary")
+        check_maps(features, len(self.levels), len(labels.pixels))
         count = _count_on_device if features.is_cuda else _count_on_cpu
         count(self.levels, self.counts, features, labels)
+
+
+def check_maps(features: Features, units: int, images: int) -> None:
+    """Refuse feature maps that are not of so many units and images: compiled loops read memory unchecked.
+
+    Raises:
+        BadValue: says what came.
+    """
+    if features.ndim != 4 or tuple(features.shape[:2]) != (images, units) or not features.numel():
+        raise BadValue(f"features {list(features.shape)} are not of {images} images and {units} units, [b, u, h, w]")
 
 
 def _count_on_cpu(levels: Tensor, counts: Tensor, features: Features, labels: Combinations) -> None:

@@ -52,8 +52,8 @@ class Contrast(NamedTuple):
     """The means of two kinds of place side by side, each estimate with its 95 % bootstrap interval over pictures.
 
     Attributes:
-        ratio, low, high: mean here / mean there; infinite where the mean there is not above zero but the mean here
-            is, NaN where neither is.
+        ratio, low, high: mean here / mean there; NaN where the interval of the mean there is not all above zero: then
+            the ratio could be anything.
         difference, difference_low, difference_high: mean here - mean there.
     """
 
@@ -87,14 +87,15 @@ def contrast(values: Floats, clusters: Ints, here: Flags, there: Flags, draws: i
     if not here.any() or not there.any():
         return Contrast(*[np.nan] * 6)
     one, other = sums[:, 0] / sums[:, 1], sums[:, 2] / sums[:, 3]
-    ratio = np.divide(one, other, out=np.where(one > 0, np.inf, np.nan), where=other > 0)
-    return Contrast(*_interval(ratio), *_interval(one - other))
+    ratios = np.divide(one, other, out=np.full_like(one, np.inf), where=other > 0)
+    ratio, low, high = _interval(ratios) if _interval(other)[1] > 0 else (np.nan, np.nan, np.nan)
+    return Contrast(ratio, low, high, *_interval(one - other))
 
 
 def _interval(estimates: Floats) -> tuple[float, float, float]:
-    """Return the first estimate, and the 2.5 % and 97.5 % quantiles of the others, missing ones left out."""
-    drawn = np.sort(estimates[1:][~np.isnan(estimates[1:])])
-    if not len(drawn) or np.isnan(estimates[0]):
+    """Return the first estimate, and the 2.5 % and 97.5 % quantiles of the others."""
+    drawn = np.sort(estimates[1:])
+    if not len(drawn):
         return float(estimates[0]), np.nan, np.nan
     low, high = int(0.025 * (len(drawn) - 1)), math.ceil(0.975 * (len(drawn) - 1))  # not between two: some are infinite
     return float(estimates[0]), float(drawn[low]), float(drawn[high])

@@ -73,7 +73,7 @@ def find_bins(features, u, axes, levels, bins):  # pragma: no cover
     rows, columns = axes
     batch, _, h, w = features.shape
     H, W = rows[0].shape[0], columns[0].shape[0]
-    same_size = h == H and w == W
+    same_size = h == H and w == W and not rows[1].any() and not columns[1].any()  # else it is shifted
     known = np.empty(CELLS + 3, np.uint8)
     start, scale = _lay_grid(levels, known)
     small, wide, cell = np.empty((h, w), np.float32), np.empty((h, W), np.float32), np.empty(W, np.uint32)
@@ -153,9 +153,9 @@ def _range(plane):  # pragma: no cover
 @compiled
 @no_type_check  # the test run must not wrap what is compiled
 def _widen(plane, columns, wide):  # pragma: no cover
-    """Resample the columns of a map [h, w] in float32 to [h, W]; return the map itself if it has them already."""
+    """Resample the columns of a map [h, w] in float32 to [h, W]; return the map itself where it is read as it is."""
     low, weight = columns
-    if plane.shape[1] == wide.shape[1]:
+    if plane.shape[1] == wide.shape[1] and not weight.any():
         return plane
     last = uint32(plane.shape[1] - 1)
     for x in range(low.shape[0]):

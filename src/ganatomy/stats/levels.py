@@ -83,7 +83,7 @@ def _order_statistics(maps: npt.NDArray[np.float32], axes: Axes, ranks: npt.NDAr
         scale = np.float32(CELLS) / (end - start)
     if not 0 < scale < np.inf:
         scale = np.float32(1)
-    same_size = maps.shape[2:] == (len(axes[0][0]), len(axes[1][0]))
+    same_size = maps.shape[2:] == (len(axes[0][0]), len(axes[1][0])) and not any(axis[1].any() for axis in axes)
     lowest = 1 if scale >= 1 and (same_size or start == 0) else 0  # what is in cell 0 is the start
     wanted = np.zeros(CELLS + 2, np.bool_)
     size = sort_out(maps, unit, axes, (start, scale), wanted, np.empty(0)).astype(np.int64)

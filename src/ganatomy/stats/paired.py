@@ -1,5 +1,6 @@
 """What edits do to the share of pixels that shows each concept, picture by picture: means, changes, errors."""
 
+import math
 from collections.abc import Mapping
 from typing import ClassVar, NamedTuple
 
@@ -9,6 +10,18 @@ from torch import Tensor
 
 from ganatomy.stats.base import Accumulator, Merge, add
 
+SURE = 2.0
+"""A number is clearly not zero where it is beyond so many standard errors."""
+
+
+def holds_zero(value: float, error: float) -> bool:
+    """Whether the interval of two standard errors around a value holds zero; not where the error is unknown.
+
+    >>> holds_zero(0.03, 0.02), holds_zero(-0.05, 0.02), holds_zero(0.0, 0.0), holds_zero(0.03, float("nan"))
+    (True, False, True, False)
+    """
+    return math.isfinite(value) and bool(abs(value) <= SURE * error)
+
 
 class Change(NamedTuple):
     """Means over the pictures, each float64 [trials, concepts], NaN where there is nothing to tell.
@@ -16,7 +29,8 @@ class Change(NamedTuple):
     Attributes:
         before, after: share of the pixels that shows the concept.
         change: after - before, and its standard error over pictures.
-        relative: change / before, and its standard error (a ratio of means; error to first order).
+        relative: change / before, and its standard error (a ratio of means; error to first order); NaN where before is
+            not clearly above zero, as then the ratio could be anything.
     """
 
     before: Tensor
@@ -70,7 +84,8 @@ class PairedChange(Accumulator):
         n = self.images.double()
         area = (self.pixels.double() / n)[:, None]
         before, after = self.before.double() / n / area, self.after.double() / n / area
-        relative = torch.where(before > 0, (after - before) / before, torch.nan)
+        known = before > SURE * self._error(torch.ones_like(before), after=0.0) / area
+        relative = torch.where(known, (after - before) / before, torch.nan)
         return Change(
             before=before,
             after=after,
@@ -80,11 +95,11 @@ class PairedChange(Accumulator):
             relative_error=self._error(1 + relative) / area / before,
         )
 
-    def _error(self, slope: Float64[Tensor, "t c"]) -> Float64[Tensor, "t c"]:
-        """Return the standard error of the mean of after - slope × before, in pixels; NaN for a single picture."""
+    def _error(self, slope: Float64[Tensor, "t c"], after: float = 1.0) -> Float64[Tensor, "t c"]:
+        """Return the standard error of the mean of after × after - slope × before, in pixels; NaN for one image."""
         n = self.images.double()
-        before, after = self.before.double(), self.after.double()
-        mean = (after - slope * before) / n
-        square = self.after2.double() - 2 * slope * self.product.double() + slope.square() * self.before2.double()
+        mean = (after * self.after.double() - slope * self.before.double()) / n
+        square = after**2 * self.after2.double() - 2 * after * slope * self.product.double()
+        square += slope.square() * self.before2.double()
         variance = (square / n - mean.square()).clamp(min=0) * n / (n - 1)
         return torch.where(n > 1, variance / n, torch.nan).sqrt()

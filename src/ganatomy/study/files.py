@@ -104,15 +104,22 @@ def sound(where: Path) -> Iterator[None]:
     try:
         yield
     except (*ODD, OSError) as error:
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in OF_THE_MACHINE):
+            raise _unreadable(where, getattr(error, "strerror", None) or "not enough memory") from error
         reason = f"{type(error).__name__}: {error}"
         raise BadFile(f"{where}: not what a study of this version holds ({reason}); make it again") from error
 
 
 def damaged(path: Path, error: Exception) -> BadFile | StudyError:
     """Return the error of a file that is not what was written, or cannot be read just now."""
-    if isinstance(error, OSError) and error.errno in OF_THE_MACHINE:  # nothing says that the file is not whole
-        return StudyError(f"cannot read {path} ({error.strerror}); mend that, and run the same command again")
+    if isinstance(error, OSError) and error.errno in OF_THE_MACHINE:
+        return _unreadable(path, error.strerror)
     return BadFile(f"{named(path)}: not a whole file of a study ({error}); remove it and run the same command again")
+
+
+def _unreadable(path: Path, reason: str | None) -> StudyError:
+    """Return the error of a machine that lacks something; nothing says that the study is not whole."""
+    return StudyError(f"cannot read {path} ({reason}); mend that, and run the same command again")
 
 
 def read_record(directory: Path) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """A brush of units: strokes become interventions, and interventions pictures."""
 
 import json
+import shlex
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +12,9 @@ import torch
 
 from ganatomy.edit import Intervention, check_units, edits_from_json, edits_json, everywhere
 from ganatomy.errors import BadValue, StudyError
+from ganatomy.experiments.causal.best_setting import BestSetting, default_layers, known_setting
 from ganatomy.experiments.causal.choice import Wanted, ace_home, choose
+from ganatomy.experiments.causal.insertion import Part, measured_parts
 from ganatomy.experiments.causal.places import as_bytes, layer_pool
 from ganatomy.experiments.causal.pool import Pool, PoolSpec, pool_shard
 from ganatomy.experiments.causal.source import Source
@@ -21,6 +24,7 @@ from ganatomy.report.palette import concept_colours
 from ganatomy.report.tables import addresses
 from ganatomy.resample import pooled
 from ganatomy.stats.regions import concept_counts
+from ganatomy.store import named
 from ganatomy.study import Study
 from ganatomy.types import Images, PerUnit, Where
 from ganatomy.web.raster import rasterised
@@ -39,6 +43,8 @@ class Painter(Reader):
     def __init__(self, source: Source) -> None:
         super().__init__(source)
         self._pools: dict[str, Pool] = {}
+        self._settings: dict[tuple[str, str], BestSetting] = {}
+        self._parts: dict[tuple[str, str], list[Part]] = {}
         self._ranked = lru_cache(maxsize=4096)(self._rank)
         self._mask = lru_cache(maxsize=256)(self._masked)
 
@@ -75,9 +81,9 @@ class Painter(Reader):
         """
         by_layer: dict[str, Intervention] = {}
         for stroke in strokes:
-            edit = self._edit(stroke)
-            known = by_layer.get(stroke.layer)
-            by_layer[stroke.layer] = edit if known is None else known.then(edit)
+            for edit in self._edits(stroke):
+                known = by_layer.get(edit.layer)
+                by_layer[edit.layer] = edit if known is None else known.then(edit)
         return list(by_layer.values())
 
     def edits_text(self, strokes: Sequence[Stroke]) -> str:
@@ -115,25 +121,33 @@ class Painter(Reader):
                 units, by = self._ranked(layer, name, None, 20)
             except BadValue:
                 continue  # no unit of the layer has any IoU with it
-            best = float(self.source.ious(layer, name).max())
+            best, drawn = float(self.source.ious(layer, name).max()), "best" if self._setting(layer, name) else by
             found.append(
                 Brush(
-                    concept=name, category=concept.category, colour=colours[concept], by=by, units=list(units), iou=best
+                    concept=name,
+                    category=concept.category,
+                    colour=colours[concept],
+                    by=drawn,
+                    units=list(units),
+                    iou=best,
                 )
             )
         return sorted(found, key=lambda brush: -brush.iou)
 
     def best_layer(self) -> str:
-        """Return where painting starts: a layer with ACE studies, else that whose brushes overlap their concepts most.
+        """Return where painting starts: a layer with measured settings, else with ACE studies, else the best matched.
+
+        That is the one whose brushes overlap their concepts most.
 
         Of grids that are neither too coarse to aim nor too fine to make an object (4 places to a quarter of the
         picture's side), where there are any.
         """
         layers, names = self.source.dissection.layers, addresses(self.source.dissection.vocabulary)
         scored = [names[self.source.named(c)] for c in self.source.scored()]
+        measured = [layer for layer in self._default_layers if any(self._setting(layer, name) for name in scored)]
         by_ace = [layer for layer in layers if any(self._has_ace(layer, name) for name in scored)]
-        if by_ace:
-            return by_ace[0]
+        if measured or by_ace:
+            return measured[-1] if measured else by_ace[0]
         apt = [name for name, shape in layers.items() if 4 <= shape.height <= self.size[0] // 4]
         units = self.source.dissection.units
         matched = units[units.matched & units.layer.isin(apt or list(layers))]
@@ -169,6 +183,52 @@ class Painter(Reader):
             lambda: self._pool(self.best_layer()),
         ]
 
+    def _edits(self, stroke: Stroke) -> list[Intervention]:
+        """Return what a stroke means: the measured setting of its concept where it asks for that, else one edit."""
+        if stroke.action == "draw" and stroke.units is None and stroke.concept is not None:
+            known = None
+            if stroke.by == "best" or (stroke.by is None and "top" not in stroke.model_fields_set):
+                known = self._setting(stroke.layer, stroke.concept)
+            if known is not None:
+                return self._set_as_measured(stroke, known)
+            if stroke.by == "best":
+                raise BadValue(
+                    f"no setting that inserts {stroke.concept} at {stroke.layer} is measured; measure it: "
+                    f"ganatomy setting {named(self.source.directory)} --concept {shlex.quote(stroke.concept)}"
+                )
+        return [self._edit(stroke)]
+
+    def _set_as_measured(self, stroke: Stroke, setting: BestSetting) -> list[Intervention]:
+        assert stroke.concept is not None
+        key = (stroke.concept, setting.study.digest)
+        if key not in self._parts:
+            self._parts[key] = measured_parts(self.source, setting.best, stroke.concept)
+        return [
+            Intervention.insert(
+                part.layer,
+                part.shape,
+                part.units,
+                part.value * stroke.multiple,
+                self._where(stroke, part.shape),
+                stroke.strength,
+            )
+            for part in self._parts[key]
+        ]
+
+    def _setting(self, layer: str, concept: str) -> BestSetting | None:
+        """Return the measured setting of a concept at a layer: alone, or with the others that are set by default."""
+        known = self._settings.get((layer, concept))
+        for layers in ([layer], self._default_layers):
+            if known is None and layer in layers:
+                known = known_setting(self.source, layers, concept)
+        if known is not None:
+            self._settings[layer, concept] = known
+        return known
+
+    @cached_property
+    def _default_layers(self) -> list[str]:
+        return default_layers(self.source)
+
     def _edit(self, stroke: Stroke) -> Intervention:
         shape = self.source.shape(stroke.layer)
         where = self._where(stroke, shape)
@@ -194,7 +254,7 @@ class Painter(Reader):
             return stroke.units
         if stroke.concept is None:
             raise BadValue("a stroke needs a concept, or units")
-        return self._ranked(stroke.layer, stroke.concept, stroke.by, stroke.top)[0]
+        return self._ranked(stroke.layer, stroke.concept, None if stroke.by == "best" else stroke.by, stroke.top)[0]
 
     def _value(self, stroke: Stroke) -> PerUnit:
         if stroke.concept is not None:

@@ -34,8 +34,10 @@ class Stroke(Strict):
         default=None, description="what is drawn; it also ranks the units where none are named"
     )
     units: list[Unit] | None = Field(default=None, max_length=UNITS, description="else the best for the concept")
-    by: Literal["ace", "iou"] | None = Field(
-        default=None, description="the ranking: ACE where it was computed, else IoU"
+    by: Literal["best", "ace", "iou"] | None = Field(
+        default=None,
+        description="best: the measured setting of the concept, which may set several layers; ace, iou: the ranking; "
+        "none: the setting where it was measured and top is not given, else ACE where it was computed, else IoU",
     )
     top: int = Field(default=20, ge=1, le=UNITS, description="how many of the ranking")
     strength: Share = Field(default=1.0, description="how far each unit is taken: α")
@@ -200,8 +202,8 @@ class Brush(BaseModel):
     concept: str
     category: str
     colour: str
-    by: Literal["ace", "iou"]
-    units: list[int] = Field(description="best first")
+    by: Literal["best", "ace", "iou"] = Field(description="what a stroke draws with; best: the measured setting")
+    units: list[int] = Field(description="of the ranking, best first")
     iou: float = Field(description="of the best unit")
 
 

@@ -18,7 +18,9 @@ from torch import Tensor
 
 from ganatomy.errors import BadFile
 from ganatomy.files import check_unfolding, parsed
-from ganatomy.weights.states import AS_TORCHSCRIPT, DAMAGE, State, check_finite
+from ganatomy.weights.archives import Entries
+from ganatomy.weights.readers import AS_TORCHSCRIPT, DAMAGE, KINDS, kind_of, what_opens
+from ganatomy.weights.states import State, check_finite, check_plain
 
 NUMBERS = {
     1: torch.uint8, 2: torch.int8, 3: torch.int16, 4: torch.int32, 5: torch.int64, 6: torch.float16, 7: torch.float32,
@@ -53,27 +55,14 @@ def read_program(path: Path) -> Program:
             check_unfolding(archive, path.stat().st_size)
             return _read(Entries(archive), path)
     except (zipfile.BadZipFile, zlib.error) as error:
-        raise BadFile(f"{path}: not a whole program of torch.export ({error})") from error
+        kind = kind_of(path)
+        hint = f"; {what_opens(path, kind)}" if kind in KINDS else ""
+        raise BadFile(f"{path}: not a whole program of torch.export ({error}){hint}") from error
     except pickle.UnpicklingError as error:
         raise BadFile(f"{path}: holds pickles of something other than tensors, which are not loaded") from error
     except DAMAGE as error:
         reason = f"{type(error).__name__}: {error}".split("\n")[0]
         raise BadFile(f"{path}: not a program as torch.export.save writes it ({reason})") from error
-
-
-class Entries:
-    """The files of an archive, by their names without the folder that holds them all."""
-
-    def __init__(self, archive: zipfile.ZipFile) -> None:
-        self._archive = archive
-        names = archive.namelist()
-        root = names[0].partition("/")[0] + "/" if names else ""
-        bare = root if all(name.startswith(root) for name in names) else ""
-        self.names = {name.removeprefix(bare): name for name in names}
-
-    def read(self, name: str) -> bytes:
-        """Return the content of one."""
-        return self._archive.read(self.names[name])
 
 
 def _read(entries: Entries, path: Path) -> Program:
@@ -90,7 +79,9 @@ def _read(entries: Entries, path: Path) -> Program:
         state = _payload(entries, "weights", name, path) | _payload(entries, "constants", name, path)
     else:
         state = _pickled(entries.read("serialized_state_dict.pt")) | _pickled(entries.read("serialized_constants.pt"))
+    check_plain(state, str(path), "", path.stat().st_size)
     check_finite(state, str(path))
+    state = {name: tensor.contiguous() for name, tensor in state.items()}
     tensors, inputs = {}, []
     for spec in module["signature"]["input_specs"]:
         ((kind, of),) = spec.items()
@@ -136,7 +127,7 @@ def _tensor(raw: bytes, meta: Mapping[str, Any]) -> Tensor:
     if not math.prod(sizes):
         return torch.empty(sizes, dtype=dtype)
     values = torch.frombuffer(bytearray(raw), dtype=dtype)
-    return values.as_strided(sizes, strides, int(meta["storage_offset"]["as_int"])).clone()
+    return values.as_strided(sizes, strides, int(meta["storage_offset"]["as_int"]))
 
 
 def _unpickled(raw: bytes) -> Any:

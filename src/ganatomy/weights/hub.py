@@ -9,7 +9,8 @@ from typing import Any
 
 from ganatomy.errors import BadFile, BadValue
 from ganatomy.files import read_json as parsed_file
-from ganatomy.weights.states import State, read_state
+from ganatomy.weights.networks import read_state
+from ganatomy.weights.states import State
 
 WEIGHTS = (
     "model.safetensors",
@@ -83,14 +84,7 @@ def read_pretrained(directory: Path) -> State:
     Raises:
         BadFile: none there, an index that is not one, or a file that `read_state` refuses.
     """
-    file = directory / next(name for name in WEIGHTS if (directory / name).is_file())
-    if file.suffix != ".json":
-        return read_state(file)
-    parts = read_json(file).get("weight_map")
-    names = sorted(set(parts.values())) if isinstance(parts, dict) else []
-    if not names or any(not isinstance(name, str) or Path(name).name != name for name in names):
-        raise BadFile(f"{file}: not an index of weights (it needs a weight_map from tensors to files beside it)")
-    return {key: tensor for name in names for key, tensor in read_state(directory / name).items()}
+    return read_state(directory / next(name for name in WEIGHTS if (directory / name).is_file()))
 
 
 def read_json(file: Path) -> dict[str, Any]:

@@ -25,6 +25,11 @@ from ganatomy.files import plain_file
 
 Call = Callable[..., Any]
 
+CODES = "b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"
+"""Number formats of numpy that are read."""
+LISTED = 4096
+"""Numbers of an array that are kept as a list, too."""
+
 
 @dataclass(frozen=True, eq=False)
 class Foreign:
@@ -165,14 +170,15 @@ class Machine:
             raise TypeError
         self._spend(arguments)
         self._stack.append(function.body(*arguments))
+        self._spend(tuple(self._stack[-1:]))
 
     def build(self) -> None:
-        """Give an array or a number format the rest of what it is; nothing else gets a state, unless an empty one."""
+        """Give an array or a number format the rest of what it is; a state dict has versions of modules beside it."""
         target, state = self.pop(2)
-        if isinstance(target, dict) and isinstance(state, dict) and not state:  # old Pythons write it
+        if isinstance(target, dict) and isinstance(state, dict) and state.keys() <= {"_metadata"}:
             self._stack.append(target)
             return
-        if not isinstance(target, _Array | _Format) or not isinstance(state, tuple):
+        if not isinstance(target, Array | _Format) or not isinstance(state, tuple):
             raise TypeError
         self._spend(state)
         target.build(*state)
@@ -267,7 +273,7 @@ class _Format:
     """A number format of numpy."""
 
     def __init__(self, code: Any, _align: object = None, _copy: object = None) -> None:
-        if code not in ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"):
+        if code not in CODES:
             raise ValueError
         self.code = code
         self.dtype = np.dtype(code)
@@ -279,12 +285,15 @@ class _Format:
         self.dtype = np.dtype(f"{order}{self.code}")
 
 
-class _Array(list[Any]):
-    """An array of numpy: empty when it is made, then given its numbers."""
+class Array(list[Any]):
+    """An array of numpy: empty when it is made, then given its numbers; as a list, too, where there are few."""
+
+    values: npt.NDArray[Any]
 
     def build(self, _version: object, shape: Any, numbers: Any, fortran: Any, raw: Any) -> None:
         """Fill it."""
-        self[:] = _numbers(numbers, raw).reshape(shape, order="F" if fortran is True else "C").tolist()
+        self.values = _numbers(numbers, raw).reshape(shape, order="F" if fortran is True else "C")
+        self[:] = np.atleast_1d(self.values).tolist() if self.values.size <= LISTED else []
 
 
 @dataclass(frozen=True, eq=False)
@@ -296,6 +305,12 @@ class Storage:
 
 def _dictionary() -> dict[Any, Any]:  # not dict itself, which would hash what it is given
     return {}
+
+
+def _encoded(text: Any, encoding: Any) -> bytes:
+    if not isinstance(text, str) or encoding != "latin1":
+        raise TypeError
+    return text.encode(encoding)
 
 
 def _set(values: Any) -> set[Any]:
@@ -312,12 +327,12 @@ def _scalar(numbers: Any, raw: Any) -> Any:
     return _numbers(numbers, raw).item()
 
 
-def _array(_kind: object, _shape: object, _code: object) -> _Array:
-    return _Array()
+def _array(_kind: object, _shape: object, _code: object) -> Array:
+    return Array()
 
 
-def _array_of_bytes(raw: Any, numbers: Any, shape: Any, order: Any) -> _Array:
-    array = _Array()
+def _array_of_bytes(raw: Any, numbers: Any, shape: Any, order: Any) -> Array:
+    array = Array()
     array.build(None, shape, numbers, order == "F", raw)
     return array
 
@@ -381,6 +396,7 @@ CALLS: dict[str, Any] = {
     "torch.storage._load_from_bytes": Function(_storage),
     "torch._utils._rebuild_tensor_v2": Function(_tensor),
     "torch._utils._rebuild_parameter": Function(_parameter),
+    "_codecs.encode": Function(_encoded),  # bytes, up to protocol 2
     "numpy.dtype": Function(_Format),
     "numpy.ndarray": None,  # only ever handed to _reconstruct
 }

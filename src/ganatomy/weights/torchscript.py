@@ -9,18 +9,17 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
 from ganatomy.errors import BadFile
 from ganatomy.files import check_unfolding
-from ganatomy.weights.exported import Entries
-from ganatomy.weights.pickles import CALLS, NUMBER_FORMATS, Foreign, Function, Machine, Refused, Storage
-from ganatomy.weights.states import DAMAGE, check_finite
+from ganatomy.weights.archives import Archived, Entries
+from ganatomy.weights.pickles import CALLS, NUMBER_FORMATS, Foreign, Function, Refused
+from ganatomy.weights.readers import DAMAGE, KINDS, kind_of, what_opens
+from ganatomy.weights.states import check_finite
 
 ALLOWED: Mapping[str, Any] = {
     **NUMBER_FORMATS,
@@ -58,7 +57,9 @@ def read_script(path: Path) -> Script:
             check_unfolding(archive, path.stat().st_size)
             return _read(Entries(archive), path)
     except (zipfile.BadZipFile, zlib.error) as error:
-        raise BadFile(f"{path}: not a whole TorchScript file ({error})") from error
+        kind = kind_of(path)
+        hint = f"; {what_opens(path, kind)}" if kind in KINDS else ""
+        raise BadFile(f"{path}: not a whole TorchScript file ({error}){hint}") from error
     except Refused as error:
         raise BadFile(f"{path}: {error}") from None
     except (*DAMAGE, SyntaxError) as error:
@@ -119,16 +120,11 @@ def _input(entries: Entries) -> tuple[int, ...] | None:
     return given[0] if len(given) == 1 and isinstance(given[0], tuple) else None
 
 
-class _Objects(Machine):
+class _Objects(Archived):
     """The pickles of TorchScript: objects with a state, and tensors whose numbers lie in files beside them."""
 
     def __init__(self, entries: Entries, name: str, calls: Mapping[str, Any] = ALLOWED, *, empty: bool = False) -> None:
-        super().__init__(calls, 0)
-        self._entries, self._name, self._empty = entries, name, empty
-        self._storages: dict[str, Storage] = {}
-
-    def read(self) -> Any:
-        return self.run(BytesIO(self._entries.read(f"{self._name}.pkl")))
+        super().__init__(entries, name, calls, empty=empty)
 
     def build(self) -> None:
         """Give an object its state."""
@@ -137,18 +133,6 @@ class _Objects(Machine):
             raise Refused("an object keeps a state of its own, which only its code can read; trace the network anew")
         target.state.update(state)
         self._stack.append(target)
-
-    def locate(self) -> None:
-        """Read the numbers of tensors, once however often they are named."""
-        ((kind, dtype, key, _, count),) = self.pop(1)
-        if kind != "storage" or not isinstance(dtype, torch.dtype) or not isinstance(key, str):
-            raise TypeError
-        if key not in self._storages:
-            raw = bytearray() if self._empty else bytearray(self._entries.read(f"{self._name}/{key}"))
-            if len(raw) != count * dtype.itemsize and not self._empty:
-                raise ValueError(f"{self._name}/{key} has {len(raw)} bytes")
-            self._storages[key] = Storage(torch.frombuffer(raw, dtype=dtype) if raw else torch.empty(0, dtype=dtype))
-        self._stack.append(self._storages[key])
 
     def _find(self, module: Any, name: Any) -> Any:
         if isinstance(module, str) and (module + ".").startswith("__torch__."):

@@ -11,13 +11,16 @@ import pytest
 import torch
 
 from ganatomy.edit import Intervention
-from ganatomy.errors import BadModel, BadValue, StudyError, StudyMismatch, UnknownName
+from ganatomy.errors import BadFile, BadModel, BadValue, StudyError, StudyMismatch, UnknownName
 from ganatomy.experiments.causal import ace as aces
 from ganatomy.experiments.causal import optimise as optimisation
+from ganatomy.experiments.causal import unit_sets
 from ganatomy.experiments.causal.ace import TABLES, Ace, change_table, run_ace, sets_of
 from ganatomy.experiments.causal.ace_spec import SCHEDULES, AceSpec, scheduled
+from ganatomy.experiments.causal.places import read_at
 from ganatomy.experiments.causal.source import Source, open_source
-from ganatomy.experiments.causal.unit_sets import Sets, effect_table, judge_sets, uniform_places
+from ganatomy.experiments.causal.trials import batches
+from ganatomy.experiments.causal.unit_sets import Sets, Shares, effect_table, judge_sets, uniform_places
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.models import Models
 from ganatomy.generators.planted import UNITS, PlantedGenerator
@@ -138,51 +141,87 @@ def test_the_constant_is_what_the_units_are_where_the_concept_is(found: Ace) -> 
 
 
 def by_hand(source: Source, spec: AceSpec, sets: Sets) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """s_c before, with each set ablated, and with each inserted at the drawn place and read there, by picture."""
+    """s_c before, with each set ablated, and its gain where each is inserted, one place at a time, by image."""
     generator, segmenter, shape = source.models.generator, source.models.segmenter, source.shape(spec.layer)
     z, side = generator.latents(spec.ids(), spec.seed), 32 // shape.height
-    where = uniform_places(spec.ids(), spec.seed, (shape.height, shape.width))
-    corners = [divmod(int(each.flatten().argmax()), shape.width) for each in where]
+    places = uniform_places(spec.ids(), spec.seed, (shape.height, shape.width), spec.places)
 
     def shown(*edits: Intervention) -> np.ndarray:
         return (segmenter(generator.edited(z, edits)) == sets.concept).any(1).numpy().astype(float)
 
-    def at_corners(maps: np.ndarray) -> list[float]:
+    def gain(units: Sequence[int], where: torch.Tensor) -> list[float]:
+        change = shown(Intervention.insert(spec.layer, shape, units, sets.value, where)) - shown()
+        corners = [divmod(int(each.flatten().argmax()), shape.width) for each in where]
         blocks = [(slice(y * side, (y + 1) * side), slice(x * side, (x + 1) * side)) for y, x in corners]
-        return [each[block].mean() for each, block in zip(maps, blocks, strict=True)]
+        return [each[block].mean() for each, block in zip(change, blocks, strict=True)]
 
     ablated = [shown(Intervention.ablate(spec.layer, shape, own)).mean((1, 2)) for own in sets.units]
-    inserted = [at_corners(shown(Intervention.insert(spec.layer, shape, own, sets.value, where))) for own in sets.units]
-    return shown().mean((1, 2)), np.array(ablated).T, np.array(inserted).T
+    gained = [np.mean([gain(own, places[:, i]) for i in range(places.shape[1])], 0) for own in sets.units]
+    return shown().mean((1, 2)), np.array(ablated).T, np.array(gained).T
 
 
 def test_both_terms_are_read_where_they_are_made(source: Source, found: Ace) -> None:
     """Insertion is read at the inserted place: at any other, there are about as few balls as with the copy."""
-    spec = dataclasses.replace(found.spec, images=48)
+    spec = dataclasses.replace(found.spec, images=24, places=3)
     ball, copy = (UNITS["layer1"].index(role) for role in ("ball", "copy:ball"))
     sets = Sets([[ball], [copy]], source.concept("ball"), found.constant)
     shares = judge_sets(source, spec, sets, spec.ids())
-    before, ablated, inserted = by_hand(source, spec, sets)
+    before, ablated, gained = by_hand(source, spec, sets)
     np.testing.assert_allclose(shares.before.numpy(), before)
     np.testing.assert_allclose(shares.ablated.numpy(), ablated)
-    np.testing.assert_allclose(shares.inserted.numpy(), inserted)
-    means = shares.inserted.mean(0)
-    assert means[0] > 4 * means[1]
-    assert means[1] < 0.1
+    np.testing.assert_allclose(shares.gained.numpy(), gained, atol=1e-12)
+    gains = shares.gained.mean(0)
+    assert gains[0] > 0.2
+    assert gains[1] == 0, "the copy draws nothing"
 
 
-def test_the_place_of_insertion_is_uniform_and_a_function_of_seed_and_id() -> None:
-    where = uniform_places(range(1600), 0, (2, 2))
-    torch.testing.assert_close(where.mean(0), torch.full((2, 2), 0.25), atol=0.04, rtol=0)
-    assert (where.sum((1, 2)) == 1).all()
-    assert torch.equal(uniform_places(range(7, 9), 0, (2, 2)), where[7:9])
-    assert not torch.equal(uniform_places(range(1600), 1, (2, 2)), where)
+def test_the_paired_insertion_term_is_unbiased_and_far_more_exact(source: Source, found: Ace) -> None:
+    """The truth is counted: every place of every image. Read alone at one place, most of it is what stood there."""
+    spec = dataclasses.replace(found.spec, concept="sky", images=12, batch=64, places=10_000)
+    shape, concept = source.shape("layer1"), source.concept("sky")
+    small = torch.full_like(found.constant, 0.7)  # a ball that hides some of the sky where it is put
+    sets = Sets([[UNITS["layer1"].index("ball")]], concept, small)
+    every = judge_sets(source, spec, sets, spec.ids())
+    truth = effect_table(every, ["ace"]).set_index("term").value["insertion"]
+    paired, alone = [], []
+    given = next(batches(source, dataclasses.replace(spec, batch=spec.images), spec.ids()))
+    for seed in range(20):
+        places = uniform_places(spec.ids(), seed, (shape.height, shape.width), 1)
+        gain = unit_sets._gained(source, spec, sets, given, (sets.units[0], places))
+        stood = read_at(given.labels, concept, places[:, 0])
+        paired.append(float((gain + every.before).mean()))
+        alone.append(float((gain + stood.at / stood.area).mean()))
+    for estimates in (paired, alone):  # neither is biased
+        assert abs(np.mean(estimates) - truth) < 3 * np.std(estimates, ddof=1) / np.sqrt(len(estimates))
+    assert np.std(paired) < np.std(alone) / 2
+
+
+def test_places_of_an_image_are_one_draw() -> None:
+    """Images that differ as wholes: eight places of each say no more than one."""
+    gains = torch.randn(50, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    shares = Shares(1)
+    shares.update(torch.full((50,), 0.3, dtype=torch.float64), torch.zeros(50, 1, dtype=torch.float64), gains)
+    row = effect_table(shares, ["ace"]).set_index("term").loc["insertion"]
+    assert row.value == pytest.approx(float(gains.mean()) + 0.3)
+    assert row.error == pytest.approx(float(gains.std()) / np.sqrt(50))
+
+
+def test_the_places_of_insertion_are_uniform_and_a_function_of_seed_and_id() -> None:
+    where = uniform_places(range(900), 0, (2, 2), 2)
+    torch.testing.assert_close(where.mean((0, 1)), torch.full((2, 2), 0.25), atol=0.04, rtol=0)
+    assert (where.sum((2, 3)) == 1).all()
+    assert (where.sum(1) <= 1).all(), "different places of an image"
+    assert torch.equal(uniform_places(range(7, 9), 0, (2, 2), 2), where[7:9])
+    assert torch.equal(uniform_places(range(9), 0, (2, 2), 1), where[:9, :1])
+    assert not torch.equal(uniform_places(range(9), 1, (2, 2), 2), where[:9])
+    assert uniform_places(range(3), 0, (2, 2), 8).shape == (3, 4, 2, 2)
 
 
 def test_the_table_of_effects_is_eqn_4(source: Source, found: Ace) -> None:
     trials = sets_of(found.spec, found.units, dict.fromkeys(("ace", "iou", "random"), (2,)))
     sets = Sets([trial.units for trial in trials], source.concept("ball"), found.constant)
-    before, ablated, inserted = by_hand(source, found.spec, sets)
+    before, ablated, gained = by_hand(source, found.spec, sets)
+    inserted = gained + before[:, None]
     table = found.effects.set_index(["by", "term"])
     n = np.sqrt(len(before))
     for i, by in enumerate(("ace", "iou")):
@@ -198,8 +237,6 @@ def test_the_table_of_effects_is_eqn_4(source: Source, found: Ace) -> None:
 
 
 def test_without_a_pixel_of_it_nothing_is_normalised() -> None:
-    from ganatomy.experiments.causal.unit_sets import Shares
-
     shares = Shares(1)
     shares.update(torch.zeros(4).double(), torch.zeros(4, 1).double(), torch.rand(4, 1).double())
     table = effect_table(shares, ["ace"]).set_index("term")
@@ -333,6 +370,31 @@ def test_every_field_changes_the_digest(source: Source) -> None:
         if field.name == "decay":
             changed = False
         assert spec_digest(dataclasses.replace(spec, **{field.name: changed})) != spec_digest(spec), field.name
+
+
+def test_an_ace_says_how_many_updates_its_answer_has_had(source: Source, found: Ace) -> None:
+    best = found.history[found.history.gain > found.history.gain_error]
+    expected = 0 if best.empty else int(best.step[best.held_out.idxmax()])
+    assert found.updates == found.said["updates"] == expected
+    alphas = found.units.sort_values("unit")
+    assert (alphas.alpha == alphas.initial).all() == (expected == 0)
+    for updates, called in ((0, "first-order attribution"), (8, "8 updates of adam from first-order attribution")):
+        assert dataclasses.replace(found, facts={**found.facts, "updates": updates}).called == called
+
+
+def test_a_study_of_an_earlier_version_is_not_read(found: Ace, monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = {name: fact for name, fact in found.facts.items() if name != "updates"}
+    monkeypatch.setattr(Study, "facts", facts)
+    with pytest.raises(BadFile, match="of an earlier version; make it again, in another directory"):
+        Ace.open(found.study.directory)
+
+
+def test_the_published_schedule_says_what_it_corrects(source: Source) -> None:
+    corrected = scheduled(source, "published", layer="layer1", concept="ball", top=3).corrected
+    assert "index slip" in corrected[0]
+    assert any("|α|²" in each for each in corrected)
+    for schedule in ("fast", "quick"):
+        assert scheduled(source, schedule, layer="layer1", concept="ball", top=3).corrected == ()
 
 
 def test_the_published_schedule_is_that_of_the_paper(source: Source) -> None:

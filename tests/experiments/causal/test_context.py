@@ -61,7 +61,10 @@ def test_a_lid_shows_on_boxes_only(lids: Context) -> None:
     responsive = lids.under.set_index("object").responsive
     assert responsive["box"] > 0.5
     assert responsive[[name for name in OPEN if name in responsive]].max() < 0.05
-    assert lids.verdict.low[0] > 5
+    units = lids.verdict.iloc[0]
+    assert np.isnan(units.ratio) or units.low > 5, "a ratio only where it means something"
+    assert units.difference_low > 0.1
+    assert units.allowed_places == (lids.places.under.eq("box") & lids.places.before.eq(0)).sum()
     assert (lids.boxes.under == "box").mean() > 0.9
 
 
@@ -142,8 +145,8 @@ def test_the_verdict_can_be_kept_to_where_the_concept_usually_is(source: Source,
     kept = run_context(ask(source, usual=0.6), source, out)
     own = balls.places[balls.places.usual >= 0.6]
     assert kept.under.places.sum() == len(own) < len(kept.places)
-    units = kept.verdict.iloc[0]
-    assert units.allowed_places + units.forbidden_places == own.under.isin([*OPEN, "box"]).sum()
+    units, free = kept.verdict.iloc[0], own[own.before == 0]
+    assert units.allowed_places + units.forbidden_places == free.under.isin([*OPEN, "box"]).sum() < len(own)
     assert np.array_equal(kept.maps, balls.maps)
 
 
@@ -186,6 +189,7 @@ def test_it_opens_without_models(balls: Context) -> None:
 def test_every_field_changes_the_digest(source: Source) -> None:
     spec = ask(source)
     other = {"units": (1,), "layer": "layer2", "responsive": 0.3, "usual": 0.5, "stride": 1, "grammar": "church"}
+    other |= {"more": (("layer2", (1,)),)}
     other |= {"allowed": ("sky",), "forbidden": ("ball",)}
     for field in dataclasses.fields(spec):
         value = getattr(spec, field.name)

@@ -237,12 +237,38 @@ def test_equals_are_ranked_by_what_they_began_with() -> None:
     assert clipped(alpha, start, 2).tolist() == [0, 1, 1, 0]
 
 
+def looked(held: list[float], errors: list[float]) -> optimisation.Search:
+    """A search whose looks, four updates apart, had these held-out effects; errors are those of the gains."""
+    looks, zero = torch.zeros(len(held), len(optimisation.LOOK), dtype=torch.float64), torch.zeros(2)
+    for name, values in {"step": range(0, 4 * len(held), 4), "held_out": held, "gain_error": errors}.items():
+        looks[:, optimisation.LOOK.index(name)] = torch.tensor(list(values), dtype=torch.float64)
+    looks[:, optimisation.LOOK.index("gain")] = torch.tensor(held, dtype=torch.float64) - held[0]
+    return optimisation.Search(zero, zero, zero, zero, torch.ones(2, 2), looks, torch.zeros(len(held), 2), zero, zero)
+
+
+def test_where_no_look_beats_the_start_by_more_than_its_error_the_start_is_the_answer(source: Source) -> None:
+    spec = asked(source, steps=100, patience=3)
+    assert looked([0.1, 0.5, 0.4], [0, 0.5, 0.4]).best(spec) == 0
+    assert looked([0.1, 0.5, 0.4], [0, 0.5, 0.2]).best(spec) == 2, "the best of those that clearly do"
+    assert looked([0.1, 0.05, 0.1], [0, 0.0, 0.0]).best(spec) == 0
+    assert looked([0.1, 0.5, 0.4, 0.4], [0, 0.5, 0.4, 0.4]).done(spec)
+
+
+def test_the_error_of_a_gain_is_of_the_same_images(source: Source, value: Tensor) -> None:
+    problem = objective(source, value, steps=4, every=4, decay=False, rate=0.3)
+    first = begin(problem, torch.linspace(1, 0, UNIT_COUNT))
+    found = advance(problem, first).looks[-1]
+    row = dict(zip(optimisation.LOOK, found.tolist(), strict=True))
+    kept = [clipped(alpha, first.start, 2) for alpha in (first.start, advance(problem, first).alpha)]
+    (gone, come), (gone_after, come_after) = (problem.judged(alpha, first.scales[1]) for alpha in kept)
+    gain = (come_after - come).mean() - (gone_after - gone).mean()
+    error = ((come_after - come).var() / 6 + (gone_after - gone).var() / 6).sqrt()
+    assert (row["gain"], row["gain_error"]) == pytest.approx((float(gain), float(error)), abs=1e-6)
+    assert first.looks[0, -2:].tolist() == [0, 0]
+
+
 def test_the_best_look_is_the_answer_unless_all_steps_are_to_be_made(source: Source) -> None:
-    held = torch.tensor([0.1, 0.5, 0.4, 0.3])
-    looks = torch.zeros(4, len(optimisation.LOOK), dtype=torch.float64)
-    looks[:, 0], looks[:, 5] = torch.arange(0, 16, 4), held
-    zero = torch.zeros(2)
-    search = optimisation.Search(zero, zero, zero, zero, torch.ones(2, 2), looks, torch.zeros(4, 2))
+    search = looked([0.1, 0.5, 0.4, 0.3], [0, 0.1, 0.1, 0.1])
     patient = asked(source, steps=100, patience=3)
     assert search.best(patient) == 1
     assert not search.done(patient)

@@ -129,7 +129,7 @@ def test_it_opens_without_models(balls: Trace) -> None:
 
 def test_every_field_changes_the_digest(source: Source) -> None:
     spec = ask(source)
-    other = {"units": (1,), "concept": "tree", "layer": "layer2", "visible": 0.3}
+    other = {"units": (1,), "concept": "tree", "layer": "layer2", "visible": 0.3, "more": (("layer3", (1,)),)}
     for field in dataclasses.fields(spec):
         value = getattr(spec, field.name)
         changed = other[field.name] if field.name in other else f"{value}x" if isinstance(value, str) else value + 1

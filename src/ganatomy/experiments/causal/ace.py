@@ -16,13 +16,14 @@ import torch
 from torch import Tensor
 
 from ganatomy.edit import Intervention
+from ganatomy.errors import BadFile
 from ganatomy.execute import Executor, local
-from ganatomy.experiments.causal.ace_spec import AceSpec
+from ganatomy.experiments.causal.ace_spec import START_NAMES, AceSpec
 from ganatomy.experiments.causal.choice import random_sets
 from ganatomy.experiments.causal.locations import Locations, candidates, check_scores, present
 from ganatomy.experiments.causal.optimise import LOOK, Both, Objective, Sample, Search, optimise, ranking
 from ganatomy.experiments.causal.places import read_spec
-from ganatomy.experiments.causal.pool import Pool, PoolSpec, open_pool
+from ganatomy.experiments.causal.pool import Pool, open_pool, pool_home
 from ganatomy.experiments.causal.shown import Shown
 from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.causal.trials import Always, try_edits
@@ -43,19 +44,21 @@ class Ace(Shown):
     Attributes:
         spec: what was asked.
         facts: what was used; ``facts["evaluations"]``: pictures segmented for the pool, to find candidates, and to
-            optimise, of the latter with gradients.
+            optimise, of the latter with gradients; ``facts["updates"]``: how many updates α has had.
         units: one row a unit, from the greatest α on: unit, alpha, rank, iou, iou_rank, initial (the α that it began
             with), constant (k, what it is set to when inserted).
         effects: of the top units by ace, iou, and random sets of as many others: by, n, term (ablation: E[s_c(x_a)],
-            the whole map ablated; insertion: E[s_c(x_i)] at one place, drawn uniformly; ace: their difference), value,
-            error, normalised (by E[s_c(x)]), normalised_error; random rows are means over the sets, with their
-            standard deviation as `spread`.
+            the whole map ablated; insertion: E[s_c(x_i)] at one place, drawn uniformly, measured as the gain of the
+            place over the untouched image plus E[s_c(x)]; ace: insertion - ablation), value, error, normalised (by
+            E[s_c(x)]), normalised_error; random rows are means over the sets, with their standard deviation as
+            `spread`. Errors are over images, the places of one being one draw.
         curve: ablation of the n units that rank first (Figure 4): by, n, relative (change of the concept's pixels, in
             parts of them), error, spread (over the random sets).
         others: the same for every concept: by, n, concept, category, before, change, change_error, relative,
             relative_error.
         history: one row a look: step, evaluations (pictures segmented until then, those with gradients among them),
-            gradients, seconds, processor, held_out (δ of the clipped set on held-out places), error.
+            gradients, seconds, processor, held_out (δ of the clipped set on held-out places), error, gain (δ less that
+            of the start, on the same images), gain_error.
         study: the directory that holds it.
     """
 
@@ -74,10 +77,12 @@ class Ace(Shown):
 
         Raises:
             StudyError: the directory holds none.
-            BadFile: a file of it is damaged.
+            BadFile: a file of it is damaged, or it is of an earlier version.
         """
         study = Study.open(directory)
         spec = read_spec(study, AceSpec)
+        if "updates" not in study.facts:
+            raise BadFile(f"{directory} holds an ACE study of an earlier version; make it again, in another directory")
         units, effects, curve, others, history = map(study.read_table, TABLES)
         return cls(spec, study.facts, units, effects, curve, others, history, study)
 
@@ -85,6 +90,23 @@ class Ace(Shown):
         """Return the units of greatest α, the greatest first; as many as were asked for unless told otherwise."""
         units: list[int] = self.units.unit.tolist()
         return units[: self.spec.top if n is None else n]
+
+    @property
+    def updates(self) -> int:
+        """How many updates the answer has had: 0 where it is the start."""
+        return int(self.facts["updates"])
+
+    @property
+    def called(self) -> str:
+        """How the units were ranked, in words."""
+        start = START_NAMES[self.spec.start]
+        return f"{self.updates} updates of {self.spec.optimiser} from {start}" if self.updates else start
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """What is to be said beside the tables: how units were ranked, and what was corrected of the published run."""
+        own = {"ranking": self.called, "updates": self.updates}
+        return own | ({"corrected": list(self.spec.corrected)} if self.spec.corrected else {})
 
     @property
     def constant(self) -> PerUnit:
@@ -125,11 +147,12 @@ def run_ace(
     """
     spec.check_units(source.shape(spec.layer).units)
     concept, ious = source.concept(spec.concept), source.ious(spec.layer, spec.concept)
+    home = pool_home(source, spec.layer, spec.pool, spec.seed)
     if not (directory / "study.json").exists():
         check_scores(source)
     with Study.create(directory, spec, source.facts(), execute, progress) as study:
         if not study.finished:
-            pool = open_pool(source, spec.pool_spec(), pool_directory or _pool_home(source, spec), execute, progress)
+            pool = open_pool(source, spec.pool_spec(), pool_directory or home, execute, progress)
             objective, tried = prepare(spec, source, pool, study)
             search = optimise(objective, (ious / ious.max()).float(), study, progress)
             del objective  # and with it the features that it keeps
@@ -140,14 +163,9 @@ def run_ace(
             gradients = int(search.looks[-1, LOOK.index("gradient")])
             forward = int(search.looks[-1, LOOK.index("forward")])
             count = {"pool": spec.pool, "candidates": tried, "forward": forward, "gradients": gradients}
-            study.finish(evaluations=count)
+            updates = int(search.looks[search.best(spec), LOOK.index("step")])
+            study.finish(evaluations=count, updates=updates)
     return Ace.open(directory)
-
-
-def _pool_home(source: Source, spec: AceSpec) -> Path:
-    """Return where the pool lies: the one that insertions use too, unless the seed is another."""
-    name = "pool" if spec.pool == PoolSpec.images else f"pool-{spec.pool}"
-    return source.beside(spec.layer, name if spec.seed == PoolSpec.seed else f"{name}-seed-{spec.seed}")
 
 
 def prepare(spec: AceSpec, source: Source, pool: Pool, study: Study) -> tuple[Objective, int]:
@@ -185,7 +203,7 @@ def _history(search: Search, before: int) -> pd.DataFrame:
     looks = pd.DataFrame(search.looks.numpy(), columns=pd.Index(LOOK))
     steps, gradients = looks.step.astype(int), looks.gradient.astype(int)
     evaluations = looks.forward.astype(int) + gradients + before
-    kept = looks[["seconds", "processor", "held_out", "error"]]
+    kept = looks[["seconds", "processor", "held_out", "error", "gain", "gain_error"]]
     return pd.concat([pd.DataFrame({"step": steps, "evaluations": evaluations, "gradients": gradients}), kept], axis=1)
 
 

@@ -4,8 +4,8 @@ What a place showed before decides what comes of it. Where the grammar of the sc
 may be, and the answer can be right or wrong.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,6 +19,25 @@ from torch import Tensor
 from ganatomy.errors import BadValue
 from ganatomy.execute import Executor, local
 from ganatomy.experiments.causal.expected import Expected, expected
+from ganatomy.experiments.causal.insertion import (
+    Part,
+    RowEdit,
+    check_insertion,
+    control_edits,
+    draw_edited,
+    measured_parts,
+    row_edits,
+    sets_all,
+)
+from ganatomy.experiments.causal.place_truth import (
+    PlaceTruth,
+    by_probability,
+    read_truth,
+    truth_category,
+    truth_facts,
+    truth_verdict,
+    with_truth,
+)
 from ganatomy.experiments.causal.places import (
     PlaceSpec,
     Rows,
@@ -27,17 +46,14 @@ from ganatomy.experiments.causal.places import (
     carriers,
     cell_counts,
     corners,
-    insert_at,
     layer_pool,
     majority,
     masks,
     missing,
     pixel_boxes,
     prepared,
-    random_units,
     read_at,
     read_spec,
-    switched_on,
     usualness,
 )
 from ganatomy.experiments.causal.shown import Shown
@@ -47,7 +63,6 @@ from ganatomy.progress import Progress
 from ganatomy.stats.base import Accumulator, Merge, join
 from ganatomy.stats.clusters import clustered_mean, contrast
 from ganatomy.study import Study
-from ganatomy.types import PerUnit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +81,7 @@ class ContextSpec(PlaceSpec):
         allowed, forbidden: names of what it may be inserted on, and of what it may not; None for what the grammar says.
     """
 
-    images: int = 100
+    images: int = 48
     shard: int = 10
     stride: int | None = None
     usual: float = 0.0
@@ -102,22 +117,23 @@ class Inserted(Accumulator):
 
     Attributes:
         under: int64 [n], the object that the place showed before.
+        before: float32 [n], the share of the place's pixels that showed the concept before.
         gain, image_gain: float32 [n], pixels of the concept gained at the place and in the whole picture, both as
             shares of the place's pixels.
         random_gain, random_image_gain: float32 [n], the same by random units.
         pictures, inserted: uint8 [k, 3, H, W], before, and after the insertion that gained most at its place.
     """
 
-    ROWS = ("under", "gain", "image_gain", "random_gain", "random_image_gain")
+    ROWS = ("under", "before", "gain", "image_gain", "random_gain", "random_image_gain")
     FIELDS: ClassVar[Mapping[str, Merge]] = dict.fromkeys((*ROWS, "pictures", "inserted"), join)
 
     def __init__(self, pictures: Tensor) -> None:
         self.under = torch.zeros(0, dtype=torch.long)
-        self.gain, self.image_gain, self.random_gain, self.random_image_gain = torch.zeros(4, 0)
+        self.before, self.gain, self.image_gain, self.random_gain, self.random_image_gain = torch.zeros(5, 0)
         self.pictures = self.inserted = pictures
 
     def update(self, *batch: Tensor) -> None:
-        """Take in (under, gain, image_gain, random_gain, random_image_gain)."""
+        """Take in (under, before, gain, image_gain, random_gain, random_image_gain)."""
         for name, new in zip(self.ROWS, batch, strict=True):
             setattr(self, name, torch.cat([getattr(self, name), new.cpu()]))
 
@@ -139,13 +155,20 @@ class Context(Shown):
         facts: what was used; ``allowed`` and ``forbidden`` are what the verdict is about.
         places: one row an insertion: id, row, column (of the place's top left corner in the grid), under (the object
             that most of the place's pixels showed before), usual (how often the place shows the concept in the pool, as
-            a share of the place that shows it most), gain, image_gain, random_gain, random_image_gain.
+            a share of the place that shows it most), before (the share of the place's pixels that showed the concept),
+            gain, image_gain, random_gain, random_image_gain.
         under: one row an object: object, category, places, images, effect, effect_error, image_effect,
             image_effect_error, responsive (share of its places), random_effect, random_effect_error, allowed (True,
             False, or None where nothing is expected); most places first.
         verdict: two rows, by ``units`` and by ``random`` units: allowed, allowed_error, allowed_places, forbidden,
-            forbidden_error, forbidden_places (mean effects), ratio (allowed / forbidden), low, high, difference,
-            difference_low, difference_high, with 95 % bootstrap intervals over pictures.
+            forbidden_error, forbidden_places (mean effects), ratio (allowed / forbidden; missing where the effect where
+            forbidden is not clearly above zero), low, high, difference, difference_low, difference_high, with 95 %
+            bootstrap intervals over images. Of free places only, which show nothing of the concept before.
+        possible: where the truth about each place is known (SPEC 6), the effect at free places by the probability that
+            the renderer would put the object there; see `by_probability`. `verdict` is then about free places with
+            P ≥ 5 % and with P = 0, and has allowed_appears, forbidden_appears (shares of places where the object
+            appears, with errors) and their appears_ratio … too; `places` has possible, free, appears, random_appears.
+            Empty for any other generator.
         boxes: the responsive places of the pictures shown: image (number in `pictures`), id, row, column, gain, under,
             top, left, height, width (in pixels of the picture).
         study: the directory that holds it.
@@ -158,6 +181,7 @@ class Context(Shown):
     verdict: pd.DataFrame
     boxes: pd.DataFrame
     study: Study
+    possible: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @classmethod
     def open(cls, directory: Path) -> "Context":
@@ -170,7 +194,9 @@ class Context(Shown):
         study = Study.open(directory)
         spec = read_spec(study, ContextSpec)
         places, under, verdict, boxes = map(study.read_table, ("places", "under", "verdict", "boxes"))
-        return cls(spec, study.facts, places, under, verdict, boxes, study)
+        known = study.facts.get("truth") is not None
+        possible = study.read_table("possible") if known else pd.DataFrame()
+        return cls(spec, study.facts, places, under, verdict, boxes, study, possible)
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -209,58 +235,79 @@ def run_context(
         BadValue: the concept is too rare, or a place does not fit the grid.
     """
     concept = prepared(spec, source)
-    belief = expected(source, spec.concept, spec.grammar, spec.allowed, spec.forbidden)
-    with Study.create(directory, spec, source.facts() | belief._asdict(), execute, progress) as study:
+    check_insertion(source, spec)
+    category = truth_category(source, spec.concept, spec.grammar) if spec.allowed is None else None
+    belief = Expected(category, [], [])
+    if category is None:
+        belief = expected(source, spec.concept, spec.grammar, spec.allowed, spec.forbidden)
+    facts = source.facts() | belief._asdict() | truth_facts(category, source.named(concept))
+    facts["control"] = "without" if sets_all(source, spec) else "random"
+    with Study.create(directory, spec, facts, execute, progress) as study:
         if not study.finished:
-            pool = layer_pool(source, spec.layer, spec.pool, spec.batch, execute, progress)
-            value = pool.constant(concept).cpu() * spec.multiple
-            work = partial(insert_shard, source, spec, concept, value)
+            parts = measured_parts(source, spec, spec.concept, execute, progress)
+            pool = layer_pool(source, spec.place_layer, spec.pool, spec.batch, execute, progress)
+            work = partial(insert_shard, source, spec, concept, parts)
             found = study.sharded("context", Inserted, work, spec.shards())
             places = place_table(source, spec, found, usualness(pool, concept, spec.cell))
+            if category is not None:
+                places = _judged(source, spec, study, places, progress)
             told = places[places.usual >= spec.usual]
             study.write_table("places", places)
             study.write_table("under", under_table(source, spec, told, belief))
-            study.write_table("verdict", verdict_table(spec, told, belief))
+            if category is not None:
+                study.write_table("possible", by_probability(told))
+                study.write_table("verdict", truth_verdict(told, spec.draws, spec.seed))
+            else:
+                study.write_table("verdict", verdict_table(spec, told[told.before == 0], belief))
             study.write_table("boxes", box_table(source, spec, places, found))
             study.finish()
     return Context.open(directory)
 
 
-def insert_shard(source: Source, spec: ContextSpec, concept: int, value: PerUnit, ids: range) -> Inserted:
-    """Insert at every place of one shard's pictures, the chosen units and random ones."""
-    shape = source.shape(spec.layer)
-    grid = (shape.height, shape.width)
+def _judged(
+    source: Source, spec: ContextSpec, study: Study, places: pd.DataFrame, progress: Progress | None
+) -> pd.DataFrame:
+    """Return the places with the truth about each."""
+    shape = source.shape(spec.place_layer)
+    where = (spec.corners((shape.height, shape.width)), spec.cell, spec.place_layer)
+    concept = source.concept(spec.concept)
+    truth = study.step("truth", PlaceTruth, lambda: read_truth(source, spec, concept, where, progress))
+    return with_truth(places, truth, spec.cell**2 / (shape.height * shape.width))
+
+
+def insert_shard(source: Source, spec: ContextSpec, concept: int, parts: Sequence[Part], ids: range) -> Inserted:
+    """Insert at every place of one shard's pictures, the chosen units and their control."""
+    grid = parts[-1].grid
     at = spec.corners(grid)
-    chosen = switched_on(spec.units, shape.units)[None]
     found: Inserted | None = None
     for given in batches(source, spec, ids):
         found = found or Inserted(as_bytes(given.images[:0]))
         counts = cell_counts(given.labels, source.concepts, grid, spec.cell)
         under = majority(counts, carriers(source))[:, at[:, 0], at[:, 1]].flatten()
+        stood = counts[:, concept, at[:, 0], at[:, 1]] / counts[:, 0, at[:, 0], at[:, 1]]
         pairs = torch.cartesian_prod(torch.arange(len(given.ids)), torch.arange(len(at)))
         rows = Rows(pairs[:, 0], masks(grid, at, spec.cell)[pairs[:, 1]])
-        alphas = chosen.expand(len(given.ids), -1), random_units(shape.units, spec.units, given.ids, spec.seed)
+        few_at_once = list(rows.split(spec.batch))
+        edits = [row_edits(parts, few.where) for few in few_at_once]
+        controls = [control_edits(parts, few.where, few.picture, given.ids, spec.seed) for few in few_at_once]
         gains = [
-            torch.cat([_gains(source, spec, given, few, (concept, own, value)) for few in rows.split(spec.batch)])
-            for own in alphas
+            torch.cat([_gains(source, given, few, concept, own) for few, own in zip(few_at_once, each, strict=True)])
+            for each in (edits, controls)
         ]
-        found.update(under, *gains[0].unbind(1), *gains[1].unbind(1))
+        found.update(under, stood.flatten(), *gains[0].unbind(1), *gains[1].unbind(1))
         shown = range(max(0, min(len(given.ids), spec.first + spec.show - given.ids.start)))
         if shown:
             best = gains[0][:, 0].view(len(given.ids), len(at)).argmax(1)[shown.start : shown.stop]
             few = Rows(torch.tensor(shown), masks(grid, at[best], spec.cell))
-            after = insert_at(source, spec.layer, given, few, chosen, value)
+            after = draw_edited(source, given, few, row_edits(parts, few.where))
             found.show(as_bytes(given.images[: len(shown)]), as_bytes(after))
     assert found is not None
     return found
 
 
-def _gains(
-    source: Source, spec: ContextSpec, given: Untouched, rows: Rows, what: tuple[int, Tensor, PerUnit]
-) -> Tensor:
-    """Insert `what` (concept, alpha [b, u], value), a row each; return the gains at the place and in the picture."""
-    concept, alpha, value = what
-    images = insert_at(source, spec.layer, given, rows, alpha[rows.picture], value)
+def _gains(source: Source, given: Untouched, rows: Rows, concept: int, edits: Sequence[RowEdit]) -> Tensor:
+    """Make the edits, a row each; return the gains of the concept at the place and in the picture."""
+    images = draw_edited(source, given, rows, edits)
     before = read_at(given.labels[rows.picture], concept, rows.where)
     after = read_at(source.models.segmenter(images), concept, rows.where)
     gained = torch.stack([after.at - before.at, after.picture - before.picture], 1)
@@ -269,7 +316,7 @@ def _gains(
 
 def place_table(source: Source, spec: ContextSpec, found: Inserted, usual: Tensor) -> pd.DataFrame:
     """Return one row an insertion."""
-    shape = source.shape(spec.layer)
+    shape = source.shape(spec.place_layer)
     at = spec.corners((shape.height, shape.width))
     table = pd.DataFrame(
         {
@@ -303,7 +350,7 @@ def under_table(source: Source, spec: ContextSpec, places: pd.DataFrame, belief:
 
 
 def verdict_table(spec: ContextSpec, places: pd.DataFrame, belief: Expected) -> pd.DataFrame:
-    """Compare places where the object is allowed with those where it is forbidden."""
+    """Compare places where the object is allowed with those where it is forbidden; `places` are free ones."""
     ids = places.id.to_numpy()
     here, there = (places.under.isin(names).to_numpy() for names in (belief.allowed, belief.forbidden))
     rows = []
@@ -319,7 +366,7 @@ def verdict_table(spec: ContextSpec, places: pd.DataFrame, belief: Expected) -> 
 
 def box_table(source: Source, spec: ContextSpec, places: pd.DataFrame, found: Inserted) -> pd.DataFrame:
     """Return the responsive places of the pictures shown."""
-    shape = source.shape(spec.layer)
+    shape = source.shape(spec.place_layer)
     image = places.id - spec.first
     own = places[(places.gain >= spec.responsive) & (image < len(found.pictures))]
     at = torch.from_numpy(own[["row", "column"]].to_numpy(np.int64, copy=True))

@@ -18,11 +18,20 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ganatomy.edit import Intervention, check_units, place, read_edits, write_edits
+from ganatomy.edit import Intervention, place, read_edits, write_edits
 from ganatomy.errors import BadValue, UnknownName
 from ganatomy.execute import Executor, local
-from ganatomy.experiments.causal.choice import random_edits, random_sets
-from ganatomy.experiments.causal.places import as_bytes, at_least, layer_pool, missing, read_spec
+from ganatomy.experiments.causal.choice import random_edits
+from ganatomy.experiments.causal.insertion import (
+    Part,
+    check_insertion,
+    constant_edits,
+    control_trials,
+    layers_of,
+    measured_parts,
+    sets_all,
+)
+from ganatomy.experiments.causal.places import LayerUnits, as_bytes, at_least, missing, read_spec
 from ganatomy.experiments.causal.pool import PoolSpec
 from ganatomy.experiments.causal.shown import Shown
 from ganatomy.experiments.causal.source import SampleSpec, Source
@@ -33,7 +42,6 @@ from ganatomy.stats.base import Merge, join
 from ganatomy.stats.paired import PairedChange
 from ganatomy.stats.regions import concept_counts
 from ganatomy.study import Study
-from ganatomy.types import PerUnit
 
 KINDS = ("ablate", "insert", "apply")
 Edits = Sequence[Intervention]
@@ -51,9 +59,14 @@ class EffectSpec(SampleSpec):
         concept: what they are for, told first; for ``insert`` the one whose class constant k they are set to.
         strength: α, from 0 to 1.
         multiple: they are set to so many times k.
-        region: where: top row, left column, height and width, in places of the layer's grid; None for everywhere.
+        constant: ``k``, one value a unit, or ``place``, one a unit at each place (SPEC 6).
+        more: later layers of which units are edited, too; each is set to its own constant.
+        region: where: top row, left column, height and width, in places of the layer's grid (of several layers, of the
+            last one's); None for everywhere.
         random: how many random sets of as many units it is compared with; none of the chosen ones is in them, unless
             the layer has too few others. Of given edits, the units drawn are set to the values of those that are given.
+            Where all units of every layer are inserted, it is compared once with what they are at that place in
+            pictures without the concept.
         show: how many pictures are kept: of an ablation those that show most of the concept, else the first.
         pool: on how many pictures k is measured.
         edits: sha256 of the edits that are given, as JSON.
@@ -65,6 +78,8 @@ class EffectSpec(SampleSpec):
     concept: str | None = None
     strength: float = 1.0
     multiple: float = 1.0
+    constant: str = "k"
+    more: tuple[LayerUnits, ...] = ()
     region: tuple[int, int, int, int] | None = None
     random: int = 5
     show: int = 8
@@ -84,6 +99,8 @@ class EffectSpec(SampleSpec):
             raise BadValue(f"strength={self.strength} is not between 0 and 1")
         if not math.isfinite(self.multiple) or (self.kind != "insert" and self.multiple != 1):
             raise BadValue(f"multiple={self.multiple}: give a number, and only where something is inserted")
+        if self.kind != "insert" and self.constant != "k":
+            raise BadValue(f"constant={self.constant}: {self.kind} takes none; give it where something is inserted")
         at_least(self, random=0, show=0, pool=2)
 
 
@@ -178,12 +195,11 @@ def check_effect(spec: EffectSpec, source: Source) -> LayerShape:
         UnknownName: no such layer, unit or concept.
         BadValue: the region is not within the layer's grid, or the concept is too rare.
     """
-    shape = source.shape(spec.layer)
-    check_units(spec.layer, shape.units, spec.units)
+    check_insertion(source, spec)
     if spec.concept is not None:
         source.concept(spec.concept)
-    _trials(spec, shape, torch.zeros(shape.units))
-    return shape
+    _trials(spec, _zeros(source, spec))
+    return source.shape(spec.layer)
 
 
 def run_effect(
@@ -199,15 +215,14 @@ def run_effect(
         UnknownName, BadValue: see `check_effect`.
         StudyMismatch: the directory holds another study.
     """
-    shape = check_effect(spec, source)
+    check_effect(spec, source)
     with _study(spec, source, directory, execute, progress) as study:
         if not study.finished:
-            value = torch.zeros(shape.units)
+            parts = _zeros(source, spec)
             if spec.kind == "insert":
                 assert spec.concept is not None
-                pool = layer_pool(source, spec.layer, spec.pool, spec.batch, execute, progress)
-                value = spec.multiple * pool.constant(source.concept(spec.concept)).cpu()
-            _measure(spec, source, study, _trials(spec, shape, value))
+                parts = measured_parts(source, spec, spec.concept, execute, progress)
+            _measure(spec, source, study, _trials(spec, parts))
     return Effect.open(directory)
 
 
@@ -229,16 +244,22 @@ def run_edits(
 
 def _study(spec: EffectSpec, source: Source, directory: Path, execute: Executor, progress: Progress | None) -> Study:
     layers = {name: list(shape) for name, shape in source.models.generator.layers.items()}
-    return Study.create(directory, spec, {**source.facts(), "layers": layers}, execute, progress)
+    without = spec.kind == "insert" and sets_all(source, spec)
+    facts = {**source.facts(), "layers": layers, "control": "without" if without else "random"}
+    return Study.create(directory, spec, facts, execute, progress)
 
 
-def _trials(spec: EffectSpec, shape: LayerShape, value: PerUnit) -> list[list[Intervention]]:
-    """Return the edits of each trial: the chosen units, then every random set."""
-    where = None if spec.region is None else place((shape.height, shape.width), *spec.region)
-    sets = random_sets(shape.units, len(set(spec.units)), range(spec.random), spec.seed, spec.units)
-    return [
-        [Intervention.insert(spec.layer, shape, units, value, where, spec.strength)] for units in (spec.units, *sets)
-    ]
+def _zeros(source: Source, spec: EffectSpec) -> list[Part]:
+    """Return the units of every layer, set to 0."""
+    shapes = [(layer, source.shape(layer), units) for layer, units in layers_of(spec)]
+    return [Part(layer, shape, units, torch.zeros(shape.units)) for layer, shape, units in shapes]
+
+
+def _trials(spec: EffectSpec, parts: Sequence[Part]) -> list[list[Intervention]]:
+    """Return the edits of each trial: the chosen units, then every control."""
+    where = None if spec.region is None else place(parts[-1].grid, *spec.region)
+    controls = control_trials(parts, where, spec.strength, spec.random, spec.seed)
+    return [constant_edits(parts, where, spec.strength), *controls]
 
 
 def _measure(spec: EffectSpec, source: Source, study: Study, trials: Sequence[Edits]) -> None:

@@ -31,8 +31,9 @@ PREFIX_BYTES = 1 << 30
 MOMENTS = (0.9, 0.999)
 """How much Adam remembers of the gradient and of its square; 1e-8 keeps it from dividing by zero."""
 
-LOOK = ("step", "forward", "gradient", "seconds", "processor", "held_out", "error")
-"""What is noted at each look: updates so far; pictures segmented, and of these with gradients; time; held-out δ."""
+LOOK = ("step", "forward", "gradient", "seconds", "processor", "held_out", "error", "gain", "gain_error")
+"""What is noted at each look: updates so far; images segmented, and of these with gradients; time; held-out δ; by how
+much that is more than at the start, with the error of the difference on the same images."""
 
 
 class Sample:
@@ -119,17 +120,20 @@ class Objective:
         return (total / len(sample)).clamp(min=torch.finfo(alpha.dtype).tiny)
 
     @torch.no_grad()
-    def judge(self, alpha: PerUnit, scale: Float[Tensor, "2"]) -> Float[Tensor, "2"]:
-        """Return δ of a clipped set on the held-out places, by the binary segmentation, and its standard error.
+    def judged(self, alpha: PerUnit, scale: Float[Tensor, "2"]) -> tuple[Tensor, Tensor]:
+        """Return both terms of δ of a clipped set on the held-out places, by the binary segmentation, image by image.
 
-        Ablation is of the whole map, as S-6.4 has it for evaluation, whatever the training does.
+        Ablation is of the whole map, as S-6.4 has it for evaluation, whatever the training does. No candidate place
+        shows the concept before, so what an insertion shows there is what it gains.
         """
         present, absent = self.held
         gone = [self.ablated(alpha, present, rows, whole=True, binary=True) for rows in present.batches()]
         come = [self.inserted(alpha, absent, rows, binary=True) for rows in absent.batches()]
-        terms = [torch.cat(own) / size for own, size in zip((gone, come), scale, strict=True)]
-        error = torch.stack([term.var() / len(term) for term in terms]).sum().sqrt()
-        return torch.stack([terms[1].mean() - terms[0].mean(), error])
+        return torch.cat(gone) / scale[0], torch.cat(come) / scale[1]
+
+    def judge(self, alpha: PerUnit, scale: Float[Tensor, "2"]) -> Float[Tensor, "2"]:
+        """Return δ of a clipped set on the held-out places and its standard error."""
+        return torch.stack(effect(*self.judged(alpha, scale)))
 
     def _shown(self, images: Images, where: Where | None, binary: bool) -> Tensor:
         segmenter = scorer(self.source)
@@ -143,6 +147,11 @@ class Objective:
         return (place_means(score, (where.shape[1], where.shape[2])) * where).sum((1, 2)) / where.sum((1, 2))
 
 
+def effect(gone: Tensor, come: Tensor) -> tuple[Tensor, Tensor]:
+    """Return δ and its standard error, from both terms image by image."""
+    return come.mean() - gone.mean(), (come.var() / len(come) + gone.var() / len(gone)).sqrt()
+
+
 @dataclass(frozen=True, eq=False)
 class Search:
     """How far an optimisation is: a step of a study, from which it goes on to the same bits.
@@ -151,8 +160,9 @@ class Search:
         start: [u], the α that it began with.
         alpha, mean, square: [u], α and what Adam remembers.
         scales: [2, 2], E[s_c(x)] of training and of held-out places, as ablation and as insertion are read.
-        looks: float64 [looks, 7], the columns of `LOOK`.
+        looks: float64 [looks, 9], the columns of `LOOK`.
         alphas: [looks, u], α at each look.
+        gone, come: [held], both terms of δ at the start, image by image.
     """
 
     start: PerUnit
@@ -162,6 +172,8 @@ class Search:
     scales: Float[Tensor, "2 2"]
     looks: Float[Tensor, "looks columns"]
     alphas: Float[Tensor, "looks u"]
+    gone: Float[Tensor, " present"]
+    come: Float[Tensor, " absent"]
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return all that it is made of."""
@@ -178,8 +190,16 @@ class Search:
         return int(self.looks[-1, 0])
 
     def best(self, spec: AceSpec) -> int:
-        """Return the look whose α is the answer: of the greatest held-out effect; the last, if all steps are made."""
-        return len(self.looks) - 1 if spec.patience == 0 else int(self.looks[:, LOOK.index("held_out")].argmax())
+        """Return the look whose α is the answer; the last, if all steps are made.
+
+        It is the one of the greatest held-out effect among those that beat the start by more than the error of the
+        difference; where none does, the start.
+        """
+        if spec.patience == 0:
+            return len(self.looks) - 1
+        effect, gain, error = (self.looks[:, LOOK.index(name)] for name in ("held_out", "gain", "gain_error"))
+        better = gain > error
+        return int(effect.where(better, -torch.inf).argmax()) if better.any() else 0
 
     def done(self, spec: AceSpec) -> bool:
         """Whether all updates are made, or the held-out effect has not grown for as many looks as `patience` says."""
@@ -236,7 +256,8 @@ def begin(objective: Objective, initial: PerUnit) -> Search:
     forward = 2 * len(objective.train.present) + len(objective.train.absent) + 2 * len(objective.held.present)
     used = (forward + len(objective.held.absent), gradients)
     looks, alphas = torch.zeros(0, len(LOOK), dtype=torch.float64), torch.zeros(0, len(start))
-    search = Search(start, start.clone(), mean, square, torch.stack([train, held]), looks, alphas)
+    nothing = torch.zeros(0)
+    search = Search(start, start.clone(), mean, square, torch.stack([train, held]), looks, alphas, nothing, nothing)
     return look(objective, search, 0, used, clock)
 
 
@@ -312,13 +333,17 @@ def look(objective: Objective, search: Search, step: int, used: tuple[int, int],
     """Note the held-out effect of the clipped set, what it took until here, and α."""
     spec, start = objective.spec, search.start.to(objective.value)
     alpha = clipped(search.alpha.to(start), start, spec.top)
-    held = objective.judge(alpha, search.scales[1].to(start))
+    gone, come = (term.double().cpu() for term in objective.judged(alpha, search.scales[1].to(start)))
+    first = (search.gone, search.come) if len(search.looks) else (gone, come)
+    gain = effect(gone - first[0], come - first[1])
     before = search.looks[-1].tolist() if len(search.looks) else [0.0] * len(LOOK)
     forward = before[1] + used[0] + len(objective.held.present) + len(objective.held.absent)
     seconds, processor = clock.read()
-    row = [step, forward, before[2] + used[1], before[3] + seconds, before[4] + processor, *held.double().tolist()]
+    row = [step, forward, before[2] + used[1], before[3] + seconds, before[4] + processor]
+    row += [float(number) for number in (*effect(gone, come), *gain)]
     looks = torch.cat([search.looks, torch.tensor([row], dtype=torch.float64)])
-    return dataclasses.replace(search, looks=looks, alphas=torch.cat([search.alphas, search.alpha.cpu()[None]]))
+    alphas = torch.cat([search.alphas, search.alpha.cpu()[None]])
+    return dataclasses.replace(search, looks=looks, alphas=alphas, gone=first[0], come=first[1])
 
 
 class Clock:

@@ -19,7 +19,7 @@ from ganatomy.edit import blend, check_units
 from ganatomy.errors import BadFile, BadValue
 from ganatomy.execute import Executor, local
 from ganatomy.experiments.causal.choice import random_sets
-from ganatomy.experiments.causal.pool import Pool, PoolSpec, open_pool
+from ganatomy.experiments.causal.pool import Pool, PoolSpec, open_pool, pool_home
 from ganatomy.experiments.causal.source import SampleSpec, Source
 from ganatomy.experiments.causal.trials import Untouched
 from ganatomy.progress import Progress
@@ -28,6 +28,8 @@ from ganatomy.study import Study
 from ganatomy.types import Images, Labels, PerUnit, Where
 
 S = TypeVar("S", bound=SampleSpec)
+LayerUnits = tuple[str, tuple[int, ...]]
+"""A layer, and some of its units."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +41,9 @@ class PlaceSpec(SampleSpec):
         units: which units are set to k.
         chosen: how they were chosen, in words.
         multiple: they are set to this many times k.
-        cell: a place is cell × cell of the layer's grid.
+        constant: ``k``, one value a unit, or ``place``, one a unit at each place.
+        more: later layers of which units are set, too, each to its own constant.
+        cell: a place is cell × cell of the layer's grid; of several layers, of the last one's.
         pool: how many pictures k is measured on.
     """
 
@@ -47,6 +51,8 @@ class PlaceSpec(SampleSpec):
     units: tuple[int, ...]
     chosen: str
     multiple: float = 1.0
+    constant: str = "k"
+    more: tuple[LayerUnits, ...] = ()
     cell: int = 1
     pool: int = PoolSpec.images
 
@@ -54,9 +60,15 @@ class PlaceSpec(SampleSpec):
         """Refuse what cannot be meant."""
         super().__post_init__()
         object.__setattr__(self, "units", checked_set(self.units))
+        object.__setattr__(self, "more", tuple((layer, checked_set(units)) for layer, units in self.more))
         at_least(self, cell=1, pool=2)
         if not (math.isfinite(self.multiple) and self.multiple):
             raise BadValue(f"multiple={self.multiple} is no number to take k by")
+
+    @property
+    def place_layer(self) -> str:
+        """The layer whose grid the places are of."""
+        return self.more[-1][0] if self.more else self.layer
 
 
 def at_least(spec: SampleSpec, **least: int) -> None:
@@ -211,8 +223,7 @@ def layer_pool(
 ) -> Pool:
     """Return the layer's pool of so many pictures, which lies beside the dissection; made where it is not there yet."""
     spec = PoolSpec(**source.names(), layer=layer, images=images, batch=batch)
-    name = "pool" if images == PoolSpec.images else f"pool-{images}"
-    return open_pool(source, spec, source.beside(layer, name), execute, progress)
+    return open_pool(source, spec, pool_home(source, layer, images), execute, progress)
 
 
 def usualness(pool: Pool, concept: int, cell: int) -> Float64[Tensor, "rows columns"]:
@@ -244,8 +255,9 @@ def prepared(spec: PlaceSpec, source: Source) -> int:
         UnknownName: no such layer, unit or concept.
         BadValue: the concept is too rare, or a place does not fit the grid.
     """
-    shape = source.shape(spec.layer)
-    check_units(spec.layer, shape.units, spec.units)
+    for layer, units in [(spec.layer, spec.units), *spec.more]:
+        check_units(layer, source.shape(layer).units, units)
+    shape = source.shape(spec.place_layer)
     corners((shape.height, shape.width), spec.cell)
     return source.concept(spec.concept)
 

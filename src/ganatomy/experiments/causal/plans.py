@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 from ganatomy.edit import Intervention, edits_json
 from ganatomy.errors import BadValue
 from ganatomy.experiments.causal.capacity import CapacitySpec, candidates
-from ganatomy.experiments.causal.choice import Choice, Wanted, choose
+from ganatomy.experiments.causal.choice import Choice
+from ganatomy.experiments.causal.chosen import Measure, chosen_units
 from ganatomy.experiments.causal.effects import EffectSpec, check_effect
 from ganatomy.experiments.causal.places import PlaceSpec, prepared, tuples
 from ganatomy.experiments.causal.source import SampleSpec, Source
@@ -20,58 +21,64 @@ from ganatomy.study import spec_digest
 P = TypeVar("P", bound=PlaceSpec)
 
 
-def plan_effect(source: Source, kind: str, layer: str, options: Mapping[str, Any]) -> tuple[EffectSpec, Path]:
+def plan_effect(
+    source: Source, kind: str, layer: str | Sequence[str], options: Mapping[str, Any], measure: Measure | None = None
+) -> tuple[EffectSpec, Path]:
     """Return the Spec of an ablation or insertion, and where its study lies unless told otherwise.
 
     Args:
         source: the dissection.
         kind: ``ablate`` or ``insert``.
-        layer: where the units are.
+        layer: where the units are; or several, in the order of the network.
         options: fields of `Wanted`, fields of `EffectSpec`, and `at` and `cell`, see `region_at`.
+        measure: finds the best setting of an insertion of which nothing else is said.
 
     Raises:
         GanatomyError: what is asked for is not there.
     """
-    own = dict(options)
-    wanted = Wanted.take(own)
-    choice = choose(source, layer, wanted)
-    region = region_at(own.pop("at", None), own.pop("cell", None))
+    own, given = dict(options), options.get("cell")
+    choice, wanted, fields = chosen_units(source, _listed(layer), own, measure if kind == "insert" else None)
+    at, cell = own.pop("at", None), own.pop("cell", None)
+    region = region_at(at, cell if given is not None or (at is not None and len(at) == 2) else None)
     spec = EffectSpec(
-        **source.names(),
-        layer=layer,
-        kind=kind,
-        units=choice.units,
-        chosen=choice.chosen,
-        concept=wanted.concept,
-        **{"region": region, **own},
+        **source.names(), kind=kind, chosen=choice.chosen, concept=wanted.concept, **{"region": region, **fields, **own}
     )
     check_effect(spec, source)
     return spec, effect_home(source, spec, choice)
 
 
-def plan_places(source: Source, kind: str, spec_of: type[P], layer: str, options: Mapping[str, Any]) -> tuple[P, Path]:
+def plan_places(
+    source: Source,
+    kind: str,
+    spec_of: type[P],
+    layer: str | Sequence[str],
+    options: Mapping[str, Any],
+    measure: Measure | None = None,
+) -> tuple[P, Path]:
     """Return the Spec of inserting at one place at a time, and where its study lies unless told otherwise.
 
     Args:
         source: the dissection.
         kind: how its directory is called: ``context``, ``trace``.
         spec_of: the Spec.
-        layer: where the units are.
+        layer: where the units are; or several, in the order of the network.
         options: fields of `Wanted` and of the Spec.
+        measure: finds the best setting where nothing else is said of the insertion.
 
     Raises:
         GanatomyError: what is asked for is not there.
     """
     own = dict(options)
-    wanted = Wanted.take(own)
-    choice = choose(source, layer, wanted)
+    choice, wanted, fields = chosen_units(source, _listed(layer), own, measure)
     if wanted.concept is None:
         raise BadValue("insertion sets units to what they are where a concept is; give the concept")
-    spec = spec_of(
-        **source.names(), layer=layer, concept=wanted.concept, units=choice.units, chosen=choice.chosen, **own
-    )
+    spec = spec_of(**source.names(), concept=wanted.concept, chosen=choice.chosen, **{**fields, **own})
     prepared(spec, source)
     return spec, home(source, spec, f"{kind}-{_named(choice, wanted.concept)}")
+
+
+def _listed(layer: str | Sequence[str]) -> Sequence[str]:
+    return [layer] if isinstance(layer, str) else layer
 
 
 def plan_capacity(
@@ -142,7 +149,8 @@ def home(source: Source, spec: SampleSpec, name: str) -> Path:
         value = getattr(spec, field.name)
         if isinstance(field.default, int | float) and value != field.default:
             other += f"-{field.name}-{value}"
-    return source.beside(spec.layer, name + other)
+    layers = [spec.layer, *(layer for layer, _ in getattr(spec, "more", ()))]
+    return source.beside("+".join(layers), name + other)
 
 
 def effect_seconds(source: Source, spec: SampleSpec, trials: int) -> float:

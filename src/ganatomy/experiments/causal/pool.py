@@ -102,6 +102,12 @@ def pool_shard(source: Source, spec: PoolSpec, ids: range) -> Pool:
     return pool
 
 
+def pool_home(source: Source, layer: str, images: int, seed: int = PoolSpec.seed) -> Path:
+    """Return where the pool of so many images lies, beside the dissection: one for all causal questions of a layer."""
+    name = "pool" if images == PoolSpec.images else f"pool-{images}"
+    return source.beside(layer, name if seed == PoolSpec.seed else f"{name}-seed-{seed}")
+
+
 def open_pool(
     source: Source, spec: PoolSpec, directory: Path, execute: Executor = local, progress: Progress | None = None
 ) -> Pool:

@@ -8,6 +8,11 @@ class Shown:
 
     spec: Any
 
+    @property
+    def said(self) -> dict[str, Any]:
+        """What is to be said beside the tables, by name."""
+        return {}
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.spec.generator}, {self.spec.layer}, {self.spec.images} pictures>"
 

@@ -15,6 +15,7 @@ from ganatomy import consent
 from ganatomy.errors import BadValue, StudyMismatch, UnknownName
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.models import Models
+from ganatomy.experiments.warnings import warnings_of
 from ganatomy.generators import LayerShape, Subject
 from ganatomy.generators.margins import margin
 from ganatomy.segmenters import Segmenter
@@ -94,7 +95,9 @@ class Source:
 
     def facts(self) -> dict[str, Any]:
         """Return what a study keeps of its inputs, as `Study.create` takes it."""
+        warnings = warnings_of(self.dissection)
         return {
+            **({"warnings": warnings} if warnings else {}),
             "inputs": {"dissection": self.dissection.study.digest, **self.dissection.facts["inputs"]},
             "source": named(self.directory),
             "vocabulary": [list(concept) for concept in self.dissection.vocabulary],

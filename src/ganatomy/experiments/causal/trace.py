@@ -13,16 +13,15 @@ import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
-from ganatomy.edit import Intervention
 from ganatomy.errors import BadValue
 from ganatomy.execute import Executor, local
+from ganatomy.experiments.causal.insertion import Part, check_insertion, constant_edits, measured_parts
 from ganatomy.experiments.causal.places import (
     PlaceSpec,
     Rows,
     as_bytes,
     at_least,
     corners,
-    layer_pool,
     masks,
     missing,
     prepared,
@@ -36,7 +35,7 @@ from ganatomy.progress import Progress, tick
 from ganatomy.stats.base import Accumulator, Merge, add, join
 from ganatomy.stats.clusters import clustered_mean
 from ganatomy.study import Study
-from ganatomy.types import Features, PerUnit
+from ganatomy.types import Features
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,14 +185,14 @@ def run_trace(
         BadValue: the concept is too rare, or a place does not fit the grid.
     """
     concept = prepared(spec, source)
+    check_insertion(source, spec)
     layers = later_layers(source.models.generator, spec.layer)
     with Study.create(directory, spec, source.facts() | {"traced": layers}, execute, progress) as study:
         if not study.finished:
-            pool = layer_pool(source, spec.layer, spec.pool, spec.batch, execute, progress)
-            value = pool.constant(concept).cpu() * spec.multiple
+            parts = measured_parts(source, spec, spec.concept, execute, progress)
             measure = partial(measure_strength, source, spec, layers)
             strength = study.sharded("strength", Strength, measure, spec.shards())
-            work = partial(trace_shard, source, spec, concept, value, strength)
+            work = partial(trace_shard, source, spec, concept, parts, strength)
             traced = study.sharded("trace", Traced, work, spec.shards())
             places = _place_table(spec, traced, layers)
             study.write_table("places", places)
@@ -220,13 +219,13 @@ def measure_strength(source: Source, spec: TraceSpec, layers: Sequence[str], ids
 
 
 def trace_shard(
-    source: Source, spec: TraceSpec, concept: int, value: PerUnit, strength: Strength, ids: range
+    source: Source, spec: TraceSpec, concept: int, parts: Sequence[Part], strength: Strength, ids: range
 ) -> Traced:
     """Insert at places of one shard's pictures, and see what each layer makes of it."""
     generator, segmenter = source.models.generator, source.models.segmenter
     layers = later_layers(generator, spec.layer)
     usual = strength.by_layer([generator.layers[layer].units for layer in layers])
-    shape = source.shape(spec.layer)
+    shape = source.shape(spec.place_layer)
     grid = corners((shape.height, shape.width), spec.cell)
     traced: Traced | None = None
     for i in range(0, len(ids), spec.batch):
@@ -241,8 +240,7 @@ def trace_shard(
         rows = Rows(picture, masks((shape.height, shape.width), grid[chosen], spec.cell))
         done = 0
         for few in rows.split(spec.batch):
-            edit = Intervention.insert(spec.layer, shape, spec.units, value, few.where)
-            edited = generator.observe(z[few.picture], layers, [edit])
+            edited = generator.observe(z[few.picture], layers, constant_edits(parts, few.where, 1.0))
             before = read_at(labels[few.picture], concept, few.where)
             after = read_at(segmenter(edited.images), concept, few.where)
             own = slice(done, done := done + len(few.picture))

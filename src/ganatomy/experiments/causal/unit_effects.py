@@ -19,6 +19,7 @@ from torch import Tensor
 from ganatomy.edit import Intervention
 from ganatomy.errors import BadModel
 from ganatomy.execute import Executor, local
+from ganatomy.experiments.causal.label_agreement import label_agreement
 from ganatomy.experiments.causal.locations import check_scores
 from ganatomy.experiments.causal.places import read_spec
 from ganatomy.experiments.causal.shown import Shown
@@ -27,13 +28,11 @@ from ganatomy.experiments.causal.trials import Always, Untouched, batches, try_e
 from ganatomy.progress import Progress
 from ganatomy.segmenters import Scorer
 from ganatomy.stats.base import Accumulator, Merge, add
-from ganatomy.stats.paired import PairedChange
+from ganatomy.stats.paired import SURE, PairedChange
 from ganatomy.study import Study
 
 AT_ONCE = 8
 """Pictures that gradients are computed for at once; with 32 each took a third longer on a processor."""
-NOISE = 2.0
-"""A change beyond so many standard errors stands out."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +83,7 @@ class UnitEffects(Shown):
         agreement: one row a concept: concept, spearman (rank correlation of change and first_order over all units, ties
             averaged, those within noise included, so that noise lowers it; NaN where either is constant), units, clear
             (units whose change is beyond two standard errors).
+        labels: whether the labels of units say what the units cause, see `label_agreement`.
         study: the directory that holds it.
     """
 
@@ -91,6 +91,7 @@ class UnitEffects(Shown):
     facts: Mapping[str, Any]
     table: pd.DataFrame
     agreement: pd.DataFrame
+    labels: pd.DataFrame
     study: Study
 
     @classmethod
@@ -103,7 +104,7 @@ class UnitEffects(Shown):
         """
         study = Study.open(directory)
         spec, table = read_spec(study, UnitEffectSpec), study.read_table("unit_effects")
-        return cls(spec, study.facts, table, study.read_table("agreement"), study)
+        return cls(spec, study.facts, table, study.read_table("agreement"), study.read_table("labels"), study)
 
 
 def run_unit_effects(
@@ -136,6 +137,7 @@ def run_unit_effects(
             table = unit_effect_table(source, change, guess)
             study.write_table("unit_effects", table)
             study.write_table("agreement", agreement(table))
+            study.write_table("labels", label_agreement(source.dissection, spec.layer, table))
             study.finish(first_order=said)
     return UnitEffects.open(directory)
 
@@ -213,7 +215,7 @@ def agreement(table: pd.DataFrame) -> pd.DataFrame:
                 "category": category,
                 "spearman": ranks["change"].corr(ranks["first_order"]) if told else float("nan"),
                 "units": len(own),
-                "clear": int((own["change"].abs() > NOISE * own["change_error"]).sum()),
+                "clear": int((own["change"].abs() > SURE * own["change_error"]).sum()),
             }
         )
     return pd.DataFrame(rows)

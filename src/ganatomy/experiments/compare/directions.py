@@ -15,6 +15,7 @@ from ganatomy.experiments.compare.counts import Counts, category_rows
 from ganatomy.experiments.compare.studies import Compared
 from ganatomy.experiments.discovery import false_discovery
 from ganatomy.generators.basis import open_basis
+from ganatomy.registry import join_name, split_name
 from ganatomy.vocabulary import Concept
 
 FAMILY = "basis"
@@ -97,14 +98,13 @@ def inner_of(generator: str) -> tuple[str, dict[str, str]] | None:
     >>> inner_of("basis:bundled:church?layer=layer4&directions=rotation&dtype=float16")
     ('bundled:church?dtype=float16', {'layer': 'layer4', 'directions': 'rotation'})
     """
-    head, _, query = generator.partition("?")
-    family, _, inner = head.partition(":")
+    family, argument, options = split_name(generator)
     if family != FAMILY:
         return None
-    options = dict(option.partition("=")[::2] for option in query.split("&") if option)
     known = inspect.signature(open_basis).parameters
-    others = "&".join(f"{name}={value}" for name, value in options.items() if name not in known)
-    return inner + ("?" + others if others else ""), {n: v for n, v in options.items() if n in known}
+    within, _, inner = argument.partition(":")
+    others = {name: value for name, value in options.items() if name not in known}
+    return join_name(within, inner, others), {n: v for n, v in options.items() if n in known}
 
 
 def _groups(studies: Sequence[Compared]) -> list[tuple[int, dict[int, tuple[str, str]]]]:
@@ -113,7 +113,11 @@ def _groups(studies: Sequence[Compared]) -> list[tuple[int, dict[int, tuple[str,
     inner = {i: found for i, name in enumerate(names) if (found := inner_of(name)) is not None}
     groups = []
     for base, name in enumerate(names):
-        others = {i: (own.get("layer", ""), _told(own)) for i, (within, own) in inner.items() if within == name}
+        others = {
+            i: (own.get("layer", ""), _told(own))
+            for i, (within, own) in inner.items()
+            if within == join_name(*split_name(name))
+        }
         if others:
             groups.append((base, others))
     return groups

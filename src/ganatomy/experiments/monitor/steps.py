@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ganatomy.errors import BadValue
 from ganatomy.generators import GENERATORS
+from ganatomy.registry import encoded
 
 _NUMBER = re.compile(r"\d+")
 
@@ -63,7 +64,10 @@ def plan_checkpoints(
         if step in first:
             raise BadValue(f"{first[step]} and {name} are both of step {step}; give the steps themselves")
         first[step] = name
-    return [Checkpoint(s, name, opening.replace("{}", name) if opening else name) for s, name in sorted(first.items())]
+    return [
+        Checkpoint(s, name, opening.replace("{}", encoded(name)) if opening else name)
+        for s, name in sorted(first.items())
+    ]
 
 
 def read_steps(names: Sequence[str]) -> list[int]:

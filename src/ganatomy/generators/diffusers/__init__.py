@@ -1,5 +1,7 @@
 """Models of the package diffusers as generators: decoders of latents, and unconditional UNets at one step."""
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 
@@ -22,6 +24,8 @@ def open_diffusers(
     *,
     device: torch.device,
     part: str | None = None,
+    weights: str = "",
+    prefix: str = "",
     size: int | None = None,
     images: str | None = None,
     step: int | None = None,
@@ -32,9 +36,13 @@ def open_diffusers(
     """Open a decoder of latents, or an unconditional UNet, from a directory or a repository of the Hugging Face hub.
 
     Args:
-        argument: the directory of a model or pipeline, or ``ORG/MODEL``, ``ORG/MODEL@REVISION``.
+        argument: the directory of a model or pipeline, or ``ORG/MODEL``, ``ORG/MODEL@REVISION``; or a file of weights
+            beside its ``config.json``.
         device: where it shall compute.
         part: of a pipeline, ``vae`` or ``unet``; else its decoder, or its UNet where it has none.
+        weights: a file of weights in its folder or anywhere, such as the single file of a latent diffusion model; else
+            those that are there.
+        prefix: what the names of its tensors begin with in that file.
         size: height and width of the pictures; else as its config has it (a decoder: 256 at most).
         images: a set of pictures whose latents are taken, a folder or ``scenes:church``; else latents are drawn.
         step: of a UNet, at which step of training it estimates.
@@ -51,6 +59,7 @@ def open_diffusers(
     if size is not None and size < 1:
         raise BadValue(f"size={size}: give the height and width of the pictures in pixels")
     checkpoint = find_checkpoint(argument, part)
+    checkpoint = replace(checkpoint, weights=weights or checkpoint.weights, prefix=prefix)
     _check(checkpoint, step, steps)
     numbers = find_dtype(dtype)
     scheduler = None if checkpoint.kind in DECODERS else checkpoint.scheduler()

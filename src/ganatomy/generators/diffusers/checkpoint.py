@@ -6,9 +6,8 @@ Only classes of diffusers are built, and only from settings; a config that names
 import contextlib
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,8 +16,10 @@ import torch
 from torch import nn
 
 from ganatomy.errors import BadFile, BadModel, BadValue, UnknownName
+from ganatomy.generators.diffusers.weights import read_weights
 from ganatomy.imported import guarded
-from ganatomy.weights import State, fit_state, read_state
+from ganatomy.registry import encoded
+from ganatomy.weights import fit_state
 from ganatomy.weights.hub import check_numbers, find_directory, read_json
 
 DECODERS = (
@@ -34,10 +35,6 @@ KINDS = (*DECODERS, "UNet2DModel")
 """All that can be opened."""
 CONFIGS = (("*model_index.json", "*config.json"),)
 """What is fetched first: it says which weights there are."""
-WEIGHTS = [f"diffusion_pytorch_model{half}.{kind}" for kind in ("safetensors", "bin") for half in ("", ".fp16")]
-"""Where a model keeps its tensors; the first of these that is there is read."""
-SINCE = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
-"""What weights of attention were called in the checkpoints of 2022, and have been called since."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +46,16 @@ class Checkpoint:
         parts: the class of each part, if it is one of a pipeline; else empty.
         config: the model's settings.
         place: the folder of its config and weights, below that of the pipeline.
+        weights: a file of weights, in that folder or anywhere; else what is there.
+        prefix: what the names of its tensors begin with in that file.
     """
 
     name: str
     parts: Mapping[str, str]
     config: Mapping[str, Any]
     place: str
+    weights: str = ""
+    prefix: str = ""
 
     @property
     def kind(self) -> str:
@@ -68,11 +69,10 @@ class Checkpoint:
             BadFile: weights are missing, too many, of other shapes, or no plain tensors.
             BadModel: diffusers cannot build it.
         """
-        paths = [Path(self.place) / name for name in WEIGHTS]
-        root = find_directory(self.name, [[path.as_posix()] for path in paths], partial(_with_one_of, paths=paths))
-        file = next(root / path for path in paths if (root / path).is_file())
-        model: nn.Module = build(self.config, "ModelMixin", str(file.parent))
-        fit_state(model, _renamed(read_state(file), model), str(file))
+        where = (Path(self.name) / self.place).as_posix()
+        model: nn.Module = build(self.config, "ModelMixin", where)
+        state, file = read_weights(self.name, self.place, self.weights, self.prefix, model)
+        fit_state(model, state, str(file))
         return model.eval().requires_grad_(False)
 
     def scheduler(self) -> Any:
@@ -100,6 +100,13 @@ def find_checkpoint(name: str, part: str | None) -> Checkpoint:
         BadModel: none of a pipeline's parts draws pictures.
         UnknownName: it has no such part.
     """
+    if Path(name).is_file():
+        if not (Path(name).parent / "config.json").is_file():
+            raise BadFile(
+                f"{name}: says nothing of its settings, and no config.json lies beside it; open the folder that has "
+                f"it, with these weights: diffusers:DIR?weights={encoded(name)}"
+            )
+        return replace(find_checkpoint(str(Path(name).parent), part), weights=Path(name).name)
     root = find_directory(name, CONFIGS, _with_config)
     index = root / "model_index.json"
     parts = {}
@@ -178,20 +185,3 @@ def _with_config(directory: Path) -> Path:
     if not any((directory / file).is_file() for file in ("model_index.json", "config.json")):
         raise BadFile(f"{directory}: holds no model_index.json and no config.json, so it is no model of diffusers")
     return directory
-
-
-def _with_one_of(directory: Path, paths: Sequence[Path]) -> Path:
-    if not any((directory / path).is_file() for path in paths):
-        raise BadFile(f"{directory / paths[0].parent}: holds no weights; expected {' or '.join(WEIGHTS[::2])}")
-    return directory
-
-
-def _renamed(state: State, model: nn.Module) -> State:
-    """Return the weights under the names that the model has for them."""
-    own = model.state_dict()
-
-    def name(old: str) -> str:
-        new = re.sub(r"\.(query|key|value|proj_attn)(?=\.(weight|bias)$)", lambda match: f".{SINCE[match[1]]}", old)
-        return new if old not in own and new in own else old
-
-    return {name(old): tensor for old, tensor in state.items()}

@@ -8,11 +8,11 @@ from torch import Tensor
 
 from ganatomy.errors import BadFile, BadValue
 from ganatomy.generators.diffusers.given import pictures_of
-from ganatomy.generators.hooked import device_of, dtype_of
 from ganatomy.generators.latents import standard_normal
 from ganatomy.generators.structures import tensors
 from ganatomy.imported import guarded
 from ganatomy.types import Latents
+from ganatomy.wrapped import device_of, dtype_of
 
 LARGEST = 256
 """Sides of the pictures that are drawn unless a size is asked for; decoders of large pictures draw small ones, too."""

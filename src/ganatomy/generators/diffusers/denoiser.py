@@ -14,9 +14,9 @@ from torch import Tensor
 from ganatomy.errors import BadModel, BadValue
 from ganatomy.generators.diffusers.decoder import side
 from ganatomy.generators.diffusers.given import pictures_of
-from ganatomy.generators.hooked import device_of, dtype_of
 from ganatomy.generators.latents import standard_normal
 from ganatomy.types import Latents
+from ganatomy.wrapped import device_of, dtype_of
 
 STEPS = 10
 """Calls of the network from noise to the chosen step, unless another number is asked for."""

@@ -22,7 +22,7 @@ from ganatomy.generators.stylegan.synthesis2 import Layer, Skip, Synthesis2
 from ganatomy.generators.stylegan.synthesis3 import Synthesis3
 from ganatomy.registry import convert
 from ganatomy.types import Features, Images, Latents
-from ganatomy.weights import Foreign, fingerprint, read_pickle
+from ganatomy.weights import Foreign, fingerprint, read_objects, what_opens
 
 OPTIONS = ("network", "truncation", "truncation_cutoff", "class", "noise", "styles", "margins", "dtype")
 
@@ -249,7 +249,7 @@ def stylegan(
         raise UnknownName("noise", noise, ("const", "none"))
     label = convert("class", others["class"], int) if "class" in others else None
     settings = Settings(truncation, truncation_cutoff, label, noise == "const", styles, margins, find_dtype(dtype))
-    root = Part(_choose(read_pickle(Path(argument)), network, argument), network, argument)
+    root = Part(_choose(read_objects(Path(argument)), network, argument), network, argument)
     mapping, kept = MappingNetwork(root.part("mapping")), root.part("synthesis")
     synthesis = (Synthesis3 if kept.has("input") else Synthesis2)(kept, mapping.w)
     if extra := list(root.unread()):
@@ -267,7 +267,12 @@ def _choose(content: Any, network: str, source: str) -> Foreign:
         if isinstance(each, Foreign) and each.kind == "Generator" and str(name).isprintable()
     }
     if not drawing:
-        raise BadFile(f"{source}: holds no StyleGAN generator (G_ema)")
+        named = named if isinstance(named, dict) else {}
+        there = ", ".join(str(name) for name, each in named.items() if isinstance(each, Foreign))
+        raise BadFile(
+            f"{source}: holds no StyleGAN generator (G_ema)"
+            + (f"; its networks: {there}" if there else f"; {what_opens(Path(source), 'torch')}")
+        )
     if network not in drawing:
         raise UnknownName(f"generator in {source}", network, drawing)
     return drawing[network]

@@ -11,6 +11,7 @@ from ganatomy.report.causal.section import (
     Section,
     charts,
     count,
+    effect_text,
     figure,
     folded,
     legend,
@@ -40,7 +41,7 @@ def accuracy_section(accuracy: Accuracy) -> Section:
         short=f"accuracy without {spec.chosen}",
         question=f"How well are classes told without these units of {spec.layer}: {spec.chosen}?",
         answer=f"{without} accuracy goes from {percent(first.before)} to {percent(first.after)} "
-        f"({measured(first.change, first.change_error)}; without as many random units "
+        f"({effect_text(first.change, first.change_error)}; without as many random units "
         f"{measured(first.random_change, first.random_spread)}). Most is lost of {worst[0]}: from "
         f"{percent(worst.before)} of its pictures to {percent(worst.after)}. {count(spec.images, 'picture')}.",
         blocks=[_lost(accuracy), _numbers(accuracy)],
@@ -57,7 +58,7 @@ def _lost(accuracy: Accuracy) -> Block:
             value=row.change,
             error=row.change_error,
             colour=_COLOUR,
-            note=measured(row.change, row.change_error),
+            note=effect_text(row.change, row.change_error, brief=True),
             control=(row.random_change, row.random_spread),
             title=f"{row[0]}: {percent(row.before)} to {percent(row.after)} of {count(row.pictures, 'picture')}",
         )
@@ -80,7 +81,7 @@ def _numbers(accuracy: Accuracy) -> Block:
             f"{row.pictures:,}",
             measured(row.before, row.before_error, sign=False),
             measured(row.after, row.after_error, sign=False),
-            measured(row.change, row.change_error),
+            effect_text(row.change, row.change_error),
             measured(row.random_change, row.random_spread),
             percent(row.balanced_before),
             percent(row.balanced_after),
@@ -88,7 +89,7 @@ def _numbers(accuracy: Accuracy) -> Block:
         for row in rows(accuracy.classes)
     ]
     together = [
-        (row.measure, percent(row.before), percent(row.after), measured(row.change, row.change_error),
+        (row.measure, percent(row.before), percent(row.after), effect_text(row.change, row.change_error),
          measured(row.random_change, row.random_spread))
         for row in rows(accuracy.overall)
     ]  # fmt: skip
@@ -119,7 +120,7 @@ def unit_accuracy_section(found: UnitAccuracy) -> Section:
         short=f"units of {spec.layer} that classes need",
         question=f"Which units of {spec.layer} does each class need?",
         answer=f"Of single units, unit {best.unit} is needed most, for {name} "
-        f"({measured(best.told, best.told_error)} against all others).{told} All {units} units were switched off; "
+        f"({effect_text(best.told, best.told_error)} against all others).{told} All {units} units were switched off; "
         f"they were chosen on {count(chosen_on, 'picture')}, effects are told on {told_on:,} others.",
         blocks=[_curves(found), _needed(found)],
         spec=vars(spec),
@@ -138,7 +139,7 @@ def _curves(found: UnitAccuracy) -> Block:
     ]
     kept = found.curve[found.curve["by"] == "all but top"]
     body = [
-        (row[0], str(row.n), percent(row.balanced), measured(row.balanced_change, row.balanced_error))
+        (row[0], str(row.n), percent(row.balanced), effect_text(row.balanced_change, row.balanced_error))
         for row in rows(kept)
     ]
     columns = ("class", "units switched off", "against all others", "change")
@@ -166,7 +167,7 @@ def _needed(found: UnitAccuracy) -> Block:
     body = []
     for name in names:
         own = found.table[found.table["class"] == name].sort_values("rank").head(_UNITS)
-        listed = ", ".join(f"{row.unit} ({measured(row.told, row.told_error)})" for row in rows(own))
+        listed = ", ".join(f"{row.unit} ({effect_text(row.told, row.told_error)})" for row in rows(own))
         body.append((str(name), listed))
     lead = f"The first {_UNITS} by what they did on the pictures for choosing, with what they did on the others."
     return Block("The units that each class needs", lead, table(("class", "units"), body, "Units by class"))

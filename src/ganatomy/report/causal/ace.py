@@ -1,6 +1,7 @@
 """Which units make a concept appear and vanish: what is left of it as more of them are switched off (Figure 4)."""
 
 from collections.abc import Sequence
+from html import escape
 from typing import Any
 from urllib.parse import quote
 
@@ -13,6 +14,7 @@ from ganatomy.report.causal.section import (
     charts,
     colours_of,
     count,
+    effect_text,
     figure,
     folded,
     legend,
@@ -21,6 +23,7 @@ from ganatomy.report.causal.section import (
     plain,
     table,
     target_of,
+    with_error,
 )
 from ganatomy.report.lines import Line, even_axis, line_chart
 from ganatomy.report.palette import NEUTRAL
@@ -29,8 +32,9 @@ from ganatomy.report.tables import rows
 
 _OTHERS = 14
 """Other concepts that have a bar."""
-_CALLED = {"ace": "by ACE", "iou": "by IoU", "random": "random"}
 _TERMS = {"insertion": "inserted", "ablation": "ablated", "ace": "ACE"}
+_NONE = {"insertion": 1.0, "ablation": 1.0, "ace": 0.0}
+"""What each term is without any effect."""
 _COMMON = 0.001
 """Least share of the pixels before, for a relative change to mean something."""
 
@@ -50,6 +54,12 @@ def ace_section(ace: Ace, dissection: str = "") -> Section:
     )
 
 
+def _called(ace: Ace) -> dict[str, str]:
+    """Return how each ranking is called on charts; one that optimisation did not change, after its start."""
+    start = {"gradient": "first order", "iou": "by IoU (start)"}[ace.spec.start]
+    return {"ace": "by ACE" if ace.updates else start, "iou": "by IoU", "random": "random"}
+
+
 def ace_chart(ace: Ace) -> str:
     """Return what is left of the concept when the first n units are switched off, by ACE, by IoU and at random."""
     lines = []
@@ -58,7 +68,7 @@ def ace_chart(ace: Ace) -> str:
         if len(own):
             error = own["spread"].fillna(own["error"]) if by == "random" else own["error"]
             left = [1.0, *(1 + own["relative"])]
-            lines.append(Line(_CALLED[by], [0, *own["n"]], left, [0.0, *error], colour, dash))
+            lines.append(Line(_called(ace)[by], [0, *own["n"]], left, [0.0, *error], colour, dash))
     most = int(ace.curve["n"].max())
     x = even_axis("units switched off", [0, most], lambda value: f"{value:g}", count=6)
     y = even_axis(f"{ace.spec.concept} pixels left", [v for line in lines for v in line.reach()], percent)
@@ -71,7 +81,7 @@ def term_chart(ace: Ace) -> str:
     bars = [
         _term_bar(ace, found[term, by], (found.get((term, "random")) if by != "random" else None))
         for term in _TERMS
-        for by in _CALLED
+        for by in _called(ace)
         if (term, by) in found
     ]
     return change_chart(bars, f"Both terms of the average causal effect on {ace.spec.concept}")
@@ -79,17 +89,23 @@ def term_chart(ace: Ace) -> str:
 
 def _term_bar(ace: Ace, row: Any, control: Any) -> Change:
     """Return one term of one way to choose units, beside that of random sets."""
-    name = f"{_TERMS[row.term]}, {_CALLED[row.by].removeprefix('by ')}"
+    name = _term(ace, row)
     return Change(
         name=name,
         value=row.normalised,
         error=row.normalised_error,
         colour=_colour(ace) if row.by == "ace" else NEUTRAL,
-        note=measured(row.normalised, row.normalised_error, sign=row.term == "ace"),
+        note=effect_text(row.normalised, row.normalised_error, _NONE[row.term], brief=True),
         control=None if control is None else (control.normalised, control.spread),
         title=f"{name}: {measured(row.value, row.error)} of the pixels that are read",
         strong=row.by == "ace",
     )
+
+
+def _term(ace: Ace, row: Any) -> str:
+    """Return how a term by a ranking is called, short enough for the rows of a chart."""
+    ranked = {"ace": "ACE" if ace.updates else "start", "iou": "IoU"}
+    return f"{_TERMS[row.term]}, {ranked.get(row.by, row.by)}"
 
 
 def _styles(ace: Ace) -> Sequence[tuple[str, str, str]]:
@@ -105,14 +121,15 @@ def _answer(ace: Ace) -> str:
     spec = ace.spec
     at = int(ace.curve[ace.curve["n"] <= spec.top]["n"].max())
     own = {row.by: row for row in rows(ace.curve[ace.curve["n"] == at])}
+    chosen = f"chosen by ACE ({ace.called})" if ace.updates else f"chosen by {ace.called}"
     left = [
-        f"{measured(1 + own[by].relative, own[by].error, sign=False)} {said}"
-        for by, said in (("ace", "chosen by ACE"), ("iou", "by IoU"), ("random", "at random"))
+        f"{effect_text(1 + own[by].relative, own[by].error, 1.0)} {said}"
+        for by, said in (("ace", chosen), ("iou", "by IoU"), ("random", "at random"))
         if by in own
     ]
     return (
         f"With {count(at, 'unit')} switched off, this much of the {spec.concept} pixels is left: {'; '.join(left)}. "
-        f"Measured on {spec.images:,} pictures that chose nothing."
+        f"Measured on {spec.images:,} images that chose nothing."
     )
 
 
@@ -123,7 +140,7 @@ def _remaining(ace: Ace) -> Block:
         f"knows. Bands: one standard error over pictures; for random, the spread of {count(spec.random, 'set')}."
     )
     numbers = [
-        (f"{row.n} {_CALLED[row.by]}", measured(row.relative, row.error))
+        (f"{row.n} {_called(ace)[row.by]}", effect_text(row.relative, row.error))
         for row in rows(ace.curve.sort_values(["by", "n"]))
     ]
     drawn = charts(figure(f"What is left of {spec.concept}", ace_chart(ace)))
@@ -135,14 +152,30 @@ def _remaining(ace: Ace) -> Block:
 def _terms(ace: Ace) -> Block:
     lead = (
         f"Inserted: how much {ace.spec.concept} a place shows, anywhere, when the {ace.spec.top} units are set there "
-        "to their mean where it is. Ablated: how much pictures show when they are switched off. ACE: the difference. "
-        "All divided by how much there is without any edit, so 100 % is no effect."
+        f"to their mean where it is: what it gains at {count(ace.spec.places, 'place')} of each image, one at a time, "
+        "and what there is on average. Ablated: how much images show when they are switched off. ACE: the difference. "
+        "All divided by how much there is without any edit, so 100 % of either is no effect."
     )
+    terms = [
+        (
+            _term(ace, row),
+            effect_text(row.normalised, row.normalised_error, _NONE[row.term]),
+            measured(row.value, row.error, sign=False),
+        )
+        for row in rows(ace.effects)
+    ]
+    columns = ("term, units", "in parts of what there is", "share of the pixels")
     marks = [
-        ("<i class='mark error'></i>", "standard error over pictures"),
+        ("<i class='mark error'></i>", "standard error over images, the places of one being one draw"),
         ("<i class='mark control'></i>", "random sets of as many units"),
     ]
-    return Block("Average causal effect", lead, legend(marks) + charts(figure("Both terms, and ACE", term_chart(ace))))
+    return Block(
+        "Average causal effect",
+        lead,
+        legend(marks)
+        + charts(figure("Both terms, and ACE", term_chart(ace)))
+        + folded("All numbers", table(columns, terms)),
+    )
 
 
 def _others(ace: Ace) -> Block:
@@ -158,13 +191,13 @@ def _others(ace: Ace) -> Block:
                 value=row.relative,
                 error=row.relative_error,
                 colour=colours[row.concept, row.category],
-                note=measured(row.relative, row.relative_error),
+                note=effect_text(row.relative, row.relative_error, brief=True),
                 strong=(row.concept, row.category) == target,
             )
             for row in rows(_in_order(ace, own))
         ]
         if bars:
-            heading = f"{count(at, 'unit')} {_CALLED[by]}"
+            heading = f"{count(at, 'unit')} {_called(ace)[by]}"
             figures.append(figure(heading, change_chart(bars, f"Change of other concepts, {heading}", 1.0)))
     lead = (
         f"The change of every other concept when {count(at, 'unit')} are switched off: what goes with {spec.concept}?"
@@ -213,6 +246,22 @@ def _history(ace: Ace) -> Block:
     last = rows(history)[-1]
     lead = (
         f"The effect of the {ace.spec.top} units of greatest α on held-out places while α was optimised: "
-        f"{last.evaluations:,} pictures drawn and segmented, {last.gradients:,} of them with gradients."
+        f"{last.evaluations:,} images drawn and segmented, {last.gradients:,} of them with gradients. "
+        f"{_answered(ace)}"
     )
-    return Block("What it took", lead, charts(figure("Held-out effect", line_chart([line], x, y, "Held-out effect"))))
+    corrected = "".join(f"<li>{escape(each)}</li>" for each in ace.spec.corrected)
+    published = f"<p>What is done otherwise than in the published run:</p><ul>{corrected}</ul>" if corrected else ""
+    return Block(
+        "What it took", lead, charts(figure("Held-out effect", line_chart([line], x, y, "Held-out effect"))) + published
+    )
+
+
+def _answered(ace: Ace) -> str:
+    """Say how many updates the answer has had, and why."""
+    own: Any = rows(ace.history[ace.history["step"] == ace.updates])[-1]
+    if not ace.spec.patience:
+        return f"The answer is the last α: {ace.called}."
+    if not ace.updates:
+        return f"No look beats the start by more than its error, so the answer is the start: {ace.called}, no update."
+    gain = with_error(own.gain, own.gain_error, sign=True)
+    return f"The answer is the best look that beats the start by more than its error: {ace.called} ({gain})."

@@ -6,7 +6,18 @@ from typing import Any
 import pandas as pd
 
 from ganatomy.experiments.artifacts import Artifacts
-from ganatomy.report.causal.section import Block, Section, charts, count, figure, folded, percent, plain, table
+from ganatomy.report.causal.section import (
+    Block,
+    Section,
+    change_text,
+    charts,
+    count,
+    figure,
+    folded,
+    percent,
+    plain,
+    table,
+)
 from ganatomy.report.causal.tiles import rows_of_tiles, tile
 from ganatomy.report.lines import Axis, Line, even_axis, line_chart
 from ganatomy.report.palette import NEUTRAL
@@ -32,7 +43,8 @@ def artifacts_section(artifacts: Artifacts) -> Section:
         question=f"Which units of {spec.layer} spoil the pictures?",
         answer=f"Most suspect is unit {worst.unit}: the {spec.top:,} of {spec.images:,} pictures in which it is "
         f"greatest are {plain(worst.fid)} from {spec.real}, where {spec.top:,} pictures at random are "
-        f"{plain(usual.fid)} ± {plain(usual.spread, 2)} away. Half of the {len(artifacts.table)} units lie above "
+        f"{plain(usual.fid)} ± {plain(usual.spread, 2)} away: "
+        f"{change_text(worst.excess, usual.spread)}. Half of the {len(artifacts.table)} units lie above "
         f"{plain(float(artifacts.table.fid.median()))}.",
         blocks=blocks,
         spec=vars(spec),
@@ -87,17 +99,19 @@ def _distances(artifacts: Artifacts) -> Block:
     columns = ("sample", "pictures", "distance", "spread", "for lack of pictures alone")
     body = table(columns, compared, "What units are compared with")
     offered = folded("Which threshold would leave out what", _choices(artifacts.choices))
-    return Block("How far are they?", lead, charts(chart) + body + folded("Every unit", _numbers(units)) + offered)
+    return Block(
+        "How far are they?", lead, charts(chart) + body + folded("Every unit", _numbers(units, usual.spread)) + offered
+    )
 
 
-def _numbers(units: pd.DataFrame) -> str:
+def _numbers(units: pd.DataFrame, spread: float) -> str:
     told = [
         (
             f"unit {row.unit}" + (" (flagged)" if getattr(row, "flagged", False) else ""),
             plain(row.fid),
             plain(row.means),
             plain(row.covariances),
-            plain(row.excess),
+            change_text(row.excess, spread),
             _label(row),
         )
         for row in rows(units)

@@ -4,7 +4,17 @@ from html import escape
 from typing import Any
 
 from ganatomy.experiments.causal.capacity import Capacity
-from ganatomy.report.causal.section import Block, Section, colours_of, count, measured, percent, target_of, usual_places
+from ganatomy.report.causal.section import (
+    Block,
+    Section,
+    colours_of,
+    count,
+    effect_text,
+    measured,
+    percent,
+    target_of,
+    usual_places,
+)
 from ganatomy.report.tables import rows
 
 
@@ -72,7 +82,7 @@ def _cell(row: Any, colour: str, span: int = 1) -> str:
     spanning = f' rowspan="{span}"' if span > 1 else ""
     return (
         f'<td class="{kind}" title="{said}"{spanning}><i style="{fill}"></i><b>{shown}</b>'
-        f"<small>{measured(row.gain, row.gain_error)}</small></td>"
+        f"<small>{effect_text(row.gain, row.gain_error)}</small></td>"
     )
 
 
@@ -85,7 +95,8 @@ def _answer(capacity: Capacity) -> str:
     beside = {each.by: each for each in rows(same)}
     text = (
         f"Best: {count(row.units, 'unit')} of {row.layer} by {row.by}, {row.cell} × {row.cell}, {row.multiple:g} × k: "
-        f"{spec.concept} appears in {measured(row.appears, row.appears_error, sign=False)} of {row.places:,} places"
+        f"{spec.concept} appears in {measured(row.appears, row.appears_error, sign=False)} of {row.places:,} places; "
+        f"gain of the place: {effect_text(row.gain, row.gain_error)}"
     )
     named = {"all": "all units replaced", "patch": "in a patch where a picture shows it", "random": "random units"}
     for by, said in named.items():

@@ -6,18 +6,20 @@ from typing import Any
 import pandas as pd
 
 from ganatomy.experiments.causal.context import Context
+from ganatomy.report.causal.place_truth import truth_answer, truth_blocks
 from ganatomy.report.causal.section import (
     Block,
     Section,
     charts,
     colours_of,
+    compared_text,
+    control_name,
     count,
+    effect_text,
     figure,
     folded,
     legend,
-    measured,
     percent,
-    plain,
     sentence,
     table,
     usual_places,
@@ -40,7 +42,7 @@ def context_section(context: Context) -> Section:
         short=f"context {spec.concept}",
         question=f"Where does {model_name(spec.generator)} accept a {spec.concept}?",
         answer=_answer(context),
-        blocks=[_pictures(context), _under(context), *_verdict(context)],
+        blocks=[_pictures(context), *truth_blocks(context), _under(context), *_verdict(context)],
         spec=vars(spec),
         facts=context.facts,
     )
@@ -56,7 +58,7 @@ def context_chart(context: Context) -> str:
             value=row.effect,
             error=row.effect_error,
             colour=colours[row.object, row.category],
-            note=measured(row.effect, row.effect_error),
+            note=effect_text(row.effect, row.effect_error, brief=True),
             control=(row.random_effect, row.random_effect_error),
             title=f"{count(row.places, 'place')}, {percent(row.responsive)} responsive",
         )
@@ -98,25 +100,21 @@ def _mark(allowed: Any) -> str:
 
 
 def _answer(context: Context) -> str:
+    if told := truth_answer(context):
+        return told
     own = {row.by: row for row in rows(context.verdict)}
     units: Any = own["units"]
     if not (math.isfinite(units.allowed) and math.isfinite(units.forbidden)):
         best: Any = rows(context.under.sort_values("effect", ascending=False))[0]
-        return f"Most on {best.object}: {measured(best.effect, best.effect_error)} of the place’s pixels are gained."
+        return f"Most on {best.object}: {effect_text(best.effect, best.effect_error)} of the place’s pixels."
+    random: Any = own["random"]
     return (
-        f"Where it may be, {measured(units.allowed, units.allowed_error)} of a place becomes {context.spec.concept}; "
-        f"where it may not, {measured(units.forbidden, units.forbidden_error)}: {_ratio(units)}. "
-        f"Random units: {measured(own['random'].allowed, own['random'].allowed_error)} and "
-        f"{measured(own['random'].forbidden, own['random'].forbidden_error)}."
+        f"{context.spec.concept} gained where it may be, in parts of a place that showed none: "
+        f"{effect_text(units.allowed, units.allowed_error)}; where it may not: "
+        f"{effect_text(units.forbidden, units.forbidden_error)}; {compared_text(units)}. "
+        f"{sentence(control_name(context.facts)).rstrip('.')}: {effect_text(random.allowed, random.allowed_error)} and "
+        f"{effect_text(random.forbidden, random.forbidden_error)}."
     )
-
-
-def _ratio(row: Any) -> str:
-    """Return the ratio with its interval, or the difference where a ratio means nothing."""
-    if math.isfinite(row.ratio) and math.isfinite(row.low) and math.isfinite(row.high):
-        return f"{plain(row.ratio, 2)} times as much (95 %: {plain(row.low, 2)} to {plain(row.high, 2)})"
-    ends = f"{percent(row.difference_low, 2)} to {percent(row.difference_high, 2)}"
-    return f"a difference of {percent(row.difference, 2)} (95 %: {ends})"
 
 
 def _pictures(context: Context) -> Block:
@@ -135,7 +133,7 @@ def _pictures(context: Context) -> Block:
 def _under(context: Context) -> Block:
     marks = [
         ("<i class='mark error'></i>", "standard error, places of a picture taken as one"),
-        ("<i class='mark control'></i>", "random units"),
+        ("<i class='mark control'></i>", control_name(context.facts)),
     ]
     if context.under["allowed"].notna().any():
         marks += [("✓", "it may be there"), ("✗", "it may not")]
@@ -144,14 +142,15 @@ def _under(context: Context) -> Block:
             f"{_mark(row.allowed)}{row.object}",
             f"{row.places:,}",
             f"{row.images:,}",
-            measured(row.effect, row.effect_error),
-            measured(row.image_effect, row.image_effect_error),
+            effect_text(row.effect, row.effect_error),
+            effect_text(row.image_effect, row.image_effect_error),
             percent(row.responsive),
-            measured(row.random_effect, row.random_effect_error),
+            effect_text(row.random_effect, row.random_effect_error),
         )
         for row in rows(context.under)
     ]
-    columns = ("object under", "places", "pictures", "at the place", "in the picture", "responsive", "random units")
+    control = control_name(context.facts)
+    columns = ("object under", "places", "pictures", "at the place", "in the picture", "responsive", control)
     drawn = charts(figure(f"{context.spec.concept} gained, by the object under the place", context_chart(context)))
     lead = "The same units, the same values: what was there before decides. Shares of the place’s pixels."
     lead += usual_places(context.spec.concept, context.spec.usual)
@@ -167,19 +166,18 @@ def _verdict(context: Context) -> list[Block]:
     allowed, forbidden = (", ".join(context.facts[name] or ["nothing"]) for name in ("allowed", "forbidden"))
     numbers = [
         (
-            "chosen units" if row.by == "units" else "random units",
-            f"{measured(row.allowed, row.allowed_error)} ({row.allowed_places:,})",
-            f"{measured(row.forbidden, row.forbidden_error)} ({row.forbidden_places:,})",
-            _interval(row.ratio, row.low, row.high),
+            "chosen units" if row.by == "units" else control_name(context.facts),
+            effect_text(row.allowed, row.allowed_error),
+            f"{row.allowed_places:,}",
+            effect_text(row.forbidden, row.forbidden_error),
+            f"{row.forbidden_places:,}",
+            compared_text(row),
         )
         for row in rows(context.verdict)
     ]
-    columns = ("", "where allowed (places)", "where forbidden (places)", "ratio (95 % interval)")
-    lead = f"{said}, {context.spec.concept} may be on {allowed}, and not on {forbidden}; of others nothing is said."
+    columns = ("", "where allowed", "places", "where forbidden", "places", "compared")
+    lead = (
+        f"{said}, {context.spec.concept} may be on {allowed}, and not on {forbidden}; of others nothing is said. Only "
+        "free places count, which show nothing of it before."
+    )
     return [Block("Against the truth", lead, table(columns, numbers, "Mean gain, share of the place’s pixels"))]
-
-
-def _interval(value: float, low: float, high: float) -> str:
-    if not math.isfinite(value):
-        return "–"
-    return f"{plain(value)} ({plain(low, 2)} to {plain(high, 2)})"

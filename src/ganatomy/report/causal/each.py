@@ -10,6 +10,7 @@ from ganatomy.report.causal.section import (
     Section,
     charts,
     colours_of,
+    effect_text,
     figure,
     folded,
     legend,
@@ -35,10 +36,10 @@ def unit_effects_section(effects: UnitEffects) -> Section:
         short=f"each unit of {spec.layer}",
         question=f"What does each unit of {spec.layer} do alone?",
         answer=f"Most is done by unit {strongest.unit}: without it {strongest.concept} goes from "
-        f"{percent(strongest.before)} of the pixels to {percent(strongest.before + strongest.change)} "
-        f"({measured(strongest.relative, strongest.relative_error)}). All {units} units were switched off one by one, "
-        f"each in {spec.images:,} pictures.",
-        blocks=[_strongest(effects), _estimate(effects)],
+        f"{percent(strongest.before)} of the pixels to {percent(strongest.before + strongest.change)}: "
+        f"{effect_text(strongest.change, strongest.change_error, of=' of the pixels')}. All {units} units were "
+        f"switched off one by one, each in {spec.images:,} images.",
+        blocks=[_strongest(effects), _estimate(effects), _labels(effects)],
         spec=vars(spec),
         facts=effects.facts,
     )
@@ -56,8 +57,9 @@ def _strongest(effects: UnitEffects) -> Block:
                 value=row.relative,
                 error=row.relative_error,
                 colour=colours[concept, category],
-                note=measured(row.relative, row.relative_error),
-                title=f"without unit {row.unit}: {concept} {measured(row.change, row.change_error)} of all pixels",
+                note=effect_text(row.relative, row.relative_error, brief=True),
+                title=f"without unit {row.unit}: {concept} "
+                f"{effect_text(row.change, row.change_error, of=' of all pixels')}",
             )
             for row in rows(best)
         ]
@@ -70,6 +72,27 @@ def _strongest(effects: UnitEffects) -> Block:
         "Above zero, the unit held it back. The line is one standard error; of many units the best is lucky too."
     )
     return Block("The strongest units of each concept", lead, charts(*figures))
+
+
+def _labels(effects: UnitEffects) -> Block:
+    lead = (
+        "Each unit was ablated alone. Of the units that have a label, so many shrink their own concept by more than "
+        "two standard errors, and of so many it is among the tenth of all concepts that shrink most. Concepts on at "
+        "least 0.4 % of the pixels count."
+    )
+    body = [
+        (
+            row.rule,
+            f"{row.labelled}",
+            f"{row.scored}",
+            measured(row.shrinks, row.shrinks_error, sign=False),
+            measured(row.top_tenth, row.top_tenth_error, sign=False),
+            percent(row.relative),
+        )
+        for row in rows(effects.labels)
+    ]
+    columns = ("label", "units", "scored", "own concept shrinks", "in the top tenth", "mean relative change")
+    return Block("Do labels say what units cause?", lead, table(columns, body, "Labels against effects"))
 
 
 def _estimate(effects: UnitEffects) -> Block:
@@ -95,7 +118,7 @@ def _estimate(effects: UnitEffects) -> Block:
 
 def _scatter(own: pd.DataFrame, colour: str) -> str:
     points = [
-        Point(row.first_order, row.change, colour, f"unit {row.unit}: {measured(row.change, row.change_error)}")
+        Point(row.first_order, row.change, colour, f"unit {row.unit}: {effect_text(row.change, row.change_error)}")
         for row in rows(own)
     ]
     x = even_axis("first-order estimate", own["first_order"].tolist(), percent, count=3)

@@ -7,12 +7,15 @@ import pandas as pd
 
 from ganatomy.experiments.causal.effects import Effect
 from ganatomy.report.causal.section import (
+    CONTROLS,
     Block,
     Colours,
     Section,
     charts,
     colours_of,
+    control_name,
     count,
+    effect_text,
     figure,
     folded,
     legend,
@@ -78,7 +81,8 @@ def effect_cards(effect: Effect) -> list[Card]:
             (tile(strips.after[i], f"Picture {number} with the units {done}", boxes), done),
         ]
         if len(strips.random):
-            tiles.append((tile(strips.random[i], f"Picture {number}, random units {done}", boxes), "random units"))
+            control = control_name(effect.facts)
+            tiles.append((tile(strips.random[i], f"Picture {number}, {control} {done}", boxes), control))
         cards.append(tiles)
     return cards
 
@@ -99,10 +103,19 @@ def _answer(effect: Effect) -> str:
     read = _reads(effect)[0]
     row: Any = rows(_own(effect, read))[0]
     text = f"{row.concept}: {percent(row.before)} of the pixels before, {percent(row.after)} after"
-    text += f" ({measured(row.relative, row.relative_error)})" if row.before >= _COMMON else ""
+    known = row.before >= _COMMON and math.isfinite(row.relative)
+    text += ": " + (
+        effect_text(row.relative, row.relative_error)
+        if known
+        else effect_text(row.change, row.change_error, of=" of the pixels")
+    )
     if pd.notna(row.random_change):
         beside = percent(row.before + row.random_change)
-        text += f"; {beside} after the same with as many units drawn at random ({count(effect.spec.random, 'set')})"
+        text += f"; {beside} after " + (
+            f"the same with as many units drawn at random ({count(effect.spec.random, 'set')})"
+            if control_name(effect.facts) == CONTROLS["random"]
+            else "setting all units to what they are at that place in images without it"
+        )
     return f"{text}; {_READ[read]}, {effect.spec.images:,} pictures."
 
 
@@ -110,7 +123,8 @@ def _pictures(effect: Effect) -> Block:
     spec = effect.spec
     lead = sentence(spec.chosen or "the edits were given")
     if spec.kind == "insert":
-        lead += f" Set to {spec.multiple:g} × their mean where {spec.concept} is."
+        where = " at that very place" if spec.constant == "place" else ""
+        lead += f" Set to {spec.multiple:g} × their mean{where} where {spec.concept} is."
     if spec.strength != 1:
         lead += f" Taken {percent(spec.strength)} of the way."
     boxes = len(_boxes(effect))
@@ -123,24 +137,25 @@ def _pictures(effect: Effect) -> Block:
 def _bars(effect: Effect, read: str) -> Block:
     marks = [("<i class='mark error'></i>", "standard error over pictures")]
     if effect.spec.random:
-        sets = count(effect.spec.random, "random set")
-        marks.append(("<i class='mark control'></i>", f"{sets} of as many units: mean and standard deviation"))
+        sets = f"{count(effect.spec.random, 'random set')} of as many units: mean and standard deviation"
+        random = control_name(effect.facts) == CONTROLS["random"]
+        marks.append(("<i class='mark control'></i>", sets if random else control_name(effect.facts)))
     drawn = charts(*(figure(heading, chart) for heading, chart in effect_charts(effect, read)))
     lead = "The asked concept first, then by how many pixels change. What goes makes room for what comes."
     heading = "What changes" + (f" {_READ[read]}" if len(_reads(effect)) > 1 else "")
-    return Block(heading, lead, legend(marks) + drawn + folded("All numbers", _numbers(_own(effect, read))))
+    return Block(heading, lead, legend(marks) + drawn + folded("All numbers", _numbers(effect, _own(effect, read))))
 
 
-def _numbers(own: pd.DataFrame) -> str:
-    columns = ("concept", "kind", "before", "after", "change", "relative", "random sets: change")
+def _numbers(effect: Effect, own: pd.DataFrame) -> str:
+    columns = ("concept", "kind", "before", "after", "change", "relative", f"{control_name(effect.facts)}: change")
     body = [
         (
             row.concept,
             row.category,
             percent(row.before),
             percent(row.after),
-            measured(row.change, row.change_error),
-            measured(row.relative, row.relative_error),
+            effect_text(row.change, row.change_error),
+            effect_text(row.relative, row.relative_error),
             measured(row.random_change, row.random_spread),
         )
         for row in rows(own)
@@ -156,7 +171,7 @@ def _relative_bar(row: Any, colours: Colours, target: Concept) -> Change:
         value=row.relative,
         error=row.relative_error,
         colour=colours[row.concept, row.category],
-        note=measured(row.relative, row.relative_error),
+        note=effect_text(row.relative, row.relative_error, brief=True),
         control=(row.random_relative, row.random_spread / row.before if row.before else math.nan),
         title=f"{row.concept}: {percent(row.before)} of the pixels before, {percent(row.after)} after",
         strong=(row.concept, row.category) == target,
@@ -169,7 +184,7 @@ def _points_bar(row: Any, colours: Colours, target: Concept) -> Change:
         value=row.change,
         error=row.change_error,
         colour=colours[row.concept, row.category],
-        note=measured(row.change, row.change_error),
+        note=effect_text(row.change, row.change_error, brief=True),
         control=(row.random_change, row.random_spread),
         title=f"{row.concept}: {percent(row.before)} of the pixels before, {percent(row.after)} after",
         strong=(row.concept, row.category) == target,

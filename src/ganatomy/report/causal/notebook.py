@@ -11,8 +11,9 @@ def notebook_html(result: Any) -> str:
     """Return what a notebook draws for the result of a causal study; the styles hold for this element only."""
     section = section_of(result)
     first = section.blocks[0]
+    warnings = "".join(f"<p><strong>{escape(each)}</strong></p>" for each in section.warnings)
     return (
         f"<style>.ganatomy {{ {static('notebook.css')}{static('causal.css')} }}</style>"
-        f'<div class="ganatomy"><h3>{escape(section.question)}</h3><p>{escape(section.answer)}</p>'
+        f'<div class="ganatomy">{warnings}<h3>{escape(section.question)}</h3><p>{escape(section.answer)}</p>'
         f'<p class="lead">{escape(first.lead)}</p>{first.body}</div>'
     )

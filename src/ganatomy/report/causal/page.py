@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -11,6 +12,7 @@ from ganatomy.errors import GanatomyError
 from ganatomy.experiments.artifacts import Artifacts
 from ganatomy.experiments.causal.accuracy import Accuracy
 from ganatomy.experiments.causal.ace import Ace
+from ganatomy.experiments.causal.best_setting import BestSetting
 from ganatomy.experiments.causal.capacity import Capacity
 from ganatomy.experiments.causal.context import Context
 from ganatomy.experiments.causal.effects import Effect
@@ -19,6 +21,7 @@ from ganatomy.experiments.causal.unit_accuracy import UnitAccuracy
 from ganatomy.experiments.causal.unit_effects import UnitEffects
 from ganatomy.experiments.quality import Quality
 from ganatomy.experiments.repair import Repair
+from ganatomy.experiments.warnings import warnings_of
 from ganatomy.report.causal.accuracy import accuracy_section, unit_accuracy_section
 from ganatomy.report.causal.ace import ace_section
 from ganatomy.report.causal.artifacts import artifacts_section
@@ -29,13 +32,25 @@ from ganatomy.report.causal.effect import effect_section
 from ganatomy.report.causal.quality import quality_section
 from ganatomy.report.causal.repair import repair_section
 from ganatomy.report.causal.section import Section
+from ganatomy.report.causal.setting import setting_section
 from ganatomy.report.causal.trace import trace_section
 from ganatomy.report.page import model_name, static, template
 from ganatomy.store import place, write_text
 from ganatomy.study import Study
 
 CausalResult = (
-    Effect | UnitEffects | Ace | Context | Capacity | Trace | Accuracy | UnitAccuracy | Artifacts | Quality | Repair
+    Effect
+    | UnitEffects
+    | Ace
+    | BestSetting
+    | Context
+    | Capacity
+    | Trace
+    | Accuracy
+    | UnitAccuracy
+    | Artifacts
+    | Quality
+    | Repair
 )
 _SECTIONS: dict[type[Any], Callable[[Any], Section]] = {
     Effect: effect_section,
@@ -43,6 +58,7 @@ _SECTIONS: dict[type[Any], Callable[[Any], Section]] = {
     Ace: ace_section,
     Context: context_section,
     Capacity: capacity_section,
+    BestSetting: setting_section,
     Trace: trace_section,
     Accuracy: accuracy_section,
     UnitAccuracy: unit_accuracy_section,
@@ -74,8 +90,10 @@ def causal_html(results: CausalResult | Sequence[CausalResult], path: Path | Non
 def section_of(result: CausalResult, path: Path | None = None) -> Section:
     """Return a result as a section of the page that lies at `path`."""
     if isinstance(result, Ace) and path is not None:
-        return ace_section(result, dissection_link(result.facts, result.study.directory, path))
-    return _SECTIONS[type(result)](result)
+        section = ace_section(result, dissection_link(result.facts, result.study.directory, path))
+    else:
+        section = _SECTIONS[type(result)](result)
+    return replace(section, warnings=warnings_of(result))
 
 
 def dissection_link(facts: Mapping[str, Any], study: Path, path: Path) -> str:

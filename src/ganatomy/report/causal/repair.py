@@ -4,9 +4,10 @@ from html import escape
 from typing import Any
 
 from ganatomy.experiments.repair import ORIGINAL, RANDOM, Repair
-from ganatomy.report.causal.section import Block, Section, count, folded, plain, table, with_error
+from ganatomy.report.causal.section import Block, Section, change_text, count, folded, plain, table, with_error
 from ganatomy.report.causal.tiles import Card, rows_of_tiles, tile
 from ganatomy.report.tables import rows
+from ganatomy.stats.paired import holds_zero
 
 _SIDE = 128
 _SAMPLES = {"artifacts": "in which the units are greatest", "plain": "plain"}
@@ -54,8 +55,8 @@ def _verdict(repair: Repair) -> str:
     said = []
     for sample in _SAMPLES:
         row = _row(repair, sample, repair.spec.sets[-1][0])
-        sure = abs(row.change) > 2 * row.change_error
-        said.append(("Nearer to real" if row.change < 0 else "Farther from real") if sure else "No clear change")
+        unsure = holds_zero(row.change, row.change_error)
+        said.append("No effect" if unsure else "Nearer to real" if row.change < 0 else "Farther from real")
     return f"{said[0]}." if said[0] == said[1] else f"{said[0]} where the units are greatest, {said[1].lower()} else."
 
 
@@ -65,11 +66,11 @@ def _sentence(repair: Repair, sample: str) -> str:
     which = f"Of {before.images:,} pictures" + ("" if sample == "plain" else f" {_SAMPLES[sample]}")
     text = (
         f"{which}, the Fréchet distance from {spec.real} goes from {with_error(before.fid, before.error)} to "
-        f"{with_error(after.fid, after.error)} (by {with_error(after.change, after.change_error, sign=True)})"
+        f"{with_error(after.fid, after.error)}: {change_text(after.change, after.change_error)}"
     )
     if spec.random:
         control = _row(repair, sample, RANDOM)
-        text += f"; with as many units drawn at random by {with_error(control.change, control.change_error, sign=True)}"
+        text += f"; with as many units drawn at random: {change_text(control.change, control.change_error)}"
     return f"{text}."
 
 
@@ -101,7 +102,7 @@ def _distances(repair: Repair) -> Block:
                 "nothing" if row.set == ORIGINAL else row.set,
                 str(row.units),
                 with_error(row.fid, row.error),
-                with_error(row.change, row.change_error, sign=True),
+                change_text(row.change, row.change_error),
                 plain(row.spread, 2),
                 plain(row.bias, 2),
             )
@@ -125,7 +126,7 @@ def _textures(repair: Repair) -> list[Block]:
         (
             f"{row.height} pixels, {'nothing' if row.set == ORIGINAL else row.set}",
             with_error(row.swd, row.error),
-            with_error(row.change, row.change_error, sign=True),
+            change_text(row.change, row.change_error),
             plain(row.spread, 2),
             plain(row.perfect, 3),
         )

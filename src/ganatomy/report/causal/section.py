@@ -7,9 +7,15 @@ from html import escape
 from typing import Any
 
 from ganatomy.report.palette import concept_colours
+from ganatomy.stats.paired import holds_zero
 from ganatomy.vocabulary import Concept, find_concept
 
+_SAID = ("vocabulary", "layers", "classes", "warnings")
+"""Facts that the page shows in its own way."""
 Colours = Mapping[tuple[str, str], str]
+NO_EFFECT = "no effect"
+CONTROLS = {"random": "random units", "without": "all units as in images without it"}
+"""What an insertion is compared with: where all units are set, random ones would be the same."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,7 @@ class Section:
         draws: whether pictures were drawn; else classes were told of pictures that stay as they are.
         ranks: whether nothing was edited, and units or pictures were only compared.
         described: whether pictures were compared with real ones, and not segmented.
+        warnings: what makes it no finding, said before the answer.
     """
 
     key: str
@@ -47,11 +54,12 @@ class Section:
     draws: bool = True
     ranks: bool = False
     described: bool = False
+    warnings: Sequence[str] = ()
 
     @property
     def shown_facts(self) -> dict[str, Any]:
         """What was used, without what the page shows in its own way."""
-        return {name: fact for name, fact in self.facts.items() if name not in ("vocabulary", "layers", "classes")}
+        return {name: fact for name, fact in self.facts.items() if name not in _SAID}
 
 
 def vocabulary_of(facts: Mapping[str, Any]) -> tuple[Concept, ...]:
@@ -120,9 +128,76 @@ def with_error(value: float, error: float, sign: bool = False) -> str:
     return f"{value:{'+' * sign}.{digits}f} ± {error:.{digits}f}".replace("-", "−")
 
 
+def effect_text(value: float, error: float, none: float = 0.0, *, brief: bool = False, of: str = "") -> str:
+    """Return an effect with its standard error; in words where its interval holds `none`, the value of no effect.
+
+    Args:
+        value, error: of a share; the error NaN where there is none.
+        none: what the value is without any effect: 0 of a change, 1 of what is left.
+        brief: leave the number out where there is no effect, as on a chart that draws it.
+        of: what the share is of, to be written after it.
+
+    >>> effect_text(-0.7432, 0.021), effect_text(0.03, 0.02), effect_text(0.03, 0.02, brief=True)
+    ('−74 ± 2 %', 'no effect (+3 ± 2 %)', 'no effect')
+    >>> effect_text(0.98, 0.02, 1), effect_text(0.42, 0.02, 1)
+    ('no effect (98 ± 2 %)', '42 ± 2 %')
+    """
+    shown = measured(value, error, sign=not none) + of
+    if not holds_zero(value - none, error):
+        return shown
+    return NO_EFFECT if brief else f"{NO_EFFECT} ({shown})"
+
+
+def change_text(value: float, error: float) -> str:
+    """Return the change of a number that is not a share, with its standard error, in words where there is none.
+
+    >>> change_text(-14.1259, 0.4919), change_text(0.1, 0.2)
+    ('−14.13 ± 0.49', 'no effect (+0.10 ± 0.20)')
+    """
+    shown = with_error(value, error, sign=True)
+    return f"{NO_EFFECT} ({shown})" if holds_zero(value, error) else shown
+
+
+def ratio_text(ratio: float, low: float, high: float) -> str:
+    """Return how many times as much one effect is as another, with its 95 % interval; – where that cannot be said.
+
+    >>> ratio_text(4.0, 2.5, 7.25), ratio_text(0.2, -0.4, 0.9), ratio_text(9, 2, float("inf"))
+    ('4 times as much (95 %: 2.5 to 7.2)', '–', '9 times as much (95 %: at least 2)')
+    """
+    if not (math.isfinite(ratio) and low > 0):  # below zero it would be a multiple of the opposite effect
+        return "–"
+    ends = f"{plain(low, 2)} to {plain(high, 2)}" if math.isfinite(high) else f"at least {plain(low, 2)}"
+    return f"{plain(ratio, 2)} times as much (95 %: {ends})"
+
+
+def difference_text(value: float, low: float, high: float) -> str:
+    """Return the difference of two effects with its 95 % interval; in words where the interval holds zero.
+
+    >>> difference_text(0.3, 0.2, 0.4), difference_text(0.01, -0.2, 0.2)
+    ('a difference of 30 % (95 %: 20 % to 40 %)', 'no difference (1 %; 95 %: −20 % to 20 %)')
+    """
+    if not math.isfinite(value):
+        return "–"
+    ends = f"95 %: {percent(low, 2)} to {percent(high, 2)}"
+    if low <= 0 <= high:
+        return f"no difference ({percent(value, 2)}; {ends})"
+    return f"a difference of {percent(value, 2)} ({ends})"
+
+
+def compared_text(row: Any) -> str:
+    """Return how one effect compares with another: the ratio with its interval, or the difference where it has none."""
+    ratio = ratio_text(row.ratio, row.low, row.high)
+    return difference_text(row.difference, row.difference_low, row.difference_high) if ratio == "–" else ratio
+
+
 def count(number: int, noun: str) -> str:
     """Return a number of things."""
     return f"{number:,} {noun}" + "s" * (number != 1)
+
+
+def control_name(facts: Mapping[str, Any]) -> str:
+    """Return what a study compares with."""
+    return CONTROLS[facts.get("control", "random")]
 
 
 def usual_places(concept: str, usual: float) -> str:

@@ -77,7 +77,9 @@ def _answer(trace: Trace) -> str:
     spec, last = trace.spec, list(trace.maps)[-1]
     own = {row.visible: row for row in rows(trace.lines[trace.lines["layer"] == last])}
     seen, not_seen = own[True], own[False]
-    text = f"{seen.places:,} of {seen.places + not_seen.places:,} insertions were visible"
+    text = f"{seen.places:,} of {seen.places + not_seen.places:,} insertions were visible" + ": no effect" * (
+        not seen.places
+    )
     if seen.places and not_seen.places:
         text += f"; they changed {last} by {_pm(seen.change, seen.error)} of its mean magnitude, the others by "
         text += _pm(not_seen.change, not_seen.error)

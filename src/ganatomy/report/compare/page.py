@@ -12,6 +12,7 @@ from ganatomy.annotations.store import as_text
 from ganatomy.errors import BadFile
 from ganatomy.experiments.compare.comparison import TABLES, Comparison
 from ganatomy.experiments.resampling import ALL
+from ganatomy.experiments.warnings import warnings_of
 from ganatomy.files import replacing, write_text
 from ganatomy.report.causal.section import Block, count, percent
 from ganatomy.report.charts import Chart
@@ -25,7 +26,7 @@ from ganatomy.report.tables import rows
 from ganatomy.store import named, place, sent
 from ganatomy.study.lock import Hold
 
-_SAID = ("layers", "vocabulary", "matched_rule", "verb")
+_SAID = ("layers", "vocabulary", "matched_rule", "verb", "sample")
 _NAMED = 4
 """Studies that a sentence names."""
 
@@ -57,6 +58,7 @@ def comparison_html(comparison: Comparison) -> str:
     first = comparison.studies[0].dissection
     return template("compare.html").render(
         title=question(comparison),
+        warnings=warnings_of(comparison),
         answer=answer(comparison),
         differences=comparison.differences,
         blocks=list(blocks.items()),

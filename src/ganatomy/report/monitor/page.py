@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ganatomy.experiments.monitor.monitoring import Monitoring, Unit
 from ganatomy.experiments.resampling import ALL
+from ganatomy.experiments.warnings import warnings_of
 from ganatomy.report.causal.section import Block, count
 from ganatomy.report.monitor.curves import counts_block, turnover_block
 from ganatomy.report.monitor.followed import followed_block
@@ -41,6 +42,7 @@ def monitor_html(monitoring: Monitoring, units: Sequence[Unit] | None = None) ->
         blocks.append(turnover_block(monitoring))
     return template("monitor.html").render(
         title="What do the units learn, and when?",
+        warnings=warnings_of(monitoring),
         answer=answer(monitoring),
         skipped=rows(monitoring.skipped),
         blocks=[(_key(block), block) for block in blocks],

@@ -8,7 +8,7 @@
  * @property {string} layer
  * @property {string | null} concept
  * @property {number[] | null} units
- * @property {"ace" | "iou" | null} by
+ * @property {"best" | "ace" | "iou" | null} by
  * @property {number} top
  * @property {number} strength
  * @property {number} multiple
@@ -18,7 +18,7 @@
 
 /** @typedef {{name: string, units: number, height: number, width: number}} Layer */
 /** @typedef {{name: string, generator: string, segmenter: string, height: number, width: number, layers: Layer[], layer: string}} Study */
-/** @typedef {{concept: string, category: string, colour: string, by: "ace" | "iou", units: number[], iou: number}} Brush */
+/** @typedef {{concept: string, category: string, colour: string, by: "best" | "ace" | "iou", units: number[], iou: number}} Brush */
 /** @typedef {{concept: string, category: string, before: number, after: number}} Change */
 /** @typedef {{layer: string, unit: number, activation: number, quantile: number, label: string | null, iou: number | null, matched: boolean}} ActiveUnit */
 

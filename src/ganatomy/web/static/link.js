@@ -69,7 +69,7 @@ function readStroke(given, study) {
   if (!points.every((point) => Array.isArray(point) && point.length === 2 && point.every((share) => between(share, 0, 1)))) return null;
   const top = Number.isInteger(given.top) && between(given.top, 1, MOST_UNITS) ? given.top : 20;
   const [strength, multiple, radius] = [within(given.strength, 0, 1, 1), within(given.multiple, -10, 10, 1), within(given.radius, 0, 1, 0.08)];
-  const by = ["ace", "iou"].includes(given.by) ? given.by : null;
+  const by = ["best", "ace", "iou"].includes(given.by) ? given.by : null;
   return { action: given.action, layer: layer.name, concept, units, by, top, strength, multiple, points, radius };
 }
 

@@ -252,7 +252,8 @@ class Studio {
 function describe(stroke) {
   const what = stroke.concept ?? `${stroke.units?.length ?? 0} own units`;
   const how = stroke.multiple !== 1 ? `, ${stroke.multiple.toFixed(1)} ×` : stroke.strength < 1 ? `, ${Math.round(100 * stroke.strength)} %` : "";
-  return `${stroke.action === "draw" ? "draw" : "remove"} ${what} (${stroke.units?.length ?? stroke.top} units of ${stroke.layer}${how})`;
+  const units = stroke.by === "best" ? "measured setting" : `${stroke.units?.length ?? stroke.top} units`;
+  return `${stroke.action === "draw" ? "draw" : "remove"} ${what} (${units} of ${stroke.layer}${how})`;
 }
 
 /** @param {Blob} blob @param {string} name */

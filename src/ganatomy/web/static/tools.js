@@ -8,7 +8,7 @@ import { kept } from "./parts.js";
 /** @typedef {import("./api.js").Stroke} Stroke */
 /** @typedef {import("./api.js").Brush} Brush */
 /** @typedef {{name: string, layer: string, units: number[]}} OwnSet */
-/** @typedef {{key: string, name: string, colour: string, concept: string | null, units: number[] | null, note: string}} Choice */
+/** @typedef {{key: string, name: string, colour: string, concept: string | null, units: number[] | null, note: string, measured: boolean}} Choice */
 
 const SHOWN = 24;
 const MOST_UNITS = 60;
@@ -91,7 +91,7 @@ export class Tools {
       layer: this.layer,
       concept: brush.concept,
       units: brush.units,
-      by: /** @type {"ace" | "iou" | null} */ (this.#field("by").value || null),
+      by: /** @type {"best" | "ace" | "iou" | null} */ (this.#field("by").value || (this.#measured ? "best" : null)),
       top: Number(this.#field("top").value),
       strength: Math.min(1, force),
       multiple: action === "draw" ? Math.max(1, force) : 1,
@@ -110,11 +110,12 @@ export class Tools {
     for (const { concept, colour } of brushes) this.colours.set(concept, colour);
     const own = this.sets.all().filter((set) => set.layer === layer);
     this.choices = [
-      ...own.map((set) => ({ key: `own ${set.name}`, name: set.name, colour: OWN_COLOUR, concept: null, units: set.units, note: `${set.units.length} own units` })),
-      ...brushes.map(({ concept, colour, by, iou }) => ({ key: concept, name: concept, colour, concept, units: null, note: by === "ace" ? "ACE" : `IoU ${iou.toFixed(2)}` })),
+      ...own.map((set) => ({ key: `own ${set.name}`, name: set.name, colour: OWN_COLOUR, concept: null, units: set.units, note: `${set.units.length} own units`, measured: false })),
+      ...brushes.map(({ concept, colour, by, iou }) => ({ key: concept, name: concept, colour, concept, units: null, note: by === "best" ? "measured" : by === "ace" ? "ACE" : `IoU ${iou.toFixed(2)}`, measured: by === "best" })),
     ];
     this.#field("top").max = String(Math.min(MOST_UNITS, this.study.layers.find((each) => each.name === layer)?.units ?? MOST_UNITS));
     if (!this.brush) this.chosen = this.choices[0]?.key ?? "";
+    this.#suit();
     this.#field("find").hidden = this.choices.length <= SHOWN;
     this.#show();
     this.#tell();
@@ -138,19 +139,25 @@ export class Tools {
   async #changed(event) {
     const { target } = event;
     if (!(target instanceof HTMLInputElement || target instanceof HTMLSelectElement)) return;
+    const measured = this.#measured;
     if (target.name === "brush") this.chosen = target.value;
     if (target.name === "find") this.#show();
     if (target.name === "layer") await this.load(target.value);
-    if (target.name === "action") this.#suit();
+    if (target.name === "action" || this.#measured !== measured) this.#suit();
     this.#tell();
   }
 
-  /** Remove no more than all of a unit; draw with what most models take: twice its usual strength. */
+  /** Whether strokes draw with the measured setting of the brush: its units, its layers, its strength. */
+  get #measured() {
+    return Boolean(this.brush?.measured) && this.#action() === "draw" && !this.#field("by").value;
+  }
+
+  /** Remove no more than all of a unit; draw with what was measured, else with what most models take: twice its usual strength. */
   #suit() {
     const force = this.#field("force");
     const drawing = this.#action() === "draw";
     force.max = drawing ? "4" : "1";
-    force.value = drawing ? "2" : "1";
+    force.value = drawing && !this.#measured ? "2" : "1";
   }
 
   /** Say beside each slider what it is at. */
@@ -162,7 +169,7 @@ export class Tools {
       if (field.nextElementSibling) field.nextElementSibling.textContent = say(Number(field.value));
     }
     const { brush } = this;
-    this.#field("top").disabled = brush?.units !== null && brush !== undefined;
+    this.#field("top").disabled = (brush?.units !== null && brush !== undefined) || this.#measured;
   }
 
   #addSet() {

@@ -1,0 +1,216 @@
+"""Where the renderer would put an object: the truth about each place of a generated picture (4.4, Figure 11; SPEC 6).
+
+It holds for generators of rendered scenes. The scene of a generated picture is read from its labels.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from torch import Tensor
+
+from ganatomy.experiments.causal.expected import category_of
+from ganatomy.experiments.causal.places import cell_counts, pixel_boxes
+from ganatomy.experiments.causal.source import SampleSpec, Source
+from ganatomy.experiments.causal.trials import batches
+from ganatomy.progress import Progress
+from ganatomy.resample import labels_at
+from ganatomy.scenes.grammar import INDEX, PLANES, grammar
+from ganatomy.scenes.places import ALIKE, POSSIBLE, Bank, exact, hosts, open_bank, place_probabilities
+from ganatomy.scenes.redraw import DRAWS, SIZE
+from ganatomy.segmenters.halves import regions
+from ganatomy.stats.clusters import clustered_mean, contrast, proportion
+from ganatomy.types import Labels
+from ganatomy.vocabulary import Concept, Vocabulary
+from ganatomy.weights import cache_directory
+
+LEAST = 0.25
+"""An object appears where it newly covers so large a share of a place, or half its usual area if that is less."""
+MEASURED = 300
+"""Scenes on which the usual area of an object is measured."""
+EDGES = (0.0, POSSIBLE, 0.2, 0.5, 1.0)
+"""Effects are shown at P = 0, and for P up to each of these."""
+
+
+@dataclass(frozen=True, eq=False)
+class PlaceTruth:
+    """What is known of every place of every picture: a step of a study.
+
+    Attributes:
+        possible: float64 [images, places], with which probability the renderer would put the concept there.
+        free: bool [images, places], whether the place shows nothing of it before.
+        area: float64 [1], usual area of one object of it, as a share of the picture.
+    """
+
+    possible: Tensor
+    free: Tensor
+    area: Tensor
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return all that it is made of."""
+        return {"possible": self.possible, "free": self.free, "area": self.area}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor]) -> "PlaceTruth":
+        """Make it again."""
+        return cls(**state)
+
+
+def truth_category(source: Source, concept: str, category: str | None) -> str | None:
+    """Return the category of rendered scenes whose renderer says where a concept may be; None where none does.
+
+    That takes a bundled generator of such scenes, or a category that is named, a concept of its grammar, and a
+    segmenter that knows every object of it.
+
+    Raises:
+        UnknownName: no such category.
+    """
+    category = category or category_of(source.dissection.spec.generator)
+    if category is None:
+        return None
+    rules, known = grammar(category), set(source.dissection.vocabulary)
+    own = source.named(source.concept(concept))
+    whole = all(Concept(name, "object") in known for name in rules.rules)
+    return category if whole and own in INDEX and hosts(rules, own) else None
+
+
+def truth_facts(category: str | None, own: Concept) -> dict[str, Any]:
+    """Return what a study keeps of the truth that it is judged by; nothing of a category where there is none."""
+    if category is None:
+        return {"truth": None}
+    way = {"exact": True, "draws": DRAWS} if exact(category, own) else {"exact": False, "draws": ALIKE}
+    return {"truth": {"category": category, "allowed": POSSIBLE, **way}}
+
+
+def read_truth(
+    source: Source, spec: SampleSpec, concept: int, places: tuple[Tensor, int, str], progress: Progress | None = None
+) -> PlaceTruth:
+    """Ask of every place of every picture with which probability the renderer would put the concept there.
+
+    Args:
+        source: the models.
+        spec: the pictures.
+        concept: its index.
+        places: top left corners, cells a side, and the layer whose grid they are of.
+        progress: who shows that a bank of scenes is made, the first time.
+    """
+    at, cell, layer = places
+    own = source.named(concept)
+    category = getattr(spec, "grammar", None) or category_of(source.dissection.spec.generator)
+    assert category is not None, "`truth_category` found one"
+    bank = open_bank(category, cache_directory(), progress=progress)
+    shape = source.shape(layer)
+    grid = (shape.height, shape.width)
+    boxes = scene_boxes(at, cell, grid)
+    possible, free = [], []
+    for given in batches(source, spec, spec.ids()):
+        possible.append(
+            torch.from_numpy(
+                place_probabilities(bank, own, scene_labels(source.dissection.vocabulary, given.labels), boxes)
+            )
+        )
+        counts = cell_counts(given.labels, source.concepts, grid, cell)[:, concept]
+        free.append(counts[:, at[:, 0], at[:, 1]].cpu() == 0)
+    area = torch.tensor([usual_area(bank, own)], dtype=torch.float64)
+    return PlaceTruth(torch.cat(possible), torch.cat(free), area)
+
+
+def scene_boxes(at: Tensor, cell: int, grid: tuple[int, int]) -> npt.NDArray[np.int64]:
+    """Return places of a grid as top, left, height and width in pixels of a scene of 64, at least one each way."""
+    boxes = pixel_boxes(at, cell, grid, (SIZE, SIZE)).numpy().astype(np.float64)
+    first = np.minimum(np.floor(boxes[:, :2] + 0.5), SIZE - 1)
+    last = np.floor(boxes[:, :2] + boxes[:, 2:] + 0.5)
+    return np.concatenate([first, np.maximum(last - first, 1)], 1).astype(np.int64)
+
+
+def scene_labels(vocabulary: Vocabulary, labels: Labels) -> npt.NDArray[np.uint8]:
+    """Return labels [b, plane, H, W] in the vocabulary, the planes and the size of rendered scenes."""
+    small = labels_at(labels, (SIZE, SIZE)).cpu().numpy()
+    planes = []
+    for kind in PLANES:
+        table = np.zeros(len(vocabulary), np.uint8)
+        for c, concept in enumerate(vocabulary):
+            table[c] = INDEX[concept] if c and concept in INDEX and concept.category == kind else 0
+        planes.append(table[small].max(1))
+    return np.stack(planes, 1)
+
+
+def usual_area(bank: Bank, concept: Concept) -> float:
+    """Return the median area of one connected region of a concept in rendered scenes, as a share of the picture."""
+    shown = torch.from_numpy(bank.labels[:MEASURED, PLANES.index(concept.category)] == INDEX[concept])
+    sizes = torch.bincount(regions(shown.long())[shown.flatten()])
+    sizes = sizes[sizes > 0]
+    return float(sizes.double().median()) / SIZE**2 if len(sizes) else 1.0
+
+
+def with_truth(places: pd.DataFrame, truth: PlaceTruth, share: float) -> pd.DataFrame:
+    """Return the places with what the truth says of each, and whether the object appears there.
+
+    Args:
+        places: one row an insertion.
+        truth: of the same places.
+        share: of the picture that a place is.
+    """
+    least = min(LEAST, 0.5 * float(truth.area) / share) - 1e-6
+    free = truth.free.flatten().numpy()
+    return places.assign(
+        possible=truth.possible.flatten().numpy(),
+        free=free,
+        appears=free & (places.gain.to_numpy() >= least),
+        random_appears=free & (places.random_gain.to_numpy() >= least),
+    )
+
+
+def truth_verdict(places: pd.DataFrame, draws: int, seed: int) -> pd.DataFrame:
+    """Compare free places where the renderer could put the object with free places where it never does."""
+    here = (places.free & (places.possible >= POSSIBLE)).to_numpy()
+    there = (places.free & (places.possible == 0)).to_numpy()
+    ids = places.id.to_numpy()
+    rows = []
+    for by, gain, appears in (("units", "gain", "appears"), ("random", "random_gain", "random_appears")):
+        row: dict[str, Any] = {"by": by}
+        values, shown = places[gain].to_numpy(np.float64), places[appears].to_numpy(np.float64)
+        for kind, own in (("allowed", here), ("forbidden", there)):
+            row[kind], row[f"{kind}_error"] = clustered_mean(values[own], ids[own])
+            row[f"{kind}_places"] = int(own.sum())
+            row[f"{kind}_appears"], row[f"{kind}_appears_error"] = _share(shown[own], ids[own])
+        seen = contrast(shown, ids, here, there, draws, seed)
+        row |= contrast(values, ids, here, there, draws, seed)._asdict()
+        row |= {f"appears_{name}": value for name, value in seen._asdict().items()}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def by_probability(places: pd.DataFrame) -> pd.DataFrame:
+    """Return the effect at free places by the probability that the renderer would put the object there.
+
+    One row for P = 0, and one for each range up to the next of `EDGES`: low, high, places, images, appears,
+    appears_error, effect, effect_error, random_appears, random_appears_error.
+    """
+    free = places[places.free]
+    ranges = [(0.0, 0.0, free.possible == 0)]
+    ranges += [
+        (low, high, (free.possible > low if low == 0 else free.possible >= low) & (free.possible < high + (high == 1)))
+        for low, high in itertools.pairwise(EDGES)
+    ]
+    rows = []
+    for low, high, within in ranges:
+        own = free[within]
+        ids = own.id.to_numpy()
+        appears = _share(own.appears.to_numpy(np.float64), ids)
+        random = _share(own.random_appears.to_numpy(np.float64), ids)
+        effect = clustered_mean(own.gain.to_numpy(np.float64), ids)
+        rows.append((low, high, len(own), own.id.nunique(), *appears, *effect, *random))
+    names = ("low", "high", "places", "images", "appears", "appears_error", "effect", "effect_error")
+    return pd.DataFrame(rows, columns=[*names, "random_appears", "random_appears_error"])
+
+
+def _share(shown: npt.NDArray[np.float64], ids: Sequence[int] | npt.NDArray[np.int64]) -> tuple[float, float]:
+    """Return a share and its error, the places of one picture taken as one draw; never 0 where few were tried."""
+    mean, error = clustered_mean(shown, np.asarray(ids, np.int64))
+    return mean, max(error, proportion(shown > 0)[1]) if len(shown) else np.nan

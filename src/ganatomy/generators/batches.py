@@ -1,0 +1,162 @@
+"""An image is a function of its latent alone: not of chance, nor of what else is in its batch."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ganatomy.errors import BadModel
+from ganatomy.generators.protocol import Edit
+from ganatomy.types import Features
+from ganatomy.wrapped import dtype_of
+
+Visit = Callable[[str, Any, Any], Any]
+Listen = Callable[[Visit], AbstractContextManager[None]]
+Run = Callable[[Tensor], Tensor]
+
+MIXED = ([0, 1, 1], [0, 0], [1, 1])
+"""The batches that are compared: which of two inputs stand in them."""
+NEAR = 1e-4
+"""How far outputs may differ between batches: the root mean square, as a share of their contrast."""
+FAR = 0.2
+"""From here on no rounding explains a difference."""
+PEAK = 100
+"""How many times farther a single value may be off."""
+GROWN = 4
+"""How many times what rounding the inputs changes can be rounding: each layer rounds again."""
+
+
+class _Output(NamedTuple):
+    """What a module made of one row of a batch."""
+
+    batch: Tensor
+    row: int
+    value: Tensor
+
+
+def check_alone(run: Run, z: Tensor, module: nn.Module, listen: Listen, said: tuple[str, str]) -> Tensor:
+    """Return the outputs of two inputs, once it is certain that each is a function of its own input.
+
+    Three forward passes compare them in a batch of both, the second twice, with each alone, twice.
+
+    Args:
+        run: returns the outputs [b, …] of inputs [b, …].
+        z: two inputs.
+        module: what `run` runs.
+        listen: has a function called with the name, output and input of every submodule.
+        said: what to call the module, and its output, such as "image of a latent".
+
+    Raises:
+        BadModel: outputs differ from time to time, or between batches; names the first submodule of which they do.
+    """
+    batches = [z[rows] for rows in MIXED]
+    mixed, *alone = [run(batch) for batch in batches]
+    contrast = _contrast(torch.cat([mixed, *alone]))
+    for row, which in enumerate(MIXED[0]):
+        for place in range(2):
+            one, other = _Output(batches[0], row, mixed[row]), _Output(batches[1 + which], place, alone[which][place])
+            if _near(one.value, other.value, contrast):
+                continue
+            if not _is_rounding(_off(one.value, other.value), contrast, run, z, dtype_of(module)):
+                _refuse(run, (one, other), module, listen, said)
+    return mixed[:2]
+
+
+def _near(one: Tensor, other: Tensor, contrast: float) -> bool:
+    peak = float((one - other).nan_to_num().abs().max())
+    return _off(one, other) <= NEAR * contrast and peak <= PEAK * NEAR * contrast
+
+
+@torch.no_grad()
+def _is_rounding(off: float, contrast: float, run: Run, z: Tensor, dtype: torch.dtype) -> bool:
+    """Say whether a difference is no greater than what rounding the inputs leads to."""
+    if off > FAR * contrast:
+        return False
+    unit = max(torch.finfo(dtype).eps, 2**-20 if z.device.type == "cpu" else 2**-10)  # GPUs may convolve in 10 bits
+    signs = torch.randint(0, 2, z.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    once, again, rounded = run(z), run(z), run(z * (1 + unit * signs.to(z)))
+    return _off(once, again) <= off / 4 and off <= GROWN * _off(once, rounded)  # noise would pass for rounding
+
+
+def _refuse(
+    run: Run,
+    pair: tuple[_Output, _Output],
+    module: nn.Module,
+    listen: Listen,
+    said: tuple[str, str],
+) -> None:
+    one, other = pair
+    name, what = said
+    inside = _inside(run, one, listen)
+    if (path := _first_other(inside, _inside(run, one, listen))) is not None:
+        raise BadModel(
+            f"{name}: the {what} is another one every time{_named(module, path)}; turn off its dropout and its own "
+            "noise, or make the noise a part of the latent"
+        )
+    path = _first_other(inside, _inside(run, other, listen))
+    raise BadModel(
+        f"{name}: the {what} depends on what else is in its batch, or on its place there{_named(module, path or '')}; "
+        "it must depend on its own input alone: use running statistics, and take nothing over the batch"
+    )
+
+
+def _inside(run: Run, of: _Output, listen: Listen) -> dict[str, Tensor]:
+    """Return the row of what every submodule returns for a batch, in their order, and of the output under no name."""
+    kept: dict[str, Tensor] = {}
+
+    def keep(name: str, output: Any, _given: Any) -> None:
+        if isinstance(output, Tensor) and output.ndim and len(output) == len(of.batch) and output.is_floating_point():
+            kept[name] = output[of.row].float().clone()
+
+    with torch.no_grad(), listen(keep):
+        kept[""] = run(of.batch)[of.row]
+    return kept
+
+
+def _first_other(ones: dict[str, Tensor], others: dict[str, Tensor]) -> str | None:
+    """Return the name of the first output that is another one."""
+    for name, one in ones.items():
+        other = others.get(name)
+        if other is None or other.shape != one.shape:
+            continue
+        if not _near(one, other, float(one.nan_to_num().double().square().mean().sqrt())):
+            return name
+    return None
+
+
+def _named(module: nn.Module, path: str) -> str:
+    if not path:
+        return ""
+    part = module.get_submodule(path.partition("#")[0])
+    untracked = isinstance(part, nn.modules.batchnorm._BatchNorm) and part.running_mean is None
+    return f", first in {path} ({type(part).__name__}{' without running statistics' if untracked else ''})"
+
+
+def _off(one: Tensor, other: Tensor) -> float:
+    """Return the root mean square of a difference."""
+    return float((one - other).nan_to_num().double().square().mean().sqrt())
+
+
+def _contrast(outputs: Tensor) -> float:
+    """Return the standard deviation of outputs, of images that of the values of a colour."""
+    numbers = outputs.nan_to_num().double()
+    if numbers.ndim == 4:
+        numbers = numbers - numbers.mean((0, 2, 3), keepdim=True)
+    return max(float(numbers.std()), 1e-6 * float(outputs.nan_to_num().abs().max()))
+
+
+class Grown:
+    """An edit of a whole batch whose rows come a few at a time, in order: each time it is made to all that came."""
+
+    def __init__(self, edit: Edit, count: int) -> None:
+        self.layer, self._edit, self._count = edit.layer, edit, count
+        self._rows: list[Tensor] = []
+
+    def __call__(self, r: Features) -> Features:
+        """Return the edited features of the next rows."""
+        start = sum(map(len, self._rows))
+        self._rows.append(r)
+        ahead = r.new_zeros(self._count - start - len(r), *r.shape[1:])
+        return self._edit(torch.cat([*self._rows, ahead]))[start : start + len(r)]

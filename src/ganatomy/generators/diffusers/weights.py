@@ -1,0 +1,116 @@
+"""Where a model of diffusers keeps its weights, and under which names: one file, several, those of other releases."""
+
+import re
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from torch import nn
+
+from ganatomy.errors import BadFile
+from ganatomy.weights import State, read_state
+from ganatomy.weights.hub import find_directory
+
+STEM = "diffusion_pytorch_model"
+KINDS = "safetensors", "bin"
+WEIGHTS = [f"{STEM}{half}.{kind}" for kind in KINDS for half in ("", ".fp16")]
+"""Where a model keeps its tensors in one file; the first of these that is there is read."""
+INDEXES = [f"{STEM}.{kind}.index{half}.json" for kind in KINDS for half in ("", ".fp16")]
+"""What lists the files of one that keeps them in several."""
+ENDINGS = (".safetensors", ".bin", ".ckpt", ".pt", ".pth")
+"""How the names of files of weights end."""
+SINCE = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+"""What weights of attention were called in the checkpoints of 2022, and have been called since."""
+LATENT = {
+    r"\.(down|up)\.(\d+)\.block\.": r".\1_blocks.\2.resnets.",
+    r"\.(down|up)\.(\d+)\.(down|up)sample\.": r".\1_blocks.\2.\3samplers.0.",
+    r"\.mid\.block_1\.": ".mid_block.resnets.0.",
+    r"\.mid\.block_2\.": ".mid_block.resnets.1.",
+    r"\.mid\.attn_1\.": ".mid_block.attentions.0.",
+    r"\.nin_shortcut\.": ".conv_shortcut.",
+    r"coder\.norm_out\.": "coder.conv_norm_out.",
+    r"attentions\.0\.norm\.": "attentions.0.group_norm.",
+    r"attentions\.0\.([qkv])\.": r"attentions.0.to_\1.",
+    r"attentions\.0\.proj_out\.": "attentions.0.to_out.0.",
+}
+"""What autoencoders are called in the files of latent diffusion, Stable Diffusion and FLUX, and in diffusers."""
+FIRST_STAGE = "first_stage_model."
+"""What the names of the autoencoder begin with in the file of a whole latent diffusion model."""
+
+
+def read_weights(name: str, place: str, file: str, prefix: str, model: nn.Module) -> tuple[State, Path]:
+    """Read the weights of a model, under the names that it has for them.
+
+    Args:
+        name: of the directory or repository.
+        place: the folder of the model in it.
+        file: of the weights, in that folder or anywhere; else what is there.
+        prefix: what the names of its tensors begin with in that file.
+        model: built, without weights.
+
+    Returns:
+        The weights, and their file.
+
+    Raises:
+        BadFile: there are none, or several that could be meant; or they cannot be read.
+    """
+    folder = Path(name) / place
+    path = _chosen(folder, file) if file else _found(name, place)
+    state = read_state(path, prefix)
+    if any(each.startswith(FIRST_STAGE) for each in state):
+        state = {each.removeprefix(FIRST_STAGE): t for each, t in state.items() if each.startswith(FIRST_STAGE)}
+    return _renamed(state, model), path
+
+
+def _chosen(folder: Path, file: str) -> Path:
+    """Return a file of the model's folder, or else of that path."""
+    within = folder / file
+    return within if within.is_file() else Path(file)
+
+
+def _found(name: str, place: str) -> Path:
+    """Return the file of weights, or the index of several, in a directory or a repository."""
+    paths = [Path(place) / each for each in (*WEIGHTS, *INDEXES)]
+    parts = {kind: (Path(place) / f"{STEM}*-of-*.{kind}").as_posix() for kind in KINDS}
+    groups = [[path.as_posix(), *(part for kind, part in parts.items() if f".{kind}." in path.name)] for path in paths]
+    root = find_directory(name, groups, partial(_with_one_of, paths=paths))
+    standard = [root / path for path in paths if (root / path).is_file()]
+    return standard[0] if standard else _others(root / place)[0]
+
+
+def _others(folder: Path) -> list[Path]:
+    """Return the files of weights in a folder that have other names, but for parts of such."""
+    return sorted(
+        path for path in folder.glob("*") if path.suffix in ENDINGS and not re.search(r"-\d+-of-\d+\.", path.name)
+    )
+
+
+def _with_one_of(directory: Path, paths: Sequence[Path]) -> Path:
+    folder = directory / paths[0].parent
+    others = _others(folder)
+    if not any((directory / path).is_file() for path in paths) and len(others) != 1:
+        shown = f"; of {', '.join(path.name for path in others)} say which: weights=FILE" if others else ""
+        raise BadFile(f"{folder}: holds no weights; expected {' or '.join(WEIGHTS[::2])}{shown}")
+    return directory
+
+
+def _renamed(state: State, model: nn.Module) -> State:
+    """Return the weights under the names that the model has for them."""
+    own = model.state_dict()
+    ups = 1 + max((int(found[1]) for each in state if (found := re.match(r"decoder\.up\.(\d+)\.", each))), default=0)
+
+    def name(old: str) -> str:
+        new = re.sub(r"\.(query|key|value|proj_attn)(?=\.(weight|bias)$)", lambda match: f".{SINCE[match[1]]}", old)
+        if old in own or new in own:
+            return old if old in own else new
+        for pattern, put in LATENT.items():
+            new = re.sub(pattern, put, new)
+        return re.sub(r"^decoder\.up_blocks\.(\d+)", lambda match: f"decoder.up_blocks.{ups - 1 - int(match[1])}", new)
+
+    named = {name(old): tensor for old, tensor in state.items()}
+    if named.keys() != state.keys():  # trainings of autoencoders keep their losses beside them
+        named = {each: tensor for each, tensor in named.items() if not each.startswith(("loss.", "model_ema."))}
+    for each, tensor in named.items():
+        if each in own and tensor.ndim == 4 and own[each].ndim == 2 and tensor.shape[2:] == (1, 1):
+            named[each] = tensor[:, :, 0, 0]  # attention as convolutions of one place
+    return named

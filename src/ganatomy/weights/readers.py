@@ -1,0 +1,221 @@
+"""What the files of checkpoints hold: read by what they are, whatever they are called; no file ever runs code."""
+
+import pickle
+import re
+import struct
+import threading
+import tokenize
+import warnings
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+
+from ganatomy.errors import BadFile
+from ganatomy.files import MOST, UNFOLDS, check_unfolding, plain_file, read_json
+from ganatomy.weights.beside import inert_globals
+from ganatomy.weights.costs import reckoned
+from ganatomy.weights.pickles import Foreign, read_pickle
+
+DAMAGE = (
+    *(LookupError, ArithmeticError, TypeError, ValueError, AttributeError, RuntimeError, EOFError, OSError),
+    *(MemoryError, struct.error),
+)
+"""What readers raise for files that are damaged, or made to ask for what nobody has."""
+HEADS = SyntaxError, tokenize.TokenError
+"""What numpy raises for heads of arrays, which are literals of Python."""
+AS_TORCHSCRIPT = "a network that torch.jit.trace recorded opens as torchscript:FILE"
+SAVE_PLAIN = (
+    "where you trust the file, load it in Python, save net.state_dict(), and give that to "
+    "torch:package.module:callable?weights=FILE"
+)
+
+KINDS = ("safetensors", "torch", "npz", "npy", "pickle", "json")
+"""Kinds of files that hold tensors, or networks, and are no programs."""
+LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
+"""How files of torch.save before 1.6 begin."""
+OTHERS: Mapping[bytes, str] = {
+    b"version https://git-lfs": "a pointer of Git LFS and not the file itself; fetch that with: git lfs pull",
+    b"<": "a web page or XML; download the file itself",
+    b"\x89HDF": "an HDF5 file, as Keras saves it; save its weights as safetensors or npz",
+    b"GGUF": "a GGUF file, whose weights are quantised; save those that are not as safetensors",
+    b"\x1f\x8b": "packed by gzip; unpack it first",
+}
+"""How files begin that are no checkpoints of PyTorch, and what they are."""
+
+_LOCK = threading.Lock()
+"""Held while the process's list of safe globals has our entries."""
+
+
+def kind_of(path: Path) -> str:
+    """Say what a file is by how it begins: ``torch``, ``script``, ``program``, ``npz``, ``npy``, ``pickle``, …
+
+    Also ``safetensors`` and ``json``; what is none of these is called by the ending of its name.
+
+    Raises:
+        BadFile: there is no such file, it cannot be read, or is certain to be of another format.
+    """
+    try:
+        size = plain_file(path).st_size
+        with path.open("rb") as file:
+            head = file.read(256)
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        raise BadFile(f"{path}: no such file") from None
+    except (OSError, ValueError) as error:
+        raise BadFile(f"{path}: cannot be read ({error})") from error
+    for beginning, what in OTHERS.items():
+        if head.startswith(beginning):
+            raise BadFile(f"{path}: not weights but {what}")
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size - 8:
+        return "safetensors"
+    if head.startswith(b"PK\x03\x04"):
+        return _kind_of_zip(path, size)
+    if head.startswith(LEGACY):
+        return "torch"
+    if head[:1] == b"\x80" and head[1:2] <= b"\x05":
+        return "pickle"
+    if head.startswith(b"\x93NUMPY"):
+        return "npy"
+    if head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{":
+        return "json"
+    return path.suffix.removeprefix(".")
+
+
+def _kind_of_zip(path: Path, size: int) -> str:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            check_unfolding(archive, size)
+            names = archive.namelist()
+    except (zipfile.BadZipFile, NotImplementedError):
+        return path.suffix.removeprefix(".")  # whose reader will tell
+    except (OSError, ValueError) as error:
+        raise BadFile(f"{path}: not a whole PyTorch checkpoint ({error})") from error
+    kinds = {name.partition("/")[2].partition("/")[0] for name in names}
+    if "models" in kinds:
+        return "program"
+    if {"code", "constants.pkl"} <= kinds:
+        return "script"
+    return "npz" if names and all(name.endswith(".npy") for name in names) else "torch"
+
+
+def what_opens(path: Path, kind: str) -> str:
+    """Say what opens a file of that kind."""
+    if kind == "program":
+        return f"it is a program of torch.export; open it as exported:{path}"
+    if kind == "script":
+        return f"it is a TorchScript program; {AS_TORCHSCRIPT}"
+    if kind == "pickle":
+        return f"it is a pickle; networks of an official StyleGAN file open as stylegan:{path}"
+    return f"its tensors open with the class of their network: torch:package.module:callable?weights={path}"
+
+
+def read_content(path: Path) -> Any:
+    """Return what a file of weights holds: tensors by name, in dictionaries that may lie in others.
+
+    Reads safetensors, what torch.save wrote, npz and npy, plain pickles of tensors or arrays, and the JSON index of
+    weights in several files.
+
+    Raises:
+        BadFile: missing, cut off, of another format, or holding objects that are neither tensors nor plain values.
+    """
+    kind = kind_of(path)
+    if kind in ("program", "script"):
+        raise BadFile(f"{path}: not a state dict: {what_opens(path, kind)}")
+    readers: Mapping[str, Callable[[Path], Any]] = {
+        "safetensors": _read_safetensors,
+        "npz": _read_npz,
+        "npy": _read_npy,
+        "pickle": _read_pickled,
+        "json": _read_index,
+    }
+    return readers.get(kind, _read_torch)(path)
+
+
+def _read_safetensors(path: Path) -> Any:
+    try:
+        return safetensors.torch.load_file(path)
+    except (safetensors.SafetensorError, OSError, ValueError, MemoryError) as error:
+        raise BadFile(f"{path}: not a whole safetensors file ({error})") from error
+    except (AttributeError, KeyError) as error:
+        raise BadFile(f"{path}: has numbers of a format that this version of PyTorch lacks ({error})") from error
+
+
+def _read_npz(path: Path) -> Any:
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            check_unfolding(arrays.zip, path.stat().st_size)
+            return {name: torch.from_numpy(np.array(arrays[name])) for name in arrays.files}
+    except (*DAMAGE, *HEADS, zipfile.BadZipFile, zlib.error) as error:
+        raise BadFile(f"{path}: not a whole npz file of plain arrays ({error})") from error
+
+
+def _read_npy(path: Path) -> Any:
+    try:
+        with path.open("rb") as file:
+            return {path.stem: torch.from_numpy(np.load(file, allow_pickle=False))}
+    except (*DAMAGE, *HEADS) as error:
+        raise BadFile(f"{path}: not a whole npy file of plain numbers ({error})") from error
+
+
+def _read_pickled(path: Path) -> Any:
+    try:
+        content = read_pickle(path)
+    except BadFile as error:
+        reason = str(error).removeprefix(f"{path}: ")
+        if reason.startswith(("holds", "cannot")):
+            raise
+        raise BadFile(f"{path}: not a state dict of plain tensors ({reason}); {SAVE_PLAIN}") from error
+    networks = content.values() if isinstance(content, dict) else [content]
+    if any(isinstance(each, Foreign) for each in networks):
+        raise BadFile(
+            f"{path}: not a state dict but whole networks, as StyleGAN keeps them; open it as stylegan:{path}"
+        )
+    return content
+
+
+def _read_torch(path: Path) -> Any:
+    if reckoned(path) > UNFOLDS * path.stat().st_size + MOST:
+        raise BadFile(f"{path}: a pickle that would unfold to many times its size")
+    try:
+        with _LOCK, warnings.catch_warnings(action="ignore"), inert_globals(), path.open("rb") as file:
+            return torch.load(file, map_location="cpu", weights_only=True)  # warns about what is refused anyway
+    except pickle.UnpicklingError as error:
+        found = re.search(r"GLOBAL (\S+)", str(error))
+        protocol = re.search(r"Unsupported operand \d+", str(error))
+        what = f"it holds a {found[1]}" if found else str(error).split("\n")[0]
+        what = "it is a pickle of a protocol other than 2, which torch.save writes" if protocol else what
+        raise BadFile(f"{path}: not a state dict of plain tensors ({what}); {SAVE_PLAIN}") from error
+    except (*DAMAGE, AssertionError) as error:
+        reason = str(error).split("\n")[0] or type(error).__name__
+        raise BadFile(f"{path}: not a whole PyTorch checkpoint ({reason})") from error
+
+
+def _read_index(path: Path) -> Any:
+    """Read the files that an index lists, ``model.safetensors.index.json``, all of their tensors and no others."""
+    wrong = f"{path}: not an index of weights (it needs a weight_map from tensors to files beside it)"
+    try:
+        index = read_json(path)
+    except (OSError, ValueError) as error:
+        raise BadFile(f"{path}: not a JSON file ({error})") from error
+    places = index.get("weight_map") if isinstance(index, dict) else None
+    if not isinstance(places, dict) or not places:
+        raise BadFile(wrong)
+    if not all(isinstance(name, str) and Path(name).name == name for name in places.values()):
+        raise BadFile(wrong)
+    state: dict[str, Any] = {}
+    for name in sorted(set(places.values())):
+        if not (path.parent / name).is_file():
+            raise BadFile(f"{path}: lists the file {name}, which is not there")
+        if kind_of(path.parent / name) == "json":
+            raise BadFile(f"{path}: lists the file {name}, which holds no tensors")
+        state |= read_content(path.parent / name)
+    for tensor, name in places.items():
+        if tensor not in state:
+            raise BadFile(f"{path}: tensor {tensor} is not in {name}, where it should be")
+    return state

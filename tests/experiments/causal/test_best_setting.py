@@ -1,0 +1,131 @@
+"""The best setting is found on half of the pictures, measured on the other half, and used from then on."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import ganatomy
+from ganatomy.errors import BadValue
+from ganatomy.experiments.causal.best_setting import (
+    BestSetting,
+    default_layers,
+    known_setting,
+    run_setting,
+    setting_home,
+    setting_spec,
+)
+from ganatomy.experiments.causal.chosen import chosen_units
+from ganatomy.experiments.causal.source import Source, open_source
+from ganatomy.experiments.dissection import Dissection
+from ganatomy.report.causal.page import causal_html
+
+SMALL = {"images": 24, "shard": 6, "pool": 30, "cell": 4}
+
+
+@pytest.fixture(scope="module")
+def source(planted: Dissection) -> Source:
+    return open_source(planted.study.directory)
+
+
+@pytest.fixture(scope="module")
+def balls(source: Source) -> BestSetting:
+    spec = setting_spec(source, ["layer2"], "ball", **SMALL)
+    return run_setting(spec, source, setting_home(source, ["layer2"], "ball"))
+
+
+def test_halves_share_no_picture_and_every_setting_is_tried(source: Source, balls: BestSetting) -> None:
+    choosing, measuring = balls.spec.halves()
+    assert sorted(i for shard in (*choosing, *measuring) for i in shard) == list(balls.spec.ids())
+    assert max(choosing[-1]) < min(measuring[0])
+    assert len(balls.table) == len(balls.spec.settings()) == 3 * len(balls.spec.sets)
+    assert set(balls.table.constant) == {"k", "place"}
+    assert set(balls.table.control) == {"without"}  # of a dozen units all are tried
+    assert balls.gains.shape[0] == 12
+
+
+def test_the_setting_that_is_picked_shows_the_object_where_it_may_be(balls: BestSetting) -> None:
+    score = balls.table.likely.fillna(0) - balls.table.unlikely.fillna(0)
+    assert len(balls.table[balls.table.picked]) == 1
+    assert score[balls.table.picked].iloc[0] == pytest.approx(score.max())
+    measured = balls.measured.set_index("setting")
+    assert measured.likely["picked"] > 0.5 > measured.likely["control"]
+    assert "ball appears at" in balls.told()
+    assert balls.best.layer == "layer2"
+
+
+@pytest.mark.slow
+def test_it_goes_on_where_it_was_stopped_and_opens_without_models(
+    source: Source, balls: BestSetting, tmp_path: Path
+) -> None:
+    def dies(work, shards):  # type: ignore[no-untyped-def]
+        yield 1, work(shards[0])
+        raise InterruptedError
+
+    for _ in range(2):
+        with pytest.raises(InterruptedError):
+            run_setting(balls.spec, source, tmp_path / "study", dies)
+    again = run_setting(balls.spec, source, tmp_path / "study")
+    pd.testing.assert_frame_equal(again.table, balls.table)
+    pd.testing.assert_frame_equal(again.measured, balls.measured)
+    assert BestSetting.open(tmp_path / "study").best == balls.best
+
+
+@pytest.mark.slow
+def test_insertions_use_it_where_nothing_else_is_said(
+    source: Source, planted: Dissection, balls: BestSetting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ganatomy.door.causal.run_setting", None)  # it is measured already
+    effect = ganatomy.insert(planted, layer="layer2", concept="ball", at=(4, 4), images=4, random=1, show=1)
+    assert effect.spec.units == balls.best.units
+    assert (effect.spec.constant, effect.spec.multiple) == (balls.best.constant, balls.best.multiple)
+    assert effect.spec.region == (4, 4, 4, 4)
+    assert effect.spec.chosen.startswith("measured best: ")
+    context = ganatomy.context(planted, layer="layer2", concept="ball", images=2, stride=6, show=1)
+    assert (context.spec.units, context.spec.cell) == (balls.best.units, 4)
+    by_hand = ganatomy.insert(planted, layer="layer2", concept="ball", top=1, images=4, random=1, show=1)
+    assert (len(by_hand.spec.units), by_hand.spec.constant, by_hand.spec.multiple) == (1, "k", 1.0)
+
+
+@pytest.mark.slow
+def test_an_insertion_measures_what_is_not_measured(planted: Dissection, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def spec(source, layers, concept):  # type: ignore[no-untyped-def]
+        asked.append((list(layers), concept))
+        return setting_spec(source, layers, concept, **{**SMALL, "images": 8})
+
+    monkeypatch.setattr("ganatomy.door.causal.setting_spec", spec)
+    for _ in range(2):
+        effect = ganatomy.insert(
+            planted, layers=["layer2", "layer1"], concept="box", at=(2, 2), images=3, random=1, show=1
+        )
+    assert asked == [(["layer1", "layer2"], "box")]
+    assert [layer for layer, _ in effect.spec.more] == ["layer2"]
+
+
+def test_what_is_not_finished_is_not_known(source: Source, balls: BestSetting) -> None:
+    assert known_setting(source, ["layer2"], "ball") is not None
+    assert known_setting(source, ["layer2"], "tree") is None
+    assert known_setting(source, ["layer1"], "ball") is None
+
+
+def test_default_layers_can_be_aimed_at(source: Source) -> None:
+    assert default_layers(source) == ["layer1"]  # 8 × 8 of 32 pixels
+
+
+def test_a_ranking_by_hand_needs_no_setting(source: Source) -> None:
+    def never(*_: object) -> BestSetting:
+        raise AssertionError
+
+    choice, _, fields = chosen_units(source, ["layer1", "layer2"], {"concept": "ball", "top": 2}, never)
+    assert len(choice.units) == 2
+    assert [layer for layer, _ in fields["more"]] == ["layer2"]
+    with pytest.raises(BadValue, match="too few"):
+        setting_spec(source, ["layer1"], "ball", images=1)
+
+
+def test_its_report_tells_what_was_measured(balls: BestSetting) -> None:
+    page = causal_html(balls)
+    assert "Which setting inserts ball best?" in page
+    assert balls.best.name in page

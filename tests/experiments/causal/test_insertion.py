@@ -1,0 +1,148 @@
+"""Several layers are set at once, each to its own constant, and compared with what any units, or none, would do."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import ganatomy
+from ganatomy.edit import Intervention, place
+from ganatomy.errors import BadValue, UnknownName
+from ganatomy.experiments.causal.constants import place_means
+from ganatomy.experiments.causal.context import ContextSpec, run_context
+from ganatomy.experiments.causal.effects import EffectSpec, run_effect
+from ganatomy.experiments.causal.insertion import (
+    at_grid,
+    control_edits,
+    control_trials,
+    draw_edited,
+    measured_parts,
+    row_edits,
+)
+from ganatomy.experiments.causal.places import Rows, layer_pool, masks
+from ganatomy.experiments.causal.source import Source, open_source
+from ganatomy.experiments.causal.trace import TraceSpec, run_trace
+from ganatomy.experiments.causal.trials import batches
+from ganatomy.experiments.dissection import Dissection
+from ganatomy.generators.planted import UNITS
+
+BALL1, BALL2 = (UNITS[layer].index("ball") for layer in ("layer1", "layer2"))
+
+
+@pytest.fixture(scope="module")
+def source(planted: Dissection) -> Source:
+    return open_source(planted.study.directory)
+
+
+def ask(source: Source, **options: Any) -> ContextSpec:
+    usual = {"layer": "layer1", "concept": "ball", "units": (BALL1,), "more": (("layer2", (BALL2,)),)}
+    small = {"chosen": "as planted", "images": 4, "shard": 2, "batch": 5, "pool": 30, "cell": 4, "show": 1}
+    return ContextSpec(**source.names(), **{**usual, **small, **options})
+
+
+def every(source: Source, layer: str) -> tuple[int, ...]:
+    return tuple(range(source.shape(layer).units))
+
+
+def test_two_layers_are_set_each_to_its_own_k_at_the_same_place(source: Source) -> None:
+    spec = ask(source, multiple=2.0)
+    parts = measured_parts(source, spec, "ball")
+    given = next(iter(batches(source, spec, spec.ids())))
+    rows = Rows(torch.tensor([1, 3]), masks((16, 16), torch.tensor([[4, 8], [0, 3]]), 4))
+    drawn = draw_edited(source, given, rows, row_edits(parts, rows.where))
+    generator, c = source.models.generator, source.concept("ball")
+    for i, (picture, row, column) in enumerate(((1, 2, 4), (3, 0, 1))):
+        wide = 2 if i == 0 else 3  # the coarser place is edited where any of it is
+        edits = [
+            Intervention.insert(
+                layer, source.shape(layer), [unit], 2 * layer_pool(source, layer, 30).constant(c), where
+            )
+            for layer, unit, where in (
+                ("layer1", BALL1, place((8, 8), row, column, 2, wide)),
+                ("layer2", BALL2, place((16, 16), (4, 0)[i], (8, 3)[i], 4)),
+            )
+        ]
+        own = generator.edited(given.z[picture : picture + 1], edits)[0]
+        assert torch.allclose(drawn[i], own, atol=1e-6)
+
+
+def test_random_units_are_others_of_each_layer_and_all_units_are_set_as_without_the_concept(source: Source) -> None:
+    parts = measured_parts(source, ask(source), "ball")
+    where, picture = masks((16, 16), torch.tensor([[0, 0], [4, 4], [8, 8]]), 4), torch.tensor([0, 1, 1])
+    for edit, unit in zip(control_edits(parts, where, picture, range(7, 9), 0), (BALL1, BALL2), strict=True):
+        assert edit.alpha.sum(1).tolist() == [1, 1, 1]
+        assert not edit.alpha[:, unit].any()
+        assert torch.equal(edit.alpha[1], edit.alpha[2])
+    whole = ask(source, units=every(source, "layer1"), more=(), constant="place", cell=2)
+    (part,) = measured_parts(source, whole, "ball")
+    means = place_means(source, ["layer1"], "ball", (30, 32))["layer1"]
+    assert torch.equal(part.value, means.constant(layer_pool(source, "layer1", 30).constant(source.concept("ball"))))
+    (control,) = control_edits([part], masks((8, 8), torch.tensor([[0, 0]]), 2), torch.tensor([0]), range(1), 0)
+    assert torch.equal(control.value, means.absent())
+    assert control.alpha.all()
+    assert len(control_trials([part], None, 1.0, 5, 0)) == 1
+    assert len(control_trials(parts, None, 1.0, 5, 0)) == 5
+
+
+def test_a_place_of_a_finer_grid_covers_all_that_it_touches() -> None:
+    assert at_grid(masks((4, 4), torch.tensor([[1, 1]]), 2), (2, 2)).tolist() == [[[1, 1], [1, 1]]]
+    assert at_grid(masks((4, 4), torch.tensor([[0, 0]]), 2), (2, 2)).tolist() == [[[1, 0], [0, 0]]]
+
+
+@pytest.mark.slow
+def test_every_study_of_an_insertion_takes_several_layers_and_k_of_the_place(source: Source, tmp_path: Path) -> None:
+    context = run_context(ask(source, constant="place"), source, tmp_path / "context")
+    assert context.places.row.max() == 12  # of the second layer's grid
+    assert context.facts["control"] == "random"
+    fields = {"layer": "layer1", "units": (BALL1,), "more": (("layer2", (BALL2,)),), "constant": "place"}
+    small = {"concept": "ball", "chosen": "x", "images": 4, "pool": 30}
+    trace = run_trace(TraceSpec(**source.names(), **fields, **small, cell=4, places=2, show=1), source, tmp_path / "t")
+    assert trace.lines.change[trace.lines.visible].notna().all()
+    spec = EffectSpec(**source.names(), **fields, **small, kind="insert", region=(4, 4, 4, 4), random=2, show=1)
+    effect = run_effect(spec, source, tmp_path / "effect")
+    one, two = effect.edits()
+    assert (one.layer, two.layer) == ("layer1", "layer2")
+    assert two.value.shape == (len(UNITS["layer2"]), 16, 16)
+    row = effect.table.iloc[0]
+    assert (row.concept, row["read"]) == ("ball", "image")
+    assert row.change > 0.01
+    whole = EffectSpec(
+        **source.names(), **small, kind="insert", layer="layer1", units=every(source, "layer1"), random=3, show=1
+    )
+    effect = run_effect(whole, source, tmp_path / "whole")
+    assert effect.facts["control"] == "without"
+    assert effect.table.random_spread.isna().all()  # there is one control
+
+
+def test_what_cannot_be_inserted_is_refused(source: Source, tmp_path: Path) -> None:
+    for options, error, said in (
+        ({"constant": "kk"}, UnknownName, "constant"),
+        ({"more": (("layer1", (1,)),)}, BadValue, "different ones, in the order"),
+        ({"layer": "layer2", "units": (BALL2,), "more": (("layer1", (1,)),)}, BadValue, "order of the network"),
+        ({"more": (("layer2", (99,)),)}, UnknownName, "layer2/99"),
+    ):
+        with pytest.raises(error, match=said):
+            run_context(ask(source, **options), source, tmp_path / "refused")
+    assert not (tmp_path / "refused").exists()
+
+
+def test_layers_are_named_once_each(planted: Dissection) -> None:
+    for options, said in (
+        ({}, "no layer"),
+        ({"layer": "layer1", "layers": ["layer2"]}, "one or the other"),
+        ({"layers": ["layer1", "layer1"]}, "each once"),
+        ({"layers": []}, "at least one"),
+        ({"layers": ["layer1", "layer2"], "units": [1]}, "numbered within one layer"),
+    ):
+        with pytest.raises(BadValue, match=said):
+            ganatomy.ablate(planted, concept="ball", **options)
+    with pytest.raises(UnknownName, match="layer9"):
+        ganatomy.ablate(planted, concept="ball", layers=["layer1", "layer9"])
+
+
+def test_units_of_several_layers_are_ablated(planted: Dissection) -> None:
+    effect = ganatomy.ablate(planted, layers=["layer2", "layer1"], concept="ball", top=1, images=6, random=1, show=1)
+    assert [edit.layer for edit in effect.edits()] == ["layer1", "layer2"]
+    assert effect.table.set_index("concept").relative["ball"] < -0.9
+    assert "layer1+layer2" in str(effect.study.directory)

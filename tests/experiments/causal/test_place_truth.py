@@ -1,0 +1,130 @@
+"""Of generators of rendered scenes, what is accepted is judged by what the renderer would do at that very place."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import ganatomy
+from ganatomy.experiments.causal.context import Context, ContextSpec, run_context
+from ganatomy.experiments.causal.place_truth import (
+    PlaceTruth,
+    by_probability,
+    scene_boxes,
+    scene_labels,
+    truth_category,
+    truth_facts,
+    truth_verdict,
+    usual_area,
+    with_truth,
+)
+from ganatomy.experiments.causal.source import Source, open_source
+from ganatomy.report.causal.page import causal_html
+from ganatomy.scenes import Bank, render
+from ganatomy.scenes.grammar import INDEX, VOCABULARY
+from ganatomy.vocabulary import Concept
+
+
+def places(possible: list[float], gain: list[float], free: list[bool]) -> pd.DataFrame:
+    """One picture a place, as a study has them, a sixteenth of the picture each; half of the usual area is 0.125."""
+    n = len(gain)
+    rows = pd.DataFrame({"id": range(n), "gain": gain, "random_gain": [0.0] * n})
+    truth = PlaceTruth(torch.tensor([possible]).double(), torch.tensor([free]), torch.tensor([1 / 64]).double())
+    return with_truth(rows, truth, 1 / 16)
+
+
+def test_it_appears_where_it_newly_covers_half_its_usual_area_or_a_quarter_of_the_place() -> None:
+    found = places([1, 1, 1, 1], [0.12, 0.13, 0.9, 0.0], [True, True, False, True])
+    assert found.appears.tolist() == [False, True, False, False]
+    assert not found.random_appears.any()
+
+
+def test_only_free_places_are_judged_by_whether_the_renderer_could() -> None:
+    possible, gain = [0.0, 0.0, 0.02, 0.3, 0.3, 0.9], [0.0, 0.1, 0.9, 0.5, 0.9, 0.4]
+    found = places(possible, gain, [True, True, True, True, False, True])
+    units = truth_verdict(found, 50, 0).iloc[0]
+    assert (units.allowed_places, units.forbidden_places) == (2, 2)
+    assert (units.allowed, units.forbidden) == (pytest.approx(0.45), pytest.approx(0.05))
+    assert (units.allowed_appears, units.forbidden_appears) == (1, 0)
+    assert units.ratio == pytest.approx(9)
+    table = by_probability(found)
+    assert table.places.tolist() == [2, 1, 0, 1, 1]
+    assert table.appears.fillna(-1).tolist() == [0, 1, -1, 1, 1]
+    assert (table.appears_error.dropna() > 0).all()  # a few places prove nothing
+
+
+def test_places_and_labels_are_those_of_rendered_scenes() -> None:
+    at = torch.tensor([[0, 0], [5, 13]])
+    assert scene_boxes(at, 3, (16, 16)).tolist() == [[0, 0, 12, 12], [20, 52, 12, 12]]
+    assert scene_boxes(torch.tensor([[127, 1]]), 1, (128, 128)).tolist() == [[63, 1, 1, 1]]
+
+    vocabulary = (VOCABULARY[0], Concept("dog", "object"), *VOCABULARY[1:])  # one word that scenes do not have
+    labels = torch.from_numpy(render("church", range(2), 128).labels.astype(np.int64))
+    known = torch.where(labels > 0, labels + 1, 0)
+    known[0, 0, :64] = 1
+    read = scene_labels(vocabulary, known)
+    expected = labels[:, :, 1::2, 1::2].numpy()
+    assert (read[0, 0, :32] == 0).all()
+    assert np.array_equal(read[1], expected[1])
+    assert np.array_equal(read[0, 1:], expected[0, 1:])
+
+
+def test_the_usual_area_is_of_one_object() -> None:
+    labels = np.zeros((1, 3, 64, 64), np.uint8)
+    window = INDEX[Concept("window", "object")]
+    labels[0, 0, :4, :4] = labels[0, 0, 10:12, :4] = labels[0, 0, 20:26, 20:26] = window
+    assert usual_area(Bank("church", labels), Concept("window", "object")) * 64**2 == 16
+    assert usual_area(Bank("church", labels), Concept("door", "object")) == 1
+
+
+@pytest.fixture(scope="module")
+def church(tmp_path_factory: pytest.TempPathFactory) -> Source:
+    study = tmp_path_factory.mktemp("church") / "study"
+    ganatomy.dissect("bundled:church", images=16, calibration=16, layers=["layer6"], out=study)
+    return open_source(study)
+
+
+@pytest.fixture(scope="module")
+def trees(church: Source, tmp_path_factory: pytest.TempPathFactory) -> Context:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ganatomy.scenes.places.BANK", 40)
+        patch.setattr("ganatomy.scenes.redraw.DRAWS", 100)
+        every = tuple(range(128))
+        spec = ContextSpec(
+            **church.names(), layer="layer6", concept="tree", units=every, constant="place", chosen="all", cell=4,
+            images=4, shard=2, pool=32, show=1,
+        )  # fmt: skip
+        return run_context(spec, church, tmp_path_factory.mktemp("context") / "tree")
+
+
+@pytest.mark.slow
+def test_the_study_of_a_generator_of_scenes_says_so(church: Source, trees: Context) -> None:
+    truth = trees.facts["truth"]
+    assert (truth["category"], truth["allowed"], truth["exact"]) == ("church", 0.05, True)
+    assert trees.facts["control"] == "without"
+    assert trees.possible.places.sum() == trees.places.free.sum()
+    assert ((trees.places.possible > 0) & (trees.places.row >= 13)).sum() == 0  # no tree in the foreground
+    top = trees.places[(trees.places.row == 0) & (trees.places.column == 4)]
+    assert (top.possible == 0).all()
+    assert trees.under.allowed.isna().all()
+    again = Context.open(trees.study.directory)
+    pd.testing.assert_frame_equal(again.possible, trees.possible)
+    page = causal_html(trees)
+    assert "would the renderer" in page
+    assert "P = 0" in page
+
+
+@pytest.mark.slow
+def test_for_other_generators_nothing_changes(church: Source, trees: Context, tmp_path: Path) -> None:
+    said = ContextSpec(
+        **church.names(), layer="layer6", concept="tree", units=(1, 2), chosen="two", cell=8, images=2, shard=2,
+        pool=32, show=1, allowed=("grass",), forbidden=("sky",),
+    )  # fmt: skip
+    found = run_context(said, church, tmp_path / "said")
+    assert found.facts["truth"] is None
+    assert found.possible.empty
+    assert "possible" not in found.places
+    assert truth_category(church, "tree", None) == "church"
+    assert truth_facts(None, VOCABULARY[1]) == {"truth": None}
