@@ -21,7 +21,7 @@ from ganatomy.errors import BadValue
 from ganatomy.experiments.described import AgainstRealSpec, Setting
 from ganatomy.progress import Progress
 from ganatomy.stats.frechet import FeatureMoments
-from ganatomy.stats.jackknife import SURE, blocks_left_out, halves, jackknife_error, without_bias
+from ganatomy.stats.jackknife import BLOCKS, blocks_left_out, halves, jackknife_error, student, without_bias
 from ganatomy.stats.unit_frechet import unit_frechet
 from ganatomy.stats.wasserstein import Patches, sliced_wasserstein
 from ganatomy.types import Images
@@ -54,7 +54,7 @@ class LeftOut:
     def interval(self) -> tuple[Tensor, Tensor, Tensor]:
         """Each number of infinitely many pictures, and where a 95 % interval for it begins and ends."""
         first, second = self.limits
-        half = SURE * torch.hypot(self.error, second - first)
+        half = student(BLOCKS - 1) * torch.hypot(self.error, second - first)
         return second, second - half, second + half
 
     def minus(self, other: "LeftOut") -> "LeftOut":

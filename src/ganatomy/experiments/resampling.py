@@ -21,11 +21,11 @@ from ganatomy.experiments.dissect_spec import HALVES
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.redraws import Changes, Redraws
 from ganatomy.experiments.tables import Bools, Floats, Ints, Verdict
+from ganatomy.stats.jackknife import student
 from ganatomy.vocabulary import CATEGORIES
 
 ALL = "all"
 """The category, or the layer, of a row that counts all of them."""
-SURE = 0.95
 DRAWS_AT_ONCE, ROOM = 50, 1 << 28
 """Draws made together: so many, or fewer where their scores would take more bytes."""
 
@@ -60,7 +60,7 @@ class Resampled:
         ``concepts`` (distinct, of matched units) and ``matched_iou`` (mean over matched units); value, as the
         dissection found it; error, the standard error; low and high, a 95 % interval.
         """
-        return _told(self.quantities, ["layer", "category", "quantity"])
+        return _told(self.quantities, ["layer", "category", "quantity"], self.blocks)
 
     @cached_property
     def concepts(self) -> pd.DataFrame:
@@ -73,7 +73,7 @@ class Resampled:
             units = by_concept(verdict.label, verdict.matched, len(self.dissection.vocabulary))
             for c in np.flatnonzero(units.any(0)):
                 rows[layer, *self.dissection.vocabulary[c]] = units[:, c]
-        table = _told(rows, ["layer", "concept", "category"])
+        table = _told(rows, ["layer", "concept", "category"], self.blocks)
         return table.assign(share=[float((values[1:] > 0).mean()) for values in rows.values()])
 
     @cached_property
@@ -191,7 +191,7 @@ def difference(one: Resampled, other: Resampled) -> pd.DataFrame:
         if after is not None:
             drawn = min(len(before), len(after))
             rows[name] = np.concatenate([after[:1], after[1:][order]])[:drawn] - before[:drawn]
-    return _told(rows, ["layer", "category", "quantity"], signed=True)
+    return _told(rows, ["layer", "category", "quantity"], min(one.blocks, other.blocks), signed=True)
 
 
 def by_concept(label: Ints, weight: Drawn, concepts: int) -> Drawn:
@@ -200,15 +200,19 @@ def by_concept(label: Ints, weight: Drawn, concepts: int) -> Drawn:
     return np.bincount(places.ravel(), weight.ravel(), len(label) * concepts).reshape(len(label), concepts)
 
 
-def _told(rows: Mapping[tuple[str, ...], Drawn], names: list[str], signed: bool = False) -> pd.DataFrame:
-    """Return value, error and 95 % interval of rows of numbers, the dissection's first; missing draws are left out."""
+def _told(rows: Mapping[tuple[str, ...], Drawn], names: list[str], blocks: int, signed: bool = False) -> pd.DataFrame:
+    """Return value, error and 95 % interval of rows of numbers, the dissection's first; missing draws are left out.
+
+    The interval has the width that the variance of so few blocks asks for. The quantiles of the draws hold the truth
+    less often: they begin from one sample, and a count is skewed to the side from which it came.
+    """
     told = []
     for name, (value, *drawn) in rows.items():
         known = np.array(drawn)[np.isfinite(drawn)]
         if not np.isfinite(value) or len(known) < 2:
             told.append((*name, value, np.nan, np.nan, np.nan))
             continue
-        low, high = value + np.quantile(known, [(1 - SURE) / 2, (1 + SURE) / 2]) - known.mean()
-        low, high = min(low if signed else max(low, 0.0), value), max(high, value)
-        told.append((*name, value, known.std(ddof=1), low, high))
+        error = known.std(ddof=1)
+        low, high = (value + side * student(blocks - 1) * error for side in (-1, 1))
+        told.append((*name, value, error, low if signed else max(low, 0.0), high))
     return pd.DataFrame(told, columns=[*names, "value", "error", "low", "high"])

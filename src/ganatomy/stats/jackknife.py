@@ -13,8 +13,6 @@ from torch import Tensor
 from ganatomy.errors import BadValue
 
 BLOCKS = 10
-SURE = 2.262
-"""Half of a 95 % interval in errors from ten blocks: Student's t of nine degrees of freedom."""
 
 
 def blocks_left_out(count: int, blocks: int = BLOCKS) -> Int64[Tensor, "blocks rest"]:
@@ -74,3 +72,14 @@ def without_bias(means: Sequence[Tensor], images: Sequence[int]) -> Tensor:
             weight *= own / (own - other) if other != own else 1.0
         total += weight * mean
     return total
+
+
+def student(degrees: int) -> float:
+    """Return half of a 95 % interval in standard errors that so many degrees of freedom tell: Student's t.
+
+    By its series in 1/degrees: right to the third digit from seven degrees on.
+
+    >>> round(student(9), 2), round(student(15), 2), round(student(10**6), 2)
+    (2.26, 2.13, 1.96)
+    """
+    return 1.95996 + 2.37227 / degrees + 2.82250 / degrees**2 + 2.55585 / degrees**3
