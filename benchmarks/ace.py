@@ -58,7 +58,7 @@ def curve(source: Source, spec: Any, out: Path, judged_by: Objective) -> list[Ro
     rows = []
     for look, alpha in zip(ace.history.to_dict("records"), last["alphas"], strict=True):
         effect, error = judged_by.judge(clipped(alpha, start, spec.top).to(scale), scale).tolist()
-        rows.append({**look, "effect": effect, "effect_error": error})
+        rows.append({**look, "effect": effect, "effect_error": error, "answer": look["step"] == ace.updates})
     return rows
 
 
@@ -81,7 +81,7 @@ def summary(curves: dict[str, list[Row]]) -> list[Row]:
     target = end["effect"] - end["effect_error"]
     rows = []
     for name, own in curves.items():
-        best = max(own, key=lambda row: row["held_out"]) if name != "published" else own[-1]
+        best = next(row for row in own if row["answer"])
         rows.append(
             {
                 "schedule": name,

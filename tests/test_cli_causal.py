@@ -177,6 +177,38 @@ def test_one_place_at_a_time(answer: Answer) -> None:
     assert "visible" in answer("trace", *units)
 
 
+def test_a_long_command_says_how_to_take_less(answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ganatomy.experiments.causal.plans.effect_seconds", lambda *_: 240.0)
+    small = ("--layer", "layer2", "--concept", "ball", "--top", "1", "--images", "4", "--pool", "16")
+    text = answer("insert", "study", *small, "--at", "each", "--cell", "8")
+    assert "4 pictures, about 4 min; --images 2 or --stride 2 take less, in" in text
+    assert "less" not in answer("insert", "study", *small, "--at", "each", "--cell", "8"), "it is there already"
+    text = answer("insert", "study", *small, "--random", "1")
+    assert "4 pictures, about 4 min; --images 2 takes less, in" in text
+
+
+def test_a_pool_that_is_not_there_yet_is_part_of_the_time(answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
+    trials: list[int] = []
+
+    def seconds(source: Any, spec: Any, count: int) -> float:
+        trials.append(count)
+        return 1.0
+
+    monkeypatch.setattr("ganatomy.experiments.causal.plans.effect_seconds", seconds)
+    small = ("--layer", "layer2", "--concept", "ball", "--top", "1", "--images", "4", "--random", "0")
+    for cell in ("1", "2"):
+        answer("insert", "study", *small, "--pool", "32", "--at", "0,0", "--cell", cell)
+    answer("ablate", "study", *small)
+    assert trials == [1 + 32 // 4, 1, 1]
+
+
+def test_a_stride_leaves_places_out(answer: Answer) -> None:
+    small = ("--layer", "layer2", "--concept", "ball", "--top", "1", "--images", "2", "--pool", "16")
+    told = json.loads(answer("insert", "study", *small, "--at", "each", "--stride", "8", "--json"))
+    assert sum(row["places"] for row in told["under"]) == 2 * 4
+    assert main(["insert", "study", *small, "--stride", "8"]) == 2
+
+
 @pytest.mark.slow
 def test_every_way_to_insert(answer: Answer) -> None:
     small = ("--tops", "1,2", "--cells", "4", "--multiples", "0.5,1", "--images", "8", "--pool", "16")
@@ -203,9 +235,11 @@ def test_ace_of_several_concepts_and_ranking_by_it(answer: Answer, monkeypatch: 
     monkeypatch.setattr("ganatomy.experiments.causal.ace_spec.SCHEDULES", {"fast": SMALL_ACE, "quick": SMALL_ACE})
     ace = ("ace", "study", "--layer", "layer2", "--top", "2")
     told = json.loads(answer(*ace, "--concept", "ball,tree", "--json"))
+    assert {(each["ranking"], each["updates"]) for each in told["results"]} == {("first-order attribution", 0)}
     assert [Path(each["study"]).name for each in told["results"]] == ["ace-ball", "ace-tree"]
     text = answer(*ace, "--concept", "ball", "--quick")
     assert "quick search for ball at layer2 of planted: 8 pictures, about" in text
+    assert "ranking: first-order attribution\nupdates: 0\n" in text
     assert (HOME / "ace-ball-quick").is_dir()
     answer(
         "insert", "study", "--layer", "layer2", "--concept", "ball", "--units", BALL, "--images", "4", "--pool", "32"
@@ -307,7 +341,7 @@ def test_the_curve_is_shown_in_full_unless_it_is_long() -> None:
         effects = pd.DataFrame(
             columns=["by", "n", "term", "value", "error", "normalised", "normalised_error", "spread"]
         )
-        result = SimpleNamespace(curve=curve, effects=effects, spec=SimpleNamespace(top=3))
+        result = SimpleNamespace(curve=curve, effects=effects, spec=SimpleNamespace(top=3), updates=0)
         return list(causal_terminal._ace(result)[1].n)
 
     assert shown([1, 3, 4, 8]) == [1, 3, 4, 8]

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ganatomy.cli.causal_terminal import _TABLES
 from ganatomy.edit import Intervention, place
 from ganatomy.experiments.causal.ace import Ace
 from ganatomy.experiments.causal.capacity import Capacity
@@ -24,6 +25,7 @@ from ganatomy.report.causal.capacity import capacity_section
 from ganatomy.report.causal.context import context_cards, context_chart, context_section
 from ganatomy.report.causal.each import unit_effects_section
 from ganatomy.report.causal.effect import effect_cards, effect_charts, effect_section
+from ganatomy.report.causal.page import section_of
 from ganatomy.report.causal.section import effect_text, measured, percent, plain
 from ganatomy.report.causal.trace import mapped_layers, trace_cards, trace_section
 
@@ -192,6 +194,47 @@ def test_ace_units_are_cards_with_their_rank_by_iou(ace: Ace) -> None:
     cards = re.findall(r"<li>.*?unit (\d+).*?rank (\d+)", body)
     top = ace.units.sort_values("rank").head(3)
     assert cards == [(str(row.unit), str(row.iou_rank)) for row in top.itertuples()]
+
+
+WIDE: dict[str, tuple[str, tuple[str, ...]]] = {
+    "ablation": ("table", ("change_error", "relative_error")),
+    "insertion": ("table", ("change_error", "relative_error")),
+    "unit_effects": ("table", ("change_error", "relative_error")),
+    "ace": ("curve", ("error",)),
+    "context": ("under", ("effect_error", "image_effect_error", "random_effect_error")),
+    "capacity": ("table", ("gain_error",)),
+    "repair": ("table", ("change_error",)),
+    "artifacts": ("samples", ("spread",)),
+}
+"""For each kind of study the errors of its effects, and the table that holds them."""
+
+
+@pytest.mark.parametrize("kind", WIDE)
+@pytest.mark.parametrize("error", [1e6, 0.0])
+def test_where_an_interval_holds_zero_every_page_and_table_says_no_effect(
+    kind: str, error: float, request: pytest.FixtureRequest
+) -> None:
+    name, columns = WIDE[kind]
+    result = request.getfixturevalue(kind)
+    known = result.table.change != 0 if kind in ("ablation", "insertion", "unit_effects") else slice(None)
+    result = dataclasses.replace(result, **{name: getattr(result, name)[known]}) if name == "table" else result
+    section = section_of(changed(result, name, **dict.fromkeys(columns, error)))
+    said = "no effect" in " ".join([section.answer, *(block.body for block in section.blocks)])
+    cells = pd.concat([own.astype(str) for own in _TABLES[type(result).__name__](
+        changed(result, name, **dict.fromkeys(columns, error)))])  # fmt: skip
+    in_terminal = cells.apply(lambda column: column.str.contains("no effect", na=False)).any(axis=None)
+    if error:
+        assert said
+        assert in_terminal
+    elif kind in ("ablation", "insertion"):
+        assert not said
+        assert not in_terminal
+
+
+def test_an_insertion_that_is_never_visible_is_no_effect(trace: Trace) -> None:
+    places = trace.lines.places.where(~trace.lines.visible.astype(bool), 0)
+    assert "0 of" in trace_section(changed(trace, "lines", places=places)).answer
+    assert ": no effect." in trace_section(changed(trace, "lines", places=places)).answer
 
 
 def test_context_marks_what_the_grammar_says(context: Context) -> None:

@@ -73,9 +73,10 @@ def _unit_effects(result: Any) -> list[pd.DataFrame]:
 def _ace(result: Any) -> list[pd.DataFrame]:
     """The two terms at the size that was kept, and what is left of the concept as more units go."""
     kept = result.effects[result.effects.n == result.spec.top]
+    called = {"ace": "ACE" if result.updates else "start", "iou": "IoU"}
     none = (kept.term != "ace").astype(float)  # either term alone is 1 without any edit
     terms = {
-        "by": kept["by"],
+        "by": kept["by"].replace(called),
         "n": kept.n,
         "term": kept.term,
         "% of what there is": _effects(kept.normalised, kept.normalised_error, none),
@@ -88,7 +89,7 @@ def _ace(result: Any) -> list[pd.DataFrame]:
     curve = result.curve[result.curve.n.isin(sizes)]
     curve = curve.assign(change=_effects(curve.relative, curve.error))
     curve = curve.pivot_table("change", "n", "by", aggfunc="first")
-    names = {name: f"{name}: change %" for name in curve.columns}
+    names = {name: f"{called.get(name, name)}: change %" for name in curve.columns}
     return [pd.DataFrame(terms), curve.reset_index().rename(columns=names)]
 
 

@@ -45,6 +45,8 @@ def insert(arguments: Namespace) -> None:
             return 2 * len(spec.corners(grid))  # random units too
 
         _at_places("context", ContextSpec, (run_context, trials), arguments)
+    elif "stride" in arguments:
+        raise BadValue(f"--stride {arguments.stride} is for --at each; give that, or leave --stride out")
     else:
         _effect("insert", arguments)
 
@@ -363,9 +365,11 @@ def _bar(
     from ganatomy.experiments.causal.plans import effect_seconds
     from ganatomy.store import named
 
+    what, trials = work
+    pooled = _pooled(source, spec)  # before the run begins it
+
     def statement() -> str:
-        what, trials = work
-        time = (seconds or effect_seconds)(source, spec, trials + _pooled(source, spec))
+        time = (seconds or effect_seconds)(source, spec, trials + pooled)
         layers = ", ".join([spec.layer, *(layer for layer, _ in getattr(spec, "more", ()))])
         where = f" at {layers} of" if spec.layer in source.models.subject.layers else ":"  # or of none
         less = f"; {_less(spec, time)} less" if time > LONG else ""

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from ganatomy.edit import Intervention
-from ganatomy.errors import BadModel, BadValue, StudyError, StudyMismatch, UnknownName
+from ganatomy.errors import BadFile, BadModel, BadValue, StudyError, StudyMismatch, UnknownName
 from ganatomy.experiments.causal import ace as aces
 from ganatomy.experiments.causal import optimise as optimisation
 from ganatomy.experiments.causal import unit_sets
@@ -370,6 +370,31 @@ def test_every_field_changes_the_digest(source: Source) -> None:
         if field.name == "decay":
             changed = False
         assert spec_digest(dataclasses.replace(spec, **{field.name: changed})) != spec_digest(spec), field.name
+
+
+def test_an_ace_says_how_many_updates_its_answer_has_had(source: Source, found: Ace) -> None:
+    best = found.history[found.history.gain > found.history.gain_error]
+    expected = 0 if best.empty else int(best.step[best.held_out.idxmax()])
+    assert found.updates == found.said["updates"] == expected
+    alphas = found.units.sort_values("unit")
+    assert (alphas.alpha == alphas.initial).all() == (expected == 0)
+    for updates, called in ((0, "first-order attribution"), (8, "8 updates of adam from first-order attribution")):
+        assert dataclasses.replace(found, facts={**found.facts, "updates": updates}).called == called
+
+
+def test_a_study_of_an_earlier_version_is_not_read(found: Ace, monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = {name: fact for name, fact in found.facts.items() if name != "updates"}
+    monkeypatch.setattr(Study, "facts", facts)
+    with pytest.raises(BadFile, match="of an earlier version; make it again, in another directory"):
+        Ace.open(found.study.directory)
+
+
+def test_the_published_schedule_says_what_it_corrects(source: Source) -> None:
+    corrected = scheduled(source, "published", layer="layer1", concept="ball", top=3).corrected
+    assert "index slip" in corrected[0]
+    assert any("|α|²" in each for each in corrected)
+    for schedule in ("fast", "quick"):
+        assert scheduled(source, schedule, layer="layer1", concept="ball", top=3).corrected == ()
 
 
 def test_the_published_schedule_is_that_of_the_paper(source: Source) -> None:
