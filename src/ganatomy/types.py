@@ -25,6 +25,6 @@ PerUnit: TypeAlias = Float[Tensor, " u"]
 PerPlace: TypeAlias = Float[Tensor, "u h w"]
 """One number for each unit at each place of a layer's grid."""
 Constant: TypeAlias = PerUnit | PerPlace
-"""What units are set to: one value for each, or one for each at each place."""
+"""What units are set to, one value for each, or one for each at each place."""
 Where: TypeAlias = Float[Tensor, "p h w"]
 """Places of a layer's grid, from 0 (not at all) to 1: one map for all pictures (p = 1), or one for each."""

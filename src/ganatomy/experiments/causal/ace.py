@@ -93,7 +93,7 @@ class Ace(Shown):
 
     @property
     def updates(self) -> int:
-        """How many updates the answer has had: 0 where it is the start."""
+        """How many updates the answer has had, 0 where it is the start."""
         return int(self.facts["updates"])
 
     @property
@@ -104,7 +104,7 @@ class Ace(Shown):
 
     @property
     def said(self) -> dict[str, Any]:
-        """What is to be said beside the tables: how units were ranked, and what was corrected of the published run."""
+        """How units were ranked, and what was corrected of the published run, by name."""
         own = {"ranking": self.called, "updates": self.updates}
         return own | ({"corrected": list(self.spec.corrected)} if self.spec.corrected else {})
 
