@@ -30,6 +30,7 @@ import ganatomy
 from ganatomy import DissectSpec, Generator, Segmenter, study
 from ganatomy.experiments import dissect, dissection, strips, tally
 from ganatomy.generators.progan import ProGAN, progan_network
+from ganatomy.resample import Grid
 from ganatomy.stats.agreement import Agreement, combine
 from ganatomy.stats.blocks import BlockedAgreement, GroupedAgreement
 from ganatomy.stats.levels import exact_levels, fractions
@@ -86,7 +87,7 @@ def synthetic(side: int, units: int, planes: int, device: str, repeats: int, bat
     features = F.interpolate(noise, (side, side), mode="bicubic", align_corners=False).to(device)
     labels = regions(batch, planes, 400 // planes, pixels, g)
     tuples = [len(picture.flatten(1).unique(dim=1).T) for picture in labels]
-    levels = exact_levels(features, pixels, fractions()).to(device)
+    levels = exact_levels(features, Grid(*pixels), fractions()).to(device)
     table = Agreement(levels, 401, batch * pixels[0] * pixels[1])
     labels = labels.to(device)
 
@@ -169,8 +170,9 @@ def compilation() -> Row:
     """Return the processor seconds of a first and of a second process, for the compiled loops alone."""
     program = (
         "import time, torch; torch.set_num_threads(1); from ganatomy.stats.agreement import Agreement, combine;"
-        "from ganatomy.stats.levels import exact_levels, fractions; start = time.process_time();"
-        "r = torch.randn(2, 2, 4, 4); table = Agreement(exact_levels(r, (8, 8), fractions()), 3, 999);"
+        "from ganatomy.resample import Grid; from ganatomy.stats.levels import exact_levels, fractions;"
+        "start = time.process_time();"
+        "r = torch.randn(2, 2, 4, 4); table = Agreement(exact_levels(r, Grid(8, 8), fractions()), 3, 999);"
         "table.update(r, torch.ones(2, 1, 8, 8, dtype=torch.long)); print(time.process_time() - start)"
     )
     with tempfile.TemporaryDirectory() as cache:

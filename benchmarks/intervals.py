@@ -155,7 +155,12 @@ def count_table(errors: Sequence[Resampled]) -> pd.DataFrame:
         mean, spread = table.value.mean(), table.value.std()
         predicted = math.sqrt((table.error**2).mean())
         covered = ((table.low <= mean) & (mean <= table.high)).mean()
-        numbers = {"mean": mean, "spread": spread, "predicted": predicted, "ratio": predicted / spread}
+        numbers = {
+            "mean": mean,
+            "spread": spread,
+            "predicted": predicted,
+            "ratio": predicted / spread if spread > 0 else math.nan,
+        }
         rows.append({"layer": layer, "quantity": quantity, **numbers, "covered": covered})
     return pd.DataFrame(rows)
 

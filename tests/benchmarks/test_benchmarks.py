@@ -13,6 +13,7 @@ import torch
 
 import ganatomy
 from ganatomy import open_generator, open_segmenter
+from ganatomy.resample import Grid
 from ganatomy.stats.agreement import Agreement
 from ganatomy.stats.levels import exact_levels
 from ganatomy.stats.scores import iou, rates
@@ -91,7 +92,7 @@ def test_the_usual_way_finds_the_same_iou(usual_way: ModuleType) -> None:
     seen = generator.observe(generator.latents(range(4), 0), [layer])
     labels = segmenter(seen.images)
     r, size = seen.features[layer], seen.images.shape[-2:]
-    levels = exact_levels(r, tuple(size), torch.tensor([1.0, 0.2]).double().numpy())
+    levels = exact_levels(r, Grid(*size), torch.tensor([1.0, 0.2]).double().numpy())
     table = Agreement(levels, len(segmenter.vocabulary), 10**6)
     table.update(r, labels)
     expected = iou(rates(table.counts[0]))[:, 1:, 1]

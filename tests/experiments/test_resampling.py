@@ -120,7 +120,7 @@ def test_a_draw_counts_the_pictures_of_its_blocks(found: Dissection, seed: int) 
 
 def test_levels_are_chosen_anew_on_the_blocks_drawn() -> None:
     """Nearly those that the pictures of these blocks choose by themselves."""
-    found = small(levels=100, layers=["layer1"])
+    found = small(levels=100, layers=["layer1"], label="iou")
     table = found.tally.blocked("validation", "layer1")
     weights = [table.blocks / 3] * 3 + [0.0] * (table.blocks - 3)
     ones = [1.0] * blocks(found, "evaluation")
@@ -130,7 +130,7 @@ def test_levels_are_chosen_anew_on_the_blocks_drawn() -> None:
     alone = Agreement(table.levels, len(VOCABULARY), 10**6)
     alone.update(seen.features["layer1"], labels_at(segmenter(seen.images), (SIDE, SIDE)))
     expected = choose_levels(alone.counts[0], alone.levels, "pair")
-    own = found.units[found.units.interpretable]
+    own = found.units[found.units.label.notna()]
     pairs = own.unit.tolist(), found.scores.label[own.index].tolist()
     near, before = (abs(level[pairs] - expected[pairs]).sum() for level in (drawn, found.reading.level))
     assert near < before / 2
@@ -233,7 +233,7 @@ def test_differences_of_the_same_pictures_cancel_and_of_others_add(found: Dissec
 @pytest.mark.slow
 def test_they_predict_how_other_samples_differ() -> None:
     """The spread of IoU over eight samples, against the mean of the errors predicted from each."""
-    studies = [small(images=100, seed=seed) for seed in range(8)]
+    studies = [small(images=100, seed=seed, label="iou") for seed in range(8)]
     tables = [r.units for r in (study.errors for study in studies) if r is not None]
     spread = np.std([table.iou for table in tables], axis=0, ddof=1)
     predicted = np.sqrt(np.mean([table.iou_error**2 for table in tables], axis=0))

@@ -23,5 +23,5 @@ def test_a_card_says_what_the_table_says(dissection: Dissection) -> None:
 def test_a_unit_without_a_label_has_no_bar(dissection: Dissection) -> None:
     row = dissection.units[dissection.units.label.isna()].iloc[0]
     card = unit_card(dissection, row.layer, int(row.unit))
-    assert card.text == f"{row.layer}/{row.unit}: no label"
+    assert card.text == f"{row.layer}/{row.unit}: unlabelled"
     assert "nan" not in card._repr_html_()

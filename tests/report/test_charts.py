@@ -9,11 +9,11 @@ from ganatomy.report.palette import category_colours, concept_colours
 
 def test_every_concept_has_a_bar_with_its_count_and_colour(dissection: Dissection) -> None:
     text = "".join(chart for _, chart in concept_charts(dissection))
-    found = dissection.concepts[dissection.concepts.units_interpretable > 0]
+    found = dissection.concepts[dissection.concepts.units_matched > 0]
     assert len(found) >= 5
     for row in found.itertuples():
-        only = row.units_interpretable - row.units_matched
-        note = f"{row.units_matched} + {only}" if only else f"{row.units_matched}"
+        others = row.units_matched - row.units_labelled
+        note = f"{row.units_labelled} + {others}" if others else f"{row.units_labelled}"
         assert f'href="#concept={row.concept}" aria-label="{row.concept}: {note}"' in text
         assert concept_colours(dissection.vocabulary)[row.concept, row.category] in text
 
@@ -21,7 +21,7 @@ def test_every_concept_has_a_bar_with_its_count_and_colour(dissection: Dissectio
 def test_categories_share_one_scale(dissection: Dissection) -> None:
     text = "".join(chart for _, chart in concept_charts(dissection))
     widths = [float(w) for w in re.findall(r'<rect x="27.00%" width="([\d.]+)%"', text)]
-    matched = dissection.concepts.units_matched
+    matched = dissection.concepts.units_labelled
     assert max(widths) / min(widths) == pytest.approx(matched.max() / matched[matched > 0].min(), rel=1e-3)
 
 

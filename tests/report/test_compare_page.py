@@ -79,7 +79,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def three(home: Path, drawn: None) -> Comparison:
     paths = [
         made_dissection(home / "one", DEEP),
-        made_dissection(home / "other", OTHER, noise=0.9),
+        made_dissection(home / "other", OTHER, over_chance=1.5),
         made_dissection(home / "turned", DEEP, generator=TURNED),
     ]
     return compared(paths, follow=True)

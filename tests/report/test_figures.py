@@ -17,7 +17,7 @@ def test_charts_are_files_with_selectable_text(dissection: Dissection, tmp_path:
         {t.text for t in ET.parse(tmp_path / name).getroot().findall(".//{*}text")}
         for name in ("concepts.svg", "layers.svg")
     )
-    assert {"tree", "lid", "interpretable only"} <= concepts
+    assert {"tree", "lid", "others that match it"} <= concepts
     assert {"layer1", "layer3", "material"} <= layers
 
 

@@ -82,8 +82,8 @@ class Quality(Shown):
             BadFile: a file of it is damaged.
         """
         study = Study.open(directory)
-        table = study.read_table("quality").reindex(columns=COLUMNS)  # of before there were intervals
-        return cls(read_spec(study, QualitySpec), study.facts, table, study)
+        spec, table = read_spec(study, QualitySpec), study.read_table("quality")
+        return cls(spec, study.facts, table.reindex(columns=COLUMNS), study)  # earlier ones have no intervals
 
 
 def plan_quality(source: Source, options: Mapping[str, Any]) -> tuple[QualitySpec, Path]:

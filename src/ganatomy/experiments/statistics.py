@@ -9,6 +9,7 @@ from ganatomy.errors import UnknownName
 from ganatomy.study import Mergeable
 
 STATISTICS = {
+    "Appeared": "ganatomy.experiments.causal.best_setting",
     "ActivationLevels": "ganatomy.stats.levels",
     "Candidates": "ganatomy.experiments.causal.locations",
     "Described": "ganatomy.experiments.described",
@@ -17,6 +18,7 @@ STATISTICS = {
     "FirstOrder": "ganatomy.experiments.causal.unit_effects",
     "Inserted": "ganatomy.experiments.causal.context",
     "PairedChange": "ganatomy.stats.paired",
+    "PlaceMeans": "ganatomy.experiments.causal.constants",
     "Pool": "ganatomy.experiments.causal.pool",
     "Shares": "ganatomy.experiments.causal.unit_sets",
     "Strength": "ganatomy.experiments.causal.trace",

@@ -101,7 +101,7 @@ def unread(paths: Iterable[str]) -> str:
     """Say how many files are not read, and of which kinds; nothing of hidden ones, unless they look like pictures.
 
     >>> unread(["a.heic", "b.HEIC", "notes", "._a.jpg", ".DS_Store"])
-    '4 files were not read: 2 .heic, 1 hidden, 1 without an ending'
+    '4 files were not read: 2 .heic, 1 without an ending, 1 hidden'
     """
     kinds: Counter[str] = Counter()
     for path in map(PurePosixPath, paths):

@@ -77,6 +77,8 @@ def contrast(values: Floats, clusters: Ints, here: Flags, there: Flags, draws: i
         draws: of the bootstrap.
         seed: of the draws.
     """
+    if not here.any() or not there.any():
+        return Contrast(*[np.nan] * 6)
     names, which = np.unique(clusters, return_inverse=True)
     table = np.stack(
         [np.bincount(which, each, len(names)) for each in (values * here, here, values * there, there)], axis=1
@@ -84,8 +86,6 @@ def contrast(values: Floats, clusters: Ints, here: Flags, there: Flags, draws: i
     times = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)
     sums = np.concatenate([table.sum(0, keepdims=True), times @ table])
     sums = sums[(sums[:, 1] > 0) & (sums[:, 3] > 0)]
-    if not here.any() or not there.any():
-        return Contrast(*[np.nan] * 6)
     one, other = sums[:, 0] / sums[:, 1], sums[:, 2] / sums[:, 3]
     ratios = np.divide(one, other, out=np.full_like(one, np.inf), where=other > 0)
     ratio, low, high = _interval(ratios) if _interval(other)[1] > 0 else (np.nan, np.nan, np.nan)
