@@ -347,7 +347,7 @@ def _rule(spec: DissectSpec, scores: Scores) -> str:
         f"IoU > {spec.interpretable_iou:g} and accuracy > {spec.interpretable_accuracy:g} (interpretable), and IoU "
         f"more than {spec.over_chance:g} times its chance level (the concept's share of all pixels) and "
         f"{spec.over_control:g} times its control (the same unit and concept with features and images mismatched), or "
-        "half of the way from there to 1 where that is less"
+        "a third of the way from there to 1 where that is less"
         + (f"; both times as much as stated for concepts whose control is uncertain: {raised}" if raised else "")
         + f"; {scores.false_labels.mean():.1%} of the units would be matched to some concept by their mismatched "
         "counts, put through the same rule"

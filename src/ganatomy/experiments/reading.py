@@ -166,10 +166,10 @@ def null_ratio(spec: DissectSpec, scored: Rates, control: Rates) -> Tensor:
 def required_iou(spec: DissectSpec, control: Tensor, chance: Tensor) -> Tensor:
     """Return the IoU that a matched pair exceeds: so many times its control and its chance level.
 
-    Each is asked for at most half of the way from it to 1; else a concept on half of the pixels could have no unit.
+    At most a third of the way from either to 1 is asked for; else a concept on half of the pixels could have no unit.
     """
     times = ((spec.over_control, control), (spec.over_chance, chance))
-    return torch.maximum(*(torch.minimum(factor * level, (1 + level) / 2) for factor, level in times))
+    return torch.maximum(*(torch.minimum(factor * level, (1 + 2 * level) / 3) for factor, level in times))
 
 
 def _tables(tally: Tally, layers: Iterable[str]) -> Iterator[tuple[str, slice, Tensor, Tensor, Tensor]]:
