@@ -48,7 +48,8 @@ def test_only_free_places_are_judged_by_whether_the_renderer_could() -> None:
     assert (units.allowed_places, units.forbidden_places) == (2, 2)
     assert (units.allowed, units.forbidden) == (pytest.approx(0.45), pytest.approx(0.05))
     assert (units.allowed_appears, units.forbidden_appears) == (1, 0)
-    assert units.ratio == pytest.approx(9)
+    assert units.difference == pytest.approx(0.4)
+    assert np.isnan(units.ratio)  # two places do not tell what is forbidden from nothing
     table = by_probability(found)
     assert table.places.tolist() == [2, 1, 0, 1, 1]
     assert table.appears.fillna(-1).tolist() == [0, 1, -1, 1, 1]
