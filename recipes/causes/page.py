@@ -255,6 +255,8 @@ def _by_object(context: Context) -> str:
         f"{spec.cell}, {spec.multiple:g} k, {spec.images:,} pictures, {len(context.places):,} insertions. Pixels "
         "gained at free places, which showed none before, as a share of the place's pixels."
     )
+    if context.verdict["allowed"].isna().all():
+        return said  # nothing says where it may be
     columns = (
         "units", "where allowed", "places", "where forbidden", "places", "difference (95 %)", "ratio (95 %)",
     )  # fmt: skip

@@ -476,4 +476,4 @@ def _share(gain: Float[Tensor, "images places"], least: float) -> tuple[float, f
     known = ~gain.isnan()
     shown, picture = (gain[known] >= least).numpy(), known.nonzero()[:, 0].numpy()
     share, error = clustered_mean(shown.astype(np.float64), picture)
-    return share, max(error, proportion(shown)[1]) if len(shown) else math.nan, len(shown)
+    return share, float(np.fmax(error, proportion(shown)[1])) if len(shown) else math.nan, len(shown)

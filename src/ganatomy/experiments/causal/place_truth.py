@@ -213,4 +213,4 @@ def by_probability(places: pd.DataFrame) -> pd.DataFrame:
 def _share(shown: npt.NDArray[np.float64], ids: Sequence[int] | npt.NDArray[np.int64]) -> tuple[float, float]:
     """Return a share and its error, the places of one picture taken as one draw; never 0 where few were tried."""
     mean, error = clustered_mean(shown, np.asarray(ids, np.int64))
-    return mean, max(error, proportion(shown > 0)[1]) if len(shown) else np.nan
+    return mean, float(np.fmax(error, proportion(shown > 0)[1])) if len(shown) else np.nan
