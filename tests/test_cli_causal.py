@@ -224,7 +224,8 @@ def test_every_way_to_insert(answer: Answer) -> None:
     head, *lines = [line for line in answer(*given).splitlines() if line.startswith(" ") and line.strip()]
     assert head.startswith(f" {best['layer']}, 4 × 4, {best['multiple']:g} k ")
     assert lines[1].split()[0] == best["by"]
-    assert {line.split()[0] for line in lines[1:]} == {"iou-1", "iou-2", "all", "random", "patch", "transplant"}
+    named = {line.split()[0] for line in lines[1:] if line[1] != " "}  # a long cell goes on in the next line
+    assert named == {"iou-1", "iou-2", "all", "random", "patch", "transplant"}
 
 
 SMALL_ACE = {"images": 8, "pool": 32, "train": 8, "held": 4, "candidates": 8, "steps": 2, "pairs": 2, "random": 1}

@@ -61,7 +61,8 @@ def test_a_disk_that_is_full_again_and_again_loses_nothing(
                 break
             assert (ended.code, ended.err.count("\n")) == (2, 1), ended.err
             assert "No space left on device" in ended.err
-            kept = {name: digest for name, digest in finished.items() if not name.endswith("study.json")}
+            told = ("study.json", *BY_CLOCK.get(verb, ()))  # what says how far it is, or how long it took
+            kept = {name: digest for name, digest in finished.items() if not any(part in name for part in told)}
             full, size = full + 1, size + STEP
             apart.shell("mount", "-o", f"remount,size={size}k", str(disk))
         assert full > 1

@@ -181,7 +181,9 @@ def null_of(rule: str, folds: list[tuple[Half, Half]], row: int, c: int, levels:
     if not (overlap(null) > 0.05 and pooled_agreement(null) > 0.75):
         return 0.0
     chance = float(np.concatenate([shown.ravel() for _, shown in null]).mean())
-    return overlap(null) / max(1.5 * overlap(control), 2 * chance)
+    levels_of_two = ((1.5, overlap(control)), (2, chance))
+    required = max(min(times * level, (1 + 2 * level) / 3) for times, level in levels_of_two)
+    return np.inf if overlap(null) > (1 + required) / 2 else overlap(null) / required
 
 
 def pooled_agreement(pairs: list[tuple[Mask, Mask]]) -> float:

@@ -55,6 +55,11 @@ def blocks(found: Dissection, half: str) -> int:
     return found.tally.blocked(half, "layer1").blocks
 
 
+def required(control: float, chance: float) -> float:
+    """Return the IoU that a matched pair exceeds."""
+    return max(min(times * level, (1 + 2 * level) / 3) for times, level in ((1.5, control), (2, chance)))
+
+
 def names(label: npt.NDArray[np.int64]) -> list[str]:
     return [VOCABULARY[i].name if i else "none" for i in label]
 
@@ -97,7 +102,7 @@ def recounted(found: Dissection, weights: list[int]) -> pd.DataFrame:
             )
             if overlap > 0.05 and (on == shown[c]).mean() > 0.75:
                 interpretable = True
-                if overlap > scores.raised[c] * max(1.5 * control, 2 * shown[c].mean()):
+                if overlap > scores.raised[c] * required(control, shown[c].mean()):
                     best = max(best, (overlap, -c))
         rows.append((-best[1], best[0], interpretable, best[0] > 0))
     return pd.DataFrame(rows, columns=["label", "iou", "interpretable", "matched"])
@@ -130,7 +135,8 @@ def test_levels_are_chosen_anew_on_the_blocks_drawn() -> None:
     alone = Agreement(table.levels, len(VOCABULARY), 10**6)
     alone.update(seen.features["layer1"], labels_at(segmenter(seen.images), (SIDE, SIDE)))
     expected = choose_levels(alone.counts[0], alone.levels, "pair")
-    own = found.units[found.units.label.notna()]
+    label = found.scores.label
+    own = found.units[found.scores.interpretable[np.arange(len(label)), label]]
     pairs = own.unit.tolist(), found.scores.label[own.index].tolist()
     near, before = (abs(level[pairs] - expected[pairs]).sum() for level in (drawn, found.reading.level))
     assert near < before / 2
@@ -159,7 +165,7 @@ def test_controls_and_what_they_reach_by_chance_are_drawn_again(validation: str)
             (scored, right, chance), (other, _, _) = drawn
             control[first + row, c] = scored
             if scored > 0.05 and right > 0.75:
-                null[first + row, c] = scored / max(1.5 * other, 2 * chance, 1e-9)
+                null[first + row, c] = scored / max(required(other, chance), 1e-9)
     assert (null > 0).any()
     reading = drawn_once(found, weights[0].tolist(), ones, weights[1].tolist()).reading
     np.testing.assert_allclose(reading.control, control, atol=1e-12)

@@ -57,8 +57,9 @@ def test_units_for_white_and_black_are_found(by_colour: Dissection, look: Any) -
 @pytest.mark.slow
 def test_later_layers_know_more_of_colour(by_colour: Dissection) -> None:
     assert by_colour.by_layer.matched.is_monotonic_increasing
-    assert by_colour.by_layer.matched.iloc[0] == 0
-    assert 6 <= by_colour.by_layer.matched.iloc[-1] <= 16
+    share = by_colour.by_layer.matched / by_colour.by_layer.units
+    assert share.iloc[0] < 0.06
+    assert share.iloc[-1] > 0.4
     labelled = by_colour.units[by_colour.units.label.notna()]
     assert np.isfinite(labelled.select_dtypes("number")).all(axis=None)
 
@@ -73,9 +74,9 @@ def test_dark_hair_is_found_and_a_place_in_the_face_is_not_enough(name: str, tmp
     assert dark.label == "dark"
     assert dark.matched
     assert dark.lift > 2
-    chin = units.loc["generator_deconv.1", 122]
-    assert chin.label == "skin-b"
-    assert chin.interpretable
-    assert not chin.matched
-    assert set(result.units.label[result.units.matched]) == {"dark"}
+    chin = result.candidates("generator_deconv.1", 122).iloc[0]
+    assert (chin.concept, chin.matched) == ("skin-b", False)
+    assert units.interpretable["generator_deconv.1", 122]
+    assert units.label.isna()["generator_deconv.1", 122]
+    assert result.units.label.value_counts().idxmax() == "dark"
     assert 0.3 < result.concepts.set_index("concept").share["skin"] < 0.6  # there are faces in these pictures

@@ -57,9 +57,10 @@ def test_large_things_score_high_and_their_control_too(dissection: Dissection) -
     assert sky.iou > 0.55
     assert sky.control > 0.4
     matched = dissection.units[dissection.units.matched]
-    assert 20 <= len(matched) <= 70
-    assert {"sky", "sun", "window", "turf"} <= set(matched.label)
+    assert 40 <= len(matched) <= 120
+    assert {"sun", "window", "turf"} <= set(matched.label)
     assert set(matched.category) >= {"object", "material"}
-    grass = dissection.units[(dissection.units.label == "grass") & dissection.units.interpretable]
-    assert len(grass) > 0
-    assert not grass.matched.any()
+    assert not sky.matched
+    grass = dissection.ranked("grass").iloc[0]
+    assert grass.iou > 0.3
+    assert not grass.matched
