@@ -118,9 +118,13 @@ def test_the_active_units_of_a_place_are_those_of_its_concept(painter: Painter) 
         if heat.max() < 128:
             continue
         units, concepts = painter.active(id, 0, layer, ([((x + 0.5) / width, (y + 0.5) / height)], 0.0), 5)
-        assert units[0].quantile >= units[-1].quantile
         assert concepts
-        found = True
+        first = [own for own in units if own.matched and own.label in concepts]
+        assert units[: len(first)] == first, "what is matched to what is there comes first"
+        assert [own.iou for own in first] == sorted((own.iou for own in first), reverse=True)
+        others = [own.quantile for own in units[len(first) :]]
+        assert others == sorted(others, reverse=True)
+        found |= bool(first)
     assert found
 
 

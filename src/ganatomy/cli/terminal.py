@@ -75,6 +75,10 @@ def show(result: "Dissection") -> None:
     layers = layers.assign(grid=grid).rename(columns={"mean_iou": "mean IoU"})
     found = found.assign(best=best).rename(columns={"units_matched": "units", "best_iou": "IoU", "share": "chance"})
     console = Console(highlight=False, emoji=False)
+    rate = result.facts.get("false_labels")
+    if isinstance(rate, float):
+        matched, units = int(result.units.matched.sum()), len(result.units)
+        say(f"{matched} of {units} units match a concept; by chance {rate:.1%} would")
     console.print(table(layers[["layer", "grid", "units", "interpretable", "matched", "concepts", "mean IoU"]]))
     console.print(table(found[["concept", "category", "units", "best", "IoU", "chance"]]))
 
