@@ -110,7 +110,10 @@ class Painter(Reader):
         return Changes(changes=found, pixels=float(difference))
 
     def brushes(self, layer: str) -> list[Brush]:
-        """Return what can be painted at a layer: every scored concept for which a unit has any IoU, the best first."""
+        """Return what can be painted at a layer: every scored concept for which a unit has any IoU.
+
+        First those with a measured setting, then those that units of the layer are matched to, by the greatest IoU.
+        """
         dissection = self.source.dissection
         self.source.shape(layer)
         colours, names = concept_colours(dissection.vocabulary), addresses(dissection.vocabulary)
@@ -132,7 +135,13 @@ class Painter(Reader):
                     iou=best,
                 )
             )
-        return sorted(found, key=lambda brush: -brush.iou)
+        pairs = dissection.pairs[(dissection.pairs.layer == layer) & dissection.pairs.matched]
+        matched = set(zip(pairs.concept, pairs.category, strict=True))
+
+        def place(brush: Brush) -> tuple[bool, bool, float]:
+            return brush.by != "best", (brush.concept.split(":")[-1], brush.category) not in matched, -brush.iou
+
+        return sorted(found, key=place)
 
     def best_layer(self) -> str:
         """Return where painting starts: a layer with measured settings, else with ACE studies, else the best matched.
