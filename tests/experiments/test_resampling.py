@@ -22,7 +22,7 @@ from ganatomy.generators.planted import UNITS, PlantedGenerator
 from ganatomy.planted import VOCABULARY
 from ganatomy.resample import Grid, labels_at, upsample
 from ganatomy.segmenters.planted import PlantedSegmenter
-from ganatomy.stats.agreement import Agreement
+from ganatomy.stats.agreement import Agreement, combine
 from ganatomy.stats.scores import choose_levels
 
 SIDE = 16
@@ -133,7 +133,8 @@ def test_levels_are_chosen_anew_on_the_blocks_drawn() -> None:
     generator, segmenter = PlantedGenerator(torch.device("cpu")), PlantedSegmenter(torch.device("cpu"))
     seen = generator.observe(generator.latents(range(45, 45 + 3 * int(table.span[1])), 0), ["layer1"])
     alone = Agreement(table.levels, len(VOCABULARY), 10**6)
-    alone.update(seen.features["layer1"], labels_at(segmenter(seen.images), (SIDE, SIDE)))
+    labels = labels_at(segmenter(seen.images), (SIDE, SIDE))
+    alone.update_combined(seen.features["layer1"], combine(labels, alone.counts.shape[-1], GRID.image))
     expected = choose_levels(alone.counts[0], alone.levels, "pair")
     label = found.scores.label
     own = found.units[found.scores.interpretable[np.arange(len(label)), label]]

@@ -143,8 +143,8 @@ def test_what_is_missing_looks_missing(tab: Page, dissection: Dissection) -> Non
     row = dissection.units[dissection.units.label.isna()].iloc[0]
     go(tab, f"#unit={row.layer}/{row.unit}", "unit")
     text = tab.ask("document.querySelector('#unit').innerText")
-    assert "No concept could be scored" in text
-    assert "On in –" in text
+    assert "Unlabelled: no concept beyond chance and control" in text
+    assert "On in" not in text
     assert "NaN" not in text
     tab.ask("location.hash = '#unit=layer9/999'")
     tab.wait("document.querySelector('#trouble').textContent.includes('layer9/999')")

@@ -61,7 +61,7 @@ def sample(here: float, there: float) -> tuple[np.ndarray, ...]:
     """Sixty pictures with four places of either kind."""
     which = np.repeat(np.arange(60), 8)
     first = np.tile([True] * 4 + [False] * 4, 60)
-    values = np.where(first, here, there) + RNG.normal(size=480) * 0.1
+    values = np.where(first, here, there) + np.random.default_rng(0).normal(size=480) * 0.1
     return values, which, first, ~first
 
 
