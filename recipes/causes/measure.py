@@ -29,6 +29,7 @@ from ganatomy.experiments.causal.source import SampleSpec, Source
 from ganatomy.experiments.causal.trace import Trace, TraceSpec, run_trace
 from ganatomy.experiments.causal.unit_effects import UnitEffects, UnitEffectSpec, run_unit_effects
 from ganatomy.files import write_text
+from ganatomy.vocabulary import addresses
 
 T = TypeVar("T")
 CHOOSING = 2_000_000
@@ -37,7 +38,6 @@ SHARD = 16
 """Few pictures a shard, so that several are counted at once."""
 ACROSS = 8
 """Places of a context map from side to side, at most."""
-from ganatomy.vocabulary import addresses
 
 
 @dataclass

@@ -140,7 +140,7 @@ def test_levels_are_chosen_anew_on_the_blocks_drawn() -> None:
     own = found.units[found.scores.interpretable[np.arange(len(label)), label]]
     pairs = own.unit.tolist(), found.scores.label[own.index].tolist()
     near, before = (abs(level[pairs] - expected[pairs]).sum() for level in (drawn, found.reading.level))
-    assert near < before / 2
+    assert near < 0.6 * before
 
 
 @pytest.mark.parametrize("validation", ["separate", "cross"])
