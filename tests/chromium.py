@@ -30,6 +30,10 @@ _FLAGS = (
 )
 
 
+class Leaving(AssertionError):
+    """A question was asked of a page that is being left for another."""
+
+
 class Page:
     """One page: go somewhere, ask it something, press and click, and hear what it complained about."""
 
@@ -57,10 +61,17 @@ class Page:
     def wait(self, expression: str, seconds: float = 20) -> None:
         """Wait until an expression is true."""
         end = time.monotonic() + seconds
-        while not self.ask(f"Boolean({expression})"):
+        while not self._holds(expression):
             if time.monotonic() > end:
                 raise AssertionError(f"never true: {expression}; errors: {self.errors}")
             time.sleep(0.05)
+
+    def _holds(self, expression: str) -> bool:
+        """Whether an expression holds; not while the page is being left for another."""
+        try:
+            return bool(self.ask(f"Boolean({expression})"))
+        except Leaving:
+            return False
 
     def click(self, selector: str) -> None:
         """Click the middle of the first element that fits, where it is on the screen."""
@@ -120,7 +131,8 @@ class Page:
             reply = self._read()
             if reply.get("id") == self._number:
                 if "error" in reply:
-                    raise AssertionError(f"{method}: {reply['error']}")
+                    left = "navigated" in str(reply["error"])
+                    raise (Leaving if left else AssertionError)(f"{method}: {reply['error']}")
                 return reply.get("result", {})
             self._hear(reply)
 
