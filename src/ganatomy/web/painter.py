@@ -138,8 +138,10 @@ class Painter(Reader):
         pairs = dissection.pairs[(dissection.pairs.layer == layer) & dissection.pairs.matched]
         matched = set(zip(pairs.concept, pairs.category, strict=True))
 
+        first = {names[concept] for concept in matched}
+
         def place(brush: Brush) -> tuple[bool, bool, float]:
-            return brush.by != "best", (brush.concept.split(":")[-1], brush.category) not in matched, -brush.iou
+            return brush.by != "best", brush.concept not in first, -brush.iou
 
         return sorted(found, key=place)
 
