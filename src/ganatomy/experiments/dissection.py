@@ -1,7 +1,7 @@
 """The answer of a dissection: tables, curves and pictures. It opens without any model."""
 
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from ganatomy.errors import BadFile, BadValue, UnknownName
-from ganatomy.experiments.dissect_spec import HALVES, DissectSpec
-from ganatomy.experiments.reading import Chosen, Counted, Reading, counted, read
+from ganatomy.experiments.choosing import Chosen
+from ganatomy.experiments.dissect_spec import DissectSpec
+from ganatomy.experiments.reading import Counted, Reading, counted, read
 from ganatomy.experiments.strips import Strip, Strips, top_ids
 from ganatomy.experiments.tables import Scores, concept_table, layer_table, pair_table, unit_table
 from ganatomy.experiments.tally import Tally
@@ -96,36 +97,40 @@ class Dissection:
 
     @classmethod
     def conclude(
-        cls, spec: DissectSpec, study: Study, levels: ActivationLevels, chosen: Chosen, tally: Tally, draw: Draw
+        cls, spec: DissectSpec, study: Study, validation: Tally, evaluation: Tally, draw: Draw
     ) -> "Dissection":
-        """Read the tally, draw the top images, and write the tables of the study."""
-        layers, _ = _named(study)
-        reading = study.step("scores", Reading, lambda: read(spec, tally, chosen, layers))
-        top = {layer: _top(spec, tally, layer) for layer in layers}
-        scores = _scores(spec, study, reading, levels, tally)
+        """Read what was counted, draw the top images, and write the tables of the study."""
+        layers, vocabulary = _named(study)
+        chosen = study.step("chosen", Chosen, _missing)
+        reading = study.step("scores", Reading, lambda: read(spec, evaluation, validation, chosen, layers))
+        best = study.step("top", Tally, lambda: _best(spec, evaluation, validation, layers))
+        top = {layer: best.top("all", layer) for layer in layers}
+        scores = _scores(spec, study, reading, top)
         units = unit_table(scores)
         cuts = {layer: torch.from_numpy(units.threshold[units.layer == layer].to_numpy(copy=True)) for layer in layers}
         shown = {layer: table.ids for layer, table in top.items()}
         count = len(top_ids(shown))
         shards = [range(i, min(i + spec.shard, count)) for i in range(0, count, spec.shard)]
         study.sharded("strips", Strips, partial(draw, shown, cuts), shards)
-        tables = (units, concept_table(scores, units), pair_table(scores), layer_table(scores, units))
+        tables = (units, concept_table(scores, units, vocabulary), pair_table(scores), layer_table(scores, units))
         for name, table in zip(TABLES, tables, strict=True):
             study.write_table(name, table)
         study.finish(
+            without=["validation"],
             matched_rule=_rule(spec, scores),
             raised=_raised(scores),
             false_labels=float(scores.false_labels.mean()),
-            sample=tally.sample("evaluation"),
+            sample=evaluation.sample("evaluation"),
         )
         return cls.open(study.directory)
 
     def candidates(self, layer: str, unit: int) -> pd.DataFrame:
         """Return every scored concept of a unit, best first: iou, chance, control, iqr, level, matched, rank."""
         row = self._row(layer, unit)
-        table = self.concepts[["concept", "category"]].assign(
+        scored = self.concepts.iloc[self.reading.concepts[1:] - 1].reset_index(drop=True)
+        table = scored[["concept", "category"]].assign(
             iou=self.reading.iou[row, 1:].numpy(),
-            chance=self.concepts.share,
+            chance=scored.share,
             control=self.reading.control[row, 1:].numpy(),
             iqr=self.reading.iqr[row, 1:].numpy(),
             level=self.reading.level[row, 1:].numpy(),
@@ -133,7 +138,7 @@ class Dissection:
         pairs = self.pairs[(self.pairs.layer == layer) & (self.pairs.unit == unit) & self.pairs.matched]
         found = set(zip(pairs.concept, pairs.category, strict=True))
         table["matched"] = [pair in found for pair in zip(table.concept, table.category, strict=True)]
-        return _ranked(table[~self.concepts.rare])
+        return _ranked(table[~scored.rare])
 
     def ranked(self, concept: str) -> pd.DataFrame:
         """Return every unit for one concept, best first: layer, unit, iou, control, iqr, level, matched, rank.
@@ -141,30 +146,49 @@ class Dissection:
         Raises:
             BadValue: the concept is too rare in this sample to be scored.
         """
-        c = find_concept(self.vocabulary, concept)
-        if self.concepts.rare[c - 1]:
-            raise BadValue(f"{concept} covers too little of the sample to be scored; raise images, or lower rare")
+        c = self.column(concept)
         table = self.units[["layer", "unit"]].assign(
             iou=self.reading.iou[:, c].numpy(),
             control=self.reading.control[:, c].numpy(),
             iqr=self.reading.iqr[:, c].numpy(),
             level=self.reading.level[:, c].numpy(),
         )
-        own = (self.pairs.concept == self.vocabulary[c].name) & (self.pairs.category == self.vocabulary[c].category)
+        name, category = self.scored[c]
+        own = (self.pairs.concept == name) & (self.pairs.category == category)
         pairs = self.pairs[own & self.pairs.matched]
         found = set(zip(pairs.layer, pairs.unit, strict=True))
         table["matched"] = [unit in found for unit in zip(table.layer, table.unit, strict=True)]
         return _ranked(table)
 
+    def column(self, concept: str) -> int:
+        """Return the column of a concept in the scores.
+
+        Raises:
+            UnknownName: the vocabulary has no such concept.
+            BadValue: it is too rare in this sample to be scored.
+        """
+        c = find_concept(self.vocabulary, concept)
+        if self.concepts.rare[c - 1] or c not in self.reading.concepts:
+            raise BadValue(f"{concept} covers too little of the sample to be scored; raise images, or lower rare")
+        return int(torch.searchsorted(self.reading.concepts, c))
+
+    @cached_property
+    def scored(self) -> tuple[Concept, ...]:
+        """The concepts that are scored, as the columns of the scores are; "nothing" is the first."""
+        return tuple(self.vocabulary[c] for c in self.reading.concepts.tolist())
+
     def curve(self, layer: str, unit: int, concept: str) -> pd.DataFrame:
         """Return IoU (on the evaluation half) and IQR (on the validation half) of a pair at every level.
+
+        Of a large study the counts of all levels are kept for the concepts that go best with each unit; for others
+        both are NaN at all levels but the chosen one.
 
         Returns:
             Columns level, fraction, threshold, iou, iqr, on; one row a level, thresholds ascending;
             ``attrs["chosen"]`` is the chosen level, None where there is none.
         """
-        row, c = self._row(layer, unit), find_concept(self.vocabulary, concept)
-        ious, iqrs, on = self.curves(layer, [unit], [c])
+        row, c = self._row(layer, unit), self.column(concept)
+        ious, iqrs, on = self.curves(layer, [unit], [int(self.reading.concepts[c])])
         tops = self.spec.tops()
         columns = {"level": np.arange(len(tops)), "fraction": tops, "threshold": self._levels.values[row].numpy()}
         table = pd.DataFrame({**columns, "iou": ious[0], "iqr": iqrs[0], "on": on[0]})
@@ -173,20 +197,28 @@ class Dissection:
         return table
 
     def curves(self, layer: str, units: Sequence[int], concepts: Sequence[int]) -> tuple[Floats, Floats, Floats]:
-        """Return IoU, IQR and share of pixels on, at every level, of pairs given by unit and concept index.
+        """Return IoU, IQR and share of pixels on, at every level, of pairs given by unit and index of a scored concept.
 
         Returns:
             Three float64 arrays [pairs, levels], see `curve`.
         """
-        picked = []
-        for half in HALVES:
-            counts = self.tally.agreement(half, layer).counts[0, list(units)]
-            pairs = torch.stack([counts[:, 0], counts[range(len(units)), list(concepts)]], dim=1)
-            picked.append(rates(pairs))
-        scored, chosen_on = picked
-        on = scored.on_and_shown + scored.on_only
-        tables = (iou(scored), information_quality(chosen_on), on)
-        return tuple(table[:, 1].numpy() for table in tables)  # type: ignore[return-value]  # three of them
+        start = self._row(layer, 0)
+        rows = [start + unit for unit in units]
+        columns = torch.searchsorted(self.reading.concepts, torch.tensor(concepts, dtype=torch.long))
+        place = (self.chosen.kept[rows] == columns[:, None]).int()
+        kept, place = place.any(1), place.argmax(1) + 1
+        every = range(len(units))
+        counts = self.evaluation.pairs("evaluation", layer).curves[0, list(units)], self.chosen.curves[rows]
+        scored, chosen_on = (rates(torch.stack([table[:, 0], table[every, place]], 1)) for table in counts)
+        at = torch.arange(scored.on_only.shape[-1]) == self.reading.level[rows, columns][:, None]
+        tables = []
+        for whole, alone in (
+            (iou(scored)[:, 1], self.reading.iou[rows, columns]),
+            (information_quality(chosen_on)[:, 1], self.reading.iqr[rows, columns]),
+        ):
+            tables.append(torch.where(kept[:, None], whole, torch.where(at, alone[:, None], torch.nan)))
+        on = (scored.on_and_shown + scored.on_only)[:, 0]
+        return tuple(table.numpy() for table in (*tables, on))  # type: ignore[return-value]  # three of them
 
     def levels(self, layer: str) -> tuple[Floats, Tensor]:
         """Return the quantiles of the units of a layer: fractions of the pixels, and what each unit exceeds on them.
@@ -236,35 +268,32 @@ class Dissection:
     @cached_property
     def scores(self) -> Scores:
         """All that the tables were made from."""
-        return _scores(self.spec, self.study, self.reading, self._levels, self.tally)
+        return _scores(self.spec, self.study, self.reading, self._top)
 
     @cached_property
     def errors(self) -> "Resampled | None":
-        """How far its counts would differ on another sample, from 200 draws; None where no blocks were kept."""
+        """How far its counts would differ on another sample, from 200 draws; None where it has too few images."""
         from ganatomy.experiments.resampling import resampled  # which asks this one
 
         return resampled(self)
 
     def counted(self) -> Iterator[Counted]:
-        """Yield the pixels that units are scored by, some units at a time, through all layers in order."""
-        return counted(self.spec, self.tally, self.reading.level, self.layers)
+        """Yield the pixels that units are scored by, layer by layer."""
+        return counted(self.reading, [(name, shape.units) for name, shape in self.layers.items()])
 
     @cached_property
     def _levels(self) -> ActivationLevels:
         return self.study.step("levels", ActivationLevels, _missing)
 
-    @property
-    def has_blocks(self) -> bool:
-        """Whether it was counted by blocks of pictures, so that its errors can be told."""
-        return (self.study.directory / "steps" / "evaluation.safetensors").is_file()
-
     @cached_property
-    def tally(self) -> Tally:
-        """All that was counted, of both halves of the sample."""
-        if not self.has_blocks:
-            return self.study.step("tally", Tally, _missing)  # both halves, as studies were written before
-        validation, evaluation = (self.study.step(half, Tally, _missing) for half in reversed(HALVES))
-        return validation.beside(evaluation)
+    def chosen(self) -> Chosen:
+        """What the validation half decided."""
+        return self.study.step("chosen", Chosen, _missing)
+
+    @property
+    def evaluation(self) -> Tally:
+        """What was counted of the evaluation half."""
+        return self.study.step("evaluation", Tally, _missing)
 
     @cached_property
     def _strips(self) -> Strips:
@@ -272,7 +301,8 @@ class Dissection:
 
     @cached_property
     def _top(self) -> dict[str, TopImages]:
-        return {layer: _top(self.spec, self.tally, layer) for layer in self.layers}
+        best = self.study.step("top", Tally, _missing)
+        return {layer: best.top("all", layer) for layer in self.layers}
 
 
 def _missing() -> NoReturn:
@@ -301,38 +331,29 @@ def _checked(table: pd.DataFrame, name: str) -> pd.DataFrame:
     return table
 
 
-def _top(spec: DissectSpec, tally: Tally, layer: str) -> TopImages:
+def _best(spec: DissectSpec, evaluation: Tally, validation: Tally, layers: Iterable[str]) -> Tally:
     """Return the top images among those that are scored: with crossed halves, all."""
-    best = tally.top("evaluation", layer)
-    return best.merge(tally.top("validation", layer)) if spec.validation == "cross" else best
+    best = {f"top/all/{layer}": evaluation.top("evaluation", layer) for layer in layers}
+    if spec.validation == "cross":
+        best = {name: top.merge(validation.top("validation", name.split("/", 2)[2])) for name, top in best.items()}
+    return Tally(best)
 
 
-def _scores(spec: DissectSpec, study: Study, reading: Reading, levels: ActivationLevels, tally: Tally) -> Scores:
+def _scores(spec: DissectSpec, study: Study, reading: Reading, top: Mapping[str, TopImages]) -> Scores:
     layers, vocabulary = _named(study)
-    greatest = [_top(spec, tally, layer).values[:, 0] for layer in layers]
+    chosen = study.step("chosen", Chosen, _missing)
+    pixels = reading.shown[reading.concepts].double()
+    share = (chosen.pixels[reading.concepts].double() / chosen.pixels[0]) if spec.validation == "separate" else pixels / pixels[0]
     return Scores(
         spec=spec,
         layers=layers,
-        vocabulary=vocabulary,
+        vocabulary=tuple(vocabulary[c] for c in reading.concepts.tolist()),
         reading=reading,
-        levels=levels.values.numpy(),
-        greatest=torch.cat(greatest).double().numpy(),
-        **_shares(spec, tally, next(iter(layers))),
+        levels=study.step("levels", ActivationLevels, _missing).values.numpy(),
+        greatest=torch.cat([top[layer].values[:, 0] for layer in layers]).double().numpy(),
+        pixels=pixels.numpy(),
+        validation_share=share.numpy(),
     )
-
-
-def _shares(spec: DissectSpec, tally: Tally, layer: str) -> dict[str, Any]:
-    """Return how common each concept is: scored pixels, its share of the level-choosing pixels, and images."""
-    pixels = {half: tally.agreement(half, layer).counts[0, 0].sum(-1).double() for half in HALVES}
-    images = {half: tally.images(half) for half in HALVES}
-    if spec.validation == "cross":
-        pixels = dict.fromkeys(HALVES, torch.stack(list(pixels.values())).sum(0))
-        images = dict.fromkeys(HALVES, torch.stack(list(images.values())).sum(0))
-    return {
-        "pixels": pixels["evaluation"].numpy(),
-        "validation_share": (pixels["validation"] / pixels["validation"][0]).numpy(),
-        "images": images["evaluation"].numpy(),
-    }
 
 
 def _raised(scores: Scores) -> dict[str, float]:

@@ -1,7 +1,7 @@
-"""From a tally to scores: the level, IoU and control of every unit and concept of a layer (SPEC 2).
+"""From counts to scores: the IoU and control of every unit and concept (SPEC 2).
 
 **The control.** Sky covers much of a scene, so a unit that is always on at the top of the image has a high IoU with
-it. The control is the same tally with features and images mismatched, read at the same levels: it keeps where things
+it. The control is the same count with features and images mismatched, read at the same levels: it keeps where things
 tend to be, how often, and how much of the map is on, and loses what is in this image.
 
 **The null.** To know how far a pair must exceed its control, the whole rule is applied to the mismatched counts: levels
@@ -9,80 +9,39 @@ are chosen on the mismatched validation counts, IoU is read on the mismatched ev
 mismatched validation counts at the same level. What such a pair reaches is due to chance, over all concepts tried.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ganatomy.experiments.dissect_spec import HALVES, DissectSpec
+from ganatomy.experiments.choosing import Chosen, Stored, levels_of, pixels_at, portions
+from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.tally import Tally
-from ganatomy.stats.scores import (
-    NO_LEVEL,
-    Rates,
-    accuracy,
-    at_level,
-    candidates,
-    choose_levels,
-    information_quality,
-    iou,
-    rates,
-)
-
-R = TypeVar("R", bound="_Stored")
-UNITS_AT_ONCE = 64
-"""Units read together: the scores of a unit take a few hundred bytes for each concept and level."""
-
-
-class _Stored:
-    """Tables that a study keeps by name."""
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """Return every table by name."""
-        return dict(vars(self))
-
-    @classmethod
-    def from_state(cls: type[R], state: Mapping[str, Tensor]) -> R:
-        """Build it from what `state_dict` returned."""
-        return cls(**state)
+from ganatomy.stats.pairs import PairCounts
+from ganatomy.stats.scores import NO_LEVEL, Rates, accuracy, iou
 
 
 @dataclass(frozen=True, eq=False)
-class Chosen(_Stored):
-    """What the validation half chose, for every unit (rows) and concept (columns).
+class Reading(Stored):
+    """Scores of every unit (rows, through all layers in forward order) and scored concept (columns; column 0 is none).
 
     Attributes:
-        level: int64, index into the unit's levels; -1 where none is a candidate.
-        iqr: float64, at that level, on the validation half; 0 where the rule would not choose that level for the pair.
-    """
-
-    level: Tensor
-    iqr: Tensor
-
-    def scored(self, spec: DissectSpec, validation: Tally, layers: Iterable[str]) -> Tensor:
-        """Return the levels that scores are read at, int16 [u, c]; -1 for concepts too rare to be scored."""
-        level = self.level.to(torch.int16)
-        if spec.validation == "separate":  # with crossed halves both decide what is rare
-            counts = validation.agreement("validation", next(iter(layers))).counts[0, 0].sum(-1).double()
-            level[:, counts / counts[0] < spec.rare] = NO_LEVEL
-        return level
-
-
-@dataclass(frozen=True, eq=False)
-class Reading(_Stored):
-    """Scores of every unit (rows, through all layers in forward order) and concept (columns; column 0 means nothing).
-
-    Attributes:
-        level: int64, index into the unit's levels; -1 where none is a candidate.
+        concepts: int64 [c], the scored concepts, by their index in the vocabulary, ascending; 0 the first.
+        level: int16, index into the unit's levels; -1 where none is a candidate.
         iou, accuracy, on: float64, on the evaluation half at that level (`on`: the share of pixels above it).
         iqr: float64, on the validation half at that level; 0 where the threshold rule would not choose that level.
-        control: float64, IoU of the mismatched tally at that level.
+        control: float64, IoU of the mismatched counts at that level.
         null: float32, the IoU of mismatched counts as a multiple of the one that a matched pair exceeds, see
             `required_iou`; 0 where the mismatched pair is not interpretable, infinite where it is more than half of the
             way from there to 1.
+        pixels: int64 [2, 3, u, c], of the images and of mismatched images: how many are above the level and show the
+            concept, are above it, show the concept. Column 0 is shown by all.
+        images, shown: int64 [vocabulary], images and pixels of the evaluation half that show each concept.
     """
 
+    concepts: Tensor
     level: Tensor
     iou: Tensor
     accuracy: Tensor
@@ -90,6 +49,9 @@ class Reading(_Stored):
     iqr: Tensor
     control: Tensor
     null: Tensor
+    pixels: Tensor
+    images: Tensor
+    shown: Tensor
 
 
 class Counted(NamedTuple):
@@ -108,50 +70,93 @@ class Counted(NamedTuple):
     control: Rates
 
 
-def choose(spec: DissectSpec, validation: Tally, layers: Iterable[str]) -> Chosen:
-    """Choose the level of every unit and concept."""
-    parts = []
+def read(spec: DissectSpec, evaluation: Tally, validation: Tally, chosen: Chosen, layers: Iterable[str]) -> Reading:
+    """Score at the levels that the other half chose, for every unit of the layers.
+
+    Args:
+        spec, layers: of the dissection.
+        evaluation, validation: the halves of the sample. The second is looked at for crossed halves only.
+        chosen: what it decided.
+    """
+    parts, done = [], 0
     for layer in layers:
-        table = validation.agreement("validation", layer)
-        for start in range(0, len(table.levels), UNITS_AT_ONCE):
-            units = slice(start, start + UNITS_AT_ONCE)
-            counts, levels = table.counts[0, units], table.levels[units]
-            level, shares = levels_of(spec, counts, levels), rates(counts)
-            quality = torch.where(candidates(shares, levels, spec.threshold, spec.rare), information_quality(shares), 0)
-            parts.append((level, at_level(quality, level)))
-    return Chosen(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
+        table = evaluation.pairs("evaluation", layer)
+        rows = slice(done, done + len(table.levels))
+        pixels = _pixels(table)
+        null, control = table.null.double(), chosen.null[:, rows].double()
+        mismatched = pixels[1, 2]
+        of_null = [_rates(null[0], null[1], mismatched), _rates(control[0], control[1], chosen.shown.expand_as(mismatched))]
+        if spec.validation == "cross":
+            more, more_null = _other_fold(spec, evaluation, validation, chosen, layer)
+            pixels += more
+            of_null = [Rates(*(x + y for x, y in zip(*pair, strict=True))) for pair in zip(of_null, more_null, strict=True)]
+        own, other = (_rates(*kind) for kind in pixels)
+        ratio = null_ratio(spec, *of_null)
+        parts.append((iou(own), share_right(own), share_on(own), iou(other), ratio, pixels))
+        done = rows.stop
+    overlap, right, on, control_iou, ratio, pixels = (torch.cat(each, -2) for each in zip(*parts, strict=True))
+    halves = [evaluation.presence("evaluation")]
+    if spec.validation == "cross":
+        halves.append(validation.presence("validation"))
+    images, shown = (sum(getattr(half, name) for half in halves) for name in ("images", "pixels"))
+    return Reading(
+        chosen.concepts, chosen.level, overlap, right, on, chosen.iqr, control_iou, ratio, pixels, images, shown
+    )
 
 
-def read(spec: DissectSpec, tally: Tally, chosen: Chosen, layers: Iterable[str]) -> Reading:
-    """Score at the levels that the other half chose, for every unit of the layers."""
-    names, parts = list(layers), []
-    for (_, _, _, own, control), null in zip(
-        counted(spec, tally, chosen.level, names), null_ratios(spec, tally, names), strict=True
-    ):
-        scores = (iou(own), share_right(own), share_on(own), iou(control))
-        parts.append((*(table[..., 0] for table in scores), null))
-    overlap, right, on, control_iou, null = (torch.cat(columns) for columns in zip(*parts, strict=True))
-    return Reading(chosen.level, overlap, right, on, chosen.iqr, control_iou, null)
+def _pixels(table: PairCounts) -> Tensor:
+    """Return `Reading.pixels` of a layer."""
+    shown = table.shown.sum(1, dtype=torch.long)[:, None].expand(-1, *table.level.shape)
+    return torch.stack([table.both.sum(1, dtype=torch.long), table.on.sum(1, dtype=torch.long), shown], 1)
 
 
-def counted(spec: DissectSpec, tally: Tally, level: Tensor, layers: Iterable[str]) -> Iterator[Counted]:
-    """Yield what units are scored by, some at a time, in order."""
+def _rates(both: Tensor, on: Tensor, shown: Tensor) -> Rates:
+    """Return the pixels of each kind; column 0 is shown by all."""
+    both, on, shown = both.double(), on.double(), shown.double()
+    return Rates(both, on - both, shown - both, shown[..., :1] - shown - on + both)
+
+
+def _other_fold(
+    spec: DissectSpec, evaluation: Tally, validation: Tally, chosen: Chosen, layer: str
+) -> tuple[Tensor, tuple[Rates, Rates]]:
+    """Return what the second fold adds, scored at the levels that the first chose.
+
+    Returns:
+        As `Reading.pixels`; and the pixels of mismatched pairs and of what they are controlled by.
+    """
+    first, second = evaluation.agreement("evaluation", layer), validation.agreement("validation", layer)
+    tables = [_columns(table.counts, table.concepts, chosen.concepts) for table in (first, second)]
+    parts = []
+    for rows in portions(*tables[0].shape[1:]):
+        scored, chosen_on = (table[:, rows] for table in tables)
+        back, null_back = (levels_of(spec, kind, first.levels[rows])[..., None] for kind in scored)
+        more = [pixels_at(kind, back) for kind in chosen_on]
+        null = [pixels_at(kind, null_back) for kind in (chosen_on[1], scored[1])]
+        parts.append((torch.stack([_counts(each) for each in more]), *(torch.stack(each) for each in null)))
+    pixels, scored, controls = (torch.cat(each, -2 if i == 0 else 1) for i, each in enumerate(zip(*parts, strict=True)))
+    return pixels, (Rates(*scored[..., 0]), Rates(*controls[..., 0]))
+
+
+def _counts(each: Rates) -> Tensor:
+    """Return a kind of `Reading.pixels` from the pixels of each kind [u, c, 1]."""
+    kinds = (each.on_and_shown, each.on_and_shown + each.on_only, each.on_and_shown + each.shown_only)
+    return torch.stack(kinds)[..., 0].round().long()
+
+
+def _columns(counts: Tensor, own: Tensor, concepts: Tensor) -> Tensor:
+    """Return counts [2, u, own concepts, bins] of other concepts: 0 for those that do not occur."""
+    places = torch.searchsorted(own, concepts).clamp(max=len(own) - 1)
+    return torch.where((own[places] == concepts)[:, None], counts[:, :, places], 0)
+
+
+def counted(reading: Reading, layers: Iterable[tuple[str, int]]) -> Iterator[Counted]:
+    """Yield what units are scored by, layer by layer, given the names of the layers and their units."""
     done = 0
-    for layer, rows, levels, scored, chosen_on in _tables(tally, layers):
-        own = level[done : done + len(levels)]
-        back = levels_of(spec, scored[0], levels) if spec.validation == "cross" else None
-        pixels = (_both_folds(kind, other, own, back) for kind, other in zip(scored, chosen_on, strict=True))
-        yield Counted(layer, rows, own, *pixels)
-        done += len(own)
-
-
-def null_ratios(spec: DissectSpec, tally: Tally, layers: Iterable[str]) -> Iterator[Tensor]:
-    """Yield `Reading.null` of the units that `counted` yields."""
-    for _, _, levels, (_, scored), (_, chosen_on) in _tables(tally, layers):
-        own = levels_of(spec, chosen_on, levels)
-        back = levels_of(spec, scored, levels) if spec.validation == "cross" else None
-        null, control = _both_folds(scored, chosen_on, own, back), _both_folds(chosen_on, scored, own, back)
-        yield null_ratio(spec, null, control)[..., 0]
+    for layer, units in layers:
+        rows = slice(done, done + units)
+        own, control = (Rates(*(x[..., None] for x in _rates(*kind))) for kind in reading.pixels[:, :, rows])
+        yield Counted(layer, slice(0, units), reading.level[rows].long(), own, control)
+        done += units
 
 
 def null_ratio(spec: DissectSpec, scored: Rates, control: Rates) -> Tensor:
@@ -172,23 +177,6 @@ def required_iou(spec: DissectSpec, control: Tensor, chance: Tensor) -> Tensor:
     return torch.maximum(*(torch.minimum(factor * level, (1 + 2 * level) / 3) for factor, level in times))
 
 
-def _tables(tally: Tally, layers: Iterable[str]) -> Iterator[tuple[str, slice, Tensor, Tensor, Tensor]]:
-    """Yield layer, rows, levels [u, l], and the counts [2, u, c, bins] of evaluation and validation, in order."""
-    for layer in layers:
-        evaluation, validation = (tally.agreement(half, layer) for half in HALVES)
-        for start in range(0, len(evaluation.levels), UNITS_AT_ONCE):
-            rows = slice(start, start + UNITS_AT_ONCE)
-            yield layer, rows, evaluation.levels[rows], evaluation.counts[:, rows], validation.counts[:, rows]
-
-
-def _both_folds(scored: Tensor, chosen_on: Tensor, level: Tensor, back: Tensor | None) -> Rates:
-    """Return pixels of `scored` at its levels; with crossed halves also those of `chosen_on` at the levels `back`."""
-    result = pixels_at(scored, level[..., None])
-    if back is None:
-        return result
-    return Rates(*(x + y for x, y in zip(result, pixels_at(chosen_on, back[..., None]), strict=True)))
-
-
 def share_right(pixels: Rates) -> Tensor:
     """Return the share of pixels where unit and concept agree."""
     return accuracy(pixels) / sum(pixels)
@@ -199,21 +187,4 @@ def share_on(pixels: Rates) -> Tensor:
     return (pixels.on_and_shown + pixels.on_only) / sum(pixels)
 
 
-def levels_of(spec: DissectSpec, counts: Tensor, levels: Tensor) -> Tensor:
-    """Return the level that the rule chooses for every pair, int64 [u, c]; counts of pictures, not of the control."""
-    if spec.quantile is None:
-        return choose_levels(counts, levels, spec.threshold, spec.rare)
-    place = int(abs(spec.tops() - spec.quantile).argmin())
-    return torch.full(counts.shape[:2], place)
-
-
-def pixels_at(counts: Tensor, level: Tensor) -> Rates:
-    """Return the pixels of each kind at levels [u, c, l] of each pair; without a level a unit is never on."""
-    table = rates(counts)
-    pixels = counts[:, :1].sum(-1, keepdim=True)
-    both, on_only = (
-        torch.where(level >= 0, x.gather(-1, level.clamp(min=0)), 0.0) * pixels
-        for x in (table.on_and_shown, table.on_only)
-    )
-    shown = (table.on_and_shown + table.shown_only)[..., :1] * pixels
-    return Rates(both, on_only, shown - both, pixels - shown - on_only)
+__all__ = ["NO_LEVEL", "Counted", "Reading", "counted", "null_ratio", "read", "required_iou", "share_on", "share_right"]

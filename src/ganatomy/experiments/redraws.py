@@ -5,9 +5,10 @@ the evaluation images, and counts pixels at these levels. What comes of it is a 
 labels and verdicts follow by whatever rule these have. Kept as they are: the candidate levels, and the IoU of concepts
 that were too rare to be counted by blocks.
 
-The study has the counts of every block: of evaluation blocks at the level of each pair, of validation blocks at some
-levels. At another level, what a block adds is taken to be what it adds at the chosen one. Levels are chosen anew for
-the pairs that a rule may choose from; those of others have no consequence.
+The study has the counts of every evaluation block: at the level of each pair, and for the concepts that go best with a
+unit at all levels, in groups. At another level, what a block adds is taken to be what it adds at the chosen one. Levels
+are chosen anew for the pairs that a rule may choose from; those of others have no consequence. They are chosen on the
+validation counts, changed as an independent draw of the evaluation blocks changes: both halves are samples of the same.
 
 **Null.** A mismatched pair is scored on one half and controlled by the other, whose mismatched counts are not kept by
 blocks: another draw of the evaluation blocks stands for these.
@@ -26,10 +27,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ganatomy.experiments.choosing import levels_of, pixels_at
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.experiments.reading import Counted, levels_of, null_ratio, pixels_at, share_on, share_right
+from ganatomy.experiments.reading import Counted, null_ratio, share_on, share_right
 from ganatomy.experiments.tables import Floats, Scores
-from ganatomy.stats.blocks import GROUP, BlockedAgreement, GroupedAgreement, grouped
+from ganatomy.stats.pairs import GROUP, PairCounts
 from ganatomy.stats.scores import Rates, at_level, candidates, information_quality, iou, rates
 
 CONTENDERS = 2
@@ -43,9 +45,9 @@ class Changes(NamedTuple):
     """How much more each block weighs in every draw than in the dissection, float64 [draws, blocks].
 
     Attributes:
-        scored: blocks of the images that are scored.
-        chosen: blocks of the images that levels are chosen on.
-        other: as `scored`, drawn independently.
+        scored: for the images that are scored.
+        chosen: for those that levels are chosen on.
+        other: for those that mismatched pairs are controlled by.
     """
 
     scored: Tensor
@@ -61,14 +63,20 @@ class _Part(NamedTuple):
         quality: float64 [u, c], IQR on the validation half.
         null: float32 [u, c], see `Reading`.
         rows: int64 [r, 1], which of the units.
-        concepts: int64 [r, k].
+        kept: int64 [r, k], which of the kept concepts of each.
+        concepts: int64 [r, k], their columns.
+        curves, groups, chosen_on: what is kept of all levels, of these units: see `PairCounts`, `Chosen`.
     """
 
     units: Counted
     quality: Tensor
     null: Tensor
     rows: Tensor
+    kept: Tensor
     concepts: Tensor
+    curves: Tensor
+    groups: Tensor
+    chosen_on: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,39 +90,53 @@ class Redraws:
         own = self.dissection.scores
         parts = (self._reading(part, changes) for part in self._parts)
         columns = {name: torch.cat(tables) for name, tables in zip(COLUMNS, zip(*parts, strict=True), strict=True)}
-        seen = own.pixels + (changes.scored @ self._blocks(self._parts[0].units)[0]).numpy()
-        for draw, (pixels, share) in enumerate(zip(seen, self._validation_share(changes, seen), strict=True)):
+        shown = self._blocks(self._parts[0].units)[0]
+        seen = own.pixels + (changes.scored @ shown).numpy()
+        for draw, (pixels, share) in enumerate(zip(seen, self._validation_share(changes, seen, shown), strict=True)):
             reading = replace(own.reading, **{name: table[..., draw] for name, table in columns.items()})
             yield replace(own, reading=reading, pixels=pixels, validation_share=share)
 
-    def _validation_share(self, changes: Changes, seen: Floats) -> Floats:
+    def _validation_share(self, changes: Changes, seen: Floats, shown: Tensor) -> Floats:
         """Return each concept's share of the images that levels are chosen on, [draws, c]: with crossed halves, all."""
         if self.dissection.spec.validation == "cross":
             return seen / seen[:, :1]
-        table = self.dissection.tally.blocked("validation", next(iter(self.dissection.layers)))
-        assert isinstance(table, GroupedAgreement)
-        shown = table.counts[0, 0].sum(-1) + changes.chosen @ table.groups[:, 0].sum(-1).double()
-        return (shown / shown[:, :1]).numpy()
+        chosen = self.dissection.chosen
+        pixels = chosen.pixels[chosen.concepts].double()
+        drawn = (pixels * (1 + changes.chosen @ shown / shown.sum(0).clamp(min=1))).clamp(min=0)
+        return (drawn / drawn[:, :1]).numpy()
 
     @cached_property
     def _parts(self) -> list[_Part]:
-        counted = list(self.dissection.counted())
-        reading, sizes = self.dissection.reading, [len(units.level) for units in counted]
-        tables = (torch.split(table, sizes) for table in (reading.iqr, reading.null))
-        return [self._part(*each) for each in zip(counted, *tables, strict=True)]
+        parts, done = [], 0
+        for units in self.dissection.counted():
+            rows = slice(done, done + len(units.level))
+            parts.append(self._part(units, rows))
+            done = rows.stop
+        return parts
 
-    def _part(self, units: Counted, quality: Tensor, null: Tensor) -> _Part:
+    def _part(self, units: Counted, where: slice) -> _Part:
         """Choose the best concepts by IoU, by IoU over chance and control, and by IQR, of units that have any."""
-        spec, own = self.dissection.spec, self.dissection.scores
+        spec, own, chosen = self.dissection.spec, self.dissection.scores, self.dissection.chosen
+        quality, table = own.reading.iqr[where], self._table(units.layer)
+        kept = chosen.kept[where, : table.groups.shape[2] - 1].long()
         rare = torch.from_numpy(own.rare)
         overlap = iou(units.own)[..., 0].masked_fill(rare, -1.0)
         rows = (overlap.amax(1, keepdim=True) > spec.interpretable_iou / 2).nonzero()[:, :1]
-        if spec.quantile is not None:  # levels are the same whatever is counted
+        if spec.quantile is not None or not kept.shape[1]:  # levels are the same whatever is counted
             rows = rows[:0]
         floor = torch.maximum(iou(units.control)[..., 0], torch.from_numpy(own.share)).clamp(min=TINY)
         scores = (overlap, overlap / floor, quality.masked_fill(rare, -1.0))
-        best = [score[rows[:, 0]].topk(min(CONTENDERS, score.shape[1])).indices for score in scores]
-        return _Part(units, quality, null, rows, torch.cat(best, 1))
+        few = min(CONTENDERS, kept.shape[1])
+        best = [score.gather(1, kept)[rows[:, 0]].topk(few).indices for score in scores]
+        place = torch.cat(best, 1)
+        concepts = kept[rows[:, 0]].gather(1, place)
+        chosen_on = chosen.curves[where]
+        return _Part(
+            units, quality, own.reading.null[where], rows, place, concepts, table.curves, table.groups, chosen_on
+        )
+
+    def _table(self, layer: str) -> PairCounts:
+        return self.dissection.evaluation.pairs("evaluation", layer)
 
     def _reading(self, part: _Part, changes: Changes) -> tuple[Tensor, ...]:
         """Return the `COLUMNS` for some units, each [u, c, draws]."""
@@ -141,23 +163,24 @@ class Redraws:
         Within a group of bins all counts change alike.
         """
         spec, units = self.dissection.spec, part.units
-        table = self.dissection.tally.blocked("validation", units.layer)
-        assert isinstance(table, GroupedAgreement)
-        pairs = part.rows, torch.cat([torch.zeros_like(part.rows), part.concepts], 1)
-        counts, groups = table.counts[0, units.rows][pairs], table.groups[:, units.rows][:, *pairs]
-        more = torch.einsum("dk,kucg->ducg", change, groups.double()) / grouped(counts).clamp(min=1)
+        places = part.rows, torch.cat([torch.zeros_like(part.rows), part.kept + 1], 1)
+        counts, groups = part.chosen_on[places], part.groups[:, *places].double()
+        more = torch.einsum("dk,kucg->ducg", change, groups) / groups.sum(0).clamp(min=1)
         factor = (1 + more).repeat_interleave(GROUP, -1)[..., : counts.shape[-1]]
         drawn = (counts * factor).round().clamp(min=0).long().flatten(0, 1)
-        cuts = table.levels[units.rows][part.rows[:, 0]]
+        cuts = self._cuts(units.layer)[part.rows[:, 0]]
         chosen = levels_of(spec, drawn, cuts.repeat(len(change), 1))
         shares = rates(drawn)
         quality = information_quality(Rates(*(at_level(x, chosen)[..., None] for x in shares)))[..., 0]
         meant = candidates(shares, cuts.repeat(len(change), 1), spec.threshold, spec.rare)
         quality = quality * at_level(meant.double(), chosen)
-        chosen, quality = (x.view(len(change), *pairs[1].shape)[..., 1:].permute(1, 2, 0) for x in (chosen, quality))
+        chosen, quality = (x.view(len(change), *places[1].shape)[..., 1:].permute(1, 2, 0) for x in (chosen, quality))
         kept = units.level[part.rows, part.concepts][..., None]
         alone = levels_of(spec, counts, cuts)[:, 1:, None]  # by another rule than `pair`, others may have a say
         return torch.where(alone == kept, chosen, kept), quality
+
+    def _cuts(self, layer: str) -> Tensor:
+        return self.dissection.levels(layer)[1]
 
     def _pixels(self, part: _Part, level: Tensor, kind: int) -> Rates:
         """Return the pixels of each kind at the levels of every draw, [u, c, draws].
@@ -171,8 +194,7 @@ class Redraws:
         pixels = Rates(*(x.repeat(1, 1, draws) for x in (units.own, units.control)[kind]))
         if len(part.rows):
             place = part.rows, part.concepts
-            counts = self.dissection.tally.agreement("evaluation", units.layer).counts[kind, units.rows]
-            counts = counts[part.rows, torch.cat([torch.zeros_like(part.rows), part.concepts], 1)]
+            counts = part.curves[kind][part.rows, torch.cat([torch.zeros_like(part.rows), part.kept + 1], 1)]
             there, here = (
                 pixels_at(counts, torch.nn.functional.pad(at[place], (0, 0, 1, 0)))
                 for at in (level, units.level[..., None])
@@ -189,9 +211,9 @@ class Redraws:
 
     def _blocks(self, units: Counted) -> tuple[Tensor, Tensor, Tensor]:
         """Return pixels of each block of scored images, float64: shown [blocks, c], on [blocks, u, c] and both."""
-        table = self.dissection.tally.blocked("evaluation", units.layer)
-        assert isinstance(table, BlockedAgreement)
-        return table.shown.double(), table.on[:, units.rows].double(), table.both[:, :, units.rows].double()
+        table = self._table(units.layer)
+        blocks = slice(0, table.blocks)
+        return table.shown[0, blocks].double(), table.on[0, blocks].double(), table.both[:, blocks].double()
 
 
 def _more(change: Tensor, shown: Tensor, on: Tensor, both: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -17,11 +17,11 @@ import pandas as pd
 import torch
 
 from ganatomy.errors import BadValue
-from ganatomy.experiments.dissect_spec import HALVES
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.redraws import Changes, Redraws
 from ganatomy.experiments.tables import Bools, Floats, Ints, Verdict
 from ganatomy.stats.jackknife import student
+from ganatomy.stats.pairs import blocks_of
 from ganatomy.vocabulary import CATEGORIES
 
 ALL = "all"
@@ -138,28 +138,27 @@ def resampled(dissection: Dissection, draws: int = 200, seed: int = 0) -> Resamp
         seed: of the draws. Two dissections of as many pictures take the same blocks at the same seed.
 
     Returns:
-        What came of them; None where there are no blocks, in studies of before they were kept or of fewer than four
-        pictures.
+        What came of them; None where there are fewer than two blocks, of fewer than four images.
 
     Raises:
         BadValue: fewer than two draws.
     """
     if draws < 2:
         raise BadValue(f"draws={draws} is too few for an error; give at least 2, better 200")
-    if not dissection.has_blocks:
+    ids = dissection.spec.halves()["evaluation"]
+    blocks = blocks_of(len(ids))
+    if blocks < 2:
         return None
-    halves, layer = dissection.spec.halves(), next(iter(dissection.layers))
-    blocks = [dissection.tally.blocked(half, layer).blocks for half in HALVES]
-    if min(blocks) < 2:
-        return None
-    part = len(halves["evaluation"]) / dissection.spec.images
-    weights = (block_weights(n, part, draws, (seed, i)) for i, n in enumerate((*blocks, blocks[0])))
+    part = len(ids) / dissection.spec.images
+    weights = (block_weights(blocks, part, draws, (seed, i)) for i in range(len(Changes._fields)))
     together = max(1, min(DRAWS_AT_ONCE, ROOM // (100 * dissection.reading.level.numel())))
     some = zip(*(torch.split(torch.from_numpy(own - 1), together) for own in weights), strict=True)
     redraws = Redraws(dissection)
     verdicts = [scores.verdict for each in some for scores in redraws.scores(Changes(*each))]
-    columns = ([getattr(each, name) for each in verdicts] for name in ("label", "iou", "interpretable", "matched"))
-    return Resampled(dissection, seed, blocks[0], *map(np.stack, columns))
+    label, *columns = (
+        np.stack([getattr(each, name) for each in verdicts]) for name in ("label", "iou", "interpretable", "matched")
+    )
+    return Resampled(dissection, seed, blocks, dissection.reading.concepts.numpy()[label], *columns)
 
 
 def block_weights(blocks: int, part: float, draws: int, seed: tuple[int, int]) -> Floats:

@@ -27,13 +27,13 @@ class Scores:
     """All that the tables are made from.
 
     Attributes:
-        spec, layers, vocabulary: of the dissection.
+        spec, layers: of the dissection.
+        vocabulary: its scored concepts, as the columns of the reading are.
         reading: scores of units × concepts.
         levels: float64 [u, l], the candidate thresholds.
         greatest: float [u], greatest activation.
         pixels: float64 [c], evaluation pixels that show each concept; concept 0 is shown by all.
         validation_share: float64 [c], each concept's share of the validation pixels.
-        images: int64 [c], evaluation images that contain it.
     """
 
     spec: DissectSpec
@@ -44,7 +44,6 @@ class Scores:
     greatest: Floats
     pixels: Floats
     validation_share: Floats
-    images: Ints
 
     @cached_property
     def share(self) -> Floats:
@@ -211,7 +210,7 @@ def pair_table(s: Scores) -> pd.DataFrame:
     """One row for each unit and concept whose IoU beats chance and control; rank 1 is the unit's greatest IoU."""
     units, concepts = np.nonzero(np.nan_to_num(s.iou) > np.maximum(s.reading.control.numpy(), s.share))
     order = np.argsort(np.argsort(-np.nan_to_num(s.iou, nan=-1.0), axis=1, kind="stable"), axis=1, kind="stable")
-    level = s.reading.level.numpy()[units, concepts]
+    level = s.reading.level.numpy()[units, concepts].astype(np.int64)
     iou, chance = s.iou[units, concepts], s.share[concepts]
     return pd.DataFrame(
         {
@@ -233,8 +232,8 @@ def pair_table(s: Scores) -> pd.DataFrame:
     )
 
 
-def concept_table(s: Scores, units: pd.DataFrame) -> pd.DataFrame:
-    """One row a concept: how common it is, its units, and the best of them; missing if it has none.
+def concept_table(s: Scores, units: pd.DataFrame, vocabulary: Vocabulary) -> pd.DataFrame:
+    """One row a concept of a vocabulary: how common it is, its units, and the best of them; missing if it has none.
 
     The best unit is the one of greatest IoU among those that are matched to the concept, or among all if none is.
     """
@@ -242,12 +241,8 @@ def concept_table(s: Scores, units: pd.DataFrame) -> pd.DataFrame:
     known = np.nan_to_num(s.iou, nan=0.0)
     known = np.where(s.matched | ~s.matched.any(0), known, 0.0)
     best, found = known.argmax(0), known.max(0) > 0
-    table = pd.DataFrame(
+    scored = pd.DataFrame(
         {
-            "concept": [c.name for c in s.vocabulary],
-            "category": [c.category for c in s.vocabulary],
-            "share": s.share,
-            "images": s.images,
             "rare": s.rare,
             "units_interpretable": s.interpretable.sum(0),
             "units_matched": s.matched.sum(0),
@@ -256,8 +251,20 @@ def concept_table(s: Scores, units: pd.DataFrame) -> pd.DataFrame:
             "best_unit": pd.Series(names["unit"][best], dtype="Int64").where(found),
             "best_iou": s.iou[best, np.arange(len(best))],
         }
-    )
-    return table.iloc[1:].reset_index(drop=True)
+    ).set_axis(s.reading.concepts.numpy())
+    table = scored.reindex(range(len(vocabulary)))
+    table = table.fillna({"rare": s.spec.rare > 0, **dict.fromkeys((c for c in table if c.startswith("units_")), 0)})
+    counts = {name: np.int64 for name in table if name.startswith("units_")}
+    shown = s.reading.shown.double().numpy()
+    return pd.DataFrame(
+        {
+            "concept": [c.name for c in vocabulary],
+            "category": [c.category for c in vocabulary],
+            "share": shown / shown[0],
+            "images": s.reading.images.numpy(),
+            **table.astype({"rare": bool, **counts}).to_dict("series"),
+        }
+    )[1:].reset_index(drop=True)
 
 
 def layer_table(s: Scores, units: pd.DataFrame) -> pd.DataFrame:

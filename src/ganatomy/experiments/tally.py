@@ -1,133 +1,219 @@
 """Everything that dissection counts, in one pass over the sample."""
 
-from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from ganatomy.resample import Grid, labels_at
-from ganatomy.stats.agreement import Agreement, combine
+from ganatomy.stats.agreement import Agreement, count_pixels
 from ganatomy.stats.base import Accumulator
-from ganatomy.stats.blocks import Blocked, BlockedAgreement, GroupedAgreement
+from ganatomy.stats.combinations import combine
 from ganatomy.stats.images import ImageSample
+from ganatomy.stats.pairs import PairCounts
 from ganatomy.stats.presence import Presence
 from ganatomy.stats.topk import TopImages
+from ganatomy.tensor_files import Archive, packed
 from ganatomy.types import Features, Images, Labels
 
 T = TypeVar("T", bound="Tally")
+Parts = Mapping[str, Accumulator]
 
-_KINDS: dict[str, type[Accumulator]] = {
+KINDS: Mapping[str, type[Accumulator]] = {
     "agreement": Agreement,
+    "pairs": PairCounts,
     "top": TopImages,
     "presence": Presence,
     "sample": ImageSample,
 }
+"""Parts by name: ``agreement/HALF/LAYER``, ``pairs/HALF/LAYER``, ``top/HALF/LAYER``, ``presence/HALF``, ``sample/HALF``."""
 
 
 class Tally:
-    """The statistics of every layer, of one half of the sample or of both.
+    """The statistics of every layer, of one half of the sample.
 
     Attributes:
-        parts: by name: ``agreement/HALF/LAYER``, ``top/HALF/LAYER``, ``presence/HALF``, ``sample/HALF``.
+        parts: by name, see `KINDS`. Those of a file are read each time they are asked for, so that no more than one
+            layer is in memory.
     """
 
-    def __init__(self, parts: Mapping[str, Accumulator]) -> None:
-        self.parts = dict(parts)
-
-    @classmethod
-    def empty(cls, half: str, tables: Mapping[str, Blocked], top: int) -> "Tally":
-        """Start with nothing counted of a half.
-
-        Args:
-            half: its name.
-            tables: of each layer, empty, on the device that counts.
-            top: how many images to remember for each unit.
-        """
-        parts: dict[str, Accumulator] = {}
-        for layer, table in tables.items():
-            parts[f"agreement/{half}/{layer}"] = table
-            parts[f"top/{half}/{layer}"] = TopImages(len(table.levels), top, table.levels.device)
-            parts[f"presence/{half}"] = Presence(table.counts.shape[2], table.levels.device)
-        return cls(parts)
-
-    def update(
-        self, half: str, ids: Sequence[int], features: Mapping[str, Features], labels: Labels, grid: Grid
-    ) -> None:
-        """Take in one batch of one half: the features of every layer, and the labels of the images."""
-        labels = labels_at(labels, (grid.height, grid.width))
-        self.parts[f"presence/{half}"].update(labels)
-        features = {layer: r.float() for layer, r in features.items()}
-        tables = {layer: self.blocked(half, layer) for layer in features}
-        first = next(iter(tables.values()))
-        for part, block in first.parts(ids[0], len(ids)):
-            numbered = combine(labels[part], first.counts.shape[-1], grid.image)
-            for layer, table in tables.items():
-                table.update_block(features[layer][part], numbered, block)
-        for layer, r in features.items():
-            self.parts[f"top/{half}/{layer}"].update(r.amax((2, 3)), torch.tensor(ids, device=r.device))
-
-    def see(self, half: str, ids: Sequence[int], images: Images, count: int) -> None:
-        """Take in the images of a batch of one half, which will have so many."""
-        name, device = f"sample/{half}", images.device
-        if name not in self.parts:
-            self.parts[name] = ImageSample((images.shape[2], images.shape[3]), count, device)
-        self.parts[name].update(images, torch.tensor(ids, device=device))
-
-    def sample(self, half: str) -> dict[str, float]:
-        """Return what `ImageSample` says of the images of a half; nothing where they were not taken in."""
-        part = self.parts.get(f"sample/{half}")
-        return part.read() if isinstance(part, ImageSample) else {}
-
-    def agreement(self, half: str, layer: str) -> Agreement:
-        """Return the pixel counts of a layer in one half."""
-        part = self.parts[f"agreement/{half}/{layer}"]
-        assert isinstance(part, Agreement)
-        return part
-
-    def blocked(self, half: str, layer: str) -> Blocked:
-        """Return them, where they were also kept by blocks of pictures."""
-        part = self.parts[f"agreement/{half}/{layer}"]
-        assert isinstance(part, Blocked)
-        return part
-
-    def top(self, half: str, layer: str) -> TopImages:
-        """Return the top images of a layer in one half."""
-        part = self.parts[f"top/{half}/{layer}"]
-        assert isinstance(part, TopImages)
-        return part
-
-    def images(self, half: str) -> Tensor:
-        """Return how many images of a half contain each concept; entry 0 counts all."""
-        part = self.parts[f"presence/{half}"]
-        assert isinstance(part, Presence)
-        return part.images
-
-    def beside(self: T, other: T) -> T:
-        """Return the statistics of both halves."""
-        return type(self)({**self.parts, **other.parts})
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
 
     def merge(self: T, other: T) -> T:
-        """Return the statistics of both samples; those that an older version did not count are left out."""
-        both = [name for name in self.parts if name in other.parts]
-        return type(self)({name: self.parts[name].merge(other.parts[name]) for name in both})
+        """Return the statistics of both samples, each merged when it is asked for."""
+        return type(self)(_Merged(self.parts, other.parts))
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """Return every tensor, named by part and field."""
-        return {f"{name}:{field}": t for name, part in self.parts.items() for field, t in part.state_dict().items()}
+    def state_dict(self) -> Mapping[str, Tensor]:
+        """Return every tensor, named by part and field; each part is asked for once."""
+        return _State(self.parts)
 
     @classmethod
     def from_state(cls: type[T], state: Mapping[str, Tensor]) -> T:
         """Build the tally from what `state_dict` returned."""
-        fields: dict[str, dict[str, Tensor]] = {}
-        for key, tensor in state.items():
+        return cls(_Read(state))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpacked, (packed(self.state_dict()),)  # a few times smaller on its way
+
+    def agreement(self, half: str, layer: str) -> Agreement:
+        """Return the pixel counts of a layer in one half, at all levels."""
+        return _expect(self.parts[f"agreement/{half}/{layer}"], Agreement)
+
+    def pairs(self, half: str, layer: str) -> PairCounts:
+        """Return those at the level of each pair, and by blocks of images."""
+        return _expect(self.parts[f"pairs/{half}/{layer}"], PairCounts)
+
+    def top(self, half: str, layer: str) -> TopImages:
+        """Return the top images of a layer in one half."""
+        return _expect(self.parts[f"top/{half}/{layer}"], TopImages)
+
+    def presence(self, half: str) -> Presence:
+        """Return how many images and pixels of a half show each concept."""
+        return _expect(self.parts[f"presence/{half}"], Presence)
+
+    def sample(self, half: str) -> dict[str, float]:
+        """Return what `ImageSample` says of the images of a half."""
+        return _expect(self.parts[f"sample/{half}"], ImageSample).read()
+
+
+class Counting:
+    """A tally that takes in one batch after the other.
+
+    Args:
+        half: which half of the sample.
+        tables: of each layer, empty, on the device that counts: what takes in its pixel counts.
+        top: how many images to remember for each unit.
+        concepts: how many the vocabulary has.
+    """
+
+    def __init__(self, half: str, tables: Mapping[str, Sequence[Agreement | PairCounts]], top: int, concepts: int) -> None:
+        self.half, self.tables = half, dict(tables)
+        device = next(iter(tables.values()))[0].levels.device
+        self.top = {layer: TopImages(len(own[0].levels), top, device) for layer, own in tables.items()}
+        self.presence = Presence(concepts, device)
+        self.sample: ImageSample | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """How much memory the tables take."""
+        return sum(table.nbytes for own in self.tables.values() for table in own)
+
+    def drop(self, layer: str) -> None:
+        """Count a layer no more, and forget what was counted of it."""
+        del self.tables[layer], self.top[layer]
+
+    def update(self, ids: Sequence[int], features: Mapping[str, Features], labels: Labels, grid: Grid) -> None:
+        """Take in one batch: the features of every layer, and the labels of the images."""
+        labels = labels_at(labels, (grid.height, grid.width))
+        bins = next(iter(self.tables.values()))[0].levels.shape[1] + 1
+        maps = {layer: features[layer].float() for layer in self.tables}
+        for part, block in self._parts(ids[0], len(ids)):
+            numbered = combine(labels[part], bins, grid.image)
+            self.presence.update_combined(labels[part], numbered)
+            for layer, own in self.tables.items():
+                takes = [
+                    table.taking(numbered, block) if isinstance(table, PairCounts) else table.taking(numbered)
+                    for table in own
+                ]
+                count_pixels(own[0].levels, maps[layer][part], numbered, takes)
+        for layer, r in maps.items():
+            self.top[layer].update(r.amax((2, 3)), torch.tensor(ids, device=r.device))
+
+    def see(self, ids: Sequence[int], images: Images, count: int) -> None:
+        """Take in the images of a batch of the half, which will have so many."""
+        if self.sample is None:
+            self.sample = ImageSample((images.shape[2], images.shape[3]), count, images.device)
+        self.sample.update(images, torch.tensor(ids, device=images.device))
+
+    def tally(self) -> Tally:
+        """Return what was counted."""
+        parts: dict[str, Accumulator] = {f"presence/{self.half}": self.presence}
+        if self.sample is not None:
+            parts[f"sample/{self.half}"] = self.sample
+        for layer, own in self.tables.items():
+            for table in own:
+                kind = "pairs" if isinstance(table, PairCounts) else "agreement"
+                parts[f"{kind}/{self.half}/{layer}"] = table
+            parts[f"top/{self.half}/{layer}"] = self.top[layer]
+        return Tally(parts)
+
+    def _parts(self, first: int, images: int) -> Iterator[tuple[slice, int | None]]:
+        """Cut images of consecutive ids where blocks begin, if anything is counted by blocks."""
+        for table in next(iter(self.tables.values())):
+            if isinstance(table, PairCounts):
+                yield from table.parts(first, images)
+                return
+        yield slice(0, images), None
+
+
+class _Read(Mapping[str, Accumulator]):
+    """Parts made from tensors, each when it is asked for."""
+
+    def __init__(self, state: Mapping[str, Tensor]) -> None:
+        self._state = state
+        self._fields: dict[str, list[str]] = {}
+        for key in state:
             name, _, field = key.rpartition(":")
-            fields.setdefault(name, {})[field] = tensor
-        return cls({name: _kind(name, part).from_state(part) for name, part in fields.items()})
+            self._fields.setdefault(name, []).append(field)
+        for name in self._fields:
+            KINDS[name.split("/")[0]]  # an error where it is of no tally
+
+    def __getitem__(self, name: str) -> Accumulator:
+        fields = {field: self._state[f"{name}:{field}"] for field in self._fields[name]}
+        return KINDS[name.split("/")[0]].from_state(fields)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields)
+
+    def __len__(self) -> int:
+        return len(self._fields)
 
 
-def _kind(name: str, fields: Mapping[str, Tensor]) -> type[Accumulator]:
-    for kind in (BlockedAgreement, GroupedAgreement):
-        if kind.FIELDS.keys() == fields.keys():
-            return kind
-    return _KINDS[name.split("/")[0]]
+class _Merged(Mapping[str, Accumulator]):
+    """The parts of two samples, each merged when it is asked for."""
+
+    def __init__(self, one: Parts, other: Parts) -> None:
+        if one.keys() != other.keys():
+            raise ValueError("tallies of other layers cannot be merged")
+        self._one, self._other = one, other
+
+    def __getitem__(self, name: str) -> Accumulator:
+        return self._one[name].merge(self._other[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._one)
+
+    def __len__(self) -> int:
+        return len(self._one)
+
+
+class _State(Mapping[str, Tensor]):
+    """The tensors of parts, by part and field; the last part that was asked for is remembered."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._last: tuple[str, Mapping[str, Tensor]] = ("", {})
+
+    def __getitem__(self, key: str) -> Tensor:
+        name, _, field = key.rpartition(":")
+        if self._last[0] != name:
+            self._last = ("", {})  # before the next is made
+            self._last = (name, self._parts[name].state_dict())
+        return self._last[1][field]
+
+    def __iter__(self) -> Iterator[str]:
+        return (f"{name}:{field}" for name in self._parts for field in KINDS[name.split("/")[0]].FIELDS)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def _unpacked(content: bytes) -> Tally:
+    return Tally.from_state(Archive(content))
+
+
+def _expect(part: Accumulator, kind: type[Any]) -> Any:
+    assert isinstance(part, kind)
+    return part

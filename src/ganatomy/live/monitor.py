@@ -22,7 +22,7 @@ from torch import nn
 
 from ganatomy.errors import BadValue, GanatomyError, UnknownName
 from ganatomy.execute import local
-from ganatomy.experiments.dissect import estimate
+from ganatomy.experiments.forecast import forecast
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.models import Models, name_of
@@ -162,7 +162,7 @@ class Monitor:
             with tempfile.TemporaryDirectory() as place:
                 look_at(few, models, Path(place), Look(0, "trial"), draws=0)
             self._least = perf_counter() - started
-        self._each = estimate(self._spec(generator, self.images), models).seconds / self.images
+        self._each = forecast(self._spec(generator, self.images), models).seconds / self.images
         self._images = self._fitting()
         self._spent, self._since = 0.0, perf_counter()
 

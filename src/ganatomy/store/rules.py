@@ -4,9 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-import safetensors
-
 from ganatomy.store.places import is_plain
+from ganatomy.tensor_files import BROKEN, SUFFIX, Archive
 
 PASSING = (".part-", ".parts.json", ".partial.")
 """What is in the names of files that are there only until a step is finished."""
@@ -33,7 +32,7 @@ def is_passing(name: str) -> bool:
 def is_passed(name: str, *places: dict[str, Any]) -> bool:
     """Whether the step that a file was for is finished."""
     mark = next((mark for mark in PASSING if mark in name), None)
-    return mark is not None and any(f"{name.partition(mark)[0]}.safetensors" in place for place in places)
+    return mark is not None and any(f"{name.partition(mark)[0]}{SUFFIX}" in place for place in places)
 
 
 def size_and_time(path: Path) -> tuple[int, int]:
@@ -45,9 +44,8 @@ def size_and_time(path: Path) -> tuple[int, int]:
 def shards_in(path: Path) -> int:
     """Return how many shards a file holds; -1 where that cannot be read."""
     try:
-        with safetensors.safe_open(path, "pt") as file:
-            return int(file.metadata()["shards"])
-    except (safetensors.SafetensorError, OSError, ValueError, TypeError, KeyError):
+        return Archive(path).shards
+    except BROKEN:
         return -1
 
 

@@ -3,8 +3,8 @@
 ::
 
     DIR/study.json                  what was asked (the Spec), what was used (facts), whether it is finished
-    DIR/steps/NAME.safetensors      a statistic; NAME.partial.safetensors while its shards are still being counted,
-                                    NAME.part-003-of-016.safetensors while several processes share them (`parts.py`)
+    DIR/steps/NAME.npz              a statistic; NAME.partial.npz while its shards are still being counted,
+                                    NAME.part-003-of-016.npz while several processes share them (`parts.py`)
     DIR/tables/NAME.parquet         a table
 
 Nothing here is ever half-written: a kill or a full disk at any moment costs at most the shards that were being counted
@@ -43,6 +43,7 @@ from ganatomy.study.files import (
 )
 from ganatomy.study.lock import Hold, SharedHold
 from ganatomy.study.parts import Part, clear, count_in_parts, count_missing, plan_file
+from ganatomy.tensor_files import SUFFIX
 
 __all__ = ["Mergeable", "Part", "Stored", "Study", "is_study", "plain", "sound", "spec_digest", "within"]
 
@@ -244,12 +245,20 @@ class Study:
         """
         return read_parquet(self._table(name))
 
-    def finish(self, **found: Any) -> None:
-        """Mark the study as finished, now that every step is there, and let go of it; keep what was found as facts."""
+    def finish(self, without: Sequence[str] = (), **found: Any) -> None:
+        """Mark the study as finished, now that every step is there, and let go of it.
+
+        Args:
+            without: steps that nobody needs any more; they are removed.
+            found: is kept as facts.
+        """
         with self._alone():
             self._record["facts"] = {**self._record["facts"], **found}
             self._record["finished"] = True
             self._write_record()
+            for name in without:
+                with writing(self._step(name)):
+                    self._step(name).unlink(missing_ok=True)
             if self._hold is not None:
                 self._hold.tidy()
         self._store.send()
@@ -295,7 +304,7 @@ class Study:
         return self.directory / "study.json"
 
     def _step(self, name: str) -> Path:
-        return within(self.directory, self.directory / "steps" / f"{name}.safetensors")
+        return within(self.directory, self.directory / "steps" / f"{name}{SUFFIX}")
 
     def _table(self, name: str) -> Path:
         return within(self.directory, self.directory / "tables" / f"{name}.parquet")

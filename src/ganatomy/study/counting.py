@@ -1,17 +1,22 @@
 """A step is counted shard by shard into a partial file, and moved into place when all of them are merged in it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Generic, Protocol, TypeVar, runtime_checkable
 
+from torch import Tensor
+
 from ganatomy.execute import Executor
 from ganatomy.progress import Progress, listening
-from ganatomy.study.files import Stored, on_cpu, read_tensors, write_tensors, writing
+from ganatomy.study.files import Stored, read_tensors, write_tensors, writing
+from ganatomy.tensor_files import SUFFIX
 
 M = TypeVar("M", bound="Mergeable")
 
+IN_MEMORY = 1 << 28
+"""What is merged stays in memory up to so many bytes; what is larger is merged from file to file, part by part."""
 SELDOM = 10
 """Keeping what is merged may take one part in so many of the time; one process that counts has time for each shard."""
 
@@ -48,7 +53,7 @@ class Job(Generic[M]):
 
 def partial_of(path: Path) -> Path:
     """Return where a file is while its shards are still being counted."""
-    return path.with_name(f"{path.name.removesuffix('.safetensors')}.partial.safetensors")
+    return path.with_name(f"{path.name.removesuffix(SUFFIX)}.partial{SUFFIX}")
 
 
 def count(path: Path, job: Job[M], execute: Executor, progress: Progress) -> None:
@@ -94,16 +99,18 @@ def _count(partial: Path, job: Job[M], execute: Executor) -> Iterator[int]:
     kept, cost, since = done, 0.0, perf_counter()
     try:
         for number, result in execute(job.work, shards[done:]):
-            own = job.kind.from_state(on_cpu(result))
+            own = job.kind.from_state(_OnCpu(result.state_dict()))
             total = own if total is None else total.merge(own)
             done += number
-            start = perf_counter()
-            if start - since >= SELDOM * cost or done == len(shards):
+            del result, own  # whose tables would wait for the next ones
+            held, start = _held(total), perf_counter()
+            if held is None or start - since >= SELDOM * cost or done == len(shards):
                 job.check()
-                write_tensors(partial, total, done)
+                write_tensors(partial, total if held is None else held, done)
                 kept, since = done, perf_counter()
                 cost = since - start
                 job.kept()
+            total = job.kind.from_state(read_tensors(partial)[0]) if held is None else held
             yield sum(map(len, shards[done - number : done]))
     finally:
         if total is not None and done > kept:
@@ -111,3 +118,33 @@ def _count(partial: Path, job: Job[M], execute: Executor) -> Iterator[int]:
             write_tensors(partial, total, done)
     if done != len(shards):
         raise RuntimeError(f"the engine handed over {done} of {len(shards)} shards")
+
+
+class _OnCpu(Mapping[str, Tensor]):
+    """Tensors, each as it is written when it is asked for."""
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        self._tensors = tensors
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._tensors[name].detach().cpu().contiguous()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+
+def _held(total: M) -> M | None:
+    """Return a statistic with all that it is made of in memory; None if that is too large, and can be read in parts."""
+    state = total.state_dict()
+    if isinstance(state, dict):
+        return total
+    held, size = {}, 0
+    for name in state:
+        held[name] = state[name]
+        size += held[name].nbytes
+        if size > IN_MEMORY:
+            return None
+    return type(total).from_state(held)

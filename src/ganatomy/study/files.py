@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import pandas as pd
-import safetensors
-import safetensors.torch
 from torch import Tensor
 
 from ganatomy.errors import BadFile, StudyError
 from ganatomy.files import OF_THE_MACHINE, plain_file, read_json, replacing
 from ganatomy.store import named
+from ganatomy.tensor_files import BROKEN, Archive, write
 
-FORMAT = 1
+FORMAT = 2
 ODD = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, MemoryError)
 """What becomes of files that do not hold what they should."""
 
@@ -26,19 +25,57 @@ A = TypeVar("A", bound="Stored")
 class Stored(Protocol):
     """What a step can keep: anything that is made of named tensors."""
 
-    def state_dict(self) -> dict[str, Tensor]:
+    def state_dict(self) -> Mapping[str, Tensor]:
         """Return all that it is made of."""
         ...
 
     @classmethod
-    def from_state(cls: type[A], state: dict[str, Tensor]) -> A:
+    def from_state(cls: type[A], state: Mapping[str, Tensor]) -> A:
         """Make it again."""
         ...
 
 
-def on_cpu(value: Stored) -> dict[str, Tensor]:
-    """Return all that something is made of, as it is written."""
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in value.state_dict().items()}
+class StoredTensors(Mapping[str, Tensor]):
+    """The tensors of a step, each read when it is asked for.
+
+    Raises:
+        BadFile: the file is missing or damaged; so does each reading.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with self._whole():
+            plain_file(path)
+            self._archive = Archive(path)
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self._archive:
+            raise KeyError(name)
+        with self._whole():
+            return self._archive[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._archive)
+
+    def __len__(self) -> int:
+        return len(self._archive)
+
+    @property
+    def shards(self) -> int:
+        """How many shards of the step they hold."""
+        return self._archive.shards
+
+    @property
+    def nbytes(self) -> int:
+        """How much memory all of them take."""
+        return self._archive.nbytes
+
+    @contextlib.contextmanager
+    def _whole(self) -> Iterator[None]:
+        try:
+            yield
+        except (*BROKEN, MemoryError, RuntimeError) as error:
+            raise damaged(self._path, error) from error
 
 
 def write_tensors(path: Path, value: Stored, shards: int = 0) -> None:
@@ -48,22 +85,17 @@ def write_tensors(path: Path, value: Stored, shards: int = 0) -> None:
         StudyError: it cannot be written; what was there stays whole.
     """
     with replacing_in_study(path) as temporary:
-        safetensors.torch.save_file(on_cpu(value), temporary, {"shards": str(shards)})
+        write(temporary, value.state_dict(), shards)
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], int]:
+def read_tensors(path: Path) -> tuple[StoredTensors, int]:
     """Return the tensors of a step, and how many shards they hold.
 
     Raises:
         BadFile: it is missing or damaged.
     """
-    try:
-        plain_file(path)
-        with safetensors.safe_open(path, "pt") as file:
-            names = file.keys()
-            return {name: file.get_tensor(name) for name in names}, int(file.metadata()["shards"])
-    except (safetensors.SafetensorError, OSError, ValueError, TypeError, KeyError, MemoryError) as error:
-        raise damaged(path, error) from error
+    tensors = StoredTensors(path)
+    return tensors, tensors.shards
 
 
 def read_parquet(path: Path) -> pd.DataFrame:
@@ -137,7 +169,9 @@ def read_record(directory: Path) -> dict[str, Any]:
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise damaged(path, error) from error
     if found != FORMAT:
-        raise StudyError(f"{directory} is a study of format {found}; this version reads format {FORMAT}")
+        raise StudyError(
+            f"{directory} is a study of format {found}, of another version; this one reads format {FORMAT}: make it again"
+        )
     if missing:
         raise BadFile(f"{path}: lacks {', '.join(sorted(missing))}")
     for name in ("spec", "facts"):
@@ -184,7 +218,7 @@ def writing(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, safetensors.SafetensorError) as error:
+    except OSError as error:
         reason = getattr(error, "strerror", None) or error
         raise StudyError(
             f"cannot write {path} ({reason}); what is finished is kept: make room or choose another directory"

@@ -20,6 +20,7 @@ from ganatomy.study.counting import Mergeable, partial_of
 from ganatomy.study.files import differences, read_record, read_tensors, record_text, write_tensors, writing
 from ganatomy.study.lock import Hold
 from ganatomy.study.parts import Plan, clear, merged, numbers, plan_file, read_plan
+from ganatomy.tensor_files import SUFFIX
 
 UNFINISHED = re.compile(r"\.part-\d+-of-\d+\.|\.partial\.")
 KindOf = Callable[[str], type[Mergeable]]
@@ -73,7 +74,7 @@ def merge_parts(directories: Sequence[Path], out: Path | None, kind_of: KindOf) 
 
 
 def _step(directory: Path, name: str) -> Path:
-    return directory / "steps" / f"{name}.safetensors"
+    return directory / "steps" / f"{name}{SUFFIX}"
 
 
 def _steps(directory: Path, pattern: str) -> list[Path]:
@@ -99,9 +100,9 @@ def _whole_steps(places: Sequence[Path]) -> dict[str, Path]:
     """Return where every step lies that is done somewhere, after a look whether it is the same everywhere."""
     found: dict[str, Path] = {}
     for place in places:
-        for file in _steps(place, "*.safetensors"):
+        for file in _steps(place, f"*{SUFFIX}"):
             if not UNFINISHED.search(file.name):
-                name = file.name.removesuffix(".safetensors")
+                name = file.name.removesuffix(SUFFIX)
                 if not _same(found.setdefault(name, file), file):
                     raise StudyMismatch(
                         f"{name} is not the same in {found[name]} and {file}; the parts of a step must start from "

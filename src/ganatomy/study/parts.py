@@ -3,7 +3,7 @@
 ::
 
     DIR/steps/NAME.parts.json                        how the shards are shared out; settled by whoever comes first
-    DIR/steps/NAME.part-003-of-016.safetensors       a part; .partial.safetensors while it is being counted
+    DIR/steps/NAME.part-003-of-016.npz               a part; .partial.npz while it is being counted
 
 A part is a run of neighbouring shards. Whoever finds all parts there merges them in their order into the step, and
 removes them. So counts are to the bit those of one process, and sums of floats are up to rounding.
@@ -26,6 +26,7 @@ from ganatomy.progress import Progress
 from ganatomy.store import named
 from ganatomy.study.counting import Job, Mergeable, count, partial_of
 from ganatomy.study.files import damaged, read_tensors, write_tensors, writing
+from ganatomy.tensor_files import SUFFIX
 
 A = TypeVar("A")
 M = TypeVar("M", bound="Mergeable")
@@ -134,12 +135,12 @@ def mark(number: int, of: int) -> str:
 
 def part_file(path: Path, number: int, of: int) -> Path:
     """Return where a part of a step lies."""
-    return path.with_name(f"{path.name.removesuffix('.safetensors')}{mark(number, of)}safetensors")
+    return path.with_name(f"{path.name.removesuffix(SUFFIX)}{mark(number, of).removesuffix('.')}{SUFFIX}")
 
 
 def plan_file(path: Path) -> Path:
     """Return where it lies how a step is shared out."""
-    return path.with_name(f"{path.name.removesuffix('.safetensors')}.parts.json")
+    return path.with_name(f"{path.name.removesuffix(SUFFIX)}.parts.json")
 
 
 def read_plan(path: Path) -> Plan | None:

@@ -36,8 +36,8 @@ def label_agreement(dissection: Dissection, layer: str, effects: pd.DataFrame) -
     scored = scored.assign(shrinks=clear, top_tenth=rank <= TOP)
     units = dissection.units[dissection.units.layer == layer]
     start = int((dissection.units.layer == layer).to_numpy().argmax())
-    iou = dissection.reading.iou.numpy()[start : start + len(units), 1:]
-    best = dissection.concepts.iloc[np.where(dissection.concepts.rare, -1.0, iou).argmax(1)]
+    iou = np.nan_to_num(dissection.scores.iou[start : start + len(units), 1:], nan=-1.0)
+    best = dissection.concepts.iloc[dissection.reading.concepts[1:].numpy()[iou.argmax(1)] - 1]
     rules = {
         f"labels of the dissection ({dissection.spec.label})": units[["unit", "label", "category"]].dropna(),
         "greatest IoU of all": pd.DataFrame(

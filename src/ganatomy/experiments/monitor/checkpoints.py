@@ -9,7 +9,8 @@ from typing import Any
 
 from ganatomy.errors import BadModel, GanatomyError, StudyError
 from ganatomy.execute import Executor, local
-from ganatomy.experiments.dissect import Estimate, chosen_layers, estimate
+from ganatomy.experiments.forecast import Forecast, forecast
+from ganatomy.experiments.sampling import chosen_layers
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.models import Models
 from ganatomy.experiments.monitor.looks import Look, check_directory, look_at
@@ -85,14 +86,14 @@ def prepare(
 
 def first_estimate(
     checkpoints: Sequence[Checkpoint], directory: Path, options: Mapping[str, Any], device: str
-) -> Estimate | None:
+) -> Forecast | None:
     """Say what a look will take, by the last checkpoint that opens: the largest, where a network grows.
 
     Raises:
         GanatomyError: as `prepare`.
     """
     last = _last(checkpoints, *prepare(checkpoints, directory, options, device), device)
-    return None if last is None else estimate(*last)
+    return None if last is None else forecast(*last)
 
 
 def _last(

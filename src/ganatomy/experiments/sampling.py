@@ -1,0 +1,94 @@
+"""The sample of a dissection: images and features of latents, batch by batch."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+
+from ganatomy.errors import BadModel, UnknownName
+from ganatomy.experiments.dissect_spec import DissectSpec
+from ganatomy.generators import LayerShape, Observation, Subject
+from ganatomy.generators.margins import within_picture
+from ganatomy.resample import Grid
+
+FEATURE_BYTES = 1 << 28
+"""How much room the features of one batch may take; a batch has fewer images where the model is large."""
+
+
+def chosen_layers(generator: Subject, names: Sequence[str]) -> dict[str, LayerShape]:
+    """Return the shapes of the asked layers (all, if none is asked), in forward order.
+
+    Raises:
+        UnknownName: a layer that the generator does not have.
+    """
+    for name in names:
+        if name not in generator.layers:
+            raise UnknownName("layer", name, generator.layers)
+    return {name: shape for name, shape in generator.layers.items() if not names or name in names}
+
+
+def batch_size(spec: DissectSpec, layers: Mapping[str, LayerShape]) -> int:
+    """Return how many images a forward pass takes: an even number; it follows from spec and model alone.
+
+    Rounding differs with it, so it must not follow from the machine.
+    """
+    image = 4 * sum(math.prod(shape) for shape in layers.values())
+    return min(spec.batch, max(2, FEATURE_BYTES // image // 2 * 2))
+
+
+def grid_of(spec: DissectSpec, seen: Observation) -> Grid:
+    """Return the points at which activations and labels are compared.
+
+    At a lower resolution these are centres of label pixels, so that nothing is shifted; under the published threshold
+    rule evenly spaced points, for which labels of neighbouring pixels stand, as the published code has it.
+    """
+    height, width = seen.images.shape[-2:]
+    if spec.resolution is None:
+        return Grid(height, width)
+    rows, columns = spec.resolution, max(1, round(spec.resolution * width / height))
+    return Grid(rows, columns, None if spec.threshold == "unit" else (height, width))
+
+
+def batches(
+    spec: DissectSpec, generator: Subject, ids: Sequence[int], layers: Sequence[str]
+) -> Iterator[tuple[Sequence[int], Observation]]:
+    """Yield the ids of every batch and what was seen of them.
+
+    Args:
+        spec, generator: what is dissected.
+        ids: of the images.
+        layers: which to look at; asked anew for every batch.
+
+    Raises:
+        BadModel: activations or images that are not numbers.
+    """
+    size = batch_size(spec, chosen_layers(generator, spec.layers))
+    for i in range(0, len(ids), size):
+        batch = ids[i : i + size]
+        seen = observe(generator, batch, spec.seed, layers)
+        _check_finite(seen, batch)
+        yield batch, seen
+
+
+def observe(generator: Subject, ids: Sequence[int], seed: int, layers: Sequence[str]) -> Observation:
+    """Return the images and features of some latents."""
+    if isinstance(ids, range):
+        z = generator.latents(ids, seed)
+    else:
+        z = torch.cat([generator.latents(range(i, i + 1), seed) for i in ids])
+    return within_picture(generator, generator.observe(z, list(layers)))
+
+
+def _check_finite(seen: Observation, ids: Sequence[int]) -> None:
+    """Stop a run whose activations or images are not numbers.
+
+    Raises:
+        BadModel: names the first layer, unit and latent id.
+    """
+    for layer, r in (*seen.features.items(), ("picture", seen.images)):
+        if not math.isfinite(float(r.sum())):
+            bad = (~torch.isfinite(r)).flatten(2).any(2).nonzero()
+            if len(bad):
+                image, unit = bad[0].tolist()
+                what = f"colour channel {unit} of the picture" if layer == "picture" else f"layer {layer}, unit {unit}"
+                raise BadModel(f"{what} is NaN or Inf for latent id {ids[image]}; the model cannot be dissected")

@@ -1,0 +1,195 @@
+"""What is done for one shard of each step of a dissection."""
+
+from collections import ChainMap
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from ganatomy.experiments.dissect_spec import HALVES, DissectSpec
+from ganatomy.experiments.models import Models
+from ganatomy.experiments.sampling import batches, chosen_layers, grid_of
+from ganatomy.experiments.strips import Strips, top_ids
+from ganatomy.experiments.tally import Counting, Tally
+from ganatomy.generators import LayerShape
+from ganatomy.progress import tick
+from ganatomy.resample import Grid
+from ganatomy.stats.agreement import Agreement
+from ganatomy.stats.levels import ActivationLevels, exact_levels
+from ganatomy.stats.pairs import PairCounts, Wanted, size
+from ganatomy.tensor_files import Archive, packed
+from ganatomy.types import Labels
+
+CALIBRATION_BYTES = 1 << 30
+"""How much of the calibration sample's features is held at once. The images are drawn again for each part."""
+
+
+def calibration_parts(spec: DissectSpec, layers: Mapping[str, LayerShape]) -> list[range]:
+    """Cut the units of all layers into parts whose features over the calibration sample fit in memory."""
+    images = len(spec.calibration_ids())
+    sizes = [4 * images * s.height * s.width for s in layers.values() for _ in range(s.units)]
+    starts, held = [0], 0
+    for unit, size in enumerate(sizes):
+        if held and held + size > CALIBRATION_BYTES:
+            starts.append(unit)
+            held = 0
+        held += size
+    stops = [*starts[1:], len(sizes)]
+    return [range(start, stop) for start, stop in zip(starts, stops, strict=True)]
+
+
+def measure_levels(spec: DissectSpec, models: Models, units: range) -> ActivationLevels:
+    """Measure the candidate levels of some units, numbered through all layers."""
+    layers, ids = chosen_layers(models.subject, spec.layers), spec.calibration_ids()
+    result = ActivationLevels(sum(shape.units for shape in layers.values()), len(spec.tops()))
+    wanted: dict[str, range] = {}
+    first = 0
+    for name, shape in layers.items():
+        own = range(max(units.start - first, 0), min(units.stop - first, shape.units))
+        if len(own):
+            wanted[name] = own
+        first += shape.units
+    kept = {name: torch.empty(len(ids), len(own), layers[name].height, layers[name].width) for name, own in wanted.items()}
+    grid, done = Grid(0, 0), 0
+    for batch, seen in batches(spec, models.subject, ids, list(wanted)):
+        grid = grid_of(spec, seen)
+        for name, own in wanted.items():
+            kept[name][done : done + len(batch)] = seen.features[name][:, own.start : own.stop]
+        done += len(batch)
+    start = units.start
+    for name, own in wanted.items():
+        levels = exact_levels(kept.pop(name), grid, spec.tops(), spec.raw_level)
+        result.update(torch.arange(start, start + len(own)), levels)
+        start += len(own)
+    return result
+
+
+def tally_shard(
+    spec: DissectSpec,
+    models: Models,
+    levels: Mapping[str, Tensor],
+    wanted: Mapping[str, Wanted] | None,
+    room: int | None,
+    ids: range,
+) -> Tally:
+    """Count one shard: every layer, every statistic, in one pass over its images, or in several where room is short.
+
+    Args:
+        spec, models: what is dissected.
+        levels: by layer, the thresholds to count at, float64 [u, l].
+        wanted: by layer, what is counted of the evaluation half; None for the validation half.
+        room: how many bytes the tables of counts may take; layers that do not fit are counted in another pass, for
+            which images are drawn again and labels are remembered. None for any. Counts are the same.
+        ids: of the shard.
+    """
+    half = next(name for name, own in spec.halves().items() if ids.start in own)
+    passes = _Passes(spec, models, levels, wanted, half)
+    left, done = list(levels), list[Tally]()
+    labels = dict[int, Labels]() if room is not None and passes.most(left) > room else None
+    while left:
+        counting = passes.count(ids, left, room, labels, first=not done)
+        left = [layer for layer in left if layer not in counting.tables]
+        done.append(_set_aside(counting.tally()) if left else counting.tally())
+    return Tally(ChainMap(*(dict(tally.parts) for tally in done))) if len(done) > 1 else done[0]
+
+
+def _set_aside(tally: Tally) -> Tally:
+    """Return a tally that takes little memory while others are counted."""
+    return Tally.from_state(Archive(packed(tally.state_dict())))
+
+
+class _Passes:
+    """Counts some layers of a shard at a time."""
+
+    def __init__(
+        self,
+        spec: DissectSpec,
+        models: Models,
+        levels: Mapping[str, Tensor],
+        wanted: Mapping[str, Wanted] | None,
+        half: str,
+    ) -> None:
+        self._spec, self._models, self._levels, self._wanted, self._half = spec, models, levels, wanted, half
+        self._concepts = len(models.segmenter.vocabulary)
+
+    def most(self, layers: Sequence[str]) -> int:
+        """Return how much memory the tables of some layers may take."""
+        return sum(self._bytes(layer) for layer in layers)
+
+    def _bytes(self, layer: str) -> int:
+        if self._wanted is not None:
+            return size(self._wanted[layer], len(self._spec.halves()[self._half])) + self._whole(layer)
+        return self._whole(layer)
+
+    def _whole(self, layer: str) -> int:
+        whole = self._wanted is None or self._spec.validation == "cross"
+        units, levels = self._levels[layer].shape
+        return 8 * units * self._concepts * (levels + 1) if whole else 0
+
+    def count(
+        self, ids: range, layers: Sequence[str], room: int | None, labels: dict[int, Labels] | None, first: bool
+    ) -> Counting:
+        """Count as many of the layers as there is room for.
+
+        Args:
+            ids: of the images.
+            layers: what is left to count.
+            room: see `tally_shard`.
+            labels: by the first id of a batch, those that are remembered; None to remember none.
+            first: whether nothing was counted before; else what is not of a layer is not counted again.
+        """
+        every, counting, names = self._spec.halves()[self._half], None, list(layers)
+        if room is not None and self._wanted is not None:
+            while len(names) > 1 and self.most(names) > room:
+                names.pop()
+        for batch, seen in batches(self._spec, self._models.subject, ids, names):
+            if counting is None:
+                grid = grid_of(self._spec, seen)
+                counting = self._empty(names, seen.images.device, grid.height * grid.width, len(ids))
+            shown = labels.get(batch[0]) if labels is not None else None
+            if shown is None:
+                shown = self._models.labels(seen)
+                if labels is not None:
+                    labels[batch[0]] = shown.to(torch.int16 if self._concepts < 2**15 else torch.int32).cpu()
+            counting.update(batch, seen.features, shown.to(seen.images.device), grid_of(self._spec, seen))
+            if self._half == HALVES[0] and first:
+                counting.see(batch, seen.images, len(every))
+            while room is not None and len(names) > 1 and counting.nbytes > room:
+                counting.drop(names.pop())
+            if first:
+                tick(len(batch))
+        assert counting is not None
+        return counting
+
+    def _empty(self, names: Sequence[str], device: torch.device, area: int, images: int) -> Counting:
+        """Return what counts some layers over so many images of so many pixels."""
+        tables: dict[str, list[Agreement | PairCounts]] = {}
+        for name in names:
+            tables[name] = []
+            if self._wanted is None or self._spec.validation == "cross":
+                tables[name].append(Agreement(self._levels[name].to(device), self._concepts, images * area))
+            if self._wanted is not None:
+                tables[name].append(PairCounts(self._wanted[name].to(device), self._spec.halves()[self._half], area))
+        return Counting(self._half, tables, self._spec.top, self._concepts)
+
+
+def draw_strips(
+    spec: DissectSpec, models: Models, top: Mapping[str, Tensor], thresholds: Mapping[str, Tensor], places: range
+) -> Strips:
+    """Draw some of the top images of all units again, and where the units are on in them.
+
+    Args:
+        spec, models: what is dissected.
+        top: by layer, ids int64 [u, k]; -1 for none.
+        thresholds: by layer, float64 [u].
+        places: which, among all top images in the order of their ids.
+    """
+    ids = top_ids(top)[places.start : places.stop]
+    strips: Strips | None = None
+    for batch, seen in batches(spec, models.subject, ids, list(top)):
+        height, width = seen.images.shape[-2:]
+        strips = strips or Strips.empty(ids, (height, width), top, grid_of(spec, seen))
+        strips.add(batch, seen.images, seen.features, top, thresholds)
+        tick(len(batch))
+    assert strips is not None
+    return strips
