@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 
 from ganatomy.experiments.causal.ace import prepare, run_ace
 from ganatomy.experiments.causal.ace_spec import SCHEDULES, scheduled
@@ -31,6 +30,7 @@ from ganatomy.report.lines import Line, even_axis, line_chart, log_axis
 from ganatomy.report.palette import NEUTRAL, concept_colours
 from ganatomy.report.svg import as_file
 from ganatomy.study import Study
+from ganatomy.tensor_files import Archive
 
 OTHER_SEED = 1_000_003
 """Latents of this seed are other ones than those of any schedule."""
@@ -53,7 +53,7 @@ def curve(source: Source, spec: Any, out: Path, judged_by: Objective) -> list[Ro
     directory = out / spec_name(spec)
     ace = run_ace(spec, source, directory, out / f"pool-{spec.pool}")
     start = torch.from_numpy(ace.units.sort_values("unit").initial.to_numpy(copy=True)).float()
-    last = load_file(directory / "steps" / f"alpha-{len(ace.history) - 1}.safetensors")
+    last = Archive(directory / "steps" / f"alpha-{len(ace.history) - 1}.npz")
     scale = judged_by.scale(judged_by.held.present, whole=True, binary=True)
     rows = []
     for look, alpha in zip(ace.history.to_dict("records"), last["alphas"], strict=True):

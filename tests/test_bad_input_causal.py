@@ -242,7 +242,7 @@ def test_directories_of_something_else(refused: Refused, capsys: pytest.CaptureF
     assert "file" in refused(*first[:-1], "file")
 
 
-@pytest.mark.parametrize("damage", ["steps/strips.safetensors", "tables/effect.parquet", "study.json"])
+@pytest.mark.parametrize("damage", ["steps/strips.npz", "tables/effect.parquet", "study.json"])
 def test_a_damaged_study(refused: Refused, capsys: pytest.CaptureFixture[str], damage: str) -> None:
     command = (*ABLATE, "--units", "3", "--images", "4", "--random", "0", "--out", "out")
     assert main(command) == 0

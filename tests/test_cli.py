@@ -201,7 +201,7 @@ def stopped(command: list[str], partial: Path, by: signal.Signals) -> tuple[int,
 def test_a_run_that_was_stopped_twice_ends_in_the_same_tables(here: Path) -> None:
     command = [*GANATOMY, *PLANTED[:-1]]
     command[command.index("--images") + 1] = "600"
-    partial = here / "a/steps/validation.partial.safetensors"
+    partial = here / "a/steps/validation.partial.npz"
     told = stopped([*command, "a"], partial, signal.SIGINT)
     assert told == (130, "ganatomy: stopped; run the same command again to resume\n")
     assert stopped([*command, "a"], partial, signal.SIGKILL) == (-signal.SIGKILL, "")

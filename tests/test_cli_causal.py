@@ -370,7 +370,7 @@ def test_a_missing_number_is_a_dash() -> None:
 @pytest.mark.slow
 def test_a_run_that_was_killed_ends_in_the_same_bits(here: Path) -> None:
     command = [sys.executable, "-m", "ganatomy", *ABLATE[:-1], "300", "--random", "1", "--batch", "8", "--out"]
-    partial = here / "a/steps/effect.partial.safetensors"
+    partial = here / "a/steps/effect.partial.npz"
     running = subprocess.Popen([*command, "a"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while not partial.exists() and time.monotonic() < deadline:
@@ -380,5 +380,5 @@ def test_a_run_that_was_killed_ends_in_the_same_bits(here: Path) -> None:
     assert partial.exists()
     for out in ("a", "b"):
         subprocess.run([*command, out], stdout=subprocess.DEVNULL, check=True)
-    for name in ("tables/effect.parquet", "steps/effect.safetensors", "steps/strips.safetensors", "edit.json"):
+    for name in ("tables/effect.parquet", "steps/effect.npz", "steps/strips.npz", "edit.json"):
         assert (here / "a" / name).read_bytes() == (here / "b" / name).read_bytes(), name

@@ -83,7 +83,7 @@ def test_one_study_is_told_layer_by_layer(answer: Answer) -> None:
         (("one", "other", "--reals", "500"), "reals: means nothing without real pictures"),
         (("one", "other", "--real", "nowhere"), "this is of the study one"),
         (("one", "broken"), "broken/tables/units.parquet"),
-        (("one", "damaged"), "damaged/steps/evaluation.safetensors"),
+        (("one", "damaged"), "damaged/steps/evaluation.npz"),
         (("one", "elsewhere"), "elsewhere holds no dissection that this version can read"),
         (("one", "other", "--out", "one"), "one is a study; give a directory for the comparison alone"),
     ],
@@ -97,7 +97,7 @@ def test_what_cannot_be_compared_is_one_line(
     (here / "unfinished/study.json").write_text(json.dumps({**record, "finished": False}))
     (here / "elsewhere/study.json").write_text(json.dumps({**record, "spec": {"dissection": "x"}}))
     (here / "broken/tables/units.parquet").write_bytes(b"PAR1")
-    (here / "damaged/steps/evaluation.safetensors").write_bytes(b"{}")
+    (here / "damaged/steps/evaluation.npz").write_bytes(b"{}")
     out = () if "--out" in argv else ("--out", "both")
     assert main(["compare", *argv, *out]) == 2
     text, err = capsys.readouterr()

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import safetensors.torch
 import torch
 
 import ganatomy
@@ -19,6 +18,7 @@ from ganatomy.experiments.causal.source import SampleSpec
 from ganatomy.experiments.described import AgainstRealSpec
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.study import Part
+from ganatomy.tensor_files import Archive
 
 TIMES = [LOOK.index(name) for name in ("seconds", "processor")]
 """What a search tells of how long it took."""
@@ -74,11 +74,11 @@ def files(directory: Path, kind: str) -> dict[str, Path]:
 
 def check_same(one: Path, parts: Path) -> None:
     """Whole numbers, rows and labels to the bit; sums of floats up to rounding; times as they are."""
-    whole, merged = files(one, "safetensors"), files(parts, "safetensors")
+    whole, merged = files(one, "npz"), files(parts, "npz")
     assert whole.keys() == merged.keys()
     for name, path in whole.items():
-        found = safetensors.torch.load_file(merged[name])
-        for field, tensor in safetensors.torch.load_file(path).items():
+        found = dict(Archive(merged[name]))
+        for field, tensor in Archive(path).items():
             if field == "looks":
                 tensor[:, TIMES], found[field][:, TIMES] = 0, 0
             bound = 1e-12 if tensor.dtype == torch.float64 else 0
@@ -135,7 +135,7 @@ def test_a_part_answers_scripts_with_what_is_missing(capsys: pytest.CaptureFixtu
     command = COMMANDS["ablate"].format(place="parts").split()
     told = json.loads(say(capsys, *command, "--shard", "2/3", "--json"))
     assert told == {"study": told["study"], "step": "effect", "missing": [1, 3]}
-    assert Path(told["study"], "steps/effect.part-002-of-003.safetensors").is_file()
+    assert Path(told["study"], "steps/effect.part-002-of-003.npz").is_file()
     text = say(capsys, *command, "--shard", "3/3")
     assert text.count("\n") == 1 + text.count("about"), "an estimate, and one line"
     assert f"part 3/3 of effect is done; still missing: part 1 of 3 in {told['study']}; when" in text
@@ -169,7 +169,7 @@ def test_merge_answers_scripts_and_refuses_in_one_line(capsys: pytest.CaptureFix
     assert "effect lacks part 2 of 2" in capsys.readouterr().err
     shutil.rmtree("other")
     shutil.copytree(study, "other")
-    Path("other/steps/effect.part-001-of-002.safetensors").unlink()
+    Path("other/steps/effect.part-001-of-002.npz").unlink()
     assert main(["merge", "one/study"]) == 2
     assert "one/study is finished, so there is nothing to merge" in capsys.readouterr().err
     given = [*command[:-2], "--batch", "8", "--out", "other", "--shard", "2/2"]

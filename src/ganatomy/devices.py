@@ -71,12 +71,20 @@ def with_memory(work: Callable[[], T], device: torch.device) -> tuple[T, int]:
         Path("/proc/self/clear_refs").write_text("5")  # the greatest so far is what it is now
     except OSError:
         return work(), 0
-    held = _held("VmRSS")
+    held = held_memory()
     result = work()
-    return result, max(0, _held("VmHWM") - held)
+    return result, max(0, _status("VmHWM") - held)
 
 
-def _held(what: str) -> int:
+def held_memory() -> int:
+    """Return how many bytes of memory this process has; 0 where the system does not say."""
+    try:
+        return _status("VmRSS")
+    except OSError:
+        return 0
+
+
+def _status(what: str) -> int:
     """Return a size of this process in bytes, as Linux tells it."""
     found = re.search(rf"^{what}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
     return int(found[1]) * 1024 if found else 0

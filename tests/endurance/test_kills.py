@@ -55,7 +55,7 @@ def test_asked_to_end_it_keeps_what_is_counted_and_says_how_to_go_on(
     stage: Stage, here: Path, by: signal.Signals
 ) -> None:
     command = (*DISSECT, "--images", "3000", "--out", "made")
-    partial = here / "made/steps/validation.partial.safetensors"
+    partial = here / "made/steps/validation.partial.npz"
     pid = stage.start(here, *command)
     deadline = time.monotonic() + 60
     while not partial.exists() and time.monotonic() < deadline:

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from PIL import Image
-from safetensors import safe_open
 from safetensors.torch import save_file
 from toy_classifier import toy_spec, write_pictures
 
@@ -14,6 +13,7 @@ import ganatomy
 from ganatomy.execute import Executor
 from ganatomy.generators.planted import UNITS
 from ganatomy.segmenters.unet import UNet, heads
+from ganatomy.tensor_files import Archive
 from ganatomy.vocabulary import NOTHING, Concept
 
 BALL = UNITS["layer1"].index("ball")
@@ -70,9 +70,8 @@ def every_experiment(files: Path, out: Path, engine: Executor) -> None:
 def steps(out: Path) -> dict[str, dict[str, torch.Tensor]]:
     """Return the tensors of every step of every study, by its path; those that keep times are left out."""
     found = {}
-    for path in sorted(set(out.glob("**/steps/*.safetensors")) - set(out.glob("**/alpha-*"))):
-        with safe_open(path, "pt") as file:
-            found[str(path.relative_to(out))] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    for path in sorted(set(out.glob("**/steps/*.npz")) - set(out.glob("**/alpha-*"))):
+        found[str(path.relative_to(out))] = dict(Archive(path))
     return found
 
 

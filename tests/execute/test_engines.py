@@ -103,7 +103,7 @@ def test_an_engine_by_its_name_counts_what_one_process_counts() -> None:
         for given in (engine, "processes"):
             found = ganatomy.dissect("planted:", **OPTIONS, engine=given)
             for step in ("levels", "validation", "evaluation"):
-                file = f"steps/{step}.safetensors"
+                file = f"steps/{step}.npz"
                 assert (found.study.directory / file).read_bytes() == (alone.study.directory / file).read_bytes()
         kept = engine._idle  # type: ignore[attr-defined]
         assert len(kept) == 2, "who opened an engine goes on with it"

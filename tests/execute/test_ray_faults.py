@@ -18,11 +18,11 @@ import torch
 from counting import Counted, count, count_or_die, count_or_wait, shards
 from every_experiment import assert_same, steps
 from ray_cluster import STORE, cluster, no_network, processes_in
-from safetensors import safe_open
 
 from ganatomy.errors import EngineError
 from ganatomy.execute import ray as engine
 from ganatomy.execute.ray import Ray
+from ganatomy.tensor_files import Archive
 
 __all__ = ["no_network"]
 ray = pytest.importorskip("ray")
@@ -148,7 +148,7 @@ def started(out: Path, folder: Path | None, *options: str) -> subprocess.Popen[s
 
 def counting(out: Path) -> Any:
     """Return whether some shards of the first half are kept."""
-    return lambda: (out / "steps" / "validation.partial.safetensors").exists()
+    return lambda: (out / "steps" / "validation.partial.npz").exists()
 
 
 @pytest.fixture(scope="module")
@@ -186,16 +186,10 @@ def test_a_run_that_is_stopped_leaves_nobody_behind_and_resumes(
     if blow is signal.SIGINT:
         assert said.strip().splitlines()[-1] == "ganatomy: stopped; run the same command again to resume"
     eventually(lambda: not processes_in(folder))
-    kept = safetensors_shards(out / "steps" / "validation.partial.safetensors")
+    kept = Archive(out / "steps" / "validation.partial.npz").shards
     assert kept > 0
     subprocess.run(command(out), check=True, capture_output=True)
     same(out, whole)
-
-
-def safetensors_shards(path: Path) -> int:
-    """Return how many shards a step holds."""
-    with safe_open(path, "pt") as file:
-        return int(file.metadata()["shards"])
 
 
 def test_a_cluster_that_disappears_is_told_in_one_line_and_the_run_resumes(tmp_path: Path, whole: Path) -> None:

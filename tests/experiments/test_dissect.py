@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 import pandas as pd
 import pytest
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
@@ -26,6 +25,7 @@ from ganatomy.generators import Edit, Observation, as_generator
 from ganatomy.generators.planted import UNITS, PlantedGenerator
 from ganatomy.segmenters.planted import PlantedSegmenter
 from ganatomy.study import Study
+from ganatomy.tensor_files import Archive
 from ganatomy.types import Images, Labels, Latents
 from ganatomy.vocabulary import NOTHING, Concept
 
@@ -53,8 +53,8 @@ def assert_same(found: Dissection, expected: Dissection) -> None:
 
 
 def steps(found: Dissection) -> dict[str, Tensor]:
-    files = (found.study.directory / "steps").glob("*.safetensors")
-    return {f"{file.stem} {key}": tensor for file in files for key, tensor in safetensors.torch.load_file(file).items()}
+    files = (found.study.directory / "steps").glob("*.npz")
+    return {f"{file.stem} {key}": tensor for file in files for key, tensor in Archive(file).items()}
 
 
 # ---------------------------------------------------------------- what is found
@@ -265,7 +265,7 @@ ganatomy.dissect("planted:", segmenter="planted", images=30, levels=20, calibrat
 @pytest.mark.slow
 def test_killed_in_the_middle_it_ends_in_the_same_bits(reference: Dissection, tmp_path: Path) -> None:
     for half in ("validation", "evaluation"):
-        counted = tmp_path / "s" / "steps" / f"{half}.partial.safetensors"
+        counted = tmp_path / "s" / "steps" / f"{half}.partial.npz"
 
         def written(counted: Path = counted) -> int:
             return counted.stat().st_mtime_ns if counted.exists() else 0

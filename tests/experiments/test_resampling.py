@@ -2,14 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
-import safetensors.torch
 import torch
 
 import ganatomy
@@ -248,23 +246,6 @@ def test_they_predict_how_other_samples_differ() -> None:
 
 
 # ---------------------------------------------------------------- what has none
-
-
-def test_a_study_of_before_has_no_errors(tmp_path: Path) -> None:
-    fresh = small(out=tmp_path / "s")
-    steps = tmp_path / "s" / "steps"
-    plain = {
-        name: tensor
-        for half in ("validation", "evaluation")
-        for name, tensor in safetensors.torch.load_file(steps / f"{half}.safetensors").items()
-        if name.rpartition(":")[2] not in ("level", "span", "both", "on", "shown", "groups")
-    }
-    safetensors.torch.save_file(plain, steps / "tally.safetensors", {"shards": "1"})
-    for half in ("validation", "evaluation"):
-        (steps / f"{half}.safetensors").unlink()
-    old = ganatomy.open_dissection(tmp_path / "s")
-    assert old.errors is None
-    pd.testing.assert_frame_equal(old.curve("layer1", 0, "ball"), fresh.curve("layer1", 0, "ball"))
 
 
 @pytest.mark.parametrize("make", [lambda: small(images=3), lambda: small(images=5, validation="cross")])

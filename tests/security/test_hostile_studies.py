@@ -167,7 +167,7 @@ def test_tables_for_spreadsheets_hold_no_formulas() -> None:
     assert said[1:] == ["'=cmd|' /C calc'!A0,-1", "'@SUM(1),2", "tree,3", "'-1+1,4"]
 
 
-@pytest.mark.parametrize("file", ["study.json", "tables/units.parquet", "steps/strips.safetensors"])
+@pytest.mark.parametrize("file", ["study.json", "tables/units.parquet", "steps/strips.npz"])
 def test_pipes_devices_and_links_are_no_files(study: Path, file: str) -> None:
     path, outside = study / file, study.parent / "outside"
     outside.write_bytes(path.read_bytes())

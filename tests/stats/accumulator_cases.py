@@ -21,11 +21,11 @@ from ganatomy.experiments.causal.unit_sets import Shares
 from ganatomy.experiments.described import Described
 from ganatomy.stats.agreement import Agreement
 from ganatomy.stats.base import Accumulator
-from ganatomy.stats.blocks import BlockedAgreement, GroupedAgreement
 from ganatomy.stats.frechet import FeatureMoments
 from ganatomy.stats.images import COMPARED, ImageSample
 from ganatomy.stats.levels import ActivationLevels
 from ganatomy.stats.paired import PairedChange
+from ganatomy.stats.pairs import PairCounts, Wanted
 from ganatomy.stats.presence import Presence
 from ganatomy.stats.topk import TopImages
 from ganatomy.stats.verdicts import Verdicts
@@ -89,60 +89,63 @@ class OfAgreement(Case):
         return FEATURES[images], LABELS[images]
 
     def reference(self) -> dict[str, Any]:
-        return {"levels": LEVELS, "counts": counted(LEVELS, slice(0, IMAGES))}
+        counts = counted(LEVELS, slice(0, IMAGES))
+        return {"levels": LEVELS, "known": [CONCEPTS], "concepts": range(CONCEPTS), "counts": counts}
 
     def misfit(self) -> Accumulator:
         return Agreement(LEVELS, CONCEPTS + 1, 10**6)
 
 
-class OfBlockedAgreement(OfAgreement):
+class OfPairCounts(OfAgreement):
     def empty(self) -> Accumulator:
-        return BlockedAgreement(LEVELS, LEVEL, range(100, 100 + IMAGES), 10**6)
+        return PairCounts(WANTED, range(100, 100 + IMAGES), 16)
 
     def batch(self, images: slice) -> Sequence[Tensor]:
         return FEATURES[images], LABELS[images], torch.arange(100, 100 + IMAGES)[images]
 
     def reference(self) -> dict[str, Any]:
         up = torch.nn.functional.interpolate(FEATURES.double(), (4, 4), mode="bilinear").numpy()
-        cut = LEVELS.gather(1, LEVEL.clamp(min=0)).where(LEVEL >= 0, torch.inf).numpy()
-        on = up[:, :, None] > cut[:, :, None, None]  # [image, u, c, y, x]
-        shown = np.stack([(c == LABELS).any(1).numpy() | (c == 0) for c in range(CONCEPTS)], 1)
+        shown = np.stack([(c == LABELS).any(1).numpy() | (c == 0) for c in WANTED.concepts.tolist()], 1)
         partners = shown.reshape(-1, 2, *shown.shape[1:])[:, ::-1].reshape(shown.shape)
 
-        def blocks(pixels: Any) -> Any:  # of two pictures each
-            return pixels.sum((-1, -2)).reshape(-1, 2, *pixels.shape[1:-2]).sum(1)
+        def on(level: Tensor) -> Any:  # [image, u, c, y, x]
+            cut = FINE.gather(1, level.long().clamp(min=0)).where(level >= 0, torch.inf).numpy()
+            return up[:, :, None] > cut[:, :, None, None]
 
+        def blocks(pixels: Any) -> Any:  # of two images each; and one for an image without a partner, of which none is
+            each = pixels.sum((-1, -2)).reshape(-1, 2, *pixels.shape[1:-2]).sum(1)
+            return np.concatenate([each, np.zeros_like(each[:1])])
+
+        pairs = [counted(FINE, slice(i, i + 2))[0] for i in range(0, IMAGES, 2)]
+        groups = [[pair[..., a:b].sum(-1) for a, b in ((0, 8), (8, 16), (16, 21))] for pair in pairs]
+        rows = np.concatenate([np.zeros((UNITS, 1), int), WANTED.concepts[WANTED.kept.long()].numpy()], 1)
+        units = np.arange(UNITS)[:, None]
+        kinds, null = (shown, partners), on(WANTED.null_level)
         return {
-            **super().reference(),
-            "level": LEVEL,
+            **{name: getattr(WANTED, name) for name in ("levels", "concepts", "level", "null_level", "kept")},
             "span": [100, 2],
-            "both": [blocks(on & own[:, None]) for own in (shown, partners)],
-            "on": blocks(on),
-            "shown": blocks(shown),
+            "both": [blocks(on(WANTED.level) & own[:, None]) for own in kinds],
+            "on": [blocks(on(WANTED.level))] * 2,
+            "shown": [blocks(own) for own in kinds],
+            "null": [(null & partners[:, None]).sum((0, -1, -2)), null.sum((0, -1, -2))],
+            "curves": counted(FINE, slice(0, IMAGES))[:, units, rows],
+            "groups": np.moveaxis(groups, 1, -1)[:, units, rows],
         }
 
     def misfit(self) -> Accumulator:
-        return BlockedAgreement(LEVELS, LEVEL, range(100, 102 + IMAGES), 10**6)
+        return PairCounts(WANTED, range(100, 102 + IMAGES), 16)
 
 
-class OfGroupedAgreement(OfBlockedAgreement):
-    def empty(self) -> Accumulator:
-        return GroupedAgreement(FINE, CONCEPTS, range(100, 100 + IMAGES), 10**6)
-
-    def reference(self) -> dict[str, Any]:
-        pairs = [counted(FINE, slice(i, i + 2))[0] for i in range(0, IMAGES, 2)]
-        groups = [[pair[..., a:b].sum(-1) for a, b in ((0, 8), (8, 16), (16, 21))] for pair in pairs]
-        whole = counted(FINE, slice(0, IMAGES))
-        return {"levels": FINE, "counts": whole, "span": [100, 2], "groups": np.moveaxis(groups, 1, -1)}
-
-    def misfit(self) -> Accumulator:
-        return GroupedAgreement(FINE, CONCEPTS, range(100, 102 + IMAGES), 10**6)
-
-
-LEVEL = torch.tensor([[-1, 2, 0, 4], [-1, 1, -1, 3], [-1, 0, 4, 2]])
-"""At which each pair is counted by blocks."""
 FINE = torch.linspace(-2, 12, 20, dtype=torch.float64).expand(UNITS, -1).contiguous()
 """Enough levels for groups of bins."""
+WANTED = Wanted(
+    levels=FINE,
+    concepts=torch.tensor([0, 1, 3]),
+    level=torch.tensor([[-1, 2, 19], [-1, 7, -1], [-1, 0, 12]], dtype=torch.int16),
+    null_level=torch.tensor([[-1, 3, 18], [-1, -1, 5], [-1, 0, 9]], dtype=torch.int16),
+    kept=torch.tensor([[2], [1], [1]], dtype=torch.int16),
+)
+"""Concept 2 is too rare to be scored."""
 
 
 class OfTopImages(Case):
@@ -168,7 +171,9 @@ class OfPresence(Case):
         return (SPARSE[images],)
 
     def reference(self) -> dict[str, Any]:
-        return {"images": [IMAGES, *((c == SPARSE.numpy()).any((1, 2, 3)).sum() for c in range(1, CONCEPTS))]}
+        shown = [(c == SPARSE.numpy()).any(1) for c in range(1, CONCEPTS)]
+        pixels = [SPARSE[:, 0].numel(), *(each.sum() for each in shown)]
+        return {"images": [IMAGES, *(each.any((1, 2)).sum() for each in shown)], "pixels": pixels}
 
     def misfit(self) -> Accumulator:
         return Presence(CONCEPTS + 1)
@@ -540,8 +545,7 @@ SMALL = torch.rand(IMAGES, 3, 8, 10, generator=GENERATOR)
 CASES = [
     *(
         OfAgreement(),
-        OfBlockedAgreement(),
-        OfGroupedAgreement(),
+        OfPairCounts(),
         OfTopImages(),
         OfPresence(),
         OfImageSample(),

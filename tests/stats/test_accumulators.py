@@ -3,27 +3,27 @@
 import importlib
 import inspect
 import itertools
+import pickle
 import pkgutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-import safetensors.torch
 import torch
-from accumulator_cases import CASES, CONCEPTS, FEATURES, IMAGES, LABELS, LEVELS, UNITS, Case
+from accumulator_cases import CASES, CONCEPTS, FEATURES, IMAGES, LABELS, LEVELS, Case
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
 
 from ganatomy import experiments, stats
 from ganatomy.errors import BadValue
-from ganatomy.experiments.tally import Tally
+from ganatomy.experiments.tally import Counting, Tally
 from ganatomy.resample import Grid
 from ganatomy.stats.agreement import Agreement
 from ganatomy.stats.base import Accumulator
-from ganatomy.stats.blocks import BlockedAgreement, GroupedAgreement
 from ganatomy.stats.topk import TopImages
+from ganatomy.tensor_files import Archive, write
 
 every = pytest.mark.parametrize("case", CASES, ids=lambda case: type(case.empty()).__name__)
 
@@ -112,8 +112,8 @@ def test_an_empty_one_changes_nothing(case: Case) -> None:
 @every
 def test_its_state_goes_to_a_file_and_back(case: Case, tmp_path: Path) -> None:
     half = over(case, [slice(0, 6)])
-    safetensors.torch.save_file(half.state_dict(), tmp_path / "state")
-    again = type(half).from_state(safetensors.torch.load_file(tmp_path / "state"))
+    write(tmp_path / "state.npz", half.state_dict())
+    again = type(half).from_state(Archive(tmp_path / "state.npz"))
     assert_same(again, half)
     case.feed(again, slice(6, 12))
     assert_same(again, over(case, WHOLE))
@@ -155,31 +155,48 @@ def test_ties_go_to_the_lower_id_in_whatever_order_they_come() -> None:
 # ---------------------------------------------------------------- all of them at once
 
 
-def tally(parts: Sequence[slice]) -> Tally:
-    level = torch.ones(UNITS, CONCEPTS)
-    cuts, pixels = {"a": LEVELS, "b": LEVELS[:2]}, 10**6
-    scored = {name: BlockedAgreement(cut, level[: len(cut)], range(6), pixels) for name, cut in cuts.items()}
-    chosen_on = {name: GroupedAgreement(cut, CONCEPTS, range(6, 12), pixels) for name, cut in cuts.items()}
-    total = Tally.empty("evaluation", scored, 5).beside(Tally.empty("validation", chosen_on, 5))
-    for part in parts:
-        half = "evaluation" if part.start < 6 else "validation"
-        features = {"a": FEATURES[part], "b": FEATURES[part, :2]}
-        total.update(half, range(IMAGES)[part], features, LABELS[part], Grid(4, 4))
-    return total
+def counted(part: slice) -> Tally:
+    cuts = {"a": LEVELS, "b": LEVELS[:2]}
+    counting = Counting(
+        "validation", {name: [Agreement(cut, CONCEPTS, 10**6)] for name, cut in cuts.items()}, 5, CONCEPTS
+    )
+    counting.update(range(IMAGES)[part], {"a": FEATURES[part], "b": FEATURES[part, :2]}, LABELS[part], Grid(4, 4))
+    counting.see(range(IMAGES)[part], torch.zeros(len(range(IMAGES)[part]), 3, 4, 4), IMAGES)
+    return counting.tally()
 
 
-def test_a_tally_merges_and_keeps_every_part(tmp_path: Path) -> None:
-    whole = tally([slice(0, 6), slice(6, 12)])
-    shards = [tally([slice(i, i + 2)]) for i in range(0, IMAGES, 2)]
+@pytest.mark.parametrize("travels", [False, True])
+def test_a_tally_merges_and_keeps_every_part(tmp_path: Path, travels: bool) -> None:
+    whole = counted(slice(0, IMAGES))
+    shards = [counted(slice(i, i + 2)) for i in range(0, IMAGES, 2)]
+    if travels:
+        shards = [pickle.loads(pickle.dumps(shard)) for shard in shards]  # noqa: S301  our own
     total = shards[0]
     for shard in shards[1:]:
         total = total.merge(shard)
-    safetensors.torch.save_file({k: v.contiguous() for k, v in total.state_dict().items()}, tmp_path / "state")
-    again = Tally.from_state(safetensors.torch.load_file(tmp_path / "state"))
+    write(tmp_path / "state.npz", total.state_dict())
+    again = Tally.from_state(Archive(tmp_path / "state.npz"))
     expected = whole.state_dict()
-    assert again.state_dict().keys() == expected.keys()
+    assert list(again.state_dict()) == list(expected)
     for name, tensor in again.state_dict().items():
         assert torch.equal(tensor, expected[name]), name
-    assert again.agreement("validation", "b").counts[0, 0, 0].sum() == 6 * 16
-    assert again.top("evaluation", "a").ids.max() == 5
-    assert again.images("evaluation")[0] == 6
+    assert again.agreement("validation", "b").counts[0, 0, 0].sum() == IMAGES * 16
+    assert again.top("validation", "a").ids.max() == IMAGES - 1
+    assert again.presence("validation").images[0] == IMAGES
+    assert again.sample("validation")["images"] == IMAGES
+
+
+def test_a_tally_joins_what_was_counted_in_several_passes() -> None:
+    whole, first, second = counted(WHOLE[0]), counted(WHOLE[0]).state_dict(), counted(WHOLE[0]).state_dict()
+    one = Tally.from_state({name: first[name] for name in first if "/b:" not in name})
+    other = Tally.from_state({name: second[name] for name in second if "/a:" not in name})
+    joined, expected = Tally.joined([one, other]).state_dict(), whole.state_dict()
+    assert list(joined) == list(expected)
+    assert all(torch.equal(joined[name], expected[name]) for name in expected)
+
+
+def test_tallies_of_other_layers_do_not_merge() -> None:
+    state = counted(WHOLE[0]).state_dict()
+    other = Tally.from_state({name: state[name] for name in state if "/b:" not in name})
+    with pytest.raises(ValueError, match="other layers"):
+        other.merge(counted(WHOLE[0]))

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from ganatomy.errors import BadValue
 from ganatomy.resample import Grid, bilinear_axis
-from ganatomy.stats import agreement
-from ganatomy.stats.agreement import Agreement, combine
+from ganatomy.stats import combinations
+from ganatomy.stats.agreement import Agreement, _taking_on_device, count_on_device
+from ganatomy.stats.combinations import combine
 from ganatomy.stats.levels import exact_levels, fractions
 
 CONCEPTS = 6
@@ -124,7 +125,14 @@ def random_labels(
 def counted(r: Tensor, labels: Tensor, levels: Tensor, concepts: int = CONCEPTS) -> Tensor:
     table = Agreement(levels, concepts, MANY)
     table.update(r, labels)
-    return above(table.counts)
+    return above(every_row(table))
+
+
+def every_row(table: Agreement) -> Tensor:
+    """Return the counts of all concepts of the vocabulary, 0 for those that have no row."""
+    rows = table.counts.new_zeros(2, len(table.levels), int(table.known), table.counts.shape[-1])
+    rows[:, :, table.concepts] = table.counts
+    return rows
 
 
 @pytest.mark.slow
@@ -214,7 +222,7 @@ def test_rare_label_tuples_count_the_same(
 ) -> None:
     """A tuple has a row of its own, or its pixels are counted for each of its concepts."""
     r, labels, levels = sample
-    monkeypatch.setattr(agreement, "RARE", rare)
+    monkeypatch.setattr(combinations, "RARE", rare)
     apart = len(combine(labels, 31).places)
     assert {0: apart == 0, 3: 0 < apart < 3 * labels.numel(), 10**6: apart > labels.numel() // 3}[rare]
     expected = brute_force(resampled(r, (8, 8)), labels, levels)
@@ -280,9 +288,10 @@ def test_the_way_of_other_devices_counts_the_same(
     labels = random_labels(g, 3, 2, size)
     for cut in (quantiles, values_themselves):
         levels = cut(r, size, g)
-        table = Agreement(levels, CONCEPTS, MANY)
-        agreement._count_on_device(table.levels, table.counts, r, combine(labels, levels.shape[1] + 1))
-        assert torch.equal(above(table.counts), counted(r, labels, levels)), cut.__name__
+        table, numbered = Agreement(levels, CONCEPTS, MANY), combine(labels, levels.shape[1] + 1)
+        rows = table._rows(numbered.concepts)[numbered.members]
+        count_on_device(levels, r, numbered, [_taking_on_device(table._table, numbered, rows)])
+        assert torch.equal(above(every_row(table)), counted(r, labels, levels)), cut.__name__
 
 
 def test_features_need_not_be_contiguous(sample: tuple[Tensor, Tensor, Tensor]) -> None:
@@ -294,6 +303,36 @@ def test_counters_are_as_wide_as_the_sample_asks() -> None:
     levels = torch.zeros(1, 2, dtype=torch.float64)
     assert Agreement(levels, 2, 2**31 - 1).counts.dtype == torch.int32
     assert Agreement(levels, 2, 2**31).counts.dtype == torch.int64
+
+
+def test_merging_widens_counters_that_would_run_over() -> None:
+    levels = torch.zeros(1, 2, dtype=torch.float64)
+    one = Agreement(levels, 2, 100)
+    one.update(torch.ones(2, 1, 1, 1), torch.zeros(2, 1, 4, 4, dtype=torch.long))
+    one._table *= 2**25
+    both = one.merge(one).merge(one)
+    assert both.counts.dtype == torch.int64
+    assert both.counts[0, 0, 0].sum() == 3 * 2**30
+
+
+def test_concepts_have_rows_once_they_occur(sample: tuple[Tensor, Tensor, Tensor]) -> None:
+    """In any order, and merged with those of other shards; the counts are those of one pass."""
+    r, labels, levels = sample
+    late = torch.where(labels > 0, labels + 3, 0)
+    tables = []
+    for order in ((labels, late), (late, labels)):
+        table = Agreement(levels, CONCEPTS + 3, MANY)
+        for seen in order:
+            table.update(r[:4], seen[:4])
+        tables.append(table)
+    apart = [Agreement(levels, CONCEPTS + 3, MANY) for _ in range(2)]
+    for table, seen in zip(apart, (labels, late), strict=True):
+        table.update(r[:4], seen[:4])
+    tables.append(apart[1].merge(apart[0]))
+    for table in tables:
+        assert table.concepts.tolist() == sorted(set(labels[:4].flatten().tolist()) | set(late[:4].flatten().tolist()))
+        assert torch.equal(table.counts, tables[0].counts)
+    assert Agreement(levels, 10**9, MANY).counts.shape[2] == 1, "a vocabulary takes no room"
 
 
 def test_too_many_levels_are_refused() -> None:

@@ -12,7 +12,6 @@ from typing import Any
 import fsspec
 import pandas as pd
 import pytest
-import safetensors.torch
 import torch
 from faulty import FaultyFileSystem
 from torch import Tensor
@@ -20,6 +19,7 @@ from torch import Tensor
 from ganatomy.errors import GanatomyError, StudyBusy, StudyError, StudyMismatch
 from ganatomy.store import brought, copies, entries, named, place, remote, sent, write_text
 from ganatomy.study import Part, Study, is_study
+from ganatomy.tensor_files import Archive
 
 URL = "memory://runs/church"
 Go = Callable[[str], None]
@@ -88,15 +88,15 @@ def files(url: str = URL) -> dict[str, bytes]:
     return {name.removeprefix(root.rstrip("/") + "/"): fs.cat_file(name) for name in fs.find(root)}
 
 
-FINISHED = {"study.json", "steps/sum.safetensors", "steps/twice.safetensors", "tables/rows.parquet"}
+FINISHED = {"study.json", "steps/sum.npz", "steps/twice.npz", "tables/rows.parquet"}
 
 
 def check_valid(found: dict[str, bytes]) -> None:
     """What a reader may meet at any moment: nothing, or a study whose files are whole, and all there if it says so."""
     shown = {name: content for name, content in found.items() if not name.rpartition("/")[2].startswith(".")}
     for name, content in shown.items():
-        if name.endswith(".safetensors"):
-            safetensors.torch.load(content)
+        if name.endswith(".npz"):
+            dict(Archive(content))
     if shown:
         record = json.loads(shown["study.json"])
         if record["finished"]:
@@ -136,7 +136,7 @@ def test_another_machine_finds_it_finished(machine: Go, straight: tuple[Tensor, 
 def test_another_machine_goes_on_where_one_stopped(machine: Go, straight: tuple[Tensor, dict[str, bytes]]) -> None:
     with pytest.raises(Stop):
         count(URL, after=3)
-    assert files().keys() == {"study.json", "steps/sum.partial.safetensors"}
+    assert files().keys() == {"study.json", "steps/sum.partial.npz"}
     check_valid(files())
     machine("b")
     assert torch.equal(count(URL, after=1), straight[0])
@@ -326,24 +326,24 @@ def test_parts_on_several_machines_share_a_url(machine: Go, straight: tuple[Tens
         machine(f"part {number}")
         with pytest.raises(PartsMissing):
             count(URL, execute=Part(number, 3))
-    assert {"steps/sum.part-001-of-003.safetensors", "steps/sum.part-003-of-003.safetensors"} <= files().keys()
+    assert {"steps/sum.part-001-of-003.npz", "steps/sum.part-003-of-003.npz"} <= files().keys()
     assert ".lock" not in files()
     machine("part 2")
     with pytest.raises(Stop):
         count(URL, execute=Part(2, 3), after=0)
-    assert "steps/sum.part-002-of-003.partial.safetensors" not in files()  # it had not begun
+    assert "steps/sum.part-002-of-003.partial.npz" not in files()  # it had not begun
     machine("part 1")
-    fsspec.filesystem("memory").pipe_file("/runs/church/steps/sum.part-002-of-003.partial.safetensors", b"begun")
+    fsspec.filesystem("memory").pipe_file("/runs/church/steps/sum.part-002-of-003.partial.npz", b"begun")
     with pytest.raises(PartsMissing):
         count(URL, execute=Part(1, 3))
     assert not [*place(URL).glob("steps/*partial*")]  # of others only what is done is brought
-    fsspec.filesystem("memory").rm_file("/runs/church/steps/sum.part-002-of-003.partial.safetensors")
+    fsspec.filesystem("memory").rm_file("/runs/church/steps/sum.part-002-of-003.partial.npz")
     machine("elsewhere")
     assert torch.allclose(count(URL, execute=Part(2, 3)), straight[0], rtol=1e-6)
     assert files().keys() == FINISHED
     machine("part 1")
     count(URL, execute=Part(1, 3), after=0)
-    assert {path.name for path in place(URL).glob("steps/*")} == {"sum.safetensors", "twice.safetensors"}
+    assert {path.name for path in place(URL).glob("steps/*")} == {"sum.npz", "twice.npz"}
 
 
 def test_a_part_does_not_write_where_one_machine_writes_alone(machine: Go) -> None:

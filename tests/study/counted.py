@@ -94,5 +94,5 @@ def contents(directory: Path) -> list[str]:
     return sorted(str(path) for path in paths if not any(part.startswith(".") for part in path.parts))
 
 
-WHOLE = ["steps/first.safetensors", "steps/half.safetensors", "steps/second round.safetensors", "study.json"]
+WHOLE = ["steps/first.npz", "steps/half.npz", "steps/second round.npz", "study.json"]
 FINISHED = sorted([*WHOLE, "tables/rows.parquet"])

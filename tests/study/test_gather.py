@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import safetensors.torch
 import torch
 from counted import FACTS, FINISHED, KINDS, SHARDS, Counts, RoundsSpec, contents, run, same_counts, tried
 from hypothesis import given, settings
@@ -22,6 +21,7 @@ from ganatomy.study import Mergeable, Part, Study
 from ganatomy.study import files as study_files
 from ganatomy.study.gather import Merged, merge_parts
 from ganatomy.study.lock import Hold
+from ganatomy.tensor_files import Archive, write
 
 EXPERIMENTS = Path(__file__).parents[2] / "src" / "ganatomy" / "experiments"
 
@@ -40,7 +40,7 @@ def places(tmp_path: Path) -> list[Path]:
 
 
 def part(place: Path, number: int, of: int = 3) -> Path:
-    return place / "steps" / f"first.part-{number:03d}-of-{of:03d}.safetensors"
+    return place / "steps" / f"first.part-{number:03d}-of-{of:03d}.npz"
 
 
 def snapshot(*places: Path) -> dict[Path, bytes]:
@@ -54,7 +54,7 @@ def test_three_places_become_one_study_that_can_be_gone_on_with(places: list[Pat
     before = snapshot(*places)
     out = tmp_path / "deep" / "out"
     assert merge(places, out) == Merged(out, {"first": 3})
-    assert contents(out) == ["steps/first.safetensors", "study.json"]
+    assert contents(out) == ["steps/first.npz", "study.json"]
     assert snapshot(*places) == before, "what was merged is left as it was"
     assert same_counts(run(out), run(tmp_path / "alone"))
 
@@ -89,12 +89,9 @@ def test_however_parts_are_spread_they_merge_to_the_same_bits(
         first(root / "shared", number)
         first(homes[number], number)
     used = sorted(set(homes.values()))
-    if not any((home / "steps/first.safetensors").exists() for home in used):
+    if not any((home / "steps/first.npz").exists() for home in used):
         merge(used, root / "out")
-        found = [
-            Counts.from_state(safetensors.torch.load_file(root / name / "steps/first.safetensors"))
-            for name in ("out", "shared")
-        ]
+        found = [Counts.from_state(Archive(root / name / "steps/first.npz")) for name in ("out", "shared")]
         assert torch.equal(found[0].total, found[1].total)
         assert same_counts(*found)
 
@@ -104,13 +101,13 @@ def test_one_directory_is_merged_in_its_place(places: list[Path]) -> None:
     for number in (2, 3):
         shutil.copy(part(places[number - 1], number), part(home, number))
     assert merge([home]) == Merged(home, {"first": 3})
-    assert contents(home) == ["steps/first.safetensors", "study.json"]
+    assert contents(home) == ["steps/first.npz", "study.json"]
 
 
 def test_without_out_the_first_place_gets_all(places: list[Path]) -> None:
     assert merge(places).directory == places[0]
-    assert contents(places[0]) == ["steps/first.safetensors", "study.json"]
-    assert contents(places[1]) == ["steps/first.part-002-of-003.safetensors", "steps/first.parts.json", "study.json"]
+    assert contents(places[0]) == ["steps/first.npz", "study.json"]
+    assert contents(places[1]) == ["steps/first.part-002-of-003.npz", "steps/first.parts.json", "study.json"]
 
 
 def test_what_one_process_had_counted_before_is_merged_too(tmp_path: Path) -> None:
@@ -127,8 +124,8 @@ def test_what_one_process_had_counted_before_is_merged_too(tmp_path: Path) -> No
     merge([tmp_path / "b", tmp_path / "a"], tmp_path / "out")
     assert same_counts(run(tmp_path / "out"), run(tmp_path / "alone"))
     for name in "ab":
-        (tmp_path / name / "steps/first.partial.safetensors").unlink()
-    with pytest.raises(StudyError, match=r"lacks .*first\.partial\.safetensors, which holds its first 3 shards"):
+        (tmp_path / name / "steps/first.partial.npz").unlink()
+    with pytest.raises(StudyError, match=r"lacks .*first\.partial\.npz, which holds its first 3 shards"):
         merge([tmp_path / "b", tmp_path / "a"], tmp_path / "other")
 
 
@@ -154,16 +151,16 @@ def test_other_studies_are_refused_by_what_differs(places: list[Path], tmp_path:
 def test_a_part_that_is_there_twice_is_refused(places: list[Path], tmp_path: Path, same: bool, how: str) -> None:
     shutil.copy(part(places[1], 2), part(places[2], 2))
     if not same:
-        state = safetensors.torch.load_file(part(places[2], 2))
+        state = dict(Archive(part(places[2], 2)))
         state["total"][0] += 1
-        safetensors.torch.save_file(state, part(places[2], 2), {"shards": "3"})
+        write(part(places[2], 2), state, 3)
     with pytest.raises(StudyError, match=rf"part 2 of first is there twice, {how}: \S+b/steps\S+ and \S+c/steps"):
         merge(places, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_missing_and_unfinished_parts_are_named(places: list[Path], tmp_path: Path) -> None:
-    part(places[1], 2).rename(places[1] / "steps" / "first.part-002-of-003.partial.safetensors")
+    part(places[1], 2).rename(places[1] / "steps" / "first.part-002-of-003.partial.npz")
     with pytest.raises(StudyError, match=r"first lacks part 2 of 3; unfinished: \S+b/steps/first\.part-002\S+; run"):
         merge(places, tmp_path / "out")
     with pytest.raises(StudyError, match="first lacks parts 1,2 of 3; run the same"):
@@ -181,10 +178,10 @@ def test_parts_that_start_from_other_steps_are_refused(places: list[Path], tmp_p
     for number, name in enumerate("de", 1):
         shutil.copytree(tmp_path / "out", tmp_path / name)
         tried(tmp_path / name, Part(number, 2))
-    half = tmp_path / "e/steps/half.safetensors"
-    state = safetensors.torch.load_file(half)
+    half = tmp_path / "e/steps/half.npz"
+    state = dict(Archive(half))
     state["counts"][0] += 1
-    safetensors.torch.save_file(state, half, {"shards": "0"})
+    write(half, state, 0)
     with pytest.raises(StudyMismatch, match=r"half is not the same in \S+d/steps\S+ and \S+e/steps\S+; the parts"):
         merge([tmp_path / "d", tmp_path / "e"])
 
@@ -218,7 +215,7 @@ def test_what_fails_half_way_leaves_nothing(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(study_files.safetensors.torch, "save_file", full)
+    monkeypatch.setattr(study_files, "write", full)
     before = snapshot(*places)
     for out in (tmp_path / "out", None):
         with pytest.raises(StudyError, match=r"No space left on device"):
@@ -255,8 +252,8 @@ def test_a_merge_that_is_killed_leaves_all_or_nothing(places: list[Path], tmp_pa
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
     merge(places, tmp_path / "out")
     for out in tmp_path.glob("out*"):
-        assert contents(out) == ["steps/first.safetensors", "study.json"]
-        assert (out / "steps/first.safetensors").read_bytes() == (tmp_path / "out/steps/first.safetensors").read_bytes()
+        assert contents(out) == ["steps/first.npz", "study.json"]
+        assert (out / "steps/first.npz").read_bytes() == (tmp_path / "out/steps/first.npz").read_bytes()
     assert not list(tmp_path.glob(".*"))
 
 
@@ -272,15 +269,15 @@ def test_two_merges_into_one_place_keep_apart(places: list[Path], tmp_path: Path
 @pytest.mark.parametrize("change", ["lacks", "shape", "cut off"])
 def test_damaged_parts_are_named(places: list[Path], tmp_path: Path, change: str) -> None:
     file = part(places[1], 2)
-    state = safetensors.torch.load_file(file)
+    state = dict(Archive(file))
     if change == "lacks":
         del state["rows"]
     else:
         state["counts"] = torch.zeros(3, dtype=torch.int64)
-    safetensors.torch.save_file(state, file, {"shards": "3"})
+    write(file, state, 3)
     if change == "cut off":
         file.write_bytes(file.read_bytes()[:-5])
-    with pytest.raises(BadFile, match=r"first\.part-002-of-003\.safetensors: not a whole file of a study"):
+    with pytest.raises(BadFile, match=r"first\.part-002-of-003\.npz: not a whole file of a study"):
         merge(places, tmp_path / "out")
 
 

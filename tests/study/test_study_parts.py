@@ -68,7 +68,7 @@ def test_parts_share_all_shards_out_evenly(first: int, more: int, of: int) -> No
     slices = [plan.own(number) for number in range(1, of + 1)]
     assert [shard for own in slices for shard in own] == list(range(first, first + more))
     assert max(map(len, slices)) - min(map(len, slices)) <= 1
-    assert plan.files(Path("x.safetensors")).keys() == {i for i, own in enumerate(slices, 1) if own}
+    assert plan.files(Path("x.npz")).keys() == {i for i, own in enumerate(slices, 1) if own}
 
 
 def test_numbers_are_told_as_schedulers_take_them() -> None:
@@ -143,7 +143,7 @@ def test_a_part_does_what_it_can_and_says_what_is_missing(tmp_path: Path) -> Non
     with pytest.raises(PartsMissing, match=r"part 2/3 of first is done; still missing: parts 1,3 of 3 in .*; when"):
         run(tmp_path, Part(2, 3), work)
     assert worked == SHARDS[4:7]
-    assert contents(tmp_path) == ["steps/first.part-002-of-003.safetensors", "steps/first.parts.json", "study.json"]
+    assert contents(tmp_path) == ["steps/first.part-002-of-003.npz", "steps/first.parts.json", "study.json"]
     with pytest.raises(PartsMissing) as missing:
         run(tmp_path, Part(2, 3), work)
     assert worked == SHARDS[4:7], "what is done is not done again"
@@ -153,9 +153,9 @@ def test_a_part_does_what_it_can_and_says_what_is_missing(tmp_path: Path) -> Non
     with pytest.raises(PartsMissing, match="part 3/3 of second round is done; still missing: parts 1,2 of 3"):
         run(tmp_path, Part(3, 3), work)
     assert contents(tmp_path) == [
-        "steps/first.safetensors",
-        "steps/half.safetensors",
-        "steps/second round.part-003-of-003.safetensors",
+        "steps/first.npz",
+        "steps/half.npz",
+        "steps/second round.part-003-of-003.npz",
         "steps/second round.parts.json",
         "study.json",
     ]
@@ -209,7 +209,7 @@ def test_parts_go_on_after_what_one_process_had_counted(tmp_path: Path) -> None:
 
     with pytest.raises(Killed):
         run(tmp_path, local, stops)
-    assert contents(tmp_path) == ["steps/first.partial.safetensors", "study.json"]
+    assert contents(tmp_path) == ["steps/first.partial.npz", "study.json"]
     for i in (1, 2):
         missing = tried(tmp_path, Part(i, 2), work)
     assert worked == SHARDS[4:]
@@ -300,7 +300,7 @@ def test_parts_that_end_at_once_merge_once(tmp_path: Path) -> None:
 
     found = together(tmp_path, 3, wait=0, work=work)
     assert all(isinstance(each, PartsMissing | Counts) for each in found), found
-    assert "steps/first.safetensors" in contents(tmp_path)
+    assert "steps/first.npz" in contents(tmp_path)
     assert not [name for name in contents(tmp_path) if "first.part" in name]
 
 
@@ -382,12 +382,12 @@ def test_parts_and_others_keep_out_of_each_others_way(tmp_path: Path) -> None:
 def test_a_part_removes_its_own_leftovers_and_those_of_nobody_else(tmp_path: Path) -> None:
     tried(tmp_path, Part(1, 2))
     left = [
-        "steps/.first.part-001-of-002.partial.safetensors.x.tmp",
-        "steps/.first.safetensors.x.tmp",
+        "steps/.first.part-001-of-002.partial.npz.x.tmp",
+        "steps/.first.npz.x.tmp",
         "tables/.rows.parquet.x.tmp",
         ".study.json.x.tmp",
     ]
-    others = ["steps/.first.part-002-of-002.partial.safetensors.x.tmp", ".report.html.x.tmp"]
+    others = ["steps/.first.part-002-of-002.partial.npz.x.tmp", ".report.html.x.tmp"]
     (tmp_path / "tables").mkdir()
     for name in (*left, *others):
         (tmp_path / name).write_bytes(b"half")
@@ -411,10 +411,10 @@ def test_a_kill_between_the_merge_and_its_tidying_leaves_nothing(
             run(tmp_path, Part(2, 2))
     assert len([name for name in contents(tmp_path) if "first.part" in name]) == 3
     Study.create(tmp_path, RoundsSpec(), FACTS, Part(2, 2)).close()
-    assert contents(tmp_path) == ["steps/first.safetensors", "study.json"]
+    assert contents(tmp_path) == ["steps/first.npz", "study.json"]
 
 
-@pytest.mark.parametrize("name", ["first.part-001-of-002.safetensors", "first.parts.json"])
+@pytest.mark.parametrize("name", ["first.part-001-of-002.npz", "first.parts.json"])
 def test_damaged_files_are_named(tmp_path: Path, name: str) -> None:
     tried(tmp_path, Part(1, 2))
     file = tmp_path / "steps" / name
@@ -455,11 +455,11 @@ def test_a_plan_that_is_a_pipe_is_refused(tmp_path: Path) -> None:
 def test_a_part_of_other_shards_is_refused(tmp_path: Path) -> None:
     tried(tmp_path, Part(1, 2))
     steps = tmp_path / "steps"
-    (steps / "first.part-001-of-002.safetensors").rename(steps / "first.part-001-of-003.safetensors")
+    (steps / "first.part-001-of-002.npz").rename(steps / "first.part-001-of-003.npz")
     for i in (2, 3):
         tried(tmp_path / "three", Part(i, 3))
-    (tmp_path / "three/steps/first.part-002-of-003.safetensors").rename(steps / "first.part-001-of-002.safetensors")
-    with pytest.raises(BadFile, match=r"first\.part-001-of-002\.safetensors: holds 3 shards, not 5; remove it"):
+    (tmp_path / "three/steps/first.part-002-of-003.npz").rename(steps / "first.part-001-of-002.npz")
+    with pytest.raises(BadFile, match=r"first\.part-001-of-002\.npz: holds 3 shards, not 5; remove it"):
         run(tmp_path, Part(2, 2))
 
 

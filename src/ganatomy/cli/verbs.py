@@ -30,8 +30,9 @@ def demo(arguments: Namespace) -> None:
 def dissect(arguments: Namespace) -> None:
     """Dissect a generator, write the report, and show what came out."""
     from ganatomy.cli import terminal
-    from ganatomy.experiments.dissect import estimate, facts, run
+    from ganatomy.experiments.dissect import facts, run
     from ganatomy.experiments.dissect_spec import DissectSpec
+    from ganatomy.experiments.forecast import forecast
     from ganatomy.experiments.models import Models
     from ganatomy.store import named
     from ganatomy.study import Study
@@ -42,7 +43,7 @@ def dissect(arguments: Namespace) -> None:
     spec = DissectSpec(**{f.name: given[f.name] for f in dataclasses.fields(DissectSpec) if f.name in given})
     models = Models(spec.generator, spec.segmenter, arguments.device)
     with naming_layers(spec.generator):
-        cost = estimate(spec, models)
+        cost = forecast(spec, models)
     with Study.create(arguments.out, spec, facts(spec, models), arguments.execute, terminal.Bar()) as study:
         if not study.finished:
             terminal.say(

@@ -62,7 +62,7 @@ class Strips:
         return {"units": self.units, "pictures": self.pictures}
 
     @classmethod
-    def from_state(cls, state: dict[str, Tensor]) -> "Strips":
+    def from_state(cls, state: Mapping[str, Tensor]) -> "Strips":
         """Make them again."""
         return cls(**state)
 
@@ -84,7 +84,7 @@ class Distances:
         return {"distance": self.distance, "means": self.means, "covariances": self.covariances}
 
     @classmethod
-    def from_state(cls, state: dict[str, Tensor]) -> "Distances":
+    def from_state(cls, state: Mapping[str, Tensor]) -> "Distances":
         """Make them again."""
         return cls(**state)
 

@@ -9,10 +9,8 @@ from torch import Tensor
 
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.tally import Tally
-from ganatomy.stats.agreement import Agreement
 from ganatomy.stats.pairs import GROUPED, Wanted
 from ganatomy.stats.scores import (
-    NO_LEVEL,
     Rates,
     at_level,
     candidates,
@@ -111,7 +109,9 @@ def choose(spec: DissectSpec, validation: Tally, layers: Iterable[str]) -> Chose
         for rows in portions(*table.counts.shape[1:]):
             counts = table.counts[:, rows][:, :, common]
             parts.append(_choose(spec, counts, table.levels[rows], kept))
-    columns = {name: torch.cat([getattr(part, name) for part in parts], int(name == "null")) for name in _Choice._fields}
+    columns = {
+        name: torch.cat([getattr(part, name) for part in parts], int(name == "null")) for name in _Choice._fields
+    }
     shown = first.counts[1, 0, common].sum(-1)
     return Chosen(concepts, **columns, pixels=presence.pixels, images=presence.images, shown=shown)
 
@@ -130,7 +130,9 @@ def _choose(spec: DissectSpec, counts: Tensor, levels: Tensor, kept: int) -> _Ch
     quality = at_level(torch.where(allowed, information_quality(shares), 0), level)
     at_null = pixels_at(other, null_level[..., None])
     null = torch.stack([at_null.on_and_shown, at_null.on_and_shown + at_null.on_only])[..., 0]
-    fit, control = (iou(Rates(*(at_level(x, level)[..., None] for x in table)))[..., 0] for table in (shares, rates(other)))
+    fit, control = (
+        iou(Rates(*(at_level(x, level)[..., None] for x in table)))[..., 0] for table in (shares, rates(other))
+    )
     chance = (shares.on_and_shown + shares.shown_only)[..., 0]
     best = best_first((fit, fit / torch.maximum(control, chance).clamp(min=TINY), quality))[:, :kept]
     rows = torch.cat([torch.zeros_like(best[:, :1]), best], 1)
@@ -169,6 +171,3 @@ def pixels_at(counts: Tensor, level: Tensor) -> Rates:
     both, on = above.gather(-1, at), above[:, :1].expand_as(above).gather(-1, at)
     shown, pixels = above[..., :1], above[:, :1, :1]
     return Rates(both, on - both, shown - both, pixels - shown - on + both)
-
-
-__all__ = ["NO_LEVEL", "Chosen", "Stored", "best_first", "choose", "levels_of", "pixels_at", "portions"]

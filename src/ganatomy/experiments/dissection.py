@@ -127,7 +127,7 @@ class Dissection:
     def candidates(self, layer: str, unit: int) -> pd.DataFrame:
         """Return every scored concept of a unit, best first: iou, chance, control, iqr, level, matched, rank."""
         row = self._row(layer, unit)
-        scored = self.concepts.iloc[self.reading.concepts[1:] - 1].reset_index(drop=True)
+        scored = self.concepts.iloc[self.reading.concepts[1:].numpy() - 1].reset_index(drop=True)
         table = scored[["concept", "category"]].assign(
             iou=self.reading.iou[row, 1:].numpy(),
             chance=scored.share,
@@ -343,7 +343,11 @@ def _scores(spec: DissectSpec, study: Study, reading: Reading, top: Mapping[str,
     layers, vocabulary = _named(study)
     chosen = study.step("chosen", Chosen, _missing)
     pixels = reading.shown[reading.concepts].double()
-    share = (chosen.pixels[reading.concepts].double() / chosen.pixels[0]) if spec.validation == "separate" else pixels / pixels[0]
+    share = (
+        (chosen.pixels[reading.concepts].double() / chosen.pixels[0])
+        if spec.validation == "separate"
+        else pixels / pixels[0]
+    )
     return Scores(
         spec=spec,
         layers=layers,

@@ -1,4 +1,10 @@
-"""What a dissection will take: time, memory and disk, from a look at a few images."""
+"""What a dissection will take: time, memory and disk, from a look at a few images.
+
+Time is measured: some images are drawn, segmented and counted. Memory follows from the sizes of the tables
+(`stats.agreement`, `stats.pairs`), for as many concepts as the labels of those images make likely, and from what
+drawing and segmenting took. The largest of these tables is that of the validation half, 8 bytes (16 from 2³¹ pixels on)
+for each unit, concept that occurs, and level.
+"""
 
 import math
 from collections.abc import Mapping
@@ -8,13 +14,33 @@ from time import perf_counter
 import torch
 from torch import Tensor
 
-from ganatomy.devices import with_memory
+from ganatomy.devices import held_memory, with_memory
+from ganatomy.errors import BadValue
+from ganatomy.execute.memory import available
 from ganatomy.experiments.choosing import KEPT_BYTES
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.models import Models
 from ganatomy.experiments.sampling import batch_size, chosen_layers, grid_of, observe
 from ganatomy.experiments.shards import CALIBRATION_BYTES, calibration_parts
-from ganatomy.generators import LayerShape
+from ganatomy.experiments.tally import Counting
+from ganatomy.generators import LayerShape, Observation
+from ganatomy.resample import Grid, labels_at
+from ganatomy.stats.agreement import Agreement
+from ganatomy.stats.pairs import GROUP, GROUPED, blocks_of
+from ganatomy.study.counting import IN_MEMORY
+
+LABELLED = 24
+"""So many images are segmented to see which concepts there are."""
+READING = 4e-7
+"""Seconds that choosing levels and scoring take for a unit, concept and level."""
+QUANTILES = 3e-9
+"""Seconds that measuring levels takes for an activation at label resolution."""
+PACKING = 1.5e-8
+"""Seconds that a byte of counts takes to be written and read again."""
+PACKED = 5.5
+"""So many times smaller counts are on disk."""
+TABLES = 600 << 20
+"""What choosing levels and making tables needs beside the counts."""
 
 
 @dataclass(frozen=True)
@@ -23,17 +49,197 @@ class Forecast:
 
     Attributes:
         images: how many are drawn and segmented.
-        memory_bytes: greatest need of the tables and of drawing and segmenting one batch, beside the models' weights.
-        disk_bytes: of the study.
-        seconds: from a probe of one batch on this machine.
+        seconds: on this machine, by one process.
+        memory_bytes: of each process that counts.
+        disk_bytes: at most, in the study's directory.
+        room: how many bytes the tables of counts may take, see `tally_shard`.
+        passes: how often the images of each shard are drawn, because the tables of all layers do not fit in that.
     """
 
     images: int
+    seconds: float
     memory_bytes: int
     disk_bytes: int
-    seconds: float
+    room: int
+    passes: int
 
 
-def forecast(spec: DissectSpec, models: Models) -> Forecast:
-    """Say what a run will take."""
-    raise NotImplementedError
+@dataclass(frozen=True)
+class _Probe:
+    """What a look at a few images showed.
+
+    Attributes:
+        base: bytes of memory of this process before it.
+        batch: bytes that one batch takes: its features, drawing and segmenting.
+        draw, label, count: seconds an image.
+        grid: where labels and activations are compared.
+        picture: bytes of an image.
+        occurring, scored: how many concepts are likely to occur, and to be common enough to be scored.
+    """
+
+    base: int
+    batch: int
+    draw: float
+    label: float
+    count: float
+    grid: Grid
+    picture: int
+    occurring: int
+    scored: int
+
+
+def forecast(spec: DissectSpec, models: Models, memory: int | None = None) -> Forecast:
+    """Say what a run will take.
+
+    Args:
+        spec, models: what is dissected.
+        memory: how many bytes one process may take; None for half of what is free.
+
+    Raises:
+        BadValue: it cannot be done in that memory; says in how much, and how else.
+    """
+    layers = chosen_layers(models.subject, spec.layers)
+    probe = _probe(spec, models, layers)
+    return _told(spec, layers, probe, memory)
+
+
+def _told(spec: DissectSpec, layers: Mapping[str, LayerShape], probe: _Probe, memory: int | None) -> Forecast:
+    units, bins, area = (
+        sum(shape.units for shape in layers.values()),
+        spec.levels + 1,
+        probe.grid.height * probe.grid.width,
+    )
+    images = 2 * spec.images if spec.validation == "separate" else spec.images
+    most = max(shape.units for shape in layers.values()) / units
+    whole = 8 * units * probe.occurring * bins
+    pairs = pair_bytes(spec, units, probe.scored)
+    shard = max(whole, pairs if spec.validation == "separate" else whole + pairs)
+    merging = 2 * min(shard, IN_MEMORY) if shard <= IN_MEMORY else round(3 * most * shard)
+    beside = probe.base + probe.batch + merging
+    if memory is None:
+        free = available()
+        memory = beside + shard if free is None else probe.base + free // 2
+    least = round(most * shard)
+    room = memory - beside
+    if room < least:
+        raise BadValue(_refusal(memory, beside + least))
+    table = min(shard, room)
+    passes = math.ceil(shard / max(table, 1))
+    parts, calibration = len(calibration_parts(spec, layers)), len(spec.calibration_ids())
+    maps = 4 * calibration * sum(math.prod(shape) for shape in layers.values())
+    shown = min(spec.images, units * spec.top)
+    strips = shown * probe.picture + units * spec.top * math.ceil(area / 8)
+    written = (whole + pairs) * max(1, math.ceil(len(spec.shards("validation")) if shard > IN_MEMORY else 1))
+    seconds = (
+        images * (passes * probe.draw + probe.label + probe.count)
+        + calibration * (parts * probe.draw + units * area * QUANTILES)
+        + shown * probe.draw
+        + units * probe.scored * bins * READING
+        + written * PACKING
+    )
+    memory_bytes = probe.base + max(
+        min(maps, CALIBRATION_BYTES) + probe.batch,
+        probe.batch + merging + table,
+        TABLES + strips * 2,
+    )
+    disk = round((whole + pairs) / PACKED + strips * 0.7 + (whole / PACKED if shard > IN_MEMORY else 0))
+    return Forecast(images, seconds, round(memory_bytes), disk, room, passes)
+
+
+def pair_bytes(spec: DissectSpec, units: int, scored: int) -> int:
+    """Return how many bytes the counts of the evaluation half take, see `PairCounts`."""
+    bins, blocks = spec.levels + 1, blocks_of(len(spec.halves()["evaluation"]))
+    kept = min(max(scored - 1, 0), max(GROUPED, KEPT_BYTES // (12 * units * bins) - 1))
+    by_block = 4 * scored * (blocks + 1) + (1 + min(kept, GROUPED)) * math.ceil(bins / GROUP) * blocks
+    return 4 * units * (by_block + 2 * scored + 2 * (1 + kept) * bins)
+
+
+def _refusal(memory: int, least: int) -> str:
+    gib = 1 << 30
+    return (
+        f"this dissection takes at least {least / gib:.1f} GB of memory, and may take {memory / gib:.1f}: give "
+        f"--memory {math.ceil(10 * least / gib) / 10}, fewer --layers, fewer --levels or a smaller --batch"
+    )
+
+
+def _probe(spec: DissectSpec, models: Models, layers: Mapping[str, LayerShape]) -> _Probe:
+    """Draw, segment and count a few images."""
+    generator, segmenter, names = models.subject, models.segmenter, list(layers)
+    models.labels(observe(generator, range(2), spec.seed, names))  # what is done once is done now
+    size = batch_size(spec, layers)
+    base, ids = held_memory(), range(min(size, 8))
+    start = perf_counter()
+    seen, drawing = with_memory(lambda: observe(generator, ids, spec.seed, names), generator.device)
+    drawn = perf_counter()
+    labels, labelling = with_memory(lambda: models.labels(seen), segmenter.device)
+    labelled = perf_counter()
+    grid, concepts = grid_of(spec, seen), len(segmenter.vocabulary)
+    every = [labels, *_more_labels(spec, models, ids.stop, size)]
+    count = _counting(spec, seen, labels, grid, concepts)
+    occurring, scored = expected_concepts(
+        torch.cat([labels_at(x, (grid.height, grid.width)) for x in every]), spec, concepts
+    )
+    maps = 4 * sum(math.prod(shape) for shape in layers.values())
+    return _Probe(
+        base=base,
+        batch=round(size * (maps + max(drawing - len(ids) * maps, labelling, 0) / len(ids))),
+        draw=(drawn - start) / len(ids),
+        label=(labelled - drawn) / len(ids),
+        count=count,
+        grid=grid,
+        picture=seen.images[0].numel() + 8,
+        occurring=occurring,
+        scored=scored,
+    )
+
+
+def _more_labels(spec: DissectSpec, models: Models, first: int, size: int) -> list[Tensor]:
+    """Return the labels of some more images."""
+    found, last = [], min(LABELLED, len(spec.halves()["evaluation"]))
+    for i in range(first, last, size):
+        ids = range(i, min(i + size, last))
+        seen = observe(models.subject, ids, spec.seed, [])
+        found.append(models.labels(seen))
+    return found
+
+
+def _counting(spec: DissectSpec, seen: Observation, labels: Tensor, grid: Grid, concepts: int) -> float:
+    """Return how many seconds counting an image takes, at levels that are guessed from the activations."""
+    tables = {}
+    for name, r in seen.features.items():
+        values = r.float().transpose(0, 1).flatten(1)
+        tops = torch.linspace(0, 1, spec.levels, dtype=values.dtype, device=values.device)
+        cuts = values[:, :: max(1, values.shape[1] // 4096)].sort(1).values
+        place = (tops * (cuts.shape[1] - 1)).long()
+        tables[name] = [Agreement(cuts[:, place].double(), concepts, labels.numel())]
+    ids = range(len(labels) // 2 * 2)
+    for _ in range(2):  # compiled loops are loaded the first time
+        counting = Counting("evaluation", tables, spec.top, concepts)
+        start = perf_counter()
+        counting.update(ids, {name: r[: len(ids)] for name, r in seen.features.items()}, labels[: len(ids)], grid)
+        took = perf_counter() - start
+    return took / len(ids)
+
+
+def expected_concepts(labels: Tensor, spec: DissectSpec, concepts: int) -> tuple[int, int]:
+    """Return how many concepts a sample is likely to show, and on enough pixels to be scored, from a few images.
+
+    Those that no image shows are estimated from how many one shows and how many two show (Chao 1987).
+
+    Args:
+        labels: [b, plane, h, w].
+        spec: how many images the sample has, and what is too rare to be scored.
+        concepts: how many the vocabulary has.
+    """
+    images = torch.zeros(len(labels), concepts, dtype=torch.bool)
+    images.scatter_(1, labels.flatten(1).long().cpu(), value=True)
+    images[:, 0] = True
+    shown = images.sum(0)
+    pixels = torch.bincount(labels.flatten().cpu(), minlength=concepts).double() / labels[:, 0].numel()
+    seen, once, twice = (int(n) for n in ((shown > 0).sum(), (shown == 1).sum(), (shown == 2).sum()))
+    unseen = once * once / (2 * twice) if twice else once * (once - 1) / 2
+    grown = 1 - math.exp(-(len(spec.halves()["evaluation"]) - len(labels)) / max(len(labels), 1))
+    occurring = min(concepts, round(seen + unseen * grown))
+    common = int(((pixels >= spec.rare) & (shown > 0)).sum())
+    scored = min(concepts, round(occurring * common / seen))
+    return max(occurring, 1), max(scored, 1)

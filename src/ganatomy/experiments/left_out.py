@@ -9,7 +9,7 @@ images. The interval is around that value: 2.262 times the jackknife's error (St
 how much the term in 1/n² mattered. `benchmarks/intervals.py` shows how often it holds the distance.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -72,7 +72,7 @@ class LeftOut:
         return dict(vars(self))
 
     @classmethod
-    def from_state(cls, state: dict[str, Tensor]) -> "LeftOut":
+    def from_state(cls, state: Mapping[str, Tensor]) -> "LeftOut":
         """Make them again."""
         return cls(**state)
 
@@ -125,7 +125,7 @@ class Perfect:
         return {"heights": self.heights, "distance": self.distance}
 
     @classmethod
-    def from_state(cls, state: dict[str, Tensor]) -> "Perfect":
+    def from_state(cls, state: Mapping[str, Tensor]) -> "Perfect":
         """Make them again."""
         return cls(**state)
 

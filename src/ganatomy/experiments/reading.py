@@ -20,7 +20,7 @@ from ganatomy.experiments.choosing import Chosen, Stored, levels_of, pixels_at, 
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.tally import Tally
 from ganatomy.stats.pairs import PairCounts
-from ganatomy.stats.scores import NO_LEVEL, Rates, accuracy, iou
+from ganatomy.stats.scores import Rates, accuracy, iou
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,11 +85,16 @@ def read(spec: DissectSpec, evaluation: Tally, validation: Tally, chosen: Chosen
         pixels = _pixels(table)
         null, control = table.null.double(), chosen.null[:, rows].double()
         mismatched = pixels[1, 2]
-        of_null = [_rates(null[0], null[1], mismatched), _rates(control[0], control[1], chosen.shown.expand_as(mismatched))]
+        of_null = [
+            _rates(null[0], null[1], mismatched),
+            _rates(control[0], control[1], chosen.shown.expand_as(mismatched)),
+        ]
         if spec.validation == "cross":
             more, more_null = _other_fold(spec, evaluation, validation, chosen, layer)
             pixels += more
-            of_null = [Rates(*(x + y for x, y in zip(*pair, strict=True))) for pair in zip(of_null, more_null, strict=True)]
+            of_null = [
+                Rates(*(x + y for x, y in zip(*pair, strict=True))) for pair in zip(of_null, more_null, strict=True)
+            ]
         own, other = (_rates(*kind) for kind in pixels)
         ratio = null_ratio(spec, *of_null)
         parts.append((iou(own), share_right(own), share_on(own), iou(other), ratio, pixels))
@@ -185,6 +190,3 @@ def share_right(pixels: Rates) -> Tensor:
 def share_on(pixels: Rates) -> Tensor:
     """Return the share of pixels where the unit is on."""
     return (pixels.on_and_shown + pixels.on_only) / sum(pixels)
-
-
-__all__ = ["NO_LEVEL", "Counted", "Reading", "counted", "null_ratio", "read", "required_iou", "share_on", "share_right"]

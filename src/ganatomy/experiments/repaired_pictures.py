@@ -1,6 +1,6 @@
 """The same pictures without some units: drawn, described by features, and shown."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -35,7 +35,7 @@ class Redrawn:
         return {"ids": self.ids, "pictures": self.pictures}
 
     @classmethod
-    def from_state(cls, state: dict[str, Tensor]) -> "Redrawn":
+    def from_state(cls, state: Mapping[str, Tensor]) -> "Redrawn":
         """Make them again."""
         return cls(**state)
 

@@ -1,6 +1,5 @@
 """What is done for one shard of each step of a dissection."""
 
-from collections import ChainMap
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -29,11 +28,11 @@ def calibration_parts(spec: DissectSpec, layers: Mapping[str, LayerShape]) -> li
     images = len(spec.calibration_ids())
     sizes = [4 * images * s.height * s.width for s in layers.values() for _ in range(s.units)]
     starts, held = [0], 0
-    for unit, size in enumerate(sizes):
-        if held and held + size > CALIBRATION_BYTES:
+    for unit, own in enumerate(sizes):
+        if held and held + own > CALIBRATION_BYTES:
             starts.append(unit)
             held = 0
-        held += size
+        held += own
     stops = [*starts[1:], len(sizes)]
     return [range(start, stop) for start, stop in zip(starts, stops, strict=True)]
 
@@ -49,7 +48,9 @@ def measure_levels(spec: DissectSpec, models: Models, units: range) -> Activatio
         if len(own):
             wanted[name] = own
         first += shape.units
-    kept = {name: torch.empty(len(ids), len(own), layers[name].height, layers[name].width) for name, own in wanted.items()}
+    kept = {
+        name: torch.empty(len(ids), len(own), layers[name].height, layers[name].width) for name, own in wanted.items()
+    }
     grid, done = Grid(0, 0), 0
     for batch, seen in batches(spec, models.subject, ids, list(wanted)):
         grid = grid_of(spec, seen)
@@ -90,7 +91,7 @@ def tally_shard(
         counting = passes.count(ids, left, room, labels, first=not done)
         left = [layer for layer in left if layer not in counting.tables]
         done.append(_set_aside(counting.tally()) if left else counting.tally())
-    return Tally(ChainMap(*(dict(tally.parts) for tally in done))) if len(done) > 1 else done[0]
+    return Tally.joined(done)
 
 
 def _set_aside(tally: Tally) -> Tally:

@@ -253,8 +253,8 @@ def concept_table(s: Scores, units: pd.DataFrame, vocabulary: Vocabulary) -> pd.
         }
     ).set_axis(s.reading.concepts.numpy())
     table = scored.reindex(range(len(vocabulary)))
-    table = table.fillna({"rare": s.spec.rare > 0, **dict.fromkeys((c for c in table if c.startswith("units_")), 0)})
-    counts = {name: np.int64 for name in table if name.startswith("units_")}
+    counts = ("units_interpretable", "units_matched", "units_labelled")
+    table = table.fillna({"rare": s.spec.rare > 0, **dict.fromkeys(counts, 0)})
     shown = s.reading.shown.double().numpy()
     return pd.DataFrame(
         {
@@ -262,7 +262,7 @@ def concept_table(s: Scores, units: pd.DataFrame, vocabulary: Vocabulary) -> pd.
             "category": [c.category for c in vocabulary],
             "share": shown / shown[0],
             "images": s.reading.images.numpy(),
-            **table.astype({"rare": bool, **counts}).to_dict("series"),
+            **table.astype({"rare": bool, **dict.fromkeys(counts, np.int64)}).to_dict("series"),
         }
     )[1:].reset_index(drop=True)
 

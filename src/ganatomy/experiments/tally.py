@@ -18,6 +18,7 @@ from ganatomy.tensor_files import Archive, packed
 from ganatomy.types import Features, Images, Labels
 
 T = TypeVar("T", bound="Tally")
+P = TypeVar("P", bound=Accumulator)
 Parts = Mapping[str, Accumulator]
 
 KINDS: Mapping[str, type[Accumulator]] = {
@@ -27,7 +28,7 @@ KINDS: Mapping[str, type[Accumulator]] = {
     "presence": Presence,
     "sample": ImageSample,
 }
-"""Parts by name: ``agreement/HALF/LAYER``, ``pairs/HALF/LAYER``, ``top/HALF/LAYER``, ``presence/HALF``, ``sample/HALF``."""
+"""Of parts by name: ``agreement/HALF/LAYER``, ``pairs/HALF/LAYER``, ``top/HALF/LAYER``, ``presence/HALF``, …"""
 
 
 class Tally:
@@ -44,6 +45,11 @@ class Tally:
     def merge(self: T, other: T) -> T:
         """Return the statistics of both samples, each merged when it is asked for."""
         return type(self)(_Merged(self.parts, other.parts))
+
+    @classmethod
+    def joined(cls: type[T], tallies: Sequence[T]) -> T:
+        """Return the parts of several tallies of one sample; of those that two have, the first one's."""
+        return tallies[0] if len(tallies) == 1 else cls(_Joined([tally.parts for tally in tallies]))
 
     def state_dict(self) -> Mapping[str, Tensor]:
         """Return every tensor, named by part and field; each part is asked for once."""
@@ -88,7 +94,9 @@ class Counting:
         concepts: how many the vocabulary has.
     """
 
-    def __init__(self, half: str, tables: Mapping[str, Sequence[Agreement | PairCounts]], top: int, concepts: int) -> None:
+    def __init__(
+        self, half: str, tables: Mapping[str, Sequence[Agreement | PairCounts]], top: int, concepts: int
+    ) -> None:
         self.half, self.tables = half, dict(tables)
         device = next(iter(tables.values()))[0].levels.device
         self.top = {layer: TopImages(len(own[0].levels), top, device) for layer, own in tables.items()}
@@ -189,6 +197,23 @@ class _Merged(Mapping[str, Accumulator]):
         return len(self._one)
 
 
+class _Joined(Mapping[str, Accumulator]):
+    """The parts of several tallies, the first one's before those that only the next has."""
+
+    def __init__(self, parts: Sequence[Parts]) -> None:
+        self._where = {name: own for own in reversed(parts) for name in own}
+        self._names = list(dict.fromkeys(name for own in parts for name in own))
+
+    def __getitem__(self, name: str) -> Accumulator:
+        return self._where[name][name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
 class _State(Mapping[str, Tensor]):
     """The tensors of parts, by part and field; the last part that was asked for is remembered."""
 
@@ -214,6 +239,6 @@ def _unpacked(content: bytes) -> Tally:
     return Tally.from_state(Archive(content))
 
 
-def _expect(part: Accumulator, kind: type[Any]) -> Any:
+def _expect(part: Accumulator, kind: type[P]) -> P:
     assert isinstance(part, kind)
     return part

@@ -22,9 +22,9 @@ from torch import nn
 
 from ganatomy.errors import BadValue, GanatomyError, UnknownName
 from ganatomy.execute import local
-from ganatomy.experiments.forecast import forecast
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.dissection import Dissection
+from ganatomy.experiments.forecast import forecast
 from ganatomy.experiments.models import Models, name_of
 from ganatomy.experiments.monitor.looks import Look, check_directory, look_at, read_looks, unfinished
 from ganatomy.experiments.monitor.monitoring import FOLLOWED, Unit

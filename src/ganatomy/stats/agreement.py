@@ -45,7 +45,9 @@ class Agreement(Accumulator):
         counts: integer [2, u, c, l + 1]; index 0 the images that the features drew, 1 the control.
     """
 
-    FIELDS: ClassVar[Mapping[str, Merge]] = dict.fromkeys(("levels", "known", "concepts", "counts"), same)  # see `merge`
+    FIELDS: ClassVar[Mapping[str, Merge]] = dict.fromkeys(
+        ("levels", "known", "concepts", "counts"), same
+    )  # see `merge`
 
     def __init__(self, levels: Tensor, concepts: int, pixels: int) -> None:
         """Start empty, with counters wide enough for that many pixels a unit."""

@@ -14,10 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganatomy.errors import BadValue
-from ganatomy.stats.agreement import Numbers, Take, count_pixels, counter_type
+from ganatomy.stats.agreement import Take, count_pixels, counter_type
 from ganatomy.stats.base import Accumulator, Merge, add, same
-from ganatomy.stats.combinations import Combinations, combine, numbers
+from ganatomy.stats.combinations import Combinations, Numbers, combine, numbers
 from ganatomy.stats.pair_kernels import add_at_levels, add_bins, add_rows
 
 FEW, MANY = 16, 32

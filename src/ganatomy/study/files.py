@@ -169,9 +169,7 @@ def read_record(directory: Path) -> dict[str, Any]:
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise damaged(path, error) from error
     if found != FORMAT:
-        raise StudyError(
-            f"{directory} is a study of format {found}, of another version; this one reads format {FORMAT}: make it again"
-        )
+        raise StudyError(f"{directory} is a study of format {found}; this version reads format {FORMAT}: make it again")
     if missing:
         raise BadFile(f"{path}: lacks {', '.join(sorted(missing))}")
     for name in ("spec", "facts"):

@@ -128,7 +128,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_tables(study: Path, tmp_path
 
     with pytest.raises(Stop):
         ganatomy.accuracy(study, **options, out=tmp_path / "stopped", progress=Stops())
-    assert (tmp_path / "stopped" / "steps" / "accuracy.partial.safetensors").exists()
+    assert (tmp_path / "stopped" / "steps" / "accuracy.partial.npz").exists()
     again = ganatomy.accuracy(study, **options, out=tmp_path / "stopped")
     assert again.classes.equals(whole.classes)
 

@@ -182,7 +182,7 @@ def test_a_killed_run_ends_in_the_same_tables_and_needs_no_model(
     monkeypatch.setattr(effects, "draw_effect", None)
     again = run_effect(spec, source, tmp_path / "killed")
     pd.testing.assert_frame_equal(again.table, whole.table, check_exact=True)
-    for name in ("tables/effect.parquet", "steps/effect.safetensors", "steps/strips.safetensors", "edit.json"):
+    for name in ("tables/effect.parquet", "steps/effect.npz", "steps/strips.npz", "edit.json"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
     monkeypatch.setattr("ganatomy.experiments.models.open_subject", None)
     assert Effect.open(tmp_path / "whole").spec == spec

@@ -9,13 +9,13 @@ from typing import Any
 
 from ganatomy.errors import BadModel, GanatomyError, StudyError
 from ganatomy.execute import Executor, local
-from ganatomy.experiments.forecast import Forecast, forecast
-from ganatomy.experiments.sampling import chosen_layers
 from ganatomy.experiments.dissect_spec import DissectSpec
+from ganatomy.experiments.forecast import Forecast, forecast
 from ganatomy.experiments.models import Models
 from ganatomy.experiments.monitor.looks import Look, check_directory, look_at
 from ganatomy.experiments.monitor.monitoring import Monitoring
 from ganatomy.experiments.monitor.steps import Checkpoint
+from ganatomy.experiments.sampling import chosen_layers
 from ganatomy.progress import Progress, Silent
 from ganatomy.segmenters import Segmenter, open_segmenter
 
