@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -28,14 +29,16 @@ from torch import Tensor
 
 import ganatomy
 from ganatomy import DissectSpec, Generator, Segmenter, study
-from ganatomy.experiments import dissect, dissection, strips, tally
+from ganatomy.experiments import dissection, sampling, shards, strips, tally
+from ganatomy.experiments.models import Models
 from ganatomy.generators.progan import ProGAN, progan_network
 from ganatomy.resample import Grid
-from ganatomy.stats.agreement import Agreement, combine
-from ganatomy.stats.blocks import BlockedAgreement, GroupedAgreement
+from ganatomy.stats.agreement import Agreement, count_pixels
+from ganatomy.stats.combinations import combine
 from ganatomy.stats.levels import exact_levels, fractions
 from ganatomy.stats.presence import Presence
 from ganatomy.stats.topk import TopImages
+from ganatomy.study import counting
 
 PICTURES = ("generator", "segmenter")
 STATISTICS = ("levels", "numbering", "counting", "top images", "merging", "reading")
@@ -57,18 +60,18 @@ def bundled(images: int, threads: int) -> Row:
     generator, segmenter = models()
     clock = Clock()
     watched = [
-        (dissect, "_observe", "generator"),
+        (sampling, "observe", "generator"),
         (type(segmenter), "__call__", "segmenter"),
-        (dissect, "exact_levels", "levels"),
+        (shards, "exact_levels", "levels"),
         (tally, "combine", "numbering"),
-        (Agreement, "update_combined", "counting"),
-        *((table, "_look", "counting") for table in (GroupedAgreement, BlockedAgreement)),
+        (tally, "count_pixels", "counting"),
         (TopImages, "update", "top images"),
-        (Presence, "update", "top images"),
-        (tally.Tally, "merge", "merging"),
+        (Presence, "update_combined", "top images"),
+        (counting, "_held", "merging"),
         (dissection, "read", "reading"),
         (strips.Strips, "add", "strips"),
         (study, "write_tensors", "saving"),
+        (counting, "write_tensors", "saving"),
         (study.Study, "write_table", "saving"),
     ]
     with tempfile.TemporaryDirectory() as out, clock.watching(*watched), clock.phase("the rest"):
@@ -92,7 +95,8 @@ def synthetic(side: int, units: int, planes: int, device: str, repeats: int, bat
     labels = labels.to(device)
 
     def count() -> None:
-        table.update_combined(features, combine(labels, table.counts.shape[-1]))
+        numbered = combine(labels, levels.shape[1] + 1)
+        count_pixels(levels, features, numbered, [table.taking(numbered)])
         if features.is_cuda:
             torch.cuda.synchronize()
 
@@ -134,15 +138,15 @@ def usual(images: int, repeats: int) -> Row:
     """Compare with the usual way: the same models, layers and images, pictures and statistics together."""
     generator, segmenter = models()
     spec = DissectSpec("benchmark", images=images, validation="cross", calibration=images)
-    models_ = dissect.Models(generator, segmenter, "cpu")
+    models_ = Models(generator, segmenter, "cpu")
 
     def ours() -> None:
         units = range(sum(shape.units for shape in generator.layers.values()))
-        levels = dissect.measure_levels(spec, models_, units)
-        level = torch.full((len(levels.values), len(segmenter.vocabulary)), 50)
-        for half, own in (("validation", None), ("evaluation", level)):
+        levels = shards.measure_levels(spec, models_, units)
+        cuts = dict(zip(generator.layers, levels.by_layer([shape.units for shape in generator.layers.values()])))
+        for half in spec.halves():
             for shard in spec.shards(half):
-                dissect.tally_shard(spec, models_, levels, own, shard)
+                shards.tally_shard(replace(spec, validation="separate"), models_, cuts, None, None, shard)
 
     with torch.no_grad():
         theirs = measured(
@@ -169,7 +173,7 @@ def peak(images: int) -> Row:
 def compilation() -> Row:
     """Return the processor seconds of a first and of a second process, for the compiled loops alone."""
     program = (
-        "import time, torch; torch.set_num_threads(1); from ganatomy.stats.agreement import Agreement, combine;"
+        "import time, torch; torch.set_num_threads(1); from ganatomy.stats.agreement import Agreement;"
         "from ganatomy.resample import Grid; from ganatomy.stats.levels import exact_levels, fractions;"
         "start = time.process_time();"
         "r = torch.randn(2, 2, 4, 4); table = Agreement(exact_levels(r, Grid(8, 8), fractions()), 3, 999);"

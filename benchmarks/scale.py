@@ -29,22 +29,24 @@ from typing import Any
 
 import torch
 from projection import Costs, project
+from torch import Tensor
 from unified import write_random
 
 import ganatomy
 from ganatomy.execute import Executor
 from ganatomy.execute.engines import open_engine
 from ganatomy.execute.wire import Wire
-from ganatomy.experiments import dissect
+from ganatomy.experiments import shards
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.models import Models
+from ganatomy.experiments.sampling import observe
 from ganatomy.experiments.tally import Tally
 from ganatomy.files import write_text
 from ganatomy.generators.progan import ProGAN, progan_network
 from ganatomy.report.lines import Line, line_chart, log_axis
 from ganatomy.report.svg import as_file
-from ganatomy.stats.levels import ActivationLevels
-from ganatomy.study.files import on_cpu, write_tensors
+from ganatomy.study.files import write_tensors
+from ganatomy.tensor_files import packed
 
 Row = dict[str, Any]
 SHARD = DissectSpec("church").shard
@@ -65,22 +67,23 @@ def least(work: Callable[[], Any], repeats: int = 5) -> float:
     return min(took)
 
 
-def church() -> tuple[DissectSpec, Models, ActivationLevels]:
+def church() -> tuple[DissectSpec, Models, dict[str, Tensor]]:
     """The bundled model, all layers, with its levels."""
     spec = DissectSpec("bundled:church", images=2 * SHARD)
     models = Models(spec.generator, spec.segmenter, "cpu")
-    parts = dissect._calibration_parts(spec, dissect.chosen_layers(models.subject, ()))
-    first, *more = (dissect.measure_levels(spec, models, part) for part in parts)
+    parts = shards.calibration_parts(spec, models.subject.layers)
+    first, *more = (shards.measure_levels(spec, models, part) for part in parts)
     for each in more:
         first = first.merge(each)
-    return spec, models, first
+    sizes = [shape.units for shape in models.subject.layers.values()]
+    return spec, models, dict(zip(models.subject.layers, first.by_layer(sizes), strict=True))
 
 
 def costs() -> list[Row]:
     """Measure what a shard of the bundled model costs, and from it what one of a large model does."""
     spec, models, levels = church()
-    tally, other = (dissect.tally_shard(spec, models, levels, None, range(i, i + 8)) for i in (0, 8))
-    work = least(lambda: dissect.tally_shard(spec, models, levels, None, range(FEW)), 3) * SHARD / FEW
+    tally, other = (shards.tally_shard(spec, models, levels, None, None, range(i, i + 8)) for i in (0, 8))
+    work = least(lambda: shards.tally_shard(spec, models, levels, None, None, range(FEW)), 3) * SHARD / FEW
     one, two = (Wire(end) for end in socket.socketpair())
 
     def transfer() -> None:
@@ -94,9 +97,9 @@ def costs() -> list[Row]:
             name="church",
             work=work,
             transfer=least(transfer) / 2,  # of which each of both ends has one half
-            merge=least(lambda: tally.merge(other)),
+            merge=least(lambda: dict(tally.merge(other).state_dict())),
             keep=least(lambda: write_tensors(Path(place) / "tally", tally)),
-            bytes=sum(each.nbytes for each in on_cpu(tally).values()),
+            bytes=len(packed(tally.state_dict())),
             images=SHARD,
             start=starting(),
             alone=unshared(),
@@ -113,7 +116,7 @@ def large(small: Costs) -> list[Costs]:
     with tempfile.TemporaryDirectory() as place:
         write_random(Path(place))
         models = Models(generator, ganatomy.open_segmenter(f"unified:{place}"), "cpu")
-        picture = least(lambda: models.labels(dissect._observe(generator, range(2), 0, list(generator.layers))), 2) / 2
+        picture = least(lambda: models.labels(observe(generator, range(2), 0, list(generator.layers))), 2) / 2
     units, concepts = sum(shape.units for shape in generator.layers.values()), len(models.segmenter.vocabulary)
     tables = units * concepts / (960 * 78)
     work = SHARD * (picture + 2.3e-9 * units * 256**2)
@@ -149,7 +152,7 @@ def processor() -> float:
 def pair(rounds: int) -> list[Row]:
     """Compare two workers of one thread each with one; beside them two processes that know nothing of each other."""
     spec, models, levels = church()
-    work = partial(dissect.tally_shard, spec, models, levels, None)
+    work = partial(shards.tally_shard, spec, models, levels, None, None)
     shards = [range(i, i + 2) for i in (0, 2)] + [range(i, i + FEW) for i in range(0, 8 * FEW, FEW)]
     found: dict[str, list[tuple[float, float]]] = {}
     for name in ("processes", "ray"):
@@ -239,7 +242,7 @@ def starting() -> float:
     spec, models, levels = church()
     start = processor()
     with open_engine("processes", workers=1) as engine:
-        list(engine(partial(dissect.tally_shard, spec, models, levels, None), [range(2)]))
+        list(engine(partial(shards.tally_shard, spec, models, levels, None, None), [range(2)]))
         return processor() - start
 
 

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 import ganatomy
 from ganatomy.errors import BadModel, UnknownName
-from ganatomy.experiments.dissect import estimate, facts, run
+from ganatomy.experiments.dissect import facts, run
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.dissection import Dissection
+from ganatomy.experiments.forecast import forecast
 from ganatomy.experiments.models import Models
 from ganatomy.generators import Edit, Observation, as_generator
 from ganatomy.generators.planted import UNITS, PlantedGenerator
@@ -285,7 +286,7 @@ def test_killed_in_the_middle_it_ends_in_the_same_bits(reference: Dissection, tm
 
 def test_the_estimate_is_an_upper_bound_of_what_is_written(planted: Dissection) -> None:
     spec = planted.spec
-    cost = estimate(spec, Models(spec.generator, spec.segmenter, "cpu"))
+    cost = forecast(spec, Models(spec.generator, spec.segmenter, "cpu"))
     assert cost.images == 240
     assert 0 < cost.seconds < 600
     written = sum(file.stat().st_size for file in planted.study.directory.rglob("*") if file.is_file())

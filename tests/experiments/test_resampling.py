@@ -20,7 +20,9 @@ from ganatomy.generators.planted import UNITS, PlantedGenerator
 from ganatomy.planted import VOCABULARY
 from ganatomy.resample import Grid, labels_at, upsample
 from ganatomy.segmenters.planted import PlantedSegmenter
-from ganatomy.stats.agreement import Agreement, combine
+from ganatomy.stats.agreement import Agreement, count_pixels
+from ganatomy.stats.combinations import combine
+from ganatomy.stats.pairs import PairCounts
 from ganatomy.stats.scores import choose_levels
 
 SIDE = 16
@@ -49,8 +51,12 @@ def judged(found: Dissection, scored: list[float], chosen: list[float]) -> Verdi
     return replace(scores, reading=replace(scores.reading, null=found.reading.null)).verdict
 
 
-def blocks(found: Dissection, half: str) -> int:
-    return found.tally.blocked(half, "layer1").blocks
+def table_of(found: Dissection, layer: str = "layer1") -> PairCounts:
+    return found.evaluation.pairs("evaluation", layer)
+
+
+def blocks(found: Dissection) -> int:
+    return table_of(found).blocks
 
 
 def required(control: float, chance: float) -> float:
@@ -70,7 +76,7 @@ def names(label: npt.NDArray[np.int64]) -> list[str]:
 @pytest.mark.parametrize("rule", ["pair", "unit", "max-iou", "quantile:0.05"])
 def test_every_block_once_is_the_dissection_itself(rule: str, validation: str) -> None:
     found = small(threshold=rule, validation=validation)
-    verdict = judged(found, *([1.0] * blocks(found, half) for half in ("evaluation", "validation")))
+    verdict = judged(found, *[[1.0] * blocks(found)] * 2)
     assert names(verdict.label) == found.units.label.fillna("none").tolist()
     assert verdict.iou.tolist() == found.units.iou.fillna(0).tolist(), "to the bit"
     assert verdict.interpretable.tolist() == found.units.interpretable.tolist()
@@ -79,7 +85,7 @@ def test_every_block_once_is_the_dissection_itself(rule: str, validation: str) -
 
 def recounted(found: Dissection, weights: list[int]) -> pd.DataFrame:
     """Count the pictures of every block as often as it weighs, at the dissection's thresholds: mask by mask."""
-    size = int(found.tally.blocked("evaluation", "layer1").span[1])
+    size = int(table_of(found).span[1])
     ids = [i for i in range(44) for _ in range(weights[i // size])]  # in pairs still, as the weight is the block's
     order = sorted(range(len(ids)), key=lambda k: (ids[k] // 2, ids[:k].count(ids[k]), ids[k]))
     ids = [44, *(ids[k] for k in order)]  # the last has no partner: it is counted once, and has no control
@@ -109,11 +115,11 @@ def recounted(found: Dissection, weights: list[int]) -> pd.DataFrame:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_a_draw_counts_the_pictures_of_its_blocks(found: Dissection, seed: int) -> None:
-    number = blocks(found, "evaluation")
+    number = blocks(found)
     weights = np.random.default_rng(seed).multinomial(number, np.full(number, 1 / number)).tolist()
     assert max(weights) > 1
     assert min(weights) == 0
-    verdict = judged(found, weights, [1.0] * blocks(found, "validation"))
+    verdict = judged(found, weights, [1.0] * blocks(found))
     expected = recounted(found, weights)
     assert verdict.label.tolist() == expected.label.tolist()
     np.testing.assert_allclose(verdict.iou, expected.iou, atol=1e-12)
@@ -124,15 +130,16 @@ def test_a_draw_counts_the_pictures_of_its_blocks(found: Dissection, seed: int) 
 def test_levels_are_chosen_anew_on_the_blocks_drawn() -> None:
     """Nearly those that the pictures of these blocks choose by themselves."""
     found = small(levels=100, layers=["layer1"], label="iou")
-    table = found.tally.blocked("validation", "layer1")
+    table = table_of(found)
     weights = [table.blocks / 3] * 3 + [0.0] * (table.blocks - 3)
-    ones = [1.0] * blocks(found, "evaluation")
+    ones = [1.0] * blocks(found)
     drawn = drawn_once(found, ones, weights, ones).reading.level
     generator, segmenter = PlantedGenerator(torch.device("cpu")), PlantedSegmenter(torch.device("cpu"))
-    seen = generator.observe(generator.latents(range(45, 45 + 3 * int(table.span[1])), 0), ["layer1"])
+    seen = generator.observe(generator.latents(range(3 * int(table.span[1])), 0), ["layer1"])
     alone = Agreement(table.levels, len(VOCABULARY), 10**6)
     labels = labels_at(segmenter(seen.images), (SIDE, SIDE))
-    alone.update_combined(seen.features["layer1"], combine(labels, alone.counts.shape[-1], GRID.image))
+    numbered = combine(labels, table.levels.shape[1] + 1, GRID.image)
+    count_pixels(table.levels, seen.features["layer1"], numbered, [alone.taking(numbered)])
     expected = choose_levels(alone.counts[0], alone.levels, "pair")
     label = found.scores.label
     own = found.units[found.scores.interpretable[np.arange(len(label)), label]]
@@ -145,16 +152,16 @@ def test_levels_are_chosen_anew_on_the_blocks_drawn() -> None:
 def test_controls_and_what_they_reach_by_chance_are_drawn_again(validation: str) -> None:
     """Unit by unit and block by block; a mismatched pair is scored on one draw and controlled by another."""
     found = small(images=44, validation=validation)
-    weights = block_weights(blocks(found, "evaluation"), 1.0, 2, (0, 0))
-    ones = [1.0] * blocks(found, "validation")
+    weights = block_weights(blocks(found), 1.0, 2, (0, 0))
+    ones = [1.0] * blocks(found)
     control, null = np.zeros((2, len(found.units), len(VOCABULARY)))
     for units in found.counted():
-        table = found.tally.blocked("evaluation", units.layer)
+        table = table_of(found, units.layer)
         first = int((found.units.layer == units.layer).argmax())
         for u, c in np.ndindex(len(units.level), len(VOCABULARY)):
             row, drawn = units.rows.start + u, []
             for weight in weights:
-                tables = (table.both[1, :, row, c], table.on[:, row, c], table.shown[:, c], table.shown[:, 0])
+                tables = (table.both[1, :-1, row, c], table.on[1, :-1, row, c], *table.shown[1, :-1, [c, 0]].T)
                 more = [float((weight - 1) @ own.double().numpy()) for own in tables]
                 both, on_only, shown_only, neither = (float(pixels[u, c]) for pixels in units.control)
                 both, on, shown = both + more[0], both + on_only + more[1], both + shown_only + more[2]
