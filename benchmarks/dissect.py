@@ -143,7 +143,8 @@ def usual(images: int, repeats: int) -> Row:
     def ours() -> None:
         units = range(sum(shape.units for shape in generator.layers.values()))
         levels = shards.measure_levels(spec, models_, units)
-        cuts = dict(zip(generator.layers, levels.by_layer([shape.units for shape in generator.layers.values()])))
+        sizes = [shape.units for shape in generator.layers.values()]
+        cuts = dict(zip(generator.layers, levels.by_layer(sizes), strict=True))
         for half in spec.halves():
             for shard in spec.shards(half):
                 shards.tally_shard(replace(spec, validation="separate"), models_, cuts, None, None, shard)

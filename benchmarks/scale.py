@@ -36,10 +36,10 @@ import ganatomy
 from ganatomy.execute import Executor
 from ganatomy.execute.engines import open_engine
 from ganatomy.execute.wire import Wire
-from ganatomy.experiments import shards
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.models import Models
 from ganatomy.experiments.sampling import observe
+from ganatomy.experiments.shards import calibration_parts, measure_levels, tally_shard
 from ganatomy.experiments.tally import Tally
 from ganatomy.files import write_text
 from ganatomy.generators.progan import ProGAN, progan_network
@@ -71,8 +71,8 @@ def church() -> tuple[DissectSpec, Models, dict[str, Tensor]]:
     """The bundled model, all layers, with its levels."""
     spec = DissectSpec("bundled:church", images=2 * SHARD)
     models = Models(spec.generator, spec.segmenter, "cpu")
-    parts = shards.calibration_parts(spec, models.subject.layers)
-    first, *more = (shards.measure_levels(spec, models, part) for part in parts)
+    parts = calibration_parts(spec, models.subject.layers)
+    first, *more = (measure_levels(spec, models, part) for part in parts)
     for each in more:
         first = first.merge(each)
     sizes = [shape.units for shape in models.subject.layers.values()]
@@ -82,8 +82,8 @@ def church() -> tuple[DissectSpec, Models, dict[str, Tensor]]:
 def costs() -> list[Row]:
     """Measure what a shard of the bundled model costs, and from it what one of a large model does."""
     spec, models, levels = church()
-    tally, other = (shards.tally_shard(spec, models, levels, None, None, range(i, i + 8)) for i in (0, 8))
-    work = least(lambda: shards.tally_shard(spec, models, levels, None, None, range(FEW)), 3) * SHARD / FEW
+    tally, other = (tally_shard(spec, models, levels, None, None, range(i, i + 8)) for i in (0, 8))
+    work = least(lambda: tally_shard(spec, models, levels, None, None, range(FEW)), 3) * SHARD / FEW
     one, two = (Wire(end) for end in socket.socketpair())
 
     def transfer() -> None:
@@ -152,7 +152,7 @@ def processor() -> float:
 def pair(rounds: int) -> list[Row]:
     """Compare two workers of one thread each with one; beside them two processes that know nothing of each other."""
     spec, models, levels = church()
-    work = partial(shards.tally_shard, spec, models, levels, None, None)
+    work = partial(tally_shard, spec, models, levels, None, None)
     shards = [range(i, i + 2) for i in (0, 2)] + [range(i, i + FEW) for i in range(0, 8 * FEW, FEW)]
     found: dict[str, list[tuple[float, float]]] = {}
     for name in ("processes", "ray"):
@@ -242,7 +242,7 @@ def starting() -> float:
     spec, models, levels = church()
     start = processor()
     with open_engine("processes", workers=1) as engine:
-        list(engine(partial(shards.tally_shard, spec, models, levels, None, None), [range(2)]))
+        list(engine(partial(tally_shard, spec, models, levels, None, None), [range(2)]))
         return processor() - start
 
 

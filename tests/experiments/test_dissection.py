@@ -164,7 +164,8 @@ def test_every_score_equals_brute_force(rule: str, validation: str) -> None:
                 "level": j,
             }
             assert rows.loc[name, list(expected)].to_dict() == pytest.approx(expected, abs=1e-12), (layer, unit, name)
-            assert float(found.reading.null[row, c]) == pytest.approx(null_of(rule, folds, row, c, levels), rel=1e-6)
+            null = float(found.reading.null[row, found.column(name)])
+            assert null == pytest.approx(null_of(rule, folds, row, c, levels), rel=1e-6)
             if rows.loc[name, "rank"] == 1 and expected["iou"] > 0:
                 check_label(found.units.iloc[row], name, expected, matched, levels)
             fits |= expected["iou"] > 0.05 and pooled_agreement(matched) > 0.75
@@ -399,7 +400,7 @@ import sys
 import ganatomy
 found = ganatomy.open_dissection(sys.argv[1])
 layer = found.by_layer.layer[0]
-print(len(found.units), len(found.curve(layer, 0, found.concepts.concept[0])), len(found.top(layer, 0).ids))
+print(len(found.units), len(found.curve(layer, 0, found.scored[1].name)), len(found.top(layer, 0).ids))
 opened = [name for name in sys.modules if name.endswith((".generators.families", ".segmenters.families", ".progan"))]
 assert not opened, opened
 """

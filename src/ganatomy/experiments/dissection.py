@@ -133,7 +133,7 @@ class Dissection:
             chance=scored.share,
             control=self.reading.control[row, 1:].numpy(),
             iqr=self.reading.iqr[row, 1:].numpy(),
-            level=self.reading.level[row, 1:].numpy(),
+            level=self.reading.level[row, 1:].long().numpy(),
         )
         pairs = self.pairs[(self.pairs.layer == layer) & (self.pairs.unit == unit) & self.pairs.matched]
         found = set(zip(pairs.concept, pairs.category, strict=True))
@@ -151,7 +151,7 @@ class Dissection:
             iou=self.reading.iou[:, c].numpy(),
             control=self.reading.control[:, c].numpy(),
             iqr=self.reading.iqr[:, c].numpy(),
-            level=self.reading.level[:, c].numpy(),
+            level=self.reading.level[:, c].long().numpy(),
         )
         name, category = self.scored[c]
         own = (self.pairs.concept == name) & (self.pairs.category == category)

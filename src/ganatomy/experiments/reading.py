@@ -96,8 +96,8 @@ def read(spec: DissectSpec, evaluation: Tally, validation: Tally, chosen: Chosen
                 Rates(*(x + y for x, y in zip(*pair, strict=True))) for pair in zip(of_null, more_null, strict=True)
             ]
         own, other = (_rates(*kind) for kind in pixels)
-        ratio = null_ratio(spec, *of_null)
-        parts.append((iou(own), share_right(own), share_on(own), iou(other), ratio, pixels))
+        scores = (iou(own), share_right(own), share_on(own), iou(other), null_ratio(spec, *of_null))
+        parts.append((*(score[..., 0] for score in scores), pixels))
         done = rows.stop
     overlap, right, on, control_iou, ratio, pixels = (torch.cat(each, -2) for each in zip(*parts, strict=True))
     halves = [evaluation.presence("evaluation")]
@@ -116,9 +116,9 @@ def _pixels(table: PairCounts) -> Tensor:
 
 
 def _rates(both: Tensor, on: Tensor, shown: Tensor) -> Rates:
-    """Return the pixels of each kind; column 0 is shown by all."""
-    both, on, shown = both.double(), on.double(), shown.double()
-    return Rates(both, on - both, shown - both, shown[..., :1] - shown - on + both)
+    """Return the pixels of each kind [u, c, 1]; column 0 is shown by all."""
+    both, on, shown = (x.double()[..., None] for x in (both, on, shown))
+    return Rates(both, on - both, shown - both, shown[:, :1] - shown - on + both)
 
 
 def _other_fold(
@@ -139,7 +139,7 @@ def _other_fold(
         null = [pixels_at(kind, null_back) for kind in (chosen_on[1], scored[1])]
         parts.append((torch.stack([_counts(each) for each in more]), *(torch.stack(each) for each in null)))
     pixels, scored, controls = (torch.cat(each, -2 if i == 0 else 1) for i, each in enumerate(zip(*parts, strict=True)))
-    return pixels, (Rates(*scored[..., 0]), Rates(*controls[..., 0]))
+    return pixels, (Rates(*scored), Rates(*controls))
 
 
 def _counts(each: Rates) -> Tensor:
@@ -159,7 +159,7 @@ def counted(reading: Reading, layers: Iterable[tuple[str, int]]) -> Iterator[Cou
     done = 0
     for layer, units in layers:
         rows = slice(done, done + units)
-        own, control = (Rates(*(x[..., None] for x in _rates(*kind))) for kind in reading.pixels[:, :, rows])
+        own, control = (_rates(*kind) for kind in reading.pixels[:, :, rows])
         yield Counted(layer, slice(0, units), reading.level[rows].long(), own, control)
         done += units
 
