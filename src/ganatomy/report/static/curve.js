@@ -8,10 +8,12 @@ const EDGE = { left: 42, right: 12, top: 14, bottom: 48 };
 /** An SVG of the curve; x is the share of pixels above the level, on a logarithmic scale. */
 export function curveChart(curve, concept) {
   const lowest = Math.log10(Math.min(...curve.fraction));
-  const top = niceTop(Math.max(...curve.iou, ...curve.iqr));
+  const top = niceTop(Math.max(...[...curve.iou, ...curve.iqr].filter(Number.isFinite)));
   const x = (fraction) => EDGE.left + (1 - Math.log10(fraction) / lowest) * (WIDTH - EDGE.left - EDGE.right);
   const y = (value) => HEIGHT - EDGE.bottom - (value / top) * (HEIGHT - EDGE.top - EDGE.bottom);
-  const path = (values) => values.map((value, i) => `${i ? "L" : "M"}${x(curve.fraction[i]).toFixed(1)} ${y(value).toFixed(1)}`).join("");
+  const joined = (values, i) => (Number.isFinite(values[i - 1]) ? "L" : "M");
+  const path = (values) => values.map((value, i) => Number.isFinite(value) && `${joined(values, i)}${x(curve.fraction[i]).toFixed(1)} ${y(value).toFixed(1)}`)
+    .filter(Boolean).join("");
   const chosen = x(curve.fraction[curve.chosen]);
   const right = chosen < WIDTH / 2;
   return s("svg", { class: "curve", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": describe(curve, concept) },
