@@ -85,7 +85,7 @@ def _missing() -> TopImages:
     raise FileNotFoundError("no study of this benchmark")
 
 
-def large_study(directory: Path, size: Size) -> LargeDissection:
+def large_study(directory: Path, size: Size) -> Dissection:
     """Write a study of that size into an empty directory, and open it."""
     rng = np.random.default_rng(SEED)
     vocabulary = (NOTHING, *(Concept(f"word {i:04}", CATEGORIES[i % 4]) for i in range(1, size.concepts + 1)))
@@ -104,9 +104,7 @@ def large_study(directory: Path, size: Size) -> LargeDissection:
         for name, table in tables.items():
             study.write_table(name, table)
         study.finish(matched_rule="drawn at random", false_labels=0.005)
-    found = LargeDissection.open(directory)
-    assert isinstance(found, LargeDissection)
-    return found
+    return LargeDissection.open(directory)
 
 
 def _tables(
@@ -131,28 +129,33 @@ def _pairs(rng: np.random.Generator, size: Size, spec: DissectSpec, concepts: pd
     chance = concepts["share"].to_numpy()[: size.common]
     names = [(layer, unit) for layer, shape in size.shapes().items() for unit in range(shape[0])]
     control = chance * rng.lognormal(0, 0.2, (len(names), size.common))
-    iou = np.minimum(0.9, chance * rng.lognormal(-0.3, 0.8, control.shape))
+    iou = np.minimum(0.9, chance * rng.lognormal(-0.3, 0.4, control.shape))
     units, columns = np.nonzero(iou > np.maximum(control, chance))
     order = np.argsort(np.argsort(-iou, axis=1, kind="stable"), axis=1, kind="stable")
     own, accuracy = iou[units, columns], rng.uniform(0.6, 1, len(units))
     fits = (own > spec.interpretable_iou) & (accuracy > spec.interpretable_accuracy)
     clear = own > np.maximum(spec.over_chance * chance[columns], spec.over_control * control[units, columns])
     level = rng.integers(20, 95, len(units))
-    return pd.DataFrame(names, columns=["layer", "unit"]).iloc[units].assign(
-        concept=concepts["concept"].to_numpy()[columns],
-        category=concepts["category"].to_numpy()[columns],
-        iou=own,
-        chance=chance[columns],
-        lift=own / chance[columns],
-        control=control[units, columns],
-        iqr=own * rng.uniform(0.2, 0.9, len(units)),
-        level=level,
-        threshold=level * rng.uniform(0.01, 0.1, len(units)),
-        accuracy=accuracy,
-        interpretable=fits,
-        matched=fits & clear,
-        rank=order[units, columns] + 1,
-    ).reset_index(drop=True)
+    return (
+        pd.DataFrame(names, columns=["layer", "unit"])
+        .iloc[units]
+        .assign(
+            concept=concepts["concept"].to_numpy()[columns],
+            category=concepts["category"].to_numpy()[columns],
+            iou=own,
+            chance=chance[columns],
+            lift=own / chance[columns],
+            control=control[units, columns],
+            iqr=own * rng.uniform(0.2, 0.9, len(units)),
+            level=level,
+            threshold=level * rng.uniform(0.01, 0.1, len(units)),
+            accuracy=accuracy,
+            interpretable=fits,
+            matched=fits & clear,
+            rank=order[units, columns] + 1,
+        )
+        .reset_index(drop=True)
+    )
 
 
 def _units(rng: np.random.Generator, size: Size, spec: DissectSpec, pairs: pd.DataFrame) -> pd.DataFrame:

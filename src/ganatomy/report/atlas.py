@@ -41,25 +41,24 @@ class Atlas:
 
     Attributes:
         fit: how many of them.
-        whole: height and width of the images in the study.
+        top: how many images of each unit the study has.
+        whole: height and width of these.
         facts: what the page must know to read the rest.
-        strips: packed tables: for each shown unit its row, images and values.
-        regions, sheets: the pieces.
-        first: how many sheets hold the images of the clearest units.
+        pieces: by name: packed tables, which have for each shown unit its row, images and values; regions; sheets.
+        early: names of the pieces that the cards of the clearest units need.
     """
 
     fit: Fit
+    top: int
     whole: tuple[int, int]
     facts: dict[str, Any]
-    strips: str
-    regions: list[str]
-    sheets: list[str]
-    first: int
+    pieces: dict[str, str]
+    early: tuple[str, ...]
 
     @property
     def size(self) -> int:
         """Bytes in the page."""
-        return sum(len(piece) + TAG for piece in (self.strips, *self.regions, *self.sheets))
+        return sum(len(piece) + TAG for piece in self.pieces.values())
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,10 +145,14 @@ def _drawn(dissection: Dissection, tops: _Tops, found: Fit) -> Atlas:
         "sprites": {"width": width, "height": height, "capacity": capacity},
         "regions": {"height": tops.grid[0], "width": tops.grid[1], "strips": CHUNK},
     }
-    first = int(table[:CLEAREST, :CARD].max(initial=0)) // capacity + 1
-    regions = [deflated(bits[start : start + CHUNK].tobytes()) for start in range(0, len(bits), CHUNK)]
+    regions = (deflated(bits[start : start + CHUNK].tobytes()) for start in range(0, len(bits), CHUNK))
     sheets = _sheets(dissection, tops, shown, found.side, capacity)
-    return Atlas(found, tops.sample.shape[1:3], facts, strips, regions, sheets, first)
+    pieces = {"strips-pack": strips}
+    pieces |= {f"regions-{i}": text for i, text in enumerate(regions)}
+    pieces |= {f"sheet-{i}": text for i, text in enumerate(sheets)}
+    last = int(table[:CLEAREST, :CARD].max(initial=0)) // capacity
+    early = ("strips-pack", "regions-0", *(f"sheet-{i}" for i in range(last + 1)))
+    return Atlas(found, tops.ids.shape[1], tops.sample.shape[1:3], facts, pieces, tuple(name for name in early if name in pieces))
 
 
 def _sheets(dissection: Dissection, tops: _Tops, shown: Array, side: int, capacity: int) -> list[str]:

@@ -31,12 +31,10 @@ Index = dict[tuple[str, str], int]
 
 @dataclass(frozen=True, eq=False)
 class Numbers:
-    """The page's numbers: plain facts (JSON), tables of units and of pairs, curves, and what was left out."""
+    """The page's numbers: plain facts (JSON), packed tables by name, and what was left out."""
 
     facts: dict[str, Any]
-    units: str
-    pairs: str
-    curves: str
+    pieces: dict[str, str]
     left_out: list[str]
 
 
@@ -45,18 +43,20 @@ def embed(dissection: Dissection) -> Numbers:
     index: Index = {concept: i for i, concept in enumerate(dissection.vocabulary)}
     pairs = _kept_pairs(dissection.pairs)
     wanted = _curved(dissection, pairs)
-    units_manifest, units = pack(_unit_columns(dissection, index))
-    pairs_manifest, listed = pack(_pair_columns(dissection, pairs, index))
-    curves_manifest, curves = pack(_curve_arrays(dissection, wanted, index))
+    tables = {
+        "units": _unit_columns(dissection, index),
+        "pairs": _pair_columns(dissection, pairs, index),
+        "curves": _curve_arrays(dissection, wanted, index),
+    }
+    packed = {name: pack(columns) for name, columns in tables.items()}
     facts = {
         "layers": [{"name": name, **shape._asdict()} for name, shape in dissection.layers.items()],
         "concepts": _concepts(dissection),
-        "units": units_manifest,
-        "pairs": pairs_manifest,
-        "curves": curves_manifest,
+        **{name: manifest for name, (manifest, _) in packed.items()},
         "scale": _scale(dissection.units["iou"]),
     }
-    return Numbers(facts, units, listed, curves, _left_out(dissection, pairs, wanted))
+    pieces = {f"{name}-pack": text for name, (_, text) in packed.items()}
+    return Numbers(facts, pieces, _left_out(dissection, pairs, wanted))
 
 
 def _concepts(dissection: Dissection) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ SCRIPTS = ("dom", "packs", "data", "paint", "card", "table", "gallery", "concept
 """The page's modules; each imports only from those before it."""
 BUDGET = 40_000_000
 """Bytes that a page may take: what a browser opens at once, and what can still be sent."""
-SAYING = 4000
+SAYING = 1500
 """Bytes of what is said of the images, at most."""
 _SAID = ("layers", "vocabulary", "matched_rule", "verb", "noun", "sample")
 _LABEL_RULES = {
@@ -53,18 +53,21 @@ def report_html(dissection: Dissection, budget: int = BUDGET) -> str:
 
 
 def report_facts(dissection: Dissection, budget: int = BUDGET) -> dict[str, Any]:
-    """Return what the template of the report shows, style and scripts apart."""
+    """Return what the template of the report shows, style and scripts apart.
+
+    ``pieces`` are the texts that its scripts unpack, by name; those that are ``early`` stand before the scripts.
+    """
     numbers = embed(dissection)
-    packs = {"units": numbers.units, "pairs": numbers.pairs, "curves": numbers.curves}
-    facts = _facts(dissection) | packs | {"left_out": numbers.left_out}
-    bare = {"data": _json(numbers.facts), "strips": "", "regions": [], "sheets": [], "first": 0}
+    facts = _facts(dissection) | {"left_out": numbers.left_out}
+    bare = {"data": _json(numbers.facts), "pieces": numbers.pieces, "early": (), "late": tuple(numbers.pieces)}
     atlas = draw_atlas(dissection, budget - len(_rendered(facts | bare).encode()) - SAYING)
+    pieces = numbers.pieces | atlas.pieces
+    early = ("units-pack", *atlas.early)
     return facts | {
         "data": _json(numbers.facts | atlas.facts),
-        "strips": atlas.strips,
-        "regions": atlas.regions,
-        "sheets": atlas.sheets,
-        "first": atlas.first,
+        "pieces": pieces,
+        "early": early,
+        "late": tuple(name for name in pieces if name not in early),
         "left_out": numbers.left_out + _images_left_out(dissection, atlas),
     }
 
@@ -84,8 +87,8 @@ def _images_left_out(dissection: Dissection, atlas: Atlas) -> list[str]:
             f"Images are kept for {atlas.fit.units:,} of {units:,} units, the best of each layer by IoU; the others "
             f"have numbers only. {more} show those of every unit."
         )
-    if atlas.fit.units and atlas.fit.each < dissection.spec.top:
-        sentences.append(f"Of each unit’s {dissection.spec.top} top images {atlas.fit.each} are kept; {more} show all.")
+    if atlas.fit.units and atlas.fit.each < atlas.top:
+        sentences.append(f"Of each unit’s {atlas.top} top images {atlas.fit.each} are kept; {more} show all.")
     if (height, width) != (down, across):
         sentences.append(f"Images of {width}×{height} pixels are shown at {across}×{down}.")
     return sentences

@@ -14,7 +14,7 @@ from ganatomy.errors import BadFile
 
 Array = NDArray[Any]
 SHEET = 1024
-"""Side of a sprite sheet in pixels: small enough that a browser shows the first cards before it has decoded the rest."""
+"""Side of a sprite sheet in pixels: small, so that a browser shows the first cards before it has decoded the rest."""
 
 
 def pack(arrays: Mapping[str, Array]) -> tuple[dict[str, Any], str]:

@@ -28,11 +28,16 @@ function overChance(pair) {
   return pair;
 }
 
-/** What a promise gives: it is asked for once, and what it gave is kept in its place. */
+/** What a promise gives: it is asked for once, and what it gave is kept in its place; after a failure it is asked for again. */
 async function once(kept, key, make) {
   if (!kept.has(key)) {
     kept.set(key, make());
-    kept.set(key, await kept.get(key));
+    try {
+      kept.set(key, await kept.get(key));
+    } catch (error) {
+      kept.delete(key);
+      throw error;
+    }
   }
   return kept.get(key);
 }

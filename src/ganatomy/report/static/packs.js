@@ -7,28 +7,40 @@ const whole = document.readyState === "loading"
   ? new Promise((done) => { document.addEventListener("DOMContentLoaded", done, { once: true }); })
   : Promise.resolve();
 
-/** The bytes of a piece, which is taken out of the page. A piece with something behind it has been read to its end. */
-async function piece(id) {
-  if (!document.getElementById(id)?.nextElementSibling) await whole;
-  const element = document.getElementById(id);
-  const text = element.textContent;
+/** The bytes of a piece, out of the page or, where that is served, from the server. */
+async function piece(name) {
+  const served = document.getElementById("pieces")?.dataset.at;
+  if (!served) return bytes(await text(name));
+  const response = await fetch(`${served}/${name}`);
+  if (!response.ok) throw new Error(`the server answers ${response.status}`);
+  return response.arrayBuffer();
+}
+
+/** The text of a piece, which leaves the page. A piece with something behind it has been read to its end. */
+async function text(name) {
+  if (!document.getElementById(name)?.nextElementSibling) await whole;
+  const element = document.getElementById(name);
   element.remove();
-  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text);
-  const characters = atob(text);
-  const bytes = new Uint8Array(characters.length);
-  for (let i = 0; i < bytes.length; i++) bytes[i] = characters.charCodeAt(i);
-  return bytes;
+  return element.textContent;
+}
+
+function bytes(base64) {
+  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(base64);
+  const characters = atob(base64);
+  const values = new Uint8Array(characters.length);
+  for (let i = 0; i < values.length; i++) values[i] = characters.charCodeAt(i);
+  return values;
 }
 
 /** The bytes that a piece was deflated from. */
-export async function inflated(id) {
-  const stream = new Blob([await piece(id)]).stream().pipeThrough(new DecompressionStream("deflate"));
+export async function inflated(name) {
+  const stream = new Blob([await piece(name)]).stream().pipeThrough(new DecompressionStream("deflate"));
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
 /** The arrays of a piece: {shape, values} by name. Numbers of several bytes lie in planes of bytes. */
-export async function unpack(id, manifest) {
-  const planes = await inflated(id);
+export async function unpack(pack, manifest) {
+  const planes = await inflated(pack);
   const arrays = {};
   for (const [name, [type, shape, offset]] of Object.entries(manifest)) {
     const values = new TYPES[type](shape.reduce((a, b) => a * b, 1));
@@ -44,6 +56,6 @@ export async function unpack(id, manifest) {
 }
 
 /** The picture of a piece. */
-export async function bitmap(id) {
-  return createImageBitmap(new Blob([await piece(id)], { type: "image/jpeg" }));
+export async function bitmap(name) {
+  return createImageBitmap(new Blob([await piece(name)], { type: "image/jpeg" }));
 }
