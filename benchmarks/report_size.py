@@ -86,7 +86,7 @@ def opened(page: Path) -> dict[str, float]:
 
 def seconds_to_first(tab: Page, page: Path) -> float:
     tab.open("about:blank", ready="true")
-    tab.open(page.as_uri())
+    tab.open(page.as_uri(), ready="window.firstImage && document.body?.dataset.ready")
     return float(tab.ask("window.firstImage")) / 1000
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-SMALL = {"layers": 3, "units": 10, "concepts": 30, "common": 12, "images": 16, "side": 64, "top": 3}
+SMALL = {"layers": 3, "units": 20, "concepts": 40, "common": 30, "images": 16, "side": 64, "top": 3}
 
 
 @pytest.mark.slow
@@ -16,6 +16,6 @@ def test_it_runs(tmp_path: Path) -> None:
     size = [f"--{name}={value}" for name, value in SMALL.items()]
     command = [sys.executable, "report_size.py", "--json", "--out", str(tmp_path), *size]
     told = json.loads(subprocess.run(command, cwd=BENCHMARKS, capture_output=True, text=True, check=True).stdout)
-    assert told["units"] == 30
+    assert told["units"] == 60
     assert told["megabytes"] == (tmp_path / "report.html").stat().st_size / 1e6
     assert 0 < told.get("seconds to first cards", 1) < 60

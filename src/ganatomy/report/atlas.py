@@ -157,7 +157,8 @@ def _drawn(dissection: Dissection, tops: _Tops, found: Fit) -> Atlas:
 
 def _sheets(dissection: Dissection, tops: _Tops, shown: Array, side: int, capacity: int) -> list[str]:
     """Return all images that are shown, in the order of their first unit, as sheets; some are in memory at a time."""
-    sheets, waiting, seen = [], [], set[int]()
+    waiting: list[Array] = []
+    sheets, seen = [], set[int]()
     for name, ids in zip(tops.names, shown.tolist(), strict=False):
         fresh = [rank for rank, id_ in enumerate(ids) if id_ not in seen]
         if fresh:
