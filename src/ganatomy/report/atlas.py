@@ -152,7 +152,8 @@ def _drawn(dissection: Dissection, tops: _Tops, found: Fit) -> Atlas:
     pieces |= {f"sheet-{i}": text for i, text in enumerate(sheets)}
     last = int(table[:CLEAREST, :CARD].max(initial=0)) // capacity
     early = ("strips-pack", "regions-0", *(f"sheet-{i}" for i in range(last + 1)))
-    return Atlas(found, tops.ids.shape[1], tops.sample.shape[1:3], facts, pieces, tuple(name for name in early if name in pieces))
+    there = tuple(name for name in early if name in pieces)
+    return Atlas(found, tops.ids.shape[1], tops.sample.shape[1:3], facts, pieces, there)
 
 
 def _sheets(dissection: Dissection, tops: _Tops, shown: Array, side: int, capacity: int) -> list[str]:

@@ -11,9 +11,12 @@ export function curveChart(curve, concept) {
   const top = niceTop(Math.max(...[...curve.iou, ...curve.iqr].filter(Number.isFinite)));
   const x = (fraction) => EDGE.left + (1 - Math.log10(fraction) / lowest) * (WIDTH - EDGE.left - EDGE.right);
   const y = (value) => HEIGHT - EDGE.bottom - (value / top) * (HEIGHT - EDGE.top - EDGE.bottom);
-  const joined = (values, i) => (Number.isFinite(values[i - 1]) ? "L" : "M");
-  const path = (values) => values.map((value, i) => Number.isFinite(value) && `${joined(values, i)}${x(curve.fraction[i]).toFixed(1)} ${y(value).toFixed(1)}`)
-    .filter(Boolean).join("");
+  const known = (values, i) => Number.isFinite(values[i]);
+  const step = (values, i) => {
+    const lone = !known(values, i - 1) && !known(values, i + 1);
+    return `${known(values, i - 1) ? "L" : "M"}${x(curve.fraction[i]).toFixed(1)} ${y(values[i]).toFixed(1)}${lone ? "m-1 0h2" : ""}`;
+  };
+  const path = (values) => range(values.length).filter((i) => known(values, i)).map((i) => step(values, i)).join("");
   const chosen = x(curve.fraction[curve.chosen]);
   const right = chosen < WIDTH / 2;
   return s("svg", { class: "curve", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": describe(curve, concept) },
