@@ -8,13 +8,20 @@ from unpacking import unpacked
 
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.report import embed as module
-from ganatomy.report.embed import embed
+from ganatomy.report.embed import STEP, UNKNOWN, embed
 
 
 @pytest.fixture(scope="module")
 def arrays(dissection: Dissection) -> dict[str, Any]:
-    embedded = embed(dissection)
-    return unpacked(embedded.facts["arrays"], embedded.arrays)
+    return _arrays(dissection)
+
+
+def _arrays(dissection: Dissection) -> dict[str, Any]:
+    numbers = embed(dissection)
+    packs = {
+        name: unpacked(numbers.facts[name], numbers.pieces[f"{name}-pack"]) for name in ("units", "pairs", "curves")
+    }
+    return {name: array for arrays in packs.values() for name, array in arrays.items()}
 
 
 def test_the_tables_travel(dissection: Dissection, arrays: dict[str, Any]) -> None:
@@ -28,7 +35,7 @@ def test_the_tables_travel(dissection: Dissection, arrays: dict[str, Any]) -> No
         arrays["pair.unit"],
         [units.index[(units.layer == r.layer) & (units.unit == r.unit)][0] for r in pairs.itertuples()],
     )
-    for column in ("iou", "chance", "control", "iqr", "threshold", "on"):
+    for column in ("iou", "control", "iqr", "threshold", "on"):
         np.testing.assert_allclose(arrays[f"unit.{column}"], units[column], rtol=1e-3, err_msg=column)
     np.testing.assert_allclose(arrays["pair.iou"], pairs.iou, rtol=1e-3)
     assert np.isnan(arrays["unit.iou"]).any()
@@ -36,7 +43,7 @@ def test_the_tables_travel(dissection: Dissection, arrays: dict[str, Any]) -> No
 
 def test_the_label_of_every_unit_has_its_curve(dissection: Dissection, arrays: dict[str, Any]) -> None:
     carried = dict(zip(zip(arrays["curve.unit"], arrays["curve.concept"], strict=True), range(10**6), strict=False))
-    curves = np.add.accumulate(arrays["curve.steps"].astype(int), axis=-1) % 65536 / 65535
+    curves = np.add.accumulate(arrays["curve.steps"].astype(int), axis=-1) % 65536 / STEP
     for row, unit in dissection.units.dropna(subset="label").iterrows():
         place = carried[row, [c.name for c in dissection.vocabulary].index(unit.label)]
         expected = dissection.curve(unit.layer, int(unit.unit), unit.label)
@@ -44,13 +51,17 @@ def test_the_label_of_every_unit_has_its_curve(dissection: Dissection, arrays: d
         assert arrays["curve.level"][place] == expected.attrs["chosen"]
 
 
-def test_the_strips_travel(dissection: Dissection, arrays: dict[str, Any]) -> None:
-    assert len(set(arrays["strip.id"].tolist())) == len(arrays["strip.id"])
-    for row, unit in dissection.units.iloc[::7].iterrows():
-        strip = dissection.top(unit.layer, int(unit.unit))
-        assert arrays["strip.id"][arrays["strip.tile"][row]].tolist() == strip.ids.tolist()
-        bits = np.unpackbits(arrays["strip.bits"][row], axis=-1, count=arrays["strip.grid"][1])
-        np.testing.assert_array_equal(np.bitwise_xor.accumulate(bits, axis=-2), strip.masks)
+def test_what_was_not_counted_is_missing_in_a_curve(dissection: Dissection, monkeypatch: pytest.MonkeyPatch) -> None:
+    def curves(self: Dissection, layer: str, units: list[int], concepts: list[int]) -> Any:
+        iou = np.full((len(units), len(self.spec.tops())), np.nan)
+        iou[:, 7] = 0.25
+        return iou, np.full_like(iou, 0.5), iou
+
+    monkeypatch.setattr(Dissection, "curves", curves)
+    steps = np.add.accumulate(_arrays(dissection)["curve.steps"].astype(int), axis=-1) % 65536
+    assert (np.delete(steps[:, 0], 7, axis=1) == UNKNOWN).all()
+    np.testing.assert_allclose(steps[:, 0, 7] / STEP, 0.25, atol=1e-5)
+    np.testing.assert_allclose(steps[:, 1] / STEP, 0.5, atol=1e-5)
 
 
 def test_facts_are_plain(dissection: Dissection) -> None:
@@ -63,24 +74,16 @@ def test_facts_are_plain(dissection: Dissection) -> None:
 
 
 def test_what_is_left_out_is_said(dissection: Dissection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PICTURED", 9)
     monkeypatch.setattr(module, "PAIRS", 40)
-    monkeypatch.setattr(module, "PICTURE_SIDE", 16)
-    monkeypatch.setattr(module, "MASK_SIDE", 8)
-    embedded = embed(dissection)
-    arrays = unpacked(embedded.facts["arrays"], embedded.arrays)
-    pictured = dissection.units.iloc[arrays["strip.unit"]]
-    assert pictured.groupby("layer").size().tolist() == [3, 3, 3]
-    least = pictured.groupby("layer").iou.min()
-    assert all((dissection.units[dissection.units.layer == layer].iou > iou).sum() <= 2 for layer, iou in least.items())
+    monkeypatch.setattr(module, "CURVED", 5)
+    arrays, said = _arrays(dissection), " ".join(embed(dissection).left_out)
     assert len(arrays["unit.iou"]) == len(dissection.units)
     assert len(arrays["pair.iou"]) < len(dissection.pairs)
-    assert set(arrays["curve.unit"]) <= set(arrays["strip.unit"])
-    said = " ".join(embedded.left_out)
-    assert f"9 of {len(dissection.units)} units" in said
-    assert f"Of {len(dissection.pairs)} pairs" in said
-    assert "32×32 pixels are shown at 16×16" in said
-    assert arrays["strip.grid"].tolist() == [8, 8]
+    assert f"Of {len(dissection.pairs)} pairs of unit and concept the best {len(arrays['pair.iou'])} are" in said
+    assert len(arrays["curve.unit"]) == 5
+    drawn = set(arrays["curve.unit"].tolist())
+    assert dissection.units.iou.idxmax() in drawn
+    assert f"{len(drawn)} of {len(dissection.units)} units" in said
 
 
 def test_nothing_is_left_out_but_curves(dissection: Dissection) -> None:

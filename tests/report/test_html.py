@@ -86,3 +86,27 @@ def test_a_report_that_fails_leaves_the_old_one(
         write_report(dissection, path)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_page_keeps_to_its_budget_and_says_what_it_leaves_out(dissection: Dissection, page: Path) -> None:
+    whole = page.stat().st_size
+    numbers = len(report_html(dissection, 0).encode())
+    for share, fewer_units in ((0.8, False), (0.4, True)):
+        budget = int(numbers + share * (whole - numbers))
+        text = report_html(dissection, budget)
+        assert 0.85 * budget < len(text.encode()) <= budget
+        said = html.unescape(text)
+        assert ("units, the best of each layer by IoU" in said) == fewer_units
+        assert re.search(r"Of each unit’s 10 top images \d are kept; ganatomy serve, and in Python", said)
+    assert "top images" not in _left_out(page.read_text(encoding="utf-8"))
+
+
+def test_numbers_are_always_there(dissection: Dissection) -> None:
+    text = report_html(dissection, 0)
+    assert f"Images are kept for 0 of {len(dissection.units)} units" in text
+    assert "sheet-0" not in text
+    assert 'id="units-pack"' in text
+
+
+def _left_out(text: str) -> str:
+    return text[text.index('<footer id="how"') :].split("<ul>")[1].split("</ul>")[0]

@@ -7,10 +7,16 @@ from typing import Any
 import numpy as np
 
 
+def inflated(text: str) -> bytes:
+    """Return the bytes of a deflated piece."""
+    return zlib.decompress(base64.b64decode(text))
+
+
 def unpacked(manifest: dict[str, Any], text: str) -> dict[str, Any]:
-    """Return the arrays of a manifest, as data.js does."""
-    raw = zlib.decompress(base64.b64decode(text))
-    return {
-        name: np.frombuffer(raw, kind, int(np.prod(shape)), offset).reshape(shape)
-        for name, (kind, shape, offset) in manifest.items()
-    }
+    """Return the arrays of a manifest, as packs.js does."""
+    raw, arrays = np.frombuffer(inflated(text), np.uint8), {}
+    for name, (kind, shape, offset) in manifest.items():
+        size = np.dtype(kind).itemsize
+        planes = raw[offset : offset + int(np.prod(shape)) * size].reshape(size, -1)
+        arrays[name] = np.ascontiguousarray(planes.T).reshape(-1).view(kind).reshape(shape)
+    return arrays

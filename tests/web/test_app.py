@@ -1,6 +1,7 @@
 """The application over HTTP: what it answers, and what it refuses."""
 
 import asyncio
+import base64
 import io
 import json
 from typing import Any
@@ -199,3 +200,15 @@ def test_the_description_is_of_our_own_and_needs_no_network(client: TestClient) 
     assert "http://" not in page.replace("http://localhost", "")
     assert "https://" not in page
     assert client.get("/openapi.json").json()["info"]["title"] == "ganatomy"
+
+
+def test_the_browser_of_units_is_the_report_whose_pieces_are_served(client: TestClient, painter: Painter) -> None:
+    page = client.get("/browse/planted").text
+    pieces = painter.report["pieces"]
+    assert {"units-pack", "sheet-0", "regions-0"} <= set(pieces)
+    for name, text in pieces.items():
+        assert text not in page
+        assert client.get(f"/browse/planted/pieces/{name}").content == base64.b64decode(text)
+    missing = client.get("/browse/planted/pieces/sheet-9")
+    assert missing.status_code == 404
+    assert "unknown piece 'sheet-9'" in missing.json()["reason"]

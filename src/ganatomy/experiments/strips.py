@@ -86,7 +86,7 @@ class Strips:
         places = torch.searchsorted(self.ids, ids)
         height, width = self.size[:2].tolist()
         bits = np.unpackbits(self.masks[layer][unit, : len(ids)].numpy(), axis=1, count=height * width)
-        pictures = self.pictures[places].permute(0, 2, 3, 1).numpy()
+        pictures = self.pictures.numpy()[places.numpy()].transpose(0, 2, 3, 1)  # torch takes thirty times as long
         return Strip(ids.numpy(), values.numpy(), pictures, bits.reshape(-1, height, width).astype(bool))
 
     def state_dict(self) -> dict[str, Tensor]:

@@ -1,7 +1,7 @@
-"""What the page draws from: the tables of a dissection as columns, its pictures once each, its regions as bits.
+"""What the page draws from: the tables of a dissection as columns, and curves.
 
-Nothing is computed here, only chosen and packed. Where a dissection is too large to travel whole, the best units of
-each layer keep their pictures, the best pairs stay listed, and `Embedded.left_out` says so in words for the page.
+Nothing is computed here, only chosen and packed. Where a dissection has very many pairs of unit and concept, the best
+stay listed and keep their curves, and `Numbers.left_out` says so in words for the page.
 """
 
 from dataclasses import dataclass
@@ -11,53 +11,52 @@ import numpy as np
 import pandas as pd
 
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.report.pack import Array, pack, pack_masks, reduced, short, sprite_sheets, thinned
+from ganatomy.report.pack import Array, pack, short
 from ganatomy.report.palette import concept_colours
 from ganatomy.report.tables import rows
 from ganatomy.vocabulary import addresses
 
-PICTURED = 2000
-"""Most units that travel with pictures and curves, in equal shares from each layer."""
 PAIRS = 60_000
 """Most pairs of unit and concept; beyond it, matched ones and the best few concepts of each unit."""
 CURVES = 3
-"""Concepts of a unit whose curves travel."""
-PICTURE_SIDE, MASK_SIDE = 128, 64
+"""Concepts of a unit whose curves travel, besides its label."""
+CURVED = 30_000
+"""Most curves, of the units of greatest IoU."""
+STEP, UNKNOWN = 65534, 65535
+"""An IoU or IQR of 1 as curves have it, and one that was not counted."""
 
 Index = dict[tuple[str, str], int]
 """Name and category of a concept -> its number."""
 
 
 @dataclass(frozen=True, eq=False)
-class Embedded:
-    """The page's data: plain facts (JSON), packed arrays, sprite sheets (base64 JPEG), and what was left out."""
+class Numbers:
+    """The page's numbers: plain facts (JSON), packed tables by name, and what was left out."""
 
     facts: dict[str, Any]
-    arrays: str
-    sheets: list[str]
+    pieces: dict[str, str]
     left_out: list[str]
 
 
-def embed(dissection: Dissection) -> Embedded:
-    """Pack a dissection for the page."""
-    units: pd.DataFrame = dissection.units
+def embed(dissection: Dissection) -> Numbers:
+    """Pack the numbers of a dissection for the page."""
     index: Index = {concept: i for i, concept in enumerate(dissection.vocabulary)}
-    chosen = _pictured(units)
     pairs = _kept_pairs(dissection.pairs)
-    arrays = _unit_columns(dissection, index) | _pair_columns(dissection, pairs, index)
-    arrays |= _curve_arrays(dissection, pairs, chosen, index)
-    strips, pictures = _strip_arrays(dissection, chosen)
-    manifest, text = pack(arrays | strips)
-    sheets, capacity = sprite_sheets(pictures)
-    _, height, width = pictures.shape[:3]
+    wanted = _curved(dissection, pairs)
+    tables = {
+        "units": _unit_columns(dissection, index),
+        "pairs": _pair_columns(dissection, pairs, index),
+        "curves": _curve_arrays(dissection, wanted, index),
+    }
+    packed = {name: pack(columns) for name, columns in tables.items()}
     facts = {
         "layers": [{"name": name, **shape._asdict()} for name, shape in dissection.layers.items()],
         "concepts": _concepts(dissection),
-        "arrays": manifest,
-        "sprites": {"width": width, "height": height, "capacity": capacity},
-        "scale": _scale(units["iou"]),
+        **{name: manifest for name, (manifest, _) in packed.items()},
+        "scale": _scale(dissection.units["iou"]),
     }
-    return Embedded(facts, text, sheets, _left_out(dissection, len(chosen), len(pairs), (height, width)))
+    pieces = {f"{name}-pack": text for name, (_, text) in packed.items()}
+    return Numbers(facts, pieces, _left_out(dissection, pairs, wanted))
 
 
 def _concepts(dissection: Dissection) -> list[dict[str, Any]]:
@@ -78,15 +77,6 @@ def _scale(iou: "pd.Series[float]") -> float:
     """Return the right end of every IoU bar on the page: the greatest IoU, rounded up to a tenth."""
     greatest = iou.max()
     return 1.0 if np.isnan(greatest) else float(min(1.0, max(0.1, np.ceil(greatest * 10) / 10)))
-
-
-def _pictured(units: pd.DataFrame) -> Array:
-    """Return the row numbers of the units that travel with pictures, ascending."""
-    if len(units) <= PICTURED:
-        return np.arange(len(units))
-    share = PICTURED // units["layer"].nunique()
-    rank = units.groupby("layer", sort=False)["iou"].rank(method="first", ascending=False, na_option="bottom")
-    return np.flatnonzero(rank.to_numpy() <= share)
 
 
 def _kept_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -110,7 +100,7 @@ def _unit_columns(dissection: Dissection, index: Index) -> dict[str, Array]:
         "unit.label": _indices(units["label"], units["category"], index),
         "unit.flags": _flags(units),
     }
-    for name in ("iou", "chance", "lift", "control", "iqr", "fraction", "threshold", "accuracy", "on", "greatest"):
+    for name in ("iou", "control", "iqr", "fraction", "threshold", "accuracy", "on", "greatest"):
         columns[f"unit.{name}"] = short(units[name])
     return columns
 
@@ -121,7 +111,7 @@ def _pair_columns(dissection: Dissection, pairs: pd.DataFrame, index: Index) -> 
         "pair.concept": _indices(pairs["concept"], pairs["category"], index),
         "pair.flags": _flags(pairs),
     }
-    for name in ("iou", "chance", "lift", "control", "iqr", "threshold", "accuracy"):
+    for name in ("iou", "control", "iqr", "threshold", "accuracy"):
         columns[f"pair.{name}"] = short(pairs[name])
     return columns
 
@@ -138,71 +128,49 @@ def _rows_of(units: pd.DataFrame, pairs: pd.DataFrame) -> Array:
     return numbers.reindex(pd.MultiIndex.from_frame(pairs[["layer", "unit"]])).to_numpy(np.uint32)
 
 
-def _curve_arrays(dissection: Dissection, pairs: pd.DataFrame, chosen: Array, index: Index) -> dict[str, Array]:
-    """Return IoU and IQR over the levels, in steps of 1/65535, for each pictured unit's label and best pairs."""
+def _curved(dissection: Dissection, pairs: pd.DataFrame) -> pd.DataFrame:
+    """Return the pairs whose curves travel: labels and best concepts of as many units as `CURVED` allows, by layer."""
     columns = ["layer", "unit", "concept", "category", "level"]
     labels = dissection.units.rename(columns={"label": "concept"}).dropna(subset="concept")
     wanted = pd.concat([labels[columns], pairs.loc[pairs["rank"] <= CURVES, columns]]).drop_duplicates(columns[:4])
-    wanted = wanted[np.isin(_rows_of(dissection.units, wanted), chosen)]
+    if len(wanted) > CURVED:
+        order = dissection.units["iou"].rank(method="first", ascending=False, na_option="bottom").to_numpy()
+        wanted = wanted.iloc[np.sort(order[_rows_of(dissection.units, wanted)].argsort(kind="stable")[:CURVED])]
+    return pd.concat([own for _, own in wanted.groupby("layer", sort=False)] or [wanted])
+
+
+def _curve_arrays(dissection: Dissection, wanted: pd.DataFrame, index: Index) -> dict[str, Array]:
+    """Return IoU and IQR over the levels, in steps of 1 / `STEP`, each as its difference from the level before."""
+    concepts = _indices(wanted["concept"], wanted["category"], index)
     steps = [np.empty((0, 2, len(dissection.spec.tops())), np.uint16)]
-    by_layer = [own for _, own in wanted.groupby("layer", sort=False)]
-    for own in by_layer:
-        concepts = _indices(own["concept"], own["category"], index)
-        iou, iqr, _ = dissection.curves(own["layer"].iloc[0], own["unit"].tolist(), concepts.tolist())
-        steps.append(np.rint(np.nan_to_num(np.stack([iou, iqr], axis=1)).clip(0, 1) * 65535).astype(np.uint16))
-    wanted = pd.concat(by_layer or [wanted])
+    for layer in wanted["layer"].unique():
+        own = (wanted["layer"] == layer).to_numpy()
+        iou, iqr, _ = dissection.curves(layer, wanted["unit"][own].tolist(), concepts[own].tolist())
+        values = np.stack([iou, iqr], axis=1)
+        counted = np.rint(np.nan_to_num(values).clip(0, 1) * STEP)
+        steps.append(np.where(np.isnan(values), UNKNOWN, counted).astype(np.uint16))
     curves = np.concatenate(steps)
     curves[..., 1:] -= curves[..., :-1].copy()
     return {
         "curve.unit": _rows_of(dissection.units, wanted),
-        "curve.concept": _indices(wanted["concept"], wanted["category"], index),
+        "curve.concept": concepts,
         "curve.level": wanted["level"].to_numpy(np.uint8),
         "curve.steps": curves,
         "curve.fraction": short(dissection.spec.tops()),
     }
 
 
-def _strip_arrays(dissection: Dissection, chosen: Array) -> tuple[dict[str, Array], Array]:
-    """Return the strips of the chosen units as tile numbers, values and bits, and every picture they show once."""
-    tiles: dict[int, int] = {}
-    pictures, shown, values, bits, grid = [], [], [], [], (0, 0)
-    for layer, unit in dissection.units[["layer", "unit"]].iloc[chosen].itertuples(index=False):
-        strip = dissection.top(layer, int(unit))
-        fresh = [i for i, id_ in enumerate(strip.ids.tolist()) if id_ not in tiles]
-        if fresh:
-            tiles |= {int(strip.ids[i]): len(tiles) + n for n, i in enumerate(fresh)}
-            pictures.append(reduced(strip.pictures[fresh], PICTURE_SIDE))
-        masks = thinned(strip.masks, MASK_SIDE)
-        grid = masks.shape[1:]
-        shown.append([tiles[i] for i in strip.ids.tolist()])
-        values.append(strip.values)
-        bits.append(pack_masks(masks))
-    arrays = {
-        "strip.unit": chosen.astype(np.uint32),
-        "strip.tile": np.array(shown, np.uint32),
-        "strip.value": short(values),
-        "strip.bits": np.array(bits, np.uint8),
-        "strip.grid": np.array(grid, np.uint32),
-        "strip.id": np.array(list(tiles), np.uint32),
-    }
-    return arrays, np.concatenate(pictures)
-
-
-def _left_out(dissection: Dissection, pictured: int, pairs: int, side: tuple[int, int]) -> list[str]:
+def _left_out(dissection: Dissection, pairs: pd.DataFrame, wanted: pd.DataFrame) -> list[str]:
     """Return one sentence for each thing that the study holds and this page does not."""
-    units = len(dissection.units)
-    height, width = dissection.top(next(iter(dissection.layers)), 0).pictures.shape[1:3]
+    drawn, units = len(wanted[["layer", "unit"]].drop_duplicates()), len(dissection.units)
+    whose = f"{drawn:,} of {units:,} units" if len(wanted) == CURVED else "each unit"
     sentences = [
-        f"Curves over levels are kept for the {CURVES} best concepts of each pictured unit; "
+        f"Curves over levels are kept for the label and the {CURVES} best concepts of {whose}; "
         "in Python, dissection.curve(layer, unit, concept) gives every one."
     ]
-    if pictured < units:
+    if len(pairs) < len(dissection.pairs):
         sentences.append(
-            f"Pictures are kept for {pictured:,} of {units:,} units, the best {PICTURED // len(dissection.layers)} "
-            "of each layer by IoU; the others have numbers only."
+            f"Of {len(dissection.pairs):,} pairs of unit and concept the best {len(pairs):,} are listed; in Python, "
+            "dissection.candidates(layer, unit) and dissection.ranked(concept) give every one."
         )
-    if pairs < len(dissection.pairs):
-        sentences.append(f"Of {len(dissection.pairs):,} pairs of unit and concept the best {pairs:,} are listed.")
-    if (height, width) != side:
-        sentences.append(f"Pictures of {width}×{height} pixels are shown at {side[1]}×{side[0]}.")
     return sentences

@@ -10,6 +10,7 @@ import pandas as pd
 
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.warnings import warnings_of
+from ganatomy.report.atlas import Atlas, draw_atlas
 from ganatomy.report.charts import concept_charts, layer_charts
 from ganatomy.report.embed import embed
 from ganatomy.report.page import model_name, static, template
@@ -18,8 +19,12 @@ from ganatomy.report.tables import rows
 from ganatomy.store import write_text
 from ganatomy.study import sound
 
-SCRIPTS = ("dom", "data", "paint", "card", "table", "gallery", "concept", "curve", "unit", "main")
+SCRIPTS = ("dom", "packs", "data", "paint", "card", "table", "gallery", "concept", "curve", "unit", "main")
 """The page's modules; each imports only from those before it."""
+BUDGET = 40_000_000
+"""Bytes that a page may take: what a browser opens at once, and what can still be sent."""
+SAYING = 1500
+"""Bytes of what is said of the images, at most."""
 _SAID = ("layers", "vocabulary", "matched_rule", "verb", "noun", "sample")
 _LABEL_RULES = {
     "matched": "A unit’s label is the matched concept of greatest IoU; a unit without any is unlabelled.",
@@ -29,21 +34,68 @@ _LABEL_RULES = {
 """Facts that the page shows in its own way."""
 
 
-def write_report(dissection: Dissection, path: str | Path) -> None:
-    """Write the report of a dissection, whole or not at all."""
-    write_text(path, report_html(dissection))
+def write_report(dissection: Dissection, path: str | Path, budget: int = BUDGET) -> None:
+    """Write the report of a dissection, whole or not at all.
+
+    Args:
+        dissection: what to show.
+        path: of the file.
+        budget: most bytes that the page may take. All numbers come first, then as many images as there is room for;
+            the page says what it leaves out.
+    """
+    write_text(path, report_html(dissection, budget))
 
 
-def report_html(dissection: Dissection) -> str:
+def report_html(dissection: Dissection, budget: int = BUDGET) -> str:
     """Return the report of a dissection as the text of one HTML page."""
     with sound(dissection.study.directory):
-        facts = report_facts(dissection)
-        return template("report.html").render(**facts, style=static("report.css"), script=joined_scripts())
+        return _rendered(report_facts(dissection, budget))
 
 
-def report_facts(dissection: Dissection) -> dict[str, Any]:
-    """Return what the template of the report shows, style and scripts apart."""
-    embedded = embed(dissection)
+def report_facts(dissection: Dissection, budget: int = BUDGET) -> dict[str, Any]:
+    """Return what the template of the report shows, style and scripts apart.
+
+    ``pieces`` are the texts that its scripts unpack, by name; those that are ``early`` stand before the scripts.
+    """
+    numbers = embed(dissection)
+    facts = _facts(dissection) | {"left_out": numbers.left_out}
+    bare = {"data": _json(numbers.facts), "pieces": numbers.pieces, "early": (), "late": tuple(numbers.pieces)}
+    atlas = draw_atlas(dissection, budget - len(_rendered(facts | bare).encode()) - SAYING)
+    pieces = numbers.pieces | atlas.pieces
+    early = ("units-pack", *atlas.early)
+    return facts | {
+        "data": _json(numbers.facts | atlas.facts),
+        "pieces": pieces,
+        "early": early,
+        "late": tuple(name for name in pieces if name not in early),
+        "left_out": numbers.left_out + _images_left_out(dissection, atlas),
+    }
+
+
+def _rendered(facts: dict[str, Any]) -> str:
+    return template("report.html").render(**facts, style=static("report.css"), script=joined_scripts())
+
+
+def _images_left_out(dissection: Dissection, atlas: Atlas) -> list[str]:
+    """Return one sentence for each thing that the page does not show of the images."""
+    (height, width), units = atlas.whole, len(dissection.units)
+    across, down = atlas.facts["sprites"]["width"], atlas.facts["sprites"]["height"]
+    more = "ganatomy serve, and in Python dissection.show(layer, unit)"
+    sentences = []
+    if atlas.fit.units < units:
+        sentences.append(
+            f"Images are kept for {atlas.fit.units:,} of {units:,} units, the best of each layer by IoU; the others "
+            f"have numbers only. {more} show those of every unit."
+        )
+    if atlas.fit.units and atlas.fit.each < atlas.top:
+        sentences.append(f"Of each unit’s {atlas.top} top images {atlas.fit.each} are kept; {more} show all.")
+    if (height, width) != (down, across):
+        sentences.append(f"Images of {width}×{height} pixels are shown at {across}×{down}.")
+    return sentences
+
+
+def _facts(dissection: Dissection) -> dict[str, Any]:
+    """Return what the template shows without scripts."""
     units, spec = dissection.units, dissection.spec
     rule = f"IoU above {spec.interpretable_iou:g} and pixel accuracy above {spec.interpretable_accuracy:g}"
     matched, noun = units[units["matched"]], dissection.facts.get("noun", "unit")
@@ -70,10 +122,6 @@ def report_facts(dissection: Dissection) -> dict[str, Any]:
         "facts": {name: fact for name, fact in dissection.facts.items() if name not in _SAID},
         "matched_rule": dissection.facts.get("matched_rule", "–"),
         "label_rule": _LABEL_RULES[spec.label],
-        "left_out": embedded.left_out,
-        "data": _json(embedded.facts),
-        "arrays": embedded.arrays,
-        "sheets": embedded.sheets,
     }
 
 

@@ -4,6 +4,9 @@ from typing import Any
 
 import pandas as pd
 
+CLEAREST = 12
+"""Units that the report begins with."""
+
 
 def rows(table: pd.DataFrame) -> list[Any]:
     """Return the rows of a table as objects with its columns as attributes."""

@@ -4,6 +4,7 @@ A `Reader`, and the `Painter` that it becomes with a brush, is used by one threa
 was seen of a picture is kept for a while, so whatever is asked next of it costs only what is new.
 """
 
+from base64 import b64decode
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ganatomy.edit import check_units
-from ganatomy.errors import BadValue
+from ganatomy.errors import BadValue, UnknownName
 from ganatomy.experiments.causal.places import as_bytes
 from ganatomy.experiments.causal.source import Source
 from ganatomy.report.html import report_facts
@@ -29,6 +30,8 @@ from ganatomy.web.raster import rasterised
 from ganatomy.web.schemas import ActiveUnit, FeaturesAsked, FeaturesFound, UnitRow
 
 KEPT_BYTES = 1 << 28
+ANY_SIZE = 1 << 50
+"""Bytes of a report that is served piece by piece."""
 NUMBERS = 1 << 18
 """Most numbers of an answer."""
 Grid = Float[Tensor, "h w"]
@@ -67,8 +70,19 @@ class Reader:
 
     @cached_property
     def report(self) -> dict[str, Any]:
-        """What the report of the dissection shows; browsing is the report over live models."""
-        return report_facts(self.source.dissection)
+        """What the report of the dissection shows, with all its images; browsing is the report over live models."""
+        return report_facts(self.source.dissection, ANY_SIZE)
+
+    def piece(self, name: str) -> bytes:
+        """Return a piece of the report, which its page asks for when it shows it.
+
+        Raises:
+            UnknownName: no such piece.
+        """
+        pieces = self.report["pieces"]
+        if name not in pieces:
+            raise UnknownName("piece", name, list(pieces))
+        return b64decode(pieces[name])
 
     def check(self, layer: str, units: Sequence[int]) -> None:
         """Refuse units that are not there.

@@ -6,20 +6,25 @@ import { cell, paint, sharpCanvas } from "./paint.js";
 const GAP = 2;
 const COLUMNS = 5;
 
-const waiting = new Map();
+/** Images on a card. */
+export const CARD = 7;
+
+/** What to do when an element comes near the window, or goes. */
+const moves = new WeakMap();
 const nearby = new IntersectionObserver((entries) => {
-  for (const entry of entries) {
-    if (!entry.isIntersecting) continue;
-    nearby.unobserve(entry.target);
-    waiting.get(entry.target)();
-    waiting.delete(entry.target);
-  }
+  for (const entry of entries) moves.get(entry.target)(entry.isIntersecting);
 }, { rootMargin: "400px" });
 
-/** Call `draw` when the element comes near the window. */
-function whenNear(element, draw) {
-  waiting.set(element, draw);
-  nearby.observe(element);
+/** Draw on a canvas when it comes near the window, once `ready` resolves; it takes no memory while it is away. */
+function drawNear(canvas, ready, draw) {
+  let near = false;
+  moves.set(canvas, async (comes) => {
+    near = comes;
+    if (near) await ready();
+    if (near === comes && near) draw();
+    else if (!near) canvas.width = 0;
+  });
+  nearby.observe(canvas);
 }
 
 /** The card of a unit, or of one of its pairs where `pair` is given. */
@@ -58,14 +63,14 @@ function pictureBlock(model, unit, label) {
   const small = cell(model);
   const width = pictureWidth(model);
   const height = 2 * small.height + GAP;
-  const pictures = model.pictures(unit);
-  if (!pictures.length) return h("div", { class: "absent", style: `height:${height}px` }, "pictures left out");
+  const pictures = model.pictures(unit).slice(0, CARD);
+  if (!pictures.length) return h("div", { class: "absent", style: `height:${height}px` }, "images left out");
   const canvas = h("canvas", { role: "img", "aria-label": label, style: `width:${width}px;height:${height}px` });
-  whenNear(canvas, () => {
+  drawNear(canvas, () => model.fetch(pictures), () => {
     const context = sharpCanvas(canvas, width, height);
     const large = { x: 0, y: 0, width: 2 * small.width, height: 2 * small.height };
     paint(context, model, pictures[0], large);
-    pictures.slice(1, 7).forEach((picture, i) => {
+    pictures.slice(1).forEach((picture, i) => {
       const [column, row] = [2 + (i % 3), Math.floor(i / 3)];
       paint(context, model, picture, { x: column * (small.width + GAP), y: row * (small.height + GAP), ...small });
     });

@@ -9,7 +9,7 @@ const RANKED = [[""], ["unit"], ["matched"], ["label"], ["", "wide"], ["IoU", "f
 
 /** Show a concept in a section. */
 export function showConcept(section, model, concept) {
-  const ranked = model.pairs.filter((pair) => pair.concept === concept);
+  const ranked = model.pairsWith(concept);
   const matched = ranked.filter((pair) => pair.matched);
   const labelled = matched.filter((pair) => pair.unit.concept === concept).length;
   put(section,

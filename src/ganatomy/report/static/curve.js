@@ -8,10 +8,15 @@ const EDGE = { left: 42, right: 12, top: 14, bottom: 48 };
 /** An SVG of the curve; x is the share of pixels above the level, on a logarithmic scale. */
 export function curveChart(curve, concept) {
   const lowest = Math.log10(Math.min(...curve.fraction));
-  const top = niceTop(Math.max(...curve.iou, ...curve.iqr));
+  const top = niceTop(Math.max(...[...curve.iou, ...curve.iqr].filter(Number.isFinite)));
   const x = (fraction) => EDGE.left + (1 - Math.log10(fraction) / lowest) * (WIDTH - EDGE.left - EDGE.right);
   const y = (value) => HEIGHT - EDGE.bottom - (value / top) * (HEIGHT - EDGE.top - EDGE.bottom);
-  const path = (values) => values.map((value, i) => `${i ? "L" : "M"}${x(curve.fraction[i]).toFixed(1)} ${y(value).toFixed(1)}`).join("");
+  const known = (values, i) => Number.isFinite(values[i]);
+  const step = (values, i) => {
+    const lone = !known(values, i - 1) && !known(values, i + 1);
+    return `${known(values, i - 1) ? "L" : "M"}${x(curve.fraction[i]).toFixed(1)} ${y(values[i]).toFixed(1)}${lone ? "m-1 0h2" : ""}`;
+  };
+  const path = (values) => range(values.length).filter((i) => known(values, i)).map((i) => step(values, i)).join("");
   const chosen = x(curve.fraction[curve.chosen]);
   const right = chosen < WIDTH / 2;
   return s("svg", { class: "curve", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": describe(curve, concept) },

@@ -1,9 +1,9 @@
 /** The gallery: every unit as a card, sorted and filtered; its state is the page's address. */
 
-import { count, h, number } from "./dom.js";
+import { count, h, number, put, range } from "./dom.js";
 import { barLegend, unitCard } from "./card.js";
 
-const PAGE = 60;
+const PAGE = 24;
 const SORTS = {
   variety: "best of each concept",
   iou: "IoU",
@@ -62,25 +62,32 @@ export function showGallery(section, model, query, go) {
   form.elements.iou.nextElementSibling.textContent = number(Number(form.elements.iou.value), 2);
   const units = select(model, query);
   section.querySelector("output").textContent = `${count(units.length, "unit")} of ${model.units.length.toLocaleString("en")}`;
-  const cards = section.querySelector(".cards");
-  cards.replaceChildren();
   section.querySelector(".none").hidden = units.length > 0;
-  addCards(section, model, cards, units);
+  showCards(section, model, units);
 }
 
-/** Add cards a page at a time, whenever the end of the list comes near. */
-function addCards(section, model, cards, units) {
-  section.end?.disconnect();
-  const sentinel = section.querySelector(".sentinel");
-  const more = () => {
-    const shown = cards.childElementCount;
-    cards.append(...units.slice(shown, shown + PAGE).map((unit) => unitCard(model, unit)));
-    if (cards.childElementCount >= units.length) section.end?.disconnect();
+/** Lay out the cards in pages; a page has its cards while it is near the window, and else only their height. */
+function showCards(section, model, units) {
+  section.nearby?.disconnect();
+  const pages = range(Math.ceil(units.length / PAGE)).map(() => h("div", { class: "cards" }));
+  const fill = (i) => put(pages[i], units.slice(i * PAGE, (i + 1) * PAGE).map((unit) => unitCard(model, unit)));
+  put(section.querySelector(".pages"), pages);
+  if (pages.length < 2) return pages.length ? fill(0) : undefined;
+  fill(0);
+  const height = pages[0].offsetHeight;
+  pages.slice(1).forEach((page) => { page.style.height = `${height}px`; });
+  const turn = (entry) => {
+    const page = entry.target;
+    if (entry.isIntersecting && !page.childElementCount) fill(pages.indexOf(page));
+    else if (!entry.isIntersecting && page.childElementCount) {
+      page.style.height = `${page.offsetHeight}px`;
+      page.replaceChildren();
+    }
+    if (entry.isIntersecting) page.style.height = "";
   };
-  more();
-  if (cards.childElementCount >= units.length) return;
-  section.end = new IntersectionObserver((entries) => entries.some((e) => e.isIntersecting) && more(), { rootMargin: "800px" });
-  section.end.observe(sentinel);
+  section.nearby = new IntersectionObserver((entries) => entries.forEach(turn), { rootMargin: "800px" });
+  pages.forEach((page) => section.nearby.observe(page));
+  return undefined;
 }
 
 function build(section, model, go) {
@@ -99,8 +106,7 @@ function build(section, model, go) {
     h("p", { class: "found" }, h("output", { "aria-live": "polite" })),
     barLegend(model),
     h("p", { class: "none notice", hidden: true }, "No unit fits. Clear a filter to see more."),
-    h("div", { class: "cards" }),
-    h("div", { class: "sentinel", "aria-hidden": "true" }));
+    h("div", { class: "pages" }));
 }
 
 function readForm(form) {

@@ -2,7 +2,7 @@
 
 import { h } from "./dom.js";
 import { load } from "./data.js";
-import { barLegend, cardWidth, unitCard } from "./card.js";
+import { CARD, barLegend, cardWidth, unitCard } from "./card.js";
 import { select, showGallery } from "./gallery.js";
 import { showConcept } from "./concept.js";
 import { showUnit } from "./unit.js";
@@ -19,12 +19,17 @@ function address() {
   return { view, query, anchor };
 }
 
-function show(model, first) {
+async function show(model, first) {
   const { view, query, anchor } = address();
   if (anchor === "how" || anchor === "main") return document.getElementById(anchor).focus();
   const unit = model.unitByKey.get(query.get("unit"));
   const concept = model.conceptByKey.get(query.get("concept"));
   if ((view === "unit" && !unit) || (view === "concept" && !concept)) return missing(query.get(view), view);
+  if (unit) {
+    const { hash } = window.location;
+    await model.fetchUnit(unit);
+    if (window.location.hash !== hash) return undefined;
+  }
   trouble("");
   document.body.dataset.view = view;
   for (const [name, section] of Object.entries(sections)) section.hidden = name !== view;
@@ -36,7 +41,7 @@ function show(model, first) {
   if (view === "concept") showConcept(sections.concept, model, concept);
   if (view === "units") showGallery(sections.units, model, query, (wanted) => refine(model, wanted));
   document.title = view === "unit" ? `${unit.key} – ${home}` : view === "concept" ? `${concept.name} – ${home}` : home;
-  if (!first || view !== "overview") place(view, anchor);
+  return first && view === "overview" ? undefined : place(view, anchor);
 }
 
 /** Move the eye and the keyboard to what was asked for. */
@@ -65,22 +70,25 @@ function trouble(text) {
   notice.hidden = !text;
 }
 
-/** The best matched unit of each concept, by IoU. */
-function showClearest(model) {
+/** Show the best matched unit of each concept, by IoU; resolves when their images are there. */
+async function showClearest(model) {
   const best = select(model, new URLSearchParams("matched=1"));
   const concepts = new Set(best.map((unit) => unit.concept)).size;
+  const clearest = best.slice(0, Math.min(CLEAREST, concepts));
   const cards = document.getElementById("clearest");
-  cards.append(...best.slice(0, Math.min(CLEAREST, concepts)).map((unit) => unitCard(model, unit)));
+  cards.append(...clearest.map((unit) => unitCard(model, unit)));
   cards.before(barLegend(model));
   if (!best.length) cards.append(h("p", { class: "notice" }, "No unit is matched."));
+  await model.fetch(clearest.flatMap((unit) => model.pictures(unit).slice(0, CARD)));
 }
 
 try {
   const model = await load();
   document.body.style.setProperty("--card-width", `${cardWidth(model)}px`);
-  showClearest(model);
+  await showClearest(model);
+  await model.readPairs();
   window.addEventListener("hashchange", () => show(model, false));
-  show(model, true);
+  await show(model, true);
   document.body.dataset.ready = "true";
 } catch (error) {
   trouble(`The pictures could not be unpacked in this browser (${error.message}). The charts below still hold.`);

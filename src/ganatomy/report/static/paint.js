@@ -23,7 +23,7 @@ export function sharpCanvas(canvas, width, height) {
   return context;
 }
 
-/** Draw one picture of a unit into a box {x, y, width, height}. */
+/** Draw one picture of a unit, once `model.fetch` has it, into a box {x, y, width, height}. */
 export function paint(context, model, picture, box, showRegion = true) {
   drawTile(context, model, picture.tile, box);
   if (!showRegion) return;
@@ -34,7 +34,7 @@ export function paint(context, model, picture, box, showRegion = true) {
 
 function drawTile(context, model, tile, box) {
   const { width, height, capacity } = model.sprites;
-  const sheet = model.sheets[Math.floor(tile / capacity)];
+  const sheet = model.sheets.get(model.sheetOf(tile));
   const columns = Math.floor(sheet.width / width);
   const place = tile % capacity;
   context.imageSmoothingEnabled = box.width < width;

@@ -1,6 +1,6 @@
 /** The page of a unit: its pictures, every candidate concept ranked, and the curve of a chosen pair. */
 
-import { h, number, percent, put, significant, swatch } from "./dom.js";
+import { count, h, number, percent, put, significant, swatch } from "./dom.js";
 import { barLegend, iouBar } from "./card.js";
 import { curveChart } from "./curve.js";
 import { cell, paint, sharpCanvas } from "./paint.js";
@@ -10,9 +10,9 @@ const CANDIDATE = [
   ["concept"], ["category", "category"], ["matched"], ["", "wide"], ["IoU", "figure"], ["× chance", "figure"], ["control", "figure"], ["IQR", "figure"], ["accuracy", "figure accuracy"],
 ];
 
-/** Show a unit in a section, with the curve of `concept` where the page carries it. */
+/** Show a unit, once `model.fetchUnit` has it, in a section, with the curve of `concept` where the page carries it. */
 export function showUnit(section, model, unit, concept) {
-  const pairs = model.pairs.filter((pair) => pair.unit === unit);
+  const pairs = model.pairsOf(unit);
   const layer = model.layers[unit.depth];
   put(section,
     neighbours(model, unit),
@@ -56,7 +56,7 @@ function neighbours(model, unit) {
 /** All top images at twice the size of a card's, with a switch for the outlines. */
 function pictures(model, unit) {
   const shown = model.pictures(unit);
-  if (!shown.length) return h("p", { class: "notice" }, "The pictures of this unit were left out of the page to keep it small.");
+  if (!shown.length) return h("p", { class: "notice" }, "The images of this unit were left out of the page to keep it small; see the note below.");
   const small = cell(model);
   const box = { x: 0, y: 0, width: 2 * small.width, height: 2 * small.height };
   const figures = shown.map((picture, i) => {
@@ -86,7 +86,12 @@ function curveBlock(model, unit, wanted) {
   const known = model.curveConcepts(unit);
   if (!known.length) return null;
   const place = h("div", { class: "curve-place" });
-  const show = (concept) => place.replaceChildren(curveChart(model.curve(unit, concept), concept));
+  const show = (concept) => {
+    const curve = model.curve(unit, concept);
+    const counted = curve.iou.filter(Number.isFinite).length;
+    put(place, curveChart(curve, concept),
+      counted < curve.iou.length && h("p", { class: "small" }, `IoU was counted at ${count(counted, "level")} of ${curve.iou.length}, IQR at all.`));
+  };
   const first = known.includes(wanted) ? wanted : known[0];
   const picker = h("select", { change: (event) => show(model.conceptByKey.get(event.target.value)) },
     known.map((concept) => h("option", { value: concept.key, selected: concept === first }, concept.key)));

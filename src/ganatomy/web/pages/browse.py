@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Path, Query, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse
 
@@ -30,6 +30,13 @@ async def browse_page(room: InRoom) -> str:
     dissection = room.painter.source.dissection
     facts = await room.ask(lambda painter: painter.report)
     return page("browse.html", study=room.name, generator=dissection.spec.generator, **facts)
+
+
+@routes.get("/browse/{study}/pieces/{name}", response_class=Response, include_in_schema=False)
+async def piece(room: InRoom, name: Annotated[str, Path(max_length=40)]) -> Response:
+    """Return tables, images or regions of the page, as it unpacks them."""
+    content = await run_in_threadpool(lambda: room.painter.piece(name))
+    return Response(content, media_type="application/octet-stream")
 
 
 @routes.get("/api/studies/{study}/layers/{layer}/units")
