@@ -20,6 +20,7 @@ from torch import Tensor
 from ganatomy.errors import BadValue
 from ganatomy.resample import Grid, upsample
 from ganatomy.stats.base import Accumulator, Merge, add, same
+from ganatomy.stats.crossings import CROWD, lay_patches
 from ganatomy.stats.kernels import OPEN, count_unit, spread
 from ganatomy.types import Features, Labels
 
@@ -179,11 +180,12 @@ def _count_on_cpu(levels: Tensor, counts: Tensor, features: Features, labels: Co
     maps, cuts, tables = features.detach().contiguous().numpy(), levels.numpy(), counts.numpy()
     axes = tuple(tuple(axis) for axis in labels.grid.axes(maps.shape[-2:]))
     starts, members = _numbers(labels.starts), _numbers(labels.members)
+    patches = lay_patches(labels.arrays[0], axes, CROWD)
 
     def count(units: range) -> None:
         found = np.zeros((2, labels.count, labels.bins), np.uint32)
         for u in units:
-            count_unit(maps, u, axes, cuts[u], *labels.arrays, found)
+            count_unit(maps, u, axes, cuts[u], *labels.arrays, patches, found)
             for table, rows in zip(tables, found, strict=True):
                 spread(rows, starts, members, table[u])
 
