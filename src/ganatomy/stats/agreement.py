@@ -20,8 +20,9 @@ from torch import Tensor
 from ganatomy.errors import BadValue
 from ganatomy.resample import Grid, upsample
 from ganatomy.stats.base import Accumulator, Merge, add, same
-from ganatomy.stats.crossings import CROWD, lay_patches
+from ganatomy.stats.crossings import CROWD
 from ganatomy.stats.kernels import OPEN, count_unit, spread
+from ganatomy.stats.patches import lay_patches
 from ganatomy.types import Features, Labels
 
 RARE = 32

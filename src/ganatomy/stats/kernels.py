@@ -48,7 +48,7 @@ def count_unit(features, u, axes, levels, pixels, apart, patches, counts):  # pr
         pixels: uint32 [b, H*W], where in the counts the combination of each pixel begins.
         apart: for the pictures and for mismatched pictures: (places uint32 [n], rows uint32 [n]), further pixels of
             the batch and what to count each as.
-        patches: what `crossings.lay_patches` made of the same pixels.
+        patches: what `lay_patches` made of the same pixels.
         counts: uint32 [2, rows, l + 1].
     """
     others = APART * (apart[0][0].size + apart[1][0].size) + counts.size
