@@ -96,7 +96,7 @@ def main() -> None:
     parser.add_argument("--batches", type=int, nargs="+", default=[8, 32], help="images counted at once")
     parser.add_argument("--pixels", type=int, nargs="+", default=[256, 64], help="side of the label maps")
     parser.add_argument("--units", type=int, default=8, help="of each layer")
-    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--repeats", type=int, default=8, help="turns in each order")
     given = parser.parse_args()
     torch.set_num_threads(1)
     print("| images | pixels | activations | grid |", " | ".join(WAYS), "|")
@@ -107,7 +107,9 @@ def main() -> None:
             for name, side, r, labels in cases(images, pixels, given.units):
                 combined = combine(labels, len(fractions()) + 1)
                 every = ways(r, combined, exact_levels(r, combined.grid, fractions()), UNITS[side])
-                compiled = np.array([[way() for way in every[:2]] for _ in range(given.repeats + 1)])[1:].min(0)
+                turns = [[way() for way in every[:2]] for _ in range(given.repeats + 1)]
+                turns += [[way() for way in every[1::-1]][::-1] for _ in range(given.repeats)]
+                compiled = np.array(turns[1:]).min(0)
                 took = np.append(compiled, min(every[2]() for _ in range(2)))
                 took *= 1e9 / (images * pixels**2)
                 print(
