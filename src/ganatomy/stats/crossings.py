@@ -156,7 +156,7 @@ def _draw(plane, rows, spans, lines, flat):  # pragma: no cover
         base, units, value, step = lines[0, begin:end], lines[1, begin:end], lines[2, begin:end], lines[3, begin:end]
         doubtful = _draw_span(left, right, spans[span, 1], spans[span, 2], error * (UNIT / 2), base, units, value, step)
         flat[span] = False
-        if doubtful and spans[span, 2] != 0:
+        if doubtful and (spans[span, 1] != 0 or spans[span, 2] != 0):  # else all are on a point, and constant
             for y in range(low.shape[0]):
                 if abs(step[y]) <= error * (UNIT / 2) and not _constant(plane, low[y], x):
                     units[y], flat[span] = -1, True

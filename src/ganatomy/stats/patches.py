@@ -67,7 +67,9 @@ def _cut_columns(columns):  # pragma: no cover
     bounds, spans = np.empty(low.shape[0] + 1, np.int64), np.empty((low.shape[0], 4))
     x = n = 0
     while x < low.shape[0]:
-        start, step = x, weight[x + 1] - weight[x] if x + 1 < low.shape[0] and low[x + 1] == low[x] else 0.0
+        start, step = x, 0.0 if weight[x] == 0 else 1.0  # of a pixel alone any step will do, unless it is on a point
+        if x + 1 < low.shape[0] and low[x + 1] == low[x]:
+            step = weight[x + 1] - weight[x]
         while x < min(low.shape[0], start + LONGEST) and low[x] == low[start]:
             if abs(weight[start] + (x - start) * step - weight[x]) > 2.0**-34 * abs(step):
                 break
