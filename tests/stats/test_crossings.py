@@ -100,13 +100,15 @@ def test_sampled_labels(image: tuple[int, int]) -> None:
     assert torch.equal(ours, theirs)
 
 
-@pytest.mark.parametrize(("shape", "size"), [((4, 4), (32, 32)), ((5, 7), (9, 9)), ((3, 5), (8, 8))])
+@pytest.mark.parametrize(
+    ("shape", "size"), [((4, 4), (32, 32)), ((5, 7), (9, 9)), ((3, 5), (8, 8)), ((2, 2), (1, 2100))]
+)
 def test_levels_a_rounding_from_pixels(shape: tuple[int, int], size: tuple[int, int]) -> None:
     """The last bit of a level decides; a crossing alone could not tell, nor rows before columns."""
     g = torch.Generator().manual_seed(6)
     r = torch.randn(2, 1, *shape, generator=g)
     values = upsample(r, Grid(*size)).flatten().sort().values
-    values = values[:: len(values) // 60]
+    values = values[torch.linspace(0, len(values) - 1, 60).long()]
     for way in (-torch.inf, torch.inf):
         levels = torch.nextafter(values, torch.full_like(values, way))[None]
         ours, theirs = both_ways(r, patterned(g, 2, size, 8), levels)

@@ -17,6 +17,7 @@ import numpy as np
 from numba import njit, uint32
 
 from ganatomy.stats.abreast import ABREAST, UNIT, add_above
+from ganatomy.stats.patches import DRIFT
 
 ERROR = 2.0**-46
 """What a value at a pixel can be wrong by, relative to a map's greatest magnitude: 60 roundings."""
@@ -213,7 +214,8 @@ def _count_image(plane, axes, grid, drawn, laid, counted):  # pragma: no cover
         upper, lower, left, right = cut[n, 3], cut[n, 4], np.float64(cut[n, 5]), np.float64(cut[n, 6])
         a, b = lines[2, upper] + left * lines[3, upper], lines[2, upper] + right * lines[3, upper]
         c, d = lines[2, lower] + left * lines[3, lower], lines[2, lower] + right * lines[3, lower]
-        least, greatest = min(min(a, b), min(c, d)) - error, max(max(a, b), max(c, d)) + error
+        margin = error + DRIFT * max(abs(lines[3, upper]), abs(lines[3, lower]))
+        least, greatest = min(min(a, b), min(c, d)) - margin, max(max(a, b), max(c, d)) + margin
         k = np.int64(below[_cell(least, start, scale)])
         tables[0, own + k] += cut[n, 7]
         tables[1, other + k] += cut[n, 7]

@@ -14,6 +14,8 @@ from ganatomy.stats.abreast import UNIT
 
 LONGEST = 1000
 """Pixels of a span; places in units must fit 32 bits."""
+DRIFT = 2.0**-34
+"""How far, in pixels, the pixels of a span may be from evenly spaced: weights are rounded, and sampled labels uneven."""
 
 compiled = njit(nogil=True, cache=True, error_model="numpy")
 
@@ -71,7 +73,7 @@ def _cut_columns(columns):  # pragma: no cover
         if x + 1 < low.shape[0] and low[x + 1] == low[x]:
             step = weight[x + 1] - weight[x]
         while x < min(low.shape[0], start + LONGEST) and low[x] == low[start]:
-            if abs(weight[start] + (x - start) * step - weight[x]) > 2.0**-34 * abs(step):
+            if abs(weight[start] + (x - start) * step - weight[x]) > DRIFT * abs(step):
                 break
             x += 1
         bounds[n] = start
