@@ -18,8 +18,10 @@ from ganatomy.errors import BadValue
 from ganatomy.resample import upsample
 from ganatomy.stats.base import Accumulator, Merge, same
 from ganatomy.stats.combinations import Combinations, Numbers, combine, numbers
+from ganatomy.stats.crossings import CROWD
 from ganatomy.stats.kernels import OPEN, count_unit
 from ganatomy.stats.pair_kernels import add_rows
+from ganatomy.stats.patches import lay_patches
 from ganatomy.types import Features
 
 A = TypeVar("A", bound="Agreement")
@@ -197,12 +199,13 @@ def _count_on_cpu(levels: Tensor, features: Features, labels: Combinations, take
     maps, cuts = features.detach().contiguous().numpy(), levels.numpy()
     axes = tuple(tuple(axis) for axis in labels.grid.axes(maps.shape[-2:]))
     arrays = labels.arrays
+    patches = lay_patches(arrays[0], axes, CROWD)
 
     def count(units: range) -> None:
         found = np.empty((2, labels.count, labels.bins), np.uint32)
         for u in units:
             found[:] = 0
-            count_unit(maps, u, axes, cuts[u], *arrays, found)
+            count_unit(maps, u, axes, cuts[u], *arrays, patches, found)
             for take in takes:
                 take(u, found)
 

@@ -20,6 +20,8 @@ from typing import no_type_check
 import numpy as np
 from numba import njit, uint32
 
+from ganatomy.stats.crossings import count_patches, patches_pay, value_at
+
 CELLS = 1 << 14
 OPEN = 128
 """Marks a cell that holds a level, or is next to one: the bin is the rest, or above."""
@@ -28,13 +30,15 @@ ROUNDING = np.float32(1.01 * 2.0**-20)
 WALL = np.float32(0.125)
 """A level this near to a cell's wall, in cells, opens the next cell too."""
 
+APART = 30.0
+"""Nanoseconds that a pixel apart takes where no bins are at hand."""
 
 compiled = njit(nogil=True, cache=True, error_model="numpy")
 
 
 @compiled
 @no_type_check  # the test run must not wrap what is compiled
-def count_unit(features, u, axes, levels, pixels, apart, counts):  # pragma: no cover
+def count_unit(features, u, axes, levels, pixels, apart, patches, counts):  # pragma: no cover
     """Add one unit's pixels to the counts of (combination, bin), for the pictures and for mismatched pictures.
 
     Args:
@@ -44,8 +48,15 @@ def count_unit(features, u, axes, levels, pixels, apart, counts):  # pragma: no 
         pixels: uint32 [b, H*W], where in the counts the combination of each pixel begins.
         apart: for the pictures and for mismatched pictures: (places uint32 [n], rows uint32 [n]), further pixels of
             the batch and what to count each as.
+        patches: what `lay_patches` made of the same pixels.
         counts: uint32 [2, rows, l + 1].
     """
+    others = APART * (apart[0][0].size + apart[1][0].size) + counts.size
+    if patches_pay(features, u, axes, levels, patches, others):
+        count_patches(features, u, axes, levels, patches, counts)
+        for n in range(2):
+            _count_apart(features, u, axes, levels, apart[n], counts[n].reshape(-1))
+        return
     bins = np.empty(pixels.shape, np.uint8)
     find_bins(features, u, axes, levels, bins)
     flat = bins.reshape(-1)
@@ -64,6 +75,19 @@ def count_unit(features, u, axes, levels, pixels, apart, counts):  # pragma: no 
         table = counts[n].reshape(-1)
         for i in range(places.shape[0]):
             table[rows[i] + flat[places[i]]] += uint32(1)
+
+
+@compiled
+@no_type_check  # the test run must not wrap what is compiled
+def _count_apart(features, u, axes, levels, apart, table):  # pragma: no cover
+    """Add single pixels of a unit to a flat table, given where they are and where their counts begin."""
+    places, rows = apart
+    width = axes[1][0].shape[0]
+    area = axes[0][0].shape[0] * width
+    for n in range(places.shape[0]):
+        image, place = np.int64(places[n]) // area, np.int64(places[n]) % area
+        value = value_at(features[image, u], axes, place // width, place % width)
+        table[rows[n] + np.searchsorted(levels, value)] += uint32(1)
 
 
 @compiled
@@ -94,7 +118,7 @@ def find_bins(features, u, axes, levels, bins):  # pragma: no cover
             for x in range(W):
                 k = known[cell[x]]
                 if k >= OPEN:
-                    value = _exact(plane, rows, columns, y, x)
+                    value = value_at(plane, axes, y, x)
                     k -= OPEN
                     while k < levels.shape[0] and value > levels[k]:
                         k += 1
@@ -182,59 +206,6 @@ def _find_cells(lines, rows, y, top, cell):  # pragma: no cover
 
 @compiled
 @no_type_check  # the test run must not wrap what is compiled
-def _exact(plane, rows, columns, y, x):  # pragma: no cover
-    """Return the value of a resampled map at one pixel, in float64."""
-    top, left = rows[0][y], columns[0][x]
-    bottom = min(top + uint32(1), uint32(plane.shape[0] - 1))
-    right = min(left + uint32(1), uint32(plane.shape[1] - 1))
-    upper, lower = np.float64(plane[top, left]), np.float64(plane[bottom, left])
-    upper += columns[1][x] * (np.float64(plane[top, right]) - upper)
-    lower += columns[1][x] * (np.float64(plane[bottom, right]) - lower)
-    return upper + rows[1][y] * (lower - upper)
-
-
-@compiled
-@no_type_check  # the test run must not wrap what is compiled
-def spread(counts, starts, members, table):  # pragma: no cover
-    """Add the counts of combinations to the concepts that they consist of, and set them to 0.
-
-    Args:
-        counts: uint32 [rows, levels + 1] of one unit.
-        starts, members: uint32; row k consists of the concepts ``members[starts[k]:starts[k+1]]``.
-        table: integer [concepts, levels + 1], added to.
-    """
-    for k in range(starts.shape[0] - 1):
-        row = counts[k]
-        for m in range(starts[k], starts[k + 1]):
-            out = table[members[m]]
-            for j in range(row.shape[0]):
-                out[j] += row[j]
-        row[:] = 0
-
-
-@compiled
-@no_type_check  # the test run must not wrap what is compiled
-def read_above(counts, level, found):  # pragma: no cover
-    """Write how many pixels lie above each pair's level; 0 where it is -1.
-
-    Args:
-        counts: integer [2, units, concepts, levels + 1].
-        level: int16 [units, concepts].
-        found: integer [3, units, concepts]: as the two tables count them, and of the first whatever the concept.
-    """
-    for u in range(level.shape[0]):
-        for c in range(level.shape[1]):
-            if level[u, c] >= 0:
-                for n in range(3):
-                    row = counts[n % 2, u, c if n < 2 else 0]
-                    total = 0
-                    for j in range(level[u, c] + 1, row.shape[0]):
-                        total += row[j]
-                    found[n, u, c] = total
-
-
-@compiled
-@no_type_check  # the test run must not wrap what is compiled
 def sort_out(features, u, axes, grid, wanted, kept):  # pragma: no cover
     """Return how many of a unit's resampled activations each cell holds; or collect those of some cells, exactly.
 
@@ -261,6 +232,6 @@ def sort_out(features, u, axes, grid, wanted, kept):  # pragma: no cover
                 if not collects:
                     size[cell[x]] += uint32(1)
                 elif wanted[cell[x]]:
-                    kept[n] = _exact(plane, rows, columns, y, x)
+                    kept[n] = value_at(plane, axes, y, x)
                     n += 1
     return size
