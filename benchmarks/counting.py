@@ -22,9 +22,10 @@ from torch import Tensor
 
 from ganatomy.resample import labels_at
 from ganatomy.scenes.render import render
-from ganatomy.stats import agreement
-from ganatomy.stats.agreement import Agreement, Combinations, combine
-from ganatomy.stats.kernels import count_unit, spread
+from ganatomy.stats.agreement import Agreement, count_on_device
+from ganatomy.stats.combinations import Combinations, combine
+from ganatomy.stats.crossings import CROWD
+from ganatomy.stats.kernels import count_unit
 from ganatomy.stats.levels import exact_levels, fractions
 from ganatomy.stats.patches import lay_patches
 
@@ -68,26 +69,25 @@ def ways(r: Tensor, labels: Combinations, levels: Tensor, units: int) -> list[Ca
     """Return what counts all units in each way, and says how many seconds a unit took."""
     maps = r.contiguous().numpy()
     axes = tuple(tuple(axis) for axis in labels.grid.axes(maps.shape[-2:]))
-    starts, members = (x.to(torch.uint32).numpy() for x in (labels.starts, labels.members))
     found = np.zeros((2, labels.count, labels.bins), np.uint32)
-    tables = Agreement(levels, labels.concepts, 10**9).counts
+    take = Agreement(levels, int(labels.concepts[-1]) + 1, 10**9).taking(labels)
 
     def compiled(crowd: float) -> float:
         start = time.process_time()
         patches = lay_patches(labels.arrays[0], axes, crowd)
         laid = time.process_time()
         for u in range(maps.shape[1]):
+            found[:] = 0
             count_unit(maps, u, axes, levels[u].numpy(), *labels.arrays, patches, found)
-            for table, rows in zip(tables.numpy(), found, strict=True):
-                spread(rows, starts, members, table[u])
+            take(u, found)
         return (time.process_time() - laid) / maps.shape[1] + (laid - start) / units
 
     def simple() -> float:
         start = time.process_time()
-        agreement._count_on_device(levels[:1], tables[:, :1], r[:, :1], labels)
+        count_on_device(levels[:1], r[:, :1], labels, [lambda unit, found: None])
         return time.process_time() - start
 
-    return [partial(compiled, agreement.CROWD), partial(compiled, 0.0), simple]
+    return [partial(compiled, CROWD), partial(compiled, 0.0), simple]
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """Counting by where rows cross levels gives every count that counting every pixel gives."""
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,10 +12,10 @@ from test_agreement import ACTIVATIONS, CONCEPTS, LEVELS, SIZES, random_labels
 from torch import Tensor
 
 from ganatomy.resample import Grid, upsample
-from ganatomy.stats import agreement
-from ganatomy.stats.agreement import Agreement, combine
+from ganatomy.stats import combinations
+from ganatomy.stats.agreement import count_on_device
+from ganatomy.stats.combinations import combine
 from ganatomy.stats.crossings import count_patches, patches_pay
-from ganatomy.stats.kernels import spread
 from ganatomy.stats.levels import exact_levels, fractions
 from ganatomy.stats.patches import lay_patches
 
@@ -36,20 +37,22 @@ def both_ways(r: Tensor, labels: Tensor, levels: Tensor, image: tuple[int, int] 
     pixels, apart = combined.arrays
     assert not apart[0][0].size
     patches = lay_patches(pixels, axes, ALL)
-    tables = [Agreement(levels, CONCEPTS, 10**6).counts for _ in range(2)]
-    starts, members = (x.to(torch.uint32).numpy() for x in (combined.starts, combined.members))
+    tables = torch.zeros(2, r.shape[1], 2, combined.count, combined.bins, dtype=torch.int64)
     for u in range(r.shape[1]):
         found = np.zeros((2, combined.count, combined.bins), np.uint32)
         count_patches(r.numpy(), u, axes, levels[u].numpy(), patches, found)
-        for kind in range(2):
-            spread(found[kind], starts, members, tables[0][kind, u].numpy())
-    agreement._count_on_device(levels, tables[1], r, combined)
+        tables[0, u] = torch.from_numpy(found.astype(np.int64))
+
+    def take(unit: int, found: Any) -> None:
+        tables[1, unit] = found
+
+    count_on_device(levels, r, combined, [take])
     return tables[0], tables[1]
 
 
 @pytest.fixture(autouse=True)
 def no_pixels_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(agreement, "RARE", 0)
+    monkeypatch.setattr(combinations, "RARE", 0)
 
 
 @pytest.mark.slow
