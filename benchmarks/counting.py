@@ -84,7 +84,7 @@ def ways(r: Tensor, labels: Combinations, levels: Tensor, units: int) -> list[Ca
 
     def simple() -> float:
         start = time.process_time()
-        count_on_device(levels[:1], r[:, :1], labels, [lambda unit, found: None])
+        count_on_device(levels[:1], r[:, :1], labels, [lambda *_: None])
         return time.process_time() - start
 
     return [partial(compiled, CROWD), partial(compiled, 0.0), simple]
