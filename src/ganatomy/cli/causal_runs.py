@@ -69,34 +69,21 @@ def stated_bar(
     """Return a bar that says what a run will do, and from the number of trials a picture, how long that takes."""
     from ganatomy.cli import terminal
     from ganatomy.cli.causal_terminal import StatedBar
-    from ganatomy.experiments.causal.plans import effect_seconds
+    from ganatomy.experiments.causal.plans import effect_seconds, layers_in, pooling_trials
     from ganatomy.store import named
 
     what, trials = work
-    pooled = _pooled(source, spec)  # before the run begins it
+    pooled = pooling_trials(source, spec)  # before the run begins it
 
     def statement() -> str:
         time = (seconds or effect_seconds)(source, spec, trials + pooled)
-        layers = ", ".join([spec.layer, *(layer for layer, _ in getattr(spec, "more", ()))])
+        layers = ", ".join(layers_in(spec))
         where = f" at {layers} of" if spec.layer in source.models.subject.layers else ":"  # or of none
         less = f"; {_less(spec, time)} less" if time > LONG else ""
         about = f"about {terminal.duration(time)}{less}"
         return f"{what}{where} {spec.generator}: {spec.images} pictures, {about}, in {named(directory)}"
 
     return StatedBar(statement, aside=arguments.json)
-
-
-def _pooled(source: "Source", spec: "SampleSpec") -> int:
-    """Return how many trials of each image a pool takes that is not there yet."""
-    from ganatomy.experiments.causal.ace_spec import AceSpec
-    from ganatomy.experiments.causal.pool import PoolSpec, pool_home
-    from ganatomy.study import is_study
-
-    images, concept = getattr(spec, "pool", None), getattr(spec, "concept", None)
-    if images is None or concept is None or getattr(spec, "kind", "insert") != "insert":
-        return 0
-    seed = spec.seed if isinstance(spec, AceSpec) else PoolSpec.seed  # whatever the images, the others share one pool
-    return 0 if is_study(pool_home(source, spec.layer, images, seed)) else round(images / spec.images)
 
 
 def _less(spec: "SampleSpec", seconds: float) -> str:
