@@ -103,7 +103,7 @@ def dissect(args: argparse.Namespace) -> dict[str, Any]:
     told = forecast(spec, models, args.memory)
     asked = time.process_time() - start
     with Study.create(args.out / "study", spec, facts(spec, models)) as study:
-        run(spec, study, models, told.room)
+        run(spec, study, models, args.memory)
     return {"forecast": {**vars(told), "cost": asked}}
 
 

@@ -32,7 +32,7 @@ nitpick_ignore_regex = [
     (
         r"py:.*",
         r"ganatomy\.(stats\..*|experiments\.(tally|strips|reading|tables)\..*|study\.([AM]|lock\..*)|execute\.(Executor|A)"
-        r"|segmenters\.unet\.UNet|generators\.replay\..*|experiments\.causal\.best_setting\.Setting)",
+        r"|segmenters\.unet\.UNet|generators\.replay\..*|experiments\.causal\.settings\.Setting)",
     ),
     (r"py:class", r"[a-z_]+|UnitCard|Resampled"),  # fields that a docstring names together: "batch, shard: …"
     (r"py:class", r"'[\w #]+'"),  # axes of a tensor

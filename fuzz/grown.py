@@ -1,14 +1,19 @@
 """Whole files to begin with, made here in a moment."""
 
 import io
+import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import nn
+
+MOST = 1 << 20
+"""Bytes of a description."""
 
 
 def tree_of(write: Callable[[Path], object]) -> dict[str, bytes]:
@@ -17,6 +22,17 @@ def tree_of(write: Callable[[Path], object]) -> dict[str, bytes]:
         write(Path(folder))
         found = sorted(path for path in Path(folder).rglob("*") if path.is_file() and path.name != ".lock")
         return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
+
+
+def described(path: Path) -> Any:
+    """Return what a description in JSON says, from which a reader writes its file.
+
+    Raises:
+        ValueError: it is damaged, no file at all, or too long.
+    """
+    if not path.is_file() or path.stat().st_size > MOST:
+        raise ValueError(path)
+    return json.loads(path.read_bytes())
 
 
 def picture(kind: str = "PNG", side: int = 24, seed: int = 0) -> bytes:

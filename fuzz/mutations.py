@@ -254,7 +254,24 @@ def png_changed(content: bytes, rng: random.Random) -> bytes:
     return content[:12] + bytes(head) + struct.pack(">I", zlib.crc32(head)) + content[33:]
 
 
+def tiff_changed(content: bytes, rng: random.Random) -> bytes:
+    """Change the number, kind, count or value of a tag of a TIFF of little-endian numbers."""
+    start = int.from_bytes(content[4:8], "little")
+    count = int.from_bytes(content[start : start + 2], "little")
+    place = start + 2 + 12 * rng.randrange(max(1, count))
+    if place + 12 > len(content):
+        return content
+    changed = bytearray(content)
+    values = [0, 1, 2, 3, 4, 5, 8, 12, 16, 32, 64, 255, 65535, (1 << 32) - 1, rng.randrange(1 << 32)]
+    offset, form = rng.choice([(0, "<H"), (2, "<H"), (4, "<I"), (8, "<I"), (8, "<I"), (8, "<I")])
+    tags = [258, 259, 262, 266, 273, 274, 277, 284, 317, 320, 322, 338, 339]
+    value = rng.choice(tags if offset == 0 else values)
+    struct.pack_into(form, changed, place + offset, min(value, (1 << 8 * struct.calcsize(form)) - 1))
+    return bytes(changed)
+
+
 FORMATS = [
+    (lambda content: content.startswith(b"II*\0") and len(content) > 16, tiff_changed),
     (lambda content: content.startswith(b"PK\3\4"), zip_changed),
     (lambda content: content.startswith(b"\x89PNG") and len(content) > 33, png_changed),
     (_is_safetensors, safetensors_changed),

@@ -31,12 +31,17 @@ def made_dissection(
     segmenter: str = "s" * 64,
     **spec: Any,
 ) -> Path:
-    """Write a finished dissection; a unit is given by its label, ``~label`` where it is interpretable only."""
+    """Write a finished dissection.
+
+    A unit is given by its label, ``~label`` where it is interpretable only; ``?concept`` has no label, and an
+    interpretable pair with that concept.
+    """
     rows = []
     kinds = {concept.name: concept.category for concept in vocabulary}
     for layer, labels in layers.items():
         for unit, text in enumerate(labels):
-            label = text.removeprefix("~") if text else None
+            best = text.lstrip("~?") if text else None
+            label = None if text and text.startswith("?") else best
             rows.append(
                 {
                     "layer": layer,
@@ -45,10 +50,13 @@ def made_dissection(
                     "category": kinds[label] if label else None,
                     "iou": 0.1 + 0.01 * unit if label else np.nan,
                     "interpretable": bool(text),
-                    "matched": bool(text) and not text.startswith("~"),
+                    "matched": bool(text) and text[0] not in "~?",
+                    "best": best,
                 }
             )
     units = pd.DataFrame(rows)
+    pairs = units.assign(concept=units.best, category=units.best.map(kinds), rank=1).dropna(subset="concept")
+    units = units.drop(columns="best")
     share = [0.0 if c.name in UNDRAWN and c.name not in set(units.label) else 0.2 for c in vocabulary[1:]]
     concepts = pd.DataFrame(vocabulary[1:], columns=["concept", "category"]).assign(
         share=share, rare=[not each for each in share]
@@ -62,7 +70,9 @@ def made_dissection(
     asked = DissectSpec(**{"generator": "planted:", "segmenter": "planted:", "resolution": 8, **spec})
     with Study.create(directory, asked, facts) as study:
         for name, table in zip(
-            ("units", "concepts", "pairs", "by_layer"), (units, concepts, units, units), strict=True
+            ("units", "concepts", "pairs", "by_layer"),
+            (units, concepts, pairs.drop(columns=["label", "best"]), units),
+            strict=True,
         ):
             study.write_table(name, table)
         study.finish(matched_rule="by hand")

@@ -550,6 +550,8 @@ def test_an_index_opens_all_its_files(tmp_path: Path) -> None:
     assert refusal(index) == "tensor more is not in a-1.safetensors, where it should be"
     index.write_text(text.replace("a-2", "a-3"))
     assert refusal(index) == "lists the file a-3.safetensors, which is not there"
+    index.write_text(json.dumps({"weight_map": {"x": "a" * 5000}}))
+    assert refusal(index).endswith("aaa, which is not there")
     index.write_text(json.dumps({"weight_map": {"x": "../a"}}))
     assert refusal(index).startswith("not an index of weights")
 

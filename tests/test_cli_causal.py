@@ -200,6 +200,12 @@ def test_a_pool_that_is_not_there_yet_is_part_of_the_time(answer: Answer, monkey
         answer("insert", "study", *small, "--pool", "32", "--at", "0,0", "--cell", cell)
     answer("ablate", "study", *small)
     assert trials == [1 + 32 // 4, 1, 1]
+    trials.clear()
+    several = ("--layers", "layer2,layer3", *small[2:], "--pool", "48")
+    for constant in ("k", "place"):
+        answer("insert", "study", *several, "--at", "0,0", "--cell", "1", "--constant", constant)
+        answer("insert", "study", *several, "--at", "0,1", "--cell", "1", "--constant", constant)
+    assert trials == [1 + 2 * 48 // 4, 1, 1 + 48 // 4, 1], "a pool a layer, and one pass for all at every place"
 
 
 def test_a_stride_leaves_places_out(answer: Answer) -> None:
@@ -248,7 +254,7 @@ def test_ace_of_several_concepts_and_ranking_by_it(answer: Answer, monkeypatch: 
     ranked = json.loads(answer("ablate", "study", "--layer", "layer2", "--concept", "ball", "--top", "1", "--by", "ace",
                                "--images", "4", "--json"))  # fmt: skip
     assert ranked["spec"]["units"] == [told["results"][0]["units"][0]["unit"]]
-    assert ranked["spec"]["chosen"] == "top 1 for ball by ace"
+    assert ranked["spec"]["chosen"] == "top 1 for ball by first-order attribution"
     both = json.loads(answer(*ace, "--concept", "ball,tree,ball", "--out", "both", "--json"))
     assert [each["study"] for each in both["results"]] == ["both/ace-ball", "both/ace-tree"]
 

@@ -13,18 +13,13 @@ from ganatomy.errors import BadValue, UnknownName
 from ganatomy.execute import Executor, local
 from ganatomy.experiments.causal.ace import Ace, run_ace
 from ganatomy.experiments.causal.ace_spec import scheduled
-from ganatomy.experiments.causal.best_setting import (
-    BestSetting,
-    SettingSpec,
-    default_layers,
-    run_setting,
-    setting_spec,
-)
+from ganatomy.experiments.causal.best_setting import BestSetting, run_setting
 from ganatomy.experiments.causal.capacity import Capacity, CapacitySpec, run_capacity
 from ganatomy.experiments.causal.context import Context, ContextSpec, run_context
 from ganatomy.experiments.causal.effects import Effect, EffectSpec, run_effect
 from ganatomy.experiments.causal.expected import expected
 from ganatomy.experiments.causal.places import carriers
+from ganatomy.experiments.causal.settings import SettingSpec, default_layers, setting_spec
 from ganatomy.experiments.causal.source import SampleSpec, Source
 from ganatomy.experiments.causal.trace import Trace, TraceSpec, run_trace
 from ganatomy.experiments.causal.unit_effects import UnitEffects, UnitEffectSpec, run_unit_effects

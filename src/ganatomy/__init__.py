@@ -48,13 +48,13 @@ if TYPE_CHECKING:
     from ganatomy.experiments.causal.ace import Ace as Ace
     from ganatomy.experiments.causal.ace_spec import AceSpec as AceSpec
     from ganatomy.experiments.causal.best_setting import BestSetting as BestSetting
-    from ganatomy.experiments.causal.best_setting import SettingSpec as SettingSpec
     from ganatomy.experiments.causal.capacity import Capacity as Capacity
     from ganatomy.experiments.causal.capacity import CapacitySpec as CapacitySpec
     from ganatomy.experiments.causal.context import Context as Context
     from ganatomy.experiments.causal.context import ContextSpec as ContextSpec
     from ganatomy.experiments.causal.effects import Effect as Effect
     from ganatomy.experiments.causal.effects import EffectSpec as EffectSpec
+    from ganatomy.experiments.causal.settings import SettingSpec as SettingSpec
     from ganatomy.experiments.causal.trace import Trace as Trace
     from ganatomy.experiments.causal.trace import TraceSpec as TraceSpec
     from ganatomy.experiments.causal.unit_accuracy import UnitAccuracy as UnitAccuracy
@@ -80,9 +80,9 @@ if TYPE_CHECKING:
     from ganatomy.generators import Subject as Subject
     from ganatomy.generators import open_generator as open_generator
     from ganatomy.generators import open_subject as open_subject
-    from ganatomy.generators.classifier import View as View
     from ganatomy.generators.classifier import as_classifier as as_classifier
     from ganatomy.generators.module import as_generator as as_generator
+    from ganatomy.generators.view import View as View
     from ganatomy.live.monitor import Monitor as Monitor
     from ganatomy.progress import Progress as Progress
     from ganatomy.report import write_causal_report as write_causal_report
@@ -139,10 +139,11 @@ _HOMES = {
     "experiments.causal.accuracy": ("Accuracy", "AccuracySpec"),
     "experiments.causal.ace": ("Ace",),
     "experiments.causal.ace_spec": ("AceSpec",),
-    "experiments.causal.best_setting": ("BestSetting", "SettingSpec"),
+    "experiments.causal.best_setting": ("BestSetting",),
     "experiments.causal.capacity": ("Capacity", "CapacitySpec"),
     "experiments.causal.context": ("Context", "ContextSpec"),
     "experiments.causal.effects": ("Effect", "EffectSpec"),
+    "experiments.causal.settings": ("SettingSpec",),
     "experiments.causal.trace": ("Trace", "TraceSpec"),
     "experiments.causal.unit_accuracy": ("UnitAccuracy", "UnitAccuracySpec"),
     "experiments.causal.unit_effects": ("UnitEffects", "UnitEffectSpec"),
@@ -157,8 +158,9 @@ _HOMES = {
     "experiments.quality": ("Quality", "QualitySpec"),
     "experiments.repair": ("Repair", "RepairSpec"),
     "generators": ("Generator", "LayerShape", "Observation", "Subject", "open_generator", "open_subject"),
-    "generators.classifier": ("View", "as_classifier"),
+    "generators.classifier": ("as_classifier",),
     "generators.module": ("as_generator",),
+    "generators.view": ("View",),
     "live.monitor": ("Monitor",),
     "progress": ("Progress",),
     "report": ("write_causal_report", "write_comparison", "write_monitor_report", "write_report"),

@@ -8,6 +8,7 @@ from typing import TypeVar
 import torch
 
 from ganatomy.errors import BadValue, UnknownName
+from ganatomy.execute.memory import available
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -82,6 +83,12 @@ def held_memory() -> int:
         return _status("VmRSS")
     except OSError:
         return 0
+
+
+def free_share() -> int | None:
+    """Return how many bytes this process takes by default: what it has, and half of what is free; None for any."""
+    free = available()
+    return None if free is None else held_memory() + free // 2
 
 
 def _status(what: str) -> int:

@@ -19,6 +19,7 @@ from ganatomy.experiments.compare.comparison import Comparison, planned, run_com
 from ganatomy.experiments.compare.directions import inner_of, rarefied
 from ganatomy.experiments.compare.spec import CompareSpec
 from ganatomy.experiments.dissection import Dissection
+from ganatomy.experiments.monitor.looks import count_units
 from ganatomy.experiments.quality import QualitySpec
 from ganatomy.study import Study
 from ganatomy.vocabulary import NOTHING, Concept
@@ -86,6 +87,25 @@ def test_units_per_concept_stand_side_by_side_zeros_included(two: list[Path]) ->
     assert table.loc["layer2"].to_dict("index")["dome"] == {"one": 0, "other": 2}
     drawn = own[(own.layer == "layer2") & (own.concept == "dome")].set_index("study").share
     assert drawn.to_dict() == {"one": 0.0, "other": 0.2}
+
+
+def test_an_unmatched_unit_counts_where_its_best_interpretable_pair_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = ["tree", "?brick", "?tree", None, "~brick"]
+    drawing(monkeypatch, {"one": [["tree", None, None, None, "brick"], ["tree", "tree", None, None, "brick"]]})
+    found = compared([made_dissection(tmp_path / "one", {"layer1": labels})])
+    kinds = {kind: counted(found, "one", "layer1", kind) for kind in ("all", "object", "part", "material")}
+    assert [row.interpretable for row in kinds.values()] == [4, 2, 0, 2]
+    assert [row.matched for row in kinds.values()] == [1, 1, 0, 0]
+    assert kinds["all"].interpretable_error == pytest.approx(np.std([2, 3], ddof=1))
+    assert [math.isnan(row.interpretable_error) for row in kinds.values()] == [False, True, True, True]
+    assert kinds["object"].matched_error > 0
+    own = found.concepts.set_index("concept")
+    assert own.interpretable.to_dict() == {"tree": 2, "brick": 2}
+    assert own.matched.to_dict() == {"tree": 1, "brick": 0}
+    looked = count_units(found.studies[0].dissection, 0).set_index("category")
+    assert looked.interpretable.to_dict() == {"all": 4, "object": 2, "part": 0, "material": 2}
 
 
 def test_errors_are_the_spread_of_the_resamples(two: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:

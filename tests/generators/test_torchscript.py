@@ -227,7 +227,7 @@ def test_no_pickle_in_the_archive_runs(path: Path, old: str, new: str, says: str
 
 def test_modules_within_themselves_are_refused(path: Path) -> None:
     from ganatomy.weights import Foreign
-    from ganatomy.weights.pickles import Refused
+    from ganatomy.weights.machine import Refused
     from ganatomy.weights.torchscript import tensors_in
 
     root = Foreign("a", {})

@@ -3,29 +3,22 @@
 What is heavy is imported where it is used, so that ``ganatomy --help`` answers at once.
 """
 
-import dataclasses
 from argparse import Namespace
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganatomy.cli.parser import names
-from ganatomy.cli.verbs import print_json, rows, writing
+from ganatomy.cli.causal_runs import check_options, concepts_in, deliver, opened, options_of, stated_bar
 from ganatomy.errors import BadValue
 
 if TYPE_CHECKING:
-    from ganatomy.cli.causal_terminal import StatedBar
-    from ganatomy.experiments.causal.best_setting import BestSetting, SettingSpec
+    from ganatomy.experiments.causal.best_setting import BestSetting
     from ganatomy.experiments.causal.chosen import Measure
-    from ganatomy.experiments.causal.source import SampleSpec, Source
+    from ganatomy.experiments.causal.settings import SettingSpec
+    from ganatomy.experiments.causal.source import Source
 
-DELIVERY = ("run", "directory", "out", "device", "execute", "json")
-SETTLED = (*DELIVERY, "layer", "layers", "each", "edit", "quick", "schedule")
-"""Arguments that are no field of a Spec, or are read by hand."""
 GRADIENT = 4
 """A picture with its gradient takes as long as about so many without."""
-LONG = 120
-"""Seconds from which on a command says how to take less."""
 
 
 def ablate(arguments: Namespace) -> None:
@@ -68,13 +61,13 @@ def apply(arguments: Namespace) -> None:
     from ganatomy.experiments.causal.effects import run_edits
     from ganatomy.experiments.causal.plans import edit_spec, edits_home
 
-    source, file = _source(arguments), arguments.edit
+    source, file = opened(arguments), arguments.edit
     generator = source.models.generator
     edits = read_edits(file, generator.layers, generator.fingerprint)
-    spec = edit_spec(source, edits, f"edits of {file.name}", **_options(arguments))
+    spec = edit_spec(source, edits, f"edits of {file.name}", **options_of(arguments))
     directory = getattr(arguments, "out", None) or edits_home(source, spec, file.stem)
-    bar = _bar(arguments, source, spec, directory, (f"apply {spec.chosen}", 1 + spec.random))
-    _deliver(arguments, [run_edits(spec, edits, source, directory, arguments.execute, bar)])
+    bar = stated_bar(arguments, source, spec, directory, (f"apply {spec.chosen}", 1 + spec.random))
+    deliver(arguments, [run_edits(spec, edits, source, directory, arguments.execute, bar)])
 
 
 def ace(arguments: Namespace) -> None:
@@ -83,12 +76,12 @@ def ace(arguments: Namespace) -> None:
     from ganatomy.experiments.causal.ace_spec import scheduled
     from ganatomy.experiments.causal.choice import ace_home
 
-    source, out = _source(arguments), getattr(arguments, "out", None)
+    source, out = opened(arguments), getattr(arguments, "out", None)
     schedule = getattr(arguments, "schedule", "quick" if "quick" in arguments else "fast")
     if "quick" in arguments and schedule != "quick":
         raise BadValue(f"--quick and --schedule {schedule} are two schedules; give one")
-    options = _options(arguments)
-    concepts = _concepts(source, options.pop("concept"))
+    options = options_of(arguments)
+    concepts = concepts_in(source, options.pop("concept"))
     specs = [scheduled(source, schedule, layer=arguments.layer, concept=each, **options) for each in concepts]
     for spec in specs:
         source.concept(spec.concept)
@@ -100,9 +93,9 @@ def ace(arguments: Namespace) -> None:
             directory = out if len(specs) == 1 else out / directory.name
         drawn = spec.candidates + 2 * GRADIENT * spec.steps * spec.pairs
         trials = drawn // spec.images + (2 + spec.random) * (len(spec.sizes) + 1 + spec.places)
-        bar = _bar(arguments, source, spec, directory, (f"{schedule} search for {spec.concept}", trials))
+        bar = stated_bar(arguments, source, spec, directory, (f"{schedule} search for {spec.concept}", trials))
         results.append(run_ace(spec, source, directory, None, arguments.execute, bar))
-    _deliver(arguments, results)
+    deliver(arguments, results)
 
 
 def capacity(arguments: Namespace) -> None:
@@ -110,24 +103,25 @@ def capacity(arguments: Namespace) -> None:
     from ganatomy.experiments.causal.capacity import run_capacity
     from ganatomy.experiments.causal.plans import plan_capacity
 
-    source = _source(arguments)
-    options = _options(arguments)
+    source = opened(arguments)
+    options = options_of(arguments)
     if "on" in options:
-        options["on"] = _concepts(source, options["on"])
+        options["on"] = concepts_in(source, options["on"])
     spec, home = plan_capacity(source, arguments.layers, options.pop("concept"), options)
     directory = getattr(arguments, "out", None) or home
-    bar = _bar(arguments, source, spec, directory, (f"insert {spec.concept} in every way", len(spec.settings())))
-    _deliver(arguments, [run_capacity(spec, source, directory, arguments.execute, bar)])
+    bar = stated_bar(arguments, source, spec, directory, (f"insert {spec.concept} in every way", len(spec.settings())))
+    deliver(arguments, [run_capacity(spec, source, directory, arguments.execute, bar)])
 
 
 def setting(arguments: Namespace) -> None:
     """Find the setting that inserts each of some concepts best."""
-    from ganatomy.experiments.causal.best_setting import setting_home, setting_spec
+    from ganatomy.experiments.causal.best_setting import setting_home
     from ganatomy.experiments.causal.chosen import named_layers
+    from ganatomy.experiments.causal.settings import setting_spec
 
-    source, out = _source(arguments), getattr(arguments, "out", None)
-    options = _options(arguments)
-    concepts = _concepts(source, options.pop("concept"))
+    source, out = opened(arguments), getattr(arguments, "out", None)
+    options = options_of(arguments)
+    concepts = concepts_in(source, options.pop("concept"))
     layers = named_layers(source, None, getattr(arguments, "layers", None), default=True)
     specs = [setting_spec(source, layers, each, **options) for each in concepts]
     results = []
@@ -136,7 +130,7 @@ def setting(arguments: Namespace) -> None:
         if out is not None:
             directory = out if len(specs) == 1 else out / directory.name
         results.append(_find_setting(arguments, source, spec, directory))
-    _deliver(arguments, results)
+    deliver(arguments, results)
 
 
 def accuracy(arguments: Namespace) -> None:
@@ -151,23 +145,23 @@ def accuracy(arguments: Namespace) -> None:
     from ganatomy.experiments.causal.choice import Wanted
     from ganatomy.experiments.causal.unit_accuracy import UnitAccuracySpec, plan_unit_accuracy, run_unit_accuracy
 
-    source, options = _source(arguments, draws=False), _options(arguments)
+    source, options = opened(arguments, draws=False), options_of(arguments)
     directory = getattr(arguments, "out", None)
     result: Any
     if "each" in arguments:
-        _check_options("--each", options, (UnitAccuracySpec,))
+        check_options("--each", options, (UnitAccuracySpec,))
         spec, home = plan_unit_accuracy(source, arguments.layer, options)
         units, classes = source.shape(spec.layer).units, len(classifier_of(source).classes)
         work = (f"switch each unit off, then the best of {spec.followed(classes)} classes", spec.trials(units, classes))
-        bar = _bar(arguments, source, spec, directory or home, work, accuracy_seconds)
+        bar = stated_bar(arguments, source, spec, directory or home, work, accuracy_seconds)
         result = run_unit_accuracy(spec, source, directory or home, arguments.execute, bar)
     else:
-        _check_options("accuracy without --each", options, (AccuracySpec, Wanted))
+        check_options("accuracy without --each", options, (AccuracySpec, Wanted))
         chosen, home = plan_accuracy(source, arguments.layer, options)
         work = (f"switch off {chosen.chosen}", 1 + chosen.random)
-        bar = _bar(arguments, source, chosen, directory or home, work, accuracy_seconds)
+        bar = stated_bar(arguments, source, chosen, directory or home, work, accuracy_seconds)
         result = run_accuracy(chosen, source, directory or home, arguments.execute, bar)
-    _deliver(arguments, [result])
+    deliver(arguments, [result])
 
 
 def artifacts(arguments: Namespace) -> None:
@@ -175,14 +169,14 @@ def artifacts(arguments: Namespace) -> None:
     from ganatomy.experiments.artifacts import check_threshold, plan_artifacts, run_artifacts
     from ganatomy.experiments.described import describing_seconds
 
-    source, options = _source(arguments), _options(arguments)
+    source, options = opened(arguments), options_of(arguments)
     threshold = options.pop("threshold", None)
     if threshold is not None:
         check_threshold(threshold)
     spec, home, flagged = plan_artifacts(source, arguments.layer, options)
     directory = getattr(arguments, "out", None) or home
     work = (f"distances of all units from {spec.reals} pictures of {spec.real}", 0)
-    bar = _bar(
+    bar = stated_bar(
         arguments,
         source,
         spec,
@@ -192,7 +186,7 @@ def artifacts(arguments: Namespace) -> None:
     )
     result = run_artifacts(spec, source, directory, arguments.execute, bar)
     result = result if flagged is None else result.against(flagged)
-    _deliver(arguments, [result if threshold is None else result.realistic(threshold)])
+    deliver(arguments, [result if threshold is None else result.realistic(threshold)])
 
 
 def quality(arguments: Namespace) -> None:
@@ -200,12 +194,12 @@ def quality(arguments: Namespace) -> None:
     from ganatomy.experiments.described import describing_seconds
     from ganatomy.experiments.quality import plan_quality, run_quality
 
-    source = _source(arguments)
-    spec, home = plan_quality(source, _options(arguments))
+    source = opened(arguments)
+    spec, home = plan_quality(source, options_of(arguments))
     directory = getattr(arguments, "out", None) or home
     work = (f"distance from {spec.reals} pictures of {spec.real}", 0)
-    bar = _bar(arguments, source, spec, directory, work, lambda *_: describing_seconds(source, spec, 0))
-    _deliver(arguments, [run_quality(spec, source, directory, arguments.execute, bar)])
+    bar = stated_bar(arguments, source, spec, directory, work, lambda *_: describing_seconds(source, spec, 0))
+    deliver(arguments, [run_quality(spec, source, directory, arguments.execute, bar)])
 
 
 def repair(arguments: Namespace) -> None:
@@ -215,19 +209,19 @@ def repair(arguments: Namespace) -> None:
     from ganatomy.experiments.repair import plan_repair, run_repair
     from ganatomy.experiments.repaired_pictures import repairing_seconds
 
-    source = _source(arguments)
+    source = opened(arguments)
 
     def rank(spec: ArtifactSpec, directory: Path) -> Artifacts:
         units = source.shape(spec.layer).units
         work = (f"first the distances of all units from {spec.reals} pictures of {spec.real}", 0)
-        bar = _bar(arguments, source, spec, directory, work, lambda *_: describing_seconds(source, spec, units))
+        bar = stated_bar(arguments, source, spec, directory, work, lambda *_: describing_seconds(source, spec, units))
         return run_artifacts(spec, source, directory, arguments.execute, bar)
 
-    spec, home = plan_repair(source, arguments.layer, _options(arguments), rank)
+    spec, home = plan_repair(source, arguments.layer, options_of(arguments), rank)
     directory = getattr(arguments, "out", None) or home
     trials = [units for _, units in spec.trials(source.shape(spec.layer).units)]
     work = (f"switch off {', '.join(name for name, _ in spec.sets)}, and {spec.random} random sets", 0)
-    bar = _bar(
+    bar = stated_bar(
         arguments,
         source,
         spec,
@@ -237,36 +231,36 @@ def repair(arguments: Namespace) -> None:
     )
     result = run_repair(spec, source, directory, arguments.execute, bar)
     written = result.facts["repaired"]
-    _deliver(arguments, [result], {"opens": result.opens, "folded": written["folded"], "reason": written["reason"]})
+    deliver(arguments, [result], {"opens": result.opens, "folded": written["folded"], "reason": written["reason"]})
 
 
 def _effect(kind: str, arguments: Namespace) -> None:
     from ganatomy.experiments.causal.effects import run_effect
     from ganatomy.experiments.causal.plans import plan_effect
 
-    source = _source(arguments)
+    source = opened(arguments)
     layers = _named_layers(source, arguments, kind == "insert")
-    spec, home = plan_effect(source, kind, layers, _options(arguments), _measure(arguments, source))
+    spec, home = plan_effect(source, kind, layers, options_of(arguments), _measure(arguments, source))
     directory = getattr(arguments, "out", None) or home
-    bar = _bar(arguments, source, spec, directory, (f"{kind} {spec.chosen}", 1 + spec.random))
-    _deliver(arguments, [run_effect(spec, source, directory, arguments.execute, bar)])
+    bar = stated_bar(arguments, source, spec, directory, (f"{kind} {spec.chosen}", 1 + spec.random))
+    deliver(arguments, [run_effect(spec, source, directory, arguments.execute, bar)])
 
 
 def _each(arguments: Namespace) -> None:
     from ganatomy.experiments.causal.plans import home
     from ganatomy.experiments.causal.unit_effects import UnitEffectSpec, run_unit_effects
 
-    source = _source(arguments)
-    options = _options(arguments)
-    _check_options("--each", options, (UnitEffectSpec,))
+    source = opened(arguments)
+    options = options_of(arguments)
+    check_options("--each", options, (UnitEffectSpec,))
     (layer, *others) = _named_layers(source, arguments, False)
     if others:
         raise BadValue("--each ablates the units of one layer, one at a time; give one --layer")
     spec = UnitEffectSpec(**source.names(), layer=layer, **options)
     units, concepts = source.shape(spec.layer).units, len(source.scored())
     directory = getattr(arguments, "out", None) or home(source, spec, "ablate-each")
-    bar = _bar(arguments, source, spec, directory, (f"ablate each of {units} units", units + GRADIENT * concepts))
-    _deliver(arguments, [run_unit_effects(spec, source, directory, arguments.execute, bar)])
+    bar = stated_bar(arguments, source, spec, directory, (f"ablate each of {units} units", units + GRADIENT * concepts))
+    deliver(arguments, [run_unit_effects(spec, source, directory, arguments.execute, bar)])
 
 
 def _at_places(kind: str, spec_of: Any, how: tuple[Any, Any], arguments: Namespace) -> None:
@@ -274,23 +268,23 @@ def _at_places(kind: str, spec_of: Any, how: tuple[Any, Any], arguments: Namespa
     from ganatomy.experiments.causal.choice import Wanted
     from ganatomy.experiments.causal.plans import plan_places
 
-    source = _source(arguments)
-    options = {name: value for name, value in _options(arguments).items() if name != "at"}
-    _check_options(f"{kind} one place at a time", options, (spec_of, Wanted))
+    source = opened(arguments)
+    options = {name: value for name, value in options_of(arguments).items() if name != "at"}
+    check_options(f"{kind} one place at a time", options, (spec_of, Wanted))
     layers = _named_layers(source, arguments, True)
     spec, home = plan_places(source, kind, spec_of, layers, options, _measure(arguments, source))
     directory = getattr(arguments, "out", None) or home
     run, trials = how
     shape = source.shape(spec.place_layer)
-    bar = _bar(arguments, source, spec, directory, (f"{kind} of {spec.chosen}", trials(spec, shape[1:])))
-    _deliver(arguments, [run(spec, source, directory, arguments.execute, bar)])
+    bar = stated_bar(arguments, source, spec, directory, (f"{kind} of {spec.chosen}", trials(spec, shape[1:])))
+    deliver(arguments, [run(spec, source, directory, arguments.execute, bar)])
 
 
 def _find_setting(arguments: Namespace, source: "Source", spec: "SettingSpec", directory: Path) -> "BestSetting":
     from ganatomy.experiments.causal.best_setting import run_setting
 
     settings = len(spec.settings())
-    bar = _bar(
+    bar = stated_bar(
         arguments, source, spec, directory, (f"find the best of {settings} settings for {spec.concept}", settings)
     )
     return run_setting(spec, source, directory, arguments.execute, bar)
@@ -298,7 +292,8 @@ def _find_setting(arguments: Namespace, source: "Source", spec: "SettingSpec", d
 
 def _measure(arguments: Namespace, source: "Source") -> "Measure":
     """Return what finds the best setting of a concept at some layers, or reads it where it was found."""
-    from ganatomy.experiments.causal.best_setting import known_setting, setting_home, setting_spec
+    from ganatomy.experiments.causal.best_setting import known_setting, setting_home
+    from ganatomy.experiments.causal.settings import setting_spec
 
     def measure(layers: Sequence[str], concept: str) -> "BestSetting":
         known = known_setting(source, layers, concept)
@@ -316,120 +311,3 @@ def _named_layers(source: "Source", arguments: Namespace, default: bool) -> list
 
     layer, layers = getattr(arguments, "layer", None), getattr(arguments, "layers", None)
     return named_layers(source, layer, layers, default)
-
-
-def _source(arguments: Namespace, draws: bool = True) -> "Source":
-    from ganatomy.experiments.causal.source import open_source
-
-    return open_source(arguments.directory, arguments.device, draws=draws)
-
-
-def _options(arguments: Namespace) -> dict[str, Any]:
-    """Return what was given of a Spec."""
-    return {name: value for name, value in vars(arguments).items() if name not in SETTLED}
-
-
-def _concepts(source: "Source", text: str) -> tuple[str, ...]:
-    """Return the concepts in a list with commas, each once; one alone may have a comma in its name.
-
-    Raises:
-        BadValue: there is none.
-    """
-    if text in {concept.name for concept in source.dissection.vocabulary}:
-        return (text,)
-    found = tuple(dict.fromkeys(names(text)))
-    if not found:
-        raise BadValue(f"{text!r} names no concept; give one, or several with commas between them")
-    return found
-
-
-def _check_options(command: str, options: Mapping[str, Any], kinds: Sequence[Any]) -> None:
-    """Refuse options that would do nothing here."""
-    known = {field.name for kind in kinds for field in dataclasses.fields(kind)}
-    for name in options:
-        if name not in known:
-            raise BadValue(f"--{name} means nothing for {command}; leave it out")
-
-
-def _bar(
-    arguments: Namespace,
-    source: "Source",
-    spec: "SampleSpec",
-    directory: Path,
-    work: tuple[str, int],
-    seconds: "Callable[[Source, SampleSpec, int], float] | None" = None,
-) -> "StatedBar":
-    """Return a bar that says what a run will do, and from the number of trials a picture, how long that takes."""
-    from ganatomy.cli import terminal
-    from ganatomy.cli.causal_terminal import StatedBar
-    from ganatomy.experiments.causal.plans import effect_seconds
-    from ganatomy.store import named
-
-    what, trials = work
-    pooled = _pooled(source, spec)  # before the run begins it
-
-    def statement() -> str:
-        time = (seconds or effect_seconds)(source, spec, trials + pooled)
-        layers = ", ".join([spec.layer, *(layer for layer, _ in getattr(spec, "more", ()))])
-        where = f" at {layers} of" if spec.layer in source.models.subject.layers else ":"  # or of none
-        less = f"; {_less(spec, time)} less" if time > LONG else ""
-        about = f"about {terminal.duration(time)}{less}"
-        return f"{what}{where} {spec.generator}: {spec.images} pictures, {about}, in {named(directory)}"
-
-    return StatedBar(statement, aside=arguments.json)
-
-
-def _pooled(source: "Source", spec: "SampleSpec") -> int:
-    """Return how many trials of each image a pool takes that is not there yet."""
-    from ganatomy.experiments.causal.ace_spec import AceSpec
-    from ganatomy.experiments.causal.pool import PoolSpec, pool_home
-    from ganatomy.study import is_study
-
-    images, concept = getattr(spec, "pool", None), getattr(spec, "concept", None)
-    if images is None or concept is None or getattr(spec, "kind", "insert") != "insert":
-        return 0
-    seed = spec.seed if isinstance(spec, AceSpec) else PoolSpec.seed  # whatever the images, the others share one pool
-    return 0 if is_study(pool_home(source, spec.layer, images, seed)) else round(images / spec.images)
-
-
-def _less(spec: "SampleSpec", seconds: float) -> str:
-    """Say which options would have a long command take about two minutes."""
-    from ganatomy.experiments.causal.ace_spec import AceSpec
-
-    if isinstance(spec, AceSpec):
-        return "--quick takes"
-    images = f"--images {max(2, int(spec.images * LONG / seconds))}"
-    return f"{images} or --stride 2 take" if hasattr(spec, "stride") else f"{images} takes"
-
-
-def _deliver(arguments: Namespace, results: Sequence[Any], more: Mapping[str, Any] | None = None) -> None:
-    """Write the report of each result; show them, or print them as one JSON object, and what `more` there is to say."""
-    from ganatomy.cli import causal_terminal, terminal
-    from ganatomy.report import write_causal_report
-    from ganatomy.store import named
-
-    told = []
-    for result in results:
-        page = result.study.directory / "report.html"
-        with writing(page, result.study.directory):
-            write_causal_report(result, page)
-        told.append({"study": named(result.study.directory), "report": str(page), **_summary(result), **(more or {})})
-        if not arguments.json:
-            causal_terminal.show(result)
-            for name, value in (more or {}).items():
-                terminal.say(f"{name}: {value}")
-            terminal.say_report(page)
-    if arguments.json:
-        print_json(told[0] if len(told) == 1 else {"results": told})
-
-
-def _summary(result: Any) -> dict[str, Any]:
-    """Return the Spec and the tables of a result, but for that of every single insertion, which is long."""
-    import pandas as pd
-
-    from ganatomy.experiments.warnings import warnings_of
-
-    fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
-    told = [name for name, value in fields.items() if isinstance(value, pd.DataFrame) and name != "places"]
-    tables = {name: rows(fields[name]) for name in told}
-    return {"warnings": warnings_of(result), "spec": dataclasses.asdict(result.spec), **result.said, **tables}

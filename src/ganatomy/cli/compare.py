@@ -73,9 +73,12 @@ def _show(found: "Comparison") -> None:
     for sentence in found.differences:
         say(sentence)
     console = Console(highlight=False, soft_wrap=True, emoji=False)
-    for shown in (_counts(found), _changes(found), _directions(found)):
+    changes = _changes(found)
+    for shown in (_counts(found), changes.head(_LINES), _directions(found)):
         if len(shown):
             console.print(table(shown))
+    if len(changes) > _LINES:
+        say(f"{_LINES} of {len(changes)} certain changes of {found.layer}; the page and tables/changes.csv have all")
 
 
 def _counts(found: "Comparison") -> "pd.DataFrame":
@@ -93,8 +96,9 @@ def _counts(found: "Comparison") -> "pd.DataFrame":
 
 
 def _changes(found: "Comparison") -> "pd.DataFrame":
+    """Return what changed for sure in the layer that the page begins with, the largest first."""
     own = found.changes[(found.changes.layer == found.layer) & found.changes.sure & (found.changes.change != "same")]
-    order = own.sort_values("difference", key=abs, ascending=False, kind="stable").head(_LINES)
+    order = own.sort_values("difference", key=abs, ascending=False, kind="stable")
     return order[["study", "against", "concept", "category", "before", "after", "change", "holds"]]
 
 

@@ -8,19 +8,14 @@ from ganatomy.door.settled import settled
 from ganatomy.experiments.causal.accuracy import Accuracy, plan_accuracy, run_accuracy
 from ganatomy.experiments.causal.ace import Ace, run_ace
 from ganatomy.experiments.causal.ace_spec import scheduled
-from ganatomy.experiments.causal.best_setting import (
-    BestSetting,
-    known_setting,
-    run_setting,
-    setting_home,
-    setting_spec,
-)
+from ganatomy.experiments.causal.best_setting import BestSetting, known_setting, run_setting, setting_home
 from ganatomy.experiments.causal.capacity import Capacity, run_capacity
 from ganatomy.experiments.causal.choice import ace_home
 from ganatomy.experiments.causal.chosen import Measure, named_layers
 from ganatomy.experiments.causal.context import Context, ContextSpec, run_context
 from ganatomy.experiments.causal.effects import Effect, run_effect
 from ganatomy.experiments.causal.plans import home, plan_capacity, plan_effect, plan_places
+from ganatomy.experiments.causal.settings import setting_spec
 from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.causal.trace import Trace, TraceSpec, run_trace
 from ganatomy.experiments.causal.unit_accuracy import UnitAccuracy, plan_unit_accuracy, run_unit_accuracy

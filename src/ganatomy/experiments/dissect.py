@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import Any
 
 from ganatomy import consent
+from ganatomy.devices import free_share
 from ganatomy.errors import StudyError
 from ganatomy.experiments.choosing import Chosen, choose
 from ganatomy.experiments.dissect_spec import DissectSpec
@@ -49,12 +50,12 @@ def facts(spec: DissectSpec, models: Models) -> dict[str, Any]:
     }
 
 
-def run(spec: DissectSpec, study: Study, models: Models, room: int | None = None) -> Dissection:
+def run(spec: DissectSpec, study: Study, models: Models, memory: int | None = None) -> Dissection:
     """Dissect a generator in a study directory; what is there already is not measured again.
 
     Args:
         spec, study, models: what is dissected, and where it is kept.
-        room: how many bytes the tables of counts of one process may take, see `tally_shard`; None for any.
+        memory: how many bytes one process may take, see `tally_shard`; None for half of what is free.
 
     Raises:
         BadModel: NaN or Inf activations or pictures; names the layer, the unit and the latent id.
@@ -63,14 +64,14 @@ def run(spec: DissectSpec, study: Study, models: Models, room: int | None = None
         consent.agree([spec.generator, spec.segmenter])  # which stand in a file from now on, and were typed here
     if study.finished:
         return Dissection.open(study.directory)
-    layers = chosen_layers(models.subject, spec.layers)
+    memory, layers = memory or free_share(), chosen_layers(models.subject, spec.layers)
     parts = calibration_parts(spec, layers)
     levels = study.sharded("levels", ActivationLevels, partial(measure_levels, spec, models), parts)
 
     cuts = dict(zip(layers, levels.by_layer([shape.units for shape in layers.values()]), strict=True))
 
     def tally(half: str, wanted: Mapping[str, Wanted] | None) -> Tally:
-        work = partial(tally_shard, spec, models, cuts, wanted, room)
+        work = partial(tally_shard, spec, models, cuts, wanted, memory)
         return study.sharded(half, Tally, work, spec.shards(half))
 
     validation = tally("validation", None)

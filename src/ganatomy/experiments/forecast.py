@@ -14,14 +14,13 @@ from time import perf_counter
 import torch
 from torch import Tensor
 
-from ganatomy.devices import held_memory, with_memory
+from ganatomy.devices import free_share, held_memory, with_memory
 from ganatomy.errors import BadValue
-from ganatomy.execute.memory import available
 from ganatomy.experiments.choosing import KEPT_BYTES
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.models import Models
 from ganatomy.experiments.sampling import batch_size, chosen_layers, grid_of, observe
-from ganatomy.experiments.shards import CALIBRATION_BYTES, calibration_parts
+from ganatomy.experiments.shards import CALIBRATION_BYTES, TABLES, calibration_parts
 from ganatomy.experiments.tally import Counting
 from ganatomy.generators import LayerShape, Observation
 from ganatomy.resample import Grid, labels_at
@@ -39,7 +38,7 @@ PACKING = 1.5e-8
 """Seconds that a byte of counts takes to be written and read again."""
 PACKED = 5.5
 """So many times smaller counts are on disk."""
-TABLES = 600 << 20
+CONCLUDING = 600 << 20
 """What choosing levels and making tables needs beside the counts."""
 
 
@@ -52,7 +51,6 @@ class Forecast:
         seconds: on this machine, by one process.
         memory_bytes: of each process that counts.
         disk_bytes: at most, in the study's directory.
-        room: how many bytes the tables of counts may take, see `tally_shard`.
         passes: how often the images of each shard are drawn, because the tables of all layers do not fit in that.
     """
 
@@ -60,7 +58,6 @@ class Forecast:
     seconds: float
     memory_bytes: int
     disk_bytes: int
-    room: int
     passes: int
 
 
@@ -114,16 +111,13 @@ def _told(spec: DissectSpec, layers: Mapping[str, LayerShape], probe: _Probe, me
     whole = 8 * units * probe.occurring * bins
     pairs = pair_bytes(spec, units, probe.scored)
     shard = max(whole, pairs if spec.validation == "separate" else whole + pairs)
-    merging = 2 * min(shard, IN_MEMORY) if shard <= IN_MEMORY else round(3 * most * shard)
-    beside = probe.base + probe.batch + merging
-    if memory is None:
-        free = available()
-        memory = beside + shard if free is None else probe.base + free // 2
-    least = round(most * shard)
-    room = memory - beside
-    if room < least:
-        raise BadValue(_refusal(memory, beside + least))
-    table = min(shard, room)
+    memory = memory or free_share() or math.inf
+    beside = probe.base + probe.batch
+    least = most * shard
+    if TABLES * (memory - beside) < least:
+        raise BadValue(_refusal(memory, beside + least / TABLES))
+    table = min(shard, TABLES * (memory - beside))
+    merging = 2 * shard if shard <= IN_MEMORY else 3 * most * shard
     passes = math.ceil(shard / max(table, 1))
     parts, calibration = len(calibration_parts(spec, layers)), len(spec.calibration_ids())
     maps = 4 * calibration * sum(math.prod(shape) for shape in layers.values())
@@ -140,10 +134,10 @@ def _told(spec: DissectSpec, layers: Mapping[str, LayerShape], probe: _Probe, me
     memory_bytes = probe.base + max(
         min(maps, CALIBRATION_BYTES) + probe.batch,
         probe.batch + merging + table,
-        TABLES + strips * 2,
+        CONCLUDING + strips * 2,
     )
-    disk = round((whole + pairs) / PACKED + strips * 0.7 + (whole / PACKED if shard > IN_MEMORY else 0))
-    return Forecast(images, seconds, round(memory_bytes), disk, room, passes)
+    disk = (whole + pairs) / PACKED + strips * 0.7 + (whole / PACKED if shard > IN_MEMORY else 0)
+    return Forecast(images, seconds, round(memory_bytes), round(disk), passes)
 
 
 def pair_bytes(spec: DissectSpec, units: int, scored: int) -> int:
@@ -154,7 +148,7 @@ def pair_bytes(spec: DissectSpec, units: int, scored: int) -> int:
     return 4 * units * (by_block + 2 * scored + 2 * (1 + kept) * bins)
 
 
-def _refusal(memory: int, least: int) -> str:
+def _refusal(memory: float, least: float) -> str:
     gib = 1 << 30
     return (
         f"this dissection takes at least {least / gib:.1f} GB of memory, and may take {memory / gib:.1f}: give "

@@ -1,10 +1,12 @@
 """What is done for one shard of each step of a dissection."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
+from ganatomy.devices import held_memory
 from ganatomy.experiments.dissect_spec import HALVES, DissectSpec
 from ganatomy.experiments.models import Models
 from ganatomy.experiments.sampling import batches, chosen_layers, grid_of
@@ -19,6 +21,8 @@ from ganatomy.stats.pairs import PairCounts, Wanted, size
 from ganatomy.tensor_files import Archive, packed
 from ganatomy.types import Labels
 
+TABLES = 0.75
+"""How much of the memory that is left beside models and a batch tables of counts may take; merging takes the rest."""
 CALIBRATION_BYTES = 1 << 30
 """How much of the calibration sample's features is held at once. The images are drawn again for each part."""
 
@@ -70,7 +74,7 @@ def tally_shard(
     models: Models,
     levels: Mapping[str, Tensor],
     wanted: Mapping[str, Wanted] | None,
-    room: int | None,
+    memory: int | None,
     ids: range,
 ) -> Tally:
     """Count one shard: every layer, every statistic, in one pass over its images, or in several where room is short.
@@ -79,16 +83,17 @@ def tally_shard(
         spec, models: what is dissected.
         levels: by layer, the thresholds to count at, float64 [u, l].
         wanted: by layer, what is counted of the evaluation half; None for the validation half.
-        room: how many bytes the tables of counts may take; layers that do not fit are counted in another pass, for
-            which images are drawn again and labels are remembered. None for any. Counts are the same.
+        memory: how many bytes this process may take; None for any. Of what is left of it beside models and a batch,
+            tables of counts take three quarters, and merging the rest. Layers that do not fit are counted in another
+            pass, for which images are drawn again and labels are remembered. Counts are the same.
         ids: of the shard.
     """
     half = next(name for name, own in spec.halves().items() if ids.start in own)
     passes = _Passes(spec, models, levels, wanted, half)
     left, done = list(levels), list[Tally]()
-    labels = dict[int, Labels]() if room is not None and passes.most(left) > room else None
+    labels = dict[int, Labels]() if memory is not None and passes.most(left) > TABLES * memory / 2 else None
     while left:
-        counting = passes.count(ids, left, room, labels, first=not done)
+        counting = passes.count(ids, left, memory, labels, first=not done)
         left = [layer for layer in left if layer not in counting.tables]
         done.append(_set_aside(counting.tally()) if left else counting.tally())
     return Tally.joined(done)
@@ -128,24 +133,24 @@ class _Passes:
         return 8 * units * self._concepts * (levels + 1) if whole else 0
 
     def count(
-        self, ids: range, layers: Sequence[str], room: int | None, labels: dict[int, Labels] | None, first: bool
+        self, ids: range, layers: Sequence[str], memory: int | None, labels: dict[int, Labels] | None, first: bool
     ) -> Counting:
         """Count as many of the layers as there is room for.
 
         Args:
             ids: of the images.
             layers: what is left to count.
-            room: see `tally_shard`.
+            memory: see `tally_shard`.
             labels: by the first id of a batch, those that are remembered; None to remember none.
             first: whether nothing was counted before; else what is not of a layer is not counted again.
         """
-        every, counting, names = self._spec.halves()[self._half], None, list(layers)
-        if room is not None and self._wanted is not None:
-            while len(names) > 1 and self.most(names) > room:
-                names.pop()
+        every, counting, names, room = self._spec.halves()[self._half], None, list(layers), math.inf
         for batch, seen in batches(self._spec, self._models.subject, ids, names):
             if counting is None:
                 grid = grid_of(self._spec, seen)
+                room = math.inf if memory is None else TABLES * (memory - held_memory())
+                while self._wanted is not None and len(names) > 1 and self.most(names) > room:
+                    names.pop()
                 counting = self._empty(names, seen.images.device, grid.height * grid.width, len(ids))
             shown = labels.get(batch[0]) if labels is not None else None
             if shown is None:
@@ -155,7 +160,7 @@ class _Passes:
             counting.update(batch, seen.features, shown.to(seen.images.device), grid_of(self._spec, seen))
             if self._half == HALVES[0] and first:
                 counting.see(batch, seen.images, len(every))
-            while room is not None and len(names) > 1 and counting.nbytes > room:
+            while len(names) > 1 and counting.nbytes > room:
                 counting.drop(names.pop())
             if first:
                 tick(len(batch))

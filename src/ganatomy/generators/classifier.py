@@ -1,14 +1,11 @@
 """Networks that look at pictures: ``classifier:package.module:callable?images=DIR&weights=FILE&size=224``.
 
-Network Dissection (Bau et al. 2017): what the units of a classifier respond to, in pictures that somebody labelled. A
-latent here is the number of a picture.
+Network Dissection (Bau et al. 2017): what the units of a classifier respond to, in pictures that somebody labelled.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
@@ -24,98 +21,16 @@ from ganatomy.generators.protocol import Edit, LayerShape, Observation
 from ganatomy.generators.registry import GENERATORS
 from ganatomy.generators.replay import Replay, Replays
 from ganatomy.generators.structures import tensors
+from ganatomy.generators.view import View
 from ganatomy.imported import call_named, guarded
-from ganatomy.pictures import Frame, PictureSet, Shown, open_pictures
 from ganatomy.types import Images, Latents
 from ganatomy.weights import fingerprint, load_weights
 from ganatomy.wrapped import cast, check_readable, device_of, dtype_of, frozen, uncompiled, unwrapped
 
-DIGITS = 24
-"""A number of a picture is kept as two floats, the lower of so many bits, which float32 holds exactly."""
-SMALL, LARGEST = 128, 256
-"""Pictures that a network sees in fewer pixels than the first are shown in more, up to the second."""
 MANY = 1 << 20
 """More pictures than any batch has."""
 INSIDE = "net."
 """What the names of a network's layers begin with inside of `_Watched`."""
-
-
-@dataclass(frozen=True)
-class View:
-    """Which pictures a network looks at, and as what they are given to it.
-
-    Attributes:
-        pictures: the set.
-        frame: what is seen of each, and its size.
-        split: the part of the set that samples are taken from; all of it, if none is named.
-        mean, std: the network gets ``(x - mean) / std``, x in [0, 1]; as given here, pictures in [-1, 1].
-        label_size: the size at which pictures are shown and segmented; see `labelled`.
-    """
-
-    pictures: PictureSet
-    frame: Frame
-    split: str = ""
-    mean: tuple[float, ...] = (0.5, 0.5, 0.5)
-    std: tuple[float, ...] = (0.5, 0.5, 0.5)
-    label_size: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
-        if len(self.mean) != 3 or len(self.std) != 3 or not all(each > 0 for each in self.std):
-            raise BadValue(f"mean={self.mean}, std={self.std}: give three numbers each, for red, green and blue")
-
-    @cached_property
-    def labelled(self) -> Frame:
-        """What is shown of pictures, and segmented: what the network sees, in more pixels where it sees few.
-
-        Segmenters of photographs know little of pictures of 32 pixels. Unless a size is given, pictures that the
-        network sees in less than `SMALL` pixels are shown at their own size, that of the smaller of the first two, up
-        to `LARGEST`.
-        """
-        shorter, measure = min(self.frame.shape), getattr(self.pictures, "side", None)
-        size = self.label_size
-        if not size and shorter < SMALL and measure is not None:
-            sides = [measure(number) for number in self.pictures.numbers(range(2), 0, self.split)]
-            size = max(shorter, min(round(min(sides) * (self.frame.crop or 1)), LARGEST))
-        height, width = (round(side * size / shorter) for side in self.frame.shape)
-        return Frame((height, width), self.frame.crop) if size else self.frame
-
-    @classmethod
-    def open(cls, images: str, size: int = 224, crop: float = 0.0, **options: Any) -> "View":
-        """Return a view of the pictures that a name stands for: a directory, or ``scenes:church``.
-
-        >>> View.open("scenes:church", 64).frame
-        Frame(size=64, crop=0.0)
-
-        Args:
-            images: the set.
-            size, crop: what is seen of each picture, see `Frame`.
-            options: `split`, `mean`, `std` and `label_size`.
-
-        Raises:
-            BadFile: no such pictures, or what is said of them cannot be read.
-        """
-        return cls(open_pictures(images), Frame(size, crop), **options)
-
-    def latents(self, ids: range, seed: int) -> Latents:
-        """Return the numbers of the pictures of a sample, in two digits [b, 2]."""
-        numbers = self.pictures.numbers(ids, seed, self.split)
-        digits = [(number >> DIGITS, number & ((1 << DIGITS) - 1)) for number in numbers]
-        return torch.tensor(digits, dtype=torch.float32).reshape(-1, 2)
-
-    def shown(self, z: Latents) -> Shown:
-        """Return which pictures latents are."""
-        numbers = tuple((high << DIGITS) + low for high, low in z.long().tolist())
-        return Shown(self.pictures.fingerprint, numbers, self.labelled)
-
-    def images(self, z: Latents, frame: Frame | None = None) -> Images:
-        """Return the pictures, in [-1, 1]: as the network sees them, or what another frame shows."""
-        return self.pictures.images(self.shown(z).numbers, frame or self.frame).to(z.device)
-
-    def given(self, images: Images) -> Images:
-        """Return pictures as the network takes them."""
-        mean, std = (torch.tensor(each, device=images.device)[:, None, None] for each in (self.mean, self.std))
-        return ((images + 1) / 2 - mean) / std
 
 
 class Classifier:

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from ganatomy.devices import find_dtype
 from ganatomy.errors import BadFile
-from ganatomy.generators.classifier import Classifier, View
+from ganatomy.generators.classifier import Classifier
 from ganatomy.generators.progan import Bias
 from ganatomy.generators.registry import GENERATORS
+from ganatomy.generators.view import View
 from ganatomy.weights import State, fit_state, read_state
 
 

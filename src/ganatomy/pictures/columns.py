@@ -50,6 +50,8 @@ def owners(values: Sequence[Any]) -> list[Owner | None] | None:
 
     >>> owners([1.0, None, float("nan"), 3.0]), owners([True, False]), owners(["a", ""]), owners([0.5])
     ([1, None, None, 3], ['True', 'False'], ['a', ''], None)
+    >>> owners([1.0, float("inf")]) is None
+    True
     """
     found: list[Owner | None] = []
     for value in values:
@@ -59,7 +61,7 @@ def owners(values: Sequence[Any]) -> list[Owner | None] | None:
             found.append(value)
         elif math.isnan(value):
             found.append(None)
-        elif value != int(value):
+        elif not math.isfinite(value) or value != int(value):
             return None
         else:
             found.append(int(value))

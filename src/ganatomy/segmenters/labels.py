@@ -68,7 +68,8 @@ def open_labels(pictures: str, /, *, device: torch.device, ignore: str = "") -> 
     Args:
         pictures: the set.
         device: where labels go.
-        ignore: numbers in label maps that stand for pixels that nobody labelled, such as ``255``; they become nothing.
+        ignore: numbers in label maps that stand for pixels that nobody labelled, such as ``255``; they become nothing,
+            and count as pixels that show nothing: in every total, and for units that are on there.
 
     Raises:
         BadFile: no such pictures, or there are no labels beside them.

@@ -12,11 +12,12 @@ import torch
 
 from ganatomy.edit import Intervention, check_units, edits_from_json, edits_json, everywhere
 from ganatomy.errors import BadValue, StudyError
-from ganatomy.experiments.causal.best_setting import BestSetting, default_layers, known_setting
+from ganatomy.experiments.causal.best_setting import BestSetting, known_setting
 from ganatomy.experiments.causal.choice import Wanted, ace_home, choose
 from ganatomy.experiments.causal.insertion import Part, measured_parts
 from ganatomy.experiments.causal.places import as_bytes, layer_pool
 from ganatomy.experiments.causal.pool import Pool, PoolSpec, pool_shard
+from ganatomy.experiments.causal.settings import default_layers
 from ganatomy.experiments.causal.source import Source
 from ganatomy.generators import LayerShape
 from ganatomy.generators.protocol import applied, takes_edits

@@ -11,7 +11,8 @@ import torch
 
 from ganatomy.errors import BadFile
 from ganatomy.files import MOST, check_unfolding
-from ganatomy.weights.pickles import CALLS, NUMBER_FORMATS, Machine, Refused, Storage, read_pickle
+from ganatomy.weights.machine import Machine, Refused
+from ganatomy.weights.pickles import CALLS, NUMBER_FORMATS, Storage, read_pickle
 from ganatomy.weights.readers import DAMAGE, KINDS, kind_of, what_opens
 
 AGAIN = 4

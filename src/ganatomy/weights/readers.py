@@ -49,6 +49,8 @@ OTHERS: Mapping[bytes, str] = {
 }
 """How files begin that are no checkpoints of PyTorch, and what they are."""
 
+LONGEST = 255
+"""Bytes of a file's name; of longer ones the system raises."""
 _LOCK = threading.Lock()
 """Held while the process's list of safe globals has our entries."""
 
@@ -222,8 +224,8 @@ def _read_index(path: Path) -> Any:
         raise BadFile(wrong)
     state: dict[str, Any] = {}
     for name in sorted(set(places.values())):
-        if not (path.parent / name).is_file():
-            raise BadFile(f"{path}: lists the file {name}, which is not there")
+        if len(name.encode(errors="replace")) > LONGEST or not (path.parent / name).is_file():
+            raise BadFile(f"{path}: lists the file {name[:LONGEST]}, which is not there")
         if kind_of(path.parent / name) == "json":
             raise BadFile(f"{path}: lists the file {name}, which holds no tensors")
         state |= read_content(path.parent / name)

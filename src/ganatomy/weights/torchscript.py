@@ -17,7 +17,8 @@ from torch import Tensor
 from ganatomy.errors import BadFile
 from ganatomy.files import check_unfolding
 from ganatomy.weights.archives import Archived, Entries
-from ganatomy.weights.pickles import CALLS, NUMBER_FORMATS, Foreign, Function, Refused
+from ganatomy.weights.machine import Function, Refused
+from ganatomy.weights.pickles import CALLS, NUMBER_FORMATS, Foreign
 from ganatomy.weights.readers import DAMAGE, hint
 from ganatomy.weights.states import check_finite
 

@@ -7,15 +7,9 @@ import pytest
 
 import ganatomy
 from ganatomy.errors import BadValue
-from ganatomy.experiments.causal.best_setting import (
-    BestSetting,
-    default_layers,
-    known_setting,
-    run_setting,
-    setting_home,
-    setting_spec,
-)
+from ganatomy.experiments.causal.best_setting import BestSetting, known_setting, run_setting, setting_home
 from ganatomy.experiments.causal.chosen import chosen_units
+from ganatomy.experiments.causal.settings import default_layers, setting_spec
 from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.report.causal.page import causal_html

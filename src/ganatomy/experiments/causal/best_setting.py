@@ -6,7 +6,6 @@ the one by which the object appears most often at the first kind, less how often
 measured on other pictures, beside a control and beside the paper's setting.
 """
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,9 +19,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ganatomy.errors import BadValue, StudyError
+from ganatomy.errors import StudyError
 from ganatomy.execute import Executor, local
-from ganatomy.experiments.causal.choice import Wanted, ace_home, choose
 from ganatomy.experiments.causal.insertion import (
     Part,
     check_insertion,
@@ -43,9 +41,7 @@ from ganatomy.experiments.causal.place_truth import (
     usual_area,
 )
 from ganatomy.experiments.causal.places import (
-    LayerUnits,
     Rows,
-    at_least,
     cell_counts,
     corners,
     draw_place,
@@ -56,9 +52,9 @@ from ganatomy.experiments.causal.places import (
     read_spec,
     usualness,
 )
-from ganatomy.experiments.causal.pool import PoolSpec
+from ganatomy.experiments.causal.settings import Setting, SettingSpec, paper_setting
 from ganatomy.experiments.causal.shown import Shown
-from ganatomy.experiments.causal.source import SampleSpec, Source
+from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.causal.trials import Untouched, batches
 from ganatomy.progress import Progress
 from ganatomy.scenes.places import POSSIBLE, open_bank, place_probabilities
@@ -67,107 +63,12 @@ from ganatomy.stats.clusters import clustered_mean, proportion
 from ganatomy.study import Study, is_study
 from ganatomy.weights import cache_directory
 
-TOPS = (20, 40)
-"""So many units of each ranking and layer are tried, and all of them."""
-VALUES = (("k", 1.0), ("k", 2.0), ("place", 1.0))
-"""Constants, and multiples of them, that are tried."""
 USUAL = 0.25
 """Where no renderer says where an object may be: places that show it so often, as a share of the most frequent one."""
-SIDE = 3 / 16
-"""A place is about so large, as a share of the picture's side."""
-FINEST = 4
-"""Without layers given, those with the finest grid whose places are at least so many pixels a side."""
 SALT = 0x5E77
 LIKELY, UNLIKELY = range(2)
 DRAWN = (LIKELY, LIKELY, LIKELY, UNLIKELY)
 """The places of each picture that are tried, by kind: where an object may be there is often little room for it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SettingSpec(SampleSpec):
-    """Which settings are tried, and on how many pictures.
-
-    Attributes:
-        layer: the first of the layers.
-        concept: what is inserted.
-        sets: by name, units of every layer: ``iou-20``, ``ace-40``, ``all``.
-        values: constants and multiples; each is tried with each set.
-        cell: a place is cell × cell of the last layer's grid.
-        pool: on how many pictures constants are measured.
-        grammar: category of scenes whose renderer says where the object may be; None for the generator's own.
-        images: half of them choose, the others are measured on.
-    """
-
-    concept: str
-    sets: tuple[tuple[str, tuple[LayerUnits, ...]], ...]
-    values: tuple[tuple[str, float], ...] = VALUES
-    cell: int = 1
-    pool: int = PoolSpec.images
-    grammar: str | None = None
-    images: int = 120
-    first: int = 3_000_000
-    shard: int = 16
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
-        super().__post_init__()
-        at_least(self, images=4, cell=1, pool=2)
-        if not self.sets or not self.values:
-            raise BadValue("there is no setting to try; give sets of units, and constants")
-
-    def settings(self) -> list["Setting"]:
-        """Return every setting that is tried."""
-        return [
-            Setting(name, *own[0], own[1:], constant, multiple, self.pool, self.batch)
-            for (name, own), (constant, multiple) in itertools.product(self.sets, self.values)
-        ]
-
-    def halves(self) -> tuple[list[range], list[range]]:
-        """Return the shards of the pictures that choose, and of those that are measured on."""
-        shards = []
-        ids, middle = self.ids(), self.images // 2
-        for half in (ids[:middle], ids[middle:]):
-            shards.append([half[i : i + self.shard] for i in range(0, len(half), self.shard)])
-        return shards[0], shards[1]
-
-
-class Setting(NamedTuple):
-    """One way to insert.
-
-    Attributes:
-        by: name of the set of units.
-        layer, units: of the first layer.
-        more: later layers, and their units.
-        constant: ``k`` or ``place``.
-        multiple: so many times that.
-        pool, batch: how the constant is measured.
-    """
-
-    by: str
-    layer: str
-    units: tuple[int, ...]
-    more: tuple[LayerUnits, ...]
-    constant: str
-    multiple: float
-    pool: int = PoolSpec.images
-    batch: int = SampleSpec.batch
-
-    @property
-    def name(self) -> str:
-        """What it is, for people and directories: ``all units at k(place)``."""
-        units = "all units" if self.by == "all" else f"top {self.by.rpartition('-')[2]} by {self.by.partition('-')[0]}"
-        value = "k(place)" if self.constant == "place" else "k"
-        return f"{units}, {'' if self.multiple == 1 else f'{self.multiple:g} × '}{value}"
-
-    def fields(self) -> dict[str, Any]:
-        """Return the fields of a Spec that say what is inserted."""
-        return {
-            "layer": self.layer,
-            "units": self.units,
-            "more": self.more,
-            "constant": self.constant,
-            "multiple": self.multiple,
-        }
 
 
 class Appeared(Accumulator):
@@ -245,48 +146,6 @@ def _percent(share: float) -> str:
     return "–" if math.isnan(share) else f"{100 * share:.0f} %"
 
 
-def default_layers(source: Source) -> list[str]:
-    """Return the layers that are set where none are named: the first two with the finest grid that can make an object.
-
-    A place of it is at least `FINEST` pixels a side; of networks without such, it is the first layer.
-    """
-    generator, layers = source.models.generator, source.dissection.layers
-    height = generator.observe(generator.latents(range(1), 0), ()).images.shape[-2]
-    apt = {name: shape.height for name, shape in layers.items() if 1 < shape.height <= height // FINEST}
-    if not apt:
-        return [next(iter(layers))]
-    return [name for name, side in apt.items() if side == max(apt.values())][:2]
-
-
-def setting_spec(source: Source, layers: Sequence[str], concept: str, **options: Any) -> SettingSpec:
-    """Return the Spec of the settings that are tried for a concept at some layers.
-
-    The units of each layer are ranked by IoU, and by ACE too where that was run for all of them.
-
-    Raises:
-        UnknownName: no such layer or concept.
-        BadValue: the concept is too rare, or no unit of a layer has to do with it.
-    """
-    source.concept(concept)
-    names = in_order(source, layers)
-    shapes = {name: source.shape(name) for name in layers}
-    ranked = all(
-        any(is_study(ace_home(source, name, concept, each)) for each in ("fast", "published")) for name in names
-    )
-    most = min(shape.units for shape in shapes.values())
-    sets: list[tuple[str, tuple[LayerUnits, ...]]] = []
-    for by in ("iou", "ace") if ranked else ("iou",):
-        for top in sorted({min(top, most) for top in TOPS} - {most}):
-            units = [(name, choose(source, name, Wanted(concept=concept, top=top, by=by)).units) for name in names]
-            sets.append((f"{by}-{top}", tuple(units)))
-    sets.append(("all", tuple((name, tuple(range(shapes[name].units))) for name in names)))
-    last = shapes[names[-1]]
-    cell = max(1, round(SIDE * min(last.height, last.width)))
-    return SettingSpec(
-        **{**source.names(), "layer": names[0], "concept": concept, "sets": tuple(sets), "cell": cell, **options}
-    )
-
-
 def setting_home(source: Source, layers: Sequence[str], concept: str) -> Path:
     """Return where the best setting of a concept at some layers lies unless told otherwise."""
     return source.beside("+".join(in_order(source, layers)), f"setting-{concept}")
@@ -327,7 +186,7 @@ def run_setting(
             tried = study.sharded("choosing", Appeared, partial(try_shard, source, spec, task, parts, ()), choosing)
             table = setting_table(source, settings, tried, task.least)
             best = int(table["picked"].to_numpy().argmax())
-            paper = _paper(source, spec, settings)
+            paper = paper_setting(source, spec)
             own = [parts[best], measured_parts(source, paper, spec.concept, execute, progress)]
             work = partial(try_shard, source, spec, task, own, (0,))
             measured = study.sharded("measuring", Appeared, work, measuring)
@@ -335,14 +194,6 @@ def run_setting(
             study.write_table("measured", measured_table(measured, task.least))
             study.finish()
     return BestSetting.open(directory)
-
-
-def _paper(source: Source, spec: SettingSpec, settings: Sequence[Setting]) -> Setting:
-    """Return the paper's setting: the 20 best units of the first layer at k; all of a smaller layer's."""
-    layer = settings[0].layer
-    top = min(TOPS[0], source.shape(layer).units)
-    units = choose(source, layer, Wanted(concept=spec.concept, top=top)).units
-    return Setting(f"iou-{top}", layer, units, (), "k", 1.0, spec.pool, spec.batch)
 
 
 class Task(NamedTuple):

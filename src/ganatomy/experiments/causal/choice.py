@@ -99,12 +99,13 @@ def choose(source: Source, layer: str, wanted: Wanted) -> Choice:
         (units,) = random_sets(count, n, range(FIRST, FIRST + 1), wanted.seed)
         return Choice(units, f"{n} units at random (seed {wanted.seed})", f"{concept or 'units'}-random-{n}")
     assert concept is not None
-    if wanted.by == "ace":
-        units = _by_ace(source, layer, wanted)
+    by = wanted.by
+    if by == "ace":
+        units, by = _by_ace(source, layer, wanted)
     else:
         order = source.ious(layer, concept).sort(descending=True, stable=True).indices
         units = tuple(order[:n].tolist())
-    return Choice(units, f"top {n} for {concept} by {wanted.by}", f"{concept}-{wanted.by}-{n}")
+    return Choice(units, f"top {n} for {concept} by {by}", f"{concept}-{wanted.by}-{n}")
 
 
 def random_sets(count: int, size: int, numbers: range, seed: int, avoid: Sequence[int] = ()) -> list[tuple[int, ...]]:
@@ -169,8 +170,8 @@ def _named(layer: str, count: int, units: Sequence[int]) -> Choice:
     return Choice(tuple(units), f"units {listed}", f"units-{name}")
 
 
-def _by_ace(source: Source, layer: str, wanted: Wanted) -> tuple[int, ...]:
-    """Rank by an ACE study, which must be of the same dissection, layer and concept."""
+def _by_ace(source: Source, layer: str, wanted: Wanted) -> tuple[tuple[int, ...], str]:
+    """Rank by an ACE study, which must be of the same dissection, layer and concept; also say what ranked its units."""
     assert wanted.concept is not None
     usual = [ace_home(source, layer, wanted.concept, schedule) for schedule in ("fast", "published", "quick")]
     made = [home for home in usual if is_study(home)]
@@ -190,4 +191,4 @@ def _by_ace(source: Source, layer: str, wanted: Wanted) -> tuple[int, ...]:
     ):
         if found != given:
             raise StudyMismatch(f"the ACE study in {directory} is of another {name}: {found}, not {given}")
-    return tuple(ace.top(wanted.top))
+    return tuple(ace.top(wanted.top)), "ace" if ace.updates else ace.called

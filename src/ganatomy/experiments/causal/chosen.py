@@ -5,9 +5,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ganatomy.errors import BadValue
-from ganatomy.experiments.causal.best_setting import BestSetting, default_layers
+from ganatomy.experiments.causal.best_setting import BestSetting
 from ganatomy.experiments.causal.choice import Choice, Wanted, choose
 from ganatomy.experiments.causal.insertion import in_order
+from ganatomy.experiments.causal.settings import default_layers
 from ganatomy.experiments.causal.source import Source
 
 BY_HAND = ("units", "top", "by", "ace", "multiple", "constant")

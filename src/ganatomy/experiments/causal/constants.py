@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -145,6 +146,12 @@ def nearest(known: Tensor) -> Tensor:
     return (found[:, 0] * columns + found[:, 1]).reshape(rows, columns)
 
 
+def places_home(source: Source, layers: Sequence[str], concept: str, images: int) -> Path:
+    """Return where the means at every place of so many images lie, beside the dissection."""
+    name = f"places-{concept}" if images == PoolSpec.images else f"places-{concept}-{images}"
+    return source.beside("+".join(layers), name)
+
+
 def place_means(
     source: Source,
     layers: Sequence[str],
@@ -164,8 +171,7 @@ def place_means(
     """
     (images, batch), (first, *others) = pictures, layers
     spec = PlacesSpec(**source.names(), layer=first, more=tuple(others), concept=concept, images=images)
-    name = f"places-{concept}" if images == PoolSpec.images else f"places-{concept}-{images}"
-    with Study.create(source.beside("+".join(layers), name), spec, source.facts(), execute, progress) as study:
+    with Study.create(places_home(source, layers, concept, images), spec, source.facts(), execute, progress) as study:
         work = partial(count_places, source, dataclasses.replace(spec, batch=batch))
         means = study.sharded("places", PlaceMeans, work, spec.shards())
         if not study.finished:

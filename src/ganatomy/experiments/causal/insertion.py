@@ -137,16 +137,21 @@ def in_order(source: Source, layers: Sequence[str]) -> list[str]:
     return [name for name in source.models.subject.layers if name in set(layers)]
 
 
+def placed_layers(source: Source, spec: Inserts) -> list[str]:
+    """Return the layers whose units are measured at every place: set to k(place), or all of them set."""
+    return [
+        layer
+        for layer, units in layers_of(spec)
+        if spec.constant == "place" or len(set(units)) == source.shape(layer).units
+    ]
+
+
 def measured_parts(
     source: Source, spec: Inserts, concept: str, execute: Executor = local, progress: Progress | None = None
 ) -> list[Part]:
     """Return what is inserted, with the constants of each layer: measured, or read where they lie already."""
     c, parts = source.concept(concept), []
-    needed = [
-        layer
-        for layer, units in layers_of(spec)
-        if spec.constant == "place" or len(set(units)) == source.shape(layer).units
-    ]
+    needed = placed_layers(source, spec)
     means = place_means(source, needed, concept, (spec.pool, spec.batch), execute, progress) if needed else {}
     for layer, units in layers_of(spec):
         shape = source.shape(layer)

@@ -9,14 +9,19 @@ from typing import Any, TypeVar
 
 from ganatomy.edit import Intervention, edits_json
 from ganatomy.errors import BadValue
+from ganatomy.experiments.causal.ace_spec import AceSpec
 from ganatomy.experiments.causal.capacity import CapacitySpec, candidates
 from ganatomy.experiments.causal.choice import Choice
 from ganatomy.experiments.causal.chosen import Measure, chosen_units
+from ganatomy.experiments.causal.constants import places_home
 from ganatomy.experiments.causal.effects import EffectSpec, check_effect
+from ganatomy.experiments.causal.insertion import placed_layers
 from ganatomy.experiments.causal.places import PlaceSpec, prepared, tuples
+from ganatomy.experiments.causal.pool import PoolSpec, pool_home
+from ganatomy.experiments.causal.settings import SettingSpec
 from ganatomy.experiments.causal.source import SampleSpec, Source
 from ganatomy.experiments.causal.trials import batches, redrawn
-from ganatomy.study import spec_digest
+from ganatomy.study import is_study, spec_digest
 
 P = TypeVar("P", bound=PlaceSpec)
 
@@ -165,6 +170,33 @@ def effect_seconds(source: Source, spec: SampleSpec, trials: int) -> float:
         source.models.segmenter(redrawn(source, probe, given, nothing))
         done = perf_counter()
     return spec.images * ((drawn - start) + trials * (done - drawn)) / len(given.z)
+
+
+def layers_in(spec: SampleSpec) -> list[str]:
+    """Return every layer that a study edits, the first one first."""
+    if isinstance(spec, CapacitySpec):
+        return spec.layers()
+    more = spec.sets[0][1][1:] if isinstance(spec, SettingSpec) else getattr(spec, "more", ())
+    return [spec.layer, *(layer for layer, _ in more)]
+
+
+def pooling_trials(source: Source, spec: SampleSpec) -> int:
+    """Return how many trials of each image it takes to measure the constants that are not there yet.
+
+    What is inserted has a pool in each layer, and one pass for all layers where it is measured at every place.
+    """
+    images: int | None = getattr(spec, "pool", None)
+    concept: str | None = getattr(spec, "concept", None)
+    if images is None or concept is None or getattr(spec, "kind", "insert") != "insert":
+        return 0
+    seed = spec.seed if isinstance(spec, AceSpec) else PoolSpec.seed  # whatever the images, the others share one pool
+    homes = {pool_home(source, layer, images, seed) for layer in layers_in(spec)}
+    inserted: Sequence[Any] = (
+        spec.settings() if isinstance(spec, SettingSpec) else [spec] if hasattr(spec, "constant") else []
+    )
+    placed = filter(None, (placed_layers(source, each) for each in inserted))
+    homes |= {places_home(source, layers, concept, images) for layers in placed}
+    return round(images / spec.images) * len([home for home in homes if not is_study(home)])
 
 
 def edit_spec(source: Source, edits: Sequence[Intervention], chosen: str, **options: Any) -> EffectSpec:

@@ -49,10 +49,11 @@ class Comparison:
         counts: one row for each study, layer (every one, and ``all`` that are compared) and category (``all`` and
             each): study, layer, position (in forward order), compared (the name under which the layer is compared;
             missing if it is not), category, units (of the layer), interpretable, matched, concepts (distinct, matched),
-            matched_iou (of matched units), with errors.
+            matched_iou (of matched units), with errors. An interpretable unit counts for the category of its label, or
+            without one for that of its best interpretable pair (see `interpretable_with`); that has no error.
         concepts: one row for each layer and concept that any study has there, and each study: study, layer, concept,
-            category, interpretable, matched (units of it), matched_error, share (of the pixels that it draws), rare
-            (too rare to be scored).
+            category, interpretable (counted as above), matched (units of it), matched_error, share (of the pixels that
+            it draws), rare (too rare to be scored).
         changes: one row for each study but one, and each layer and concept: study, against, layer, concept, category,
             before and after (matched units), difference, difference_error, share_before, share_after (of the pixels),
             change (``appeared``, ``vanished``, ``more``, ``fewer``, ``same``), holds (the share of the resamples in

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ganatomy.experiments.compare.studies import Compared
+from ganatomy.experiments.interpretable import interpretable_with
 from ganatomy.experiments.resampling import ALL, Resampled, by_concept
 from ganatomy.vocabulary import CATEGORIES, Concept
 
@@ -26,7 +27,9 @@ class Counts:
 
     Attributes:
         units: how many there are.
-        interpretable, matched: int64 [1 + draws, c], units per label; column 0 has interpretable units without a label.
+        interpretable: int64 [1 + draws, c], units per concept that they are interpretable with; the rows of resamples
+            are by label, so that only their sums mean anything; column 0 has units that have neither.
+        matched: int64 [1 + draws, c], units per label.
         iou: float64 [1 + draws, c], sum of the IoUs of the matched ones.
     """
 
@@ -48,27 +51,33 @@ class Counts:
 def count_study(study: Compared, drawn: Resampled | None, concepts: Sequence[Concept]) -> dict[str, Counts]:
     """Return the counts of every layer of a study, compared or not, by its own name."""
     units = study.dissection.units
-    numbers: dict[tuple[str, str], int] = {concept: i for i, concept in enumerate(study.dissection.vocabulary)}
-    label = np.array([[numbers.get(pair, 0) for pair in zip(units.label, units.category, strict=True)]])
     found: list[npt.NDArray[Any]] = [
-        label,
-        *(units[[name]].to_numpy().T for name in ("interpretable", "matched")),
-        units[["iou"]].to_numpy().T,
+        _indices(study, units),
+        _indices(study, interpretable_with(study.dissection)),
+        *(units[[name]].to_numpy().T for name in ("interpretable", "matched", "iou")),
     ]
     if drawn is not None:
-        more = (drawn.label, drawn.interpretable, drawn.matched, drawn.iou)
+        more = (drawn.label, drawn.label, drawn.interpretable, drawn.matched, drawn.iou)
         found = [np.concatenate([own, table]) for own, table in zip(found, more, strict=True)]
-    label, interpretable, matched, iou = found
-    code = study.codes(concepts, label)
-    compared = (code > 0) | (label == 0)  # labels that not all vocabularies have are left out
-    interpretable, matched = interpretable & compared, matched & compared
+    label, best, interpretable, matched, iou = found
+    code, best_code = study.codes(concepts, label), study.codes(concepts, best)
+    matched = matched & ((code > 0) | (label == 0))  # labels that not all vocabularies have are left out
+    interpretable = interpretable & ((best_code > 0) | (best == 0))
     counted = {}
     for layer, shape in study.dissection.layers.items():
         own = study.rows(layer)
-        weights = (interpretable[:, own], matched[:, own], np.where(matched[:, own], iou[:, own], 0.0))
-        tables = [by_concept(code[:, own], each, len(concepts)) for each in weights]
+        tables = [
+            by_concept(codes[:, own], weight[:, own], len(concepts))
+            for codes, weight in ((best_code, interpretable), (code, matched), (code, np.where(matched, iou, 0.0)))
+        ]
         counted[layer] = Counts(shape.units, tables[0].astype(int), tables[1].astype(int), tables[2])
     return counted
+
+
+def _indices(study: Compared, named: pd.DataFrame) -> Ints:
+    """Return columns label and category as indices into the vocabulary of the study, [1, u]."""
+    numbers: dict[tuple[str, str], int] = {concept: i for i, concept in enumerate(study.dissection.vocabulary)}
+    return np.array([[numbers.get(pair, 0) for pair in zip(named.label, named.category, strict=True)]])
 
 
 def count_table(
@@ -133,6 +142,8 @@ def category_rows(counted: Counts, concepts: Sequence[Concept]) -> Iterator[dict
             row[name], row[f"{name}_error"] = _with_error(each)
             if name != "matched_iou":
                 row[name] = int(each[0])
+        if category != ALL:
+            row["interpretable_error"] = np.nan  # no resample says which pair is the best of an unmatched unit
         yield row
 
 

@@ -24,6 +24,7 @@ from ganatomy.execute import Executor, local
 from ganatomy.experiments.dissect import facts, run
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.dissection import Dissection
+from ganatomy.experiments.interpretable import interpretable_with
 from ganatomy.experiments.models import Models
 from ganatomy.experiments.resampling import ALL, Resampled, resampled
 from ganatomy.files import read_json
@@ -176,23 +177,25 @@ def count_units(dissection: Dissection, draws: int = DRAWS) -> pd.DataFrame:
 
     Returns:
         Columns layer, category, units, interpretable, matched, concepts (distinct, matched), matched_iou (mean over
-        matched units, NaN where there are none); and standard errors, such as matched_error, see `resampled`.
+        matched units, NaN where there are none); and standard errors, such as matched_error, see `resampled`. An
+        interpretable unit counts for the category that `interpretable_with` says, without an error.
     """
     present = {concept.category: None for concept in dissection.vocabulary[1:]}
     categories = [*(name for name in CATEGORIES if name in present), *(n for n in present if n not in CATEGORIES)]
-    layers = list(dissection.layers)
+    layers, units = list(dissection.layers), dissection.units
+    units = units.assign(best=interpretable_with(dissection).category)
     rows = []
     for layer in [*layers, *([ALL] if len(layers) > 1 else [])]:
-        own = dissection.units if layer == ALL else dissection.units[dissection.units.layer == layer]
+        own = units if layer == ALL else units[units.layer == layer]
         for category in (ALL, *categories):
-            labelled = own if category == ALL else own[own.category == category]
-            matched = labelled[labelled.matched]
+            matched = own[own.matched & ((own.category == category) | (category == ALL))]
+            interpretable = own.interpretable & ((own.best == category) | (category == ALL))
             rows.append(
                 {
                     "layer": layer,
                     "category": category,
                     "units": len(own),
-                    "interpretable": int(labelled.interpretable.sum()),
+                    "interpretable": int(interpretable.sum()),
                     "matched": len(matched),
                     "concepts": matched.groupby(["label", "category"]).ngroups,
                     "matched_iou": float(matched.iou.mean()),
@@ -206,7 +209,9 @@ def count_units(dissection: Dissection, draws: int = DRAWS) -> pd.DataFrame:
 def _errors(drawn: Resampled) -> pd.DataFrame:
     """Return the standard errors of the counts, a column each."""
     table = drawn.counts.pivot_table("error", ["layer", "category"], "quantity", dropna=False)
-    return table.add_suffix("_error").reset_index()
+    found = table.add_suffix("_error").reset_index()
+    found.loc[found.category != ALL, "interpretable_error"] = math.nan  # as in a comparison
+    return found
 
 
 def _plain(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -30,7 +30,8 @@ def concept_block(comparison: Comparison) -> Block | None:
         lead += "Matched units, with standard errors; – where the concept is hardly drawn, or never."
         body = _concept_heat(comparison, found)
     else:
-        lead += "Matched ones are filled, those that are only interpretable pale; lines are standard errors."
+        lead += "Matched ones are filled; pale are those that match nothing, and of whose interpretable pairs this is "
+        lead += "the best. Lines are standard errors."
         body = _beside(comparison, layer)
         others = [name for name in dict.fromkeys(comparison.concepts.layer) if name != layer]
         body += "".join(folded(f"The same at {name}", _beside(comparison, name)) for name in others)
@@ -100,7 +101,7 @@ def _bar(row: Any, colours: Any) -> Bar:
     colour, only = colours[row.concept, row.category], row.interpretable - row.matched
     pieces = (
         Piece(row.matched, colour, f"{row.concept}: {row.matched} units match it beyond chance"),
-        Piece(only, colour, f"{row.concept}: {only} more are interpretable, but not beyond their control", pale=True),
+        Piece(only, colour, f"{row.concept}: {only} more match nothing; this is their best interpretable", pale=True),
     )
     error = row.matched_error
     known = math.isfinite(error) and error > 0
