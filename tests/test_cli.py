@@ -53,6 +53,22 @@ def test_no_command_is_a_question_for_help(words: list[str], capsys: pytest.Capt
     assert answer(capsys, *words).startswith("usage: ganatomy")
 
 
+def test_a_dry_run_says_what_it_takes_and_makes_nothing(capsys: pytest.CaptureFixture[str], here: Path) -> None:
+    argv = ("dissect", "planted:", "--segmenter", "planted", "--images", "20", "--out", "dry", "--dry-run")
+    told = answer(capsys, *argv).splitlines()
+    assert re.fullmatch(r"40 images, about .+, [\d.]+ [MG]B of memory, \d+ [kM]B", told[0])
+    assert told[1].startswith("with --validation cross: 20 images")
+    found = json.loads(answer(capsys, *argv, "--memory", "3GB", "--json"))
+    assert found["as asked"]["passes"] == 1
+    assert not Path("dry").exists()
+
+
+@pytest.mark.parametrize("size", ["0", "much", "-1", "inf", "nan"])
+def test_memory_is_a_number_of_gigabytes(size: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["dissect", "planted:", "--out", "never", f"--memory={size}"]) == 2
+    assert f"memory '{size}' is no number of gigabytes; give 4, or 1.5" in capsys.readouterr().err
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--version"])

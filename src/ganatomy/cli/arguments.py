@@ -14,7 +14,7 @@ from ganatomy.cli.doctor import doctor
 from ganatomy.cli.engine import add_engine
 from ganatomy.cli.merge import add_merge
 from ganatomy.cli.monitor import add_monitor
-from ganatomy.cli.parser import Parser, add_command, add_delivery, here, names, study
+from ganatomy.cli.parser import Parser, add_command, add_delivery, here, memory, names, study
 from ganatomy.cli.serve import add_serve
 from ganatomy.cli.trust import add_trust
 
@@ -85,6 +85,10 @@ def _add_dissect(commands: Any) -> None:
     parser.add_argument("--label", metavar="RULE", help="what names a unit: matched, iou or iqr (matched)")
     parser.add_argument("--batch", type=int, metavar="N", help="pictures at once")
     parser.add_argument("--shard-size", type=int, metavar="N", help="pictures counted by one worker, then merged (256)")
+    parser.add_argument(
+        "--memory", type=memory, metavar="GB", help="of one process; counts do not change (half of what is free)"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="say what it would take, and stop")
     add_engine(parser)
 
 

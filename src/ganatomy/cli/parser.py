@@ -1,6 +1,7 @@
 """The parser that every command is made with: a mistake is one line, with a suggestion where there is one."""
 
 import argparse
+import math
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -72,6 +73,24 @@ def here(text: str) -> Path:
     if "://" in text:
         raise BadValue(f"{text} is a URL; give a directory of this machine")
     return Path(text)
+
+
+def memory(text: str) -> int:
+    """Read gigabytes of memory as bytes.
+
+    Raises:
+        BadValue: it says something else.
+
+    >>> memory("4"), memory("1.5GB")
+    (4000000000, 1500000000)
+    """
+    try:
+        size = float(text.strip().upper().removesuffix("GB"))
+    except ValueError:
+        size = 0.0
+    if not 0 < size < math.inf:
+        raise BadValue(f"memory {text!r} is no number of gigabytes; give 4, or 1.5")
+    return round(size * 1e9)
 
 
 def names(text: str) -> tuple[str, ...]:

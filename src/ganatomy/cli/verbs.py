@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ganatomy.experiments.dissection import Dissection
+    from ganatomy.experiments.forecast import Forecast
 
 
 def demo(arguments: Namespace) -> None:
@@ -32,7 +33,7 @@ def dissect(arguments: Namespace) -> None:
     from ganatomy.cli import terminal
     from ganatomy.experiments.dissect import facts, run
     from ganatomy.experiments.dissect_spec import DissectSpec
-    from ganatomy.experiments.forecast import forecast
+    from ganatomy.experiments.forecast import forecasts
     from ganatomy.experiments.models import Models
     from ganatomy.store import named
     from ganatomy.study import Study
@@ -43,22 +44,44 @@ def dissect(arguments: Namespace) -> None:
     spec = DissectSpec(**{f.name: given[f.name] for f in dataclasses.fields(DissectSpec) if f.name in given})
     models = Models(spec.generator, spec.segmenter, arguments.device)
     with naming_layers(spec.generator):
-        cost = forecast(spec, models)
+        costs = forecasts(spec, models, given.get("memory"))
+    if given.get("dry_run"):
+        _say_forecasts(costs, arguments.json)
+        return
     with Study.create(arguments.out, spec, facts(spec, models), arguments.execute, terminal.Bar()) as study:
         if not study.finished:
             terminal.say(
-                f"{spec.generator} through {spec.segmenter}: {cost.images} pictures, "
-                f"about {terminal.duration(cost.seconds)}, {terminal.size(cost.memory_bytes)} of memory, "
-                f"{terminal.size(cost.disk_bytes)} in {place}",
-                aside=arguments.json,
+                f"{spec.generator} through {spec.segmenter}: {_told(costs[''])} in {place}", aside=arguments.json
             )
-        result = run(spec, study, models)
+        result = run(spec, study, models, given.get("memory"))
     page = _write_report(result, arguments.out / "report.html")
     if arguments.json:
         print_json(_summary(result, place, page))
     else:
         terminal.show(result)
         terminal.say_report(page)
+
+
+def _told(cost: "Forecast") -> str:
+    """Say what a dissection will take."""
+    from ganatomy.cli import terminal
+
+    again = f", images drawn {cost.passes} times for want of memory" if cost.passes > 1 else ""
+    return (
+        f"{cost.images} images{again}, about {terminal.duration(cost.seconds)}, "
+        f"{terminal.size(cost.memory_bytes)} of memory, {terminal.size(cost.disk_bytes)}"
+    )
+
+
+def _say_forecasts(costs: "dict[str, Forecast]", as_json: bool) -> None:
+    """Say what a dissection would take, by option, and do nothing."""
+    from ganatomy.cli import terminal
+
+    if as_json:
+        print_json({option or "as asked": dataclasses.asdict(cost) for option, cost in costs.items()})
+        return
+    for option, cost in costs.items():
+        terminal.say(f"with {option}: {_told(cost)}" if option else _told(cost))
 
 
 def report(arguments: Namespace) -> None:

@@ -32,6 +32,7 @@ def dissect(
     device: str = "cpu",
     engine: str | Executor = local,
     progress: Progress | None = None,
+    memory: int | None = None,
     **options: Any,
 ) -> Dissection:
     """Find what each unit of a generator draws.
@@ -48,6 +49,8 @@ def dissect(
         device: where to compute.
         engine: where shards are counted: a name, as in `open_engine`, or what that opened.
         progress: who shows how far it is.
+        memory: how many bytes one process may take; tables that do not fit are counted in several passes, to the same
+            counts. None for half of what is free.
         options: any other field of `DissectSpec`: layers, images, seed, threshold, …
 
     Raises:
@@ -60,7 +63,7 @@ def dissect(
         engine_of(engine, device) as execute,
         Study.create(directory, spec, facts(spec, models), execute, progress) as study,
     ):
-        return run(spec, study, models)
+        return run(spec, study, models, memory)
 
 
 def open_dissection(directory: str | Path) -> Dissection:

@@ -6,9 +6,10 @@ drawing and segmenting took. The largest of these tables is that of the validati
 for each unit, concept that occurs, and level.
 """
 
+import contextlib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 import torch
@@ -28,6 +29,8 @@ from ganatomy.stats.agreement import Agreement
 from ganatomy.stats.pairs import GROUP, GROUPED, blocks_of
 from ganatomy.study.counting import IN_MEMORY
 
+COARSE = 64
+"""Label maps of half the height are advised where that leaves so many rows."""
 LABELLED = 24
 """So many images are segmented to see which concepts there are."""
 READING = 4e-7
@@ -95,9 +98,35 @@ def forecast(spec: DissectSpec, models: Models, memory: int | None = None) -> Fo
     Raises:
         BadValue: it cannot be done in that memory; says in how much, and how else.
     """
+    return forecasts(spec, models, memory)[""]
+
+
+def forecasts(spec: DissectSpec, models: Models, memory: int | None = None) -> dict[str, Forecast]:
+    """Say what a run will take, and what it would take with options that save much of it.
+
+    Args:
+        spec, models, memory: see `forecast`.
+
+    Returns:
+        By option, "" for the run as it is asked for.
+
+    Raises:
+        BadValue: as `forecast`.
+    """
     layers = chosen_layers(models.subject, spec.layers)
     probe = _probe(spec, models, layers)
-    return _told(spec, layers, probe, memory)
+    found = {"": _told(spec, layers, probe, memory)}
+    others = {}
+    if spec.validation == "separate" and spec.images >= 4:
+        others["--validation cross"] = (replace(spec, validation="cross"), probe)
+    if spec.resolution is None and probe.grid.height >= 2 * COARSE:
+        grid = Grid(probe.grid.height // 2, probe.grid.width // 2)
+        coarse = replace(probe, grid=grid, count=probe.count / 4)
+        others[f"--resolution {grid.height}"] = (replace(spec, resolution=grid.height), coarse)
+    for option, (other, its_probe) in others.items():
+        with contextlib.suppress(BadValue):  # what does not fit is no advice
+            found[option] = _told(other, layers, its_probe, memory)
+    return found
 
 
 def _told(spec: DissectSpec, layers: Mapping[str, LayerShape], probe: _Probe, memory: int | None) -> Forecast:
@@ -149,10 +178,10 @@ def pair_bytes(spec: DissectSpec, units: int, scored: int) -> int:
 
 
 def _refusal(memory: float, least: float) -> str:
-    gib = 1 << 30
+    needed = math.ceil(least / 1e8) / 10
     return (
-        f"this dissection takes at least {least / gib:.1f} GB of memory, and may take {memory / gib:.1f}: give "
-        f"--memory {math.ceil(10 * least / gib) / 10}, fewer --layers, fewer --levels or a smaller --batch"
+        f"this dissection takes at least {needed} GB of memory, and may take {memory / 1e9:.1f}: "
+        f"give --memory {needed}, or fewer --layers"
     )
 
 
