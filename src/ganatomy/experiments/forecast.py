@@ -140,12 +140,12 @@ def _told(spec: DissectSpec, layers: Mapping[str, LayerShape], probe: _Probe, me
     whole = 8 * units * probe.occurring * bins
     pairs = pair_bytes(spec, units, probe.scored)
     shard = max(whole, pairs if spec.validation == "separate" else whole + pairs)
-    memory = memory or free_share() or math.inf
+    limit = memory or free_share() or math.inf
     beside = probe.base + probe.batch
     least = most * shard
-    if TABLES * (memory - beside) < least:
-        raise BadValue(_refusal(memory, beside + least / TABLES))
-    table = min(shard, TABLES * (memory - beside))
+    if TABLES * (limit - beside) < least:
+        raise BadValue(_refusal(limit, beside + least / TABLES))
+    table = min(shard, TABLES * (limit - beside))
     merging = 2 * shard if shard <= IN_MEMORY else 3 * most * shard
     passes = math.ceil(shard / max(table, 1))
     parts, calibration = len(calibration_parts(spec, layers)), len(spec.calibration_ids())
