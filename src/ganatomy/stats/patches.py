@@ -15,7 +15,7 @@ from ganatomy.stats.abreast import UNIT
 LONGEST = 1000
 """Pixels of a span; places in units must fit 32 bits."""
 DRIFT = 2.0**-34
-"""How far, in pixels, the pixels of a span may be from evenly spaced: weights are rounded, sampled labels uneven."""
+"""How far, in pixels, those of a span may be from evenly spaced: weights are rounded, and sampled labels uneven."""
 
 compiled = njit(nogil=True, cache=True, error_model="numpy")
 
