@@ -102,7 +102,7 @@ def test_an_engine_by_its_name_counts_what_one_process_counts() -> None:
     with open_engine("processes", workers=2) as engine:
         for given in (engine, "processes"):
             found = ganatomy.dissect("planted:", **OPTIONS, engine=given)
-            for step in ("levels", "validation", "evaluation"):
+            for step in ("levels", "chosen", "evaluation"):
                 file = f"steps/{step}.npz"
                 assert (found.study.directory / file).read_bytes() == (alone.study.directory / file).read_bytes()
         kept = engine._idle  # type: ignore[attr-defined]
