@@ -25,6 +25,7 @@ from ganatomy.stats.levels import ActivationLevels
 from ganatomy.stats.scores import information_quality, iou, rates
 from ganatomy.stats.topk import TopImages
 from ganatomy.study import Study, sound
+from ganatomy.tensor_files import SUFFIX
 from ganatomy.vocabulary import NOTHING, Concept, addresses, find_concept
 
 if TYPE_CHECKING:
@@ -272,7 +273,7 @@ class Dissection:
 
     @cached_property
     def errors(self) -> "Resampled | None":
-        """How far its counts would differ on another sample, from 200 draws; None where it has too few images."""
+        """How far its counts would differ on another sample, from 200 draws; None where it has too few images, or no counts."""
         from ganatomy.experiments.resampling import resampled  # which asks this one
 
         return resampled(self)
@@ -289,6 +290,11 @@ class Dissection:
     def chosen(self) -> Chosen:
         """What the validation half decided."""
         return self.study.step("chosen", Chosen, _missing)
+
+    @property
+    def has_counts(self) -> bool:
+        """Whether the study still holds what was counted, beside its tables."""
+        return (self.study.directory / "steps" / f"evaluation{SUFFIX}").is_file()
 
     @property
     def evaluation(self) -> Tally:

@@ -138,7 +138,7 @@ def resampled(dissection: Dissection, draws: int = 200, seed: int = 0) -> Resamp
         seed: of the draws. Two dissections of as many pictures take the same blocks at the same seed.
 
     Returns:
-        What came of them; None where there are fewer than two blocks, of fewer than four images.
+        What came of them; None where there are fewer than two blocks, of fewer than four images, or where the study holds its tables alone.
 
     Raises:
         BadValue: fewer than two draws.
@@ -147,7 +147,7 @@ def resampled(dissection: Dissection, draws: int = 200, seed: int = 0) -> Resamp
         raise BadValue(f"draws={draws} is too few for an error; give at least 2, better 200")
     ids = dissection.spec.halves()["evaluation"]
     blocks = blocks_of(len(ids))
-    if blocks < 2:
+    if blocks < 2 or not dissection.has_counts:
         return None
     part = len(ids) / dissection.spec.images
     weights = (block_weights(blocks, part, draws, (seed, i)) for i in range(len(Changes._fields)))
