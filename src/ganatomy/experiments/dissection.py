@@ -273,7 +273,7 @@ class Dissection:
 
     @cached_property
     def errors(self) -> "Resampled | None":
-        """How far its counts would differ on another sample, from 200 draws; None where it has too few images, or no counts."""
+        """How far its counts would differ on another sample, from 200 draws; None for few images, or no counts."""
         from ganatomy.experiments.resampling import resampled  # which asks this one
 
         return resampled(self)
