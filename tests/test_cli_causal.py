@@ -220,7 +220,7 @@ def test_every_way_to_insert(answer: Answer) -> None:
     small = ("--tops", "1,2", "--cells", "4", "--multiples", "0.5,1", "--images", "8", "--pool", "16")
     given = ("capacity", "study", "--layers", "layer2,layer3", "--concept", "ball", "--on", "sky", *small)
     text = answer(*given)
-    assert "insert ball in every way at layer2 of planted: 8 pictures, about" in text
+    assert "insert ball in every way at layer2, layer3 of planted: 8 pictures, about" in text
     told = json.loads(answer(*given, "--json"))
     assert "/study-causal/layer2/capacity-ball-" in told["study"]
     assert (told["spec"]["on"], told["spec"]["multiples"], told["spec"]["cells"]) == (["sky"], [0.5, 1.0], [4])

@@ -20,6 +20,7 @@ import ganatomy
 from ganatomy.cli import main
 from ganatomy.store import place
 from ganatomy.study import Study
+from ganatomy.tensor_files import Archive
 
 DISSECT = ("dissect", "planted", "--segmenter", "planted", "--images", "40", "--layers", "layer2", "--batch", "8")
 ABLATED = "ablate-units-1-ball-images-12-batch-8"
@@ -130,7 +131,6 @@ from dataclasses import dataclass
 import pandas as pd
 from ganatomy.store import copies
 from ganatomy.study import Study
-from ganatomy.tensor_files import Archive
 copies.SELDOM = 0.02
 
 @dataclass(frozen=True)

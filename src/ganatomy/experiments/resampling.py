@@ -138,8 +138,8 @@ def resampled(dissection: Dissection, draws: int = 200, seed: int = 0) -> Resamp
         seed: of the draws. Two dissections of as many pictures take the same blocks at the same seed.
 
     Returns:
-        What came of them; None where there are fewer than two blocks (fewer than four images), or the study holds its tables
-        alone.
+        What came of them; None where there are fewer than two blocks (fewer than four images), or where the
+            study holds its tables alone.
 
     Raises:
         BadValue: fewer than two draws.

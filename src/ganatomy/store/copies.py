@@ -71,6 +71,9 @@ class Store:
             StudyError: it cannot be sent, and not quietly; nothing here is lost.
         """
 
+    def forget(self, name: str) -> None:
+        """Remove a file that the finished study does without."""
+
     def close(self) -> None:
         """Let the other place go."""
 
@@ -177,6 +180,14 @@ class Copy(Store):
             if not quietly:
                 raise Unreachable(told) from error
             _log.warning("%s", told)
+
+    def forget(self, name: str) -> None:
+        """Remove a file that the finished study does without; one that cannot be removed stays."""
+        with contextlib.suppress(Unreachable), self._syncing():
+            if name in self._known:
+                self._remote.remove(name)
+                del self._known[name]
+                self._write_known()
 
     def close(self) -> None:
         """Let the URL go."""

@@ -262,6 +262,8 @@ class Study:
             if self._hold is not None:
                 self._hold.tidy()
         self._store.send()
+        for name in without:
+            self._store.forget(self._step(name).relative_to(self.directory).as_posix())
         self.close()
 
     @contextlib.contextmanager

@@ -29,6 +29,7 @@ from ganatomy.segmenters.planted import PlantedSegmenter
 from ganatomy.stats.base import Accumulator
 from ganatomy.stats.regions import concept_counts
 from ganatomy.study import Study, spec_digest
+from ganatomy.tensor_files import Archive
 from ganatomy.types import Features, Images, Labels, Latents
 
 NAMES = {concept.name for concept in VOCABULARY}
@@ -111,10 +112,7 @@ def test_the_curve_says_what_is_gone(found: Ace) -> None:
 
 def test_what_is_reported_is_of_pictures_that_chose_nothing(source: Source, found: Ace) -> None:
     study = found.study.directory / "steps"
-    from safetensors.torch import load_file
-
-    chose = {*load_file(study / "present.safetensors")["ids"].tolist()}
-    chose |= {*load_file(study / "candidates.safetensors")["ids"].tolist()}
+    chose = {*Archive(study / "present.npz")["ids"].tolist(), *Archive(study / "candidates.npz")["ids"].tolist()}
     judged = set(found.spec.ids())
     assert not chose & judged
     assert not judged & set(range(2 * found.spec.pool))

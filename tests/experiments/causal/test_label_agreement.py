@@ -1,5 +1,7 @@
 """Labels against effects, on effects made for it: what is clear, what is rare, what has no label."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -33,9 +35,10 @@ def dissection(labels: list[str | None], best: list[int]) -> Dissection:
     iou = torch.zeros(len(labels), 11)
     iou[range(len(labels)), [1 + b for b in best]] = 0.5
     concepts = pd.DataFrame({"concept": CONCEPTS, "category": "object", "rare": False})
-    spec, reading = DissectSpec("planted:"), Reading(*[iou] * 7)
-    made = object.__new__(Dissection)
-    vars(made).update(units=units, concepts=concepts, reading=reading, spec=spec)
+    made, none = object.__new__(Dissection), torch.zeros(0)
+    reading = Reading(torch.arange(11), *[none] * 10)
+    scores = SimpleNamespace(iou=iou.numpy())
+    vars(made).update(units=units, concepts=concepts, reading=reading, scores=scores, spec=DissectSpec("planted:"))
     return made
 
 
