@@ -38,6 +38,7 @@ def scores(null: float = 0.0, **options: Any) -> Scores:
     by_chance = torch.zeros(4, 5)
     by_chance[0, 3], by_chance[:, 4] = null, 9.0  # what is rare is no candidate, by chance or not
     reading = Reading(
+        concepts=torch.arange(5),
         level=level,
         iou=iou,
         accuracy=torch.full_like(iou, 0.8),
@@ -45,6 +46,9 @@ def scores(null: float = 0.0, **options: Any) -> Scores:
         iqr=torch.tensor(IQR, dtype=torch.float64),
         control=torch.tensor(CONTROL, dtype=torch.float64).expand(4, -1),
         null=by_chance,
+        pixels=torch.zeros(0),
+        images=torch.tensor([9, 3, 2, 5, 1]),
+        shown=torch.tensor(SHARE),
     )
     share = np.array(SHARE)
     return Scores(
@@ -56,7 +60,6 @@ def scores(null: float = 0.0, **options: Any) -> Scores:
         greatest=np.ones(4),
         pixels=share,
         validation_share=share,
-        images=np.array([9, 3, 2, 5, 1]),
     )
 
 
@@ -146,7 +149,7 @@ def test_pairs_are_listed_that_beat_chance_and_control() -> None:
 def test_concepts_list_every_unit_that_is_matched_to_them() -> None:
     s = scores()
     units = unit_table(s)
-    concepts = concept_table(s, units).set_index("concept")
+    concepts = concept_table(s, units, WORDS).set_index("concept")
     assert concepts.units_matched.to_dict() == {"a": 1, "b": 3, "c": 0, "rare": 0}
     assert concepts.units_labelled.to_dict() == {"a": 1, "b": 2, "c": 0, "rare": 0}
     assert concepts.units_interpretable.to_dict() == {"a": 3, "b": 3, "c": 2, "rare": 0}
