@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -78,17 +78,6 @@ class Chosen(Stored):
         return found
 
 
-class _Choice(NamedTuple):
-    """Some rows of the fields of `Chosen` of the same names."""
-
-    level: Tensor
-    null_level: Tensor
-    iqr: Tensor
-    null: Tensor
-    kept: Tensor
-    curves: Tensor
-
-
 def choose(spec: DissectSpec, validation: Tally, layers: Iterable[str]) -> Chosen:
     """Choose the level of every unit and every concept that is common enough to be scored.
 
@@ -103,15 +92,13 @@ def choose(spec: DissectSpec, validation: Tally, layers: Iterable[str]) -> Chose
     units = sum(len(validation.top("validation", name).ids) for name in names)
     number = 8 if first.counts.dtype == torch.int64 else 4
     kept = max(GROUPED, KEPT_BYTES // (3 * number * units * first.counts.shape[-1]) - 1)
-    parts: list[_Choice] = []
+    parts: list[dict[str, Tensor]] = []
     for name in names:
         table = validation.agreement("validation", name)
         for rows in portions(*table.counts.shape[1:]):
             counts = table.counts[:, rows][:, :, common]
             parts.append(_choose(spec, counts, table.levels[rows], kept))
-    columns = {
-        name: torch.cat([getattr(part, name) for part in parts], int(name == "null")) for name in _Choice._fields
-    }
+    columns = {name: torch.cat([part[name] for part in parts], int(name == "null")) for name in parts[0]}
     shown = first.counts[1, 0, common].sum(-1)
     return Chosen(concepts, **columns, pixels=presence.pixels, images=presence.images, shown=shown)
 
@@ -122,8 +109,8 @@ def portions(units: int, concepts: int, bins: int) -> Iterator[slice]:
     yield from (slice(i, i + size) for i in range(0, units, size))
 
 
-def _choose(spec: DissectSpec, counts: Tensor, levels: Tensor, kept: int) -> _Choice:
-    """Return what is chosen for some units, given their counts [2, u, c, bins] and how many concepts are kept."""
+def _choose(spec: DissectSpec, counts: Tensor, levels: Tensor, kept: int) -> dict[str, Tensor]:
+    """Return rows of the fields of `Chosen` by name, given counts [2, u, c, bins] and how many concepts are kept."""
     own, other = counts
     level, null_level, shares = levels_of(spec, own, levels), levels_of(spec, other, levels), rates(own)
     allowed = candidates(shares, levels, spec.threshold, spec.rare)
@@ -136,14 +123,14 @@ def _choose(spec: DissectSpec, counts: Tensor, levels: Tensor, kept: int) -> _Ch
     chance = (shares.on_and_shown + shares.shown_only)[..., 0]
     best = best_first((fit, fit / torch.maximum(control, chance).clamp(min=TINY), quality))[:, :kept]
     rows = torch.cat([torch.zeros_like(best[:, :1]), best], 1)
-    return _Choice(
-        level.to(torch.int16),
-        null_level.to(torch.int16),
-        quality,
-        null.round().long(),
-        best.to(torch.int16),
-        own.gather(1, rows[..., None].expand(-1, -1, own.shape[-1])),
-    )
+    return {
+        "level": level.to(torch.int16),
+        "null_level": null_level.to(torch.int16),
+        "iqr": quality,
+        "null": null.round().long(),
+        "kept": best.to(torch.int16),
+        "curves": own.gather(1, rows[..., None].expand(-1, -1, own.shape[-1])),
+    }
 
 
 def best_first(scores: Iterable[Tensor]) -> Tensor:
