@@ -52,14 +52,15 @@ def measure_levels(spec: DissectSpec, models: Models, units: range) -> Activatio
         if len(own):
             wanted[name] = own
         first += shape.units
-    kept = {
-        name: torch.empty(len(ids), len(own), layers[name].height, layers[name].width) for name, own in wanted.items()
-    }
+    kept: dict[str, Tensor] = {}
     grid, done = Grid(0, 0), 0
     for batch, seen in batches(spec, models.subject, ids, list(wanted)):
         grid = grid_of(spec, seen)
         for name, own in wanted.items():
-            kept[name][done : done + len(batch)] = seen.features[name][:, own.start : own.stop]
+            r = seen.features[name][:, own.start : own.stop]
+            if name not in kept:  # sized by what is seen: `observe` cuts what lies beyond the image off
+                kept[name] = torch.empty(len(ids), *r.shape[1:])
+            kept[name][done : done + len(batch)] = r
         done += len(batch)
     start = units.start
     for name, own in wanted.items():
