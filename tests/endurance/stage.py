@@ -104,10 +104,10 @@ def differing(one: Mapping[str, str], other: Mapping[str, str], but: Sequence[st
 def _serve() -> None:
     import torch
 
-    import ganatomy.door
+    import ganatomy.api.experiments
     import ganatomy.experiments.causal.ace
     import ganatomy.report  # noqa: F401
-    from ganatomy.cli import causal_terminal, causal_verbs, main  # noqa: F401
+    from ganatomy.cli import causal_runs, causal_terminal, main  # noqa: F401
 
     torch.set_num_threads(1)
     answers = os.fdopen(os.dup(1), "w")

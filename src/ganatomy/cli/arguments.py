@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from ganatomy.api import experiments as api
+from ganatomy.api.calls import Command
 from ganatomy.cli import models_verbs, verbs
 from ganatomy.cli.calibrate import add_calibrate
-from ganatomy.cli.causal_arguments import add_causal
 from ganatomy.cli.compare import add_compare
 from ganatomy.cli.doctor import doctor
 from ganatomy.cli.engine import add_engine
+from ganatomy.cli.experiments import add_experiments, add_options
 from ganatomy.cli.merge import add_merge
 from ganatomy.cli.monitor import add_monitor
-from ganatomy.cli.parser import Parser, add_command, add_delivery, here, memory, names, study
+from ganatomy.cli.parser import Parser, add_command, add_delivery, here, memory, study
 from ganatomy.cli.serve import add_serve
 from ganatomy.cli.trust import add_trust
 
@@ -47,7 +49,7 @@ def build() -> Parser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
     _add_demo(commands)
     _add_dissect(commands)
-    add_causal(commands)
+    add_experiments(commands)
     add_compare(commands)
     add_monitor(commands)
     add_merge(commands)
@@ -73,18 +75,7 @@ def _add_dissect(commands: Any) -> None:
     parser = add_command(commands, "dissect", verbs.dissect, "find what each unit of a generator draws")
     parser.add_argument("generator", metavar="GENERATOR", help="bundled:church, progan:FILE, torch:module:callable, …")
     parser.add_argument("--out", type=study, metavar="DIR", required=True, help="the study directory, or a URL")
-    parser.add_argument("--segmenter", metavar="S", help="what names the pixels (bundled:scenes)")
-    parser.add_argument("--layers", type=names, metavar="A,B", help="layers to read (all)")
-    parser.add_argument("--images", type=int, metavar="N", help="pictures to measure on (1000)")
-    parser.add_argument("--validation", metavar="HOW", help="choose levels on separate pictures, or cross (separate)")
-    parser.add_argument("--seed", type=int, metavar="N", help="of the latents (0)")
-    parser.add_argument("--resolution", type=int, metavar="PIXELS", help="of the labels (that of the pictures)")
-    parser.add_argument(
-        "--threshold", metavar="RULE", help="pair, unit, quantile:Q, upsampled-quantile:Q or max-iou (pair)"
-    )
-    parser.add_argument("--label", metavar="RULE", help="what names a unit: matched, iou or iqr (matched)")
-    parser.add_argument("--batch", type=int, metavar="N", help="pictures at once")
-    parser.add_argument("--shard-size", type=int, metavar="N", help="pictures counted by one worker, then merged (256)")
+    add_options(parser, [Command(api.dissect)], skip=("generator", "memory"))
     parser.add_argument(
         "--memory", type=memory, metavar="GB", help="of one process; counts do not change (half of what is free)"
     )

@@ -3,8 +3,11 @@
 from argparse import Namespace
 from typing import TYPE_CHECKING, Any
 
+from ganatomy.api import experiments as api
+from ganatomy.api.calls import Command
 from ganatomy.cli.engine import add_engine
-from ganatomy.cli.parser import add_command, names, study
+from ganatomy.cli.experiments import add_options
+from ganatomy.cli.parser import add_command, study
 from ganatomy.cli.verbs import print_json, rows, writing
 
 if TYPE_CHECKING:
@@ -21,17 +24,7 @@ def add_compare(commands: Any) -> None:
     parser = add_command(commands, "compare", compare, "set dissections side by side, with the error of every count")
     parser.add_argument("directories", type=study, metavar="STUDY", nargs="+", help="the directories of dissections")
     parser.add_argument("--out", type=study, metavar="DIR", required=True, help="page, tables and figures go here")
-    parser.add_argument("--layer", type=names, metavar="A[,B]", help="a layer, or one of each study (all they share)")
-    parser.add_argument("--names", type=names, metavar="A,B", help="what the studies are called (their directories)")
-    parser.add_argument("--against", metavar="NAME", help="the study that changes are counted from (the first)")
-    parser.add_argument("--follow", action="store_true", help="one network at several moments: follow its units")
-    parser.add_argument("--draws", type=int, metavar="N", help="resamples that errors are taken from (200)")
-    parser.add_argument("--seed", type=int, metavar="N", help="of the resamples (0)")
-    real = "measure the pictures against real ones, too: a directory, or scenes:CATEGORY"
-    parser.add_argument("--real", metavar="WHERE", help=real)
-    parser.add_argument("--reals", type=int, metavar="N", help="so many of them (3000)")
-    parser.add_argument("--images", type=int, metavar="N", help="with --real: so many pictures of each model (3000)")
-    parser.add_argument("--features", metavar="NAME", help="with --real: what describes pictures (bundled:scenes)")
+    add_options(parser, [Command(api.compare)], skip=("studies",))
     add_engine(parser)
 
 

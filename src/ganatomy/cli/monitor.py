@@ -3,7 +3,10 @@
 from argparse import Namespace
 from typing import TYPE_CHECKING, Any
 
+from ganatomy.api import experiments as api
+from ganatomy.api.calls import Command
 from ganatomy.cli.engine import add_engine
+from ganatomy.cli.experiments import add_options, options_of
 from ganatomy.cli.parser import add_command, names, study
 from ganatomy.cli.verbs import print_json, rows, writing
 from ganatomy.errors import BadValue
@@ -12,7 +15,9 @@ if TYPE_CHECKING:
     from ganatomy.experiments.monitor.monitoring import Monitoring, Unit
     from ganatomy.experiments.monitor.steps import Checkpoint
 
-_ASKED = ("segmenter", "layers", "images", "seed", "resolution", "levels", "batch")
+_DISSECTED = Command(api.monitor)
+_ASKED = tuple(name for name in options_of(_DISSECTED) if name not in ("checkpoints", "opening", "steps"))
+"""Options of the dissections."""
 
 
 def add_monitor(commands: Any) -> None:
@@ -29,13 +34,7 @@ def add_monitor(commands: Any) -> None:
     parser.add_argument("--steps", type=names, metavar="N,N", help="of each checkpoint (read from its name)")
     parser.add_argument("--every", type=int, metavar="N", help="only every N-th checkpoint, and the last (1)")
     parser.add_argument("--units", type=names, metavar="A,B", help="to follow, as layer4/17 (the best at the end)")
-    parser.add_argument("--segmenter", metavar="S", help="what names the pixels (bundled:scenes)")
-    parser.add_argument("--layers", type=names, metavar="A,B", help="layers to read (all)")
-    parser.add_argument("--images", type=int, metavar="N", help="pictures to measure on (1000)")
-    parser.add_argument("--seed", type=int, metavar="N", help="of the latents (0)")
-    parser.add_argument("--resolution", type=int, metavar="PIXELS", help="of the labels (that of the pictures)")
-    parser.add_argument("--levels", type=int, metavar="N", help="levels of a unit; fewer take less room (100)")
-    parser.add_argument("--batch", type=int, metavar="N", help="pictures at once")
+    add_options(parser, [_DISSECTED], skip=("checkpoints", "opening", "steps"))
     add_engine(parser)
 
 

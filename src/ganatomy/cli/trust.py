@@ -16,9 +16,9 @@ def add_trust(commands: Any) -> None:
 
 def trust(arguments: Namespace) -> None:
     """Agree to what a study names, and say what that is."""
+    from ganatomy.api.dissections import trust as agree
     from ganatomy.cli import terminal
     from ganatomy.cli.verbs import print_json
-    from ganatomy.door import trust as agree
 
     names = agree(arguments.directory)
     if arguments.json:

@@ -39,8 +39,6 @@ def dissect(arguments: Namespace) -> None:
     from ganatomy.study import Study
 
     given, place = vars(arguments), named(arguments.out)
-    if "shard_size" in given:  # --shard is taken: it names a part of a run
-        given["shard"] = given.pop("shard_size")
     spec = DissectSpec(**{f.name: given[f.name] for f in dataclasses.fields(DissectSpec) if f.name in given})
     models = Models(spec.generator, spec.segmenter, arguments.device)
     with naming_layers(spec.generator):

@@ -21,6 +21,7 @@ from torch import Tensor
 from ganatomy.annotations import artifact_units, open_annotations
 from ganatomy.errors import BadFile, BadValue
 from ganatomy.execute import Executor, local
+from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.places import read_spec
 from ganatomy.experiments.causal.plans import home
 from ganatomy.experiments.causal.shown import Shown
@@ -31,6 +32,7 @@ from ganatomy.experiments.described import (
     Described,
     describe_made,
     describe_reals,
+    describing_seconds,
     open_setting,
 )
 from ganatomy.progress import Progress, Silent, listening
@@ -219,6 +221,52 @@ def plan_artifacts(
     other = "" if spec.features == FEATURES else f"-{Path(spec.features).name}"
     flagged = None if where is None else flagged_units(source, layer, where)
     return spec, home(source, spec, f"artifacts-{Path(spec.real).name}{other}"), flagged
+
+
+@dataclass(frozen=True)
+class _Read:
+    """How the ranking is read.
+
+    Attributes:
+        annotations: the database of human annotations to compare with: a file, or a URL.
+        threshold: the distance from which on units are left out of the counts of concepts.
+    """
+
+    annotations: str | Path | None = None
+    threshold: float | None = None
+
+
+def planned_ranking(source: Source, spec: ArtifactSpec, directory: Path) -> Plan[Artifacts]:
+    """Return the plan of ranking the units of a layer."""
+    work = f"distances of all units from {spec.reals} pictures of {spec.real}"
+    seconds = partial(describing_seconds, source, spec, source.shape(spec.layer).units)
+    return Plan(spec, directory, partial(run_artifacts, spec, source), work, 0, seconds)
+
+
+def _plan(source: Source, options: dict[str, Any], _: Runner) -> Plan[Artifacts]:
+    threshold = options.pop("threshold", None)
+    if threshold is not None:
+        check_threshold(threshold)
+    spec, usual, flagged = plan_artifacts(source, options.pop("layer"), options)
+
+    def run(directory: Path, engine: Executor, progress: Progress | None) -> Artifacts:
+        found = run_artifacts(spec, source, directory, engine, progress)
+        found = found if flagged is None else found.against(flagged)
+        return found if threshold is None else found.realistic(threshold)
+
+    return replace(planned_ranking(source, spec, usual), run=run)
+
+
+ARTIFACTS = Experiment(
+    name="artifacts",
+    verb="artifacts",
+    summary="find the units that spoil the images: those whose top images are farthest from real ones",
+    spec=ArtifactSpec,
+    groups=(_Read,),
+    plan=_plan,
+    result=Artifacts,
+    example='ganatomy.artifacts("study", layer="layer4", real="scenes:church").table',
+)
 
 
 def check_threshold(threshold: float) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from ganatomy.execute import Executor, local
+from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.places import read_spec
 from ganatomy.experiments.causal.plans import home
 from ganatomy.experiments.causal.shown import Shown
@@ -21,6 +22,7 @@ from ganatomy.experiments.described import (
     Setting,
     describe_made,
     describe_reals,
+    describing_seconds,
     open_setting,
 )
 from ganatomy.experiments.left_out import LeftOut, Perfect, Textures, check_textures, frechet_left_out
@@ -98,6 +100,25 @@ def plan_quality(source: Source, options: Mapping[str, Any]) -> tuple[QualitySpe
     """
     spec = QualitySpec(**source.names(), **options)
     return spec, home(source, spec, f"quality-{named_reals(spec)}")
+
+
+def _plan(source: Source, options: dict[str, Any], _: Runner) -> Plan["Quality"]:
+    spec, usual = plan_quality(source, options)
+    work = f"distance from {spec.reals} pictures of {spec.real}"
+    seconds = partial(describing_seconds, source, spec, 0)
+    return Plan(spec, usual, partial(run_quality, spec, source), work, 0, seconds)
+
+
+QUALITY = Experiment(
+    name="quality",
+    verb="quality",
+    summary="measure how far a model's images are from real ones",
+    spec=QualitySpec,
+    filled=frozenset({"layer"}),
+    plan=_plan,
+    result=Quality,
+    example='ganatomy.quality("study", real="scenes:church").table',
+)
 
 
 def run_quality(

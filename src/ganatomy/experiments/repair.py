@@ -20,7 +20,8 @@ from torch import Tensor
 from ganatomy.edit import check_units
 from ganatomy.errors import BadValue, StudyMismatch
 from ganatomy.execute import Executor, local
-from ganatomy.experiments.artifacts import Artifacts, flagged_units, plan_artifacts
+from ganatomy.experiments.artifacts import Artifacts, flagged_units, plan_artifacts, planned_ranking
+from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.choice import random_sets
 from ganatomy.experiments.causal.places import at_least, checked_set, missing, read_spec
 from ganatomy.experiments.causal.shown import Shown
@@ -35,11 +36,19 @@ from ganatomy.experiments.described import (
 )
 from ganatomy.experiments.left_out import LeftOut, Perfect, Textures, check_textures, frechet_left_out
 from ganatomy.experiments.quality import named_reals, real_facts
-from ganatomy.experiments.repaired_pictures import Redrawn, describe_repaired, greatest, redraw, redrawn, switched_off
+from ganatomy.experiments.repaired_pictures import (
+    Redrawn,
+    describe_repaired,
+    greatest,
+    redraw,
+    redrawn,
+    repairing_seconds,
+    switched_off,
+)
 from ganatomy.generators.repaired import IN_STUDY, write_repaired
 from ganatomy.progress import Progress, Silent
 from ganatomy.stats.frechet import FeatureMoments, sampling_bias
-from ganatomy.store import named
+from ganatomy.store import named, place
 from ganatomy.study import Study, spec_digest
 
 ORIGINAL, RANDOM, UNION = "original", "random", "union"
@@ -135,6 +144,12 @@ class Repair(Shown):
         return cls(spec, study.facts, study.read_table("repair"), study.read_table("textures"), strips, study)
 
     @property
+    def said(self) -> dict[str, Any]:
+        """What became of the repaired generator."""
+        written = self.facts["repaired"]
+        return {"opens": self.opens, "folded": written["folded"], "reason": written["reason"]}
+
+    @property
     def opens(self) -> str | None:
         """The name that opens the repaired generator; None where none could be written."""
         written = self.facts["repaired"]
@@ -172,6 +187,53 @@ def plan_repair(source: Source, layer: str, options: Mapping[str, Any], rank: Ra
     spec = replace(spec, sets=tuple(sets.items()))
     named = "-".join([named_reals(spec), *(name.replace(" ", "-") for name in sets if name != UNION)])
     return spec, source.beside(layer, f"repair-{named}-{spec_digest(spec)[:8]}")  # too many units for a name
+
+
+@dataclass(frozen=True)
+class _Sets:
+    """Which units, one or several of these.
+
+    Attributes:
+        worst: so many of the ranking by `artifacts`, which is run if it was not.
+        ranking: the directory of that ranking; that of the same options, if it is not given.
+        flagged: those that people annotated; takes `annotations`.
+        annotations: the database of human annotations: a file, or a URL.
+        units: these.
+    """
+
+    worst: int | None = None
+    ranking: str | Path | None = None
+    flagged: bool = False
+    annotations: str | Path | None = None
+    units: Sequence[int] | None = None
+
+
+def _plan(source: Source, options: dict[str, Any], runner: Runner) -> Plan["Repair"]:
+    def rank(asked: ArtifactSpec, directory: Path) -> Artifacts:
+        return runner(planned_ranking(source, asked, directory))
+
+    spec, usual = plan_repair(source, options.pop("layer"), options, rank)
+    trials = [units for _, units in spec.trials(source.shape(spec.layer).units)]
+
+    def seconds() -> float:
+        return repairing_seconds(*open_setting(spec, source), trials, spec.textures)
+
+    work = f"ablate {', '.join(name for name, _ in spec.sets)}, and {spec.random} random sets"
+    return Plan(spec, usual, partial(run_repair, spec, source), work, 0, seconds)
+
+
+REPAIR = Experiment(
+    name="repair",
+    verb="repair",
+    summary="ablate units that spoil the images, measure whether that helps, and write the repaired generator",
+    spec=RepairSpec,
+    groups=(_Sets,),
+    filled=frozenset({"sets", "ranking"}),
+    planned=frozenset({"top"}),
+    plan=_plan,
+    result=Repair,
+    example='ganatomy.repair("study", layer="layer4", real="scenes:church", worst=20).opens',
+)
 
 
 def _take_sets(source: Source, layer: str, options: dict[str, Any]) -> dict[str, tuple[int, ...]]:
@@ -316,7 +378,7 @@ def _ranking(
         asked, usual = plan_artifacts(source, spec.layer, shared)[:2]
         _check_held_out(spec, asked)
         return rank(asked, usual)
-    ranking = Artifacts.open(Path(directory))
+    ranking = Artifacts.open(place(directory))
     for name in ("dissection", "layer"):
         found, given = getattr(ranking.spec, name), getattr(spec, name)
         if found != given:

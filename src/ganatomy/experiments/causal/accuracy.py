@@ -18,6 +18,7 @@ from torch import Tensor
 from ganatomy.edit import Intervention, check_units
 from ganatomy.errors import BadModel, BadValue
 from ganatomy.execute import Executor, local
+from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.choice import Wanted, choose, random_sets
 from ganatomy.experiments.causal.places import at_least, read_spec
 from ganatomy.experiments.causal.plans import home
@@ -257,3 +258,25 @@ def _told(scores: Tensor, truth: Tensor, spec: SampleSpec) -> tuple[Tensor, Tens
     if not bool(scores.isfinite().all()):
         raise BadModel(f"{spec.generator} gives scores that are NaN or Inf; its classes cannot be told")
     return scores.argmax(1), scores.log_softmax(1).gather(1, truth[:, None])[:, 0]
+
+
+def _plan(source: Source, options: dict[str, Any], _: Runner) -> Plan[Accuracy]:
+    spec, usual = plan_accuracy(source, options.pop("layer"), options)
+    trials = 1 + spec.random
+    seconds = partial(accuracy_seconds, source, spec, trials)
+    return Plan(spec, usual, partial(run_accuracy, spec, source), f"ablate {spec.chosen}", trials, seconds)
+
+
+ACCURACY = Experiment(
+    name="accuracy",
+    verb="accuracy",
+    summary="ablate units of a classifier, and measure the accuracy of each class",
+    spec=AccuracySpec,
+    groups=(Wanted,),
+    filled=frozenset({"units", "chosen", "concept"}),
+    planned=frozenset({"top", "by"}),
+    plan=_plan,
+    result=Accuracy,
+    draws=False,
+    example='ganatomy.accuracy("study", layer="layer3", concept="water").classes',
+)

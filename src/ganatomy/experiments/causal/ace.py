@@ -5,7 +5,7 @@ to stop, and every effect that is reported is measured on further pictures.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,8 +18,9 @@ from torch import Tensor
 from ganatomy.edit import Intervention
 from ganatomy.errors import BadFile
 from ganatomy.execute import Executor, local
-from ganatomy.experiments.causal.ace_spec import START_NAMES, AceSpec
-from ganatomy.experiments.causal.choice import random_sets
+from ganatomy.experiments.base import Experiment, Plan, Runner
+from ganatomy.experiments.causal.ace_spec import START_NAMES, AceSpec, Schedule, scheduled
+from ganatomy.experiments.causal.choice import ace_home, random_sets
 from ganatomy.experiments.causal.locations import Locations, candidates, check_scores, present
 from ganatomy.experiments.causal.optimise import LOOK, Both, Objective, Sample, Search, optimise, ranking
 from ganatomy.experiments.causal.places import read_spec
@@ -34,6 +35,8 @@ from ganatomy.study import Study
 from ganatomy.types import PerUnit
 from ganatomy.vocabulary import Concept
 
+GRADIENT = 4
+"""A picture with its gradient takes as long as about so many without."""
 TABLES = ("units", "effects", "curve", "others", "history")
 
 
@@ -259,3 +262,32 @@ def change_table(change: PairedChange, trials: Sequence[Trial], vocabulary: Sequ
     columns = ["before", "change", "change_error", "relative", "relative_error"]
     groups = pd.DataFrame(rows).groupby(["by", "n", "concept", "category"], sort=False)
     return groups[columns].mean().assign(spread=groups["relative"].std()).reset_index()
+
+
+def _plan(source: Source, options: dict[str, Any], _: Runner) -> Plan[Ace]:
+    schedule = options.pop("schedule")
+    spec = scheduled(source, schedule, **options)
+    source.concept(spec.concept)
+    spec.check_units(source.shape(spec.layer).units)
+
+    def run(directory: Path, engine: Executor, progress: Progress | None) -> Ace:
+        return run_ace(spec, source, directory, None, engine, progress)
+
+    drawn = spec.candidates + 2 * GRADIENT * spec.steps * spec.pairs
+    trials = drawn // spec.images + (2 + spec.random) * (len(spec.sizes) + 1 + spec.places)
+    usual = ace_home(source, spec.layer, spec.concept, schedule)
+    return Plan(spec, usual, run, f"{schedule} search for {spec.concept}", trials)
+
+
+ACE = Experiment(
+    name="ace",
+    verb="ace",
+    summary="find the units that make a concept appear and vanish: their average causal effect",
+    spec=AceSpec,
+    groups=(Schedule,),
+    planned=frozenset(field.name for field in fields(AceSpec)) - {"layer", "concept"},
+    plan=_plan,
+    result=Ace,
+    several="concept",
+    example='ganatomy.ace("study", layer="layer4", concept="tree").effects',
+)

@@ -153,6 +153,17 @@ CORRECTED = (
 """What the published schedule corrects of the published run, or takes from its code and not from the paper."""
 
 
+@dataclass(frozen=True)
+class Schedule:
+    """How thorough a search is.
+
+    Attributes:
+        schedule: ``fast``, ``quick``, or ``published``, the numbers of the published run.
+    """
+
+    schedule: str = "fast"
+
+
 def scheduled(source: Source, schedule: str = "fast", **options: Any) -> AceSpec:
     """Return the Spec of a schedule, its sets cut to the layer's size; options are its other fields.
 

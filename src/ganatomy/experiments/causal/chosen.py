@@ -2,19 +2,35 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ganatomy.errors import BadValue
-from ganatomy.experiments.causal.best_setting import BestSetting
+from ganatomy.experiments.base import Experiment, Plan, Runner
+from ganatomy.experiments.causal.best_setting import BestSetting, known_setting, run_setting, setting_home
 from ganatomy.experiments.causal.choice import Choice, Wanted, choose
 from ganatomy.experiments.causal.insertion import in_order
-from ganatomy.experiments.causal.settings import default_layers
+from ganatomy.experiments.causal.settings import SettingSpec, default_layers, setting_spec
 from ganatomy.experiments.causal.source import Source
 
 BY_HAND = ("units", "top", "by", "ace", "multiple", "constant")
 """Options that say how to insert; where one is given, no setting is measured."""
 Measure = Callable[[Sequence[str], str], BestSetting]
 """Finds the best setting of a concept at some layers, or reads it where it was found before."""
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Where the units are.
+
+    Attributes:
+        layer: where the units are.
+        layers: several at once, in place of `layer`.
+    """
+
+    layer: str | None = None
+    layers: Sequence[str] | None = None
 
 
 def named_layers(source: Source, layer: str | None, layers: Sequence[str] | None, default: bool = False) -> list[str]:
@@ -79,3 +95,60 @@ def chosen_units(
     name = first.name + ("-at-k-of-the-place" if constant == "place" else "")
     fields = {"layer": layers[0], "units": first.units, "more": more}
     return dataclasses.replace(first, chosen=said, name=name), wanted, fields
+
+
+def plan_setting(source: Source, layers: Sequence[str], concept: str, **options: Any) -> Plan[BestSetting]:
+    """Return the plan of finding the best setting of a concept at some layers.
+
+    Raises:
+        GanatomyError: what is asked for is not there.
+    """
+    spec = setting_spec(source, layers, concept, **options)
+    settings = len(spec.settings())
+    work = f"find the best of {settings} settings for {concept}"
+    return Plan(spec, setting_home(source, layers, concept), partial(run_setting, spec, source), work, settings)
+
+
+def best_setting_finder(source: Source, runner: Runner) -> Measure:
+    """Return what finds the best setting of a concept at some layers, or reads it where it was found before."""
+
+    def find(layers: Sequence[str], concept: str) -> BestSetting:
+        return known_setting(source, layers, concept) or runner(plan_setting(source, layers, concept))
+
+    return find
+
+
+def taken_layers(source: Source, options: dict[str, Any], default: bool = False) -> list[str]:
+    """Take out of options which layers are meant, see `named_layers`."""
+    return named_layers(source, options.pop("layer", None), options.pop("layers", None), default)
+
+
+def _plan(source: Source, options: dict[str, Any], _: Runner) -> Plan[BestSetting]:
+    layers = named_layers(source, None, options.pop("layers", None), default=True)
+    return plan_setting(source, layers, **options)
+
+
+@dataclass(frozen=True)
+class _SettingLayers:
+    """Where the units are.
+
+    Attributes:
+        layers: all set at once; the last that can be aimed at, if none are given.
+    """
+
+    layers: Sequence[str] | None = None
+
+
+BEST_SETTING = Experiment(
+    name="best_setting",
+    summary="find the setting that inserts a concept best",
+    verb="setting",
+    spec=SettingSpec,
+    groups=(_SettingLayers,),
+    filled=frozenset({"layer", "sets"}),
+    planned=frozenset({"cell"}),
+    plan=_plan,
+    result=BestSetting,
+    several="concept",
+    example='ganatomy.best_setting("study", concept="door", layers=["layer5", "layer6"]).measured',
+)

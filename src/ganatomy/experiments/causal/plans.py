@@ -3,24 +3,28 @@
 import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeVar
 
-from ganatomy.edit import Intervention, edits_json
+from ganatomy.edit import Intervention, edits_json, read_edits
 from ganatomy.errors import BadValue
+from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.ace_spec import AceSpec
-from ganatomy.experiments.causal.capacity import CapacitySpec, candidates
-from ganatomy.experiments.causal.choice import Choice
-from ganatomy.experiments.causal.chosen import Measure, chosen_units
+from ganatomy.experiments.causal.capacity import Capacity, CapacitySpec, candidates, run_capacity
+from ganatomy.experiments.causal.choice import Choice, Wanted
+from ganatomy.experiments.causal.chosen import Layers, Measure, best_setting_finder, chosen_units, taken_layers
 from ganatomy.experiments.causal.constants import places_home
-from ganatomy.experiments.causal.effects import EffectSpec, check_effect
+from ganatomy.experiments.causal.effects import Effect, EffectSpec, check_effect, run_edits, run_effect
 from ganatomy.experiments.causal.insertion import placed_layers
 from ganatomy.experiments.causal.places import PlaceSpec, prepared, tuples
 from ganatomy.experiments.causal.pool import PoolSpec, pool_home
 from ganatomy.experiments.causal.settings import SettingSpec
 from ganatomy.experiments.causal.source import SampleSpec, Source
 from ganatomy.experiments.causal.trials import batches, redrawn
+from ganatomy.store import brought, place
 from ganatomy.study import is_study, spec_digest
 
 P = TypeVar("P", bound=PlaceSpec)
@@ -219,3 +223,118 @@ def edit_spec(source: Source, edits: Sequence[Intervention], chosen: str, **opti
 def _named(choice: Choice, concept: str | None) -> str:
     """Return the name of a choice; units that were named do not say what for."""
     return f"{choice.name}-{concept}" if concept and choice.name.startswith("units") else choice.name
+
+
+@dataclass(frozen=True)
+class _Where:
+    """Where units are set.
+
+    Attributes:
+        at: (row, column) or (top, left, bottom, right) in places of the layer's grid, counted from 0; everywhere if it
+            is not given.
+        cell: with (row, column): cell × cell places from there.
+    """
+
+    at: Sequence[int] | None = None
+    cell: int | None = None
+
+
+@dataclass(frozen=True)
+class _Edit:
+    """Given edits.
+
+    Attributes:
+        edit: a file of edits, such as ``edit.json`` of a study.
+    """
+
+    edit: str | Path
+
+
+@dataclass(frozen=True)
+class _Rankings:
+    """What is tried.
+
+    Attributes:
+        layers: which to try.
+        by: rankings of the units: ``iou``, ``random``, and ``ace`` once it has been run.
+        tops: so many of the units of each ranking.
+    """
+
+    layers: Sequence[str]
+    by: Sequence[str] = ("iou",)
+    tops: Sequence[int] = (20, 40)
+
+
+def _plan_ablation(source: Source, options: dict[str, Any], _: Runner) -> Plan[Effect]:
+    spec, usual = plan_effect(source, "ablate", taken_layers(source, options), options)
+    return Plan(spec, usual, partial(run_effect, spec, source), f"ablate {spec.chosen}", 1 + spec.random)
+
+
+def _plan_insertion(source: Source, options: dict[str, Any], runner: Runner) -> Plan[Effect]:
+    layers = taken_layers(source, options, default=True)
+    spec, usual = plan_effect(source, "insert", layers, options, best_setting_finder(source, runner))
+    return Plan(spec, usual, partial(run_effect, spec, source), f"insert {spec.chosen}", 1 + spec.random)
+
+
+def _plan_edits(source: Source, options: dict[str, Any], _: Runner) -> Plan[Effect]:
+    file, generator = brought(place(options.pop("edit"))), source.models.generator
+    edits = read_edits(file, generator.layers, generator.fingerprint)
+    spec = edit_spec(source, edits, f"edits of {file.name}", **options)
+    run = partial(run_edits, spec, edits, source)
+    return Plan(spec, edits_home(source, spec, file.stem), run, f"apply {spec.chosen}", 1 + spec.random)
+
+
+def _plan_capacity(source: Source, options: dict[str, Any], _: Runner) -> Plan[Capacity]:
+    spec, usual = plan_capacity(source, options.pop("layers"), options.pop("concept"), options)
+    work = f"insert {spec.concept} in every way"
+    return Plan(spec, usual, partial(run_capacity, spec, source), work, len(spec.settings()))
+
+
+_CHOSEN = frozenset({"kind", "layer", "units", "chosen", "more", "region", "edits"})
+ABLATE = Experiment(
+    name="ablate",
+    verb="ablate",
+    summary="ablate units, and measure the effect on every concept",
+    spec=EffectSpec,
+    groups=(Layers, Wanted, _Where),
+    filled=_CHOSEN | {"concept", "multiple", "constant", "pool"},
+    planned=frozenset({"top", "by"}),
+    plan=_plan_ablation,
+    result=Effect,
+    example='ganatomy.ablate("study", layer="layer4", concept="tree", top=20)',
+)
+INSERT = Experiment(
+    name="insert",
+    verb="insert",
+    summary="insert a concept: set units to what they are where it is, and measure the effect on every concept",
+    spec=EffectSpec,
+    groups=(Layers, Wanted, _Where),
+    filled=_CHOSEN | {"concept"},
+    planned=frozenset({"top", "by", "multiple", "constant", "pool"}),
+    required=frozenset({"concept"}),
+    plan=_plan_insertion,
+    result=Effect,
+    example='ganatomy.insert("study", concept="door", at=(9, 6)).table',
+)
+APPLY = Experiment(
+    name="apply_edits",
+    verb="apply",
+    summary="make the edits of a file, and measure their effect on every concept",
+    spec=EffectSpec,
+    groups=(_Edit,),
+    filled=_CHOSEN | {"concept", "multiple", "constant", "pool", "strength"},
+    plan=_plan_edits,
+    result=Effect,
+    example='ganatomy.apply_edits("study", edit="edit.json").table',
+)
+CAPACITY = Experiment(
+    name="capacity",
+    verb="capacity",
+    summary="insert a concept in every way there is, at one place of each image",
+    spec=CapacitySpec,
+    groups=(_Rankings,),
+    filled=frozenset({"layer", "sets"}),
+    plan=_plan_capacity,
+    result=Capacity,
+    example='ganatomy.capacity("study", layers=["layer4"], concept="door", on=["building"]).table',
+)

@@ -17,7 +17,14 @@ from torch import Tensor
 
 from ganatomy.errors import BadValue, UnknownName
 from ganatomy.execute import Executor, local
-from ganatomy.experiments.causal.accuracy import Units, check_sample, tell_without
+from ganatomy.experiments.base import Experiment, Plan, Runner
+from ganatomy.experiments.causal.accuracy import (
+    Units,
+    accuracy_seconds,
+    check_sample,
+    classifier_of,
+    tell_without,
+)
 from ganatomy.experiments.causal.choice import random_sets
 from ganatomy.experiments.causal.places import at_least, read_spec
 from ganatomy.experiments.causal.plans import home
@@ -262,3 +269,25 @@ def _curve(sets: _Sets, together: Verdicts, classes: Sequence[str]) -> pd.DataFr
             }
             rows.append({"class": name, "by": by, "n": n, **{key: float(each) for key, each in numbers.items()}})
     return pd.DataFrame(rows)
+
+
+def _plan(source: Source, options: dict[str, Any], _: Runner) -> Plan[UnitAccuracy]:
+    spec, usual = plan_unit_accuracy(source, options.pop("layer"), options)
+    classes = len(classifier_of(source).classes)
+    trials = spec.trials(source.shape(spec.layer).units, classes)
+    work = f"ablate each unit, then the best of {spec.followed(classes)} classes"
+    seconds = partial(accuracy_seconds, source, spec, trials)
+    return Plan(spec, usual, partial(run_unit_accuracy, spec, source), work, trials, seconds)
+
+
+UNIT_ACCURACY = Experiment(
+    name="unit_accuracy",
+    verb="accuracy",
+    switch=("each", ""),
+    summary="ablate every unit of a classifier alone, then those that each class needs most together",
+    spec=UnitAccuracySpec,
+    plan=_plan,
+    result=UnitAccuracy,
+    draws=False,
+    example='ganatomy.unit_accuracy("study", layer="layer3").table',
+)

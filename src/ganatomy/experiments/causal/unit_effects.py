@@ -19,9 +19,11 @@ from torch import Tensor
 from ganatomy.edit import Intervention
 from ganatomy.errors import BadModel
 from ganatomy.execute import Executor, local
+from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.label_agreement import label_agreement
 from ganatomy.experiments.causal.locations import check_scores
 from ganatomy.experiments.causal.places import read_spec
+from ganatomy.experiments.causal.plans import home
 from ganatomy.experiments.causal.shown import Shown
 from ganatomy.experiments.causal.source import SampleSpec, Source
 from ganatomy.experiments.causal.trials import Always, Untouched, batches, try_edits
@@ -33,6 +35,8 @@ from ganatomy.study import Study
 
 AT_ONCE = 8
 """Pictures that gradients are computed for at once; with 32 each took a third longer on a processor."""
+GRADIENT = 4
+"""A picture with its gradient takes as long as about so many without."""
 
 
 @dataclass(frozen=True)
@@ -219,3 +223,23 @@ def agreement(table: pd.DataFrame) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def _plan(source: Source, options: dict[str, Any], _: Runner) -> Plan[UnitEffects]:
+    spec = UnitEffectSpec(**source.names(), **options)
+    units, concepts = source.shape(spec.layer).units, len(source.scored())
+    run = partial(run_unit_effects, spec, source)
+    work = f"ablate each of {units} units"
+    return Plan(spec, home(source, spec, "ablate-each"), run, work, units + GRADIENT * concepts)
+
+
+UNIT_EFFECTS = Experiment(
+    name="unit_effects",
+    verb="ablate",
+    switch=("each", ""),
+    summary="ablate every unit of a layer, one at a time, beside the first-order estimate",
+    spec=UnitEffectSpec,
+    plan=_plan,
+    result=UnitEffects,
+    example='ganatomy.unit_effects("study", layer="layer4").table',
+)

@@ -1,0 +1,211 @@
+"""What every public function does with its arguments: check them, open what is named, run."""
+
+import functools
+import inspect
+import tempfile
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from numbers import Integral, Real
+from pathlib import Path
+from types import UnionType
+from typing import Any, NamedTuple, ParamSpec, TypeVar
+
+from ganatomy.errors import BadValue, UnknownName
+
+P = ParamSpec("P")
+R = TypeVar("R")
+KINDS: Mapping[Any, tuple[type, str]] = {
+    bool: (bool, "True or False"),
+    int: (Integral, "a whole number"),
+    float: (Real, "a number"),
+    str: (str, "a text"),
+    Path: (Path, "a path"),
+}
+"""What stands for a type, and how it is called."""
+
+
+class Command(NamedTuple):
+    """How an experiment is run from the command line.
+
+    Attributes:
+        function: the public one.
+        switch: the option, and its value, that tells it from others of the verb.
+        several: an option that may list several values, which are run one after the other.
+    """
+
+    function: Callable[..., Any]
+    switch: tuple[str, str] = ("", "")
+    several: str = ""
+
+
+COMMANDS: dict[str, list[Command]] = {}
+"""The commands of experiments, by verb; `api.experiments` fills it."""
+
+
+def command(
+    verb: str, switch: tuple[str, str] = ("", ""), several: str = ""
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Make a function public, see `public`, and a command."""
+
+    def made(function: Callable[P, R]) -> Callable[P, R]:
+        checked = public(function)
+        COMMANDS.setdefault(verb, []).append(Command(checked, switch, several))
+        return checked
+
+    return made
+
+
+def public(function: Callable[P, R]) -> Callable[P, R]:
+    """Have a function refuse an unknown name, or a value of another type, in one line.
+
+    Raises:
+        UnknownName: an option that it does not have; suggests one.
+        BadValue: an option of another type, or one that is missing.
+    """
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        for name in kwargs:
+            if name not in signature.parameters:
+                raise UnknownName(f"option of {function.__name__}", name, signature.parameters)
+        try:
+            given = signature.bind(*args, **kwargs).arguments
+        except TypeError as error:
+            raise BadValue(f"{function.__name__}: {error}") from None
+        for name, value in given.items():
+            check_type(name, value, signature.parameters[name].annotation)
+        return function(*args, **kwargs)
+
+    return checked
+
+
+def check_type(name: str, value: Any, kind: Any) -> None:
+    """Refuse a value that is not of the type that an option is annotated with; other types than plain ones pass.
+
+    >>> check_type("images", 12, int), check_type("units", range(3), typing.Sequence[int] | None)
+    (None, None)
+
+    Raises:
+        BadValue: says what was expected.
+    """
+    kinds = typing.get_args(kind) if isinstance(kind, UnionType) else (kind,)
+    texts = [text for each in kinds if (text := _mismatch(value, each))]
+    if len(texts) == len(kinds):
+        expected = " or ".join(dict.fromkeys(text for text in texts if text != "None")) or "None"
+        raise BadValue(f"{name}={value!r} is a {type(value).__name__}; give {expected}")
+
+
+def _mismatch(value: Any, kind: Any) -> str:
+    """Return what a type asks for, where a value is not that."""
+    if kind is type(None):
+        return "" if value is None else "None"
+    if kind in KINDS:
+        own, text = KINDS[kind]
+        return "" if isinstance(value, own) and (kind is bool or not isinstance(value, bool)) else text
+    if isinstance(origin := typing.get_origin(kind), type) and issubclass(origin, Iterable):
+        item = typing.get_args(kind)[0]
+        if isinstance(value, str) or not isinstance(value, Iterable):
+            return f"a list of {KINDS[item][1].removeprefix('a ')}s" if item in KINDS else "a list"
+        return next((f"a list, each {text}" for each in value if (text := _mismatch(each, item))), "")
+    return ""
+
+
+def run_experiment(name: str, given: dict[str, Any]) -> Any:
+    """Run an experiment on a dissection, or find it finished.
+
+    Args:
+        name: of the experiment.
+        given: the arguments of its function.
+
+    Raises:
+        GanatomyError: what was given cannot be used; the message says what to do.
+    """
+    from ganatomy.execute import local
+    from ganatomy.execute.engines import engine_of
+    from ganatomy.experiments.base import Runner, experiment
+    from ganatomy.experiments.causal.source import open_source
+    from ganatomy.experiments.dissection import Dissection
+    from ganatomy.store import place
+
+    entry, options = experiment(name), {key: plain(value) for key, value in given.items() if value is not None}
+    study, out = options.pop("study"), options.pop("out", None)
+    engine, progress = options.pop("engine", local), options.pop("progress", None)
+    models = {key: options.pop(key) for key in ("device", "generator", "segmenter") if key in options}
+    directory = study.study.directory if isinstance(study, Dissection) else study
+    source = open_source(directory, **models, draws=entry.draws)
+    with engine_of(engine, source.models.device) as execute:
+        runner = Runner(execute, progress)
+        return runner(entry.plan(source, options, runner), None if out is None else place(out))
+
+
+def run_dissect(given: dict[str, Any]) -> Any:
+    """Dissect a generator, see `run_experiment`."""
+    from ganatomy.execute.engines import engine_of
+    from ganatomy.experiments.dissect import facts, run
+    from ganatomy.experiments.dissect_spec import DissectSpec
+    from ganatomy.experiments.models import Models, name_of
+    from ganatomy.store import place
+    from ganatomy.study import Study
+
+    options = {key: plain(value) for key, value in given.items()}
+    generator, segmenter, out, device, engine, progress, memory = (
+        options.pop(key) for key in ("generator", "segmenter", "out", "device", "engine", "progress", "memory")
+    )
+    spec = DissectSpec(name_of(generator), name_of(segmenter), **options)
+    directory = Path(tempfile.mkdtemp(prefix="ganatomy-")) if out is None else place(out)
+    models = Models(generator, segmenter, device)
+    with (
+        engine_of(engine, device) as execute,
+        Study.create(directory, spec, facts(spec, models), execute, progress) as study,
+    ):
+        return run(spec, study, models, memory)
+
+
+def run_monitor(given: dict[str, Any]) -> Any:
+    """Dissect the checkpoints of a training, see `run_experiment`."""
+    from ganatomy.execute.engines import engine_of
+    from ganatomy.experiments.monitor.checkpoints import run_monitor as run
+    from ganatomy.experiments.monitor.steps import plan_checkpoints
+    from ganatomy.store import place
+
+    options = {key: plain(value) for key, value in given.items()}
+    checkpoints, opening, steps, out, device, engine, progress = (
+        options.pop(key) for key in ("checkpoints", "opening", "steps", "out", "device", "engine", "progress")
+    )
+    planned = plan_checkpoints(checkpoints, opening, steps)
+    with engine_of(engine, device) as execute:
+        return run(planned, place(out), options, device, execute, progress)
+
+
+def run_compare(given: dict[str, Any]) -> Any:
+    """Set dissections side by side, see `run_experiment`."""
+    from ganatomy.execute.engines import engine_of
+    from ganatomy.experiments.compare.comparison import planned
+    from ganatomy.experiments.compare.comparison import run_compare as run
+    from ganatomy.experiments.dissection import Dissection
+    from ganatomy.report import write_comparison
+    from ganatomy.store import place
+
+    options = {key: plain(value) for key, value in given.items()}
+    studies, out, device, engine, progress = (
+        options.pop(key) for key in ("studies", "out", "device", "engine", "progress")
+    )
+    directories = [each.study.directory if isinstance(each, Dissection) else place(each) for each in studies]
+    spec, measured = planned(directories, options)
+    with engine_of(engine, device) as execute:
+        found = run(spec, directories, measured, device, execute, progress)
+    if out is not None:
+        write_comparison(found, out)
+    return found
+
+
+def plain(value: Any) -> Any:
+    """Return an option as a Spec keeps it: lists, ranges and arrays as tuples of plain numbers.
+
+    >>> plain([1, [2, 3]]), plain(range(2)), plain("ab")
+    ((1, (2, 3)), (0, 1), 'ab')
+    """
+    if isinstance(value, list | tuple | range) or (hasattr(value, "tolist") and hasattr(value, "ndim") and value.ndim):
+        return tuple(map(plain, value.tolist() if hasattr(value, "tolist") else value))
+    return value

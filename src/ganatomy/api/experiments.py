@@ -1,0 +1,1080 @@
+"""The public functions, one an experiment: dissections first, then what is asked about a finished one.
+
+Written by recipes/api_signatures.py from the Specs and from `ganatomy.experiments.base.EXPERIMENTS`; edit those.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from ganatomy.api.calls import command, public, run_compare, run_dissect, run_experiment, run_monitor
+
+if TYPE_CHECKING:
+    from ganatomy.execute import Executor
+    from ganatomy.experiments.artifacts import Artifacts
+    from ganatomy.experiments.causal.accuracy import Accuracy
+    from ganatomy.experiments.causal.ace import Ace
+    from ganatomy.experiments.causal.best_setting import BestSetting
+    from ganatomy.experiments.causal.capacity import Capacity
+    from ganatomy.experiments.causal.context import Context
+    from ganatomy.experiments.causal.effects import Effect
+    from ganatomy.experiments.causal.trace import Trace
+    from ganatomy.experiments.causal.unit_accuracy import UnitAccuracy
+    from ganatomy.experiments.causal.unit_effects import UnitEffects
+    from ganatomy.experiments.compare.comparison import Comparison
+    from ganatomy.experiments.dissection import Dissection
+    from ganatomy.experiments.monitor.monitoring import Monitoring
+    from ganatomy.experiments.quality import Quality
+    from ganatomy.experiments.repair import Repair
+    from ganatomy.generators import Subject
+    from ganatomy.progress import Progress
+    from ganatomy.segmenters import Segmenter
+
+
+@public
+def dissect(
+    generator: "str | Subject",
+    *,
+    segmenter: "str | Segmenter" = "bundled:scenes",
+    layers: Sequence[str] = (),
+    images: int = 1000,
+    validation: str = "separate",
+    seed: int = 0,
+    calibration: int = 256,
+    resolution: int | None = None,
+    threshold: str = "pair",
+    label: str = "matched",
+    levels: int = 100,
+    smallest: float = 0.001,
+    rare: float = 0.001,
+    interpretable_iou: float = 0.05,
+    interpretable_accuracy: float = 0.75,
+    over_control: float = 1.5,
+    over_chance: float = 2.0,
+    false_labels: float = 0.005,
+    top: int = 10,
+    batch: int = 32,
+    shard: int = 256,
+    memory: int | None = None,
+    out: "str | Path | None" = None,
+    device: str = "cpu",
+    engine: "str | Executor" = "local",
+    progress: "Progress | None" = None,
+) -> "Dissection":
+    """Find what each unit of a generator draws.
+
+    >>> import ganatomy
+    >>> ganatomy.dissect("bundled:church", images=200).units  # doctest: +SKIP
+
+    Args:
+        generator: a name, as in `open_generator`, or an open model, as of `as_generator`.
+        segmenter: a name, as in `open_segmenter`, or an open segmenter.
+        layers: names of layers; empty for all.
+        images: N, the evaluation sample: ids 0 … N-1. Levels are chosen on ids N … 2N-1 (1000).
+        validation: ``separate``, or ``cross``: N images in two folds, each scored at the level chosen on the other
+            (separate).
+        seed: of the latents (0).
+        calibration: how many images the candidate levels are measured on, from the start of the validation half (256).
+        resolution: height of the label maps that are compared; None for the pictures' own.
+        threshold: ``pair``, ``unit`` or ``max-iou``, see `choose_levels`; ``quantile:q``, the top q of a unit's raw
+            activations (Network Dissection); ``upsampled-quantile:q``, of its upsampled ones (pair).
+        label: which concept names a unit: ``matched``, of its matched pairs that of greatest IoU, none if there is no
+            such pair; ``iou``, of all concepts that of greatest IoU; ``iqr``, of greatest IQR (published) (matched).
+        levels, smallest: how many candidate levels a unit has, and the top fraction of the highest (100, 0.001).
+        rare: concepts on a smaller share of the validation pixels get no score (0.001).
+        interpretable_iou, interpretable_accuracy: a pair of unit and concept is interpretable above both (Figure 5)
+            (0.05, 0.75).
+        over_control, over_chance: an interpretable pair is matched if its IoU is more than so many times its control,
+            and more than so many times its chance level, see `required_iou`; (1.5, 2).
+        false_labels: both are raised by one factor where else a greater share of the units would be matched to some
+            concept by their mismatched counts (0.005).
+        top: how many images to show of each unit (10).
+        batch, shard: images a forward pass, and between two savings (32, 256).
+        memory: how many bytes one process may take; tables that do not fit are counted in several passes, to the same
+            counts. Half of what is free, if it is not given.
+        out: the study directory, or a URL; the same call resumes there, or finds its answer at once. A new temporary
+            one, if it is not given.
+        device: where models that are opened by name compute: ``cpu``, ``cuda``, ``cuda:1`` …
+        engine: counts the shards: a name, as in `open_engine`, or what that opened.
+        progress: is told how far it is.
+
+    Raises:
+        GanatomyError: what was given cannot be used; the message says what to do.
+    """
+    return cast("Dissection", run_dissect(locals()))
+
+
+@public
+def monitor(
+    checkpoints: "Sequence[str | Path]",
+    *,
+    out: str | Path,
+    opening: str | None = None,
+    steps: Sequence[int] | None = None,
+    segmenter: str = "bundled:scenes",
+    layers: Sequence[str] = (),
+    images: int = 1000,
+    validation: str = "separate",
+    seed: int = 0,
+    calibration: int = 256,
+    resolution: int | None = None,
+    threshold: str = "pair",
+    label: str = "matched",
+    levels: int = 100,
+    smallest: float = 0.001,
+    rare: float = 0.001,
+    interpretable_iou: float = 0.05,
+    interpretable_accuracy: float = 0.75,
+    over_control: float = 1.5,
+    over_chance: float = 2.0,
+    false_labels: float = 0.005,
+    top: int = 10,
+    batch: int = 32,
+    shard: int = 256,
+    device: str = "cpu",
+    engine: "str | Executor" = "local",
+    progress: "Progress | None" = None,
+) -> "Monitoring":
+    """Dissect checkpoints of one training, and follow its units from one to the next.
+
+    >>> import ganatomy
+    >>> ganatomy.monitor(["run/1000.pth", "run/2000.pth"], out="monitor", opening="progan:{}").table  # doctest: +SKIP
+
+    Args:
+        checkpoints: files, or names of generators.
+        out: the directory; what it has already is not dissected again.
+        opening: what opens a file, with ``{}`` in its place.
+        steps: of each checkpoint; else they are read from the names.
+        segmenter: names, as in `open_generator` and `open_segmenter` (bundled:scenes).
+        layers: names of layers; empty for all.
+        images: N, the evaluation sample: ids 0 … N-1. Levels are chosen on ids N … 2N-1 (1000).
+        validation: ``separate``, or ``cross``: N images in two folds, each scored at the level chosen on the other
+            (separate).
+        seed: of the latents (0).
+        calibration: how many images the candidate levels are measured on, from the start of the validation half (256).
+        resolution: height of the label maps that are compared; None for the pictures' own.
+        threshold: ``pair``, ``unit`` or ``max-iou``, see `choose_levels`; ``quantile:q``, the top q of a unit's raw
+            activations (Network Dissection); ``upsampled-quantile:q``, of its upsampled ones (pair).
+        label: which concept names a unit: ``matched``, of its matched pairs that of greatest IoU, none if there is no
+            such pair; ``iou``, of all concepts that of greatest IoU; ``iqr``, of greatest IQR (published) (matched).
+        levels, smallest: how many candidate levels a unit has, and the top fraction of the highest (100, 0.001).
+        rare: concepts on a smaller share of the validation pixels get no score (0.001).
+        interpretable_iou, interpretable_accuracy: a pair of unit and concept is interpretable above both (Figure 5)
+            (0.05, 0.75).
+        over_control, over_chance: an interpretable pair is matched if its IoU is more than so many times its control,
+            and more than so many times its chance level, see `required_iou`; (1.5, 2).
+        false_labels: both are raised by one factor where else a greater share of the units would be matched to some
+            concept by their mismatched counts (0.005).
+        top: how many images to show of each unit (10).
+        batch, shard: images a forward pass, and between two savings (32, 256).
+        device: where models that are opened by name compute: ``cpu``, ``cuda``, ``cuda:1`` …
+        engine: counts the shards: a name, as in `open_engine`, or what that opened.
+        progress: is told how far it is.
+
+    Raises:
+        GanatomyError: what was given cannot be used; the message says what to do.
+    """
+    return cast("Monitoring", run_monitor(locals()))
+
+
+@public
+def compare(
+    studies: "Sequence[str | Path | Dissection]",
+    *,
+    names: Sequence[str] | None = None,
+    layer: Sequence[str] = (),
+    against: str = "",
+    follow: bool = False,
+    draws: int = 200,
+    seed: int = 0,
+    images: int | None = None,
+    real: str | None = None,
+    reals: int | None = None,
+    features: str | None = None,
+    out: "str | Path | None" = None,
+    device: str = "cpu",
+    engine: "str | Executor" = "local",
+    progress: "Progress | None" = None,
+) -> "Comparison":
+    """Compare dissections: what do they draw, and what only one of them, beyond the error of the sample?
+
+    >>> import ganatomy
+    >>> ganatomy.compare(["church", "livingroom"], layer=["layer4"]).changes  # doctest: +SKIP
+
+    Args:
+        studies: finished dissections, or their directories.
+        names: of the studies, in their order; each once.
+        layer: the one that is compared, or one of each study; empty for all that they share.
+        against: name of the study that the others are set against; empty for the first.
+        follow: whether the studies are of one network at several moments, so that unit 5 of one is unit 5 of another.
+        draws: resamples of the pictures that errors are taken from (200).
+        seed: of the resamples (0).
+        images: M, generated pictures (3000).
+        real: name of a set of real pictures, as in `open_pictures`; ``scenes`` alone are those that a bundled generator
+            was trained on.
+        reals: how many of them (3000).
+        features: name of the feature network, as in `open_features` (bundled:scenes).
+        out: a directory for the page, the tables and the figures; nothing is written if it is not given.
+        device: where models that are opened by name compute: ``cpu``, ``cuda``, ``cuda:1`` …
+        engine: counts the shards: a name, as in `open_engine`, or what that opened.
+        progress: is told how far it is.
+
+    Raises:
+        GanatomyError: what was given cannot be used; the message says what to do.
+    """
+    return cast("Comparison", run_compare(locals()))
+
+
+@command("ablate")
+def ablate(
+    study: "str | Path | Dissection",
+    *,
+    layer: str | None = None,
+    layers: Sequence[str] | None = None,
+    units: Sequence[int] | None = None,
+    concept: str | None = None,
+    top: int | None = None,
+    by: str | None = None,
+    ace: str | Path | None = None,
+    at: Sequence[int] | None = None,
+    cell: int | None = None,
+    images: int = 200,
+    first: int = 1000000,
+    seed: int = 0,
+    batch: int = 32,
+    shard: int = 100,
+    strength: float = 1.0,
+    random: int = 5,
+    show: int = 8,
+    out: "str | Path | None" = None,
+    device: str = "cpu",
+    engine: "str | Executor" = "local",
+    progress: "Progress | None" = None,
+    generator: "Subject | None" = None,
+    segmenter: "Segmenter | None" = None,
+) -> "Effect":
+    """Ablate units, and measure the effect on every concept.
+
+    >>> import ganatomy
+    >>> ganatomy.ablate("study", layer="layer4", concept="tree", top=20)  # doctest: +SKIP
+
+    Args:
+        study: a finished dissection, or its directory.
+        layer: where the units are.
+        layers: several at once, in place of `layer`.
+        units: the units themselves; None to rank them.
+        concept: what they are for; it is also what an effect is read on first.
+        top: how many of the ranking (20).
+        by: ``iou`` (as dissected), ``ace`` (an optimised α; ACE has to have been run), or ``random`` (iou).
+        ace: where that ACE study lies; None for its usual place beside the dissection; where there are several, that of
+            the default schedule, then the published one.
+        at: (row, column) or (top, left, bottom, right) in places of the layer's grid, counted from 0; everywhere if it
+            is not given.
+        cell: with (row, column): cell × cell places from there.
+        images: how many pictures (200).
+        first: id of the first; the default keeps clear of the pictures of dissections and of pools (1000000).
+        seed: of the latents, and of whatever is drawn at random (0).
+        batch, shard: images a forward pass, and between two savings (32, 100).
+        strength: α, from 0 to 1 (1).
+        random: how many random sets of as many units it is compared with; none of the chosen ones is in them, unless
+            the layer has too few others. Of given edits, the units drawn are set to the values of those that are given.
+            Where all units of every layer are inserted, it is compared once with what they are at that place in
+            pictures without the concept (5).
+        show: how many pictures are kept: of an ablation those that show most of the concept, else the first (8).
+        out: the study directory, or a URL; a place beside the dissection, if it is not given.
+        device: where models that are opened by name compute: ``cpu``, ``cuda``, ``cuda:1`` …
+        engine: counts the shards: a name, as in `open_engine`, or what that opened.
+        progress: is told how far it is.
+        generator, segmenter: the open models, where open models were dissected.
+
+    Raises:
+        GanatomyError: what was given cannot be used; the message says what to do.
+    """
+    return cast("Effect", run_experiment("ablate", locals()))
+
+
+@command("ablate", switch=("each", ""))
+def unit_effects(
+    study: "str | Path | Dissection",
+    *,
+    layer: str,
+    images: int = 100,
+    first: int = 1000000,
+    seed: int = 0,
+    batch: int = 32,
+    shard: int = 100,
+    estimate: bool = True,
+    out: "str | Path | None" = None,
+    device: str = "cpu",
+    engine: "str | Executor" = "local",
+    progress: "Progress | None" = None,
+    generator: "Subject | None" = None,
+    segmenter: "Segmenter | None" = None,
+) -> "UnitEffects":
+    """Ablate every unit of a layer, one at a time, beside the first-order estimate.
+
+    >>> import ganatomy
+    >>> ganatomy.unit_effects("study", layer="layer4").table  # doctest: +SKIP
+
+    Args:
+        study: a finished dissection, or its directory.
+        layer: where the units are.
+        images: how many pictures (100).
+        first: id of the first; the default keeps clear of the pictures of dissections and of pools (1000000).
+        seed: of the latents, and of whatever is drawn at random (0).
+        batch, shard: images a forward pass, and between two savings (32, 100).
+        estimate: whether to make the first-order estimate too.
+        out: the study directory, or a URL; a place beside the dissection, if it is not given.
+        device: where models that are opened by name compute: ``cpu``, ``cuda``, ``cuda:1`` …
+        engine: counts the shards: a name, as in `open_engine`, or what that opened.
+        progress: is told how far it is.
+        generator, segmenter: the open models, where open models were dissected.
+
+    Raises:
+        GanatomyError: what was given cannot be used; the message says what to do.
+    """
+    return cast("UnitEffects", run_experiment("unit_effects", locals()))
+
+
+@command("insert")
+def insert(
+    study: "str | Path | Dissection",
+    *,
+    concept: str | None,
+    layer: str | None = None,
+    layers: Sequence[str] | None = None,
+    units: Sequence[int] | None = None,
+    top: int | None = None,
+    by: str | None = None,
+    ace: str | Path | None = None,
+    at: Sequence[int] | None = None,
+    cell: int | None = None,
+    images: int = 200,
+    first: int = 1000000,
+    seed: int = 0,
+    batch: int = 32,
+    shard: int = 100,
+    strength: float = 1.0,
+    multiple: float | None = None,
+    constant: str | None = None,
+    random: int = 5,
+    show: int = 8,
+    pool: int | None = None,
+    out: "str | Path | None" = None,
+    device: str = "cpu",
+    engine: "str | Executor" = "local",
+    progress: "Progress | None" = None,
+    generator: "Subject | None" = None,
+    segmenter: "Segmenter | None" = None,
+) -> "Effect":
+    """Insert a concept: set units to what they are where it is, and measure the effect on every concept.
+
+    >>> import ganatomy
+    >>> ganatomy.insert("study", concept="door", at=(9, 6)).table  # doctest: +SKIP
+
+    Args:
+        study: a finished dissection, or its directory.
+        concept: what they are for; it is also what an effect is read on first.
+        layer: where the units are.
+        layers: several at once, in place of `layer`.
+        units: the units themselves; None to rank them.
+        top: how many of the ranking (20).
+        by: ``iou`` (as dissected), ``ace`` (an optimised α; ACE has to have been run), or ``random`` (iou).
+        ace: where that ACE study lies; None for its usual place beside the dissection; where there are several, that of
+            the default schedule, then the published one.
+        at: (row, column) or (top, left, bottom, right) in places of the layer's grid, counted from 0; everywhere if it
+            is not given.
+        cell: with (row, column): cell × cell places from there.
+        images: how many pictures (200).
+        first: id of the first; the default keeps clear of the pictures of dissections and of pools (1000000).
+        seed: of the latents, and of whatever is drawn at random (0).
+        batch, shard: images a forward pass, and between two savings (32, 100).
+        strength: α, from 0 to 1 (1).
+        multiple: they are set to so many times k (1).
+        constant: ``k``, one value a unit, or ``place``, one a unit at each place (SPEC 6) (k).
+        random: how many random sets of as many units it is compared with; none of the chosen ones is in them, unless
+            the layer has too few others. Of given edits, the units drawn are set to the values of those that are given.
+            Where all units of every layer are inserted, it is compared once with what they are at that place in
+            pictures without the concept (5).
+        show: how many pictures are kept: of an ablation those that show most of the concept, else the first (8).
+        pool: on how many pictures k is measured (2000).
+        out: the study directory, or a URL; a place beside the dissection, if it is not given.
+        device: where models that are opened by name compute: ``cpu``, ``cuda``, ``cuda:1`` …
+        engine: counts the shards: a name, as in `open_engine`, or what that opened.
+        progress: is told how far it is.
+        generator, segmenter: the open models, where open models were dissected.
+
+    Raises:
+        GanatomyError: what was given cannot be used; the message says what to do.
+    """
+    return cast("Effect", run_experiment("insert", locals()))
+
+
+@command("insert", switch=("at", "each"))
+def context(
+    study: "str | Path | Dissection",
+    *,
+    concept: str,
+    layer: str | None = None,
+    layers: Sequence[str] | None = None,
+    units: Sequence[int] | None = None,
+    top: int | None = None,
+    by: str | None = None,
+    ace: str | Path | None = None,
+    images: int = 48,
+    first: int = 1000000,
+    seed: int = 0,
+    batch: int = 32,
+    shard: int = 10,
+    multiple: float | None = None,
+    constant: str | None = None,
+    cell: int | None = None,
+    pool: int | None = None,
+    stride: int | None = None,
+    usual: float = 0.0,
+    responsive: float = 0.2,
+    show: int = 8,
+    draws: int = 2000,
+    grammar: str | None = None,
+    allowed: Sequence[str] | None = None,
+    forbidden: Sequence[str] | None = None,
+    out: "str | Path | None" = None,
+    device: str = "cpu",
+    engine: "str | Executor" = "local",
+    progress: "Progress | None" = None,
+    generator: "Subject | None" = None,
+    segmenter: "Segmenter | None" = None,
+) -> "Context":
+    """Insert a concept at every place of many images: where does the model accept it?
+
+    >>> import ganatomy
+    >>> ganatomy.context("study", concept="door").under  # doctest: +SKIP
+
+    Args:
+        study: a finished dissection, or its directory.
+        concept: of which k is the class constant, and whose pixels are counted.
+        layer: where the units are.
+        layers: several at once, in place of `layer`.
+        units: the units themselves; None to rank them.
+        top: how many of the ranking (20).
+        by: ``iou`` (as dissected), ``ace`` (an optimised α; ACE has to have been run), or ``random`` (iou).
+        ace: where that ACE study lies; None for its usual place beside the dissection; where there are several, that of
+            the default schedule, then the published one.
+        images: how many pictures (48).
+        first: id of the first; the default keeps clear of the pictures of dissections and of pools (1000000).
+        seed: of the latents, and of whatever is drawn at random (0).
+        batch, shard: images a forward pass, and between two savings (32, 10).
+        multiple: they are set to this many times k (1).
+        constant: ``k``, one value a unit, or ``place``, one a unit at each place (k).
+        cell: a place is cell × cell of the layer's grid; of several layers, of the last one's (1).
+        pool: how many pictures k is measured on (2000).
+        stride: from one place to the next, in cells of the grid; None for as far as a place is wide.
+        usual: `Context.under` and `Context.verdict` tell of places only that, in the pool, show the concept at least so
+            often, as a share of the place that shows it most; 0 for all places (0).
+        responsive: a place is responsive if the concept gains at least this share of its pixels (0.2).
+        show: the first so many pictures are kept, with their maps (8).
+        draws: of the bootstrap of `Context.verdict` (2000).
+        grammar: category of scenes whose grammar says where the object may be; None for that of the generator's card,
+            if it is a bundled one.
+        allowed, forbidden: names of what it may be inserted on, and of what it may not; None for what the grammar says.
+        out: the study directory, or a URL; a place beside the dissection, if it is not given.
+        device: where models that are opened by name compute: ``cpu``, ``cuda``, ``cuda:1`` …
+        engine: counts the shards: a name, as in `open_engine`, or what that opened.
+        progress: is told how far it is.
+        generator, segmenter: the open models, where open models were dissected.
+
+    Raises:
+        GanatomyError: what was given cannot be used; the message says what to do.
+    """
+    return cast("Context", run_experiment("context", locals()))
+
+
+@command("apply")
+def apply_edits(
+    study: "str | Path | Dissection",
+    *,
+    edit: str | Path,
+    images: int = 200,
+    first: int = 1000000,
+    seed: int = 0,
+    batch: int = 32,
+    shard: int = 100,
+    random: int = 5,
+    show: int = 8,
+    out: "str | Path | None" = None,
+    device: str = "cpu",
+    engine: "str | Executor" = "local",
+    progress: "Progress | None" = None,
+    generator: "Subject | None" = None,
+    segmenter: "Segmenter | None" = None,
+) -> "Effect":
+    """Make the edits of a file, and measure their effect on every concept.
+
+    >>> import ganatomy
+    >>> ganatomy.apply_edits("study", edit="edit.json").table  # doctest: +SKIP
+
+    Args:
+        study: a finished dissection, or its directory.
+        edit: a file of edits, such as ``edit.json`` of a study.
+        images: how many pictures (200).
+        first: id of the first; the default keeps clear of the pictures of dissections and of pools (1000000).
+        seed: of the latents, and of whatever is drawn at random (0).
+        batch, shard: images a forward pass, and between two savings (32, 100).
+        random: how many random sets of as many units it is compared with; none of the chosen ones is in them, unless
+            the layer has too few others. Of given edits, the units drawn are set to the values of those that are given.
+            Where all units of every layer are inserted, it is compared once with what they are at that place in
+            pictures without the concept (5).
+        show: how many pictures are kept: of an ablation those that show most of the concept, else the first (8).
+        out: the study directory, or a URL; a place beside the dissection, if it is not given.
+        device: where models that are opened by name compute: ``cpu``, ``cuda``, ``cuda:1`` …
+        engine: counts the shards: a name, as in `open_engine`, or what that opened.
+        progress: is told how far it is.
+        generator, segmenter: the open models, where open models were dissected.
+
+    Raises:
+        GanatomyError: what was given cannot be used; the message says what to do.
+    """
+    return cast("Effect", run_experiment("apply_edits", locals()))
+
+
+@command("ace", several="concept")
+def ace(
+    study: "str | Path | Dissection",
+    *,
+    layer: str,
+    concept: str,
+    schedule: str = "fast",
+    images: int | None = None,
+    first: int | None = None,
+    seed: int | None = None,
+    batch: int | None = None,
+    shard: int | None = None,
+    pool: int | None = None,
+    train: int | None = None,
+    held: int | None = None,
+    candidates: int | None = None,
+    together: int | None = None,
+    apart: int | None = None,
+    ablated: str | None = None,
+    start: str | None = None,
+    steps: int | None = None,
+    pairs: int | None = None,
+    optimiser: str | None = None,
+    rate: float | None = None,
+    decay: bool | None = None,
+    penalty: float | None = None,
+    norm: str | None = None,
+    every: int | None = None,
+    patience: int | None = None,
+    top: int | None = None,
+    sizes: Sequence[int] | None = None,
+    random: int | None = None,
+    controls: Sequence[int] | None = None,
+    places: int | None = None,
+    out: "str | Path | None" = None,
+    device: str = "cpu",
+    engine: "str | Executor" = "local",
+    progress: "Progress | None" = None,
+    generator: "Subject | None" = None,
+    segmenter: "Segmenter | None" = None,
+) -> "Ace":
+    """Find the units that make a concept appear and vanish: their average causal effect.
+
+    >>> import ganatomy
+    >>> ganatomy.ace("study", layer="layer4", concept="tree").effects  # doctest: +SKIP
+
+    Args:
+        study: a finished dissection, or its directory.
+        layer: where the units are.
+        concept: its name.
+        schedule: ``fast``, ``quick``, or ``published``, the numbers of the published run (fast).
+        images: how many pictures (100).
+        first: id of the first; the default keeps clear of the pictures of dissections and of pools (1000000).
+        seed: of the latents, and of whatever is drawn at random (0).
+        batch, shard: images a forward pass, and between two savings (32, 100).
+        pool: pictures in which places are looked for, shared by all concepts of the layer (2000).
+        train, held: pictures in which the concept is ablated, and as many in which it is inserted, to optimise on and
+            to tell when to stop (160, 80).
+        candidates: how often it is tried to insert the concept with all units, to find where it can be (320).
+        together, apart: places of one picture that are tried at once, and how far apart they are at least (4, 4).
+        ablated: in training, units are taken from the whole "map", as when they are judged, or at one "place" (map).
+        start: alpha begins as the "gradient" of the effect, or as the "iou" of units and concept (Eqn 7) (gradient).
+        steps, pairs: updates at most, and pictures of each kind for each (60, 8).
+        optimiser, rate, decay: "adam" or "sgd"; its learning rate; whether that falls to 0 over the steps (adam, 0.05).
+        penalty, norm: weight of the "squared" norm of alpha in the loss, or of the "norm" as Eqn 6 prints it (0.005,
+            squared).
+        every, patience: updates between two looks at the held-out effect, and looks without a gain until the end. The
+            answer is α of the best look that beats the start by more than its error, or else the start. With patience 0
+            all updates are made and α of the last is the answer (10, 6).
+        top: units that are kept; the others' alpha is set to 0 (20).
+        sizes: of the sets whose ablation is measured (Figure 4) (1 to 30).
+        random, controls: how many sets of random units are measured beside, and of which sizes (3, 5,10,20,30).
+        places: of each image at which a set is inserted, one at a time, to measure its effect (8).
+        out: the study directory, or a URL; a place beside the dissection, if it is not given.
+        device: where models that are opened by name compute: ``cpu``, ``cuda``, ``cuda:1`` …
+        engine: counts the shards: a name, as in `open_engine`, or what that opened.
+        progress: is told how far it is.
+        generator, segmenter: the open models, where open models were dissected.
+
+    Raises:
+        GanatomyError: what was given cannot be used; the message says what to do.
+    """
+    return cast("Ace", run_experiment("ace", locals()))
+
+
+@command("capacity")
+def capacity(
+    study: "str | Path | Dissection",
+    *,
+    layers: Sequence[str],
+    concept: str,
+    by: Sequence[str] = ("iou",),
+    tops: Sequence[int] = (20, 40),
+    images: int = 200,
+    first: int = 1000000,
+    seed: int = 0,
+    batch: int = 32,
+    shard: int = 100,
+    cells: Sequence[int] = (1, 2, 3),
+    least: float = 0.2,
+    donors: int = 64,
+    margin: int = 1,
+    multiples: Sequence[float] = (1.0, 2.0, 3.0),
+    on: Sequence[str] = (),
+    usual: float = 0.0,
+    pool: int = 2000,
+    out: "str | Path | None" = None,
+    device: str = "cpu",
+    engine: "str | Executor" = "local",
+    progress: "Progress | None" = None,
+    generator: "Subject | None" = None,
+    segmenter: "Segmenter | None" = None,
+) -> "Capacity":
+    """Insert a concept in every way there is, at one place of each image.
+
+    >>> import ganatomy
+    >>> ganatomy.capacity("study", layers=["layer4"], concept="door", on=["building"]).table  # doctest: +SKIP
+
+    Args:
+        study: a finished dissection, or its directory.
+        layers: which to try.
+        concept: of which k is the class constant, and whose pixels are counted.
+        by: rankings of the units: ``iou``, ``random``, and ``ace`` once it has been run (iou).
+        tops: so many of the units of each ranking (20,40).
+        images: how many pictures (200).
+        first: id of the first; the default keeps clear of the pictures of dissections and of pools (1000000).
+        seed: of the latents, and of whatever is drawn at random (0).
+        batch, shard: images a forward pass, and between two savings (32, 100).
+        cells: a place is cell × cell of the layer's grid (1,2,3).
+        least: the concept appears where it newly covers at least this share of the place's pixels; a picture that shows
+            less of it lends nothing (0.2).
+        donors: how many of them, those that show most of the concept at one place, lend their features to others (64).
+        margin: so many places around the donor's are put in too (1).
+        multiples: units are set to so many times k (1,2,3).
+        on: names of objects; only places that show mostly one of them are drawn. Empty for all.
+        usual: only places are drawn that, in the pool, show the concept at least so often, as a share of the place that
+            shows it most; 0 for all (0).
+        pool: how many pictures k is measured on (2000).
+        out: the study directory, or a URL; a place beside the dissection, if it is not given.
+        device: where models that are opened by name compute: ``cpu``, ``cuda``, ``cuda:1`` …
+        engine: counts the shards: a name, as in `open_engine`, or what that opened.
+        progress: is told how far it is.
+        generator, segmenter: the open models, where open models were dissected.
+
+    Raises:
+        GanatomyError: what was given cannot be used; the message says what to do.
+    """
+    return cast("Capacity", run_experiment("capacity", locals()))
+
+
+@command("setting", several="concept")
+def best_setting(
+    study: "str | Path | Dissection",
+    *,
+    concept: str,
+    layers: Sequence[str] | None = None,
+    images: int = 120,
+    first: int = 3000000,
+    seed: int = 0,
+    batch: int = 32,
+    shard: int = 16,
+    values: Sequence[tuple[str, float]] = (("k", 1.0), ("k", 2.0), ("place", 1.0)),
+    cell: int | None = None,
+    pool: int = 2000,
+    grammar: str | None = None,
+    out: "str | Path | None" = None,
+    device: str = "cpu",
+    engine: "str | Executor" = "local",
+    progress: "Progress | None" = None,
+    generator: "Subject | None" = None,
+    segmenter: "Segmenter | None" = None,
+) -> "BestSetting":
+    """Find the setting that inserts a concept best.
+
+    >>> import ganatomy
+    >>> ganatomy.best_setting("study", concept="door", layers=["layer5", "layer6"]).measured  # doctest: +SKIP
+
+    Args:
+        study: a finished dissection, or its directory.
+        concept: what is inserted.
+        layers: all set at once; the last that can be aimed at, if none are given.
+        images: half of them choose, the others are measured on (120).
+        first: id of the first; the default keeps clear of the pictures of dissections and of pools (3000000).
+        seed: of the latents, and of whatever is drawn at random (0).
+        batch, shard: images a forward pass, and between two savings (32, 16).
+        values: constants and multiples; each is tried with each set (k:1.0 k:2.0 place:1.0).
+        cell: a place is cell × cell of the last layer's grid (1).
+        pool: on how many pictures constants are measured (2000).
+        grammar: category of scenes whose renderer says where the object may be; None for the generator's own.
+        out: the study directory, or a URL; a place beside the dissection, if it is not given.
+        device: where models that are opened by name compute: ``cpu``, ``cuda``, ``cuda:1`` …
+        engine: counts the shards: a name, as in `open_engine`, or what that opened.
+        progress: is told how far it is.
+        generator, segmenter: the open models, where open models were dissected.
+
+    Raises:
+        GanatomyError: what was given cannot be used; the message says what to do.
+    """
+    return cast("BestSetting", run_experiment("best_setting", locals()))
+
+
+@command("trace")
+def trace(
+    study: "str | Path | Dissection",
+    *,
+    concept: str,
+    layer: str | None = None,
+    layers: Sequence[str] | None = None,
+    units: Sequence[int] | None = None,
+    top: int | None = None,
+    by: str | None = None,
+    ace: str | Path | None = None,
+    images: int = 100,
+    first: int = 1000000,
+    seed: int = 0,
+    batch: int = 32,
+    shard: int = 20,
+    multiple: float | None = None,
+    constant: str | None = None,
+    cell: int | None = None,
+    pool: int | None = None,
+    places: int = 16,
+    visible: float = 0.2,
+    show: int = 4,
+    out: "str | Path | None" = None,
+    device: str = "cpu",
+    engine: "str | Executor" = "local",
+    progress: "Progress | None" = None,
+    generator: "Subject | None" = None,
+    segmenter: "Segmenter | None" = None,
+) -> "Trace":
+    """Insert a concept at one place at a time, and follow the change through every later layer.
+
+    >>> import ganatomy
+    >>> ganatomy.trace("study", concept="door").lines  # doctest: +SKIP
+
+    Args:
+        study: a finished dissection, or its directory.
+        concept: of which k is the class constant, and whose pixels are counted.
+        layer: where the units are.
+        layers: several at once, in place of `layer`.
+        units: the units themselves; None to rank them.
+        top: how many of the ranking (20).
+        by: ``iou`` (as dissected), ``ace`` (an optimised α; ACE has to have been run), or ``random`` (iou).
+        ace: where that ACE study lies; None for its usual place beside the dissection; where there are several, that of
+            the default schedule, then the published one.
+        images: how many pictures (100).
+        first: id of the first; the default keeps clear of the pictures of dissections and of pools (1000000).
+        seed: of the latents, and of whatever is drawn at random (0).
+        batch, shard: images a forward pass, and between two savings (32, 20).
+        multiple: they are set to this many times k (1).
+        constant: ``k``, one value a unit, or ``place``, one a unit at each place (k).
+        cell: a place is cell × cell of the layer's grid; of several layers, of the last one's (1).
+        pool: how many pictures k is measured on (2000).
+        places: how many places are drawn from each picture; 0 for all (16).
+        visible: an edit was visible if the concept gained at least this share of the place's pixels (0.2).
+        show: the first so many pictures get a map: every place of theirs is tried (4).
+        out: the study directory, or a URL; a place beside the dissection, if it is not given.
+        device: where models that are opened by name compute: ``cpu``, ``cuda``, ``cuda:1`` …
+        engine: counts the shards: a name, as in `open_engine`, or what that opened.
+        progress: is told how far it is.
+        generator, segmenter: the open models, where open models were dissected.
+
+    Raises:
+        GanatomyError: what was given cannot be used; the message says what to do.
+    """
+    return cast("Trace", run_experiment("trace", locals()))
+
+
+@command("accuracy")
+def accuracy(
+    study: "str | Path | Dissection",
+    *,
+    layer: str,
+    units: Sequence[int] | None = None,
+    concept: str | None = None,
+    top: int | None = None,
+    by: str | None = None,
+    ace: str | Path | None = None,
+    images: int = 1000,
+    first: int = 0,
+    seed: int = 0,
+    batch: int = 64,
+    shard: int = 256,
+    random: int = 20,
+    out: "str | Path | None" = None,
+    device: str = "cpu",
+    engine: "str | Executor" = "local",
+    progress: "Progress | None" = None,
+    generator: "Subject | None" = None,
+    segmenter: "Segmenter | None" = None,
+) -> "Accuracy":
+    """Ablate units of a classifier, and measure the accuracy of each class.
+
+    >>> import ganatomy
+    >>> ganatomy.accuracy("study", layer="layer3", concept="water").classes  # doctest: +SKIP
+
+    Args:
+        study: a finished dissection, or its directory.
+        layer: where the units are.
+        units: the units themselves; None to rank them.
+        concept: what they are for; it is also what an effect is read on first.
+        top: how many of the ranking (20).
+        by: ``iou`` (as dissected), ``ace`` (an optimised α; ACE has to have been run), or ``random`` (iou).
+        ace: where that ACE study lies; None for its usual place beside the dissection; where there are several, that of
+            the default schedule, then the published one.
+        images: how many pictures (1000).
+        first: id of the first picture: 0, as the pictures of a set are few (0).
+        seed: of the latents, and of whatever is drawn at random (0).
+        batch, shard: images a forward pass, and between two savings (64, 256).
+        random: how many random sets of as many units they are compared with (20).
+        out: the study directory, or a URL; a place beside the dissection, if it is not given.
+        device: where models that are opened by name compute: ``cpu``, ``cuda``, ``cuda:1`` …
+        engine: counts the shards: a name, as in `open_engine`, or what that opened.
+        progress: is told how far it is.
+        generator, segmenter: the open models, where open models were dissected.
+
+    Raises:
+        GanatomyError: what was given cannot be used; the message says what to do.
+    """
+    return cast("Accuracy", run_experiment("accuracy", locals()))
+
+
+@command("accuracy", switch=("each", ""))
+def unit_accuracy(
+    study: "str | Path | Dissection",
+    *,
+    layer: str,
+    images: int = 1000,
+    first: int = 0,
+    seed: int = 0,
+    batch: int = 64,
+    shard: int = 256,
+    classes: Sequence[str] = (),
+    sizes: Sequence[int] = (1, 2, 4, 8, 12, 16, 20),
+    random: int = 5,
+    out: "str | Path | None" = None,
+    device: str = "cpu",
+    engine: "str | Executor" = "local",
+    progress: "Progress | None" = None,
+    generator: "Subject | None" = None,
+    segmenter: "Segmenter | None" = None,
+) -> "UnitAccuracy":
+    """Ablate every unit of a classifier alone, then those that each class needs most together.
+
+    >>> import ganatomy
+    >>> ganatomy.unit_accuracy("study", layer="layer3").table  # doctest: +SKIP
+
+    Args:
+        study: a finished dissection, or its directory.
+        layer: where the units are.
+        images: how many pictures: units are chosen on the first half of them, effects told on the second (1000).
+        first: id of the first picture: 0, as the pictures of a set are few (0).
+        seed: of the latents, and of whatever is drawn at random (0).
+        batch, shard: images a forward pass, and between two savings (64, 256).
+        classes: those whose best units are switched off together; all, if none is named.
+        sizes: how many units at a time; sizes that leave the layer no unit are left out (1,2,4,8,12,16,20).
+        random: how many random orders of units they are compared with (5).
+        out: the study directory, or a URL; a place beside the dissection, if it is not given.
+        device: where models that are opened by name compute: ``cpu``, ``cuda``, ``cuda:1`` …
+        engine: counts the shards: a name, as in `open_engine`, or what that opened.
+        progress: is told how far it is.
+        generator, segmenter: the open models, where open models were dissected.
+
+    Raises:
+        GanatomyError: what was given cannot be used; the message says what to do.
+    """
+    return cast("UnitAccuracy", run_experiment("unit_accuracy", locals()))
+
+
+@command("artifacts")
+def artifacts(
+    study: "str | Path | Dissection",
+    *,
+    layer: str,
+    real: str,
+    annotations: str | Path | None = None,
+    threshold: float | None = None,
+    images: int = 3000,
+    first: int = 1000000,
+    seed: int = 0,
+    batch: int = 32,
+    shard: int = 500,
+    reals: int = 3000,
+    features: str = "bundled:scenes",
+    top: int = 300,
+    draws: int = 5,
+    out: "str | Path | None" = None,
+    device: str = "cpu",
+    engine: "str | Executor" = "local",
+    progress: "Progress | None" = None,
+    generator: "Subject | None" = None,
+    segmenter: "Segmenter | None" = None,
+) -> "Artifacts":
+    """Find the units that spoil the images: those whose top images are farthest from real ones.
+
+    >>> import ganatomy
+    >>> ganatomy.artifacts("study", layer="layer4", real="scenes:church").table  # doctest: +SKIP
+
+    Args:
+        study: a finished dissection, or its directory.
+        layer: where the units are.
+        real: name of a set of real pictures, as in `open_pictures`; ``scenes`` alone are those that a bundled generator
+            was trained on.
+        annotations: the database of human annotations to compare with: a file, or a URL.
+        threshold: the distance from which on units are left out of the counts of concepts.
+        images: M, generated pictures (3000).
+        first: id of the first; the default keeps clear of the pictures of dissections and of pools (1000000).
+        seed: of the latents, and of whatever is drawn at random (0).
+        batch: images a forward pass, and between two savings (32).
+        shard: pictures between two savings, or more where that would be very many savings (500).
+        reals: how many of them (3000).
+        features: name of the feature network, as in `open_features` (bundled:scenes).
+        top: m, pictures of each unit (300).
+        draws: how many times `top` pictures are drawn at random, for comparison (5).
+        out: the study directory, or a URL; a place beside the dissection, if it is not given.
+        device: where models that are opened by name compute: ``cpu``, ``cuda``, ``cuda:1`` …
+        engine: counts the shards: a name, as in `open_engine`, or what that opened.
+        progress: is told how far it is.
+        generator, segmenter: the open models, where open models were dissected.
+
+    Raises:
+        GanatomyError: what was given cannot be used; the message says what to do.
+    """
+    return cast("Artifacts", run_experiment("artifacts", locals()))
+
+
+@command("quality")
+def quality(
+    study: "str | Path | Dissection",
+    *,
+    real: str,
+    images: int = 3000,
+    first: int = 1000000,
+    seed: int = 0,
+    batch: int = 32,
+    shard: int = 500,
+    reals: int = 3000,
+    features: str = "bundled:scenes",
+    textures: int = 500,
+    out: "str | Path | None" = None,
+    device: str = "cpu",
+    engine: "str | Executor" = "local",
+    progress: "Progress | None" = None,
+    generator: "Subject | None" = None,
+    segmenter: "Segmenter | None" = None,
+) -> "Quality":
+    """Measure how far a model's images are from real ones.
+
+    >>> import ganatomy
+    >>> ganatomy.quality("study", real="scenes:church").table  # doctest: +SKIP
+
+    Args:
+        study: a finished dissection, or its directory.
+        real: name of a set of real pictures, as in `open_pictures`; ``scenes`` alone are those that a bundled generator
+            was trained on.
+        images: M, generated pictures (3000).
+        first: id of the first; the default keeps clear of the pictures of dissections and of pools (1000000).
+        seed: of the latents, and of whatever is drawn at random (0).
+        batch: images a forward pass, and between two savings (32).
+        shard: pictures between two savings, or more where that would be very many savings (500).
+        reals: how many of them (3000).
+        features: name of the feature network, as in `open_features` (bundled:scenes).
+        textures: how many pictures of either kind are compared by their patches; 0 for none (500).
+        out: the study directory, or a URL; a place beside the dissection, if it is not given.
+        device: where models that are opened by name compute: ``cpu``, ``cuda``, ``cuda:1`` …
+        engine: counts the shards: a name, as in `open_engine`, or what that opened.
+        progress: is told how far it is.
+        generator, segmenter: the open models, where open models were dissected.
+
+    Raises:
+        GanatomyError: what was given cannot be used; the message says what to do.
+    """
+    return cast("Quality", run_experiment("quality", locals()))
+
+
+@command("repair")
+def repair(
+    study: "str | Path | Dissection",
+    *,
+    layer: str,
+    real: str,
+    worst: int | None = None,
+    ranking: str | Path | None = None,
+    flagged: bool = False,
+    annotations: str | Path | None = None,
+    units: Sequence[int] | None = None,
+    images: int = 3000,
+    first: int = 4000000,
+    seed: int = 0,
+    batch: int = 32,
+    shard: int = 500,
+    reals: int = 3000,
+    features: str = "bundled:scenes",
+    top: int | None = None,
+    random: int = 5,
+    textures: int = 500,
+    show: int = 6,
+    out: "str | Path | None" = None,
+    device: str = "cpu",
+    engine: "str | Executor" = "local",
+    progress: "Progress | None" = None,
+    generator: "Subject | None" = None,
+    segmenter: "Segmenter | None" = None,
+) -> "Repair":
+    """Ablate units that spoil the images, measure whether that helps, and write the repaired generator.
+
+    >>> import ganatomy
+    >>> ganatomy.repair("study", layer="layer4", real="scenes:church", worst=20).opens  # doctest: +SKIP
+
+    Args:
+        study: a finished dissection, or its directory.
+        layer: where the units are.
+        real: name of a set of real pictures, as in `open_pictures`; ``scenes`` alone are those that a bundled generator
+            was trained on.
+        worst: so many of the ranking by `artifacts`, which is run if it was not.
+        ranking: the directory of that ranking; that of the same options, if it is not given.
+        flagged: those that people annotated; takes `annotations`.
+        annotations: the database of human annotations: a file, or a URL.
+        units: these.
+        images: M, generated pictures (3000).
+        first: id of the first picture; the default keeps clear of those that units are ranked by (4000000).
+        seed: of the latents, and of whatever is drawn at random (0).
+        batch: images a forward pass, and between two savings (32).
+        shard: pictures between two savings, or more where that would be very many savings (500).
+        reals: how many of them (3000).
+        features: name of the feature network, as in `open_features` (bundled:scenes).
+        top: of the `images`, how many are the sample in which the units of all sets are greatest (500).
+        random: sets of as many units as the last has, none of any set in them if there are others (5).
+        textures: how many pictures of either kind are compared by their patches; 0 for none (500).
+        show: pictures of either sample that are shown (6).
+        out: the study directory, or a URL; a place beside the dissection, if it is not given.
+        device: where models that are opened by name compute: ``cpu``, ``cuda``, ``cuda:1`` …
+        engine: counts the shards: a name, as in `open_engine`, or what that opened.
+        progress: is told how far it is.
+        generator, segmenter: the open models, where open models were dissected.
+
+    Raises:
+        GanatomyError: what was given cannot be used; the message says what to do.
+    """
+    return cast("Repair", run_experiment("repair", locals()))

@@ -1,0 +1,223 @@
+"""The commands of the experiments, made from the public functions: their keywords are the options.
+
+What is heavy is imported where it is used, so that ``ganatomy --help`` answers at once.
+"""
+
+import argparse
+import inspect
+import re
+import typing
+from argparse import Namespace
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from types import UnionType
+from typing import TYPE_CHECKING, Any
+
+import ganatomy.api.experiments as api
+from ganatomy.api.calls import COMMANDS, Command
+from ganatomy.cli.engine import add_engine
+from ganatomy.cli.parser import Parser, add_command, names, study
+from ganatomy.errors import BadValue
+
+if TYPE_CHECKING:
+    from ganatomy.experiments.causal.source import Source
+
+assert api  # it fills COMMANDS
+RUN = ("out", "device", "engine", "progress")
+"""Arguments of every public function that are no options of its experiment."""
+OPEN = ("study", "generator", "segmenter")
+"""Arguments of a function about a dissection: a command opens the models by their names."""
+ARGUMENTS = ("run", "directory", "out", "device", "execute", "json")
+CONCEPTS = ("concept", "on", "allowed", "forbidden")
+"""Options that name concepts, whose names may have commas in them."""
+NAMES = {"shard": "--shard-size"}
+"""Options that are called otherwise here: ``--shard`` names a part of a run."""
+SHORT = {("ace", "quick"): ("schedule", "quick")}
+"""Flags that stand for the value of an option, by verb and flag."""
+
+
+def add_experiments(commands: Any) -> None:
+    """Add a command for each verb."""
+    for verb, group in COMMANDS.items():
+        text = summary(group[0].function)
+        parser = add_command(commands, verb, partial(run, verb), text[0].lower() + text[1:].rstrip("."))
+        parser.add_argument("directory", type=study, metavar="STUDY", help="the directory of a dissection")
+        for name, flag in [own for own in SHORT if own[0] == verb]:
+            dest, value = SHORT[name, flag]
+            parser.add_argument(f"--{flag}", dest=dest, action="store_const", const=value, help=f"--{dest} {value}")
+        add_options(parser, group, OPEN)
+        parser.add_argument("--out", type=study, metavar="DIR", help="(STUDY-causal/LAYER/…)")
+        add_engine(parser)
+
+
+def add_options(parser: Parser, group: Sequence[Command], skip: Sequence[str] = ()) -> None:
+    """Add the options of the experiments of a verb, and what tells them apart."""
+    known = dict.fromkeys(name for each in group for name in options_of(each) if name not in skip)
+    for name in known:
+        _add_option(parser, name, group)
+    for each in group:
+        name = each.switch[0]
+        if name and name not in known:
+            parser.add_argument(f"--{name}", action="store_true", help=summary(each.function).rstrip("."))
+
+
+def options_of(command: Command) -> dict[str, inspect.Parameter]:
+    """Return the options of an experiment, by name."""
+    signature = inspect.signature(command.function).parameters
+    return {name: parameter for name, parameter in signature.items() if name not in RUN}
+
+
+def summary(function: Callable[..., Any]) -> str:
+    """Return the first sentence of what a function says of itself."""
+    return (inspect.getdoc(function) or "").partition("\n\n")[0]
+
+
+def option_texts(function: Callable[..., Any]) -> dict[str, str]:
+    """Return what a function says of each argument."""
+    _, _, part = (inspect.getdoc(function) or "").partition("Args:\n")
+    found = re.findall(r"^    (\w+(?:, \w+)*): (.+?)(?=^    \w|^Raises:|\Z)", part, re.M | re.S)
+    return {name: " ".join(text.split()).rstrip(".") for group, text in found for name in group.split(", ")}
+
+
+def _add_option(parser: Parser, name: str, group: Sequence[Command]) -> None:
+    """Add an option of the first experiment that has it; those that choose another experiment take its value, too."""
+    owners = [each for each in group if name in options_of(each)]
+    parameter, text = options_of(owners[0])[name], option_texts(owners[0].function)[name]
+    switch = {own.switch[0]: own.switch[1] for own in group}
+    needed = len(owners) == len(group) and all(
+        options_of(own)[name].default is inspect.Parameter.empty for own in owners
+    )
+    flag = NAMES.get(name, f"--{name.replace('_', '-')}")
+    kind = _plain_kind(parameter.annotation)
+    text = text.replace("%", "%%").replace("``", "")
+    if kind is bool:
+        action = "store_false" if parameter.default else "store_true"
+        flag, text = (f"--no-{flag.removeprefix('--')}", f"not: {text}") if parameter.default else (flag, text)
+        parser.add_argument(flag, dest=name, action=action, help=text)
+        return
+    also = f"; or {switch[name]}: {summary(_switched(group, name).function)}" if name in switch else ""
+    read, metavar = _reader(name, kind)
+    if name in switch:
+        read = partial(_or_switch, switch[name], read)
+    parser.add_argument(flag, dest=name, type=read, metavar=metavar, required=needed, help=text + also.rstrip("."))
+
+
+def _switched(group: Sequence[Command], name: str) -> Command:
+    return next(each for each in group if each.switch[0] == name)
+
+
+def _plain_kind(annotation: Any) -> Any:
+    """Return the type of an option as a text is read: the first of those that it may have."""
+    if isinstance(annotation, str):  # a name, or an open model
+        return str
+    return typing.get_args(annotation)[0] if isinstance(annotation, UnionType) else annotation
+
+
+def _reader(name: str, kind: Any) -> tuple[Callable[[str], Any], str]:
+    """Return what reads an option of a type, and what stands for its value in the help."""
+    if name == "at":
+        return _at, "R,C"
+    if name in CONCEPTS:
+        return str, "NAME"
+    if typing.get_origin(kind) is not None:
+        (item,) = typing.get_args(kind)
+        if item is str:
+            return names, "A,B"
+        return (partial(_list, item), "N,N") if item in (int, float) else (_pairs, "A:X,B:X")
+    return kind, {int: "N", float: "X"}.get(kind, "NAME")
+
+
+def _list(item: type, text: str) -> tuple[Any, ...]:
+    try:
+        return tuple(item(each) for each in text.split(","))
+    except ValueError:
+        what = "whole numbers" if item is int else "numbers"
+        raise argparse.ArgumentTypeError(f"{text!r} is not {what} with commas between them") from None
+
+
+def _pairs(text: str) -> tuple[tuple[str, float], ...]:
+    try:
+        return tuple((name, float(number)) for name, _, number in (each.partition(":") for each in text.split(",")))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not names and numbers, as k:1,place:2") from None
+
+
+def _at(text: str) -> tuple[int, ...] | None:
+    """Read a place or a region; None for everywhere."""
+    if text == "everywhere":
+        return None
+    try:
+        return _list(int, text)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither everywhere, nor row,column, nor top,left,bottom,right"
+        ) from None
+
+
+def _or_switch(word: str, read: Callable[[str], Any], text: str) -> Any:
+    return text if text == word else read(text)
+
+
+def run(verb: str, arguments: Namespace) -> None:
+    """Run an experiment, write its report, and show what came out."""
+    from ganatomy.cli.causal_runs import deliver, runner
+    from ganatomy.experiments.base import experiment
+    from ganatomy.experiments.causal.source import open_source
+
+    command, given = _chosen(verb, arguments)
+    entry = experiment(command.function.__name__)
+    source = open_source(arguments.directory, arguments.device, draws=entry.draws)
+    options = {
+        name: parameter.default
+        for name, parameter in options_of(command).items()
+        if name not in OPEN and parameter.default not in (inspect.Parameter.empty, None)
+    } | {name: value for name, value in given.items() if value is not None}
+    for name in CONCEPTS[1:]:
+        if name in given:
+            options[name] = concepts_in(source, given[name])
+    turns = concepts_in(source, options[command.several]) if command.several else (None,)
+    running = runner(arguments, source)
+    plans = [
+        entry.plan(source, options if turn is None else {**options, command.several: turn}, runner) for turn in turns
+    ]
+    out = getattr(arguments, "out", None)
+    places = [out if out is None or len(plans) == 1 else out / plan.directory.name for plan in plans]
+    deliver(arguments, [running(plan, place) for plan, place in zip(plans, places, strict=True)])
+
+
+def _chosen(verb: str, arguments: Namespace) -> tuple[Command, Mapping[str, Any]]:
+    """Return the experiment of a verb that is meant, and its options.
+
+    Raises:
+        BadValue: an option of another experiment of the verb, or one that is missing.
+    """
+    group = COMMANDS[verb]
+    given = {name: value for name, value in vars(arguments).items() if name not in ARGUMENTS}
+    command, called = group[0], verb
+    for each in group[1:]:
+        name, value = each.switch
+        if name in given and (not value or given[name] == value):
+            command, called = each, f"{verb} --{name} {value}".strip()
+            del given[name]
+    own = {name: parameter for name, parameter in options_of(command).items() if name not in OPEN}
+    for name in given:
+        if name not in own:
+            raise BadValue(f"{NAMES.get(name, f'--{name}')} means nothing for {called}; leave it out")
+    for name, parameter in own.items():
+        if parameter.default is inspect.Parameter.empty and name not in given:
+            raise BadValue(f"{called} takes --{name}; see ganatomy {verb} --help")
+    return command, given
+
+
+def concepts_in(source: "Source", text: str) -> tuple[str, ...]:
+    """Return the concepts in a list with commas, each once; one alone may have a comma in its name.
+
+    Raises:
+        BadValue: there is none.
+    """
+    if text in {concept.name for concept in source.dissection.vocabulary}:
+        return (text,)
+    found = tuple(dict.fromkeys(names(text)))
+    if not found:
+        raise BadValue(f"{text!r} names no concept; give one, or several with commas between them")
+    return found
