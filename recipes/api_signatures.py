@@ -31,7 +31,7 @@ Written by recipes/api_signatures.py from the Specs and from `ganatomy.experimen
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from ganatomy.api.calls import command, public, run_compare, run_dissect, run_experiment, run_monitor
 

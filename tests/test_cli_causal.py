@@ -68,12 +68,12 @@ def test_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_an_option_that_is_not_given_is_not_set() -> None:
-    given = vars(build().parse_args(["insert", "study", "--layer", "layer2", "--at", "everywhere"]))
-    assert given.keys() == {"run", "directory", "layer", "at", "device", "execute", "json"}
+    given = vars(build().parse_args(["insert", "study", "--concept", "x", "--layer", "layer2", "--at", "everywhere"]))
+    assert given.keys() == {"run", "directory", "layer", "at", "device", "execute", "json", "concept"}
     assert given["at"] is None
-    given = vars(build().parse_args(["insert", "study", "--layer", "layer2", "--at", "0,1,2,3", "--units", "4,5"]))
+    given = vars(build().parse_args(["insert", "study", "--concept", "x", "--at", "0,1,2,3", "--units", "4,5"]))
     assert (given["at"], given["units"]) == ((0, 1, 2, 3), (4, 5))
-    assert build().parse_args(["insert", "study", "--layer", "x", "--at", "each"]).at == "each"
+    assert build().parse_args(["insert", "study", "--concept", "x", "--at", "each"]).at == "each"
 
 
 def test_ablate_says_what_it_does_and_shows_what_changed(answer: Answer) -> None:
@@ -260,18 +260,19 @@ def test_ace_of_several_concepts_and_ranking_by_it(answer: Answer, monkeypatch: 
 
 
 @pytest.mark.parametrize("name", ["dissection", "directory"])
-def test_the_door_gives_what_the_command_gives(answer: Answer, name: str) -> None:
+def test_the_function_gives_what_the_command_gives(answer: Answer, name: str) -> None:
     told = json.loads(answer(*ABLATE, "--random", "1", "--json"))
     study = ganatomy.open_dissection("study") if name == "dissection" else "study"
     effect = ganatomy.ablate(study, layer="layer2", units=[int(BALL)], concept="ball", images=12, batch=8, random=1)
     assert str(effect.study.directory) == told["study"]
     assert effect.table.change.tolist() == pytest.approx([row["change"] for row in told["table"]])
-    with pytest.raises(TypeError, match="imges"):
-        ganatomy.ablate(study, layer="layer2", units=[1], imges=3)
+    unknown: dict[str, Any] = {"imges": 3}
+    with pytest.raises(ganatomy.UnknownName, match="did you mean images"):
+        ganatomy.ablate(study, layer="layer2", units=[1], **unknown)
 
 
 @pytest.mark.slow
-def test_the_door_to_every_other_experiment(here: Path) -> None:
+def test_every_other_experiment_from_python(here: Path) -> None:
     """Also where open models were dissected, which then have to be given again."""
     small: dict[str, Any] = {"layer": "layer2", "images": 4, "batch": 4}
     effect = ganatomy.insert(

@@ -1,7 +1,6 @@
 """The package as a whole: what it exports, what importing it does, what the wheel holds, what the docs mention."""
 
 import argparse
-import ast
 import json
 import os
 import re
@@ -84,18 +83,6 @@ assert not (changed := [name for name in before if before[name] != after[name]])
 def test_every_public_name_can_be_fetched(name: str) -> None:
     assert getattr(ganatomy, name).__doc__
     assert name in dir(ganatomy)
-
-
-def test_type_checkers_see_the_same_names() -> None:
-    tree = ast.parse(Path(ganatomy.__file__).read_text(encoding="utf-8"))
-    block = next(node for node in tree.body if isinstance(node, ast.If))
-    seen = {
-        alias.name: node.module.removeprefix("ganatomy.")
-        for node in block.body
-        if isinstance(node, ast.ImportFrom) and node.module
-        for alias in node.names
-    }
-    assert seen == ganatomy._HOME
 
 
 def test_a_name_that_is_not_there() -> None:

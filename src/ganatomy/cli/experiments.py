@@ -91,9 +91,7 @@ def _add_option(parser: Parser, name: str, group: Sequence[Command]) -> None:
     kind = _plain_kind(parameter.annotation)
     text = text.replace("%", "%%").replace("``", "")
     if kind is bool:
-        action = "store_false" if parameter.default else "store_true"
-        flag, text = (f"--no-{flag.removeprefix('--')}", f"not: {text}") if parameter.default else (flag, text)
-        parser.add_argument(flag, dest=name, action=action, help=text)
+        parser.add_argument(flag, dest=name, action=argparse.BooleanOptionalAction, help=text)
         return
     also = f"; or {switch[name]}: {summary(_switched(group, name).function)}" if name in switch else ""
     read, metavar = _reader(name, kind)
@@ -177,9 +175,8 @@ def run(verb: str, arguments: Namespace) -> None:
             options[name] = concepts_in(source, given[name])
     turns = concepts_in(source, options[command.several]) if command.several else (None,)
     running = runner(arguments, source)
-    plans = [
-        entry.plan(source, options if turn is None else {**options, command.several: turn}, runner) for turn in turns
-    ]
+    asked = [options if turn is None else {**options, command.several: turn} for turn in turns]
+    plans = [entry.plan(source, each, running) for each in asked]
     out = getattr(arguments, "out", None)
     places = [out if out is None or len(plans) == 1 else out / plan.directory.name for plan in plans]
     deliver(arguments, [running(plan, place) for plan, place in zip(plans, places, strict=True)])

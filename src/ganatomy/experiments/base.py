@@ -78,6 +78,7 @@ class Runner:
 
     engine: Executor = local
     progress: Progress | None = None
+    shown: Callable[[Plan[Any], Path], Progress] | None = None
 
     def __call__(self, plan: Plan[R], out: Path | None = None) -> R:
         """Run a plan in its own directory, or in another."""

@@ -69,7 +69,7 @@ def test_it_goes_on_where_it_was_stopped_and_opens_without_models(
 def test_insertions_use_it_where_nothing_else_is_said(
     source: Source, planted: Dissection, balls: BestSetting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ganatomy.door.causal.run_setting", None)  # it is measured already
+    monkeypatch.setattr("ganatomy.experiments.causal.chosen.run_setting", None)  # it is measured already
     effect = ganatomy.insert(planted, layer="layer2", concept="ball", at=(4, 4), images=4, random=1, show=1)
     assert effect.spec.units == balls.best.units
     assert (effect.spec.constant, effect.spec.multiple) == (balls.best.constant, balls.best.multiple)
@@ -89,7 +89,7 @@ def test_an_insertion_measures_what_is_not_measured(planted: Dissection, monkeyp
         asked.append((list(layers), concept))
         return setting_spec(source, layers, concept, **{**SMALL, "images": 8})
 
-    monkeypatch.setattr("ganatomy.door.causal.setting_spec", spec)
+    monkeypatch.setattr("ganatomy.experiments.causal.chosen.setting_spec", spec)
     for _ in range(2):
         effect = ganatomy.insert(
             planted, layers=["layer2", "layer1"], concept="box", at=(2, 2), images=3, random=1, show=1

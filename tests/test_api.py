@@ -2,6 +2,7 @@
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -11,7 +12,7 @@ import ganatomy
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("door") / "study"
+    folder = tmp_path_factory.mktemp("api") / "study"
     ganatomy.dissect("planted", segmenter="planted", images=24, layers=("layer2",), batch=8, out=folder)
     return folder
 
@@ -39,8 +40,9 @@ def test_open_models_give_what_named_ones_give(small: Path, tmp_path: Path, monk
 
 
 def test_an_option_that_is_none(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match="imges"):
-        ganatomy.dissect("planted", segmenter="planted", imges=24, out=tmp_path / "study")
+    unknown: dict[str, Any] = {"imges": 24}
+    with pytest.raises(ganatomy.UnknownName, match="did you mean images"):
+        ganatomy.dissect("planted", segmenter="planted", out=tmp_path / "study", **unknown)
     assert not (tmp_path / "study").exists()
 
 
