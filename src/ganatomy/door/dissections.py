@@ -9,9 +9,10 @@ from ganatomy.consent import agree
 from ganatomy.execute import Executor, local
 from ganatomy.execute.engines import engine_of
 from ganatomy.experiments.compare.comparison import Comparison, planned, run_compare
-from ganatomy.experiments.dissect import facts, run
+from ganatomy.experiments.dissect import run
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.dissection import Dissection
+from ganatomy.experiments.dtype import begin, settle
 from ganatomy.experiments.models import Models, name_of
 from ganatomy.experiments.monitor.checkpoints import run_monitor
 from ganatomy.experiments.monitor.monitoring import Monitoring
@@ -21,7 +22,6 @@ from ganatomy.progress import Progress
 from ganatomy.report import write_comparison
 from ganatomy.segmenters import Segmenter
 from ganatomy.store import place
-from ganatomy.study import Study
 
 
 def dissect(
@@ -58,12 +58,11 @@ def dissect(
     """
     spec = DissectSpec(name_of(generator), name_of(segmenter), **options)
     directory = Path(tempfile.mkdtemp(prefix="ganatomy-")) if out is None else place(out)
-    models = Models(generator, segmenter, device)
-    with (
-        engine_of(engine, device) as execute,
-        Study.create(directory, spec, facts(spec, models), execute, progress) as study,
-    ):
-        return run(spec, study, models, memory)
+    settled = settle(spec, Models(generator, segmenter, device), directory)
+    with engine_of(engine, device) as execute:
+        study, (spec, models, _) = begin(settled, directory, execute, progress)
+        with study:
+            return run(spec, study, models, memory)
 
 
 def open_dissection(directory: str | Path) -> Dissection:
