@@ -44,7 +44,8 @@ def dissect(
 
     Args:
         generator: a name, as in `open_generator`, or an open model, such as `as_generator` makes of a module.
-        segmenter: a name, as in `open_segmenter`, or an open segmenter.
+        segmenter: a name, as in `open_segmenter`, or an open segmenter. A name may say ``dtype=auto``: then it computes
+            in bfloat16 if that saves time and changes few labels of sample images.
         out: the study directory; the same call resumes there, or finds its answer at once. None: a new temporary one.
         device: where to compute.
         engine: where shards are counted: a name, as in `open_engine`, or what that opened.

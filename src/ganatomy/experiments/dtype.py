@@ -12,15 +12,15 @@ from time import perf_counter, process_time
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 
 from ganatomy.devices import DTYPES, has_bfloat16
 from ganatomy.errors import BadModel, StudyMismatch
 from ganatomy.execute import Executor, local
 from ganatomy.experiments.dissect import facts
 from ganatomy.experiments.dissect_spec import DissectSpec
-from ganatomy.experiments.models import Models
+from ganatomy.experiments.models import Models, name_of
 from ganatomy.experiments.sampling import observe
+from ganatomy.generators import Subject
 from ganatomy.progress import Progress
 from ganatomy.registry import Name, join_name, split_name
 from ganatomy.segmenters import Segmenter
@@ -126,49 +126,46 @@ def _bare(name: str) -> Name:
 def _measured(spec: DissectSpec, models: Models) -> Settled:
     """Label some images in both formats, and decide."""
     family, argument, options = split_name(spec.segmenter)
-    ids, subject = spec.halves()["validation"][:IMAGES], models.subject
+    subject = models.subject
     exact, fast = (
         models.beside(join_name(family, argument, {**options, "dtype": dtype})) for dtype in ("float32", "bfloat16")
     )
     if not has_bfloat16(exact.segmenter.device):
         told = {"taken": "float32", "reason": f"{exact.segmenter.device} has no bfloat16 in hardware"}
     else:
-        parts = [ids[i : i + AT_ONCE] for i in range(0, len(ids), AT_ONCE)]
         try:
-            told = _compare(
-                exact.segmenter, fast.segmenter, [observe(subject, part, spec.seed, []).images for part in parts]
-            )
+            told = _compare(spec, subject, exact.segmenter, fast.segmenter)
         except BadModel as error:
-            exact.segmenter(observe(subject, ids[:1], spec.seed, []).images)  # or it fails in any format
+            exact.segmenter(observe(subject, range(1), spec.seed, []).images)  # or it fails in any format
             told = {"taken": "float32", "reason": f"in bfloat16 it fails: {error}"}
     taken = fast if told["taken"] == "bfloat16" else exact
-    assert isinstance(taken.segmenter_given, str)
-    return Settled(replace(spec, segmenter=taken.segmenter_given), taken, told)
+    return Settled(replace(spec, segmenter=name_of(taken.segmenter_given)), taken, told)
 
 
-def _compare(exact: Segmenter, fast: Segmenter, parts: list[Images]) -> dict[str, Any]:
+def _compare(spec: DissectSpec, subject: Subject, exact: Segmenter, fast: Segmenter) -> dict[str, Any]:
     """Say which of two segmenters to take, and why: it must change few labels, and save time."""
-    for segmenter in (exact, fast):
-        segmenter(parts[0])  # what is done once is done now
-    count = sum(map(len, parts))
+    ids = spec.halves()["validation"][:IMAGES]
     changed, seconds = torch.zeros(len(exact.planes), dtype=torch.float64), [math.inf, math.inf]
-    for images in parts:
+    for start in range(0, len(ids), AT_ONCE):
+        images = observe(subject, ids[start : start + AT_ONCE], spec.seed, []).images
         labels = []
         for i, segmenter in enumerate((exact, fast)):
+            if start == 0:
+                segmenter(images)  # what is done once is done now
             own, took = _timed(segmenter, images)
             labels.append(own)
             seconds[i] = min(seconds[i], took / len(images))
-        changed += (labels[0] != labels[1]).double().mean((0, 2, 3)).cpu() * len(images) / count
-    shares = dict(zip(exact.planes, changed.tolist(), strict=True))
+        changed += (labels[0] != labels[1]).double().mean((2, 3)).sum(0).cpu()
+    shares = dict(zip(exact.planes, (changed / len(ids)).tolist(), strict=True))
     plane = max(shares, key=lambda name: shares[name])
     few, quick = shares[plane] <= LIMIT, seconds[1] <= FASTER * seconds[0]
     return {
         "taken": "bfloat16" if few and quick else "float32",
         "reason": (
-            f"in bfloat16 {shares[plane]:.2%} of the pixels of {count} images change their {plane} label (limit "
+            f"in bfloat16 {shares[plane]:.2%} of the pixels of {len(ids)} images change their {plane} label (limit "
             f"{LIMIT:.1%}), and an image takes {1000 * seconds[1]:.1f} ms, in float32 {1000 * seconds[0]:.1f} ms"
         ),
-        "images": count,
+        "images": len(ids),
         "changed": {name: round(share, 6) for name, share in shares.items()},
         "limit": LIMIT,
         "seconds": {"float32": round(seconds[0], 6), "bfloat16": round(seconds[1], 6)},
@@ -178,7 +175,7 @@ def _compare(exact: Segmenter, fast: Segmenter, parts: list[Images]) -> dict[str
 def _timed(segmenter: Segmenter, images: Images) -> tuple[Labels, float]:
     """Return labels, and the seconds that they took."""
     start = _clock(segmenter.device)
-    labels: Tensor = segmenter(images)
+    labels = segmenter(images)
     return labels, _clock(segmenter.device) - start
 
 
