@@ -75,7 +75,14 @@ def source() -> str:
 
 def dissect() -> str:
     """Return the function that dissects a generator."""
-    segmenter = Option("segmenter", str, "bundled:scenes", "", "a name, as in `open_segmenter`, or an open segmenter.")
+    segmenter = Option(
+        "segmenter",
+        str,
+        "bundled:scenes",
+        "",
+        "a name, as in `open_segmenter`, or an open segmenter; with ``dtype=auto`` it computes "
+        "in bfloat16 if that saves time and changes few labels.",
+    )
     options = [own for own in options_of(DissectSpec) if own.name not in NAMED]
     head = ("generator", "str | Subject", "a name, as in `open_generator`, or an open model, as of `as_generator`.")
     texts = {

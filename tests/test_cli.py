@@ -19,6 +19,7 @@ from PIL import Image
 from ganatomy import scenes
 from ganatomy.cli import main, models_verbs, terminal, verbs
 from ganatomy.cli.arguments import build
+from ganatomy.experiments import dtype
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.vocabulary import read_vocabulary
 
@@ -61,6 +62,23 @@ def test_a_dry_run_says_what_it_takes_and_makes_nothing(capsys: pytest.CaptureFi
     found = json.loads(answer(capsys, *argv, "--memory", "3GB", "--json"))
     assert found["as asked"]["passes"] == 1
     assert not Path("dry").exists()
+
+
+def test_the_number_format_that_auto_takes_is_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dtype, "has_bfloat16", lambda device: False)
+    argv = (*PLANTED, "--segmenter", "bundled:scenes?dtype=auto")
+    reason = "cpu has no bfloat16 in hardware"
+    told = f"dtype=auto takes float32: {reason}"
+    assert answer(capsys, *argv, "--dry-run").startswith(f"{told}\n48 images")
+    assert answer(capsys, *argv).startswith(f"{told}\nplanted: through bundled:scenes?dtype=float32: 48 images")
+    assert reason in Path("study/report.html").read_text()
+    found = json.loads(answer(capsys, *argv, "--json"))
+    assert (found["dtype"], found["spec"]["segmenter"]) == (
+        {"taken": "float32", "reason": reason},
+        "bundled:scenes?dtype=float32",
+    )
 
 
 @pytest.mark.parametrize("size", ["0", "much", "-1", "inf", "nan"])

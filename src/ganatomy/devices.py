@@ -49,13 +49,31 @@ def find_dtype(name: str) -> torch.dtype:
 
     Raises:
         UnknownName: there is no such format.
+        BadValue: it is ``auto``, which is for a dissection to decide.
 
     >>> find_dtype("bfloat16")
     torch.bfloat16
     """
+    if name == "auto":
+        raise BadValue(
+            f"dtype=auto is for the segmenter of a dissection, which measures it; give {', '.join(DTYPES)} here"
+        )
     if name not in DTYPES:
         raise UnknownName("dtype", name, DTYPES)
     return DTYPES[name]
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Say whether a device computes bfloat16 in hardware; where it does not, torch does so by way of float32."""
+    if device.type == "cuda":
+        return bool(torch.version.hip) or torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type != "cpu":
+        return False
+    if hasattr(torch.cpu, "get_capabilities"):
+        known = torch.cpu.get_capabilities()
+        return any(known.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))  # the last is ARM's
+    own = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")  # before torch 2.12, and not in all of those
+    return any(getattr(torch.cpu, name, bool)() for name in own)
 
 
 def with_memory(work: Callable[[], T], device: torch.device) -> tuple[T, int]:

@@ -174,6 +174,30 @@ def test_planes_that_do_not_match(planes: list[str], out: object, says: str) -> 
         as_segmenter(lambda x: out, WORDS, planes=planes)(torch.zeros(2, 3, 6, 8))
 
 
+def test_another_number_format_is_computed_in_by_a_copy() -> None:
+    net = nn.Conv2d(3, 4, 1)
+    plain, half = (as_segmenter(net, WORDS, planes=["object"], dtype=dtype) for dtype in (None, torch.bfloat16))
+    assert net.weight.dtype == torch.float32
+    expected = net.bfloat16()(IMAGES.bfloat16()).float()
+    assert torch.equal(half(IMAGES)[:, 0], expected.argmax(1))
+    assert torch.equal(half.score(IMAGES, 2), expected.softmax(1)[:, 2])
+    assert half.fingerprint != plain.fingerprint
+    nothing = nn.Identity()  # whose weights are the same in any format
+    assert len({as_segmenter(nothing, WORDS, dtype=d).fingerprint for d in (None, torch.float32, torch.float16)}) == 2
+    with pytest.raises(BadValue, match="no torch module, whose weights dtype= could cast"):
+        as_segmenter(lambda x: x, WORDS, dtype=torch.bfloat16)
+
+
+@pytest.mark.usefixtures("here")
+def test_a_number_format_by_name() -> None:
+    spec = "torch:any_module_nets:Net?vocabulary=words.json&planes=object&channels=4&weights=net.safetensors"
+    plain, exact, half = (open_segmenter(spec + own) for own in ("", "&dtype=float32", "&dtype=bfloat16"))
+    assert plain.fingerprint == exact.fingerprint != half.fingerprint
+    assert torch.equal(half(IMAGES), plain(IMAGES.bfloat16().float()))  # the weights are whole numbers
+    with pytest.raises(BadValue, match="dtype=auto is for the segmenter of a dissection, which measures it; give flo"):
+        open_segmenter(spec + "&dtype=auto")
+
+
 def test_words_may_be_pairs() -> None:
     pairs = [tuple(word) for word in WORDS]
     assert as_segmenter(lambda x: None, pairs).vocabulary == tuple(WORDS)

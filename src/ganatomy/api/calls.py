@@ -142,11 +142,11 @@ def run_experiment(name: str, given: dict[str, Any]) -> Any:
 def run_dissect(given: dict[str, Any]) -> Any:
     """Dissect a generator, see `run_experiment`."""
     from ganatomy.execute.engines import engine_of
-    from ganatomy.experiments.dissect import facts, run
+    from ganatomy.experiments.dissect import run
     from ganatomy.experiments.dissect_spec import DissectSpec
+    from ganatomy.experiments.dtype import begin, settle
     from ganatomy.experiments.models import Models, name_of
     from ganatomy.store import place
-    from ganatomy.study import Study
 
     options = {key: plain(value) for key, value in given.items()}
     generator, segmenter, out, device, engine, progress, memory = (
@@ -154,12 +154,11 @@ def run_dissect(given: dict[str, Any]) -> Any:
     )
     spec = DissectSpec(name_of(generator), name_of(segmenter), **options)
     directory = Path(tempfile.mkdtemp(prefix="ganatomy-")) if out is None else place(out)
-    models = Models(generator, segmenter, device)
-    with (
-        engine_of(engine, device) as execute,
-        Study.create(directory, spec, facts(spec, models), execute, progress) as study,
-    ):
-        return run(spec, study, models, memory)
+    settled = settle(spec, Models(generator, segmenter, device), directory)
+    with engine_of(engine, device) as execute:
+        study, (spec, models, _) = begin(settled, directory, execute, progress)
+        with study:
+            return run(spec, study, models, memory)
 
 
 def run_monitor(given: dict[str, Any]) -> Any:

@@ -68,7 +68,8 @@ def dissect(
 
     Args:
         generator: a name, as in `open_generator`, or an open model, as of `as_generator`.
-        segmenter: a name, as in `open_segmenter`, or an open segmenter.
+        segmenter: a name, as in `open_segmenter`, or an open segmenter; with ``dtype=auto`` it computes in bfloat16 if
+            that saves time and changes few labels.
         layers: names of layers; empty for all.
         images: N, the evaluation sample: ids 0 … N-1. Levels are chosen on ids N … 2N-1 (1000).
         validation: ``separate``, or ``cross``: N images in two folds, each scored at the level chosen on the other

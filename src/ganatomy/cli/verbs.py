@@ -31,22 +31,25 @@ def demo(arguments: Namespace) -> None:
 def dissect(arguments: Namespace) -> None:
     """Dissect a generator, write the report, and show what came out."""
     from ganatomy.cli import terminal
-    from ganatomy.experiments.dissect import facts, run
+    from ganatomy.experiments.dissect import run
     from ganatomy.experiments.dissect_spec import DissectSpec
+    from ganatomy.experiments.dtype import begin, settle
     from ganatomy.experiments.forecast import forecasts
     from ganatomy.experiments.models import Models
     from ganatomy.store import named
-    from ganatomy.study import Study
 
     given, place = vars(arguments), named(arguments.out)
     spec = DissectSpec(**{f.name: given[f.name] for f in dataclasses.fields(DissectSpec) if f.name in given})
-    models = Models(spec.generator, spec.segmenter, arguments.device)
+    settled = settle(spec, Models(spec.generator, spec.segmenter, arguments.device), arguments.out)
     with naming_layers(spec.generator):
-        costs = forecasts(spec, models, given.get("memory"))
+        costs = forecasts(settled.spec, settled.models, given.get("memory"))
+    if settled.said:
+        terminal.say(settled.said, aside=arguments.json)
     if given.get("dry_run"):
         _say_forecasts(costs, arguments.json)
         return
-    with Study.create(arguments.out, spec, facts(spec, models), arguments.execute, terminal.Bar()) as study:
+    study, (spec, models, _) = begin(settled, arguments.out, arguments.execute, terminal.Bar())
+    with study:
         if not study.finished:
             terminal.say(
                 f"{spec.generator} through {spec.segmenter}: {_told(costs[''])} in {place}", aside=arguments.json
@@ -112,6 +115,7 @@ def _summary(result: "Dissection", place: str, page: Path) -> dict[str, Any]:
         "report": str(page),
         "warnings": warnings_of(result),
         "spec": dataclasses.asdict(result.spec),
+        "dtype": result.facts.get("dtype"),
         "layers": rows(result.by_layer),
         "concepts": rows(result.concepts),
     }

@@ -61,6 +61,13 @@ class Models:
         check_same(given, segmenter.fingerprint, self.known[1])
         return segmenter
 
+    def beside(self, segmenter: str) -> "Models":
+        """Return the same subject, which stays open, beside another segmenter."""
+        other = Models(self.generator_given, segmenter, self.device)
+        if "subject" in self.__dict__:
+            other.__dict__["subject"] = self.subject
+        return other
+
     def labels(self, seen: Observation) -> Labels:
         """Return the labels of what was seen: those that came with the pictures, if the segmenter stands for them."""
         if isinstance(self.segmenter, GivenLabels):

@@ -1,5 +1,6 @@
 """Any torch module that names pixels: ``torch:package.module:callable?vocabulary=FILE``, or `as_segmenter`."""
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,14 @@ import torch.nn.functional as F
 from jaxtyping import Integer
 from torch import Tensor, nn
 
+from ganatomy.devices import find_dtype
 from ganatomy.errors import BadModel, BadValue
 from ganatomy.imported import call_named, guarded
 from ganatomy.segmenters.registry import SEGMENTERS
 from ganatomy.types import Images, Labels, Scores
 from ganatomy.vocabulary import Concept, Vocabulary, checked_vocabulary, read_vocabulary
 from ganatomy.weights import fingerprint, load_weights
-from ganatomy.wrapped import frozen, weights_fingerprint
+from ganatomy.wrapped import cast, frozen, unwrapped, weights_fingerprint
 
 
 class ModuleSegmenter:
@@ -27,6 +29,7 @@ class ModuleSegmenter:
     stacked as [b, plane, h, w]. Label maps number the concepts of the vocabulary. So do the channels of logits, if
     there are as many as concepts; else they are nothing and the concepts of the category that names the plane. Logits
     of another size than the pictures are resized bilinearly before the argmax, label maps by nearest neighbour.
+    With a `dtype` a copy of the module computes in that format, and gets images in it; logits are then made float32.
     """
 
     def __init__(
@@ -36,6 +39,7 @@ class ModuleSegmenter:
         *,
         planes: Sequence[str] = (),
         device: torch.device,
+        dtype: torch.dtype | None = None,
         name: str = "the module",
     ) -> None:
         self.vocabulary = vocabulary
@@ -45,9 +49,16 @@ class ModuleSegmenter:
         self.device = device
         self.fingerprint = fingerprint({}, name, vocabulary, self.planes)
         if isinstance(module, nn.Module):
+            if dtype is not None:
+                with guarded(f"copying {name}"):
+                    module = copy.deepcopy(unwrapped(module))
+                module = cast(module, dtype, name)
             module = frozen(module, device, name)
-            self.fingerprint = weights_fingerprint(module, name, vocabulary, self.planes)
-        self._module, self._name = module, name
+            facts = [] if dtype in (None, torch.float32) else [str(dtype)]  # weights may be the same in both
+            self.fingerprint = weights_fingerprint(module, name, vocabulary, self.planes, *facts)
+        elif dtype is not None:
+            raise BadValue(f"{name} is no torch module, whose weights dtype= could cast; leave it out")
+        self._module, self._name, self._dtype = module, name, dtype
         self._everything = torch.arange(len(vocabulary), device=device)
 
     @torch.no_grad()
@@ -81,7 +92,7 @@ class ModuleSegmenter:
     def _planes(self, images: Images) -> list[Tensor]:
         """Run the module and return one tensor a plane: logits [b, C, h, w] or labels [b, h, w]."""
         with guarded(self._name):
-            out = self._module(images)
+            out = self._module(images if self._dtype is None else images.to(self._dtype))
         if isinstance(out, Mapping):
             out = list(out.values())
         elif isinstance(out, Tensor):
@@ -152,8 +163,11 @@ def as_segmenter(
     *,
     planes: Sequence[str] = (),
     device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = None,
 ) -> ModuleSegmenter:
     """Make a segmenter of a module at hand, which is frozen; `ModuleSegmenter` says what it may return.
+
+    With a `dtype` a copy of it is, and computes in that format.
 
     >>> from ganatomy.vocabulary import NOTHING, Concept
     >>> bright = lambda images: (images.mean(1) > 0).long()
@@ -165,7 +179,7 @@ def as_segmenter(
         raise BadValue("the vocabulary must be a list of Concept(name, category), the first of them nothing")
     concepts = checked_vocabulary([Concept(*each) for each in vocabulary], "the vocabulary")
     planes = planes.split(",") if isinstance(planes, str) else planes
-    return ModuleSegmenter(module, concepts, planes=planes, device=torch.device(device))
+    return ModuleSegmenter(module, concepts, planes=planes, device=torch.device(device), dtype=dtype)
 
 
 @SEGMENTERS.register("torch")
@@ -178,9 +192,10 @@ def open_module(
     weights: str = "",
     prefix: str = "",
     planes: str = "",
+    dtype: str | None = None,
     **options: str,
 ) -> ModuleSegmenter:
-    """Open ``package.module:callable``; it takes all options but vocabulary=, weights=, prefix= and planes=A,B."""
+    """Open ``package.module:callable``; it takes all options but vocabulary=, weights=, prefix=, planes=A,B, dtype=."""
     if not vocabulary:
         raise BadValue(f"torch:{argument} needs a vocabulary; add ?vocabulary=FILE, a JSON list of [name, category]")
     concepts = read_vocabulary(Path(vocabulary))
@@ -190,4 +205,11 @@ def open_module(
             raise BadValue(f"{argument} returned no torch module that could load weights={weights}")
         load_weights(module, Path(weights), prefix)
     name = f"{argument}?{urlencode(options)}" if options else argument
-    return ModuleSegmenter(module, concepts, planes=planes.split(",") if planes else (), device=device, name=name)
+    return ModuleSegmenter(
+        module,
+        concepts,
+        planes=planes.split(",") if planes else (),
+        device=device,
+        dtype=None if dtype is None else find_dtype(dtype),
+        name=name,
+    )

@@ -1,0 +1,187 @@
+"""``dtype=auto``: the number format that a segmenter computes in, measured once for a study and kept in it.
+
+The name that a Spec has says the format that was taken, so whatever follows (a worker, another machine, a causal study)
+reads it there, and nothing is measured again.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter, process_time
+from typing import Any, NamedTuple
+
+import torch
+
+from ganatomy.devices import DTYPES, has_bfloat16
+from ganatomy.errors import BadModel, StudyMismatch
+from ganatomy.execute import Executor, local
+from ganatomy.experiments.dissect import facts
+from ganatomy.experiments.dissect_spec import DissectSpec
+from ganatomy.experiments.models import Models, name_of
+from ganatomy.experiments.sampling import observe
+from ganatomy.generators import Subject
+from ganatomy.progress import Progress
+from ganatomy.registry import Name, join_name, split_name
+from ganatomy.segmenters import Segmenter
+from ganatomy.store import place
+from ganatomy.study import Study, is_study
+from ganatomy.study.files import read_record
+from ganatomy.types import Images, Labels
+
+IMAGES = 24
+"""So many images of the validation half are labelled in both formats."""
+AT_ONCE = 8
+"""Images that are labelled, and timed, together."""
+LIMIT = 0.005
+"""bfloat16 is not taken where a greater share of the pixels changes its label, in any plane."""
+FASTER = 0.9
+"""Nor where it takes a greater share of the time than this."""
+
+
+class Settled(NamedTuple):
+    """What a study begins with, or goes on with, once it is known which number format ``dtype=auto`` means.
+
+    Attributes:
+        spec: whose segmenter's name says the format that was taken.
+        models: of these names.
+        dtype: what the facts of a study tell of it; None where nobody asked. `taken` and `reason`; where it was
+            measured also how many `images` were labelled in both, the share of pixels `changed` by plane, its `limit`,
+            and the `seconds` an image by format: of processor time, on a GPU of time.
+    """
+
+    spec: DissectSpec
+    models: Models
+    dtype: Mapping[str, Any] | None = None
+
+    @property
+    def said(self) -> str:
+        """The decision in one line; empty where nobody asked."""
+        return "" if self.dtype is None else f"dtype=auto takes {self.dtype['taken']}: {self.dtype['reason']}"
+
+
+def settle(spec: DissectSpec, models: Models, directory: str | Path) -> Settled:
+    """Decide what ``dtype=auto`` means: as the study that is there was begun, else as is measured.
+
+    A segmenter whose name asks for another format, and one that is given open, is left as it is.
+
+    Args:
+        spec, models: what is to be dissected.
+        directory: of the study, or its URL.
+
+    Raises:
+        UnknownName: the segmenter has no option dtype.
+        GanatomyError: a model cannot be opened.
+    """
+    if split_name(spec.segmenter).options.get("dtype") != "auto":
+        return Settled(spec, models)
+    return _begun(spec, models, directory) or _measured(spec, models)
+
+
+def begin(
+    settled: Settled, directory: str | Path, execute: Executor = local, progress: Progress | None = None
+) -> tuple[Study, Settled]:
+    """Make the study of what was settled, as `Study.create`.
+
+    Of several parts that begin at once the first decides; the others go on as it did.
+
+    Raises:
+        StudyMismatch, StudyBusy, StudyError: as `Study.create`.
+    """
+    spec, models, dtype = settled
+    used = facts(spec, models)
+    if dtype is None:
+        return Study.create(directory, spec, used, execute, progress), settled
+    try:
+        return Study.create(directory, spec, {**used, "dtype": dtype}, execute, progress), settled
+    except StudyMismatch:
+        first = _begun(spec, models, directory)
+        if first is None or first.spec == spec:
+            raise
+        return Study.create(directory, first.spec, facts(first.spec, first.models), execute, progress), first
+
+
+def _begun(spec: DissectSpec, models: Models, directory: str | Path) -> Settled | None:
+    """Return the format in which the study that is there was begun; None if there is none of this segmenter."""
+    directory = place(directory)
+    if not is_study(directory):
+        return None
+    name = read_record(directory)["spec"].get("segmenter")
+    if not isinstance(name, str) or _bare(name) != _bare(spec.segmenter):
+        return None
+    taken = split_name(name).options.get("dtype", "float32")
+    if taken not in DTYPES:
+        return None
+    told = {"taken": taken, "reason": "the study was begun in it"}
+    return Settled(replace(spec, segmenter=name), models.beside(name), told)
+
+
+def _bare(name: str) -> Name:
+    """Return what a name says, but for the format."""
+    found = split_name(name)
+    found.options.pop("dtype", None)
+    return found
+
+
+def _measured(spec: DissectSpec, models: Models) -> Settled:
+    """Label some images in both formats, and decide."""
+    family, argument, options = split_name(spec.segmenter)
+    subject = models.subject
+    exact, fast = (
+        models.beside(join_name(family, argument, {**options, "dtype": dtype})) for dtype in ("float32", "bfloat16")
+    )
+    if not has_bfloat16(exact.segmenter.device):
+        told = {"taken": "float32", "reason": f"{exact.segmenter.device} has no bfloat16 in hardware"}
+    else:
+        try:
+            told = _compare(spec, subject, exact.segmenter, fast.segmenter)
+        except BadModel as error:
+            exact.segmenter(observe(subject, range(1), spec.seed, []).images)  # or it fails in any format
+            told = {"taken": "float32", "reason": f"in bfloat16 it fails: {error}"}
+    taken = fast if told["taken"] == "bfloat16" else exact
+    return Settled(replace(spec, segmenter=name_of(taken.segmenter_given)), taken, told)
+
+
+def _compare(spec: DissectSpec, subject: Subject, exact: Segmenter, fast: Segmenter) -> dict[str, Any]:
+    """Say which of two segmenters to take, and why: it must change few labels, and save time."""
+    ids = spec.halves()["validation"][:IMAGES]
+    changed, seconds = torch.zeros(len(exact.planes), dtype=torch.float64), [math.inf, math.inf]
+    for start in range(0, len(ids), AT_ONCE):
+        images = observe(subject, ids[start : start + AT_ONCE], spec.seed, []).images
+        labels = []
+        for i, segmenter in enumerate((exact, fast)):
+            if start == 0:
+                segmenter(images)  # what is done once is done now
+            own, took = _timed(segmenter, images)
+            labels.append(own)
+            seconds[i] = min(seconds[i], took / len(images))
+        changed += (labels[0] != labels[1]).double().mean((2, 3)).sum(0).cpu()
+    shares = dict(zip(exact.planes, (changed / len(ids)).tolist(), strict=True))
+    plane = max(shares, key=lambda name: shares[name])
+    few, quick = shares[plane] <= LIMIT, seconds[1] <= FASTER * seconds[0]
+    return {
+        "taken": "bfloat16" if few and quick else "float32",
+        "reason": (
+            f"in bfloat16 {shares[plane]:.2%} of the pixels of {len(ids)} images change their {plane} label (limit "
+            f"{LIMIT:.1%}), and an image takes {1000 * seconds[1]:.1f} ms, in float32 {1000 * seconds[0]:.1f} ms"
+        ),
+        "images": len(ids),
+        "changed": {name: round(share, 6) for name, share in shares.items()},
+        "limit": LIMIT,
+        "seconds": {"float32": round(seconds[0], 6), "bfloat16": round(seconds[1], 6)},
+    }
+
+
+def _timed(segmenter: Segmenter, images: Images) -> tuple[Labels, float]:
+    """Return labels, and the seconds that they took."""
+    start = _clock(segmenter.device)
+    labels = segmenter(images)
+    return labels, _clock(segmenter.device) - start
+
+
+def _clock(device: torch.device) -> float:
+    """Return seconds: of this process, which others on the same cores do not add to; of a GPU, once it is done."""
+    if device.type == "cpu":
+        return process_time()
+    torch.cuda.synchronize(device)
+    return perf_counter()
