@@ -1,11 +1,12 @@
 """Write the public functions, with explicit keywords, from the Specs and the entries of `EXPERIMENTS`.
 
-    python recipes/api_signatures.py            rewrite src/ganatomy/api/experiments.py
-    python recipes/api_signatures.py --check    say whether it is as it would be written
+    python recipes/api_signatures.py            rewrite src/ganatomy/api/experiments.py and docs/commands.md
+    python recipes/api_signatures.py --check    say whether they are as they would be written
 
-The file is what an editor, mypy, ``help()`` and the command line read; the entries are where an option is changed.
+An editor, mypy, ``help()`` and the command line read the functions; an option is changed in the Specs and entries.
 """
 
+import argparse
 import subprocess
 import sys
 import textwrap
@@ -16,13 +17,16 @@ from pathlib import Path
 from types import UnionType
 from typing import Any
 
+from ganatomy.cli.arguments import build
+from ganatomy.cli.engine import add_engine
+from ganatomy.cli.parser import Parser
 from ganatomy.experiments.base import EXPERIMENTS, NAMED, REQUIRED, Experiment, Option, experiment, options_of
 from ganatomy.experiments.compare.comparison import QUALITY
 from ganatomy.experiments.compare.spec import CompareSpec
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.quality import QualitySpec
 
-FILE = Path(__file__).parents[1] / "src/ganatomy/api/experiments.py"
+ROOT = Path(__file__).parents[1]
 WIDTH = 120
 HEAD = '''"""The public functions, one an experiment: dissections first, then what is asked about a finished one.
 
@@ -69,7 +73,7 @@ def source() -> str:
     imports = "\n".join(f"    from {module} import {name}" for module, name in sorted(homes.items()))
     functions = [dissect(), monitor(), compare(), *(of_experiment(entry) for entry in entries)]
     text = "\n\n".join([HEAD.format(imports=imports), *functions])
-    ruff = [sys.executable, "-m", "ruff", "format", "--stdin-filename", str(FILE), "-"]
+    ruff = [sys.executable, "-m", "ruff", "format", "--stdin-filename", "experiments.py", "-"]
     return subprocess.run(ruff, input=text, text=True, capture_output=True, check=True).stdout
 
 
@@ -288,7 +292,52 @@ def default(option: Option) -> str:
     return "" if option.default is REQUIRED else f" = {option.default!r}"
 
 
+def commands_page() -> str:
+    """Return the page of every command and its options; those of every run stand in one place."""
+    shared = Parser()
+    add_engine(shared)
+    every = {flag: table([action]) for action in shared._actions for flag in action.option_strings}
+    head = "Every command and its options, as `ganatomy COMMAND --help` lists them; `recipes/api_signatures.py` writes this."
+    run = "Where it computes, and how it answers; the commands that measure have all of these."
+    parts = ["# Commands", head, "## Options of a run", run, f"{TABLE}{table(shared._actions)}"]
+    for name, parser in commands(build()).items():
+        own = [each for each in parser._actions if every.get("".join(each.option_strings[:1])) != table([each])]
+        parts += [f"## {name}", str(parser.description), *([f"{TABLE}{rows}"] if (rows := table(own)) else [])]
+    return "\n\n".join(parts) + "\n"
+
+
+TABLE = "| | |\n|---|---|\n"
+
+
+def table(actions: Iterable[argparse.Action]) -> str:
+    """Return a row for each option."""
+    shown = [each for each in actions if each.help not in (argparse.SUPPRESS, None) and "-h" not in each.option_strings]
+    names = [" ".join([*each.option_strings, str(each.metavar or "")]).strip() or each.dest for each in shown]
+    return "\n".join(f"| `{name}` | {cell(each)} |" for name, each in zip(names, shown, strict=True))
+
+
+def commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """Return every command that does something, with its parser."""
+    inner = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if not inner:
+        return {parser.prog: parser} | {own.prog: own for own in getattr(parser, "own", {}).values()}
+    return {name: own for child in inner[0].choices.values() for name, own in commands(child).items()}
+
+
+def cell(action: argparse.Action) -> str:
+    """Return the help of an option as a cell of a table."""
+    return str(action.help).replace("%%", "%").replace("|", "\\|").replace("<", "\\<")
+
+
+WRITTEN = {
+    ROOT / "src/ganatomy/api/experiments.py": source,
+    ROOT / "docs/commands.md": commands_page,
+}
+"""What this writes, and how."""
+
 if __name__ == "__main__":
-    if "--check" in sys.argv:
-        sys.exit(0 if FILE.read_text() == source() else f"{FILE} is old; run this without --check")
-    FILE.write_text(source())
+    for path, write in WRITTEN.items():
+        if "--check" not in sys.argv:
+            path.write_text(write(), encoding="utf-8")
+        elif path.read_text(encoding="utf-8") != write():
+            sys.exit(f"{path} is old; run this without --check")

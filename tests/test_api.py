@@ -52,3 +52,23 @@ def test_a_finished_study_is_read_and_not_written_again(tmp_path: Path) -> None:
     again = ganatomy.dissect("planted:", segmenter="planted", images=8, out=tmp_path / "study")
     assert again.units.equals(first.units)
     assert {file: file.stat().st_mtime_ns for file in before} == before
+
+
+def test_a_result_sums_itself_up(small: Path) -> None:
+    result = ganatomy.open(small)
+    assert isinstance(result, ganatomy.Dissection)
+    assert "units match one of" in result.summary()
+    assert "<table" in result._repr_html_()
+    assert repr(result) == f"<Dissection of planted by planted, {len(result.table)} units>"
+    compared = ganatomy.compare([small])
+    assert compared.summary().startswith("study: one study.")
+    assert "<table" in compared._repr_html_()
+
+
+def test_what_has_no_result_is_not_opened(small: Path) -> None:
+    effect = ganatomy.insert(small, layer="layer2", concept="ball", top=1, images=4, pool=16)
+    pool = next(path for path in effect.study.directory.parent.iterdir() if path.name.startswith("pool"))
+    with pytest.raises(ganatomy.StudyError, match="holds a study of kind pool"):
+        ganatomy.open(pool)
+    with pytest.raises(ganatomy.StudyError):
+        ganatomy.open(small.parent)

@@ -35,7 +35,7 @@ def test_the_report_of_a_classifier_says_what_units_see(study: Path) -> None:
 def test_chosen_units(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["accuracy", str(study), "--layer", "see", "--concept", "red", "--top", "1", "--images", "60"])
     told = capsys.readouterr().out
-    assert "switch off top 1 for red by iou at see" in told
+    assert "ablate top 1 for red by iou at see" in told
     assert "balanced accuracy" in told
     page = Path(told.rpartition("report: ")[2].strip()).read_text()
     assert "How well are classes told without these units of see: top 1 for red by iou?" in page
@@ -54,8 +54,8 @@ def test_every_unit(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--each", "--units", "0"], "--units means nothing for --each"),
-        (["--units", "0", "--classes", "red"], "--classes means nothing for accuracy without --each"),
+        (["--each", "--units", "0"], "--units means nothing for accuracy --each"),
+        (["--units", "0", "--classes", "red"], "--classes means nothing for accuracy;"),
         (["--units", "0", "--images", "61"], "takes 61 pictures"),
         ([], "no units to act on"),
     ],

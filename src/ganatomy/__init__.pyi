@@ -1,7 +1,5 @@
 """Every public name, and where it lives: read by type checkers, and by ``__init__.py``."""
 
-from ganatomy.api.dissections import open_dissection as open_dissection
-from ganatomy.api.dissections import trust as trust
 from ganatomy.api.experiments import ablate as ablate
 from ganatomy.api.experiments import accuracy as accuracy
 from ganatomy.api.experiments import ace as ace
@@ -19,6 +17,9 @@ from ganatomy.api.experiments import repair as repair
 from ganatomy.api.experiments import trace as trace
 from ganatomy.api.experiments import unit_accuracy as unit_accuracy
 from ganatomy.api.experiments import unit_effects as unit_effects
+from ganatomy.api.opening import open as open
+from ganatomy.api.opening import open_dissection as open_dissection
+from ganatomy.api.opening import trust as trust
 from ganatomy.edit import Intervention as Intervention
 from ganatomy.errors import BadFile as BadFile
 from ganatomy.errors import BadModel as BadModel

@@ -16,7 +16,7 @@ def add_trust(commands: Any) -> None:
 
 def trust(arguments: Namespace) -> None:
     """Agree to what a study names, and say what that is."""
-    from ganatomy.api.dissections import trust as agree
+    from ganatomy.api.opening import trust as agree
     from ganatomy.cli import terminal
     from ganatomy.cli.verbs import print_json
 

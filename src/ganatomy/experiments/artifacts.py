@@ -24,7 +24,6 @@ from ganatomy.execute import Executor, local
 from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.places import read_spec
 from ganatomy.experiments.causal.plans import home
-from ganatomy.experiments.causal.shown import Shown
 from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.described import (
     FEATURES,
@@ -35,6 +34,7 @@ from ganatomy.experiments.described import (
     describing_seconds,
     open_setting,
 )
+from ganatomy.experiments.result import Result
 from ganatomy.progress import Progress, Silent, listening
 from ganatomy.stats.frechet import FeatureMoments, frechet_distance, sampling_bias
 from ganatomy.stats.unit_frechet import unit_frechet
@@ -92,7 +92,7 @@ class Distances:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Artifacts(Shown):
+class Artifacts(Result):
     """The units of a layer by the distance of their top pictures from real ones. It opens without any model.
 
     Attributes:

@@ -17,6 +17,7 @@ from ganatomy.errors import BadFile, BadValue, UnknownName
 from ganatomy.experiments.choosing import Chosen
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.reading import Counted, Reading, counted, read
+from ganatomy.experiments.result import Summarised, matched_text
 from ganatomy.experiments.strips import Strip, Strips, top_ids
 from ganatomy.experiments.tables import Scores, concept_table, layer_table, pair_table, unit_table
 from ganatomy.experiments.tally import Tally
@@ -40,8 +41,8 @@ WORDS = {"units": ("layer", "label", "category"), "concepts": ("concept", "categ
 """Columns of the tables that every use of a dissection asks for."""
 
 
-@dataclass(frozen=True, eq=False)
-class Dissection:
+@dataclass(frozen=True, eq=False, repr=False)
+class Dissection(Summarised):
     """What each unit draws.
 
     Attributes:
@@ -75,6 +76,11 @@ class Dissection:
     pairs: pd.DataFrame
     by_layer: pd.DataFrame
     study: Study
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The table that answers the question: `units`."""
+        return self.units
 
     @classmethod
     def open(cls, directory: Path) -> "Dissection":
@@ -243,6 +249,12 @@ class Dissection:
 
         self._row(layer, unit)
         return unit_card(self, layer, unit)
+
+    def _summary(self) -> list[str]:
+        return [matched_text(self.units, self.facts.get("false_labels"))]
+
+    def __repr__(self) -> str:
+        return f"<Dissection of {self.spec.generator} by {self.spec.segmenter}, {len(self.units)} units>"
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave behind what was read of its steps; elsewhere those are there if the directory is."""

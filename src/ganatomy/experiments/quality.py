@@ -13,7 +13,6 @@ from ganatomy.execute import Executor, local
 from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.places import read_spec
 from ganatomy.experiments.causal.plans import home
-from ganatomy.experiments.causal.shown import Shown
 from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.described import (
     FEATURES,
@@ -26,6 +25,7 @@ from ganatomy.experiments.described import (
     open_setting,
 )
 from ganatomy.experiments.left_out import LeftOut, Perfect, Textures, check_textures, frechet_left_out
+from ganatomy.experiments.result import Result
 from ganatomy.progress import Progress, Silent
 from ganatomy.stats.frechet import FeatureMoments, sampling_bias
 from ganatomy.study import Study
@@ -56,7 +56,7 @@ class QualitySpec(AgainstRealSpec):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Quality(Shown):
+class Quality(Result):
     """How far a model is from real pictures. It opens without any model.
 
     Attributes:

@@ -24,7 +24,6 @@ from ganatomy.experiments.artifacts import Artifacts, flagged_units, plan_artifa
 from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.choice import random_sets
 from ganatomy.experiments.causal.places import at_least, checked_set, missing, read_spec
-from ganatomy.experiments.causal.shown import Shown
 from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.described import (
     AgainstRealSpec,
@@ -45,6 +44,7 @@ from ganatomy.experiments.repaired_pictures import (
     repairing_seconds,
     switched_off,
 )
+from ganatomy.experiments.result import Result
 from ganatomy.generators.repaired import IN_STUDY, write_repaired
 from ganatomy.progress import Progress, Silent
 from ganatomy.stats.frechet import FeatureMoments, sampling_bias
@@ -108,7 +108,7 @@ class RepairSpec(AgainstRealSpec):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Repair(Shown):
+class Repair(Result):
     """What switching units off does to the distance from real pictures. It opens without any model.
 
     Attributes:

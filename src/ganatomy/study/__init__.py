@@ -63,6 +63,16 @@ def spec_digest(spec: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def kind_name(spec: type) -> str:
+    """Return what a study of a Spec is called in its record.
+
+    >>> from ganatomy.experiments.dissect_spec import DissectSpec
+    >>> kind_name(DissectSpec)
+    'dissect'
+    """
+    return spec.__name__.removesuffix("Spec").lower()
+
+
 class Study:
     """A directory whose steps are loaded, or computed and moved into place.
 
@@ -96,6 +106,11 @@ class Study:
     def spec_json(self) -> dict[str, Any]:
         """The Spec's fields as plain JSON values."""
         return dict(self._record["spec"])
+
+    @property
+    def kind(self) -> str:
+        """Of which Spec it is, see `kind_name`."""
+        return str(self._record["experiment"])
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -137,7 +152,7 @@ class Study:
         """
         record = {
             "format": FORMAT,
-            "experiment": type(spec).__name__.removesuffix("Spec").lower(),
+            "experiment": kind_name(type(spec)),
             "spec": plain(spec),
             "digest": spec_digest(spec),
             "facts": dict(facts),

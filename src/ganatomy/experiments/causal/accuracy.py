@@ -22,8 +22,8 @@ from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.choice import Wanted, choose, random_sets
 from ganatomy.experiments.causal.places import at_least, read_spec
 from ganatomy.experiments.causal.plans import home
-from ganatomy.experiments.causal.shown import Shown
 from ganatomy.experiments.causal.source import SampleSpec, Source
+from ganatomy.experiments.result import Result
 from ganatomy.generators.classifier import Classifier
 from ganatomy.progress import Progress, tick
 from ganatomy.stats.verdicts import Overall, Verdicts
@@ -63,7 +63,7 @@ class AccuracySpec(SampleSpec):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Accuracy(Shown):
+class Accuracy(Result):
     """How well a classifier tells classes with and without some units. It opens without any model.
 
     Attributes:
@@ -84,6 +84,11 @@ class Accuracy(Shown):
     classes: pd.DataFrame
     overall: pd.DataFrame
     study: Study
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The table that answers the question: `classes`."""
+        return self.classes
 
     @classmethod
     def open(cls, directory: Path) -> "Accuracy":

@@ -25,10 +25,10 @@ from ganatomy.experiments.causal.locations import Locations, candidates, check_s
 from ganatomy.experiments.causal.optimise import LOOK, Both, Objective, Sample, Search, optimise, ranking
 from ganatomy.experiments.causal.places import read_spec
 from ganatomy.experiments.causal.pool import Pool, open_pool, pool_home
-from ganatomy.experiments.causal.shown import Shown
 from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.causal.trials import Always, try_edits
 from ganatomy.experiments.causal.unit_sets import Sets, Shares, effect_table, judge_sets
+from ganatomy.experiments.result import Result
 from ganatomy.progress import Progress
 from ganatomy.stats.paired import PairedChange
 from ganatomy.study import Study
@@ -41,7 +41,7 @@ TABLES = ("units", "effects", "curve", "others", "history")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Ace(Shown):
+class Ace(Result):
     """Which units cause a concept. It opens without any model.
 
     Attributes:
@@ -73,6 +73,11 @@ class Ace(Shown):
     others: pd.DataFrame
     history: pd.DataFrame
     study: Study
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The table that answers the question: `effects`."""
+        return self.effects
 
     @classmethod
     def open(cls, directory: Path) -> "Ace":

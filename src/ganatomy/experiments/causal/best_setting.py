@@ -53,9 +53,9 @@ from ganatomy.experiments.causal.places import (
     usualness,
 )
 from ganatomy.experiments.causal.settings import Setting, SettingSpec, paper_setting
-from ganatomy.experiments.causal.shown import Shown
 from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.causal.trials import Untouched, batches
+from ganatomy.experiments.result import Result
 from ganatomy.progress import Progress
 from ganatomy.scenes.places import POSSIBLE, open_bank, place_probabilities
 from ganatomy.stats.base import Accumulator, Merge, join
@@ -90,7 +90,7 @@ class Appeared(Accumulator):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class BestSetting(Shown):
+class BestSetting(Result):
     """The setting that inserts a concept best into some layers.
 
     Attributes:

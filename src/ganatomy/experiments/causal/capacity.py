@@ -43,10 +43,10 @@ from ganatomy.experiments.causal.places import (
     usualness,
 )
 from ganatomy.experiments.causal.pool import Pool, PoolSpec
-from ganatomy.experiments.causal.shown import Shown
 from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.causal.transplant import Donors, LendingSpec, find_donors
 from ganatomy.experiments.causal.trials import Untouched
+from ganatomy.experiments.result import Result
 from ganatomy.progress import Progress, tick
 from ganatomy.stats.base import Accumulator, Merge, join
 from ganatomy.stats.clusters import clustered_mean, proportion
@@ -170,7 +170,7 @@ class Tried(Accumulator):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Capacity(Shown):
+class Capacity(Result):
     """What each setting could do.
 
     Attributes:

@@ -60,9 +60,9 @@ from ganatomy.experiments.causal.places import (
     usualness,
 )
 from ganatomy.experiments.causal.plans import plan_places
-from ganatomy.experiments.causal.shown import Shown
 from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.causal.trials import Untouched, batches
+from ganatomy.experiments.result import Result
 from ganatomy.progress import Progress
 from ganatomy.stats.base import Accumulator, Merge, join
 from ganatomy.stats.clusters import clustered_mean, contrast
@@ -148,7 +148,7 @@ class Inserted(Accumulator):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Context(Shown):
+class Context(Result):
     """Where the model accepts an object.
 
     Effects are changes of how many pixels show the concept, as shares of the place's pixels: at the place, and in the
@@ -186,6 +186,11 @@ class Context(Shown):
     boxes: pd.DataFrame
     study: Study
     possible: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The table that answers the question: `under`."""
+        return self.under
 
     @classmethod
     def open(cls, directory: Path) -> "Context":

@@ -33,9 +33,9 @@ from ganatomy.experiments.causal.insertion import (
 )
 from ganatomy.experiments.causal.places import LayerUnits, as_bytes, at_least, missing, read_spec
 from ganatomy.experiments.causal.pool import PoolSpec
-from ganatomy.experiments.causal.shown import Shown
 from ganatomy.experiments.causal.source import SampleSpec, Source
 from ganatomy.experiments.causal.trials import batches, pixels_edited, redrawn
+from ganatomy.experiments.result import Result
 from ganatomy.generators import LayerShape
 from ganatomy.progress import Progress
 from ganatomy.stats.base import Merge, join
@@ -149,7 +149,7 @@ class BeforeAfter:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Effect(Shown):
+class Effect(Result):
     """What an edit did. It opens without any model.
 
     Attributes:

@@ -32,8 +32,8 @@ from ganatomy.experiments.causal.places import (
     read_spec,
 )
 from ganatomy.experiments.causal.plans import plan_places
-from ganatomy.experiments.causal.shown import Shown
 from ganatomy.experiments.causal.source import Source
+from ganatomy.experiments.result import Result
 from ganatomy.generators import Generator, Observation
 from ganatomy.progress import Progress, tick
 from ganatomy.stats.base import Accumulator, Merge, add, join
@@ -130,7 +130,7 @@ class Traced(Accumulator):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Trace(Shown):
+class Trace(Result):
     """How far each later layer is changed by an insertion.
 
     The change of a layer is the mean over its channels and positions of ``|Δr|`` over the channel's mean ``|r|`` in
@@ -157,6 +157,11 @@ class Trace(Shown):
     ids: tuple[int, ...]
     pictures: npt.NDArray[np.uint8]
     study: Study
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The table that answers the question: `lines`."""
+        return self.lines
 
     @classmethod
     def open(cls, directory: Path) -> "Trace":

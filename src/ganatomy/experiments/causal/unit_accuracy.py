@@ -28,8 +28,8 @@ from ganatomy.experiments.causal.accuracy import (
 from ganatomy.experiments.causal.choice import random_sets
 from ganatomy.experiments.causal.places import at_least, read_spec
 from ganatomy.experiments.causal.plans import home
-from ganatomy.experiments.causal.shown import Shown
 from ganatomy.experiments.causal.source import SampleSpec, Source
+from ganatomy.experiments.result import Result
 from ganatomy.progress import Progress
 from ganatomy.stats.verdicts import Verdicts
 from ganatomy.study import Study
@@ -79,7 +79,7 @@ class UnitAccuracySpec(SampleSpec):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class UnitAccuracy(Shown):
+class UnitAccuracy(Result):
     """What every unit of a layer does for every class. It opens without any model.
 
     Attributes:

@@ -24,9 +24,9 @@ from ganatomy.experiments.causal.label_agreement import label_agreement
 from ganatomy.experiments.causal.locations import check_scores
 from ganatomy.experiments.causal.places import read_spec
 from ganatomy.experiments.causal.plans import home
-from ganatomy.experiments.causal.shown import Shown
 from ganatomy.experiments.causal.source import SampleSpec, Source
 from ganatomy.experiments.causal.trials import Always, Untouched, batches, try_edits
+from ganatomy.experiments.result import Result
 from ganatomy.progress import Progress
 from ganatomy.segmenters import Scorer
 from ganatomy.stats.base import Accumulator, Merge, add
@@ -76,7 +76,7 @@ class FirstOrder(Accumulator):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class UnitEffects(Shown):
+class UnitEffects(Result):
     """What every unit of a layer does to every concept. It opens without any model.
 
     Attributes:

@@ -26,6 +26,7 @@ from ganatomy.experiments.compare.studies import (
     usual_names,
 )
 from ganatomy.experiments.resampling import ALL, Resampled, resampled
+from ganatomy.experiments.result import Summarised
 from ganatomy.progress import Progress, Silent
 from ganatomy.vocabulary import Concept
 
@@ -35,7 +36,7 @@ TABLES = ("counts", "concepts", "changes", "units", "directions", "quality")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Comparison:
+class Comparison(Summarised):
     """Dissections side by side. A number and its standard error stand in columns ``name`` and ``name_error``.
 
     Errors are those of a sample of pictures, by resampling what was counted on blocks of it; NaN where a dissection
@@ -80,6 +81,11 @@ class Comparison:
     quality: pd.DataFrame
 
     @property
+    def table(self) -> pd.DataFrame:
+        """The table that answers the question: `counts`."""
+        return self.counts
+
+    @property
     def tables(self) -> dict[str, pd.DataFrame]:
         """Every table that has rows, by name."""
         return {name: table for name in TABLES if len(table := getattr(self, name))}
@@ -89,6 +95,11 @@ class Comparison:
         """The layer that is shown first, which is the one with most concepts over all studies."""
         found = self.counts[(self.counts.category == ALL) & self.counts.compared.notna() & (self.counts.layer != ALL)]
         return str(found.groupby("compared", sort=False).concepts.sum().idxmax())
+
+    def _summary(self) -> list[str]:
+        sure = self.changes[self.changes.sure & (self.changes.change != "same")]
+        told = f"{len(sure)} of {len(self.changes)} changes are certain" if len(self.changes) else "one study"
+        return [f"{', '.join(self.spec.names)}: {told}.", *self.differences]
 
     def __repr__(self) -> str:
         return f"<Comparison of {', '.join(self.spec.names)}>"

@@ -12,6 +12,7 @@ import pandas as pd
 from ganatomy.errors import StudyError, UnknownName
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.monitor.looks import Look, read_looks
+from ganatomy.experiments.result import Summarised, matched_text
 from ganatomy.store import place
 from ganatomy.study import sound
 
@@ -23,7 +24,7 @@ _MOMENT = ["layer", "unit", "label", "category", "iou", "matched"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Monitoring:
+class Monitoring(Summarised):
     """One training at several moments, in the order of its steps. It opens without any model.
 
     Attributes:
@@ -80,6 +81,11 @@ class Monitoring:
             _turnover(history),
             pd.DataFrame(missed, columns=["step", "name", "reason"]),
         )
+
+    def _summary(self) -> list[str]:
+        first, last = (matched_text(self.dissection(step).units, None) for step in (self.steps[0], self.steps[-1]))
+        skipped = [f"Skipped: {row.name}: {row.reason}" for row in self.skipped.itertuples(index=False)]
+        return [f"Step {self.steps[0]:,}: {first}", f"Step {self.steps[-1]:,}: {last}", *skipped]
 
     def __repr__(self) -> str:
         return f"<Monitoring of {len(self.looks)} looks, steps {self.steps[0]} to {self.steps[-1]}>"

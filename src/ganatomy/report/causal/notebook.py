@@ -7,6 +7,12 @@ from ganatomy.report.causal.page import section_of
 from ganatomy.report.page import static
 
 
+def summary_text(result: Any) -> str:
+    """Return the question and the answer of a causal study; first why it is no finding, where that is so."""
+    section = section_of(result)
+    return "\n".join([*section.warnings, section.question, section.answer])
+
+
 def notebook_html(result: Any) -> str:
     """Return what a notebook draws for the result of a causal study; the styles hold for this element only."""
     section = section_of(result)

@@ -1,0 +1,64 @@
+"""Studies that are there already: opened, and trusted."""
+
+from pathlib import Path
+from typing import Any
+
+from ganatomy.api.calls import public
+from ganatomy.consent import agree
+from ganatomy.errors import StudyError
+from ganatomy.experiments.base import EXPERIMENTS, experiment
+from ganatomy.experiments.dissection import Dissection
+from ganatomy.experiments.monitor.monitoring import Monitoring
+from ganatomy.store import place
+from ganatomy.study import Study, kind_name
+
+
+@public
+def open(directory: str | Path) -> Any:
+    """Open what an experiment found, whichever it was; no model is needed.
+
+    >>> import ganatomy
+    >>> ganatomy.open("study").table  # doctest: +SKIP
+
+    Returns:
+        What the function of that experiment returns: a `Dissection`, an `Effect`, a `Monitoring` …
+
+    Raises:
+        StudyError: the directory holds no finished study, or one that is only an input of others.
+    """
+    directory = place(directory)
+    if (directory / "looks").is_dir():
+        return Monitoring.open(directory)
+    kind = Study.open(directory).kind
+    if kind == "dissect":
+        return Dissection.open(directory)
+    for name in EXPERIMENTS:
+        if kind_name((entry := experiment(name)).spec) == kind:
+            return entry.result.open(directory)
+    raise StudyError(f"{directory} holds a study of kind {kind}, which other studies read; it has no result of its own")
+
+
+@public
+def open_dissection(directory: str | Path) -> Dissection:
+    """Open a finished dissection; no model is needed.
+
+    Raises:
+        StudyError: the directory holds no finished dissection.
+    """
+    return Dissection.open(place(directory))
+
+
+@public
+def trust(directory: str | Path) -> list[str]:
+    """Allow the code, and the models of the network, that a dissection made elsewhere names to be opened from it.
+
+    What was dissected on this machine needs no such word.
+
+    Returns:
+        The names that needed it.
+
+    Raises:
+        GanatomyError: there is no finished dissection, or what was said cannot be kept.
+    """
+    spec = open_dissection(directory).spec
+    return agree([spec.generator, spec.segmenter])
