@@ -31,6 +31,25 @@ def test_every_tensor_comes_back_as_it_was(tmp_path: Path) -> None:
     assert np.load(tmp_path / "a.npz")["on"].tolist() == [True, False], "numpy opens it"
 
 
+@pytest.mark.parametrize("shape", [(2, 3, 40, 101), (70000, 2, 3), (0, 5, 500), (1, 200, 400)])
+@pytest.mark.parametrize("kind", [torch.int16, torch.int32, torch.int64])
+def test_large_tables_are_kept_byte_by_byte(shape: tuple[int, ...], kind: torch.dtype) -> None:
+    counts = torch.randint(-300, 300, shape).to(kind) * 97
+    content = packed({"counts": counts})
+    found = Archive(content)["counts"]
+    assert found.dtype == kind
+    assert torch.equal(found, counts)
+    if counts.nbytes >= tensor_files.PLANES:
+        assert np.load(io.BytesIO(content))["counts"].dtype == np.uint8
+        assert len(content) < 0.9 * counts.nbytes
+
+
+def test_bytes_of_another_kind_are_refused() -> None:
+    content = packed({"counts": torch.zeros(2, 100, 200, dtype=torch.int32)})
+    with pytest.raises(BROKEN):
+        Archive(content.replace(b'"<i4"', b'"<i8"'))["counts"]
+
+
 def test_the_same_tensors_make_the_same_bytes(tmp_path: Path) -> None:
     write(tmp_path / "a.npz", STATE)
     assert (tmp_path / "a.npz").read_bytes() == packed(dict(STATE))
