@@ -297,7 +297,7 @@ def commands_page() -> str:
     shared = Parser()
     add_engine(shared)
     every = {flag: table([action]) for action in shared._actions for flag in action.option_strings}
-    head = "Every command and its options, as `ganatomy COMMAND --help` lists them; `recipes/api_signatures.py` writes this."
+    head = "Every command and its options, as `ganatomy COMMAND --help` lists them."
     run = "Where it computes, and how it answers; the commands that measure have all of these."
     parts = ["# Commands", head, "## Options of a run", run, f"{TABLE}{table(shared._actions)}"]
     for name, parser in commands(build()).items():

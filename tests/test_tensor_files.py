@@ -32,7 +32,7 @@ def test_every_tensor_comes_back_as_it_was(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 40, 101), (70000, 2, 3), (0, 5, 500), (1, 200, 400)])
-@pytest.mark.parametrize("kind", [torch.int16, torch.int32, torch.int64])
+@pytest.mark.parametrize("kind", [torch.int32, torch.int64])
 def test_large_tables_are_kept_byte_by_byte(shape: tuple[int, ...], kind: torch.dtype) -> None:
     counts = torch.randint(-300, 300, shape).to(kind) * 97
     content = packed({"counts": counts})

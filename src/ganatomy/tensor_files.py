@@ -12,7 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -98,8 +98,8 @@ def write(file: Path | io.BytesIO, tensors: Mapping[str, Tensor], shards: int = 
         archive.comment = json.dumps({"shards": shards, **({"planes": planes} if planes else {})}).encode()
 
 
-def _write_planes(member: IO[bytes], array: npt.NDArray[Any]) -> None:
-    """Write a table [..., m, n] as bytes [..., m, itemsize, n], a row of the first dimensions at a time."""
+def _write_planes(member: Any, array: npt.NDArray[Any]) -> None:
+    """Write a table [..., m, n] to a member of a zip as bytes [..., m, itemsize, n], some of it at a time."""
     shape = (*array.shape[:-1], array.itemsize, array.shape[-1])
     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(member, header)
@@ -111,10 +111,9 @@ def _joined(planes: npt.NDArray[Any], kind: str) -> npt.NDArray[Any]:
     """Return the table that was written as bytes; in the memory that those take."""
     if planes.dtype != np.uint8 or planes.ndim < 3 or planes.shape[-2] != np.dtype(kind).itemsize:
         raise ValueError("bytes of another kind of number")
-    for row in planes.reshape(-1, *planes.shape[-3:]) if planes.size else ():
-        own = np.ascontiguousarray(row.swapaxes(-1, -2))
-        row.reshape(-1)[:] = own.reshape(-1)
-    return planes.reshape(*planes.shape[:-2], -1).view(kind)
+    for row in planes.reshape(-1, *planes.shape[-3:]):
+        row.reshape(-1)[:] = np.ascontiguousarray(row.swapaxes(-1, -2)).reshape(-1)
+    return planes.reshape(*planes.shape[:-2], planes.shape[-1] * planes.shape[-2]).view(kind)
 
 
 def packed(tensors: Mapping[str, Tensor]) -> bytes:
