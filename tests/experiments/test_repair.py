@@ -22,7 +22,8 @@ from ganatomy.experiments.artifacts import Artifacts, run_artifacts
 from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.experiments.described import ArtifactSpec, open_setting
 from ganatomy.experiments.left_out import Textures
-from ganatomy.experiments.repair import Repair, RepairSpec, plan_repair, repair_table, run_repair
+from ganatomy.experiments.repair import Repair, RepairSpec, repair_table, run_repair
+from ganatomy.experiments.repair_plan import plan_repair
 from ganatomy.experiments.repaired_pictures import greatest, repairing_seconds
 from ganatomy.progress import Silent
 from ganatomy.report.causal.page import causal_html

@@ -35,7 +35,7 @@ EXPERIMENTS: Mapping[str, str] = {
     "unit_accuracy": "causal.unit_accuracy:UNIT_ACCURACY",
     "artifacts": "artifacts:ARTIFACTS",
     "quality": "quality:QUALITY",
-    "repair": "repair:REPAIR",
+    "repair": "repair_plan:REPAIR",
 }
 """Where the entry of each experiment is, by the name of its API function."""
 NAMED = frozenset({"dissection", "generator", "segmenter"})

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from ganatomy.errors import BadValue
 from ganatomy.execute import Executor, local
-from ganatomy.experiments.base import Experiment, Plan, Runner
+from ganatomy.experiments.base import Experiment
 from ganatomy.experiments.causal.choice import Wanted
-from ganatomy.experiments.causal.chosen import Layers, best_setting_finder, taken_layers
+from ganatomy.experiments.causal.chosen import Layers
 from ganatomy.experiments.causal.expected import Expected, expected
 from ganatomy.experiments.causal.insertion import (
     Part,
@@ -59,7 +59,7 @@ from ganatomy.experiments.causal.places import (
     read_spec,
     usualness,
 )
-from ganatomy.experiments.causal.plans import plan_places
+from ganatomy.experiments.causal.plans import BY_SETTING, PLACED, place_plan
 from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.causal.trials import Untouched, batches
 from ganatomy.experiments.result import Result
@@ -386,11 +386,8 @@ def box_table(source: Source, spec: ContextSpec, places: pd.DataFrame, found: In
     return table.assign(**dict(zip(("top", "left", "height", "width"), boxes.T, strict=True)))
 
 
-def _plan(source: Source, options: dict[str, Any], runner: Runner) -> Plan[Context]:
-    layers, measure = taken_layers(source, options, default=True), best_setting_finder(source, runner)
-    spec, usual = plan_places(source, "context", ContextSpec, layers, options, measure)
-    trials = 2 * len(spec.corners(source.shape(spec.place_layer)[1:]))  # the control too
-    return Plan(spec, usual, partial(run_context, spec, source), f"context of {spec.chosen}", trials)
+def _trials(spec: ContextSpec, grid: tuple[int, int]) -> int:
+    return 2 * len(spec.corners(grid))  # the control too
 
 
 CONTEXT = Experiment(
@@ -400,9 +397,9 @@ CONTEXT = Experiment(
     summary="insert a concept at every place of many images: where does the model accept it?",
     spec=ContextSpec,
     groups=(Layers, Wanted),
-    filled=frozenset({"layer", "units", "chosen", "more"}),
-    planned=frozenset({"top", "by", "multiple", "constant", "pool", "cell"}),
-    plan=_plan,
+    filled=PLACED,
+    planned=BY_SETTING,
+    plan=place_plan("context", ContextSpec, run_context, _trials),
     result=Context,
     example='ganatomy.context("study", concept="door").under',
 )

@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from ganatomy.edit import Intervention, edits_json, read_edits
 from ganatomy.errors import BadValue
+from ganatomy.execute import Executor
 from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.ace_spec import AceSpec
 from ganatomy.experiments.causal.capacity import Capacity, CapacitySpec, candidates, run_capacity
@@ -24,10 +25,12 @@ from ganatomy.experiments.causal.pool import PoolSpec, pool_home
 from ganatomy.experiments.causal.settings import SettingSpec
 from ganatomy.experiments.causal.source import SampleSpec, Source
 from ganatomy.experiments.causal.trials import batches, redrawn
+from ganatomy.progress import Progress
 from ganatomy.store import brought, place
 from ganatomy.study import is_study, spec_digest
 
 P = TypeVar("P", bound=PlaceSpec)
+R = TypeVar("R")
 
 
 def plan_effect(
@@ -276,6 +279,30 @@ def _plan_insertion(source: Source, options: dict[str, Any], runner: Runner) -> 
     return Plan(spec, usual, partial(run_effect, spec, source), f"insert {spec.chosen}", 1 + spec.random)
 
 
+def place_plan(
+    kind: str,
+    spec_of: type[P],
+    run: Callable[[P, Source, Path, Executor, Progress | None], R],
+    trials: Callable[[P, tuple[int, int]], int],
+) -> Callable[[Source, dict[str, Any], Runner], Plan[R]]:
+    """Return what plans inserting at one place at a time.
+
+    Args:
+        kind, spec_of: as of `plan_places`.
+        run: runs it.
+        trials: how often an image is drawn, given the Spec and the grid.
+    """
+
+    def plan(source: Source, options: dict[str, Any], runner: Runner) -> Plan[R]:
+        layers, measure = taken_layers(source, options, default=True), best_setting_finder(source, runner)
+        spec, usual = plan_places(source, kind, spec_of, layers, options, measure)
+        shape = source.shape(spec.place_layer)
+        work = f"{kind} of {spec.chosen}"
+        return Plan(spec, usual, partial(run, spec, source), work, trials(spec, (shape.height, shape.width)))
+
+    return plan
+
+
 def _plan_edits(source: Source, options: dict[str, Any], _: Runner) -> Plan[Effect]:
     file, generator = brought(place(options.pop("edit"))), source.models.generator
     edits = read_edits(file, generator.layers, generator.fingerprint)
@@ -290,6 +317,10 @@ def _plan_capacity(source: Source, options: dict[str, Any], _: Runner) -> Plan[C
     return Plan(spec, usual, partial(run_capacity, spec, source), work, len(spec.settings()))
 
 
+PLACED = frozenset({"layer", "units", "chosen", "more"})
+"""Fields of a `PlaceSpec` that its plan fills."""
+BY_SETTING = frozenset({"top", "by", "multiple", "constant", "pool", "cell"})
+"""Options of an insertion that the measured best setting decides, where none of them is given."""
 _CHOSEN = frozenset({"kind", "layer", "units", "chosen", "more", "region", "edits"})
 ABLATE = Experiment(
     name="ablate",
@@ -310,7 +341,7 @@ INSERT = Experiment(
     spec=EffectSpec,
     groups=(Layers, Wanted, _Where),
     filled=_CHOSEN | {"concept"},
-    planned=frozenset({"top", "by", "multiple", "constant", "pool"}),
+    planned=BY_SETTING,
     required=frozenset({"concept"}),
     plan=_plan_insertion,
     result=Effect,

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from ganatomy.errors import BadValue
 from ganatomy.execute import Executor, local
-from ganatomy.experiments.base import Experiment, Plan, Runner
+from ganatomy.experiments.base import Experiment
 from ganatomy.experiments.causal.choice import Wanted
-from ganatomy.experiments.causal.chosen import Layers, best_setting_finder, taken_layers
+from ganatomy.experiments.causal.chosen import Layers
 from ganatomy.experiments.causal.insertion import Part, check_insertion, constant_edits, measured_parts
 from ganatomy.experiments.causal.places import (
     PlaceSpec,
@@ -31,7 +31,7 @@ from ganatomy.experiments.causal.places import (
     read_at,
     read_spec,
 )
-from ganatomy.experiments.causal.plans import plan_places
+from ganatomy.experiments.causal.plans import BY_SETTING, PLACED, place_plan
 from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.result import Result
 from ganatomy.generators import Generator, Observation
@@ -330,11 +330,8 @@ def _line_table(places: pd.DataFrame, layers: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["layer", "visible", "change", "error", "places", "images"])
 
 
-def _plan(source: Source, options: dict[str, Any], runner: Runner) -> Plan[Trace]:
-    layers, measure = taken_layers(source, options, default=True), best_setting_finder(source, runner)
-    spec, usual = plan_places(source, "trace", TraceSpec, layers, options, measure)
-    trials = spec.places or len(corners(source.shape(spec.place_layer)[1:], spec.cell))
-    return Plan(spec, usual, partial(run_trace, spec, source), f"trace of {spec.chosen}", trials)
+def _trials(spec: TraceSpec, grid: tuple[int, int]) -> int:
+    return spec.places or len(corners(grid, spec.cell))
 
 
 TRACE = Experiment(
@@ -343,9 +340,9 @@ TRACE = Experiment(
     summary="insert a concept at one place at a time, and follow the change through every later layer",
     spec=TraceSpec,
     groups=(Layers, Wanted),
-    filled=frozenset({"layer", "units", "chosen", "more"}),
-    planned=frozenset({"top", "by", "multiple", "constant", "pool", "cell"}),
-    plan=_plan,
+    filled=PLACED,
+    planned=BY_SETTING,
+    plan=place_plan("trace", TraceSpec, run_trace, _trials),
     result=Trace,
     example='ganatomy.trace("study", concept="door").lines',
 )

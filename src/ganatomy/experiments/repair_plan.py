@@ -1,0 +1,148 @@
+"""From what is asked to the Spec of a repair: which units, and by which ranking."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ganatomy.errors import BadValue, StudyMismatch
+from ganatomy.experiments.artifacts import Artifacts, flagged_units, plan_artifacts, planned_ranking
+from ganatomy.experiments.base import Experiment, Plan, Runner
+from ganatomy.experiments.causal.source import Source
+from ganatomy.experiments.described import ArtifactSpec, open_setting
+from ganatomy.experiments.quality import named_reals
+from ganatomy.experiments.repair import UNION, Repair, RepairSpec, check_sets, run_repair
+from ganatomy.experiments.repaired_pictures import repairing_seconds
+from ganatomy.store import place
+from ganatomy.study import spec_digest
+
+SHARED = ("real", "reals", "features", "images", "top", "seed", "batch")
+"""Options of a repair that are those of the ranking, too."""
+Rank = Callable[[ArtifactSpec, Path], Artifacts]
+
+
+@dataclass(frozen=True)
+class _Sets:
+    """Which units, one or several of these.
+
+    Attributes:
+        worst: so many of the ranking by `artifacts`, which is run if it was not.
+        ranking: the directory of that ranking; that of the same options, if it is not given.
+        flagged: those that people annotated; takes `annotations`.
+        annotations: the database of human annotations: a file, or a URL.
+        units: these.
+    """
+
+    worst: int | None = None
+    ranking: str | Path | None = None
+    flagged: bool = False
+    annotations: str | Path | None = None
+    units: Sequence[int] | None = None
+
+
+def plan_repair(source: Source, layer: str, options: Mapping[str, Any], rank: Rank) -> tuple[RepairSpec, Path]:
+    """Return the Spec, and where its study lies unless told otherwise.
+
+    Args:
+        source: the dissection.
+        layer: where the units are.
+        options: fields of the Spec but `sets`, and which sets: `worst` (so many of the ranking), with `ranking`, the
+            directory of one (that of the same options, if it is not given); `flagged`, with `annotations`, the database
+            of flags; `units`. Of worst and flagged together also their union.
+        rank: makes the ranking, or opens it where it is made.
+
+    Raises:
+        GanatomyError: what is asked for is not there.
+    """
+    own = dict(options)
+    directory, worst = own.pop("ranking", None), own.get("worst")
+    if directory is not None and worst is None:
+        raise BadValue("a ranking says nothing unless the worst of it are asked for; give worst, or leave it out")
+    sets = _take_sets(source, layer, own)
+    spec = RepairSpec(**source.names(), layer=layer, sets=tuple(sets.items()), **own)
+    check_sets(spec, source)
+    if worst is not None:
+        ranking = _ranking(source, spec, {name: own[name] for name in SHARED if name in own}, directory, rank)
+        sets[f"worst {worst}"] = tuple(ranking.table.unit[:worst].tolist())
+        spec = replace(spec, ranking=ranking.study.digest)
+    if len(sets) > 1:
+        sets[UNION] = tuple(dict.fromkeys(unit for each in sets.values() for unit in each))
+    spec = replace(spec, sets=tuple(sets.items()))
+    named = "-".join([named_reals(spec), *(name.replace(" ", "-") for name in sets if name != UNION)])
+    return spec, source.beside(layer, f"repair-{named}-{spec_digest(spec)[:8]}")  # too many units for a name
+
+
+def _take_sets(source: Source, layer: str, options: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Take out of options which units are asked for; as the worst stand any, until all else is known to be right."""
+    worst, flagged, units = (options.pop(name, None) for name in ("worst", "flagged", "units"))
+    where, count = options.pop("annotations", None), source.shape(layer).units
+    if bool(flagged) != (where is not None):
+        raise BadValue("flagged and annotations go together: give both, or neither")
+    sets: dict[str, tuple[int, ...]] = {}
+    if worst is not None:
+        if not 1 <= worst <= count:
+            raise BadValue(f"worst={worst}: {layer} has {count} units; give 1 to {count}")
+        sets[f"worst {worst}"] = tuple(range(worst))
+    if where is not None:
+        sets["flagged"] = tuple(flagged_units(source, layer, where))
+    if units is not None:
+        sets["units"] = tuple(int(unit) for unit in units)
+    if not sets:
+        raise BadValue("no units to switch off; give worst, flagged or units")
+    return sets
+
+
+def _ranking(
+    source: Source, spec: RepairSpec, shared: Mapping[str, Any], directory: str | Path | None, rank: Rank
+) -> Artifacts:
+    """Return the ranking in a directory, or that of the same options."""
+    if directory is None:
+        asked, usual = plan_artifacts(source, spec.layer, shared)[:2]
+        _check_held_out(spec, asked)
+        return rank(asked, usual)
+    ranking = Artifacts.open(place(directory))
+    for name in ("dissection", "layer"):
+        found, given = getattr(ranking.spec, name), getattr(spec, name)
+        if found != given:
+            raise StudyMismatch(f"the ranking in {directory} is of another {name}: {found}, not {given}")
+    _check_held_out(spec, ranking.spec)
+    return ranking
+
+
+def _check_held_out(spec: RepairSpec, ranking: ArtifactSpec) -> None:
+    """Refuse to judge units by the pictures that they were chosen by."""
+    chose, judge = ranking.ids(), spec.ids()
+    if ranking.seed == spec.seed and chose.start < judge.stop and judge.start < chose.stop:
+        raise BadValue(
+            f"pictures {judge.start} to {judge.stop - 1} would judge units that pictures {chose.start} to "
+            f"{chose.stop - 1} chose; give first={chose.stop} or more"
+        )
+
+
+def _plan(source: Source, options: dict[str, Any], runner: Runner) -> Plan[Repair]:
+    def rank(asked: ArtifactSpec, directory: Path) -> Artifacts:
+        return runner(planned_ranking(source, asked, directory))
+
+    spec, usual = plan_repair(source, options.pop("layer"), options, rank)
+    trials = [units for _, units in spec.trials(source.shape(spec.layer).units)]
+
+    def seconds() -> float:
+        return repairing_seconds(*open_setting(spec, source), trials, spec.textures)
+
+    work = f"ablate {', '.join(name for name, _ in spec.sets)}, and {spec.random} random sets"
+    return Plan(spec, usual, partial(run_repair, spec, source), work, 0, seconds)
+
+
+REPAIR = Experiment(
+    name="repair",
+    verb="repair",
+    summary="ablate units that spoil the images, measure whether that helps, and write the repaired generator",
+    spec=RepairSpec,
+    groups=(_Sets,),
+    filled=frozenset({"sets", "ranking"}),
+    planned=frozenset({"top"}),
+    plan=_plan,
+    result=Repair,
+    example='ganatomy.repair("study", layer="layer4", real="scenes:church", worst=20).opens',
+)
