@@ -26,7 +26,6 @@ from ganatomy.experiments.described import ArtifactSpec
 from ganatomy.report.causal.artifacts import artifacts_section
 from ganatomy.report.causal.page import causal_html
 from ganatomy.stats.frechet import FeatureMoments, frechet_distance
-from ganatomy.study import spec_digest
 
 SMALL = {"images": 120, "shard": 50, "top": 20, "reals": 100, "draws": 4}
 
@@ -294,13 +293,6 @@ def test_a_unit_that_is_nan_is_not_ranked(spec: ArtifactSpec) -> None:
     made.update(torch.zeros(120, 2), torch.full((120, 3), math.nan))
     with pytest.raises(BadValue, match="units of units are NaN or Inf"):
         module.distances(made, FeatureMoments(2), spec, torch.device("cpu"), ganatomy.Progress)
-
-
-def test_every_field_changes_the_digest(spec: ArtifactSpec) -> None:
-    for field in dataclasses.fields(spec):
-        old = getattr(spec, field.name)
-        new = old + (1 if isinstance(old, int) else "x")
-        assert spec_digest(dataclasses.replace(spec, **{field.name: new})) != spec_digest(spec), field.name
 
 
 def test_where_it_lies_unless_told_otherwise(source: Source, place: Path) -> None:
