@@ -88,6 +88,16 @@ def test_ablate_says_what_it_does_and_shows_what_changed(answer: Answer) -> None
     assert "pictures, about" not in answer(*ABLATE), "what is done is shown again at once"
 
 
+def test_a_dry_run_says_what_it_would_take(answer: Answer) -> None:
+    text = answer(*ABLATE, "--dry-run")
+    assert "ablate units 10 at layer2 of planted: 12 pictures, about" in text
+    assert not Path("study-causal").exists()
+    told = json.loads(answer(*ABLATE, "--dry-run", "--json"))
+    assert (told["images"], told["seconds"] > 0) == (12, True)
+    first = answer("insert", "study", "--layer", "layer2", "--concept", "ball", "--images", "4", "--dry-run")
+    assert "settings for ball at layer2" in first, "the best setting comes first"
+
+
 def test_json_has_the_spec_and_the_table(answer: Answer) -> None:
     told = json.loads(answer(*ABLATE, "--random", "2", "--out", "out", "--json"))
     assert told["study"] == "out"

@@ -3,6 +3,7 @@
 What is heavy is imported where it is used, so that ``ganatomy --help`` answers at once.
 """
 
+import contextlib
 import dataclasses
 from argparse import Namespace
 from collections.abc import Sequence
@@ -11,34 +12,57 @@ from typing import Any
 
 from ganatomy.cli import causal_terminal, terminal
 from ganatomy.cli.verbs import print_json, rows, writing
+from ganatomy.errors import GanatomyError
 from ganatomy.experiments.base import Plan, Runner
 from ganatomy.experiments.causal import plans
 from ganatomy.experiments.causal.source import SampleSpec, Source
-from ganatomy.progress import Progress
 from ganatomy.store import named
+from ganatomy.study import is_study, spec_digest
+from ganatomy.study.files import read_record
 
 LONG = 120
 """Seconds from which on a command says how to take less."""
 
 
-def runner(arguments: Namespace, source: Source) -> Runner:
-    """Return what runs plans, with a bar that first says what will be done and how long it takes."""
+class DryRun(Exception):
+    """All that was asked for has been said."""
 
-    def shown(plan: Plan[Any], directory: Path) -> Progress:
-        spec = plan.spec
-        pooled = plans.pooling_trials(source, spec)  # before the run begins it
 
-        def statement() -> str:
-            time = plan.seconds() if plan.seconds else plans.effect_seconds(source, spec, plan.trials + pooled)
-            layers = ", ".join(plans.layers_in(spec))
-            where = f" at {layers} of" if spec.layer in source.models.subject.layers else ":"  # or of none
-            less = f"; {_less(spec, time)} less" if time > LONG else ""
-            about = f"about {terminal.duration(time)}{less}"
-            return f"{plan.work}{where} {spec.generator}: {spec.images} pictures, {about}, in {named(directory)}"
+def runner(arguments: Namespace, source: Source, dry: bool) -> Runner:
+    """Return what runs plans and says before each what it will do and take; or, `dry`, says that and no more."""
 
-        return causal_terminal.StatedBar(statement, aside=arguments.json)
+    def before(plan: Plan[Any], directory: Path) -> None:
+        if _counts(directory, plan.spec):
+            seconds = plans.forecast(source, plan)
+            if not (dry and arguments.json):
+                terminal.say(_statement(source, plan, directory, seconds), aside=arguments.json)
+        else:
+            seconds = 0.0
+        if dry:
+            if arguments.json:
+                print_json({"study": named(directory), "images": plan.spec.images, "seconds": seconds})
+            raise DryRun
 
-    return Runner(arguments.execute, shown=shown)
+    return Runner(arguments.execute, terminal.Bar(), before)
+
+
+def _counts(directory: Path, spec: SampleSpec) -> bool:
+    """Whether a run would count something: not where it is finished already, nor where it will be refused."""
+    if not is_study(directory):
+        return True
+    with contextlib.suppress(GanatomyError):
+        record = read_record(directory)
+        return record["digest"] == spec_digest(spec) and not record["finished"]
+    return False
+
+
+def _statement(source: Source, plan: Plan[Any], directory: Path, seconds: float) -> str:
+    """Say what a plan does, on how many images, how long that takes, and how to take less."""
+    spec, layers = plan.spec, ", ".join(plans.layers_in(plan.spec))
+    where = f" at {layers} of" if spec.layer in source.models.subject.layers else ":"  # or of none
+    less = f"; {_less(spec, seconds)} less" if seconds > LONG else ""
+    about = f"about {terminal.duration(seconds)}{less}"
+    return f"{plan.work}{where} {spec.generator}: {spec.images} pictures, {about}, in {named(directory)}"
 
 
 def _less(spec: SampleSpec, seconds: float) -> str:

@@ -1,33 +1,16 @@
 """What a person sees of a causal study when it is done: the one or two tables that answer the question."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 from rich.console import Console
 
-from ganatomy.cli.terminal import Bar, say, table, warn
+from ganatomy.cli.terminal import say, table, warn
 from ganatomy.report.causal.section import NO_EFFECT, change_text, compared_text
 from ganatomy.report.tables import rows
 from ganatomy.stats.paired import holds_zero
 
 LINES = 12
-
-
-class StatedBar(Bar):
-    """A bar that first says what will be done, once that begins: so not what is refused, nor what is done already."""
-
-    def __init__(self, statement: Callable[[], str], aside: bool) -> None:
-        super().__init__()
-        self._statement: Callable[[], str] | None = statement
-        self._aside = aside
-
-    def begin(self, label: str, total: int) -> None:
-        """Show the bar of a task."""
-        if self._statement is not None:
-            say(self._statement(), self._aside)
-            self._statement = None
-        super().begin(label, total)
 
 
 def show(result: Any) -> None:

@@ -4,6 +4,7 @@ What is heavy is imported where it is used, so that ``ganatomy --help`` answers 
 """
 
 import argparse
+import contextlib
 import inspect
 import re
 import typing
@@ -27,7 +28,7 @@ RUN = ("out", "device", "engine", "progress")
 """Arguments of every public function that are no options of its experiment."""
 OPEN = ("study", "generator", "segmenter")
 """Arguments of a function about a dissection: a command opens the models by their names."""
-ARGUMENTS = ("run", "directory", "out", "device", "execute", "json")
+ARGUMENTS = ("run", "directory", "out", "dry_run", "device", "execute", "json")
 CONCEPTS = ("concept", "on", "allowed", "forbidden")
 """Options that name concepts, whose names may have commas in them."""
 NAMES = {"shard": "--shard-size"}
@@ -47,6 +48,7 @@ def add_experiments(commands: Any) -> None:
             parser.add_argument(f"--{flag}", dest=dest, action="store_const", const=value, help=f"--{dest} {value}")
         add_options(parser, group, OPEN)
         parser.add_argument("--out", type=study, metavar="DIR", help="(STUDY-causal/LAYER/…)")
+        parser.add_argument("--dry-run", action="store_true", help="say what it would take, and stop")
         add_engine(parser)
 
 
@@ -158,7 +160,7 @@ def _or_switch(word: str, read: Callable[[str], Any], text: str) -> Any:
 
 def run(verb: str, arguments: Namespace) -> None:
     """Run an experiment, write its report, and show what came out."""
-    from ganatomy.cli.causal_runs import deliver, runner
+    from ganatomy.cli.causal_runs import DryRun, deliver, runner
     from ganatomy.experiments.base import experiment
     from ganatomy.experiments.causal.source import open_source
 
@@ -174,12 +176,16 @@ def run(verb: str, arguments: Namespace) -> None:
         if name in given:
             options[name] = concepts_in(source, given[name])
     turns = concepts_in(source, options[command.several]) if command.several else (None,)
-    running = runner(arguments, source)
+    running = runner(arguments, source, dry="dry_run" in arguments)
+    out, results = getattr(arguments, "out", None), []
     asked = [options if turn is None else {**options, command.several: turn} for turn in turns]
-    plans = [entry.plan(source, each, running) for each in asked]
-    out = getattr(arguments, "out", None)
-    places = [out if out is None or len(plans) == 1 else out / plan.directory.name for plan in plans]
-    deliver(arguments, [running(plan, place) for plan, place in zip(plans, places, strict=True)])
+    with contextlib.suppress(DryRun):
+        plans = [entry.plan(source, each, running) for each in asked]
+        for plan in plans:
+            with contextlib.suppress(DryRun):
+                results.append(running(plan, out if out is None or len(plans) == 1 else out / plan.directory.name))
+    if results:
+        deliver(arguments, results)
 
 
 def _chosen(verb: str, arguments: Namespace) -> tuple[Command, Mapping[str, Any]]:

@@ -73,18 +73,19 @@ class Runner:
     Attributes:
         engine: counts the shards.
         progress: is told how far it is.
-        shown: makes that of a plan in a directory, where there is no `progress`.
+        before: is told of each plan, and of its directory, before it runs.
     """
 
     engine: Executor = local
     progress: Progress | None = None
-    shown: Callable[[Plan[Any], Path], Progress] | None = None
+    before: Callable[[Plan[Any], Path], None] | None = None
 
     def __call__(self, plan: Plan[R], out: Path | None = None) -> R:
         """Run a plan in its own directory, or in another."""
         directory = out or plan.directory
-        progress = self.progress or (self.shown(plan, directory) if self.shown else None)
-        return plan.run(directory, self.engine, progress)
+        if self.before is not None:
+            self.before(plan, directory)
+        return plan.run(directory, self.engine, self.progress)
 
 
 class Option(NamedTuple):

@@ -165,6 +165,13 @@ def home(source: Source, spec: SampleSpec, name: str) -> Path:
     return source.beside("+".join(layers), name + other)
 
 
+def forecast(source: Source, plan: Plan[Any]) -> float:
+    """Return about how many seconds a run takes, from a few images: with the constants that are not measured yet."""
+    if plan.seconds is not None:
+        return plan.seconds()
+    return effect_seconds(source, plan.spec, plan.trials + pooling_trials(source, plan.spec))
+
+
 def effect_seconds(source: Source, spec: SampleSpec, trials: int) -> float:
     """Say how long so many trials will take, from a few pictures."""
     probe = dataclasses.replace(spec, images=4, batch=4)
