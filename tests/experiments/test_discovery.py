@@ -88,9 +88,9 @@ def sums(tmp_path_factory: pytest.TempPathFactory) -> Dissection:
 def test_directions_are_named_by_what_they_draw(planted: Dissection, sums: Dissection) -> None:
     assert list(sums.units.label) == ["tree", "sky"]
     assert float(sums.units.iou.min()) > 0.5
-    assert sums.facts["noun"] == "direction"
+    assert sums.facts["directions"] is True
     assert "What does each direction of basis:planted draw?" in report_html(sums)
-    assert "noun" not in planted.facts
+    assert planted.facts["directions"] is False
 
 
 @pytest.mark.slow

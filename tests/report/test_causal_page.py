@@ -100,7 +100,7 @@ def test_names_cannot_break_out(ablation: Effect) -> None:
 
 def test_a_notebook_shows_question_answer_and_the_first_pictures(result: Any) -> None:
     section, shown = section_of(result), result._repr_html_()
-    assert repr(result) == f"<{type(result).__name__} of planted:, {result.spec.layer}, {result.spec.images} pictures>"
+    assert repr(result) == f"<{type(result).__name__} of planted:, {result.spec.layer}, {result.spec.images} images>"
     assert section.question in html.unescape(shown)
     assert section.answer in html.unescape(shown)
     assert section.blocks[0].body in shown

@@ -49,7 +49,7 @@ def runner(arguments: Namespace, source: Source, dry: bool) -> Runner:
 def _counts(directory: Path, spec: SampleSpec) -> bool:
     """Whether a run would count something: not where it is finished already, nor where it will be refused."""
     if not is_study(directory):
-        return True
+        return not directory.exists() or (directory.is_dir() and not any(directory.iterdir()))
     with contextlib.suppress(GanatomyError):
         record = read_record(directory)
         return record["digest"] == spec_digest(spec) and not record["finished"]

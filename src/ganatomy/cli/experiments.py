@@ -31,9 +31,9 @@ OPEN = ("study", "generator", "segmenter")
 ARGUMENTS = ("run", "directory", "out", "dry_run", "device", "execute", "json")
 CONCEPTS = ("concept", "on", "allowed", "forbidden")
 """Options that name concepts, whose names may have commas in them."""
-NAMES = {"shard": "--shard-size"}
+NAMES = {"shard": "shard_size"}
 """Options that are called otherwise here: ``--shard`` names a part of a run."""
-SHORT = {("ace", "quick"): ("schedule", "quick")}
+SHORT = {("ace", "quick"): "schedule"}
 """Flags that stand for the value of an option, by verb and flag."""
 
 
@@ -44,8 +44,7 @@ def add_experiments(commands: Any) -> None:
         parser = add_command(commands, verb, partial(run, verb), text[0].lower() + text[1:].rstrip("."))
         parser.add_argument("directory", type=study, metavar="STUDY", help="the directory of a dissection")
         for name, flag in [own for own in SHORT if own[0] == verb]:
-            dest, value = SHORT[name, flag]
-            parser.add_argument(f"--{flag}", dest=dest, action="store_const", const=value, help=f"--{dest} {value}")
+            parser.add_argument(f"--{flag}", action="store_true", help=f"--{SHORT[name, flag]} {flag}")
         add_options(parser, group, OPEN)
         parser.add_argument("--out", type=study, metavar="DIR", help="(STUDY-causal/LAYER/…)")
         parser.add_argument("--dry-run", action="store_true", help="say what it would take, and stop")
@@ -89,17 +88,29 @@ def _add_option(parser: Parser, name: str, group: Sequence[Command]) -> None:
     needed = len(owners) == len(group) and all(
         options_of(own)[name].default is inspect.Parameter.empty for own in owners
     )
-    flag = NAMES.get(name, f"--{name.replace('_', '-')}")
+    dest = NAMES.get(name, name)
+    flag = flag_of(name)
     kind = _plain_kind(parameter.annotation)
     text = text.replace("%", "%%").replace("``", "")
     if kind is bool:
-        parser.add_argument(flag, dest=name, action=argparse.BooleanOptionalAction, help=text)
+        parser.add_argument(flag, dest=dest, action=argparse.BooleanOptionalAction, help=text)
         return
     also = f"; or {switch[name]}: {summary(_switched(group, name).function)}" if name in switch else ""
     read, metavar = _reader(name, kind)
     if name in switch:
         read = partial(_or_switch, switch[name], read)
-    parser.add_argument(flag, dest=name, type=read, metavar=metavar, required=needed, help=text + also.rstrip("."))
+    parser.add_argument(flag, dest=dest, type=read, metavar=metavar, required=needed, help=text + also.rstrip("."))
+
+
+def flag_of(name: str) -> str:
+    """Return the flag of an option."""
+    return f"--{NAMES.get(name, name).replace('_', '-')}"
+
+
+def given_options(arguments: Namespace) -> dict[str, Any]:
+    """Return what was given, by the names of the public function."""
+    names = {dest: name for name, dest in NAMES.items()}
+    return {names.get(dest, dest): value for dest, value in vars(arguments).items() if dest not in ARGUMENTS}
 
 
 def _switched(group: Sequence[Command], name: str) -> Command:
@@ -195,7 +206,11 @@ def _chosen(verb: str, arguments: Namespace) -> tuple[Command, Mapping[str, Any]
         BadValue: an option of another experiment of the verb, or one that is missing.
     """
     group = COMMANDS[verb]
-    given = {name: value for name, value in vars(arguments).items() if name not in ARGUMENTS}
+    given = given_options(arguments)
+    for short, name in [(flag, name) for (own, flag), name in SHORT.items() if own == verb and flag in given]:
+        if given.setdefault(name, short) != short:
+            raise BadValue(f"--{short} and --{name} {given[name]} say two things; give one")
+        del given[short]
     command, called = group[0], verb
     for each in group[1:]:
         name, value = each.switch
@@ -205,10 +220,10 @@ def _chosen(verb: str, arguments: Namespace) -> tuple[Command, Mapping[str, Any]
     own = {name: parameter for name, parameter in options_of(command).items() if name not in OPEN}
     for name in given:
         if name not in own:
-            raise BadValue(f"{NAMES.get(name, f'--{name}')} means nothing for {called}; leave it out")
+            raise BadValue(f"{flag_of(name)} means nothing for {called}; leave it out")
     for name, parameter in own.items():
         if parameter.default is inspect.Parameter.empty and name not in given:
-            raise BadValue(f"{called} takes --{name}; see ganatomy {verb} --help")
+            raise BadValue(f"{called} takes {flag_of(name)}; see ganatomy {verb} --help")
     return command, given
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from ganatomy.api import experiments as api
 from ganatomy.api.calls import Command
 from ganatomy.cli.engine import add_engine
-from ganatomy.cli.experiments import add_options, options_of
+from ganatomy.cli.experiments import add_options, given_options, options_of
 from ganatomy.cli.parser import add_command, names, study
 from ganatomy.cli.verbs import print_json, rows, writing
 from ganatomy.errors import BadValue
@@ -47,7 +47,7 @@ def monitor(arguments: Namespace) -> None:
     from ganatomy.report import write_monitor_report
     from ganatomy.store import named
 
-    given = vars(arguments)
+    given = given_options(arguments)
     if arguments.checkpoints:
         result = _dissect(arguments)
     elif meant := [name for name in ("family", "open", "steps", "every", *_ASKED) if name in given]:
@@ -103,7 +103,7 @@ def _dissect(arguments: Namespace) -> "Monitoring":
     from ganatomy.store import named
 
     checkpoints = _planned(arguments)
-    options = {name: value for name, value in vars(arguments).items() if name in _ASKED}
+    options = {name: value for name, value in given_options(arguments).items() if name in _ASKED}
     cost = first_estimate(checkpoints, arguments.out, options, arguments.device)
     if cost is not None:
         each = f"{cost.images} pictures, {terminal.size(cost.memory_bytes)} of memory, {terminal.size(cost.disk_bytes)}"

@@ -31,6 +31,7 @@ def demo(arguments: Namespace) -> None:
 def dissect(arguments: Namespace) -> None:
     """Dissect a generator, write the report, and show what came out."""
     from ganatomy.cli import terminal
+    from ganatomy.cli.experiments import given_options
     from ganatomy.experiments.dissect import run
     from ganatomy.experiments.dissect_spec import DissectSpec
     from ganatomy.experiments.dtype import begin, settle
@@ -38,14 +39,14 @@ def dissect(arguments: Namespace) -> None:
     from ganatomy.experiments.models import Models
     from ganatomy.store import named
 
-    given, place = vars(arguments), named(arguments.out)
+    given, place = given_options(arguments), named(arguments.out)
     spec = DissectSpec(**{f.name: given[f.name] for f in dataclasses.fields(DissectSpec) if f.name in given})
     settled = settle(spec, Models(spec.generator, spec.segmenter, arguments.device), arguments.out)
     with naming_layers(spec.generator):
         costs = forecasts(settled.spec, settled.models, given.get("memory"))
     if settled.said:
         terminal.say(settled.said, aside=arguments.json)
-    if given.get("dry_run"):
+    if "dry_run" in arguments:
         _say_forecasts(costs, arguments.json)
         return
     study, (spec, models, _) = begin(settled, arguments.out, arguments.execute, terminal.Bar())

@@ -42,9 +42,9 @@ def facts(spec: DissectSpec, models: Models) -> dict[str, Any]:
         "layers": {name: list(shape) for name, shape in layers.items()},
         "vocabulary": [list(concept) for concept in segmenter.vocabulary],
         **({"thresholds": thresholds} if thresholds else {}),
-        **({} if isinstance(generator, Generator) else {"verb": "see"}),  # what its units do; those of others draw
+        "draws": isinstance(generator, Generator),
         **({"label_size": list(generator.label_size)} if hasattr(generator, "label_size") else {}),
-        **({"noun": "direction"} if set(layers) <= set(getattr(generator, "turned", ())) else {}),  # others have units
+        "directions": set(layers) <= set(getattr(generator, "turned", ())),
         "versions": {name: version(name) for name in ("ganatomy", "torch", "numpy", "numba")},
         "machine": {"python": platform.python_version(), "system": platform.system(), "device": models.device},
     }

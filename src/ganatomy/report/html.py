@@ -25,7 +25,7 @@ BUDGET = 40_000_000
 """Bytes that a page may take: what a browser opens at once, and what can still be sent."""
 SAYING = 1500
 """Bytes of what is said of the images, at most."""
-_SAID = ("layers", "vocabulary", "matched_rule", "verb", "noun", "sample")
+_SAID = ("layers", "vocabulary", "matched_rule", "draws", "directions", "sample")
 _LABEL_RULES = {
     "matched": "A unit’s label is the matched concept of greatest IoU; a unit without any is unlabelled.",
     "iou": "A unit’s label is the concept of greatest IoU of all, matched or not.",
@@ -98,7 +98,7 @@ def _facts(dissection: Dissection) -> dict[str, Any]:
     """Return what the template shows without scripts."""
     units, spec = dissection.units, dissection.spec
     rule = f"IoU above {spec.interpretable_iou:g} and pixel accuracy above {spec.interpretable_accuracy:g}"
-    matched, noun = units[units["matched"]], dissection.facts.get("noun", "unit")
+    matched, noun = units[units["matched"]], "direction" if dissection.facts.get("directions") else "unit"
     numbers = [
         (f"{len(matched):,}", f"{noun}s match a concept", f"by chance, {_false_labels(dissection)} of them would"),
         (f"{int(units['interpretable'].sum()):,}", "are interpretable", rule),
@@ -109,7 +109,7 @@ def _facts(dissection: Dissection) -> dict[str, Any]:
     return {
         "model": model_name(spec.generator),
         "noun": noun,
-        "verb": dissection.facts.get("verb", "draw"),
+        "verb": "draw" if dissection.facts.get("draws", True) else "see",
         "warnings": warnings_of(dissection),
         "numbers": numbers,
         "concept_charts": concept_charts(dissection),

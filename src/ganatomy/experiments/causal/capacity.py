@@ -230,21 +230,29 @@ def candidates(
     )
 
 
+def check_capacity(spec: CapacitySpec, source: Source) -> tuple[int, list[int]]:
+    """Refuse what cannot be tried; return the indices of the concept, and of the objects that it is tried on.
+
+    Raises:
+        UnknownName: no such layer, unit, concept or object.
+        BadValue: the concept is too rare, or a place does not fit a grid.
+    """
+    for layer, _, units in spec.sets:
+        shape = source.shape(layer)
+        check_units(layer, shape.units, units)
+        corners((shape.height, shape.width), max(spec.cells))
+    return source.concept(spec.concept), [find_concept(source.dissection.vocabulary, name) for name in spec.on]
+
+
 def run_capacity(
     spec: CapacitySpec, source: Source, directory: Path, execute: Executor = local, progress: Progress | None = None
 ) -> Capacity:
     """Try every setting; what is there already is not measured again.
 
     Raises:
-        UnknownName: no such layer, unit, concept or object.
-        BadValue: the concept is too rare, or a place does not fit a grid.
+        UnknownName, BadValue: see `check_capacity`.
     """
-    concept = source.concept(spec.concept)
-    for layer, _, units in spec.sets:
-        shape = source.shape(layer)
-        check_units(layer, shape.units, units)
-        corners((shape.height, shape.width), max(spec.cells))
-    on = [find_concept(source.dissection.vocabulary, name) for name in spec.on]
+    concept, on = check_capacity(spec, source)
     with Study.create(directory, spec, source.facts(), execute, progress) as study:
         if not study.finished:
             how = (spec.pool, spec.batch, execute, progress)

@@ -14,7 +14,7 @@ from ganatomy.errors import BadValue
 from ganatomy.execute import Executor
 from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.ace_spec import AceSpec
-from ganatomy.experiments.causal.capacity import Capacity, CapacitySpec, candidates, run_capacity
+from ganatomy.experiments.causal.capacity import Capacity, CapacitySpec, candidates, check_capacity, run_capacity
 from ganatomy.experiments.causal.choice import Choice, Wanted
 from ganatomy.experiments.causal.chosen import Layers, Measure, best_setting_finder, chosen_units, taken_layers
 from ganatomy.experiments.causal.constants import places_home
@@ -115,6 +115,7 @@ def plan_capacity(
         raise BadValue(f"layers={layers!r}: give a list of at least one, each once")
     sets = candidates(source, layers, concept, **ranking)
     spec = CapacitySpec(**source.names(), layer=layers[0], concept=concept, sets=sets, **own)
+    check_capacity(spec, source)
     return spec, source.beside(spec.layer, f"capacity-{concept}-{spec_digest(spec)[:8]}")  # too many numbers for a name
 
 

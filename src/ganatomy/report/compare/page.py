@@ -26,7 +26,7 @@ from ganatomy.report.tables import rows
 from ganatomy.store import named, place, sent
 from ganatomy.study.lock import Hold
 
-_SAID = ("layers", "vocabulary", "matched_rule", "verb", "sample")
+_SAID = ("layers", "vocabulary", "matched_rule", "draws", "directions", "sample")
 _NAMED = 4
 """Studies that a sentence names."""
 
