@@ -7,7 +7,7 @@ from typing import Any
 from ganatomy.store.places import is_plain
 from ganatomy.tensor_files import BROKEN, SUFFIX, Archive
 
-PASSING = (".part-", ".parts.json", ".partial.")
+PASSING = (".part-", ".partial.")
 """What is in the names of files that are there only until a step is finished."""
 DEEP = 3
 """Files of a study lie so many names deep."""

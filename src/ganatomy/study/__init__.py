@@ -26,7 +26,7 @@ from ganatomy.execute import Executor, local
 from ganatomy.files import write_text
 from ganatomy.progress import Progress, Silent
 from ganatomy.store import Store, address, named, open_store, place
-from ganatomy.study.counting import Job, Mergeable, count
+from ganatomy.study.counting import Job, Mergeable
 from ganatomy.study.files import (
     FORMAT,
     Stored,
@@ -41,8 +41,8 @@ from ganatomy.study.files import (
     write_tensors,
     writing,
 )
-from ganatomy.study.lock import Hold, SharedHold
-from ganatomy.study.parts import Part, clear, count_in_parts, count_missing, plan_file
+from ganatomy.study.lock import Hold
+from ganatomy.study.parts import Part, count_all, count_part, remove_merged
 from ganatomy.tensor_files import SUFFIX
 
 __all__ = ["Mergeable", "Part", "Stored", "Study", "is_study", "plain", "sound", "spec_digest", "within"]
@@ -146,10 +146,11 @@ class Study:
         directory = place(directory)
         with writing(directory):
             _usable(directory)
-            hold = SharedHold(directory, str(execute), execute.mark) if isinstance(execute, Part) else Hold(directory)
+            part, mark = (str(execute), execute.mark) if isinstance(execute, Part) else ("", "")
+            hold = Hold(directory, part, mark)
         study = cls(directory, record, hold, execute, progress)
         try:
-            study._store.begin(execute.mark if isinstance(execute, Part) else "")
+            study._store.begin(mark)
             with writing(directory), study._alone():
                 study._begin()
         except BaseException:
@@ -219,11 +220,11 @@ class Study:
         path, job = self._step(name), Job(name, kind, work, shards, self._store.keep, check=self._check)
         if not path.exists():
             if isinstance(self._execute, Part) and len(shards) > 1:
-                count_in_parts(path, job, self._execute, self._alone, self._progress)
+                count_part(path, job, self._execute, self._alone, self._progress)
             else:
                 with self._alone():
                     if not path.exists():
-                        (count_missing if plan_file(path).exists() else count)(path, job, self._execute, self._progress)
+                        count_all(path, job, self._execute, self._progress)
         with sound(path):
             return kind.from_state(read_tensors(path)[0])
 
@@ -282,8 +283,7 @@ class Study:
         for left in [*self.directory.glob(".*.tmp"), *self.directory.glob("*/.*.tmp")]:
             if self._hold is not None and self._hold.may_remove(left):
                 left.unlink()
-        for plan in self.directory.glob("steps/*.parts.json"):
-            clear(self._step(plan.name.removesuffix(".parts.json")))
+        remove_merged(self.directory / "steps")
         if not self._file.exists():
             self._write_record()
             return
