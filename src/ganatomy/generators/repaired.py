@@ -25,7 +25,7 @@ from ganatomy.edit import MOST, Intervention, edits_from_json, edits_json
 from ganatomy.errors import BadFile, BadModel, BadValue, GanatomyError
 from ganatomy.files import read_json, replacing, write_text
 from ganatomy.generators.folding import LATENTS, alike, fold
-from ganatomy.generators.protocol import Edit, Generator, LayerShape, Observation, onward_edits, takes_edits
+from ganatomy.generators.protocol import Edit, Generator, LayerShape, Observation, onward_edits
 from ganatomy.generators.registry import GENERATORS, open_generator
 from ganatomy.registry import join_name, split_name
 from ganatomy.store import brought, place
@@ -203,24 +203,16 @@ class RepairedGenerator:
         Raises:
             UnknownName: a layer that does not exist.
             BadValue: an edit of an earlier layer.
-            BadModel: the generator is of a family whose `render` takes no edits, and some are needed.
         """
         onward_edits(edits, layer, self.layers)
         names = list(self.layers)
         first = min((edit.layer for edit in self.edits), key=names.index)
         others = [edit for edit in self.edits if edit.layer != layer]
         if names.index(first) >= names.index(layer):
-            return self._render(r, layer, z, [*others, *edits])
+            return self.base.render(r, layer, z, [*others, *edits])
         # What comes before may reach the picture beside the layer, so edits there count, too.
         start = self.base.observe(z, [first]).features[first]
-        return self._render(start, first, z, [*others, _Put(layer, r), *edits])
-
-    def _render(self, r: Features, layer: str, z: Latents, edits: Sequence[Edit]) -> Images:
-        if not edits:
-            return self.base.render(r, layer, z)
-        if not takes_edits(self.base):
-            raise BadModel(f"the repaired {type(self.base).__name__} is of a family whose render takes no edits")
-        return self.base.render(r, layer, z, edits)
+        return self.base.render(start, first, z, [*others, _Put(layer, r), *edits])
 
 
 @dataclass(frozen=True, eq=False)
