@@ -1,23 +1,33 @@
-"""What a working copy is asked for in passing: what keeps it, single files, what lies in it."""
+"""Working copies from outside: those of studies, those of single files, and what lies in a directory at a URL."""
 
 from pathlib import Path
 
 from ganatomy import files
-from ganatomy.store.copies import RECORD, Copy, Store
+from ganatomy.store.copies import RECORD, Copy
 from ganatomy.store.places import HERE, address, is_plain, place
 from ganatomy.store.remote import Remote
 from ganatomy.store.rules import DEEP
 from ganatomy.weights.fetch import offline
 
 
-def open_store(directory: Path) -> Store:
-    """Return what keeps the study of a directory somewhere else: at its URL, if it is a working copy of one.
+def open_copy(directory: Path) -> Copy | None:
+    """Return the working copy that a directory is, if it is one of a study at a URL, and the URL is to be asked.
 
     Raises:
         StudyError: there is nothing installed that opens the URL.
     """
     url = _online(directory)
-    return Store() if url is None else Copy(directory, url)
+    return None if url is None else Copy(directory, url)
+
+
+def bring(directory: Path) -> None:
+    """Bring a study into its working copy; a directory of this machine is as it is.
+
+    Raises:
+        StudyError: it cannot be brought, or the URL holds none any more.
+    """
+    if copy := open_copy(directory):
+        copy.bring()
 
 
 def sent(path: Path) -> None:
@@ -26,12 +36,11 @@ def sent(path: Path) -> None:
     Raises:
         StudyError: it cannot be sent.
     """
-    url = _online(path)
-    if url is None:
-        return
-    if study := next((each for each in (path, *path.parents[:DEEP]) if (each / RECORD).is_file()), None):
-        open_store(study).send()
-        return
+    if _online(path) is None:
+        return None
+    for study in (path, *path.parents[:DEEP]):
+        if (study / RECORD).is_file() and (copy := open_copy(study)):
+            return copy.send()
     found = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
     start = path if path.is_dir() else path.parent
     remote = Remote(str(address(start)))
@@ -39,6 +48,7 @@ def sent(path: Path) -> None:
         name = file.relative_to(start).as_posix()
         if all(map(is_plain, name.split("/"))):
             remote.put(file, name)
+    return None
 
 
 def write_text(where: str | Path, text: str) -> None:
@@ -64,7 +74,7 @@ def brought(where: Path) -> Path:
     for study in (where.parent, where, *where.parents[1 : DEEP - 1]):
         url = _online(study)
         if url is not None and Remote(url).read(RECORD) is not None:
-            open_store(study).bring()
+            bring(study)
             return where
     remote = Remote(str(address(where.parent)))
     for name, stamp in remote.files().items():
@@ -77,9 +87,8 @@ def brought(where: Path) -> Path:
 def entries(directory: Path) -> list[Path]:
     """Return what lies in a directory, here or at its URL, by name."""
     url = _online(directory)
-    names = {path.name for path in directory.glob("*")} | {
-        n for n in (Remote(url).names() if url else ()) if is_plain(n)
-    }
+    there = {name.partition("/")[0] for name in (Remote(url).files() if url else ())}
+    names = {path.name for path in directory.glob("*")} | set(filter(is_plain, there))
     return [directory / name for name in sorted(names)]
 
 

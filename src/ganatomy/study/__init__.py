@@ -25,7 +25,7 @@ from ganatomy.errors import StudyError, StudyMismatch
 from ganatomy.execute import Executor, local
 from ganatomy.files import write_text
 from ganatomy.progress import Progress, Silent
-from ganatomy.store import Store, address, named, open_store, place
+from ganatomy.store import address, bring, named, open_copy, place
 from ganatomy.study.counting import Job, Mergeable
 from ganatomy.study.files import (
     FORMAT,
@@ -88,7 +88,7 @@ class Study:
         self.directory = directory
         self._record = record
         self._hold = hold
-        self._store = Store() if hold is None else open_store(directory)
+        self._copy = None if hold is None else open_copy(directory)
         self._execute = execute
         self._progress = progress or Silent()
 
@@ -150,7 +150,8 @@ class Study:
             hold = Hold(directory, part, mark)
         study = cls(directory, record, hold, execute, progress)
         try:
-            study._store.begin(mark)
+            if study._copy:
+                study._copy.begin(mark)
             with writing(directory), study._alone():
                 study._begin()
         except BaseException:
@@ -167,7 +168,7 @@ class Study:
             BadFile: its study.json is damaged.
         """
         directory = place(directory)
-        open_store(directory).bring()
+        bring(directory)
         if not (directory / "study.json").is_file():
             raise StudyError(f"{named(directory)} holds no study; give the directory that a run was told to write to")
         study = cls(directory, read_record(directory))
@@ -183,13 +184,15 @@ class Study:
 
     def __exit__(self, kind: object, *_: object) -> None:
         try:
-            self._store.send(quietly=kind is not None)
+            if self._copy:
+                self._copy.send(quietly=kind is not None)
         finally:
             self.close()
 
     def close(self) -> None:
         """Let go of the directory, so that another process may write to it."""
-        self._store.close()
+        if self._copy:
+            self._copy.close()
         if self._hold is not None:
             self._hold.close()
 
@@ -217,7 +220,7 @@ class Study:
             BadFile: its file is damaged.
             StudyError: it cannot be written; what was there stays whole.
         """
-        path, job = self._step(name), Job(name, kind, work, shards, self._store.keep, check=self._check)
+        path, job = self._step(name), Job(name, kind, work, shards, self._keep, self._check)
         if not path.exists():
             if isinstance(self._execute, Part) and len(shards) > 1:
                 count_part(path, job, self._execute, self._alone, self._progress)
@@ -262,16 +265,22 @@ class Study:
                     self._step(name).unlink(missing_ok=True)
             if self._hold is not None:
                 self._hold.tidy()
-        self._store.send()
-        for name in without:
-            self._store.forget(self._step(name).relative_to(self.directory).as_posix())
+        if self._copy:
+            self._copy.send(without=[self._step(name).relative_to(self.directory).as_posix() for name in without])
         self.close()
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         """Settle in a block what concerns all who write to this study."""
-        with contextlib.nullcontext() if self._hold is None else self._hold.alone(), self._store.alone():
+        with contextlib.ExitStack() as others:
+            for each in filter(None, (self._hold, self._copy)):
+                others.enter_context(each.alone())
             yield
+
+    def _keep(self) -> None:
+        """Send what is finished by now, if the study is at a URL."""
+        if self._copy:
+            self._copy.keep()
 
     def _check(self) -> None:
         """Refuse to write where the study is not there any more, but perhaps another."""
@@ -314,7 +323,7 @@ class Study:
 
 def is_study(directory: Path) -> bool:
     """Whether a directory holds a study, finished or not, here or at its URL."""
-    open_store(directory).bring()
+    bring(directory)
     return (directory / "study.json").is_file()
 
 
