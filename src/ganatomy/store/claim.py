@@ -93,7 +93,7 @@ def _signature(own: Holder) -> bytes:
 
 
 def _is_held(remote: Remote, own: Holder) -> bool:
-    return (_holder(remote) or {}).get("id") == own["id"]
+    return bool((_holder(remote) or {}).get("id") == own["id"])
 
 
 def _holder(remote: Remote) -> Holder | None:

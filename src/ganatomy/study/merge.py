@@ -45,7 +45,7 @@ def merge_parts(directories: Sequence[Path], target: Path) -> dict[str, list[int
             parts.setdefault(found[1], []).append(int(found[2]))
     if not parts:
         raise StudyError(
-            f"there are no parts to merge in {', '.join(map(named, places))}; a run with --shard 1/16 leaves one of 16"
+            f"there are no parts to merge in {', '.join(map(named, places))}; --shard 1/16 leaves one of 16"
         )
     _copy(files, directories[0], target)
     return parts
