@@ -273,8 +273,10 @@ class Study:
     def _alone(self) -> Iterator[None]:
         """Settle in a block what concerns all who write to this study."""
         with contextlib.ExitStack() as others:
-            for each in filter(None, (self._hold, self._copy)):
-                others.enter_context(each.alone())
+            if self._hold:
+                others.enter_context(self._hold.alone())
+            if self._copy:
+                others.enter_context(self._copy.alone())
             yield
 
     def _keep(self) -> None:
