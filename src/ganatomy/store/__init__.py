@@ -4,8 +4,7 @@
 (GANATOMY_CACHE). The way back is as plain, so the neighbours of a study, ``STUDY-causal/…``, lie beside its URL, too.
 """
 
-from ganatomy.store.copies import Copy
 from ganatomy.store.loose import bring, brought, entries, open_copy, sent, write_text
 from ganatomy.store.places import address, named, place
 
-__all__ = ["Copy", "address", "bring", "brought", "entries", "named", "open_copy", "place", "sent", "write_text"]
+__all__ = ["address", "bring", "brought", "entries", "named", "open_copy", "place", "sent", "write_text"]

@@ -211,7 +211,7 @@ class Copy:
         """Send what the URL lacks, study.json last, and remove what has become part of something finished."""
         here = self._here()
         if RECORD in here and RECORD not in self._known:
-            self._announce(alone=len(here) == 1)
+            self._announce()
         for name in self._unsent(here):
             if unfinished or not is_unfinished(name):
                 path = self.directory / name
@@ -225,12 +225,12 @@ class Copy:
         for name in [name for name in self._known if name not in here and step_of(name)]:
             self._remove_there(name)
 
-    def _announce(self, alone: bool) -> None:
+    def _announce(self) -> None:
         """Say what study this will be before any other file is there; refuse where another study is."""
         other, own = self._remote.read(RECORD), (self.directory / RECORD).read_bytes()
         if other is not None and not _same_study(other, own):
             raise StudyError(f"{self.url} holds another study than its copy in {self.directory}; give another URL")
-        if other is None and not alone:
+        if other is None:
             self._remote.put(json.dumps({**_content(own), "finished": False}, indent=2).encode(), RECORD)
 
     def _is_of_others(self, name: str) -> bool:
