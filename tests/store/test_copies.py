@@ -271,6 +271,35 @@ def test_names_of_a_stranger_do_not_leave_the_copy(tmp_path: Path) -> None:
     assert not [*tmp_path.rglob("out")]
 
 
+def test_a_step_that_a_finished_study_does_without_is_removed_there() -> None:
+    with Study.create(URL, CountSpec(), FACTS) as study:
+        study.sharded("sum", Sum, add_up, SHARDS)
+        study.step("twice", Sum, lambda: add_up(SHARDS[0]))
+        assert "steps/sum.npz" in files()
+        study.finish(without=["sum"])
+    assert files().keys() == {"study.json", "steps/twice.npz"}
+
+
+def test_what_is_left_of_counting_a_step_that_is_finished_is_not_brought(
+    machine: Go, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = "faulty://runs/church"
+    with pytest.raises(Stop):
+        count(url, after=2)
+    left = "steps/sum.partial.npz"
+    partial = files(url)[left]
+    monkeypatch.setenv("GANATOMY_OFFLINE", "1")
+    count(url)
+    monkeypatch.delenv("GANATOMY_OFFLINE")
+    Study.open(url)  # the step is here, and not yet there
+    assert not (place(url) / left).exists()
+    count(url)
+    fsspec.filesystem("faulty").pipe_file(f"/runs/church/{left}", partial)
+    machine("b")  # the step is there, and not yet here
+    assert Study.open(url).finished
+    assert not (place(url) / left).exists()
+
+
 # ---------------------------------------------------------------- several machines
 
 

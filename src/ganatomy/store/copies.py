@@ -113,7 +113,8 @@ class Copy:
             with self._syncing():
                 self._push(unfinished=True)
                 for name in without:
-                    self._remove_there(name)
+                    with contextlib.suppress(Unreachable):  # one that cannot be removed stays
+                        self._remove_there(name)
         except Unreachable as error:
             told = f"{error}; all is kept in {self.directory}, and the same command, run again, sends it"
             if not quietly:
@@ -148,7 +149,6 @@ class Copy:
         for name in self._known.keys() - there.keys():  # what was removed there is removed here
             if here.get(name) == self._known[name].here:
                 (self.directory / name).unlink(missing_ok=True)
-            self._note(name, None)
         for name, stamp in there.items():
             if name != RECORD and step_of(name) not in {*there, *here} and not self._is_of_others(name):
                 self._take(name, stamp, here.get(name))
@@ -253,16 +253,13 @@ class Copy:
         return sorted(changed, key=lambda name: (name == RECORD, name))
 
     def _remove_there(self, name: str) -> None:
-        if name in self._known:
+        if self._known.pop(name, None):
             self._remote.remove(name)
-            self._note(name, None)
+            self._write_known()
 
-    def _note(self, name: str, stamp: Stamp | None, here: tuple[int, int] | None = None) -> None:
-        """Keep that a file is the same in both places, or that it is nowhere."""
-        if stamp is None:
-            self._known.pop(name, None)
-        else:
-            self._known[name] = Entry(here or _size_and_time(self.directory / name), stamp)
+    def _note(self, name: str, stamp: Stamp, here: tuple[int, int] | None = None) -> None:
+        """Keep that a file is the same in both places."""
+        self._known[name] = Entry(here or _size_and_time(self.directory / name), stamp)
         self._write_known()
 
     def _forget(self) -> None:

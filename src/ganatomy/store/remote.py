@@ -205,13 +205,12 @@ def _within(seconds: float, call: Callable[[], R]) -> R:
         except BaseException as error:
             answer.set_exception(error)
 
-    threading.Thread(target=run, daemon=True, name="ganatomy-store").start()  # no pool: that would wait at exit
-    try:
-        return answer.result(seconds)
-    except TimeoutError:
-        if answer.done():  # it is the file system's own
-            raise
-        raise TimeoutError(f"no answer within {seconds:.0f} seconds") from None
+    thread = threading.Thread(target=run, daemon=True, name="ganatomy-store")  # no pool: that would wait at exit
+    thread.start()
+    thread.join(seconds)
+    if not answer.done():
+        raise TimeoutError(f"no answer within {seconds:.0f} seconds")
+    return answer.result()
 
 
 def _check_size(found: int, expected: int) -> None:
