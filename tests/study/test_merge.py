@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from counted import FACTS, FINISHED, SHARDS, WHOLE, Counts, RoundsSpec, contents, run, same_counts, tried
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from toy_study import FACTS, FINISHED, SHARDS, WHOLE, Counts, RoundsSpec, contents, run, same_counts, tried
 
 from ganatomy.errors import BadFile, PartsMissing, StudyBusy, StudyError, StudyMismatch
 from ganatomy.execute import local
 from ganatomy.study import Part, Study
-from ganatomy.study.lock import Hold
+from ganatomy.study.lock import StudyLock
 from ganatomy.study.merge import merge_parts
 from ganatomy.tensor_files import Archive, write
 
@@ -218,7 +218,7 @@ def test_a_place_that_is_written_to_is_refused(places: list[Path], tmp_path: Pat
 
 def test_two_merges_into_one_place_keep_apart(places: list[Path], tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    with contextlib.closing(Hold(tmp_path / "out")), pytest.raises(StudyBusy, match="out is being written to"):
+    with contextlib.closing(StudyLock(tmp_path / "out")), pytest.raises(StudyBusy, match="out is being written to"):
         merge_parts(places, tmp_path / "out")
 
 
@@ -242,7 +242,7 @@ def test_a_full_disk_leaves_whole_files_and_the_same_merge_goes_on(
 KILLED = """
 import os, random, signal, sys, time
 sys.path.insert(0, {tests!r})
-from counted import *
+from toy_study import *
 from ganatomy.study.merge import merge_parts
 root, dice = Path(sys.argv[1]), random.Random(0)
 for i in range(20):

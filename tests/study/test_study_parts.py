@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from counted import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from toy_study import (
     FACTS,
     FINISHED,
     SHARDS,
@@ -26,14 +28,12 @@ from counted import (
     straight,
     tried,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from ganatomy.errors import BadFile, BadValue, PartsMissing, StudyBusy, StudyError
 from ganatomy.execute import local
 from ganatomy.study import Part, Study
-from ganatomy.study.counting import Job
-from ganatomy.study.parts import MOST, Plan, numbers
+from ganatomy.study.parts import MOST, ShardPlan, numbers
+from ganatomy.study.sharded import ShardedStep
 
 # ---------------------------------------------------------------- which part
 
@@ -65,7 +65,9 @@ def test_a_wait_is_a_number_of_minutes(wait: float) -> None:
 
 @given(first=st.integers(0, 30), more=st.integers(0, 300), of=st.integers(1, 400))
 def test_parts_share_all_shards_out_evenly(first: int, more: int, of: int) -> None:
-    plan = Plan(Path("x.npz"), Job("x", Counts, Counts, [range(i, i + 1) for i in range(first + more)]), of, first)
+    plan = ShardPlan(
+        Path("x.npz"), ShardedStep("x", Counts, Counts, [range(i, i + 1) for i in range(first + more)]), of, first
+    )
     slices = [plan.own(number) for number in range(1, of + 1)]
     assert [shard for own in slices for shard in own] == list(range(first, first + more))
     assert max(map(len, slices)) - min(map(len, slices)) <= 1
@@ -465,7 +467,7 @@ def test_a_disk_that_keeps_no_locks_is_refused(tmp_path: Path, monkeypatch: pyte
 NURSERY = """
 import os, random, signal, sys, time
 sys.path.insert(0, {tests!r})
-from counted import *
+from toy_study import *
 from ganatomy.study import Part, lock, parts
 parts.PAUSE = lock.PAUSE = 0.01
 torch.set_num_threads(1)

@@ -70,7 +70,7 @@ def stated_bar(
     from ganatomy.cli import terminal
     from ganatomy.cli.causal_terminal import StatedBar
     from ganatomy.experiments.causal.plans import effect_seconds, layers_in, pooling_trials
-    from ganatomy.store import named
+    from ganatomy.remote import display_path
 
     what, trials = work
     pooled = pooling_trials(source, spec)  # before the run begins it
@@ -81,7 +81,7 @@ def stated_bar(
         where = f" at {layers} of" if spec.layer in source.models.subject.layers else ":"  # or of none
         less = f"; {_less(spec, time)} less" if time > LONG else ""
         about = f"about {terminal.duration(time)}{less}"
-        return f"{what}{where} {spec.generator}: {spec.images} pictures, {about}, in {named(directory)}"
+        return f"{what}{where} {spec.generator}: {spec.images} pictures, {about}, in {display_path(directory)}"
 
     return StatedBar(statement, aside=arguments.json)
 
@@ -99,15 +99,17 @@ def _less(spec: "SampleSpec", seconds: float) -> str:
 def deliver(arguments: Namespace, results: Sequence[Any], more: Mapping[str, Any] | None = None) -> None:
     """Write the report of each result; show them, or print them as one JSON object, and what `more` there is to say."""
     from ganatomy.cli import causal_terminal, terminal
+    from ganatomy.remote import display_path
     from ganatomy.report import write_causal_report
-    from ganatomy.store import named
 
     told = []
     for result in results:
         page = result.study.directory / "report.html"
         with writing(page, result.study.directory):
             write_causal_report(result, page)
-        told.append({"study": named(result.study.directory), "report": str(page), **_summary(result), **(more or {})})
+        told.append(
+            {"study": display_path(result.study.directory), "report": str(page), **_summary(result), **(more or {})}
+        )
         if not arguments.json:
             causal_terminal.show(result)
             for name, value in (more or {}).items():

@@ -20,16 +20,16 @@ def merge(arguments: Namespace) -> None:
     """Copy parts into one study, and say what comes next."""
     from ganatomy.cli import terminal
     from ganatomy.cli.verbs import print_json
-    from ganatomy.store import brought, named, sent
+    from ganatomy.remote import display_path, download, upload
     from ganatomy.study.merge import merge_parts
 
     out = arguments.out or arguments.directories[0]
-    parts = merge_parts([brought(each) for each in arguments.directories], brought(out))
-    sent(out)
+    parts = merge_parts([download(each) for each in arguments.directories], download(out))
+    upload(out)
     if arguments.json:
-        return print_json({"study": named(out), "parts": parts})
+        return print_json({"study": display_path(out), "parts": parts})
     from ganatomy.study.parts import numbers
 
     for name, found in parts.items():
-        terminal.say(f"{named(out)} has {numbers(found)} of {name}")
+        terminal.say(f"{display_path(out)} has {numbers(found)} of {name}")
     return terminal.say("the same command as before merges them there and goes on: with --shard, or without")

@@ -35,10 +35,10 @@ def dissect(arguments: Namespace) -> None:
     from ganatomy.experiments.dissect_spec import DissectSpec
     from ganatomy.experiments.forecast import forecasts
     from ganatomy.experiments.models import Models
-    from ganatomy.store import named
+    from ganatomy.remote import display_path
     from ganatomy.study import Study
 
-    given, place = vars(arguments), named(arguments.out)
+    given, place = vars(arguments), display_path(arguments.out)
     if "shard_size" in given:  # --shard is taken: it names a part of a run
         given["shard"] = given.pop("shard_size")
     spec = DissectSpec(**{f.name: given[f.name] for f in dataclasses.fields(DissectSpec) if f.name in given})

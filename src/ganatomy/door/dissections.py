@@ -18,9 +18,9 @@ from ganatomy.experiments.monitor.monitoring import Monitoring
 from ganatomy.experiments.monitor.steps import plan_checkpoints
 from ganatomy.generators import Subject
 from ganatomy.progress import Progress
+from ganatomy.remote import local_path
 from ganatomy.report import write_comparison
 from ganatomy.segmenters import Segmenter
-from ganatomy.store import place
 from ganatomy.study import Study
 
 
@@ -57,7 +57,7 @@ def dissect(
         GanatomyError: what was given cannot be used; the message says what to do.
     """
     spec = DissectSpec(name_of(generator), name_of(segmenter), **options)
-    directory = Path(tempfile.mkdtemp(prefix="ganatomy-")) if out is None else place(out)
+    directory = Path(tempfile.mkdtemp(prefix="ganatomy-")) if out is None else local_path(out)
     models = Models(generator, segmenter, device)
     with (
         engine_of(engine, device) as execute,
@@ -72,7 +72,7 @@ def open_dissection(directory: str | Path) -> Dissection:
     Raises:
         StudyError: the directory holds no finished dissection.
     """
-    return Dissection.open(place(directory))
+    return Dissection.open(local_path(directory))
 
 
 def trust(directory: str | Path) -> list[str]:
@@ -118,7 +118,7 @@ def monitor(
     planned = plan_checkpoints(checkpoints, opening, steps)
     device, progress = options.pop("device", "cpu"), options.pop("progress", None)
     with engine_of(options.pop("engine", local), device) as execute:
-        return run_monitor(planned, place(out), options, device, execute, progress)
+        return run_monitor(planned, local_path(out), options, device, execute, progress)
 
 
 def compare(
@@ -148,7 +148,7 @@ def compare(
     Raises:
         GanatomyError: what was given cannot be used; the message says what to do.
     """
-    directories = [each.study.directory if isinstance(each, Dissection) else place(each) for each in studies]
+    directories = [each.study.directory if isinstance(each, Dissection) else local_path(each) for each in studies]
     spec, measured = planned(directories, options)
     with engine_of(engine, device) as execute:
         found = run_compare(spec, directories, measured, device, execute, progress)

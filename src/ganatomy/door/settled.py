@@ -10,7 +10,7 @@ from ganatomy.execute.engines import engine_of
 from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.progress import Progress
-from ganatomy.store import place
+from ganatomy.remote import local_path
 
 
 @contextlib.contextmanager
@@ -26,4 +26,4 @@ def settled(
     out, progress, engine = options.pop("out", None), options.pop("progress", None), options.pop("engine", local)
     source = open_source(directory, **models, draws=draws)
     with engine_of(engine, source.models.device) as execute:
-        yield source, None if out is None else place(out), (execute, progress)
+        yield source, None if out is None else local_path(out), (execute, progress)

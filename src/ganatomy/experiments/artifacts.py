@@ -36,7 +36,7 @@ from ganatomy.experiments.described import (
 from ganatomy.progress import Progress, Silent, listening
 from ganatomy.stats.frechet import FeatureMoments, frechet_distance, sampling_bias
 from ganatomy.stats.unit_frechet import unit_frechet
-from ganatomy.study import Study, sound
+from ganatomy.study import Study, as_bad_file
 
 SORTED = 64
 """Units whose pictures are sorted at once."""
@@ -155,7 +155,7 @@ class Artifacts(Shown):
         """
         check_threshold(threshold)
         near = self.table.fid < threshold
-        with sound(self.study.directory):
+        with as_bad_file(self.study.directory):
             counts = concept_counts(self.table).join(concept_counts(self.table[near]).add_prefix("realistic_"))
         counts = counts.fillna(0).astype(int).sort_values(["interpretable", "matched"], ascending=False, kind="stable")
         return replace(self, threshold=threshold, concepts=counts.reset_index(), left_out=self.table[~near])

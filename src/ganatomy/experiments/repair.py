@@ -38,8 +38,8 @@ from ganatomy.experiments.quality import named_reals, real_facts
 from ganatomy.experiments.repaired_pictures import Redrawn, describe_repaired, greatest, redraw, redrawn, switched_off
 from ganatomy.generators.repaired import IN_STUDY, write_repaired
 from ganatomy.progress import Progress, Silent
+from ganatomy.remote import display_path
 from ganatomy.stats.frechet import FeatureMoments, sampling_bias
-from ganatomy.store import named
 from ganatomy.study import Study, spec_digest
 
 ORIGINAL, RANDOM, UNION = "original", "random", "union"
@@ -139,7 +139,7 @@ class Repair(Shown):
         """The name that opens the repaired generator; None where none could be written."""
         written = self.facts["repaired"]
         trust = "?trust=yes" if written["trust"] else ""
-        return f"repaired:{named(self.study.directory / IN_STUDY)}{trust}" if written["written"] else None
+        return f"repaired:{display_path(self.study.directory / IN_STUDY)}{trust}" if written["written"] else None
 
 
 def plan_repair(source: Source, layer: str, options: Mapping[str, Any], rank: Rank) -> tuple[RepairSpec, Path]:

@@ -28,7 +28,7 @@ from ganatomy.generators.folding import LATENTS, alike, fold
 from ganatomy.generators.protocol import Edit, Generator, LayerShape, Observation, onward_edits
 from ganatomy.generators.registry import GENERATORS, open_generator
 from ganatomy.registry import join_name, split_name
-from ganatomy.store import brought, place
+from ganatomy.remote import download, local_path
 from ganatomy.types import Features, Images, Latents
 from ganatomy.weights import bundled, card, file_sha256, fingerprint
 
@@ -317,7 +317,7 @@ def _open_base(record: Record, directory: Path, device: torch.device) -> Generat
 
 def _written_to(path: str) -> Path:
     """Return the directory of a repaired generator; of a study of a repair, the one within."""
-    directory = brought(place(path)) if ":/" in path else Path(path)
+    directory = download(local_path(path)) if ":/" in path else Path(path)
     within = directory / IN_STUDY
     return within if (within / RECORD).is_file() and not (directory / RECORD).exists() else directory
 

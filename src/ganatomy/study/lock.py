@@ -32,7 +32,7 @@ LONG = 10.0
 _log = logging.getLogger(__name__)
 
 
-class Hold:
+class StudyLock:
     """A study directory to which nobody else writes until `close`, or the end of the process.
 
     Args:
@@ -66,7 +66,7 @@ class Hold:
         return lock
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
+    def exclusive(self) -> Iterator[None]:
         """Keep the other parts from what concerns all of them in this block; wait until no other is in it.
 
         Raises:

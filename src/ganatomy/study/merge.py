@@ -9,9 +9,9 @@ import torch
 
 from ganatomy.errors import StudyError, StudyMismatch
 from ganatomy.files import read_text, write_text
-from ganatomy.store import named
+from ganatomy.remote import display_path
 from ganatomy.study.files import differences, read_record, read_tensors, replacing_in_study, writing
-from ganatomy.study.lock import Hold
+from ganatomy.study.lock import StudyLock
 from ganatomy.study.parts import PART
 from ganatomy.tensor_files import SUFFIX
 
@@ -45,7 +45,7 @@ def merge_parts(directories: Sequence[Path], target: Path) -> dict[str, list[int
             parts.setdefault(found[1], []).append(int(found[2]))
     if not parts:
         raise StudyError(
-            f"there are no parts to merge in {', '.join(map(named, places))}; --shard 1/16 leaves one of 16"
+            f"there are no parts to merge in {', '.join(map(display_path, places))}; --shard 1/16 leaves one of 16"
         )
     _copy(files, directories[0], target)
     return parts
@@ -55,10 +55,12 @@ def _check_one_study(places: Sequence[Path]) -> None:
     records = []
     for place in places:
         if not (place / "study.json").is_file():
-            raise StudyError(f"{named(place)} holds no study; give the directories that runs with --shard wrote to")
+            raise StudyError(
+                f"{display_path(place)} holds no study; give the directories that runs with --shard wrote to"
+            )
         records.append(read_record(place))
         if records[-1]["finished"]:
-            raise StudyError(f"{named(place)} is finished, so there is nothing to merge")
+            raise StudyError(f"{display_path(place)} is finished, so there is nothing to merge")
         differing = [f"{name} is {a!r} and {b!r}" for name, a, b in differences(records[0], records[-1])]
         if differing:
             raise StudyMismatch(f"{places[0]} and {place} are not of one study: {'; '.join(differing)}")
@@ -71,7 +73,7 @@ def _copy(files: dict[str, Path], source: Path, target: Path) -> None:
             target.mkdir(parents=True, exist_ok=True)
             if any(not path.name.startswith(".") for path in target.iterdir()):
                 raise StudyError(f"{target} is not empty and holds no study; give another directory")
-        with closing(Hold(target)):
+        with closing(StudyLock(target)):
             if not (target / "study.json").exists():
                 write_text(target / "study.json", read_text(source / "study.json"))
             for name, file in files.items():

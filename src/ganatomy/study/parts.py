@@ -22,14 +22,14 @@ from typing import Generic, TypeVar
 from ganatomy.errors import BadFile, BadValue, GanatomyError, PartsMissing, StudyError
 from ganatomy.execute import Executor, local
 from ganatomy.progress import Progress
-from ganatomy.store import named
-from ganatomy.study.counting import Job, Mergeable, count, partial_of
+from ganatomy.remote import display_path
 from ganatomy.study.files import damaged, read_tensors, write_tensors
+from ganatomy.study.sharded import Mergeable, ShardedStep, count, partial_of
 from ganatomy.tensor_files import SUFFIX
 
 A = TypeVar("A")
 M = TypeVar("M", bound="Mergeable")
-Alone = Callable[[], AbstractContextManager[None]]
+Exclusive = Callable[[], AbstractContextManager[None]]
 
 PAUSE, LONGEST = 1.0, 30.0
 """Seconds between two looks for what other parts have done: the first ones, and the last ones of a long wait."""
@@ -96,7 +96,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Plan(Generic[M]):
+class ShardPlan(Generic[M]):
     """Which shards of a step each part counts.
 
     Attributes:
@@ -107,7 +107,7 @@ class Plan(Generic[M]):
     """
 
     path: Path
-    job: Job[M]
+    job: ShardedStep[M]
     of: int
     first: int
 
@@ -159,7 +159,7 @@ class Plan(Generic[M]):
         remove_merged(self.path.parent)
 
 
-def find_plan(path: Path, job: Job[M], of: int = 0) -> Plan[M] | None:
+def find_plan(path: Path, job: ShardedStep[M], of: int = 0) -> ShardPlan[M] | None:
     """Return how a step is counted in parts: in `of` of them, or in as many as the files that are there say, if any.
 
     Raises:
@@ -181,7 +181,7 @@ def find_plan(path: Path, job: Job[M], of: int = 0) -> Plan[M] | None:
     first = read_tensors(before)[1] if before.exists() else 0
     if first > len(job.shards):
         raise BadFile(f"{before}: holds {first} shards of {len(job.shards)}; remove it, and run the same command again")
-    return Plan(path, job, of or found[0], first)
+    return ShardPlan(path, job, of or found[0], first)
 
 
 def part_files(path: Path) -> list[re.Match[str]]:
@@ -190,7 +190,7 @@ def part_files(path: Path) -> list[re.Match[str]]:
     return [found for file in sorted(path.parent.glob(pattern)) if (found := PART.fullmatch(file.name))]
 
 
-def count_part(path: Path, job: Job[M], part: Part, alone: Alone, progress: Progress) -> None:
+def count_part(path: Path, job: ShardedStep[M], part: Part, exclusive: Exclusive, progress: Progress) -> None:
     """Count a part of a step; if it was the last to come, or the others come while it waits, merge them all.
 
     Raises:
@@ -198,7 +198,7 @@ def count_part(path: Path, job: Job[M], part: Part, alone: Alone, progress: Prog
         StudyError: the step is being counted in another number of parts, or it cannot be written.
         BadFile: a file of the step is damaged.
     """
-    with alone():
+    with exclusive():
         if path.exists():
             return
         plan = find_plan(path, job, part.of)
@@ -206,9 +206,9 @@ def count_part(path: Path, job: Job[M], part: Part, alone: Alone, progress: Prog
         own = part.number in plan.missing()
     if own:
         plan.count(part.number, part.execute, progress)
-    missing = _merge_or_missing(plan, alone)
+    missing = _merge_or_missing(plan, exclusive)
     if missing and part.wait:
-        missing = _waited(plan, part.wait, alone, progress)
+        missing = _waited(plan, part.wait, exclusive, progress)
     if missing:
         told = f"part {part} of {job.name} is done" if plan.own(part.number) else f"{job.name} needs no part {part}"
         raise PartsMissing(
@@ -220,7 +220,7 @@ def count_part(path: Path, job: Job[M], part: Part, alone: Alone, progress: Prog
         )
 
 
-def count_all(path: Path, job: Job[M], execute: Executor, progress: Progress) -> None:
+def count_all(path: Path, job: ShardedStep[M], execute: Executor, progress: Progress) -> None:
     """Count a step in a process that is alone; if there are parts of it, those that are missing, and merge them.
 
     Raises:
@@ -261,25 +261,25 @@ def numbers(parts: Sequence[int]) -> str:
 
 
 def _study(path: Path) -> str:
-    return named(path.parent.parent)
+    return display_path(path.parent.parent)
 
 
-def _merge_or_missing(plan: Plan[M], alone: Alone) -> list[int]:
+def _merge_or_missing(plan: ShardPlan[M], exclusive: Exclusive) -> list[int]:
     """Merge the parts if all are there; else return those that are not."""
-    with alone():
+    with exclusive():
         missing = [] if plan.path.exists() else plan.missing()
         if not (missing or plan.path.exists()):
             plan.merge()
         return missing
 
 
-def _waited(plan: Plan[M], minutes: float, alone: Alone, progress: Progress) -> list[int]:
+def _waited(plan: ShardPlan[M], minutes: float, exclusive: Exclusive, progress: Progress) -> list[int]:
     """Wait for the other parts for as long as is asked for; return those that did not come."""
     until, pause = time.monotonic() + 60 * minutes, PAUSE
     count, there = len(plan.files()), 0
     progress.begin(f"{plan.job.name}, waiting for other parts", count)
     try:
-        while missing := _merge_or_missing(plan, alone):
+        while missing := _merge_or_missing(plan, exclusive):
             progress.advance(count - len(missing) - there)
             there = count - len(missing)
             if time.monotonic() >= until:

@@ -21,10 +21,10 @@ from ganatomy.experiments.causal.settings import default_layers
 from ganatomy.experiments.causal.source import Source
 from ganatomy.generators import LayerShape
 from ganatomy.generators.protocol import applied
+from ganatomy.remote import display_path
 from ganatomy.report.palette import concept_colours
 from ganatomy.resample import pooled
 from ganatomy.stats.regions import concept_counts
-from ganatomy.store import named
 from ganatomy.study import Study
 from ganatomy.types import Images, PerUnit, Where
 from ganatomy.vocabulary import addresses
@@ -206,7 +206,7 @@ class Painter(Reader):
             if stroke.by == "best":
                 raise BadValue(
                     f"no setting that inserts {stroke.concept} at {stroke.layer} is measured; measure it: "
-                    f"ganatomy setting {named(self.source.directory)} --concept {shlex.quote(stroke.concept)}"
+                    f"ganatomy setting {display_path(self.source.directory)} --concept {shlex.quote(stroke.concept)}"
                 )
         return [self._edit(stroke)]
 

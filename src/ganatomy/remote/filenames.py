@@ -2,7 +2,7 @@
 
 import re
 
-from ganatomy.store.places import is_plain
+from ganatomy.remote.paths import is_plain
 from ganatomy.tensor_files import SUFFIX
 
 DEEP = 3

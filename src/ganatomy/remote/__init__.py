@@ -4,7 +4,7 @@
 (GANATOMY_CACHE). The way back is as plain, so the neighbours of a study, ``STUDY-causal/…``, lie beside its URL, too.
 """
 
-from ganatomy.store.loose import bring, brought, entries, open_copy, sent, write_text
-from ganatomy.store.places import address, named, place
+from ganatomy.remote.files import download, listdir, open_mirror, pull, upload, write_text
+from ganatomy.remote.paths import display_path, local_path, url_of
 
-__all__ = ["address", "bring", "brought", "entries", "named", "open_copy", "place", "sent", "write_text"]
+__all__ = ["display_path", "download", "listdir", "local_path", "open_mirror", "pull", "upload", "url_of", "write_text"]

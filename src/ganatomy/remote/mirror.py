@@ -15,16 +15,16 @@ from typing import Any, NamedTuple
 
 from ganatomy.errors import StudyError
 from ganatomy.files import replacing, write_text
-from ganatomy.store.claim import claimed
-from ganatomy.store.remote import Remote, Stamp, Unreachable
-from ganatomy.store.rules import belongs, is_unfinished, step_of
+from ganatomy.remote.filenames import belongs, is_unfinished, step_of
+from ganatomy.remote.filesystem import FileVersion, Remote, Unreachable
+from ganatomy.remote.lease import lease_held
 from ganatomy.tensor_files import BROKEN, Archive
 
 RECORD = "study.json"
 KNOWN = ".remote.json"
-SELDOM = 60.0
+INTERVAL = 60.0
 """Seconds between two sendings of what is not finished, and between two attempts while the network is down."""
-RARELY = 10
+SAVE_RATIO = 10
 """To send what is not finished may take one part in so many of the time."""
 
 _log = logging.getLogger(__name__)
@@ -34,10 +34,10 @@ class Entry(NamedTuple):
     """The version in which a file was last the same here and there: size and time here, size and mark there."""
 
     here: tuple[int, int]
-    there: Stamp
+    there: FileVersion
 
 
-class Copy:
+class Mirror:
     """The working copy of a study at a URL.
 
     Args:
@@ -54,17 +54,17 @@ class Copy:
     def __init__(self, directory: Path, url: str) -> None:
         self.directory, self.url = directory, url
         self._remote = Remote(url)
-        self._claim = contextlib.ExitStack()
+        self._lease = contextlib.ExitStack()
         self._part = ""
         self._known: dict[str, Entry] = {}
         self._again = monotonic()
-        self._next = self._again + SELDOM
+        self._next = self._again + INTERVAL
 
     def begin(self, part: str = "") -> None:
         """Hold the URL, and bring what it has; a part, in the names of whose files `part` is, does so when alone."""
         self._part = part
         if not part:
-            self._claim.enter_context(claimed(self._remote, alone=True))
+            self._lease.enter_context(lease_held(self._remote, alone=True))
             with self._syncing():
                 self._pull(reading=False)
 
@@ -80,13 +80,13 @@ class Copy:
             raise Unreachable(f"{error}; with GANATOMY_OFFLINE=1 the copy in {self.directory} will do") from error
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
+    def exclusive(self) -> Iterator[None]:
         """Send what comes of a block; of a part, bring what others did until now, and let them wait."""
         if not self._part:
             yield
             self.keep()
             return
-        with claimed(self._remote, alone=False):
+        with lease_held(self._remote, alone=False):
             with self._syncing():
                 self._pull(reading=False)
             yield
@@ -103,9 +103,9 @@ class Copy:
                 self._push(unfinished)
         except Unreachable as error:
             _log.warning("%s; going on with the copy in %s, and trying again later", error, self.directory)
-            self._again = monotonic() + SELDOM
+            self._again = monotonic() + INTERVAL
         if unfinished:
-            self._next = monotonic() + max(SELDOM, RARELY * (monotonic() - now))
+            self._next = monotonic() + max(INTERVAL, SAVE_RATIO * (monotonic() - now))
 
     def send(self, quietly: bool = False, without: Sequence[str] = ()) -> None:
         """Send everything, and remove some files that a finished study does without."""
@@ -123,7 +123,7 @@ class Copy:
 
     def close(self) -> None:
         """Let the URL go."""
-        self._claim.close()
+        self._lease.close()
 
     @contextlib.contextmanager
     def _syncing(self) -> Iterator[None]:
@@ -152,7 +152,7 @@ class Copy:
         for name, stamp in there.items():
             if name != RECORD and step_of(name) not in {*there, *here} and not self._is_of_others(name):
                 self._take(name, stamp, here.get(name))
-        self._take_record(record, there.get(RECORD, Stamp(len(record), "")))
+        self._take_record(record, there.get(RECORD, FileVersion(len(record), "")))
         if not (reading or self._part):
             for name in every:
                 if name.rpartition("/")[2].startswith(".") and name.endswith(".tmp"):  # of somebody who was killed
@@ -181,7 +181,7 @@ class Copy:
             (self.directory / name).unlink()
         self._forget()
 
-    def _take(self, name: str, stamp: Stamp, now: tuple[int, int] | None) -> None:
+    def _take(self, name: str, stamp: FileVersion, now: tuple[int, int] | None) -> None:
         """Bring a file if it is newer there than here."""
         known, path = self._known.get(name), self.directory / name
         if now is not None and known is not None and known.there == stamp:
@@ -196,7 +196,7 @@ class Copy:
             other.replace(path)
         return self._note(name, stamp)
 
-    def _take_record(self, record: bytes, stamp: Stamp) -> None:
+    def _take_record(self, record: bytes, stamp: FileVersion) -> None:
         """Bring study.json, unless the copy is finished and the URL does not know it yet."""
         path = self.directory / RECORD
         own = path.read_bytes() if path.is_file() else b""
@@ -257,7 +257,7 @@ class Copy:
             self._remote.remove(name)
             self._write_known()
 
-    def _note(self, name: str, stamp: Stamp, here: tuple[int, int] | None = None) -> None:
+    def _note(self, name: str, stamp: FileVersion, here: tuple[int, int] | None = None) -> None:
         """Keep that a file is the same in both places."""
         self._known[name] = Entry(here or _size_and_time(self.directory / name), stamp)
         self._write_known()
@@ -269,7 +269,7 @@ class Copy:
     def _read_known(self) -> dict[str, Entry]:
         try:
             files = json.loads((self.directory / KNOWN).read_text(encoding="utf-8"))["files"]
-            return {name: Entry((int(a), int(b)), Stamp(int(c), str(d))) for name, (a, b, c, d) in files.items()}
+            return {name: Entry((int(a), int(b)), FileVersion(int(c), str(d))) for name, (a, b, c, d) in files.items()}
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return {}
 

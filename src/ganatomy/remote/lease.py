@@ -17,12 +17,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from ganatomy.errors import StudyBusy
-from ganatomy.store.remote import Remote, Unreachable
+from ganatomy.remote.filesystem import Remote, Unreachable
 
 LOCK = ".lock"
-BEAT = 60.0
+HEARTBEAT = 60.0
 """Seconds between two signs of life."""
-STALE = 5 * BEAT
+STALE = 5 * HEARTBEAT
 """Who was silent for so many seconds writes no more."""
 MOST = 10
 """Failures to take what nobody holds."""
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def claimed(remote: Remote, alone: bool) -> Iterator[None]:
+def lease_held(remote: Remote, alone: bool) -> Iterator[None]:
     """Hold a URL for this process in a block.
 
     Args:
@@ -51,7 +51,7 @@ def claimed(remote: Remote, alone: bool) -> Iterator[None]:
     own = {"host": socket.gethostname(), "pid": os.getpid(), "id": uuid.uuid4().hex, "alone": alone}
     _take(remote, own)
     ended = threading.Event()
-    thread = threading.Thread(target=_live, args=(remote, own, ended), daemon=True, name="ganatomy-claim")
+    thread = threading.Thread(target=_live, args=(remote, own, ended), daemon=True, name="ganatomy-lease")
     thread.start()
     try:
         yield
@@ -82,7 +82,7 @@ def _take(remote: Remote, own: Holder) -> None:
 
 def _live(remote: Remote, own: Holder, ended: threading.Event) -> None:
     """Give signs of life, unless another process has taken it over."""
-    while not ended.wait(BEAT):
+    while not ended.wait(HEARTBEAT):
         with contextlib.suppress(Unreachable):
             if (_holder(remote) or own).get("id") == own["id"]:
                 remote.put(_signature(own), LOCK)

@@ -36,14 +36,14 @@ class Unreachable(StudyError):
     """A URL that did not answer, or refused, as often as it was asked."""
 
 
-class Stamp(NamedTuple):
+class FileVersion(NamedTuple):
     """What tells a version of a file at a URL from another; `size` is -1 where nobody knows it."""
 
     size: int
     mark: str
 
     @classmethod
-    def of(cls, info: dict[str, Any]) -> "Stamp":
+    def of(cls, info: dict[str, Any]) -> "FileVersion":
         """Read it from what a file system tells of a file."""
         value = next((info[name] for name in MARKS if info.get(name) is not None), "")
         if isinstance(value, datetime.datetime):
@@ -74,7 +74,7 @@ class Remote:
         except Exception as error:  # each file system has errors of its own
             raise Unreachable(f"cannot open {url} ({_reason(error)})") from error
 
-    def files(self) -> dict[str, Stamp]:
+    def files(self) -> dict[str, FileVersion]:
         """Return what there is, hidden files too."""
 
         def look() -> dict[str, Any]:
@@ -87,7 +87,9 @@ class Remote:
         found = self._patiently("list", look)
         if self._root in found:
             raise StudyError(f"{self.url} is a file; give a directory")
-        return {name.removeprefix(start): Stamp.of(info) for name, info in found.items() if name.startswith(start)}
+        return {
+            name.removeprefix(start): FileVersion.of(info) for name, info in found.items() if name.startswith(start)
+        }
 
     def read(self, name: str) -> bytes | None:
         """Return what a small file holds; None if there is none."""
@@ -102,7 +104,7 @@ class Remote:
             raise StudyError(f"{name} of {self.url} is no file of a study: it has over {MOST} bytes")
         return content
 
-    def get(self, name: str, stamp: Stamp, path: Path) -> None:
+    def get(self, name: str, stamp: FileVersion, path: Path) -> None:
         """Bring a file to a path, whole or not at all."""
 
         def bring() -> None:
@@ -112,12 +114,12 @@ class Remote:
 
         self._patiently(f"bring {name} of", bring, stamp.size)
 
-    def put(self, what: Path | bytes, name: str) -> Stamp:
+    def put(self, what: Path | bytes, name: str) -> FileVersion:
         """Send a file, or what one holds, whole or not at all; return what tells its version."""
         key, size = self._key(name), len(what) if isinstance(what, bytes) else what.stat().st_size
         parent, _, last = key.rpartition("/")
 
-        def send() -> Stamp:
+        def send() -> FileVersion:
             target = key if self._single else f"{parent}/.{last}.{uuid.uuid4().hex[:8]}.tmp"
             try:
                 self._make_parent(key)
@@ -169,9 +171,9 @@ class Remote:
         if not self._single:  # to make a directory there may make a bucket
             self._fs.makedirs(key.rpartition("/")[0], exist_ok=True)
 
-    def _stamp(self, key: str) -> Stamp:
+    def _stamp(self, key: str) -> FileVersion:
         self._fs.invalidate_cache()
-        return Stamp.of(self._fs.info(key))
+        return FileVersion.of(self._fs.info(key))
 
     def _move(self, source: str, target: str) -> None:
         from fsspec.spec import AbstractFileSystem
@@ -205,7 +207,7 @@ def _within(seconds: float, call: Callable[[], R]) -> R:
         except BaseException as error:
             answer.set_exception(error)
 
-    thread = threading.Thread(target=run, daemon=True, name="ganatomy-store")  # no pool: that would wait at exit
+    thread = threading.Thread(target=run, daemon=True, name="ganatomy-remote")  # no pool: that would wait at exit
     thread.start()
     thread.join(seconds)
     if not answer.done():
