@@ -38,7 +38,7 @@ from ganatomy.stats.combinations import combine
 from ganatomy.stats.levels import exact_levels, fractions
 from ganatomy.stats.presence import Presence
 from ganatomy.stats.topk import TopImages
-from ganatomy.study import counting
+from ganatomy.study import sharded
 
 PICTURES = ("generator", "segmenter")
 STATISTICS = ("levels", "numbering", "counting", "top images", "merging", "reading")
@@ -67,11 +67,11 @@ def bundled(images: int, threads: int) -> Row:
         (tally, "count_pixels", "counting"),
         (TopImages, "update", "top images"),
         (Presence, "update_combined", "top images"),
-        (counting, "_held", "merging"),
+        (sharded, "_held", "merging"),
         (dissection, "read", "reading"),
         (strips.Strips, "add", "strips"),
         (study, "write_tensors", "saving"),
-        (counting, "write_tensors", "saving"),
+        (sharded, "write_tensors", "saving"),
         (study.Study, "write_table", "saving"),
     ]
     with tempfile.TemporaryDirectory() as out, clock.watching(*watched), clock.phase("the rest"):

@@ -8,7 +8,7 @@ from typing import Any
 
 from ganatomy.execute.processes import AHEAD
 from ganatomy.execute.ray import RECEIVED
-from ganatomy.study.counting import SELDOM
+from ganatomy.study.sharded import SAVE_RATIO
 
 WORKERS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000)
 SPREAD = 0.05
@@ -93,7 +93,7 @@ class Step:
         own = self._ended[block << self.levels : (block + 1) << self.levels]
         start = max(self.time, *own)
         self.time = start + self.costs.transfer + self.costs.merge
-        if self.time - self._kept >= SELDOM * self.costs.keep or block + 1 == self.blocks:
+        if self.time - self._kept >= SAVE_RATIO * self.costs.keep or block + 1 == self.blocks:
             self.time += self.costs.keep
             self._kept = self.time
         self.driver += self.time - start

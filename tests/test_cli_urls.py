@@ -18,7 +18,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 import ganatomy
 from ganatomy.cli import main
-from ganatomy.store import place
+from ganatomy.remote import local_path
 from ganatomy.study import Study
 from ganatomy.tensor_files import Archive
 
@@ -129,9 +129,9 @@ STUDY = """
 import sys, time, torch
 from dataclasses import dataclass
 import pandas as pd
-from ganatomy.store import copies
+from ganatomy.remote import mirror
 from ganatomy.study import Study
-copies.SELDOM = 0.02
+mirror.INTERVAL = 0.02
 
 @dataclass(frozen=True)
 class CountSpec:
@@ -186,7 +186,7 @@ def test_killed_at_any_moment_the_url_holds_whole_files_and_the_next_machine_end
     found = {p.relative_to(tmp_path / "far/study").as_posix(): p.read_bytes() for p in (tmp_path / "far").rglob("*.*")}
     assert found.keys() == {"study.json", "steps/sum.npz", "steps/twice.npz", "tables/rows.parquet"}
     assert counted(found) == {name: (tmp_path / "straight" / name).read_bytes() for name in counted(found)}
-    assert Study.open(url).directory == place(url)
+    assert Study.open(url).directory == local_path(url)
 
 
 def check_whole(study: Path) -> None:

@@ -21,7 +21,7 @@ from torch import Tensor
 from ganatomy import tensor_files
 from ganatomy.errors import BadFile, StudyBusy, StudyError, StudyMismatch
 from ganatomy.progress import tick
-from ganatomy.study import Study, plain, sound, spec_digest
+from ganatomy.study import Study, as_bad_file, spec_digest, to_json
 from ganatomy.study import files as study_files
 
 
@@ -82,7 +82,7 @@ def test_the_digest_is_of_the_class_and_every_field() -> None:
     assert spec_digest(CountSpec()) == spec_digest(CountSpec(seed=0))
     others = [CountSpec(seed=1), CountSpec(layers=("a",)), CountSpec(smallest=0.1 + 1e-15), OtherSpec()]
     assert len({spec_digest(spec) for spec in [CountSpec(), *others]}) == 5
-    assert plain(CountSpec()) == {"seed": 0, "layers": ["a", "b"], "smallest": 0.1}
+    assert to_json(CountSpec()) == {"seed": 0, "layers": ["a", "b"], "smallest": 0.1}
 
 
 # ---------------------------------------------------------------- steps
@@ -277,7 +277,7 @@ def test_what_fails_half_written_leaves_the_last_whole_file(tmp_path: Path, monk
             raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(study_files, "write", fails_at_the_third)
-    monkeypatch.setattr("ganatomy.study.counting.SELDOM", 0)
+    monkeypatch.setattr("ganatomy.study.sharded.SAVE_RATIO", 0)
     worked: list[range] = []
     with Study.create(tmp_path, CountSpec(), FACTS) as study:
         with pytest.raises(StudyError, match=r"cannot write .* \(No space left on device\)"):
@@ -316,9 +316,12 @@ def test_a_disk_that_fails_for_a_moment_has_not_damaged_the_file(
 
 @pytest.mark.parametrize("error", [MemoryError(), OSError(errno.EIO, "Input/output error")])
 def test_a_machine_that_lacks_something_is_no_damaged_study(tmp_path: Path, error: Exception) -> None:
-    with pytest.raises(StudyError, match=r"^cannot read .*\((not enough memory|Input/output error)\)"), sound(tmp_path):
+    with (
+        pytest.raises(StudyError, match=r"^cannot read .*\((not enough memory|Input/output error)\)"),
+        as_bad_file(tmp_path),
+    ):
         raise error
-    with pytest.raises(BadFile, match="make it again"), sound(tmp_path):
+    with pytest.raises(BadFile, match="make it again"), as_bad_file(tmp_path):
         raise KeyError("level")
 
 

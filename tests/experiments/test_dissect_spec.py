@@ -8,7 +8,7 @@ import pytest
 
 from ganatomy.errors import GanatomyError, UnknownName
 from ganatomy.experiments.dissect_spec import DissectSpec
-from ganatomy.study import plain, spec_digest
+from ganatomy.study import spec_digest, to_json
 
 SPEC = DissectSpec("planted:")
 
@@ -58,7 +58,7 @@ def test_a_quantile_is_of_raw_activations_unless_it_says_otherwise(threshold: st
 def test_it_survives_json() -> None:
     spec = replace(SPEC, layers=["layer2", "layer1"], threshold="quantile:0.005")
     assert spec.layers == ("layer2", "layer1")
-    assert DissectSpec(**plain(spec)) == spec
+    assert DissectSpec(**to_json(spec)) == spec
 
 
 @pytest.mark.parametrize(

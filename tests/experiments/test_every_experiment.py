@@ -133,7 +133,7 @@ def test_a_finished_study_is_found_and_nothing_is_drawn(name: str, run: Run, mon
     def drawn(*_: object) -> None:
         raise AssertionError("a shard was counted again")
 
-    monkeypatch.setattr("ganatomy.study.counting.count", drawn)
+    monkeypatch.setattr("ganatomy.study.sharded.count", drawn)
     run(name, f"{name}-python")
 
 

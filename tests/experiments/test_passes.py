@@ -29,7 +29,7 @@ def test_little_memory_changes_no_bit(tmp_path: Path, monkeypatch: pytest.Monkey
         return count(self, *args, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(shards._Passes, "count", counted)
-    monkeypatch.setattr("ganatomy.study.counting.IN_MEMORY", 1000)
+    monkeypatch.setattr("ganatomy.study.sharded.IN_MEMORY", 1000)
     short = ganatomy.dissect("planted:", **OPTIONS, validation=validation, out=tmp_path / "short", memory=1)
     assert set(passes) == {1, 2, 3}, "three layers, then those that are left"
     for file in sorted((plain.study.directory / "steps").iterdir()):

@@ -15,8 +15,8 @@ from stylegan_files import stylegan2, write
 from torch import Tensor
 
 from ganatomy.edit import Intervention, edits_from_json, edits_json, place
-from ganatomy.errors import BadFile, BadModel, BadValue, GanatomyError, UnknownName
-from ganatomy.generators import GENERATORS, Generator, Observation, open_generator
+from ganatomy.errors import BadFile, BadValue, GanatomyError, UnknownName
+from ganatomy.generators import GENERATORS, Generator, open_generator
 from ganatomy.generators.progan import progan_network
 from ganatomy.generators.repaired import RECORD, WEIGHTS, RepairedGenerator, Written, with_files, write_repaired
 from ganatomy.generators.vae import decoder
@@ -362,31 +362,18 @@ def test_edits_that_cannot_be_permanent_are_refused() -> None:
     assert not (Path("out") / RECORD).exists()
 
 
-class Old:
-    """A generator of a plug-in whose render takes no edits."""
+def test_a_family_of_a_plug_in_is_edited_as_it_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    def opened(_: str, *, device: torch.device) -> Generator:
+        return open_generator("planted:", device)
 
-    def __init__(self, device: torch.device) -> None:
-        self._own = open_generator("planted:", device)
-        self.layers, self.fingerprint, self.device = self._own.layers, "0" * 64, device
-        self.latents, self.edited = self._own.latents, self._own.edited
-
-    def observe(self, z: Tensor, layers: list[str], edits: list[Intervention] = []) -> Observation:  # noqa: B006
-        return self._own.observe(z, layers, edits)
-
-    def render(self, r: Tensor, layer: str, z: Tensor) -> Tensor:
-        return self._own.render(r, layer, z)
-
-
-def test_families_older_than_edits_on_the_way_do_what_they_can(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(GENERATORS, "_factories", {**GENERATORS._factories, "old": lambda _, *, device: Old(device)})
-    written = repaired("old:", lambda g: off(g, "layer2"))
-    assert written.reason == "old: its family is not known to take other weights"
+    monkeypatch.setattr(GENERATORS, "_factories", {**GENERATORS._factories, "own": opened})
+    written = repaired("own:", lambda g: off(g, "layer2"))
+    assert written.reason == "own: its family is not known to take other weights"
     generator = open_generator(written.name)
     z = generator.latents(range(2), 0)
     seen = generator.observe(z, ["layer2", "layer1"])
     assert torch.equal(generator.render(seen.features["layer2"], "layer2", z), seen.images)
-    with pytest.raises(BadModel, match="the repaired Old is of a family whose render takes no edits"):
-        generator.render(seen.features["layer1"], "layer1", z)
+    assert torch.equal(generator.render(seen.features["layer1"], "layer1", z), seen.images)
 
 
 def test_the_edits_are_kept_for_other_tools() -> None:

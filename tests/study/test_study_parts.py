@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from counted import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from toy_study import (
     FACTS,
     FINISHED,
     SHARDS,
@@ -26,13 +28,12 @@ from counted import (
     straight,
     tried,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from ganatomy.errors import BadFile, BadValue, PartsMissing, StudyBusy, StudyError
 from ganatomy.execute import local
 from ganatomy.study import Part, Study
-from ganatomy.study.parts import MOST, Plan, numbers
+from ganatomy.study.parts import MOST, ShardPlan, numbers
+from ganatomy.study.sharded import ShardedStep
 
 # ---------------------------------------------------------------- which part
 
@@ -64,11 +65,13 @@ def test_a_wait_is_a_number_of_minutes(wait: float) -> None:
 
 @given(first=st.integers(0, 30), more=st.integers(0, 300), of=st.integers(1, 400))
 def test_parts_share_all_shards_out_evenly(first: int, more: int, of: int) -> None:
-    plan = Plan("Counts", of, first, first + more)
+    plan = ShardPlan(
+        Path("x.npz"), ShardedStep("x", Counts, Counts, [range(i, i + 1) for i in range(first + more)]), of, first
+    )
     slices = [plan.own(number) for number in range(1, of + 1)]
     assert [shard for own in slices for shard in own] == list(range(first, first + more))
     assert max(map(len, slices)) - min(map(len, slices)) <= 1
-    assert plan.files(Path("x.npz")).keys() == {i for i, own in enumerate(slices, 1) if own}
+    assert plan.files().keys() == {i for i, own in enumerate(slices, 1) if own}
 
 
 def test_numbers_are_told_as_schedulers_take_them() -> None:
@@ -143,7 +146,7 @@ def test_a_part_does_what_it_can_and_says_what_is_missing(tmp_path: Path) -> Non
     with pytest.raises(PartsMissing, match=r"part 2/3 of first is done; still missing: parts 1,3 of 3 in .*; when"):
         run(tmp_path, Part(2, 3), work)
     assert worked == SHARDS[4:7]
-    assert contents(tmp_path) == ["steps/first.part-002-of-003.npz", "steps/first.parts.json", "study.json"]
+    assert contents(tmp_path) == ["steps/first.part-002-of-003.npz", "study.json"]
     with pytest.raises(PartsMissing) as missing:
         run(tmp_path, Part(2, 3), work)
     assert worked == SHARDS[4:7], "what is done is not done again"
@@ -156,7 +159,6 @@ def test_a_part_does_what_it_can_and_says_what_is_missing(tmp_path: Path) -> Non
         "steps/first.npz",
         "steps/half.npz",
         "steps/second round.part-003-of-003.npz",
-        "steps/second round.parts.json",
         "study.json",
     ]
 
@@ -406,59 +408,49 @@ def test_a_kill_between_the_merge_and_its_tidying_leaves_nothing(
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr("ganatomy.study.parts.clear", killed)
+        patch.setattr("ganatomy.study.parts.remove_merged", killed)
         with pytest.raises(Killed):
             run(tmp_path, Part(2, 2))
-    assert len([name for name in contents(tmp_path) if "first.part" in name]) == 3
+    assert len([name for name in contents(tmp_path) if "first.part" in name]) == 2
     Study.create(tmp_path, RoundsSpec(), FACTS, Part(2, 2)).close()
     assert contents(tmp_path) == ["steps/first.npz", "study.json"]
 
 
-@pytest.mark.parametrize("name", ["first.part-001-of-002.npz", "first.parts.json"])
-def test_damaged_files_are_named(tmp_path: Path, name: str) -> None:
+def test_damaged_files_are_named(tmp_path: Path) -> None:
     tried(tmp_path, Part(1, 2))
-    file = tmp_path / "steps" / name
+    file = tmp_path / "steps" / "first.part-001-of-002.npz"
     file.write_bytes(file.read_bytes()[:-9])
-    with pytest.raises(BadFile, match=name.replace(".", r"\.")):
+    with pytest.raises(BadFile, match=r"first\.part-001-of-002\.npz"):
         run(tmp_path, Part(2, 2))
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        '{"kind": "Counts", "of": 1000000000000, "first": 0, "shards": 10}',
-        '{"kind": "Counts", "of": 2, "first": 11, "shards": 10}',
-        '{"kind": "Counts", "of": 2.5, "first": 0, "shards": 10}',
-        '{"kind": "Other", "of": 2, "first": 0, "shards": 10}',
-        '{"kind": "Counts", "of": 2, "first": 0, "shards": 9}',
-        '{"kind": "Counts", "of": 2, "first": 0, "shards": 0}',
-        '{"kind": "Counts", "of": 2, "first": 0, "shards": 1e400}',
-        f'{{"kind": "Counts", "of": 2, "first": 0, "shards": {10**30}}}',
-        "[]",
-    ],
-)
-def test_a_plan_that_shares_out_something_else_is_refused(tmp_path: Path, text: str) -> None:
+def test_parts_after_more_shards_than_there_are_are_refused(tmp_path: Path) -> None:
     tried(tmp_path, Part(1, 2))
-    (tmp_path / "steps" / "first.parts.json").write_text(text)
-    with pytest.raises(BadFile, match=r"first\.parts\.json"):
-        run(tmp_path, Part(2, 2))
+    (tmp_path / "steps/first.part-001-of-002.npz").rename(tmp_path / "steps/first.partial.npz")
+    with pytest.raises(BadFile, match=r"first\.partial\.npz: holds 5 shards of 4; remove it"):
+        run(tmp_path, Part(2, 2), shards=SHARDS[:4])
 
 
-def test_a_plan_that_is_a_pipe_is_refused(tmp_path: Path) -> None:
+def test_a_name_that_says_more_parts_than_anybody_has_is_no_part(tmp_path: Path) -> None:
+    Study.create(tmp_path / "new", RoundsSpec(), FACTS).close()
+    (tmp_path / "new/steps").mkdir()
+    (tmp_path / f"new/steps/first.part-001-of-{10**30}.npz").write_bytes(b"")
+    run(tmp_path / "new")
+
+
+def test_a_part_that_is_a_pipe_is_refused(tmp_path: Path) -> None:
     tried(tmp_path, Part(1, 2))
-    (tmp_path / "steps" / "first.parts.json").unlink()
-    os.mkfifo(tmp_path / "steps" / "first.parts.json")
-    with pytest.raises(BadFile, match=r"first\.parts\.json"):
+    (tmp_path / "steps" / "first.part-001-of-002.npz").unlink()
+    os.mkfifo(tmp_path / "steps" / "first.part-001-of-002.npz")
+    with pytest.raises(BadFile, match=r"first\.part-001-of-002\.npz"):
         run(tmp_path, Part(2, 2))
 
 
 def test_a_part_of_other_shards_is_refused(tmp_path: Path) -> None:
     tried(tmp_path, Part(1, 2))
     steps = tmp_path / "steps"
-    (steps / "first.part-001-of-002.npz").rename(steps / "first.part-001-of-003.npz")
-    for i in (2, 3):
-        tried(tmp_path / "three", Part(i, 3))
-    (tmp_path / "three/steps/first.part-002-of-003.npz").rename(steps / "first.part-001-of-002.npz")
+    tried(tmp_path / "three", Part(2, 3))
+    (tmp_path / "three/steps/first.part-002-of-003.npz").replace(steps / "first.part-001-of-002.npz")
     with pytest.raises(BadFile, match=r"first\.part-001-of-002\.npz: holds 3 shards, not 5; remove it"):
         run(tmp_path, Part(2, 2))
 
@@ -475,7 +467,7 @@ def test_a_disk_that_keeps_no_locks_is_refused(tmp_path: Path, monkeypatch: pyte
 NURSERY = """
 import os, random, signal, sys, time
 sys.path.insert(0, {tests!r})
-from counted import *
+from toy_study import *
 from ganatomy.study import Part, lock, parts
 parts.PAUSE = lock.PAUSE = 0.01
 torch.set_num_threads(1)

@@ -80,9 +80,6 @@ def test_strokes_at_two_layers_cost_what_follows_the_first(painter: Painter, mon
     with monkeypatch.context() as patch:
         patch.setattr(generator, "observe", lambda *_: pytest.fail("the whole generator was run"))
         assert np.array_equal(painter.paint(4, 0, strokes), expected)
-    render = generator.render
-    monkeypatch.setattr(generator, "render", lambda r, layer, z: render(r, layer, z))  # as families were before
-    assert np.array_equal(painter.paint(4, 0, strokes), expected)
     assert np.array_equal(
         painter.paint(4, 0, strokes[1:]),
         pixels(generator.edited(generator.latents(range(4, 5), 0), painter.edits(strokes[1:]))),

@@ -126,7 +126,7 @@ def run_experiment(name: str, given: dict[str, Any]) -> Any:
     from ganatomy.experiments.base import Runner, experiment
     from ganatomy.experiments.causal.source import open_source
     from ganatomy.experiments.dissection import Dissection
-    from ganatomy.store import place
+    from ganatomy.remote import local_path
 
     entry, options = experiment(name), {key: plain(value) for key, value in given.items() if value is not None}
     study, out = options.pop("study"), options.pop("out", None)
@@ -136,7 +136,7 @@ def run_experiment(name: str, given: dict[str, Any]) -> Any:
     source = open_source(directory, **models, draws=entry.draws)
     with engine_of(engine, source.models.device) as execute:
         runner = Runner(execute, progress)
-        return runner(entry.plan(source, options, runner), None if out is None else place(out))
+        return runner(entry.plan(source, options, runner), None if out is None else local_path(out))
 
 
 def run_dissect(given: dict[str, Any]) -> Any:
@@ -146,14 +146,14 @@ def run_dissect(given: dict[str, Any]) -> Any:
     from ganatomy.experiments.dissect_spec import DissectSpec
     from ganatomy.experiments.dtype import begin, settle
     from ganatomy.experiments.models import Models, name_of
-    from ganatomy.store import place
+    from ganatomy.remote import local_path
 
     options = {key: plain(value) for key, value in given.items()}
     generator, segmenter, out, device, engine, progress, memory = (
         options.pop(key) for key in ("generator", "segmenter", "out", "device", "engine", "progress", "memory")
     )
     spec = DissectSpec(name_of(generator), name_of(segmenter), **options)
-    directory = Path(tempfile.mkdtemp(prefix="ganatomy-")) if out is None else place(out)
+    directory = Path(tempfile.mkdtemp(prefix="ganatomy-")) if out is None else local_path(out)
     settled = settle(spec, Models(generator, segmenter, device), directory)
     with engine_of(engine, device) as execute:
         study, (spec, models, _) = begin(settled, directory, execute, progress)
@@ -166,7 +166,7 @@ def run_monitor(given: dict[str, Any]) -> Any:
     from ganatomy.execute.engines import engine_of
     from ganatomy.experiments.monitor.checkpoints import run_monitor as run
     from ganatomy.experiments.monitor.steps import plan_checkpoints
-    from ganatomy.store import place
+    from ganatomy.remote import local_path
 
     options = {key: plain(value) for key, value in given.items()}
     checkpoints, opening, steps, out, device, engine, progress = (
@@ -174,7 +174,7 @@ def run_monitor(given: dict[str, Any]) -> Any:
     )
     planned = plan_checkpoints(checkpoints, opening, steps)
     with engine_of(engine, device) as execute:
-        return run(planned, place(out), options, device, execute, progress)
+        return run(planned, local_path(out), options, device, execute, progress)
 
 
 def run_compare(given: dict[str, Any]) -> Any:
@@ -183,14 +183,14 @@ def run_compare(given: dict[str, Any]) -> Any:
     from ganatomy.experiments.compare.comparison import planned
     from ganatomy.experiments.compare.comparison import run_compare as run
     from ganatomy.experiments.dissection import Dissection
+    from ganatomy.remote import local_path
     from ganatomy.report import write_comparison
-    from ganatomy.store import place
 
     options = {key: plain(value) for key, value in given.items()}
     studies, out, device, engine, progress = (
         options.pop(key) for key in ("studies", "out", "device", "engine", "progress")
     )
-    directories = [each.study.directory if isinstance(each, Dissection) else place(each) for each in studies]
+    directories = [each.study.directory if isinstance(each, Dissection) else local_path(each) for each in studies]
     spec, measured = planned(directories, options)
     with engine_of(engine, device) as execute:
         found = run(spec, directories, measured, device, execute, progress)

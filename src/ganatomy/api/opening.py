@@ -9,7 +9,7 @@ from ganatomy.errors import StudyError
 from ganatomy.experiments.base import EXPERIMENTS, experiment
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.monitor.monitoring import Monitoring
-from ganatomy.store import place
+from ganatomy.remote import local_path
 from ganatomy.study import Study, kind_name
 
 
@@ -26,7 +26,7 @@ def open(directory: str | Path) -> Any:
     Raises:
         StudyError: the directory holds no finished study, or one that is only an input of others.
     """
-    directory = place(directory)
+    directory = local_path(directory)
     if (directory / "looks").is_dir():
         return Monitoring.open(directory)
     kind = Study.open(directory).kind
@@ -45,7 +45,7 @@ def open_dissection(directory: str | Path) -> Dissection:
     Raises:
         StudyError: the directory holds no finished dissection.
     """
-    return Dissection.open(place(directory))
+    return Dissection.open(local_path(directory))
 
 
 @public

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 from ganatomy.cli import surroundings
 from ganatomy.cli.arguments import parse
-from ganatomy.cli.engine import opened
-from ganatomy.cli.merge import left_to_others
+from ganatomy.cli.engine import opened, report_missing
 from ganatomy.errors import GanatomyError, PartsMissing
 
 __all__ = ["main"]
@@ -36,7 +35,8 @@ def _run(argv: Sequence[str] | None) -> int:
             with opened(arguments):
                 code = arguments.run(arguments) or 0
         except PartsMissing as missing:
-            code = left_to_others(missing, arguments)
+            report_missing(missing, arguments.json)
+            code = 0
         sys.stdout.flush()
     except GanatomyError as error:
         return _end(" ".join("; ".join([str(error), *getattr(error, "__notes__", [])]).split()), 2)

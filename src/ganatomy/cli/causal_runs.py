@@ -16,7 +16,7 @@ from ganatomy.errors import GanatomyError
 from ganatomy.experiments.base import Plan, Runner
 from ganatomy.experiments.causal import plans
 from ganatomy.experiments.causal.source import SampleSpec, Source
-from ganatomy.store import named
+from ganatomy.remote import display_path
 from ganatomy.study import is_study, spec_digest
 from ganatomy.study.files import read_record
 
@@ -40,7 +40,7 @@ def runner(arguments: Namespace, source: Source, dry: bool) -> Runner:
             seconds = 0.0
         if dry:
             if arguments.json:
-                print_json({"study": named(directory), "images": plan.spec.images, "seconds": seconds})
+                print_json({"study": display_path(directory), "images": plan.spec.images, "seconds": seconds})
             raise DryRun
 
     return Runner(arguments.execute, terminal.Bar(), before)
@@ -84,7 +84,7 @@ def deliver(arguments: Namespace, results: Sequence[Any]) -> None:
         page = result.study.directory / "report.html"
         with writing(page, result.study.directory):
             write_causal_report(result, page)
-        told.append({"study": named(result.study.directory), "report": str(page), **_summary(result)})
+        told.append({"study": display_path(result.study.directory), "report": str(page), **_summary(result)})
         if not arguments.json:
             causal_terminal.show(result)
             terminal.say_report(page)

@@ -44,8 +44,8 @@ def monitor(arguments: Namespace) -> None:
     from ganatomy.experiments.monitor.looks import add_errors
     from ganatomy.experiments.monitor.monitoring import Monitoring
     from ganatomy.experiments.warnings import warnings_of
+    from ganatomy.remote import display_path
     from ganatomy.report import write_monitor_report
-    from ganatomy.store import named
 
     given = given_options(arguments)
     if arguments.checkpoints:
@@ -63,7 +63,7 @@ def monitor(arguments: Namespace) -> None:
         followed = rows(result.follow(_units(result, given["units"]) if "units" in given else None))
         print_json(
             {
-                "directory": named(arguments.out),
+                "directory": display_path(arguments.out),
                 "report": str(page),
                 "warnings": warnings_of(result),
                 **tables,
@@ -100,7 +100,7 @@ def show(result: "Monitoring") -> None:
 def _dissect(arguments: Namespace) -> "Monitoring":
     from ganatomy.cli import terminal
     from ganatomy.experiments.monitor.checkpoints import first_estimate, run_monitor
-    from ganatomy.store import named
+    from ganatomy.remote import display_path
 
     checkpoints = _planned(arguments)
     options = {name: value for name, value in given_options(arguments).items() if name in _ASKED}
@@ -108,7 +108,7 @@ def _dissect(arguments: Namespace) -> "Monitoring":
     if cost is not None:
         each = f"{cost.images} pictures, {terminal.size(cost.memory_bytes)} of memory, {terminal.size(cost.disk_bytes)}"
         time = terminal.duration(len(checkpoints) * cost.seconds)
-        where = named(arguments.out)
+        where = display_path(arguments.out)
         terminal.say(f"{len(checkpoints)} checkpoints, about {time}: of each {each} in {where}", arguments.json)
     return run_monitor(checkpoints, arguments.out, options, arguments.device, arguments.execute, terminal.Bar())
 

@@ -54,18 +54,18 @@ def study(text: str) -> Path:
     """Read where a study lies, a directory or a URL."""
     if ":/" not in text:
         return Path(text)
-    from ganatomy.store import place
+    from ganatomy.remote import local_path
 
-    return place(text)
+    return local_path(text)
 
 
 def study_file(text: str) -> Path:
     """Read the name of a file, in a study that may lie at a URL."""
     if ":/" not in text:
         return Path(text)
-    from ganatomy.store import brought, place
+    from ganatomy.remote import download, local_path
 
-    return brought(place(text))
+    return download(local_path(text))
 
 
 def here(text: str) -> Path:

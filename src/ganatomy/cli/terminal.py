@@ -51,9 +51,9 @@ def say(line: str, aside: bool = False) -> None:
 
 def say_report(page: "Path") -> None:
     """Say where a report lies; of a study at a URL, here and there."""
-    from ganatomy.store import address
+    from ganatomy.remote import url_of
 
-    url = address(page)
+    url = url_of(page)
     say(f"report: {page}" + (f", and {url}" if url else ""))
 
 

@@ -37,9 +37,9 @@ def dissect(arguments: Namespace) -> None:
     from ganatomy.experiments.dtype import begin, settle
     from ganatomy.experiments.forecast import forecasts
     from ganatomy.experiments.models import Models
-    from ganatomy.store import named
+    from ganatomy.remote import display_path
 
-    given, place = given_options(arguments), named(arguments.out)
+    given, place = given_options(arguments), display_path(arguments.out)
     spec = DissectSpec(**{f.name: given[f.name] for f in dataclasses.fields(DissectSpec) if f.name in given})
     settled = settle(spec, Models(spec.generator, spec.segmenter, arguments.device), arguments.out)
     with naming_layers(spec.generator):

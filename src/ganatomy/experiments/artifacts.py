@@ -38,7 +38,7 @@ from ganatomy.experiments.result import Result
 from ganatomy.progress import Progress, Silent, listening
 from ganatomy.stats.frechet import FeatureMoments, frechet_distance, sampling_bias
 from ganatomy.stats.unit_frechet import unit_frechet
-from ganatomy.study import Study
+from ganatomy.study import Study, as_bad_file
 
 SORTED = 64
 """Units whose pictures are sorted at once."""
@@ -153,16 +153,12 @@ class Artifacts(Result):
 
         Raises:
             BadValue: the threshold is no distance above 0.
-            BadFile: an earlier version made the study, and did not keep which units are interpretable.
+            BadFile: its table is not what this version writes.
         """
         check_threshold(threshold)
-        if "interpretable" not in self.table:
-            raise BadFile(
-                f"{self.study.directory}: an earlier version made it, and did not keep which units are interpretable; "
-                "remove it, and run the same command again"
-            )
         near = self.table.fid < threshold
-        counts = concept_counts(self.table).join(concept_counts(self.table[near]).add_prefix("realistic_"))
+        with as_bad_file(self.study.directory):
+            counts = concept_counts(self.table).join(concept_counts(self.table[near]).add_prefix("realistic_"))
         counts = counts.fillna(0).astype(int).sort_values(["interpretable", "matched"], ascending=False, kind="stable")
         return replace(self, threshold=threshold, concepts=counts.reset_index(), left_out=self.table[~near])
 

@@ -25,7 +25,7 @@ from ganatomy.generators import LayerShape
 from ganatomy.stats.levels import ActivationLevels
 from ganatomy.stats.scores import information_quality, iou, rates
 from ganatomy.stats.topk import TopImages
-from ganatomy.study import Study, sound
+from ganatomy.study import Study, as_bad_file
 from ganatomy.tensor_files import SUFFIX
 from ganatomy.vocabulary import NOTHING, Concept, addresses, find_concept
 
@@ -95,7 +95,7 @@ class Dissection(Summarised):
             spec = DissectSpec(**study.spec_json)
         except TypeError as error:
             raise BadFile(f"{directory} holds no dissection that this version can read ({error})") from error
-        with sound(study.directory):
+        with as_bad_file(study.directory):
             layers, vocabulary = _named(study)
             units, concepts, pairs, by_layer = (_checked(study.read_table(name), name) for name in TABLES)
             if set(units["layer"]) - layers.keys() or len(concepts) != len(vocabulary) - 1:

@@ -23,8 +23,8 @@ from ganatomy.experiments.sampling import observe
 from ganatomy.generators import Subject
 from ganatomy.progress import Progress
 from ganatomy.registry import Name, join_name, split_name
+from ganatomy.remote import local_path
 from ganatomy.segmenters import Segmenter
-from ganatomy.store import place
 from ganatomy.study import Study, is_study
 from ganatomy.study.files import read_record
 from ganatomy.types import Images, Labels
@@ -103,7 +103,7 @@ def begin(
 
 def _begun(spec: DissectSpec, models: Models, directory: str | Path) -> Settled | None:
     """Return the format in which the study that is there was begun; None if there is none of this segmenter."""
-    directory = place(directory)
+    directory = local_path(directory)
     if not is_study(directory):
         return None
     name = read_record(directory)["spec"].get("segmenter")

@@ -28,7 +28,7 @@ from ganatomy.generators import LayerShape, Observation
 from ganatomy.resample import Grid, labels_at
 from ganatomy.stats.agreement import Agreement
 from ganatomy.stats.pairs import GROUP, GROUPED, blocks_of
-from ganatomy.study.counting import IN_MEMORY
+from ganatomy.study.sharded import IN_MEMORY
 
 COARSE = 64
 """Label maps of half the height are advised where that leaves so many rows."""

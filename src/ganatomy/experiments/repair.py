@@ -44,7 +44,6 @@ from ganatomy.experiments.result import Result
 from ganatomy.generators.repaired import IN_STUDY, write_repaired
 from ganatomy.progress import Progress, Silent
 from ganatomy.stats.frechet import FeatureMoments, sampling_bias
-from ganatomy.store import named
 from ganatomy.study import Study
 
 ORIGINAL, RANDOM, UNION = "original", "random", "union"

@@ -14,7 +14,7 @@ from ganatomy.experiments.described import ArtifactSpec, open_setting
 from ganatomy.experiments.quality import named_reals
 from ganatomy.experiments.repair import UNION, Repair, RepairSpec, check_sets, run_repair
 from ganatomy.experiments.repaired_pictures import repairing_seconds
-from ganatomy.store import place
+from ganatomy.remote import local_path
 from ganatomy.study import spec_digest
 
 SHARED = ("real", "reals", "features", "images", "top", "seed", "batch")
@@ -101,7 +101,7 @@ def _ranking(
         asked, usual = plan_artifacts(source, spec.layer, shared)[:2]
         _check_held_out(spec, asked)
         return rank(asked, usual)
-    ranking = Artifacts.open(place(directory))
+    ranking = Artifacts.open(local_path(directory))
     for name in ("dissection", "layer"):
         found, given = getattr(ranking.spec, name), getattr(spec, name)
         if found != given:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ganatomy.study import sound
+from ganatomy.study import as_bad_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,7 +56,7 @@ def warnings_of(result: Any) -> list[str]:
 
 def _dissection(result: "Dissection") -> list[str]:
     facts = result.facts.get("sample")
-    with sound(result.study.directory):
+    with as_bad_file(result.study.directory):
         found = _of_images(facts) if facts else []
     concepts = result.concepts
     if not len(concepts):

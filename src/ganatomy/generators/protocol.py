@@ -1,6 +1,5 @@
 """What every model that is dissected can do; and every generator: x = f(h(z)), opened at every layer."""
 
-import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -90,11 +89,6 @@ class Generator(Subject, Protocol):
     def edited(self, z: Latents, edits: Sequence[Edit]) -> Images:
         """Draw the pictures with edits at any layers, in one forward pass without gradients."""
         ...
-
-
-def takes_edits(generator: Generator) -> bool:
-    """Say whether `render` of a generator takes edits; families of others may be older than that."""
-    return "edits" in inspect.signature(generator.render).parameters
 
 
 def onward_edits(edits: Sequence[Edit], layer: str, layers: Mapping[str, LayerShape]) -> dict[str, list[Edit]]:

@@ -25,10 +25,10 @@ from ganatomy.edit import MOST, Intervention, edits_from_json, edits_json
 from ganatomy.errors import BadFile, BadModel, BadValue, GanatomyError
 from ganatomy.files import read_json, replacing, write_text
 from ganatomy.generators.folding import LATENTS, alike, fold
-from ganatomy.generators.protocol import Edit, Generator, LayerShape, Observation, onward_edits, takes_edits
+from ganatomy.generators.protocol import Edit, Generator, LayerShape, Observation, onward_edits
 from ganatomy.generators.registry import GENERATORS, open_generator
 from ganatomy.registry import join_name, split_name
-from ganatomy.store import brought, place
+from ganatomy.remote import download, local_path
 from ganatomy.types import Features, Images, Latents
 from ganatomy.weights import bundled, card, file_sha256, fingerprint
 
@@ -203,24 +203,16 @@ class RepairedGenerator:
         Raises:
             UnknownName: a layer that does not exist.
             BadValue: an edit of an earlier layer.
-            BadModel: the generator is of a family whose `render` takes no edits, and some are needed.
         """
         onward_edits(edits, layer, self.layers)
         names = list(self.layers)
         first = min((edit.layer for edit in self.edits), key=names.index)
         others = [edit for edit in self.edits if edit.layer != layer]
         if names.index(first) >= names.index(layer):
-            return self._render(r, layer, z, [*others, *edits])
+            return self.base.render(r, layer, z, [*others, *edits])
         # What comes before may reach the picture beside the layer, so edits there count, too.
         start = self.base.observe(z, [first]).features[first]
-        return self._render(start, first, z, [*others, _Put(layer, r), *edits])
-
-    def _render(self, r: Features, layer: str, z: Latents, edits: Sequence[Edit]) -> Images:
-        if not edits:
-            return self.base.render(r, layer, z)
-        if not takes_edits(self.base):
-            raise BadModel(f"the repaired {type(self.base).__name__} is of a family whose render takes no edits")
-        return self.base.render(r, layer, z, edits)
+        return self.base.render(start, first, z, [*others, _Put(layer, r), *edits])
 
 
 @dataclass(frozen=True, eq=False)
@@ -325,7 +317,7 @@ def _open_base(record: Record, directory: Path, device: torch.device) -> Generat
 
 def _written_to(path: str) -> Path:
     """Return the directory of a repaired generator; of a study of a repair, the one within."""
-    directory = brought(place(path)) if ":/" in path else Path(path)
+    directory = download(local_path(path)) if ":/" in path else Path(path)
     within = directory / IN_STUDY
     return within if (within / RECORD).is_file() and not (directory / RECORD).exists() else directory
 

@@ -34,8 +34,8 @@ from ganatomy.live.board import Board, open_board, tell
 from ganatomy.live.network import Drawn, Sample
 from ganatomy.live.untouched import untouched
 from ganatomy.progress import Silent
+from ganatomy.remote import local_path
 from ganatomy.segmenters import Segmenter, open_segmenter
-from ganatomy.store import place
 from ganatomy.wrapped import unwrapped
 
 _log = logging.getLogger(__name__)
@@ -111,7 +111,7 @@ class Monitor:
                 raise BadValue(f"{name}={getattr(self, name)} must be above 0")
         if self.share is not None and not 0 < self.share <= 1:
             raise BadValue(f"share={self.share} is not a part of the time; give more than 0, at most 1")
-        self._directory, self._shown = place(self.out), list(self.units)
+        self._directory, self._shown = local_path(self.out), list(self.units)
         self._due = 0 if _first_process() else _NEVER
         if self._due == 0:
             network = unwrapped(self.network)

@@ -11,6 +11,7 @@ from ganatomy.experiments.causal.effects import Effect
 from ganatomy.experiments.causal.trace import Trace
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.files import replacing
+from ganatomy.remote import local_path, upload, write_text
 from ganatomy.report.card import whole_zoom
 from ganatomy.report.causal.ace import ace_chart
 from ganatomy.report.causal.context import context_cards, context_chart
@@ -25,7 +26,6 @@ from ganatomy.report.pictures import outlined, side_by_side
 from ganatomy.report.svg import Piece, as_file
 from ganatomy.report.tables import best_units
 from ganatomy.report.tables import rows as table_rows
-from ganatomy.store import place, sent, write_text
 
 _TEXT, _QUIET, _PAPER = "#1d2127", "#5c6470", "#ffffff"
 _MARGIN, _CAPTION = 28, 44
@@ -125,7 +125,7 @@ def _grid(tiles: list[Array], columns: int) -> Array:
 
 
 def _write_png(path: str | Path, picture: Array) -> None:
-    path = place(path)
+    path = local_path(path)
     with replacing(path) as temporary:
         temporary.write_bytes(png(picture))
-    sent(path)
+    upload(path)

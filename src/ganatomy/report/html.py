@@ -10,14 +10,14 @@ import pandas as pd
 
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.warnings import warnings_of
+from ganatomy.remote import write_text
 from ganatomy.report.atlas import Atlas, draw_atlas
 from ganatomy.report.charts import concept_charts, layer_charts
 from ganatomy.report.embed import embed
 from ganatomy.report.page import model_name, static, template
 from ganatomy.report.palette import category_colours
 from ganatomy.report.tables import rows
-from ganatomy.store import write_text
-from ganatomy.study import sound
+from ganatomy.study import as_bad_file
 
 SCRIPTS = ("dom", "packs", "data", "paint", "card", "table", "gallery", "concept", "curve", "unit", "main")
 """The page's modules; each imports only from those before it."""
@@ -48,7 +48,7 @@ def write_report(dissection: Dissection, path: str | Path, budget: int = BUDGET)
 
 def report_html(dissection: Dissection, budget: int = BUDGET) -> str:
     """Return the report of a dissection as the text of one HTML page."""
-    with sound(dissection.study.directory):
+    with as_bad_file(dissection.study.directory):
         return _rendered(report_facts(dissection, budget))
 
 

@@ -8,7 +8,7 @@
     DIR/tables/NAME.parquet         a table
 
 Nothing here is ever half-written: a kill or a full disk at any moment costs at most the shards that were being counted
-and those of the last moments (`SELDOM`), and the next run of the same Spec goes on from there to the same bits.
+and those of the last moments (`SAVE_RATIO`), and the next run of the same Spec goes on from there to the same bits.
 """
 
 import contextlib
@@ -25,33 +25,43 @@ from ganatomy.errors import StudyError, StudyMismatch
 from ganatomy.execute import Executor, local
 from ganatomy.files import write_text
 from ganatomy.progress import Progress, Silent
-from ganatomy.store import Store, address, named, open_store, place
-from ganatomy.study.counting import Job, Mergeable, count
+from ganatomy.remote import display_path, local_path, open_mirror, pull, url_of
 from ganatomy.study.files import (
     FORMAT,
-    Stored,
+    TensorState,
+    as_bad_file,
     differences,
     read_parquet,
     read_record,
     read_tensors,
     record_text,
     replacing_in_study,
-    sound,
-    within,
+    require_inside,
     write_tensors,
     writing,
 )
-from ganatomy.study.lock import Hold, SharedHold
-from ganatomy.study.parts import Part, clear, count_in_parts, count_missing, plan_file
+from ganatomy.study.lock import StudyLock
+from ganatomy.study.parts import Part, count_all, count_part, remove_merged
+from ganatomy.study.sharded import Mergeable, ShardedStep
 from ganatomy.tensor_files import SUFFIX
 
-__all__ = ["Mergeable", "Part", "Stored", "Study", "is_study", "plain", "sound", "spec_digest", "within"]
+__all__ = [
+    "Mergeable",
+    "Part",
+    "Study",
+    "TensorState",
+    "as_bad_file",
+    "is_study",
+    "require_inside",
+    "spec_digest",
+    "to_json",
+]
 
-A = TypeVar("A", bound="Stored")
+A = TypeVar("A", bound="TensorState")
 M = TypeVar("M", bound="Mergeable")
 
 
-def plain(spec: Any) -> dict[str, Any]:
+def to_json(spec: Any) -> dict[str, Any]:
     """Return the fields of a Spec as plain JSON values (tuples become lists, nested Specs dictionaries)."""
     fields: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(spec), allow_nan=False))
     return fields
@@ -59,7 +69,7 @@ def plain(spec: Any) -> dict[str, Any]:
 
 def spec_digest(spec: Any) -> str:
     """Return the sha256 of a Spec: over the name of its class, and the name and value of every field."""
-    text = json.dumps([type(spec).__name__, plain(spec)], sort_keys=True, separators=(",", ":"))
+    text = json.dumps([type(spec).__name__, to_json(spec)], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -91,14 +101,14 @@ class Study:
         self,
         directory: Path,
         record: dict[str, Any],
-        hold: Hold | None = None,
+        hold: StudyLock | None = None,
         execute: Executor = local,
         progress: Progress | None = None,
     ) -> None:
         self.directory = directory
         self._record = record
-        self._hold = hold
-        self._store = Store() if hold is None else open_store(directory)
+        self._lock = hold
+        self._mirror = None if hold is None else open_mirror(directory)
         self._execute = execute
         self._progress = progress or Silent()
 
@@ -153,19 +163,21 @@ class Study:
         record = {
             "format": FORMAT,
             "experiment": kind_name(type(spec)),
-            "spec": plain(spec),
+            "spec": to_json(spec),
             "digest": spec_digest(spec),
             "facts": dict(facts),
             "finished": False,
         }
-        directory = place(directory)
+        directory = local_path(directory)
         with writing(directory):
             _usable(directory)
-            hold = SharedHold(directory, str(execute), execute.mark) if isinstance(execute, Part) else Hold(directory)
+            part, mark = (str(execute), execute.mark) if isinstance(execute, Part) else ("", "")
+            hold = StudyLock(directory, part, mark)
         study = cls(directory, record, hold, execute, progress)
         try:
-            study._store.begin(execute.mark if isinstance(execute, Part) else "")
-            with writing(directory), study._alone():
+            if study._mirror:
+                study._mirror.begin(mark)
+            with writing(directory), study._exclusive():
                 study._begin()
         except BaseException:
             study.close()
@@ -180,13 +192,17 @@ class Study:
             StudyError: the directory holds no study, or an unfinished one.
             BadFile: its study.json is damaged.
         """
-        directory = place(directory)
-        open_store(directory).bring()
+        directory = local_path(directory)
+        pull(directory)
         if not (directory / "study.json").is_file():
-            raise StudyError(f"{named(directory)} holds no study; give the directory that a run was told to write to")
+            raise StudyError(
+                f"{display_path(directory)} holds no study; give the directory that a run was told to write to"
+            )
         study = cls(directory, read_record(directory))
         if not study.finished:
-            raise StudyError(f"{named(directory)} holds an unfinished study; run the same command again to finish it")
+            raise StudyError(
+                f"{display_path(directory)} holds an unfinished study; run the same command again to finish it"
+            )
         return study
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -197,15 +213,17 @@ class Study:
 
     def __exit__(self, kind: object, *_: object) -> None:
         try:
-            self._store.send(quietly=kind is not None)
+            if self._mirror:
+                self._mirror.send(quietly=kind is not None)
         finally:
             self.close()
 
     def close(self) -> None:
         """Let go of the directory, so that another process may write to it."""
-        self._store.close()
-        if self._hold is not None:
-            self._hold.close()
+        if self._mirror:
+            self._mirror.close()
+        if self._lock is not None:
+            self._lock.close()
 
     def step(self, name: str, kind: type[A], compute: Callable[[], A]) -> A:
         """Return a step: loaded if it is there, else computed and kept.
@@ -216,12 +234,12 @@ class Study:
         """
         path = self._step(name)
         if not path.exists():
-            with self._alone():
+            with self._exclusive():
                 if not path.exists():
                     value = compute()
                     self._check()
                     write_tensors(path, value)
-        with sound(path):
+        with as_bad_file(path):
             return kind.from_state(read_tensors(path)[0])
 
     def sharded(self, name: str, kind: type[M], work: Callable[[range], M], shards: Sequence[range]) -> M:
@@ -231,15 +249,15 @@ class Study:
             BadFile: its file is damaged.
             StudyError: it cannot be written; what was there stays whole.
         """
-        path, job = self._step(name), Job(name, kind, work, shards, self._store.keep, check=self._check)
+        path, job = self._step(name), ShardedStep(name, kind, work, shards, self._keep, self._check)
         if not path.exists():
             if isinstance(self._execute, Part) and len(shards) > 1:
-                count_in_parts(path, job, self._execute, self._alone, self._progress)
+                count_part(path, job, self._execute, self._exclusive, self._progress)
             else:
-                with self._alone():
+                with self._exclusive():
                     if not path.exists():
-                        (count_missing if plan_file(path).exists() else count)(path, job, self._execute, self._progress)
-        with sound(path):
+                        count_all(path, job, self._execute, self._progress)
+        with as_bad_file(path):
             return kind.from_state(read_tensors(path)[0])
 
     def write_table(self, name: str, table: pd.DataFrame) -> None:
@@ -249,7 +267,7 @@ class Study:
             StudyError: it cannot be written.
         """
         path = self._table(name)
-        with self._alone(), replacing_in_study(path) as temporary:
+        with self._exclusive(), replacing_in_study(path) as temporary:
             table.to_parquet(temporary, index=False)
 
     def read_table(self, name: str) -> pd.DataFrame:
@@ -267,38 +285,45 @@ class Study:
             without: steps that nobody needs any more; they are removed.
             found: is kept as facts.
         """
-        with self._alone():
+        with self._exclusive():
             self._record["facts"] = {**self._record["facts"], **found}
             self._record["finished"] = True
             self._write_record()
             for name in without:
                 with writing(self._step(name)):
                     self._step(name).unlink(missing_ok=True)
-            if self._hold is not None:
-                self._hold.tidy()
-        self._store.send()
-        for name in without:
-            self._store.forget(self._step(name).relative_to(self.directory).as_posix())
+            if self._lock is not None:
+                self._lock.tidy()
+        if self._mirror:
+            self._mirror.send(without=[self._step(name).relative_to(self.directory).as_posix() for name in without])
         self.close()
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _exclusive(self) -> Iterator[None]:
         """Settle in a block what concerns all who write to this study."""
-        with contextlib.nullcontext() if self._hold is None else self._hold.alone(), self._store.alone():
+        with contextlib.ExitStack() as others:
+            if self._lock:
+                others.enter_context(self._lock.exclusive())
+            if self._mirror:
+                others.enter_context(self._mirror.exclusive())
             yield
+
+    def _keep(self) -> None:
+        """Send what is finished by now, if the study is at a URL."""
+        if self._mirror:
+            self._mirror.keep()
 
     def _check(self) -> None:
         """Refuse to write where the study is not there any more, but perhaps another."""
-        if self._hold is not None:
-            self._hold.check()
+        if self._lock is not None:
+            self._lock.check()
 
     def _begin(self) -> None:
         """Check what is there against what is asked, and remove what a killed run left half-written."""
         for left in [*self.directory.glob(".*.tmp"), *self.directory.glob("*/.*.tmp")]:
-            if self._hold is not None and self._hold.may_remove(left):
+            if self._lock is not None and self._lock.may_remove(left):
                 left.unlink()
-        for plan in self.directory.glob("steps/*.parts.json"):
-            clear(self._step(plan.name.removesuffix(".parts.json")))
+        remove_merged(self.directory / "steps")
         if not self._file.exists():
             self._write_record()
             return
@@ -306,11 +331,11 @@ class Study:
         changed = [f"{name} was {old!r}, now {new!r}" for name, old, new in differences(found, self._record)]
         if changed:
             raise StudyMismatch(
-                f"{named(self.directory)} holds another study: {'; '.join(changed)}; give another directory"
+                f"{display_path(self.directory)} holds another study: {'; '.join(changed)}; give another directory"
             )
         self._record = found
-        if self.finished and self._hold is not None:
-            self._hold.tidy()
+        if self.finished and self._lock is not None:
+            self._lock.tidy()
 
     def _write_record(self) -> None:
         with writing(self._file):
@@ -321,15 +346,15 @@ class Study:
         return self.directory / "study.json"
 
     def _step(self, name: str) -> Path:
-        return within(self.directory, self.directory / "steps" / f"{name}{SUFFIX}")
+        return require_inside(self.directory, self.directory / "steps" / f"{name}{SUFFIX}")
 
     def _table(self, name: str) -> Path:
-        return within(self.directory, self.directory / "tables" / f"{name}.parquet")
+        return require_inside(self.directory, self.directory / "tables" / f"{name}.parquet")
 
 
 def is_study(directory: Path) -> bool:
     """Whether a directory holds a study, finished or not, here or at its URL."""
-    open_store(directory).bring()
+    pull(directory)
     return (directory / "study.json").is_file()
 
 
@@ -338,7 +363,7 @@ def _usable(directory: Path) -> None:
     if directory.exists() and not directory.is_dir():
         raise StudyError(f"{directory} is a file; give a directory")
     directory.mkdir(parents=True, exist_ok=True)
-    if address(directory) is not None:  # what matters is what the URL holds
+    if url_of(directory) is not None:  # what matters is what the URL holds
         return
     others = [entry.name for entry in directory.iterdir() if not entry.name.startswith(".")]
     if others and "study.json" not in others:

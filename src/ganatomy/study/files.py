@@ -11,18 +11,18 @@ from torch import Tensor
 
 from ganatomy.errors import BadFile, StudyError
 from ganatomy.files import OF_THE_MACHINE, plain_file, read_json, replacing
-from ganatomy.store import named
+from ganatomy.remote import display_path
 from ganatomy.tensor_files import BROKEN, Archive, write
 
 FORMAT = 2
 ODD = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, MemoryError)
 """What becomes of files that do not hold what they should."""
 
-A = TypeVar("A", bound="Stored")
+A = TypeVar("A", bound="TensorState")
 
 
 @runtime_checkable
-class Stored(Protocol):
+class TensorState(Protocol):
     """What a step can keep: anything that is made of named tensors."""
 
     def state_dict(self) -> Mapping[str, Tensor]:
@@ -78,7 +78,7 @@ class StoredTensors(Mapping[str, Tensor]):
             raise damaged(self._path, error) from error
 
 
-def write_tensors(path: Path, value: Stored, shards: int = 0) -> None:
+def write_tensors(path: Path, value: TensorState, shards: int = 0) -> None:
     """Keep a step, and how many shards it holds.
 
     Raises:
@@ -111,7 +111,7 @@ def read_parquet(path: Path) -> pd.DataFrame:
         raise damaged(path, error) from error
 
 
-def within(directory: Path, path: Path) -> Path:
+def require_inside(directory: Path, path: Path) -> Path:
     """Return a path in a study's directory, if no link leads out of that: it may be from a stranger.
 
     Raises:
@@ -127,7 +127,7 @@ def within(directory: Path, path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def sound(where: Path) -> Iterator[None]:
+def as_bad_file(where: Path) -> Iterator[None]:
     """Tell in one line that what a study holds does not fit together: a stranger may have written anything.
 
     Raises:
@@ -146,7 +146,9 @@ def damaged(path: Path, error: Exception) -> BadFile | StudyError:
     """Return the error of a file that is not what was written, or cannot be read just now."""
     if isinstance(error, OSError) and error.errno in OF_THE_MACHINE:
         return _unreadable(path, error.strerror)
-    return BadFile(f"{named(path)}: not a whole file of a study ({error}); remove it and run the same command again")
+    return BadFile(
+        f"{display_path(path)}: not a whole file of a study ({error}); remove it and run the same command again"
+    )
 
 
 def _unreadable(path: Path, reason: str | None) -> StudyError:
@@ -163,7 +165,7 @@ def read_record(directory: Path) -> dict[str, Any]:
     """
     path = directory / "study.json"
     try:
-        record: dict[str, Any] = read_json(within(directory, path))
+        record: dict[str, Any] = read_json(require_inside(directory, path))
         found = record["format"]
         missing = {"experiment", "spec", "digest", "facts", "finished"} - record.keys()
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:

@@ -2,11 +2,11 @@
 
 ::
 
-    DIR/.lock                       held by who writes: by one process alone, or by the parts together
+    DIR/.lock                       held by one process alone, or by the parts together
     DIR/.part-003-of-016.lock       held by the process that counts that part
-    DIR/.parts.lock                 held by one of these for a moment, to settle what concerns all
+    DIR/.parts.lock                 held by one part for a moment, for what concerns all of them
 
-A lock is the kernel's (`flock`): that of a killed process is free at once.
+A lock is the kernel's (`flock`): that of a killed process is free at once. The file says who holds it.
 """
 
 import contextlib
@@ -25,60 +25,77 @@ from ganatomy.errors import StudyBusy, StudyError
 OPENING = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
 """How a lock is opened: a link in a directory of somebody else must not have another file emptied."""
 PAUSE = 0.1
-"""Seconds between two looks whether a lock is free; where a disk is shared, no one is told when it is."""
+"""Seconds between two attempts to take a lock; where a disk is shared, no one is told when it is free."""
 LONG = 10.0
-"""Seconds after which it is said for whom one waits."""
+"""Seconds after which it is said who is waited for."""
 
 _log = logging.getLogger(__name__)
 
 
-class Hold:
+class StudyLock:
     """A study directory to which nobody else writes until `close`, or the end of the process.
 
+    Args:
+        directory: of the study.
+        part: the name of this part, ``3/16``, with which other parts may write; else this process is alone.
+        mark: what is in the names of the part's files, and of no others.
+
     Raises:
-        StudyBusy: another process holds it; names it.
+        StudyBusy: another process holds it, or counts this part, too; names it.
         StudyError: the file system keeps no locks.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._descriptors: list[int] = []
-        self._release = weakref.finalize(self, _close, self._descriptors)
-        self._take()
-
-    def _take(self) -> None:
-        self._own(self._directory / ".lock", str(os.getpid()), f"{self._directory} is being written to by process")
-
-    def _own(self, path: Path, holder: str, busy: str, shared: bool = False) -> None:
-        """Hold a lock for as long as this lives, or say who has it."""
-        descriptor = os.open(path, OPENING, 0o644)
-        self._descriptors.append(descriptor)
-        if not _taken(path, descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX):
-            other = _holder(descriptor)
+    def __init__(self, directory: Path, part: str = "", mark: str = "") -> None:
+        self._directory, self._mark = directory, mark
+        self._holder = f"{os.getpid()} on {socket.gethostname()} (part {part})" if part else str(os.getpid())
+        held = contextlib.ExitStack()
+        self._release = weakref.finalize(self, held.close)
+        try:
+            self._lock = self._own(held, ".lock", f"{directory} is being written to", shared=bool(part))
+            if part:
+                self._own(held, f"{mark}lock", f"part {part} of {directory} is being counted")
+        except BaseException:
             self.close()
-            raise StudyBusy(f"{busy} {other}; wait, or give another directory")
-        _write(descriptor, holder)
+            raise
+
+    def _own(self, held: contextlib.ExitStack, name: str, what: str, shared: bool = False) -> int:
+        """Hold a lock for as long as `held` is open, or say who has it."""
+        lock = _opened(held, self._directory / name)
+        if not _taken(self._directory / name, lock, self._holder, shared):
+            raise StudyBusy(f"{what} by process {_holder(lock)}; wait, or give another directory")
+        return lock
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        """Settle in this block what concerns all who hold the directory: here, only this process.
+    def exclusive(self) -> Iterator[None]:
+        """Keep the other parts from what concerns all of them in this block; wait until no other is in it.
 
         Raises:
             StudyError: the directory was taken away.
         """
         self.check()
-        yield
+        with contextlib.ExitStack() as held:
+            if self._mark:
+                self._wait(_opened(held, path := self._directory / ".parts.lock"), path)
+            yield
+
+    def _wait(self, lock: int, path: Path) -> None:
+        tell = time.monotonic() + LONG
+        while not _taken(path, lock, self._holder):
+            time.sleep(PAUSE)
+            if time.monotonic() > tell:
+                _log.warning("waiting for process %s, which computes what all parts need", _holder(lock))
+                tell = math.inf
 
     def check(self) -> None:
         """Refuse to go on where the directory was taken away: what is written there would be of another study.
 
         Raises:
-            StudyError: so it is; names the directory.
+            StudyError: it was; names the directory.
         """
-        if not self._descriptors:
+        if not self._release.alive:
             return
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            if os.path.samestat((self._directory / ".lock").stat(), os.fstat(self._descriptors[0])):
+            if os.path.samestat((self._directory / ".lock").stat(), os.fstat(self._lock)):
                 return
         raise StudyError(
             f"{self._directory} was moved, removed or replaced while this process wrote to it; run the same command "
@@ -86,11 +103,15 @@ class Hold:
         )
 
     def may_remove(self, left: Path) -> bool:
-        """Tell whether a half-written file is what a killed process left, and not what a live one is writing."""
-        return left.name.endswith(".tmp")
+        """Tell whether a half-written file is what a killed process left: no live one writes it."""
+        if not self._mark:
+            return True
+        if ".part-" in left.name:
+            return self._mark in left.name
+        return left.parent != self._directory or left.name.startswith(".study.json.")
 
     def tidy(self) -> None:
-        """Remove the locks of parts, when nothing is left to be settled among them."""
+        """Remove the locks of parts, when the study is finished."""
         for left in self._directory.glob(".part*.lock"):
             left.unlink(missing_ok=True)
 
@@ -99,59 +120,16 @@ class Hold:
         self._release()
 
 
-class SharedHold(Hold):
-    """A study directory to which only the parts of one run write, of which this process is one.
-
-    Args:
-        directory: of the study.
-        part: its name, ``3/16``.
-        mark: what is in the names of its files.
-
-    Raises:
-        StudyBusy: a process that is no part holds it, or one that is this part, too; names it.
-        StudyError: the file system keeps no locks.
-    """
-
-    def __init__(self, directory: Path, part: str, mark: str) -> None:
-        self._part, self._mark = f"part {part}", mark
-        super().__init__(directory)
-
-    def _take(self) -> None:
-        self._name = f"{os.getpid()} on {socket.gethostname()} ({self._part})"
-        busy = f"{self._directory} is being written to by process"
-        self._own(self._directory / ".lock", self._name, busy, shared=True)
-        busy = f"{self._part} of {self._directory} is being counted by process"
-        self._own(self._directory / f"{self._mark}lock", self._name, busy)
-
-    def may_remove(self, left: Path) -> bool:
-        """Tell so of this part's files, and of those that are written by one part at a time."""
-        if ".part-" in left.name:
-            return self._mark in left.name
-        return left.parent != self._directory or left.name.startswith(".study.json.")
-
-    @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        """Settle in this block what concerns all parts; wait until no other does."""
-        self.check()
-        path = self._directory / ".parts.lock"
-        descriptor = os.open(path, OPENING, 0o644)
-        try:
-            tell = time.monotonic() + LONG
-            while not _taken(path, descriptor, fcntl.LOCK_EX):
-                time.sleep(PAUSE)
-                if time.monotonic() > tell:
-                    _log.warning("waiting for process %s, which computes what all parts need", _holder(descriptor))
-                    tell = math.inf
-            _write(descriptor, self._name)
-            yield
-        finally:
-            os.close(descriptor)
+def _opened(held: contextlib.ExitStack, path: Path) -> int:
+    descriptor = os.open(path, OPENING, 0o644)
+    held.callback(os.close, descriptor)
+    return descriptor
 
 
-def _taken(path: Path, descriptor: int, how: int) -> bool:
-    """Take a lock if it is free."""
+def _taken(path: Path, lock: int, holder: str, shared: bool = False) -> bool:
+    """Take a lock if it is free, and write who has it; on a full disk, nobody is told."""
     try:
-        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+        fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError as error:
@@ -159,25 +137,16 @@ def _taken(path: Path, descriptor: int, how: int) -> bool:
             f"{path}: this file system keeps no locks ({error.strerror}), without which two processes may write to one "
             "study; choose another, or let each part write to a directory of its own, and use ganatomy merge"
         ) from error
+    with contextlib.suppress(OSError):
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{holder}\n".encode(), 0)
     return True
 
 
-def _write(descriptor: int, holder: str) -> None:
-    """Tell others who holds a lock; on a full disk, nobody."""
-    with contextlib.suppress(OSError):
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{holder}\n".encode(), 0)
-
-
-def _holder(descriptor: int) -> str:
+def _holder(lock: int) -> str:
     """Return who has a lock; who has just taken it may be about to write that."""
     for _ in range(5):
-        if found := os.pread(descriptor, 200, 0).decode(errors="replace").strip():
+        if found := os.pread(lock, 200, 0).decode(errors="replace").strip():
             return found
         time.sleep(0.02)
     return "unknown"
-
-
-def _close(descriptors: list[int]) -> None:
-    while descriptors:
-        os.close(descriptors.pop())

@@ -2,40 +2,41 @@
 
 ::
 
-    DIR/steps/NAME.parts.json                        how the shards are shared out; settled by whoever comes first
     DIR/steps/NAME.part-003-of-016.npz               a part; .partial.npz while it is being counted
 
-A part is a run of neighbouring shards. Whoever finds all parts there merges them in their order into the step, and
-removes them. So counts are to the bit those of one process, and sums of floats are up to rounding.
+A part is a run of neighbouring shards, and the number of parts is in its name, so each part knows its own. Whoever
+finds all parts there merges them in their order into the step, and removes them; it does not matter how the files came
+there. So counts are to the bit those of one process, and sums of floats are up to rounding.
 """
 
-import json
+import glob
 import math
-import sys
+import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from ganatomy.errors import BadFile, BadValue, GanatomyError, PartsMissing, StudyError
 from ganatomy.execute import Executor, local
-from ganatomy.files import read_json, write_text
 from ganatomy.progress import Progress
-from ganatomy.store import named
-from ganatomy.study.counting import Job, Mergeable, count, partial_of
-from ganatomy.study.files import damaged, read_tensors, write_tensors, writing
+from ganatomy.remote import display_path
+from ganatomy.study.files import damaged, read_tensors, write_tensors
+from ganatomy.study.sharded import Mergeable, ShardedStep, count, partial_of
 from ganatomy.tensor_files import SUFFIX
 
 A = TypeVar("A")
 M = TypeVar("M", bound="Mergeable")
-Alone = Callable[[], AbstractContextManager[None]]
+Exclusive = Callable[[], AbstractContextManager[None]]
 
 PAUSE, LONGEST = 1.0, 30.0
 """Seconds between two looks for what other parts have done: the first ones, and the last ones of a long wait."""
 MOST = 100_000
 """Parts that one may ask for."""
+PART = re.compile(r"(.+)\.part-(\d{3,6})-of-(\d{3,6})(\.partial)?\.npz")
+"""The name of the file of a part: step, number, how many, whether it is unfinished."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,8 @@ class Part:
 
     @property
     def mark(self) -> str:
-        """What is in the names of its files."""
-        return mark(self.number, self.of)
+        """What is in the names of its files, and of no others."""
+        return f".part-{self.number:03d}-of-{self.of:03d}."
 
     def __call__(self, work: Callable[[range], A], shards: Sequence[range]) -> Iterator[tuple[int, A]]:
         """Count some shards with its own engine."""
@@ -95,75 +96,101 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How the shards of a step are shared out; the same for all parts.
+class ShardPlan(Generic[M]):
+    """Which shards of a step each part counts.
 
     Attributes:
-        kind: name of the class of the statistic.
+        path: of the step.
+        job: what is counted.
         of: how many parts there are.
         first: shards that had been counted without parts before, which the partial file of the step holds.
-        shards: how many the step has.
     """
 
-    kind: str
+    path: Path
+    job: ShardedStep[M]
     of: int
     first: int
-    shards: int
 
     def own(self, number: int) -> range:
-        """Return which shards a part counts, perhaps none.
-
-        >>> [list(Plan("Sum", of=4, first=1, shards=7).own(number)) for number in (1, 2, 3, 4)]
-        [[1, 2], [3], [4, 5], [6]]
-        """
-        start, stop = (self.first - (self.first - self.shards) * i // self.of for i in (number - 1, number))
+        """Return which shards a part counts, perhaps none."""
+        left = len(self.job.shards) - self.first
+        start, stop = (self.first + -(-left * i // self.of) for i in (number - 1, number))
         return range(start, stop)
 
-    def files(self, path: Path) -> dict[int, Path]:
+    def files(self) -> dict[int, Path]:
         """Return the file of every part that counts anything, by its number."""
-        return {i: part_file(path, i, self.of) for i in range(1, self.of + 1) if self.own(i)}
+        stem = self.path.name.removesuffix(SUFFIX)
+        numbers = [number for number in range(1, self.of + 1) if self.own(number)]
+        return {i: self.path.with_name(f"{stem}{Part(i, self.of).mark.removesuffix('.')}{SUFFIX}") for i in numbers}
 
-    def missing(self, path: Path) -> list[int]:
+    def missing(self) -> list[int]:
         """Return the parts that are not there."""
-        return [number for number, file in self.files(path).items() if not file.exists()]
+        return [number for number, file in self.files().items() if not file.exists()]
+
+    def count(self, number: int, execute: Executor, progress: Progress) -> None:
+        """Count a part."""
+        own = self.own(number)
+        job = replace(
+            self.job, name=f"{self.job.name}, part {number}/{self.of}", shards=self.job.shards[own.start : own.stop]
+        )
+        count(self.files()[number], job, execute, progress)
+
+    def merge(self) -> None:
+        """Merge all parts in their order into the step, and remove them.
+
+        Raises:
+            StudyError: it cannot be written.
+            BadFile: a file is damaged, or holds other shards.
+        """
+        pieces = [(partial_of(self.path), self.first)] if self.first else []
+        pieces += [(file, len(self.own(number))) for number, file in self.files().items()]
+        total: M | None = None
+        for file, shards in pieces:
+            state, found = read_tensors(file)
+            if found != shards:
+                raise BadFile(f"{file}: holds {found} shards, not {shards}; remove it, and run that part again")
+            try:
+                own = self.job.kind.from_state(state)
+                total = own if total is None else total.merge(own)
+            except (GanatomyError, LookupError, TypeError, ValueError, RuntimeError) as error:
+                raise damaged(file, error) from error
+        assert total is not None
+        write_tensors(self.path, total, len(self.job.shards))
+        remove_merged(self.path.parent)
 
 
-def mark(number: int, of: int) -> str:
-    """Return what is in the names of all files of a part, and of no others."""
-    return f".part-{number:03d}-of-{of:03d}."
-
-
-def part_file(path: Path, number: int, of: int) -> Path:
-    """Return where a part of a step lies."""
-    return path.with_name(f"{path.name.removesuffix(SUFFIX)}{mark(number, of).removesuffix('.')}{SUFFIX}")
-
-
-def plan_file(path: Path) -> Path:
-    """Return where it lies how a step is shared out."""
-    return path.with_name(f"{path.name.removesuffix(SUFFIX)}.parts.json")
-
-
-def read_plan(path: Path) -> Plan | None:
-    """Return how a step is shared out, if it is.
+def find_plan(path: Path, job: ShardedStep[M], of: int = 0) -> ShardPlan[M] | None:
+    """Return how a step is counted in parts: in `of` of them, or in as many as the files that are there say, if any.
 
     Raises:
-        BadFile: that file is damaged.
+        StudyError: it is being counted in another number of parts.
+        BadFile: what was counted before is damaged.
     """
-    file = plan_file(path)
-    try:
-        plan = Plan(**read_json(file))
-        if [type(value) for value in asdict(plan).values()] != [str, int, int, int]:
-            raise TypeError("what it says are no whole numbers")
-        if not (0 <= plan.first <= plan.shards <= sys.maxsize and plan.shards and 1 <= plan.of <= MOST):
-            raise ValueError("there are no such parts")
-    except FileNotFoundError:
+    found = sorted({int(part[3]) for part in part_files(path)})
+    if len(found) > 1:
+        kinds = " and of ".join(map(str, found))
+        raise StudyError(f"{job.name} of {_study(path)} has files of {kinds} parts; remove all but those of one kind")
+    if found and of not in (0, *found):
+        raise StudyError(
+            f"{job.name} of {_study(path)} is being counted in {found[0]} parts, not {of}; give --shard N/{found[0]}, "
+            "or run it once without --shard, which counts what is missing"
+        )
+    if not (of or found):
         return None
-    except (OSError, ValueError, TypeError) as error:
-        raise damaged(file, error) from error
-    return plan
+    before = partial_of(path)
+    first = read_tensors(before)[1] if before.exists() else 0
+    if first > len(job.shards):
+        raise BadFile(f"{before}: holds {first} shards of {len(job.shards)}; remove it, and run the same command again")
+    return ShardPlan(path, job, of or found[0], first)
 
 
-def count_in_parts(path: Path, job: Job[M], part: Part, alone: Alone, progress: Progress) -> None:
+def part_files(path: Path) -> list[re.Match[str]]:
+    """Return the names of the files that parts of a step have left, finished or not, as `PART` reads them."""
+    pattern = f"{glob.escape(path.name.removesuffix(SUFFIX))}.part-*{SUFFIX}"
+    return [found for file in sorted(path.parent.glob(pattern)) if (found := PART.fullmatch(file.name))]
+
+
+def count_part(path: Path, job: ShardedStep[M], part: Part, exclusive: Exclusive, progress: Progress) -> None:
     """Count a part of a step; if it was the last to come, or the others come while it waits, merge them all.
 
     Raises:
@@ -171,16 +198,17 @@ def count_in_parts(path: Path, job: Job[M], part: Part, alone: Alone, progress: 
         StudyError: the step is being counted in another number of parts, or it cannot be written.
         BadFile: a file of the step is damaged.
     """
-    with alone():
+    with exclusive():
         if path.exists():
             return
-        plan = _settled(path, job, part)
-        missing = plan.missing(path)
-    if part.number in missing:
-        _count_part(path, job, plan, (part.number, part.execute), progress)
-    missing = _merge_or_missing(path, job, plan, alone)
+        plan = find_plan(path, job, part.of)
+        assert plan is not None
+        own = part.number in plan.missing()
+    if own:
+        plan.count(part.number, part.execute, progress)
+    missing = _merge_or_missing(plan, exclusive)
     if missing and part.wait:
-        missing = _waited(path, job, plan, (part, alone), progress)
+        missing = _waited(plan, part.wait, exclusive, progress)
     if missing:
         told = f"part {part} of {job.name} is done" if plan.own(part.number) else f"{job.name} needs no part {part}"
         raise PartsMissing(
@@ -192,56 +220,28 @@ def count_in_parts(path: Path, job: Job[M], part: Part, alone: Alone, progress: 
         )
 
 
-def count_missing(path: Path, job: Job[M], execute: Executor, progress: Progress) -> None:
-    """Count, in a process that is alone, all parts of a step that are not there; then merge them.
+def count_all(path: Path, job: ShardedStep[M], execute: Executor, progress: Progress) -> None:
+    """Count a step in a process that is alone; if there are parts of it, those that are missing, and merge them.
 
     Raises:
-        StudyError: it cannot be written.
+        StudyError: it cannot be written, or there are parts of two kinds.
         BadFile: a file of the step is damaged.
     """
-    plan = _settled(path, job, None)
-    for number in plan.missing(path):
-        _count_part(path, job, plan, (number, execute), progress)
-    _merge(path, job.kind, plan)
+    plan = find_plan(path, job)
+    if plan is None:
+        return count(path, job, execute, progress)
+    for number in plan.missing():
+        plan.count(number, execute, progress)
+    return plan.merge()
 
 
-def merged(kind: type[M], plan: Plan, files: Mapping[int, Path], before: Path) -> M:
-    """Return the statistic of all parts, merged in their order.
-
-    Args:
-        kind: of the statistic.
-        plan: what the parts are.
-        files: of every part that counts anything.
-        before: what had been counted without parts.
-
-    Raises:
-        BadFile: a file is damaged, or holds other shards.
-    """
-    pieces = [(before, plan.first)] if plan.first else []
-    pieces += [(file, len(plan.own(number))) for number, file in sorted(files.items())]
-    total: M | None = None
-    for file, shards in pieces:
-        state, found = read_tensors(file)
-        if found != shards:
-            raise BadFile(f"{file}: holds {found} shards, not {shards}; remove it, and run that part again")
-        try:
-            own = kind.from_state(state)
-            total = own if total is None else total.merge(own)
-        except (GanatomyError, LookupError, TypeError, ValueError, RuntimeError) as error:
-            raise damaged(file, error) from error
-    assert total is not None
-    return total
-
-
-def clear(path: Path) -> None:
-    """Remove the parts of a step that is there, as a kill may have left them."""
-    plan = read_plan(path)
-    if plan is not None and path.exists():
-        for file in (path, *plan.files(path).values()):
-            partial_of(file).unlink(missing_ok=True)
-            if file != path:
-                file.unlink(missing_ok=True)
-        plan_file(path).unlink(missing_ok=True)
+def remove_merged(steps: Path) -> None:
+    """Remove what is left of the counting of steps that are there: all of it is in them."""
+    for file in steps.glob(f"*.part*{SUFFIX}"):
+        found = PART.fullmatch(file.name)
+        name = found[1] if found else file.name.removesuffix(f".partial{SUFFIX}")
+        if (steps / f"{name}{SUFFIX}").exists():
+            file.unlink(missing_ok=True)
 
 
 def numbers(parts: Sequence[int]) -> str:
@@ -261,61 +261,25 @@ def numbers(parts: Sequence[int]) -> str:
 
 
 def _study(path: Path) -> str:
-    return named(path.parent.parent)
+    return display_path(path.parent.parent)
 
 
-def _settled(path: Path, job: Job[M], part: Part | None) -> Plan:
-    """Return how a step is shared out; settle it if this part is the first to come."""
-    plan = read_plan(path)
-    if plan is None:
-        assert part is not None
-        partial = partial_of(path)
-        first = read_tensors(partial)[1] if partial.exists() else 0
-        plan = Plan(job.kind.__name__, part.of, first, len(job.shards))
-        with writing(path):
-            write_text(plan_file(path), json.dumps(asdict(plan)) + "\n")
-    if (plan.kind, plan.shards) != (job.kind.__name__, len(job.shards)):
-        raise BadFile(f"{plan_file(path)}: is of another step; remove it, and the parts beside it")
-    if part is not None and part.of != plan.of:
-        raise StudyError(
-            f"{job.name} of {_study(path)} is being counted in {plan.of} parts, not {part.of}; give --shard "
-            f"N/{plan.of}, or run it once without --shard, which counts what is missing"
-        )
-    return plan
-
-
-def _count_part(path: Path, job: Job[M], plan: Plan, how: tuple[int, Executor], progress: Progress) -> None:
-    number, execute = how
-    own = plan.own(number)
-    shards = job.shards[own.start : own.stop]
-    name = f"{job.name}, part {number}/{plan.of}"
-    count(part_file(path, number, plan.of), replace(job, name=name, shards=shards), execute, progress)
-
-
-def _merge_or_missing(path: Path, job: Job[M], plan: Plan, alone: Alone) -> list[int]:
+def _merge_or_missing(plan: ShardPlan[M], exclusive: Exclusive) -> list[int]:
     """Merge the parts if all are there; else return those that are not."""
-    with alone():
-        if path.exists():
-            return []
-        missing = plan.missing(path)
-        if not missing:
-            _merge(path, job.kind, plan)
+    with exclusive():
+        missing = [] if plan.path.exists() else plan.missing()
+        if not (missing or plan.path.exists()):
+            plan.merge()
         return missing
 
 
-def _merge(path: Path, kind: type[M], plan: Plan) -> None:
-    write_tensors(path, merged(kind, plan, plan.files(path), partial_of(path)), plan.shards)
-    clear(path)
-
-
-def _waited(path: Path, job: Job[M], plan: Plan, who: tuple[Part, Alone], progress: Progress) -> list[int]:
+def _waited(plan: ShardPlan[M], minutes: float, exclusive: Exclusive, progress: Progress) -> list[int]:
     """Wait for the other parts for as long as is asked for; return those that did not come."""
-    part, alone = who
-    until, pause = time.monotonic() + 60 * part.wait, PAUSE
-    count, there = len(plan.files(path)), 0
-    progress.begin(f"{job.name}, waiting for other parts", count)
+    until, pause = time.monotonic() + 60 * minutes, PAUSE
+    count, there = len(plan.files()), 0
+    progress.begin(f"{plan.job.name}, waiting for other parts", count)
     try:
-        while missing := _merge_or_missing(path, job, plan, alone):
+        while missing := _merge_or_missing(plan, exclusive):
             progress.advance(count - len(missing) - there)
             there = count - len(missing)
             if time.monotonic() >= until:

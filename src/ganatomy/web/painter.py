@@ -20,11 +20,11 @@ from ganatomy.experiments.causal.pool import Pool, PoolSpec, pool_shard
 from ganatomy.experiments.causal.settings import default_layers
 from ganatomy.experiments.causal.source import Source
 from ganatomy.generators import LayerShape
-from ganatomy.generators.protocol import applied, takes_edits
+from ganatomy.generators.protocol import applied
+from ganatomy.remote import display_path
 from ganatomy.report.palette import concept_colours
 from ganatomy.resample import pooled
 from ganatomy.stats.regions import concept_counts
-from ganatomy.store import named
 from ganatomy.study import Study
 from ganatomy.types import Images, PerUnit, Where
 from ganatomy.vocabulary import addresses
@@ -206,7 +206,7 @@ class Painter(Reader):
             if stroke.by == "best":
                 raise BadValue(
                     f"no setting that inserts {stroke.concept} at {stroke.layer} is measured; measure it: "
-                    f"ganatomy setting {named(self.source.directory)} --concept {shlex.quote(stroke.concept)}"
+                    f"ganatomy setting {display_path(self.source.directory)} --concept {shlex.quote(stroke.concept)}"
                 )
         return [self._edit(stroke)]
 
@@ -304,12 +304,10 @@ class Painter(Reader):
         generator = self.source.models.generator
         first = min((edit.layer for edit in edits), key=list(generator.layers).index)
         later = [edit for edit in edits if edit.layer != first]
-        if later and not takes_edits(generator):
-            return generator.edited(self._look(id, seed, None).z, edits)
         seen = self._look(id, seed, first)
         r = applied([edit for edit in edits if edit.layer == first], seen.features[first])
         with torch.no_grad():
-            return generator.render(r, first, seen.z, later) if later else generator.render(r, first, seen.z)
+            return generator.render(r, first, seen.z, later)
 
 
 def _finished(directory: Path) -> bool:

@@ -14,7 +14,7 @@ from ganatomy.edit import Intervention, check_units
 from ganatomy.errors import BadValue, StudyMismatch, UnknownName
 from ganatomy.experiments.causal.source import Source
 from ganatomy.generators.latents import standard_normal
-from ganatomy.store import place
+from ganatomy.remote import local_path
 from ganatomy.study import is_study
 
 RANKINGS = ("iou", "ace", "random")
@@ -53,7 +53,7 @@ class Wanted:
         names = [f.name for f in dataclasses.fields(cls)]
         given = {name: options[name] for name in names if options.get(name) is not None}
         if "ace" in given:
-            given["ace"] = place(given["ace"])
+            given["ace"] = local_path(given["ace"])
         ranking = [name for name in ("top", "by", "ace") if name in given]
         if "units" in given and ranking:
             raise BadValue(f"units are given, so {' and '.join(ranking)} would say nothing; give one or the other")

@@ -17,7 +17,6 @@ from ganatomy.experiments.causal.places import LayerUnits, Rows, layer_pool, ran
 from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.causal.trials import Untouched
 from ganatomy.generators import LayerShape
-from ganatomy.generators.protocol import takes_edits
 from ganatomy.progress import Progress
 from ganatomy.resample import pooled
 from ganatomy.types import Constant, Features, Images, PerPlace, Where
@@ -205,10 +204,8 @@ def draw_edited(source: Source, given: Untouched, rows: Rows, edits: Sequence[Ro
     """Draw one picture a row; `given` holds the features of the first layer."""
     generator, (first, *later) = source.models.generator, edits
     z = given.z[rows.picture]
-    if later and not takes_edits(generator):
-        return generator.edited(z, edits)
     r = first(given.features[rows.picture])
-    return generator.render(r, first.layer, z, later) if later else generator.render(r, first.layer, z)
+    return generator.render(r, first.layer, z, later)
 
 
 def constant_edits(parts: Sequence[Part], where: Where | None, strength: float) -> list[Intervention]:

@@ -26,7 +26,7 @@ from ganatomy.experiments.causal.settings import SettingSpec
 from ganatomy.experiments.causal.source import SampleSpec, Source
 from ganatomy.experiments.causal.trials import batches, redrawn
 from ganatomy.progress import Progress
-from ganatomy.store import brought, place
+from ganatomy.remote import download, local_path
 from ganatomy.study import is_study, spec_digest
 
 P = TypeVar("P", bound=PlaceSpec)
@@ -312,7 +312,7 @@ def place_plan(
 
 
 def _plan_edits(source: Source, options: dict[str, Any], _: Runner) -> Plan[Effect]:
-    file, generator = brought(place(options.pop("edit"))), source.models.generator
+    file, generator = download(local_path(options.pop("edit"))), source.models.generator
     edits = read_edits(file, generator.layers, generator.fingerprint)
     spec = edit_spec(source, edits, f"edits of {file.name}", **options)
     run = partial(run_edits, spec, edits, source)

@@ -18,8 +18,8 @@ from ganatomy.experiments.models import Models
 from ganatomy.experiments.warnings import warnings_of
 from ganatomy.generators import LayerShape, Subject
 from ganatomy.generators.margins import margin
+from ganatomy.remote import display_path, local_path
 from ganatomy.segmenters import Segmenter
-from ganatomy.store import named, place
 from ganatomy.vocabulary import Concept, find_concept
 
 
@@ -99,7 +99,7 @@ class Source:
         return {
             **({"warnings": warnings} if warnings else {}),
             "inputs": {"dissection": self.dissection.study.digest, **self.dissection.facts["inputs"]},
-            "source": named(self.directory),
+            "source": display_path(self.directory),
             "vocabulary": [list(concept) for concept in self.dissection.vocabulary],
             "versions": {name: version(name) for name in ("ganatomy", "torch", "numpy")},
             "machine": {"python": platform.python_version(), "system": platform.system(), "device": self.models.device},
@@ -189,7 +189,7 @@ def open_source(
         BadValue: the dissection was of an open model, which has to be given again; or it names code or a model on the
             network, and its user has not agreed to that.
     """
-    dissection = Dissection.open(place(directory))
+    dissection = Dissection.open(local_path(directory))
     spec, used = dissection.spec, dissection.facts["inputs"]
     given = {"generator": generator or spec.generator, "segmenter": segmenter or spec.segmenter}
     consent.check([name for name in given.values() if isinstance(name, str)], dissection.study.directory)

@@ -12,7 +12,7 @@ from ganatomy.experiments.causal.source import open_source
 from ganatomy.experiments.compare.studies import Compared
 from ganatomy.experiments.quality import PICTURES, Quality, plan_quality, run_quality
 from ganatomy.progress import Progress
-from ganatomy.store import entries
+from ganatomy.remote import listdir
 
 MEAN = "swd-mean"
 COLUMNS = ("study", "measure", "value", "error", "images", "bias", "reals", "real", "features")
@@ -94,7 +94,7 @@ def _sizes(studies: Sequence[Compared]) -> list[str]:
 def _beside(study: Compared) -> list[Quality]:
     """Return the finished studies of quality that stand on a dissection."""
     whole, opened = study.dissection.study.directory.resolve(), []
-    for directory in entries(Path(f"{whole}-causal", PICTURES)):
+    for directory in listdir(Path(f"{whole}-causal", PICTURES)):
         if not directory.name.startswith("quality-"):
             continue
         try:

@@ -29,8 +29,8 @@ from ganatomy.experiments.models import Models
 from ganatomy.experiments.resampling import ALL, Resampled, resampled
 from ganatomy.files import read_json
 from ganatomy.progress import Progress
-from ganatomy.store import brought, write_text
-from ganatomy.study import Study, spec_digest, within
+from ganatomy.remote import download, write_text
+from ganatomy.study import Study, require_inside, spec_digest
 from ganatomy.study.files import read_record
 from ganatomy.vocabulary import CATEGORIES
 
@@ -82,10 +82,10 @@ def read_looks(directory: Path) -> list[Look]:
         BadFile: a file of it is damaged.
     """
     looks = []
-    for path in brought(directory / "looks").glob("[0-9]*.json"):
+    for path in download(directory / "looks").glob("[0-9]*.json"):
         try:
             looks.append(Look(**read_json(path)))
-            within(directory, directory / looks[-1].study)
+            require_inside(directory, directory / looks[-1].study)
         except (OSError, ValueError, TypeError) as error:
             raise BadFile(f"{path}: no look of this version ({error}); remove it and look again") from error
     return sorted(looks, key=lambda look: look.step)

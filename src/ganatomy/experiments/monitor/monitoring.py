@@ -13,8 +13,8 @@ from ganatomy.errors import StudyError, UnknownName
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.monitor.looks import Look, read_looks
 from ganatomy.experiments.result import Summarised, matched_text
-from ganatomy.store import place
-from ganatomy.study import sound
+from ganatomy.remote import local_path
+from ganatomy.study import as_bad_file
 
 Unit = tuple[str, int]
 """A layer and the number of a unit in it."""
@@ -53,8 +53,8 @@ class Monitoring(Summarised):
             StudyError: nothing was seen.
             BadFile: a file of it is damaged.
         """
-        directory = place(directory)
-        with sound(directory):
+        directory = local_path(directory)
+        with as_bad_file(directory):
             return cls._opened(directory)
 
     @classmethod

@@ -22,6 +22,7 @@ from ganatomy.experiments.causal.unit_effects import UnitEffects
 from ganatomy.experiments.quality import Quality
 from ganatomy.experiments.repair import Repair
 from ganatomy.experiments.warnings import warnings_of
+from ganatomy.remote import local_path, write_text
 from ganatomy.report.causal.accuracy import accuracy_section, unit_accuracy_section
 from ganatomy.report.causal.ace import ace_section
 from ganatomy.report.causal.artifacts import artifacts_section
@@ -35,7 +36,6 @@ from ganatomy.report.causal.section import Section
 from ganatomy.report.causal.setting import setting_section
 from ganatomy.report.causal.trace import trace_section
 from ganatomy.report.page import model_name, static, template
-from ganatomy.store import place, write_text
 from ganatomy.study import Study
 
 CausalResult = (
@@ -70,7 +70,7 @@ _SECTIONS: dict[type[Any], Callable[[Any], Section]] = {
 
 def write_causal_report(results: CausalResult | Sequence[CausalResult], path: str | Path) -> None:
     """Write what one causal study found, or several, as one HTML page, whole or not at all."""
-    write_text(path, causal_html(results, place(path)))
+    write_text(path, causal_html(results, local_path(path)))
 
 
 def causal_html(results: CausalResult | Sequence[CausalResult], path: Path | None = None) -> str:
@@ -104,7 +104,7 @@ def dissection_link(facts: Mapping[str, Any], study: Path, path: Path) -> str:
     around = str(study.resolve().parent.parent)
     for where in (around.removesuffix("-causal"), facts["source"]):
         try:
-            directory = place(where).resolve()
+            directory = local_path(where).resolve()
             report = directory / "report.html"
             if report.is_file() and Study.open(directory).digest == facts["inputs"]["dissection"]:
                 return quote(os.path.relpath(report, path.resolve().parent))

@@ -14,6 +14,7 @@ from ganatomy.experiments.compare.comparison import TABLES, Comparison
 from ganatomy.experiments.resampling import ALL
 from ganatomy.experiments.warnings import warnings_of
 from ganatomy.files import replacing, write_text
+from ganatomy.remote import display_path, local_path, upload
 from ganatomy.report.causal.section import Block, count, percent
 from ganatomy.report.charts import Chart
 from ganatomy.report.compare.beside import direction_block, quality_block, quality_charts, unit_block
@@ -23,8 +24,7 @@ from ganatomy.report.page import static, template
 from ganatomy.report.palette import NEUTRAL, category_colours
 from ganatomy.report.svg import Piece, as_file
 from ganatomy.report.tables import rows
-from ganatomy.store import named, place, sent
-from ganatomy.study.lock import Hold
+from ganatomy.study.lock import StudyLock
 
 _SAID = ("layers", "vocabulary", "matched_rule", "draws", "directions", "sample")
 _NAMED = 4
@@ -38,17 +38,17 @@ def write_comparison(comparison: Comparison, directory: str | Path) -> Path:
         BadFile: the directory is a study, or a file.
         StudyBusy: another process is writing to it.
     """
-    home = place(directory)
+    home = local_path(directory)
     if home.is_file() or (home / "study.json").exists():
         raise BadFile(f"{home} is a {'file' if home.is_file() else 'study'}; give a directory for the comparison alone")
     page = home / "compare.html"
     home.mkdir(parents=True, exist_ok=True)
-    with contextlib.closing(Hold(home)):  # two at once would leave the tables of one beside the page of the other
+    with contextlib.closing(StudyLock(home)):  # two at once would leave the tables of one beside the page of the other
         _write_tables(comparison, home / "tables")
         _write_figures(comparison, home / "figures")
         write_text(home / "compare.json", _record(comparison))
         write_text(page, comparison_html(comparison))
-        sent(home)
+        upload(home)
     return page
 
 
@@ -185,7 +185,7 @@ def _write_tables(comparison: Comparison, folder: Path) -> None:
 def _record(comparison: Comparison) -> str:
     """Return what was compared, for programs: the Spec, where each study lies, and how they differ."""
     studies = [
-        {"name": s.name, "directory": named(s.dissection.study.directory), "digest": s.dissection.study.digest}
+        {"name": s.name, "directory": display_path(s.dissection.study.directory), "digest": s.dissection.study.digest}
         for s in comparison.studies
     ]
     content = {"spec": vars(comparison.spec), "studies": studies, "differences": comparison.differences}

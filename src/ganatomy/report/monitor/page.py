@@ -8,12 +8,12 @@ from pathlib import Path
 from ganatomy.experiments.monitor.monitoring import Monitoring, Unit
 from ganatomy.experiments.resampling import ALL
 from ganatomy.experiments.warnings import warnings_of
+from ganatomy.remote import local_path, write_text
 from ganatomy.report.causal.section import Block, count
 from ganatomy.report.monitor.curves import counts_block, turnover_block
 from ganatomy.report.monitor.followed import followed_block
 from ganatomy.report.page import static, template
 from ganatomy.report.tables import rows
-from ganatomy.store import place, write_text
 
 
 def write_monitor_report(
@@ -29,7 +29,7 @@ def write_monitor_report(
     Raises:
         UnknownName: there is no such unit.
     """
-    path = monitoring.directory / "monitor.html" if path is None else place(path)
+    path = monitoring.directory / "monitor.html" if path is None else local_path(path)
     write_text(path, monitor_html(monitoring, units))
     return path
 

@@ -17,7 +17,7 @@ from faulty import FaultyFileSystem
 from torch import Tensor
 
 from ganatomy.errors import GanatomyError, StudyBusy, StudyError, StudyMismatch
-from ganatomy.store import brought, copies, entries, named, place, remote, sent, write_text
+from ganatomy.remote import display_path, download, filesystem, listdir, local_path, mirror, upload, write_text
 from ganatomy.study import Part, Study, is_study
 from ganatomy.tensor_files import Archive
 
@@ -114,7 +114,7 @@ def test_a_study_at_a_url_is_the_study_of_a_directory(straight: tuple[Tensor, di
     total, expected = straight
     assert torch.equal(count(URL), total)
     assert files() == {name: content for name, content in expected.items() if name in FINISHED}
-    assert Study.open(URL).directory == place(URL)
+    assert Study.open(URL).directory == local_path(URL)
 
 
 def test_file_urls_too(straight: tuple[Tensor, dict[str, bytes]], tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_another_machine_finds_it_finished(machine: Go, straight: tuple[Tensor, 
     assert torch.equal(count(URL, after=0), straight[0])
     machine("c")
     assert Study.open(URL).finished
-    assert {path.name for path in place(URL).iterdir()} >= {"study.json", "steps", "tables"}
+    assert {path.name for path in local_path(URL).iterdir()} >= {"study.json", "steps", "tables"}
 
 
 def test_another_machine_goes_on_where_one_stopped(machine: Go, straight: tuple[Tensor, dict[str, bytes]]) -> None:
@@ -143,7 +143,7 @@ def test_another_machine_goes_on_where_one_stopped(machine: Go, straight: tuple[
     assert files().keys() == FINISHED
     machine("a")  # which still has the partial file
     assert torch.equal(count(URL, after=0), straight[0])
-    assert not [*place(URL).glob("steps/*.partial.*")]
+    assert not [*local_path(URL).glob("steps/*.partial.*")]
     assert files().keys() == FINISHED
 
 
@@ -168,13 +168,15 @@ def test_of_two_that_went_on_what_has_more_is_kept(
 
 
 def test_study_json_comes_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    put, order = remote.Remote.put, []
+    put, order = filesystem.Remote.put, []
 
-    def noted(self: remote.Remote, path: Path, name: str) -> Any:
-        order.append((name, "finished" if b'"finished": true' in path.read_bytes() else ""))
-        return put(self, path, name)
+    def noted(self: filesystem.Remote, what: Path | bytes, name: str) -> Any:
+        content = what if isinstance(what, bytes) else what.read_bytes()
+        if name != ".lock":
+            order.append((name, "finished" if b'"finished": true' in content else ""))
+        return put(self, what, name)
 
-    monkeypatch.setattr(remote.Remote, "put", noted)
+    monkeypatch.setattr(filesystem.Remote, "put", noted)
     count(URL)
     assert order[0] == ("study.json", "")
     assert order.index(("study.json", "finished")) == len(order) - 1
@@ -189,9 +191,9 @@ def test_study_json_comes_last(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_copy_that_is_lost_is_brought_again() -> None:
     count(URL)
-    shutil.rmtree(place(URL))
+    shutil.rmtree(local_path(URL))
     assert Study.open(URL).finished
-    (place(URL) / "tables" / "rows.parquet").unlink()
+    (local_path(URL) / "tables" / "rows.parquet").unlink()
     assert len(Study.open(URL).read_table("rows")) == 50
 
 
@@ -199,7 +201,7 @@ def test_what_was_removed_there_is_removed_here() -> None:
     count(URL)
     fsspec.filesystem("memory").rm_file("/runs/church/tables/rows.parquet")
     Study.open(URL)
-    assert not (place(URL) / "tables" / "rows.parquet").exists()
+    assert not (local_path(URL) / "tables" / "rows.parquet").exists()
 
 
 def test_a_url_that_was_emptied_holds_no_study_any_more_but_the_copy_does(straight: tuple[Tensor, Any]) -> None:
@@ -235,10 +237,10 @@ def test_unsent_files_of_another_study_are_never_mixed_nor_lost(machine: Go) -> 
     fsspec.filesystem("memory").rm("/runs/church", recursive=True)
     count(URL, seed=1)
     machine("a")
-    (place(URL) / "tables" / "own.parquet").write_bytes(b"own")
+    (local_path(URL) / "tables" / "own.parquet").write_bytes(b"own")
     with pytest.raises(StudyError, match=r"another study than its copy in .* which has tables/own.parquet, never sent"):
         Study.open(URL)
-    assert (place(URL) / "tables" / "own.parquet").read_bytes() == b"own"
+    assert (local_path(URL) / "tables" / "own.parquet").read_bytes() == b"own"
 
 
 def test_a_place_that_holds_something_else_is_left_alone() -> None:
@@ -251,8 +253,8 @@ def test_a_place_that_holds_something_else_is_left_alone() -> None:
         count("memory://runs/file")
     with pytest.raises(StudyError, match="memory://runs/none holds no study; give"):
         Study.open("memory://runs/none")
-    assert not is_study(place("memory://runs/none"))
-    assert not place("memory://runs/none").exists()
+    assert not is_study(local_path("memory://runs/none"))
+    assert not local_path("memory://runs/none").exists()
 
 
 def test_names_of_a_stranger_do_not_leave_the_copy(tmp_path: Path) -> None:
@@ -261,12 +263,41 @@ def test_names_of_a_stranger_do_not_leave_the_copy(tmp_path: Path) -> None:
         fsspec.filesystem("memory").store[f"/runs/church/{name}"] = fsspec.filesystem("memory").store[
             "/runs/church/study.json"
         ]
-    shutil.rmtree(place(URL))
+    shutil.rmtree(local_path(URL))
     Study.open(URL)
-    brought(place("memory://runs") / "church")
-    copied = {path.relative_to(place(URL)).as_posix() for path in place(URL).rglob("*.*")}
+    download(local_path("memory://runs") / "church")
+    copied = {path.relative_to(local_path(URL)).as_posix() for path in local_path(URL).rglob("*.*")}
     assert copied - {".remote.json", ".remote.lock"} == FINISHED
     assert not [*tmp_path.rglob("out")]
+
+
+def test_a_step_that_a_finished_study_does_without_is_removed_there() -> None:
+    with Study.create(URL, CountSpec(), FACTS) as study:
+        study.sharded("sum", Sum, add_up, SHARDS)
+        study.step("twice", Sum, lambda: add_up(SHARDS[0]))
+        assert "steps/sum.npz" in files()
+        study.finish(without=["sum"])
+    assert files().keys() == {"study.json", "steps/twice.npz"}
+
+
+def test_what_is_left_of_counting_a_step_that_is_finished_is_not_brought(
+    machine: Go, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = "faulty://runs/church"
+    with pytest.raises(Stop):
+        count(url, after=2)
+    left = "steps/sum.partial.npz"
+    partial = files(url)[left]
+    monkeypatch.setenv("GANATOMY_OFFLINE", "1")
+    count(url)
+    monkeypatch.delenv("GANATOMY_OFFLINE")
+    Study.open(url)  # the step is here, and not yet there
+    assert not (local_path(url) / left).exists()
+    count(url)
+    fsspec.filesystem("faulty").pipe_file(f"/runs/church/{left}", partial)
+    machine("b")  # the step is there, and not yet here
+    assert Study.open(url).finished
+    assert not (local_path(url) / left).exists()
 
 
 # ---------------------------------------------------------------- several machines
@@ -302,9 +333,9 @@ def test_a_lock_of_the_dead_is_taken_over(left: Any, straight: tuple[Tensor, Any
 
 
 def test_who_holds_a_url_gives_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ganatomy.store import claim
+    from ganatomy.remote import lease
 
-    monkeypatch.setattr(claim, "BEAT", 0.01)
+    monkeypatch.setattr(lease, "HEARTBEAT", 0.01)
     with Study.create(URL, CountSpec(), FACTS):
         first = files()[".lock"]
         for _ in range(200):
@@ -336,14 +367,14 @@ def test_parts_on_several_machines_share_a_url(machine: Go, straight: tuple[Tens
     fsspec.filesystem("memory").pipe_file("/runs/church/steps/sum.part-002-of-003.partial.npz", b"begun")
     with pytest.raises(PartsMissing):
         count(URL, execute=Part(1, 3))
-    assert not [*place(URL).glob("steps/*partial*")]  # of others only what is done is brought
+    assert not [*local_path(URL).glob("steps/*partial*")]  # of others only what is done is brought
     fsspec.filesystem("memory").rm_file("/runs/church/steps/sum.part-002-of-003.partial.npz")
     machine("elsewhere")
     assert torch.allclose(count(URL, execute=Part(2, 3)), straight[0], rtol=1e-6)
     assert files().keys() == FINISHED
     machine("part 1")
     count(URL, execute=Part(1, 3), after=0)
-    assert {path.name for path in place(URL).glob("steps/*")} == {"sum.npz", "twice.npz"}
+    assert {path.name for path in local_path(URL).glob("steps/*")} == {"sum.npz", "twice.npz"}
 
 
 def test_a_part_does_not_write_where_one_machine_writes_alone(machine: Go) -> None:
@@ -429,7 +460,7 @@ def test_whichever_call_hangs_nothing_is_lost(
     monkeypatch: pytest.MonkeyPatch, straight: tuple[Tensor, Any], hasty: None
 ) -> None:
     calls = calls_of(lambda: count("faulty://runs/first"))
-    monkeypatch.setattr(remote, "PATIENCE", 0.3)
+    monkeypatch.setattr(filesystem, "PATIENCE", 0.3)
     for k in range(0, calls + 2, EVERY["hang", 1]):
         url = f"faulty://runs/hang-{k}"
         FaultyFileSystem.plan("hang", at=k, times=1)
@@ -446,7 +477,7 @@ def test_bringing_survives_whichever_call_goes_wrong(
     count(url)
     machine("counts calls")
     calls = calls_of(lambda: Study.open(url))
-    monkeypatch.setattr(remote, "PATIENCE", 0.3)
+    monkeypatch.setattr(filesystem, "PATIENCE", 0.3)
     for how in ("fail", "cut", "hang"):
         for k in range(calls):
             machine(f"{how} {k}")
@@ -498,11 +529,11 @@ def test_files_are_written_to_a_url_and_brought(machine: Go) -> None:
     write_text("memory://pages/church/index.html", "<p>")
     assert files("memory://pages") == {"church/index.html": b"<p>"}
     machine("b")
-    page = place("memory://pages/church/index.html")
-    assert brought(page).read_text() == "<p>"
+    page = local_path("memory://pages/church/index.html")
+    assert download(page).read_text() == "<p>"
     machine("c")
-    assert (brought(place("memory://pages/church")) / "index.html").is_file()
-    assert entries(place("memory://pages")) == [place("memory://pages/church")]
+    assert (download(local_path("memory://pages/church")) / "index.html").is_file()
+    assert listdir(local_path("memory://pages")) == [local_path("memory://pages/church")]
 
 
 def test_an_edit_of_a_study_is_brought_with_it(machine: Go, tmp_path: Path) -> None:
@@ -513,8 +544,8 @@ def test_an_edit_of_a_study_is_brought_with_it(machine: Go, tmp_path: Path) -> N
         write_text(f"{url}/alone/edit.json", "{}")
         machine("b")
         for name in ("study", "alone"):
-            assert brought(place(f"{url}/{name}/edit.json")).read_text() == "{}"
-        assert not brought(place(f"{url}/none/edit.json")).exists()
+            assert download(local_path(f"{url}/{name}/edit.json")).read_text() == "{}"
+        assert not download(local_path(f"{url}/none/edit.json")).exists()
 
 
 def test_a_lock_is_asked_for_plainly_where_the_filesystem_cannot_promise_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -531,18 +562,18 @@ def test_a_lock_is_asked_for_plainly_where_the_filesystem_cannot_promise_it(monk
 
 
 def test_what_a_stranger_left_for_study_json_is_not_read_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "MOST", 1000)
+    monkeypatch.setattr(filesystem, "MOST", 1000)
     fsspec.filesystem("memory").pipe_file("/runs/church/study.json", b"[" * 2000)
     with pytest.raises(StudyError, match=r"study.json of memory://runs/church is no file of a study"):
         Study.open(URL)
-    monkeypatch.setattr(remote, "MOST", 10_000)
+    monkeypatch.setattr(filesystem, "MOST", 10_000)
     with pytest.raises(GanatomyError, match=r"memory://runs/church/study.json|study.json"):
         Study.open(URL)
 
 
 def test_a_copy_is_not_sent_over_another_study(machine: Go) -> None:
     count(URL)
-    kept = place(URL)
+    kept = local_path(URL)
     machine("b")
     fsspec.filesystem("memory").rm("/runs/church", recursive=True)
     count(URL, seed=1)
@@ -550,7 +581,7 @@ def test_a_copy_is_not_sent_over_another_study(machine: Go) -> None:
     machine("a")
     before = files()
     with pytest.raises(StudyError, match="holds another study than its copy"):
-        sent(kept / "report.html")
+        upload(kept / "report.html")
     assert files() == before
 
 
@@ -563,30 +594,30 @@ def test_a_full_disk_is_one_line(monkeypatch: pytest.MonkeyPatch, machine: Go) -
     def full(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(copies, "write_text", full)
+    monkeypatch.setattr(mirror, "write_text", full)
     with pytest.raises(StudyError, match=r"the copy of memory://runs/church \(No space left on device\)$"):
         Study.open(URL)
 
 
 def test_a_report_goes_with_its_study(machine: Go) -> None:
     count(URL)
-    write_text(place(URL) / "report.html", "<p>")
+    write_text(local_path(URL) / "report.html", "<p>")
     assert files()["report.html"] == b"<p>"
     machine("b")
     assert (Study.open(URL).directory / "report.html").read_text() == "<p>"
-    assert brought(place(URL) / "report.html").is_file()
+    assert download(local_path(URL) / "report.html").is_file()
 
 
 def test_a_directory_is_sent_as_a_whole(tmp_path: Path) -> None:
-    home = place("memory://both")
+    home = local_path("memory://both")
     (home / "figures").mkdir(parents=True)
     (home / "figures" / "a.svg").write_text("<svg/>")
     (home / ".hidden").write_text("")
     (home / "compare.html").write_text("<p>")
-    sent(home)
+    upload(home)
     assert files("memory://both") == {"figures/a.svg": b"<svg/>", "compare.html": b"<p>"}
-    sent(tmp_path)  # no URL: nothing to do
-    assert named(home) == "memory://both"
+    upload(tmp_path)  # no URL: nothing to do
+    assert display_path(home) == "memory://both"
 
 
 def test_a_repaired_generator_opens_from_a_url(machine: Go) -> None:
@@ -596,8 +627,8 @@ def test_a_repaired_generator_opens_from_a_url(machine: Go) -> None:
 
     plain = open_generator("planted")
     edits = [Intervention.ablate("layer2", plain.layers["layer2"], [1])]
-    write_repaired(place("memory://mended/x"), "planted", plain, edits)
-    sent(place("memory://mended/x"))
+    write_repaired(local_path("memory://mended/x"), "planted", plain, edits)
+    upload(local_path("memory://mended/x"))
     z = plain.latents(range(2), 0)
     machine("b")
     assert torch.equal(open_generator("repaired:memory://mended/x").observe(z, ()).images, plain.edited(z, edits))

@@ -8,7 +8,7 @@ import pytest
 from faulty import FaultyFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
-from ganatomy.store import claim, copies, remote
+from ganatomy.remote import filesystem, lease, mirror
 
 
 def _empty() -> None:
@@ -24,16 +24,16 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
 
     def go(name: str) -> None:
         monkeypatch.setenv("GANATOMY_CACHE", str(tmp_path / "machines" / name))
-        monkeypatch.setattr(claim.socket, "gethostname", lambda: name)
+        monkeypatch.setattr(lease.socket, "gethostname", lambda: name)
 
     _empty()
     go("a")
-    monkeypatch.setattr(remote, "PAUSES", (0.0, 0.0))
-    monkeypatch.setattr(claim, "PAUSE", 0.01)
+    monkeypatch.setattr(filesystem, "PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(lease, "PAUSE", 0.01)
     yield go
     FaultyFileSystem.hanging.set()
     for thread in threading.enumerate():
-        if thread.name == "ganatomy-store":
+        if thread.name == "ganatomy-remote":
             thread.join(5)
     FaultyFileSystem.hanging.clear()
     _empty()
@@ -42,4 +42,4 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Send at every turn what is not finished."""
-    monkeypatch.setattr(copies, "SELDOM", 0.0)
+    monkeypatch.setattr(mirror, "INTERVAL", 0.0)

@@ -17,12 +17,12 @@ NO_HOST = "%"
 _URL = re.compile(r"([a-z][a-z0-9+.-]+):/(/?)(.*)", re.DOTALL | re.IGNORECASE)
 
 
-def place(where: str | os.PathLike[str]) -> Path:
+def local_path(where: str | os.PathLike[str]) -> Path:
     """Return the directory of a path, and the working copy of a URL.
 
-    >>> place("runs/church")
+    >>> local_path("runs/church")
     PosixPath('runs/church')
-    >>> place("s3://bucket/runs/church").relative_to(_root())
+    >>> local_path("s3://bucket/runs/church").relative_to(_root())
     PosixPath('s3/bucket/runs/church')
 
     A path that was made of a URL, and so lost a slash, is taken for the URL that it was.
@@ -56,10 +56,10 @@ def place(where: str | os.PathLike[str]) -> Path:
         raise BadValue(f"{text} takes a cache directory, and there is no home for it; set GANATOMY_CACHE") from None
 
 
-def address(path: Path) -> str | None:
+def url_of(path: Path) -> str | None:
     """Return the URL of something in a working copy; None for any other path.
 
-    >>> address(place("s3://bucket/runs/church") / "study.json"), address(Path("runs/church"))
+    >>> url_of(local_path("s3://bucket/runs/church") / "study.json"), url_of(Path("runs/church"))
     ('s3://bucket/runs/church/study.json', None)
     """
     try:
@@ -73,9 +73,9 @@ def address(path: Path) -> str | None:
     return f"{protocol}://{'/'.join(decoded)}"
 
 
-def named(path: Path) -> str:
+def display_path(path: Path) -> str:
     """Return how people know a path: by its URL, if it has one."""
-    return address(path) or str(path)
+    return url_of(path) or str(path)
 
 
 def is_plain(name: str) -> bool:

@@ -1,44 +1,54 @@
-"""What a working copy is asked for in passing: what keeps it, single files, what lies in it."""
+"""Working copies from outside: those of studies, those of single files, and what lies in a directory at a URL."""
 
 from pathlib import Path
 
 from ganatomy import files
-from ganatomy.store.copies import RECORD, Copy, Store
-from ganatomy.store.places import HERE, address, is_plain, place
-from ganatomy.store.remote import Remote
-from ganatomy.store.rules import DEEP
+from ganatomy.remote.filenames import DEEP
+from ganatomy.remote.filesystem import Remote
+from ganatomy.remote.mirror import RECORD, Mirror
+from ganatomy.remote.paths import HERE, is_plain, local_path, url_of
 from ganatomy.weights.fetch import offline
 
 
-def open_store(directory: Path) -> Store:
-    """Return what keeps the study of a directory somewhere else: at its URL, if it is a working copy of one.
+def open_mirror(directory: Path) -> Mirror | None:
+    """Return the working copy that a directory is, if it is one of a study at a URL, and the URL is to be asked.
 
     Raises:
         StudyError: there is nothing installed that opens the URL.
     """
     url = _online(directory)
-    return Store() if url is None else Copy(directory, url)
+    return None if url is None else Mirror(directory, url)
 
 
-def sent(path: Path) -> None:
+def pull(directory: Path) -> None:
+    """Bring a study into its working copy; a directory of this machine is as it is.
+
+    Raises:
+        StudyError: it cannot be brought, or the URL holds none any more.
+    """
+    if copy := open_mirror(directory):
+        copy.bring()
+
+
+def upload(path: Path) -> None:
     """Send a file that was written into a working copy, or all files of a directory; of a study what it lacks there.
 
     Raises:
         StudyError: it cannot be sent.
     """
-    url = _online(path)
-    if url is None:
-        return
-    if study := next((each for each in (path, *path.parents[:DEEP]) if (each / RECORD).is_file()), None):
-        open_store(study).send()
-        return
+    if _online(path) is None:
+        return None
+    for study in (path, *path.parents[:DEEP]):
+        if (study / RECORD).is_file() and (copy := open_mirror(study)):
+            return copy.send()
     found = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
     start = path if path.is_dir() else path.parent
-    remote = Remote(str(address(start)))
+    remote = Remote(str(url_of(start)))
     for file in found:
         name = file.relative_to(start).as_posix()
         if all(map(is_plain, name.split("/"))):
             remote.put(file, name)
+    return None
 
 
 def write_text(where: str | Path, text: str) -> None:
@@ -48,12 +58,12 @@ def write_text(where: str | Path, text: str) -> None:
         StudyError: it cannot be sent.
         OSError: it cannot be written.
     """
-    path = place(where)
+    path = local_path(where)
     files.write_text(path, text)
-    sent(path)
+    upload(path)
 
 
-def brought(where: Path) -> Path:
+def download(where: Path) -> Path:
     """Bring a file or directory into its working copy, of a study all of it; return the path, any path as it is.
 
     Raises:
@@ -64,9 +74,9 @@ def brought(where: Path) -> Path:
     for study in (where.parent, where, *where.parents[1 : DEEP - 1]):
         url = _online(study)
         if url is not None and Remote(url).read(RECORD) is not None:
-            open_store(study).bring()
+            pull(study)
             return where
-    remote = Remote(str(address(where.parent)))
+    remote = Remote(str(url_of(where.parent)))
     for name, stamp in remote.files().items():
         below = Path(where.parent, name)
         if all(map(is_plain, name.split("/"))) and below.is_relative_to(where):
@@ -74,16 +84,15 @@ def brought(where: Path) -> Path:
     return where
 
 
-def entries(directory: Path) -> list[Path]:
+def listdir(directory: Path) -> list[Path]:
     """Return what lies in a directory, here or at its URL, by name."""
     url = _online(directory)
-    names = {path.name for path in directory.glob("*")} | {
-        n for n in (Remote(url).names() if url else ()) if is_plain(n)
-    }
+    there = {name.partition("/")[0] for name in (Remote(url).files() if url else ())}
+    names = {path.name for path in directory.glob("*")} | set(filter(is_plain, there))
     return [directory / name for name in sorted(names)]
 
 
 def _online(directory: Path) -> str | None:
     """Return the URL of a working copy, if it is to be asked."""
-    url = address(directory)
+    url = url_of(directory)
     return None if url is None or (offline() and url.partition("://")[0] not in HERE) else url

@@ -7,8 +7,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ganatomy.errors import BadValue
-from ganatomy.store import address, named, place
-from ganatomy.store.places import is_plain
+from ganatomy.remote import display_path, local_path, url_of
+from ganatomy.remote.paths import is_plain
 
 
 @pytest.fixture(autouse=True)
@@ -20,9 +20,9 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 
 def test_paths_stay_what_they_are(tmp_path: Path) -> None:
     for path in ("runs/church", "/x/y", "a:b", "C:/x", "~/x", str(tmp_path)):
-        assert place(path) == Path(path)
-        assert address(Path(path)) is None
-        assert named(Path(path)) == path
+        assert local_path(path) == Path(path)
+        assert url_of(Path(path)) is None
+        assert display_path(Path(path)) == path
 
 
 @pytest.mark.parametrize(
@@ -42,33 +42,33 @@ def test_paths_stay_what_they_are(tmp_path: Path) -> None:
     ],
 )
 def test_a_url_has_a_working_copy(cache: Path, url: str, copy: str) -> None:
-    assert place(url) == cache / copy
-    assert place(str(address(place(url)))) == cache / copy
+    assert local_path(url) == cache / copy
+    assert local_path(str(url_of(local_path(url)))) == cache / copy
 
 
 def test_a_path_made_of_a_url_is_taken_for_the_url(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for url in ("s3://bucket/x", "memory://x", "file:///tmp/x"):
-        assert place(Path(url)) == place(url)
+        assert local_path(Path(url)) == local_path(url)
     monkeypatch.chdir(tmp_path)
     Path("s3:", "bucket").mkdir(parents=True)  # a directory that is called so
-    assert place(Path("s3:/bucket")) == Path("s3:/bucket")
+    assert local_path(Path("s3:/bucket")) == Path("s3:/bucket")
 
 
 def test_the_neighbours_of_a_study_are_those_of_its_url() -> None:
-    study = place("s3://bucket/runs/church")
+    study = local_path("s3://bucket/runs/church")
     beside = study.with_name(f"{study.name}-causal") / "layer4" / "ablate-material-water"
-    assert address(beside) == "s3://bucket/runs/church-causal/layer4/ablate-material-water"
-    assert address(study / "study.json") == named(study / "study.json") == "s3://bucket/runs/church/study.json"
+    assert url_of(beside) == "s3://bucket/runs/church-causal/layer4/ablate-material-water"
+    assert url_of(study / "study.json") == display_path(study / "study.json") == "s3://bucket/runs/church/study.json"
 
 
 def test_a_cache_behind_a_link_is_the_same_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "far").mkdir()
     (tmp_path / "near").symlink_to(tmp_path / "far")
     monkeypatch.setenv("GANATOMY_CACHE", str(tmp_path / "near"))
-    assert address(tmp_path / "near" / "studies" / "s3" / "b" / "x") == "s3://b/x"
-    assert address(place("s3://b/x")) == "s3://b/x"
+    assert url_of(tmp_path / "near" / "studies" / "s3" / "b" / "x") == "s3://b/x"
+    assert url_of(local_path("s3://b/x")) == "s3://b/x"
 
 
 def test_without_a_home_paths_are_paths_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,12 +79,12 @@ def test_without_a_home_paths_are_paths_still(tmp_path: Path, monkeypatch: pytes
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.setattr(Path, "home", homeless)
-    assert address(tmp_path) is None
-    assert named(Path("a\0b")) == "a\0b"
+    assert url_of(tmp_path) is None
+    assert display_path(Path("a\0b")) == "a\0b"
     with pytest.raises(BadValue, match="set GANATOMY_CACHE"):
-        place("s3://bucket/x")
+        local_path("s3://bucket/x")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
-    assert address(tmp_path / "loop") is None
+    assert url_of(tmp_path / "loop") is None
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_without_a_home_paths_are_paths_still(tmp_path: Path, monkeypatch: pytes
 )
 def test_what_no_study_can_lie_at_is_refused_without_its_secrets(url: str, told: str) -> None:
     with pytest.raises(BadValue, match=told) as caught:
-        place(url)
+        local_path(url)
     assert "\n" not in str(caught.value)
     assert "cReT" not in str(caught.value)
 
@@ -124,17 +124,17 @@ URLS = st.from_regex(r"[a-z][a-z0-9+.-]{1,8}", fullmatch=True).flatmap(
 @example("s3://b/\udcff")
 @example("memory://~/x")
 def test_no_url_leaves_the_cache_and_each_is_found_again(url: str) -> None:
-    root = place("s3://a/b").parents[2]
+    root = local_path("s3://a/b").parents[2]
     try:
-        copy = place(url)
+        copy = local_path(url)
     except BadValue:
         return
     assert copy.resolve().is_relative_to(root)
     assert copy.resolve() != root
     assert not any(part in ("..", ".") or "\0" in part for part in copy.parts)
-    again = address(copy)
+    again = url_of(copy)
     assert again is not None
-    assert place(again) == copy
+    assert local_path(again) == copy
 
 
 @given(st.text(max_size=30))

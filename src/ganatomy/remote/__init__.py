@@ -4,8 +4,7 @@
 (GANATOMY_CACHE). The way back is as plain, so the neighbours of a study, ``STUDY-causal/…``, lie beside its URL, too.
 """
 
-from ganatomy.store.copies import Copy, Store
-from ganatomy.store.loose import brought, entries, open_store, sent, write_text
-from ganatomy.store.places import address, named, place
+from ganatomy.remote.files import download, listdir, open_mirror, pull, upload, write_text
+from ganatomy.remote.paths import display_path, local_path, url_of
 
-__all__ = ["Copy", "Store", "address", "brought", "entries", "named", "open_store", "place", "sent", "write_text"]
+__all__ = ["display_path", "download", "listdir", "local_path", "open_mirror", "pull", "upload", "url_of", "write_text"]

@@ -1,40 +1,30 @@
 """The working copy of a study at a URL: brings what the URL has, and sends what is finished.
 
-``.remote.json`` in the copy remembers of every file in which version it was last the same in both places. So whatever
-is interrupted, by a kill or by the network, is taken up by the next who comes, here or on another machine.
+``.remote.json`` in the copy says of every file in which version it was last the same in both places. So whatever is
+interrupted, by a kill or by the network, is taken up by the next run, here or on another machine.
 """
 
 import contextlib
 import fcntl
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from time import monotonic
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ganatomy.errors import StudyError
 from ganatomy.files import replacing, write_text
-from ganatomy.store.claim import Claim
-from ganatomy.store.remote import Remote, Stamp, Unreachable
-from ganatomy.store.rules import (
-    as_unfinished,
-    belongs,
-    digest_of,
-    is_finished,
-    is_passed,
-    is_passing,
-    is_unfinished,
-    shards_in,
-    size_and_time,
-)
+from ganatomy.remote.filenames import belongs, is_unfinished, step_of
+from ganatomy.remote.filesystem import FileVersion, Remote, Unreachable
+from ganatomy.remote.lease import lease_held
+from ganatomy.tensor_files import BROKEN, Archive
 
 RECORD = "study.json"
 KNOWN = ".remote.json"
-SELDOM = 60.0
+INTERVAL = 60.0
 """Seconds between two sendings of what is not finished, and between two attempts while the network is down."""
-
-RARELY = 10
+SAVE_RATIO = 10
 """To send what is not finished may take one part in so many of the time."""
 
 _log = logging.getLogger(__name__)
@@ -44,82 +34,42 @@ class Entry(NamedTuple):
     """The version in which a file was last the same here and there: size and time here, size and mark there."""
 
     here: tuple[int, int]
-    there: Stamp
+    there: FileVersion
 
 
-class Store:
-    """What keeps a study somewhere else, too. A plain directory is kept nowhere else, so here nothing is done."""
-
-    def begin(self, part: str = "") -> None:
-        """Bring what the other place has, and hold it, unless this is a part; `part` is in the names of its files."""
-
-    def bring(self) -> None:
-        """Bring what the other place has, to read it."""
-
-    @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        """Settle in this block what concerns all who write to the study."""
-        yield
-
-    def keep(self) -> None:
-        """Send what is finished, and now and then what is not; never raises, as it will be tried again."""
-
-    def send(self, quietly: bool = False) -> None:
-        """Send everything.
-
-        Raises:
-            StudyError: it cannot be sent, and not quietly; nothing here is lost.
-        """
-
-    def forget(self, name: str) -> None:
-        """Remove a file that the finished study does without."""
-
-    def close(self) -> None:
-        """Let the other place go."""
-
-
-class Copy(Store):
+class Mirror:
     """The working copy of a study at a URL.
 
+    Args:
+        directory: where it lies.
+        url: where the study lies.
+
     Raises:
-        StudyError: nothing is installed that opens it.
+        StudyBusy: another machine writes to the URL.
+        StudyError: nothing is installed that opens it; it holds no study but something else, or none any more; or the
+            copy has unsent files of another study.
+        Unreachable: it does not answer; nothing here is lost.
     """
 
     def __init__(self, directory: Path, url: str) -> None:
         self.directory, self.url = directory, url
         self._remote = Remote(url)
-        self._claim: Claim | None = None
+        self._lease = contextlib.ExitStack()
         self._part = ""
         self._known: dict[str, Entry] = {}
         self._again = monotonic()
-        self._next = self._again + SELDOM
+        self._next = self._again + INTERVAL
 
     def begin(self, part: str = "") -> None:
-        """Hold the URL, and bring what it has; of a part all this is done when it is alone.
-
-        Raises:
-            StudyBusy: another machine writes to it.
-            StudyError: it holds no study but something else, or the copy has unsent files of another study.
-            Unreachable: it does not answer.
-        """
+        """Hold the URL, and bring what it has; a part, in the names of whose files `part` is, does so when alone."""
         self._part = part
         if not part:
-            self._claim = Claim(self._remote, alone=True)
-            self._claim.take()
-            try:
-                with self._syncing():
-                    self._pull(reading=False)
-            except BaseException:
-                self.close()
-                raise
+            self._lease.enter_context(lease_held(self._remote, alone=True))
+            with self._syncing():
+                self._pull(reading=False)
 
     def bring(self) -> None:
-        """Bring what the URL has.
-
-        Raises:
-            StudyError: it holds no study any more, or something else.
-            Unreachable: it does not answer.
-        """
+        """Bring what the URL has."""
         try:
             if self.directory.exists() or self._remote.read(RECORD) is not None:
                 with self._syncing():
@@ -130,26 +80,17 @@ class Copy(Store):
             raise Unreachable(f"{error}; with GANATOMY_OFFLINE=1 the copy in {self.directory} will do") from error
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        """Settle something and send what comes of it: what other parts did until now is here, and they wait.
-
-        Raises:
-            StudyBusy: a machine that is no part holds the URL.
-            StudyError: as `begin` and `send`.
-        """
-        if self._claim is not None or not self._part:
+    def exclusive(self) -> Iterator[None]:
+        """Send what comes of a block; of a part, bring what others did until now, and let them wait."""
+        if not self._part:
             yield
             self.keep()
             return
-        claim = Claim(self._remote, alone=False)
-        claim.take()
-        try:
+        with lease_held(self._remote, alone=False):
             with self._syncing():
                 self._pull(reading=False)
             yield
             self.send()
-        finally:
-            claim.release()
 
     def keep(self) -> None:
         """Send what is finished, and now and then what is not; what fails is tried again a minute later."""
@@ -162,38 +103,27 @@ class Copy(Store):
                 self._push(unfinished)
         except Unreachable as error:
             _log.warning("%s; going on with the copy in %s, and trying again later", error, self.directory)
-            self._again = monotonic() + SELDOM
+            self._again = monotonic() + INTERVAL
         if unfinished:
-            self._next = monotonic() + max(SELDOM, RARELY * (monotonic() - now))
+            self._next = monotonic() + max(INTERVAL, SAVE_RATIO * (monotonic() - now))
 
-    def send(self, quietly: bool = False) -> None:
-        """Send everything.
-
-        Raises:
-            Unreachable: it cannot be sent, and not quietly; says where it is kept.
-        """
+    def send(self, quietly: bool = False, without: Sequence[str] = ()) -> None:
+        """Send everything, and remove some files that a finished study does without."""
         try:
             with self._syncing():
                 self._push(unfinished=True)
+                for name in without:
+                    with contextlib.suppress(Unreachable):  # one that cannot be removed stays
+                        self._remove_there(name)
         except Unreachable as error:
             told = f"{error}; all is kept in {self.directory}, and the same command, run again, sends it"
             if not quietly:
                 raise Unreachable(told) from error
             _log.warning("%s", told)
 
-    def forget(self, name: str) -> None:
-        """Remove a file that the finished study does without; one that cannot be removed stays."""
-        with contextlib.suppress(Unreachable), self._syncing():
-            if name in self._known:
-                self._remote.remove(name)
-                del self._known[name]
-                self._write_known()
-
     def close(self) -> None:
         """Let the URL go."""
-        if self._claim is not None:
-            self._claim.release()
-            self._claim = None
+        self._lease.close()
 
     @contextlib.contextmanager
     def _syncing(self) -> Iterator[None]:
@@ -214,17 +144,16 @@ class Copy(Store):
         there = {name: stamp for name, stamp in every.items() if belongs(name)}
         if record is None:
             return self._pull_nothing(sorted(there), reading)
-        self._check_same(record)
+        self._make_room(record)
         here = self._here()
-        for name, stamp in there.items():
-            if name != RECORD and not is_passed(name, there, here) and not self._is_of_others(name):
-                self._take(name, stamp, here.get(name))
         for name in self._known.keys() - there.keys():  # what was removed there is removed here
             if here.get(name) == self._known[name].here:
                 (self.directory / name).unlink(missing_ok=True)
-            del self._known[name]
-        self._take_record(record, there.get(RECORD, Stamp(len(record), "")))
-        if self._claim is not None:
+        for name, stamp in there.items():
+            if name != RECORD and step_of(name) not in {*there, *here} and not self._is_of_others(name):
+                self._take(name, stamp, here.get(name))
+        self._take_record(record, there.get(RECORD, FileVersion(len(record), "")))
+        if not (reading or self._part):
             for name in every:
                 if name.rpartition("/")[2].startswith(".") and name.endswith(".tmp"):  # of somebody who was killed
                     self._remote.remove(name)
@@ -236,67 +165,54 @@ class Copy(Store):
             raise StudyError(f"{self.url} is not empty and holds no study (it has {others[0]}); give another one")
         if reading and RECORD in self._known:
             raise StudyError(f"{self.url} holds no study any more; what was there is kept in {self.directory}")
-        self._known = {}
-        self._write_known()
+        self._forget()
 
-    def _check_same(self, record: bytes) -> None:
-        """Make room for the study at the URL where the copy is of another one.
-
-        Raises:
-            StudyError: the copy has files that were never sent.
-        """
+    def _make_room(self, record: bytes) -> None:
+        """Make room for the study at the URL where the copy is of another one, all of which was sent."""
         own = self.directory / RECORD
-        if not own.is_file() or digest_of(own.read_bytes()) == digest_of(record):
+        if not own.is_file() or _same_study(own.read_bytes(), record):
             return
-        here = self._here()
-        unsent = [name for name, now in here.items() if name not in self._known or self._known[name].here != now]
-        if unsent:
+        if unsent := self._unsent(here := self._here()):
             raise StudyError(
                 f"{self.url} holds another study than its copy in {self.directory}, which has {unsent[0]}, never sent; "
                 "move that directory away, or give another URL"
             )
         for name in here:
             (self.directory / name).unlink()
-        self._known = {}
-        self._write_known()
+        self._forget()
 
-    def _take(self, name: str, stamp: Stamp, now: tuple[int, int] | None) -> None:
+    def _take(self, name: str, stamp: FileVersion, now: tuple[int, int] | None) -> None:
         """Bring a file if it is newer there than here."""
         known, path = self._known.get(name), self.directory / name
         if now is not None and known is not None and known.there == stamp:
-            return
+            return None
         if now is None or known is None or known.here == now or not is_unfinished(name):
             self._remote.get(name, stamp, path)
         else:  # both went on: keep what has more
             other = path.with_name(f".{path.name}.other.tmp")
             self._remote.get(name, stamp, other)
-            if shards_in(other) > shards_in(path):
-                other.replace(path)
-            other.unlink(missing_ok=True)
-            if size_and_time(path) == now:
-                return
-        self._note(name, stamp)
+            if _shards(other) <= _shards(path):
+                return other.unlink()
+            other.replace(path)
+        return self._note(name, stamp)
 
-    def _take_record(self, record: bytes, stamp: Stamp) -> None:
+    def _take_record(self, record: bytes, stamp: FileVersion) -> None:
         """Bring study.json, unless the copy is finished and the URL does not know it yet."""
         path = self.directory / RECORD
-        if path.is_file():
-            own = path.read_bytes()
-            if own != record and is_finished(own) and not is_finished(record):
-                return None
-            if own == record:
-                return self._note(RECORD, stamp)
-        with replacing(path) as temporary:
-            temporary.write_bytes(record)
-        return self._note(RECORD, stamp)
+        own = path.read_bytes() if path.is_file() else b""
+        if own != record:
+            if _content(own).get("finished") is True and _content(record).get("finished") is not True:
+                return
+            with replacing(path) as temporary:
+                temporary.write_bytes(record)
+        self._note(RECORD, stamp)
 
     def _push(self, unfinished: bool) -> None:
         """Send what the URL lacks, study.json last, and remove what has become part of something finished."""
         here = self._here()
-        unsent = [name for name, now in here.items() if name not in self._known or self._known[name].here != now]
         if RECORD in here and RECORD not in self._known:
-            self._announce(alone=len(here) == 1)
-        for name in sorted(unsent, key=lambda name: (name == RECORD, name)):
+            self._announce()
+        for name in self._unsent(here):
             if unfinished or not is_unfinished(name):
                 path = self.directory / name
                 try:
@@ -305,24 +221,17 @@ class Copy(Store):
                     if path.exists():
                         raise
                     continue  # another process here has made something else of it
-                self._known[name] = Entry(here[name], stamp)
-                self._write_known()
-        for name in [name for name in self._known if name not in here and is_passing(name)]:
-            self._remote.remove(name)
-            del self._known[name]
-            self._write_known()
+                self._note(name, stamp, here[name])
+        for name in [name for name in self._known if name not in here and step_of(name)]:
+            self._remove_there(name)
 
-    def _announce(self, alone: bool) -> None:
-        """Say what study this will be before any other file is there.
-
-        Raises:
-            StudyError: another study is there already.
-        """
+    def _announce(self) -> None:
+        """Say what study this will be before any other file is there; refuse where another study is."""
         other, own = self._remote.read(RECORD), (self.directory / RECORD).read_bytes()
-        if other is not None and digest_of(other) != digest_of(own):
+        if other is not None and not _same_study(other, own):
             raise StudyError(f"{self.url} holds another study than its copy in {self.directory}; give another URL")
-        if other is None and not alone:
-            self._remote.write(RECORD, as_unfinished(own))
+        if other is None:
+            self._remote.put(json.dumps({**_content(own), "finished": False}, indent=2).encode(), RECORD)
 
     def _is_of_others(self, name: str) -> bool:
         """Whether another part is at work on it."""
@@ -335,20 +244,61 @@ class Copy(Store):
             name = path.relative_to(self.directory).as_posix()
             with contextlib.suppress(FileNotFoundError):  # moved into place meanwhile
                 if belongs(name) and path.is_file() and not path.is_symlink():
-                    found[name] = size_and_time(path)
+                    found[name] = _size_and_time(path)
         return found
 
-    def _note(self, name: str, stamp: Stamp) -> None:
-        self._known[name] = Entry(size_and_time(self.directory / name), stamp)
+    def _unsent(self, here: dict[str, tuple[int, int]]) -> list[str]:
+        """Return the files that the URL lacks as they are, study.json last."""
+        changed = [name for name, now in here.items() if name not in self._known or self._known[name].here != now]
+        return sorted(changed, key=lambda name: (name == RECORD, name))
+
+    def _remove_there(self, name: str) -> None:
+        if self._known.pop(name, None):
+            self._remote.remove(name)
+            self._write_known()
+
+    def _note(self, name: str, stamp: FileVersion, here: tuple[int, int] | None = None) -> None:
+        """Keep that a file is the same in both places."""
+        self._known[name] = Entry(here or _size_and_time(self.directory / name), stamp)
+        self._write_known()
+
+    def _forget(self) -> None:
+        self._known = {}
         self._write_known()
 
     def _read_known(self) -> dict[str, Entry]:
         try:
             files = json.loads((self.directory / KNOWN).read_text(encoding="utf-8"))["files"]
-            return {name: Entry((int(a), int(b)), Stamp(int(c), str(d))) for name, (a, b, c, d) in files.items()}
+            return {name: Entry((int(a), int(b)), FileVersion(int(c), str(d))) for name, (a, b, c, d) in files.items()}
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return {}
 
     def _write_known(self) -> None:
         files = {name: [*entry.here, *entry.there] for name, entry in self._known.items()}
         write_text(self.directory / KNOWN, json.dumps({"url": self.url, "files": files}, indent=1) + "\n")
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
+
+
+def _shards(path: Path) -> int:
+    """Return how many shards a file holds; -1 where that cannot be read."""
+    try:
+        return Archive(path).shards
+    except BROKEN:
+        return -1
+
+
+def _content(record: bytes) -> dict[str, Any]:
+    """Return what a study.json says, whoever wrote it."""
+    try:
+        found = json.loads(record)
+        return found if isinstance(found, dict) else {}
+    except (ValueError, RecursionError):
+        return {}
+
+
+def _same_study(one: bytes, other: bytes) -> bool:
+    return bool(_content(one).get("digest") == _content(other).get("digest"))

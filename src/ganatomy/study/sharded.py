@@ -10,19 +10,19 @@ from torch import Tensor
 
 from ganatomy.execute import Executor
 from ganatomy.progress import Progress, listening
-from ganatomy.study.files import Stored, read_tensors, write_tensors, writing
+from ganatomy.study.files import TensorState, read_tensors, write_tensors, writing
 from ganatomy.tensor_files import SUFFIX
 
 M = TypeVar("M", bound="Mergeable")
 
 IN_MEMORY = 1 << 28
 """What is merged stays in memory up to so many bytes; what is larger is merged from file to file, part by part."""
-SELDOM = 10
+SAVE_RATIO = 10
 """Keeping what is merged may take one part in so many of the time; one process that counts has time for each shard."""
 
 
 @runtime_checkable
-class Mergeable(Stored, Protocol):
+class Mergeable(TensorState, Protocol):
     """A statistic that can be counted shard by shard."""
 
     def merge(self: M, other: M) -> M:
@@ -31,7 +31,7 @@ class Mergeable(Stored, Protocol):
 
 
 @dataclass(frozen=True)
-class Job(Generic[M]):
+class ShardedStep(Generic[M]):
     """What is to be counted.
 
     Attributes:
@@ -56,7 +56,7 @@ def partial_of(path: Path) -> Path:
     return path.with_name(f"{path.name.removesuffix(SUFFIX)}.partial{SUFFIX}")
 
 
-def count(path: Path, job: Job[M], execute: Executor, progress: Progress) -> None:
+def count(path: Path, job: ShardedStep[M], execute: Executor, progress: Progress) -> None:
     """Count what is missing of a file; goes on after the last shard kept.
 
     Raises:
@@ -87,7 +87,7 @@ def count(path: Path, job: Job[M], execute: Executor, progress: Progress) -> Non
         partial.replace(path)
 
 
-def _count(partial: Path, job: Job[M], execute: Executor) -> Iterator[int]:
+def _count(partial: Path, job: ShardedStep[M], execute: Executor) -> Iterator[int]:
     """Merge the shards into the partial file, in their order; yield how many pieces are done, or were so before."""
     shards = job.shards
     total: M | None = None
@@ -104,7 +104,7 @@ def _count(partial: Path, job: Job[M], execute: Executor) -> Iterator[int]:
             done += number
             del result, own  # whose tables would wait for the next ones
             held, start = _held(total), perf_counter()
-            if held is None or start - since >= SELDOM * cost or done == len(shards):
+            if held is None or start - since >= SAVE_RATIO * cost or done == len(shards):
                 job.check()
                 write_tensors(partial, total if held is None else held, done)
                 kept, since = done, perf_counter()

@@ -12,7 +12,7 @@ from ganatomy.errors import PartsMissing
 from ganatomy.execute import Executor, local
 from ganatomy.progress import Progress
 from ganatomy.stats.base import Accumulator, Merge, add, join
-from ganatomy.study import Mergeable, Study
+from ganatomy.study import Study
 
 FACTS = {"inputs": {"generator": "abc"}}
 SHARDS = [range(i, i + 3) for i in range(0, 30, 3)]
@@ -43,7 +43,6 @@ class Counts(Accumulator):
         self.rows = torch.cat([self.rows, ids])
 
 
-KINDS: dict[str, type[Mergeable]] = {"Counts": Counts}
 Work = Callable[[range], Counts]
 
 

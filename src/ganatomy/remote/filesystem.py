@@ -3,11 +3,11 @@
 import contextlib
 import datetime
 import logging
-import tempfile
 import threading
 import time
 import uuid
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -36,14 +36,14 @@ class Unreachable(StudyError):
     """A URL that did not answer, or refused, as often as it was asked."""
 
 
-class Stamp(NamedTuple):
+class FileVersion(NamedTuple):
     """What tells a version of a file at a URL from another; `size` is -1 where nobody knows it."""
 
     size: int
     mark: str
 
     @classmethod
-    def of(cls, info: dict[str, Any]) -> "Stamp":
+    def of(cls, info: dict[str, Any]) -> "FileVersion":
         """Read it from what a file system tells of a file."""
         value = next((info[name] for name in MARKS if info.get(name) is not None), "")
         if isinstance(value, datetime.datetime):
@@ -74,70 +74,60 @@ class Remote:
         except Exception as error:  # each file system has errors of its own
             raise Unreachable(f"cannot open {url} ({_reason(error)})") from error
 
-    def files(self) -> dict[str, Stamp]:
+    def files(self) -> dict[str, FileVersion]:
         """Return what there is, hidden files too."""
 
         def look() -> dict[str, Any]:
             self._fs.invalidate_cache()
-            try:
-                found: dict[str, Any] = self._fs.find(self._root, detail=True)
-            except FileNotFoundError:
-                return {}
-            return found
+            with contextlib.suppress(FileNotFoundError):
+                return dict(self._fs.find(self._root, detail=True))
+            return {}
 
-        start = self._root.rstrip("/") + "/"
+        start = self._key("")
         found = self._patiently("list", look)
         if self._root in found:
             raise StudyError(f"{self.url} is a file; give a directory")
-        return {name.removeprefix(start): Stamp.of(info) for name, info in found.items() if name.startswith(start)}
-
-    def names(self) -> list[str]:
-        """Return the names of the directories and files right below the URL."""
-
-        def look() -> list[str]:
-            self._fs.invalidate_cache()
-            try:
-                return [str(name).rstrip("/").rpartition("/")[2] for name in self._fs.ls(self._root, detail=False)]
-            except FileNotFoundError:
-                return []
-
-        return sorted(self._patiently("list", look))
+        return {
+            name.removeprefix(start): FileVersion.of(info) for name, info in found.items() if name.startswith(start)
+        }
 
     def read(self, name: str) -> bytes | None:
         """Return what a small file holds; None if there is none."""
 
         def look() -> bytes | None:
-            try:
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 return bytes(self._fs.cat_file(self._key(name), start=0, end=MOST + 1))
-            except (FileNotFoundError, NotADirectoryError):
-                return None
+            return None
 
         content = self._patiently(f"read {name} of", look)
         if content is not None and len(content) > MOST:
             raise StudyError(f"{name} of {self.url} is no file of a study: it has over {MOST} bytes")
         return content
 
-    def get(self, name: str, stamp: Stamp, path: Path) -> None:
+    def get(self, name: str, stamp: FileVersion, path: Path) -> None:
         """Bring a file to a path, whole or not at all."""
 
         def bring() -> None:
             with replacing(path) as temporary:
                 self._fs.get_file(self._key(name), str(temporary))
-                _whole(temporary.stat().st_size, stamp.size)
+                _check_size(temporary.stat().st_size, stamp.size)
 
         self._patiently(f"bring {name} of", bring, stamp.size)
 
-    def put(self, path: Path, name: str) -> Stamp:
-        """Send a file, whole or not at all; return what tells its version."""
-        key, size = self._key(name), path.stat().st_size
+    def put(self, what: Path | bytes, name: str) -> FileVersion:
+        """Send a file, or what one holds, whole or not at all; return what tells its version."""
+        key, size = self._key(name), len(what) if isinstance(what, bytes) else what.stat().st_size
         parent, _, last = key.rpartition("/")
 
-        def send() -> Stamp:
+        def send() -> FileVersion:
             target = key if self._single else f"{parent}/.{last}.{uuid.uuid4().hex[:8]}.tmp"
             try:
                 self._make_parent(key)
-                self._fs.put_file(str(path), target)
-                _whole(self._stamp(target).size, size)
+                if isinstance(what, bytes):
+                    self._fs.pipe_file(target, what)
+                else:
+                    self._fs.put_file(str(what), target)
+                _check_size(self._stamp(target).size, size)
                 if not self._single:
                     self._move(target, key)
             except BaseException:
@@ -149,30 +139,21 @@ class Remote:
 
         return self._patiently(f"write {name} of", send, size)
 
-    def write(self, name: str, content: bytes) -> None:
-        """Write a small file, whole or not at all."""
-        with tempfile.TemporaryDirectory() as own:
-            path = Path(own, "content")
-            path.write_bytes(content)
-            self.put(path, name)
-
-    def create(self, name: str, content: bytes) -> bool:
-        """Write a small file unless it is there; return False if it is. Not all file systems can promise that."""
+    def create(self, name: str, content: bytes) -> None:
+        """Write a small file unless it is there. Not all file systems can promise that."""
         key = self._key(name)
 
-        def send() -> bool:
+        def send() -> None:
             self._make_parent(key)
             try:
                 self._fs.pipe_file(key, content, mode="create")
             except FileExistsError:
-                return False
+                return
             except Exception:  # perhaps it knows no such mode, as older object stores
-                if self._fs.exists(key):
-                    return False
-                self._fs.pipe_file(key, content)
-            return True
+                if not self._fs.exists(key):
+                    self._fs.pipe_file(key, content)
 
-        return self._patiently(f"write {name} of", send)
+        self._patiently(f"write {name} of", send)
 
     def remove(self, name: str) -> None:
         """Remove a file, if it is there."""
@@ -184,15 +165,15 @@ class Remote:
         self._patiently(f"remove {name} of", remove)
 
     def _key(self, name: str) -> str:
-        return f"{self._root.rstrip('/')}/{name}" if name else self._root
+        return f"{self._root.rstrip('/')}/{name}"
 
     def _make_parent(self, key: str) -> None:
         if not self._single:  # to make a directory there may make a bucket
             self._fs.makedirs(key.rpartition("/")[0], exist_ok=True)
 
-    def _stamp(self, key: str) -> Stamp:
+    def _stamp(self, key: str) -> FileVersion:
         self._fs.invalidate_cache()
-        return Stamp.of(self._fs.info(key))
+        return FileVersion.of(self._fs.info(key))
 
     def _move(self, source: str, target: str) -> None:
         from fsspec.spec import AbstractFileSystem
@@ -218,26 +199,23 @@ class Remote:
 
 def _within(seconds: float, call: Callable[[], R]) -> R:
     """Call, and give up waiting after so many seconds: a network may hang for ever."""
-    answer: list[R] = []
-    failure: list[BaseException] = []
+    answer: Future[R] = Future()
 
     def run() -> None:
         try:
-            answer.append(call())
+            answer.set_result(call())
         except BaseException as error:
-            failure.append(error)
+            answer.set_exception(error)
 
-    thread = threading.Thread(target=run, daemon=True, name="ganatomy-store")
+    thread = threading.Thread(target=run, daemon=True, name="ganatomy-remote")  # no pool: that would wait at exit
     thread.start()
     thread.join(seconds)
-    if failure:
-        raise failure[0]
-    if not answer:
+    if not answer.done():
         raise TimeoutError(f"no answer within {seconds:.0f} seconds")
-    return answer[0]
+    return answer.result()
 
 
-def _whole(found: int, expected: int) -> None:
+def _check_size(found: int, expected: int) -> None:
     if found != expected and -1 not in (found, expected):
         raise OSError(f"{found} of {expected} bytes came")
 
