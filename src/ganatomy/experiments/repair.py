@@ -146,7 +146,7 @@ class Repair(Result):
         """The name that opens the repaired generator; None where none could be written."""
         written = self.facts["repaired"]
         trust = "?trust=yes" if written["trust"] else ""
-        return f"repaired:{named(self.study.directory / IN_STUDY)}{trust}" if written["written"] else None
+        return f"repaired:{display_path(self.study.directory / IN_STUDY)}{trust}" if written["written"] else None
 
 
 def check_sets(spec: RepairSpec, source: Source) -> None:
