@@ -126,7 +126,7 @@ def monitor() -> str:
         ("checkpoints", "Sequence[str | Path]", "files, or names of generators."),
         [*own, *options],
         RUN,
-        RUN_TEXTS,
+        {"device, engine, progress": "of the run, as of `dissect`."},
         ("Monitoring", "run_monitor(locals())"),
     )
 
@@ -148,7 +148,7 @@ def compare() -> str:
         ("studies", "Sequence[str | Path | Dissection]", "finished dissections, or their directories."),
         [*spec, *measured],
         OUT + RUN,
-        {"out": out, **RUN_TEXTS},
+        {"out": out, "device, engine, progress": "of the run, as of `dissect`."},
         ("Comparison", "run_compare(locals())"),
     )
 
@@ -157,7 +157,7 @@ def of_experiment(entry: Experiment[Any]) -> str:
     """Return the public function of an experiment on a dissection."""
     texts = {
         "out": "the study directory, or a URL; a place beside the dissection, if it is not given.",
-        **RUN_TEXTS,
+        "device, engine, progress": "of the run, as of `dissect`.",
         "generator, segmenter": "the open models, where open models were dissected.",
     }
     return function(

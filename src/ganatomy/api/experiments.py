@@ -168,9 +168,7 @@ def monitor(
             concept by their mismatched counts (0.005).
         top: how many images to show of each unit (10).
         batch, shard: images a forward pass, and between two savings (32, 256).
-        device: where models that are opened by name compute: ``cpu``, ``cuda``, ``cuda:1`` …
-        engine: counts the shards: a name, as in `open_engine`, or what that opened.
-        progress: is told how far it is.
+        device, engine, progress: of the run, as of `dissect`.
 
     Raises:
         GanatomyError: what was given cannot be used; the message says what to do.
@@ -216,9 +214,7 @@ def compare(
         reals: how many of them (3000).
         features: name of the feature network, as in `open_features` (bundled:scenes).
         out: a directory for the page, the tables and the figures; nothing is written if it is not given.
-        device: where models that are opened by name compute: ``cpu``, ``cuda``, ``cuda:1`` …
-        engine: counts the shards: a name, as in `open_engine`, or what that opened.
-        progress: is told how far it is.
+        device, engine, progress: of the run, as of `dissect`.
 
     Raises:
         GanatomyError: what was given cannot be used; the message says what to do.
@@ -283,9 +279,7 @@ def ablate(
             pictures without the concept (5).
         show: how many pictures are kept: of an ablation those that show most of the concept, else the first (8).
         out: the study directory, or a URL; a place beside the dissection, if it is not given.
-        device: where models that are opened by name compute: ``cpu``, ``cuda``, ``cuda:1`` …
-        engine: counts the shards: a name, as in `open_engine`, or what that opened.
-        progress: is told how far it is.
+        device, engine, progress: of the run, as of `dissect`.
         generator, segmenter: the open models, where open models were dissected.
 
     Raises:
@@ -326,9 +320,7 @@ def unit_effects(
         batch, shard: images a forward pass, and between two savings (32, 100).
         estimate: whether to make the first-order estimate too.
         out: the study directory, or a URL; a place beside the dissection, if it is not given.
-        device: where models that are opened by name compute: ``cpu``, ``cuda``, ``cuda:1`` …
-        engine: counts the shards: a name, as in `open_engine`, or what that opened.
-        progress: is told how far it is.
+        device, engine, progress: of the run, as of `dissect`.
         generator, segmenter: the open models, where open models were dissected.
 
     Raises:
@@ -400,9 +392,7 @@ def insert(
         show: how many pictures are kept: of an ablation those that show most of the concept, else the first (8).
         pool: on how many pictures k is measured (2000).
         out: the study directory, or a URL; a place beside the dissection, if it is not given.
-        device: where models that are opened by name compute: ``cpu``, ``cuda``, ``cuda:1`` …
-        engine: counts the shards: a name, as in `open_engine`, or what that opened.
-        progress: is told how far it is.
+        device, engine, progress: of the run, as of `dissect`.
         generator, segmenter: the open models, where open models were dissected.
 
     Raises:
@@ -479,9 +469,7 @@ def context(
             if it is a bundled one.
         allowed, forbidden: names of what it may be inserted on, and of what it may not; None for what the grammar says.
         out: the study directory, or a URL; a place beside the dissection, if it is not given.
-        device: where models that are opened by name compute: ``cpu``, ``cuda``, ``cuda:1`` …
-        engine: counts the shards: a name, as in `open_engine`, or what that opened.
-        progress: is told how far it is.
+        device, engine, progress: of the run, as of `dissect`.
         generator, segmenter: the open models, where open models were dissected.
 
     Raises:
@@ -527,9 +515,7 @@ def apply_edits(
             pictures without the concept (5).
         show: how many pictures are kept: of an ablation those that show most of the concept, else the first (8).
         out: the study directory, or a URL; a place beside the dissection, if it is not given.
-        device: where models that are opened by name compute: ``cpu``, ``cuda``, ``cuda:1`` …
-        engine: counts the shards: a name, as in `open_engine`, or what that opened.
-        progress: is told how far it is.
+        device, engine, progress: of the run, as of `dissect`.
         generator, segmenter: the open models, where open models were dissected.
 
     Raises:
@@ -612,9 +598,7 @@ def ace(
         random, controls: how many sets of random units are measured beside, and of which sizes (3, 5,10,20,30).
         places: of each image at which a set is inserted, one at a time, to measure its effect (8).
         out: the study directory, or a URL; a place beside the dissection, if it is not given.
-        device: where models that are opened by name compute: ``cpu``, ``cuda``, ``cuda:1`` …
-        engine: counts the shards: a name, as in `open_engine`, or what that opened.
-        progress: is told how far it is.
+        device, engine, progress: of the run, as of `dissect`.
         generator, segmenter: the open models, where open models were dissected.
 
     Raises:
@@ -677,9 +661,7 @@ def capacity(
             shows it most; 0 for all (0).
         pool: how many pictures k is measured on (2000).
         out: the study directory, or a URL; a place beside the dissection, if it is not given.
-        device: where models that are opened by name compute: ``cpu``, ``cuda``, ``cuda:1`` …
-        engine: counts the shards: a name, as in `open_engine`, or what that opened.
-        progress: is told how far it is.
+        device, engine, progress: of the run, as of `dissect`.
         generator, segmenter: the open models, where open models were dissected.
 
     Raises:
@@ -728,9 +710,7 @@ def best_setting(
         pool: on how many pictures constants are measured (2000).
         grammar: category of scenes whose renderer says where the object may be; None for the generator's own.
         out: the study directory, or a URL; a place beside the dissection, if it is not given.
-        device: where models that are opened by name compute: ``cpu``, ``cuda``, ``cuda:1`` …
-        engine: counts the shards: a name, as in `open_engine`, or what that opened.
-        progress: is told how far it is.
+        device, engine, progress: of the run, as of `dissect`.
         generator, segmenter: the open models, where open models were dissected.
 
     Raises:
@@ -796,9 +776,7 @@ def trace(
         visible: an edit was visible if the concept gained at least this share of the place's pixels (0.2).
         show: the first so many pictures get a map: every place of theirs is tried (4).
         out: the study directory, or a URL; a place beside the dissection, if it is not given.
-        device: where models that are opened by name compute: ``cpu``, ``cuda``, ``cuda:1`` …
-        engine: counts the shards: a name, as in `open_engine`, or what that opened.
-        progress: is told how far it is.
+        device, engine, progress: of the run, as of `dissect`.
         generator, segmenter: the open models, where open models were dissected.
 
     Raises:
@@ -850,9 +828,7 @@ def accuracy(
         batch, shard: images a forward pass, and between two savings (64, 256).
         random: how many random sets of as many units they are compared with (20).
         out: the study directory, or a URL; a place beside the dissection, if it is not given.
-        device: where models that are opened by name compute: ``cpu``, ``cuda``, ``cuda:1`` …
-        engine: counts the shards: a name, as in `open_engine`, or what that opened.
-        progress: is told how far it is.
+        device, engine, progress: of the run, as of `dissect`.
         generator, segmenter: the open models, where open models were dissected.
 
     Raises:
@@ -897,9 +873,7 @@ def unit_accuracy(
         sizes: how many units at a time; sizes that leave the layer no unit are left out (1,2,4,8,12,16,20).
         random: how many random orders of units they are compared with (5).
         out: the study directory, or a URL; a place beside the dissection, if it is not given.
-        device: where models that are opened by name compute: ``cpu``, ``cuda``, ``cuda:1`` …
-        engine: counts the shards: a name, as in `open_engine`, or what that opened.
-        progress: is told how far it is.
+        device, engine, progress: of the run, as of `dissect`.
         generator, segmenter: the open models, where open models were dissected.
 
     Raises:
@@ -954,9 +928,7 @@ def artifacts(
         top: m, pictures of each unit (300).
         draws: how many times `top` pictures are drawn at random, for comparison (5).
         out: the study directory, or a URL; a place beside the dissection, if it is not given.
-        device: where models that are opened by name compute: ``cpu``, ``cuda``, ``cuda:1`` …
-        engine: counts the shards: a name, as in `open_engine`, or what that opened.
-        progress: is told how far it is.
+        device, engine, progress: of the run, as of `dissect`.
         generator, segmenter: the open models, where open models were dissected.
 
     Raises:
@@ -1003,9 +975,7 @@ def quality(
         features: name of the feature network, as in `open_features` (bundled:scenes).
         textures: how many pictures of either kind are compared by their patches; 0 for none (500).
         out: the study directory, or a URL; a place beside the dissection, if it is not given.
-        device: where models that are opened by name compute: ``cpu``, ``cuda``, ``cuda:1`` …
-        engine: counts the shards: a name, as in `open_engine`, or what that opened.
-        progress: is told how far it is.
+        device, engine, progress: of the run, as of `dissect`.
         generator, segmenter: the open models, where open models were dissected.
 
     Raises:
@@ -1070,9 +1040,7 @@ def repair(
         textures: how many pictures of either kind are compared by their patches; 0 for none (500).
         show: pictures of either sample that are shown (6).
         out: the study directory, or a URL; a place beside the dissection, if it is not given.
-        device: where models that are opened by name compute: ``cpu``, ``cuda``, ``cuda:1`` …
-        engine: counts the shards: a name, as in `open_engine`, or what that opened.
-        progress: is told how far it is.
+        device, engine, progress: of the run, as of `dissect`.
         generator, segmenter: the open models, where open models were dissected.
 
     Raises:

@@ -43,6 +43,7 @@ from ganatomy.experiments.repaired_pictures import (
 from ganatomy.experiments.result import Result
 from ganatomy.generators.repaired import IN_STUDY, write_repaired
 from ganatomy.progress import Progress, Silent
+from ganatomy.remote import display_path
 from ganatomy.stats.frechet import FeatureMoments, sampling_bias
 from ganatomy.study import Study
 
