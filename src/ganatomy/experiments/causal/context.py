@@ -282,12 +282,12 @@ def insert_shard(source: Source, spec: ContextSpec, concept: int, parts: Sequenc
     found: Inserted | None = None
     for given in batches(source, spec, ids):
         found = found or Inserted(as_bytes(given.images[:0]))
-        counts = cell_counts(given.labels, source.concepts, grid, spec.cell)
-        under = majority(counts, carriers(source))[:, at[:, 0], at[:, 1]].flatten()
-        stood = counts[:, concept, at[:, 0], at[:, 1]] / counts[:, 0, at[:, 0], at[:, 1]]
+        under = majority(given.labels, carriers(source), grid, spec.cell)[:, at[:, 0], at[:, 1]].flatten()
+        pixels, own = cell_counts(given.labels, [concept], grid, spec.cell)[:, :, at[:, 0], at[:, 1]].unbind(1)
+        stood = own / pixels
         pairs = torch.cartesian_prod(torch.arange(len(given.ids)), torch.arange(len(at)))
         rows = Rows(pairs[:, 0], masks(grid, at, spec.cell)[pairs[:, 1]])
-        few_at_once = list(rows.split(spec.batch))
+        few_at_once = list(rows.split(source.batch(spec.batch)))
         edits = [row_edits(parts, few.where) for few in few_at_once]
         controls = [control_edits(parts, few.where, few.picture, given.ids, spec.seed) for few in few_at_once]
         gains = [
