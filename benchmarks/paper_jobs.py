@@ -32,6 +32,7 @@ from ganatomy.experiments.forecast import forecast
 from ganatomy.experiments.models import Models
 from ganatomy.experiments.monitor.looks import Look, look_at, study_path
 from ganatomy.experiments.monitor.monitoring import Monitoring
+from ganatomy.experiments.resampling import ROOM
 from ganatomy.progress import Silent
 from ganatomy.stats.frechet import FeatureMoments
 from ganatomy.stats.unit_frechet import unit_frechet_cost
@@ -41,7 +42,7 @@ Found = dict[str, Any]
 SLOPE = 4
 """A pass with slopes keeps so many times the features of all layers."""
 LOOK_BYTES = 500
-"""Counting a look with errors takes so many bytes for each unit and scored concept."""
+"""Counting a look with errors takes so many bytes for each unit and scored concept, beside the draws made at once."""
 
 
 def dissect(args: argparse.Namespace) -> Found:
@@ -91,8 +92,8 @@ def context(args: argparse.Namespace) -> Found:
 
 
 def unit_fid(args: argparse.Namespace) -> Found:
-    """Rank 512 units by the distances of their images, of which features and greatest activations are random."""
-    m, units, d = args.described, 512, args.features
+    """Rank units by the distances of their images, of which features and greatest activations are random."""
+    m, units, d = args.described, args.units, args.features
     names = dict.fromkeys(("dissection", "generator", "segmenter", "layer", "real"), "random")
     spec = ArtifactSpec(**names, images=m, top=m // 20, reals=m // 4)
     real = FeatureMoments(d)
@@ -128,7 +129,7 @@ def monitor(args: argparse.Namespace) -> Found:
     follows, turnover, since = seen.follow(), seen.turnover, seen.since
     phases.end()
     kept = {"follows": len(follows), "turnover": len(turnover), "since": len(since)}
-    bound = base + LOOK_BYTES * source.dissection.reading.level.numel()
+    bound = base + 2 * ROOM + LOOK_BYTES * source.dissection.reading.level.numel()
     return {"bound": bound, "phases": phases.took, "rows": kept}
 
 

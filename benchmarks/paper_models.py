@@ -10,15 +10,15 @@ WIDTHS = (512, 512, 512, 256, 128, 64, 32)
 """Units of both layers at 4, 8, … 256 pixels."""
 
 
-def generator_file(directory: Path, size: int) -> Path:
-    """Write random weights of a Progressive GAN of that many pixels, and return where."""
+def generator_file(directory: Path, size: int, most: int) -> Path:
+    """Write random weights of a Progressive GAN of that many pixels and at most so many units; return where."""
     from safetensors.torch import save_file
 
     path = directory / f"progan-{size}.safetensors"
     if not path.exists():
         torch.manual_seed(0)
-        widths = WIDTHS[: size.bit_length() - 2]
-        shapes, inputs = {}, 512
+        widths = [min(units, most) for units in WIDTHS[: size.bit_length() - 2]]
+        shapes, inputs = {}, most
         for i, (units, at) in enumerate((units, 4 << j) for j, units in enumerate(widths) for _ in range(2)):
             kernel = 4 if i == 0 else 3
             shapes[f"layer{i + 1}"] = (units, inputs, kernel, kernel)

@@ -64,8 +64,8 @@ class Disk:
         return sum(found.values())
 
 
-def alone(args: argparse.Namespace) -> None:
-    """Run one experiment in this process, and print what it took as JSON."""
+def measured(args: argparse.Namespace) -> dict[str, Any]:
+    """Run one experiment in this process, and return what it took."""
     import torch
     from paper_jobs import EXPERIMENTS
 
@@ -75,7 +75,7 @@ def alone(args: argparse.Namespace) -> None:
     used = resource.getrusage(resource.RUSAGE_SELF)
     own = {"seconds": time.perf_counter() - start, "cpu": time.process_time() - cpu, "memory": used.ru_maxrss * 1024}
     left = disk.close()
-    print(json.dumps({**own, "disk": left, "disk_most": disk.most, **found}))
+    return {**own, "disk": left, "disk_most": disk.most, **found}
 
 
 def told(name: str, row: dict[str, Any]) -> str:
@@ -97,12 +97,12 @@ def main(given: Sequence[str] | None = None) -> None:
     """Run each experiment in a process of its own, and print a table."""
     args = parse(given)
     if args.alone:
-        alone(args)
+        print(json.dumps(measured(args)))
         return
     from paper_models import generator_file
 
     args.out.mkdir(parents=True, exist_ok=True)
-    generator = args.generator or generator_file(args.out, args.size)
+    generator = args.generator or generator_file(args.out, args.size, args.units)
     for name in args.only or NAMES:
         command = [sys.executable, __file__, *(given if given is not None else sys.argv[1:])]
         command += ["--alone", name, "--generator", str(generator)]
@@ -120,6 +120,7 @@ def parse(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--generator", type=Path, help="weights; else random ones in OUT")
     parser.add_argument("--images", type=int, default=1000, help="of the dissection")
     parser.add_argument("--size", type=int, default=256, help="pixels of an image's side")
+    parser.add_argument("--units", type=int, default=512, help="at most, of a layer")
     parser.add_argument("--concepts", type=int, default=1729)
     parser.add_argument("--common", type=int, default=400, help="how many of them cover regions")
     parser.add_argument("--layer", default="layer4", help="whose units cause, and are inserted")
