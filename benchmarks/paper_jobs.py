@@ -5,6 +5,7 @@ those of the part that was done. ``bound`` is the memory by formula.
 """
 
 import argparse
+import contextlib
 import math
 import os
 import time
@@ -99,17 +100,19 @@ def unit_fid(args: argparse.Namespace) -> Found:
     real = FeatureMoments(d)
     for own in torch.split(torch.arange(spec.reals), 4096):
         real.update(random_features(d, range(int(own[0]), int(own[-1]) + 1), seed=1))
-    base, phases = held_memory(), Phases()
+    base, phases = held_memory(), Phases(distances=args.ranked)
     with Study.create(args.out / "unit-fid", spec, {"inputs": {}}, progress=phases) as study:
         made = study.sharded("generated pictures", Described, partial(random_described, d, units), spec.shards())
         work = partial(distances, made, real, spec, torch.device("cpu"), phases)
-        study.step("distances", Distances, work)
+        with contextlib.suppress(Enough):
+            study.step("distances", Distances, work)
         study.finish(without=["generated pictures"])
     tables = 4 * m * (d + units)
     samples, shard = units + spec.draws, len(spec.shards()[0])
     own = unit_frechet_cost(samples, spec.top, m, d, overwrite=True).memory_bytes
     collecting = tables + 2 * 4 * shard * (d + units)
-    return {"bound": base + max(collecting, 4 * m * d + own), "state": tables, "phases": phases.took}
+    bound = base + max(collecting, 4 * m * d + own)
+    return {"bound": bound, "whole": phases.whole({"distances": samples}), "state": tables, "phases": phases.took}
 
 
 def monitor(args: argparse.Namespace) -> Found:
@@ -122,11 +125,13 @@ def monitor(args: argparse.Namespace) -> Found:
         linked(source.directory, directory / study_path(step, spec, inputs))
         phases.begin("looks", 1)
         look, _ = look_at(spec, source.models, directory, Look(step, str(step)))
+        phases.advance(1)
         phases.end()
         look.write(directory)
     phases.begin("reading", len(steps))
     seen = Monitoring.open(directory)
     follows, turnover, since = seen.follow(), seen.turnover, seen.since
+    phases.advance(len(steps))
     phases.end()
     kept = {"follows": len(follows), "turnover": len(turnover), "since": len(since)}
     bound = base + 2 * ROOM + LOOK_BYTES * source.dissection.reading.level.numel()
@@ -142,26 +147,38 @@ EXPERIMENTS: Mapping[str, Callable[[argparse.Namespace], Found]] = {
 }
 
 
+class Enough(Exception):
+    """A phase is as far as was asked for."""
+
+
 class Phases(Silent):
     """Progress that notes what each phase took.
+
+    Args:
+        most: of a phase, by name, so many pieces are enough.
 
     Attributes:
         took: processor seconds and pieces of each phase, by name.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, **most: int) -> None:
         self.took: dict[str, tuple[float, int]] = {}
-        self._begun = ("", 0, 0.0)
+        self._most, self._label, self._since, self._done = most, "", 0.0, 0
 
-    def begin(self, label: str, total: int) -> None:
+    def begin(self, label: str, total: int) -> None:  # noqa: ARG002  what is done counts
         """Note when a phase begins."""
-        self._begun = (label, total, time.process_time())
+        self._label, self._since, self._done = label, time.process_time(), 0
+
+    def advance(self, pieces: int) -> None:
+        """Note that so many more pieces are done; stop where that is enough."""
+        self._done += pieces
+        if self._done >= self._most.get(self._label, math.inf):
+            raise Enough
 
     def end(self) -> None:
         """Note when it ends."""
-        label, total, since = self._begun
-        seconds, pieces = self.took.get(label, (0.0, 0))
-        self.took[label] = (seconds + time.process_time() - since, pieces + total)
+        seconds, pieces = self.took.get(self._label, (0.0, 0))
+        self.took[self._label] = (seconds + time.process_time() - self._since, pieces + self._done)
 
     def whole(self, full: Mapping[str, int]) -> float:
         """Return the processor seconds until now, had each phase had so many pieces."""

@@ -128,6 +128,7 @@ def parse(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--candidates", type=int, default=1280, help="places to insert at; 60,000 are published")
     parser.add_argument("--updates", type=int, default=10, help="of alpha; 500 are published")
     parser.add_argument("--described", type=int, default=200_000, help="images that units are ranked by")
+    parser.add_argument("--ranked", type=int, default=10_000, help="units and samples whose distances are enough")
     parser.add_argument("--features", type=int, default=2048, help="numbers that describe an image")
     parser.add_argument(
         "--memory", type=lambda text: int(float(text) * GIB), default=4 * GIB, help="GiB of one process"
