@@ -83,7 +83,7 @@ def context(args: argparse.Namespace) -> Found:
     source = opened(args)
     name = most_shown(source)
     best = source.ious(args.layer, name).sort(descending=True, stable=True).indices
-    asked = {"layer": args.layer, "concept": name, "units": tuple(best[:20].tolist()), "chosen": "IoU"}
+    asked: dict[str, Any] = {"layer": args.layer, "concept": name, "units": tuple(best[:20].tolist()), "chosen": "IoU"}
     spec = ContextSpec(**source.names(), **asked, images=2, pool=args.pool)
     base, phases = held_memory(), Phases()
     run_context(spec, source, args.out / "context", progress=phases)
@@ -95,7 +95,7 @@ def context(args: argparse.Namespace) -> Found:
 def unit_fid(args: argparse.Namespace) -> Found:
     """Rank units by the distances of their images, of which features and greatest activations are random."""
     m, units, d = args.described, args.units, args.features
-    names = dict.fromkeys(("dissection", "generator", "segmenter", "layer", "real"), "random")
+    names: dict[str, Any] = dict.fromkeys(("dissection", "generator", "segmenter", "layer", "real"), "random")
     spec = ArtifactSpec(**names, images=m, top=m // 20, reals=m // 4)
     real = FeatureMoments(d)
     for own in torch.split(torch.arange(spec.reals), 4096):
@@ -135,7 +135,8 @@ def monitor(args: argparse.Namespace) -> Found:
     phases.end()
     kept = {"follows": len(follows), "turnover": len(turnover), "since": len(since)}
     bound = base + 2 * ROOM + LOOK_BYTES * source.dissection.reading.level.numel()
-    return {"bound": bound, "phases": phases.took, "rows": kept}
+    state = sum(file.stat().st_size for file in source.directory.rglob("*") if file.is_file())  # of each look
+    return {"bound": bound, "state": state, "phases": phases.took, "rows": kept}
 
 
 EXPERIMENTS: Mapping[str, Callable[[argparse.Namespace], Found]] = {
