@@ -116,15 +116,3 @@ def test_a_phase_is_not_charged_for_what_it_calls(clock: ModuleType, monkeypatch
     with watch.phase("outer"), watch.phase("inner"):
         next(ticks)
     assert watch.wall == {"inner": 2, "outer": 2}, "of four ticks, two pass within the inner block"
-
-
-@pytest.mark.slow
-def test_the_job_of_the_paper_at_a_small_size(tmp_path: Path) -> None:
-    command = [sys.executable, "paper_size.py", "--out", tmp_path, "--images", "4", "--size", "16"]
-    command += ["--concepts", "60", "--common", "20", "--memory", "3"]
-    done = subprocess.run(command, cwd=BENCHMARKS, capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("dissect ")
-    found = json.loads((tmp_path / "dissect.json").read_text())
-    assert 0 < found["memory"] < 3 << 30
-    assert found["disk"] > 0
-    assert {"seconds", "memory_bytes", "disk_bytes", "passes"} < found["forecast"].keys()

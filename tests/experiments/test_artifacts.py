@@ -83,6 +83,12 @@ def test_every_distance_is_that_of_its_pictures(result: Artifacts, spec: Artifac
     assert samples.bias["random"] > samples.bias["all"] > 0
 
 
+def test_a_finished_study_keeps_no_features(result: Artifacts) -> None:
+    """At the paper's size they are 1.6 GB, and nothing reads them again."""
+    kept = {path.name for path in (result.study.directory / "steps").iterdir()}
+    assert kept == {"distances.npz", "strips.npz"}
+
+
 def test_of_equals_the_first_pictures_are_taken() -> None:
     assert tops(torch.tensor([[1.0, 0.0], [2.0, 0.0], [2.0, 0.0]]), 2).tolist() == [[1, 2], [0, 1]]
     assert tops(torch.zeros(5000, 1), 3).tolist() == [[0, 1, 2]]
@@ -289,8 +295,7 @@ def test_maps_are_no_features(spec: ArtifactSpec, source: Source, tmp_path: Path
 
 
 def test_a_unit_that_is_nan_is_not_ranked(spec: ArtifactSpec) -> None:
-    made = module.Described(2, 3)
-    made.update(torch.zeros(120, 2), torch.full((120, 3), math.nan))
+    made = module.Described.of([torch.zeros(120, 2)], [torch.full((120, 3), math.nan)])
     with pytest.raises(BadValue, match="units of units are NaN or Inf"):
         module.distances(made, FeatureMoments(2), spec, torch.device("cpu"), ganatomy.Progress)
 

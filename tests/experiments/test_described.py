@@ -13,11 +13,13 @@ from PIL import Image
 from torch import Tensor, nn
 
 import ganatomy
+from ganatomy.errors import BadValue
 from ganatomy.execute import local
 from ganatomy.experiments.artifacts import run_artifacts
 from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.experiments.described import (
     ArtifactSpec,
+    Described,
     Setting,
     describe_made,
     describe_real,
@@ -25,6 +27,7 @@ from ganatomy.experiments.described import (
     open_setting,
 )
 from ganatomy.stats.frechet import FeatureMoments, frechet_distance
+from ganatomy.tensor_files import Archive, write
 
 SMALL = {"images": 60, "shard": 20, "top": 20, "reals": 30, "batch": 16, "draws": 2}
 CODE = """
@@ -91,8 +94,39 @@ def test_the_order_changes_no_moment(setting: Setting) -> None:
         torch.testing.assert_close(found.mean(), shuffled.mean())
 
 
+def test_shards_are_kept_in_blocks_that_are_read_one_at_a_time(tmp_path: Path) -> None:
+    """At the paper's size the tables take 2 GB: nothing may hold them twice."""
+    x, y = torch.rand(9, 4), torch.rand(9, 2)
+    shards = [slice(0, 3), slice(3, 4), slice(4, 9)]
+    one, two, three = (Described.of([x[own]], [y[own]]) for own in shards)
+    whole = one.merge(two).merge(three)
+    for each in (whole, one.merge(two.merge(three)), Described.of(x.split(2), y.split(2))):
+        assert torch.equal(each.features, x)
+        assert torch.equal(each.peaks, y)
+    assert [each.shape for name, each in whole.state_dict().items() if "features" in name] == [(3, 4), (1, 4), (5, 4)]
+    assert whole.state_dict()["features:1"].data_ptr() == two.state_dict()["features:0"].data_ptr()
+    whole.features.zero_()
+    assert torch.equal(whole.features, x), "a table is the caller's own"
+    write(tmp_path / "made.npz", whole.state_dict())
+    read: list[str] = []
+
+    class Noted(Archive):
+        def __getitem__(self, name: str) -> torch.Tensor:
+            read.extend([name] if name != "rows" else [])
+            return super().__getitem__(name)
+
+    again = Described.from_state(Noted(tmp_path / "made.npz"))
+    assert not read
+    assert torch.equal(again.features, x)
+    assert read == ["features:0", "features:1", "features:2"]
+    assert torch.equal(again.merge(one).peaks, torch.cat([y, y[:3]]))
+    for other in (Described.of([x[:, 1:]], [y]), Described.of([x], [y[:, 1:]])):
+        with pytest.raises(BadValue, match="by other"):
+            whole.merge(other)
+
+
 def test_the_distance_is_that_of_the_ordinary_routine(setting: Setting) -> None:
-    real, made = describe_real(setting, 12, range(30)), describe_made(setting, 12, 0, setting.spec.ids()).features
+    real, made = describe_real(setting, 12, range(30)), describe_made(setting, 0, setting.spec.ids()).features
     x, y = setting.features(setting.real(range(30))).double().numpy(), made.double().numpy()
     mean, one, two = x.mean(0) - y.mean(0), np.cov(x, rowvar=False), np.cov(y, rowvar=False)
     ordinary = mean @ mean + np.trace(one + two - 2 * scipy.linalg.sqrtm(one @ two).real)

@@ -18,7 +18,6 @@ from ganatomy.experiments.causal.pool import Pool
 from ganatomy.experiments.causal.trace import Strength, Traced
 from ganatomy.experiments.causal.unit_effects import FirstOrder
 from ganatomy.experiments.causal.unit_sets import Shares
-from ganatomy.experiments.described import Described
 from ganatomy.stats.agreement import Agreement
 from ganatomy.stats.base import Accumulator
 from ganatomy.stats.frechet import FeatureMoments
@@ -510,20 +509,6 @@ class OfFeatureMoments(Case):
         return FeatureMoments(UNITS)
 
 
-class OfDescribed(Case):
-    def empty(self) -> Accumulator:
-        return Described(UNITS * 4, UNITS)
-
-    def batch(self, images: slice) -> Sequence[Tensor]:
-        return GREAT[images].flatten(1), VALUES[images]
-
-    def reference(self) -> dict[str, Any]:
-        return {"features": GREAT.flatten(1), "peaks": VALUES}
-
-    def misfit(self) -> Accumulator:
-        return Described(UNITS, UNITS)
-
-
 class OfPatches(Case):
     def empty(self) -> Accumulator:
         return Patches((8, 10), seed=3, patches=2)
@@ -554,5 +539,5 @@ CASES = [
     *(OfPairedChange(), OfPool(), OfCandidates(), OfShares()),
     *(OfEffectTally(), OfFirstOrder(), OfStrength(), OfTried(), OfTraced(), OfInserted()),
     *(OfAppeared(), OfPlaceMeans()),
-    *(OfVerdicts(), OfFeatureMoments(), OfDescribed(), OfPatches()),
+    *(OfVerdicts(), OfFeatureMoments(), OfPatches()),
 ]

@@ -78,6 +78,22 @@ def test_a_unit_whose_images_are_spoilt_comes_first() -> None:
     assert unit_frechet(spoilt, tops(20), REAL).distance.argmax() == 3
 
 
+@pytest.mark.parametrize("workspace", [1, module.WORKSPACE])
+def test_features_may_be_written_over(workspace: int) -> None:
+    """The same bits, without another table of their size; those of another precision get one, as their digits count."""
+    samples = tops(50)
+    expected = unit_frechet(FEATURES, samples, REAL, workspace)
+    given = FEATURES.clone()
+    found = unit_frechet(given, samples, REAL, workspace, overwrite=True)
+    assert all(torch.equal(*pair) for pair in zip(found[:3], expected[:3], strict=True))
+    changed = (given != FEATURES).any(1)
+    assert changed[samples.unique()].all()
+    assert int(changed.sum()) == len(samples.unique())
+    double = FEATURES.double()
+    unit_frechet(double, samples, REAL, overwrite=True)
+    assert torch.equal(double, FEATURES.double())
+
+
 def test_its_progress_is_told_in_units() -> None:
     heard: list[int] = []
     with listening(heard.append):
@@ -91,6 +107,7 @@ def test_more_images_and_units_cost_what_the_formula_says() -> None:
     assert full.products == pytest.approx(512 * 10_000 * 2048**2, rel=0.13)
     assert full.roots == pytest.approx(512 * 4 / 3 * 2048**3)
     assert 200_000 * 2048 * 4 < full.memory_bytes < 2.3e9
+    assert full.memory_bytes - 200_000 * 2048 * 4 == unit_frechet_cost(512, 10_000, 200_000, 2048, overwrite=True)[3]
     assert unit_frechet_cost(512, 100, 200_000, 2048).roots == pytest.approx(512 * 4 / 3 * 100**3)
     assert unit_frechet_cost(1, 100, 200_000, 64) == unit_frechet_cost(1, 100, 100, 64)
 

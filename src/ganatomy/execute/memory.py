@@ -24,11 +24,11 @@ LIMITS = (
 _last = 0.0
 
 
-def give_back() -> None:
-    """Hand unused memory back to the system, if the last time is some seconds ago, and the C library can."""
+def give_back(pause: float = PAUSE) -> None:
+    """Hand unused memory back to the system, if the last time is `pause` seconds ago, and the C library can."""
     global _last
     now = time.monotonic()
-    if now - _last >= PAUSE and (trim := _trim()) is not None:
+    if now - _last >= pause and (trim := _trim()) is not None:
         trim(0)
         _last = now
 

@@ -40,6 +40,7 @@ from ganatomy.stats.frechet import FeatureMoments, frechet_distance, sampling_bi
 from ganatomy.stats.unit_frechet import unit_frechet
 from ganatomy.study import Study, as_bad_file
 
+TERMS = ("distance", "means", "covariances")
 SORTED = 64
 """Units whose pictures are sorted at once."""
 UNIT_COLUMNS = ["unit", "label", "category", "iou", "interpretable", "matched"]
@@ -71,10 +72,10 @@ class Strips:
 
 @dataclass(frozen=True)
 class Distances:
-    """The distance of every unit's pictures from real ones, then of every sample at random, and its two terms.
+    """The distance from real pictures of every unit's, then of every sample at random, then of all; and its two terms.
 
     Attributes:
-        distance, means, covariances: float64 [u + draws].
+        distance, means, covariances: float64 [u + draws + 1].
     """
 
     distance: Tensor
@@ -321,37 +322,55 @@ def run_artifacts(
     with Study.create(directory, spec, {**facts, "features": numbers}, execute, progress) as study:
         if not study.finished:
             real = describe_reals(setting, numbers, execute, progress)
-            work = partial(describe_made, setting, numbers, units)
+            work = partial(describe_made, setting, units)
             made = study.sharded("generated pictures", Described, work, spec.shards())
             device, shown = source.models.generator.device, progress or Silent()
             found = study.step("distances", Distances, lambda: distances(made, real, spec, device, shown))
-            table, samples = artifact_tables(source, spec, made, real, found)
+            table, samples = artifact_tables(source, spec, real, found)
             study.step("strips", Strips, lambda: top_strips(source, spec.layer, table))
             study.write_table("artifacts", table)
             study.write_table("samples", samples)
-            study.finish()
+            study.finish(without=["generated pictures"])
     return Artifacts.open(directory)
 
 
 def distances(
     made: Described, real: FeatureMoments, spec: ArtifactSpec, device: torch.device, progress: Progress
 ) -> Distances:
-    """Return the distance of every unit, then of every sample at random."""
-    if not made.peaks.isfinite().all():
-        raise BadValue(f"units of {spec.layer} are NaN or Inf in some pictures, and cannot be ranked")
-    samples = torch.cat([tops(made.peaks, spec.top), random_samples(spec)])
+    """Return the distance of every unit, then of every sample at random, then of all pictures."""
+    samples = torch.cat([unit_samples(made, spec), random_samples(spec)])
+    features = made.features
+    whole = FeatureMoments(features.shape[1])
+    whole.update(features)
     progress.begin("distances", len(samples))
     try:
         with listening(progress.advance):
-            found = unit_frechet(made.features.to(device), samples, real)
-            return Distances(found.distance, found.means, found.covariances)
+            some = unit_frechet(features.to(device), samples, real, overwrite=True)
+            every = frechet_distance(real, whole)
+            return Distances(
+                *(torch.cat([getattr(some, name).cpu(), getattr(every, name)[None].cpu()]) for name in TERMS)
+            )
     finally:
         progress.end()
 
 
+def unit_samples(made: Described, spec: ArtifactSpec) -> Int64[Tensor, "u m"]:
+    """Return the pictures of each unit.
+
+    Raises:
+        BadValue: a unit is NaN or Inf.
+    """
+    peaks = made.peaks
+    if not math.isfinite(float(peaks.sum())) and not peaks.isfinite().all():
+        raise BadValue(f"units of {spec.layer} are NaN or Inf in some pictures, and cannot be ranked")
+    return tops(peaks, spec.top)
+
+
 def tops(peaks: Float[Tensor, "M u"], top: int) -> Int64[Tensor, "u m"]:
     """Return the pictures in which each unit is greatest, greatest first, ties to the lower number."""
-    parts = [part.T.argsort(dim=1, descending=True, stable=True)[:, :top] for part in torch.split(peaks, SORTED, 1)]
+    parts = [
+        part.T.argsort(dim=1, descending=True, stable=True)[:, :top].clone() for part in torch.split(peaks, SORTED, 1)
+    ]
     return torch.cat(parts)
 
 
@@ -362,15 +381,12 @@ def random_samples(spec: ArtifactSpec) -> Int64[Tensor, "draws m"]:
 
 
 def artifact_tables(
-    source: Source, spec: ArtifactSpec, made: Described, real: FeatureMoments, found: Distances
+    source: Source, spec: ArtifactSpec, real: FeatureMoments, found: Distances
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the table of the units, worst first, and what to compare them with."""
-    units = made.peaks.shape[1]
+    units = source.shape(spec.layer).units
     terms = found.state_dict()
-    plain = terms["distance"][units:]
-    whole = FeatureMoments(made.features.shape[1])
-    whole.update(made.features)
-    all_of_them = float(frechet_distance(real, whole).distance)
+    plain, every = torch.split(terms["distance"][units:], [spec.draws, 1])
     known = source.dissection.units
     table = known.loc[known.layer == spec.layer, UNIT_COLUMNS].sort_values("unit")
     table = table.assign(
@@ -382,7 +398,7 @@ def artifact_tables(
     covariance = real.covariance()
     rows = [
         ("random", spec.top, float(plain.mean()), float(plain.std())),
-        ("all", spec.images, all_of_them, math.nan),
+        ("all", spec.images, float(every), math.nan),
     ]
     samples = pd.DataFrame(rows, columns=["sample", "images", "fid", "spread"])
     samples["bias"] = [sampling_bias(covariance, (spec.reals, n)) for n in samples.images]

@@ -1,11 +1,12 @@
 """Real and generated pictures described by features: what distances between them are computed from."""
 
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
 from time import perf_counter
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -21,7 +22,6 @@ from ganatomy.pictures.protocol import Frame, PictureSet
 from ganatomy.pictures.rendered import RenderedScenes
 from ganatomy.pictures.sets import open_pictures
 from ganatomy.progress import Progress, tick
-from ganatomy.stats.base import Accumulator, Merge, join
 from ganatomy.stats.frechet import FeatureMoments
 from ganatomy.study import Study, spec_digest
 from ganatomy.types import Images
@@ -29,6 +29,8 @@ from ganatomy.weights import card
 
 FEATURES = "bundled:scenes"
 ORDER = "as kept"
+TABLES = ("features", "peaks")
+"""What is known of a generated picture."""
 PROBE = 8
 SAVINGS = 20
 """A saving writes all pictures seen so far; more savings of a long run would only write."""
@@ -112,25 +114,75 @@ class RealSpec:
     order: str = ORDER
 
 
-class Described(Accumulator):
-    """What is known of every generated picture, one row each.
+class Described:
+    """What is known of every generated picture, one row each, in blocks of pictures: to merge two copies nothing.
 
-    Attributes:
-        features: float32 [M, d].
-        peaks: float32 [M, u], the greatest activation of every unit.
+    Args:
+        blocks: float32 ``features:N`` [m, d] and ``peaks:N`` [m, u], the greatest activation of every unit, of block N;
+            and int64 ``rows`` [blocks], how many pictures each has. Those of a file are read when they are asked for.
     """
 
-    FIELDS: ClassVar[Mapping[str, Merge]] = {"features": join, "peaks": join}
+    def __init__(self, blocks: Mapping[str, Tensor]) -> None:
+        self._blocks = blocks
+        self._rows: list[int] = blocks["rows"].tolist()
 
-    def __init__(self, features: int, units: int, device: torch.device | str = "cpu") -> None:
-        self.features = torch.zeros(0, features, device=device)
-        self.peaks = torch.zeros(0, units, device=device)
+    @classmethod
+    def of(cls, features: Sequence[Tensor], peaks: Sequence[Tensor]) -> "Described":
+        """Return a block, given by the batch."""
+        own = {"features:0": torch.cat(list(features)), "peaks:0": torch.cat(list(peaks))}
+        return cls({"rows": torch.tensor([len(own["peaks:0"])]), **own})
 
-    def update(self, *batch: Tensor) -> None:
-        """Take in (features [b, d], peaks [b, u])."""
-        self.features, self.peaks = (
-            torch.cat([old, new]) for old, new in zip((self.features, self.peaks), batch, strict=True)
-        )
+    @property
+    def features(self) -> Float[Tensor, "M d"]:
+        """A table of the features, the caller's own."""
+        return self._table("features")
+
+    @property
+    def peaks(self) -> Float[Tensor, "M u"]:
+        """A table of the peaks, the caller's own."""
+        return self._table("peaks")
+
+    def merge(self, other: "Described") -> "Described":
+        """Return what is known of the pictures of both.
+
+        Raises:
+            BadValue: the other has other numbers or units.
+        """
+        for name in TABLES:
+            if self._blocks[f"{name}:0"].shape[1:] != other._blocks[f"{name}:0"].shape[1:]:
+                raise BadValue(f"descriptions of pictures by other {name} cannot be merged")
+        rows, first = torch.tensor([*self._rows, *other._rows]), len(self._rows)
+        own = {key: self._blocks[key] for name in TABLES for key in self._names(name)}
+        moved = {
+            f"{name}:{first + i}": other._blocks[key] for name in TABLES for i, key in enumerate(other._names(name))
+        }
+        return Described({"rows": rows, **own, **moved})
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return every block."""
+        return {name: self._blocks[name] for name in ("rows", *(key for name in TABLES for key in self._names(name)))}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor]) -> "Described":
+        """Make it again."""
+        return cls(state)
+
+    def _names(self, name: str) -> list[str]:
+        return [f"{name}:{i}" for i in range(len(self._rows))]
+
+    def _table(self, name: str) -> Tensor:
+        table: Tensor | None = None
+        for rows, key in zip(self._places(), self._names(name), strict=True):
+            block = self._blocks[key]
+            if table is None:
+                table = block.new_empty(sum(self._rows), block.shape[1])
+            table[rows] = block
+        assert table is not None
+        return table
+
+    def _places(self) -> list[slice]:
+        ends = list(itertools.accumulate(self._rows))
+        return [slice(end - count, end) for end, count in zip(ends, self._rows, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -226,7 +278,7 @@ def describing_seconds(source: Source, spec: AgainstRealSpec, units: int) -> flo
     few = min(PROBE, spec.images, spec.reals)
     for _ in range(2):  # what is done once is done the first time
         start = perf_counter()
-        describe_made(setting, numbers, units, spec.ids()[:few])
+        describe_made(setting, units, spec.ids()[:few])
         between = perf_counter()
         describe_real(setting, numbers, range(few))
         done = perf_counter()
@@ -246,14 +298,15 @@ def describe_real(setting: Setting, numbers: int, ids: range) -> FeatureMoments:
 
 
 @torch.no_grad()
-def describe_made(setting: Setting, numbers: int, units: int, ids: range) -> Described:
+def describe_made(setting: Setting, units: int, ids: range) -> Described:
     """Describe one shard of the generated pictures; with units=0 by their features alone."""
     spec, generator = setting.spec, setting.source.models.generator
-    made, layers = Described(numbers, units, generator.device), [spec.layer] if units else []
-    for i in range(0, len(ids), spec.batch):
-        part = ids[i : i + spec.batch]
+    layers = [spec.layer] if units else []
+    features: list[Tensor] = []
+    peaks: list[Tensor] = []
+    for part in setting.source.parts(ids, spec.batch):
         seen = generator.observe(generator.latents(part, spec.seed), layers)
-        peaks = seen.features[spec.layer].amax((2, 3)) if units else seen.images.new_zeros(len(part), 0)
-        made.update(setting.features(seen.images.clamp(-1, 1)), peaks)
+        peaks.append(seen.features[spec.layer].amax((2, 3)) if units else seen.images.new_zeros(len(part), 0))
+        features.append(setting.features(seen.images.clamp(-1, 1)))
         tick(len(part))
-    return made
+    return Described.of(features, peaks)

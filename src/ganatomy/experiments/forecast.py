@@ -194,7 +194,7 @@ def _probe(spec: DissectSpec, models: Models, layers: Mapping[str, LayerShape]) 
     """Draw, segment and count a few images."""
     generator, segmenter, names = models.subject, models.segmenter, list(layers)
     models.labels(observe(generator, range(2), spec.seed, names))  # what is done once is done now
-    size = batch_size(spec, layers)
+    size = batch_size(spec.batch, layers)
     base, ids = held_memory(), range(size)
     (seen, drawing), drew = _timed(
         lambda: with_memory(lambda: observe(generator, ids, spec.seed, names), generator.device)

@@ -137,12 +137,12 @@ def run_quality(
         if not study.finished:
             textures = _textures(study, setting, spec, progress or Silent())
             real = describe_reals(setting, numbers, execute, progress)
-            work = partial(describe_made, setting, numbers, 0)
+            work = partial(describe_made, setting, 0)
             made = study.sharded("generated pictures", Described, work, spec.shards())
             device = source.models.generator.device
             frechet = study.step("frechet", LeftOut, lambda: frechet_left_out(made.features.to(device), real))
             study.write_table("quality", quality_table(spec, frechet, real, textures))
-            study.finish()
+            study.finish(without=["generated pictures"])
     return Quality.open(directory)
 
 
@@ -188,6 +188,5 @@ def _textures(study: Study, setting: Setting, spec: QualitySpec, progress: Progr
 def drawn(setting: Setting, ids: range) -> Iterator[tuple[Images, range]]:
     """Draw pictures batch by batch."""
     spec, generator = setting.spec, setting.source.models.generator
-    for i in range(0, len(ids), spec.batch):
-        part = ids[i : i + spec.batch]
+    for part in setting.source.parts(ids, spec.batch):
         yield generator.observe(generator.latents(part, spec.seed), []).images, part

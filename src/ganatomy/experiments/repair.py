@@ -181,7 +181,7 @@ def run_repair(
         if not study.finished:
             study.write_table("textures", _textures(study, setting, spec, progress or Silent()))
             real = describe_reals(setting, numbers, execute, progress)
-            work = partial(describe_repaired, setting, numbers, units)
+            work = partial(describe_repaired, setting, units)
             made = study.sharded("repaired pictures", Described, work, spec.shards())
             worst = greatest(made.peaks[:, spec.touched], spec.top)
             features = made.features.to(source.models.generator.device).view(spec.images, len(trials), numbers)
@@ -189,7 +189,10 @@ def run_repair(
             ids = [spec.first + i for i in (*worst[: spec.show].tolist(), *range(spec.images)[: spec.show])]
             shown = units[: 1 + len(spec.sets) + (spec.random > 0)]
             study.step("strips", Redrawn, lambda: redraw(setting, shown, ids))
-            study.finish(repaired=_written(study.directory / IN_STUDY, setting, units[len(spec.sets)]))
+            study.finish(
+                without=["repaired pictures"],
+                repaired=_written(study.directory / IN_STUDY, setting, units[len(spec.sets)]),
+            )
     return Repair.open(directory)
 
 

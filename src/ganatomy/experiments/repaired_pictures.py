@@ -47,33 +47,31 @@ def switched_off(setting: Setting, units: Units) -> list[Intervention]:
 
 
 @torch.no_grad()
-def describe_repaired(setting: Setting, numbers: int, trials: Sequence[Units], ids: range) -> Described:
+def describe_repaired(setting: Setting, trials: Sequence[Units], ids: range) -> Described:
     """Describe one shard without each set of units; what comes before the layer is computed once.
 
     Returns:
         One row a picture: the features of each trial, one after the other, and the peaks of all units before any edit.
     """
     spec, generator = setting.spec, setting.source.models.generator
-    units = setting.source.shape(spec.layer).units
     edits = [switched_off(setting, own) for own in trials]
-    made = Described(numbers * len(trials), units, generator.device)
-    for i in range(0, len(ids), spec.batch):
-        part = ids[i : i + spec.batch]
+    features: list[Tensor] = []
+    peaks: list[Tensor] = []
+    for part in setting.source.parts(ids, spec.batch):
         z = generator.latents(part, spec.seed)
         seen = generator.observe(z, [spec.layer])
         r = seen.features[spec.layer]
         images = (generator.render(own[0](r), spec.layer, z) if own else seen.images for own in edits)
-        features = torch.cat([setting.features(each.clamp(-1, 1)) for each in images], 1)
-        made.update(features, r.amax((2, 3)))
+        features.append(torch.cat([setting.features(each.clamp(-1, 1)) for each in images], 1))
+        peaks.append(r.amax((2, 3)))
         tick(len(part))
-    return made
+    return Described.of(features, peaks)
 
 
 def redrawn(setting: Setting, units: Units, ids: range) -> Iterator[tuple[Images, range]]:
     """Draw pictures without some units, batch by batch."""
     spec, generator, edits = setting.spec, setting.source.models.generator, switched_off(setting, units)
-    for i in range(0, len(ids), spec.batch):
-        part = ids[i : i + spec.batch]
+    for part in setting.source.parts(ids, spec.batch):
         yield generator.edited(generator.latents(part, spec.seed), edits), part
 
 
@@ -110,7 +108,7 @@ def repairing_seconds(setting: Setting, numbers: int, trials: Sequence[Units], t
     few = min(PROBE, spec.images, spec.reals)
     for _ in range(2):  # what is done once is done the first time
         start = perf_counter()
-        describe_repaired(setting, numbers, trials, spec.ids()[:few])
+        describe_repaired(setting, trials, spec.ids()[:few])
         between = perf_counter()
         describe_real(setting, numbers, range(few))
         done = perf_counter()

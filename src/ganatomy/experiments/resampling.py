@@ -18,7 +18,7 @@ import torch
 
 from ganatomy.errors import BadValue
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.experiments.redraws import Changes, Redraws
+from ganatomy.experiments.redraws import CONTENDERS, Changes, Redraws
 from ganatomy.experiments.tables import Bools, Floats, Ints, Verdict
 from ganatomy.stats.jackknife import student
 from ganatomy.stats.pairs import blocks_of
@@ -152,7 +152,7 @@ def resampled(dissection: Dissection, draws: int = 200, seed: int = 0) -> Resamp
         return None
     part = len(ids) / dissection.spec.images
     weights = (block_weights(blocks, part, draws, (seed, i)) for i in range(len(Changes._fields)))
-    together = max(1, min(DRAWS_AT_ONCE, ROOM // (100 * dissection.reading.level.numel())))
+    together = max(1, min(DRAWS_AT_ONCE, ROOM // _draw_bytes(dissection)))
     some = zip(*(torch.split(torch.from_numpy(own - 1), together) for own in weights), strict=True)
     redraws = Redraws(dissection)
     verdicts = [scores.verdict for each in some for scores in redraws.scores(Changes(*each))]
@@ -160,6 +160,13 @@ def resampled(dissection: Dissection, draws: int = 200, seed: int = 0) -> Resamp
         np.stack([getattr(each, name) for each in verdicts]) for name in ("label", "iou", "interpretable", "matched")
     )
     return Resampled(dissection, seed, blocks, dissection.reading.concepts.numpy()[label], *columns)
+
+
+def _draw_bytes(dissection: Dissection) -> int:
+    """Return what a draw takes: the scores of every pair, and of the layer with most units the counts at all levels."""
+    most = max(shape.units for shape in dissection.layers.values())
+    kept = 1 + min(3 * CONTENDERS, dissection.chosen.kept.shape[1])
+    return 100 * dissection.reading.level.numel() + 120 * most * kept * (dissection.spec.levels + 1)
 
 
 def block_weights(blocks: int, part: float, draws: int, seed: tuple[int, int]) -> Floats:

@@ -27,13 +27,13 @@ def chosen_layers(generator: Subject, names: Sequence[str]) -> dict[str, LayerSh
     return {name: shape for name, shape in generator.layers.items() if not names or name in names}
 
 
-def batch_size(spec: DissectSpec, layers: Mapping[str, LayerShape]) -> int:
-    """Return how many images a forward pass takes: an even number; it follows from spec and model alone.
+def batch_size(batch: int, layers: Mapping[str, LayerShape]) -> int:
+    """Return how many images a forward pass takes: `batch`, or fewer, where features are large.
 
-    Rounding differs with it, so it must not follow from the machine.
+    It follows from what is asked and the model alone: rounding differs with it, so it must not follow from the machine.
     """
     image = 4 * sum(math.prod(shape) for shape in layers.values())
-    return min(spec.batch, max(2, FEATURE_BYTES // image // 2 * 2))
+    return min(batch, max(2, FEATURE_BYTES // image // 2 * 2))
 
 
 def grid_of(spec: DissectSpec, seen: Observation) -> Grid:
@@ -62,7 +62,7 @@ def batches(
     Raises:
         BadModel: activations or images that are not numbers.
     """
-    size = batch_size(spec, chosen_layers(generator, spec.layers))
+    size = batch_size(spec.batch, chosen_layers(generator, spec.layers))
     for i in range(0, len(ids), size):
         batch = ids[i : i + size]
         seen = observe(generator, batch, spec.seed, layers)

@@ -1,5 +1,7 @@
 """How many pixels show each concept, or how much: in a picture, in a part of it, at each place of a layer's grid."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Bool, Float, Int64, Integer
 from torch import Tensor
@@ -58,6 +60,25 @@ def _count(labels: Labels, concepts: int, places: Integer[Tensor, "p H W"], coun
     rows = rows.flatten()
     table[:, :, 0] = pixels.scatter_add_(0, rows, torch.ones_like(rows)).view(len(shown), count)
     return table
+
+
+def only(labels: Labels, among: Sequence[int], concepts: int) -> Labels:
+    """Return labels that tell some concepts apart: 1, 2, … for those of `among`, and 0 for all others.
+
+    A table by place has as many rows as there are concepts; so it has no more than are read.
+
+    >>> only(torch.tensor([[[[0, 7, 2, 5]]]]), [2, 7], 9).flatten().tolist()
+    [0, 2, 1, 0]
+    """
+    table = torch.zeros(concepts, dtype=torch.long, device=labels.device)
+    table[list(among)] = torch.arange(1, len(among) + 1, device=labels.device)
+    return table[labels.long()]
+
+
+def occurring(labels: Labels) -> list[int]:
+    """Return the concepts that labels show, in order, without "nothing"."""
+    found: list[int] = labels.unique().tolist()
+    return [c for c in found if c]
 
 
 def place_means(scores: Scores, grid: tuple[int, int]) -> Float[Tensor, "b h w"]:

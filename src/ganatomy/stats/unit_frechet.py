@@ -37,7 +37,9 @@ class UnitFrechetCost(NamedTuple):
     memory_bytes: int
 
 
-def unit_frechet_cost(units: int, top: int, images: int, features: int, workspace: int = WORKSPACE) -> UnitFrechetCost:
+def unit_frechet_cost(
+    units: int, top: int, images: int, features: int, workspace: int = WORKSPACE, *, overwrite: bool = False
+) -> UnitFrechetCost:
     """Return the cost of `unit_frechet`: u (m d (d + b) + 4/3 d³) + 2 M d² operations; m > d, in blocks of b = d/8.
 
     With fewer images than features a unit's m × m products of images take the place of the d × d ones of features.
@@ -45,6 +47,7 @@ def unit_frechet_cost(units: int, top: int, images: int, features: int, workspac
     Args:
         top: m, images of a unit.
         images: M, images that the features were computed of; those of no unit cost nothing.
+        workspace, overwrite: as they are given to `unit_frechet`.
     """
     small, large = min(top, features), max(top, features)
     used = min(images, units * top)
@@ -53,7 +56,7 @@ def unit_frechet_cost(units: int, top: int, images: int, features: int, workspac
         projection=2.0 * used * features**2,
         products=units * large * small * (small + _block(small)),
         roots=4 / 3 * units * small**3,
-        memory_bytes=used * 4 * (features + 2)
+        memory_bytes=used * 4 * (2 if overwrite else features + 2)
         + units * (used + 40 * top + 24 * features)
         + 32 * features**2
         + max(min(together, units) * _unit_bytes(rows, top, features), workspace),
@@ -66,6 +69,8 @@ def unit_frechet(
     tops: Int64[Tensor, "u m"],
     real: FeatureMoments,
     workspace: int = WORKSPACE,
+    *,
+    overwrite: bool = False,
 ) -> Frechet:
     """Return the distance of every unit's images from the real ones, on the features' device.
 
@@ -78,6 +83,7 @@ def unit_frechet(
         tops: for each unit the numbers of its images, as `TopImages` finds them.
         real: of the real images.
         workspace: bytes that one batch of units may take; `unit_frechet_cost` states all that is held.
+        overwrite: whether the features may be written over, so that no other table of their size is needed.
 
     Raises:
         BadValue: features of another length than the real ones', or not finite; images that are not there, or twice;
@@ -87,9 +93,11 @@ def unit_frechet(
     used, places = torch.unique(tops.to(features.device), return_inverse=True)
     covariance, mean = (each.to(features.device) for each in (real.covariance(), real.mean()))
     rows, together = _batch(tops.shape[1], features.shape[1], workspace)
-    sample = _project(features, used, places, _half(covariance), workspace)
+    overwrite = overwrite and features.dtype == torch.float32
+    sample = _project(features, used, places, _half(covariance), workspace, overwrite)
+    lines = tops.to(features.device) if overwrite else places
     roots = []
-    for own, middle in zip(*(torch.split(each, together) for each in (places, sample.middles)), strict=True):
+    for own, middle in zip(*(torch.split(each, together) for each in (lines, sample.middles)), strict=True):
         roots.append(_roots(sample.projected, own, middle, rows))
         tick(len(own))
     means = (sample.means - mean).square().sum(1)
@@ -114,13 +122,14 @@ class _Sample(NamedTuple):
 
     Attributes:
         projected: the images less their mean, multiplied by half of the real covariance; in single precision, which
-            moves a distance by no more than the features' own rounding does.
+            moves a distance by no more than the features' own rounding does. Of all images where the features were
+            written over, and then those of no unit are as they were.
         middles: their means by unit.
         means: of the features by unit.
         traces: Tr Σ by unit.
     """
 
-    projected: Float[Tensor, "n d"]
+    projected: Float[Tensor, "rows d"]
     middles: Float64[Tensor, "u d"]
     means: Float64[Tensor, "u d"]
     traces: Float64[Tensor, " u"]
@@ -132,8 +141,9 @@ def _project(
     places: Int64[Tensor, "u m"],
     root: Float64[Tensor, "d d"],
     workspace: int,
+    overwrite: bool,
 ) -> _Sample:
-    """Multiply the used images by the root, and sum over those of each unit."""
+    """Multiply the used images by the root, in a table of their own or in place; sum over those of each unit."""
     m, d = places.shape[1], features.shape[1]
     rows = max(1, workspace // (8 * (len(places) + 3 * d)))
     chunks = [slice(start, start + rows) for start in range(0, len(used), rows)]
@@ -143,11 +153,11 @@ def _project(
     of_unit = torch.zeros(len(places), len(used), dtype=torch.bool, device=root.device).scatter_(1, places, True)
     if int(of_unit.sum()) < places.numel():
         raise BadValue("a unit has the same image twice")
-    projected = torch.empty(len(used), d, device=root.device)
+    projected = features if overwrite else torch.empty(len(used), d, device=root.device)
     sums, squares = root.new_zeros(len(places), d), root.new_zeros(len(places))
     for own in chunks:
         x = features[used[own]].double().sub_(centre)
-        projected[own] = x @ root
+        projected[used[own] if overwrite else own] = (x @ root).to(projected.dtype)
         belongs = of_unit[:, own].double()
         sums += belongs @ x
         squares += belongs @ x.square_().sum(1)
@@ -156,9 +166,9 @@ def _project(
 
 
 def _roots(
-    projected: Float[Tensor, "n d"], own: Int64[Tensor, "k m"], middle: Float64[Tensor, "k d"], rows: int
+    projected: Float[Tensor, "rows d"], own: Int64[Tensor, "k m"], middle: Float64[Tensor, "k d"], rows: int
 ) -> Float64[Tensor, " k"]:
-    """Return Tr(CΣ)^½ of some units, by the places of their images.
+    """Return Tr(CΣ)^½ of some units, by the rows of their images.
 
     Products of a few hundred rows lose no digits that count in single precision, and take half as long; their sums are
     in double precision. All is in double precision where there are hardly more images than features, for then some

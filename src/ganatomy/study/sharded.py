@@ -9,6 +9,7 @@ from typing import Generic, Protocol, TypeVar, runtime_checkable
 from torch import Tensor
 
 from ganatomy.execute import Executor
+from ganatomy.execute.memory import give_back
 from ganatomy.progress import Progress, listening
 from ganatomy.study.files import TensorState, read_tensors, write_tensors, writing
 from ganatomy.tensor_files import SUFFIX
@@ -82,6 +83,7 @@ def count(path: Path, job: ShardedStep[M], execute: Executor, progress: Progress
                     heard(done - shown)
     finally:
         progress.end()
+    give_back(0)  # what was merged is done with, and what reads it may need as much
     job.check()
     with writing(path):
         partial.replace(path)

@@ -15,13 +15,14 @@ from ganatomy.experiments.causal.locations import Locations, maps
 from ganatomy.experiments.causal.optimise import (
     Both,
     Objective,
-    Sample,
     advance,
     begin,
     clipped,
+    descent,
     direction,
     first_order,
     minibatch,
+    open_samples,
     penalty,
     ranking,
 )
@@ -59,8 +60,11 @@ def asked(source: Source, **fields: Any) -> AceSpec:
 def objective(source: Source, value: Tensor, **fields: Any) -> Objective:
     spec = asked(source, **fields)
     where = maps(PLACES, (16, 16))
-    present = Sample(source, spec, Locations(IDS, maps(PLACES[:, 0], (16, 16)), torch.zeros(6, dtype=torch.bool)))
-    absent = Sample(source, spec, Locations(IDS.flip(0), where, torch.zeros(6, dtype=torch.bool)))
+    one, other = (
+        Locations(ids, at, torch.zeros(6, dtype=torch.bool))
+        for ids, at in ((IDS, maps(PLACES[:, 0], (16, 16))), (IDS.flip(0), where))
+    )
+    present, absent = open_samples(source, spec, [one, other])
     return Objective(source, spec, source.concept("tree"), value, Both(present, absent), Both(present, absent))
 
 
@@ -148,6 +152,29 @@ def test_a_sample_that_does_not_fit_is_computed_again(
         torch.testing.assert_close(found, expected)
 
 
+def test_all_samples_share_the_room_for_features(
+    source: Source, value: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = objective(source, value).train.present.nbytes
+    assert one == 4 * 6 * UNIT_COUNT * 16 * 16
+    monkeypatch.setattr(optimisation, "PREFIX_BYTES", 2 * one - 1)
+    assert [sample.nbytes for sample in objective(source, value).train] == [one, 0]
+
+
+def test_many_pairs_go_through_in_parts(source: Source, value: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All layers are kept of what a slope is of: few pictures at a time, where they are large."""
+    problem, scale, rows = objective(source, value), torch.tensor([0.2, 0.9]), torch.arange(6)
+    drawn: list[int] = []
+    render = source.models.generator.render
+    monkeypatch.setattr(source.models.generator, "render", lambda r, *rest: drawn.append(len(r)) or render(r, *rest))
+    alpha = torch.linspace(0.1, 0.8, UNIT_COUNT)
+    whole = descent(problem, alpha, rows, rows, scale)
+    assert drawn == [6, 6]
+    monkeypatch.setattr(Source, "batch", lambda _, most: min(most, 4))
+    torch.testing.assert_close(descent(problem, alpha, rows, rows, scale), whole)
+    assert drawn == [6, 6, 4, 4, 2, 2]
+
+
 class Stays(TorchDispatchMode):
     """Refuses to hand a number over to Python, for which a GPU would be waited for."""
 
@@ -163,7 +190,7 @@ def test_nothing_leaves_the_device_in_an_update(planted: Dissection) -> None:
     source = Source(dissection, Models(generator, open_segmenter("bundled:scenes"), "cpu"))
     spec = dataclasses.replace(asked(source), layer="layer4")
     where = Locations(torch.arange(4), maps(torch.tensor([3, 9, 20, 63]), (8, 8)), torch.zeros(4, dtype=torch.bool))
-    sample = Sample(source, spec, where)
+    (sample,) = open_samples(source, spec, [where])
     problem = Objective(source, spec, 1, torch.ones(8), Both(sample, sample), Both(sample, sample))
     for ablated in ("map", "place"):
         problem = dataclasses.replace(problem, spec=dataclasses.replace(spec, ablated=ablated))

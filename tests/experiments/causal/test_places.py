@@ -25,7 +25,9 @@ def test_masks_are_the_places_of_an_edit() -> None:
 def test_counts_of_a_place_are_those_of_its_pixels(grid: tuple[int, int], cell: int) -> None:
     """One place at a time, by hand; the last grid is finer than the picture, which is then read at its size."""
     labels = torch.randint(0, 5, (3, 2, 32, 32), generator=torch.Generator().manual_seed(0))
-    counts = cell_counts(labels, 5, grid, cell)
+    counts = cell_counts(labels, [1, 2, 3, 4], grid, cell)
+    few = cell_counts(labels, [4, 2], grid, cell)
+    assert torch.equal(few, counts[:, [0, 4, 2]])
     size = (max(32, grid[0]), max(32, grid[1]))
     full = torch.nn.functional.interpolate(labels.float(), size, mode="nearest-exact").long()
     for at in corners(grid, cell)[::37]:
@@ -39,10 +41,15 @@ def test_counts_of_a_place_are_those_of_its_pixels(grid: tuple[int, int], cell: 
 
 
 def test_the_majority_is_what_most_pixels_show() -> None:
-    """Pixels in all, then of concepts 1 to 3; nothing is what shows none of those asked about."""
-    counts = torch.tensor([[10, 4, 5, 9], [10, 2, 3, 9], [10, 5, 5, 0], [10, 3, 3, 0]])[:, :, None, None]
-    assert majority(counts, [1, 2]).flatten().tolist() == [2, 0, 1, 0]
-    assert majority(counts, [3]).flatten().tolist() == [3, 3, 0, 0]
+    """Pixels of concepts 1 to 3, of ten; nothing is what shows none of those asked about."""
+    shown = torch.tensor([[4, 5, 9], [2, 3, 9], [5, 5, 0], [3, 3, 0]])
+    labels = torch.zeros(4, 2, 1, 10, dtype=torch.long)
+    for own, (one, two, three) in zip(labels, shown.tolist(), strict=True):
+        own[0, 0, :one], own[0, 0, one : one + two], own[1, 0, :three] = 1, 2, 3
+    assert majority(labels, [1, 2], (1, 1), 1).flatten().tolist() == [2, 0, 1, 0]
+    assert majority(labels, [2, 1], (1, 1), 1).flatten().tolist() == [2, 0, 2, 0], "of equals the first of those asked"
+    assert majority(labels, [3], (1, 1), 1).flatten().tolist() == [3, 3, 0, 0]
+    assert majority(labels, [9], (1, 1), 1).flatten().tolist() == [0, 0, 0, 0]
 
 
 def test_random_units_are_others_and_depend_on_the_id() -> None:

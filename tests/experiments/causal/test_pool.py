@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from ganatomy.errors import BadValue, UnknownName
 from ganatomy.experiments.causal import pool as pools
 from ganatomy.experiments.causal.places import layer_pool
-from ganatomy.experiments.causal.pool import Pool, PoolSpec, open_pool
+from ganatomy.experiments.causal.pool import Pool, PoolSpec, open_pool, pool_shard
 from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.planted import VOCABULARY
@@ -39,6 +40,24 @@ def test_it_is_what_summing_over_pictures_gives(source: Source, out: Path) -> No
         np.testing.assert_allclose(pool.best[:, c].numpy(), shares.reshape(40, -1).max(1))
         np.testing.assert_array_equal(pool.place[:, c].numpy(), shares.reshape(40, -1).argmax(1))
     np.testing.assert_allclose(pool.magnitude().numpy(), abs(r).mean((0, 2, 3)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("room", [1, 30_000])
+def test_in_little_room_it_takes_in_few_pictures_at_once(
+    source: Source, out: Path, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    whole = pool_shard(source, asked(source), asked(source).ids())
+    taken: list[int] = []
+    add = Pool._add
+    monkeypatch.setattr(Pool, "_add", lambda self, r, *rest: taken.append(len(r)) or add(self, r, *rest))
+    monkeypatch.setattr(pools, "AT_ONCE", room)
+    few = pool_shard(source, asked(source), asked(source).ids())
+    assert sum(taken) == 40
+    assert max(taken) == (1 if room == 1 else 2)
+    for name in ("best", "place"):
+        assert torch.equal(few.state_dict()[name], whole.state_dict()[name])
+    for name in ("drawn", "mass", "occupancy", "strength"):
+        torch.testing.assert_close(few.state_dict()[name], whole.state_dict()[name], rtol=1e-12, atol=1e-12)
 
 
 def test_the_second_to_ask_finds_it_measured(source: Source, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,9 +69,9 @@ def test_donors_are_the_pictures_of_the_pool_that_show_most_where_they_show_most
     assert len({len(each.place) for each in found.values()}) == 1
     for (layer, cell), own in found.items():
         r = seen.features[layer]
-        counts = cell_counts(source.models.segmenter(seen.images), source.concepts, (r.shape[2], r.shape[3]), cell)
+        counts = cell_counts(source.models.segmenter(seen.images), [concept], (r.shape[2], r.shape[3]), cell)[:, 1]
         for i, (row, column) in enumerate(own.place.tolist()):
-            assert counts[i, concept, row, column] == counts[i, concept].max()
+            assert counts[i, row, column] == counts[i].max()
             top, left = own.corner[i].tolist()
             side = cell + 2
             assert torch.equal(own.patch[i].permute(2, 0, 1), r[i, :, top : top + side, left : left + side])

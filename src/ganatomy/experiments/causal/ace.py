@@ -22,7 +22,7 @@ from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.ace_spec import START_NAMES, AceSpec, Schedule, scheduled
 from ganatomy.experiments.causal.choice import ace_home, random_sets
 from ganatomy.experiments.causal.locations import Locations, candidates, check_scores, present
-from ganatomy.experiments.causal.optimise import LOOK, Both, Objective, Sample, Search, optimise, ranking
+from ganatomy.experiments.causal.optimise import LOOK, Both, Objective, Search, open_samples, optimise, ranking
 from ganatomy.experiments.causal.places import read_spec
 from ganatomy.experiments.causal.pool import Pool, open_pool, pool_home
 from ganatomy.experiments.causal.source import Source
@@ -181,9 +181,8 @@ def prepare(spec: AceSpec, source: Source, pool: Pool, study: Study) -> tuple[Ob
     concept, device = source.concept(spec.concept), source.models.generator.device
     places = study.step("present", Locations, partial(present, spec, pool, concept))
     room, tried = candidates(source, spec, pool, study)
-    train, held = (
-        Both(Sample(source, spec, places.part(out)), Sample(source, spec, room.part(out))) for out in (False, True)
-    )
+    samples = open_samples(source, spec, [each.part(out) for out in (False, True) for each in (places, room)])
+    train, held = Both(*samples[:2]), Both(*samples[2:])
     return Objective(source, spec, concept, pool.constant(concept).to(device), train, held), tried
 
 

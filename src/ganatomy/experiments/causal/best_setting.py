@@ -274,7 +274,7 @@ def _kinds(source: Source, spec: SettingSpec, task: Task, given: Untouched) -> l
     """Return the free places where the concept is likely, and those where it is not, bool [b, rows, columns] each."""
     shape = source.shape(task.layer)
     grid = (shape.height, shape.width)
-    free = (cell_counts(given.labels, source.concepts, grid, spec.cell)[:, task.concept] == 0).cpu()
+    free = (cell_counts(given.labels, [task.concept], grid, spec.cell)[:, 1] == 0).cpu()
     if task.category is None:
         return [free & task.likely, free & task.unlikely]
     at = corners(grid, spec.cell)

@@ -303,8 +303,7 @@ def try_shard(source: Source, spec: CapacitySpec, tasks: Mapping[str, Task], ids
     """Try every setting on one shard; `tasks` say what to insert in each layer and where."""
     tried = Tried(len(spec.settings()))
     generator, segmenter = source.models.generator, source.models.segmenter
-    for i in range(0, len(ids), spec.batch):
-        part = ids[i : i + spec.batch]
+    for part in source.parts(ids, spec.batch):
         z = generator.latents(part, spec.seed)
         seen = generator.observe(z, spec.layers())
         labels = segmenter(seen.images)
@@ -349,10 +348,10 @@ def _try_layer(
 
 def _free(source: Source, labels: Labels, grid: tuple[int, int], cell: int, task: Task) -> Tensor:
     """Return the places that may be drawn, bool [b, rows, columns], by top left corner."""
-    counts = cell_counts(labels, source.concepts, grid, cell)
-    free = counts[:, task.concept] == 0
+    free = cell_counts(labels, [task.concept], grid, cell)[:, 1] == 0
     if task.on:
-        free &= torch.isin(majority(counts, carriers(source)), torch.tensor(task.on, device=free.device))
+        under = majority(labels, carriers(source), grid, cell)
+        free &= torch.isin(under, torch.tensor(task.on, device=free.device))
     return free.cpu() & task.usual[cell]
 
 

@@ -186,8 +186,7 @@ def count_places(source: Source, spec: PlacesSpec, ids: range) -> PlaceMeans:
     shapes = [source.shape(layer) for layer in layers]
     generator = source.models.generator
     means = PlaceMeans(shapes, generator.device)
-    for i in range(0, len(ids), spec.batch):
-        part = ids[i : i + spec.batch]
+    for part in source.parts(ids, spec.batch):
         seen = generator.observe(generator.latents(part, spec.seed), layers)
         shown = (source.models.segmenter(seen.images) == concept).any(1, keepdim=True).long()
         counts = [place_counts(shown, 2, (shape.height, shape.width)).double() for shape in shapes]

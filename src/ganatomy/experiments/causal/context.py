@@ -291,22 +291,20 @@ def insert_shard(source: Source, spec: ContextSpec, concept: int, parts: Sequenc
     found: Inserted | None = None
     for given in batches(source, spec, ids):
         found = found or Inserted(as_bytes(given.images[:0]))
-        counts = cell_counts(given.labels, source.concepts, grid, spec.cell)
-        under = majority(counts, carriers(source))[:, at[:, 0], at[:, 1]].flatten()
-        stood = counts[:, concept, at[:, 0], at[:, 1]] / counts[:, 0, at[:, 0], at[:, 1]]
+        under = majority(given.labels, carriers(source), grid, spec.cell)[:, at[:, 0], at[:, 1]].flatten()
+        pixels, own = cell_counts(given.labels, [concept], grid, spec.cell)[:, :, at[:, 0], at[:, 1]].unbind(1)
+        stood = own / pixels
         pairs = torch.cartesian_prod(torch.arange(len(given.ids)), torch.arange(len(at)))
-        rows = Rows(pairs[:, 0], masks(grid, at, spec.cell)[pairs[:, 1]])
-        few_at_once = list(rows.split(spec.batch))
-        edits = [row_edits(parts, few.where) for few in few_at_once]
-        controls = [control_edits(parts, few.where, few.picture, given.ids, spec.seed) for few in few_at_once]
-        gains = [
-            torch.cat([_gains(source, given, few, concept, own) for few, own in zip(few_at_once, each, strict=True)])
-            for each in (edits, controls)
-        ]
-        found.update(under, stood.flatten(), *gains[0].unbind(1), *gains[1].unbind(1))
+        gains = []
+        for own in pairs.split(source.batch(spec.batch)):  # a map a row: of all rows they would fill the memory
+            few = Rows(own[:, 0], masks(grid, at[own[:, 1]], spec.cell))
+            edits = row_edits(parts, few.where), control_edits(parts, few.where, few.picture, given.ids, spec.seed)
+            gains.append(torch.cat([_gains(source, given, few, concept, each) for each in edits], 1))
+        gained = torch.cat(gains)
+        found.update(under, stood.flatten(), *gained.unbind(1))
         shown = range(max(0, min(len(given.ids), spec.first + spec.show - given.ids.start)))
         if shown:
-            best = gains[0][:, 0].view(len(given.ids), len(at)).argmax(1)[shown.start : shown.stop]
+            best = gained[:, 0].view(len(given.ids), len(at)).argmax(1)[shown.start : shown.stop]
             few = Rows(torch.tensor(shown), masks(grid, at[best], spec.cell))
             after = draw_edited(source, given, few, row_edits(parts, few.where))
             found.show(as_bytes(given.images[: len(shown)]), as_bytes(after))

@@ -21,7 +21,7 @@ from ganatomy.experiments.causal.trials import batches
 from ganatomy.generators.latents import standard_normal
 from ganatomy.segmenters.protocol import Scorer
 from ganatomy.stats.base import Accumulator, Merge, add, join
-from ganatomy.stats.regions import place_counts, place_means
+from ganatomy.stats.regions import only, place_counts, place_means
 from ganatomy.study import Study
 from ganatomy.types import PerUnit, Where
 
@@ -150,7 +150,7 @@ def try_places(
     concept, shape = source.concept(spec.concept), source.shape(spec.layer)
     grid = (shape.height, shape.width)
     for given in batches(source, spec, ids):
-        shown = place_counts(given.labels, source.concepts, grid)[:, concept].flatten(1).cpu()
+        shown = place_counts(only(given.labels, [concept], source.concepts), 2, grid)[:, 1].flatten(1).cpu()
         used = len(given.ids)
         for turn in range(max(1, spec.candidates // spec.pool)):
             drawn = draw_places(weights * (shown == 0), given.ids, spec.seed + SALT + turn, grid, spec)

@@ -6,7 +6,7 @@ over the present places, read as its term is read, so that both terms are 1 wher
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -26,7 +26,7 @@ from ganatomy.study import Study
 from ganatomy.types import Features, Images, Latents, PerUnit, Where
 
 PREFIX_BYTES = 1 << 30
-"""As much of a sample's features is kept; of a larger sample they are computed again for each batch."""
+"""As much is kept of the features of all samples; of those that do not fit they are computed again for each batch."""
 
 MOMENTS = (0.9, 0.999)
 """How much Adam remembers of the gradient and of its square; 1e-8 keeps it from dividing by zero."""
@@ -37,19 +37,29 @@ much that is more than at the start, with the error of the difference on the sam
 
 
 class Sample:
-    """Pictures at the layer, and where something is done to them; what comes before the layer is computed once."""
+    """Pictures at the layer, and where something is done to them; what comes before the layer is computed once.
 
-    def __init__(self, source: Source, spec: AceSpec, locations: Locations) -> None:
+    Args:
+        source, spec: the models, and what is asked.
+        locations: which pictures and places.
+        room: the features are kept if they take no more bytes.
+    """
+
+    def __init__(self, source: Source, spec: AceSpec, locations: Locations, room: int) -> None:
         generator = source.models.generator
-        self._observe, self._layer, self._batch = generator.observe, spec.layer, spec.batch
+        self._observe, self._layer, self._batch = generator.observe, spec.layer, source.batch(spec.batch)
         self.where = locations.where.to(generator.device)
         self._z = torch.cat([generator.latents(range(i, i + 1), spec.seed) for i in locations.ids.tolist()])
         size = 4 * len(self) * source.shape(spec.layer).units * self.where[0].numel()
-        parts = [self._features(z) for z in torch.split(self._z, self._batch)] if size <= PREFIX_BYTES else None
-        self._kept = None if parts is None else torch.cat(parts)
+        self._kept = self._all_features() if size <= room else None
 
     def __len__(self) -> int:
         return len(self.where)
+
+    @property
+    def nbytes(self) -> int:
+        """How much memory the kept features take."""
+        return 0 if self._kept is None else self._kept.nbytes
 
     def take(self, rows: Int64[Tensor, " n"]) -> tuple[Features, Latents, Where]:
         """Return features, latents and places of some of the pictures."""
@@ -61,8 +71,29 @@ class Sample:
         """Return the rows of each batch."""
         return list(torch.split(torch.arange(len(self)), self._batch))
 
+    def _all_features(self) -> Features:
+        """Return the features of all pictures, in the order of memory that the generator gives them in."""
+        kept: Tensor | None = None
+        for rows in self.batches():
+            r = self._features(self._z[rows.to(self._z.device)])
+            if kept is None:
+                last = r.is_contiguous(memory_format=torch.channels_last) and not r.is_contiguous()
+                order = torch.channels_last if last else torch.contiguous_format
+                kept = torch.empty((len(self), *r.shape[1:]), dtype=r.dtype, device=r.device, memory_format=order)
+            kept[rows.to(r.device)] = r
+        assert kept is not None
+        return kept
+
     def _features(self, z: Latents) -> Features:
         return self._observe(z, [self._layer]).features[self._layer]
+
+
+def open_samples(source: Source, spec: AceSpec, locations: Sequence[Locations]) -> list[Sample]:
+    """Return samples; the features of the first are kept, as many as `PREFIX_BYTES` have room for."""
+    found: list[Sample] = []
+    for own in locations:
+        found.append(Sample(source, spec, own, PREFIX_BYTES - sum(each.nbytes for each in found)))
+    return found
 
 
 class Both(NamedTuple):
@@ -292,15 +323,23 @@ def advance(objective: Objective, search: Search) -> Search:
     for step in steps:
         removed = minibatch(len(objective.train.present), spec, step, 0)
         added = minibatch(len(objective.train.absent), spec, step, 1)
-        alpha = alpha.requires_grad_(True)
-        loss = penalty(alpha, spec) - objective.gain(alpha, removed, added, scale)
-        (slope,) = torch.autograd.grad(loss, alpha)
+        slope = descent(objective, alpha, removed, added, scale)
         change, mean, square = direction(slope, mean, square, spec, step)
         rate = spec.rate * (1 - step / spec.steps if spec.decay else 1)
         alpha = (alpha.detach() - rate * change).clamp(0, 1)
         used += len(removed) + len(added)
     after = dataclasses.replace(search, alpha=alpha, mean=mean, square=square)
     return look(objective, after, steps.stop, (0, used), clock)
+
+
+def descent(objective: Objective, alpha: PerUnit, removed: Tensor, added: Tensor, scale: Float[Tensor, "2"]) -> PerUnit:
+    """Return the slope of the loss over some pairs, few at a time: all layers are kept of those that a slope is of."""
+    alpha = alpha.detach().requires_grad_(True)
+    size, total = objective.source.batch(len(removed)), torch.zeros_like(alpha)
+    for gone, come in zip(removed.split(size), added.split(size), strict=True):
+        loss = penalty(alpha, objective.spec) - objective.gain(alpha, gone, come, scale)
+        total += torch.autograd.grad(loss * (len(gone) / len(removed)), alpha)[0]
+    return total
 
 
 def penalty(alpha: PerUnit, spec: AceSpec) -> Tensor:

@@ -114,7 +114,7 @@ def read_truth(
                 place_probabilities(bank, own, scene_labels(source.dissection.vocabulary, given.labels), boxes)
             )
         )
-        counts = cell_counts(given.labels, source.concepts, grid, cell)[:, concept]
+        counts = cell_counts(given.labels, [concept], grid, cell)[:, 1]
         free.append(counts[:, at[:, 0], at[:, 1]].cpu() == 0)
     area = torch.tensor([usual_area(bank, own)], dtype=torch.float64)
     return PlaceTruth(torch.cat(possible), torch.cat(free), area)

@@ -23,7 +23,7 @@ from ganatomy.experiments.causal.pool import Pool, PoolSpec, open_pool, pool_hom
 from ganatomy.experiments.causal.source import SampleSpec, Source
 from ganatomy.experiments.causal.trials import Untouched
 from ganatomy.progress import Progress
-from ganatomy.stats.regions import place_counts
+from ganatomy.stats.regions import occurring, only, place_counts
 from ganatomy.study import Study
 from ganatomy.types import Images, Labels, PerUnit, Where
 
@@ -156,22 +156,27 @@ def read_at(labels: Labels, concept: int, where: Where) -> Shown:
 
 
 def cell_counts(
-    labels: Labels, concepts: int, grid: tuple[int, int], cell: int
-) -> Int64[Tensor, "b concepts rows columns"]:
-    """Count the pixels of every place, by its top left corner, that show each concept; entry 0 counts all of them."""
-    counts = place_counts(labels, concepts, grid).double()
+    labels: Labels, among: Sequence[int], grid: tuple[int, int], cell: int
+) -> Int64[Tensor, "b entries rows columns"]:
+    """Count the pixels of every place, by its top left corner: all of them, then those that show each of `among`."""
+    labels = only(labels, among, max([int(labels.max()), *among]) + 1)
+    counts = place_counts(labels, 1 + len(among), grid).double()
     return (F.avg_pool2d(counts, cell, stride=1) * cell * cell).round().long()
 
 
-def majority(counts: Int64[Tensor, "b concepts rows columns"], among: Sequence[int]) -> Int64[Tensor, "b rows columns"]:
+def majority(labels: Labels, among: Sequence[int], grid: tuple[int, int], cell: int) -> Int64[Tensor, "b rows columns"]:
     """Return which concept most pixels of a place show, out of `among`; 0 where more show none of them.
 
-    Of equals it is nothing, then the first.
+    Of equals it is nothing, then the first of `among`. One image after the other, by the concepts that it shows.
     """
-    shown = counts[:, list(among)]
-    nothing = counts[:, :1] - shown.sum(1, keepdim=True)
-    best = torch.cat([nothing, shown], 1).argmax(1)
-    return torch.tensor([0, *among], device=counts.device)[best]
+    found = []
+    for own in labels.split(1):
+        seen = set(occurring(own))
+        there = [c for c in among if c in seen]
+        counts = cell_counts(own, there, grid, cell)
+        counts[:, 0] -= counts[:, 1:].sum(1)
+        found.append(torch.tensor([0, *there], device=labels.device)[counts.argmax(1)])
+    return torch.cat(found)
 
 
 def carriers(source: Source) -> list[int]:

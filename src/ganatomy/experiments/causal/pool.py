@@ -19,9 +19,12 @@ from ganatomy.experiments.causal.source import SampleSpec, Source
 from ganatomy.experiments.causal.trials import batches
 from ganatomy.progress import Progress
 from ganatomy.stats.base import Accumulator, Merge, add, join
-from ganatomy.stats.regions import place_counts
+from ganatomy.stats.regions import occurring, only, place_counts
 from ganatomy.study import Study
 from ganatomy.types import PerUnit
+
+AT_ONCE = 1 << 26
+"""Images are taken in together as long as a table by image, place and concept that they show takes fewer bytes."""
 
 
 @dataclass(frozen=True)
@@ -67,16 +70,27 @@ class Pool(Accumulator):
     def update(self, *batch: Tensor) -> None:
         """Take in (features [b, u, h, w], labels [b, plane, H, W])."""
         r, labels = batch
-        grid = (r.shape[2], r.shape[3])
-        counts = place_counts(labels, len(self.mass), grid).double()
+        there = occurring(labels)
+        half = len(r) // 2
+        if half and 8 * r[:, 0].numel() * (1 + len(there)) > AT_ONCE:
+            self.update(r[:half], labels[:half])
+            self.update(r[half:], labels[half:])
+        else:
+            self._add(r.double(), only(labels, there, len(self.mass)), torch.tensor([0, *there], device=labels.device))
+
+    def _add(self, r: Tensor, labels: Tensor, seen: Tensor) -> None:
+        """Take in some images, labelled by the place of a concept in `seen`."""
+        counts = place_counts(labels, len(seen), (r.shape[2], r.shape[3])).double()
         shares = counts / counts[:, :1]
-        self.drawn += torch.einsum("bchw,buhw->cu", shares, r.double())
-        self.mass += shares.sum((0, 2, 3))
-        self.occupancy += shares.sum(0)
-        self.strength += r.double().abs().sum((0, 2, 3))
-        best, place = shares.flatten(2).max(2)
-        self.best = torch.cat([self.best, best.float()])
-        self.place = torch.cat([self.place, place.to(torch.int32)])
+        self.drawn.index_add_(0, seen, torch.einsum("bchw,buhw->cu", shares, r))
+        self.mass.index_add_(0, seen, shares.sum((0, 2, 3)))
+        self.occupancy.index_add_(0, seen, shares.sum(0))
+        self.strength += r.abs().sum((0, 2, 3))
+        most, where = shares.flatten(2).max(2)
+        best = torch.zeros(len(r), len(self.mass), device=r.device)
+        place = torch.zeros(best.shape, dtype=torch.int32, device=r.device)
+        best[:, seen], place[:, seen] = most.float(), where.to(torch.int32)
+        self.best, self.place = torch.cat([self.best, best]), torch.cat([self.place, place])
 
     def constant(self, concept: int) -> PerUnit:
         """Return k of a concept: the mean activation where it is, weighted by how much of the place it covers (S-6.4).

@@ -2,6 +2,7 @@
 
 import platform
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +16,7 @@ from ganatomy import consent
 from ganatomy.errors import BadValue, StudyMismatch, UnknownName
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.models import Models
+from ganatomy.experiments.sampling import batch_size
 from ganatomy.experiments.warnings import warnings_of
 from ganatomy.generators import LayerShape, Subject
 from ganatomy.generators.margins import margin
@@ -87,6 +89,15 @@ class Source:
     def concepts(self) -> int:
         """How many concepts there are, nothing included."""
         return len(self.dissection.vocabulary)
+
+    def batch(self, batch: int) -> int:
+        """Return how many images are drawn at once: `batch`, or fewer where features of all layers are large."""
+        return batch_size(batch, self.models.generator.layers)
+
+    def parts(self, ids: range, batch: int) -> Iterator[range]:
+        """Yield the ids of the images that are drawn at once."""
+        size = self.batch(batch)
+        yield from (ids[i : i + size] for i in range(0, len(ids), size))
 
     def names(self) -> dict[str, Any]:
         """Return the first fields of a Spec: dissection, generator, segmenter."""

@@ -227,8 +227,7 @@ def measure_strength(source: Source, spec: TraceSpec, layers: Sequence[str], ids
     """Measure the channels of one shard's untouched pictures."""
     generator = source.models.generator
     strength = Strength(sum(generator.layers[layer].units for layer in layers), generator.device)
-    for i in range(0, len(ids), spec.batch):
-        part = ids[i : i + spec.batch]
+    for part in source.parts(ids, spec.batch):
         strength.update(*generator.observe(generator.latents(part, spec.seed), layers).features.values())
         tick(len(part))
     return strength
@@ -244,8 +243,7 @@ def trace_shard(
     shape = source.shape(spec.place_layer)
     grid = corners((shape.height, shape.width), spec.cell)
     traced: Traced | None = None
-    for i in range(0, len(ids), spec.batch):
-        part = ids[i : i + spec.batch]
+    for part in source.parts(ids, spec.batch):
         z = generator.latents(part, spec.seed)
         seen = generator.observe(z, layers)
         labels = segmenter(seen.images)
@@ -255,7 +253,7 @@ def trace_shard(
         picture, chosen, drawn = draw_places(spec, part, len(grid))
         rows = Rows(picture, masks((shape.height, shape.width), grid[chosen], spec.cell))
         done = 0
-        for few in rows.split(spec.batch):
+        for few in rows.split(source.batch(spec.batch)):
             edited = generator.observe(z[few.picture], layers, constant_edits(parts, few.where, 1.0))
             before = read_at(labels[few.picture], concept, few.where)
             after = read_at(segmenter(edited.images), concept, few.where)

@@ -92,13 +92,13 @@ def find_donors(
     generator, ids = source.models.generator, [PoolSpec.first + row for row in rows]
     z = torch.cat([generator.latents(range(i, i + 1), PoolSpec.seed) for i in ids])
     found: dict[tuple[str, int], list[Donors]] = {(layer, cell): [] for layer in pools for cell in spec.cells}
-    for i in range(0, len(z), spec.batch):
-        seen = generator.observe(z[i : i + spec.batch], list(pools))
+    for few in torch.split(z, source.batch(spec.batch)):
+        seen = generator.observe(few, list(pools))
         labels = source.models.segmenter(seen.images)
         for (layer, cell), parts in found.items():
             r = seen.features[layer]
-            counts = cell_counts(labels, source.concepts, (r.shape[2], r.shape[3]), cell).double()
-            parts.append(_cut(r, counts[:, concept] / counts[:, 0], cell, spec))
+            counts = cell_counts(labels, [concept], (r.shape[2], r.shape[3]), cell).double()
+            parts.append(_cut(r, counts[:, 1] / counts[:, 0], cell, spec))
     return {key: Donors(*map(torch.cat, zip(*parts, strict=True))) for key, parts in found.items()}
 
 

@@ -45,8 +45,7 @@ class Always:
 def batches(source: Source, spec: SampleSpec, ids: range) -> Iterator[Untouched]:
     """Draw pictures, read the layer, and segment, batch by batch."""
     generator, segmenter = source.models.generator, source.models.segmenter
-    for i in range(0, len(ids), spec.batch):
-        part = ids[i : i + spec.batch]
+    for part in source.parts(ids, spec.batch):
         z = generator.latents(part, spec.seed)
         seen = generator.observe(z, [spec.layer])
         yield Untouched(part, z, seen.images, seen.features[spec.layer], segmenter(seen.images))

@@ -131,7 +131,7 @@ def _gained(
     alpha = switched_on(units, shape.units)[None]
     picture = torch.arange(len(places)).repeat_interleave(places.shape[1])
     gains = []
-    for rows in Rows(picture, places.flatten(0, 1)).split(spec.batch):
+    for rows in Rows(picture, places.flatten(0, 1)).split(source.batch(spec.batch)):
         before = read_at(given.labels[rows.picture], sets.concept, rows.where)
         after = read_at(
             segmenter(insert_at(source, spec.layer, given, rows, alpha, sets.value)), sets.concept, rows.where

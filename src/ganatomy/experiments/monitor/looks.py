@@ -133,7 +133,7 @@ def look_at(
         GanatomyError: as `dissect`.
     """
     used = facts(spec, models)
-    study = Path("studies", f"{look.step:09d}-{spec_digest(_Identity(spec, used['inputs']))[:8]}")
+    study = study_path(look.step, spec, used["inputs"])
     with Study.create(directory / study, spec, used, *how) as place:
         dissection = run(spec, place, models)
     found = dataclasses.replace(
@@ -144,6 +144,11 @@ def look_at(
         numbers=_plain(count_units(dissection, draws)),
     )
     return found, dissection
+
+
+def study_path(step: int, spec: DissectSpec, inputs: Mapping[str, str]) -> Path:
+    """Return where the dissection of a step lies in the directory of a monitoring, given the models' fingerprints."""
+    return Path("studies", f"{step:09d}-{spec_digest(_Identity(spec, inputs))[:8]}")
 
 
 def unfinished(directory: Path, step: int) -> list[Path]:
