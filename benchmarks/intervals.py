@@ -1,8 +1,9 @@
 """Do errors and intervals keep what they promise? Predicted from each of many samples, beside what the samples show.
 
     python benchmarks/intervals.py frechet                      Fréchet distances, two minutes of a core
-    python benchmarks/intervals.py counts --out STUDIES         counts of the bundled church, 24 samples, five minutes
-    python benchmarks/intervals.py counts --out STUDIES --validation cross --seeds 24 --images 128 --layers layer4
+    python benchmarks/intervals.py counts --out STUDIES         counts of the bundled church, 24 samples, seven minutes
+    python benchmarks/intervals.py counts --out STUDIES --generator planted: --segmenter planted --validation cross \\
+        --layers layer1 layer2 layer3 --seeds 14
 
 **Counts.** Dissections with seeds of their own, which share no image: the spread of a count over them is its true
 error, known to 1/√(2 (seeds - 1)); beside it the root mean square of the errors that each predicts of itself, and the
@@ -175,6 +176,7 @@ def main() -> None:
     parser.add_argument("what", choices=("counts", "frechet"))
     parser.add_argument("--out", type=Path, default=Path("samples"))
     parser.add_argument("--generator", default="bundled:church")
+    parser.add_argument("--segmenter", default="bundled:scenes")
     parser.add_argument("--layers", nargs="+", default=["layer4", "layer6"])
     parser.add_argument("--images", type=int, default=128)
     parser.add_argument("--validation", default="separate")
@@ -185,7 +187,7 @@ def main() -> None:
     if given.what == "frechet":
         table = frechet_table(given.repeats)
     else:
-        options = {name: getattr(given, name) for name in ("generator", "layers", "images", "validation")}
+        options = {name: getattr(given, name) for name in ("generator", "segmenter", "layers", "images", "validation")}
         studies = dissected(given.out, given.seeds, **options)
         table = count_table([own for own in (resampled(study, given.draws) for study in studies) if own is not None])
     print(table.to_string(index=False, float_format=lambda value: f"{value:.3g}"))

@@ -80,9 +80,10 @@ def made_dissection(
 
 
 def made_draws(dissection: Dissection, draws: Sequence[Sequence[str | None]]) -> Resampled:
-    """Return resamples of a dissection by hand: in each draw the label of every unit, as above."""
+    """Return resamples of a dissection by hand: in each draw every unit, as above."""
     number = {concept.name: i for i, concept in enumerate(dissection.vocabulary)}
-    label = np.array([[number[text.removeprefix("~")] if text else 0 for text in draw] for draw in draws])
-    interpretable = np.array([[bool(text) for text in draw] for draw in draws])
-    matched = np.array([[bool(text) and not text.startswith("~") for text in draw] for draw in draws])
-    return Resampled(dissection, 0, 4, label, np.full(label.shape, 0.2), interpretable, matched)
+    texts = np.array([[text or "" for text in draw] for draw in draws])
+    best = np.array([[number[text.lstrip("~?")] if text else 0 for text in draw] for draw in texts])
+    label = np.where(np.char.startswith(texts, "?"), 0, best)
+    matched = (label > 0) & ~np.char.startswith(texts, "~")
+    return Resampled(dissection, 0, 4, label, np.full(label.shape, 0.2), best, texts != "", matched)

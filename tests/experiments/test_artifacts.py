@@ -172,11 +172,13 @@ def labelled(result: Artifacts) -> Artifacts:
     table = pd.DataFrame(
         {
             "unit": range(6),
-            "label": ["sofa", "sofa", "sky", "tree", None, "sky"],
-            "category": ["object", "object", "object", "object", None, "object"],
-            "iou": [0.2, 0.2, 0.3, 0.1, math.nan, 0.4],
+            "label": ["sofa", "sofa", "sky", None, None, "sky"],
+            "category": ["object", "object", "object", None, None, "object"],
+            "iou": [0.2, 0.2, 0.3, math.nan, math.nan, 0.4],
             "interpretable": [True, True, True, True, False, True],
             "matched": [True, False, True, False, False, True],
+            "interpretable_with": ["sofa", "sofa", "sky", "tree", None, "sky"],
+            "interpretable_category": ["object", "object", "object", "object", None, "object"],
             "fid": [5.0, 4.0, 3.0, 2.0, 1.5, 1.0],
         }
     )
@@ -215,7 +217,7 @@ def test_a_threshold_that_is_no_distance_is_refused(result: Artifacts, place: Pa
             result.realistic(wrong)
     with pytest.raises(BadValue, match="is no distance"):  # before any work
         ganatomy.artifacts(place / "study", layer="units", real="nowhere", generator=painter(), threshold=0.0)
-    earlier = dataclasses.replace(result, table=result.table.drop(columns="interpretable"))
+    earlier = dataclasses.replace(result, table=result.table.drop(columns="interpretable_with"))
     with pytest.raises(BadFile, match=r"not what a study of this version holds .*interpretable.*make it again"):
         earlier.realistic(1.0)
 

@@ -13,6 +13,7 @@ import torch
 import ganatomy
 from ganatomy.errors import BadValue
 from ganatomy.experiments.dissection import Dissection
+from ganatomy.experiments.interpretable import interpretable_with
 from ganatomy.experiments.redraws import Changes, Redraws
 from ganatomy.experiments.resampling import block_weights, difference, resampled
 from ganatomy.experiments.tables import Scores, Verdict
@@ -77,6 +78,7 @@ def test_every_block_once_is_the_dissection_itself(rule: str, validation: str) -
     verdict = judged(found, *[[1.0] * blocks(found)] * 2)
     assert names(verdict.label) == found.units.label.fillna("none").tolist()
     assert verdict.iou.tolist() == found.units.iou.fillna(0).tolist(), "to the bit"
+    assert names(verdict.interpretable_with) == interpretable_with(found).label.fillna("none").tolist()
     assert verdict.interpretable.tolist() == found.units.interpretable.tolist()
     assert verdict.matched.tolist() == found.units.matched.tolist()
 
@@ -201,6 +203,9 @@ def test_counts_are_those_of_the_dissection_with_errors(found: Dissection) -> No
     for quantity in ("interpretable", "matched", "concepts"):
         assert [table.value[quantity, layer, "all"] for layer in layers.index] == layers[quantity].tolist()
     assert table.value["matched", "layer3", "material"] == layers.material["layer3"]
+    units = found.units.assign(category=interpretable_with(found).category)[found.units.interpretable]
+    kinds = units[units.layer == "layer2"].category.value_counts()
+    assert {kind: table.value["interpretable", "layer2", kind] for kind in kinds.index} == kinds.to_dict()
     own = found.units[found.units.matched]
     assert table.value["matched_iou", "all", "all"] == pytest.approx(own.iou.mean())
     assert table.value["concepts", "all", "all"] == own.label.nunique()

@@ -34,6 +34,7 @@ from ganatomy.experiments.described import (
     describing_seconds,
     open_setting,
 )
+from ganatomy.experiments.interpretable import interpretable_with
 from ganatomy.experiments.result import Result
 from ganatomy.progress import Progress, Silent, listening
 from ganatomy.stats.frechet import FeatureMoments, frechet_distance, sampling_bias
@@ -44,6 +45,7 @@ TERMS = ("distance", "means", "covariances")
 SORTED = 64
 """Units whose pictures are sorted at once."""
 UNIT_COLUMNS = ["unit", "label", "category", "iou", "interpretable", "matched"]
+AS_INTERPRETABLE = ["interpretable_with", "interpretable_category"]
 SHARES = (0.05, 0.1, 0.25, 0.5, 0.75)
 """Thresholds to choose from, by the share of the units that they leave out."""
 
@@ -100,8 +102,9 @@ class Artifacts(Result):
         spec: what was asked.
         facts: what was used.
         table: one row a unit, worst first: unit, label, category, iou, interpretable, matched (by the dissection),
-            fid, means and covariances (its two terms), excess (fid less what as many pictures at random have), flagged
-            (by people, if they were asked; see `against`).
+            interpretable_with and interpretable_category (see `interpretable_with`), fid, means and covariances (its
+            two terms), excess (fid less what as many pictures at random have), flagged (by people, if they were asked;
+            see `against`).
         samples: what to compare with, one row each: sample (``random``, as many pictures as a unit has; ``all``),
             images, fid, spread (standard deviation over the draws), bias (the distance that a perfect model would have
             for lack of pictures).
@@ -278,8 +281,12 @@ def check_threshold(threshold: float) -> None:
 
 def concept_counts(units: pd.DataFrame) -> pd.DataFrame:
     """Return by (concept, category) how many units are interpretable, and matched; without those that have neither."""
-    found = units.groupby(["label", "category"])[["interpretable", "matched"]].sum()
-    return found[found.interpretable > 0].rename_axis(["concept", "category"])
+    found = (
+        units.groupby(named)[flag].sum().rename_axis(["concept", "category"])
+        for named, flag in ((AS_INTERPRETABLE, "interpretable"), (["label", "category"], "matched"))
+    )
+    counts = pd.concat(found, axis=1).fillna(0).astype(int)
+    return counts[counts.interpretable > 0]
 
 
 def flagged_units(source: Source, layer: str, where: str | Path) -> list[int]:
@@ -388,7 +395,8 @@ def artifact_tables(
     terms = found.state_dict()
     plain, every = torch.split(terms["distance"][units:], [spec.draws, 1])
     known = source.dissection.units
-    table = known.loc[known.layer == spec.layer, UNIT_COLUMNS].sort_values("unit")
+    known = known.join(interpretable_with(source.dissection).set_axis(AS_INTERPRETABLE, axis=1))
+    table = known.loc[known.layer == spec.layer, [*UNIT_COLUMNS, *AS_INTERPRETABLE]].sort_values("unit")
     table = table.assign(
         fid=terms["distance"][:units].numpy(),
         means=terms["means"][:units].numpy(),

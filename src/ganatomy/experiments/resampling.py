@@ -18,6 +18,7 @@ import torch
 
 from ganatomy.errors import BadValue
 from ganatomy.experiments.dissection import Dissection
+from ganatomy.experiments.interpretable import interpretable_with
 from ganatomy.experiments.redraws import CONTENDERS, Changes, Redraws
 from ganatomy.experiments.tables import Bools, Floats, Ints, Verdict
 from ganatomy.stats.jackknife import student
@@ -41,6 +42,8 @@ class Resampled:
         seed, blocks: of the draws, and how many blocks each takes its pictures from.
         label: int64 [draws, u], units through all layers in order: index into the vocabulary, 0 for none.
         iou: float64 [draws, u], with that label.
+        interpretable_with: int64 [draws, u], the concept that a unit counts as interpretable with, see
+            `interpretable_with`; 0 for none.
         interpretable, matched: bool [draws, u].
     """
 
@@ -49,6 +52,7 @@ class Resampled:
     blocks: int
     label: Ints
     iou: Floats
+    interpretable_with: Ints
     interpretable: Bools
     matched: Bools
 
@@ -56,9 +60,10 @@ class Resampled:
     def counts(self) -> pd.DataFrame:
         """Counts with their errors, one row for each layer, category and quantity.
 
-        Columns: layer and category (``all`` for all together); quantity: ``interpretable`` and ``matched`` units,
-        ``concepts`` (distinct, of matched units) and ``matched_iou`` (mean over matched units); value, as the
-        dissection found it; error, the standard error; low and high, a 95 % interval.
+        Columns: layer and category (``all`` for all together); quantity: ``interpretable`` units (by the category that
+        `interpretable_with` says) and ``matched`` ones (by that of their label), ``concepts`` (distinct, of matched
+        units) and ``matched_iou`` (mean over matched units); value, as the dissection found it; error, the standard
+        error; low and high, a 95 % interval.
         """
         return _told(self.quantities, ["layer", "category", "quantity"], self.blocks)
 
@@ -97,9 +102,11 @@ class Resampled:
         names = dict.fromkeys([*(c for c in CATEGORIES if c in kinds), *kinds[1:].tolist()])
         found: dict[tuple[str, ...], Drawn] = {}
         for layer, verdict in self._by_layer():
-            flags = {"interpretable": verdict.interpretable, "matched": verdict.matched}
-            weights = {**flags, "iou": verdict.matched * verdict.iou}
-            tables = {name: by_concept(verdict.label, weight, len(kinds)) for name, weight in weights.items()}
+            tables = {
+                "interpretable": by_concept(verdict.interpretable_with, verdict.interpretable, len(kinds)),
+                "matched": by_concept(verdict.label, verdict.matched, len(kinds)),
+                "iou": by_concept(verdict.label, verdict.matched * verdict.iou, len(kinds)),
+            }
             for category in (ALL, *names):
                 own = {name: table[:, (kinds == category) | (category == ALL)] for name, table in tables.items()}
                 matched = own["matched"].sum(1)
@@ -114,14 +121,16 @@ class Resampled:
         """The dissection's own verdict, [u]."""
         units = self.dissection.units
         number = {tuple(concept): i for i, concept in enumerate(self.dissection.vocabulary)}
-        label = [number.get(pair, 0) for pair in zip(units.label, units.category, strict=True)]
+        label, best = (
+            np.array([number.get(pair, 0) for pair in zip(named.label, named.category, strict=True)])
+            for named in (units, interpretable_with(self.dissection))
+        )
         flags = (units[name].to_numpy(bool) for name in ("interpretable", "matched"))
-        return Verdict(np.array(label), units.iou.fillna(0).to_numpy(), *flags)
+        return Verdict(label, units.iou.fillna(0).to_numpy(), best, *flags)
 
     def _by_layer(self) -> Iterator[tuple[str, Verdict]]:
         """Yield the verdicts of each layer, and of all, [1 + draws, u]: the dissection's own first."""
-        drawn = (self.label, self.iou, self.interpretable, self.matched)
-        tables = [np.vstack([own, table]) for own, table in zip(self._own, drawn, strict=True)]
+        tables = [np.vstack([own, getattr(self, name)]) for name, own in self._own._asdict().items()]
         layer_of = self.dissection.units.layer.to_numpy()
         for layer in self.dissection.layers:
             yield layer, Verdict(*(table[:, layer_of == layer] for table in tables))
@@ -156,10 +165,9 @@ def resampled(dissection: Dissection, draws: int = 200, seed: int = 0) -> Resamp
     some = zip(*(torch.split(torch.from_numpy(own - 1), together) for own in weights), strict=True)
     redraws = Redraws(dissection)
     verdicts = [scores.verdict for each in some for scores in redraws.scores(Changes(*each))]
-    label, *columns = (
-        np.stack([getattr(each, name) for each in verdicts]) for name in ("label", "iou", "interpretable", "matched")
-    )
-    return Resampled(dissection, seed, blocks, dissection.reading.concepts.numpy()[label], *columns)
+    label, iou, best, *flags = (np.stack(column) for column in zip(*verdicts, strict=True))
+    concepts = dissection.reading.concepts.numpy()
+    return Resampled(dissection, seed, blocks, concepts[label], iou, concepts[best], *flags)
 
 
 def _draw_bytes(dissection: Dissection) -> int:

@@ -102,6 +102,11 @@ class Scores:
         """Which pairs are matched, units × concepts."""
         return self.interpretable & self.exceeds(self.iou, self.reading.control.numpy(), self.share)
 
+    @cached_property
+    def above(self) -> Bools:
+        """Which pairs have an IoU above chance and control, units × concepts."""
+        return np.asarray(np.nan_to_num(self.iou) > np.maximum(self.reading.control.numpy(), self.share))
+
     def exceeds(self, iou: Floats, control: Floats, chance: Floats) -> Bools:
         """Return where IoU exceeds control and chance level by as much as a matched pair's does."""
         required = required_iou(self.spec, torch.from_numpy(control), torch.from_numpy(chance)).numpy()
@@ -110,7 +115,8 @@ class Scores:
     @cached_property
     def verdict(self) -> "Verdict":
         """What each unit is."""
-        return judge(self.spec.label, self.iou, self.reading.iqr.numpy(), self.interpretable, self.matched)
+        iqr = self.reading.iqr.numpy()
+        return judge(self.spec.label, self.iou, iqr, self.above, self.interpretable, self.matched)
 
     def of_label(self, table: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return the column of each unit's label."""
@@ -128,12 +134,15 @@ class Verdict(NamedTuple):
     Attributes:
         label: integer, a concept; 0 where the unit has no label.
         iou: float64, with the label; 0 where there is none.
+        interpretable_with: integer, the concept that the unit counts as interpretable with, see `interpretable_with`; 0
+            where there is none.
         interpretable: bool, whether any pair of the unit is interpretable (Figure 5).
         matched: bool, whether the unit is matched to its label.
     """
 
     label: Ints
     iou: Floats
+    interpretable_with: Ints
     interpretable: Bools
     matched: Bools
 
@@ -144,13 +153,14 @@ def interpretable(spec: DissectSpec, iou: Floats, accuracy: Floats) -> Bools:
     return np.asarray(found & (accuracy > spec.interpretable_accuracy))
 
 
-def judge(rule: str, iou: Floats, iqr: Floats, interpretable: Bools, matched: Bools) -> Verdict:
-    """Label units (SPEC 2).
+def judge(rule: str, iou: Floats, iqr: Floats, above: Bools, interpretable: Bools, matched: Bools) -> Verdict:
+    """Label units (SPEC 2), and say what they are.
 
     Args:
         rule: ``matched``, ``iou`` or ``iqr``; ties go to the lower concept index.
         iou: [..., u, c], NaN where a concept is too rare to be scored.
         iqr: [..., u, c], on the validation half.
+        above: [..., u, c], which pairs have an IoU above chance and control.
         interpretable, matched: [..., u, c], what each pair is.
     """
     known = np.nan_to_num(iou, nan=0.0)
@@ -167,7 +177,8 @@ def judge(rule: str, iou: Floats, iqr: Floats, interpretable: Bools, matched: Bo
     def of_label(table: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return np.take_along_axis(table, label[..., None], -1)[..., 0]
 
-    return Verdict(label, of_label(known), np.asarray(interpretable.any(-1)), (label > 0) & of_label(matched))
+    best = np.where(label > 0, label, np.where(above & interpretable, known, 0.0).argmax(-1))
+    return Verdict(label, of_label(known), best, np.asarray(interpretable.any(-1)), (label > 0) & of_label(matched))
 
 
 def unit_table(s: Scores) -> pd.DataFrame:
@@ -208,7 +219,7 @@ def _outline_level(tops: Floats) -> int:
 
 def pair_table(s: Scores) -> pd.DataFrame:
     """One row for each unit and concept whose IoU beats chance and control; rank 1 is the unit's greatest IoU."""
-    units, concepts = np.nonzero(np.nan_to_num(s.iou) > np.maximum(s.reading.control.numpy(), s.share))
+    units, concepts = np.nonzero(s.above)
     order = np.argsort(np.argsort(-np.nan_to_num(s.iou, nan=-1.0), axis=1, kind="stable"), axis=1, kind="stable")
     level = s.reading.level.numpy()[units, concepts].astype(np.int64)
     iou, chance = s.iou[units, concepts], s.share[concepts]

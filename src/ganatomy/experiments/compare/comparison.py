@@ -51,7 +51,7 @@ class Comparison(Summarised):
             each): study, layer, position (in forward order), compared (the name under which the layer is compared;
             missing if it is not), category, units (of the layer), interpretable, matched, concepts (distinct, matched),
             matched_iou (of matched units), with errors. An interpretable unit counts for the category of its label, or
-            without one for that of its best interpretable pair (see `interpretable_with`); that has no error.
+            without one for that of its best interpretable pair (see `interpretable_with`).
         concepts: one row for each layer and concept that any study has there, and each study: study, layer, concept,
             category, interpretable (counted as above), matched (units of it), matched_error, share (of the pixels that
             it draws), rare (too rare to be scored).

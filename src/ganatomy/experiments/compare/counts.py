@@ -27,8 +27,8 @@ class Counts:
 
     Attributes:
         units: how many there are.
-        interpretable: int64 [1 + draws, c], units per concept that they are interpretable with; the rows of resamples
-            are by label, so that only their sums mean anything; column 0 has units that have neither.
+        interpretable: int64 [1 + draws, c], units per concept that they count as interpretable with, see
+            `interpretable_with`; column 0 has units without one.
         matched: int64 [1 + draws, c], units per label.
         iou: float64 [1 + draws, c], sum of the IoUs of the matched ones.
     """
@@ -57,7 +57,7 @@ def count_study(study: Compared, drawn: Resampled | None, concepts: Sequence[Con
         *(units[[name]].to_numpy().T for name in ("interpretable", "matched", "iou")),
     ]
     if drawn is not None:
-        more = (drawn.label, drawn.label, drawn.interpretable, drawn.matched, drawn.iou)
+        more = (drawn.label, drawn.interpretable_with, drawn.interpretable, drawn.matched, drawn.iou)
         found = [np.concatenate([own, table]) for own, table in zip(found, more, strict=True)]
     label, best, interpretable, matched, iou = found
     code, best_code = study.codes(concepts, label), study.codes(concepts, best)
@@ -142,8 +142,6 @@ def category_rows(counted: Counts, concepts: Sequence[Concept]) -> Iterator[dict
             row[name], row[f"{name}_error"] = _with_error(each)
             if name != "matched_iou":
                 row[name] = int(each[0])
-        if category != ALL:
-            row["interpretable_error"] = np.nan  # no resample says which pair is the best of an unmatched unit
         yield row
 
 

@@ -183,7 +183,7 @@ def count_units(dissection: Dissection, draws: int = DRAWS) -> pd.DataFrame:
     Returns:
         Columns layer, category, units, interpretable, matched, concepts (distinct, matched), matched_iou (mean over
         matched units, NaN where there are none); and standard errors, such as matched_error, see `resampled`. An
-        interpretable unit counts for the category that `interpretable_with` says, without an error.
+        interpretable unit counts for the category that `interpretable_with` says.
     """
     present = {concept.category: None for concept in dissection.vocabulary[1:]}
     categories = [*(name for name in CATEGORIES if name in present), *(n for n in present if n not in CATEGORIES)]
@@ -214,9 +214,7 @@ def count_units(dissection: Dissection, draws: int = DRAWS) -> pd.DataFrame:
 def _errors(drawn: Resampled) -> pd.DataFrame:
     """Return the standard errors of the counts, a column each."""
     table = drawn.counts.pivot_table("error", ["layer", "category"], "quantity", dropna=False)
-    found = table.add_suffix("_error").reset_index()
-    found.loc[found.category != ALL, "interpretable_error"] = math.nan  # as in a comparison
-    return found
+    return table.add_suffix("_error").reset_index()
 
 
 def _plain(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -40,7 +40,7 @@ def followed_block(monitoring: Monitoring, units: Sequence[Unit] | None = None) 
     some = f" Of {len(monitoring.steps)} looks, {len(shown)} are shown." if len(shown) < len(monitoring.steps) else ""
     lead = (
         f"{len(cards)} units, {chosen}: at each look the four pictures in which the unit is greatest, bright where it "
-        f"is on. In brackets: the likeliest concept of a unit that matches none.{some}"
+        f"is on. In brackets where it matches none.{some}"
     )
     return Block("The same units, step by step", lead, _curves(monitoring, followed) + "".join(cards))
 
