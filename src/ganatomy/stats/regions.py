@@ -77,7 +77,7 @@ def only(labels: Labels, among: Sequence[int], concepts: int) -> Labels:
 
 def occurring(labels: Labels) -> list[int]:
     """Return the concepts that labels show, in order, without "nothing"."""
-    found: list[int] = labels.unique().tolist()
+    found: list[int] = torch.unique(labels).tolist()
     return [c for c in found if c]
 
 

@@ -296,7 +296,7 @@ def insert_shard(source: Source, spec: ContextSpec, concept: int, parts: Sequenc
         stood = own / pixels
         pairs = torch.cartesian_prod(torch.arange(len(given.ids)), torch.arange(len(at)))
         gains = []
-        for own in pairs.split(source.batch(spec.batch)):  # a map a row: of all rows they would fill the memory
+        for own in torch.split(pairs, source.batch(spec.batch)):  # a map a row: of all rows they would fill the memory
             few = Rows(own[:, 0], masks(grid, at[own[:, 1]], spec.cell))
             edits = row_edits(parts, few.where), control_edits(parts, few.where, few.picture, given.ids, spec.seed)
             gains.append(torch.cat([_gains(source, given, few, concept, each) for each in edits], 1))

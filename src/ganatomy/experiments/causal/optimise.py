@@ -336,7 +336,7 @@ def descent(objective: Objective, alpha: PerUnit, removed: Tensor, added: Tensor
     """Return the slope of the loss over some pairs, few at a time: all layers are kept of those that a slope is of."""
     alpha = alpha.detach().requires_grad_(True)
     size, total = objective.source.batch(len(removed)), torch.zeros_like(alpha)
-    for gone, come in zip(removed.split(size), added.split(size), strict=True):
+    for gone, come in zip(torch.split(removed, size), torch.split(added, size), strict=True):
         loss = penalty(alpha, objective.spec) - objective.gain(alpha, gone, come, scale)
         total += torch.autograd.grad(loss * (len(gone) / len(removed)), alpha)[0]
     return total

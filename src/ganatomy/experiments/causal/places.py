@@ -170,7 +170,7 @@ def majority(labels: Labels, among: Sequence[int], grid: tuple[int, int], cell: 
     Of equals it is nothing, then the first of `among`. One image after the other, by the concepts that it shows.
     """
     found = []
-    for own in labels.split(1):
+    for own in torch.split(labels, 1):
         seen = set(occurring(own))
         there = [c for c in among if c in seen]
         counts = cell_counts(own, there, grid, cell)
