@@ -78,7 +78,8 @@ class _Probe:
         draw, label, count: seconds an image.
         grid: where labels and activations are compared.
         picture: bytes of an image.
-        occurring, scored: how many concepts are likely to occur, and to be common enough to be scored.
+        occurring, in_shard: how many concepts are likely to occur, in half of the sample and in a shard.
+        scored: how many are likely to be common enough to be scored.
     """
 
     base: int
@@ -89,6 +90,7 @@ class _Probe:
     grid: Grid
     picture: int
     occurring: int
+    in_shard: int
     scored: int
 
 
@@ -141,16 +143,16 @@ def _told(spec: DissectSpec, layers: Mapping[str, LayerShape], probe: _Probe, me
     )
     images = 2 * spec.images if spec.validation == "separate" else spec.images
     most = max(shape.units for shape in layers.values()) / units
-    whole = 8 * units * probe.occurring * bins
+    whole, counted = (8 * units * concepts * bins for concepts in (probe.occurring, probe.in_shard))
     pairs = pair_bytes(spec, units, probe.scored)
-    shard = max(whole, pairs if spec.validation == "separate" else whole + pairs)
+    shard = max(counted, pairs if spec.validation == "separate" else counted + pairs)
     limit = memory or free_share() or math.inf
     beside = probe.base + probe.batch
     least = most * shard
     if TABLES * (limit - beside) < least:
         raise BadValue(_refusal(limit, beside + least / TABLES))
     table = min(shard, TABLES * (limit - beside))
-    merging = 2 * shard if shard <= IN_MEMORY else 3 * most * shard
+    merging = 2 * shard if shard <= IN_MEMORY else 2 * most * max(whole, pairs)
     passes = math.ceil(shard / max(table, 1))
     parts, calibration = len(calibration_parts(spec, layers)), len(spec.calibration_ids())
     maps = 4 * calibration * sum(math.prod(shape) for shape in layers.values())
@@ -203,7 +205,7 @@ def _probe(spec: DissectSpec, models: Models, layers: Mapping[str, LayerShape]) 
     grid, concepts = grid_of(spec, seen), len(segmenter.vocabulary)
     every = [labels, *_more_labels(spec, models, ids.stop, size)]
     count = _counting(spec, seen, labels, grid, concepts)
-    occurring, scored = expected_concepts(
+    occurring, in_shard, scored = expected_concepts(
         torch.cat([labels_at(x, (grid.height, grid.width)) for x in every]), spec, concepts
     )
     maps = 4 * sum(math.prod(shape) for shape in layers.values())
@@ -216,6 +218,7 @@ def _probe(spec: DissectSpec, models: Models, layers: Mapping[str, LayerShape]) 
         grid=grid,
         picture=seen.images[0].numel() + 8,
         occurring=occurring,
+        in_shard=in_shard,
         scored=scored,
     )
 
@@ -260,13 +263,15 @@ def _timed(work: Callable[[], R]) -> tuple[R, float]:
     return found, min(took)
 
 
-def expected_concepts(labels: Tensor, spec: DissectSpec, concepts: int) -> tuple[int, int]:
-    """Return how many concepts a sample is likely to show, and on enough pixels to be scored, from a few images.
+def expected_concepts(labels: Tensor, spec: DissectSpec, concepts: int) -> tuple[int, int, int]:
+    """Return how many concepts half a sample is likely to show, and a shard of it, and how many are scored.
 
-    Those that no image shows are estimated from how many one shows and how many two show (Chao 1987).
+    Those that a few images do not show are at least as many as follows from how many one shows and how many two show
+    (Chao 1987), and at most as many as if each further image brought new ones as often as these did (Good 1953). The
+    geometric mean of both is told.
 
     Args:
-        labels: [b, plane, h, w].
+        labels: [b, plane, h, w], of a few images.
         spec: how many images the sample has, and what is too rare to be scored.
         concepts: how many the vocabulary has.
     """
@@ -277,8 +282,13 @@ def expected_concepts(labels: Tensor, spec: DissectSpec, concepts: int) -> tuple
     pixels = torch.bincount(labels.flatten().cpu(), minlength=concepts).double() / labels[:, 0].numel()
     seen, once, twice = (int(n) for n in ((shown > 0).sum(), (shown == 1).sum(), (shown == 2).sum()))
     unseen = once * once / (2 * twice) if twice else once * (once - 1) / 2
-    grown = 1 - math.exp(-(len(spec.halves()["evaluation"]) - len(labels)) / max(len(labels), 1))
-    occurring = min(concepts, round(seen + unseen * grown))
+
+    def occurring(count: int) -> int:
+        more = max(count - len(labels), 0) / len(labels)
+        least, most = seen + unseen * (1 - math.exp(-more)), seen + once * more
+        return max(1, min(concepts, round(math.sqrt(min(least, concepts) * min(most, concepts)))))
+
+    half = len(spec.halves()["evaluation"])
     common = int(((pixels >= spec.rare) & (shown > 0)).sum())
-    scored = min(concepts, round(occurring * common / seen))
-    return max(occurring, 1), max(scored, 1)
+    least = min(concepts, round(seen + unseen))
+    return occurring(half), occurring(min(spec.shard, half)), max(1, min(concepts, round(least * common / seen)))
