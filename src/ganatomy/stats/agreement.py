@@ -63,7 +63,7 @@ class Agreement(Accumulator):
     @property
     def nbytes(self) -> int:
         """How much memory the table takes."""
-        return self._table.nbytes
+        return self._table[:, :, : len(self._order)].nbytes  # rows that are not used yet take no memory
 
     @property
     def concepts(self) -> Tensor:
