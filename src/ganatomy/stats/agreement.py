@@ -63,7 +63,8 @@ class Agreement(Accumulator):
     @property
     def nbytes(self) -> int:
         """How much memory the table takes."""
-        return self._table[:, :, : len(self._order)].nbytes  # rows that are not used yet take no memory
+        used = self._table if self._table.is_cuda else self._table[:, :, : len(self._order)]
+        return used.nbytes  # on a CPU rows that are not used yet take none
 
     @property
     def concepts(self) -> Tensor:
