@@ -46,7 +46,7 @@ def test_a_driver_that_merges_everything_is_the_limit(projection: ModuleType) ->
 
 def test_what_is_kept_takes_a_small_share_of_the_time(projection: ModuleType) -> None:
     step = projection.Step(costs(projection, work=0.01, keep=1.0), 1, 5000, 0).run()
-    assert step.time == pytest.approx(50 * (1 + 1 / projection.SELDOM), rel=0.05)
+    assert step.time == pytest.approx(50 * (1 + 1 / projection.SAVE_RATIO), rel=0.05)
 
 
 def test_of_each_number_of_workers_it_says_what_limits_it(projection: ModuleType) -> None:

@@ -22,10 +22,9 @@ ACE: dict[str, Any] = {"pool": 300, "train": 12, "held": 8, "candidates": 260, "
 STEPS = {
     *("choosing", "measuring", "places"),
     *("levels", "evaluation", "pool", "candidates", "effects", "effect", "context", "strength", "trace"),
-    *("each unit", "first order", "tried", "accuracy", "together", "real pictures", "generated pictures"),
-    "repaired pictures",
+    *("each unit", "first order", "tried", "accuracy", "together", "real pictures"),
 }
-"""All that is counted by the shard, but for the validation half, whose counts a finished study does without."""
+"""All that is counted by the shard, but what a finished study does without: the validation half, features of images."""
 
 
 def given(place: Path) -> None:

@@ -122,7 +122,7 @@ def test_without_room_it_says_so_and_waits(
     for worker in two._idle:
         worker.kill()
     two._idle.clear()
-    thread.join(30)
+    thread.join(120)
     check(found, 3)
     held.close()
 
