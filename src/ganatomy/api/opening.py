@@ -21,7 +21,7 @@ def open(directory: str | Path) -> Any:
     >>> ganatomy.open("study").table  # doctest: +SKIP
 
     Returns:
-        What the function of that experiment returns: a `Dissection`, an `Effect`, a `Monitoring` …
+        What the function of that experiment returns, such as a `Dissection`, an `Effect` or a `Monitoring`.
 
     Raises:
         StudyError: the directory holds no finished study, or one that is only an input of others.

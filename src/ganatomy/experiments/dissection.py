@@ -79,7 +79,7 @@ class Dissection(Summarised):
 
     @property
     def table(self) -> pd.DataFrame:
-        """The table that answers the question: `units`."""
+        """The table that answers the question, `units`."""
         return self.units
 
     @classmethod

@@ -87,7 +87,7 @@ class Accuracy(Result):
 
     @property
     def table(self) -> pd.DataFrame:
-        """The table that answers the question: `classes`."""
+        """The table that answers the question, `classes`."""
         return self.classes
 
     @classmethod

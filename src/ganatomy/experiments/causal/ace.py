@@ -76,7 +76,7 @@ class Ace(Result):
 
     @property
     def table(self) -> pd.DataFrame:
-        """The table that answers the question: `effects`."""
+        """The table that answers the question, `effects`."""
         return self.effects
 
     @classmethod

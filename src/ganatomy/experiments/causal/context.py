@@ -189,7 +189,7 @@ class Context(Result):
 
     @property
     def table(self) -> pd.DataFrame:
-        """The table that answers the question: `under`."""
+        """The table that answers the question, `under`."""
         return self.under
 
     @classmethod

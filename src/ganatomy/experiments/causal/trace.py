@@ -160,7 +160,7 @@ class Trace(Result):
 
     @property
     def table(self) -> pd.DataFrame:
-        """The table that answers the question: `lines`."""
+        """The table that answers the question, `lines`."""
         return self.lines
 
     @classmethod

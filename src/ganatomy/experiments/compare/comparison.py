@@ -82,7 +82,7 @@ class Comparison(Summarised):
 
     @property
     def table(self) -> pd.DataFrame:
-        """The table that answers the question: `counts`."""
+        """The table that answers the question, `counts`."""
         return self.counts
 
     @property
