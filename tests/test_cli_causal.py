@@ -81,7 +81,7 @@ def test_ablate_says_what_it_does_and_shows_what_changed(answer: Answer) -> None
     assert "ablate units 10 at layer2 of planted: 12 pictures, about" in text
     assert " -100.00 " in next(line for line in text.splitlines() if line.startswith(" ball"))
     (home,) = HOME.iterdir()
-    assert home.name == "ablate-units-10-ball-images-12-batch-8"
+    assert home.name == "ablate-units-10-ball-images-12"
     assert f"{home}/report.html" in text
     assert (home / "report.html").stat().st_size > 5_000
     assert (home / "edit.json").is_file()
@@ -148,7 +148,7 @@ def test_the_edits_of_a_study_can_be_applied(answer: Answer) -> None:
     text = answer("apply", "study", "--edit", "first/edit.json", "--images", "12")
     assert "apply edits of edit.json at layer2" in text
     told = json.loads(answer("apply", "study", "--edit", "first/edit.json", "--images", "12", "--json"))
-    assert re.fullmatch(r"apply-edit-[0-9a-f]{8}-images-12-batch-8", Path(told["study"]).name)
+    assert re.fullmatch(r"apply-edit-[0-9a-f]{8}-images-12", Path(told["study"]).name)
     frames = [pd.DataFrame(run["table"]).set_index("concept").sort_index() for run in (ablated, told)]
     pd.testing.assert_frame_equal(*frames)
     assert frames[1].random_change.notna().all()
@@ -178,7 +178,7 @@ def test_one_place_at_a_time(answer: Answer) -> None:
         "16",
     )
     context = json.loads(answer("insert", *units, "--at", "each", "--json"))
-    assert context["study"].endswith("study-causal/layer2/context-ball-iou-1-images-2-batch-8-cell-4-pool-16")
+    assert context["study"].endswith("study-causal/layer2/context-ball-iou-1-images-2-cell-4-pool-16")
     assert sum(row["places"] for row in context["under"]) == 2 * 16
     assert "places" not in context
     assert "responsive" in answer("insert", *units, "--at", "each")

@@ -23,7 +23,7 @@ from ganatomy.study import Study
 from ganatomy.tensor_files import Archive
 
 DISSECT = ("dissect", "planted", "--segmenter", "planted", "--images", "40", "--layers", "layer2", "--batch", "8")
-ABLATED = "ablate-units-1-ball-images-12-batch-8"
+ABLATED = "ablate-units-1-ball-images-12"
 LAYER = ("--layer", "layer2", "--images", "12", "--batch", "8")
 
 

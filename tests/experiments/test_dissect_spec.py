@@ -8,7 +8,7 @@ import pytest
 
 from ganatomy.errors import GanatomyError, UnknownName
 from ganatomy.experiments.dissect_spec import DissectSpec
-from ganatomy.study import spec_digest, to_json
+from ganatomy.study import RUN, spec_digest, to_json
 
 SPEC = DissectSpec("planted:")
 
@@ -38,10 +38,10 @@ OTHER: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(DissectSpec)])
-def test_every_field_changes_the_digest(name: str) -> None:
+def test_every_field_but_those_of_the_run_changes_the_digest(name: str) -> None:
     other = replace(SPEC, **{name: OTHER[name]})
     assert getattr(other, name) != getattr(SPEC, name)
-    assert spec_digest(other) != spec_digest(SPEC)
+    assert (spec_digest(other) == spec_digest(SPEC)) == (name in RUN)
 
 
 @pytest.mark.parametrize(

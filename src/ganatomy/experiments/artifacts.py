@@ -327,6 +327,8 @@ def run_artifacts(
     facts = source.facts()
     facts["inputs"] |= {"real pictures": setting.pictures.fingerprint, "feature network": setting.network.fingerprint}
     with Study.create(directory, spec, {**facts, "features": numbers}, execute, progress) as study:
+        spec = study.begun(spec)
+        setting = replace(setting, spec=spec)
         if not study.finished:
             real = describe_reals(setting, numbers, execute, progress)
             work = partial(describe_made, setting, units)

@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache, partial
 from time import perf_counter
 from typing import Any
@@ -103,6 +103,7 @@ class RealSpec:
         reals, seed: which pictures of the set.
         size, crop: of the `Frame` that was seen of them.
         order: in which they were described.
+        batch, shard: images a forward pass, and between two savings.
     """
 
     pictures: str
@@ -112,6 +113,8 @@ class RealSpec:
     size: int | tuple[int, int]
     crop: float
     order: str = ORDER
+    batch: int = SampleSpec.batch
+    shard: int = SampleSpec.shard
 
 
 class Described:
@@ -258,14 +261,14 @@ def describe_reals(
 ) -> FeatureMoments:
     """Return the moments of the real pictures: described now, or for an earlier study."""
     spec, frame = setting.spec, setting.frame
-    asked = RealSpec(
-        setting.pictures.fingerprint, setting.network.fingerprint, spec.reals, spec.seed, frame.size, frame.crop
-    )
+    prints = setting.pictures.fingerprint, setting.network.fingerprint
+    asked = RealSpec(*prints, spec.reals, spec.seed, frame.size, frame.crop, batch=spec.batch, shard=spec.shard)
     directory = setting.source.beside("real", spec_digest(asked)[:16])
-    shards = [range(i, min(i + spec.shard, spec.reals)) for i in range(0, spec.reals, spec.shard)]
-    work = partial(describe_real, setting, numbers)
     facts = {"inputs": {}, "real": spec.real, "features": spec.features}
     with Study.create(directory, asked, facts, execute, progress) as study:
+        asked = study.begun(asked)
+        shards = [range(i, min(i + asked.shard, spec.reals)) for i in range(0, spec.reals, asked.shard)]
+        work = partial(describe_real, replace(setting, spec=replace(spec, batch=asked.batch)), numbers)
         moments = study.sharded("real pictures", FeatureMoments, work, shards)
         if not study.finished:
             study.finish()

@@ -64,6 +64,7 @@ def run(spec: DissectSpec, study: Study, models: Models, memory: int | None = No
         consent.agree([spec.generator, spec.segmenter])  # which stand in a file from now on, and were typed here
     if study.finished:
         return Dissection.open(study.directory)
+    spec = study.begun(spec)
     memory, layers = memory or free_share(), chosen_layers(models.subject, spec.layers)
     parts = calibration_parts(spec, layers)
     levels = study.sharded("levels", ActivationLevels, partial(measure_levels, spec, models), parts)

@@ -18,7 +18,7 @@ LABELS = ("matched", "iou", "iqr")
 
 @dataclass(frozen=True)
 class DissectSpec:
-    """What to dissect, and how; every field changes the numbers, and so the digest.
+    """What to dissect, and how; every field but those of the run, batch and shard, changes the numbers, and the digest.
 
     Attributes:
         generator, segmenter: names, as in `open_generator` and `open_segmenter`.

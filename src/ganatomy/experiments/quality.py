@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -134,6 +134,8 @@ def run_quality(
     """
     setting, numbers = open_setting(spec, source)
     with Study.create(directory, spec, real_facts(setting, numbers), execute, progress) as study:
+        spec = study.begun(spec)
+        setting = replace(setting, spec=spec)
         if not study.finished:
             textures = _textures(study, setting, spec, progress or Silent())
             real = describe_reals(setting, numbers, execute, progress)

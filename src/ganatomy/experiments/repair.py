@@ -7,7 +7,7 @@ distance.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -178,6 +178,8 @@ def run_repair(
     trials = spec.trials(source.shape(spec.layer).units)
     units = [own for _, own in trials]
     with Study.create(directory, spec, real_facts(setting, numbers), execute, progress) as study:
+        spec = study.begun(spec)
+        setting = replace(setting, spec=spec)
         if not study.finished:
             study.write_table("textures", _textures(study, setting, spec, progress or Silent()))
             real = describe_reals(setting, numbers, execute, progress)

@@ -17,7 +17,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import pandas as pd
 
@@ -28,9 +28,11 @@ from ganatomy.progress import Progress, Silent
 from ganatomy.remote import display_path, local_path, open_mirror, pull, url_of
 from ganatomy.study.files import (
     FORMAT,
+    RUN,
     TensorState,
     as_bad_file,
     differences,
+    question,
     read_parquet,
     read_record,
     read_tensors,
@@ -46,6 +48,7 @@ from ganatomy.study.sharded import Mergeable, ShardedStep
 from ganatomy.tensor_files import SUFFIX
 
 __all__ = [
+    "RUN",
     "Mergeable",
     "Part",
     "Study",
@@ -59,6 +62,7 @@ __all__ = [
 
 A = TypeVar("A", bound="TensorState")
 M = TypeVar("M", bound="Mergeable")
+S = TypeVar("S")
 
 
 def to_json(spec: Any) -> dict[str, Any]:
@@ -68,8 +72,8 @@ def to_json(spec: Any) -> dict[str, Any]:
 
 
 def spec_digest(spec: Any) -> str:
-    """Return the sha256 of a Spec: over the name of its class, and the name and value of every field."""
-    text = json.dumps([type(spec).__name__, to_json(spec)], sort_keys=True, separators=(",", ":"))
+    """Return the sha256 of a Spec: over the name of its class, and its fields but those of `RUN`."""
+    text = json.dumps([type(spec).__name__, question(to_json(spec))], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -116,6 +120,11 @@ class Study:
     def spec_json(self) -> dict[str, Any]:
         """The Spec's fields as plain JSON values."""
         return dict(self._record["spec"])
+
+    def begun(self, spec: S) -> S:
+        """Return a Spec with the batch and the shards that the study was begun with, whatever is asked of this run."""
+        kept = {name: self._record["spec"][name] for name in RUN if name in self._record["spec"]}
+        return cast(S, dataclasses.replace(cast(Any, spec), **kept))
 
     @property
     def kind(self) -> str:

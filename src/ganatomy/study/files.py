@@ -14,7 +14,7 @@ from ganatomy.files import OF_THE_MACHINE, plain_file, read_json, replacing
 from ganatomy.remote import display_path
 from ganatomy.tensor_files import BROKEN, Archive, write
 
-FORMAT = 2
+FORMAT = 3
 ODD = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, MemoryError)
 """What becomes of files that do not hold what they should."""
 
@@ -185,11 +185,22 @@ def record_text(record: Mapping[str, Any]) -> str:
     return json.dumps(record, indent=2, ensure_ascii=False) + "\n"
 
 
+RUN = ("batch", "shard")
+"""Fields of a Spec that say how a run goes about it, not what is asked: another batch finds the same study."""
+
+
+def question(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is asked of the fields of a Spec: without those of a run."""
+    asked = {name: value for name, value in fields.items() if name not in RUN}
+    return {name: question(value) if isinstance(value, dict) else value for name, value in asked.items()}
+
+
 def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
     """Return how two records differ in what was asked and in the models that were used: name, and both values."""
     pairs = {"experiment": (first["experiment"], second["experiment"])}
-    for name in dict.fromkeys([*second["spec"], *first["spec"]]):
-        pairs[name] = (first["spec"].get(name), second["spec"].get(name))
+    was, asked = question(first["spec"]), question(second["spec"])
+    for name in dict.fromkeys([*asked, *was]):
+        pairs[name] = (was.get(name), asked.get(name))
     used, now = first["facts"].get("inputs", {}), second["facts"].get("inputs", {})
     for name in dict.fromkeys([*now, *used]):
         pairs[f"fingerprint of the {name}"] = (used.get(name), now.get(name))

@@ -143,6 +143,7 @@ def run_accuracy(
     check_units(spec.layer, units, spec.units)
     sets = [spec.units, *random_sets(units, len(spec.units), range(spec.random), spec.seed, spec.units)]
     with Study.create(directory, spec, {**source.facts(), "classes": list(classes)}, execute, progress) as study:
+        spec = study.begun(spec)
         if not study.finished:
             work = partial(tell_without, source, spec, sets)
             verdicts = study.sharded("accuracy", Verdicts, work, spec.shards())

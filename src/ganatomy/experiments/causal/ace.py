@@ -159,6 +159,7 @@ def run_ace(
     if not (directory / "study.json").exists():
         check_scores(source)
     with Study.create(directory, spec, source.facts(), execute, progress) as study:
+        spec = study.begun(spec)
         if not study.finished:
             pool = open_pool(source, spec.pool_spec(), pool_directory or home, execute, progress)
             objective, tried = prepare(spec, source, pool, study)

@@ -179,6 +179,7 @@ def run_setting(
     category = truth_category(source, spec.concept, spec.grammar)
     facts = source.facts() | truth_facts(category, source.named(concept))
     with Study.create(directory, spec, facts, execute, progress) as study:
+        spec = study.begun(spec)
         if not study.finished:
             task = _task(source, spec, category, execute, progress)
             parts = [measured_parts(source, each, spec.concept, execute, progress) for each in settings]

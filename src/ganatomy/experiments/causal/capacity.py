@@ -254,6 +254,7 @@ def run_capacity(
     """
     concept, on = check_capacity(spec, source)
     with Study.create(directory, spec, source.facts(), execute, progress) as study:
+        spec = study.begun(spec)
         if not study.finished:
             how = (spec.pool, spec.batch, execute, progress)
             pools = {layer: layer_pool(source, layer, *how) for layer in spec.layers()}

@@ -4,7 +4,6 @@ A class constant k is one value a unit, the same everywhere. What a layer does a
 the foot of a building it is not what it is in the sky. So k(place) is the mean activation at that very place.
 """
 
-import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -170,9 +169,10 @@ def place_means(
         execute, progress: the engine, and who shows how far it is.
     """
     (images, batch), (first, *others) = pictures, layers
-    spec = PlacesSpec(**source.names(), layer=first, more=tuple(others), concept=concept, images=images)
+    spec = PlacesSpec(**source.names(), layer=first, more=tuple(others), concept=concept, images=images, batch=batch)
     with Study.create(places_home(source, layers, concept, images), spec, source.facts(), execute, progress) as study:
-        work = partial(count_places, source, dataclasses.replace(spec, batch=batch))
+        spec = study.begun(spec)
+        work = partial(count_places, source, spec)
         means = study.sharded("places", PlaceMeans, work, spec.shards())
         if not study.finished:
             study.finish()

@@ -252,6 +252,7 @@ def run_context(
     facts = source.facts() | belief._asdict() | truth_facts(category, source.named(concept))
     facts["control"] = "without" if sets_all(source, spec) else "random"
     with Study.create(directory, spec, facts, execute, progress) as study:
+        spec = study.begun(spec)
         if not study.finished:
             parts = measured_parts(source, spec, spec.concept, execute, progress)
             pool = layer_pool(source, spec.place_layer, spec.pool, spec.batch, execute, progress)

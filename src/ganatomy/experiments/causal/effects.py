@@ -217,6 +217,7 @@ def run_effect(
     """
     check_effect(spec, source)
     with _study(spec, source, directory, execute, progress) as study:
+        spec = study.begun(spec)
         if not study.finished:
             parts = _zeros(source, spec)
             if spec.kind == "insert":
@@ -236,6 +237,7 @@ def run_edits(
 ) -> Effect:
     """Apply given edits, at any layers, and count what they do to every concept; `spec` is theirs, by `edit_spec`."""
     with _study(spec, source, directory, execute, progress) as study:
+        spec = study.begun(spec)
         if not study.finished:
             trials = [list(edits), *random_edits(edits, range(spec.random), spec.seed)]
             _measure(spec, source, study, trials)

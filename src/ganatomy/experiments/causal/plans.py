@@ -27,7 +27,7 @@ from ganatomy.experiments.causal.source import SampleSpec, Source
 from ganatomy.experiments.causal.trials import batches, redrawn
 from ganatomy.progress import Progress
 from ganatomy.remote import download, local_path
-from ganatomy.study import is_study, spec_digest
+from ganatomy.study import RUN, is_study, spec_digest
 
 P = TypeVar("P", bound=PlaceSpec)
 R = TypeVar("R")
@@ -160,7 +160,7 @@ def home(source: Source, spec: SampleSpec, name: str) -> Path:
     other = ""
     for field in dataclasses.fields(spec):
         value = getattr(spec, field.name)
-        if isinstance(field.default, int | float) and value != field.default:
+        if field.name not in RUN and isinstance(field.default, int | float) and value != field.default:
             other += f"-{field.name}-{value}"
     layers = [spec.layer, *(layer for layer, _ in getattr(spec, "more", ()))]
     return source.beside("+".join(layers), name + other)

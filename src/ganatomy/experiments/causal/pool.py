@@ -3,7 +3,6 @@
 A pool is a study of its own, shared by every causal question about the layer (S-6.4).
 """
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -125,10 +124,10 @@ def pool_home(source: Source, layer: str, images: int, seed: int = PoolSpec.seed
 def open_pool(
     source: Source, spec: PoolSpec, directory: Path, execute: Executor = local, progress: Progress | None = None
 ) -> Pool:
-    """Measure a pool in a study directory, or read it where it is there already; whatever the batch, it is the same."""
+    """Measure a pool in a study directory, or read it where it is there already."""
     source.shape(spec.layer)
-    asked = dataclasses.replace(spec, batch=PoolSpec.batch)
-    with Study.create(directory, asked, source.facts(), execute, progress) as study:
+    with Study.create(directory, spec, source.facts(), execute, progress) as study:
+        spec = study.begun(spec)
         pool = study.sharded("pool", Pool, partial(pool_shard, source, spec), spec.shards())
         if not study.finished:
             study.finish()

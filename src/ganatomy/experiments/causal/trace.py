@@ -204,6 +204,7 @@ def run_trace(
     check_insertion(source, spec)
     layers = later_layers(source.models.generator, spec.layer)
     with Study.create(directory, spec, source.facts() | {"traced": layers}, execute, progress) as study:
+        spec = study.begun(spec)
         if not study.finished:
             parts = measured_parts(source, spec, spec.concept, execute, progress)
             measure = partial(measure_strength, source, spec, layers)

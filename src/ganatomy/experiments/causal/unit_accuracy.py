@@ -171,6 +171,7 @@ def run_unit_accuracy(
     units = source.shape(spec.layer).units
     chosen_on, told_on = spec.halves()
     with Study.create(directory, spec, {**source.facts(), "classes": list(classes)}, execute, progress) as study:
+        spec = study.begun(spec)
         if not study.finished:
             work = partial(tell_without, source, spec, [[unit] for unit in range(units)])
             alone = study.sharded("each unit", Verdicts, work, spec.shards())

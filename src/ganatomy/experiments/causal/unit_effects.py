@@ -126,6 +126,7 @@ def run_unit_effects(
     """
     source.shape(spec.layer)
     with Study.create(directory, spec, source.facts(), execute, progress) as study:
+        spec = study.begun(spec)
         if not study.finished:
             shards = spec.shards()
             alone = partial(ablate_each, source, spec)
