@@ -30,6 +30,7 @@ def test_little_memory_changes_no_bit(tmp_path: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(shards._Passes, "count", counted)
     monkeypatch.setattr("ganatomy.study.sharded.IN_MEMORY", 1000)
+    monkeypatch.setattr("ganatomy.experiments.shards.IN_MEMORY", 1000)
     short = ganatomy.dissect("planted:", **OPTIONS, validation=validation, out=tmp_path / "short", memory=1)
     assert set(passes) == {1, 2, 3}, "three layers, then those that are left"
     for file in sorted((plain.study.directory / "steps").iterdir()):

@@ -18,6 +18,7 @@ from ganatomy.resample import Grid
 from ganatomy.stats.agreement import Agreement
 from ganatomy.stats.levels import ActivationLevels, exact_levels
 from ganatomy.stats.pairs import PairCounts, Wanted, size
+from ganatomy.study.sharded import IN_MEMORY
 from ganatomy.tensor_files import Archive, packed
 from ganatomy.types import Labels
 
@@ -96,7 +97,10 @@ def tally_shard(
     while left:
         counting = passes.count(ids, left, memory, labels, first=not done)
         left = [layer for layer in left if layer not in counting.tables]
-        done.append(_set_aside(counting.tally()) if left else counting.tally())
+        large, tally = counting.nbytes > IN_MEMORY, counting.tally()
+        del counting
+        done.append(_set_aside(tally) if left or large else tally)  # counted, or merged, the next takes as much
+        del tally
     return Tally.joined(done)
 
 
