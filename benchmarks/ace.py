@@ -4,7 +4,7 @@
     python benchmarks/ace.py STUDY --schedules fast quick --json > ace.json
     python benchmarks/ace.py STUDY --out DIR --steps 100             the first 100 updates of the published schedule
 
-STUDY is a finished dissection. All schedules are judged on the same places, of pictures that none of them has seen: the
+STUDY is a finished dissection. All schedules are judged on the same places, of images that none of them has seen: the
 clipped set of each look is ablated everywhere and inserted at places that have room for the concept. DIR gets the
 numbers as ace.json and the curves as ace.svg. A run that is stopped goes on where it was.
 """
@@ -38,7 +38,7 @@ Row = dict[str, Any]
 
 
 def judge(source: Source, given: argparse.Namespace) -> Objective:
-    """Return what judges every schedule: held-out places of pictures of their own."""
+    """Return what judges every schedule: held-out places of images of their own."""
     many, out = 4 * given.pictures, given.out
     sizes = {"pool": many, "candidates": many, "train": 2, "held": given.pictures, "top": given.top, "sizes": (1,)}
     seed = source.dissection.spec.seed + OTHER_SEED
@@ -121,7 +121,7 @@ def figure(curves: dict[str, list[Row]], concept: str, colour: str) -> str:
         Line(name, *([row[key] for row in own] for key in ("evaluations", "effect", "effect_error")), *styles[name])
         for name, own in curves.items()
     ]
-    x = log_axis("pictures drawn and segmented", [v for line in lines for v in line.x], lambda value: f"{value:,.0f}")
+    x = log_axis("images drawn and segmented", [v for line in lines for v in line.x], lambda value: f"{value:,.0f}")
     y = even_axis("held-out effect", [v for line in lines for v in line.reach()], lambda value: f"{value:.1f}")
     title = f"What it takes to find the units of {concept}"
     return as_file(title, (), [("Inserted, less what is left when ablated", line_chart(lines, x, y, title))])
@@ -153,7 +153,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="where runs are kept, and go on")
     parser.add_argument("--schedules", nargs="+", choices=list(SCHEDULES), default=["published", "fast", "quick"])
     parser.add_argument("--steps", type=int, default=500, help="updates of the published schedule")
-    parser.add_argument("--pool", type=int, default=10_000, help="pictures of the published schedule's pool")
+    parser.add_argument("--pool", type=int, default=10_000, help="images of the published schedule's pool")
     parser.add_argument("--pictures", type=int, default=100, help="that all are judged on, of each kind")
     parser.add_argument("--top", type=int, default=20, help="units of the clipped set")
     parser.add_argument("--threads", type=int, default=1)

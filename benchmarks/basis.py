@@ -3,8 +3,8 @@
     python benchmarks/basis.py OUT [--generator bundled:church] [--layers layer4,layer6] [--images 1000] [--json]
 
 Network Dissection's control for axis alignment: random rotations, rotations of less than their full angle, and
-principal directions, dissected on the pictures on which the units are. The last row knows nothing: the features are
-those of another picture, so what it matches is false, and `expected` says how much of that was foreseen. OUT keeps
+principal directions, dissected on the images on which the units are. The last row knows nothing: the features are
+those of another image, so what it matches is false, and `expected` says how much of that was foreseen. OUT keeps
 every dissection; a run that is stopped goes on where it was.
 """
 
@@ -28,9 +28,9 @@ AMOUNTS = (0.25, 0.5, 0.75)
 
 
 class Mismatched:
-    """A subject whose features are those of other pictures of the batch, by two places.
+    """A subject whose features are those of other images of the batch, by two places.
 
-    The dissection's own control swaps neighbours; by two, no picture of it meets its own features again.
+    The dissection's own control swaps neighbours; by two, no image of it meets its own features again.
     """
 
     def __init__(self, inner: Generator) -> None:

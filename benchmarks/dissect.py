@@ -1,4 +1,4 @@
-"""How long dissection takes, phase by phase, and how much memory; beside the pictures, and beside the usual way.
+"""How long dissection takes, phase by phase, and how much memory; beside the images, and beside the usual way.
 
     python benchmarks/dissect.py                                            all of it
     python benchmarks/dissect.py --only bundled --images 1000 --threads 1 2
@@ -107,7 +107,7 @@ def synthetic(side: int, units: int, planes: int, device: str, repeats: int, bat
 
 
 def regions(batch: int, planes: int, concepts: int, size: tuple[int, int], g: torch.Generator) -> Tensor:
-    """Return labels of pictures cut into 150 regions, each with a tuple of labels."""
+    """Return labels of images cut into 150 regions, each with a tuple of labels."""
     y, x = torch.meshgrid(*(torch.arange(n, dtype=torch.float32) for n in size), indexing="ij")
     places = torch.stack([y, x], -1).view(-1, 2)
     pictures = []
@@ -135,7 +135,7 @@ def measured(work: Callable[[], object], repeats: int, *, warm: bool = True) -> 
 
 
 def usual(images: int, repeats: int) -> Row:
-    """Compare with the usual way: the same models, layers and images, pictures and statistics together."""
+    """Compare with the usual way: the same models, layers and images, images and statistics together."""
     generator, segmenter = models()
     spec = DissectSpec("benchmark", images=images, validation="cross", calibration=images)
     models_ = Models(generator, segmenter, "cpu")

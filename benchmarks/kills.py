@@ -76,7 +76,7 @@ def endure(verb: str, kills: int, seed: int) -> str:
         (folder / "made").rename(folder / "whole")
         wrong: list[str] = []
         while True:
-            shutil.rmtree(folder / "study-causal", ignore_errors=True)  # what is described of real pictures
+            shutil.rmtree(folder / "study-causal", ignore_errors=True)  # what is described of real images
             last = killed == kills
             if not run(folder, command, None if last else moments.uniform(0, took)):
                 killed += 1

@@ -1,4 +1,4 @@
-"""From stroke to picture: how long people wait who paint at once, and whether the server answers meanwhile.
+"""From stroke to image: how long people wait who paint at once, and whether the server answers meanwhile.
 
     python benchmarks/paint.py STUDY
     python benchmarks/paint.py STUDY --people 1 4 --strokes 200 --json
@@ -45,7 +45,7 @@ async def serving(study: Path) -> AsyncIterator[str]:
 
 
 async def person(client: httpx2.AsyncClient, base: str, number: int, asked: argparse.Namespace) -> list[float]:
-    """Paint; return the seconds that each picture took."""
+    """Paint; return the seconds that each image took."""
     waits, strokes = [], []
     for i in range(asked.strokes):
         moves = i % 12
@@ -118,7 +118,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", type=Path, help="a finished dissection")
     parser.add_argument("--people", nargs="+", type=int, default=[1, 4])
-    parser.add_argument("--strokes", type=int, default=120, help="pictures that each asks for")
+    parser.add_argument("--strokes", type=int, default=120, help="images that each asks for")
     parser.add_argument("--concept", default="tree")
     parser.add_argument("--layers", nargs="+", help="where they paint, stroke by stroke (where the page starts)")
     parser.add_argument("--json", action="store_true", help="print numbers only")
@@ -130,7 +130,7 @@ def main() -> None:
     for row in rows:
         print(
             f"{row['people']} painting at once, {row['side']} px, {row['layer']}: median {row['median_ms']:.0f} ms, "
-            f"95 % within {row['p95_ms']:.0f} ms ({row['pictures']} pictures); health check median "
+            f"95 % within {row['p95_ms']:.0f} ms ({row['pictures']} images); health check median "
             f"{row['health_median_ms']:.1f}, 95 % within {row['health_p95_ms']:.1f}, most {row['health_max_ms']:.0f} ms"
         )
 

@@ -102,11 +102,11 @@ def unit_fid(args: argparse.Namespace) -> Found:
         real.update(random_features(d, range(int(own[0]), int(own[-1]) + 1), seed=1))
     base, phases = held_memory(), Phases(distances=args.ranked)
     with Study.create(args.out / "unit-fid", spec, {"inputs": {}}, progress=phases) as study:
-        made = study.sharded("generated pictures", Described, partial(random_described, d, units), spec.shards())
+        made = study.sharded("generated images", Described, partial(random_described, d, units), spec.shards())
         work = partial(distances, made, real, spec, torch.device("cpu"), phases)
         with contextlib.suppress(Enough):
             study.step("distances", Distances, work)
-        study.finish(without=["generated pictures"])
+        study.finish(without=["generated images"])
     tables = 4 * m * (d + units)
     samples, shard = units + spec.draws, len(spec.shards()[0])
     own = unit_frechet_cost(samples, spec.top, m, d, overwrite=True).memory_bytes

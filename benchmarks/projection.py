@@ -106,7 +106,7 @@ def levels_of(workers: int, tree: bool) -> int:
 
 
 def project(costs: Costs, images: int, tree: bool) -> list[dict[str, Any]]:
-    """Return for each number of workers how long a dissection takes, of two halves of so many pictures, and why.
+    """Return for each number of workers how long a dissection takes, of two halves of so many images, and why.
 
     `busy` is the share of the time in which the driver works on results, `at_work` that in which workers count.
     """

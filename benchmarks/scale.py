@@ -53,7 +53,7 @@ SHARD = DissectSpec("church").shard
 LARGE = (512, 512, 512, 512, 512, 512, 512, 512, 256, 256, 128, 128, 64, 64)
 """Units of the layers of a ProGAN of 256 × 256 pixels."""
 FEW = 64
-"""Pictures of a shard where engines are compared."""
+"""Images of a shard where engines are compared."""
 
 
 def least(work: Callable[[], Any], repeats: int = 5) -> float:
@@ -108,7 +108,7 @@ def costs() -> list[Row]:
 
 
 def large(small: Costs) -> list[Costs]:
-    """The same of 14 layers, 256 × 256 pixels and the unified parser: pictures are made here, the rest is scaled.
+    """The same of 14 layers, 256 × 256 pixels and the unified parser: images are made here, the rest is scaled.
 
     Counting takes 2.3 ns an activation (docs/speed.md). Workers that are 100 times as fast, as with a GPU, are assumed.
     """
@@ -238,7 +238,7 @@ def unshared() -> float:
 
 
 def starting() -> float:
-    """Return the processor seconds until a worker has started and counted two pictures, models and all."""
+    """Return the processor seconds until a worker has started and counted two images, models and all."""
     spec, models, levels = church()
     start = processor()
     with open_engine("processes", workers=1) as engine:
@@ -285,7 +285,7 @@ def report(results: dict[str, Any]) -> str:
         lines.append(f"{row['engine']:12} {told} (shards a second: {rates})")
     for row in results.get("overhead", []):
         more = ", ".join(f"{kind[:-2]} {value:+.1%}" for kind, value in row["more"].items())
-        lines.append(f"{row['engine']:12} {row['images']} + {row['images']} pictures: {row['wall_s']:.0f} s ({more})")
+        lines.append(f"{row['engine']:12} {row['images']} + {row['images']} images: {row['wall_s']:.0f} s ({more})")
     for row in results.get("project", []):
         shares = f"driver busy {row['busy']:4.0%}, counting {row['at_work']:4.0%}"
         told = f"{row['workers']:5} workers {row['seconds'] / 3600:9.2f} h {row['times']:6.1f} times  {shares}"

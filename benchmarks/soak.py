@@ -4,11 +4,11 @@
     python benchmarks/soak.py dissect web --images 2000
     python benchmarks/soak.py --json > soak.json
 
-Each case is a process of its own. Whenever it has drawn some more pictures, the memory that is its own (USS: private
+Each case is a process of its own. Whenever it has drawn some more images, the memory that is its own (USS: private
 pages, as the kernel counts them in ``smaps_rollup``), its descriptors and its threads are noted. The means over the
-first and over the last thousand pictures are compared, for each step of a run by itself, because steps hold different
+first and over the last thousand images are compared, for each step of a run by itself, because steps hold different
 tables. The first thousand begins after a warm-up, in which kernels are compiled and buffers find their size (a tenth of
-the step), or a server's cache of pictures fills (half). The growth a thousand pictures is the slope of a line through
+the step), or a server's cache of images fills (half). The growth a thousand images is the slope of a line through
 the rest.
 """
 
@@ -27,16 +27,16 @@ from pathlib import Path
 from typing import Any
 
 COMPARED = 1000
-"""Pictures at either end of a step."""
+"""Images at either end of a step."""
 WARM = {"web": 0.5}
-"""Of a step, what is not compared; a server keeps pictures until 256 MB of them are there (a tenth)."""
+"""Of a step, what is not compared; a server keeps images until 256 MB of them are there (a tenth)."""
 MODEL = "bundled:church"
 LAYERS = ("layer4", "layer6")
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What a process holds when so many pictures of a step are done."""
+    """What a process holds when so many images of a step are done."""
 
     images: int
     memory: int
@@ -54,7 +54,7 @@ class Sample:
 
 @dataclass
 class Watch:
-    """A `ganatomy.progress.Progress` that looks at its own process whenever another few pictures are done."""
+    """A `ganatomy.progress.Progress` that looks at its own process whenever another few images are done."""
 
     every: int = 50
     steps: dict[str, list[Sample]] = field(default_factory=dict)
@@ -121,7 +121,7 @@ def rows(case: str, steps: dict[str, list[Sample]], least: int = 3 * COMPARED) -
 
 
 def dissect(images: int, folder: Path, watch: Watch) -> None:
-    """Dissect, in shards of 64 pictures: as many savings as a run of four times the pictures has."""
+    """Dissect, in shards of 64 images: as many savings as a run of four times the images has."""
     import ganatomy
 
     ganatomy.dissect(MODEL, layers=LAYERS, images=images, levels=50, shard=64, out=folder / "study", progress=watch)
@@ -153,7 +153,7 @@ def ablate(images: int, folder: Path, watch: Watch) -> None:
 
 
 def quality(images: int, folder: Path, watch: Watch) -> None:
-    """Describe generated and real pictures by features; those of every generated picture are kept."""
+    """Describe generated and real images by features; those of every generated image are kept."""
     import ganatomy
 
     options = {"textures": 0, "out": folder / "quality", "progress": watch}
@@ -161,7 +161,7 @@ def quality(images: int, folder: Path, watch: Watch) -> None:
 
 
 def artifacts(images: int, folder: Path, watch: Watch) -> None:
-    """Rank units by the pictures in which they are greatest."""
+    """Rank units by the images in which they are greatest."""
     import ganatomy
 
     options = {"reals": 300, "top": 300, "out": folder / "artifacts", "progress": watch}
@@ -169,7 +169,7 @@ def artifacts(images: int, folder: Path, watch: Watch) -> None:
 
 
 def web(images: int, folder: Path, watch: Watch) -> None:
-    """Serve; paint on pictures, look at units and at the home page, as several visitors would."""
+    """Serve; paint on images, look at units and at the home page, as several visitors would."""
     command = [sys.executable, "-m", "ganatomy", "serve", str(_small(folder)), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
@@ -222,7 +222,7 @@ def main() -> None:
     """Read the command line; run each case in a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", nargs="*", choices=[*CASES, []], help="(all)")
-    parser.add_argument("--images", type=int, help="pictures of each case, or requests (5000 or 10000)")
+    parser.add_argument("--images", type=int, help="images of each case, or requests (5000 or 10000)")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")
     parser.add_argument("--here", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()
@@ -252,7 +252,7 @@ def main() -> None:
 def _line(row: dict[str, Any]) -> str:
     fixed = "descriptors {}→{}, threads {}→{}".format(*row["descriptors"], *row["threads"])
     return (
-        f"{row['case']:10} {row['step']:20} {row['images']:7} pictures: {row['first'] / 1e6:7.1f} → "
+        f"{row['case']:10} {row['step']:20} {row['images']:7} images: {row['first'] / 1e6:7.1f} → "
         f"{row['last'] / 1e6:7.1f} MB, {100 * row['growth']:+.2f} %, "
         f"{row['slope'] / 1e3:+.0f} kB a thousand; {fixed}"
     )

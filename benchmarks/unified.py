@@ -1,4 +1,4 @@
-"""How long the unified parser takes for a picture, beside the usual way; and what bfloat16 changes.
+"""How long the unified parser takes for an image, beside the usual way; and what bfloat16 changes.
 
 Give the directory of its published files; without one, random weights of the published shapes are made, whose norms
 are fitted to rendered scenes: as fast, and with labels, though of no meaning.
@@ -47,7 +47,7 @@ def networks(parts: int) -> tuple[ResNet, Usual]:
 
 
 def write_random(directory: Path) -> None:
-    """Write a directory as if it had been fetched; norms are fitted to pictures, so that activations stay in bounds."""
+    """Write a directory as if it had been fetched; norms are fitted to images, so that activations stay in bounds."""
     torch.manual_seed(0)
     encoder, decoder = networks(sum(PARTS.values()))
     for m in (*encoder.modules(), *decoder.modules()):
@@ -66,7 +66,7 @@ def write_random(directory: Path) -> None:
 
 
 def usual_way(directory: Path) -> Callable[[Tensor], Tensor]:
-    """Norms of their own, all channels of parts, every softmax at the size of the picture; returns the objects."""
+    """Norms of their own, all channels of parts, every softmax at the size of the image; returns the objects."""
     owners = [len(names) for names in read_lists(directory / "labels.json").parts.values()]
     encoder, decoder = networks(sum(owners))
     fit_state(encoder, read_state(find_weights(directory, "encoder")), "encoder")
@@ -87,7 +87,7 @@ def usual_way(directory: Path) -> Callable[[Tensor], Tensor]:
 
 
 def prepared(images: Tensor) -> Tensor:
-    """Return pictures as the network wants them."""
+    """Return images as the network wants them."""
     return (images.flip(1) + 1) * 127.5 - torch.tensor(COLOURS.means).view(3, 1, 1)
 
 
@@ -122,13 +122,13 @@ def measure(directory: Path, threads: Sequence[int], batch: int, repeats: int) -
             one, cpu = least(lambda way=way: way(images[:1]), repeats)
             each, each_cpu = (t / batch for t in least(lambda way=way: way(images), 1))
             alone, among = f"{one:.2f} s (cpu {cpu:.2f})", f"{each:.2f} s (cpu {each_cpu:.2f})"
-            print(f"{name}, {n} threads: one picture {alone}, one of a batch {among}")
+            print(f"{name}, {n} threads: one image {alone}, one of a batch {among}")
     exact = ways["float32"](images)
     rounded = ways["float32"](((images + 1) * 127.5).round() / 127.5 - 1)
     half = ways["bfloat16"](images)
     for i, plane in enumerate(("objects", "materials", "parts")):
         by_type, by_bytes = ((other != exact)[:, i].double().mean() for other in (half, rounded))
-        print(f"{plane}: bfloat16 changes {by_type:.2%} of labels, rounding the pictures to bytes {by_bytes:.2%}")
+        print(f"{plane}: bfloat16 changes {by_type:.2%} of labels, rounding the images to bytes {by_bytes:.2%}")
     print(f"the usual way differs in {(ways['usual way'](images) != exact[:, 0]).double().mean():.3%} of objects")
 
 

@@ -1,12 +1,12 @@
 """Fréchet distances of all units of a layer, beside calling an ordinary routine once a unit; what a large layer takes.
 
-    python benchmarks/unit_fid.py                   128 units, 256 features, 20,000 pictures, 1000 a unit
+    python benchmarks/unit_fid.py                   128 units, 256 features, 20,000 images, 1000 a unit
     python benchmarks/unit_fid.py --full            and 16 units at full size; asks for 3 GB, some minutes
     python benchmarks/unit_fid.py --json > unit_fid.json
 
 The ordinary routine takes two sets, computes mean and covariance of each, and the root of the covariances' product with
 `scipy.linalg.sqrtm`. It is shown in three ways: with both sets' features and the real moments at hand, with the
-features at hand, and given pictures, as it usually is: then it computes the features of the unit's pictures, too, here
+features at hand, and given images, as it usually is: then it computes the features of the unit's images, too, here
 with the small bundled network. Features are random, skewed and correlated; times are processor seconds of one thread.
 """
 
@@ -83,7 +83,7 @@ def peak_bytes() -> int:
 
 
 def per_picture() -> float:
-    """Return the seconds that the bundled network takes for the features of a picture of 64 × 64."""
+    """Return the seconds that the bundled network takes for the features of an image of 64 × 64."""
     network: Any = open_segmenter("bundled:scenes?size=64")
     pictures = torch.from_numpy(render("church", range(50), 64, 0).images).float() / 127.5 - 1
     network.features(pictures)

@@ -36,7 +36,7 @@ def described(path: Path) -> Any:
 
 
 def picture(kind: str = "PNG", side: int = 24, seed: int = 0) -> bytes:
-    """Return a picture's file."""
+    """Return an image's file."""
     pixels = np.random.default_rng(seed).integers(0, 255, (side, side, 3), np.uint8)
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, kind)
@@ -51,7 +51,7 @@ def index_map(side: int = 24) -> bytes:
 
 
 def small_net() -> nn.Module:
-    """Return a generator of a few units: latents of 6 numbers, pictures of 16 x 16."""
+    """Return a generator of a few units: latents of 6 numbers, images of 16 x 16."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         dense, shape = nn.Linear(6, 64), nn.Unflatten(1, (4, 4, 4))

@@ -1,6 +1,6 @@
-"""What may have happened to a picture before a segmenter sees it: bent, recoloured, blurred, compressed, half-drawn.
+"""What may have happened to an image before a segmenter sees it: bent, recoloured, blurred, compressed, half-drawn.
 
-Each distortion takes pictures [b, 3, H, W] in [-1, 1] and a random generator, and returns pictures of the same shape.
+Each distortion takes images [b, 3, H, W] in [-1, 1] and a random generator, and returns images of the same shape.
 """
 
 import math
@@ -16,7 +16,7 @@ def uniform(source: torch.Generator, low: float, high: float, *shape: int) -> Te
 
 
 def moved(images: Tensor, labels: Tensor, source: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Mirror and wobble pictures and labels alike, as a generator bends what it draws; zoom into or out of a half."""
+    """Mirror and wobble images and labels alike, as a generator bends what it draws; zoom into or out of a half."""
     b, _, height, width = images.shape
     zoom = torch.where(torch.rand(b, generator=source) < 0.5, 2 ** uniform(source, -1, 0.5, b), 1.0)
     mirror = torch.where(torch.rand(b, generator=source) < 0.5, -1.0, 1.0)
@@ -74,7 +74,7 @@ def checkered(images: Tensor, source: torch.Generator) -> Tensor:
 
 
 def blended(images: Tensor, source: torch.Generator) -> Tensor:
-    """Let patches of another picture shine through, as a generator mixes two scenes."""
+    """Let patches of another image shine through, as a generator mixes two scenes."""
     where = torch.rand(len(images), 1, 4, 4, generator=source)
     amount = F.interpolate(where, images.shape[-2:], mode="bicubic").clamp(0, 1) ** 3 * 0.6
     return images + amount * (images.roll(1, 0) - images)
@@ -96,7 +96,7 @@ DISTORTIONS = (recoloured, blended, blurred, resampled, checkered, noised, compr
 
 
 def distorted(images: Tensor, source: torch.Generator, share: float = 0.35) -> Tensor:
-    """Apply each distortion with a chance of `share`, drawn anew for every eight pictures."""
+    """Apply each distortion with a chance of `share`, drawn anew for every eight images."""
 
     def some(part: Tensor) -> Tensor:
         for distortion in DISTORTIONS:

@@ -1,14 +1,14 @@
-"""Plant units that spoil the pictures in a Progressive GAN: a truth that whatever finds and mends them is tested on.
+"""Plant units that spoil the images in a Progressive GAN: a truth that whatever finds and mends them is tested on.
 
     python recipes/plant_artifacts.py --out planted.safetensors
     python recipes/plant_artifacts.py --generator progan:church.pth --layer layer4 --units 8 --out planted.safetensors
 
 Only weights are edited, of the units of which the next layer hears least. What is planted is a chain of three units: a
-relay in the layer before, which is on where a random direction of its input is greater than in all but a few pictures
+relay in the layer before, which is on where a random direction of its input is greater than in all but a few images
 of a sample (of several hundred directions, one that stands out, all near the first, so that they spoil much the same
-pictures); the planted unit, which hears its relay alone; and a carrier in the next layer, which hears that unit alone,
+images); the planted unit, which hears its relay alone; and a carrier in the next layer, which hears that unit alone,
 and pushes some units of the layer after it. For a leaky ReLU lets a fifth through where it is off: after three, other
-pictures stay much as they were. A JSON beside the weights names the planted units; without them their carriers are
+images stay much as they were. A JSON beside the weights names the planted units; without them their carriers are
 silent.
 """
 
@@ -31,11 +31,11 @@ FIRST, SAMPLE = 1_000_000, 1000
 """The sample that all is measured on begins far from those of studies."""
 DIRECTIONS = 500
 RELAY, UNIT, CARRIER = 1.5, 6.0, 6.0
-"""How far each of a chain is on in the pictures that it spoils; other units are on by about 1."""
+"""How far each of a chain is on in the images that it spoils; other units are on by about 1."""
 
 
 class Plan(NamedTuple):
-    """What is planted: units of a layer, each on in a share of the pictures, where so many units are pushed so far."""
+    """What is planted: units of a layer, each on in a share of the images, where so many units are pushed so far."""
 
     layer: str = "layer4"
     units: int = 8
@@ -74,7 +74,7 @@ def plant(generator: ProGAN, plan: Plan) -> list[int]:
 
 
 def surveyed(generator: ProGAN, layers: Sequence[str]) -> list[Tensor]:
-    """Return the features of layers that follow one another, from the same pictures, [n, u, h, w] each."""
+    """Return the features of layers that follow one another, from the same images, [n, u, h, w] each."""
     first = list(generator.layers).index(layers[0]) + 1
     found = [generator.network[:first](generator.given(generator.latents(range(FIRST, FIRST + SAMPLE), seed=0)))]
     for name in layers[1:]:
@@ -96,19 +96,19 @@ def relay_input(relay: NormConv, heard: Tensor) -> Tensor:
 
 
 def directions(heard: Tensor, known: Tensor, plan: Plan) -> list[tuple[Tensor, float]]:
-    """Return directions, and biases with which they are above 0 in a share of the pictures, there by 1 on average.
+    """Return directions, and biases with which they are above 0 in a share of the images, there by 1 on average.
 
     Args:
         heard: by the relays at each place.
         known: the greatest activations of units that are there; those that no unit follows are preferred.
-        plan: how many, and in how many pictures.
+        plan: how many, and in how many images.
     """
     known = (known - known.mean(0)) / known.std(0)
     dice = torch.Generator().manual_seed(plan.seed)
     found: list[tuple[Tensor, float]] = []
     for _ in range(plan.units):
         tried = torch.randn(heard.shape[2], DIRECTIONS, generator=dice)
-        if found:  # mostly in the pictures of the first, so that most pictures stay as they are
+        if found:  # mostly in the images of the first, so that most images stay as they are
             first = found[0][0][:, None]
             tried += 2 * first / first.square().mean().sqrt()
         values = heard @ tried

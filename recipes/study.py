@@ -5,7 +5,7 @@
     python recipes/study.py --out runs/rehearsal --images 60 --made 300   # a rehearsal
 
 It dissects the bundled church and living room, each kept generator, and one training at all its kept moments; measures
-how far their pictures are from rendered ones; and sets them side by side. What is finished is not done again.
+how far their images are from rendered ones; and sets them side by side. What is finished is not done again.
 `recipes/train_variants.py` made the kept generators.
 """
 
@@ -33,9 +33,9 @@ from ganatomy.report.tables import rows
 
 KEPT = Path(__file__).parent / "variants"
 SMALL = "bundled:scenes?size=64"
-"""What reads pictures of 32 px: enlarged to the size that it was trained at."""
+"""What reads images of 32 px: enlarged to the size that it was trained at."""
 SCENES = {name: (f"bundled:{name}", "bundled:scenes", f"scenes:{name}") for name in ("church", "livingroom")}
-"""Of each: its generator, what reads its pictures, and the real ones."""
+"""Of each: its generator, what reads its images, and the real ones."""
 LAYER = "layer4"
 IMAGES = Path("images") / "study"
 HEAD = """---
@@ -56,7 +56,7 @@ class Bench:
     made: int
 
     def dissected(self, name: str, generator: str, segmenter: str, real: str) -> Path:
-        """Dissect a generator at all layers, and measure how far its pictures are from rendered ones."""
+        """Dissect a generator at all layers, and measure how far its images are from rendered ones."""
         directory = self.out / "dissections" / name
         ganatomy.dissect(generator, segmenter=segmenter, images=self.images, out=directory)
         made = {"images": self.made, "reals": self.made, "textures": min(500, self.made)}
@@ -227,8 +227,8 @@ def parse(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="directory of studies, pages and tables")
     parser.add_argument("--kept", type=Path, default=KEPT, help="directory of the kept generators")
-    parser.add_argument("--images", type=int, default=1000, help="pictures of each half of a dissection")
-    parser.add_argument("--made", type=int, default=3000, help="pictures that are compared with as many rendered ones")
+    parser.add_argument("--images", type=int, default=1000, help="images of each half of a dissection")
+    parser.add_argument("--made", type=int, default=3000, help="images that are compared with as many rendered ones")
     parser.add_argument("--docs", type=Path, help="write tables and figures here, too")
     return parser.parse_args(given)
 

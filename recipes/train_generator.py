@@ -7,7 +7,7 @@
     python recipes/train_generator.py church --out runs/more --start compact.pt --images 600000
 
 A cooldown takes a copy of an unfinished training to a good end: the learning rate falls to 0 over the next images.
-Pictures are rendered while the training goes on. Without the bundled segmenter there is no distance and no gate.
+Images are rendered while the training goes on. Without the bundled segmenter there is no distance and no gate.
 """
 
 import argparse
@@ -159,7 +159,7 @@ def parse(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("category", help="church or livingroom")
     parser.add_argument("--out", type=Path, required=True, help="directory for checkpoint, log and sample grids")
-    parser.add_argument("--pictures", type=Path, help="file of rendered pictures (default: in --out)")
+    parser.add_argument("--pictures", type=Path, help="file of rendered images (default: in --out)")
     parser.add_argument("--images", type=int, help="length of the training")
     parser.add_argument("--stable", type=int, nargs="+", help="images at 4, 8, 16 … px; the last gets the rest")
     parser.add_argument("--seed", type=int, default=0)

@@ -30,7 +30,7 @@ MODELS = {
     "vae": (lambda side: Vae(side, 64, [min(128, 1024 >> i) for i in range(2, side.bit_length())]), 120_000),
     "realnvp": (lambda side: Flow(side, (64, 48, 32), 3), 160_000),
 }
-"""How each is built, and the pictures that it learns from."""
+"""How each is built, and the images that it learns from."""
 TITLES = {"vae": "Decoder of a variational autoencoder", "realnvp": "RealNVP, a normalising flow,"}
 
 
@@ -90,8 +90,8 @@ def parse(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", choices=sorted(MODELS))
     parser.add_argument("category", help="church or livingroom")
-    parser.add_argument("--out", type=Path, required=True, help="directory for pictures, checkpoint, log and samples")
-    parser.add_argument("--images", type=int, help="pictures to learn from, repeated ones counted")
+    parser.add_argument("--out", type=Path, required=True, help="directory for images, checkpoint, log and samples")
+    parser.add_argument("--images", type=int, help="images to learn from, repeated ones counted")
     parser.add_argument("--pictures", type=int, default=60_000, help="different ones")
     parser.add_argument("--judged", type=int, default=2000, help="held-out ones, and generated ones, for every score")
     parser.add_argument("--size", type=int, default=32)

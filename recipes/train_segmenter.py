@@ -4,7 +4,7 @@
 
 It saves itself every two minutes and resumes where it stopped; a finished run only exports.
 
-No picture is seen twice: scene ids count up with the steps. Held-out scenes come from another seed.
+No image is seen twice: scene ids count up with the steps. Held-out scenes come from another seed.
 """
 
 import argparse
@@ -43,7 +43,7 @@ def local_labels(labels: Tensor) -> Tensor:
 
 
 def scenes(categories: Sequence[str], ids: range, size: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Render as many scenes of each category: pictures in [-1, 1] and labels as the heads number them."""
+    """Render as many scenes of each category: images in [-1, 1] and labels as the heads number them."""
     drawn = [render(category, ids, size, seed) for category in categories]
     images = torch.from_numpy(np.concatenate([d.images for d in drawn]))
     labels = torch.from_numpy(np.concatenate([d.labels for d in drawn]))

@@ -5,7 +5,7 @@
     … --seeds 0 1 --export recipes/variants                                     # copies the last generator of each
     … --variants pixelnorm --moments 8 --export recipes/variants                # one training at all its moments
 
-One thing at a time changes: each has all that the one before has. The same seed gives the same pictures and latents in
+One thing at a time changes: each has all that the one before has. The same seed gives the same images and latents in
 the same order. Of every training, generators of several moments are kept, for the study of training itself (S-6.6).
 """
 
@@ -65,7 +65,7 @@ def main(given: Sequence[str] | None = None) -> None:
 
 
 def rendered(category: str, ids: range) -> np.ndarray:
-    """Return pictures for training; their seed is one for all, so that all learn from the same."""
+    """Return images for training; their seed is one for all, so that all learn from the same."""
     return render(category, ids, SIZE, 0).images
 
 

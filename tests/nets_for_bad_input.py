@@ -10,7 +10,7 @@ from ganatomy.generators.latents import standard_normal
 
 
 class Good(nn.Module):
-    """Noise [b, 4, 1, 1] to pictures of 8 x 8, by two layers."""
+    """Noise [b, 4, 1, 1] to images of 8 x 8, by two layers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class Loud(Good):
 
 
 class NanOnce(Good):
-    """Unit 2 of the layer `first` is NaN on the one picture whose latent has number 21."""
+    """Unit 2 of the layer `first` is NaN on the one image whose latent has number 21."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Scene parsing networks stated again, from a state dict, one line a layer; and small weights and pictures for them."""
+"""Scene parsing networks stated again, from a state dict, one line a layer; and small weights and images for them."""
 
 import json
 import math
@@ -83,7 +83,7 @@ def ppm_shapes(classes: int = 150, pooled: int = 6, wide: int = 10) -> Iterator[
 
 
 def weights(shapes: Iterator[tuple[str, tuple[int, ...]]], seed: int = 0) -> State:
-    """Random weights through which pictures stay pictures: labels vary, and no probability is near 0 or 1."""
+    """Random weights through which images stay images: labels vary, and no probability is near 0 or 1."""
     source = torch.Generator().manual_seed(seed)
     state = {}
     for name, shape in shapes:
@@ -104,7 +104,7 @@ def write(directory: Path, kind: str, epoch: int, decoder: State, lists: object 
     directory.mkdir(exist_ok=True)
     encoder = weights(encoder_shapes())
     if kind == "unified":
-        encoder["conv1.weight"] /= 60  # its pictures reach from 0 to 255
+        encoder["conv1.weight"] /= 60  # its images reach from 0 to 255
     torch.save(encoder, directory / f"encoder_epoch_{epoch}.pth")
     torch.save(decoder, directory / f"decoder_epoch_{epoch}.pth")
     if lists is not None:

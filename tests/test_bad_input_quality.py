@@ -20,7 +20,7 @@ from ganatomy.segmenters.unet import UNet, heads
 from ganatomy.vocabulary import NOTHING, Concept
 
 D = 12
-"""Numbers by which the small network describes a picture."""
+"""Numbers by which the small network describes an image."""
 SMALL = ("--images", "40", "--top", "20", "--reals", "30", "--draws", "2")
 
 
@@ -40,7 +40,7 @@ class Nowhere(nn.Module):
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study, directories of real pictures in every state, and a small feature network."""
+    """A study, directories of real images in every state, and a small feature network."""
     place = tmp_path_factory.mktemp("quality")
     ganatomy.dissect("planted", segmenter="planted", images=24, layers=("layer1",), batch=8, out=place / "study")
     dice = np.random.default_rng(0)
@@ -52,7 +52,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     whole = (place / "broken" / "07.png").read_bytes()
     (place / "broken" / "07.png").write_bytes(whole[: len(whole) // 2])
     (place / "empty").mkdir()
-    (place / "empty" / "notes.txt").write_text("no picture")
+    (place / "empty" / "notes.txt").write_text("no image")
     vocabulary = (NOTHING, Concept("sky", "object"), Concept("tree", "object"))
     torch.manual_seed(0)
     save_file(UNet((4, 4, 8), sum(map(len, heads(vocabulary)))).state_dict(), place / "net.safetensors")
@@ -83,13 +83,13 @@ def artifacts(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        (("--top", str(D)), f"top={D} pictures are too few for the {D} numbers"),
-        (("--reals", str(D)), f"reals={D} pictures are too few for the {D} numbers"),
-        (("--top", "41"), "top=41 pictures of each unit cannot be had of images=40"),
+        (("--top", str(D)), f"top={D} images are too few for the {D} numbers"),
+        (("--reals", str(D)), f"reals={D} images are too few for the {D} numbers"),
+        (("--top", "41"), "top=41 images of each unit cannot be had of images=40"),
         (("--reals", "31"), "30"),
         (("--draws", "1"), "draws=1 is too few"),
         (("--images", "0"), "images=0"),
-        (("--real", "empty"), "no pictures in it"),
+        (("--real", "empty"), "no images in it"),
         (("--real", "nowhere"), "no such"),
         (("--real", "scenes:cathedral"), "cathedral"),
         (("--real", "broken"), "07.png"),

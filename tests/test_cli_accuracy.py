@@ -39,7 +39,7 @@ def test_chosen_units(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "balanced accuracy" in told
     page = Path(told.rpartition("report: ")[2].strip()).read_text()
     assert "How well are classes told without these units of see: top 1 for red by iou?" in page
-    assert "A picture is drawn twice" not in page
+    assert "An image is drawn twice" not in page
     assert "McNemar" in page
 
 
@@ -56,7 +56,7 @@ def test_every_unit(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["--each", "--units", "0"], "--units means nothing for accuracy --each"),
         (["--units", "0", "--classes", "red"], "--classes means nothing for accuracy;"),
-        (["--units", "0", "--images", "61"], "takes 61 pictures"),
+        (["--units", "0", "--images", "61"], "takes 61 images"),
         ([], "no units to act on"),
     ],
 )

@@ -78,19 +78,19 @@ def test_an_option_that_is_not_given_is_not_set() -> None:
 
 def test_ablate_says_what_it_does_and_shows_what_changed(answer: Answer) -> None:
     text = answer(*ABLATE)
-    assert "ablate units 10 at layer2 of planted: 12 pictures, about" in text
+    assert "ablate units 10 at layer2 of planted: 12 images, about" in text
     assert " -100.00 " in next(line for line in text.splitlines() if line.startswith(" ball"))
     (home,) = HOME.iterdir()
     assert home.name == "ablate-units-10-ball-images-12"
     assert f"{home}/report.html" in text
     assert (home / "report.html").stat().st_size > 5_000
     assert (home / "edit.json").is_file()
-    assert "pictures, about" not in answer(*ABLATE), "what is done is shown again at once"
+    assert "images, about" not in answer(*ABLATE), "what is done is shown again at once"
 
 
 def test_a_dry_run_says_what_it_would_take(answer: Answer) -> None:
     text = answer(*ABLATE, "--dry-run")
-    assert "ablate units 10 at layer2 of planted: 12 pictures, about" in text
+    assert "ablate units 10 at layer2 of planted: 12 images, about" in text
     assert not Path("study-causal").exists()
     told = json.loads(answer(*ABLATE, "--dry-run", "--json"))
     assert (told["images"], told["seconds"] > 0) == (12, True)
@@ -191,10 +191,10 @@ def test_a_long_command_says_how_to_take_less(answer: Answer, monkeypatch: pytes
     monkeypatch.setattr("ganatomy.experiments.causal.plans.effect_seconds", lambda *_: 240.0)
     small = ("--layer", "layer2", "--concept", "ball", "--top", "1", "--images", "4", "--pool", "16")
     text = answer("insert", "study", *small, "--at", "each", "--cell", "8")
-    assert "4 pictures, about 4 min; --images 2 or --stride 2 take less, in" in text
+    assert "4 images, about 4 min; --images 2 or --stride 2 take less, in" in text
     assert "less" not in answer("insert", "study", *small, "--at", "each", "--cell", "8"), "it is there already"
     text = answer("insert", "study", *small, "--random", "1")
-    assert "4 pictures, about 4 min; --images 2 takes less, in" in text
+    assert "4 images, about 4 min; --images 2 takes less, in" in text
 
 
 def test_a_pool_that_is_not_there_yet_is_part_of_the_time(answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,7 +230,7 @@ def test_every_way_to_insert(answer: Answer) -> None:
     small = ("--tops", "1,2", "--cells", "4", "--multiples", "0.5,1", "--images", "8", "--pool", "16")
     given = ("capacity", "study", "--layers", "layer2,layer3", "--concept", "ball", "--on", "sky", *small)
     text = answer(*given)
-    assert "insert ball in every way at layer2, layer3 of planted: 8 pictures, about" in text
+    assert "insert ball in every way at layer2, layer3 of planted: 8 images, about" in text
     told = json.loads(answer(*given, "--json"))
     assert "/study-causal/layer2/capacity-ball-" in told["study"]
     assert (told["spec"]["on"], told["spec"]["multiples"], told["spec"]["cells"]) == (["sky"], [0.5, 1.0], [4])
@@ -255,7 +255,7 @@ def test_ace_of_several_concepts_and_ranking_by_it(answer: Answer, monkeypatch: 
     assert {(each["ranking"], each["updates"]) for each in told["results"]} == {("first-order attribution", 0)}
     assert [Path(each["study"]).name for each in told["results"]] == ["ace-ball", "ace-tree"]
     text = answer(*ace, "--concept", "ball", "--quick")
-    assert "quick search for ball at layer2 of planted: 8 pictures, about" in text
+    assert "quick search for ball at layer2 of planted: 8 images, about" in text
     assert "ranking: first-order attribution\nupdates: 0\n" in text
     assert (HOME / "ace-ball-quick").is_dir()
     answer(
@@ -367,8 +367,8 @@ def test_the_curve_is_shown_in_full_unless_it_is_long() -> None:
 
 
 def test_a_colon_is_no_picture(capsys: pytest.CaptureFixture[str]) -> None:
-    terminal.say("bundled:church: 3 pictures")
-    assert capsys.readouterr().out == "bundled:church: 3 pictures\n"
+    terminal.say("bundled:church: 3 images")
+    assert capsys.readouterr().out == "bundled:church: 3 images\n"
 
 
 def test_an_interval_that_holds_zero_is_no_effect() -> None:

@@ -90,7 +90,7 @@ def test_one_study_is_told_layer_by_layer(answer: Answer) -> None:
         (("one", "one/"), "given twice"),
         (("one", "other", "--against", "x"), "against=x is none of the studies one, other"),
         (("one", "other", "--draws", "1"), "draws=1 is too few"),
-        (("one", "other", "--reals", "500"), "reals: means nothing without real pictures"),
+        (("one", "other", "--reals", "500"), "reals: means nothing without real images"),
         (("one", "other", "--real", "nowhere"), "this is of the study one"),
         (("one", "broken"), "broken/tables/units.parquet"),
         (("one", "damaged"), "damaged/steps/evaluation.npz"),

@@ -15,7 +15,7 @@ from ganatomy.cli.arguments import build
 from ganatomy.edit import write_edits
 from ganatomy.execute import engines, local
 
-MEASURES_NOTHING = {"layers": "one picture", "calibrate": "some pictures, once", "serve": "single pictures"}
+MEASURES_NOTHING = {"layers": "one image", "calibrate": "some images, once", "serve": "single images"}
 """Commands that have a device, and nothing to share out."""
 
 

@@ -138,10 +138,10 @@ def test_layers_are_listed_in_forward_order_with_what_they_take(here: Path, caps
     facts = {"units": 8, "height": 18, "width": 18, "dtype": "float32", "bytes": 4 * 8 * 18 * 18}
     assert told["layers"] == [{"layer": "grow", **facts}, {"layer": "act", **facts}]
     assert told["others"]["flat"] == "is not spatial: its output is [b, 6]"
-    assert told["others"]["paint"] == "draws the picture itself"
+    assert told["others"]["paint"] == "draws the image itself"
     text = answer(capsys, "layers", spec)
     assert re.search(r"grow +8 +18×18 +float32 +10 kB", text)
-    assert "2 layers that can be dissected; pictures of 18×18" in text
+    assert "2 layers that can be dissected; images of 18×18" in text
     assert re.search(r"flat +is not spatial: its output is \[b, 6\]\n", text)
 
 

@@ -46,7 +46,7 @@ def answer(capsys: pytest.CaptureFixture[str]) -> Answer:
 def test_it_says_what_was_found_and_what_was_skipped(answer: Answer, here: Path) -> None:
     names = ["planted", "planted:broken-7", "planted"]
     text = answer("monitor", *names, "--steps", "5,7,10", "--out", "out", *FAST)
-    assert re.match(r"3 checkpoints, about \d+ s: of each 32 pictures, [\d.]+ [MG]B of memory, \d+ kB in out\n", text)
+    assert re.match(r"3 checkpoints, about \d+ s: of each 32 images, [\d.]+ [MG]B of memory, \d+ kB in out\n", text)
     assert "skipped: planted:broken-7: " in text
     assert "report: out/monitor.html" in text
     rows = [line.split() for line in text.splitlines() if line.strip().startswith(("5 ", "10 "))]

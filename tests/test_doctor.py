@@ -42,7 +42,7 @@ def test_a_sound_machine_is_told_so(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     assert text.endswith("\ndissection runs here\n")
     assert "BROKEN" not in text.upper().replace("DISSECTION RUNS HERE", "")
-    assert "drew a bundled picture" in text
+    assert "drew a bundled image" in text
     assert main(["doctor", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["works"] is True

@@ -249,8 +249,8 @@ BAD = [
     (with_field(value=torch.full((5,), float("inf"))), "hold NaN or Inf"),
     (lambda: random_edit(0).then(Intervention.ablate("layer1", SHAPE, [0])), r"an edit of layer2 \[5, 3, 4\] and one"),
     (lambda: random_edit(0).then(Intervention.ablate("layer2", (5, 4, 4), [0])), "hand both over, as a list"),
-    (lambda: random_edit(0, 2).then(random_edit(1, 3)), "has parts for 2 and 3 pictures"),
-    (lambda: random_edit(0, 2).then(random_edit(1)).then(random_edit(2, 3)), "has parts for 2 and 3 pictures"),
+    (lambda: random_edit(0, 2).then(random_edit(1, 3)), "has parts for 2 and 3 images"),
+    (lambda: random_edit(0, 2).then(random_edit(1)).then(random_edit(2, 3)), "has parts for 2 and 3 images"),
     (lambda: Intervention.ablate("layer2", SHAPE, [0], strength=1.5), "alpha of an edit of layer2 is not between"),
     (lambda: Intervention.ablate("layer2", SHAPE, [0], torch.ones(1, 3, 3)), r"grid of \[3, 3\], that of layer2 is"),
     (lambda: random_edit(0)(torch.zeros(1, 4, 3, 4)), r"for \[1, 5, 3, 4\] .* does not fit \[1, 4, 3, 4\]"),
@@ -297,7 +297,7 @@ def test_a_unit_beyond_the_layer_is_refused(unit: int) -> None:
 
 
 def some_edits() -> list[Intervention]:
-    """Two layers, several strokes, one layer twice, a map for each picture, numbers that decimals do not hit."""
+    """Two layers, several strokes, one layer twice, a map for each image, numbers that decimals do not hit."""
     value = torch.tensor([1 / 3, -1e-40, 3e38, 0.1])
     low = Intervention.insert("layer1", (4, 2, 2), [3, 0, 2], value, torch.rand(2, 2, 2), 1 / 3)
     return [random_edit(0).then(random_edit(1, 2)).then(random_edit(2)), low, random_edit(3), low.then(low)]
@@ -466,7 +466,7 @@ def test_strokes_for_different_numbers_of_pictures_are_refused() -> None:
     stroke = good()["edits"][0]["strokes"][0]
     maps = [[1, 1], [1, 1]]
     content = changed((*EDIT, "strokes"), [{**stroke, "where": [maps] * 2}, {**stroke, "where": [maps] * 3}])
-    assert "has parts for 2 and 3 pictures" in refusal(json.dumps(content))
+    assert "has parts for 2 and 3 images" in refusal(json.dumps(content))
 
 
 def paths(value: Any, keys: Keys = ()) -> list[Keys]:

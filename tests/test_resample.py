@@ -1,4 +1,4 @@
-"""Feature grids, label maps and pictures line up by the centres of their pixels; strokes, by areas."""
+"""Feature grids, label maps and images line up by the centres of their pixels; strokes, by areas."""
 
 import math
 

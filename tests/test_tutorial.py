@@ -1,4 +1,4 @@
-"""The tutorial is a notebook: it runs from top to bottom, and the copy in the docs has its pictures.
+"""The tutorial is a notebook: it runs from top to bottom, and the copy in the docs has its images.
 
 ``jupyter execute --inplace docs/tutorial.ipynb`` draws them again, when the bundled generator is another.
 """

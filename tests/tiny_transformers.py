@@ -26,7 +26,7 @@ TEXT = {f"text_encoder_{key}": n for key, n in (("width", 32), ("context_length"
 
 
 def save(directory: Path, name: str, **preprocessor: Any) -> Any:
-    """Save a model, with its tokenizer if it has one and a file on its pictures if there is something to say."""
+    """Save a model, with its tokenizer if it has one and a file on its images if there is something to say."""
     model = build(name)
     with contextlib.redirect_stderr(io.StringIO()):  # its progress bar
         model.save_pretrained(directory)

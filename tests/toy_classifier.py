@@ -1,6 +1,6 @@
-"""A classifier whose units are known, and pictures for it: exact, small, without training.
+"""A classifier whose units are known, and images for it: exact, small, without training.
 
-A picture shows one square of a colour on black, and a dim stripe of another at the border; its class is the colour of
+An image shows one square of a colour on black, and a dim stripe of another at the border; its class is the colour of
 the square. Of the layer ``see``, unit 0 is on where it is red, units 1 and 2 where it is green, unit 3 where it is
 blue, unit 4 everywhere, unit 5 where there is any light. The head reads units 0 to 3.
 """
@@ -21,7 +21,7 @@ SIDE = 24
 
 
 class Toy(nn.Module):
-    """Takes pictures in [0, 1] (mean 0, std 1)."""
+    """Takes images in [0, 1] (mean 0, std 1)."""
 
     def __init__(self, classes: int = 3) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class Toy(nn.Module):
 
 
 def write_pictures(directory: Path, count: int = 60, labels: bool = True, splits: tuple[str, ...] = ("",)) -> Path:
-    """Write pictures, and label maps of half their size."""
+    """Write images, and label maps of half their size."""
     numbers = np.random.default_rng(0)
     for i in range(count):
         name = CLASSES[i % 3]
@@ -61,7 +61,7 @@ def write_pictures(directory: Path, count: int = 60, labels: bool = True, splits
 
 
 def toy_spec(directory: Path, options: str = "") -> str:
-    """Name the toy, looking at the pictures of a directory; options take the place of its own."""
+    """Name the toy, looking at the images of a directory; options take the place of its own."""
     own = {"images": str(directory), "size": str(SIDE), "mean": "0,0,0", "std": "1,1,1"}
     own |= dict(each.split("=") for each in options.split("&") if each)
     return "classifier:toy_classifier:Toy?" + "&".join(f"{key}={value}" for key, value in own.items())

@@ -33,7 +33,7 @@ def seeds() -> list[Tree]:
 
 
 def read(root: Path) -> None:
-    """Write the table that is described, if one is; open it, and look at its pictures and their classes."""
+    """Write the table that is described, if one is; open it, and look at its images and their classes."""
     import pyarrow as pa
 
     from ganatomy.pictures import open_pictures

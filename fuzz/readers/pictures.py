@@ -1,4 +1,4 @@
-"""Sets of pictures: folders with label maps or classes, zips, Parquet, Broden."""
+"""Sets of images: folders with label maps or classes, zips, Parquet, Broden."""
 
 import io
 from pathlib import Path
@@ -42,7 +42,7 @@ def seeds() -> list[Tree]:
 
 
 def read(root: Path) -> None:
-    """Open it and look at three pictures and their labels."""
+    """Open it and look at three images and their labels."""
     from ganatomy.pictures import open_pictures
     from ganatomy.pictures.protocol import Frame
 

@@ -48,7 +48,7 @@ def _save_curves(found: Findings, path: Path) -> str:
 
 
 def _save_objects(effects: list[Effect], path: Path, title: str) -> str:
-    """Write how much of each object its ablation leaves, and pictures of those that change most."""
+    """Write how much of each object its ablation leaves, and images of those that change most."""
     blocks = [("Change of each object's pixels, when the units for it are switched off", _chart(effects))]
     order = objects(effects).concept.tolist()
     shown = sorted(effects, key=lambda effect: order.index(_named(effect.spec.concept or "")))

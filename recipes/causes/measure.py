@@ -28,9 +28,9 @@ from ganatomy.vocabulary import addresses
 
 T = TypeVar("T")
 CHOOSING = 2_000_000
-"""First id of the pictures on which a setting is chosen: none of those that it is then measured on."""
+"""First id of the images on which a setting is chosen: none of those that it is then measured on."""
 SHARD = 16
-"""Few pictures a shard, so that several are counted at once."""
+"""Few images a shard, so that several are counted at once."""
 ACROSS = 8
 """Places of a context map from side to side, at most."""
 
@@ -150,7 +150,7 @@ class Bench:
         self.found.traces += self.attempt(f"trace-{concept}", run_trace, lambda: trace)
 
     def accept(self, concept: str) -> None:
-        """Find the setting that inserts a concept best, and insert with it at every place of other pictures."""
+        """Find the setting that inserts a concept best, and insert with it at every place of other images."""
         layers, name = default_layers(self.source), plain(concept)
 
         def ask() -> SettingSpec:

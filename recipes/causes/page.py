@@ -68,7 +68,7 @@ def _facts(benches: Sequence[Bench]) -> str:
         lines.append(
             f"`{own.spec.generator}` (fingerprint `{own.facts['inputs']['generator'][:12]}`), read by "
             f"`{own.spec.segmenter}` (`{own.facts['inputs']['segmenter'][:12]}`); units and concepts as dissected with "
-            f"{own.spec.images:,} pictures, ganatomy {own.facts['versions']['ganatomy']}"
+            f"{own.spec.images:,} images, ganatomy {own.facts['versions']['ganatomy']}"
         )
     return _listed(lines)
 
@@ -89,12 +89,12 @@ def _figure_4(found: Findings, tables: dict[str, pd.DataFrame], images: Sequence
             )
         )  # fmt: skip
     columns = (
-        "concept", "removed by ACE", "by IoU", "at random", "in both lists", "ACE, normalised", "pictures segmented",
+        "concept", "removed by ACE", "by IoU", "at random", "in both lists", "ACE, normalised", "images segmented",
         "with gradients",
     )  # fmt: skip
     said = (
         f"Share of the concept's pixels that goes when {count(spec.top, 'unit')} of {spec.layer} are switched off, "
-        f"on {spec.images:,} pictures that chose nothing; ± one standard error over pictures, for random units the "
+        f"on {spec.images:,} images that chose nothing; ± one standard error over images, for random units the "
         f"spread of {count(spec.random, 'set')}."
     )
     return _parts(said, _table(columns, body), _image("figure-4.svg", "Pixels left by units switched off", images))
@@ -157,8 +157,8 @@ def _capacity(found: Findings) -> str:
         parts += [said, _table(("layer, place, value", *sets), body)]
     note = (
         "Share of places that newly show the concept on at least a fifth of their pixels; the chosen setting is bold. "
-        "*all*: every unit at so many times k. *patch*: the same at the place of a picture that shows the concept, and "
-        "around it. *transplant*: no k, but that picture's features in the same patch; told once for all multiples."
+        "*all*: every unit at so many times k. *patch*: the same at the place of an image that shows the concept, and "
+        "around it. *transplant*: no k, but that image's features in the same patch; told once for all multiples."
     )
     return _parts(note, *parts) if parts else ""
 
@@ -202,9 +202,9 @@ def _settings(found: Findings) -> str:
     layers = ", ".join(layer for layer, _ in found.settings[0].spec.sets[0][1])
     said = (
         f"Share of free places where the object appears; the setting was found for {layers} on one half of "
-        f"{found.settings[0].spec.images:,} pictures and measured on the other. Control: random units, or all units as "
-        "in pictures without the object. Paper: the 20 units of greatest IoU of the first layer at k. Up to three "
-        "places a picture where it is allowed, one where it is forbidden; without a renderer, where it is usual and "
+        f"{found.settings[0].spec.images:,} images and measured on the other. Control: random units, or all units as "
+        "in images without the object. Paper: the 20 units of greatest IoU of the first layer at k. Up to three "
+        "places an image where it is allowed, one where it is forbidden; without a renderer, where it is usual and "
         "where it is never seen."
     )
     return _parts(said, _table(columns, body))
@@ -229,7 +229,7 @@ def _by_truth(known: Sequence[Context]) -> str:
         "concept", "setting", "where allowed", "places", "where forbidden", "places", "compared", "control",
     )  # fmt: skip
     said = (
-        "At every place of other pictures: share of free places where the object appears, by what the renderer would "
+        "At every place of other images: share of free places where the object appears, by what the renderer would "
         "do at that place of that scene. Allowed: P of at least 5 %; forbidden: P = 0."
     )
     return _parts(said, _table(columns, body)) if body else ""
@@ -252,7 +252,7 @@ def _by_object(context: Context) -> str:
     spec = context.spec
     said = (
         f"**{spec.concept}**: {count(len(spec.units), 'unit')} of {spec.layer} ({spec.chosen}), {spec.cell} × "
-        f"{spec.cell}, {spec.multiple:g} k, {spec.images:,} pictures, {len(context.places):,} insertions. Pixels "
+        f"{spec.cell}, {spec.multiple:g} k, {spec.images:,} images, {len(context.places):,} insertions. Pixels "
         "gained at free places, which showed none before, as a share of the place's pixels."
     )
     if context.verdict["allowed"].isna().all():
@@ -322,7 +322,7 @@ def _removed(row: Any) -> tuple[str, str, str]:
 
 def _instead(row: Any) -> str:
     gained = isinstance(row.instead, str) and row.instead and row.instead_change > 0
-    return f"{row.instead} ({measured(row.instead_change, row.instead_error)} of the picture)" if gained else "–"
+    return f"{row.instead} ({measured(row.instead_change, row.instead_error)} of the image)" if gained else "–"
 
 
 def _appears(row: Any) -> str:

@@ -22,26 +22,26 @@ HINT: Mapping[str, Any] = {
 
 @dataclass(frozen=True)
 class Plan:
-    """What is asked, and of how many pictures.
+    """What is asked, and of how many images.
 
     Attributes:
         generator, segmenter: what is dissected, where no study is given.
-        dissected: pictures of that dissection.
+        dissected: images of that dissection.
         layer: where units are looked for, unless several layers are compared.
         curves, at_least: concepts for Figure 4; the first so many that the model draws often enough.
         curve, sketch: options of the search for these, and for units that are only needed by name.
         common: an object of Figure 9 covers at least this share of the pixels.
         crossing: the concept of Figure 10.
         top: units that are ablated.
-        effects: pictures for each ablation.
+        effects: images for each ablation.
         inserted: concepts of Figures 11 and 17.
         accepted: concepts of which the best setting is measured, and inserted at every place, for Figure 11.
-        choosing: pictures for that setting.
-        layers, cells, multiples, sizes: settings of insertions that are tried, and on how many pictures.
-        tried: pictures for these.
-        context, trace, each: pictures for Figure 11 (half with the best setting), 17, and for each unit alone.
-        places: of each picture, for Figure 17.
-        pool: pictures on which class constants are measured, and in which places are looked for.
+        choosing: images for that setting.
+        layers, cells, multiples, sizes: settings of insertions that are tried, and on how many images.
+        tried: images for these.
+        context, trace, each: images for Figure 11 (half with the best setting), 17, and for each unit alone.
+        places: of each image, for Figure 17.
+        pool: images on which class constants are measured, and in which places are looked for.
     """
 
     generator: str = "bundled:church"

@@ -1,4 +1,4 @@
-"""How close generated pictures come to rendered ones: Fréchet distance, and the share of every label."""
+"""How close generated images come to rendered ones: Fréchet distance, and the share of every label."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,7 @@ UNSEEN = 1 << 30
 
 
 class BundledJudge:
-    """Compares with rendered pictures that no training sees, in the eyes of the bundled segmenter."""
+    """Compares with rendered images that no training sees, in the eyes of the bundled segmenter."""
 
     def __init__(self, category: str, seed: int, latent: int, size: int, images: int = 1000) -> None:
         self.segmenter: Any = open_segmenter("bundled:scenes?size=64")  # the size that it was trained at
@@ -38,7 +38,7 @@ class BundledJudge:
         return {"frechet": distance, "shares": named, "failing": failing(named)}
 
     def _read(self, pictures: Callable[[range], Tensor]) -> tuple[FeatureMoments, Float64[Tensor, " concepts"]]:
-        """Return the moments of the pictures' features, and the share of pixels of every concept."""
+        """Return the moments of the images' features, and the share of pixels of every concept."""
         features, counts = [], torch.zeros(len(self.segmenter.vocabulary), dtype=torch.long)
         for start in range(0, self.images, 100):
             images = pictures(range(start, min(start + 100, self.images)))

@@ -22,7 +22,7 @@ class GrowingGenerator(nn.Module):
         self.outputs = nn.ModuleList(ToRGB(u, pixelnorm=pixelnorm) for u in units)
 
     def forward(self, z: Tensor, stage: int, blend: float) -> Tensor:
-        """Draw at 4 · 2^stage px; blend < 1 mixes in the picture of the stage before."""
+        """Draw at 4 · 2^stage px; blend < 1 mixes in the image of the stage before."""
         x = z[:, :, None, None]
         for layer in self.hidden[: 2 * stage]:
             x = layer(x)
@@ -55,7 +55,7 @@ class Discriminator(nn.Module):
         self.verdict = EqualConv(units[0], 1, 1, 0)
 
     def forward(self, images: Tensor, stage: int, blend: float) -> Tensor:
-        """Return how real each picture of 4 · 2^stage px looks, as a logit."""
+        """Return how real each image of 4 · 2^stage px looks, as a logit."""
         x = F.leaky_relu(self.inputs[stage](images), 0.2)
         for s in range(stage, 0, -1):
             x = F.leaky_relu(self.same[s - 1](x), 0.2)
@@ -70,10 +70,10 @@ class Discriminator(nn.Module):
         return logits.flatten().float()
 
     def published(self, images: Tensor) -> State:
-        """Return the weights of the full-size network, which judges each picture alone, in half precision.
+        """Return the weights of the full-size network, which judges each image alone, in half precision.
 
         Args:
-            images: real pictures; how much they differ in groups of four takes the place of the group.
+            images: real images; how much they differ in groups of four takes the place of the group.
         """
         last = len(self.same)
         layers: list[EqualConv] = [self.inputs[last]]

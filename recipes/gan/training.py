@@ -36,14 +36,14 @@ class Schedule:
     penalty: float = 1.0  # gamma of R1
     penalty_every: int = 8
     half_life: int = 5_000  # of the averaged weights, in images
-    first: int = 30_000  # pictures rendered before the first step
-    fresh: float = 0.5  # pictures rendered for each image seen …
+    first: int = 30_000  # images rendered before the first step
+    fresh: float = 0.5  # images rendered for each image seen …
     pictures: int = 150_000  # … up to so many
     report_every: int = 5_000  # images between log lines and sample grids
     judge_every: int = 25_000  # images between Fréchet distances and label shares
     keep: tuple[int, ...] = ()  # after how many images to keep the generator as it is then
     pixelnorm: bool = True  # in the generator
-    spread: bool = True  # whether the discriminator sees how much the pictures of a batch differ
+    spread: bool = True  # whether the discriminator sees how much the images of a batch differ
 
     def stage(self, seen: int) -> tuple[int, float]:
         """Return the resolution's index and how far it is blended in, after so many images."""
@@ -58,7 +58,7 @@ class Schedule:
         return stage, blend
 
     def rendered(self, seen: int) -> int:
-        """Return how many pictures to have after so many images, in steps of 256: many at once are quicker."""
+        """Return how many images to have after so many images, in steps of 256: many at once are quicker."""
         return min(self.first + int(seen * self.fresh) // 256 * 256, self.pictures)
 
     def learning_rate(self, seen: int) -> float:
@@ -264,7 +264,7 @@ def rounded(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def at_stage(images: Tensor, stage: int, blend: float) -> Tensor:
-    """Return pictures as the stage sees them: averaged down, and blurred as its own output still is."""
+    """Return images as the stage sees them: averaged down, and blurred as its own output still is."""
     side = 4 << stage
     if images.shape[-1] != side:
         images = F.avg_pool2d(images, images.shape[-1] // side)
@@ -274,7 +274,7 @@ def at_stage(images: Tensor, stage: int, blend: float) -> Tensor:
 
 
 def save_grid(images: Tensor, path: Path, columns: int = 8, side: int = 128) -> None:
-    """Write pictures side by side, each at a whole multiple of its pixels."""
+    """Write images side by side, each at a whole multiple of its pixels."""
     images = images.repeat_interleave(max(1, side // images.shape[-1]), -1)
     images = images.repeat_interleave(images.shape[-1] // images.shape[-2], -2)
     bytes_ = ((images.float() + 1) * 127.5).round().clamp(0, 255).byte()

@@ -49,13 +49,13 @@ class Vae(nn.Module):
         return PIXELS * (drawn - images).abs().mean() + EYES * eyes + divergence(mean, log_std).mean()
 
     def code(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the mean and the logarithm of the standard deviation of the latents of pictures."""
+        """Return the mean and the logarithm of the standard deviation of the latents of images."""
         mean, log_std = self.encoder(images).float().chunk(2, 1)
         return mean, log_std.clamp(-8, 4)
 
     @torch.inference_mode()
     def measure(self, images: Tensor, _: torch.Generator) -> dict[str, Any]:
-        """Return how far reconstructions of held-out pictures are off, of 255 grey levels, and the divergence."""
+        """Return how far reconstructions of held-out images are off, of 255 grey levels, and the divergence."""
         mean, log_std = self.code(images)
         difference = (self.network(mean) - images).float()
         return {
@@ -68,12 +68,12 @@ class Vae(nn.Module):
 
 
 def divergence(mean: Tensor, log_std: Tensor) -> Tensor:
-    """Return KL(N(mean, std²) ‖ N(0, 1)) of every picture, in nats."""
+    """Return KL(N(mean, std²) ‖ N(0, 1)) of every image, in nats."""
     return (mean.square() + (2 * log_std).exp() - 1 - 2 * log_std).sum(1) / 2
 
 
 class Flow(nn.Module):
-    """A RealNVP; pictures are known to `LEVELS` grey levels, and lie anywhere within theirs (dequantisation)."""
+    """A RealNVP; images are known to `LEVELS` grey levels, and lie anywhere within theirs (dequantisation)."""
 
     longest_step = 1.0
 
@@ -92,6 +92,6 @@ class Flow(nn.Module):
 
     @torch.inference_mode()
     def measure(self, images: Tensor, source: torch.Generator) -> dict[str, Any]:
-        """Return the bits per value of held-out pictures."""
+        """Return the bits per value of held-out images."""
         bits = [self.loss(part, source) for part in images.split(128)]
         return {f"bits per value of {LEVELS} levels": float(torch.stack(bits).mean())}

@@ -30,7 +30,7 @@ class Training:
         self, model: nn.Module, directory: Path, pictures: Sampled, seed: int, rate: float = 1e-3, half_life: int = 4000
     ) -> None:
         self.directory, self.pictures, self.rate = directory, pictures, rate
-        self.half_life = half_life  # of the averaged weights, in pictures
+        self.half_life = half_life  # of the averaged weights, in images
         self.model = model.to(memory_format=torch.channels_last)
         self.averaged = copy.deepcopy(self.model).requires_grad_(False)
         self.adam = torch.optim.Adam(model.parameters(), rate, betas=(0.9, 0.99), fused=True)
@@ -41,7 +41,7 @@ class Training:
 
     @property
     def seen(self) -> int:
-        """Pictures learned from."""
+        """Images learned from."""
         return int(self.counters["seen"])
 
     def save(self) -> None:
@@ -74,7 +74,7 @@ class Training:
         save_every: float = 120,
         until: int | None = None,
     ) -> None:
-        """Learn from so many pictures in all, or `until` so many for now; save every so many seconds."""
+        """Learn from so many images in all, or `until` so many for now; save every so many seconds."""
         saved, losses = time.monotonic(), []
         until = images if until is None else until
         while self.seen < until:

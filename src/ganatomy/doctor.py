@@ -201,7 +201,7 @@ def _plugins(topic: str) -> Iterator[Finding]:
 
 
 def _main_job(topic: str) -> Iterator[Finding]:
-    """Draw a bundled picture and name its pixels; have what counts and reports at hand."""
+    """Draw a bundled image and name its pixels; have what counts and reports at hand."""
     import ganatomy.experiments.dissect
     import ganatomy.report  # noqa: F401
     from ganatomy.generators import open_generator
@@ -213,9 +213,9 @@ def _main_job(topic: str) -> Iterator[Finding]:
     found = len(set(segmenter(images).flatten().tolist())) - 1
     took = f"{1000 * (perf_counter() - start):.0f} ms"
     if found < 2:
-        yield Finding(topic, topic, "broken", "the bundled picture holds nothing", "install ganatomy and torch again")
+        yield Finding(topic, topic, "broken", "the bundled image holds nothing", "install ganatomy and torch again")
     else:
-        yield Finding(topic, topic, "ok", f"drew a bundled picture and found {found} concepts in it ({took})")
+        yield Finding(topic, topic, "ok", f"drew a bundled image and found {found} concepts in it ({took})")
 
 
 TOPICS: dict[str, Callable[[str], Iterator[Finding]]] = {

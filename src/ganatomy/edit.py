@@ -62,7 +62,7 @@ class Intervention:
         layer: its name.
         alpha: how far each unit is taken, in [0, 1].
         value: k, what each unit is taken to: one value for each, or one for each at each place of the grid.
-        where: how far each place is, in [0, 1]; one map for all pictures, or one for each of a batch.
+        where: how far each place is, in [0, 1]; one map for all images, or one for each of a batch.
         before: what is done to this layer first, in order.
 
     Raises:
@@ -82,7 +82,7 @@ class Intervention:
             given = [list(each.shape) for each in (self.alpha, self.value, self.where)]
             raise BadValue(
                 f"an edit of {self.layer} has alpha {given[0]}, value {given[1]}, where {given[2]}; they must be "
-                "[units], [units] or [units, height, width], [1 or pictures, height, width]"
+                "[units], [units] or [units, height, width], [1 or images, height, width]"
             )
         for name, each in (("alpha", self.alpha), ("where", self.where)):
             if not bool(((each >= 0) & (each <= 1)).all()):  # NaN fails too
@@ -96,7 +96,7 @@ class Intervention:
                     "are not of one layer; hand both over, as a list"
                 )
         if len(batches := self._batches()) > 1:
-            raise BadValue(f"an edit of {self.layer} has parts for {' and '.join(map(str, sorted(batches)))} pictures")
+            raise BadValue(f"an edit of {self.layer} has parts for {' and '.join(map(str, sorted(batches)))} images")
 
     @property
     def shape(self) -> Shape:
@@ -111,7 +111,7 @@ class Intervention:
         """
         if tuple(r.shape[1:]) != self.shape or len(self.where) not in (1, len(r)):
             raise BadValue(
-                f"an edit of {self.layer} for {[len(self.where), *self.shape]} (pictures, units, height, width) does "
+                f"an edit of {self.layer} for {[len(self.where), *self.shape]} (images, units, height, width) does "
                 f"not fit {list(r.shape)}"
             )
         for each in self.before:
@@ -133,7 +133,7 @@ class Intervention:
         return [*(stroke for each in self.before for stroke in each.strokes()), dataclasses.replace(self, before=())]
 
     def _batches(self) -> set[int]:
-        """Return for how many pictures it is, if not for any number."""
+        """Return for how many images it is, if not for any number."""
         return {len(self.where)}.union(*(each._batches() for each in self.before)) - {1}
 
     @classmethod

@@ -5,7 +5,7 @@
     GanatomyError
     ├── UnknownName      a model, layer, concept, unit or option that does not exist (lists or suggests what does)
     ├── BadFile          cut off, of another format, or its tensors do not fit
-    ├── BadModel         a module that raises, or returns something that is no picture, feature map or label map
+    ├── BadModel         a module that raises, or returns something that is no image, feature map or label map
     ├── BadValue         an option outside its range; NaN or Inf where numbers are needed
     ├── EngineError      workers that cannot be had, or that die
     └── StudyError       a study directory that cannot be used

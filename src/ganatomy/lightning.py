@@ -22,7 +22,7 @@ class Looking:
     """Looks at a network of the Lightning module while the trainer trains it; in the first process only.
 
     Steps are ``trainer.global_step``, which counts optimizer steps: two a batch where generator and discriminator have
-    one each. Numbers and pictures go to the trainer's TensorBoard, if it has one and no other board is given.
+    one each. Numbers and images go to the trainer's TensorBoard, if it has one and no other board is given.
 
     Args:
         network: where the network is in the Lightning module, ``generator`` or ``ema.module``; "" for all of it.

@@ -22,7 +22,7 @@ COLOURS: tuple[tuple[str, ...], ...] = (
     ("box",),
     ("box", "metal"),
 )
-"""What each colour shows. Bits 4, 2 and 1 of its number are red, green and blue: 1 in the picture if set, else -1."""
+"""What each colour shows. Bits 4, 2 and 1 of its number are red, green and blue: 1 in the image if set, else -1."""
 
 
 def rgb(*shown: str) -> tuple[float, float, float]:

@@ -1,4 +1,4 @@
-"""Line up feature grids, label maps, pictures and painted strokes."""
+"""Line up feature grids, label maps, images and painted strokes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -94,7 +94,7 @@ def labels_at(labels: Labels, size: tuple[int, int]) -> Integer[Tensor, "b plane
 
 
 def pooled(stroke: Float[Tensor, "p H W"], grid: tuple[int, int], how: str) -> Where:
-    """Bring a stroke that was painted on a picture to a layer's grid (height, width) (SPEC 4).
+    """Bring a stroke that was painted on an image to a layer's grid (height, width) (SPEC 4).
 
     A place takes the pixels that overlap its area, wholly or in part; where the grid is finer, places share them.
 

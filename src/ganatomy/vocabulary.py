@@ -27,7 +27,7 @@ Vocabulary = Sequence[Concept]
 UNLABELLED = frozenset(
     ("background", "ignore", "none", "nothing", "other", "others", "unknown", "unlabeled", "unlabelled", "void")
 )
-"""What the rest of a picture is called in other data sets, where ours say nothing."""
+"""What the rest of an image is called in other data sets, where ours say nothing."""
 
 
 def find_concept(vocabulary: Vocabulary, name: str) -> int:

@@ -163,7 +163,7 @@ LOOK_ONLY = {"classifier", "discriminator"}
 """Families that draw nothing: see test_subjects.py."""
 LAYERS_TRIED = 4
 BESIDE = {"stylegan", "stylegan resnet", "repaired"}
-"""Families whose layers reach the picture not only through the next one."""
+"""Families whose layers reach the image not only through the next one."""
 
 
 def test_every_family_has_an_example() -> None:
@@ -219,7 +219,7 @@ def test_one_pass_shows_pictures_and_layers_of_the_stated_shapes(generator: Gene
     assert not seen.images.requires_grad
     assert bool(seen.images.isfinite().all())
     assert float(seen.images.abs().median()) <= 1, "not in [-1, 1]"
-    assert float((seen.images[0] - seen.images[1]).abs().max()) > 1e-3, "every latent draws the same picture"
+    assert float((seen.images[0] - seen.images[1]).abs().max()) > 1e-3, "every latent draws the same image"
 
 
 def test_only_the_asked_layers_are_shown(generator: Generator, z: Tensor) -> None:
@@ -244,11 +244,11 @@ def test_rendering_something_else_gives_another_picture(generator: Generator, z:
         images = generator.render(edited, layer, z)
         changed = (images - seen.images).abs().amax((1, 2, 3))
         assert float(changed[2]) > 1e-3, layer
-        assert float(changed[[0, 1, 3, 4]].max()) < 1e-5, "an edit of one picture changed another"
+        assert float(changed[[0, 1, 3, 4]].max()) < 1e-5, "an edit of one image changed another"
 
 
 def test_layers_come_in_forward_order(generator: Generator, z: Tensor) -> None:
-    """Taking everything away at a layer changes it and what comes later; so pictures forget what came before."""
+    """Taking everything away at a layer changes it and what comes later; so images forget what came before."""
     names = list(generator.layers)
     seen = generator.observe(z, names)
     blank = {name: generator.render(torch.zeros_like(seen.features[name]), name, z) for name in (names[0], names[-1])}

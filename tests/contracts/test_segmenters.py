@@ -41,7 +41,7 @@ SPECS = {
 
 
 NO_EYES = {"labels"}
-"""Those that know the labels of their own pictures, and see nothing in others."""
+"""Those that know the labels of their own images, and see nothing in others."""
 SILENT = {"parts", "torch:contract_modules:labels"}
 """Those that score nothing."""
 ALL = [spec for specs in SPECS.values() for spec in specs]
@@ -83,7 +83,7 @@ def scorer(request: pytest.FixtureRequest) -> Scorer:
 
 @pytest.fixture
 def images() -> Images:
-    """Eight pictures: smooth ones, with flat regions and detail."""
+    """Eight images: smooth ones, with flat regions and detail."""
     source = torch.Generator().manual_seed(0)
     coarse = torch.rand(8, 3, 8, 8, generator=source) * 2 - 1
     return torch.nn.functional.interpolate(coarse, (40, 48), mode="bicubic").clamp(-1, 1)

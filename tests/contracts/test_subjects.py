@@ -1,4 +1,4 @@
-"""What every registered family must do that looks at pictures and draws none."""
+"""What every registered family must do that looks at images and draws none."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -93,7 +93,7 @@ def some(subject: Classifier) -> list[str]:
 def test_it_is_a_subject_and_no_generator(subject: Classifier, spec: Callable[[int], str]) -> None:
     assert isinstance(subject, Subject)
     assert not isinstance(subject, Generator)
-    with pytest.raises(BadModel, match="looks at pictures and draws none") as caught:
+    with pytest.raises(BadModel, match="looks at images and draws none") as caught:
         open_generator(spec(0))
     assert "\n" not in str(caught.value)
 

@@ -31,7 +31,7 @@ def test_killed_at_random_moments_it_ends_in_the_same_bits(stage: Stage, here: P
     (here / "made").rename(here / "whole")
     moments, killed = random.Random(0), 0
     while killed < KILLS[verb]:
-        shutil.rmtree(here / "study-causal", ignore_errors=True)  # what is described of real pictures is lost, too
+        shutil.rmtree(here / "study-causal", ignore_errors=True)  # what is described of real images is lost, too
         pid = stage.start(here, *command)
         kill(pid, moments.uniform(0.02, took))
         if stage.wait(pid).code == -signal.SIGKILL:

@@ -22,13 +22,13 @@ ACE: dict[str, Any] = {"pool": 300, "train": 12, "held": 8, "candidates": 260, "
 STEPS = {
     *("choosing", "measuring", "places"),
     *("levels", "evaluation", "pool", "candidates", "effects", "effect", "context", "strength", "trace"),
-    *("each unit", "first order", "tried", "accuracy", "together", "real pictures"),
+    *("each unit", "first order", "tried", "accuracy", "together", "real images"),
 }
 """All that is counted by the shard, but what a finished study does without: the validation half, features of images."""
 
 
 def given(place: Path) -> None:
-    """Put the files there that experiments read, and which have to be on every machine: pictures and weights."""
+    """Put the files there that experiments read, and which have to be on every machine: images and weights."""
     generator = ganatomy.open_generator("planted:")
     images = generator.observe(generator.latents(range(24), 7), []).images
     (place / "real").mkdir(parents=True)

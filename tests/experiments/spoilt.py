@@ -1,4 +1,4 @@
-"""A generator with a unit that spoils pictures, real pictures that are like its own without it, a small network."""
+"""A generator with a unit that spoils images, real images that are like its own without it, a small network."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ from ganatomy.vocabulary import NOTHING, Concept
 
 FAULTY = 4
 D = 12
-"""Numbers by which the network describes a picture."""
+"""Numbers by which the network describes an image."""
 
 
 class Painter(nn.Module):
@@ -40,7 +40,7 @@ def painter(faulty: bool = True) -> Any:
 
 
 def spoilt_place(place: Path) -> None:
-    """Put real pictures, the network and a dissection of the painter there: real/, net.safetensors and study/."""
+    """Put real images, the network and a dissection of the painter there: real/, net.safetensors and study/."""
     (place / "real").mkdir()
     generator = painter(faulty=False)
     images = generator.observe(generator.latents(range(100), 7), []).images

@@ -1,4 +1,4 @@
-"""Units that spoil pictures: one is planted, and must be found; every number beside one computed without the study."""
+"""Units that spoil images: one is planted, and must be found; every number beside one computed without the study."""
 
 import dataclasses
 import json
@@ -32,7 +32,7 @@ SMALL = {"images": 120, "shard": 50, "top": 20, "reals": 100, "draws": 4}
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Real pictures, which are the painter's without its fault; a small feature network; a dissection."""
+    """Real images, which are the painter's without its fault; a small feature network; a dissection."""
     place = tmp_path_factory.mktemp("artifacts")
     spoilt_place(place)
     return place
@@ -131,7 +131,7 @@ def test_other_real_pictures_are_another_study(result: Artifacts, spec: Artifact
     extra = Path(spec.real) / "extra.png"
     Image.new("RGB", (20, 30)).save(extra)
     try:
-        with pytest.raises(StudyMismatch, match="real pictures"):
+        with pytest.raises(StudyMismatch, match="real images"):
             run_artifacts(spec, source, result.study.directory)
     finally:
         extra.unlink()
@@ -225,7 +225,7 @@ def test_a_threshold_that_is_no_distance_is_refused(result: Artifacts, place: Pa
 def test_the_page_shows_both_counts_and_all_units_left_out(result: Artifacts) -> None:
     blocks = artifacts_section(labelled(result).realistic(3.0)).blocks
     assert [block.heading for block in blocks][2:] == ["What do the realistic units draw?"]
-    assert "Without the 3 units whose pictures are 3 or more from real ones, 1 of 3 matched units" in blocks[2].lead
+    assert "Without the 3 units whose images are 3 or more from real ones, 1 of 3 matched units" in blocks[2].lead
     assert "no unit matches sofa any more" in blocks[2].lead
     assert '<td class="figure">2 → 1</td>' in blocks[2].body
     assert [f"unit {i}</th>" in blocks[2].body for i in range(6)] == [True] * 3 + [False] * 3
@@ -235,7 +235,7 @@ def test_the_page_shows_both_counts_and_all_units_left_out(result: Artifacts) ->
 
 def test_the_page_shows_the_worst_first(result: Artifacts) -> None:
     section = artifacts_section(result)
-    assert section.answer.startswith(f"Most suspect is unit {FAULTY}: the 20 of 120 pictures")
+    assert section.answer.startswith(f"Most suspect is unit {FAULTY}: the 20 of 120 images")
     assert len(section.blocks) == 2
     assert section.blocks[0].body.index(f"unit {FAULTY}:") < section.blocks[0].body.index("unit 0:")
     assert section.blocks[0].body.count('class="tile"') == 6 * 6
@@ -250,15 +250,15 @@ def test_the_page_shows_the_worst_first(result: Artifacts) -> None:
     ("change", "error", "said"),
     [
         ({"layer": "layer9"}, UnknownName, "unknown dissected layer 'layer9'"),
-        ({"real": "EMPTY"}, BadFile, "no pictures in it"),
+        ({"real": "EMPTY"}, BadFile, "no images in it"),
         ({"real": "EMPTY/nowhere"}, BadFile, "no such directory"),
         ({"real": "scenes:cathedral"}, UnknownName, "cathedral"),
         ({"reals": 101}, BadValue, "101"),
-        ({"reals": D}, BadValue, "reals=12 pictures are too few for the 12 numbers"),
+        ({"reals": D}, BadValue, "reals=12 images are too few for the 12 numbers"),
         ({"top": D}, BadValue, "give top=13 or more"),
-        ({"top": 121}, BadValue, "top=121 pictures of each unit cannot be had of images=120"),
+        ({"top": 121}, BadValue, "top=121 images of each unit cannot be had of images=120"),
         ({"draws": 1}, BadValue, "draws=1 is too few"),
-        ({"features": "colors"}, BadModel, "colors labels pictures but does not describe them"),
+        ({"features": "colors"}, BadModel, "colors labels images but does not describe them"),
         ({"features": "nothing"}, UnknownName, "nothing"),
     ],
 )
@@ -276,7 +276,7 @@ def test_what_is_refused(
 def test_a_broken_picture_is_named(spec: ArtifactSpec, source: Source, tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     for i in range(20):
-        (tmp_path / "real" / f"{i}.png").write_bytes(b"no picture")
+        (tmp_path / "real" / f"{i}.png").write_bytes(b"no image")
     with pytest.raises(BadFile, match=r"\d+\.png"):
         run_artifacts(dataclasses.replace(spec, real=str(tmp_path / "real"), reals=20), source, tmp_path / "out")
 
@@ -292,7 +292,7 @@ class Maps:
 
 def test_maps_are_no_features(spec: ArtifactSpec, source: Source, tmp_path: Path) -> None:
     setting, _ = module.open_setting(spec, source)
-    with pytest.raises(BadModel, match=r"describes 2 pictures by a tensor of shape \[2, 3, 8, 8\]"):
+    with pytest.raises(BadModel, match=r"describes 2 images by a tensor of shape \[2, 3, 8, 8\]"):
         dataclasses.replace(setting, network=Maps()).features(torch.zeros(2, 3, 8, 8))
 
 

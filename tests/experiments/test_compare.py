@@ -175,7 +175,7 @@ def test_what_differs_is_said(tmp_path: Path) -> None:
     said = " ".join(found.differences)
     segmenters = "planted: ssssssss (one), planted: tttttttt (other)"
     assert f"Pixels were named by different segmenters, so counts are not comparable: {segmenters}." in said
-    for text in ("pictures – 1000 (one), 500 (other)", "seed – 0 (one), 3 (other)", "validation – separate (one)"):
+    for text in ("images – 1000 (one), 500 (other)", "seed – 0 (one), 3 (other)", "validation – separate (one)"):
         assert f"Not the same everywhere: {text}" in said
     assert "label resolution – 8 (one), 16 (other)" in said
     assert "over_chance – 2.0 (one), 1.5 (other); units are counted by different rules" in said
@@ -269,7 +269,7 @@ def test_names_are_the_ends_that_tell_paths_apart(tmp_path: Path) -> None:
         ({"layer": ("a", "b", "c")}, "3 layers for 2 studies"),
         ({"against": "nobody"}, "against=nobody is none of the studies one, other"),
         ({"draws": 1}, "draws=1 is too few to tell an error"),
-        ({"images": 500}, "images: means nothing without real pictures"),
+        ({"images": 500}, "images: means nothing without real images"),
         ({"layer": ("layer9",)}, "unknown layer of one 'layer9'"),
         ({"layer": ("layer2", "layer9")}, "unknown layer of other 'layer9'"),
     ],
@@ -305,12 +305,12 @@ def test_a_comparison_agrees_with_the_dissections(planted: Dissection, tmp_path:
         found.counts, ganatomy.compare([planted, again], names=("long", "short")).counts
     )  # the draws have a seed
     said = " ".join(found.differences)
-    assert "pictures – 120 (long), 60 (short)" in said
+    assert "images – 120 (long), 60 (short)" in said
     assert "seed – 0 (long), 5 (short)" in said
 
 
 def test_a_study_against_itself_changes_nothing(planted: Dissection, tmp_path: Path) -> None:
-    """The same pictures are resampled alike, so every difference is zero in every draw."""
+    """The same images are resampled alike, so every difference is zero in every draw."""
     again = ganatomy.dissect("planted:", segmenter="planted", images=120, out=tmp_path / "again")
     own = ganatomy.compare([planted, again]).changes
     assert len(own)
@@ -333,7 +333,7 @@ def made_quality(dissection: Path, measures: Mapping[str, float], reals: str = "
     """Write a finished study of quality beside a dissection."""
     digest = Dissection.open(dissection).study.digest
     spec = QualitySpec(digest, "planted:", "planted:", real="scenes:church", images=300, reals=300, textures=0)
-    inputs = {"dissection": digest, "real pictures": reals, "feature network": "f"}
+    inputs = {"dissection": digest, "real images": reals, "feature network": "f"}
     directory = Path(f"{dissection}-causal") / "picture" / f"quality-{reals}"
     with Study.create(directory, spec, {"inputs": inputs}) as study:
         rows = [(name, value, value / 10, 300, 0.0) for name, value in measures.items()]
@@ -349,7 +349,7 @@ def test_quality_that_was_measured_is_found_beside_the_studies(
     made_quality(two[0], {"fid": 0.5, "swd-64": 10.0, "swd-32": 20.0, "swd-16": 60.0})
     assert compared(two).quality.empty, "one point of two"
     made_quality(two[1], {"fid": 0.25, "swd-32": 10.0, "swd-16": 30.0})
-    made_quality(two[1], {"fid": 0.75}, reals="other pictures")
+    made_quality(two[1], {"fid": 0.75}, reals="other images")
     third = made_dissection(tmp_path / "third", ONE)
     found = compared([*two, third])
     assert found.quality.pivot_table("value", "study", "measure").loc["one"].to_dict() == {
@@ -358,7 +358,7 @@ def test_quality_that_was_measured_is_found_beside_the_studies(
     mean = found.quality[found.quality.measure == "swd-mean"].set_index("study")
     assert mean.value.to_dict() == {"one": 40.0, "other": 20.0}, "over the levels that both have"
     assert mean.error.to_dict() == {"one": 4.0, "other": 2.0}
-    assert "Not measured against the same real pictures as the others: third." in found.differences
+    assert "Not measured against the same real images as the others: third." in found.differences
     (two[0] / "study.json").write_text(
         (two[0] / "study.json").read_text().replace(found.studies[0].dissection.study.digest, "0" * 64)
     )

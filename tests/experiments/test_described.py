@@ -1,4 +1,4 @@
-"""Real pictures beside those of a generator that draws no squares: cut to its shape, in the order they are kept."""
+"""Real images beside those of a generator that draws no squares: cut to its shape, in the order they are kept."""
 
 import dataclasses
 from collections.abc import Iterator

@@ -19,7 +19,7 @@ TREES = [unit for unit, role in enumerate(UNITS["layer2"]) if role == "tree"]
 
 
 class Elsewhere:
-    """The planted world, seen with the features of other pictures: no unit knows anything."""
+    """The planted world, seen with the features of other images: no unit knows anything."""
 
     def __init__(self) -> None:
         self._inner = open_generator("planted:")

@@ -84,7 +84,7 @@ def test_it_does_so_by_other_rules_and_on_other_samples(options: dict[str, Any])
 
 
 def test_distractors_do_not_beat_their_control(planted: Dissection) -> None:
-    """The units that are bright at the top overlap the sky, in any picture alike: IoU 0.35, and so does the control."""
+    """The units that are bright at the top overlap the sky, in any image alike: IoU 0.35, and so does the control."""
     tops = [(layer, unit) for layer, roles in UNITS.items() for unit, role in enumerate(roles) if role == "top"]
     for layer, unit in tops:
         best = planted.candidates(layer, unit).iloc[0]
@@ -297,7 +297,7 @@ def test_the_estimate_is_an_upper_bound_of_what_is_written(planted: Dissection) 
 
 
 class Stripes(nn.Module):
-    """Pictures of 12 × 20 pixels: a white bar whose width the latent says. Unit 0 is the bar, unit 1 its negative."""
+    """Images of 12 × 20 pixels: a white bar whose width the latent says. Unit 0 is the bar, unit 1 its negative."""
 
     def __init__(self, dtype: torch.dtype = torch.float32, bad: float = torch.inf) -> None:
         super().__init__()
@@ -364,7 +364,7 @@ def test_nan_pictures_stop_the_run() -> None:
             seen.images[-1, 1] = torch.inf
             return seen
 
-    with pytest.raises(BadModel, match="colour channel 1 of the picture is NaN or Inf for latent id 39"):
+    with pytest.raises(BadModel, match="colour channel 1 of the image is NaN or Inf for latent id 39"):
         small(generator=Blank())
 
 

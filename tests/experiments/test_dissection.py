@@ -50,7 +50,7 @@ TOPS = dict.fromkeys(("pair", "unit", "max-iou"), GRID) | dict.fromkeys((RAW, UP
 
 @dataclass
 class Half:
-    """One half of the sample: activations of each unit, and where each concept is, own and of the partner's picture."""
+    """One half of the sample: activations of each unit, and where each concept is, own and of the partner's image."""
 
     values: npt.NDArray[np.float64]
     shown: Mask

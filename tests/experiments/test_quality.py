@@ -1,4 +1,4 @@
-"""How far a model is from real pictures: every number beside one computed without the study."""
+"""How far a model is from real images: every number beside one computed without the study."""
 
 import dataclasses
 import json
@@ -76,7 +76,7 @@ def test_every_distance_is_that_of_the_pictures(result: Quality, spec: QualitySp
 
 
 def test_errors_are_what_other_pictures_show(spec: QualitySpec, source: Source) -> None:
-    """Eight samples of other pictures: their spread is an error of its own that is good to a third."""
+    """Eight samples of other images: their spread is an error of its own that is good to a third."""
     setting, _ = open_setting(spec, source)
     network, generator = setting.network, source.models.generator
     real = FeatureMoments(D)
@@ -149,7 +149,7 @@ def test_nothing_left_out_has_no_error() -> None:
 
 def test_the_page(result: Quality) -> None:
     section = quality_section(result)
-    assert section.answer.startswith("120 of its pictures are ")
+    assert section.answer.startswith("120 of its images are ")
     body = section.blocks[0].body
     assert body.index("Fréchet distance") < body.index("textures at 16 pixels")
     page = causal_html(result)
@@ -161,9 +161,9 @@ def test_the_page(result: Quality) -> None:
 @pytest.mark.parametrize(
     ("change", "error", "said"),
     [
-        ({"real": "EMPTY"}, BadFile, "no pictures in it"),
+        ({"real": "EMPTY"}, BadFile, "no images in it"),
         ({"reals": 101}, BadValue, "101"),
-        ({"reals": D, "textures": 0}, BadValue, "reals=12 pictures are too few for the 12 numbers"),
+        ({"reals": D, "textures": 0}, BadValue, "reals=12 images are too few for the 12 numbers"),
         ({"images": D, "textures": 0}, BadValue, "give images=13 or more"),
         ({"textures": 61}, BadValue, "give 0, or 2 to 60"),
         ({"textures": 1}, BadValue, "textures=1: give 0, or 2 to 60"),

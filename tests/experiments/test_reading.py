@@ -1,4 +1,4 @@
-"""The control holds what it promises: units that do not know the picture are not matched."""
+"""The control holds what it promises: units that do not know the image are not matched."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,9 +16,9 @@ UNITS = 64
 
 
 class Blind:
-    """The planted pictures, beside units that have not seen them: random fields, some of them with a favourite place.
+    """The planted images, beside units that have not seen them: random fields, some of them with a favourite place.
 
-    Each unit is smooth noise of its own for every picture, plus a pattern that is the same in all, `bias` times.
+    Each unit is smooth noise of its own for every image, plus a pattern that is the same in all, `bias` times.
     """
 
     device = torch.device("cpu")
@@ -31,7 +31,7 @@ class Blind:
         self._places = bias * self._noise(-1)
 
     def latents(self, ids: range, seed: int) -> Latents:
-        """Return the latents of the pictures, each followed by its id."""
+        """Return the latents of the images, each followed by its id."""
         return torch.cat([self._pictures.latents(ids, seed), torch.tensor(ids)[:, None].float()], 1)
 
     def observe(self, z: Latents, layers: Sequence[str], edits: Sequence[Edit] = ()) -> Observation:

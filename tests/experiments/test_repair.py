@@ -123,7 +123,7 @@ def _without(generator: Any, z: Tensor, units: Sequence[int]) -> Tensor:
 
 
 def test_an_error_does_not_hang_on_which_picture_is_greatest(spec: RepairSpec) -> None:
-    """The greatest come first, so blocks of the ranking would be of other kinds of pictures."""
+    """The greatest come first, so blocks of the ranking would be of other kinds of images."""
     torch.manual_seed(0)
     real = FeatureMoments(D)
     real.update(torch.randn(60, D))
@@ -201,7 +201,7 @@ def test_the_worst_are_those_of_the_ranking(source: Source, options: dict[str, A
     assert usual.name.startswith("repair-real-net.safetensors-worst-2-units-")
     again, _ = plan_repair(source, "units", {**options, **small, "worst": 2, "ranking": ranking.study.directory}, never)
     assert again.sets == spec.sets[:1]
-    with pytest.raises(BadValue, match=r"units that pictures 1000000 to 1000159 chose; give first=1000160 or more"):
+    with pytest.raises(BadValue, match=r"units that images 1000000 to 1000159 chose; give first=1000160 or more"):
         plan_repair(source, "units", {**options, **small, "worst": 2, "first": 1_000_100}, ranker(source))
     other = dataclasses.replace(ranking.spec, dissection="another")
     run_artifacts(other, source, place / "another")
@@ -236,7 +236,7 @@ def test_flags_of_people(source: Source, options: dict[str, Any], place: Path) -
         (
             {"units": (1,), "top": 200, "images": 100, "textures": 0},
             BadValue,
-            "top=200 pictures cannot be had of images=100",
+            "top=200 images cannot be had of images=100",
         ),
         ({"units": (1,), "random": -1}, BadValue, "random=-1"),
         ({"units": (1,), "textures": 1}, BadValue, "textures=1"),
@@ -254,7 +254,7 @@ def test_what_cannot_be_planned(
     ("change", "error", "said"),
     [
         ({"layer": "layer9"}, UnknownName, "unknown dissected layer 'layer9'"),
-        ({"real": "EMPTY"}, BadFile, "no pictures in it"),
+        ({"real": "EMPTY"}, BadFile, "no images in it"),
         ({"top": D}, BadValue, "give top=13 or more"),
         ({"reals": D, "textures": 0}, BadValue, "give reals=13 or more"),
         ({"sets": (("one", (9,)),)}, UnknownName, "unknown unit 'units/9'"),
@@ -293,8 +293,8 @@ def test_one_draw_has_no_spread_and_none_no_row(spec: RepairSpec, source: Source
 
 def test_the_page(result: Repair) -> None:
     section = repair_section(result)
-    assert section.question == "Does switching 2 units of units off repair the pictures (union)?"
-    assert section.answer.startswith("Nearer to real. Of 20 pictures in which the units are greatest, the Fréchet ")
+    assert section.question == "Does switching 2 units of units off repair the images (union)?"
+    assert section.answer.startswith("Nearer to real. Of 20 images in which the units are greatest, the Fréchet ")
     assert section.blocks[0].body.count('class="tile"') == 2 * 5
     assert "No repaired generator was written: an open generator has no name" in section.blocks[-1].lead
     page = causal_html(result)

@@ -1,4 +1,4 @@
-"""The errors of counts: blocks drawn again equal pictures counted again, and predict what other samples give."""
+"""The errors of counts: blocks drawn again equal images counted again, and predict what other samples give."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -84,7 +84,7 @@ def test_every_block_once_is_the_dissection_itself(rule: str, validation: str) -
 
 
 def recounted(found: Dissection, weights: list[int]) -> pd.DataFrame:
-    """Count the pictures of every block as often as it weighs, at the dissection's thresholds: mask by mask."""
+    """Count the images of every block as often as it weighs, at the dissection's thresholds: mask by mask."""
     size = int(table_of(found).span[1])
     ids = [i for i in range(44) for _ in range(weights[i // size])]  # in pairs still, as the weight is the block's
     order = sorted(range(len(ids)), key=lambda k: (ids[k] // 2, ids[:k].count(ids[k]), ids[k]))
@@ -186,7 +186,7 @@ def test_controls_and_what_they_reach_by_chance_are_drawn_again(validation: str)
 
 
 def test_weights_have_the_variance_of_samples() -> None:
-    """A mean of n numbers varies by s²/n, which weights of variance 1 - 1/n make of s²; half the pictures, by twice."""
+    """A mean of n numbers varies by s²/n, which weights of variance 1 - 1/n make of s²; half the images, by twice."""
     for part, variance in ((1.0, 1.0), (0.5, 2.0)):
         weights = block_weights(17, part, 20_000, (0, 0))
         np.testing.assert_allclose(weights.sum(1), 17)

@@ -1,4 +1,4 @@
-"""Feature networks by name: segmenters that describe pictures, any torch module, and what is refused."""
+"""Feature networks by name: segmenters that describe images, any torch module, and what is refused."""
 
 import sys
 from collections.abc import Callable
@@ -123,11 +123,11 @@ def test_nothing_is_made_on_another_device() -> None:
         (None, "by a NoneType; it must give a float vector of each"),
         ((torch.zeros(3, 2),), "by a tuple"),
         (torch.zeros(3, 2, dtype=torch.long), "by a torch.int64"),
-        (torch.zeros(2, 2), r"3 pictures by a tensor of shape \[2, 2\]"),
+        (torch.zeros(2, 2), r"3 images by a tensor of shape \[2, 2\]"),
         (torch.zeros(3), r"shape \[3\]"),
         (torch.zeros(3, 0), r"shape \[3, 0\]"),
         (torch.zeros(3, 2, 4), r"shape \[3, 2, 4\]"),
-        (torch.tensor([[1.0], [torch.nan], [0.0]]), "describes a picture by NaN or Inf"),
+        (torch.tensor([[1.0], [torch.nan], [0.0]]), "describes an image by NaN or Inf"),
     ],
 )
 def test_what_is_no_vector_of_each_picture(found: Any, said: str) -> None:
@@ -155,7 +155,7 @@ def test_ones_at_the_end_are_no_places() -> None:
 @pytest.mark.parametrize(
     ("spec", "error", "said"),
     [
-        ("colors", BadModel, "colors labels pictures but does not describe them by features; give bundled:scenes"),
+        ("colors", BadModel, "colors labels images but does not describe them by features; give bundled:scenes"),
         ("nothing", UnknownName, "unknown feature network 'nothing'; there are: bundled, inception, torch, unet"),
         ("bundled:church", UnknownName, "bundled segmenter"),
         ("bundled:scenes?width=4", UnknownName, "option of unet 'width'"),

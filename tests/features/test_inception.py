@@ -40,7 +40,7 @@ def seeded_weights(shapes: Mapping[str, torch.Size]) -> State:
 
 
 def pictures(side: int) -> Tensor:
-    """One picture of smooth colours, one of noise."""
+    """One image of smooth colours, one of noise."""
     dice = torch.Generator().manual_seed(side)
     noise = torch.rand(2, 3, side, side, generator=dice) * 2 - 1
     angles = torch.linspace(0, 9, side)

@@ -245,7 +245,7 @@ def test_what_only_looks_is_still_no_generator() -> None:
     seen = own.observe(own.latents(range(2), 0), ["layer3"])
     assert seen.features["layer3"].shape[1] == own.layers["layer3"].units == 7
     assert seen.shown is not None
-    with pytest.raises(BadModel, match="looks at pictures and draws none"):
+    with pytest.raises(BadModel, match="looks at images and draws none"):
         open_generator("basis:bundled:church-discriminator?layer=layer3&directions=rotation")
 
 
@@ -383,7 +383,7 @@ class TestNames:
             (
                 "basis:planted:?layer=layer1&directions=rotation&pictures=9",
                 UnknownName,
-                "of rotation 'pictures'",
+                "of rotation 'images'",
             ),
             ("basis:planted:?layer=layer1&directions=rotation&seed=x", BadValue, "seed='x' is not of type int"),
             (

@@ -129,9 +129,9 @@ def flat() -> nn.Module:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("Moody", "the score of a picture is another one every time; turn off"),
+        ("Moody", "the score of an image is another one every time; turn off"),
         ("Herd", r"see\.0 has rows that depend on what else is in the batch"),
-        ("Map", r"returns \[3, 6, 24, 24\] for 3 pictures; it must return scores"),
+        ("Map", r"returns \[3, 6, 24, 24\] for 3 images; it must return scores"),
         ("Blind", "raised RuntimeError: no light$"),
         ("flat", "has no layer"),
         ("nothing", "unknown callable"),
@@ -167,7 +167,7 @@ def test_options_that_cannot_be_meant(folder: Path, options: str, kind: type[Gan
 
 
 def test_one_picture_is_too_few(tmp_path: Path) -> None:
-    with pytest.raises(BadValue, match=r"takes 2 pictures and .* has 1"):
+    with pytest.raises(BadValue, match=r"takes 2 images and .* has 1"):
         open_subject(toy_spec(write_pictures(tmp_path, 1)))
 
 
@@ -182,7 +182,7 @@ def test_the_network_is_frozen_and_keeps_no_hook(folder: Path) -> None:
 
 
 class InParts(Toy):
-    """Takes its pictures two at a time, its activation once before and once after the head's mean."""
+    """Takes its images two at a time, its activation once before and once after the head's mean."""
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([super(InParts, self).forward(part) for part in x.split(2)])
@@ -228,7 +228,7 @@ class Labelled(Toy):
     ("net", "said"),
     [
         (Stretched(), r"see\.0 has rows that depend on what else is in the batch"),
-        (Competing(), "Competing: the score of a picture depends on what else is in its batch"),
+        (Competing(), "Competing: the score of an image depends on what else is in its batch"),
         (Labelled(), "forward of Labelled wants labels beside x"),
         (nn.DataParallel(Competing()), "Competing: the score"),
         (Toy().to("meta"), r"Toy: see\.0\.weight is on the meta device"),

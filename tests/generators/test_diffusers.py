@@ -104,7 +104,7 @@ def test_pictures_come_from_a_folder_their_middle_square(saved: Path, tmp_path: 
     z = generator.latents(range(3), 0)
     order = [next(i for i, each in enumerate(expected) if torch.allclose(row, each[0], atol=1e-5)) for row in z]
     assert sorted(order) == [0, 1, 2]
-    with pytest.raises(BadValue, match=rf"the sample takes 4 pictures and {tmp_path} has 3; ask for fewer"):
+    with pytest.raises(BadValue, match=rf"the sample takes 4 images and {tmp_path} has 3; ask for fewer"):
         generator.latents(range(4), 0)
     with pytest.raises(BadFile, match=r"nowhere: no such directory"):
         opened(f"{saved / 'kl'}?images=nowhere")
@@ -116,7 +116,7 @@ def test_the_size_of_the_pictures_is_asked_for(saved: Path) -> None:
     assert generator.observe(generator.latents(range(2), 0), []).images.shape == (2, 3, 24, 24)
     with pytest.raises(BadValue, match=r"size=25: the decoder draws 24 pixels; give a multiple of 2"):
         opened(f"{saved / 'kl'}?size=25")
-    with pytest.raises(BadModel, match="encoding pictures of size=1 raised RuntimeError: Calculated padded input size"):
+    with pytest.raises(BadModel, match="encoding images of size=1 raised RuntimeError: Calculated padded input size"):
         opened(f"{saved / 'kl'}?size=1")
     with pytest.raises(BadValue, match="size=0: give the height and width"):
         opened(f"{saved / 'kl'}?size=0")
@@ -218,10 +218,10 @@ def test_what_a_block_hands_on_as_a_skip_is_replaced_too(saved: Path, ddpm: Hook
 @pytest.mark.parametrize(
     ("config", "says"),
     [
-        ({"num_class_embeds": 4}, "wants a class beside the picture"),
-        ({"in_channels": 4, "out_channels": 4}, "maps 4 channels to 4; it must estimate pictures of 3 or 1"),
+        ({"num_class_embeds": 4}, "wants a class beside the image"),
+        ({"in_channels": 4, "out_channels": 4}, "maps 4 channels to 4; it must estimate images of 3 or 1"),
         ({"out_channels": 5}, "maps 3 channels to 5"),
-        ({"sample_size": None}, "its config does not say how large its pictures are; give size=64"),
+        ({"sample_size": None}, "its config does not say how large its images are; give size=64"),
     ],
 )
 def test_unets_that_are_something_else_are_refused(tmp_path: Path, config: dict[str, Any], says: str) -> None:
@@ -258,7 +258,7 @@ def test_half_precision_is_close_and_float32_outside(saved: Path, kl: HookedGene
 
 
 def test_in_half_precision_only_the_network_rounds(saved: Path) -> None:
-    """The noisy picture itself is taken in float32."""
+    """The noisy image itself is taken in float32."""
     half = opened(f"{saved / 'ddpm'}?step=100&steps=1&dtype=bfloat16")
     z = half.latents(range(2), 0)
     network = half.network

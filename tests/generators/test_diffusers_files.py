@@ -79,7 +79,7 @@ def test_the_decoder_of_a_pipeline_is_opened_or_the_part_that_is_asked_for(saved
     )
     assert "decoder.mid_block" in opened(latent).layers
     assert opened(f"{latent}?part=vae").fingerprint == opened(latent).fingerprint
-    with pytest.raises(BadModel, match="its UNet2DModel draws latents, no pictures; open part=vae"):
+    with pytest.raises(BadModel, match="its UNet2DModel draws latents, no images; open part=vae"):
         opened(f"{latent}?part=unet")
     for part in ("scheduler", "text_encoder", "vea"):
         with pytest.raises(

@@ -1,4 +1,4 @@
-"""Programs of torch.export: the same layers and pictures as the module that was exported, and nothing that runs."""
+"""Programs of torch.export: the same layers and images as the module that was exported, and nothing that runs."""
 
 import copy
 import io
@@ -179,7 +179,7 @@ def test_a_batch_size_that_is_written_into_the_program_is_refused(tmp_path: Path
 
 @pytest.mark.slow
 def test_a_batch_norm_that_still_trains_is_refused(net: Net, tmp_path: Path) -> None:
-    with pytest.raises(BadModel, match=r"a picture depends on those beside it; export with .*net\.eval\(\)"):
+    with pytest.raises(BadModel, match=r"an image depends on those beside it; export with .*net\.eval\(\)"):
         open_generator(exported(copy.deepcopy(net).train(), tmp_path / "training.pt2"))
 
 

@@ -71,7 +71,7 @@ def test_a_fresh_flow_only_squashes() -> None:
 
 
 def test_a_later_layer_still_takes_its_own_latents(tmp_path: Path) -> None:
-    """`render` continues with the latents of the finer scales: others give another picture from the same features."""
+    """`render` continues with the latents of the finer scales: others give another image from the same features."""
     generator = open_generator(spec(some_flow(), tmp_path))
     z = generator.latents(range(2), 0)
     coarse, fine = z.clone(), z.clone()
@@ -86,7 +86,7 @@ def test_layers_are_the_couplings_in_order_and_their_networks_when_asked_for(tmp
     name = spec(some_flow(), tmp_path)
     shapes = [LayerShape(channels, side, side) for (channels, _), side in zip(plan(3), (2, 2, 4, 4), strict=False)]
     layers = open_generator(name).layers
-    assert list(layers) == [f"layer{i}" for i in range(1, 9)], "layer9 and layer10 have the shape of the picture"
+    assert list(layers) == [f"layer{i}" for i in range(1, 9)], "layer9 and layer10 have the shape of the image"
     assert list(layers.values()) == [shape for shape in shapes for _ in range(2)]
     with_networks = open_generator(f"{name}?networks=yes").layers
     assert list(with_networks)[:4] == ["layer1.net", "layer1", "layer2.net", "layer2"]

@@ -46,7 +46,7 @@ def off(generator: Generator, layer: str, units: tuple[int, ...] = (1, 4), stren
 
 
 def check(generator: Generator, network: nn.Module, edits: list[Intervention]) -> str:
-    """Fold; put the weights into the network, and compare pictures of latents that folding did not see."""
+    """Fold; put the weights into the network, and compare images of latents that folding did not see."""
     z = generator.latents(range(500, 520), 1)
     plain, expected = generator.observe(z, []).images, generator.edited(z, edits)
     assert float((plain - expected).abs().max()) > 1e-3, "the edit does nothing"
@@ -222,21 +222,21 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str, str]] = {
     "residual, then pixel norm": (
         lambda: painted(Residual(), PixelNorm()),
         "3",
-        "they are read by a product of what depends on the picture, such as a normalisation over units",
+        "they are read by a product of what depends on the image, such as a normalisation over units",
     ),
     "used twice": (
         lambda: painted(Twice()),
         "3.conv",
-        "3.conv: the weights are used in 2 places; without the weights which read its units it draws other pictures|"
+        "3.conv: the weights are used in 2 places; without the weights which read its units it draws other images|"
         "3.conv: the weights are used in 2 places; the weights are used in 2 places",
     ),
     "second use": (lambda: painted(Twice(), nn.Sigmoid(), PixelNorm()), "3.conv#2", "the weights are used in 2 places"),
     "beside others": (
         lambda: painted(nn.ReLU(), Beside(), conv(), nn.Sigmoid(), Beside()),
         "6",
-        "draws other pictures; they are read by several branches side by side",
+        "draws other images; they are read by several branches side by side",
     ),
-    "spectral norm": (lambda: painted(spectral(), PixelNorm()), "3", "3: the weights are used in|draws other pictures"),
+    "spectral norm": (lambda: painted(spectral(), PixelNorm()), "3", "3: the weights are used in|draws other images"),
     "cut off": (
         lambda: painted(conv(), Detached(), PixelNorm()),
         "4",
@@ -295,7 +295,7 @@ def test_units_can_be_weakened_where_nothing_but_a_leaky_relu_follows() -> None:
     check(generator, net, [twice])
     net = painted(conv(), nn.Softplus(), PixelNorm())
     generator = opened(net)
-    with pytest.raises(BadModel, match="draws other pictures"):
+    with pytest.raises(BadModel, match="draws other images"):
         fold(generator, [off(generator, "4", strength=0.5)])
 
 

@@ -101,8 +101,8 @@ def test_what_is_no_layer_says_why(generator: HookedGenerator) -> None:
         "flat": r"layer flat of module is not spatial: its output is \[b, 96\]$",
         "same": "returns what block returned; ask for that",
         "block.2": "returns what block returns; ask for that",
-        "squash": "draws the picture itself",
-        "grey": "draws the picture itself",
+        "squash": "draws the image itself",
+        "grey": "draws the image itself",
     }.items():
         with pytest.raises(BadModel, match=reason):
             generator.observe(z, [name])
@@ -404,7 +404,7 @@ RETURNS: dict[str, Callable[[Tensor, Tensor], object]] = {
     "dataclass": lambda r, other: Record("r", r),
     "slots": lambda r, other: Slots([r, other]),
     "namespace": lambda r, other: SimpleNamespace(ids=r.long(), sample=r),
-    "shared first": lambda r, other: (torch.ones(1, 5, 2, 2), r),  # not of the batch, unless that is of one picture
+    "shared first": lambda r, other: (torch.ones(1, 5, 2, 2), r),  # not of the batch, unless that is of one image
 }
 
 

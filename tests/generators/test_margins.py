@@ -1,4 +1,4 @@
-"""Layers that reach beyond the picture lie right when they are dissected."""
+"""Layers that reach beyond the image lie right when they are dissected."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ from ganatomy.generators.margins import margin, within_picture
 
 
 class Wide:
-    """A layer is on where the picture is bright, in the middle half of its map; everywhere around it is on as well."""
+    """A layer is on where the image is bright, in the middle half of its map; everywhere around it is on as well."""
 
     def __init__(self) -> None:
         self.layers, self.margins = {"wide": LayerShape(1, 32, 32)}, {"wide": 8}
@@ -54,7 +54,7 @@ def test_a_unit_that_is_the_picture_has_an_iou_of_one(study: Path) -> None:
 
 
 def test_experiments_on_places_ask_for_a_grid_that_is_the_picture(study: Path) -> None:
-    with pytest.raises(BadValue, match=r"wide reaches 8 places beyond the picture.*margins=no"):
+    with pytest.raises(BadValue, match=r"wide reaches 8 places beyond the image.*margins=no"):
         open_source(study, generator=Wide()).shape("wide")
 
 

@@ -102,7 +102,7 @@ def test_weights_come_from_a_file(here: str) -> None:
         ("Net?bounds=1", BadValue, r"bounds=\(1.0,\) are not two numbers"),
         ("Net?bounds=1..0", BadValue, "the lower first; give 0..1"),
         ("Net?layers=frist", UnknownName, "'frist'; did you mean first"),
-        ("Net?layers=last", BadModel, "draws the picture itself"),
+        ("Net?layers=last", BadModel, "draws the image itself"),
         ("Net?widht=3", UnknownName, "did you mean width"),
         ("Net?weights=none.pt", BadFile, "none.pt: no such file"),
     ],
@@ -138,7 +138,7 @@ def test_the_latent_is_found() -> None:
 
 
 def test_a_latent_that_is_not_found_must_be_said() -> None:
-    """A decoder of maps draws pictures of any size: one of a few pixels is no sign of the right latent."""
+    """A decoder of maps draws images of any size: one of a few pixels is no sign of the right latent."""
     with pytest.raises(BadModel, match=r"cannot find the latent size of net \(tried 7x1x1, 7, 3x1x1, 3\); say it: lat"):
         find_latent(nn.Conv2d(7, 3, 1), "net")
     with pytest.raises(BadModel, match=r"\(tried none\)"):

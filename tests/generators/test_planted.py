@@ -1,4 +1,4 @@
-"""The planted generator keeps its word: its units are on for what it says, and the picture depends on those it says."""
+"""The planted generator keeps its word: its units are on for what it says, and the image depends on those it says."""
 
 import pytest
 import torch

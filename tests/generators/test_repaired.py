@@ -353,7 +353,7 @@ def test_edits_that_cannot_be_permanent_are_refused() -> None:
         write_repaired(Path("out"), "progan:gan.pth", generator, [])
     edit = off(generator, "layer3")
     several = dataclasses.replace(edit, where=edit.where.expand(2, -1, -1))
-    with pytest.raises(BadValue, match="a map for each of several pictures"):
+    with pytest.raises(BadValue, match="a map for each of several images"):
         write_repaired(Path("out"), "progan:gan.pth", generator, [several])
     with pytest.raises(BadFile, match="unknown layer 'layer9'"):
         write_repaired(Path("out"), "progan:gan.pth", generator, [dataclasses.replace(edit, layer="layer9")])

@@ -89,7 +89,7 @@ def plain_dense(kept: Kept, x: Tensor) -> Tensor:
 
 
 def plain_conv(kept: Kept, x: Tensor, w: Tensor, *, demodulate: bool = True, gain: float = 1) -> Tensor:
-    """Modulate the weights themselves, picture by picture (Karras et al. 2020, Eqn 1 and 3)."""
+    """Modulate the weights themselves, image by image (Karras et al. 2020, Eqn 1 and 3)."""
     weight, pictures = kept.tensors["weight"], []
     up = kept.facts.get("up", 1)
     for picture, style in zip(x, plain_dense(kept.parts["affine"], w) * gain, strict=True):

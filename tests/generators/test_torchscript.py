@@ -1,4 +1,4 @@
-"""Traces of TorchScript: the same layers and pictures as the module that was traced, and nothing that runs."""
+"""Traces of TorchScript: the same layers and images as the module that was traced, and nothing that runs."""
 
 import itertools
 import warnings
@@ -161,7 +161,7 @@ def test_control_flow_and_functions_of_scripts_are_refused(tmp_path: Path) -> No
 
 
 def test_a_trace_in_training_or_for_one_size_of_batch_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadModel, match=r"a picture depends on those beside it; save torch\.jit\.trace\(net\.eval\(\)"):
+    with pytest.raises(BadModel, match=r"an image depends on those beside it; save torch\.jit\.trace\(net\.eval\(\)"):
         open_generator(traced(stirred(dcgan()).train(), tmp_path / "t.pt", 6, 1, 1))
 
     class Fixed(nn.Module):

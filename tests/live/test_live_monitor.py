@@ -68,7 +68,7 @@ def test_the_budget_decides_how_many_pictures(tmp_path: Path) -> None:
     monitor.budget = 40.0  # 1.25 (1 + 0.1 n) fits 310
     assert monitor._fitting() == 250
     monitor.budget = 1.0
-    with pytest.raises(BadValue, match=r"50 pictures takes about 7.5 s, and budget=1 s; name fewer layers"):
+    with pytest.raises(BadValue, match=r"50 images takes about 7.5 s, and budget=1 s; name fewer layers"):
         monitor._fitting()
 
 

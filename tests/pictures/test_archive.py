@@ -1,4 +1,4 @@
-"""Zips of pictures: what is shown, in which order, in which classes; and what is refused."""
+"""Zips of images: what is shown, in which order, in which classes; and what is refused."""
 
 import io
 import json
@@ -108,8 +108,8 @@ def refused(path: Path) -> str:
 def test_what_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = packed(tmp_path / "toys.zip", PICTURES)
     whole = path.read_bytes()
-    assert "no pictures in it" in refused(packed(tmp_path / "empty.zip", {"a.txt": b""}))
-    assert "no pictures in it" in refused(packed(tmp_path / "nothing.zip", {}))
+    assert "no images in it" in refused(packed(tmp_path / "empty.zip", {"a.txt": b""}))
+    assert "no images in it" in refused(packed(tmp_path / "nothing.zip", {}))
     path.write_bytes(whole[: len(whole) // 2])
     assert refused(path).startswith(f"{path}: not a whole zip")
     path.write_bytes(b"PK\3\4" + bytes(40))
@@ -117,17 +117,17 @@ def test_what_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     for listed in (b"[1]", b"{", b'{"labels": [1]}', b'{"labels": 5}'):
         packed(path, {**PICTURES, "dataset.json": listed})
         assert refused(path).startswith(f"{path}: dataset.json: not ")
-    packed(path, {"a.png": b"no picture"})
-    assert refused(path).startswith(f"{path}: a.png: not a whole picture")
+    packed(path, {"a.png": b"no image"})
+    assert refused(path).startswith(f"{path}: a.png: not a whole image")
     packed(path, {"a.png": png(RED)[:40]})
-    assert refused(path).startswith(f"{path}: a.png: not a whole picture")
+    assert refused(path).startswith(f"{path}: a.png: not a whole image")
     path.write_bytes(whole.replace(png(RED)[40:50], bytes(10)))
     assert "00000/img0.png cannot be read (Bad CRC-32" in refused(path)
     path.write_bytes(whole)
     monkeypatch.setattr(archive, "LARGEST", 10)
     assert "too large to be read" in refused(path)
     (tmp_path / "a.txt").write_text("text")
-    assert "neither a zip of pictures nor a Parquet file" in refused(tmp_path / "a.txt")
+    assert "neither a zip of images nor a Parquet file" in refused(tmp_path / "a.txt")
 
 
 def test_what_is_locked_is_refused(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_what_is_locked_is_refused(tmp_path: Path) -> None:
 
 def test_names_that_windows_wrote_part_folders_too(tmp_path: Path) -> None:
     names = {name.replace("/", "\\"): content for name, content in PICTURES.items()}
-    files = {**names, "00000\\": b"", "__MACOSX\\00000\\._img0.png": b"no picture"}
+    files = {**names, "00000\\": b"", "__MACOSX\\00000\\._img0.png": b"no image"}
     pictures = open_pictures(str(packed(tmp_path / "toys.zip", files)))
     assert colours(pictures, 3) == [[1, -1, -1], [-1, 1, -1], [-1, -1, 1]]
     assert (pictures.classes, pictures.truth([0, 1, 2])) == (("00000", "00001"), [0, 0, 1])
@@ -166,13 +166,13 @@ def test_how_many_files_are_not_read_is_told_once(tmp_path: Path, where: str, ca
 
 def test_what_is_there_is_told_where_no_picture_is(tmp_path: Path) -> None:
     said = refused(packed(tmp_path / "empty.zip", {"a.heic": b"", "b.txt": b""}))
-    assert "no pictures in it (.avif, " in said
+    assert "no images in it (.avif, " in said
     assert said.endswith("; 2 files were not read: 1 .heic, 1 .txt")
 
 
 @pytest.mark.parametrize("name", ["a.GIF", "a.jfif", "a.JPE", "a.Webp", "a.BMP", "a.TIF", "a.avif", "a.pgm"])
 def test_every_ending_of_a_picture_is_known(tmp_path: Path, name: str) -> None:
-    """What a file is called says that it is a picture, and its content, which."""
+    """What a file is called says that it is an image, and its content, which."""
     assert colours(open_pictures(str(packed(tmp_path / "toys.zip", {name: png(RED)}))), 1) == [[1, -1, -1]]
     (tmp_path / "toys").mkdir()
     (tmp_path / "toys" / name).write_bytes(png(RED))

@@ -62,7 +62,7 @@ def test_every_kind_of_label_is_read(broden: Path) -> None:
     assert [str(concept) for concept in seen[1][4:]] == ["fabric", "nothing", "dotted", "striped"]
     assert seen[1][1] == ("fabric", "object")
     assert int((labels[0, 1] > 0).sum()) == 4, "a pixel of a map of half the size is four"
-    assert bool((labels[0, 5] > 0).all()), "a scene is all of the picture"
+    assert bool((labels[0, 5] > 0).all()), "a scene is all of the image"
 
 
 def test_splits_are_those_of_the_index(broden: Path) -> None:
@@ -77,7 +77,7 @@ def test_splits_are_those_of_the_index(broden: Path) -> None:
     [
         ("index.csv", "image,split", "picture,split", "lacks the column image"),
         ("index.csv", ",401;402", "", "line 3 has another number of columns"),
-        ("index.csv", INDEX[INDEX.index("a/one") :], "", "lists no pictures"),
+        ("index.csv", INDEX[INDEX.index("a/one") :], "", "lists no images"),
         ("label.csv", "number,name", "nummer,name", "lacks the column number"),
         ("label.csv", "401,dotted", "x,dotted", "'x' is no label number"),
     ],
@@ -93,7 +93,7 @@ def test_tables_that_cannot_be_read_are_named(broden: Path, file: str, old: str,
 
 def test_a_missing_map_is_named(broden: Path) -> None:
     (broden / "images" / "a" / "one_part2.png").unlink()
-    with pytest.raises(BadFile, match=r"one_part2\.png: no such picture"):
+    with pytest.raises(BadFile, match=r"one_part2\.png: no such image"):
         open_pictures(str(broden)).labels([0], Frame(8))
 
 

@@ -164,7 +164,7 @@ def test_few_bits_and_palettes(content: bytes, expected: list[int]) -> None:
             saved(Image.new("CMYK", (4, 1)), "JPEG").replace(b"Adobe", b"Other"),
             "does not say whether 0 is no ink or all",
         ),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 1\n", "not a whole picture"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 1\n", "not a whole image"),
     ],
 )
 def test_what_cannot_be_scaled_is_refused_in_a_line(content: bytes, said: str) -> None:

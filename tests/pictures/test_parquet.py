@@ -1,4 +1,4 @@
-"""Pictures in Parquet files as the hub has them."""
+"""Images in Parquet files as the hub has them."""
 
 import json
 import pickle
@@ -176,7 +176,7 @@ def test_classes_that_the_data_set_does_not_name(tmp_path: Path) -> None:
 def test_images_that_are_not_bytes(tmp_path: Path) -> None:
     table = {"image": ["a.png"] * 2, "label": [0, 1]}
     said = refused(written(tmp_path / "a.parquet", table))
-    assert "no column of pictures among image (string), label (int64); it must be called image" in said
+    assert "no column of images among image (string), label (int64); it must be called image" in said
     assert "not as paths" in said
 
 
@@ -232,22 +232,22 @@ def test_what_is_refused(shards: Path, tmp_path: Path) -> None:
     path.write_bytes(whole[:4] + bytes(len(whole) // 2) + whole[4 + len(whole) // 2 :])
     assert str(path) in refused(shards)
     text = written(tmp_path / "a.parquet", {"text": ["a"]})
-    assert "no column of pictures among text (string); it must be called image" in refused(text)
+    assert "no column of images among text (string); it must be called image" in refused(text)
     two = {"left": cells([RED]), "right": cells([RED])}
-    assert "no column of pictures among left (struct<" in refused(written(tmp_path / "a.parquet", two))
+    assert "no column of images among left (struct<" in refused(written(tmp_path / "a.parquet", two))
     cell = [{"bytes": None, "path": "/elsewhere/a.png"}] * 2
     kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
-    assert "picture 0 has no bytes" in refused(written(tmp_path / "a.parquet", {"image": pa.array(cell, kind)}))
-    broken = {"image": [*cells([RED]), {"bytes": b"no picture", "path": "a.png"}]}
-    assert f"{tmp_path / 'a.parquet'}: picture 1: not a whole picture" in refused(
+    assert "image 0 has no bytes" in refused(written(tmp_path / "a.parquet", {"image": pa.array(cell, kind)}))
+    broken = {"image": [*cells([RED]), {"bytes": b"no image", "path": "a.png"}]}
+    assert f"{tmp_path / 'a.parquet'}: image 1: not a whole image" in refused(
         written(tmp_path / "a.parquet", broken, group=1)
     )
-    assert "no pictures in it" in refused(written(tmp_path / "a.parquet", {"image": pa.array([], kind)}))
+    assert "no images in it" in refused(written(tmp_path / "a.parquet", {"image": pa.array([], kind)}))
 
 
 def test_directories_that_hold_something_else(tmp_path: Path) -> None:
     (tmp_path / "lsun").mkdir()
     (tmp_path / "lsun" / "data.mdb").write_bytes(b"")
-    assert "an LMDB database; export its pictures" in refused(tmp_path / "lsun")
+    assert "an LMDB database; export its images" in refused(tmp_path / "lsun")
     (tmp_path / "none").mkdir()
-    assert "no pictures in it" in refused(tmp_path / "none")
+    assert "no images in it" in refused(tmp_path / "none")

@@ -51,7 +51,7 @@ def test_a_sample_shuffles_the_split_and_takes_no_picture_twice(tmp_path: Path) 
     assert pictures.numbers(range(3, 7), 0) == first[3:7]
     parts = [set(pictures.numbers(range(6), 0, split)) for split in ("train", "val")]
     assert parts[0] | parts[1] == set(range(12))
-    with pytest.raises(BadValue, match=r"takes 7 pictures and .*toys has 6 in its split val"):
+    with pytest.raises(BadValue, match=r"takes 7 images and .*toys has 6 in its split val"):
         pictures.numbers(range(7), 0, "val")
     with pytest.raises(UnknownName, match=r"split of .* 'test'; there are: train, val"):
         pictures.numbers(range(1), 0, "test")
@@ -115,7 +115,7 @@ def test_the_fingerprint_is_of_files_and_words(folder: Path) -> None:
 
 
 def refused(folder: Path) -> str:
-    """What is said of a folder whose first red picture, or its label map, is not right."""
+    """What is said of a folder whose first red image, or its label map, is not right."""
 
     def use() -> None:
         pictures = open_pictures(str(folder))
@@ -134,9 +134,9 @@ def test_broken_pictures_are_named(folder: Path) -> None:
     whole = path.read_bytes()
     for kept in (0, 20, len(whole) - 30):
         path.write_bytes(whole[:kept])
-        assert refused(folder).startswith(f"{path}: not a whole picture")
-    path.write_text("no picture")
-    assert refused(folder).startswith(f"{path}: not a whole picture")
+        assert refused(folder).startswith(f"{path}: not a whole image")
+    path.write_text("no image")
+    assert refused(folder).startswith(f"{path}: not a whole image")
 
 
 def test_label_maps_that_cannot_be_meant_are_named(folder: Path) -> None:
@@ -160,7 +160,7 @@ def test_what_is_missing_is_named(folder: Path, missing: str) -> None:
         assert "holds no folder of label maps" in refused(folder)
     elif missing == "images":
         (folder / "images").mkdir()
-        assert "no pictures in it" in refused(folder)
+        assert "no images in it" in refused(folder)
     else:
         assert "no such vocabulary file" in refused(folder)
 

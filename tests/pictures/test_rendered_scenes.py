@@ -23,7 +23,7 @@ def test_what_scenes_do_not_have_is_refused() -> None:
         scenes.numbers(range(1), 0, "val")
     with pytest.raises(BadValue, match="leave out crop"):
         scenes.images([0], Frame(32, 0.5))
-    with pytest.raises(BadValue, match="seeds and picture numbers"):
+    with pytest.raises(BadValue, match="seeds and image numbers"):
         scenes.numbers(range(1), -1)
     for name, said in (("scenes:beach", "beach"), ("scenes", "church, livingroom")):
         with pytest.raises(UnknownName, match=said):

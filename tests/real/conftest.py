@@ -18,7 +18,7 @@ def real(shared: Path) -> Iterator[Path]:
 
 
 class Look:
-    """How the top pictures of a unit look where it is on, and elsewhere: mean red, green and blue, 0 to 255."""
+    """How the top images of a unit look where it is on, and elsewhere: mean red, green and blue, 0 to 255."""
 
     def __init__(self, dissection: Dissection, layer: str, unit: int) -> None:
         strip = dissection.top(layer, unit)

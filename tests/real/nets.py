@@ -13,7 +13,7 @@ from ganatomy.weights import fit_state, read_state
 
 
 class FaceGAN(nn.Module):
-    """A DCGAN of faces, 32 px: latents [b, 100, 1, 1] to pictures in [-1, 1]."""
+    """A DCGAN of faces, 32 px: latents [b, 100, 1, 1] to images in [-1, 1]."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class FaceGAN(nn.Module):
 
 
 class FaceVAE(nn.Module):
-    """The decoder of a VAE of faces, 64 px: latents [b, 10] to pictures in [0, 1]."""
+    """The decoder of a VAE of faces, 64 px: latents [b, 10] to images in [0, 1]."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ def plain(stride: int = 1) -> nn.Conv2d:
 
 
 class Encoder(nn.Sequential):
-    """Pictures in [0, 1] to latents at an eighth of their size."""
+    """Images in [0, 1] to latents at an eighth of their size."""
 
     def __init__(self) -> None:
         stages = [stage for i in range(3) for stage in (plain(stride=2), *blocks(pool=i == 2))]

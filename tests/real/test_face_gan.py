@@ -27,7 +27,7 @@ def test_its_latents_its_layers_and_its_white_are_found(name: str) -> None:
     assert {layer: tuple(generator.layers[layer]) for layer in LAYERS} == dict(
         zip(LAYERS, [(256, 4, 4), (128, 4, 4), (64, 8, 8), (32, 16, 16)], strict=True)
     )
-    assert not any(layer.startswith("generator_deconv.4") for layer in generator.layers)  # that is the picture
+    assert not any(layer.startswith("generator_deconv.4") for layer in generator.layers)  # that is the image
     z = generator.latents(range(32), seed=0)
     assert z.shape == (32, 100, 1, 1)
     images = generator.observe(z, []).images
@@ -66,7 +66,7 @@ def test_later_layers_know_more_of_colour(by_colour: Dissection) -> None:
 
 @pytest.mark.slow
 def test_dark_hair_is_found_and_a_place_in_the_face_is_not_enough(name: str, tmp_path: Path) -> None:
-    """Unit 122 is on at the bottom of the face in every picture: interpretable by the paper's rule, but not matched."""
+    """Unit 122 is on at the bottom of the face in every image: interpretable by the paper's rule, but not matched."""
     skin = "parts:torch:nets:Skin?vocabulary=skin.json"
     result = ganatomy.dissect(name, segmenter=skin, layers=LAYERS, images=100, out=tmp_path)
     units = result.units.set_index(["layer", "unit"])
@@ -79,4 +79,4 @@ def test_dark_hair_is_found_and_a_place_in_the_face_is_not_enough(name: str, tmp
     assert units.interpretable["generator_deconv.1", 122]
     assert units.label.isna()["generator_deconv.1", 122]
     assert result.units.label.value_counts().idxmax() == "dark"
-    assert 0.3 < result.concepts.set_index("concept").share["skin"] < 0.6  # there are faces in these pictures
+    assert 0.3 < result.concepts.set_index("concept").share["skin"] < 0.6  # there are faces in these images

@@ -1,4 +1,4 @@
-"""The decoder of a VAE that others trained on photographs of faces: half of a checkpoint, pictures from 0 to 1."""
+"""The decoder of a VAE that others trained on photographs of faces: half of a checkpoint, images from 0 to 1."""
 
 from pathlib import Path
 from typing import Any
@@ -85,6 +85,6 @@ def test_a_module_at_hand_is_dissected_for_skin_and_dark_hair(real: Path, tmp_pa
     assert dark.matched
     assert skin.matched
     assert dark.lift > 3
-    assert 1 < skin.lift < 1.5  # two thirds of these pictures have the chroma of skin: a high IoU that says little
+    assert 1 < skin.lift < 1.5  # two thirds of these images have the chroma of skin: a high IoU that says little
     assert 8 <= result.units.matched.sum() <= 24
     assert look(result, "convT2", 0).on.mean() > look(result, "convT2", 0).off.mean() + 60

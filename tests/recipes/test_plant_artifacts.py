@@ -1,4 +1,4 @@
-"""Planted units spoil the pictures in which they are on, and switching them off brings those back."""
+"""Planted units spoil the images in which they are on, and switching them off brings those back."""
 
 import json
 import sys

@@ -74,7 +74,7 @@ def test_the_whole_schedule_ends_in_a_generator_that_opens(tmp_path: Path, monke
     opened = open_subject(f"discriminator:{judge}?images=scenes:church")
     pictures = opened.latents(range(4), 0)
     judged = opened.rest(pictures, "layer4").output
-    with torch.no_grad():  # four pictures are one group, which differs about as much as others
+    with torch.no_grad():  # four images are one group, which differs about as much as others
         expected = trained.discriminator(opened.observe(pictures, []).images, 4, 1.0)
     torch.testing.assert_close(judged[:, 0], expected, atol=0.1, rtol=0.1)
 

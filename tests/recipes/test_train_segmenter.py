@@ -98,7 +98,7 @@ def test_every_distortion_keeps_pictures_pictures(recipe: ModuleType) -> None:
 
 
 def test_labels_move_with_their_pictures(recipe: ModuleType) -> None:
-    """Pictures whose colour is their label: far from borders, colour and label still agree after the move."""
+    """Images whose colour is their label: far from borders, colour and label still agree after the move."""
     import distortions
 
     labels = torch.zeros(8, 1, 32, 32, dtype=torch.long)

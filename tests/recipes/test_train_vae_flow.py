@@ -88,7 +88,7 @@ def test_the_divergence_is_that_of_two_normal_distributions(recipe: ModuleType) 
 
 
 def test_bits_are_those_of_a_known_density(recipe: ModuleType) -> None:
-    """A fresh flow is a squashed normal; a grey picture's bits per value are known, and white ones need more."""
+    """A fresh flow is a squashed normal; a grey image's bits per value are known, and white ones need more."""
     flow = recipe.Flow(8, (6, 4), 2)
     grey = flow.loss(torch.full((2, 3, 8, 8), 0.0), torch.Generator().manual_seed(0))
     assert float(grey.detach()) == pytest.approx(5 - math.log2(2 * 4 * 0.45 / math.sqrt(2 * math.pi)), abs=0.02)

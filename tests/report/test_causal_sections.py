@@ -70,10 +70,10 @@ def test_what_is_rare_has_no_relative_change(ablation: Effect) -> None:
 def test_pictures_before_after_and_random(ablation: Effect, insertion: Effect) -> None:
     cards = effect_cards(ablation)
     captions = [[caption for _, caption in card] for card in cards]
-    assert captions == [[f"picture {i}", "switched off", "random units"] for i in ablation.strips.ids]
+    assert captions == [[f"image {i}", "switched off", "random units"] for i in ablation.strips.ids]
     assert len({svg for card in cards for svg, _ in card}) == 6
     assert "<rect" not in cards[0][0][0]
-    boxed = effect_cards(insertion)[0][0][0]  # 2 x 8 of 16 x 16 places from (0, 4) on, in a picture of 32 pixels
+    boxed = effect_cards(insertion)[0][0][0]  # 2 x 8 of 16 x 16 places from (0, 4) on, in an image of 32 pixels
     assert boxed.count('x="8" y="0" width="16" height="4"') == 2
 
 
@@ -81,7 +81,7 @@ def test_an_edited_place_is_read_first(insertion: Effect) -> None:
     section = effect_section(insertion)
     assert [block.heading for block in section.blocks[1:]] == [
         "What changes at the edited place",
-        "What changes in the whole picture",
+        "What changes in the whole image",
     ]
     row = insertion.table[(insertion.table["read"] == "place") & (insertion.table["concept"] == "ball")].iloc[0]
     assert percent(row.after) in section.answer
@@ -312,7 +312,7 @@ def test_a_transplant_is_told_once_for_all_multiples(capacity: Capacity) -> None
     assert spanning == [measured(row.appears, row.appears_error, sign=False) for row in lent.itertuples()]
     assert section.blocks[0].body.count("<td") == len(twice)
     beside = lent[lent.cell == own[own.picked].cell.iloc[0]]
-    assert f"features of a picture that shows it: {percent(beside.appears.iloc[0], 2)}" in section.answer
+    assert f"features of an image that shows it: {percent(beside.appears.iloc[0], 2)}" in section.answer
 
 
 def test_places_that_are_left_out_are_said(capacity: Capacity, context: Context) -> None:
@@ -335,7 +335,7 @@ def test_trace_counts_what_was_visible(trace: Trace) -> None:
 def test_trace_maps_go_from_after_the_edit_to_the_last_layer(trace: Trace) -> None:
     assert mapped_layers(trace) == ["layer3"]
     captions = [[caption for _, caption in card] for card in trace_cards(trace)]
-    assert captions == [[f"picture {i}", "layer3"] for i in trace.ids]
+    assert captions == [[f"image {i}", "layer3"] for i in trace.ids]
     more = dataclasses.replace(trace, maps={f"layer{i}": trace.maps["layer2"] for i in range(2, 9)})
     assert mapped_layers(more) == ["layer3", "layer6", "layer8"]
 

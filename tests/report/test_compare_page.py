@@ -136,7 +136,7 @@ def test_all_studies_have_the_same_concepts_in_the_same_order_to_the_same_scale(
     door, tree = widths[0][:2]
     assert float(door) == pytest.approx(2 * float(tree), abs=0.02)
     assert widths[1][0] == tree, "one unit is as long here as there"
-    assert "– never drawn" in charts[0], "no dome in the pictures of the first"
+    assert "– never drawn" in charts[0], "no dome in the images of the first"
 
 
 def test_what_is_not_sure_has_a_question_mark(three: Comparison) -> None:

@@ -18,7 +18,7 @@ def test_the_region_is_bright_inside_an_outline_and_the_rest_is_dimmed() -> None
     assert (shown[3, 1] == 200).all()
     assert tuple(shown[2, 1]) == OUTLINE
     assert tuple(shown[3, 3]) == OUTLINE
-    assert (shown[3, 0] == 200).all(), "the edge of the picture is no border"
+    assert (shown[3, 0] == 200).all(), "the edge of the image is no border"
     assert (np.argwhere((shown == OUTLINE).all(-1)).max(0) == (5, 3)).all()
 
 

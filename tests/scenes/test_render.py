@@ -1,4 +1,4 @@
-"""The pictures obey the rules, and scene i is the same however it is drawn."""
+"""The images obey the rules, and scene i is the same however it is drawn."""
 
 from collections import Counter
 

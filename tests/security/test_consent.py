@@ -100,7 +100,7 @@ def test_a_repair_runs_no_code_unasked(canary: Path) -> None:
 
 def test_reports_open_no_model(canary: Path) -> None:
     study = stranger(Path("study"), generator=NAMES["generator"], segmenter=NAMES["segmenter"])
-    assert main(["report", str(study)]) == 2  # made by hand: it has no pictures
+    assert main(["report", str(study)]) == 2  # made by hand: it has no images
     ganatomy.open_dissection(study)
     assert not canary.exists()
 

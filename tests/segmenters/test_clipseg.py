@@ -186,7 +186,7 @@ class Known(ClipSegmenter):
 
 
 def ramp(count: int = 12) -> Images:
-    """Pictures whose first channel takes every value from 0 to 1 about as often."""
+    """Images whose first channel takes every value from 0 to 1 about as often."""
     return torch.rand(count, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
 

@@ -35,11 +35,11 @@ def test_labels_are_those_of_the_set(tmp_path: Path) -> None:
 
 def test_other_pictures_have_no_labels(tmp_path: Path) -> None:
     labels = labels_of(write_pictures(tmp_path, 6))
-    with pytest.raises(BadModel, match="are of the pictures of that set alone"):
+    with pytest.raises(BadModel, match="are of the images of that set alone"):
         labels(torch.zeros(1, 3, SIDE, SIDE))
-    with pytest.raises(BadModel, match="are of the pictures of that set alone"):
+    with pytest.raises(BadModel, match="are of the images of that set alone"):
         labels.of(None)
-    with pytest.raises(BadValue, match="are of other pictures than the classifier looks at"):
+    with pytest.raises(BadValue, match="are of other images than the classifier looks at"):
         labels.of(Shown("0" * 64, (0,), Frame(SIDE)))
 
 

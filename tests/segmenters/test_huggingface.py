@@ -88,7 +88,7 @@ def test_scores_are_those_of_the_model(saved: Callable, images: Images, name: st
 
 @pytest.mark.parametrize("name", QUERYING)
 def test_queries_are_summed_as_the_models_own_code_does(saved: Callable, images: Images, name: str) -> None:
-    """Pictures of the masks' size leave no resizing in which the two could differ."""
+    """Images of the masks' size leave no resizing in which the two could differ."""
     directory, model = saved(name)
     side = 32 if name == "eomt" else 64
     small = F.interpolate(images, (side // 4, side // 4))
@@ -131,7 +131,7 @@ def task_tokens(directory: Path) -> Tensor:
 def test_pictures_are_prepared_as_by_the_models_own_code(
     tmp_path: Path, family: str, kind: str, settings: dict[str, Any]
 ) -> None:
-    """But for its rounding of resized pictures to whole numbers; no value here is cut off at black or white."""
+    """But for its rounding of resized images to whole numbers; no value here is cut off at black or white."""
     module = importlib.import_module(f"transformers.models.{family}.image_processing_pil_{family}")
     own = getattr(module, f"{kind}ImageProcessorPil")(**settings)
     own.save_pretrained(tmp_path)
@@ -372,7 +372,7 @@ def test_options_that_are_wrong(segformer: Path) -> None:
 
 def test_a_size_that_the_model_cannot_read(saved: Callable, images: Images) -> None:
     segmenter = open_segmenter(f"hf:{saved('data2vec')[0]}")
-    with pytest.raises(BadModel, match="given pictures of 64 x 64 where it was built for 32, raised"):
+    with pytest.raises(BadModel, match="given images of 64 x 64 where it was built for 32, raised"):
         segmenter(images)
 
 

@@ -82,7 +82,7 @@ def test_labels_and_scores_follow_from_probabilities(small: Path) -> None:
         parts += (objects == number) * torch.tensor(shown)[p[owner].argmax(1)]
     materials = p["material"].argmax(1)
     expected = torch.stack([objects, torch.where(materials > 0, materials + 6, 0), parts], 1)
-    assert {0, 5, 6, 10, 11, 12, 13} == set(parts.unique().tolist()), "the pictures show too little to test with"
+    assert {0, 5, 6, 10, 11, 12, 13} == set(parts.unique().tolist()), "the images show too little to test with"
     assert (segmenter(images) == expected).double().mean() > 0.999
 
     def close(name: str, score: Tensor) -> None:
@@ -179,7 +179,7 @@ def test_memory_is_bounded_without_any_other_effect(small: Path, monkeypatch: py
     hook = segmenter._encoder.register_forward_hook(lambda _, given, __: through.append(len(given[0])))
     again = everything()
     hook.remove()
-    assert through == 9 * [1]  # three pictures: scored, scored again for the gradient, labelled
+    assert through == 9 * [1]  # three images: scored, scored again for the gradient, labelled
     assert torch.equal(again[0], labels)
     torch.testing.assert_close(again[1], score, rtol=0, atol=1e-5)
     torch.testing.assert_close(again[2], gradient, rtol=1e-3, atol=1e-4 * float(gradient.abs().max()))

@@ -179,7 +179,7 @@ class OfPresence(Case):
 
 
 SPARSE = LABELS * (torch.rand(LABELS.shape, generator=GENERATOR) < 0.1)
-SPARSE[0] = 1  # a picture in which nothing is nowhere
+SPARSE[0] = 1  # an image in which nothing is nowhere
 
 
 class OfImageSample(Case):

@@ -1,4 +1,4 @@
-"""Errors over pictures, not over places; ratios with an interval that says how sure they are."""
+"""Errors over images, not over places; ratios with an interval that says how sure they are."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def test_places_that_repeat_their_picture_add_nothing() -> None:
 
 @pytest.mark.slow
 def test_the_error_covers_the_truth() -> None:
-    """Over many samples of pictures with unequal numbers of places, 95 % intervals hold the true mean as often."""
+    """Over many samples of images with unequal numbers of places, 95 % intervals hold the true mean as often."""
     hits = 0
     for _ in range(400):
         places = RNG.integers(1, 10, 60)
@@ -58,7 +58,7 @@ def test_all_or_none_of_a_few_are_no_certainty() -> None:
 
 
 def sample(here: float, there: float) -> tuple[np.ndarray, ...]:
-    """Sixty pictures with four places of either kind."""
+    """Sixty images with four places of either kind."""
     which = np.repeat(np.arange(60), 8)
     first = np.tile([True] * 4 + [False] * 4, 60)
     values = np.where(first, here, there) + np.random.default_rng(0).normal(size=480) * 0.1

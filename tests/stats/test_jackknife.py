@@ -16,7 +16,7 @@ def test_every_block_is_left_out_once_and_what_is_over_never() -> None:
 
 def test_of_few_things_each_is_a_block() -> None:
     assert blocks_left_out(2).tolist() == [[1], [0]]
-    with pytest.raises(BadValue, match="at least two pictures; there are 1"):
+    with pytest.raises(BadValue, match="at least two images; there are 1"):
         blocks_left_out(1)
 
 

@@ -1,4 +1,4 @@
-"""Changes and their errors, against lists of pictures."""
+"""Changes and their errors, against lists of images."""
 
 import numpy as np
 import pytest

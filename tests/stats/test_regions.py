@@ -1,4 +1,4 @@
-"""Counting concepts by picture, part and place, against counting pixel by pixel."""
+"""Counting concepts by image, part and place, against counting pixel by pixel."""
 
 import numpy as np
 import pytest

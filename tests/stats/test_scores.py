@@ -100,7 +100,7 @@ def test_information_of_masks_that_are_the_same_or_unrelated() -> None:
 
 
 def test_iou_is_of_pooled_counts() -> None:
-    """One picture with IoU 1 on 10 pixels and one with IoU 0 on 990: 0.01, and not the mean of the two."""
+    """One image with IoU 1 on 10 pixels and one with IoU 0 on 990: 0.01, and not the mean of the two."""
     small, large = table([(1000, 10), (10, 10)]), table([(1000, 990), (0, 0)])
     assert float(iou(rates(small + large))[0, 1, 0]) == pytest.approx(10 / 1000)
 

@@ -8,7 +8,7 @@ from ganatomy.stats.verdicts import Verdicts
 
 CLASSES, IMAGES, TRIALS = 5, 60, 4
 NUMBERS = np.random.default_rng(0)
-TRUTH = NUMBERS.integers(0, CLASSES - 1, IMAGES)  # the last class has no pictures
+TRUTH = NUMBERS.integers(0, CLASSES - 1, IMAGES)  # the last class has no images
 SAID = np.where(NUMBERS.random((IMAGES, TRIALS)) < 0.5, TRUTH[:, None], NUMBERS.integers(0, CLASSES, (IMAGES, TRIALS)))
 LIKELIHOOD = NUMBERS.normal(size=(IMAGES, TRIALS))
 
@@ -66,7 +66,7 @@ def test_all_classes_together(verdicts: Verdicts) -> None:
 
 
 def test_errors_are_those_that_many_samples_show() -> None:
-    """Pictures drawn again and again: the spread of the change is the error that one sample states."""
+    """Images drawn again and again: the spread of the change is the error that one sample states."""
     source = torch.Generator().manual_seed(0)
     changes, errors = [], []
     for _ in range(300):

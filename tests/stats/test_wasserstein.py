@@ -115,7 +115,7 @@ def test_places_and_directions_are_those_of_the_seed() -> None:
     assert torch.equal(patches(images, 7).values, patches(images, 7).values)
     assert not torch.equal(patches(images, 7).values, patches(images, 8).values)
     found = patches(images[:1].expand(2, -1, -1, -1))
-    assert not torch.equal(found.values[0], found.values[1])  # of one picture under two ids
+    assert not torch.equal(found.values[0], found.values[1])  # of one image under two ids
     a, b = patches(images), patches(pictures(4, 2))
     assert torch.equal(sliced_wasserstein(a, b, 4, seed=1).distance, sliced_wasserstein(a, b, 4, seed=1).distance)
     assert not torch.equal(sliced_wasserstein(a, b, 4, seed=1).distance, sliced_wasserstein(a, b, 4, seed=2).distance)
@@ -150,11 +150,11 @@ def test_pictures_are_halved_while_they_can_be(size: tuple[int, int], levels: li
 
 def test_sets_that_cannot_be_compared_are_refused() -> None:
     a = patches(pictures(4, 1))
-    with pytest.raises(BadValue, match=r"4 pictures of 32 × 32 pixels, 16 patches each, .* with 3 of 32 × 32"):
+    with pytest.raises(BadValue, match=r"4 images of 32 × 32 pixels, 16 patches each, .* with 3 of 32 × 32"):
         sliced_wasserstein(a, patches(pictures(3, 2)))
     with pytest.raises(BadValue, match="with 4 of 16 × 16, 16 each"):
         sliced_wasserstein(a, patches(pictures(4, 2)[:, :, ::2, ::2]))
-    with pytest.raises(BadValue, match=r"^0 pictures"):
+    with pytest.raises(BadValue, match=r"^0 images"):
         sliced_wasserstein(Patches((32, 32)), Patches((32, 32)))
     with pytest.raises(BadValue, match="projections=0"):
         sliced_wasserstein(a, a, 0)

@@ -1,4 +1,4 @@
-"""Whatever is sent, the answer is a picture, JSON, or a refusal with a reason; never a fault, never a stuck worker."""
+"""Whatever is sent, the answer is an image, JSON, or a refusal with a reason; never a fault, never a stuck worker."""
 
 import contextlib
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Strokes become interventions, and pictures change where they were painted."""
+"""Strokes become interventions, and images change where they were painted."""
 
 import numpy as np
 import pytest

@@ -36,7 +36,7 @@ PIXELS = """(() => {
 LOADED = "document.readyState === 'complete'"
 UNIT, CONCEPT = "/browse/church#unit=layer4/3", "/browse/church#concept=sky"
 GRASS = (0.12, 0.78)
-"""Where picture 3 of the church has nothing but snow: x and y."""
+"""Where image 3 of the church has nothing but snow: x and y."""
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def drawn(page: Page) -> int:
 
 
 def settled(page: Page, since: int) -> None:
-    """Wait until a picture newer than `since` is drawn, and no newer one is coming."""
+    """Wait until an image newer than `since` is drawn, and no newer one is coming."""
     page.wait(f"Number(document.body.dataset.drawn ?? 0) > {since}", 60)
     before = -1
     while before != drawn(page):

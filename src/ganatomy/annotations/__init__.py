@@ -1,4 +1,4 @@
-"""What people say of units and pictures: kept in a database, exported as tables, compared with the dissection."""
+"""What people say of units and images: kept in a database, exported as tables, compared with the dissection."""
 
 from ganatomy.annotations.agreement import Agreement, agreement, artifact_units, preference
 from ganatomy.annotations.store import Annotations, open_annotations

@@ -1,4 +1,4 @@
-"""People against dissection: which units they name alike (S-6.2), which they flag (4.2), which picture they prefer."""
+"""People against dissection: which units they name alike (S-6.2), which they flag (4.2), which image they prefer."""
 
 import math
 from collections import Counter
@@ -89,7 +89,7 @@ def artifact_units(flags: pd.DataFrame, layer: str, share: float = SHARE) -> lis
 
 
 def preference(preferences: pd.DataFrame, confidence: float = 1.959964) -> tuple[float, float, float, int]:
-    """Return how often the edited picture was found more real, a 95 % interval (Wilson 1927), and of how many answers.
+    """Return how often the edited image was found more real, a 95 % interval (Wilson 1927), and of how many answers.
 
     Args:
         preferences: `Annotations.read("preferences", study)`, of one comparison.

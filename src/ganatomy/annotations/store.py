@@ -67,7 +67,7 @@ class Annotations:
         self._add("flags", study, rater, {"layer": layer, "unit": unit, "artifact": artifact})
 
     def prefer(self, study: str, comparison: str, picture: int, rater: str, preferred: str) -> None:
-        """Keep which of two pictures a person finds more real: ``original`` or ``edited`` (Table 1).
+        """Keep which of two images a person finds more real: ``original`` or ``edited`` (Table 1).
 
         Raises:
             BadValue: another word, or no name.

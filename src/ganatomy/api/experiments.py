@@ -76,7 +76,7 @@ def dissect(
             (separate).
         seed: of the latents (0).
         calibration: how many images the candidate levels are measured on, from the start of the validation half (256).
-        resolution: height of the label maps that are compared; None for the pictures' own.
+        resolution: height of the label maps that are compared; None for the images' own.
         threshold: ``pair``, ``unit`` or ``max-iou``, see `choose_levels`; ``quantile:q``, the top q of a unit's raw
             activations (Network Dissection); ``upsampled-quantile:q``, of its upsampled ones (pair).
         label: which concept names a unit: ``matched``, of its matched pairs that of greatest IoU, none if there is no
@@ -153,7 +153,7 @@ def monitor(
             (separate).
         seed: of the latents (0).
         calibration: how many images the candidate levels are measured on, from the start of the validation half (256).
-        resolution: height of the label maps that are compared; None for the pictures' own.
+        resolution: height of the label maps that are compared; None for the images' own.
         threshold: ``pair``, ``unit`` or ``max-iou``, see `choose_levels`; ``quantile:q``, the top q of a unit's raw
             activations (Network Dissection); ``upsampled-quantile:q``, of its upsampled ones (pair).
         label: which concept names a unit: ``matched``, of its matched pairs that of greatest IoU, none if there is no
@@ -206,10 +206,10 @@ def compare(
         layer: the one that is compared, or one of each study; empty for all that they share.
         against: name of the study that the others are set against; empty for the first.
         follow: whether the studies are of one network at several moments, so that unit 5 of one is unit 5 of another.
-        draws: resamples of the pictures that errors are taken from (200).
+        draws: resamples of the images that errors are taken from (200).
         seed: of the resamples (0).
-        images: M, generated pictures (3000).
-        real: name of a set of real pictures, as in `open_pictures`; ``scenes`` alone are those that a bundled generator
+        images: M, generated images (3000).
+        real: name of a set of real images, as in `open_pictures`; ``scenes`` alone are those that a bundled generator
             was trained on.
         reals: how many of them (3000).
         features: name of the feature network, as in `open_features` (bundled:scenes).
@@ -268,16 +268,16 @@ def ablate(
         at: (row, column) or (top, left, bottom, right) in places of the layer's grid, counted from 0; everywhere if it
             is not given.
         cell: with (row, column): cell × cell places from there.
-        images: how many pictures (200).
-        first: id of the first; the default keeps clear of the pictures of dissections and of pools (1000000).
+        images: how many images (200).
+        first: id of the first; the default keeps clear of the images of dissections and of pools (1000000).
         seed: of the latents, and of whatever is drawn at random (0).
         batch, shard: images a forward pass, and between two savings (32, 100).
         strength: α, from 0 to 1 (1).
         random: how many random sets of as many units it is compared with; none of the chosen ones is in them, unless
             the layer has too few others. Of given edits, the units drawn are set to the values of those that are given.
-            Where all units of every layer are inserted, it is compared once with what they are at that place in
-            pictures without the concept (5).
-        show: how many pictures are kept: of an ablation those that show most of the concept, else the first (8).
+            Where all units of every layer are inserted, it is compared once with what they are at that place in images
+            without the concept (5).
+        show: how many images are kept: of an ablation those that show most of the concept, else the first (8).
         out: the study directory, or a URL; a place beside the dissection, if it is not given.
         device, engine, progress: of the run, as of `dissect`.
         generator, segmenter: the open models, where open models were dissected.
@@ -314,8 +314,8 @@ def unit_effects(
     Args:
         study: a finished dissection, or its directory.
         layer: where the units are.
-        images: how many pictures (100).
-        first: id of the first; the default keeps clear of the pictures of dissections and of pools (1000000).
+        images: how many images (100).
+        first: id of the first; the default keeps clear of the images of dissections and of pools (1000000).
         seed: of the latents, and of whatever is drawn at random (0).
         batch, shard: images a forward pass, and between two savings (32, 100).
         estimate: whether to make the first-order estimate too.
@@ -378,8 +378,8 @@ def insert(
         at: (row, column) or (top, left, bottom, right) in places of the layer's grid, counted from 0; everywhere if it
             is not given.
         cell: with (row, column): cell × cell places from there.
-        images: how many pictures (200).
-        first: id of the first; the default keeps clear of the pictures of dissections and of pools (1000000).
+        images: how many images (200).
+        first: id of the first; the default keeps clear of the images of dissections and of pools (1000000).
         seed: of the latents, and of whatever is drawn at random (0).
         batch, shard: images a forward pass, and between two savings (32, 100).
         strength: α, from 0 to 1 (1).
@@ -387,10 +387,10 @@ def insert(
         constant: ``k``, one value a unit, or ``place``, one a unit at each place (SPEC 6) (k).
         random: how many random sets of as many units it is compared with; none of the chosen ones is in them, unless
             the layer has too few others. Of given edits, the units drawn are set to the values of those that are given.
-            Where all units of every layer are inserted, it is compared once with what they are at that place in
-            pictures without the concept (5).
-        show: how many pictures are kept: of an ablation those that show most of the concept, else the first (8).
-        pool: on how many pictures k is measured (2000).
+            Where all units of every layer are inserted, it is compared once with what they are at that place in images
+            without the concept (5).
+        show: how many images are kept: of an ablation those that show most of the concept, else the first (8).
+        pool: on how many images k is measured (2000).
         out: the study directory, or a URL; a place beside the dissection, if it is not given.
         device, engine, progress: of the run, as of `dissect`.
         generator, segmenter: the open models, where open models were dissected.
@@ -451,19 +451,19 @@ def context(
         by: ``iou`` (as dissected), ``ace`` (an optimised α; ACE has to have been run), or ``random`` (iou).
         ace: where that ACE study lies; None for its usual place beside the dissection; where there are several, that of
             the default schedule, then the published one.
-        images: how many pictures (48).
-        first: id of the first; the default keeps clear of the pictures of dissections and of pools (1000000).
+        images: how many images (48).
+        first: id of the first; the default keeps clear of the images of dissections and of pools (1000000).
         seed: of the latents, and of whatever is drawn at random (0).
         batch, shard: images a forward pass, and between two savings (32, 10).
         multiple: they are set to this many times k (1).
         constant: ``k``, one value a unit, or ``place``, one a unit at each place (k).
         cell: a place is cell × cell of the layer's grid; of several layers, of the last one's (1).
-        pool: how many pictures k is measured on (2000).
+        pool: how many images k is measured on (2000).
         stride: from one place to the next, in cells of the grid; None for as far as a place is wide.
         usual: `Context.under` and `Context.verdict` tell of places only that, in the pool, show the concept at least so
             often, as a share of the place that shows it most; 0 for all places (0).
         responsive: a place is responsive if the concept gains at least this share of its pixels (0.2).
-        show: the first so many pictures are kept, with their maps (8).
+        show: the first so many images are kept, with their maps (8).
         draws: of the bootstrap of `Context.verdict` (2000).
         grammar: category of scenes whose grammar says where the object may be; None for that of the generator's card,
             if it is a bundled one.
@@ -505,15 +505,15 @@ def apply_edits(
     Args:
         study: a finished dissection, or its directory.
         edit: a file of edits, such as ``edit.json`` of a study.
-        images: how many pictures (200).
-        first: id of the first; the default keeps clear of the pictures of dissections and of pools (1000000).
+        images: how many images (200).
+        first: id of the first; the default keeps clear of the images of dissections and of pools (1000000).
         seed: of the latents, and of whatever is drawn at random (0).
         batch, shard: images a forward pass, and between two savings (32, 100).
         random: how many random sets of as many units it is compared with; none of the chosen ones is in them, unless
             the layer has too few others. Of given edits, the units drawn are set to the values of those that are given.
-            Where all units of every layer are inserted, it is compared once with what they are at that place in
-            pictures without the concept (5).
-        show: how many pictures are kept: of an ablation those that show most of the concept, else the first (8).
+            Where all units of every layer are inserted, it is compared once with what they are at that place in images
+            without the concept (5).
+        show: how many images are kept: of an ablation those that show most of the concept, else the first (8).
         out: the study directory, or a URL; a place beside the dissection, if it is not given.
         device, engine, progress: of the run, as of `dissect`.
         generator, segmenter: the open models, where open models were dissected.
@@ -575,18 +575,18 @@ def ace(
         layer: where the units are.
         concept: its name.
         schedule: ``fast``, ``quick``, or ``published``, the numbers of the published run (fast).
-        images: how many pictures (100).
-        first: id of the first; the default keeps clear of the pictures of dissections and of pools (1000000).
+        images: how many images (100).
+        first: id of the first; the default keeps clear of the images of dissections and of pools (1000000).
         seed: of the latents, and of whatever is drawn at random (0).
         batch, shard: images a forward pass, and between two savings (32, 100).
-        pool: pictures in which places are looked for, shared by all concepts of the layer (2000).
-        train, held: pictures in which the concept is ablated, and as many in which it is inserted, to optimise on and
-            to tell when to stop (160, 80).
+        pool: images in which places are looked for, shared by all concepts of the layer (2000).
+        train, held: images in which the concept is ablated, and as many in which it is inserted, to optimise on and to
+            tell when to stop (160, 80).
         candidates: how often it is tried to insert the concept with all units, to find where it can be (320).
-        together, apart: places of one picture that are tried at once, and how far apart they are at least (4, 4).
+        together, apart: places of one image that are tried at once, and how far apart they are at least (4, 4).
         ablated: in training, units are taken from the whole "map", as when they are judged, or at one "place" (map).
         start: alpha begins as the "gradient" of the effect, or as the "iou" of units and concept (Eqn 7) (gradient).
-        steps, pairs: updates at most, and pictures of each kind for each (60, 8).
+        steps, pairs: updates at most, and images of each kind for each (60, 8).
         optimiser, rate, decay: "adam" or "sgd"; its learning rate; whether that falls to 0 over the steps (adam, 0.05).
         penalty, norm: weight of the "squared" norm of alpha in the loss, or of the "norm" as Eqn 6 prints it (0.005,
             squared).
@@ -646,12 +646,12 @@ def capacity(
         concept: of which k is the class constant, and whose pixels are counted.
         by: rankings of the units: ``iou``, ``random``, and ``ace`` once it has been run (iou).
         tops: so many of the units of each ranking (20,40).
-        images: how many pictures (200).
-        first: id of the first; the default keeps clear of the pictures of dissections and of pools (1000000).
+        images: how many images (200).
+        first: id of the first; the default keeps clear of the images of dissections and of pools (1000000).
         seed: of the latents, and of whatever is drawn at random (0).
         batch, shard: images a forward pass, and between two savings (32, 100).
         cells: a place is cell × cell of the layer's grid (1,2,3).
-        least: the concept appears where it newly covers at least this share of the place's pixels; a picture that shows
+        least: the concept appears where it newly covers at least this share of the place's pixels; an image that shows
             less of it lends nothing (0.2).
         donors: how many of them, those that show most of the concept at one place, lend their features to others (64).
         margin: so many places around the donor's are put in too (1).
@@ -659,7 +659,7 @@ def capacity(
         on: names of objects; only places that show mostly one of them are drawn. Empty for all.
         usual: only places are drawn that, in the pool, show the concept at least so often, as a share of the place that
             shows it most; 0 for all (0).
-        pool: how many pictures k is measured on (2000).
+        pool: how many images k is measured on (2000).
         out: the study directory, or a URL; a place beside the dissection, if it is not given.
         device, engine, progress: of the run, as of `dissect`.
         generator, segmenter: the open models, where open models were dissected.
@@ -702,12 +702,12 @@ def best_setting(
         concept: what is inserted.
         layers: all set at once; the last that can be aimed at, if none are given.
         images: half of them choose, the others are measured on (120).
-        first: id of the first; the default keeps clear of the pictures of dissections and of pools (3000000).
+        first: id of the first; the default keeps clear of the images of dissections and of pools (3000000).
         seed: of the latents, and of whatever is drawn at random (0).
         batch, shard: images a forward pass, and between two savings (32, 16).
         values: constants and multiples; each is tried with each set (k:1.0 k:2.0 place:1.0).
         cell: a place is cell × cell of the last layer's grid (1).
-        pool: on how many pictures constants are measured (2000).
+        pool: on how many images constants are measured (2000).
         grammar: category of scenes whose renderer says where the object may be; None for the generator's own.
         out: the study directory, or a URL; a place beside the dissection, if it is not given.
         device, engine, progress: of the run, as of `dissect`.
@@ -764,17 +764,17 @@ def trace(
         by: ``iou`` (as dissected), ``ace`` (an optimised α; ACE has to have been run), or ``random`` (iou).
         ace: where that ACE study lies; None for its usual place beside the dissection; where there are several, that of
             the default schedule, then the published one.
-        images: how many pictures (100).
-        first: id of the first; the default keeps clear of the pictures of dissections and of pools (1000000).
+        images: how many images (100).
+        first: id of the first; the default keeps clear of the images of dissections and of pools (1000000).
         seed: of the latents, and of whatever is drawn at random (0).
         batch, shard: images a forward pass, and between two savings (32, 20).
         multiple: they are set to this many times k (1).
         constant: ``k``, one value a unit, or ``place``, one a unit at each place (k).
         cell: a place is cell × cell of the layer's grid; of several layers, of the last one's (1).
-        pool: how many pictures k is measured on (2000).
-        places: how many places are drawn from each picture; 0 for all (16).
+        pool: how many images k is measured on (2000).
+        places: how many places are drawn from each image; 0 for all (16).
         visible: an edit was visible if the concept gained at least this share of the place's pixels (0.2).
-        show: the first so many pictures get a map: every place of theirs is tried (4).
+        show: the first so many images get a map: every place of theirs is tried (4).
         out: the study directory, or a URL; a place beside the dissection, if it is not given.
         device, engine, progress: of the run, as of `dissect`.
         generator, segmenter: the open models, where open models were dissected.
@@ -822,8 +822,8 @@ def accuracy(
         by: ``iou`` (as dissected), ``ace`` (an optimised α; ACE has to have been run), or ``random`` (iou).
         ace: where that ACE study lies; None for its usual place beside the dissection; where there are several, that of
             the default schedule, then the published one.
-        images: how many pictures (1000).
-        first: id of the first picture: 0, as the pictures of a set are few (0).
+        images: how many images (1000).
+        first: id of the first image: 0, as the images of a set are few (0).
         seed: of the latents, and of whatever is drawn at random (0).
         batch, shard: images a forward pass, and between two savings (64, 256).
         random: how many random sets of as many units they are compared with (20).
@@ -865,8 +865,8 @@ def unit_accuracy(
     Args:
         study: a finished dissection, or its directory.
         layer: where the units are.
-        images: how many pictures: units are chosen on the first half of them, effects told on the second (1000).
-        first: id of the first picture: 0, as the pictures of a set are few (0).
+        images: how many images: units are chosen on the first half of them, effects told on the second (1000).
+        first: id of the first image: 0, as the images of a set are few (0).
         seed: of the latents, and of whatever is drawn at random (0).
         batch, shard: images a forward pass, and between two savings (64, 256).
         classes: those whose best units are switched off together; all, if none is named.
@@ -914,19 +914,19 @@ def artifacts(
     Args:
         study: a finished dissection, or its directory.
         layer: where the units are.
-        real: name of a set of real pictures, as in `open_pictures`; ``scenes`` alone are those that a bundled generator
+        real: name of a set of real images, as in `open_pictures`; ``scenes`` alone are those that a bundled generator
             was trained on.
         annotations: the database of human annotations to compare with: a file, or a URL.
         threshold: the distance from which on units are left out of the counts of concepts.
-        images: M, generated pictures (3000).
-        first: id of the first; the default keeps clear of the pictures of dissections and of pools (1000000).
+        images: M, generated images (3000).
+        first: id of the first; the default keeps clear of the images of dissections and of pools (1000000).
         seed: of the latents, and of whatever is drawn at random (0).
         batch: images a forward pass, and between two savings (32).
-        shard: pictures between two savings, or more where that would be very many savings (500).
+        shard: images between two savings, or more where that would be very many savings (500).
         reals: how many of them (3000).
         features: name of the feature network, as in `open_features` (bundled:scenes).
-        top: m, pictures of each unit (300).
-        draws: how many times `top` pictures are drawn at random, for comparison (5).
+        top: m, images of each unit (300).
+        draws: how many times `top` images are drawn at random, for comparison (5).
         out: the study directory, or a URL; a place beside the dissection, if it is not given.
         device, engine, progress: of the run, as of `dissect`.
         generator, segmenter: the open models, where open models were dissected.
@@ -964,16 +964,16 @@ def quality(
 
     Args:
         study: a finished dissection, or its directory.
-        real: name of a set of real pictures, as in `open_pictures`; ``scenes`` alone are those that a bundled generator
+        real: name of a set of real images, as in `open_pictures`; ``scenes`` alone are those that a bundled generator
             was trained on.
-        images: M, generated pictures (3000).
-        first: id of the first; the default keeps clear of the pictures of dissections and of pools (1000000).
+        images: M, generated images (3000).
+        first: id of the first; the default keeps clear of the images of dissections and of pools (1000000).
         seed: of the latents, and of whatever is drawn at random (0).
         batch: images a forward pass, and between two savings (32).
-        shard: pictures between two savings, or more where that would be very many savings (500).
+        shard: images between two savings, or more where that would be very many savings (500).
         reals: how many of them (3000).
         features: name of the feature network, as in `open_features` (bundled:scenes).
-        textures: how many pictures of either kind are compared by their patches; 0 for none (500).
+        textures: how many images of either kind are compared by their patches; 0 for none (500).
         out: the study directory, or a URL; a place beside the dissection, if it is not given.
         device, engine, progress: of the run, as of `dissect`.
         generator, segmenter: the open models, where open models were dissected.
@@ -1021,24 +1021,24 @@ def repair(
     Args:
         study: a finished dissection, or its directory.
         layer: where the units are.
-        real: name of a set of real pictures, as in `open_pictures`; ``scenes`` alone are those that a bundled generator
+        real: name of a set of real images, as in `open_pictures`; ``scenes`` alone are those that a bundled generator
             was trained on.
         worst: so many of the ranking by `artifacts`, which is run if it was not.
         ranking: the directory of that ranking; that of the same options, if it is not given.
         flagged: those that people annotated; takes `annotations`.
         annotations: the database of human annotations: a file, or a URL.
         units: these.
-        images: M, generated pictures (3000).
-        first: id of the first picture; the default keeps clear of those that units are ranked by (4000000).
+        images: M, generated images (3000).
+        first: id of the first image; the default keeps clear of those that units are ranked by (4000000).
         seed: of the latents, and of whatever is drawn at random (0).
         batch: images a forward pass, and between two savings (32).
-        shard: pictures between two savings, or more where that would be very many savings (500).
+        shard: images between two savings, or more where that would be very many savings (500).
         reals: how many of them (3000).
         features: name of the feature network, as in `open_features` (bundled:scenes).
         top: of the `images`, how many are the sample in which the units of all sets are greatest (500).
         random: sets of as many units as the last has, none of any set in them if there are others (5).
-        textures: how many pictures of either kind are compared by their patches; 0 for none (500).
-        show: pictures of either sample that are shown (6).
+        textures: how many images of either kind are compared by their patches; 0 for none (500).
+        show: images of either sample that are shown (6).
         out: the study directory, or a URL; a place beside the dissection, if it is not given.
         device, engine, progress: of the run, as of `dissect`.
         generator, segmenter: the open models, where open models were dissected.

@@ -66,7 +66,7 @@ def build() -> Parser:
 
 def _add_demo(commands: Any) -> None:
     parser = add_command(commands, "demo", verbs.demo, "dissect the bundled generator and write a report")
-    parser.add_argument("--images", type=int, metavar="N", help="pictures to measure on (1000)")
+    parser.add_argument("--images", type=int, metavar="N", help="images to measure on (1000)")
     parser.add_argument("--out", type=study, metavar="DIR", default=Path("ganatomy-demo"), help="(ganatomy-demo)")
     add_engine(parser)
 
@@ -130,4 +130,4 @@ def _add_scenes(commands: Any) -> None:
     parser.add_argument("--count", type=int, metavar="N", default=1000, help="(1000)")
     parser.add_argument("--size", type=int, metavar="PIXELS", default=64, help="a power of two (64)")
     parser.add_argument("--seed", type=int, metavar="N", default=0, help="(0)")
-    parser.add_argument("--out", type=here, metavar="DIR", required=True, help="where the pictures go")
+    parser.add_argument("--out", type=here, metavar="DIR", required=True, help="where the images go")

@@ -8,16 +8,16 @@ from ganatomy.cli.parser import add_command, add_delivery
 from ganatomy.errors import BadValue
 
 AT_ONCE = 8
-"""Pictures drawn at once."""
+"""Images drawn at once."""
 
 
 def add_calibrate(commands: Any) -> None:
     """Add the command."""
     parser = add_command(commands, "calibrate", calibrate, "choose the thresholds of a segmenter that has some")
     parser.add_argument("segmenter", metavar="SEGMENTER", help="clipseg:ID_OR_DIR?concepts=tree,door")
-    parser.add_argument("--generator", metavar="G", default="bundled:church", help="what draws the pictures")
+    parser.add_argument("--generator", metavar="G", default="bundled:church", help="what draws the images")
     parser.add_argument("--against", metavar="S", default=None, help="a segmenter that knows concepts of it")
-    parser.add_argument("--images", type=int, metavar="N", default=64, help="pictures to look at (64)")
+    parser.add_argument("--images", type=int, metavar="N", default=64, help="images to look at (64)")
     parser.add_argument("--seed", type=int, metavar="N", default=1, help="of the latents (1, where studies have 0)")
     add_delivery(parser)
 

@@ -62,7 +62,7 @@ def _statement(source: Source, plan: Plan[Any], directory: Path, seconds: float)
     where = f" at {layers} of" if spec.layer in source.models.subject.layers else ":"  # or of none
     less = f"; {_less(spec, seconds)} less" if seconds > LONG else ""
     about = f"about {terminal.duration(seconds)}{less}"
-    return f"{plan.work}{where} {spec.generator}: {spec.images} pictures, {about}, in {display_path(directory)}"
+    return f"{plan.work}{where} {spec.generator}: {spec.images} images, {about}, in {display_path(directory)}"
 
 
 def _less(spec: SampleSpec, seconds: float) -> str:

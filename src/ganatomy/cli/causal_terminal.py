@@ -124,7 +124,7 @@ def _capacity(result: Any) -> list[pd.DataFrame]:
 
 
 def _best_setting(result: Any) -> list[pd.DataFrame]:
-    """Every setting on the pictures that chose, and the picked one on the others."""
+    """Every setting on the images that chose, and the picked one on the others."""
     table, measured = result.table, result.measured
     tried = {
         "units": table.by,
@@ -164,7 +164,7 @@ def _accuracy(result: Any) -> list[pd.DataFrame]:
 
 
 def _unit_accuracy(result: Any) -> list[pd.DataFrame]:
-    """For each class the unit that it needs most, and how well it is told without its best units, on other pictures."""
+    """For each class the unit that it needs most, and how well it is told without its best units, on other images."""
     best = result.table[result.table["rank"] == 1].sort_values("told").head(LINES)
     curve = result.curve.set_index(["by", "n", "class"]).balanced
     most = result.curve[result.curve["by"] == "top"].n.max()

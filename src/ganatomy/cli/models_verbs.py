@@ -79,7 +79,7 @@ def layers(arguments: Namespace) -> None:
     if arguments.json:
         known = {"generator": arguments.generator, "picture": size, "layers": found, "others": others}
         return print_json({**known, "output": output} if output else known)
-    drawn = f"pictures of {size[0]}×{size[1]}" + (f", its output {output}" if output else "")
+    drawn = f"images of {size[0]}×{size[1]}" + (f", its output {output}" if output else "")
     return terminal.show_layers(found, others, drawn)
 
 

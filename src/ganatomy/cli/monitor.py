@@ -106,7 +106,7 @@ def _dissect(arguments: Namespace) -> "Monitoring":
     options = {name: value for name, value in given_options(arguments).items() if name in _ASKED}
     cost = first_estimate(checkpoints, arguments.out, options, arguments.device)
     if cost is not None:
-        each = f"{cost.images} pictures, {terminal.size(cost.memory_bytes)} of memory, {terminal.size(cost.disk_bytes)}"
+        each = f"{cost.images} images, {terminal.size(cost.memory_bytes)} of memory, {terminal.size(cost.disk_bytes)}"
         time = terminal.duration(len(checkpoints) * cost.seconds)
         where = display_path(arguments.out)
         terminal.say(f"{len(checkpoints)} checkpoints, about {time}: of each {each} in {where}", arguments.json)

@@ -116,8 +116,8 @@ def show_layers(layers: Sequence[Mapping[str, Any]], others: Mapping[str, str], 
     console = Console(highlight=False, soft_wrap=True, emoji=False)
     rows = pd.DataFrame(layers)
     rows["grid"] = [f"{own['height']}×{own['width']}" for own in layers]
-    rows["per picture"] = rows.bytes.map(size)
-    console.print(table(rows[["layer", "units", "grid", "dtype", "per picture"]]))
+    rows["per image"] = rows.bytes.map(size)
+    console.print(table(rows[["layer", "units", "grid", "dtype", "per image"]]))
     console.print(f"{len(rows)} layers that can be dissected; {drawn}", markup=False)
     if others:
         console.print(f"\n{len(others)} submodules that are no layers:", markup=False)

@@ -1,8 +1,8 @@
-"""Which units spoil the pictures? Rank the units of a layer by how far their top pictures are from real ones.
+"""Which units spoil the images? Rank the units of a layer by how far their top images are from real ones.
 
-For each unit, the `top` generated pictures in which its greatest activation is greatest are compared with real pictures
+For each unit, the `top` generated images in which its greatest activation is greatest are compared with real images
 by the Fréchet distance of their features (4.2, S-6.1, SPEC 7). Any chosen few are farther away than the model as a
-whole, if only for being few; so beside the units stand as many pictures drawn at random.
+whole, if only for being few; so beside the units stand as many images drawn at random.
 """
 
 import math
@@ -43,7 +43,7 @@ from ganatomy.study import Study, as_bad_file
 
 TERMS = ("distance", "means", "covariances")
 SORTED = 64
-"""Units whose pictures are sorted at once."""
+"""Units whose images are sorted at once."""
 UNIT_COLUMNS = ["unit", "label", "category", "iou", "interpretable", "matched"]
 AS_INTERPRETABLE = ["interpretable_with", "interpretable_category"]
 SHARES = (0.05, 0.1, 0.25, 0.5, 0.75)
@@ -52,7 +52,7 @@ SHARES = (0.05, 0.1, 0.25, 0.5, 0.75)
 
 @dataclass(frozen=True)
 class Strips:
-    """The top pictures of every unit by the dissection, a few of the worst units and of the best.
+    """The top images of every unit by the dissection, a few of the worst units and of the best.
 
     Attributes:
         units: int64 [k], worst first.
@@ -74,7 +74,7 @@ class Strips:
 
 @dataclass(frozen=True)
 class Distances:
-    """The distance from real pictures of every unit's, then of every sample at random, then of all; and its two terms.
+    """The distance from real images of every unit's, then of every sample at random, then of all; and its two terms.
 
     Attributes:
         distance, means, covariances: float64 [u + draws + 1].
@@ -96,19 +96,19 @@ class Distances:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Artifacts(Result):
-    """The units of a layer by the distance of their top pictures from real ones. It opens without any model.
+    """The units of a layer by the distance of their top images from real ones. It opens without any model.
 
     Attributes:
         spec: what was asked.
         facts: what was used.
         table: one row a unit, worst first: unit, label, category, iou, interpretable, matched (by the dissection),
             interpretable_with and interpretable_category (see `interpretable_with`), fid, means and covariances (its
-            two terms), excess (fid less what as many pictures at random have), flagged (by people, if they were asked;
+            two terms), excess (fid less what as many images at random have), flagged (by people, if they were asked;
             see `against`).
-        samples: what to compare with, one row each: sample (``random``, as many pictures as a unit has; ``all``),
+        samples: what to compare with, one row each: sample (``random``, as many images as a unit has; ``all``),
             images, fid, spread (standard deviation over the draws), bias (the distance that a perfect model would have
-            for lack of pictures).
-        strips: pictures of the worst and of the best units.
+            for lack of images).
+        strips: images of the worst and of the best units.
         study: the directory that holds it.
         threshold: the distance from which on units are left out, if they are; see `realistic`.
         concepts: with a threshold, one row for each concept of the layer: concept, category, interpretable and matched
@@ -177,7 +177,7 @@ class Artifacts(Result):
     def choices(self) -> pd.DataFrame:
         """What some thresholds would keep, to choose one by; each leaves out such a share of the units.
 
-        One row for each threshold: threshold, times (what random pictures have), left_out and left (units), matched
+        One row for each threshold: threshold, times (what random images have), left_out and left (units), matched
         (of those left), concepts (that these match).
         """
         found = []
@@ -238,7 +238,7 @@ class _Read:
 
 def planned_ranking(source: Source, spec: ArtifactSpec, directory: Path) -> Plan[Artifacts]:
     """Return the plan of ranking the units of a layer."""
-    work = f"distances of all units from {spec.reals} pictures of {spec.real}"
+    work = f"distances of all units from {spec.reals} images of {spec.real}"
     seconds = partial(describing_seconds, source, spec, source.shape(spec.layer).units)
     return Plan(spec, directory, partial(run_artifacts, spec, source), work, 0, seconds)
 
@@ -313,40 +313,40 @@ def run_artifacts(
 ) -> Artifacts:
     """Rank the units of a layer; goes on where it was stopped.
 
-    The real pictures are described once for all layers, and kept beside the dissection.
+    The real images are described once for all layers, and kept beside the dissection.
 
     Raises:
         UnknownName: no such layer.
-        BadFile: no such real pictures, or one that cannot be read.
-        BadModel: the feature network describes no pictures.
-        BadValue: too few pictures for the features, or fewer real ones than asked for.
+        BadFile: no such real images, or one that cannot be read.
+        BadModel: the feature network describes no images.
+        BadValue: too few images for the features, or fewer real ones than asked for.
         StudyMismatch: the directory holds another study.
     """
     units = source.shape(spec.layer).units
     setting, numbers = open_setting(spec, source)
     facts = source.facts()
-    facts["inputs"] |= {"real pictures": setting.pictures.fingerprint, "feature network": setting.network.fingerprint}
+    facts["inputs"] |= {"real images": setting.pictures.fingerprint, "feature network": setting.network.fingerprint}
     with Study.create(directory, spec, {**facts, "features": numbers}, execute, progress) as study:
         spec = study.begun(spec)
         setting = replace(setting, spec=spec)
         if not study.finished:
             real = describe_reals(setting, numbers, execute, progress)
             work = partial(describe_made, setting, units)
-            made = study.sharded("generated pictures", Described, work, spec.shards())
+            made = study.sharded("generated images", Described, work, spec.shards())
             device, shown = source.models.generator.device, progress or Silent()
             found = study.step("distances", Distances, lambda: distances(made, real, spec, device, shown))
             table, samples = artifact_tables(source, spec, real, found)
             study.step("strips", Strips, lambda: top_strips(source, spec.layer, table))
             study.write_table("artifacts", table)
             study.write_table("samples", samples)
-            study.finish(without=["generated pictures"])
+            study.finish(without=["generated images"])
     return Artifacts.open(directory)
 
 
 def distances(
     made: Described, real: FeatureMoments, spec: ArtifactSpec, device: torch.device, progress: Progress
 ) -> Distances:
-    """Return the distance of every unit, then of every sample at random, then of all pictures."""
+    """Return the distance of every unit, then of every sample at random, then of all images."""
     samples = torch.cat([unit_samples(made, spec), random_samples(spec)])
     features = made.features
     whole = FeatureMoments(features.shape[1])
@@ -364,19 +364,19 @@ def distances(
 
 
 def unit_samples(made: Described, spec: ArtifactSpec) -> Int64[Tensor, "u m"]:
-    """Return the pictures of each unit.
+    """Return the images of each unit.
 
     Raises:
         BadValue: a unit is NaN or Inf.
     """
     peaks = made.peaks
     if not math.isfinite(float(peaks.sum())) and not peaks.isfinite().all():
-        raise BadValue(f"units of {spec.layer} are NaN or Inf in some pictures, and cannot be ranked")
+        raise BadValue(f"units of {spec.layer} are NaN or Inf in some images, and cannot be ranked")
     return tops(peaks, spec.top)
 
 
 def tops(peaks: Float[Tensor, "M u"], top: int) -> Int64[Tensor, "u m"]:
-    """Return the pictures in which each unit is greatest, greatest first, ties to the lower number."""
+    """Return the images in which each unit is greatest, greatest first, ties to the lower number."""
     parts = [
         part.T.argsort(dim=1, descending=True, stable=True)[:, :top].clone() for part in torch.split(peaks, SORTED, 1)
     ]
@@ -384,7 +384,7 @@ def tops(peaks: Float[Tensor, "M u"], top: int) -> Int64[Tensor, "u m"]:
 
 
 def random_samples(spec: ArtifactSpec) -> Int64[Tensor, "draws m"]:
-    """Return as many pictures as a unit has, drawn at random, several times."""
+    """Return as many images as a unit has, drawn at random, several times."""
     dice = torch.Generator().manual_seed(spec.seed)
     return torch.stack([torch.randperm(spec.images, generator=dice)[: spec.top] for _ in range(spec.draws)])
 
@@ -416,7 +416,7 @@ def artifact_tables(
 
 
 def top_strips(source: Source, layer: str, table: pd.DataFrame, worst: int = 8, best: int = 4, each: int = 6) -> Strips:
-    """Return the first top pictures, by the dissection, of the worst units and of the best."""
+    """Return the first top images, by the dissection, of the worst units and of the best."""
     ranked = table.unit.tolist()
     shown = list(dict.fromkeys(ranked[:worst] + ranked[-best:]))
     pictures = [torch.from_numpy(source.dissection.top(layer, unit).pictures[:each].copy()) for unit in shown]

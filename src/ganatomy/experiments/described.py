@@ -1,4 +1,4 @@
-"""Real and generated pictures described by features: what distances between them are computed from."""
+"""Real and generated images described by features: what distances between them are computed from."""
 
 import itertools
 import math
@@ -30,27 +30,27 @@ from ganatomy.weights import card
 FEATURES = "bundled:scenes"
 ORDER = "as kept"
 TABLES = ("features", "peaks")
-"""What is known of a generated picture."""
+"""What is known of a generated image."""
 PROBE = 8
 SAVINGS = 20
-"""A saving writes all pictures seen so far; more savings of a long run would only write."""
+"""A saving writes all images seen so far; more savings of a long run would only write."""
 
 
 @dataclass(frozen=True)
 class AgainstRealSpec(SampleSpec):
-    """Which pictures of a generator to compare with which real ones.
+    """Which images of a generator to compare with which real ones.
 
     Attributes:
-        images: M, generated pictures.
-        shard: pictures between two savings, or more where that would be very many savings.
-        real: name of a set of real pictures, as in `open_pictures`; ``scenes`` alone are those that a bundled generator
+        images: M, generated images.
+        shard: images between two savings, or more where that would be very many savings.
+        real: name of a set of real images, as in `open_pictures`; ``scenes`` alone are those that a bundled generator
             was trained on.
         reals: how many of them.
         features: name of the feature network, as in `open_features`.
     """
 
     COMPARED = ("images", "reals")
-    """Fields that say how many pictures a distance is computed from."""
+    """Fields that say how many images a distance is computed from."""
 
     images: int = 3000
     shard: int = 500
@@ -74,11 +74,11 @@ class AgainstRealSpec(SampleSpec):
 
 @dataclass(frozen=True)
 class ArtifactSpec(AgainstRealSpec):
-    """Which units of a layer to rank by which pictures. The paper: images=200000, top=10000, reals=50000.
+    """Which units of a layer to rank by which images. The paper: images=200000, top=10000, reals=50000.
 
     Attributes:
-        top: m, pictures of each unit.
-        draws: how many times `top` pictures are drawn at random, for comparison.
+        top: m, images of each unit.
+        draws: how many times `top` images are drawn at random, for comparison.
     """
 
     COMPARED = ("top", "reals")
@@ -91,16 +91,16 @@ class ArtifactSpec(AgainstRealSpec):
         super().__post_init__()
         at_least(self, draws=2)
         if self.top > self.images:
-            raise BadValue(f"top={self.top} pictures of each unit cannot be had of images={self.images}; draw more")
+            raise BadValue(f"top={self.top} images of each unit cannot be had of images={self.images}; draw more")
 
 
 @dataclass(frozen=True)
 class RealSpec:
-    """Which real pictures were described, and by what; the same for every generator of pictures of that size.
+    """Which real images were described, and by what; the same for every generator of images of that size.
 
     Attributes:
         pictures, features: fingerprints of the set and of the network.
-        reals, seed: which pictures of the set.
+        reals, seed: which images of the set.
         size, crop: of the `Frame` that was seen of them.
         order: in which they were described.
         batch, shard: images a forward pass, and between two savings.
@@ -118,11 +118,11 @@ class RealSpec:
 
 
 class Described:
-    """What is known of every generated picture, one row each, in blocks of pictures: to merge two copies nothing.
+    """What is known of every generated image, one row each, in blocks of images: to merge two copies nothing.
 
     Args:
         blocks: float32 ``features:N`` [m, d] and ``peaks:N`` [m, u], the greatest activation of every unit, of block N;
-            and int64 ``rows`` [blocks], how many pictures each has. Those of a file are read when they are asked for.
+            and int64 ``rows`` [blocks], how many images each has. Those of a file are read when they are asked for.
     """
 
     def __init__(self, blocks: Mapping[str, Tensor]) -> None:
@@ -146,14 +146,14 @@ class Described:
         return self._table("peaks")
 
     def merge(self, other: "Described") -> "Described":
-        """Return what is known of the pictures of both.
+        """Return what is known of the images of both.
 
         Raises:
             BadValue: the other has other numbers or units.
         """
         for name in TABLES:
             if self._blocks[f"{name}:0"].shape[1:] != other._blocks[f"{name}:0"].shape[1:]:
-                raise BadValue(f"descriptions of pictures by other {name} cannot be merged")
+                raise BadValue(f"descriptions of images by other {name} cannot be merged")
         rows, first = torch.tensor([*self._rows, *other._rows]), len(self._rows)
         own = {key: self._blocks[key] for name in TABLES for key in self._names(name)}
         moved = {
@@ -190,7 +190,7 @@ class Described:
 
 @dataclass(frozen=True)
 class Setting:
-    """All that a comparison with real pictures computes with, opened; the network stays behind when it travels."""
+    """All that a comparison with real images computes with, opened; the network stays behind when it travels."""
 
     source: Source
     spec: AgainstRealSpec
@@ -199,9 +199,9 @@ class Setting:
     frame: Frame
 
     def real(self, ids: range) -> Images:
-        """Return some of the real pictures: those of the sample, in the order in which they are kept.
+        """Return some of the real images: those of the sample, in the order in which they are kept.
 
-        So pictures that are kept together are read together, and where a sum is taken the order does not matter.
+        So images that are kept together are read together, and where a sum is taken the order does not matter.
 
         Raises:
             BadFile: one cannot be read; names it.
@@ -213,7 +213,7 @@ class Setting:
         return sorted(self.pictures.numbers(range(self.spec.reals), self.spec.seed))
 
     def features(self, images: Images) -> Float[Tensor, "b d"]:
-        """Describe pictures.
+        """Describe images.
 
         Raises:
             BadModel: the network gives no vectors.
@@ -237,7 +237,7 @@ def _network(name: str, device: str, known: str) -> FeatureNetwork:
 
 
 def open_setting(spec: AgainstRealSpec, source: Source) -> tuple[Setting, int]:
-    """Open what is needed; return also how many numbers describe a picture, which must be fewer than the pictures."""
+    """Open what is needed; return also how many numbers describe an image, which must be fewer than the images."""
     pictures = open_pictures(spec.real)
     pictures.numbers(range(spec.reals), spec.seed)  # so many must be there
     network = open_features(spec.features, source.models.device)
@@ -249,8 +249,8 @@ def open_setting(spec: AgainstRealSpec, source: Source) -> tuple[Setting, int]:
     for name in spec.COMPARED:
         if getattr(spec, name) <= numbers:
             raise BadValue(
-                f"{name}={getattr(spec, name)} pictures are too few for the {numbers} numbers by which "
-                f"{spec.features} describes each: such a distance tells of the sample and not of the pictures; "
+                f"{name}={getattr(spec, name)} images are too few for the {numbers} numbers by which "
+                f"{spec.features} describes each: such a distance tells of the sample and not of the images; "
                 f"give {name}={numbers + 1} or more"
             )
     return setting, numbers
@@ -259,7 +259,7 @@ def open_setting(spec: AgainstRealSpec, source: Source) -> tuple[Setting, int]:
 def describe_reals(
     setting: Setting, numbers: int, execute: Executor, progress: Progress | None = None
 ) -> FeatureMoments:
-    """Return the moments of the real pictures: described now, or for an earlier study."""
+    """Return the moments of the real images: described now, or for an earlier study."""
     spec, frame = setting.spec, setting.frame
     prints = setting.pictures.fingerprint, setting.network.fingerprint
     asked = RealSpec(*prints, spec.reals, spec.seed, frame.size, frame.crop, batch=spec.batch, shard=spec.shard)
@@ -269,14 +269,14 @@ def describe_reals(
         asked = study.begun(asked)
         shards = [range(i, min(i + asked.shard, spec.reals)) for i in range(0, spec.reals, asked.shard)]
         work = partial(describe_real, replace(setting, spec=replace(spec, batch=asked.batch)), numbers)
-        moments = study.sharded("real pictures", FeatureMoments, work, shards)
+        moments = study.sharded("real images", FeatureMoments, work, shards)
         if not study.finished:
             study.finish()
     return moments
 
 
 def describing_seconds(source: Source, spec: AgainstRealSpec, units: int) -> float:
-    """Say how long it will take to describe all pictures, from a few of them, and so many units of the layer."""
+    """Say how long it will take to describe all images, from a few of them, and so many units of the layer."""
     setting, numbers = open_setting(spec, source)
     few = min(PROBE, spec.images, spec.reals)
     for _ in range(2):  # what is done once is done the first time
@@ -290,7 +290,7 @@ def describing_seconds(source: Source, spec: AgainstRealSpec, units: int) -> flo
 
 @torch.no_grad()
 def describe_real(setting: Setting, numbers: int, ids: range) -> FeatureMoments:
-    """Describe one shard of the real pictures."""
+    """Describe one shard of the real images."""
     spec, device = setting.spec, setting.source.models.generator.device
     moments = FeatureMoments(numbers, device)
     for i in range(0, len(ids), spec.batch):
@@ -302,7 +302,7 @@ def describe_real(setting: Setting, numbers: int, ids: range) -> FeatureMoments:
 
 @torch.no_grad()
 def describe_made(setting: Setting, units: int, ids: range) -> Described:
-    """Describe one shard of the generated pictures; with units=0 by their features alone."""
+    """Describe one shard of the generated images; with units=0 by their features alone."""
     spec, generator = setting.spec, setting.source.models.generator
     layers = [spec.layer] if units else []
     features: list[Tensor] = []

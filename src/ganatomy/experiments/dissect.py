@@ -30,7 +30,7 @@ def facts(spec: DissectSpec, models: Models) -> dict[str, Any]:
 
     Raises:
         UnknownName: a layer that the generator does not have.
-        BadValue: the sample takes more pictures than there are to look at.
+        BadValue: the sample takes more images than there are to look at.
     """
     generator, segmenter = models.subject, models.segmenter
     layers = chosen_layers(generator, spec.layers)
@@ -58,7 +58,7 @@ def run(spec: DissectSpec, study: Study, models: Models, memory: int | None = No
         memory: how many bytes one process may take, see `tally_shard`; None for half of what is free.
 
     Raises:
-        BadModel: NaN or Inf activations or pictures; names the layer, the unit and the latent id.
+        BadModel: NaN or Inf activations or images; names the layer, the unit and the latent id.
     """
     with contextlib.suppress(StudyError):  # it is only asked for again
         consent.agree([spec.generator, spec.segmenter])  # which stand in a file from now on, and were typed here

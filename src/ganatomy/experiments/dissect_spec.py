@@ -27,7 +27,7 @@ class DissectSpec:
         validation: ``separate``, or ``cross``: N images in two folds, each scored at the level chosen on the other.
         seed: of the latents.
         calibration: how many images the candidate levels are measured on, from the start of the validation half.
-        resolution: height of the label maps that are compared; None for the pictures' own.
+        resolution: height of the label maps that are compared; None for the images' own.
         threshold: ``pair``, ``unit`` or ``max-iou``, see `choose_levels`; ``quantile:q``, the top q of a unit's raw
             activations (Network Dissection); ``upsampled-quantile:q``, of its upsampled ones.
         label: which concept names a unit: ``matched``, of its matched pairs that of greatest IoU, none if there is no

@@ -1,4 +1,4 @@
-"""The answer of a dissection: tables, curves and pictures. It opens without any model."""
+"""The answer of a dissection: tables, curves and images. It opens without any model."""
 
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

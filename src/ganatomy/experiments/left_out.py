@@ -1,6 +1,6 @@
-"""Distances from real pictures, each also without a tenth of the generated pictures at a time: what errors need.
+"""Distances from real images, each also without a tenth of the generated images at a time: what errors need.
 
-The real pictures are the same for every model that is compared with them: they move all distances together, and are
+The real images are the same for every model that is compared with them: they move all distances together, and are
 not among the errors.
 
 **Interval.** A Fréchet distance is too great for lack of images: its bias falls as 1/n, and with few images a feature
@@ -32,12 +32,12 @@ FEW_DIRECTIONS = 64
 
 @dataclass(frozen=True, eq=False)
 class LeftOut:
-    """Some numbers of a sample of pictures, and the same without each block of it.
+    """Some numbers of a sample of images, and the same without each block of it.
 
     Attributes:
         whole: float64 [values].
         rest: float64 [blocks, values].
-        limits: float64 [2, values], the same of infinitely many pictures, if the bias falls as 1/n, and if there is a
+        limits: float64 [2, values], the same of infinitely many images, if the bias falls as 1/n, and if there is a
             term in 1/n² as well; NaN where nobody knows how it falls.
     """
 
@@ -52,18 +52,18 @@ class LeftOut:
 
     @property
     def interval(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Each number of infinitely many pictures, and where a 95 % interval for it begins and ends."""
+        """Each number of infinitely many images, and where a 95 % interval for it begins and ends."""
         first, second = self.limits
         half = student(BLOCKS - 1) * torch.hypot(self.error, second - first)
         return second, second - half, second + half
 
     def minus(self, other: "LeftOut") -> "LeftOut":
-        """Return the difference from the same numbers of the same pictures, drawn otherwise."""
+        """Return the difference from the same numbers of the same images, drawn otherwise."""
         return LeftOut(self.whole - other.whole, self.rest - other.rest, self.limits - other.limits)
 
     @classmethod
     def mean(cls, several: Sequence["LeftOut"]) -> "LeftOut":
-        """Return the mean of the same numbers of the same pictures, drawn in several ways."""
+        """Return the mean of the same numbers of the same images, drawn in several ways."""
         tables = zip(*(vars(each).values() for each in several), strict=True)
         return cls(*(torch.stack(table).mean(0) for table in tables))
 
@@ -83,7 +83,7 @@ def frechet_left_out(
     """Return the Fréchet distance, and its terms of means and covariances.
 
     Args:
-        features: of generated pictures.
+        features: of generated images.
         real: of the real ones.
         pictures: which of the generated ones; None for all.
     """
@@ -99,7 +99,7 @@ def frechet_left_out(
 def textures_left_out(real: Patches, made: Patches) -> LeftOut:
     """Return the sliced Wasserstein distance of every level, finest first, × 10³.
 
-    Without a block as many real pictures are left out, always the same: the two sets must be of one size.
+    Without a block as many real images are left out, always the same: the two sets must be of one size.
     """
     whole = sliced_wasserstein(real, made).distance
     blocks = blocks_left_out(len(made.values))
@@ -110,11 +110,11 @@ def textures_left_out(real: Patches, made: Patches) -> LeftOut:
 
 @dataclass(frozen=True, eq=False)
 class Perfect:
-    """The levels of textures, and how far as many other real pictures are: what a perfect model would have.
+    """The levels of textures, and how far as many other real images are: what a perfect model would have.
 
     Attributes:
         heights: int64 [levels], in pixels.
-        distance: float64 [levels], × 10³; NaN where there are no other real pictures.
+        distance: float64 [levels], × 10³; NaN where there are no other real images.
     """
 
     heights: Tensor
@@ -132,11 +132,11 @@ class Perfect:
 
 @dataclass(frozen=True)
 class Textures:
-    """The textures of generated pictures beside those of real ones.
+    """The textures of generated images beside those of real ones.
 
     Attributes:
-        setting: where the real pictures are.
-        count: how many pictures, of either kind.
+        setting: where the real images are.
+        count: how many images, of either kind.
         progress: who shows how far it is.
     """
 
@@ -146,11 +146,11 @@ class Textures:
 
     @cached_property
     def real(self) -> Patches:
-        """Patches of the first real pictures."""
+        """Patches of the first real images."""
         return self._patches("real textures", self._real(range(self.count)))
 
     def perfect(self) -> Perfect:
-        """Return the levels, and the distance of as many other real pictures."""
+        """Return the levels, and the distance of as many other real images."""
         heights = torch.tensor([height for height, _ in self.real.sizes])
         if self.setting.spec.reals < 2 * self.count:
             return Perfect(heights, torch.full(heights.shape, torch.nan, dtype=torch.float64))
@@ -158,7 +158,7 @@ class Textures:
         return Perfect(heights, sliced_wasserstein(self.real, others).distance)
 
     def of(self, label: str, drawn: Iterable[tuple[Images, range]]) -> LeftOut:
-        """Return the distance of generated pictures, given with their ids, at every level."""
+        """Return the distance of generated images, given with their ids, at every level."""
         return textures_left_out(self.real, self._patches(label, drawn))
 
     def _real(self, ids: range) -> Iterator[tuple[Images, range]]:
@@ -193,6 +193,6 @@ def check_textures(spec: AgainstRealSpec, textures: int) -> None:
 
 
 def _some(patches: Patches, pictures: Int64[Tensor, " m"]) -> Patches:
-    """Return the patches of some of the pictures."""
+    """Return the patches of some of the images."""
     values = patches.values[pictures.to(patches.values.device)]
     return Patches.from_state({**patches.state_dict(), "values": values})

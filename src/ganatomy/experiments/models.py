@@ -16,7 +16,7 @@ from ganatomy.types import Labels
 class Models:
     """A subject and a segmenter: names, opened on first use and left behind when pickled, or models that are open.
 
-    The subject is a generator, or what only looks at pictures. Names that travel arrive as the same instance in each
+    The subject is a generator, or what only looks at images. Names that travel arrive as the same instance in each
     process, step after step, so that it opens a model once; and only if it is the same model there.
 
     Attributes:
@@ -45,10 +45,10 @@ class Models:
         """The subject, if it draws.
 
         Raises:
-            BadModel: it only looks at pictures.
+            BadModel: it only looks at images.
         """
         if not isinstance(self.subject, Generator):
-            raise BadModel(f"{name_of(self.generator_given)} looks at pictures and draws none; this takes a generator")
+            raise BadModel(f"{name_of(self.generator_given)} looks at images and draws none; this takes a generator")
         return self.subject
 
     @cached_property
@@ -69,7 +69,7 @@ class Models:
         return other
 
     def labels(self, seen: Observation) -> Labels:
-        """Return the labels of what was seen: those that came with the pictures, if the segmenter stands for them."""
+        """Return the labels of what was seen: those that came with the images, if the segmenter stands for them."""
         if isinstance(self.segmenter, GivenLabels):
             return self.segmenter.of(seen.shown)
         return self.segmenter(seen.images)

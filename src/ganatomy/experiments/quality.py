@@ -1,4 +1,4 @@
-"""How far are the pictures of a model from real ones? Fréchet and sliced Wasserstein distances (SPEC 7, Figure 7)."""
+"""How far are the images of a model from real ones? Fréchet and sliced Wasserstein distances (SPEC 7, Figure 7)."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -39,11 +39,11 @@ COLUMNS = ("measure", "value", "error", "images", "bias", "limit", "low", "high"
 
 @dataclass(frozen=True)
 class QualitySpec(AgainstRealSpec):
-    """Which pictures of a generator to compare with which real ones.
+    """Which images of a generator to compare with which real ones.
 
     Attributes:
-        layer: none; the pictures themselves.
-        textures: how many pictures of either kind are compared by their patches; 0 for none.
+        layer: none; the images themselves.
+        textures: how many images of either kind are compared by their patches; 0 for none.
     """
 
     layer: str = PICTURES
@@ -57,16 +57,16 @@ class QualitySpec(AgainstRealSpec):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Quality(Result):
-    """How far a model is from real pictures. It opens without any model.
+    """How far a model is from real images. It opens without any model.
 
     Attributes:
         spec: what was asked.
         facts: what was used.
         table: one row a measure: measure (``fid``; ``means`` and ``covariances``, its two terms; ``swd-64``, ``swd-32``
-            …, by the height of the level, × 10³), value, error (over the generated pictures), images (that were
-            generated), bias (the value of a perfect model, for lack of pictures: of the distance by formula, of
-            textures from other real pictures; NaN where it is not known), limit (the value of infinitely many
-            generated pictures, of Fréchet distances) and a 95 % interval for it, low to high.
+            …, by the height of the level, × 10³), value, error (over the generated images), images (that were
+            generated), bias (the value of a perfect model, for lack of images: of the distance by formula, of
+            textures from other real images; NaN where it is not known), limit (the value of infinitely many
+            generated images, of Fréchet distances) and a 95 % interval for it, low to high.
         study: the directory that holds it.
     """
 
@@ -104,7 +104,7 @@ def plan_quality(source: Source, options: Mapping[str, Any]) -> tuple[QualitySpe
 
 def _plan(source: Source, options: dict[str, Any], _: Runner) -> Plan["Quality"]:
     spec, usual = plan_quality(source, options)
-    work = f"distance from {spec.reals} pictures of {spec.real}"
+    work = f"distance from {spec.reals} images of {spec.real}"
     seconds = partial(describing_seconds, source, spec, 0)
     return Plan(spec, usual, partial(run_quality, spec, source), work, 0, seconds)
 
@@ -124,12 +124,12 @@ QUALITY = Experiment(
 def run_quality(
     spec: QualitySpec, source: Source, directory: Path, execute: Executor = local, progress: Progress | None = None
 ) -> Quality:
-    """Compare a model's pictures with real ones; goes on where it was stopped.
+    """Compare a model's images with real ones; goes on where it was stopped.
 
     Raises:
-        BadFile: no such real pictures, or one that cannot be read.
-        BadModel: the feature network describes no pictures.
-        BadValue: too few pictures for the features, or fewer real ones than asked for.
+        BadFile: no such real images, or one that cannot be read.
+        BadModel: the feature network describes no images.
+        BadValue: too few images for the features, or fewer real ones than asked for.
         StudyMismatch: the directory holds another study.
     """
     setting, numbers = open_setting(spec, source)
@@ -140,23 +140,23 @@ def run_quality(
             textures = _textures(study, setting, spec, progress or Silent())
             real = describe_reals(setting, numbers, execute, progress)
             work = partial(describe_made, setting, 0)
-            made = study.sharded("generated pictures", Described, work, spec.shards())
+            made = study.sharded("generated images", Described, work, spec.shards())
             device = source.models.generator.device
             frechet = study.step("frechet", LeftOut, lambda: frechet_left_out(made.features.to(device), real))
             study.write_table("quality", quality_table(spec, frechet, real, textures))
-            study.finish(without=["generated pictures"])
+            study.finish(without=["generated images"])
     return Quality.open(directory)
 
 
 def real_facts(setting: Setting, numbers: int) -> dict[str, Any]:
-    """Return what a comparison with real pictures keeps of its inputs."""
+    """Return what a comparison with real images keeps of its inputs."""
     facts = setting.source.facts()
-    facts["inputs"] |= {"real pictures": setting.pictures.fingerprint, "feature network": setting.network.fingerprint}
+    facts["inputs"] |= {"real images": setting.pictures.fingerprint, "feature network": setting.network.fingerprint}
     return {**facts, "features": numbers}
 
 
 def named_reals(spec: AgainstRealSpec) -> str:
-    """Return the real pictures, and the features if those are not the usual ones, as a part of a name."""
+    """Return the real images, and the features if those are not the usual ones, as a part of a name."""
     other = "" if spec.features == FEATURES else f"-{Path(spec.features).name}"
     return f"{Path(spec.real).name}{other}"
 
@@ -188,7 +188,7 @@ def _textures(study: Study, setting: Setting, spec: QualitySpec, progress: Progr
 
 
 def drawn(setting: Setting, ids: range) -> Iterator[tuple[Images, range]]:
-    """Draw pictures batch by batch."""
+    """Draw images batch by batch."""
     spec, generator = setting.spec, setting.source.models.generator
     for part in setting.source.parts(ids, spec.batch):
         yield generator.observe(generator.latents(part, spec.seed), []).images, part

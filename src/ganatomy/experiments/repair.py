@@ -1,6 +1,6 @@
-"""Does switching units off repair a model? Distances from real pictures before and after (4.2, S-6.1, Tables 1, 2).
+"""Does switching units off repair a model? Distances from real images before and after (4.2, S-6.1, Tables 1, 2).
 
-Judged on pictures that chose no unit, in two samples: plain, and those in which the units are greatest. Beside the
+Judged on images that chose no unit, in two samples: plain, and those in which the units are greatest. Beside the
 chosen units stand as many drawn at random. All is measured on the same latents, so a change has a smaller error than a
 distance.
 """
@@ -54,16 +54,16 @@ Sets = tuple[tuple[str, tuple[int, ...]], ...]
 
 @dataclass(frozen=True)
 class RepairSpec(AgainstRealSpec):
-    """Which units of a layer to switch off, and which pictures to judge that by.
+    """Which units of a layer to switch off, and which images to judge that by.
 
     Attributes:
-        first: id of the first picture; the default keeps clear of those that units are ranked by.
+        first: id of the first image; the default keeps clear of those that units are ranked by.
         sets: (name, units) of each set; the last is made permanent.
         ranking: digest of the ranking that units were taken from; empty where there was none.
         top: of the `images`, how many are the sample in which the units of all sets are greatest.
         random: sets of as many units as the last has, none of any set in them if there are others.
-        textures: how many pictures of either kind are compared by their patches; 0 for none.
-        show: pictures of either sample that are shown.
+        textures: how many images of either kind are compared by their patches; 0 for none.
+        show: images of either sample that are shown.
     """
 
     COMPARED = ("top", "reals")
@@ -86,7 +86,7 @@ class RepairSpec(AgainstRealSpec):
         for _, units in self.sets:
             checked_set(units)
         if self.top > self.images:
-            raise BadValue(f"top={self.top} pictures cannot be had of images={self.images}; draw more")
+            raise BadValue(f"top={self.top} images cannot be had of images={self.images}; draw more")
 
     @property
     def touched(self) -> tuple[int, ...]:
@@ -102,18 +102,18 @@ class RepairSpec(AgainstRealSpec):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Repair(Result):
-    """What switching units off does to the distance from real pictures. It opens without any model.
+    """What switching units off does to the distance from real images. It opens without any model.
 
     Attributes:
         spec: what was asked.
         facts: what was used; ``facts["repaired"]`` says what became of the repaired generator.
         table: one row a sample (``artifacts``, in which the units are greatest, and ``plain``) and set (``original``,
             those of the Spec, ``random``, the mean of the draws): units, images, fid, error, change (from the original)
-            and change_error (both over the generated pictures), spread (standard deviation over the random draws), bias
-            (the distance that a perfect model would have for lack of pictures).
-        textures: one row a set and level of plain pictures: set, height, swd, error, change, change_error, spread,
-            perfect (of as many other real pictures).
-        strips: pictures before and after.
+            and change_error (both over the generated images), spread (standard deviation over the random draws), bias
+            (the distance that a perfect model would have for lack of images).
+        textures: one row a set and level of plain images: set, height, swd, error, change, change_error, spread,
+            perfect (of as many other real images).
+        strips: images before and after.
         study: the directory that holds it.
     """
 
@@ -162,15 +162,15 @@ def check_sets(spec: RepairSpec, source: Source) -> None:
 def run_repair(
     spec: RepairSpec, source: Source, directory: Path, execute: Executor = local, progress: Progress | None = None
 ) -> Repair:
-    """Switch sets of units off, compare with real pictures, and write the generator without the last set.
+    """Switch sets of units off, compare with real images, and write the generator without the last set.
 
     Goes on where it was stopped.
 
     Raises:
         UnknownName: no such layer or unit.
-        BadFile: no such real pictures, or one that cannot be read.
-        BadModel: the feature network describes no pictures.
-        BadValue: too few pictures for the features, or fewer real ones than asked for; NaN or Inf units.
+        BadFile: no such real images, or one that cannot be read.
+        BadModel: the feature network describes no images.
+        BadValue: too few images for the features, or fewer real ones than asked for; NaN or Inf units.
         StudyMismatch: the directory holds another study.
     """
     check_sets(spec, source)
@@ -184,7 +184,7 @@ def run_repair(
             study.write_table("textures", _textures(study, setting, spec, progress or Silent()))
             real = describe_reals(setting, numbers, execute, progress)
             work = partial(describe_repaired, setting, units)
-            made = study.sharded("repaired pictures", Described, work, spec.shards())
+            made = study.sharded("repaired images", Described, work, spec.shards())
             worst = greatest(made.peaks[:, spec.touched], spec.top)
             features = made.features.to(source.models.generator.device).view(spec.images, len(trials), numbers)
             study.write_table("repair", repair_table(spec, features.unbind(1), real, worst, progress or Silent()))
@@ -192,7 +192,7 @@ def run_repair(
             shown = units[: 1 + len(spec.sets) + (spec.random > 0)]
             study.step("strips", Redrawn, lambda: redraw(setting, shown, ids))
             study.finish(
-                without=["repaired pictures"],
+                without=["repaired images"],
                 repaired=_written(study.directory / IN_STUDY, setting, units[len(spec.sets)]),
             )
     return Repair.open(directory)

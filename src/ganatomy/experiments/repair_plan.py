@@ -111,11 +111,11 @@ def _ranking(
 
 
 def _check_held_out(spec: RepairSpec, ranking: ArtifactSpec) -> None:
-    """Refuse to judge units by the pictures that they were chosen by."""
+    """Refuse to judge units by the images that they were chosen by."""
     chose, judge = ranking.ids(), spec.ids()
     if ranking.seed == spec.seed and chose.start < judge.stop and judge.start < chose.stop:
         raise BadValue(
-            f"pictures {judge.start} to {judge.stop - 1} would judge units that pictures {chose.start} to "
+            f"images {judge.start} to {judge.stop - 1} would judge units that images {chose.start} to "
             f"{chose.stop - 1} chose; give first={chose.stop} or more"
         )
 

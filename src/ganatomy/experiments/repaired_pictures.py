@@ -1,4 +1,4 @@
-"""The same pictures without some units: drawn, described by features, and shown."""
+"""The same images without some units: drawn, described by features, and shown."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ Units = Sequence[int]
 
 @dataclass(frozen=True, eq=False)
 class Redrawn:
-    """Pictures before and after: first those in which the units are greatest, then as many plain ones.
+    """Images before and after: first those in which the units are greatest, then as many plain ones.
 
     Attributes:
         ids: int64 [n].
@@ -51,7 +51,7 @@ def describe_repaired(setting: Setting, trials: Sequence[Units], ids: range) -> 
     """Describe one shard without each set of units; what comes before the layer is computed once.
 
     Returns:
-        One row a picture: the features of each trial, one after the other, and the peaks of all units before any edit.
+        One row an image: the features of each trial, one after the other, and the peaks of all units before any edit.
     """
     spec, generator = setting.spec, setting.source.models.generator
     edits = [switched_off(setting, own) for own in trials]
@@ -69,24 +69,24 @@ def describe_repaired(setting: Setting, trials: Sequence[Units], ids: range) -> 
 
 
 def redrawn(setting: Setting, units: Units, ids: range) -> Iterator[tuple[Images, range]]:
-    """Draw pictures without some units, batch by batch."""
+    """Draw images without some units, batch by batch."""
     spec, generator, edits = setting.spec, setting.source.models.generator, switched_off(setting, units)
     for part in setting.source.parts(ids, spec.batch):
         yield generator.edited(generator.latents(part, spec.seed), edits), part
 
 
 def redraw(setting: Setting, trials: Sequence[Units], ids: Sequence[int]) -> Redrawn:
-    """Draw some pictures in every way, to be shown."""
+    """Draw some images in every way, to be shown."""
     each = [[next(redrawn(setting, units, range(i, i + 1)))[0] for units in trials] for i in ids]
     pictures = [torch.stack([as_bytes(image)[0] for image in own]).permute(0, 2, 3, 1) for own in each]
     return Redrawn(torch.tensor(ids), torch.stack(pictures))
 
 
 def greatest(peaks: Float[Tensor, "M u"], top: int) -> Int64[Tensor, " top"]:
-    """Return the pictures in which any of some units is greatest: each unit lends its top pictures, by turns.
+    """Return the images in which any of some units is greatest: each unit lends its top images, by turns.
 
-    A picture counts by its best place in the order of any unit, so no unit's scale matters. Of equal places, such as
-    the first of two units, the lower number comes first. What is equal in many pictures has the last of their places: a
+    An image counts by its best place in the order of any unit, so no unit's scale matters. Of equal places, such as
+    the first of two units, the lower number comes first. What is equal in many images has the last of their places: a
     unit that is off everywhere lends none.
 
     >>> greatest(torch.tensor([[1.0, 0.0], [9.0, 0.0], [2.0, 0.0], [0.0, 5.0]]), 3).tolist()
@@ -96,14 +96,14 @@ def greatest(peaks: Float[Tensor, "M u"], top: int) -> Int64[Tensor, " top"]:
         BadValue: a unit is NaN or Inf.
     """
     if not bool(peaks.isfinite().all()):
-        raise BadValue("units are NaN or Inf in some pictures, and these cannot be ranked")
+        raise BadValue("units are NaN or Inf in some images, and these cannot be ranked")
     columns = peaks.T.contiguous()
     places = len(peaks) - torch.searchsorted(columns.sort(1).values, columns)
     return places.amin(0).argsort(stable=True)[:top]
 
 
 def repairing_seconds(setting: Setting, numbers: int, trials: Sequence[Units], textures: int) -> float:
-    """Say how long it will take to draw and describe all pictures in every way, from a few of them."""
+    """Say how long it will take to draw and describe all images in every way, from a few of them."""
     spec = setting.spec
     few = min(PROBE, spec.images, spec.reals)
     for _ in range(2):  # what is done once is done the first time

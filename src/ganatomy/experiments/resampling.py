@@ -39,7 +39,7 @@ class Resampled:
 
     Attributes:
         dissection: what was drawn again.
-        seed, blocks: of the draws, and how many blocks each takes its pictures from.
+        seed, blocks: of the draws, and how many blocks each takes its images from.
         label: int64 [draws, u], units through all layers in order: index into the vocabulary, 0 for none.
         iou: float64 [draws, u], with that label.
         interpretable_with: int64 [draws, u], the concept that a unit counts as interpretable with, see
@@ -139,12 +139,12 @@ class Resampled:
 
 
 def resampled(dissection: Dissection, draws: int = 200, seed: int = 0) -> Resampled | None:
-    """Draw the blocks of a dissection's pictures again, and judge its units anew each time.
+    """Draw the blocks of a dissection's images again, and judge its units anew each time.
 
     Args:
         dissection: a finished one.
         draws: how often.
-        seed: of the draws. Two dissections of as many pictures take the same blocks at the same seed.
+        seed: of the draws. Two dissections of as many images take the same blocks at the same seed.
 
     Returns:
         What came of them; None where there are fewer than two blocks (fewer than four images), or where the
@@ -181,7 +181,7 @@ def block_weights(blocks: int, part: float, draws: int, seed: tuple[int, int]) -
     """Return how often each draw takes each block, [draws, blocks]: 1 in the mean.
 
     Blocks - 1 of them are drawn, which makes the variance of a mean what it is between samples and not a block less;
-    fewer where the blocks are only a part of the pictures that are scored.
+    fewer where the blocks are only a part of the images that are scored.
 
     >>> block_weights(4, 1.0, 2, (0, 0)).sum(1).tolist()
     [4.0, 4.0]
@@ -194,7 +194,7 @@ def block_weights(blocks: int, part: float, draws: int, seed: tuple[int, int]) -
 def difference(one: Resampled, other: Resampled) -> pd.DataFrame:
     """Return how much greater the counts of the second are, with errors: columns as `Resampled.counts`.
 
-    Where both are of as many pictures of the same latents, their errors go together and partly cancel; else they are
+    Where both are of as many images of the same latents, their errors go together and partly cancel; else they are
     independent. Rows are those that both have.
     """
     same = [(r.dissection.spec.seed, r.dissection.spec.images, r.dissection.spec.validation) for r in (one, other)]

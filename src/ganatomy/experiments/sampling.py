@@ -90,5 +90,5 @@ def _check_finite(seen: Observation, ids: Sequence[int]) -> None:
             bad = (~torch.isfinite(r)).flatten(2).any(2).nonzero()
             if len(bad):
                 image, unit = bad[0].tolist()
-                what = f"colour channel {unit} of the picture" if layer == "picture" else f"layer {layer}, unit {unit}"
+                what = f"colour channel {unit} of the image" if layer == "picture" else f"layer {layer}, unit {unit}"
                 raise BadModel(f"{what} is NaN or Inf for latent id {ids[image]}; the model cannot be dissected")

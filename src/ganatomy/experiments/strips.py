@@ -1,4 +1,4 @@
-"""The pictures that show what a unit does: its top images, and where it is on in them."""
+"""The images that show what a unit does: its top images, and where it is on in them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,11 +33,11 @@ class Strip:
 
 
 class Strips:
-    """Every unit's top images; each picture is kept once, each mask in one bit a pixel.
+    """Every unit's top images; each image is kept once, each mask in one bit a pixel.
 
     Attributes:
-        ids: int64 [pictures], ascending.
-        pictures: uint8 [pictures, 3, H, W].
+        ids: int64 [images], ascending.
+        pictures: uint8 [images, 3, H, W].
         masks: by layer, uint8 [u, k, bytes].
         size: int64 [4], height and width of the masks, and the `image` of their grid, 0 and 0 for none.
     """
@@ -61,7 +61,7 @@ class Strips:
         top: Mapping[str, Tensor],
         thresholds: Mapping[str, Tensor],
     ) -> None:
-        """Take in a batch: its pictures, and where the units that like them are on."""
+        """Take in a batch: its images, and where the units that like them are on."""
         places = torch.searchsorted(self.ids, torch.tensor(ids))
         self.pictures[places] = ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu()
         height, width, *whole = self.size.tolist()
@@ -75,7 +75,7 @@ class Strips:
                     self.masks[layer][units, ranks] = torch.from_numpy(np.packbits(on.flatten(1).cpu().numpy(), axis=1))
 
     def merge(self: S, other: S) -> S:
-        """Return the strips of both: their pictures one after the other; a mask belongs to one picture alone."""
+        """Return the strips of both: their images one after the other; a mask belongs to one image alone."""
         masks = {layer: own | other.masks[layer] for layer, own in self.masks.items()}
         both = ((self.ids, other.ids), (self.pictures, other.pictures))
         ids, pictures = (torch.cat(pair) for pair in both)

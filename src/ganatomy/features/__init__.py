@@ -1,4 +1,4 @@
-"""Feature networks, which describe a picture by a vector: what Fréchet distances are computed from."""
+"""Feature networks, which describe an image by a vector: what Fréchet distances are computed from."""
 
 from ganatomy.features.protocol import FeatureNetwork, checked_vectors
 from ganatomy.features.registry import FEATURES, open_features

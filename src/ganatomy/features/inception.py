@@ -1,4 +1,4 @@
-"""Inception-v3 as the Fréchet Inception Distance has it: ``inception``, its last pooled layer, 2048 numbers a picture.
+"""Inception-v3 as the Fréchet Inception Distance has it: ``inception``, its last pooled layer, 2048 numbers an image.
 
 The network is the one that Heusel et al. 2017 took from TensorFlow's archive of 2015-12-05: that of Szegedy et al.
 2016 but for its pools. Average pools do not count the padding, and the last block takes a maximum in the place of an
@@ -27,7 +27,7 @@ SIDE = 299
 CLASSES = 1008
 """Scores of the network of 2015; those trained since have 1000."""
 AT_ONCE = 32
-"""Pictures that go through the network at once: 200 MB."""
+"""Images that go through the network at once: 200 MB."""
 
 Pool = Callable[[Tensor], Tensor]
 AVERAGE: Pool = partial(F.avg_pool2d, kernel_size=3, stride=1, padding=1, count_include_pad=False)
@@ -205,9 +205,9 @@ class InceptionFeatures:
 
     @torch.no_grad()
     def features(self, images: Images) -> Float[Tensor, "b d"]:
-        """Return 2048 numbers a picture, float32.
+        """Return 2048 numbers an image, float32.
 
-        Pictures of any size are brought to 299 × 299 by bilinear interpolation without antialiasing, as the distances
+        Images of any size are brought to 299 × 299 by bilinear interpolation without antialiasing, as the distances
         that papers report were.
         """
         with torch.backends.cudnn.flags(allow_tf32=False):  # its ten bits would show in distances
@@ -217,7 +217,7 @@ class InceptionFeatures:
 
 @FEATURES.register(NAME)
 def open_inception(path: str, /, *, device: torch.device) -> InceptionFeatures:
-    """Open Inception-v3 of 2015, of the Fréchet Inception Distance: 2048 numbers a picture.
+    """Open Inception-v3 of 2015, of the Fréchet Inception Distance: 2048 numbers an image.
 
     Args:
         path: its weights, in the layout of pytorch-fid; else those that were fetched.

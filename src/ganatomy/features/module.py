@@ -1,4 +1,4 @@
-"""Any torch module that describes pictures: ``torch:package.module:callable?weights=FILE&bounds=0..1&size=224``."""
+"""Any torch module that describes images: ``torch:package.module:callable?weights=FILE&bounds=0..1&size=224``."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from ganatomy.wrapped import check_numbers, frozen, weights_fingerprint
 
 @dataclass(frozen=True)
 class Given:
-    """As what pictures in [-1, 1] are given to a network.
+    """As what images in [-1, 1] are given to a network.
 
     Attributes:
         size: height and width at which it looks at them, resized by antialiased bilinear interpolation; None for
@@ -43,14 +43,14 @@ class Given:
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
         if self.size is not None and self.size < 1:
-            raise BadValue(f"size={self.size} is too small; give the pixels at which the network looks at pictures")
+            raise BadValue(f"size={self.size} is too small; give the pixels at which the network looks at images")
         if len(self.bounds) != 2 or not self.bounds[0] < self.bounds[1]:
             raise BadValue(f"bounds={self.bounds} are not two numbers, black and white, the lower first; give 0..1")
         if len(self.mean) != 3 or len(self.std) != 3 or not all(each > 0 for each in self.std):
             raise BadValue(f"mean={self.mean}, std={self.std}: give three numbers each, for red, green and blue")
 
     def __call__(self, images: Images) -> Float[Tensor, "b 3 h w"]:
-        """Return pictures as the network takes them."""
+        """Return images as the network takes them."""
         if self.size is not None and images.shape[2:] != (self.size, self.size):
             images = F.interpolate(images, (self.size, self.size), mode="bilinear", antialias=True)
         low, high = self.bounds
@@ -62,7 +62,7 @@ class ModuleFeatures:
     """A module around which nothing is known; every output is checked.
 
     Args:
-        module: takes pictures [b, 3, H, W] and returns vectors [b, d]; a torch module is frozen.
+        module: takes images [b, 3, H, W] and returns vectors [b, d]; a torch module is frozen.
         given: as what it gets them.
         pool: average its maps [b, d, h, w] over their places.
         device: where it shall compute.
@@ -84,7 +84,7 @@ class ModuleFeatures:
 
     @torch.no_grad()
     def features(self, images: Images) -> Float[Tensor, "b d"]:
-        """Return what the module says of each picture.
+        """Return what the module says of each image.
 
         Raises:
             BadModel: it raises, or gives no vector of each.
@@ -119,7 +119,7 @@ def open_module(
         device: where it shall compute.
         weights: a file with its state dict.
         prefix: what the names of its tensors begin with in that file.
-        size: height and width at which it looks at pictures; else theirs.
+        size: height and width at which it looks at images; else theirs.
         bounds: the values that mean black and white, ``0..1``; else -1..1, or 0..1 where mean or std are given.
         mean, std: it takes ``(x - mean) / std``; three numbers each, ``0.485,0.456,0.406``.
         pool: average maps [b, d, h, w] over their places.

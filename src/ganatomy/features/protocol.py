@@ -1,4 +1,4 @@
-"""What every feature network can do: describe each picture by a vector of numbers."""
+"""What every feature network can do: describe each image by a vector of numbers."""
 
 from typing import Any, Protocol, runtime_checkable
 
@@ -11,7 +11,7 @@ from ganatomy.types import Images
 
 @runtime_checkable
 class FeatureNetwork(Protocol):
-    """What describes a picture by numbers.
+    """What describes an image by numbers.
 
     Attributes:
         fingerprint: sha256 that changes when the features may.
@@ -20,12 +20,12 @@ class FeatureNetwork(Protocol):
     fingerprint: str
 
     def features(self, images: Images) -> Tensor:
-        """Return a vector of each picture, float32 [b, d]."""
+        """Return a vector of each image, float32 [b, d]."""
         ...
 
 
 def checked_vectors(found: Any, images: Images, name: str) -> Float[Tensor, "b d"]:
-    """Return what a network says of pictures, once it is certain that it is a vector of each, as float32.
+    """Return what a network says of images, once it is certain that it is a vector of each, as float32.
 
     Raises:
         BadModel: it is something else, or has NaN or Inf; says of which network.
@@ -36,14 +36,14 @@ def checked_vectors(found: Any, images: Images, name: str) -> Float[Tensor, "b d
     """
     if not isinstance(found, Tensor) or not found.is_floating_point():
         kind = str(found.dtype) if isinstance(found, Tensor) else type(found).__name__
-        raise BadModel(f"{name} describes pictures by a {kind}; it must give a float vector of each")
+        raise BadModel(f"{name} describes images by a {kind}; it must give a float vector of each")
     vectors = found.flatten(1) if found.ndim > 2 and found.shape[2:].numel() == 1 else found
     if vectors.ndim != 2 or len(vectors) != len(images) or not vectors.shape[1]:
         hint = "; average such maps over their places (torch: does with pool=yes)" if vectors.ndim == 4 else ""
         raise BadModel(
-            f"{name} describes {len(images)} pictures by a tensor of shape {list(found.shape)}; "
+            f"{name} describes {len(images)} images by a tensor of shape {list(found.shape)}; "
             f"it must give a vector of each{hint}"
         )
     if not bool(vectors.isfinite().all()):
-        raise BadModel(f"{name} describes a picture by NaN or Inf")
+        raise BadModel(f"{name} describes an image by NaN or Inf")
     return vectors.float()

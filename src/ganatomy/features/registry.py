@@ -15,7 +15,7 @@ def open_features(spec: str, device: str | torch.device = "cpu") -> FeatureNetwo
     Raises:
         UnknownName: no such family, model or option.
         BadFile: the weights are not what they should be, or not fetched yet.
-        BadModel: it does not describe pictures.
+        BadModel: it does not describe images.
 
     >>> open_features("bundled:scenes?size=64").features(torch.zeros(2, 3, 32, 32)).shape
     torch.Size([2, 256])

@@ -1,4 +1,4 @@
-"""Segmenters that describe pictures, too, as the bundled one does: ``bundled:scenes``, ``unet:FILE``."""
+"""Segmenters that describe images, too, as the bundled one does: ``bundled:scenes``, ``unet:FILE``."""
 
 import torch
 
@@ -13,7 +13,7 @@ USUAL = "bundled:scenes"
 
 @FEATURES.register("bundled")
 def open_bundled(name: str, /, *, device: torch.device, **options: str) -> FeatureNetwork:
-    """Open a bundled segmenter, which takes the options: 256 numbers a picture (``bundled:scenes``)."""
+    """Open a bundled segmenter, which takes the options: 256 numbers an image (``bundled:scenes``)."""
     return _describing(SEGMENTERS.make("bundled", name, options, device=device), f"bundled:{name}")
 
 
@@ -29,7 +29,7 @@ def labels_pictures(family: str) -> bool:
 
 
 def describing_segmenter(spec: str, device: torch.device) -> FeatureNetwork:
-    """Open a segmenter that describes pictures, too.
+    """Open a segmenter that describes images, too.
 
     Raises:
         BadModel: it does not.
@@ -39,5 +39,5 @@ def describing_segmenter(spec: str, device: torch.device) -> FeatureNetwork:
 
 def _describing(opened: Segmenter, spec: str) -> FeatureNetwork:
     if not isinstance(opened, FeatureNetwork):
-        raise BadModel(f"{spec} labels pictures but does not describe them by features; give {USUAL}")
+        raise BadModel(f"{spec} labels images but does not describe them by features; give {USUAL}")
     return opened

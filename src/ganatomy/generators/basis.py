@@ -53,7 +53,7 @@ class BasisSubject:
 
     @torch.no_grad()
     def observe(self, z: Latents, layers: Sequence[str], edits: Sequence[Edit] = ()) -> Observation:
-        """Show the pictures and read every asked layer in one forward pass, edits made on the way."""
+        """Show the images and read every asked layer in one forward pass, edits made on the way."""
         inside = self._inside(edits)
         seen = self.subject.observe(z, layers, inside)
         if self.layer not in layers:
@@ -75,9 +75,9 @@ class BasisGenerator(BasisSubject):
     subject: Generator
 
     def render(self, r: Features, layer: str, z: Latents, edits: Sequence[Edit] = ()) -> Images:
-        """Draw the pictures with the layer's output, or its coefficients, replaced by `r`. Differentiable in r.
+        """Draw the images with the layer's output, or its coefficients, replaced by `r`. Differentiable in r.
 
-        What the directions do not tell is that of the picture as it is without edits; to know it takes a forward pass
+        What the directions do not tell is that of the image as it is without edits; to know it takes a forward pass
         more. Orthogonal directions, as many as units, tell all.
         """
         if layer == self.layer:
@@ -88,7 +88,7 @@ class BasisGenerator(BasisSubject):
         return self.subject.render(r, layer, z, inside) if inside else self.subject.render(r, layer, z)
 
     def edited(self, z: Latents, edits: Sequence[Edit]) -> Images:
-        """Draw the pictures with edits at any layers, in one forward pass without gradients."""
+        """Draw the images with edits at any layers, in one forward pass without gradients."""
         return self.observe(z, (), edits).images
 
     def _features(self, c: Tensor, z: Latents) -> Features:

@@ -1,6 +1,6 @@
-"""Networks that look at pictures: ``classifier:package.module:callable?images=DIR&weights=FILE&size=224``.
+"""Networks that look at images: ``classifier:package.module:callable?images=DIR&weights=FILE&size=224``.
 
-Network Dissection (Bau et al. 2017): what the units of a classifier respond to, in pictures that somebody labelled.
+Network Dissection (Bau et al. 2017): what the units of a classifier respond to, in images that somebody labelled.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,24 +28,24 @@ from ganatomy.weights import fingerprint, load_weights
 from ganatomy.wrapped import cast, check_readable, device_of, dtype_of, frozen, uncompiled, unwrapped
 
 MANY = 1 << 20
-"""More pictures than any batch has."""
+"""More images than any batch has."""
 INSIDE = "net."
 """What the names of a network's layers begin with inside of `_Watched`."""
 
 
 class Classifier:
-    """A network that looks at pictures, opened at the layers that `HookedGenerator` would find in it.
+    """A network that looks at images, opened at the layers that `HookedGenerator` would find in it.
 
-    It is a subject to dissect and no generator: it shows the pictures as they are, whatever is edited, in the size that
+    It is a subject to dissect and no generator: it shows the images as they are, whatever is edited, in the size that
     `View.labelled` says. Edits change its scores; `rest` has them without computing again what comes before a layer.
     The network is frozen, in evaluation mode.
 
     Args:
-        module: takes pictures [b, 3, H, W], returns scores [b, classes], or a structure whose first float tensor with
-            a row for each picture they are (an attribute or entry ``logits``, if there is one).
-        view: the pictures.
+        module: takes images [b, 3, H, W], returns scores [b, classes], or a structure whose first float tensor with
+            a row for each image they are (an attribute or entry ``logits``, if there is one).
+        view: the images.
         layers: the layers to offer; all if none is named.
-        classes: what the scores stand for, in their order; the classes of the pictures, if not given.
+        classes: what the scores stand for, in their order; the classes of the images, if not given.
         name: what to call it in messages and fingerprints.
 
     Attributes:
@@ -53,11 +53,11 @@ class Classifier:
         others: the submodules that are no layers, each with the reason.
         classes: what the scores stand for.
         scores: how many there are.
-        label_size: height and width at which pictures are shown and segmented.
+        label_size: height and width at which images are shown and segmented.
 
     Raises:
-        UnknownName: no such layer, or a class of the pictures that is not among `classes`.
-        BadFile: its weights hold NaN or Inf, or a picture cannot be read.
+        UnknownName: no such layer, or a class of the images that is not among `classes`.
+        BadFile: its weights hold NaN or Inf, or an image cannot be read.
         BadModel: it raises, returns no scores, other scores every time, or has no layer.
     """
 
@@ -100,15 +100,15 @@ class Classifier:
         self.fingerprint = fingerprint({}, "classifier", self._hooked.fingerprint, *look, *finer)
 
     def latents(self, ids: range, seed: int) -> Latents:
-        """Return which pictures a sample takes: the split, shuffled by the seed.
+        """Return which images a sample takes: the split, shuffled by the seed.
 
         Raises:
-            BadValue: there are not so many pictures.
+            BadValue: there are not so many images.
         """
         return self._view.latents(ids, seed).to(self.device)
 
     def observe(self, z: Latents, layers: Sequence[str], edits: Sequence[Edit] = ()) -> Observation:
-        """Show the pictures and read every asked layer in one forward pass, edits made on the way.
+        """Show the images and read every asked layer in one forward pass, edits made on the way.
 
         Raises:
             UnknownName: there is no such submodule.
@@ -123,7 +123,7 @@ class Classifier:
         return Observation(images, features, self._view.shown(z))
 
     def rest(self, z: Latents, layer: str) -> Replay | Replays:
-        """Return the rest of the network from a layer on, for these pictures: from features to scores.
+        """Return the rest of the network from a layer on, for these images: from features to scores.
 
         Raises:
             UnknownName, BadModel: as `observe`.
@@ -140,18 +140,18 @@ class Classifier:
                 parts.append(part)
             else:
                 return parts[0] if len(parts) == 1 else Replays(parts)
-        raise BadModel(f"{self._name} does not return one map for each picture at {layer}")
+        raise BadModel(f"{self._name} does not return one map for each image at {layer}")
 
     def truth(self, z: Latents) -> Int64[Tensor, " b"]:
-        """Return the class of each picture, an index into `classes`.
+        """Return the class of each image, an index into `classes`.
 
         Raises:
-            BadValue: the pictures are in no classes, or there is not one class for each score.
+            BadValue: the images are in no classes, or there is not one class for each score.
         """
         own = self._view.pictures.classes
         if not own:
             why = getattr(self._view.pictures, "unclassed", "") or "give each class a folder"
-            raise BadValue(f"{self._view.pictures.name}: the pictures are in no classes; {why}")
+            raise BadValue(f"{self._view.pictures.name}: the images are in no classes; {why}")
         if len(self.classes) != self.scores:
             raise BadValue(
                 f"{self._name} gives {self.scores} scores and there are {len(self.classes)} classes; say what each "
@@ -160,7 +160,7 @@ class Classifier:
         places = [self.classes.index(each) for each in own]
         found = self._view.pictures.truth(self._view.shown(z).numbers)
         if -1 in found:
-            raise BadValue(f"{self._view.pictures.name}: some pictures are in no class; give each class a folder")
+            raise BadValue(f"{self._view.pictures.name}: some images are in no class; give each class a folder")
         return torch.tensor([places[i] for i in found], device=self.device)
 
     def _scores(self, given: Images) -> Float[Tensor, "b c"]:
@@ -169,15 +169,15 @@ class Classifier:
         scores = scores_in(output, len(given))
         if scores is None:
             kind = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
-            raise BadModel(f"{self._name} returns {kind} for {len(given)} pictures; it must return scores [b, classes]")
+            raise BadModel(f"{self._name} returns {kind} for {len(given)} images; it must return scores [b, classes]")
         return scores
 
     @torch.no_grad()
     def _probe(self) -> int:
-        """Return how many scores there are, once it is certain that they are a function of a picture alone."""
+        """Return how many scores there are, once it is certain that they are a function of an image alone."""
         given = self._view.given(self._view.images(self.latents(range(2), 0)))
         listen = partial(listening, self._module, readable(self._module))
-        return check_alone(self._scores, given, self._module, listen, (self._name, "score of a picture")).shape[1]
+        return check_alone(self._scores, given, self._module, listen, (self._name, "score of an image")).shape[1]
 
     def _check(self, layers: Sequence[str]) -> None:
         for layer in layers:
@@ -188,7 +188,7 @@ class Classifier:
 
 
 class _Watched(nn.Module):
-    """Looks pictures up by their latents, shows them to a network, and returns them."""
+    """Looks images up by their latents, shows them to a network, and returns them."""
 
     def __init__(self, net: nn.Module, view: View) -> None:
         super().__init__()
@@ -211,7 +211,7 @@ class _Inside:
 
 
 def scores_in(output: object, count: int) -> Float[Tensor, "b c"] | None:
-    """Return the scores in what a network returned for so many pictures, as float32 [b, classes]; None if none are."""
+    """Return the scores in what a network returned for so many images, as float32 [b, classes]; None if none are."""
     named = output.get("logits") if isinstance(output, Mapping) else getattr(output, "logits", None)
     for found in tensors(output if named is None else named):
         if found.is_floating_point() and found.ndim and len(found) == count and found.shape[2:].numel() == 1:
@@ -260,33 +260,33 @@ def open_classifier(
     label_size: int = 0,
     **options: str,
 ) -> Classifier:
-    """Open a network that looks at the pictures of images=DIR and gives scores; other options go to the callable.
+    """Open a network that looks at the images of images=DIR and gives scores; other options go to the callable.
 
     Args:
         argument: what to import and call, ``package.module:callable``; the current directory is importable.
         device: where it shall compute.
-        images: the pictures, see `open_pictures`.
+        images: the images, see `open_pictures`.
         weights: a file with its state dict.
         prefix: what the names of its tensors begin with in that file.
-        size: height and width at which it looks at pictures.
+        size: height and width at which it looks at images.
         crop: look at a square in the middle, so much of the shorter side; else at all of it.
-        split: the part of the pictures to take samples from.
+        split: the part of the images to take samples from.
         mean, std: what it takes is ``(x - mean) / std``, x in [0, 1]; three numbers each, for red, green and blue.
         layers: the layers to offer, ``a,b``; else all.
-        classes: a file with the name of the class of each score, one a line; else the folders of the pictures, sorted.
+        classes: a file with the name of the class of each score, one a line; else the folders of the images, sorted.
         dtype: the number format in which it shall compute.
-        label_size: height and width at which pictures are shown and segmented; else `size`, or if that is below 128
-            the size of the pictures, 256 at most.
+        label_size: height and width at which images are shown and segmented; else `size`, or if that is below 128
+            the size of the images, 256 at most.
         options: for the callable.
 
     Raises:
         UnknownName: no such module, callable, option, layer, split or number format.
-        BadFile: the weights do not fit, or hold NaN or Inf; pictures or their labels cannot be read.
+        BadFile: the weights do not fit, or hold NaN or Inf; images or their labels cannot be read.
         BadModel: it gives no scores.
-        BadValue: an option cannot be read, or there are too few pictures.
+        BadValue: an option cannot be read, or there are too few images.
     """
     if not images:
-        raise BadValue(f"classifier:{argument} needs pictures to look at; add ?images=DIR, or images=scenes:church")
+        raise BadValue(f"classifier:{argument} needs images to look at; add ?images=DIR, or images=scenes:church")
     means, stds = (numbers_in(name, text, ",", float) for name, text in (("mean", mean), ("std", std)))
     view = View.open(images, size, crop, split=split, mean=means, std=stds, label_size=label_size)
     module = call_named(argument, options)

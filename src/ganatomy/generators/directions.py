@@ -3,7 +3,7 @@
 ====================  ===============================================================================================
 rotation              random orthogonal directions: the control for axis alignment of Network Dissection (Bau, Zhou et
                       al. 2017, 3.2)
-pca                   principal directions over a sample of pictures, all places alike
+pca                   principal directions over a sample of images, all places alike
 a file                a matrix [directions, units], or an autoencoder's encoder and decoder
 ====================  ===============================================================================================
 """
@@ -28,7 +28,7 @@ NEARLY = 1e-5
 """Singular values, or deviations along directions, that are this much smaller than the greatest are rounding."""
 
 SAMPLE = 1 << 32
-"""Added to the seed for the pictures of principal directions, so that no dissection is scored on the same ones."""
+"""Added to the seed for the images of principal directions, so that no dissection is scored on the same ones."""
 
 BATCH = 32
 
@@ -218,21 +218,21 @@ def principal(
     pictures: int = 256,
     count: int | None = None,
 ) -> Directions:
-    """Return the principal directions of a layer, greatest variance first, every place of every picture counted alike.
+    """Return the principal directions of a layer, greatest variance first, every place of every image counted alike.
 
     Coefficients are of features without their mean. A direction points to where its heavier tail is (the third moment
     is positive). Directions without variance (units that are always 0, or sums of others) are left out: what is on
-    them is rounding, and rounding knows the picture.
+    them is rounding, and rounding knows the image.
 
     Args:
         subject: the model.
         layer: of it.
-        seed: of the pictures.
+        seed: of the images.
         pictures: how many.
         count: only the first so many directions.
 
     Raises:
-        BadValue: fewer than two pictures, or more directions than have variance.
+        BadValue: fewer than two images, or more directions than have variance.
         BadModel: the layer is NaN or Inf, or the same everywhere.
     """
     if pictures < 2:
@@ -240,7 +240,7 @@ def principal(
     parts = [range(i, min(i + BATCH, pictures)) for i in range(0, pictures, BATCH)]
 
     def places(ids: range) -> Tensor:
-        """Return the features of some pictures, [places, u] in double precision."""
+        """Return the features of some images, [places, u] in double precision."""
         features = subject.observe(subject.latents(ids, seed + SAMPLE), [layer]).features[layer]
         return features.double().movedim(1, -1).flatten(0, -2)
 

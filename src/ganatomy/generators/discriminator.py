@@ -1,4 +1,4 @@
-"""The discriminator that a bundled generator learned from: a network that says how real a picture looks.
+"""The discriminator that a bundled generator learned from: a network that says how real an image looks.
 
 It mirrors the generator: from the full resolution down to 4 px, two convolutions a resolution (Karras et al. 2018).
 """
@@ -52,9 +52,9 @@ class LeakyConv(EqualConv):
 
 
 class JudgedAlone(LeakyConv):
-    """The layer that, in training, also sees how much the pictures of a small group differ at 4 px.
+    """The layer that, in training, also sees how much the images of a small group differ at 4 px.
 
-    Here a picture is judged alone: in the place of that map stands one number, its mean over groups of real pictures.
+    Here an image is judged alone: in the place of that map stands one number, its mean over groups of real images.
     """
 
     def __init__(self, inputs: int, units: int) -> None:
@@ -67,7 +67,7 @@ class JudgedAlone(LeakyConv):
 
 
 def spread(x: Float[Tensor, "b u h w"], group: int = 4) -> Float[Tensor, "b 1 h w"]:
-    """Return one map per picture: the standard deviation within its group, averaged over units and places."""
+    """Return one map per image: the standard deviation within its group, averaged over units and places."""
     groups = x.float().reshape(group, -1, *x.shape[1:])
     deviation = (groups.var(0, unbiased=False) + 1e-8).sqrt().mean((1, 2, 3), keepdim=True)
     return deviation.to(x.dtype).repeat(group, 1, *x.shape[2:])
@@ -117,10 +117,10 @@ def open_discriminator(
     layers: str = "",
     dtype: str = "float32",
 ) -> Classifier:
-    """Open a discriminator that ``recipes/train_generator.py`` exported, to look at the pictures of images=.
+    """Open a discriminator that ``recipes/train_generator.py`` exported, to look at the images of images=.
 
     Raises:
-        BadFile: the weights are not those of such a network; pictures or their labels cannot be read.
+        BadFile: the weights are not those of such a network; images or their labels cannot be read.
         UnknownName: no such layer, split or number format.
     """
     state = read_state(Path(path), prefix)

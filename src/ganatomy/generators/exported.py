@@ -306,7 +306,7 @@ def _latent(program: Program, source: str) -> tuple[int, ...]:
 
 @torch.no_grad()
 def check_batches(network: nn.Module, z: Tensor, source: str, how: str) -> None:
-    """Refuse a program in which the size of a batch is written, or whose pictures depend on each other.
+    """Refuse a program in which the size of a batch is written, or whose images depend on each other.
 
     Args:
         network: the program.
@@ -315,7 +315,7 @@ def check_batches(network: nn.Module, z: Tensor, source: str, how: str) -> None:
         how: what to do instead, for messages.
 
     Raises:
-        BadModel: pictures differ, or cannot be drawn, in batches of two sizes.
+        BadModel: images differ, or cannot be drawn, in batches of two sizes.
     """
     try:
         together, alone = run(network, z, source), run(network, z[2:], source)
@@ -323,6 +323,6 @@ def check_batches(network: nn.Module, z: Tensor, source: str, how: str) -> None:
     except BadModel as error:
         raise BadModel(f"{error}; was it made for any batch? {how}") from error
     if not together.numel():
-        raise BadModel(f"{source}: draws empty pictures, {list(together.shape)}")
+        raise BadModel(f"{source}: draws empty images, {list(together.shape)}")
     if not same:
-        raise BadModel(f"{source}: a picture depends on those beside it; {how}")
+        raise BadModel(f"{source}: an image depends on those beside it; {how}")

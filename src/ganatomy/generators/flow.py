@@ -26,7 +26,7 @@ MARGIN = 0.05
 """Pixels are moved so far from black and white, which are 0 and 1, before the logit (section 4.1, α = 0.05)."""
 
 LARGEST = 1024
-"""Side of the pictures that a file may ask for."""
+"""Side of the images that a file may ask for."""
 
 
 class Residual(nn.Module):
@@ -45,7 +45,7 @@ class Residual(nn.Module):
 class Coupling(nn.Module):
     """One affine coupling, x = m z + (1-m) (z exp(s) + t), where s and t are a function of m z (equation 9).
 
-    The network also sees how high each place is, since the layout of a picture depends on that.
+    The network also sees how high each place is, since the layout of an image depends on that.
 
     Args:
         channels: variables at each place.
@@ -64,7 +64,7 @@ class Coupling(nn.Module):
         nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]  # it has one
 
     def forward(self, z: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """Go one step towards the picture."""
+        """Go one step towards the image."""
         mask = self._mask(z)
         log_scale, shift = self._affine(z * mask)
         return z * mask + (1 - mask) * (z * log_scale.exp() + shift)
@@ -100,7 +100,7 @@ class RealNVP(nn.Module):
     passes checkered couplings. The couplings are named ``layer1``, ``layer2``, … in this order.
 
     Args:
-        side: of the pictures.
+        side: of the images.
         widths: units of the couplings' networks at each scale, coarsest first.
         steps: couplings of each kind at each scale.
 
@@ -137,7 +137,7 @@ class RealNVP(nn.Module):
         return (torch.sigmoid(x) - 0.5) / (0.5 - MARGIN)
 
     def inverse(self, images: Images) -> tuple[Float[Tensor, "b d"], Float[Tensor, " b"]]:
-        """Return the latents of pictures, and log |det ∂z/∂x|. Pixels lie in [-1, 1]."""
+        """Return the latents of images, and log |det ∂z/∂x|. Pixels lie in [-1, 1]."""
         p = images * (0.5 - MARGIN) + 0.5
         x = torch.logit(p)
         log_det = ((0.5 - MARGIN) / (p * (1 - p))).log().sum((1, 2, 3))
@@ -170,14 +170,14 @@ def open_realnvp(
 ) -> HookedGenerator:
     """Open a flow that ``recipes/train_likelihood.py realnvp`` made; its sizes are read off the shapes.
 
-    Its layers ``layer1``, ``layer2``, … are what the couplings give, variables on their way to the picture. The last
-    group works on the picture's own three channels, which are no layer.
+    Its layers ``layer1``, ``layer2``, … are what the couplings give, variables on their way to the image. The last
+    group works on the image's own three channels, which are no layer.
 
     Args:
         path: the weights.
         device: where it shall compute.
         prefix: what the names of its tensors begin with in that file, ``g_ema.``, where others are there too.
-        temperature: the standard deviation of the latents; below 1 pictures are likelier and less varied.
+        temperature: the standard deviation of the latents; below 1 images are likelier and less varied.
         networks: offer ``layer1.net``, … as well, the units that decide about scales and shifts.
 
     Raises:
@@ -200,7 +200,7 @@ def open_realnvp(
 
 
 def _sizes(state: State, source: str) -> tuple[int, list[int], int]:
-    """Read the side of the pictures, the units of each scale and the couplings of a group off the tensors."""
+    """Read the side of the images, the units of each scale and the couplings of a group off the tensors."""
     count = sum(1 for name in state if re.fullmatch(r"layer[1-9]\d{0,2}\.reach", name))
     reaches = [state.get(f"layer{i + 1}.reach", torch.empty(0)) for i in range(count)]
     channels = [len(reach) for reach in reaches]
@@ -214,6 +214,6 @@ def _sizes(state: State, source: str) -> tuple[int, list[int], int]:
             f"as train_likelihood.py writes them; first tensor found: {next(iter(state))}"
         )
     if not 0 < int(side) <= LARGEST or int(side) % (1 << (scales - 1)):
-        raise BadFile(f"{source}: its pictures have a side of {int(side)}, which {scales} scales cannot draw")
+        raise BadFile(f"{source}: its images have a side of {int(side)}, which {scales} scales cannot draw")
     widths = [len(state[f"layer{(2 * i - 1) * steps + 1 if i else 1}.net.0.bias"]) for i in range(scales)]
     return int(side), widths, steps

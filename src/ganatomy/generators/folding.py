@@ -6,7 +6,7 @@ the weights lie behind something that mixes units (a normalisation within the la
 weights for the unit are set to zero; that is right only if nothing else looks at the unit.
 
 Which weights these are is read off the graph that autograd notes of one forward pass, so it does not matter how a
-network is written. The graph only suggests; whatever it suggests is kept only if it draws the same pictures.
+network is written. The graph only suggests; whatever it suggests is kept only if it draws the same images.
 """
 
 import itertools
@@ -28,7 +28,7 @@ from ganatomy.types import Features, Images, Latents, PerUnit
 from ganatomy.weights import State
 
 LATENTS = 16
-"""Pictures that must stay the same."""
+"""Images that must stay the same."""
 BATCH = 4
 """Of these at once."""
 TOLERANCE = 2e-6
@@ -132,14 +132,14 @@ def _copy(value: Tensor) -> Tensor:
 
 
 class _Goal(NamedTuple):
-    """What a folded network must show: pictures, and the last of the layers whose edits are folded."""
+    """What a folded network must show: images, and the last of the layers whose edits are folded."""
 
     z: Latents
     images: Images
     features: Features
 
     def is_reached(self, generator: Generator, layer: str, *, own: bool) -> bool:
-        """Say whether the generator draws these pictures; and, if its own weights changed, whether the layer agrees."""
+        """Say whether the generator draws these images; and, if its own weights changed, whether the layer agrees."""
         found = _shown(generator, self.z, layer, ())
         return alike(found.images, self.images) and (not own or alike(found.features, self.features))
 
@@ -159,7 +159,7 @@ def _fold_layer(generator: Networked, layer: str, share: PerUnit, goal: _Goal) -
     """Scale the weights that make the units of a layer, or else those that read them; return which.
 
     Raises:
-        BadModel: neither gives the same pictures.
+        BadModel: neither gives the same images.
     """
     graph = _Graph(generator, layer, goal.z[:1])
     reasons = []
@@ -177,12 +177,12 @@ def _fold_layer(generator: Networked, layer: str, share: PerUnit, goal: _Goal) -
                 return weights, what
             for weight, old in zip(weights, before, strict=True):
                 weight.tensor.data.copy_(old)
-        reasons.append(f"without the weights {what} it draws other pictures")
+        reasons.append(f"without the weights {what} it draws other images")
     raise BadModel(f"{layer}: {'; '.join(reasons)}")
 
 
 class _Graph:
-    """What a network computes, as autograd notes it: from the pictures back to the weights and the latents."""
+    """What a network computes, as autograd notes it: from the images back to the weights and the latents."""
 
     def __init__(self, generator: Networked, layer: str, z: Latents) -> None:
         nodes: list[Node] = []
@@ -311,7 +311,7 @@ WORDS = {
     "Cat|Stack": "several branches side by side",
     "NativeGroupNorm|NativeLayerNorm": "a normalisation over units",
     "NativeBatchNorm|CudnnBatchNorm": "a batch or instance normalisation",
-    "Mul|Div|Pow": "a product of what depends on the picture, such as a normalisation over units",
+    "Mul|Div|Pow": "a product of what depends on the image, such as a normalisation over units",
 }
 
 

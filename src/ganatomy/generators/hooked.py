@@ -42,21 +42,21 @@ class HookedGenerator:
     Its layers are the submodules that return a feature map, a float tensor [b, u, h, w], by their path in the module
     and in forward order. A submodule that is called again is another layer, ``path#2``. Submodules that return the same
     tensor are one layer: it has the name of the container, if a container hands on what its last child made, else that
-    of the first. The picture itself is no layer, nor is what has its shape (the picture before its last squashing).
+    of the first. The image itself is no layer, nor is what has its shape (the image before its last squashing).
 
     Of a submodule that returns a tuple, list, mapping or object, nested or not, the first feature map in it is the
     layer. When it is replaced, it is replaced wherever this tensor stands in what the submodule returns (a block's
-    output is often the last of its skips, too). Pictures are looked for in the same way; of several, the largest count.
+    output is often the last of its skips, too). Images are looked for in the same way; of several, the largest count.
 
     A module that takes its batch in parts is given so few latents at a time that its layers see all of them. Images
     must be functions of their own latents: those of a latent are compared in several batches.
 
     The module is used in evaluation mode, with no gradients for its weights, and left as it was. Latents are given to
-    it in the number format of its weights; features and pictures are float32 here, whatever it computes in. `render`
+    it in the number format of its weights; features and images are float32 here, whatever it computes in. `render`
     runs all of it: what comes before the layer is computed too, and its result thrown away.
 
     Args:
-        module: takes latents [b, …], returns pictures [b, 3, H, W], or [b, 1, H, W] in grey.
+        module: takes latents [b, …], returns images [b, 3, H, W], or [b, 1, H, W] in grey.
         source: gives the latents of ids and a seed; float32.
         bounds: the values that mean black and white. Found if not given: 0 and 1 if hardly a value of 16 images is
             below, else -1 and 1; refused where more than 2 % of the values are beyond them.
@@ -69,7 +69,7 @@ class HookedGenerator:
         network: the module itself.
         output: which tensor of what it returns is taken as the images; empty if it returns nothing else.
         layers: shape of every layer, in forward order.
-        others: the submodules that are no layers, each with the reason, such as "draws the picture itself".
+        others: the submodules that are no layers, each with the reason, such as "draws the image itself".
 
     Raises:
         BadModel: it raises, returns no images, images that depend on chance or on the batch, or has no layer.
@@ -117,14 +117,14 @@ class HookedGenerator:
 
     @torch.no_grad()
     def observe(self, z: Latents, layers: Sequence[str], edits: Sequence[Edit] = ()) -> Observation:
-        """Draw the pictures and read every asked layer in one forward pass, edits made on the way."""
+        """Draw the images and read every asked layer in one forward pass, edits made on the way."""
         planned = edits_by_layer(edits)
         self._check([*layers, *planned])
         images, features = self._draw(z, layers, planned, {})
         return Observation(images, {name: features[name] for name in layers})
 
     def render(self, r: Features, layer: str, z: Latents, edits: Sequence[Edit] = ()) -> Images:
-        """Draw the pictures with the layer's output replaced by `r`, edits made on the way. Differentiable in r.
+        """Draw the images with the layer's output replaced by `r`, edits made on the way. Differentiable in r.
 
         Raises:
             BadModel: a gradient is wanted, and the module computes the layer without one, or again in the backward
@@ -134,7 +134,7 @@ class HookedGenerator:
         return self._draw(z, (), onward_edits(edits, layer, self.layers), {layer: r})[0]
 
     def edited(self, z: Latents, edits: Sequence[Edit]) -> Images:
-        """Draw the pictures with edits at any layers, in one forward pass without gradients."""
+        """Draw the images with edits at any layers, in one forward pass without gradients."""
         return self.observe(z, (), edits).images
 
     def _check(self, layers: Sequence[str]) -> None:

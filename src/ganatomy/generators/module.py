@@ -25,7 +25,7 @@ SIZES = ("latent_dim", "latent_size", "latent_shape", "z_dim", "z_size", "dim_z"
 """Attributes in which modules are known to keep the size of their latents."""
 
 SMALLEST = 16
-"""Sides that a picture must have before a guessed latent counts as found."""
+"""Sides that an image must have before a guessed latent counts as found."""
 
 
 @GENERATORS.register("torch")
@@ -90,7 +90,7 @@ def as_generator(
     name: str | None = None,
     output: str = "",
 ) -> HookedGenerator:
-    """Make a generator of any module that draws pictures.
+    """Make a generator of any module that draws images.
 
     Args:
         module: takes latents [b, …], returns images [b, 3, H, W] or [b, 1, H, W], alone or in a structure. Wrapped

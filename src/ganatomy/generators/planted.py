@@ -2,12 +2,12 @@
 
 It is a truth to test dissection and interventions against, and a small example of a generator without hooks. Objects
 have random places and sizes and are often absent. Each layer is computed from the one before, so that taking away the
-units of a concept at any layer takes it from the picture. What a unit does is listed in `UNITS`:
+units of a concept at any layer takes it from the image. What a unit does is listed in `UNITS`:
 
 * ``ball``: draws it (two units named alike draw it together, each with half the strength).
 * ``copy:ball``: is on exactly where the ball is, but nothing reads it: correlated, not causal.
 * ``not:box``: is on where the box is not.
-* ``top``: brighter towards the top, the same in every picture: overlaps the sky without knowing of it.
+* ``top``: brighter towards the top, the same in every image: overlaps the sky without knowing of it.
 * ``noise:0``: smooth random waves of its own.
 * ``on``, ``dead``: constant.
 """
@@ -53,7 +53,7 @@ class PlantedGenerator:
 
     Attributes:
         truth: for (layer, unit) the concept that it is on for, or None.
-        causal: the units that the picture depends on.
+        causal: the units that the image depends on.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -74,7 +74,7 @@ class PlantedGenerator:
 
     @torch.no_grad()
     def observe(self, z: Latents, layers: Sequence[str], edits: Sequence[Edit] = ()) -> Observation:
-        """Draw the pictures and read every asked layer, edits made on the way."""
+        """Draw the images and read every asked layer, edits made on the way."""
         planned = edits_by_layer(edits)
         self._check([*layers, *planned])
         features: dict[str, Tensor] = {}
@@ -85,7 +85,7 @@ class PlantedGenerator:
         return Observation(_paint(r), {layer: features[layer] for layer in layers})
 
     def render(self, r: Features, layer: str, z: Latents, edits: Sequence[Edit] = ()) -> Images:
-        """Draw the pictures from one layer on, edits made on the way."""
+        """Draw the images from one layer on, edits made on the way."""
         self._check([layer])
         planned = onward_edits(edits, layer, self.layers)
         r = applied(planned.get(layer, ()), r)
@@ -94,7 +94,7 @@ class PlantedGenerator:
         return _paint(r)
 
     def edited(self, z: Latents, edits: Sequence[Edit]) -> Images:
-        """Draw the pictures with edits at any layers."""
+        """Draw the images with edits at any layers."""
         return self.observe(z, (), edits).images
 
     def _check(self, layers: Sequence[str]) -> None:
@@ -108,7 +108,7 @@ Fields = dict[str, Tensor]
 
 
 def _things(z: Tensor) -> Fields:
-    """Place the objects of each picture, on the grid of the first layer."""
+    """Place the objects of each image, on the grid of the first layer."""
     u = torch.special.ndtr(z[:, :14, None, None])
     y, x = _grid("layer1", z)
 
@@ -198,7 +198,7 @@ def _paint(r: Features) -> Images:
 
 
 def _grid(layer: str, z: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the places of a layer's rows and columns, in parts of the picture's side."""
+    """Return the places of a layer's rows and columns, in parts of the image's side."""
     places = (torch.arange(SIDES[layer], device=z.device) + 0.5) / SIDES[layer]
     return places[:, None], places[None, :]
 

@@ -82,7 +82,7 @@ class ToRGB(NormConv):
         self.scale = 1 / math.sqrt(inputs)
 
     def forward(self, x: Float[Tensor, "b in h w"]) -> Images:
-        """Return the picture."""
+        """Return the image."""
         return self.linear(x)
 
 
@@ -105,14 +105,14 @@ def progan_network(latent: int, widths: Sequence[int], *, pixelnorm: bool = True
 
 
 def resolution(layers: int) -> int:
-    """Return the side of the pictures of a network with that many layers before its output."""
+    """Return the side of the images of a network with that many layers before its output."""
     return int(4 << ((layers - 1) // 2))
 
 
 class ProGAN:
     """A Progressive GAN opened at its layers ``layer1``, ``layer2``, … (a unit is a channel after the ReLU).
 
-    It computes in `dtype`; pictures and features are float32 whatever that is.
+    It computes in `dtype`; images and features are float32 whatever that is.
 
     Attributes:
         network: the module, its state dict in the published layout.
@@ -156,7 +156,7 @@ class ProGAN:
 
     @torch.no_grad()
     def observe(self, z: Latents, layers: Sequence[str], edits: Sequence[Edit] = ()) -> Observation:
-        """Draw the pictures and read every asked layer in one forward pass, edits made on the way, without gradients.
+        """Draw the images and read every asked layer in one forward pass, edits made on the way, without gradients.
 
         Raises:
             UnknownName: a layer that does not exist.
@@ -178,7 +178,7 @@ class ProGAN:
         z: Latents,  # noqa: ARG002  no later layer reads it
         edits: Sequence[Edit] = (),
     ) -> Images:
-        """Draw the pictures with the layer's output replaced by `r`, edits made on the way. Differentiable in r.
+        """Draw the images with the layer's output replaced by `r`, edits made on the way. Differentiable in r.
 
         Raises:
             UnknownName: a layer that does not exist.
@@ -191,7 +191,7 @@ class ProGAN:
         return images
 
     def edited(self, z: Latents, edits: Sequence[Edit]) -> Images:
-        """Draw the pictures with edits at any layers, in one forward pass without gradients.
+        """Draw the images with edits at any layers, in one forward pass without gradients.
 
         Raises:
             UnknownName: a layer that does not exist.

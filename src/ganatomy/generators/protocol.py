@@ -38,9 +38,9 @@ class Observation:
     """What one forward pass showed.
 
     Attributes:
-        images: the pictures.
+        images: the images.
         features: of every asked layer.
-        shown: which pictures these are, where they were given and not drawn; their labels may be known.
+        shown: which images these are, where they were given and not drawn; their labels may be known.
     """
 
     images: Images
@@ -50,7 +50,7 @@ class Observation:
 
 @runtime_checkable
 class Subject(Protocol):
-    """A model that looks at pictures or draws them, and whose layers can be read: all that a dissection needs.
+    """A model that looks at images or draws them, and whose layers can be read: all that a dissection needs.
 
     Attributes:
         layers: shape of every spatial layer, in forward order.
@@ -67,7 +67,7 @@ class Subject(Protocol):
         ...
 
     def observe(self, z: Latents, layers: Sequence[str], edits: Sequence[Edit] = ()) -> Observation:
-        """Show the pictures and read every asked layer in one forward pass, without gradients.
+        """Show the images and read every asked layer in one forward pass, without gradients.
 
         Edits are made at their layers, those of one layer in their order; what is read there is the edited output.
         """
@@ -79,7 +79,7 @@ class Generator(Subject, Protocol):
     """A generative image model whose layers can be read and replaced."""
 
     def render(self, r: Features, layer: str, z: Latents, edits: Sequence[Edit] = ()) -> Images:
-        """Draw the pictures with the layer's output replaced by `r`: f, the rest of the network. Differentiable.
+        """Draw the images with the layer's output replaced by `r`: f, the rest of the network. Differentiable.
 
         Edits are made on the way: those of the layer itself to r, those of later layers there. An edit of an earlier
         layer would be lost, and is refused.
@@ -87,7 +87,7 @@ class Generator(Subject, Protocol):
         ...
 
     def edited(self, z: Latents, edits: Sequence[Edit]) -> Images:
-        """Draw the pictures with edits at any layers, in one forward pass without gradients."""
+        """Draw the images with edits at any layers, in one forward pass without gradients."""
         ...
 
 

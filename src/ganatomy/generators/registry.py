@@ -20,7 +20,7 @@ def open_generator(spec: str, device: str | torch.device = "cpu") -> Generator:
     """
     opened = open_subject(spec, device)
     if not isinstance(opened, Generator):
-        raise BadModel(f"{spec} looks at pictures and draws none: it can be dissected, and its accuracy measured")
+        raise BadModel(f"{spec} looks at images and draws none: it can be dissected, and its accuracy measured")
     return opened
 
 

@@ -96,7 +96,7 @@ class Record:
 def write_repaired(directory: Path, name: str, generator: Generator, edits: Sequence[Intervention]) -> Written:
     """Write a generator with edits made for good, which ``repaired:DIR`` opens.
 
-    Ablations are folded into plain weights where that draws the same pictures; else the edits are kept beside the
+    Ablations are folded into plain weights where that draws the same images; else the edits are kept beside the
     generator's name.
 
     Args:
@@ -106,13 +106,13 @@ def write_repaired(directory: Path, name: str, generator: Generator, edits: Sequ
         edits: what to make permanent.
 
     Raises:
-        BadValue: there are no edits, or some are for several pictures at once.
+        BadValue: there are no edits, or some are for several images at once.
         BadFile: an edit does not fit the generator, or the name does not open it.
     """
     if not edits:
         raise BadValue("no edits were given, so there is nothing to repair")
     if any(len(stroke.where) > 1 for edit in edits for stroke in edit.strokes()):
-        raise BadValue("an edit has a map for each of several pictures; a repair is the same for all of them")
+        raise BadValue("an edit has a map for each of several images; a repair is the same for all of them")
     kept: dict[str, Any] = json.loads(edits_json(edits, generator.fingerprint))
     edits = edits_from_json(json.dumps(kept), generator.layers, generator.fingerprint)
     file, here = directory / WEIGHTS, directory.absolute()
@@ -190,15 +190,15 @@ class RepairedGenerator:
         return self.base.latents(ids, seed)
 
     def observe(self, z: Latents, layers: Sequence[str], edits: Sequence[Edit] = ()) -> Observation:
-        """Draw the pictures and read every asked layer in one forward pass, all edits made on the way."""
+        """Draw the images and read every asked layer in one forward pass, all edits made on the way."""
         return self.base.observe(z, layers, [*self.edits, *edits])
 
     def edited(self, z: Latents, edits: Sequence[Edit]) -> Images:
-        """Draw the pictures with further edits, in one forward pass without gradients."""
+        """Draw the images with further edits, in one forward pass without gradients."""
         return self.base.edited(z, [*self.edits, *edits])
 
     def render(self, r: Features, layer: str, z: Latents, edits: Sequence[Edit] = ()) -> Images:
-        """Draw the pictures with the layer's output replaced by `r`, edits made on the way. Differentiable in r.
+        """Draw the images with the layer's output replaced by `r`, edits made on the way. Differentiable in r.
 
         Raises:
             UnknownName: a layer that does not exist.
@@ -210,7 +210,7 @@ class RepairedGenerator:
         others = [edit for edit in self.edits if edit.layer != layer]
         if names.index(first) >= names.index(layer):
             return self.base.render(r, layer, z, [*others, *edits])
-        # What comes before may reach the picture beside the layer, so edits there count, too.
+        # What comes before may reach the image beside the layer, so edits there count, too.
         start = self.base.observe(z, [first]).features[first]
         return self.base.render(start, first, z, [*others, _Put(layer, r), *edits])
 
@@ -289,7 +289,7 @@ def _write_folded(file: Path, name: str, generator: Generator, edits: Sequence[I
         safetensors.torch.save_file(folded.state, temporary)
     again, z = own.with_weights(file).open(generator.device), generator.latents(range(LATENTS), 0)
     if not alike(again.observe(z, ()).images, generator.edited(z, edits)):
-        raise BadModel("the folded weights, opened again, draw other pictures")
+        raise BadModel("the folded weights, opened again, draw other images")
     return folded.how
 
 

@@ -87,7 +87,7 @@ class Survey:
     def leave_out(self, images: Tensor) -> None:
         """Take the images themselves from the layers."""
         shape = LayerShape(*images.shape[1:])
-        self._drop([name for name, seen in self._seen.items() if seen.shape == shape], "draws the picture itself")
+        self._drop([name for name, seen in self._seen.items() if seen.shape == shape], "draws the image itself")
 
     def leave_out_others(self, survey: "Survey") -> None:
         """Take from the layers what is none, or has another shape, in a survey of another number of latents."""

@@ -17,7 +17,7 @@ from ganatomy.report.card import whole_zoom
 from ganatomy.report.pictures import outlined, side_by_side
 
 SHOWN = 5
-"""Pictures of a unit."""
+"""Images of a unit."""
 _SIDE = 96
 
 
@@ -30,7 +30,7 @@ class Board(Protocol):
         ...
 
     def add_image(self, tag: str, img_tensor: Any, global_step: Any, *, dataformats: str) -> Any:
-        """Take a picture."""
+        """Take an image."""
         ...
 
 
@@ -58,7 +58,7 @@ def open_board(board: Any, out: Path) -> Board | None:
 
 
 def tell(board: Board, look: Look, dissection: Dissection, units: Sequence[Unit]) -> None:
-    """Send a look: its numbers by layer, and the top pictures of units, where each is on in them."""
+    """Send a look: its numbers by layer, and the top images of units, where each is on in them."""
     for tag, value in scalars(look):
         board.add_scalar(tag, value, look.step)
     for layer, unit in units:
@@ -81,6 +81,6 @@ def scalars(look: Look) -> Iterator[tuple[str, float]]:
 
 
 def unit_picture(dissection: Dissection, layer: str, unit: int, count: int = SHOWN) -> npt.NDArray[np.uint8]:
-    """Return the first top pictures of a unit side by side, uint8 [h, w, 3]: bright where it is on."""
+    """Return the first top images of a unit side by side, uint8 [h, w, 3]: bright where it is on."""
     strip = dissection.top(layer, unit)
     return side_by_side(outlined(strip, whole_zoom(strip.pictures, _SIDE))[:count])

@@ -1,6 +1,6 @@
 """A dissection now and then while a network is trained: a few lines in any loop, and no trace in the training.
 
-The time that a look takes is bounded: a trial before the training says how many pictures fit, and a look that is about
+The time that a look takes is bounded: a trial before the training says how many images fit, and a look that is about
 to take longer than it may is given up.
 """
 
@@ -41,7 +41,7 @@ from ganatomy.wrapped import unwrapped
 _log = logging.getLogger(__name__)
 
 FEWEST = 50
-"""Pictures below which counts of units would say little."""
+"""Images below which counts of units would say little."""
 _TRIED = 4
 _SLACK = 1.25
 """A look is planned to take so much less than it may."""
@@ -68,16 +68,16 @@ class Monitor:
         out: the directory of the looks; those that are there already stay.
         latent: the shape of one latent; see `as_generator`.
         latents: what gives the latents of ids and a seed instead.
-        bounds: the values of its pictures that mean black and white.
+        bounds: the values of its images that mean black and white.
         segmenter: a name, as in `open_segmenter`, or an open one.
         layers: to look at; empty for all.
         every: steps between two looks.
-        images: pictures of a look, or fewer if `budget` asks for fewer; the looks say how many.
+        images: images of a look, or fewer if `budget` asks for fewer; the looks say how many.
         budget: seconds that a look may take.
         share: of the time since the monitor was made, what looks may take all together, 0 to 1; a look that would take
             more waits. None: there is no such bound.
         units: that are shown on the board, (layer, unit); else those that match best when any do.
-        board: shows numbers and pictures: a `SummaryWriter` of TensorBoard or the like, a directory to write one to, or
+        board: shows numbers and images: a `SummaryWriter` of TensorBoard or the like, a directory to write one to, or
             True for one in `out`.
         strict: raise what goes wrong in a look.
         options: other fields of `DissectSpec`: batch, seed, levels, resolution …
@@ -147,7 +147,7 @@ class Monitor:
             self._spent += perf_counter() - started
 
     def _begin(self, network: nn.Module) -> None:
-        """Open what is needed, and see that a look works and how many pictures fit into one."""
+        """Open what is needed, and see that a look works and how many images fit into one."""
         generator = self._generator(network)
         models = self._models(generator)
         check_directory(self._directory, models.segmenter.fingerprint)
@@ -167,13 +167,13 @@ class Monitor:
         self._spent, self._since = 0.0, perf_counter()
 
     def _fitting(self) -> int:
-        """Return how many pictures fit into the budget: all that are asked, or half as many, or a quarter, …"""
+        """Return how many images fit into the budget: all that are asked, or half as many, or a quarter, …"""
         halves = [self.images // 2 >> n << 1 for n in range(20)]
         for images in halves:
             if images >= min(FEWEST, halves[0]) and self._seconds(images) <= self.budget:
                 return images
         raise BadValue(
-            f"a look at {FEWEST} pictures takes about {self._seconds(FEWEST):.1f} s, and budget={self.budget:g} s; "
+            f"a look at {FEWEST} images takes about {self._seconds(FEWEST):.1f} s, and budget={self.budget:g} s; "
             "name fewer layers, or give more time"
         )
 

@@ -19,5 +19,5 @@ class Drawn(nn.Module):
         self._draw = functools.partial(sample, network)  # inside, so that the network is not its own submodule
 
     def forward(self, z: Latents) -> Tensor:
-        """Draw pictures."""
+        """Draw images."""
         return self._draw(z)

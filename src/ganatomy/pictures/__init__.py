@@ -1,4 +1,4 @@
-"""Sets of pictures that somebody else made, with what is known of them: labels of pixels, and classes."""
+"""Sets of images that somebody else made, with what is known of them: labels of pixels, and classes."""
 
 from ganatomy.pictures.protocol import Frame, PictureSet, Shown
 from ganatomy.pictures.sets import open_pictures

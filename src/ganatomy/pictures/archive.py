@@ -1,4 +1,4 @@
-"""A zip of pictures, as the data sets of the StyleGANs are kept: ``faces.zip``."""
+"""A zip of images, as the data sets of the StyleGANs are kept: ``faces.zip``."""
 
 import os
 import zipfile
@@ -12,22 +12,22 @@ from ganatomy.pictures.unlabelled import CLASSES, LONGEST, VOCABULARY, Unlabelle
 from ganatomy.weights import fingerprint
 
 LARGEST = LONGEST
-"""Bytes of a picture's file that are believed; a zip may claim to hold any number."""
+"""Bytes of an image's file that are believed; a zip may claim to hold any number."""
 UNREADABLE = (OSError, ValueError, RuntimeError, NotImplementedError, EOFError, zipfile.BadZipFile, zlib.error)
 """What zipfile raises for archives that are cut off, damaged, encrypted or packed in a way that it does not know."""
 
 
 class PictureZip(Unlabelled):
-    """The pictures in a zip, sorted by name; their fingerprint is of names, sizes and check sums.
+    """The images in a zip, sorted by name; their fingerprint is of names, sizes and check sums.
 
-    The classes are those that a ``dataset.json`` lists, if there is one, else the folders that the pictures lie in. The
+    The classes are those that a ``dataset.json`` lists, if there is one, else the folders that the images lie in. The
     outermost folder is the split. Backslashes in names, as some programs of Windows write them, part folders too.
 
     Attributes:
         unread: how many files in it are not read; empty if all are.
 
     Raises:
-        BadFile: no whole zip, no pictures in it, or a list of classes that cannot be read.
+        BadFile: no whole zip, no images in it, or a list of classes that cannot be read.
     """
 
     def __init__(self, path: Path) -> None:

@@ -1,7 +1,7 @@
 """Broden (Bau et al. 2017, Section 2.1) and what is laid out like it: ``index.csv``, ``label.csv``, ``images/``.
 
-A row of the index names a picture, its split, its size, the size of its label maps, and for each category what is seen:
-files in which a pixel is label number red + 256 · green, or label numbers of the whole picture, with semicolons between
+A row of the index names an image, its split, its size, the size of its label maps, and for each category what is seen:
+files in which a pixel is label number red + 256 · green, or label numbers of the whole image, with semicolons between
 several. ``label.csv`` says what the numbers mean, and in which categories they are used.
 """
 
@@ -28,9 +28,9 @@ FIRST = ("image", "split", "ih", "iw", "sh", "sw")
 
 
 class Broden(PictureFiles):
-    """The pictures of a Broden directory; their fingerprint is of its two tables.
+    """The images of a Broden directory; their fingerprint is of its two tables.
 
-    A category whose pictures have several maps (parts of parts) has as many planes: ``part``, ``part#2``. Label 0 is
+    A category whose images have several maps (parts of parts) has as many planes: ``part``, ``part#2``. Label 0 is
     nothing, and so is a number that `label.csv` does not list.
 
     Raises:
@@ -41,7 +41,7 @@ class Broden(PictureFiles):
         index, words = directory / "index.csv", directory / "label.csv"
         rows = _table(index, FIRST)
         if not rows:
-            raise BadFile(f"{index}: lists no pictures")
+            raise BadFile(f"{index}: lists no images")
         super().__init__(
             str(directory), directory / "images", [row["image"] for row in rows], [row["split"] for row in rows]
         )
@@ -60,7 +60,7 @@ class Broden(PictureFiles):
         self.fingerprint = fingerprint({}, "broden", file_sha256(index), file_sha256(words))
 
     def truth(self, numbers: Sequence[int]) -> list[int]:
-        """Return -1 for each picture: they are in no classes."""
+        """Return -1 for each image: they are in no classes."""
         return [-1] * len(numbers)
 
     def _planes(self, number: int) -> list[Ints | int]:

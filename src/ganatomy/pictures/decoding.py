@@ -65,13 +65,13 @@ def opened(source: Path | bytes, name: Path | str) -> Iterator[Image.Image]:
         BadFile: it is missing, cut off, or no image.
     """
     if isinstance(source, Path) and not source.is_file():
-        raise BadFile(f"{source}: no such picture")
+        raise BadFile(f"{source}: no such image")
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
             yield image
     except UNREADABLE as error:
         reason = str(error) or type(error).__name__
-        raise BadFile(f"{name}: not a whole picture ({reason}); mend it, or take it out") from error
+        raise BadFile(f"{name}: not a whole image ({reason}); mend it, or take it out") from error
 
 
 def rgb(image: Image.Image, name: Path | str) -> Image.Image:

@@ -1,4 +1,4 @@
-"""Pictures and label maps in files, brought to one size: pictures smoothly, labels by nearest neighbour."""
+"""Images and label maps in files, brought to one size: images smoothly, labels by nearest neighbour."""
 
 import os
 from abc import ABC, abstractmethod
@@ -24,7 +24,7 @@ STRETCHED = {"L;2": 85, "L;4": 17}
 
 
 class PictureFiles(Shuffled, ABC):
-    """Picture files under one directory, in a fixed order; what is known of them is the subclass's to say.
+    """Image files under one directory, in a fixed order; what is known of them is the subclass's to say.
 
     Args:
         name: what to call the set in messages.
@@ -40,11 +40,11 @@ class PictureFiles(Shuffled, ABC):
         self._root, self._files = root, files
 
     def images(self, numbers: Sequence[int], frame: Frame) -> Images:
-        """Return pictures [b, 3, height, width] in [-1, 1], resized by antialiased bilinear interpolation."""
+        """Return images [b, 3, height, width] in [-1, 1], resized by antialiased bilinear interpolation."""
         return stacked([read_picture(self._root / self._files[n], frame) for n in numbers], frame)
 
     def side(self, number: int) -> int:
-        """Return the shorter side of a picture, in pixels."""
+        """Return the shorter side of an image, in pixels."""
         return min(picture_size(self._root / self._files[number]))
 
     def labels(self, numbers: Sequence[int], frame: Frame) -> Labels:
@@ -59,7 +59,7 @@ class PictureFiles(Shuffled, ABC):
 
     @abstractmethod
     def _planes(self, number: int) -> Sequence[Ints | int]:
-        """Return each label plane of a picture: a map of concepts, or the one concept of the whole picture."""
+        """Return each label plane of an image: a map of concepts, or the one concept of the whole image."""
 
 
 def found_under(root: Path, suffixes: Iterable[str] = SUFFIXES) -> dict[str, int]:
@@ -83,7 +83,7 @@ def found_under(root: Path, suffixes: Iterable[str] = SUFFIXES) -> dict[str, int
 
 
 def unread_under(root: Path, known: str) -> str:
-    """Say how many files under a directory are no pictures that are read, nor that `known` one; see `unread`."""
+    """Say how many files under a directory are no images that are read, nor that `known` one; see `unread`."""
     names = []
     for folder, folders, own in os.walk(root):
         folders[:] = [each for each in folders if not each.startswith(".")]
@@ -92,13 +92,13 @@ def unread_under(root: Path, known: str) -> str:
 
 
 def is_picture(path: str) -> bool:
-    """Return whether a file is taken for a picture by its name: not if it or a folder is hidden, or macOS's own."""
+    """Return whether a file is taken for an image by its name: not if it or a folder is hidden, or macOS's own."""
     hidden = any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(path).parts)
     return not hidden and path.lower().endswith(SUFFIXES)
 
 
 def unread(paths: Iterable[str]) -> str:
-    """Say how many files are not read, and of which kinds; nothing of hidden ones, unless they look like pictures.
+    """Say how many files are not read, and of which kinds; nothing of hidden ones, unless they look like images.
 
     >>> unread(["a.heic", "b.HEIC", "notes", "._a.jpg", ".DS_Store"])
     '4 files were not read: 2 .heic, 1 without an ending, 1 hidden'
@@ -117,37 +117,37 @@ def unread(paths: Iterable[str]) -> str:
 
 
 def nothing_in(place: Path | str, left: str) -> BadFile:
-    """Return the error of a place without pictures, given what is said of the files that are there."""
-    return BadFile(f"{place}: no pictures in it ({', '.join(SUFFIXES)})" + (f"; {left}" if left else ""))
+    """Return the error of a place without images, given what is said of the files that are there."""
+    return BadFile(f"{place}: no images in it ({', '.join(SUFFIXES)})" + (f"; {left}" if left else ""))
 
 
 def stacked(pictures: Sequence[Tensor], frame: Frame) -> Images:
-    """Return pictures as one tensor, of whose shape one can be sure where there are none, too."""
+    """Return images as one tensor, of whose shape one can be sure where there are none, too."""
     return torch.stack(list(pictures)) if pictures else torch.zeros(0, 3, *frame.shape)
 
 
 def read_picture(path: Path, frame: Frame) -> Tensor:
-    """Return a picture [3, height, width] in [-1, 1].
+    """Return an image [3, height, width] in [-1, 1].
 
     Raises:
-        BadFile: it is missing, cut off, or no picture.
+        BadFile: it is missing, cut off, or no image.
     """
     with opened(path, path) as image:
         return _seen(rgb(image, path), frame)
 
 
 def decode_picture(content: bytes, name: str, frame: Frame) -> Tensor:
-    """Return a picture [3, height, width] in [-1, 1], from the bytes of its file.
+    """Return an image [3, height, width] in [-1, 1], from the bytes of its file.
 
     Raises:
-        BadFile: it is cut off, or no picture; says which, by that name.
+        BadFile: it is cut off, or no image; says which, by that name.
     """
     with opened(content, name) as image:
         return _seen(rgb(image, name), frame)
 
 
 def _seen(image: Image.Image, frame: Frame) -> Tensor:
-    """Return what a frame shows of a picture [3, height, width]."""
+    """Return what a frame shows of an image [3, height, width]."""
     (height, width), box = frame.shape, frame.box(image.width, image.height)
     small = image.resize((width, height), Image.Resampling.BILINEAR, box)
     return torch.from_numpy(np.array(small)).permute(2, 0, 1).float() / 127.5 - 1
@@ -157,7 +157,7 @@ def read_map(path: Path) -> Ints:
     """Return a label map [h, w] of grey values, or palette indices; or [h, w, 3], if it is in colour. It is upright.
 
     Raises:
-        BadFile: it is missing, cut off, or no picture.
+        BadFile: it is missing, cut off, or no image.
     """
     with opened(path, path) as image:
         packing = packed_as(image)
@@ -167,20 +167,20 @@ def read_map(path: Path) -> Ints:
 
 
 def picture_size(path: Path) -> tuple[int, int]:
-    """Return the width and height of a picture as it is seen.
+    """Return the width and height of an image as it is seen.
 
     Raises:
-        BadFile: it is missing, or no picture.
+        BadFile: it is missing, or no image.
     """
     with opened(path, path) as image:
         return upright_size(image)
 
 
 def seen_in(labels: Ints, shape: tuple[int, int], frame: Frame, path: Path) -> Ints:
-    """Return what a frame shows of a label map, which may be finer or coarser than its picture.
+    """Return what a frame shows of a label map, which may be finer or coarser than its image.
 
     Raises:
-        BadFile: it has another shape than the picture, which is (width, height).
+        BadFile: it has another shape than the image, which is (width, height).
     """
     height, width = labels.shape
     if abs(width / shape[0] - height / shape[1]) * min(shape) > 1.5:  # coarser sides are rounded

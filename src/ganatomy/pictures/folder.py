@@ -1,14 +1,14 @@
-"""A folder of pictures, with label maps beside them if there are any.
+"""A folder of images, with label maps beside them if there are any.
 
 ::
 
-    DIR/images/…/NAME.jpg            pictures; the folder that one lies in is its class, the outermost its split
+    DIR/images/…/NAME.jpg            images; the folder that one lies in is its class, the outermost its split
     DIR/labels/PLANE/…/NAME.png      index maps, 8 or 16 bit, at the same path below; one folder for each kind of label
     DIR/vocabulary.json              what the indices mean: a list of [name, category], the first of them nothing
 
-This is what ``ganatomy scenes render`` writes. A label map lies over its picture as that is seen, turned as the EXIF
-orientation of the picture says; a map may have an orientation of its own. A directory without ``images`` holds pictures
-and no labels. Where there is a ``dataset.json`` beside the pictures, as in the data sets of the StyleGANs, the classes
+This is what ``ganatomy scenes render`` writes. A label map lies over its image as that is seen, turned as the EXIF
+orientation of the image says; a map may have an orientation of its own. A directory without ``images`` holds images
+and no labels. Where there is a ``dataset.json`` beside the images, as in the data sets of the StyleGANs, the classes
 are those that it lists.
 """
 
@@ -27,13 +27,13 @@ from ganatomy.weights import fingerprint
 
 
 class PictureFolder(PictureFiles):
-    """The pictures of a directory; their fingerprint is of the paths and sizes of all files, and of the vocabulary.
+    """The images of a directory; their fingerprint is of the paths and sizes of all files, and of the vocabulary.
 
     Attributes:
-        unread: how many files beside the pictures are not read; empty if all are.
+        unread: how many files beside the images are not read; empty if all are.
 
     Raises:
-        BadFile: no pictures, label maps without a vocabulary, or a picture without its label map.
+        BadFile: no images, label maps without a vocabulary, or an image without its label map.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -65,11 +65,11 @@ class PictureFolder(PictureFiles):
         self.fingerprint = fingerprint({}, "folder", sizes, maps, self.vocabulary, *told)
 
     def truth(self, numbers: Sequence[int]) -> list[int]:
-        """Return the class of each picture: the folder that it lies in."""
+        """Return the class of each image: the folder that it lies in."""
         return [self._classes[n] for n in numbers]
 
     def ignoring(self, labels: Sequence[int]) -> "PictureFolder":
-        """Return the same pictures, with some numbers in the label maps that mean nothing, such as 255."""
+        """Return the same images, with some numbers in the label maps that mean nothing, such as 255."""
         other = copy.copy(self)
         other._ignored = tuple(labels)
         return other
@@ -99,7 +99,7 @@ class PictureFolder(PictureFiles):
             for file in self._files:
                 if _stem(file) not in self._maps[plane]:
                     raise BadFile(
-                        f"{self._map_path(plane, file)}: no such label map; every picture needs one in every plane, "
+                        f"{self._map_path(plane, file)}: no such label map; every image needs one in every plane, "
                         "all 0 where it shows nothing of that kind"
                     )
 

@@ -1,4 +1,4 @@
-"""Pictures in Parquet files, as the data sets of the Hugging Face hub are kept: one file, or a directory of shards."""
+"""Images in Parquet files, as the data sets of the Hugging Face hub are kept: one file, or a directory of shards."""
 
 import bisect
 import hashlib
@@ -22,19 +22,19 @@ UNREADABLE = (OSError, pa.ArrowException, ValueError, KeyError, TypeError)
 
 
 class ParquetPictures(Unlabelled):
-    """The pictures of a column of ``{bytes, path}``, file after file in the order of their names.
+    """The images of a column of ``{bytes, path}``, file after file in the order of their names.
 
     The class of each is what its column ``label`` says (or another of `CLASSES`, or the only one of which the hub says
     so), if there is one, under the names that the first file gives to the numbers. The split is what a file is called
     before its number (``train-00000-of-00012.parquet``), else the folder that it lies in. A row group is read at once,
-    so pictures are had fastest in their order. The fingerprint is of the files' footers: their columns, and where every
+    so images are had fastest in their order. The fingerprint is of the files' footers: their columns, and where every
     part begins and ends.
 
     Attributes:
-        unclassed: why the pictures are in no classes; empty if they are in some.
+        unclassed: why the images are in no classes; empty if they are in some.
 
     Raises:
-        BadFile: a file cannot be read, or has no column of pictures.
+        BadFile: a file cannot be read, or has no column of images.
     """
 
     def __init__(self, path: Path) -> None:
@@ -47,7 +47,7 @@ class ParquetPictures(Unlabelled):
         self._starts = [0, *itertools.accumulate(rows)]
         self._last: tuple[int, pa.ChunkedArray] | None = None
         if not self._starts[-1]:
-            raise BadFile(f"{path}: no pictures in it; its tables have no rows")
+            raise BadFile(f"{path}: no images in it; its tables have no rows")
         counts = [end.num_rows for end in self._ends]
         self._firsts = [0, *itertools.accumulate(counts)]
         splits = [_split(file, path) for file in self._files]
@@ -69,7 +69,7 @@ class ParquetPictures(Unlabelled):
         if self._last is None or self._last[0] != g:
             self._last = g, self._group(g)
         item = self._last[1][row].as_py()
-        name = f"{self._files[file]}: picture {n - self._firsts[file]}"
+        name = f"{self._files[file]}: image {n - self._firsts[file]}"
         content = item.get("bytes") if isinstance(item, dict) else item
         if not content:
             raise BadFile(f"{name} has no bytes; a data set that names files elsewhere must be saved with them inside")
@@ -78,7 +78,7 @@ class ParquetPictures(Unlabelled):
         return name, content
 
     def _group(self, g: int) -> pa.ChunkedArray:
-        """Return the pictures of a row group."""
+        """Return the images of a row group."""
         f, group = self._groups[g]
         try:
             with pq.ParquetFile(self._files[f], metadata=self._ends[f]) as file:
@@ -111,13 +111,13 @@ def _footer(file: Path) -> tuple[pq.FileMetaData, str]:
 
 
 def _column(end: pq.FileMetaData, file: Path) -> str:
-    """Return the name of the column of pictures."""
+    """Return the name of the column of images."""
     schema = end.schema.to_arrow_schema()
     found = image_column(schema)
     if found is None:
         columns = ", ".join(f"{field.name} ({field.type})" for field in schema)
         raise BadFile(
-            f"{file}: no column of pictures among {columns}; it must be called image, and hold their files as bytes, "
+            f"{file}: no column of images among {columns}; it must be called image, and hold their files as bytes, "
             "not as paths"
         )
     return found
@@ -144,7 +144,7 @@ def _classes_in(end: pq.FileMetaData) -> tuple[str | None, str]:
 
 
 def _owned(files: Sequence[Path], ends: Sequence[pq.FileMetaData], column: str | None) -> Owned:
-    """Return the classes of all pictures, as a column says them."""
+    """Return the classes of all images, as a column says them."""
     if column is None:
         return Owned((), [-1] * sum(end.num_rows for end in ends))
     feature = _features(ends[0]).get(column)
@@ -178,7 +178,7 @@ def _number(label: Owner | None, names: Sequence[str], source: str) -> int:
 
 
 def _labels(file: Path, end: pq.FileMetaData, column: str) -> list[Owner | None]:
-    """Return what is said of the class of every picture of a file."""
+    """Return what is said of the class of every image of a file."""
     schema = end.schema.to_arrow_schema()
     if column not in schema.names or cannot_be_classes(schema.field(column).type):
         return [None] * end.num_rows  # as in files of a split whose classes are not published

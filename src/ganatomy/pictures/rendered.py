@@ -39,7 +39,7 @@ class RenderedScenes:
         if split:
             raise UnknownName(f"split of {self.name}", split, ())
         if not 0 <= seed < 1 << SHIFT or (ids and not 0 <= ids.start <= ids.stop <= 1 << SHIFT):
-            raise BadValue(f"{self.name}: seeds and picture numbers go from 0 to {(1 << SHIFT) - 1}")
+            raise BadValue(f"{self.name}: seeds and image numbers go from 0 to {(1 << SHIFT) - 1}")
         return [(seed << SHIFT) + i for i in ids]
 
     def images(self, numbers: Sequence[int], frame: Frame) -> Images:

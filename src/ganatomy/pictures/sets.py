@@ -1,4 +1,4 @@
-"""Sets of pictures by name: a directory, a file, or ``scenes:church``, which are drawn when they are looked at."""
+"""Sets of images by name: a directory, a file, or ``scenes:church``, which are drawn when they are looked at."""
 
 import logging
 import os
@@ -19,14 +19,14 @@ _TOLD: set[str] = set()
 
 
 def open_pictures(name: str) -> PictureSet:
-    """Open a set of pictures.
+    """Open a set of images.
 
     Args:
-        name: a directory of pictures as `PictureFolder` has it, or laid out like Broden; a zip of pictures; a Parquet
-            file with pictures in it, or a directory of such files; or ``scenes:CATEGORY``.
+        name: a directory of images as `PictureFolder` has it, or laid out like Broden; a zip of images; a Parquet
+            file with images in it, or a directory of such files; or ``scenes:CATEGORY``.
 
     Raises:
-        BadFile: no such directory or file, no pictures in it, or what is said of them cannot be read.
+        BadFile: no such directory or file, no images in it, or what is said of them cannot be read.
         UnknownName: no such category of scenes.
 
     >>> open_pictures("scenes:church").planes
@@ -53,14 +53,14 @@ def _open(name: str) -> PictureSet:
         return Broden(path)
     if path.is_dir() and not _shows(path):
         if (path / "data.mdb").is_file():
-            raise BadFile(f"{path}: an LMDB database; export its pictures to files, as docs/features.md tells")
+            raise BadFile(f"{path}: an LMDB database; export its images to files, as docs/features.md tells")
         if parquet_files(path):
             return ParquetPictures(path)
     return PictureFolder(path)
 
 
 def _shows(directory: Path) -> bool:
-    """Return whether there is a picture below a directory."""
+    """Return whether there is an image below a directory."""
     return any(name.lower().endswith(SUFFIXES) for _, _, names in os.walk(directory) for name in names)
 
 
@@ -74,6 +74,4 @@ def _open_file(path: Path) -> PictureSet:
         return ParquetPictures(path)
     if beginning[:2] == b"PK":
         return PictureZip(path)
-    raise BadFile(
-        f"{path}: neither a zip of pictures nor a Parquet file; give one of these, or a directory of pictures"
-    )
+    raise BadFile(f"{path}: neither a zip of images nor a Parquet file; give one of these, or a directory of images")

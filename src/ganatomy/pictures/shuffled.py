@@ -1,4 +1,4 @@
-"""The order in which a set's pictures are taken: shuffled by the seed."""
+"""The order in which a set's images are taken: shuffled by the seed."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from ganatomy.errors import BadValue, UnknownName
 
 
 class Shuffled:
-    """Pictures in a fixed order, each of which belongs to a split.
+    """Images in a fixed order, each of which belongs to a split.
 
     Args:
         name: what to call the set in messages.
@@ -21,12 +21,12 @@ class Shuffled:
         self._orders: dict[tuple[int, str], list[int]] = {}
 
     def numbers(self, ids: range, seed: int, split: str = "") -> list[int]:
-        """Return which pictures a sample takes: the pictures of the split, shuffled by the seed."""
+        """Return which images a sample takes: the images of the split, shuffled by the seed."""
         order = self._order(seed, split)
         if ids and (ids.stop > len(order) or ids.start < 0):
             own = f" in its split {split}" if split else ""
             raise BadValue(
-                f"the sample takes {ids.stop} pictures and {self.name} has {len(order)}{own}; ask for fewer images (a "
+                f"the sample takes {ids.stop} images and {self.name} has {len(order)}{own}; ask for fewer images (a "
                 "dissection takes twice as many as it is told; with validation=cross, just as many)"
             )
         return order[ids.start : ids.stop : ids.step]

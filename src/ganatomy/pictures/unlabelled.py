@@ -1,4 +1,4 @@
-"""Pictures without labels of pixels, inside other files: what archives and tables have in common."""
+"""Images without labels of pixels, inside other files: what archives and tables have in common."""
 
 import io
 from abc import ABC, abstractmethod
@@ -18,21 +18,21 @@ from ganatomy.types import Images, Labels
 from ganatomy.vocabulary import NOTHING, Vocabulary
 
 CLASSES = "dataset.json"
-"""The file in which the data sets of the StyleGANs list the class of each picture."""
+"""The file in which the data sets of the StyleGANs list the class of each image."""
 VOCABULARY = "vocabulary.json"
 """The file that says what label maps mean."""
 LONGEST = 1 << 28
-"""Bytes of that file: the class of a few million pictures."""
+"""Bytes of that file: the class of a few million images."""
 Owner = int | str
 
 
 class Unlabelled(Shuffled, ABC):
-    """Pictures without labels of pixels, in a class each at most.
+    """Images without labels of pixels, in a class each at most.
 
     Args:
         name: what to call the set in messages.
-        splits: the split of each picture.
-        owned: the names of the classes, and which of them each picture is in.
+        splits: the split of each image.
+        owned: the names of the classes, and which of them each image is in.
     """
 
     vocabulary: Vocabulary = (NOTHING,)
@@ -43,12 +43,12 @@ class Unlabelled(Shuffled, ABC):
         self.classes, self._classes = owned
 
     def images(self, numbers: Sequence[int], frame: Frame) -> Images:
-        """Return pictures [b, 3, height, width] in [-1, 1], resized by antialiased bilinear interpolation."""
+        """Return images [b, 3, height, width] in [-1, 1], resized by antialiased bilinear interpolation."""
         contents = self._contents(numbers)
         return stacked([decode_picture(content, name, frame) for name, content in contents], frame)
 
     def side(self, number: int) -> int:
-        """Return the shorter side of a picture, in pixels."""
+        """Return the shorter side of an image, in pixels."""
         ((_, content),) = self._contents([number])
         with Image.open(io.BytesIO(content)) as image:
             return min(image.size)
@@ -58,16 +58,16 @@ class Unlabelled(Shuffled, ABC):
         return torch.zeros(len(numbers), 0, *frame.shape, dtype=torch.long)
 
     def truth(self, numbers: Sequence[int]) -> list[int]:
-        """Return the class of each picture."""
+        """Return the class of each image."""
         return [self._classes[n] for n in numbers]
 
     @abstractmethod
     def _contents(self, numbers: Sequence[int]) -> Sequence[tuple[str, bytes]]:
-        """Return what to call each picture in messages, and the bytes of its file."""
+        """Return what to call each image in messages, and the bytes of its file."""
 
 
 class Owned(NamedTuple):
-    """The names of the classes, in their order, and which of them each picture is in, -1 for none."""
+    """The names of the classes, in their order, and which of them each image is in, -1 for none."""
 
     classes: tuple[str, ...]
     numbers: list[int]
@@ -86,10 +86,10 @@ def owned_by(owners: Sequence[Owner | None]) -> Owned:
 
 
 def owners_of(paths: Sequence[PurePosixPath], listed: Mapping[str, Owner] | None, source: str) -> list[Owner | None]:
-    """Return the class of each picture: as it is listed, else the folder that it lies in.
+    """Return the class of each image: as it is listed, else the folder that it lies in.
 
     Raises:
-        BadFile: classes are listed, and none of them is of a picture here.
+        BadFile: classes are listed, and none of them is of an image here.
     """
     if listed is None:
         return [path.parent.name for path in paths]
@@ -99,7 +99,7 @@ def owners_of(paths: Sequence[PurePosixPath], listed: Mapping[str, Owner] | None
 
 
 def listed_classes(content: bytes | str, source: str) -> Mapping[str, Owner]:
-    """Read the class of each picture from ``dataset.json``, as the data sets of the StyleGANs have it.
+    """Read the class of each image from ``dataset.json``, as the data sets of the StyleGANs have it.
 
     It is ``{"labels": [["00000/img00000000.png", 5], …]}``, or null in the place of the list; a class may be a word.
     Where labels are vectors there are no classes.

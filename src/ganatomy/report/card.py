@@ -90,5 +90,5 @@ def unit_card(dissection: Dissection, layer: str, unit: int) -> UnitCard:
 
 
 def whole_zoom(pictures: Array, side: int) -> int:
-    """Return the whole number by which pictures are enlarged to be about `side` pixels wide."""
+    """Return the whole number by which images are enlarged to be about `side` pixels wide."""
     return max(1, round(side / int(pictures.shape[2])))

@@ -1,4 +1,4 @@
-"""Figures for a paper or a README: charts as SVG files (pictures inside), strips and a grid of units as PNG files."""
+"""Figures for a paper or a README: charts as SVG files (images inside), strips and a grid of units as PNG files."""
 
 from pathlib import Path
 
@@ -52,7 +52,7 @@ def save_strip(dissection: Dissection, layer: str, unit: int, path: str | Path) 
 
 
 def save_effect(effect: Effect, path: str | Path, pictures: int = 6) -> None:
-    """Write what an edit does, pictures before and after and every concept's change, as an SVG file (Figures 9, 10)."""
+    """Write what an edit does, images before and after and every concept's change, as an SVG file (Figures 9, 10)."""
     read = str(effect.table["read"].iloc[-1]) if len(effect.table) else "image"
     blocks = [("Before, after, and random units", sheet(effect_cards(effect)[:pictures], _WIDE - 32))]
     title = f"{effect.spec.kind} {effect.spec.concept or ''} at {effect.spec.layer}, {effect.spec.generator}"
@@ -88,7 +88,7 @@ def save_trace(trace: Trace, path: str | Path) -> None:
 
 
 def hero(dissection: Dissection, path: str | Path, rows: int = 6, pictures: int = 6) -> None:
-    """Write a picture that says it all: the best matched unit of each of 2 × `rows` concepts, with its top images."""
+    """Write an image that says it all: the best matched unit of each of 2 × `rows` concepts, with its top images."""
     colours = concept_colours(dissection.vocabulary)
     tiles = []
     for row in table_rows(best_units(dissection.units, 2 * rows)):
@@ -100,7 +100,7 @@ def hero(dissection: Dissection, path: str | Path, rows: int = 6, pictures: int 
 
 
 def _captioned(picture: Array, label: str, note: str, colour: str) -> Array:
-    """Return a picture with its label above it, a square of its colour before it, and a note at the right."""
+    """Return an image with its label above it, a square of its colour before it, and a note at the right."""
     height, width, _ = picture.shape
     canvas = Image.new("RGB", (width, height + _CAPTION), _PAPER)
     canvas.paste(Image.fromarray(picture), (0, _CAPTION))

@@ -59,7 +59,7 @@ def even_axis(name: str, values: Sequence[float], text: Callable[[float], str], 
 def log_axis(name: str, values: Sequence[float], text: Callable[[float], str]) -> Axis:
     """Return a logarithmic axis over values above zero, marked at 1, 2 and 5 times the powers of ten.
 
-    >>> [mark for mark, _ in log_axis("pictures", [130, 3000], str).ticks]
+    >>> [mark for mark, _ in log_axis("images", [130, 3000], str).ticks]
     [100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0]
     """
     powers = range(math.floor(math.log10(min(values))), math.ceil(math.log10(max(values))) + 1)

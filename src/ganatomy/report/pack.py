@@ -1,4 +1,4 @@
-"""Arrays and pictures as text, small enough to travel inside a page."""
+"""Arrays and images as text, small enough to travel inside a page."""
 
 import base64
 import io
@@ -59,7 +59,7 @@ def pack_masks(masks: Array) -> Array:
 
 
 def reduced(pictures: Array, side: int) -> Array:
-    """Return pictures uint8 [k, h, w, 3] averaged over blocks of whole pixels so that no edge is longer than `side`."""
+    """Return images uint8 [k, h, w, 3] averaged over blocks of whole pixels so that no edge is longer than `side`."""
     block = -(-max(pictures.shape[1:3]) // side)
     if block == 1:
         return pictures
@@ -81,12 +81,12 @@ def thinned(masks: Array, side: int) -> Array:
 
 
 def sheet_grid(height: int, width: int) -> tuple[int, int]:
-    """Return how many pictures of that size a sheet holds below and beside each other."""
+    """Return how many images of that size a sheet holds below and beside each other."""
     return max(1, SHEET // height), max(1, SHEET // width)
 
 
 def sprite_sheet(pictures: Array) -> str:
-    """Return pictures uint8 [n, h, w, 3], no more than `sheet_grid` says, as a JPEG (base64) in reading order."""
+    """Return images uint8 [n, h, w, 3], no more than `sheet_grid` says, as a JPEG (base64) in reading order."""
     n, height, width = pictures.shape[:3]
     columns = sheet_grid(height, width)[1]
     filled = -(-n // columns)
@@ -97,7 +97,7 @@ def sprite_sheet(pictures: Array) -> str:
 
 
 def jpeg(picture: Array) -> bytes:
-    """Return a picture uint8 [h, w, 3] as a JPEG file, colours as sharp as the rest.
+    """Return an image uint8 [h, w, 3] as a JPEG file, colours as sharp as the rest.
 
     Not with optimised Huffman tables: for these Pillow makes one buffer of a byte a pixel, which noise does not fit
     into. Without them a file is 3 % larger.
@@ -109,7 +109,7 @@ def jpeg(picture: Array) -> bytes:
 
 
 def png(picture: Array) -> bytes:
-    """Return a picture uint8 [h, w, 3], or [h, w, 4] where it lets through what is behind it, as a PNG file.
+    """Return an image uint8 [h, w, 3], or [h, w, 4] where it lets through what is behind it, as a PNG file.
 
     Raises:
         BadFile: see `_encoded`.
@@ -118,10 +118,10 @@ def png(picture: Array) -> bytes:
 
 
 def _encoded(picture: Array, kind: str, **options: Any) -> bytes:
-    """Return a picture as a file.
+    """Return an image as a file.
 
     Raises:
-        BadFile: the encoder fails, which is no fault of the study that the picture is from.
+        BadFile: the encoder fails, which is no fault of the study that the image is from.
     """
     buffer = io.BytesIO()
     try:

@@ -11,7 +11,7 @@ _GAP = 2
 
 
 def outlined(strip: Strip, zoom: int) -> Array:
-    """Return the pictures of a strip, `zoom` times as large, as uint8 [k, zoom·H, zoom·W, 3]."""
+    """Return the images of a strip, `zoom` times as large, as uint8 [k, zoom·H, zoom·W, 3]."""
     pictures = strip.pictures.repeat(zoom, axis=1).repeat(zoom, axis=2)
     on = _enlarged(strip.masks, pictures.shape[1:3])
     shown = np.where(on[..., None], pictures, pictures * _DIMMED)
@@ -20,7 +20,7 @@ def outlined(strip: Strip, zoom: int) -> Array:
 
 
 def side_by_side(pictures: Array, paper: int = 255) -> Array:
-    """Return pictures uint8 [k, h, w, 3] in one row with a little room between them."""
+    """Return images uint8 [k, h, w, 3] in one row with a little room between them."""
     k, height, width, _ = pictures.shape
     row = np.full((k, height, width + _GAP, 3), paper, np.uint8)
     row[:, :, :width] = pictures
@@ -34,7 +34,7 @@ def _enlarged(masks: Array, size: tuple[int, int]) -> Array:
 
 
 def _border(on: Array) -> Array:
-    """Return the pixels of the regions that touch what is outside; the edge of the picture is no border."""
+    """Return the pixels of the regions that touch what is outside; the edge of the image is no border."""
     inside = on.copy()
     for axis in (1, 2):
         for step in (1, -1):

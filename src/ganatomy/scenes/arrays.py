@@ -11,7 +11,7 @@ Plane: TypeAlias = NDArray[np.floating[Any]]
 Mask: TypeAlias = NDArray[np.bool_]
 """Yes or no [n, h, w]."""
 Bytes: TypeAlias = NDArray[np.uint8]
-"""Labels or pictures."""
+"""Labels or images."""
 Indices: TypeAlias = NDArray[np.intp]
 """A choice for each scene [n]."""
 Value: TypeAlias = Plane | float

@@ -1,4 +1,4 @@
-"""A batch of pictures and their label planes, painted one layer at a time for all scenes at once."""
+"""A batch of images and their label planes, painted one layer at a time for all scenes at once."""
 
 from dataclasses import dataclass, replace
 
@@ -15,9 +15,9 @@ MARGIN = 3
 
 @dataclass(frozen=True)
 class Canvas:
-    """Pictures [n, 3, h, w] in [0, 1], labels [n, 3, h, w], and the coordinates of their pixel centres.
+    """Images [n, 3, h, w] in [0, 1], labels [n, 3, h, w], and the coordinates of their pixel centres.
 
-    x [1, 1, w] and y [1, h, 1] run from 0 to 1 over the whole picture, y down. `rough` and `fine` are textures
+    x [1, 1, w] and y [1, h, 1] run from 0 to 1 over the whole image, y down. `rough` and `fine` are textures
     [n, h, w] about 0, the same at every size. A canvas may be a view on a part of another (`rows`, `window`).
     """
 
@@ -79,7 +79,7 @@ class Canvas:
 
         Args:
             name: an object of the grammar.
-            distance: signed distance [n, h, w] in units of the picture's side.
+            distance: signed distance [n, h, w] in units of the image's side.
             colour: [n, 3, 1, 1] or [n, 3, h, w].
             part: one of the object's parts.
             material: one of the object's materials, or their labels (see `made_of`).
@@ -108,7 +108,7 @@ class Canvas:
         return np.where(where, labels[1], labels[0])
 
     def softened(self, distance: Plane, width: float) -> Plane:
-        """The same shape with an edge as wide as this share of the picture, whatever its size."""
+        """The same shape with an edge as wide as this share of the image, whatever its size."""
         return distance / (width * self.size)
 
     def seen(self, *names: str) -> Mask:

@@ -17,7 +17,7 @@ class Rule:
 
     * `on`: what carries it. It is drawn over these only, or stands on them. Empty: it belongs to the stage.
     * `hides`: what else it may stand in front of.
-    * `meets`: what else may lie beside it in the picture (a door meets the path that leads to it).
+    * `meets`: what else may lie beside it in the image (a door meets the path that leads to it).
     * `parts`, `materials`: what its pixels may be labelled with; a pixel without one is labelled nothing.
     """
 
@@ -30,7 +30,7 @@ class Rule:
 
     @property
     def beside(self) -> tuple[str, ...]:
-        """What it may lie beside in the picture, by its own rule."""
+        """What it may lie beside in the image, by its own rule."""
         return self.on + self.hides + self.meets
 
 

@@ -21,7 +21,7 @@ SIZE = 64
 DRAWS = 800
 """How often an object is drawn anew."""
 HORIZON = (0.54, 0.62)
-"""Where the horizon of an outdoor scene lies, as a share of the picture's height."""
+"""Where the horizon of an outdoor scene lies, as a share of the image's height."""
 SEED = 77
 
 Painter = Callable[[Canvas, Mood, Plane], object]

@@ -1,4 +1,4 @@
-"""From scene numbers to pictures with exact labels."""
+"""From scene numbers to images with exact labels."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ CHUNK = 32
 
 @dataclass(frozen=True, eq=False)
 class Rendered:
-    """Pictures and their labels: images [n, 3, size, size] RGB, labels [n, 3, size, size] in the order of `PLANES`."""
+    """Images and their labels: images [n, 3, size, size] RGB, labels [n, 3, size, size] in the order of `PLANES`."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.uint8]

@@ -1,4 +1,4 @@
-"""Signed distances to simple shapes, batched: negative inside, in units of the picture's side.
+"""Signed distances to simple shapes, batched: negative inside, in units of the image's side.
 
 Every function takes pixel coordinates x [1, 1, w] and y [1, h, 1] and parameters [n, 1, 1], and returns [n, h, w]
 (or what broadcasts to it). Distances are exact near straight edges and good enough near curved ones for anti-aliasing.

@@ -131,7 +131,7 @@ def paint_door(
 
 
 def paint_path(site: Site, middle: Plane, present: Mask | bool = True) -> None:
-    """From a door to the lower edge of the picture, wider as it comes nearer."""
+    """From a door to the lower edge of the image, wider as it comes nearer."""
     draws = site.canvas.draws
     view = site.canvas.window(0, site.base - 0.02, 1, 1)
     along = np.clip((view.y - site.base) / (1 - site.base), 0, 1)

@@ -121,7 +121,7 @@ def open_ade20k(
     Args:
         directory: where they lie, under their published names or as ``encoder*`` and ``decoder*``; or a fetched model.
         device: where it computes.
-        sizes: at which sizes pictures are read, such as ``256,320``; the scores of all are added.
+        sizes: at which sizes images are read, such as ``256,320``; the scores of all are added.
         colours: what it was trained on, ``rgb`` or ``bgr``; only the first release, of 2018, was on the latter.
         dtype: in which number format the network computes.
     """

@@ -29,7 +29,7 @@ LIKELY = 1e-3
 STEPS = 1000
 """Thresholds are tried in steps of one in so many."""
 AT_ONCE = 8
-"""Pictures that go through the network at once."""
+"""Images that go through the network at once."""
 
 
 class ClipSegmenter:
@@ -40,7 +40,7 @@ class ClipSegmenter:
 
     Args:
         net: `CLIPSegForImageSegmentation`, in float32 on its device.
-        read: how it wants its pictures.
+        read: how it wants its images.
         words: the embedding of each concept's words, [concepts, d].
         concepts: what they are.
         thresholds: one for each.
@@ -87,7 +87,7 @@ class ClipSegmenter:
         return self._answer(self._look(images), concept, images)
 
     def scores(self, images: Images) -> Float[Tensor, "b k H W"]:
-        """Return the scores of all concepts; the picture is looked at once."""
+        """Return the scores of all concepts; the image is looked at once."""
         seen = self._look(images)
         return torch.stack([self._answer(seen, i, images) for i in range(1, len(self.vocabulary))], 1)
 
@@ -100,9 +100,9 @@ class ClipSegmenter:
         return torch.where(scores >= thresholds, concepts, 0)
 
     def _look(self, images: Images) -> list[Tensor]:
-        """Return what the decoder wants of the picture: the model's own method keeps no gradient for it."""
+        """Return what the decoder wants of the image: the model's own method keeps no gradient for it."""
         pixels = self._read(images).to(self._dtype)
-        with guarded("CLIPSeg's picture encoder"):
+        with guarded("CLIPSeg's image encoder"):
             seen = self._net.clip.vision_model(pixel_values=pixels, output_hidden_states=True).hidden_states
         return [seen[layer + 1] for layer in self._net.extract_layers]
 
@@ -110,7 +110,7 @@ class ClipSegmenter:
         words = self._words[concept - 1].expand(len(images), -1)
         with guarded("CLIPSeg's decoder"):
             logits = self._net.decoder(seen, words).logits
-        logits = logits.float().reshape(len(images), 1, *logits.shape[-2:])  # it drops the axis of a lone picture
+        logits = logits.float().reshape(len(images), 1, *logits.shape[-2:])  # it drops the axis of a lone image
         return F.interpolate(logits, images.shape[-2:], mode="bilinear")[:, 0].sigmoid()
 
 
@@ -121,7 +121,7 @@ class Calibrated(NamedTuple):
         concept: its name.
         threshold: from 0 to 1.
         how: ``reference``, the threshold of the best IoU with another segmenter; ``split``, the one that best tells
-            two groups of scores apart; ``kept``, the one it had, since the concept is absent from the pictures.
+            two groups of scores apart; ``kept``, the one it had, since the concept is absent from the images.
         quality: the IoU; or the share of the scores' variance that lies between the groups; or NaN.
         shown: the share of pixels that show the concept.
     """
@@ -135,9 +135,9 @@ class Calibrated(NamedTuple):
 
 @torch.no_grad()
 def calibrate(segmenter: ClipSegmenter, images: Images, reference: Segmenter | None = None) -> list[Calibrated]:
-    """Choose the thresholds of all concepts on pictures.
+    """Choose the thresholds of all concepts on images.
 
-    A concept that the reference knows by the same name, and sees in the pictures, gets the threshold of the best IoU.
+    A concept that the reference knows by the same name, and sees in the images, gets the threshold of the best IoU.
     Without that, the scores of all pixels are split in two groups so that as much of their variance as possible lies
     between the groups (Otsu 1979); but only where the model is sure (1/2) of the concept somewhere, since scores that
     are all low can be split as well, and would have what is nowhere found everywhere.

@@ -1,4 +1,4 @@
-"""The eleven basic colour names of Network Dissection, for any picture, without weights.
+"""The eleven basic colour names of Network Dissection, for any image, without weights.
 
 A pixel has the name of the nearest of a few dozen typical colours, by Euclidean distance in Oklab (Ottosson, "A
 perceptual color space for image processing", 2020), where equal distances look about equally different.

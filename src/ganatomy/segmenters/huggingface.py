@@ -22,7 +22,7 @@ from ganatomy.weights import fingerprint
 from ganatomy.weights.hub import find_repository
 
 PIXELS = 1 << 20
-"""Pixels that go into the network at once, or come out of it: four pictures of 512 px."""
+"""Pixels that go into the network at once, or come out of it: four images of 512 px."""
 MENTIONED = 5
 """Most ids that a message lists."""
 FAINT = 1e-12
@@ -32,14 +32,14 @@ FAINT = 1e-12
 class HuggingFaceSegmenter:
     """A model of transformers that scores the classes of each pixel, or whose queries each claim a region for a class.
 
-    Scores are resized bilinearly to the pictures. So are the masks of queries, and then a pixel's evidence for a class
+    Scores are resized bilinearly to the images. So are the masks of queries, and then a pixel's evidence for a class
     is the sum over queries of the class's probability (of all but "no object") times the mask's (Cheng et al. 2021,
     3.4); its share in the evidence for all classes is the class's probability.
 
     Args:
         net: the model of transformers, in float32 on its device.
-        read: how it wants its pictures.
-        classes: what each class stands for; `NOTHING` is the rest of the picture.
+        read: how it wants its images.
+        classes: what each class stands for; `NOTHING` is the rest of the image.
         task: the tokens that tell the model what to do, [1, n], if it wants any.
         dtype: in which it computes.
         facts: what else changes the labels.
@@ -90,7 +90,7 @@ class HuggingFaceSegmenter:
         return self.logits(images).softmax(1)[:, self._concepts == concept].sum(1).clamp(0, 1)
 
     def logits(self, images: Images) -> Float[Tensor, "b c H W"]:
-        """Return numbers whose softmax over the classes is their probability, at the resolution of the pictures."""
+        """Return numbers whose softmax over the classes is their probability, at the resolution of the images."""
         size = images.shape[-2:]
         given = {"pixel_values": self._read(images).to(self._dtype)}
         if self._task is not None:
@@ -116,7 +116,7 @@ class HuggingFaceSegmenter:
     def _doing(self, height: int, width: int) -> str:
         built = getattr(self._net.config, "image_size", None)
         hint = f" where it was built for {built}" if built and built not in (height, [height, width]) else ""
-        return f"{type(self._net).__name__}, given pictures of {height} x {width}{hint},"
+        return f"{type(self._net).__name__}, given images of {height} x {width}{hint},"
 
 
 @SEGMENTERS.register("hf")

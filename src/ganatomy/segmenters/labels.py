@@ -1,4 +1,4 @@
-"""The labels that came with pictures: ``labels:DIR``, ``labels:scenes:church``. Nothing is segmented."""
+"""The labels that came with images: ``labels:DIR``, ``labels:scenes:church``. Nothing is segmented."""
 
 from typing import NoReturn
 
@@ -13,7 +13,7 @@ from ganatomy.weights import fingerprint
 
 
 class GivenLabels:
-    """What somebody said of the pictures of a set, in the place of a segmenter; it sees nothing in other pictures.
+    """What somebody said of the images of a set, in the place of a segmenter; it sees nothing in other images.
 
     >>> from ganatomy.pictures import Frame
     >>> labels = open_labels("scenes:church", device=torch.device("cpu"))
@@ -30,7 +30,7 @@ class GivenLabels:
         self.device = device
 
     def of(self, shown: Shown | None) -> Labels:
-        """Return the labels of pictures that were looked at, as large as they were seen.
+        """Return the labels of images that were looked at, as large as they were seen.
 
         Raises:
             BadModel: they were drawn, not looked up.
@@ -41,13 +41,13 @@ class GivenLabels:
             self._refuse()
         if shown.fingerprint != self.pictures.fingerprint:
             raise BadValue(
-                f"labels:{self.pictures.name} are of other pictures than the classifier looks at; give labels: and "
+                f"labels:{self.pictures.name} are of other images than the classifier looks at; give labels: and "
                 "images= the same name"
             )
         return self.pictures.labels(shown.numbers, shown.frame).to(self.device)
 
     def __call__(self, images: Images) -> Labels:  # noqa: ARG002  a segmenter by its looks, to carry a vocabulary
-        """Refuse pictures of which nothing is known but what they look like.
+        """Refuse images of which nothing is known but what they look like.
 
         Raises:
             BadModel: always.
@@ -56,14 +56,14 @@ class GivenLabels:
 
     def _refuse(self) -> NoReturn:
         raise BadModel(
-            f"labels:{self.pictures.name} are of the pictures of that set alone, which a classifier looks at; for "
-            "pictures that are drawn or changed, give a segmenter"
+            f"labels:{self.pictures.name} are of the images of that set alone, which a classifier looks at; for "
+            "images that are drawn or changed, give a segmenter"
         )
 
 
 @SEGMENTERS.register("labels")
 def open_labels(pictures: str, /, *, device: torch.device, ignore: str = "") -> GivenLabels:
-    """Take the labels that came with the pictures that a classifier looks at: a directory, or scenes:CATEGORY.
+    """Take the labels that came with the images that a classifier looks at: a directory, or scenes:CATEGORY.
 
     Args:
         pictures: the set.
@@ -72,7 +72,7 @@ def open_labels(pictures: str, /, *, device: torch.device, ignore: str = "") -> 
             and count as pixels that show nothing: in every total, and for units that are on there.
 
     Raises:
-        BadFile: no such pictures, or there are no labels beside them.
+        BadFile: no such images, or there are no labels beside them.
         BadValue: no such numbers, or there are no label maps in files that could hold them.
     """
     found, ignored = open_pictures(pictures), tuple(ignore.split(",")) if ignore else ()

@@ -24,11 +24,11 @@ from ganatomy.wrapped import cast, frozen, unwrapped, weights_fingerprint
 class ModuleSegmenter:
     """A module around which nothing is known but its vocabulary; every output is checked.
 
-    The module gets pictures in [-1, 1] and returns, for each plane, class logits [b, C, h, w] or a label map of
+    The module gets images in [-1, 1] and returns, for each plane, class logits [b, C, h, w] or a label map of
     integers [b, h, w]: one tensor, or a tuple, list or dictionary of them in the order of the planes, or label maps
     stacked as [b, plane, h, w]. Label maps number the concepts of the vocabulary. So do the channels of logits, if
     there are as many as concepts; else they are nothing and the concepts of the category that names the plane. Logits
-    of another size than the pictures are resized bilinearly before the argmax, label maps by nearest neighbour.
+    of another size than the images are resized bilinearly before the argmax, label maps by nearest neighbour.
     With a `dtype` a copy of the module computes in that format, and gets images in it; logits are then made float32.
     """
 

@@ -1,4 +1,4 @@
-"""Scene parsing networks as segmenters: pictures are read at one or several sizes, and labelled at their own."""
+"""Scene parsing networks as segmenters: images are read at one or several sizes, and labelled at their own."""
 
 from collections.abc import Collection, Iterator, Sequence
 from functools import partial, reduce
@@ -18,10 +18,10 @@ from ganatomy.types import Images, Labels, Scores
 from ganatomy.vocabulary import Vocabulary
 
 PIXELS = 1 << 18
-"""Pixels that go through the network at once: four pictures of 256 px. Keeps memory small."""
+"""Pixels that go through the network at once: four images of 256 px. Keeps memory small."""
 
 VALUES = 1 << 22
-"""Logits that are upsampled at once: all channels at the size of the picture would be far larger than all the rest."""
+"""Logits that are upsampled at once: all channels at the size of the image would be far larger than all the rest."""
 
 SMALLEST = 32
 """The least size at which a network reads: one place of its coarsest map."""
@@ -65,7 +65,7 @@ class Colours(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """At which sizes pictures are read, in pixels a side, and in which number format the network computes."""
+    """At which sizes images are read, in pixels a side, and in which number format the network computes."""
 
     sizes: tuple[int, ...]
     dtype: str = "float32"
@@ -74,8 +74,8 @@ class Reading(NamedTuple):
 class Parser:
     """An encoder and a decoder with one or several heads: a segmenter and a scorer.
 
-    Pictures are average-pooled to each size (square, whatever their shape; SPEC 3), as the published code does:
-    larger ones are averaged, of smaller ones pixels are repeated. Logits are upsampled to the pictures' own size; there
+    Images are average-pooled to each size (square, whatever their shape; SPEC 3), as the published code does:
+    larger ones are averaged, of smaller ones pixels are repeated. Logits are upsampled to the images' own size; there
     the softmaxes of all sizes are added.
     """
 
@@ -144,7 +144,7 @@ class Parser:
         return total.clamp(max=1)
 
     def logits(self, images: Images, heads: Collection[str]) -> "Logits":
-        """Return what some heads say of pictures, at each size at which they are read."""
+        """Return what some heads say of images, at each size at which they are read."""
         at_sizes = []
         for size in self._reading.sizes:
             x = images if images.shape[2:] == (size, size) else F.adaptive_avg_pool2d(images, size)
@@ -156,7 +156,7 @@ class Parser:
 
 
 class Logits(NamedTuple):
-    """What the heads say of a batch at each size, and the size of the pictures."""
+    """What the heads say of a batch at each size, and the size of the images."""
 
     at_sizes: Sequence[dict[str, Float[Tensor, "b c h w"]]]
     size: tuple[int, int]
@@ -181,7 +181,7 @@ class Logits(NamedTuple):
         return torch.cat(rows, 1)
 
     def _upsampled(self, group: Group) -> Iterator[list[Float[Tensor, "b rows W c"]]]:
-        """Give the logits at the pictures' size, of each size at which they were read, a few rows at a time."""
+        """Give the logits at the images' size, of each size at which they were read, a few rows at a time."""
         height, width = self.size
         maps = [each[group.head][:, group.channels].permute(0, 2, 3, 1).float() for each in self.at_sizes]
         b, _, _, c = maps[0].shape

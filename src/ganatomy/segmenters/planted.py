@@ -1,4 +1,4 @@
-"""The segmenter of the planted world: reads the pictures of the planted generator exactly."""
+"""The segmenter of the planted world: reads the images of the planted generator exactly."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""How a model of the Hugging Face hub wants its pictures: the size, the bounds, the order of the colours."""
+"""How a model of the Hugging Face hub wants its images: the size, the bounds, the order of the colours."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,12 +32,12 @@ FILTERS = {1: "bicubic", 3: "bicubic"}
 
 
 class Preprocessing(NamedTuple):
-    """From pictures in [-1, 1] to what a network takes; differentiable, on the pictures' device.
+    """From images in [-1, 1] to what a network takes; differentiable, on the images' device.
 
-    The whole picture is read: where the model's own code would crop its middle, it is resized to that size instead.
+    The whole image is read: where the model's own code would crop its middle, it is resized to that size instead.
 
     Attributes:
-        fixed: height and width, whatever the picture's; or None.
+        fixed: height and width, whatever the image's; or None.
         shortest: length of the shorter side, the proportions kept; or None. With neither the size stays.
         longest: what the longer side may reach at most; or None.
         multiple: both sides are rounded up to a multiple of this.
@@ -58,7 +58,7 @@ class Preprocessing(NamedTuple):
     flipped: bool = False
 
     def size(self, height: int, width: int) -> tuple[int, int]:
-        """Return the height and width at which a picture is read.
+        """Return the height and width at which an image is read.
 
         >>> Preprocessing(shortest=32, longest=60, multiple=8).size(64, 128)
         (32, 64)
@@ -97,7 +97,7 @@ def read_preprocessing(directory: Path, config: Mapping[str, Any], size: int | N
         BadValue: a size below 1.
     """
     if size is not None and size < 1:
-        raise BadValue(f"size={size} is too small; give the pixels at which pictures are read")
+        raise BadValue(f"size={size} is too small; give the pixels at which images are read")
     kind = config["model_type"]
     said = IMAGENET | dict(DEFAULTS.get(kind, {})) | _file(directory)
     source = f"{directory / 'preprocessor_config.json'}"
@@ -147,7 +147,7 @@ def _size(
         return (_whole(size["height"], source), _whole(size["width"], source)), None, None
     if isinstance(size, dict) and "shortest_edge" in size:
         side = _whole(size["shortest_edge"], source)
-        if config["model_type"].startswith("eomt"):  # reads squares: of an oblong picture several, which overlap
+        if config["model_type"].startswith("eomt"):  # reads squares: of an oblong image several, which overlap
             return (side, side), None, None
         return None, side, _whole_or_none(size.get("longest_edge"), source)
     raise BadFile(f"{source}: size {size!r} is not understood; expected height and width, or shortest_edge")

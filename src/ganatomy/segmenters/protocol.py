@@ -1,4 +1,4 @@
-"""What every segmenter can do: name what each pixel of a picture shows."""
+"""What every segmenter can do: name what each pixel of an image shows."""
 
 from typing import Protocol, runtime_checkable
 
@@ -25,7 +25,7 @@ class Segmenter(Protocol):
     device: torch.device
 
     def __call__(self, images: Images) -> Labels:
-        """Return the concept that each pixel shows in each plane (0 = nothing), at the pictures' resolution."""
+        """Return the concept that each pixel shows in each plane (0 = nothing), at the images' resolution."""
         ...
 
 
@@ -34,5 +34,5 @@ class Scorer(Segmenter, Protocol):
     """A segmenter that also says how sure it is."""
 
     def score(self, images: Images, concept: int) -> Scores:
-        """Return the probability of a concept at each pixel, differentiable in the pictures."""
+        """Return the probability of a concept at each pixel, differentiable in the images."""
         ...

@@ -18,7 +18,7 @@ from ganatomy.vocabulary import Concept, Vocabulary, checked_vocabulary
 from ganatomy.weights import State, fingerprint, fit_state, read_state
 
 PIXELS = 1 << 16
-"""Pixels that go through the network at once: sixteen pictures of 64 px. Keeps memory small, and caches warm."""
+"""Pixels that go through the network at once: sixteen images of 64 px. Keeps memory small, and caches warm."""
 
 Norm = Callable[[int], nn.Module]
 
@@ -66,8 +66,8 @@ class UNet(nn.Module):
 class UNetSegmenter:
     """A trained `UNet` with its vocabulary: a segmenter, a scorer, and a feature network for Fréchet distances.
 
-    Pictures of any size are read as they are, by a network that was trained at 64 px and learned objects at half to
-    twice their size there. `size` has larger ones read at that size: labels then go back to the pictures' size by
+    Images of any size are read as they are, by a network that was trained at 64 px and learned objects at half to
+    twice their size there. `size` has larger ones read at that size: labels then go back to the images' size by
     nearest neighbour, scores by bilinear interpolation. `dtype` bfloat16 is several times faster where the
     processor has it, at the price of a few labels (docs/segmenters.md).
     """

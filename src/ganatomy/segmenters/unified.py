@@ -1,4 +1,4 @@
-"""The unified parser (Xiao et al. 2018), with which the paper labels pictures: objects, materials and parts at once."""
+"""The unified parser (Xiao et al. 2018), with which the paper labels images: objects, materials and parts at once."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -120,7 +120,7 @@ def open_unified(
     Args:
         directory: where they lie, under their published names or as ``encoder*`` and ``decoder*``; or a fetched model.
         device: where it computes.
-        sizes: at which sizes pictures are read, such as ``256,320``; the scores of all are added.
+        sizes: at which sizes images are read, such as ``256,320``; the scores of all are added.
         halves: whether objects have halves as well, in the published numbering.
         dtype: in which number format the network computes.
     """

@@ -26,7 +26,7 @@ def same(a: Tensor, b: Tensor) -> Tensor:
 
 
 def join(a: Tensor, b: Tensor) -> Tensor:
-    """Merge tables of one row a picture, in the order of the shards."""
+    """Merge tables of one row an image, in the order of the shards."""
     return torch.cat([a, b])
 
 

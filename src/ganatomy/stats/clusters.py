@@ -1,4 +1,4 @@
-"""Means over places of pictures: the places of one picture are alike, so the picture is what was drawn at random."""
+"""Means over places of images: the places of one image are alike, so the image is what was drawn at random."""
 
 import math
 from typing import NamedTuple
@@ -12,7 +12,7 @@ Flags = npt.NDArray[np.bool_]
 
 
 def clustered_mean(values: Floats, clusters: Ints) -> tuple[float, float]:
-    """Return the mean of all values and its standard error, values of one cluster (picture) being one draw.
+    """Return the mean of all values and its standard error, values of one cluster (image) being one draw.
 
     The error is that of a ratio of sums over clusters, to first order; with one value a cluster it is the usual one.
 
@@ -49,7 +49,7 @@ def proportion(hits: Flags) -> tuple[float, float]:
 
 
 class Contrast(NamedTuple):
-    """The means of two kinds of place side by side, each estimate with its 95 % bootstrap interval over pictures.
+    """The means of two kinds of place side by side, each estimate with its 95 % bootstrap interval over images.
 
     Attributes:
         ratio, low, high: mean here / mean there; NaN where the interval of the mean there is not all above zero: then
@@ -68,11 +68,11 @@ class Contrast(NamedTuple):
 def contrast(values: Floats, clusters: Ints, here: Flags, there: Flags, draws: int, seed: int) -> Contrast:
     """Compare the mean over places `here` with that over places `there`.
 
-    Whole pictures are drawn again with replacement, `draws` times; draws without a place of either kind are left out.
+    Whole images are drawn again with replacement, `draws` times; draws without a place of either kind are left out.
 
     Args:
         values: one for each place.
-        clusters: its picture.
+        clusters: its image.
         here, there: which places are of either kind.
         draws: of the bootstrap.
         seed: of the draws.

@@ -52,7 +52,7 @@ class Combinations:
         return len(self.starts)
 
     def mismatched(self) -> "Combinations":
-        """Exchange the labels of pictures 0 and 1, 2 and 3, …; the last of an odd number has no partner."""
+        """Exchange the labels of images 0 and 1, 2 and 3, …; the last of an odd number has no partner."""
         area, even = self.pixels.shape[1], len(self.pixels) // 2 * 2
         swapped = self.pixels[:even].view(-1, 2, area).flip(1).view(even, area)
         paired = self.places < even * area

@@ -33,7 +33,7 @@ compiled = njit(nogil=True, cache=True, error_model="numpy")
 @compiled
 @no_type_check  # the test run must not wrap what is compiled
 def count_patches(features, u, axes, levels, patches, counts):  # pragma: no cover
-    """Add one unit's pixels to the counts of (combination, bin), for the pictures and for mismatched pictures.
+    """Add one unit's pixels to the counts of (combination, bin), for the images and for mismatched images.
 
     Args:
         features: float32 [b, units, h, w]; `u` is the unit to count; a last image without a partner is left out.

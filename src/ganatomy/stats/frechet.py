@@ -1,4 +1,4 @@
-"""How far the pictures of a generator are from real ones: the Fréchet distance of their features (SPEC 7).
+"""How far the images of a generator are from real ones: the Fréchet distance of their features (SPEC 7).
 
 Heusel et al. 2017: both sets of features are taken for samples of Gaussians, and the distance is that of these two.
 """
@@ -60,7 +60,7 @@ class FeatureMoments(Accumulator):
         for part in torch.split(features, CHUNK):
             x = part.to(self.total)
             if not math.isfinite(float(x.sum())):
-                raise BadValue("the features of a picture are NaN or Inf; the distance cannot be computed")
+                raise BadValue("the features of an image are NaN or Inf; the distance cannot be computed")
             if not self.images and len(x):
                 self.origin = x[0].clone()
             x = x - self.origin

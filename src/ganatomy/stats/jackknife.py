@@ -1,6 +1,6 @@
 """The error of a number that is computed from a whole sample, such as a distance: leave out a block at a time.
 
-Tukey's jackknife. Differences of two numbers of the same pictures are computed block by block, too, so what both share
+Tukey's jackknife. Differences of two numbers of the same images are computed block by block, too, so what both share
 cancels in their error.
 """
 
@@ -27,7 +27,7 @@ def blocks_left_out(count: int, blocks: int = BLOCKS) -> Int64[Tensor, "blocks r
     [[2, 3, 4, 5, 6], [0, 1, 4, 5, 6], [0, 1, 2, 3, 6]]
     """
     if count < 2:
-        raise BadValue(f"an error takes at least two pictures; there are {count}")
+        raise BadValue(f"an error takes at least two images; there are {count}")
     blocks = min(blocks, count)
     size = count // blocks
     everything = torch.arange(count)

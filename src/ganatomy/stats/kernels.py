@@ -9,7 +9,7 @@ make it cheap, and all of them are exact:
   cell tells its bin. Only the few pixels whose cell holds a level, or is next to one, are compared with levels.
 * **Float32 where it cannot matter.** Maps are scaled to cells while they are small, and resampled in float32; a pixel
   whose bin could hang on a rounding error is one of those few, and its value is computed in float64.
-* **Two pictures at a time.** The control swaps the labels of two pictures, so both are read once for four increments.
+* **Two images at a time.** The control swaps the labels of two images, so both are read once for four increments.
 
 Labels arrive as *combinations*: the distinct tuples of labels over all planes, numbered per batch. A pixel costs one
 increment however many planes there are.
@@ -39,14 +39,14 @@ compiled = njit(nogil=True, cache=True, error_model="numpy")
 @compiled
 @no_type_check  # the test run must not wrap what is compiled
 def count_unit(features, u, axes, levels, pixels, apart, patches, counts):  # pragma: no cover
-    """Add one unit's pixels to the counts of (combination, bin), for the pictures and for mismatched pictures.
+    """Add one unit's pixels to the counts of (combination, bin), for the images and for mismatched images.
 
     Args:
         features: float32 [b, units, h, w]; `u` is the unit to count.
         axes: (low uint32, weight float64) of the resampling of rows and of columns, see `bilinear_axis`.
         levels: float64 [l], ascending.
         pixels: uint32 [b, H*W], where in the counts the combination of each pixel begins.
-        apart: for the pictures and for mismatched pictures: (places uint32 [n], rows uint32 [n]), further pixels of
+        apart: for the images and for mismatched images: (places uint32 [n], rows uint32 [n]), further pixels of
             the batch and what to count each as.
         patches: what `lay_patches` made of the same pixels.
         counts: uint32 [2, rows, l + 1].

@@ -1,4 +1,4 @@
-"""What edits do to the share of pixels that shows each concept, picture by picture: means, changes, errors."""
+"""What edits do to the share of pixels that shows each concept, image by image: means, changes, errors."""
 
 import math
 from collections.abc import Mapping
@@ -24,11 +24,11 @@ def holds_zero(value: float, error: float) -> bool:
 
 
 class Change(NamedTuple):
-    """Means over the pictures, each float64 [trials, concepts], NaN where there is nothing to tell.
+    """Means over the images, each float64 [trials, concepts], NaN where there is nothing to tell.
 
     Attributes:
         before, after: share of the pixels that shows the concept.
-        change: after - before, and its standard error over pictures.
+        change: after - before, and its standard error over images.
         relative: change / before, and its standard error (a ratio of means; error to first order); NaN where before is
             not clearly above zero, as then the ratio could be anything.
     """
@@ -42,13 +42,13 @@ class Change(NamedTuple):
 
 
 class PairedChange(Accumulator):
-    """Pixel counts of the same pictures before and after each of several trials: sums, squares and products.
+    """Pixel counts of the same images before and after each of several trials: sums, squares and products.
 
-    Whole numbers, so any sharding gives the same bits. All pictures of a trial are read over as many pixels.
+    Whole numbers, so any sharding gives the same bits. All images of a trial are read over as many pixels.
 
     Attributes:
         images: int64 [1].
-        pixels: int64 [trials], looked at in all pictures together.
+        pixels: int64 [trials], looked at in all images together.
         before, after, before2, after2, product: int64 [trials, concepts].
     """
 

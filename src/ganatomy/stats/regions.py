@@ -1,4 +1,4 @@
-"""How many pixels show each concept, or how much: in a picture, in a part of it, at each place of a layer's grid."""
+"""How many pixels show each concept, or how much: in an image, in a part of it, at each place of a layer's grid."""
 
 from collections.abc import Sequence
 
@@ -13,12 +13,12 @@ from ganatomy.types import Labels, Scores
 def concept_counts(
     labels: Labels, concepts: int, read: Bool[Tensor, "p H W"] | None = None
 ) -> Int64[Tensor, "b concepts"]:
-    """Count the pixels of each picture that show each concept; entry 0 counts the pixels that were looked at.
+    """Count the pixels of each image that show each concept; entry 0 counts the pixels that were looked at.
 
     Args:
-        labels: of the pictures.
+        labels: of the images.
         concepts: how many, nothing included.
-        read: the pixels to look at, for all pictures (p = 1) or for each; None for all.
+        read: the pixels to look at, for all images (p = 1) or for each; None for all.
     """
     if read is None:
         return _count(labels, concepts, torch.zeros_like(labels[:1, 0], dtype=torch.long), 1)[:, 0]
@@ -26,7 +26,7 @@ def concept_counts(
 
 
 def place_of_pixels(size: tuple[int, int], grid: tuple[int, int], device: torch.device) -> Integer[Tensor, "1 H W"]:
-    """Return for each pixel of a picture the place of a grid (row-major) in which its centre lies."""
+    """Return for each pixel of an image the place of a grid (row-major) in which its centre lies."""
     rows, columns = (
         ((torch.arange(n, device=device, dtype=torch.float64) + 0.5) * places / n).long()
         for n, places in zip(size, grid, strict=True)
@@ -37,7 +37,7 @@ def place_of_pixels(size: tuple[int, int], grid: tuple[int, int], device: torch.
 def place_counts(labels: Labels, concepts: int, grid: tuple[int, int]) -> Int64[Tensor, "b concepts h w"]:
     """Count the pixels of each place of a grid that show each concept; entry 0 counts the place's pixels.
 
-    Pictures that are smaller than the grid are read at its size: each place then has one pixel.
+    Images that are smaller than the grid are read at its size: each place then has one pixel.
     """
     height, width = (max(n, places) for n, places in zip(labels.shape[-2:], grid, strict=True))
     labels = labels_at(labels, (height, width))

@@ -1,4 +1,4 @@
-"""Which units spoil the pictures: a Fréchet distance for every unit of a layer at once (S-6.1, SPEC 7).
+"""Which units spoil the images: a Fréchet distance for every unit of a layer at once (S-6.1, SPEC 7).
 
 A unit's distance is that of the m images, of M, in which its greatest activation is greatest. The features of the M
 images are computed once; a unit's sample is a row of indices.
@@ -149,7 +149,7 @@ def _project(
     chunks = [slice(start, start + rows) for start in range(0, len(used), rows)]
     centre = sum((features[used[own]].sum(0, dtype=torch.float64) for own in chunks), root.new_zeros(d)) / len(used)
     if not centre.isfinite().all():
-        raise BadValue("the features of a picture are NaN or Inf; the distances cannot be computed")
+        raise BadValue("the features of an image are NaN or Inf; the distances cannot be computed")
     of_unit = torch.zeros(len(places), len(used), dtype=torch.bool, device=root.device).scatter_(1, places, True)
     if int(of_unit.sum()) < places.numel():
         raise BadValue("a unit has the same image twice")

@@ -1,4 +1,4 @@
-"""What a classifier said of each picture, before and after each of several edits: accuracy per class, with errors."""
+"""What a classifier said of each image, before and after each of several edits: accuracy per class, with errors."""
 
 from collections.abc import Mapping
 from typing import ClassVar, NamedTuple
@@ -11,17 +11,17 @@ from ganatomy.stats.base import Accumulator, Merge, join
 
 
 class ClassAccuracy(NamedTuple):
-    """How well each class is told, float64; NaN for a class without pictures.
+    """How well each class is told, float64; NaN for a class without images.
 
     Attributes:
         pictures: int64 [classes].
-        recall: [trials, classes], the share of a class's pictures that are said to be of it.
-        recall_change, recall_error: against the first trial, and its standard error over the same pictures.
+        recall: [trials, classes], the share of a class's images that are said to be of it.
+        recall_change, recall_error: against the first trial, and its standard error over the same images.
         balanced: [trials, classes], one class against all others: the mean of recall and of the share of other
-            pictures that are not said to be of it. 1/2 is chance.
+            images that are not said to be of it. 1/2 is chance.
         balanced_change, balanced_error: the same of that.
-        likelihood_change: [trials, classes], mean change of the log-probability of their class over a class's pictures;
-            it moves before any picture is told otherwise.
+        likelihood_change: [trials, classes], mean change of the log-probability of their class over a class's images;
+            it moves before any image is told otherwise.
     """
 
     pictures: Int64[Tensor, " c"]
@@ -38,7 +38,7 @@ class Overall(NamedTuple):
     """How well all classes are told, each float64 [trials].
 
     Attributes:
-        accuracy: the share of all pictures that are told right; its change against the first trial, and the error.
+        accuracy: the share of all images that are told right; its change against the first trial, and the error.
         balanced: the mean of the classes' recalls; its change and error.
     """
 
@@ -51,7 +51,7 @@ class Overall(NamedTuple):
 
 
 class Verdicts(Accumulator):
-    """The class that each picture has, and what is said of it in each trial; the first trial is no edit.
+    """The class that each image has, and what is said of it in each trial; the first trial is no edit.
 
     Attributes:
         truth: int64 [images].
@@ -73,13 +73,13 @@ class Verdicts(Accumulator):
         self.likelihood = torch.cat([self.likelihood, likelihood.float()])
 
     def rows(self, start: int, stop: int) -> "Verdicts":
-        """Return what was said of some of the pictures, in their order."""
+        """Return what was said of some of the images, in their order."""
         return self.from_state({name: table[start:stop] for name, table in self.state_dict().items()})
 
     def read(self, classes: int) -> ClassAccuracy:
         """Return how well each of so many classes is told.
 
-        Errors are of paired differences (as McNemar's test has them): of the pictures that both trials tell alike, no
+        Errors are of paired differences (as McNemar's test has them): of the images that both trials tell alike, no
         matter how many, nothing is to be learnt.
         """
         said, truth = self.said.long(), self.truth[:, None]
@@ -102,7 +102,7 @@ class Verdicts(Accumulator):
         )
 
     def overall(self, classes: int) -> Overall:
-        """Return how well all classes are told; those without pictures do not count."""
+        """Return how well all classes are told; those without images do not count."""
         right = (self.said.long() == self.truth[:, None]).double()
         step = right - right[:, :1]
         each = self.read(classes)
@@ -117,20 +117,20 @@ class Verdicts(Accumulator):
         )
 
     def _mean(self, each: Float64[Tensor, "n t"], classes: int) -> Float64[Tensor, "t c"]:
-        """Return the mean over the pictures of each class."""
+        """Return the mean over the images of each class."""
         total = each.new_zeros(classes, each.shape[1]).index_add(0, self.truth, each)
         return (total / torch.bincount(self.truth, minlength=classes)[:, None]).T
 
 
 def _counted(said: Int64[Tensor, "n t"], which: Tensor, classes: int) -> Float64[Tensor, "t c"]:
-    """Return how often each trial says each class, of the pictures for which it says so and `which` holds."""
+    """Return how often each trial says each class, of the images for which it says so and `which` holds."""
     trials = said.shape[1]
     keys = said + classes * torch.arange(trials, device=said.device)
     return torch.bincount(keys[which], minlength=trials * classes).view(trials, classes).double()
 
 
 def _paired(counts: Float64[Tensor, "t c"], both: Float64[Tensor, "t c"], n: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the mean change of a share of n pictures against the first trial, and the variance of that mean.
+    """Return the mean change of a share of n images against the first trial, and the variance of that mean.
 
     Args:
         counts: for how many it holds in each trial.

@@ -1,6 +1,6 @@
-"""How far the textures of pictures are from real ones, scale by scale: the sliced Wasserstein distance.
+"""How far the textures of images are from real ones, scale by scale: the sliced Wasserstein distance.
 
-Karras et al. 2018 (Progressive GAN), section 5; Figure 7 of the paper. A Laplacian pyramid splits each picture into
+Karras et al. 2018 (Progressive GAN), section 5; Figure 7 of the paper. A Laplacian pyramid splits each image into
 scales, from fine to coarse; at each, small patches of random places are compared as distributions.
 """
 
@@ -41,7 +41,7 @@ def pyramid_sizes(size: tuple[int, int]) -> list[tuple[int, int]]:
 
 
 def laplacian_pyramid(images: Images) -> list[Float[Tensor, "b 3 _ _"]]:
-    """Split pictures into scales: each level is what the next coarser one cannot show; the last is what is left."""
+    """Split images into scales: each level is what the next coarser one cannot show; the last is what is left."""
     levels = [images]
     for _ in pyramid_sizes((images.shape[2], images.shape[3]))[1:]:
         small = _blurred(levels[-1])[:, :, ::2, ::2]
@@ -60,13 +60,13 @@ def _blurred(images: Images) -> Images:
 
 
 class Patches(Accumulator):
-    """Patches of random places of every picture, at every level of its pyramid.
+    """Patches of random places of every image, at every level of its pyramid.
 
-    The places of a picture depend on the seed and its id alone. All patches are kept: 588 bytes each, so 75 kB for each
-    level of a picture.
+    The places of an image depend on the seed and its id alone. All patches are kept: 588 bytes each, so 75 kB for each
+    level of an image.
 
     Attributes:
-        size: int64 [2], height and width of the pictures.
+        size: int64 [2], height and width of the images.
         seed: int64 [1].
         values: float32 [images, level, patch, colour, 49].
     """
@@ -78,7 +78,7 @@ class Patches(Accumulator):
     ) -> None:
         if min(size) < SIDE or patches < 1:
             raise BadValue(
-                f"pictures of {size[0]} × {size[1]} pixels have no {patches} patches of {SIDE} × {SIDE}; "
+                f"images of {size[0]} × {size[1]} pixels have no {patches} patches of {SIDE} × {SIDE}; "
                 f"take at least {SIDE} × {SIDE} pixels and one patch"
             )
         if seed < 0:
@@ -91,18 +91,18 @@ class Patches(Accumulator):
         """Take in (images [b, 3, H, W], ids [b]).
 
         Raises:
-            BadValue: pictures of another size, or that are not finite.
+            BadValue: images of another size, or that are not finite.
         """
         images, ids = batch
         size = images.shape[-2], images.shape[-1]
         if list(size) != self.size.tolist():
             height, width = self.size.tolist()
             raise BadValue(
-                f"pictures of {size[0]} × {size[1]} pixels are given, {height} × {width} were begun with; "
+                f"images of {size[0]} × {size[1]} pixels are given, {height} × {width} were begun with; "
                 "they must all be of one size"
             )
         if not math.isfinite(float(images.sum())):
-            raise BadValue("a picture holds NaN or Inf; its patches cannot be compared")
+            raise BadValue("an image holds NaN or Inf; its patches cannot be compared")
         places = torch.from_numpy(np.stack([self._places(int(i)) for i in ids])).to(images.device)
         levels = [
             _cut(level, places[:, i, :, 0], places[:, i, :, 1])
@@ -117,7 +117,7 @@ class Patches(Accumulator):
         return pyramid_sizes((height, width))
 
     def _places(self, i: int) -> "np.ndarray[tuple[int, ...], np.dtype[np.int64]]":
-        """Return top and left of a picture's patches at each level, [level, patch, 2]."""
+        """Return top and left of an image's patches at each level, [level, patch, 2]."""
         random = np.random.default_rng([int(self.seed), i])
         room = np.array(self.sizes)[:, None] - SIDE + 1
         return random.integers(room, size=(len(room), self.values.shape[2], 2))
@@ -150,17 +150,17 @@ class SlicedWasserstein(NamedTuple):
 
 @torch.no_grad()
 def sliced_wasserstein(real: Patches, made: Patches, projections: int = 512, seed: int = 0) -> SlicedWasserstein:
-    """Return the mean difference of sorted projections of the patches of two sets of as many pictures, × 10³.
+    """Return the mean difference of sorted projections of the patches of two sets of as many images, × 10³.
 
     Each set's patches are first brought to mean 0 and deviation 1, colour channel by colour channel.
 
     Raises:
-        BadValue: pictures of another size or number, or none.
+        BadValue: images of another size or number, or none.
     """
     if real.sizes != made.sizes or real.values.shape != made.values.shape or not len(real.values):
         (a, b), (c, d) = real.sizes[0], made.sizes[0]
         raise BadValue(
-            f"{len(real.values)} pictures of {a} × {b} pixels, {real.values.shape[2]} patches each, cannot be compared "
+            f"{len(real.values)} images of {a} × {b} pixels, {real.values.shape[2]} patches each, cannot be compared "
             f"with {len(made.values)} of {c} × {d}, {made.values.shape[2]} each; take as many of the same size"
         )
     if projections < 1:

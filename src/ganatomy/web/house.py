@@ -86,7 +86,7 @@ UnitNumber = Annotated[int, Path(ge=0, lt=1 << 20)]
 
 
 def png(picture: npt.NDArray[np.uint8]) -> bytes:
-    """Return a picture [H, W, 3], or [H, W] in grey, as a PNG file."""
+    """Return an image [H, W, 3], or [H, W] in grey, as a PNG file."""
     file = io.BytesIO()
     Image.fromarray(picture).save(file, "PNG", compress_level=1)
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""A brush of units: strokes become interventions, and interventions pictures."""
+"""A brush of units: strokes become interventions, and interventions images."""
 
 import json
 import shlex
@@ -33,7 +33,7 @@ from ganatomy.web.reader import Picture, Reader, pixels
 from ganatomy.web.schemas import Brush, Change, Changes, Ranking, Stroke
 
 POOLED = 256
-"""Pictures on which class constants are measured, where no study has pooled more."""
+"""Images on which class constants are measured, where no study has pooled more."""
 STRONG = 0.01
 """A unit that is drawn with, for no concept, is set to what it exceeds on this share of all pixels."""
 
@@ -50,7 +50,7 @@ class Painter(Reader):
         self._mask = lru_cache(maxsize=256)(self._masked)
 
     def paint(self, id: int, seed: int, strokes: Sequence[Stroke]) -> Picture:
-        """Return a picture with strokes on it.
+        """Return an image with strokes on it.
 
         Raises:
             GanatomyError: a stroke names what is not there.
@@ -58,7 +58,7 @@ class Painter(Reader):
         return self.edited(id, seed, self.edits(strokes))
 
     def edited(self, id: int, seed: int, edits: Sequence[Intervention]) -> Picture:
-        """Return a picture with interventions done."""
+        """Return an image with interventions done."""
         return pixels(self._painted(id, seed, edits))
 
     def read_edits(self, content: Any) -> list[Intervention]:
@@ -66,12 +66,12 @@ class Painter(Reader):
 
         Raises:
             BadFile: they are none, or not for this generator.
-            BadValue: they are for several pictures at once.
+            BadValue: they are for several images at once.
         """
         generator = self.source.models.generator
         found = edits_from_json(json.dumps(content), generator.layers, generator.fingerprint)
         if any(len(stroke.where) > 1 for edit in found for stroke in edit.strokes()):
-            raise BadValue("the edits have a map for each of several pictures; here all get the same")
+            raise BadValue("the edits have a map for each of several images; here all get the same")
         return found
 
     def edits(self, strokes: Sequence[Stroke]) -> list[Intervention]:
@@ -152,7 +152,7 @@ class Painter(Reader):
         That is the one whose brushes overlap their concepts most.
 
         Of grids that are neither too coarse to aim nor too fine to make an object (4 places to a quarter of the
-        picture's side), where there are any.
+        image's side), where there are any.
         """
         layers, names = self.source.dissection.layers, addresses(self.source.dissection.vocabulary)
         scored = [names[self.source.named(c)] for c in self.source.scored()]

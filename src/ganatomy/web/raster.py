@@ -36,7 +36,7 @@ def _within(
     near: tuple[slice, slice],
     size: tuple[int, int],
 ) -> npt.NDArray[np.bool_]:
-    """Return which pixels of a part of the picture are within reach of a line, by x and y of its ends."""
+    """Return which pixels of a part of the image are within reach of a line, by x and y of its ends."""
     y, x = (np.arange(n, dtype=np.float64)[part] + 0.5 for n, part in zip(size, near, strict=True))
     x, y = x[None] - start[0], y[:, None] - start[1]
     step = end - start

@@ -1,7 +1,7 @@
-"""The models behind the pages: look at pictures, and read what their units do.
+"""The models behind the pages: look at images, and read what their units do.
 
 A `Reader`, and the `Painter` that it becomes with a brush, is used by one thread at a time: that of the `Worker`. What
-was seen of a picture is kept for a while, so whatever is asked next of it costs only what is new.
+was seen of an image is kept for a while, so whatever is asked next of it costs only what is new.
 """
 
 from base64 import b64decode
@@ -41,7 +41,7 @@ Picture = npt.NDArray[np.uint8]
 
 @dataclass
 class Seen:
-    """What is known of a picture: its latent, itself, its labels once asked for, and features of layers."""
+    """What is known of an image: its latent, itself, its labels once asked for, and features of layers."""
 
     z: Latents
     images: Images
@@ -64,7 +64,7 @@ class Reader:
 
     @cached_property
     def size(self) -> tuple[int, int]:
-        """Height and width of the pictures."""
+        """Height and width of the images."""
         height, width = self._look(0, 0, None).images.shape[-2:]
         return height, width
 
@@ -101,7 +101,7 @@ class Reader:
         return self.source.dissection.show(layer, unit).picture
 
     def picture(self, id: int, seed: int) -> Picture:
-        """Return a picture as it is."""
+        """Return an image as it is."""
         return pixels(self._look(id, seed, None).images)
 
     def listed(self, layer: str, concept: str | None, sort: Literal["iou", "unit"]) -> list[UnitRow]:
@@ -137,7 +137,7 @@ class Reader:
         others, the most unusually active first.
 
         Args:
-            id, seed: of the picture.
+            id, seed: of the image.
             layer: whose units.
             where: a path of the brush, and its radius.
             top: how many units.
@@ -153,7 +153,7 @@ class Reader:
         return (matched + others)[:top], [concept.name for concept in concepts]
 
     def features(self, asked: FeaturesAsked) -> FeaturesFound:
-        """Return what some units do in a part of a picture, and their whole maps where they are wanted.
+        """Return what some units do in a part of an image, and their whole maps where they are wanted.
 
         Raises:
             GanatomyError: what is asked for is not there, or too much.
@@ -178,12 +178,12 @@ class Reader:
         )
 
     def common(self, ids: Sequence[int], seed: int, layer: str, top: int) -> list[ActiveUnit]:
-        """Return the units that light up somewhere in every one of these pictures, judged by where they do least."""
+        """Return the units that light up somewhere in every one of these images, judged by where they do least."""
         greatest = [self._look(id, seed, layer).features[layer][0].amax((1, 2)) for id in ids]
         return self._described(layer, torch.stack(greatest).amin(0), top)
 
     def unit_map(self, id: int, seed: int, layer: str, unit: int) -> npt.NDArray[np.uint8]:
-        """Return where a unit is active in a picture: [H, W], 255 for the greatest activation of the whole sample."""
+        """Return where a unit is active in an image: [H, W], 255 for the greatest activation of the whole sample."""
         check_units(layer, self.source.shape(layer).units, [unit])
         r = self._look(id, seed, layer).features[layer][:, unit : unit + 1]
         units = self.source.dissection.units
@@ -193,7 +193,7 @@ class Reader:
         return heat
 
     def _look(self, id: int, seed: int, layer: str | None) -> Seen:
-        """Return what is known of a picture, with the features of a layer if one is named."""
+        """Return what is known of an image, with the features of a layer if one is named."""
         seen = self._seen.pop((id, seed), None)
         generator = self.source.models.generator
         if layer is not None:

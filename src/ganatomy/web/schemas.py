@@ -5,11 +5,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 PICTURES, STROKES, POINTS, UNITS = 16, 200, 500, 4096
-"""Most pictures and strokes of a request, points of a stroke, units of a set."""
+"""Most images and strokes of a request, points of a stroke, units of a set."""
 ALL_POINTS = 10_000
 """Most points of all strokes of a request."""
 
-PictureId = Annotated[int, Field(ge=0, lt=1 << 53, description="which picture: the id of its latent")]
+PictureId = Annotated[int, Field(ge=0, lt=1 << 53, description="which image: the id of its latent")]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Unit = Annotated[int, Field(ge=0, lt=1 << 20)]
@@ -45,9 +45,9 @@ class Stroke(Strict):
     points: list[tuple[Share, Share]] = Field(
         default_factory=list,
         max_length=POINTS,
-        description="the path: x and y as shares of width and height; empty for the whole picture",
+        description="the path: x and y as shares of width and height; empty for the whole image",
     )
-    radius: Share = Field(default=0.08, description="of the brush, as a share of the picture's width")
+    radius: Share = Field(default=0.08, description="of the brush, as a share of the image's width")
     pooling: Literal["max", "mean"] = Field(default="max", description="how the stroke reaches the layer's grid")
 
 
@@ -63,7 +63,7 @@ Strokes = Annotated[list[Stroke], Field(default_factory=list, max_length=STROKES
 
 
 class Painting(Strict):
-    """A picture with strokes on it."""
+    """An image with strokes on it."""
 
     id: PictureId
     seed: int = Field(default=0, ge=0, lt=1 << 31)
@@ -78,7 +78,7 @@ class PaintRequest(Painting):
 
 
 class GenerateRequest(Strict):
-    """Several pictures with the same strokes."""
+    """Several images with the same strokes."""
 
     ids: list[PictureId] = Field(min_length=1, max_length=PICTURES)
     seed: int = Field(default=0, ge=0, lt=1 << 31)
@@ -89,13 +89,13 @@ class GenerateRequest(Strict):
 
 
 class Pictures(BaseModel):
-    """Pictures as PNG files, base64."""
+    """Images as PNG files, base64."""
 
     pictures: list[str]
 
 
 class Change(BaseModel):
-    """How much of the picture a concept covers, before and after."""
+    """How much of the image a concept covers, before and after."""
 
     concept: str
     category: str
@@ -104,10 +104,10 @@ class Change(BaseModel):
 
 
 class Changes(BaseModel):
-    """What strokes did to a picture, the greatest change first."""
+    """What strokes did to an image, the greatest change first."""
 
     changes: list[Change]
-    pixels: float = Field(description="mean absolute change of the picture, of 255")
+    pixels: float = Field(description="mean absolute change of the image, of 255")
 
 
 class ActiveUnit(BaseModel):
@@ -130,12 +130,12 @@ class UnitRow(BaseModel):
     label: str | None
     category: str | None
     iou: float | None
-    control: float | None = Field(description="the same with features and pictures mismatched")
+    control: float | None = Field(description="the same with features and images mismatched")
     matched: bool
 
 
 class Region(Strict):
-    """A place in a picture: the mean over a path of the brush, or a single point."""
+    """A place in an image: the mean over a path of the brush, or a single point."""
 
     id: PictureId
     seed: int = Field(default=0, ge=0, lt=1 << 31)
@@ -153,7 +153,7 @@ class Active(BaseModel):
 
 
 class FeaturesAsked(Strict):
-    """What units do in a part of a picture: on a path of the brush, or everywhere."""
+    """What units do in a part of an image: on a path of the brush, or everywhere."""
 
     id: PictureId
     seed: int = Field(default=0, ge=0, lt=1 << 31)
@@ -167,7 +167,7 @@ class FeaturesAsked(Strict):
 
 
 class FeaturesFound(BaseModel):
-    """What units do in a part of a picture, in the order in which they were asked for."""
+    """What units do in a part of an image, in the order in which they were asked for."""
 
     layer: str
     height: int
@@ -188,7 +188,7 @@ class Ranking(BaseModel):
 
 
 class CommonRequest(Strict):
-    """Pictures that have something in common."""
+    """Images that have something in common."""
 
     ids: list[PictureId] = Field(min_length=1, max_length=PICTURES)
     seed: int = Field(default=0, ge=0, lt=1 << 31)
@@ -251,7 +251,7 @@ class Flagged(Strict):
 
 
 class PairRequest(Strict):
-    """Two pictures to choose from: as they are, and without some units."""
+    """Two images to choose from: as they are, and without some units."""
 
     layer: Name
     rater: Rater
@@ -259,7 +259,7 @@ class PairRequest(Strict):
 
 
 class Pair(BaseModel):
-    """Two pictures as PNG files, base64; which is which is not told."""
+    """Two images as PNG files, base64; which is which is not told."""
 
     comparison: str
     picture: int
@@ -302,7 +302,7 @@ class Agreed(BaseModel):
 
 
 class Preference(BaseModel):
-    """How often the edited picture was found more real, with a 95 % interval."""
+    """How often the edited image was found more real, with a 95 % interval."""
 
     comparison: str
     share: float

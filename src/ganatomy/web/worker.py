@@ -1,4 +1,4 @@
-"""One thread that runs the models, and the line before it: the server's event loop never waits for a picture."""
+"""One thread that runs the models, and the line before it: the server's event loop never waits for an image."""
 
 import asyncio
 import heapq
@@ -14,7 +14,7 @@ from ganatomy.execute.memory import give_back
 
 T = TypeVar("T")
 PAINT, READ, BROWSE, WARM = 0, 1, 2, 3
-"""What goes first: a stroke's picture, what it changed, all else that people ask, what nobody has asked yet."""
+"""What goes first: a stroke's image, what it changed, all else that people ask, what nobody has asked yet."""
 STREAMS = 4096
 """Streams whose newest number is kept."""
 
@@ -132,4 +132,4 @@ class Worker:
                 future.set_result(job())
             except BaseException as error:
                 future.set_exception(error)
-            give_back()  # else what pictures that are kept leave between them is never used again
+            give_back()  # else what images that are kept leave between them is never used again

@@ -36,7 +36,7 @@ def test_ablating_the_units_of_a_class_loses_that_class_alone(study: Path, name:
     assert table.random_change[name] == 0, "no random set holds a chosen unit"
     others = [each for each in CLASSES if each != name]
     assert table.change[others].tolist() == [0.0, 0.0]
-    if name == CLASSES[0]:  # a picture without any score is told as the first class, which so keeps its own
+    if name == CLASSES[0]:  # an image without any score is told as the first class, which so keeps its own
         assert table.after[name] == 1
     else:
         assert (table.after[name], table.change[name]) == (0, -1)
@@ -82,7 +82,7 @@ def test_every_unit_alone_is_told_on_pictures_that_did_not_choose_it(each: UnitA
         assert table[column]["red", 0] == -0.5
         assert (table[column][[("green", 1), ("green", 2), ("red", 3), ("blue", 5)]] == 0).all()
     assert table.recall_change["red", 0] == -1
-    assert table.change["blue", 0] != table.told["blue", 0], "two halves of the pictures"
+    assert table.change["blue", 0] != table.told["blue", 0], "two halves of the images"
     assert each.facts["pictures"] == [45, 45]
     assert each.overall.change[0] < 0
     assert (each.overall.change[1:] == 0).all()
@@ -147,7 +147,7 @@ def test_batches_change_nothing(study: Path, tmp_path: Path) -> None:
         ({"units": [6]}, UnknownName, "unknown unit"),
         ({"units": []}, BadValue, "at least one"),
         ({}, BadValue, "no units to act on"),
-        ({"units": [0], "images": 100}, BadValue, r"takes 100 pictures and .* has 90"),
+        ({"units": [0], "images": 100}, BadValue, r"takes 100 images and .* has 90"),
         ({"units": [0], "layer": "sea"}, UnknownName, "did you mean see"),
         ({"concept": "yellow"}, UnknownName, "unknown concept"),
     ],
@@ -172,9 +172,9 @@ def test_classes_and_sizes_that_cannot_be_meant(study: Path) -> None:
 
 def test_a_generator_tells_no_classes_and_a_classifier_draws_none(study: Path, tmp_path: Path) -> None:
     ganatomy.dissect("planted", segmenter="planted", images=8, calibration=8, out=tmp_path / "planted")
-    with pytest.raises(BadModel, match="planted draws pictures and tells no classes"):
+    with pytest.raises(BadModel, match="planted draws images and tells no classes"):
         ganatomy.accuracy(tmp_path / "planted", layer="layer1", units=[0])
-    with pytest.raises(BadModel, match="looks at pictures and draws none") as caught:
+    with pytest.raises(BadModel, match="looks at images and draws none") as caught:
         ganatomy.ablate(study, layer="see", units=[0])
     assert "\n" not in str(caught.value)
 

@@ -275,7 +275,7 @@ def test_the_curve_is_a_mean_over_random_sets(source: Source, found: Ace) -> Non
 
 
 class Counting(PlantedGenerator):
-    """Counts the pictures that it draws."""
+    """Counts the images that it draws."""
 
     drawn = 0
 

@@ -1,4 +1,4 @@
-"""The best setting is found on half of the pictures, measured on the other half, and used from then on."""
+"""The best setting is found on half of the images, measured on the other half, and used from then on."""
 
 from pathlib import Path
 

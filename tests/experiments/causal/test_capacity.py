@@ -1,4 +1,4 @@
-"""Capacity tells a layer that cannot from units that do not, and picks a setting on other pictures than it reports."""
+"""Capacity tells a layer that cannot from units that do not, and picks a setting on other images than it reports."""
 
 import dataclasses
 from pathlib import Path
@@ -103,7 +103,7 @@ def test_nothing_can_be_lost_where_nothing_was(found: Capacity) -> None:
 
 
 def test_places_can_be_kept_to_some_objects(source: Source, out: Path) -> None:
-    """Behind a box no ball shows, whatever is set; pictures without a box have no place."""
+    """Behind a box no ball shows, whatever is set; images without a box have no place."""
     options = {"on": ("box",), "sets": SETS[:1], "cells": (1,), "multiples": (1.0,)}
     found = run_capacity(ask(source, **options), source, out)
     boxes = found.table.set_index("by")
@@ -138,7 +138,7 @@ def test_an_interrupted_run_ends_with_the_same_bits(source: Source, out: Path) -
     other = run_capacity(dataclasses.replace(spec, shard=10, batch=7), source, out.with_name("other"))
     assert torch.equal(other.gains, whole.gains)
     random = whole.gains[:, whole.table.by == "random"]
-    assert 0 < (random > 0).sum() < 10, "drawn anew for each picture: some sets hold what draws balls, some do not"
+    assert 0 < (random > 0).sum() < 10, "drawn anew for each image: some sets hold what draws balls, some do not"
 
 
 def test_it_opens_without_models(found: Capacity, planted: Dissection) -> None:

@@ -1,4 +1,4 @@
-"""k(place) is the mean activation at that very place, over the pictures that show the concept there."""
+"""k(place) is the mean activation at that very place, over the images that show the concept there."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def source(planted: Dissection) -> Source:
 
 
 def test_k_of_a_place_is_a_mean_weighted_by_the_share_that_shows_the_concept(source: Source) -> None:
-    """Formed anew from single pictures."""
+    """Formed anew from single images."""
     means = place_means(source, ["layer1", "layer2"], "ball", (30, 7))["layer1"]
     generator, segmenter, ball = source.models.generator, source.models.segmenter, source.concept("ball")
     z = torch.cat([generator.latents(range(i, i + 1), 0) for i in range(500_000, 500_030)])

@@ -1,4 +1,4 @@
-"""Effects of ablation and insertion: against counting picture by picture, and against what the planted units do."""
+"""Effects of ablation and insertion: against counting image by image, and against what the planted units do."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -40,7 +40,7 @@ def asked(source: Source, **fields: Any) -> EffectSpec:
 
 
 def shares(source: Source, edits: Sequence[Intervention], read: np.ndarray | None = None) -> np.ndarray:
-    """The share of the pixels of each picture that show each concept, counted one by one: [24, concepts]."""
+    """The share of the pixels of each image that show each concept, counted one by one: [24, concepts]."""
     generator, segmenter = source.models.generator, source.models.segmenter
     labels = segmenter(generator.edited(generator.latents(IDS, 0), edits)).numpy()
     read = np.ones(labels.shape[2:], bool) if read is None else read
@@ -49,7 +49,7 @@ def shares(source: Source, edits: Sequence[Intervention], read: np.ndarray | Non
 
 
 def check(table: pd.DataFrame, before: np.ndarray, after: np.ndarray) -> None:
-    """A table of one reading says what the shares of each picture say."""
+    """A table of one reading says what the shares of each image say."""
     assert set(table.concept) == {NAMES[c] for c in range(1, 7) if before[:, c].any() or after[:, c].any()}
     for row in table.itertuples():
         a, b = after[:, NAMES.index(row.concept)], before[:, NAMES.index(row.concept)]

@@ -67,7 +67,7 @@ def test_candidates_do_not_show_the_concept_and_gain_what_is_said(source: Source
     spec, tree = asked(source), source.concept("tree")
     weights = torch.full((256,), 1 / 256)
     found = try_places(source, spec, pool.constant(tree), weights, range(500_000, 500_020))
-    assert int(found.evaluations) == 40  # each picture before, and with its places set
+    assert int(found.evaluations) == 40  # each image before, and with its places set
     before = counts(source, found.ids.tolist(), tree).flatten(1)
     assert (before[range(len(found.ids)), found.place] == 0).all()
     generator, shape = source.models.generator, source.shape("layer2")
@@ -147,5 +147,5 @@ def test_a_draw_depends_on_seed_and_id_only(source: Source) -> None:
 
 def test_too_few_places_are_told_in_one_line(source: Source) -> None:
     empty = Pool(7, (12, 16, 16))
-    with pytest.raises(BadValue, match="only 0 of 60 pictures show tree at a place of layer2; raise pool and cand"):
+    with pytest.raises(BadValue, match="only 0 of 60 images show tree at a place of layer2; raise pool and cand"):
         present(asked(source), empty, source.concept("tree"))

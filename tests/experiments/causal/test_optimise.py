@@ -69,7 +69,7 @@ def objective(source: Source, value: Tensor, **fields: Any) -> Objective:
 
 
 def gain_by_hand(source: Source, value: Tensor, alpha: Tensor, scale: Tensor, whole: bool) -> float:
-    """δ of Eqn 5, a picture at a time."""
+    """δ of Eqn 5, an image at a time."""
     generator, segmenter, tree = source.models.generator, source.models.segmenter, source.concept("tree")
     gone, come = [], []
     for ids, places, kind in ((IDS[:3], PLACES[:3, :1], "present"), (IDS.flip(0)[:3], PLACES[:3], "absent")):
@@ -114,7 +114,7 @@ def test_slopes_agree_with_finite_differences(source: Source, value: Tensor, abl
 
 
 def test_insertion_is_read_at_its_own_place(source: Source, value: Tensor) -> None:
-    """At other places of the same picture there is hardly any tree."""
+    """At other places of the same image there is hardly any tree."""
     problem = objective(source, value)
     every = problem.inserted(torch.ones(UNIT_COUNT), problem.train.absent, torch.arange(6), binary=False)
     sample = problem.train.absent
@@ -162,7 +162,7 @@ def test_all_samples_share_the_room_for_features(
 
 
 def test_many_pairs_go_through_in_parts(source: Source, value: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All layers are kept of what a slope is of: few pictures at a time, where they are large."""
+    """All layers are kept of what a slope is of: few images at a time, where they are large."""
     problem, scale, rows = objective(source, value), torch.tensor([0.2, 0.9]), torch.arange(6)
     drawn: list[int] = []
     render = source.models.generator.render

@@ -28,7 +28,7 @@ from ganatomy.vocabulary import Concept
 
 
 def places(possible: list[float], gain: list[float], free: list[bool]) -> pd.DataFrame:
-    """One picture a place, as a study has them, a sixteenth of the picture each; half of the usual area is 0.125."""
+    """One image a place, as a study has them, a sixteenth of the image each; half of the usual area is 0.125."""
     n = len(gain)
     rows = pd.DataFrame({"id": range(n), "gain": gain, "random_gain": [0.0] * n})
     truth = PlaceTruth(torch.tensor([possible]).double(), torch.tensor([free]), torch.tensor([1 / 64]).double())

@@ -23,7 +23,7 @@ def test_masks_are_the_places_of_an_edit() -> None:
 
 @pytest.mark.parametrize(("grid", "cell"), [((8, 8), 3), ((5, 7), 2), ((48, 40), 1)])
 def test_counts_of_a_place_are_those_of_its_pixels(grid: tuple[int, int], cell: int) -> None:
-    """One place at a time, by hand; the last grid is finer than the picture, which is then read at its size."""
+    """One place at a time, by hand; the last grid is finer than the image, which is then read at its size."""
     labels = torch.randint(0, 5, (3, 2, 32, 32), generator=torch.Generator().manual_seed(0))
     counts = cell_counts(labels, [1, 2, 3, 4], grid, cell)
     few = cell_counts(labels, [4, 2], grid, cell)

@@ -1,4 +1,4 @@
-"""The pool of a layer: class constants and places, against sums over pictures; kept once, shared by all."""
+"""The pool of a layer: class constants and places, against sums over images; kept once, shared by all."""
 
 from pathlib import Path
 from typing import Any
@@ -92,7 +92,7 @@ def test_its_pictures_are_neither_those_of_dissections_nor_those_of_effects() ->
 
 
 def test_a_concept_without_a_pixel_has_no_constant() -> None:
-    with pytest.raises(BadValue, match="none of the 0 pooled pictures shows the concept; pool more of them"):
+    with pytest.raises(BadValue, match="none of the 0 pooled images shows the concept; pool more of them"):
         Pool(3, (2, 4, 4)).constant(1)
 
 

@@ -1,4 +1,4 @@
-"""Real features of one picture bring what they show to the same place of another, and nothing else."""
+"""Real features of one image bring what they show to the same place of another, and nothing else."""
 
 from pathlib import Path
 from typing import Any

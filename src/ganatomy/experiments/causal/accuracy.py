@@ -37,7 +37,7 @@ class AccuracySpec(SampleSpec):
     """Which units of a classifier are switched off.
 
     Attributes:
-        first: id of the first picture: 0, as the pictures of a set are few.
+        first: id of the first image: 0, as the images of a set are few.
         units: which.
         chosen: a sentence that says how they were chosen.
         concept: what they are for, if they were chosen for a concept.
@@ -69,12 +69,12 @@ class Accuracy(Result):
     Attributes:
         spec: what was asked.
         facts: what was used; ``facts["classes"]`` names them.
-        classes: one row a class that the pictures show, the most harmed first: class, pictures, before, before_error,
-            after, after_error (share of its pictures that are told right; binomial errors), change, change_error
-            (paired over the same pictures), balanced_before, balanced_after, balanced_change, balanced_error (the class
+        classes: one row a class that the images show, the most harmed first: class, images, before, before_error,
+            after, after_error (share of its images that are told right; binomial errors), change, change_error
+            (paired over the same images), balanced_before, balanced_after, balanced_change, balanced_error (the class
             against all others, 1/2 is chance), random_change, random_spread (mean and standard deviation of `change`
             over the random sets), random_balanced.
-        overall: two rows, ``accuracy`` (of all pictures) and ``balanced accuracy`` (the mean over classes): measure,
+        overall: two rows, ``accuracy`` (of all images) and ``balanced accuracy`` (the mean over classes): measure,
             before, after, change, change_error, random_change, random_spread.
         study: the directory that holds it.
     """
@@ -131,11 +131,11 @@ def run_accuracy(
     execute: Executor = local,
     progress: Progress | None = None,
 ) -> Accuracy:
-    """Switch units off, and tell the classes of the same pictures again; goes on where it was stopped.
+    """Switch units off, and tell the classes of the same images again; goes on where it was stopped.
 
     Raises:
         BadModel: what was dissected tells no classes.
-        BadValue: the pictures are in no classes, or too few.
+        BadValue: the images are in no classes, or too few.
         StudyMismatch: the directory holds another study.
     """
     classes = check_sample(source, spec)
@@ -162,7 +162,7 @@ def classifier_of(source: Source) -> Classifier:
     subject = source.models.subject
     if not isinstance(subject, Classifier):
         name = source.dissection.spec.generator
-        raise BadModel(f"{name} draws pictures and tells no classes; accuracy is measured of a classifier")
+        raise BadModel(f"{name} draws images and tells no classes; accuracy is measured of a classifier")
     return subject
 
 
@@ -172,7 +172,7 @@ def check_sample(source: Source, spec: SampleSpec) -> tuple[str, ...]:
     Raises:
         UnknownName: no such layer.
         BadModel: what was dissected tells no classes.
-        BadValue: the pictures are in no classes, or too few.
+        BadValue: the images are in no classes, or too few.
     """
     source.shape(spec.layer)
     classifier = classifier_of(source)
@@ -181,7 +181,7 @@ def check_sample(source: Source, spec: SampleSpec) -> tuple[str, ...]:
 
 
 def accuracy_seconds(source: Source, spec: SampleSpec, trials: int) -> float:
-    """Say how long so many trials will take, from a few pictures."""
+    """Say how long so many trials will take, from a few images."""
     probe = dataclasses.replace(spec, images=4, batch=4)
     for sets in ([], [], [[0]] * 4):  # what is done once is done the first time
         start = perf_counter()
@@ -208,7 +208,7 @@ def tell_without(source: Source, spec: SampleSpec, sets: Sequence[Units], ids: r
 
 
 def class_table(verdicts: Verdicts, classes: Sequence[str]) -> pd.DataFrame:
-    """Return one row a class that the pictures show: trial 1 against trial 0, and what the trials after it did."""
+    """Return one row a class that the images show: trial 1 against trial 0, and what the trials after it did."""
     read = verdicts.read(len(classes))
     n = read.pictures.double()
 
@@ -260,7 +260,7 @@ def _batches(classifier: Classifier, spec: SampleSpec, ids: range) -> Iterator[T
 
 
 def _told(scores: Tensor, truth: Tensor, spec: SampleSpec) -> tuple[Tensor, Tensor]:
-    """Return the class that is told of each picture (of equal scores the first), and the log-probability of its own."""
+    """Return the class that is told of each image (of equal scores the first), and the log-probability of its own."""
     if not bool(scores.isfinite().all()):
         raise BadModel(f"{spec.generator} gives scores that are NaN or Inf; its classes cannot be told")
     return scores.argmax(1), scores.log_softmax(1).gather(1, truth[:, None])[:, 0]

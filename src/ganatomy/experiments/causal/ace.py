@@ -1,7 +1,7 @@
 """Which units make a concept appear and vanish (3.2; S-6.4; SPEC 4-5)? α is optimised, and its top units are judged.
 
 What chose the units is never what they are judged on: places come from the pool, some of them are held out to tell when
-to stop, and every effect that is reported is measured on further pictures.
+to stop, and every effect that is reported is measured on further images.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ from ganatomy.types import PerUnit
 from ganatomy.vocabulary import Concept
 
 GRADIENT = 4
-"""A picture with its gradient takes as long as about so many without."""
+"""An image with its gradient takes as long as about so many without."""
 TABLES = ("units", "effects", "curve", "others", "history")
 
 
@@ -46,7 +46,7 @@ class Ace(Result):
 
     Attributes:
         spec: what was asked.
-        facts: what was used; ``facts["evaluations"]``: pictures segmented for the pool, to find candidates, and to
+        facts: what was used; ``facts["evaluations"]``: images segmented for the pool, to find candidates, and to
             optimise, of the latter with gradients; ``facts["updates"]``: how many updates α has had.
         units: one row a unit, from the greatest α on: unit, alpha, rank, iou, iou_rank, initial (the α that it began
             with), constant (k, what it is set to when inserted).
@@ -59,7 +59,7 @@ class Ace(Result):
             parts of them), error, spread (over the random sets).
         others: the same for every concept: by, n, concept, category, before, change, change_error, relative,
             relative_error.
-        history: one row a look: step, evaluations (pictures segmented until then, those with gradients among them),
+        history: one row a look: step, evaluations (images segmented until then, those with gradients among them),
             gradients, seconds, processor, held_out (δ of the clipped set on held-out places), error, gain (δ less that
             of the start, on the same images), gain_error.
         study: the directory that holds it.
@@ -178,7 +178,7 @@ def run_ace(
 
 
 def prepare(spec: AceSpec, source: Source, pool: Pool, study: Study) -> tuple[Objective, int]:
-    """Find the places to learn from and those to hold out; return the objective, and how many pictures that took."""
+    """Find the places to learn from and those to hold out; return the objective, and how many images that took."""
     concept, device = source.concept(spec.concept), source.models.generator.device
     places = study.step("present", Locations, partial(present, spec, pool, concept))
     room, tried = candidates(source, spec, pool, study)
@@ -207,7 +207,7 @@ def _unit_table(search: Search, spec: AceSpec, ious: Tensor, value: PerUnit) -> 
 
 
 def _history(search: Search, before: int) -> pd.DataFrame:
-    """Return every look; `before` pictures were segmented before the first."""
+    """Return every look; `before` images were segmented before the first."""
     looks = pd.DataFrame(search.looks.numpy(), columns=pd.Index(LOOK))
     steps, gradients = looks.step.astype(int), looks.gradient.astype(int)
     evaluations = looks.forward.astype(int) + gradients + before
@@ -226,7 +226,7 @@ def sets_of(spec: AceSpec, units: pd.DataFrame, sizes: Mapping[str, Sequence[int
 
 
 def _measure(spec: AceSpec, source: Source, study: Study, units: pd.DataFrame) -> None:
-    """Measure the sets on pictures that chose none of them, and write the tables."""
+    """Measure the sets on images that chose none of them, and write the tables."""
     concept = source.concept(spec.concept)
     value = torch.from_numpy(units.sort_values("unit").constant.to_numpy(np.float32, copy=True))
     trials = sets_of(spec, units, dict.fromkeys(("ace", "iou", "random"), (spec.top,)))

@@ -24,14 +24,14 @@ class AceSpec(SampleSpec):
 
     Attributes:
         concept: its name.
-        pool: pictures in which places are looked for, shared by all concepts of the layer.
-        train, held: pictures in which the concept is ablated, and as many in which it is inserted, to optimise on and
+        pool: images in which places are looked for, shared by all concepts of the layer.
+        train, held: images in which the concept is ablated, and as many in which it is inserted, to optimise on and
             to tell when to stop.
         candidates: how often it is tried to insert the concept with all units, to find where it can be.
-        together, apart: places of one picture that are tried at once, and how far apart they are at least.
+        together, apart: places of one image that are tried at once, and how far apart they are at least.
         ablated: in training, units are taken from the whole "map", as when they are judged, or at one "place".
         start: alpha begins as the "gradient" of the effect, or as the "iou" of units and concept (Eqn 7).
-        steps, pairs: updates at most, and pictures of each kind for each.
+        steps, pairs: updates at most, and images of each kind for each.
         optimiser, rate, decay: "adam" or "sgd"; its learning rate; whether that falls to 0 over the steps.
         penalty, norm: weight of the "squared" norm of alpha in the loss, or of the "norm" as Eqn 6 prints it.
         every, patience: updates between two looks at the held-out effect, and looks without a gain until the end. The

@@ -1,9 +1,9 @@
-"""Which setting inserts a concept best? Measured once a study: found on half of the pictures, told on the other half.
+"""Which setting inserts a concept best? Measured once a study: found on half of the images, told on the other half.
 
 The setting of the paper, 20 units of one layer at k, shows most objects nowhere. So for a set of layers every one of
-some settings is tried at two places of each picture, one where the object may be and one where it may not. The best is
+some settings is tried at two places of each image, one where the object may be and one where it may not. The best is
 the one by which the object appears most often at the first kind, less how often at the second. What it does is then
-measured on other pictures, beside a control and beside the paper's setting.
+measured on other images, beside a control and beside the paper's setting.
 """
 
 import math
@@ -68,7 +68,7 @@ USUAL = 0.25
 SALT = 0x5E77
 LIKELY, UNLIKELY = range(2)
 DRAWN = (LIKELY, LIKELY, LIKELY, UNLIKELY)
-"""The places of each picture that are tried, by kind: where an object may be there is often little room for it."""
+"""The places of each image that are tried, by kind: where an object may be there is often little room for it."""
 
 
 class Appeared(Accumulator):
@@ -76,7 +76,7 @@ class Appeared(Accumulator):
 
     Attributes:
         gain: float32 [images, settings, places], share of each of the places of `DRAWN` that newly shows it; NaN where
-            the picture has no such place.
+            the image has no such place.
     """
 
     FIELDS: ClassVar[Mapping[str, Merge]] = {"gain": join}
@@ -85,7 +85,7 @@ class Appeared(Accumulator):
         self.gain = torch.zeros(0, settings, len(DRAWN))
 
     def update(self, *batch: Tensor) -> None:
-        """Take in the gains of some pictures."""
+        """Take in the gains of some images."""
         self.gain = torch.cat([self.gain, *batch])
 
 
@@ -238,7 +238,7 @@ def try_shard(
     controlled: Sequence[int],
     ids: range,
 ) -> Appeared:
-    """Insert at a likely and an unlikely place of each picture in every way; of some, the control comes after them.
+    """Insert at a likely and an unlikely place of each image in every way; of some, the control comes after them.
 
     Args:
         source: the models.
@@ -246,7 +246,7 @@ def try_shard(
         task: where.
         trials: the ways.
         controlled: numbers of those whose controls are tried, too.
-        ids: of the pictures.
+        ids: of the images.
     """
     found = Appeared(len(trials) + len(controlled))
     shape = source.shape(task.layer)
@@ -324,7 +324,7 @@ def _of_kind(gain: Float[Tensor, "images places"], kind: int) -> Float[Tensor, "
 
 
 def _share(gain: Float[Tensor, "images places"], least: float) -> tuple[float, float, int]:
-    """Return the share of places where the object appears, its error over pictures, and how many places there were."""
+    """Return the share of places where the object appears, its error over images, and how many places there were."""
     known = ~gain.isnan()
     shown, picture = (gain[known] >= least).numpy(), known.nonzero()[:, 0].numpy()
     share, error = clustered_mean(shown.astype(np.float64), picture)

@@ -1,9 +1,9 @@
-"""What could a layer do at best? Every setting tried at one place a picture, before one is believed in (4.4; SPEC 6).
+"""What could a layer do at best? Every setting tried at one place an image, before one is believed in (4.4; SPEC 6).
 
 An insertion that shows nothing may have the wrong units, or a layer, a place's size or a multiple of k with which no
 units show anything. So all units are set as well, and random ones; and as k is one vector, and a thing may take several
-of them side by side, real features of pictures that show it are put in, too. The best setting is picked on half of the
-pictures and measured on the other half.
+of them side by side, real features of images that show it are put in, too. The best setting is picked on half of the
+images and measured on the other half.
 """
 
 import math
@@ -57,10 +57,10 @@ from ganatomy.vocabulary import find_concept
 UnitSet = tuple[str, str, tuple[int, ...]]
 """A layer, how the units were chosen (``iou``, ``ace`` …), and the units."""
 CONTROLS = ("all", "random", "patch", "transplant")
-"""Every unit of the layer; as many random ones as the layer's first set has, drawn anew for each picture; and in the
-patch where another picture shows the concept, every unit, and that picture's features, without any k."""
+"""Every unit of the layer; as many random ones as the layer's first set has, drawn anew for each image; and in the
+patch where another image shows the concept, every unit, and that image's features, without any k."""
 LENT = ("patch", "transplant")
-"""Those in the patch of another picture."""
+"""Those in the patch of another image."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,9 +76,9 @@ class CapacitySpec(LendingSpec):
         on: names of objects; only places that show mostly one of them are drawn. Empty for all.
         usual: only places are drawn that, in the pool, show the concept at least so often, as a share of the place that
             shows it most; 0 for all.
-        least: the concept appears where it newly covers at least this share of the place's pixels; a picture that
+        least: the concept appears where it newly covers at least this share of the place's pixels; an image that
             shows less of it lends nothing.
-        pool: how many pictures k is measured on.
+        pool: how many images k is measured on.
         donors: how many of them, those that show most of the concept at one place, lend their features to others.
         margin: so many places around the donor's are put in too.
     """
@@ -145,18 +145,18 @@ class Setting(NamedTuple):
     units: tuple[int, ...]
 
     def alpha(self, count: int, ids: range, seed: int) -> Float[Tensor, "n u"]:
-        """Return which units are set in each picture."""
+        """Return which units are set in each image."""
         if self.by == "random":
             return random_units(count, self.units, ids, seed)
         return (switched_on(self.units, count) if self.units else torch.ones(count)).expand(len(ids), -1)
 
 
 class Tried(Accumulator):
-    """What each picture gained by each setting.
+    """What each image gained by each setting.
 
     Attributes:
         gain: float32 [images, settings], change of the share of the place's pixels that shows the concept; NaN where
-            the picture has no place to insert at.
+            the image has no place to insert at.
     """
 
     FIELDS: ClassVar[Mapping[str, Merge]] = {"gain": join}
@@ -165,7 +165,7 @@ class Tried(Accumulator):
         self.gain = torch.zeros(0, settings)
 
     def update(self, *batch: Tensor) -> None:
-        """Take in the gains of some pictures."""
+        """Take in the gains of some images."""
         self.gain = torch.cat([self.gain, *batch])
 
 
@@ -176,9 +176,9 @@ class Capacity(Result):
     Attributes:
         spec: what was asked.
         facts: what was used.
-        table: one row a setting: layer, cell, multiple, by, units (how many), places (one a picture), gain (mean change
+        table: one row a setting: layer, cell, multiple, by, units (how many), places (one an image), gain (mean change
             of the share of the place's pixels that shows the concept), gain_error, appears (share of the places where
-            it newly covers at least `least`), appears_error: these on half of the pictures. On the other half: picking,
+            it newly covers at least `least`), appears_error: these on half of the images. On the other half: picking,
             the gain less that of random units with the same setting; picked: whether that is the greatest, among the
             sets that were asked for. A transplant has neither multiple nor picking.
         study: the directory that holds it.
@@ -202,7 +202,7 @@ class Capacity(Result):
 
     @property
     def gains(self) -> Float[Tensor, "images settings"]:
-        """The gain of every picture by every setting, in the order of the table."""
+        """The gain of every image by every setting, in the order of the table."""
         return self.study.step("tried", Tried, missing).gain
 
 
@@ -357,7 +357,7 @@ def _free(source: Source, labels: Labels, grid: tuple[int, int], cell: int, task
 
 
 def capacity_table(source: Source, spec: CapacitySpec, tried: Tried) -> pd.DataFrame:
-    """Read what was tried: measured on the pictures with odd numbers, picked on those with even ones."""
+    """Read what was tried: measured on the images with odd numbers, picked on those with even ones."""
     even, odd = (tried.gain[half::2].double().numpy() for half in (0, 1))
     settings = spec.settings()
     rows = []
@@ -382,7 +382,7 @@ def capacity_table(source: Source, spec: CapacitySpec, tried: Tried) -> pd.DataF
 
 
 def _numbered(values: Any) -> tuple[Any, Any]:
-    """Return the values that are there, each with a number of its own: one place a picture."""
+    """Return the values that are there, each with a number of its own: one place an image."""
     values = np.asarray(values, np.float64)
     values = values[~np.isnan(values)]
     return values, np.arange(len(values))

@@ -1,4 +1,4 @@
-"""What units are where a concept is, place by place: k(place), and what they are there in pictures without it (SPEC 6).
+"""What units are where a concept is, place by place: k(place), and what they are there in images without it (SPEC 6).
 
 A class constant k is one value a unit, the same everywhere. What a layer does at a place depends on the place, too: at
 the foot of a building it is not what it is in the sky. So k(place) is the mean activation at that very place.
@@ -24,7 +24,7 @@ from ganatomy.study import Study
 from ganatomy.types import PerPlace, PerUnit
 
 LEAST = 1.0
-"""A place has a constant of its own where the concept covers as much as one whole place, all pictures together."""
+"""A place has a constant of its own where the concept covers as much as one whole place, all images together."""
 ENOUGH = 20
 """From so many images without the concept on, they say what units are without it."""
 

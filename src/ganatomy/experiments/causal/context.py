@@ -1,4 +1,4 @@
-"""Where does the model accept an object? Units inserted at every place of many pictures (4.4, Figure 11; SPEC 6).
+"""Where does the model accept an object? Units inserted at every place of many images (4.4, Figure 11; SPEC 6).
 
 What a place showed before decides what comes of it. Where the grammar of the scenes is known, it says where the object
 may be, and the answer can be right or wrong.
@@ -78,7 +78,7 @@ class ContextSpec(PlaceSpec):
         usual: `Context.under` and `Context.verdict` tell of places only that, in the pool, show the concept at least so
             often, as a share of the place that shows it most; 0 for all places.
         responsive: a place is responsive if the concept gains at least this share of its pixels.
-        show: the first so many pictures are kept, with their maps.
+        show: the first so many images are kept, with their maps.
         draws: of the bootstrap of `Context.verdict`.
         grammar: category of scenes whose grammar says where the object may be; None for that of the generator's card,
             if it is a bundled one.
@@ -117,12 +117,12 @@ class ContextSpec(PlaceSpec):
 
 
 class Inserted(Accumulator):
-    """Every insertion, one row each, the places of a picture in order; and the pictures that are shown.
+    """Every insertion, one row each, the places of an image in order; and the images that are shown.
 
     Attributes:
         under: int64 [n], the object that the place showed before.
         before: float32 [n], the share of the place's pixels that showed the concept before.
-        gain, image_gain: float32 [n], pixels of the concept gained at the place and in the whole picture, both as
+        gain, image_gain: float32 [n], pixels of the concept gained at the place and in the whole image, both as
             shares of the place's pixels.
         random_gain, random_image_gain: float32 [n], the same by random units.
         pictures, inserted: uint8 [k, 3, H, W], before, and after the insertion that gained most at its place.
@@ -142,7 +142,7 @@ class Inserted(Accumulator):
             setattr(self, name, torch.cat([getattr(self, name), new.cpu()]))
 
     def show(self, pictures: Tensor, inserted: Tensor) -> None:
-        """Keep some pictures."""
+        """Keep some images."""
         self.pictures = torch.cat([self.pictures, pictures])
         self.inserted = torch.cat([self.inserted, inserted])
 
@@ -152,7 +152,7 @@ class Context(Result):
     """Where the model accepts an object.
 
     Effects are changes of how many pixels show the concept, as shares of the place's pixels: at the place, and in the
-    whole picture. Errors take the places of one picture as one draw.
+    whole image. Errors take the places of one image as one draw.
 
     Attributes:
         spec: what was asked.
@@ -173,8 +173,8 @@ class Context(Result):
             P ≥ 5 % and with P = 0, and has allowed_appears, forbidden_appears (shares of places where the object
             appears, with errors) and their appears_ratio … too; `places` has possible, free, appears, random_appears.
             Empty for any other generator.
-        boxes: the responsive places of the pictures shown: image (number in `pictures`), id, row, column, gain, under,
-            top, left, height, width (in pixels of the picture).
+        boxes: the responsive places of the images shown: image (number in `pictures`), id, row, column, gain, under,
+            top, left, height, width (in pixels of the image).
         study: the directory that holds it.
     """
 
@@ -209,19 +209,19 @@ class Context(Result):
 
     @property
     def ids(self) -> tuple[int, ...]:
-        """Latent ids of the pictures shown."""
+        """Latent ids of the images shown."""
         return tuple(self.spec.ids()[: len(self._kept.pictures)])
 
     @property
     def maps(self) -> npt.NDArray[np.float32]:
-        """The gain by place of insertion in the pictures shown, float32 [k, rows, columns]."""
+        """The gain by place of insertion in the images shown, float32 [k, rows, columns]."""
         rows, columns = self.places.row.nunique(), self.places.column.nunique()
         gain = self.places.gain.to_numpy(np.float32).reshape(-1, rows, columns)
         return gain[: len(self._kept.pictures)]
 
     @property
     def pictures(self) -> npt.NDArray[np.uint8]:
-        """The pictures shown, uint8 [k, H, W, 3]."""
+        """The images shown, uint8 [k, H, W, 3]."""
         return self._kept.pictures.permute(0, 2, 3, 1).numpy()
 
     @property
@@ -237,7 +237,7 @@ class Context(Result):
 def run_context(
     spec: ContextSpec, source: Source, directory: Path, execute: Executor = local, progress: Progress | None = None
 ) -> Context:
-    """Insert at every place of every picture; what is there already is not measured again.
+    """Insert at every place of every image; what is there already is not measured again.
 
     Raises:
         UnknownName: no such layer, unit, concept, category or object.
@@ -286,7 +286,7 @@ def _judged(
 
 
 def insert_shard(source: Source, spec: ContextSpec, concept: int, parts: Sequence[Part], ids: range) -> Inserted:
-    """Insert at every place of one shard's pictures, the chosen units and their control."""
+    """Insert at every place of one shard's images, the chosen units and their control."""
     grid = parts[-1].grid
     at = spec.corners(grid)
     found: Inserted | None = None
@@ -314,7 +314,7 @@ def insert_shard(source: Source, spec: ContextSpec, concept: int, parts: Sequenc
 
 
 def _gains(source: Source, given: Untouched, rows: Rows, concept: int, edits: Sequence[RowEdit]) -> Tensor:
-    """Make the edits, a row each; return the gains of the concept at the place and in the picture."""
+    """Make the edits, a row each; return the gains of the concept at the place and in the image."""
     images = draw_edited(source, given, rows, edits)
     before = read_at(given.labels[rows.picture], concept, rows.where)
     after = read_at(source.models.segmenter(images), concept, rows.where)
@@ -373,7 +373,7 @@ def verdict_table(spec: ContextSpec, places: pd.DataFrame, belief: Expected) -> 
 
 
 def box_table(source: Source, spec: ContextSpec, places: pd.DataFrame, found: Inserted) -> pd.DataFrame:
-    """Return the responsive places of the pictures shown."""
+    """Return the responsive places of the images shown."""
     shape = source.shape(spec.place_layer)
     image = places.id - spec.first
     own = places[(places.gain >= spec.responsive) & (image < len(found.pictures))]

@@ -1,6 +1,6 @@
-"""What do some units do to a picture? Ablate or insert them: what changes, of every concept, with errors (3.2; SPEC 4).
+"""What do some units do to an image? Ablate or insert them: what changes, of every concept, with errors (3.2; SPEC 4).
 
-The same pictures are drawn with and without the edit. Beside it, the same is done to random sets of as many units: what
+The same images are drawn with and without the edit. Beside it, the same is done to random sets of as many units: what
 any change of the layer does.
 """
 
@@ -66,9 +66,9 @@ class EffectSpec(SampleSpec):
         random: how many random sets of as many units it is compared with; none of the chosen ones is in them, unless
             the layer has too few others. Of given edits, the units drawn are set to the values of those that are given.
             Where all units of every layer are inserted, it is compared once with what they are at that place in
-            pictures without the concept.
-        show: how many pictures are kept: of an ablation those that show most of the concept, else the first.
-        pool: on how many pictures k is measured.
+            images without the concept.
+        show: how many images are kept: of an ablation those that show most of the concept, else the first.
+        pool: on how many images k is measured.
         edits: sha256 of the edits that are given, as JSON.
     """
 
@@ -105,7 +105,7 @@ class EffectSpec(SampleSpec):
 
 
 class EffectTally(PairedChange):
-    """`PairedChange` of each way to read and each trial, in that order, and how much of the concept each picture shows.
+    """`PairedChange` of each way to read and each trial, in that order, and how much of the concept each image shows.
 
     Attributes:
         shown: int64 [images], pixels of the concept before any edit.
@@ -125,7 +125,7 @@ class EffectTally(PairedChange):
 
 @dataclass(frozen=True, eq=False)
 class BeforeAfter:
-    """The same pictures before and after.
+    """The same images before and after.
 
     Attributes:
         ids: int64 [k], latent ids.
@@ -155,12 +155,12 @@ class Effect(Result):
     Attributes:
         spec: what was asked.
         facts: what was used.
-        table: one row for each concept that the pictures show before or after, the asked one first, then by the size of
+        table: one row for each concept that the images show before or after, the asked one first, then by the size of
             the change: concept, category, read (``image``, or ``place``: only the pixels under what is edited),
             before, after (share of the pixels that were read), change, change_error, relative (change / before),
             relative_error, random_change, random_spread, random_relative (mean and standard deviation over the random
-            sets). Errors are standard errors over pictures.
-        strips: pictures before and after.
+            sets). Errors are standard errors over images.
+        strips: images before and after.
         study: the directory that holds it.
     """
 
@@ -183,7 +183,7 @@ class Effect(Result):
         return cls(spec, study.facts, study.read_table("effect"), strips, study)
 
     def edits(self) -> list[Intervention]:
-        """Return what was done to every picture: ``generator.edited(z, effect.edits())`` does it again."""
+        """Return what was done to every image: ``generator.edited(z, effect.edits())`` does it again."""
         layers = {name: LayerShape(*shape) for name, shape in self.facts["layers"].items()}
         return read_edits(self.study.directory / "edit.json", layers, self.facts["inputs"]["generator"])
 
@@ -278,7 +278,7 @@ def _measure(spec: EffectSpec, source: Source, study: Study, trials: Sequence[Ed
 def count_effect(
     source: Source, spec: EffectSpec, trials: Sequence[Edits], concept: int | None, ids: range
 ) -> EffectTally:
-    """Count one shard: every trial, read over the whole pictures and, where not all of them is edited, where it is."""
+    """Count one shard: every trial, read over the whole images and, where not all of them is edited, where it is."""
     segmenter = source.models.segmenter
     tally: EffectTally | None = None
     for given in batches(source, spec, ids):
@@ -302,7 +302,7 @@ def count_effect(
 
 
 def shown_ids(spec: EffectSpec, tally: EffectTally) -> list[int]:
-    """Return the pictures to keep: of an ablation those that show most of the concept, else the first."""
+    """Return the images to keep: of an ablation those that show most of the concept, else the first."""
     if spec.kind == "ablate" and spec.concept is not None:
         order = tally.shown.sort(descending=True, stable=True).indices
     else:
@@ -311,7 +311,7 @@ def shown_ids(spec: EffectSpec, tally: EffectTally) -> list[int]:
 
 
 def draw_effect(source: Source, spec: EffectSpec, trials: Sequence[Edits], ids: Sequence[int]) -> BeforeAfter:
-    """Draw some pictures again: before, after the first trial, and after the second, if there is one."""
+    """Draw some images again: before, after the first trial, and after the second, if there is one."""
     generator = source.models.generator
     z = torch.cat([generator.latents(range(i, i + 1), spec.seed) for i in [*ids, spec.first]])[: len(ids)]
     drawn = [generator.edited(z, edits) for edits in ([], *trials[:2])]

@@ -56,7 +56,7 @@ class Inserts(Protocol):
 
     @property
     def pool(self) -> int:
-        """On how many pictures it is measured."""
+        """On how many images it is measured."""
         ...
 
     @property
@@ -78,7 +78,7 @@ class Part(NamedTuple):
         shape: its units and grid.
         units: those that are set.
         value: what to, the multiple included.
-        without: where all units of the layer are set, what they are at each place in pictures without the concept.
+        without: where all units of the layer are set, what they are at each place in images without the concept.
     """
 
     layer: str
@@ -179,10 +179,10 @@ def row_edits(parts: Sequence[Part], where: Where) -> list[RowEdit]:
 def control_edits(
     parts: Sequence[Part], where: Where, picture: Int64[Tensor, " n"], ids: range, seed: int
 ) -> list[RowEdit]:
-    """Return the control in every row: as many random units, drawn anew for each picture.
+    """Return the control in every row: as many random units, drawn anew for each image.
 
     Where all units of a layer are set, random ones would be the same: they are set to what they are at that place in
-    pictures without the concept.
+    images without the concept.
     """
     edits = []
     for part in parts:
@@ -201,7 +201,7 @@ def at_grid(where: Where, grid: tuple[int, int]) -> Float[Tensor, "p rows column
 
 @torch.no_grad()
 def draw_edited(source: Source, given: Untouched, rows: Rows, edits: Sequence[RowEdit]) -> Images:
-    """Draw one picture a row; `given` holds the features of the first layer."""
+    """Draw one image a row; `given` holds the features of the first layer."""
     generator, (first, *later) = source.models.generator, edits
     z = given.z[rows.picture]
     r = first(given.features[rows.picture])
@@ -209,7 +209,7 @@ def draw_edited(source: Source, given: Untouched, rows: Rows, edits: Sequence[Ro
 
 
 def constant_edits(parts: Sequence[Part], where: Where | None, strength: float) -> list[Intervention]:
-    """Return the insertion that is the same in all pictures: everywhere, or at a map of the last layer's grid."""
+    """Return the insertion that is the same in all images: everywhere, or at a map of the last layer's grid."""
     return [_edit(part, part.units, part.value, where, strength) for part in parts]
 
 

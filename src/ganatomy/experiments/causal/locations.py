@@ -26,7 +26,7 @@ from ganatomy.study import Study
 from ganatomy.types import PerUnit, Where
 
 SALT = 0x9A7E
-"""Added to the seed, so that what is drawn about a picture has nothing to do with its latent."""
+"""Added to the seed, so that what is drawn about an image has nothing to do with its latent."""
 
 UNIFORM = 0.1
 """How many candidates are drawn uniformly; the others are drawn where the concept occurs (SPEC 5)."""
@@ -34,10 +34,10 @@ UNIFORM = 0.1
 
 @dataclass(frozen=True, eq=False)
 class Locations:
-    """Pictures and the places of each at which something is done: a step of a study.
+    """Images and the places of each at which something is done: a step of a study.
 
     Attributes:
-        ids: int64 [n], of the pictures.
+        ids: int64 [n], of the images.
         where: [n, h, w], 1 at their places.
         held: bool [n], kept out of the optimisation.
     """
@@ -65,10 +65,10 @@ class Candidates(Accumulator):
     """What came of inserting the concept with all units at places that did not show it.
 
     Attributes:
-        ids: int64 [n], the picture of each place.
+        ids: int64 [n], the image of each place.
         place: int64 [n], row-major.
         gain: float32 [n], mean score of the concept at the place once it is inserted.
-        evaluations: int64 [1], pictures that were drawn and segmented for it.
+        evaluations: int64 [1], images that were drawn and segmented for it.
     """
 
     FIELDS: ClassVar[Mapping[str, Merge]] = {"ids": join, "place": join, "gain": join, "evaluations": add}
@@ -80,7 +80,7 @@ class Candidates(Accumulator):
         self.evaluations = torch.zeros(1, dtype=torch.long)
 
     def update(self, *batch: Tensor) -> None:
-        """Take in (ids [n], places [n], gains [n]) and how many pictures that took."""
+        """Take in (ids [n], places [n], gains [n]) and how many images that took."""
         ids, place, gain, evaluations = (tensor.cpu() for tensor in batch)
         self.ids = torch.cat([self.ids, ids])
         self.place = torch.cat([self.place, place])
@@ -112,7 +112,7 @@ def check_scores(source: Source) -> None:
 
 
 def present(spec: AceSpec, pool: Pool, concept: int) -> Locations:
-    """Return the pictures of the pool that show most of a concept at one place, and that place.
+    """Return the images of the pool that show most of a concept at one place, and that place.
 
     Raises:
         BadValue: too few show it.
@@ -125,7 +125,7 @@ def present(spec: AceSpec, pool: Pool, concept: int) -> Locations:
 
 
 def candidates(source: Source, spec: AceSpec, pool: Pool, study: Study) -> tuple[Locations, int]:
-    """Find places for a concept; return the pictures with the best, and how many pictures were segmented for it.
+    """Find places for a concept; return the images with the best, and how many images were segmented for it.
 
     Raises:
         BadValue: there are too few, whatever the units.
@@ -145,7 +145,7 @@ def candidates(source: Source, spec: AceSpec, pool: Pool, study: Study) -> tuple
 def try_places(
     source: Source, spec: AceSpec, value: PerUnit, weights: Float[Tensor, " places"], ids: range
 ) -> Candidates:
-    """Set all units to `value` at some places of each picture that do not show the concept; see what comes of it."""
+    """Set all units to `value` at some places of each image that do not show the concept; see what comes of it."""
     generator, segmenter, found = source.models.generator, scorer(source), Candidates()
     concept, shape = source.concept(spec.concept), source.shape(spec.layer)
     grid = (shape.height, shape.width)
@@ -168,7 +168,7 @@ def try_places(
 def draw_places(
     weights: Float[Tensor, "b places"], ids: range, seed: int, grid: tuple[int, int], spec: AceSpec
 ) -> Int64[Tensor, "b together"]:
-    """Draw places of each picture by their weights, one after the other, away from each other; -1 where none is left.
+    """Draw places of each image by their weights, one after the other, away from each other; -1 where none is left.
 
     Row i depends on (seed, ids[i]) only: the greatest of log-weight + Gumbel noise is a draw.
     """
@@ -193,7 +193,7 @@ def maps(places: Int64[Tensor, "n *k"], grid: Sequence[int]) -> Where:
 
 
 def _best(tried: Candidates, spec: AceSpec, grid: Sequence[int]) -> tuple[Tensor, Where]:
-    """Return as many pictures as are needed, the best places first, with all their places that are as good."""
+    """Return as many images as are needed, the best places first, with all their places that are as good."""
     order = tried.gain.argsort(descending=True, stable=True)
     order = order[tried.gain[order] > 0]
     kept: dict[int, list[int]] = {}
@@ -207,10 +207,10 @@ def _best(tried: Candidates, spec: AceSpec, grid: Sequence[int]) -> tuple[Tensor
 
 
 def _shared_out(spec: AceSpec, ids: Tensor, where: Where, what: str) -> Locations:
-    """Hold out every so manieth picture, from best to worst; where there are too few, as large a share of them."""
+    """Hold out every so manieth image, from best to worst; where there are too few, as large a share of them."""
     if len(ids) < 4:
         raise BadValue(
-            f"only {len(ids)} of {spec.pool} pictures {what} {spec.concept} at a place of {spec.layer}; raise pool and "
+            f"only {len(ids)} of {spec.pool} images {what} {spec.concept} at a place of {spec.layer}; raise pool and "
             "candidates, or choose another layer"
         )
     share = spec.held / (spec.train + spec.held)

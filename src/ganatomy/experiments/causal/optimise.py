@@ -37,11 +37,11 @@ much that is more than at the start, with the error of the difference on the sam
 
 
 class Sample:
-    """Pictures at the layer, and where something is done to them; what comes before the layer is computed once.
+    """Images at the layer, and where something is done to them; what comes before the layer is computed once.
 
     Args:
         source, spec: the models, and what is asked.
-        locations: which pictures and places.
+        locations: which images and places.
         room: the features are kept if they take no more bytes.
     """
 
@@ -62,7 +62,7 @@ class Sample:
         return 0 if self._kept is None else self._kept.nbytes
 
     def take(self, rows: Int64[Tensor, " n"]) -> tuple[Features, Latents, Where]:
-        """Return features, latents and places of some of the pictures."""
+        """Return features, latents and places of some of the images."""
         rows = rows.to(self.where.device, non_blocking=True)
         z = self._z[rows]
         return (self._features(z) if self._kept is None else self._kept[rows]), z, self.where[rows]
@@ -72,7 +72,7 @@ class Sample:
         return list(torch.split(torch.arange(len(self)), self._batch))
 
     def _all_features(self) -> Features:
-        """Return the features of all pictures, in the order of memory that the generator gives them in."""
+        """Return the features of all images, in the order of memory that the generator gives them in."""
         kept: Tensor | None = None
         for rows in self.batches():
             r = self._features(self._z[rows.to(self._z.device)])
@@ -105,7 +105,7 @@ class Both(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Objective:
-    """What α does to the concept, by the picture.
+    """What α does to the concept, by the image.
 
     Attributes:
         value: k.
@@ -120,14 +120,14 @@ class Objective:
     held: Both
 
     def ablated(self, alpha: PerUnit, sample: Sample, rows: Tensor, *, whole: bool, binary: bool) -> Tensor:
-        """Return s_c(x_a), a number for each picture: units ablated on the whole map and read there, or at a place."""
+        """Return s_c(x_a), a number for each image: units ablated on the whole map and read there, or at a place."""
         r, z, where = sample.take(rows)
         a = alpha[:, None, None] if whole else alpha[:, None, None] * where[:, None]
         images = self.source.models.generator.render(r * (1 - a), self.spec.layer, z)
         return self._shown(images, None if whole else where, binary)
 
     def inserted(self, alpha: PerUnit, sample: Sample, rows: Tensor, *, binary: bool) -> Tensor:
-        """Return s_c(x_i), a number for each picture: units inserted at its places, and read there."""
+        """Return s_c(x_i), a number for each image: units inserted at its places, and read there."""
         r, z, where = sample.take(rows)
         r = blend(r, alpha[:, None, None] * where[:, None], self.value)
         return self._shown(self.source.models.generator.render(r, self.spec.layer, z), where, binary)
@@ -139,7 +139,7 @@ class Objective:
         return self.inserted(alpha, self.train.absent, added, binary=False).mean() / scale[1] - gone
 
     def scale(self, sample: Sample, *, whole: bool, binary: bool) -> Float[Tensor, "2"]:
-        """Return E[s_c(x)] over the pictures as ablation is read, and at their places."""
+        """Return E[s_c(x)] over the images as ablation is read, and at their places."""
         alpha, total = torch.zeros_like(self.value), torch.zeros(2, device=self.value.device)
         with torch.no_grad():
             for rows in sample.batches():

@@ -1,6 +1,6 @@
-"""Where the renderer would put an object: the truth about each place of a generated picture (4.4, Figure 11; SPEC 6).
+"""Where the renderer would put an object: the truth about each place of a generated image (4.4, Figure 11; SPEC 6).
 
-It holds for generators of rendered scenes. The scene of a generated picture is read from its labels.
+It holds for generators of rendered scenes. The scene of a generated image is read from its labels.
 """
 
 import itertools
@@ -39,12 +39,12 @@ EDGES = (0.0, POSSIBLE, 0.2, 0.5, 1.0)
 
 @dataclass(frozen=True, eq=False)
 class PlaceTruth:
-    """What is known of every place of every picture: a step of a study.
+    """What is known of every place of every image: a step of a study.
 
     Attributes:
         possible: float64 [images, places], with which probability the renderer would put the concept there.
         free: bool [images, places], whether the place shows nothing of it before.
-        area: float64 [1], usual area of one object of it, as a share of the picture.
+        area: float64 [1], usual area of one object of it, as a share of the image.
     """
 
     possible: Tensor
@@ -90,11 +90,11 @@ def truth_facts(category: str | None, own: Concept) -> dict[str, Any]:
 def read_truth(
     source: Source, spec: SampleSpec, concept: int, places: tuple[Tensor, int, str], progress: Progress | None = None
 ) -> PlaceTruth:
-    """Ask of every place of every picture with which probability the renderer would put the concept there.
+    """Ask of every place of every image with which probability the renderer would put the concept there.
 
     Args:
         source: the models.
-        spec: the pictures.
+        spec: the images.
         concept: its index.
         places: top left corners, cells a side, and the layer whose grid they are of.
         progress: who shows that a bank of scenes is made, the first time.
@@ -141,7 +141,7 @@ def scene_labels(vocabulary: Vocabulary, labels: Labels) -> npt.NDArray[np.uint8
 
 
 def usual_area(bank: Bank, concept: Concept) -> float:
-    """Return the median area of one connected region of a concept in rendered scenes, as a share of the picture."""
+    """Return the median area of one connected region of a concept in rendered scenes, as a share of the image."""
     shown = torch.from_numpy(bank.labels[:MEASURED, PLANES.index(concept.category)] == INDEX[concept])
     sizes = torch.bincount(regions(shown.long())[shown.flatten()])
     sizes = sizes[sizes > 0]
@@ -154,7 +154,7 @@ def with_truth(places: pd.DataFrame, truth: PlaceTruth, share: float) -> pd.Data
     Args:
         places: one row an insertion.
         truth: of the same places.
-        share: of the picture that a place is.
+        share: of the image that a place is.
     """
     least = min(LEAST, 0.5 * float(truth.area) / share) - 1e-6
     free = truth.free.flatten().numpy()
@@ -211,6 +211,6 @@ def by_probability(places: pd.DataFrame) -> pd.DataFrame:
 
 
 def _share(shown: npt.NDArray[np.float64], ids: Sequence[int] | npt.NDArray[np.int64]) -> tuple[float, float]:
-    """Return a share and its error, the places of one picture taken as one draw; never 0 where few were tried."""
+    """Return a share and its error, the places of one image taken as one draw; never 0 where few were tried."""
     mean, error = clustered_mean(shown, np.asarray(ids, np.int64))
     return mean, float(np.fmax(error, proportion(shown > 0)[1])) if len(shown) else np.nan

@@ -1,7 +1,7 @@
 """Units inserted at one place of a layer's grid at a time, and what is then to be seen there (SPEC 4, 6).
 
-A place is a square of cells of the grid. Many places of many pictures are drawn in one batch, a row each: what comes
-before the layer is computed once a picture.
+A place is a square of cells of the grid. Many places of many images are drawn in one batch, a row each: what comes
+before the layer is computed once an image.
 """
 
 import math
@@ -44,7 +44,7 @@ class PlaceSpec(SampleSpec):
         constant: ``k``, one value a unit, or ``place``, one a unit at each place.
         more: later layers of which units are set, too, each to its own constant.
         cell: a place is cell × cell of the layer's grid; of several layers, of the last one's.
-        pool: how many pictures k is measured on.
+        pool: how many images k is measured on.
     """
 
     concept: str
@@ -116,7 +116,7 @@ class Rows(NamedTuple):
     """One insertion a row.
 
     Attributes:
-        picture: int64 [n], its number in the batch of untouched pictures.
+        picture: int64 [n], its number in the batch of untouched images.
         where: [n, h, w], its place.
     """
 
@@ -133,14 +133,14 @@ class Rows(NamedTuple):
 def insert_at(
     source: Source, layer: str, given: Untouched, rows: Rows, alpha: Float[Tensor, "#n u"], value: PerUnit
 ) -> Images:
-    """Draw one picture a row, units set to `value` at the row's place as far as alpha says."""
+    """Draw one image a row, units set to `value` at the row's place as far as alpha says."""
     where = rows.where.to(given.features)[:, None]
     r = blend(given.features[rows.picture], alpha.to(given.features)[:, :, None, None] * where, value)
     return source.models.generator.render(r, layer, given.z[rows.picture])
 
 
 class Shown(NamedTuple):
-    """How many pixels show a concept, int64 [n] each: at the row's place, out of how many there; in the picture."""
+    """How many pixels show a concept, int64 [n] each: at the row's place, out of how many there; in the image."""
 
     at: Tensor
     area: Tensor
@@ -148,7 +148,7 @@ class Shown(NamedTuple):
 
 
 def read_at(labels: Labels, concept: int, where: Where) -> Shown:
-    """Count the pixels that show a concept, in one picture a row, at the row's place and in all."""
+    """Count the pixels that show a concept, in one image a row, at the row's place and in all."""
     shown = (labels == concept).any(1, keepdim=True).long()
     counts = place_counts(shown, 2, (where.shape[1], where.shape[2]))
     inside = (where > 0).to(labels.device)
@@ -187,11 +187,11 @@ def carriers(source: Source) -> list[int]:
 
 
 def draw_place(free: Tensor, ids: range, seed: int) -> Int64[Tensor, "b 2"]:
-    """Draw one of the free places of each picture, uniformly: its top left row and column; -1 where there is none.
+    """Draw one of the free places of each image, uniformly: its top left row and column; -1 where there is none.
 
     Args:
         free: bool [b, rows, columns], by top left corner.
-        ids: of the pictures; a draw depends on (seed, id) and what is free only.
+        ids: of the images; a draw depends on (seed, id) and what is free only.
         seed: of the draws.
     """
     at = torch.full((len(free), 2), -1)
@@ -210,7 +210,7 @@ def switched_on(units: Sequence[int], count: int) -> PerUnit:
 
 
 def random_units(count: int, units: Sequence[int], ids: range, seed: int) -> Float[Tensor, "b u"]:
-    """Return alpha of as many units as in `units`, others where there are enough, drawn anew for each picture.
+    """Return alpha of as many units as in `units`, others where there are enough, drawn anew for each image.
 
     Row i depends on (seed, ids[i]) only.
     """
@@ -226,7 +226,7 @@ def layer_pool(
     execute: Executor = local,
     progress: Progress | None = None,
 ) -> Pool:
-    """Return the layer's pool of so many pictures, which lies beside the dissection; made where it is not there yet."""
+    """Return the layer's pool of so many images, which lies beside the dissection; made where it is not there yet."""
     spec = PoolSpec(**source.names(), layer=layer, images=images, batch=batch)
     return open_pool(source, spec, pool_home(source, layer, images), execute, progress)
 
@@ -234,21 +234,21 @@ def layer_pool(
 def usualness(pool: Pool, concept: int, cell: int) -> Float64[Tensor, "rows columns"]:
     """Return how often places show a concept, by top left corner, as a share of the place that shows it most.
 
-    Pictures have a top and a bottom: a door is at the foot of a building, and a model knows that too.
+    Images have a top and a bottom: a door is at the foot of a building, and a model knows that too.
     """
     often = F.avg_pool2d(pool.occupancy[concept][None], cell, stride=1)[0]
     return often / often.max()
 
 
 def as_bytes(images: Images) -> UInt8[Tensor, "b 3 H W"]:
-    """Return pictures as they are kept: whole numbers from 0 to 255 (SPEC 1)."""
+    """Return images as they are kept: whole numbers from 0 to 255 (SPEC 1)."""
     return ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu()
 
 
 def pixel_boxes(
     at: Int64[Tensor, "n 2"], cell: int, grid: tuple[int, int], size: tuple[int, int]
 ) -> Float[Tensor, "n 4"]:
-    """Return the top, left, height and width of places in pixels of a picture of `size`."""
+    """Return the top, left, height and width of places in pixels of an image of `size`."""
     scale = torch.tensor([size[0] / grid[0], size[1] / grid[1]])
     return torch.cat([at * scale, (cell * scale).expand(len(at), 2)], 1)
 

@@ -174,7 +174,7 @@ def forecast(source: Source, plan: Plan[Any]) -> float:
 
 
 def effect_seconds(source: Source, spec: SampleSpec, trials: int) -> float:
-    """Say how long so many trials will take, from a few pictures."""
+    """Say how long so many trials will take, from a few images."""
     probe = dataclasses.replace(spec, images=4, batch=4)
     shape = source.models.generator.layers[spec.layer]  # given edits may be of one that was not dissected
     nothing = [Intervention.ablate(spec.layer, shape, [])]
@@ -218,12 +218,12 @@ def edit_spec(source: Source, edits: Sequence[Intervention], chosen: str, **opti
     """Return the Spec of applying given edits; its layer is the first that they touch.
 
     Raises:
-        BadValue: no edits, or some that are for single pictures.
+        BadValue: no edits, or some that are for single images.
     """
     if not edits:
         raise BadValue(f"{chosen}: there is nothing in it to apply")
     if any(len(stroke.where) > 1 for edit in edits for stroke in edit.strokes()):
-        raise BadValue(f"{chosen}: it edits every picture at places of its own; apply takes edits for all pictures")
+        raise BadValue(f"{chosen}: it edits every image at places of its own; apply takes edits for all images")
     touched = {edit.layer for edit in edits}
     layer = next(name for name in source.models.generator.layers if name in touched)
     text = edits_json(edits, source.models.generator.fingerprint)

@@ -28,7 +28,7 @@ AT_ONCE = 1 << 26
 
 @dataclass(frozen=True)
 class PoolSpec(SampleSpec):
-    """Which pictures to pool: at the published setting 10,000 (S-6.4; SPEC 5)."""
+    """Which images to pool: at the published setting 10,000 (S-6.4; SPEC 5)."""
 
     images: int = 2000
     first: int = 500_000
@@ -36,15 +36,15 @@ class PoolSpec(SampleSpec):
 
 
 class Pool(Accumulator):
-    """Sums over the pool, and for each picture the place that shows most of each concept.
+    """Sums over the pool, and for each image the place that shows most of each concept.
 
     Attributes:
-        drawn: float64 [concepts, u], Σ r_p m_p over pictures and places; m_p is the share of place p's area that
+        drawn: float64 [concepts, u], Σ r_p m_p over images and places; m_p is the share of place p's area that
             shows the concept.
         mass: float64 [concepts], Σ m_p.
-        occupancy: float64 [concepts, h, w], Σ m_p over pictures.
+        occupancy: float64 [concepts, h, w], Σ m_p over images.
         strength: float64 [u], Σ |r_p|.
-        best: float32 [images, concepts], the greatest m_p of each picture.
+        best: float32 [images, concepts], the greatest m_p of each image.
         place: int32 [images, concepts], its place, row-major; of equals the first.
     """
 
@@ -98,7 +98,7 @@ class Pool(Accumulator):
             BadValue: the pool never shows it.
         """
         if not float(self.mass[concept]) > 0:
-            raise BadValue(f"none of the {len(self.best)} pooled pictures shows the concept; pool more of them")
+            raise BadValue(f"none of the {len(self.best)} pooled images shows the concept; pool more of them")
         return (self.drawn[concept] / self.mass[concept]).float()
 
     def magnitude(self) -> PerUnit:
@@ -108,7 +108,7 @@ class Pool(Accumulator):
 
 
 def pool_shard(source: Source, spec: PoolSpec, ids: range) -> Pool:
-    """Measure the pictures of one shard."""
+    """Measure the images of one shard."""
     pool = Pool(source.concepts, source.shape(spec.layer), source.models.generator.device)
     for seen in batches(source, spec, ids):
         pool.update(seen.features, seen.labels)

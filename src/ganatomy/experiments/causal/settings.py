@@ -18,14 +18,14 @@ TOPS = (20, 40)
 VALUES = (("k", 1.0), ("k", 2.0), ("place", 1.0))
 """Constants, and multiples of them, that are tried."""
 SIDE = 3 / 16
-"""A place is about so large, as a share of the picture's side."""
+"""A place is about so large, as a share of the image's side."""
 FINEST = 4
 """Without layers given, those with the finest grid whose places are at least so many pixels a side."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SettingSpec(SampleSpec):
-    """Which settings are tried, and on how many pictures.
+    """Which settings are tried, and on how many images.
 
     Attributes:
         layer: the first of the layers.
@@ -33,7 +33,7 @@ class SettingSpec(SampleSpec):
         sets: by name, units of every layer: ``iou-20``, ``ace-40``, ``all``.
         values: constants and multiples; each is tried with each set.
         cell: a place is cell × cell of the last layer's grid.
-        pool: on how many pictures constants are measured.
+        pool: on how many images constants are measured.
         grammar: category of scenes whose renderer says where the object may be; None for the generator's own.
         images: half of them choose, the others are measured on.
     """
@@ -63,7 +63,7 @@ class SettingSpec(SampleSpec):
         ]
 
     def halves(self) -> tuple[list[range], list[range]]:
-        """Return the shards of the pictures that choose, and of those that are measured on."""
+        """Return the shards of the images that choose, and of those that are measured on."""
         shards = []
         ids, middle = self.ids(), self.images // 2
         for half in (ids[:middle], ids[middle:]):

@@ -27,14 +27,14 @@ from ganatomy.vocabulary import Concept, find_concept
 
 @dataclass(frozen=True)
 class SampleSpec:
-    """What every causal study is asked: of which model, at which layer, on which pictures.
+    """What every causal study is asked: of which model, at which layer, on which images.
 
     Attributes:
         dissection: digest of the dissection that it stands on.
         generator, segmenter: names, as in `open_generator` and `open_segmenter`.
         layer: where the units are.
-        images: how many pictures.
-        first: id of the first; the default keeps clear of the pictures of dissections and of pools.
+        images: how many images.
+        first: id of the first; the default keeps clear of the images of dissections and of pools.
         seed: of the latents, and of whatever is drawn at random.
         batch, shard: images a forward pass, and between two savings.
     """
@@ -56,7 +56,7 @@ class SampleSpec:
                 raise BadValue(f"{name}={getattr(self, name)} is too few; give at least {least}")
 
     def ids(self) -> range:
-        """Return the ids of the pictures."""
+        """Return the ids of the images."""
         return range(self.first, self.first + self.images)
 
     def shards(self) -> list[range]:
@@ -121,13 +121,13 @@ class Source:
 
         Raises:
             UnknownName: it was not dissected.
-            BadValue: its map reaches beyond the picture; places of the one are not those of the other.
+            BadValue: its map reaches beyond the image; places of the one are not those of the other.
         """
         if layer not in self.dissection.layers:
             raise UnknownName("dissected layer", layer, self.dissection.layers)
         if beyond := margin(self.models.subject, layer):
             raise BadValue(
-                f"the map of {layer} reaches {beyond} places beyond the picture, so its places are not the picture's; "
+                f"the map of {layer} reaches {beyond} places beyond the image, so its places are not the image's; "
                 "open the generator with margins=no, dissect it, and edit that"
             )
         return self.dissection.layers[layer]
@@ -191,10 +191,10 @@ def open_source(
         directory: of the dissection.
         device: where models that are opened by name compute.
         generator, segmenter: models that are open, in the place of those that the dissection names.
-        draws: whether pictures will be drawn, which takes a generator.
+        draws: whether images will be drawn, which takes a generator.
 
     Raises:
-        BadModel: pictures will be drawn, and the dissection was of a model that only looks at them.
+        BadModel: images will be drawn, and the dissection was of a model that only looks at them.
         StudyError: no finished dissection.
         StudyMismatch: a model is no longer the one that was dissected.
         BadValue: the dissection was of an open model, which has to be given again; or it names code or a model on the

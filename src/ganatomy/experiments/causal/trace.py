@@ -47,9 +47,9 @@ class TraceSpec(PlaceSpec):
     """What is inserted, and where.
 
     Attributes:
-        places: how many places are drawn from each picture; 0 for all.
+        places: how many places are drawn from each image; 0 for all.
         visible: an edit was visible if the concept gained at least this share of the place's pixels.
-        show: the first so many pictures get a map: every place of theirs is tried.
+        show: the first so many images get a map: every place of theirs is tried.
     """
 
     images: int = 100
@@ -67,11 +67,11 @@ class TraceSpec(PlaceSpec):
 
 
 class Strength(Accumulator):
-    """How strong each channel of several layers is, in untouched pictures.
+    """How strong each channel of several layers is, in untouched images.
 
     Attributes:
         images: int64 [1].
-        total: float64 [channels], Σ over pictures of the mean |r| over positions; the channels of all layers in order.
+        total: float64 [channels], Σ over images of the mean |r| over positions; the channels of all layers in order.
     """
 
     FIELDS: ClassVar[Mapping[str, Merge]] = {"images": add, "total": add}
@@ -91,10 +91,10 @@ class Strength(Accumulator):
 
 
 class Traced(Accumulator):
-    """Every insertion, one row each, and the pictures that are shown.
+    """Every insertion, one row each, and the images that are shown.
 
     Attributes:
-        ids: int64 [n], of the picture.
+        ids: int64 [n], of the image.
         corner: int64 [n, 2], top left row and column of the place.
         drawn: bool [n], whether the place belongs to the sample; the others are there for the maps.
         gain: float32 [n], change of the share of the place's pixels that shows the concept.
@@ -125,7 +125,7 @@ class Traced(Accumulator):
             setattr(self, name, torch.cat([getattr(self, name), new.cpu()]))
 
     def show(self, pictures: Tensor) -> None:
-        """Keep some pictures."""
+        """Keep some images."""
         self.pictures = torch.cat([self.pictures, pictures])
 
 
@@ -134,17 +134,17 @@ class Trace(Result):
     """How far each later layer is changed by an insertion.
 
     The change of a layer is the mean over its channels and positions of ``|Δr|`` over the channel's mean ``|r|`` in
-    untouched pictures; channels that are zero in all of these are left out. The edited layer itself is the first.
+    untouched images; channels that are zero in all of these are left out. The edited layer itself is the first.
 
     Attributes:
         spec: what was asked.
         facts: what was used.
         lines: one row for each layer, and for edits that were visible and that were not: layer, visible, change, error
-            (places of one picture taken as one draw), places, images.
+            (places of one image taken as one draw), places, images.
         places: one row an insertion: id, row, column, gain, visible, drawn (False: tried for the maps only, and not in
             `lines`), and the change of every layer under the layer's name.
-        maps: by layer, float32 [k, rows, columns], the change by place of insertion in the pictures shown.
-        ids: of the pictures shown.
+        maps: by layer, float32 [k, rows, columns], the change by place of insertion in the images shown.
+        ids: of the images shown.
         pictures: uint8 [k, H, W, 3].
         study: the directory that holds it.
     """
@@ -225,7 +225,7 @@ def later_layers(generator: Generator, layer: str) -> list[str]:
 
 
 def measure_strength(source: Source, spec: TraceSpec, layers: Sequence[str], ids: range) -> Strength:
-    """Measure the channels of one shard's untouched pictures."""
+    """Measure the channels of one shard's untouched images."""
     generator = source.models.generator
     strength = Strength(sum(generator.layers[layer].units for layer in layers), generator.device)
     for part in source.parts(ids, spec.batch):
@@ -237,7 +237,7 @@ def measure_strength(source: Source, spec: TraceSpec, layers: Sequence[str], ids
 def trace_shard(
     source: Source, spec: TraceSpec, concept: int, parts: Sequence[Part], strength: Strength, ids: range
 ) -> Traced:
-    """Insert at places of one shard's pictures, and see what each layer makes of it."""
+    """Insert at places of one shard's images, and see what each layer makes of it."""
     generator, segmenter = source.models.generator, source.models.segmenter
     layers = later_layers(generator, spec.layer)
     usual = strength.by_layer([generator.layers[layer].units for layer in layers])
@@ -269,9 +269,9 @@ def trace_shard(
 
 
 def draw_places(spec: TraceSpec, ids: range, places: int) -> tuple[Int64[Tensor, " n"], Int64[Tensor, " n"], Tensor]:
-    """Draw the places to insert at: number of the picture, number of the place, whether it belongs to the sample.
+    """Draw the places to insert at: number of the image, number of the place, whether it belongs to the sample.
 
-    A picture's places depend on (seed, id) only. Pictures that are shown get all.
+    An image's places depend on (seed, id) only. Images that are shown get all.
     """
     pictures, chosen, drawn = [], [], []
     for picture, i in enumerate(ids):

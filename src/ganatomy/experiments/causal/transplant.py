@@ -1,8 +1,8 @@
-"""What a layer holds of a concept besides its units' mean: real features of one picture, put into another.
+"""What a layer holds of a concept besides its units' mean: real features of one image, put into another.
 
 A class constant is one value a unit, the same at every place. A thing may be a pattern over several places, which no
-constant draws, whatever the units. So, beside all units at k, the features of a picture that shows the concept are put
-at the same places of pictures that do not: what appears then, the layer can draw. Places are the donor's own, and what
+constant draws, whatever the units. So, beside all units at k, the features of an image that shows the concept are put
+at the same places of images that do not: what appears then, the layer can draw. Places are the donor's own, and what
 stood around the thing comes along; so all units are set to k in the very same patches too, and the gap between these
 two is the pattern's alone.
 """
@@ -24,12 +24,12 @@ from ganatomy.types import Features, Where
 
 @dataclass(frozen=True, kw_only=True)
 class LendingSpec(SampleSpec):
-    """Which pictures lend what.
+    """Which images lend what.
 
     Attributes:
         cells: a place is cell × cell of the layer's grid.
-        least: a picture lends nothing where no place shows the concept on so large a share of its pixels.
-        donors: how many pictures lend at most: those that show most of the concept at one place.
+        least: an image lends nothing where no place shows the concept on so large a share of its pixels.
+        donors: how many images lend at most: those that show most of the concept at one place.
         margin: so many places around the one that is read are put in too, as the outline of a thing is part of how it
             is drawn.
     """
@@ -41,7 +41,7 @@ class LendingSpec(SampleSpec):
 
 
 class Donors(NamedTuple):
-    """Pictures that show the concept, for one layer and one size of a place; there may be none.
+    """Images that show the concept, for one layer and one size of a place; there may be none.
 
     Attributes:
         place: int64 [n, 2], row and column of the top left of the place of each that shows most of it.
@@ -54,11 +54,11 @@ class Donors(NamedTuple):
     patch: Tensor
 
     def taken(self, free: Tensor, ids: range, seed: int) -> Int64[Tensor, " b"]:
-        """Draw for each picture one of the donors whose place is free in it; -1 where there is none.
+        """Draw for each image one of the donors whose place is free in it; -1 where there is none.
 
         Args:
             free: bool [b, rows, columns], by top left corner.
-            ids: of the pictures; a draw depends on (seed, id) and on which donors there are to draw from only.
+            ids: of the images; a draw depends on (seed, id) and on which donors there are to draw from only.
             seed: of the draws.
         """
         return draw_place(free[:, self.place[:, 0], self.place[:, 1]][:, :, None], ids, seed)[:, 0]
@@ -68,7 +68,7 @@ class Donors(NamedTuple):
         return masks(grid, self.corner[donor], self.patch.shape[1])
 
     def put(self, r: Features, donor: Int64[Tensor, " b"]) -> Features:
-        """Return features with the patch of a donor in each picture, at the place where it was in the donor's."""
+        """Return features with the patch of a donor in each image, at the place where it was in the donor's."""
         r = r.clone()
         picture, row, column = _spots(self.corner[donor], self.patch.shape[1])
         r[picture, :, row, column] = self.patch[donor].to(r)
@@ -78,12 +78,12 @@ class Donors(NamedTuple):
 def find_donors(
     source: Source, spec: LendingSpec, pools: Mapping[str, Pool], concept: int
 ) -> dict[tuple[str, int], Donors]:
-    """Return the donors by layer and cell: the same pooled pictures for all, each at the place that is best there.
+    """Return the donors by layer and cell: the same pooled images for all, each at the place that is best there.
 
     Args:
         source: the models.
-        spec: which pictures lend what.
-        pools: of the layers. The coarsest says which pictures show most of the concept at one place: in a fine grid
+        spec: which images lend what.
+        pools: of the layers. The coarsest says which images show most of the concept at one place: in a fine grid
             specks fill a place.
         concept: its index; the pools show it.
     """
@@ -103,7 +103,7 @@ def find_donors(
 
 
 def _cut(r: Features, share: Float64[Tensor, "b rows columns"], cell: int, spec: LendingSpec) -> Donors:
-    """Take the patch around the place with the greatest share out of each picture that has a share of `least`."""
+    """Take the patch around the place with the greatest share out of each image that has a share of `least`."""
     around = F.avg_pool2d(share[:, None], 3, stride=1, padding=1)[:, 0]
     most, best = (share + 1e-6 * around).flatten(1).max(1)  # of equals, the one in the midst of others
     shows = most >= spec.least
@@ -117,7 +117,7 @@ def _cut(r: Features, share: Float64[Tensor, "b rows columns"], cell: int, spec:
 
 
 def _spots(corner: Int64[Tensor, "n 2"], side: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return picture, row and column of every place of the squares of n pictures, each [n, side, side] or less."""
+    """Return image, row and column of every place of the squares of n images, each [n, side, side] or less."""
     steps = torch.arange(side)
     rows, columns = corner[:, :1] + steps, corner[:, 1:] + steps
     return torch.arange(len(corner))[:, None, None], rows[:, :, None], columns[:, None, :]

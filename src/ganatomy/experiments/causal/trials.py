@@ -1,6 +1,6 @@
-"""The one loop of all interventions: the same pictures before and after each of several edits.
+"""The one loop of all interventions: the same images before and after each of several edits.
 
-What comes before the edited layer is computed once a picture; each trial draws only the rest and segments it.
+What comes before the edited layer is computed once an image; each trial draws only the rest and segments it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,11 +18,11 @@ from ganatomy.stats.regions import concept_counts, place_of_pixels
 from ganatomy.types import Features, Images, Labels, Latents
 
 Trial = Callable[[range], Sequence[Intervention]]
-"""The edits to make to the pictures of these ids; a random choice in it depends on (seed, id) only."""
+"""The edits to make to the images of these ids; a random choice in it depends on (seed, id) only."""
 
 
 class Untouched(NamedTuple):
-    """A batch of pictures before any edit."""
+    """A batch of images before any edit."""
 
     ids: range
     z: Latents
@@ -33,7 +33,7 @@ class Untouched(NamedTuple):
 
 @dataclass(frozen=True)
 class Always:
-    """The trial that makes the same edits to every picture."""
+    """The trial that makes the same edits to every image."""
 
     edits: Sequence[Intervention]
 
@@ -43,7 +43,7 @@ class Always:
 
 
 def batches(source: Source, spec: SampleSpec, ids: range) -> Iterator[Untouched]:
-    """Draw pictures, read the layer, and segment, batch by batch."""
+    """Draw images, read the layer, and segment, batch by batch."""
     generator, segmenter = source.models.generator, source.models.segmenter
     for part in source.parts(ids, spec.batch):
         z = generator.latents(part, spec.seed)
@@ -71,9 +71,9 @@ def try_edits(source: Source, spec: SampleSpec, trials: Sequence[Trial], ids: ra
         source: the models.
         spec: the layer and the sample.
         trials: what to try.
-        ids: the pictures.
-        at_place: read only the pixels under the places that are edited, the same number in every picture (SPEC 4);
-            else the whole pictures.
+        ids: the images.
+        at_place: read only the pixels under the places that are edited, the same number in every image (SPEC 4);
+            else the whole images.
     """
     result: PairedChange | None = None
     for given in batches(source, spec, ids):

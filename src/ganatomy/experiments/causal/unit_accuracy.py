@@ -1,7 +1,7 @@
 """Which units does a classifier need for a class? Switch off each alone, then the best of each class together.
 
-The units that matter for a class are chosen on one half of the pictures, and what they do is told on the other (Bau et
-al. 2020, PNAS): of many units the best on some pictures is lucky, too.
+The units that matter for a class are chosen on one half of the images, and what they do is told on the other (Bau et
+al. 2020, PNAS): of many units the best on some images is lucky, too.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,11 +37,11 @@ from ganatomy.study import Study
 
 @dataclass(frozen=True)
 class UnitAccuracySpec(SampleSpec):
-    """On which pictures every unit of a layer is switched off, and for which classes the best units are followed.
+    """On which images every unit of a layer is switched off, and for which classes the best units are followed.
 
     Attributes:
-        images: how many pictures: units are chosen on the first half of them, effects told on the second.
-        first: id of the first picture: 0, as the pictures of a set are few.
+        images: how many images: units are chosen on the first half of them, effects told on the second.
+        first: id of the first image: 0, as the images of a set are few.
         classes: those whose best units are switched off together; all, if none is named.
         sizes: how many units at a time; sizes that leave the layer no unit are left out.
         random: how many random orders of units they are compared with.
@@ -65,7 +65,7 @@ class UnitAccuracySpec(SampleSpec):
         at_least(self, random=0, images=4)
 
     def halves(self) -> tuple[range, range]:
-        """Return the ids of the pictures that units are chosen on, and of those that effects are told on."""
+        """Return the ids of the images that units are chosen on, and of those that effects are told on."""
         ids = self.ids()
         return ids[: len(ids) // 2], ids[len(ids) // 2 :]
 
@@ -74,7 +74,7 @@ class UnitAccuracySpec(SampleSpec):
         return len(self.classes) or classes
 
     def trials(self, units: int, classes: int) -> int:
-        """Return about how often each picture is told, of so many units and classes."""
+        """Return about how often each image is told, of so many units and classes."""
         return units + (self.followed(classes) * (len(self.sizes) + 1) + self.random * len(self.sizes)) // 2
 
 
@@ -87,9 +87,9 @@ class UnitAccuracy(Result):
         facts: what was used; ``facts["classes"]`` names the classes, ``facts["pictures"]`` says how many there were.
         table: one row for each unit and class: unit, class, rank (1 for the unit that the class needs most), change,
             change_error (of its balanced accuracy, on the half that units are chosen on), likelihood_change (of
-            the log-probability of the class in its own pictures, there; it orders units of equal `change`), told,
+            the log-probability of the class in its own images, there; it orders units of equal `change`), told,
             told_error (the change of balanced accuracy on the other half), recall_change (there).
-        overall: one row a unit: unit, change, change_error of the accuracy over all pictures.
+        overall: one row a unit: unit, change, change_error of the accuracy over all images.
         curve: the units of a class switched off together, told on the other half, one row for each class, way and
             size: class, by (``top``: the n units of first rank; ``random``: n at random; ``all but top``: all units but
             those of first rank), n, recall, balanced, balanced_change, balanced_error, spread (of `balanced_change`
@@ -164,7 +164,7 @@ def run_unit_accuracy(
     Raises:
         UnknownName: no such layer or class.
         BadModel: what was dissected tells no classes.
-        BadValue: the pictures are in no classes, too few, or a class that is followed has none in one half.
+        BadValue: the images are in no classes, too few, or a class that is followed has none in one half.
         StudyMismatch: the directory holds another study.
     """
     classes = check_sample(source, spec)
@@ -188,11 +188,11 @@ def run_unit_accuracy(
 
 
 def unit_class_table(alone: Verdicts, half: int, classes: Sequence[str]) -> pd.DataFrame:
-    """Return what each unit does for each class that both halves of the pictures show.
+    """Return what each unit does for each class that both halves of the images show.
 
     Args:
         alone: no edit, then each unit alone.
-        half: so many pictures are for choosing; the others are told of.
+        half: so many images are for choosing; the others are told of.
         classes: their names.
 
     Raises:
@@ -201,7 +201,7 @@ def unit_class_table(alone: Verdicts, half: int, classes: Sequence[str]) -> pd.D
     chosen, told = (alone.rows(*part).read(len(classes)) for part in ((0, half), (half, len(alone.truth))))
     both = ((chosen.pictures > 0) & (told.pictures > 0)).nonzero()[:, 0].tolist()
     if not both:
-        raise BadValue("no class has pictures in both halves of the sample; ask for more images")
+        raise BadValue("no class has images in both halves of the sample; ask for more images")
     units = alone.said.shape[1] - 1
     parts = []
     for c in both:
@@ -239,7 +239,7 @@ def _sets(spec: UnitAccuracySpec, table: pd.DataFrame, units: int) -> _Sets:
     for name in spec.classes or tuple(table["class"].unique()):
         order = table[table["class"] == name].sort_values("rank").unit.tolist()
         if not order:
-            raise BadValue(f"{name} has no pictures in one half of the sample; ask for more images")
+            raise BadValue(f"{name} has no images in one half of the sample; ask for more images")
         sets += [*(order[:n] for n in sizes), order[sizes[-1] :]]
         names += [*((name, "top", n) for n in sizes), (name, "all but top", units - sizes[-1])]
     for n in sizes:  # the first n of each order

@@ -34,14 +34,14 @@ from ganatomy.stats.paired import SURE, PairedChange
 from ganatomy.study import Study
 
 AT_ONCE = 8
-"""Pictures that gradients are computed for at once; with 32 each took a third longer on a processor."""
+"""Images that gradients are computed for at once; with 32 each took a third longer on a processor."""
 GRADIENT = 4
-"""A picture with its gradient takes as long as about so many without."""
+"""An image with its gradient takes as long as about so many without."""
 
 
 @dataclass(frozen=True)
 class UnitEffectSpec(SampleSpec):
-    """Which pictures to measure every unit of a layer on.
+    """Which images to measure every unit of a layer on.
 
     Attributes:
         estimate: whether to make the first-order estimate too.
@@ -52,7 +52,7 @@ class UnitEffectSpec(SampleSpec):
 
 
 class FirstOrder(Accumulator):
-    """The first-order estimate, added up over pictures.
+    """The first-order estimate, added up over images.
 
     Attributes:
         images: int64 [1].
@@ -66,12 +66,12 @@ class FirstOrder(Accumulator):
         self.total = torch.zeros(units, concepts, dtype=torch.float64, device=device)
 
     def update(self, *batch: Tensor) -> None:
-        """Take in the predicted changes of some pictures, [b, u, concepts]."""
+        """Take in the predicted changes of some images, [b, u, concepts]."""
         self.images += len(batch[0])
         self.total += batch[0].double().sum(0)
 
     def read(self) -> Float64[Tensor, "u c"]:
-        """Return the mean over pictures."""
+        """Return the mean over images."""
         return self.total / self.images
 
 
@@ -133,7 +133,7 @@ def run_unit_effects(
             change = study.sharded("each unit", PairedChange, alone, shards)
             guess, said = None, "no first-order estimate: it was not asked for"
             if spec.estimate:
-                said = "first order: -Σ r ∂s/∂r, s the mean soft score, over the same pictures"
+                said = "first order: -Σ r ∂s/∂r, s the mean soft score, over the same images"
                 if can_score(source):
                     work = partial(estimate_each, source, spec)
                     guess = study.sharded("first order", FirstOrder, work, shards).read()

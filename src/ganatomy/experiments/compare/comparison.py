@@ -39,7 +39,7 @@ TABLES = ("counts", "concepts", "changes", "units", "directions", "quality")
 class Comparison(Summarised):
     """Dissections side by side. A number and its standard error stand in columns ``name`` and ``name_error``.
 
-    Errors are those of a sample of pictures, by resampling what was counted on blocks of it; NaN where a dissection
+    Errors are those of a sample of images, by resampling what was counted on blocks of it; NaN where a dissection
     kept no blocks.
 
     Attributes:
@@ -63,9 +63,9 @@ class Comparison(Summarised):
             matched, each with ``_before`` and ``_after``, kept (matched to one label in both).
         directions: one row for each layer and set of directions: generator, layer, study, directions (or ``units``),
             count, interpretable, matched, concepts, matched_at and concepts_at (what `at` of them have on average, as
-            many as the smallest set has), by_chance (matched ones to be expected if none knew the picture),
+            many as the smallest set has), by_chance (matched ones to be expected if none knew the image),
             false_discovery (by_chance / matched).
-        quality: how far the pictures of each study are from real ones, where that was measured: study, measure, value,
+        quality: how far the images of each study are from real ones, where that was measured: study, measure, value,
             error, images, reals, real, features.
     """
 
@@ -106,7 +106,7 @@ class Comparison(Summarised):
 
 
 def planned(directories: Sequence[Path], options: Mapping[str, Any]) -> tuple[CompareSpec, dict[str, Any] | None]:
-    """Return the Spec, and what to measure of the pictures; studies that are not named are called by their directories.
+    """Return the Spec, and what to measure of the images; studies that are not named are called by their directories.
 
     Args:
         directories: of the studies.
@@ -118,7 +118,7 @@ def planned(directories: Sequence[Path], options: Mapping[str, Any]) -> tuple[Co
     own = {name: value for name, value in options.items() if name not in QUALITY}
     quality = {name: options[name] for name in QUALITY if options.get(name) is not None}
     if quality and "real" not in quality:
-        raise BadValue(f"{', '.join(quality)}: means nothing without real pictures to compare with; give real, too")
+        raise BadValue(f"{', '.join(quality)}: means nothing without real images to compare with; give real, too")
     places = [path.resolve() for path in directories]
     for i, place in enumerate(places):
         if place in places[:i]:
@@ -142,7 +142,7 @@ def run_compare(
     Args:
         spec: what is asked.
         directories: of finished dissections, in the order of its names.
-        quality: fields of `QualitySpec`, at least ``real``: measure each study's pictures against real ones, or find
+        quality: fields of `QualitySpec`, at least ``real``: measure each study's images against real ones, or find
             that this was done. None: tell what was measured before.
         device: where that is computed.
         execute: the engine that counts its shards.
@@ -181,9 +181,9 @@ def run_compare(
 
 
 def _resampled(studies: Sequence[Compared], spec: CompareSpec, progress: Progress) -> list[Resampled | None]:
-    """Return each study as counted on resampled pictures; None for one that kept no blocks.
+    """Return each study as counted on resampled images; None for one that kept no blocks.
 
-    Studies of the same latents are resampled alike, so that what their pictures have in common cancels in differences.
+    Studies of the same latents are resampled alike, so that what their images have in common cancels in differences.
     """
     drawn: list[Resampled | None] = []
     progress.begin("errors", len(studies))

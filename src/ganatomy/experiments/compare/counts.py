@@ -1,6 +1,6 @@
 """How many units, how many concepts: of every layer of every study, with the error that a finite sample leaves.
 
-Everything is counted first as found, then once for each resample of the pictures (see `resampled`); the standard
+Everything is counted first as found, then once for each resample of the images (see `resampled`); the standard
 deviation over the resamples is the error.
 """
 

@@ -1,4 +1,4 @@
-"""How far the pictures of each study are from real ones (Figure 7): measured now, or found beside the dissections."""
+"""How far the images of each study are from real ones (Figure 7): measured now, or found beside the dissections."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,12 +28,12 @@ def measured_quality(
 
     Args:
         studies: what is compared.
-        options: fields of `QualitySpec`; at least the real pictures.
+        options: fields of `QualitySpec`; at least the real images.
         device: where to compute.
         how: the engine that counts shards, and who shows how far it is.
 
     Raises:
-        GanatomyError: a model cannot be opened, or the real pictures; the message names the study.
+        GanatomyError: a model cannot be opened, or the real images; the message names the study.
     """
     own = {}
     for study in studies:
@@ -50,7 +50,7 @@ def measured_quality(
 def found_quality(studies: Sequence[Compared]) -> tuple[pd.DataFrame, list[str]]:
     """Return what was measured beside the dissections, if it can be compared, and sentences on what was left out.
 
-    Of distances from several kinds of real pictures, those that most studies have.
+    Of distances from several kinds of real images, those that most studies have.
     """
     found: dict[tuple[str, ...], dict[str, Quality]] = {}
     for study in studies:
@@ -60,14 +60,14 @@ def found_quality(studies: Sequence[Compared]) -> tuple[pd.DataFrame, list[str]]
     if len(own) < min(2, len(studies)):  # one point of many would compare nothing
         return pd.DataFrame(columns=COLUMNS), []
     missing = [study.name for study in studies if study.name not in own]
-    said = [f"Not measured against the same real pictures as the others: {', '.join(missing)}."] if missing else []
+    said = [f"Not measured against the same real images as the others: {', '.join(missing)}."] if missing else []
     return quality_table(own), [*said, *_sizes([study for study in studies if study.name in own])]
 
 
 def quality_table(own: Mapping[str, Quality]) -> pd.DataFrame:
     """Return the table of all studies, each with the mean of those levels of its textures that all have.
 
-    Errors of the levels belong to the same pictures: that of their mean is at most the mean of them.
+    Errors of the levels belong to the same images: that of their mean is at most the mean of them.
     """
     measures = [set(quality.table.measure) for quality in own.values()]
     levels = [name for name in set.intersection(*measures) if name.startswith("swd-")]
@@ -83,12 +83,12 @@ def quality_table(own: Mapping[str, Quality]) -> pd.DataFrame:
 
 
 def _sizes(studies: Sequence[Compared]) -> list[str]:
-    """Say that pictures are not of one size, if so."""
+    """Say that images are not of one size, if so."""
     heights = [str(study.dissection.top(next(iter(study.dissection.layers)), 0).pictures.shape[1]) for study in studies]
     if len(set(heights)) == 1:
         return []
     told = ", ".join(f"{height} ({study.name})" for height, study in zip(heights, studies, strict=True))
-    return [f"Heights of the pictures differ – {told}: distances are comparable by features that resize them only."]
+    return [f"Heights of the images differ – {told}: distances are comparable by features that resize them only."]
 
 
 def _beside(study: Compared) -> list[Quality]:
@@ -109,4 +109,4 @@ def _beside(study: Compared) -> list[Quality]:
 def _kind(quality: Quality) -> tuple[str, ...]:
     """Return what has to be equal for two distances to be comparable."""
     inputs, spec = quality.facts["inputs"], quality.spec
-    return (inputs["real pictures"], inputs["feature network"], f"{spec.images} {spec.reals} {spec.textures}")
+    return (inputs["real images"], inputs["feature network"], f"{spec.images} {spec.reals} {spec.textures}")

@@ -18,7 +18,7 @@ class CompareSpec:
         layer: the one that is compared, or one of each study; empty for all that they share.
         against: name of the study that the others are set against; empty for the first.
         follow: whether the studies are of one network at several moments, so that unit 5 of one is unit 5 of another.
-        draws: resamples of the pictures that errors are taken from.
+        draws: resamples of the images that errors are taken from.
         seed: of the resamples.
     """
 

@@ -126,7 +126,7 @@ def differences(studies: Sequence[Compared], concepts: Sequence[Concept], told: 
 
 
 def same_sample(one: Dissection, other: Dissection) -> bool:
-    """Tell whether two dissections saw the pictures of the same latents."""
+    """Tell whether two dissections saw the images of the same latents."""
     return all(getattr(one.spec, name) == getattr(other.spec, name) for name in SAMPLED)
 
 
@@ -185,7 +185,7 @@ def _apart(studies: Sequence[Compared]) -> list[str]:
 
 
 def _resolution(dissection: Dissection) -> str:
-    """Return how high the label maps were: as asked, or as the pictures are."""
+    """Return how high the label maps were: as asked, or as the images are."""
     if dissection.spec.resolution is not None:
         return str(dissection.spec.resolution)
     return str(dissection.top(next(iter(dissection.layers)), 0).pictures.shape[1])

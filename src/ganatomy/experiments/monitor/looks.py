@@ -35,7 +35,7 @@ from ganatomy.study.files import read_record
 from ganatomy.vocabulary import CATEGORIES
 
 DRAWS = 50
-"""Of the pictures again, for the errors of the counts; each takes as long as reading the study once."""
+"""Of the images again, for the errors of the counts; each takes as long as reading the study once."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Look:
         study: where its dissection lies in the directory of the monitoring; "" where there is none.
         reason: why there is none; "" where there is one.
         segmenter: fingerprint of what named the pixels.
-        images: how many pictures were measured on.
+        images: how many images were measured on.
         seconds: how long it took.
         numbers: rows of `count_units`.
     """

@@ -43,8 +43,8 @@ def open_diffusers(
         weights: a file of weights in its folder or anywhere, such as the single file of a latent diffusion model; else
             those that are there.
         prefix: what the names of its tensors begin with in that file.
-        size: height and width of the pictures; else as its config has it (a decoder: 256 at most).
-        images: a set of pictures whose latents are taken, a folder or ``scenes:church``; else latents are drawn.
+        size: height and width of the images; else as its config has it (a decoder: 256 at most).
+        images: a set of images whose latents are taken, a folder or ``scenes:church``; else latents are drawn.
         step: of a UNet, at which step of training it estimates.
         steps: of a UNet, in how many calls it makes what it looks at from noise.
         layers: the layers to offer, ``a,b``; else all.
@@ -52,12 +52,12 @@ def open_diffusers(
 
     Raises:
         BadFile: no such model, or its weights are not all there, or do not fit.
-        BadModel: it is no generator of pictures.
+        BadModel: it is no generator of images.
         BadValue: an option that does not fit, or diffusers is not installed.
         UnknownName: no such part, layer, or number format.
     """
     if size is not None and size < 1:
-        raise BadValue(f"size={size}: give the height and width of the pictures in pixels")
+        raise BadValue(f"size={size}: give the height and width of the images in pixels")
     checkpoint = find_checkpoint(argument, part)
     checkpoint = replace(checkpoint, weights=weights or checkpoint.weights, prefix=prefix)
     _check(checkpoint, step, steps)
@@ -89,4 +89,4 @@ def _check(checkpoint: Checkpoint, step: int | None, steps: int | None) -> None:
         return
     decoder = next((part for part, kind in checkpoint.parts.items() if kind in DECODERS), None)
     if decoder is not None:
-        raise BadModel(f"{checkpoint.name}: its UNet2DModel draws latents, no pictures; open part={decoder}")
+        raise BadModel(f"{checkpoint.name}: its UNet2DModel draws latents, no images; open part={decoder}")

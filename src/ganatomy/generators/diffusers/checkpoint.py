@@ -97,7 +97,7 @@ def find_checkpoint(name: str, part: str | None) -> Checkpoint:
 
     Raises:
         BadFile: no such directory or repository, or it holds no model of diffusers.
-        BadModel: none of a pipeline's parts draws pictures.
+        BadModel: none of a pipeline's parts draws images.
         UnknownName: it has no such part.
     """
     if Path(name).is_file():
@@ -172,7 +172,7 @@ def _quiet(package: ModuleType) -> Iterator[None]:
 
 
 def _main_part(name: str, parts: Mapping[str, str]) -> str:
-    """Return the part that draws the pictures of a pipeline: its decoder of latents, or else its UNet."""
+    """Return the part that draws the images of a pipeline: its decoder of latents, or else its UNet."""
     for kind in KINDS:
         for part, own in parts.items():
             if own == kind:

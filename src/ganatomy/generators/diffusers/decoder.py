@@ -1,4 +1,4 @@
-"""The decoder of a latent diffusion model as a generator: latents to pictures, whatever kind of autoencoder it is."""
+"""The decoder of a latent diffusion model as a generator: latents to images, whatever kind of autoencoder it is."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,11 +15,11 @@ from ganatomy.types import Latents
 from ganatomy.wrapped import device_of, dtype_of
 
 LARGEST = 256
-"""Sides of the pictures that are drawn unless a size is asked for; decoders of large pictures draw small ones, too."""
+"""Sides of the images that are drawn unless a size is asked for; decoders of large images draw small ones, too."""
 
 
 class Decoder:
-    """An autoencoder of diffusers, used from its latents on: calling the model then draws pictures.
+    """An autoencoder of diffusers, used from its latents on: calling the model then draws images.
 
     Latents are in the units of the diffusion model, in which their variance is about 1: the decoder gets
     z · latents_std / scaling_factor + latents_mean (or shift_factor), where its config has them. FLUX.2 has these
@@ -27,15 +27,15 @@ class Decoder:
 
     Args:
         model: with the methods `encode` and `decode`.
-        size: height and width of the pictures; else as the config has it, and no more than `LARGEST`.
-        images: a set of pictures to encode, by name; else latents are drawn from N(0, 1).
+        size: height and width of the images; else as the config has it, and no more than `LARGEST`.
+        images: a set of images to encode, by name; else latents are drawn from N(0, 1).
 
     Attributes:
         facts: what is drawn depends on these, beside the weights.
 
     Raises:
-        BadFile: no such pictures.
-        BadValue: the model does not draw pictures of that size.
+        BadFile: no such images.
+        BadValue: the model does not draw images of that size.
     """
 
     def __init__(self, model: Any, size: int | None, images: str | None) -> None:
@@ -44,7 +44,7 @@ class Decoder:
         self._size = size or min(side(config.get("sample_size")) or LARGEST, LARGEST)
         channels = int(config.get("in_channels") or 3)
         self._scale, self._shift = torch.ones(1, 1, 1), torch.zeros(1, 1, 1)
-        with guarded(f"encoding pictures of size={self._size}"):
+        with guarded(f"encoding images of size={self._size}"):
             self._shape = self._encode(torch.zeros(1, channels, self._size, self._size)).shape[1:]
         self._scale, self._shift = _units(model, self._shape[-1])
         self._given = pictures_of(images, self._size, channels) if images else None
@@ -54,14 +54,14 @@ class Decoder:
 
     @torch.no_grad()
     def latents(self, ids: range, seed: int) -> Latents:
-        """Return N(0, 1), or the modes of encoded pictures, each by itself, so that none depends on others."""
+        """Return N(0, 1), or the modes of encoded images, each by itself, so that none depends on others."""
         if self._given is None:
             return standard_normal(ids, seed, self._shape, torch.device("cpu"))
         rows = [self._encode(self._given.picture(i, seed)) for i in ids]
         return torch.cat([torch.empty(0, *self._shape), *rows])
 
     def _encode(self, pictures: Tensor) -> Tensor:
-        """Return the latents of pictures [b, 3, H, W]."""
+        """Return the latents of images [b, 3, H, W]."""
         with torch.no_grad():
             found = self._model.encode(pictures.to(device_of(self._model), dtype_of(self._model)))
         posterior = getattr(found, "latent_dist", None)

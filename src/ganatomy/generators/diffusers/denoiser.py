@@ -1,4 +1,4 @@
-"""An unconditional diffusion model at one step as a generator: noisy pictures to its estimate of the clean ones.
+"""An unconditional diffusion model at one step as a generator: noisy images to its estimate of the clean ones.
 
 Training adds noise: x_t = √a_t x₀ + √(1 - a_t) ε, a_t falling from 1 to about 0 (Ho et al. 2020). The network looks at
 x_t and says what ε is, or x₀, or v = √a_t ε - √(1 - a_t) x₀ (Salimans and Ho 2022); each gives an estimate of x₀.
@@ -25,25 +25,25 @@ STEPS = 10
 class Denoiser:
     """A `UNet2DModel` at one step: calling the model then estimates x₀, in one call of the network.
 
-    Its latents are pictures x_t. They are what deterministic sampling (DDIM, Song et al. 2021) makes of N(0, 1) in a
-    few equal steps from the last one to t, or given pictures with fresh noise. They are computed with the latents and
-    not when pictures are drawn: so a layer is a layer of one call of the network, and an edit costs one call. Each is
+    Its latents are images x_t. They are what deterministic sampling (DDIM, Song et al. 2021) makes of N(0, 1) in a
+    few equal steps from the last one to t, or given images with fresh noise. They are computed with the latents and
+    not when images are drawn: so a layer is a layer of one call of the network, and an edit costs one call. Each is
     computed by itself, so that none depends on its batch.
 
     Args:
         model: the network.
         scheduler: knows a_t, what the network says, and to what its estimates are clipped.
-        size: height and width of the pictures; else as the config has it.
+        size: height and width of the images; else as the config has it.
         step: t, from 0, no noise, to one less than the number of steps of training; else half of that.
         steps: calls of the network for one x_t.
-        images: a set of pictures to cover with noise, by name; else they are sampled.
+        images: a set of images to cover with noise, by name; else they are sampled.
 
     Attributes:
         facts: what is drawn depends on these, beside the weights.
 
     Raises:
-        BadFile: no such pictures.
-        BadModel: the network wants classes, draws no pictures, or was trained in another way.
+        BadFile: no such images.
+        BadModel: the network wants classes, draws no images, or was trained in another way.
         BadValue: no such step.
     """
 
@@ -70,7 +70,7 @@ class Denoiser:
         self._times = _between(len(self._alphas) - 1, self._step, steps or STEPS)
         pixels = size or side(config.get("sample_size"))
         if pixels is None:
-            raise BadValue("its config does not say how large its pictures are; give size=64")
+            raise BadValue("its config does not say how large its images are; give size=64")
         self._shape = (int(config["in_channels"]), pixels, pixels)
         self._given = pictures_of(images, pixels, self._shape[0]) if images else None
         chosen = self._given.fingerprint if self._given else str(self._times)
@@ -80,7 +80,7 @@ class Denoiser:
 
     @torch.no_grad()
     def latents(self, ids: range, seed: int) -> Latents:
-        """Return pictures x_t, float32, each computed by itself."""
+        """Return images x_t, float32, each computed by itself."""
         device = device_of(self._model)
         empty = torch.empty(0, *self._shape, device=device)
         return torch.cat([empty, *(self._noisy(i, seed, device) for i in ids)])
@@ -95,7 +95,7 @@ class Denoiser:
         return x
 
     def _mixed(self, clean: Tensor, noise: Tensor, t: int) -> Tensor:
-        """Return x_t of a picture and noise."""
+        """Return x_t of an image and noise."""
         return math.sqrt(self._alphas[t]) * clean + math.sqrt(1 - self._alphas[t]) * noise
 
     def _estimate(self, x: Tensor, t: int) -> tuple[Tensor, Tensor]:
@@ -122,16 +122,16 @@ def _between(first: int, last: int, steps: int) -> list[int]:
 
 
 def _check(config: Any, noise: Any, scheduler: str, steps: int, says: str) -> None:
-    """Refuse what is no unconditional diffusion of pictures with discrete steps.
+    """Refuse what is no unconditional diffusion of images with discrete steps.
 
     Raises:
         BadModel: says why.
     """
     channels, out = config["in_channels"], config["out_channels"]
     if config.get("num_class_embeds") or config.get("class_embed_type"):
-        raise BadModel("this UNet2DModel wants a class beside the picture; only unconditional ones can be opened")
+        raise BadModel("this UNet2DModel wants a class beside the image; only unconditional ones can be opened")
     if channels not in (1, 3) or out not in (channels, 2 * channels):
-        raise BadModel(f"this UNet2DModel maps {channels} channels to {out}; it must estimate pictures of 3 or 1")
+        raise BadModel(f"this UNet2DModel maps {channels} channels to {out}; it must estimate images of 3 or 1")
     if not steps or noise.get("thresholding") or says not in ("epsilon", "sample", "v_prediction"):
         raise BadModel(
             f"{scheduler} for {says} cannot be used; the scheduler must be one of discrete steps, such as DDPM or "

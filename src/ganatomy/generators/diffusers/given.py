@@ -1,4 +1,4 @@
-"""Pictures that are given, to be encoded or covered with noise."""
+"""Images that are given, to be encoded or covered with noise."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -9,17 +9,17 @@ from ganatomy.types import Features
 
 
 class Given(NamedTuple):
-    """A sample of pictures: picture [1, channels, size, size] in [-1, 1] of an id and a seed; and their fingerprint."""
+    """A sample of images: image [1, channels, size, size] in [-1, 1] of an id and a seed; and their fingerprint."""
 
     picture: Callable[[int, int], Features]
     fingerprint: str
 
 
 def pictures_of(name: str, size: int, channels: int) -> Given:
-    """Open a set of pictures; what is looked at is the square in the middle of each.
+    """Open a set of images; what is looked at is the square in the middle of each.
 
     Raises:
-        BadFile: no such set, or no pictures in it.
+        BadFile: no such set, or no images in it.
     """
     pictures = open_pictures(name)
     frame = Frame(size, crop=0.0 if isinstance(pictures, RenderedScenes) else 1.0)

@@ -29,15 +29,15 @@ OPTIONS = ("network", "truncation", "truncation_cutoff", "class", "noise", "styl
 
 @dataclass(frozen=True)
 class Settings:
-    """How pictures are drawn.
+    """How images are drawn.
 
     Attributes:
-        truncation: how far w is from its mean; 1 leaves it, 0 draws the mean picture.
+        truncation: how far w is from its mean; 1 leaves it, 0 draws the mean image.
         cutoff: how many of the w are truncated; None for all.
-        label: the class of all pictures; None for one each, drawn from (seed, id).
+        label: the class of all images; None for one each, drawn from (seed, id).
         noise: add the constant noise of the file.
         styles: offer the styles as layers.
-        margins: show and take what lies beyond the picture, too.
+        margins: show and take what lies beyond the image, too.
         dtype: in which the synthesis computes.
     """
 
@@ -56,7 +56,7 @@ class StyleGAN:
     Latents are z, with the class behind it, one-hot, where the model has classes.
 
     Attributes:
-        margins: how many places of a layer's grid lie beyond the picture, on every side of it; StyleGAN3 has such.
+        margins: how many places of a layer's grid lie beyond the image, on every side of it; StyleGAN3 has such.
 
     Raises:
         BadValue: a setting that this model cannot have.
@@ -109,7 +109,7 @@ class StyleGAN:
 
     @torch.no_grad()
     def observe(self, z: Latents, layers: Sequence[str], edits: Sequence[Edit] = ()) -> Observation:
-        """Draw the pictures and read every asked layer in one forward pass, edits made on the way, without gradients.
+        """Draw the images and read every asked layer in one forward pass, edits made on the way, without gradients.
 
         Raises:
             UnknownName: a layer that does not exist.
@@ -128,9 +128,9 @@ class StyleGAN:
         return Observation(images, {name: features[name] for name in layers})
 
     def render(self, r: Features, layer: str, z: Latents, edits: Sequence[Edit] = ()) -> Images:
-        """Draw the pictures with the layer's output replaced by `r`, edits made on the way. Differentiable in r.
+        """Draw the images with the layer's output replaced by `r`, edits made on the way. Differentiable in r.
 
-        What later layers need beside r is made of z: their styles and, in StyleGAN2, the picture that lower resolutions
+        What later layers need beside r is made of z: their styles and, in StyleGAN2, the image that lower resolutions
         have drawn.
 
         Raises:
@@ -150,7 +150,7 @@ class StyleGAN:
         return images.expand(-1, 3, -1, -1)
 
     def edited(self, z: Latents, edits: Sequence[Edit]) -> Images:
-        """Draw the pictures with edits at any layers, in one forward pass without gradients.
+        """Draw the images with edits at any layers, in one forward pass without gradients.
 
         Raises:
             UnknownName: a layer that does not exist.
@@ -229,14 +229,14 @@ def stylegan(
         argument: the file.
         device: where it shall compute.
         network: which of the networks in the file.
-        truncation: how far w is from its mean; below 1, pictures are better and more alike.
+        truncation: how far w is from its mean; below 1, images are better and more alike.
         truncation_cutoff: how many of the w, from the first layer on, are truncated; else all.
         noise: ``const`` for the noise maps of the file, ``none`` for none (StyleGAN2).
         styles: offer the channels of each style as layers too, ``style.b8.conv0``.
-        margins: show all of a layer, with what lies beyond the picture; else only what lies within, and no edit
+        margins: show all of a layer, with what lies beyond the image; else only what lies within, and no edit
             reaches further (StyleGAN3).
         dtype: in which the synthesis computes; the mapping always does in float32.
-        others: ``class=3``, the class of all pictures; else one each, drawn from (seed, id).
+        others: ``class=3``, the class of all images; else one each, drawn from (seed, id).
 
     Raises:
         BadFile: no such file, cut off, of another kind, calling code, or with tensors that do not fit.

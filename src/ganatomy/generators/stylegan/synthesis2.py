@@ -69,7 +69,7 @@ class ToRGB(nn.Module):
         self.conv = ModulatedConv(part, inputs, w, demodulate=False, gain=part.number("weight_gain"))
         self.clamp = part.clamp()
         if self.conv.units not in (1, 3) or self.conv.kernel != 1:
-            raise BadFile(f"{part.source}: {part.path} draws {self.conv.units} channels; pictures have 3, or 1 in grey")
+            raise BadFile(f"{part.source}: {part.path} draws {self.conv.units} channels; images have 3, or 1 in grey")
 
     def forward(self, x: Features, style: Style) -> Maps:
         """Return the colours, in float32."""
@@ -124,7 +124,7 @@ class Block(nn.Module):
         return x if beside is None else beside + x.to(beside.dtype)
 
     def draw(self, x: Features, w: Float[Tensor, "b d"], image: Tensor | None, visit: Visit) -> Tensor | None:
-        """Return the picture so far, with what this block adds to it."""
+        """Return the image so far, with what this block adds to it."""
         if image is not None:
             image = self.doubling(image)
         if self.torgb is None:
@@ -134,12 +134,12 @@ class Block(nn.Module):
 
 
 class Synthesis2(nn.Module):
-    """The whole of it: w to pictures.
+    """The whole of it: w to images.
 
     Attributes:
         layers: shape of every layer, in forward order.
         styles: how many channels each style has.
-        margins: none; the maps end where the picture ends.
+        margins: none; the maps end where the image ends.
         count: how many w it takes.
     """
 
@@ -169,7 +169,7 @@ class Synthesis2(nn.Module):
         self.side = side // 2
 
     def forward(self, ws: Styles, visit: Visit, start: str | None = None) -> Features:
-        """Return the pictures, in colour or grey; the output of layer `start` is what `visit` gives, not computed."""
+        """Return the images, in colour or grey; the output of layer `start` is what `visit` gives, not computed."""
         x, image, used = self.start.expand(len(ws), -1, -1, -1), None, 0
         for block in self.blocks:
             here = start in self.layers and str(start).startswith(f"{block.name}.")

@@ -70,7 +70,7 @@ class Layer(nn.Module):
 
 
 class ToRGB(nn.Module):
-    """Modulated 1 × 1 convolution to the picture."""
+    """Modulated 1 × 1 convolution to the image."""
 
     def __init__(self, part: Part, inputs: int, w: int) -> None:
         super().__init__()
@@ -81,18 +81,18 @@ class ToRGB(nn.Module):
             raise BadFile(f"{part.source}: {part.path} is not a 1 × 1 convolution to 3 colours, or to grey")
 
     def forward(self, x: Features, style: Style) -> Maps:
-        """Return the picture, in float32."""
+        """Return the image, in float32."""
         colours: Maps = self.conv(x, style, F.conv2d)
         return colours.float().clamp(-self.clamp, self.clamp)
 
 
 class Synthesis3(nn.Module):
-    """The whole of it: w to pictures.
+    """The whole of it: w to images.
 
     Attributes:
         layers: shape of every layer, in forward order.
         styles: how many channels each style has.
-        margins: how many places of each layer lie beyond the picture, on every side of it.
+        margins: how many places of each layer lie beyond the image, on every side of it.
         count: how many w it takes.
     """
 
@@ -121,7 +121,7 @@ class Synthesis3(nn.Module):
         self.count, self.side = len(names) + 2, side
 
     def forward(self, ws: Float[Tensor, "b n d"], visit: Visit, start: str | None = None) -> Features:
-        """Return the pictures, in colour or grey.
+        """Return the images, in colour or grey.
 
         The output of layer `start` is what `visit` gives; neither it nor anything before it is computed.
         """

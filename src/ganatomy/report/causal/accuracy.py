@@ -43,7 +43,7 @@ def accuracy_section(accuracy: Accuracy) -> Section:
         answer=f"{without} accuracy goes from {percent(first.before)} to {percent(first.after)} "
         f"({effect_text(first.change, first.change_error)}; without as many random units "
         f"{measured(first.random_change, first.random_spread)}). Most is lost of {worst[0]}: from "
-        f"{percent(worst.before)} of its pictures to {percent(worst.after)}. {count(spec.images, 'picture')}.",
+        f"{percent(worst.before)} of its images to {percent(worst.after)}. {count(spec.images, 'image')}.",
         blocks=[_lost(accuracy), _numbers(accuracy)],
         spec=vars(spec),
         facts=accuracy.facts,
@@ -60,12 +60,12 @@ def _lost(accuracy: Accuracy) -> Block:
             colour=_COLOUR,
             note=effect_text(row.change, row.change_error, brief=True),
             control=(row.random_change, row.random_spread),
-            title=f"{row[0]}: {percent(row.before)} to {percent(row.after)} of {count(row.pictures, 'picture')}",
+            title=f"{row[0]}: {percent(row.before)} to {percent(row.after)} of {count(row.pictures, 'image')}",
         )
         for row in rows(accuracy.classes.head(_CLASSES))
     ]
     lead = (
-        "Change of the share of each class's pictures that are told right; the class comes first that loses most "
+        "Change of the share of each class's images that are told right; the class comes first that loses most "
         "against all others. The line is one standard error, the mark in the pale band what random units do."
     )
     return Block(
@@ -74,7 +74,7 @@ def _lost(accuracy: Accuracy) -> Block:
 
 
 def _numbers(accuracy: Accuracy) -> Block:
-    columns = ("class", "pictures", "before", "after", "change", "random units", "against all others, before", "after")
+    columns = ("class", "images", "before", "after", "change", "random units", "against all others, before", "after")
     body = [
         (
             row[0],
@@ -121,7 +121,7 @@ def unit_accuracy_section(found: UnitAccuracy) -> Section:
         question=f"Which units of {spec.layer} does each class need?",
         answer=f"Of single units, unit {best.unit} is needed most, for {name} "
         f"({effect_text(best.told, best.told_error)} against all others).{told} All {units} units were switched off; "
-        f"they were chosen on {count(chosen_on, 'picture')}, effects are told on {told_on:,} others.",
+        f"they were chosen on {count(chosen_on, 'image')}, effects are told on {told_on:,} others.",
         blocks=[_curves(found), _needed(found)],
         spec=vars(spec),
         facts=found.facts,
@@ -146,7 +146,7 @@ def _curves(found: UnitAccuracy) -> Block:
     others = folded("All units but those", table(columns, body, "How well a class is told by its own units alone"))
     lead = (
         "How well a class is told from all others when the units that it needs most are switched off together, by how "
-        "many they are. 50 % is chance. Pictures on which they were not chosen."
+        "many they are. 50 % is chance. Images on which they were not chosen."
     )
     return Block("Without the units of a class", lead, legend(dots) + charts(*figures) + others)
 
@@ -169,7 +169,7 @@ def _needed(found: UnitAccuracy) -> Block:
         own = found.table[found.table["class"] == name].sort_values("rank").head(_UNITS)
         listed = ", ".join(f"{row.unit} ({effect_text(row.told, row.told_error)})" for row in rows(own))
         body.append((str(name), listed))
-    lead = f"The first {_UNITS} by what they did on the pictures for choosing, with what they did on the others."
+    lead = f"The first {_UNITS} by what they did on the images for choosing, with what they did on the others."
     return Block("The units that each class needs", lead, table(("class", "units"), body, "Units by class"))
 
 

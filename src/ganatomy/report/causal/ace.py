@@ -137,7 +137,7 @@ def _remaining(ace: Ace) -> Block:
     spec = ace.spec
     lead = (
         "Units are switched off everywhere, the first of each ranking first. The less is left, the more the ranking "
-        f"knows. Bands: one standard error over pictures; for random, the spread of {count(spec.random, 'set')}."
+        f"knows. Bands: one standard error over images; for random, the spread of {count(spec.random, 'set')}."
     )
     numbers = [
         (f"{row.n} {_called(ace)[row.by]}", effect_text(row.relative, row.error))
@@ -241,7 +241,7 @@ def _history(ace: Ace) -> Block:
     history = ace.history
     x_, y_, error = (history[name].tolist() for name in ("evaluations", "held_out", "error"))
     line = Line("held out", x_, y_, error, _colour(ace))
-    x = even_axis("pictures drawn and segmented", line.x, lambda value: f"{value:,.0f}", count=4)
+    x = even_axis("images drawn and segmented", line.x, lambda value: f"{value:,.0f}", count=4)
     y = even_axis("held-out effect", line.reach(), plain)
     last = rows(history)[-1]
     lead = (

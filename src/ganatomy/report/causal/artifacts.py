@@ -1,4 +1,4 @@
-"""Which units spoil the pictures: the distances of all units, the pictures of the worst and best, people's flags."""
+"""Which units spoil the images: the distances of all units, the images of the worst and best, people's flags."""
 
 import math
 from typing import Any
@@ -40,9 +40,9 @@ def artifacts_section(artifacts: Artifacts) -> Section:
     return Section(
         key=f"artifacts-{spec.layer}",
         short=f"artifacts of {spec.layer}",
-        question=f"Which units of {spec.layer} spoil the pictures?",
-        answer=f"Most suspect is unit {worst.unit}: the {spec.top:,} of {spec.images:,} pictures in which it is "
-        f"greatest are {plain(worst.fid)} from {spec.real}, where {spec.top:,} pictures at random are "
+        question=f"Which units of {spec.layer} spoil the images?",
+        answer=f"Most suspect is unit {worst.unit}: the {spec.top:,} of {spec.images:,} images in which it is "
+        f"greatest are {plain(worst.fid)} from {spec.real}, where {spec.top:,} images at random are "
         f"{plain(usual.fid)} ± {plain(usual.spread, 2)} away: "
         f"{change_text(worst.excess, usual.spread)}. Half of the {len(artifacts.table)} units lie above "
         f"{plain(float(artifacts.table.fid.median()))}.",
@@ -61,7 +61,7 @@ def _pictures(artifacts: Artifacts) -> Block:
         notes = [said, _label(found.loc[unit])] + [""] * len(pictures)
         cards.append([(tile(each, said, side=_SIDE), note) for each, note in zip(pictures, notes, strict=False)])
     lead = (
-        "The first pictures of the dissection in which each unit is greatest: of the units whose pictures are farthest "
+        "The first images of the dissection in which each unit is greatest: of the units whose images are farthest "
         "from real ones, then, last, of those whose are nearest. Far from real may be ugly, or only rare: look before "
         "you act."
     )
@@ -85,18 +85,18 @@ def _distances(artifacts: Artifacts) -> Block:
         lines.append(Line("threshold", ends, [artifacts.threshold] * 2, [math.nan] * 2, _THRESHOLD, dash="2 3"))
     x = even_axis("units, the farthest first", ranks, lambda rank: f"{rank:g}")
     y = even_axis("Fréchet distance", [end for line in lines for end in line.reach()], plain, count=4)
-    chart = figure(f"{len(units)} units", line_chart(lines, x, y, "Distance of every unit's pictures from real ones"))
+    chart = figure(f"{len(units)} units", line_chart(lines, x, y, "Distance of every unit's images from real ones"))
     compared = [
         (row.sample, f"{row.images:,}", plain(row.fid), plain(row.spread, 2), plain(row.bias, 2))
         for row in rows(samples)
     ]
     lead = (
-        f"Each unit's {spec.top:,} pictures against {spec.reals:,} real ones, by the {artifacts.facts['features']} "
+        f"Each unit's {spec.top:,} images against {spec.reals:,} real ones, by the {artifacts.facts['features']} "
         f"features of {spec.features}; distances by other features are other numbers. The dashed line is as many "
-        f"pictures drawn at random, {spec.draws} times, and their standard deviation. A unit above it is on in a kind "
-        "of picture; one far above, in a kind that is rarer in reality, or does not occur at all."
+        f"images drawn at random, {spec.draws} times, and their standard deviation. A unit above it is on in a kind "
+        "of image; one far above, in a kind that is rarer in reality, or does not occur at all."
     )
-    columns = ("sample", "pictures", "distance", "spread", "for lack of pictures alone")
+    columns = ("sample", "images", "distance", "spread", "for lack of images alone")
     body = table(columns, compared, "What units are compared with")
     offered = folded("Which threshold would leave out what", _choices(artifacts.choices))
     return Block(
@@ -148,7 +148,7 @@ def _realism(artifacts: Artifacts, threshold: float) -> Block:
     units = [(f"unit {row.unit}", plain(row.fid), _label(row)) for row in rows(left_out)]
     gone = ", ".join(artifacts.vanished)
     lead = (
-        f"Without the {count(len(left_out), 'unit')} whose pictures are {plain(threshold)} or more from real ones, "
+        f"Without the {count(len(left_out), 'unit')} whose images are {plain(threshold)} or more from real ones, "
         f"{int(concepts.realistic_matched.sum())} of {int(concepts.matched.sum())} matched units of the layer are left"
         + (f", and no unit matches {gone} any more." if gone else ", and every concept keeps a unit that matches it.")
     )

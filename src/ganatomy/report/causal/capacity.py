@@ -23,13 +23,13 @@ def capacity_section(capacity: Capacity) -> Section:
     spec = capacity.spec
     lead = (
         f"Share of places that newly show {spec.concept} on at least {percent(spec.least)} of their pixels, "
-        "± one standard error, and how much of the place is gained on average. One place a picture, drawn among those "
+        "± one standard error, and how much of the place is gained on average. One place an image, drawn among those "
         "that show none before. "
-        "The framed setting gains most over random units on the other half of the pictures."
+        "The framed setting gains most over random units on the other half of the images."
     )
     lead += (
-        f" all: every unit at k. transplant: no k, but the features of one of {count(spec.donors, 'picture')} that "
-        f"show most {spec.concept}, at the place where that picture shows it and around it. patch: there, too, but "
+        f" all: every unit at k. transplant: no k, but the features of one of {count(spec.donors, 'image')} that "
+        f"show most {spec.concept}, at the place where that image shows it and around it. patch: there, too, but "
         "every unit at k; what a transplant does more, the pattern of the features does."
     )
     lead += f" Only places that mostly show {' or '.join(spec.on)}." if spec.on else ""
@@ -89,7 +89,7 @@ def _cell(row: Any, colour: str, span: int = 1) -> str:
 def _answer(capacity: Capacity) -> str:
     spec, own = capacity.spec, capacity.table
     if not own["picked"].any():
-        return f"No picture has a place without {spec.concept} to insert at."
+        return f"No image has a place without {spec.concept} to insert at."
     row: Any = rows(own[own["picked"]])[0]
     same = own[(own["layer"] == row.layer) & (own["cell"] == row.cell) & (own["multiple"] == row.multiple)]
     beside = {each.by: each for each in rows(same)}
@@ -98,10 +98,10 @@ def _answer(capacity: Capacity) -> str:
         f"{spec.concept} appears in {measured(row.appears, row.appears_error, sign=False)} of {row.places:,} places; "
         f"gain of the place: {effect_text(row.gain, row.gain_error)}"
     )
-    named = {"all": "all units replaced", "patch": "in a patch where a picture shows it", "random": "random units"}
+    named = {"all": "all units replaced", "patch": "in a patch where an image shows it", "random": "random units"}
     for by, said in named.items():
         if by in beside:
             text += f"; {said}: {percent(beside[by].appears, 2)}"
     lent = own[(own["layer"] == row.layer) & (own["cell"] == row.cell) & (own["by"] == "transplant")]
-    text += "".join(f"; features of a picture that shows it: {percent(each.appears, 2)}" for each in rows(lent))
-    return f"{text}. Chosen on one half of the pictures, measured on the other."
+    text += "".join(f"; features of an image that shows it: {percent(each.appears, 2)}" for each in rows(lent))
+    return f"{text}. Chosen on one half of the images, measured on the other."

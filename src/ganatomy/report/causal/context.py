@@ -68,18 +68,18 @@ def context_chart(context: Context) -> str:
 
 
 def context_cards(context: Context) -> list[Card]:
-    """Return each picture with its responsive places boxed, after its best insertion, and the gain by place."""
+    """Return each image with its responsive places boxed, after its best insertion, and the gain by place."""
     spec = context.spec
     cards: list[Card] = []
     for i, number in enumerate(context.ids):
         own = _boxes(context, i)
-        said = f"Picture {number} with {spec.concept} inserted where most is gained"
-        heat = f"Gain by place in picture {number}"
+        said = f"Image {number} with {spec.concept} inserted where most is gained"
+        heat = f"Gain by place in image {number}"
         cards.append(
             [
                 (
-                    tile(context.pictures[i], f"Picture {number}, responsive places: {len(own)}", own),
-                    f"picture {number}",
+                    tile(context.pictures[i], f"Image {number}, responsive places: {len(own)}", own),
+                    f"image {number}",
                 ),
                 (tile(context.inserted[i], said, own[:1]), "inserted" if own else "inserted, no place gains enough"),
                 (heat_tile(context.pictures[i], context.maps[i], 1.0, heat), "gain by place"),
@@ -89,7 +89,7 @@ def context_cards(context: Context) -> list[Card]:
 
 
 def _boxes(context: Context, image: int) -> list[Box]:
-    """Return the responsive places of a picture as shares of it, the most gained first."""
+    """Return the responsive places of an image as shares of it, the most gained first."""
     height, width = context.pictures.shape[1:3]
     own = context.boxes[context.boxes["image"] == image].sort_values("gain", ascending=False, kind="stable")
     return [Box(row.top / height, row.left / width, row.height / height, row.width / width) for row in rows(own)]
@@ -122,7 +122,7 @@ def _pictures(context: Context) -> Block:
     lead = (
         f"{sentence(spec.chosen)} Set to {spec.multiple:g} × their mean where {spec.concept} is, at one place of "
         f"{spec.cell} × {spec.cell} of {spec.layer} at a time. Yellow: places where {spec.concept} gains at least "
-        f"{percent(spec.responsive)} of the pixels. Beside it, inserted where most is gained. These pictures come "
+        f"{percent(spec.responsive)} of the pixels. Beside it, inserted where most is gained. These images come "
         "first, they are not the best."
     )
     return Block(
@@ -132,7 +132,7 @@ def _pictures(context: Context) -> Block:
 
 def _under(context: Context) -> Block:
     marks = [
-        ("<i class='mark error'></i>", "standard error, places of a picture taken as one"),
+        ("<i class='mark error'></i>", "standard error, places of an image taken as one"),
         ("<i class='mark control'></i>", control_name(context.facts)),
     ]
     if context.under["allowed"].notna().any():
@@ -150,7 +150,7 @@ def _under(context: Context) -> Block:
         for row in rows(context.under)
     ]
     control = control_name(context.facts)
-    columns = ("object under", "places", "pictures", "at the place", "in the picture", "responsive", control)
+    columns = ("object under", "places", "images", "at the place", "in the image", "responsive", control)
     drawn = charts(figure(f"{context.spec.concept} gained, by the object under the place", context_chart(context)))
     lead = "The same units, the same values: what was there before decides. Shares of the place’s pixels."
     lead += usual_places(context.spec.concept, context.spec.usual)

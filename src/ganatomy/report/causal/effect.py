@@ -1,4 +1,4 @@
-"""What some units do: pictures before and after, and what becomes of every concept (Figures 4, 9 and 10)."""
+"""What some units do: images before and after, and what becomes of every concept (Figures 4, 9 and 10)."""
 
 import math
 from typing import Any
@@ -35,7 +35,7 @@ _SHOWN = 14
 _COMMON = 0.001
 """Least share of the pixels before, for a relative change to mean something."""
 _DONE = {"ablate": "switched off", "insert": "switched on", "apply": "edited"}
-_READ = {"image": "in the whole picture", "place": "at the edited place"}
+_READ = {"image": "in the whole image", "place": "at the edited place"}
 
 
 def effect_section(effect: Effect) -> Section:
@@ -71,18 +71,18 @@ def effect_charts(effect: Effect, read: str) -> list[tuple[str, str]]:
 
 
 def effect_cards(effect: Effect) -> list[Card]:
-    """Return each picture before and after, beside the same with random units, the edited region boxed."""
+    """Return each image before and after, beside the same with random units, the edited region boxed."""
     strips, boxes = effect.strips, _boxes(effect)
     done = _DONE[effect.spec.kind]
     cards: list[Card] = []
     for i, number in enumerate(strips.ids):
         tiles = [
-            (tile(strips.before[i], f"Picture {number} before", boxes), f"picture {number}"),
-            (tile(strips.after[i], f"Picture {number} with the units {done}", boxes), done),
+            (tile(strips.before[i], f"Image {number} before", boxes), f"image {number}"),
+            (tile(strips.after[i], f"Image {number} with the units {done}", boxes), done),
         ]
         if len(strips.random):
             control = control_name(effect.facts)
-            tiles.append((tile(strips.random[i], f"Picture {number}, {control} {done}", boxes), control))
+            tiles.append((tile(strips.random[i], f"Image {number}, {control} {done}", boxes), control))
         cards.append(tiles)
     return cards
 
@@ -116,7 +116,7 @@ def _answer(effect: Effect) -> str:
             if control_name(effect.facts) == CONTROLS["random"]
             else "setting all units to what they are at that place in images without it"
         )
-    return f"{text}; {_READ[read]}, {effect.spec.images:,} pictures."
+    return f"{text}; {_READ[read]}, {effect.spec.images:,} images."
 
 
 def _pictures(effect: Effect) -> Block:
@@ -130,12 +130,12 @@ def _pictures(effect: Effect) -> Block:
     boxes = len(_boxes(effect))
     lead += f" The yellow {'box is' if boxes == 1 else 'boxes are'} what is edited." if boxes else " Edited everywhere."
     if spec.kind == "ablate" and spec.concept:
-        lead += f" These pictures show the most {spec.concept}: they are chosen, the numbers below are not."
+        lead += f" These images show the most {spec.concept}: they are chosen, the numbers below are not."
     return Block("Before and after", lead, rows_of_tiles(effect_cards(effect)))
 
 
 def _bars(effect: Effect, read: str) -> Block:
-    marks = [("<i class='mark error'></i>", "standard error over pictures")]
+    marks = [("<i class='mark error'></i>", "standard error over images")]
     if effect.spec.random:
         sets = f"{count(effect.spec.random, 'random set')} of as many units: mean and standard deviation"
         random = control_name(effect.facts) == CONTROLS["random"]
@@ -203,7 +203,7 @@ def _own(effect: Effect, read: str) -> pd.DataFrame:
 
 
 def _boxes(effect: Effect) -> list[Box]:
-    """Return what is edited as shares of the picture: around each part of it, unless one of them is everywhere."""
+    """Return what is edited as shares of the image: around each part of it, unless one of them is everywhere."""
     boxes = []
     for where in (stroke.where[0] for edit in effect.edits() for stroke in edit.strokes()):
         rows_, columns = (where > 0).any(1).nonzero()[:, 0].tolist(), (where > 0).any(0).nonzero()[:, 0].tolist()

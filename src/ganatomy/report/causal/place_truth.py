@@ -94,7 +94,7 @@ def truth_blocks(context: Context) -> list[Block]:
     columns = (
         "renderer",
         "places",
-        "pictures",
+        "images",
         "appears at",
         "of the place gained",
         control_name(context.facts),

@@ -1,4 +1,4 @@
-"""How far a model is from real pictures: every distance beside its error and that of a perfect model."""
+"""How far a model is from real images: every distance beside its error and that of a perfect model."""
 
 import math
 from typing import Any
@@ -11,7 +11,7 @@ NAMES = {"fid": "Fréchet distance", "means": "its term of means", "covariances"
 
 
 def quality_section(quality: Quality) -> Section:
-    """Return the section of a model's distances from real pictures."""
+    """Return the section of a model's distances from real images."""
     spec, found = quality.spec, rows(quality.table)
     fid: Any = found[0]
     told = [
@@ -26,19 +26,19 @@ def quality_section(quality: Quality) -> Section:
     ]
     lead = (
         f"Fréchet distances are of the {quality.facts['features']} features of {spec.features} of {spec.reals:,} real "
-        "and as many generated pictures as the last column says; those by other features are other numbers. Textures "
+        "and as many generated images as the last column says; those by other features are other numbers. Textures "
         "are patches of 7 × 7 pixels at each height of a Laplacian pyramid, compared by their sliced Wasserstein "
-        "distance, × 10³. Errors are over the generated pictures. A perfect model would not be at 0, either: its "
-        "pictures are as few. The interval is for the distance of infinitely many generated pictures."
+        "distance, × 10³. Errors are over the generated images. A perfect model would not be at 0, either: its "
+        "images are as few. The interval is for the distance of infinitely many generated images."
     )
-    columns = ("measure", "distance", "95 % interval", "of a perfect model", "pictures")
+    columns = ("measure", "distance", "95 % interval", "of a perfect model", "images")
     return Section(
         key="quality",
         short="quality",
         question=f"How far is {spec.generator} from {spec.real}?",
-        answer=f"{spec.images:,} of its pictures are {with_error(fid.value, fid.error)} from {spec.reals:,} real ones "
+        answer=f"{spec.images:,} of its images are {with_error(fid.value, fid.error)} from {spec.reals:,} real ones "
         f"(Fréchet distance by {spec.features}); a perfect model would be at {plain(fid.bias, 2)}.",
-        blocks=[Block("Distances from real pictures", lead, table(columns, told, "Distances from real pictures"))],
+        blocks=[Block("Distances from real images", lead, table(columns, told, "Distances from real images"))],
         spec=vars(spec),
         facts=quality.facts,
         ranks=True,

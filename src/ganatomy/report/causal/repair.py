@@ -1,4 +1,4 @@
-"""Whether switching units off repairs a model: pictures before and after, and Tables 1 and 2 for it."""
+"""Whether switching units off repairs a model: images before and after, and Tables 1 and 2 for it."""
 
 from html import escape
 from typing import Any
@@ -21,7 +21,7 @@ def repair_section(repair: Repair) -> Section:
     return Section(
         key=f"repair-{spec.layer}",
         short=f"repair of {spec.layer}",
-        question=f"Does switching {count(len(units), 'unit')} of {spec.layer} off repair the pictures{named}?",
+        question=f"Does switching {count(len(units), 'unit')} of {spec.layer} off repair the images{named}?",
         answer=f"{_verdict(repair)} {_sentence(repair, 'artifacts')} {_sentence(repair, 'plain')}",
         blocks=[*_pictures(repair), _distances(repair), *_textures(repair), _written(repair)],
         spec=vars(spec),
@@ -31,14 +31,14 @@ def repair_section(repair: Repair) -> Section:
 
 
 def repair_cards(repair: Repair, sample: str) -> list[Card]:
-    """Return the pictures of a sample in every way, the original first."""
+    """Return the images of a sample in every way, the original first."""
     spec, strips = repair.spec, repair.strips
     captions = [ORIGINAL, *(name for name, _ in spec.sets), "random units"]
     half = len(strips.ids) // 2
     part = slice(half) if sample == "artifacts" else slice(half, None)
     return [
         [
-            (tile(picture, f"Picture {number}: {caption}", side=_SIDE), caption)
+            (tile(picture, f"Image {number}: {caption}", side=_SIDE), caption)
             for picture, caption in zip(pictures.numpy(), captions, strict=False)
         ]
         for number, pictures in zip(strips.ids[part].tolist(), strips.pictures[part], strict=True)
@@ -63,7 +63,7 @@ def _verdict(repair: Repair) -> str:
 def _sentence(repair: Repair, sample: str) -> str:
     spec = repair.spec
     before, after = (_row(repair, sample, name) for name in (ORIGINAL, spec.sets[-1][0]))
-    which = f"Of {before.images:,} pictures" + ("" if sample == "plain" else f" {_SAMPLES[sample]}")
+    which = f"Of {before.images:,} images" + ("" if sample == "plain" else f" {_SAMPLES[sample]}")
     text = (
         f"{which}, the Fréchet distance from {spec.real} goes from {with_error(before.fid, before.error)} to "
         f"{with_error(after.fid, after.error)}: {change_text(after.change, after.change_error)}"
@@ -76,18 +76,16 @@ def _sentence(repair: Repair, sample: str) -> str:
 
 def _pictures(repair: Repair) -> list[Block]:
     lead = (
-        "Each picture as it is, without the units, and without as many drawn at random. These were not looked at when "
+        "Each image as it is, without the units, and without as many drawn at random. These were not looked at when "
         "the units were chosen. "
     )
     most = (
         f"The first of the {repair.spec.top:,}, of {repair.spec.images:,}, in which the units are greatest: each unit "
-        "lends its top pictures, by turns."
+        "lends its top images, by turns."
     )
     return [
         Block("Where the units are greatest", lead + most, rows_of_tiles(repair_cards(repair, "artifacts"))),
-        Block(
-            "Plain pictures", "The same for the first pictures there are.", rows_of_tiles(repair_cards(repair, "plain"))
-        ),
+        Block("Plain images", "The same for the first images there are.", rows_of_tiles(repair_cards(repair, "plain"))),
     ]
 
 
@@ -108,11 +106,11 @@ def _distances(repair: Repair) -> Block:
             )
             for row in own
         ]
-        tables.append(table(columns, told, f"{own[0].images:,} pictures, {meaning}"))
+        tables.append(table(columns, told, f"{own[0].images:,} images, {meaning}"))
     lead = (
-        f"Fréchet distances from {spec.reals:,} pictures of {spec.real}, by the {repair.facts['features']} features of "
-        f"{spec.features}; those by other features are other numbers. A change is of the same pictures, so its error "
-        "is smaller than that of the distances. The pictures in which the units are greatest are only a part of what "
+        f"Fréchet distances from {spec.reals:,} images of {spec.real}, by the {repair.facts['features']} features of "
+        f"{spec.features}; those by other features are other numbers. A change is of the same images, so its error "
+        "is smaller than that of the distances. The images in which the units are greatest are only a part of what "
         "the model draws, so they are farther from real ones than all together."
     )
     listed = folded("The units", table(("set", "units"), [(n, ", ".join(map(str, u))) for n, u in spec.sets], "Sets"))
@@ -133,10 +131,10 @@ def _textures(repair: Repair) -> list[Block]:
         for row in rows(repair.textures)
     ]
     lead = (
-        f"Patches of 7 × 7 pixels of {repair.spec.textures:,} plain pictures and as many real ones, at each level of a "
-        "Laplacian pyramid: their sliced Wasserstein distance, × 10³. The last column is that of other real pictures."
+        f"Patches of 7 × 7 pixels of {repair.spec.textures:,} plain images and as many real ones, at each level of a "
+        "Laplacian pyramid: their sliced Wasserstein distance, × 10³. The last column is that of other real images."
     )
-    columns = ("level, switched off", "distance", "change", "spread of random sets", "of real pictures")
+    columns = ("level, switched off", "distance", "change", "spread of random sets", "of real images")
     return [Block("Are the textures nearer?", lead, table(columns, told, "Textures"))]
 
 

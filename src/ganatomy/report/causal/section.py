@@ -36,11 +36,11 @@ class Section:
         short: its name in the list of sections.
         question: its first line.
         answer: the number that answers it, with its error and its control.
-        blocks: pictures first.
+        blocks: images first.
         spec, facts: what was asked, and what was used.
-        draws: whether pictures were drawn; else classes were told of pictures that stay as they are.
-        ranks: whether nothing was edited, and units or pictures were only compared.
-        described: whether pictures were compared with real ones, and not segmented.
+        draws: whether images were drawn; else classes were told of images that stay as they are.
+        ranks: whether nothing was edited, and units or images were only compared.
+        described: whether images were compared with real ones, and not segmented.
         warnings: what makes it no finding, said before the answer.
     """
 

@@ -1,4 +1,4 @@
-"""Which setting inserts a concept best: all that were tried, and what the picked one does on other pictures."""
+"""Which setting inserts a concept best: all that were tried, and what the picked one does on other images."""
 
 from ganatomy.experiments.causal.best_setting import BestSetting
 from ganatomy.report.causal.section import Block, Section, count, measured, percent, sentence, table
@@ -6,7 +6,7 @@ from ganatomy.report.tables import rows
 
 _CONTROLS = {
     "random": "control: as many random units",
-    "without": "control: all units as in pictures without it",
+    "without": "control: all units as in images without it",
 }
 
 
@@ -19,7 +19,7 @@ def setting_section(setting: BestSetting) -> Section:
     )
     lead = (
         f"Units of {', '.join(layers)} set at one place of {spec.cell} × {spec.cell} of each kind in each of "
-        f"{count(spec.images, 'picture')}, where no {spec.concept} was before: share of places where it appears. "
+        f"{count(spec.images, 'image')}, where no {spec.concept} was before: share of places where it appears. "
     )
     lead += (
         "Allowed and forbidden are what the renderer would do at that place of that scene. "
@@ -50,8 +50,8 @@ def setting_section(setting: BestSetting) -> Section:
         question=f"Which setting inserts {spec.concept} best?",
         answer=sentence(setting.told()),
         blocks=[
-            Block("Measured", lead + "Of pictures that chose nothing.", table(("setting", likely, unlikely), found)),
-            Block("Tried", "On the other half of the pictures.", table(("setting", likely, unlikely), tried)),
+            Block("Measured", lead + "Of images that chose nothing.", table(("setting", likely, unlikely), found)),
+            Block("Tried", "On the other half of the images.", table(("setting", likely, unlikely), tried)),
         ],
         spec=vars(spec),
         facts=setting.facts,

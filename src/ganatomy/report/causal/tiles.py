@@ -1,4 +1,4 @@
-"""Pictures on the page: each an SVG of whole multiples of its pixels, so that boxes and heat lie on it sharply."""
+"""Images on the page: each an SVG of whole multiples of its pixels, so that boxes and heat lie on it sharply."""
 
 import re
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ Card = Sequence[tuple[str, str]]
 
 
 class Box(NamedTuple):
-    """A rectangle, as shares of the picture's height and width."""
+    """A rectangle, as shares of the image's height and width."""
 
     top: float
     left: float
@@ -31,17 +31,17 @@ class Box(NamedTuple):
 
 
 def tile(picture: Array, title: str, boxes: Sequence[Box] = (), side: int = _SIDE) -> str:
-    """Return a picture uint8 [h, w, 3] as an SVG element about `side` pixels wide, with yellow boxes on it."""
+    """Return an image uint8 [h, w, 3] as an SVG element about `side` pixels wide, with yellow boxes on it."""
     picture = reduced(picture[None], _MOST)[0]
     return _svg(picture, _embedded(picture), title, "".join(_rectangle(box, picture.shape[:2]) for box in boxes), side)
 
 
 def heat_tile(picture: Array, heat: Array, greatest: float, title: str, side: int = _SIDE) -> str:
-    """Return a picture in the dark with heat over it: the brighter, the stronger.
+    """Return an image in the dark with heat over it: the brighter, the stronger.
 
     Args:
         picture: uint8 [h, w, 3].
-        heat: [rows, columns] over the picture, from 0 on; NaN is left dark and grey.
+        heat: [rows, columns] over the image, from 0 on; NaN is left dark and grey.
         greatest: what is as bright as can be.
         title: what a screen reader says of it.
         side: about how wide.

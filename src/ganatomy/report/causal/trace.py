@@ -62,12 +62,12 @@ def mapped_layers(trace: Trace) -> Sequence[str]:
 
 
 def trace_cards(trace: Trace) -> list[Card]:
-    """Return each shown picture beside its maps."""
+    """Return each shown image beside its maps."""
     cards: list[Card] = []
     for i, number in enumerate(trace.ids):
-        tiles = [(tile(trace.pictures[i], f"Picture {number}"), f"picture {number}")]
+        tiles = [(tile(trace.pictures[i], f"Image {number}"), f"image {number}")]
         for layer in mapped_layers(trace):
-            said = f"Change of {layer} by place of insertion in picture {number}"
+            said = f"Change of {layer} by place of insertion in image {number}"
             tiles.append((heat_tile(trace.pictures[i], trace.maps[layer][i], _greatest(trace, layer), said), layer))
         cards.append(tiles)
     return cards
@@ -91,7 +91,7 @@ def _lines(trace: Trace) -> Block:
     lead = (
         f"{sentence(spec.chosen)} Set to {spec.multiple:g} × their mean where {spec.concept} is, at one place of "
         f"{spec.cell} × {spec.cell} at a time. Each channel’s change is divided by its mean magnitude in untouched "
-        "pictures. Bands are one standard error, the places of a picture taken as one."
+        "images. Bands are one standard error, the places of an image taken as one."
     )
     numbers = [
         (row.layer, "visible" if row.visible else "not visible", _pm(row.change, row.error), f"{row.places:,}")
@@ -107,7 +107,7 @@ def _lines(trace: Trace) -> Block:
 
 def _maps(trace: Trace) -> Block:
     lead = (
-        f"{count(len(trace.ids), 'picture')}: at each place, how much the layer changes after an insertion there. "
+        f"{count(len(trace.ids), 'image')}: at each place, how much the layer changes after an insertion there. "
         "Brighter is more, each layer to its own scale."
     )
     scales = scale_bar("; ".join(f"{layer}: {plain(_greatest(trace, layer))}" for layer in mapped_layers(trace)))

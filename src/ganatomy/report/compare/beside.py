@@ -21,12 +21,12 @@ _FOLLOWED = 40
 
 
 def quality_block(comparison: Comparison) -> Block | None:
-    """Return distances from real pictures against counts of units and concepts."""
+    """Return distances from real images against counts of units and concepts."""
     found = comparison.quality
     if found.empty:
         return None
     lead = (
-        f"Each point is a study at {comparison.layer}: across, how far its pictures are from {found.real.iloc[0]} "
+        f"Each point is a study at {comparison.layer}: across, how far its images are from {found.real.iloc[0]} "
         f"(the less, the better), upwards, its matched units and distinct concepts. Crosses are standard errors; the "
         f"distances are by {found.features.iloc[0]}, others by other features."
     )
@@ -37,7 +37,7 @@ def quality_block(comparison: Comparison) -> Block | None:
         (f"{row.study}, {row.measure}", told(row.value, row.error), f"{row.images:,}", f"{row.reals:,}")
         for row in rows(found)
     ]
-    numbers = table(("measure", "distance", "pictures", "real ones"), listed, "Distance from real pictures")
+    numbers = table(("measure", "distance", "images", "real ones"), listed, "Distance from real images")
     return Block("Quality against interpretability", lead, body + folded("Every distance", numbers))
 
 
@@ -76,7 +76,7 @@ def direction_block(comparison: Comparison) -> Block | None:
     lead = (
         "The same layer seen along its units and along other directions. A rotation keeps all that the layer holds and "
         "mixes its units; what units have more than it does is in the units themselves. Sets of another size are told "
-        "as so many of them have on average. By chance: matched ones to be expected if none knew the picture, and what "
+        "as so many of them have on average. By chance: matched ones to be expected if none knew the image, and what "
         "share of the matched that is."
     )
     listed = [

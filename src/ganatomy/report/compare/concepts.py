@@ -66,8 +66,8 @@ def change_block(comparison: Comparison) -> Block | None:
     against = comparison.spec.against or comparison.spec.names[0]
     lead = (
         f"Matched units of {comparison.layer} per concept, from {against} to another study. Appeared or vanished is "
-        f"said where it holds in {SURE:.0%} of the resampled sets of pictures or more; with a question mark it may be "
-        f"the pictures. Changes of number are drawn where they hold as often. {_certain(found)}"
+        f"said where it holds in {SURE:.0%} of the resampled sets of images or more; with a question mark it may be "
+        f"the images. Changes of number are drawn where they hold as often. {_certain(found)}"
     )
     bodies = charts(*(figure(heading, svg) for heading, svg in shown[:BESIDE])) if shown else ""
     more = len(shown) - BESIDE

@@ -58,8 +58,8 @@ def count_block(comparison: Comparison) -> Block:
     layer, kinds = comparison.layer, category_colours(comparison.shared)
     marks = [(f'<i style="background:{colour}"></i>', name) for name, colour in kinds.items()]
     lead = (
-        f"At {layer}. A unit is matched if it is interpretable and knows what is in the picture better than chance; "
-        "the faint bars behind are all units. Lines are one standard error either way: what other pictures would do."
+        f"At {layer}. A unit is matched if it is interpretable and knows what is in the image better than chance; "
+        "the faint bars behind are all units. Lines are one standard error either way: what other images would do."
     )
     drawn = legend(marks) + charts(*(figure(heading, svg) for heading, svg in count_charts(comparison, layer)))
     own = comparison.counts[comparison.counts.category == ALL]

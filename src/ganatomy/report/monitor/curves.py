@@ -45,7 +45,7 @@ def counts_block(monitoring: Monitoring) -> Block:
     """Return the curves of all that is counted at a look, and every number."""
     found, several = monitoring.table, len(monitoring.layers) > 1
     errors = (
-        "bands are one standard error, from drawing its pictures again"
+        "bands are one standard error, from drawing its images again"
         if "matched_error" in found
         else ("these dissections keep no errors")
     )
@@ -121,5 +121,5 @@ def _numbers(found: pd.DataFrame) -> str:
         )
         for row in rows(found)
     ]
-    columns = ("step", "layer", "pictures", "units", "interpretable", "matched", "concepts", "mean IoU of matched")
+    columns = ("step", "layer", "images", "units", "interpretable", "matched", "concepts", "mean IoU of matched")
     return table(columns, told, "Counts of every look")

@@ -1,4 +1,4 @@
-"""The same units at every step: their top pictures, where each is on in them, its concept and IoU (Figure 18)."""
+"""The same units at every step: their top images, where each is on in them, its concept and IoU (Figure 18)."""
 
 import math
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from ganatomy.report.pictures import outlined
 from ganatomy.report.tables import rows
 
 MOMENTS = 7
-"""Looks whose pictures are shown; of more, so many are chosen evenly."""
+"""Looks whose images are shown; of more, so many are chosen evenly."""
 _SIDE, _GAP = 64, 2
 
 
@@ -39,7 +39,7 @@ def followed_block(monitoring: Monitoring, units: Sequence[Unit] | None = None) 
     chosen = "which match best at the end, of each concept one first" if units is None else "which were named"
     some = f" Of {len(monitoring.steps)} looks, {len(shown)} are shown." if len(shown) < len(monitoring.steps) else ""
     lead = (
-        f"{len(cards)} units, {chosen}: at each look the four pictures in which the unit is greatest, bright where it "
+        f"{len(cards)} units, {chosen}: at each look the four images in which the unit is greatest, bright where it "
         f"is on. In brackets where it matches none.{some}"
     )
     return Block("The same units, step by step", lead, _curves(monitoring, followed) + "".join(cards))
@@ -80,7 +80,7 @@ def _cell(dissection: Dissection, row: Any) -> str:
 
 
 def mosaic(dissection: Dissection, layer: str, unit: int) -> Array:
-    """Return the four top pictures of a unit, two by two, uint8 [h, w, 3]; grey where there are fewer."""
+    """Return the four top images of a unit, two by two, uint8 [h, w, 3]; grey where there are fewer."""
     strip = dissection.top(layer, unit)
     if not len(strip.ids):
         return np.full((2 * _SIDE + _GAP, 2 * _SIDE + _GAP, 3), 128, np.uint8)

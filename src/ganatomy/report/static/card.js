@@ -49,7 +49,7 @@ function standing(pair) {
   return pair.matched ? "matched" : pair.interpretable ? "interpretable only" : "not interpretable";
 }
 
-/** How wide a card is, in CSS pixels: its pictures, padding and border. */
+/** How wide a card is, in CSS pixels: its images, padding and border. */
 export function cardWidth(model) {
   return Math.max(230, pictureWidth(model)) + 22;
 }
@@ -58,7 +58,7 @@ function pictureWidth(model) {
   return COLUMNS * cell(model).width + (COLUMNS - 1) * GAP;
 }
 
-/** One large picture and six small ones, drawn when they come near. */
+/** One large image and six small ones, drawn when they come near. */
 function pictureBlock(model, unit, label) {
   const small = cell(model);
   const width = pictureWidth(model);

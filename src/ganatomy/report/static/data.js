@@ -1,4 +1,4 @@
-/** What the page carries: tables as columns, pictures as sprite sheets, regions as bits. */
+/** What the page carries: tables as columns, images as sprite sheets, regions as bits. */
 
 import { range } from "./dom.js";
 import { bitmap, inflated, unpack } from "./packs.js";
@@ -73,7 +73,7 @@ class Model {
     await Promise.all([this.fetch(this.pictures(unit)), once(this.parts, "curves", () => this.readCurves())]);
   }
 
-  /** Have at hand what drawing these pictures of a unit needs. */
+  /** Have at hand what drawing these images of a unit needs. */
   async fetch(pictures) {
     const sheets = new Set(pictures.map((picture) => this.sheetOf(picture.tile)));
     const regions = new Set(pictures.map((picture) => this.regionsOf(picture.strip)));
@@ -162,7 +162,7 @@ class Model {
     return { fraction: this.values("curve.fraction"), iou: read(0), iqr: read(1), chosen: this.values("curve.level")[i] };
   }
 
-  /** The pictures of a unit: tile number, image id and the unit's value for each. Empty where they were left out. */
+  /** The images of a unit: tile number, image id and the unit's value for each. Empty where they were left out. */
   pictures(unit) {
     if (unit.strip === undefined) return [];
     const { values, shape } = this.arrays["strip.tile"];

@@ -91,6 +91,6 @@ try {
   await show(model, true);
   document.body.dataset.ready = "true";
 } catch (error) {
-  trouble(`The pictures could not be unpacked in this browser (${error.message}). The charts below still hold.`);
+  trouble(`The images could not be unpacked in this browser (${error.message}). The charts below still hold.`);
   throw error;
 }

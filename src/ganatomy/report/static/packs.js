@@ -55,7 +55,7 @@ export async function unpack(pack, manifest) {
   return arrays;
 }
 
-/** The picture of a piece. */
+/** The image of a piece. */
 export async function bitmap(name) {
   return createImageBitmap(new Blob([await piece(name)], { type: "image/jpeg" }));
 }

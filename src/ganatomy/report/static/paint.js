@@ -1,9 +1,9 @@
-/** Pictures on canvases: the region where a unit is on is bright and outlined, the rest is dimmed. */
+/** Images on canvases: the region where a unit is on is bright and outlined, the rest is dimmed. */
 
 const DIM = 135;
 const OUTLINE = "#ffe14d";
 
-/** Side of a small picture in the page, in CSS pixels: a whole multiple, or half, of its own pixels; about 64. */
+/** Side of a small image in the page, in CSS pixels: a whole multiple, or half, of its own pixels; about 64. */
 export function cell(model) {
   const { width, height } = model.sprites;
   const side = Math.max(width, height);
@@ -23,7 +23,7 @@ export function sharpCanvas(canvas, width, height) {
   return context;
 }
 
-/** Draw one picture of a unit, once `model.fetch` has it, into a box {x, y, width, height}. */
+/** Draw one image of a unit, once `model.fetch` has it, into a box {x, y, width, height}. */
 export function paint(context, model, picture, box, showRegion = true) {
   drawTile(context, model, picture.tile, box);
   if (!showRegion) return;
@@ -55,7 +55,7 @@ function dim(context, { width, height, on }, box) {
   context.drawImage(veil, box.x, box.y, box.width, box.height);
 }
 
-/** Line the region with thin bars inside its border, along the edges of its cells; the picture's own edge is no border. */
+/** Line the region with thin bars inside its border, along the edges of its cells; the image's own edge is no border. */
 function outline(context, { width, height, on }, box) {
   const [stepX, stepY] = [box.width / width, box.height / height];
   const thin = Math.min(stepX, stepY) < 2 ? 1 / context.getTransform().a : 1;

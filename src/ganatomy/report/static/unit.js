@@ -1,4 +1,4 @@
-/** The page of a unit: its pictures, every candidate concept ranked, and the curve of a chosen pair. */
+/** The page of a unit: its images, every candidate concept ranked, and the curve of a chosen pair. */
 
 import { count, h, number, percent, put, significant, swatch } from "./dom.js";
 import { barLegend, iouBar } from "./card.js";

@@ -1,4 +1,4 @@
-"""What people say: names of units, flags, which picture is more real; and what comes of it."""
+"""What people say: names of units, flags, which image is more real; and what comes of it."""
 
 import hashlib
 from base64 import b64encode
@@ -83,7 +83,7 @@ def said_of(room: InRoom, layer: str, unit: UnitNumber) -> Said:
 
 @routes.post("/api/studies/{study}/pairs")
 async def pair(room: InRoom, asked: PairRequest) -> Pair:
-    """Return the next picture that a person has not compared: as it is and without some units, in either order."""
+    """Return the next image that a person has not compared: as it is and without some units, in either order."""
     units = asked.units
     if units is None:
         flags = await run_in_threadpool(room.annotations.read, "flags", room.digest)
@@ -108,7 +108,7 @@ async def pair(room: InRoom, asked: PairRequest) -> Pair:
 
 @routes.post("/api/studies/{study}/preferences", status_code=201)
 def prefer(room: InRoom, said: Preferred) -> None:
-    """Keep which of two pictures a person finds more real."""
+    """Keep which of two images a person finds more real."""
     edited = (said.choice == "left") == _edited_is_left(said.comparison, said.picture, said.rater)
     preferred = "edited" if edited else "original"
     room.annotations.prefer(room.digest, said.comparison, said.picture, said.rater, preferred)
@@ -131,7 +131,7 @@ def agreed(room: InRoom, fewest: Annotated[int, Query(ge=1, le=1000)] = 1) -> Ag
 
 @routes.get("/api/studies/{study}/preferences")
 def preferences(room: InRoom) -> list[Preference]:
-    """Return for each comparison how often the edited picture was found more real."""
+    """Return for each comparison how often the edited image was found more real."""
     said = room.annotations.read("preferences", room.digest)
     results = []
     for comparison, own in said.groupby("comparison"):

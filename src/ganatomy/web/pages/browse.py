@@ -66,7 +66,7 @@ async def ranking(
 
 @routes.post("/api/studies/{study}/features")
 async def features(room: InRoom, asked: FeaturesAsked) -> FeaturesFound:
-    """Return what units do in a part of a picture, as numbers."""
+    """Return what units do in a part of an image, as numbers."""
     return await room.ask(lambda painter: painter.features(asked))
 
 
@@ -79,14 +79,14 @@ async def card(room: InRoom, layer: str, unit: UnitNumber) -> Response:
 
 @routes.get("/api/studies/{study}/layers/{layer}/units/{unit}/map.png", response_class=Response)
 async def unit_map(room: InRoom, layer: str, unit: UnitNumber, id: PictureId, seed: Seed = 0) -> Response:
-    """Return where a unit is active in a picture, in grey: white is its greatest activation in the whole sample."""
+    """Return where a unit is active in an image, in grey: white is its greatest activation in the whole sample."""
     content = await room.ask(lambda painter: png(painter.unit_map(id, seed, layer, unit)))
     return Response(content, media_type="image/png", headers={"cache-control": "private, max-age=3600"})
 
 
 @routes.post("/api/studies/{study}/active")
 async def active(room: InRoom, asked: Region) -> Active:
-    """Return which units are active in a part of a picture, and what it shows."""
+    """Return which units are active in a part of an image, and what it shows."""
     where = (asked.points, asked.radius)
     found, concepts = await room.ask(
         lambda painter: painter.active(asked.id, asked.seed, asked.layer, where, asked.top)
@@ -96,5 +96,5 @@ async def active(room: InRoom, asked: Region) -> Active:
 
 @routes.post("/api/studies/{study}/common")
 async def common(room: InRoom, asked: CommonRequest) -> list[ActiveUnit]:
-    """Return the units that light up in all of some pictures."""
+    """Return the units that light up in all of some images."""
     return await room.ask(lambda painter: painter.common(asked.ids, asked.seed, asked.layer, asked.top))

@@ -1,4 +1,4 @@
-"""Paint with units: strokes on a picture, and what they did."""
+"""Paint with units: strokes on an image, and what they did."""
 
 from base64 import b64encode
 from functools import partial
@@ -35,14 +35,14 @@ async def paint_page(room: InRoom) -> str:
 
 @routes.get("/api/studies/{study}/pictures/{id}.png", response_class=Response, responses=PNG)
 async def picture(room: InRoom, id: PictureId, seed: Seed = 0) -> Response:
-    """Return a picture as it is."""
+    """Return an image as it is."""
     content = await room.ask(lambda painter: png(painter.picture(id, seed)))
     return Response(content, media_type="image/png", headers={"cache-control": "private, max-age=3600"})
 
 
 @routes.post("/api/studies/{study}/paint", response_class=Response, responses=PNG)
 async def paint(room: InRoom, asked: PaintRequest) -> Response:
-    """Return a picture with strokes on it; 409 if a newer request of the same stream came first."""
+    """Return an image with strokes on it; 409 if a newer request of the same stream came first."""
     turn = Turn(PAINT, asked.stream, asked.number)
     content = await room.ask(lambda painter: png(painter.paint(asked.id, asked.seed, asked.strokes)), turn)
     return Response(content, media_type="image/png")
@@ -50,7 +50,7 @@ async def paint(room: InRoom, asked: PaintRequest) -> Response:
 
 @routes.post("/api/studies/{study}/changes")
 async def changes(room: InRoom, asked: PaintRequest) -> Changes:
-    """Return what strokes did to a picture, concept by concept, by the segmenter."""
+    """Return what strokes did to an image, concept by concept, by the segmenter."""
     turn = Turn(READ, asked.stream and f"{asked.stream} changes", asked.number)
     return await room.ask(lambda painter: painter.changes(asked.id, asked.seed, asked.strokes), turn)
 
@@ -65,7 +65,7 @@ async def edits(room: InRoom, asked: Painting) -> Response:
 
 @routes.post("/api/studies/{study}/generate")
 async def generate(room: InRoom, asked: GenerateRequest) -> Pictures:
-    """Draw several pictures with the same strokes, or interventions, on each."""
+    """Draw several images with the same strokes, or interventions, on each."""
     if asked.edits is not None and asked.strokes:
         raise BadValue("strokes are given, and edits too; give one or the other")
 

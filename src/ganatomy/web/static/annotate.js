@@ -1,5 +1,5 @@
 // @ts-check
-/** Questions to people: what is this unit called, does it spoil pictures, which picture is more real? */
+/** Questions to people: what is this unit called, does it spoil images, which image is more real? */
 
 import { h, percent, put } from "/static/report/dom.js";
 import { base, json } from "./api.js";
@@ -28,7 +28,7 @@ async function askUnit(table) {
     await Promise.all([askUnit(table), results()]);
   });
   put(question,
-    h("h2", { id: "asked", tabindex: "-1" }, table === "labels" ? "What do the bright patches show? One or two words." : "Do these pictures show something broken where the unit is on?"),
+    h("h2", { id: "asked", tabindex: "-1" }, table === "labels" ? "What do the bright patches show? One or two words." : "Do these images show something broken where the unit is on?"),
     h("p", { class: "small" }, `${task.layer}/${task.unit}; you have done ${task.done} of ${task.of}.`),
     picture,
     table === "labels" ? namer(send) : flagger(send));
@@ -60,7 +60,7 @@ async function askPair() {
     await Promise.all([askPair(), results()]);
   });
   put(question,
-    h("h2", { id: "asked", tabindex: "-1" }, "Which picture looks more real?"),
+    h("h2", { id: "asked", tabindex: "-1" }, "Which image looks more real?"),
     h("div", { class: "pair" }, /** @type {("left" | "right")[]} */ (["left", "right"]).map((side) => h("button", { type: "button", "aria-label": `The ${side} one`, click: () => send(side) },
       h("img", { alt: "", src: `data:image/png;base64,${pair[side]}` })))));
   document.body.dataset.asked = `pairs ${pair.picture}`;

@@ -138,7 +138,7 @@ class Inside {
     context.putImageData(pixels, 0, 0);
   }
 
-  /** Show the picture without the units, what that changed, and what people say. @param {number} request */
+  /** Show the image without the units, what that changed, and what people say. @param {number} request */
   async #about(request) {
     const place = part("about-unit", HTMLElement);
     const { id, subject } = this;
@@ -227,7 +227,7 @@ class Inside {
     const ask = () => guarded("common", async () => put(answer, unitList(await json(`${this.api}/common`, { ids, layer: this.layer, top: 12 }))));
     return put(place,
       h("h3", {}, `Picked: ${ids.length}`),
-      h("div", { class: "film" }, ids.map((id) => h("button", { type: "button", "aria-label": `Picture ${id}`, click: () => this.goTo(id) },
+      h("div", { class: "film" }, ids.map((id) => h("button", { type: "button", "aria-label": `Image ${id}`, click: () => this.goTo(id) },
         h("img", { alt: "", src: `${this.api}/pictures/${id}.png`, width: this.study.width, height: this.study.height })))),
       h("button", { type: "button", id: "common", click: ask }, `Which units of ${this.layer} light up in all of them?`), answer);
   }

@@ -1,5 +1,5 @@
 // @ts-check
-/** The picture that is painted on: a brush that follows pointer or keys, and paths drawn over the picture. */
+/** The image that is painted on: a brush that follows pointer or keys, and paths drawn over the picture. */
 
 /** @typedef {import("./api.js").Stroke} Stroke */
 /** @typedef {[number, number]} Point */
@@ -10,7 +10,7 @@ const MOST_POINTS = 500;
 /** @type {Record<string, Point>} */
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
-/** Give a canvas a picture's size, and the frame around it the shape. @param {HTMLCanvasElement} canvas @param {number} width @param {number} height */
+/** Give a canvas an image's size, and the frame around it the shape. @param {HTMLCanvasElement} canvas @param {number} width @param {number} height */
 export function fit(canvas, width, height) {
   Object.assign(canvas, { width, height });
   canvas.parentElement?.style.setProperty("--shape", String(width / height));
@@ -47,13 +47,13 @@ export class Easel {
     new ResizeObserver(() => this.mark()).observe(overlay);
   }
 
-  /** Show pictures; each replaces what it names. @param {{painted?: ImageBitmap | null, plain?: ImageBitmap}} pictures */
+  /** Show images; each replaces what it names. @param {{painted?: ImageBitmap | null, plain?: ImageBitmap}} images */
   show(pictures) {
     Object.assign(this.shown, pictures);
     this.draw();
   }
 
-  /** Draw the picture, and the original over its left part, as far as `split` (0 to 1). */
+  /** Draw the image, and the original over its left part, as far as `split` (0 to 1). */
   draw() {
     const { plain } = this.shown;
     const painted = this.shown.painted ?? plain;

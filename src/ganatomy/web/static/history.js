@@ -1,5 +1,5 @@
 // @ts-check
-/** The strokes on a picture, with undo and redo: every change is a step that can be taken back. */
+/** The strokes on an image, with undo and redo: every change is a step that can be taken back. */
 
 /** @typedef {import("./api.js").Stroke} Stroke */
 

@@ -1,5 +1,5 @@
 // @ts-check
-/** The studio: a picture, a brush of units, strokes, and what they did. The whole edit is in the address. */
+/** The studio: an image, a brush of units, strokes, and what they did. The whole edit is in the address. */
 
 import { h, put } from "/static/report/dom.js";
 import { ApiError, base, file, image, json, newestOnly } from "./api.js";
@@ -40,7 +40,7 @@ class Studio {
     this.#listen();
   }
 
-  /** Go to a picture, with the strokes that are there. @param {number} id */
+  /** Go to an image, with the strokes that are there. @param {number} id */
   async goTo(id) {
     const here = pictureNumber(id);
     const other = here !== this.id;
@@ -153,14 +153,14 @@ class Studio {
   }
 
   #film() {
-    put(part("film", HTMLElement), row(this.id - 3, ELSEWHERE).map((id) => this.#frame(id, `${this.api}/pictures/${id}.png`, `Picture ${id}`)));
+    put(part("film", HTMLElement), row(this.id - 3, ELSEWHERE).map((id) => this.#frame(id, `${this.api}/pictures/${id}.png`, `Image ${id}`)));
   }
 
   async #paste() {
     const { strokes } = this.history;
     const ids = row(this.id + 1, ELSEWHERE);
     const { pictures } = await json(`${this.api}/generate`, { ids, strokes });
-    if (strokes === this.history.strokes) this.#elsewhere(ids.map((id, i) => this.#frame(id, `data:image/png;base64,${pictures[i]}`, `Go on with picture ${id}`)));
+    if (strokes === this.history.strokes) this.#elsewhere(ids.map((id, i) => this.#frame(id, `data:image/png;base64,${pictures[i]}`, `Go on with image ${id}`)));
   }
 
   /** @param {HTMLElement[]} frames */
@@ -168,7 +168,7 @@ class Studio {
     put(part("pasted", HTMLElement), frames);
   }
 
-  /** A small picture to go to. @param {number} id @param {string} src @param {string} name @returns {HTMLElement} */
+  /** A small image to go to. @param {number} id @param {string} src @param {string} name @returns {HTMLElement} */
   #frame(id, src, name) {
     return h("button", { type: "button", "aria-label": name, "aria-current": id === this.id ? "true" : false, click: () => this.goTo(id) },
       h("img", { alt: "", src, width: this.study.width, height: this.study.height }));

@@ -1,5 +1,5 @@
 // @ts-check
-/** What every page needs: its parts by name, a place for refusals, who the person is, and which pictures there are. */
+/** What every page needs: its parts by name, a place for refusals, who the person is, and which images there are. */
 
 import { ApiError } from "./api.js";
 
@@ -31,10 +31,10 @@ export async function guarded(name, job) {
   }
 }
 
-/** The number of a picture that there is, near what was asked for. @param {number} id */
+/** The number of an image that there is, near what was asked for. @param {number} id */
 export const pictureNumber = (id) => Math.min(LAST_PICTURE, Math.max(0, Math.floor(id) || 0));
 
-/** So many pictures in a row, from one on if there are as many. @param {number} first @param {number} count */
+/** So many images in a row, from one on if there are as many. @param {number} first @param {number} count */
 export function row(first, count) {
   const start = Math.min(Math.max(0, first), LAST_PICTURE - count + 1);
   return Array.from({ length: count }, (_, i) => start + i);

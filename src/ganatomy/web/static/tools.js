@@ -65,7 +65,7 @@ export class Tools {
     return this.choices.find((choice) => choice.key === this.chosen);
   }
 
-  /** Of the brush, as a share of the picture's width. */
+  /** Of the brush, as a share of the image's width. */
   get radius() {
     return Number(this.#field("size").value);
   }

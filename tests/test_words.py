@@ -1,0 +1,40 @@
+"""Words of the field: what a name or a sentence once said otherwise does not come back."""
+
+import io
+import re
+import tokenize
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+GONE = {r"pictures?": "image"}
+"""What is no longer said, and what is said instead."""
+CODE = re.compile(
+    r"``[^`]*``|`[^`]*`|\{[^{}]*\}|```.*?```|[\w-]*[-_./\"']pictures?\b|\bpictures?[-_(=\"'/\[]|\bpictures?\.\w",
+    re.DOTALL,
+)
+"""Names in a sentence, which are code and not words."""
+
+
+def sentences(path: Path) -> list[str]:
+    """Return what a person reads: docstrings, comments, messages; of a page all but code."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".md":
+        return [re.sub(r"```.*?```", "", text, flags=re.DOTALL)]
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    return [t.string for t in tokens if t.type == tokenize.COMMENT or (t.type == tokenize.STRING and " " in t.string)]
+
+
+@pytest.mark.parametrize("folder", ["src/ganatomy", "docs"])
+def test_words_that_are_gone_do_not_come_back(folder: str) -> None:
+    found = [
+        f"{path.relative_to(ROOT)}: {line.strip()}: say {instead}"
+        for path in sorted((ROOT / folder).rglob("*.py" if folder.startswith("src") else "*.md"))
+        for sentence in sentences(path)
+        for line in re.sub(CODE, "", sentence).splitlines()
+        for word, instead in GONE.items()
+        # a line of a docstring that names an attribute is code, too
+        if re.search(rf"\b(?:{word})\b", line, re.IGNORECASE) and not re.match(r"\s*(?:\w+, )*\w+:", line)
+    ]
+    assert not found, "\n".join(found)
