@@ -11,7 +11,8 @@ ROOT = Path(__file__).parents[1]
 GONE = {r"pictures?": "image"}
 """What is no longer said, and what is said instead."""
 CODE = re.compile(
-    r"``[^`]*``|`[^`]*`|\{[^{}]*\}|```.*?```|[\w-]*[-_./\"']pictures?\b|\bpictures?[-_(=\"'/\[]|\bpictures?\.\w",
+    r"``[^`]*``|`[^`]*`|\{[^{}]*\}|```.*?```"
+    r"|[\w-]*[-_./\"']pictures?\b|\bpictures?[-_(=\"'/\[]|\bpictures?\.\w",
     re.DOTALL,
 )
 """Names in a sentence, which are code and not words."""
