@@ -47,7 +47,7 @@ export class Easel {
     new ResizeObserver(() => this.mark()).observe(overlay);
   }
 
-  /** Show images; each replaces what it names. @param {{painted?: ImageBitmap | null, plain?: ImageBitmap}} images */
+  /** Show images; each replaces what it names. @param {{painted?: ImageBitmap | null, plain?: ImageBitmap}} pictures */
   show(pictures) {
     Object.assign(this.shown, pictures);
     this.draw();
