@@ -383,7 +383,7 @@ class TestNames:
             (
                 "basis:planted:?layer=layer1&directions=rotation&pictures=9",
                 UnknownName,
-                "of rotation 'images'",
+                "of rotation 'pictures'",
             ),
             ("basis:planted:?layer=layer1&directions=rotation&seed=x", BadValue, "seed='x' is not of type int"),
             (

@@ -117,8 +117,8 @@ def differences(studies: Sequence[Compared], concepts: Sequence[Concept], told: 
         alike.setdefault(widths, []).append(here)
     for widths, layers in alike.items():
         said += _differing(studies, f"units of {', '.join(layers)}", widths)
-    for study_field, what in (("images", "pictures"), ("seed", "seed"), ("validation", "validation")):
-        said += _differing(studies, what, [str(getattr(s.dissection.spec, study_field)) for s in studies])
+    for name in ("images", "seed", "validation"):
+        said += _differing(studies, name, [str(getattr(s.dissection.spec, name)) for s in studies])
     said += _differing(studies, "label resolution", [_resolution(s.dissection) for s in studies])
     for rule in RULED:
         said += _differing(studies, rule, [f"{getattr(s.dissection.spec, rule)}" for s in studies], counted=True)
