@@ -16,6 +16,7 @@ from ganatomy.generators import LayerShape
 from ganatomy.progress import tick
 from ganatomy.resample import Grid
 from ganatomy.stats.agreement import Agreement
+from ganatomy.stats.base import Accumulator
 from ganatomy.stats.levels import ActivationLevels, exact_levels
 from ganatomy.stats.pairs import PairCounts, Wanted, size
 from ganatomy.study.sharded import IN_MEMORY
@@ -97,16 +98,15 @@ def tally_shard(
     while left:
         counting = passes.count(ids, left, memory, labels, first=not done)
         left = [layer for layer in left if layer not in counting.tables]
-        large, tally = counting.nbytes > IN_MEMORY, counting.tally()
+        large, parts = counting.nbytes > IN_MEMORY, dict(counting.tally().parts)
         del counting
-        done.append(_set_aside(tally) if left or large else tally)  # counted, or merged, the next takes as much
-        del tally
+        done += _set_aside(parts) if left or large else [Tally(parts)]  # what is counted or merged next takes as much
     return Tally.joined(done)
 
 
-def _set_aside(tally: Tally) -> Tally:
-    """Return a tally that takes little memory while others are counted."""
-    return Tally.from_state(Archive(packed(tally.state_dict())))
+def _set_aside(parts: dict[str, Accumulator]) -> list[Tally]:
+    """Take parts out, one after the other, and return each so that it takes little memory."""
+    return [Tally.from_state(Archive(packed(Tally({name: parts.pop(name)}).state_dict()))) for name in list(parts)]
 
 
 class _Passes:
