@@ -10,7 +10,7 @@ import re
 import typing
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from types import UnionType
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +73,7 @@ def summary(function: Callable[..., Any]) -> str:
     return (inspect.getdoc(function) or "").partition("\n\n")[0]
 
 
+@cache
 def option_texts(function: Callable[..., Any]) -> dict[str, str]:
     """Return what a function says of each argument."""
     _, _, part = (inspect.getdoc(function) or "").partition("Args:\n")
@@ -83,7 +84,7 @@ def option_texts(function: Callable[..., Any]) -> dict[str, str]:
 def _add_option(parser: Parser, name: str, group: Sequence[Command]) -> None:
     """Add an option of the first experiment that has it; those that choose another experiment take its value, too."""
     owners = [each for each in group if name in options_of(each)]
-    parameter, text = options_of(owners[0])[name], option_texts(owners[0].function)[name]
+    parameter, text = options_of(owners[0])[name], option_texts(owners[0].function).get(name, "")
     switch = {own.switch[0]: own.switch[1] for own in group}
     needed = len(owners) == len(group) and all(
         options_of(own)[name].default is inspect.Parameter.empty for own in owners
