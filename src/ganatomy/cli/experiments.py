@@ -69,8 +69,8 @@ def options_of(command: Command) -> dict[str, inspect.Parameter]:
 
 
 def summary(function: Callable[..., Any]) -> str:
-    """Return the first sentence of what a function says of itself."""
-    return (inspect.getdoc(function) or "").partition("\n\n")[0]
+    """Return the first sentence of what a function says of itself; its name where Python left docstrings out (-OO)."""
+    return (inspect.getdoc(function) or function.__name__).partition("\n\n")[0]
 
 
 @cache

@@ -158,7 +158,7 @@ def options_of(kind: type) -> Iterator[Option]:
     texts = attribute_texts(kind)
     for field in dataclasses.fields(kind):
         default = REQUIRED if field.default is dataclasses.MISSING else field.default
-        yield Option(field.name, field.type, default, default, texts[field.name])
+        yield Option(field.name, field.type, default, default, texts.get(field.name, ""))
 
 
 def experiment(name: str) -> Experiment[Any]:
