@@ -28,8 +28,8 @@ A = TypeVar("A", bound="Agreement")
 Take = Callable[[int, Numbers | Tensor], None]
 """Takes in the counts of a unit: [2, rows of the combinations, bins], of the images and of mismatched images."""
 
-GROWTH = 1.5
-"""A table that lacks rows for new concepts gets so many times as many: each copy takes time."""
+GROWTH = 1.25
+"""A table that lacks rows for new concepts gets so many times as many: each copy takes time, and rows in wait memory."""
 
 
 def counter_type(pixels: int) -> torch.dtype:
