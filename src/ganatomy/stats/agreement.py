@@ -29,7 +29,7 @@ Take = Callable[[int, Numbers | Tensor], None]
 """Takes in the counts of a unit: [2, rows of the combinations, bins], of the images and of mismatched images."""
 
 GROWTH = 1.25
-"""A table that lacks rows for new concepts gets so many times as many: each copy takes time, and rows in wait memory."""
+"""A table that lacks rows for new concepts gets so many times as many: copies take time, and spare rows memory."""
 
 
 def counter_type(pixels: int) -> torch.dtype:
