@@ -3,16 +3,20 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PYTEST ?= -n 2 --dist worksteal
+RUN := OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/pytest
 
-.PHONY: demo test check lint scripts format docs bench wheel clean
+.PHONY: demo check test fast lint scripts format docs bench wheel clean
 
 demo: .venv/.installed  ## dissect the bundled generator and say where the report is
 	$(BIN)/ganatomy demo --out demo
 
-test: lint docs check  ## all that must hold before a change lands
+check: lint fast  ## style, types, imports and the fast tests: minutes, for every commit
 
-check: .venv/.developed  ## the test suite
-	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/pytest $(PYTEST)
+test: lint docs  ## all that must hold before a change lands, slow tests too
+	$(RUN) $(PYTEST)
+
+fast: .venv/.developed  ## the fast tests alone
+	$(RUN) -m "not slow" $(PYTEST)
 
 lint: .venv/.developed scripts  ## style, types, and who may import whom
 	$(BIN)/ruff check .
