@@ -1,13 +1,16 @@
 """What every test runs under: one thread, no network; and where the material beside the checkout lies."""
 
+import hashlib
 import os
+import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -34,6 +37,27 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
         connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", local_only)
+
+
+@pytest.fixture(scope="session")
+def dissect_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
+    """Copy a dissection of the planted world, which is counted once in a run, whichever process asks first."""
+    import ganatomy
+
+    base = tmp_path_factory.getbasetemp()
+    store = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def copied(out: Path, **options: Any) -> ganatomy.Dissection:
+        options = {"generator": "planted:", "segmenter": "planted:", **options}
+        made = store / f"dissection-{hashlib.sha256(repr(sorted(options.items())).encode()).hexdigest()[:12]}"
+        with FileLock(made.with_suffix(".lock")):
+            if not made.exists():
+                ganatomy.dissect(**options, out=made.with_suffix(".unfinished"))
+                made.with_suffix(".unfinished").rename(made)
+        shutil.copytree(made, out)
+        return ganatomy.open_dissection(out)
+
+    return copied
 
 
 @pytest.fixture(scope="session")

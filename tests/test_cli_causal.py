@@ -27,9 +27,9 @@ HOME = Path("study-causal/layer2")
 
 
 @pytest.fixture(scope="module")
-def dissected(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def dissected(dissect_once: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dissected") / "study"
-    ganatomy.dissect("planted", segmenter="planted", images=40, layers=("layer2", "layer3"), batch=8, out=folder)
+    dissect_once(folder, images=40, layers=("layer2", "layer3"), batch=8)
     return folder
 
 

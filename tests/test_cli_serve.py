@@ -13,15 +13,14 @@ from pathlib import Path
 
 import pytest
 
-import ganatomy
 from ganatomy.cli import main
 from ganatomy.cli.serve import is_this_machine, study_names
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def study(dissect_once: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("serve") / "planted"
-    ganatomy.dissect("planted", segmenter="planted", images=16, calibration=8, out=directory)
+    dissect_once(directory, images=64)
     return directory
 
 

@@ -90,13 +90,6 @@ def test_a_name_that_is_not_there() -> None:
         ganatomy.disect  # noqa: B018
 
 
-@pytest.mark.slow
-def test_imports_follow_the_arrows() -> None:
-    tool = Path(sysconfig.get_path("scripts")) / "lint-imports"
-    done = subprocess.run([tool], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
-
-
 def guide() -> str:
     return "\n".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs").glob("*.md"))
 
@@ -172,14 +165,12 @@ def test_the_wheel_works_elsewhere(wheel: Path, tmp_path: Path) -> None:
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     done = subprocess.run(
-        [bin_ / "ganatomy", "demo", "--images", "40", "--out", "out", "--json"],
+        [bin_ / "ganatomy", "layers", "bundled:church", "--json"],
         cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    told = json.loads(done.stdout)
-    assert told["spec"]["images"] == 40
-    assert (tmp_path / told["report"]).read_text(encoding="utf-8").lower().startswith("<!doctype html>")
+    assert json.loads(done.stdout)
     where = subprocess.run([bin_ / "python", "-c", "import ganatomy; print(ganatomy.__file__)"], cwd=tmp_path,
                            env=environment, capture_output=True, text=True, check=True)  # fmt: skip
     assert Path(where.stdout.strip()).is_relative_to(site)

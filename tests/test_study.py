@@ -1,15 +1,16 @@
 """Studies remember their steps, whatever happens to the process or the disk."""
 
+import contextlib
 import errno
+import itertools
 import os
 import resource
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -156,8 +157,7 @@ def test_progress_counts_what_was_there_already(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- interruptions
 
 
-@pytest.mark.slow
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(stops=st.lists(st.integers(0, 9), max_size=4))
 def test_stopped_anywhere_it_ends_in_the_same_bits(tmp_path_factory: pytest.TempPathFactory, stops: list[int]) -> None:
     directory = tmp_path_factory.mktemp("study")
@@ -186,54 +186,68 @@ def test_stopped_anywhere_it_ends_in_the_same_bits(tmp_path_factory: pytest.Temp
     assert contents(directory) == [".lock", "steps/sum.npz", "study.json"]
 
 
-RUN = """
-import sys, time
-sys.path.insert(0, {tests!r})
-from pathlib import Path
-from test_study import *
-torch.set_num_threads(1)
-def slowly(shard):
-    time.sleep(0.01)
-    return add_up(shard)
-with Study.create(Path(sys.argv[1]), CountSpec(), FACTS) as study:
-    print("started", flush=True)
-    study.sharded("sum", Sum, slowly, SHARDS)
-    study.finish()
-"""
+@contextlib.contextmanager
+def forked(work: Callable[[], object]) -> Iterator[int]:
+    """A process that works, and is killed when the block ends if it has not ended."""
+    with warnings.catch_warnings(action="ignore"):  # other threads are not needed in it
+        process = os.fork()
+    if not process:
+        with contextlib.suppress(BaseException):
+            work()
+        os._exit(1)
+    try:
+        yield process
+    finally:
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
 
 
-def start(directory: Path) -> subprocess.Popen[str]:
-    code = RUN.format(tests=str(Path(__file__).parent))
-    process = subprocess.Popen([sys.executable, "-c", code, str(directory)], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "started\n"
-    return process
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
-@pytest.mark.slow
-def test_killed_at_any_moment_it_ends_in_the_same_bits(tmp_path: Path) -> None:
-    moments = torch.rand(3, generator=torch.Generator().manual_seed(0)) * 0.08
-    for moment in moments.tolist():
-        with start(tmp_path) as process:
-            time.sleep(moment)
-            os.kill(process.pid, signal.SIGKILL)
-        assert process.returncode == -signal.SIGKILL
-    with start(tmp_path) as process:
-        assert process.wait(20) == 0
-    total = Study.open(tmp_path).step("sum", Sum, lambda: pytest.fail("the step is not there")).total
+def dies_at(call: int, function: Callable[..., Any]) -> Callable[..., Any]:
+    calls = itertools.count()
+    return lambda *args: die() if next(calls) == call else function(*args)
+
+
+def test_killed_at_any_moment_it_ends_in_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a shard; and before what was counted is in place, which is when a file is half written."""
+    monkeypatch.setattr("ganatomy.study.sharded.SAVE_RATIO", 0)
+    worked: list[range] = []
+    Study.create(tmp_path, CountSpec(), FACTS).close()
+    for at, name in ((3, "work"), (2, "replace"), (0, "replace")):
+
+        def count(at: int = at, name: str = name) -> None:
+            work = dies_at(at, add_up) if name == "work" else add_up
+            with Study.create(tmp_path, CountSpec(), FACTS) as study:
+                if name == "replace":
+                    os.replace = dies_at(at, os.replace)
+                study.sharded("sum", Sum, work, SHARDS)
+
+        with forked(count) as process:
+            assert os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT).si_status == signal.SIGKILL
+    with Study.create(tmp_path, CountSpec(), FACTS) as study:
+        total = study.sharded("sum", Sum, lambda shard: worked.append(shard) or add_up(shard), SHARDS).total
     assert torch.equal(total, straight())
+    assert worked == SHARDS[5:], "three shards, and two more, were in place"
     assert contents(tmp_path) == [".lock", "steps/sum.npz", "study.json"]
 
 
-@pytest.mark.slow
 def test_two_processes_do_not_write_to_one_study(tmp_path: Path) -> None:
-    with start(tmp_path) as process:
-        os.kill(process.pid, signal.SIGSTOP)
-        try:
-            with pytest.raises(StudyBusy, match=f"written to by process {process.pid};"):
-                Study.create(tmp_path, CountSpec(), FACTS)
-        finally:
-            process.kill()
+    begun, ready = os.pipe()
+
+    def hold() -> None:
+        with Study.create(tmp_path, CountSpec(), FACTS):
+            os.write(ready, b".")
+            signal.pause()
+
+    with forked(hold) as process:
+        os.read(begun, 1)
+        with pytest.raises(StudyBusy, match=f"written to by process {process};"):
+            Study.create(tmp_path, CountSpec(), FACTS)
+    os.close(begun)
+    os.close(ready)
     Study.create(tmp_path, CountSpec(), FACTS).close()
 
 

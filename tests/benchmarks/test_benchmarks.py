@@ -1,12 +1,10 @@
 """The benchmark still runs, and its usual way still measures what dissection measures."""
 
-import importlib
 import itertools
 import json
-import subprocess
-import sys
+from argparse import Namespace
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
@@ -18,57 +16,59 @@ from ganatomy.stats.agreement import Agreement
 from ganatomy.stats.levels import exact_levels
 from ganatomy.stats.scores import iou, rates
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-
-@pytest.fixture
-def usual_way(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return importlib.import_module("usual_way")
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return importlib.import_module("clock")
-
 
 @pytest.mark.slow
-def test_it_runs() -> None:
-    command = [sys.executable, "dissect.py", "--json", "--images", "4", "--threads", "1", "--repeats", "1"]
-    command += ["--only", "bundled", "compile"]
-    done = subprocess.run(command, cwd=BENCHMARKS, capture_output=True, text=True, check=True)
-    found = json.loads(done.stdout)
-    seconds = found["bundled"][0]["wall_s"]
+def test_every_phase_takes_time(load: Any) -> None:
+    seconds = load("dissect").bundled(4, 1)["wall_s"]
     for phase in ("generator", "segmenter", "levels", "numbering", "counting", "reading", "strips", "saving"):
         assert seconds[phase] > 0, phase
-    assert found["compile"][0]["first_s"] > found["compile"][0]["later_s"]
+
+
+def test_compiling_is_compared_with_the_cache(load: Any, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiling takes half a minute, so its two processes are pretended."""
+    took = iter(["30.5\n", "0.2\n"])
+    monkeypatch.setattr(load("dissect").subprocess, "run", lambda *_, **__: Namespace(stdout=next(took)))
+    assert run("dissect", "--threads", 1, "--only", "compile")["compile"] == [{"first_s": 30.5, "later_s": 0.2}]
 
 
 @pytest.mark.slow
-def test_synthetic_pictures_have_as_many_tuples_as_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    benchmark = importlib.import_module("dissect")
-    row = benchmark.synthetic(8, 3, 5, "cpu", 1)
+def test_synthetic_images_have_as_many_tuples_as_they_say(load: Any) -> None:
+    row = load("dissect").synthetic(8, 3, 5, "cpu", 1)
     assert all(100 < n <= 150 for n in row["tuples"])
     assert 0 < row["wall_min"] <= row["wall_median"]
 
 
 @pytest.mark.slow
-def test_schedules_are_judged_alike_and_drawn(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    benchmark = importlib.import_module("ace")
+def test_all_units_at_once_have_the_distances_of_the_ordinary_routine(run: Any) -> None:
+    sizes = {"units": 3, "top": 40, "images": 100, "real": 50, "features": 16}
+    options = [word for name, value in sizes.items() for word in (f"--{name}", value)]
+    found = run("unit_fid", "--called", 2, "--repeats", 1, *options)
+    (row,) = found["measured"]
+    assert row["size"] == sizes
+    assert row["greatest_difference"] < 1e-4
+    assert row["ordinary_a_unit_s"]["features"] < row["ordinary_a_unit_s"]["pictures"]
+    assert found["projected"]["size"]["units"] == 512
+    assert found["projected"]["seconds"] > 0
+
+
+@pytest.mark.slow
+def test_the_report_of_a_random_study_is_measured(run: Any, tmp_path: Path) -> None:
+    size = {"layers": 3, "units": 20, "concepts": 40, "common": 30, "images": 16, "side": 64, "top": 3}
+    found = run("report_size", "--out", tmp_path, *[f"--{name}={value}" for name, value in size.items()])
+    assert found["units"] == 60
+    assert found["megabytes"] == (tmp_path / "report.html").stat().st_size / 1e6
+    assert 0 < found.get("seconds to first cards", 1) < 60
+
+
+@pytest.mark.slow
+def test_schedules_are_evaluated_alike_and_drawn(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     few = {"train": 8, "held": 4, "pairs": 2, "steps": 4, "every": 2, "random": 1}
     small = {"fast": {**few, "pool": 48, "candidates": 16}, "published": {**few, "patience": 0, "start": "iou"}}
     monkeypatch.setattr("ganatomy.experiments.causal.ace_spec.SCHEDULES", small)
     study, out = tmp_path / "study", tmp_path / "runs"
     ganatomy.dissect("planted", segmenter="planted", images=40, layers=("layer2",), batch=8, out=study)
-    arguments = f"ace {study} --out {out} --concept ball --layer layer2 --top 2 --pool 64 --steps 2 --pictures 8 --json"
-    monkeypatch.setattr(sys, "argv", [*arguments.split(), "--schedules", "published", "fast"])
-    benchmark.main()
-    found = json.loads(capsys.readouterr().out)
+    options = "--concept ball --layer layer2 --top 2 --pool 64 --steps 2 --pictures 8 --schedules published fast"
+    found = run("ace", study, "--out", out, *options.split())
     assert found == json.loads((out / "ace.json").read_text(), parse_constant=pytest.fail)
     curves = found["curves"]
     assert [row["step"] for row in curves["published"]] == [0, 1, 2]
@@ -84,11 +84,11 @@ def test_schedules_are_judged_alike_and_drawn(
     assert "fast" in drawn
 
 
-def test_the_usual_way_finds_the_same_iou(usual_way: ModuleType) -> None:
+def test_the_usual_way_finds_the_same_iou(load: Any) -> None:
     """At the quantile that the sketch approximates, with so few values that it keeps them all."""
     generator, segmenter = open_generator("planted"), open_segmenter("planted")
     layer = next(iter(generator.layers))
-    found = usual_way.dissect(generator, segmenter, [layer], images=4, batch=2, top=0.2)[layer]
+    found = load("usual_way").dissect(generator, segmenter, [layer], images=4, batch=2, top=0.2)[layer]
     seen = generator.observe(generator.latents(range(4), 0), [layer])
     labels = segmenter(seen.images)
     r, size = seen.features[layer], seen.images.shape[-2:]
@@ -99,9 +99,9 @@ def test_the_usual_way_finds_the_same_iou(usual_way: ModuleType) -> None:
     torch.testing.assert_close(found[:, 1:].double(), expected, rtol=0, atol=0.02)
 
 
-def test_sketched_quantiles_are_close(usual_way: ModuleType) -> None:
+def test_sketched_quantiles_are_close(load: Any) -> None:
     torch.manual_seed(0)
-    sketch = usual_way.Sketch(2, size=256)
+    sketch = load("usual_way").Sketch(2, size=256)
     values = torch.stack([torch.arange(10_000.0), -torch.arange(10_000.0)])[:, torch.randperm(10_000)]
     sketch.add(values)
     assert sketch.quantile(0.9)[0].item() == pytest.approx(9000, rel=0.03)
@@ -109,8 +109,8 @@ def test_sketched_quantiles_are_close(usual_way: ModuleType) -> None:
     assert sum(b.shape[1] for b in sketch.buffers) < 2000
 
 
-def test_a_phase_is_not_charged_for_what_it_calls(clock: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    ticks = itertools.count()
+def test_a_phase_is_not_charged_for_what_it_calls(load: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, ticks = load("clock"), itertools.count()
     monkeypatch.setattr(clock.time, "perf_counter", lambda: next(ticks))
     watch = clock.Clock()
     with watch.phase("outer"), watch.phase("inner"):

@@ -1,8 +1,6 @@
 """The job of the paper, at a small size: every experiment runs alone, and tells what it took beside its bound."""
 
-import importlib
 import json
-import sys
 from argparse import Namespace
 from pathlib import Path
 from types import ModuleType
@@ -12,36 +10,28 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 SMALL = """--images 4 --size 16 --units 24 --concepts 60 --common 20 --memory 3 --pool 24 --candidates 8 --updates 2
     --described 1200 --features 8"""
 
 
 @pytest.fixture(scope="module")
-def benchmark_module() -> ModuleType:
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        importlib.import_module("paper_jobs")
-        return importlib.import_module("paper_size")
-    finally:
-        sys.path.remove(str(BENCHMARKS))
+def benchmark_module(load: Any) -> ModuleType:
+    load("paper_jobs")
+    return load("paper_size")
 
 
 @pytest.fixture(scope="module")
 def found(benchmark_module: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """The command, but that its processes are calls: what each experiment printed."""
     out = tmp_path_factory.mktemp("paper")
-    patched = pytest.MonkeyPatch()
 
     def alone(command: list[str], **_: Any) -> Namespace:
         args = benchmark_module.parse(command[2:])
         return Namespace(stdout=json.dumps(benchmark_module.measured(args)).encode())
 
-    patched.setattr(benchmark_module.subprocess, "run", alone)
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(benchmark_module.subprocess, "run", alone)
         benchmark_module.main(["--out", str(out), *SMALL.split()])
-    finally:
-        patched.undo()
     return out, {path.stem: json.loads(path.read_text()) for path in out.glob("*.json")}
 
 

@@ -1,20 +1,15 @@
 """The projection to many workers does what can be said of it by hand."""
 
-import importlib
 from dataclasses import replace
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
 
 @pytest.fixture
-def projection(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    found = importlib.import_module("projection")
+def projection(load: Any, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    found = load("projection")
     monkeypatch.setattr(found, "SPREAD", 0.0)
     return found
 

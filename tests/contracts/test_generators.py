@@ -38,54 +38,53 @@ class Net(torch.nn.Module):
 """
 
 
-def torch_spec(directory: Path, seed: int) -> str:
-    (directory / "net_of_the_contract.py").write_text(MODULE)
+def seeded(seed: int, build: Callable[[], torch.nn.Module]) -> torch.nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        torch.save(call_named("net_of_the_contract:Net", {}).state_dict(), directory / f"{seed}.pt")
-    return f"torch:net_of_the_contract:Net?weights={directory / f'{seed}.pt'}"
+        return build().eval()
+
+
+def saved(directory: Path, seed: int, family: str, build: Callable[[], torch.nn.Module]) -> str:
+    torch.save(seeded(seed, build).state_dict(), directory / f"{seed}.pth")
+    return f"{family}{directory / f'{seed}.pth'}"
+
+
+def torch_spec(directory: Path, seed: int) -> str:
+    (directory / "net_of_the_contract.py").write_text(MODULE)
+    name = "net_of_the_contract:Net"
+    return saved(directory, seed, f"torch:{name}?weights=", lambda: call_named(name, {}))
 
 
 def progan_spec(directory: Path, seed: int) -> str:
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        torch.save(progan_network(6, [8, 8, 6, 6, 4, 4]).state_dict(), directory / f"{seed}.pth")
-    return f"progan:{directory / f'{seed}.pth'}"
+    return saved(directory, seed, "progan:", lambda: progan_network(6, [8, 8, 6, 6, 4, 4]))
+
+
+def vae_network() -> torch.nn.Module:
+    return decoder(6, [8, 8, 6, 6])
 
 
 def vae_spec(directory: Path, seed: int) -> str:
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        torch.save(decoder(6, [8, 8, 6, 6]).state_dict(), directory / f"{seed}.pth")
-    return f"vae:{directory / f'{seed}.pth'}"
+    return saved(directory, seed, "vae:", vae_network)
 
 
-def realnvp_spec(directory: Path, seed: int) -> str:
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        flow = RealNVP(8, (6, 5), steps=2)
-        for weight in flow.parameters():
-            weight.data.normal_(std=0.1)
-    torch.save(flow.state_dict(), directory / f"{seed}.pth")
-    return f"realnvp:{directory / f'{seed}.pth'}"
+def realnvp_network() -> torch.nn.Module:
+    flow = RealNVP(8, (6, 5), steps=2)
+    for weight in flow.parameters():
+        weight.data.normal_(std=0.1)
+    return flow
 
 
 def exported_spec(directory: Path, seed: int) -> str:
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        network = decoder(6, [8, 8, 6, 6])
-    batch = torch.export.Dim("batch")
-    program = torch.export.export(network.eval(), (torch.zeros(2, 6),), dynamic_shapes=({0: batch},))
+    shapes = ({0: torch.export.Dim("batch")},)
+    program = torch.export.export(seeded(seed, vae_network), (torch.zeros(2, 6),), dynamic_shapes=shapes)
     torch.export.save(program, directory / f"{seed}.pt2")
     return f"exported:{directory / f'{seed}.pt2'}"
 
 
 def torchscript_spec(directory: Path, seed: int) -> str:
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        network = decoder(6, [8, 8, 6, 6])
     with warnings.catch_warnings(action="ignore"):  # deprecated, but its files are not gone
-        torch.jit.trace(network.eval(), torch.zeros(2, 6), check_trace=False).save(str(directory / f"{seed}.pt"))
+        traced = torch.jit.trace(seeded(seed, vae_network), torch.zeros(2, 6), check_trace=False)
+        traced.save(str(directory / f"{seed}.pt"))
     return f"torchscript:{directory / f'{seed}.pt'}"
 
 
@@ -145,7 +144,7 @@ EXAMPLES: dict[str, Callable[[Path, int], str]] = {
     "exported": exported_spec,
     "planted": lambda directory, seed: "planted",
     "progan": progan_spec,
-    "realnvp": realnvp_spec,
+    "realnvp": lambda directory, seed: saved(directory, seed, "realnvp:", realnvp_network),
     "repaired": lambda directory, seed: repaired_spec(directory, seed, stylegan_spec(directory, seed, stylegan2(seed))),
     "repaired chain": lambda directory, seed: repaired_spec(directory, seed, vae_spec(directory, seed)),
     "repaired folded": lambda directory, seed: repaired_spec(directory, seed, progan_spec(directory, seed)),
@@ -171,7 +170,15 @@ def test_every_family_has_an_example() -> None:
     assert sorted({name.partition(" ")[0] for name in EXAMPLES}) == sorted({*GENERATORS.names()} - LOOK_ONLY)
 
 
-@pytest.fixture(scope="module", params=sorted(EXAMPLES))
+def is_slow(name: str) -> bool:
+    """Whether an example waits for the whole suite: all but one of each family, and those that take seconds."""
+    return " " in name or name == "diffusers"
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=[pytest.mark.slow] * is_slow(name)) for name in sorted(EXAMPLES)],
+)
 def family(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
@@ -202,13 +209,10 @@ def some(generator: Generator) -> list[str]:
     return names[:: max(1, len(names) // LAYERS_TRIED)] + names[-1:]
 
 
-def test_it_is_a_generator(generator: Generator) -> None:
+def test_one_pass_returns_images_and_layers_of_the_stated_shapes(generator: Generator, z: Tensor) -> None:
     assert isinstance(generator, Generator)
     assert generator.layers
     assert generator.device == torch.device("cpu")
-
-
-def test_one_pass_shows_pictures_and_layers_of_the_stated_shapes(generator: Generator, z: Tensor) -> None:
     seen = generator.observe(z, list(generator.layers))
     assert list(seen.features) == list(generator.layers)
     for layer, shape in generator.layers.items():
@@ -220,9 +224,6 @@ def test_one_pass_shows_pictures_and_layers_of_the_stated_shapes(generator: Gene
     assert bool(seen.images.isfinite().all())
     assert float(seen.images.abs().median()) <= 1, "not in [-1, 1]"
     assert float((seen.images[0] - seen.images[1]).abs().max()) > 1e-3, "every latent draws the same image"
-
-
-def test_only_the_asked_layers_are_shown(generator: Generator, z: Tensor) -> None:
     last = list(generator.layers)[-1]
     assert list(generator.observe(z, [last]).features) == [last]
     assert torch.equal(generator.observe(z, []).images, generator.observe(z, [last]).images)
@@ -299,28 +300,15 @@ def test_gradients_are_those_of_the_picture(generator: Generator, z: Tensor) -> 
 
 def test_nothing_is_left_behind(generator: Generator, z: Tensor) -> None:
     """The same question twice has the same answer to the bit, whatever was asked in between."""
-    first = next(iter(generator.layers))
-    before = generator.observe(z, [first])
+    first, globally = next(iter(generator.layers)), torch.random.get_rng_state()
+    before = generator.observe(generator.latents(range(5), 0), [first])
+    assert torch.equal(torch.random.get_rng_state(), globally)
     generator.render(torch.randn_like(before.features[first]).requires_grad_(), first, z)
     with pytest.raises(UnknownName):
         generator.observe(z, [first, "no such layer"])
     after = generator.observe(z, [first])
     assert torch.equal(before.images, after.images)
     assert torch.equal(before.features[first], after.features[first])
-
-
-def test_the_global_generator_is_left_alone(generator: Generator) -> None:
-    before = torch.random.get_rng_state()
-    generator.observe(generator.latents(range(2), 0), [])
-    assert torch.equal(torch.random.get_rng_state(), before)
-
-
-def test_a_layer_that_does_not_exist_is_refused(generator: Generator, z: Tensor) -> None:
-    r = generator.observe(z, some(generator)[:1]).features[some(generator)[0]]
-    with pytest.raises(UnknownName, match="no such layer"):
-        generator.observe(z, ["no such layer"])
-    with pytest.raises(UnknownName, match="no such layer"):
-        generator.render(r, "no such layer", z)
 
 
 def an_edit(generator: Generator, layer: str, seed: int = 0) -> Intervention:
@@ -391,8 +379,6 @@ def test_an_edit_before_the_layer_that_is_rendered_is_refused(generator: Generat
     units, height, width = generator.layers[last]
     with pytest.raises(BadValue, match="does not fit"):
         generator.render(r, last, z, [Intervention.ablate(last, (units + 1, height, width), [units])])
-    with pytest.raises(UnknownName, match="no such layer"):
-        generator.render(r, last, z, [Intervention.ablate("no such layer", (1, 1, 1), [0])])
     assert torch.equal(generator.observe(z, []).images, before)
 
 
@@ -400,7 +386,8 @@ def test_observing_with_edits_shows_what_they_made_of_every_layer(family: str, g
     names = list(generator.layers)
     middle = len(names) // 2
     edit = an_edit(generator, names[middle])
-    plain, seen = generator.observe(z, names), generator.observe(z, names, [edit])
+    plain, seen = generator.observe(z, names, []), generator.observe(z, names, [edit])
+    assert torch.equal(generator.edited(z, []), plain.images)
     assert list(seen.features) == names
     for name in names[:middle]:
         assert torch.equal(seen.features[name], plain.features[name]), name
@@ -410,14 +397,6 @@ def test_observing_with_edits_shows_what_they_made_of_every_layer(family: str, g
     assert torch.equal(seen.images, generator.edited(z, [edit]))
     beside = farthest(seen.images, generator.render(seen.features[names[-1]], names[-1], z))
     assert beside > 1e-3 if family in BESIDE else beside < 1e-5
-
-
-def test_no_edits_change_no_bit(generator: Generator, z: Tensor) -> None:
-    names = some(generator)
-    plain, seen = generator.observe(z, names), generator.observe(z, names, [])
-    assert torch.equal(seen.images, plain.images)
-    assert torch.equal(generator.edited(z, []), plain.images)
-    assert all(torch.equal(seen.features[name], plain.features[name]) for name in names)
 
 
 def test_an_edit_of_one_picture_leaves_the_others(generator: Generator, z: Tensor) -> None:
@@ -448,10 +427,17 @@ def test_an_edit_that_does_not_fit_is_refused_in_one_line_and_leaves_nothing(gen
     assert torch.equal(generator.observe(z, []).images, before)
 
 
-def test_an_edit_of_a_layer_that_does_not_exist_is_refused(generator: Generator, z: Tensor) -> None:
+def test_a_layer_that_does_not_exist_is_refused(generator: Generator, z: Tensor) -> None:
+    first = next(iter(generator.layers))
+    r, fitting = generator.observe(z, [first]).features[first], an_edit(generator, first)
     edit = Intervention.ablate("no such layer", (1, 1, 1), [0])
-    fitting = an_edit(generator, next(iter(generator.layers)))
-    for use in (lambda: generator.edited(z, [fitting, edit]), lambda: generator.observe(z, [], [edit])):
+    for use in (
+        lambda: generator.observe(z, ["no such layer"]),
+        lambda: generator.render(r, "no such layer", z),
+        lambda: generator.render(r, first, z, [edit]),
+        lambda: generator.edited(z, [fitting, edit]),
+        lambda: generator.observe(z, [], [edit]),
+    ):
         with pytest.raises(UnknownName, match="no such layer"):
             use()
 

@@ -31,7 +31,7 @@ SPECS = {
     "clipseg": ["clipseg:clip?concepts=tree,stained glass window&thresholds=0.5,0.4"],
     "colors": ["colors"],
     "hf": ["hf:segformer", "hf:segformer?size=40&dtype=bfloat16", "hf:mask2former"],
-    "parts": ["parts:bundled:scenes?size=32", "parts:colors"],
+    "parts": ["parts:colors", "parts:bundled:scenes?size=32"],
     "torch": [f"torch:contract_modules:{name}?vocabulary=words.json" for name in ("logits", "labels")],
     "unet": ["unet:small.safetensors"],
     "unified": ["unified:upp?sizes=64", "unified:upp?sizes=64,96&halves=yes", "unified:upp?sizes=64&dtype=bfloat16"],
@@ -44,7 +44,10 @@ NO_EYES = {"labels"}
 """Those that know the labels of their own images, and see nothing in others."""
 SILENT = {"parts", "torch:contract_modules:labels"}
 """Those that score nothing."""
-ALL = [spec for specs in SPECS.values() for spec in specs]
+ALL = [
+    pytest.param(name, marks=[pytest.mark.slow] * (i > 0)) for names in SPECS.values() for i, name in enumerate(names)
+]
+"""The first of each family is in the fast suite."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -74,7 +77,7 @@ def segmenter(request: pytest.FixtureRequest) -> Segmenter:
     return open_segmenter(request.param)
 
 
-@pytest.fixture(scope="module", params=[spec for spec in ALL if not spec.startswith(tuple(SILENT))])
+@pytest.fixture(scope="module", params=[spec for spec in ALL if not str(spec.values[0]).startswith(tuple(SILENT))])
 def scorer(request: pytest.FixtureRequest) -> Scorer:
     opened = open_segmenter(request.param)
     assert isinstance(opened, Scorer)
@@ -123,16 +126,12 @@ def test_a_concept_appears_in_one_category_of_planes(segmenter: Segmenter, image
 
 
 def test_labels_depend_on_the_picture_alone(segmenter: Segmenter, images: Images) -> None:
+    before = images.clone()
     together = segmenter(images)
+    assert torch.equal(images, before)
     assert torch.equal(together, segmenter(images))
     assert torch.equal(together, torch.cat([segmenter(image[None]) for image in images]))
     assert torch.equal(together.flip(0), segmenter(images.flip(0)))
-
-
-def test_pictures_are_left_alone(segmenter: Segmenter, images: Images) -> None:
-    before = images.clone()
-    segmenter(images)
-    assert torch.equal(images, before)
 
 
 def test_scores_are_probabilities_that_pictures_can_climb(scorer: Scorer, images: Images) -> None:
@@ -163,7 +162,7 @@ def test_what_scores_highest_is_the_label(scorer: Scorer, images: Images) -> Non
         assert int(wrong.sum()) <= 0.2 * int(seen.sum())
 
 
-@pytest.mark.parametrize("concept", [-1, 0, 10_000])
-def test_what_is_no_concept_is_not_scored(scorer: Scorer, images: Images, concept: int) -> None:
-    with pytest.raises(BadValue, match=f"no concept {concept} to score"):
-        scorer.score(images, concept)
+def test_what_is_no_concept_is_not_scored(scorer: Scorer, images: Images) -> None:
+    for concept in (-1, 0, 10_000):
+        with pytest.raises(BadValue, match=f"no concept {concept} to score"):
+            scorer.score(images, concept)

@@ -66,7 +66,7 @@ EXAMPLES: dict[str, Callable[[Path, int], str]] = {
 }
 
 
-@pytest.fixture(scope="module", params=sorted(EXAMPLES))
+@pytest.fixture(scope="module", params=[pytest.param("bundled", marks=pytest.mark.slow), "classifier", "discriminator"])
 def spec(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], str]:
     directory = tmp_path_factory.mktemp("subjects")
     with pytest.MonkeyPatch.context() as patch:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from every_experiment import assert_same, every_experiment, given
+from every_experiment import STEPS, assert_same, every_experiment, given, steps
 
 ELSEWHERE = """
 import pickle, sys
@@ -38,6 +38,7 @@ def test_a_shard_of_every_experiment_is_counted_where_no_study_is(tmp_path: Path
 
     given(tmp_path)
     every_experiment(tmp_path, tmp_path / "studies", spy)
+    assert {Path(name).stem for name in steps(tmp_path / "studies")} >= STEPS
     shutil.rmtree(tmp_path / "studies")
     file = tmp_path / "sent"
     file.write_bytes(pickle.dumps(sent))

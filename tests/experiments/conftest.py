@@ -1,18 +1,16 @@
-"""A finished dissection of the planted world, and a reference that counts masks one by one."""
+"""A finished dissection of the planted world."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-import ganatomy
 from ganatomy.experiments.dissection import Dissection
-
-PLANTED = {"generator": "planted:", "segmenter": "planted"}
 
 
 @pytest.fixture(scope="session")
-def planted(tmp_path_factory: pytest.TempPathFactory) -> Dissection:
-    return ganatomy.dissect(**PLANTED, images=120, out=tmp_path_factory.mktemp("planted") / "study")
+def planted(dissect_once: Any, tmp_path_factory: pytest.TempPathFactory) -> Dissection:
+    return dissect_once(tmp_path_factory.mktemp("planted") / "study", images=120)
 
 
 @pytest.fixture

@@ -1,14 +1,12 @@
 """A finished dissection of the planted world."""
 
-from pathlib import Path
+from typing import Any
 
 import pytest
 
-import ganatomy
 from ganatomy.experiments.dissection import Dissection
 
 
 @pytest.fixture(scope="session")
-def planted(tmp_path_factory: pytest.TempPathFactory) -> Dissection:
-    directory: Path = tmp_path_factory.mktemp("planted") / "study"
-    return ganatomy.dissect("planted:", segmenter="planted", images=32, out=directory)
+def planted(dissect_once: Any, tmp_path_factory: pytest.TempPathFactory) -> Dissection:
+    return dissect_once(tmp_path_factory.mktemp("planted") / "study", images=64)

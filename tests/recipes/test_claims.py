@@ -5,11 +5,11 @@ import re
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
-import ganatomy
 from ganatomy.experiments.causal.ace import Ace
 from ganatomy.experiments.causal.source import open_source
 from ganatomy.experiments.dissection import Dissection
@@ -31,8 +31,8 @@ TABLES = {
 
 
 @pytest.fixture(scope="module")
-def planted(tmp_path_factory: pytest.TempPathFactory) -> Dissection:
-    return ganatomy.dissect("planted", segmenter="planted", images=60, out=tmp_path_factory.mktemp("planted") / "study")
+def planted(dissect_once: Any, tmp_path_factory: pytest.TempPathFactory) -> Dissection:
+    return dissect_once(tmp_path_factory.mktemp("planted") / "study", images=64)
 
 
 @pytest.fixture(scope="module")

@@ -1,3 +1,4 @@
+import json
 import sys
 from pathlib import Path
 
@@ -6,10 +7,21 @@ import safetensors.torch
 import torch
 
 from ganatomy.generators.progan import progan_network
+from ganatomy.scenes import VOCABULARY
+from ganatomy.segmenters.unet import UNet, heads
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "recipes"))
 
 import study
+
+
+def few_features(directory: Path) -> str:
+    """Return the name of a segmenter that describes an image by 8 numbers, so that few images are enough."""
+    torch.manual_seed(0)
+    net = UNet((4, 4, 8), sum(map(len, heads(VOCABULARY)))).state_dict()
+    safetensors.torch.save_file(net, directory / "net.safetensors")
+    (directory / "net.json").write_text(json.dumps({"vocabulary": VOCABULARY}))
+    return f"unet:{directory / 'net.safetensors'}"
 
 
 def kept(directory: Path, *moments: int) -> None:
@@ -25,9 +37,10 @@ def test_every_part_of_the_tables_is_written_with_its_figures(tmp_path: Path, mo
     for name, moments in {"baseline-0": (64,), "deviation-0": (64,), "pixelnorm-0": (32, 64)}.items():
         kept(tmp_path / "kept" / name, *moments)
     files = sorted((tmp_path / "kept" / "pixelnorm-0").iterdir())
+    monkeypatch.setattr(study, "SMALL", few_features(tmp_path))
     scenes = {file.stem: (f"progan:{file}", study.SMALL, "scenes:church") for file in files}
     monkeypatch.setattr(study, "SCENES", scenes)
-    given = ["--kept", str(tmp_path / "kept"), "--images", "20", "--made", "300"]
+    given = ["--kept", str(tmp_path / "kept"), "--images", "20", "--made", "40"]
     study.main([*given, "--out", str(tmp_path / "out"), "--docs", str(tmp_path / "docs")])
 
     text = (tmp_path / "docs" / "study-tables.md").read_text(encoding="utf-8")

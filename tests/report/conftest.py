@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-import ganatomy
 from ganatomy.experiments.artifacts import Artifacts, run_artifacts
 from ganatomy.experiments.causal.ace import Ace, run_ace
 from ganatomy.experiments.causal.ace_spec import scheduled
@@ -26,10 +25,8 @@ REAL = {"real": "scenes:church", "features": "torch:tiny_features:Means", "image
 
 
 @pytest.fixture(scope="session")
-def dissection(tmp_path_factory: pytest.TempPathFactory) -> Dissection:
-    return ganatomy.dissect(
-        "planted:", segmenter="planted:", images=64, out=tmp_path_factory.mktemp("planted") / "study"
-    )
+def dissection(dissect_once: Any, tmp_path_factory: pytest.TempPathFactory) -> Dissection:
+    return dissect_once(tmp_path_factory.mktemp("planted") / "study", images=64)
 
 
 @pytest.fixture(scope="session")

@@ -2,20 +2,20 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
-import ganatomy
 from ganatomy.experiments.causal.source import open_source
 from ganatomy.web import Painter, create_app
 
 
 @pytest.fixture(scope="session")
-def studied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def studied(dissect_once: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished dissection of the planted generator."""
     directory = tmp_path_factory.mktemp("web") / "planted"
-    ganatomy.dissect("planted", segmenter="planted", images=64, calibration=32, out=directory)
+    dissect_once(directory, images=64)
     return directory
 
 

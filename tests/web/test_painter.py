@@ -166,13 +166,10 @@ def test_what_was_seen_is_kept_within_bounds(painter: Painter, monkeypatch: pyte
 
 
 @pytest.mark.slow
-def test_a_measured_setting_is_what_a_concept_is_drawn_with(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
+def test_a_measured_setting_is_what_a_concept_is_drawn_with(dissect_once: Any, tmp_path: Path) -> None:
     """The same units, layers and constant as ``ganatomy insert`` uses; without it, as before."""
-    study = tmp_path_factory.mktemp("measured") / "planted"
-    ganatomy.dissect("planted", segmenter="planted", images=64, calibration=32, out=study)
-    painter = Painter(open_source(study))
+    study = dissect_once(tmp_path / "planted", images=64)
+    painter = Painter(open_source(study.study.directory))
     stroke = Stroke(action="draw", layer="layer2", concept="ball", points=[(0.5, 0.5)], radius=0.1)
     assert {brush.by for brush in painter.brushes("layer2")} == {"iou"}
     with pytest.raises(BadValue, match=r"ganatomy setting .* --concept ball"):
