@@ -16,7 +16,7 @@ test: lint docs  ## all that must hold before a change lands, slow tests too
 	$(RUN) $(PYTEST)
 
 fast: .venv/.developed  ## the fast tests alone
-	$(RUN) -m "not slow" $(PYTEST)
+	$(RUN) -m "not slow and not browser" $(PYTEST)
 
 lint: .venv/.developed scripts  ## style, types, and who may import whom
 	$(BIN)/ruff check .

@@ -1,11 +1,17 @@
 """Processes that are killed, starved and crowded, and a finished study that they share."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 from stage import Stage
+
+from ganatomy.segmenters.unet import UNet, heads
+from ganatomy.vocabulary import NOTHING, Concept
 
 DISSECT = ("dissect", "planted:", "--segmenter", "planted:", "--layers", "layer2", "--images", "40", "--batch", "8")
 
@@ -20,14 +26,18 @@ def stage() -> Iterator[Stage]:
 
 @pytest.fixture(scope="session")
 def dissected(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished study; the commands that make it have been run once, so all that is compiled is there."""
+    """A folder with a finished study, and a network that describes an image by 8 numbers."""
     folder = tmp_path_factory.mktemp("dissected")
     assert stage.run(folder, *DISSECT, "--out", "study").code == 0
-    return folder / "study"
+    vocabulary = (NOTHING, Concept("sky", "object"), Concept("tree", "object"))
+    torch.manual_seed(0)
+    save_file(UNet((4, 4, 8), sum(map(len, heads(vocabulary)))).state_dict(), folder / "net.safetensors")
+    (folder / "net.json").write_text(json.dumps({"vocabulary": vocabulary}))
+    return folder
 
 
 @pytest.fixture
 def here(dissected: Path, tmp_path: Path) -> Path:
-    """A folder with the finished study in it."""
-    shutil.copytree(dissected, tmp_path / "study")
+    """A folder of one's own with the same."""
+    shutil.copytree(dissected, tmp_path, dirs_exist_ok=True)
     return tmp_path

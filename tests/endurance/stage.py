@@ -12,7 +12,6 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -80,12 +79,6 @@ class Stage:
         return json.loads(self._process.stdout.readline() or '"gone"')
 
 
-def kill(pid: int, after: float, by: signal.Signals = signal.SIGKILL) -> None:
-    """Send a signal after some seconds."""
-    time.sleep(after)
-    os.kill(pid, by)
-
-
 def files(folder: Path) -> dict[str, str]:
     """Return the sha256 of every file in a folder, but of locks."""
     found = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
@@ -147,14 +140,29 @@ def _redirect(descriptor: int, path: str, how: int) -> None:
         os.close(opened)
 
 
+def _die_before(written: int) -> None:
+    """Be killed when so many files are in place, and the next is written but not yet moved."""
+    replace = os.replace
+
+    def replace_or_die(*paths: Any) -> None:
+        nonlocal written
+        if not written:
+            os.kill(os.getpid(), signal.SIGKILL)
+        written -= 1
+        replace(*paths)
+
+    os.replace = replace_or_die
+
+
 UNDER: dict[str, Callable[[str], object]] = {
     "ignoring": lambda name: signal.signal(signal.Signals[name], signal.SIG_IGN),
     "files": lambda number: resource.setrlimit(resource.RLIMIT_NOFILE, (int(number), int(number))),
+    "dying": lambda number: _die_before(int(number)),
     "full-out": lambda _: _redirect(1, "/dev/full", os.O_WRONLY),
     "full-err": lambda _: _redirect(2, "/dev/full", os.O_WRONLY),
 }
 """Words before a command, and what is done in its process before it runs; some take an argument."""
-TAKING = ("ignoring", "files")
+TAKING = ("ignoring", "files", "dying")
 
 
 def _perform(folder: str, argv: list[str], said: tuple[Path, Path], main: Any) -> None:

@@ -2,26 +2,22 @@
 
 import json
 import re
-import sys
 import threading
 from pathlib import Path
 from typing import Any
 
+import claims
 import pandas as pd
 import pytest
+from causes.measure import CHOOSING, Bench, Findings, together
+from causes.page import page
+from causes.plan import PLANS
+from causes.tables import all_tables, fate
 
 from ganatomy.experiments.causal.ace import Ace
 from ganatomy.experiments.causal.source import open_source
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.generators.planted import UNITS
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "recipes"))
-
-import claims
-from causes.measure import CHOOSING, Bench, Findings, together
-from causes.page import page
-from causes.plan import PLANS
-from causes.tables import all_tables, fate
 
 TABLES = {
     "figure-4-curves", "figure-4-at-top", "figure-4-others", "figure-9-objects", "figure-10-categories", "capacity",

@@ -1,18 +1,14 @@
 import json
-import sys
 from pathlib import Path
 
 import pytest
 import safetensors.torch
+import study
 import torch
 
 from ganatomy.generators.progan import progan_network
 from ganatomy.scenes import VOCABULARY
 from ganatomy.segmenters.unet import UNet, heads
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "recipes"))
-
-import study
 
 
 def few_features(directory: Path) -> str:

@@ -1,22 +1,18 @@
 """Planted units spoil the images in which they are on, and switching them off brings those back."""
 
 import json
-import sys
 from pathlib import Path
 
+import plant_artifacts
 import pytest
 import torch
+from plant_artifacts import Plan, plant
 
 import ganatomy
 from ganatomy import open_generator
 from ganatomy.edit import Intervention
 from ganatomy.errors import BadValue
 from ganatomy.generators.progan import ProGAN, progan_network
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "recipes"))
-
-import plant_artifacts
-from plant_artifacts import Plan, plant
 
 SMALL = Plan(layer="layer4", units=2, share=0.1, pushed=4, push=0.5)
 

@@ -1,6 +1,5 @@
 import dataclasses
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,16 +8,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-
-from ganatomy.generators import open_generator, open_subject
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "recipes"))
-
 import train_generator
 from gan.judging import failing
 from gan.networks import EqualConv as Conv
 from gan.pictures import Pictures
 from gan.training import Schedule, Training, at_stage
+
+from ganatomy.generators import open_generator, open_subject
 
 SMALL = Schedule(
     sizes=(8, 8, 6, 4), images=160, stable=(32, 48), fade=16, decay=32, batch=(8, 4, 4),

@@ -3,12 +3,11 @@
 import argparse
 import itertools
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
+import train_segmenter as recipe
 from torch import nn
 
 from ganatomy.scenes import VOCABULARY, render
@@ -16,27 +15,10 @@ from ganatomy.segmenters import open_segmenter
 from ganatomy.segmenters.unet import UNet, heads
 from ganatomy.weights import file_sha256
 
-RECIPES = Path(__file__).parents[2] / "recipes"
 ARGS = argparse.Namespace(categories=["church", "livingroom"], batch=4, size=16, steps=20, seed=3, rate=1e-3)
 
 
-@pytest.fixture(scope="module")
-def recipe() -> Iterator[ModuleType]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(RECIPES))
-        import train_segmenter
-
-        yield train_segmenter
-
-
-@pytest.fixture(autouse=True)
-def same_randomness() -> Iterator[None]:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        yield
-
-
-def trained(recipe: ModuleType, steps: int = 3) -> tuple[UNet, torch.optim.Optimizer]:
+def trained(steps: int = 3) -> tuple[UNet, torch.optim.Optimizer]:
     net = UNet([4, 8], sum(map(len, heads(VOCABULARY))), nn.BatchNorm2d)
     adam = torch.optim.AdamW(net.parameters(), lr=0.01)
     weights = recipe.class_weights(ARGS)
@@ -47,14 +29,14 @@ def trained(recipe: ModuleType, steps: int = 3) -> tuple[UNet, torch.optim.Optim
     return net, adam
 
 
-def test_heads_number_what_the_planes_show(recipe: ModuleType) -> None:
+def test_heads_number_what_the_planes_show() -> None:
     labels = torch.from_numpy(render("church", range(2)).labels)
     own = recipe.local_labels(labels)
     for plane, head in enumerate(heads(VOCABULARY)):
         assert torch.equal(torch.tensor(head)[own[:, plane]], labels[:, plane].long())
 
 
-def test_a_batch_depends_on_its_number_only(recipe: ModuleType) -> None:
+def test_a_batch_depends_on_its_number_only() -> None:
     whole = list(recipe.batches(ARGS, 0))
     assert len(whole) == ARGS.steps
     for first in (1, 15, 16):
@@ -65,10 +47,10 @@ def test_a_batch_depends_on_its_number_only(recipe: ModuleType) -> None:
 
 
 @pytest.mark.slow
-def test_resuming_goes_on_where_it_stopped(recipe: ModuleType, tmp_path: Path) -> None:
-    net, adam = trained(recipe)
+def test_resuming_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    net, adam = trained()
     recipe.save(tmp_path / "c.safetensors", net, adam, 3)
-    again, its_adam = trained(recipe, 1)
+    again, its_adam = trained(1)
     assert recipe.resume(tmp_path / "c.safetensors", again, its_adam) == 3
     images, labels = next(recipe.batches(ARGS, 3))
     for each, optimiser in ((net, adam), (again, its_adam)):
@@ -79,13 +61,13 @@ def test_resuming_goes_on_where_it_stopped(recipe: ModuleType, tmp_path: Path) -
         assert torch.equal(value, again.state_dict()[name]), name
 
 
-def test_folding_the_norms_changes_nothing(recipe: ModuleType) -> None:
-    net, _ = trained(recipe)
+def test_folding_the_norms_changes_nothing() -> None:
+    net, _ = trained()
     images = torch.randn(2, 3, 16, 16)
     torch.testing.assert_close(recipe.folded(net.eval())(images), net(images), atol=1e-4, rtol=1e-4)
 
 
-def test_every_distortion_keeps_pictures_pictures(recipe: ModuleType) -> None:
+def test_every_distortion_keeps_pictures_pictures() -> None:
     import distortions
 
     images = torch.from_numpy(render("church", range(8), 32).images) / 127.5 - 1
@@ -97,7 +79,7 @@ def test_every_distortion_keeps_pictures_pictures(recipe: ModuleType) -> None:
         assert 0.005 < change < 0.4, f"{distortion.__name__} changes a pixel by {change:.3f} of 2"
 
 
-def test_labels_move_with_their_pictures(recipe: ModuleType) -> None:
+def test_labels_move_with_their_pictures() -> None:
     """Images whose colour is their label: far from borders, colour and label still agree after the move."""
     import distortions
 
@@ -112,7 +94,7 @@ def test_labels_move_with_their_pictures(recipe: ModuleType) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_ends_in_a_segmenter_with_a_card(recipe: ModuleType, tmp_path: Path) -> None:
+def test_a_run_ends_in_a_segmenter_with_a_card(tmp_path: Path) -> None:
     file = tmp_path / "tiny.safetensors"
     options = ["--steps", "3", "--batch", "4", "--size", "16", "--widths", "4", "8", "--held-out", "4"]
     recipe.main(["--out", str(tmp_path), "--export", str(file), *options])

@@ -2,38 +2,19 @@
 
 import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import train_likelihood as recipe
 
 from ganatomy.generators import open_generator
 from ganatomy.weights import file_sha256
 
-RECIPES = Path(__file__).parents[2] / "recipes"
 
-
-@pytest.fixture(scope="module")
-def recipe() -> Iterator[ModuleType]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(RECIPES))
-        import train_likelihood
-
-        yield train_likelihood
-
-
-@pytest.fixture(autouse=True)
-def same_randomness() -> Iterator[None]:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        yield
-
-
-def model(recipe: ModuleType, name: str) -> Any:
+def model(name: str) -> Any:
     return recipe.Vae(16, 4, (8, 6, 4)) if name == "vae" else recipe.Flow(16, (6, 4), 2)
 
 
@@ -41,23 +22,23 @@ def noise(ids: range) -> np.ndarray:
     return np.stack([np.random.default_rng(i).integers(0, 256, (3, 16, 16), np.uint8) for i in ids])
 
 
-def training(recipe: ModuleType, name: str, directory: Path) -> Any:
+def training(name: str, directory: Path) -> Any:
     torch.manual_seed(0)
     pictures = recipe.Pictures(directory / "pictures.u8", 16, noise)
     pictures.grow(40)
-    return recipe.Training(model(recipe, name), directory, pictures, seed=0)
+    return recipe.Training(model(name), directory, pictures, seed=0)
 
 
 @pytest.mark.parametrize("name", ["vae", "realnvp"])
-def test_a_training_that_was_killed_goes_on_to_the_same_weights(recipe: ModuleType, tmp_path: Path, name: str) -> None:
-    whole, killed = training(recipe, name, tmp_path / "whole"), training(recipe, name, tmp_path / "killed")
+def test_a_training_that_was_killed_goes_on_to_the_same_weights(tmp_path: Path, name: str) -> None:
+    whole, killed = training(name, tmp_path / "whole"), training(name, tmp_path / "killed")
     for _ in range(5):
         whole.step(80, 8)
     for _ in range(3):
         killed.step(80, 8)
     killed.save()
     killed.step(80, 8)
-    resumed = training(recipe, name, tmp_path / "killed")
+    resumed = training(name, tmp_path / "killed")
     resumed.load()
     for _ in range(2):
         resumed.step(80, 8)
@@ -68,8 +49,8 @@ def test_a_training_that_was_killed_goes_on_to_the_same_weights(recipe: ModuleTy
 
 
 @pytest.mark.parametrize("name", ["vae", "realnvp"])
-def test_a_batch_is_learned_by_heart(recipe: ModuleType, tmp_path: Path, name: str) -> None:
-    trained = training(recipe, name, tmp_path)
+def test_a_batch_is_learned_by_heart(tmp_path: Path, name: str) -> None:
+    trained = training(name, tmp_path)
     batch = trained.pictures.sample(8, trained.source)
     trained.pictures.sample = lambda *_: batch
     trained.counters["seen"] = 2000
@@ -78,7 +59,7 @@ def test_a_batch_is_learned_by_heart(recipe: ModuleType, tmp_path: Path, name: s
     assert trained.adam.param_groups[0]["lr"] == pytest.approx(1e-3 * (1 + math.cos(math.pi * 2232 / 4000)) / 2)
 
 
-def test_the_divergence_is_that_of_two_normal_distributions(recipe: ModuleType) -> None:
+def test_the_divergence_is_that_of_two_normal_distributions() -> None:
     from likelihood.models import divergence
     from torch.distributions import Normal, kl_divergence
 
@@ -87,7 +68,7 @@ def test_the_divergence_is_that_of_two_normal_distributions(recipe: ModuleType) 
     torch.testing.assert_close(divergence(mean, log_std), expected)
 
 
-def test_bits_are_those_of_a_known_density(recipe: ModuleType) -> None:
+def test_bits_are_those_of_a_known_density() -> None:
     """A fresh flow is a squashed normal; a grey image's bits per value are known, and white ones need more."""
     flow = recipe.Flow(8, (6, 4), 2)
     grey = flow.loss(torch.full((2, 3, 8, 8), 0.0), torch.Generator().manual_seed(0))
@@ -96,7 +77,7 @@ def test_bits_are_those_of_a_known_density(recipe: ModuleType) -> None:
     assert float(white.detach()) > float(grey.detach())
 
 
-def test_the_same_picture_costs_less_than_another(recipe: ModuleType) -> None:
+def test_the_same_picture_costs_less_than_another() -> None:
     """Both a shift of the pixels and a change of the code cost the VAE something."""
     vae, source = recipe.Vae(8, 4, (8, 6)), torch.Generator().manual_seed(0)
     images = torch.rand(4, 3, 8, 8) * 2 - 1
@@ -109,7 +90,7 @@ def test_the_same_picture_costs_less_than_another(recipe: ModuleType) -> None:
     assert other - same > 0.1 * 1500
 
 
-def test_a_vae_is_as_wide_as_the_bundled_one(recipe: ModuleType) -> None:
+def test_a_vae_is_as_wide_as_the_bundled_one() -> None:
     network = recipe.MODELS["vae"][0](32).network
     widths = [part.out_channels for part in network if isinstance(part, torch.nn.Conv2d)]
     assert widths == [128, 128, 128, 128, 64, 64, 32, 32, 3]
@@ -117,10 +98,8 @@ def test_a_vae_is_as_wide_as_the_bundled_one(recipe: ModuleType) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["vae", "realnvp"])
-def test_a_run_ends_in_a_generator_with_a_card(
-    recipe: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    monkeypatch.setitem(recipe.MODELS, name, (lambda side: model(recipe, name), 64))
+def test_a_run_ends_in_a_generator_with_a_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setitem(recipe.MODELS, name, (lambda side: model(name), 64))
     file = tmp_path / f"tiny-{name}.safetensors"
     given = [name, "church", "--out", str(tmp_path), "--pictures", "64", "--judged", "40", "--size", "16"]
     recipe.main(given)
@@ -131,7 +110,7 @@ def test_a_run_ends_in_a_generator_with_a_card(
     assert card["sha256"] == file_sha256(file)
     assert card["scores"]["frechet"] > 0
     generator = open_generator(f"{name}:{file}")
-    trained = training(recipe, name, tmp_path)
+    trained = training(name, tmp_path)
     trained.load()
     z = generator.latents(range(3), 0)
     torch.testing.assert_close(generator.observe(z, []).images, trained.draw(z).clone(), atol=0.02, rtol=0)

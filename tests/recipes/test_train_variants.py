@@ -1,15 +1,11 @@
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-
-from ganatomy.generators import open_generator
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "recipes"))
-
 import train_variants
 from gan.networks import Discriminator, GrowingGenerator
+
+from ganatomy.generators import open_generator
 
 
 @pytest.mark.slow

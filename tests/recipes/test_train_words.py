@@ -1,36 +1,17 @@
 """The recipe of the word-conditional flow: words say what is in a scene, a stopped training goes on, weights travel."""
 
-from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
+import train_words as recipe
 
 from ganatomy.generators.word_unet import ABSENT, PRESENT, UNSAID, WordUNet
 from ganatomy.scenes import VOCABULARY, render
 
-RECIPES = Path(__file__).parents[2] / "recipes"
 
-
-@pytest.fixture(scope="module")
-def recipe() -> Iterator[ModuleType]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(RECIPES))
-        import train_words
-
-        yield train_words
-
-
-@pytest.fixture(autouse=True)
-def same_randomness() -> Iterator[None]:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        yield
-
-
-def test_words_say_what_is_in_a_scene(recipe: ModuleType) -> None:
+def test_words_say_what_is_in_a_scene() -> None:
     ids = range(100, 164)
     labels = render(recipe.CATEGORY, ids, 64, 3).labels
     states = recipe.word_states(ids, labels, 3)
@@ -45,7 +26,7 @@ def test_words_say_what_is_in_a_scene(recipe: ModuleType) -> None:
 
 
 @pytest.mark.slow
-def test_scenes_and_their_words_survive_a_kill_between_the_two_files(recipe: ModuleType, tmp_path: Path) -> None:
+def test_scenes_and_their_words_survive_a_kill_between_the_two_files(tmp_path: Path) -> None:
     scenes = recipe.WordScenes(tmp_path, 0)
     scenes.grow(40)
     whole = scenes.states.copy()
@@ -55,7 +36,7 @@ def test_scenes_and_their_words_survive_a_kill_between_the_two_files(recipe: Mod
     assert np.array_equal(again.states, whole)
 
 
-def test_the_loss_is_that_of_the_velocity(recipe: ModuleType) -> None:
+def test_the_loss_is_that_of_the_velocity() -> None:
     net = WordUNet(len(recipe.WORDS), (8, 8, 8))
     for weights in net.parameters():
         torch.nn.init.zeros_(weights)
@@ -67,9 +48,7 @@ def test_the_loss_is_that_of_the_velocity(recipe: ModuleType) -> None:
 
 
 @pytest.mark.slow
-def test_a_training_is_stopped_goes_on_and_travels(
-    recipe: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_training_is_stopped_goes_on_and_travels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recipe, "FIRST", 64)
     monkeypatch.setattr(recipe, "BLOCK", 64)
     monkeypatch.setattr(recipe, "WordUNet", lambda words: WordUNet(words, (8, 8, 8)))
