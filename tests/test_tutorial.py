@@ -19,7 +19,7 @@ SMALLER = {
     "images=48": "images=8",
     "images=32": "images=8",
     "pool=160": "pool=32",
-    '"pool": 160, "images": 32, "steps": 10': '"pool": 32, "images": 8, "steps": 2, "train": 8, "candidates": 16',
+    '"pool": 160, "images": 32, "steps": 10': '"pool": 32, "images": 8, "steps": 2, **SEARCH',
     '"reals": 600, "images": 1000, "top": 260': '"reals": 30, "images": 60, "top": 20, "features": FEATURES',
 }
 """What is measured on fewer images than in the docs, and described by 12 numbers instead of 256."""
@@ -30,7 +30,8 @@ def test_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In this process: a kernel would load everything again."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # its studies go where the test's other files go
     monkeypatch.syspath_prepend(str(ROOT / "tests" / "report"))
-    names: dict[str, Any] = {"FEATURES": "torch:tiny_features:Means"}
+    search = {"train": 8, "held": 4, "candidates": 16, "pairs": 2}
+    names: dict[str, Any] = {"FEATURES": "torch:tiny_features:Means", "SEARCH": search}
     text = "\0".join(cell.source for cell in _cells())
     for full, small in SMALLER.items():
         assert full in text, "the tutorial has changed"
