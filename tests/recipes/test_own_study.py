@@ -6,17 +6,19 @@ import safetensors.torch
 import study
 import torch
 
+import ganatomy
 from ganatomy.generators.progan import progan_network
-from ganatomy.scenes import VOCABULARY
 from ganatomy.segmenters.unet import UNet, heads
+from ganatomy.vocabulary import NOTHING, Concept
+
+WORDS = (NOTHING, Concept("sky", "object"))
 
 
 def few_features(directory: Path) -> str:
-    """Return the name of a segmenter that describes an image by 8 numbers, so that few images are enough."""
-    torch.manual_seed(0)
-    net = UNet((4, 4, 8), sum(map(len, heads(VOCABULARY)))).state_dict()
+    """Return the name of a network that describes an image by 8 numbers, so that few images are enough."""
+    net = UNet((4, 4, 8), sum(map(len, heads(WORDS)))).state_dict()
     safetensors.torch.save_file(net, directory / "net.safetensors")
-    (directory / "net.json").write_text(json.dumps({"vocabulary": VOCABULARY}))
+    (directory / "net.json").write_text(json.dumps({"vocabulary": WORDS}))
     return f"unet:{directory / 'net.safetensors'}"
 
 
@@ -33,7 +35,9 @@ def test_every_part_of_the_tables_is_written_with_its_figures(tmp_path: Path, mo
     for name, moments in {"baseline-0": (64,), "deviation-0": (64,), "pixelnorm-0": (32, 64)}.items():
         kept(tmp_path / "kept" / name, *moments)
     files = sorted((tmp_path / "kept" / "pixelnorm-0").iterdir())
-    monkeypatch.setattr(study, "SMALL", few_features(tmp_path))
+    quality, compare, few = ganatomy.quality, ganatomy.compare, few_features(tmp_path)
+    monkeypatch.setattr(ganatomy, "quality", lambda of, **options: quality(of, **options | {"features": few}))
+    monkeypatch.setattr(ganatomy, "compare", lambda of, **options: compare(of, **options, draws=20))
     scenes = {file.stem: (f"progan:{file}", study.SMALL, "scenes:church") for file in files}
     monkeypatch.setattr(study, "SCENES", scenes)
     given = ["--kept", str(tmp_path / "kept"), "--images", "20", "--made", "40"]
