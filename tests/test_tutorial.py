@@ -28,7 +28,7 @@ SMALLER = {
 
 @pytest.mark.slow
 def test_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In this process, since a kernel would load everything again; and without the checks of types that it would lack."""
+    """In this process, since a kernel would load all again, and without checks of types, which it would not do."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # its studies go where the test's other files go
     monkeypatch.syspath_prepend(str(ROOT / "tests" / "report"))
     search = {"train": 8, "held": 4, "candidates": 16, "pairs": 2}
