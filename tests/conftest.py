@@ -1,4 +1,4 @@
-"""What every test runs under: one thread, no network; and where the material beside the checkout lies."""
+"""What every test runs under: one thread, no network, checks of shapes; and what tests share."""
 
 import hashlib
 import os
@@ -8,9 +8,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import jaxtyping
 import pytest
 import torch
 from filelock import FileLock
+
+UNCHECKED = ("report", "web", "live", "recipes", "benchmarks", "endurance", "real", "test_cli", "test_bad_input")
+"""Tests of what calls functions whose shapes their own tests check: folders, and how files begin."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Check types and shapes of every call, which takes most of a test's time, in fast tests of the functions alone."""
+    name = item.path.relative_to(Path(__file__).parent).parts[0]
+    unchecked = item.get_closest_marker("slow") is not None or name.startswith(UNCHECKED)
+    jaxtyping.config.update("jaxtyping_disable", unchecked)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,7 +8,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import jaxtyping
 import nbformat
 import pytest
 from IPython.core.formatters import DisplayFormatter
@@ -28,7 +27,7 @@ SMALLER = {
 
 @pytest.mark.slow
 def test_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In this process, since a kernel would load all again, and without checks of types, which it would not do."""
+    """In this process: a kernel would load everything again."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # its studies go where the test's other files go
     monkeypatch.syspath_prepend(str(ROOT / "tests" / "report"))
     search = {"train": 8, "held": 4, "candidates": 16, "pairs": 2}
@@ -37,11 +36,7 @@ def test_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for full, small in SMALLER.items():
         assert full in text, "the tutorial has changed"
         text = text.replace(full, small)
-    try:
-        jaxtyping.config.update("jaxtyping_disable", True)
-        kinds = [_run(source, names) for source in text.split("\0")]
-    finally:
-        jaxtyping.config.update("jaxtyping_disable", False)
+    kinds = [_run(source, names) for source in text.split("\0")]
     assert kinds == [_kinds(cell) for cell in _cells()]
 
 
