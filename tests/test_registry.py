@@ -131,15 +131,18 @@ def test_what_the_caller_sets_is_no_option(registry: Registry[Opened]) -> None:
         registry.make("free", "x", {"side": "3"}, side=9)
 
 
-def test_packages_add_families(registry: Registry[Opened], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_families_are_entry_points(registry: Registry[Opened], monkeypatch: pytest.MonkeyPatch) -> None:
     entry = EntryPoint("round", f"{__name__}:plugged", "ganatomy.shapes")
-
-    def entries(group: str, name: str | None = None) -> list[EntryPoint]:
-        return [entry] if group == "ganatomy.shapes" and name in (None, "round") else []
-
-    monkeypatch.setattr(module, "entry_points", entries)
+    monkeypatch.setattr(module, "entries_of", {"ganatomy.shapes": {"round": entry}}.get)
     assert registry.names() == ["free", "named", "round", "square"]
     assert registry.open("round:x?side=2") == ("x", {"side": 2})
+
+
+def test_families_of_this_package_come_before_others_of_the_same_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    own, other = (EntryPoint("a", f"{package}.a:open", "g") for package in ("ganatomy", "theirs"))
+    for order in ([own, other], [other, own]):
+        monkeypatch.setattr(module, "entry_points", lambda group, order=order: order)
+        assert module.entries_of.__wrapped__("g") == {"a": own}
 
 
 def plugged(argument: str, *, side: int) -> Opened:

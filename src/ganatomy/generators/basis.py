@@ -127,7 +127,7 @@ def in_basis(subject: Subject, layer: str, directions: Directions) -> BasisSubje
     return BasisSubject(subject, layer, directions)
 
 
-@GENERATORS.register("basis")
+@GENERATORS.register("basis", argument="model", fixed="its units are directions, which no weights of one unit make")
 def open_basis(
     argument: str,
     /,

@@ -10,7 +10,7 @@ from ganatomy.weights import bundled, bundled_names, card
 KINDS = ("generator", "discriminator")
 
 
-@GENERATORS.register("bundled")
+@GENERATORS.register("bundled", argument="name", data=True)
 def open_bundled(name: str, /, *, device: torch.device, **options: str) -> Subject:
     """Open bundled weights by name; their card says which family reads them, and that family takes the options.
 

@@ -240,7 +240,7 @@ def as_classifier(
     return Classifier(module, view, layers=layers, classes=classes, name=name)
 
 
-@GENERATORS.register("classifier")
+@GENERATORS.register("classifier", argument="code")
 def open_classifier(
     argument: str,
     /,

@@ -105,7 +105,7 @@ class Verdict(nn.Module):
         return F.linear(x, self.weight * math.sqrt(2 / self.weight.shape[1]), self.bias.b)
 
 
-@GENERATORS.register("discriminator")
+@GENERATORS.register("discriminator", data=True)
 def open_discriminator(
     path: str,
     /,

@@ -252,7 +252,7 @@ def _stack(node: Json) -> list[tuple[str, str]]:
     return [(entry[0], entry[1].partition("@")[0]) for entry in entries if len(entry) > 1 and entry[1]]
 
 
-@GENERATORS.register("exported")
+@GENERATORS.register("exported", data=True, fixed="its weights are part of a program, which is not rewritten")
 def open_exported(
     path: str, /, *, device: torch.device, bounds: str | None = None, layers: str | None = None
 ) -> HookedGenerator:

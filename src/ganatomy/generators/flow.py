@@ -164,7 +164,7 @@ def plan(scales: int) -> list[tuple[int, bool]]:
     return [(3 << (scales - 1), True), *coarser]
 
 
-@GENERATORS.register("realnvp")
+@GENERATORS.register("realnvp", data=True, weights="argument")
 def open_realnvp(
     path: str, /, *, device: torch.device, prefix: str = "", temperature: float = 1.0, networks: bool = False
 ) -> HookedGenerator:

@@ -28,7 +28,7 @@ SMALLEST = 16
 """Sides that an image must have before a guessed latent counts as found."""
 
 
-@GENERATORS.register("torch")
+@GENERATORS.register("torch", argument="code", weights="option")
 def open_module(
     argument: str,
     /,

@@ -14,15 +14,15 @@ units of a concept at any layer takes it from the image. What a unit does is lis
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganatomy.errors import BadValue, UnknownName
+from ganatomy.errors import BadValue
 from ganatomy.generators.latents import standard_normal
-from ganatomy.generators.protocol import Edit, LayerShape, Observation, applied, edits_by_layer, onward_edits
+from ganatomy.generators.protocol import LayerShape, StepwiseGenerator, Visit
 from ganatomy.generators.registry import GENERATORS
 from ganatomy.planted import VOCABULARY, rgb
 from ganatomy.types import Features, Images, Latents
@@ -48,7 +48,7 @@ LATENT = 14 + 3 * WAVES
 """Sizes and places of things, then the strengths of each noise's waves."""
 
 
-class PlantedGenerator:
+class PlantedGenerator(StepwiseGenerator):
     """Draws skies, trees, balls and boxes of 32 pixels, some of metal, the boxes with lids.
 
     Attributes:
@@ -72,35 +72,12 @@ class PlantedGenerator:
         """Return N(0, 1) latents."""
         return standard_normal(ids, seed, (LATENT,), self.device)
 
-    @torch.no_grad()
-    def observe(self, z: Latents, layers: Sequence[str], edits: Sequence[Edit] = ()) -> Observation:
-        """Draw the images and read every asked layer, edits made on the way."""
-        planned = edits_by_layer(edits)
-        self._check([*layers, *planned])
-        features: dict[str, Tensor] = {}
-        r = _features(LAYERS[0], _things(z), z)
-        for i, layer in enumerate(LAYERS):
-            r = _next(r, LAYERS[i - 1], z) if i else r
-            features[layer] = r = applied(planned.get(layer, ()), r)
-        return Observation(_paint(r), {layer: features[layer] for layer in layers})
-
-    def render(self, r: Features, layer: str, z: Latents, edits: Sequence[Edit] = ()) -> Images:
-        """Draw the images from one layer on, edits made on the way."""
-        self._check([layer])
-        planned = onward_edits(edits, layer, self.layers)
-        r = applied(planned.get(layer, ()), r)
-        for before, after in itertools.pairwise(LAYERS[LAYERS.index(layer) :]):
-            r = applied(planned.get(after, ()), _next(r, before, z))
+    def _draw(self, z: Latents, visit: Visit, start: str | None = None) -> Images:
+        first = LAYERS.index(start) if start else 0
+        r = visit(LAYERS[first], z if start else _features(LAYERS[0], _things(z), z))
+        for before, after in itertools.pairwise(LAYERS[first:]):
+            r = visit(after, _next(r, before, z))
         return _paint(r)
-
-    def edited(self, z: Latents, edits: Sequence[Edit]) -> Images:
-        """Draw the images with edits at any layers."""
-        return self.observe(z, (), edits).images
-
-    def _check(self, layers: Sequence[str]) -> None:
-        for layer in layers:
-            if layer not in LAYERS:
-                raise UnknownName("layer of planted", layer, LAYERS)
 
 
 Fields = dict[str, Tensor]
@@ -203,7 +180,7 @@ def _grid(layer: str, z: Tensor) -> tuple[Tensor, Tensor]:
     return places[:, None], places[None, :]
 
 
-@GENERATORS.register("planted")
+@GENERATORS.register("planted", argument="name", data=True, fixed="it has no weights")
 def open_planted(argument: str, /, *, device: torch.device) -> PlantedGenerator:
     """Open the planted generator; it takes no argument."""
     if argument:

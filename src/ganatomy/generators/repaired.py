@@ -132,7 +132,7 @@ def write_repaired(directory: Path, name: str, generator: Generator, edits: Sequ
     return Written(digest is not None, reason, file if digest else None, f"repaired:{directory}{trust}")
 
 
-@GENERATORS.register("repaired")
+@GENERATORS.register("repaired", data=True)
 def open_repaired(path: str, /, *, device: torch.device, trust: bool = False) -> Generator:
     """Open a repaired generator: its plain weights where there are any, else the generator with the edits made.
 

@@ -219,7 +219,7 @@ def _is_operator(called: str) -> bool:
     return not any(argument.name == "filename" for schema in schemas for argument in schema.arguments)
 
 
-@GENERATORS.register("torchscript")
+@GENERATORS.register("torchscript", data=True, fixed="its weights are part of a program, which is not rewritten")
 def open_torchscript(
     path: str,
     /,

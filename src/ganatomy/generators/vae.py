@@ -43,7 +43,7 @@ def decoder(latent: int, widths: Sequence[int]) -> nn.Sequential:
     return nn.Sequential(named)
 
 
-@GENERATORS.register("vae")
+@GENERATORS.register("vae", data=True, weights="argument")
 def open_vae(path: str, /, *, device: torch.device, prefix: str = "", dtype: str = "float32") -> HookedGenerator:
     """Open a decoder that ``recipes/train_likelihood.py vae`` made; its sizes are read off the shapes.
 

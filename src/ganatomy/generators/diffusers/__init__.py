@@ -17,7 +17,7 @@ from ganatomy.weights import fingerprint
 __all__ = ["Decoder", "Denoiser", "open_diffusers"]
 
 
-@GENERATORS.register("diffusers")
+@GENERATORS.register("diffusers", argument="file or hub", data=True, fixed="its weights are part of a directory, which is not copied")
 def open_diffusers(
     argument: str,
     /,
