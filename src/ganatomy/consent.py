@@ -90,8 +90,9 @@ def _innermost(name: str) -> tuple[list[Family], str]:
     except BadValue:  # which nothing opens
         return [Family()], ""
     for _ in range(MAX_DEPTH):
-        if all(each.argument != "model" for each in (found := _families(family))):
-            return found, argument
+        families = _families(family)
+        if all(each.argument != "model" for each in families):
+            return families, argument
         family, _, argument = argument.partition(":")
     return [Family()], argument
 

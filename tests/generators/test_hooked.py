@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ganatomy.edit import Intervention
 from ganatomy.errors import BadFile, BadModel, BadValue, UnknownName
-from ganatomy.generators.hooked import HookedGenerator, listening
+from ganatomy.generators.hooked import HookedGenerator, hooked
 from ganatomy.generators.latents import standard_normal
 from ganatomy.generators.structures import replaced, tensors
 
@@ -216,7 +216,7 @@ def test_a_failure_leaves_the_module_as_it_was(net: Net, generator: HookedGenera
         assert hooks(net) == 0
         assert all(part.training for part in net.modules())
         assert all(weight.requires_grad for weight in net.parameters())
-    with pytest.raises(AttributeError), listening(net, ["block", "nowhere"], lambda *_: None):
+    with pytest.raises(AttributeError), hooked(net, ["block", "nowhere"], lambda *_: None):
         pytest.fail("the block should not run")
     assert hooks(net) == 0
 
