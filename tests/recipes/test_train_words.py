@@ -1,5 +1,6 @@
 """The recipe of the word-conditional flow: words say what is in a scene, a stopped training goes on, weights travel."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -8,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from ganatomy.generators.word_unet import ABSENT, PRESENT, UNSAID, WordUNet
 from ganatomy.scenes import VOCABULARY, render
 
 RECIPES = Path(__file__).parents[2] / "recipes"
+sys.path.insert(0, str(RECIPES))
+
+from words.unet import ABSENT, PRESENT, UNSAID, WordUNet  # noqa: E402
 
 
 @pytest.fixture(scope="module")

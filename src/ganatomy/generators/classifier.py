@@ -27,6 +27,7 @@ from ganatomy.types import Images, Latents
 from ganatomy.weights import fingerprint
 from ganatomy.wrapped import cast, check_readable, device_of, dtype_of, frozen, unwrapped, weights_fingerprint
 
+
 class Classifier:
     """A network that returns scores of images, opened at the layers that `HookedGenerator` would find in it.
 

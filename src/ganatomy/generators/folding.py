@@ -130,9 +130,7 @@ def kept_shares(edits: Sequence[Intervention]) -> Mapping[str, PerUnit]:
     return shares
 
 
-def _observed(
-    generator: Generator, z: Latents, layer: str, edits: Sequence[Intervention]
-) -> tuple[Images, Features]:
+def _observed(generator: Generator, z: Latents, layer: str, edits: Sequence[Intervention]) -> tuple[Images, Features]:
     """Return the images of edits, and the features of a layer."""
     seen = [generator.observe(part, [layer], edits) for part in torch.split(z, BATCH)]
     return torch.cat([each.images for each in seen]), torch.cat([each.features[layer] for each in seen])

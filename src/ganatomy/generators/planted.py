@@ -1,13 +1,13 @@
-"""A generator whose units are known: some draw a concept, others only seem to, most do nothing.
+"""A generator whose units are known: some draw a concept, others only correlate with one, most do nothing.
 
 It is a truth to test dissection and interventions against, and a small example of a generator without hooks. Objects
-have random places and sizes and are often absent. Each layer is computed from the one before, so that taking away the
-units of a concept at any layer takes it from the image. What a unit does is listed in `UNITS`:
+have random places and sizes and are often absent. Each layer is computed from the one before, so that ablating the
+units of a concept at any layer removes it from the image. The role of each unit is in `UNITS`:
 
-* ``ball``: draws it (two units named alike draw it together, each with half the strength).
+* ``ball``: draws it (two units of one role draw it together, each with half the strength).
 * ``copy:ball``: is on exactly where the ball is, but nothing reads it: correlated, not causal.
 * ``not:box``: is on where the box is not.
-* ``top``: brighter towards the top, the same in every image: overlaps the sky without knowing of it.
+* ``top``: brighter towards the top, the same in every image: overlaps the sky by chance.
 * ``noise:0``: smooth random waves of its own.
 * ``on``, ``dead``: constant.
 """
@@ -36,7 +36,7 @@ UNITS: Mapping[str, tuple[str, ...]] = {
         "layer3": "noise:1 box copy:metal tree dead metal noise:2 tree lid on ball not:ball sky top",
     }.items()
 }
-"""What each unit of each layer does."""
+"""The role of each unit of each layer."""
 
 SIDES = {"layer1": 8, "layer2": 16, "layer3": 32}
 LAYERS = tuple(UNITS)
@@ -74,23 +74,23 @@ class PlantedGenerator(StepwiseGenerator):
 
     def _draw(self, z: Latents, visit: Visit, start: str | None = None) -> Images:
         first = LAYERS.index(start) if start else 0
-        r = visit(LAYERS[first], z if start else _features(LAYERS[0], _things(z), z))
+        r = visit(LAYERS[first], z if start else _features(LAYERS[0], _objects(z), z))
         for before, after in itertools.pairwise(LAYERS[first:]):
             r = visit(after, _next(r, before, z))
         return _paint(r)
 
 
 Fields = dict[str, Tensor]
-"""Where each concept is, [b, h, w]: 1 inside, 0 outside, 1/2 on the outline, which is about one cell wide."""
+"""Concepts, [b, h, w]: 1 inside, 0 outside, 1/2 on the outline, which is about one cell wide."""
 
 
-def _things(z: Tensor) -> Fields:
+def _objects(z: Tensor) -> Fields:
     """Place the objects of each image, on the grid of the first layer."""
     u = torch.special.ndtr(z[:, :14, None, None])
     y, x = _grid("layer1", z)
 
     def placed(first: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the distances from the centre, and the size: none where the thing is absent."""
+        """Return the distances from the centre, and the size: -1 where the object is absent."""
         size = torch.where(u[:, first + 3] < 0.65, 0.14 + 0.12 * u[:, first + 2], -1.0)
         return (y - u[:, first]).abs(), (x - u[:, first + 1]).abs(), size
 
@@ -106,7 +106,7 @@ def _things(z: Tensor) -> Fields:
 
 
 def _features(layer: str, fields: Fields, z: Tensor) -> Features:
-    """Give every unit of a layer what it is for."""
+    """Return the units of a layer."""
     y, x = _grid(layer, z)
 
     def unit(role: str) -> Tensor:
@@ -127,7 +127,7 @@ def _features(layer: str, fields: Fields, z: Tensor) -> Features:
 
 
 def _noise(strengths: Tensor, y: Tensor, x: Tensor) -> Tensor:
-    """Add up waves in several directions, each of random strength and phase."""
+    """Return a sum of waves in several directions, each of random strength and phase."""
     total = torch.zeros(1, device=strengths.device)
     for i in range(WAVES // 2):
         angle, cycles = 2.4 * i, 0.8 + 0.5 * i
@@ -138,13 +138,13 @@ def _noise(strengths: Tensor, y: Tensor, x: Tensor) -> Tensor:
 
 
 def _concepts(r: Features, layer: str) -> Fields:
-    """Read the concepts off the units that draw them."""
+    """Return where each concept is, from the units that draw it."""
     names = [role for role in dict.fromkeys(UNITS[layer]) if role in CONCEPTS]
     return {name: r[:, [unit for unit, role in enumerate(UNITS[layer]) if role == name]].sum(1) for name in names}
 
 
 def _next(r: Tensor, layer: str, z: Tensor) -> Features:
-    """Compute the layer that comes after `layer`: finer outlines; then lids where boxes begin; then metal."""
+    """Return the layer after `layer`: finer outlines; then lids where boxes begin; then metal."""
     fields = {}
     for name, field in _concepts(r, layer).items():
         finer = F.interpolate(field[:, None], scale_factor=2.0, mode="bilinear")[:, 0]
@@ -159,7 +159,7 @@ def _next(r: Tensor, layer: str, z: Tensor) -> Features:
 
 
 def _paint(r: Features) -> Images:
-    """Paint sky, trees, balls and boxes over each other; metal only shows on balls and boxes, a lid only on a box."""
+    """Draw sky, trees, balls and boxes over each other; metal shows on balls and boxes only, a lid on a box only."""
     cover = {name: torch.sigmoid(12 * (field - 0.5))[:, None] for name, field in _concepts(r, LAYERS[-1]).items()}
 
     def colour(*shown: str) -> Tensor:
@@ -175,7 +175,7 @@ def _paint(r: Features) -> Images:
 
 
 def _grid(layer: str, z: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the places of a layer's rows and columns, in parts of the image's side."""
+    """Return the positions of a layer's rows and columns, in parts of the image's side."""
     places = (torch.arange(SIDES[layer], device=z.device) + 0.5) / SIDES[layer]
     return places[:, None], places[None, :]
 

@@ -1,4 +1,4 @@
-"""Progressive GAN (Karras et al. 2018), the paper's generator, from every layout in which its checkpoints are kept.
+"""Progressive GAN (Karras et al. 2018), the paper's generator, from every layout of its checkpoints.
 
 =============  =====================================================================
 current        ``layer3.conv.weight`` [out, in, k, k], ``layer3.wscale.b`` [out], ``output_64x64.conv.weight``, …
@@ -63,13 +63,15 @@ class NormConv(nn.Module):
             x = x * torch.rsqrt(x.float().square().mean(1, keepdim=True) + 1e-8).to(x.dtype)
         weight = self.conv.weight.float() * self.scale
         if self.up:
-            return F.conv_transpose2d(x, doubling_kernel(weight).to(x.dtype), self.wscale.b, stride=2, padding=1)
+            # Nearest-neighbour doubling and then the convolution, as one transposed convolution with half the work.
+            kernel = overlapped(weight.flip(2, 3).transpose(0, 1))
+            return F.conv_transpose2d(x, kernel.to(x.dtype), self.wscale.b, stride=2, padding=1)
         return F.conv2d(x, weight.to(x.dtype), self.wscale.b, padding=self.padding)
 
 
-def doubling_kernel(weight: Float[Tensor, "out in 3 3"]) -> Float[Tensor, "in out 4 4"]:
-    """Return the transposed convolution that is nearest-neighbour doubling and then `weight`, in half the work."""
-    w = F.pad(weight.flip(2, 3).transpose(0, 1), [1, 1, 1, 1])
+def overlapped(w: Float[Tensor, "i o 3 3"]) -> Float[Tensor, "i o 4 4"]:
+    """Return the sum of a kernel at four places, one pixel apart."""
+    w = F.pad(w, [1, 1, 1, 1])
     return w[..., 1:, 1:] + w[..., 1:, :-1] + w[..., :-1, 1:] + w[..., :-1, :-1]
 
 
@@ -167,7 +169,7 @@ class ProGAN(StepwiseGenerator):
 def progan(
     argument: str, *, device: torch.device, prefix: str = "", dtype: str = "float32", pixelnorm: bool = True
 ) -> ProGAN:
-    """Open a Progressive GAN from a checkpoint in any of the four layouts; its sizes are read off the shapes.
+    """Open a Progressive GAN from a checkpoint in any of the four layouts; its sizes are those of the weights.
 
     Args:
         argument: the file, or the name of a published model that was fetched, ``progan-church``.
@@ -236,7 +238,6 @@ _UNUSED = re.compile(r"lod|ToRGB_lod[1-9]\d*/(weight|bias)")  # outputs at lower
 
 
 def _from_tensorflow(state: State, source: str) -> State:
-    """Return TensorFlow variables in the old layout."""
     old = {}
     for name, value in state.items():
         if _UNUSED.fullmatch(name):
@@ -257,7 +258,7 @@ def _from_tensorflow(state: State, source: str) -> State:
 def _kernel(value: Tensor, operation: str) -> Tensor:
     """Return a TensorFlow weight as [out, in, k, k].
 
-    A dense layer onto 4 × 4, and the transposed convolution that doubles, are convolutions with the kernel turned.
+    A dense layer onto 4 × 4, and the transposed convolution that doubles, are convolutions with the kernel flipped.
     """
     if operation == "Dense":
         return value.reshape(len(value), -1, 4, 4).permute(1, 0, 2, 3).flip(2, 3)

@@ -32,12 +32,12 @@ class Settings:
     """How images are drawn.
 
     Attributes:
-        truncation: how far w is from its mean; 1 leaves it, 0 draws the mean image.
-        cutoff: how many of the w are truncated; None for all.
+        truncation: the share of its distance from the mean that w keeps; 0 draws the mean image.
+        cutoff: number of the w that are truncated; None for all.
         label: the class of all images; None for one each, drawn from (seed, id).
         noise: add the constant noise of the file.
         styles: offer the styles as layers.
-        margins: show and take what lies beyond the image, too.
+        margins: features have the places beyond the image, too.
         dtype: in which the synthesis computes.
     """
 
@@ -53,10 +53,7 @@ class Settings:
 class StyleGAN(StepwiseGenerator):
     """A StyleGAN2 or 3 opened at its synthesis layers; a unit is a channel after the activation.
 
-    Latents are z, with the class behind it, one-hot, where the model has classes.
-
-    Attributes:
-        margins: how many places of a layer's grid lie beyond the image, on every side of it; StyleGAN3 has such.
+    Latents are z, followed by the class, one-hot, where the model has classes. `margins` are as in `margin`.
 
     Raises:
         BadValue: a setting that this model cannot have.
@@ -90,7 +87,7 @@ class StyleGAN(StepwiseGenerator):
         }
 
     def latents(self, ids: range, seed: int) -> Float[Tensor, "b latent"]:
-        """Return N(0, 1) latents, the one-hot class behind them."""
+        """Return N(0, 1) latents, followed by the one-hot class."""
         size, classes = self._mapping.size, self._mapping.classes
         z = standard_normal(ids, seed, [size + classes], self.device)
         if not classes:
@@ -100,7 +97,7 @@ class StyleGAN(StepwiseGenerator):
         return torch.cat([z[:, :size], F.one_hot(chosen, classes).to(z.dtype)], 1)
 
     def w(self, z: Latents) -> Float[Tensor, "b n d"]:
-        """Return w of latents, one for each layer and the last colours, truncated as set."""
+        """Return w of latents, one for each layer and the last colours, truncated."""
         w: Tensor = self._mapping(z)[:, None]
         count, cutoff = self._synthesis.count, self._settings.cutoff
         near = torch.arange(count, device=w.device) < (count if cutoff is None else cutoff)
@@ -108,7 +105,7 @@ class StyleGAN(StepwiseGenerator):
         return torch.where(near[:, None], mean.lerp(w, self._settings.truncation), w)
 
     def _draw(self, z: Latents, visit: Visit, start: str | None = None) -> Images:
-        """Return the images; from `start` on, styles and, in StyleGAN2, the image of lower resolutions are made of z."""
+        """Return the images; styles and, in StyleGAN2, the image of lower resolutions are always made of z."""
 
         def visit_shown(name: str, x: Tensor) -> Tensor:
             if name not in self.layers:
@@ -130,7 +127,7 @@ def _inside(x: Tensor, margin: int) -> Tensor:
 
 
 def _layers(synthesis: Synthesis2 | Synthesis3, *, styles: bool) -> dict[str, LayerShape]:
-    """Return the layers, in forward order, each behind its style if these are offered too."""
+    """Return the layers, in forward order, each after its style if these are offered too."""
     if not styles:
         return synthesis.layers
     shapes = {}
@@ -143,11 +140,6 @@ def _layers(synthesis: Synthesis2 | Synthesis3, *, styles: bool) -> dict[str, La
 
 
 def _check(mapping: MappingNetwork, synthesis: Synthesis2 | Synthesis3, settings: Settings) -> None:
-    """Refuse settings that a model cannot have.
-
-    Raises:
-        BadValue: names the option.
-    """
     if not -10 <= settings.truncation <= 10:
         raise BadValue(f"truncation={settings.truncation:g} is not between -10 and 10; 0.7 is usual, 1 is none")
     if settings.truncation != 1 and mapping.mean is None:
@@ -160,7 +152,11 @@ def _check(mapping: MappingNetwork, synthesis: Synthesis2 | Synthesis3, settings
         raise BadValue(f"{given}: {there}")
 
 
-@GENERATORS.register("stylegan", data=True, fixed="noise of one strength goes into every unit, and the next layer demodulates over all of them")
+@GENERATORS.register(
+    "stylegan",
+    data=True,
+    fixed="noise of one strength goes into every unit, and the next layer demodulates over all of them",
+)
 def stylegan(
     argument: str,
     *,
@@ -178,15 +174,13 @@ def stylegan(
 
     Args:
         argument: the file.
-        device: where it shall compute.
         network: which of the networks in the file.
-        truncation: how far w is from its mean; below 1, images are better and more alike.
-        truncation_cutoff: how many of the w, from the first layer on, are truncated; else all.
+        truncation: the share of its distance from the mean that w keeps; below 1, images are better and more alike.
+        truncation_cutoff: number of the w, from the first layer on, that are truncated; else all.
         noise: ``const`` for the noise maps of the file, ``none`` for none (StyleGAN2).
         styles: offer the channels of each style as layers too, ``style.b8.conv0``.
-        margins: show all of a layer, with what lies beyond the image; else only what lies within, and no edit
-            reaches further (StyleGAN3).
-        dtype: in which the synthesis computes; the mapping always does in float32.
+        margins: features have the places beyond the image; else edits do not reach them (StyleGAN3).
+        dtype: in which the synthesis computes; the mapping computes in float32.
         others: ``class=3``, the class of all images; else one each, drawn from (seed, id).
 
     Raises:
@@ -210,7 +204,6 @@ def stylegan(
 
 
 def _choose(content: Any, network: str, source: str) -> Foreign:
-    """Return a generator of the file."""
     named = {"G_ema": content} if isinstance(content, Foreign) else content
     drawing = {
         str(name): each
