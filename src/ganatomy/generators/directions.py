@@ -315,11 +315,7 @@ def _matrix(state: State, units: int, name: str, path: str) -> Float[Tensor, "k 
 
 
 def _autoencoder(state: State, units: int, activation: str, path: str) -> Directions:
-    """Return the latents of an autoencoder as directions.
-
-    Raises:
-        BadFile: the decoder is not there, a tensor does not fit, or there is one that no known autoencoder has.
-    """
+    """Return the latents of an autoencoder as directions."""
     for name in state:
         if name not in (*READS, *WRITES, *BIASES, *MEANS, ADDED):
             raise BadFile(f"{path}: has tensor {name}, which none of the autoencoders known here has")

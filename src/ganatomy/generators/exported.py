@@ -130,11 +130,7 @@ class Network(nn.Module):
 
 
 def _operator(target: str, source: str) -> Callable[..., Any]:
-    """Return the operator that a node names.
-
-    Raises:
-        BadFile: it is not one of PyTorch's own, not here, or one that names files.
-    """
+    """Return the operator that a node names."""
     if target in ON_NUMBERS:
         return ON_NUMBERS[target]
     match = re.fullmatch(r"torch\.ops\.aten\.([a-z]\w*|_[a-z]\w*)\.(\w+)", target)
@@ -273,11 +269,7 @@ def open_exported(
 
 
 def _latent(program: Program, source: str) -> tuple[int, ...]:
-    """Return the shape of one latent.
-
-    Raises:
-        BadModel: the program takes something else.
-    """
+    """Return the shape of one latent."""
     if len(program.inputs) != 1:
         given = ", ".join(program.inputs) or "nothing"
         raise BadModel(f"{source}: takes {given}; a generator takes one tensor of latents")

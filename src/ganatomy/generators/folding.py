@@ -145,11 +145,7 @@ def alike(found: Tensor, expected: Tensor) -> bool:
 def _fold_layer(
     generator: ModuleGenerator, layer: str, share: PerUnit, z: Latents, goal: tuple[Images, Features]
 ) -> tuple[Sequence[Weight], str]:
-    """Scale the weights that make the units of a layer, or else those that read them; return which.
-
-    Raises:
-        BadModel: neither gives the images, and with the units' own weights the features, of `goal`.
-    """
+    """Scale the weights that make the units of a layer, or else those that read them; return which."""
     graph = _Graph(generator, layer, z[:1])
     reasons = []
     for suggest, what, count in ((graph.makers, "which make its units", 2), (graph.readers, "which read its units", 1)):
@@ -197,11 +193,7 @@ class _Graph:
             raise BadModel(f"{layer}: autograd does not follow its units to the latents")
 
     def makers(self, units: int) -> list[list[Weight]]:
-        """Return the weights that make the units of the layer: of each that must be scaled, the candidates.
-
-        Raises:
-            BadModel: units come of several branches, or of no weights; or the weights are used elsewhere, too.
-        """
+        """Return the weights that make the units of the layer: of each that must be scaled, the candidates."""
         node, found = self._layer, list[list[Weight]]()
         while True:
             moving, weights = self._split(node, units)
@@ -216,11 +208,7 @@ class _Graph:
         return self._used_once(found)
 
     def readers(self, units: int) -> list[list[Weight]]:
-        """Return the weights that read the units of the layer, as `makers` does.
-
-        Raises:
-            BadModel: something else than a convolution reads them; or the weights are used elsewhere, too.
-        """
+        """Return the weights that read the units of the layer, as `makers` does."""
         users: dict[Node, list[Node]] = {}
         for node in self._order:
             for child in _children(node):
@@ -256,11 +244,7 @@ class _Graph:
                     yield below
 
     def _used_once(self, found: list[list[Weight]]) -> list[list[Weight]]:
-        """Return weights.
-
-        Raises:
-            BadModel: another step uses them, too.
-        """
+        """Return weights."""
         for weight in (weight for choice in found for weight in choice):
             uses = sum(any(weight.tensor is leaf for leaf in itertools.chain(*read)) for read in self._read.values())
             if uses > 1:

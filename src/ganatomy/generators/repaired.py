@@ -228,11 +228,7 @@ def _with_weights(name: Name, file: Path) -> Name:
 
 
 def _plain_name(name: str) -> Name:
-    """Return the name by family and file of a generator that has plain weights.
-
-    Raises:
-        BadModel: it has none.
-    """
+    """Return the name by family and file of a generator that has plain weights."""
     own = split_name(name)
     if own.family == "bundled":
         file, about = bundled(own.argument), card(own.argument)
@@ -253,9 +249,6 @@ def _write_folded(file: Path, name: str, generator: Generator, edits: Sequence[I
     """Write plain weights in which the edits are folded; return which weights were changed.
 
     They are those of the file, in its number format, whatever the generator computes in.
-
-    Raises:
-        BadModel: the edits cannot be folded.
     """
     own = _plain_name(name)
     options = {key: value for key, value in own.options.items() if key != "dtype"}
@@ -269,11 +262,7 @@ def _write_folded(file: Path, name: str, generator: Generator, edits: Sequence[I
 
 
 def _open_base(record: Record, directory: Path, device: torch.device) -> Generator:
-    """Open the generator that was repaired, by its absolute path or, if it has moved, relative to the directory.
-
-    Raises:
-        BadFile: it is gone, or changed.
-    """
+    """Open the generator that was repaired, by its absolute path or, if it has moved, relative to the directory."""
     relative = with_files(record.near, lambda text: str(directory / text), directory)
     problems = []
     for name in dict.fromkeys([record.generator, relative]):
