@@ -66,18 +66,6 @@ class TestRotation:
         assert torch.equal(rotation_power(q, 0), torch.eye(units, dtype=q.dtype))
         assert torch.equal(rotation_power(q, 1), q)
 
-    def test_a_part_is_the_shortest_way(self) -> None:
-        """A turn by 90° about an axis: half of it is 45°."""
-        q = torch.tensor([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]], dtype=torch.float64)
-        side = 0.5**0.5
-        expected = torch.tensor([[side, -side, 0], [side, side, 0], [0, 0, 1]], dtype=torch.float64)
-        assert torch.allclose(rotation_power(q, 0.5), expected)
-
-    def test_nothing_of_it_is_the_units_to_the_bit(self) -> None:
-        plain, same = planted(), named("rotation&amount=0")
-        z = plain.latents(range(3), 0)
-        assert torch.equal(same.observe(z, [LAYER]).features[LAYER], plain.observe(z, [LAYER]).features[LAYER])
-
     def test_coefficients_are_of_features_as_they_are(self) -> None:
         z, own = planted().latents(range(3), 0), named("rotation&seed=5")
         r = planted().observe(z, [LAYER]).features[LAYER].double()

@@ -72,7 +72,8 @@ class PlantedGenerator(StepwiseGenerator):
         """Return N(0, 1) latents."""
         return standard_normal(ids, seed, (LATENT,), self.device)
 
-    def _draw(self, z: Latents, visit: Visit, start: str | None = None) -> Images:
+    def draw(self, z: Latents, visit: Visit, start: str | None = None) -> Images:
+        """Return the images; see `StepwiseGenerator`."""
         first = LAYERS.index(start) if start else 0
         r = visit(LAYERS[first], z if start else _features(LAYERS[0], _objects(z), z))
         for before, after in itertools.pairwise(LAYERS[first:]):

@@ -155,7 +155,8 @@ class ProGAN(StepwiseGenerator):
         """Return the input of the network for latents: maps of one place."""
         return z[:, :, None, None]
 
-    def _draw(self, z: Latents, visit: Visit, start: str | None = None) -> Images:
+    def draw(self, z: Latents, visit: Visit, start: str | None = None) -> Images:
+        """Return the images; see `StepwiseGenerator`."""
         x, steps = self.network_input(z), self.network
         if start is not None:
             x, steps = visit(start, x), steps[list(self.layers).index(start) + 1 :]

@@ -101,12 +101,12 @@ Visit = Callable[[str, Tensor], Tensor]
 class StepwiseGenerator:
     """A generator that computes its layers one after the other and calls a function at each of them.
 
-    A subclass gives the attributes of a `Subject`, `latents` and `_draw`.
+    A subclass gives the attributes of a `Subject`, `latents` and `draw`.
     """
 
     layers: Mapping[str, LayerShape]
 
-    def _draw(self, z: Latents, visit: Visit, start: str | None = None) -> Images:
+    def draw(self, z: Latents, visit: Visit, start: str | None = None) -> Images:
         """Return the images; nothing before layer `start` need be computed, and its output is what `visit` returns."""
         raise NotImplementedError
 
@@ -122,14 +122,14 @@ class StepwiseGenerator:
                 features[name] = r
             return r
 
-        images = self._draw(z, visit)
+        images = self.draw(z, visit)
         return Observation(images, {name: features[name] for name in layers})
 
     def render(self, r: Features, layer: str, z: Latents, edits: Sequence[Edit] = ()) -> Images:
         """Return the images with the layer's output replaced by `r`; see `Generator`."""
         planned = onward_edits(edits, layer, self.layers)
         r = applied(planned.pop(layer, ()), r)
-        return self._draw(z, lambda name, x: r if name == layer else applied(planned.get(name, ()), x), layer)
+        return self.draw(z, lambda name, x: r if name == layer else applied(planned.get(name, ()), x), layer)
 
     def edited(self, z: Latents, edits: Sequence[Edit]) -> Images:
         """Return the images with edits at any layers, of one forward pass without gradients."""

@@ -104,7 +104,7 @@ class StyleGAN(StepwiseGenerator):
         mean = w if self._mapping.mean is None else self._mapping.mean
         return torch.where(near[:, None], mean.lerp(w, self._settings.truncation), w)
 
-    def _draw(self, z: Latents, visit: Visit, start: str | None = None) -> Images:
+    def draw(self, z: Latents, visit: Visit, start: str | None = None) -> Images:
         """Return the images; styles and, in StyleGAN2, the image of lower resolutions are always made of z."""
 
         def visit_shown(name: str, x: Tensor) -> Tensor:
