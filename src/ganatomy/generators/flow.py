@@ -40,7 +40,7 @@ class _Residual(nn.Module):
         return F.relu(x + self.second(F.relu(self.first(x))))
 
 
-class _Coupling(nn.Module):
+class Coupling(nn.Module):
     """One affine coupling, x = m z + (1-m) (z exp(s) + t), where s and t are a function of m z (equation 9).
 
     The mask m is a checkerboard, or one half of the channels; `odd` says which half. The network, of `width` units,
@@ -107,9 +107,9 @@ class RealNVP(nn.Module):
         self.register_buffer("side", torch.tensor(side))
         self.latent = 3 * side**2
         self._first = 3 << (len(widths) - 1), side >> (len(widths) - 1)
-        self._groups: list[list[_Coupling]] = []
+        self._groups: list[list[Coupling]] = []
         for i, (channels, checkered) in enumerate(plan(len(widths))):
-            couplings = [_Coupling(channels, widths[(i + 1) // 2], checkered, j % 2 == 1) for j in range(steps)]
+            couplings = [Coupling(channels, widths[(i + 1) // 2], checkered, j % 2 == 1) for j in range(steps)]
             for j, coupling in enumerate(couplings):
                 self.add_module(f"layer{i * steps + j + 1}", coupling)
             self._groups.append(couplings)
