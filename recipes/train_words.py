@@ -20,9 +20,9 @@ from likelihood.training import Training
 from torch import Tensor
 from words.data import CATEGORY, SIZE, WORDS, WordScenes, word_states
 from words.model import RectifiedFlow
+from words.unet import WordUNet
 
 from ganatomy.files import replacing
-from ganatomy.generators.word_unet import WordUNet
 from ganatomy.scenes import render
 
 FIRST, SHARE, MOST = 20_000, 0.25, 250_000

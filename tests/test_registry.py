@@ -1,7 +1,8 @@
 """Names are data: looked up, split and converted, never evaluated."""
 
+import tomllib
 from collections.abc import Callable
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from urllib.parse import quote
 
@@ -9,7 +10,10 @@ import pytest
 
 from ganatomy import registry as module
 from ganatomy.errors import BadValue, UnknownName
-from ganatomy.registry import Registry, convert, encoded, join_name, split_name
+from ganatomy.features import FEATURES
+from ganatomy.generators import GENERATORS
+from ganatomy.registry import Family, Registry, convert, encoded, family_of, join_name, split_name
+from ganatomy.segmenters import SEGMENTERS
 
 Opened = tuple[str, dict[str, object]]
 
@@ -131,15 +135,35 @@ def test_what_the_caller_sets_is_no_option(registry: Registry[Opened]) -> None:
         registry.make("free", "x", {"side": "3"}, side=9)
 
 
-def test_packages_add_families(registry: Registry[Opened], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_families_are_entry_points(registry: Registry[Opened], monkeypatch: pytest.MonkeyPatch) -> None:
     entry = EntryPoint("round", f"{__name__}:plugged", "ganatomy.shapes")
-
-    def entries(group: str, name: str | None = None) -> list[EntryPoint]:
-        return [entry] if group == "ganatomy.shapes" and name in (None, "round") else []
-
-    monkeypatch.setattr(module, "entry_points", entries)
+    monkeypatch.setattr(module, "entries_of", {"ganatomy.shapes": {"round": entry}}.get)
     assert registry.names() == ["free", "named", "round", "square"]
     assert registry.open("round:x?side=2") == ("x", {"side": 2})
+
+
+def test_families_of_this_package_come_before_others_of_the_same_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    own, other = (EntryPoint("a", f"{package}.a:open", "g") for package in ("ganatomy", "theirs"))
+    for order in ([own, other], [other, own]):
+        monkeypatch.setattr(module, "entry_points", lambda group, order=order: order)
+        assert module.entries_of.__wrapped__("g") == {"a": own}
+
+
+ENTRIES: dict[str, dict[str, str]] = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())[
+    "project"
+]["entry-points"]
+
+
+@pytest.mark.parametrize("group", ENTRIES)
+def test_every_built_in_family_is_an_entry_point(group: str) -> None:
+    registries = {each.group: each for each in (GENERATORS, SEGMENTERS, FEATURES)}
+    for name, value in ENTRIES[group].items():
+        factory = EntryPoint(name, value, group).load()
+        assert registries[group]._factories[name] is factory
+        assert group == FEATURES.group or family_of(factory) != Family(), "its decorator says nothing of it"
+    assert {*registries[group]._factories} == {*ENTRIES[group]}
+    installed = {each.name: each.value for each in entry_points(group=group) if module.is_built_in(each)}
+    assert installed == ENTRIES[group], "the installed package is older than pyproject.toml: pip install -e ."
 
 
 def plugged(argument: str, *, side: int) -> Opened:

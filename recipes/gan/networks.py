@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ganatomy.generators.discriminator import EqualConv, spread
+from ganatomy.generators.discriminator import EqualConv
 from ganatomy.generators.progan import ToRGB, hidden_layers
 from ganatomy.weights import State
 
@@ -87,3 +87,10 @@ class Discriminator(nn.Module):
         state[f"layer{2 * last + 1}.spread"] = spread(x).mean().reshape(1)
         state |= {f"verdict.{k}": v.flatten(1) if v.ndim == 4 else v for k, v in self.verdict.state_dict().items()}
         return {name: value.detach().half().contiguous() for name, value in state.items()}
+
+
+def spread(x: Tensor, group: int = 4) -> Tensor:
+    """Return a map per image [b, 1, h, w]: the standard deviation within its group, averaged over units and places."""
+    groups = x.float().reshape(group, -1, *x.shape[1:])
+    deviation = (groups.var(0, unbiased=False) + 1e-8).sqrt().mean((1, 2, 3), keepdim=True)
+    return deviation.to(x.dtype).repeat(group, 1, *x.shape[2:])

@@ -7,10 +7,10 @@ import torch
 from gan.pictures import Pictures
 from torch import Tensor
 
-from ganatomy.generators.word_unet import ABSENT, PRESENT, UNSAID
 from ganatomy.scenes import VOCABULARY, grammar, render
 from ganatomy.scenes.draws import Draws
 from ganatomy.scenes.palette import Mood
+from words.unet import ABSENT, PRESENT, UNSAID
 
 CATEGORY, SIZE = "varied-church", 64
 SEASONS, TIMES = ("green", "autumn", "winter"), ("day", "dusk", "night")

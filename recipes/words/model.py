@@ -5,7 +5,7 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-from ganatomy.generators.word_unet import UNSAID, WordUNet
+from words.unet import UNSAID, WordUNet
 
 
 class Sampler(nn.Module):

@@ -4,10 +4,10 @@ A study and a repair name the models that they were made with, and may come from
 is to read numbers. To open ``torch:os:system?command=…`` is to run whatever that is, so it is opened only
 
 * by who types the name,
-* from a file, once the same name was opened by its user, or ``ganatomy trust`` was said of the file.
+* from a file, once the same name was opened by its user, or ``ganatomy trust`` was called on the file.
 
-What was agreed to is kept in the user's cache, one small file each: the name, and where the code lay that it stands
-for. So the same name in another directory, with other code beside it, is asked for anew.
+What was agreed to is kept in the user's cache, one small file each: the name, and the path of the code that it stands
+for. So the same name in another directory, with other code, needs consent again.
 """
 
 import hashlib
@@ -19,55 +19,42 @@ from pathlib import Path
 
 from ganatomy.errors import BadValue, StudyError
 from ganatomy.files import write_text
-from ganatomy.registry import split_name
+from ganatomy.registry import Family, entries_of, family_of, is_built_in, split_name
 from ganatomy.weights.known import cache_directory
 
-DATA = (
-    *("bundled", "diffusers", "discriminator", "exported", "planted", "progan", "realnvp", "repaired", "stylegan"),
-    *("torchscript", "vae"),
-    *("ade20k", "clipseg", "colors", "hf", "labels", "unet", "unified"),
-    *("given",),  # an open model, which cannot be opened by name at all
-)
-"""Families that read data and run nothing but our own code; those of plug-ins may do anything."""
-AROUND = ("basis", "parts")
-"""Families that open another, whose name follows the colon."""
-DEEPEST = 8
-"""So many of these may lie in each other; nobody needs two."""
-FETCHED = ("clipseg", "diffusers", "hf")
-"""Families whose argument, unless it is a directory, is looked for on the network."""
-CODE = ("torch", "classifier")
-"""Families that run the Python code that they name."""
+GROUPS = ("ganatomy.generators", "ganatomy.segmenters")
+OPEN_MODEL = "given"
+"""What a study writes in place of the family of a model that was open already."""
+MAX_DEPTH = 8
+"""Names of models within names of models; nobody needs two."""
 
 
 def runs_code(name: str) -> bool:
-    """Say whether to open a name runs Python code that is not ours.
+    """Return whether to open a name runs Python code that is not ours.
 
     >>> runs_code("basis:torch:mycode:net?layer=a"), runs_code("progan:church.pth"), runs_code("plugin:x")
     (True, False, True)
     """
-    return _opened(name)[0] not in DATA or "trust=" in name
+    return not all(family.data for family in _innermost(name)[0]) or "trust=" in name
 
 
 def asks(name: str) -> str | None:
-    """Return what a name in somebody's file would do that its reader may not want; None if it only reads data.
+    """Return what opening a name from somebody's file would do that its reader may not want; None if it reads data.
 
     >>> asks("repaired:s3://bucket/x"), asks("repaired:runs/x")
     ('fetches a model', None)
     """
     if runs_code(name):
         return "runs code"
-    family, argument = _opened(name)
-    here = Path(argument).is_dir() or (family == "diffusers" and Path(argument).is_file())
-    elsewhere = ":/" in argument or (family in FETCHED and not here)
-    return "fetches a model" if elsewhere else None
+    families, argument = _innermost(name)
+    path, kinds = Path(argument), {family.argument for family in families}
+    is_local = path.is_dir() or (path.is_file() and "file or hub" in kinds)
+    fetched = not is_local and any(kind.endswith("hub") for kind in kinds)
+    return "fetches a model" if fetched or ":/" in argument else None
 
 
 def check(names: Iterable[str], where: Path) -> None:
-    """Refuse to open names that stand in somebody's file, unless its reader agreed to them.
-
-    Args:
-        names: of models.
-        where: the directory that names them.
+    """Refuse to open names of models that the directory `where` names, unless its reader agreed to them.
 
     Raises:
         BadValue: one runs code or fetches a model, and nobody agreed to that.
@@ -81,45 +68,53 @@ def check(names: Iterable[str], where: Path) -> None:
 
 
 def agree(names: Iterable[str]) -> list[str]:
-    """Keep that a user agreed to open names; return those that needed it.
+    """Record that a user agreed to open names; return those that needed it.
 
     Raises:
-        StudyError: it cannot be kept.
+        StudyError: the record cannot be written.
     """
     needed = [name for name in names if asks(name)]
     for name in needed:
         note = _note(name)
         try:
-            write_text(note, json.dumps({"name": name, "code": _origin(name)}) + "\n")
+            write_text(note, json.dumps({"name": name, "code": _code_path(name)}) + "\n")
         except OSError as error:
             raise StudyError(f"cannot write {note} ({error.strerror}); GANATOMY_CACHE names another place") from error
     return needed
 
 
-def _opened(name: str) -> tuple[str, str]:
-    """Return the family that is opened in the end, and its argument."""
+def _innermost(name: str) -> tuple[list[Family], str]:
+    """Return the families of the model that is opened in the end, one of each kind of model, and its argument."""
     try:
         family, argument, _ = split_name(name)
     except BadValue:  # which nothing opens
-        return "", ""
-    for _ in range(DEEPEST):
-        if family not in AROUND:
-            break
+        return [Family()], ""
+    for _ in range(MAX_DEPTH):
+        families = _families(family)
+        if all(each.argument != "model" for each in families):
+            return families, argument
         family, _, argument = argument.partition(":")
-    return family, argument
+    return [Family()], argument
+
+
+def _families(name: str) -> list[Family]:
+    """Return the facts about built-in families of that name; those of other packages may do anything."""
+    if name == OPEN_MODEL:  # which cannot be opened by name at all
+        return [Family(data=True)]
+    entries = [entry for group in GROUPS if (entry := entries_of(group).get(name)) and is_built_in(entry)]
+    return [family_of(entry.load()) for entry in entries] or [Family()]
 
 
 def _note(name: str) -> Path:
-    said = hashlib.sha256(json.dumps([name, _origin(name)]).encode()).hexdigest()
-    return cache_directory() / "trusted" / f"{said[:32]}.json"
+    digest = hashlib.sha256(json.dumps([name, _code_path(name)]).encode()).hexdigest()
+    return cache_directory() / "trusted" / f"{digest[:32]}.json"
 
 
-def _origin(name: str) -> str:
-    """Return where the module lies that a name takes its code from, looked for as an import would; "" for none."""
-    family, argument = _opened(name)
+def _code_path(name: str) -> str:
+    """Return the path of the package that a name takes its code from, found as an import would; "" for none."""
+    families, argument = _innermost(name)
     package = argument.partition(":")[0].partition(".")[0]
-    if family not in CODE or not package.isidentifier():
+    if all(family.argument != "code" for family in families) or not package.isidentifier():
         return ""
     found = PathFinder.find_spec(package, [str(Path.cwd()), *sys.path])
-    places = [] if found is None else [found.origin or "", *(found.submodule_search_locations or [])]
-    return " ".join(places)
+    return "" if found is None else " ".join([found.origin or "", *(found.submodule_search_locations or [])])

@@ -1,4 +1,4 @@
-"""Other people's modules, by name: import them, build them, run them, and tell in one line what went wrong.
+"""Other people's modules, by name: imported, built and run, their errors in one line.
 
 A name is data (``package.module:callable``): it is looked up and called, never evaluated.
 """
@@ -22,9 +22,8 @@ from ganatomy.registry import convert
 def call_named(argument: str, options: Mapping[str, str]) -> Callable[..., Any]:
     """Build the module that ``package.module:callable`` names, with options as its keyword arguments.
 
-    The current directory is importable. The callable (a class, or a function that returns a module) gets the options,
-    their text converted by the annotations of its parameters, or by the type of the default where there are none. A
-    name that holds a module already is returned as it is.
+    The current directory is importable. The text of options is converted by the annotations of the callable's
+    parameters, or by the type of the default where there are none. A name of a finished module is that module.
 
     Raises:
         UnknownName: no such module, name or option.
@@ -34,7 +33,10 @@ def call_named(argument: str, options: Mapping[str, str]) -> Callable[..., Any]:
     path, colon, name = argument.partition(":")
     if not (path and colon and name):
         raise BadValue(f"{argument!r} does not name a callable; write package.module:callable")
-    with _importable(Path.cwd()):
+    directory = str(Path.cwd())
+    sys.path.insert(0, directory)
+    importlib.invalidate_caches()
+    try:
         target = _attribute(_imported(path), name)
         if isinstance(target, torch.nn.Module):
             if options:
@@ -46,6 +48,8 @@ def call_named(argument: str, options: Mapping[str, str]) -> Callable[..., Any]:
         given = f" with {listed} as text (annotate the parameter to have a number)" if texts else ""
         with guarded(f"calling {argument}{given}"):
             made = target(**arguments)
+    finally:
+        sys.path.remove(directory)
     if not callable(made):
         raise BadModel(f"{argument} returned a {type(made).__name__}; it must return a torch module")
     return made  # type: ignore[no-any-return]
@@ -64,18 +68,8 @@ def guarded(doing: str) -> Iterator[None]:
             raise BadModel(f"{doing} raised {type(error).__name__}: {reason}") from error
 
 
-@contextlib.contextmanager
-def _importable(directory: Path) -> Iterator[None]:
-    sys.path.insert(0, str(directory))
-    importlib.invalidate_caches()
-    try:
-        yield
-    finally:
-        sys.path.remove(str(directory))
-
-
 def _imported(path: str) -> ModuleType:
-    """Import ``a.b.c`` step by step, so that the part that does not exist can be named."""
+    """Import ``a.b.c`` step by step, to name the part that does not exist."""
     parent: ModuleType | None = None
     parts = path.split(".")
     for i in range(len(parts)):
@@ -86,18 +80,14 @@ def _imported(path: str) -> ModuleType:
         except BadModel as error:
             cause = error.__cause__
             if isinstance(cause, ModuleNotFoundError) and cause.name == name:
-                raise UnknownName("module", path, _siblings(parent)) from None
+                where, prefix = [str(Path.cwd())], ""
+                if parent is not None:
+                    where, prefix = getattr(parent, "__path__", []), f"{parent.__name__}."
+                siblings = sorted(module.name for module in pkgutil.iter_modules(where, prefix))
+                raise UnknownName("module", path, siblings) from None
             raise
     assert parent is not None
     return parent
-
-
-def _siblings(parent: ModuleType | None) -> list[str]:
-    """Return the modules that might have been meant: those of the package, or of the current directory."""
-    where, prefix = (
-        ([str(Path.cwd())], "") if parent is None else (getattr(parent, "__path__", []), f"{parent.__name__}.")
-    )
-    return sorted(module.name for module in pkgutil.iter_modules(where, prefix))
 
 
 def _attribute(module: ModuleType, name: str) -> Callable[..., Any]:
@@ -122,7 +112,8 @@ def _arguments(argument: str, target: Callable[..., Any], options: Mapping[str, 
     missing = [n for n, p in known.items() if p.default is p.empty and n not in options]
     if missing:
         raise BadValue(f"{argument} needs the option {missing[0]}; add ?{missing[0]}=VALUE")
-    return {key: convert(key, text, _kind(known[key]) if key in known else str) for key, text in options.items()}
+    kinds = {key: _kind(parameter) for key, parameter in known.items()}
+    return {key: convert(key, text, kinds.get(key, str)) for key, text in options.items()}
 
 
 def _takes_text(target: Callable[..., Any], key: str) -> bool:

@@ -1,11 +1,13 @@
 """Names for things that can be opened: ``progan:church.pth``, ``bundled:church``, ``torch:my.module:net?width=64``."""
 
+import functools
 import inspect
 import re
 import types
 import typing
 from collections.abc import Callable, Mapping
-from importlib.metadata import entry_points
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import unquote
@@ -17,18 +19,18 @@ Factory = Callable[..., T]
 
 
 class Name(NamedTuple):
-    """What a name says: the family, what follows the colon, and the options as text."""
+    """A name in parts: the family, what follows the colon, and the options as text."""
 
     family: str
     argument: str
-    options: dict[str, str]
+    options: Mapping[str, str]
 
 
 def split_name(name: str) -> Name:
-    """Take a name apart; paths in it may be percent-encoded, ``%26`` for an &, and must be where they are ambiguous.
+    """Parse a name; paths in it may be percent-encoded, ``%26`` for an &, and must be where they are ambiguous.
 
     A file or folder that exists is taken as it stands, whatever is in its name. ``%2C`` stays as it is unless it is in
-    the path of such a file, since commas stand between the members of lists. URLs are not decoded here.
+    the path of such a file, since commas separate the members of lists. URLs are not decoded here.
 
     Raises:
         BadValue: an option has no value or is given twice, or two files exist that could be meant.
@@ -37,7 +39,7 @@ def split_name(name: str) -> Name:
     Name(family='torch', argument='nets:net', options={'weights': 'a & b.pt', 'width': '64'})
     """
     family, colon, _ = name.partition("?")[0].partition(":")
-    argument, query = _path(name[len(family + colon) :], "?", inner=True)
+    argument, query = _split_path(name[len(family + colon) :], "?", inner=True)
     options: dict[str, str] = {}
     while query:
         key, equals, rest = query.partition("=")
@@ -47,7 +49,7 @@ def split_name(name: str) -> Name:
         if not equals or "&" in key:
             word = key.partition("&")[0]
             raise BadValue(f"option {word!r} has no value; write {word.strip()}=VALUE, and an & within a path as %26")
-        value, query = _path(rest, "&")
+        value, query = _split_path(rest, "&")
         if key in options:
             raise BadValue(f"option {key} is given twice, {options[key]!r} and {value!r}; give it once")
         options[key] = value
@@ -55,7 +57,7 @@ def split_name(name: str) -> Name:
 
 
 def join_name(family: str, argument: str, options: Mapping[str, str]) -> str:
-    """Return the name that `split_name` takes apart into these.
+    """Return the name that `split_name` parses into these.
 
     >>> join_name("progan", "runs/a?b.pth", {"dtype": "float16"})
     'progan:runs/a%3Fb.pth?dtype=float16'
@@ -72,21 +74,18 @@ def encoded(text: str, marks: str = "?&") -> str:
     return re.sub(f"[{marks}]", lambda mark: f"%{ord(mark[0]):02X}", text)
 
 
-def _path(text: str, mark: str, *, inner: bool = False) -> tuple[str, str]:
-    """Return what stands before the first `mark`, or a file with such marks in its name; and what stands behind it.
+def _split_path(text: str, mark: str, *, inner: bool = False) -> tuple[str, str]:
+    """Return what precedes the first `mark`, or a file with such marks in its name; and what follows it.
 
-    Args:
-        text: of a name, from there on.
-        mark: what ends it.
-        inner: whether names of families may come before the file.
+    Where `inner`, names of families may precede the file.
     """
     ends = [found.start() for found in re.finditer(re.escape(mark), text)] + [len(text)]
-    longer = [end for end in ends[1:] if _exists(text[:end], mark, inner=inner)]
-    end = longer[0] if longer else ends[0]
-    meant = [text[: ends[0]]] * _exists(text[: ends[0]]) + [text[:each] for each in longer]
-    if longer and len(meant) > 1:
-        raise BadValue(f"{meant[0]!r} and {meant[1]!r} both exist; write the {mark} of a path as %{ord(mark):02X}")
-    found, rest = text[:end], text[end + 1 :]
+    files = [text[:end] for end in ends if _exists(text[:end], mark, inner=inner)]
+    longer = [file for file in files if len(file) > ends[0]]
+    if longer and len(files) > 1:
+        raise BadValue(f"{files[0]!r} and {files[1]!r} both exist; write the {mark} of a path as %{ord(mark):02X}")
+    found = longer[0] if longer else text[: ends[0]]
+    rest = text[len(found) + 1 :]
     if "%" not in found or "://" in found or _exists(found, "%", inner=inner):
         return found, rest
     whole = unquote(found)
@@ -94,7 +93,7 @@ def _path(text: str, mark: str, *, inner: bool = False) -> tuple[str, str]:
 
 
 def _exists(text: str, mark: str = "", *, inner: bool = False) -> bool:
-    """Say whether a path exists, alone or behind the names of families, which have no `mark` in them."""
+    """Return whether a path exists, alone or after the names of families, which have no `mark` in them."""
     before = text.partition(mark)[0] if mark else text
     starts = [0] + [found.end() for found in re.finditer(":", before)] * inner
     try:
@@ -103,12 +102,49 @@ def _exists(text: str, mark: str = "", *, inner: bool = False) -> bool:
         return False
 
 
+@dataclass(frozen=True)
+class Family:
+    """What the names of a family mean, as its `register` decorator says.
+
+    Attributes:
+        argument: what follows the colon: a ``file`` or directory; a ``directory or hub`` repository, or a ``file or
+            hub`` repository; another ``model``; Python ``code`` (package.module:callable); a ``name`` of this package.
+        data: opening reads data and runs no code but this package's.
+        weights: where a name has its file of plain weights: as ``argument``, or as the ``option`` weights.
+        fixed: why there is no such file to replace.
+    """
+
+    argument: str = "file"
+    data: bool = False
+    weights: str = ""
+    fixed: str = "its family is not known to take other weights"
+
+
+_FAMILIES: dict[Factory[Any], Family] = {}
+
+
+def family_of(factory: Factory[Any]) -> Family:
+    """Return the facts about the family that a factory opens; where none were registered, nothing is known of it."""
+    return _FAMILIES.get(factory, Family())
+
+
+@functools.cache
+def entries_of(group: str) -> Mapping[str, EntryPoint]:
+    """Return the entry points of a group by name; those of this package before others of the same name."""
+    return {each.name: each for each in sorted(entry_points(group=group), key=is_built_in)}
+
+
+def is_built_in(entry: EntryPoint) -> bool:
+    """Return whether an entry point is of this package."""
+    return entry.value.startswith("ganatomy.")
+
+
 class Registry(Generic[T]):
-    """Families of things by name; each family is a factory that takes what follows the colon.
+    """Families of models by name; each family is a factory that takes what follows the colon.
 
     A spec reads ``family:argument?key=value&key=value``, see `split_name`. It is data: values are converted by the
     annotations of the factory's keyword parameters (str, int, float, bool, or one of these or None), never evaluated.
-    Packages add families through the entry point group ``ganatomy.<kind>s``, with _ for spaces.
+    Families, also those of this package, are entry points of the group ``ganatomy.<kind>s``, with _ for spaces.
 
     >>> shapes: Registry[str] = Registry("shape")
     >>> @shapes.register("square")
@@ -123,19 +159,19 @@ class Registry(Generic[T]):
         self.group = f"ganatomy.{kind.replace(' ', '_')}s"
         self._factories: dict[str, Factory[T]] = {}
 
-    def register(self, name: str) -> Callable[[Factory[T]], Factory[T]]:
-        """Add a family; use as a decorator on its factory."""
+    def register(self, name: str, **facts: Any) -> Callable[[Factory[T]], Factory[T]]:
+        """Add a family, by a decorator on its factory; `facts` are the fields of `Family`."""
 
         def add(factory: Factory[T]) -> Factory[T]:
             self._factories[name] = factory
+            _FAMILIES[factory] = Family(**facts)
             return factory
 
         return add
 
     def names(self) -> list[str]:
-        """Return the names of all families, built in and from plug-ins."""
-        plugged = {entry.name for entry in entry_points(group=self.group)}
-        return sorted(plugged | self._factories.keys())
+        """Return the names of all families, of this package and of others."""
+        return sorted(entries_of(self.group).keys() | self._factories.keys())
 
     def factory(self, name: str) -> Factory[T]:
         """Return the factory of a family.
@@ -144,14 +180,13 @@ class Registry(Generic[T]):
             UnknownName: no such family.
         """
         if name not in self._factories:
-            for entry in entry_points(group=self.group, name=name):
-                self._factories[name] = entry.load()
-        if name not in self._factories:
-            raise UnknownName(self.kind, name, self.names())
+            if name not in (entries := entries_of(self.group)):
+                raise UnknownName(self.kind, name, self.names())
+            self._factories[name] = entries[name].load()
         return self._factories[name]
 
     def open(self, spec: str, **extra: Any) -> T:
-        """Open what the spec names; `extra` keywords go to the factory as they are.
+        """Open what the spec names; `extra` keywords are passed to the factory.
 
         Raises:
             UnknownName: no such family or option.
@@ -160,7 +195,7 @@ class Registry(Generic[T]):
         return self.make(*split_name(spec), **extra)
 
     def make(self, family: str, argument: str, options: Mapping[str, str], **extra: Any) -> T:
-        """Open what a family, its argument and the text of its options name; for families that wrap another.
+        """Open the model of a family, its argument and the text of its options.
 
         Raises:
             UnknownName: no such family or option.
@@ -185,7 +220,7 @@ class Registry(Generic[T]):
 
 
 def convert(key: str, text: str, annotation: Any) -> Any:
-    """Read the text of an option as the annotated type.
+    """Return the text of an option as a value of the annotated type.
 
     Raises:
         BadValue: it is not of that type.

@@ -1,4 +1,4 @@
-"""Modules as people hold them: the network inside of wrappers, with weights that are there and can be computed with."""
+"""Networks inside of wrappers, and whether their weights are there and can be computed with."""
 
 import contextlib
 import itertools
@@ -23,10 +23,10 @@ _INSIDE = {
     "OptimizedModule": "_orig_mod",
     "_FabricModule": "module",
 }
-"""Wrappers of torch and Lightning, and where each keeps what it wraps."""
+"""Wrappers of torch and Lightning, and the attribute of each that it wraps."""
 _SHARDED = ("FullyShardedDataParallel", "FSDPModule", "DeepSpeedEngine")
 PLAIN = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
-"""Number formats in which networks compute; others only keep weights."""
+"""Number formats in which networks compute; others only store weights."""
 
 
 def unwrapped(network: nn.Module) -> nn.Module:
@@ -61,7 +61,7 @@ def check_readable(module: nn.Module, name: str) -> None:
     """Refuse a module whose layers cannot be read: TorchScript, or one without numbers in its weights.
 
     Raises:
-        BadModel: says what it is.
+        BadModel: it is one of these.
     """
     if isinstance(module, torch.jit.ScriptModule):
         raise BadModel(
@@ -75,7 +75,7 @@ def check_ready(module: nn.Module, name: str) -> None:
     """Refuse a module whose weights hold no numbers yet.
 
     Raises:
-        BadModel: says what it is.
+        BadModel: it is lazy, or on the meta device.
     """
     for path, tensor in [*module.named_parameters(), *module.named_buffers()]:
         if is_lazy(tensor):
@@ -93,14 +93,21 @@ def check_numbers(module: nn.Module, name: str) -> None:
     Raises:
         BadFile: names the first of them.
     """
-    check_finite({path: _comparable(tensor) for path, tensor in module.named_parameters()}, name)
+
+    def comparable(tensor: torch.Tensor) -> torch.Tensor:  # weights of 8 bits and complex ones cannot be searched
+        tensor = tensor.detach()
+        if tensor.is_complex():
+            return torch.view_as_real(tensor.resolve_conj())
+        return tensor.float() if tensor.is_floating_point() and tensor.dtype not in PLAIN else tensor
+
+    check_finite({path: comparable(tensor) for path, tensor in module.named_parameters()}, name)
 
 
 def check_followed(name: str, layer: str) -> None:
-    """Refuse to have a gradient taken through a layer that is being computed, where it would be wrong, or lost.
+    """Refuse a gradient through a layer that is being computed, where it would be wrong, or lost.
 
     Raises:
-        BadModel: says why, and what to do.
+        BadModel: says what to do.
     """
     lost = not torch.is_grad_enabled()
     frame: FrameType | None = sys._getframe()
@@ -112,14 +119,6 @@ def check_followed(name: str, layer: str) -> None:
             f"{name} computes {layer} without gradients, or again in the backward pass; turn off its activation "
             "checkpointing (disable_gradient_checkpointing), or torch.no_grad in its forward"
         )
-
-
-def _comparable(tensor: torch.Tensor) -> torch.Tensor:
-    """Return a tensor that can be looked through for NaN: weights of 8 bits and complex ones cannot."""
-    tensor = tensor.detach()
-    if tensor.is_complex():
-        return torch.view_as_real(tensor.resolve_conj())
-    return tensor.float() if tensor.is_floating_point() and tensor.dtype not in PLAIN else tensor
 
 
 def cast(module: nn.Module, dtype: torch.dtype, name: str) -> nn.Module:
@@ -136,9 +135,9 @@ def cast(module: nn.Module, dtype: torch.dtype, name: str) -> nn.Module:
 
 
 def weights_fingerprint(module: nn.Module, *facts: object) -> str:
-    """Return the fingerprint of a network's state, and of other facts; extra state of submodules is part of it.
+    """Return the fingerprint of a network's state, and of other facts.
 
-    Of extra state, tensors and plain values count, and of other objects their types.
+    Of the extra state of submodules, tensors and plain values count, and of other objects their types.
     """
     with guarded("reading the state of a module"):
         state = unwrapped(module).state_dict()
@@ -150,7 +149,7 @@ def weights_fingerprint(module: nn.Module, *facts: object) -> str:
 
 
 def _plain(value: Any, depth: int = 8) -> object:
-    """Return what can be said of a value in the same words in every process."""
+    """Return a description of a value that is the same in every process."""
     if value is None or isinstance(value, str | bytes | int | float | complex):
         return value
     if isinstance(value, torch.Tensor):
@@ -168,14 +167,14 @@ def device_of(module: nn.Module) -> torch.device:
 
 
 def dtype_of(module: nn.Module) -> torch.dtype:
-    """Return the number format in which a module computes: that of its first weights that are no mere storage."""
+    """Return the number format in which a module computes: that of its first weights in one of `PLAIN`."""
     weights = itertools.chain(module.parameters(), module.buffers())
     return next((t.dtype for t in weights if t.dtype in PLAIN), torch.float32)
 
 
 @contextlib.contextmanager
 def uncompiled(module: nn.Module) -> Iterator[None]:
-    """Have what torch.compile compiled in a module run as it was written, since compiled code calls no hooks.
+    """Have compiled parts of a module run as written, since compiled code calls no hooks.
 
     Raises:
         BadModel: this version of torch cannot.

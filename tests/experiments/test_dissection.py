@@ -401,7 +401,7 @@ import ganatomy
 found = ganatomy.open_dissection(sys.argv[1])
 layer = found.by_layer.layer[0]
 print(len(found.units), len(found.curve(layer, 0, found.scored[1].name)), len(found.top(layer, 0).ids))
-opened = [name for name in sys.modules if name.endswith((".generators.families", ".segmenters.families", ".progan"))]
+opened = [name for name in sys.modules if name.endswith((".generators.planted", ".segmenters.colors", ".progan"))]
 assert not opened, opened
 """
 

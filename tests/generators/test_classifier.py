@@ -34,8 +34,8 @@ def test_the_toy_tells_every_class(folder: Path) -> None:
 def test_pictures_are_given_as_the_network_takes_them(folder: Path) -> None:
     view = View(open_pictures(str(folder)), Frame(SIDE), mean=(0.1, 0.2, 0.3), std=(1, 2, 4))
     grey = torch.zeros(1, 3, 2, 2)
-    assert torch.allclose(view.given(grey)[0, :, 0, 0], torch.tensor([0.4, 0.15, 0.05]))
-    assert torch.equal(View(view.pictures, view.frame).given(grey + 0.5), grey + 0.5)
+    assert torch.allclose(view.inputs(grey)[0, :, 0, 0], torch.tensor([0.4, 0.15, 0.05]))
+    assert torch.equal(View(view.pictures, view.frame).inputs(grey + 0.5), grey + 0.5)
 
 
 def test_what_is_looked_at_is_part_of_the_fingerprint(folder: Path, tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from ganatomy.edit import Intervention
-from ganatomy.errors import BadFile, BadModel, BadValue, UnknownName
-from ganatomy.generators.hooked import HookedGenerator, listening
+from ganatomy.errors import BadModel, BadValue, UnknownName
+from ganatomy.generators.hooked import HookedGenerator, hooked
 from ganatomy.generators.latents import standard_normal
 from ganatomy.generators.structures import replaced, tensors
 
@@ -181,15 +181,6 @@ def test_render_replaces_one_call_and_leaves_r_alone(net: Net, generator: Hooked
     assert torch.equal(r, given)
 
 
-def test_render_is_differentiable_in_r_and_in_nothing_else(net: Net, generator: HookedGenerator) -> None:
-    z = generator.latents(range(2), 0)
-    r = generator.observe(z, ["block.1"]).features["block.1"].requires_grad_()
-    generator.render(r, "block.1", z).square().sum().backward()
-    assert r.grad is not None
-    assert bool(r.grad.any())
-    assert all(weight.grad is None for weight in net.parameters())
-
-
 @pytest.mark.parametrize("training", [True, False])
 def test_the_module_is_left_as_it_was(training: bool) -> None:
     net = build().train(training)
@@ -216,7 +207,7 @@ def test_a_failure_leaves_the_module_as_it_was(net: Net, generator: HookedGenera
         assert hooks(net) == 0
         assert all(part.training for part in net.modules())
         assert all(weight.requires_grad for weight in net.parameters())
-    with pytest.raises(AttributeError), listening(net, ["block", "nowhere"], lambda *_: None):
+    with pytest.raises(AttributeError), hooked(net, ["block", "nowhere"], lambda *_: None):
         pytest.fail("the block should not run")
     assert hooks(net) == 0
 
@@ -292,11 +283,6 @@ def picture(z: Tensor, low: float, high: float, channels: int = 3) -> Tensor:
     ("function", "says"),
     [
         (lambda z: [z], r"module returns 0 \[3, 4\] for 3 latents; it must return images \[b, 3, H, W\]: these are no"),
-        (lambda z: z, r"returns \[3, 4\] for 3 latents; it must"),
-        (lambda z: picture(z, 0, 1, 4), r"returns \[3, 4, 16, 16\] for 3 latents; .*: four channels may be RGBA"),
-        (lambda z: picture(z, 0, 1)[:1], r"returns \[1, 3, 16, 16\] for 3 latents; .*: one image for each latent"),
-        (lambda z: picture(z, 0, 255).byte(), "these are uint8, return them as float and give bounds=0..255"),
-        (lambda z: picture(z, 0, 255), r"draws values from 0\..* to 25\d, .* outside of 0..1; .*: bounds=0..255$"),
         (lambda z: torch.rand(len(z), 3, 8, 8), "the image of a latent is another one every time"),
         (lambda z: 1 / 0, "running module raised ZeroDivisionError: division by zero"),
     ],
@@ -315,25 +301,11 @@ def test_a_module_without_layers_is_refused() -> None:
         HookedGenerator(net, normal)
 
 
-def test_weights_that_are_no_numbers_are_refused(net: Net) -> None:
-    net.grey.bias.data[0] = float("nan")
-    with pytest.raises(BadFile, match=r"module: tensor grey\.bias holds NaN or Inf"):
-        HookedGenerator(net, normal)
-
-
 def test_latents_that_do_not_fit_the_ids_are_refused() -> None:
     with pytest.raises(BadModel, match=r"the latents of module are \[3, 4\] for 16 ids"):
         HookedGenerator(Draw(lambda z: picture(z, 0, 1)), lambda ids, seed: torch.zeros(3, 4))
     with pytest.raises(BadModel, match="the latents of module are list for 16 ids"):
         HookedGenerator(Draw(lambda z: picture(z, 0, 1)), lambda ids, seed: [1.0])
-
-
-@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-0.05, 1.05), (-1.0, 1.0), (-1.05, 1.05)])
-def test_black_and_white_are_found(low: float, high: float) -> None:
-    generator = HookedGenerator(Draw(lambda z: picture(z, low, high)), normal)
-    z = generator.latents(range(8), 0)
-    expected = picture(z, low, high) * 2 - 1 if low > -0.5 else picture(z, low, high)
-    assert torch.allclose(generator.observe(z, []).images, expected, atol=1e-6)
 
 
 def test_black_and_white_can_be_said() -> None:
@@ -366,17 +338,6 @@ def test_a_layer_that_is_skipped_this_time_is_named() -> None:
         generator.observe(generator.latents(range(5), 0), ["layer"])
     with pytest.raises(BadModel, match="did not compute its layer layer this time"):
         generator.edited(generator.latents(range(5), 0), [ablate(generator, "layer", [0])])
-
-
-def test_the_fingerprint_is_of_weights_and_bounds() -> None:
-    prints = [
-        HookedGenerator(build(0), normal).fingerprint,
-        HookedGenerator(build(1), normal).fingerprint,
-        HookedGenerator(build(0), normal, bounds=(0.0, 1.0)).fingerprint,
-        HookedGenerator(build(0), normal, name="other").fingerprint,
-    ]
-    assert len(set(prints)) == 4
-    assert HookedGenerator(build(0), normal, layers=["up"]).fingerprint == prints[0]
 
 
 class Named(NamedTuple):
@@ -503,14 +464,6 @@ def test_the_output_of_a_block_is_replaced_among_its_skips_too() -> None:
     assert torch.allclose(generator.render(r, "down", z), expected, atol=1e-6)
 
 
-def test_the_largest_pictures_in_a_structure_are_drawn() -> None:
-    net = Skips()
-    generator = HookedGenerator(net, normal, bounds=(-1.0, 1.0))
-    z = generator.latents(range(2), 0)
-    with torch.no_grad():
-        assert torch.equal(generator.observe(z, []).images, net(z)["sample"])
-
-
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
 def test_outside_is_float32_whatever_the_module_computes_in(dtype: torch.dtype) -> None:
     plain = HookedGenerator(build(), normal)
@@ -537,13 +490,18 @@ def test_outside_is_float32_whatever_the_module_computes_in(dtype: torch.dtype) 
     assert bool(r.grad.any())
 
 
-def test_latents_may_be_given_in_another_format() -> None:
-    class Casting(Draw):
-        def forward(self, z: Tensor) -> Tensor:
-            assert z.dtype == torch.float32
-            self.layer(z.view(-1, 1, 2, 2).bfloat16())
-            return picture(z, 0, 1)
+def test_a_function_may_run_the_module() -> None:
+    net = Draw(None).bfloat16()
 
-    HookedGenerator(Casting(None).bfloat16(), normal, takes=torch.float32)
-    with pytest.raises(BadModel, match="raised AssertionError"):
-        HookedGenerator(Casting(None).bfloat16(), normal)
+    def run(z: Tensor) -> Tensor:
+        assert z.dtype == torch.float32
+        net.layer(z.view(-1, 1, 2, 2).bfloat16())
+        return picture(z, 0, 1)
+
+    generator = HookedGenerator(net, normal, forward=run)
+    z = generator.latents(range(3), 0)
+    seen = generator.observe(z, ["layer"])
+    assert torch.allclose(seen.images, 2 * picture(z, 0, 1) - 1)
+    assert seen.features["layer"].dtype == torch.float32
+    with pytest.raises(BadModel, match="raised"):
+        HookedGenerator(net, normal)

@@ -14,7 +14,7 @@ from ganatomy.errors import BadValue
 from ganatomy.experiments.causal.source import open_source
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.generators import LayerShape, Observation, open_generator
-from ganatomy.generators.margins import margin, within_picture
+from ganatomy.generators.protocol import margin, within_image
 
 
 class Wide:
@@ -61,6 +61,6 @@ def test_experiments_on_places_ask_for_a_grid_that_is_the_picture(study: Path) -
 def test_layers_without_margins_are_left_as_they_are() -> None:
     generator = open_generator("planted")
     seen = generator.observe(generator.latents(range(1), 0), list(generator.layers))
-    again = within_picture(generator, seen)
+    again = within_image(generator, seen)
     assert all(again.features[name] is r and margin(generator, name) == 0 for name, r in seen.features.items())
-    assert within_picture(Wide(), Wide().observe(torch.ones(1, 1), ["wide"])).features["wide"].shape[2:] == (16, 16)
+    assert within_image(Wide(), Wide().observe(torch.ones(1, 1), ["wide"])).features["wide"].shape[2:] == (16, 16)

@@ -147,7 +147,7 @@ def test_mistakes_are_told(generator: PlantedGenerator) -> None:
     z = generator.latents(range(1), 0)
     with pytest.raises(UnknownName, match="'layer4'; did you mean layer3"):
         generator.observe(z, ["layer4"])
-    with pytest.raises(UnknownName, match="layer of planted"):
+    with pytest.raises(UnknownName, match="unknown layer 'layer0'"):
         generator.render(torch.zeros(1, 12, 8, 8), "layer0", z)
     for opener in (open_generator, open_segmenter):
         with pytest.raises(BadValue, match="planted takes no argument, not 'x'"):

@@ -18,7 +18,7 @@ from ganatomy.generators import LayerShape, open_generator
 from ganatomy.generators.stylegan import StyleGAN
 from ganatomy.generators.stylegan.layers import ModulatedConv, smooth
 from ganatomy.generators.stylegan.part import Part
-from ganatomy.generators.stylegan.synthesis3 import Waves
+from ganatomy.generators.stylegan.synthesis3 import FourierFeatures
 from ganatomy.weights import Foreign
 
 Damage = Callable[[Kept], object]
@@ -215,7 +215,7 @@ def test_rendering_computes_only_what_is_needed(
         return forward(self, *arguments)
 
     monkeypatch.setattr(ModulatedConv, "forward", count)
-    monkeypatch.delattr(Waves, "forward")
+    monkeypatch.delattr(FourierFeatures, "forward")
     generator.render(r, layer, z)
     assert calls == computed
 

@@ -129,12 +129,12 @@ def test_the_latent_is_that_of_the_trace_or_of_the_option(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("written", ['torch.device("cpu")', "None"])
 def test_tensors_are_made_where_the_weights_are(tmp_path: Path, written: str) -> None:
-    from ganatomy.generators.torchscript import parts_of
+    from ganatomy.generators.torchscript import build_modules
     from ganatomy.weights.torchscript import read_script
 
     traced(stirred(Net()), tmp_path / "g.pt")
     rewritten(tmp_path / "g.pt", 'device=torch.device("cpu")', f"device={written}")
-    network = parts_of(read_script(tmp_path / "g.pt"), "g").to("meta")
+    network = build_modules(read_script(tmp_path / "g.pt"), "g").to("meta")
     assert network(torch.zeros(4, 6, device="meta")).device.type == "meta"
 
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 import train_words as recipe
 
-from ganatomy.generators.word_unet import ABSENT, PRESENT, UNSAID, WordUNet
-from ganatomy.scenes import VOCABULARY, render
+from words.unet import ABSENT, PRESENT, UNSAID, WordUNet
 
+from ganatomy.scenes import VOCABULARY, render
 
 def test_words_say_what_is_in_a_scene() -> None:
     ids = range(100, 164)

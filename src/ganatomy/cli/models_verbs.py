@@ -114,9 +114,6 @@ def _published() -> list[dict[str, Any]]:
 
 def _families() -> dict[str, dict[str, str]]:
     """Say in a sentence what each registered family opens."""
-    import ganatomy.features.families
-    import ganatomy.generators.families
-    import ganatomy.segmenters.families  # noqa: F401  the built-in families register themselves
     from ganatomy.features import FEATURES
     from ganatomy.generators import GENERATORS
     from ganatomy.segmenters import SEGMENTERS

@@ -44,7 +44,7 @@ def facts(spec: DissectSpec, models: Models) -> dict[str, Any]:
         **({"thresholds": thresholds} if thresholds else {}),
         "draws": isinstance(generator, Generator),
         **({"label_size": list(generator.label_size)} if hasattr(generator, "label_size") else {}),
-        "directions": set(layers) <= set(getattr(generator, "turned", ())),
+        "directions": set(layers) <= set(getattr(generator, "rotated", ())),
         "versions": {name: version(name) for name in ("ganatomy", "torch", "numpy", "numba")},
         "machine": {"python": platform.python_version(), "system": platform.system(), "device": models.device},
     }

@@ -8,7 +8,7 @@ import torch
 from ganatomy.errors import BadModel, UnknownName
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.generators import LayerShape, Observation, Subject
-from ganatomy.generators.margins import within_picture
+from ganatomy.generators.protocol import within_image
 from ganatomy.resample import Grid
 
 FEATURE_BYTES = 1 << 28
@@ -76,7 +76,7 @@ def observe(generator: Subject, ids: Sequence[int], seed: int, layers: Sequence[
         z = generator.latents(ids, seed)
     else:
         z = torch.cat([generator.latents(range(i, i + 1), seed) for i in ids])
-    return within_picture(generator, generator.observe(z, list(layers)))
+    return within_image(generator, generator.observe(z, list(layers)))
 
 
 def _check_finite(seen: Observation, ids: Sequence[int]) -> None:

@@ -20,7 +20,7 @@ def open_features(spec: str, device: str | torch.device = "cpu") -> FeatureNetwo
     >>> open_features("bundled:scenes?size=64").features(torch.zeros(2, 3, 32, 32)).shape
     torch.Size([2, 256])
     """
-    from ganatomy.features.families import describing_segmenter, labels_pictures
+    from ganatomy.features.segmenter import describing_segmenter, labels_pictures
 
     family, device = spec.partition("?")[0].partition(":")[0], find_device(device)
     if family not in FEATURES.names() and labels_pictures(family):

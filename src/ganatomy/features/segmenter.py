@@ -2,7 +2,6 @@
 
 import torch
 
-import ganatomy.segmenters.families  # noqa: F401  the built-in families register themselves
 from ganatomy.errors import BadModel
 from ganatomy.features.protocol import FeatureNetwork
 from ganatomy.features.registry import FEATURES

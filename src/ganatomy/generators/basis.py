@@ -1,4 +1,4 @@
-"""Any model with directions of one layer in the place of its units: ``basis:GENERATOR?layer=L&directions=rotation``."""
+"""Any model with directions of one layer in place of its units: ``basis:GENERATOR?layer=L&directions=rotation``."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from ganatomy.errors import BadValue, UnknownName
+from ganatomy.errors import BadValue
 from ganatomy.generators.directions import DIRECTIONS, Directions
-from ganatomy.generators.protocol import Edit, Generator, LayerShape, Observation, Subject
+from ganatomy.generators.protocol import Edit, Generator, LayerShape, Observation, Subject, applied, check_layers
 from ganatomy.generators.registry import GENERATORS
 from ganatomy.types import Features, Images, Latents
 from ganatomy.weights import fingerprint
@@ -17,17 +17,14 @@ from ganatomy.weights import fingerprint
 class BasisSubject:
     """A model whose layer is read and edited by directions; all other layers are as they were.
 
-    What is observed at the layer are coefficients [b, k, h, w]. Edits there act on coefficients, and the features
-    change by what the directions write of that change. So the coefficients of other directions stay (of an autoencoder:
-    what they write), and whatever the directions do not tell of the features.
+    The features of the layer are coefficients [b, k, h, w]. Edits there act on coefficients, and the features of the
+    model change by what the directions write of that change. So the coefficients of other directions stay (of an
+    autoencoder: what they write), and the part of the features that no direction reads.
 
     Attributes:
         subject: the model itself.
-        layer: the one that is looked at by directions.
-        directions: they themselves.
-        layers: shape of every layer, in forward order; of this one, directions in the place of units.
-        margins: as the model has them.
-        turned: this layer, and those that were looked at by directions already.
+        layers: shape of every layer, in forward order; of this one, directions in place of units.
+        rotated: the layers that are read by directions, this one and those of the model.
 
     Raises:
         UnknownName: the model has no such layer.
@@ -35,8 +32,7 @@ class BasisSubject:
     """
 
     def __init__(self, subject: Subject, layer: str, directions: Directions) -> None:
-        if layer not in subject.layers:
-            raise UnknownName("layer", layer, subject.layers)
+        check_layers([layer], subject.layers)
         shape, (k, units) = subject.layers[layer], directions.reads.shape
         if units != shape.units:
             raise BadValue(f"these are directions of {units} units; {layer} has {shape.units}")
@@ -44,7 +40,7 @@ class BasisSubject:
         self.directions, self._orthogonal = directions.to(subject.device), directions.orthogonal
         self.layers: Mapping[str, LayerShape] = {**subject.layers, layer: shape._replace(units=k)}
         self.margins: Mapping[str, int] = getattr(subject, "margins", {})
-        self.turned: tuple[str, ...] = (*getattr(subject, "turned", ()), layer)
+        self.rotated: tuple[str, ...] = (*getattr(subject, "rotated", ()), layer)
         self.fingerprint = fingerprint({}, "basis", subject.fingerprint, layer, directions.fingerprint)
 
     def latents(self, ids: range, seed: int) -> Latents:
@@ -53,20 +49,20 @@ class BasisSubject:
 
     @torch.no_grad()
     def observe(self, z: Latents, layers: Sequence[str], edits: Sequence[Edit] = ()) -> Observation:
-        """Show the images and read every asked layer in one forward pass, edits made on the way."""
-        inside = self._inside(edits)
-        seen = self.subject.observe(z, layers, inside)
+        """Return the images and the features of layers, of one forward pass without gradients; see `Subject`."""
+        edits = self._model_edits(edits)
+        seen = self.subject.observe(z, layers, edits)
         if self.layer not in layers:
             return seen
-        edited = [edit.left for edit in inside if isinstance(edit, _Moved) and edit.layer == self.layer]
+        edited = [edit.after for edit in edits if isinstance(edit, _DirectionEdit) and edit.layer == self.layer]
         coefficients = edited[0] if edited else self.directions.encode(seen.features[self.layer])
         return dataclasses.replace(seen, features={**seen.features, self.layer: coefficients})
 
-    def _inside(self, edits: Sequence[Edit]) -> list[Edit]:
-        """Return the edits as the model itself takes them: those of the layer as one, of its features."""
+    def _model_edits(self, edits: Sequence[Edit]) -> list[Edit]:
+        """Return edits of the model itself: those of the layer as one edit of its features, which is last."""
         own = [edit for edit in edits if edit.layer == self.layer]
         others = [edit for edit in edits if edit.layer != self.layer]
-        return [*others, _Moved(self.layer, self.directions, own)] if own else others
+        return [*others, _DirectionEdit(self.layer, self.directions, own)] if own else others
 
 
 class BasisGenerator(BasisSubject):
@@ -75,46 +71,42 @@ class BasisGenerator(BasisSubject):
     subject: Generator
 
     def render(self, r: Features, layer: str, z: Latents, edits: Sequence[Edit] = ()) -> Images:
-        """Draw the images with the layer's output, or its coefficients, replaced by `r`. Differentiable in r.
+        """Return the images with the layer's output, or its coefficients, replaced by `r`; see `Generator`.
 
-        What the directions do not tell is that of the image as it is without edits; to know it takes a forward pass
-        more. Orthogonal directions, as many as units, tell all.
+        What no direction reads is that of the image without edits, which takes another forward pass. Orthogonal
+        directions, as many as units, read all.
         """
         if layer == self.layer:
-            for edit in edits:
-                r = edit(r) if edit.layer == layer else r
-            r, edits = self._features(r, z), [edit for edit in edits if edit.layer != layer]
-        inside = self._inside(edits)
-        return self.subject.render(r, layer, z, inside) if inside else self.subject.render(r, layer, z)
+            c = applied([edit for edit in edits if edit.layer == layer], r)
+            edits = [edit for edit in edits if edit.layer != layer]
+            if self._orthogonal:
+                r = self.directions.decode(c)
+            else:
+                r = self.subject.observe(z, [layer]).features[layer]
+                r = self.directions.moved(r, self.directions.encode(r), c)
+        edits = self._model_edits(edits)
+        return self.subject.render(r, layer, z, edits) if edits else self.subject.render(r, layer, z)
 
     def edited(self, z: Latents, edits: Sequence[Edit]) -> Images:
-        """Draw the images with edits at any layers, in one forward pass without gradients."""
+        """Return the images with edits at any layers, of one forward pass without gradients."""
         return self.observe(z, (), edits).images
 
-    def _features(self, c: Tensor, z: Latents) -> Features:
-        """Return the features that have these coefficients."""
-        if self._orthogonal:
-            return self.directions.decode(c)
-        r = self.subject.observe(z, [self.layer]).features[self.layer]
-        return self.directions.moved(r, self.directions.encode(r), c)
 
-
-class _Moved:
-    """Edits of coefficients as one edit of features; it remembers the coefficients that it left."""
+class _DirectionEdit:
+    """Edits of coefficients as one edit of features; it keeps the coefficients `after` it."""
 
     def __init__(self, layer: str, directions: Directions, edits: Sequence[Edit]) -> None:
         self.layer, self._directions, self._edits = layer, directions, edits
-        self.left: Tensor
+        self.after: Tensor
 
     def __call__(self, r: Features) -> Features:
-        before = self.left = self._directions.encode(r)
-        for edit in self._edits:
-            self.left = edit(self.left)
-        return self._directions.moved(r, before, self.left)
+        before = self._directions.encode(r)
+        self.after = applied(self._edits, before)
+        return self._directions.moved(r, before, self.after)
 
 
 def in_basis(subject: Subject, layer: str, directions: Directions) -> BasisSubject:
-    """Return a model with directions of one layer in the place of its units; a generator, if it is one.
+    """Return a model with directions of one layer in place of its units; a generator, if it is one.
 
     >>> from ganatomy.generators import open_generator
     >>> sums = torch.tensor([[1.0, 1.0, *[0.0] * 10], [1.0, -1.0, *[0.0] * 10]])  # of the first two of twelve units
@@ -127,7 +119,7 @@ def in_basis(subject: Subject, layer: str, directions: Directions) -> BasisSubje
     return BasisSubject(subject, layer, directions)
 
 
-@GENERATORS.register("basis")
+@GENERATORS.register("basis", argument="model", fixed="its units are directions, which no weights of one unit make")
 def open_basis(
     argument: str,
     /,
@@ -143,12 +135,10 @@ def open_basis(
     activation: str = "",
     **options: str,
 ) -> BasisSubject:
-    """Open a model by name, with directions of one layer in the place of its units.
+    """Open a model by name, with directions of one layer in place of its units.
 
     Args:
         argument: the model's name, without its options.
-        device: where it shall compute.
-        layer: which.
         directions: ``rotation``, ``pca``, or a file.
         seed, amount, count: of `rotation`.
         pictures: of `principal`, which takes `seed` and `count` too.
@@ -163,8 +153,7 @@ def open_basis(
         raise BadValue("basis takes a model, a layer and directions: basis:bundled:church?layer=layer4&directions=pca")
     family, _, inner = argument.partition(":")
     subject = GENERATORS.make(family, inner, options, device=device)
-    if layer not in subject.layers:
-        raise UnknownName("layer", layer, subject.layers)
+    check_layers([layer], subject.layers)
     given = {"seed": seed, "amount": amount, "count": count}
     given |= {"pictures": pictures, "tensor": tensor, "activation": activation}
     asked = {name: text for name, text in given.items() if text}

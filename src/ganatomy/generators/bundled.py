@@ -7,10 +7,8 @@ from ganatomy.generators.protocol import Subject
 from ganatomy.generators.registry import GENERATORS
 from ganatomy.weights import bundled, bundled_names, card
 
-KINDS = ("generator", "discriminator")
 
-
-@GENERATORS.register("bundled")
+@GENERATORS.register("bundled", argument="name", data=True)
 def open_bundled(name: str, /, *, device: torch.device, **options: str) -> Subject:
     """Open bundled weights by name; their card says which family reads them, and that family takes the options.
 
@@ -18,7 +16,7 @@ def open_bundled(name: str, /, *, device: torch.device, **options: str) -> Subje
         UnknownName: no such bundled generator.
         BadFile: the file is not the one that its card describes.
     """
-    known = [each for each in bundled_names() if card(each)["kind"] in KINDS]
+    known = [each for each in bundled_names() if card(each)["kind"] in ("generator", "discriminator")]
     if name not in known:
         raise UnknownName("bundled generator", name, known)
     own = card(name)

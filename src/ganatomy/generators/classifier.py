@@ -1,8 +1,9 @@
-"""Networks that look at images: ``classifier:package.module:callable?images=DIR&weights=FILE&size=224``.
+"""Networks that classify images: ``classifier:package.module:callable?images=DIR&weights=FILE&size=224``.
 
 Network Dissection (Bau et al. 2017): what the units of a classifier respond to, in images that somebody labelled.
 """
 
+import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,43 +16,36 @@ from ganatomy.devices import find_dtype
 from ganatomy.errors import BadFile, BadModel, BadValue, UnknownName
 from ganatomy.files import read_text
 from ganatomy.generators.batches import check_alone
-from ganatomy.generators.hooked import HookedGenerator, listening, readable
-from ganatomy.generators.module import check_arguments, numbers_in
-from ganatomy.generators.protocol import Edit, LayerShape, Observation
+from ganatomy.generators.hooked import HookedGenerator, call, hooked, readable
+from ganatomy.generators.module import build, check_arguments, numbers_in
+from ganatomy.generators.protocol import Edit, Observation
 from ganatomy.generators.registry import GENERATORS
 from ganatomy.generators.replay import Replay, Replays
 from ganatomy.generators.structures import tensors
 from ganatomy.generators.view import View
-from ganatomy.imported import call_named, guarded
 from ganatomy.types import Images, Latents
-from ganatomy.weights import fingerprint, load_weights
-from ganatomy.wrapped import cast, check_readable, device_of, dtype_of, frozen, uncompiled, unwrapped
-
-MANY = 1 << 20
-"""More images than any batch has."""
-INSIDE = "net."
-"""What the names of a network's layers begin with inside of `_Watched`."""
+from ganatomy.weights import fingerprint
+from ganatomy.wrapped import cast, check_readable, device_of, dtype_of, frozen, unwrapped, weights_fingerprint
 
 
 class Classifier:
-    """A network that looks at images, opened at the layers that `HookedGenerator` would find in it.
+    """A network that returns scores of images, opened at the layers that `HookedGenerator` would find in it.
 
     It is a subject to dissect and no generator: it shows the images as they are, whatever is edited, in the size that
-    `View.labelled` says. Edits change its scores; `rest` has them without computing again what comes before a layer.
+    `View.labelled` says. Edits change its scores; `rest` returns them without computing again what precedes a layer.
     The network is frozen, in evaluation mode.
 
     Args:
         module: takes images [b, 3, H, W], returns scores [b, classes], or a structure whose first float tensor with
             a row for each image they are (an attribute or entry ``logits``, if there is one).
         view: the images.
-        layers: the layers to offer; all if none is named.
-        classes: what the scores stand for, in their order; the classes of the images, if not given.
-        name: what to call it in messages and fingerprints.
+        layers: the layers to offer; else all.
+        classes: names of the scores, in their order; else the classes of the images.
+        name: of the network in messages and fingerprints.
 
     Attributes:
         layers: shape of every layer, in forward order.
         others: the submodules that are no layers, each with the reason.
-        classes: what the scores stand for.
         scores: how many there are.
         label_size: height and width at which images are shown and segmented.
 
@@ -74,33 +68,24 @@ class Classifier:
         check_readable(module, name)
         module = frozen(module, device_of(module), name)
         check_arguments(module, name)
-        self._module, self._view, self._name, self._most = module, view, name, MANY
-        watched = _Watched(module, view)
-        self._hooked = HookedGenerator(watched, view.latents, bounds=(-1.0, 1.0), name=name, takes=torch.float32)
-        self.layers: Mapping[str, LayerShape] = {
-            layer.removeprefix(INSIDE): shape for layer, shape in self._hooked.layers.items()
-        }
-        self.others: Mapping[str, str] = {
-            layer.removeprefix(INSIDE): reason.replace(INSIDE, "")
-            for layer, reason in self._hooked.others.items()
-            if layer.startswith(INSIDE)
-        }
-        if layers:
-            self._check(layers)
-            self.layers = {layer: shape for layer, shape in self.layers.items() if layer in layers}
-        self.device = self._hooked.device
+        self._module, self._view, self._name, self._batch_limit = module, view, name, sys.maxsize
+        self._hooked = HookedGenerator(
+            module, view.latents, bounds=(-1.0, 1.0), layers=layers, name=name, forward=self._images
+        )
+        self.layers, self.others, self.device = self._hooked.layers, self._hooked.others, self._hooked.device
         self.label_size = view.labelled.shape
         self.scores = self._probe()
         self.classes = tuple(classes) or view.pictures.classes
         for each in view.pictures.classes:
             if each not in self.classes:
                 raise UnknownName(f"class among those of the scores of {name}", each, self.classes)
-        look = (view.pictures.fingerprint, view.frame, view.split, view.mean, view.std, self.classes)
+        weights = weights_fingerprint(nn.ModuleDict({"net": module}), name, (-1.0, 1.0), (2,))
+        facts = (view.pictures.fingerprint, view.frame, view.split, view.mean, view.std, self.classes)
         finer = [view.labelled] if view.labelled != view.frame else []
-        self.fingerprint = fingerprint({}, "classifier", self._hooked.fingerprint, *look, *finer)
+        self.fingerprint = fingerprint({}, "classifier", weights, *facts, *finer)
 
     def latents(self, ids: range, seed: int) -> Latents:
-        """Return which images a sample takes: the split, shuffled by the seed.
+        """Return the numbers of the images of a sample: the split, shuffled by the seed.
 
         Raises:
             BadValue: there are not so many images.
@@ -108,19 +93,16 @@ class Classifier:
         return self._view.latents(ids, seed).to(self.device)
 
     def observe(self, z: Latents, layers: Sequence[str], edits: Sequence[Edit] = ()) -> Observation:
-        """Show the images and read every asked layer in one forward pass, edits made on the way.
+        """Return the images and the features of layers, of one forward pass; see `Subject`.
 
         Raises:
             UnknownName: there is no such submodule.
             BadModel: there is, but its output is no feature map.
         """
-        self._check([*layers, *(edit.layer for edit in edits)])
-        inside = [_Inside(edit) for edit in edits]
-        seen = self._hooked.observe(z, [INSIDE + layer for layer in layers], inside)
-        features = {layer: seen.features[INSIDE + layer] for layer in layers}
+        seen = self._hooked.observe(z, layers, edits)
         labelled = self._view.labelled
         images = seen.images if labelled == self._view.frame else self._view.images(z, labelled)
-        return Observation(images, features, self._view.shown(z))
+        return Observation(images, seen.features, self._view.shown(z))
 
     def rest(self, z: Latents, layer: str) -> Replay | Replays:
         """Return the rest of the network from a layer on, for these images: from features to scores.
@@ -128,14 +110,14 @@ class Classifier:
         Raises:
             UnknownName, BadModel: as `observe`.
         """
-        self._check([layer])
-        given = self._view.given(self._view.images(z))
-        while self._most:
+        self._hooked.check_layers([layer])
+        inputs = self._view.inputs(self._view.images(z))
+        while self._batch_limit:
             parts = []
-            for rows in torch.split(given, self._most):
+            for rows in torch.split(inputs, min(self._batch_limit, max(len(inputs), 1))):
                 part = Replay(self._module, layer, partial(self._scores, rows))
-                if (seen := len(part.features)) != len(rows):  # the network takes its batch in parts
-                    self._most = seen if seen < len(rows) else len(rows) // 2
+                if (seen := len(part.features)) != len(rows):  # the network splits its batch
+                    self._batch_limit = seen if seen < len(rows) else len(rows) // 2
                     break
                 parts.append(part)
             else:
@@ -157,61 +139,36 @@ class Classifier:
                 f"{self._name} gives {self.scores} scores and there are {len(self.classes)} classes; say what each "
                 "score stands for: classes=FILE, the name of a class in each line"
             )
-        places = [self.classes.index(each) for each in own]
+        indices = [self.classes.index(each) for each in own]
         found = self._view.pictures.truth(self._view.shown(z).numbers)
         if -1 in found:
             raise BadValue(f"{self._view.pictures.name}: some images are in no class; give each class a folder")
-        return torch.tensor([places[i] for i in found], device=self.device)
+        return torch.tensor([indices[i] for i in found], device=self.device)
 
-    def _scores(self, given: Images) -> Float[Tensor, "b c"]:
-        with uncompiled(self._module), guarded(f"running {self._name}"):
-            output = self._module(given.to(dtype_of(self._module)))
-        scores = scores_in(output, len(given))
+    def _images(self, z: Latents) -> Images:
+        """Return the images of latents, after a run of the network on them."""
+        images = self._view.images(z)
+        self._module(self._view.inputs(images).to(dtype_of(self._module)))
+        return images
+
+    def _scores(self, inputs: Images) -> Float[Tensor, "b c"]:
+        output = call(self._module, inputs.to(dtype_of(self._module)), self._name)
+        scores = scores_in(output, len(inputs))
         if scores is None:
             kind = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
-            raise BadModel(f"{self._name} returns {kind} for {len(given)} images; it must return scores [b, classes]")
+            raise BadModel(f"{self._name} returns {kind} for {len(inputs)} images; it must return scores [b, classes]")
         return scores
 
     @torch.no_grad()
     def _probe(self) -> int:
-        """Return how many scores there are, once it is certain that they are a function of an image alone."""
-        given = self._view.given(self._view.images(self.latents(range(2), 0)))
-        listen = partial(listening, self._module, readable(self._module))
-        return check_alone(self._scores, given, self._module, listen, (self._name, "score of an image")).shape[1]
-
-    def _check(self, layers: Sequence[str]) -> None:
-        for layer in layers:
-            if layer in self.others:
-                raise BadModel(f"layer {layer} of {self._name} {self.others[layer]}")
-            if layer not in self.layers:
-                raise UnknownName(f"layer of {self._name}", layer, self.layers)
-
-
-class _Watched(nn.Module):
-    """Looks images up by their latents, shows them to a network, and returns them."""
-
-    def __init__(self, net: nn.Module, view: View) -> None:
-        super().__init__()
-        self.net, self._view = net, view
-
-    def forward(self, z: Latents) -> Images:
-        images = self._view.images(z)
-        self.net(self._view.given(images).to(dtype_of(self.net)))
-        return images
-
-
-class _Inside:
-    """An edit of a layer, under the name that the layer has inside of `_Watched`."""
-
-    def __init__(self, edit: Edit) -> None:
-        self.layer, self._edit = INSIDE + edit.layer, edit
-
-    def __call__(self, r: Tensor) -> Tensor:
-        return self._edit(r)
+        """Return how many scores there are, after a check that they are a function of an image alone."""
+        inputs = self._view.inputs(self._view.images(self.latents(range(2), 0)))
+        hooks = partial(hooked, self._module, readable(self._module))
+        return check_alone(self._scores, inputs, self._module, hooks, (self._name, "score of an image")).shape[1]
 
 
 def scores_in(output: object, count: int) -> Float[Tensor, "b c"] | None:
-    """Return the scores in what a network returned for so many images, as float32 [b, classes]; None if none are."""
+    """Return the scores in what a network returned for `count` images, as float32 [b, classes]; None if none are."""
     named = output.get("logits") if isinstance(output, Mapping) else getattr(output, "logits", None)
     for found in tensors(output if named is None else named):
         if found.is_floating_point() and found.ndim and len(found) == count and found.shape[2:].numel() == 1:
@@ -240,7 +197,7 @@ def as_classifier(
     return Classifier(module, view, layers=layers, classes=classes, name=name)
 
 
-@GENERATORS.register("classifier")
+@GENERATORS.register("classifier", argument="code")
 def open_classifier(
     argument: str,
     /,
@@ -260,21 +217,19 @@ def open_classifier(
     label_size: int = 0,
     **options: str,
 ) -> Classifier:
-    """Open a network that looks at the images of images=DIR and gives scores; other options go to the callable.
+    """Open a network that gives scores to the images of images=DIR; other options go to the callable.
 
     Args:
         argument: what to import and call, ``package.module:callable``; the current directory is importable.
-        device: where it shall compute.
         images: the images, see `open_pictures`.
         weights: a file with its state dict.
-        prefix: what the names of its tensors begin with in that file.
-        size: height and width at which it looks at images.
-        crop: look at a square in the middle, so much of the shorter side; else at all of it.
+        prefix: of the names of its tensors in that file.
+        size: height and width of its inputs.
+        crop: take a square in the middle, so much of the shorter side; else all of the image.
         split: the part of the images to take samples from.
-        mean, std: what it takes is ``(x - mean) / std``, x in [0, 1]; three numbers each, for red, green and blue.
+        mean, std: its inputs are ``(x - mean) / std``, x in [0, 1]; three numbers each, for red, green and blue.
         layers: the layers to offer, ``a,b``; else all.
         classes: a file with the name of the class of each score, one a line; else the folders of the images, sorted.
-        dtype: the number format in which it shall compute.
         label_size: height and width at which images are shown and segmented; else `size`, or if that is below 128
             the size of the images, 256 at most.
         options: for the callable.
@@ -289,11 +244,7 @@ def open_classifier(
         raise BadValue(f"classifier:{argument} needs images to look at; add ?images=DIR, or images=scenes:church")
     means, stds = (numbers_in(name, text, ",", float) for name, text in (("mean", mean), ("std", std)))
     view = View.open(images, size, crop, split=split, mean=means, std=stds, label_size=label_size)
-    module = call_named(argument, options)
-    if not isinstance(module, nn.Module):
-        raise BadModel(f"{argument} gives a {type(module).__name__}; it must give a torch.nn.Module")
-    if weights:
-        load_weights(module, Path(weights), prefix)
+    module = build(argument, options, weights, prefix)
     return as_classifier(
         cast(module, find_dtype(dtype), argument).to(device),
         view,

@@ -1,4 +1,4 @@
-"""Directions of a layer: what stands in the place of its units when it is looked at in another basis.
+"""Directions of a layer: another basis in place of its units.
 
 ====================  ===============================================================================================
 rotation              random orthogonal directions: the control for axis alignment of Network Dissection (Bau, Zhou et
@@ -37,17 +37,15 @@ BATCH = 32
 class Directions:
     """Directions of a layer with u units: c = activation(W (r - mean) + bias), and r' = r + V (c' - c).
 
-    What the coefficients do not tell of r, the error of an autoencoder or what is orthogonal to fewer directions than
-    units, is thus kept as it was, and coefficients that nobody changed change nothing, to the bit.
+    The part of r that c does not hold, the error of an autoencoder or what is orthogonal to fewer directions than
+    units, is thus kept as it was, and unchanged coefficients change nothing, to the bit.
 
     Attributes:
         reads: W [k, u].
         writes: V [u, k].
-        mean: [u].
-        bias: [k].
         activation: ``none``, ``relu``, or ``topk:n``: at every place the n greatest that are positive, others 0.
-        recipe: what they were made by, if that says all; else they are known by their numbers. Numbers that are
-            computed again differ in their last bits from machine to machine.
+        recipe: how they were computed, for the fingerprint; else that is of their numbers. Numbers that are computed
+            again differ in their last bits from machine to machine.
 
     >>> turned = Directions.linear(torch.tensor([[0.6, 0.8], [-0.8, 0.6]]))
     >>> r = torch.randn(1, 2, 4, 4)
@@ -64,19 +62,17 @@ class Directions:
     recipe: tuple[object, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse an activation that is unknown."""
-        self._kept  # noqa: B018  read once, so that it is refused now
+        """Refuse an unknown activation."""
+        self._kept  # noqa: B018  it raises
 
     @classmethod
     def linear(
         cls, matrix: Float[Tensor, "k u"], mean: Float[Tensor, " u"] | None = None, recipe: tuple[object, ...] = ()
     ) -> "Directions":
-        """Return the rows of a matrix as directions, each coefficient to be changed without changing another.
-
-        V is the pseudo-inverse of W, so that W r' = c'; computed in double precision.
+        """Return the rows of a matrix as directions; V is its pseudo-inverse, so W r' = c', in double precision.
 
         Raises:
-            BadValue: the directions are not independent, so there is no such change.
+            BadValue: the directions are not independent, so one coefficient cannot be changed alone.
         """
         w = matrix.double()
         found = torch.linalg.svdvals(w)
@@ -86,31 +82,29 @@ class Directions:
                 f"only {rank} of {len(w)} directions of {w.shape[1]} units are independent, so one cannot be changed "
                 "without the others; leave some out, or give an autoencoder, with its decoder"
             )
-        zero = torch.zeros(w.shape[1])
-        writes = torch.linalg.pinv(w)
-        return cls(
-            w.float(), writes.float(), zero if mean is None else mean.float(), torch.zeros(len(w)), recipe=recipe
-        )
+        center = torch.zeros(w.shape[1]) if mean is None else mean.float()
+        return cls(w.float(), torch.linalg.pinv(w).float(), center, torch.zeros(len(w)), recipe=recipe)
 
     @cached_property
     def fingerprint(self) -> str:
-        """Sha256 over what they are."""
+        """Sha256 over the recipe or the numbers."""
         if self.recipe:
             return fingerprint({}, "directions", len(self.reads), *self.recipe)
-        state = {name: getattr(self, name) for name in ("reads", "writes", "mean", "bias")}
-        return fingerprint(state, "directions", self.activation)
+        return fingerprint(self._tensors(), "directions", self.activation)
 
     @cached_property
     def orthogonal(self) -> bool:
-        """Whether coefficients are a rotation of features, so that they alone tell the features."""
+        """Whether coefficients are a rotation of features, and so determine them."""
         k, u = self.reads.shape
         same = torch.allclose(self.reads @ self.reads.T, torch.eye(k), atol=1e-4)
         return k == u and self.activation == "none" and same
 
     def to(self, device: torch.device) -> "Directions":
-        """Return them on a device."""
-        moved = {name: getattr(self, name).to(device) for name in ("reads", "writes", "mean", "bias")}
-        return dataclasses.replace(self, **moved)
+        """Return the directions on a device."""
+        return dataclasses.replace(self, **{name: each.to(device) for name, each in self._tensors().items()})
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {"reads": self.reads, "writes": self.writes, "mean": self.mean, "bias": self.bias}
 
     def encode(self, r: Features) -> Float[Tensor, "b k h w"]:
         """Return the coefficients of features, place by place."""
@@ -123,16 +117,16 @@ class Directions:
         return c
 
     def decode(self, c: Float[Tensor, "b k h w"]) -> Features:
-        """Return the features of which these are the coefficients in orthogonal directions; differentiable in c."""
+        """Return the features with these coefficients in orthogonal directions; differentiable in c."""
         return _mixed(self.writes, c) + self.mean[:, None, None]
 
     def moved(self, r: Features, c: Float[Tensor, "b k h w"], changed: Float[Tensor, "b k h w"]) -> Features:
-        """Return features whose coefficients were c, now that they have changed; differentiable in `changed`."""
+        """Return features after their coefficients c have changed; differentiable in `changed`."""
         return r + _mixed(self.writes, changed - c)
 
     @cached_property
     def _kept(self) -> int:
-        """How many coefficients of a place are kept; 0 for all."""
+        """The n of ``topk:n``; 0 for all."""
         kind, _, number = self.activation.partition(":")
         if kind == "topk" and number.isascii() and number.isdigit() and 0 < int(number) <= len(self.reads):
             return int(number)
@@ -142,7 +136,7 @@ class Directions:
 
 
 def _mixed(matrix: Float[Tensor, "j i"], x: Float[Tensor, "b i h w"]) -> Float[Tensor, "b j h w"]:
-    """Return the matrix times every place: a product, as a GPU may round convolutions to ten bits unasked."""
+    """Return the matrix times every place: a product, as a GPU may round convolutions to ten bits."""
     return (matrix @ x.flatten(2)).view(len(x), len(matrix), *x.shape[2:])
 
 
@@ -160,13 +154,13 @@ def rotation(
     amount: float = 1.0,
     count: int | None = None,
 ) -> Directions:
-    """Return random orthogonal directions, uniform over all rotations; the features are turned and not centred.
+    """Return random orthogonal directions, uniform over all rotations Q; the features are not centred.
 
     Args:
         subject: the model.
         layer: of it.
         seed: of the rotation.
-        amount: how far to turn: Q to this power, along the shortest way from the units (0) to Q (1).
+        amount: the power of Q, along the shortest way from the units (0) to Q (1).
         count: only the first so many directions.
 
     Raises:
@@ -174,9 +168,8 @@ def rotation(
     """
     if not 0 <= amount <= 1:
         raise BadValue(f"amount={amount:g} is not between 0 (the units themselves) and 1 (the whole rotation)")
-    q = turned(random_rotation(subject.layers[layer].units, seed), amount)
-    chosen = _checked(count, len(q), "units")
-    return Directions.linear(q[:chosen], recipe=("rotation", seed, amount))
+    q = rotation_power(random_rotation(subject.layers[layer].units, seed), amount)
+    return Directions.linear(q[: _checked(count, len(q), "units")], recipe=("rotation", seed, amount))
 
 
 def random_rotation(units: int, seed: int) -> Float64[Tensor, "u u"]:
@@ -192,11 +185,11 @@ def random_rotation(units: int, seed: int) -> Float64[Tensor, "u u"]:
     return uniform
 
 
-def turned(q: Float64[Tensor, "u u"], amount: float) -> Float64[Tensor, "u u"]:
-    """Return a rotation to a power: each of its planes turned by that part of its angle.
+def rotation_power(q: Float64[Tensor, "u u"], amount: float) -> Float64[Tensor, "u u"]:
+    """Return a rotation to a power: each of its planes rotated by that part of its angle.
 
     The eigenvalues of Q are e^iθ; those of i (1 - Q) (1 + Q)⁻¹ are tan(θ/2), of the same vectors, and as this matrix is
-    Hermitian its vectors are found orthogonal.
+    Hermitian its computed vectors are orthogonal.
     """
     if amount in (0, 1):
         return q if amount else torch.eye(len(q), dtype=q.dtype)
@@ -218,17 +211,17 @@ def principal(
     pictures: int = 256,
     count: int | None = None,
 ) -> Directions:
-    """Return the principal directions of a layer, greatest variance first, every place of every image counted alike.
+    """Return the principal directions of a layer, greatest variance first, all places of all images weighted alike.
 
-    Coefficients are of features without their mean. A direction points to where its heavier tail is (the third moment
-    is positive). Directions without variance (units that are always 0, or sums of others) are left out: what is on
-    them is rounding, and rounding knows the image.
+    Coefficients are of features without their mean. A direction points to its heavier tail (the third moment is
+    positive). Directions without variance (units that are always 0, or sums of others) are excluded: their
+    coefficients are rounding, which depends on the image.
 
     Args:
         subject: the model.
         layer: of it.
         seed: of the images.
-        pictures: how many.
+        pictures: how many images.
         count: only the first so many directions.
 
     Raises:
@@ -239,8 +232,7 @@ def principal(
         raise BadValue(f"pictures={pictures} is too few for principal directions; give at least 2")
     parts = [range(i, min(i + BATCH, pictures)) for i in range(0, pictures, BATCH)]
 
-    def places(ids: range) -> Tensor:
-        """Return the features of some images, [places, u] in double precision."""
+    def places(ids: range) -> Tensor:  # [places, u]
         features = subject.observe(subject.latents(ids, seed + SAMPLE), [layer]).features[layer]
         return features.double().movedim(1, -1).flatten(0, -2)
 
@@ -251,8 +243,8 @@ def principal(
     if not math.isfinite(float(covariance.sum())) or not float(covariance.trace()) > 0:
         raise BadModel(f"layer {layer} has no principal directions: it is NaN, Inf or the same everywhere")
     variances, vectors = (each.flip(-1) for each in torch.linalg.eigh(covariance))
-    able = int((variances > NEARLY**2 * variances[0]).sum())
-    w = vectors[:, : _checked(count, able, f"directions of {layer} that have any variance")].T
+    rank = int((variances > NEARLY**2 * variances[0]).sum())
+    w = vectors[:, : _checked(count, rank, f"directions of {layer} that have any variance")].T
     tails = torch.stack([((x - mean) @ w.T).pow(3).sum(0) for x in map(places, parts)]).sum(0)
     w = torch.where(tails < 0, -1, 1)[:, None] * w
     return Directions.linear(w.cpu(), mean.cpu(), recipe=("pca", seed, pictures))
@@ -265,9 +257,9 @@ def _checked(count: int | None, most: int, of: str) -> int:
 
 
 READS = {"W_enc": True, "encoder.weight": False}
-"""Names of an encoder, and whether it is kept as [units, directions]."""
+"""Names of an encoder, and whether it is [units, directions]."""
 WRITES = {"W_dec": True, "decoder.weight": False}
-"""Names of a decoder, and whether it is kept as [directions, units]."""
+"""Names of a decoder, and whether it is [directions, units]."""
 BIASES = ("b_enc", "encoder.bias", "latent_bias")
 MEANS = ("b_dec", "pre_bias", "bias")
 """Names of what is taken from the features before they are read, and added in the end."""
@@ -323,11 +315,7 @@ def _matrix(state: State, units: int, name: str, path: str) -> Float[Tensor, "k 
 
 
 def _autoencoder(state: State, units: int, activation: str, path: str) -> Directions:
-    """Return the latents of an autoencoder as directions.
-
-    Raises:
-        BadFile: the decoder is not there, a tensor does not fit, or there is one that no known autoencoder has.
-    """
+    """Return the latents of an autoencoder as directions."""
     for name in state:
         if name not in (*READS, *WRITES, *BIASES, *MEANS, ADDED):
             raise BadFile(f"{path}: has tensor {name}, which none of the autoencoders known here has")

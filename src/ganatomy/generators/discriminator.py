@@ -1,4 +1,4 @@
-"""The discriminator that a bundled generator learned from: a network that says how real an image looks.
+"""The discriminator of a bundled generator's training: a network that returns how real an image looks.
 
 It mirrors the generator: from the full resolution down to 4 px, two convolutions a resolution (Karras et al. 2018).
 """
@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from ganatomy.devices import find_dtype
 from ganatomy.errors import BadFile
 from ganatomy.generators.classifier import Classifier
-from ganatomy.generators.progan import Bias
+from ganatomy.generators.progan import Bias, kernel_shapes, overlapped
 from ganatomy.generators.registry import GENERATORS
 from ganatomy.generators.view import View
-from ganatomy.weights import State, fit_state, read_state
+from ganatomy.weights import fit_state, read_state
 
 
 class EqualConv(nn.Module):
@@ -35,11 +35,10 @@ class EqualConv(nn.Module):
         self.padding, self.down = padding, down
 
     def forward(self, x: Float[Tensor, "b in h w"]) -> Float[Tensor, "b out H W"]:
-        """Return what comes before the leaky ReLU."""
+        """Return the units before the leaky ReLU."""
         weight = self.weight * self.scale
         if self.down:
-            w = F.pad(weight, [1, 1, 1, 1])
-            weight = (w[..., 1:, 1:] + w[..., 1:, :-1] + w[..., :-1, 1:] + w[..., :-1, :-1]) / 4
+            weight = overlapped(weight) / 4
         return F.conv2d(x, weight, self.bias.b, stride=2 if self.down else 1, padding=self.padding)
 
 
@@ -51,10 +50,10 @@ class LeakyConv(EqualConv):
         return F.leaky_relu(super().forward(x), 0.2)
 
 
-class JudgedAlone(LeakyConv):
-    """The layer that, in training, also sees how much the images of a small group differ at 4 px.
+class _MinibatchStd(LeakyConv):
+    """The layer that, in training, also gets a map of how much the images of a small group differ at 4 px.
 
-    Here an image is judged alone: in the place of that map stands one number, its mean over groups of real images.
+    Here an image is scored alone: that map is one number, its mean over groups of real images.
     """
 
     def __init__(self, inputs: int, units: int) -> None:
@@ -62,15 +61,19 @@ class JudgedAlone(LeakyConv):
         self.spread = nn.Parameter(torch.zeros(1))
 
     def forward(self, x: Float[Tensor, "b in h w"]) -> Float[Tensor, "b out h w"]:
-        """Return the layer's units."""
         return super().forward(torch.cat([x, self.spread.expand(len(x), 1, *x.shape[2:])], 1))
 
 
-def spread(x: Float[Tensor, "b u h w"], group: int = 4) -> Float[Tensor, "b 1 h w"]:
-    """Return one map per image: the standard deviation within its group, averaged over units and places."""
-    groups = x.float().reshape(group, -1, *x.shape[1:])
-    deviation = (groups.var(0, unbiased=False) + 1e-8).sqrt().mean((1, 2, 3), keepdim=True)
-    return deviation.to(x.dtype).repeat(group, 1, *x.shape[2:])
+class _OutputHead(nn.Module):
+    """The last linear layer, with equalised learning rate."""
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(1, inputs))
+        self.bias = Bias(1)
+
+    def forward(self, x: Float[Tensor, "b in"]) -> Float[Tensor, "b 1"]:
+        return F.linear(x, self.weight * math.sqrt(2 / self.weight.shape[1]), self.bias.b)
 
 
 def discriminator_network(widths: Sequence[int]) -> nn.Sequential:
@@ -85,27 +88,14 @@ def discriminator_network(widths: Sequence[int]) -> nn.Sequential:
     for fine, coarse in itertools.pairwise(widths):
         layers += [LeakyConv(fine, fine), LeakyConv(fine, coarse, down=True)]
     last = widths[-1]
-    layers += [JudgedAlone(last, last), LeakyConv(last, last, 4, 0)]
+    layers += [_MinibatchStd(last, last), LeakyConv(last, last, 4, 0)]
     named: OrderedDict[str, nn.Module] = OrderedDict((f"layer{i}", layer) for i, layer in enumerate(layers))
     named["flatten"] = nn.Flatten()
-    named["verdict"] = Verdict(last)
+    named["verdict"] = _OutputHead(last)
     return nn.Sequential(named)
 
 
-class Verdict(nn.Module):
-    """The last linear layer, with equalised learning rate."""
-
-    def __init__(self, inputs: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(1, inputs))
-        self.bias = Bias(1)
-
-    def forward(self, x: Float[Tensor, "b in"]) -> Float[Tensor, "b 1"]:
-        """Return the logits."""
-        return F.linear(x, self.weight * math.sqrt(2 / self.weight.shape[1]), self.bias.b)
-
-
-@GENERATORS.register("discriminator")
+@GENERATORS.register("discriminator", data=True)
 def open_discriminator(
     path: str,
     /,
@@ -117,32 +107,21 @@ def open_discriminator(
     layers: str = "",
     dtype: str = "float32",
 ) -> Classifier:
-    """Open a discriminator that ``recipes/train_generator.py`` exported, to look at the images of images=.
+    """Open a discriminator that ``recipes/train_generator.py`` exported, for the images of images=.
 
     Raises:
         BadFile: the weights are not those of such a network; images or their labels cannot be read.
         UnknownName: no such layer, split or number format.
     """
     state = read_state(Path(path), prefix)
-    widths = _widths(state, path)
-    network = discriminator_network(widths)
+    numbers = [int(match[1]) for name in state if (match := re.fullmatch(r"layer(\d+)\.weight", name))]
+    count = max(numbers, default=0)
+    if count < 2 or count % 2 or "layer0.weight" not in state:
+        raise BadFile(f"{path}: not a discriminator of this package (it has layer0.weight, layer1.weight, …)")
+    shapes = kernel_shapes(state, [f"layer{i}.weight" for i in range(0, count - 1, 2)], path)
+    network = discriminator_network([shape[0] for shape in shapes])
     fit_state(network, state, path)
-    view = View.open(images, 4 << (len(widths) - 1), split=split)
+    view = View.open(images, 4 << (len(shapes) - 1), split=split)
     return Classifier(
         network.to(device, find_dtype(dtype)), view, layers=layers.split(",") if layers else (), name="discriminator"
     )
-
-
-def _widths(state: State, source: str) -> list[int]:
-    """Read the units at every resolution off the shapes."""
-    numbers = [int(match[1]) for name in state if (match := re.fullmatch(r"layer(\d+)\.weight", name))]
-    count = max(numbers, default=0)
-    names = [f"layer{i}.weight" for i in range(0, count - 1, 2)]
-    if count < 2 or count % 2 or "layer0.weight" not in state:
-        raise BadFile(f"{source}: not a discriminator of this package (it has layer0.weight, layer1.weight, …)")
-    for name in names:
-        if name not in state:
-            raise BadFile(f"{source}: lacks tensor {name}")
-        if state[name].ndim != 4:
-            raise BadFile(f"{source}: tensor {name} has shape {list(state[name].shape)}, not [out, in, k, k]")
-    return [len(state[name]) for name in names]

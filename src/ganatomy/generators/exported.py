@@ -14,35 +14,35 @@ import torch
 from torch import Tensor, nn
 
 from ganatomy.errors import BadFile, BadModel
-from ganatomy.generators.hooked import HookedGenerator, run
+from ganatomy.generators.hooked import HookedGenerator, call
 from ganatomy.generators.latents import standard_normal
 from ganatomy.generators.module import as_generator, numbers_in
+from ganatomy.generators.outputs import images_in
 from ganatomy.generators.registry import GENERATORS
 from ganatomy.weights import fingerprint
 from ganatomy.weights.exported import NUMBERS, Json, Program, read_program
+from ganatomy.wrapped import device_of
 
 ON_NUMBERS: Mapping[str, Callable[..., Any]] = {
     f"_operator.{name}": getattr(operator, name)
     for name in ["add", "sub", "mul", "floordiv", "mod", "truediv", "neg", "eq", "ne", "ge", "gt", "le", "lt"]
 }
-"""What a program may do to sizes."""
+"""Functions of sizes."""
 
 PLAIN = {f"as_{kind}" for kind in ["int", "ints", "bool", "bools", "string", "strings", "float", "floats"]}
 SYMBOLS = {f"as_sym_{kind}" for kind in ["int", "ints", "bool", "bools", "float", "floats"]}
 TENSORS = {"as_tensor", "as_tensors", "as_optional_tensor", "as_optional_tensors"}
-HOW = (
+HINT = (
     "export with torch.export.export(net.eval(), (z,), dynamic_shapes=({0: torch.export.Dim('batch')},)), "
     "z being two latents or more"
 )
 MEMORY = {1: torch.contiguous_format, 2: torch.channels_last, 3: torch.channels_last_3d, 4: torch.preserve_format}
-
-
 INNER = re.compile(
     "_(convolution|unsafe_view|to_copy|native_batch_norm_legit|native_batch_norm_legit_no_training|softmax|log_softmax"
     "|unsafe_index|local_scalar_dense|shape_as_tensor|weight_norm|adaptive_avg_pool2d|reshape_alias|cat|conj"
     "|scaled_dot_product_[a-z_]+|upsample_[a-z0-9_]+|assert_tensor_metadata|assert_scalar|assert_async)"
 )
-"""Operators that PyTorch keeps for itself and writes into programs all the same."""
+"""Private operators of PyTorch that it writes into programs."""
 UNSOUND = re.compile(
     "quant|fbgemm|mkldnn|sparse|cudnn|miopen|nested|jagged|sobol|thnn|_backward$|^set_|^resize|^range$|^promote_types$"
     "|^new_empty_strided$|^linalg__"
@@ -51,7 +51,7 @@ UNSOUND = re.compile(
 
 
 def is_sound(operator: str) -> bool:
-    """Say whether an operator may be called with whatever a stranger's program hands it.
+    """Return whether an operator may be called with any arguments of a stranger's program.
 
     >>> [is_sound(name) for name in ("conv2d", "_convolution", "_stack", "fbgemm_linear_int8_weight")]
     [True, True, False, False]
@@ -60,16 +60,11 @@ def is_sound(operator: str) -> bool:
     return bool(known) and UNSOUND.search(operator) is None
 
 
-class Point(nn.Module):
-    """The end of a module of the program: gives on what it is given, so that it can be read and replaced there."""
+class _Step(NamedTuple):
+    """One node: the function, its arguments, names of its results, modules that end here with their values.
 
-    def forward(self, x: Any) -> Any:
-        """Return x."""
-        return x
-
-
-class Step(NamedTuple):
-    """One node: what to call, with what, how its results are called, which modules end here with which values."""
+    `gone` are the names that no later node reads.
+    """
 
     call: Callable[..., Any]
     arguments: dict[str, Json]
@@ -79,9 +74,10 @@ class Step(NamedTuple):
 
 
 class Network(nn.Module):
-    """A program as a module: takes latents, returns what the program returns. Its submodules are those of the original.
+    """A program as a module: takes latents, returns what the program returns.
 
-    A submodule returns the values that were made in it and are used outside: one tensor, or a tuple.
+    It has the submodules of the original, identities that get the values that were computed in the original submodule
+    and are used outside, one tensor or a tuple: there they can be read and replaced.
 
     Raises:
         BadFile: an operator or a kind of argument that is not allowed.
@@ -99,10 +95,10 @@ class Network(nn.Module):
         for i, node in enumerate(nodes):
             for argument in node["inputs"]:
                 _check(argument["arg"], source)
-            ends = [(path, values) for path, values in calls.get(i, []) if self._place(path)]
+            ends = [(path, values) for path, values in calls.get(i, []) if self._add_submodule(path)]
             gone = [name for name, at in last.items() if at == i and name not in program.outputs]
             arguments = {argument["name"]: argument["arg"] for argument in node["inputs"]}
-            self._steps.append(Step(_operator(node["target"], source), arguments, node["outputs"], ends, gone))
+            self._steps.append(_Step(_operator(node["target"], source), arguments, node["outputs"], ends, gone))
 
     def forward(self, z: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Run the program."""
@@ -121,24 +117,20 @@ class Network(nn.Module):
         found = tuple(known[name] for name in self._outputs)
         return found[0] if len(found) == 1 else found
 
-    def _place(self, path: str) -> bool:
-        """Make a submodule; say whether there can be one of that name."""
+    def _add_submodule(self, path: str) -> bool:
+        """Add a submodule; return whether there can be one of that name."""
         at: nn.Module = self
         for part in path.split("."):
             if part not in dict(at.named_children()):
                 if not part or hasattr(at, part):
                     return False
-                at.add_module(part, Point())
+                at.add_module(part, nn.Identity())
             at = at.get_submodule(part)
         return True
 
 
 def _operator(target: str, source: str) -> Callable[..., Any]:
-    """Return the operator that a node names.
-
-    Raises:
-        BadFile: it is not one of PyTorch's own, not here, or one that names files.
-    """
+    """Return the operator that a node names."""
     if target in ON_NUMBERS:
         return ON_NUMBERS[target]
     match = re.fullmatch(r"torch\.ops\.aten\.([a-z]\w*|_[a-z]\w*)\.(\w+)", target)
@@ -157,7 +149,7 @@ def _check(argument: Json, source: str) -> None:
 
 
 def _value(argument: Json, known: Mapping[str, Any], device: torch.device) -> Any:
-    """Return what an argument stands for; tensors that the program makes are made on the device of the latents."""
+    """Return the value of an argument; tensors that the program creates are on the device of the latents."""
     ((kind, content),) = argument.items()
     if kind in TENSORS | SYMBOLS:
         return [_named(each, known) for each in content] if kind.endswith("s") else _named(content, known)
@@ -188,14 +180,14 @@ def _named(content: Any, known: Mapping[str, Any]) -> Any:
 
 
 def _name(content: Any) -> str | None:
-    """Return the name in what stands for a tensor or a number: {name}, {as_name} or {as_tensor: {name}}."""
+    """Return the name in a reference to a tensor or a number: {name}, {as_name} or {as_tensor: {name}}."""
     inner = content.get("as_tensor", content)
     name = inner.get("name", inner.get("as_name"))
     return None if name is None else str(name)
 
 
 def _bind(results: Sequence[Json], result: Any, known: dict[str, Any]) -> None:
-    """Give what an operator returned its names."""
+    """Store the results of an operator under their names."""
     returned = [result] if len(results) == 1 else result
     for place, value in zip(results, returned, strict=True):
         ((kind, content),) = place.items()
@@ -206,7 +198,7 @@ def _bind(results: Sequence[Json], result: Any, known: dict[str, Any]) -> None:
 
 
 def _names(arguments: Sequence[Json]) -> Iterator[str]:
-    """Yield the names that a node's arguments mention."""
+    """Yield the names in a node's arguments."""
     for argument in arguments:
         ((kind, content),) = argument["arg"].items()
         if kind in TENSORS | SYMBOLS:
@@ -215,13 +207,8 @@ def _names(arguments: Sequence[Json]) -> Iterator[str]:
                     yield name
 
 
-def _made(node: Json) -> list[str]:
-    """Return the tensors that a node makes, by name."""
-    return list(_names([{"arg": place} for place in node["outputs"] if TENSORS & {*place}]))
-
-
 def _calls(nodes: Sequence[Json], outputs: Sequence[str]) -> dict[int, list[tuple[str, list[str]]]]:
-    """Return by the last node of every call of a module its path, and the values made in it that are used outside.
+    """Return by the last node of every call of a module its path, and the values from it that are used outside.
 
     A call is a run of nodes that have it on their stack. Those that end at the same node are listed innermost first.
     """
@@ -234,25 +221,26 @@ def _calls(nodes: Sequence[Json], outputs: Sequence[str]) -> dict[int, list[tupl
     started: dict[tuple[str, str], int] = {}
     for i, stack in enumerate(stacks):
         later = stacks[i + 1] if i + 1 < len(nodes) else []
-        for depth, call in reversed(list(enumerate(stack))):
-            first = started.setdefault(call, i)
-            if call in later[: depth + 1]:
+        for depth, entry in reversed(list(enumerate(stack))):
+            first = started.setdefault(entry, i)
+            if entry in later[: depth + 1]:
                 continue
-            del started[call]
-            made = [name for node in nodes[first : i + 1] for name in _made(node)]
+            del started[entry]
+            results = [place for node in nodes[first : i + 1] for place in node["outputs"] if TENSORS & {*place}]
+            made = _names([{"arg": place} for place in results])
             leaving = [name for name in made if any(not first <= user <= i for user in users.get(name, []))]
             if leaving:
-                calls.setdefault(i, []).append((call[1], leaving))
+                calls.setdefault(i, []).append((entry[1], leaving))
     return calls
 
 
 def _stack(node: Json) -> list[tuple[str, str]]:
-    """Return the calls in which a node was traced, outermost first, as (key, path), without that of the whole."""
+    """Return the calls of submodules in which a node was traced, outermost first, as (key, path)."""
     entries = [entry.split(",") for entry in node["metadata"].get("nn_module_stack", "").split(";") if entry]
     return [(entry[0], entry[1].partition("@")[0]) for entry in entries if len(entry) > 1 and entry[1]]
 
 
-@GENERATORS.register("exported")
+@GENERATORS.register("exported", data=True, fixed="its weights are part of a program, which is not rewritten")
 def open_exported(
     path: str, /, *, device: torch.device, bounds: str | None = None, layers: str | None = None
 ) -> HookedGenerator:
@@ -262,8 +250,7 @@ def open_exported(
 
     Args:
         path: the ``.pt2`` file.
-        device: where it shall compute.
-        bounds: the values that mean black and white, ``0..1``; else they are looked for.
+        bounds: the values that mean black and white, ``0..1``; else they are found.
         layers: the layers to offer, ``a,b``; else all.
 
     Raises:
@@ -275,26 +262,14 @@ def open_exported(
         shape, network = _latent(program, path), Network(program, path)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise BadFile(f"{path}: its graph is damaged ({error!r})") from error
-    network.to(device)
-    check_batches(network, standard_normal(range(3), 0, shape, device), path, HOW)
-    generator = as_generator(
-        network,
-        latent=shape,
-        bounds=None if bounds is None else numbers_in("bounds", bounds, "..", float),
-        layers=layers.split(",") if layers else (),
-        name=path,
-    )
+    generator = program_generator(network.to(device), shape, path, (bounds, layers), HINT)
     steps = [(node["target"], node["inputs"], node["outputs"]) for node in program.graph["nodes"]]
     generator.fingerprint = fingerprint(program.tensors, "exported", steps, bounds)
     return generator
 
 
 def _latent(program: Program, source: str) -> tuple[int, ...]:
-    """Return the shape of one latent.
-
-    Raises:
-        BadModel: the program takes something else.
-    """
+    """Return the shape of one latent."""
     if len(program.inputs) != 1:
         given = ", ".join(program.inputs) or "nothing"
         raise BadModel(f"{source}: takes {given}; a generator takes one tensor of latents")
@@ -305,24 +280,30 @@ def _latent(program: Program, source: str) -> tuple[int, ...]:
 
 
 @torch.no_grad()
-def check_batches(network: nn.Module, z: Tensor, source: str, how: str) -> None:
-    """Refuse a program in which the size of a batch is written, or whose images depend on each other.
-
-    Args:
-        network: the program.
-        z: three latents.
-        source: what to call it in messages.
-        how: what to do instead, for messages.
+def program_generator(
+    network: nn.Module, shape: Sequence[int], source: str, options: tuple[str | None, str | None], hint: str
+) -> HookedGenerator:
+    """Return the generator of a program, latents of a shape, and the options bounds and layers.
 
     Raises:
-        BadModel: images differ, or cannot be drawn, in batches of two sizes.
+        BadModel: images differ, or cannot be drawn, in batches of two sizes: the program fixes a batch size, or its
+            images depend on each other. `hint` says how to make another.
     """
+    z = standard_normal(range(3), 0, shape, device_of(network))
     try:
-        together, alone = run(network, z, source), run(network, z[2:], source)
+        together, alone = (images_in(call(network, rows, source), len(rows), source)[1] for rows in (z, z[2:]))
         same = torch.allclose(together[2:], alone, atol=1e-2)
     except BadModel as error:
-        raise BadModel(f"{error}; was it made for any batch? {how}") from error
+        raise BadModel(f"{error}; was it made for any batch? {hint}") from error
     if not together.numel():
         raise BadModel(f"{source}: draws empty images, {list(together.shape)}")
     if not same:
-        raise BadModel(f"{source}: an image depends on those beside it; {how}")
+        raise BadModel(f"{source}: an image depends on those beside it; {hint}")
+    bounds, layers = options
+    return as_generator(
+        network,
+        latent=shape,
+        bounds=None if bounds is None else numbers_in("bounds", bounds, "..", float),
+        layers=layers.split(",") if layers else (),
+        name=source,
+    )

@@ -1,7 +1,7 @@
 """RealNVP (Dinh, Sohl-Dickstein & Bengio 2017), a normalising flow: its inverse pass draws, x = f(z).
 
 Trained by ``recipes/train_likelihood.py``. A coupling keeps one half of its variables and scales and shifts the other
-by what a small network makes of the kept half; so each step, and with them the whole, has an exact inverse.
+by the output of a small network for the kept half; so each step, and the whole, has an exact inverse.
 """
 
 import math
@@ -24,13 +24,12 @@ from ganatomy.weights import State, fit_state, read_state
 
 MARGIN = 0.05
 """Pixels are moved so far from black and white, which are 0 and 1, before the logit (section 4.1, α = 0.05)."""
-
 LARGEST = 1024
 """Side of the images that a file may ask for."""
 
 
-class Residual(nn.Module):
-    """Two convolutions around a ReLU, added to what they are given; then a ReLU."""
+class _Residual(nn.Module):
+    """Two convolutions around a ReLU, added to their input; then a ReLU."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -38,39 +37,32 @@ class Residual(nn.Module):
         self.second = nn.Conv2d(width, width, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the units."""
         return F.relu(x + self.second(F.relu(self.first(x))))
 
 
 class Coupling(nn.Module):
     """One affine coupling, x = m z + (1-m) (z exp(s) + t), where s and t are a function of m z (equation 9).
 
-    The network also sees how high each place is, since the layout of an image depends on that.
-
-    Args:
-        channels: variables at each place.
-        width: units of the network.
-        checkered: whether the mask m is a checkerboard, or one half of the channels.
-        odd: which half it is.
+    The mask m is a checkerboard, or one half of the channels; `odd` says which half. The network, of `width` units,
+    also gets the height of each place, on which the layout of an image depends.
     """
 
     def __init__(self, channels: int, width: int, checkered: bool, odd: bool) -> None:
         super().__init__()
         self.checkered, self.odd = checkered, odd
-        self.net = nn.Sequential(nn.Conv2d(channels + 1, width, 3, padding=1), nn.ReLU(), Residual(width))
+        self.net = nn.Sequential(nn.Conv2d(channels + 1, width, 3, padding=1), nn.ReLU(), _Residual(width))
         self.out = nn.Conv2d(width, 2 * channels, 3, padding=1)
         self.reach = nn.Parameter(torch.ones(channels, 1, 1))
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]  # it has one
 
     def forward(self, z: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """Go one step towards the image."""
         mask = self._mask(z)
         log_scale, shift = self._affine(z * mask)
         return z * mask + (1 - mask) * (z * log_scale.exp() + shift)
 
     def inverse(self, x: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, " b"]]:
-        """Go one step towards the latents; return also log |det ∂z/∂x|."""
+        """Return the latents of variables, and log |det ∂z/∂x|."""
         mask = self._mask(x)
         log_scale, shift = self._affine(x * mask)
         z = x * mask + (1 - mask) * (x - shift) * (-log_scale).exp()
@@ -93,10 +85,10 @@ class Coupling(nn.Module):
 
 
 class RealNVP(nn.Module):
-    """A multi-scale RealNVP in the direction of drawing (section 3.6): `forward` is x = f(z), `inverse` is z = f⁻¹(x).
+    """A multi-scale RealNVP (section 3.6): `forward` is x = f(z), `inverse` is z = f⁻¹(x).
 
     The coarsest scale comes first: its variables pass checkered couplings. Every finer one appends as many latents as
-    there are variables, passes couplings masked by channel, sets the channels of a place out as 2 × 2 pixels, and
+    there are variables, passes couplings masked by channel, rearranges the channels of a place as 2 × 2 pixels, and
     passes checkered couplings. The couplings are named ``layer1``, ``layer2``, … in this order.
 
     Args:
@@ -123,7 +115,7 @@ class RealNVP(nn.Module):
             self._groups.append(couplings)
 
     def forward(self, z: Latents) -> Images:
-        """Draw."""
+        """Return the images of latents."""
         channels, side = self._first
         x, rest = z[:, : channels * side**2].reshape(-1, channels, side, side), z[:, channels * side**2 :]
         for couplings in self._groups:
@@ -155,7 +147,7 @@ class RealNVP(nn.Module):
 
 
 def plan(scales: int) -> list[tuple[int, bool]]:
-    """Return for each group of couplings, in the order of drawing, its channels and whether its mask is checkered.
+    """Return for each group of couplings, coarsest first, its channels and whether its mask is checkered.
 
     >>> plan(3)
     [(12, True), (24, False), (6, True), (12, False), (3, True)]
@@ -164,21 +156,20 @@ def plan(scales: int) -> list[tuple[int, bool]]:
     return [(3 << (scales - 1), True), *coarser]
 
 
-@GENERATORS.register("realnvp")
+@GENERATORS.register("realnvp", data=True, weights="argument")
 def open_realnvp(
     path: str, /, *, device: torch.device, prefix: str = "", temperature: float = 1.0, networks: bool = False
 ) -> HookedGenerator:
-    """Open a flow that ``recipes/train_likelihood.py realnvp`` made; its sizes are read off the shapes.
+    """Open a flow that ``recipes/train_likelihood.py realnvp`` trained; its sizes are those of the weights.
 
-    Its layers ``layer1``, ``layer2``, … are what the couplings give, variables on their way to the image. The last
-    group works on the image's own three channels, which are no layer.
+    Its layers ``layer1``, ``layer2``, … are the outputs of the couplings. Those of the last group are the image's own
+    three channels, which are no layer.
 
     Args:
         path: the weights.
-        device: where it shall compute.
-        prefix: what the names of its tensors begin with in that file, ``g_ema.``, where others are there too.
+        prefix: of the names of its tensors, ``g_ema.``, in a file of several networks.
         temperature: the standard deviation of the latents; below 1 images are likelier and less varied.
-        networks: offer ``layer1.net``, … as well, the units that decide about scales and shifts.
+        networks: offer ``layer1.net``, … as well, the units that scales and shifts depend on.
 
     Raises:
         BadFile: unreadable, or with missing, extra or misshaped tensors; names the file and the tensor.
@@ -200,7 +191,7 @@ def open_realnvp(
 
 
 def _sizes(state: State, source: str) -> tuple[int, list[int], int]:
-    """Read the side of the images, the units of each scale and the couplings of a group off the tensors."""
+    """Return the side of the images, the units of each scale and the couplings of a group."""
     count = sum(1 for name in state if re.fullmatch(r"layer[1-9]\d{0,2}\.reach", name))
     reaches = [state.get(f"layer{i + 1}.reach", torch.empty(0)) for i in range(count)]
     channels = [len(reach) for reach in reaches]

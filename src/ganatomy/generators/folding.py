@@ -1,12 +1,12 @@
 """Ablations made permanent: the weights that make a unit are set to zero, or else those that read it.
 
 A unit whose own weights and bias are zero is zero, also after functions that keep zero (ReLU, upsampling), and the
-rest of the network sees what it sees under the ablation, whatever normalisations follow. So that is tried first. Where
-the weights lie behind something that mixes units (a normalisation within the layer, a residual sum), the next layer's
-weights for the unit are set to zero; that is right only if nothing else looks at the unit.
+input of the rest of the network is that under the ablation, whatever normalisations follow. So that is tried first.
+Where the weights precede something that mixes units (a normalisation within the layer, a residual sum), the next
+layer's weights for the unit are set to zero; that is right only if nothing else reads the unit.
 
-Which weights these are is read off the graph that autograd notes of one forward pass, so it does not matter how a
-network is written. The graph only suggests; whatever it suggests is kept only if it draws the same images.
+Which weights these are is found in the autograd graph of one forward pass, so it does not matter how a network is
+written. The graph only suggests; a suggestion is kept only if it draws the same images.
 """
 
 import itertools
@@ -19,10 +19,9 @@ from torch import Tensor, nn
 
 from ganatomy.edit import Intervention
 from ganatomy.errors import BadModel
-from ganatomy.generators.hooked import in_use, listening
+from ganatomy.generators.hooked import evaluating, hooked
 from ganatomy.generators.protocol import Generator
-from ganatomy.generators.replay import feature_map
-from ganatomy.generators.structures import tensors
+from ganatomy.generators.structures import feature_map, tensors
 from ganatomy.imported import guarded
 from ganatomy.types import Features, Images, Latents, PerUnit
 from ganatomy.weights import State
@@ -34,20 +33,20 @@ BATCH = 4
 TOLERANCE = 2e-6
 """How far a pixel of [-1, 1] may differ: a millionth of the range. Where values are larger, of theirs."""
 TRIED = 16
-"""Suggestions that are tried for a layer: a square matrix does not tell its rows from its columns."""
+"""Suggestions that are tried for a layer: rows and columns of a square matrix cannot be distinguished."""
 
 Node: TypeAlias = Any
-"""A step of autograd's graph: grad_fn."""
+"""A step of the autograd graph: grad_fn."""
 
 
 @runtime_checkable
-class Networked(Generator, Protocol):
+class ModuleGenerator(Generator, Protocol):
     """A generator that is one torch module, whose layers are submodules."""
 
     network: nn.Module
 
-    def given(self, z: Latents) -> Tensor:
-        """Return what the module is given for latents."""
+    def network_input(self, z: Latents) -> Tensor:
+        """Return the input of the module for latents."""
         ...
 
 
@@ -73,7 +72,7 @@ class Weight(NamedTuple):
 
 
 def fold(generator: Generator, edits: Sequence[Intervention]) -> Folded:
-    """Return the weights of a generator that draws what this one draws with the edits made.
+    """Return the weights of a generator that draws what this one draws with the edits.
 
     Every layer's edits must switch units off, or weaken them, everywhere. The generator is as it was afterwards.
 
@@ -89,22 +88,26 @@ def fold(generator: Generator, edits: Sequence[Intervention]) -> Folded:
     False
     """
     shares = kept_shares(edits)
-    if not isinstance(generator, Networked):
+    if not isinstance(generator, ModuleGenerator):
         raise BadModel(f"a {type(generator).__name__} is not one torch module")
     network, z = generator.network, generator.latents(range(LATENTS), 0)
     layers = [layer for layer in generator.layers if layer in shares]
     goals = [
-        _shown(generator, z, layer, [edit for edit in edits if edit.layer in layers[: i + 1]])
+        _observed(generator, z, layer, [edit for edit in edits if edit.layer in layers[: i + 1]])
         for i, layer in enumerate(layers)
     ]
     before = {name: weight.detach().clone() for name, weight in network.named_parameters()}
     done = []
     try:
         for layer, goal in zip(layers, goals, strict=True):
-            weights, what = _fold_layer(generator, layer, shares[layer], goal)
+            weights, what = _fold_layer(generator, layer, shares[layer], z, goal)
             changed = [name for name, each in network.named_parameters() if any(each is w.tensor for w in weights)]
             done.append(f"{layer}: {' and '.join(changed)}, {what}")
-        state = {name: _copy(value) for name, value in network.state_dict().items() if isinstance(value, Tensor)}
+        state = {
+            name: value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+            for name, value in network.state_dict().items()
+            if isinstance(value, Tensor)
+        }
     finally:
         for name, weight in network.named_parameters():
             weight.data.copy_(before[name])
@@ -112,58 +115,40 @@ def fold(generator: Generator, edits: Sequence[Intervention]) -> Folded:
 
 
 def kept_shares(edits: Sequence[Intervention]) -> Mapping[str, PerUnit]:
-    """Return by layer what share of each unit edits leave, 0 where it is switched off.
+    """Return by layer the share of each unit that edits leave, 0 where it is switched off.
 
     Raises:
         BadModel: an edit does something else than to switch units off, or weaken them, everywhere.
     """
     shares: dict[str, Tensor] = {}
-    for stroke in (stroke for edit in edits for stroke in edit.strokes()):
-        if not bool((stroke.where == 1).all()):
-            raise BadModel(f"the edit of {stroke.layer} is of some places only, and weights are the same everywhere")
-        if bool((stroke.alpha * stroke.value).any()):
-            raise BadModel(f"the edit of {stroke.layer} sets units to values; only ablations are folded into weights")
-        shares[stroke.layer] = shares.get(stroke.layer, torch.ones_like(stroke.alpha)) * (1 - stroke.alpha)
+    for step in (step for edit in edits for step in edit.strokes()):
+        if not bool((step.where == 1).all()):
+            raise BadModel(f"the edit of {step.layer} is of some places only, and weights are the same everywhere")
+        if bool((step.alpha * step.value).any()):
+            raise BadModel(f"the edit of {step.layer} sets units to values; only ablations are folded into weights")
+        shares[step.layer] = shares.get(step.layer, torch.ones_like(step.alpha)) * (1 - step.alpha)
     return shares
 
 
-def _copy(value: Tensor) -> Tensor:
-    return value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
-
-
-class _Goal(NamedTuple):
-    """What a folded network must show: images, and the last of the layers whose edits are folded."""
-
-    z: Latents
-    images: Images
-    features: Features
-
-    def is_reached(self, generator: Generator, layer: str, *, own: bool) -> bool:
-        """Say whether the generator draws these images; and, if its own weights changed, whether the layer agrees."""
-        found = _shown(generator, self.z, layer, ())
-        return alike(found.images, self.images) and (not own or alike(found.features, self.features))
-
-
-def _shown(generator: Generator, z: Latents, layer: str, edits: Sequence[Intervention]) -> _Goal:
+def _observed(generator: Generator, z: Latents, layer: str, edits: Sequence[Intervention]) -> tuple[Images, Features]:
+    """Return the images of edits, and the features of a layer."""
     seen = [generator.observe(part, [layer], edits) for part in torch.split(z, BATCH)]
-    return _Goal(z, torch.cat([each.images for each in seen]), torch.cat([each.features[layer] for each in seen]))
+    return torch.cat([each.images for each in seen]), torch.cat([each.features[layer] for each in seen])
 
 
 def alike(found: Tensor, expected: Tensor) -> bool:
-    """Say whether numbers differ by a millionth of their range at most, [-1, 1] or what they reach beyond."""
+    """Return whether numbers differ by a millionth of their range at most, [-1, 1] or what they reach beyond."""
     reach = max(1.0, float(expected.abs().max()))
     return float((found - expected).abs().max()) <= TOLERANCE * reach  # NaN is not
 
 
-def _fold_layer(generator: Networked, layer: str, share: PerUnit, goal: _Goal) -> tuple[Sequence[Weight], str]:
-    """Scale the weights that make the units of a layer, or else those that read them; return which.
-
-    Raises:
-        BadModel: neither gives the same images.
-    """
-    graph = _Graph(generator, layer, goal.z[:1])
+def _fold_layer(
+    generator: ModuleGenerator, layer: str, share: PerUnit, z: Latents, goal: tuple[Images, Features]
+) -> tuple[Sequence[Weight], str]:
+    """Scale the weights that make the units of a layer, or else those that read them; return which."""
+    graph = _Graph(generator, layer, z[:1])
     reasons = []
-    for suggest, what in ((graph.makers, "which make its units"), (graph.readers, "which read its units")):
+    for suggest, what, count in ((graph.makers, "which make its units", 2), (graph.readers, "which read its units", 1)):
         try:
             suggested = suggest(len(share))
         except BadModel as error:
@@ -173,7 +158,7 @@ def _fold_layer(generator: Networked, layer: str, share: PerUnit, goal: _Goal) -
             before = [weight.tensor.detach().clone() for weight in weights]
             for weight in weights:
                 weight.scale(share)
-            if goal.is_reached(generator, layer, own=suggest == graph.makers):
+            if all(map(alike, _observed(generator, z, layer, ())[:count], goal)):
                 return weights, what
             for weight, old in zip(weights, before, strict=True):
                 weight.tensor.data.copy_(old)
@@ -182,20 +167,20 @@ def _fold_layer(generator: Networked, layer: str, share: PerUnit, goal: _Goal) -
 
 
 class _Graph:
-    """What a network computes, as autograd notes it: from the images back to the weights and the latents."""
+    """The autograd graph of a network: from the images back to the weights and the latents."""
 
-    def __init__(self, generator: Networked, layer: str, z: Latents) -> None:
+    def __init__(self, generator: ModuleGenerator, layer: str, z: Latents) -> None:
         nodes: list[Node] = []
 
-        def note(name: str, output: Any, _given: Any) -> None:
+        def record(name: str, output: Any, _inputs: Any) -> None:
             if name == layer:
                 nodes.append(feature_map(output).grad_fn)
 
         network = generator.network
-        with torch.enable_grad(), in_use(network, learning=True), guarded("following its weights"):
+        with torch.enable_grad(), evaluating(network, learning=True), guarded("following its weights"):
             start = z.detach().clone().requires_grad_()
-            with listening(network, [layer.partition("#")[0]], note):
-                images = network(generator.given(start * 1))  # not the leaf itself, which it could not write into
+            with hooked(network, [layer.partition("#")[0]], record):
+                images = network(generator.network_input(start * 1))  # it could not write into the leaf itself
             nodes += [each.grad_fn for each in tensors(images)]
         self._layer = nodes[0]
         self._order = _post_order([node for node in nodes if node is not None])
@@ -208,30 +193,22 @@ class _Graph:
             raise BadModel(f"{layer}: autograd does not follow its units to the latents")
 
     def makers(self, units: int) -> list[list[Weight]]:
-        """Return the weights that make the units of the layer: for each that must be scaled, what it may be.
-
-        Raises:
-            BadModel: units come of several branches, or of no weights; or the weights are used elsewhere, too.
-        """
+        """Return the weights that make the units of the layer: of each that must be scaled, the candidates."""
         node, found = self._layer, list[list[Weight]]()
         while True:
             moving, weights = self._split(node, units)
             found += weights
-            if (weights and not _adds(node)) or not moving:
+            if (weights and not re.match(r"(Add|Sub)Backward", node.name())) or not moving:
                 break
             if len(moving) > 1:
-                raise BadModel(f"its units come of {_words(node)}")
+                raise BadModel(f"its units come of {_described(node)}")
             (node,) = moving
         if not found:
             raise BadModel("its units are made without weights of their own")
         return self._used_once(found)
 
     def readers(self, units: int) -> list[list[Weight]]:
-        """Return the weights that read the units of the layer, as `makers` does.
-
-        Raises:
-            BadModel: something else than a convolution reads them; or the weights are used elsewhere, too.
-        """
+        """Return the weights that read the units of the layer, as `makers` does."""
         users: dict[Node, list[Node]] = {}
         for node in self._order:
             for child in _children(node):
@@ -245,26 +222,21 @@ class _Graph:
                 elif moving == [node] and not self._read[user]:
                     reached.append(user)
                 else:
-                    raise BadModel(f"they are read by {_words(user)}")
+                    raise BadModel(f"they are read by {_described(user)}")
         if not found:
             raise BadModel("no weights read them")
         return self._used_once(found)
 
     def _split(self, node: Node, units: int) -> tuple[list[Node], list[list[Weight]]]:
-        """Return the steps before it, and for each other argument the weights in it that have so many rows."""
-        found = [
-            [
-                Weight(leaf, axis)
-                for leaf in leaves
-                for axis, size in enumerate(leaf.shape)
-                if size and size % units == 0
-            ]
-            for leaves in self._read[node]
-        ]
+        """Return the steps before a step, and for each other argument the weights in it with rows of the units."""
+        found = []
+        for leaves in self._read[node]:
+            axes = [(leaf, axis, size) for leaf in leaves for axis, size in enumerate(leaf.shape)]
+            found.append([Weight(leaf, axis) for leaf, axis, size in axes if size and size % units == 0])
         return [child for child in _children(node) if child in self._moving], [choice for choice in found if choice]
 
     def _leaves(self, node: Node) -> Iterator[list[Tensor]]:
-        """Yield for each argument of a step that does not depend on the latents the weights that it is made of."""
+        """Yield the weights in each argument of a step that does not depend on the latents."""
         for child in _children(node):
             if child not in self._moving:
                 below = [each.variable for each in _post_order([child]) if hasattr(each, "variable")]
@@ -272,11 +244,7 @@ class _Graph:
                     yield below
 
     def _used_once(self, found: list[list[Weight]]) -> list[list[Weight]]:
-        """Return them, if no other step has any use for them.
-
-        Raises:
-            BadModel: one has.
-        """
+        """Return weights."""
         for weight in (weight for choice in found for weight in choice):
             uses = sum(any(weight.tensor is leaf for leaf in itertools.chain(*read)) for read in self._read.values())
             if uses > 1:
@@ -289,7 +257,7 @@ def _children(node: Node) -> list[Node]:
 
 
 def _post_order(roots: Sequence[Node]) -> list[Node]:
-    """Return these steps and all before them, each after those before it; not by recursion: networks are deep."""
+    """Return these steps and all before them, in order of computation; without recursion, as networks are deep."""
     order: dict[Node, None] = {}
     seen, stack = set[Node](), [(root, False) for root in roots]
     while stack:
@@ -302,11 +270,7 @@ def _post_order(roots: Sequence[Node]) -> list[Node]:
     return list(order)
 
 
-def _adds(node: Node) -> bool:
-    return re.match(r"(Add|Sub)Backward", node.name()) is not None
-
-
-WORDS = {
+DESCRIPTIONS = {
     "Add|Sub": "a sum of branches, such as a residual",
     "Cat|Stack": "several branches side by side",
     "NativeGroupNorm|NativeLayerNorm": "a normalisation over units",
@@ -315,7 +279,6 @@ WORDS = {
 }
 
 
-def _words(node: Node) -> str:
-    """Return what a step of autograd's graph is, for messages."""
+def _described(node: Node) -> str:
     name = re.sub(r"Backward\d*$", "", node.name())
-    return next((words for kinds, words in WORDS.items() if name in kinds.split("|")), f"the step {name}")
+    return next((text for kinds, text in DESCRIPTIONS.items() if name in kinds.split("|")), f"the step {name}")

@@ -9,9 +9,7 @@ _MASK = (1 << 64) - 1
 
 
 def standard_normal(ids: range, seed: int, shape: Sequence[int], device: torch.device) -> Tensor:
-    """Return N(0, 1) latents of shape (len(ids), *shape); row i is a function of (seed, i) alone.
-
-    Drawn on the CPU, so that every device sees the same ones.
+    """Return N(0, 1) latents of shape (len(ids), *shape); row i is a function of (seed, i) alone, on every device.
 
     >>> a = standard_normal(range(5), 0, [4], torch.device("cpu"))
     >>> b = standard_normal(range(3, 5), 0, [4], torch.device("cpu"))

@@ -2,7 +2,7 @@
 
 import copy
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ganatomy.devices import find_dtype
 from ganatomy.errors import BadModel, BadValue, GanatomyError
-from ganatomy.generators.hooked import HookedGenerator, LatentSource, returned_by
+from ganatomy.generators.hooked import HookedGenerator, LatentSource, call
 from ganatomy.generators.latents import standard_normal
 from ganatomy.generators.outputs import check_bounds, images_in
 from ganatomy.generators.registry import GENERATORS
@@ -22,19 +22,18 @@ from ganatomy.wrapped import cast, check_readable, device_of, dtype_of, unwrappe
 N = TypeVar("N", int, float)
 
 SIZES = ("latent_dim", "latent_size", "latent_shape", "z_dim", "z_size", "dim_z", "nz", "noise_dim")
-"""Attributes in which modules are known to keep the size of their latents."""
-
+"""Attributes in which modules keep the size of their latents."""
 SMALLEST = 16
-"""Sides that an image must have before a guessed latent counts as found."""
+"""Pixels a side that an image must have before a guessed latent counts as found."""
 
 
-@GENERATORS.register("torch")
+@GENERATORS.register("torch", argument="code", weights="option")
 def open_module(
     argument: str,
     /,
     *,
     device: torch.device,
-    weights: str | None = None,
+    weights: str = "",
     prefix: str = "",
     latent: str | None = None,
     bounds: str | None = None,
@@ -47,14 +46,13 @@ def open_module(
 
     Args:
         argument: what to import and call; the current directory is importable.
-        device: where it shall compute.
         weights: a file with its state dict.
-        prefix: what the names of its tensors begin with in that file, ``decoder.``, where others are there too.
-        latent: the shape of one latent, ``128`` or ``100x1x1``; else it is looked for.
-        bounds: the values that mean black and white, ``0..1``; else they are looked for.
+        prefix: of the names of its tensors, ``decoder.``, in a file of several networks.
+        latent: the shape of one latent, ``128`` or ``100x1x1``; else it is found.
+        bounds: the values that mean black and white, ``0..1``; else they are found.
         layers: the layers to offer, ``a,b``; else all.
-        dtype: the number format in which it shall compute; else that of its weights.
-        output: which of several tensors that it returns are the images, ``image`` or ``0``; else it is looked for.
+        dtype: the number format in which it computes; else that of its weights.
+        output: which of several tensors that it returns are the images, ``image`` or ``0``; else it is found.
         options: for the callable.
 
     Raises:
@@ -63,11 +61,7 @@ def open_module(
         BadModel: it is no generator.
         BadValue: an option cannot be read.
     """
-    module = call_named(argument, options)
-    if not isinstance(module, nn.Module):
-        raise BadModel(f"{argument} gives a {type(module).__name__}; it must give a torch.nn.Module")
-    if weights is not None:
-        load_weights(module, Path(weights), prefix)
+    module = build(argument, options, weights, prefix)
     return as_generator(
         module.to(device),
         latent=None if latent is None else numbers_in("latent", latent, "x", int),
@@ -77,6 +71,16 @@ def open_module(
         name=argument,
         output=output,
     )
+
+
+def build(argument: str, options: Mapping[str, str], weights: str, prefix: str) -> nn.Module:
+    """Return the module that ``package.module:callable`` names or returns, with weights of a file, if one is named."""
+    module = call_named(argument, options)
+    if not isinstance(module, nn.Module):
+        raise BadModel(f"{argument} gives a {type(module).__name__}; it must give a torch.nn.Module")
+    if weights:
+        load_weights(module, Path(weights), prefix)
+    return module
 
 
 def as_generator(
@@ -96,16 +100,16 @@ def as_generator(
         module: takes latents [b, …], returns images [b, 3, H, W] or [b, 1, H, W], alone or in a structure. Wrapped
             by `torch.compile`, `DataParallel` or an average of weights, the network inside is taken.
         latent: the shape of one latent, which is drawn from N(0, 1). Where neither this nor `latents` is given, the
-            module is asked: for a method ``latents(ids, seed)``, for an attribute such as ``latent_dim``; else the
-            input sizes of its first weights are tried.
+            module's method ``latents(ids, seed)`` or attribute such as ``latent_dim`` says it; else the input sizes of
+            its first weights are tried.
         latents: gives the latents of ids and a seed instead; row i may depend on (seed, ids[i]) only.
-        bounds: the values that mean black and white; else they are looked for (see `HookedGenerator`).
+        bounds: the values that mean black and white; else they are found (see `HookedGenerator`).
         layers: the layers to offer; else all.
-        dtype: the number format in which a copy of the module shall compute; else the module does, as it is. Its own
-            latents are still those of the original; what is taken and given here is float32 throughout.
-        name: what to call it in messages and fingerprints; else the name of its class.
+        dtype: the number format in which a copy of the module computes; else the module does, as it is. Its own
+            latents are still those of the original; images and features are float32.
+        name: of the module in messages and fingerprints; else the name of its class.
         output: the path of the images among several tensors that it returns, ``image`` or ``0``; else the one with
-            three channels and a name of images, or the largest. The generator's `output` says which was taken.
+            three channels and a name of images, or the largest.
 
     Raises:
         UnknownName: no such layer.
@@ -148,7 +152,7 @@ def check_arguments(module: nn.Module, name: str) -> None:
     """Refuse a module whose forward needs more than one argument.
 
     Raises:
-        BadModel: names what it wants.
+        BadModel: names them.
     """
     try:
         parameters = list(inspect.signature(module.forward).parameters.values())
@@ -169,18 +173,18 @@ def check_arguments(module: nn.Module, name: str) -> None:
 
 @torch.no_grad()
 def find_latent(module: nn.Module, name: str, output: str = "") -> tuple[int, ...]:
-    """Find the shape of a module's latents by trying those that its attributes and first weights suggest.
+    """Return the shape of a module's latents: the first that works of those that its attributes and weights suggest.
 
     Raises:
-        BadModel: none of them makes it draw an image of at least 16 pixels a side; says what it returns instead, or
-            raises, where that does not hang on the latent.
+        BadModel: none gives an image of at least 16 pixels a side; says what it returns instead, or raises, where
+            that does not depend on the latent.
     """
     tried = list(dict.fromkeys(_candidates(module)))
     raised, wrong = [], []
     for shape in tried:
         z = _normal(shape)(range(2), 0).to(device_of(module))
         try:
-            returned = returned_by(module, z, name)
+            returned = call(module, z.to(dtype_of(module)), name)
         except BadModel as error:
             raised.append(str(error))
             continue
@@ -221,7 +225,7 @@ def _own_latents(module: nn.Module) -> LatentSource | None:
 
 
 def numbers_in(option: str, text: str, between: str, kind: Callable[[str], N]) -> tuple[N, ...]:
-    """Read the numbers of an option.
+    """Return the numbers in the text of an option.
 
     Raises:
         BadValue: they are not of that kind.

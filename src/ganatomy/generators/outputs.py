@@ -19,25 +19,19 @@ BEYOND = 0.05
 MOST = 0.02
 """Share of clipped values above which black and white are not what they were taken for."""
 FEW = 0.005
-"""Share of clipped values from which on it is said."""
+"""Share of clipped values above which there is a warning."""
 
 
 def images_in(output: Any, count: int, name: str, chosen: str = "") -> tuple[str, Tensor]:
-    """Return the images in what a module returned for so many latents, and the path that leads to them.
+    """Return the images in what the module `name` returned for `count` latents, and the path that leads to them.
 
     Of several tensors that could be images, those with three channels come before grey ones, then the one that has a
-    name of images, then the largest.
+    name of images, then the largest; or the one at the path `chosen`, such as ``mask`` or ``0``.
 
     >>> import torch
     >>> returned = {"mask": torch.zeros(2, 1, 8, 8), "colour": torch.zeros(2, 3, 8, 8)}
     >>> images_in(returned, 2, "net")[0]
     'colour'
-
-    Args:
-        output: what it returned.
-        count: the latents.
-        name: what to call the module in messages.
-        chosen: the path of the tensor to take, such as ``mask`` or ``0``; else it is looked for.
 
     Raises:
         BadModel: there are none, or more than one that could be meant; names what there is.
@@ -50,8 +44,7 @@ def images_in(output: Any, count: int, name: str, chosen: str = "") -> tuple[str
     if chosen and chosen not in found:
         raise UnknownName(f"output of {name}", chosen, found)
     path = chosen or ("" if isinstance(output, Tensor) else _best(output, found, count, name))
-    wrong = _wrong(found[path], count)
-    if wrong:
+    if wrong := _wrong(found[path], count):
         what = f"{path} {list(found[path].shape)}" if path else str(list(found[path].shape))
         raise BadModel(f"{name} returns {what} for {count} latents; it must return images [b, 3, H, W]: {wrong}")
     return path, found[path].float()
@@ -84,7 +77,7 @@ def _listed(found: dict[str, Tensor]) -> str:
 
 
 def _wrong(output: Tensor, count: int) -> str:
-    """Say why a tensor is no batch of images, and what to do; nothing if it is one."""
+    """Return why a tensor is no batch of images, and what to do; "" if it is one."""
     wrong = _wrong_shape(tuple(output.shape), count)
     if not output.is_floating_point():
         kind = str(output.dtype).removeprefix("torch.")
@@ -138,8 +131,8 @@ def find_bounds(images: Tensor, name: str) -> tuple[float, float]:
         low, high = float(images.min()), float(images.max())
         fits = "0..255" if low >= -0.1 and 100 < high <= 256 else "LOW..HIGH"
         raise BadModel(
-            f"{name} draws values from {low:.3g} to {high:.3g}, {share:.1%} of them outside of {_said(bounds)}; "
-            f"say what black and white are: bounds={fits}"
+            f"{name} draws values from {low:.3g} to {high:.3g}, {share:.1%} of them outside of "
+            f"{bounds[0]:g}..{bounds[1]:g}; say what black and white are: bounds={fits}"
         )
     return bounds
 
@@ -156,28 +149,24 @@ def clipped(images: Tensor, bounds: tuple[float, float]) -> float:
     return float(((images < low - beyond) | (images > high + beyond)).double().mean())
 
 
-def say_clipped(images: Tensor, bounds: tuple[float, float], name: str) -> None:
-    """Say once of a module that some of its values are clipped, if they are more than a few."""
+def warn_clipped(images: Tensor, bounds: tuple[float, float], name: str) -> None:
+    """Warn once of a module that some of its values are clipped, if they are more than a few."""
     share = clipped(images, bounds)
     if share > FEW:
         low, high = float(images.min()), float(images.max())
-        _say(
-            f"{name} draws values from {low:.3g} to {high:.3g}; {share:.1%} of them lie outside of {_said(bounds)} and "
-            "are clipped; if black and white are others, give bounds=LOW..HIGH"
+        _warn(
+            f"{name} draws values from {low:.3g} to {high:.3g}; {share:.1%} of them lie outside of "
+            f"{bounds[0]:g}..{bounds[1]:g} and are clipped; if black and white are others, give bounds=LOW..HIGH"
         )
 
 
 @functools.lru_cache(maxsize=64)
-def _say(told: str) -> None:
-    _log.warning("%s", told)
-
-
-def _said(bounds: tuple[float, float]) -> str:
-    return f"{bounds[0]:g}..{bounds[1]:g}"
+def _warn(message: str) -> None:
+    _log.warning("%s", message)
 
 
 def check_bounds(bounds: Any) -> tuple[float, float]:
-    """Return bounds that were given, once they are two numbers.
+    """Return bounds as two numbers.
 
     Raises:
         BadValue: they are not, or the first is not the lower.

@@ -1,28 +1,28 @@
-"""A generator whose units are known: some draw a concept, others only seem to, most do nothing.
+"""A generator whose units are known: some draw a concept, others only correlate with one, most do nothing.
 
 It is a truth to test dissection and interventions against, and a small example of a generator without hooks. Objects
-have random places and sizes and are often absent. Each layer is computed from the one before, so that taking away the
-units of a concept at any layer takes it from the image. What a unit does is listed in `UNITS`:
+have random places and sizes and are often absent. Each layer is computed from the one before, so that ablating the
+units of a concept at any layer removes it from the image. The role of each unit is in `UNITS`:
 
-* ``ball``: draws it (two units named alike draw it together, each with half the strength).
+* ``ball``: draws it (two units of one role draw it together, each with half the strength).
 * ``copy:ball``: is on exactly where the ball is, but nothing reads it: correlated, not causal.
 * ``not:box``: is on where the box is not.
-* ``top``: brighter towards the top, the same in every image: overlaps the sky without knowing of it.
+* ``top``: brighter towards the top, the same in every image: overlaps the sky by chance.
 * ``noise:0``: smooth random waves of its own.
 * ``on``, ``dead``: constant.
 """
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganatomy.errors import BadValue, UnknownName
+from ganatomy.errors import BadValue
 from ganatomy.generators.latents import standard_normal
-from ganatomy.generators.protocol import Edit, LayerShape, Observation, applied, edits_by_layer, onward_edits
+from ganatomy.generators.protocol import LayerShape, StepwiseGenerator, Visit
 from ganatomy.generators.registry import GENERATORS
 from ganatomy.planted import VOCABULARY, rgb
 from ganatomy.types import Features, Images, Latents
@@ -36,7 +36,7 @@ UNITS: Mapping[str, tuple[str, ...]] = {
         "layer3": "noise:1 box copy:metal tree dead metal noise:2 tree lid on ball not:ball sky top",
     }.items()
 }
-"""What each unit of each layer does."""
+"""The role of each unit of each layer."""
 
 SIDES = {"layer1": 8, "layer2": 16, "layer3": 32}
 LAYERS = tuple(UNITS)
@@ -48,7 +48,7 @@ LATENT = 14 + 3 * WAVES
 """Sizes and places of things, then the strengths of each noise's waves."""
 
 
-class PlantedGenerator:
+class PlantedGenerator(StepwiseGenerator):
     """Draws skies, trees, balls and boxes of 32 pixels, some of metal, the boxes with lids.
 
     Attributes:
@@ -72,48 +72,26 @@ class PlantedGenerator:
         """Return N(0, 1) latents."""
         return standard_normal(ids, seed, (LATENT,), self.device)
 
-    @torch.no_grad()
-    def observe(self, z: Latents, layers: Sequence[str], edits: Sequence[Edit] = ()) -> Observation:
-        """Draw the images and read every asked layer, edits made on the way."""
-        planned = edits_by_layer(edits)
-        self._check([*layers, *planned])
-        features: dict[str, Tensor] = {}
-        r = _features(LAYERS[0], _things(z), z)
-        for i, layer in enumerate(LAYERS):
-            r = _next(r, LAYERS[i - 1], z) if i else r
-            features[layer] = r = applied(planned.get(layer, ()), r)
-        return Observation(_paint(r), {layer: features[layer] for layer in layers})
-
-    def render(self, r: Features, layer: str, z: Latents, edits: Sequence[Edit] = ()) -> Images:
-        """Draw the images from one layer on, edits made on the way."""
-        self._check([layer])
-        planned = onward_edits(edits, layer, self.layers)
-        r = applied(planned.get(layer, ()), r)
-        for before, after in itertools.pairwise(LAYERS[LAYERS.index(layer) :]):
-            r = applied(planned.get(after, ()), _next(r, before, z))
+    def draw(self, z: Latents, visit: Visit, start: str | None = None) -> Images:
+        """Return the images; see `StepwiseGenerator`."""
+        first = LAYERS.index(start) if start else 0
+        r = visit(LAYERS[first], z if start else _features(LAYERS[0], _objects(z), z))
+        for before, after in itertools.pairwise(LAYERS[first:]):
+            r = visit(after, _next(r, before, z))
         return _paint(r)
-
-    def edited(self, z: Latents, edits: Sequence[Edit]) -> Images:
-        """Draw the images with edits at any layers."""
-        return self.observe(z, (), edits).images
-
-    def _check(self, layers: Sequence[str]) -> None:
-        for layer in layers:
-            if layer not in LAYERS:
-                raise UnknownName("layer of planted", layer, LAYERS)
 
 
 Fields = dict[str, Tensor]
-"""Where each concept is, [b, h, w]: 1 inside, 0 outside, 1/2 on the outline, which is about one cell wide."""
+"""Concepts, [b, h, w]: 1 inside, 0 outside, 1/2 on the outline, which is about one cell wide."""
 
 
-def _things(z: Tensor) -> Fields:
+def _objects(z: Tensor) -> Fields:
     """Place the objects of each image, on the grid of the first layer."""
     u = torch.special.ndtr(z[:, :14, None, None])
     y, x = _grid("layer1", z)
 
     def placed(first: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the distances from the centre, and the size: none where the thing is absent."""
+        """Return the distances from the centre, and the size: -1 where the object is absent."""
         size = torch.where(u[:, first + 3] < 0.65, 0.14 + 0.12 * u[:, first + 2], -1.0)
         return (y - u[:, first]).abs(), (x - u[:, first + 1]).abs(), size
 
@@ -129,7 +107,7 @@ def _things(z: Tensor) -> Fields:
 
 
 def _features(layer: str, fields: Fields, z: Tensor) -> Features:
-    """Give every unit of a layer what it is for."""
+    """Return the units of a layer."""
     y, x = _grid(layer, z)
 
     def unit(role: str) -> Tensor:
@@ -150,7 +128,7 @@ def _features(layer: str, fields: Fields, z: Tensor) -> Features:
 
 
 def _noise(strengths: Tensor, y: Tensor, x: Tensor) -> Tensor:
-    """Add up waves in several directions, each of random strength and phase."""
+    """Return a sum of waves in several directions, each of random strength and phase."""
     total = torch.zeros(1, device=strengths.device)
     for i in range(WAVES // 2):
         angle, cycles = 2.4 * i, 0.8 + 0.5 * i
@@ -161,13 +139,13 @@ def _noise(strengths: Tensor, y: Tensor, x: Tensor) -> Tensor:
 
 
 def _concepts(r: Features, layer: str) -> Fields:
-    """Read the concepts off the units that draw them."""
+    """Return where each concept is, from the units that draw it."""
     names = [role for role in dict.fromkeys(UNITS[layer]) if role in CONCEPTS]
     return {name: r[:, [unit for unit, role in enumerate(UNITS[layer]) if role == name]].sum(1) for name in names}
 
 
 def _next(r: Tensor, layer: str, z: Tensor) -> Features:
-    """Compute the layer that comes after `layer`: finer outlines; then lids where boxes begin; then metal."""
+    """Return the layer after `layer`: finer outlines; then lids where boxes begin; then metal."""
     fields = {}
     for name, field in _concepts(r, layer).items():
         finer = F.interpolate(field[:, None], scale_factor=2.0, mode="bilinear")[:, 0]
@@ -182,7 +160,7 @@ def _next(r: Tensor, layer: str, z: Tensor) -> Features:
 
 
 def _paint(r: Features) -> Images:
-    """Paint sky, trees, balls and boxes over each other; metal only shows on balls and boxes, a lid only on a box."""
+    """Draw sky, trees, balls and boxes over each other; metal shows on balls and boxes only, a lid on a box only."""
     cover = {name: torch.sigmoid(12 * (field - 0.5))[:, None] for name, field in _concepts(r, LAYERS[-1]).items()}
 
     def colour(*shown: str) -> Tensor:
@@ -198,12 +176,12 @@ def _paint(r: Features) -> Images:
 
 
 def _grid(layer: str, z: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the places of a layer's rows and columns, in parts of the image's side."""
+    """Return the positions of a layer's rows and columns, in parts of the image's side."""
     places = (torch.arange(SIDES[layer], device=z.device) + 0.5) / SIDES[layer]
     return places[:, None], places[None, :]
 
 
-@GENERATORS.register("planted")
+@GENERATORS.register("planted", argument="name", data=True, fixed="it has no weights")
 def open_planted(argument: str, /, *, device: torch.device) -> PlantedGenerator:
     """Open the planted generator; it takes no argument."""
     if argument:

@@ -1,4 +1,4 @@
-"""Progressive GAN (Karras et al. 2018), the paper's generator, from every layout in which its checkpoints are kept.
+"""Progressive GAN (Karras et al. 2018), the paper's generator, from every layout of its checkpoints.
 
 =============  =====================================================================
 current        ``layer3.conv.weight`` [out, in, k, k], ``layer3.wscale.b`` [out], ``output_64x64.conv.weight``, …
@@ -20,9 +20,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ganatomy.devices import find_dtype
-from ganatomy.errors import BadFile, UnknownName
+from ganatomy.errors import BadFile
 from ganatomy.generators.latents import standard_normal
-from ganatomy.generators.protocol import Edit, LayerShape, Observation, applied, edits_by_layer, onward_edits
+from ganatomy.generators.protocol import LayerShape, StepwiseGenerator, Visit
 from ganatomy.generators.registry import GENERATORS
 from ganatomy.types import Features, Images, Latents
 from ganatomy.weights import State, find, fingerprint, fit_state, read_state
@@ -39,9 +39,8 @@ class Bias(nn.Module):
 class NormConv(nn.Module):
     """PixelNorm, convolution with equalised learning rate, leaky ReLU: one layer (SPEC 9).
 
-    Weights are kept with unit variance and scaled by gain / √inputs when used, gain = √2 / kernel. Whatever the layer
-    computes in, its norm and its kernel are made in float32: the norm's ε is zero in half precision.
-    Models trained without PixelNorm have `pixelnorm` false.
+    Weights have unit variance and are scaled by gain / √inputs when used, gain = √2 / kernel. In any number format the
+    norm and the kernel are computed in float32: the norm's ε is zero in half precision.
     """
 
     def __init__(
@@ -64,13 +63,15 @@ class NormConv(nn.Module):
             x = x * torch.rsqrt(x.float().square().mean(1, keepdim=True) + 1e-8).to(x.dtype)
         weight = self.conv.weight.float() * self.scale
         if self.up:
-            return F.conv_transpose2d(x, doubling_kernel(weight).to(x.dtype), self.wscale.b, stride=2, padding=1)
+            # Nearest-neighbour doubling and then the convolution, as one transposed convolution with half the work.
+            kernel = overlapped(weight.flip(2, 3).transpose(0, 1))
+            return F.conv_transpose2d(x, kernel.to(x.dtype), self.wscale.b, stride=2, padding=1)
         return F.conv2d(x, weight.to(x.dtype), self.wscale.b, padding=self.padding)
 
 
-def doubling_kernel(weight: Float[Tensor, "out in 3 3"]) -> Float[Tensor, "in out 4 4"]:
-    """Return the transposed convolution that is nearest-neighbour doubling and then `weight`, in half the work."""
-    w = F.pad(weight.flip(2, 3).transpose(0, 1), [1, 1, 1, 1])
+def overlapped(w: Float[Tensor, "i o 3 3"]) -> Float[Tensor, "i o 4 4"]:
+    """Return the sum of a kernel at four places, one pixel apart."""
+    w = F.pad(w, [1, 1, 1, 1])
     return w[..., 1:, 1:] + w[..., 1:, :-1] + w[..., :-1, 1:] + w[..., :-1, :-1]
 
 
@@ -109,8 +110,8 @@ def resolution(layers: int) -> int:
     return int(4 << ((layers - 1) // 2))
 
 
-class ProGAN:
-    """A Progressive GAN opened at its layers ``layer1``, ``layer2``, … (a unit is a channel after the ReLU).
+class ProGAN(StepwiseGenerator):
+    """A Progressive GAN with layers ``layer1``, ``layer2``, … (a unit is a channel after the ReLU).
 
     It computes in `dtype`; images and features are float32 whatever that is.
 
@@ -150,74 +151,31 @@ class ProGAN:
         """Return N(0, 1) latents [b, z]."""
         return standard_normal(ids, seed, [self._latent], self.device)
 
-    def given(self, z: Latents) -> Features:
-        """Return what the network takes: latents as maps of one place."""
+    def network_input(self, z: Latents) -> Features:
+        """Return the input of the network for latents: maps of one place."""
         return z[:, :, None, None]
 
-    @torch.no_grad()
-    def observe(self, z: Latents, layers: Sequence[str], edits: Sequence[Edit] = ()) -> Observation:
-        """Draw the images and read every asked layer in one forward pass, edits made on the way, without gradients.
-
-        Raises:
-            UnknownName: a layer that does not exist.
-        """
-        planned = edits_by_layer(edits)
-        for name in (*layers, *planned):
-            self._check(name)
-        x, features = self.given(z), {}
-        for name, layer in self.network.named_children():
-            x = self._step(layer, x, planned.get(name, ()))
-            if name in layers:
-                features[name] = x
-        return Observation(x, {name: features[name] for name in layers})
-
-    def render(
-        self,
-        r: Features,
-        layer: str,
-        z: Latents,  # noqa: ARG002  no later layer reads it
-        edits: Sequence[Edit] = (),
-    ) -> Images:
-        """Draw the images with the layer's output replaced by `r`, edits made on the way. Differentiable in r.
-
-        Raises:
-            UnknownName: a layer that does not exist.
-            BadValue: an edit of an earlier layer.
-        """
-        planned = onward_edits(edits, layer, self.layers)
-        images = applied(planned.get(layer, ()), r)
-        for name, step in self.network[list(self.layers).index(layer) + 1 :].named_children():
-            images = self._step(step, images, planned.get(name, ()))
-        return images
-
-    def edited(self, z: Latents, edits: Sequence[Edit]) -> Images:
-        """Draw the images with edits at any layers, in one forward pass without gradients.
-
-        Raises:
-            UnknownName: a layer that does not exist.
-        """
-        return self.observe(z, (), edits).images
-
-    def _step(self, layer: nn.Module, x: Tensor, edits: Sequence[Edit]) -> Tensor:
-        """Return what a layer makes of x, edited."""
-        return applied(edits, layer(x.to(self._dtype)).float())
-
-    def _check(self, layer: str) -> None:
-        if layer not in self.layers:
-            raise UnknownName("layer", layer, self.layers)
+    def draw(self, z: Latents, visit: Visit, start: str | None = None) -> Images:
+        """Return the images; see `StepwiseGenerator`."""
+        x, steps = self.network_input(z), self.network
+        if start is not None:
+            x, steps = visit(start, x), steps[list(self.layers).index(start) + 1 :]
+        for name, layer in steps.named_children():
+            x = layer(x.to(self._dtype)).float()
+            x = visit(name, x) if name in self.layers else x
+        return x
 
 
-@GENERATORS.register("progan")
+@GENERATORS.register("progan", data=True, weights="argument")
 def progan(
     argument: str, *, device: torch.device, prefix: str = "", dtype: str = "float32", pixelnorm: bool = True
 ) -> ProGAN:
-    """Open a Progressive GAN from a checkpoint in any of the four layouts; its sizes are read off the shapes.
+    """Open a Progressive GAN from a checkpoint in any of the four layouts; its sizes are those of the weights.
 
     Args:
         argument: the file, or the name of a published model that was fetched, ``progan-church``.
-        device: where it shall compute.
-        prefix: what the names of its tensors begin with in that file, ``g_ema.``, where others are there too.
-        dtype: what it shall compute in: float32, bfloat16 or float16.
+        prefix: of the names of its tensors, ``g_ema.``, in a file of several networks.
+        dtype: float32, bfloat16 or float16.
         pixelnorm: whether it was trained with PixelNorm; a checkpoint does not say.
 
     Raises:
@@ -231,7 +189,7 @@ def progan(
 
 
 def _sizes(state: State, source: str) -> tuple[int, list[int]]:
-    """Read the size of the latent and the units of each layer off the shapes of the weights."""
+    """Return the size of the latent and the units of each layer, from the shapes of the weights."""
     numbers = [int(match[1]) for name in state if (match := re.fullmatch(r"layer([1-9]\d*)\.conv\.weight", name))]
     count = max(numbers, default=0)
     if count < 2 or count % 2:
@@ -239,15 +197,22 @@ def _sizes(state: State, source: str) -> tuple[int, list[int]]:
             f"{source}: no Progressive GAN; it needs weights layer1.conv.weight, layer2.conv.weight, … two per "
             f"resolution, or one of the other published layouts; first tensor found: {next(iter(state))}"
         )
-    shapes = []
-    for i in range(1, count + 1):
-        name = f"layer{i}.conv.weight"
+    shapes = kernel_shapes(state, [f"layer{i}.conv.weight" for i in range(1, count + 1)], source)
+    return shapes[0][1], [shape[0] for shape in shapes]
+
+
+def kernel_shapes(state: State, names: Sequence[str], source: str) -> list[torch.Size]:
+    """Return the shapes of convolution kernels.
+
+    Raises:
+        BadFile: one is not there, or no kernel.
+    """
+    for name in names:
         if name not in state:
             raise BadFile(f"{source}: lacks tensor {name}")
         if state[name].ndim != 4:
             raise BadFile(f"{source}: tensor {name} has shape {list(state[name].shape)}, not [out, in, k, k]")
-        shapes.append(state[name].shape)
-    return shapes[0][1], [shape[0] for shape in shapes]
+    return [state[name].shape for name in names]
 
 
 def published_layout(state: State, source: str) -> State:
@@ -274,7 +239,6 @@ _UNUSED = re.compile(r"lod|ToRGB_lod[1-9]\d*/(weight|bias)")  # outputs at lower
 
 
 def _from_tensorflow(state: State, source: str) -> State:
-    """Return TensorFlow variables in the old layout."""
     old = {}
     for name, value in state.items():
         if _UNUSED.fullmatch(name):
@@ -295,7 +259,7 @@ def _from_tensorflow(state: State, source: str) -> State:
 def _kernel(value: Tensor, operation: str) -> Tensor:
     """Return a TensorFlow weight as [out, in, k, k].
 
-    A dense layer onto 4 × 4, and the transposed convolution that doubles, are convolutions with the kernel turned.
+    A dense layer onto 4 × 4, and the transposed convolution that doubles, are convolutions with the kernel flipped.
     """
     if operation == "Dense":
         return value.reshape(len(value), -1, 4, 4).permute(1, 0, 2, 3).flip(2, 3)

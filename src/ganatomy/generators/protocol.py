@@ -1,10 +1,12 @@
 """What every model that is dissected can do; and every generator: x = f(h(z)), opened at every layer."""
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
+from torch import Tensor
 
 from ganatomy.errors import BadValue, UnknownName
 from ganatomy.pictures import Shown
@@ -21,7 +23,7 @@ class LayerShape(NamedTuple):
 
 @runtime_checkable
 class Edit(Protocol):
-    """What is done to a layer's output on the way; `ganatomy.edit.Intervention` is one."""
+    """A function of a layer's output that is applied in the forward pass; `ganatomy.edit.Intervention` is one."""
 
     @property
     def layer(self) -> str:
@@ -35,12 +37,10 @@ class Edit(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Observation:
-    """What one forward pass showed.
+    """The images of one forward pass, and the features of every layer that was asked for.
 
     Attributes:
-        images: the images.
-        features: of every asked layer.
-        shown: which images these are, where they were given and not drawn; their labels may be known.
+        shown: which images these are, where they were given and not generated; their labels may be known.
     """
 
     images: Images
@@ -50,12 +50,12 @@ class Observation:
 
 @runtime_checkable
 class Subject(Protocol):
-    """A model that looks at images or draws them, and whose layers can be read: all that a dissection needs.
+    """A model of images whose layers can be read: all that a dissection needs.
 
     Attributes:
         layers: shape of every spatial layer, in forward order.
         fingerprint: sha256 over the names and bytes of the weights; the same weights give the same fingerprint.
-        device: where it computes; latents and images live there.
+        device: where it computes; latents and images are there.
     """
 
     layers: Mapping[str, LayerShape]
@@ -67,9 +67,9 @@ class Subject(Protocol):
         ...
 
     def observe(self, z: Latents, layers: Sequence[str], edits: Sequence[Edit] = ()) -> Observation:
-        """Show the images and read every asked layer in one forward pass, without gradients.
+        """Return the images and the features of layers, of one forward pass without gradients.
 
-        Edits are made at their layers, those of one layer in their order; what is read there is the edited output.
+        Edits are applied at their layers, those of one layer in their order; the features are those after the edits.
         """
         ...
 
@@ -79,29 +79,83 @@ class Generator(Subject, Protocol):
     """A generative image model whose layers can be read and replaced."""
 
     def render(self, r: Features, layer: str, z: Latents, edits: Sequence[Edit] = ()) -> Images:
-        """Draw the images with the layer's output replaced by `r`: f, the rest of the network. Differentiable.
+        """Return the images with the layer's output replaced by `r`: f, the rest of the network. Differentiable in r.
 
-        Edits are made on the way: those of the layer itself to r, those of later layers there. An edit of an earlier
-        layer would be lost, and is refused.
+        Edits of the layer are applied to r, those of later layers there.
+
+        Raises:
+            UnknownName: no such layer.
+            BadValue: an edit is of an earlier layer, where it would be lost.
         """
         ...
 
     def edited(self, z: Latents, edits: Sequence[Edit]) -> Images:
-        """Draw the images with edits at any layers, in one forward pass without gradients."""
+        """Return the images with edits at any layers, of one forward pass without gradients."""
         ...
 
 
+Visit = Callable[[str, Tensor], Tensor]
+"""Is called with the name and output of every layer; what it returns is used instead."""
+
+
+class StepwiseGenerator:
+    """A generator that computes its layers one after the other and calls a function at each of them.
+
+    A subclass gives the attributes of a `Subject`, `latents` and `draw`.
+    """
+
+    layers: Mapping[str, LayerShape]
+
+    def draw(self, z: Latents, visit: Visit, start: str | None = None) -> Images:
+        """Return the images; nothing before layer `start` need be computed, and its output is what `visit` returns."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def observe(self, z: Latents, layers: Sequence[str], edits: Sequence[Edit] = ()) -> Observation:
+        """Return the images and the features of layers, of one forward pass without gradients; see `Subject`."""
+        planned, features = edits_by_layer(edits), dict[str, Tensor]()
+        check_layers((*layers, *planned), self.layers)
+
+        def visit(name: str, x: Tensor) -> Tensor:
+            r = applied(planned.get(name, ()), x)
+            if name in layers:
+                features[name] = r
+            return r
+
+        images = self.draw(z, visit)
+        return Observation(images, {name: features[name] for name in layers})
+
+    def render(self, r: Features, layer: str, z: Latents, edits: Sequence[Edit] = ()) -> Images:
+        """Return the images with the layer's output replaced by `r`; see `Generator`."""
+        planned = onward_edits(edits, layer, self.layers)
+        r = applied(planned.pop(layer, ()), r)
+        return self.draw(z, lambda name, x: r if name == layer else applied(planned.get(name, ()), x), layer)
+
+    def edited(self, z: Latents, edits: Sequence[Edit]) -> Images:
+        """Return the images with edits at any layers, of one forward pass without gradients."""
+        return self.observe(z, (), edits).images
+
+
+def check_layers(names: Sequence[str], layers: Mapping[str, LayerShape]) -> None:
+    """Refuse names that are not among the layers.
+
+    Raises:
+        UnknownName: names the first of them.
+    """
+    for name in names:
+        if name not in layers:
+            raise UnknownName("layer", name, layers)
+
+
 def onward_edits(edits: Sequence[Edit], layer: str, layers: Mapping[str, LayerShape]) -> dict[str, list[Edit]]:
-    """Return the edits of each layer, in their order, where drawing begins at a layer.
+    """Return the edits of each layer, in their order, for images that are rendered from `layer` on.
 
     Raises:
         UnknownName: there is no such layer, or none that an edit names.
         BadValue: an edit is of an earlier layer.
     """
     names, planned = list(layers), edits_by_layer(edits)
-    for name in (layer, *planned):
-        if name not in layers:
-            raise UnknownName("layer", name, layers)
+    check_layers((layer, *planned), layers)
     for name in planned:
         if names.index(name) < names.index(layer):
             raise BadValue(
@@ -119,7 +173,26 @@ def edits_by_layer(edits: Sequence[Edit]) -> dict[str, list[Edit]]:
 
 
 def applied(edits: Sequence[Edit], r: Features) -> Features:
-    """Return what a layer's edits make of its output, one after the other."""
+    """Return features after edits, applied one after the other."""
     for edit in edits:
         r = edit(r)
     return r
+
+
+def margin(generator: Subject, layer: str) -> int:
+    """Return how many places of a layer's grid lie beyond the image, on every side of it.
+
+    A generator whose maps are wider than its images has an attribute ``margins``, by layer; whoever lays a grid over an
+    image must ask for it.
+    """
+    margins: Mapping[str, int] = getattr(generator, "margins", {})
+    return margins.get(layer, 0)
+
+
+def within_image(generator: Subject, seen: Observation) -> Observation:
+    """Return an observation, its features without the places that lie beyond the image."""
+    features = dict(seen.features)
+    for layer, r in seen.features.items():
+        if beyond := margin(generator, layer):
+            features[layer] = r[..., beyond:-beyond, beyond:-beyond]
+    return dataclasses.replace(seen, features=features)

@@ -25,11 +25,9 @@ def open_generator(spec: str, device: str | torch.device = "cpu") -> Generator:
 
 
 def open_subject(spec: str, device: str | torch.device = "cpu") -> Subject:
-    """Open a model to dissect by name: any generator, or what only looks, ``classifier:package.module:callable``.
+    """Open a model to dissect by name: any generator, or a classifier, ``classifier:package.module:callable``.
 
     Raises:
         UnknownName, BadFile, BadModel: as `open_generator`.
     """
-    import ganatomy.generators.families  # noqa: F401  the built-in families register themselves
-
     return GENERATORS.open(spec, device=find_device(device))

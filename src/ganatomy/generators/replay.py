@@ -1,14 +1,14 @@
-"""The rest of a network after one of its layers, run again and again with other features: what comes before is kept."""
+"""The rest of a network after one of its layers, run repeatedly with other features: what precedes it is kept."""
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from ganatomy.errors import BadModel
-from ganatomy.generators.structures import replaced, tensors
+from ganatomy.generators.structures import feature_map, replaced
 from ganatomy.types import Features
 
 Forward = Callable[..., object]
@@ -16,13 +16,13 @@ Wrap = Callable[[str, Forward], Forward]
 
 
 class Replay:
-    """What a network makes of other features at one layer, for inputs that stay the same.
+    """The output of a network for other features at one layer, for inputs that stay the same.
 
-    One pass of the whole network notes what its submodules returned until the layer was done: the outermost of them.
-    In every later pass these are not computed but handed out again, the layer's own output with other features in it;
+    One pass of the whole network records what its submodules returned until the layer was done: the outermost of them.
+    In every later pass these are not computed but returned again, the layer's own output with other features in it;
     operations outside of submodules are computed each time. A network whose later steps write into what earlier ones
     returned would change what is kept. So the shortcut is tried first; where the untouched features do not give the
-    untouched output, or the network cannot be taken apart (TorchScript), all of it is run each time.
+    untouched output, or the network is TorchScript in parts, all of it is run each time.
 
     >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16, 2)).eval()
     >>> x = torch.randn(5, 3, 4, 4)
@@ -38,7 +38,7 @@ class Replay:
     Attributes:
         features: float32 [b, u, h, w], the layer's.
         output: of the network, untouched.
-        short: whether what comes before the layer is left out.
+        short: whether what precedes the layer is not computed again.
 
     Raises:
         BadModel: the layer was not computed.
@@ -48,59 +48,29 @@ class Replay:
     def __init__(self, module: nn.Module, layer: str, run: Callable[[], Tensor]) -> None:
         self._module, self._run = module, run
         self._path, _, number = layer.partition("#")
-        self._before = int(number or 1) - 1
+        self._call = int(number or 1)
         self._kept: list[tuple[str, object]] = []
         maps: list[Tensor] = []
-        with _wrapped(module, self._noting(maps)):
+        with _wrapped(module, self._recording(maps)):
             self.output = run()
         if not maps:
             raise BadModel(f"layer {layer} was not computed this time")
         self.features: Features = maps[0]
         self.short = not any(isinstance(part, torch.jit.ScriptModule) for part in module.modules())
-        self.short = self.short and self._agrees()
+        if self.short:
+            again, scale = self(self.features), float(self.output.abs().max())
+            self.short = again.shape == self.output.shape and torch.allclose(again, self.output, 1e-4, 1e-5 * scale)
 
     @torch.no_grad()
     def __call__(self, r: Features) -> Tensor:
-        """Return what the network returns with the layer's features replaced by `r`."""
+        """Return the output of the network with the layer's features replaced by `r`."""
         left: dict[str, deque[object]] = {self._path: deque()}
-        if self.short:
-            for path, output in self._kept:
-                left.setdefault(path, deque()).append(output)
-        else:
-            left[self._path].extend([None] * (self._before + 1))
-        with _wrapped(self._module, self._handing_out(left, r), left):
-            return self._run()
-
-    def _agrees(self) -> bool:
-        again, once = self(self.features), self.output
-        return again.shape == once.shape and torch.allclose(again, once, 1e-4, 1e-5 * float(once.abs().max()))
-
-    def _noting(self, maps: list[Tensor]) -> Wrap:
-        """Have the outermost calls up to the layer's kept, which comes last, and its feature map put into `maps`."""
-        kept, earlier = self._kept, self._before
+        for path, output in self._kept if self.short else [(self._path, None)] * self._call:
+            left.setdefault(path, deque()).append(output)
 
         def wrap(path: str, forward: Forward) -> Forward:
-            def called(*args: object, **options: object) -> object:
-                nonlocal earlier
-                before = len(kept)
-                output = forward(*args, **options)
-                if not maps:
-                    del kept[before:]  # what this call is made of
-                    kept.append((path, output))
-                    if path == self._path:
-                        earlier -= 1
-                        if earlier < 0:
-                            maps.append(feature_map(output).float().clone())  # what comes next may overwrite it
-                return output
+            """Return what is left for a submodule call by call; the last for the layer, with `r` in it."""
 
-            return called
-
-        return wrap
-
-    def _handing_out(self, left: Mapping[str, deque[object]], r: Features) -> Wrap:
-        """Have what is left for a submodule handed out call by call; the last for the layer, with `r` in it."""
-
-        def wrap(path: str, forward: Forward) -> Forward:
             def called(*args: object, **options: object) -> object:
                 if not left[path]:
                     return forward(*args, **options)
@@ -114,15 +84,33 @@ class Replay:
 
             return called
 
+        with _wrapped(self._module, wrap, left):
+            return self._run()
+
+    def _recording(self, maps: list[Tensor]) -> Wrap:
+        """Keep the outermost calls up to the layer's, which is last, and append its feature map to `maps`."""
+        kept, earlier = self._kept, self._call
+
+        def wrap(path: str, forward: Forward) -> Forward:
+            def called(*args: object, **options: object) -> object:
+                nonlocal earlier
+                before = len(kept)
+                output = forward(*args, **options)
+                if not maps:
+                    del kept[before:]  # the calls within this one
+                    kept.append((path, output))
+                    earlier -= path == self._path
+                    if not earlier:
+                        maps.append(feature_map(output).float().clone())  # a later step may overwrite it
+                return output
+
+            return called
+
         return wrap
 
 
 class Replays:
-    """The same for a batch that is run in several parts.
-
-    Args:
-        parts: of each part of the batch, in order.
-    """
+    """The same for a batch that is run in several parts, each with a `Replay`."""
 
     def __init__(self, parts: Sequence[Replay]) -> None:
         self._parts = parts
@@ -131,14 +119,9 @@ class Replays:
         self.short = all(part.short for part in parts)
 
     def __call__(self, r: Features) -> Tensor:
-        """Return what the network returns with the layer's features replaced by `r`."""
+        """Return the output of the network with the layer's features replaced by `r`."""
         rows = torch.split(r, [len(part.features) for part in self._parts])
         return torch.cat([part(own) for part, own in zip(self._parts, rows, strict=True)])
-
-
-def feature_map(output: object) -> Tensor:
-    """Return the feature map in what a submodule returned: the first in it."""
-    return next(found for found in tensors(output) if found.ndim == 4 and found.is_floating_point())
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 """Networks that ``torch.jit.trace`` recorded, as generators: their source is read as data and interpreted here.
 
 A trace is straight-line: each module calls PyTorch's operators and the modules in it, one after the other. So the
-modules stand here as they did in the network, with its layers, and hooks work. Everything else is refused by name.
+modules are those of the network, with its layers, and hooks work. Everything else is refused by name.
 """
 
 import ast
@@ -14,15 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from ganatomy.errors import BadFile
-from ganatomy.generators.exported import check_batches, is_sound
+from ganatomy.generators.exported import is_sound, program_generator
 from ganatomy.generators.hooked import HookedGenerator
-from ganatomy.generators.latents import standard_normal
-from ganatomy.generators.module import as_generator, find_latent, numbers_in
+from ganatomy.generators.module import find_latent, numbers_in
 from ganatomy.generators.registry import GENERATORS
 from ganatomy.weights import Foreign, fingerprint
 from ganatomy.weights.torchscript import Script, read_script, tensors_in
 
-HOW = "save torch.jit.trace(net.eval(), z), z being two latents or more"
+HINT = "save torch.jit.trace(net.eval(), z), z being two latents or more"
 
 CALLS: Mapping[str, Callable[..., Any]] = {
     "int": int,
@@ -33,17 +32,14 @@ CALLS: Mapping[str, Callable[..., Any]] = {
     "ops.prim.device": lambda tensor: tensor.device,
     "ops.prim.dtype": lambda tensor: tensor.dtype,
 }
-"""What a trace calls besides operators and modules."""
+"""Functions of a trace besides operators and modules."""
 NUMBERS = ("number", "int", "float", "bool")
 
 
-class Part(nn.Module):
+class TracedModule(nn.Module):
     """A module of a trace: its tensors and modules under their names, and its methods, run statement by statement.
 
-    Args:
-        methods: by name; ``forward``, and ``forward1`` and so on where a module is called more than once.
-        constants: the tensors that the trace wrote down.
-        source: what to call it in messages.
+    Its methods are ``forward``, and ``forward1`` and so on where a module is called more than once.
 
     Raises:
         BadFile: control flow, or a call that is not allowed.
@@ -62,9 +58,9 @@ class Part(nn.Module):
                 _check_statement(statement, f"{source}: {method.name}, line {statement.lineno},")
 
     def _put(self, name: str, value: Any) -> None:
-        """Give it a tensor, a module or a plain value."""
+        """Add a tensor, a module or a plain value."""
         own = f"{name}_" if hasattr(self, name) else name  # every module has a method half
-        if isinstance(value, Part):
+        if isinstance(value, TracedModule):
             self.add_module(own, value)
         elif isinstance(value, Tensor) and value.is_floating_point():
             self.register_parameter(own, nn.Parameter(value, requires_grad=False))
@@ -73,13 +69,9 @@ class Part(nn.Module):
         self._members[name] = own if isinstance(value, nn.Module | Tensor) else (value,)
 
     def _member(self, name: str) -> Any:
-        """Return what it has under that name in the trace."""
+        """Return the member of that name in the trace."""
         own = self._members[name]
         return getattr(self, own) if isinstance(own, str) else own[0]
-
-    def _constant(self, name: str) -> Tensor:
-        """Return the constant ``c3``."""
-        return self.get_buffer(f"constant {int(name.removeprefix('c'))}")
 
     def _number(self, node: ast.expr, value: Any) -> Any:
         """Return the number of a constant that is one, else the value."""
@@ -89,7 +81,7 @@ class Part(nn.Module):
         return value
 
     def _text(self) -> str:
-        """What its methods do; classes are left out, for PyTorch numbers them by what else it has traced."""
+        """Return the source of its methods, without classes, which PyTorch numbers by what else it has traced."""
         return "\n".join(ast.unparse(line) for _, each in sorted(self._methods.items()) for line in each.body)
 
     def forward(self, *given: Any, method: str = "forward") -> Any:
@@ -108,8 +100,8 @@ class Part(nn.Module):
         return None
 
 
-def _value(node: ast.expr, known: Mapping[str, Any], part: Part) -> Any:
-    """Return what an expression of a method stands for."""
+def _value(node: ast.expr, known: Mapping[str, Any], part: TracedModule) -> Any:
+    """Evaluate an expression of a method."""
     match node:
         case ast.Constant(value=value):
             return value
@@ -124,7 +116,7 @@ def _value(node: ast.expr, known: Mapping[str, Any], part: Part) -> Any:
         case ast.Subscript(value=value, slice=at):
             return _value(value, known, part)[_value(at, known, part)]
         case ast.Attribute(value=ast.Name(id="CONSTANTS"), attr=name):
-            return part._constant(name)
+            return part.get_buffer(f"constant {int(name.removeprefix('c'))}")
         case ast.Attribute(value=value, attr=name):
             return _value(value, known, part)._member(name)
         case ast.Call():
@@ -132,8 +124,8 @@ def _value(node: ast.expr, known: Mapping[str, Any], part: Part) -> Any:
     raise TypeError(ast.unparse(node))
 
 
-def _call(node: ast.Call, known: Mapping[str, Any], part: Part) -> Any:
-    """Call an operator or a module; tensors that the trace makes are made where its weights are."""
+def _call(node: ast.Call, known: Mapping[str, Any], part: TracedModule) -> Any:
+    """Call an operator or a module; tensors that the trace creates are on the device of its weights."""
     called = ast.unparse(node.func)
     if called == "torch.device":
         return part._place.device
@@ -155,7 +147,7 @@ def _call(node: ast.Call, known: Mapping[str, Any], part: Part) -> Any:
 
 
 def _operate(operator: Callable[..., Any], given: list[Any], numbers: list[Any], options: dict[str, Any]) -> Any:
-    """Call an operator with constants as numbers, which leave tensors their format; where it must be, as tensors."""
+    """Call an operator with constants as numbers, which keep the format of tensors; where it takes none, as tensors."""
     if all(number is each for number, each in zip(numbers, given, strict=True)):
         return operator(*given, **options)
     try:
@@ -171,15 +163,11 @@ def _check_statement(statement: ast.stmt, where: str) -> None:
         case ast.Assign(targets=[ast.Tuple(elts=names)], value=value) if all(isinstance(n, ast.Name) for n in names):
             _check(value, where)
         case _:
-            raise BadFile(f"{where} is no step of a trace ({type(statement).__name__}); {HOW}")
+            raise BadFile(f"{where} is no step of a trace ({type(statement).__name__}); {HINT}")
 
 
 def _check(node: ast.expr, where: str) -> None:
-    """Refuse an expression that no trace needs, or a call of what is not here, or names files.
-
-    Raises:
-        BadFile: names it.
-    """
+    """Refuse an expression that no trace needs, or a call that is not allowed, or names files."""
     match node:
         case ast.Constant() | ast.Name():
             return
@@ -196,21 +184,20 @@ def _check(node: ast.expr, where: str) -> None:
             else:
                 parts = args + [each.value for each in options]
                 if not (called in CALLS or _is_operator(called) or _is_method(func)):
-                    raise BadFile(f"{where} calls {called}, which is not run; {HOW}")
+                    raise BadFile(f"{where} calls {called}, which is not run; {HINT}")
                 parts += [func.value] if _is_method(func) and isinstance(func, ast.Attribute) else []
         case _:
-            raise BadFile(f"{where} is no step of a trace ({type(node).__name__}); {HOW}")
+            raise BadFile(f"{where} is no step of a trace ({type(node).__name__}); {HINT}")
     for each in parts:
         _check(each, where)
 
 
 def _is_method(func: ast.expr) -> bool:
-    """Say whether a module is called."""
     return isinstance(func, ast.Attribute) and re.fullmatch(r"forward\d*", func.attr) is not None
 
 
 def _is_operator(called: str) -> bool:
-    """Say whether this is one of PyTorch's own operators on tensors and numbers, none of which names files."""
+    """Return whether this is one of PyTorch's own operators on tensors and numbers, none of which names files."""
     match = re.fullmatch(r"torch\.(_?[a-z]\w*)", called)
     packet = getattr(torch.ops.aten, match[1], None) if match and is_sound(match[1]) else None
     if not isinstance(packet, torch._ops.OpOverloadPacket):
@@ -219,7 +206,7 @@ def _is_operator(called: str) -> bool:
     return not any(argument.name == "filename" for schema in schemas for argument in schema.arguments)
 
 
-@GENERATORS.register("torchscript")
+@GENERATORS.register("torchscript", data=True, fixed="its weights are part of a program, which is not rewritten")
 def open_torchscript(
     path: str,
     /,
@@ -235,9 +222,8 @@ def open_torchscript(
 
     Args:
         path: the ``.pt`` file.
-        device: where it shall compute.
         latent: the shape of one latent, ``128`` or ``100x1x1``; else that with which it was traced.
-        bounds: the values that mean black and white, ``0..1``; else they are looked for.
+        bounds: the values that mean black and white, ``0..1``; else they are found.
         layers: the layers to offer, ``a,b``; else all.
 
     Raises:
@@ -247,34 +233,27 @@ def open_torchscript(
     """
     script = read_script(Path(path))
     try:
-        network = parts_of(script, path)
+        network = build_modules(script, path)
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise BadFile(f"{path}: its modules are damaged ({error!r})") from error
     network.to(device)
     shape = None if latent is None else numbers_in("latent", latent, "x", int)
     shape = shape or (script.input or ())[1:] or find_latent(network, path)
-    check_batches(network, standard_normal(range(3), 0, shape, device), path, HOW)
-    generator = as_generator(
-        network,
-        latent=shape,
-        bounds=None if bounds is None else numbers_in("bounds", bounds, "..", float),
-        layers=layers.split(",") if layers else (),
-        name=path,
-    )
+    generator = program_generator(network, shape, path, (bounds, layers), HINT)
     constants = {f"constant {i}": constant for i, constant in enumerate(script.constants)}
     state = dict(tensors_in(script.root)) | constants
-    texts = [(name, part._text()) for name, part in network.named_modules() if isinstance(part, Part)]
+    texts = [(name, part._text()) for name, part in network.named_modules() if isinstance(part, TracedModule)]
     generator.fingerprint = fingerprint(state, "torchscript", texts, shape, bounds)
     return generator
 
 
-def parts_of(script: Script, source: str) -> Part:
+def build_modules(script: Script, source: str) -> TracedModule:
     """Return the modules of a script, each once however often it is held."""
-    made: dict[int, Part] = {}
+    made: dict[int, TracedModule] = {}
 
-    def part(of: Foreign) -> Part:
+    def part(of: Foreign) -> TracedModule:
         if id(of) not in made:
-            made[id(of)] = Part(script.classes[of.kind], script.constants, source)
+            made[id(of)] = TracedModule(script.classes[of.kind], script.constants, source)
             for name, value in of.state.items():
                 made[id(of)]._put(name, part(value) if isinstance(value, Foreign) else value)
         return made[id(of)]

@@ -18,7 +18,7 @@ from ganatomy.generators.registry import GENERATORS
 from ganatomy.weights import State, fit_state, read_state
 
 
-class Layer(nn.Conv2d):
+class _Layer(nn.Conv2d):
     """A convolution and a leaky ReLU; `up` doubles the sides before, each pixel becoming four."""
 
     def __init__(self, inputs: int, units: int, kernel: int = 3, padding: int = 1, *, up: bool = False) -> None:
@@ -26,7 +26,6 @@ class Layer(nn.Conv2d):
         self.up = up
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the layer's units."""
         if self.up:
             x = F.interpolate(x, scale_factor=2.0, mode="nearest")
         return F.leaky_relu(super().forward(x), 0.2)
@@ -35,20 +34,20 @@ class Layer(nn.Conv2d):
 def decoder(latent: int, widths: Sequence[int]) -> nn.Sequential:
     """Return the network [b, latent] → [b, 3, R, R]: two layers per resolution from 4 × 4 on, `widths` their units."""
     named: OrderedDict[str, nn.Module] = OrderedDict(spread=nn.Unflatten(1, (latent, 1, 1)))
-    named["layer1"] = Layer(latent, widths[0], kernel=4, padding=3)
+    named["layer1"] = _Layer(latent, widths[0], kernel=4, padding=3)
     for i, (inputs, units) in enumerate(itertools.pairwise(widths)):
-        named[f"layer{i + 2}"] = Layer(inputs, units, up=i % 2 == 1)
+        named[f"layer{i + 2}"] = _Layer(inputs, units, up=i % 2 == 1)
     named["paint"] = nn.Conv2d(widths[-1], 3, 1)
     named["squash"] = nn.Tanh()
     return nn.Sequential(named)
 
 
-@GENERATORS.register("vae")
+@GENERATORS.register("vae", data=True, weights="argument")
 def open_vae(path: str, /, *, device: torch.device, prefix: str = "", dtype: str = "float32") -> HookedGenerator:
-    """Open a decoder that ``recipes/train_likelihood.py vae`` made; its sizes are read off the shapes.
+    """Open a decoder that ``recipes/train_likelihood.py vae`` trained; its sizes are those of the weights.
 
     Its layers are ``layer1``, ``layer2``, …; a unit is a channel after the leaky ReLU. Latents are N(0, 1).
-    ``prefix=`` picks it where the file holds other networks, too.
+    ``prefix=`` is that of its tensors in a file of several networks.
 
     Raises:
         BadFile: unreadable, or with missing, extra or misshaped tensors; names the file and the tensor.
@@ -63,7 +62,7 @@ def open_vae(path: str, /, *, device: torch.device, prefix: str = "", dtype: str
 
 
 def _sizes(state: State, source: str) -> tuple[int, list[int]]:
-    """Read the size of the latent and the units of each layer off the shapes of the weights."""
+    """Return the size of the latent and the units of each layer."""
     shapes = {
         int(match[1]): tuple(tensor.shape)
         for name, tensor in state.items()

@@ -1,7 +1,4 @@
-"""The images that a network looks at, and as what they are given to it.
-
-A latent of such a network is the number of an image.
-"""
+"""The images of a classifier, and its inputs for them; a latent of a classifier is the number of an image."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,20 +11,20 @@ from ganatomy.pictures import Frame, PictureSet, Shown, open_pictures
 from ganatomy.types import Images, Latents
 
 DIGITS = 24
-"""A number of an image is kept as two floats, the lower of so many bits, which float32 holds exactly."""
+"""The number of an image is two floats, the lower one of so many bits, which float32 holds exactly."""
 SMALL, LARGEST = 128, 256
-"""Images that a network sees in fewer pixels than the first are shown in more, up to the second."""
+"""Inputs of fewer pixels than the first are shown in more, up to the second."""
 
 
 @dataclass(frozen=True)
 class View:
-    """Which images a network looks at, and as what they are given to it.
+    """A set of images, and a network's inputs for them.
 
     Attributes:
         pictures: the set.
-        frame: what is seen of each, and its size.
+        frame: the crop of each image, and its size.
         split: the part of the set that samples are taken from; all of it, if none is named.
-        mean, std: the network gets ``(x - mean) / std``, x in [0, 1]; as given here, images in [-1, 1].
+        mean, std: the input is ``(x - mean) / std``, x in [0, 1]; with the defaults, images in [-1, 1].
         label_size: the size at which images are shown and segmented; see `labelled`.
     """
 
@@ -45,11 +42,10 @@ class View:
 
     @cached_property
     def labelled(self) -> Frame:
-        """What is shown of images, and segmented: what the network sees, in more pixels where it sees few.
+        """The frame in which images are shown and segmented: that of the inputs, in more pixels where these are few.
 
-        Segmenters of photographs know little of images of 32 pixels. Unless a size is given, images that the
-        network sees in less than `SMALL` pixels are shown at their own size, that of the smaller of the first two, up
-        to `LARGEST`.
+        Segmenters of photographs fail on images of 32 pixels. Unless a size is given, images whose inputs are smaller
+        than `SMALL` are shown at their own size, that of the smaller of the first two, up to `LARGEST`.
         """
         shorter, measure = min(self.frame.shape), getattr(self.pictures, "side", None)
         size = self.label_size
@@ -61,37 +57,37 @@ class View:
 
     @classmethod
     def open(cls, images: str, size: int = 224, crop: float = 0.0, **options: Any) -> "View":
-        """Return a view of the images that a name stands for: a directory, or ``scenes:church``.
+        """Return a view of the images of a name.
 
         >>> View.open("scenes:church", 64).frame
         Frame(size=64, crop=0.0)
 
         Args:
-            images: the set.
-            size, crop: what is seen of each image, see `Frame`.
+            images: a directory, or ``scenes:church``.
+            size, crop: see `Frame`.
             options: `split`, `mean`, `std` and `label_size`.
 
         Raises:
-            BadFile: no such images, or what is said of them cannot be read.
+            BadFile: no such images, or their labels cannot be read.
         """
         return cls(open_pictures(images), Frame(size, crop), **options)
 
     def latents(self, ids: range, seed: int) -> Latents:
-        """Return the numbers of the images of a sample, in two digits [b, 2]."""
+        """Return the numbers of the images of a sample, as two floats [b, 2]."""
         numbers = self.pictures.numbers(ids, seed, self.split)
         digits = [(number >> DIGITS, number & ((1 << DIGITS) - 1)) for number in numbers]
         return torch.tensor(digits, dtype=torch.float32).reshape(-1, 2)
 
     def shown(self, z: Latents) -> Shown:
-        """Return which images latents are."""
+        """Return which images these latents are."""
         numbers = tuple((high << DIGITS) + low for high, low in z.long().tolist())
         return Shown(self.pictures.fingerprint, numbers, self.labelled)
 
     def images(self, z: Latents, frame: Frame | None = None) -> Images:
-        """Return the images, in [-1, 1]: as the network sees them, or what another frame shows."""
+        """Return the images, in [-1, 1], in the frame of the inputs or another."""
         return self.pictures.images(self.shown(z).numbers, frame or self.frame).to(z.device)
 
-    def given(self, images: Images) -> Images:
-        """Return images as the network takes them."""
+    def inputs(self, images: Images) -> Images:
+        """Return the network's inputs for images in [-1, 1]."""
         mean, std = (torch.tensor(each, device=images.device)[:, None, None] for each in (self.mean, self.std))
         return ((images + 1) / 2 - mean) / std

@@ -112,7 +112,7 @@ def read_names(directory: Path, classes: int) -> list[str]:
     return names
 
 
-@SEGMENTERS.register("ade20k")
+@SEGMENTERS.register("ade20k", data=True)
 def open_ade20k(
     directory: str, /, *, device: torch.device, sizes: str = "256", colours: str = "rgb", dtype: str = "float32"
 ) -> Parser:

@@ -8,7 +8,7 @@ from ganatomy.segmenters.registry import SEGMENTERS
 from ganatomy.weights import bundled, bundled_names, card
 
 
-@SEGMENTERS.register("bundled")
+@SEGMENTERS.register("bundled", data=True)
 def open_bundled(name: str, /, *, device: torch.device, **options: str) -> Segmenter:
     """Open bundled weights by name; their card says which family reads them, and that family takes the options."""
     known = [each for each in bundled_names() if card(each)["kind"] == "segmenter"]

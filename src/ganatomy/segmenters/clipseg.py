@@ -206,7 +206,7 @@ def separation(histogram: Tensor) -> Tensor:
     return (between / (p * (place - mean) ** 2).sum()).nan_to_num(0, 0, 0)
 
 
-@SEGMENTERS.register("clipseg")
+@SEGMENTERS.register("clipseg", argument="directory or hub", data=True)
 def open_clipseg(
     name: str,
     /,

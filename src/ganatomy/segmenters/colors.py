@@ -92,7 +92,7 @@ def _oklab(srgb: Tensor) -> Tensor:
     return root @ root.new_tensor(to_lab).T
 
 
-@SEGMENTERS.register("colors")
+@SEGMENTERS.register("colors", data=True)
 def open_colors(argument: str, /, *, device: torch.device) -> Colors:
     """Open the colour names; they take no argument."""
     if argument:

@@ -119,7 +119,7 @@ class HuggingFaceSegmenter:
         return f"{type(self._net).__name__}, given images of {height} x {width}{hint},"
 
 
-@SEGMENTERS.register("hf")
+@SEGMENTERS.register("hf", argument="directory or hub", data=True)
 def open_huggingface(
     name: str,
     /,

@@ -61,7 +61,7 @@ class GivenLabels:
         )
 
 
-@SEGMENTERS.register("labels")
+@SEGMENTERS.register("labels", data=True)
 def open_labels(pictures: str, /, *, device: torch.device, ignore: str = "") -> GivenLabels:
     """Take the labels that came with the images that a classifier looks at: a directory, or scenes:CATEGORY.
 

@@ -182,7 +182,7 @@ def as_segmenter(
     return ModuleSegmenter(module, concepts, planes=planes, device=torch.device(device), dtype=dtype)
 
 
-@SEGMENTERS.register("torch")
+@SEGMENTERS.register("torch", argument="code")
 def open_module(
     argument: str,
     /,

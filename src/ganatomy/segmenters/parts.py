@@ -41,7 +41,7 @@ class Parts:
         return torch.cat([labels, torch.where(halves > 0, halves + first, 0)], 1)
 
 
-@SEGMENTERS.register("parts")
+@SEGMENTERS.register("parts", argument="model")
 def open_parts(inner: str, /, *, device: torch.device, **options: str) -> Parts:
     """Open the segmenter that follows the colon, which takes all the options, and expand it."""
     family, _, argument = inner.partition(":")

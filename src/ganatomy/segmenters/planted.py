@@ -49,7 +49,7 @@ class PlantedSegmenter:
         return total
 
 
-@SEGMENTERS.register("planted")
+@SEGMENTERS.register("planted", data=True)
 def open_planted(argument: str, /, *, device: torch.device) -> PlantedSegmenter:
     """Open the segmenter of the planted world; it takes no argument."""
     if argument:

@@ -17,6 +17,4 @@ def open_segmenter(spec: str, device: str | torch.device = "cpu") -> Segmenter:
         BadFile: the weights or the vocabulary are not what they should be.
         BadModel: the module is no segmenter.
     """
-    import ganatomy.segmenters.families  # noqa: F401  the built-in families register themselves
-
     return SEGMENTERS.open(spec, device=find_device(device))

@@ -132,7 +132,7 @@ def heads(vocabulary: Vocabulary) -> list[list[int]]:
     return [[0, *(i for i, concept in enumerate(vocabulary) if concept.category == plane)] for plane in planes]
 
 
-@SEGMENTERS.register("unet")
+@SEGMENTERS.register("unet", data=True)
 def open_unet(
     path: str, /, *, device: torch.device, prefix: str = "", size: int | None = None, dtype: str = "float32"
 ) -> UNetSegmenter:

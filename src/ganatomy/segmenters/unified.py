@@ -111,7 +111,7 @@ def _fit_heads(decoder: UPerNet, lists: Lists, source: Path) -> None:
     decoder.keep("part", [i for channels in lists.part_channels().values() for i in channels])
 
 
-@SEGMENTERS.register("unified")
+@SEGMENTERS.register("unified", data=True)
 def open_unified(
     directory: str, /, *, device: torch.device, sizes: str = "256", halves: bool = False, dtype: str = "float32"
 ) -> Parser:

@@ -19,7 +19,7 @@ from ganatomy.experiments.models import Models
 from ganatomy.experiments.sampling import batch_size
 from ganatomy.experiments.warnings import warnings_of
 from ganatomy.generators import LayerShape, Subject
-from ganatomy.generators.margins import margin
+from ganatomy.generators.protocol import margin
 from ganatomy.remote import display_path, local_path
 from ganatomy.segmenters import Segmenter
 from ganatomy.vocabulary import Concept, find_concept

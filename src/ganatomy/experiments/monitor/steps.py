@@ -48,8 +48,6 @@ def plan_checkpoints(
     texts = [str(name) for name in names]
     if opening is not None and "{}" not in opening:
         raise BadValue(f"{opening!r} has no place for the checkpoint; write {{}} there, as in 'progan:{{}}'")
-    import ganatomy.generators.families  # noqa: F401  the built-in families register themselves
-
     known = GENERATORS.names()
     for name in texts:
         if opening is None and name.partition(":")[0] not in known:

@@ -7,7 +7,7 @@ from torch import nn
 
 from ganatomy.devices import find_dtype
 from ganatomy.errors import BadModel, BadValue
-from ganatomy.generators.diffusers.checkpoint import DECODERS, KINDS, Checkpoint, find_checkpoint
+from ganatomy.generators.diffusers.checkpoint import DECODERS, KINDS, find_checkpoint
 from ganatomy.generators.diffusers.decoder import Decoder
 from ganatomy.generators.diffusers.denoiser import Denoiser
 from ganatomy.generators.hooked import HookedGenerator
@@ -17,7 +17,12 @@ from ganatomy.weights import fingerprint
 __all__ = ["Decoder", "Denoiser", "open_diffusers"]
 
 
-@GENERATORS.register("diffusers")
+@GENERATORS.register(
+    "diffusers",
+    argument="file or hub",
+    data=True,
+    fixed="its weights are part of a directory, which is not copied",
+)
 def open_diffusers(
     argument: str,
     /,
@@ -38,17 +43,15 @@ def open_diffusers(
     Args:
         argument: the directory of a model or pipeline, or ``ORG/MODEL``, ``ORG/MODEL@REVISION``; or a file of weights
             beside its ``config.json``.
-        device: where it shall compute.
         part: of a pipeline, ``vae`` or ``unet``; else its decoder, or its UNet where it has none.
         weights: a file of weights in its folder or anywhere, such as the single file of a latent diffusion model; else
             those that are there.
-        prefix: what the names of its tensors begin with in that file.
-        size: height and width of the images; else as its config has it (a decoder: 256 at most).
+        prefix: of the names of its tensors in that file.
+        size: height and width of the images; else as in its config (a decoder: 256 at most).
         images: a set of images whose latents are taken, a folder or ``scenes:church``; else latents are drawn.
-        step: of a UNet, at which step of training it estimates.
-        steps: of a UNet, in how many calls it makes what it looks at from noise.
+        step: of a UNet, the step of training at which it estimates.
+        steps: of a UNet, the number of calls that make its input from noise.
         layers: the layers to offer, ``a,b``; else all.
-        dtype: the number format in which it shall compute.
 
     Raises:
         BadFile: no such model, or its weights are not all there, or do not fit.
@@ -60,12 +63,19 @@ def open_diffusers(
         raise BadValue(f"size={size}: give the height and width of the images in pixels")
     checkpoint = find_checkpoint(argument, part)
     checkpoint = replace(checkpoint, weights=weights or checkpoint.weights, prefix=prefix)
-    _check(checkpoint, step, steps)
+    if checkpoint.kind not in KINDS:
+        raise BadModel(f"{checkpoint.name}: holds a {checkpoint.kind}; what can be opened is {', '.join(KINDS)}")
+    is_decoder = checkpoint.kind in DECODERS
+    if is_decoder and (step is not None or steps is not None):
+        raise BadValue(f"{checkpoint.kind} has no steps; leave out step and steps (they are for a UNet2DModel)")
+    decoder = next((part for part, kind in checkpoint.parts.items() if kind in DECODERS), None)
+    if not is_decoder and decoder is not None:
+        raise BadModel(f"{checkpoint.name}: its UNet2DModel draws latents, no images; open part={decoder}")
     numbers = find_dtype(dtype)
-    scheduler = None if checkpoint.kind in DECODERS else checkpoint.scheduler()
+    scheduler = None if is_decoder else checkpoint.scheduler()
     model = nn.Module.to(checkpoint.model(), device, numbers)  # theirs warns of what does not concern us
     drawing: Decoder | Denoiser = (
-        Decoder(model, size, images) if scheduler is None else Denoiser(model, scheduler, size, step, steps, images)
+        Decoder(model, size, images) if is_decoder else Denoiser(model, scheduler, size, (step, steps), images)
     )
     generator = HookedGenerator(
         model,
@@ -73,20 +83,7 @@ def open_diffusers(
         bounds=(-1.0, 1.0),
         layers=layers.split(",") if layers else (),
         name=checkpoint.kind,
-        takes=torch.float32,
+        forward=drawing.draw,
     )
     generator.fingerprint = fingerprint({}, "diffusers", generator.fingerprint, *drawing.facts)
     return generator
-
-
-def _check(checkpoint: Checkpoint, step: int | None, steps: int | None) -> None:
-    """Refuse what cannot be opened, or not with these options."""
-    if checkpoint.kind not in KINDS:
-        raise BadModel(f"{checkpoint.name}: holds a {checkpoint.kind}; what can be opened is {', '.join(KINDS)}")
-    if checkpoint.kind in DECODERS:
-        if step is not None or steps is not None:
-            raise BadValue(f"{checkpoint.kind} has no steps; leave out step and steps (they are for a UNet2DModel)")
-        return
-    decoder = next((part for part, kind in checkpoint.parts.items() if kind in DECODERS), None)
-    if decoder is not None:
-        raise BadModel(f"{checkpoint.name}: its UNet2DModel draws latents, no images; open part={decoder}")

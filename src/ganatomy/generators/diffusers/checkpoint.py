@@ -42,18 +42,17 @@ class Checkpoint:
     """A model of diffusers that is not opened yet.
 
     Attributes:
-        name: the directory or repository, as it was given.
+        name: the directory or repository.
         parts: the class of each part, if it is one of a pipeline; else empty.
-        config: the model's settings.
-        place: the folder of its config and weights, below that of the pipeline.
+        folder: of its config and weights, below that of the pipeline.
         weights: a file of weights, in that folder or anywhere; else what is there.
-        prefix: what the names of its tensors begin with in that file.
+        prefix: of the names of its tensors in that file.
     """
 
     name: str
     parts: Mapping[str, str]
     config: Mapping[str, Any]
-    place: str
+    folder: str
     weights: str = ""
     prefix: str = ""
 
@@ -69,14 +68,14 @@ class Checkpoint:
             BadFile: weights are missing, too many, of other shapes, or no plain tensors.
             BadModel: diffusers cannot build it.
         """
-        where = (Path(self.name) / self.place).as_posix()
+        where = (Path(self.name) / self.folder).as_posix()
         model: nn.Module = build(self.config, "ModelMixin", where)
-        state, file = read_weights(self.name, self.place, self.weights, self.prefix, model)
+        state, file = read_weights(self.name, self.folder, (self.weights, self.prefix), model)
         fit_state(model, state, str(file))
         return model.eval().requires_grad_(False)
 
     def scheduler(self) -> Any:
-        """Build the scheduler beside the model, which knows how noise was added in training.
+        """Build the scheduler of the model, which has the noise of training.
 
         Raises:
             BadFile: there is none.
@@ -93,7 +92,7 @@ class Checkpoint:
 
 
 def find_checkpoint(name: str, part: str | None) -> Checkpoint:
-    """Find a model in a directory, or in a repository of the Hugging Face hub; in a pipeline, by the part it plays.
+    """Find a model in a directory, or in a repository of the Hugging Face hub; in a pipeline, a part of it.
 
     Raises:
         BadFile: no such directory or repository, or it holds no model of diffusers.
@@ -125,10 +124,10 @@ def find_checkpoint(name: str, part: str | None) -> Checkpoint:
 
 
 def build(config: Mapping[str, Any], base: str, source: str) -> Any:
-    """Build what a config describes, if its class is one of diffusers; the process's random numbers are left alone.
+    """Build the model of a config, if its class is one of diffusers; global random numbers are not changed.
 
     Raises:
-        BadFile: a number in them is larger than any model is.
+        BadFile: a number in it is larger than any model's.
         BadModel: it is not, or it refuses the settings.
         BadValue: diffusers is not installed.
     """
@@ -145,7 +144,7 @@ def build(config: Mapping[str, Any], base: str, source: str) -> Any:
 
 
 def library() -> ModuleType:
-    """Return the package.
+    """Return the package diffusers.
 
     Raises:
         BadValue: it is not installed.
@@ -172,7 +171,7 @@ def _quiet(package: ModuleType) -> Iterator[None]:
 
 
 def _main_part(name: str, parts: Mapping[str, str]) -> str:
-    """Return the part that draws the images of a pipeline: its decoder of latents, or else its UNet."""
+    """Return the part of a pipeline that draws images: its decoder of latents, or else its UNet."""
     for kind in KINDS:
         for part, own in parts.items():
             if own == kind:

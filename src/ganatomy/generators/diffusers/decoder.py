@@ -1,25 +1,26 @@
 """The decoder of a latent diffusion model as a generator: latents to images, whatever kind of autoencoder it is."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ganatomy.errors import BadFile, BadValue
-from ganatomy.generators.diffusers.given import pictures_of
 from ganatomy.generators.latents import standard_normal
 from ganatomy.generators.structures import tensors
 from ganatomy.imported import guarded
-from ganatomy.types import Latents
+from ganatomy.pictures import Frame, open_pictures
+from ganatomy.pictures.rendered import RenderedScenes
+from ganatomy.types import Features, Latents
 from ganatomy.wrapped import device_of, dtype_of
 
 LARGEST = 256
-"""Sides of the images that are drawn unless a size is asked for; decoders of large images draw small ones, too."""
+"""Side of the images unless a size is asked for; decoders of large images draw small ones, too."""
 
 
 class Decoder:
-    """An autoencoder of diffusers, used from its latents on: calling the model then draws images.
+    """An autoencoder of diffusers, used from its latents on.
 
     Latents are in the units of the diffusion model, in which their variance is about 1: the decoder gets
     z · latents_std / scaling_factor + latents_mean (or shift_factor), where its config has them. FLUX.2 has these
@@ -27,11 +28,11 @@ class Decoder:
 
     Args:
         model: with the methods `encode` and `decode`.
-        size: height and width of the images; else as the config has it, and no more than `LARGEST`.
+        size: height and width of the images; else as in the config, and no more than `LARGEST`.
         images: a set of images to encode, by name; else latents are drawn from N(0, 1).
 
     Attributes:
-        facts: what is drawn depends on these, beside the weights.
+        facts: that images depend on, besides the weights.
 
     Raises:
         BadFile: no such images.
@@ -46,29 +47,27 @@ class Decoder:
         self._scale, self._shift = torch.ones(1, 1, 1), torch.zeros(1, 1, 1)
         with guarded(f"encoding images of size={self._size}"):
             self._shape = self._encode(torch.zeros(1, channels, self._size, self._size)).shape[1:]
-        self._scale, self._shift = _units(model, self._shape[-1])
-        self._given = pictures_of(images, self._size, channels) if images else None
-        chosen = self._given.fingerprint if self._given else ""
+        self._scale, self._shift = _scale_and_shift(model, self._shape[-1])
+        self._image, chosen = image_source(images, self._size, channels) if images else (None, "")
         self.facts = (self._scale.tolist(), self._shift.tolist(), chosen)
-        self._model.forward = self._draw
 
     @torch.no_grad()
     def latents(self, ids: range, seed: int) -> Latents:
-        """Return N(0, 1), or the modes of encoded images, each by itself, so that none depends on others."""
-        if self._given is None:
+        """Return N(0, 1), or the modes of encoded images, each encoded alone, so that none depends on others."""
+        if self._image is None:
             return standard_normal(ids, seed, self._shape, torch.device("cpu"))
-        rows = [self._encode(self._given.picture(i, seed)) for i in ids]
+        rows = [self._encode(self._image(i, seed)) for i in ids]
         return torch.cat([torch.empty(0, *self._shape), *rows])
 
-    def _encode(self, pictures: Tensor) -> Tensor:
-        """Return the latents of images [b, 3, H, W]."""
+    def _encode(self, images: Tensor) -> Tensor:
         with torch.no_grad():
-            found = self._model.encode(pictures.to(device_of(self._model), dtype_of(self._model)))
+            found = self._model.encode(images.to(device_of(self._model), dtype_of(self._model)))
         posterior = getattr(found, "latent_dist", None)
         z = next(tensors(found)) if posterior is None else posterior.mode()
         return (z.float().cpu() - self._shift) / self._scale
 
-    def _draw(self, z: Tensor) -> Tensor:
+    def draw(self, z: Tensor) -> Tensor:
+        """Return the images of latents."""
         z = z * self._scale.to(z.device) + self._shift.to(z.device)
         images: Tensor = self._model.decode(z.to(dtype_of(self._model))).sample
         if images.shape[-1] != self._size:
@@ -77,12 +76,30 @@ class Decoder:
         return images
 
 
+def image_source(name: str, size: int, channels: int) -> tuple[Callable[[int, int], Features], str]:
+    """Return a function of id and seed to an image [1, channels, size, size] of a set, and the set's fingerprint.
+
+    Each image is the square in its middle.
+
+    Raises:
+        BadFile: no such set, or no images in it.
+    """
+    images = open_pictures(name)
+    frame = Frame(size, crop=0.0 if isinstance(images, RenderedScenes) else 1.0)
+
+    def image(i: int, seed: int) -> Features:
+        found = images.images(images.numbers(range(i, i + 1), seed), frame)
+        return found.mean(1, keepdim=True) if channels == 1 else found
+
+    return image, images.fingerprint
+
+
 def side(size: Any) -> int | None:
-    """Return the side of the squares that a config's ``sample_size`` means, if it says one."""
+    """Return the side of the squares that a config's ``sample_size`` means, if it has one."""
     return int(max(size)) if isinstance(size, Sequence) else size
 
 
-def _units(model: Any, width: int) -> tuple[Tensor, Tensor]:
+def _scale_and_shift(model: Any, width: int) -> tuple[Tensor, Tensor]:
     """Return the scale and the shift of latents, [channels or 1, h or 1, w or 1]."""
     if hasattr(model, "bn"):
         spread = (model.bn.running_var.float() + model.bn.eps).sqrt()

@@ -1,7 +1,7 @@
 """An unconditional diffusion model at one step as a generator: noisy images to its estimate of the clean ones.
 
-Training adds noise: x_t = √a_t x₀ + √(1 - a_t) ε, a_t falling from 1 to about 0 (Ho et al. 2020). The network looks at
-x_t and says what ε is, or x₀, or v = √a_t ε - √(1 - a_t) x₀ (Salimans and Ho 2022); each gives an estimate of x₀.
+Training adds noise: x_t = √a_t x₀ + √(1 - a_t) ε, a_t falling from 1 to about 0 (Ho et al. 2020). The network predicts
+from x_t what ε is, or x₀, or v = √a_t ε - √(1 - a_t) x₀ (Salimans and Ho 2022); each gives an estimate of x₀.
 """
 
 import itertools
@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from ganatomy.errors import BadModel, BadValue
-from ganatomy.generators.diffusers.decoder import side
-from ganatomy.generators.diffusers.given import pictures_of
+from ganatomy.generators.diffusers.decoder import image_source, side
 from ganatomy.generators.latents import standard_normal
 from ganatomy.types import Latents
 from ganatomy.wrapped import device_of, dtype_of
@@ -23,44 +22,38 @@ STEPS = 10
 
 
 class Denoiser:
-    """A `UNet2DModel` at one step: calling the model then estimates x₀, in one call of the network.
+    """A `UNet2DModel` at one step, which estimates x₀ in one call of the network.
 
-    Its latents are images x_t. They are what deterministic sampling (DDIM, Song et al. 2021) makes of N(0, 1) in a
-    few equal steps from the last one to t, or given images with fresh noise. They are computed with the latents and
+    Its latents are images x_t. They are made of N(0, 1) by deterministic sampling (DDIM, Song et al. 2021) in a
+    few equal steps from the last one to t, or are given images with fresh noise. They are computed with the latents and
     not when images are drawn: so a layer is a layer of one call of the network, and an edit costs one call. Each is
-    computed by itself, so that none depends on its batch.
+    computed alone, so that none depends on its batch.
 
     Args:
         model: the network.
-        scheduler: knows a_t, what the network says, and to what its estimates are clipped.
-        size: height and width of the images; else as the config has it.
-        step: t, from 0, no noise, to one less than the number of steps of training; else half of that.
-        steps: calls of the network for one x_t.
+        scheduler: with a_t, what the network predicts, and the range of its estimates.
+        size: height and width of the images; else as in the config.
+        times: t, from 0, no noise, to one less than the number of steps of training, else half of that; and the calls
+            of the network for one x_t.
         images: a set of images to cover with noise, by name; else they are sampled.
 
     Attributes:
-        facts: what is drawn depends on these, beside the weights.
+        facts: that images depend on, besides the weights.
 
     Raises:
         BadFile: no such images.
-        BadModel: the network wants classes, draws no images, or was trained in another way.
+        BadModel: the network takes classes, draws no images, or was trained in another way.
         BadValue: no such step.
     """
 
     def __init__(
-        self,
-        model: Any,
-        scheduler: Any,
-        size: int | None,
-        step: int | None,
-        steps: int | None,
-        images: str | None,
+        self, model: Any, scheduler: Any, size: int | None, times: tuple[int | None, int | None], images: str | None
     ) -> None:
         self._model = model
-        config, noise = model.config, scheduler.config
+        config, noise, (step, steps) = model.config, scheduler.config, times
         self._alphas: list[float] = getattr(scheduler, "alphas_cumprod", torch.empty(0)).tolist()
-        self._says = str(noise.get("prediction_type", "epsilon"))
-        _check(config, noise, type(scheduler).__name__, len(self._alphas), self._says)
+        self._predicts = str(noise.get("prediction_type", "epsilon"))
+        _check(config, noise, type(scheduler).__name__, len(self._alphas), self._predicts)
         self._bound = float(noise.get("clip_sample_range") or 1.0) if noise.get("clip_sample") else math.inf
         self._step = len(self._alphas) // 2 if step is None else step
         if not 0 <= self._step < len(self._alphas):
@@ -72,68 +65,61 @@ class Denoiser:
         if pixels is None:
             raise BadValue("its config does not say how large its images are; give size=64")
         self._shape = (int(config["in_channels"]), pixels, pixels)
-        self._given = pictures_of(images, pixels, self._shape[0]) if images else None
-        chosen = self._given.fingerprint if self._given else str(self._times)
-        self.facts = (self._alphas, self._says, self._bound, self._step, chosen)
-        self._network = model.forward
-        model.forward = self._draw
+        self._image, chosen = image_source(images, pixels, self._shape[0]) if images else (None, str(self._times))
+        self.facts = (self._alphas, self._predicts, self._bound, self._step, chosen)
 
     @torch.no_grad()
     def latents(self, ids: range, seed: int) -> Latents:
-        """Return images x_t, float32, each computed by itself."""
+        """Return images x_t, float32, each computed alone."""
         device = device_of(self._model)
         empty = torch.empty(0, *self._shape, device=device)
         return torch.cat([empty, *(self._noisy(i, seed, device) for i in ids)])
 
     def _noisy(self, i: int, seed: int, device: torch.device) -> Tensor:
         noise = standard_normal(range(i, i + 1), seed, self._shape, device)
-        if self._given is not None:
-            return self._mixed(self._given.picture(i, seed).to(device), noise, self._step)
+        if self._image is not None:
+            return self._mixed(self._image(i, seed).to(device), noise, self._step)
         x = noise
         for now, then in itertools.pairwise(self._times):
             x = self._mixed(*self._estimate(x, now), then)
         return x
 
     def _mixed(self, clean: Tensor, noise: Tensor, t: int) -> Tensor:
-        """Return x_t of an image and noise."""
         return math.sqrt(self._alphas[t]) * clean + math.sqrt(1 - self._alphas[t]) * noise
 
     def _estimate(self, x: Tensor, t: int) -> tuple[Tensor, Tensor]:
-        """Return what x_t is thought to be made of: x₀, clipped, and ε."""
+        """Return the estimates of x₀, clipped, and of ε."""
         signal, noise = math.sqrt(self._alphas[t]), math.sqrt(1 - self._alphas[t])
-        said = self._network(x.to(dtype_of(self._model)), t).sample.float()
-        said = said[:, : x.shape[1]]  # the rest is a variance, where that was learnt, too
-        if self._says == "epsilon":
-            clean, rest = (x - noise * said) / signal, said
-        elif self._says == "sample":
-            clean, rest = said, (x - signal * said) / noise
+        predicted = self._model(x.to(dtype_of(self._model)), t).sample.float()
+        predicted = predicted[:, : x.shape[1]]  # the rest is a variance, where that was learnt, too
+        if self._predicts == "epsilon":
+            clean, rest = (x - noise * predicted) / signal, predicted
+        elif self._predicts == "sample":
+            clean, rest = predicted, (x - signal * predicted) / noise
         else:
-            clean, rest = signal * x - noise * said, signal * said + noise * x
+            clean, rest = signal * x - noise * predicted, signal * predicted + noise * x
         return clean.clamp(-self._bound, self._bound), rest
 
-    def _draw(self, x: Tensor) -> Tensor:
+    def draw(self, x: Tensor) -> Tensor:
+        """Return the estimate of x₀ for x_t."""
         return self._estimate(x, self._step)[0]
 
 
 def _between(first: int, last: int, steps: int) -> list[int]:
-    """Return equally distant steps from the first down to the last, so many apart if there are."""
+    """Return equally distant steps from the first down to the last, `steps` apart if there are so many."""
     steps = min(steps, first - last)
     return [first - round(i * (first - last) / steps) for i in range(steps)] + [last]
 
 
-def _check(config: Any, noise: Any, scheduler: str, steps: int, says: str) -> None:
-    """Refuse what is no unconditional diffusion of images with discrete steps.
-
-    Raises:
-        BadModel: says why.
-    """
+def _check(config: Any, noise: Any, scheduler: str, steps: int, predicts: str) -> None:
+    """Refuse what is no unconditional diffusion of images with discrete steps."""
     channels, out = config["in_channels"], config["out_channels"]
     if config.get("num_class_embeds") or config.get("class_embed_type"):
         raise BadModel("this UNet2DModel wants a class beside the image; only unconditional ones can be opened")
     if channels not in (1, 3) or out not in (channels, 2 * channels):
         raise BadModel(f"this UNet2DModel maps {channels} channels to {out}; it must estimate images of 3 or 1")
-    if not steps or noise.get("thresholding") or says not in ("epsilon", "sample", "v_prediction"):
+    if not steps or noise.get("thresholding") or predicts not in ("epsilon", "sample", "v_prediction"):
         raise BadModel(
-            f"{scheduler} for {says} cannot be used; the scheduler must be one of discrete steps, such as DDPM or "
+            f"{scheduler} for {predicts} cannot be used; the scheduler must be one of discrete steps, such as DDPM or "
             "DDIM, for epsilon, sample or v_prediction, without dynamic thresholds"
         )

@@ -14,13 +14,13 @@ from ganatomy.weights.hub import find_directory
 STEM = "diffusion_pytorch_model"
 KINDS = "safetensors", "bin"
 WEIGHTS = [f"{STEM}{half}.{kind}" for kind in KINDS for half in ("", ".fp16")]
-"""Where a model keeps its tensors in one file; the first of these that is there is read."""
+"""Files of all weights; the first of these that is there is read."""
 INDEXES = [f"{STEM}.{kind}.index{half}.json" for kind in KINDS for half in ("", ".fp16")]
-"""What lists the files of one that keeps them in several."""
+"""Indexes of weights in several files."""
 ENDINGS = (".safetensors", ".bin", ".ckpt", ".pt", ".pth")
-"""How the names of files of weights end."""
+"""Suffixes of files of weights."""
 SINCE = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
-"""What weights of attention were called in the checkpoints of 2022, and have been called since."""
+"""Names of attention weights in the checkpoints of 2022, and since."""
 LATENT = {
     r"\.(down|up)\.(\d+)\.block\.": r".\1_blocks.\2.resnets.",
     r"\.(down|up)\.(\d+)\.(down|up)sample\.": r".\1_blocks.\2.\3samplers.0.",
@@ -33,53 +33,45 @@ LATENT = {
     r"attentions\.0\.([qkv])\.": r"attentions.0.to_\1.",
     r"attentions\.0\.proj_out\.": "attentions.0.to_out.0.",
 }
-"""What autoencoders are called in the files of latent diffusion, Stable Diffusion and FLUX, and in diffusers."""
+"""Names of autoencoders in the files of latent diffusion, Stable Diffusion and FLUX, and in diffusers."""
 FIRST_STAGE = "first_stage_model."
-"""What the names of the autoencoder begin with in the file of a whole latent diffusion model."""
+"""The prefix of the autoencoder in the file of a whole latent diffusion model."""
 
 
-def read_weights(name: str, place: str, file: str, prefix: str, model: nn.Module) -> tuple[State, Path]:
-    """Read the weights of a model, under the names that it has for them.
+def read_weights(name: str, folder: str, chosen: tuple[str, str], model: nn.Module) -> tuple[State, Path]:
+    """Read the weights of a model, under the names that it has for them; return them and their file.
 
     Args:
         name: of the directory or repository.
-        place: the folder of the model in it.
-        file: of the weights, in that folder or anywhere; else what is there.
-        prefix: what the names of its tensors begin with in that file.
+        folder: of the model in it.
+        chosen: a file of weights, in that folder or anywhere, or else "" for what is there; and the prefix of the
+            names of tensors in it.
         model: built, without weights.
-
-    Returns:
-        The weights, and their file.
 
     Raises:
         BadFile: there are none, or several that could be meant; or they cannot be read.
     """
-    folder = Path(name) / place
-    path = _chosen(folder, file) if file else _found(name, place)
+    file, prefix = chosen
+    within = Path(name) / folder / file
+    path = (within if within.is_file() else Path(file)) if file else _find_weights(name, folder)
     state = read_state(path, prefix)
     if any(each.startswith(FIRST_STAGE) for each in state):
         state = {each.removeprefix(FIRST_STAGE): t for each, t in state.items() if each.startswith(FIRST_STAGE)}
     return _renamed(state, model), path
 
 
-def _chosen(folder: Path, file: str) -> Path:
-    """Return a file of the model's folder, or else of that path."""
-    within = folder / file
-    return within if within.is_file() else Path(file)
-
-
-def _found(name: str, place: str) -> Path:
+def _find_weights(name: str, folder: str) -> Path:
     """Return the file of weights, or the index of several, in a directory or a repository."""
-    paths = [Path(place) / each for each in (*WEIGHTS, *INDEXES)]
-    parts = {kind: (Path(place) / f"{STEM}*-of-*.{kind}").as_posix() for kind in KINDS}
+    paths = [Path(folder) / each for each in (*WEIGHTS, *INDEXES)]
+    parts = {kind: (Path(folder) / f"{STEM}*-of-*.{kind}").as_posix() for kind in KINDS}
     groups = [[path.as_posix(), *(part for kind, part in parts.items() if f".{kind}." in path.name)] for path in paths]
     root = find_directory(name, groups, partial(_with_one_of, paths=paths))
     standard = [root / path for path in paths if (root / path).is_file()]
-    return standard[0] if standard else _others(root / place)[0]
+    return standard[0] if standard else _other_weights(root / folder)[0]
 
 
-def _others(folder: Path) -> list[Path]:
-    """Return the files of weights in a folder that have other names, but for parts of such."""
+def _other_weights(folder: Path) -> list[Path]:
+    """Return the files of weights in a folder that have other names, without parts of several."""
     return sorted(
         path for path in folder.glob("*") if path.suffix in ENDINGS and not re.search(r"-\d+-of-\d+\.", path.name)
     )
@@ -87,7 +79,7 @@ def _others(folder: Path) -> list[Path]:
 
 def _with_one_of(directory: Path, paths: Sequence[Path]) -> Path:
     folder = directory / paths[0].parent
-    others = _others(folder)
+    others = _other_weights(folder)
     if not any((directory / path).is_file() for path in paths) and len(others) != 1:
         shown = f"; of {', '.join(path.name for path in others)} say which: weights=FILE" if others else ""
         raise BadFile(f"{folder}: holds no weights; expected {' or '.join(WEIGHTS[::2])}{shown}")
@@ -95,7 +87,6 @@ def _with_one_of(directory: Path, paths: Sequence[Path]) -> Path:
 
 
 def _renamed(state: State, model: nn.Module) -> State:
-    """Return the weights under the names that the model has for them."""
     own = model.state_dict()
     ups = 1 + max((int(found[1]) for each in state if (found := re.match(r"decoder\.up\.(\d+)\.", each))), default=0)
 

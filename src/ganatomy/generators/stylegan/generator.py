@@ -1,6 +1,6 @@
 """A StyleGAN opened at its layers, and the family under which official files are opened."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ganatomy.devices import find_dtype
 from ganatomy.errors import BadFile, BadValue, UnknownName
 from ganatomy.generators.latents import standard_normal
-from ganatomy.generators.protocol import Edit, LayerShape, Observation, applied, edits_by_layer, onward_edits
+from ganatomy.generators.protocol import LayerShape, StepwiseGenerator, Visit
 from ganatomy.generators.registry import GENERATORS
 from ganatomy.generators.stylegan.layers import Mapping as MappingNetwork
 from ganatomy.generators.stylegan.layers import ModulatedConv
@@ -21,7 +21,7 @@ from ganatomy.generators.stylegan.part import Part
 from ganatomy.generators.stylegan.synthesis2 import Layer, Skip, Synthesis2
 from ganatomy.generators.stylegan.synthesis3 import Synthesis3
 from ganatomy.registry import convert
-from ganatomy.types import Features, Images, Latents
+from ganatomy.types import Images, Latents
 from ganatomy.weights import Foreign, fingerprint, read_objects, what_opens
 
 OPTIONS = ("network", "truncation", "truncation_cutoff", "class", "noise", "styles", "margins", "dtype")
@@ -32,12 +32,12 @@ class Settings:
     """How images are drawn.
 
     Attributes:
-        truncation: how far w is from its mean; 1 leaves it, 0 draws the mean image.
-        cutoff: how many of the w are truncated; None for all.
+        truncation: the share of its distance from the mean that w keeps; 0 draws the mean image.
+        cutoff: number of the w that are truncated; None for all.
         label: the class of all images; None for one each, drawn from (seed, id).
         noise: add the constant noise of the file.
         styles: offer the styles as layers.
-        margins: show and take what lies beyond the image, too.
+        margins: features have the places beyond the image, too.
         dtype: in which the synthesis computes.
     """
 
@@ -50,13 +50,10 @@ class Settings:
     dtype: torch.dtype = torch.float32
 
 
-class StyleGAN:
+class StyleGAN(StepwiseGenerator):
     """A StyleGAN2 or 3 opened at its synthesis layers; a unit is a channel after the activation.
 
-    Latents are z, with the class behind it, one-hot, where the model has classes.
-
-    Attributes:
-        margins: how many places of a layer's grid lie beyond the image, on every side of it; StyleGAN3 has such.
+    Latents are z, followed by the class, one-hot, where the model has classes. `margins` are as in `margin`.
 
     Raises:
         BadValue: a setting that this model cannot have.
@@ -90,7 +87,7 @@ class StyleGAN:
         }
 
     def latents(self, ids: range, seed: int) -> Float[Tensor, "b latent"]:
-        """Return N(0, 1) latents, the one-hot class behind them."""
+        """Return N(0, 1) latents, followed by the one-hot class."""
         size, classes = self._mapping.size, self._mapping.classes
         z = standard_normal(ids, seed, [size + classes], self.device)
         if not classes:
@@ -100,78 +97,29 @@ class StyleGAN:
         return torch.cat([z[:, :size], F.one_hot(chosen, classes).to(z.dtype)], 1)
 
     def w(self, z: Latents) -> Float[Tensor, "b n d"]:
-        """Return w of latents, one for each layer and the last colours, truncated as set."""
+        """Return w of latents, one for each layer and the last colours, truncated."""
         w: Tensor = self._mapping(z)[:, None]
         count, cutoff = self._synthesis.count, self._settings.cutoff
         near = torch.arange(count, device=w.device) < (count if cutoff is None else cutoff)
         mean = w if self._mapping.mean is None else self._mapping.mean
         return torch.where(near[:, None], mean.lerp(w, self._settings.truncation), w)
 
-    @torch.no_grad()
-    def observe(self, z: Latents, layers: Sequence[str], edits: Sequence[Edit] = ()) -> Observation:
-        """Draw the images and read every asked layer in one forward pass, edits made on the way, without gradients.
+    def draw(self, z: Latents, visit: Visit, start: str | None = None) -> Images:
+        """Return the images; styles and, in StyleGAN2, the image of lower resolutions are always made of z."""
 
-        Raises:
-            UnknownName: a layer that does not exist.
-        """
-        planned, features = edits_by_layer(edits), dict[str, Tensor]()
-        for name in (*layers, *planned):
-            self._check(name)
-
-        def visit(name: str, x: Tensor) -> Tensor:
-            if name not in layers and name not in planned:
+        def visit_shown(name: str, x: Tensor) -> Tensor:
+            if name not in self.layers:
                 return x
-            features[name] = r = self._edited_map(name, x, planned)
-            return self._placed(r, name, x)
+            hidden = self._hidden[name]
+            if not hidden:
+                return visit(name, x.float())
+            whole = x.float().clone()
+            _inside(whole, hidden).copy_(visit(name, _inside(x.float(), hidden)))
+            return whole
 
-        images = self._synthesis(self.w(z), visit).expand(-1, 3, -1, -1)
-        return Observation(images, {name: features[name] for name in layers})
-
-    def render(self, r: Features, layer: str, z: Latents, edits: Sequence[Edit] = ()) -> Images:
-        """Draw the images with the layer's output replaced by `r`, edits made on the way. Differentiable in r.
-
-        What later layers need beside r is made of z: their styles and, in StyleGAN2, the image that lower resolutions
-        have drawn.
-
-        Raises:
-            UnknownName: a layer that does not exist.
-            BadValue: an edit of an earlier layer.
-        """
-        planned = onward_edits(edits, layer, self.layers)
-        r = applied(planned.pop(layer, ()), r)
-        start = layer if layer in self._synthesis.layers and not self._hidden[layer] else None
-
-        def visit(name: str, x: Tensor) -> Tensor:
-            if name == layer:
-                return self._placed(r, name, x)
-            return self._placed(self._edited_map(name, x, planned), name, x) if name in planned else x
-
-        images: Tensor = self._synthesis(self.w(z), visit, start)
+        start = start if start in self._synthesis.layers and not self._hidden[start] else None
+        images: Tensor = self._synthesis(self.w(z), visit_shown, start)
         return images.expand(-1, 3, -1, -1)
-
-    def edited(self, z: Latents, edits: Sequence[Edit]) -> Images:
-        """Draw the images with edits at any layers, in one forward pass without gradients.
-
-        Raises:
-            UnknownName: a layer that does not exist.
-        """
-        return self.observe(z, (), edits).images
-
-    def _edited_map(self, layer: str, x: Tensor, planned: Mapping[str, Sequence[Edit]]) -> Features:
-        """Return what is not hidden of what a layer made, edited; the next layer takes it back from float32."""
-        return applied(planned.get(layer, ()), _inside(x.float(), self._hidden[layer]))
-
-    def _placed(self, r: Tensor, layer: str, x: Tensor) -> Tensor:
-        """Return what a layer made, `x`, with r in place of all of it, or of what is not hidden."""
-        if not self._hidden[layer]:
-            return r
-        whole = x.float().clone()
-        _inside(whole, self._hidden[layer]).copy_(r)
-        return whole
-
-    def _check(self, layer: str) -> None:
-        if layer not in self.layers:
-            raise UnknownName("layer", layer, self.layers)
 
 
 def _inside(x: Tensor, margin: int) -> Tensor:
@@ -179,7 +127,7 @@ def _inside(x: Tensor, margin: int) -> Tensor:
 
 
 def _layers(synthesis: Synthesis2 | Synthesis3, *, styles: bool) -> dict[str, LayerShape]:
-    """Return the layers, in forward order, each behind its style if these are offered too."""
+    """Return the layers, in forward order, each after its style if these are offered too."""
     if not styles:
         return synthesis.layers
     shapes = {}
@@ -192,11 +140,6 @@ def _layers(synthesis: Synthesis2 | Synthesis3, *, styles: bool) -> dict[str, La
 
 
 def _check(mapping: MappingNetwork, synthesis: Synthesis2 | Synthesis3, settings: Settings) -> None:
-    """Refuse settings that a model cannot have.
-
-    Raises:
-        BadValue: names the option.
-    """
     if not -10 <= settings.truncation <= 10:
         raise BadValue(f"truncation={settings.truncation:g} is not between -10 and 10; 0.7 is usual, 1 is none")
     if settings.truncation != 1 and mapping.mean is None:
@@ -209,7 +152,11 @@ def _check(mapping: MappingNetwork, synthesis: Synthesis2 | Synthesis3, settings
         raise BadValue(f"{given}: {there}")
 
 
-@GENERATORS.register("stylegan")
+@GENERATORS.register(
+    "stylegan",
+    data=True,
+    fixed="noise of one strength goes into every unit, and the next layer demodulates over all of them",
+)
 def stylegan(
     argument: str,
     *,
@@ -227,15 +174,13 @@ def stylegan(
 
     Args:
         argument: the file.
-        device: where it shall compute.
         network: which of the networks in the file.
-        truncation: how far w is from its mean; below 1, images are better and more alike.
-        truncation_cutoff: how many of the w, from the first layer on, are truncated; else all.
+        truncation: the share of its distance from the mean that w keeps; below 1, images are better and more alike.
+        truncation_cutoff: number of the w, from the first layer on, that are truncated; else all.
         noise: ``const`` for the noise maps of the file, ``none`` for none (StyleGAN2).
         styles: offer the channels of each style as layers too, ``style.b8.conv0``.
-        margins: show all of a layer, with what lies beyond the image; else only what lies within, and no edit
-            reaches further (StyleGAN3).
-        dtype: in which the synthesis computes; the mapping always does in float32.
+        margins: features have the places beyond the image; else edits do not reach them (StyleGAN3).
+        dtype: in which the synthesis computes; the mapping computes in float32.
         others: ``class=3``, the class of all images; else one each, drawn from (seed, id).
 
     Raises:
@@ -259,7 +204,6 @@ def stylegan(
 
 
 def _choose(content: Any, network: str, source: str) -> Foreign:
-    """Return a generator of the file."""
     named = {"G_ema": content} if isinstance(content, Foreign) else content
     drawing = {
         str(name): each

@@ -1,4 +1,4 @@
-"""What StyleGAN2 and 3 are both made of: dense layers, the mapping network, convolutions modulated by a style."""
+"""Layers of both StyleGAN2 and 3: dense layers, the mapping network, convolutions modulated by a style."""
 
 import math
 from collections.abc import Callable
@@ -12,9 +12,6 @@ from ganatomy.errors import BadFile
 from ganatomy.generators.stylegan.part import DEEPEST, Part
 from ganatomy.types import Features
 
-Visit = Callable[[str, Tensor], Tensor]
-"""Is shown every layer by its name, and every style as ``style.NAME``; what it returns is used instead."""
-
 Maps = Float[Tensor, "b out H W"]
 Style = Float[Tensor, "b in 1 1"]
 Convolve = Callable[[Tensor, Tensor], Tensor]
@@ -24,7 +21,7 @@ Padding = tuple[int, int, int, int]
 
 
 class Dense(nn.Module):
-    """A dense layer with equalised learning rate: its gains are multiplied into its weights once."""
+    """A dense layer with equalised learning rate; its gains are multiplied into its weights once."""
 
     def __init__(self, part: Part, units: int | None, inputs: int | None, activation: str = "linear") -> None:
         super().__init__()
@@ -70,18 +67,11 @@ class Mapping(nn.Module):
 
 
 class ModulatedConv(nn.Module):
-    """A convolution of maps scaled by a style, whose output is then brought back to unit variance; and a bias.
+    """A convolution of maps scaled by a style, whose output is then, if `demodulate`, scaled to unit variance; a bias.
 
-    What is convolved is in the number format of `weight`; styles and scales are computed in float32. The weights of an
-    output channel are kept with length 1, and a style's greatest entry is taken out of it before the convolution, so
-    that half precision does not overflow; the scale after it makes up for both.
-
-    Args:
-        part: the layer of the file; it holds the affine map from w to the style.
-        inputs: units of the layer before.
-        w: size of w.
-        demodulate: bring the output back to unit variance.
-        gain: of the style.
+    Convolutions are in the number format of `weight`; styles and scales are float32. The weights of an output channel
+    are scaled to length 1, and a style to a greatest entry of 1, so that half precision does not overflow; the scale
+    after the convolution makes up for both.
     """
 
     def __init__(self, part: Part, inputs: int, w: int, *, demodulate: bool = True, gain: float = 1.0) -> None:
@@ -102,23 +92,38 @@ class ModulatedConv(nn.Module):
         self.usual = constant(usual.clamp(min=1e-12).rsqrt())
 
     def style(self, w: Float[Tensor, "b d"]) -> Style:
-        """Return the style: how far each input channel is scaled."""
+        """Return the style: the scale of each input channel."""
         style: Tensor = self.affine(w) * self.gain
         return style[:, :, None, None]
 
     def forward(self, x: Float[Tensor, "b in h w"], style: Style, convolve: Convolve, gain: float = 1.0) -> Maps:
-        """Return the units, times a gain, before noise and activation; `convolve` is handed maps and weights."""
+        """Return the units, times a gain, before noise and activation; `convolve` takes maps and weights."""
         most = style.abs().amax((1, 2, 3), keepdim=True).clamp(min=1e-12)
         style = style / most
         loss = self.length * most[:, :, 0, 0]
-        if self.energy is None:
-            scale = loss
-        else:
+        scale = loss
+        if self.energy is not None:
             scale = (style[:, :, 0, 0].square() @ self.energy + 1e-8 / loss.square()).rsqrt()
         x = convolve(x.to(self.weight.dtype) * style.to(self.weight.dtype), self.weight)
         scale, bias = (scale * self.usual * gain)[:, :, None, None], (self.bias * gain)[:, None, None]
         units: Maps = torch.addcmul(bias.to(x.dtype), x, scale.to(x.dtype))
         return units
+
+
+class ToRGB(nn.Module):
+    """Modulated 1 × 1 convolution to colours."""
+
+    def __init__(self, part: Part, inputs: int, w: int, gain: float) -> None:
+        super().__init__()
+        self.conv = ModulatedConv(part, inputs, w, demodulate=False, gain=gain)
+        self.clamp = part.clamp()
+        if self.conv.units not in (1, 3) or self.conv.kernel != 1:
+            raise BadFile(f"{part.source}: {part.path} is not a 1 × 1 convolution to 3 colours, or to grey")
+
+    def forward(self, x: Features, style: Style) -> Maps:
+        """Return the colours, in float32."""
+        colours: Maps = self.conv(x, style, F.conv2d)
+        return colours.float().clamp(-self.clamp, self.clamp)
 
 
 def unit_length(x: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
@@ -127,7 +132,7 @@ def unit_length(x: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
 
 
 def constant(value: Tensor) -> Tensor:
-    """Return a tensor as a weight that is not learnt."""
+    """Return a tensor as a weight without gradient."""
     return nn.Parameter(value, requires_grad=False)
 
 
@@ -140,11 +145,8 @@ def activated(x: Features, clamp: float) -> Features:
 def smooth(x: Features, taps: Tensor, padding: Padding, *, up: int = 1, down: int = 1) -> Float[Tensor, "b u H W"]:
     """Filter each map: put zeros between its places (`up`), pad, convolve with the taps, keep every `down`-th place.
 
-    Args:
-        x: the maps.
-        taps: [k] for rows and columns alike, or [k, l]; they bring their gain with them.
-        padding: of the map between whose places the zeros are.
-        up, down: of these, one must be 1.
+    `taps` are [k] for rows and columns alike, or [k, l], with their gain; `padding` is that of the map with the zeros.
+    Of `up` and `down`, one must be 1.
     """
     if taps.ndim == 1:
         x = smooth(x, taps[None], (*padding[:2], 0, 0), up=up, down=down)

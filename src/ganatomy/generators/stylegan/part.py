@@ -1,8 +1,8 @@
-"""A module of an official file, as it was kept: asked for its facts, tensors and parts, each of which must fit."""
+"""A module of an official file: its facts, tensors and parts, each of which is checked."""
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -12,35 +12,27 @@ from ganatomy.errors import BadFile
 from ganatomy.weights import Foreign
 
 LARGEST = 8192
-"""Pixels a side, the most that is believed of a file."""
-
+"""Pixels a side that a file may have."""
 DEEPEST = 64
-"""Layers in a row, likewise; each may be the same tensor of the file, and takes memory of its own."""
+"""Layers in a row that a file may have; each may be the same tensor of the file, and takes memory of its own."""
 
 
 class Part:
-    """A module of the file.
+    """A module of the file; every method but `has` raises `BadFile` where what it returns is missing or no such thing.
 
-    What was asked for is remembered, so that what nobody asked for can be named.
-
-    Args:
-        kept: the module.
-        path: where in the network it is, for messages.
-        source: the file, for messages.
-
-    Raises:
-        BadFile: it is no module.
+    What was read is remembered, so that the rest can be named. `path` and `source` are for messages: the module in the
+    network, and the file.
     """
 
     def __init__(self, kept: Any, path: str, source: str) -> None:
         self.path, self.source = path, source
         self._facts: dict[Any, Any] = kept.state if isinstance(kept, Foreign) else {}
-        self._tensors = self._held("_parameters") | self._held("_buffers")
-        self._modules = self._held("_modules")
+        self._tensors = self._named("_parameters") | self._named("_buffers")
+        self._modules = self._named("_modules")
         self._asked: dict[str, Part] = {}
         self._read: set[str] = set()
 
-    def _held(self, kind: str) -> dict[str, Any]:
+    def _named(self, kind: str) -> dict[str, Any]:
         held = self._facts.get(kind)
         if not isinstance(held, dict) or not all(re.fullmatch(r"[\w.]+", str(name)) for name in held):
             raise BadFile(f"{self.source}: {self.path} is not a torch module; no official StyleGAN file")
@@ -55,11 +47,7 @@ class Part:
         return list(self._modules)
 
     def part(self, name: str) -> "Part":
-        """Return a part.
-
-        Raises:
-            BadFile: there is none of that name.
-        """
+        """Return a part."""
         if name not in self._modules:
             raise BadFile(f"{self.source}: lacks {self.path}.{name}")
         if name not in self._asked:
@@ -67,11 +55,7 @@ class Part:
         return self._asked[name]
 
     def tensor(self, name: str, *shape: int | None) -> Tensor:
-        """Return a tensor in float32; where `shape` is None, any size will do.
-
-        Raises:
-            BadFile: missing, of another shape, not of numbers, or with NaN or Inf.
-        """
+        """Return a finite tensor in float32; where `shape` is None, any size will do."""
         where = f"{self.path}.{name}"
         value = self._tensors.get(name)
         if not isinstance(value, Tensor):
@@ -86,76 +70,51 @@ class Part:
         return value.float()
 
     def taps(self, name: str, gain: float = 1.0) -> Tensor:
-        """Return a square low-pass filter, [k] for rows and columns alike or [k, k]; `gain` is that of each axis.
-
-        Raises:
-            BadFile: as for tensors.
-        """
+        """Return a square low-pass filter, [k] for rows and columns alike or [k, k]; `gain` is that of each axis."""
         kept = self._tensors.get(name)
         if isinstance(kept, Tensor) and kept.ndim == 1:
             return self.tensor(name, None) * gain
         size = len(kept) if isinstance(kept, Tensor) and kept.ndim else None
         return self.tensor(name, size, size) * gain**2
 
-    def number(self, name: str, low: float = 0.0, high: float = 1e6) -> float:
-        """Return a number that was kept with the module.
-
-        Raises:
-            BadFile: it is none, or not within the bounds.
-        """
+    def _fact(self, name: str, is_valid: Callable[[Any], bool], wanted: str) -> Any:
         value = self._facts.get(name)
-        if not isinstance(value, int | float) or not low <= value <= high:
-            raise BadFile(f"{self.source}: {self.path}.{name} is not a number from {low:g} to {high:g}")
-        return float(value)
+        if not is_valid(value):
+            raise BadFile(f"{self.source}: {self.path}.{name} is {wanted}")
+        return value
+
+    def number(self, name: str, low: float = 0.0, high: float = 1e6) -> float:
+        """Return a number within bounds."""
+        wanted = f"not a number from {low:g} to {high:g}"
+        return float(self._fact(name, lambda value: isinstance(value, int | float) and low <= value <= high, wanted))
 
     def whole(self, name: str, low: int = 0, high: int = LARGEST) -> int:
-        """Return a whole number that was kept with the module.
-
-        Raises:
-            BadFile: it is none, or not within the bounds.
-        """
-        value = self.number(name, low, high)
-        if value != int(value):
-            raise BadFile(f"{self.source}: {self.path}.{name} is not a whole number")
-        return int(value)
+        """Return a whole number within bounds."""
+        self.number(name, low, high)
+        return int(self._fact(name, lambda value: value == int(value), "not a whole number"))
 
     def clamp(self) -> float:
-        """Return the size to which activations are cut; infinite if they are not.
-
-        Raises:
-            BadFile: it is no number.
-        """
+        """Return the size to which activations are clamped; infinite if they are not."""
         return math.inf if self._facts.get("conv_clamp") is None else self.number("conv_clamp")
 
     def choice(self, name: str, choices: tuple[Any, ...]) -> Any:
-        """Return a fact that is one of a few.
-
-        Raises:
-            BadFile: it is another.
-        """
-        value = self._facts.get(name)
-        if not isinstance(value, str | bool | int) or value not in choices:
-            raise BadFile(f"{self.source}: {self.path}.{name} is none of {', '.join(map(str, choices))}")
-        return value
+        """Return a fact that is one of a few."""
+        wanted = f"none of {', '.join(map(str, choices))}"
+        return self._fact(name, lambda value: isinstance(value, str | bool | int) and value in choices, wanted)
 
     def sizes(self, name: str, count: int, low: int, high: int = LARGEST) -> list[int]:
-        """Return so many whole numbers that were kept together.
+        """Return `count` whole numbers within bounds."""
 
-        Raises:
-            BadFile: they are not.
-        """
-        values = self._facts.get(name)
-        if not isinstance(values, list | tuple) or len(values) != count:
-            values = [None]
-        if not all(isinstance(each, int) and low <= each <= high for each in values):
-            raise BadFile(f"{self.source}: {self.path}.{name} is not {count} whole numbers from {low} to {high}")
-        return list(values)
+        def is_valid(values: Any) -> bool:
+            if not isinstance(values, list | tuple) or len(values) != count:
+                return False
+            return all(isinstance(each, int) and low <= each <= high for each in values)
+
+        return list(self._fact(name, is_valid, f"not {count} whole numbers from {low} to {high}"))
 
     def unread(self) -> Iterator[str]:
-        """Name every tensor and part, here and within, that nobody asked for."""
-        for name in self._tensors:
-            if name not in self._read:
-                yield f"{self.path}.{name}"
+        """Yield the name of every tensor and part, here and within, that was not read."""
+        yield from (f"{self.path}.{name}" for name in self._tensors if name not in self._read)
         for name in self._modules:
             if name in self._asked:
                 yield from self._asked[name].unread()

@@ -7,16 +7,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ganatomy.errors import BadFile
-from ganatomy.generators.protocol import LayerShape
-from ganatomy.generators.stylegan.layers import Maps, ModulatedConv, Style, Visit, activated, constant, smooth
+from ganatomy.generators.protocol import LayerShape, Visit
+from ganatomy.generators.stylegan.layers import Maps, ModulatedConv, Style, ToRGB, activated, constant, smooth
 from ganatomy.generators.stylegan.part import LARGEST, Part
 from ganatomy.types import Features
 
 Styles = Float[Tensor, "b n d"]
 
 
-class Doubling(nn.Module):
-    """The filter with which maps are doubled; its gain makes up for the zeros that come between the places."""
+class Upsample2x(nn.Module):
+    """Upsampling by 2: zeros between the places, and a filter whose gain makes up for them."""
 
     def __init__(self, part: Part) -> None:
         super().__init__()
@@ -29,21 +29,21 @@ class Doubling(nn.Module):
         return smooth(x, self.taps, (before, behind, before, behind), up=2)
 
     def convolve(self, x: Float[Tensor, "b in h w"], weight: Float[Tensor, "out in k k"]) -> Maps:
-        """Return maps of twice the size after a convolution; the zeros are never multiplied."""
+        """Return maps of twice the size after a convolution, without multiplications by the zeros."""
         x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
-        size, around = len(self.taps), weight.shape[-1] // 2  # it has padded by twice `around` already, and one less
+        size, around = len(self.taps), weight.shape[-1] // 2  # it has padded by 2 around - 1
         before, behind = (size + 1) // 2 - around, (size - 2) // 2 - around + 1
         return smooth(x, self.taps, (before, behind, before, behind))
 
 
 class Layer(nn.Module):
-    """Modulated convolution, of the doubled map where it doubles; noise; bias and leaky ReLU."""
+    """Modulated convolution, of the upsampled map where it upsamples; noise; bias and leaky ReLU."""
 
     def __init__(self, part: Part, inputs: int, w: int, side: int) -> None:
         super().__init__()
         part.choice("activation", ("lrelu",))
         self.conv = ModulatedConv(part, inputs, w)
-        doubling = Doubling(part)  # kept with layers that do not double, too
+        doubling = Upsample2x(part)  # kept with layers that do not double, too
         self.doubling = doubling if part.choice("up", (1, 2)) == 2 else None
         self.gain, self.clamp = part.number("act_gain"), part.clamp()
         self.noise: Tensor | None = None
@@ -61,39 +61,23 @@ class Layer(nn.Module):
         return F.conv2d(x, weight, padding=weight.shape[-1] // 2)
 
 
-class ToRGB(nn.Module):
-    """Modulated 1 × 1 convolution to colours."""
-
-    def __init__(self, part: Part, inputs: int, w: int) -> None:
-        super().__init__()
-        self.conv = ModulatedConv(part, inputs, w, demodulate=False, gain=part.number("weight_gain"))
-        self.clamp = part.clamp()
-        if self.conv.units not in (1, 3) or self.conv.kernel != 1:
-            raise BadFile(f"{part.source}: {part.path} draws {self.conv.units} channels; images have 3, or 1 in grey")
-
-    def forward(self, x: Features, style: Style) -> Maps:
-        """Return the colours, in float32."""
-        colours: Maps = self.conv(x, style, F.conv2d)
-        return colours.float().clamp(-self.clamp, self.clamp)
-
-
 class Skip(nn.Module):
-    """What a residual block adds: its input, convolved 1 × 1 and doubled."""
+    """The skip of a residual block: its input, convolved 1 × 1 and upsampled."""
 
     def __init__(self, part: Part, inputs: int, units: int) -> None:
         super().__init__()
         self.weight = constant(part.tensor("weight", units, inputs, 1, 1) * part.number("weight_gain"))
-        self.doubling = Doubling(part)
+        self.doubling = Upsample2x(part)
         self.clamp = part.clamp()
 
     def forward(self, x: Features, gain: float) -> Maps:
-        """Return what is added, times a gain."""
+        """Return the skip, times a gain."""
         x = self.doubling(F.conv2d(x.to(self.weight.dtype), self.weight)) * gain
         return x.clamp(-self.clamp * gain, self.clamp * gain)
 
 
 class Block(nn.Module):
-    """The layers of one resolution: ``conv0``, which doubles, and ``conv1``; the first block has ``conv1`` only."""
+    """The layers of one resolution: ``conv0``, which upsamples, and ``conv1``; the first block has ``conv1`` only."""
 
     def __init__(self, part: Part, inputs: int, w: int, side: int) -> None:
         super().__init__()
@@ -107,13 +91,16 @@ class Block(nn.Module):
                 raise BadFile(f"{part.source}: {part.path}.conv0 must double the map, and conv1 must not")
         self.units, self._held = units, nn.ModuleList(self.layers.values())
         self.skip = Skip(part.part("skip"), inputs, units) if doubles and self.architecture == "resnet" else None
-        self.torgb = ToRGB(part.part("torgb"), units, w) if part.has("torgb") else None
-        self.doubling = Doubling(part)
+        self.torgb: ToRGB | None = None
+        if part.has("torgb"):
+            torgb = part.part("torgb")
+            self.torgb = ToRGB(torgb, units, w, torgb.number("weight_gain"))
+        self.doubling = Upsample2x(part)
 
     def forward(self, x: Features, ws: Styles, visit: Visit, start: str | None) -> Maps:
-        """Return what the block makes of x; layers before `start` are left out, and its output comes from `visit`."""
+        """Return the output of the block; layers before `start` are not computed, and its output is that of `visit`."""
         gain = 1.0 if self.skip is None else math.sqrt(0.5)
-        beside = None if self.skip is None else self.skip(x, gain)
+        skip = None if self.skip is None else self.skip(x, gain)
         for i, (short, layer) in enumerate(self.layers.items()):
             name = f"{self.name}.{short}"
             if start is None:
@@ -121,10 +108,10 @@ class Block(nn.Module):
                 x = visit(name, layer(x, style, gain if short == "conv1" else 1.0))
             elif name == start:
                 x, start = visit(name, x), None
-        return x if beside is None else beside + x.to(beside.dtype)
+        return x if skip is None else skip + x.to(skip.dtype)
 
     def draw(self, x: Features, w: Float[Tensor, "b d"], image: Tensor | None, visit: Visit) -> Tensor | None:
-        """Return the image so far, with what this block adds to it."""
+        """Return the image with the colours of this block added."""
         if image is not None:
             image = self.doubling(image)
         if self.torgb is None:
@@ -134,13 +121,13 @@ class Block(nn.Module):
 
 
 class Synthesis2(nn.Module):
-    """The whole of it: w to images.
+    """The synthesis network, w to images.
 
     Attributes:
         layers: shape of every layer, in forward order.
-        styles: how many channels each style has.
-        margins: none; the maps end where the image ends.
-        count: how many w it takes.
+        styles: channels of each style.
+        margins: places of each layer beyond the image, on every side of it; none.
+        count: number of w.
     """
 
     def __init__(self, part: Part, w: int) -> None:
@@ -169,11 +156,11 @@ class Synthesis2(nn.Module):
         self.side = side // 2
 
     def forward(self, ws: Styles, visit: Visit, start: str | None = None) -> Features:
-        """Return the images, in colour or grey; the output of layer `start` is what `visit` gives, not computed."""
+        """Return the images, in colour or grey; the output of layer `start` is that of `visit` and not computed."""
         x, image, used = self.start.expand(len(ws), -1, -1, -1), None, 0
         for block in self.blocks:
             here = start in self.layers and str(start).startswith(f"{block.name}.")
-            if start is None or here or block.architecture != "orig":  # else nothing later needs what the block makes
+            if start is None or here or block.architecture != "orig":  # else nothing later needs the block
                 x = block(x, ws[:, used:], visit, start if here else None)
             used += len(block.layers)
             image = block.draw(x, ws[:, used], image, visit)

@@ -8,14 +8,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ganatomy.errors import BadFile
-from ganatomy.generators.protocol import LayerShape
-from ganatomy.generators.stylegan.layers import Dense, Maps, ModulatedConv, Style, Visit, activated, constant, smooth
+from ganatomy.generators.protocol import LayerShape, Visit
+from ganatomy.generators.stylegan.layers import Dense, Maps, ModulatedConv, Style, ToRGB, activated, constant, smooth
 from ganatomy.generators.stylegan.part import DEEPEST, LARGEST, Part
 from ganatomy.types import Features
 
 
-class Waves(nn.Module):
-    """The input: waves of fixed frequencies, turned and moved as w says, then mixed."""
+class FourierFeatures(nn.Module):
+    """The input: waves of fixed frequencies, rotated and moved by w, then mixed."""
 
     def __init__(self, part: Part, w: int) -> None:
         super().__init__()
@@ -35,11 +35,11 @@ class Waves(nn.Module):
         """Return the first map."""
         turn = self.affine(w)
         cos, sin, right, down = (turn / turn[:, :2].norm(dim=1, keepdim=True)).unbind(1)
-        turned = torch.stack([cos, -sin, sin, cos], 1).view(-1, 2, 2)
-        moved = -(turned @ torch.stack([right, down], 1)[:, :, None])
-        # Three maps of the plane in a row: that of the user, the move, the turn.
-        phases = self.phases + (self.freqs @ (turned @ self.placed[:2, 2:] + moved))[:, :, 0]
-        freqs = self.freqs @ turned @ self.placed[:2, :2]
+        rotation = torch.stack([cos, -sin, sin, cos], 1).view(-1, 2, 2)
+        moved = -(rotation @ torch.stack([right, down], 1)[:, :, None])
+        # Three maps of the plane: that of the user, the translation, the rotation.
+        phases = self.phases + (self.freqs @ (rotation @ self.placed[:2, 2:] + moved))[:, :, 0]
+        freqs = self.freqs @ rotation @ self.placed[:2, :2]
         loud = (1 - (freqs.norm(dim=2) - self.band) / (self.rate / 2 - self.band)).clamp(0, 1)
         places = (torch.arange(self.side, device=w.device) + 0.5 - self.side / 2) / self.rate
         x = freqs[:, :, :1, None] * places + freqs[:, :, 1:, None] * places[:, None]
@@ -69,36 +69,12 @@ class Layer(nn.Module):
         return smooth(x, self.back, (0, 0, 0, 0), down=self.down)
 
 
-class ToRGB(nn.Module):
-    """Modulated 1 × 1 convolution to the image."""
-
-    def __init__(self, part: Part, inputs: int, w: int) -> None:
-        super().__init__()
-        self.conv = ModulatedConv(part, inputs, w, demodulate=False, gain=1 / math.sqrt(inputs))
-        self.clamp = part.clamp()
-        facts = [part.whole("up_factor"), part.whole("down_factor"), *part.sizes("padding", 4, -LARGEST)]
-        if self.conv.units not in (1, 3) or self.conv.kernel != 1 or facts != [1, 1, 0, 0, 0, 0]:
-            raise BadFile(f"{part.source}: {part.path} is not a 1 × 1 convolution to 3 colours, or to grey")
-
-    def forward(self, x: Features, style: Style) -> Maps:
-        """Return the image, in float32."""
-        colours: Maps = self.conv(x, style, F.conv2d)
-        return colours.float().clamp(-self.clamp, self.clamp)
-
-
 class Synthesis3(nn.Module):
-    """The whole of it: w to images.
-
-    Attributes:
-        layers: shape of every layer, in forward order.
-        styles: how many channels each style has.
-        margins: how many places of each layer lie beyond the image, on every side of it.
-        count: how many w it takes.
-    """
+    """The synthesis network, w to images; its attributes are those of `Synthesis2`."""
 
     def __init__(self, part: Part, w: int) -> None:
         super().__init__()
-        self.input = Waves(part.part("input"), w)
+        self.input = FourierFeatures(part.part("input"), w)
         *names, last = [name for name in part.names() if name != "input"] or [""]
         if len(names) > DEEPEST:
             raise BadFile(f"{part.source}: {part.path} has {len(names)} layers; {DEEPEST} are the most")
@@ -113,7 +89,13 @@ class Synthesis3(nn.Module):
             units, side = layer.conv.units, layer.side
             self.layers[name] = LayerShape(units, side, side)
             self.margins[name] = max(0, (side - part.part(name).whole("out_sampling_rate", 1)) // 2)
-        self.torgb = ToRGB(part.part(last), units, w)
+        torgb = part.part(last)
+        self.torgb = ToRGB(torgb, units, w, 1 / math.sqrt(units))
+        if [torgb.whole("up_factor"), torgb.whole("down_factor"), *torgb.sizes("padding", 4, -LARGEST)] != [
+            1,
+            1,
+        ] + 4 * [0]:
+            raise BadFile(f"{part.source}: {torgb.path} is not a 1 × 1 convolution to 3 colours, or to grey")
         self.layers[last] = LayerShape(self.torgb.conv.units, side, side)
         self.styles[f"style.{last}"], self._last = units, last
         self._held = nn.ModuleList(self.steps.values())
@@ -121,11 +103,8 @@ class Synthesis3(nn.Module):
         self.count, self.side = len(names) + 2, side
 
     def forward(self, ws: Float[Tensor, "b n d"], visit: Visit, start: str | None = None) -> Features:
-        """Return the images, in colour or grey.
-
-        The output of layer `start` is what `visit` gives; neither it nor anything before it is computed.
-        """
-        x = self.input(ws[:, 0]) if start is None else ws[:, :, None, None]  # a start has no use for it
+        """Return the images, in colour or grey; from layer `start` on, whose output is that of `visit`."""
+        x = self.input(ws[:, 0]) if start is None else ws[:, :, None, None]  # unused after a start
         for i, (name, layer) in enumerate(self.steps.items(), 1):
             if start is None:
                 x = visit(name, layer(x, visit(f"style.{name}", layer.conv.style(ws[:, i]))))
