@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ganatomy.pictures import Frame, open_pictures
+from ganatomy.pictures import CropSpec, open_images
 from ganatomy.pictures.rendered import RenderedScenes
 from ganatomy.types import Features
 
@@ -21,11 +21,11 @@ def pictures_of(name: str, size: int, channels: int) -> Given:
     Raises:
         BadFile: no such set, or no images in it.
     """
-    pictures = open_pictures(name)
-    frame = Frame(size, crop=0.0 if isinstance(pictures, RenderedScenes) else 1.0)
+    pictures = open_images(name)
+    frame = CropSpec(size, crop=0.0 if isinstance(pictures, RenderedScenes) else 1.0)
 
     def picture(i: int, seed: int) -> Features:
-        image = pictures.images(pictures.numbers(range(i, i + 1), seed), frame)
+        image = pictures.images(pictures.sample_indices(range(i, i + 1), seed), frame)
         return image.mean(1, keepdim=True) if channels == 1 else image
 
     return Given(picture, pictures.fingerprint)
