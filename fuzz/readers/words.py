@@ -24,7 +24,7 @@ def read(root: Path) -> None:
     """Read it."""
     from ganatomy.generators.classifier import read_classes
     from ganatomy.segmenters.ade20k import read_names
-    from ganatomy.segmenters.unified import read_lists, label_space
+    from ganatomy.segmenters.unified import label_space, read_lists
     from ganatomy.vocabulary import read_vocabulary
     from ganatomy.weights import known
 

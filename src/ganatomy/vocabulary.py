@@ -71,9 +71,6 @@ def checked_vocabulary(concepts: Iterable[Concept], source: str) -> tuple[Concep
     """Return the concepts as a tuple once they are a vocabulary: nothing first, then no concept twice.
 
     The first may also be called background, unlabeled or what else is in `UNLABELLED`; it becomes `NOTHING`.
-
-    Raises:
-        BadFile: they are not; names the source.
     """
     concepts = tuple(concepts)
     if concepts and concepts[0].name.strip("_ ").lower() in UNLABELLED:

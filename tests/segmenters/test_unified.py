@@ -16,7 +16,7 @@ from torch import Tensor
 from ganatomy.errors import BadFile, BadValue, UnknownName
 from ganatomy.segmenters import open_segmenter, parser
 from ganatomy.segmenters.parser import SceneParser
-from ganatomy.segmenters.unified import COLOURS, read_lists, label_space
+from ganatomy.segmenters.unified import COLOURS, label_space, read_lists
 from ganatomy.vocabulary import Concept, find_concept
 
 HEADS = ("object", "material", "part")

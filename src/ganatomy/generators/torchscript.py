@@ -19,7 +19,7 @@ from ganatomy.generators.hooked import HookedGenerator
 from ganatomy.generators.latents import standard_normal
 from ganatomy.generators.module import as_generator, find_latent, numbers_in
 from ganatomy.generators.registry import GENERATORS
-from ganatomy.weights import Foreign, fingerprint
+from ganatomy.weights import StubObject, fingerprint
 from ganatomy.weights.torchscript import Script, read_script, tensors_in
 
 HOW = "save torch.jit.trace(net.eval(), z), z being two latents or more"
@@ -272,11 +272,11 @@ def parts_of(script: Script, source: str) -> Part:
     """Return the modules of a script, each once however often it is held."""
     made: dict[int, Part] = {}
 
-    def part(of: Foreign) -> Part:
+    def part(of: StubObject) -> Part:
         if id(of) not in made:
             made[id(of)] = Part(script.classes[of.kind], script.constants, source)
             for name, value in of.state.items():
-                made[id(of)]._put(name, part(value) if isinstance(value, Foreign) else value)
+                made[id(of)]._put(name, part(value) if isinstance(value, StubObject) else value)
         return made[id(of)]
 
     return part(script.root)

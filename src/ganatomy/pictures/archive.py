@@ -33,9 +33,6 @@ class ImageZip(StoredImages):
 
     Classes are those of ``dataset.json``, else the folders; the outermost folder is the split. Backslashes in names,
     which some programs of Windows write, separate folders too.
-
-    Raises:
-        BadFile: no whole zip, no images in it, or a list of classes that cannot be read.
     """
 
     def __init__(self, path: Path) -> None:

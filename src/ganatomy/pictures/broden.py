@@ -30,9 +30,6 @@ class Broden(StoredImages):
 
     A category whose images have several maps (parts of parts) has as many planes: ``part``, ``part#2``. Label 0 is
     nothing, and so is a number that `label.csv` does not list.
-
-    Raises:
-        BadFile: a table is missing, or not what it should be.
     """
 
     def __init__(self, directory: Path) -> None:

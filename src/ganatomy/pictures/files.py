@@ -127,9 +127,6 @@ def class_labels(
 
     The list is ``{"labels": [["00000/img00000000.png", 5], …]}``, or null in the place of the inner list; a class may
     be a word. Where labels are vectors there are no classes.
-
-    Raises:
-        BadFile: it is something else, or lists other files only.
     """
     if listed is None:
         return [path.parent.name for path in paths], False
@@ -152,11 +149,7 @@ def files_below(root: Path) -> Iterator[Path]:
 
 
 def sizes_below(root: Path, suffixes: tuple[str, ...] = SUFFIXES) -> dict[str, int]:
-    """Return the bytes of every file of these kinds below a directory, by its path there, sorted; none that is hidden.
-
-    Raises:
-        BadFile: a pipe, a device, or a link to nothing.
-    """
+    """Return the bytes of every file of these kinds below a directory, by its path there, sorted; none that is hidden."""
     sizes = {}
     for path in files_below(root):
         if not path.name.startswith(".") and path.name.lower().endswith(suffixes):
@@ -200,11 +193,7 @@ def no_images(where: Path | str, unread: str) -> BadFile:
 
 
 def decode_image(source: Path | bytes, name: str, crop: CropSpec) -> Float[Tensor, "3 h w"]:
-    """Return an image [3, height, width] in [-1, 1] from its file, or the bytes of one.
-
-    Raises:
-        BadFile: it is missing, cut off, or no image.
-    """
+    """Return an image [3, height, width] in [-1, 1] from its file, or the bytes of one."""
     with opened(source, name) as image:
         image = rgb(image, name)
         height, width = crop.shape
@@ -213,11 +202,7 @@ def decode_image(source: Path | bytes, name: str, crop: CropSpec) -> Float[Tenso
 
 
 def read_map(path: Path) -> Ints:
-    """Return a label map [h, w] of grey values or palette indices, or [h, w, 3] if it is in colour; upright.
-
-    Raises:
-        BadFile: it is missing, cut off, or no image.
-    """
+    """Return a label map [h, w] of grey values or palette indices, or [h, w, 3] if it is in colour; upright."""
     with opened(path, path) as image:
         factor = GREY_FACTORS.get(packed_as(image), 1)
         image = upright(image)
@@ -225,11 +210,7 @@ def read_map(path: Path) -> Ints:
 
 
 def cropped_labels(labels: Ints, size: tuple[int, int], crop: CropSpec, name: str) -> Ints:
-    """Return the crop of a label map, which may be finer or coarser than its image of that width and height.
-
-    Raises:
-        BadFile: it has another shape than the image.
-    """
+    """Return the crop of a label map, which may be finer or coarser than its image of that width and height."""
     height, width = labels.shape
     if abs(width / size[0] - height / size[1]) * min(size) > 1.5:  # coarser sides are rounded
         raise BadFile(

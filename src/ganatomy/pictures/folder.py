@@ -40,11 +40,7 @@ from ganatomy.weights import fingerprint
 
 
 class ImageFolder(StoredImages):
-    """The images of a directory; the fingerprint is of the paths and sizes of all files, and of the vocabulary.
-
-    Raises:
-        BadFile: no images, label maps without a vocabulary, or an image without its label map.
-    """
+    """The images of a directory; the fingerprint is of the paths and sizes of all files, and of the vocabulary."""
 
     def __init__(self, directory: Path) -> None:
         root = directory / "images" if (directory / "images").is_dir() else directory

@@ -36,9 +36,6 @@ class ParquetImages(StoredImages):
 
     Attributes:
         unclassed: why the images are in no classes; empty if they are in some.
-
-    Raises:
-        BadFile: a file cannot be read, or has no column of images.
     """
 
     def __init__(self, path: Path) -> None:

@@ -63,11 +63,7 @@ class PyramidPooling(nn.Module):
 
 
 def load_pyramid_pooling(state: State, source: str, width: int) -> PyramidPooling:
-    """Build the decoder of a state dict, for an encoder of that width, and load it without deep supervision.
-
-    Raises:
-        BadFile: it is of no such network, not whole, or of another encoder; names the source and a tensor.
-    """
+    """Build the decoder of a state dict, for an encoder of that width, and load it without deep supervision."""
     state = {name: tensor for name, tensor in state.items() if "_deepsup." not in name}
     names = ["ppm.0.1.weight", "conv_last.0.weight", "conv_last.4.weight"]
     expected = "a pyramid pooling decoder (ppm.0 to ppm.3, conv_last)"
@@ -80,9 +76,6 @@ def read_names(directory: Path, classes: int) -> list[str]:
 
     A list is ``labels.json``, a JSON list of names, or the authors' table, ``object150_info.csv`` or
     ``objectInfo150.csv``, whose column Name begins with the name.
-
-    Raises:
-        BadFile: the file is no such list, or has another number of names than there are classes.
     """
     source = next((path for name in LISTS if (path := directory / name).is_file()), None)
     try:

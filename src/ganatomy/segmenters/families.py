@@ -1,6 +1,6 @@
 """The built-in families: importing this registers them."""
 
-from ganatomy.segmenters import (
+from ganatomy.segmenters import (  # noqa: F401
     ade20k,
     bundled,
     clipseg,
@@ -13,17 +13,3 @@ from ganatomy.segmenters import (
     unet,
     unified,
 )
-
-__all__ = [
-    "ade20k",
-    "bundled",
-    "clipseg",
-    "colors",
-    "huggingface",
-    "labels",
-    "module",
-    "parts",
-    "planted",
-    "unet",
-    "unified",
-]

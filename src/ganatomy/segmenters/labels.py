@@ -30,13 +30,7 @@ class DatasetLabels:
         self.device = device
 
     def of(self, refs: ImageRefs | None) -> Labels:
-        """Return the labels of images, cropped as they were.
-
-        Raises:
-            BadModel: the images are of no dataset.
-            BadValue: they are of another dataset.
-            BadFile: a label map cannot be read.
-        """
+        """Return the labels of images, cropped as they were."""
         if refs is None:
             self._refuse()
         if refs.fingerprint != self.images.fingerprint:
@@ -47,11 +41,7 @@ class DatasetLabels:
         return self.images.labels(refs.indices, refs.crop).to(self.device)
 
     def __call__(self, images: Images) -> Labels:  # noqa: ARG002  of the protocol, which carries a vocabulary
-        """Refuse images that are no references.
-
-        Raises:
-            BadModel: always.
-        """
+        """Refuse images that are no references."""
         self._refuse()
 
     def _refuse(self) -> NoReturn:

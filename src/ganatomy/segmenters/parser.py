@@ -202,11 +202,7 @@ class Logits(NamedTuple):
 
 
 def parse_sizes(text: str) -> tuple[int, ...]:
-    """Read the option ``sizes=256`` or ``sizes=256,320``.
-
-    Raises:
-        BadValue: it is no such list, or a size is too small.
-    """
+    """Parse the option ``sizes=256`` or ``sizes=256,320``."""
     try:
         sizes = tuple(int(each) for each in text.split(","))
     except ValueError:

@@ -16,11 +16,7 @@ Net = TypeVar("Net", bound=nn.Module)
 
 
 def find_weights(directory: Path, part: str) -> Path:
-    """Return the file that holds a part of a network: ``encoder_epoch_40.pth``, ``encoder.safetensors``, …
-
-    Raises:
-        BadFile: it is no directory, or holds no such file, or more than one.
-    """
+    """Return the file that holds a part of a network: ``encoder_epoch_40.pth``, ``encoder.safetensors``, …"""
     if not directory.is_dir():
         raise BadFile(f"{directory}: not a directory; give the one that holds the weights of encoder and decoder")
     found = sorted(file for kind in ("pth", "safetensors") for file in directory.glob(f"{part}*.{kind}"))
@@ -33,11 +29,7 @@ def find_weights(directory: Path, part: str) -> Path:
 
 
 def read_parts(directory: Path) -> list[tuple[State, str]]:
-    """Return the state dicts of encoder and decoder, each with the name of its file.
-
-    Raises:
-        BadFile: one is missing or cannot be read.
-    """
+    """Return the state dicts of encoder and decoder, each with the name of its file."""
     files = [find_weights(directory, part) for part in ("encoder", "decoder")]
     return [(read_state(file), str(file)) for file in files]
 
@@ -49,11 +41,7 @@ def conv_norm(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
 
 
 def output_channels(state: State, names: Sequence[str], source: str, expected: str) -> list[int]:
-    """Return the output channels of convolutions, by the shapes of their weights.
-
-    Raises:
-        BadFile: there is no such weight; says what the source should hold.
-    """
+    """Return the output channels of convolutions, by the shapes of their weights."""
     for name in names:
         if name not in state or not state[name].ndim:
             raise BadFile(f"{source}: lacks tensor {name}; it should hold {expected}")
@@ -61,11 +49,7 @@ def output_channels(state: State, names: Sequence[str], source: str, expected: s
 
 
 def load_folded(build: Callable[[], Net], state: State, source: str) -> Net:
-    """Build a network for inference, load all of a state dict into it, and fold its batch norms into convolutions.
-
-    Raises:
-        BadFile: tensors are missing, extra or misshaped; names the source and the first of them.
-    """
+    """Build a network for inference, load all of a state dict into it, and fold its batch norms into convolutions."""
     with torch.device("meta"):  # saves the time of initial values
         net = build()
     net.to_empty(device="cpu")

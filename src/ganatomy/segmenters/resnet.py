@@ -82,11 +82,7 @@ def _stage_blocks(inputs: int, stage: Stage, stride: int, dilations: tuple[int, 
 
 
 def load_resnet(state: State, source: str, *, dilated: bool = False) -> ResNet:
-    """Build the encoder of a state dict, with all sizes from its shapes, and load it.
-
-    Raises:
-        BadFile: it is of no such network, or not whole; names the source and a tensor.
-    """
+    """Build the encoder of a state dict, with all sizes from its shapes, and load it."""
     expected = "a ResNet of bottlenecks with a stem of three convolutions (conv1, conv2, conv3, layer1 to layer4)"
     stem = output_channels(state, [f"conv{i}.weight" for i in (1, 2, 3)], source, expected)
     stages = []

@@ -13,7 +13,7 @@ from ganatomy.segmenters.parser import ChannelGroup, InferenceSizes, LabelSpace,
 from ganatomy.segmenters.published import read_parts
 from ganatomy.segmenters.registry import SEGMENTERS
 from ganatomy.segmenters.resnet import load_resnet
-from ganatomy.segmenters.upernet import UPerNet, load_upernet
+from ganatomy.segmenters.upernet import load_upernet
 from ganatomy.vocabulary import NOTHING, Concept, checked_vocabulary
 from ganatomy.weights import fingerprint, locate
 
@@ -47,11 +47,7 @@ class Lists(NamedTuple):
 
 
 def read_lists(path: Path) -> Lists:
-    """Read a ``labels.json``.
-
-    Raises:
-        BadFile: it is missing, or not such a file.
-    """
+    """Read a ``labels.json``."""
     try:
         content = read_json(path)
         lists = Lists(content["object"], content["material"], content["object_part"])
@@ -72,9 +68,6 @@ def label_space(lists: Lists, source: str, *, halves: bool = False) -> LabelSpac
 
     Objects come first, then their halves if asked for, materials, and parts. A part with the name of an object is that
     object.
-
-    Raises:
-        BadFile: a name is listed twice; names the source.
     """
     objects = len(lists.objects) - 1
     concepts = [NOTHING, *(Concept(name, "object") for name in lists.objects[1:])]

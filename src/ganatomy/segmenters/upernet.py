@@ -74,11 +74,7 @@ class UPerNet(nn.Module):
 
 
 def load_upernet(state: State, source: str, widths: Sequence[int]) -> UPerNet:
-    """Build the decoder of a state dict, for an encoder of those widths, and load it; a scene head is left out.
-
-    Raises:
-        BadFile: it is of no such network, not whole, or of another encoder; names the source and a tensor.
-    """
+    """Build the decoder of a state dict, for an encoder of those widths, and load it; a scene head is left out."""
     state = {name: tensor for name, tensor in state.items() if not name.startswith("scene_head.")}
     expected = "the decoder of a unified parser (ppm_conv, fpn_in, …, object_head, part_head, material_head)"
     names = ["ppm_conv.0.0.weight", "ppm_last_conv.0.weight", *(f"{head}_head.1.weight" for head in HEADS)]

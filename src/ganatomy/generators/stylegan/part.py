@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ganatomy.errors import BadFile
-from ganatomy.weights import Foreign
+from ganatomy.weights import StubObject
 
 LARGEST = 8192
 """Pixels a side, the most that is believed of a file."""
@@ -34,7 +34,7 @@ class Part:
 
     def __init__(self, kept: Any, path: str, source: str) -> None:
         self.path, self.source = path, source
-        self._facts: dict[Any, Any] = kept.state if isinstance(kept, Foreign) else {}
+        self._facts: dict[Any, Any] = kept.state if isinstance(kept, StubObject) else {}
         self._tensors = self._held("_parameters") | self._held("_buffers")
         self._modules = self._held("_modules")
         self._asked: dict[str, Part] = {}
