@@ -49,13 +49,13 @@ def broden(tmp_path: Path) -> Path:
 
 
 def test_every_kind_of_label_is_read(broden: Path) -> None:
-    pictures = open_images(str(broden))
-    assert pictures.planes == ("colour", "object", "part", "part#2", "material", "scene", "texture", "texture#2")
-    words = pictures.vocabulary
+    dataset = open_images(str(broden))
+    assert dataset.planes == ("colour", "object", "part", "part#2", "material", "scene", "texture", "texture#2")
+    words = dataset.vocabulary
     assert words[0] == NOTHING
     assert Concept("fabric", "object") in words
     assert Concept("fabric", "material") in words
-    labels = pictures.labels([0, 1], CropSpec(8))
+    labels = dataset.labels([0, 1], CropSpec(8))
     seen = [[words[i] for i in labels[n, :, 1, 1]] for n in range(2)]
     parts = [("head", "part"), ("eye", "part")]
     assert seen[0] == [("red-c", "colour"), ("sky", "object"), *parts, NOTHING, ("beach-s", "scene"), NOTHING, NOTHING]
@@ -66,10 +66,10 @@ def test_every_kind_of_label_is_read(broden: Path) -> None:
 
 
 def test_splits_are_those_of_the_index(broden: Path) -> None:
-    pictures = open_images(str(broden))
-    assert pictures.sample_indices(range(1), 0, "val") == [1]
-    assert pictures.classes == ()
-    assert torch.allclose(pictures.images([1], CropSpec(4))[0, :, 0, 0], torch.tensor([1.0, -1, -1]), atol=0.02)
+    dataset = open_images(str(broden))
+    assert dataset.sample_indices(range(1), 0, "val") == [1]
+    assert dataset.classes == ()
+    assert torch.allclose(dataset.images([1], CropSpec(4))[0, :, 0, 0], torch.tensor([1.0, -1, -1]), atol=0.02)
 
 
 @pytest.mark.parametrize(

@@ -94,14 +94,14 @@ def test_a_label_map_lies_over_its_image_as_that_is_seen(tmp_path: Path, orienta
     turn(Image.fromarray(SHOWN)).save(tmp_path / "images" / "a.png", exif=exif)
     for own, options in ((labels, {}), (turn(labels), {"exif": exif})):
         own.save(tmp_path / "labels" / "object" / "a.png", **options)
-        pictures = open_images(str(tmp_path))
+        dataset = open_images(str(tmp_path))
         frame = CropSpec((16, 16), 1.0)  # the middle
-        image, found = pictures.images([0], frame)[0], pictures.labels([0], frame)[0, 0]
+        image, found = dataset.images([0], frame)[0], dataset.labels([0], frame)[0, 0]
         assert torch.equal(found == 2, image[0] > 0.4)
     if orientation > 4:
         turn(labels).save(tmp_path / "labels" / "object" / "a.png")
         with pytest.raises(BadFile, match=r"24 × 16 pixels, turned as its EXIF orientation says, and its label map 16"):
-            pictures.labels([0], frame)
+            dataset.labels([0], frame)
 
 
 def test_a_damaged_exif_block_is_none() -> None:

@@ -33,7 +33,7 @@ def test_labels_are_those_of_the_set(tmp_path: Path) -> None:
     assert Models("planted", "colors", "cpu").labels(seen).shape == (2, 1, SIDE, SIDE)
 
 
-def test_other_pictures_have_no_labels(tmp_path: Path) -> None:
+def test_other_images_have_no_labels(tmp_path: Path) -> None:
     labels = labels_of(write_pictures(tmp_path, 6))
     with pytest.raises(BadModel, match="are of the images of that set alone"):
         labels(torch.zeros(1, 3, SIDE, SIDE))
@@ -43,7 +43,7 @@ def test_other_pictures_have_no_labels(tmp_path: Path) -> None:
         labels.of(ImageRefs("0" * 64, (0,), CropSpec(SIDE)))
 
 
-def test_pictures_without_labels_are_refused(tmp_path: Path) -> None:
+def test_images_without_labels_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadFile, match="has no label maps; they lie in labels/PLANE"):
         labels_of(write_pictures(tmp_path, 6, labels=False))
 

@@ -149,7 +149,7 @@ def files_below(root: Path) -> Iterator[Path]:
 
 
 def sizes_below(root: Path, suffixes: tuple[str, ...] = SUFFIXES) -> dict[str, int]:
-    """Return the bytes of every file of these kinds below a directory, by its path there, sorted; none that is hidden."""
+    """Return the bytes of the files of these kinds below a directory, by path, sorted; without hidden ones."""
     sizes = {}
     for path in files_below(root):
         if not path.name.startswith(".") and path.name.lower().endswith(suffixes):

@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,11 @@ class ParquetImages(StoredImages):
         g = bisect.bisect_right(self._starts, index) - 1
         f, row = self._groups[g][0], index - self._starts[g]
         if self._last is None or self._last[0] != g:
-            self._last = g, self._group(g)
+            try:
+                with pq.ParquetFile(self._files[f], metadata=self._ends[f]) as file:
+                    self._last = g, file.read_row_group(self._groups[g][1], columns=[self._columns[f]]).column(0)
+            except UNREADABLE as error:
+                raise _broken(self._files[f], error) from error
         item = self._last[1][row].as_py()
         name = f"{self._files[f]}: image {index - self._firsts[f]}"
         content = item.get("bytes") if isinstance(item, dict) else item
@@ -77,14 +81,6 @@ class ParquetImages(StoredImages):
         if not isinstance(content, bytes):
             raise BadFile(f"{name} is stored as {type(content).__name__}; it must be the bytes of an image file")
         return name, content
-
-    def _group(self, g: int) -> pa.ChunkedArray:
-        f, group = self._groups[g]
-        try:
-            with pq.ParquetFile(self._files[f], metadata=self._ends[f]) as file:
-                return file.read_row_group(group, columns=[self._columns[f]]).column(0)
-        except UNREADABLE as error:
-            raise _broken(self._files[f], error) from error
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_last": None}
@@ -195,13 +191,13 @@ def _named_class(label: ClassLabel | None, names: Sequence[str], source: str) ->
     return label
 
 
-def _stored_classes(file: Path, end: pq.FileMetaData, column: str) -> Iterator[ClassLabel | None]:
+def _stored_classes(file: Path, end: pq.FileMetaData, column: str) -> list[ClassLabel | None]:
     """Return the class of every image of a file as a number or a word, None where it is missing.
 
     Whole numbers may be stored as floats, as they are where some are missing; where other floats are, nothing is.
     """
     schema = end.schema.to_arrow_schema()
-    nothing = itertools.repeat(None, end.num_rows)
+    nothing: list[ClassLabel | None] = [None] * end.num_rows
     if column not in schema.names or not _may_be_classes(schema, column):
         return nothing  # as in files of a split whose classes are not published
     try:
@@ -209,16 +205,15 @@ def _stored_classes(file: Path, end: pq.FileMetaData, column: str) -> Iterator[C
             values = opened.read(columns=[column]).column(0).to_pylist()
     except UNREADABLE as error:
         raise _broken(file, error) from error
-    floats = [value for value in values if isinstance(value, float | decimal.Decimal) and not math.isnan(value)]
-    whole = all(math.isfinite(value) and value == int(value) for value in floats)
-    return map(_as_class, values) if whole else nothing
-
-
-def _as_class(value: Any) -> ClassLabel | None:
-    if isinstance(value, float | decimal.Decimal):
-        return None if math.isnan(value) else int(value)
-    label: ClassLabel | None = str(value) if isinstance(value, bool) else value
-    return label
+    labels: list[ClassLabel | None] = []
+    for value in values:
+        if isinstance(value, float | decimal.Decimal):
+            if not math.isnan(value) and (not math.isfinite(value) or value != int(value)):
+                return nothing
+            labels.append(None if math.isnan(value) else int(value))
+        else:
+            labels.append(str(value) if isinstance(value, bool) else value)
+    return labels
 
 
 def _split(file: Path, root: Path) -> str:

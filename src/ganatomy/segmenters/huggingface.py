@@ -168,8 +168,8 @@ def check_ids(settings: Mapping[str, Any], source: str) -> None:
 
 
 def _listed(ids: Iterable[Any]) -> str:
-    shown = list(map(str, ids))
-    return ", ".join(shown[:MENTIONED]) + (f" … {shown[-1]}" if len(shown) > MENTIONED else "")
+    texts = list(map(str, ids))
+    return ", ".join(texts[:MENTIONED]) + (f" … {texts[-1]}" if len(texts) > MENTIONED else "")
 
 
 def class_concepts(config: Any, category: str) -> list[Concept]:

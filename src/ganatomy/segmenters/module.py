@@ -108,8 +108,8 @@ class ModuleSegmenter:
             raise BadModel(f"{self._name} returned a plane of type {kind}, not class logits or integer labels")
         rank = 4 if plane.is_floating_point() else 3
         if plane.ndim != rank or len(plane) != len(images) or 0 in plane.shape:
-            wanted = "logits [b, C, h, w]" if rank == 4 else "labels [b, h, w]"
-            raise BadModel(f"{self._name} returned shape {list(plane.shape)}, expected {wanted} with b = {len(images)}")
+            kind = "logits [b, C, h, w]" if rank == 4 else "labels [b, h, w]"
+            raise BadModel(f"{self._name} returned shape {list(plane.shape)}, expected {kind} with b = {len(images)}")
         if rank == 4 and bool(plane.isnan().any()):
             raise BadModel(f"{self._name} returned NaN logits")
 

@@ -135,9 +135,9 @@ def _fetch_all(address: str, part: Path, progress: Progress) -> None:
             reason = str(error.reason)
         except (http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError) as error:
             reason = f"the connection broke ({str(error) or type(error).__name__})"
-        have = part.stat().st_size if part.exists() else 0
-        failures = 1 if have > most else failures + 1
-        most = max(have, most)
+        received = part.stat().st_size if part.exists() else 0
+        failures = 1 if received > most else failures + 1
+        most = max(received, most)
         if failures >= ATTEMPTS:
             raise _Unavailable(reason)
         time.sleep(PAUSE * 2 ** (failures - 1))
@@ -145,24 +145,24 @@ def _fetch_all(address: str, part: Path, progress: Progress) -> None:
 
 def _attempt(address: str, part: Path, progress: Progress) -> None:
     """Request the file or the rest of it once."""
-    known = _known_part(part, address)
-    have = part.stat().st_size if known else 0
-    if known and have == known.total:
+    resumed = _known_part(part, address)
+    received = part.stat().st_size if resumed else 0
+    if resumed and received == resumed.total:
         return
     headers = {"User-Agent": "ganatomy", "Accept-Encoding": "identity"}
-    if known:
-        headers |= {"Range": f"bytes={have}-", "If-Range": known.validator}
+    if resumed:
+        headers |= {"Range": f"bytes={received}-", "If-Range": resumed.validator}
     request = urllib.request.Request(address, headers=headers)  # noqa: S310  see checked_address
     opener = urllib.request.build_opener(_Redirects)  # reads the proxies of the moment
     with opener.open(request, timeout=TIMEOUT) as answer:
-        span = f"bytes {have}-{known.total - 1}/{known.total}" if known else ""
-        if known is None or answer.headers.get("Content-Range") != span:
+        span = f"bytes {received}-{resumed.total - 1}/{resumed.total}" if resumed else ""
+        if resumed is None or answer.headers.get("Content-Range") != span:
             if answer.status != 200:
                 _forget(part)
                 raise http.client.HTTPException(f"status {answer.status} for another part than was asked for")
-            have, known = 0, _new_part(answer.headers, address, part)
-        _check_space(part, known.total - have)
-        _copy(answer, part, have, known.total, progress)
+            received, resumed = 0, _new_part(answer.headers, address, part)
+        _check_space(part, resumed.total - received)
+        _copy(answer, part, received, resumed.total, progress)
 
 
 def _new_part(headers: Message, address: str, part: Path) -> _Part:
@@ -179,24 +179,24 @@ def _new_part(headers: Message, address: str, part: Path) -> _Part:
     return begun
 
 
-def _copy(answer: Any, part: Path, have: int, total: int, progress: Progress) -> None:
+def _copy(answer: Any, part: Path, received: int, total: int, progress: Progress) -> None:
     progress.begin(f"{part.stem}, MB", -(-total // MEGABYTE))
-    progress.advance(have // MEGABYTE)
+    progress.advance(received // MEGABYTE)
     try:
         with part.open("ab") as file:
             while chunk := answer.read(CHUNK):
-                if not have and (wrong := wrong_beginning(chunk, part.stem)):
+                if not received and (wrong := wrong_beginning(chunk, part.stem)):
                     _forget(part)
                     raise _Unavailable(wrong)
                 file.write(chunk)
-                progress.advance((have + len(chunk)) // MEGABYTE - have // MEGABYTE)
-                have += len(chunk)
+                progress.advance((received + len(chunk)) // MEGABYTE - received // MEGABYTE)
+                received += len(chunk)
             file.flush()
             os.fsync(file.fileno())
     finally:
         progress.end()
-    if have != total:
-        raise http.client.HTTPException(f"{have} of {total} bytes came")
+    if received != total:
+        raise http.client.HTTPException(f"{received} of {total} bytes came")
 
 
 def wrong_beginning(chunk: bytes, name: str) -> str | None:
@@ -228,8 +228,8 @@ def _note(part: Path) -> Path:
 def _known_part(part: Path, address: str) -> _Part | None:
     """Return the file of the part on disk, if it can be resumed from this address."""
     try:
-        known = _Part(**read_json(_note(part)))
-        return known if known.address == address and part.stat().st_size <= known.total else None
+        resumed = _Part(**read_json(_note(part)))
+        return resumed if resumed.address == address and part.stat().st_size <= resumed.total else None
     except (OSError, ValueError, TypeError):
         return None
 

@@ -78,16 +78,18 @@ def load_weights(module: nn.Module, path: Path, prefix: str = "") -> None:
     size = path.stat().st_size
     fits = [_fit(own, each, size) for each in networks]
     if len(networks) > 1 and all(fit.problem for fit in fits):
-        whole = _fit(own, _joined(networks), size)
+        joined = {each.path + name: value for each in networks for name, value in each.tensors.items()}
+        extra = {each.path + name: value for each in networks for name, value in each.extra.items()}
+        whole = _fit(own, Network("", joined, extra), size)
         fits = fits if whole.problem else [whole]
     good = [fit for fit in fits if not fit.problem]
     if len(good) > 1:
         best = likeliest([fit.network for fit in good])
-        shown = listed(fit.network.described() for fit in good)
-        raise BadFile(f"{path}: holds several networks that fit: {shown}; give one of them: prefix={best}")
+        text = listed(fit.network.described() for fit in good)
+        raise BadFile(f"{path}: holds several networks that fit: {text}; give one of them: prefix={best}")
     if not good and len(fits) > 1:
-        shown = listed(fit.network.described(fit.problem + _fitting_parts(own, fit, size)) for fit in fits)
-        raise BadFile(f"{path}: holds no network that fits: {shown}")
+        text = listed(fit.network.described(fit.problem + _fitting_parts(own, fit, size)) for fit in fits)
+        raise BadFile(f"{path}: holds no network that fits: {text}")
     _load(module, own, (good or fits)[0], str(path), size)
 
 
@@ -120,22 +122,23 @@ def _load(module: nn.Module, own: Own, fit: Fit, source: str, size: int | None) 
     try:
         module.load_state_dict(state, strict=False, assign=assign)
     except Exception as error:  # whatever the module's own code raises
-        raise BadFile(f"{source}: does not load ({_line(error)})") from error
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise BadFile(f"{source}: does not load ({reason})") from error
 
 
 def _fit(own: Own, network: Network, size: int | None) -> Fit:
     """Match the names of a network to those of a module, with the common prefixes that match best."""
     names = (*network.tensors, *network.extra)
-    given = {bare(name): name for name in names}
-    if len(given) < len(names):  # of a wrapped network and of one that is not
-        given = {name: name for name in names}
-    if AVERAGED not in own.tensors and all(name.startswith("module.") for name in given if name != AVERAGED):
-        given.pop(AVERAGED, None)
-    wanted = {bare(name): name for name in (*own.tensors, *own.extra)}
+    stored = {bare(name): name for name in names}
+    if len(stored) < len(names):  # of a wrapped network and of one that is not
+        stored = {name: name for name in names}
+    if AVERAGED not in own.tensors and all(name.startswith("module.") for name in stored if name != AVERAGED):
+        stored.pop(AVERAGED, None)
+    own_names = {bare(name): name for name in (*own.tensors, *own.extra)}
     best: Fit | None = None
-    pairs = [(a, b) for a in shared_prefixes(wanted) for b in shared_prefixes(given)]
+    pairs = [(a, b) for a in shared_prefixes(own_names) for b in shared_prefixes(stored)]
     for mine, theirs in sorted(pairs, key=lambda pair: len(pair[0]) + len(pair[1])):
-        fit = _matched(own, network, (mine, theirs), wanted, given)
+        fit = _matched(own, network, (mine, theirs), own_names, stored)
         best = fit if best is None or fit.misfits < best.misfits else best
     assert best is not None
     if not best.problem:
@@ -144,13 +147,13 @@ def _fit(own: Own, network: Network, size: int | None) -> Fit:
 
 
 def _matched(
-    own: Own, network: Network, prefixes: tuple[str, str], wanted: Mapping[str, str], given: Mapping[str, str]
+    own: Own, network: Network, prefixes: tuple[str, str], own_names: Mapping[str, str], stored: Mapping[str, str]
 ) -> Fit:
     """Match names without these prefixes."""
     mine, theirs = prefixes
-    known = {name.removeprefix(mine): whole for name, whole in wanted.items()}
+    known = {name.removeprefix(mine): whole for name, whole in own_names.items()}
     names, extra = {}, []
-    for name, whole in given.items():
+    for name, whole in stored.items():
         short = name.removeprefix(theirs)
         found = next((each for each in (short, *_other_names(short)) if each in known), None)
         if found is not None:
@@ -251,9 +254,9 @@ def _taken_by_itself(module: nn.Module, fit: Fit, source: str) -> bool:
         return False
     before = {name: value.clone() for name, value in module.state_dict().items() if isinstance(value, Tensor)}
     mine, theirs = fit.prefixes
-    given = {**tensors, **fit.network.extra}
-    state = OrderedDict({mine + bare(name).removeprefix(theirs): value for name, value in given.items()})
-    if len(state) < len(given):
+    stored = {**tensors, **fit.network.extra}
+    state = OrderedDict({mine + bare(name).removeprefix(theirs): value for name, value in stored.items()})
+    if len(state) < len(stored):
         return False
     state._metadata = _metadata(fit)  # type: ignore[attr-defined]
     try:
@@ -278,11 +281,6 @@ def _metadata(fit: Fit) -> dict[str, Any]:
     }
 
 
-def _joined(networks: list[Network]) -> Network:
-    tensors = {each.path + name: value for each in networks for name, value in each.tensors.items()}
-    return Network("", tensors, {each.path + name: value for each in networks for name, value in each.extra.items()})
-
-
 def _memory(value: Tensor) -> object:
     """Return a key of a tensor's memory: the same for two names of one tensor."""
     if value.is_meta or value.layout != torch.strided or nn.parameter.is_lazy(value) or not value.numel():
@@ -292,7 +290,3 @@ def _memory(value: Tensor) -> object:
 
 def _more(names: list[str]) -> str:
     return f" and {len(names) - 1} more" if len(names) > 1 else ""
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

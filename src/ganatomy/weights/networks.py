@@ -78,8 +78,8 @@ class Network:
 
 def listed(networks: Iterable[str]) -> str:
     """Return the first few descriptions, separated by commas."""
-    shown = list(networks)
-    return ", ".join(shown[:SHOWN]) + (f" and {len(shown) - SHOWN} more" if len(shown) > SHOWN else "")
+    parts = list(networks)
+    return ", ".join(parts[:SHOWN]) + (f" and {len(parts) - SHOWN} more" if len(parts) > SHOWN else "")
 
 
 def likeliest(networks: Sequence[Network]) -> str:

@@ -131,40 +131,32 @@ def read_content(path: Path) -> Any:
     kind = kind_of(path)
     if kind in ("program", "script"):
         raise BadFile(f"{path}: not a state dict but {what_opens(path, kind).removeprefix('it is ')}")
-    readers: Mapping[str, Callable[[Path], Any]] = {
-        "safetensors": _read_safetensors,
-        "npz": _read_npz,
-        "npy": _read_npy,
-        "pickle": _read_pickled,
-        "json": _read_index,
-    }
-    return readers.get(kind, _read_torch)(path)
-
-
-def _read_safetensors(path: Path) -> Any:
+    other: Mapping[str, Callable[[Path], Any]] = {"pickle": _read_pickled, "json": _read_index}
+    if kind not in ARRAYS:
+        return other.get(kind, _read_torch)(path)
+    read, what = ARRAYS[kind]
     try:
-        return safetensors.torch.load_file(path)
-    except (safetensors.SafetensorError, OSError, ValueError, MemoryError) as error:
-        raise BadFile(f"{path}: not a whole safetensors file ({error})") from error
-    except (AttributeError, KeyError) as error:
-        raise BadFile(f"{path}: has numbers of a format that this version of PyTorch lacks ({error})") from error
+        return read(path)
+    except (*DAMAGE, *HEADS, safetensors.SafetensorError, zipfile.BadZipFile, zlib.error) as error:
+        raise BadFile(f"{path}: not a whole {what} ({error})") from error
 
 
 def _read_npz(path: Path) -> Any:
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            check_unfolding(arrays.zip, path.stat().st_size)
-            return {name: torch.from_numpy(np.array(arrays[name])) for name in arrays.files}
-    except (*DAMAGE, *HEADS, zipfile.BadZipFile, zlib.error) as error:
-        raise BadFile(f"{path}: not a whole npz file of plain arrays ({error})") from error
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        check_unfolding(arrays.zip, path.stat().st_size)
+        return {name: torch.from_numpy(np.array(arrays[name])) for name in arrays.files}
 
 
 def _read_npy(path: Path) -> Any:
-    try:
-        with path.open("rb") as file:
-            return {path.stem: torch.from_numpy(np.load(file, allow_pickle=False))}
-    except (*DAMAGE, *HEADS) as error:
-        raise BadFile(f"{path}: not a whole npy file of plain numbers ({error})") from error
+    with path.open("rb") as file:
+        return {path.stem: torch.from_numpy(np.load(file, allow_pickle=False))}
+
+
+ARRAYS: Mapping[str, tuple[Callable[[Path], Any], str]] = {
+    "safetensors": (safetensors.torch.load_file, "safetensors file"),
+    "npz": (_read_npz, "npz file of plain arrays"),
+    "npy": (_read_npy, "npy file of plain numbers"),
+}
 
 
 def _read_pickled(path: Path) -> Any:
@@ -203,14 +195,14 @@ def _read_torch(path: Path) -> Any:
 
 def _read_index(path: Path) -> Any:
     """Read the files that an index lists, ``model.safetensors.index.json``."""
-    wrong = f"{path}: not an index of weights (it needs a weight_map from tensors to files beside it)"
     try:
         index = read_json(path)
     except (OSError, ValueError) as error:
         raise BadFile(f"{path}: not a JSON file ({error})") from error
     files = index.get("weight_map") if isinstance(index, dict) else None
-    if not isinstance(files, dict) or not files or not all(map(_is_file_name, files.values())):
-        raise BadFile(wrong)
+    names = files.values() if isinstance(files, dict) else ()
+    if not names or not all(isinstance(name, str) and Path(name).name == name for name in names):
+        raise BadFile(f"{path}: not an index of weights (it needs a weight_map from tensors to files beside it)")
     state: dict[str, Any] = {}
     for name in sorted(set(files.values())):
         if len(name.encode(errors="replace")) > LONGEST or not (path.parent / name).is_file():
@@ -222,7 +214,3 @@ def _read_index(path: Path) -> Any:
         if tensor not in state:
             raise BadFile(f"{path}: tensor {tensor} is not in {name}, where it should be")
     return state
-
-
-def _is_file_name(name: Any) -> bool:
-    return isinstance(name, str) and Path(name).name == name
