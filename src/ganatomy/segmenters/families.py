@@ -1,6 +1,6 @@
 """The built-in families: importing this registers them."""
 
-from ganatomy.segmenters import (  # noqa: F401
+from ganatomy.segmenters import (
     ade20k,
     bundled,
     clipseg,
@@ -13,3 +13,17 @@ from ganatomy.segmenters import (  # noqa: F401
     unet,
     unified,
 )
+
+__all__ = [
+    "ade20k",
+    "bundled",
+    "clipseg",
+    "colors",
+    "huggingface",
+    "labels",
+    "module",
+    "parts",
+    "planted",
+    "unet",
+    "unified",
+]
