@@ -99,7 +99,7 @@ def _as_text(value: Any) -> str:
     if isinstance(value, Mapping):
         return "{" + ", ".join(sorted(f"{key!r}: {_as_text(each)}" for key, each in value.items())) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_words, value)) + "]"
+        return "[" + ", ".join(map(_as_text, value)) + "]"
     return repr(value) if isinstance(value, str | bytes | int | float | complex | None) else type(value).__qualname__
 
 
