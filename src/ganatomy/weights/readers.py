@@ -200,8 +200,8 @@ def _read_index(path: Path) -> Any:
     except (OSError, ValueError) as error:
         raise BadFile(f"{path}: not a JSON file ({error})") from error
     files = index.get("weight_map") if isinstance(index, dict) else None
-    names = files.values() if isinstance(files, dict) else ()
-    if not names or not all(isinstance(name, str) and Path(name).name == name for name in names):
+    files = files if isinstance(files, dict) else {}
+    if not files or not all(isinstance(name, str) and Path(name).name == name for name in files.values()):
         raise BadFile(f"{path}: not an index of weights (it needs a weight_map from tensors to files beside it)")
     state: dict[str, Any] = {}
     for name in sorted(set(files.values())):
