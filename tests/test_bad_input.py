@@ -5,14 +5,12 @@ Every case goes through the command line, as a user would meet it.
 
 import json
 import os
-import pickle
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -108,73 +106,22 @@ def test_a_device_that_is_not_there(refused: Refused) -> None:
     assert "cuda" in refused(*dissect(GOOD[0], "--device", "cuda"))
 
 
-class Code:
-    """A pickle that would write a file when opened."""
-
-    def __reduce__(self) -> tuple[Callable[..., int], tuple[str]]:
-        return os.system, ("touch it-ran",)
-
-
 def write_state(path: Path, state: State) -> None:
-    if path.suffix == ".safetensors":
-        safetensors.torch.save_file({name: tensor.contiguous() for name, tensor in state.items()}, path)
-    elif path.suffix == ".npz":
-        np.savez(path, **{name: tensor.numpy() for name, tensor in state.items()})
-    else:
-        torch.save(state, path)
+    safetensors.torch.save_file({name: tensor.contiguous() for name, tensor in state.items()}, path)
 
 
-FORMATS = ["net.safetensors", "net.pth", "net.npz"]
+NET = "net.safetensors"
 
 
-@pytest.mark.parametrize("name", FORMATS)
-def test_the_whole_file_is_read(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_whole_file_is_read(capsys: pytest.CaptureFixture[str]) -> None:
     """The cases below fail for what is wrong with each, not because nothing could be opened."""
-    write_state(Path(name), network())
-    assert main([*dissect(f"progan:{name}"), "--json"]) == 0
+    write_state(Path(NET), network())
+    assert main([*dissect(f"progan:{NET}"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["layers"][0]["layer"] == "layer1"
 
 
-@pytest.mark.parametrize("name", FORMATS)
-def test_a_file_that_is_not_there(refused: Refused, name: str) -> None:
-    assert f"{name}: no such file" in refused(*dissect(f"progan:{name}"))
-
-
-@pytest.mark.parametrize("keep", [0.0, 0.5, 0.98])
-@pytest.mark.parametrize("name", FORMATS)
-def test_a_file_that_is_cut_off(refused: Refused, name: str, keep: float) -> None:
-    path = Path(name)
-    write_state(path, network())
-    os.truncate(path, int(path.stat().st_size * keep))
-    assert name in refused(*dissect(f"progan:{name}"))
-
-
-@pytest.mark.parametrize(
-    "content", [b"Dear reader,\nthis is a letter.\n", b"\x89PNG\r\n\x1a\n" + bytes(64), bytes(500)]
-)
-@pytest.mark.parametrize("name", FORMATS)
-def test_a_file_of_another_format(refused: Refused, name: str, content: bytes) -> None:
-    Path(name).write_bytes(content)
-    assert name in refused(*dissect(f"progan:{name}"))
-
-
-@pytest.mark.parametrize("zipped", [False, True])
-def test_a_pickle_with_code_does_not_run(refused: Refused, zipped: bool) -> None:
-    if zipped:
-        torch.save({"layer1.conv.weight": Code()}, "net.pth")
-    else:
-        Path("net.pth").write_bytes(pickle.dumps({"layer1.conv.weight": Code()}))
-    assert "net.pth" in refused(*dissect("progan:net.pth"))
-    assert not Path("it-ran").exists()
-    np.savez("net.npz", weight=np.array([Code()], dtype=object))
-    assert "net.npz" in refused(*dissect("progan:net.npz"))
-    assert not Path("it-ran").exists()
-
-
-@pytest.mark.parametrize("content", [{}, [1, 2], {"epoch": 3}, {"layer1.conv.weight": "text"}], ids=str)
-def test_a_checkpoint_without_tensors(refused: Refused, content: object) -> None:
-    torch.save(content, "net.pth")
-    assert "net.pth" in refused(*dissect("progan:net.pth"))
+def test_a_file_that_is_not_there(refused: Refused) -> None:
+    assert f"{NET}: no such file" in refused(*dissect(f"progan:{NET}"))
 
 
 def wrong_shape(state: State) -> str:
@@ -182,29 +129,9 @@ def wrong_shape(state: State) -> str:
     return "layer3.conv.weight has shape [4, 7, 3, 3], the model needs [4, 8, 3, 3]"
 
 
-def flat(state: State) -> str:
-    state["layer2.conv.weight"] = torch.zeros(8)
-    return "layer2.conv.weight has shape [8]"
-
-
-def missing(state: State) -> str:
-    del state["layer2.wscale.b"]
-    return "lacks tensor layer2.wscale.b"
-
-
-def extra(state: State) -> str:
-    state["layer9.wscale.b"] = torch.zeros(4)
-    return "layer9.wscale.b"
-
-
 def nan(state: State) -> str:
     state["layer4.conv.weight"][0, 0, 0, 0] = torch.nan
     return "layer4.conv.weight holds NaN or Inf"
-
-
-def infinite(state: State) -> str:
-    state["layer1.wscale.b"][3] = -torch.inf
-    return "layer1.wscale.b holds NaN or Inf"
 
 
 def another_model(state: State) -> str:
@@ -213,14 +140,13 @@ def another_model(state: State) -> str:
     return "no Progressive GAN"
 
 
-@pytest.mark.parametrize("spoil", [wrong_shape, flat, missing, extra, nan, infinite, another_model])
-@pytest.mark.parametrize("name", FORMATS)
-def test_tensors_that_do_not_fit(refused: Refused, name: str, spoil: Callable[[State], str]) -> None:
+@pytest.mark.parametrize("spoil", [wrong_shape, nan, another_model])
+def test_tensors_that_do_not_fit(refused: Refused, spoil: Callable[[State], str]) -> None:
     state = dict(network())
     says = spoil(state)
-    write_state(Path(name), state)
-    line = refused(*dissect(f"progan:{name}"))
-    assert name in line
+    write_state(Path(NET), state)
+    line = refused(*dissect(f"progan:{NET}"))
+    assert NET in line
     assert says in line
 
 

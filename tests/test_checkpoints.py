@@ -552,8 +552,9 @@ def test_an_index_opens_all_its_files(tmp_path: Path) -> None:
     assert refusal(index) == "lists the file a-3.safetensors, which is not there"
     index.write_text(json.dumps({"weight_map": {"x": "a" * 5000}}))
     assert refusal(index).endswith("aaa, which is not there")
-    index.write_text(json.dumps({"weight_map": {"x": "../a"}}))
-    assert refusal(index).startswith("not an index of weights")
+    for wrong in ({}, {"weight_map": {}}, {"weight_map": {"x": "../a"}}, {"weight_map": {"a": 3, "b": 4}}):
+        index.write_text(json.dumps(wrong))
+        assert refusal(index).startswith("not an index of weights")
 
 
 # ---------------------------------------------------------------- which family opens what

@@ -10,10 +10,10 @@ import torch
 from ganatomy.cli import main
 from ganatomy.cli.arguments import build
 from ganatomy.generators.progan import progan_network
-from ganatomy.weights import KNOWN, file_sha256
+from ganatomy.weights import MODEL_ZOO, file_sha256
 
 ROOT = Path(__file__).parents[1]
-FILE = KNOWN["progan-church"].files[0]
+FILE = MODEL_ZOO["progan-church"].files[0]
 
 
 @pytest.fixture(autouse=True)
@@ -50,11 +50,11 @@ def refusal(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
 
 def test_what_can_be_fetched_is_listed_with_size_and_licence(capsys: pytest.CaptureFixture[str]) -> None:
     text = answer(capsys, "models")
-    for model in KNOWN.values():
+    for model in MODEL_ZOO.values():
         assert f"  {model.name}\n" in text
         assert f"{model.bytes / 1e6:.0f} MB; licence: {model.licence}; not fetched" in text
     published = json.loads(answer(capsys, "models", "--json"))["published"]
-    assert [own["name"] for own in published] == list(KNOWN)
+    assert [own["name"] for own in published] == list(MODEL_ZOO)
     assert not any(own["fetched"] for own in published)
     for asked in (["--list"], []):
         assert answer(capsys, "models", "fetch", *asked) in text
@@ -63,7 +63,7 @@ def test_what_can_be_fetched_is_listed_with_size_and_licence(capsys: pytest.Capt
 
 def test_a_published_model_has_a_card(capsys: pytest.CaptureFixture[str]) -> None:
     text = answer(capsys, "models", "upp")
-    assert f"{KNOWN['upp'].bases[0]}labels.json" in text
+    assert f"{MODEL_ZOO['upp'].bases[0]}labels.json" in text
     assert json.loads(answer(capsys, "models", "upp", "--json"))["spec"] == "unified:upp"
 
 

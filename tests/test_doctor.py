@@ -16,7 +16,7 @@ import pytest
 from ganatomy import doctor
 from ganatomy.cli import main
 from ganatomy.doctor import Finding, examine
-from ganatomy.weights import KNOWN, fetch_known
+from ganatomy.weights import MODEL_ZOO, fetch_model
 
 
 def found(name: str) -> Finding:
@@ -116,9 +116,9 @@ def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_fetched_models_are_looked_over(here: Path) -> None:
-    model = KNOWN["progan-church"]
+    model = MODEL_ZOO["progan-church"]
     (here / model.files[0]).write_bytes(b"PK\x03\x04whole")
-    fetch_known(model.name, source=str(here))
+    fetch_model(model.name, source=str(here))
     assert found(model.name).state == "ok"
     (model.directory / model.files[0]).write_bytes(b"PK\x03\x04other")
     assert found(model.name).state == "note"

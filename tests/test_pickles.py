@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from stylegan_files import Kept, stylegan2, stylegan3, write
 
 from ganatomy.errors import BadFile
-from ganatomy.weights import Foreign, read_pickle
+from ganatomy.weights import StubObject, read_pickle
 
 END = b"."
 
@@ -91,7 +91,7 @@ def test_an_empty_state_is_none(tmp_path: Path) -> None:
 def test_networks_come_as_records_and_their_source_is_left(tmp_path: Path) -> None:
     got = read_pickle(write(tmp_path / "net.pkl", G_ema=Kept("Generator", {"w_avg": torch.ones(2)}, z_dim=3)))
     network = got["G_ema"]
-    assert isinstance(network, Foreign)
+    assert isinstance(network, StubObject)
     assert (network.kind, network.state["z_dim"]) == ("Generator", 3)
     assert network.state["_buffers"]["w_avg"].tolist() == [1, 1]
     assert "module_src" not in str(vars(network))

@@ -37,11 +37,6 @@ def test_every_format_gives_the_same_tensors(tmp_path: Path, name: str) -> None:
         assert state[key].dtype == tensor.dtype
 
 
-def test_a_wrapped_state_dict_is_unwrapped(tmp_path: Path) -> None:
-    torch.save({"state_dict": STATE, "epoch": 3, "args": ["x"]}, tmp_path / "w.pth")
-    assert read_state(tmp_path / "w.pth").keys() == STATE.keys()
-
-
 @pytest.mark.parametrize("name", ["w.safetensors", "w.npz", "w.pt"])
 @pytest.mark.parametrize("kept", [0.0, 0.02, 0.5, 0.98])
 def test_a_file_that_is_cut_off_is_refused(tmp_path: Path, name: str, kept: float) -> None:
@@ -97,17 +92,6 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     for path in (tmp_path / "none.pt", tmp_path):
         with pytest.raises(BadFile, match=f"{path}: no such file"):
             read_state(path)
-
-
-def test_one_network_of_several_is_picked_by_prefix(tmp_path: Path) -> None:
-    path = write(tmp_path / "w.pt", {"decoder.a.weight": torch.ones(2), "encoder.a.weight": torch.zeros(2)})
-    state = read_state(path, "decoder.")
-    assert list(state) == ["a.weight"]
-    assert bool((state["a.weight"] == 1).all())
-    with pytest.raises(
-        BadFile, match=r"no tensor's name begins with 'deocder.'; it holds decoder. \(1 tensor\), encoder"
-    ):
-        read_state(path, "deocder.")
 
 
 # ---------------------------------------------------------------- into a module

@@ -36,8 +36,8 @@ def read(root: Path) -> None:
     """Write the table that is described, if one is; open it, and look at its images and their classes."""
     import pyarrow as pa
 
-    from ganatomy.pictures import open_pictures
-    from ganatomy.pictures.protocol import Frame
+    from ganatomy.pictures import open_images
+    from ganatomy.pictures.protocol import CropSpec
 
     path = root / "table.parquet"
     try:
@@ -47,12 +47,12 @@ def read(root: Path) -> None:
         return  # a description of nothing that could be written
     except pa.ArrowException:
         return
-    found = open_pictures(str(path))
-    numbers = found.numbers(range(2), 0)
-    found.images(numbers, Frame(8))
-    found.truth(numbers)
+    found = open_images(str(path))
+    numbers = found.sample_indices(range(2), 0)
+    found.images(numbers, CropSpec(8))
+    found.class_ids(numbers)
     assert all(isinstance(name, str) for name in found.classes)
-    assert all(-1 <= own < max(1, len(found.classes)) for own in found.truth(range(ROWS)))
+    assert all(-1 <= own < max(1, len(found.classes)) for own in found.class_ids(range(ROWS)))
 
 
 def _written(description: Any, root: Path) -> Path:

@@ -47,11 +47,11 @@ def seeds() -> list[Tree]:
 
 def read(root: Path) -> None:
     """Look at the image and its labels, in two frames."""
-    from ganatomy.pictures import open_pictures
-    from ganatomy.pictures.protocol import Frame
+    from ganatomy.pictures import open_images
+    from ganatomy.pictures.protocol import CropSpec
 
-    found = open_pictures(str(root / "set"))
-    for frame in (Frame(16, 1.0), Frame((8, 24))):
+    found = open_images(str(root / "set"))
+    for frame in (CropSpec(16, 1.0), CropSpec((8, 24))):
         images = found.images([0], frame)
         assert images.isfinite().all()
         assert images.abs().max() <= 1

@@ -43,12 +43,12 @@ def seeds() -> list[Tree]:
 
 def read(root: Path) -> None:
     """Open it and look at three images and their labels."""
-    from ganatomy.pictures import open_pictures
-    from ganatomy.pictures.protocol import Frame
+    from ganatomy.pictures import open_images
+    from ganatomy.pictures.protocol import CropSpec
 
-    found = open_pictures(str(root / "pictures"))
-    numbers = found.numbers(range(1), 0)
-    frame = Frame((16, 16), 1.0)
+    found = open_images(str(root / "pictures"))
+    numbers = found.sample_indices(range(1), 0)
+    frame = CropSpec((16, 16), 1.0)
     found.images(numbers, frame)
     found.labels(numbers, frame)
-    found.truth(numbers)
+    found.class_ids(numbers)

@@ -24,13 +24,13 @@ def read(root: Path) -> None:
     """Read it."""
     from ganatomy.generators.classifier import read_classes
     from ganatomy.segmenters.ade20k import read_names
-    from ganatomy.segmenters.unified import read_lists, words_of
+    from ganatomy.segmenters.unified import label_space, read_lists
     from ganatomy.vocabulary import read_vocabulary
     from ganatomy.weights import known
 
     readers = {
         "vocabulary.json": read_vocabulary,
-        "labels.json": lambda path: words_of(read_lists(path), str(path), halves=True),
+        "labels.json": lambda path: label_space(read_lists(path), str(path), halves=True),
         "names": lambda path: read_names(path, 2),
         "classes.txt": read_classes,
         known.RECORDS: lambda path: known.records(path.parent),

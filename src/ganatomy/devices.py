@@ -1,4 +1,4 @@
-"""Where tensors live and how exactly they are computed, by name."""
+"""Devices, number formats and memory."""
 
 import re
 from collections.abc import Callable
@@ -14,19 +14,16 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 T = TypeVar("T")
 
-_settled: list[str] = []
+_worker_device: list[str] = []
 
 
-def settle(name: str) -> None:
-    """Have this process compute on one device, whatever the names that are sent to it say.
-
-    A worker sees one device, or none: there ``cuda:2`` of the process that gives the work is nothing, or another one.
-    """
-    _settled[:] = [name]
+def configure_worker(name: str) -> None:
+    """Have this worker process use one device, whatever device names are sent to it: it may see others, or none."""
+    _worker_device[:] = [name]
 
 
 def find_device(name: str | torch.device) -> torch.device:
-    """Return the device of that name, or the one on which this process settled, once it is certainly there.
+    """Return the device of that name, or the worker's; it is tried first.
 
     Raises:
         BadValue: there is no such device on this machine.
@@ -34,7 +31,7 @@ def find_device(name: str | torch.device) -> torch.device:
     >>> find_device("cpu")
     device(type='cpu')
     """
-    name = _settled[0] if _settled else name
+    name = _worker_device[0] if _worker_device else name
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
@@ -45,7 +42,7 @@ def find_device(name: str | torch.device) -> torch.device:
 
 
 def find_dtype(name: str) -> torch.dtype:
-    """Return the number format of that name, in which a model computes; what it takes and gives is float32 throughout.
+    """Return the number format of that name, in which a model computes; its inputs and outputs stay float32.
 
     Raises:
         UnknownName: there is no such format.
@@ -64,7 +61,7 @@ def find_dtype(name: str) -> torch.dtype:
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Say whether a device computes bfloat16 in hardware; where it does not, torch does so by way of float32."""
+    """Return whether a device computes bfloat16 in hardware; elsewhere torch does so by way of float32."""
     if device.type == "cuda":
         return bool(torch.version.hip) or torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type != "cpu":
@@ -77,17 +74,14 @@ def has_bfloat16(device: torch.device) -> bool:
 
 
 def with_memory(work: Callable[[], T], device: torch.device) -> tuple[T, int]:
-    """Run something; return what it returns, and how many bytes more than before it held at most.
-
-    On a CPU it is what Linux counts for the process; elsewhere nothing is known, and it is 0.
-    """
+    """Call a function; return its result and the bytes of its peak memory, on CPUs as Linux counts it, else 0."""
     if device.type == "cuda":
         before = torch.cuda.memory_allocated(device)
         torch.cuda.reset_peak_memory_stats(device)
         result = work()
         return result, torch.cuda.max_memory_allocated(device) - before
     try:
-        Path("/proc/self/clear_refs").write_text("5")  # the greatest so far is what it is now
+        Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     except OSError:
         return work(), 0
     held = held_memory()
@@ -96,7 +90,7 @@ def with_memory(work: Callable[[], T], device: torch.device) -> tuple[T, int]:
 
 
 def held_memory() -> int:
-    """Return how many bytes of memory this process has; 0 where the system does not say."""
+    """Return the bytes of memory of this process; 0 where the system does not say."""
     try:
         return _status("VmRSS")
     except OSError:
@@ -104,12 +98,11 @@ def held_memory() -> int:
 
 
 def free_share() -> int | None:
-    """Return how many bytes this process takes by default: what it has, and half of what is free; None for any."""
+    """Return the default memory limit of this process in bytes: what it has, and half of what is free; None for any."""
     free = available()
     return None if free is None else held_memory() + free // 2
 
 
 def _status(what: str) -> int:
-    """Return a size of this process in bytes, as Linux tells it."""
     found = re.search(rf"^{what}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
     return int(found[1]) * 1024 if found else 0

@@ -170,15 +170,15 @@ def _writable(topic: str, name: str, directory: Path, mend: str, state: Literal[
 def _models(topic: str) -> Iterator[Finding]:
     """Published models that were fetched, and what stands in the way of fetching more."""
     from ganatomy.errors import BadFile
-    from ganatomy.weights import KNOWN, cache_directory, find
+    from ganatomy.weights import MODEL_ZOO, cache_directory, locate
 
     cache = cache_directory()
     yield _writable(topic, "fetched models", cache, "set GANATOMY_CACHE to another directory", "note")
-    for model in KNOWN.values():
+    for model in MODEL_ZOO.values():
         if model.missing == list(model.files):
             continue
         try:
-            find(model.name)
+            locate(model.name)
         except BadFile as error:
             yield Finding(topic, model.name, "note", str(error))
         else:

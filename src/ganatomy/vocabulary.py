@@ -1,10 +1,10 @@
-"""The words that a segmenter knows."""
+"""Vocabularies: the concepts of a segmenter."""
 
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from textwrap import shorten
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ganatomy.errors import BadFile, UnknownName
 from ganatomy.files import read_json
@@ -13,7 +13,7 @@ CATEGORIES = ("object", "part", "material", "colour")
 
 
 class Concept(NamedTuple):
-    """A word and its kind: ``Concept("tree", "object")``. The first concept of a vocabulary is always `NOTHING`."""
+    """A name and a category: ``Concept("tree", "object")``. The first concept of a vocabulary is always `NOTHING`."""
 
     name: str
     category: str
@@ -27,14 +27,14 @@ Vocabulary = Sequence[Concept]
 UNLABELLED = frozenset(
     ("background", "ignore", "none", "nothing", "other", "others", "unknown", "unlabeled", "unlabelled", "void")
 )
-"""What the rest of an image is called in other data sets, where ours say nothing."""
+"""Names of the background in other datasets."""
 
 
 def find_concept(vocabulary: Vocabulary, name: str) -> int:
     """Return the index of ``tree``, or of ``material:glass`` where a name has several categories.
 
     Raises:
-        UnknownName: no such concept; says which are close, or under which categories an ambiguous name exists.
+        UnknownName: no such concept, or several categories have one; lists them.
     """
     category, _, bare = name.rpartition(":")
     hits = [i for i, c in enumerate(vocabulary) if i and c.name == bare and category in ("", c.category)]
@@ -53,9 +53,11 @@ def read_vocabulary(path: Path) -> tuple[Concept, ...]:
     """
     try:
         rows = read_json(path)
-        if not isinstance(rows, list) or not all(_is_pair(row) for row in rows):
+        if not isinstance(rows, list) or any(
+            type(row) is not list or list(map(type, row)) != [str, str] for row in rows
+        ):
             raise ValueError(f"found {shorten(str(rows), 60)}")
-        concepts = tuple(Concept(name, category) for name, category in rows)
+        concepts = tuple(Concept(*row) for row in rows)
     except FileNotFoundError:
         raise BadFile(f"{path}: no such vocabulary file") from None
     except (OSError, ValueError, TypeError) as error:
@@ -63,18 +65,8 @@ def read_vocabulary(path: Path) -> tuple[Concept, ...]:
     return checked_vocabulary(concepts, str(path))
 
 
-def _is_pair(row: Any) -> bool:
-    return isinstance(row, list) and len(row) == 2 and all(isinstance(each, str) for each in row)
-
-
 def checked_vocabulary(concepts: Iterable[Concept], source: str) -> tuple[Concept, ...]:
-    """Return the concepts as a tuple once they are a vocabulary: nothing first, then no concept twice.
-
-    The first may also be called background, unlabeled or what else is in `UNLABELLED`; it becomes `NOTHING`.
-
-    Raises:
-        BadFile: they are not; names the source.
-    """
+    """Return the concepts if they are a vocabulary: nothing first (or a name of `UNLABELLED`), none twice."""
     concepts = tuple(concepts)
     if concepts and concepts[0].name.strip("_ ").lower() in UNLABELLED:
         concepts = (NOTHING, *concepts[1:])

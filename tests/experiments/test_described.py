@@ -76,7 +76,7 @@ def setting(source: Source) -> Setting:
 
 def test_real_pictures_are_cut_to_the_shape_of_the_generated(setting: Setting) -> None:
     assert setting.frame.shape == (16, 32)
-    first = setting.pictures.numbers(range(30), 0)
+    first = setting.pictures.sample_indices(range(30), 0)
     found = setting.real(range(30))
     for n, picture in zip(sorted(first), found, strict=True):
         image = Image.open(f"real/{sorted(Path('real').iterdir(), key=str)[n].name}")
@@ -86,7 +86,9 @@ def test_real_pictures_are_cut_to_the_shape_of_the_generated(setting: Setting) -
 
 def test_the_order_changes_no_moment(setting: Setting) -> None:
     shuffled = FeatureMoments(12)
-    shuffled.update(setting.features(setting.pictures.images(setting.pictures.numbers(range(30), 0), setting.frame)))
+    shuffled.update(
+        setting.features(setting.pictures.images(setting.pictures.sample_indices(range(30), 0), setting.frame))
+    )
     parts = [describe_real(setting, 12, ids) for ids in (range(7), range(7, 30))]
     whole = describe_reals(setting, 12, local)
     for found in (parts[0].merge(parts[1]), whole):

@@ -19,7 +19,7 @@ from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.experiments.described import open_setting
 from ganatomy.experiments.left_out import LeftOut, Textures, frechet_left_out
 from ganatomy.experiments.quality import Quality, QualitySpec, plan_quality, run_quality
-from ganatomy.pictures.sets import open_pictures
+from ganatomy.pictures.sets import open_images
 from ganatomy.report.causal.page import causal_html
 from ganatomy.report.causal.quality import quality_section
 from ganatomy.stats.frechet import FeatureMoments, frechet_distance
@@ -54,8 +54,8 @@ def result(spec: QualitySpec, source: Source, place: Path) -> Quality:
 def test_every_distance_is_that_of_the_pictures(result: Quality, spec: QualitySpec, source: Source) -> None:
     network, generator = ganatomy.open_features(spec.features), source.models.generator
     setting, _ = open_setting(spec, source)
-    pictures = open_pictures(spec.real)
-    real_images = pictures.images(pictures.numbers(range(60), 0), setting.frame)
+    pictures = open_images(spec.real)
+    real_images = pictures.images(pictures.sample_indices(range(60), 0), setting.frame)
     made_images = generator.observe(generator.latents(spec.ids(), 0), []).images
     real, made = FeatureMoments(D), FeatureMoments(D)
     real.update(network.features(real_images))

@@ -93,7 +93,9 @@ def test_every_number_is_that_of_its_pictures(result: Repair, spec: RepairSpec, 
     order = [peaks[:, i].argsort(descending=True).tolist() for i in (0, 1)]
     best = sorted(range(160), key=lambda i: (min(own.index(i) for own in order), i))[:20]
     real = FeatureMoments(D)
-    real.update(network.features(setting.pictures.images(setting.pictures.numbers(range(100), 0), setting.frame)))
+    real.update(
+        network.features(setting.pictures.images(setting.pictures.sample_indices(range(100), 0), setting.frame))
+    )
     drawn: dict[str, list[float]] = {"artifacts": [], "plain": []}
     for name, units in spec.trials(6):
         features = network.features(_without(generator, z, units))

@@ -14,7 +14,7 @@ import ganatomy
 from ganatomy.cli import main
 from ganatomy.errors import BadFile, BadModel, BadValue, GanatomyError, UnknownName
 from ganatomy.features import FEATURES, FeatureNetwork, checked_vectors, open_features
-from ganatomy.features.module import Given, ModuleFeatures
+from ganatomy.features.module import ModuleFeatures, Preprocess
 
 IMAGES = torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
 CPU = torch.device("cpu")
@@ -48,7 +48,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def given(module: Callable[..., Any], pool: bool = False, **options: Any) -> ModuleFeatures:
-    return ModuleFeatures(module, Given(**options), pool=pool, device=CPU, name="own")
+    return ModuleFeatures(module, Preprocess(**options), pool=pool, device=CPU, name="own")
 
 
 def test_the_bundled_segmenter_describes_pictures_as_before() -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 from ganatomy.errors import BadFile, UnknownName
 from ganatomy.features import FeatureNetwork, inception, open_features
 from ganatomy.features.inception import CLASSES, Inception, InceptionFeatures
-from ganatomy.weights import KNOWN, State, file_sha256
+from ganatomy.weights import MODEL_ZOO, State, file_sha256
 
 EXPECTED = json.loads((Path(__file__).parent / "inception_expected.json").read_text())
 
@@ -111,12 +111,12 @@ def test_it_is_opened_by_its_file(state: State, network: InceptionFeatures, tmp_
 
 def test_what_was_fetched_is_the_published_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GANATOMY_CACHE", str(tmp_path / "cache"))
-    there = tmp_path / "cache" / "inception" / KNOWN["inception"].files[0]
+    there = tmp_path / "cache" / "inception" / MODEL_ZOO["inception"].files[0]
     there.parent.mkdir(parents=True)
     torch.save({"other": torch.zeros(1)}, there)
     with pytest.raises(BadFile, match="not the published file, its sha256 is another"):
         open_features("inception")
-    monkeypatch.setitem(KNOWN, "inception", replace(KNOWN["inception"], sha256=file_sha256(there)))
+    monkeypatch.setitem(MODEL_ZOO, "inception", replace(MODEL_ZOO["inception"], sha256=file_sha256(there)))
     with pytest.raises(BadFile, match=r"6726825d\.pth: not Inception-v3; "):
         open_features("inception")
 

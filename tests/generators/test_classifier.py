@@ -10,7 +10,7 @@ from toy_classifier import CLASSES, SIDE, Toy, toy_spec, write_pictures
 from ganatomy.errors import BadFile, BadModel, BadValue, GanatomyError, UnknownName
 from ganatomy.generators import open_subject
 from ganatomy.generators.classifier import Classifier, View, as_classifier, read_classes, scores_in
-from ganatomy.pictures import Frame, open_pictures
+from ganatomy.pictures import CropSpec, open_images
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def test_the_toy_tells_every_class(folder: Path) -> None:
 
 
 def test_pictures_are_given_as_the_network_takes_them(folder: Path) -> None:
-    view = View(open_pictures(str(folder)), Frame(SIDE), mean=(0.1, 0.2, 0.3), std=(1, 2, 4))
+    view = View(open_images(str(folder)), CropSpec(SIDE), mean=(0.1, 0.2, 0.3), std=(1, 2, 4))
     grey = torch.zeros(1, 3, 2, 2)
     assert torch.allclose(view.inputs(grey)[0, :, 0, 0], torch.tensor([0.4, 0.15, 0.05]))
     assert torch.equal(View(view.pictures, view.frame).inputs(grey + 0.5), grey + 0.5)
@@ -52,13 +52,13 @@ def test_what_is_looked_at_is_part_of_the_fingerprint(folder: Path, tmp_path: Pa
 def test_scores_that_do_not_fit_the_classes_are_to_be_named(folder: Path) -> None:
     net = Toy()
     net.head = nn.Linear(6, 5)
-    view = View(open_pictures(str(folder)), Frame(SIDE))
+    view = View(open_images(str(folder)), CropSpec(SIDE))
     five = as_classifier(net, view)
     with pytest.raises(BadValue, match="gives 5 scores and there are 3 classes; say what each score stands for: cla"):
         five.truth(five.latents(range(2), 0))
     named = as_classifier(net, view, classes=["a", "red", "b", "green", "blue"])
     z = named.latents(range(12), 0)
-    own = view.pictures.truth(view.shown(z).numbers)
+    own = view.pictures.class_ids(view.shown(z).numbers)
     assert [named.classes[i] for i in named.truth(z)] == [CLASSES[i] for i in own]
     with pytest.raises(UnknownName, match="class among those of the scores of Toy 'green'"):
         as_classifier(net, view, classes=["a", "red", "b", "c", "blue"])
@@ -173,7 +173,7 @@ def test_one_picture_is_too_few(tmp_path: Path) -> None:
 
 def test_the_network_is_frozen_and_keeps_no_hook(folder: Path) -> None:
     net = Toy().train()
-    toy = as_classifier(net, View(open_pictures(str(folder)), Frame(SIDE)))
+    toy = as_classifier(net, View(open_images(str(folder)), CropSpec(SIDE)))
     toy.rest(toy.latents(range(2), 0), "see")
     toy.observe(toy.latents(range(2), 0), ["see"])
     assert not net.training
@@ -195,7 +195,7 @@ class OneByOne(Toy):
 
 @pytest.mark.parametrize("kind", [InParts, OneByOne])
 def test_pictures_that_are_taken_in_parts_are_joined(folder: Path, kind: type[Toy]) -> None:
-    view = View(open_pictures(str(folder)), Frame(SIDE))
+    view = View(open_images(str(folder)), CropSpec(SIDE))
     parts, whole = as_classifier(kind(), view), as_classifier(Toy(), view)
     assert parts.layers == whole.layers
     z = whole.latents(range(7), 0)
@@ -236,26 +236,26 @@ class Labelled(Toy):
 )
 def test_networks_that_are_no_classifiers(folder: Path, net: nn.Module, said: str) -> None:
     with pytest.raises(BadModel, match=said):
-        as_classifier(net, View(open_pictures(str(folder)), Frame(SIDE)))
+        as_classifier(net, View(open_images(str(folder)), CropSpec(SIDE)))
 
 
 def test_small_pictures_are_shown_and_labelled_at_their_own_size(folder: Path) -> None:
-    pictures = open_pictures(str(folder))
+    pictures = open_images(str(folder))
     for size, crop, given, expected in (
         *((12, 0.0, 0, 24), (12, 0.5, 0, 12), (12, 0.75, 0, 18), (24, 0.0, 0, 24), (30, 0.0, 0, 30), (12, 0.0, 48, 48)),
         *((12, 0.0, 6, 6), (200, 0.0, 0, 200)),
     ):
-        view = View(pictures, Frame(size, crop), label_size=given)
-        assert view.labelled == Frame(expected, crop)
-    assert View(pictures, Frame((6, 12)), label_size=12).labelled == Frame((12, 24))
-    net = as_classifier(Toy(), View(pictures, Frame(12)))
+        view = View(pictures, CropSpec(size, crop), label_size=given)
+        assert view.labelled == CropSpec(expected, crop)
+    assert View(pictures, CropSpec((6, 12)), label_size=12).labelled == CropSpec((12, 24))
+    net = as_classifier(Toy(), View(pictures, CropSpec(12)))
     seen = net.observe(net.latents(range(3), 0), ["see"])
     assert net.label_size == (24, 24)
     assert seen.images.shape == (3, 3, 24, 24)
     assert seen.features["see"].shape == (3, 6, 12, 12)
     assert seen.shown is not None
-    assert seen.shown.frame == Frame(24)
-    assert torch.equal(seen.images, pictures.images(seen.shown.numbers, Frame(24)))
+    assert seen.shown.frame == CropSpec(24)
+    assert torch.equal(seen.images, pictures.images(seen.shown.numbers, CropSpec(24)))
     specs = [toy_spec(folder, f"size=12{more}") for more in ("", "&label_size=12", "&label_size=24")]
     prints = [opened(spec).fingerprint for spec in specs]
     assert prints[0] == prints[2] != prints[1]

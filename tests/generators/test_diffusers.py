@@ -19,7 +19,7 @@ from ganatomy.errors import BadFile, BadModel, BadValue, GanatomyError
 from ganatomy.generators.diffusers.checkpoint import library
 from ganatomy.generators.hooked import HookedGenerator
 from ganatomy.generators.latents import standard_normal
-from ganatomy.pictures import Frame, open_pictures
+from ganatomy.pictures import CropSpec, open_images
 
 CPU = torch.device("cpu")
 SIZED = {"tiny": "?size=16", "dc": "?size=16"}
@@ -78,9 +78,9 @@ def test_layers_of_a_decoder_have_the_paths_that_its_modules_have(saved: Path, k
 def test_encoded_pictures_are_drawn_as_diffusers_reconstructs_them(saved: Path, name: str) -> None:
     size = SIZED.get(name, "?size=16")
     generator = opened(f"{saved / name}{size}&images=scenes:church")
-    scenes = open_pictures("scenes:church")
+    scenes = open_images("scenes:church")
     z = generator.latents(range(2, 5), 7)
-    pictures = scenes.images(scenes.numbers(range(2, 5), 7), Frame(16))
+    pictures = scenes.images(scenes.sample_indices(range(2, 5), 7), CropSpec(16))
     with torch.no_grad():
         model = reopened(saved / name)
         encoded = model.encode(pictures)
@@ -167,8 +167,8 @@ def test_sampled_pictures_do_not_depend_on_their_batch(ddpm: HookedGenerator) ->
 
 def test_given_pictures_are_covered_with_noise(saved: Path) -> None:
     generator = opened(f"{saved / 'ddpm'}?step=300&images=scenes:church")
-    scenes = open_pictures("scenes:church")
-    pictures = scenes.images(scenes.numbers(range(2), 5), Frame(16))
+    scenes = open_images("scenes:church")
+    pictures = scenes.images(scenes.sample_indices(range(2), 5), CropSpec(16))
     noise = standard_normal(range(2), 5, (3, 16, 16), CPU)
     expected = library().DDPMScheduler().add_noise(pictures, noise, torch.tensor([300, 300]))
     assert torch.allclose(generator.latents(range(2), 5), expected, atol=1e-6)

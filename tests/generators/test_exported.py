@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ganatomy.errors import BadFile, BadModel
 from ganatomy.generators import as_generator, open_generator
-from ganatomy.weights.archives import Entries
+from ganatomy.weights.archives import ArchiveReader
 
 
 class Block(nn.Module):
@@ -276,7 +276,7 @@ def test_the_same_bytes_are_not_read_again_and_again(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("a/b", bytes(1 << 20))
     with zipfile.ZipFile(tmp_path / "a.zip") as archive:
-        entries = Entries(archive)
+        entries = ArchiveReader(archive)
         with pytest.raises(ValueError, match="asks for b and others again and again"):
             list(map(entries.read, ["b"] * 30))
 

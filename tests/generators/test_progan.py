@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from ganatomy.errors import BadFile
 from ganatomy.generators import Generator, LayerShape, open_generator
 from ganatomy.generators.progan import ProGAN, progan_network
-from ganatomy.weights import fetch_known, fingerprint
+from ganatomy.weights import fetch_model, fingerprint
 
 WIDTHS = [6, 6, 5, 5, 4, 3]
 
@@ -234,5 +234,5 @@ def test_a_published_model_is_opened_by_its_name(
     with pytest.raises(BadFile, match=r"progan-church is not fetched yet: .* by: ganatomy models fetch progan-church"):
         open_generator("progan:progan-church")
     torch.save(state, tmp_path / "published.pth")
-    fetch_known("progan-church", source=str(tmp_path / "published.pth"))
+    fetch_model("progan-church", source=str(tmp_path / "published.pth"))
     assert open_generator("progan:progan-church").layers["layer6"] == LayerShape(3, 16, 16)

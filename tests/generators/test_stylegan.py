@@ -19,7 +19,7 @@ from ganatomy.generators.stylegan import StyleGAN
 from ganatomy.generators.stylegan.layers import ModulatedConv, smooth
 from ganatomy.generators.stylegan.part import Part
 from ganatomy.generators.stylegan.synthesis3 import FourierFeatures
-from ganatomy.weights import Foreign
+from ganatomy.weights import StubObject
 
 Damage = Callable[[Kept], object]
 OFFICIAL = ["stylegan2", "stylegan2-conditional", "stylegan3-t", "stylegan3-r"]
@@ -427,5 +427,5 @@ def test_a_file_without_a_generator_is_refused(tmp_path: Path, content: Any) -> 
 
 def test_modules_within_themselves_are_no_trap() -> None:
     state: dict[str, Any] = {"_parameters": {}, "_buffers": {}, "_modules": {}}
-    state["_modules"]["loop"] = Foreign("Generator", state)
-    assert list(Part(Foreign("Generator", state), "G", "file").unread()) == ["G.loop"]
+    state["_modules"]["loop"] = StubObject("Generator", state)
+    assert list(Part(StubObject("Generator", state), "G", "file").unread()) == ["G.loop"]

@@ -226,13 +226,13 @@ def test_no_pickle_in_the_archive_runs(path: Path, old: str, new: str, says: str
 
 
 def test_modules_within_themselves_are_refused(path: Path) -> None:
-    from ganatomy.weights import Foreign
+    from ganatomy.weights import StubObject
     from ganatomy.weights.machine import Refused
     from ganatomy.weights.torchscript import tensors_in
 
-    root = Foreign("a", {})
+    root = StubObject("a", {})
     root.state["self"] = root
-    shared = [Foreign("a", {}) for _ in range(40)]
+    shared = [StubObject("a", {}) for _ in range(40)]
     for part, inner in itertools.pairwise(shared):
         part.state.update(left=inner, right=inner)
     for each in (root, shared[0]):

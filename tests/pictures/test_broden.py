@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from ganatomy.errors import BadFile
-from ganatomy.pictures import Frame, open_pictures
+from ganatomy.pictures import CropSpec, open_images
 from ganatomy.vocabulary import NOTHING, Concept
 
 WORDS = """number,name,category,frequency,coverage,syns
@@ -49,13 +49,13 @@ def broden(tmp_path: Path) -> Path:
 
 
 def test_every_kind_of_label_is_read(broden: Path) -> None:
-    pictures = open_pictures(str(broden))
-    assert pictures.planes == ("colour", "object", "part", "part#2", "material", "scene", "texture", "texture#2")
-    words = pictures.vocabulary
+    dataset = open_images(str(broden))
+    assert dataset.planes == ("colour", "object", "part", "part#2", "material", "scene", "texture", "texture#2")
+    words = dataset.vocabulary
     assert words[0] == NOTHING
     assert Concept("fabric", "object") in words
     assert Concept("fabric", "material") in words
-    labels = pictures.labels([0, 1], Frame(8))
+    labels = dataset.labels([0, 1], CropSpec(8))
     seen = [[words[i] for i in labels[n, :, 1, 1]] for n in range(2)]
     parts = [("head", "part"), ("eye", "part")]
     assert seen[0] == [("red-c", "colour"), ("sky", "object"), *parts, NOTHING, ("beach-s", "scene"), NOTHING, NOTHING]
@@ -66,10 +66,10 @@ def test_every_kind_of_label_is_read(broden: Path) -> None:
 
 
 def test_splits_are_those_of_the_index(broden: Path) -> None:
-    pictures = open_pictures(str(broden))
-    assert pictures.numbers(range(1), 0, "val") == [1]
-    assert pictures.classes == ()
-    assert torch.allclose(pictures.images([1], Frame(4))[0, :, 0, 0], torch.tensor([1.0, -1, -1]), atol=0.02)
+    dataset = open_images(str(broden))
+    assert dataset.sample_indices(range(1), 0, "val") == [1]
+    assert dataset.classes == ()
+    assert torch.allclose(dataset.images([1], CropSpec(4))[0, :, 0, 0], torch.tensor([1.0, -1, -1]), atol=0.02)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_tables_that_cannot_be_read_are_named(broden: Path, file: str, old: str,
     path = broden / file
     path.write_text(path.read_text().replace(old, new))
     with pytest.raises(BadFile) as caught:
-        open_pictures(str(broden))
+        open_images(str(broden))
     assert str(path) in str(caught.value)
     assert said in str(caught.value)
 
@@ -94,9 +94,9 @@ def test_tables_that_cannot_be_read_are_named(broden: Path, file: str, old: str,
 def test_a_missing_map_is_named(broden: Path) -> None:
     (broden / "images" / "a" / "one_part2.png").unlink()
     with pytest.raises(BadFile, match=r"one_part2\.png: no such image"):
-        open_pictures(str(broden)).labels([0], Frame(8))
+        open_images(str(broden)).labels([0], CropSpec(8))
 
 
 def test_an_unlisted_number_is_nothing(broden: Path) -> None:
     encoded(broden / "images" / "a" / "one_object.png", np.full((4, 4), 9999))
-    assert int(open_pictures(str(broden)).labels([0], Frame(8))[0, 1].max()) == 0
+    assert int(open_images(str(broden)).labels([0], CropSpec(8))[0, 1].max()) == 0

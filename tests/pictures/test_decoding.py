@@ -13,9 +13,9 @@ import torch
 from PIL import Image, features
 
 from ganatomy.errors import BadFile
-from ganatomy.pictures import Frame, open_pictures
+from ganatomy.pictures import CropSpec, open_images
 from ganatomy.pictures.decoding import TURNS
-from ganatomy.pictures.files import decode_picture
+from ganatomy.pictures.files import decode_image
 
 SHOWN = np.zeros((16, 24, 3), np.uint8)
 SHOWN[:8, :8], SHOWN[:8, 8:], SHOWN[8:, :16], SHOWN[8:, 16:] = (200, 30, 30), (30, 200, 30), (30, 30, 200), (220,) * 3
@@ -26,7 +26,7 @@ BACK = {6: 8, 8: 6}
 
 def seen(content: bytes, height: int, width: int) -> np.ndarray:
     """What is read of an image at its own size, as uint8 [h, w, 3]."""
-    image = decode_picture(content, "it", Frame((height, width)))
+    image = decode_image(content, "it", CropSpec((height, width)))
     return ((image + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0).numpy()
 
 
@@ -94,14 +94,14 @@ def test_a_label_map_lies_over_its_image_as_that_is_seen(tmp_path: Path, orienta
     turn(Image.fromarray(SHOWN)).save(tmp_path / "images" / "a.png", exif=exif)
     for own, options in ((labels, {}), (turn(labels), {"exif": exif})):
         own.save(tmp_path / "labels" / "object" / "a.png", **options)
-        pictures = open_pictures(str(tmp_path))
-        frame = Frame((16, 16), 1.0)  # the middle
-        image, found = pictures.images([0], frame)[0], pictures.labels([0], frame)[0, 0]
+        dataset = open_images(str(tmp_path))
+        frame = CropSpec((16, 16), 1.0)  # the middle
+        image, found = dataset.images([0], frame)[0], dataset.labels([0], frame)[0, 0]
         assert torch.equal(found == 2, image[0] > 0.4)
     if orientation > 4:
         turn(labels).save(tmp_path / "labels" / "object" / "a.png")
         with pytest.raises(BadFile, match=r"24 × 16 pixels, turned as its EXIF orientation says, and its label map 16"):
-            pictures.labels([0], frame)
+            dataset.labels([0], frame)
 
 
 def test_a_damaged_exif_block_is_none() -> None:

@@ -15,7 +15,7 @@ from test_archive import BLUE, FRAME, GREEN, RED, colours, png
 
 from ganatomy.errors import BadFile, BadValue, UnknownName
 from ganatomy.generators.classifier import View, as_classifier
-from ganatomy.pictures import PictureSet, open_pictures
+from ganatomy.pictures import ImageDataset, open_images
 
 COLOURS = [RED, GREEN, BLUE, GREEN, RED]
 CORNERS = [[1, -1, -1], [-1, 1, -1], [-1, -1, 1], [-1, 1, -1], [1, -1, -1]]
@@ -44,21 +44,21 @@ def shards(tmp_path: Path) -> Path:
     return tmp_path / "toys"
 
 
-def test_pictures_come_shard_by_shard(shards: Path) -> None:
-    pictures = open_pictures(str(shards))
-    assert isinstance(pictures, PictureSet)
-    assert colours(pictures, 6) == [[-1, -1, 1], *CORNERS]
-    assert pictures.images([4, 0, 2], FRAME)[:, :, 0, 0].tolist() == [CORNERS[3], [-1, -1, 1], CORNERS[1]]
-    assert sorted(pictures.numbers(range(5), 0, "train")) == [1, 2, 3, 4, 5]
-    assert pictures.numbers(range(1), 3, "test") == [0]
+def test_images_come_shard_by_shard(shards: Path) -> None:
+    dataset = open_images(str(shards))
+    assert isinstance(dataset, ImageDataset)
+    assert colours(dataset, 6) == [[-1, -1, 1], *CORNERS]
+    assert dataset.images([4, 0, 2], FRAME)[:, :, 0, 0].tolist() == [CORNERS[3], [-1, -1, 1], CORNERS[1]]
+    assert sorted(dataset.sample_indices(range(5), 0, "train")) == [1, 2, 3, 4, 5]
+    assert dataset.sample_indices(range(1), 3, "test") == [0]
     with pytest.raises(UnknownName, match="test, train"):
-        pictures.numbers(range(1), 0, "validation")
+        dataset.sample_indices(range(1), 0, "validation")
 
 
 def test_classes_are_numbered_as_the_data_set_numbers_them(shards: Path) -> None:
-    pictures = open_pictures(str(shards))
-    assert pictures.classes == ("tench", "apple")
-    assert pictures.truth(range(6)) == [1, 0, 1, -1, 1, 0]
+    dataset = open_images(str(shards))
+    assert dataset.classes == ("tench", "apple")
+    assert dataset.class_ids(range(6)) == [1, 0, 1, -1, 1, 0]
 
 
 @pytest.mark.parametrize(
@@ -71,8 +71,8 @@ def test_classes_are_numbered_as_the_data_set_numbers_them(shards: Path) -> None
 )
 def test_classes_without_names(tmp_path: Path, labels: list[Any], classes: tuple[str, ...], truth: list[int]) -> None:
     path = written(tmp_path / "a.parquet", {"image": cells(COLOURS), "label": labels})
-    pictures = open_pictures(str(path))
-    assert (pictures.classes, pictures.truth(range(5))) == (classes, truth)
+    dataset = open_images(str(path))
+    assert (dataset.classes, dataset.class_ids(range(5))) == (classes, truth)
 
 
 @pytest.mark.parametrize(
@@ -83,10 +83,10 @@ def test_classes_without_names(tmp_path: Path, labels: list[Any], classes: tuple
         {"thumbnail": [b"?"] * 5, "photo": cells(COLOURS)},
     ],
 )
-def test_the_column_of_pictures_is_found(tmp_path: Path, table: dict[str, Any]) -> None:
-    pictures = open_pictures(str(written(tmp_path / "a.parquet", table)))
-    assert colours(pictures, 5) == CORNERS
-    assert pictures.classes == ()
+def test_the_column_of_images_is_found(tmp_path: Path, table: dict[str, Any]) -> None:
+    dataset = open_images(str(written(tmp_path / "a.parquet", table)))
+    assert colours(dataset, 5) == CORNERS
+    assert dataset.classes == ()
 
 
 WORDS, NUMBERS = list("babab"), [10, 9, None, 9, 10]
@@ -110,18 +110,18 @@ WORD_TRUTH, NUMBER_TRUTH = (("a", "b"), [1, 0, 1, 0, 1]), (("9", "10"), [1, 0, -
 def test_classes_however_they_are_stored(
     tmp_path: Path, labels: pa.Array, expected: tuple[tuple[str, ...], list[int]], column: str
 ) -> None:
-    pictures = open_pictures(str(written(tmp_path / "a.parquet", {"image": cells(COLOURS), column: labels})))
-    assert (pictures.classes, pictures.truth(range(5))) == expected
+    dataset = open_images(str(written(tmp_path / "a.parquet", {"image": cells(COLOURS), column: labels})))
+    assert (dataset.classes, dataset.class_ids(range(5))) == expected
 
 
 def test_what_pandas_writes(tmp_path: Path) -> None:
     files = [png(colour) for colour in COLOURS]
     for kind, labels in (("words", WORDS), ("numbers", NUMBERS), ("category", pd.Categorical(WORDS))):
         pd.DataFrame({"image": files, "label": labels}).to_parquet(tmp_path / f"{kind}.parquet")
-        pictures = open_pictures(str(tmp_path / f"{kind}.parquet"))
+        dataset = open_images(str(tmp_path / f"{kind}.parquet"))
         expected = NUMBER_TRUTH if kind == "numbers" else WORD_TRUTH
-        assert (pictures.classes, pictures.truth(range(5))) == expected, kind
-        assert colours(pictures, 5) == CORNERS
+        assert (dataset.classes, dataset.class_ids(range(5))) == expected, kind
+        assert colours(dataset, 5) == CORNERS
 
 
 @pytest.mark.parametrize("kind", ["binary", "large_binary", "binary_view", "dictionary"])
@@ -132,7 +132,7 @@ def test_images_however_their_bytes_are_stored(tmp_path: Path, kind: str, struct
     if struct and kind in ("binary", "large_binary"):  # others pyarrow does not write
         column = pa.StructArray.from_arrays([column, pa.array(["a.png"] * 5)], ["bytes", "path"])
     for name in ("image", "picture"):
-        assert colours(open_pictures(str(written(tmp_path / "a.parquet", {"n": [0] * 5, name: column}))), 5) == CORNERS
+        assert colours(open_images(str(written(tmp_path / "a.parquet", {"n": [0] * 5, name: column}))), 5) == CORNERS
 
 
 def test_a_column_that_the_hub_calls_classes(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_a_column_that_the_hub_calls_classes(tmp_path: Path) -> None:
         told = {"huggingface": json.dumps({"info": {"features": features}})}
         table = pa.table({"image": cells(COLOURS), "kind": [0, 1, 0, 1, 0], "other": [0] * 5})
         pq.write_table(table.replace_schema_metadata(told), tmp_path / "a.parquet")
-        assert open_pictures(str(tmp_path / "a.parquet")).classes == expected
+        assert open_images(str(tmp_path / "a.parquet")).classes == expected
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_classes_that_the_data_set_does_not_name(tmp_path: Path) -> None:
     path = written(tmp_path / "a.parquet", {"image": cells(COLOURS), "label": [0, 1, 2, -1, 0]}, ["x", "y"])
     assert f"{path}: label has the class 2; the data set names 2, 0 to 1" in refused(path)
     written(path, {"image": cells(COLOURS), "label": list("xyxyx")}, ["y", "x"])
-    assert open_pictures(str(path)).truth(range(5)) == [1, 0, 1, 0, 1]
+    assert open_images(str(path)).class_ids(range(5)) == [1, 0, 1, 0, 1]
 
 
 def test_images_that_are_not_bytes(tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_images_that_are_not_bytes(tmp_path: Path) -> None:
     assert "not as paths" in said
 
 
-def test_a_row_group_is_read_once_for_pictures_in_order(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_group_is_read_once_for_images_in_order(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read = []
     whole = pq.ParquetFile.read_row_group
 
@@ -188,37 +188,37 @@ def test_a_row_group_is_read_once_for_pictures_in_order(shards: Path, monkeypatc
         read.append(i)
         return whole(self, i, **options)
 
-    pictures = open_pictures(str(shards))
+    dataset = open_images(str(shards))
     monkeypatch.setattr(pq.ParquetFile, "read_row_group", watch)
     for numbers in ([5, 0, 1], [1, 2]):
-        pictures.images(numbers, FRAME)
+        dataset.images(numbers, FRAME)
     assert read == [0, 0, 0, 0]  # of the test file, of both of training, and again for 1
-    pictures.images([2, 1], FRAME)
+    dataset.images([2, 1], FRAME)
     assert len(read) == 4
 
 
 def test_it_travels(shards: Path) -> None:
-    pictures = open_pictures(str(shards))
-    before = pictures.images(range(6), FRAME)
-    other = pickle.loads(pickle.dumps(pictures))  # noqa: S301
+    dataset = open_images(str(shards))
+    before = dataset.images(range(6), FRAME)
+    other = pickle.loads(pickle.dumps(dataset))  # noqa: S301
     assert torch.equal(other.images(range(6), FRAME), before)
-    assert other.fingerprint == pictures.fingerprint
+    assert other.fingerprint == dataset.fingerprint
 
 
 def test_the_fingerprint_is_of_the_files(shards: Path) -> None:
-    before = open_pictures(str(shards)).fingerprint
-    assert open_pictures(str(shards)).fingerprint == before
+    before = open_images(str(shards)).fingerprint
+    assert open_images(str(shards)).fingerprint == before
     path = shards / "data" / "test-00000-of-00001.parquet"
     path.rename(path.with_name("held-00000-of-00001.parquet"))
-    assert open_pictures(str(shards)).fingerprint != before
+    assert open_images(str(shards)).fingerprint != before
     written(path, {"image": cells([GREEN])})
     path.with_name("held-00000-of-00001.parquet").unlink()
-    assert open_pictures(str(shards)).fingerprint != before
+    assert open_images(str(shards)).fingerprint != before
 
 
 def refused(path: Path) -> str:
     with pytest.raises(BadFile) as caught:
-        open_pictures(str(path)).images([0, 1], FRAME)
+        open_images(str(path)).images([0, 1], FRAME)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 

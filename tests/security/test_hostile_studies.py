@@ -20,7 +20,7 @@ from ganatomy.annotations.store import exported
 from ganatomy.cli import main, terminal
 from ganatomy.errors import LONGEST, BadFile, BadValue, GanatomyError, StudyError
 from ganatomy.experiments.monitor.monitoring import Monitoring
-from ganatomy.pictures import open_pictures
+from ganatomy.pictures import open_images
 from ganatomy.report import write_report
 from ganatomy.stats.topk import TopImages
 from ganatomy.study import Study
@@ -232,7 +232,7 @@ def test_archives_that_unfold_are_refused(tmp_path: Path) -> None:
             read_state(tmp_path / name)
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.png", bytes(300 << 20))
-    found, frame = open_pictures(str(tmp_path / "bomb.zip")), ganatomy.View.open("scenes:church", 16).frame
+    found, frame = open_images(str(tmp_path / "bomb.zip")), ganatomy.View.open("scenes:church", 16).frame
     with pytest.raises(BadFile, match="too large"):
         found.images([0], frame)
     np.savez_compressed(tmp_path / "plain.npz", a=np.zeros(1 << 18, np.float32))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ganatomy.errors import BadFile, UnknownName
 from ganatomy.segmenters import open_segmenter
 from ganatomy.segmenters.ade20k import COLOURS, PyramidPooling, read_names
-from ganatomy.segmenters.parser import Parser
+from ganatomy.segmenters.parser import SceneParser
 from ganatomy.segmenters.resnet import ResNet, Stage
 from ganatomy.vocabulary import NOTHING, Concept
 
@@ -24,9 +24,9 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return plain.ade20k(tmp_path_factory.mktemp("ade20k") / "ade")
 
 
-def opened(directory: Path, options: str = "sizes=64") -> Parser:
+def opened(directory: Path, options: str = "sizes=64") -> SceneParser:
     made = open_segmenter(f"ade20k:{directory}?{options}")
-    assert isinstance(made, Parser)
+    assert isinstance(made, SceneParser)
     return made
 
 

@@ -114,7 +114,7 @@ def test_a_study_knows_the_thresholds(clip: tuple[Path, Any]) -> None:
 
 def test_every_tensor_is_made_where_the_pictures_are(clip: tuple[Path, Any], images: Images) -> None:
     segmenter = opened(clip)
-    segmenter._net, segmenter._words = segmenter._net.to("meta"), segmenter._words.to("meta")
+    segmenter._net, segmenter._embeddings = segmenter._net.to("meta"), segmenter._embeddings.to("meta")
     assert segmenter.scores(images.to("meta")).is_meta
 
 
@@ -140,10 +140,10 @@ def test_concepts_are_words_between_commas(clip: tuple[Path, Any], text: str, na
 
 def test_what_goes_wrong_inside_is_told_in_one_line(clip: tuple[Path, Any], images: Images) -> None:
     segmenter = opened(clip)
-    words, segmenter._words = segmenter._words, segmenter._words[:, :5]
+    words, segmenter._embeddings = segmenter._embeddings, segmenter._embeddings[:, :5]
     with pytest.raises(BadModel, match=r"^CLIPSeg's decoder raised RuntimeError: "):
         segmenter(images)
-    segmenter._words = words * torch.nan
+    segmenter._embeddings = words * torch.nan
     with pytest.raises(BadModel, match=r"^CLIPSeg returned NaN in torch\.float32$"):
         segmenter(images)
 

@@ -6,20 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from ganatomy.segmenters.halves import _expand_on_device, expand
-
-BOTH = pytest.mark.parametrize("expanded", [expand, _expand_on_device])
+from ganatomy.segmenters.halves import expand
 
 
-@BOTH
-def test_parity(shared: Path, expanded: object) -> None:
+def test_parity(shared: Path) -> None:
     vectors = np.load(shared / "parity" / "parts" / "parts.npz")
     objects = torch.from_numpy(vectors["object"]).long()
-    halves = expanded(objects, int(vectors["object_classes"]))
+    halves = expand(objects, int(vectors["object_classes"]))
     assert torch.equal(halves, torch.from_numpy(vectors["expanded"]).long())
 
 
-@BOTH
 @pytest.mark.parametrize(
     ("objects", "vertical", "horizontal"),
     [
@@ -31,8 +27,8 @@ def test_parity(shared: Path, expanded: object) -> None:
         ([[1, 0, 1]], [[7, 0, 7]], [[9, 0, 9]]),  # two regions of one class
     ],
 )
-def test_small_maps(expanded: object, objects: list, vertical: list, horizontal: list) -> None:
-    assert expanded(torch.tensor([objects]), 2).tolist() == [[vertical, horizontal]]
+def test_small_maps(objects: list, vertical: list, horizontal: list) -> None:
+    assert expand(torch.tensor([objects]), 2).tolist() == [[vertical, horizontal]]
 
 
 def plain(objects: np.ndarray, classes: int) -> np.ndarray:
@@ -58,13 +54,12 @@ def plain(objects: np.ndarray, classes: int) -> np.ndarray:
     return out
 
 
-@BOTH
 @pytest.mark.parametrize("classes", [1, 3])
-def test_random_maps(expanded: object, classes: int) -> None:
+def test_random_maps(classes: int) -> None:
     source = torch.Generator().manual_seed(classes)
     objects = torch.randint(0, classes + 1, (6, 17, 23), generator=source)
     expected = np.stack([plain(each.numpy(), classes) for each in objects])
-    assert torch.equal(expanded(objects, classes), torch.from_numpy(expected))
+    assert torch.equal(expand(objects, classes), torch.from_numpy(expected))
 
 
 def test_a_map_that_is_no_whole_block_of_memory() -> None:

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from ganatomy.errors import BadFile, BadValue, UnknownName
 from ganatomy.segmenters import open_segmenter, parser
-from ganatomy.segmenters.parser import Parser
-from ganatomy.segmenters.unified import COLOURS, read_lists, words_of
+from ganatomy.segmenters.parser import SceneParser
+from ganatomy.segmenters.unified import COLOURS, label_space, read_lists
 from ganatomy.vocabulary import Concept, find_concept
 
 HEADS = ("object", "material", "part")
@@ -27,9 +27,9 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return plain.unified(tmp_path_factory.mktemp("unified") / "upp")
 
 
-def opened(directory: Path, options: str = "sizes=64") -> Parser:
+def opened(directory: Path, options: str = "sizes=64") -> SceneParser:
     made = open_segmenter(f"unified:{directory}?{options}")
-    assert isinstance(made, Parser)
+    assert isinstance(made, SceneParser)
     return made
 
 
@@ -159,7 +159,7 @@ def test_small_pictures_are_repeated_pixel_by_pixel(small: Path) -> None:
     images, segmenter = plain.pictures(32, 32), opened(small)
     twice = images.repeat_interleave(2, 2).repeat_interleave(2, 3)
     at_twice = segmenter.logits(twice, ["object"])._replace(size=(32, 32))
-    assert torch.equal(segmenter.score(images, 2), at_twice.probability(segmenter._words.groups[0], 2))
+    assert torch.equal(segmenter.score(images, 2), at_twice.probability(segmenter._space.groups[0], 2))
 
 
 def test_memory_is_bounded_without_any_other_effect(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,7 +230,7 @@ def test_what_changes_labels_changes_the_fingerprint(small: Path) -> None:
 def test_everything_is_made_where_the_weights_are(small: Path) -> None:
     here = opened(small)
     net = [net.to("meta") for net in (here._encoder, here._decoder)]
-    there = Parser(*net, here._words, COLOURS, here._reading, "")
+    there = SceneParser(*net, here._space, COLOURS, here._inference, "")
     images = torch.zeros(2, 3, 40, 30, device="meta")
     assert there.device.type == "meta"
     assert there(images).device.type == there.score(images, 5).device.type == "meta"
@@ -343,7 +343,7 @@ def test_parity(shared: Path, published: Path) -> None:
     images = expected["image"]
     segmenter = opened(published, "sizes=96")
     said = segmenter.logits(images, HEADS)
-    for group in segmenter._words.groups:
+    for group in segmenter._space.groups:
         found = F.interpolate(said.at_sizes[0][group.head][:, group.channels], (48, 48), mode="bilinear").softmax(1)
         name = f"{group.head}_prob_half" + ("" if group.owner is None else f".{group.owner}")
         torch.testing.assert_close(found, expected.pop(name).float(), rtol=0, atol=2e-3, msg=name)
@@ -358,7 +358,7 @@ def test_parity(shared: Path, published: Path) -> None:
 @pytest.mark.parametrize(("halves", "file"), [(False, "vocabulary.json"), (True, "vocabulary_quad.json")])
 def test_the_published_numbers(shared: Path, halves: bool, file: str) -> None:
     vectors = shared / "parity" / "upp"
-    words = words_of(read_lists(vectors / "labels.json"), "", halves=halves)
+    words = label_space(read_lists(vectors / "labels.json"), "", halves=halves)
     expected = json.loads((vectors / file).read_text())
     assert [list(concept) for concept in words.vocabulary][1:] == expected[1:]
     assert len(expected) == (1729 if halves else 389)

@@ -209,7 +209,7 @@ def compare(
         draws: resamples of the images that errors are taken from (200).
         seed: of the resamples (0).
         images: M, generated images (3000).
-        real: name of a set of real images, as in `open_pictures`; ``scenes`` alone are those that a bundled generator
+        real: name of a set of real images, as in `open_images`; ``scenes`` alone are those that a bundled generator
             was trained on.
         reals: how many of them (3000).
         features: name of the feature network, as in `open_features` (bundled:scenes).
@@ -914,7 +914,7 @@ def artifacts(
     Args:
         study: a finished dissection, or its directory.
         layer: where the units are.
-        real: name of a set of real images, as in `open_pictures`; ``scenes`` alone are those that a bundled generator
+        real: name of a set of real images, as in `open_images`; ``scenes`` alone are those that a bundled generator
             was trained on.
         annotations: the database of human annotations to compare with: a file, or a URL.
         threshold: the distance from which on units are left out of the counts of concepts.
@@ -964,7 +964,7 @@ def quality(
 
     Args:
         study: a finished dissection, or its directory.
-        real: name of a set of real images, as in `open_pictures`; ``scenes`` alone are those that a bundled generator
+        real: name of a set of real images, as in `open_images`; ``scenes`` alone are those that a bundled generator
             was trained on.
         images: M, generated images (3000).
         first: id of the first; the default keeps clear of the images of dissections and of pools (1000000).
@@ -1021,7 +1021,7 @@ def repair(
     Args:
         study: a finished dissection, or its directory.
         layer: where the units are.
-        real: name of a set of real images, as in `open_pictures`; ``scenes`` alone are those that a bundled generator
+        real: name of a set of real images, as in `open_images`; ``scenes`` alone are those that a bundled generator
             was trained on.
         worst: so many of the ranking by `artifacts`, which is run if it was not.
         ranking: the directory of that ranking; that of the same options, if it is not given.

@@ -25,12 +25,12 @@ def models(arguments: Namespace) -> None:
 def fetch(arguments: Namespace) -> None:
     """Fetch a published model and say how it is opened; without a name, list what can be fetched."""
     from ganatomy.cli import terminal
-    from ganatomy.weights import fetch_known, known_model
+    from ganatomy.weights import fetch_model, published_model
 
     if arguments.name is None or arguments.list:
         return print_json({"published": _published()}) if arguments.json else terminal.show_published(_published())
-    model = known_model(arguments.name)
-    records = fetch_known(model.name, arguments.source, arguments.to, terminal.Bar())
+    model = published_model(arguments.name)
+    records = fetch_model(model.name, arguments.source, arguments.to, terminal.Bar())
     directory = model.directory if arguments.to is None else arguments.to
     spec = model.spec if arguments.to is None else f"{model.family}:{model.path(directory)}"
     if arguments.json:
@@ -84,18 +84,18 @@ def layers(arguments: Namespace) -> None:
 
 
 def _card(name: str) -> dict[str, Any]:
-    from ganatomy.weights import KNOWN, bundled, bundled_names, card
+    from ganatomy.weights import MODEL_ZOO, bundled, bundled_names, card
 
-    if name in KNOWN:
+    if name in MODEL_ZOO:
         return next(facts for facts in _published() if facts["name"] == name)
     if name not in bundled_names():
-        raise UnknownName("model", name, [*bundled_names(), *KNOWN])
+        raise UnknownName("model", name, [*bundled_names(), *MODEL_ZOO])
     return {"bytes": bundled(name).stat().st_size, **card(name)}
 
 
 def _published() -> list[dict[str, Any]]:
     """Return the facts of every published model."""
-    from ganatomy.weights import KNOWN
+    from ganatomy.weights import MODEL_ZOO
 
     return [
         {
@@ -108,7 +108,7 @@ def _published() -> list[dict[str, Any]]:
             "directory": str(model.directory),
             "addresses": [base + file for base in model.bases for file in model.files],
         }
-        for model in KNOWN.values()
+        for model in MODEL_ZOO.values()
     ]
 
 

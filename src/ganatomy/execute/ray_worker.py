@@ -98,9 +98,9 @@ class RayWorker:
         with contextlib.suppress(OSError):  # of another machine; names of files there have to be whole
             os.chdir(directory)
         sys.path += [each for each in modules if each not in sys.path]
-        from ganatomy.devices import settle
+        from ganatomy.devices import configure_worker
 
-        settle(device)
+        configure_worker(device)
         self._call = -1
         self._work: Callable[[range], Any] | None = None
 

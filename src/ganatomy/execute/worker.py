@@ -26,12 +26,12 @@ UNSENT = 2
 def main(descriptor: int, device: str) -> None:
     """Count until the other end hangs up."""
     os.dup2(2, 1)  # what models print must not mix with what the command prints for a script
-    from ganatomy.devices import settle
+    from ganatomy.devices import configure_worker
     from ganatomy.execute.memory import give_back
     from ganatomy.execute.wire import Wire
     from ganatomy.progress import listening
 
-    settle(device)
+    configure_worker(device)
     wire = Wire(socket.socket(fileno=descriptor))
     orders: SimpleQueue[Any] = SimpleQueue()
     answers: SimpleQueue[Any] = SimpleQueue()

@@ -18,9 +18,9 @@ from ganatomy.experiments.causal.places import at_least
 from ganatomy.experiments.causal.source import SampleSpec, Source
 from ganatomy.experiments.models import check_same
 from ganatomy.features import FeatureNetwork, checked_vectors, open_features
-from ganatomy.pictures.protocol import Frame, PictureSet
+from ganatomy.pictures.protocol import CropSpec, ImageDataset
 from ganatomy.pictures.rendered import RenderedScenes
-from ganatomy.pictures.sets import open_pictures
+from ganatomy.pictures.sets import open_images
 from ganatomy.progress import Progress, tick
 from ganatomy.stats.frechet import FeatureMoments
 from ganatomy.study import Study, spec_digest
@@ -43,7 +43,7 @@ class AgainstRealSpec(SampleSpec):
     Attributes:
         images: M, generated images.
         shard: images between two savings, or more where that would be very many savings.
-        real: name of a set of real images, as in `open_pictures`; ``scenes`` alone are those that a bundled generator
+        real: name of a set of real images, as in `open_images`; ``scenes`` alone are those that a bundled generator
             was trained on.
         reals: how many of them.
         features: name of the feature network, as in `open_features`.
@@ -101,7 +101,7 @@ class RealSpec:
     Attributes:
         pictures, features: fingerprints of the set and of the network.
         reals, seed: which images of the set.
-        size, crop: of the `Frame` that was seen of them.
+        size, crop: of the `CropSpec` that was seen of them.
         order: in which they were described.
         batch, shard: images a forward pass, and between two savings.
     """
@@ -195,8 +195,8 @@ class Setting:
     source: Source
     spec: AgainstRealSpec
     network: FeatureNetwork
-    pictures: PictureSet
-    frame: Frame
+    pictures: ImageDataset
+    frame: CropSpec
 
     def real(self, ids: range) -> Images:
         """Return some of the real images: those of the sample, in the order in which they are kept.
@@ -210,7 +210,7 @@ class Setting:
 
     @cached_property
     def _sample(self) -> list[int]:
-        return sorted(self.pictures.numbers(range(self.spec.reals), self.spec.seed))
+        return sorted(self.pictures.sample_indices(range(self.spec.reals), self.spec.seed))
 
     def features(self, images: Images) -> Float[Tensor, "b d"]:
         """Describe images.
@@ -224,7 +224,7 @@ class Setting:
         return _arrived, (self.source, self.spec, self.network.fingerprint, self.pictures, self.frame)
 
 
-def _arrived(source: Source, spec: AgainstRealSpec, network: str, pictures: PictureSet, frame: Frame) -> Setting:
+def _arrived(source: Source, spec: AgainstRealSpec, network: str, pictures: ImageDataset, frame: CropSpec) -> Setting:
     return Setting(source, spec, _network(spec.features, source.models.device, network), pictures, frame)
 
 
@@ -238,13 +238,13 @@ def _network(name: str, device: str, known: str) -> FeatureNetwork:
 
 def open_setting(spec: AgainstRealSpec, source: Source) -> tuple[Setting, int]:
     """Open what is needed; return also how many numbers describe an image, which must be fewer than the images."""
-    pictures = open_pictures(spec.real)
-    pictures.numbers(range(spec.reals), spec.seed)  # so many must be there
+    pictures = open_images(spec.real)
+    pictures.sample_indices(range(spec.reals), spec.seed)  # so many must be there
     network = open_features(spec.features, source.models.device)
     generator = source.models.generator
     image = generator.observe(generator.latents(spec.ids()[:1], spec.seed), []).images
     crop = 0.0 if isinstance(pictures, RenderedScenes) else 1.0  # photographs are cut to the shape, and never squeezed
-    setting = Setting(source, spec, network, pictures, Frame((image.shape[-2], image.shape[-1]), crop))
+    setting = Setting(source, spec, network, pictures, CropSpec((image.shape[-2], image.shape[-1]), crop))
     numbers = setting.features(image.clamp(-1, 1)).shape[1]
     for name in spec.COMPARED:
         if getattr(spec, name) <= numbers:

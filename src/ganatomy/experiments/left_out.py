@@ -165,7 +165,7 @@ class Textures:
         spec, pictures = self.setting.spec, self.setting.pictures
         for i in range(0, len(ids), spec.batch):
             part = ids[i : i + spec.batch]
-            yield pictures.images(pictures.numbers(part, spec.seed), self.setting.frame), part
+            yield pictures.images(pictures.sample_indices(part, spec.seed), self.setting.frame), part
 
     def _patches(self, label: str, drawn: Iterable[tuple[Images, range]]) -> Patches:
         device, patches = self.setting.source.models.generator.device, None

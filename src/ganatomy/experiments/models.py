@@ -8,7 +8,7 @@ from typing import Any
 from ganatomy.errors import BadFile, BadModel
 from ganatomy.generators import Generator, Observation, Subject, open_subject
 from ganatomy.segmenters import Segmenter, open_segmenter
-from ganatomy.segmenters.labels import GivenLabels
+from ganatomy.segmenters.labels import DatasetLabels
 from ganatomy.types import Labels
 
 
@@ -70,7 +70,7 @@ class Models:
 
     def labels(self, seen: Observation) -> Labels:
         """Return the labels of what was seen: those that came with the images, if the segmenter stands for them."""
-        if isinstance(self.segmenter, GivenLabels):
+        if isinstance(self.segmenter, DatasetLabels):
             return self.segmenter.of(seen.shown)
         return self.segmenter(seen.images)
 

@@ -1,9 +1,9 @@
-"""Inception-v3 as the Fréchet Inception Distance has it: ``inception``, its last pooled layer, 2048 numbers an image.
+"""Inception-v3 of the Fréchet Inception Distance: ``inception``, its last pooled layer, 2048 numbers an image.
 
 The network is the one that Heusel et al. 2017 took from TensorFlow's archive of 2015-12-05: that of Szegedy et al.
 2016 but for its pools. Average pools do not count the padding, and the last block takes a maximum in the place of an
-average. Its weights were published for PyTorch (pytorch-fid) under the tensor names that torchvision gave the
-network; weights that were trained elsewhere give other distances.
+average. Its weights were published for PyTorch (pytorch-fid) under the tensor names of torchvision; weights that were
+trained elsewhere give other distances.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,14 +20,14 @@ from ganatomy.features.protocol import checked_vectors
 from ganatomy.features.registry import FEATURES
 from ganatomy.segmenters.published import load_folded
 from ganatomy.types import Images
-from ganatomy.weights import State, find, fingerprint, read_state
+from ganatomy.weights import State, fingerprint, locate, read_state
 
 NAME = "inception"
 SIDE = 299
 CLASSES = 1008
-"""Scores of the network of 2015; those trained since have 1000."""
+"""Of the network of 2015; those trained since have 1000."""
 AT_ONCE = 32
-"""Images that go through the network at once: 200 MB."""
+"""Images in the network at once: 200 MB."""
 
 Pool = Callable[[Tensor], Tensor]
 AVERAGE: Pool = partial(F.avg_pool2d, kernel_size=3, stride=1, padding=1, count_include_pad=False)
@@ -36,21 +36,21 @@ HALVE: Pool = partial(F.max_pool2d, kernel_size=3, stride=2)
 
 
 class Maps(NamedTuple):
-    """What a convolution makes: how many maps, by which kernel; with stride 2 it is not padded."""
+    """A convolution: its output channels and kernel; with stride 2 it is not padded."""
 
-    made: int
+    channels: int
     height: int
     width: int
     stride: int = 1
 
 
 Fork = Mapping[str, Maps]
-"""Convolutions of the same maps by their names; what they make is joined."""
+"""Convolutions of the same input by their names; their outputs are joined."""
 Branch = Sequence[Fork | Pool]
 
 
 def chain(name: str, *steps: Maps | tuple[Maps, Maps]) -> list[Fork]:
-    """Name convolutions that follow each other as the file does.
+    """Name successive convolutions as the file does.
 
     >>> [list(fork) for fork in chain("branch3x3", Maps(384, 1, 1), (Maps(384, 1, 3), Maps(384, 3, 1)))]
     [['branch3x3_1'], ['branch3x3_2a', 'branch3x3_2b']]
@@ -62,8 +62,7 @@ def chain(name: str, *steps: Maps | tuple[Maps, Maps]) -> list[Fork]:
     ]
 
 
-def block_a(pooled: int) -> list[Branch]:
-    """Return the branches of blocks at 35 × 35 places."""
+def _block_a(pooled: int) -> list[Branch]:
     return [
         chain("branch1x1", Maps(64, 1, 1)),
         chain("branch5x5", Maps(48, 1, 1), Maps(64, 5, 5)),
@@ -72,15 +71,7 @@ def block_a(pooled: int) -> list[Branch]:
     ]
 
 
-BLOCK_B: Sequence[Branch] = [
-    chain("branch3x3", Maps(384, 3, 3, stride=2)),
-    chain("branch3x3dbl", Maps(64, 1, 1), Maps(96, 3, 3), Maps(96, 3, 3, stride=2)),
-    [HALVE],
-]
-
-
-def block_c(n: int) -> list[Branch]:
-    """Return the branches of blocks at 17 × 17 places."""
+def _block_c(n: int) -> list[Branch]:
     wide, tall = Maps(n, 1, 7), Maps(n, 7, 1)
     return [
         chain("branch1x1", Maps(192, 1, 1)),
@@ -90,15 +81,7 @@ def block_c(n: int) -> list[Branch]:
     ]
 
 
-BLOCK_D: Sequence[Branch] = [
-    chain("branch3x3", Maps(192, 1, 1), Maps(320, 3, 3, stride=2)),
-    chain("branch7x7x3", Maps(192, 1, 1), Maps(192, 1, 7), Maps(192, 7, 1), Maps(192, 3, 3, stride=2)),
-    [HALVE],
-]
-
-
-def block_e(pool: Pool) -> list[Branch]:
-    """Return the branches of blocks at 8 × 8 places."""
+def _block_e(pool: Pool) -> list[Branch]:
     fork = Maps(384, 1, 3), Maps(384, 3, 1)
     return [
         chain("branch1x1", Maps(320, 1, 1)),
@@ -108,15 +91,37 @@ def block_e(pool: Pool) -> list[Branch]:
     ]
 
 
+BLOCKS: Mapping[str, Sequence[Branch]] = {
+    "Mixed_5b": _block_a(32),
+    "Mixed_5c": _block_a(64),
+    "Mixed_5d": _block_a(64),
+    "Mixed_6a": [
+        chain("branch3x3", Maps(384, 3, 3, stride=2)),
+        chain("branch3x3dbl", Maps(64, 1, 1), Maps(96, 3, 3), Maps(96, 3, 3, stride=2)),
+        [HALVE],
+    ],
+    "Mixed_6b": _block_c(128),
+    "Mixed_6c": _block_c(160),
+    "Mixed_6d": _block_c(160),
+    "Mixed_6e": _block_c(192),
+    "Mixed_7a": [
+        chain("branch3x3", Maps(192, 1, 1), Maps(320, 3, 3, stride=2)),
+        chain("branch7x7x3", Maps(192, 1, 1), Maps(192, 1, 7), Maps(192, 7, 1), Maps(192, 3, 3, stride=2)),
+        [HALVE],
+    ],
+    "Mixed_7b": _block_e(AVERAGE),
+    "Mixed_7c": _block_e(MAXIMUM),
+}
+
+
 class Conv(nn.Module):
     """A convolution without bias, its batch norm, a ReLU."""
 
-    def __init__(self, given: int, maps: Maps, padded: bool = True) -> None:
+    def __init__(self, inputs: int, maps: Maps, padded: bool = True) -> None:
         super().__init__()
-        made, height, width, stride = maps
-        padding = (height // 2, width // 2) if padded and stride == 1 else (0, 0)
-        self.conv = nn.Conv2d(given, made, (height, width), stride, padding, bias=False)
-        self.bn = nn.BatchNorm2d(made, eps=0.001)
+        padding = (maps.height // 2, maps.width // 2) if padded and maps.stride == 1 else (0, 0)
+        self.conv = nn.Conv2d(inputs, maps.channels, maps[1:3], maps.stride, padding, bias=False)
+        self.bn = nn.BatchNorm2d(maps.channels, eps=0.001)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the rectified maps."""
@@ -124,20 +129,19 @@ class Conv(nn.Module):
 
 
 class Block(nn.Module):
-    """Branches that look at the same maps, each in its own way; what they make is joined."""
+    """Branches over the same input, whose outputs are joined."""
 
-    def __init__(self, given: int, branches: Sequence[Branch]) -> None:
+    def __init__(self, inputs: int, branches: Sequence[Branch]) -> None:
         super().__init__()
         self._branches = branches
-        self.made = sum(self._add(given, branch) for branch in branches)
-
-    def _add(self, given: int, branch: Branch) -> int:
-        for step in branch:
-            if isinstance(step, Mapping):
-                for name, maps in step.items():
-                    self.add_module(name, Conv(given, maps))
-                given = sum(maps.made for maps in step.values())
-        return given
+        self.channels = 0
+        for branch in branches:
+            channels = inputs
+            for fork in (step for step in branch if isinstance(step, Mapping)):
+                for name, maps in fork.items():
+                    self.add_module(name, Conv(channels, maps))
+                channels = sum(maps.channels for maps in fork.values())
+            self.channels += channels
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the maps of all branches."""
@@ -145,11 +149,7 @@ class Block(nn.Module):
 
     def _run(self, branch: Branch, x: Tensor) -> Tensor:
         for step in branch:
-            if isinstance(step, Mapping):
-                found = [self.get_submodule(name)(x) for name in step]
-                x = torch.cat(found, 1) if len(found) > 1 else found[0]
-            else:
-                x = step(x)
+            x = torch.cat([self.get_submodule(n)(x) for n in step], 1) if isinstance(step, Mapping) else step(x)
         return x
 
 
@@ -163,11 +163,11 @@ class Inception(nn.Module):
         self.Conv2d_2b_3x3 = Conv(32, Maps(64, 3, 3))
         self.Conv2d_3b_1x1 = Conv(64, Maps(80, 1, 1))
         self.Conv2d_4a_3x3 = Conv(80, Maps(192, 3, 3), padded=False)
-        given, self._blocks = 192, [f"Mixed_{name}" for name in BLOCKS]
+        channels = 192
         for name, branches in BLOCKS.items():
-            block = Block(given, branches)
-            self.add_module(f"Mixed_{name}", block)
-            given = block.made
+            block = Block(channels, branches)
+            self.add_module(name, block)
+            channels = block.channels
 
     def forward(self, images: Images) -> Float[Tensor, "b d"]:
         """Return the means of the last maps."""
@@ -175,24 +175,9 @@ class Inception(nn.Module):
         x = x.contiguous(memory_format=torch.channels_last)
         x = HALVE(self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x))))
         x = HALVE(self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(x)))
-        for name in self._blocks:
+        for name in BLOCKS:
             x = self.get_submodule(name)(x)
         return x.mean((2, 3))
-
-
-BLOCKS: Mapping[str, Sequence[Branch]] = {
-    "5b": block_a(32),
-    "5c": block_a(64),
-    "5d": block_a(64),
-    "6a": BLOCK_B,
-    "6b": block_c(128),
-    "6c": block_c(160),
-    "6d": block_c(160),
-    "6e": block_c(192),
-    "7a": BLOCK_D,
-    "7b": block_e(AVERAGE),
-    "7c": block_e(MAXIMUM),
-}
 
 
 class InceptionFeatures:
@@ -221,12 +206,12 @@ def open_inception(path: str, /, *, device: torch.device) -> InceptionFeatures:
 
     Args:
         path: its weights, in the layout of pytorch-fid; else those that were fetched.
-        device: where it shall compute.
+        device: where it computes.
 
     Raises:
         BadFile: not fetched yet, or not these weights.
     """
-    file = find(path or NAME)
+    file = locate(path or NAME)
     state = read_state(file)
     head = state.get("fc.weight")
     if head is None or len(head) != CLASSES:

@@ -2,9 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 import torch
 import torch.nn.functional as F
@@ -15,23 +13,23 @@ from ganatomy.errors import BadValue
 from ganatomy.features.protocol import checked_vectors
 from ganatomy.features.registry import FEATURES
 from ganatomy.generators.module import numbers_in
-from ganatomy.imported import call_named, guarded
+from ganatomy.imported import guarded
+from ganatomy.segmenters.module import named_module
 from ganatomy.types import Images
-from ganatomy.weights import fingerprint, load_weights
+from ganatomy.weights import fingerprint
 from ganatomy.wrapped import check_numbers, frozen, weights_fingerprint
 
 
 @dataclass(frozen=True)
-class Given:
-    """As what images in [-1, 1] are given to a network.
+class Preprocess:
+    """From images in [-1, 1] to a network's input.
 
     Attributes:
-        size: height and width at which it looks at them, resized by antialiased bilinear interpolation; None for
-            theirs.
-        bounds: the values that mean black and white.
-        mean, std: it takes ``(x - mean) / std``, x within the bounds, for red, green and blue.
+        size: height and width after antialiased bilinear resizing; None for the images' own.
+        bounds: the values of black and white.
+        mean, std: the input is ``(x - mean) / std``, x within the bounds, for red, green and blue.
 
-    >>> Given(bounds=(0, 255))(torch.ones(1, 3, 2, 2)).unique()
+    >>> Preprocess(bounds=(0, 255))(torch.ones(1, 3, 2, 2)).unique()
     tensor([255.])
     """
 
@@ -41,7 +39,7 @@ class Given:
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
+        """Check the values."""
         if self.size is not None and self.size < 1:
             raise BadValue(f"size={self.size} is too small; give the pixels at which the network looks at images")
         if len(self.bounds) != 2 or not self.bounds[0] < self.bounds[1]:
@@ -50,7 +48,7 @@ class Given:
             raise BadValue(f"mean={self.mean}, std={self.std}: give three numbers each, for red, green and blue")
 
     def __call__(self, images: Images) -> Float[Tensor, "b 3 h w"]:
-        """Return images as the network takes them."""
+        """Return the network's input."""
         if self.size is not None and images.shape[2:] != (self.size, self.size):
             images = F.interpolate(images, (self.size, self.size), mode="bilinear", antialias=True)
         low, high = self.bounds
@@ -59,37 +57,30 @@ class Given:
 
 
 class ModuleFeatures:
-    """A module around which nothing is known; every output is checked.
+    """Any module as a feature network; every output is checked.
 
     Args:
         module: takes images [b, 3, H, W] and returns vectors [b, d]; a torch module is frozen.
-        given: as what it gets them.
-        pool: average its maps [b, d, h, w] over their places.
-        device: where it shall compute.
-        name: what to call it in messages and fingerprints.
-
-    Raises:
-        BadFile: its weights hold NaN or Inf.
+        preprocess: of its input.
+        pool: average its maps [b, d, h, w] over their positions.
+        device: where it computes.
+        name: for messages and fingerprints.
     """
 
     def __init__(
-        self, module: Callable[..., Any], given: Given, *, pool: bool, device: torch.device, name: str
+        self, module: Callable[..., Any], preprocess: Preprocess, *, pool: bool, device: torch.device, name: str
     ) -> None:
-        self.fingerprint = fingerprint({}, name, given, pool)
+        self.fingerprint = fingerprint({}, name, preprocess, pool)
         if isinstance(module, nn.Module):
             module = frozen(module, device, name)
             check_numbers(module, name)
-            self.fingerprint = weights_fingerprint(module, name, given, pool)
-        self._module, self._given, self._pool, self._name = module, given, pool, name
+            self.fingerprint = weights_fingerprint(module, name, preprocess, pool)
+        self._module, self._preprocess, self._pool, self._name = module, preprocess, pool, name
 
     @torch.no_grad()
     def features(self, images: Images) -> Float[Tensor, "b d"]:
-        """Return what the module says of each image.
-
-        Raises:
-            BadModel: it raises, or gives no vector of each.
-        """
-        x = self._given(images)
+        """Return the module's vector of each image."""
+        x = self._preprocess(images)
         with guarded(self._name):
             found = self._module(x)
         if self._pool and isinstance(found, Tensor) and found.ndim == 4:
@@ -115,14 +106,14 @@ def open_module(
     """Open ``package.module:callable``, a torch module that gives vectors; other options go to the callable.
 
     Args:
-        argument: what to import and call; the current directory is importable.
-        device: where it shall compute.
+        argument: the callable; the current directory is importable.
+        device: where it computes.
         weights: a file with its state dict.
-        prefix: what the names of its tensors begin with in that file.
-        size: height and width at which it looks at images; else theirs.
-        bounds: the values that mean black and white, ``0..1``; else -1..1, or 0..1 where mean or std are given.
-        mean, std: it takes ``(x - mean) / std``; three numbers each, ``0.485,0.456,0.406``.
-        pool: average maps [b, d, h, w] over their places.
+        prefix: of the names of its tensors in that file.
+        size: height and width of its input; else the images' own.
+        bounds: the values of black and white, ``0..1``; else -1..1, or 0..1 where mean or std are given.
+        mean, std: the input is ``(x - mean) / std``; three numbers each, ``0.485,0.456,0.406``.
+        pool: average maps [b, d, h, w] over their positions.
         options: for the callable.
 
     Raises:
@@ -131,17 +122,8 @@ def open_module(
         BadModel: it cannot be imported or called.
         BadValue: an option cannot be read.
     """
-    usual = Given(bounds=(0.0, 1.0) if mean or std else (-1.0, 1.0))
-    given = Given(
-        size,
-        numbers_in("bounds", bounds, "..", float) if bounds else usual.bounds,
-        numbers_in("mean", mean, ",", float) if mean else usual.mean,
-        numbers_in("std", std, ",", float) if std else usual.std,
-    )
-    module = call_named(argument, options)
-    if weights:
-        if not isinstance(module, nn.Module):
-            raise BadValue(f"{argument} returned no torch module that could load weights={weights}")
-        load_weights(module, Path(weights), prefix)
-    name = f"{argument}?{urlencode(options)}" if options else argument
-    return ModuleFeatures(module, given, pool=pool, device=device, name=name)
+    texts = {"mean": (mean, ","), "std": (std, ","), "bounds": (bounds or ("0..1" if mean or std else ""), "..")}
+    numbers = {name: numbers_in(name, text, between, float) for name, (text, between) in texts.items() if text}
+    preprocess = Preprocess(size, **numbers)
+    module, name = named_module(argument, options, weights, prefix)
+    return ModuleFeatures(module, preprocess, pool=pool, device=device, name=name)

@@ -1,4 +1,4 @@
-"""What every feature network can do: describe each image by a vector of numbers."""
+"""The protocol of feature networks: a vector of numbers for each image."""
 
 from typing import Any, Protocol, runtime_checkable
 
@@ -11,7 +11,7 @@ from ganatomy.types import Images
 
 @runtime_checkable
 class FeatureNetwork(Protocol):
-    """What describes an image by numbers.
+    """A network that describes images by vectors.
 
     Attributes:
         fingerprint: sha256 that changes when the features may.
@@ -25,10 +25,10 @@ class FeatureNetwork(Protocol):
 
 
 def checked_vectors(found: Any, images: Images, name: str) -> Float[Tensor, "b d"]:
-    """Return what a network says of images, once it is certain that it is a vector of each, as float32.
+    """Return a network's output as float32 if it is one vector for each image.
 
     Raises:
-        BadModel: it is something else, or has NaN or Inf; says of which network.
+        BadModel: it is something else, or has NaN or Inf; names the network.
 
     >>> import torch
     >>> checked_vectors(torch.ones(2, 5, 1, 1, dtype=torch.half), torch.zeros(2, 3, 8, 8), "a network").shape

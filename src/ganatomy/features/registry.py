@@ -1,4 +1,4 @@
-"""The names under which feature networks are opened."""
+"""Feature networks by name."""
 
 import torch
 
@@ -20,9 +20,10 @@ def open_features(spec: str, device: str | torch.device = "cpu") -> FeatureNetwo
     >>> open_features("bundled:scenes?size=64").features(torch.zeros(2, 3, 32, 32)).shape
     torch.Size([2, 256])
     """
-    from ganatomy.features.segmenter import describing_segmenter, labels_pictures
+    from ganatomy.features.segmenter import as_features
+    from ganatomy.segmenters import SEGMENTERS, open_segmenter
 
     family, device = spec.partition("?")[0].partition(":")[0], find_device(device)
-    if family not in FEATURES.names() and labels_pictures(family):
-        return describing_segmenter(spec, device)
+    if family not in FEATURES.names() and family in SEGMENTERS.names():
+        return as_features(open_segmenter(spec, device), spec)
     return FEATURES.open(spec, device=device)

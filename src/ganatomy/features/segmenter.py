@@ -1,42 +1,27 @@
-"""Segmenters that describe images, too, as the bundled one does: ``bundled:scenes``, ``unet:FILE``."""
+"""Segmenters with a method `features`, such as the bundled one: ``bundled:scenes``, ``unet:FILE``."""
 
 import torch
 
 from ganatomy.errors import BadModel
 from ganatomy.features.protocol import FeatureNetwork
 from ganatomy.features.registry import FEATURES
-from ganatomy.segmenters import SEGMENTERS, Segmenter, open_segmenter
-
-USUAL = "bundled:scenes"
+from ganatomy.segmenters import SEGMENTERS, Segmenter
 
 
 @FEATURES.register("bundled")
 def open_bundled(name: str, /, *, device: torch.device, **options: str) -> FeatureNetwork:
     """Open a bundled segmenter, which takes the options: 256 numbers an image (``bundled:scenes``)."""
-    return _describing(SEGMENTERS.make("bundled", name, options, device=device), f"bundled:{name}")
+    return as_features(SEGMENTERS.make("bundled", name, options, device=device), f"bundled:{name}")
 
 
 @FEATURES.register("unet")
 def open_unet(path: str, /, *, device: torch.device, **options: str) -> FeatureNetwork:
     """Open the network of a segmenter that ``recipes/train_segmenter.py`` made, which takes the options."""
-    return _describing(SEGMENTERS.make("unet", path, options, device=device), f"unet:{path}")
+    return as_features(SEGMENTERS.make("unet", path, options, device=device), f"unet:{path}")
 
 
-def labels_pictures(family: str) -> bool:
-    """Return whether there is such a family of segmenters."""
-    return family in SEGMENTERS.names()
-
-
-def describing_segmenter(spec: str, device: torch.device) -> FeatureNetwork:
-    """Open a segmenter that describes images, too.
-
-    Raises:
-        BadModel: it does not.
-    """
-    return _describing(open_segmenter(spec, device), spec)
-
-
-def _describing(opened: Segmenter, spec: str) -> FeatureNetwork:
+def as_features(opened: Segmenter, spec: str) -> FeatureNetwork:
+    """Return a segmenter as a feature network."""
     if not isinstance(opened, FeatureNetwork):
-        raise BadModel(f"{spec} labels images but does not describe them by features; give {USUAL}")
+        raise BadModel(f"{spec} labels images but does not describe them by features; give bundled:scenes")
     return opened

@@ -140,7 +140,7 @@ class Classifier:
                 "score stands for: classes=FILE, the name of a class in each line"
             )
         indices = [self.classes.index(each) for each in own]
-        found = self._view.pictures.truth(self._view.shown(z).numbers)
+        found = self._view.pictures.class_ids(self._view.shown(z).indices)
         if -1 in found:
             raise BadValue(f"{self._view.pictures.name}: some images are in no class; give each class a folder")
         return torch.tensor([indices[i] for i in found], device=self.device)
@@ -221,7 +221,7 @@ def open_classifier(
 
     Args:
         argument: what to import and call, ``package.module:callable``; the current directory is importable.
-        images: the images, see `open_pictures`.
+        images: the images, see `open_images`.
         weights: a file with its state dict.
         prefix: of the names of its tensors in that file.
         size: height and width of its inputs.

@@ -25,7 +25,7 @@ from ganatomy.generators.latents import standard_normal
 from ganatomy.generators.protocol import LayerShape, StepwiseGenerator, Visit
 from ganatomy.generators.registry import GENERATORS
 from ganatomy.types import Features, Images, Latents
-from ganatomy.weights import State, find, fingerprint, fit_state, read_state
+from ganatomy.weights import State, fingerprint, fit_state, locate, read_state
 
 
 class Bias(nn.Module):
@@ -182,7 +182,7 @@ def progan(
         BadFile: unreadable, or with missing, extra or misshaped tensors; names the file and the tensor. Or not fetched.
         UnknownName: no such dtype.
     """
-    state = published_layout(read_state(find(argument), prefix), argument)
+    state = published_layout(read_state(locate(argument), prefix), argument)
     network = progan_network(*_sizes(state, argument), pixelnorm=pixelnorm)
     fit_state(network, state, argument)
     return ProGAN(network, device, dtype)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ganatomy.errors import BadValue, UnknownName
-from ganatomy.pictures import Shown
+from ganatomy.pictures import ImageRefs
 from ganatomy.types import Features, Images, Latents
 
 
@@ -45,7 +45,7 @@ class Observation:
 
     images: Images
     features: Mapping[str, Features]
-    shown: Shown | None = None
+    shown: ImageRefs | None = None
 
 
 @runtime_checkable

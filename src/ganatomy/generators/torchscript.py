@@ -18,7 +18,7 @@ from ganatomy.generators.exported import is_sound, program_generator
 from ganatomy.generators.hooked import HookedGenerator
 from ganatomy.generators.module import find_latent, numbers_in
 from ganatomy.generators.registry import GENERATORS
-from ganatomy.weights import Foreign, fingerprint
+from ganatomy.weights import StubObject, fingerprint
 from ganatomy.weights.torchscript import Script, read_script, tensors_in
 
 HINT = "save torch.jit.trace(net.eval(), z), z being two latents or more"
@@ -251,11 +251,11 @@ def build_modules(script: Script, source: str) -> TracedModule:
     """Return the modules of a script, each once however often it is held."""
     made: dict[int, TracedModule] = {}
 
-    def part(of: Foreign) -> TracedModule:
+    def part(of: StubObject) -> TracedModule:
         if id(of) not in made:
             made[id(of)] = TracedModule(script.classes[of.kind], script.constants, source)
             for name, value in of.state.items():
-                made[id(of)]._put(name, part(value) if isinstance(value, Foreign) else value)
+                made[id(of)]._put(name, part(value) if isinstance(value, StubObject) else value)
         return made[id(of)]
 
     return part(script.root)

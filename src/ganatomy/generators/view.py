@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from ganatomy.errors import BadValue
-from ganatomy.pictures import Frame, PictureSet, Shown, open_pictures
+from ganatomy.pictures import CropSpec, ImageDataset, ImageRefs, open_images
 from ganatomy.types import Images, Latents
 
 DIGITS = 24
@@ -28,8 +28,8 @@ class View:
         label_size: the size at which images are shown and segmented; see `labelled`.
     """
 
-    pictures: PictureSet
-    frame: Frame
+    pictures: ImageDataset
+    frame: CropSpec
     split: str = ""
     mean: tuple[float, ...] = (0.5, 0.5, 0.5)
     std: tuple[float, ...] = (0.5, 0.5, 0.5)
@@ -41,7 +41,7 @@ class View:
             raise BadValue(f"mean={self.mean}, std={self.std}: give three numbers each, for red, green and blue")
 
     @cached_property
-    def labelled(self) -> Frame:
+    def labelled(self) -> CropSpec:
         """The frame in which images are shown and segmented: that of the inputs, in more pixels where these are few.
 
         Segmenters of photographs fail on images of 32 pixels. Unless a size is given, images whose inputs are smaller
@@ -50,42 +50,42 @@ class View:
         shorter, measure = min(self.frame.shape), getattr(self.pictures, "side", None)
         size = self.label_size
         if not size and shorter < SMALL and measure is not None:
-            sides = [measure(number) for number in self.pictures.numbers(range(2), 0, self.split)]
+            sides = [measure(number) for number in self.pictures.sample_indices(range(2), 0, self.split)]
             size = max(shorter, min(round(min(sides) * (self.frame.crop or 1)), LARGEST))
         height, width = (round(side * size / shorter) for side in self.frame.shape)
-        return Frame((height, width), self.frame.crop) if size else self.frame
+        return CropSpec((height, width), self.frame.crop) if size else self.frame
 
     @classmethod
     def open(cls, images: str, size: int = 224, crop: float = 0.0, **options: Any) -> "View":
         """Return a view of the images of a name.
 
         >>> View.open("scenes:church", 64).frame
-        Frame(size=64, crop=0.0)
+        CropSpec(size=64, crop=0.0)
 
         Args:
             images: a directory, or ``scenes:church``.
-            size, crop: see `Frame`.
+            size, crop: see `CropSpec`.
             options: `split`, `mean`, `std` and `label_size`.
 
         Raises:
             BadFile: no such images, or their labels cannot be read.
         """
-        return cls(open_pictures(images), Frame(size, crop), **options)
+        return cls(open_images(images), CropSpec(size, crop), **options)
 
     def latents(self, ids: range, seed: int) -> Latents:
         """Return the numbers of the images of a sample, as two floats [b, 2]."""
-        numbers = self.pictures.numbers(ids, seed, self.split)
+        numbers = self.pictures.sample_indices(ids, seed, self.split)
         digits = [(number >> DIGITS, number & ((1 << DIGITS) - 1)) for number in numbers]
         return torch.tensor(digits, dtype=torch.float32).reshape(-1, 2)
 
-    def shown(self, z: Latents) -> Shown:
+    def shown(self, z: Latents) -> ImageRefs:
         """Return which images these latents are."""
         numbers = tuple((high << DIGITS) + low for high, low in z.long().tolist())
-        return Shown(self.pictures.fingerprint, numbers, self.labelled)
+        return ImageRefs(self.pictures.fingerprint, numbers, self.labelled)
 
-    def images(self, z: Latents, frame: Frame | None = None) -> Images:
+    def images(self, z: Latents, frame: CropSpec | None = None) -> Images:
         """Return the images, in [-1, 1], in the frame of the inputs or another."""
-        return self.pictures.images(self.shown(z).numbers, frame or self.frame).to(z.device)
+        return self.pictures.images(self.shown(z).indices, frame or self.frame).to(z.device)
 
     def inputs(self, images: Images) -> Images:
         """Return the network's inputs for images in [-1, 1]."""

@@ -1,6 +1,6 @@
-"""Sets of images that somebody else made, with what is known of them: labels of pixels, and classes."""
+"""Datasets of images, with their classes and their labels of pixels."""
 
-from ganatomy.pictures.protocol import Frame, PictureSet, Shown
-from ganatomy.pictures.sets import open_pictures
+from ganatomy.pictures.protocol import CropSpec, ImageDataset, ImageRefs
+from ganatomy.pictures.sets import open_images
 
-__all__ = ["Frame", "PictureSet", "Shown", "open_pictures"]
+__all__ = ["CropSpec", "ImageDataset", "ImageRefs", "open_images"]

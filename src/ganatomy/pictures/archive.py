@@ -1,4 +1,4 @@
-"""A zip of images, as the data sets of the StyleGANs are kept: ``faces.zip``."""
+"""A zip of images, as the datasets of the StyleGANs are kept."""
 
 import os
 import zipfile
@@ -7,27 +7,32 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from ganatomy.errors import BadFile
-from ganatomy.pictures.files import is_picture, nothing_in, unread
-from ganatomy.pictures.unlabelled import CLASSES, LONGEST, VOCABULARY, Unlabelled, listed_classes, owned_by, owners_of
+from ganatomy.pictures.files import (
+    CLASSES,
+    LONGEST,
+    VOCABULARY,
+    Source,
+    StoredImages,
+    class_labels,
+    is_image,
+    no_images,
+    number_classes,
+    split_of,
+    unread_note,
+)
 from ganatomy.weights import fingerprint
+from ganatomy.weights.readers import DAMAGE
 
 LARGEST = LONGEST
-"""Bytes of an image's file that are believed; a zip may claim to hold any number."""
-UNREADABLE = (OSError, ValueError, RuntimeError, NotImplementedError, EOFError, zipfile.BadZipFile, zlib.error)
-"""What zipfile raises for archives that are cut off, damaged, encrypted or packed in a way that it does not know."""
+"""Most bytes of an image; a zip may claim to hold any number."""
+UNREADABLE = (*DAMAGE, zipfile.BadZipFile, zlib.error)
 
 
-class PictureZip(Unlabelled):
-    """The images in a zip, sorted by name; their fingerprint is of names, sizes and check sums.
+class ImageZip(StoredImages):
+    """The images in a zip, sorted by name; the fingerprint is of names, sizes and check sums.
 
-    The classes are those that a ``dataset.json`` lists, if there is one, else the folders that the images lie in. The
-    outermost folder is the split. Backslashes in names, as some programs of Windows write them, part folders too.
-
-    Attributes:
-        unread: how many files in it are not read; empty if all are.
-
-    Raises:
-        BadFile: no whole zip, no images in it, or a list of classes that cannot be read.
+    Classes are those of ``dataset.json``, else the folders; the outermost folder is the split. Backslashes in names,
+    which some programs of Windows write, separate folders too.
     """
 
     def __init__(self, path: Path) -> None:
@@ -35,26 +40,25 @@ class PictureZip(Unlabelled):
         self._opened: tuple[int, zipfile.ZipFile] | None = None
         try:
             archive = self._archive()
-            files = [info for info in archive.infolist() if not info.is_dir() and not _path(info).endswith("/")]
-            self._infos = sorted((info for info in files if is_picture(_path(info))), key=_path)
+            files = {_name(info): info for info in archive.infolist() if not _name(info).endswith("/")}
             listed = self._read(archive.getinfo(CLASSES)) if CLASSES in archive.namelist() else None
         except UNREADABLE as error:
             raise BadFile(f"{path}: not a whole zip ({error}); fetch or pack it again") from error
-        self.unread = unread(name for name in map(_path, files) if not is_picture(name) and name != CLASSES)
-        if not self._infos:
-            raise nothing_in(path, self.unread)
-        paths = [PurePosixPath(_path(info)) for info in self._infos]
+        self.unread = unread_note(name for name in files if name != CLASSES)
+        names = sorted(filter(is_image, files))
+        if not names:
+            raise no_images(path, self.unread)
+        self._infos = [files[name] for name in names]
+        paths = list(map(PurePosixPath, names))
         if VOCABULARY in archive.namelist() and any(each.parts[0] == "labels" for each in paths):
             raise BadFile(f"{path}: holds label maps beside its images, which are read from a folder; unpack it")
-        classes = None if listed is None else listed_classes(listed, f"{path}: {CLASSES}")
-        owners = owners_of(paths, classes, f"{path}: {CLASSES}")
-        splits = [each.parts[0] if each.name != str(each) else "" for each in paths]
-        super().__init__(str(path), splits, owned_by(owners))
+        labels, _ = class_labels(paths, listed, f"{path}: {CLASSES}")
+        super().__init__(str(path), list(map(split_of, paths)), *number_classes(labels))
         content = [(info.filename, info.file_size, info.CRC) for info in self._infos]
-        self.fingerprint = fingerprint({}, "zip", content, owners)
+        self.fingerprint = fingerprint({}, "zip", content, labels)
 
-    def _contents(self, numbers: Sequence[int]) -> list[tuple[str, bytes]]:
-        return [(f"{self._path}: {self._infos[n].filename}", self._read(self._infos[n])) for n in numbers]
+    def _sources(self, indices: Sequence[int]) -> list[Source]:
+        return [(f"{self._path}: {self._infos[i].filename}", self._read(self._infos[i])) for i in indices]
 
     def _read(self, info: zipfile.ZipInfo) -> bytes:
         if info.file_size > LARGEST:
@@ -65,7 +69,7 @@ class PictureZip(Unlabelled):
             raise BadFile(f"{self._path}: {info.filename} cannot be read ({error}); pack the zip again") from error
 
     def _archive(self) -> zipfile.ZipFile:
-        """Return the archive, opened by this process: others would move its place in the file."""
+        """Return the archive, opened by this process: a forked one would move its position in the file."""
         if self._opened is None or self._opened[0] != os.getpid():
             self._opened = os.getpid(), zipfile.ZipFile(self._path)
         return self._opened[1]
@@ -74,6 +78,5 @@ class PictureZip(Unlabelled):
         return {**self.__dict__, "_opened": None}
 
 
-def _path(info: zipfile.ZipInfo) -> str:
-    """Return the name of an entry with slashes between folders."""
+def _name(info: zipfile.ZipInfo) -> str:
     return info.filename.replace("\\", "/")

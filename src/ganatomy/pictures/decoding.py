@@ -1,14 +1,12 @@
 """Image files of any kind as 8 bit red, green and blue: upright, opaque, on the scale of values that the file states.
 
-The first image of a file that holds several is taken. Its EXIF orientation is applied. What is transparent shows white,
-never the colour that is hidden there. Colour profiles and gamma are not applied, and CMYK is converted without one. A
-file of which nothing says which value is white is refused: floating-point and signed values, 32 bits, and 16 bits of
-which only the lower 14 are used.
+The first image of a file that holds several is taken. What is transparent becomes white. Colour profiles and gamma are
+not applied, and CMYK is converted without one. A file that does not say which value is white is refused: floating-point
+and signed values, 32 bits, and 16 bits of which only the lower 14 are used.
 """
 
 import contextlib
 import io
-import struct
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +15,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from ganatomy.errors import BadFile
+from ganatomy.weights.readers import DAMAGE
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "TIFF", "WEBP", "AVIF", "JPEG2000")
 """What is read, whatever a file is called; other readers of Pillow start programs or know no photographs."""
@@ -24,21 +23,7 @@ SUFFIXES = (
     *(".avif", ".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm"),
     *(".tif", ".tiff", ".webp"),
 )
-UNREADABLE = (
-    *(
-        OSError,
-        SyntaxError,
-        TypeError,
-        ValueError,
-        LookupError,
-        ArithmeticError,
-        AttributeError,
-        RuntimeError,
-        EOFError,
-    ),
-    *(MemoryError, struct.error, Image.DecompressionBombError),
-)
-"""What Pillow raises for files that are cut off, damaged, or of another format."""
+UNREADABLE = (*DAMAGE, SyntaxError, Image.DecompressionBombError)
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -49,21 +34,17 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 """What makes an image upright, by its EXIF orientation."""
-UNSIGNED = (1, 4)
-"""Values of TIFF's SampleFormat: unsigned integers, and not said."""
 SAMPLE_FORMAT, PHOTOMETRIC = 339, 262
+"""Tags of TIFF."""
+UNSIGNED = (1, 4)
+"""Values of SampleFormat: unsigned integers, and undefined."""
 LOWER = (1 << 14) - 1
-"""The greatest value of 14 bits: what cameras and scanners write unscaled into 16."""
-PAPER = "white"
+"""The greatest value of 14 bits, which cameras and scanners write unscaled into 16."""
 
 
 @contextlib.contextmanager
 def opened(source: Path | bytes, name: Path | str) -> Iterator[Image.Image]:
-    """Open an image file, or the bytes of one; errors of what is done with it name the file.
-
-    Raises:
-        BadFile: it is missing, cut off, or no image.
-    """
+    """Open an image file, or the bytes of one; whatever is raised while it is used becomes a BadFile of that name."""
     if isinstance(source, Path) and not source.is_file():
         raise BadFile(f"{source}: no such image")
     try:
@@ -75,11 +56,7 @@ def opened(source: Path | bytes, name: Path | str) -> Iterator[Image.Image]:
 
 
 def rgb(image: Image.Image, name: Path | str) -> Image.Image:
-    """Return an opened image as it is to be seen, in mode RGB.
-
-    Raises:
-        BadFile: nothing says what its values mean.
-    """
+    """Return an opened image in mode RGB; a BadFile where nothing says what its values mean."""
     packing = packed_as(image)
     _check_values(image, name)
     deep = ";16" in packing or ";12" in packing
@@ -98,7 +75,7 @@ def rgb(image: Image.Image, name: Path | str) -> Image.Image:
     if not image.has_transparency_data:
         return image.convert("RGB")
     seen = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", seen.size, PAPER), seen).convert("RGB")
+    return Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen).convert("RGB")
 
 
 def upright(image: Image.Image) -> Image.Image:
@@ -115,7 +92,7 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
 
 
 def packed_as(image: Image.Image) -> str:
-    """Return how the values of an opened image, not yet loaded, lie in its file, as Pillow calls it: ``RGB;16B``."""
+    """Return Pillow's name of the pixel format in an opened image's file, before it is loaded: ``RGB;16B``."""
     tiles = getattr(image, "tile", None)
     arguments = tiles[0][3] if tiles else ""
     first = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
@@ -133,11 +110,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _check_values(image: Image.Image, name: Path | str) -> None:
-    """Refuse an opened image of which nothing says which value is white, or what its channels are.
-
-    Raises:
-        BadFile: it is one.
-    """
+    """Refuse an opened image of which nothing says which value is white, or what its channels are."""
     formats = image.tag_v2.get(SAMPLE_FORMAT, 1) if image.format == "TIFF" else 1  # type: ignore[attr-defined]
     kinds = formats if isinstance(formats, tuple) else (formats,)
     if image.mode == "F":
@@ -153,11 +126,7 @@ def _check_values(image: Image.Image, name: Path | str) -> None:
 
 
 def _check_depth(greatest: int, deep: bool, name: Path | str) -> None:
-    """Refuse 16 bits that hold fewer, unscaled; an image that is all black is black on any scale.
-
-    Raises:
-        BadFile: they do.
-    """
+    """Refuse 16 bits that hold fewer, unscaled; an image that is all black is black on any scale."""
     if deep and 0 < greatest <= LOWER:
         raise BadFile(
             f"{name}: has 16 bits a channel and no value above {greatest}, so it may hold 12 or 14 bits unscaled; "

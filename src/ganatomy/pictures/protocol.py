@@ -1,4 +1,4 @@
-"""What every set of images can do: show image number n, and say what is known of it."""
+"""The protocol of a dataset of images, and which part of each image is used."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,15 +10,15 @@ from ganatomy.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
-class Frame:
-    """What part of an image is looked at, and at which size.
+class CropSpec:
+    """The part of an image that is used, and the size to which it is resized.
 
     Attributes:
-        size: height and width at which it is looked at; one number for a square.
-        crop: 0 for the whole image, whatever its shape; else a part in its middle, of the shape of the frame and so
-            much of what would fit: 0.875 is what scaling the shorter side to 256 and cutting out 224 gives.
+        size: height and width in pixels; one number for a square.
+        crop: 0 for the whole image, whatever its shape; else the share that is taken of the largest centred part of
+            the target's shape: 0.875 is scaling the shorter side to 256 and cutting out 224.
 
-    >>> Frame(224).box(400, 200), Frame(224, crop=0.5).box(400, 200), Frame((64, 128), crop=1).box(300, 300)
+    >>> CropSpec(224).box(400, 200), CropSpec(224, crop=0.5).box(400, 200), CropSpec((64, 128), crop=1).box(300, 300)
     ((0, 0, 400, 200), (150.0, 50.0, 250.0, 150.0), (0.0, 75.0, 300.0, 225.0))
     """
 
@@ -26,13 +26,13 @@ class Frame:
     crop: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
+        """Check the values; a square becomes one number."""
         if min(self.shape) < 1:
             raise BadValue(f"size={self.size}: give the height and width of the images in pixels")
         if not 0 <= self.crop <= 1:
             raise BadValue(f"crop={self.crop} is not between 0 and 1")
         if self.shape[0] == self.shape[1]:
-            object.__setattr__(self, "size", self.shape[0])  # a square is the same frame, however it was given
+            object.__setattr__(self, "size", self.shape[0])
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -40,7 +40,7 @@ class Frame:
         return (self.size, self.size) if isinstance(self.size, int) else self.size
 
     def box(self, width: float, height: float) -> tuple[float, float, float, float]:
-        """Return left, top, right and bottom of what is looked at, in an image of that size."""
+        """Return left, top, right and bottom of the part of an image of that size."""
         if not self.crop:
             return 0, 0, width, height
         aspect = self.shape[1] / self.shape[0]
@@ -50,28 +50,22 @@ class Frame:
         return left, top, left + across, top + down
 
 
-class Shown(NamedTuple):
-    """Which images were looked at, and how: what it takes to find their labels.
-
-    Attributes:
-        fingerprint: of the set.
-        numbers: of the images in it.
-        frame: what was seen of them.
-    """
+class ImageRefs(NamedTuple):
+    """References to images of a dataset, from which their labels are found: its fingerprint, indices, the crop."""
 
     fingerprint: str
-    numbers: tuple[int, ...]
-    frame: Frame
+    indices: tuple[int, ...]
+    crop: CropSpec
 
 
 @runtime_checkable
-class PictureSet(Protocol):
-    """Images by number.
+class ImageDataset(Protocol):
+    """Images by index.
 
     Attributes:
-        name: what to call it in messages.
-        fingerprint: sha256 that changes when the images or what is known of them may.
-        classes: the names of the classes of images, in their order; none where they are in no classes.
+        name: for messages.
+        fingerprint: sha256 that changes when images, classes or labels may.
+        classes: names of the image classes, in their order; empty where there are none.
         vocabulary: the concepts of the labels; nothing alone where there are no labels.
         planes: the name of each label plane.
     """
@@ -82,31 +76,31 @@ class PictureSet(Protocol):
     vocabulary: Vocabulary
     planes: tuple[str, ...]
 
-    def numbers(self, ids: range, seed: int, split: str = "") -> list[int]:
-        """Return which images a sample takes; entry i depends on (seed, ids[i], split) only, and none comes twice.
+    def sample_indices(self, ids: range, seed: int, split: str = "") -> list[int]:
+        """Return the indices of a sample's images, none twice; entry i depends on (seed, ids[i], split) only.
 
         Raises:
             UnknownName: no such split.
-            BadValue: there are not so many images.
+            BadValue: there are fewer images.
         """
         ...
 
-    def images(self, numbers: Sequence[int], frame: Frame) -> Images:
+    def images(self, indices: Sequence[int], crop: CropSpec) -> Images:
         """Return images.
 
         Raises:
-            BadFile: one cannot be read; names it.
+            BadFile: names the one that cannot be read.
         """
         ...
 
-    def labels(self, numbers: Sequence[int], frame: Frame) -> Labels:
-        """Return the labels of images, at their size in the frame.
+    def labels(self, indices: Sequence[int], crop: CropSpec) -> Labels:
+        """Return the labels of images, cropped as they are.
 
         Raises:
-            BadFile: a label map cannot be read, or is none; names it.
+            BadFile: names the label map that cannot be read.
         """
         ...
 
-    def truth(self, numbers: Sequence[int]) -> list[int]:
-        """Return the class of each image, an index into `classes`; -1 where it has none."""
+    def class_ids(self, indices: Sequence[int]) -> list[int]:
+        """Return the class of each image, an index into `classes`; -1 for none."""
         ...

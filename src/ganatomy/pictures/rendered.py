@@ -1,4 +1,4 @@
-"""Scenes that are drawn when they are looked at, each with an exact label for every pixel: a set without files."""
+"""Scenes that are rendered on demand, with an exact label for every pixel: a dataset without files."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from ganatomy.errors import BadValue, UnknownName
-from ganatomy.pictures.protocol import Frame
+from ganatomy.pictures.protocol import CropSpec
 from ganatomy.scenes import PLANES, VOCABULARY, grammar, render
 from ganatomy.scenes.render import Rendered
 from ganatomy.types import Images, Labels
@@ -14,14 +14,14 @@ from ganatomy.vocabulary import Vocabulary
 from ganatomy.weights import fingerprint
 
 SHIFT = 24
-"""A number holds the seed above so many bits, and the scene below."""
+"""An index holds the seed above so many bits, and the scene below."""
 
 
 class RenderedScenes:
-    """The scenes of one category, as many as one likes.
+    """All scenes of one category.
 
     >>> scenes = RenderedScenes("church")
-    >>> scenes.images(scenes.numbers(range(2), seed=0), Frame(32)).shape
+    >>> scenes.images(scenes.sample_indices(range(2), seed=0), CropSpec(32)).shape
     torch.Size([2, 3, 32, 32])
     """
 
@@ -34,44 +34,44 @@ class RenderedScenes:
         self.planes: tuple[str, ...] = PLANES
         self._category = category
 
-    def numbers(self, ids: range, seed: int, split: str = "") -> list[int]:
-        """Return the numbers of scenes: the seed and the id of each."""
+    def sample_indices(self, ids: range, seed: int, split: str = "") -> list[int]:
+        """Return the indices of scenes, made of the seed and the ids."""
         if split:
             raise UnknownName(f"split of {self.name}", split, ())
         if not 0 <= seed < 1 << SHIFT or (ids and not 0 <= ids.start <= ids.stop <= 1 << SHIFT):
             raise BadValue(f"{self.name}: seeds and image numbers go from 0 to {(1 << SHIFT) - 1}")
         return [(seed << SHIFT) + i for i in ids]
 
-    def images(self, numbers: Sequence[int], frame: Frame) -> Images:
-        """Return scenes, drawn at the size of the frame; what is no square is the middle of one."""
-        return torch.from_numpy(self._rendered(numbers, frame).images).float() / 127.5 - 1
+    def images(self, indices: Sequence[int], crop: CropSpec) -> Images:
+        """Return scenes, rendered at that size; an oblong is the middle of a square."""
+        return torch.from_numpy(self._rendered(indices, crop).images).float() / 127.5 - 1
 
-    def labels(self, numbers: Sequence[int], frame: Frame) -> Labels:
-        """Return what is seen at the centre of each pixel."""
-        return torch.from_numpy(self._rendered(numbers, frame).labels.astype(np.int64))
+    def labels(self, indices: Sequence[int], crop: CropSpec) -> Labels:
+        """Return the concepts at the centre of each pixel."""
+        return torch.from_numpy(self._rendered(indices, crop).labels.astype(np.int64))
 
-    def truth(self, numbers: Sequence[int]) -> list[int]:
-        """Return -1 for each scene: they are in no classes."""
-        return [-1] * len(numbers)
+    def class_ids(self, indices: Sequence[int]) -> list[int]:
+        """Return -1 for each scene: there are no classes."""
+        return [-1] * len(indices)
 
-    def _rendered(self, numbers: Sequence[int], frame: Frame) -> Rendered:
-        if frame.crop:
-            raise BadValue(f"{self.name} are drawn at the size that is asked for; leave out crop={frame.crop:g}")
-        side = max(frame.shape)
+    def _rendered(self, indices: Sequence[int], crop: CropSpec) -> Rendered:
+        if crop.crop:
+            raise BadValue(f"{self.name} are drawn at the size that is asked for; leave out crop={crop.crop:g}")
+        side = max(crop.shape)
         parts = [
             render(self._category, run, side, seed)
-            for seed, run in _runs(numbers) or [(0, range(0))]  # of no scenes too, the shape is known
+            for seed, run in _runs(indices) or [(0, range(0))]  # of no scenes too, the shape is known
         ]
-        down, across = (slice((side - own) // 2, (side + own) // 2) for own in frame.shape)
+        down, across = (slice((side - own) // 2, (side + own) // 2) for own in crop.shape)
         images, labels = (np.concatenate(planes) for planes in zip(*((p.images, p.labels) for p in parts), strict=True))
         return Rendered(images[..., down, across], labels[..., down, across])
 
 
-def _runs(numbers: Sequence[int]) -> list[tuple[int, range]]:
-    """Return the numbers as runs of consecutive scenes of one seed, in their order: many at once are quicker."""
+def _runs(indices: Sequence[int]) -> list[tuple[int, range]]:
+    """Return the indices as runs of consecutive scenes of one seed, which are rendered faster."""
     runs: list[tuple[int, range]] = []
-    for number in numbers:
-        seed, i = number >> SHIFT, number & ((1 << SHIFT) - 1)
+    for index in indices:
+        seed, i = index >> SHIFT, index & ((1 << SHIFT) - 1)
         if runs and runs[-1][0] == seed and runs[-1][1].stop == i:
             runs[-1] = (seed, range(runs[-1][1].start, i + 1))
         else:

@@ -1,77 +1,73 @@
-"""Sets of images by name: a directory, a file, or ``scenes:church``, which are drawn when they are looked at."""
+"""Datasets of images by name: a directory, a file, or ``scenes:church``, which are rendered on demand."""
 
+import functools
 import logging
-import os
 from pathlib import Path
 
 from ganatomy.errors import BadFile
-from ganatomy.pictures.archive import PictureZip
-from ganatomy.pictures.broden import Broden, is_broden
-from ganatomy.pictures.decoding import SUFFIXES
-from ganatomy.pictures.folder import PictureFolder
-from ganatomy.pictures.parquet import ParquetPictures, parquet_files
-from ganatomy.pictures.protocol import PictureSet
+from ganatomy.pictures.archive import ImageZip
+from ganatomy.pictures.broden import Broden
+from ganatomy.pictures.files import files_below, is_image
+from ganatomy.pictures.folder import ImageFolder
+from ganatomy.pictures.parquet import ParquetImages, parquet_files
+from ganatomy.pictures.protocol import ImageDataset
 from ganatomy.pictures.rendered import RenderedScenes
 
 _log = logging.getLogger(__name__)
-_TOLD: set[str] = set()
-"""What was logged in this process."""
 
 
-def open_pictures(name: str) -> PictureSet:
-    """Open a set of images.
+def open_images(name: str) -> ImageDataset:
+    """Open a dataset of images.
 
     Args:
-        name: a directory of images as `PictureFolder` has it, or laid out like Broden; a zip of images; a Parquet
-            file with images in it, or a directory of such files; or ``scenes:CATEGORY``.
+        name: a directory of images as `ImageFolder` has it, or laid out like Broden; a zip of images; a Parquet file
+            with images in it, or a directory of such files; or ``scenes:CATEGORY``.
 
     Raises:
-        BadFile: no such directory or file, no images in it, or what is said of them cannot be read.
+        BadFile: no such directory or file, no images in it, or its classes or labels cannot be read.
         UnknownName: no such category of scenes.
 
-    >>> open_pictures("scenes:church").planes
+    >>> open_images("scenes:church").planes
     ('object', 'part', 'material')
 
     How many files are not read is logged once; a program that sets up no logging has it on stderr.
     """
-    found = _open(name)
-    left = f"{found.name}: {getattr(found, 'unread', '')}"
-    if getattr(found, "unread", "") and left not in _TOLD:
-        _TOLD.add(left)
-        _log.warning(left)
-    return found
+    dataset = _open(name)
+    if unread := getattr(dataset, "unread", ""):
+        _log_once(f"{dataset.name}: {unread}")
+    return dataset
 
 
-def _open(name: str) -> PictureSet:
+@functools.cache
+def _log_once(message: str) -> None:
+    _log.warning(message)
+
+
+def _open(name: str) -> ImageDataset:
     family, _, category = name.partition(":")
     if family == "scenes":
         return RenderedScenes(category)
     path = Path(name)
     if path.is_file():
         return _open_file(path)
-    if is_broden(path):
+    if (path / "index.csv").is_file():
         return Broden(path)
-    if path.is_dir() and not _shows(path):
+    if path.is_dir() and not any(is_image(file.name) for file in files_below(path)):
         if (path / "data.mdb").is_file():
             raise BadFile(f"{path}: an LMDB database; export its images to files, as docs/features.md tells")
         if parquet_files(path):
-            return ParquetPictures(path)
-    return PictureFolder(path)
+            return ParquetImages(path)
+    return ImageFolder(path)
 
 
-def _shows(directory: Path) -> bool:
-    """Return whether there is an image below a directory."""
-    return any(name.lower().endswith(SUFFIXES) for _, _, names in os.walk(directory) for name in names)
-
-
-def _open_file(path: Path) -> PictureSet:
+def _open_file(path: Path) -> ImageDataset:
     try:
         with path.open("rb") as file:
             beginning = file.read(4)
     except OSError as error:
         raise BadFile(f"{path}: cannot be read ({error})") from error
     if beginning == b"PAR1":
-        return ParquetPictures(path)
+        return ParquetImages(path)
     if beginning[:2] == b"PK":
-        return PictureZip(path)
+        return ImageZip(path)
     raise BadFile(f"{path}: neither a zip of images nor a Parquet file; give one of these, or a directory of images")

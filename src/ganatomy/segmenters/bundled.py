@@ -1,4 +1,4 @@
-"""The segmenters that come with the package."""
+"""The bundled segmenters."""
 
 import torch
 

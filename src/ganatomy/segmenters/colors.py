@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ganatomy.errors import BadValue
+from ganatomy.segmenters.protocol import check_concept
 from ganatomy.segmenters.registry import SEGMENTERS
 from ganatomy.types import Images, Labels, Scores
 from ganatomy.vocabulary import NOTHING, Concept, Vocabulary
@@ -35,7 +36,7 @@ CELLS = 64
 
 
 class Colors:
-    """Names the colour of each pixel; a scorer too.
+    """Colour names as a segmenter and scorer.
 
     Labels are looked up on a grid of 64³ colours. `score` uses no grid: it is the softmax over names of -d²/(2·0.05²),
     d the distance to the name's nearest typical colour. So the name of greatest score is the label, but for pixels
@@ -60,9 +61,8 @@ class Colors:
         return self._names[(red * CELLS + green) * CELLS + blue][:, None]
 
     def score(self, images: Images, concept: int) -> Scores:
-        """Return how much each pixel deserves a name."""
-        if not 0 < concept < len(self.vocabulary):
-            raise BadValue(f"no concept {concept} to score; there are 1 to {len(self.vocabulary) - 1}")
+        """Return the softmax probability of a name at each pixel."""
+        check_concept(self.vocabulary, concept)
         pixels = ((images + 1) / 2).clamp(0, 1).permute(0, 2, 3, 1)
         distances = self._distances(pixels.reshape(-1, 3))
         scores = (distances / (-2 * SOFTNESS**2)).softmax(1)[:, concept - 1]

@@ -11,10 +11,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ganatomy.devices import find_dtype
-from ganatomy.errors import BadFile, BadModel, BadValue, UnknownName
+from ganatomy.errors import BadFile, BadModel, UnknownName
 from ganatomy.imported import guarded
 from ganatomy.segmenters.preprocessing import Preprocessing, read_preprocessing
-from ganatomy.segmenters.pretrained import build_config, forgive, load, load_tokenizer, read_config, transformers
+from ganatomy.segmenters.pretrained import build_config, load, load_tokenizer, read_config, transformers, zero_missing
+from ganatomy.segmenters.protocol import check_concept, plane_names
 from ganatomy.segmenters.registry import SEGMENTERS
 from ganatomy.types import Images, Labels, Scores
 from ganatomy.vocabulary import CATEGORIES, NOTHING, UNLABELLED, Concept, Vocabulary
@@ -22,15 +23,15 @@ from ganatomy.weights import fingerprint
 from ganatomy.weights.hub import find_repository
 
 PIXELS = 1 << 20
-"""Pixels that go into the network at once, or come out of it: four images of 512 px."""
+"""Pixels in the network's input or output at once: four images of 512 px."""
 MENTIONED = 5
-"""Most ids that a message lists."""
+"""Most ids in a message."""
 FAINT = 1e-12
-"""Evidence below this counts as this."""
+"""The least evidence."""
 
 
 class HuggingFaceSegmenter:
-    """A model of transformers that scores the classes of each pixel, or whose queries each claim a region for a class.
+    """A model of transformers that scores the classes of each pixel, or queries with a mask and a class each.
 
     Scores are resized bilinearly to the images. So are the masks of queries, and then a pixel's evidence for a class
     is the sum over queries of the class's probability (of all but "no object") times the mask's (Cheng et al. 2021,
@@ -38,17 +39,17 @@ class HuggingFaceSegmenter:
 
     Args:
         net: the model of transformers, in float32 on its device.
-        read: how it wants its images.
-        classes: what each class stands for; `NOTHING` is the rest of the image.
-        task: the tokens that tell the model what to do, [1, n], if it wants any.
+        preprocess: of its images.
+        classes: the concept of each class; `NOTHING` is the rest of the image.
+        task: the tokens of the task, [1, n], if the model takes any.
         dtype: in which it computes.
-        facts: what else changes the labels.
+        facts: of the model, for the fingerprint.
     """
 
     def __init__(
         self,
         net: Any,
-        read: Preprocessing,
+        preprocess: Preprocessing,
         classes: Sequence[Concept],
         *,
         task: Tensor | None = None,
@@ -56,47 +57,38 @@ class HuggingFaceSegmenter:
         facts: object = None,
     ) -> None:
         self.vocabulary: Vocabulary = tuple(dict.fromkeys((NOTHING, *classes)))
-        self.planes = tuple(dict.fromkeys(concept.category for concept in self.vocabulary[1:]))
-        matters = (classes, read, facts, dtype) if dtype != "float32" else (classes, read, facts)
-        self.fingerprint = fingerprint(net.state_dict(), "hf", *matters)
+        self.planes = plane_names(self.vocabulary)
+        own = [] if dtype == "float32" else [dtype]
+        self.fingerprint = fingerprint(net.state_dict(), "hf", classes, preprocess, facts, *own)
         self.device = next(net.parameters()).device
         self._dtype = find_dtype(dtype)
-        self._net, self._read = net.to(self._dtype), read
+        self._net, self._preprocess = net.to(self._dtype), preprocess
         self._task = None if task is None else task.to(self.device)
         self._concepts = torch.tensor([self.vocabulary.index(each) for each in classes], device=self.device)
 
     @torch.no_grad()
     def __call__(self, images: Images) -> Labels:
-        """Return the concept of each pixel.
-
-        Raises:
-            BadModel: the model raises, as some do for sizes that they were not made for, or returns NaN.
-        """
+        """Return the concept of each pixel."""
         size = images.shape[-2:]
-        at_once = max(1, PIXELS // max(size.numel(), torch.Size(self._read.size(*size)).numel()))
+        at_once = max(1, PIXELS // max(size.numel(), torch.Size(self._preprocess.size(*size)).numel()))
         best = [self.logits(part).max(1) for part in torch.split(images, at_once)]
         if any(bool(part.values.isnan().any()) for part in best):
             raise BadModel(f"{type(self._net).__name__} returned NaN in {self._dtype}")
         return self._concepts[torch.cat([part.indices for part in best])][:, None]
 
     def score(self, images: Images, concept: int) -> Scores:
-        """Return the softmax probability of a concept, or its share in the evidence.
-
-        Raises:
-            BadValue: no such concept.
-        """
-        if not 0 < concept < len(self.vocabulary):
-            raise BadValue(f"no concept {concept} to score; there are 1 to {len(self.vocabulary) - 1}")
+        """Return the softmax probability of a concept, or its share in the evidence."""
+        check_concept(self.vocabulary, concept)
         return self.logits(images).softmax(1)[:, self._concepts == concept].sum(1).clamp(0, 1)
 
     def logits(self, images: Images) -> Float[Tensor, "b c H W"]:
         """Return numbers whose softmax over the classes is their probability, at the resolution of the images."""
         size = images.shape[-2:]
-        given = {"pixel_values": self._read(images).to(self._dtype)}
+        inputs = {"pixel_values": self._preprocess(images).to(self._dtype)}
         if self._task is not None:
-            given["task_inputs"] = self._task.expand(len(images), -1)
-        with guarded(self._doing(*given["pixel_values"].shape[2:])):
-            out = self._net(**given)
+            inputs["task_inputs"] = self._task.expand(len(images), -1)
+        with guarded(self._description(*inputs["pixel_values"].shape[2:])):
+            out = self._net(**inputs)
         masks = out.get("masks_queries_logits", out.get("pred_masks"))
         logits = out.get("class_queries_logits", out.get("logits"))
         if logits is None or logits.ndim != (3 if masks is not None else 4):
@@ -113,7 +105,7 @@ class HuggingFaceSegmenter:
         evidence = torch.einsum("bqc,bqhw->bchw", logits.float().softmax(2)[..., :-1], masks)
         return evidence.clamp(min=FAINT).log()
 
-    def _doing(self, height: int, width: int) -> str:
+    def _description(self, height: int, width: int) -> str:
         built = getattr(self._net.config, "image_size", None)
         hint = f" where it was built for {built}" if built and built not in (height, [height, width]) else ""
         return f"{type(self._net).__name__}, given images of {height} x {width}{hint},"
@@ -136,55 +128,52 @@ def open_huggingface(
     directory = find_repository(name)
     settings = read_config(directory)
     check_ids(settings, str(directory / "config.json"))
-    read = read_preprocessing(directory, settings, size)
+    preprocess = read_preprocessing(directory, settings, size)
     kind = _kind(directory, settings["model_type"])
     config = build_config(directory, settings)
     task = _task(config, directory)
     net, missing = load(kind, config, directory)
     net.to(device)
     classes = class_concepts(config, category)
-    segmenter = HuggingFaceSegmenter(net, read, classes, task=task, dtype=dtype, facts=sorted(settings.items()))
+    segmenter = HuggingFaceSegmenter(net, preprocess, classes, task=task, dtype=dtype, facts=sorted(settings.items()))
     if len(segmenter.vocabulary) == 1:
         raise BadFile(f"{directory}: its config.json names no class but the background")
     probe = torch.zeros(1, 3, 64, 64, device=device)
-    forgive(net, missing, directory, lambda: segmenter.logits(probe))
+    zero_missing(net, missing, directory, lambda: segmenter.logits(probe))
     return segmenter
 
 
 def check_ids(settings: Mapping[str, Any], source: str) -> None:
-    """Refuse names whose ids are not the places of the scores, 0, 1, 2 …: transformers would move or drop some.
-
-    Raises:
-        BadFile: there are gaps, they begin at another number, or there are more or fewer than ``num_labels``.
-    """
-    given = settings.get("id2label")
-    if given is None:
+    """Refuse class names whose ids are not 0, 1, 2 …: transformers would move or drop some."""
+    names = settings.get("id2label")
+    if names is None:
         return
-    if not isinstance(given, Mapping):
-        raise BadFile(f"{source}: id2label is a {type(given).__name__}, not an object from ids to names")
+    if not isinstance(names, Mapping):
+        raise BadFile(f"{source}: id2label is a {type(names).__name__}, not an object from ids to names")
     try:
-        ids = {int(key) for key in given}
+        ids = {int(key) for key in names}
     except ValueError:
-        raise BadFile(f"{source}: id2label has the ids {_listed(given)}, which must be whole numbers") from None
+        raise BadFile(f"{source}: id2label has the ids {_listed(names)}, which must be whole numbers") from None
     count = settings.get("num_labels")
-    count = count if isinstance(count, int) else len(given)
+    count = count if isinstance(count, int) else len(names)
     wrong, missing = sorted(ids - set(range(count))), sorted(set(range(count)) - ids)
-    if wrong or missing or len(given) != count:
-        said = [f"lacks the ids {_listed(missing)}"] * bool(missing) + [f"has the ids {_listed(wrong)}"] * bool(wrong)
+    if wrong or missing or len(names) != count:
+        problems = [f"lacks the ids {_listed(missing)}"] * bool(missing) + [f"has the ids {_listed(wrong)}"] * bool(
+            wrong
+        )
         raise BadFile(
-            f"{source}: id2label names {len(given)} classes, {' and '.join(said) or 'some twice'}; the scores of "
+            f"{source}: id2label names {len(names)} classes, {' and '.join(problems) or 'some twice'}; the scores of "
             f"{count} classes need the ids 0 to {count - 1}"
         )
 
 
 def _listed(ids: Iterable[Any]) -> str:
-    """Return ids as a message has them."""
-    shown = list(map(str, ids))
-    return ", ".join(shown[:MENTIONED]) + (f" … {shown[-1]}" if len(shown) > MENTIONED else "")
+    texts = list(map(str, ids))
+    return ", ".join(texts[:MENTIONED]) + (f" … {texts[-1]}" if len(texts) > MENTIONED else "")
 
 
 def class_concepts(config: Any, category: str) -> list[Concept]:
-    """Return what each class of a config stands for.
+    """Return the concept of each class of a config.
 
     Of synonyms (``door, double door`` or ``building;edifice``) the first is the name, unless another class begins
     alike; then all are. Classes that still share a name get their number. The background becomes `NOTHING`.
@@ -212,7 +201,7 @@ def _kind(directory: Path, name: str) -> Any:
 
 
 def _task(config: Any, directory: Path) -> Tensor | None:
-    """Return the tokens of the task that OneFormer is to do."""
+    """Return the tokens of OneFormer's task."""
     if config.model_type != "oneformer":
         return None
     tokenizer = load_tokenizer(directory)

@@ -1,84 +1,74 @@
-"""The labels that came with images: ``labels:DIR``, ``labels:scenes:church``. Nothing is segmented."""
+"""The labels of an image dataset in the place of a segmenter: ``labels:DIR``, ``labels:scenes:church``."""
 
 from typing import NoReturn
 
 import torch
 
 from ganatomy.errors import BadFile, BadModel, BadValue
-from ganatomy.pictures import PictureSet, Shown, open_pictures
-from ganatomy.pictures.folder import PictureFolder
+from ganatomy.pictures import ImageDataset, ImageRefs, open_images
+from ganatomy.pictures.folder import ImageFolder
 from ganatomy.segmenters.registry import SEGMENTERS
 from ganatomy.types import Images, Labels
 from ganatomy.weights import fingerprint
 
 
-class GivenLabels:
-    """What somebody said of the images of a set, in the place of a segmenter; it sees nothing in other images.
+class DatasetLabels:
+    """The labels of a dataset's images; of other images it knows nothing.
 
-    >>> from ganatomy.pictures import Frame
+    >>> from ganatomy.pictures import CropSpec
     >>> labels = open_labels("scenes:church", device=torch.device("cpu"))
-    >>> labels.of(Shown(labels.pictures.fingerprint, (0, 1), Frame(64))).shape
+    >>> labels.of(ImageRefs(labels.images.fingerprint, (0, 1), CropSpec(64))).shape
     torch.Size([2, 3, 64, 64])
     """
 
-    def __init__(self, pictures: PictureSet, device: torch.device, ignored: tuple[int, ...] = ()) -> None:
-        if not pictures.planes:
-            raise BadFile(f"{pictures.name}: has no label maps; they lie in labels/PLANE beside images")
-        self.pictures = pictures
-        self.vocabulary, self.planes = pictures.vocabulary, pictures.planes
-        self.fingerprint = fingerprint({}, "labels", pictures.fingerprint, *ignored)
+    def __init__(self, images: ImageDataset, device: torch.device, ignored: tuple[int, ...] = ()) -> None:
+        if not images.planes:
+            raise BadFile(f"{images.name}: has no label maps; they lie in labels/PLANE beside images")
+        self.images = images
+        self.vocabulary, self.planes = images.vocabulary, images.planes
+        self.fingerprint = fingerprint({}, "labels", images.fingerprint, *ignored)
         self.device = device
 
-    def of(self, shown: Shown | None) -> Labels:
-        """Return the labels of images that were looked at, as large as they were seen.
-
-        Raises:
-            BadModel: they were drawn, not looked up.
-            BadValue: they are of another set.
-            BadFile: a label map cannot be read.
-        """
-        if shown is None:
+    def of(self, refs: ImageRefs | None) -> Labels:
+        """Return the labels of images, cropped as they were."""
+        if refs is None:
             self._refuse()
-        if shown.fingerprint != self.pictures.fingerprint:
+        if refs.fingerprint != self.images.fingerprint:
             raise BadValue(
-                f"labels:{self.pictures.name} are of other images than the classifier looks at; give labels: and "
+                f"labels:{self.images.name} are of other images than the classifier looks at; give labels: and "
                 "images= the same name"
             )
-        return self.pictures.labels(shown.numbers, shown.frame).to(self.device)
+        return self.images.labels(refs.indices, refs.crop).to(self.device)
 
-    def __call__(self, images: Images) -> Labels:  # noqa: ARG002  a segmenter by its looks, to carry a vocabulary
-        """Refuse images of which nothing is known but what they look like.
-
-        Raises:
-            BadModel: always.
-        """
+    def __call__(self, images: Images) -> Labels:  # noqa: ARG002  of the protocol, which carries a vocabulary
+        """Refuse images that are no references."""
         self._refuse()
 
     def _refuse(self) -> NoReturn:
         raise BadModel(
-            f"labels:{self.pictures.name} are of the images of that set alone, which a classifier looks at; for "
+            f"labels:{self.images.name} are of the images of that set alone, which a classifier looks at; for "
             "images that are drawn or changed, give a segmenter"
         )
 
 
 @SEGMENTERS.register("labels", data=True)
-def open_labels(pictures: str, /, *, device: torch.device, ignore: str = "") -> GivenLabels:
+def open_labels(pictures: str, /, *, device: torch.device, ignore: str = "") -> DatasetLabels:
     """Take the labels that came with the images that a classifier looks at: a directory, or scenes:CATEGORY.
 
     Args:
-        pictures: the set.
+        dataset: of images with labels.
         device: where labels go.
-        ignore: numbers in label maps that stand for pixels that nobody labelled, such as ``255``; they become nothing,
-            and count as pixels that show nothing: in every total, and for units that are on there.
+        ignore: numbers in label maps that stand for unlabelled pixels, such as ``255``; they become nothing, and count
+            as pixels without a concept.
 
     Raises:
         BadFile: no such images, or there are no labels beside them.
         BadValue: no such numbers, or there are no label maps in files that could hold them.
     """
-    found, ignored = open_pictures(pictures), tuple(ignore.split(",")) if ignore else ()
+    images, ignored = open_images(dataset), tuple(ignore.split(",")) if ignore else ()
     if not all(number.strip().isdecimal() for number in ignored):
         raise BadValue(f"ignore={ignore}: give numbers of labels with commas between them, such as 255")
     numbers = tuple(map(int, ignored))
-    if numbers and not isinstance(found, PictureFolder):
-        raise BadValue(f"ignore={ignore} is for label maps in a folder; {pictures} has none")
-    return GivenLabels(found.ignoring(numbers) if isinstance(found, PictureFolder) else found, device, numbers)
+    if numbers and not isinstance(images, ImageFolder):
+        raise BadValue(f"ignore={ignore} is for label maps in a folder; {dataset} has none")
+    return DatasetLabels(images.ignoring(numbers) if isinstance(images, ImageFolder) else images, device, numbers)

@@ -1,4 +1,4 @@
-"""Any torch module that names pixels: ``torch:package.module:callable?vocabulary=FILE``, or `as_segmenter`."""
+"""Any torch module that labels pixels: ``torch:package.module:callable?vocabulary=FILE``, or `as_segmenter`."""
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ganatomy.devices import find_dtype
 from ganatomy.errors import BadModel, BadValue
 from ganatomy.imported import call_named, guarded
+from ganatomy.segmenters.protocol import check_concept, plane_names
 from ganatomy.segmenters.registry import SEGMENTERS
 from ganatomy.types import Images, Labels, Scores
 from ganatomy.vocabulary import Concept, Vocabulary, checked_vocabulary, read_vocabulary
@@ -43,7 +44,7 @@ class ModuleSegmenter:
         name: str = "the module",
     ) -> None:
         self.vocabulary = vocabulary
-        self.planes = tuple(planes) or tuple(dict.fromkeys(concept.category for concept in vocabulary[1:]))
+        self.planes = tuple(planes) or plane_names(vocabulary)
         if len(set(self.planes)) < len(self.planes) or not all(self.planes):
             raise BadValue(f"planes={','.join(self.planes)}: give each plane a name of its own, as planes=object,part")
         self.device = device
@@ -63,22 +64,13 @@ class ModuleSegmenter:
 
     @torch.no_grad()
     def __call__(self, images: Images) -> Labels:
-        """Return what the module sees.
-
-        Raises:
-            BadModel: the module raises, or returns something that its vocabulary does not explain.
-        """
+        """Return the labels of the module."""
         found = self._planes(images)
         return torch.stack([self._labels(out, plane, images) for out, plane in zip(found, self.planes, strict=True)], 1)
 
     def score(self, images: Images, concept: int) -> Scores:
-        """Return the softmax probability of a concept, summed over the planes that may show it.
-
-        Raises:
-            BadModel: the module returns label maps, which say nothing of probability.
-        """
-        if not 0 < concept < len(self.vocabulary):
-            raise BadValue(f"no concept {concept} to score; there are 1 to {len(self.vocabulary) - 1}")
+        """Return the softmax probability of a concept, summed over the planes that may show it."""
+        check_concept(self.vocabulary, concept)
         total = images.new_zeros(len(images), *images.shape[2:])
         for out, plane in zip(self._planes(images), self.planes, strict=True):
             if not out.is_floating_point():
@@ -116,8 +108,8 @@ class ModuleSegmenter:
             raise BadModel(f"{self._name} returned a plane of type {kind}, not class logits or integer labels")
         rank = 4 if plane.is_floating_point() else 3
         if plane.ndim != rank or len(plane) != len(images) or 0 in plane.shape:
-            wanted = "logits [b, C, h, w]" if rank == 4 else "labels [b, h, w]"
-            raise BadModel(f"{self._name} returned shape {list(plane.shape)}, expected {wanted} with b = {len(images)}")
+            kind = "logits [b, C, h, w]" if rank == 4 else "labels [b, h, w]"
+            raise BadModel(f"{self._name} returned shape {list(plane.shape)}, expected {kind} with b = {len(images)}")
         if rank == 4 and bool(plane.isnan().any()):
             raise BadModel(f"{self._name} returned NaN logits")
 
@@ -133,15 +125,14 @@ class ModuleSegmenter:
         return F.interpolate(out[:, None].double(), images.shape[2:], mode="nearest-exact")[:, 0].long()
 
     def _channels(self, logits: Tensor, plane: str) -> Tensor:
-        """Return the concept that each channel stands for."""
+        """Return the concept of each channel."""
         if logits.shape[1] == len(self.vocabulary):
             return self._everything
         own = [0, *(i for i, concept in enumerate(self.vocabulary) if concept.category == plane)]
         if logits.shape[1] != len(own):
-            kinds = ", ".join(dict.fromkeys(concept.category for concept in self.vocabulary[1:]))
             hint = ""
             if len(own) == 1:
-                hint = f"; its categories are {kinds}, so name planes after them"
+                hint = f"; its categories are {', '.join(plane_names(self.vocabulary))}, so name planes after them"
             elif logits.shape[1] + 1 in (len(own), len(self.vocabulary)):
                 hint = "; the first channel must be for nothing, as the first concept is"
             raise BadModel(
@@ -182,6 +173,16 @@ def as_segmenter(
     return ModuleSegmenter(module, concepts, planes=planes, device=torch.device(device), dtype=dtype)
 
 
+def named_module(argument: str, options: Mapping[str, str], weights: str, prefix: str) -> tuple[Any, str]:
+    """Call ``package.module:callable`` with the options and load weights into the module; return also its name."""
+    module = call_named(argument, options)
+    if weights:
+        if not isinstance(module, nn.Module):
+            raise BadValue(f"{argument} returned no torch module that could load weights={weights}")
+        load_weights(module, Path(weights), prefix)
+    return module, f"{argument}?{urlencode(options)}" if options else argument
+
+
 @SEGMENTERS.register("torch", argument="code")
 def open_module(
     argument: str,
@@ -199,12 +200,7 @@ def open_module(
     if not vocabulary:
         raise BadValue(f"torch:{argument} needs a vocabulary; add ?vocabulary=FILE, a JSON list of [name, category]")
     concepts = read_vocabulary(Path(vocabulary))
-    module = call_named(argument, options)
-    if weights:
-        if not isinstance(module, nn.Module):
-            raise BadValue(f"{argument} returned no torch module that could load weights={weights}")
-        load_weights(module, Path(weights), prefix)
-    name = f"{argument}?{urlencode(options)}" if options else argument
+    module, name = named_module(argument, options, weights, prefix)
     return ModuleSegmenter(
         module,
         concepts,

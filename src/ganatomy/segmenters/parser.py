@@ -1,4 +1,4 @@
-"""Scene parsing networks as segmenters: images are read at one or several sizes, and labelled at their own."""
+"""Scene parsing networks as segmenters: images go in at one or several sizes, labels have the images' own size."""
 
 from collections.abc import Collection, Iterator, Sequence
 from functools import partial, reduce
@@ -14,28 +14,29 @@ from ganatomy.devices import find_dtype
 from ganatomy.errors import BadValue
 from ganatomy.segmenters.gridmaps import bilinear
 from ganatomy.segmenters.halves import expand
+from ganatomy.segmenters.protocol import check_concept
 from ganatomy.types import Images, Labels, Scores
 from ganatomy.vocabulary import Vocabulary
 
 PIXELS = 1 << 18
-"""Pixels that go through the network at once: four images of 256 px. Keeps memory small."""
+"""Pixels in the network at once, to bound memory: four images of 256 px."""
 
 VALUES = 1 << 22
 """Logits that are upsampled at once: all channels at the size of the image would be far larger than all the rest."""
 
 SMALLEST = 32
-"""The least size at which a network reads: one place of its coarsest map."""
+"""The least input size: one position of the coarsest map."""
 
 
-class Group(NamedTuple):
+class ChannelGroup(NamedTuple):
     """Channels that exclude each other: one softmax goes over them.
 
     Attributes:
         plane: the label plane that they fill.
         head: the output of the network that they are of.
         channels: which they are of that output.
-        concepts: what each of them shows; 0 is nothing.
-        owner: the object within which alone they are trusted; None for all pixels.
+        concepts: the concept of each; 0 is nothing.
+        owner: the object within which alone they count; None for all pixels.
     """
 
     plane: str
@@ -45,33 +46,33 @@ class Group(NamedTuple):
     owner: int | None = None
 
 
-class Words(NamedTuple):
-    """What a network says: its concepts, its groups of channels (objects first), and how many objects have halves.
+class LabelSpace(NamedTuple):
+    """The concepts of a network, its groups of channels (objects first), and how many objects have halves.
 
     With halves, concepts 1 to `halved` are the objects, and the next 4 × `halved` their tops, lefts, bottoms, rights.
     """
 
     vocabulary: Vocabulary
-    groups: Sequence[Group]
+    groups: Sequence[ChannelGroup]
     halved: int = 0
 
 
-class Colours(NamedTuple):
-    """How a network wants its colours, from 0 to 255: their order, the means taken off, the scales divided by."""
+class Normalisation(NamedTuple):
+    """The input of a network, from 0 to 255: whether blue comes first, the means subtracted, the scales divided by."""
 
     bgr: bool
     means: tuple[float, float, float]
     scales: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
 
-class Reading(NamedTuple):
-    """At which sizes images are read, in pixels a side, and in which number format the network computes."""
+class InferenceSizes(NamedTuple):
+    """The sizes of a network's input, in pixels a side, and the number format in which it computes."""
 
     sizes: tuple[int, ...]
     dtype: str = "float32"
 
 
-class Parser:
+class SceneParser:
     """An encoder and a decoder with one or several heads: a segmenter and a scorer.
 
     Images are average-pooled to each size (square, whatever their shape; SPEC 3), as the published code does:
@@ -80,15 +81,21 @@ class Parser:
     """
 
     def __init__(
-        self, encoder: nn.Module, decoder: nn.Module, words: Words, colours: Colours, reading: Reading, fingerprint: str
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        space: LabelSpace,
+        colours: Normalisation,
+        inference: InferenceSizes,
+        fingerprint: str,
     ) -> None:
-        self.vocabulary = words.vocabulary
-        self.planes = tuple(dict.fromkeys(group.plane for group in words.groups))
-        self.planes += ("top/bottom", "left/right") if words.halved else ()
+        self.vocabulary = space.vocabulary
+        self.planes = tuple(dict.fromkeys(group.plane for group in space.groups))
+        self.planes += ("top/bottom", "left/right") if space.halved else ()
         self.fingerprint = fingerprint
         self.device = next(encoder.parameters()).device
-        self._words, self._colours, self._reading = words, colours, reading
-        self._dtype = find_dtype(reading.dtype)
+        self._space, self._colours, self._inference = space, colours, inference
+        self._dtype = find_dtype(inference.dtype)
         self._encoder, self._decoder = (net.eval().requires_grad_(False).to(self._dtype) for net in (encoder, decoder))
 
     @torch.no_grad()
@@ -102,8 +109,7 @@ class Parser:
         The probability of a part is that within its owner, and 0 where another object is predicted. An object that is
         also a part has the sum of both, at most 1; a half has the probability of its object, where that half is seen.
         """
-        if not 0 < concept < len(self.vocabulary):
-            raise BadValue(f"no concept {concept} to score; there are 1 to {len(self.vocabulary) - 1}")
+        check_concept(self.vocabulary, concept)
         chunks = self._chunks(images)
         if len(chunks) == 1 or not (images.requires_grad and torch.is_grad_enabled()):
             return torch.cat([self._score(chunk, concept) for chunk in chunks])
@@ -112,41 +118,41 @@ class Parser:
         return torch.cat([again(chunk, concept) for chunk in chunks])
 
     def _chunks(self, images: Images) -> tuple[Tensor, ...]:
-        return torch.split(images, max(1, PIXELS // sum(size * size for size in self._reading.sizes)))
+        return torch.split(images, max(1, PIXELS // sum(size * size for size in self._inference.sizes)))
 
     def _labels(self, images: Images) -> Labels:
-        read = self.logits(images, {group.head for group in self._words.groups})
+        logits = self.logits(images, {group.head for group in self._space.groups})
         planes: dict[str, Tensor] = {}
-        for group in self._words.groups:
-            shown = read.shown(group)
+        for group in self._space.groups:
+            labels = logits.labels(group)
             if group.owner is not None:
-                shown = torch.where(planes[self.planes[0]] == group.owner, shown, 0)
-            planes[group.plane] = planes[group.plane] + shown if group.plane in planes else shown
+                labels = torch.where(planes[self.planes[0]] == group.owner, labels, 0)
+            planes[group.plane] = planes[group.plane] + labels if group.plane in planes else labels
         labels = torch.stack(list(planes.values()), 1)
-        if self._words.halved:
-            labels = torch.cat([labels, expand(labels[:, 0], self._words.halved)], 1)
+        if self._space.halved:
+            labels = torch.cat([labels, expand(labels[:, 0], self._space.halved)], 1)
         return labels
 
     def _score(self, images: Images, concept: int) -> Scores:
-        _, (first, *_), halved = self._words
+        _, (first, *_), halved = self._space
         half = halved < concept <= 5 * halved
         whole = (concept - 1) % halved + 1 if half else concept
-        groups = [group for group in self._words.groups if whole in group.concepts]
+        groups = [group for group in self._space.groups if whole in group.concepts]
         within = half or any(group.owner is not None for group in groups)
-        read = self.logits(images, {group.head for group in groups} | ({first.head} if within else set()))
-        objects = read.shown(first) if within else images.new_zeros(())
+        logits = self.logits(images, {group.head for group in groups} | ({first.head} if within else set()))
+        objects = logits.labels(first) if within else images.new_zeros(())
         total = images.new_zeros(len(images), *images.shape[2:])
         for group in groups:
-            score = read.probability(group, whole)
+            score = logits.probability(group, whole)
             total = total + (score if group.owner is None else score * (objects == group.owner))
         if half:
             total = total * (expand(objects, halved) == concept).any(1)
         return total.clamp(max=1)
 
     def logits(self, images: Images, heads: Collection[str]) -> "Logits":
-        """Return what some heads say of images, at each size at which they are read."""
+        """Return the logits of some heads at each input size."""
         at_sizes = []
-        for size in self._reading.sizes:
+        for size in self._inference.sizes:
             x = images if images.shape[2:] == (size, size) else F.adaptive_avg_pool2d(images, size)
             x = (x.flip(1) if self._colours.bgr else x) * 127.5 + 127.5
             means, scales = (torch.tensor(own, device=x.device).view(3, 1, 1) for own in self._colours[1:])
@@ -156,13 +162,13 @@ class Parser:
 
 
 class Logits(NamedTuple):
-    """What the heads say of a batch at each size, and the size of the images."""
+    """The logits of a batch at each input size, by head, and the size of the images."""
 
     at_sizes: Sequence[dict[str, Float[Tensor, "b c h w"]]]
     size: tuple[int, int]
 
     @torch.no_grad()
-    def shown(self, group: Group) -> Int64[Tensor, "b H W"]:
+    def labels(self, group: ChannelGroup) -> Int64[Tensor, "b H W"]:
         """Return the concept of a group's most probable channel."""
         rows = []
         for lines in self._upsampled(group):
@@ -171,17 +177,17 @@ class Logits(NamedTuple):
         best = torch.cat(rows, 1)
         return torch.tensor(group.concepts, device=best.device)[best]
 
-    def probability(self, group: Group, concept: int) -> Scores:
+    def probability(self, group: ChannelGroup, concept: int) -> Scores:
         """Return the softmax probability of the channels that show a concept."""
-        own = [i for i, shown in enumerate(group.concepts) if shown == concept]
+        channels = [i for i, each in enumerate(group.concepts) if each == concept]
         rows = []
         for lines in self._upsampled(group):
-            scores = [line.softmax(3)[..., own].sum(3) for line in lines]
+            scores = [line.softmax(3)[..., channels].sum(3) for line in lines]
             rows.append(reduce(torch.add, scores) / len(scores))
         return torch.cat(rows, 1)
 
-    def _upsampled(self, group: Group) -> Iterator[list[Float[Tensor, "b rows W c"]]]:
-        """Give the logits at the images' size, of each size at which they were read, a few rows at a time."""
+    def _upsampled(self, group: ChannelGroup) -> Iterator[list[Float[Tensor, "b rows W c"]]]:
+        """Yield the logits of each input size at the images' size, a few rows at a time."""
         height, width = self.size
         maps = [each[group.head][:, group.channels].permute(0, 2, 3, 1).float() for each in self.at_sizes]
         b, _, _, c = maps[0].shape
@@ -196,11 +202,7 @@ class Logits(NamedTuple):
 
 
 def parse_sizes(text: str) -> tuple[int, ...]:
-    """Read the option ``sizes=256`` or ``sizes=256,320``.
-
-    Raises:
-        BadValue: it is no such list, or a size is too small.
-    """
+    """Parse the option ``sizes=256`` or ``sizes=256,320``."""
     try:
         sizes = tuple(int(each) for each in text.split(","))
     except ValueError:

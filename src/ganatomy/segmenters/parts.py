@@ -21,23 +21,23 @@ class Parts:
 
     def __init__(self, inner: Segmenter) -> None:
         plane = "object" if "object" in inner.planes else inner.planes[0]
-        things = [i for i, concept in enumerate(inner.vocabulary) if concept.category == plane]
-        if not things:
+        objects = [i for i, concept in enumerate(inner.vocabulary) if concept.category == plane]
+        if not objects:
             raise BadValue(f"nothing to expand: the vocabulary has no concept of category {plane!r}")
-        halves = [Concept(f"{inner.vocabulary[i].name}-{half}", "part") for half in "tlbr" for i in things]
+        halves = [Concept(f"{inner.vocabulary[i].name}-{half}", "part") for half in "tlbr" for i in objects]
         self.vocabulary: Vocabulary = (*inner.vocabulary, *halves)
         self.planes = (*inner.planes, "top/bottom", "left/right")
         self.fingerprint = fingerprint({}, "parts", inner.fingerprint)
         self.device = inner.device
-        self._inner, self._plane, self._things = inner, inner.planes.index(plane), len(things)
+        self._inner, self._plane, self._count = inner, inner.planes.index(plane), len(objects)
         self._rank = torch.zeros(len(inner.vocabulary), dtype=torch.long, device=inner.device)
-        self._rank[things] = torch.arange(1, len(things) + 1, device=inner.device)
+        self._rank[objects] = torch.arange(1, len(objects) + 1, device=inner.device)
 
     def __call__(self, images: Images) -> Labels:
         """Return the inner labels, and two planes of halves."""
         labels = self._inner(images)
-        halves = expand(self._rank[labels[:, self._plane].long()], self._things)
-        first = len(self._rank) - 1 - self._things  # rank 1's top, numbered 1 + things, is the first new concept
+        halves = expand(self._rank[labels[:, self._plane].long()], self._count)
+        first = len(self._rank) - 1 - self._count  # rank 1's top, number 1 + count, is the first new concept
         return torch.cat([labels, torch.where(halves > 0, halves + first, 0)], 1)
 
 

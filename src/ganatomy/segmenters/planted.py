@@ -1,25 +1,26 @@
-"""The segmenter of the planted world: reads the images of the planted generator exactly."""
+"""The segmenter of the planted generator, exact for its images."""
 
 import torch
 from torch import Tensor
 
 from ganatomy.errors import BadValue
 from ganatomy.planted import COLOURS, VOCABULARY
+from ganatomy.segmenters.protocol import check_concept, plane_names
 from ganatomy.segmenters.registry import SEGMENTERS
 from ganatomy.types import Images, Labels, Scores
 from ganatomy.vocabulary import Vocabulary
 from ganatomy.weights import fingerprint
 
 STEEPNESS = 6.0
-"""How sharply a score tells a colour from its neighbour: half-way between them it is 1/2."""
+"""Slope of the sigmoid of a channel: half-way between two colours the score is 1/2."""
 
 
 class PlantedSegmenter:
-    """Reads each pixel as the nearest of eight pure colours, and says what that colour shows."""
+    """Labels each pixel by the nearest of eight pure colours."""
 
     def __init__(self, device: torch.device) -> None:
         self.vocabulary: Vocabulary = VOCABULARY
-        self.planes = tuple(dict.fromkeys(concept.category for concept in VOCABULARY[1:]))
+        self.planes = plane_names(VOCABULARY)
         self.device = device
         self.fingerprint = fingerprint({}, "planted", VOCABULARY, COLOURS, STEEPNESS)
         names = [concept.name for concept in VOCABULARY]
@@ -38,9 +39,8 @@ class PlantedSegmenter:
         return self._meaning[:, number].transpose(0, 1)
 
     def score(self, images: Images, concept: int) -> Scores:
-        """Return how near each pixel is to the colours that show a concept."""
-        if not 0 < concept < len(VOCABULARY):
-            raise BadValue(f"no concept {concept} to score; there are 1 to {len(VOCABULARY) - 1}")
+        """Return the closeness of each pixel to the colours that show a concept, from 0 to 1."""
+        check_concept(VOCABULARY, concept)
         set_ = torch.sigmoid(STEEPNESS * images)
         total: Tensor = torch.zeros_like(images[:, 0])
         for number in self._shown[:, concept].nonzero()[:, 0].tolist():

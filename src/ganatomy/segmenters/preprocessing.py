@@ -1,4 +1,4 @@
-"""How a model of the Hugging Face hub wants its images: the size, the bounds, the order of the colours."""
+"""Preprocessing of images for models of the Hugging Face hub: size, normalisation, order of the channels."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,17 +24,17 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "mobilevitv2": FLIPPED,
     "tipsv2_dpt": {"do_normalize": False},
 }
-"""What the families do with colours where their file does not say; others do as with ImageNet."""
+"""Normalisation by family where their file does not say; others do as with ImageNet."""
 SHORTEST = {"detr", "mask2former", "maskformer", "oneformer"}
-"""The families for which a lone number is the length of the shorter side."""
+"""Families for which a single number is the length of the shorter side."""
 FILTERS = {1: "bicubic", 3: "bicubic"}
-"""Resampling filters by Pillow's numbers; those that torch lacks become the nearest in kind, bilinear by default."""
+"""Resampling filters by Pillow's numbers, as far as torch has them; others are bilinear."""
 
 
 class Preprocessing(NamedTuple):
-    """From images in [-1, 1] to what a network takes; differentiable, on the images' device.
+    """From images in [-1, 1] to a network's input; differentiable, on the images' device.
 
-    The whole image is read: where the model's own code would crop its middle, it is resized to that size instead.
+    The whole image is used: where the model's own code would crop its middle, it is resized to that size instead.
 
     Attributes:
         fixed: height and width, whatever the image's; or None.
@@ -58,7 +58,7 @@ class Preprocessing(NamedTuple):
     flipped: bool = False
 
     def size(self, height: int, width: int) -> tuple[int, int]:
-        """Return the height and width at which an image is read.
+        """Return the height and width of the input for an image.
 
         >>> Preprocessing(shortest=32, longest=60, multiple=8).size(64, 128)
         (32, 64)
@@ -71,10 +71,11 @@ class Preprocessing(NamedTuple):
             if self.longest is not None and long * target > self.longest * short:
                 target = round(self.longest * short / long)
             height, width = height * target // short, width * target // short
-        return _up(height, self.multiple), _up(width, self.multiple)
+        height, width = (-(-side // self.multiple) * self.multiple for side in (height, width))
+        return height, width
 
     def __call__(self, images: Images) -> Float[Tensor, "b 3 h w"]:
-        """Return what the network takes."""
+        """Return the network's input."""
         size = self.size(images.shape[-2], images.shape[-1])
         if size != tuple(images.shape[-2:]):
             images = F.interpolate(images, size, mode=self.filter, antialias=True).clamp(-1, 1)
@@ -85,42 +86,40 @@ class Preprocessing(NamedTuple):
 
 
 def read_preprocessing(directory: Path, config: Mapping[str, Any], size: int | None = None) -> Preprocessing:
-    """Read ``preprocessor_config.json``; where it is silent or missing, do as the model's family does.
+    """Read ``preprocessor_config.json``, with defaults of the model's family.
 
     Args:
         directory: of the model.
         config: of the model, its type and perhaps its image_size.
-        size: read at this size instead: the length of the shorter side for a model that keeps proportions, else both.
-
-    Raises:
-        BadFile: a file whose values are not understood.
-        BadValue: a size below 1.
+        size: instead of the file's: the length of the shorter side for a model that keeps proportions, else both.
     """
     if size is not None and size < 1:
         raise BadValue(f"size={size} is too small; give the pixels at which images are read")
     kind = config["model_type"]
-    said = IMAGENET | dict(DEFAULTS.get(kind, {})) | _file(directory)
+    settings = IMAGENET | dict(DEFAULTS.get(kind, {})) | _file(directory)
     source = f"{directory / 'preprocessor_config.json'}"
-    fixed, shortest, longest = _size(said, config, source) if said.get("do_resize", True) else (None, None, None)
+    fixed, shortest, longest = (
+        _size(settings, config, source) if settings.get("do_resize", True) else (None, None, None)
+    )
     if size is not None:
         fixed, shortest, longest = (None, size, None) if shortest else ((size, size), None, None)
-    normal = said.get("do_normalize", True)
-    scale = said.get("rescale_factor", 1 / 255) if said.get("do_rescale", True) else 1
+    normal = settings.get("do_normalize", True)
+    scale = settings.get("rescale_factor", 1 / 255) if settings.get("do_rescale", True) else 1
     return Preprocessing(
         fixed=fixed,
         shortest=shortest,
         longest=longest,
-        multiple=_whole(said.get("size_divisor") or said.get("ensure_multiple_of") or 1, source),
-        filter=FILTERS.get(said.get("resample", 2), "bilinear"),
+        multiple=_pixels(settings.get("size_divisor") or settings.get("ensure_multiple_of") or 1, source),
+        filter=FILTERS.get(settings.get("resample", 2), "bilinear"),
         white=255 * float(scale),
-        mean=_channels(said["image_mean"], source) if normal else (0.0, 0.0, 0.0),
-        std=_channels(said["image_std"], source) if normal else (1.0, 1.0, 1.0),
-        flipped=bool(said.get("do_flip_channel_order", False)),
+        mean=_channels(settings["image_mean"], source) if normal else (0.0, 0.0, 0.0),
+        std=_channels(settings["image_std"], source) if normal else (1.0, 1.0, 1.0),
+        flipped=bool(settings.get("do_flip_channel_order", False)),
     )
 
 
 def _file(directory: Path) -> dict[str, Any]:
-    """Return what the file says; newer ones lie in a file of the whole processor."""
+    """Return the settings of the file; newer ones are part of a file of the whole processor."""
     if (directory / "preprocessor_config.json").is_file():
         found = read_json(directory / "preprocessor_config.json")
     elif (directory / "processor_config.json").is_file():
@@ -131,36 +130,36 @@ def _file(directory: Path) -> dict[str, Any]:
 
 
 def _size(
-    said: Mapping[str, Any], config: Mapping[str, Any], source: str
+    settings: Mapping[str, Any], config: Mapping[str, Any], source: str
 ) -> tuple[tuple[int, int] | None, int | None, int | None]:
     """Return the fixed size, the shortest and the longest side."""
-    cropped = said.get("do_center_crop", False) and "crop_size" in said
-    size = said["crop_size"] if cropped else said.get("size", config.get("image_size") or 512)
+    cropped = settings.get("do_center_crop", False) and "crop_size" in settings
+    size = settings["crop_size"] if cropped else settings.get("size", config.get("image_size") or 512)
     if isinstance(size, int):
-        side = _whole(size, source)
-        if not cropped and ("max_size" in said or config["model_type"] in SHORTEST):
-            return None, side, _whole_or_none(said.get("max_size"), source)
+        side = _pixels(size, source)
+        if not cropped and ("max_size" in settings or config["model_type"] in SHORTEST):
+            return None, side, _longest(settings, "max_size", source)
         return (side, side), None, None
     if isinstance(size, list) and len(size) == 2:
         size = {"height": size[0], "width": size[1]}
     if isinstance(size, dict) and {"height", "width"} <= size.keys():
-        return (_whole(size["height"], source), _whole(size["width"], source)), None, None
+        return (_pixels(size["height"], source), _pixels(size["width"], source)), None, None
     if isinstance(size, dict) and "shortest_edge" in size:
-        side = _whole(size["shortest_edge"], source)
+        side = _pixels(size["shortest_edge"], source)
         if config["model_type"].startswith("eomt"):  # reads squares: of an oblong image several, which overlap
             return (side, side), None, None
-        return None, side, _whole_or_none(size.get("longest_edge"), source)
+        return None, side, _longest(size, "longest_edge", source)
     raise BadFile(f"{source}: size {size!r} is not understood; expected height and width, or shortest_edge")
 
 
-def _whole(value: Any, source: str) -> int:
+def _pixels(value: Any, source: str) -> int:
     if not isinstance(value, int) or value < 1:
         raise BadFile(f"{source}: {value!r} is no length in pixels")
     return value
 
 
-def _whole_or_none(value: Any, source: str) -> int | None:
-    return None if value is None else _whole(value, source)
+def _longest(settings: Mapping[str, Any], name: str, source: str) -> int | None:
+    return None if settings.get(name) is None else _pixels(settings[name], source)
 
 
 def _channels(values: Any, source: str) -> tuple[float, ...]:
@@ -168,7 +167,3 @@ def _channels(values: Any, source: str) -> tuple[float, ...]:
     if len(values) != 3 or not all(isinstance(value, (int, float)) for value in values):
         raise BadFile(f"{source}: {values!r} is no number for each of three channels")
     return tuple(float(value) for value in values)
-
-
-def _up(side: int, multiple: int) -> int:
-    return -(-side // multiple) * multiple

@@ -1,4 +1,4 @@
-"""Models of transformers, built of a config and tensors: nothing downloaded, nothing run, nothing left to chance."""
+"""Models of transformers from a config and tensors: nothing is downloaded or run, no weight is random."""
 
 import contextlib
 import warnings
@@ -15,17 +15,13 @@ from ganatomy.imported import guarded
 from ganatomy.weights.hub import check_numbers, read_json, read_pretrained
 
 IGNORED = {"auto_map", "attn_implementation", "experts_implementation", "kernel_config", "use_kernels", "fusion_config"}
-"""Settings that name code to run, or how: none of a checkpoint's business."""
+"""Settings that name code to run, or how."""
 PASSING = {"_name_or_path", "transformers_version", "dtype", "torch_dtype"}
-"""Settings that say nothing of the function that a model computes."""
+"""Settings that do not change what a model computes."""
 
 
 def transformers() -> ModuleType:
-    """Return the package.
-
-    Raises:
-        BadValue: it is not installed.
-    """
+    """Return the package."""
     try:
         import transformers
     except ImportError as error:
@@ -34,11 +30,7 @@ def transformers() -> ModuleType:
 
 
 def read_config(directory: Path) -> dict[str, Any]:
-    """Read a model's ``config.json``, but for what names code, files or versions.
-
-    Raises:
-        BadFile: not a config, or one of quantised weights.
-    """
+    """Read a model's ``config.json``, without settings that name code, files or versions."""
     content = read_json(directory / "config.json")
     check_numbers(content, str(directory / "config.json"))
     if "quantization_config" in content:
@@ -61,11 +53,7 @@ def _cleaned(value: Any) -> Any:
 
 
 def build_config(directory: Path, settings: Mapping[str, Any]) -> Any:
-    """Make the config object that transformers has for these settings.
-
-    Raises:
-        BadModel: it refuses the settings.
-    """
+    """Make the config object that transformers has for these settings."""
     with guarded(f"reading {directory / 'config.json'}"), quiet():
         return transformers().CONFIG_MAPPING[settings["model_type"]].from_dict(dict(settings))
 
@@ -74,11 +62,7 @@ def load(kind: Any, config: Any, directory: Path) -> tuple[Any, list[str]]:
     """Build a model of that class, frozen and in float32, and fill it with the tensors of a directory.
 
     Returns:
-        The model; and the names of its tensors that are not there, which now hold NaN: see `forgive`.
-
-    Raises:
-        BadFile: a tensor of another shape, or a file that cannot be read.
-        BadModel: transformers cannot build the model.
+        The model; and the names of its missing tensors, which now hold NaN: see `zero_missing`.
     """
     state = read_pretrained(directory)
     with guarded(f"opening {directory}"), quiet():
@@ -99,14 +83,8 @@ def load(kind: Any, config: Any, directory: Path) -> tuple[Any, list[str]]:
     return model, missing
 
 
-def forgive(model: nn.Module, missing: list[str], source: Path, compute: Callable[[], Tensor]) -> None:
-    """Let tensors lack that the answer does not depend on, as checkpoints of some families do; they become 0.
-
-    transformers would fill them at random. They hold NaN, so an answer that depends on them holds NaN.
-
-    Raises:
-        BadFile: the answer depends on them; names the first.
-    """
+def zero_missing(model: nn.Module, missing: list[str], source: Path, compute: Callable[[], Tensor]) -> None:
+    """Set missing tensors, which hold NaN, to 0 if the output does not depend on them, as in some families."""
     if not missing:
         return
     if not bool(compute().isfinite().all()):
@@ -118,11 +96,7 @@ def forgive(model: nn.Module, missing: list[str], source: Path, compute: Callabl
 
 
 def load_tokenizer(directory: Path) -> Any:
-    """Read the CLIP tokenizer of a directory.
-
-    Raises:
-        BadFile: its files are not there.
-    """
+    """Read the CLIP tokenizer of a directory."""
     if not (directory / "tokenizer.json").is_file() and not all(
         (directory / name).is_file() for name in ("vocab.json", "merges.txt")
     ):
@@ -133,7 +107,7 @@ def load_tokenizer(directory: Path) -> Any:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Silence transformers, and keep the process's random numbers as they are."""
+    """Silence transformers, and preserve the process's random state."""
     logging = transformers().utils.logging
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     with warnings.catch_warnings(action="ignore"), torch.random.fork_rng(devices=[]):

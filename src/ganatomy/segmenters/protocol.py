@@ -1,9 +1,10 @@
-"""What every segmenter can do: name what each pixel of an image shows."""
+"""The protocols of segmenters: the concepts that each pixel of an image shows."""
 
 from typing import Protocol, runtime_checkable
 
 import torch
 
+from ganatomy.errors import BadValue
 from ganatomy.types import Images, Labels, Scores
 from ganatomy.vocabulary import Vocabulary
 
@@ -31,8 +32,23 @@ class Segmenter(Protocol):
 
 @runtime_checkable
 class Scorer(Segmenter, Protocol):
-    """A segmenter that also says how sure it is."""
+    """A segmenter with probabilities."""
 
     def score(self, images: Images, concept: int) -> Scores:
         """Return the probability of a concept at each pixel, differentiable in the images."""
         ...
+
+
+def check_concept(vocabulary: Vocabulary, concept: int) -> None:
+    """Refuse a concept that has no score.
+
+    Raises:
+        BadValue: it is nothing, or not of the vocabulary.
+    """
+    if not 0 < concept < len(vocabulary):
+        raise BadValue(f"no concept {concept} to score; there are 1 to {len(vocabulary) - 1}")
+
+
+def plane_names(vocabulary: Vocabulary) -> tuple[str, ...]:
+    """Return the categories of a vocabulary, each once: the usual names of label planes."""
+    return tuple(dict.fromkeys(concept.category for concept in vocabulary[1:]))

@@ -6,8 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ganatomy.errors import BadFile
-from ganatomy.segmenters.published import load_folded, outputs
+from ganatomy.segmenters.published import load_folded, output_channels
 from ganatomy.weights import State
 
 
@@ -22,16 +21,16 @@ class Stage(NamedTuple):
 class Bottleneck(nn.Module):
     """1 × 1, 3 × 3, 1 × 1 convolution, added to the input, or to its projection where the shape changes."""
 
-    def __init__(self, given: int, stage: Stage, stride: int, dilation: int, *, project: bool) -> None:
+    def __init__(self, inputs: int, stage: Stage, stride: int, dilation: int, *, project: bool) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(given, stage.narrow, 1, bias=False)
+        self.conv1 = nn.Conv2d(inputs, stage.narrow, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(stage.narrow)
         self.conv2 = nn.Conv2d(stage.narrow, stage.narrow, 3, stride, dilation, dilation, bias=False)
         self.bn2 = nn.BatchNorm2d(stage.narrow)
         self.conv3 = nn.Conv2d(stage.narrow, stage.wide, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(stage.wide)
         self.downsample = (
-            nn.Sequential(nn.Conv2d(given, stage.wide, 1, stride, bias=False), nn.BatchNorm2d(stage.wide))
+            nn.Sequential(nn.Conv2d(inputs, stage.wide, 1, stride, bias=False), nn.BatchNorm2d(stage.wide))
             if project
             else nn.Identity()
         )
@@ -52,54 +51,43 @@ class ResNet(nn.Module):
 
     def __init__(self, stem: Sequence[int], stages: Sequence[Stage], *, dilated: bool = False) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(3, stem[0], 3, 2, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(stem[0])
-        self.conv2 = nn.Conv2d(stem[0], stem[1], 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(stem[1])
-        self.conv3 = nn.Conv2d(stem[1], stem[2], 3, 1, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(stem[2])
+        for i, (inputs, outputs) in enumerate(zip((3, *stem), stem, strict=False), 1):
+            self.add_module(f"conv{i}", nn.Conv2d(inputs, outputs, 3, 2 if i == 1 else 1, 1, bias=False))
+            self.add_module(f"bn{i}", nn.BatchNorm2d(outputs))
         self.maxpool = nn.MaxPool2d(3, 2, 1)
-        self.layer1 = _layer(stem[2], stages[0], 1, (1, 1))
-        self.layer2 = _layer(stages[0].wide, stages[1], 2, (1, 1))
-        self.layer3 = _layer(stages[1].wide, stages[2], *((1, (1, 2)) if dilated else (2, (1, 1))))
-        self.layer4 = _layer(stages[2].wide, stages[3], *((1, (2, 4)) if dilated else (2, (1, 1))))
+        self.layer1 = _stage_blocks(stem[2], stages[0], 1, (1, 1))
+        self.layer2 = _stage_blocks(stages[0].wide, stages[1], 2, (1, 1))
+        self.layer3 = _stage_blocks(stages[1].wide, stages[2], *((1, (1, 2)) if dilated else (2, (1, 1))))
+        self.layer4 = _stage_blocks(stages[2].wide, stages[3], *((1, (2, 4)) if dilated else (2, (1, 1))))
         self.widths = [stage.wide for stage in stages]
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Return the output of every stage, finest first."""
-        x = torch.relu_(self.bn1(self.conv1(x)))
-        x = torch.relu_(self.bn2(self.conv2(x)))
-        x = self.maxpool(torch.relu_(self.bn3(self.conv3(x))))
-        found = []
+        for i in (1, 2, 3):
+            x = torch.relu_(self.get_submodule(f"bn{i}")(self.get_submodule(f"conv{i}")(x)))
+        x = self.maxpool(x)
+        outputs = []
         for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
             x = layer(x)
-            found.append(x)
-        return found
+            outputs.append(x)
+        return outputs
 
 
-def _layer(given: int, stage: Stage, stride: int, dilations: tuple[int, int]) -> nn.Sequential:
+def _stage_blocks(inputs: int, stage: Stage, stride: int, dilations: tuple[int, int]) -> nn.Sequential:
     """Return a stage; its first block has a stride, and a dilation of its own."""
     first, others = dilations
-    blocks = [Bottleneck(given, stage, stride, first, project=True)]
+    blocks = [Bottleneck(inputs, stage, stride, first, project=True)]
     blocks += [Bottleneck(stage.wide, stage, 1, others, project=False) for _ in range(1, stage.blocks)]
     return nn.Sequential(*blocks)
 
 
 def load_resnet(state: State, source: str, *, dilated: bool = False) -> ResNet:
-    """Build the encoder that a state dict is of, with all sizes read off its shapes, and load it.
-
-    Raises:
-        BadFile: it is of no such network, or not whole; names the source and a tensor.
-    """
-    try:
-        stem = [outputs(state, f"conv{i}.weight") for i in (1, 2, 3)]
-        stages = [_stage(state, f"layer{i}.") for i in (1, 2, 3, 4)]
-    except KeyError as error:
-        known = "a ResNet of bottlenecks with a stem of three convolutions (conv1, conv2, conv3, layer1 to layer4)"
-        raise BadFile(f"{source}: lacks tensor {error.args[0]}; it should hold {known}") from error
+    """Build the encoder of a state dict, with all sizes from its shapes, and load it."""
+    expected = "a ResNet of bottlenecks with a stem of three convolutions (conv1, conv2, conv3, layer1 to layer4)"
+    stem = output_channels(state, [f"conv{i}.weight" for i in (1, 2, 3)], source, expected)
+    stages = []
+    for layer in ("layer1.", "layer2.", "layer3.", "layer4."):
+        blocks = sum(name.startswith(layer) and name.endswith(".conv1.weight") for name in state)
+        ends = [f"{layer}0.conv1.weight", f"{layer}0.conv3.weight"]
+        stages.append(Stage(blocks, *output_channels(state, ends, source, expected)))
     return load_folded(lambda: ResNet(stem, stages, dilated=dilated), state, source)
-
-
-def _stage(state: State, prefix: str) -> Stage:
-    blocks = sum(name.startswith(prefix) and name.endswith(".conv1.weight") for name in state)
-    return Stage(blocks, outputs(state, f"{prefix}0.conv1.weight"), outputs(state, f"{prefix}0.conv3.weight"))

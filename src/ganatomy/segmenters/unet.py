@@ -12,19 +12,20 @@ from torch import Tensor, nn
 from ganatomy.devices import find_dtype
 from ganatomy.errors import BadFile, BadValue
 from ganatomy.files import read_json
+from ganatomy.segmenters.protocol import check_concept, plane_names
 from ganatomy.segmenters.registry import SEGMENTERS
 from ganatomy.types import Images, Labels, Scores
 from ganatomy.vocabulary import Concept, Vocabulary, checked_vocabulary
 from ganatomy.weights import State, fingerprint, fit_state, read_state
 
 PIXELS = 1 << 16
-"""Pixels that go through the network at once: sixteen images of 64 px. Keeps memory small, and caches warm."""
+"""Pixels in the network at once, for memory and caches: sixteen images of 64 px."""
 
 Norm = Callable[[int], nn.Module]
 
 
 class UNet(nn.Module):
-    """Two convolutions a scale on the way down, one on the way up, where the finer features join; then one linear head.
+    """Two convolutions a scale on the way down, one on the way up, joined with the finer features; one linear head.
 
     `norm` follows each convolution in training; the file holds the network with its norms folded into the convolutions.
     """
@@ -32,13 +33,13 @@ class UNet(nn.Module):
     def __init__(self, widths: Sequence[int], classes: int, norm: Norm | None = None) -> None:
         super().__init__()
 
-        def step(given: int, made: int, stride: int = 1) -> nn.Sequential:
-            parts = [nn.Conv2d(given, made, 3, stride, 1), norm(made) if norm else None, nn.ReLU(inplace=True)]
+        def step(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+            parts = [nn.Conv2d(inputs, outputs, 3, stride, 1), norm(outputs) if norm else None, nn.ReLU(inplace=True)]
             return nn.Sequential(*(part for part in parts if part is not None))
 
-        inputs = (3, *widths)
+        channels = (3, *widths)
         self.down = nn.ModuleList(
-            nn.Sequential(step(inputs[i], width, 2 if i else 1), step(width, width)) for i, width in enumerate(widths)
+            nn.Sequential(step(channels[i], width, 2 if i else 1), step(width, width)) for i, width in enumerate(widths)
         )
         self.up = nn.ModuleList(step(fine + coarse, fine) for fine, coarse in itertools.pairwise(widths))
         self.head = nn.Conv2d(widths[0], classes, 1)
@@ -66,8 +67,8 @@ class UNet(nn.Module):
 class UNetSegmenter:
     """A trained `UNet` with its vocabulary: a segmenter, a scorer, and a feature network for Fréchet distances.
 
-    Images of any size are read as they are, by a network that was trained at 64 px and learned objects at half to
-    twice their size there. `size` has larger ones read at that size: labels then go back to the images' size by
+    Images of any size are taken as they are, by a network that was trained at 64 px and learned objects at half to
+    twice their size there. With `size` images are resized to that size: labels then go back to the images' size by
     nearest neighbour, scores by bilinear interpolation. `dtype` bfloat16 is several times faster where the
     processor has it, at the price of a few labels (docs/segmenters.md).
     """
@@ -76,7 +77,7 @@ class UNetSegmenter:
         if size is not None and size < net.stride:
             raise BadValue(f"size={size} is too small; give at least {net.stride}")
         self.vocabulary = vocabulary
-        self.planes = tuple(dict.fromkeys(concept.category for concept in vocabulary[1:]))
+        self.planes = plane_names(vocabulary)
         self.fingerprint = fingerprint(net.state_dict(), vocabulary, size, dtype != "float32" and dtype)
         self._heads = heads(vocabulary)
         self._size = size
@@ -92,8 +93,7 @@ class UNetSegmenter:
 
     def score(self, images: Images, concept: int) -> Scores:
         """Return the softmax probability of a concept within its plane."""
-        if not 0 < concept < len(self.vocabulary):
-            raise BadValue(f"no concept {concept} to score; there are 1 to {len(self.vocabulary) - 1}")
+        check_concept(self.vocabulary, concept)
         head = next(head for head in self._heads if concept in head)
         logits = self._split(self._logits(images))[self._heads.index(head)]
         score = logits.float().softmax(1)[:, head.index(concept), None]
@@ -102,7 +102,7 @@ class UNetSegmenter:
     @torch.no_grad()
     def features(self, images: Images) -> Float[Tensor, "b d"]:
         """Return the means of the two coarsest scales: the bundled features for Fréchet distances."""
-        scales = self._net.scales(self._prepared(images))
+        scales = self._net.scales(self._input(images))
         return torch.cat([scale.float().mean((2, 3)) for scale in scales[-2:]], 1)
 
     def _labels(self, images: Images) -> Labels:
@@ -114,10 +114,10 @@ class UNetSegmenter:
         return labels
 
     def _logits(self, images: Images) -> Tensor:
-        logits: Tensor = self._net(self._prepared(images))
+        logits: Tensor = self._net(self._input(images))
         return logits
 
-    def _prepared(self, images: Images) -> Tensor:
+    def _input(self, images: Images) -> Tensor:
         if self._size is not None:
             images = F.interpolate(images, (self._size, self._size), mode="bilinear", antialias=True)
         return images.to(self._dtype, memory_format=torch.channels_last)
@@ -127,9 +127,11 @@ class UNetSegmenter:
 
 
 def heads(vocabulary: Vocabulary) -> list[list[int]]:
-    """Return the concepts that each plane's head tells apart: nothing, then those of the plane's category."""
-    planes = dict.fromkeys(concept.category for concept in vocabulary[1:])
-    return [[0, *(i for i, concept in enumerate(vocabulary) if concept.category == plane)] for plane in planes]
+    """Return the concepts of each plane's head: nothing, then those of the plane's category."""
+    return [
+        [0, *(i for i, concept in enumerate(vocabulary) if concept.category == plane)]
+        for plane in plane_names(vocabulary)
+    ]
 
 
 @SEGMENTERS.register("unet", data=True)
@@ -146,7 +148,7 @@ def open_unet(
 
 
 def _widths(state: State, source: str) -> list[int]:
-    """Read the channels of every scale off the shapes."""
+    """Return the channels of every scale, from the shapes."""
     widths = [len(state[name]) for i in range(8) if (name := f"down.{i}.0.0.weight") in state]
     if len(widths) < 2:
         raise BadFile(f"{source}: not the weights of a U-Net of this package (it needs tensors down.0.0.0.weight, …)")

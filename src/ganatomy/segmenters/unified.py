@@ -9,25 +9,25 @@ import torch
 
 from ganatomy.errors import BadFile
 from ganatomy.files import read_json
-from ganatomy.segmenters.parser import Colours, Group, Parser, Reading, Words, parse_sizes
-from ganatomy.segmenters.published import find_weights
+from ganatomy.segmenters.parser import ChannelGroup, InferenceSizes, LabelSpace, Normalisation, SceneParser, parse_sizes
+from ganatomy.segmenters.published import read_parts
 from ganatomy.segmenters.registry import SEGMENTERS
 from ganatomy.segmenters.resnet import load_resnet
-from ganatomy.segmenters.upernet import UPerNet, load_upernet
+from ganatomy.segmenters.upernet import load_upernet
 from ganatomy.vocabulary import NOTHING, Concept, checked_vocabulary
-from ganatomy.weights import find, fingerprint, read_state
+from ganatomy.weights import fingerprint, locate
 
 OWNERS = ("sky", "building", "person")
 """The objects whose parts are read (SPEC 3)."""
 
-COLOURS = Colours(bgr=True, means=(102.9801, 115.9465, 122.7717))
+COLOURS = Normalisation(bgr=True, means=(102.9801, 115.9465, 122.7717))
 
 NONE = "-"
-"""What the first entry of every list in a ``labels.json`` is."""
+"""The first entry of every list in a ``labels.json``."""
 
 
 class Lists(NamedTuple):
-    """A ``labels.json``: the channels of the heads, by name; parts for each object that has any, in channel order."""
+    """The names of a ``labels.json`` in channel order; parts by the object that they are of."""
 
     objects: Sequence[str]
     materials: Sequence[str]
@@ -35,23 +35,19 @@ class Lists(NamedTuple):
 
     @property
     def channels(self) -> dict[str, int]:
-        """How many channels each head must have."""
+        """The channels of each head."""
         parts = sum(len(names) for names in self.parts.values())
         return {"object": len(self.objects), "material": len(self.materials), "part": parts}
 
     def part_channels(self) -> dict[str, range]:
-        """Return where the parts of each owner are among all channels of parts."""
+        """Return the channels of the parts of each owner that is read."""
         ends = itertools.accumulate((len(names) for names in self.parts.values()), initial=0)
-        where = {owner: range(*ends) for owner, ends in zip(self.parts, itertools.pairwise(ends), strict=True)}
-        return {owner: where[owner] for owner in OWNERS if owner in where and owner in self.objects}
+        channels = {owner: range(*ends) for owner, ends in zip(self.parts, itertools.pairwise(ends), strict=True)}
+        return {owner: channels[owner] for owner in OWNERS if owner in channels and owner in self.objects}
 
 
 def read_lists(path: Path) -> Lists:
-    """Read a ``labels.json``.
-
-    Raises:
-        BadFile: it is missing, or not such a file.
-    """
+    """Read a ``labels.json``."""
     try:
         content = read_json(path)
         lists = Lists(content["object"], content["material"], content["object_part"])
@@ -67,14 +63,11 @@ def read_lists(path: Path) -> Lists:
     return lists
 
 
-def words_of(lists: Lists, source: str, *, halves: bool = False) -> Words:
-    """Number the concepts as the published code does, and say which channels show them (SPEC 3).
+def label_space(lists: Lists, source: str, *, halves: bool = False) -> LabelSpace:
+    """Number the concepts as the published code does, and assign channels to them (SPEC 3).
 
-    Objects come first, then their halves if asked for, materials, and parts. A part that is called as an object is that
+    Objects come first, then their halves if asked for, materials, and parts. A part with the name of an object is that
     object.
-
-    Raises:
-        BadFile: a name is listed twice; names the source.
     """
     objects = len(lists.objects) - 1
     concepts = [NOTHING, *(Concept(name, "object") for name in lists.objects[1:])]
@@ -83,8 +76,8 @@ def words_of(lists: Lists, source: str, *, halves: bool = False) -> Words:
     first = len(concepts)
     concepts += [Concept(name, "material") for name in lists.materials[1:]]
     groups = [
-        Group("object", "object", slice(None), range(objects + 1)),
-        Group("material", "material", slice(None), [0, *range(first, len(concepts))]),
+        ChannelGroup("object", "object", slice(None), range(objects + 1)),
+        ChannelGroup("material", "material", slice(None), [0, *range(first, len(concepts))]),
     ]
     numbers = {name: i for i, name in enumerate(lists.objects)}
     begin = 0
@@ -95,43 +88,34 @@ def words_of(lists: Lists, source: str, *, halves: bool = False) -> Words:
                 numbers[name] = len(concepts)
                 concepts.append(Concept(name, "part"))
         channels = slice(begin, begin := begin + len(names))
-        groups.append(Group("parts", "part", channels, [numbers[name] for name in names], numbers[owner]))
-    return Words(checked_vocabulary(concepts, source), groups, objects if halves else 0)
-
-
-def _fit_heads(decoder: UPerNet, lists: Lists, source: Path) -> None:
-    """Check that the heads have the channels that are listed, and leave the part head those that are read.
-
-    Raises:
-        BadFile: a head has another number; names both.
-    """
-    for head, listed in lists.channels.items():
-        if listed != (made := decoder.heads[head]):
-            raise BadFile(f"{source}: lists {listed} names for the {head} head, which has {made} channels")
-    decoder.keep("part", [i for channels in lists.part_channels().values() for i in channels])
+        groups.append(ChannelGroup("parts", "part", channels, [numbers[name] for name in names], numbers[owner]))
+    return LabelSpace(checked_vocabulary(concepts, source), groups, objects if halves else 0)
 
 
 @SEGMENTERS.register("unified", data=True)
 def open_unified(
     directory: str, /, *, device: torch.device, sizes: str = "256", halves: bool = False, dtype: str = "float32"
-) -> Parser:
+) -> SceneParser:
     """Open the unified parser of a directory with its encoder, its decoder and ``labels.json``.
 
     Args:
-        directory: where they lie, under their published names or as ``encoder*`` and ``decoder*``; or a fetched model.
+        directory: of files with their published names or ``encoder*`` and ``decoder*``; or a fetched model.
         device: where it computes.
-        sizes: at which sizes images are read, such as ``256,320``; the scores of all are added.
+        sizes: of the network's input, such as ``256,320``; the scores of all are averaged.
         halves: whether objects have halves as well, in the published numbering.
-        dtype: in which number format the network computes.
+        dtype: the number format in which the network computes.
     """
-    reading = Reading(parse_sizes(sizes), dtype)
-    folder = find(directory)
-    encoder_file, decoder_file = (find_weights(folder, part) for part in ("encoder", "decoder"))
-    lists = read_lists(folder / "labels.json")
-    words = words_of(lists, str(folder / "labels.json"), halves=halves)
-    encoder_state, decoder_state = read_state(encoder_file), read_state(decoder_file)
-    encoder = load_resnet(encoder_state, str(encoder_file))
-    decoder = load_upernet(decoder_state, str(decoder_file), encoder.widths)
-    _fit_heads(decoder, lists, folder / "labels.json")
-    identity = fingerprint(encoder_state, "unified", fingerprint(decoder_state), words, reading)
-    return Parser(encoder.to(device), decoder.to(device), words, COLOURS, reading, identity)
+    inference = InferenceSizes(parse_sizes(sizes), dtype)
+    folder = locate(directory)
+    (encoder_state, encoder_file), (decoder_state, decoder_file) = read_parts(folder)
+    names = folder / "labels.json"
+    lists = read_lists(names)
+    space = label_space(lists, str(names), halves=halves)
+    encoder = load_resnet(encoder_state, encoder_file)
+    decoder = load_upernet(decoder_state, decoder_file, encoder.widths)
+    for head, listed in lists.channels.items():
+        if listed != (made := decoder.heads[head]):
+            raise BadFile(f"{names}: lists {listed} names for the {head} head, which has {made} channels")
+    decoder.keep("part", [i for channels in lists.part_channels().values() for i in channels])
+    identity = fingerprint(encoder_state, "unified", fingerprint(decoder_state), space, COLOURS, inference)
+    return SceneParser(encoder.to(device), decoder.to(device), space, COLOURS, inference, identity)

@@ -7,13 +7,13 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ganatomy.errors import BadFile
-from ganatomy.segmenters.gridmaps import convolve_upsampled, precise_bins
-from ganatomy.segmenters.published import conv_norm, load_folded, outputs
+from ganatomy.segmenters.gridmaps import convolve_joined, precise_bins
+from ganatomy.segmenters.published import conv_norm, load_folded, output_channels
 from ganatomy.weights import State
 
 BINS = (1, 2, 3, 6)
 """Into how many bins a side the pyramid pooling module divides the map."""
+HEADS = ("object", "part", "material")
 
 
 class UPerNet(nn.Module):
@@ -48,7 +48,9 @@ class UPerNet(nn.Module):
                 pyramid.insert(0, self.fpn_out[i](top_down))
         features = {"material": pyramid[0]}
         if fuse:
-            fused = self._fused(pyramid)
+            conv, norm, relu = self.conv_fusion
+            assert isinstance(conv, nn.Conv2d)
+            fused = relu(norm(convolve_joined(conv, pyramid[0], pyramid[1:])))
             features |= {"object": fused, "part": fused}
         return {head: self.get_submodule(f"{head}_head")(features[head]) for head in heads}
 
@@ -70,31 +72,12 @@ class UPerNet(nn.Module):
         joined: Tensor = self.ppm_last_conv(torch.cat(parts, 1))
         return joined
 
-    def _fused(self, pyramid: Sequence[Tensor]) -> Tensor:
-        """Upsample all levels to the finest, join and convolve them, level by level."""
-        conv, norm, relu = self.conv_fusion
-        assert isinstance(conv, nn.Conv2d)
-        size = (pyramid[0].shape[2], pyramid[0].shape[3])
-        first, *others = torch.split(conv.weight, [level.shape[1] for level in pyramid], 1)
-        fused = F.conv2d(pyramid[0], first, conv.bias, padding=1)
-        for level, weight in zip(pyramid[1:], others, strict=True):
-            fused = fused + convolve_upsampled(level, weight, size)
-        activated: Tensor = relu(norm(fused))
-        return activated
-
 
 def load_upernet(state: State, source: str, widths: Sequence[int]) -> UPerNet:
-    """Build the decoder that a state dict is of, for an encoder of those widths, and load it; a scene head is left out.
-
-    Raises:
-        BadFile: it is of no such network, not whole, or of another encoder; names the source and a tensor.
-    """
+    """Build the decoder of a state dict, for an encoder of those widths, and load it; a scene head is left out."""
     state = {name: tensor for name, tensor in state.items() if not name.startswith("scene_head.")}
-    heads = ("object", "part", "material")
-    try:
-        pooled, wide = outputs(state, "ppm_conv.0.0.weight"), outputs(state, "ppm_last_conv.0.weight")
-        channels = {head: outputs(state, f"{head}_head.1.weight") for head in heads}
-    except KeyError as error:
-        known = "the decoder of a unified parser (ppm_conv, fpn_in, …, object_head, part_head, material_head)"
-        raise BadFile(f"{source}: lacks tensor {error.args[0]}; it should hold {known}") from error
-    return load_folded(lambda: UPerNet(widths, pooled, wide, channels), state, source)
+    expected = "the decoder of a unified parser (ppm_conv, fpn_in, …, object_head, part_head, material_head)"
+    names = ["ppm_conv.0.0.weight", "ppm_last_conv.0.weight", *(f"{head}_head.1.weight" for head in HEADS)]
+    pooled, wide, *channels = output_channels(state, names, source, expected)
+    heads = dict(zip(HEADS, channels, strict=True))
+    return load_folded(lambda: UPerNet(widths, pooled, wide, heads), state, source)

@@ -1,8 +1,10 @@
 """Zips of PyTorch: pickles, and the numbers of their tensors in files beside them."""
 
+import contextlib
+import pickle
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -11,15 +13,15 @@ import torch
 
 from ganatomy.errors import BadFile
 from ganatomy.files import MOST, check_unfolding
-from ganatomy.weights.machine import Machine, Refused
+from ganatomy.weights.machine import PickleInterpreter, Refused
 from ganatomy.weights.pickles import CALLS, NUMBER_FORMATS, Storage, read_pickle
-from ganatomy.weights.readers import DAMAGE, KINDS, kind_of, what_opens
+from ganatomy.weights.readers import DAMAGE, KINDS, hint, kind_of, what_opens
 
 AGAIN = 4
 """How many times all that is in an archive may be read, beyond `MOST` bytes."""
 
 
-class Entries:
+class ArchiveReader:
     """The files of an archive, by their names without the folder that holds them all."""
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
@@ -31,33 +33,49 @@ class Entries:
         self._left = AGAIN * sum(each.file_size for each in archive.infolist()) + MOST
 
     def read(self, name: str) -> bytes:
-        """Return the content of one.
-
-        Raises:
-            ValueError: so much was read of this archive that it asks for the same again and again.
-        """
+        """Return the content of a file."""
         self._left -= self._archive.getinfo(self.names[name]).file_size
         if self._left < 0:
             raise ValueError(f"asks for {name} and others again and again")
         return self._archive.read(self.names[name])
 
 
-class Archived(Machine):
+@contextlib.contextmanager
+def open_archive(path: Path, what: str, writer: str) -> Iterator[ArchiveReader]:
+    """Open a zip; errors while it is read become a BadFile that says what it should be and who writes it."""
+    if not path.is_file():
+        raise BadFile(f"{path}: no such file")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            check_unfolding(archive, path.stat().st_size)
+            yield ArchiveReader(archive)
+    except (zipfile.BadZipFile, zlib.error) as error:
+        raise BadFile(f"{path}: not a whole {what} ({error}){hint(path)}") from error
+    except pickle.UnpicklingError as error:
+        raise BadFile(f"{path}: holds pickles of something other than tensors, which are not loaded") from error
+    except Refused as error:
+        raise BadFile(f"{path}: {error}") from None
+    except (*DAMAGE, SyntaxError) as error:
+        reason = f"{type(error).__name__}: {error}".split("\n")[0]
+        raise BadFile(f"{path}: not a file as {writer} writes it ({reason})") from error
+
+
+class ArchivedPickle(PickleInterpreter):
     """A pickle in a zip, whose tensors have their numbers in files of a folder beside it."""
 
     def __init__(
-        self, entries: Entries, name: str, calls: Mapping[str, Any], budget: int = 0, *, empty: bool = False
+        self, entries: ArchiveReader, name: str, calls: Mapping[str, Any], budget: int = 0, *, empty: bool = False
     ) -> None:
         super().__init__(calls, budget)
         self._entries, self._name, self._empty = entries, name, empty
         self._storages: dict[str, Storage] = {}
 
     def read(self) -> Any:
-        """Return what the pickle holds."""
+        """Return the content of the pickle."""
         return self.run(BytesIO(self._entries.read(f"{self._name}.pkl")))
 
     def locate(self) -> None:
-        """Read the numbers of tensors, once however often they are named."""
+        """Push a storage; each is read once."""
         ((kind, dtype, key, _, count),) = self.pop(1)
         if kind != "storage" or not isinstance(dtype, torch.dtype) or not isinstance(key, str):
             raise TypeError
@@ -79,19 +97,8 @@ def read_objects(path: Path) -> Any:
     """
     kind = kind_of(path)
     if kind == "torch" and zipfile.is_zipfile(path):
-        return _read_saved(path)
+        with open_archive(path, "file of torch.save", "torch.save") as entries:
+            return ArchivedPickle(entries, "data", {**NUMBER_FORMATS, **CALLS}, 2 * path.stat().st_size).read()
     if kind in (*KINDS, "script", "program") and kind != "pickle":
         raise BadFile(f"{path}: holds no networks of an official StyleGAN file; {what_opens(path, kind)}")
     return read_pickle(path)
-
-
-def _read_saved(path: Path) -> Any:
-    size = path.stat().st_size
-    try:
-        with zipfile.ZipFile(path) as archive:
-            check_unfolding(archive, size)
-            return Archived(Entries(archive), "data", {**NUMBER_FORMATS, **CALLS}, 2 * size).read()
-    except Refused as error:
-        raise BadFile(f"{path}: {error}") from None
-    except (*DAMAGE, zipfile.BadZipFile, zlib.error) as error:
-        raise BadFile(f"{path}: not a whole file of torch.save ({type(error).__name__})") from error

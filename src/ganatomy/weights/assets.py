@@ -1,7 +1,6 @@
 """The weights that come with the package, and their cards."""
 
 import json
-from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,8 @@ from ganatomy.weights.states import file_sha256
 
 def bundled_names() -> list[str]:
     """Return the names of the weights that come with the package."""
-    return sorted(p.name.removesuffix(".safetensors") for p in _assets() if p.name.endswith(".safetensors"))
+    names = (each.name for each in (files("ganatomy") / "assets").iterdir())
+    return sorted(name.removesuffix(".safetensors") for name in names if name.endswith(".safetensors"))
 
 
 def bundled(name: str) -> Path:
@@ -32,11 +32,7 @@ def bundled(name: str) -> Path:
 
 
 def card(name: str) -> dict[str, Any]:
-    """Return the card of bundled weights: what they are and how they were made."""
+    """Return the card of bundled weights: kind, family, sha256, and how they were made."""
     text = (files("ganatomy") / "assets" / f"{name}.json").read_text(encoding="utf-8")
     facts: dict[str, Any] = json.loads(text)
     return facts
-
-
-def _assets() -> Iterable[Any]:
-    return (files("ganatomy") / "assets").iterdir()

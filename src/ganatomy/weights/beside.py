@@ -1,4 +1,4 @@
-"""What trainings keep beside tensors in a checkpoint: numbers of numpy, settings, paths; as values that do nothing."""
+"""Stand-ins for other objects in checkpoints, without code: numpy numbers, settings, paths."""
 
 import contextlib
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from ganatomy.weights.pickles import CODES
 
 
 class Format:
-    """A number format of numpy; of text and objects, nothing is read."""
+    """A numpy dtype; text and objects are not read."""
 
     def __init__(self, code: Any = None, *_: object) -> None:
         self.code, self.order = code, "="
@@ -21,25 +21,24 @@ class Format:
         if isinstance(state, tuple) and state[1:2] in (("<",), (">",)):
             self.order = state[1]
 
-    def numbers(self, raw: Any) -> npt.NDArray[Any] | None:
-        """Return the numbers that these bytes are."""
+    def _decode(self, raw: Any) -> npt.NDArray[Any] | None:
         known = self.code in CODES and isinstance(raw, bytes)
         return np.frombuffer(raw, f"{self.order}{self.code}") if known else None
 
 
 class Numbers:
-    """An array of numpy: without values when it is made, and where they are no numbers."""
+    """A numpy array; None where its values are no numbers."""
 
     values: npt.NDArray[Any] | None = None
 
     def __setstate__(self, state: Any) -> None:
         _, shape, form, fortran, raw = state
-        found = form.numbers(raw) if isinstance(form, Format) else None
+        found = form._decode(raw) if isinstance(form, Format) else None
         self.values = None if found is None else found.reshape(shape, order="F" if fortran is True else "C")
 
 
 class Settings:
-    """Settings of a training, a path, or the like: nothing of it is kept."""
+    """An object of which nothing is kept."""
 
     def __init__(self, *_: object) -> None:
         pass
@@ -49,7 +48,7 @@ class Settings:
 
 
 def _scalar(form: Any, raw: Any = None) -> Any:
-    found = form.numbers(raw) if isinstance(form, Format) else None
+    found = form._decode(raw) if isinstance(form, Format) else None
     return None if found is None else found.item()
 
 
@@ -58,7 +57,7 @@ def _array(*_: object) -> Numbers:
 
 
 LIGHTNING = "lightning.fabric", "lightning_fabric", "lightning.pytorch", "pytorch_lightning"
-BESIDE: Mapping[str, Any] = {
+STAND_INS: Mapping[str, Any] = {
     **{f"numpy.{core}.multiarray.scalar": _scalar for core in ("core", "_core")},  # before numpy 2, and since
     **{f"numpy.{core}.multiarray._reconstruct": _array for core in ("core", "_core")},
     "numpy.ndarray": Numbers,
@@ -71,11 +70,11 @@ BESIDE: Mapping[str, Any] = {
         for system in ("Posix", "Windows")
     },
 }
-"""What stands for what a checkpoint names."""
+"""Stand-ins by the name in the checkpoint."""
 
 
 def inert_globals() -> contextlib.AbstractContextManager[Any]:
-    """Let PyTorch's reader take these names for the values of this file, and not for what they are elsewhere."""
-    if torch.torch_version.TorchVersion(torch.__version__) < "2.6":  # which takes names for what they are
+    """Let PyTorch's reader resolve these names to the stand-ins."""
+    if torch.torch_version.TorchVersion(torch.__version__) < "2.6":  # which cannot rename
         return contextlib.nullcontext()
-    return torch.serialization.safe_globals([(value, name) for name, value in BESIDE.items()])
+    return torch.serialization.safe_globals([(value, name) for name, value in STAND_INS.items()])

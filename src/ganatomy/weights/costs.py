@@ -1,4 +1,4 @@
-"""What a pickle would take of memory, reckoned before PyTorch reads it: values that its calls copy again and again."""
+"""The memory that the calls of a pickle would take, estimated before PyTorch reads it."""
 
 import pickletools
 import zipfile
@@ -15,67 +15,63 @@ ITEM = 100
 WIDE = 4
 """Bytes that a letter takes at most in the encodings that there are."""
 BYTES = ("builtins bytearray", "__builtin__ bytearray")
-"""What makes any number of bytes of a number; no checkpoint needs it."""
+"""Makes any number of bytes of a number; no checkpoint needs it."""
 LARGEST = 1 << 60
 TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3, "TUPLE": 0}
 PICKLES = 5
 """Pickles in a row that files of torch.save before 1.6 begin with."""
 
-NONSENSE = LookupError, ValueError, TypeError, AttributeError, EOFError, OSError, MemoryError, RuntimeError
-"""What becomes of pickles that are none."""
+INVALID = LookupError, ValueError, TypeError, AttributeError, EOFError, OSError, MemoryError, RuntimeError
+"""Raised for bytes that are no pickle."""
 
 
-def reckoned(path: Path) -> int:
-    """Return how many bytes the calls in a file of torch.save would copy, about.
-
-    Raises:
-        BadFile: the file holds a name twice, so that it cannot be said which is read.
-    """
+def copied_bytes(path: Path) -> int:
+    """Return about how many bytes the calls in a file of torch.save would copy."""
     with path.open("rb") as file:
         if file.read(4) != b"PK\x03\x04":  # as PyTorch decides
             file.seek(0)
-            return sum(_Reckoner().run(file) for _ in range(PICKLES))
+            return sum(_CostModel().run(file) for _ in range(PICKLES))
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
             if len(set(names)) < len(names):
                 raise BadFile(f"{path}: not a whole PyTorch checkpoint (it holds a file twice)")
             pickles = [archive.read(name) for name in names if name.rpartition("/")[2] == "data.pkl"]
-    except (*NONSENSE, zipfile.BadZipFile, zlib.error):
-        return 0  # PyTorch tells what is wrong
-    return sum(_Reckoner().run(BytesIO(each)) for each in pickles)
+    except (*INVALID, zipfile.BadZipFile, zlib.error):
+        return 0  # PyTorch raises
+    return sum(_CostModel().run(BytesIO(each)) for each in pickles)
 
 
 class _Value:
-    """A value on the stack: how many bytes a copy of it takes, what is in a tuple, what a name is."""
+    """A value on the stack: the bytes of a copy, the members of a tuple, the literal."""
 
-    def __init__(self, size: int = 0, items: Sequence["_Value"] = (), meaning: Any = None) -> None:
-        self.size, self.items, self.meaning = size, items, meaning
+    def __init__(self, size: int = 0, items: Sequence["_Value"] = (), literal: Any = None) -> None:
+        self.size, self.items, self.literal = size, items, literal
 
 
-class _Reckoner:
-    """The stack and the memo of a pickle, as PyTorch's reader has them, of sizes only."""
+class _CostModel:
+    """The stack and the memo of PyTorch's unpickler, of sizes only."""
 
     def __init__(self) -> None:
         self._stack: list[_Value | None] = []
         self._memo: dict[int, _Value] = {}
 
     def run(self, file: BytesIO | BufferedReader) -> int:
-        """Return what the calls of one pickle copy, as far as it goes."""
+        """Return the bytes that the calls of one pickle copy."""
         total = 0
         try:
             for opcode, argument, _ in pickletools.genops(file):
                 total += self._step(opcode.name, argument)
-        except NONSENSE:  # where PyTorch ends, too
+        except INVALID:  # where PyTorch ends, too
             pass
         return total
 
     def _step(self, name: str, argument: Any) -> int:
-        """Follow one instruction; return what it copies."""
+        """Follow one instruction; return the bytes that it copies."""
         if name in ("REDUCE", "NEWOBJ"):
-            given, called = self._pop(), self._pop()
-            known = any(each.meaning in BYTES for each in (called, *given.items))
-            made = LARGEST if known else sum(each.size for each in given.items)
+            arguments, called = self._pop(), self._pop()
+            known = any(each.literal in BYTES for each in (called, *arguments.items))
+            made = LARGEST if known else sum(each.size for each in arguments.items)
             self._stack.append(_Value(made))
             return made
         if name == "BUILD":

@@ -7,8 +7,6 @@ and loads compiled libraries. Here the graph is JSON, tensors are bytes, and wha
 import io
 import math
 import pickle
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,16 +15,16 @@ import torch
 from torch import Tensor
 
 from ganatomy.errors import BadFile
-from ganatomy.files import check_unfolding, parsed
-from ganatomy.weights.archives import Entries
-from ganatomy.weights.readers import AS_TORCHSCRIPT, DAMAGE, hint
+from ganatomy.files import parsed
+from ganatomy.weights.archives import ArchiveReader, open_archive
+from ganatomy.weights.readers import AS_TORCHSCRIPT
 from ganatomy.weights.states import State, check_finite, check_plain
 
 NUMBERS = {
     1: torch.uint8, 2: torch.int8, 3: torch.int16, 4: torch.int32, 5: torch.int64, 6: torch.float16, 7: torch.float32,
     8: torch.float64, 9: torch.complex32, 10: torch.complex64, 11: torch.complex128, 12: torch.bool, 13: torch.bfloat16,
 }  # fmt: skip
-"""Number formats by their numbers in the files."""
+"""Number formats by their codes in the files."""
 
 NONE = "no program of torch.export; a state dict is opened with its class, torch:package.module:callable?weights=FILE"
 
@@ -34,7 +32,7 @@ Json = dict[str, Any]
 
 
 class Program(NamedTuple):
-    """A graph as it stands in the file, the tensors that it starts with, and its inputs and outputs, by name."""
+    """A graph as in the file, its weights and constants, and the names of its inputs and outputs."""
 
     graph: Json
     tensors: State
@@ -48,22 +46,11 @@ def read_program(path: Path) -> Program:
     Raises:
         BadFile: missing, cut off, of another format, with objects that are no tensors, or with NaN or Inf.
     """
-    if not path.is_file():
-        raise BadFile(f"{path}: no such file")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            check_unfolding(archive, path.stat().st_size)
-            return _read(Entries(archive), path)
-    except (zipfile.BadZipFile, zlib.error) as error:
-        raise BadFile(f"{path}: not a whole program of torch.export ({error}){hint(path)}") from error
-    except pickle.UnpicklingError as error:
-        raise BadFile(f"{path}: holds pickles of something other than tensors, which are not loaded") from error
-    except DAMAGE as error:
-        reason = f"{type(error).__name__}: {error}".split("\n")[0]
-        raise BadFile(f"{path}: not a program as torch.export.save writes it ({reason})") from error
+    with open_archive(path, "program of torch.export", "torch.export.save") as entries:
+        return _read(entries, path)
 
 
-def _read(entries: Entries, path: Path) -> Program:
+def _read(entries: ArchiveReader, path: Path) -> Program:
     old = "serialized_exported_program.json"  # before torch 2.8
     models = [name for name in entries.names if name.startswith("models/") and name.endswith(".json")]
     if len(models) > 1:
@@ -101,7 +88,7 @@ def _name(argument: Json, path: Path) -> str:
     return str(of["name"])
 
 
-def _payload(entries: Entries, kind: str, model: str, path: Path) -> State:
+def _payload(entries: ArchiveReader, kind: str, model: str, path: Path) -> State:
     """Read the weights or the constants of a program: plain bytes, or a pickled tensor each."""
     legacy = f"data/{kind}/{model}.pt"
     if legacy in entries.names:

@@ -1,4 +1,4 @@
-"""One file from the network: it goes on where it stopped, and is in its place whole or not at all."""
+"""Download of one file: an interrupted one resumes, and only a whole and verified file is moved into place."""
 
 import http.client
 import json
@@ -23,37 +23,37 @@ from ganatomy.weights.states import file_sha256
 TIMEOUT = 30.0
 """Seconds that a server may stay silent."""
 ATTEMPTS = 5
-"""How often in a row a server may fail without sending anything new."""
+"""Most failures in a row without new bytes."""
 PAUSE = 1.0
 """Seconds before the second attempt; each later pause is twice as long."""
 CHUNK = 1 << 18
 MEGABYTE = 1_000_000
 BEGINS = {".pth": (b"PK\x03\x04", b"\x80"), ".json": (b"{", b"[")}
-"""How files begin: a checkpoint as a zip archive or a pickle, JSON with a bracket. Error pages begin otherwise."""
+"""The first bytes of zip archives and pickles, and of JSON, which error pages do not have."""
 
 Check = Callable[[str], str | None]
-"""Given a sha256, says what is wrong with it."""
+"""Returns what is wrong with a sha256, or None."""
 
 
-class _NotHere(Exception):  # a signal to try the next address
-    """This address does not give the file."""
+class _Unavailable(Exception):
+    """This address does not give the file; the next one is tried."""
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows a server to another address of the web, and never from https to where anybody may listen."""
+    """Follows redirects to http and https, and never from https to http."""
 
     def redirect_request(
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
     ) -> Any:
         to = urlsplit(newurl).scheme
         if to not in ("http", "https") or (req.type == "https" and to == "http"):
-            raise _NotHere(f"the server sends on to {newurl[:100]!r}, which is not followed")
+            raise _Unavailable(f"the server sends on to {newurl[:100]!r}, which is not followed")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 @dataclass(frozen=True)
 class _Part:
-    """What the bytes that are here are part of; `validator` is the server's mark of this version of the file."""
+    """The file of a partial download; `validator` is the server's ETag or date of its version."""
 
     address: str
     validator: str
@@ -61,16 +61,12 @@ class _Part:
 
 
 def offline() -> bool:
-    """Whether the environment asks for silence: GANATOMY_OFFLINE is set, and not to 0."""
+    """Return whether GANATOMY_OFFLINE is set, and not to 0."""
     return os.environ.get("GANATOMY_OFFLINE", "0") not in ("", "0")
 
 
 def checked_address(address: str) -> str:
-    """Return an address if it is one of the web.
-
-    Raises:
-        BadValue: it is not.
-    """
+    """Return an address of the web."""
     try:
         parts = urlsplit(address)
     except ValueError:
@@ -81,24 +77,24 @@ def checked_address(address: str) -> str:
 
 
 def download(addresses: Sequence[str], target: Path, progress: Progress, check: Check, by_hand: str) -> tuple[str, str]:
-    """Fetch a file from the first address that gives it; move it into place once it is whole and `check` is content.
+    """Fetch a file from the first address that gives it; move it into place once it is whole and passes `check`.
 
-    What has come is kept beside the target under ``NAME.part``. The next call asks for the rest only, and only if the
+    A partial download is kept beside the target as ``NAME.part``. The next call asks for the rest only, and only if the
     server still has the same version: by its ETag or date.
 
     Args:
-        addresses: where the file may lie, tried in turn.
-        target: its place.
-        progress: who shows how far it is, in megabytes.
-        check: says what is wrong with a sha256, or None.
-        by_hand: what to do where the network does not help.
+        addresses: tried in turn.
+        target: the path of the file.
+        progress: in megabytes.
+        check: returns what is wrong with a sha256, or None.
+        by_hand: ends the error message: what to do without the network.
 
     Returns:
         The sha256, and the address that gave the file.
 
     Raises:
-        BadFile: no address gives the file, it is not what was expected, or the disk has no room; names each server
-            with its reason, and says what to do by hand.
+        BadFile: no address gives the file, it fails the check, or the disk has no room; names each server with its
+            reason.
         OSError: the disk refuses.
     """
     if offline():
@@ -106,12 +102,12 @@ def download(addresses: Sequence[str], target: Path, progress: Progress, check: 
     part, reasons = target.with_name(f"{target.name}.part"), []
     for address in map(checked_address, addresses):
         try:
-            _persist(address, part, progress)
+            _fetch_all(address, part, progress)
             sha256 = file_sha256(part)
             if wrong := check(sha256):
                 _forget(part)
-                raise _NotHere(wrong)
-        except _NotHere as reason:
+                raise _Unavailable(wrong)
+        except _Unavailable as reason:
             reasons.append(f"{urlsplit(address).netloc}: {reason}")
             continue
         part.replace(target)
@@ -121,12 +117,8 @@ def download(addresses: Sequence[str], target: Path, progress: Progress, check: 
     raise BadFile(f"cannot fetch {target.name}: {'; '.join(reasons)}{kept}; try again later, or {by_hand}")
 
 
-def _persist(address: str, part: Path, progress: Progress) -> None:
-    """Fetch all of a file into `part`, in as many attempts as bring something new.
-
-    Raises:
-        _NotHere: the server has no such file, or stops before its end again and again.
-    """
+def _fetch_all(address: str, part: Path, progress: Progress) -> None:
+    """Fetch all of a file into `part`, with further attempts as long as some bring new bytes."""
     failures, most = 0, 0
     while True:
         try:
@@ -136,49 +128,48 @@ def _persist(address: str, part: Path, progress: Progress) -> None:
             if error.code == 416:  # what is here is no part of what is there
                 _forget(part)
             elif error.code < 500 and error.code not in (408, 429):
-                raise _NotHere(reason) from error
+                raise _Unavailable(reason) from error
         except urllib.error.URLError as error:
             if not isinstance(error.reason, ConnectionResetError):
-                raise _NotHere(f"cannot reach the server ({error.reason})") from error
+                raise _Unavailable(f"cannot reach the server ({error.reason})") from error
             reason = str(error.reason)
         except (http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError) as error:
             reason = f"the connection broke ({str(error) or type(error).__name__})"
-        have = part.stat().st_size if part.exists() else 0
-        failures = 1 if have > most else failures + 1
-        most = max(have, most)
+        received = part.stat().st_size if part.exists() else 0
+        failures = 1 if received > most else failures + 1
+        most = max(received, most)
         if failures >= ATTEMPTS:
-            raise _NotHere(reason)
+            raise _Unavailable(reason)
         time.sleep(PAUSE * 2 ** (failures - 1))
 
 
 def _attempt(address: str, part: Path, progress: Progress) -> None:
-    """Ask once for the file or for the rest of it; return when it is whole."""
-    known = _known_part(part, address)
-    have = part.stat().st_size if known else 0
-    if known and have == known.total:
+    """Request the file or the rest of it once."""
+    resumed = _known_part(part, address)
+    received = part.stat().st_size if resumed else 0
+    if resumed and received == resumed.total:
         return
     headers = {"User-Agent": "ganatomy", "Accept-Encoding": "identity"}
-    if known:
-        headers |= {"Range": f"bytes={have}-", "If-Range": known.validator}
-    request = urllib.request.Request(address, headers=headers)  # noqa: S310  checked_address has seen to it
-    with urllib.request.build_opener(_Redirects).open(
-        request, timeout=TIMEOUT
-    ) as answer:  # reads the proxies of the moment
-        span = f"bytes {have}-{known.total - 1}/{known.total}" if known else ""
-        if known is None or answer.headers.get("Content-Range") != span:
+    if resumed:
+        headers |= {"Range": f"bytes={received}-", "If-Range": resumed.validator}
+    request = urllib.request.Request(address, headers=headers)  # noqa: S310  see checked_address
+    opener = urllib.request.build_opener(_Redirects)  # reads the proxies of the moment
+    with opener.open(request, timeout=TIMEOUT) as answer:
+        span = f"bytes {received}-{resumed.total - 1}/{resumed.total}" if resumed else ""
+        if resumed is None or answer.headers.get("Content-Range") != span:
             if answer.status != 200:
                 _forget(part)
                 raise http.client.HTTPException(f"status {answer.status} for another part than was asked for")
-            have, known = 0, _begun(answer.headers, address, part)
-        _make_room(part, known.total - have)
-        _copy(answer, part, have, known.total, progress)
+            received, resumed = 0, _new_part(answer.headers, address, part)
+        _check_space(part, resumed.total - received)
+        _copy(answer, part, received, resumed.total, progress)
 
 
-def _begun(headers: Message, address: str, part: Path) -> _Part:
-    """Note what version of the file is coming, so that a later attempt can ask for the rest of the same."""
+def _new_part(headers: Message, address: str, part: Path) -> _Part:
+    """Note the version of the file that is coming, so that a later attempt can ask for the rest of the same."""
     length = headers.get("Content-Length", "")
     if not length.isdigit() or length == "0":
-        raise _NotHere("the server does not say how long the file is, so nobody could tell whether it is whole")
+        raise _Unavailable("the server does not say how long the file is, so nobody could tell whether it is whole")
     etag = headers.get("ETag", "")
     validator = etag if etag.startswith('"') else headers.get("Last-Modified", "")  # a weak ETag is no proof
     _forget(part)
@@ -188,28 +179,28 @@ def _begun(headers: Message, address: str, part: Path) -> _Part:
     return begun
 
 
-def _copy(answer: Any, part: Path, have: int, total: int, progress: Progress) -> None:
+def _copy(answer: Any, part: Path, received: int, total: int, progress: Progress) -> None:
     progress.begin(f"{part.stem}, MB", -(-total // MEGABYTE))
-    progress.advance(have // MEGABYTE)
+    progress.advance(received // MEGABYTE)
     try:
         with part.open("ab") as file:
             while chunk := answer.read(CHUNK):
-                if not have and (wrong := wrong_beginning(chunk, part.stem)):
+                if not received and (wrong := wrong_beginning(chunk, part.stem)):
                     _forget(part)
-                    raise _NotHere(wrong)
+                    raise _Unavailable(wrong)
                 file.write(chunk)
-                progress.advance((have + len(chunk)) // MEGABYTE - have // MEGABYTE)
-                have += len(chunk)
+                progress.advance((received + len(chunk)) // MEGABYTE - received // MEGABYTE)
+                received += len(chunk)
             file.flush()
             os.fsync(file.fileno())
     finally:
         progress.end()
-    if have != total:
-        raise http.client.HTTPException(f"{have} of {total} bytes came")
+    if received != total:
+        raise http.client.HTTPException(f"{received} of {total} bytes came")
 
 
 def wrong_beginning(chunk: bytes, name: str) -> str | None:
-    """Say what is wrong with the first bytes of a file of that name; None if nothing is.
+    """Return what is wrong with the first bytes of a file of that name; None if nothing is.
 
     >>> wrong_beginning(b"<!doctype html>", "encoder.pth")
     'what comes is a web page, no .pth file'
@@ -221,7 +212,7 @@ def wrong_beginning(chunk: bytes, name: str) -> str | None:
     return f"what comes {what}, no {suffix} file"
 
 
-def _make_room(part: Path, needed: int) -> None:
+def _check_space(part: Path, needed: int) -> None:
     free = shutil.disk_usage(part.parent).free
     if needed > free:
         raise BadFile(
@@ -235,10 +226,10 @@ def _note(part: Path) -> Path:
 
 
 def _known_part(part: Path, address: str) -> _Part | None:
-    """Return what the part on disk is part of, if it can be gone on with from this address."""
+    """Return the file of the part on disk, if it can be resumed from this address."""
     try:
-        known = _Part(**read_json(_note(part)))
-        return known if known.address == address and part.stat().st_size <= known.total else None
+        resumed = _Part(**read_json(_note(part)))
+        return resumed if resumed.address == address and part.stat().st_size <= resumed.total else None
     except (OSError, ValueError, TypeError):
         return None
 

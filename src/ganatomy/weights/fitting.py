@@ -1,4 +1,4 @@
-"""State dicts into modules: names matched as PyTorch itself does, all of the tensors and nothing else."""
+"""Loading state dicts into modules: all of the tensors and nothing else, whatever prefixes their names have."""
 
 import re
 from collections import OrderedDict
@@ -15,16 +15,16 @@ from ganatomy.weights.networks import AVERAGED, EXTRA, Network, bare, likeliest,
 from ganatomy.weights.states import check_finite, misfit, plain_problem, unbounded
 
 OLDER = {"original0": "g", "original1": "v", "original": "orig", "0._u": "u", "0._v": "v"}
-"""What weight norm and spectral norm call their tensors as parametrizations, and called them before, behind a _."""
+"""Names of the tensors of weight and spectral norm as parametrizations, and the suffixes of the older versions."""
 
 
 MOST = 200
-"""Parts of a file that are tried for a hint."""
+"""Most parts of a file that are tried for a hint."""
 
 
 @dataclass(frozen=True)
 class Own:
-    """What a module has: tensors by name, those that are one and the same, and the names of entries of any kind."""
+    """The tensors of a module by name, the groups that share memory, and the names of entries of any type."""
 
     tensors: Mapping[str, Tensor]
     extra: frozenset[str]
@@ -32,12 +32,12 @@ class Own:
 
     @classmethod
     def of(cls, module: nn.Module) -> "Own":
-        """Read a module."""
+        """Return those of a module."""
         state = module.state_dict(keep_vars=True)
         tensors = {name: value for name, value in state.items() if name.rpartition(".")[2] != EXTRA}
         groups: dict[object, list[str]] = {}
         for name, value in tensors.items():
-            groups.setdefault(_place(value), []).append(name)
+            groups.setdefault(_memory(value), []).append(name)
         same = {name: group for group in groups.values() if len(group) > 1 for name in group}
         return cls(tensors, frozenset(state.keys() - tensors.keys()), same)
 
@@ -48,10 +48,12 @@ class Fit:
 
     Attributes:
         network: of the file.
-        values: what goes into the module, by its names.
-        file_names: the names of these in the file.
+        values: by their names in the module.
+        file_names: their names in the file.
+        prefixes: the one removed from names of the module, and from names of the file.
         problem: why it does not fit; empty if it does.
-        misfits: how many names are missing or too many.
+        misfits: the count of missing and extra names.
+        missing: names of the module.
     """
 
     network: Network
@@ -66,8 +68,8 @@ class Fit:
 def load_weights(module: nn.Module, path: Path, prefix: str = "") -> None:
     """Load the one network of a file that fits a module, all of it; see `read_state` for the formats and `prefix`.
 
-    Its names may all begin with something that those of the module lack, or the other way round. Tensors that the
-    module has under two names may be there under one, weight and spectral norm under their names of either kind.
+    Its names may have a common prefix that those of the module lack, or the other way round. Tensors that the module
+    has under two names may be there under one; weight and spectral norm under the names of either version.
 
     Raises:
         BadFile: none fits, several do, or it holds NaN or Inf; names the file and the tensor, and lists what there is.
@@ -76,16 +78,18 @@ def load_weights(module: nn.Module, path: Path, prefix: str = "") -> None:
     size = path.stat().st_size
     fits = [_fit(own, each, size) for each in networks]
     if len(networks) > 1 and all(fit.problem for fit in fits):
-        whole = _fit(own, _joined(networks), size)
+        joined = {each.path + name: value for each in networks for name, value in each.tensors.items()}
+        extra = {each.path + name: value for each in networks for name, value in each.extra.items()}
+        whole = _fit(own, Network("", joined, extra), size)
         fits = fits if whole.problem else [whole]
     good = [fit for fit in fits if not fit.problem]
     if len(good) > 1:
         best = likeliest([fit.network for fit in good])
-        shown = listed(fit.network.described() for fit in good)
-        raise BadFile(f"{path}: holds several networks that fit: {shown}; give one of them: prefix={best}")
+        text = listed(fit.network.described() for fit in good)
+        raise BadFile(f"{path}: holds several networks that fit: {text}; give one of them: prefix={best}")
     if not good and len(fits) > 1:
-        shown = listed(fit.network.described(fit.problem + _inside(own, fit, size)) for fit in fits)
-        raise BadFile(f"{path}: holds no network that fits: {shown}")
+        text = listed(fit.network.described(fit.problem + _fitting_parts(own, fit, size)) for fit in fits)
+        raise BadFile(f"{path}: holds no network that fits: {text}")
     _load(module, own, (good or fits)[0], str(path), size)
 
 
@@ -104,7 +108,7 @@ def _load(module: nn.Module, own: Own, fit: Fit, source: str, size: int | None) 
     if fit.misfits and whole and _loads_by_itself(module) and _taken_by_itself(module, fit, source):
         return
     if fit.problem:
-        raise BadFile(f"{source}: {fit.problem}{_inside(own, fit, size) or _there(own, fit)}")
+        raise BadFile(f"{source}: {fit.problem}{_fitting_parts(own, fit, size) or _content(own, fit)}")
     check_finite({fit.file_names[n]: v for n, v in fit.values.items() if isinstance(v, Tensor)}, source)
     values = dict(fit.values)
     for name in own.tensors:
@@ -118,22 +122,23 @@ def _load(module: nn.Module, own: Own, fit: Fit, source: str, size: int | None) 
     try:
         module.load_state_dict(state, strict=False, assign=assign)
     except Exception as error:  # whatever the module's own code raises
-        raise BadFile(f"{source}: does not load ({_line(error)})") from error
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise BadFile(f"{source}: does not load ({reason})") from error
 
 
 def _fit(own: Own, network: Network, size: int | None) -> Fit:
-    """Match the names of a network to those of a module: with what all of either begin with, as far as that helps."""
+    """Match the names of a network to those of a module, with the common prefixes that match best."""
     names = (*network.tensors, *network.extra)
-    given = {bare(name): name for name in names}
-    if len(given) < len(names):  # of a wrapped network and of one that is not
-        given = {name: name for name in names}
-    if AVERAGED not in own.tensors and all(name.startswith("module.") for name in given if name != AVERAGED):
-        given.pop(AVERAGED, None)
-    wanted = {bare(name): name for name in (*own.tensors, *own.extra)}
+    stored = {bare(name): name for name in names}
+    if len(stored) < len(names):  # of a wrapped network and of one that is not
+        stored = {name: name for name in names}
+    if AVERAGED not in own.tensors and all(name.startswith("module.") for name in stored if name != AVERAGED):
+        stored.pop(AVERAGED, None)
+    own_names = {bare(name): name for name in (*own.tensors, *own.extra)}
     best: Fit | None = None
-    pairs = [(a, b) for a in shared_prefixes(wanted) for b in shared_prefixes(given)]
+    pairs = [(a, b) for a in shared_prefixes(own_names) for b in shared_prefixes(stored)]
     for mine, theirs in sorted(pairs, key=lambda pair: len(pair[0]) + len(pair[1])):
-        fit = _matched(own, network, (mine, theirs), wanted, given)
+        fit = _matched(own, network, (mine, theirs), own_names, stored)
         best = fit if best is None or fit.misfits < best.misfits else best
     assert best is not None
     if not best.problem:
@@ -142,13 +147,13 @@ def _fit(own: Own, network: Network, size: int | None) -> Fit:
 
 
 def _matched(
-    own: Own, network: Network, prefixes: tuple[str, str], wanted: Mapping[str, str], given: Mapping[str, str]
+    own: Own, network: Network, prefixes: tuple[str, str], own_names: Mapping[str, str], stored: Mapping[str, str]
 ) -> Fit:
-    """Match names by taking prefixes off; tell which are missing or too many."""
+    """Match names without these prefixes."""
     mine, theirs = prefixes
-    known = {name.removeprefix(mine): whole for name, whole in wanted.items()}
+    known = {name.removeprefix(mine): whole for name, whole in own_names.items()}
     names, extra = {}, []
-    for name, whole in given.items():
+    for name, whole in stored.items():
         short = name.removeprefix(theirs)
         found = next((each for each in (short, *_other_names(short)) if each in known), None)
         if found is not None:
@@ -175,13 +180,13 @@ def _matched(
 
 
 def _counter(name: str, known: Mapping[str, str]) -> bool:
-    """Say whether a tensor counts the batches of a norm that does not keep count."""
+    """Return whether a tensor is the batch counter of a norm that has none in the module."""
     head, _, leaf = name.rpartition("num_batches_tracked")
     return not leaf and bool(head or name) and head + "running_mean" in known
 
 
 def _other_names(name: str) -> Iterator[str]:
-    """Yield the names that PyTorch gave the same tensor in other versions of weight norm and spectral norm.
+    """Yield the names of a tensor in other versions of weight norm and spectral norm.
 
     >>> list(_other_names("a.weight_v"))
     ['a.parametrizations.weight.original1', 'a.parametrizations.weight.0._v']
@@ -194,7 +199,7 @@ def _other_names(name: str) -> Iterator[str]:
 
 
 def _wrong_values(own: Own, fit: Fit, size: int | None) -> str:
-    """Say which tensor cannot go into the module, and why; empty if all can."""
+    """Return which tensor cannot be loaded, and why; empty if all can."""
     tensors = {fit.file_names[n]: fit.values[n] for n in own.tensors if n in fit.values}
     for file_name, value in tensors.items():
         if problem := plain_problem(value):
@@ -211,8 +216,8 @@ def _wrong_values(own: Own, fit: Fit, size: int | None) -> str:
     return ""
 
 
-def _inside(own: Own, fit: Fit, size: int | None) -> str:
-    """Say which parts of a network would fit, by what the names of their tensors begin with; empty if none would."""
+def _fitting_parts(own: Own, fit: Fit, size: int | None) -> str:
+    """Return a hint at the prefixes of the parts that would fit; empty if none would."""
     if not fit.missing:
         return ""
     start = bare(fit.missing[0])
@@ -224,8 +229,8 @@ def _inside(own: Own, fit: Fit, size: int | None) -> str:
     return f"; {listed(part.described() for part in inner)} {'fits' if len(inner) == 1 else 'fit'}, so give {names}"
 
 
-def _there(own: Own, fit: Fit) -> str:
-    """Say what a network of a file holds where that is something else altogether."""
+def _content(own: Own, fit: Fit) -> str:
+    """Return a hint at the content of a network that is something else altogether."""
     parts, words = fit.network.parts(), {name.partition(".")[0] for name in own.tensors}
     if not fit.missing or words & {part.path.removeprefix(fit.network.path).rstrip(".") for part in parts}:
         return ""
@@ -235,7 +240,7 @@ def _there(own: Own, fit: Fit) -> str:
 
 
 def _loads_by_itself(module: nn.Module) -> bool:
-    """Say whether a part of the module has code of its own for state dicts, such as those of its older versions."""
+    """Return whether a submodule has code of its own for state dicts, such as those of its older versions."""
     methods = ("_load_from_state_dict", "load_state_dict")
     return any(
         getattr(type(part), method) is not getattr(nn.Module, method) for part in module.modules() for method in methods
@@ -243,20 +248,20 @@ def _loads_by_itself(module: nn.Module) -> bool:
 
 
 def _taken_by_itself(module: nn.Module, fit: Fit, source: str) -> bool:
-    """Let the module's own code load what does not fit by its names; leave it as it was if that fails."""
+    """Let the module's own code load a state dict; leave the module as it was if that fails."""
     tensors = fit.network.tensors
     if any(plain_problem(value) or value.is_complex() for value in tensors.values()):
         return False
     before = {name: value.clone() for name, value in module.state_dict().items() if isinstance(value, Tensor)}
     mine, theirs = fit.prefixes
-    given = {**tensors, **fit.network.extra}
-    state = OrderedDict({mine + bare(name).removeprefix(theirs): value for name, value in given.items()})
-    if len(state) < len(given):
+    stored = {**tensors, **fit.network.extra}
+    state = OrderedDict({mine + bare(name).removeprefix(theirs): value for name, value in stored.items()})
+    if len(state) < len(stored):
         return False
     state._metadata = _metadata(fit)  # type: ignore[attr-defined]
     try:
         module.load_state_dict(state, strict=True)
-    except Exception:  # whatever the module's own code raises; what does not fit is told by its names
+    except Exception:  # whatever the module's own code raises
         for name, value in module.state_dict().items():
             if name in before:
                 value.copy_(before[name])
@@ -266,7 +271,7 @@ def _taken_by_itself(module: nn.Module, fit: Fit, source: str) -> bool:
 
 
 def _metadata(fit: Fit) -> dict[str, Any]:
-    """Return the versions of modules by their names in the module."""
+    """Return the versions of submodules, by their names in the module."""
     mine, theirs = fit.prefixes
     named = {f"{bare(name)}.".removeprefix("."): value for name, value in fit.network.metadata.items()}
     return {
@@ -276,14 +281,8 @@ def _metadata(fit: Fit) -> dict[str, Any]:
     }
 
 
-def _joined(networks: list[Network]) -> Network:
-    """Return all networks of a file as one, by their paths."""
-    tensors = {each.path + name: value for each in networks for name, value in each.tensors.items()}
-    return Network("", tensors, {each.path + name: value for each in networks for name, value in each.extra.items()})
-
-
-def _place(value: Tensor) -> object:
-    """Return where the numbers of a tensor lie: the same for two names of one tensor."""
+def _memory(value: Tensor) -> object:
+    """Return a key of a tensor's memory: the same for two names of one tensor."""
     if value.is_meta or value.layout != torch.strided or nn.parameter.is_lazy(value) or not value.numel():
         return id(value)
     return value.data_ptr(), value.shape, value.stride(), value.dtype
@@ -291,7 +290,3 @@ def _place(value: Tensor) -> object:
 
 def _more(names: list[str]) -> str:
     return f" and {len(names) - 1} more" if len(names) > 1 else ""
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

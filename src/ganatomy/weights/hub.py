@@ -1,7 +1,6 @@
 """Model repositories of the Hugging Face hub: a directory, the local cache, the network, in this order."""
 
 import contextlib
-import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 from ganatomy.errors import BadFile, BadValue
 from ganatomy.files import read_json as parsed_file
+from ganatomy.weights.fetch import offline
 from ganatomy.weights.networks import read_state
 from ganatomy.weights.states import State
 
@@ -20,15 +20,15 @@ WEIGHTS = (
 )
 """Where a repository keeps its tensors; the first of these that is there is read."""
 MARKERS = ("config.json", "model_index.json")
-"""A cached repository is found by one of these."""
+"""Files by which a cached repository is found."""
 LARGEST = 1 << 24
 """Whole numbers of a config: units, layers, words, pixels."""
 FETCHED = (["*.json", "*.txt", "model*.safetensors"], ["pytorch_model*.bin"])
-"""What is downloaded: first this; then that, if no weights came."""
+"""Patterns of files to download: the first group; then the second, if no weights came."""
 
 
 def find_repository(name: str) -> Path:
-    """Return the directory of a model of transformers, as `find_directory` finds it, with its config and weights."""
+    """Return the directory of a model of transformers with its config and weights; see `find_directory`."""
     return find_directory(name, FETCHED, _complete)
 
 
@@ -40,11 +40,7 @@ def find_directory(name: str, fetched: Sequence[Sequence[str]], complete: Callab
     Args:
         name: of the directory or repository.
         fetched: patterns of files to download, one group after the other until the directory is complete.
-        complete: returns the directory, or raises BadFile where something lacks.
-
-    Raises:
-        BadFile: no such directory or repository, or it holds no model; says how to fetch one that is not in the cache.
-        BadValue: the package that talks to the hub is not installed.
+        complete: returns the directory, or raises BadFile where something is missing.
     """
     if not name:
         raise BadFile("no model is named; expected a directory, or an id of the Hugging Face hub such as org/model")
@@ -60,7 +56,7 @@ def find_directory(name: str, fetched: Sequence[Sequence[str]], complete: Callab
             with contextlib.suppress(BadFile):
                 if isinstance(cached, str):
                     return complete(Path(cached).parent)
-        if os.environ.get("GANATOMY_OFFLINE", "0") not in ("", "0"):
+        if offline():
             raise ConnectionError("GANATOMY_OFFLINE is set")
         for patterns in fetched:
             directory = Path(
@@ -79,20 +75,12 @@ def find_directory(name: str, fetched: Sequence[Sequence[str]], complete: Callab
 
 
 def read_pretrained(directory: Path) -> State:
-    """Read all tensors of a repository, from one file or from several that an index lists.
-
-    Raises:
-        BadFile: none there, an index that is not one, or a file that `read_state` refuses.
-    """
+    """Read all tensors of a repository, from one file or from several that an index lists."""
     return read_state(directory / next(name for name in WEIGHTS if (directory / name).is_file()))
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        BadFile: there is no such file, or it holds something else.
-    """
+    """Read a JSON object."""
     try:
         content = parsed_file(file)
     except FileNotFoundError:
@@ -105,11 +93,7 @@ def read_json(file: Path) -> dict[str, Any]:
 
 
 def check_numbers(settings: Any, source: str) -> None:
-    """Refuse settings from which a library would build a model larger than any: it takes them at their word.
-
-    Raises:
-        BadFile: a whole number in them is larger than `LARGEST`.
-    """
+    """Refuse settings from which a library would build a model larger than any."""
     values = list(settings.values() if isinstance(settings, dict) else settings)
     for value in values:
         if isinstance(value, dict | list):

@@ -1,8 +1,7 @@
-"""Published models by name: where they lie, who may use them, and what was fetched.
+"""Published models by name: their addresses, licences and checksums.
 
-Where the sha256 of a file is known beyond doubt, no other is taken. Of most, nobody published checksums. So the
-sha256 of each is recorded when it is first fetched, and from then on a file that differs is refused: on disk when it
-is opened, on the network when it is fetched again.
+For most files nobody published a checksum. So the sha256 is recorded when a file is first fetched, and from then on a
+file that differs is refused: on disk when it is opened, on the network when it is fetched again.
 """
 
 import contextlib
@@ -11,11 +10,12 @@ import json
 import os
 import re
 import shutil
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import platformdirs
 
 from ganatomy.errors import BadFile, UnknownName
 from ganatomy.files import read_json, replacing, write_text
@@ -25,18 +25,15 @@ from ganatomy.weights.states import file_sha256
 
 
 @dataclass(frozen=True)
-class Known:
+class PublishedModel:
     """A published model.
 
     Attributes:
-        name: what it is called here.
-        family: which family of generators or segmenters opens it.
-        title: what it is.
-        licence: on what terms it may be used, as far as its authors say.
-        bytes: about how large it is: four for every number in it.
-        bases: the folders where its files lie, tried in turn.
-        files: their names.
-        sha256: of the file, where there is one and its checksum is known; else empty.
+        family: of generators, segmenters or feature networks that opens it.
+        licence: as far as its authors state one.
+        bytes: about its size.
+        bases: addresses of the folders of its files, tried in turn.
+        sha256: of its one file, where that is published; else empty.
     """
 
     name: str
@@ -50,12 +47,12 @@ class Known:
 
     @property
     def spec(self) -> str:
-        """The name by which it is opened."""
+        """Its name with the family, by which it is opened."""
         return self.name if self.name == self.family else f"{self.family}:{self.name}"
 
     @property
     def directory(self) -> Path:
-        """Where its files are kept."""
+        """The folder of its files."""
         return cache_directory() / self.name
 
     @property
@@ -64,13 +61,13 @@ class Known:
         return [file for file in self.files if not (self.directory / file).is_file()]
 
     def path(self, directory: Path) -> Path:
-        """Return what the family opens: the file, or the folder of several."""
+        """Return the one file, or the folder of several."""
         return directory / self.files[0] if len(self.files) == 1 else directory
 
 
 @dataclass(frozen=True)
 class Record:
-    """A file that was fetched: its sha256, its size, whence and on which day it came."""
+    """A fetched file: its sha256, its size, its origin and the day."""
 
     sha256: str
     bytes: int
@@ -78,11 +75,11 @@ class Record:
     date: str
 
 
-def _progan(scene: str, file: str, of: str, size: int = 92_147_980) -> Known:
+def _progan(scene: str, file: str, of: str, size: int = 92_147_980) -> PublishedModel:
     # https://github.com/davidbau/dissect, experiment/setting.py; before that github.com/CSAILVision/gandissect
     bases = "https://dissect.csail.mit.edu/models/", "http://gandissect.csail.mit.edu/models/"
     licence = "CC BY-NC 4.0 (networks by NVIDIA)"
-    return Known(f"progan-{scene}", "progan", f"Progressive GAN of {of}", licence, size, bases, (file,))
+    return PublishedModel(f"progan-{scene}", "progan", f"Progressive GAN of {of}", licence, size, bases, (file,))
 
 
 _EPOCH = "encoder_epoch_{0}.pth", "decoder_epoch_{0}.pth"
@@ -96,7 +93,7 @@ _MODELS = (
     _progan("kitchen", "proggan_kitchen-67f1e16c.pth", "LSUN kitchens, 256 px"),
     _progan("livingroom", "proggan_livingroom-5ef336dd.pth", "LSUN living rooms, 256 px"),
     _progan("restaurant", "proggan_restaurant-b8578299.pth", "LSUN restaurants, 256 px"),
-    Known(
+    PublishedModel(
         "upp",
         "unified",
         "unified parser: objects, parts, materials of photographs",
@@ -109,7 +106,7 @@ _MODELS = (
         ),
         (*(name.format(40) for name in _EPOCH), "labels.json"),
     ),
-    Known(
+    PublishedModel(
         _ADE,
         "ade20k",
         "150 objects of photographs: dilated ResNet-50, pyramid pooling",
@@ -119,7 +116,7 @@ _MODELS = (
         (f"http://sceneparsing.csail.mit.edu/model/pytorch/{_ADE}/",),
         tuple(name.format(20) for name in _EPOCH),
     ),
-    Known(
+    PublishedModel(
         "inception",
         "inception",
         "Inception-v3 of 2015, the network of the Fréchet Inception Distance",
@@ -132,7 +129,7 @@ _MODELS = (
         sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
     ),
 )
-KNOWN = {model.name: model for model in _MODELS}
+MODEL_ZOO = {model.name: model for model in _MODELS}
 """The published models, by name."""
 
 RECORDS = "ganatomy-fetched.json"
@@ -140,31 +137,24 @@ RECORDS = "ganatomy-fetched.json"
 
 
 def cache_directory() -> Path:
-    """Return where fetched models are kept: GANATOMY_CACHE, else the user's cache directory on this system."""
-    if named := os.environ.get("GANATOMY_CACHE"):
-        return Path(named).expanduser()
-    if sys.platform == "darwin":
-        return Path.home() / "Library/Caches/ganatomy"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData/Local")) / "ganatomy/Cache"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ganatomy"
+    """Return the folder of fetched models: GANATOMY_CACHE, else the user's cache directory on this system."""
+    named = os.environ.get("GANATOMY_CACHE")
+    return Path(named).expanduser() if named else platformdirs.user_cache_path("ganatomy", appauthor=False)
 
 
-def known_model(name: str) -> Known:
+def published_model(name: str) -> PublishedModel:
     """Return the published model of that name.
 
     Raises:
         UnknownName: there is none.
     """
-    if name not in KNOWN:
-        raise UnknownName("published model", name, KNOWN)
-    return KNOWN[name]
+    if name not in MODEL_ZOO:
+        raise UnknownName("published model", name, MODEL_ZOO)
+    return MODEL_ZOO[name]
 
 
-def find(argument: str) -> Path:
-    """Return the path that an argument names: a file or folder that exists, else the fetched model of that name.
-
-    Files that were fetched are compared with their records.
+def locate(argument: str) -> Path:
+    """Return a file or folder that exists, else the fetched model of that name; fetched files are verified.
 
     Raises:
         BadFile: there is neither, the model is not fetched yet, or a file changed since it was; says what to do.
@@ -183,11 +173,10 @@ def find(argument: str) -> Path:
 
 
 def _fetched(name: str) -> Path:
-    """Return the path of a fetched model."""
-    if name not in KNOWN:
-        close = difflib.get_close_matches(name, KNOWN, n=1)
+    if name not in MODEL_ZOO:
+        close = difflib.get_close_matches(name, MODEL_ZOO, n=1)
         raise BadFile(f"{name}: no such file" + (f"; did you mean the published {close[0]}?" if close else ""))
-    model = KNOWN[name]
+    model = MODEL_ZOO[name]
     if missing := model.missing:
         raise BadFile(
             f"{name} is not fetched yet: no {', '.join(missing)} in {model.directory}; "
@@ -199,18 +188,17 @@ def _fetched(name: str) -> Path:
     return path
 
 
-def fetch_known(
+def fetch_model(
     name: str, source: str | None = None, to: Path | None = None, progress: Progress | None = None
 ) -> dict[str, Record]:
-    """Fetch what is missing or damaged of a published model, and record it.
+    """Fetch the missing or damaged files of a published model, and record them.
 
     Args:
         name: of the model.
-        source: another place than the published one: the address or path of a folder that holds the files under their
-            names, or of the file itself where the model is one file. Without it, GANATOMY_MIRROR may name an address
-            below which the files lie as NAME/FILE.
+        source: instead of the published address, the address or path of a folder that holds the files under their
+            names, or of the one file. Without it, GANATOMY_MIRROR may be an address with the files at NAME/FILE.
         to: the folder to fetch into; else the model's own in the cache.
-        progress: who shows how far it is.
+        progress: of the download.
 
     Returns:
         The record of each file.
@@ -220,11 +208,11 @@ def fetch_known(
         BadFile: it cannot be fetched, is not what was fetched before, or cannot be written.
         BadValue: the source is neither a path nor an address.
     """
-    model = known_model(name)
+    model = published_model(name)
     directory = model.directory if to is None else to
     progress = progress or Silent()
     try:
-        with _held(directory, progress):
+        with _locked(directory, progress):
             found = records(directory)
             for file in model.files:
                 found[file] = _fetch_file(model, directory / file, found.get(file), source, progress)
@@ -235,8 +223,10 @@ def fetch_known(
     return {file: found[file] for file in model.files}
 
 
-def _fetch_file(model: Known, target: Path, before: Record | None, source: str | None, progress: Progress) -> Record:
-    """Have one file in its place, and return its record; a file that is there and as recorded is left alone."""
+def _fetch_file(
+    model: PublishedModel, target: Path, before: Record | None, source: str | None, progress: Progress
+) -> Record:
+    """Fetch one file unless it is there as recorded; return its record."""
 
     def check(sha256: str) -> str | None:
         if model.sha256 and sha256 != model.sha256:
@@ -259,21 +249,22 @@ def _fetch_file(model: Known, target: Path, before: Record | None, source: str |
             return before
 
     if source is not None and Path(source).exists():
-        sha256, whence = _copy(model, Path(source), target, check)
+        sha256, origin = _copy(model, Path(source), target, check)
     else:
         addresses = _addresses(model, target.name, source)
-        folder, others = addresses[0].removesuffix(target.name), (target.with_name(file) for file in model.files)
-        wanted = [other.name for other in others if other == target or not other.is_file()]
-        by_hand = f"get {', '.join(wanted)} by hand from {folder} and put it into {target.parent}"
-        sha256, whence = download(addresses, target, progress, check, by_hand)
-    return _record(target, sha256, whence)
+        others = (target.with_name(file) for file in model.files)
+        missing = [other.name for other in others if other == target or not other.is_file()]
+        folder = addresses[0].removesuffix(target.name)
+        by_hand = f"get {', '.join(missing)} by hand from {folder} and put it into {target.parent}"
+        sha256, origin = download(addresses, target, progress, check, by_hand)
+    return _record(target, sha256, origin)
 
 
 def _record(target: Path, sha256: str, source: str) -> Record:
     return Record(sha256, target.stat().st_size, source, time.strftime("%Y-%m-%d"))
 
 
-def _addresses(model: Known, file: str, source: str | None) -> list[str]:
+def _addresses(model: PublishedModel, file: str, source: str | None) -> list[str]:
     mirror = os.environ.get("GANATOMY_MIRROR")
     if source is None:
         bases = (f"{mirror.rstrip('/')}/{model.name}/",) if mirror else model.bases
@@ -283,7 +274,7 @@ def _addresses(model: Known, file: str, source: str | None) -> list[str]:
     return [source if whole else f"{source.rstrip('/')}/{file}"]
 
 
-def _copy(model: Known, source: Path, target: Path, check: Check) -> tuple[str, str]:
+def _copy(model: PublishedModel, source: Path, target: Path, check: Check) -> tuple[str, str]:
     if source.is_file() and len(model.files) > 1:
         raise BadFile(f"{source} is one file, and {model.name} is {', '.join(model.files)}; give their folder")
     path = source / target.name if source.is_dir() else source
@@ -305,7 +296,7 @@ def _check_beginning(path: Path, name: str) -> None:
 
 
 def named_digits(file: str, sha256: str) -> bool | None:
-    """Say whether a sha256 begins with the digits in a file's name, a habit of PyTorch's hub; None if it has none.
+    """Return whether a sha256 begins with the digits in a file's name, as on PyTorch's hub; None without digits.
 
     >>> named_digits("proggan_kitchen-67f1e16c.pth", "67f1e16c" + 56 * "0"), named_digits("labels.json", 64 * "0")
     (True, None)
@@ -315,11 +306,7 @@ def named_digits(file: str, sha256: str) -> bool | None:
 
 
 def records(directory: Path) -> dict[str, Record]:
-    """Return the records of the files that were fetched into a folder.
-
-    Raises:
-        BadFile: the file of records is damaged.
-    """
+    """Return the records of the files in a folder."""
     path = directory / RECORDS
     try:
         content = read_json(path)
@@ -331,8 +318,8 @@ def records(directory: Path) -> dict[str, Record]:
 
 
 @contextlib.contextmanager
-def _held(directory: Path, progress: Progress) -> Iterator[None]:
-    """Have a folder for this process; wait for another that fetches into it."""
+def _locked(directory: Path, progress: Progress) -> Iterator[None]:
+    """Lock a folder; wait for another process that fetches into it."""
     import fcntl  # not on every system, and only needed here
 
     directory.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,9 @@
-"""A machine for pickles, which are programs: it can do very little.
+"""An interpreter of pickles, which are programs, that can do very little.
 
 Python's own unpickler is not used: it imports what a file names, sets attributes, and hashes whatever a file builds.
-This machine knows numbers, text, bytes, lists, tuples, and sets and dictionaries of names and numbers. It calls a few
-names only, each of which stands for a function that it was given; what they are elsewhere is never imported or called.
-Everything else is refused by name. What it builds takes memory in proportion to the file.
+This one knows numbers, text, bytes, lists, tuples, and sets and dictionaries of names and numbers. It calls a few
+names only, each of which stands for a function of ours; nothing is imported. Everything else is refused by name. What
+it builds takes memory in proportion to the file.
 """
 
 import pickletools
@@ -18,21 +18,21 @@ Call = Callable[..., Any]
 
 
 class Refused(Exception):
-    """What a pickle asks for and does not get."""
+    """A pickle asks for something that is not allowed."""
 
 
 @dataclass(frozen=True)
 class Function:
-    """What a name in a pickle stands for; not callable itself, so that only `Machine.call` calls it."""
+    """A function by its name in a pickle; not callable itself, so that only `PickleInterpreter.call` calls it."""
 
     body: Call
 
 
 class Built:
-    """What a pickle makes in two steps: first it is there, then `build` gives it the rest of what it is."""
+    """An object that a pickle makes in two steps: first it is created, then `build` sets its state."""
 
     def build(self, *state: Any) -> None:
-        """Give it the rest."""
+        """Set its state."""
         raise NotImplementedError
 
 
@@ -55,11 +55,11 @@ _STORE = {"PUT", "BINPUT", "LONG_BINPUT"}
 _NOTHING = {"PROTO", "FRAME", "STOP"}
 
 
-class Machine:
-    """The stack, the marks in it and the memo of a pickle, and what its instructions do to them.
+class PickleInterpreter:
+    """The stack, the marks in it and the memo of a pickle.
 
     Args:
-        calls: what names stand for.
+        calls: functions and values by their names in pickles.
         budget: how many bytes of data may be made into numbers and tensors; the same bytes can be handed over again
             and again, so a small file could ask for much.
     """
@@ -71,7 +71,7 @@ class Machine:
         self._memo: dict[int, Any] = {}
 
     def run(self, file: BytesIO) -> Any:
-        """Run one pickle from where the file stands; return what it leaves. The file then stands behind it."""
+        """Run one pickle of a file from its position on; return the result."""
         instructions: Iterator[tuple[Any, Any, Any]] = pickletools.genops(file)
         for opcode, argument, _ in instructions:
             name = opcode.name
@@ -107,33 +107,13 @@ class Machine:
         del self._stack[start:]
         return values
 
-    def mark(self) -> None:
-        """Note where the stack ends."""
-        self._marks.append(len(self._stack))
-
-    def memoize(self) -> None:
-        """Number the last value."""
-        self._memo[len(self._memo)] = self._stack[-1]
-
-    def push_tuple(self, values: list[Any]) -> None:
-        """Push a tuple."""
-        self._stack.append(tuple(values))
-
-    def push_list(self, values: list[Any]) -> None:
-        """Push a list."""
-        self._stack.append(values)
-
     def push_dict(self, values: list[Any]) -> None:
         """Push a dictionary of keys that alternate with their values."""
         self._stack.append({})
         self.put(values)
 
-    def find(self) -> None:
-        """Push what the two names on the stack stand for."""
-        self._stack.append(self._find(*self.pop(2)))
-
     def call(self) -> None:
-        """Call one of the functions that are given."""
+        """Call one of the functions."""
         function, arguments = self.pop(2)
         if not isinstance(function, Function) or not isinstance(arguments, tuple):
             raise TypeError
@@ -142,7 +122,7 @@ class Machine:
         self._spend(tuple(self._stack[-1:]))
 
     def build(self) -> None:
-        """Give an array or a number format the rest of what it is; a state dict has versions of modules beside it."""
+        """Set the state of an array or a number format; the versions of modules of a state dict are ignored."""
         target, state = self.pop(2)
         if isinstance(target, dict) and isinstance(state, dict) and state.keys() <= {"_metadata"}:
             self._stack.append(target)
@@ -172,7 +152,7 @@ class Machine:
         self._stack[-1].update(zip(map(hashable, values[::2]), values[1::2], strict=True))
 
     def locate(self) -> None:
-        """Read which storage of a storage file is meant: the number format and how many there are."""
+        """Push the number format and the count of a storage."""
         ((kind, dtype, _, _, count, *view),) = self.pop(1)
         if (
             kind != "storage"
@@ -203,26 +183,26 @@ class Machine:
 
 
 def hashable(value: Any) -> Any:
-    """Return what may be a key: its hash costs nothing and collides with few, and there is nothing inside it."""
+    """Return a value that may be a key: its hash costs nothing and collides with few."""
     if type(value) is str or (type(value) is int and abs(value) < 1 << 60):
         return value
     raise TypeError
 
 
-_STEPS: Mapping[str, Callable[[Machine], None]] = {
-    "MARK": Machine.mark,
-    "MEMOIZE": Machine.memoize,
-    "LIST": lambda machine: machine.push_list(machine.pop_marked()),
+_STEPS: Mapping[str, Callable[[PickleInterpreter], None]] = {
+    "MARK": lambda machine: machine._marks.append(len(machine._stack)),
+    "MEMOIZE": lambda machine: machine._memo.update({len(machine._memo): machine._stack[-1]}),
+    "LIST": lambda machine: machine._stack.append(machine.pop_marked()),
     "DICT": lambda machine: machine.push_dict(machine.pop_marked()),
-    "STACK_GLOBAL": Machine.find,
-    "REDUCE": Machine.call,
-    "NEWOBJ": Machine.call,
+    "STACK_GLOBAL": lambda machine: machine._stack.append(machine._find(*machine.pop(2))),
+    "REDUCE": PickleInterpreter.call,
+    "NEWOBJ": PickleInterpreter.call,
     "BUILD": lambda machine: machine.build(),
     "BINPERSID": lambda machine: machine.locate(),
-    "TUPLE1": lambda machine: machine.push_tuple(machine.pop(1)),
-    "TUPLE2": lambda machine: machine.push_tuple(machine.pop(2)),
-    "TUPLE3": lambda machine: machine.push_tuple(machine.pop(3)),
-    "TUPLE": lambda machine: machine.push_tuple(machine.pop_marked()),
+    "TUPLE1": lambda machine: machine._stack.append(tuple(machine.pop(1))),
+    "TUPLE2": lambda machine: machine._stack.append(tuple(machine.pop(2))),
+    "TUPLE3": lambda machine: machine._stack.append(tuple(machine.pop(3))),
+    "TUPLE": lambda machine: machine._stack.append(tuple(machine.pop_marked())),
     "APPEND": lambda machine: machine.extend(machine.pop(1)),
     "APPENDS": lambda machine: machine.extend(machine.pop_marked()),
     "ADDITEMS": lambda machine: machine.add(machine.pop_marked()),

@@ -1,4 +1,4 @@
-"""The networks that a checkpoint holds: found in its dictionaries, picked by a prefix, and named in messages."""
+"""The networks in a checkpoint: found in its dictionaries, selected by a prefix, and listed in messages."""
 
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -16,17 +16,17 @@ from ganatomy.weights.readers import read_content
 from ganatomy.weights.states import State, check_finite, check_plain
 
 DEEPEST, MOST = 8, 10_000
-"""How deep dictionaries may lie in each other, and how many there may be."""
+"""The deepest nesting of dictionaries, and the most of them."""
 SHOWN = 8
-"""Networks that a message names."""
+"""Most networks in a message."""
 WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
-"""Parts of names that PyTorch puts in for a compiled, sharded or checkpointed module, which is another name only."""
+"""Parts of names that PyTorch inserts for a compiled, sharded or checkpointed module."""
 AVERAGED = "n_averaged"
-"""What torch.optim.swa_utils.AveragedModel counts beside the network that it holds."""
+"""The counter of torch.optim.swa_utils.AveragedModel."""
 OF_LIGHTNING = ("hyper_parameters", "datamodule_hyper_parameters", "callbacks", "loops")
-"""What Lightning keeps beside networks; there may be tensors in it."""
+"""Entries of Lightning that are no networks and may hold tensors."""
 EXTRA = "_extra_state"
-"""How the names of entries end that may be of any kind, as PyTorch has it."""
+"""The last part of PyTorch's names of entries of any type."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Network:
     """A state dict of a file, or part of one.
 
     Attributes:
-        path: what stands before its names in the file: ``g_ema.``; empty for all of the file.
+        path: the prefix of its names in the file: ``g_ema.``; empty for all of the file.
         tensors: by name.
-        extra: entries that may be of any kind, by name.
+        extra: entries of any type, by name.
         metadata: versions of its modules, as PyTorch keeps them.
     """
 
@@ -46,7 +46,7 @@ class Network:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def within(self, prefix: str) -> "Network":
-        """Return the part whose names begin with `prefix`, which is taken off."""
+        """Return the part whose names begin with `prefix`, without it."""
         length = len(prefix)
         tensors, extra = (
             {name[length:]: value for name, value in values.items() if name.startswith(prefix)}
@@ -59,31 +59,31 @@ class Network:
         }
         return Network(self.path + prefix, tensors, extra, metadata)
 
-    def picked(self, prefix: str) -> "Network":
-        """Return the part whose names begin with `prefix`, with the path before them, or some of that, or none."""
+    def selected(self, prefix: str) -> "Network":
+        """Return the part whose names begin with `prefix`, which may begin anywhere in the path."""
         whole = f".{self.path}".find(f".{prefix}") >= 0
         return self if whole else self.within(prefix.removeprefix(self.path))
 
     def parts(self) -> list["Network"]:
-        """Return the parts that have a word of their own before the first dot of their names."""
+        """Return the parts by the first component of their names."""
         words = dict.fromkeys(name.partition(".")[0] + "." for name in self.tensors if "." in name)
         return [self.within(word) for word in words]
 
-    def described(self, says: str = "") -> str:
-        """Return its name and size."""
+    def described(self, note: str = "") -> str:
+        """Return its name and size, for messages."""
         count = len(self.tensors)
-        inside = f"{count} tensor{'s' * (count != 1)}" + (f", {says}" if says else "")
+        inside = f"{count} tensor{'s' * (count != 1)}" + (f", {note}" if note else "")
         return f"{self.path or 'the rest'} ({inside})"
 
 
 def listed(networks: Iterable[str]) -> str:
-    """Return descriptions of networks with commas between them, of many the first."""
-    shown = list(networks)
-    return ", ".join(shown[:SHOWN]) + (f" and {len(shown) - SHOWN} more" if len(shown) > SHOWN else "")
+    """Return the first few descriptions, separated by commas."""
+    parts = list(networks)
+    return ", ".join(parts[:SHOWN]) + (f" and {len(parts) - SHOWN} more" if len(parts) > SHOWN else "")
 
 
 def likeliest(networks: Sequence[Network]) -> str:
-    """Return the path of the network that is meant most often: an average over the training, where there is one."""
+    """Return the path of the network that is usually meant: an average over the training, where there is one."""
     paths = [each.path for each in networks if each.path]
     return next((path for path in paths if "ema" in path), paths[0])
 
@@ -91,9 +91,9 @@ def likeliest(networks: Sequence[Network]) -> str:
 def read_state(path: Path, prefix: str = "") -> State:
     """Read the tensors of one network of a file, by name; see `read_content` for the formats.
 
-    Dictionaries around the tensors are unwrapped. Where the file holds more than one network, `prefix` picks the one
-    whose names begin with it, such as ``g_ema.`` or ``decoder.``, and takes it off; it descends through dictionaries as
-    well as through names with dots. What DataParallel and torch.compile put before names is taken off.
+    Dictionaries around the tensors are unwrapped. Where the file holds more than one network, `prefix` selects one,
+    such as ``g_ema.`` or ``decoder.``, and is removed; it descends through dictionaries as well as through names with
+    dots. The prefixes of DataParallel and torch.compile are removed.
 
     Raises:
         BadFile: missing, cut off, of another format, holding something other than tensors, or with NaN or Inf; names
@@ -115,19 +115,15 @@ def read_state(path: Path, prefix: str = "") -> State:
 
 
 def read_networks(path: Path, prefix: str = "") -> list[Network]:
-    """Read the networks of a file, or the parts of them that begin with `prefix`.
-
-    Raises:
-        BadFile: it cannot be read, or holds no tensors of such names; says what it holds.
-    """
+    """Read the networks of a file, or the parts of them that begin with `prefix`."""
     content = read_content(path)
     networks = _with_layers(list(_found(content, str(path))))
     if not networks:
-        raise BadFile(f"{path}: {_instead(content)}")
+        raise BadFile(f"{path}: {_description(content)}")
     if not prefix:
         return networks
     for start in [prefix] if prefix.endswith(".") else [prefix + ".", prefix]:
-        picked = [found for each in networks if (found := each.picked(start)).tensors]
+        picked = [found for each in networks if (found := each.selected(start)).tensors]
         full = [found for found in picked if found.path.startswith(start)]
         if picked:
             return full or picked
@@ -139,7 +135,7 @@ def read_networks(path: Path, prefix: str = "") -> list[Network]:
 
 
 def bare(name: str) -> str:
-    """Return a name without the parts that PyTorch puts in for wrapped modules.
+    """Return a name without the parts that PyTorch inserts for wrapped modules.
 
     >>> bare("_orig_mod.block._orig_mod.0.weight")
     'block.0.weight'
@@ -150,7 +146,7 @@ def bare(name: str) -> str:
 
 
 def shared_prefixes(names: Collection[str]) -> list[str]:
-    """Return what all of these names begin with, up to a dot each, from nothing on.
+    """Return the common prefixes of names that end with a dot, and the empty one.
 
     >>> shared_prefixes(["net.a.weight", "net.a.bias"])
     ['', 'net.', 'net.a.']
@@ -165,7 +161,7 @@ def shared_prefixes(names: Collection[str]) -> list[str]:
 
 
 def _found(content: Any, source: str) -> Iterator[Network]:
-    """Yield the tensors of each dictionary that has some, but for those of optimizers."""
+    """Yield the dictionaries with tensors, without those of optimizers."""
     queue: list[tuple[str, int, Any]] = [("", 0, content)]
     for path, depth, node in queue:
         entries = dict(enumerate(node)) if isinstance(node, list | tuple) else node
@@ -189,24 +185,22 @@ def _found(content: Any, source: str) -> Iterator[Network]:
 
 
 def _of_numpy(name: str, values: Any, where: str) -> State:
-    """Return an array as a tensor, by its name; nothing of one that holds no numbers."""
     if values is None:
         return {}
     try:
-        with warnings.catch_warnings(action="ignore"):  # that it cannot be written to, which nobody does
+        with warnings.catch_warnings(action="ignore"):  # about read-only memory
             return {name: torch.from_numpy(values)}
     except (TypeError, ValueError) as error:
         raise BadFile(f"{where} is an array that PyTorch does not take ({error})") from error
 
 
 def _with_layers(networks: Sequence[Network]) -> list[Network]:
-    """Leave out dictionaries of single numbers, as trainings keep of their progress, unless there is nothing else."""
+    """Drop dictionaries of scalars, such as the progress of a training, unless there is nothing else."""
     layers = [each for each in networks if any(tensor.ndim for tensor in each.tensors.values())]
     return layers or list(networks)[:1]
 
 
-def _instead(content: Any) -> str:
-    """Say what something is that holds no tensors."""
+def _description(content: Any) -> str:
     if not isinstance(content, Mapping):
         return f"holds a {type(content).__name__}, not a state dict"
     if {"state", "param_groups"} <= content.keys():

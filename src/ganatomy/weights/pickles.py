@@ -1,7 +1,4 @@
-"""Pickles that others wrote, read as data: what the few names that they may call stand for.
-
-`machine` runs them. Arrays and tensors are made here from their bytes; nothing that a file names is imported.
-"""
+"""Pickles of others, read as data: the functions for the few names that they may call, which `machine` runs."""
 
 import warnings
 from collections.abc import Mapping
@@ -18,7 +15,7 @@ from torch import Tensor
 
 from ganatomy.errors import BadFile
 from ganatomy.files import plain_file
-from ganatomy.weights.machine import Built, Function, Machine, Refused, hashable
+from ganatomy.weights.machine import Built, Function, PickleInterpreter, Refused, hashable
 
 CODES = "b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"
 """Number formats of numpy that are read."""
@@ -27,8 +24,8 @@ LISTED = 4096
 
 
 @dataclass(frozen=True, eq=False)
-class Foreign:
-    """An object whose class is not here: the name of the class, and the attributes that it had."""
+class StubObject:
+    """An object without its class: the name of the class, and its attributes."""
 
     kind: str
     state: dict[Any, Any]
@@ -37,7 +34,7 @@ class Foreign:
 def read_pickle(path: Path) -> Any:
     """Read a ``.pkl`` of networks that carry their own source, as the official StyleGAN files do; no code runs.
 
-    Numpy's numbers come as numbers, its arrays as lists, tensors as tensors on the CPU, networks as a `Foreign`.
+    Numpy's numbers come as numbers, its arrays as lists, tensors as tensors on the CPU, networks as a `StubObject`.
 
     Raises:
         BadFile: missing, cut off, or no pickle; or it calls anything else, and what.
@@ -51,7 +48,7 @@ def read_pickle(path: Path) -> Any:
         raise BadFile(f"{path}: cannot be read ({getattr(error, 'strerror', None) or 'too large'})") from error
     try:
         with warnings.catch_warnings(action="ignore"):  # about escapes in text, which is what it is
-            return Machine(CALLS, 2 * len(data)).run(BytesIO(data))
+            return PickleInterpreter(CALLS, 2 * len(data)).run(BytesIO(data))
     except Refused as error:
         raise BadFile(f"{path}: {error}") from None
     except (ValueError, TypeError, LookupError, ArithmeticError) as error:  # what becomes of nonsense
@@ -68,7 +65,7 @@ class _Format(Built):
         self.dtype = np.dtype(code)
 
     def build(self, *state: Any) -> None:
-        """Say in which order its bytes come."""
+        """Set the byte order."""
         _, order, *_ = state
         if order not in ("<", ">", "=", "|"):
             raise ValueError
@@ -76,7 +73,7 @@ class _Format(Built):
 
 
 class Array(list[Any], Built):
-    """An array of numpy: empty when it is made, then given its numbers; as a list, too, where there are few."""
+    """A numpy array: created empty, then filled; a list of its numbers, too, where there are few."""
 
     values: npt.NDArray[Any]
 
@@ -129,9 +126,9 @@ def _array_of_bytes(raw: Any, numbers: Any, shape: Any, order: Any) -> Array:
 
 
 def _storage(raw: Any) -> Storage:
-    """Read a storage as `torch.save` writes it to go into a pickle: five small pickles, a count, and the numbers."""
+    """Read a storage as `torch.save` embeds it in a pickle: five small pickles, a count, and the numbers."""
     file = BytesIO(raw)
-    magic, version, system, (dtype, count), keys = (Machine(NUMBER_FORMATS, 0).run(file) for _ in range(5))
+    magic, version, system, (dtype, count), keys = (PickleInterpreter(NUMBER_FORMATS, 0).run(file) for _ in range(5))
     if magic != 0x1950A86A20F9469CFC6C or version != 1001 or system["little_endian"] is not True or len(keys) != 1:
         raise ValueError
     written, numbers = int.from_bytes(file.read(8), "little"), bytearray(file.read())
@@ -141,7 +138,7 @@ def _storage(raw: Any) -> Storage:
 
 
 def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_rest: object) -> Tensor:
-    """Return the part of a storage that is a tensor, once it is certain that it lies within, and is no larger."""
+    """Return the part of a storage that is a tensor; it must lie within, and be no larger."""
     if not isinstance(storage, Storage) or not all(type(n) is int and n >= 0 for n in (offset, *size, *stride)):
         raise TypeError
     if 0 in size:
@@ -159,11 +156,11 @@ def _parameter(tensor: Any, *_rest: object) -> Tensor:
     return tensor
 
 
-def _foreign(meta: Any) -> Foreign:
+def _stub(meta: Any) -> StubObject:
     """Return an object that comes with the source of its class; the source is left behind."""
     if not isinstance(meta, dict) or not isinstance(meta["class_name"], str) or not isinstance(meta["state"], dict):
         raise TypeError
-    return Foreign(meta["class_name"], meta["state"])
+    return StubObject(meta["class_name"], meta["state"])
 
 
 NUMBER_FORMATS: Mapping[str, Any] = {
@@ -179,7 +176,7 @@ NUMBER_FORMATS: Mapping[str, Any] = {
     "torch.BoolStorage": torch.bool,
 }
 CALLS: dict[str, Any] = {
-    "torch_utils.persistence._reconstruct_persistent_obj": Function(_foreign),
+    "torch_utils.persistence._reconstruct_persistent_obj": Function(_stub),
     "dnnlib.util.EasyDict": Function(_dictionary),
     "collections.OrderedDict": Function(_dictionary),
     "builtins.set": Function(_set),  # up to protocol 3, the default of the Python of StyleGAN2-ADA

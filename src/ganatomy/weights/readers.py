@@ -1,4 +1,4 @@
-"""What the files of checkpoints hold: read by what they are, whatever they are called; no file ever runs code."""
+"""The content of checkpoint files, by their format, whatever they are called; no file ever runs code."""
 
 import pickle
 import re
@@ -20,16 +20,16 @@ import torch
 from ganatomy.errors import BadFile
 from ganatomy.files import MOST, UNFOLDS, check_unfolding, plain_file, read_json
 from ganatomy.weights.beside import inert_globals
-from ganatomy.weights.costs import reckoned
-from ganatomy.weights.pickles import Foreign, read_pickle
+from ganatomy.weights.costs import copied_bytes
+from ganatomy.weights.pickles import StubObject, read_pickle
 
 DAMAGE = (
     *(LookupError, ArithmeticError, TypeError, ValueError, AttributeError, RuntimeError, EOFError, OSError),
     *(MemoryError, struct.error),
 )
-"""What readers raise for files that are damaged, or made to ask for what nobody has."""
+"""Raised by readers of damaged or hostile files."""
 HEADS = SyntaxError, tokenize.TokenError
-"""What numpy raises for heads of arrays, which are literals of Python."""
+"""Raised by numpy for headers of arrays, which are literals of Python."""
 AS_TORCHSCRIPT = "a network that torch.jit.trace recorded opens as torchscript:FILE"
 SAVE_PLAIN = (
     "where you trust the file, load it in Python, save net.state_dict(), and give that to "
@@ -37,9 +37,9 @@ SAVE_PLAIN = (
 )
 
 KINDS = ("safetensors", "torch", "npz", "npy", "pickle", "json")
-"""Kinds of files that hold tensors, or networks, and are no programs."""
+"""Kinds of files with tensors or networks that are no programs."""
 LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
-"""How files of torch.save before 1.6 begin."""
+"""The first bytes of files of torch.save before 1.6."""
 OTHERS: Mapping[bytes, str] = {
     b"version https://git-lfs": "a pointer of Git LFS and not the file itself; fetch that with: git lfs pull",
     b"<": "a web page or XML; download the file itself",
@@ -47,22 +47,16 @@ OTHERS: Mapping[bytes, str] = {
     b"GGUF": "a GGUF file, whose weights are quantised; save those that are not as safetensors",
     b"\x1f\x8b": "packed by gzip; unpack it first",
 }
-"""How files begin that are no checkpoints of PyTorch, and what they are."""
+"""Files that are no checkpoints, by their first bytes."""
 
 LONGEST = 255
-"""Bytes of a file's name; of longer ones the system raises."""
+"""Most bytes of a file's name."""
 _LOCK = threading.Lock()
-"""Held while the process's list of safe globals has our entries."""
+"""Held while the process's list of safe globals has our stand-ins."""
 
 
 def kind_of(path: Path) -> str:
-    """Say what a file is by how it begins: ``torch``, ``script``, ``program``, ``npz``, ``npy``, ``pickle``, …
-
-    Also ``safetensors`` and ``json``; what is none of these is called by the ending of its name.
-
-    Raises:
-        BadFile: there is no such file, it cannot be read, or is certain to be of another format.
-    """
+    """Return the format of a file by its first bytes, one of `KINDS`, ``script`` or ``program``; else its ending."""
     try:
         size = plain_file(path).st_size
         with path.open("rb") as file:
@@ -97,7 +91,7 @@ def _kind_of_zip(path: Path, size: int) -> str:
             check_unfolding(archive, size)
             names = archive.namelist()
     except (zipfile.BadZipFile, NotImplementedError):
-        return path.suffix.removeprefix(".")  # whose reader will tell
+        return path.suffix.removeprefix(".")  # its reader raises
     except (OSError, ValueError) as error:
         raise BadFile(f"{path}: not a whole PyTorch checkpoint ({error})") from error
     kinds = {name.partition("/")[2].partition("/")[0] for name in names}
@@ -109,7 +103,7 @@ def _kind_of_zip(path: Path, size: int) -> str:
 
 
 def what_opens(path: Path, kind: str) -> str:
-    """Say what opens a file of that kind."""
+    """Return what opens a file of that kind, for messages."""
     if kind == "program":
         return f"it is a program of torch.export; open it as exported:{path}"
     if kind == "script":
@@ -120,7 +114,7 @@ def what_opens(path: Path, kind: str) -> str:
 
 
 def hint(path: Path) -> str:
-    """Say what opens a file that is no program, to go behind another message; empty where that is not known."""
+    """Return what opens a file that is no program, to end another message; empty where that is not known."""
     try:
         kind = kind_of(path)
     except BadFile:
@@ -129,51 +123,40 @@ def hint(path: Path) -> str:
 
 
 def read_content(path: Path) -> Any:
-    """Return what a file of weights holds: tensors by name, in dictionaries that may lie in others.
+    """Return the content of a file of weights: tensors by name, in dictionaries that may be nested.
 
-    Reads safetensors, what torch.save wrote, npz and npy, plain pickles of tensors or arrays, and the JSON index of
+    Reads safetensors, files of torch.save, npz and npy, plain pickles of tensors or arrays, and the JSON index of
     weights in several files.
-
-    Raises:
-        BadFile: missing, cut off, of another format, or holding objects that are neither tensors nor plain values.
     """
     kind = kind_of(path)
     if kind in ("program", "script"):
         raise BadFile(f"{path}: not a state dict but {what_opens(path, kind).removeprefix('it is ')}")
-    readers: Mapping[str, Callable[[Path], Any]] = {
-        "safetensors": _read_safetensors,
-        "npz": _read_npz,
-        "npy": _read_npy,
-        "pickle": _read_pickled,
-        "json": _read_index,
-    }
-    return readers.get(kind, _read_torch)(path)
-
-
-def _read_safetensors(path: Path) -> Any:
+    other: Mapping[str, Callable[[Path], Any]] = {"pickle": _read_pickled, "json": _read_index}
+    if kind not in ARRAYS:
+        return other.get(kind, _read_torch)(path)
+    read, what = ARRAYS[kind]
     try:
-        return safetensors.torch.load_file(path)
-    except (safetensors.SafetensorError, OSError, ValueError, MemoryError) as error:
-        raise BadFile(f"{path}: not a whole safetensors file ({error})") from error
-    except (AttributeError, KeyError) as error:
-        raise BadFile(f"{path}: has numbers of a format that this version of PyTorch lacks ({error})") from error
+        return read(path)
+    except (*DAMAGE, *HEADS, safetensors.SafetensorError, zipfile.BadZipFile, zlib.error) as error:
+        raise BadFile(f"{path}: not a whole {what} ({error})") from error
 
 
 def _read_npz(path: Path) -> Any:
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            check_unfolding(arrays.zip, path.stat().st_size)
-            return {name: torch.from_numpy(np.array(arrays[name])) for name in arrays.files}
-    except (*DAMAGE, *HEADS, zipfile.BadZipFile, zlib.error) as error:
-        raise BadFile(f"{path}: not a whole npz file of plain arrays ({error})") from error
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        check_unfolding(arrays.zip, path.stat().st_size)
+        return {name: torch.from_numpy(np.array(arrays[name])) for name in arrays.files}
 
 
 def _read_npy(path: Path) -> Any:
-    try:
-        with path.open("rb") as file:
-            return {path.stem: torch.from_numpy(np.load(file, allow_pickle=False))}
-    except (*DAMAGE, *HEADS) as error:
-        raise BadFile(f"{path}: not a whole npy file of plain numbers ({error})") from error
+    with path.open("rb") as file:
+        return {path.stem: torch.from_numpy(np.load(file, allow_pickle=False))}
+
+
+ARRAYS: Mapping[str, tuple[Callable[[Path], Any], str]] = {
+    "safetensors": (safetensors.torch.load_file, "safetensors file"),
+    "npz": (_read_npz, "npz file of plain arrays"),
+    "npy": (_read_npy, "npy file of plain numbers"),
+}
 
 
 def _read_pickled(path: Path) -> Any:
@@ -185,7 +168,7 @@ def _read_pickled(path: Path) -> Any:
             raise
         raise BadFile(f"{path}: not a state dict of plain tensors ({reason}); {SAVE_PLAIN}") from error
     networks = content.values() if isinstance(content, dict) else [content]
-    if any(isinstance(each, Foreign) for each in networks):
+    if any(isinstance(each, StubObject) for each in networks):
         raise BadFile(
             f"{path}: not a state dict but whole networks, as StyleGAN keeps them; open it as stylegan:{path}"
         )
@@ -193,7 +176,7 @@ def _read_pickled(path: Path) -> Any:
 
 
 def _read_torch(path: Path) -> Any:
-    if reckoned(path) > UNFOLDS * path.stat().st_size + MOST:
+    if copied_bytes(path) > UNFOLDS * path.stat().st_size + MOST:
         raise BadFile(f"{path}: a pickle that would unfold to many times its size")
     try:
         with _LOCK, warnings.catch_warnings(action="ignore"), inert_globals(), path.open("rb") as file:
@@ -211,25 +194,23 @@ def _read_torch(path: Path) -> Any:
 
 
 def _read_index(path: Path) -> Any:
-    """Read the files that an index lists, ``model.safetensors.index.json``, all of their tensors and no others."""
-    wrong = f"{path}: not an index of weights (it needs a weight_map from tensors to files beside it)"
+    """Read the files that an index lists, ``model.safetensors.index.json``."""
     try:
         index = read_json(path)
     except (OSError, ValueError) as error:
         raise BadFile(f"{path}: not a JSON file ({error})") from error
-    places = index.get("weight_map") if isinstance(index, dict) else None
-    if not isinstance(places, dict) or not places:
-        raise BadFile(wrong)
-    if not all(isinstance(name, str) and Path(name).name == name for name in places.values()):
-        raise BadFile(wrong)
+    files = index.get("weight_map") if isinstance(index, dict) else None
+    files = files if isinstance(files, dict) else {}
+    if not files or not all(isinstance(name, str) and Path(name).name == name for name in files.values()):
+        raise BadFile(f"{path}: not an index of weights (it needs a weight_map from tensors to files beside it)")
     state: dict[str, Any] = {}
-    for name in sorted(set(places.values())):
+    for name in sorted(set(files.values())):
         if len(name.encode(errors="replace")) > LONGEST or not (path.parent / name).is_file():
             raise BadFile(f"{path}: lists the file {name[:LONGEST]}, which is not there")
         if kind_of(path.parent / name) == "json":
             raise BadFile(f"{path}: lists the file {name}, which holds no tensors")
         state |= read_content(path.parent / name)
-    for tensor, name in places.items():
+    for tensor, name in files.items():
         if tensor not in state:
             raise BadFile(f"{path}: tensor {tensor} is not in {name}, where it should be")
     return state

@@ -1,4 +1,4 @@
-"""State dicts: named tensors, what may be wrong with them, and how they are told apart."""
+"""State dicts: named tensors, checks of their values, and fingerprints."""
 
 import hashlib
 from collections.abc import Mapping
@@ -29,17 +29,7 @@ def check_finite(state: Mapping[str, Any], source: str) -> None:
 
 
 def check_plain(state: State, source: str, path: str, size: int) -> None:
-    """Refuse tensors that are no plain rows of numbers, or take memory out of proportion to their file.
-
-    Args:
-        state: the tensors.
-        source: the file.
-        path: what stands before their names in it.
-        size: of the file, in bytes.
-
-    Raises:
-        BadFile: names the source and the first such tensor.
-    """
+    """Refuse tensors that are not dense, or take memory out of proportion to their file of `size` bytes."""
     for name, tensor in state.items():
         if problem := plain_problem(tensor):
             raise BadFile(f"{source}: tensor {path}{name} {problem}")
@@ -50,7 +40,7 @@ def check_plain(state: State, source: str, path: str, size: int) -> None:
 
 
 def plain_problem(tensor: Tensor) -> str:
-    """Say why a tensor is no plain rows of numbers; empty if it is one."""
+    """Return why a tensor is not dense and plain; empty if it is."""
     if tensor.is_meta:
         return "has a shape and no numbers (it is on the meta device); save the network once its weights are there"
     if tensor.is_quantized:
@@ -65,36 +55,36 @@ def plain_problem(tensor: Tensor) -> str:
 
 
 def unbounded(state: Mapping[str, Tensor], size: int) -> bool:
-    """Say whether tensors would take many times the bytes of their file, as those do that repeat what they hold."""
+    """Return whether tensors would take many times the bytes of their file, as expanded ones do."""
     return sum(tensor.numel() * tensor.itemsize for tensor in state.values()) > UNFOLDS * size + MOST
 
 
-def misfit(given: Tensor, own: Tensor) -> str:
-    """Say why a tensor of a file cannot take the place of one of a module; empty if it can."""
+def misfit(stored: Tensor, own: Tensor) -> str:
+    """Return why a stored tensor cannot be loaded into one of a module; empty if it can."""
     if nn.parameter.is_lazy(own):
         return ""
-    if given.shape != own.shape and not (own.ndim == 0 and given.shape == (1,)):
-        return f"has shape {list(given.shape)}, the model needs {list(own.shape)}"
-    if given.is_complex() and not own.is_complex():
-        return f"holds complex numbers ({given.dtype}), the model's are real ({own.dtype})"
-    whole = not (given.is_floating_point() or given.is_complex())
+    if stored.shape != own.shape and not (own.ndim == 0 and stored.shape == (1,)):
+        return f"has shape {list(stored.shape)}, the model needs {list(own.shape)}"
+    if stored.is_complex() and not own.is_complex():
+        return f"holds complex numbers ({stored.dtype}), the model's are real ({own.dtype})"
+    whole = not (stored.is_floating_point() or stored.is_complex())
     if whole and isinstance(own, nn.Parameter) and (own.is_floating_point() or own.is_complex()):
         return (
-            f"holds whole numbers ({given.dtype}), the model's weights are {own.dtype}; quantised weights do not open"
+            f"holds whole numbers ({stored.dtype}), the model's weights are {own.dtype}; quantised weights do not open"
         )
     if not whole and not (own.is_floating_point() or own.is_complex()):
-        real = given.float() if given.itemsize == 1 else given
+        real = stored.float() if stored.itemsize == 1 else stored
         if not torch.equal(real, real.to(own.dtype).to(real.dtype)):
-            return f"holds fractions ({given.dtype}), the model's are whole numbers ({own.dtype})"
+            return f"holds fractions ({stored.dtype}), the model's are whole numbers ({own.dtype})"
     return ""
 
 
 def fingerprint(state: Mapping[str, Any], *facts: object) -> str:
-    """Return a sha256 over the names, types, shapes and bytes of tensors, and over any other facts that matter."""
+    """Return a sha256 over the names, types, shapes and bytes of tensors, and over other facts."""
     digest = hashlib.sha256(repr(facts).encode())
     for name in sorted(state):
         if not isinstance(state[name], Tensor):
-            digest.update(f"{name} {_words(state[name])}\n".encode())
+            digest.update(f"{name} {_as_text(state[name])}\n".encode())
             continue
         tensor = state[name].detach().cpu().contiguous()
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
@@ -102,14 +92,14 @@ def fingerprint(state: Mapping[str, Any], *facts: object) -> str:
     return digest.hexdigest()
 
 
-def _words(value: Any) -> str:
-    """Return what can be said of an entry that is no tensor, the same in every process."""
+def _as_text(value: Any) -> str:
+    """Return an entry that is no tensor as text, the same in every process."""
     if isinstance(value, Tensor):
         return fingerprint({"": value})
     if isinstance(value, Mapping):
-        return "{" + ", ".join(sorted(f"{key!r}: {_words(each)}" for key, each in value.items())) + "}"
+        return "{" + ", ".join(sorted(f"{key!r}: {_as_text(each)}" for key, each in value.items())) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_words, value)) + "]"
+        return "[" + ", ".join(map(_as_text, value)) + "]"
     return repr(value) if isinstance(value, str | bytes | int | float | complex | None) else type(value).__qualname__
 
 

@@ -1,13 +1,11 @@
 """Networks that ``torch.jit.trace`` recorded, read as data: parsed source, a tree of named tensors, constants.
 
 `torch.jit.load` is not used: it compiles what the archive says, and runs the ``__setstate__`` of its classes. Here the
-source is parsed and never compiled, and the pickles are read by the machine of `pickles`.
+source is parsed and never compiled, and the pickles are read by `machine`.
 """
 
 import ast
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,31 +13,28 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from ganatomy.errors import BadFile
-from ganatomy.files import check_unfolding
-from ganatomy.weights.archives import Archived, Entries
+from ganatomy.weights.archives import ArchivedPickle, ArchiveReader, open_archive
 from ganatomy.weights.machine import Function, Refused
-from ganatomy.weights.pickles import CALLS, NUMBER_FORMATS, Foreign
-from ganatomy.weights.readers import DAMAGE, hint
+from ganatomy.weights.pickles import CALLS, NUMBER_FORMATS, StubObject
 from ganatomy.weights.states import check_finite
 
 ALLOWED: Mapping[str, Any] = {
     **NUMBER_FORMATS,
     **{name: CALLS[name] for name in ("collections.OrderedDict", "torch._utils._rebuild_tensor_v2")},
 }
-"""What its pickles may name besides classes."""
-
-
+"""Names that its pickles may have besides classes."""
 DEEPEST, MOST = 100, 100_000
-"""How deep modules may lie in each other, and how many there may be."""
+"""The deepest nesting of modules, and the most modules."""
 
 
 class Script(NamedTuple):
     """A traced network: its objects, the methods of their classes by name, its constants, the shape of its input.
 
-    A `Foreign` holds tensors, further objects and plain values by their names. The shape is None where it is not kept.
+    A `StubObject` holds tensors, further objects and plain values by their names. The shape is None where it is not
+    kept.
     """
 
-    root: Foreign
+    root: StubObject
     classes: dict[str, dict[str, ast.FunctionDef]]
     constants: list[Tensor]
     input: tuple[int, ...] | None
@@ -51,27 +46,12 @@ def read_script(path: Path) -> Script:
     Raises:
         BadFile: missing, cut off, of another format, with objects that are no modules or tensors, or with NaN or Inf.
     """
-    if not path.is_file():
-        raise BadFile(f"{path}: no such file")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            check_unfolding(archive, path.stat().st_size)
-            return _read(Entries(archive), path)
-    except (zipfile.BadZipFile, zlib.error) as error:
-        raise BadFile(f"{path}: not a whole TorchScript file ({error}){hint(path)}") from error
-    except Refused as error:
-        raise BadFile(f"{path}: {error}") from None
-    except (*DAMAGE, SyntaxError) as error:
-        reason = f"{type(error).__name__}: {error}".split("\n")[0]
-        raise BadFile(f"{path}: not a file as torch.jit.save writes it ({reason})") from error
+    with open_archive(path, "TorchScript file", "torch.jit.save") as entries:
+        return _read(entries, path)
 
 
-def tensors_in(root: Foreign) -> Iterator[tuple[str, Tensor]]:
-    """Yield the tensors of an object and of those in it, by their paths.
-
-    Raises:
-        Refused: an object lies within itself, or one that is shared within others that are, and so on.
-    """
+def tensors_in(root: StubObject) -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors of an object and of those in it, by their paths."""
     parts = [("", root)]
     for path, part in parts:
         if path.count(".") > DEEPEST or len(parts) > MOST:
@@ -79,11 +59,11 @@ def tensors_in(root: Foreign) -> Iterator[tuple[str, Tensor]]:
         for name, value in part.state.items():
             if isinstance(value, Tensor):
                 yield f"{path}{name}", value
-            elif isinstance(value, Foreign):
+            elif isinstance(value, StubObject):
                 parts.append((f"{path}{name}.", value))
 
 
-def _read(entries: Entries, path: Path) -> Script:
+def _read(entries: ArchiveReader, path: Path) -> Script:
     if "constants.pkl" not in entries.names or "data.pkl" not in entries.names:
         raise BadFile(
             f"{path}: holds no TorchScript; a state dict is opened with torch:package.module:callable?weights=FILE"
@@ -99,14 +79,14 @@ def _read(entries: Entries, path: Path) -> Script:
             if isinstance(found, ast.ClassDef):
                 methods = {each.name: each for each in found.body if isinstance(each, ast.FunctionDef)}
                 classes[f"{module}.{found.name}"] = methods
-    root, constants = _Objects(entries, "data").read(), _Objects(entries, "constants").read()
-    if not isinstance(root, Foreign) or not all(isinstance(each, Tensor) for each in constants):
+    root, constants = _Objects(entries, "data", ALLOWED).read(), _Objects(entries, "constants", ALLOWED).read()
+    if not isinstance(root, StubObject) or not all(isinstance(each, Tensor) for each in constants):
         raise BadFile(f"{path}: holds more than modules and tensors")
     check_finite(dict(tensors_in(root)), str(path))
-    return Script(root, classes, list(constants), _input(entries))
+    return Script(root, classes, list(constants), _input_shape(entries))
 
 
-def _input(entries: Entries) -> tuple[int, ...] | None:
+def _input_shape(entries: ArchiveReader) -> tuple[int, ...] | None:
     """Return the shape that the one input had when the network was traced; its numbers are not kept."""
     if "traced_inputs.pkl" not in entries.names:
         return None
@@ -115,29 +95,26 @@ def _input(entries: Entries) -> tuple[int, ...] | None:
         "torch._utils._rebuild_tensor_v2": Function(lambda _storage, _offset, size, *_: size),
         "torch.jit._pickle.restore_type_tag": Function(lambda value, _type: value),
     }
-    given = _Objects(entries, "traced_inputs", shapes, empty=True).read().get("forward", ())
-    return given[0] if len(given) == 1 and isinstance(given[0], tuple) else None
+    inputs = _Objects(entries, "traced_inputs", shapes, empty=True).read().get("forward", ())
+    return inputs[0] if len(inputs) == 1 and isinstance(inputs[0], tuple) else None
 
 
-class _Objects(Archived):
+class _Objects(ArchivedPickle):
     """The pickles of TorchScript: objects with a state, and tensors whose numbers lie in files beside them."""
-
-    def __init__(self, entries: Entries, name: str, calls: Mapping[str, Any] = ALLOWED, *, empty: bool = False) -> None:
-        super().__init__(entries, name, calls, empty=empty)
 
     def build(self) -> None:
         """Give an object its state."""
         target, state = self.pop(2)
-        if not isinstance(target, Foreign) or not isinstance(state, dict):
+        if not isinstance(target, StubObject) or not isinstance(state, dict):
             raise Refused("an object keeps a state of its own, which only its code can read; trace the network anew")
         target.state.update(state)
         self._stack.append(target)
 
     def _find(self, module: Any, name: Any) -> Any:
         if isinstance(module, str) and (module + ".").startswith("__torch__."):
-            return Function(_new(f"{module}.{name}"))
+            return Function(partial(_new_object, f"{module}.{name}"))
         return super()._find(module, name)
 
 
-def _new(kind: str) -> Callable[[], Foreign]:
-    return partial(Foreign, kind, {})
+def _new_object(kind: str) -> StubObject:
+    return StubObject(kind, {})

@@ -10,7 +10,7 @@ from ganatomy.errors import BadFile, BadValue
 from ganatomy.generators.latents import standard_normal
 from ganatomy.generators.structures import tensors
 from ganatomy.imported import guarded
-from ganatomy.pictures import Frame, open_pictures
+from ganatomy.pictures import CropSpec, open_images
 from ganatomy.pictures.rendered import RenderedScenes
 from ganatomy.types import Features, Latents
 from ganatomy.wrapped import device_of, dtype_of
@@ -84,11 +84,11 @@ def image_source(name: str, size: int, channels: int) -> tuple[Callable[[int, in
     Raises:
         BadFile: no such set, or no images in it.
     """
-    images = open_pictures(name)
-    frame = Frame(size, crop=0.0 if isinstance(images, RenderedScenes) else 1.0)
+    images = open_images(name)
+    frame = CropSpec(size, crop=0.0 if isinstance(images, RenderedScenes) else 1.0)
 
     def image(i: int, seed: int) -> Features:
-        found = images.images(images.numbers(range(i, i + 1), seed), frame)
+        found = images.images(images.sample_indices(range(i, i + 1), seed), frame)
         return found.mean(1, keepdim=True) if channels == 1 else found
 
     return image, images.fingerprint

@@ -22,7 +22,7 @@ from ganatomy.generators.stylegan.synthesis2 import Layer, Skip, Synthesis2
 from ganatomy.generators.stylegan.synthesis3 import Synthesis3
 from ganatomy.registry import convert
 from ganatomy.types import Images, Latents
-from ganatomy.weights import Foreign, fingerprint, read_objects, what_opens
+from ganatomy.weights import StubObject, fingerprint, read_objects, what_opens
 
 OPTIONS = ("network", "truncation", "truncation_cutoff", "class", "noise", "styles", "margins", "dtype")
 
@@ -203,16 +203,16 @@ def stylegan(
     return StyleGAN(mapping, synthesis, settings, device)
 
 
-def _choose(content: Any, network: str, source: str) -> Foreign:
-    named = {"G_ema": content} if isinstance(content, Foreign) else content
+def _choose(content: Any, network: str, source: str) -> StubObject:
+    named = {"G_ema": content} if isinstance(content, StubObject) else content
     drawing = {
         str(name): each
         for name, each in (named.items() if isinstance(named, dict) else ())
-        if isinstance(each, Foreign) and each.kind == "Generator" and str(name).isprintable()
+        if isinstance(each, StubObject) and each.kind == "Generator" and str(name).isprintable()
     }
     if not drawing:
         named = named if isinstance(named, dict) else {}
-        there = ", ".join(str(name) for name, each in named.items() if isinstance(each, Foreign))
+        there = ", ".join(str(name) for name, each in named.items() if isinstance(each, StubObject))
         raise BadFile(
             f"{source}: holds no StyleGAN generator (G_ema)"
             + (f"; its networks: {there}" if there else f"; {what_opens(Path(source), 'torch')}")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ganatomy.errors import BadFile
-from ganatomy.weights import Foreign
+from ganatomy.weights import StubObject
 
 LARGEST = 8192
 """Pixels a side that a file may have."""
@@ -26,7 +26,7 @@ class Part:
 
     def __init__(self, kept: Any, path: str, source: str) -> None:
         self.path, self.source = path, source
-        self._facts: dict[Any, Any] = kept.state if isinstance(kept, Foreign) else {}
+        self._facts: dict[Any, Any] = kept.state if isinstance(kept, StubObject) else {}
         self._tensors = self._named("_parameters") | self._named("_buffers")
         self._modules = self._named("_modules")
         self._asked: dict[str, Part] = {}
