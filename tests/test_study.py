@@ -3,10 +3,6 @@
 import errno
 import os
 import resource
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +13,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from toy_sum import Sum, add_up
 
 from ganatomy import tensor_files
 from ganatomy.errors import BadFile, StudyBusy, StudyError, StudyMismatch
-from ganatomy.progress import tick
+from ganatomy.progress import report_progress
 from ganatomy.study import Study, as_bad_file, spec_digest, to_json
 from ganatomy.study import files as study_files
 
@@ -37,27 +34,6 @@ class OtherSpec:
     seed: int = 0
     layers: tuple[str, ...] = ("a", "b")
     smallest: float = 0.1
-
-
-class Sum:
-    """A sum whose bits depend on the order in which it is added up."""
-
-    def __init__(self, total: Tensor) -> None:
-        self.total = total
-
-    def merge(self, other: "Sum") -> "Sum":
-        return Sum(self.total + other.total)
-
-    def state_dict(self) -> dict[str, Tensor]:
-        return {"total": self.total}
-
-    @classmethod
-    def from_state(cls, state: dict[str, Tensor]) -> "Sum":
-        return cls(state["total"])
-
-
-def add_up(shard: range) -> Sum:
-    return Sum(torch.stack([torch.randn(50, generator=torch.Generator().manual_seed(i)).exp() for i in shard]).sum(0))
 
 
 SHARDS = [range(i, i + 3) for i in range(0, 30, 3)]
@@ -136,8 +112,8 @@ def test_progress_counts_what_was_there_already(tmp_path: Path) -> None:
         return add_up(shard)
 
     def ticks(shard: range) -> Sum:
-        tick(1)
-        tick(1)
+        report_progress(1)
+        report_progress(1)
         return add_up(shard)
 
     first, second, third = Watch(), Watch(), Watch()
@@ -147,7 +123,7 @@ def test_progress_counts_what_was_there_already(tmp_path: Path) -> None:
         study.sharded("sum", Sum, add_up, SHARDS)
     with Study.create(tmp_path, CountSpec(), FACTS, progress=third) as study:
         study.sharded("finer", Sum, ticks, SHARDS)
-        tick(100)
+        report_progress(100)
     assert first.seen == [("sum", 30), 3, 3, "end"]
     assert second.seen == [("sum", 30), 6, *[3] * 8, "end"]
     assert third.seen == [("finer", 30), *[1] * 30, "end"], "a shard that told its pieces counts once"
@@ -184,57 +160,6 @@ def test_stopped_anywhere_it_ends_in_the_same_bits(tmp_path_factory: pytest.Temp
         assert torch.equal(study.sharded("sum", Sum, rest, SHARDS).total, straight())
     assert worked == SHARDS, "a shard was counted twice, or out of order"
     assert contents(directory) == [".lock", "steps/sum.npz", "study.json"]
-
-
-RUN = """
-import sys, time
-sys.path.insert(0, {tests!r})
-from pathlib import Path
-from test_study import *
-torch.set_num_threads(1)
-def slowly(shard):
-    time.sleep(0.01)
-    return add_up(shard)
-with Study.create(Path(sys.argv[1]), CountSpec(), FACTS) as study:
-    print("started", flush=True)
-    study.sharded("sum", Sum, slowly, SHARDS)
-    study.finish()
-"""
-
-
-def start(directory: Path) -> subprocess.Popen[str]:
-    code = RUN.format(tests=str(Path(__file__).parent))
-    process = subprocess.Popen([sys.executable, "-c", code, str(directory)], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "started\n"
-    return process
-
-
-@pytest.mark.slow
-def test_killed_at_any_moment_it_ends_in_the_same_bits(tmp_path: Path) -> None:
-    moments = torch.rand(3, generator=torch.Generator().manual_seed(0)) * 0.08
-    for moment in moments.tolist():
-        with start(tmp_path) as process:
-            time.sleep(moment)
-            os.kill(process.pid, signal.SIGKILL)
-        assert process.returncode == -signal.SIGKILL
-    with start(tmp_path) as process:
-        assert process.wait(20) == 0
-    total = Study.open(tmp_path).step("sum", Sum, lambda: pytest.fail("the step is not there")).total
-    assert torch.equal(total, straight())
-    assert contents(tmp_path) == [".lock", "steps/sum.npz", "study.json"]
-
-
-@pytest.mark.slow
-def test_two_processes_do_not_write_to_one_study(tmp_path: Path) -> None:
-    with start(tmp_path) as process:
-        os.kill(process.pid, signal.SIGSTOP)
-        try:
-            with pytest.raises(StudyBusy, match=f"written to by process {process.pid};"):
-                Study.create(tmp_path, CountSpec(), FACTS)
-        finally:
-            process.kill()
-    Study.create(tmp_path, CountSpec(), FACTS).close()
 
 
 def test_a_study_that_nobody_holds_any_more_is_free(tmp_path: Path) -> None:

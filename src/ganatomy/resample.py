@@ -107,9 +107,6 @@ def pooled(stroke: Float[Tensor, "p H W"], grid: tuple[int, int], how: str) -> W
         stroke: how far each pixel is painted, in [0, 1].
         grid: of the layer.
         how: ``max`` for all places that the stroke touches, ``mean`` for as much of each as it covers.
-
-    Raises:
-        UnknownName: another way of pooling.
     """
     if how not in POOLINGS:
         raise UnknownName("pooling", how, POOLINGS)

@@ -7,7 +7,7 @@ import torch
 from accumulator_cases import FEATURES, LABELS, WANTED
 
 from ganatomy.stats.agreement import count_on_device
-from ganatomy.stats.combinations import combine
+from ganatomy.stats.combinations import index_labels
 from ganatomy.stats.pairs import PairCounts, Wanted, block_size, blocks_of, grouped, shapes, size
 
 
@@ -40,7 +40,7 @@ def test_the_way_of_other_devices_counts_the_same(images: int) -> None:
     compiled, tensors = (PairCounts(WANTED, range(images), 16) for _ in range(2))
     compiled.update(FEATURES[:images], LABELS[:images], torch.arange(images))
     for part, block in tensors.parts(0, images):
-        numbered = combine(LABELS[:images][part], WANTED.levels.shape[1] + 1)
+        numbered = index_labels(LABELS[:images][part], WANTED.levels.shape[1] + 1)
         places = torch.searchsorted(numbered.concepts, WANTED.concepts).clamp(max=len(numbered.concepts) - 1)
         places = torch.where(numbered.concepts[places] == WANTED.concepts, places, -1)
         tensors.taking(numbered, block)  # which counts what the images show

@@ -13,7 +13,7 @@ from ganatomy.experiments.sampling import batches, chosen_layers, grid_of
 from ganatomy.experiments.strips import Strips, top_ids
 from ganatomy.experiments.tally import Counting, Tally
 from ganatomy.generators import LayerShape
-from ganatomy.progress import tick
+from ganatomy.progress import report_progress
 from ganatomy.resample import Grid
 from ganatomy.stats.agreement import Agreement
 from ganatomy.stats.base import Accumulator
@@ -168,7 +168,7 @@ class _Passes:
             while len(names) > 1 and counting.nbytes > room:
                 counting.drop(names.pop())
             if first:
-                tick(len(batch))
+                report_progress(len(batch))
         assert counting is not None
         return counting
 
@@ -201,6 +201,6 @@ def draw_strips(
         height, width = seen.images.shape[-2:]
         strips = strips or Strips.empty(ids, (height, width), top, grid_of(spec, seen))
         strips.add(batch, seen.images, seen.features, top, thresholds)
-        tick(len(batch))
+        report_progress(len(batch))
     assert strips is not None
     return strips

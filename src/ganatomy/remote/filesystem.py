@@ -53,11 +53,7 @@ class FileVersion(NamedTuple):
 
 
 class Remote:
-    """The files below a URL, by their names relative to it.
-
-    Raises:
-        Unreachable: from every method: it does not answer, or refuses.
-    """
+    """The files below a URL, by their names relative to it."""
 
     def __init__(self, url: str) -> None:
         protocol = url.partition("://")[0]
@@ -185,7 +181,6 @@ class Remote:
             self._fs.mv(source, target)
 
     def _patiently(self, what: str, call: Callable[[], R], size: int = 0) -> R:
-        """Call, three times if need be."""
         for pause in (*PAUSES, None):
             try:
                 return _within(PATIENCE + max(size, 0) / SLOW, call)
@@ -221,5 +216,4 @@ def _check_size(found: int, expected: int) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    """Return an error in one line."""
     return " ".join(str(getattr(error, "strerror", None) or error).split())[:200] or type(error).__name__

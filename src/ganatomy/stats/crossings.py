@@ -167,7 +167,6 @@ def _draw(plane, rows, spans, lines, flat):  # pragma: no cover
 @compiled
 @no_type_check  # the test run must not wrap what is compiled
 def _greatest(plane):  # pragma: no cover
-    """Return the greatest magnitude of a map."""
     greatest = np.float32(0)
     for y in range(plane.shape[0]):
         for x in range(plane.shape[1]):

@@ -1,8 +1,8 @@
 """How units agree with concepts at one level for each pair, as a whole and by blocks of images.
 
-The level of a pair is chosen on the other half of the sample, before this half is counted; so a pair needs a few
-numbers and not one for every bin. They are kept for every block of images, from which errors are drawn
-(`experiments.resampling`). For the concepts that went best with a unit on the other half, all bins are kept, too.
+The level of a pair is chosen on the other half of the sample, so a pair needs a few numbers and not one for every bin;
+they are kept for every block of images, for bootstrap errors. For the concepts that were best for a unit on the other
+half, all bins are kept, too.
 """
 
 import math
@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from ganatomy.stats.agreement import Take, count_pixels, counter_type
-from ganatomy.stats.base import Accumulator, Merge, add, same
-from ganatomy.stats.combinations import Combinations, Numbers, combine, numbers
-from ganatomy.stats.pair_kernels import add_at_levels, add_bins, add_rows
+from ganatomy.stats.base import Accumulator, Merge, add, require_equal
+from ganatomy.stats.combinations import Combinations, Numbers, index_labels, numbers
+from ganatomy.stats.kernels import add_at_levels, add_bins, add_rows
 
 FEW, MANY = 16, 32
 """A sample has up to 16 blocks, up to 32 where these are of 32 images or more: a cut within a batch takes time."""
@@ -77,12 +77,12 @@ class PairCounts(Accumulator):
         shown: integer [2, blocks + 1, c], pixels that show the concept.
         null: integer [2, u, c], mismatched pixels above the null level: that show the concept, and all.
         curves: integer [2, u, 1 + k, l + 1], pixels by bin: all, and those that show each kept concept.
-        groups: integer [blocks, u, 1 + k', groups], those of the first k' kept concepts by block, without the control,
-            in groups of `GROUP` bins.
+        groups: integer [blocks, u, 1 + k', groups], those of the first k' kept concepts by block, in groups of `GROUP`
+            bins.
     """
 
     FIELDS: ClassVar[Mapping[str, Merge]] = {
-        **dict.fromkeys(("levels", "concepts", "level", "null_level", "kept", "span"), same),
+        **dict.fromkeys(("levels", "concepts", "level", "null_level", "kept", "span"), require_equal),
         **dict.fromkeys(("both", "on", "shown", "null", "curves", "groups"), add),
     }
 
@@ -122,13 +122,13 @@ class PairCounts(Accumulator):
         """Take in (features [b, u, h, w], labels [b, plane, H, W], ids int64 [b]) of one batch; the ids are a range."""
         features, labels, ids = batch
         for part, block in self.parts(int(ids[0]), len(ids)):
-            numbered = combine(labels[part], self.curves.shape[-1])
+            numbered = index_labels(labels[part], self.curves.shape[-1])
             count_pixels(self.levels, features[part], numbered, [self.taking(numbered, block)])
 
     def parts(self, first: int, images: int) -> Iterator[tuple[slice, int | None]]:
-        """Cut images of consecutive ids where blocks begin; yield places and block.
+        """Cut images of consecutive ids where blocks begin; yield each slice and its block.
 
-        A last image that has no partner is of no block: the control, which pairs images, has not seen it.
+        A last image without a partner, which the control lacks, is of no block.
         """
         start, size = self.span.tolist()
         done = 0
@@ -166,7 +166,6 @@ class PairCounts(Accumulator):
         return take
 
     def _taking_on_device(self, labels: Combinations, places: Tensor, block: int | None) -> Take:
-        """Return what `taking` does, by tensor operations; also the compiled loop's reference."""
         times, own = labels.starts.diff(), self.blocks if block is None else block
         zero = torch.zeros(2, len(labels.concepts), labels.bins, dtype=torch.int64, device=places.device)
         at, shown = places.clamp(min=0), places >= 0

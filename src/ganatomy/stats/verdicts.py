@@ -7,21 +7,15 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from ganatomy.stats.base import Accumulator, Merge, join
+from ganatomy.stats.base import Accumulator, Merge, concat
 
 
 class ClassAccuracy(NamedTuple):
-    """How well each class is told, float64; NaN for a class without images.
+    """Accuracy of each class, float64 [trials, classes]; NaN for a class without images.
 
-    Attributes:
-        pictures: int64 [classes].
-        recall: [trials, classes], the share of a class's images that are said to be of it.
-        recall_change, recall_error: against the first trial, and its standard error over the same images.
-        balanced: [trials, classes], one class against all others: the mean of recall and of the share of other
-            images that are not said to be of it. 1/2 is chance.
-        balanced_change, balanced_error: the same of that.
-        likelihood_change: [trials, classes], mean change of the log-probability of their class over a class's images;
-            it moves before any image is told otherwise.
+    Changes are against the first trial, errors the standard errors of changes over the same images. `balanced` is of
+    one class against all others, the mean of sensitivity and specificity; `likelihood_change` is the mean change of the
+    log-probability of the true class.
     """
 
     pictures: Int64[Tensor, " c"]
@@ -35,12 +29,7 @@ class ClassAccuracy(NamedTuple):
 
 
 class Overall(NamedTuple):
-    """How well all classes are told, each float64 [trials].
-
-    Attributes:
-        accuracy: the share of all images that are told right; its change against the first trial, and the error.
-        balanced: the mean of the classes' recalls; its change and error.
-    """
+    """Accuracy over all images, and `balanced`, the mean of the classes' recalls; each float64 [trials]."""
 
     accuracy: Tensor
     accuracy_change: Tensor
@@ -51,7 +40,7 @@ class Overall(NamedTuple):
 
 
 class Verdicts(Accumulator):
-    """The class that each image has, and what is said of it in each trial; the first trial is no edit.
+    """True and predicted class of each image in each trial; the first trial is no edit.
 
     Attributes:
         truth: int64 [images].
@@ -59,7 +48,7 @@ class Verdicts(Accumulator):
         likelihood: float32 [images, trials], the log-probability (softmax) of the class that it has.
     """
 
-    FIELDS: ClassVar[Mapping[str, Merge]] = {"truth": join, "said": join, "likelihood": join}
+    FIELDS: ClassVar[Mapping[str, Merge]] = {"truth": concat, "said": concat, "likelihood": concat}
 
     def __init__(self, trials: int, device: torch.device | str = "cpu") -> None:
         self.truth = torch.zeros(0, dtype=torch.long, device=device)
@@ -73,15 +62,11 @@ class Verdicts(Accumulator):
         self.likelihood = torch.cat([self.likelihood, likelihood.float()])
 
     def rows(self, start: int, stop: int) -> "Verdicts":
-        """Return what was said of some of the images, in their order."""
+        """Return some of the images, in their order."""
         return self.from_state({name: table[start:stop] for name, table in self.state_dict().items()})
 
     def read(self, classes: int) -> ClassAccuracy:
-        """Return how well each of so many classes is told.
-
-        Errors are of paired differences (as McNemar's test has them): of the images that both trials tell alike, no
-        matter how many, nothing is to be learnt.
-        """
+        """Return the accuracy of each class, with errors of paired differences (as in McNemar's test)."""
         said, truth = self.said.long(), self.truth[:, None]
         right, kept = said == truth, said == said[:, :1]
         own = torch.bincount(self.truth, minlength=classes)
@@ -102,7 +87,7 @@ class Verdicts(Accumulator):
         )
 
     def overall(self, classes: int) -> Overall:
-        """Return how well all classes are told; those without images do not count."""
+        """Return the accuracy over all classes that have images."""
         right = (self.said.long() == self.truth[:, None]).double()
         step = right - right[:, :1]
         each = self.read(classes)
@@ -117,26 +102,19 @@ class Verdicts(Accumulator):
         )
 
     def _mean(self, each: Float64[Tensor, "n t"], classes: int) -> Float64[Tensor, "t c"]:
-        """Return the mean over the images of each class."""
         total = each.new_zeros(classes, each.shape[1]).index_add(0, self.truth, each)
         return (total / torch.bincount(self.truth, minlength=classes)[:, None]).T
 
 
 def _counted(said: Int64[Tensor, "n t"], which: Tensor, classes: int) -> Float64[Tensor, "t c"]:
-    """Return how often each trial says each class, of the images for which it says so and `which` holds."""
+    """Return how often each trial predicts each class, over the images for which `which` holds."""
     trials = said.shape[1]
     keys = said + classes * torch.arange(trials, device=said.device)
     return torch.bincount(keys[which], minlength=trials * classes).view(trials, classes).double()
 
 
 def _paired(counts: Float64[Tensor, "t c"], both: Float64[Tensor, "t c"], n: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the mean change of a share of n images against the first trial, and the variance of that mean.
-
-    Args:
-        counts: for how many it holds in each trial.
-        both: for how many it holds in the first trial too.
-        n: of how many.
-    """
+    """Return the mean change of counts / n against the first trial, and its variance; `both`: in that trial, too."""
     change = (counts - counts[:1]) / n
     square = (counts + counts[:1] - 2 * both) / n
     return change, (square - change.square()).clamp(min=0) / (n - 1)  # below 0 by rounding alone

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ganatomy.edit import Intervention, check_units
 from ganatomy.errors import BadModel, BadValue
-from ganatomy.execute import Executor, local
+from ganatomy.execute import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.choice import Wanted, choose, random_sets
 from ganatomy.experiments.causal.places import at_least, read_spec
@@ -25,7 +25,7 @@ from ganatomy.experiments.causal.plans import home
 from ganatomy.experiments.causal.source import SampleSpec, Source
 from ganatomy.experiments.result import Result
 from ganatomy.generators.classifier import Classifier
-from ganatomy.progress import Progress, tick
+from ganatomy.progress import Progress, report_progress
 from ganatomy.stats.verdicts import Overall, Verdicts
 from ganatomy.study import Study
 
@@ -128,7 +128,7 @@ def run_accuracy(
     spec: AccuracySpec,
     source: Source,
     directory: Path,
-    execute: Executor = local,
+    execute: Engine = local,
     progress: Progress | None = None,
 ) -> Accuracy:
     """Switch units off, and tell the classes of the same images again; goes on where it was stopped.
@@ -203,7 +203,7 @@ def tell_without(source: Source, spec: SampleSpec, sets: Sequence[Units], ids: r
         told = [_told(rest.output, truth, spec), *(_told(rest(edit(rest.features)), truth, spec) for edit in edits)]
         said, likelihood = (torch.stack(columns, 1).cpu() for columns in zip(*told, strict=True))
         verdicts.update(truth.cpu(), said, likelihood)
-        tick(len(z))
+        report_progress(len(z))
     return verdicts
 
 

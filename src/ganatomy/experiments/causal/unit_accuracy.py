@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ganatomy.errors import BadValue, UnknownName
-from ganatomy.execute import Executor, local
+from ganatomy.execute import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.accuracy import (
     Units,
@@ -156,7 +156,7 @@ def run_unit_accuracy(
     spec: UnitAccuracySpec,
     source: Source,
     directory: Path,
-    execute: Executor = local,
+    execute: Engine = local,
     progress: Progress | None = None,
 ) -> UnitAccuracy:
     """Switch off every unit alone, then the best of each class together; goes on where it was stopped.
