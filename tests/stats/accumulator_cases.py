@@ -24,9 +24,9 @@ from ganatomy.stats.frechet import FeatureMoments
 from ganatomy.stats.images import COMPARED, ImageSample, Presence
 from ganatomy.stats.levels import ActivationLevels
 from ganatomy.stats.paired import PairedChange
-from ganatomy.stats.pairs import PairCounts, Wanted
+from ganatomy.stats.pairs import PairCounts, PairLevels
 from ganatomy.stats.topk import TopImages
-from ganatomy.stats.verdicts import Verdicts
+from ganatomy.stats.verdicts import Predictions
 from ganatomy.stats.wasserstein import Patches
 
 IMAGES = 12
@@ -110,7 +110,7 @@ def pair_counts() -> dict[str, Any]:
 
 FINE = torch.linspace(-2, 12, 20, dtype=torch.float64).expand(UNITS, -1).contiguous()
 """Enough levels for groups of bins."""
-WANTED = Wanted(
+WANTED = PairLevels(
     levels=FINE,
     concepts=torch.tensor([0, 1, 3]),
     level=torch.tensor([[-1, 2, 19], [-1, 7, -1], [-1, 0, 12]], dtype=torch.int16),
@@ -379,10 +379,10 @@ CASES = [
         before=lambda total, images: total.show(kept(images), 255 - kept(images)),
     ),
     Case(
-        lambda: Verdicts(CONCEPTS),
+        lambda: Predictions(CONCEPTS),
         lambda images: (OWN[images], TOLD[images], GAPS[images]),
-        lambda: {"truth": OWN, "said": TOLD, "likelihood": GAPS},
-        lambda: Verdicts(CONCEPTS + 1),
+        lambda: {"truth": OWN, "predicted": TOLD, "likelihood": GAPS},
+        lambda: Predictions(CONCEPTS + 1),
     ),
     Case(
         lambda: FeatureMoments(UNITS * 4),

@@ -8,7 +8,7 @@ from accumulator_cases import FEATURES, LABELS, WANTED
 
 from ganatomy.stats.agreement import count_on_device
 from ganatomy.stats.combinations import index_labels
-from ganatomy.stats.pairs import PairCounts, Wanted, block_size, blocks_of, grouped, shapes, size
+from ganatomy.stats.pairs import PairCounts, PairLevels, block_size, blocks_of, grouped, shapes, size
 
 
 def test_a_sample_has_few_blocks_and_small_ones_few_cuts_in_a_batch() -> None:
@@ -75,7 +75,7 @@ def test_its_size_is_told_beforehand() -> None:
 
 def test_a_vocabulary_of_which_nothing_is_scored() -> None:
     none = torch.zeros(3, 1, dtype=torch.int16) - 1
-    table = PairCounts(Wanted(WANTED.levels, torch.tensor([0]), none, none, none[:, :0]), range(4), 16)
+    table = PairCounts(PairLevels(WANTED.levels, torch.tensor([0]), none, none, none[:, :0]), range(4), 16)
     table.update(FEATURES[:4], LABELS[:4], torch.arange(4))
     assert table.curves.shape[2] == 1
     assert table.curves[0, 0].sum() == 64

@@ -18,7 +18,7 @@ from ganatomy.resample import Grid
 from ganatomy.stats.agreement import Agreement
 from ganatomy.stats.base import Accumulator
 from ganatomy.stats.levels import ActivationLevels, exact_levels
-from ganatomy.stats.pairs import PairCounts, Wanted, size
+from ganatomy.stats.pairs import PairCounts, PairLevels, size
 from ganatomy.study.sharded import IN_MEMORY
 from ganatomy.tensor_files import Archive, packed
 from ganatomy.types import Labels
@@ -76,7 +76,7 @@ def tally_shard(
     spec: DissectSpec,
     models: Models,
     levels: Mapping[str, Tensor],
-    wanted: Mapping[str, Wanted] | None,
+    wanted: Mapping[str, PairLevels] | None,
     memory: int | None,
     ids: range,
 ) -> Tally:
@@ -117,7 +117,7 @@ class _Passes:
         spec: DissectSpec,
         models: Models,
         levels: Mapping[str, Tensor],
-        wanted: Mapping[str, Wanted] | None,
+        wanted: Mapping[str, PairLevels] | None,
         half: str,
     ) -> None:
         self._spec, self._models, self._levels, self._wanted, self._half = spec, models, levels, wanted, half

@@ -73,14 +73,14 @@ class Remote:
     def files(self) -> dict[str, FileVersion]:
         """Return what there is, hidden files too."""
 
-        def look() -> dict[str, Any]:
+        def find() -> dict[str, Any]:
             self._fs.invalidate_cache()
             with contextlib.suppress(FileNotFoundError):
                 return dict(self._fs.find(self._root, detail=True))
             return {}
 
         start = self._key("")
-        found = self._patiently("list", look)
+        found = self._patiently("list", find)
         if self._root in found:
             raise StudyError(f"{self.url} is a file; give a directory")
         return {
@@ -90,12 +90,12 @@ class Remote:
     def read(self, name: str) -> bytes | None:
         """Return what a small file holds; None if there is none."""
 
-        def look() -> bytes | None:
+        def cat() -> bytes | None:
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 return bytes(self._fs.cat_file(self._key(name), start=0, end=MOST + 1))
             return None
 
-        content = self._patiently(f"read {name} of", look)
+        content = self._patiently(f"read {name} of", cat)
         if content is not None and len(content) > MOST:
             raise StudyError(f"{name} of {self.url} is no file of a study: it has over {MOST} bytes")
         return content

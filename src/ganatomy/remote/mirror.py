@@ -113,10 +113,10 @@ class Mirror:
                     with contextlib.suppress(Unreachable):  # one that cannot be removed stays
                         self._remove_there(name)
         except Unreachable as error:
-            told = f"{error}; all is kept in {self.directory}, and the same command, run again, sends it"
+            message = f"{error}; all is kept in {self.directory}, and the same command, run again, sends it"
             if not quietly:
-                raise Unreachable(told) from error
-            _log.warning("%s", told)
+                raise Unreachable(message) from error
+            _log.warning("%s", message)
 
     def close(self) -> None:
         """Let the URL go."""

@@ -1,18 +1,14 @@
 """The inner loops of dissection on a CPU, compiled.
 
-Every activation of every unit at every pixel passes through here, so a nanosecond more is a minute more. Four ideas
-make it cheap, and all of them are exact:
+Every activation of every unit at every pixel passes through here. Four things make it fast, and all of them are exact:
 
-* **One histogram instead of a hundred masks.** A pixel falls in one bin between two levels; how many pixels lie above
-  a level, with a concept or without, is a sum over bins taken once at the end.
-* **A grid in front of the levels.** A unit's range is cut into equal cells, most of which hold no level: the pixel's
-  cell tells its bin. Only the few pixels whose cell holds a level, or is next to one, are compared with levels.
-* **Float32 where it cannot matter.** Maps are scaled to cells while they are small, and resampled in float32; a pixel
-  whose bin could hang on a rounding error is one of those few, and its value is computed in float64.
-* **Two images at a time.** The control swaps the labels of two images, so both are read once for four increments.
+* A pixel falls in one bin between two levels; counts above each level are sums over bins taken once at the end.
+* A unit's range is cut into equal cells, most of which hold no level: the cell of a pixel determines its bin. Only
+  pixels whose cell holds a level, or is next to one, are compared with levels.
+* Maps are resampled in float32; where a bin could depend on a rounding error, the value is computed in float64.
+* The control swaps the labels of two images, so both are read once for four increments.
 
-Labels arrive as *combinations*: the distinct tuples of labels over all planes, numbered per batch. A pixel costs one
-increment however many planes there are.
+Labels arrive as the distinct tuples of labels over all planes, so a pixel costs one increment for any number of planes.
 """
 
 from typing import no_type_check

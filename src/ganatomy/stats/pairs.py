@@ -43,7 +43,7 @@ def blocks_of(images: int) -> int:
 
 
 @dataclass(frozen=True, eq=False)
-class Wanted:
+class PairLevels:
     """What is counted of the pairs of one layer.
 
     Attributes:
@@ -60,16 +60,16 @@ class Wanted:
     null_level: Tensor
     kept: Tensor
 
-    def to(self, device: torch.device) -> "Wanted":
+    def to(self, device: torch.device) -> "PairLevels":
         """Return it on a device."""
-        return Wanted(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+        return PairLevels(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
 
 
 class PairCounts(Accumulator):
     """Pixels of every pair at its level.
 
     Attributes:
-        levels, concepts, level, null_level, kept: see `Wanted`.
+        levels, concepts, level, null_level, kept: see `PairLevels`.
         span: int64 [2], the id that block 0 begins with, and images a block.
         both: integer [2, blocks + 1, u, c], pixels above the level that show the concept; index 1 the control. The last
             block holds an image without a partner, which the control has not seen.
@@ -86,14 +86,14 @@ class PairCounts(Accumulator):
         **dict.fromkeys(("both", "on", "shown", "null", "curves", "groups"), add),
     }
 
-    def __init__(self, wanted: Wanted, ids: range, area: int) -> None:
+    def __init__(self, chosen: PairLevels, ids: range, area: int) -> None:
         """Start empty, for the images of these ids, of which each has so many pixels."""
-        for name in wanted.__dataclass_fields__:
-            setattr(self, name, getattr(wanted, name))
+        for name in chosen.__dataclass_fields__:
+            setattr(self, name, getattr(chosen, name))
         of_block = counter_type(block_size(len(ids)) * area)
-        for name, shape in shapes(wanted, len(ids)).items():
+        for name, shape in shapes(chosen, len(ids)).items():
             kind = counter_type(len(ids) * area) if name in ("null", "curves") else of_block
-            setattr(self, name, torch.zeros(shape, dtype=kind, device=wanted.levels.device))
+            setattr(self, name, torch.zeros(shape, dtype=kind, device=chosen.levels.device))
         self.span = torch.tensor([ids.start, block_size(len(ids))])
 
     levels: Tensor
@@ -191,10 +191,10 @@ class PairCounts(Accumulator):
         return take
 
 
-def shapes(wanted: Wanted, images: int) -> dict[str, tuple[int, ...]]:
+def shapes(chosen: PairLevels, images: int) -> dict[str, tuple[int, ...]]:
     """Return the shapes of the counts of `PairCounts`, for so many images."""
-    blocks, (units, concepts) = blocks_of(images), wanted.level.shape
-    bins, kept = wanted.levels.shape[1] + 1, wanted.kept.shape[1]
+    blocks, (units, concepts) = blocks_of(images), chosen.level.shape
+    bins, kept = chosen.levels.shape[1] + 1, chosen.kept.shape[1]
     return {
         "both": (2, blocks + 1, units, concepts),
         "on": (2, blocks + 1, units, concepts),
@@ -205,9 +205,9 @@ def shapes(wanted: Wanted, images: int) -> dict[str, tuple[int, ...]]:
     }
 
 
-def size(wanted: Wanted, images: int) -> int:
+def size(chosen: PairLevels, images: int) -> int:
     """Return how many bytes the counts of one layer take at most."""
-    return 8 * sum(math.prod(shape) for shape in shapes(wanted, images).values())
+    return 8 * sum(math.prod(shape) for shape in shapes(chosen, images).values())
 
 
 def grouped(counts: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What a classifier said of each image, before and after each of several edits: accuracy per class, with errors."""
+"""Predicted classes of images before and after each of several edits: accuracy per class, with errors."""
 
 from collections.abc import Mapping
 from typing import ClassVar, NamedTuple
@@ -18,7 +18,7 @@ class ClassAccuracy(NamedTuple):
     log-probability of the true class.
     """
 
-    pictures: Int64[Tensor, " c"]
+    images: Int64[Tensor, " c"]
     recall: Tensor
     recall_change: Tensor
     recall_error: Tensor
@@ -39,44 +39,45 @@ class Overall(NamedTuple):
     balanced_error: Tensor
 
 
-class Verdicts(Accumulator):
+class Predictions(Accumulator):
     """True and predicted class of each image in each trial; the first trial is no edit.
 
     Attributes:
         truth: int64 [images].
-        said: int32 [images, trials], the class of the greatest score.
+        predicted: int32 [images, trials], the class of the greatest score.
         likelihood: float32 [images, trials], the log-probability (softmax) of the class that it has.
     """
 
-    FIELDS: ClassVar[Mapping[str, Merge]] = {"truth": concat, "said": concat, "likelihood": concat}
+    FIELDS: ClassVar[Mapping[str, Merge]] = {"truth": concat, "predicted": concat, "likelihood": concat}
 
     def __init__(self, trials: int, device: torch.device | str = "cpu") -> None:
         self.truth = torch.zeros(0, dtype=torch.long, device=device)
-        self.said = torch.zeros(0, trials, dtype=torch.int32, device=device)
+        self.predicted = torch.zeros(0, trials, dtype=torch.int32, device=device)
         self.likelihood = torch.zeros(0, trials, dtype=torch.float32, device=device)
 
     def update(self, *batch: Tensor) -> None:
-        """Take in (truth [b], said [b, trials], likelihood [b, trials])."""
-        truth, said, likelihood = batch
-        self.truth, self.said = torch.cat([self.truth, truth]), torch.cat([self.said, said.to(torch.int32)])
+        """Take in (truth [b], predicted [b, trials], likelihood [b, trials])."""
+        truth, predicted, likelihood = batch
+        self.truth = torch.cat([self.truth, truth])
+        self.predicted = torch.cat([self.predicted, predicted.to(torch.int32)])
         self.likelihood = torch.cat([self.likelihood, likelihood.float()])
 
-    def rows(self, start: int, stop: int) -> "Verdicts":
+    def rows(self, start: int, stop: int) -> "Predictions":
         """Return some of the images, in their order."""
         return self.from_state({name: table[start:stop] for name, table in self.state_dict().items()})
 
     def read(self, classes: int) -> ClassAccuracy:
         """Return the accuracy of each class, with errors of paired differences (as in McNemar's test)."""
-        said, truth = self.said.long(), self.truth[:, None]
-        right, kept = said == truth, said == said[:, :1]
+        predicted, truth = self.predicted.long(), self.truth[:, None]
+        right, kept = predicted == truth, predicted == predicted[:, :1]
         own = torch.bincount(self.truth, minlength=classes)
         others = len(self.truth) - own
-        hits = _counted(said, right, classes)
-        alarms = _counted(said, ~right, classes)
-        change, variance = _paired(hits, _counted(said, right & kept, classes), own)
-        wrong, wrong_variance = _paired(alarms, _counted(said, ~right & kept, classes), others)
+        hits = _counted(predicted, right, classes)
+        alarms = _counted(predicted, ~right, classes)
+        change, variance = _paired(hits, _counted(predicted, right & kept, classes), own)
+        wrong, wrong_variance = _paired(alarms, _counted(predicted, ~right & kept, classes), others)
         return ClassAccuracy(
-            pictures=own,
+            images=own,
             recall=hits / own,
             recall_change=change,
             recall_error=variance.sqrt(),
@@ -88,10 +89,10 @@ class Verdicts(Accumulator):
 
     def overall(self, classes: int) -> Overall:
         """Return the accuracy over all classes that have images."""
-        right = (self.said.long() == self.truth[:, None]).double()
+        right = (self.predicted.long() == self.truth[:, None]).double()
         step = right - right[:, :1]
         each = self.read(classes)
-        shown = each.pictures > 0
+        shown = each.images > 0
         return Overall(
             accuracy=right.mean(0),
             accuracy_change=step.mean(0),
@@ -106,10 +107,10 @@ class Verdicts(Accumulator):
         return (total / torch.bincount(self.truth, minlength=classes)[:, None]).T
 
 
-def _counted(said: Int64[Tensor, "n t"], which: Tensor, classes: int) -> Float64[Tensor, "t c"]:
+def _counted(predicted: Int64[Tensor, "n t"], which: Tensor, classes: int) -> Float64[Tensor, "t c"]:
     """Return how often each trial predicts each class, over the images for which `which` holds."""
-    trials = said.shape[1]
-    keys = said + classes * torch.arange(trials, device=said.device)
+    trials = predicted.shape[1]
+    keys = predicted + classes * torch.arange(trials, device=predicted.device)
     return torch.bincount(keys[which], minlength=trials * classes).view(trials, classes).double()
 
 

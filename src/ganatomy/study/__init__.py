@@ -66,7 +66,7 @@ S = TypeVar("S")
 
 
 def to_json(spec: Any) -> dict[str, Any]:
-    """Return the fields of a Spec as plain JSON values (tuples become lists, nested Specs dictionaries)."""
+    """Return the fields of a Spec as JSON values."""
     fields: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(spec), allow_nan=False))
     return fields
 

@@ -1,12 +1,11 @@
-"""A step counted in parts: processes that know nothing of each other but the study directory that they share.
+"""A step counted in parts, by processes that share nothing but the study directory.
 
 ::
 
     DIR/steps/NAME.part-003-of-016.npz               a part; .partial.npz while it is being counted
 
-A part is a run of neighbouring shards, and the number of parts is in its name, so each part knows its own. Whoever
-finds all parts there merges them in their order into the step, and removes them; it does not matter how the files came
-there. So counts are to the bit those of one process, and sums of floats are up to rounding.
+A part is a run of neighbouring shards. The process that finds all parts there merges them in their order into the
+step, and removes them: counts are to the bit those of one process, sums of floats up to rounding.
 """
 
 import glob
@@ -80,7 +79,7 @@ class Part:
 
     @property
     def mark(self) -> str:
-        """What is in the names of its files, and of no others."""
+        """What the names of its files have, and no others."""
         return f".part-{self.number:03d}-of-{self.of:03d}."
 
     def __call__(self, work: Callable[[range], A], shards: Sequence[range]) -> Iterator[tuple[int, A]]:
@@ -148,7 +147,7 @@ class ShardPlan(Generic[M]):
 
 
 def find_plan(path: Path, job: ShardedStep[M], of: int = 0) -> ShardPlan[M] | None:
-    """Return how a step is counted in parts: in `of` of them, or in as many as the files that are there say, if any."""
+    """Return how a step is counted in `of` parts, or in as many as the files there say; None for no parts."""
     found = sorted({int(part[3]) for part in part_files(path)})
     if len(found) > 1:
         kinds = " and of ".join(map(str, found))
@@ -187,9 +186,9 @@ def count_part(path: Path, job: ShardedStep[M], part: Part, exclusive: Exclusive
     if missing and part.wait:
         missing = _waited(plan, part.wait, exclusive, progress)
     if missing:
-        told = f"part {part} of {job.name} is done" if plan.own(part.number) else f"{job.name} needs no part {part}"
+        status = f"part {part} of {job.name} is done" if plan.own(part.number) else f"{job.name} needs no part {part}"
         raise PartsMissing(
-            f"{told}; still missing: {numbers(missing)} of {part.of} in {_study(path)}; when all are done, run the "
+            f"{status}; still missing: {numbers(missing)} of {part.of} in {_study(path)}; when all are done, run the "
             "same command again, with --shard or, to do the rest alone, without",
             _study(path),
             job.name,
@@ -217,7 +216,7 @@ def remove_merged(steps: Path) -> None:
 
 
 def numbers(parts: Sequence[int]) -> str:
-    """Say some numbers, as ``sbatch --array`` takes them.
+    """Return numbers as text, as ``sbatch --array`` takes them.
 
     >>> numbers([2]), numbers([1, 2, 3, 5, 7, 8])
     ('part 2', 'parts 1-3,5,7,8')

@@ -35,12 +35,8 @@ class ShardedStep(Generic[M]):
     """What is to be counted.
 
     Attributes:
-        name: what the progress is shown as.
-        kind: of the statistic.
-        work: what counts one shard.
-        shards: all of them, in the order in which they are merged.
-        kept: is called when some are merged into the file.
-        check: is called before that; raises where the study is not there any more.
+        kept: called when shards are merged into the file.
+        check: called before that; raises where the study is not there any more.
     """
 
     name: str
