@@ -69,7 +69,7 @@ class Packed(NamedTuple):
 
 def pack(value: Any) -> Any:
     """Return a statistic as it travels; anything else, and what has its own way to be pickled, as it is."""
-    own_way = type(value).__reduce__ is not object.__reduce__
+    own_way = any("__reduce__" in kind.__dict__ for kind in type(value).__mro__[:-1])
     if own_way or not (hasattr(value, "state_dict") and hasattr(value, "from_state")):
         return value
     tensors = {}
@@ -85,6 +85,10 @@ def unpack(value: Any) -> Any:
         return value
     state = {}
     for name, (dtype, shape, content) in value.tensors.items():
-        own = torch.from_numpy(content if content.flags.writeable else content.copy())
-        state[name] = own.view(getattr(torch, dtype)).view(shape)
+        kind = getattr(torch, dtype)
+        if content.size:
+            own = torch.from_numpy(content if content.flags.writeable else content.copy())
+            state[name] = own.view(kind).view(shape)
+        else:  # which has no stride to be viewed with
+            state[name] = torch.empty(shape, dtype=kind)
     return value.kind.from_state(state)  # type: ignore[attr-defined]  # it was a statistic
