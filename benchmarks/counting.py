@@ -23,7 +23,7 @@ from torch import Tensor
 from ganatomy.resample import labels_at
 from ganatomy.scenes.render import render
 from ganatomy.stats.agreement import Agreement, count_on_device
-from ganatomy.stats.combinations import Combinations, combine
+from ganatomy.stats.combinations import Combinations, index_labels
 from ganatomy.stats.crossings import CROWD
 from ganatomy.stats.kernels import count_unit
 from ganatomy.stats.levels import exact_levels, fractions
@@ -105,7 +105,7 @@ def main() -> None:
         for pixels in given.pixels:
             total, all_units = np.zeros(len(WAYS)), 0
             for name, side, r, labels in cases(images, pixels, given.units):
-                combined = combine(labels, len(fractions()) + 1)
+                combined = index_labels(labels, len(fractions()) + 1)
                 every = ways(r, combined, exact_levels(r, combined.grid, fractions()), UNITS[side])
                 turns = [[way() for way in every[:2]] for _ in range(given.repeats + 1)]
                 turns += [[way() for way in every[1::-1]][::-1] for _ in range(given.repeats)]

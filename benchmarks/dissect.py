@@ -34,9 +34,9 @@ from ganatomy.experiments.models import Models
 from ganatomy.generators.progan import ProGAN, progan_network
 from ganatomy.resample import Grid
 from ganatomy.stats.agreement import Agreement, count_pixels
-from ganatomy.stats.combinations import combine
+from ganatomy.stats.combinations import index_labels
+from ganatomy.stats.images import Presence
 from ganatomy.stats.levels import exact_levels, fractions
-from ganatomy.stats.presence import Presence
 from ganatomy.stats.topk import TopImages
 from ganatomy.study import sharded
 
@@ -95,7 +95,7 @@ def synthetic(side: int, units: int, planes: int, device: str, repeats: int, bat
     labels = labels.to(device)
 
     def count() -> None:
-        numbered = combine(labels, levels.shape[1] + 1)
+        numbered = index_labels(labels, levels.shape[1] + 1)
         count_pixels(levels, features, numbered, [table.taking(numbered)])
         if features.is_cuda:
             torch.cuda.synchronize()

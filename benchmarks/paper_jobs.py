@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from paper_models import Regions
 from torch import Tensor
+from unit_fid import cost_of
 
 from ganatomy.devices import held_memory
 from ganatomy.experiments.artifacts import Distances, distances
@@ -34,9 +35,8 @@ from ganatomy.experiments.models import Models
 from ganatomy.experiments.monitor.looks import Look, look_at, study_path
 from ganatomy.experiments.monitor.monitoring import Monitoring
 from ganatomy.experiments.resampling import ROOM
-from ganatomy.progress import Silent
+from ganatomy.progress import NullProgress
 from ganatomy.stats.frechet import FeatureMoments
-from ganatomy.stats.unit_frechet import unit_frechet_cost
 from ganatomy.study import Study
 
 Found = dict[str, Any]
@@ -109,7 +109,7 @@ def unit_fid(args: argparse.Namespace) -> Found:
         study.finish(without=["generated images"])
     tables = 4 * m * (d + units)
     samples, shard = units + spec.draws, len(spec.shards()[0])
-    own = unit_frechet_cost(samples, spec.top, m, d, overwrite=True).memory_bytes
+    own = cost_of(samples, spec.top, m, d, overwrite=True).memory_bytes
     collecting = tables + 2 * 4 * shard * (d + units)
     bound = base + max(collecting, 4 * m * d + own)
     return {"bound": bound, "whole": phases.whole({"distances": samples}), "state": tables, "phases": phases.took}
@@ -152,7 +152,7 @@ class Enough(Exception):
     """A phase is as far as was asked for."""
 
 
-class Phases(Silent):
+class Phases(NullProgress):
     """Progress that notes what each phase took.
 
     Args:

@@ -33,9 +33,9 @@ from torch import Tensor
 from unified import write_random
 
 import ganatomy
-from ganatomy.execute import Executor
+from ganatomy.execute import Engine
 from ganatomy.execute.engines import open_engine
-from ganatomy.execute.wire import Wire
+from ganatomy.execute.wire import Channel, pack, unpack
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.models import Models
 from ganatomy.experiments.sampling import observe
@@ -84,12 +84,12 @@ def costs() -> list[Row]:
     spec, models, levels = church()
     tally, other = (tally_shard(spec, models, levels, None, None, range(i, i + 8)) for i in (0, 8))
     work = least(lambda: tally_shard(spec, models, levels, None, None, range(FEW)), 3) * SHARD / FEW
-    one, two = (Wire(end) for end in socket.socketpair())
+    one, two = (Channel(end) for end in socket.socketpair())
 
     def transfer() -> None:
-        sender = threading.Thread(target=one.send, args=(tally,))
+        sender = threading.Thread(target=one.send, args=(pack(tally),))
         sender.start()
-        two.receive()
+        unpack(two.receive())
         sender.join()
 
     with tempfile.TemporaryDirectory() as place:
@@ -127,7 +127,7 @@ def large(small: Costs) -> list[Costs]:
     return [slow, fast, replace(fast, name=f"{fast.name}, shards of {8 * SHARD}", work=8 * fast.work, images=8 * SHARD)]
 
 
-def rate(engine: Executor, work: Callable[[range], Tally], shards: Sequence[range]) -> tuple[float, float]:
+def rate(engine: Engine, work: Callable[[range], Tally], shards: Sequence[range]) -> tuple[float, float]:
     """Return shards a second of workers that have opened their models, and processor seconds a shard of everything."""
     list(engine(work, shards[:2]))
     start = time.perf_counter(), processor()
@@ -172,7 +172,7 @@ def pair(rounds: int) -> list[Row]:
     return rows
 
 
-def apart(engines: Sequence[Executor], work: Callable[[range], Tally], shards: Sequence[range]) -> tuple[float, float]:
+def apart(engines: Sequence[Engine], work: Callable[[range], Tally], shards: Sequence[range]) -> tuple[float, float]:
     """Return the same of engines that know nothing of each other."""
     for engine in engines:
         list(engine(work, shards[:2]))

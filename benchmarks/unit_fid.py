@@ -25,7 +25,7 @@ from torch import Tensor
 from ganatomy import open_segmenter
 from ganatomy.scenes import render
 from ganatomy.stats.frechet import FeatureMoments
-from ganatomy.stats.unit_frechet import UnitFrechetCost, unit_frechet, unit_frechet_cost
+from ganatomy.stats.unit_frechet import WORKSPACE, _batch, _block, unit_bytes, unit_frechet
 
 Moments = tuple[np.ndarray, np.ndarray]
 
@@ -38,6 +38,28 @@ class Size(NamedTuple):
     images: int
     real: int
     features: int
+
+
+class Cost(NamedTuple):
+    """What `unit_frechet` takes: multiplications and additions of three kinds, and bytes beside the features."""
+
+    projection: float
+    products: float
+    roots: float
+    memory_bytes: int
+
+
+def cost_of(units: int, top: int, images: int, features: int, overwrite: bool = False) -> Cost:
+    """Return u (m d (d + b) + 4/3 d³) + 2 M d² operations, in blocks of b = d/8; with m < d both change places."""
+    small, large, used = min(top, features), max(top, features), min(images, units * top)
+    rows, together = _batch(top, features)
+    held = used * 4 * (2 if overwrite else features + 2) + units * (used + 40 * top + 24 * features) + 32 * features**2
+    return Cost(
+        projection=2.0 * used * features**2,
+        products=units * large * small * (small + _block(small)),
+        roots=4 / 3 * units * small**3,
+        memory_bytes=held + max(min(together, units) * unit_bytes(rows, top, features), WORKSPACE),
+    )
 
 
 FULL = Size(512, 10_000, 200_000, 50_000, 2048)
@@ -111,7 +133,7 @@ def measure(size: Size, called: int, repeats: int) -> dict[str, Any]:
     pictured = with_real + size.top * per_picture()
     each = at_once / size.units
     off = max(abs(float(a) / b - 1) for a, b in zip(found.distance, one_by_one, strict=False))
-    cost = unit_frechet_cost(*size[:3], size.features)
+    cost = cost_of(*size[:3], size.features)
     return {
         "size": size._asdict(),
         "at_once_s": at_once,
@@ -140,7 +162,7 @@ def rates(size: Size) -> tuple[float, float]:
     return 2 * x.numel() * d / product, 4 / 3 * d**3 / roots
 
 
-def by_formula(cost: UnitFrechetCost, speed: tuple[float, float]) -> float:
+def by_formula(cost: Cost, speed: tuple[float, float]) -> float:
     return (cost.projection + cost.products) / speed[0] + cost.roots / speed[1]
 
 
@@ -148,8 +170,8 @@ def projected(measured: dict[str, Any]) -> dict[str, Any]:
     """Return what the full size takes: the formula's time at this machine's rates, and what was measured over it."""
     size, speed = Size(**measured["size"]), rates(FULL)
     own = speed if size.features == FULL.features else rates(size)
-    factor = measured["at_once_s"] / by_formula(unit_frechet_cost(*size[:3], size.features), own)
-    cost = unit_frechet_cost(*FULL[:3], FULL.features)
+    factor = measured["at_once_s"] / by_formula(cost_of(*size[:3], size.features), own)
+    cost = cost_of(*FULL[:3], FULL.features)
     return {
         "size": FULL._asdict(),
         "seconds": factor * by_formula(cost, speed),

@@ -31,7 +31,7 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(Path|Any|Callable|Mapping|Sequence|Iterator|Tensor|optional|range|Float|Integer|DataFrame)"),
     (
         r"py:.*",
-        r"ganatomy\.(stats\..*|experiments\.(choosing|tally|strips|reading|tables)\..*|study\.([AMS]|lock\..*)|execute\.(Executor|A)"
+        r"ganatomy\.(stats\..*|experiments\.(choosing|tally|strips|reading|tables)\..*|study\.([AMS]|lock\..*)|execute\.(Engine|A)"
         r"|segmenters\.unet\.UNet|generators\.replay\..*|experiments\.causal\.settings\.Setting)",
     ),
     (r"py:class", r"[a-z_]+|UnitCard|Resampled"),  # fields that a docstring names together: "batch, shard: …"

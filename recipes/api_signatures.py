@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 '''
 OUT = '    out: "str | Path | None" = None,\n'
 RUN = """    device: str = "cpu",
-    engine: "str | Executor" = "local",
+    engine: "str | Engine" = "local",
     progress: "Progress | None" = None,
 """
 OPEN = """    generator: "Subject | None" = None,
@@ -56,7 +56,7 @@ RUN_TEXTS = {
     "progress": "is told how far it is.",
 }
 TYPES = {
-    "ganatomy.execute": "Executor",
+    "ganatomy.execute": "Engine",
     "ganatomy.generators": "Subject",
     "ganatomy.progress": "Progress",
     "ganatomy.segmenters": "Segmenter",

@@ -18,10 +18,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from toy_sum import Sum, add_up
 
 from ganatomy import tensor_files
 from ganatomy.errors import BadFile, StudyBusy, StudyError, StudyMismatch
-from ganatomy.progress import tick
+from ganatomy.progress import report_progress
 from ganatomy.study import Study, as_bad_file, spec_digest, to_json
 from ganatomy.study import files as study_files
 
@@ -38,27 +39,6 @@ class OtherSpec:
     seed: int = 0
     layers: tuple[str, ...] = ("a", "b")
     smallest: float = 0.1
-
-
-class Sum:
-    """A sum whose bits depend on the order in which it is added up."""
-
-    def __init__(self, total: Tensor) -> None:
-        self.total = total
-
-    def merge(self, other: "Sum") -> "Sum":
-        return Sum(self.total + other.total)
-
-    def state_dict(self) -> dict[str, Tensor]:
-        return {"total": self.total}
-
-    @classmethod
-    def from_state(cls, state: dict[str, Tensor]) -> "Sum":
-        return cls(state["total"])
-
-
-def add_up(shard: range) -> Sum:
-    return Sum(torch.stack([torch.randn(50, generator=torch.Generator().manual_seed(i)).exp() for i in shard]).sum(0))
 
 
 SHARDS = [range(i, i + 3) for i in range(0, 30, 3)]
@@ -137,8 +117,8 @@ def test_progress_counts_what_was_there_already(tmp_path: Path) -> None:
         return add_up(shard)
 
     def ticks(shard: range) -> Sum:
-        tick(1)
-        tick(1)
+        report_progress(1)
+        report_progress(1)
         return add_up(shard)
 
     first, second, third = Watch(), Watch(), Watch()
@@ -148,7 +128,7 @@ def test_progress_counts_what_was_there_already(tmp_path: Path) -> None:
         study.sharded("sum", Sum, add_up, SHARDS)
     with Study.create(tmp_path, CountSpec(), FACTS, progress=third) as study:
         study.sharded("finer", Sum, ticks, SHARDS)
-        tick(100)
+        report_progress(100)
     assert first.seen == [("sum", 30), 3, 3, "end"]
     assert second.seen == [("sum", 30), 6, *[3] * 8, "end"]
     assert third.seen == [("finer", 30), *[1] * 30, "end"], "a shard that told its pieces counts once"

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from causes.plan import Plan
 from ganatomy.errors import BadValue, UnknownName
-from ganatomy.execute import Executor, local
+from ganatomy.execute import Engine, local
 from ganatomy.experiments.causal.ace import Ace, run_ace
 from ganatomy.experiments.causal.ace_spec import scheduled
 from ganatomy.experiments.causal.best_setting import BestSetting, run_setting
@@ -70,7 +70,7 @@ class Bench:
         seconds: of the processor, by the name of the study; of one that was interrupted, since it was last begun.
     """
 
-    def __init__(self, source: Source, plan: Plan, directory: Path, execute: Executor = local) -> None:
+    def __init__(self, source: Source, plan: Plan, directory: Path, execute: Engine = local) -> None:
         self.source, self.plan, self.directory, self.execute = source, plan, directory, execute
         self.found = Findings()
         self._clock = directory / "seconds.json"
@@ -229,7 +229,7 @@ def accept(bench: Bench) -> None:
         bench.accept(concept)
 
 
-def together(workers: int) -> Executor:
+def together(workers: int) -> Engine:
     """Return an engine that counts so many shards at once, in threads; the same bits come of it."""
 
     def execute(work: Callable[[range], T], shards: Sequence[range]) -> Iterator[tuple[int, T]]:

@@ -31,7 +31,7 @@ from ganatomy.errors import StudyBusy as StudyBusy
 from ganatomy.errors import StudyError as StudyError
 from ganatomy.errors import StudyMismatch as StudyMismatch
 from ganatomy.errors import UnknownName as UnknownName
-from ganatomy.execute import Executor as Executor
+from ganatomy.execute import Engine as Engine
 from ganatomy.execute.engines import open_engine as open_engine
 from ganatomy.experiments.artifacts import Artifacts as Artifacts
 from ganatomy.experiments.causal.accuracy import Accuracy as Accuracy

@@ -23,9 +23,9 @@ LONGEST = 1500
 
 
 class GanatomyError(Exception):
-    """Any mistake that a user can mend; the command line prints it in one line and exits with code 2.
+    """Any mistake that a user can correct; the command line prints it in one line and exits with code 2.
 
-    What a message quotes may come from a stranger's file, so its letters are those that a terminal only shows.
+    Messages may quote files of strangers, so control characters are escaped.
     """
 
     def __init__(self, message: str = "") -> None:

@@ -54,13 +54,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def read_text(path: Path, most: int = MOST) -> str:
-    """Return the text of a file that may be anything: no pipe is waited for, and none is read that is too large.
-
-    Raises:
-        FileNotFoundError: it is not there.
-        OSError: it cannot be read, or is no file.
-        ValueError: it is no text, or larger than `most` bytes.
-    """
+    """Return the text of a file that may be anything: no pipe is waited for, and none is read that is too large."""
     kind = plain_file(path)
     if kind.st_size > most:
         raise ValueError(f"{kind.st_size} bytes, of at most {most}")
@@ -68,12 +62,7 @@ def read_text(path: Path, most: int = MOST) -> str:
 
 
 def plain_file(path: Path) -> os.stat_result:
-    """Return the size and times of a file, once it is certain that it is one.
-
-    Raises:
-        FileNotFoundError: it is not there.
-        OSError: it is a directory, a pipe, a device.
-    """
+    """Return the size and times of a file, once it is certain that it is one."""
     found = path.stat()
     if stat.S_ISDIR(found.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
@@ -83,22 +72,12 @@ def plain_file(path: Path) -> os.stat_result:
 
 
 def read_json(path: Path, most: int = MOST) -> Any:
-    """Return what a JSON file holds; see `read_text`.
-
-    Raises:
-        FileNotFoundError: it is not there.
-        OSError: it cannot be read, or is no file.
-        ValueError: it is no JSON, or too large, or nested deeper than anybody writes.
-    """
+    """Return what a JSON file holds; see `read_text`."""
     return parsed(read_text(path, most))
 
 
 def parsed(text: str | bytes) -> Any:
-    """Return what JSON says.
-
-    Raises:
-        ValueError: it is none, or nested deeper than anybody writes.
-    """
+    """Return what JSON says."""
     try:
         return json.loads(text)
     except RecursionError:
@@ -106,10 +85,6 @@ def parsed(text: str | bytes) -> Any:
 
 
 def check_unfolding(archive: ZipFile, size: int) -> None:
-    """Refuse a zip of `size` bytes whose files would take many times that.
-
-    Raises:
-        ValueError: they would.
-    """
+    """Refuse a zip of `size` bytes whose files would take many times that."""
     if (whole := sum(each.file_size for each in archive.infolist())) > UNFOLDS * size + MOST:
         raise ValueError(f"{size} bytes that unfold to {whole}")

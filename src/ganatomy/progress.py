@@ -1,4 +1,4 @@
-"""How a long job tells how far it is, to whoever shows it."""
+"""How a long job reports its progress."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -12,48 +12,29 @@ class Progress(Protocol):
 
     def begin(self, label: str, total: int) -> None:
         """Start a task of `total` pieces."""
-        ...
 
     def advance(self, pieces: int) -> None:
-        """Tell that so many more pieces are done."""
-        ...
+        """Add so many pieces that are done."""
 
     def end(self) -> None:
         """End the task, done or not."""
-        ...
 
 
-class Silent:
-    """Progress that nobody watches."""
-
-    def begin(self, label: str, total: int) -> None:
-        """Do nothing."""
-
-    def advance(self, pieces: int) -> None:
-        """Do nothing."""
-
-    def end(self) -> None:
-        """Do nothing."""
+class NullProgress(Progress):
+    """Progress that is not shown."""
 
 
-def _nobody(_: int) -> None:
-    """Hear nothing."""
+_listener: ContextVar[Callable[[int], None]] = ContextVar("listener", default=lambda _: None)
 
 
-_listener: ContextVar[Callable[[int], None]] = ContextVar("listener", default=_nobody)
-
-
-def tick(pieces: int) -> None:
-    """Say, from within the work on a shard, that so many pieces of it are done.
-
-    It is heard where the process that works also shows the progress; elsewhere a shard counts when it is back.
-    """
+def report_progress(pieces: int) -> None:
+    """Report, from within the work on a shard, that so many pieces of it are done."""
     _listener.get()(pieces)
 
 
 @contextlib.contextmanager
 def listening(heard: Callable[[int], None]) -> Iterator[None]:
-    """Have `heard` called with the pieces of every `tick` in this block."""
+    """Call `heard` with the pieces of every `report_progress` in this block."""
     token = _listener.set(heard)
     try:
         yield

@@ -68,8 +68,7 @@ def bilinear_axis(source: int, size: int, image: int | None = None) -> Axis:
 def upsample(r: Features, grid: Grid) -> Float64[Tensor, "b u H W"]:
     """Resample features bilinearly to a grid, in float64: columns first, then rows, as the compiled loops do.
 
-    Every operation is rounded alike everywhere, so thresholds cut in the same place on every machine and device, and
-    what is constant stays so.
+    Every operation is rounded alike on every machine and device, and what is constant stays so.
     """
     x = r.double()
     axes = grid.axes(r.shape[2:])
@@ -94,9 +93,7 @@ def labels_at(labels: Labels, size: tuple[int, int]) -> Integer[Tensor, "b plane
 
 
 def pooled(stroke: Float[Tensor, "p H W"], grid: tuple[int, int], how: str) -> Where:
-    """Bring a stroke that was painted on an image to a layer's grid (height, width) (SPEC 4).
-
-    A place takes the pixels that overlap its area, wholly or in part; where the grid is finer, places share them.
+    """Pool a mask that was painted on an image to a layer's grid (height, width) (SPEC 4).
 
     >>> pooled(torch.eye(4)[None], (2, 2), "max").tolist()
     [[[1.0, 0.0], [0.0, 1.0]]]
@@ -106,10 +103,7 @@ def pooled(stroke: Float[Tensor, "p H W"], grid: tuple[int, int], how: str) -> W
     Args:
         stroke: how far each pixel is painted, in [0, 1].
         grid: of the layer.
-        how: ``max`` for all places that the stroke touches, ``mean`` for as much of each as it covers.
-
-    Raises:
-        UnknownName: another way of pooling.
+        how: ``max`` for all places that the mask touches, ``mean`` for the share of each that it covers.
     """
     if how not in POOLINGS:
         raise UnknownName("pooling", how, POOLINGS)

@@ -37,9 +37,6 @@ class Archive(Mapping[str, Tensor]):
 
     Attributes:
         shards: how many shards of a step it holds.
-
-    Raises:
-        BROKEN: it is damaged; so does each reading.
     """
 
     def __init__(self, source: Path | bytes) -> None:

@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 
 from ganatomy.errors import UnknownName
-from ganatomy.stats.base import Accumulator, Merge, add, join
+from ganatomy.stats.base import Accumulator, Merge, add, concat
 
 BALLAST = 200_000
 """Numbers that make a result too large to travel inside a message."""
@@ -19,7 +19,7 @@ BALLAST = 200_000
 class Counted(Accumulator):
     """Ids in the order in which they were merged, their sum, and who counted: process, and what it calls its work."""
 
-    FIELDS: ClassVar[Mapping[str, Merge]] = {"ids": join, "total": add, "who": join, "ballast": add}
+    FIELDS: ClassVar[Mapping[str, Merge]] = {"ids": concat, "total": add, "who": concat, "ballast": add}
 
     def __init__(self) -> None:
         self.ids = torch.zeros(0, dtype=torch.long)

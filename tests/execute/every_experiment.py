@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from toy_classifier import toy_spec, write_pictures
 
 import ganatomy
-from ganatomy.execute import Executor
+from ganatomy.execute import Engine
 from ganatomy.generators.planted import UNITS
 from ganatomy.segmenters.unet import UNet, heads
 from ganatomy.tensor_files import Archive
@@ -41,7 +41,7 @@ def given(place: Path) -> None:
     write_pictures(place / "toys", 30)
 
 
-def every_experiment(files: Path, out: Path, engine: Executor) -> None:
+def every_experiment(files: Path, out: Path, engine: Engine) -> None:
     """Run all of them; studies lie in `out`."""
     own, toys = {"engine": engine}, files / "toys"
     study, tells = out / "planted", out / "toys"

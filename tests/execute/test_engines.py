@@ -7,8 +7,8 @@ import torch
 
 import ganatomy
 from ganatomy.errors import BadValue, GanatomyError, UnknownName
-from ganatomy.execute import cores, engines, local
-from ganatomy.execute.engines import engine_of, home_device, open_engine
+from ganatomy.execute import Engine, cores, engines, local
+from ganatomy.execute.engines import driver_device, engine_of, open_engine
 from ganatomy.execute.processes import Processes
 
 
@@ -29,6 +29,14 @@ def test_unless_told_otherwise_one_process_counts() -> None:
             assert engine is local
     with engine_of(local) as engine:
         assert engine is local
+    assert isinstance(local, Engine)
+
+
+def test_local_counts_a_shard_when_it_is_asked_for() -> None:
+    counted: list[range] = []
+    results = local(counted.append, [range(3), range(3, 5)])
+    assert next(results) == (1, None)
+    assert counted == [range(3)]
 
 
 def test_processes_share_the_cores_or_the_gpus(two_gpus: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,12 +76,12 @@ def test_what_cannot_be_meant_is_told_in_a_line(
 
 
 def test_the_process_that_gives_out_work_computes_on_the_first_of_the_devices() -> None:
-    assert home_device(None, ()) == home_device(None, ("cpu", "cpu")) == home_device("cpu", ()) == "cpu"
-    assert home_device(None, ("cuda:3", "1")) == "cuda:3"
-    assert home_device("cuda:1", ("0", "1")) == "cuda:1"
+    assert driver_device(None, ()) == driver_device(None, ("cpu", "cpu")) == driver_device("cpu", ()) == "cpu"
+    assert driver_device(None, ("cuda:3", "1")) == "cuda:3"
+    assert driver_device("cuda:1", ("0", "1")) == "cuda:1"
     for device, devices in (("cpu", ("0", "1")), ("cuda", ("cpu",))):
         with pytest.raises(BadValue, match="CPU and GPU round differently; leave the device out"):
-            home_device(device, devices)
+            driver_device(device, devices)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def never_before(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_freed_goes_back() -> None:
     kept = holes()
     before = resident()
-    memory.give_back()
+    memory.trim_heap()
     assert before - resident() > 8
     assert len(kept) == 4096
 
@@ -48,5 +48,5 @@ def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> Non
     memory._trim.cache_clear()
     monkeypatch.setattr(memory.ctypes, "CDLL", lambda _: object())
     assert memory._trim() is None
-    memory.give_back()
+    memory.trim_heap()
     memory._trim.cache_clear()

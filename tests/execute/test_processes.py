@@ -15,9 +15,9 @@ import pytest
 import torch
 
 from ganatomy.errors import BadModel, BadValue, EngineError, GanatomyError
-from ganatomy.execute import local, processes
+from ganatomy.execute import local, processes, wire
 from ganatomy.execute.processes import Processes
-from ganatomy.progress import listening, tick
+from ganatomy.progress import listening, report_progress
 
 SHARDS = [range(i, i + 3) for i in range(0, 30, 3)]
 
@@ -29,18 +29,30 @@ def squares(shard: range) -> list[int]:
 def hasty(shard: range) -> int:
     """The first shards take longest."""
     time.sleep(0.02 if shard.start < 6 else 0)
-    tick(2)
-    tick(len(shard) - 2)
+    report_progress(2)
+    report_progress(len(shard) - 2)
     return shard.start
 
 
-def tables(shard: range) -> dict[str, torch.Tensor]:
-    return {
-        "counts": torch.full((1000, 300), shard.start),
-        "halves": torch.tensor(shard.start / 3, dtype=torch.bfloat16),
-        "none": torch.zeros(0, 4),
-        "flags": torch.tensor([True, False]),
-    }
+class Tables(dict[str, torch.Tensor]):
+    """Tensors that travel as a statistic does."""
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        return dict(self)
+
+    @classmethod
+    def from_state(cls, state: dict[str, torch.Tensor]) -> "Tables":
+        return cls(state)
+
+
+def tables(shard: range) -> Tables:
+    return Tables(
+        counts=torch.full((1000, 300), shard.start),
+        halves=torch.tensor(shard.start / 3, dtype=torch.bfloat16),
+        transposed=torch.arange(6).view(2, 3).T,
+        none=torch.zeros(0, 4),
+        flags=torch.tensor([True, False]),
+    )
 
 
 def where(shard: range) -> tuple[int, str, str, int]:
@@ -151,6 +163,15 @@ def test_whoever_waits_hears_how_far_they_are(engine: Processes) -> None:
     assert sum(heard) == 30
 
 
+def test_shared_memory_is_copied() -> None:
+    packed = wire.pack(tables(SHARDS[1]))
+    for *_, content in packed.tensors.values():
+        content.flags.writeable = False
+    arrived = wire.unpack(packed)
+    arrived["counts"] += 1
+    assert packed.tensors["counts"][2][0] == 3
+
+
 def test_tensors_arrive_as_they_left(engine: Processes) -> None:
     for (_, got), (_, made) in zip(engine(tables, SHARDS), local(tables, SHARDS), strict=True):
         assert got.keys() == made.keys()
@@ -169,9 +190,12 @@ def test_a_worker_that_dies_is_started_again_and_its_shards_are_counted_again(
         assert list(engine(squares, SHARDS)) == list(local(squares, SHARDS))
     told = [record.getMessage() for record in caplog.records]
     assert len(told) == 3
-    for start, line in zip((21, 24, 27), sorted(line.partition("at ids")[2] for line in told), strict=True):
-        assert line == (
-            f" {start} to {start + 2} (killed, as happens where memory is short): started again, nothing is lost"
+    for number, line in zip(
+        (8, 9, 10), sorted(line.partition("at shard ")[2].rjust(200) for line in told), strict=True
+    ):
+        assert line.strip() == (
+            f"{number} of 10 (ids {3 * number - 3} to {3 * number - 1}): killed, as happens where memory is short; "
+            "another is started, and nothing is lost"
         )
     assert not left()
 
@@ -180,7 +204,10 @@ def test_a_worker_that_dies_is_started_again_and_its_shards_are_counted_again(
 def test_a_shard_that_kills_three_workers_stops_the_run_and_is_named(left: Callable[[], set[int]]) -> None:
     with Processes(["cpu", "cpu"]) as engine:
         got = []
-        with pytest.raises(EngineError, match=r"^3 workers died at ids 12 to 14 \(killed.*give fewer"):
+        with pytest.raises(
+            EngineError,
+            match=r"^3 workers died at shard 5 of 10 \(ids 12 to 14\), the last one \d+ \(cpu\): killed.*give fewer",
+        ):
             got.extend(engine(partial(dies, 12), SHARDS))
         assert got == [(1, sum(shard)) for shard in SHARDS[:4]]
         assert not left()
@@ -191,7 +218,7 @@ def test_workers_that_do_not_start(monkeypatch: pytest.MonkeyPatch, left: Callab
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with (
         Processes(["cpu"]) as engine,
-        pytest.raises(EngineError, match=r"workers died as it started \(exit code 1\)"),
+        pytest.raises(EngineError, match=r"3 workers died as it started, .*: exit code 1;"),
     ):
         list(engine(squares, SHARDS))
     monkeypatch.setattr(sys, "executable", "/no/such/python")

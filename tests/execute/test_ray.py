@@ -17,7 +17,7 @@ from ganatomy.errors import BadValue, EngineError, UnknownName
 from ganatomy.execute import local
 from ganatomy.execute import ray as engine
 from ganatomy.execute.ray import Ray
-from ganatomy.execute.ray_worker import Hello, pack, unpack, versions
+from ganatomy.execute.ray_worker import WorkerInfo, versions
 from ganatomy.experiments.models import Models
 
 __all__ = ["no_network"]
@@ -164,38 +164,6 @@ def test_workers_of_nothing_are_refused(given: dict[str, float]) -> None:
 
 def test_other_versions_are_refused() -> None:
     here = versions()
-    assert engine._welcome(Hello("node", 1, "m", here)).host == "node"
+    assert engine.check_versions(WorkerInfo("node", 1, here)).host == "node"
     with pytest.raises(EngineError, match=r"node of the cluster has .*torch 1\.0 and not .*install the same"):
-        engine._welcome(Hello("node", 1, "m", {**here, "torch": "1.0"}))
-
-
-@pytest.mark.parametrize(
-    "tensor",
-    [
-        torch.arange(6).view(2, 3),
-        torch.tensor(0.5, dtype=torch.float64),
-        torch.zeros(0, 3),
-        torch.tensor([True, False]),
-        torch.randn(3, 2, dtype=torch.bfloat16).T,
-    ],
-)
-def test_tensors_travel_as_they_are(tensor: torch.Tensor) -> None:
-    class Only:
-        def __init__(self, state: dict[str, torch.Tensor]) -> None:
-            self.state = state
-
-        def state_dict(self) -> dict[str, torch.Tensor]:
-            return self.state
-
-        def merge(self, other: Any) -> Any:
-            raise NotImplementedError
-
-        from_state = classmethod(lambda cls, state: cls(state))
-
-    packed = pack(Only({"it": tensor}))
-    arrived = unpack(packed).state["it"]
-    assert arrived.dtype == tensor.dtype
-    assert arrived.shape == tensor.shape
-    assert torch.equal(arrived, tensor)
-    packed.tensors["it"][2][:] = 0
-    assert torch.equal(arrived, unpack(pack(Only({"it": arrived}))).state["it"]), "it is its own"
+        engine.check_versions(WorkerInfo("node", 1, {**here, "torch": "1.0"}))

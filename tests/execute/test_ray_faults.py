@@ -59,8 +59,8 @@ def test_a_worker_that_is_killed_is_replaced(two: Ray, tmp_path: Path, caplog: p
     check(list(two(partial(count_or_die, tmp_path, 10, "killed"), shards(8))), 8)
     (line,) = caplog.messages
     assert re.fullmatch(
-        r"a worker \(process \d+ on \S+\) died at shard 4 of 8 \(ids 9 to 11\): it was killed, or crashed; "
-        "another goes on, nothing is lost",
+        r"worker \d+ on \S+ died at shard 4 of 8 \(ids 9 to 11\): it was killed, or crashed; "
+        "another is started, and nothing is lost",
         line,
     )
 
@@ -120,7 +120,7 @@ def test_without_room_it_says_so_and_waits(
     thread.start()
     eventually(lambda: "has no room yet for any of 2 workers" in caplog.text)
     for worker in two._idle:
-        worker.kill()
+        worker.end()
     two._idle.clear()
     thread.join(120)
     check(found, 3)

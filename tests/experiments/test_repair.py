@@ -25,7 +25,7 @@ from ganatomy.experiments.left_out import Textures
 from ganatomy.experiments.repair import Repair, RepairSpec, repair_table, run_repair
 from ganatomy.experiments.repair_plan import plan_repair
 from ganatomy.experiments.repaired_pictures import greatest, repairing_seconds
-from ganatomy.progress import Silent
+from ganatomy.progress import NullProgress
 from ganatomy.report.causal.page import causal_html
 from ganatomy.report.causal.repair import repair_section
 from ganatomy.stats.frechet import FeatureMoments, frechet_distance
@@ -130,7 +130,9 @@ def test_an_error_does_not_hang_on_which_picture_is_greatest(spec: RepairSpec) -
     real = FeatureMoments(D)
     real.update(torch.randn(60, D))
     features = [torch.randn(160, D) for _ in range(5 + 1)]
-    tables = [repair_table(spec, features, real, torch.arange(40)[order], Silent()) for order in (slice(None), MIXED)]
+    tables = [
+        repair_table(spec, features, real, torch.arange(40)[order], NullProgress()) for order in (slice(None), MIXED)
+    ]
     pd.testing.assert_frame_equal(*tables)
 
 

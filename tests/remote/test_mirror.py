@@ -15,6 +15,7 @@ import pytest
 import torch
 from faulty import FaultyFileSystem
 from torch import Tensor
+from toy_sum import Sum, add_up
 
 from ganatomy.errors import GanatomyError, StudyBusy, StudyError, StudyMismatch
 from ganatomy.remote import display_path, download, filesystem, listdir, local_path, mirror, upload, write_text
@@ -28,27 +29,6 @@ Go = Callable[[str], None]
 @dataclass(frozen=True)
 class CountSpec:
     seed: int = 0
-
-
-class Sum:
-    """A sum whose bits depend on the order in which it is added up."""
-
-    def __init__(self, total: Tensor) -> None:
-        self.total = total
-
-    def merge(self, other: "Sum") -> "Sum":
-        return Sum(self.total + other.total)
-
-    def state_dict(self) -> dict[str, Tensor]:
-        return {"total": self.total}
-
-    @classmethod
-    def from_state(cls, state: dict[str, Tensor]) -> "Sum":
-        return cls(state["total"])
-
-
-def add_up(shard: range) -> Sum:
-    return Sum(torch.stack([torch.randn(50, generator=torch.Generator().manual_seed(i)).exp() for i in shard]).sum(0))
 
 
 SHARDS = [range(i, i + 2) for i in range(0, 8, 2)]

@@ -9,7 +9,7 @@ from urllib.request import Request
 import pytest
 
 from ganatomy.errors import BadFile
-from ganatomy.progress import Silent
+from ganatomy.progress import NullProgress
 from ganatomy.weights import fetch
 
 
@@ -39,7 +39,7 @@ def address() -> Iterator[str]:
 def test_redirects_stay_on_the_web(address: str, to: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Sends, "to", to)
     with pytest.raises(BadFile, match=r"sends on to|302"):
-        fetch.download([address], tmp_path / "a.pth", Silent(), lambda _: None, "fetch it by hand")
+        fetch.download([address], tmp_path / "a.pth", NullProgress(), lambda _: None, "fetch it by hand")
     assert not (tmp_path / "a.pth").exists()
 
 

@@ -1,7 +1,7 @@
 """What each accumulator is fed with, and what it must then hold: the cases of `test_accumulators.py`."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,13 +21,12 @@ from ganatomy.experiments.causal.unit_sets import Shares
 from ganatomy.stats.agreement import Agreement
 from ganatomy.stats.base import Accumulator
 from ganatomy.stats.frechet import FeatureMoments
-from ganatomy.stats.images import COMPARED, ImageSample
+from ganatomy.stats.images import COMPARED, ImageSample, Presence
 from ganatomy.stats.levels import ActivationLevels
 from ganatomy.stats.paired import PairedChange
-from ganatomy.stats.pairs import PairCounts, Wanted
-from ganatomy.stats.presence import Presence
+from ganatomy.stats.pairs import PairCounts, PairLevels
 from ganatomy.stats.topk import TopImages
-from ganatomy.stats.verdicts import Verdicts
+from ganatomy.stats.verdicts import Predictions
 from ganatomy.stats.wasserstein import Patches
 
 IMAGES = 12
@@ -43,29 +42,30 @@ LEVELS = torch.linspace(-1, 11, 5, dtype=torch.float64).expand(UNITS, -1) + torc
 CUTS = torch.rand(IMAGES, 5, generator=GENERATOR, dtype=torch.float64).sort(1).values
 
 
-class Case(ABC):
-    """How to feed one accumulator with a part of the sample, and what it must then hold."""
+@dataclass(frozen=True)
+class Case:
+    """How to feed one accumulator with a part of the sample, and what it must then hold.
 
-    step = 1
-    """A part must begin and end at a multiple of this."""
+    Attributes:
+        empty: returns one without images.
+        batch: returns what it is fed with.
+        reference: returns the fields over the whole sample, in a line or two of numpy.
+        misfit: returns one of another shape.
+        step: a part must begin and end at a multiple of this.
+        before: feeds something else first.
+    """
 
-    @abstractmethod
-    def empty(self) -> Accumulator: ...
+    empty: Callable[[], Any]
+    batch: Callable[[slice], Sequence[Any]]
+    reference: Callable[[], dict[str, Any]]
+    misfit: Callable[[], Accumulator]
+    step: int = 1
+    before: Callable[[Any, slice], None] = lambda total, images: None
 
-    @abstractmethod
-    def batch(self, images: slice) -> Sequence[Tensor]: ...
-
-    def feed(self, total: Accumulator, images: slice) -> None:
+    def feed(self, total: Any, images: slice) -> None:
         """Put a part of the sample into the accumulator."""
+        self.before(total, images)
         total.update(*self.batch(images))
-
-    @abstractmethod
-    def reference(self) -> dict[str, Any]:
-        """Return the fields over the whole sample, in a line or two of numpy."""
-
-    @abstractmethod
-    def misfit(self) -> Accumulator:
-        """Return one of another shape."""
 
 
 def counted(levels: Tensor, images: slice) -> Any:
@@ -78,66 +78,39 @@ def counted(levels: Tensor, images: slice) -> Any:
     return np.array([[[[(j[:, u] & m).sum() for j in masks] for m in ms] for u in range(UNITS)] for ms in halves])
 
 
-class OfAgreement(Case):
-    step = 2  # neighbours are each other's control
+def pair_counts() -> dict[str, Any]:
+    up = torch.nn.functional.interpolate(FEATURES.double(), (4, 4), mode="bilinear").numpy()
+    shown = np.stack([(c == LABELS).any(1).numpy() | (c == 0) for c in WANTED.concepts.tolist()], 1)
+    partners = shown.reshape(-1, 2, *shown.shape[1:])[:, ::-1].reshape(shown.shape)
 
-    def empty(self) -> Accumulator:
-        return Agreement(LEVELS, CONCEPTS, 10**6)
+    def on(level: Tensor) -> Any:  # [image, u, c, y, x]
+        cut = FINE.gather(1, level.long().clamp(min=0)).where(level >= 0, torch.inf).numpy()
+        return up[:, :, None] > cut[:, :, None, None]
 
-    def batch(self, images: slice) -> Sequence[Tensor]:
-        return FEATURES[images], LABELS[images]
+    def blocks(pixels: Any) -> Any:  # of two images each; and one for an image without a partner, of which none is
+        each = pixels.sum((-1, -2)).reshape(-1, 2, *pixels.shape[1:-2]).sum(1)
+        return np.concatenate([each, np.zeros_like(each[:1])])
 
-    def reference(self) -> dict[str, Any]:
-        counts = counted(LEVELS, slice(0, IMAGES))
-        return {"levels": LEVELS, "known": [CONCEPTS], "concepts": range(CONCEPTS), "counts": counts}
-
-    def misfit(self) -> Accumulator:
-        return Agreement(LEVELS, CONCEPTS + 1, 10**6)
-
-
-class OfPairCounts(OfAgreement):
-    def empty(self) -> Accumulator:
-        return PairCounts(WANTED, range(100, 100 + IMAGES), 16)
-
-    def batch(self, images: slice) -> Sequence[Tensor]:
-        return FEATURES[images], LABELS[images], torch.arange(100, 100 + IMAGES)[images]
-
-    def reference(self) -> dict[str, Any]:
-        up = torch.nn.functional.interpolate(FEATURES.double(), (4, 4), mode="bilinear").numpy()
-        shown = np.stack([(c == LABELS).any(1).numpy() | (c == 0) for c in WANTED.concepts.tolist()], 1)
-        partners = shown.reshape(-1, 2, *shown.shape[1:])[:, ::-1].reshape(shown.shape)
-
-        def on(level: Tensor) -> Any:  # [image, u, c, y, x]
-            cut = FINE.gather(1, level.long().clamp(min=0)).where(level >= 0, torch.inf).numpy()
-            return up[:, :, None] > cut[:, :, None, None]
-
-        def blocks(pixels: Any) -> Any:  # of two images each; and one for an image without a partner, of which none is
-            each = pixels.sum((-1, -2)).reshape(-1, 2, *pixels.shape[1:-2]).sum(1)
-            return np.concatenate([each, np.zeros_like(each[:1])])
-
-        pairs = [counted(FINE, slice(i, i + 2))[0] for i in range(0, IMAGES, 2)]
-        groups = [[pair[..., a:b].sum(-1) for a, b in ((0, 8), (8, 16), (16, 21))] for pair in pairs]
-        rows = np.concatenate([np.zeros((UNITS, 1), int), WANTED.concepts[WANTED.kept.long()].numpy()], 1)
-        units = np.arange(UNITS)[:, None]
-        kinds, null = (shown, partners), on(WANTED.null_level)
-        return {
-            **{name: getattr(WANTED, name) for name in ("levels", "concepts", "level", "null_level", "kept")},
-            "span": [100, 2],
-            "both": [blocks(on(WANTED.level) & own[:, None]) for own in kinds],
-            "on": [blocks(on(WANTED.level))] * 2,
-            "shown": [blocks(own) for own in kinds],
-            "null": [(null & partners[:, None]).sum((0, -1, -2)), null.sum((0, -1, -2))],
-            "curves": counted(FINE, slice(0, IMAGES))[:, units, rows],
-            "groups": np.moveaxis(groups, 1, -1)[:, units, rows],
-        }
-
-    def misfit(self) -> Accumulator:
-        return PairCounts(WANTED, range(100, 102 + IMAGES), 16)
+    pairs = [counted(FINE, slice(i, i + 2))[0] for i in range(0, IMAGES, 2)]
+    groups = [[pair[..., a:b].sum(-1) for a, b in ((0, 8), (8, 16), (16, 21))] for pair in pairs]
+    rows = np.concatenate([np.zeros((UNITS, 1), int), WANTED.concepts[WANTED.kept.long()].numpy()], 1)
+    units = np.arange(UNITS)[:, None]
+    kinds, null = (shown, partners), on(WANTED.null_level)
+    return {
+        **{name: getattr(WANTED, name) for name in ("levels", "concepts", "level", "null_level", "kept")},
+        "span": [100, 2],
+        "both": [blocks(on(WANTED.level) & own[:, None]) for own in kinds],
+        "on": [blocks(on(WANTED.level))] * 2,
+        "shown": [blocks(own) for own in kinds],
+        "null": [(null & partners[:, None]).sum((0, -1, -2)), null.sum((0, -1, -2))],
+        "curves": counted(FINE, slice(0, IMAGES))[:, units, rows],
+        "groups": np.moveaxis(groups, 1, -1)[:, units, rows],
+    }
 
 
 FINE = torch.linspace(-2, 12, 20, dtype=torch.float64).expand(UNITS, -1).contiguous()
 """Enough levels for groups of bins."""
-WANTED = Wanted(
+WANTED = PairLevels(
     levels=FINE,
     concepts=torch.tensor([0, 1, 3]),
     level=torch.tensor([[-1, 2, 19], [-1, 7, -1], [-1, 0, 12]], dtype=torch.int16),
@@ -147,57 +120,19 @@ WANTED = Wanted(
 """Concept 2 is too rare to be scored."""
 
 
-class OfTopImages(Case):
-    def empty(self) -> Accumulator:
-        return TopImages(UNITS, 5)
-
-    def batch(self, images: slice) -> Sequence[Tensor]:
-        return VALUES[images], torch.arange(IMAGES)[images]
-
-    def reference(self) -> dict[str, Any]:
-        order = np.argsort(-VALUES.numpy(), axis=0, kind="stable")[:5].T
-        return {"values": np.take_along_axis(VALUES.numpy().T, order, 1), "ids": order}
-
-    def misfit(self) -> Accumulator:
-        return TopImages(UNITS, 6)
-
-
-class OfPresence(Case):
-    def empty(self) -> Accumulator:
-        return Presence(CONCEPTS)
-
-    def batch(self, images: slice) -> Sequence[Tensor]:
-        return (SPARSE[images],)
-
-    def reference(self) -> dict[str, Any]:
-        shown = [(c == SPARSE.numpy()).any(1) for c in range(1, CONCEPTS)]
-        pixels = [SPARSE[:, 0].numel(), *(each.sum() for each in shown)]
-        return {"images": [IMAGES, *(each.any((1, 2)).sum() for each in shown)], "pixels": pixels}
-
-    def misfit(self) -> Accumulator:
-        return Presence(CONCEPTS + 1)
+def top_images() -> dict[str, Any]:
+    order = np.argsort(-VALUES.numpy(), axis=0, kind="stable")[:5].T
+    return {"values": np.take_along_axis(VALUES.numpy().T, order, 1), "ids": order}
 
 
 SPARSE = LABELS * (torch.rand(LABELS.shape, generator=GENERATOR) < 0.1)
 SPARSE[0] = 1  # an image in which nothing is nowhere
 
 
-class OfImageSample(Case):
-    def empty(self) -> Accumulator:
-        return ImageSample((4, 4), 2 * COMPARED)
-
-    def batch(self, images: slice) -> Sequence[Tensor]:
-        return MOSTLY_PLAIN[images], torch.arange(IMAGES)[images]
-
-    def reference(self) -> dict[str, Any]:
-        shown = np.rint((MOSTLY_PLAIN.numpy() + 1) * 127.5)
-        plain = shown.std((2, 3)).max(1) < 2.55
-        counts = {"plain": plain.sum(), "plain_total": shown[plain].sum(), "values": shown.size}
-        counts |= {"images": IMAGES, "black": (shown == 0).sum(), "white": (shown == 255).sum(), "step": 2}
-        return {**{name: [count] for name, count in counts.items()}, "thumbs": shown[::2]}
-
-    def misfit(self) -> Accumulator:
-        return ImageSample((4, 5), 2 * COMPARED)
+def presence() -> dict[str, Any]:
+    shown = [(c == SPARSE.numpy()).any(1) for c in range(1, CONCEPTS)]
+    pixels = [SPARSE[:, 0].numel(), *(each.sum() for each in shown)]
+    return {"images": [IMAGES, *(each.any((1, 2)).sum() for each in shown)], "pixels": pixels}
 
 
 MOSTLY_PLAIN = torch.rand(IMAGES, 3, 4, 4, generator=torch.Generator().manual_seed(1)) * 2 - 1
@@ -205,263 +140,88 @@ MOSTLY_PLAIN[::3] = torch.linspace(-1, 1, 4).view(4, 1, 1, 1)
 MOSTLY_PLAIN[1, 0, 0], MOSTLY_PLAIN[2, 1] = -1, 1
 
 
-class OfLevels(Case):
-    def empty(self) -> Accumulator:
-        return ActivationLevels(IMAGES, 5)  # its sample is one of units
-
-    def batch(self, images: slice) -> Sequence[Tensor]:
-        return torch.arange(IMAGES)[images], CUTS[images]
-
-    def reference(self) -> dict[str, Any]:
-        return {"values": CUTS}
-
-    def misfit(self) -> Accumulator:
-        return ActivationLevels(IMAGES, 6)
-
-
-class OfPairedChange(Case):
-    def empty(self) -> Accumulator:
-        return PairedChange(2, CONCEPTS)
-
-    def batch(self, images: slice) -> Sequence[Tensor]:
-        return COUNTS[0][:, images], COUNTS[1][:, images]
-
-    def reference(self) -> dict[str, Any]:
-        before, after = (counts.numpy() for counts in COUNTS)
-        sums = {"before": before, "after": after, "before2": before**2, "after2": after**2, "product": before * after}
-        pixels = before[:, :, 0].sum(1)
-        return {"images": [IMAGES], "pixels": pixels, **{name: each.sum(1) for name, each in sums.items()}}
-
-    def misfit(self) -> Accumulator:
-        return PairedChange(3, CONCEPTS)
+def image_sample() -> dict[str, Any]:
+    shown = np.rint((MOSTLY_PLAIN.numpy() + 1) * 127.5)
+    plain = shown.std((2, 3)).max(1) < 2.55
+    counts = {"plain": plain.sum(), "plain_total": shown[plain].sum(), "values": shown.size}
+    counts |= {"images": IMAGES, "black": (shown == 0).sum(), "white": (shown == 255).sum(), "step": 2}
+    return {**{name: [count] for name, count in counts.items()}, "thumbs": shown[::2]}
 
 
 COUNTS = torch.randint(0, 16, (2, 2, IMAGES, CONCEPTS), generator=GENERATOR)
 
 
-class OfPool(Case):
-    def empty(self) -> Accumulator:
-        return Pool(CONCEPTS, (UNITS, 2, 2))
-
-    def batch(self, images: slice) -> Sequence[Tensor]:
-        return HALVES[images], LABELS[images]
-
-    def reference(self) -> dict[str, Any]:
-        shown = np.stack([(c == LABELS).any(1).numpy() if c else np.ones((IMAGES, 4, 4)) for c in range(CONCEPTS)], 1)
-        shares = shown.reshape(IMAGES, CONCEPTS, 2, 2, 2, 2).mean((3, 5))
-        r, flat = HALVES.double().numpy(), shares.reshape(IMAGES, CONCEPTS, 4)
-        return {
-            "drawn": (shares[:, :, None] * r[:, None]).sum((0, 3, 4)),
-            "mass": shares.sum((0, 2, 3)),
-            "occupancy": shares.sum(0),
-            "strength": abs(r).sum((0, 2, 3)),
-            "best": flat.max(2),
-            "place": flat.argmax(2),
-        }
-
-    def misfit(self) -> Accumulator:
-        return Pool(CONCEPTS, (UNITS, 2, 4))
+def paired_change() -> dict[str, Any]:
+    before, after = (counts.numpy() for counts in COUNTS)
+    sums = {"before": before, "after": after, "before2": before**2, "after2": after**2, "product": before * after}
+    pixels = before[:, :, 0].sum(1)
+    return {"images": [IMAGES], "pixels": pixels, **{name: each.sum(1) for name, each in sums.items()}}
 
 
 HALVES = (FEATURES * 2).round() / 2
 """Sums of these times quarters are exact, in any order."""
 
 
-class OfCandidates(Case):
-    def empty(self) -> Accumulator:
-        return Candidates()
-
-    def batch(self, images: slice) -> Sequence[Tensor]:
-        return torch.arange(IMAGES)[images], PLACES[images], GAINS[images], torch.tensor([len(PLACES[images])])
-
-    def reference(self) -> dict[str, Any]:
-        return {"ids": np.arange(IMAGES), "place": PLACES, "gain": GAINS, "evaluations": [IMAGES]}
-
-    def misfit(self) -> Accumulator:
-        other = Candidates()
-        other.gain = torch.zeros(0, 2)
-        return other
+def pool() -> dict[str, Any]:
+    shown = np.stack([(c == LABELS).any(1).numpy() if c else np.ones((IMAGES, 4, 4)) for c in range(CONCEPTS)], 1)
+    shares = shown.reshape(IMAGES, CONCEPTS, 2, 2, 2, 2).mean((3, 5))
+    r, flat = HALVES.double().numpy(), shares.reshape(IMAGES, CONCEPTS, 4)
+    return {
+        "drawn": (shares[:, :, None] * r[:, None]).sum((0, 3, 4)),
+        "mass": shares.sum((0, 2, 3)),
+        "occupancy": shares.sum(0),
+        "strength": abs(r).sum((0, 2, 3)),
+        "best": flat.max(2),
+        "place": flat.argmax(2),
+    }
 
 
 PLACES, GAINS = torch.randint(9, (IMAGES,), generator=GENERATOR), torch.rand(IMAGES, generator=GENERATOR)
 
 
-class OfShares(Case):
-    def empty(self) -> Accumulator:
-        return Shares(2)
-
-    def batch(self, images: slice) -> Sequence[Tensor]:
-        return PARTS[images, 0], PARTS[images, 1:3], PARTS[images, 3:]
-
-    def reference(self) -> dict[str, Any]:
-        return {"before": PARTS[:, 0], "ablated": PARTS[:, 1:3], "gained": PARTS[:, 3:]}
-
-    def misfit(self) -> Accumulator:
-        return Shares(3)
+def other_candidates() -> Candidates:
+    other = Candidates()
+    other.gain = torch.zeros(0, 2)
+    return other
 
 
 PARTS = torch.rand(IMAGES, 5, dtype=torch.float64, generator=GENERATOR)
-
-
-class OfEffectTally(OfPairedChange):
-    def empty(self) -> Accumulator:
-        return EffectTally(2, CONCEPTS)
-
-    def batch(self, images: slice) -> Sequence[Tensor]:
-        return *super().batch(images), COUNTS[0, 0, images, 1]
-
-    def reference(self) -> dict[str, Any]:
-        return {**super().reference(), "shown": COUNTS[0, 0, :, 1]}
-
-    def misfit(self) -> Accumulator:
-        return EffectTally(3, CONCEPTS)
-
-
-class OfFirstOrder(Case):
-    def empty(self) -> Accumulator:
-        return FirstOrder(UNITS, 4)
-
-    def batch(self, images: slice) -> Sequence[Tensor]:
-        return (GREAT[images].flatten(2),)
-
-    def reference(self) -> dict[str, Any]:
-        return {"images": [IMAGES], "total": GREAT.double().numpy().sum(0).reshape(UNITS, 4)}
-
-    def misfit(self) -> Accumulator:
-        return FirstOrder(UNITS, 5)
-
-
 GREAT = HALVES + 2.0**22
 """Sums of these, too, are exact in double precision; single precision holds each, but not their sums."""
 
 
-class OfStrength(Case):
-    def empty(self) -> Accumulator:
-        return Strength(UNITS + 2, torch.device("cpu"))
-
-    def batch(self, images: slice) -> Sequence[Tensor]:
-        return GREAT[images], -GREAT[images, :2, :1]  # two layers, of grids of their own
-
-    def reference(self) -> dict[str, Any]:
-        layers = [abs(GREAT.double().numpy()), abs(GREAT.double().numpy()[:, :2, :1])]
-        return {"images": [IMAGES], "total": np.concatenate([r.mean((2, 3)).sum(0) for r in layers])}
-
-    def misfit(self) -> Accumulator:
-        return Strength(UNITS + 3, torch.device("cpu"))
-
-
-class OfTried(Case):
-    def empty(self) -> Accumulator:
-        return Tried(CONCEPTS)
-
-    def batch(self, images: slice) -> Sequence[Tensor]:
-        return (GAPS[images],)
-
-    def reference(self) -> dict[str, Any]:
-        return {"gain": GAPS}
-
-    def misfit(self) -> Accumulator:
-        return Tried(CONCEPTS + 1)
+def strength() -> dict[str, Any]:
+    layers = [abs(GREAT.double().numpy()), abs(GREAT.double().numpy()[:, :2, :1])]
+    return {"images": [IMAGES], "total": np.concatenate([r.mean((2, 3)).sum(0) for r in layers])}
 
 
 GAPS = torch.rand(IMAGES, CONCEPTS, generator=GENERATOR)
 GAPS[::3, 1] = torch.nan
 """Some images have no place to insert at."""
-
-
-class OfAppeared(Case):
-    def empty(self) -> Accumulator:
-        return Appeared(2)
-
-    def batch(self, images: slice) -> Sequence[Tensor]:
-        return (AT_PLACES[images],)
-
-    def reference(self) -> dict[str, Any]:
-        return {"gain": AT_PLACES}
-
-    def misfit(self) -> Accumulator:
-        return Appeared(3)
-
-
 AT_PLACES = torch.rand(IMAGES, 2, len(DRAWN), generator=GENERATOR)
 AT_PLACES[::4, :, 1] = torch.nan
-
-
-class OfPlaceMeans(Case):
-    def empty(self) -> Accumulator:
-        return PlaceMeans([(UNITS, 2, 2), (2, 1, 2)])
-
-    def batch(self, images: slice) -> Sequence[Tensor]:
-        return HALVES[images], COVER[images], HALVES[images, :2, :1], COVER[images].amax(1, keepdim=True)
-
-    def reference(self) -> dict[str, Any]:
-        layers = [
-            (HALVES.double().numpy(), COVER.double().numpy()),
-            (HALVES.double().numpy()[:, :2, :1], COVER.double().numpy().max(1, keepdims=True)),
-        ]
-        lacking = layers[0][1].sum((1, 2)) == 0
-
-        def joined(*parts: Any) -> Any:
-            return np.concatenate([part.ravel() for part in parts])
-
-        return {
-            "shown": joined(*((r * m[:, None]).sum(0) for r, m in layers)),
-            "mass": joined(*(m.sum(0) for _, m in layers)),
-            "without": joined(*(r[lacking].sum(0) for r, _ in layers)),
-            "images": [lacking.sum()],
-            "free": joined(*((r * (m == 0)[:, None]).sum(0) for r, m in layers)),
-            "times": joined(*((m == 0).sum(0) for _, m in layers)),
-        }
-
-    def misfit(self) -> Accumulator:
-        return PlaceMeans([(UNITS, 2, 3), (2, 1, 2)])
-
-
 COVER = torch.randint(3, (IMAGES, 2, 2), generator=GENERATOR) / 4
 COVER[:5] = 0
 
 
-class OfTraced(Case):
-    def empty(self) -> Accumulator:
-        return Traced(PICTURES[:0], 2)
+def place_means() -> dict[str, Any]:
+    layers = [
+        (HALVES.double().numpy(), COVER.double().numpy()),
+        (HALVES.double().numpy()[:, :2, :1], COVER.double().numpy().max(1, keepdims=True)),
+    ]
+    lacking = layers[0][1].sum((1, 2)) == 0
 
-    def batch(self, images: slice) -> Sequence[Tensor]:
-        ids = OWNERS[rows := rows_of(images)]
-        return ids, LABELS[ids, :, 0, 0], ids % 2 == 0, ROWS[0, rows], ROWS[1:3, rows].T
+    def joined(*parts: Any) -> Any:
+        return np.concatenate([part.ravel() for part in parts])
 
-    def feed(self, total: Accumulator, images: slice) -> None:
-        assert isinstance(total, Traced)
-        total.show(PICTURES[images.start : min(images.stop, SHOWN)])
-        super().feed(total, images)
-
-    def reference(self) -> dict[str, Any]:
-        ids = np.repeat(np.arange(IMAGES), np.arange(IMAGES) % 4)
-        rows = {"corner": LABELS.numpy()[ids, :, 0, 0], "drawn": ids % 2 == 0, "gain": ROWS[0], "change": ROWS[1:3].T}
-        return {"ids": ids, **rows, "pictures": PICTURES[:SHOWN]}
-
-    def misfit(self) -> Accumulator:
-        return Traced(PICTURES[:0], 3)
-
-
-class OfInserted(Case):
-    def empty(self) -> Accumulator:
-        return Inserted(PICTURES[:0])
-
-    def batch(self, images: slice) -> Sequence[Tensor]:
-        return OWNERS[rows := rows_of(images)], *ROWS[:, rows]
-
-    def feed(self, total: Accumulator, images: slice) -> None:
-        assert isinstance(total, Inserted)
-        shown = PICTURES[images.start : min(images.stop, SHOWN)]
-        total.show(shown, 255 - shown)
-        super().feed(total, images)
-
-    def reference(self) -> dict[str, Any]:
-        gains = dict(zip(Inserted.ROWS, (np.repeat(np.arange(IMAGES), np.arange(IMAGES) % 4), *ROWS), strict=True))
-        return {**gains, "pictures": PICTURES[:SHOWN], "inserted": 255 - PICTURES[:SHOWN]}
-
-    def misfit(self) -> Accumulator:
-        return Inserted(PICTURES[:0, :, 1:])
+    return {
+        "shown": joined(*((r * m[:, None]).sum(0) for r, m in layers)),
+        "mass": joined(*(m.sum(0) for _, m in layers)),
+        "without": joined(*(r[lacking].sum(0) for r, _ in layers)),
+        "images": [lacking.sum()],
+        "free": joined(*((r * (m == 0)[:, None]).sum(0) for r, m in layers)),
+        "times": joined(*((m == 0).sum(0) for _, m in layers)),
+    }
 
 
 PICTURES = torch.randint(256, (IMAGES, 3, 4, 4), dtype=torch.uint8, generator=GENERATOR)
@@ -476,68 +236,164 @@ def rows_of(images: slice) -> Tensor:
     return ((images.start <= OWNERS) & (images.stop > OWNERS)).nonzero()[:, 0]
 
 
-class OfVerdicts(Case):
-    def empty(self) -> Accumulator:
-        return Verdicts(CONCEPTS)
+def kept(images: slice) -> Tensor:
+    return PICTURES[images.start : min(images.stop, SHOWN)]
 
-    def batch(self, images: slice) -> Sequence[Tensor]:
-        return OWN[images], TOLD[images], GAPS[images]
 
-    def reference(self) -> dict[str, Any]:
-        return {"truth": OWN, "said": TOLD, "likelihood": GAPS}
+def traced(rows: Tensor) -> Sequence[Tensor]:
+    ids = OWNERS[rows]
+    return ids, LABELS[ids, :, 0, 0], ids % 2 == 0, ROWS[0, rows], ROWS[1:3, rows].T
 
-    def misfit(self) -> Accumulator:
-        return Verdicts(CONCEPTS + 1)
+
+def whole_trace() -> dict[str, Any]:
+    rows = dict(zip(("ids", "corner", "drawn", "gain", "change"), traced(torch.arange(len(OWNERS))), strict=True))
+    return {**rows, "pictures": PICTURES[:SHOWN]}
+
+
+def inserted() -> dict[str, Any]:
+    gains = dict(zip(Inserted.ROWS, (OWNERS, *ROWS), strict=True))
+    return {**gains, "pictures": PICTURES[:SHOWN], "inserted": 255 - PICTURES[:SHOWN]}
 
 
 OWN, TOLD = LABELS[:, 0, 0, 0], LABELS[:, 1, 1]
 
 
-class OfFeatureMoments(Case):
-    def empty(self) -> Accumulator:
-        return FeatureMoments(UNITS * 4)
-
-    def batch(self, images: slice) -> Sequence[Tensor]:
-        return (GREAT[images].flatten(1),)
-
-    def reference(self) -> dict[str, Any]:
-        x = GREAT.double().flatten(1).numpy()
-        apart = x - x[0]
-        return {"images": [IMAGES], "origin": x[0], "total": apart.sum(0), "products": apart.T @ apart}
-
-    def misfit(self) -> Accumulator:
-        return FeatureMoments(UNITS)
-
-
-class OfPatches(Case):
-    def empty(self) -> Accumulator:
-        return Patches((8, 10), seed=3, patches=2)
-
-    def batch(self, images: slice) -> Sequence[Tensor]:
-        return SMALL[images], torch.arange(IMAGES)[images]
-
-    def reference(self) -> dict[str, Any]:
-        places = [np.random.default_rng([3, i]).integers([2, 4], size=(1, 2, 2))[0] for i in range(IMAGES)]
-        cut = [[SMALL[i, :, y : y + 7, x : x + 7].flatten(1) for y, x in own] for i, own in enumerate(places)]
-        return {"size": [8, 10], "seed": [3], "values": np.array([[own] for own in cut])}
-
-    def misfit(self) -> Accumulator:
-        return Patches((8, 10), seed=3, patches=3)
+def moments() -> dict[str, Any]:
+    x = GREAT.double().flatten(1).numpy()
+    apart = x - x[0]
+    return {"images": [IMAGES], "origin": x[0], "total": apart.sum(0), "products": apart.T @ apart}
 
 
 SMALL = torch.rand(IMAGES, 3, 8, 10, generator=GENERATOR)
 
+
+def patches() -> dict[str, Any]:
+    places = [np.random.default_rng([3, i]).integers([2, 4], size=(1, 2, 2))[0] for i in range(IMAGES)]
+    cut = [[SMALL[i, :, y : y + 7, x : x + 7].flatten(1) for y, x in own] for i, own in enumerate(places)]
+    return {"size": [8, 10], "seed": [3], "values": np.array([[own] for own in cut])}
+
+
+CPU, IDS, WHOLE = torch.device("cpu"), torch.arange(IMAGES), slice(0, IMAGES)
+
 CASES = [
-    *(
-        OfAgreement(),
-        OfPairCounts(),
-        OfTopImages(),
-        OfPresence(),
-        OfImageSample(),
-        OfLevels(),
+    Case(
+        lambda: Agreement(LEVELS, CONCEPTS, 10**6),
+        lambda images: (FEATURES[images], LABELS[images]),
+        lambda: {
+            "levels": LEVELS,
+            "known": [CONCEPTS],
+            "concepts": range(CONCEPTS),
+            "counts": counted(LEVELS, WHOLE),
+        },
+        lambda: Agreement(LEVELS, CONCEPTS + 1, 10**6),
+        step=2,  # neighbours are each other's control
     ),
-    *(OfPairedChange(), OfPool(), OfCandidates(), OfShares()),
-    *(OfEffectTally(), OfFirstOrder(), OfStrength(), OfTried(), OfTraced(), OfInserted()),
-    *(OfAppeared(), OfPlaceMeans()),
-    *(OfVerdicts(), OfFeatureMoments(), OfPatches()),
+    Case(
+        lambda: PairCounts(WANTED, range(100, 100 + IMAGES), 16),
+        lambda images: (FEATURES[images], LABELS[images], 100 + IDS[images]),
+        pair_counts,
+        lambda: PairCounts(WANTED, range(100, 102 + IMAGES), 16),
+        step=2,
+    ),
+    Case(
+        lambda: TopImages(UNITS, 5),
+        lambda images: (VALUES[images], IDS[images]),
+        top_images,
+        lambda: TopImages(UNITS, 6),
+    ),
+    Case(lambda: Presence(CONCEPTS), lambda images: (SPARSE[images],), presence, lambda: Presence(CONCEPTS + 1)),
+    Case(
+        lambda: ImageSample((4, 4), 2 * COMPARED),
+        lambda images: (MOSTLY_PLAIN[images], IDS[images]),
+        image_sample,
+        lambda: ImageSample((4, 5), 2 * COMPARED),
+    ),
+    Case(
+        lambda: ActivationLevels(IMAGES, 5),  # its sample is one of units
+        lambda images: (IDS[images], CUTS[images]),
+        lambda: {"values": CUTS},
+        lambda: ActivationLevels(IMAGES, 6),
+    ),
+    Case(
+        lambda: PairedChange(2, CONCEPTS),
+        lambda images: (COUNTS[0][:, images], COUNTS[1][:, images]),
+        paired_change,
+        lambda: PairedChange(3, CONCEPTS),
+    ),
+    Case(
+        lambda: Pool(CONCEPTS, (UNITS, 2, 2)),
+        lambda images: (HALVES[images], LABELS[images]),
+        pool,
+        lambda: Pool(CONCEPTS, (UNITS, 2, 4)),
+    ),
+    Case(
+        Candidates,
+        lambda images: (IDS[images], PLACES[images], GAINS[images], torch.tensor([len(IDS[images])])),
+        lambda: {"ids": IDS, "place": PLACES, "gain": GAINS, "evaluations": [IMAGES]},
+        other_candidates,
+    ),
+    Case(
+        lambda: Shares(2),
+        lambda images: (PARTS[images, 0], PARTS[images, 1:3], PARTS[images, 3:]),
+        lambda: {"before": PARTS[:, 0], "ablated": PARTS[:, 1:3], "gained": PARTS[:, 3:]},
+        lambda: Shares(3),
+    ),
+    Case(
+        lambda: EffectTally(2, CONCEPTS),
+        lambda images: (COUNTS[0][:, images], COUNTS[1][:, images], COUNTS[0, 0, images, 1]),
+        lambda: {**paired_change(), "shown": COUNTS[0, 0, :, 1]},
+        lambda: EffectTally(3, CONCEPTS),
+    ),
+    Case(
+        lambda: FirstOrder(UNITS, 4),
+        lambda images: (GREAT[images].flatten(2),),
+        lambda: {"images": [IMAGES], "total": GREAT.double().numpy().sum(0).reshape(UNITS, 4)},
+        lambda: FirstOrder(UNITS, 5),
+    ),
+    Case(
+        lambda: Strength(UNITS + 2, CPU),
+        lambda images: (GREAT[images], -GREAT[images, :2, :1]),  # two layers, of grids of their own
+        strength,
+        lambda: Strength(UNITS + 3, CPU),
+    ),
+    Case(lambda: Tried(CONCEPTS), lambda images: (GAPS[images],), lambda: {"gain": GAPS}, lambda: Tried(CONCEPTS + 1)),
+    Case(lambda: Appeared(2), lambda images: (AT_PLACES[images],), lambda: {"gain": AT_PLACES}, lambda: Appeared(3)),
+    Case(
+        lambda: PlaceMeans([(UNITS, 2, 2), (2, 1, 2)]),
+        lambda images: (HALVES[images], COVER[images], HALVES[images, :2, :1], COVER[images].amax(1, keepdim=True)),
+        place_means,
+        lambda: PlaceMeans([(UNITS, 2, 3), (2, 1, 2)]),
+    ),
+    Case(
+        lambda: Traced(PICTURES[:0], 2),
+        lambda images: traced(rows_of(images)),
+        whole_trace,
+        lambda: Traced(PICTURES[:0], 3),
+        before=lambda total, images: total.show(kept(images)),
+    ),
+    Case(
+        lambda: Inserted(PICTURES[:0]),
+        lambda images: (OWNERS[rows_of(images)], *ROWS[:, rows_of(images)]),
+        inserted,
+        lambda: Inserted(PICTURES[:0, :, 1:]),
+        before=lambda total, images: total.show(kept(images), 255 - kept(images)),
+    ),
+    Case(
+        lambda: Predictions(CONCEPTS),
+        lambda images: (OWN[images], TOLD[images], GAPS[images]),
+        lambda: {"truth": OWN, "predicted": TOLD, "likelihood": GAPS},
+        lambda: Predictions(CONCEPTS + 1),
+    ),
+    Case(
+        lambda: FeatureMoments(UNITS * 4),
+        lambda images: (GREAT[images].flatten(1),),
+        moments,
+        lambda: FeatureMoments(UNITS),
+    ),
+    Case(
+        lambda: Patches((8, 10), seed=3, patches=2),
+        lambda images: (SMALL[images], IDS[images]),
+        patches,
+        lambda: Patches((8, 10), seed=3, patches=3),
+    ),
 ]

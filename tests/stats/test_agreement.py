@@ -14,7 +14,7 @@ from ganatomy.errors import BadValue
 from ganatomy.resample import Grid, bilinear_axis
 from ganatomy.stats import combinations
 from ganatomy.stats.agreement import Agreement, _taking_on_device, count_on_device
-from ganatomy.stats.combinations import combine
+from ganatomy.stats.combinations import index_labels
 from ganatomy.stats.levels import exact_levels, fractions
 
 CONCEPTS = 6
@@ -223,7 +223,7 @@ def test_rare_label_tuples_count_the_same(
     """A tuple has a row of its own, or its pixels are counted for each of its concepts."""
     r, labels, levels = sample
     monkeypatch.setattr(combinations, "RARE", rare)
-    apart = len(combine(labels, 31).places)
+    apart = len(index_labels(labels, 31).places)
     assert {0: apart == 0, 3: 0 < apart < 3 * labels.numel(), 10**6: apart > labels.numel() // 3}[rare]
     expected = brute_force(resampled(r, (8, 8)), labels, levels)
     assert torch.equal(counted(r, labels, levels), expected)
@@ -288,7 +288,7 @@ def test_the_way_of_other_devices_counts_the_same(
     labels = random_labels(g, 3, 2, size)
     for cut in (quantiles, values_themselves):
         levels = cut(r, size, g)
-        table, numbered = Agreement(levels, CONCEPTS, MANY), combine(labels, levels.shape[1] + 1)
+        table, numbered = Agreement(levels, CONCEPTS, MANY), index_labels(labels, levels.shape[1] + 1)
         rows = table._rows(numbered.concepts)[numbered.members]
         count_on_device(levels, r, numbered, [_taking_on_device(table._table, numbered, rows)])
         assert torch.equal(above(every_row(table)), counted(r, labels, levels)), cut.__name__
@@ -358,4 +358,4 @@ def test_features_of_other_images_or_units_are_refused(shape: tuple[int, ...]) -
 
 def test_negative_labels_are_refused() -> None:
     with pytest.raises(BadValue, match="label -1 is no concept; 0 is nothing"):
-        combine(torch.full((2, 1, 4, 4), -1), 3)
+        index_labels(torch.full((2, 1, 4, 4), -1), 3)

@@ -14,7 +14,7 @@ from torch import Tensor
 from ganatomy.resample import Grid, upsample
 from ganatomy.stats import combinations
 from ganatomy.stats.agreement import _count_on_cpu, count_on_device
-from ganatomy.stats.combinations import combine
+from ganatomy.stats.combinations import index_labels
 from ganatomy.stats.crossings import CROWD, count_patches, patches_pay
 from ganatomy.stats.levels import exact_levels, fractions
 from ganatomy.stats.patches import lay_patches
@@ -32,7 +32,7 @@ def patterned(g: torch.Generator, images: int, size: tuple[int, int], tiles: int
 
 def both_ways(r: Tensor, labels: Tensor, levels: Tensor, image: tuple[int, int] | None = None) -> tuple[Tensor, Tensor]:
     """Count by patches, and with tensor operations."""
-    combined = combine(labels, levels.shape[1] + 1, image)
+    combined = index_labels(labels, levels.shape[1] + 1, image)
     axes = tuple(tuple(axis) for axis in combined.grid.axes(r.shape[2:]))
     pixels, apart = combined.arrays
     assert not apart[0][0].size
@@ -130,7 +130,7 @@ def test_what_is_no_number_spoils_no_memory(what: float) -> None:
 
 def test_patches_share_out_the_pixels() -> None:
     g = torch.Generator().manual_seed(8)
-    pixels = combine(patterned(g, 4, (40, 36), 3), 5).arrays[0]
+    pixels = index_labels(patterned(g, 4, (40, 36), 3), 5).arrays[0]
     axes = tuple(tuple(axis) for axis in Grid(40, 36).axes((3, 4)))
     _, cut, first, where, ends = lay_patches(pixels, axes, ALL)
     assert first[-1] == len(cut) - 1
@@ -154,7 +154,7 @@ def test_they_are_counted_where_that_pays(side: int, tiles: int, pays: bool) -> 
     g = torch.Generator().manual_seed(9)
     r = torch.randn(2, 1, side, side, generator=g)
     levels = exact_levels(r, Grid(256, 256), fractions())
-    combined = combine(patterned(g, 2, (256, 256), tiles), 101)
+    combined = index_labels(patterned(g, 2, (256, 256), tiles), 101)
     axes = tuple(tuple(axis) for axis in combined.grid.axes((side, side)))
     patches = lay_patches(combined.arrays[0], axes, CROWD)
     assert patches_pay(r.numpy(), 0, axes, levels[0].numpy(), patches, 0.0) is pays

@@ -72,15 +72,6 @@ def test_shards_give_the_distance_of_the_whole(cuts: set[int]) -> None:
     assert float(frechet_distance(real, total).distance) == pytest.approx(expected, rel=1e-9)
 
 
-def test_too_few_images_for_the_features_are_flagged() -> None:
-    enough, few = moments(features(WIDTH + 1, 1)), moments(features(WIDTH, 2))
-    assert not frechet_distance(enough, enough).undersampled
-    assert frechet_distance(enough, few).undersampled
-    assert frechet_distance(few, enough).undersampled
-    assert frechet_distance(few, enough).images == (WIDTH, WIDTH + 1)
-    assert float(frechet_distance(few, few).distance) == pytest.approx(0, abs=1e-6)
-
-
 @pytest.mark.parametrize("images", [0, 1])
 def test_fewer_than_two_images_are_refused(images: int) -> None:
     with pytest.raises(BadValue, match=f"at least two images; there are {images}"):

@@ -7,8 +7,8 @@ import torch
 from accumulator_cases import FEATURES, LABELS, WANTED
 
 from ganatomy.stats.agreement import count_on_device
-from ganatomy.stats.combinations import combine
-from ganatomy.stats.pairs import PairCounts, Wanted, block_size, blocks_of, grouped, shapes, size
+from ganatomy.stats.combinations import index_labels
+from ganatomy.stats.pairs import PairCounts, PairLevels, block_size, blocks_of, grouped, shapes, size
 
 
 def test_a_sample_has_few_blocks_and_small_ones_few_cuts_in_a_batch() -> None:
@@ -40,7 +40,7 @@ def test_the_way_of_other_devices_counts_the_same(images: int) -> None:
     compiled, tensors = (PairCounts(WANTED, range(images), 16) for _ in range(2))
     compiled.update(FEATURES[:images], LABELS[:images], torch.arange(images))
     for part, block in tensors.parts(0, images):
-        numbered = combine(LABELS[:images][part], WANTED.levels.shape[1] + 1)
+        numbered = index_labels(LABELS[:images][part], WANTED.levels.shape[1] + 1)
         places = torch.searchsorted(numbered.concepts, WANTED.concepts).clamp(max=len(numbered.concepts) - 1)
         places = torch.where(numbered.concepts[places] == WANTED.concepts, places, -1)
         tensors.taking(numbered, block)  # which counts what the images show
@@ -75,7 +75,7 @@ def test_its_size_is_told_beforehand() -> None:
 
 def test_a_vocabulary_of_which_nothing_is_scored() -> None:
     none = torch.zeros(3, 1, dtype=torch.int16) - 1
-    table = PairCounts(Wanted(WANTED.levels, torch.tensor([0]), none, none, none[:, :0]), range(4), 16)
+    table = PairCounts(PairLevels(WANTED.levels, torch.tensor([0]), none, none, none[:, :0]), range(4), 16)
     table.update(FEATURES[:4], LABELS[:4], torch.arange(4))
     assert table.curves.shape[2] == 1
     assert table.curves[0, 0].sum() == 64

@@ -8,7 +8,7 @@ from ganatomy.errors import BadValue
 from ganatomy.progress import listening
 from ganatomy.stats import unit_frechet as module
 from ganatomy.stats.frechet import FeatureMoments, frechet_distance
-from ganatomy.stats.unit_frechet import unit_frechet, unit_frechet_cost
+from ganatomy.stats.unit_frechet import unit_frechet
 
 IMAGES, WIDTH, UNITS = 500, 20, 7
 SOURCE = torch.Generator().manual_seed(0)
@@ -39,13 +39,13 @@ def tops(m: int) -> Tensor:
 @pytest.mark.parametrize("m", [2, WIDTH - 1, WIDTH, WIDTH + 1, 300])
 @pytest.mark.parametrize("workspace", [1, 20_000, 1 << 25])
 def test_each_is_the_distance_of_its_images(m: int, workspace: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WORKSPACE", workspace)
     monkeypatch.setattr(module, "_block", lambda _: 8)  # so that WIDTH takes several
-    found = unit_frechet(FEATURES, tops(m), REAL, workspace)
+    found = unit_frechet(FEATURES, tops(m), REAL)
     one_by_one = [frechet_distance(REAL, moments(FEATURES[own])) for own in tops(m)]
     for name in ("distance", "means", "covariances"):
         expected = torch.stack([getattr(each, name) for each in one_by_one])
         torch.testing.assert_close(getattr(found, name), expected, rtol=1e-5, atol=0)
-    assert (found.images, found.features, found.undersampled) == ((400, m), WIDTH, m <= WIDTH)
 
 
 def test_features_far_from_zero_and_from_the_real_ones_keep_their_distance() -> None:
@@ -79,12 +79,13 @@ def test_a_unit_whose_images_are_spoilt_comes_first() -> None:
 
 
 @pytest.mark.parametrize("workspace", [1, module.WORKSPACE])
-def test_features_may_be_written_over(workspace: int) -> None:
+def test_features_may_be_written_over(workspace: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same bits, without another table of their size; those of another precision get one, as their digits count."""
+    monkeypatch.setattr(module, "WORKSPACE", workspace)
     samples = tops(50)
-    expected = unit_frechet(FEATURES, samples, REAL, workspace)
+    expected = unit_frechet(FEATURES, samples, REAL)
     given = FEATURES.clone()
-    found = unit_frechet(given, samples, REAL, workspace, overwrite=True)
+    found = unit_frechet(given, samples, REAL, overwrite=True)
     assert all(torch.equal(*pair) for pair in zip(found[:3], expected[:3], strict=True))
     changed = (given != FEATURES).any(1)
     assert changed[samples.unique()].all()
@@ -94,22 +95,12 @@ def test_features_may_be_written_over(workspace: int) -> None:
     assert torch.equal(double, FEATURES.double())
 
 
-def test_its_progress_is_told_in_units() -> None:
+def test_its_progress_is_told_in_units(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WORKSPACE", 1)
     heard: list[int] = []
     with listening(heard.append):
-        unit_frechet(FEATURES, tops(50), REAL, workspace=1)
+        unit_frechet(FEATURES, tops(50), REAL)
     assert heard == [1] * UNITS
-
-
-def test_more_images_and_units_cost_what_the_formula_says() -> None:
-    full = unit_frechet_cost(512, 10_000, 200_000, 2048)
-    assert full.projection == 2 * 200_000 * 2048**2
-    assert full.products == pytest.approx(512 * 10_000 * 2048**2, rel=0.13)
-    assert full.roots == pytest.approx(512 * 4 / 3 * 2048**3)
-    assert 200_000 * 2048 * 4 < full.memory_bytes < 2.3e9
-    assert full.memory_bytes - 200_000 * 2048 * 4 == unit_frechet_cost(512, 10_000, 200_000, 2048, overwrite=True)[3]
-    assert unit_frechet_cost(512, 100, 200_000, 2048).roots == pytest.approx(512 * 4 / 3 * 100**3)
-    assert unit_frechet_cost(1, 100, 200_000, 64) == unit_frechet_cost(1, 100, 100, 64)
 
 
 @pytest.mark.parametrize(

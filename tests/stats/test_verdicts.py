@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ganatomy.stats.verdicts import Verdicts
+from ganatomy.stats.verdicts import Predictions
 
 CLASSES, IMAGES, TRIALS = 5, 60, 4
 NUMBERS = np.random.default_rng(0)
@@ -14,8 +14,8 @@ LIKELIHOOD = NUMBERS.normal(size=(IMAGES, TRIALS))
 
 
 @pytest.fixture
-def verdicts() -> Verdicts:
-    filled = Verdicts(TRIALS)
+def verdicts() -> Predictions:
+    filled = Predictions(TRIALS)
     filled.update(torch.from_numpy(TRUTH), torch.from_numpy(SAID), torch.from_numpy(LIKELIHOOD))
     return filled
 
@@ -24,11 +24,11 @@ def mean_and_error(steps: np.ndarray) -> tuple[float, float]:
     return steps.mean(), steps.std(ddof=1) / math.sqrt(len(steps))
 
 
-def test_each_class_is_read_as_by_hand(verdicts: Verdicts) -> None:
+def test_each_class_is_read_as_by_hand(verdicts: Predictions) -> None:
     read = verdicts.read(CLASSES)
     for c in range(CLASSES - 1):
         own = c == TRUTH
-        assert int(read.pictures[c]) == own.sum()
+        assert int(read.images[c]) == own.sum()
         for t in range(TRIALS):
             right, spared = SAID[own, t] == c, SAID[~own, t] != c
             assert float(read.recall[t, c]) == pytest.approx(right.mean())
@@ -43,16 +43,16 @@ def test_each_class_is_read_as_by_hand(verdicts: Verdicts) -> None:
             assert float(read.likelihood_change[t, c]) == pytest.approx(step.mean(), abs=1e-6)
 
 
-def test_a_class_without_pictures_tells_nothing(verdicts: Verdicts) -> None:
+def test_a_class_without_pictures_tells_nothing(verdicts: Predictions) -> None:
     read, overall = verdicts.read(CLASSES), verdicts.overall(CLASSES)
-    assert int(read.pictures[-1]) == 0
+    assert int(read.images[-1]) == 0
     for table in read[1:]:
         assert bool(table[:, -1].isnan().all())
         assert not bool(table[:, :-1].isnan().any())
     assert not any(bool(column.isnan().any()) for column in overall)
 
 
-def test_all_classes_together(verdicts: Verdicts) -> None:
+def test_all_classes_together(verdicts: Predictions) -> None:
     overall, read = verdicts.overall(CLASSES), verdicts.read(CLASSES)
     for t in range(TRIALS):
         right = (SAID[:, t] == TRUTH) * 1.0
@@ -75,7 +75,7 @@ def test_errors_are_those_that_many_samples_show() -> None:
         for t, wrong in ((0, 0.2), (1, 0.4)):
             off = torch.rand(200, generator=source) < wrong
             said[off, t] = torch.randint(3, (int(off.sum()),), generator=source)
-        verdicts = Verdicts(2)
+        verdicts = Predictions(2)
         verdicts.update(truth, said, torch.zeros(200, 2))
         read = verdicts.read(3)
         changes.append(float(read.balanced_change[1, 0]))
@@ -83,7 +83,7 @@ def test_errors_are_those_that_many_samples_show() -> None:
     assert np.mean(errors) == pytest.approx(np.std(changes), rel=0.12)
 
 
-def test_rows_are_pictures(verdicts: Verdicts) -> None:
+def test_rows_are_pictures(verdicts: Predictions) -> None:
     part = verdicts.rows(10, 30)
     assert part.truth.tolist() == TRUTH[10:30].tolist()
-    assert part.said.tolist() == SAID[10:30].tolist()
+    assert part.predicted.tolist() == SAID[10:30].tolist()

@@ -65,8 +65,7 @@ def test_it_is_the_distance_of_the_restatement() -> None:
     directions /= np.sqrt((directions**2).sum(0))
     for level in range(2):
         one, two = (np.sort(plain_patches(x, level) @ directions, 0) for x in (a, b))
-        assert float(found.distance[level]) == pytest.approx(1000 * np.abs(one - two).mean(), rel=1e-4)
-    assert (found.sizes, found.patches, found.projections) == ([(32, 32), (16, 16)], 160, 40)
+        assert float(found[level]) == pytest.approx(1000 * np.abs(one - two).mean(), rel=1e-4)
 
 
 def test_the_levels_of_a_pyramid_add_up_to_the_picture() -> None:
@@ -85,16 +84,16 @@ def test_the_levels_of_a_pyramid_add_up_to_the_picture() -> None:
 
 def test_a_set_is_no_way_from_itself_and_brightness_and_contrast_do_not_count() -> None:
     a = patches(pictures(10, 1))
-    assert sliced_wasserstein(a, a, 16).distance.tolist() == [0, 0]
+    assert sliced_wasserstein(a, a, 16).tolist() == [0, 0]
     brighter = patches(pictures(10, 1) * 0.5 + 0.25)
-    assert sliced_wasserstein(a, brighter, 16).distance.abs().max() < 0.01
+    assert sliced_wasserstein(a, brighter, 16).abs().max() < 0.01
 
 
 def test_rougher_pictures_are_farther_away() -> None:
     images, noise = pictures(120, 1), torch.randn(60, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(2))
     real, others = patches(images[:60]), images[60:]
     near, middle, far = (
-        sliced_wasserstein(real, patches(others + roughness * noise), 64).distance for roughness in (0, 0.2, 0.8)
+        sliced_wasserstein(real, patches(others + roughness * noise), 64) for roughness in (0, 0.2, 0.8)
     )
     assert near[0] < middle[0] < far[0]
     assert near[1] < far[1]
@@ -102,12 +101,12 @@ def test_rougher_pictures_are_farther_away() -> None:
 
 def test_the_order_and_the_batches_of_the_projections_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     a, b = pictures(10, 1), pictures(10, 3)
-    expected = sliced_wasserstein(patches(a), patches(b), 20).distance
+    expected = sliced_wasserstein(patches(a), patches(b), 20)
     shuffled = Patches((SIDE, SIDE), patches=16)
     order = torch.randperm(10, generator=torch.Generator().manual_seed(0))
     shuffled.update(a[order], order)
     monkeypatch.setattr(wasserstein, "WORKSPACE", 3 * 8 * 160)  # three directions
-    torch.testing.assert_close(sliced_wasserstein(shuffled, patches(b), 20).distance, expected, rtol=1e-6, atol=0)
+    torch.testing.assert_close(sliced_wasserstein(shuffled, patches(b), 20), expected, rtol=1e-6, atol=0)
 
 
 def test_places_and_directions_are_those_of_the_seed() -> None:
@@ -117,8 +116,8 @@ def test_places_and_directions_are_those_of_the_seed() -> None:
     found = patches(images[:1].expand(2, -1, -1, -1))
     assert not torch.equal(found.values[0], found.values[1])  # of one image under two ids
     a, b = patches(images), patches(pictures(4, 2))
-    assert torch.equal(sliced_wasserstein(a, b, 4, seed=1).distance, sliced_wasserstein(a, b, 4, seed=1).distance)
-    assert not torch.equal(sliced_wasserstein(a, b, 4, seed=1).distance, sliced_wasserstein(a, b, 4, seed=2).distance)
+    assert torch.equal(sliced_wasserstein(a, b, 4, seed=1), sliced_wasserstein(a, b, 4, seed=1))
+    assert not torch.equal(sliced_wasserstein(a, b, 4, seed=1), sliced_wasserstein(a, b, 4, seed=2))
 
 
 def test_patches_reach_every_border() -> None:
@@ -130,8 +129,8 @@ def test_patches_reach_every_border() -> None:
 
 def test_pictures_without_contrast_have_a_distance_too() -> None:
     grey = patches(torch.zeros(4, 3, SIDE, SIDE))
-    assert sliced_wasserstein(grey, grey, 4).distance.tolist() == [0, 0]
-    assert sliced_wasserstein(grey, patches(pictures(4, 1)), 4).distance.isfinite().all()
+    assert sliced_wasserstein(grey, grey, 4).tolist() == [0, 0]
+    assert sliced_wasserstein(grey, patches(pictures(4, 1)), 4).isfinite().all()
 
 
 @pytest.mark.parametrize(
@@ -156,8 +155,6 @@ def test_sets_that_cannot_be_compared_are_refused() -> None:
         sliced_wasserstein(a, patches(pictures(4, 2)[:, :, ::2, ::2]))
     with pytest.raises(BadValue, match=r"^0 images"):
         sliced_wasserstein(Patches((32, 32)), Patches((32, 32)))
-    with pytest.raises(BadValue, match="projections=0"):
-        sliced_wasserstein(a, a, 0)
     with pytest.raises(BadValue, match="of 16 × 16 pixels are given, 32 × 32 were begun with"):
         a.update(torch.zeros(1, 3, 16, 16), torch.tensor([9]))
     with pytest.raises(BadValue, match="of 6 × 9 pixels have no 128 patches"):

@@ -3,8 +3,6 @@
 import contextlib
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -237,40 +235,6 @@ def test_a_full_disk_leaves_whole_files_and_the_same_merge_goes_on(
     assert contents(out) == ["study.json"]
     merge_parts(places, out)
     assert same_counts(run(out), run(tmp_path / "alone"))
-
-
-KILLED = """
-import os, random, signal, sys, time
-sys.path.insert(0, {tests!r})
-from toy_study import *
-from ganatomy.study.merge import merge_parts
-root, dice = Path(sys.argv[1]), random.Random(0)
-for i in range(20):
-    process = os.fork()
-    if not process:
-        merge_parts([root / name for name in "abc"], root / "out")
-        os._exit(0)
-    time.sleep(dice.random() * 0.02)
-    os.kill(process, signal.SIGKILL)
-    os.waitpid(process, 0)
-    for file in root.glob("out/steps/*.npz"):
-        if not file.name.startswith("."):
-            assert file.read_bytes() in {{(root / name / "steps" / file.name).read_bytes()
-                                          for name in "abc" if (root / name / "steps" / file.name).exists()}}
-    if dice.random() < 0.2 and (root / "out").exists():
-        os.rename(root / "out", root / f"out-{{i}}")
-"""
-
-
-@pytest.mark.slow
-def test_a_merge_that_is_killed_leaves_whole_files_and_the_same_one_goes_on(places: list[Path], tmp_path: Path) -> None:
-    code = KILLED.format(tests=str(Path(__file__).parent))
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
-    merge_parts(places, tmp_path / "out")
-    found = run(tmp_path / "out", local)
-    assert torch.equal(found.total, run(tmp_path / "out", local, nothing).total)
-    assert same_counts(found, run(tmp_path / "alone"))
-    assert not list((tmp_path / "out").rglob("*.tmp"))
 
 
 @pytest.mark.parametrize("change", ["lacks", "shape", "cut off"])

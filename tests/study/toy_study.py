@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from ganatomy.errors import PartsMissing
-from ganatomy.execute import Executor, local
+from ganatomy.execute import Engine, local
 from ganatomy.progress import Progress
-from ganatomy.stats.base import Accumulator, Merge, add, join
+from ganatomy.stats.base import Accumulator, Merge, add, concat
 from ganatomy.study import Study
 
 FACTS = {"inputs": {"generator": "abc"}}
@@ -26,7 +26,7 @@ class RoundsSpec:
 class Counts(Accumulator):
     """Whole numbers, which are the same in any order, rows, which are not, and a sum of floats, whose bits are not."""
 
-    FIELDS: Mapping[str, Merge] = {"counts": add, "rows": join, "total": add}
+    FIELDS: Mapping[str, Merge] = {"counts": add, "rows": concat, "total": add}
 
     def __init__(self, ids: Sequence[int] = ()) -> None:
         self.counts = torch.zeros(7, dtype=torch.int64)
@@ -62,7 +62,7 @@ def same_counts(one: Counts, other: Counts) -> bool:
 
 def run(
     directory: Path,
-    execute: Executor = local,
+    execute: Engine = local,
     work: Work = Counts,
     shards: Sequence[range] = SHARDS,
     progress: Progress | None = None,

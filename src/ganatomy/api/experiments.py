@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 from ganatomy.api.calls import command, public, run_compare, run_dissect, run_experiment, run_monitor
 
 if TYPE_CHECKING:
-    from ganatomy.execute import Executor
+    from ganatomy.execute import Engine
     from ganatomy.experiments.artifacts import Artifacts
     from ganatomy.experiments.causal.accuracy import Accuracy
     from ganatomy.experiments.causal.ace import Ace
@@ -58,7 +58,7 @@ def dissect(
     memory: int | None = None,
     out: "str | Path | None" = None,
     device: str = "cpu",
-    engine: "str | Executor" = "local",
+    engine: "str | Engine" = "local",
     progress: "Progress | None" = None,
 ) -> "Dissection":
     """Find what each unit of a generator draws.
@@ -133,7 +133,7 @@ def monitor(
     batch: int = 32,
     shard: int = 256,
     device: str = "cpu",
-    engine: "str | Executor" = "local",
+    engine: "str | Engine" = "local",
     progress: "Progress | None" = None,
 ) -> "Monitoring":
     """Dissect checkpoints of one training, and follow its units from one to the next.
@@ -192,7 +192,7 @@ def compare(
     features: str | None = None,
     out: "str | Path | None" = None,
     device: str = "cpu",
-    engine: "str | Executor" = "local",
+    engine: "str | Engine" = "local",
     progress: "Progress | None" = None,
 ) -> "Comparison":
     """Compare dissections: what do they draw, and what only one of them, beyond the error of the sample?
@@ -245,7 +245,7 @@ def ablate(
     show: int = 8,
     out: "str | Path | None" = None,
     device: str = "cpu",
-    engine: "str | Executor" = "local",
+    engine: "str | Engine" = "local",
     progress: "Progress | None" = None,
     generator: "Subject | None" = None,
     segmenter: "Segmenter | None" = None,
@@ -301,7 +301,7 @@ def unit_effects(
     estimate: bool = True,
     out: "str | Path | None" = None,
     device: str = "cpu",
-    engine: "str | Executor" = "local",
+    engine: "str | Engine" = "local",
     progress: "Progress | None" = None,
     generator: "Subject | None" = None,
     segmenter: "Segmenter | None" = None,
@@ -355,7 +355,7 @@ def insert(
     pool: int | None = None,
     out: "str | Path | None" = None,
     device: str = "cpu",
-    engine: "str | Executor" = "local",
+    engine: "str | Engine" = "local",
     progress: "Progress | None" = None,
     generator: "Subject | None" = None,
     segmenter: "Segmenter | None" = None,
@@ -431,7 +431,7 @@ def context(
     forbidden: Sequence[str] | None = None,
     out: "str | Path | None" = None,
     device: str = "cpu",
-    engine: "str | Executor" = "local",
+    engine: "str | Engine" = "local",
     progress: "Progress | None" = None,
     generator: "Subject | None" = None,
     segmenter: "Segmenter | None" = None,
@@ -492,7 +492,7 @@ def apply_edits(
     show: int = 8,
     out: "str | Path | None" = None,
     device: str = "cpu",
-    engine: "str | Executor" = "local",
+    engine: "str | Engine" = "local",
     progress: "Progress | None" = None,
     generator: "Subject | None" = None,
     segmenter: "Segmenter | None" = None,
@@ -560,7 +560,7 @@ def ace(
     places: int | None = None,
     out: "str | Path | None" = None,
     device: str = "cpu",
-    engine: "str | Executor" = "local",
+    engine: "str | Engine" = "local",
     progress: "Progress | None" = None,
     generator: "Subject | None" = None,
     segmenter: "Segmenter | None" = None,
@@ -630,7 +630,7 @@ def capacity(
     pool: int = 2000,
     out: "str | Path | None" = None,
     device: str = "cpu",
-    engine: "str | Executor" = "local",
+    engine: "str | Engine" = "local",
     progress: "Progress | None" = None,
     generator: "Subject | None" = None,
     segmenter: "Segmenter | None" = None,
@@ -687,7 +687,7 @@ def best_setting(
     grammar: str | None = None,
     out: "str | Path | None" = None,
     device: str = "cpu",
-    engine: "str | Executor" = "local",
+    engine: "str | Engine" = "local",
     progress: "Progress | None" = None,
     generator: "Subject | None" = None,
     segmenter: "Segmenter | None" = None,
@@ -744,7 +744,7 @@ def trace(
     show: int = 4,
     out: "str | Path | None" = None,
     device: str = "cpu",
-    engine: "str | Executor" = "local",
+    engine: "str | Engine" = "local",
     progress: "Progress | None" = None,
     generator: "Subject | None" = None,
     segmenter: "Segmenter | None" = None,
@@ -803,7 +803,7 @@ def accuracy(
     random: int = 20,
     out: "str | Path | None" = None,
     device: str = "cpu",
-    engine: "str | Executor" = "local",
+    engine: "str | Engine" = "local",
     progress: "Progress | None" = None,
     generator: "Subject | None" = None,
     segmenter: "Segmenter | None" = None,
@@ -852,7 +852,7 @@ def unit_accuracy(
     random: int = 5,
     out: "str | Path | None" = None,
     device: str = "cpu",
-    engine: "str | Executor" = "local",
+    engine: "str | Engine" = "local",
     progress: "Progress | None" = None,
     generator: "Subject | None" = None,
     segmenter: "Segmenter | None" = None,
@@ -901,7 +901,7 @@ def artifacts(
     draws: int = 5,
     out: "str | Path | None" = None,
     device: str = "cpu",
-    engine: "str | Executor" = "local",
+    engine: "str | Engine" = "local",
     progress: "Progress | None" = None,
     generator: "Subject | None" = None,
     segmenter: "Segmenter | None" = None,
@@ -952,7 +952,7 @@ def quality(
     textures: int = 500,
     out: "str | Path | None" = None,
     device: str = "cpu",
-    engine: "str | Executor" = "local",
+    engine: "str | Engine" = "local",
     progress: "Progress | None" = None,
     generator: "Subject | None" = None,
     segmenter: "Segmenter | None" = None,
@@ -1008,7 +1008,7 @@ def repair(
     show: int = 6,
     out: "str | Path | None" = None,
     device: str = "cpu",
-    engine: "str | Executor" = "local",
+    engine: "str | Engine" = "local",
     progress: "Progress | None" = None,
     generator: "Subject | None" = None,
     segmenter: "Segmenter | None" = None,

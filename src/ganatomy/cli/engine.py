@@ -35,11 +35,11 @@ def opened(arguments: Namespace) -> Iterator[None]:
     if "execute" not in given:
         yield
         return
-    from ganatomy.execute.engines import home_device, open_engine
+    from ganatomy.execute.engines import driver_device, open_engine
     from ganatomy.study import Part
 
     asked = {name: given.pop(name) for name in ENGINE if name in given}
-    arguments.device = home_device(arguments.device, asked.get("devices", ()))
+    arguments.device = driver_device(arguments.device, asked.get("devices", ()))
     with open_engine(asked.pop("engine", None), **asked, device=arguments.device) as engine:
         shard, wait = given.pop("shard", None), given.pop("wait", None)
         if shard is None and wait is not None:

@@ -37,9 +37,6 @@ class Cluster:
         address: ``ray://HOST:PORT``; None for the one that ``RAY_ADDRESS`` names, that was started on this machine by
             ``ray start``, or that this process uses already; where there is none it is started.
         cpus: of one that is started here.
-
-    Raises:
-        EngineError: nobody answers there, or Ray does not start.
     """
 
     def __init__(self, address: str | None, cpus: int) -> None:
@@ -59,9 +56,6 @@ class Cluster:
         """Make sure now and then that it is still there; with `reached` now, and wait for it a while if it is not.
 
         A question to a cluster that is gone is never answered, so this comes before every one.
-
-        Raises:
-            EngineError: it is silent.
         """
         while reached or monotonic() - self._heard > PERIOD:
             try:
@@ -78,17 +72,17 @@ class Cluster:
     def lost(self, why: object) -> EngineError:
         """Return the error of a cluster that is gone."""
         self.gone = True
-        return EngineError(
-            f"the Ray cluster {self.name} is gone ({_line(why)}); what is finished is kept: "
-            "once it is back, or with another engine, run the same command again to resume"
+        return self._error(
+            "is gone", why, "once it is back, or with another engine, run the same command again to resume"
         )
 
     def failed(self, why: object) -> EngineError:
         """Return the error of a cluster that is there and cannot do what it is asked for."""
-        return EngineError(
-            f"the Ray cluster {self.name} fails ({_line(why)}); what is finished is kept: "
-            "make room there, or use another engine, and run the same command again to resume"
-        )
+        advice = "make room there, or use another engine, and run the same command again to resume"
+        return self._error("fails", why, advice)
+
+    def _error(self, what: str, why: object, advice: str) -> EngineError:
+        return EngineError(f"the Ray cluster {self.name} {what} ({_line(why)}); what is finished is kept: {advice}")
 
     def room(self, cpus: float, gpus: float) -> int:
         """Return how many workers of such a size fit on all machines together, at least one."""
@@ -116,12 +110,8 @@ class Cluster:
             raise EngineError(f"cannot use the Ray cluster {self.name} ({_line(error)}){_advice(known)}") from error
 
 
-def fate(error: Any) -> str | None:
-    """Return why a worker is gone, by what came of a call to it; None if it is there, and the call itself went wrong.
-
-    Raises:
-        EngineError: it could not even start.
-    """
+def failure_reason(error: Any) -> str | None:
+    """Return why a worker is gone, by the error of a call to it; None if it is there, and the call itself failed."""
     import ray
 
     kinds, text = ray.exceptions, str(error)
@@ -146,7 +136,6 @@ def _is_short(cause: object) -> bool:
 
 
 def _running() -> str | None:
-    """Return the address of the cluster that the environment names, or that ``ray start`` made on this machine."""
     from ray._private.utils import read_ray_address  # without it, Ray would also join what others started for a run
 
     named = os.environ.get("RAY_ADDRESS", "auto") or "auto"
@@ -154,12 +143,7 @@ def _running() -> str | None:
 
 
 def _reach(address: str) -> None:
-    """Make sure that somebody answers at an address.
-
-    Raises:
-        OSError: nobody does.
-        ValueError: it is no address.
-    """
+    """Make sure that somebody answers at an address."""
     host, _, port = address.rpartition("//")[2].rpartition(":")
     if not host or not port.isdigit():
         raise ValueError("its address is HOST:PORT")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
 from ganatomy.errors import BadValue, UnknownName
-from ganatomy.execute import Executor, local
+from ganatomy.execute import Engine, local
 from ganatomy.execute.cores import usable
 
 ENGINES = ("local", "processes", "ray", "ray://HOST:PORT")
@@ -18,7 +18,7 @@ def open_engine(
     devices: Sequence[str] = (),
     gpus_per_worker: float = 0.0,
     device: str = "cpu",
-) -> AbstractContextManager[Executor]:
+) -> AbstractContextManager[Engine]:
     """Return an engine, which counts the shards of a study, for a ``with`` block; after it nothing of it is left.
 
     >>> import ganatomy
@@ -66,18 +66,18 @@ def open_engine(
     return Processes(devices or _usual_devices(workers, device))
 
 
-def engine_of(engine: str | Executor, device: str = "cpu") -> AbstractContextManager[Executor]:
+def engine_of(engine: str | Engine, device: str = "cpu") -> AbstractContextManager[Engine]:
     """Return an engine for a ``with`` block: one that is named, or one that is open, and stays so."""
     return open_engine(engine, device=device) if isinstance(engine, str) else contextlib.nullcontext(engine)
 
 
-def home_device(device: str | None, devices: Sequence[str]) -> str:
+def driver_device(device: str | None, devices: Sequence[str]) -> str:
     """Return where the process that gives out the work computes what is not counted by the shard.
 
     Raises:
         BadValue: CPU here and GPU there, or the other way round.
 
-    >>> home_device(None, ()), home_device(None, ("2", "3")), home_device("cuda:1", ("2", "3"))
+    >>> driver_device(None, ()), driver_device(None, ("2", "3")), driver_device("cuda:1", ("2", "3"))
     ('cpu', 'cuda:2', 'cuda:1')
     """
     cards = [each for each in devices if each != "cpu"]
@@ -91,7 +91,6 @@ def home_device(device: str | None, devices: Sequence[str]) -> str:
 
 
 def _usual_devices(workers: int | None, device: str) -> list[str]:
-    """Return the devices of so many processes: the cores of this machine, or its GPUs in turn."""
     if device == "cpu":
         return ["cpu"] * (workers or usable())
     import torch

@@ -24,7 +24,7 @@ LIMITS = (
 _last = 0.0
 
 
-def give_back(pause: float = PAUSE) -> None:
+def trim_heap(pause: float = PAUSE) -> None:
     """Hand unused memory back to the system, if the last time is `pause` seconds ago, and the C library can."""
     global _last
     now = time.monotonic()
@@ -56,7 +56,6 @@ def _machine_free() -> int | None:
 
 
 def _line(path: Path, name: str) -> int | None:
-    """Return the number behind a name in a file of such lines."""
     try:
         lines = path.read_text(encoding="ascii").splitlines()
         return next((int(line.removeprefix(name).split()[0]) for line in lines if line.startswith(name)), None)
@@ -70,7 +69,6 @@ def _number(path: Path) -> int | None:
 
 @cache
 def _trim() -> Callable[[int], int] | None:
-    """Return glibc's function; None with another C library."""
     try:
         found: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
     except (AttributeError, OSError, TypeError):  # TypeError: Windows, where None names no library

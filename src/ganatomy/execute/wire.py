@@ -1,22 +1,22 @@
-"""What two processes of ours say to each other, over a pair of sockets that nobody else can reach.
+"""Messages between two processes of ours, over a pair of sockets that nobody else can reach.
 
-A message is a pickle; the values of tensors and arrays come after it as they lie in memory, so that tables of many
-megabytes are copied once on their way and not three times.
+A message is a pickle; arrays follow it as they lie in memory, so tables of many megabytes are copied once and not
+three times. Statistics travel as arrays (`pack`), to a cluster as well.
 """
 
-import io
 import pickle
 import socket
 import struct
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
-from torch import Tensor
 
 
-class Wire:
-    """One end of a connection; whoever reads at the other end gets what was sent, in its order.
+class Channel:
+    """One end of a connection.
 
     Attributes:
         end: the socket, to wait for with others.
@@ -26,34 +26,25 @@ class Wire:
         self.end = end
 
     def close(self) -> None:
-        """Hang up: the other end finds the connection at its end."""
+        """Close it: the other end finds the connection closed."""
         self.end.close()
 
     def send(self, message: Any) -> None:
-        """Send a message; tensors arrive on the CPU.
-
-        Raises:
-            OSError: nobody is there any more.
-        """
-        beside: list[pickle.PickleBuffer] = []
-        content = io.BytesIO()
-        _Pickler(content, protocol=5, buffer_callback=beside.append).dump(message)
-        parts: list[Any] = [content.getbuffer(), *(each.raw() for each in beside)]
+        """Send a message."""
+        arrays: list[pickle.PickleBuffer] = []
+        content = pickle.dumps(message, protocol=5, buffer_callback=arrays.append)
+        parts: list[Any] = [content, *(each.raw() for each in arrays)]
         sizes = [len(part) for part in parts]
         self.end.sendall(struct.pack(f"!I{len(sizes)}Q", len(sizes), *sizes))
         for part in parts:
             self.end.sendall(part)
 
     def receive(self) -> Any:
-        """Return the next message.
-
-        Raises:
-            EOFError: the other end has hung up, or died.
-        """
+        """Return the next message."""
         (count,) = struct.unpack("!I", self._read(4))
         sizes: Sequence[int] = struct.unpack(f"!{count}Q", self._read(8 * count))
-        content, *beside = (self._read(size) for size in sizes)
-        return pickle.loads(content, buffers=beside)  # noqa: S301  our own process at the other end of our own pair
+        content, *arrays = (self._read(size) for size in sizes)
+        return pickle.loads(content, buffers=arrays)  # noqa: S301  our own process at the other end of our own pair
 
     def _read(self, size: int) -> bytearray:
         content = bytearray(size)
@@ -69,18 +60,35 @@ class Wire:
         return content
 
 
-class _Pickler(pickle.Pickler):
-    """Pickles the values of a tensor beside the rest; torch's own way writes them into the pickle, twice."""
+class Packed(NamedTuple):
+    """A statistic as it travels: of each tensor its number format, its shape, and its bytes."""
 
-    def reducer_override(self, value: Any) -> Any:
-        if type(value) is not Tensor or value.layout != torch.strided or value.is_quantized:
-            return NotImplemented
-        plain = value.detach().cpu().contiguous()
-        values: Any = plain.view(-1).view(torch.uint8).numpy()
-        return _tensor, (pickle.PickleBuffer(values), plain.dtype, tuple(plain.shape))
+    kind: type
+    tensors: dict[str, tuple[str, tuple[int, ...], npt.NDArray[np.uint8]]]
 
 
-def _tensor(content: Any, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
-    if not memoryview(content).nbytes:  # which `frombuffer` refuses
-        return torch.empty(shape, dtype=dtype)
-    return torch.frombuffer(content, dtype=dtype).view(shape)
+def pack(value: Any) -> Any:
+    """Return a statistic as it travels; anything else, and what has its own way to be pickled, as it is."""
+    own_way = any("__reduce__" in kind.__dict__ for kind in type(value).__mro__[:-1])
+    if own_way or not (hasattr(value, "state_dict") and hasattr(value, "from_state")):
+        return value
+    tensors = {}
+    for name, tensor in value.state_dict().items():
+        content = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
+        tensors[name] = (str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape), content.numpy())
+    return Packed(type(value), tensors)
+
+
+def unpack(value: Any) -> Any:
+    """Return what was packed; memory that others share is copied, as it must not be written to."""
+    if not isinstance(value, Packed):
+        return value
+    state = {}
+    for name, (dtype, shape, content) in value.tensors.items():
+        kind = getattr(torch, dtype)
+        if content.size:
+            own = torch.from_numpy(content if content.flags.writeable else content.copy())
+            state[name] = own.view(kind).view(shape)
+        else:  # which has no stride to be viewed with
+            state[name] = torch.empty(shape, dtype=kind)
+    return value.kind.from_state(state)  # type: ignore[attr-defined]  # it was a statistic

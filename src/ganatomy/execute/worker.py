@@ -1,8 +1,8 @@
 """A process that counts shards for another one: ``python -m ganatomy.execute.worker DESCRIPTOR DEVICE``.
 
-Whoever starts it holds the other end of the socket that DESCRIPTOR is. It gets the work, pickled, once; then shards,
-each by its number; and answers with their results in the same order. It lives until the other end is closed, by
-intent or because that process died, and then ends at once, whatever it is doing.
+The process that starts it holds the other end of the socket that DESCRIPTOR is. It sends the work, pickled, once; then
+shards, each with its number; results go back in the same order. The worker lives until the other end is closed, on
+purpose or because that process died, and then ends at once, whatever it is doing.
 """
 
 import os
@@ -17,92 +17,89 @@ from typing import Any, NoReturn
 
 from ganatomy.errors import EngineError, GanatomyError
 
-HOW = "name the models, define them in a module that other processes can import, or count in this process"
-"""What to do with models that do not travel."""
 UNSENT = 2
-"""So many results may wait to be sent; then counting waits, so that memory stays bounded."""
+"""Results that may wait to be sent; then counting waits, so that memory stays bounded."""
 
 
 def main(descriptor: int, device: str) -> None:
-    """Count until the other end hangs up."""
+    """Count until the other end is closed."""
     os.dup2(2, 1)  # what models print must not mix with what the command prints for a script
     from ganatomy.devices import configure_worker
-    from ganatomy.execute.memory import give_back
-    from ganatomy.execute.wire import Wire
+    from ganatomy.execute.memory import trim_heap
+    from ganatomy.execute.wire import Channel, pack
     from ganatomy.progress import listening
 
     configure_worker(device)
-    wire = Wire(socket.socket(fileno=descriptor))
+    channel = Channel(socket.socket(fileno=descriptor))
     orders: SimpleQueue[Any] = SimpleQueue()
     answers: SimpleQueue[Any] = SimpleQueue()
     room = threading.Semaphore(UNSENT)
-    threading.Thread(target=_hear, args=(wire, orders), daemon=True).start()
-    threading.Thread(target=_tell, args=(wire, answers, room), daemon=True).start()
+    threading.Thread(target=_receive, args=(channel, orders), daemon=True).start()
+    threading.Thread(target=_send, args=(channel, answers, room), daemon=True).start()
     answers.put(("ready",))
     work: Any = None
     while True:
-        kind, *rest = orders.get()
-        if kind == "work":
-            work = _unpickled(rest[0])
+        number, content = orders.get()
+        if number is None:
+            work = _unpickled(content)
             continue
-        number, shard = rest
-        answers.put(("begun", number))
         try:
-            with listening(lambda pieces: answers.put(("tick", pieces))):
-                answer: tuple[Any, ...] = ("done", number, work(shard))
-        except Exception as error:  # whatever it is, it is told where somebody can do something about it
-            answer = ("failed", number, *_told(error))
+            with listening(lambda pieces: answers.put(("progress", pieces))):
+                answer: tuple[Any, ...] = ("done", number, pack(work(content)))
+        except Exception as error:  # raised again where it can be handled
+            answer = _failed(error)
         room.acquire()
         answers.put(answer)
         del answer
-        give_back()
+        trim_heap()
 
 
-def _hear(wire: Any, orders: "SimpleQueue[Any]") -> None:
-    """Pass on what comes, and end this process when nobody is there to be answered."""
+def _receive(channel: Any, orders: "SimpleQueue[Any]") -> None:
     while True:
         try:
-            orders.put(wire.receive())
+            orders.put(channel.receive())
         except EOFError:
             os._exit(0)
 
 
-def _tell(wire: Any, answers: "SimpleQueue[Any]", room: threading.Semaphore) -> None:
+def _send(channel: Any, answers: "SimpleQueue[Any]", room: threading.Semaphore) -> None:
     """Send answers while the next shard is being counted."""
     while True:
         answer = answers.get()
         try:
-            wire.send(answer)
+            channel.send(answer)
         except OSError:
             os._exit(0)
         except Exception as error:  # a result that cannot be pickled
-            wire.send(("failed", answer[1], *_told(error)))
+            channel.send(_failed(error))
         if answer[0] in ("done", "failed"):
             room.release()
         del answer  # whose tables would wait for the next ones
 
 
 def _unpickled(content: bytes) -> Any:
-    """Return the work, or in its place a function that says what is wrong with it."""
+    """Return the work, or in its place a function that raises what is wrong with it."""
     try:
         return pickle.loads(content)  # noqa: S301  from the process that started this one
     except GanatomyError as error:
-        return partial(_refuse, error)
+        return partial(_raise, error)
     except Exception as error:
-        return partial(_refuse, EngineError(f"the work does not arrive whole ({type(error).__name__}: {error}); {HOW}"))
+        from ganatomy.execute.tree import HINT
+
+        return partial(_raise, EngineError(f"the work does not arrive whole ({type(error).__name__}: {error}); {HINT}"))
 
 
-def _refuse(error: GanatomyError, _: range) -> NoReturn:
+def _raise(error: GanatomyError, _: range) -> NoReturn:
     raise error
 
 
-def _told(error: Exception) -> tuple[Exception | None, str]:
-    """Return an error that can travel, None if it cannot, and how it came about."""
-    story = "".join(traceback.format_exception(error))
+def _failed(error: Exception) -> tuple[Any, ...]:
+    """Return the answer for an error: the error, None if it cannot be pickled, and its traceback."""
+    text = "".join(traceback.format_exception(error))
     try:
-        return pickle.loads(pickle.dumps(error)), story  # noqa: S301  that is the question: does it survive?
+        return "failed", pickle.loads(pickle.dumps(error)), text  # noqa: S301  it must survive both
     except Exception:
-        return None, story
+        return "failed", None, text
 
 
 if __name__ == "__main__":

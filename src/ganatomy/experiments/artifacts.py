@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ganatomy.annotations import artifact_units, open_annotations
 from ganatomy.errors import BadFile, BadValue
-from ganatomy.execute import Executor, local
+from ganatomy.execute import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.places import read_spec
 from ganatomy.experiments.causal.plans import home
@@ -36,7 +36,7 @@ from ganatomy.experiments.described import (
 )
 from ganatomy.experiments.interpretable import interpretable_with
 from ganatomy.experiments.result import Result
-from ganatomy.progress import Progress, Silent, listening
+from ganatomy.progress import NullProgress, Progress, listening
 from ganatomy.stats.frechet import FeatureMoments, frechet_distance, sampling_bias
 from ganatomy.stats.unit_frechet import unit_frechet
 from ganatomy.study import Study, as_bad_file
@@ -249,7 +249,7 @@ def _plan(source: Source, options: dict[str, Any], _: Runner) -> Plan[Artifacts]
         check_threshold(threshold)
     spec, usual, flagged = plan_artifacts(source, options.pop("layer"), options)
 
-    def run(directory: Path, engine: Executor, progress: Progress | None) -> Artifacts:
+    def run(directory: Path, engine: Engine, progress: Progress | None) -> Artifacts:
         found = run_artifacts(spec, source, directory, engine, progress)
         found = found if flagged is None else found.against(flagged)
         return found if threshold is None else found.realistic(threshold)
@@ -309,7 +309,7 @@ def flagged_units(source: Source, layer: str, where: str | Path) -> list[int]:
 
 
 def run_artifacts(
-    spec: ArtifactSpec, source: Source, directory: Path, execute: Executor = local, progress: Progress | None = None
+    spec: ArtifactSpec, source: Source, directory: Path, execute: Engine = local, progress: Progress | None = None
 ) -> Artifacts:
     """Rank the units of a layer; goes on where it was stopped.
 
@@ -333,7 +333,7 @@ def run_artifacts(
             real = describe_reals(setting, numbers, execute, progress)
             work = partial(describe_made, setting, units)
             made = study.sharded("generated images", Described, work, spec.shards())
-            device, shown = source.models.generator.device, progress or Silent()
+            device, shown = source.models.generator.device, progress or NullProgress()
             found = study.step("distances", Distances, lambda: distances(made, real, spec, device, shown))
             table, samples = artifact_tables(source, spec, real, found)
             study.step("strips", Strips, lambda: top_strips(source, spec.layer, table))

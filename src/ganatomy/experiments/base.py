@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 
-from ganatomy.execute import Executor, local
+from ganatomy.execute import Engine, local
 from ganatomy.progress import Progress
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Plan(Generic[R]):
 
     spec: "SampleSpec"
     directory: Path
-    run: Callable[[Path, Executor, Progress | None], R]
+    run: Callable[[Path, Engine, Progress | None], R]
     work: str
     trials: int = 0
     seconds: Callable[[], float] | None = None
@@ -76,7 +76,7 @@ class Runner:
         before: is told of each plan, and of its directory, before it runs.
     """
 
-    engine: Executor = local
+    engine: Engine = local
     progress: Progress | None = None
     before: Callable[[Plan[Any], Path], None] | None = None
 

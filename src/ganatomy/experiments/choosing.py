@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.tally import Tally
-from ganatomy.stats.pairs import GROUPED, Wanted
+from ganatomy.stats.pairs import GROUPED, PairLevels
 from ganatomy.stats.scores import (
     Rates,
     at_level,
@@ -68,12 +68,12 @@ class Chosen(Stored):
     images: Tensor
     shown: Tensor
 
-    def wanted(self, levels: Mapping[str, Tensor]) -> dict[str, Wanted]:
+    def wanted(self, levels: Mapping[str, Tensor]) -> dict[str, PairLevels]:
         """Return what is counted of the evaluation half by layer, given the levels of each."""
         found, done = {}, 0
         for layer, own in levels.items():
             rows = slice(done, done + len(own))
-            found[layer] = Wanted(own, self.concepts, self.level[rows], self.null_level[rows], self.kept[rows])
+            found[layer] = PairLevels(own, self.concepts, self.level[rows], self.null_level[rows], self.kept[rows])
             done += len(own)
         return found
 

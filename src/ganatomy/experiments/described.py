@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ganatomy.errors import BadValue
-from ganatomy.execute import Executor
+from ganatomy.execute import Engine
 from ganatomy.experiments.causal.places import at_least
 from ganatomy.experiments.causal.source import SampleSpec, Source
 from ganatomy.experiments.models import check_same
@@ -21,7 +21,7 @@ from ganatomy.features import FeatureNetwork, checked_vectors, open_features
 from ganatomy.pictures.protocol import CropSpec, ImageDataset
 from ganatomy.pictures.rendered import RenderedScenes
 from ganatomy.pictures.sets import open_images
-from ganatomy.progress import Progress, tick
+from ganatomy.progress import Progress, report_progress
 from ganatomy.stats.frechet import FeatureMoments
 from ganatomy.study import Study, spec_digest
 from ganatomy.types import Images
@@ -256,9 +256,7 @@ def open_setting(spec: AgainstRealSpec, source: Source) -> tuple[Setting, int]:
     return setting, numbers
 
 
-def describe_reals(
-    setting: Setting, numbers: int, execute: Executor, progress: Progress | None = None
-) -> FeatureMoments:
+def describe_reals(setting: Setting, numbers: int, execute: Engine, progress: Progress | None = None) -> FeatureMoments:
     """Return the moments of the real images: described now, or for an earlier study."""
     spec, frame = setting.spec, setting.frame
     prints = setting.pictures.fingerprint, setting.network.fingerprint
@@ -296,7 +294,7 @@ def describe_real(setting: Setting, numbers: int, ids: range) -> FeatureMoments:
     for i in range(0, len(ids), spec.batch):
         part = ids[i : i + spec.batch]
         moments.update(setting.features(setting.real(part).to(device)))
-        tick(len(part))
+        report_progress(len(part))
     return moments
 
 
@@ -311,5 +309,5 @@ def describe_made(setting: Setting, units: int, ids: range) -> Described:
         seen = generator.observe(generator.latents(part, spec.seed), layers)
         peaks.append(seen.features[spec.layer].amax((2, 3)) if units else seen.images.new_zeros(len(part), 0))
         features.append(setting.features(seen.images.clamp(-1, 1)))
-        tick(len(part))
+        report_progress(len(part))
     return Described.of(features, peaks)

@@ -19,7 +19,7 @@ from ganatomy.experiments.shards import calibration_parts, draw_strips, measure_
 from ganatomy.experiments.tally import Tally
 from ganatomy.generators import Generator
 from ganatomy.stats.levels import ActivationLevels
-from ganatomy.stats.pairs import Wanted
+from ganatomy.stats.pairs import PairLevels
 from ganatomy.study import Study
 
 
@@ -71,7 +71,7 @@ def run(spec: DissectSpec, study: Study, models: Models, memory: int | None = No
 
     cuts = dict(zip(layers, levels.by_layer([shape.units for shape in layers.values()]), strict=True))
 
-    def tally(half: str, wanted: Mapping[str, Wanted] | None) -> Tally:
+    def tally(half: str, wanted: Mapping[str, PairLevels] | None) -> Tally:
         work = partial(tally_shard, spec, models, cuts, wanted, memory)
         return study.sharded(half, Tally, work, spec.shards(half))
 

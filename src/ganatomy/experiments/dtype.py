@@ -15,7 +15,7 @@ import torch
 
 from ganatomy.devices import DTYPES, has_bfloat16
 from ganatomy.errors import BadModel, StudyMismatch
-from ganatomy.execute import Executor, local
+from ganatomy.execute import Engine, local
 from ganatomy.experiments.dissect import facts
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.models import Models, name_of
@@ -79,7 +79,7 @@ def settle(spec: DissectSpec, models: Models, directory: str | Path) -> Settled:
 
 
 def begin(
-    settled: Settled, directory: str | Path, execute: Executor = local, progress: Progress | None = None
+    settled: Settled, directory: str | Path, execute: Engine = local, progress: Progress | None = None
 ) -> tuple[Study, Settled]:
     """Make the study of what was settled, as `Study.create`.
 

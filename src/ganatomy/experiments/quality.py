@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from ganatomy.execute import Executor, local
+from ganatomy.execute import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.places import read_spec
 from ganatomy.experiments.causal.plans import home
@@ -26,7 +26,7 @@ from ganatomy.experiments.described import (
 )
 from ganatomy.experiments.left_out import LeftOut, Perfect, Textures, check_textures, frechet_left_out
 from ganatomy.experiments.result import Result
-from ganatomy.progress import Progress, Silent
+from ganatomy.progress import NullProgress, Progress
 from ganatomy.stats.frechet import FeatureMoments, sampling_bias
 from ganatomy.study import Study
 from ganatomy.types import Images
@@ -122,7 +122,7 @@ QUALITY = Experiment(
 
 
 def run_quality(
-    spec: QualitySpec, source: Source, directory: Path, execute: Executor = local, progress: Progress | None = None
+    spec: QualitySpec, source: Source, directory: Path, execute: Engine = local, progress: Progress | None = None
 ) -> Quality:
     """Compare a model's images with real ones; goes on where it was stopped.
 
@@ -137,7 +137,7 @@ def run_quality(
         spec = study.begun(spec)
         setting = replace(setting, spec=spec)
         if not study.finished:
-            textures = _textures(study, setting, spec, progress or Silent())
+            textures = _textures(study, setting, spec, progress or NullProgress())
             real = describe_reals(setting, numbers, execute, progress)
             work = partial(describe_made, setting, 0)
             made = study.sharded("generated images", Described, work, spec.shards())

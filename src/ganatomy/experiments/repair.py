@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ganatomy.edit import check_units
 from ganatomy.errors import BadValue
-from ganatomy.execute import Executor, local
+from ganatomy.execute import Engine, local
 from ganatomy.experiments.causal.choice import random_sets
 from ganatomy.experiments.causal.places import at_least, checked_set, missing, read_spec
 from ganatomy.experiments.causal.source import Source
@@ -42,7 +42,7 @@ from ganatomy.experiments.repaired_pictures import (
 )
 from ganatomy.experiments.result import Result
 from ganatomy.generators.repaired import IN_STUDY, write_repaired
-from ganatomy.progress import Progress, Silent
+from ganatomy.progress import NullProgress, Progress
 from ganatomy.remote import display_path
 from ganatomy.stats.frechet import FeatureMoments, sampling_bias
 from ganatomy.study import Study
@@ -160,7 +160,7 @@ def check_sets(spec: RepairSpec, source: Source) -> None:
 
 
 def run_repair(
-    spec: RepairSpec, source: Source, directory: Path, execute: Executor = local, progress: Progress | None = None
+    spec: RepairSpec, source: Source, directory: Path, execute: Engine = local, progress: Progress | None = None
 ) -> Repair:
     """Switch sets of units off, compare with real images, and write the generator without the last set.
 
@@ -181,13 +181,13 @@ def run_repair(
         spec = study.begun(spec)
         setting = replace(setting, spec=spec)
         if not study.finished:
-            study.write_table("textures", _textures(study, setting, spec, progress or Silent()))
+            study.write_table("textures", _textures(study, setting, spec, progress or NullProgress()))
             real = describe_reals(setting, numbers, execute, progress)
             work = partial(describe_repaired, setting, units)
             made = study.sharded("repaired images", Described, work, spec.shards())
             worst = greatest(made.peaks[:, spec.touched], spec.top)
             features = made.features.to(source.models.generator.device).view(spec.images, len(trials), numbers)
-            study.write_table("repair", repair_table(spec, features.unbind(1), real, worst, progress or Silent()))
+            study.write_table("repair", repair_table(spec, features.unbind(1), real, worst, progress or NullProgress()))
             ids = [spec.first + i for i in (*worst[: spec.show].tolist(), *range(spec.images)[: spec.show])]
             shown = units[: 1 + len(spec.sets) + (spec.random > 0)]
             study.step("strips", Redrawn, lambda: redraw(setting, shown, ids))

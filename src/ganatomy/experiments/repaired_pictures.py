@@ -12,7 +12,7 @@ from ganatomy.edit import Intervention
 from ganatomy.errors import BadValue
 from ganatomy.experiments.causal.places import as_bytes
 from ganatomy.experiments.described import PROBE, Described, Setting, describe_real
-from ganatomy.progress import tick
+from ganatomy.progress import report_progress
 from ganatomy.types import Images
 
 Units = Sequence[int]
@@ -64,7 +64,7 @@ def describe_repaired(setting: Setting, trials: Sequence[Units], ids: range) -> 
         images = (generator.render(own[0](r), spec.layer, z) if own else seen.images for own in edits)
         features.append(torch.cat([setting.features(each.clamp(-1, 1)) for each in images], 1))
         peaks.append(r.amax((2, 3)))
-        tick(len(part))
+        report_progress(len(part))
     return Described.of(features, peaks)
 
 

@@ -13,12 +13,12 @@ from ganatomy.experiments.sampling import batches, chosen_layers, grid_of
 from ganatomy.experiments.strips import Strips, top_ids
 from ganatomy.experiments.tally import Counting, Tally
 from ganatomy.generators import LayerShape
-from ganatomy.progress import tick
+from ganatomy.progress import report_progress
 from ganatomy.resample import Grid
 from ganatomy.stats.agreement import Agreement
 from ganatomy.stats.base import Accumulator
 from ganatomy.stats.levels import ActivationLevels, exact_levels
-from ganatomy.stats.pairs import PairCounts, Wanted, size
+from ganatomy.stats.pairs import PairCounts, PairLevels, size
 from ganatomy.study.sharded import IN_MEMORY
 from ganatomy.tensor_files import Archive, packed
 from ganatomy.types import Labels
@@ -76,7 +76,7 @@ def tally_shard(
     spec: DissectSpec,
     models: Models,
     levels: Mapping[str, Tensor],
-    wanted: Mapping[str, Wanted] | None,
+    wanted: Mapping[str, PairLevels] | None,
     memory: int | None,
     ids: range,
 ) -> Tally:
@@ -117,7 +117,7 @@ class _Passes:
         spec: DissectSpec,
         models: Models,
         levels: Mapping[str, Tensor],
-        wanted: Mapping[str, Wanted] | None,
+        wanted: Mapping[str, PairLevels] | None,
         half: str,
     ) -> None:
         self._spec, self._models, self._levels, self._wanted, self._half = spec, models, levels, wanted, half
@@ -168,7 +168,7 @@ class _Passes:
             while len(names) > 1 and counting.nbytes > room:
                 counting.drop(names.pop())
             if first:
-                tick(len(batch))
+                report_progress(len(batch))
         assert counting is not None
         return counting
 
@@ -201,6 +201,6 @@ def draw_strips(
         height, width = seen.images.shape[-2:]
         strips = strips or Strips.empty(ids, (height, width), top, grid_of(spec, seen))
         strips.add(batch, seen.images, seen.features, top, thresholds)
-        tick(len(batch))
+        report_progress(len(batch))
     assert strips is not None
     return strips

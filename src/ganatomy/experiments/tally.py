@@ -9,10 +9,9 @@ from torch import Tensor
 from ganatomy.resample import Grid, labels_at
 from ganatomy.stats.agreement import Agreement, count_pixels
 from ganatomy.stats.base import Accumulator
-from ganatomy.stats.combinations import combine
-from ganatomy.stats.images import ImageSample
+from ganatomy.stats.combinations import index_labels
+from ganatomy.stats.images import ImageSample, Presence
 from ganatomy.stats.pairs import PairCounts
-from ganatomy.stats.presence import Presence
 from ganatomy.stats.topk import TopImages
 from ganatomy.tensor_files import Archive, packed
 from ganatomy.types import Features, Images, Labels
@@ -118,7 +117,7 @@ class Counting:
         bins = next(iter(self.tables.values()))[0].levels.shape[1] + 1
         maps = {layer: features[layer].float() for layer in self.tables}
         for part, block in self._parts(ids[0], len(ids)):
-            numbered = combine(labels[part], bins, grid.image)
+            numbered = index_labels(labels[part], bins, grid.image)
             self.presence.update_combined(labels[part], numbered)
             for layer, own in self.tables.items():
                 takes = [

@@ -33,7 +33,7 @@ from ganatomy.generators.module import as_generator
 from ganatomy.live.board import Board, open_board, tell
 from ganatomy.live.network import Drawn, Sample
 from ganatomy.live.untouched import untouched
-from ganatomy.progress import Silent
+from ganatomy.progress import NullProgress
 from ganatomy.remote import local_path
 from ganatomy.segmenters import Segmenter, open_segmenter
 from ganatomy.wrapped import unwrapped
@@ -252,7 +252,7 @@ class Monitor:
         return DissectSpec(name_of(generator), name_of(self.segmenter), layers=layers, images=images, **self.options)
 
 
-class _Deadline(Silent):
+class _Deadline(NullProgress):
     """Progress that stops a look when its time is over."""
 
     def __init__(self, end: float, budget: float) -> None:

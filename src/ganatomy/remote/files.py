@@ -3,42 +3,29 @@
 from pathlib import Path
 
 from ganatomy import files
-from ganatomy.remote.filenames import DEEP
 from ganatomy.remote.filesystem import Remote
-from ganatomy.remote.mirror import RECORD, Mirror
+from ganatomy.remote.mirror import DEPTH, RECORD, Mirror
 from ganatomy.remote.paths import HERE, is_plain, local_path, url_of
 from ganatomy.weights.fetch import offline
 
 
 def open_mirror(directory: Path) -> Mirror | None:
-    """Return the working copy that a directory is, if it is one of a study at a URL, and the URL is to be asked.
-
-    Raises:
-        StudyError: there is nothing installed that opens the URL.
-    """
+    """Return the working copy that a directory is, if it is one of a study at a URL, and the URL is to be asked."""
     url = _online(directory)
     return None if url is None else Mirror(directory, url)
 
 
 def pull(directory: Path) -> None:
-    """Bring a study into its working copy; a directory of this machine is as it is.
-
-    Raises:
-        StudyError: it cannot be brought, or the URL holds none any more.
-    """
+    """Bring a study into its working copy; a directory of this machine is as it is."""
     if copy := open_mirror(directory):
         copy.bring()
 
 
 def upload(path: Path) -> None:
-    """Send a file that was written into a working copy, or all files of a directory; of a study what it lacks there.
-
-    Raises:
-        StudyError: it cannot be sent.
-    """
+    """Send a file that was written into a working copy, or all files of a directory; of a study what it lacks there."""
     if _online(path) is None:
         return None
-    for study in (path, *path.parents[:DEEP]):
+    for study in (path, *path.parents[:DEPTH]):
         if (study / RECORD).is_file() and (copy := open_mirror(study)):
             return copy.send()
     found = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
@@ -52,26 +39,17 @@ def upload(path: Path) -> None:
 
 
 def write_text(where: str | Path, text: str) -> None:
-    """Write a text file, at a path or a URL, whole or not at all.
-
-    Raises:
-        StudyError: it cannot be sent.
-        OSError: it cannot be written.
-    """
+    """Write a text file, at a path or a URL, whole or not at all."""
     path = local_path(where)
     files.write_text(path, text)
     upload(path)
 
 
 def download(where: Path) -> Path:
-    """Bring a file or directory into its working copy, of a study all of it; return the path, any path as it is.
-
-    Raises:
-        StudyError: it cannot be brought.
-    """
+    """Bring a file or directory into its working copy, of a study all of it; return the path, any path as it is."""
     if _online(where) is None:
         return where
-    for study in (where.parent, where, *where.parents[1 : DEEP - 1]):
+    for study in (where.parent, where, *where.parents[1 : DEPTH - 1]):
         url = _online(study)
         if url is not None and Remote(url).read(RECORD) is not None:
             pull(study)

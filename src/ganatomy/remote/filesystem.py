@@ -53,11 +53,7 @@ class FileVersion(NamedTuple):
 
 
 class Remote:
-    """The files below a URL, by their names relative to it.
-
-    Raises:
-        Unreachable: from every method: it does not answer, or refuses.
-    """
+    """The files below a URL, by their names relative to it."""
 
     def __init__(self, url: str) -> None:
         protocol = url.partition("://")[0]
@@ -77,14 +73,14 @@ class Remote:
     def files(self) -> dict[str, FileVersion]:
         """Return what there is, hidden files too."""
 
-        def look() -> dict[str, Any]:
+        def find() -> dict[str, Any]:
             self._fs.invalidate_cache()
             with contextlib.suppress(FileNotFoundError):
                 return dict(self._fs.find(self._root, detail=True))
             return {}
 
         start = self._key("")
-        found = self._patiently("list", look)
+        found = self._patiently("list", find)
         if self._root in found:
             raise StudyError(f"{self.url} is a file; give a directory")
         return {
@@ -94,12 +90,12 @@ class Remote:
     def read(self, name: str) -> bytes | None:
         """Return what a small file holds; None if there is none."""
 
-        def look() -> bytes | None:
+        def cat() -> bytes | None:
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 return bytes(self._fs.cat_file(self._key(name), start=0, end=MOST + 1))
             return None
 
-        content = self._patiently(f"read {name} of", look)
+        content = self._patiently(f"read {name} of", cat)
         if content is not None and len(content) > MOST:
             raise StudyError(f"{name} of {self.url} is no file of a study: it has over {MOST} bytes")
         return content
@@ -185,7 +181,6 @@ class Remote:
             self._fs.mv(source, target)
 
     def _patiently(self, what: str, call: Callable[[], R], size: int = 0) -> R:
-        """Call, three times if need be."""
         for pause in (*PAUSES, None):
             try:
                 return _within(PATIENCE + max(size, 0) / SLOW, call)
@@ -221,5 +216,4 @@ def _check_size(found: int, expected: int) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    """Return an error in one line."""
     return " ".join(str(getattr(error, "strerror", None) or error).split())[:200] or type(error).__name__

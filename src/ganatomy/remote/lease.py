@@ -43,10 +43,6 @@ def lease_held(remote: Remote, alone: bool) -> Iterator[None]:
     Args:
         remote: the URL.
         alone: whether for all of a run; else for a moment, for which others who want but a moment, too, wait.
-
-    Raises:
-        StudyBusy: another process holds it; names it.
-        Unreachable: the URL does not answer.
     """
     own = {"host": socket.gethostname(), "pid": os.getpid(), "id": uuid.uuid4().hex, "alone": alone}
     _take(remote, own)
@@ -120,7 +116,6 @@ def _is_free(remote: Remote, own: Holder, holder: Holder) -> bool:
 
 
 def _is_dead(own: Holder, holder: Holder) -> bool:
-    """Whether it was a process of this machine that is no more."""
     if holder.get("host") != own["host"]:
         return False
     try:

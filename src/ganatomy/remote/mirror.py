@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import json
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from time import monotonic
@@ -15,11 +16,13 @@ from typing import Any, NamedTuple
 
 from ganatomy.errors import StudyError
 from ganatomy.files import replacing, write_text
-from ganatomy.remote.filenames import belongs, is_unfinished, step_of
 from ganatomy.remote.filesystem import FileVersion, Remote, Unreachable
 from ganatomy.remote.lease import lease_held
-from ganatomy.tensor_files import BROKEN, Archive
+from ganatomy.remote.paths import is_plain
+from ganatomy.tensor_files import BROKEN, SUFFIX, Archive
 
+DEPTH = 3
+"""Files of a study are at most so many names deep."""
 RECORD = "study.json"
 KNOWN = ".remote.json"
 INTERVAL = 60.0
@@ -43,12 +46,6 @@ class Mirror:
     Args:
         directory: where it lies.
         url: where the study lies.
-
-    Raises:
-        StudyBusy: another machine writes to the URL.
-        StudyError: nothing is installed that opens it; it holds no study but something else, or none any more; or the
-            copy has unsent files of another study.
-        Unreachable: it does not answer; nothing here is lost.
     """
 
     def __init__(self, directory: Path, url: str) -> None:
@@ -116,10 +113,10 @@ class Mirror:
                     with contextlib.suppress(Unreachable):  # one that cannot be removed stays
                         self._remove_there(name)
         except Unreachable as error:
-            told = f"{error}; all is kept in {self.directory}, and the same command, run again, sends it"
+            message = f"{error}; all is kept in {self.directory}, and the same command, run again, sends it"
             if not quietly:
-                raise Unreachable(told) from error
-            _log.warning("%s", told)
+                raise Unreachable(message) from error
+            _log.warning("%s", message)
 
     def close(self) -> None:
         """Let the URL go."""
@@ -141,7 +138,7 @@ class Mirror:
     def _pull(self, reading: bool) -> None:
         record = self._remote.read(RECORD)  # before the list: what is finished by now is on it as a whole
         every = self._remote.files()
-        there = {name: stamp for name, stamp in every.items() if belongs(name)}
+        there = {name: stamp for name, stamp in every.items() if is_study_file(name)}
         if record is None:
             return self._pull_nothing(sorted(there), reading)
         self._make_room(record)
@@ -182,7 +179,6 @@ class Mirror:
         self._forget()
 
     def _take(self, name: str, stamp: FileVersion, now: tuple[int, int] | None) -> None:
-        """Bring a file if it is newer there than here."""
         known, path = self._known.get(name), self.directory / name
         if now is not None and known is not None and known.there == stamp:
             return None
@@ -238,17 +234,15 @@ class Mirror:
         return bool(self._part) and ".part-" in name and is_unfinished(name) and self._part not in name
 
     def _here(self) -> dict[str, tuple[int, int]]:
-        """Return the files of the copy, with their sizes and times."""
         found = {}
         for path in self.directory.rglob("*"):
             name = path.relative_to(self.directory).as_posix()
             with contextlib.suppress(FileNotFoundError):  # moved into place meanwhile
-                if belongs(name) and path.is_file() and not path.is_symlink():
+                if is_study_file(name) and path.is_file() and not path.is_symlink():
                     found[name] = _size_and_time(path)
         return found
 
     def _unsent(self, here: dict[str, tuple[int, int]]) -> list[str]:
-        """Return the files that the URL lacks as they are, study.json last."""
         changed = [name for name, now in here.items() if name not in self._known or self._known[name].here != now]
         return sorted(changed, key=lambda name: (name == RECORD, name))
 
@@ -258,7 +252,6 @@ class Mirror:
             self._write_known()
 
     def _note(self, name: str, stamp: FileVersion, here: tuple[int, int] | None = None) -> None:
-        """Keep that a file is the same in both places."""
         self._known[name] = Entry(here or _size_and_time(self.directory / name), stamp)
         self._write_known()
 
@@ -278,6 +271,27 @@ class Mirror:
         write_text(self.directory / KNOWN, json.dumps({"url": self.url, "files": files}, indent=1) + "\n")
 
 
+def is_study_file(name: str) -> bool:
+    """Whether that is the name of a file of a study, which a stranger cannot use to reach beyond it."""
+    parts = name.split("/")
+    return len(parts) <= DEPTH and all(map(is_plain, parts))
+
+
+def is_unfinished(name: str) -> bool:
+    """Whether shards are still being counted into that file."""
+    return name.endswith(f".partial{SUFFIX}")
+
+
+def step_of(name: str) -> str | None:
+    """Return the finished step that replaces a file; None where there is none.
+
+    >>> step_of("steps/sum.part-003-of-016.npz"), step_of("steps/sum.partial.npz"), step_of("steps/sum.npz")
+    ('steps/sum.npz', 'steps/sum.npz', None)
+    """
+    found = re.fullmatch(rf"(.+?)\.part(?:-[^/]+|ial){re.escape(SUFFIX)}", name)
+    return found and f"{found[1]}{SUFFIX}"
+
+
 def _size_and_time(path: Path) -> tuple[int, int]:
     found = path.stat()
     return found.st_size, found.st_mtime_ns
@@ -292,7 +306,6 @@ def _shards(path: Path) -> int:
 
 
 def _content(record: bytes) -> dict[str, Any]:
-    """Return what a study.json says, whoever wrote it."""
     try:
         found = json.loads(record)
         return found if isinstance(found, dict) else {}

@@ -26,9 +26,6 @@ def local_path(where: str | os.PathLike[str]) -> Path:
     PosixPath('s3/bucket/runs/church')
 
     A path that was made of a URL, and so lost a slash, is taken for the URL that it was.
-
-    Raises:
-        BadValue: a URL with a password, with options, of a protocol that nothing can be written to, or of no directory.
     """
     text = str(where)
     found = _URL.fullmatch(text)
@@ -93,7 +90,6 @@ def _coded(part: str) -> str:
 
 
 def _root() -> Path:
-    """Return where working copies lie."""
     return (cache_directory() / "studies").resolve()
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from ganatomy.errors import BadValue
 from ganatomy.files import write_text
-from ganatomy.progress import Progress, Silent
+from ganatomy.progress import NullProgress, Progress
 from ganatomy.scenes.grammar import PLANES, VOCABULARY
 from ganatomy.scenes.render import Rendered, render
 from ganatomy.vocabulary import vocabulary_json
@@ -36,7 +36,7 @@ def write_scenes(
         raise BadValue("no scenes are asked for; give a count of 1 or more")
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise BadValue(f"{directory} exists and is no empty directory; give another one")
-    progress = progress or Silent()
+    progress = progress or NullProgress()
     directory.parent.mkdir(parents=True, exist_ok=True)
     made = directory.with_name(f".{directory.name}.{secrets.token_hex(4)}")
     made.mkdir()

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ganatomy.files import replacing
-from ganatomy.progress import Progress, Silent
+from ganatomy.progress import NullProgress, Progress
 from ganatomy.scenes.arrays import Bytes, Mask
 from ganatomy.scenes.grammar import INDEX, PLANES, VOCABULARY, Grammar, Rule, grammar
 from ganatomy.scenes.redraw import SIZE, drawn_alone, horizon_rows, redraws
@@ -149,7 +149,7 @@ def open_bank(category: str, directory: Path, scenes: int | None = None, progres
     count = scenes or BANK
     path = directory / f"scenes-{category}-{count}-{_renderer(category)}.npz"
     if path not in _BANKS:
-        _BANKS[path] = Bank(category, _labels(category, path, count, progress or Silent()))
+        _BANKS[path] = Bank(category, _labels(category, path, count, progress or NullProgress()))
     return _BANKS[path]
 
 

@@ -1,9 +1,8 @@
-"""How units agree with concepts: one table of pixel counts, from which every score of dissection is read.
+"""How units agree with concepts: one table of pixel counts, from which every score of dissection is computed.
 
 The table of a layer counts, for each unit, concept and bin between two levels, the pixels whose upsampled activation
-falls in the bin and that show the concept. It is a sum over pixels, so shards merge exactly. Row 0, the place of
-"nothing", counts every pixel. Beside it stands the control: the same counts with the images of neighbouring ids
-swapped, so that features meet labels that they did not draw. Only concepts that occur have a row.
+falls in the bin and that show the concept. Row 0, the place of "nothing", counts every pixel. The control has the same
+counts with the labels of neighbouring images swapped. Only concepts that occur have a row.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,11 +15,10 @@ from torch import Tensor
 
 from ganatomy.errors import BadValue
 from ganatomy.resample import upsample
-from ganatomy.stats.base import Accumulator, Merge, same
-from ganatomy.stats.combinations import Combinations, Numbers, combine, numbers
+from ganatomy.stats.base import Accumulator, Merge, require_equal
+from ganatomy.stats.combinations import Combinations, Numbers, index_labels, numbers
 from ganatomy.stats.crossings import CROWD
-from ganatomy.stats.kernels import OPEN, count_unit
-from ganatomy.stats.pair_kernels import add_rows
+from ganatomy.stats.kernels import OPEN, add_rows, count_unit
 from ganatomy.stats.patches import lay_patches
 from ganatomy.types import Features
 
@@ -29,7 +27,7 @@ Take = Callable[[int, Numbers | Tensor], None]
 """Takes in the counts of a unit: [2, rows of the combinations, bins], of the images and of mismatched images."""
 
 GROWTH = 1.25
-"""A table that lacks rows for new concepts gets so many times as many: copies take time, and spare rows memory."""
+"""Factor by which a table grows that lacks rows for new concepts: copies take time, and spare rows memory."""
 
 
 def counter_type(pixels: int) -> torch.dtype:
@@ -48,7 +46,7 @@ class Agreement(Accumulator):
     """
 
     FIELDS: ClassVar[Mapping[str, Merge]] = dict.fromkeys(
-        ("levels", "known", "concepts", "counts"), same
+        ("levels", "known", "concepts", "counts"), require_equal
     )  # see `merge`
 
     def __init__(self, levels: Tensor, concepts: int, pixels: int) -> None:
@@ -81,15 +79,11 @@ class Agreement(Accumulator):
     def update(self, *batch: Tensor) -> None:
         """Take in (features [b, u, h, w], labels [b, plane, H, W]) of one batch."""
         features, labels = batch
-        numbered = combine(labels, self._table.shape[-1])
+        numbered = index_labels(labels, self._table.shape[-1])
         count_pixels(self.levels, features, numbered, [self.taking(numbered)])
 
     def taking(self, labels: Combinations) -> Take:
-        """Return what takes in the counts of a batch; makes room for its concepts.
-
-        Raises:
-            BadValue: a label is none of the vocabulary.
-        """
+        """Return what takes in the counts of a batch; makes room for its concepts."""
         if int(labels.concepts[-1]) >= int(self.known):
             raise BadValue(
                 f"label {int(labels.concepts[-1])} is none of {int(self.known)} concepts; give the labels' vocabulary"
@@ -107,7 +101,6 @@ class Agreement(Accumulator):
         return take
 
     def _rows(self, concepts: Tensor) -> Tensor:
-        """Return the row of each concept; those that are new get one."""
         new = concepts[~torch.isin(concepts, self._order)]
         if len(new):
             self._order = torch.cat([self._order, new])
@@ -120,11 +113,7 @@ class Agreement(Accumulator):
         return by_concept[torch.searchsorted(self._order[by_concept], concepts)]
 
     def merge(self: A, other: A) -> A:
-        """Return the counts of both samples, with a row for each concept that either has.
-
-        Raises:
-            BadValue: they are of other units, levels or vocabularies.
-        """
+        """Return the counts of both samples, with a row for each concept that either has."""
         fits = type(self) is type(other) and self.levels.shape == other.levels.shape and bool(self.known == other.known)
         if not fits:
             raise BadValue(f"a {type(other).__name__} of another shape cannot be merged into a {type(self).__name__}")
@@ -133,7 +122,7 @@ class Agreement(Accumulator):
         types = (counter_type(pixels), self._table.dtype, other._table.dtype)
         kind = torch.int64 if torch.int64 in types else torch.int32
         merged = type(self).__new__(type(self))
-        merged.levels, merged.known, merged._order = same(self.levels, other.levels), self.known, concepts
+        merged.levels, merged.known, merged._order = require_equal(self.levels, other.levels), self.known, concepts
         merged._table = _zeros(self.levels, len(concepts), kind)
         for each in (self, other):
             rows = torch.searchsorted(concepts, each._order).to(merged._table.device)
@@ -159,7 +148,6 @@ def _zeros(levels: Tensor, concepts: int, kind: torch.dtype) -> Tensor:
 
 
 def _taking_on_device(table: Tensor, labels: Combinations, rows: Tensor) -> Take:
-    """Return what `Agreement.taking` does, by tensor operations."""
     times = labels.starts.diff()
 
     def take(unit: int, found: Numbers | Tensor) -> None:
@@ -170,26 +158,17 @@ def _taking_on_device(table: Tensor, labels: Combinations, rows: Tensor) -> Take
 
 
 def check_maps(features: Features, units: int, images: int) -> None:
-    """Refuse feature maps that are not of so many units and images: compiled loops read memory unchecked.
-
-    Raises:
-        BadValue: says what came.
-    """
+    """Refuse feature maps of other units and images: compiled loops read memory unchecked."""
     if features.ndim != 4 or tuple(features.shape[:2]) != (images, units) or not features.numel():
         raise BadValue(f"features {list(features.shape)} are not of {images} images and {units} units, [b, u, h, w]")
 
 
 def count_pixels(levels: Tensor, features: Features, labels: Combinations, takes: Sequence[Take]) -> None:
-    """Count the pixels of one batch by unit, label tuple and bin, once for all who take them in.
+    """Count the pixels of one batch by unit, label tuple and bin.
 
     Args:
         levels: float64 [u, l], ascending for each unit, on the device of the features.
-        features: [b, u, h, w].
-        labels: of the batch.
-        takes: what takes in the counts of each unit; units come in any order, and several at a time.
-
-    Raises:
-        BadValue: the features are not of these units and images.
+        takes: called with the counts of each unit, in any order, from several threads.
     """
     check_maps(features, len(levels), len(labels.pixels))
     count = count_on_device if features.is_cuda else _count_on_cpu

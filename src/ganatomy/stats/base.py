@@ -18,14 +18,14 @@ def add(a: Tensor, b: Tensor) -> Tensor:
     return a + b
 
 
-def same(a: Tensor, b: Tensor) -> Tensor:
+def require_equal(a: Tensor, b: Tensor) -> Tensor:
     """Keep what must not differ between shards, such as the levels that they were counted at."""
     if not torch.equal(a, b):
         raise BadValue("statistics that were not gathered alike cannot be merged")
     return a
 
 
-def join(a: Tensor, b: Tensor) -> Tensor:
+def concat(a: Tensor, b: Tensor) -> Tensor:
     """Merge tables of one row an image, in the order of the shards."""
     return torch.cat([a, b])
 
@@ -44,19 +44,14 @@ class Accumulator(ABC):
         """Take in one batch."""
 
     def merge(self: A, other: A) -> A:
-        """Return the statistic of both samples together.
-
-        Raises:
-            BadValue: they are of another kind or shape, or were not gathered alike.
-        """
+        """Return the statistic of both samples together."""
         mine, others = self.state_dict(), other.state_dict()
         if type(self) is not type(other) or self._shapes(mine) != self._shapes(others):
             raise BadValue(f"a {type(other).__name__} of another shape cannot be merged into a {type(self).__name__}")
         return self.from_state({name: merge(mine[name], others[name]) for name, merge in self.FIELDS.items()})
 
     def _shapes(self, state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
-        """Return what must agree; tables that are joined may differ in their rows."""
-        return {name: state[name].shape[1 if merge is join else 0 :] for name, merge in self.FIELDS.items()}
+        return {name: state[name].shape[1 if merge is concat else 0 :] for name, merge in self.FIELDS.items()}
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the sufficient statistics by name."""

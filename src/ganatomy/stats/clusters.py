@@ -14,10 +14,7 @@ Flags = npt.NDArray[np.bool_]
 def clustered_mean(values: Floats, clusters: Ints) -> tuple[float, float]:
     """Return the mean of all values and its standard error, values of one cluster (image) being one draw.
 
-    The error is that of a ratio of sums over clusters, to first order; with one value a cluster it is the usual one.
-
-    Returns:
-        NaN for the mean of nothing, and for the error of a single cluster.
+    The error is that of a ratio of sums over clusters, to first order; NaN for a single cluster.
 
     >>> clustered_mean(np.array([1.0, 3.0]), np.array([7, 8]))
     (2.0, 1.0)
@@ -35,8 +32,7 @@ def clustered_mean(values: Floats, clusters: Ints) -> tuple[float, float]:
 def proportion(hits: Flags) -> tuple[float, float]:
     """Return the share of hits and its standard error, half the width of Wilson's interval at z = 1.
 
-    Where hits and misses are many it is √(p (1 - p) / n); unlike that it is not 0 when all are alike, which a few draws
-    do not prove.
+    Unlike √(p (1 - p) / n) it is not 0 when all are alike.
 
     >>> [round(each, 3) for each in proportion(np.zeros(9, bool))]
     [0.0, 0.05]
@@ -49,12 +45,9 @@ def proportion(hits: Flags) -> tuple[float, float]:
 
 
 class Contrast(NamedTuple):
-    """The means of two kinds of place side by side, each estimate with its 95 % bootstrap interval over images.
+    """Ratio and difference of the means of two kinds of place, each with its 95 % bootstrap interval over images.
 
-    Attributes:
-        ratio, low, high: mean here / mean there; NaN where the interval of the mean there is not all above zero: then
-            the ratio could be anything.
-        difference, difference_low, difference_high: mean here - mean there.
+    The ratio is NaN where the interval of its denominator is not all above zero.
     """
 
     ratio: float
@@ -66,16 +59,9 @@ class Contrast(NamedTuple):
 
 
 def contrast(values: Floats, clusters: Ints, here: Flags, there: Flags, draws: int, seed: int) -> Contrast:
-    """Compare the mean over places `here` with that over places `there`.
+    """Compare the mean over places `here` with that over places `there`, by a bootstrap over whole images (clusters).
 
-    Whole images are drawn again with replacement, `draws` times; draws without a place of either kind are left out.
-
-    Args:
-        values: one for each place.
-        clusters: its image.
-        here, there: which places are of either kind.
-        draws: of the bootstrap.
-        seed: of the draws.
+    Draws without a place of either kind are left out.
     """
     if not here.any() or not there.any():
         return Contrast(*[np.nan] * 6)

@@ -22,8 +22,8 @@ Numbers = npt.NDArray[np.uint32]
 class Combinations:
     """The distinct label tuples of a batch, numbered, each with a row of bins in a flat table of counts.
 
-    Every concept of the batch has a row too, after those of the tuples. Pixels whose tuple is rare are counted in the
-    rows of its concepts instead, and have the extra last row as their own.
+    Every concept of the batch has a row too, after those of the tuples. Pixels with a rare tuple are counted in the
+    rows of its concepts instead, and in an extra last row.
 
     Attributes:
         pixels: int64 [b, H*W], where the row of each pixel's tuple begins: its number times `bins`.
@@ -61,7 +61,7 @@ class Combinations:
 
     @cached_property
     def arrays(self) -> tuple[Numbers, tuple[tuple[Numbers, Numbers], ...]]:
-        """Pixels and further pixels as `count_unit` reads them: in pairs, and those apart from pairs."""
+        """Pixels, and pixels apart from pairs, as `count_unit` reads them."""
         b, area = self.pixels.shape
         alone = torch.arange((b // 2 * 2) * area, b * area)
         places = torch.cat([self.places, alone]), torch.cat([self.rows, self.pixels.flatten()[alone]])
@@ -75,16 +75,12 @@ def numbers(x: Tensor) -> Numbers:
     return x.to(torch.uint32).numpy()
 
 
-def combine(labels: Labels, bins: int, image: tuple[int, int] | None = None) -> Combinations:
+def index_labels(labels: Labels, bins: int, image: tuple[int, int] | None = None) -> Combinations:
     """Number the label tuples of a batch. A concept that several planes show at a pixel counts once.
 
     Args:
-        labels: of the batch.
         bins: of a row.
-        image: where the labels are those of some pixels of larger maps, the height and width of these.
-
-    Raises:
-        BadValue: a label is negative.
+        image: height and width of larger maps of which the labels are some pixels.
     """
     base = int(labels.max()) + 1
     if int(labels.min()) < 0:

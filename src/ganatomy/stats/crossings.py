@@ -1,14 +1,10 @@
 """Counting maps that are much coarser than the labels: where rows cross levels, not what every pixel is.
 
 Between two points of its grid a row of an upsampled map is a straight line. It crosses each level at most once, and
-how many of its pixels are above the level follows from where. So a pixel costs nothing; a line costs the same at 8 and
-at 64 pixels. Three things make this fast, and exact:
-
-* **Patches.** Lines are counted by patches of the labels (`patches`), between whose least and greatest value few levels
-  lie. What a patch has above a level goes to two rows of counts: that of its image's labels, and that of the other's.
-* **Eight levels abreast** (`abreast`).
-* **Float64, and doubt.** Crossings are computed to a 2¹⁹th of a pixel. Where one is that near to a pixel's centre, or a
-  line is nearly level, the pixels themselves are computed, as everywhere else.
+how many of its pixels are above the level follows from where: a line costs the same at 8 and at 64 pixels. Lines are
+counted by patches of the labels (`patches`), between whose least and greatest value few levels lie, and eight levels at
+a time (`abreast`). Crossings are computed to a 2¹⁹th of a pixel; where one is that near to a pixel's centre, or a line
+is nearly level, the pixels themselves are computed.
 """
 
 from typing import no_type_check
@@ -167,7 +163,6 @@ def _draw(plane, rows, spans, lines, flat):  # pragma: no cover
 @compiled
 @no_type_check  # the test run must not wrap what is compiled
 def _greatest(plane):  # pragma: no cover
-    """Return the greatest magnitude of a map."""
     greatest = np.float32(0)
     for y in range(plane.shape[0]):
         for x in range(plane.shape[1]):

@@ -21,15 +21,10 @@ CHUNK = 4096
 
 
 class FeatureMoments(Accumulator):
-    """Means and covariances of the features of a sample, kept as sums in double precision.
+    """Means and covariances of the features of a sample, kept as float64 sums.
 
-    The sums are of distances from the first image, so that features far from zero lose no digits.
-
-    Attributes:
-        images: int64 [1].
-        origin: float64 [d], the features of the first image; zero before there is one.
-        total: float64 [d], the sum of features - origin.
-        products: float64 [d, d], the sum of (features - origin) (features - origin)ᵀ.
+    ``total`` [d] and ``products`` [d, d] are sums of features - origin, the features of the first image, so that
+    features far from zero lose no digits.
 
     >>> moments = FeatureMoments(2)
     >>> moments.update(torch.tensor([[1.0, 5.0], [3.0, 5.0]]))
@@ -46,11 +41,7 @@ class FeatureMoments(Accumulator):
         self.products = torch.zeros(features, features, dtype=torch.float64, device=device)
 
     def update(self, *batch: Tensor) -> None:
-        """Take in (features [b, d],).
-
-        Raises:
-            BadValue: they are no vectors of this length, or not finite.
-        """
+        """Take in (features [b, d],)."""
         (features,) = batch
         if features.ndim != 2 or features.shape[1] != len(self.total):
             raise BadValue(
@@ -89,11 +80,7 @@ class FeatureMoments(Accumulator):
         return self.origin + self.total / self.images
 
     def covariance(self) -> Float64[Tensor, "d d"]:
-        """Return Σ, with n - 1.
-
-        Raises:
-            BadValue: of fewer than two images.
-        """
+        """Return Σ, with n - 1."""
         n = int(self.images)
         if n < 2:
             raise BadValue(f"a covariance takes the features of at least two images; there are {n}")
@@ -101,26 +88,17 @@ class FeatureMoments(Accumulator):
 
 
 class Frechet(NamedTuple):
-    """One Fréchet distance, or one for each unit, and what it was computed from.
+    """One Fréchet distance, or one for each unit.
 
     Attributes:
         distance: float64 [] or [u], the two following together; never negative.
         means: ‖μ₁-μ₂‖².
         covariances: Tr(Σ₁+Σ₂-2(Σ₁Σ₂)^½).
-        images: in the real sample, and in the other (of each unit).
-        features: how many numbers describe an image.
     """
 
     distance: Tensor
     means: Tensor
     covariances: Tensor
-    images: tuple[int, int]
-    features: int
-
-    @property
-    def undersampled(self) -> bool:
-        """Whether a covariance is singular for lack of images: the distance then says more of that than of them."""
-        return min(self.images) <= self.features
 
 
 def frechet_distance(real: FeatureMoments, made: FeatureMoments) -> Frechet:
@@ -128,15 +106,12 @@ def frechet_distance(real: FeatureMoments, made: FeatureMoments) -> Frechet:
 
     The distance of two samples of one distribution is not 0; `sampling_bias` says what to expect.
 
-    Raises:
-        BadValue: features of another length, or fewer than two images.
-
     >>> a, b = FeatureMoments(1), FeatureMoments(1)
     >>> a.update(torch.tensor([[-1.0], [0.0], [1.0]]))
     >>> b.update(torch.tensor([[-2.0], [1.0], [4.0]]))
     >>> found = frechet_distance(a, b)  # means 0 and 1, deviations 1 and 3
-    >>> round(float(found.means), 6), round(float(found.covariances), 6), found.undersampled
-    (1.0, 4.0, False)
+    >>> round(float(found.means), 6), round(float(found.covariances), 6)
+    (1.0, 4.0)
     """
     if len(real.total) != len(made.total):
         raise BadValue(f"features of {len(real.total)} and of {len(made.total)} numbers cannot be compared")
@@ -144,7 +119,7 @@ def frechet_distance(real: FeatureMoments, made: FeatureMoments) -> Frechet:
     root = square_root(one)
     means = (real.mean() - made.mean().to(one.device)).square().sum()
     covariances = (one.trace() + two.trace() - 2 * root_trace(root @ two @ root)).clamp(min=0)
-    return Frechet(means + covariances, means, covariances, (int(real.images), int(made.images)), len(one))
+    return Frechet(means + covariances, means, covariances)
 
 
 def square_root(covariance: Float64[Tensor, "d d"]) -> Float64[Tensor, "d d"]:

@@ -1,4 +1,4 @@
-"""What tells the images of a sample from garbage: that there is something in them, and that they differ."""
+"""What the images of a sample show: how much of each concept, and whether they differ and are more than one colour."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganatomy.stats.base import Accumulator, Merge, add, join, same
+from ganatomy.stats.base import Accumulator, Merge, add, concat, require_equal
+from ganatomy.stats.combinations import Combinations, index_labels
 
 ONE_COLOUR = 0.01
 """An image is plain if no channel deviates by more, as a share of the range from black to white. Of 400 images of each
@@ -19,25 +20,17 @@ THUMB, COMPARED = 16, 500
 
 
 class ImageSample(Accumulator):
-    """How many images are plain, black and white, and small copies of some, to tell how different they are.
+    """How many images are of one colour, how many values are black and white, and small copies of some images.
 
     Args:
         size: height and width of the images.
         count: how many images there will be; at most `COMPARED` copies are kept.
-
-    Attributes:
-        images: int64 [1].
-        plain: int64 [1], how many images are of one colour.
-        plain_total: int64 [1], Σ of the values of these, each from 0 to 255.
-        values, black, white: int64 [1], how many values there are in all images, and how many are 0 and 255.
-        step: int64 [1], of the ids of the images of which a copy is kept.
-        thumbs: uint8 [kept, 3, h, w].
     """
 
     FIELDS: ClassVar[Mapping[str, Merge]] = {
         **dict.fromkeys(("images", "plain", "plain_total", "values", "black", "white"), add),
-        "step": same,
-        "thumbs": join,
+        "step": require_equal,
+        "thumbs": concat,
     }
 
     def __init__(self, size: tuple[int, int], count: int, device: torch.device | str = "cpu") -> None:
@@ -70,12 +63,8 @@ class ImageSample(Accumulator):
         self.thumbs = torch.cat([self.thumbs, small.round().to(torch.uint8)])
 
     def read(self) -> dict[str, float]:
-        """Return what there is to say.
-
-        Returns:
-            images: how many. plain: the share that is of one colour. mean: the mean value of these, from 0 (black) to
-            1. black, white: the share of values that are black and white. alike: the share of images to which another
-            is alike.
+        """Return the number of images, the share that is of one colour (plain) and their mean value in [0, 1], the
+        shares of values that are black and white, and the share of images to which another one is alike.
         """
         images, plain, total, values, black, white = (
             float(getattr(self, name)) for name in ("images", "plain", "plain_total", "values", "black", "white")
@@ -91,9 +80,36 @@ class ImageSample(Accumulator):
 
 
 def _alike(thumbs: Tensor) -> float:
-    """Return the share of rows to which another row is alike."""
     if len(thumbs) < 2:
         return 0.0
     distance = torch.cdist(thumbs, thumbs) / thumbs.shape[1] ** 0.5
     distance.fill_diagonal_(torch.inf)
     return float((distance.amin(1) < ALIKE).double().mean())
+
+
+class Presence(Accumulator):
+    """How many images and pixels show each concept, and how many there were.
+
+    Attributes:
+        images: int64 [concepts]; entry 0, the place of "nothing", counts every image.
+        pixels: int64 [concepts]; entry 0 counts every pixel.
+    """
+
+    FIELDS: ClassVar[Mapping[str, Merge]] = {"images": add, "pixels": add}
+
+    def __init__(self, concepts: int, device: torch.device | str = "cpu") -> None:
+        self.images = torch.zeros(concepts, dtype=torch.long, device=device)
+        self.pixels = torch.zeros_like(self.images)
+
+    def update(self, *batch: Tensor) -> None:
+        """Take in (labels [b, plane, H, W])."""
+        (labels,) = batch
+        self.update_combined(labels, index_labels(labels, 1))
+
+    def update_combined(self, labels: Tensor, numbered: Combinations) -> None:
+        """Take in the labels [b, plane, H, W] of some images, which are numbered already."""
+        seen = torch.zeros(len(labels), len(self.images), dtype=torch.bool, device=labels.device)
+        seen.scatter_(1, labels.flatten(1).long(), value=True)
+        seen[:, 0] = True
+        self.images += seen.sum(0)
+        self.pixels[numbered.concepts] += numbered.shown

@@ -20,9 +20,6 @@ def blocks_left_out(count: int, blocks: int = BLOCKS) -> Int64[Tensor, "blocks r
 
     What is over when they are shared out is in no block, and always there.
 
-    Raises:
-        BadValue: fewer than two things.
-
     >>> blocks_left_out(7, 3).tolist()
     [[2, 3, 4, 5, 6], [0, 1, 4, 5, 6], [0, 1, 2, 3, 6]]
     """
@@ -58,7 +55,7 @@ def halves(count: int) -> Int64[Tensor, "2 half"]:
 
 
 def without_bias(means: Sequence[Tensor], images: Sequence[int]) -> Tensor:
-    """Return what a number would be of infinitely many images, from its mean over samples of some numbers of images.
+    """Return the limit of a number for infinitely many images, from its means over samples of several sizes.
 
     Its bias is taken for a polynomial in 1/images, with a term for every sample size but the first.
 
@@ -75,9 +72,7 @@ def without_bias(means: Sequence[Tensor], images: Sequence[int]) -> Tensor:
 
 
 def student(degrees: int) -> float:
-    """Return half of a 95 % interval in standard errors that so many degrees of freedom tell: Student's t.
-
-    By its series in 1/degrees: right to the third digit from seven degrees on.
+    """Return the 97.5 % quantile of Student's t, by its series in 1/degrees: to three digits from seven degrees on.
 
     >>> round(student(9), 2), round(student(15), 2), round(student(10**6), 2)
     (2.26, 2.13, 1.96)

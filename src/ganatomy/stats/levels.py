@@ -33,7 +33,7 @@ def fractions(count: int = 100, smallest: float = 0.001, also: Sequence[float] =
 
 
 def exact_levels(r: Features, grid: Grid, tops: npt.NDArray[np.float64], raw: int | None = None) -> Tensor:
-    """Return each unit's levels: quantiles 1 - f of its upsampled activation, over all images and points of the grid.
+    """Return each unit's levels, float64 [u, level], ascending: quantiles 1 - f of its upsampled activation.
 
     Linear between neighbouring order statistics, as ``numpy.quantile``; no sketch, no subsample.
 
@@ -41,11 +41,8 @@ def exact_levels(r: Features, grid: Grid, tops: npt.NDArray[np.float64], raw: in
         r: features [b, u, h, w] of the whole calibration sample.
         grid: the points that activations are read at.
         tops: the fractions f, descending.
-        raw: index of a level that is to be the quantile of the raw activations instead; lower levels are cut off above
-            it, and higher ones below it, so that they ascend.
-
-    Returns:
-        float64 [u, len(tops)], ascending along the second axis.
+        raw: index of a level that is to be the quantile of the raw activations instead; other levels are clipped to
+            it, so that they ascend.
     """
     axes: Axes = tuple(tuple(axis) for axis in grid.axes(r.shape[-2:]))
     maps = r.detach().cpu().contiguous().numpy()
@@ -75,8 +72,8 @@ def _unit_levels(maps: npt.NDArray[np.float32], axes: Axes, quantiles: Floats, u
 def _order_statistics(maps: npt.NDArray[np.float32], axes: Axes, ranks: npt.NDArray[np.int64], unit: int) -> Floats:
     """Return the values of the given ascending ranks (0 = least) among a unit's resampled activations, exactly.
 
-    The range is cut into cells; only the values whose cell holds a wanted rank, or is next to one, are computed in
-    float64 and sorted. Values at the least one, of which a ReLU makes many, are only counted.
+    Only values whose cell of the range holds a rank, or is next to one, are computed in float64 and sorted. Values at
+    the least one, of which a ReLU makes many, are only counted.
     """
     start, end = maps[:, unit].min(), maps[:, unit].max()
     with np.errstate(over="ignore", divide="ignore"):
@@ -102,13 +99,9 @@ def _order_statistics(maps: npt.NDArray[np.float32], axes: Axes, ranks: npt.NDAr
 
 
 class ActivationLevels(Accumulator):
-    """The levels of every unit of every layer, gathered unit by unit.
+    """The levels of every unit of every layer, float64 [units of all layers, levels]; NaN where not measured yet.
 
-    Units are numbered through all layers in forward order; a part that has not been measured is NaN, and merging
-    fills it in. So the work is sharded by units, and the calibration sample of one shard always fits in memory.
-
-    Attributes:
-        values: float64 [units of all layers, levels], ascending along levels.
+    The work is sharded by units, so that the calibration sample of one shard always fits in memory.
     """
 
     FIELDS: ClassVar[Mapping[str, Merge]] = {"values": lambda a, b: torch.where(torch.isnan(a), b, a)}

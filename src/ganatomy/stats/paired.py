@@ -24,13 +24,10 @@ def holds_zero(value: float, error: float) -> bool:
 
 
 class Change(NamedTuple):
-    """Means over the images, each float64 [trials, concepts], NaN where there is nothing to tell.
+    """Means over the images, each float64 [trials, concepts]: shares of pixels that show the concept, and changes.
 
-    Attributes:
-        before, after: share of the pixels that shows the concept.
-        change: after - before, and its standard error over images.
-        relative: change / before, and its standard error (a ratio of means; error to first order); NaN where before is
-            not clearly above zero, as then the ratio could be anything.
+    Errors are standard errors over images; `relative` is change / before (a ratio of means, its error to first order),
+    NaN where `before` is not clearly above zero.
     """
 
     before: Tensor
@@ -42,14 +39,9 @@ class Change(NamedTuple):
 
 
 class PairedChange(Accumulator):
-    """Pixel counts of the same images before and after each of several trials: sums, squares and products.
+    """Pixel counts of the same images before and after each of several trials: int64 sums, squares and products.
 
-    Whole numbers, so any sharding gives the same bits. All images of a trial are read over as many pixels.
-
-    Attributes:
-        images: int64 [1].
-        pixels: int64 [trials], looked at in all images together.
-        before, after, before2, after2, product: int64 [trials, concepts].
+    All images of a trial are counted over equally many pixels.
     """
 
     FIELDS: ClassVar[Mapping[str, Merge]] = dict.fromkeys(

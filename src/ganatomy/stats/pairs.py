@@ -1,8 +1,8 @@
 """How units agree with concepts at one level for each pair, as a whole and by blocks of images.
 
-The level of a pair is chosen on the other half of the sample, before this half is counted; so a pair needs a few
-numbers and not one for every bin. They are kept for every block of images, from which errors are drawn
-(`experiments.resampling`). For the concepts that went best with a unit on the other half, all bins are kept, too.
+The level of a pair is chosen on the other half of the sample, so a pair needs a few numbers and not one for every bin;
+they are kept for every block of images, for bootstrap errors. For the concepts that were best for a unit on the other
+half, all bins are kept, too.
 """
 
 import math
@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from ganatomy.stats.agreement import Take, count_pixels, counter_type
-from ganatomy.stats.base import Accumulator, Merge, add, same
-from ganatomy.stats.combinations import Combinations, Numbers, combine, numbers
-from ganatomy.stats.pair_kernels import add_at_levels, add_bins, add_rows
+from ganatomy.stats.base import Accumulator, Merge, add, require_equal
+from ganatomy.stats.combinations import Combinations, Numbers, index_labels, numbers
+from ganatomy.stats.kernels import add_at_levels, add_bins, add_rows
 
 FEW, MANY = 16, 32
 """A sample has up to 16 blocks, up to 32 where these are of 32 images or more: a cut within a batch takes time."""
@@ -43,7 +43,7 @@ def blocks_of(images: int) -> int:
 
 
 @dataclass(frozen=True, eq=False)
-class Wanted:
+class PairLevels:
     """What is counted of the pairs of one layer.
 
     Attributes:
@@ -60,16 +60,16 @@ class Wanted:
     null_level: Tensor
     kept: Tensor
 
-    def to(self, device: torch.device) -> "Wanted":
+    def to(self, device: torch.device) -> "PairLevels":
         """Return it on a device."""
-        return Wanted(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+        return PairLevels(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
 
 
 class PairCounts(Accumulator):
     """Pixels of every pair at its level.
 
     Attributes:
-        levels, concepts, level, null_level, kept: see `Wanted`.
+        levels, concepts, level, null_level, kept: see `PairLevels`.
         span: int64 [2], the id that block 0 begins with, and images a block.
         both: integer [2, blocks + 1, u, c], pixels above the level that show the concept; index 1 the control. The last
             block holds an image without a partner, which the control has not seen.
@@ -77,23 +77,23 @@ class PairCounts(Accumulator):
         shown: integer [2, blocks + 1, c], pixels that show the concept.
         null: integer [2, u, c], mismatched pixels above the null level: that show the concept, and all.
         curves: integer [2, u, 1 + k, l + 1], pixels by bin: all, and those that show each kept concept.
-        groups: integer [blocks, u, 1 + k', groups], those of the first k' kept concepts by block, without the control,
-            in groups of `GROUP` bins.
+        groups: integer [blocks, u, 1 + k', groups], those of the first k' kept concepts by block, in groups of `GROUP`
+            bins.
     """
 
     FIELDS: ClassVar[Mapping[str, Merge]] = {
-        **dict.fromkeys(("levels", "concepts", "level", "null_level", "kept", "span"), same),
+        **dict.fromkeys(("levels", "concepts", "level", "null_level", "kept", "span"), require_equal),
         **dict.fromkeys(("both", "on", "shown", "null", "curves", "groups"), add),
     }
 
-    def __init__(self, wanted: Wanted, ids: range, area: int) -> None:
+    def __init__(self, chosen: PairLevels, ids: range, area: int) -> None:
         """Start empty, for the images of these ids, of which each has so many pixels."""
-        for name in wanted.__dataclass_fields__:
-            setattr(self, name, getattr(wanted, name))
+        for name in chosen.__dataclass_fields__:
+            setattr(self, name, getattr(chosen, name))
         of_block = counter_type(block_size(len(ids)) * area)
-        for name, shape in shapes(wanted, len(ids)).items():
+        for name, shape in shapes(chosen, len(ids)).items():
             kind = counter_type(len(ids) * area) if name in ("null", "curves") else of_block
-            setattr(self, name, torch.zeros(shape, dtype=kind, device=wanted.levels.device))
+            setattr(self, name, torch.zeros(shape, dtype=kind, device=chosen.levels.device))
         self.span = torch.tensor([ids.start, block_size(len(ids))])
 
     levels: Tensor
@@ -122,13 +122,13 @@ class PairCounts(Accumulator):
         """Take in (features [b, u, h, w], labels [b, plane, H, W], ids int64 [b]) of one batch; the ids are a range."""
         features, labels, ids = batch
         for part, block in self.parts(int(ids[0]), len(ids)):
-            numbered = combine(labels[part], self.curves.shape[-1])
+            numbered = index_labels(labels[part], self.curves.shape[-1])
             count_pixels(self.levels, features[part], numbered, [self.taking(numbered, block)])
 
     def parts(self, first: int, images: int) -> Iterator[tuple[slice, int | None]]:
-        """Cut images of consecutive ids where blocks begin; yield places and block.
+        """Cut images of consecutive ids where blocks begin; yield each slice and its block.
 
-        A last image that has no partner is of no block: the control, which pairs images, has not seen it.
+        A last image without a partner, which the control lacks, is of no block.
         """
         start, size = self.span.tolist()
         done = 0
@@ -166,7 +166,6 @@ class PairCounts(Accumulator):
         return take
 
     def _taking_on_device(self, labels: Combinations, places: Tensor, block: int | None) -> Take:
-        """Return what `taking` does, by tensor operations; also the compiled loop's reference."""
         times, own = labels.starts.diff(), self.blocks if block is None else block
         zero = torch.zeros(2, len(labels.concepts), labels.bins, dtype=torch.int64, device=places.device)
         at, shown = places.clamp(min=0), places >= 0
@@ -192,10 +191,10 @@ class PairCounts(Accumulator):
         return take
 
 
-def shapes(wanted: Wanted, images: int) -> dict[str, tuple[int, ...]]:
+def shapes(chosen: PairLevels, images: int) -> dict[str, tuple[int, ...]]:
     """Return the shapes of the counts of `PairCounts`, for so many images."""
-    blocks, (units, concepts) = blocks_of(images), wanted.level.shape
-    bins, kept = wanted.levels.shape[1] + 1, wanted.kept.shape[1]
+    blocks, (units, concepts) = blocks_of(images), chosen.level.shape
+    bins, kept = chosen.levels.shape[1] + 1, chosen.kept.shape[1]
     return {
         "both": (2, blocks + 1, units, concepts),
         "on": (2, blocks + 1, units, concepts),
@@ -206,9 +205,9 @@ def shapes(wanted: Wanted, images: int) -> dict[str, tuple[int, ...]]:
     }
 
 
-def size(wanted: Wanted, images: int) -> int:
+def size(chosen: PairLevels, images: int) -> int:
     """Return how many bytes the counts of one layer take at most."""
-    return 8 * sum(math.prod(shape) for shape in shapes(wanted, images).values())
+    return 8 * sum(math.prod(shape) for shape in shapes(chosen, images).values())
 
 
 def grouped(counts: Tensor) -> Tensor:

@@ -13,12 +13,11 @@ from ganatomy.types import Labels, Scores
 def concept_counts(
     labels: Labels, concepts: int, read: Bool[Tensor, "p H W"] | None = None
 ) -> Int64[Tensor, "b concepts"]:
-    """Count the pixels of each image that show each concept; entry 0 counts the pixels that were looked at.
+    """Count the pixels of each image that show each concept; entry 0 counts all pixels that are read.
 
     Args:
-        labels: of the images.
         concepts: how many, nothing included.
-        read: the pixels to look at, for all images (p = 1) or for each; None for all.
+        read: the pixels to read, for all images (p = 1) or for each; None for all.
     """
     if read is None:
         return _count(labels, concepts, torch.zeros_like(labels[:1, 0], dtype=torch.long), 1)[:, 0]
@@ -63,9 +62,7 @@ def _count(labels: Labels, concepts: int, places: Integer[Tensor, "p H W"], coun
 
 
 def only(labels: Labels, among: Sequence[int], concepts: int) -> Labels:
-    """Return labels that tell some concepts apart: 1, 2, … for those of `among`, and 0 for all others.
-
-    A table by place has as many rows as there are concepts; so it has no more than are read.
+    """Return labels that distinguish some concepts: 1, 2, … for those of `among`, and 0 for all others.
 
     >>> only(torch.tensor([[[[0, 7, 2, 5]]]]), [2, 7], 9).flatten().tolist()
     [0, 2, 1, 0]

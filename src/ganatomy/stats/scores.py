@@ -78,8 +78,7 @@ def candidates(shares: Rates, levels: Float64[Tensor, "u l"], rule: str, rare: f
     """Return the levels of each pair that a rule may choose: those of positive association (SPEC 2).
 
     Args:
-        shares: of the validation half.
-        levels: the activations that the levels stand for, ascending.
+        levels: activations, ascending.
         rule: see `choose_levels`. ``unit`` also asks for accuracy > 0.8, an activation > 0 and a concept that covers at
             least the share `rare` of the pixels, as the published code does.
         rare: that share.
@@ -96,14 +95,13 @@ def choose_levels(counts: Counts, levels: Float64[Tensor, "u l"], rule: str, rar
     """Choose the level of every unit and concept on the validation half (SPEC 2).
 
     Args:
-        counts: of the validation half.
-        levels: the activations that the levels stand for, ascending.
+        levels: activations, ascending.
         rule: ``pair``: greatest IQR for each pair. ``max-iou``: greatest IoU for each pair. ``unit``: one level a unit,
             that of its best concept by IQR (the published code's rule).
         rare: see `candidates`.
 
     Returns:
-        Index into the levels, -1 where no level is a candidate. Ties go to the lower level.
+        Index into the levels, the lower of equal ones; -1 where no level is a candidate.
     """
     shares = rates(counts)
     candidate = candidates(shares, levels, rule, rare)

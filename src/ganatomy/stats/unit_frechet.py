@@ -4,14 +4,12 @@ A unit's distance is that of the m images, of M, in which its greatest activatio
 images are computed once; a unit's sample is a row of indices.
 """
 
-from typing import NamedTuple
-
 import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from ganatomy.errors import BadValue
-from ganatomy.progress import tick
+from ganatomy.progress import report_progress
 from ganatomy.stats.frechet import FeatureMoments, Frechet, root_trace
 
 WORKSPACE = 1 << 25
@@ -21,118 +19,45 @@ ROWS = 512
 """Rows that are multiplied in single precision at once."""
 
 
-class UnitFrechetCost(NamedTuple):
-    """What the distances of a layer take.
-
-    Attributes:
-        projection: multiplications and additions to bring the features of the images into the real ones' scale, once.
-        products: of the units' covariances.
-        roots: of their eigenvalues; these run at a rate of their own, far below that of products.
-        memory_bytes: asked for, beside the features themselves; an allocator may hold more.
-    """
-
-    projection: float
-    products: float
-    roots: float
-    memory_bytes: int
-
-
-def unit_frechet_cost(
-    units: int, top: int, images: int, features: int, workspace: int = WORKSPACE, *, overwrite: bool = False
-) -> UnitFrechetCost:
-    """Return the cost of `unit_frechet`: u (m d (d + b) + 4/3 d³) + 2 M d² operations; m > d, in blocks of b = d/8.
-
-    With fewer images than features a unit's m × m products of images take the place of the d × d ones of features.
-
-    Args:
-        top: m, images of a unit.
-        images: M, images that the features were computed of; those of no unit cost nothing.
-        workspace, overwrite: as they are given to `unit_frechet`.
-    """
-    small, large = min(top, features), max(top, features)
-    used = min(images, units * top)
-    rows, together = _batch(top, features, workspace)
-    return UnitFrechetCost(
-        projection=2.0 * used * features**2,
-        products=units * large * small * (small + _block(small)),
-        roots=4 / 3 * units * small**3,
-        memory_bytes=used * 4 * (2 if overwrite else features + 2)
-        + units * (used + 40 * top + 24 * features)
-        + 32 * features**2
-        + max(min(together, units) * _unit_bytes(rows, top, features), workspace),
-    )
-
-
 @torch.no_grad()
 def unit_frechet(
     features: Float[Tensor, "M d"],
     tops: Int64[Tensor, "u m"],
     real: FeatureMoments,
-    workspace: int = WORKSPACE,
-    *,
     overwrite: bool = False,
 ) -> Frechet:
     """Return the distance of every unit's images from the real ones, on the features' device.
 
     With C = RRᵀ the real covariance, images are multiplied by R once: the covariance of a unit's rows is then RᵀΣR,
-    whose eigenvalues give Tr(CΣ)^½, and Tr Σ is a sum over its rows. A unit costs one product of its rows and one set
-    of eigenvalues.
+    whose eigenvalues give Tr(CΣ)^½.
 
     Args:
         features: of all images.
         tops: for each unit the numbers of its images, as `TopImages` finds them.
         real: of the real images.
-        workspace: bytes that one batch of units may take; `unit_frechet_cost` states all that is held.
         overwrite: whether the features may be written over, so that no other table of their size is needed.
-
-    Raises:
-        BadValue: features of another length than the real ones', or not finite; images that are not there, or twice;
-            fewer than two a unit.
     """
     _check(features, tops, real)
     used, places = torch.unique(tops.to(features.device), return_inverse=True)
     covariance, mean = (each.to(features.device) for each in (real.covariance(), real.mean()))
-    rows, together = _batch(tops.shape[1], features.shape[1], workspace)
+    rows, together = _batch(tops.shape[1], features.shape[1])
     overwrite = overwrite and features.dtype == torch.float32
-    sample = _project(features, used, places, _half(covariance), workspace, overwrite)
+    projected, middles, means, traces = _project(features, used, places, _half(covariance), overwrite)
     lines = tops.to(features.device) if overwrite else places
     roots = []
-    for own, middle in zip(*(torch.split(each, together) for each in (lines, sample.middles)), strict=True):
-        roots.append(_roots(sample.projected, own, middle, rows))
-        tick(len(own))
-    means = (sample.means - mean).square().sum(1)
-    covariances = (covariance.trace() + sample.traces - 2 * torch.cat(roots)).clamp(min=0)
-    images = int(real.images), tops.shape[1]
-    return Frechet(means + covariances, means, covariances, images, features.shape[1])
+    for own, middle in zip(*(torch.split(each, together) for each in (lines, middles)), strict=True):
+        roots.append(_roots(projected, own, middle, rows))
+        report_progress(len(own))
+    distances = (means - mean).square().sum(1)
+    covariances = (covariance.trace() + traces - 2 * torch.cat(roots)).clamp(min=0)
+    return Frechet(distances + covariances, distances, covariances)
 
 
 def _half(covariance: Float64[Tensor, "d d"]) -> Float64[Tensor, "d d"]:
-    """Return R with RRᵀ = C, by its eigenvectors.
-
-    So each column of what is multiplied by it has a scale of its own, to which single precision is relative: directions
-    in which features hardly vary keep their digits beside those in which they vary most.
-    """
+    """Return R with RRᵀ = C by its eigenvectors: directions in which features hardly vary keep their digits."""
     values, vectors = torch.linalg.eigh(covariance)
     half: Tensor = vectors * values.clamp(min=0).sqrt()
     return half
-
-
-class _Sample(NamedTuple):
-    """The images of all units, and what is a sum over those of each.
-
-    Attributes:
-        projected: the images less their mean, multiplied by half of the real covariance; in single precision, which
-            moves a distance by no more than the features' own rounding does. Of all images where the features were
-            written over, and then those of no unit are as they were.
-        middles: their means by unit.
-        means: of the features by unit.
-        traces: Tr Σ by unit.
-    """
-
-    projected: Float[Tensor, "rows d"]
-    middles: Float64[Tensor, "u d"]
-    means: Float64[Tensor, "u d"]
-    traces: Float64[Tensor, " u"]
 
 
 def _project(
@@ -140,12 +65,16 @@ def _project(
     used: Int64[Tensor, " n"],
     places: Int64[Tensor, "u m"],
     root: Float64[Tensor, "d d"],
-    workspace: int,
     overwrite: bool,
-) -> _Sample:
-    """Multiply the used images by the root, in a table of their own or in place; sum over those of each unit."""
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Multiply the used images, less their mean, by the root, in a table of their own or in place.
+
+    Returns:
+        The products, in single precision, which moves a distance by no more than the features' own rounding does; and
+        by unit their means, the means of the features, and Tr Σ.
+    """
     m, d = places.shape[1], features.shape[1]
-    rows = max(1, workspace // (8 * (len(places) + 3 * d)))
+    rows = max(1, WORKSPACE // (8 * (len(places) + 3 * d)))
     chunks = [slice(start, start + rows) for start in range(0, len(used), rows)]
     centre = sum((features[used[own]].sum(0, dtype=torch.float64) for own in chunks), root.new_zeros(d)) / len(used)
     if not centre.isfinite().all():
@@ -162,7 +91,7 @@ def _project(
         sums += belongs @ x
         squares += belongs @ x.square_().sum(1)
     shift = sums / m
-    return _Sample(projected, shift @ root, centre + shift, (squares - m * shift.square().sum(1)) / (m - 1))
+    return projected, shift @ root, centre + shift, (squares - m * shift.square().sum(1)) / (m - 1)
 
 
 def _roots(
@@ -170,9 +99,8 @@ def _roots(
 ) -> Float64[Tensor, " k"]:
     """Return Tr(CΣ)^½ of some units, by the rows of their images.
 
-    Products of a few hundred rows lose no digits that count in single precision, and take half as long; their sums are
-    in double precision. All is in double precision where there are hardly more images than features, for then some
-    eigenvalues are next to zero; and where torch was told to multiply single precision more coarsely.
+    Products of a few hundred rows are exact enough in single precision; where there are hardly more images than
+    features some eigenvalues are next to zero, and all is in double precision.
     """
     m, d = own.shape[1], projected.shape[1]
     small = min(m, d)
@@ -199,15 +127,15 @@ def _block(features: int) -> int:
     return max(64, features // 8)
 
 
-def _batch(top: int, features: int, workspace: int) -> tuple[int, int]:
+def _batch(top: int, features: int) -> tuple[int, int]:
     """Return how many images of a unit, and how many units, are worked on together."""
-    spare = (workspace - _unit_bytes(0, top, features)) // (12 * features)
+    spare = (WORKSPACE - unit_bytes(0, top, features)) // (12 * features)
     rows = min(top, max(features, spare))
-    return rows, max(1, workspace // _unit_bytes(rows, top, features))
+    return rows, max(1, WORKSPACE // unit_bytes(rows, top, features))
 
 
-def _unit_bytes(rows: int, top: int, features: int) -> int:
-    """Return what one unit takes: its rows, in both precisions where need be; products, a block, a working copy."""
+def unit_bytes(rows: int, top: int, features: int) -> int:
+    """Return the memory of one unit: its rows, in both precisions where need be; products, a block, a working copy."""
     small = min(top, features)
     return (4 if top >= 2 * features else 12) * rows * features + 8 * small * (2 * small + _block(small))
 

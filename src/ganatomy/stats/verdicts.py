@@ -1,4 +1,4 @@
-"""What a classifier said of each image, before and after each of several edits: accuracy per class, with errors."""
+"""Predicted classes of images before and after each of several edits: accuracy per class, with errors."""
 
 from collections.abc import Mapping
 from typing import ClassVar, NamedTuple
@@ -7,24 +7,18 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from ganatomy.stats.base import Accumulator, Merge, join
+from ganatomy.stats.base import Accumulator, Merge, concat
 
 
 class ClassAccuracy(NamedTuple):
-    """How well each class is told, float64; NaN for a class without images.
+    """Accuracy of each class, float64 [trials, classes]; NaN for a class without images.
 
-    Attributes:
-        pictures: int64 [classes].
-        recall: [trials, classes], the share of a class's images that are said to be of it.
-        recall_change, recall_error: against the first trial, and its standard error over the same images.
-        balanced: [trials, classes], one class against all others: the mean of recall and of the share of other
-            images that are not said to be of it. 1/2 is chance.
-        balanced_change, balanced_error: the same of that.
-        likelihood_change: [trials, classes], mean change of the log-probability of their class over a class's images;
-            it moves before any image is told otherwise.
+    Changes are against the first trial, errors the standard errors of changes over the same images. `balanced` is of
+    one class against all others, the mean of sensitivity and specificity; `likelihood_change` is the mean change of the
+    log-probability of the true class.
     """
 
-    pictures: Int64[Tensor, " c"]
+    images: Int64[Tensor, " c"]
     recall: Tensor
     recall_change: Tensor
     recall_error: Tensor
@@ -35,12 +29,7 @@ class ClassAccuracy(NamedTuple):
 
 
 class Overall(NamedTuple):
-    """How well all classes are told, each float64 [trials].
-
-    Attributes:
-        accuracy: the share of all images that are told right; its change against the first trial, and the error.
-        balanced: the mean of the classes' recalls; its change and error.
-    """
+    """Accuracy over all images, and `balanced`, the mean of the classes' recalls; each float64 [trials]."""
 
     accuracy: Tensor
     accuracy_change: Tensor
@@ -50,48 +39,45 @@ class Overall(NamedTuple):
     balanced_error: Tensor
 
 
-class Verdicts(Accumulator):
-    """The class that each image has, and what is said of it in each trial; the first trial is no edit.
+class Predictions(Accumulator):
+    """True and predicted class of each image in each trial; the first trial is no edit.
 
     Attributes:
         truth: int64 [images].
-        said: int32 [images, trials], the class of the greatest score.
+        predicted: int32 [images, trials], the class of the greatest score.
         likelihood: float32 [images, trials], the log-probability (softmax) of the class that it has.
     """
 
-    FIELDS: ClassVar[Mapping[str, Merge]] = {"truth": join, "said": join, "likelihood": join}
+    FIELDS: ClassVar[Mapping[str, Merge]] = {"truth": concat, "predicted": concat, "likelihood": concat}
 
     def __init__(self, trials: int, device: torch.device | str = "cpu") -> None:
         self.truth = torch.zeros(0, dtype=torch.long, device=device)
-        self.said = torch.zeros(0, trials, dtype=torch.int32, device=device)
+        self.predicted = torch.zeros(0, trials, dtype=torch.int32, device=device)
         self.likelihood = torch.zeros(0, trials, dtype=torch.float32, device=device)
 
     def update(self, *batch: Tensor) -> None:
-        """Take in (truth [b], said [b, trials], likelihood [b, trials])."""
-        truth, said, likelihood = batch
-        self.truth, self.said = torch.cat([self.truth, truth]), torch.cat([self.said, said.to(torch.int32)])
+        """Take in (truth [b], predicted [b, trials], likelihood [b, trials])."""
+        truth, predicted, likelihood = batch
+        self.truth = torch.cat([self.truth, truth])
+        self.predicted = torch.cat([self.predicted, predicted.to(torch.int32)])
         self.likelihood = torch.cat([self.likelihood, likelihood.float()])
 
-    def rows(self, start: int, stop: int) -> "Verdicts":
-        """Return what was said of some of the images, in their order."""
+    def rows(self, start: int, stop: int) -> "Predictions":
+        """Return some of the images, in their order."""
         return self.from_state({name: table[start:stop] for name, table in self.state_dict().items()})
 
     def read(self, classes: int) -> ClassAccuracy:
-        """Return how well each of so many classes is told.
-
-        Errors are of paired differences (as McNemar's test has them): of the images that both trials tell alike, no
-        matter how many, nothing is to be learnt.
-        """
-        said, truth = self.said.long(), self.truth[:, None]
-        right, kept = said == truth, said == said[:, :1]
+        """Return the accuracy of each class, with errors of paired differences (as in McNemar's test)."""
+        predicted, truth = self.predicted.long(), self.truth[:, None]
+        right, kept = predicted == truth, predicted == predicted[:, :1]
         own = torch.bincount(self.truth, minlength=classes)
         others = len(self.truth) - own
-        hits = _counted(said, right, classes)
-        alarms = _counted(said, ~right, classes)
-        change, variance = _paired(hits, _counted(said, right & kept, classes), own)
-        wrong, wrong_variance = _paired(alarms, _counted(said, ~right & kept, classes), others)
+        hits = _counted(predicted, right, classes)
+        alarms = _counted(predicted, ~right, classes)
+        change, variance = _paired(hits, _counted(predicted, right & kept, classes), own)
+        wrong, wrong_variance = _paired(alarms, _counted(predicted, ~right & kept, classes), others)
         return ClassAccuracy(
-            pictures=own,
+            images=own,
             recall=hits / own,
             recall_change=change,
             recall_error=variance.sqrt(),
@@ -102,11 +88,11 @@ class Verdicts(Accumulator):
         )
 
     def overall(self, classes: int) -> Overall:
-        """Return how well all classes are told; those without images do not count."""
-        right = (self.said.long() == self.truth[:, None]).double()
+        """Return the accuracy over all classes that have images."""
+        right = (self.predicted.long() == self.truth[:, None]).double()
         step = right - right[:, :1]
         each = self.read(classes)
-        shown = each.pictures > 0
+        shown = each.images > 0
         return Overall(
             accuracy=right.mean(0),
             accuracy_change=step.mean(0),
@@ -117,26 +103,19 @@ class Verdicts(Accumulator):
         )
 
     def _mean(self, each: Float64[Tensor, "n t"], classes: int) -> Float64[Tensor, "t c"]:
-        """Return the mean over the images of each class."""
         total = each.new_zeros(classes, each.shape[1]).index_add(0, self.truth, each)
         return (total / torch.bincount(self.truth, minlength=classes)[:, None]).T
 
 
-def _counted(said: Int64[Tensor, "n t"], which: Tensor, classes: int) -> Float64[Tensor, "t c"]:
-    """Return how often each trial says each class, of the images for which it says so and `which` holds."""
-    trials = said.shape[1]
-    keys = said + classes * torch.arange(trials, device=said.device)
+def _counted(predicted: Int64[Tensor, "n t"], which: Tensor, classes: int) -> Float64[Tensor, "t c"]:
+    """Return how often each trial predicts each class, over the images for which `which` holds."""
+    trials = predicted.shape[1]
+    keys = predicted + classes * torch.arange(trials, device=predicted.device)
     return torch.bincount(keys[which], minlength=trials * classes).view(trials, classes).double()
 
 
 def _paired(counts: Float64[Tensor, "t c"], both: Float64[Tensor, "t c"], n: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the mean change of a share of n images against the first trial, and the variance of that mean.
-
-    Args:
-        counts: for how many it holds in each trial.
-        both: for how many it holds in the first trial too.
-        n: of how many.
-    """
+    """Return the mean change of counts / n against the first trial, and its variance; `both`: in that trial, too."""
     change = (counts - counts[:1]) / n
     square = (counts + counts[:1] - 2 * both) / n
     return change, (square - change.square()).clamp(min=0) / (n - 1)  # below 0 by rounding alone

@@ -6,7 +6,7 @@ scales, from fine to coarse; at each, small patches of random places are compare
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from ganatomy.errors import BadValue
-from ganatomy.stats.base import Accumulator, Merge, join, same
+from ganatomy.stats.base import Accumulator, Merge, concat, require_equal
 from ganatomy.types import Images
 
 SIDE = 7
@@ -62,16 +62,11 @@ def _blurred(images: Images) -> Images:
 class Patches(Accumulator):
     """Patches of random places of every image, at every level of its pyramid.
 
-    The places of an image depend on the seed and its id alone. All patches are kept: 588 bytes each, so 75 kB for each
-    level of an image.
-
-    Attributes:
-        size: int64 [2], height and width of the images.
-        seed: int64 [1].
-        values: float32 [images, level, patch, colour, 49].
+    The places of an image depend on the seed and its id alone. All patches are kept: float32 [images, level, patch,
+    colour, 49], 75 kB for each level of an image.
     """
 
-    FIELDS: ClassVar[Mapping[str, Merge]] = {"size": same, "seed": same, "values": join}
+    FIELDS: ClassVar[Mapping[str, Merge]] = {"size": require_equal, "seed": require_equal, "values": concat}
 
     def __init__(
         self, size: tuple[int, int], seed: int = 0, patches: int = 128, device: torch.device | str = "cpu"
@@ -88,11 +83,7 @@ class Patches(Accumulator):
         self.values = torch.zeros(0, len(pyramid_sizes(size)), patches, 3, SIDE**2, device=device)
 
     def update(self, *batch: Tensor) -> None:
-        """Take in (images [b, 3, H, W], ids [b]).
-
-        Raises:
-            BadValue: images of another size, or that are not finite.
-        """
+        """Take in (images [b, 3, H, W], ids [b])."""
         images, ids = batch
         size = images.shape[-2], images.shape[-1]
         if list(size) != self.size.tolist():
@@ -132,30 +123,14 @@ def _cut(level: Images, top: Tensor, left: Tensor) -> Float[Tensor, "b patch 3 n
     return flat.gather(3, pixels[:, :, None].expand(-1, -1, 3, -1))
 
 
-class SlicedWasserstein(NamedTuple):
-    """The distance at every level, and what it was computed from.
-
-    Attributes:
-        sizes: height and width of each level, finest first.
-        distance: float64 [level], × 10³ as published.
-        patches: of each set, at each level.
-        projections: random directions that the distance is a mean over.
-    """
-
-    sizes: list[tuple[int, int]]
-    distance: Float64[Tensor, " level"]
-    patches: int
-    projections: int
-
-
 @torch.no_grad()
-def sliced_wasserstein(real: Patches, made: Patches, projections: int = 512, seed: int = 0) -> SlicedWasserstein:
+def sliced_wasserstein(
+    real: Patches, made: Patches, projections: int = 512, seed: int = 0
+) -> Float64[Tensor, " level"]:
     """Return the mean difference of sorted projections of the patches of two sets of as many images, × 10³.
 
-    Each set's patches are first brought to mean 0 and deviation 1, colour channel by colour channel.
-
-    Raises:
-        BadValue: images of another size or number, or none.
+    There is one distance for each level, finest first. Each set's patches are first brought to mean 0 and deviation 1,
+    colour channel by colour channel.
     """
     if real.sizes != made.sizes or real.values.shape != made.values.shape or not len(real.values):
         (a, b), (c, d) = real.sizes[0], made.sizes[0]
@@ -163,8 +138,6 @@ def sliced_wasserstein(real: Patches, made: Patches, projections: int = 512, see
             f"{len(real.values)} images of {a} × {b} pixels, {real.values.shape[2]} patches each, cannot be compared "
             f"with {len(made.values)} of {c} × {d}, {made.values.shape[2]} each; take as many of the same size"
         )
-    if projections < 1:
-        raise BadValue(f"projections={projections} is not above 0")
     source = torch.Generator().manual_seed(seed)
     directions = torch.randn(3 * SIDE**2, projections, generator=source)
     directions = (directions / directions.norm(dim=0)).to(real.values.device)
@@ -172,8 +145,7 @@ def sliced_wasserstein(real: Patches, made: Patches, projections: int = 512, see
     for i in range(len(real.sizes)):
         one, two = (_normalised(each.values[:, i].to(directions.device)) for each in (real, made))
         levels.append(_distance(one, two, directions))
-    count = real.values.shape[0] * real.values.shape[2]
-    return SlicedWasserstein(real.sizes, torch.tensor(levels, dtype=torch.float64) * 1000, count, projections)
+    return torch.tensor(levels, dtype=torch.float64) * 1000
 
 
 def _normalised(patches: Float[Tensor, "image patch 3 n"]) -> Float[Tensor, "m pixel"]:

@@ -22,20 +22,20 @@ from typing import Any, TypeVar, cast
 import pandas as pd
 
 from ganatomy.errors import StudyError, StudyMismatch
-from ganatomy.execute import Executor, local
+from ganatomy.execute import Engine, local
 from ganatomy.files import write_text
-from ganatomy.progress import Progress, Silent
+from ganatomy.progress import NullProgress, Progress
 from ganatomy.remote import display_path, local_path, open_mirror, pull, url_of
 from ganatomy.study.files import (
     FORMAT,
     RUN,
+    StoredTensors,
     TensorState,
     as_bad_file,
     differences,
     question,
     read_parquet,
     read_record,
-    read_tensors,
     record_text,
     replacing_in_study,
     require_inside,
@@ -66,7 +66,7 @@ S = TypeVar("S")
 
 
 def to_json(spec: Any) -> dict[str, Any]:
-    """Return the fields of a Spec as plain JSON values (tuples become lists, nested Specs dictionaries)."""
+    """Return the fields of a Spec as JSON values."""
     fields: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(spec), allow_nan=False))
     return fields
 
@@ -106,7 +106,7 @@ class Study:
         directory: Path,
         record: dict[str, Any],
         hold: StudyLock | None = None,
-        execute: Executor = local,
+        execute: Engine = local,
         progress: Progress | None = None,
     ) -> None:
         self.directory = directory
@@ -114,7 +114,7 @@ class Study:
         self._lock = hold
         self._mirror = None if hold is None else open_mirror(directory)
         self._execute = execute
-        self._progress = progress or Silent()
+        self._progress = progress or NullProgress()
 
     @property
     def spec_json(self) -> dict[str, Any]:
@@ -152,7 +152,7 @@ class Study:
         directory: str | Path,
         spec: Any,
         facts: Mapping[str, Any],
-        execute: Executor = local,
+        execute: Engine = local,
         progress: Progress | None = None,
     ) -> "Study":
         """Make a study in a new or empty directory, or go on with one of the same Spec and the same inputs.
@@ -249,7 +249,7 @@ class Study:
                     self._check()
                     write_tensors(path, value)
         with as_bad_file(path):
-            return kind.from_state(read_tensors(path)[0])
+            return kind.from_state(StoredTensors(path))
 
     def sharded(self, name: str, kind: type[M], work: Callable[[range], M], shards: Sequence[range]) -> M:
         """Return a step that is counted shard by shard and merged in their order; goes on after the last shard kept.
@@ -267,7 +267,7 @@ class Study:
                     if not path.exists():
                         count_all(path, job, self._execute, self._progress)
         with as_bad_file(path):
-            return kind.from_state(read_tensors(path)[0])
+            return kind.from_state(StoredTensors(path))
 
     def write_table(self, name: str, table: pd.DataFrame) -> None:
         """Keep a table.
@@ -318,12 +318,10 @@ class Study:
             yield
 
     def _keep(self) -> None:
-        """Send what is finished by now, if the study is at a URL."""
         if self._mirror:
             self._mirror.keep()
 
     def _check(self) -> None:
-        """Refuse to write where the study is not there any more, but perhaps another."""
         if self._lock is not None:
             self._lock.check()
 
@@ -368,7 +366,6 @@ def is_study(directory: Path) -> bool:
 
 
 def _usable(directory: Path) -> None:
-    """Make the directory, or refuse one that holds something else than a study."""
     if directory.exists() and not directory.is_dir():
         raise StudyError(f"{directory} is a file; give a directory")
     directory.mkdir(parents=True, exist_ok=True)

@@ -27,83 +27,44 @@ class TensorState(Protocol):
 
     def state_dict(self) -> Mapping[str, Tensor]:
         """Return all that it is made of."""
-        ...
 
     @classmethod
     def from_state(cls: type[A], state: Mapping[str, Tensor]) -> A:
         """Make it again."""
-        ...
 
 
-class StoredTensors(Mapping[str, Tensor]):
-    """The tensors of a step, each read when it is asked for.
-
-    Raises:
-        BadFile: the file is missing or damaged; so does each reading.
-    """
+class StoredTensors(Archive):
+    """The tensors of a step, each read when it is asked for; a BadFile is raised where the file is damaged."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        with self._whole():
+        with _reading(path):
             plain_file(path)
-            self._archive = Archive(path)
+            super().__init__(path)
+        self._path = path
 
     def __getitem__(self, name: str) -> Tensor:
-        if name not in self._archive:
+        if name not in self._sizes:
             raise KeyError(name)
-        with self._whole():
-            return self._archive[name]
+        with _reading(self._path):
+            return super().__getitem__(name)
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._archive)
 
-    def __len__(self) -> int:
-        return len(self._archive)
-
-    @property
-    def shards(self) -> int:
-        """How many shards of the step they hold."""
-        return self._archive.shards
-
-    @property
-    def nbytes(self) -> int:
-        """How much memory all of them take."""
-        return self._archive.nbytes
-
-    @contextlib.contextmanager
-    def _whole(self) -> Iterator[None]:
-        try:
-            yield
-        except (*BROKEN, MemoryError, RuntimeError) as error:
-            raise damaged(self._path, error) from error
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (*BROKEN, MemoryError, RuntimeError) as error:
+        raise damaged(path, error) from error
 
 
 def write_tensors(path: Path, value: TensorState, shards: int = 0) -> None:
-    """Keep a step, and how many shards it holds.
-
-    Raises:
-        StudyError: it cannot be written; what was there stays whole.
-    """
+    """Write a step, and how many shards it holds."""
     with replacing_in_study(path) as temporary:
         write(temporary, value.state_dict(), shards)
 
 
-def read_tensors(path: Path) -> tuple[StoredTensors, int]:
-    """Return the tensors of a step, and how many shards they hold.
-
-    Raises:
-        BadFile: it is missing or damaged.
-    """
-    tensors = StoredTensors(path)
-    return tensors, tensors.shards
-
-
 def read_parquet(path: Path) -> pd.DataFrame:
-    """Return a table.
-
-    Raises:
-        BadFile: it is missing or damaged.
-    """
+    """Return a table."""
     try:
         plain_file(path)
         return pd.read_parquet(path)
@@ -112,11 +73,7 @@ def read_parquet(path: Path) -> pd.DataFrame:
 
 
 def require_inside(directory: Path, path: Path) -> Path:
-    """Return a path in a study's directory, if no link leads out of that: it may be from a stranger.
-
-    Raises:
-        BadFile: one does.
-    """
+    """Return a path in a study's directory, if no link leads out of that: it may be from a stranger."""
     try:
         inside = path.resolve().is_relative_to(directory.resolve())
     except RuntimeError:  # a link to itself
@@ -128,11 +85,7 @@ def require_inside(directory: Path, path: Path) -> Path:
 
 @contextlib.contextmanager
 def as_bad_file(where: Path) -> Iterator[None]:
-    """Tell in one line that what a study holds does not fit together: a stranger may have written anything.
-
-    Raises:
-        BadFile: that line.
-    """
+    """Tell in one line that what a study holds does not fit together: a stranger may have written anything."""
     try:
         yield
     except (*ODD, OSError) as error:
@@ -152,17 +105,11 @@ def damaged(path: Path, error: Exception) -> BadFile | StudyError:
 
 
 def _unreadable(path: Path, reason: str | None) -> StudyError:
-    """Return the error of a machine that lacks something; nothing says that the study is not whole."""
     return StudyError(f"cannot read {path} ({reason}); mend that, and run the same command again")
 
 
 def read_record(directory: Path) -> dict[str, Any]:
-    """Return what study.json holds.
-
-    Raises:
-        BadFile: it is missing or damaged.
-        StudyError: it is of another format.
-    """
+    """Return what study.json holds."""
     path = directory / "study.json"
     try:
         record: dict[str, Any] = read_json(require_inside(directory, path))
@@ -209,11 +156,7 @@ def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tup
 
 @contextlib.contextmanager
 def replacing_in_study(path: Path) -> Iterator[Path]:
-    """Give a temporary name to write to, as `replacing`, beside a file that is one folder deep in a study.
-
-    Raises:
-        StudyError: it cannot be written; what was there stays whole.
-    """
+    """Give a temporary name to write to, as `replacing`, beside a file that is one folder deep in a study."""
     with writing(path):
         path.parent.mkdir(exist_ok=True)  # no further: a study that was taken away does not come back in part
         with replacing(path) as temporary:
@@ -222,11 +165,7 @@ def replacing_in_study(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Tell in one line why something cannot be written.
-
-    Raises:
-        StudyError: that line.
-    """
+    """Tell in one line why something cannot be written."""
     try:
         yield
     except OSError as error:

@@ -39,10 +39,6 @@ class StudyLock:
         directory: of the study.
         part: the name of this part, ``3/16``, with which other parts may write; else this process is alone.
         mark: what is in the names of the part's files, and of no others.
-
-    Raises:
-        StudyBusy: another process holds it, or counts this part, too; names it.
-        StudyError: the file system keeps no locks.
     """
 
     def __init__(self, directory: Path, part: str = "", mark: str = "") -> None:
@@ -59,7 +55,6 @@ class StudyLock:
             raise
 
     def _own(self, held: contextlib.ExitStack, name: str, what: str, shared: bool = False) -> int:
-        """Hold a lock for as long as `held` is open, or say who has it."""
         lock = _opened(held, self._directory / name)
         if not _taken(self._directory / name, lock, self._holder, shared):
             raise StudyBusy(f"{what} by process {_holder(lock)}; wait, or give another directory")
@@ -67,11 +62,7 @@ class StudyLock:
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Keep the other parts from what concerns all of them in this block; wait until no other is in it.
-
-        Raises:
-            StudyError: the directory was taken away.
-        """
+        """Keep the other parts from what concerns all of them in this block; wait until no other is in it."""
         self.check()
         with contextlib.ExitStack() as held:
             if self._mark:
@@ -87,11 +78,7 @@ class StudyLock:
                 tell = math.inf
 
     def check(self) -> None:
-        """Refuse to go on where the directory was taken away: what is written there would be of another study.
-
-        Raises:
-            StudyError: it was; names the directory.
-        """
+        """Refuse to go on where the directory was taken away: what is written there would be of another study."""
         if not self._release.alive:
             return
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):

@@ -10,7 +10,7 @@ import torch
 from ganatomy.errors import StudyError, StudyMismatch
 from ganatomy.files import read_text, write_text
 from ganatomy.remote import display_path
-from ganatomy.study.files import differences, read_record, read_tensors, replacing_in_study, writing
+from ganatomy.study.files import StoredTensors, differences, read_record, replacing_in_study, writing
 from ganatomy.study.lock import StudyLock
 from ganatomy.study.parts import PART
 from ganatomy.tensor_files import SUFFIX
@@ -22,12 +22,6 @@ def merge_parts(directories: Sequence[Path], target: Path) -> dict[str, list[int
     Args:
         directories: of the studies.
         target: where to: a new directory, or one of the same study, which may be one of them.
-
-    Raises:
-        StudyMismatch: they are not all of one study, or two files of one name differ; names both.
-        StudyError: there are no parts, or the study cannot be written.
-        StudyBusy: another process is writing to it.
-        BadFile: a file is damaged.
     """
     places = list(dict.fromkeys([*directories, *([target] if (target / "study.json").exists() else [])]))
     _check_one_study(places)
@@ -67,7 +61,6 @@ def _check_one_study(places: Sequence[Path]) -> None:
 
 
 def _copy(files: dict[str, Path], source: Path, target: Path) -> None:
-    """Copy the files that a study lacks, each whole or not at all; it is begun if it is not there."""
     with writing(target):
         if not (target / "study.json").exists():
             target.mkdir(parents=True, exist_ok=True)
@@ -86,8 +79,8 @@ def _same(one: Path, other: Path) -> bool:
     """Tell whether two files hold the same tensors, to the bit; they may be compressed in two ways."""
     if one == other:
         return True
-    (a, many), (b, others) = read_tensors(one), read_tensors(other)
-    return (many, a.keys()) == (others, b.keys()) and all(
+    a, b = StoredTensors(one), StoredTensors(other)
+    return (a.shards, a.keys()) == (b.shards, b.keys()) and all(
         (a[name].dtype, a[name].shape) == (b[name].dtype, b[name].shape)
         and torch.equal(a[name].flatten().view(torch.uint8), b[name].flatten().view(torch.uint8))
         for name in a

@@ -1,12 +1,11 @@
-"""A step counted in parts: processes that know nothing of each other but the study directory that they share.
+"""A step counted in parts, by processes that share nothing but the study directory.
 
 ::
 
     DIR/steps/NAME.part-003-of-016.npz               a part; .partial.npz while it is being counted
 
-A part is a run of neighbouring shards, and the number of parts is in its name, so each part knows its own. Whoever
-finds all parts there merges them in their order into the step, and removes them; it does not matter how the files came
-there. So counts are to the bit those of one process, and sums of floats are up to rounding.
+A part is a run of neighbouring shards. The process that finds all parts there merges them in their order into the
+step, and removes them: counts are to the bit those of one process, sums of floats up to rounding.
 """
 
 import glob
@@ -20,10 +19,10 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from ganatomy.errors import BadFile, BadValue, GanatomyError, PartsMissing, StudyError
-from ganatomy.execute import Executor, local
+from ganatomy.execute import Engine, local
 from ganatomy.progress import Progress
 from ganatomy.remote import display_path
-from ganatomy.study.files import damaged, read_tensors, write_tensors
+from ganatomy.study.files import StoredTensors, damaged, write_tensors
 from ganatomy.study.sharded import Mergeable, ShardedStep, count, partial_of
 from ganatomy.tensor_files import SUFFIX
 
@@ -51,15 +50,12 @@ class Part:
         of: how many there are.
         wait: minutes to wait for the others, wherever all are needed to go on.
         execute: the engine that counts this part.
-
-    Raises:
-        BadValue: no such part.
     """
 
     number: int
     of: int
     wait: float = 0.0
-    execute: Executor = field(default=local, repr=False)
+    execute: Engine = field(default=local, repr=False)
 
     def __post_init__(self) -> None:
         """Refuse what is no part."""
@@ -74,12 +70,8 @@ class Part:
         return f"{self.number}/{self.of}"
 
     @classmethod
-    def read(cls, text: str, wait: float = 0.0, execute: Executor = local) -> "Part":
-        """Read ``3/16``.
-
-        Raises:
-            BadValue: it says something else.
-        """
+    def read(cls, text: str, wait: float = 0.0, execute: Engine = local) -> "Part":
+        """Read ``3/16``."""
         number, slash, of = text.partition("/")
         if not (slash and number.strip().isdecimal() and of.strip().isdecimal()):
             raise BadValue(f"{text!r} names no part; give 3/16, the third of 16")
@@ -87,7 +79,7 @@ class Part:
 
     @property
     def mark(self) -> str:
-        """What is in the names of its files, and of no others."""
+        """What the names of its files have, and no others."""
         return f".part-{self.number:03d}-of-{self.of:03d}."
 
     def __call__(self, work: Callable[[range], A], shards: Sequence[range]) -> Iterator[tuple[int, A]]:
@@ -127,7 +119,7 @@ class ShardPlan(Generic[M]):
         """Return the parts that are not there."""
         return [number for number, file in self.files().items() if not file.exists()]
 
-    def count(self, number: int, execute: Executor, progress: Progress) -> None:
+    def count(self, number: int, execute: Engine, progress: Progress) -> None:
         """Count a part."""
         own = self.own(number)
         job = replace(
@@ -136,19 +128,14 @@ class ShardPlan(Generic[M]):
         count(self.files()[number], job, execute, progress)
 
     def merge(self) -> None:
-        """Merge all parts in their order into the step, and remove them.
-
-        Raises:
-            StudyError: it cannot be written.
-            BadFile: a file is damaged, or holds other shards.
-        """
+        """Merge all parts in their order into the step, and remove them."""
         pieces = [(partial_of(self.path), self.first)] if self.first else []
         pieces += [(file, len(self.own(number))) for number, file in self.files().items()]
         total: M | None = None
         for file, shards in pieces:
-            state, found = read_tensors(file)
-            if found != shards:
-                raise BadFile(f"{file}: holds {found} shards, not {shards}; remove it, and run that part again")
+            state = StoredTensors(file)
+            if state.shards != shards:
+                raise BadFile(f"{file}: holds {state.shards} shards, not {shards}; remove it, and run that part again")
             try:
                 own = self.job.kind.from_state(state)
                 total = own if total is None else total.merge(own)
@@ -160,12 +147,7 @@ class ShardPlan(Generic[M]):
 
 
 def find_plan(path: Path, job: ShardedStep[M], of: int = 0) -> ShardPlan[M] | None:
-    """Return how a step is counted in parts: in `of` of them, or in as many as the files that are there say, if any.
-
-    Raises:
-        StudyError: it is being counted in another number of parts.
-        BadFile: what was counted before is damaged.
-    """
+    """Return how a step is counted in `of` parts, or in as many as the files there say; None for no parts."""
     found = sorted({int(part[3]) for part in part_files(path)})
     if len(found) > 1:
         kinds = " and of ".join(map(str, found))
@@ -178,7 +160,7 @@ def find_plan(path: Path, job: ShardedStep[M], of: int = 0) -> ShardPlan[M] | No
     if not (of or found):
         return None
     before = partial_of(path)
-    first = read_tensors(before)[1] if before.exists() else 0
+    first = StoredTensors(before).shards if before.exists() else 0
     if first > len(job.shards):
         raise BadFile(f"{before}: holds {first} shards of {len(job.shards)}; remove it, and run the same command again")
     return ShardPlan(path, job, of or found[0], first)
@@ -191,13 +173,7 @@ def part_files(path: Path) -> list[re.Match[str]]:
 
 
 def count_part(path: Path, job: ShardedStep[M], part: Part, exclusive: Exclusive, progress: Progress) -> None:
-    """Count a part of a step; if it was the last to come, or the others come while it waits, merge them all.
-
-    Raises:
-        PartsMissing: others are not there yet; names them.
-        StudyError: the step is being counted in another number of parts, or it cannot be written.
-        BadFile: a file of the step is damaged.
-    """
+    """Count a part of a step; if it was the last to come, or the others come while it waits, merge them all."""
     with exclusive():
         if path.exists():
             return
@@ -210,9 +186,9 @@ def count_part(path: Path, job: ShardedStep[M], part: Part, exclusive: Exclusive
     if missing and part.wait:
         missing = _waited(plan, part.wait, exclusive, progress)
     if missing:
-        told = f"part {part} of {job.name} is done" if plan.own(part.number) else f"{job.name} needs no part {part}"
+        status = f"part {part} of {job.name} is done" if plan.own(part.number) else f"{job.name} needs no part {part}"
         raise PartsMissing(
-            f"{told}; still missing: {numbers(missing)} of {part.of} in {_study(path)}; when all are done, run the "
+            f"{status}; still missing: {numbers(missing)} of {part.of} in {_study(path)}; when all are done, run the "
             "same command again, with --shard or, to do the rest alone, without",
             _study(path),
             job.name,
@@ -220,13 +196,8 @@ def count_part(path: Path, job: ShardedStep[M], part: Part, exclusive: Exclusive
         )
 
 
-def count_all(path: Path, job: ShardedStep[M], execute: Executor, progress: Progress) -> None:
-    """Count a step in a process that is alone; if there are parts of it, those that are missing, and merge them.
-
-    Raises:
-        StudyError: it cannot be written, or there are parts of two kinds.
-        BadFile: a file of the step is damaged.
-    """
+def count_all(path: Path, job: ShardedStep[M], execute: Engine, progress: Progress) -> None:
+    """Count a step in a process that is alone; if there are parts of it, those that are missing, and merge them."""
     plan = find_plan(path, job)
     if plan is None:
         return count(path, job, execute, progress)
@@ -245,7 +216,7 @@ def remove_merged(steps: Path) -> None:
 
 
 def numbers(parts: Sequence[int]) -> str:
-    """Say some numbers, as ``sbatch --array`` takes them.
+    """Return numbers as text, as ``sbatch --array`` takes them.
 
     >>> numbers([2]), numbers([1, 2, 3, 5, 7, 8])
     ('part 2', 'parts 1-3,5,7,8')
@@ -265,7 +236,6 @@ def _study(path: Path) -> str:
 
 
 def _merge_or_missing(plan: ShardPlan[M], exclusive: Exclusive) -> list[int]:
-    """Merge the parts if all are there; else return those that are not."""
     with exclusive():
         missing = [] if plan.path.exists() else plan.missing()
         if not (missing or plan.path.exists()):
@@ -274,7 +244,6 @@ def _merge_or_missing(plan: ShardPlan[M], exclusive: Exclusive) -> list[int]:
 
 
 def _waited(plan: ShardPlan[M], minutes: float, exclusive: Exclusive, progress: Progress) -> list[int]:
-    """Wait for the other parts for as long as is asked for; return those that did not come."""
     until, pause = time.monotonic() + 60 * minutes, PAUSE
     count, there = len(plan.files()), 0
     progress.begin(f"{plan.job.name}, waiting for other parts", count)

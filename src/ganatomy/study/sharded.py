@@ -8,10 +8,10 @@ from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor
 
-from ganatomy.execute import Executor
-from ganatomy.execute.memory import give_back
+from ganatomy.execute import Engine
+from ganatomy.execute.memory import trim_heap
 from ganatomy.progress import Progress, listening
-from ganatomy.study.files import TensorState, read_tensors, write_tensors, writing
+from ganatomy.study.files import StoredTensors, TensorState, write_tensors, writing
 from ganatomy.tensor_files import SUFFIX
 
 M = TypeVar("M", bound="Mergeable")
@@ -28,7 +28,6 @@ class Mergeable(TensorState, Protocol):
 
     def merge(self: M, other: M) -> M:
         """Return the statistic of both samples."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -36,12 +35,8 @@ class ShardedStep(Generic[M]):
     """What is to be counted.
 
     Attributes:
-        name: what the progress is shown as.
-        kind: of the statistic.
-        work: what counts one shard.
-        shards: all of them, in the order in which they are merged.
-        kept: is called when some are merged into the file.
-        check: is called before that; raises where the study is not there any more.
+        kept: called when shards are merged into the file.
+        check: called before that; raises where the study is not there any more.
     """
 
     name: str
@@ -57,13 +52,8 @@ def partial_of(path: Path) -> Path:
     return path.with_name(f"{path.name.removesuffix(SUFFIX)}.partial{SUFFIX}")
 
 
-def count(path: Path, job: ShardedStep[M], execute: Executor, progress: Progress) -> None:
-    """Count what is missing of a file; goes on after the last shard kept.
-
-    Raises:
-        BadFile: what was kept is damaged.
-        StudyError: it cannot be written; what was there stays whole.
-    """
+def count(path: Path, job: ShardedStep[M], execute: Engine, progress: Progress) -> None:
+    """Count what is missing of a file; goes on after the last shard kept."""
     partial = partial_of(path)
     total = sum(map(len, job.shards))
     progress.begin(job.name, total)
@@ -83,20 +73,20 @@ def count(path: Path, job: ShardedStep[M], execute: Executor, progress: Progress
                     heard(done - shown)
     finally:
         progress.end()
-    give_back(0)  # what was merged is done with, and what reads it may need as much
+    trim_heap(0)  # what was merged is done with, and what reads it may need as much
     job.check()
     with writing(path):
         partial.replace(path)
 
 
-def _count(partial: Path, job: ShardedStep[M], execute: Executor) -> Iterator[int]:
+def _count(partial: Path, job: ShardedStep[M], execute: Engine) -> Iterator[int]:
     """Merge the shards into the partial file, in their order; yield how many pieces are done, or were so before."""
     shards = job.shards
     total: M | None = None
     done = 0
     if partial.exists():
-        state, done = read_tensors(partial)
-        total = job.kind.from_state(state)
+        state = StoredTensors(partial)
+        total, done = job.kind.from_state(state), state.shards
     yield sum(map(len, shards[:done]))
     kept, cost, since = done, 0.0, perf_counter()
     try:
@@ -112,7 +102,7 @@ def _count(partial: Path, job: ShardedStep[M], execute: Executor) -> Iterator[in
                 kept, since = done, perf_counter()
                 cost = since - start
                 job.kept()
-            total = job.kind.from_state(read_tensors(partial)[0]) if held is None else held
+            total = job.kind.from_state(StoredTensors(partial)) if held is None else held
             yield sum(map(len, shards[done - number : done]))
     finally:
         if total is not None and done > kept:

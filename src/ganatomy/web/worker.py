@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from typing import Any, NamedTuple, TypeVar
 
 from ganatomy.errors import GanatomyError
-from ganatomy.execute.memory import give_back
+from ganatomy.execute.memory import trim_heap
 
 T = TypeVar("T")
 PAINT, READ, BROWSE, WARM = 0, 1, 2, 3
@@ -132,4 +132,4 @@ class Worker:
                 future.set_result(job())
             except BaseException as error:
                 future.set_exception(error)
-            give_back()  # else what images that are kept leave between them is never used again
+            trim_heap()  # else what images that are kept leave between them is never used again

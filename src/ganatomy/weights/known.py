@@ -19,7 +19,7 @@ import platformdirs
 
 from ganatomy.errors import BadFile, UnknownName
 from ganatomy.files import read_json, replacing, write_text
-from ganatomy.progress import Progress, Silent
+from ganatomy.progress import NullProgress, Progress
 from ganatomy.weights.fetch import Check, checked_address, download, wrong_beginning
 from ganatomy.weights.states import file_sha256
 
@@ -210,7 +210,7 @@ def fetch_model(
     """
     model = published_model(name)
     directory = model.directory if to is None else to
-    progress = progress or Silent()
+    progress = progress or NullProgress()
     try:
         with _locked(directory, progress):
             found = records(directory)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ganatomy.edit import Intervention, check_units
 from ganatomy.errors import BadModel, BadValue
-from ganatomy.execute import Executor, local
+from ganatomy.execute import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.choice import Wanted, choose, random_sets
 from ganatomy.experiments.causal.places import at_least, read_spec
@@ -25,8 +25,8 @@ from ganatomy.experiments.causal.plans import home
 from ganatomy.experiments.causal.source import SampleSpec, Source
 from ganatomy.experiments.result import Result
 from ganatomy.generators.classifier import Classifier
-from ganatomy.progress import Progress, tick
-from ganatomy.stats.verdicts import Overall, Verdicts
+from ganatomy.progress import Progress, report_progress
+from ganatomy.stats.verdicts import Overall, Predictions
 from ganatomy.study import Study
 
 Units = Sequence[int]
@@ -128,7 +128,7 @@ def run_accuracy(
     spec: AccuracySpec,
     source: Source,
     directory: Path,
-    execute: Executor = local,
+    execute: Engine = local,
     progress: Progress | None = None,
 ) -> Accuracy:
     """Switch units off, and tell the classes of the same images again; goes on where it was stopped.
@@ -146,7 +146,7 @@ def run_accuracy(
         spec = study.begun(spec)
         if not study.finished:
             work = partial(tell_without, source, spec, sets)
-            verdicts = study.sharded("accuracy", Verdicts, work, spec.shards())
+            verdicts = study.sharded("accuracy", Predictions, work, spec.shards())
             study.write_table("classes", class_table(verdicts, classes))
             study.write_table("overall", overall_table(verdicts.overall(len(classes))))
             study.finish()
@@ -192,32 +192,32 @@ def accuracy_seconds(source: Source, spec: SampleSpec, trials: int) -> float:
     return spec.images * (once + trials * max(spent - once, 0) / 4) / probe.images
 
 
-def tell_without(source: Source, spec: SampleSpec, sets: Sequence[Units], ids: range) -> Verdicts:
+def tell_without(source: Source, spec: SampleSpec, sets: Sequence[Units], ids: range) -> Predictions:
     """Tell the classes of one shard: as they are, then without each set of units."""
     classifier, shape = classifier_of(source), source.shape(spec.layer)
     edits = [Intervention.ablate(spec.layer, shape, units) for units in sets]
-    verdicts = Verdicts(1 + len(sets))
+    verdicts = Predictions(1 + len(sets))
     for z in _batches(classifier, spec, ids):
         rest = classifier.rest(z, spec.layer)
         truth = classifier.truth(z)
         told = [_told(rest.output, truth, spec), *(_told(rest(edit(rest.features)), truth, spec) for edit in edits)]
         said, likelihood = (torch.stack(columns, 1).cpu() for columns in zip(*told, strict=True))
         verdicts.update(truth.cpu(), said, likelihood)
-        tick(len(z))
+        report_progress(len(z))
     return verdicts
 
 
-def class_table(verdicts: Verdicts, classes: Sequence[str]) -> pd.DataFrame:
+def class_table(verdicts: Predictions, classes: Sequence[str]) -> pd.DataFrame:
     """Return one row a class that the images show: trial 1 against trial 0, and what the trials after it did."""
     read = verdicts.read(len(classes))
-    n = read.pictures.double()
+    n = read.images.double()
 
     def binomial(share: Tensor) -> Tensor:
         return (share * (1 - share) / n).sqrt()
 
     before, after = read.recall[0], read.recall[1]
     columns = {
-        "pictures": read.pictures,
+        "pictures": read.images,
         "before": before,
         "before_error": binomial(before),
         "after": after,

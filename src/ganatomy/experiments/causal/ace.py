@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ganatomy.edit import Intervention
 from ganatomy.errors import BadFile
-from ganatomy.execute import Executor, local
+from ganatomy.execute import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.ace_spec import START_NAMES, AceSpec, Schedule, scheduled
 from ganatomy.experiments.causal.choice import ace_home, random_sets
@@ -134,7 +134,7 @@ def run_ace(
     source: Source,
     directory: Path,
     pool_directory: Path | None = None,
-    execute: Executor = local,
+    execute: Engine = local,
     progress: Progress | None = None,
 ) -> Ace:
     """Find the units that cause a concept, and measure what they do; goes on where it was stopped.
@@ -275,7 +275,7 @@ def _plan(source: Source, options: dict[str, Any], _: Runner) -> Plan[Ace]:
     source.concept(spec.concept)
     spec.check_units(source.shape(spec.layer).units)
 
-    def run(directory: Path, engine: Executor, progress: Progress | None) -> Ace:
+    def run(directory: Path, engine: Engine, progress: Progress | None) -> Ace:
         return run_ace(spec, source, directory, None, engine, progress)
 
     drawn = spec.candidates + 2 * GRADIENT * spec.steps * spec.pairs

@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ganatomy.errors import StudyError
-from ganatomy.execute import Executor, local
+from ganatomy.execute import Engine, local
 from ganatomy.experiments.causal.insertion import (
     Part,
     check_insertion,
@@ -58,7 +58,7 @@ from ganatomy.experiments.causal.trials import Untouched, batches
 from ganatomy.experiments.result import Result
 from ganatomy.progress import Progress
 from ganatomy.scenes.places import POSSIBLE, open_bank, place_probabilities
-from ganatomy.stats.base import Accumulator, Merge, join
+from ganatomy.stats.base import Accumulator, Merge, concat
 from ganatomy.stats.clusters import clustered_mean, proportion
 from ganatomy.study import Study, is_study
 from ganatomy.weights import cache_directory
@@ -79,7 +79,7 @@ class Appeared(Accumulator):
             the image has no such place.
     """
 
-    FIELDS: ClassVar[Mapping[str, Merge]] = {"gain": join}
+    FIELDS: ClassVar[Mapping[str, Merge]] = {"gain": concat}
 
     def __init__(self, settings: int) -> None:
         self.gain = torch.zeros(0, settings, len(DRAWN))
@@ -164,7 +164,7 @@ def known_setting(source: Source, layers: Sequence[str], concept: str) -> BestSe
 
 
 def run_setting(
-    spec: SettingSpec, source: Source, directory: Path, execute: Executor = local, progress: Progress | None = None
+    spec: SettingSpec, source: Source, directory: Path, execute: Engine = local, progress: Progress | None = None
 ) -> BestSetting:
     """Try every setting and measure the best; what is there already is not measured again.
 
@@ -216,9 +216,7 @@ class Task(NamedTuple):
     least: float
 
 
-def _task(
-    source: Source, spec: SettingSpec, category: str | None, execute: Executor, progress: Progress | None
-) -> Task:
+def _task(source: Source, spec: SettingSpec, category: str | None, execute: Engine, progress: Progress | None) -> Task:
     layer, concept = spec.sets[0][1][-1][0], source.concept(spec.concept)
     shape = source.shape(layer)
     corners((shape.height, shape.width), spec.cell)

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ganatomy.edit import check_units
 from ganatomy.errors import BadValue
-from ganatomy.execute import Executor, local
+from ganatomy.execute import Engine, local
 from ganatomy.experiments.causal.choice import Wanted, choose
 from ganatomy.experiments.causal.places import (
     Rows,
@@ -47,8 +47,8 @@ from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.causal.transplant import Donors, LendingSpec, find_donors
 from ganatomy.experiments.causal.trials import Untouched
 from ganatomy.experiments.result import Result
-from ganatomy.progress import Progress, tick
-from ganatomy.stats.base import Accumulator, Merge, join
+from ganatomy.progress import Progress, report_progress
+from ganatomy.stats.base import Accumulator, Merge, concat
 from ganatomy.stats.clusters import clustered_mean, proportion
 from ganatomy.study import Study
 from ganatomy.types import Labels, PerUnit
@@ -159,7 +159,7 @@ class Tried(Accumulator):
             the image has no place to insert at.
     """
 
-    FIELDS: ClassVar[Mapping[str, Merge]] = {"gain": join}
+    FIELDS: ClassVar[Mapping[str, Merge]] = {"gain": concat}
 
     def __init__(self, settings: int) -> None:
         self.gain = torch.zeros(0, settings)
@@ -245,7 +245,7 @@ def check_capacity(spec: CapacitySpec, source: Source) -> tuple[int, list[int]]:
 
 
 def run_capacity(
-    spec: CapacitySpec, source: Source, directory: Path, execute: Executor = local, progress: Progress | None = None
+    spec: CapacitySpec, source: Source, directory: Path, execute: Engine = local, progress: Progress | None = None
 ) -> Capacity:
     """Try every setting; what is there already is not measured again.
 
@@ -313,7 +313,7 @@ def try_shard(source: Source, spec: CapacitySpec, tasks: Mapping[str, Task], ids
             given = Untouched(part, z, seen.images, seen.features[layer], labels)
             gains += _try_layer(source, spec, given, layer, tasks[layer])
         tried.update(torch.stack(gains, 1))
-        tick(len(part))
+        report_progress(len(part))
     return tried
 
 

@@ -14,10 +14,10 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from ganatomy.execute import Executor, local
+from ganatomy.execute import Engine, local
 from ganatomy.experiments.causal.pool import PoolSpec
 from ganatomy.experiments.causal.source import Source
-from ganatomy.progress import Progress, tick
+from ganatomy.progress import Progress, report_progress
 from ganatomy.stats.base import Accumulator, Merge, add
 from ganatomy.stats.regions import place_counts
 from ganatomy.study import Study
@@ -156,7 +156,7 @@ def place_means(
     layers: Sequence[str],
     concept: str,
     pictures: tuple[int, int],
-    execute: Executor = local,
+    execute: Engine = local,
     progress: Progress | None = None,
 ) -> dict[str, LayerMeans]:
     """Return the means of layers' units at every place, which lie beside the dissection; made if they are not there.
@@ -194,5 +194,5 @@ def count_places(source: Source, spec: PlacesSpec, ids: range) -> PlaceMeans:
         means.update(
             *(each for pair in zip((seen.features[layer] for layer in layers), shares, strict=True) for each in pair)
         )
-        tick(len(part))
+        report_progress(len(part))
     return means

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ganatomy.errors import BadValue
-from ganatomy.execute import Executor, local
+from ganatomy.execute import Engine, local
 from ganatomy.experiments.base import Experiment
 from ganatomy.experiments.causal.choice import Wanted
 from ganatomy.experiments.causal.chosen import Layers
@@ -64,7 +64,7 @@ from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.causal.trials import Untouched, batches
 from ganatomy.experiments.result import Result
 from ganatomy.progress import Progress
-from ganatomy.stats.base import Accumulator, Merge, join
+from ganatomy.stats.base import Accumulator, Merge, concat
 from ganatomy.stats.clusters import clustered_mean, contrast
 from ganatomy.study import Study
 
@@ -129,7 +129,7 @@ class Inserted(Accumulator):
     """
 
     ROWS = ("under", "before", "gain", "image_gain", "random_gain", "random_image_gain")
-    FIELDS: ClassVar[Mapping[str, Merge]] = dict.fromkeys((*ROWS, "pictures", "inserted"), join)
+    FIELDS: ClassVar[Mapping[str, Merge]] = dict.fromkeys((*ROWS, "pictures", "inserted"), concat)
 
     def __init__(self, pictures: Tensor) -> None:
         self.under = torch.zeros(0, dtype=torch.long)
@@ -235,7 +235,7 @@ class Context(Result):
 
 
 def run_context(
-    spec: ContextSpec, source: Source, directory: Path, execute: Executor = local, progress: Progress | None = None
+    spec: ContextSpec, source: Source, directory: Path, execute: Engine = local, progress: Progress | None = None
 ) -> Context:
     """Insert at every place of every image; what is there already is not measured again.
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ganatomy.edit import Intervention, place, read_edits, write_edits
 from ganatomy.errors import BadValue, UnknownName
-from ganatomy.execute import Executor, local
+from ganatomy.execute import Engine, local
 from ganatomy.experiments.causal.choice import random_edits
 from ganatomy.experiments.causal.insertion import (
     Part,
@@ -38,7 +38,7 @@ from ganatomy.experiments.causal.trials import batches, pixels_edited, redrawn
 from ganatomy.experiments.result import Result
 from ganatomy.generators import LayerShape
 from ganatomy.progress import Progress
-from ganatomy.stats.base import Merge, join
+from ganatomy.stats.base import Merge, concat
 from ganatomy.stats.paired import PairedChange
 from ganatomy.stats.regions import concept_counts
 from ganatomy.study import Study
@@ -111,7 +111,7 @@ class EffectTally(PairedChange):
         shown: int64 [images], pixels of the concept before any edit.
     """
 
-    FIELDS: ClassVar[Mapping[str, Merge]] = {**PairedChange.FIELDS, "shown": join}
+    FIELDS: ClassVar[Mapping[str, Merge]] = {**PairedChange.FIELDS, "shown": concat}
 
     def __init__(self, trials: int, concepts: int, device: torch.device | str = "cpu") -> None:
         super().__init__(trials, concepts, device)
@@ -206,7 +206,7 @@ def run_effect(
     spec: EffectSpec,
     source: Source,
     directory: Path,
-    execute: Executor = local,
+    execute: Engine = local,
     progress: Progress | None = None,
 ) -> Effect:
     """Ablate or insert units, and count what that does to every concept; goes on where it was stopped.
@@ -232,7 +232,7 @@ def run_edits(
     edits: Sequence[Intervention],
     source: Source,
     directory: Path,
-    execute: Executor = local,
+    execute: Engine = local,
     progress: Progress | None = None,
 ) -> Effect:
     """Apply given edits, at any layers, and count what they do to every concept; `spec` is theirs, by `edit_spec`."""
@@ -244,7 +244,7 @@ def run_edits(
     return Effect.open(directory)
 
 
-def _study(spec: EffectSpec, source: Source, directory: Path, execute: Executor, progress: Progress | None) -> Study:
+def _study(spec: EffectSpec, source: Source, directory: Path, execute: Engine, progress: Progress | None) -> Study:
     layers = {name: list(shape) for name, shape in source.models.generator.layers.items()}
     without = spec.kind == "insert" and sets_all(source, spec)
     facts = {**source.facts(), "layers": layers, "control": "without" if without else "random"}

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ganatomy.edit import Intervention, blend, check_units
 from ganatomy.errors import BadValue, UnknownName
-from ganatomy.execute import Executor, local
+from ganatomy.execute import Engine, local
 from ganatomy.experiments.causal.choice import random_sets
 from ganatomy.experiments.causal.constants import place_means
 from ganatomy.experiments.causal.places import LayerUnits, Rows, layer_pool, random_units, switched_on
@@ -146,7 +146,7 @@ def placed_layers(source: Source, spec: Inserts) -> list[str]:
 
 
 def measured_parts(
-    source: Source, spec: Inserts, concept: str, execute: Executor = local, progress: Progress | None = None
+    source: Source, spec: Inserts, concept: str, execute: Engine = local, progress: Progress | None = None
 ) -> list[Part]:
     """Return what is inserted, with the constants of each layer: measured, or read where they lie already."""
     c, parts = source.concept(concept), []

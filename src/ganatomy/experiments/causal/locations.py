@@ -20,7 +20,7 @@ from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.causal.trials import batches
 from ganatomy.generators.latents import standard_normal
 from ganatomy.segmenters.protocol import Scorer
-from ganatomy.stats.base import Accumulator, Merge, add, join
+from ganatomy.stats.base import Accumulator, Merge, add, concat
 from ganatomy.stats.regions import only, place_counts, place_means
 from ganatomy.study import Study
 from ganatomy.types import PerUnit, Where
@@ -71,7 +71,7 @@ class Candidates(Accumulator):
         evaluations: int64 [1], images that were drawn and segmented for it.
     """
 
-    FIELDS: ClassVar[Mapping[str, Merge]] = {"ids": join, "place": join, "gain": join, "evaluations": add}
+    FIELDS: ClassVar[Mapping[str, Merge]] = {"ids": concat, "place": concat, "gain": concat, "evaluations": add}
 
     def __init__(self) -> None:
         self.ids = torch.zeros(0, dtype=torch.long)

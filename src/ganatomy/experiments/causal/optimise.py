@@ -20,7 +20,7 @@ from ganatomy.experiments.causal.ace_spec import AceSpec
 from ganatomy.experiments.causal.locations import SALT, Locations, scorer
 from ganatomy.experiments.causal.source import Source
 from ganatomy.generators.latents import standard_normal
-from ganatomy.progress import Progress, Silent
+from ganatomy.progress import NullProgress, Progress
 from ganatomy.stats.regions import place_means
 from ganatomy.study import Study
 from ganatomy.types import Features, Images, Latents, PerUnit, Where
@@ -260,7 +260,7 @@ def optimise(objective: Objective, initial: PerUnit, study: Study, progress: Pro
         study: keeps how far it is.
         progress: is told of updates.
     """
-    spec, progress = objective.spec, progress or Silent()
+    spec, progress = objective.spec, progress or NullProgress()
     progress.begin("alpha", spec.steps)
     try:
         search = study.step("alpha-0", Search, partial(begin, objective, initial))

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ganatomy.edit import blend, check_units
 from ganatomy.errors import BadFile, BadValue
-from ganatomy.execute import Executor, local
+from ganatomy.execute import Engine, local
 from ganatomy.experiments.causal.choice import random_sets
 from ganatomy.experiments.causal.pool import Pool, PoolSpec, open_pool, pool_home
 from ganatomy.experiments.causal.source import SampleSpec, Source
@@ -223,7 +223,7 @@ def layer_pool(
     layer: str,
     images: int,
     batch: int = PoolSpec.batch,
-    execute: Executor = local,
+    execute: Engine = local,
     progress: Progress | None = None,
 ) -> Pool:
     """Return the layer's pool of so many images, which lies beside the dissection; made where it is not there yet."""

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from ganatomy.edit import Intervention, edits_json, read_edits
 from ganatomy.errors import BadValue
-from ganatomy.execute import Executor
+from ganatomy.execute import Engine
 from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.ace_spec import AceSpec
 from ganatomy.experiments.causal.capacity import Capacity, CapacitySpec, candidates, check_capacity, run_capacity
@@ -290,7 +290,7 @@ def _plan_insertion(source: Source, options: dict[str, Any], runner: Runner) -> 
 def place_plan(
     kind: str,
     spec_of: type[P],
-    run: Callable[[P, Source, Path, Executor, Progress | None], R],
+    run: Callable[[P, Source, Path, Engine, Progress | None], R],
     trials: Callable[[P, tuple[int, int]], int],
 ) -> Callable[[Source, dict[str, Any], Runner], Plan[R]]:
     """Return what plans inserting at one place at a time.

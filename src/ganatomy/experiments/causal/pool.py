@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from ganatomy.errors import BadValue
-from ganatomy.execute import Executor, local
+from ganatomy.execute import Engine, local
 from ganatomy.experiments.causal.source import SampleSpec, Source
 from ganatomy.experiments.causal.trials import batches
 from ganatomy.progress import Progress
-from ganatomy.stats.base import Accumulator, Merge, add, join
+from ganatomy.stats.base import Accumulator, Merge, add, concat
 from ganatomy.stats.regions import occurring, only, place_counts
 from ganatomy.study import Study
 from ganatomy.types import PerUnit
@@ -53,8 +53,8 @@ class Pool(Accumulator):
         "mass": add,
         "occupancy": add,
         "strength": add,
-        "best": join,
-        "place": join,
+        "best": concat,
+        "place": concat,
     }
 
     def __init__(self, concepts: int, shape: tuple[int, int, int], device: torch.device | str = "cpu") -> None:
@@ -122,7 +122,7 @@ def pool_home(source: Source, layer: str, images: int, seed: int = PoolSpec.seed
 
 
 def open_pool(
-    source: Source, spec: PoolSpec, directory: Path, execute: Executor = local, progress: Progress | None = None
+    source: Source, spec: PoolSpec, directory: Path, execute: Engine = local, progress: Progress | None = None
 ) -> Pool:
     """Measure a pool in a study directory, or read it where it is there already."""
     source.shape(spec.layer)

@@ -14,7 +14,7 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from ganatomy.errors import BadValue
-from ganatomy.execute import Executor, local
+from ganatomy.execute import Engine, local
 from ganatomy.experiments.base import Experiment
 from ganatomy.experiments.causal.choice import Wanted
 from ganatomy.experiments.causal.chosen import Layers
@@ -35,8 +35,8 @@ from ganatomy.experiments.causal.plans import BY_SETTING, PLACED, place_plan
 from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.result import Result
 from ganatomy.generators import Generator, Observation
-from ganatomy.progress import Progress, tick
-from ganatomy.stats.base import Accumulator, Merge, add, join
+from ganatomy.progress import Progress, report_progress
+from ganatomy.stats.base import Accumulator, Merge, add, concat
 from ganatomy.stats.clusters import clustered_mean
 from ganatomy.study import Study
 from ganatomy.types import Features
@@ -103,7 +103,7 @@ class Traced(Accumulator):
     """
 
     ROWS = ("ids", "corner", "drawn", "gain", "change")
-    FIELDS: ClassVar[Mapping[str, Merge]] = dict.fromkeys((*ROWS, "pictures"), join)
+    FIELDS: ClassVar[Mapping[str, Merge]] = dict.fromkeys((*ROWS, "pictures"), concat)
 
     def __init__(self, pictures: Tensor, layers: int) -> None:
         self.pictures = pictures
@@ -192,7 +192,7 @@ class Trace(Result):
 
 
 def run_trace(
-    spec: TraceSpec, source: Source, directory: Path, execute: Executor = local, progress: Progress | None = None
+    spec: TraceSpec, source: Source, directory: Path, execute: Engine = local, progress: Progress | None = None
 ) -> Trace:
     """Trace an insertion through every later layer; what is there already is not measured again.
 
@@ -230,7 +230,7 @@ def measure_strength(source: Source, spec: TraceSpec, layers: Sequence[str], ids
     strength = Strength(sum(generator.layers[layer].units for layer in layers), generator.device)
     for part in source.parts(ids, spec.batch):
         strength.update(*generator.observe(generator.latents(part, spec.seed), layers).features.values())
-        tick(len(part))
+        report_progress(len(part))
     return strength
 
 
@@ -263,7 +263,7 @@ def trace_shard(
             traced.update(
                 picture[own] + part.start, grid[chosen[own]], drawn[own], gain, _changes(seen, edited, few, usual)
             )
-        tick(len(part))
+        report_progress(len(part))
     assert traced is not None
     return traced
 

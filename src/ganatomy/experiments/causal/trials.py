@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ganatomy.edit import Intervention
 from ganatomy.experiments.causal.source import SampleSpec, Source
-from ganatomy.progress import tick
+from ganatomy.progress import report_progress
 from ganatomy.stats.paired import PairedChange
 from ganatomy.stats.regions import concept_counts, place_of_pixels
 from ganatomy.types import Features, Images, Labels, Latents
@@ -49,7 +49,7 @@ def batches(source: Source, spec: SampleSpec, ids: range) -> Iterator[Untouched]
         z = generator.latents(part, spec.seed)
         seen = generator.observe(z, [spec.layer])
         yield Untouched(part, z, seen.images, seen.features[spec.layer], segmenter(seen.images))
-        tick(len(part))
+        report_progress(len(part))
 
 
 @torch.no_grad()

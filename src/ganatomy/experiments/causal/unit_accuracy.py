@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ganatomy.errors import BadValue, UnknownName
-from ganatomy.execute import Executor, local
+from ganatomy.execute import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.accuracy import (
     Units,
@@ -31,7 +31,7 @@ from ganatomy.experiments.causal.plans import home
 from ganatomy.experiments.causal.source import SampleSpec, Source
 from ganatomy.experiments.result import Result
 from ganatomy.progress import Progress
-from ganatomy.stats.verdicts import Verdicts
+from ganatomy.stats.verdicts import Predictions
 from ganatomy.study import Study
 
 
@@ -156,7 +156,7 @@ def run_unit_accuracy(
     spec: UnitAccuracySpec,
     source: Source,
     directory: Path,
-    execute: Executor = local,
+    execute: Engine = local,
     progress: Progress | None = None,
 ) -> UnitAccuracy:
     """Switch off every unit alone, then the best of each class together; goes on where it was stopped.
@@ -174,12 +174,12 @@ def run_unit_accuracy(
         spec = study.begun(spec)
         if not study.finished:
             work = partial(tell_without, source, spec, [[unit] for unit in range(units)])
-            alone = study.sharded("each unit", Verdicts, work, spec.shards())
+            alone = study.sharded("each unit", Predictions, work, spec.shards())
             table = unit_class_table(alone, len(chosen_on), classes)
             sets = _sets(spec, table, units)
             shards = [told_on[i : i + spec.shard] for i in range(0, len(told_on), spec.shard)]
             work = partial(tell_without, source, spec, sets.units)
-            together = study.sharded("together", Verdicts, work, shards)
+            together = study.sharded("together", Predictions, work, shards)
             study.write_table("unit_classes", table)
             study.write_table("units", _overall_table(alone, len(classes)))
             study.write_table("curve", _curve(sets, together, classes))
@@ -187,7 +187,7 @@ def run_unit_accuracy(
     return UnitAccuracy.open(directory)
 
 
-def unit_class_table(alone: Verdicts, half: int, classes: Sequence[str]) -> pd.DataFrame:
+def unit_class_table(alone: Predictions, half: int, classes: Sequence[str]) -> pd.DataFrame:
     """Return what each unit does for each class that both halves of the images show.
 
     Args:
@@ -199,10 +199,10 @@ def unit_class_table(alone: Verdicts, half: int, classes: Sequence[str]) -> pd.D
         BadValue: the halves share no class.
     """
     chosen, told = (alone.rows(*part).read(len(classes)) for part in ((0, half), (half, len(alone.truth))))
-    both = ((chosen.pictures > 0) & (told.pictures > 0)).nonzero()[:, 0].tolist()
+    both = ((chosen.images > 0) & (told.images > 0)).nonzero()[:, 0].tolist()
     if not both:
         raise BadValue("no class has images in both halves of the sample; ask for more images")
-    units = alone.said.shape[1] - 1
+    units = alone.predicted.shape[1] - 1
     parts = []
     for c in both:
         change = chosen.balanced_change[1:, c]
@@ -224,7 +224,7 @@ def unit_class_table(alone: Verdicts, half: int, classes: Sequence[str]) -> pd.D
     return pd.concat(parts, ignore_index=True)
 
 
-def _overall_table(alone: Verdicts, classes: int) -> pd.DataFrame:
+def _overall_table(alone: Predictions, classes: int) -> pd.DataFrame:
     overall = alone.overall(classes)
     change, error = (column[1:].numpy() for column in (overall.accuracy_change, overall.accuracy_error))
     return pd.DataFrame({"unit": range(len(change)), "change": change, "change_error": error})
@@ -249,7 +249,7 @@ def _sets(spec: UnitAccuracySpec, table: pd.DataFrame, units: int) -> _Sets:
     return _Sets(names, sets)
 
 
-def _curve(sets: _Sets, together: Verdicts, classes: Sequence[str]) -> pd.DataFrame:
+def _curve(sets: _Sets, together: Predictions, classes: Sequence[str]) -> pd.DataFrame:
     """Return how well each followed class is told without its own units, and without random ones."""
     read = together.read(len(classes))
     rows = []

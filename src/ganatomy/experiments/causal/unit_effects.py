@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ganatomy.edit import Intervention
 from ganatomy.errors import BadModel
-from ganatomy.execute import Executor, local
+from ganatomy.execute import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.label_agreement import label_agreement
 from ganatomy.experiments.causal.locations import check_scores
@@ -115,7 +115,7 @@ def run_unit_effects(
     spec: UnitEffectSpec,
     source: Source,
     directory: Path,
-    execute: Executor = local,
+    execute: Engine = local,
     progress: Progress | None = None,
 ) -> UnitEffects:
     """Ablate every unit of a layer; goes on where it was stopped.

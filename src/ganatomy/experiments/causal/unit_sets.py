@@ -21,7 +21,7 @@ from ganatomy.experiments.causal.places import Rows, insert_at, read_at, switche
 from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.causal.trials import Untouched, batches, redrawn
 from ganatomy.generators.latents import standard_normal
-from ganatomy.stats.base import Accumulator, Merge, join
+from ganatomy.stats.base import Accumulator, Merge, concat
 from ganatomy.stats.paired import holds_zero
 from ganatomy.stats.regions import concept_counts
 from ganatomy.types import Labels, PerUnit
@@ -39,7 +39,7 @@ class Shares(Accumulator):
             several places of the image, one at a time.
     """
 
-    FIELDS: ClassVar[Mapping[str, Merge]] = {"before": join, "ablated": join, "gained": join}
+    FIELDS: ClassVar[Mapping[str, Merge]] = {"before": concat, "ablated": concat, "gained": concat}
 
     def __init__(self, sets: int) -> None:
         self.before = torch.zeros(0, dtype=torch.float64)

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from ganatomy.errors import BadValue
-from ganatomy.execute import Executor, local
+from ganatomy.execute import Engine, local
 from ganatomy.experiments.compare.changes import change_table, unit_table
 from ganatomy.experiments.compare.counts import concept_table, count_study, count_table
 from ganatomy.experiments.compare.directions import direction_table
@@ -27,7 +27,7 @@ from ganatomy.experiments.compare.studies import (
 )
 from ganatomy.experiments.resampling import ALL, Resampled, resampled
 from ganatomy.experiments.result import Summarised
-from ganatomy.progress import Progress, Silent
+from ganatomy.progress import NullProgress, Progress
 from ganatomy.vocabulary import Concept
 
 QUALITY = ("real", "reals", "images", "features")
@@ -134,7 +134,7 @@ def run_compare(
     directories: Sequence[Path],
     quality: Mapping[str, Any] | None = None,
     device: str = "cpu",
-    execute: Executor = local,
+    execute: Engine = local,
     progress: Progress | None = None,
 ) -> Comparison:
     """Set dissections side by side.
@@ -153,7 +153,7 @@ def run_compare(
     """
     studies = open_studies(directories, spec)
     concepts = shared_concepts(studies)
-    drawn = _resampled(studies, spec, progress or Silent())
+    drawn = _resampled(studies, spec, progress or NullProgress())
     counts = [count_study(study, own, concepts) for study, own in zip(studies, drawn, strict=True)]
     counted = count_table(studies, counts, concepts)
     against = spec.names.index(spec.against) if spec.against else 0

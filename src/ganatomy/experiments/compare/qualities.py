@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from ganatomy.errors import GanatomyError
-from ganatomy.execute import Executor
+from ganatomy.execute import Engine
 from ganatomy.experiments.causal.source import open_source
 from ganatomy.experiments.compare.studies import Compared
 from ganatomy.experiments.quality import PICTURES, Quality, plan_quality, run_quality
@@ -19,7 +19,7 @@ COLUMNS = ("study", "measure", "value", "error", "images", "bias", "reals", "rea
 
 
 def measured_quality(
-    studies: Sequence[Compared], options: Mapping[str, Any], device: str, how: tuple[Executor, Progress | None]
+    studies: Sequence[Compared], options: Mapping[str, Any], device: str, how: tuple[Engine, Progress | None]
 ) -> tuple[pd.DataFrame, list[str]]:
     """Measure each study, or find that it was measured (`run_quality`).
 

@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import Any
 
 from ganatomy.errors import BadModel, GanatomyError, StudyError
-from ganatomy.execute import Executor, local
+from ganatomy.execute import Engine, local
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.forecast import Forecast, forecast
 from ganatomy.experiments.models import Models
@@ -16,7 +16,7 @@ from ganatomy.experiments.monitor.looks import Look, check_directory, look_at
 from ganatomy.experiments.monitor.monitoring import Monitoring
 from ganatomy.experiments.monitor.steps import Checkpoint
 from ganatomy.experiments.sampling import chosen_layers
-from ganatomy.progress import Progress, Silent
+from ganatomy.progress import NullProgress, Progress
 from ganatomy.segmenters import Segmenter, open_segmenter
 
 
@@ -25,7 +25,7 @@ def run_monitor(
     directory: Path,
     options: Mapping[str, Any],
     device: str = "cpu",
-    execute: Executor = local,
+    execute: Engine = local,
     progress: Progress | None = None,
 ) -> Monitoring:
     """Dissect checkpoints into the directory of a monitoring; what was dissected already is not dissected again.
@@ -47,7 +47,7 @@ def run_monitor(
     asked, segmenter = prepare(checkpoints, directory, options, device)
     reasons = []
     for number, checkpoint in enumerate(checkpoints, start=1):
-        shown = _Numbered(progress or Silent(), f"{number}/{len(checkpoints)} step {checkpoint.step}: ")
+        shown = _Numbered(progress or NullProgress(), f"{number}/{len(checkpoints)} step {checkpoint.step}: ")
         look = Look(checkpoint.step, checkpoint.name)
         started = perf_counter()
         try:

@@ -20,7 +20,7 @@ from typing import Any
 import pandas as pd
 
 from ganatomy.errors import BadFile, BadValue, StudyError
-from ganatomy.execute import Executor, local
+from ganatomy.execute import Engine, local
 from ganatomy.experiments.dissect import facts, run
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.dissection import Dissection
@@ -116,7 +116,7 @@ def look_at(
     models: Models,
     directory: Path,
     look: Look,
-    how: tuple[Executor, Progress | None] = (local, None),
+    how: tuple[Engine, Progress | None] = (local, None),
     draws: int = DRAWS,
 ) -> tuple[Look, Dissection]:
     """Dissect a model into the directory of a monitoring, or find that done; return what is to be kept of it.
