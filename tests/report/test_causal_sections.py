@@ -15,8 +15,7 @@ from ganatomy.edit import Intervention, place
 from ganatomy.experiments.causal.ace import Ace
 from ganatomy.experiments.causal.capacity import Capacity
 from ganatomy.experiments.causal.context import Context
-from ganatomy.experiments.causal.effects import Effect, run_edits
-from ganatomy.experiments.causal.plans import edit_spec
+from ganatomy.experiments.causal.effects import Effect, edit_spec, run_edits
 from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.causal.trace import Trace
 from ganatomy.experiments.causal.unit_effects import UnitEffects

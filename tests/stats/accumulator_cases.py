@@ -8,16 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ganatomy.experiments.causal.ace import ConceptShares
 from ganatomy.experiments.causal.best_setting import DRAWN, Appeared
-from ganatomy.experiments.causal.capacity import Tried
-from ganatomy.experiments.causal.constants import PlaceMeans
+from ganatomy.experiments.causal.capacity import GainTable
 from ganatomy.experiments.causal.context import Inserted
 from ganatomy.experiments.causal.effects import EffectTally
 from ganatomy.experiments.causal.locations import Candidates
-from ganatomy.experiments.causal.pool import Pool
+from ganatomy.experiments.causal.pool import PlaceMeans, Pool
 from ganatomy.experiments.causal.trace import Strength, Traced
 from ganatomy.experiments.causal.unit_effects import FirstOrder
-from ganatomy.experiments.causal.unit_sets import Shares
 from ganatomy.stats.agreement import Agreement
 from ganatomy.stats.base import Accumulator
 from ganatomy.stats.frechet import FeatureMoments
@@ -288,7 +287,7 @@ PLACES, GAINS = torch.randint(9, (IMAGES,), generator=GENERATOR), torch.rand(IMA
 
 class OfShares(Case):
     def empty(self) -> Accumulator:
-        return Shares(2)
+        return ConceptShares(2)
 
     def batch(self, images: slice) -> Sequence[Tensor]:
         return PARTS[images, 0], PARTS[images, 1:3], PARTS[images, 3:]
@@ -297,7 +296,7 @@ class OfShares(Case):
         return {"before": PARTS[:, 0], "ablated": PARTS[:, 1:3], "gained": PARTS[:, 3:]}
 
     def misfit(self) -> Accumulator:
-        return Shares(3)
+        return ConceptShares(3)
 
 
 PARTS = torch.rand(IMAGES, 5, dtype=torch.float64, generator=GENERATOR)
@@ -352,7 +351,7 @@ class OfStrength(Case):
 
 class OfTried(Case):
     def empty(self) -> Accumulator:
-        return Tried(CONCEPTS)
+        return GainTable(CONCEPTS)
 
     def batch(self, images: slice) -> Sequence[Tensor]:
         return (GAPS[images],)
@@ -361,7 +360,7 @@ class OfTried(Case):
         return {"gain": GAPS}
 
     def misfit(self) -> Accumulator:
-        return Tried(CONCEPTS + 1)
+        return GainTable(CONCEPTS + 1)
 
 
 GAPS = torch.rand(IMAGES, CONCEPTS, generator=GENERATOR)

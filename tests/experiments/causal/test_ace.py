@@ -15,11 +15,21 @@ from ganatomy.errors import BadFile, BadModel, BadValue, StudyError, StudyMismat
 from ganatomy.experiments.causal import ace as aces
 from ganatomy.experiments.causal import optimise as optimisation
 from ganatomy.experiments.causal import unit_sets
-from ganatomy.experiments.causal.ace import TABLES, Ace, change_table, run_ace, sets_of
+from ganatomy.experiments.causal.ace import (
+    TABLES,
+    Ace,
+    ConceptShares,
+    Sets,
+    change_table,
+    effect_table,
+    evaluate_sets,
+    run_ace,
+    sets_of,
+    uniform_places,
+)
 from ganatomy.experiments.causal.ace_spec import SCHEDULES, AceSpec, scheduled
 from ganatomy.experiments.causal.source import Source, open_source
-from ganatomy.experiments.causal.trials import batches, pixels_edited
-from ganatomy.experiments.causal.unit_sets import Sets, Shares, effect_table, judge_sets, uniform_places
+from ganatomy.experiments.causal.trials import baselines, pixels_edited
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.models import Models
 from ganatomy.generators.planted import UNITS, PlantedGenerator
@@ -163,7 +173,7 @@ def test_both_terms_are_read_where_they_are_made(source: Source, found: Ace) -> 
     spec = dataclasses.replace(found.spec, images=24, places=3)
     ball, copy = (UNITS["layer1"].index(role) for role in ("ball", "copy:ball"))
     sets = Sets([[ball], [copy]], source.concept("ball"), found.constant)
-    shares = judge_sets(source, spec, sets, spec.ids())
+    shares = evaluate_sets(source, spec, sets, spec.ids())
     before, ablated, gained = by_hand(source, spec, sets)
     np.testing.assert_allclose(shares.before.numpy(), before)
     np.testing.assert_allclose(shares.ablated.numpy(), ablated)
@@ -187,7 +197,7 @@ def test_the_paired_insertion_term_is_unbiased_and_far_more_exact(source: Source
         labels = source.models.segmenter(source.models.generator.edited(z, [edit]))
         after.append(concept_counts(labels, source.concepts, pixels_edited([edit], labels))[:, concept] / 16)
     truth = torch.stack(after, 1)  # by image and place, each of 4 x 4 pixels
-    given = next(batches(source, spec, spec.ids()))
+    given = next(baselines(source, spec, spec.ids()))
     before = concept_counts(given.labels, source.concepts)[:, concept] / 32**2
     paired, alone = [], []
     for seed in range(20):
@@ -204,7 +214,7 @@ def test_the_paired_insertion_term_is_unbiased_and_far_more_exact(source: Source
 def test_places_of_an_image_are_one_draw() -> None:
     """Images that differ as wholes: eight places of each say no more than one."""
     gains = torch.randn(50, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    shares = Shares(1)
+    shares = ConceptShares(1)
     shares.update(torch.full((50,), 0.3, dtype=torch.float64), torch.zeros(50, 1, dtype=torch.float64), gains)
     row = effect_table(shares, ["ace"]).set_index("term").loc["insertion"]
     assert row.value == pytest.approx(float(gains.mean()) + 0.3)
@@ -242,7 +252,7 @@ def test_the_table_of_effects_is_eqn_4(source: Source, found: Ace) -> None:
 
 
 def test_without_a_pixel_of_it_nothing_is_normalised() -> None:
-    shares = Shares(1)
+    shares = ConceptShares(1)
     shares.update(torch.zeros(4).double(), torch.zeros(4, 1).double(), torch.rand(4, 1).double())
     table = effect_table(shares, ["ace"]).set_index("term")
     assert table.value["ace"] > 0
@@ -357,7 +367,7 @@ def test_one_pool_serves_all_concepts(
             run_ace(asked(source, concept=concept), source, tmp_path / concept)
     with pytest.raises(Killed):
         run_ace(asked(source, pool=2000), source, tmp_path / "more")
-    home = source.beside("layer1", "pool")
+    home = source.sibling_path("layer1", "pool")
     assert opened == [home.with_name("pool-96"), home.with_name("pool-96"), home]
 
 

@@ -7,9 +7,9 @@ import pytest
 
 import ganatomy
 from ganatomy.errors import BadValue
-from ganatomy.experiments.causal.best_setting import BestSetting, known_setting, run_setting, setting_home
-from ganatomy.experiments.causal.chosen import chosen_units
-from ganatomy.experiments.causal.settings import default_layers, setting_spec
+from ganatomy.experiments.causal.best_setting import BestSetting, known_setting, run_setting, setting_home, setting_spec
+from ganatomy.experiments.causal.choice import default_layers
+from ganatomy.experiments.causal.plans import edited_units
 from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.report.causal.page import causal_html
@@ -112,7 +112,7 @@ def test_a_ranking_by_hand_needs_no_setting(source: Source) -> None:
     def never(*_: object) -> BestSetting:
         raise AssertionError
 
-    choice, _, fields = chosen_units(source, ["layer1", "layer2"], {"concept": "ball", "top": 2}, never)
+    choice, _, fields = edited_units(source, ["layer1", "layer2"], {"concept": "ball", "top": 2}, never)
     assert len(choice.units) == 2
     assert [layer for layer, _ in fields["more"]] == ["layer2"]
     with pytest.raises(BadValue, match="too few"):

@@ -10,9 +10,8 @@ import pytest
 import torch
 
 from ganatomy.errors import BadFile, BadValue, UnknownName
-from ganatomy.experiments.causal.capacity import Capacity, CapacitySpec, candidates, run_capacity
+from ganatomy.experiments.causal.capacity import Capacity, CapacitySpec, candidates, plan_capacity, run_capacity
 from ganatomy.experiments.causal.places import draw_place
-from ganatomy.experiments.causal.plans import plan_capacity
 from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.generators.planted import CONCEPTS, UNITS
@@ -198,7 +197,7 @@ def test_a_plan_names_its_directory_by_all_that_is_asked(source: Source) -> None
     options = {"tops": (1,), "cells": [1], "multiples": (1.0,), "on": ["box"], "images": 8}
     spec, home = plan_capacity(source, ["layer1", "layer2"], "ball", options)
     assert (spec.layer, spec.layers(), spec.on) == ("layer1", ["layer1", "layer2"], ("box",))
-    assert home.parent == source.beside("layer1", "x").parent
+    assert home.parent == source.sibling_path("layer1", "x").parent
     assert plan_capacity(source, ["layer1", "layer2"], "ball", {**options, "cells": (1,), "by": "iou"}) == (spec, home)
     assert plan_capacity(source, ["layer1", "layer2"], "ball", {**options, "on": ()})[1] != home
     for nothing in ("layer1", []):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ganatomy.experiments.causal.constants import ENOUGH, PlaceMeans, nearest, place_means
+from ganatomy.experiments.causal.pool import ENOUGH, PlaceMeans, nearest, place_means
 from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.experiments.dissection import Dissection
 

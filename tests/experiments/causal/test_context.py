@@ -11,7 +11,7 @@ import pytest
 from ganatomy.edit import Intervention, place
 from ganatomy.errors import BadFile, BadValue, UnknownName
 from ganatomy.experiments.causal.context import Context, ContextSpec, run_context
-from ganatomy.experiments.causal.places import layer_pool
+from ganatomy.experiments.causal.pool import layer_pool
 from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.generators.planted import UNITS

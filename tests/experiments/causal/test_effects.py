@@ -13,9 +13,8 @@ from ganatomy.edit import Intervention, place, write_edits
 from ganatomy.errors import BadFile, BadValue, StudyError, UnknownName
 from ganatomy.experiments.causal import effects
 from ganatomy.experiments.causal.choice import random_sets
-from ganatomy.experiments.causal.effects import Effect, EffectSpec, run_edits, run_effect
-from ganatomy.experiments.causal.places import layer_pool
-from ganatomy.experiments.causal.plans import edit_spec
+from ganatomy.experiments.causal.effects import Effect, EffectSpec, edit_spec, run_edits, run_effect
+from ganatomy.experiments.causal.pool import layer_pool
 from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.generators.planted import UNITS

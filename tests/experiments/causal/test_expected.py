@@ -3,7 +3,7 @@
 import pytest
 
 from ganatomy.errors import UnknownName
-from ganatomy.experiments.causal.expected import by_grammar, category_of, expected
+from ganatomy.experiments.causal.place_truth import by_grammar, category_of, placement_rules
 from ganatomy.experiments.causal.source import open_source
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.scenes import grammar
@@ -70,9 +70,9 @@ def test_the_card_of_a_bundled_generator_names_its_grammar() -> None:
 
 def test_a_person_may_say_instead(planted: Dissection) -> None:
     source = open_source(planted.study.directory)
-    assert expected(source, "ball") == (None, [], [])
-    assert expected(source, "ball", None, ["nothing", "sky"], ["box"]) == (None, ["nothing", "sky"], ["box"])
+    assert placement_rules(source, "ball") == (None, [], [])
+    assert placement_rules(source, "ball", None, ["nothing", "sky"], ["box"]) == (None, ["nothing", "sky"], ["box"])
     with pytest.raises(UnknownName, match="bx"):
-        expected(source, "ball", None, [], ["bx"])
+        placement_rules(source, "ball", None, [], ["bx"])
     with pytest.raises(UnknownName, match="chruch"):
-        expected(source, "ball", "chruch")
+        placement_rules(source, "ball", "chruch")

@@ -9,7 +9,6 @@ import torch
 import ganatomy
 from ganatomy.edit import Intervention, place
 from ganatomy.errors import BadValue, UnknownName
-from ganatomy.experiments.causal.constants import place_means
 from ganatomy.experiments.causal.context import ContextSpec, run_context
 from ganatomy.experiments.causal.effects import EffectSpec, run_effect
 from ganatomy.experiments.causal.insertion import (
@@ -20,10 +19,11 @@ from ganatomy.experiments.causal.insertion import (
     measured_parts,
     row_edits,
 )
-from ganatomy.experiments.causal.places import Rows, layer_pool, masks
+from ganatomy.experiments.causal.places import Rows, masks
+from ganatomy.experiments.causal.pool import layer_pool, place_means
 from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.experiments.causal.trace import TraceSpec, run_trace
-from ganatomy.experiments.causal.trials import batches
+from ganatomy.experiments.causal.trials import baselines
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.generators.planted import UNITS
 
@@ -48,7 +48,7 @@ def every(source: Source, layer: str) -> tuple[int, ...]:
 def test_two_layers_are_set_each_to_its_own_k_at_the_same_place(source: Source) -> None:
     spec = ask(source, multiple=2.0)
     parts = measured_parts(source, spec, "ball")
-    given = next(iter(batches(source, spec, spec.ids())))
+    given = next(iter(baselines(source, spec, spec.ids())))
     rows = Rows(torch.tensor([1, 3]), masks((16, 16), torch.tensor([[4, 8], [0, 3]]), 4))
     drawn = draw_edited(source, given, rows, row_edits(parts, rows.where))
     generator, c = source.models.generator, source.concept("ball")

@@ -9,7 +9,8 @@ import torch
 from ganatomy.edit import Intervention
 from ganatomy.errors import BadValue
 from ganatomy.experiments.causal.ace_spec import AceSpec
-from ganatomy.experiments.causal.locations import SALT, candidates, draw_places, maps, present, try_places
+from ganatomy.experiments.causal.locations import SALT, candidates, draw_places, present, try_places
+from ganatomy.experiments.causal.places import maps
 from ganatomy.experiments.causal.pool import Pool, pool_shard
 from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.experiments.dissection import Dissection

@@ -11,10 +11,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ganatomy.experiments.causal import optimise as optimisation
 from ganatomy.experiments.causal.ace_spec import AceSpec
-from ganatomy.experiments.causal.locations import Locations, maps
+from ganatomy.experiments.causal.locations import Locations
 from ganatomy.experiments.causal.optimise import (
-    Both,
     Objective,
+    PresentAbsent,
     advance,
     begin,
     clipped,
@@ -26,6 +26,7 @@ from ganatomy.experiments.causal.optimise import (
     penalty,
     ranking,
 )
+from ganatomy.experiments.causal.places import maps
 from ganatomy.experiments.causal.pool import pool_shard
 from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.experiments.dissection import Dissection
@@ -65,7 +66,8 @@ def objective(source: Source, value: Tensor, **fields: Any) -> Objective:
         for ids, at in ((IDS, maps(PLACES[:, 0], (16, 16))), (IDS.flip(0), where))
     )
     present, absent = open_samples(source, spec, [one, other])
-    return Objective(source, spec, source.concept("tree"), value, Both(present, absent), Both(present, absent))
+    both = PresentAbsent(present, absent)
+    return Objective(source, spec, source.concept("tree"), value, both, both)
 
 
 def gain_by_hand(source: Source, value: Tensor, alpha: Tensor, scale: Tensor, whole: bool) -> float:
@@ -191,7 +193,7 @@ def test_nothing_leaves_the_device_in_an_update(planted: Dissection) -> None:
     spec = dataclasses.replace(asked(source), layer="layer4")
     where = Locations(torch.arange(4), maps(torch.tensor([3, 9, 20, 63]), (8, 8)), torch.zeros(4, dtype=torch.bool))
     (sample,) = open_samples(source, spec, [where])
-    problem = Objective(source, spec, 1, torch.ones(8), Both(sample, sample), Both(sample, sample))
+    problem = Objective(source, spec, 1, torch.ones(8), PresentAbsent(sample, sample), PresentAbsent(sample, sample))
     for ablated in ("map", "place"):
         problem = dataclasses.replace(problem, spec=dataclasses.replace(spec, ablated=ablated))
         alpha = torch.full((8,), 0.5, requires_grad=True)

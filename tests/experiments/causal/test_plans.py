@@ -9,10 +9,10 @@ import torch
 
 from ganatomy.edit import Intervention
 from ganatomy.errors import BadValue
-from ganatomy.experiments.causal.choice import Choice
-from ganatomy.experiments.causal.effects import EffectSpec
-from ganatomy.experiments.causal.plans import edit_spec, effect_home, effect_seconds, home, plan_effect, region_at
-from ganatomy.experiments.causal.source import Source, open_source
+from ganatomy.experiments.causal.choice import UnitSelection
+from ganatomy.experiments.causal.effects import EffectSpec, edit_spec, effect_home, plan_effect, region_at
+from ganatomy.experiments.causal.plans import effect_seconds
+from ganatomy.experiments.causal.source import Source, home, open_source
 from ganatomy.experiments.causal.unit_effects import UnitEffectSpec
 from ganatomy.experiments.dissection import Dissection
 
@@ -67,7 +67,7 @@ def test_edits_that_apply_refuses(source: Source) -> None:
 
 
 def test_other_questions_have_other_homes(source: Source) -> None:
-    ranked, named = Choice((1,), "", "ball-iou-1"), Choice((1,), "", "units-1")
+    ranked, named = UnitSelection((1,), "", "ball-iou-1"), UnitSelection((1,), "", "units-1")
     specs = [EffectSpec(**source.names(), layer="layer2", units=(1,), concept="ball")]
     changes = [{"images": 25}, {"seed": 25}, {"strength": 0.5}, {"kind": "insert"}, {"region": (0, 0, 1, 1)}]
     specs += [dataclasses.replace(specs[0], **change) for change in [*changes, {"region": (0, 1, 1, 1)}]]

@@ -9,8 +9,7 @@ import torch
 
 from ganatomy.errors import BadValue, UnknownName
 from ganatomy.experiments.causal import pool as pools
-from ganatomy.experiments.causal.places import layer_pool
-from ganatomy.experiments.causal.pool import Pool, PoolSpec, open_pool, pool_shard
+from ganatomy.experiments.causal.pool import Pool, PoolSpec, layer_pool, open_pool, pool_shard
 from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.planted import VOCABULARY

@@ -10,7 +10,7 @@ import pytest
 
 from ganatomy.edit import Intervention, place
 from ganatomy.errors import BadFile, BadValue, UnknownName
-from ganatomy.experiments.causal.places import layer_pool
+from ganatomy.experiments.causal.pool import layer_pool
 from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.experiments.causal.trace import Trace, TraceSpec, run_trace
 from ganatomy.experiments.dissection import Dissection

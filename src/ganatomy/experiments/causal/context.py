@@ -19,22 +19,22 @@ from torch import Tensor
 from ganatomy.errors import BadValue
 from ganatomy.execute import Executor, local
 from ganatomy.experiments.base import Experiment
-from ganatomy.experiments.causal.choice import Wanted
-from ganatomy.experiments.causal.chosen import Layers
-from ganatomy.experiments.causal.expected import Expected, expected
+from ganatomy.experiments.causal.choice import Layers, UnitQuery
 from ganatomy.experiments.causal.insertion import (
     Part,
-    RowEdit,
-    check_insertion,
+    PlaceSpec,
+    check_places,
+    constant_edits,
     control_edits,
     draw_edited,
     measured_parts,
-    row_edits,
     sets_all,
 )
 from ganatomy.experiments.causal.place_truth import (
+    PlacementRules,
     PlaceTruth,
     by_probability,
+    placement_rules,
     read_truth,
     truth_category,
     truth_facts,
@@ -42,29 +42,24 @@ from ganatomy.experiments.causal.place_truth import (
     with_truth,
 )
 from ganatomy.experiments.causal.places import (
-    PlaceSpec,
     Rows,
     as_bytes,
-    at_least,
-    carriers,
     cell_counts,
     corners,
-    layer_pool,
+    gained_at,
+    host_concepts,
     majority,
     masks,
-    missing,
     pixel_boxes,
-    prepared,
-    read_at,
-    read_spec,
-    usualness,
+    relative_frequency,
 )
 from ganatomy.experiments.causal.plans import BY_SETTING, PLACED, place_plan
-from ganatomy.experiments.causal.source import Source
-from ganatomy.experiments.causal.trials import Untouched, batches
-from ganatomy.experiments.result import Result
+from ganatomy.experiments.causal.pool import layer_pool
+from ganatomy.experiments.causal.source import JoinedRows, Source, StudyResult, at_least, missing
+from ganatomy.experiments.causal.trials import Baseline, baselines
+from ganatomy.generators.protocol import Edit
 from ganatomy.progress import Progress
-from ganatomy.stats.base import Accumulator, Merge, join
+from ganatomy.stats.base import join
 from ganatomy.stats.clusters import clustered_mean, contrast
 from ganatomy.study import Study
 
@@ -116,7 +111,7 @@ class ContextSpec(PlaceSpec):
         return corners(grid, self.cell, self.stride or self.cell)
 
 
-class Inserted(Accumulator):
+class Inserted(JoinedRows):
     """Every insertion, one row each, the places of an image in order; and the images that are shown.
 
     Attributes:
@@ -129,17 +124,12 @@ class Inserted(Accumulator):
     """
 
     ROWS = ("under", "before", "gain", "image_gain", "random_gain", "random_image_gain")
-    FIELDS: ClassVar[Mapping[str, Merge]] = dict.fromkeys((*ROWS, "pictures", "inserted"), join)
+    FIELDS: ClassVar = dict.fromkeys((*ROWS, "pictures", "inserted"), join)
 
     def __init__(self, pictures: Tensor) -> None:
         self.under = torch.zeros(0, dtype=torch.long)
         self.before, self.gain, self.image_gain, self.random_gain, self.random_image_gain = torch.zeros(5, 0)
         self.pictures = self.inserted = pictures
-
-    def update(self, *batch: Tensor) -> None:
-        """Take in (under, before, gain, image_gain, random_gain, random_image_gain)."""
-        for name, new in zip(self.ROWS, batch, strict=True):
-            setattr(self, name, torch.cat([getattr(self, name), new.cpu()]))
 
     def show(self, pictures: Tensor, inserted: Tensor) -> None:
         """Keep some images."""
@@ -148,7 +138,7 @@ class Inserted(Accumulator):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Context(Result):
+class Context(StudyResult):
     """Where the model accepts an object.
 
     Effects are changes of how many pixels show the concept, as shares of the place's pixels: at the place, and in the
@@ -193,19 +183,10 @@ class Context(Result):
         return self.under
 
     @classmethod
-    def open(cls, directory: Path) -> "Context":
-        """Open a finished study.
-
-        Raises:
-            StudyError: the directory holds no finished study.
-            BadFile: it is of another kind, or a file of it is damaged.
-        """
-        study = Study.open(directory)
-        spec = read_spec(study, ContextSpec)
-        places, under, verdict, boxes = map(study.read_table, ("places", "under", "verdict", "boxes"))
+    def read(cls, study: Study) -> dict[str, Any]:
+        """Return the fields that a study holds; `possible` where a renderer says where the object may be."""
         known = study.facts.get("truth") is not None
-        possible = study.read_table("possible") if known else pd.DataFrame()
-        return cls(spec, study.facts, places, under, verdict, boxes, study, possible)
+        return super().read(study) | ({"possible": study.read_table("possible")} if known else {})
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -243,13 +224,12 @@ def run_context(
         UnknownName: no such layer, unit, concept, category or object.
         BadValue: the concept is too rare, or a place does not fit the grid.
     """
-    concept = prepared(spec, source)
-    check_insertion(source, spec)
+    concept = check_places(spec, source)
     category = truth_category(source, spec.concept, spec.grammar) if spec.allowed is None else None
-    belief = Expected(category, [], [])
+    rules = PlacementRules(category, [], [])
     if category is None:
-        belief = expected(source, spec.concept, spec.grammar, spec.allowed, spec.forbidden)
-    facts = source.facts() | belief._asdict() | truth_facts(category, source.named(concept))
+        rules = placement_rules(source, spec.concept, spec.grammar, spec.allowed, spec.forbidden)
+    facts = source.facts() | rules._asdict() | truth_facts(category, source.named(concept))
     facts["control"] = "without" if sets_all(source, spec) else "random"
     with Study.create(directory, spec, facts, execute, progress) as study:
         spec = study.begun(spec)
@@ -258,31 +238,23 @@ def run_context(
             pool = layer_pool(source, spec.place_layer, spec.pool, spec.batch, execute, progress)
             work = partial(insert_shard, source, spec, concept, parts)
             found = study.sharded("context", Inserted, work, spec.shards())
-            places = place_table(source, spec, found, usualness(pool, concept, spec.cell))
+            places = place_table(source, spec, found, relative_frequency(pool, concept, spec.cell))
             if category is not None:
-                places = _judged(source, spec, study, places, progress)
-            told = places[places.usual >= spec.usual]
+                grid = parts[-1].grid
+                where = (spec.corners(grid), spec.cell, spec.place_layer)
+                truth = study.step("truth", PlaceTruth, lambda: read_truth(source, spec, concept, where, progress))
+                places = with_truth(places, truth, spec.cell**2 / (grid[0] * grid[1]))
+            read = places[places.usual >= spec.usual]
             study.write_table("places", places)
-            study.write_table("under", under_table(source, spec, told, belief))
+            study.write_table("under", under_table(source, spec, read, rules))
             if category is not None:
-                study.write_table("possible", by_probability(told))
-                study.write_table("verdict", truth_verdict(told, spec.draws, spec.seed))
+                study.write_table("possible", by_probability(read))
+                study.write_table("verdict", truth_verdict(read, spec.draws, spec.seed))
             else:
-                study.write_table("verdict", verdict_table(spec, told[told.before == 0], belief))
+                study.write_table("verdict", verdict_table(spec, read[read.before == 0], rules))
             study.write_table("boxes", box_table(source, spec, places, found))
             study.finish()
     return Context.open(directory)
-
-
-def _judged(
-    source: Source, spec: ContextSpec, study: Study, places: pd.DataFrame, progress: Progress | None
-) -> pd.DataFrame:
-    """Return the places with the truth about each."""
-    shape = source.shape(spec.place_layer)
-    where = (spec.corners((shape.height, shape.width)), spec.cell, spec.place_layer)
-    concept = source.concept(spec.concept)
-    truth = study.step("truth", PlaceTruth, lambda: read_truth(source, spec, concept, where, progress))
-    return with_truth(places, truth, spec.cell**2 / (shape.height * shape.width))
 
 
 def insert_shard(source: Source, spec: ContextSpec, concept: int, parts: Sequence[Part], ids: range) -> Inserted:
@@ -290,36 +262,34 @@ def insert_shard(source: Source, spec: ContextSpec, concept: int, parts: Sequenc
     grid = parts[-1].grid
     at = spec.corners(grid)
     found: Inserted | None = None
-    for given in batches(source, spec, ids):
+    for given in baselines(source, spec, ids):
         found = found or Inserted(as_bytes(given.images[:0]))
-        under = majority(given.labels, carriers(source), grid, spec.cell)[:, at[:, 0], at[:, 1]].flatten()
+        under = majority(given.labels, host_concepts(source), grid, spec.cell)[:, at[:, 0], at[:, 1]].flatten()
         pixels, own = cell_counts(given.labels, [concept], grid, spec.cell)[:, :, at[:, 0], at[:, 1]].unbind(1)
-        stood = own / pixels
+        before = own / pixels
         pairs = torch.cartesian_prod(torch.arange(len(given.ids)), torch.arange(len(at)))
         gains = []
         for own in torch.split(pairs, source.batch(spec.batch)):  # a map a row: of all rows they would fill the memory
             few = Rows(own[:, 0], masks(grid, at[own[:, 1]], spec.cell))
-            edits = row_edits(parts, few.where), control_edits(parts, few.where, few.picture, given.ids, spec.seed)
+            edits = constant_edits(parts, few.where), control_edits(parts, few.where, few.image, given.ids, spec.seed)
             gains.append(torch.cat([_gains(source, given, few, concept, each) for each in edits], 1))
         gained = torch.cat(gains)
-        found.update(under, stood.flatten(), *gained.unbind(1))
+        found.update(under, before.flatten(), *gained.unbind(1))
         shown = range(max(0, min(len(given.ids), spec.first + spec.show - given.ids.start)))
         if shown:
             best = gained[:, 0].view(len(given.ids), len(at)).argmax(1)[shown.start : shown.stop]
             few = Rows(torch.tensor(shown), masks(grid, at[best], spec.cell))
-            after = draw_edited(source, given, few, row_edits(parts, few.where))
+            after = draw_edited(source, given, few, constant_edits(parts, few.where))
             found.show(as_bytes(given.images[: len(shown)]), as_bytes(after))
     assert found is not None
     return found
 
 
-def _gains(source: Source, given: Untouched, rows: Rows, concept: int, edits: Sequence[RowEdit]) -> Tensor:
+def _gains(source: Source, given: Baseline, rows: Rows, concept: int, edits: Sequence[Edit]) -> Tensor:
     """Make the edits, a row each; return the gains of the concept at the place and in the image."""
-    images = draw_edited(source, given, rows, edits)
-    before = read_at(given.labels[rows.picture], concept, rows.where)
-    after = read_at(source.models.segmenter(images), concept, rows.where)
-    gained = torch.stack([after.at - before.at, after.picture - before.picture], 1)
-    return (gained / before.area[:, None]).float().cpu()
+    labels = source.models.segmenter(draw_edited(source, given, rows, edits))
+    gained = gained_at(given.labels[rows.image], labels, concept, rows.where)
+    return (torch.stack([gained.at, gained.image], 1) / gained.area[:, None]).float().cpu()
 
 
 def place_table(source: Source, spec: ContextSpec, found: Inserted, usual: Tensor) -> pd.DataFrame:
@@ -339,9 +309,9 @@ def place_table(source: Source, spec: ContextSpec, found: Inserted, usual: Tenso
     return table.assign(under=names[found.under.numpy()], usual=often, **gains)
 
 
-def under_table(source: Source, spec: ContextSpec, places: pd.DataFrame, belief: Expected) -> pd.DataFrame:
+def under_table(source: Source, spec: ContextSpec, places: pd.DataFrame, belief: PlacementRules) -> pd.DataFrame:
     """Return the mean effect by the object under the place."""
-    vocabulary = [source.named(c) for c in (0, *carriers(source))]
+    vocabulary = [source.named(c) for c in (0, *host_concepts(source))]
     kinds = {concept.name: concept.category for concept in vocabulary}
     rows = []
     for name, own in places.groupby("under", sort=False):
@@ -357,7 +327,7 @@ def under_table(source: Source, spec: ContextSpec, places: pd.DataFrame, belief:
     return table.sort_values(["places", "object"], ascending=[False, True]).reset_index(drop=True)
 
 
-def verdict_table(spec: ContextSpec, places: pd.DataFrame, belief: Expected) -> pd.DataFrame:
+def verdict_table(spec: ContextSpec, places: pd.DataFrame, belief: PlacementRules) -> pd.DataFrame:
     """Compare places where the object is allowed with those where it is forbidden; `places` are free ones."""
     ids = places.id.to_numpy()
     here, there = (places.under.isin(names).to_numpy() for names in (belief.allowed, belief.forbidden))
@@ -395,7 +365,7 @@ CONTEXT = Experiment(
     switch=("at", "each"),
     summary="insert a concept at every place of many images: where does the model accept it?",
     spec=ContextSpec,
-    groups=(Layers, Wanted),
+    groups=(Layers, UnitQuery),
     filled=PLACED,
     planned=BY_SETTING,
     plan=place_plan("context", ContextSpec, run_context, _trials),

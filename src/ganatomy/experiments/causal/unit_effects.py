@@ -22,11 +22,8 @@ from ganatomy.execute import Executor, local
 from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.label_agreement import label_agreement
 from ganatomy.experiments.causal.locations import check_scores
-from ganatomy.experiments.causal.places import read_spec
-from ganatomy.experiments.causal.plans import home
-from ganatomy.experiments.causal.source import SampleSpec, Source
-from ganatomy.experiments.causal.trials import Always, Untouched, batches, try_edits
-from ganatomy.experiments.result import Result
+from ganatomy.experiments.causal.source import SampleSpec, Source, StudyResult, home
+from ganatomy.experiments.causal.trials import Baseline, baselines, count_changes
 from ganatomy.progress import Progress
 from ganatomy.segmenters import Scorer
 from ganatomy.stats.base import Accumulator, Merge, add
@@ -76,8 +73,8 @@ class FirstOrder(Accumulator):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class UnitEffects(Result):
-    """What every unit of a layer does to every concept. It opens without any model.
+class UnitEffects(StudyResult):
+    """What every unit of a layer does to every concept.
 
     Attributes:
         spec: what was asked.
@@ -91,6 +88,8 @@ class UnitEffects(Result):
         study: the directory that holds it.
     """
 
+    FILES: ClassVar = {"table": "unit_effects"}
+
     spec: UnitEffectSpec
     facts: Mapping[str, Any]
     table: pd.DataFrame
@@ -98,25 +97,9 @@ class UnitEffects(Result):
     labels: pd.DataFrame
     study: Study
 
-    @classmethod
-    def open(cls, directory: Path) -> "UnitEffects":
-        """Open a finished study of unit effects.
-
-        Raises:
-            StudyError: the directory holds none.
-            BadFile: a file of it is damaged.
-        """
-        study = Study.open(directory)
-        spec, table = read_spec(study, UnitEffectSpec), study.read_table("unit_effects")
-        return cls(spec, study.facts, table, study.read_table("agreement"), study.read_table("labels"), study)
-
 
 def run_unit_effects(
-    spec: UnitEffectSpec,
-    source: Source,
-    directory: Path,
-    execute: Executor = local,
-    progress: Progress | None = None,
+    spec: UnitEffectSpec, source: Source, directory: Path, execute: Executor = local, progress: Progress | None = None
 ) -> UnitEffects:
     """Ablate every unit of a layer; goes on where it was stopped.
 
@@ -150,8 +133,8 @@ def run_unit_effects(
 def ablate_each(source: Source, spec: UnitEffectSpec, ids: range) -> PairedChange:
     """Count one shard: one trial a unit."""
     shape = source.shape(spec.layer)
-    trials = [Always([Intervention.ablate(spec.layer, shape, [unit])]) for unit in range(shape.units)]
-    return try_edits(source, spec, trials, ids, at_place=False)
+    trials = [[Intervention.ablate(spec.layer, shape, [unit])] for unit in range(shape.units)]
+    return count_changes(source, spec, trials, ids)
 
 
 def can_score(source: Source) -> bool:
@@ -167,14 +150,14 @@ def estimate_each(source: Source, spec: UnitEffectSpec, ids: range) -> FirstOrde
     """Estimate one shard: every unit and every scored concept."""
     concepts = source.scored()
     result = FirstOrder(source.shape(spec.layer).units, len(concepts), source.models.generator.device)
-    for given in batches(source, spec, ids):
+    for given in baselines(source, spec, ids):
         for i in range(0, len(given.z), AT_ONCE):
             result.update(first_order(source, spec, given, slice(i, i + AT_ONCE), concepts))
     return result
 
 
 def first_order(
-    source: Source, spec: SampleSpec, given: Untouched, rows: slice, concepts: Sequence[int]
+    source: Source, spec: SampleSpec, given: Baseline, rows: slice, concepts: Sequence[int]
 ) -> Float64[Tensor, "b u c"]:
     """Return by how much each concept's mean score would change, to first order, were each unit switched off."""
     segmenter = source.models.segmenter
