@@ -9,13 +9,12 @@ import torch
 from torch import Tensor
 
 from ganatomy.experiments.causal.ace import ConceptShares
-from ganatomy.experiments.causal.best_setting import DRAWN, Appeared
-from ganatomy.experiments.causal.capacity import GainTable
 from ganatomy.experiments.causal.context import Inserted
 from ganatomy.experiments.causal.effects import EffectTally
 from ganatomy.experiments.causal.locations import Candidates
 from ganatomy.experiments.causal.pool import PlaceMeans, Pool
 from ganatomy.experiments.causal.trace import Strength, Traced
+from ganatomy.experiments.causal.trials import GainTable
 from ganatomy.experiments.causal.unit_effects import FirstOrder
 from ganatomy.stats.agreement import Agreement
 from ganatomy.stats.base import Accumulator
@@ -253,7 +252,6 @@ class OfPool(Case):
             "drawn": (shares[:, :, None] * r[:, None]).sum((0, 3, 4)),
             "mass": shares.sum((0, 2, 3)),
             "occupancy": shares.sum(0),
-            "strength": abs(r).sum((0, 2, 3)),
             "best": flat.max(2),
             "place": flat.argmax(2),
         }
@@ -366,24 +364,6 @@ class OfTried(Case):
 GAPS = torch.rand(IMAGES, CONCEPTS, generator=GENERATOR)
 GAPS[::3, 1] = torch.nan
 """Some images have no place to insert at."""
-
-
-class OfAppeared(Case):
-    def empty(self) -> Accumulator:
-        return Appeared(2)
-
-    def batch(self, images: slice) -> Sequence[Tensor]:
-        return (AT_PLACES[images],)
-
-    def reference(self) -> dict[str, Any]:
-        return {"gain": AT_PLACES}
-
-    def misfit(self) -> Accumulator:
-        return Appeared(3)
-
-
-AT_PLACES = torch.rand(IMAGES, 2, len(DRAWN), generator=GENERATOR)
-AT_PLACES[::4, :, 1] = torch.nan
 
 
 class OfPlaceMeans(Case):
@@ -537,6 +517,6 @@ CASES = [
     ),
     *(OfPairedChange(), OfPool(), OfCandidates(), OfShares()),
     *(OfEffectTally(), OfFirstOrder(), OfStrength(), OfTried(), OfTraced(), OfInserted()),
-    *(OfAppeared(), OfPlaceMeans()),
+    OfPlaceMeans(),
     *(OfVerdicts(), OfFeatureMoments(), OfPatches()),
 ]

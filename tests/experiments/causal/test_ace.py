@@ -28,7 +28,7 @@ from ganatomy.experiments.causal.ace import (
     uniform_places,
 )
 from ganatomy.experiments.causal.ace_spec import SCHEDULES, AceSpec, scheduled
-from ganatomy.experiments.causal.source import Source, open_source
+from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.causal.trials import baselines, pixels_edited
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.models import Models
@@ -58,11 +58,6 @@ SMALL: dict[str, Any] = {
     "controls": (2,),
     "random": 2,
 }
-
-
-@pytest.fixture(scope="module")
-def source(planted: Dissection) -> Source:
-    return open_source(planted.study.directory)
 
 
 def asked(source: Source, layer: str = "layer1", concept: str = "ball", **options: Any) -> AceSpec:

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from ganatomy.errors import BadFile, BadValue, UnknownName
-from ganatomy.experiments.causal.capacity import Capacity, CapacitySpec, candidates, plan_capacity, run_capacity
+from ganatomy.experiments.base import Runner
+from ganatomy.experiments.causal.capacity import CAPACITY, Capacity, CapacitySpec, candidates, run_capacity
 from ganatomy.experiments.causal.places import draw_place
-from ganatomy.experiments.causal.source import Source, open_source
+from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.generators.planted import CONCEPTS, UNITS
 from ganatomy.stats.clusters import proportion
@@ -22,11 +23,6 @@ LATER = UNITS["layer2"].index("ball")
 SETS = (("layer1", "planted", (BALL,)), ("layer1", "copy", (COPY,)), ("layer2", "planted", (LATER,)))
 
 IDLE = (("layer1", "idle", tuple(u for u, role in enumerate(UNITS["layer1"]) if role not in CONCEPTS)[:4]),)
-
-
-@pytest.fixture(scope="module")
-def source(planted: Dissection) -> Source:
-    return open_source(planted.study.directory)
 
 
 def ask(source: Source, **options: Any) -> CapacitySpec:
@@ -194,15 +190,19 @@ def test_a_layer_without_so_many_units_is_told(source: Source) -> None:
 
 
 def test_a_plan_names_its_directory_by_all_that_is_asked(source: Source) -> None:
-    options = {"tops": (1,), "cells": [1], "multiples": (1.0,), "on": ["box"], "images": 8}
-    spec, home = plan_capacity(source, ["layer1", "layer2"], "ball", options)
+    def plan(**options: Any) -> tuple[CapacitySpec, Path]:
+        usual = {"layers": ["layer1", "layer2"], "concept": "ball", "tops": (1,), "cells": [1], "images": 8}
+        planned = CAPACITY.plan(source, {**usual, "multiples": (1.0,), "on": ["box"], **options}, Runner())
+        return planned.spec, planned.directory
+
+    spec, home = plan()
     assert (spec.layer, spec.layers(), spec.on) == ("layer1", ["layer1", "layer2"], ("box",))
     assert home.parent == source.sibling_path("layer1", "x").parent
-    assert plan_capacity(source, ["layer1", "layer2"], "ball", {**options, "cells": (1,), "by": "iou"}) == (spec, home)
-    assert plan_capacity(source, ["layer1", "layer2"], "ball", {**options, "on": ()})[1] != home
+    assert plan(cells=(1,), by="iou") == (spec, home)
+    assert plan(on=())[1] != home
     for nothing in ("layer1", []):
         with pytest.raises(BadValue, match="give a list of at least one"):
-            plan_capacity(source, nothing, "ball", options)
+            plan(layers=nothing)
 
 
 def test_unknown_units_and_objects_are_refused(source: Source, out: Path) -> None:

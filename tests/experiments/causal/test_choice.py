@@ -6,14 +6,8 @@ import pytest
 
 from ganatomy.errors import BadValue, UnknownName
 from ganatomy.experiments.causal.choice import UnitQuery, ace_home, random_sets, select_units
-from ganatomy.experiments.causal.source import Source, open_source
-from ganatomy.experiments.dissection import Dissection
+from ganatomy.experiments.causal.source import Source
 from ganatomy.generators.planted import UNITS
-
-
-@pytest.fixture(scope="module")
-def source(planted: Dissection) -> Source:
-    return open_source(planted.study.directory)
 
 
 def test_named_units_keep_their_order(source: Source) -> None:

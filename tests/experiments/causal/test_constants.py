@@ -5,13 +5,7 @@ import pytest
 import torch
 
 from ganatomy.experiments.causal.pool import ENOUGH, PlaceMeans, nearest, place_means
-from ganatomy.experiments.causal.source import Source, open_source
-from ganatomy.experiments.dissection import Dissection
-
-
-@pytest.fixture(scope="module")
-def source(planted: Dissection) -> Source:
-    return open_source(planted.study.directory)
+from ganatomy.experiments.causal.source import Source
 
 
 def test_k_of_a_place_is_a_mean_weighted_by_the_share_that_shows_the_concept(source: Source) -> None:
@@ -60,6 +54,6 @@ def test_it_is_measured_once_and_read_from_then_on(source: Source, monkeypatch: 
     def never(*_: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr("ganatomy.experiments.causal.constants.count_places", never)
+    monkeypatch.setattr("ganatomy.experiments.causal.pool.count_places", never)
     again = place_means(source, ["layer2"], "ball", (20, 3))["layer2"]
     assert torch.equal(again.shown, first.shown)

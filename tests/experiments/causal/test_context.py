@@ -12,7 +12,7 @@ from ganatomy.edit import Intervention, place
 from ganatomy.errors import BadFile, BadValue, UnknownName
 from ganatomy.experiments.causal.context import Context, ContextSpec, run_context
 from ganatomy.experiments.causal.pool import layer_pool
-from ganatomy.experiments.causal.source import Source, open_source
+from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.generators.planted import UNITS
 from ganatomy.planted import VOCABULARY
@@ -20,11 +20,6 @@ from ganatomy.planted import VOCABULARY
 BALL, COPY = (UNITS["layer1"].index(role) for role in ("ball", "copy:ball"))
 LID = UNITS["layer2"].index("lid")
 OPEN = ("nothing", "sky", "tree")
-
-
-@pytest.fixture(scope="module")
-def source(planted: Dissection) -> Source:
-    return open_source(planted.study.directory)
 
 
 def ask(source: Source, **options: Any) -> ContextSpec:

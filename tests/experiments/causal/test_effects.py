@@ -13,20 +13,14 @@ from ganatomy.edit import Intervention, place, write_edits
 from ganatomy.errors import BadFile, BadValue, StudyError, UnknownName
 from ganatomy.experiments.causal import effects
 from ganatomy.experiments.causal.choice import random_sets
-from ganatomy.experiments.causal.effects import Effect, EffectSpec, edit_spec, run_edits, run_effect
+from ganatomy.experiments.causal.effects import Effect, EffectSpec, edit_spec, run_effect
 from ganatomy.experiments.causal.pool import layer_pool
-from ganatomy.experiments.causal.source import Source, open_source
-from ganatomy.experiments.dissection import Dissection
+from ganatomy.experiments.causal.source import Source
 from ganatomy.generators.planted import UNITS
 from ganatomy.planted import VOCABULARY
 
 IDS = range(1_000_000, 1_000_024)
 NAMES = [concept.name for concept in VOCABULARY]
-
-
-@pytest.fixture(scope="module")
-def source(planted: Dissection) -> Source:
-    return open_source(planted.study.directory)
 
 
 def unit(layer: str, role: str) -> int:
@@ -248,7 +242,7 @@ def test_given_edits_at_several_layers(source: Source, out: Path) -> None:
         "layer1", source.shape("layer1"), [unit("layer1", "box")], torch.ones(12), place((8, 8), 1, 2)
     )
     spec = edit_spec(source, [late, early], "two.json", images=24, batch=8)
-    effect = run_edits(spec, [late, early], source, out)
+    effect = run_effect(spec, source, out, edits=[late, early])
     assert (spec.layer, spec.kind, effect.spec) == ("layer1", "apply", spec)
     check(effect.table, shares(source, []), shares(source, [early, late]))
     assert [edit.layer for edit in effect.edits()] == ["layer3", "layer1"]
@@ -270,7 +264,7 @@ def test_given_edits_stand_beside_the_same_edits_of_random_units(source: Source,
         Intervention.ablate("layer3", source.shape("layer3"), [2], place((32, 32), 6, 10, 4, 8)),
     ]
     spec = edit_spec(source, edits, "two.json", images=24, batch=8, random=3)
-    table = run_edits(spec, edits, source, out).table
+    table = run_effect(spec, source, out, edits=edits).table
     read = np.zeros((32, 32), bool)
     read[6:10, 10:18] = read[20:22, :2] = True
     assert set(table["read"]) == {"image", "place"}

@@ -4,8 +4,7 @@ import pytest
 
 from ganatomy.errors import UnknownName
 from ganatomy.experiments.causal.place_truth import by_grammar, category_of, placement_rules
-from ganatomy.experiments.causal.source import open_source
-from ganatomy.experiments.dissection import Dissection
+from ganatomy.experiments.causal.source import Source
 from ganatomy.scenes import grammar
 from ganatomy.vocabulary import Concept
 
@@ -68,8 +67,7 @@ def test_the_card_of_a_bundled_generator_names_its_grammar() -> None:
     assert category_of("bundled:none") is None
 
 
-def test_a_person_may_say_instead(planted: Dissection) -> None:
-    source = open_source(planted.study.directory)
+def test_a_person_may_say_instead(source: Source) -> None:
     assert placement_rules(source, "ball") == (None, [], [])
     assert placement_rules(source, "ball", None, ["nothing", "sky"], ["box"]) == (None, ["nothing", "sky"], ["box"])
     with pytest.raises(UnknownName, match="bx"):

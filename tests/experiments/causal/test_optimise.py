@@ -28,7 +28,7 @@ from ganatomy.experiments.causal.optimise import (
 )
 from ganatomy.experiments.causal.places import maps
 from ganatomy.experiments.causal.pool import pool_shard
-from ganatomy.experiments.causal.source import Source, open_source
+from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.models import Models
 from ganatomy.generators.planted import UNITS
@@ -40,11 +40,6 @@ LAYER, UNIT_COUNT = "layer2", 12
 ROWS = torch.arange(3)
 IDS = torch.tensor([500_004, 500_009, 500_002, 500_011, 500_020, 500_031])
 PLACES = torch.tensor([[100, -1], [37, 200], [5, 118], [90, -1], [50, -1], [140, 20]])
-
-
-@pytest.fixture(scope="module")
-def source(planted: Dissection) -> Source:
-    return open_source(planted.study.directory)
 
 
 @pytest.fixture(scope="module")
@@ -313,7 +308,7 @@ def test_held_out_places_are_judged_by_the_binary_segmentation(source: Source, v
     everything = torch.arange(6)
     gone = problem.ablated(kept, problem.held.present, everything, whole=True, binary=True) / 0.5
     come = problem.inserted(kept, problem.held.absent, everything, binary=True) / 0.8
-    found = problem.judge(kept, torch.tensor([0.5, 0.8]))
+    found = optimisation.effect(*problem.judged(kept, torch.tensor([0.5, 0.8])))
     assert float(found[0]) == pytest.approx(float(come.mean() - gone.mean()))
     assert float(found[1]) == pytest.approx(float((come.var() / 6 + gone.var() / 6).sqrt()))
     assert {*come.mul(0.8 * 4).round().tolist()} <= {0.0, 1.0, 2.0, 3.0, 4.0}

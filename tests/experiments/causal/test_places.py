@@ -38,7 +38,7 @@ def test_counts_of_a_place_are_those_of_its_pixels(grid: tuple[int, int], cell: 
         assert torch.equal(counts[:, :, at[0], at[1]], expected)
         shown = read_at(labels, 4, where.expand(3, -1, -1))
         assert torch.equal(torch.stack([shown.at, shown.area]), expected[:, [4, 0]].T)
-        assert torch.equal(shown.picture, concept_counts(full, 5)[:, 4])
+        assert torch.equal(shown.image, concept_counts(full, 5)[:, 4])
 
 
 def test_the_majority_is_what_most_pixels_show() -> None:

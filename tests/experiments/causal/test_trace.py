@@ -11,18 +11,13 @@ import pytest
 from ganatomy.edit import Intervention, place
 from ganatomy.errors import BadFile, BadValue, UnknownName
 from ganatomy.experiments.causal.pool import layer_pool
-from ganatomy.experiments.causal.source import Source, open_source
+from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.causal.trace import Trace, TraceSpec, run_trace
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.generators.planted import UNITS
 
 BALL, COPY = (UNITS["layer1"].index(role) for role in ("ball", "copy:ball"))
 LAYERS = ["layer1", "layer2", "layer3"]
-
-
-@pytest.fixture(scope="module")
-def source(planted: Dissection) -> Source:
-    return open_source(planted.study.directory)
 
 
 def ask(source: Source, **options: Any) -> TraceSpec:

@@ -20,17 +20,11 @@ from ganatomy.experiments.causal.unit_effects import (
     agreement,
     run_unit_effects,
 )
-from ganatomy.experiments.dissection import Dissection
 from ganatomy.generators.planted import UNITS
 from ganatomy.planted import VOCABULARY
 from ganatomy.segmenters import Scorer
 
 SMALL = {"images": 20, "batch": 10, "shard": 10}
-
-
-@pytest.fixture(scope="module")
-def source(planted: Dissection) -> Source:
-    return open_source(planted.study.directory)
 
 
 @pytest.fixture(scope="module")

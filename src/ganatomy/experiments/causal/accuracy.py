@@ -51,7 +51,6 @@ class AccuracySpec(SampleSpec):
     random: int = 20
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
         super().__post_init__()
         object.__setattr__(self, "units", tuple(self.units))
         if not self.units:
@@ -91,13 +90,7 @@ class Accuracy(StudyResult):
 def run_accuracy(
     spec: AccuracySpec, source: Source, directory: Path, execute: Executor = local, progress: Progress | None = None
 ) -> Accuracy:
-    """Ablate units, and predict the classes of the same images again; goes on where it was stopped.
-
-    Raises:
-        BadModel: what was dissected predicts no classes.
-        BadValue: the images are in no classes, or too few.
-        StudyMismatch: the directory holds another study.
-    """
+    """Ablate units, and predict the classes of the same images again; goes on where it was stopped."""
     classes = check_sample(source, spec)
     units = source.shape(spec.layer).units
     check_units(spec.layer, units, spec.units)
@@ -114,11 +107,7 @@ def run_accuracy(
 
 
 def classifier_of(source: Source) -> Classifier:
-    """Return the classifier that was dissected.
-
-    Raises:
-        BadModel: it is something else.
-    """
+    """Return the classifier that was dissected."""
     subject = source.models.subject
     if not isinstance(subject, Classifier):
         name = source.dissection.spec.generator
@@ -127,13 +116,7 @@ def classifier_of(source: Source) -> Classifier:
 
 
 def check_sample(source: Source, spec: SampleSpec) -> tuple[str, ...]:
-    """Refuse what cannot be predicted, before anything is written; return the names of the classes.
-
-    Raises:
-        UnknownName: no such layer.
-        BadModel: what was dissected predicts no classes.
-        BadValue: the images are in no classes, or too few.
-    """
+    """Refuse what cannot be predicted, before anything is written; return the names of the classes."""
     source.shape(spec.layer)
     classifier = classifier_of(source)
     classifier.truth(classifier.latents(spec.ids()[-1:], spec.seed))
@@ -223,26 +206,16 @@ def _random(changes: Tensor) -> dict[str, Tensor]:
     return {"random_change": changes.mean(0), "random_spread": spread}
 
 
-def plan_accuracy(source: Source, layer: str, options: Mapping[str, Any]) -> tuple[AccuracySpec, Path]:
-    """Return the Spec of ablating units, and the default directory of its study.
-
-    Raises:
-        GanatomyError: what is asked for is not there.
-    """
-    own = dict(options)
-    query = UnitQuery.take(own)
-    selection = select_units(source, layer, query)
-    fields = {"layer": layer, "units": selection.units, "chosen": selection.chosen, "concept": query.concept, **own}
-    spec = AccuracySpec(**source.names(), **fields)
-    check_sample(source, spec)
-    return spec, home(source, spec, f"accuracy-{selection.name}")
-
-
 def _plan(source: Source, options: dict[str, Any], _: Runner) -> Plan[Accuracy]:
-    spec, usual = plan_accuracy(source, options.pop("layer"), options)
-    trials = 1 + spec.random
+    layer = options.pop("layer")
+    query = UnitQuery.take(options)
+    selection = select_units(source, layer, query)
+    chosen = {"layer": layer, "units": selection.units, "chosen": selection.chosen, "concept": query.concept}
+    spec = AccuracySpec(**source.names(), **chosen, **options)
+    check_sample(source, spec)
+    trials, directory = 1 + spec.random, home(source, spec, f"accuracy-{selection.name}")
     seconds = partial(accuracy_seconds, source, spec, trials)
-    return Plan(spec, usual, partial(run_accuracy, spec, source), f"ablate {spec.chosen}", trials, seconds)
+    return Plan(spec, directory, partial(run_accuracy, spec, source), f"ablate {spec.chosen}", trials, seconds)
 
 
 ACCURACY = Experiment(

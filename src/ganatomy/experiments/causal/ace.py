@@ -96,11 +96,7 @@ class Ace(StudyResult):
 
     @classmethod
     def read(cls, study: Study) -> dict[str, Any]:
-        """Return the fields that a study holds.
-
-        Raises:
-            BadFile: it is of an earlier version.
-        """
+        """Return the fields that a study holds."""
         read_spec(study, AceSpec)
         if "updates" not in study.facts:
             name = study.directory
@@ -195,7 +191,6 @@ def prepare(spec: AceSpec, source: Source, pool: Pool, study: Study) -> tuple[Ob
 
 
 def _unit_table(search: OptimizerState, spec: AceSpec, ious: Tensor, value: PerUnit) -> pd.DataFrame:
-    """Return every unit, from the greatest α on."""
     alpha = search.alphas[search.best(spec)]
     by_iou = ious.sort(descending=True, stable=True).indices
     table = pd.DataFrame(
@@ -214,7 +209,6 @@ def _unit_table(search: OptimizerState, spec: AceSpec, ious: Tensor, value: PerU
 
 
 def _history(search: OptimizerState, before: int) -> pd.DataFrame:
-    """Return every look; `before` images were segmented before the first."""
     looks = pd.DataFrame(search.looks.numpy(), columns=pd.Index(LOOK))
     steps, gradients = looks.step.astype(int), looks.gradient.astype(int)
     evaluations = looks.forward.astype(int) + gradients + before
@@ -255,7 +249,6 @@ def _measure(spec: AceSpec, source: Source, study: Study, units: pd.DataFrame) -
 
 
 def _ablate(source: Source, spec: AceSpec, trials: Sequence[Trial], ids: range) -> PairedChange:
-    """Ablate every set everywhere; count every concept."""
     shape = source.shape(spec.layer)
     edits = [[Intervention.ablate(spec.layer, shape, trial.units)] for trial in trials]
     return count_changes(source, spec, edits, ids)
@@ -311,16 +304,7 @@ def uniform_places(ids: range, seed: int, grid: tuple[int, int], count: int) -> 
 
 
 def effect_table(shares: ConceptShares, names: Sequence[str]) -> pd.DataFrame:
-    """Return the effect of each set and term, with standard errors over images: the places of one are one draw.
-
-    Args:
-        shares: as measured.
-        names: of the sets; those named alike are given as their mean, and the standard deviation over them as `spread`.
-
-    Returns:
-        Columns by, term, value, error, normalised (by E[s_c(x)]; NaN where that is not clearly above zero),
-        normalised_error (to first order), spread (of the normalised values).
-    """
+    """Return the effect of each set and term, with standard errors over images: the places of one are one draw."""
     rows = []
     for i, name in enumerate(names):
         inserted = shares.gained[:, i] + shares.before

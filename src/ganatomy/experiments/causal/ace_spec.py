@@ -6,7 +6,7 @@ from typing import Any
 
 from ganatomy.errors import BadValue, UnknownName
 from ganatomy.experiments.causal.pool import PoolSpec
-from ganatomy.experiments.causal.source import SampleSpec, Source
+from ganatomy.experiments.causal.source import SampleSpec, Source, at_least
 
 START_NAMES = {"gradient": "first-order attribution", "iou": "IoU (Eqn 7)"}
 """How a ranking by the start alone is called."""
@@ -69,7 +69,6 @@ class AceSpec(SampleSpec):
     places: int = 8
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
         super().__post_init__()
         for name in ("sizes", "controls"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
@@ -81,19 +80,13 @@ class AceSpec(SampleSpec):
                 raise UnknownName(name, getattr(self, name), allowed)
         counts = ("candidates", "together", "apart", "pairs", "every", "top", "random", "places")
         least = {"pool": 2, "train": 1, "held": 2, "steps": 0, "patience": 0, **dict.fromkeys(counts, 1)}
-        for name, fewest in least.items():
-            if getattr(self, name) < fewest:
-                raise BadValue(f"{name}={getattr(self, name)} is too few; give at least {fewest}")
+        at_least(self, **least)
         for name in ("rate", "penalty"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise BadValue(f"{name}={getattr(self, name)} is no {name}; give a number that is not negative")
 
     def check_units(self, units: int) -> None:
-        """Refuse sets that are larger than the layer.
-
-        Raises:
-            BadValue: they are.
-        """
+        """Refuse sets that are larger than the layer."""
         for name, size in (("top", self.top), ("sizes", self.sizes[-1]), ("controls", self.controls[-1])):
             if size > units:
                 raise BadValue(f"{name}={size} units, but {self.layer} has {units}; choose fewer, or another layer")
@@ -165,11 +158,7 @@ class Schedule:
 
 
 def scheduled(source: Source, schedule: str = "fast", **options: Any) -> AceSpec:
-    """Return the Spec of a schedule, its sets cut to the layer's size; options are its other fields.
-
-    Raises:
-        UnknownName: no such schedule, or no such layer.
-    """
+    """Return the Spec of a schedule, its sets cut to the layer's size; options are its other fields."""
     if schedule not in SCHEDULES:
         raise UnknownName("schedule", schedule, SCHEDULES)
     fields = {**source.names(), **SCHEDULES[schedule], **options}

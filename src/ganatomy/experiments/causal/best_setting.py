@@ -53,12 +53,11 @@ from ganatomy.experiments.causal.places import (
     relative_frequency,
 )
 from ganatomy.experiments.causal.pool import PoolSpec, layer_pool
-from ganatomy.experiments.causal.source import JoinedRows, SampleSpec, Source, StudyResult, at_least, missing
-from ganatomy.experiments.causal.trials import Baseline, baselines
+from ganatomy.experiments.causal.source import SampleSpec, Source, StudyResult, at_least, missing
+from ganatomy.experiments.causal.trials import Baseline, GainTable, baselines
 from ganatomy.generators.protocol import Edit
 from ganatomy.progress import Progress
 from ganatomy.scenes.places import POSSIBLE, open_bank, place_probabilities
-from ganatomy.stats.base import join
 from ganatomy.stats.clusters import clustered_mean, proportion
 from ganatomy.study import Study, is_study
 from ganatomy.weights import cache_directory
@@ -103,7 +102,6 @@ class SettingSpec(SampleSpec):
     shard: int = 16
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
         super().__post_init__()
         at_least(self, images=4, cell=1, pool=2)
         if not self.sets or not self.values:
@@ -155,10 +153,6 @@ def setting_spec(source: Source, layers: Sequence[str], concept: str, **options:
     """Return the Spec of the settings that are tried for a concept at some layers.
 
     The units of each layer are ranked by IoU, and by ACE too where that was run for all of them.
-
-    Raises:
-        UnknownName: no such layer or concept.
-        BadValue: the concept is too rare, or no unit of a layer has to do with it.
     """
     source.concept(concept)
     names = source.in_order(layers)
@@ -184,20 +178,6 @@ def paper_setting(source: Source, spec: SettingSpec) -> Setting:
     top = min(TOPS[0], source.shape(spec.layer).units)
     units = select_units(source, spec.layer, UnitQuery(concept=spec.concept, top=top)).units
     return spec.setting(f"iou-{top}", [(spec.layer, units)], "k", 1.0)
-
-
-class Appeared(JoinedRows):
-    """How much of each place shows the concept after each setting.
-
-    Attributes:
-        gain: float32 [images, settings, places], share of each of the places of `DRAWN` that newly shows it; NaN where
-            the image has no such place.
-    """
-
-    FIELDS: ClassVar = {"gain": join}
-
-    def __init__(self, settings: int) -> None:
-        self.gain = torch.zeros(0, settings, len(DRAWN))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -230,7 +210,7 @@ class BestSetting(StudyResult):
     @property
     def gains(self) -> Float[Tensor, "images settings places"]:
         """What was gained by every setting, in the order of the table, on the half that chooses."""
-        return self.study.step("choosing", Appeared, missing).gain
+        return self.study.step("choosing", GainTable, missing).gain
 
     def told(self) -> str:
         """Say what the setting does, for people."""
@@ -267,12 +247,7 @@ def known_setting(source: Source, layers: Sequence[str], concept: str) -> BestSe
 def run_setting(
     spec: SettingSpec, source: Source, directory: Path, execute: Executor = local, progress: Progress | None = None
 ) -> BestSetting:
-    """Try every setting and measure the best; what is there already is not measured again.
-
-    Raises:
-        UnknownName: no such layer, unit or concept.
-        BadValue: the concept is too rare, or a place does not fit the grid.
-    """
+    """Try every setting and measure the best; what is there already is not measured again."""
     concept, settings = source.concept(spec.concept), spec.settings()
     for each in settings:
         check_insertion(source, each)
@@ -284,12 +259,12 @@ def run_setting(
             places = _places(source, spec, category, execute, progress)
             parts = [measured_parts(source, each, spec.concept, execute, progress) for each in settings]
             choosing, measuring = spec.halves()
-            tried = study.sharded("choosing", Appeared, partial(try_shard, source, spec, places, parts, ()), choosing)
+            tried = study.sharded("choosing", GainTable, partial(try_shard, source, spec, places, parts, ()), choosing)
             table = setting_table(source, settings, tried, places.least)
             best = int(table["picked"].to_numpy().argmax())
             own = [parts[best], measured_parts(source, paper_setting(source, spec), spec.concept, execute, progress)]
             work = partial(try_shard, source, spec, places, own, (0,))
-            measured = study.sharded("measuring", Appeared, work, measuring)
+            measured = study.sharded("measuring", GainTable, work, measuring)
             study.write_table("settings", table)
             study.write_table("measured", measured_table(measured, places.least))
             study.finish()
@@ -336,10 +311,10 @@ def try_shard(
     trials: Sequence[Sequence[Part]],
     controlled: Sequence[int],
     ids: range,
-) -> Appeared:
+) -> GainTable:
     """Insert at the places of each image in every way; after the trials come the controls of those in `controlled`."""
     count = len(trials) + len(controlled)
-    found = Appeared(count)
+    found = GainTable(count, len(DRAWN))
     for given in baselines(source, spec, ids):
         gain = torch.full((len(given.ids), count, len(DRAWN)), torch.nan)
         kinds = _kinds(source, spec, places, given)
@@ -373,7 +348,7 @@ def _kinds(source: Source, spec: SettingSpec, places: Places, given: Baseline) -
     return [free & (possible >= POSSIBLE), free & (possible == 0)]
 
 
-def setting_table(source: Source, settings: Sequence[Setting], tried: Appeared, least: float) -> pd.DataFrame:
+def setting_table(source: Source, settings: Sequence[Setting], tried: GainTable, least: float) -> pd.DataFrame:
     """Return one row a setting, and which is picked: where the object appears most, less where it should not."""
     rows = []
     for i, setting in enumerate(settings):
@@ -395,7 +370,7 @@ def setting_table(source: Source, settings: Sequence[Setting], tried: Appeared, 
     return table.assign(picked=table.index == score.idxmax())
 
 
-def measured_table(tried: Appeared, least: float) -> pd.DataFrame:
+def measured_table(tried: GainTable, least: float) -> pd.DataFrame:
     """Return what the picked setting does, its control, and the paper's setting."""
     rows = []
     for i, name in ((0, "picked"), (2, "control"), (1, "paper")):
@@ -419,11 +394,7 @@ def _share(gain: Float[Tensor, "images places"], least: float) -> tuple[float, f
 
 
 def plan_setting(source: Source, layers: Sequence[str], concept: str, **options: Any) -> Plan[BestSetting]:
-    """Return the plan of finding the best setting of a concept at some layers.
-
-    Raises:
-        GanatomyError: what is asked for is not there.
-    """
+    """Return the plan of finding the best setting of a concept at some layers."""
     spec = setting_spec(source, layers, concept, **options)
     settings = len(spec.settings())
     work = f"find the best of {settings} settings for {concept}"

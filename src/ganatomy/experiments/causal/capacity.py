@@ -37,11 +37,10 @@ from ganatomy.experiments.causal.places import (
     relative_frequency,
 )
 from ganatomy.experiments.causal.pool import Pool, PoolSpec, layer_pool
-from ganatomy.experiments.causal.source import JoinedRows, Source, StudyResult, at_least, checked_set, missing, tuples
+from ganatomy.experiments.causal.source import Source, StudyResult, at_least, checked_set, missing, tuples
 from ganatomy.experiments.causal.transplant import Donors, DonorSpec, find_donors
-from ganatomy.experiments.causal.trials import Baseline
+from ganatomy.experiments.causal.trials import Baseline, GainTable
 from ganatomy.progress import Progress, tick
-from ganatomy.stats.base import join
 from ganatomy.stats.clusters import clustered_mean, proportion
 from ganatomy.study import Study, spec_digest
 from ganatomy.types import Labels, PerUnit
@@ -84,7 +83,6 @@ class CapacitySpec(DonorSpec):
     pool: int = PoolSpec.images
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
         super().__post_init__()
         at_least(self, images=4, pool=2, donors=1, margin=0)
         for layer, by, units in self.sets:
@@ -144,20 +142,6 @@ class Setting(NamedTuple):
         return (alpha_of(self.units, count) if self.units else torch.ones(count)).expand(len(ids), -1)
 
 
-class GainTable(JoinedRows):
-    """What each image gained by each setting.
-
-    Attributes:
-        gain: float32 [images, settings], change of the share of the place's pixels that shows the concept; NaN where
-            the image has no place to insert at.
-    """
-
-    FIELDS: ClassVar = {"gain": join}
-
-    def __init__(self, settings: int) -> None:
-        self.gain = torch.zeros(0, settings)
-
-
 @dataclass(frozen=True, eq=False, repr=False)
 class Capacity(StudyResult):
     """What each setting could do.
@@ -192,11 +176,6 @@ def candidates(
     """Return the sets to try: of each layer the units that rank highest for a concept, named ``iou-20`` and so on.
 
     A layer that has fewer units than asked is tried with the sizes that it has.
-
-    Raises:
-        UnknownName: no such layer, concept or ranking.
-        BadValue: a layer has none of the sizes, no unit of it has to do with the concept, or `by` is ``ace`` and that
-            has not been run.
     """
     for layer in layers:
         if min(tops, default=0) > source.shape(layer).units:
@@ -211,12 +190,7 @@ def candidates(
 
 
 def check_capacity(spec: CapacitySpec, source: Source) -> tuple[int, list[int]]:
-    """Refuse what cannot be tried; return the indices of the concept, and of the objects that it is tried on.
-
-    Raises:
-        UnknownName: no such layer, unit, concept or object.
-        BadValue: the concept is too rare, or a place does not fit a grid.
-    """
+    """Refuse what cannot be tried; return the indices of the concept, and of the objects that it is tried on."""
     for layer, _, units in spec.sets:
         check_units(layer, source.shape(layer).units, units)
         corners(source.grid(layer), max(spec.cells))
@@ -226,11 +200,7 @@ def check_capacity(spec: CapacitySpec, source: Source) -> tuple[int, list[int]]:
 def run_capacity(
     spec: CapacitySpec, source: Source, directory: Path, execute: Executor = local, progress: Progress | None = None
 ) -> Capacity:
-    """Try every setting; what is there already is not measured again.
-
-    Raises:
-        UnknownName, BadValue: see `check_capacity`.
-    """
+    """Try every setting; what is there already is not measured again."""
     concept, on = check_capacity(spec, source)
     with Study.create(directory, spec, source.facts(), execute, progress) as study:
         spec = study.begun(spec)
@@ -378,20 +348,8 @@ class _Rankings:
     tops: Sequence[int] = (20, 40)
 
 
-def plan_capacity(
-    source: Source, layers: Sequence[str], concept: str, options: Mapping[str, Any]
-) -> tuple[CapacitySpec, Path]:
-    """Return the Spec of trying every setting of an insertion, and the default directory of its study.
-
-    Args:
-        source: the dissection.
-        layers: that are tried; the study is at home in the first.
-        concept: what is inserted.
-        options: `by` (one ranking, or several) and `tops` of `candidates`, and fields of the Spec.
-
-    Raises:
-        GanatomyError: what is asked for is not there.
-    """
+def _plan(source: Source, options: dict[str, Any], _: Runner) -> Plan[Capacity]:
+    layers, concept = options.pop("layers"), options.pop("concept")
     own = {name: tuples(value) for name, value in options.items()}
     ranking = {name: own.pop(name) for name in ("by", "tops") if name in own}
     if isinstance(ranking.get("by"), str):
@@ -401,13 +359,8 @@ def plan_capacity(
     sets = candidates(source, layers, concept, **ranking)
     spec = CapacitySpec(**source.names(), layer=layers[0], concept=concept, sets=sets, **own)
     check_capacity(spec, source)
-    name = f"capacity-{concept}-{spec_digest(spec)[:8]}"  # too many numbers for a name
-    return spec, source.sibling_path(spec.layer, name)
-
-
-def _plan(source: Source, options: dict[str, Any], _: Runner) -> Plan[Capacity]:
-    spec, directory = plan_capacity(source, options.pop("layers"), options.pop("concept"), options)
-    work = f"insert {spec.concept} in every way"
+    directory = source.sibling_path(spec.layer, f"capacity-{concept}-{spec_digest(spec)[:8]}")
+    work = f"insert {concept} in every way"
     return Plan(spec, directory, partial(run_capacity, spec, source), work, len(spec.settings()))
 
 

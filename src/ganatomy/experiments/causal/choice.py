@@ -102,10 +102,6 @@ def take_layers(source: Source, options: dict[str, Any], default: bool = False) 
     """Take the layers that are meant out of options, `layer` or `layers`; in the order of the network.
 
     Where none is named, they are those of `default_layers`, if there is a default.
-
-    Raises:
-        BadValue: none or both are given, or one twice.
-        UnknownName: no such layer.
     """
     layer, layers = options.pop("layer", None), options.pop("layers", None)
     if layer is not None and layers is not None:
@@ -136,13 +132,7 @@ def default_layers(source: Source) -> list[str]:
 
 
 def select_units(source: Source, layer: str, query: UnitQuery) -> UnitSelection:
-    """Return the units of a layer that are asked for.
-
-    Raises:
-        UnknownName: no such layer, unit, concept or ranking.
-        BadValue: more units than the layer has, a concept that is too rare, or nothing to choose by.
-        StudyError: there is no finished ACE study to rank by; says how to make one.
-    """
+    """Return the units of a layer that are asked for."""
     count, n, by, concept = source.shape(layer).units, query.top, query.by, query.concept
     if by not in RANKINGS:
         raise UnknownName("ranking", by, RANKINGS)
@@ -168,11 +158,7 @@ def select_units(source: Source, layer: str, query: UnitQuery) -> UnitSelection:
 def select_in_layers(
     source: Source, layers: Sequence[str], query: UnitQuery, constant: str | None = None
 ) -> tuple[UnitSelection, dict[str, Any]]:
-    """Return the units of several layers that are asked for, and the fields of a Spec that name them.
-
-    Raises:
-        GanatomyError: what is asked for is not there.
-    """
+    """Return the units of several layers that are asked for, and the fields of a Spec that name them."""
     if len(layers) > 1 and query.units is not None:
         raise BadValue(f"units are numbered within one layer, {', '.join(layers)} are several; rank them, or give one")
     first, *others = (select_units(source, layer, query) for layer in layers)

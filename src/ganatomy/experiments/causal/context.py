@@ -92,7 +92,6 @@ class ContextSpec(PlaceSpec):
     forbidden: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
         super().__post_init__()
         at_least(self, show=0, draws=1)
         if self.stride is not None:
@@ -218,12 +217,7 @@ class Context(StudyResult):
 def run_context(
     spec: ContextSpec, source: Source, directory: Path, execute: Executor = local, progress: Progress | None = None
 ) -> Context:
-    """Insert at every place of every image; what is there already is not measured again.
-
-    Raises:
-        UnknownName: no such layer, unit, concept, category or object.
-        BadValue: the concept is too rare, or a place does not fit the grid.
-    """
+    """Insert at every place of every image; what is there already is not measured again."""
     concept = check_places(spec, source)
     category = truth_category(source, spec.concept, spec.grammar) if spec.allowed is None else None
     rules = PlacementRules(category, [], [])

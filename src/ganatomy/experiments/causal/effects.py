@@ -78,7 +78,6 @@ class EffectSpec(InsertionSpec):
     edits: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
         super().__post_init__()
         if self.kind not in KINDS:
             raise UnknownName("kind of effect", self.kind, KINDS)
@@ -175,12 +174,7 @@ class Effect(StudyResult):
 
 
 def check_effect(spec: EffectSpec, source: Source) -> None:
-    """Refuse what cannot be done, before anything is written.
-
-    Raises:
-        UnknownName: no such layer, unit or concept.
-        BadValue: the region is not within the layer's grid, or the concept is too rare.
-    """
+    """Refuse what cannot be done, before anything is written."""
     check_insertion(source, spec)
     if spec.concept is not None:
         source.concept(spec.concept)
@@ -188,47 +182,31 @@ def check_effect(spec: EffectSpec, source: Source) -> None:
 
 
 def run_effect(
-    spec: EffectSpec, source: Source, directory: Path, execute: Executor = local, progress: Progress | None = None
-) -> Effect:
-    """Ablate or insert units, and count what that does to every concept; goes on where it was stopped.
-
-    Raises:
-        UnknownName, BadValue: see `check_effect`.
-        StudyMismatch: the directory holds another study.
-    """
-    check_effect(spec, source)
-    with _study(spec, source, directory, execute, progress) as study:
-        spec = study.begun(spec)
-        if not study.finished:
-            parts = _zeros(source, spec)
-            if spec.kind == "insert":
-                assert spec.concept is not None
-                parts = measured_parts(source, spec, spec.concept, execute, progress)
-            _measure(spec, source, study, _trials(spec, parts))
-    return Effect.open(directory)
-
-
-def run_edits(
     spec: EffectSpec,
-    edits: Edits,
     source: Source,
     directory: Path,
     execute: Executor = local,
     progress: Progress | None = None,
+    edits: Edits = (),
 ) -> Effect:
-    """Apply given edits, at any layers, and count what they do to every concept; `spec` is theirs, by `edit_spec`."""
-    with _study(spec, source, directory, execute, progress) as study:
-        spec = study.begun(spec)
-        if not study.finished:
-            _measure(spec, source, study, [list(edits), *random_edits(edits, range(spec.random), spec.seed)])
-    return Effect.open(directory)
+    """Ablate or insert units, or apply given edits, and count what that does to every concept.
 
-
-def _study(spec: EffectSpec, source: Source, directory: Path, execute: Executor, progress: Progress | None) -> Study:
+    Goes on where it was stopped. Given edits may be of any layers; `spec` is then that of `edit_spec`.
+    """
+    if not edits:
+        check_effect(spec, source)
     layers = {name: list(shape) for name, shape in source.models.generator.layers.items()}
     without = spec.kind == "insert" and sets_all(source, spec)
     facts = {**source.facts(), "layers": layers, "control": "without" if without else "random"}
-    return Study.create(directory, spec, facts, execute, progress)
+    with Study.create(directory, spec, facts, execute, progress) as study:
+        spec = study.begun(spec)
+        if not study.finished:
+            parts = _zeros(source, spec)
+            if spec.kind == "insert" and spec.concept is not None:
+                parts = measured_parts(source, spec, spec.concept, execute, progress)
+            controls = random_edits(edits, range(spec.random), spec.seed)
+            _measure(spec, source, study, [edits, *controls] if edits else _trials(spec, parts))
+    return Effect.open(directory)
 
 
 def _zeros(source: Source, spec: EffectSpec) -> list[Part]:
@@ -258,7 +236,6 @@ def random_edits(edits: Edits, numbers: range, seed: int) -> list[list[Intervent
 
 
 def _moved(edit: Intervention, old: Tensor, new: Tensor) -> Intervention:
-    """Return an edit of the units `new` instead of `old`."""
     strokes = []
     for stroke in edit.strokes():
         alpha, value = torch.zeros_like(stroke.alpha), torch.zeros_like(stroke.value)
@@ -268,7 +245,6 @@ def _moved(edit: Intervention, old: Tensor, new: Tensor) -> Intervention:
 
 
 def _measure(spec: EffectSpec, source: Source, study: Study, trials: Sequence[Edits]) -> None:
-    """Count, draw, and write all that an `Effect` is made of."""
     concept = None if spec.concept is None else source.concept(spec.concept)
     work = partial(count_effect, source, spec, trials, concept)
     tally = study.sharded("effect", EffectTally, work, spec.shards())
@@ -351,9 +327,6 @@ def region_at(at: Sequence[int] | None, cell: int | None = None) -> Region | Non
 
     >>> region_at((3, 4)), region_at((3, 4), 2), region_at((0, 0, 1, 7)), region_at(None)
     ((3, 4, 1, 1), (3, 4, 2, 2), (0, 0, 2, 8), None)
-
-    Raises:
-        BadValue: neither two numbers nor four, or a cell without a place.
     """
     if at is not None and len(at) == 2:
         side = 1 if cell is None else cell
@@ -369,17 +342,7 @@ def region_at(at: Sequence[int] | None, cell: int | None = None) -> Region | Non
 
 
 def plan_effect(source: Source, kind: str, options: Mapping[str, Any], runner: Runner | None = None) -> Plan[Effect]:
-    """Return the plan of an ablation or insertion.
-
-    Args:
-        source: the dissection.
-        kind: ``ablate`` or ``insert``.
-        options: fields of `Layers`, `UnitQuery` and `EffectSpec`, and `at` and `cell`, see `region_at`.
-        runner: runs what an insertion needs first.
-
-    Raises:
-        GanatomyError: what is asked for is not there.
-    """
+    """Return the plan of an ablation or insertion."""
     own, cell_given = dict(options), options.get("cell") is not None
     selection, query, fields = edited_units(source, own, runner)
     at, cell = own.pop("at", None), own.pop("cell", None)
@@ -393,11 +356,7 @@ def plan_effect(source: Source, kind: str, options: Mapping[str, Any], runner: R
 
 
 def edit_spec(source: Source, edits: Edits, chosen: str, **options: Any) -> EffectSpec:
-    """Return the Spec of applying given edits; its layer is the first that they touch.
-
-    Raises:
-        BadValue: no edits, or some that are for single images.
-    """
+    """Return the Spec of applying given edits; its layer is the first that they touch."""
     if not edits:
         raise BadValue(f"{chosen}: there is nothing in it to apply")
     if any(len(stroke.where) > 1 for edit in edits for stroke in edit.strokes()):
@@ -447,7 +406,8 @@ def _plan_edits(source: Source, options: dict[str, Any], _: Runner) -> Plan[Effe
     edits = read_edits(file, generator.layers, generator.fingerprint)
     spec = edit_spec(source, edits, f"edits of {file.name}", **options)
     directory = home(source, spec, f"apply-{file.stem}-{spec.edits or '':.8}")
-    return Plan(spec, directory, partial(run_edits, spec, edits, source), f"apply {spec.chosen}", 1 + spec.random)
+    run = partial(run_effect, spec, source, edits=edits)
+    return Plan(spec, directory, run, f"apply {spec.chosen}", 1 + spec.random)
 
 
 _CHOSEN = frozenset({"kind", "layer", "units", "chosen", "more", "region", "edits"})

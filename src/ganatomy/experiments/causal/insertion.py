@@ -74,7 +74,6 @@ class PlaceSpec(InsertionSpec):
     cell: int = 1
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
         super().__post_init__()
         object.__setattr__(self, "units", checked_set(self.units))
         object.__setattr__(self, "more", tuple((layer, checked_set(units)) for layer, units in self.more))
@@ -131,12 +130,7 @@ class RowEdit:
 
 
 def check_insertion(source: Source, spec: InsertionSpec) -> None:
-    """Refuse what cannot be inserted.
-
-    Raises:
-        UnknownName: no such constant, layer or unit.
-        BadValue: the layers are not different ones in the order of the network.
-    """
+    """Refuse what cannot be inserted."""
     if spec.constant not in CONSTANTS:
         raise UnknownName("constant", spec.constant, CONSTANTS)
     for layer, units in spec.layer_units():
@@ -148,18 +142,10 @@ def check_insertion(source: Source, spec: InsertionSpec) -> None:
 
 
 def check_places(spec: PlaceSpec, source: Source) -> int:
-    """Check a Spec against the models, and return the index of its concept.
-
-    Raises:
-        UnknownName: no such layer, unit, constant or concept.
-        BadValue: the concept is too rare, or a place does not fit the grid.
-    """
-    for layer, units in spec.layer_units():
-        check_units(layer, source.shape(layer).units, units)
-    corners(source.grid(spec.place_layer), spec.cell)
-    concept = source.concept(spec.concept)
+    """Check a Spec against the models, and return the index of its concept."""
     check_insertion(source, spec)
-    return concept
+    corners(source.grid(spec.place_layer), spec.cell)
+    return source.concept(spec.concept)
 
 
 def sets_all(source: Source, spec: InsertionSpec) -> bool:

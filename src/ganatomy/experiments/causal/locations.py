@@ -78,11 +78,7 @@ class Candidates(JoinedRows):
 
 
 def scorer(source: Source) -> Scorer:
-    """Return the segmenter, if it can say how sure it is.
-
-    Raises:
-        BadModel: it cannot.
-    """
+    """Return the segmenter, if it can say how sure it is."""
     segmenter = source.models.segmenter
     if not isinstance(segmenter, Scorer):
         name = source.dissection.spec.segmenter
@@ -91,21 +87,13 @@ def scorer(source: Source) -> Scorer:
 
 
 def check_scores(source: Source) -> None:
-    """Refuse a segmenter without scores before anything is written: some have the method, and say so when called.
-
-    Raises:
-        BadModel: it cannot say how sure it is.
-    """
+    """Refuse a segmenter without scores before anything is written: some have the method, and say so when called."""
     generator = source.models.generator
     scorer(source).score(generator.observe(generator.latents(range(1), 0), ()).images, source.scored()[0])
 
 
 def present(spec: AceSpec, pool: Pool, concept: int) -> Locations:
-    """Return the images of the pool that show most of a concept at one place, and that place.
-
-    Raises:
-        BadValue: too few show it.
-    """
+    """Return the images of the pool that show most of a concept at one place, and that place."""
     best, place = pool.best[:, concept].cpu(), pool.place[:, concept].cpu().long()
     rows = best.argsort(descending=True, stable=True)[: spec.train + spec.held]
     rows = rows[best[rows] > 0]
@@ -114,11 +102,7 @@ def present(spec: AceSpec, pool: Pool, concept: int) -> Locations:
 
 
 def candidates(source: Source, spec: AceSpec, pool: Pool, study: Study) -> tuple[Locations, int]:
-    """Find places for a concept; return the images with the best, and how many images were segmented for it.
-
-    Raises:
-        BadValue: there are too few, whatever the units.
-    """
+    """Find places for a concept; return the images with the best, and how many images were segmented for it."""
     concept, sample = source.concept(spec.concept), spec.pool_spec()
     occupied = pool.occupancy[concept].flatten()
     weights = (1 - UNIFORM) * occupied / occupied.sum() + UNIFORM / len(occupied)

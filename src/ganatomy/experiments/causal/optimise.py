@@ -150,10 +150,6 @@ class Objective:
         come = [self.inserted(alpha, absent, rows, binary=True) for rows in absent.batches()]
         return torch.cat(gone) / scale[0], torch.cat(come) / scale[1]
 
-    def judge(self, alpha: PerUnit, scale: Float[Tensor, "2"]) -> Float[Tensor, "2"]:
-        """Return δ of a clipped set on the held-out places and its standard error."""
-        return torch.stack(effect(*self.judged(alpha, scale)))
-
     def _shown(self, images: Images, where: Where | None, binary: bool) -> Tensor:
         segmenter = scorer(self.source)
         if binary:

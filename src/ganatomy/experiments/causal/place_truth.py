@@ -63,17 +63,7 @@ def placement_rules(
     allowed: Sequence[str] | None = None,
     forbidden: Sequence[str] | None = None,
 ) -> PlacementRules:
-    """Return where a concept may be: what is given, else what a grammar says, else nothing.
-
-    Args:
-        source: the models.
-        concept: what is inserted.
-        category: of scenes; None for that of a bundled generator.
-        allowed, forbidden: if a person says so; both or none.
-
-    Raises:
-        UnknownName: no such concept or category.
-    """
+    """Return where a concept may be: what is given, else what a grammar says, else nothing."""
     vocabulary = source.dissection.vocabulary
     if allowed is not None and forbidden is not None:
         for name in (*allowed, *forbidden):
@@ -159,9 +149,6 @@ def truth_category(source: Source, concept: str, category: str | None) -> str | 
 
     That takes a bundled generator of such scenes, or a category that is named, a concept of its grammar, and a
     segmenter that knows every object of it.
-
-    Raises:
-        UnknownName: no such category.
     """
     category = category or category_of(source.dissection.spec.generator)
     if category is None:
@@ -183,15 +170,7 @@ def truth_facts(category: str | None, own: Concept) -> dict[str, Any]:
 def read_truth(
     source: Source, spec: SampleSpec, concept: int, places: tuple[Tensor, int, str], progress: Progress | None = None
 ) -> PlaceTruth:
-    """Ask of every place of every image with which probability the renderer would put the concept there.
-
-    Args:
-        source: the models.
-        spec: the images.
-        concept: its index.
-        places: top left corners, cells a side, and the layer whose grid they are of.
-        progress: who shows that a bank of scenes is made, the first time.
-    """
+    """Ask of every place of every image with which probability the renderer would put the concept there."""
     at, cell, layer = places
     own, grid = source.named(concept), source.grid(layer)
     category = getattr(spec, "grammar", None) or category_of(source.dissection.spec.generator)
@@ -237,13 +216,7 @@ def usual_area(bank: Bank, concept: Concept) -> float:
 
 
 def with_truth(places: pd.DataFrame, truth: PlaceTruth, share: float) -> pd.DataFrame:
-    """Return the places with what the truth says of each, and whether the object appears there.
-
-    Args:
-        places: one row an insertion.
-        truth: of the same places.
-        share: of the image that a place is.
-    """
+    """Return the places with what the truth says of each, and whether the object appears there."""
     least = min(LEAST, 0.5 * float(truth.area) / share) - 1e-6
     free = truth.free.flatten().numpy()
     return places.assign(

@@ -47,11 +47,7 @@ class ConceptCounts(NamedTuple):
 
 
 def corners(grid: Grid, cell: int, stride: int = 1) -> Int64[Tensor, "places 2"]:
-    """Return the top left row and column of every place that is wholly in the grid, row by row.
-
-    Raises:
-        BadValue: the grid is smaller than a place.
-    """
+    """Return the top left row and column of every place that is wholly in the grid, row by row."""
     if cell > min(grid):
         raise BadValue(f"cell={cell}: a place of {cell} × {cell} does not fit the layer's {grid[0]} × {grid[1]}")
     rows, columns = (torch.arange(0, side - cell + 1, stride) for side in grid)

@@ -34,16 +34,10 @@ BY_SETTING = frozenset({"top", "by", "multiple", "constant", "pool", "cell"})
 def edited_units(
     source: Source, options: dict[str, Any], runner: Runner | None = None
 ) -> tuple[UnitSelection, UnitQuery, dict[str, Any]]:
-    """Return which units, what was asked, and the fields of a Spec that say what is edited; takes its own options out.
+    """Take out of options which units are edited; return them, what was asked, and the fields of a Spec that say it.
 
-    Args:
-        source: the dissection.
-        options: of the edit.
-        runner: of an insertion, which takes the measured best setting (SPEC 6) where nothing is said of units and
-            constant; None to rank.
-
-    Raises:
-        GanatomyError: what is asked for is not there.
+    An insertion, which has a runner, takes the measured best setting (SPEC 6) where nothing is said of units and
+    constant.
     """
     layers = take_layers(source, options, default=runner is not None)
     by_hand = any(options.get(name) is not None for name in BY_HAND)
@@ -65,14 +59,7 @@ def place_plan(
     run: Callable[[P, Source, Path, Executor, Progress | None], R],
     trials: Callable[[P, tuple[int, int]], int],
 ) -> Callable[[Source, dict[str, Any], Runner], Plan[R]]:
-    """Return what plans inserting at one place at a time.
-
-    Args:
-        kind: begins the name of its directory.
-        spec_of: its Spec.
-        run: runs it.
-        trials: how often an image is drawn, given the Spec and the grid.
-    """
+    """Return what plans inserting at one place at a time."""
 
     def plan(source: Source, options: dict[str, Any], runner: Runner) -> Plan[R]:
         selection, query, fields = edited_units(source, options, runner)

@@ -49,13 +49,12 @@ class Pool(Accumulator):
             shows the concept.
         mass: float64 [concepts], Σ m_p.
         occupancy: float64 [concepts, h, w], Σ m_p over images.
-        strength: float64 [u], Σ |r_p|.
         best: float32 [images, concepts], the greatest m_p of each image.
         place: int32 [images, concepts], its place, row-major; of equals the first.
     """
 
     FIELDS: ClassVar[Mapping[str, Merge]] = {
-        **dict.fromkeys(("drawn", "mass", "occupancy", "strength"), add),
+        **dict.fromkeys(("drawn", "mass", "occupancy"), add),
         **dict.fromkeys(("best", "place"), join),
     }
 
@@ -64,7 +63,6 @@ class Pool(Accumulator):
         self.drawn = torch.zeros(concepts, units, dtype=torch.float64, device=device)
         self.mass = torch.zeros(concepts, dtype=torch.float64, device=device)
         self.occupancy = torch.zeros(concepts, height, width, dtype=torch.float64, device=device)
-        self.strength = torch.zeros(units, dtype=torch.float64, device=device)
         self.best = torch.zeros(0, concepts, device=device)
         self.place = torch.zeros(0, concepts, dtype=torch.int32, device=device)
 
@@ -86,7 +84,6 @@ class Pool(Accumulator):
         self.drawn.index_add_(0, seen, torch.einsum("bchw,buhw->cu", shares, r))
         self.mass.index_add_(0, seen, shares.sum((0, 2, 3)))
         self.occupancy.index_add_(0, seen, shares.sum(0))
-        self.strength += r.abs().sum((0, 2, 3))
         most, where = shares.flatten(2).max(2)
         best = torch.zeros(len(r), len(self.mass), device=r.device)
         place = torch.zeros(best.shape, dtype=torch.int32, device=r.device)
@@ -94,19 +91,10 @@ class Pool(Accumulator):
         self.best, self.place = torch.cat([self.best, best]), torch.cat([self.place, place])
 
     def constant(self, concept: int) -> PerUnit:
-        """Return k of a concept: the mean activation where it is, weighted by how much of the place it covers (S-6.4).
-
-        Raises:
-            BadValue: the pool never shows it.
-        """
+        """Return k of a concept: the mean activation where it is, weighted by its share of each place (S-6.4)."""
         if not float(self.mass[concept]) > 0:
             raise BadValue(f"none of the {len(self.best)} pooled images shows the concept; pool more of them")
         return (self.drawn[concept] / self.mass[concept]).float()
-
-    def magnitude(self) -> PerUnit:
-        """Return the mean absolute value of each unit."""
-        places = self.occupancy.shape[1] * self.occupancy.shape[2]
-        return (self.strength / (len(self.best) * places)).float()
 
 
 def pool_shard(source: Source, spec: PoolSpec, ids: range) -> Pool:

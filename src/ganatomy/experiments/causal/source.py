@@ -59,7 +59,6 @@ class SampleSpec:
     shard: int = 100
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
         at_least(self, images=2, first=0, batch=1, shard=1)
 
     def ids(self) -> range:

@@ -46,7 +46,6 @@ class TraceSpec(PlaceSpec):
     show: int = 4
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
         super().__post_init__()
         at_least(self, places=0, show=0)
         if not 0 < self.visible <= 1:
@@ -160,12 +159,7 @@ class Trace(StudyResult):
 def run_trace(
     spec: TraceSpec, source: Source, directory: Path, execute: Executor = local, progress: Progress | None = None
 ) -> Trace:
-    """Trace an insertion through every later layer; what is there already is not measured again.
-
-    Raises:
-        UnknownName: no such layer, unit or concept.
-        BadValue: the concept is too rare, or a place does not fit the grid.
-    """
+    """Trace an insertion through every later layer; what is there already is not measured again."""
     concept = check_places(spec, source)
     layers = later_layers(source.models.generator, spec.layer)
     with Study.create(directory, spec, source.facts() | {"traced": layers}, execute, progress) as study:
@@ -247,7 +241,6 @@ def draw_places(spec: TraceSpec, ids: range, places: int) -> tuple[Int64[Tensor,
 
 
 def _changes(seen: Observation, edited: Observation, rows: Rows, usual: Sequence[Tensor]) -> Float[Tensor, "n layers"]:
-    """Return the change of every layer."""
     return torch.stack(
         [
             normalised_change(seen.features[layer][rows.image], r, own)

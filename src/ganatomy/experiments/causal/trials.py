@@ -4,19 +4,34 @@ What comes before the edited layer is computed once an image; each trial draws o
 """
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
 from ganatomy.edit import Intervention
-from ganatomy.experiments.causal.source import SampleSpec, Source
+from ganatomy.experiments.causal.source import JoinedRows, SampleSpec, Source
 from ganatomy.progress import tick
+from ganatomy.stats.base import join
 from ganatomy.stats.paired import PairedChange
 from ganatomy.stats.regions import concept_counts, place_of_pixels
 from ganatomy.types import Features, Images, Labels, Latents
 
 Edits = Sequence[Intervention]
+
+
+class GainTable(JoinedRows):
+    """What each image gained by each setting.
+
+    Attributes:
+        gain: float32 [images, settings, …], change of the share of a place's pixels that shows the concept; NaN where
+            the image has no such place.
+    """
+
+    FIELDS: ClassVar = {"gain": join}
+
+    def __init__(self, *shape: int) -> None:
+        self.gain = torch.zeros(0, *shape)
 
 
 class Baseline(NamedTuple):

@@ -52,7 +52,6 @@ class UnitAccuracySpec(SampleSpec):
     random: int = 5
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
         super().__post_init__()
         for name in ("classes", "sizes"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
@@ -125,14 +124,7 @@ class _Sets:
 def run_unit_accuracy(
     spec: UnitAccuracySpec, source: Source, directory: Path, execute: Executor = local, progress: Progress | None = None
 ) -> UnitAccuracy:
-    """Ablate every unit alone, then the best of each class together; goes on where it was stopped.
-
-    Raises:
-        UnknownName: no such layer or class.
-        BadModel: what was dissected predicts no classes.
-        BadValue: the images are in no classes, too few, or a class that is followed has none in one half.
-        StudyMismatch: the directory holds another study.
-    """
+    """Ablate every unit alone, then the best of each class together; goes on where it was stopped."""
     classes = check_sample(source, spec)
     units = source.shape(spec.layer).units
     chosen_on, measured_on = spec.halves()
@@ -153,16 +145,7 @@ def run_unit_accuracy(
 
 
 def unit_class_table(alone: Verdicts, half: int, classes: Sequence[str]) -> pd.DataFrame:
-    """Return what each unit does for each class that both halves of the images show.
-
-    Args:
-        alone: no edit, then each unit alone.
-        half: so many images are for choosing; the others are told of.
-        classes: their names.
-
-    Raises:
-        BadValue: the halves share no class.
-    """
+    """Return what each unit does for each class that both halves of the images show."""
     chosen, told = (alone.rows(*part).read(len(classes)) for part in ((0, half), (half, len(alone.truth))))
     both = ((chosen.pictures > 0) & (told.pictures > 0)).nonzero()[:, 0].tolist()
     if not both:
@@ -196,7 +179,6 @@ def _overall_table(alone: Verdicts, classes: int) -> pd.DataFrame:
 
 
 def _sets(spec: UnitAccuracySpec, table: pd.DataFrame, units: int) -> _Sets:
-    """Return the sets of every class and size, and of every random order."""
     sizes = [n for n in spec.sizes if n < units]
     if not sizes:
         raise BadValue(f"{spec.layer} has {units} units; there is none to be left, give smaller sizes")

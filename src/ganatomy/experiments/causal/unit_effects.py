@@ -101,12 +101,7 @@ class UnitEffects(StudyResult):
 def run_unit_effects(
     spec: UnitEffectSpec, source: Source, directory: Path, execute: Executor = local, progress: Progress | None = None
 ) -> UnitEffects:
-    """Ablate every unit of a layer; goes on where it was stopped.
-
-    Raises:
-        UnknownName: no such layer.
-        StudyMismatch: the directory holds another study.
-    """
+    """Ablate every unit of a layer; goes on where it was stopped."""
     source.shape(spec.layer)
     with Study.create(directory, spec, source.facts(), execute, progress) as study:
         spec = study.begun(spec)
