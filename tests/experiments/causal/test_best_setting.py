@@ -1,8 +1,5 @@
 """The best setting is found on half of the images, measured on the other half, and used from then on."""
 
-from pathlib import Path
-
-import pandas as pd
 import pytest
 
 import ganatomy
@@ -42,23 +39,6 @@ def test_the_setting_that_is_picked_shows_the_object_where_it_may_be(balls: Best
     assert measured.likely["picked"] > 0.5 > measured.likely["control"]
     assert "ball appears at" in balls.told()
     assert balls.best.layer == "layer2"
-
-
-@pytest.mark.slow
-def test_it_goes_on_where_it_was_stopped_and_opens_without_models(
-    source: Source, balls: BestSetting, tmp_path: Path
-) -> None:
-    def dies(work, shards):  # type: ignore[no-untyped-def]
-        yield 1, work(shards[0])
-        raise InterruptedError
-
-    for _ in range(2):
-        with pytest.raises(InterruptedError):
-            run_setting(balls.spec, source, tmp_path / "study", dies)
-    again = run_setting(balls.spec, source, tmp_path / "study")
-    pd.testing.assert_frame_equal(again.table, balls.table)
-    pd.testing.assert_frame_equal(again.measured, balls.measured)
-    assert BestSetting.open(tmp_path / "study").best == balls.best
 
 
 @pytest.mark.slow

@@ -1,6 +1,6 @@
 """Effects of ablation and insertion: against counting image by image, and against what the planted units do."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,9 @@ import pytest
 import torch
 
 from ganatomy.edit import Intervention, place, write_edits
-from ganatomy.errors import BadFile, BadValue, StudyError, UnknownName
-from ganatomy.experiments.causal import effects
+from ganatomy.errors import BadValue, UnknownName
 from ganatomy.experiments.causal.choice import random_sets
-from ganatomy.experiments.causal.effects import Effect, EffectSpec, edit_spec, run_effect
+from ganatomy.experiments.causal.effects import EffectSpec, edit_spec, run_effect
 from ganatomy.experiments.causal.pool import layer_pool
 from ganatomy.experiments.causal.source import Source
 from ganatomy.generators.planted import UNITS
@@ -153,33 +152,6 @@ def test_nothing_to_show(source: Source, out: Path) -> None:
     assert strips.before.shape == strips.after.shape == (0, 32, 32, 3)
 
 
-class Killed(Exception):
-    pass
-
-
-def test_a_killed_run_ends_in_the_same_tables_and_needs_no_model(
-    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def dies(work: Any, shards: Sequence[range]) -> Iterator[Any]:
-        yield 1, work(shards[0])
-        raise Killed
-
-    spec = asked(source, kind="insert", units=(1, 4), concept="box", region=(0, 0, 3, 3))
-    whole = run_effect(spec, source, tmp_path / "whole")
-    for _ in range(2):
-        with pytest.raises(Killed):
-            run_effect(spec, source, tmp_path / "killed", execute=dies)
-    run_effect(spec, source, tmp_path / "killed")
-    monkeypatch.setattr(effects, "draw_effect", None)
-    again = run_effect(spec, source, tmp_path / "killed")
-    pd.testing.assert_frame_equal(again.table, whole.table, check_exact=True)
-    for name in ("tables/effect.parquet", "steps/effect.npz", "steps/strips.npz", "edit.json"):
-        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
-    monkeypatch.setattr("ganatomy.experiments.models.open_subject", None)
-    assert Effect.open(tmp_path / "whole").spec == spec
-    assert len(Effect.open(tmp_path / "whole").edits()) == 1
-
-
 CHANGED = {
     "dissection": "x", "generator": "x", "segmenter": "x", "layer": "layer1", "images": 25, "first": 7, "seed": 1,
     "batch": 4, "shard": 4, "kind": "insert", "units": (2,), "chosen": "x", "concept": "box", "strength": 0.5,
@@ -227,13 +199,6 @@ def test_what_cannot_be_done_is_refused_before_anything_is_written(
     with pytest.raises((BadValue, UnknownName), match=says):
         run_effect(asked(source, **{"units": (1,), **fields}), source, out)
     assert not out.exists()
-
-
-def test_another_kind_of_study_is_no_effect(source: Source) -> None:
-    with pytest.raises(BadFile, match="holds no effect"):
-        Effect.open(source.directory)
-    with pytest.raises(StudyError, match="holds no study"):
-        Effect.open(source.directory / "nowhere")
 
 
 def test_given_edits_at_several_layers(source: Source, out: Path) -> None:

@@ -1,8 +1,6 @@
 """The effect of every unit: as `run_effect` measures it one by one; the estimate against finite differences."""
 
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +8,7 @@ import pytest
 import torch
 
 import ganatomy
-from ganatomy.errors import BadFile, BadValue, UnknownName
+from ganatomy.errors import BadValue, UnknownName
 from ganatomy.experiments.causal.effects import EffectSpec, run_effect
 from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.experiments.causal.unit_effects import (
@@ -109,24 +107,6 @@ def test_labels_without_scores_leave_the_estimate_open(tmp_path: Path, segmenter
     assert why in result.facts["first_order"]
 
 
-class Killed(Exception):
-    pass
-
-
-def test_a_killed_run_ends_in_the_same_tables(source: Source, result: UnitEffects, out: Path) -> None:
-    def dies(work: Any, shards: Sequence[range]) -> Iterator[Any]:
-        yield 1, work(shards[0])
-        raise Killed
-
-    for _ in range(2):
-        with pytest.raises(Killed):
-            run_unit_effects(result.spec, source, out, execute=dies)
-    again = run_unit_effects(result.spec, source, out)
-    pd.testing.assert_frame_equal(again.table, result.table, check_exact=True)
-    for file in result.study.directory.glob("*/*.*"):
-        assert (out / file.relative_to(result.study.directory)).read_bytes() == file.read_bytes(), file.name
-
-
 def test_shards_of_the_estimate_add_up() -> None:
     batches = torch.randn(3, 5, 4, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     parts = []
@@ -143,5 +123,3 @@ def test_what_is_refused(source: Source, out: Path) -> None:
     with pytest.raises(UnknownName, match="unknown dissected layer 'layer8'"):
         run_unit_effects(UnitEffectSpec(**source.names(), layer="layer8"), source, out)
     assert not out.exists()
-    with pytest.raises(BadFile, match="holds no uniteffect study"):
-        UnitEffects.open(source.directory)

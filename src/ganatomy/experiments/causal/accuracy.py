@@ -4,7 +4,7 @@ The predicted class is that of the greatest score. The control is random sets of
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -63,8 +63,7 @@ class Accuracy(StudyResult):
     """The accuracy of a classifier with and without some units.
 
     Attributes:
-        spec: what was asked.
-        facts: what was used; ``facts["classes"]`` names them.
+        facts: ``facts["classes"]`` names them.
         classes: one row a class that the images show, the most harmed first: class, images, before, before_error,
             after, after_error (accuracy over its images; binomial errors), change, change_error
             (paired over the same images), balanced_before, balanced_after, balanced_change, balanced_error (the class
@@ -72,14 +71,11 @@ class Accuracy(StudyResult):
             over the random sets), random_balanced.
         overall: two rows, ``accuracy`` (of all images) and ``balanced accuracy`` (the mean over classes): measure,
             before, after, change, change_error, random_change, random_spread.
-        study: the directory that holds it.
     """
 
     spec: AccuracySpec
-    facts: Mapping[str, Any]
     classes: pd.DataFrame
     overall: pd.DataFrame
-    study: Study
 
     @property
     def table(self) -> pd.DataFrame:

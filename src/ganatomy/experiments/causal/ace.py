@@ -60,8 +60,7 @@ class Ace(StudyResult):
     """Which units cause a concept.
 
     Attributes:
-        spec: what was asked.
-        facts: what was used; ``facts["evaluations"]``: images segmented for the pool, to find candidates, and to
+        facts: ``facts["evaluations"]``: images segmented for the pool, to find candidates, and to
             optimise, of the latter with gradients; ``facts["updates"]``: how many updates α has had.
         units: one row a unit, from the greatest α on: unit, alpha, rank, iou, iou_rank, initial (the α that it began
             with), constant (k, what it is set to when inserted).
@@ -77,17 +76,14 @@ class Ace(StudyResult):
         history: one row a look: step, evaluations (images segmented until then, those with gradients among them),
             gradients, seconds, processor, held_out (δ of the clipped set on held-out places), error, gain (δ less that
             of the start, on the same images), gain_error.
-        study: the directory that holds it.
     """
 
     spec: AceSpec
-    facts: Mapping[str, Any]
     units: pd.DataFrame
     effects: pd.DataFrame
     curve: pd.DataFrame
     others: pd.DataFrame
     history: pd.DataFrame
-    study: Study
 
     @property
     def table(self) -> pd.DataFrame:

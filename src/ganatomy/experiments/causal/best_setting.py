@@ -8,7 +8,7 @@ other images, beside a control and beside the paper's setting.
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -185,22 +185,18 @@ class BestSetting(StudyResult):
     """The setting that inserts a concept best into some layers.
 
     Attributes:
-        spec: what was asked.
-        facts: what was used; ``truth`` says by what places are likely.
+        facts: ``truth`` says by what places are likely.
         table: one row a setting: by, units (how many in each layer), constant, multiple, likely, likely_places,
             unlikely, unlikely_places (shares of places where the object appears, on the half that chooses), picked.
         measured: on the other half: ``picked``, its ``control``, and ``paper`` (20 units of the first layer at k), each
             with likely, likely_error, likely_places, unlikely, unlikely_error, unlikely_places.
-        study: the directory that holds it.
     """
 
     FILES: ClassVar = {"table": "settings"}
 
     spec: SettingSpec
-    facts: Mapping[str, Any]
     table: pd.DataFrame
     measured: pd.DataFrame
-    study: Study
 
     @property
     def best(self) -> Setting:

@@ -39,8 +39,8 @@ from ganatomy.experiments.causal.places import (
 from ganatomy.experiments.causal.pool import Pool, PoolSpec, layer_pool
 from ganatomy.experiments.causal.source import Source, StudyResult, at_least, checked_set, missing, tuples
 from ganatomy.experiments.causal.transplant import Donors, DonorSpec, find_donors
-from ganatomy.experiments.causal.trials import Baseline, GainTable
-from ganatomy.progress import Progress, tick
+from ganatomy.experiments.causal.trials import Baseline, GainTable, baselines
+from ganatomy.progress import Progress
 from ganatomy.stats.clusters import clustered_mean, proportion
 from ganatomy.study import Study, spec_digest
 from ganatomy.types import Labels, PerUnit
@@ -147,22 +147,17 @@ class Capacity(StudyResult):
     """What each setting could do.
 
     Attributes:
-        spec: what was asked.
-        facts: what was used.
         table: one row a setting: layer, cell, multiple, by, units (how many), places (one an image), gain (mean change
             of the share of the place's pixels that shows the concept), gain_error, appears (share of the places where
             it newly covers at least `least`), appears_error: these on half of the images. On the other half: picking,
             the gain less that of random units with the same setting; picked: whether that is the greatest, among the
             sets that were asked for. A transplant has neither multiple nor picking.
-        study: the directory that holds it.
     """
 
     FILES: ClassVar = {"table": "capacity"}
 
     spec: CapacitySpec
-    facts: Mapping[str, Any]
     table: pd.DataFrame
-    study: Study
 
     @property
     def gains(self) -> Float[Tensor, "images settings"]:
@@ -247,17 +242,11 @@ def _tasks(
 def try_shard(source: Source, spec: CapacitySpec, tasks: Mapping[str, LayerTask], ids: range) -> GainTable:
     """Try every setting on one shard; `tasks` say what to insert in each layer and where."""
     tried = GainTable(len(spec.settings()))
-    generator, segmenter = source.models.generator, source.models.segmenter
-    for part in source.parts(ids, spec.batch):
-        z = generator.latents(part, spec.seed)
-        seen = generator.observe(z, spec.layers())
-        labels = segmenter(seen.images)
+    for given in baselines(source, spec, ids, spec.layers()):
         gains = []
         for layer in spec.layers():
-            given = Baseline(part, z, seen.images, seen.features[layer], labels)
-            gains += _try_layer(source, spec, given, layer, tasks[layer])
+            gains += _try_layer(source, spec, given._replace(features=given.layers[layer]), layer, tasks[layer])
         tried.update(torch.stack(gains, 1))
-        tick(len(part))
     return tried
 
 

@@ -4,7 +4,7 @@ What a place showed before decides what comes of it. Where the grammar of the sc
 may be, and the answer can be right or wrong.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -144,8 +144,7 @@ class Context(StudyResult):
     whole image. Errors take the places of one image as one draw.
 
     Attributes:
-        spec: what was asked.
-        facts: what was used; ``allowed`` and ``forbidden`` are what the verdict is about.
+        facts: ``allowed`` and ``forbidden`` are what the verdict is about.
         places: one row an insertion: id, row, column (of the place's top left corner in the grid), under (the object
             that most of the place's pixels showed before), usual (how often the place shows the concept in the pool, as
             a share of the place that shows it most), before (the share of the place's pixels that showed the concept),
@@ -164,16 +163,13 @@ class Context(StudyResult):
             Empty for any other generator.
         boxes: the responsive places of the images shown: image (number in `pictures`), id, row, column, gain, under,
             top, left, height, width (in pixels of the image).
-        study: the directory that holds it.
     """
 
     spec: ContextSpec
-    facts: Mapping[str, Any]
     places: pd.DataFrame
     under: pd.DataFrame
     verdict: pd.DataFrame
     boxes: pd.DataFrame
-    study: Study
     possible: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property

@@ -143,24 +143,19 @@ class Effect(StudyResult):
     """What an edit did.
 
     Attributes:
-        spec: what was asked.
-        facts: what was used.
         table: one row for each concept that the images show before or after, the asked one first, then by the size of
             the change: concept, category, read (``image``, or ``place``: only the pixels under what is edited),
             before, after (share of the pixels that were read), change, change_error, relative (change / before),
             relative_error, random_change, random_spread, random_relative (mean and standard deviation over the random
             sets). Errors are standard errors over images.
         strips: images before and after.
-        study: the directory that holds it.
     """
 
     FILES: ClassVar = {"table": "effect"}
 
     spec: EffectSpec
-    facts: Mapping[str, Any]
     table: pd.DataFrame
     strips: ImagePairs
-    study: Study
 
     @classmethod
     def read(cls, study: Study) -> dict[str, Any]:
@@ -201,11 +196,13 @@ def run_effect(
     with Study.create(directory, spec, facts, execute, progress) as study:
         spec = study.begun(spec)
         if not study.finished:
-            parts = _zeros(source, spec)
-            if spec.kind == "insert" and spec.concept is not None:
-                parts = measured_parts(source, spec, spec.concept, execute, progress)
-            controls = random_edits(edits, range(spec.random), spec.seed)
-            _measure(spec, source, study, [edits, *controls] if edits else _trials(spec, parts))
+            if edits:
+                trials = [list(edits), *random_edits(edits, range(spec.random), spec.seed)]
+            elif spec.kind == "insert" and spec.concept is not None:
+                trials = _trials(spec, measured_parts(source, spec, spec.concept, execute, progress))
+            else:
+                trials = _trials(spec, _zeros(source, spec))
+            _measure(spec, source, study, trials)
     return Effect.open(directory)
 
 

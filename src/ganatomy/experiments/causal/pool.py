@@ -18,7 +18,7 @@ from ganatomy.errors import BadValue
 from ganatomy.execute import Executor, local
 from ganatomy.experiments.causal.source import SampleSpec, Source
 from ganatomy.experiments.causal.trials import baselines
-from ganatomy.progress import Progress, tick
+from ganatomy.progress import Progress
 from ganatomy.stats.base import Accumulator, Merge, add, join
 from ganatomy.stats.regions import occurring, only, place_counts
 from ganatomy.study import Study
@@ -283,15 +283,12 @@ def place_means(
 def count_places(source: Source, spec: PlacesSpec, ids: range) -> PlaceMeans:
     """Measure the images of one shard."""
     layers, concept = (spec.layer, *spec.more), source.concept(spec.concept)
-    generator = source.models.generator
-    means = PlaceMeans([source.shape(layer) for layer in layers], generator.device)
-    for part in source.parts(ids, spec.batch):
-        seen = generator.observe(generator.latents(part, spec.seed), layers)
-        shown = (source.models.segmenter(seen.images) == concept).any(1, keepdim=True).long()
+    means = PlaceMeans([source.shape(layer) for layer in layers], source.models.generator.device)
+    for given in baselines(source, spec, ids, layers):
+        shown = (given.labels == concept).any(1, keepdim=True).long()
         batch: list[Tensor] = []
         for layer in layers:
             counts = place_counts(shown, 2, source.grid(layer)).double()
-            batch += [seen.features[layer], counts[:, 1] / counts[:, 0]]
+            batch += [given.layers[layer], counts[:, 1] / counts[:, 0]]
         means.update(*batch)
-        tick(len(part))
     return means

@@ -268,14 +268,22 @@ def home(source: Source, spec: SampleSpec, name: str) -> Path:
     return source.sibling_path("+".join(spec.layers()), name + other)
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class StudyResult(Result):
     """What a causal study found. It opens without any model; fields that are tables are read from files.
 
     Attributes:
         FILES: names of the files whose names are not those of the fields.
+        spec: what was asked.
+        facts: what was used.
+        study: the directory that holds it.
     """
 
     FILES: ClassVar[Mapping[str, str]] = {}
+
+    spec: Any
+    facts: Mapping[str, Any]
+    study: Study
 
     @classmethod
     def open(cls: type[R], directory: Path) -> R:

@@ -21,7 +21,8 @@ from ganatomy.experiments.causal.insertion import Part, PlaceSpec, check_places,
 from ganatomy.experiments.causal.places import Rows, as_bytes, corners, gained_at, masks
 from ganatomy.experiments.causal.plans import BY_SETTING, PLACED, place_plan
 from ganatomy.experiments.causal.source import JoinedRows, Source, StudyResult, at_least, missing
-from ganatomy.generators import Generator, Observation
+from ganatomy.experiments.causal.trials import baselines
+from ganatomy.generators import Generator
 from ganatomy.progress import Progress, tick
 from ganatomy.stats.base import Accumulator, Merge, add, join
 from ganatomy.stats.clusters import clustered_mean
@@ -111,8 +112,6 @@ class Trace(StudyResult):
     untouched images; channels that are zero in all of these are left out. The edited layer itself is the first.
 
     Attributes:
-        spec: what was asked.
-        facts: what was used.
         lines: one row for each layer, and for edits that were visible and that were not: layer, visible, change, error
             (places of one image taken as one draw), places, images.
         places: one row an insertion: id, row, column, gain, visible, drawn (False: tried for the maps only, and not in
@@ -120,17 +119,14 @@ class Trace(StudyResult):
         maps: by layer, float32 [k, rows, columns], the change by place of insertion in the images shown.
         ids: of the images shown.
         pictures: uint8 [k, H, W, 3].
-        study: the directory that holds it.
     """
 
     spec: TraceSpec
-    facts: Mapping[str, Any]
     lines: pd.DataFrame
     places: pd.DataFrame
     maps: Mapping[str, npt.NDArray[np.float32]]
     ids: tuple[int, ...]
     pictures: npt.NDArray[np.uint8]
-    study: Study
 
     @property
     def table(self) -> pd.DataFrame:
@@ -203,23 +199,23 @@ def trace_shard(
     grid = source.grid(spec.place_layer)
     at = corners(grid, spec.cell)
     traced: Traced | None = None
-    for part in source.parts(ids, spec.batch):
-        z = generator.latents(part, spec.seed)
-        seen = generator.observe(z, layers)
-        labels = segmenter(seen.images)
-        shown = len(range(part.start, min(part.stop, spec.first + spec.show)))
-        traced = traced or Traced(as_bytes(seen.images[:0]), len(layers))
-        traced.show(as_bytes(seen.images[:shown]))
-        image, chosen, drawn = draw_places(spec, part, len(at))
+    for given in baselines(source, spec, ids, layers):
+        shown = len(range(given.ids.start, min(given.ids.stop, spec.first + spec.show)))
+        traced = traced or Traced(as_bytes(given.images[:0]), len(layers))
+        traced.show(as_bytes(given.images[:shown]))
+        image, chosen, drawn = draw_places(spec, given.ids, len(at))
         rows = Rows(image, masks(grid, at[chosen], spec.cell))
         done = 0
         for few in rows.split(source.batch(spec.batch)):
-            edited = generator.observe(z[few.image], layers, constant_edits(parts, few.where))
-            gained = gained_at(labels[few.image], segmenter(edited.images), concept, few.where)
+            edited = generator.observe(given.z[few.image], layers, constant_edits(parts, few.where))
+            gained = gained_at(given.labels[few.image], segmenter(edited.images), concept, few.where)
+            change = [
+                normalised_change(given.layers[layer][few.image], edited.features[layer], own)
+                for layer, own in zip(layers, usual, strict=True)
+            ]
             own = slice(done, done := done + len(few.image))
-            gain, change = (gained.at / gained.area).float(), _changes(seen, edited, few, usual)
-            traced.update(image[own] + part.start, at[chosen[own]], drawn[own], gain, change)
-        tick(len(part))
+            gain = (gained.at / gained.area).float()
+            traced.update(image[own] + given.ids.start, at[chosen[own]], drawn[own], gain, torch.stack(change, 1))
     assert traced is not None
     return traced
 
@@ -238,16 +234,6 @@ def draw_places(spec: TraceSpec, ids: range, places: int) -> tuple[Int64[Tensor,
         chosen.append(tried)
         drawn.append(np.isin(tried, own))
     return tuple(torch.from_numpy(np.concatenate(each)) for each in (pictures, chosen, drawn))  # type: ignore[return-value]
-
-
-def _changes(seen: Observation, edited: Observation, rows: Rows, usual: Sequence[Tensor]) -> Float[Tensor, "n layers"]:
-    return torch.stack(
-        [
-            normalised_change(seen.features[layer][rows.image], r, own)
-            for (layer, r), own in zip(edited.features.items(), usual, strict=True)
-        ],
-        1,
-    )
 
 
 def normalised_change(before: Features, after: Features, usual: Float64[Tensor, " u"]) -> Float[Tensor, " b"]:

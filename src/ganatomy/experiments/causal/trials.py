@@ -3,7 +3,7 @@
 What comes before the edited layer is computed once an image; each trial draws only the rest and segments it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -35,22 +35,23 @@ class GainTable(JoinedRows):
 
 
 class Baseline(NamedTuple):
-    """A batch of images before any edit."""
+    """A batch of images before any edit; `features` are those of the edited layer, `layers` has all that were read."""
 
     ids: range
     z: Latents
     images: Images
     features: Features
     labels: Labels
+    layers: Mapping[str, Features]
 
 
-def baselines(source: Source, spec: SampleSpec, ids: range) -> Iterator[Baseline]:
-    """Draw images, read the layer, and segment, batch by batch."""
+def baselines(source: Source, spec: SampleSpec, ids: range, layers: Sequence[str] = ()) -> Iterator[Baseline]:
+    """Draw images, read the Spec's layer, or some that it is one of, and segment, batch by batch."""
     generator, segmenter = source.models.generator, source.models.segmenter
     for part in source.parts(ids, spec.batch):
         z = generator.latents(part, spec.seed)
-        seen = generator.observe(z, [spec.layer])
-        yield Baseline(part, z, seen.images, seen.features[spec.layer], segmenter(seen.images))
+        seen = generator.observe(z, layers or [spec.layer])
+        yield Baseline(part, z, seen.images, seen.features[spec.layer], segmenter(seen.images), seen.features)
         tick(len(part))
 
 

@@ -4,7 +4,7 @@ The units of a class are chosen on one half of the images, and their effect is m
 PNAS): of many units the best on some images is lucky, too.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -78,8 +78,7 @@ class UnitAccuracy(StudyResult):
     """What every unit of a layer does for every class.
 
     Attributes:
-        spec: what was asked.
-        facts: what was used; ``facts["classes"]`` names the classes, ``facts["pictures"]`` says how many there were.
+        facts: ``facts["classes"]`` names the classes, ``facts["pictures"]`` says how many there were.
         table: one row for each unit and class: unit, class, rank (1 for the unit that the class needs most), change,
             change_error (of its balanced accuracy, on the half that units are chosen on), likelihood_change (of
             the log-probability of the class in its own images, there; it orders units of equal `change`), told,
@@ -89,17 +88,14 @@ class UnitAccuracy(StudyResult):
             size: class, by (``top``: the n units of first rank; ``random``: n at random; ``all but top``: all units but
             those of first rank), n, recall, balanced, balanced_change, balanced_error, spread (of `balanced_change`
             over the random orders, NaN for others).
-        study: the directory that holds it.
     """
 
     FILES: ClassVar = {"table": "unit_classes", "overall": "units"}
 
     spec: UnitAccuracySpec
-    facts: Mapping[str, Any]
     table: pd.DataFrame
     overall: pd.DataFrame
     curve: pd.DataFrame
-    study: Study
 
     def top(self, name: str, n: int = 20) -> list[int]:
         """Return the units that a class needs most, the first first.

@@ -77,25 +77,21 @@ class UnitEffects(StudyResult):
     """What every unit of a layer does to every concept.
 
     Attributes:
-        spec: what was asked.
-        facts: what was used; ``facts["first_order"]`` says how the estimate was made, or why there is none.
+        facts: ``facts["first_order"]`` says how the estimate was made, or why there is none.
         table: one row for each unit and scored concept: unit, concept, category, before, change, change_error,
             relative, relative_error (see `Effect`), first_order (the estimate of the change; NaN where there is none).
         agreement: one row a concept: concept, spearman (rank correlation of change and first_order over all units, ties
             averaged, those within noise included, so that noise lowers it; NaN where either is constant), units, clear
             (units whose change is beyond two standard errors).
         labels: whether the labels of units say what the units cause, see `label_agreement`.
-        study: the directory that holds it.
     """
 
     FILES: ClassVar = {"table": "unit_effects"}
 
     spec: UnitEffectSpec
-    facts: Mapping[str, Any]
     table: pd.DataFrame
     agreement: pd.DataFrame
     labels: pd.DataFrame
-    study: Study
 
 
 def run_unit_effects(
