@@ -261,13 +261,15 @@ def test_equals_are_ranked_by_what_they_began_with() -> None:
     assert clipped(alpha, start, 2).tolist() == [0, 1, 1, 0]
 
 
-def looked(held: list[float], errors: list[float]) -> optimisation.Search:
+def looked(held: list[float], errors: list[float]) -> optimisation.OptimizerState:
     """A search whose looks, four updates apart, had these held-out effects; errors are those of the gains."""
     looks, zero = torch.zeros(len(held), len(optimisation.LOOK), dtype=torch.float64), torch.zeros(2)
     for name, values in {"step": range(0, 4 * len(held), 4), "held_out": held, "gain_error": errors}.items():
         looks[:, optimisation.LOOK.index(name)] = torch.tensor(list(values), dtype=torch.float64)
     looks[:, optimisation.LOOK.index("gain")] = torch.tensor(held, dtype=torch.float64) - held[0]
-    return optimisation.Search(zero, zero, zero, zero, torch.ones(2, 2), looks, torch.zeros(len(held), 2), zero, zero)
+    return optimisation.OptimizerState(
+        zero, zero, zero, zero, torch.ones(2, 2), looks, torch.zeros(len(held), 2), zero, zero
+    )
 
 
 def test_where_no_look_beats_the_start_by_more_than_its_error_the_start_is_the_answer(source: Source) -> None:
