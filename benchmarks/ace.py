@@ -58,7 +58,7 @@ def curve(source: Source, spec: Any, out: Path, judged_by: Objective) -> list[Ro
     scale = judged_by.scale(judged_by.held.present, whole=True, binary=True)
     rows = []
     for look, alpha in zip(ace.history.to_dict("records"), last["alphas"], strict=True):
-        effect, error = map(float, delta(*judged_by.judged(clipped(alpha, start, spec.top).to(scale), scale)))
+        effect, error = map(float, delta(*judged_by.held_out_terms(clipped(alpha, start, spec.top).to(scale), scale)))
         rows.append({**look, "effect": effect, "effect_error": error, "answer": look["step"] == ace.updates})
     return rows
 

@@ -106,20 +106,7 @@ def test_json_has_the_spec_and_the_table(answer: Answer) -> None:
      (("--at", "0,1,2,15"), [0, 1, 3, 15]), (("--at", "everywhere"), None), ((), None)],
 )  # fmt: skip
 def test_where_an_insertion_goes(answer: Answer, at: tuple[str, ...], region: list[int] | None) -> None:
-    insert = [
-        "insert",
-        "study",
-        "--layer",
-        "layer2",
-        "--concept",
-        "ball",
-        "--top",
-        "1",
-        "--images",
-        "6",
-        "--pool",
-        "16",
-    ]
+    insert = ("insert", "study", "--layer", "layer2", *BEST, "--images", "6")
     told = json.loads(answer(*insert, *at, "--multiple", "1.5", "--random", "0", "--json"))
     assert (told["spec"]["region"], told["spec"]["multiple"], told["spec"]["units"]) == (region, 1.5, [int(BALL)])
     assert {row["read"] for row in told["table"]} == ({"image", "place"} if region else {"image"})

@@ -267,9 +267,8 @@ def looked(held: list[float], errors: list[float]) -> optimisation.OptimizerStat
     for name, values in {"step": range(0, 4 * len(held), 4), "held_out": held, "gain_error": errors}.items():
         looks[:, optimisation.LOOK.index(name)] = torch.tensor(list(values), dtype=torch.float64)
     looks[:, optimisation.LOOK.index("gain")] = torch.tensor(held, dtype=torch.float64) - held[0]
-    return optimisation.OptimizerState(
-        zero, zero, zero, zero, torch.ones(2, 2), looks, torch.zeros(len(held), 2), zero, zero
-    )
+    alphas, scales = torch.zeros(len(held), 2), torch.ones(2, 2)
+    return optimisation.OptimizerState(zero, zero, zero, zero, scales, looks, alphas, zero, zero)
 
 
 def test_where_no_look_beats_the_start_by_more_than_its_error_the_start_is_the_answer(source: Source) -> None:
@@ -286,7 +285,7 @@ def test_the_error_of_a_gain_is_of_the_same_images(source: Source, value: Tensor
     found = advance(problem, first).looks[-1]
     row = dict(zip(optimisation.LOOK, found.tolist(), strict=True))
     kept = [clipped(alpha, first.start, 2) for alpha in (first.start, advance(problem, first).alpha)]
-    (gone, come), (gone_after, come_after) = (problem.judged(alpha, first.scales[1]) for alpha in kept)
+    (gone, come), (gone_after, come_after) = (problem.held_out_terms(alpha, first.scales[1]) for alpha in kept)
     gain = (come_after - come).mean() - (gone_after - gone).mean()
     error = ((come_after - come).var() / 6 + (gone_after - gone).var() / 6).sqrt()
     assert (row["gain"], row["gain_error"]) == pytest.approx((float(gain), float(error)), abs=1e-6)
@@ -310,7 +309,7 @@ def test_held_out_places_are_judged_by_the_binary_segmentation(source: Source, v
     everything = torch.arange(6)
     gone = problem.ablated(kept, problem.held.present, everything, whole=True, binary=True) / 0.5
     come = problem.inserted(kept, problem.held.absent, everything, binary=True) / 0.8
-    found = optimisation.effect(*problem.judged(kept, torch.tensor([0.5, 0.8])))
+    found = optimisation.effect(*problem.held_out_terms(kept, torch.tensor([0.5, 0.8])))
     assert float(found[0]) == pytest.approx(float(come.mean() - gone.mean()))
     assert float(found[1]) == pytest.approx(float((come.var() / 6 + gone.var() / 6).sqrt()))
     assert {*come.mul(0.8 * 4).round().tolist()} <= {0.0, 1.0, 2.0, 3.0, 4.0}

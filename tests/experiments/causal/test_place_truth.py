@@ -10,14 +10,15 @@ import torch
 import ganatomy
 from ganatomy.experiments.causal.context import Context, ContextSpec, run_context
 from ganatomy.experiments.causal.place_truth import (
+    PlacementRules,
     PlaceTruth,
     by_probability,
     scene_boxes,
     scene_labels,
     truth_category,
     truth_facts,
-    truth_verdict,
     usual_area,
+    verdict_table,
     with_truth,
 )
 from ganatomy.experiments.causal.source import Source, open_source
@@ -44,7 +45,7 @@ def test_it_appears_where_it_newly_covers_half_its_usual_area_or_a_quarter_of_th
 def test_only_free_places_are_judged_by_whether_the_renderer_could() -> None:
     possible, gain = [0.0, 0.0, 0.02, 0.3, 0.3, 0.9], [0.0, 0.1, 0.9, 0.5, 0.9, 0.4]
     found = places(possible, gain, [True, True, True, True, False, True])
-    units = truth_verdict(found, 50, 0).iloc[0]
+    units = verdict_table(found, PlacementRules("church", [], []), 50, 0).iloc[0]
     assert (units.allowed_places, units.forbidden_places) == (2, 2)
     assert (units.allowed, units.forbidden) == (pytest.approx(0.45), pytest.approx(0.05))
     assert (units.allowed_appears, units.forbidden_appears) == (1, 0)

@@ -1,6 +1,6 @@
 """Which units make a concept appear and vanish (3.2; S-6.4; SPEC 4-5)? α is optimised, and its top units are measured.
 
-What chose the units is never what they are measured on: places come from the pool, some of them are held out to tell
+What chose the units is never what they are measured on: places come from the pool, some of them are held out to decide
 when to stop, and every effect that is reported is measured on further images.
 
 The insertion term E[s_c(x_i)_P] of the average causal effect (Eqn 4) is measured as E[s_c(x_i)_P - s_c(x)_P] +
@@ -73,9 +73,9 @@ class Ace(StudyResult):
             parts of them), error, spread (over the random sets).
         others: the same for every concept: by, n, concept, category, before, change, change_error, relative,
             relative_error.
-        history: one row a look: step, evaluations (images segmented until then, those with gradients among them),
-            gradients, seconds, processor, held_out (δ of the clipped set on held-out places), error, gain (δ less that
-            of the start, on the same images), gain_error.
+        history: one row an evaluation of α: step, evaluations (images segmented until then), gradients (those of them
+            with gradients), seconds, processor, held_out (δ of the clipped set on held-out places), error, gain (δ less
+            that of the start, on the same images), gain_error.
     """
 
     spec: AceSpec

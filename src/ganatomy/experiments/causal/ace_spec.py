@@ -20,23 +20,23 @@ OPTIMISERS = ("adam", "sgd")
 class AceSpec(SampleSpec):
     """Which units cause a concept, and how to find out (Eqn 4-7; S-6.4; SPEC 4-5). The defaults are the fast schedule.
 
-    `images` from `first` on are what the chosen units are judged on; nothing that chose units has seen them.
+    `images` from `first` on are what the chosen units are measured on; nothing that chose units has seen them.
 
     Attributes:
         concept: its name.
         pool: images in which places are looked for, shared by all concepts of the layer.
         train, held: images in which the concept is ablated, and as many in which it is inserted, to optimise on and
-            to tell when to stop.
+            to decide when to stop.
         candidates: how often it is tried to insert the concept with all units, to find where it can be.
         together, apart: places of one image that are tried at once, and how far apart they are at least.
-        ablated: in training, units are taken from the whole "map", as when they are judged, or at one "place".
+        ablated: in training, units are ablated on the whole "map", as when they are measured, or at one "place".
         start: alpha begins as the "gradient" of the effect, or as the "iou" of units and concept (Eqn 7).
         steps, pairs: updates at most, and images of each kind for each.
         optimiser, rate, decay: "adam" or "sgd"; its learning rate; whether that falls to 0 over the steps.
         penalty, norm: weight of the "squared" norm of alpha in the loss, or of the "norm" as Eqn 6 prints it.
-        every, patience: updates between two looks at the held-out effect, and looks without a gain until the end. The
-            answer is α of the best look that beats the start by more than its error, or else the start. With patience 0
-            all updates are made and α of the last is the answer.
+        every, patience: updates between two evaluations of the held-out effect, and evaluations without a gain until
+            the end. The answer is α of the best evaluation that beats the start by more than its error, or else the
+            start. With patience 0 all updates are made and α of the last is the answer.
         top: units that are kept; the others' alpha is set to 0.
         sizes: of the sets whose ablation is measured (Figure 4).
         random, controls: how many sets of random units are measured beside, and of which sizes.

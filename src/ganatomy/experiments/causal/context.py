@@ -38,7 +38,7 @@ from ganatomy.experiments.causal.place_truth import (
     read_truth,
     truth_category,
     truth_facts,
-    truth_verdict,
+    verdict_table,
     with_truth,
 )
 from ganatomy.experiments.causal.places import (
@@ -60,7 +60,7 @@ from ganatomy.experiments.causal.trials import Baseline, baselines
 from ganatomy.generators.protocol import Edit
 from ganatomy.progress import Progress
 from ganatomy.stats.base import join
-from ganatomy.stats.clusters import clustered_mean, contrast
+from ganatomy.stats.clusters import clustered_mean
 from ganatomy.study import Study
 
 
@@ -70,8 +70,8 @@ class ContextSpec(PlaceSpec):
 
     Attributes:
         stride: from one place to the next, in cells of the grid; None for as far as a place is wide.
-        usual: `Context.under` and `Context.verdict` tell of places only that, in the pool, show the concept at least so
-            often, as a share of the place that shows it most; 0 for all places.
+        usual: `Context.under` and `Context.verdict` are of the places only that show the concept so often in the pool, as
+            a share of the place that shows it most; 0 for all places.
         responsive: a place is responsive if the concept gains at least this share of its pixels.
         show: the first so many images are kept, with their maps.
         draws: of the bootstrap of `Context.verdict`.
@@ -239,9 +239,7 @@ def run_context(
             study.write_table("under", under_table(source, spec, read, rules))
             if category is not None:
                 study.write_table("possible", by_probability(read))
-                study.write_table("verdict", truth_verdict(read, spec.draws, spec.seed))
-            else:
-                study.write_table("verdict", verdict_table(spec, read[read.before == 0], rules))
+            study.write_table("verdict", verdict_table(read, rules, spec.draws, spec.seed))
             study.write_table("boxes", box_table(source, spec, places, found))
             study.finish()
     return Context.open(directory)
@@ -315,21 +313,6 @@ def under_table(source: Source, spec: ContextSpec, places: pd.DataFrame, belief:
         rows.append(row)
     table = pd.DataFrame(rows).astype({"allowed": "boolean"})
     return table.sort_values(["places", "object"], ascending=[False, True]).reset_index(drop=True)
-
-
-def verdict_table(spec: ContextSpec, places: pd.DataFrame, belief: PlacementRules) -> pd.DataFrame:
-    """Compare places where the object is allowed with those where it is forbidden; `places` are free ones."""
-    ids = places.id.to_numpy()
-    here, there = (places.under.isin(names).to_numpy() for names in (belief.allowed, belief.forbidden))
-    rows = []
-    for by, read in (("units", "gain"), ("random", "random_gain")):
-        values = places[read].to_numpy(np.float64)
-        row: dict[str, Any] = {"by": by}
-        for kind, own in (("allowed", here), ("forbidden", there)):
-            row[kind], row[f"{kind}_error"] = clustered_mean(values[own], ids[own])
-            row[f"{kind}_places"] = int(own.sum())
-        rows.append({**row, **contrast(values, ids, here, there, spec.draws, spec.seed)._asdict()})
-    return pd.DataFrame(rows)
 
 
 def box_table(source: Source, spec: ContextSpec, places: pd.DataFrame, found: Inserted) -> pd.DataFrame:

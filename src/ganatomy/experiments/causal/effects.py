@@ -57,7 +57,7 @@ class EffectSpec(InsertionSpec):
     Attributes:
         kind: ``ablate`` (set to 0), ``insert`` (set to what they are where the concept is), or ``apply`` (given edits).
         units: which; none for ``apply``.
-        concept: what they are for, told first; for ``insert`` the one whose class constant k they are set to.
+        concept: what they are for, listed first; for ``insert`` the one whose class constant k they are set to.
         strength: α, from 0 to 1.
         more: later layers of which units are edited, too; each is set to its own constant.
         region: where: top row, left column, height and width, in places of the layer's grid (of several layers, of the

@@ -139,7 +139,7 @@ class Objective:
         return (total / len(sample)).clamp(min=torch.finfo(alpha.dtype).tiny)
 
     @torch.no_grad()
-    def judged(self, alpha: PerUnit, scale: Float[Tensor, "2"]) -> tuple[Tensor, Tensor]:
+    def held_out_terms(self, alpha: PerUnit, scale: Float[Tensor, "2"]) -> tuple[Tensor, Tensor]:
         """Return both terms of δ of a clipped set on the held-out places, by the binary segmentation, image by image.
 
         Ablation is of the whole map, as S-6.4 has it for evaluation, whatever the training does. No candidate place
@@ -341,7 +341,7 @@ def evaluate(
     """Note the held-out effect of the clipped set, what it took until here, and α."""
     spec, start = objective.spec, search.start.to(objective.value)
     alpha = clipped(search.alpha.to(start), start, spec.top)
-    gone, come = (term.double().cpu() for term in objective.judged(alpha, search.scales[1].to(start)))
+    gone, come = (term.double().cpu() for term in objective.held_out_terms(alpha, search.scales[1].to(start)))
     first = (search.gone, search.come) if len(search.looks) else (gone, come)
     gain = effect(gone - first[0], come - first[1])
     before = search.looks[-1].tolist() if len(search.looks) else [0.0] * len(LOOK)

@@ -227,22 +227,29 @@ def with_truth(places: pd.DataFrame, truth: PlaceTruth, share: float) -> pd.Data
     )
 
 
-def truth_verdict(places: pd.DataFrame, draws: int, seed: int) -> pd.DataFrame:
-    """Compare free places where the renderer could put the object with free places where it never does."""
-    here = (places.free & (places.possible >= POSSIBLE)).to_numpy()
-    there = (places.free & (places.possible == 0)).to_numpy()
-    ids = places.id.to_numpy()
+def verdict_table(places: pd.DataFrame, rules: PlacementRules, draws: int, seed: int) -> pd.DataFrame:
+    """Compare free places where the object may be with those where it may not: by the truth, or else by the rules."""
+    truth = "possible" in places
+    if truth:
+        sides = places.free & (places.possible >= POSSIBLE), places.free & (places.possible == 0)
+    else:
+        places = places[places.before == 0]
+        sides = places.under.isin(rules.allowed), places.under.isin(rules.forbidden)
+    ids, (here, there) = places.id.to_numpy(), (side.to_numpy() for side in sides)
     rows = []
-    for by, gain, appears in (("units", "gain", "appears"), ("random", "random_gain", "random_appears")):
+    for by, prefix in (("units", ""), ("random", "random_")):
         row: dict[str, Any] = {"by": by}
-        values, shown = places[gain].to_numpy(np.float64), places[appears].to_numpy(np.float64)
+        values = places[f"{prefix}gain"].to_numpy(np.float64)
+        shown = places[f"{prefix}appears"].to_numpy(np.float64) if truth else None
         for kind, own in (("allowed", here), ("forbidden", there)):
             row[kind], row[f"{kind}_error"] = clustered_mean(values[own], ids[own])
             row[f"{kind}_places"] = int(own.sum())
-            row[f"{kind}_appears"], row[f"{kind}_appears_error"] = _share(shown[own], ids[own])
-        seen = contrast(shown, ids, here, there, draws, seed)
+            if shown is not None:
+                row[f"{kind}_appears"], row[f"{kind}_appears_error"] = _share(shown[own], ids[own])
         row |= contrast(values, ids, here, there, draws, seed)._asdict()
-        row |= {f"appears_{name}": value for name, value in seen._asdict().items()}
+        if shown is not None:
+            seen = contrast(shown, ids, here, there, draws, seed)
+            row |= {f"appears_{name}": value for name, value in seen._asdict().items()}
         rows.append(row)
     return pd.DataFrame(rows)
 

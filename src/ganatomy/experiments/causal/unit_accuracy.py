@@ -84,7 +84,7 @@ class UnitAccuracy(StudyResult):
             the log-probability of the class in its own images, there; it orders units of equal `change`), told,
             told_error (the change of balanced accuracy on the other half), recall_change (there).
         overall: one row a unit: unit, change, change_error of the accuracy over all images.
-        curve: the units of a class switched off together, told on the other half, one row for each class, way and
+        curve: the units of a class ablated together, measured on the other half, one row for each class, way and
             size: class, by (``top``: the n units of first rank; ``random``: n at random; ``all but top``: all units but
             those of first rank), n, recall, balanced, balanced_change, balanced_error, spread (of `balanced_change`
             over the random orders, NaN for others).
