@@ -70,8 +70,8 @@ class ContextSpec(PlaceSpec):
 
     Attributes:
         stride: from one place to the next, in cells of the grid; None for as far as a place is wide.
-        usual: `Context.under` and `Context.verdict` are of the places only that show the concept so often in the pool, as
-            a share of the place that shows it most; 0 for all places.
+        usual: `Context.under` and `Context.verdict` are of the places only that, in the pool, show the concept at least
+            so often, as a share of the place that shows it most; 0 for all places.
         responsive: a place is responsive if the concept gains at least this share of its pixels.
         show: the first so many images are kept, with their maps.
         draws: of the bootstrap of `Context.verdict`.
