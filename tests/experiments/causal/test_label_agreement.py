@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from ganatomy.experiments.causal.label_agreement import label_agreement
+from ganatomy.experiments.causal.unit_effects import label_agreement
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.reading import Reading

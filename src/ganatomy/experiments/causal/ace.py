@@ -40,7 +40,7 @@ from ganatomy.experiments.causal.optimise import (
 from ganatomy.experiments.causal.places import Rows, gained_at, maps
 from ganatomy.experiments.causal.pool import Pool, open_pool, pool_home
 from ganatomy.experiments.causal.source import JoinedRows, Source, StudyResult, read_spec
-from ganatomy.experiments.causal.trials import Baseline, baselines, count_changes, render_edited
+from ganatomy.experiments.causal.trials import GRADIENT, Baseline, baselines, count_changes, render_edited
 from ganatomy.generators.latents import standard_normal
 from ganatomy.progress import Progress
 from ganatomy.stats.base import join
@@ -50,8 +50,6 @@ from ganatomy.study import Study
 from ganatomy.types import Labels, PerUnit
 from ganatomy.vocabulary import Concept
 
-GRADIENT = 4
-"""An image with its gradient takes as long as about so many without."""
 TERMS = ("ablation", "insertion", "ace")
 
 

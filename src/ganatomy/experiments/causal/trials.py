@@ -18,6 +18,8 @@ from ganatomy.stats.regions import concept_counts, place_of_pixels
 from ganatomy.types import Features, Images, Labels, Latents
 
 Edits = Sequence[Intervention]
+GRADIENT = 4
+"""An image with its gradient takes as long as about so many without."""
 
 
 class GainTable(JoinedRows):
