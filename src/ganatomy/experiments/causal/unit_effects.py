@@ -2,8 +2,8 @@
 
 The estimate is activation × gradient: were the soft score of a concept linear in the layer's output, switching a unit
 off would change it by ``-Σ_p r_p ∂s/∂r_p``. It takes one backward pass for each concept instead of one forward pass for
-each unit. How far to believe it is measured here: the rank correlation of the two, concept by concept. And do the labels
-of units say what they cause: does a unit's own concept shrink?
+each unit. How far to believe it is measured here: the rank correlation of the two, concept by concept. And do
+the labels of units say what they cause: does a unit's own concept shrink?
 """
 
 import math
