@@ -259,7 +259,8 @@ def insert_shard(source: Source, spec: ContextSpec, concept: int, parts: Sequenc
         gains = []
         for own in torch.split(pairs, source.batch(spec.batch)):  # a map a row: of all rows they would fill the memory
             few = Rows(own[:, 0], masks(grid, at[own[:, 1]], spec.cell))
-            edits = constant_edits(parts, few.where), control_edits(parts, few.where, few.image, given.ids, spec.seed)
+            control = control_edits(parts, few.where, few.image, given.ids, spec.seed)
+            edits: list[Sequence[Edit]] = [constant_edits(parts, few.where), control]
             gains.append(torch.cat([_gains(source, given, few, concept, each) for each in edits], 1))
         gained = torch.cat(gains)
         found.update(under, before.flatten(), *gained.unbind(1))

@@ -109,7 +109,7 @@ class Part(NamedTuple):
         """Height and width of the layer's map."""
         return self.shape.height, self.shape.width
 
-    def edit(self, units: Sequence[int], value: Constant, where: Where | None, strength: float = 1.0) -> Intervention:
+    def edit(self, units: Sequence[int], value: Constant, where: Tensor | None, strength: float) -> Intervention:
         """Return the edit that sets units of the layer; `where` may be of another layer's grid."""
         place = None if where is None else at_grid(where, self.grid)
         return Intervention.insert(self.layer, self.shape, units, value, place, strength)
