@@ -89,13 +89,12 @@ class Ace(StudyResult):
         return self.effects
 
     @classmethod
-    def read(cls, study: Study) -> dict[str, Any]:
-        """Return the fields that a study holds."""
+    def _fields(cls, study: Study) -> dict[str, Any]:
         read_spec(study, AceSpec)
         if "updates" not in study.facts:
             name = study.directory
             raise BadFile(f"{name} holds an ACE study of an earlier version; make it again, in another directory")
-        return super().read(study)
+        return super()._fields(study)
 
     def top(self, n: int | None = None) -> list[int]:
         """Return the units of greatest α, the greatest first; as many as were asked for unless told otherwise."""

@@ -178,10 +178,9 @@ class Context(StudyResult):
         return self.under
 
     @classmethod
-    def read(cls, study: Study) -> dict[str, Any]:
-        """Return the fields that a study holds; `possible` where a renderer says where the object may be."""
+    def _fields(cls, study: Study) -> dict[str, Any]:
         known = study.facts.get("truth") is not None
-        return super().read(study) | ({"possible": study.read_table("possible")} if known else {})
+        return super()._fields(study) | ({"possible": study.read_table("possible")} if known else {})
 
     @property
     def ids(self) -> tuple[int, ...]:

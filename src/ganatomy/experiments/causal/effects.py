@@ -158,9 +158,8 @@ class Effect(StudyResult):
     strips: ImagePairs
 
     @classmethod
-    def read(cls, study: Study) -> dict[str, Any]:
-        """Return the fields that a study holds."""
-        return super().read(study) | {"strips": study.step("strips", ImagePairs, missing)}
+    def _fields(cls, study: Study) -> dict[str, Any]:
+        return super()._fields(study) | {"strips": study.step("strips", ImagePairs, missing)}
 
     def edits(self) -> list[Intervention]:
         """Return what was done to every image: ``generator.edited(z, effect.edits())`` does it again."""

@@ -293,11 +293,10 @@ class StudyResult(Result):
             StudyError: the directory holds no finished study.
             BadFile: it is of another kind, or a file of it is damaged.
         """
-        return cls(**cls.read(Study.open(directory)))
+        return cls(**cls._fields(Study.open(directory)))
 
     @classmethod
-    def read(cls, study: Study) -> dict[str, Any]:
-        """Return the fields that a study holds: spec, facts, study, and the tables."""
+    def _fields(cls, study: Study) -> dict[str, Any]:
         required = [field for field in dataclasses.fields(cls) if field.default_factory is dataclasses.MISSING]
         kinds: dict[str, Any] = {field.name: field.type for field in required}
         spec = read_spec(study, kinds["spec"])

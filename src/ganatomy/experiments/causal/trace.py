@@ -134,9 +134,8 @@ class Trace(StudyResult):
         return self.lines
 
     @classmethod
-    def read(cls, study: Study) -> dict[str, Any]:
-        """Return the fields that a study holds."""
-        found = super().read(study)
+    def _fields(cls, study: Study) -> dict[str, Any]:
+        found = super()._fields(study)
         pictures = study.step("trace", Traced, missing).pictures.permute(0, 2, 3, 1).numpy()
         ids, places = tuple(found["spec"].ids()[: len(pictures)]), found["places"]
         shown = places[places.id.isin(ids)]
