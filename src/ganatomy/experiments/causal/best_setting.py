@@ -127,7 +127,7 @@ class SettingSpec(SampleSpec):
         return self.shards(ids[:middle]), self.shards(ids[middle:])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Setting(InsertionSpec):
     """One way to insert.
 
@@ -135,7 +135,12 @@ class Setting(InsertionSpec):
         by: name of the set of units.
     """
 
-    by: str = ""
+    by: str
+    units: tuple[int, ...]
+    multiple: float
+    constant: str
+    more: tuple[LayerUnits, ...]
+    pool: int
 
     @property
     def name(self) -> str:

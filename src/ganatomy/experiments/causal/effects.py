@@ -26,6 +26,7 @@ from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.choice import Layers, UnitQuery, random_sets
 from ganatomy.experiments.causal.insertion import (
     InsertionSpec,
+    LayerUnits,
     Part,
     check_insertion,
     constant_edits,
@@ -35,6 +36,7 @@ from ganatomy.experiments.causal.insertion import (
 )
 from ganatomy.experiments.causal.places import as_bytes
 from ganatomy.experiments.causal.plans import BY_SETTING, edited_units
+from ganatomy.experiments.causal.pool import PoolSpec
 from ganatomy.experiments.causal.source import Source, StudyResult, at_least, home, missing
 from ganatomy.experiments.causal.trials import Edits, baselines, pixels_edited, render_edited
 from ganatomy.generators import LayerShape
@@ -71,10 +73,17 @@ class EffectSpec(InsertionSpec):
     """
 
     kind: str = "ablate"
+    units: tuple[int, ...] = ()
+    chosen: str = ""
+    concept: str | None = None
     strength: float = 1.0
+    multiple: float = 1.0
+    constant: str = "k"
+    more: tuple[LayerUnits, ...] = ()
     region: Region | None = None
     random: int = 5
     show: int = 8
+    pool: int = PoolSpec.images
     edits: str | None = None
 
     def __post_init__(self) -> None:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -29,9 +29,8 @@ LayerUnits = tuple[str, tuple[int, ...]]
 """A layer, and some of its units."""
 
 
-@dataclass(frozen=True)
 class InsertionSpec(SampleSpec):
-    """Which units of which layers are set, and to what.
+    """Which units of which layers are set, and to what; subclasses declare these fields, in an order of their own.
 
     Attributes:
         units: which units are set to k.
@@ -43,13 +42,11 @@ class InsertionSpec(SampleSpec):
         pool: how many images k is measured on.
     """
 
-    units: tuple[int, ...] = ()
-    chosen: str = ""
-    concept: str | None = None
-    multiple: float = 1.0
-    constant: str = "k"
-    more: tuple[LayerUnits, ...] = ()
-    pool: int = PoolSpec.images
+    units: tuple[int, ...]
+    multiple: float
+    constant: str
+    more: tuple[LayerUnits, ...]
+    pool: int
 
     def layer_units(self) -> list[LayerUnits]:
         """Return every layer that is edited, and its units, in order."""
@@ -68,10 +65,14 @@ class PlaceSpec(InsertionSpec):
         cell: a place is cell × cell of the layer's grid; of several layers, of the last one's.
     """
 
-    concept: str = field()
-    units: tuple[int, ...] = field()
-    chosen: str = field()
+    concept: str
+    units: tuple[int, ...]
+    chosen: str
+    multiple: float = 1.0
+    constant: str = "k"
+    more: tuple[LayerUnits, ...] = ()
     cell: int = 1
+    pool: int = PoolSpec.images
 
     def __post_init__(self) -> None:
         super().__post_init__()
