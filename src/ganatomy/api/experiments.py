@@ -347,12 +347,12 @@ def insert(
     seed: int = 0,
     batch: int = 32,
     shard: int = 100,
+    strength: float = 1.0,
     multiple: float | None = None,
     constant: str | None = None,
-    pool: int | None = None,
-    strength: float = 1.0,
     random: int = 5,
     show: int = 8,
+    pool: int | None = None,
     out: "str | Path | None" = None,
     device: str = "cpu",
     engine: "str | Executor" = "local",
@@ -382,15 +382,15 @@ def insert(
         first: id of the first; the default keeps clear of the images of dissections and of pools (1000000).
         seed: of the latents, and of whatever is drawn at random (0).
         batch, shard: images a forward pass, and between two savings (32, 100).
+        strength: α, from 0 to 1 (1).
         multiple: they are set to this many times k (1).
         constant: ``k``, one value a unit, or ``place``, one a unit at each place (k).
-        pool: how many images k is measured on (2000).
-        strength: α, from 0 to 1 (1).
         random: how many random sets of as many units it is compared with; none of the chosen ones is in them, unless
             the layer has too few others. Of given edits, the units drawn are set to the values of those that are given.
             Where all units of every layer are inserted, it is compared once with what they are at that place in images
             without the concept (5).
         show: how many images are kept: of an ablation those that show most of the concept, else the first (8).
+        pool: how many images k is measured on (2000).
         out: the study directory, or a URL; a place beside the dissection, if it is not given.
         device, engine, progress: of the run, as of `dissect`.
         generator, segmenter: the open models, where open models were dissected.
@@ -419,8 +419,8 @@ def context(
     shard: int = 10,
     multiple: float | None = None,
     constant: str | None = None,
-    pool: int | None = None,
     cell: int | None = None,
+    pool: int | None = None,
     stride: int | None = None,
     usual: float = 0.0,
     responsive: float = 0.2,
@@ -457,8 +457,8 @@ def context(
         batch, shard: images a forward pass, and between two savings (32, 10).
         multiple: they are set to this many times k (1).
         constant: ``k``, one value a unit, or ``place``, one a unit at each place (k).
-        pool: how many images k is measured on (2000).
         cell: a place is cell × cell of the layer's grid; of several layers, of the last one's (1).
+        pool: how many images k is measured on (2000).
         stride: from one place to the next, in cells of the grid; None for as far as a place is wide.
         usual: `Context.under` and `Context.verdict` are of the places only that, in the pool, show the concept at least
             so often, as a share of the place that shows it most; 0 for all places (0).
@@ -737,8 +737,8 @@ def trace(
     shard: int = 20,
     multiple: float | None = None,
     constant: str | None = None,
-    pool: int | None = None,
     cell: int | None = None,
+    pool: int | None = None,
     places: int = 16,
     visible: float = 0.2,
     show: int = 4,
@@ -770,8 +770,8 @@ def trace(
         batch, shard: images a forward pass, and between two savings (32, 20).
         multiple: they are set to this many times k (1).
         constant: ``k``, one value a unit, or ``place``, one a unit at each place (k).
-        pool: how many images k is measured on (2000).
         cell: a place is cell × cell of the layer's grid; of several layers, of the last one's (1).
+        pool: how many images k is measured on (2000).
         places: how many places are drawn from each image; 0 for all (16).
         visible: an edit was visible if the concept gained at least this share of the place's pixels (0.2).
         show: the first so many images get a map: every place of theirs is tried (4).
