@@ -124,7 +124,7 @@ class SettingSpec(SampleSpec):
     def halves(self) -> tuple[list[range], list[range]]:
         """Return the shards of the images that choose, and of those that are measured on."""
         ids, middle = self.ids(), self.images // 2
-        return self.shards(ids[:middle]), self.shards(ids[middle:])
+        return self.shards_of(ids[:middle]), self.shards_of(ids[middle:])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -107,7 +107,7 @@ def candidates(source: Source, spec: AceSpec, pool: Pool, study: Study) -> tuple
     occupied = pool.occupancy[concept].flatten()
     weights = (1 - UNIFORM) * occupied / occupied.sum() + UNIFORM / len(occupied)
     work = partial(try_places, source, spec, pool.constant(concept), weights.float().cpu())
-    shards = sample.shards(sample.ids()[: spec.candidates])
+    shards = sample.shards_of(sample.ids()[: spec.candidates])
     tried = study.sharded("candidates", Candidates, work, shards)
     ids, where = _best(tried, spec, pool.occupancy.shape[1:])
     return _hold_out(spec, ids, where, "have room for"), int(tried.evaluations)

@@ -65,9 +65,12 @@ class SampleSpec:
         """Return the ids of the images."""
         return range(self.first, self.first + self.images)
 
-    def shards(self, ids: range | None = None) -> list[range]:
-        """Return the ids of every shard, of all images or of some."""
-        ids = self.ids() if ids is None else ids
+    def shards(self) -> list[range]:
+        """Return the ids of every shard."""
+        return self.shards_of(self.ids())
+
+    def shards_of(self, ids: range) -> list[range]:
+        """Return some ids cut into shards."""
         return [ids[i : i + self.shard] for i in range(0, len(ids), self.shard)]
 
     def layers(self) -> list[str]:

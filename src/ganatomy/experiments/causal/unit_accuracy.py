@@ -132,7 +132,7 @@ def run_unit_accuracy(
             table = unit_class_table(alone, len(chosen_on), classes)
             sets = _sets(spec, table, units)
             work = partial(predict_ablated, source, spec, sets.units)
-            together = study.sharded("together", Verdicts, work, spec.shards(measured_on))
+            together = study.sharded("together", Verdicts, work, spec.shards_of(measured_on))
             study.write_table("unit_classes", table)
             study.write_table("units", _overall_table(alone, len(classes)))
             study.write_table("curve", _curve(sets, together, classes))
