@@ -23,6 +23,7 @@ import torch
 from ganatomy.experiments.causal.ace import prepare, run_ace
 from ganatomy.experiments.causal.ace_spec import SCHEDULES, scheduled
 from ganatomy.experiments.causal.optimise import Objective, clipped
+from ganatomy.experiments.causal.optimise import effect as delta
 from ganatomy.experiments.causal.pool import open_pool
 from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.files import write_text
@@ -57,7 +58,7 @@ def curve(source: Source, spec: Any, out: Path, judged_by: Objective) -> list[Ro
     scale = judged_by.scale(judged_by.held.present, whole=True, binary=True)
     rows = []
     for look, alpha in zip(ace.history.to_dict("records"), last["alphas"], strict=True):
-        effect, error = judged_by.judge(clipped(alpha, start, spec.top).to(scale), scale).tolist()
+        effect, error = map(float, delta(*judged_by.held_out_terms(clipped(alpha, start, spec.top).to(scale), scale)))
         rows.append({**look, "effect": effect, "effect_error": error, "answer": look["step"] == ace.updates})
     return rows
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pandas as pd
 
 import ganatomy
-from ganatomy.experiments.causal.label_agreement import LEAST, label_agreement
+from ganatomy.experiments.causal.unit_effects import LEAST, label_agreement
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.segmenters import Segmenter
 from ganatomy.types import Images, Labels

@@ -59,14 +59,6 @@ ABLATE = ("ablate", "study", "--layer", "layer2", "--units", BALL, "--concept", 
 BEST = ("--concept", "ball", "--top", "1", "--pool", "16")
 
 
-@pytest.mark.parametrize("verb", ["ablate", "insert", "apply", "ace", "capacity", "trace"])
-def test_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as left:
-        main([verb, "--help"])
-    assert left.value.code == 0
-    assert capsys.readouterr().out.startswith(f"usage: ganatomy {verb}")
-
-
 def test_an_option_that_is_not_given_is_not_set() -> None:
     given = vars(build().parse_args(["insert", "study", "--concept", "x", "--layer", "layer2", "--at", "everywhere"]))
     assert given.keys() == {"run", "directory", "layer", "at", "device", "execute", "json", "concept"}
@@ -114,20 +106,7 @@ def test_json_has_the_spec_and_the_table(answer: Answer) -> None:
      (("--at", "0,1,2,15"), [0, 1, 3, 15]), (("--at", "everywhere"), None), ((), None)],
 )  # fmt: skip
 def test_where_an_insertion_goes(answer: Answer, at: tuple[str, ...], region: list[int] | None) -> None:
-    insert = (
-        "insert",
-        "study",
-        "--layer",
-        "layer2",
-        "--concept",
-        "ball",
-        "--top",
-        "1",
-        "--images",
-        "6",
-        "--pool",
-        "16",
-    )
+    insert = ("insert", "study", "--layer", "layer2", *BEST, "--images", "6")
     told = json.loads(answer(*insert, *at, "--multiple", "1.5", "--random", "0", "--json"))
     assert (told["spec"]["region"], told["spec"]["multiple"], told["spec"]["units"]) == (region, 1.5, [int(BALL)])
     assert {row["read"] for row in told["table"]} == ({"image", "place"} if region else {"image"})
@@ -269,33 +248,9 @@ def test_ace_of_several_concepts_and_ranking_by_it(answer: Answer, monkeypatch: 
     assert [each["study"] for each in both["results"]] == ["both/ace-ball", "both/ace-tree"]
 
 
-@pytest.mark.parametrize("name", ["dissection", "directory"])
-def test_the_function_gives_what_the_command_gives(answer: Answer, name: str) -> None:
-    told = json.loads(answer(*ABLATE, "--random", "1", "--json"))
-    study = ganatomy.open_dissection("study") if name == "dissection" else "study"
-    effect = ganatomy.ablate(study, layer="layer2", units=[int(BALL)], concept="ball", images=12, batch=8, random=1)
-    assert str(effect.study.directory) == told["study"]
-    assert effect.table.change.tolist() == pytest.approx([row["change"] for row in told["table"]])
-    unknown: dict[str, Any] = {"imges": 3}
-    with pytest.raises(ganatomy.UnknownName, match="did you mean images"):
-        ganatomy.ablate(study, layer="layer2", units=[1], **unknown)
-
-
 @pytest.mark.slow
-def test_every_other_experiment_from_python(here: Path) -> None:
-    """Also where open models were dissected, which then have to be given again."""
+def test_where_open_models_were_dissected_they_have_to_be_given_again(here: Path) -> None:
     small: dict[str, Any] = {"layer": "layer2", "images": 4, "batch": 4}
-    effect = ganatomy.insert(
-        "study", concept="ball", top=1, at=(2, 2), cell=3, random=0, pool=16, out=here / "mine", **small
-    )
-    assert (effect.study.directory, effect.spec.region) == (here / "mine", (2, 2, 3, 3))
-    assert len(ganatomy.unit_effects("study", estimate=False, **small).table) == 72
-    assert ganatomy.context("study", concept="ball", units=[10], cell=8, **small).spec.units == (10,)
-    assert ganatomy.trace("study", concept="ball", by="random", top=3, cell=8, **small).spec.chosen.startswith(
-        "3 units"
-    )
-    tried = ganatomy.capacity("study", layers=["layer2"], concept="ball", tops=[2], cells=[4], images=6, pool=16)
-    assert set(tried.table.by) == {"iou-2", "all", "random", "patch", "transplant"}
     models = {"generator": ganatomy.open_generator("planted"), "segmenter": ganatomy.open_segmenter("planted")}
     opened = ganatomy.dissect(**models, images=24, layers=("layer2",), batch=8, out=here / "opened")
     with pytest.raises(ganatomy.BadValue, match="hand the same one over"):

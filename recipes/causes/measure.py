@@ -13,13 +13,13 @@ from ganatomy.errors import BadValue, UnknownName
 from ganatomy.execute import Engine, local
 from ganatomy.experiments.causal.ace import Ace, run_ace
 from ganatomy.experiments.causal.ace_spec import scheduled
-from ganatomy.experiments.causal.best_setting import BestSetting, run_setting
+from ganatomy.experiments.causal.best_setting import BestSetting, SettingSpec, run_setting, setting_spec
 from ganatomy.experiments.causal.capacity import Capacity, CapacitySpec, run_capacity
+from ganatomy.experiments.causal.choice import default_layers
 from ganatomy.experiments.causal.context import Context, ContextSpec, run_context
 from ganatomy.experiments.causal.effects import Effect, EffectSpec, run_effect
-from ganatomy.experiments.causal.expected import expected
-from ganatomy.experiments.causal.places import carriers
-from ganatomy.experiments.causal.settings import SettingSpec, default_layers, setting_spec
+from ganatomy.experiments.causal.place_truth import placement_rules
+from ganatomy.experiments.causal.places import host_concepts
 from ganatomy.experiments.causal.source import SampleSpec, Source
 from ganatomy.experiments.causal.trace import Trace, TraceSpec, run_trace
 from ganatomy.experiments.causal.unit_effects import UnitEffects, UnitEffectSpec, run_unit_effects
@@ -123,7 +123,7 @@ class Bench:
                 raise BadValue(f"no layer has units for {concept}")
             return CapacitySpec(
                 **self.source.names(), layer=sets[0][0], concept=concept, sets=tuple(sets), cells=self.plan.cells,
-                multiples=self.plan.multiples, on=tuple(expected(self.source, concept).allowed),
+                multiples=self.plan.multiples, on=tuple(placement_rules(self.source, concept).allowed),
                 images=self.plan.tried, first=CHOOSING, pool=self.plan.pool, shard=SHARD,
             )  # fmt: skip
 
@@ -173,7 +173,7 @@ class Bench:
     def objects(self) -> list[str]:
         """Return the objects that are common enough, the most common first."""
         known = self.source.dissection.concepts
-        known = known.iloc[[c - 1 for c in carriers(self.source)]]
+        known = known.iloc[[c - 1 for c in host_concepts(self.source)]]
         own = known[(known.share >= self.plan.common) & ~known.rare].sort_values("share", ascending=False)
         named = addresses(self.source.dissection.vocabulary)
         return [named[key] for key in zip(own.concept, own.category, strict=True)]

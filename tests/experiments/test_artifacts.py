@@ -304,7 +304,7 @@ def test_a_unit_that_is_nan_is_not_ranked(spec: ArtifactSpec) -> None:
 
 def test_where_it_lies_unless_told_otherwise(source: Source, place: Path) -> None:
     _, usual, flagged = plan_artifacts(source, "units", {"real": "scenes:church", "top": 20})
-    assert usual == source.beside("units", "artifacts-scenes-church-top-20")
+    assert usual == source.sibling_path("units", "artifacts-scenes-church-top-20")
     assert flagged is None
 
 

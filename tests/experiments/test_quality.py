@@ -184,7 +184,7 @@ def test_what_is_refused(
 
 def test_where_it_lies_unless_told_otherwise(source: Source) -> None:
     _, usual = plan_quality(source, {"real": "scenes:church", "textures": 200})
-    assert usual == source.beside("picture", "quality-scenes-church-textures-200")
+    assert usual == source.sibling_path("picture", "quality-scenes-church-textures-200")
 
 
 def test_python_and_the_command(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -201,7 +201,7 @@ def test_the_worst_are_those_of_the_ranking(source: Source, options: dict[str, A
     assert spec.sets[0][1][0] == FAULTY
     assert spec.sets[2] == ("union", (*spec.sets[0][1], 0))
     assert spec.ranking == ranking.study.digest
-    assert usual.parent == source.beside("units", "")
+    assert usual.parent == source.sibling_path("units", "")
     assert usual.name.startswith("repair-real-net.safetensors-worst-2-units-")
     again, _ = plan_repair(source, "units", {**options, **small, "worst": 2, "ranking": ranking.study.directory}, never)
     assert again.sets == spec.sets[:1]

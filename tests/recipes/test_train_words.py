@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 import train_words as recipe
-
 from words.unet import ABSENT, PRESENT, UNSAID, WordUNet
 
 from ganatomy.scenes import VOCABULARY, render
+
 
 def test_words_say_what_is_in_a_scene() -> None:
     ids = range(100, 164)

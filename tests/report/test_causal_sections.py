@@ -15,8 +15,7 @@ from ganatomy.edit import Intervention, place
 from ganatomy.experiments.causal.ace import Ace
 from ganatomy.experiments.causal.capacity import Capacity
 from ganatomy.experiments.causal.context import Context
-from ganatomy.experiments.causal.effects import Effect, run_edits
-from ganatomy.experiments.causal.plans import edit_spec
+from ganatomy.experiments.causal.effects import Effect, edit_spec, run_effect
 from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.causal.trace import Trace
 from ganatomy.experiments.causal.unit_effects import UnitEffects
@@ -377,7 +376,7 @@ def test_given_edits_are_boxed_where_they_are(source: Source, tmp_path: Path) ->
         wheres = [None if region is None else place(shape[1:], *region) for region in regions]
         edits = [Intervention.ablate("layer2", shape, [1], where) for where in wheres]
         spec = edit_spec(source, edits, "given", images=2, show=1, random=1)
-        effect = run_edits(spec, edits, source, tmp_path / name)
+        effect = run_effect(spec, source, tmp_path / name, edits=edits)
         return effect_section(effect).blocks[0].lead, effect_cards(effect)[0][0][0]
 
     lead, svg = drawn("two", (2, 4, 1, 3), (15, 0, 1, 16), (2, 4, 1, 3))

@@ -8,16 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganatomy.experiments.causal.best_setting import DRAWN, Appeared
-from ganatomy.experiments.causal.capacity import Tried
-from ganatomy.experiments.causal.constants import PlaceMeans
+from ganatomy.experiments.causal.ace import ConceptShares
 from ganatomy.experiments.causal.context import Inserted
 from ganatomy.experiments.causal.effects import EffectTally
 from ganatomy.experiments.causal.locations import Candidates
-from ganatomy.experiments.causal.pool import Pool
+from ganatomy.experiments.causal.pool import PlaceMeans, Pool
 from ganatomy.experiments.causal.trace import Strength, Traced
+from ganatomy.experiments.causal.trials import GainTable
 from ganatomy.experiments.causal.unit_effects import FirstOrder
-from ganatomy.experiments.causal.unit_sets import Shares
 from ganatomy.stats.agreement import Agreement
 from ganatomy.stats.base import Accumulator
 from ganatomy.stats.frechet import FeatureMoments
@@ -198,8 +196,6 @@ def strength() -> dict[str, Any]:
 GAPS = torch.rand(IMAGES, CONCEPTS, generator=GENERATOR)
 GAPS[::3, 1] = torch.nan
 """Some images have no place to insert at."""
-AT_PLACES = torch.rand(IMAGES, 2, len(DRAWN), generator=GENERATOR)
-AT_PLACES[::4, :, 1] = torch.nan
 COVER = torch.randint(3, (IMAGES, 2, 2), generator=GENERATOR) / 4
 COVER[:5] = 0
 
@@ -333,10 +329,10 @@ CASES = [
         other_candidates,
     ),
     Case(
-        lambda: Shares(2),
+        lambda: ConceptShares(2),
         lambda images: (PARTS[images, 0], PARTS[images, 1:3], PARTS[images, 3:]),
         lambda: {"before": PARTS[:, 0], "ablated": PARTS[:, 1:3], "gained": PARTS[:, 3:]},
-        lambda: Shares(3),
+        lambda: ConceptShares(3),
     ),
     Case(
         lambda: EffectTally(2, CONCEPTS),
@@ -356,8 +352,7 @@ CASES = [
         strength,
         lambda: Strength(UNITS + 3, CPU),
     ),
-    Case(lambda: Tried(CONCEPTS), lambda images: (GAPS[images],), lambda: {"gain": GAPS}, lambda: Tried(CONCEPTS + 1)),
-    Case(lambda: Appeared(2), lambda images: (AT_PLACES[images],), lambda: {"gain": AT_PLACES}, lambda: Appeared(3)),
+    Case(lambda: GainTable(CONCEPTS), lambda images: (GAPS[images],), lambda: {"gain": GAPS}, lambda: GainTable(CONCEPTS + 1)),
     Case(
         lambda: PlaceMeans([(UNITS, 2, 2), (2, 1, 2)]),
         lambda images: (HALVES[images], COVER[images], HALVES[images, :2, :1], COVER[images].amax(1, keepdim=True)),

@@ -383,14 +383,14 @@ def insert(
         seed: of the latents, and of whatever is drawn at random (0).
         batch, shard: images a forward pass, and between two savings (32, 100).
         strength: α, from 0 to 1 (1).
-        multiple: they are set to so many times k (1).
-        constant: ``k``, one value a unit, or ``place``, one a unit at each place (SPEC 6) (k).
+        multiple: they are set to this many times k (1).
+        constant: ``k``, one value a unit, or ``place``, one a unit at each place (k).
         random: how many random sets of as many units it is compared with; none of the chosen ones is in them, unless
             the layer has too few others. Of given edits, the units drawn are set to the values of those that are given.
             Where all units of every layer are inserted, it is compared once with what they are at that place in images
             without the concept (5).
         show: how many images are kept: of an ablation those that show most of the concept, else the first (8).
-        pool: on how many images k is measured (2000).
+        pool: how many images k is measured on (2000).
         out: the study directory, or a URL; a place beside the dissection, if it is not given.
         device, engine, progress: of the run, as of `dissect`.
         generator, segmenter: the open models, where open models were dissected.
@@ -460,8 +460,8 @@ def context(
         cell: a place is cell × cell of the layer's grid; of several layers, of the last one's (1).
         pool: how many images k is measured on (2000).
         stride: from one place to the next, in cells of the grid; None for as far as a place is wide.
-        usual: `Context.under` and `Context.verdict` tell of places only that, in the pool, show the concept at least so
-            often, as a share of the place that shows it most; 0 for all places (0).
+        usual: `Context.under` and `Context.verdict` are of the places only that, in the pool, show the concept at least
+            so often, as a share of the place that shows it most; 0 for all places (0).
         responsive: a place is responsive if the concept gains at least this share of its pixels (0.2).
         show: the first so many images are kept, with their maps (8).
         draws: of the bootstrap of `Context.verdict` (2000).
@@ -581,18 +581,18 @@ def ace(
         batch, shard: images a forward pass, and between two savings (32, 100).
         pool: images in which places are looked for, shared by all concepts of the layer (2000).
         train, held: images in which the concept is ablated, and as many in which it is inserted, to optimise on and to
-            tell when to stop (160, 80).
+            decide when to stop (160, 80).
         candidates: how often it is tried to insert the concept with all units, to find where it can be (320).
         together, apart: places of one image that are tried at once, and how far apart they are at least (4, 4).
-        ablated: in training, units are taken from the whole "map", as when they are judged, or at one "place" (map).
+        ablated: in training, units are ablated on the whole "map", as when they are measured, or at one "place" (map).
         start: alpha begins as the "gradient" of the effect, or as the "iou" of units and concept (Eqn 7) (gradient).
         steps, pairs: updates at most, and images of each kind for each (60, 8).
         optimiser, rate, decay: "adam" or "sgd"; its learning rate; whether that falls to 0 over the steps (adam, 0.05).
         penalty, norm: weight of the "squared" norm of alpha in the loss, or of the "norm" as Eqn 6 prints it (0.005,
             squared).
-        every, patience: updates between two looks at the held-out effect, and looks without a gain until the end. The
-            answer is α of the best look that beats the start by more than its error, or else the start. With patience 0
-            all updates are made and α of the last is the answer (10, 6).
+        every, patience: updates between two evaluations of the held-out effect, and evaluations without a gain until
+            the end. The answer is α of the best evaluation that beats the start by more than its error, or else the
+            start. With patience 0 all updates are made and α of the last is the answer (10, 6).
         top: units that are kept; the others' alpha is set to 0 (20).
         sizes: of the sets whose ablation is measured (Figure 4) (1 to 30).
         random, controls: how many sets of random units are measured beside, and of which sizes (3, 5,10,20,30).
@@ -865,11 +865,11 @@ def unit_accuracy(
     Args:
         study: a finished dissection, or its directory.
         layer: where the units are.
-        images: how many images: units are chosen on the first half of them, effects told on the second (1000).
+        images: how many images: units are chosen on the first half of them, effects measured on the second (1000).
         first: id of the first image: 0, as the images of a set are few (0).
         seed: of the latents, and of whatever is drawn at random (0).
         batch, shard: images a forward pass, and between two savings (64, 256).
-        classes: those whose best units are switched off together; all, if none is named.
+        classes: those whose best units are ablated together; all, if none is named.
         sizes: how many units at a time; sizes that leave the layer no unit are left out (1,2,4,8,12,16,20).
         random: how many random orders of units they are compared with (5).
         out: the study directory, or a URL; a place beside the dissection, if it is not given.

@@ -58,7 +58,7 @@ def _counts(directory: Path, spec: SampleSpec) -> bool:
 
 def _statement(source: Source, plan: Plan[Any], directory: Path, seconds: float) -> str:
     """Say what a plan does, on how many images, how long that takes, and how to take less."""
-    spec, layers = plan.spec, ", ".join(plans.layers_in(plan.spec))
+    spec, layers = plan.spec, ", ".join(plan.spec.layers())
     where = f" at {layers} of" if spec.layer in source.models.subject.layers else ":"  # or of none
     less = f"; {_less(spec, seconds)} less" if seconds > LONG else ""
     about = f"about {terminal.duration(seconds)}{less}"

@@ -22,9 +22,7 @@ from ganatomy.annotations import artifact_units, open_annotations
 from ganatomy.errors import BadFile, BadValue
 from ganatomy.execute import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner
-from ganatomy.experiments.causal.places import read_spec
-from ganatomy.experiments.causal.plans import home
-from ganatomy.experiments.causal.source import Source
+from ganatomy.experiments.causal.source import Source, home, read_spec
 from ganatomy.experiments.described import (
     FEATURES,
     ArtifactSpec,

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from ganatomy.experiments.causal.source import SampleSpec, Source
 
 EXPERIMENTS: Mapping[str, str] = {
-    "ablate": "causal.plans:ABLATE",
+    "ablate": "causal.effects:ABLATE",
     "unit_effects": "causal.unit_effects:UNIT_EFFECTS",
-    "insert": "causal.plans:INSERT",
+    "insert": "causal.effects:INSERT",
     "context": "causal.context:CONTEXT",
-    "apply_edits": "causal.plans:APPLY",
+    "apply_edits": "causal.effects:APPLY",
     "ace": "causal.ace:ACE",
-    "capacity": "causal.plans:CAPACITY",
-    "best_setting": "causal.chosen:BEST_SETTING",
+    "capacity": "causal.capacity:CAPACITY",
+    "best_setting": "causal.best_setting:BEST_SETTING",
     "trace": "causal.trace:TRACE",
     "accuracy": "causal.accuracy:ACCURACY",
     "unit_accuracy": "causal.unit_accuracy:UNIT_ACCURACY",
@@ -170,8 +170,8 @@ def experiment(name: str) -> Experiment[Any]:
 def attribute_texts(kind: type) -> dict[str, str]:
     """Return what the docstring of a dataclass, and those of its bases, say of each attribute.
 
-    >>> from ganatomy.experiments.causal.choice import Wanted
-    >>> attribute_texts(Wanted)["top"]
+    >>> from ganatomy.experiments.causal.choice import UnitQuery
+    >>> attribute_texts(UnitQuery)["top"]
     'how many of the ranking.'
     """
     found: dict[str, str] = {}

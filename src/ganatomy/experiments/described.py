@@ -14,8 +14,7 @@ from torch import Tensor
 
 from ganatomy.errors import BadValue
 from ganatomy.execute import Engine
-from ganatomy.experiments.causal.places import at_least
-from ganatomy.experiments.causal.source import SampleSpec, Source
+from ganatomy.experiments.causal.source import SampleSpec, Source, at_least
 from ganatomy.experiments.models import check_same
 from ganatomy.features import FeatureNetwork, checked_vectors, open_features
 from ganatomy.pictures.protocol import CropSpec, ImageDataset
@@ -261,7 +260,7 @@ def describe_reals(setting: Setting, numbers: int, execute: Engine, progress: Pr
     spec, frame = setting.spec, setting.frame
     prints = setting.pictures.fingerprint, setting.network.fingerprint
     asked = RealSpec(*prints, spec.reals, spec.seed, frame.size, frame.crop, batch=spec.batch, shard=spec.shard)
-    directory = setting.source.beside("real", spec_digest(asked)[:16])
+    directory = setting.source.sibling_path("real", spec_digest(asked)[:16])
     facts = {"inputs": {}, "real": spec.real, "features": spec.features}
     with Study.create(directory, asked, facts, execute, progress) as study:
         asked = study.begun(asked)

@@ -11,9 +11,7 @@ import pandas as pd
 
 from ganatomy.execute import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner
-from ganatomy.experiments.causal.places import read_spec
-from ganatomy.experiments.causal.plans import home
-from ganatomy.experiments.causal.source import Source
+from ganatomy.experiments.causal.source import Source, home, read_spec
 from ganatomy.experiments.described import (
     FEATURES,
     AgainstRealSpec,

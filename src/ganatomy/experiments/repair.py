@@ -21,8 +21,7 @@ from ganatomy.edit import check_units
 from ganatomy.errors import BadValue
 from ganatomy.execute import Engine, local
 from ganatomy.experiments.causal.choice import random_sets
-from ganatomy.experiments.causal.places import at_least, checked_set, missing, read_spec
-from ganatomy.experiments.causal.source import Source
+from ganatomy.experiments.causal.source import Source, at_least, checked_set, missing, read_spec
 from ganatomy.experiments.described import (
     AgainstRealSpec,
     Described,

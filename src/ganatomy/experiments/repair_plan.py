@@ -70,7 +70,7 @@ def plan_repair(source: Source, layer: str, options: Mapping[str, Any], rank: Ra
         sets[UNION] = tuple(dict.fromkeys(unit for each in sets.values() for unit in each))
     spec = replace(spec, sets=tuple(sets.items()))
     named = "-".join([named_reals(spec), *(name.replace(" ", "-") for name in sets if name != UNION)])
-    return spec, source.beside(layer, f"repair-{named}-{spec_digest(spec)[:8]}")  # too many units for a name
+    return spec, source.sibling_path(layer, f"repair-{named}-{spec_digest(spec)[:8]}")  # too many units for a name
 
 
 def _take_sets(source: Source, layer: str, options: dict[str, Any]) -> dict[str, tuple[int, ...]]:

@@ -13,11 +13,10 @@ import torch
 from ganatomy.edit import Intervention, check_units, edits_from_json, edits_json, everywhere
 from ganatomy.errors import BadValue, StudyError
 from ganatomy.experiments.causal.best_setting import BestSetting, known_setting
-from ganatomy.experiments.causal.choice import Wanted, ace_home, choose
+from ganatomy.experiments.causal.choice import UnitQuery, ace_home, default_layers, select_units
 from ganatomy.experiments.causal.insertion import Part, measured_parts
-from ganatomy.experiments.causal.places import as_bytes, layer_pool
-from ganatomy.experiments.causal.pool import Pool, PoolSpec, pool_shard
-from ganatomy.experiments.causal.settings import default_layers
+from ganatomy.experiments.causal.places import as_bytes
+from ganatomy.experiments.causal.pool import Pool, PoolSpec, layer_pool, pool_shard
 from ganatomy.experiments.causal.source import Source
 from ganatomy.generators import LayerShape
 from ganatomy.generators.protocol import applied
@@ -280,7 +279,7 @@ class Painter(Reader):
         """Return the best units for a concept, and by which ranking: ACE if it is there, unless one is asked for."""
         used = by or ("ace" if self._has_ace(layer, concept) else "iou")
         top = min(top, self.source.shape(layer).units)
-        return choose(self.source, layer, Wanted(concept=concept, by=used, top=top)).units, used
+        return select_units(self.source, layer, UnitQuery(concept=concept, by=used, top=top)).units, used
 
     def _has_ace(self, layer: str, concept: str) -> bool:
         homes = (ace_home(self.source, layer, concept, schedule) for schedule in ("fast", "published", "quick"))
@@ -289,7 +288,7 @@ class Painter(Reader):
     def _pool(self, layer: str) -> Pool:
         """Return the layer's pool: that of other studies if there is one, else a small one."""
         if layer not in self._pools:
-            whole = self.source.beside(layer, "pool")
+            whole = self.source.sibling_path(layer, "pool")
             images = PoolSpec.images if _finished(whole) else POOLED
             try:
                 self._pools[layer] = layer_pool(self.source, layer, images)

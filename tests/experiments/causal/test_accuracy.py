@@ -2,26 +2,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from toy_classifier import CLASSES, NEEDS, toy_spec, write_pictures
+from toy_classifier import CLASSES, NEEDS
 
 import ganatomy
 from ganatomy.errors import BadModel, BadValue, GanatomyError, UnknownName
-from ganatomy.experiments.causal.accuracy import Accuracy, AccuracySpec
+from ganatomy.experiments.causal.accuracy import Accuracy
 from ganatomy.experiments.causal.source import open_source
-from ganatomy.experiments.causal.unit_accuracy import UnitAccuracy, UnitAccuracySpec
+from ganatomy.experiments.causal.unit_accuracy import UnitAccuracy
 
 
-@pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The dissection of a classifier whose units are known."""
-    folder = tmp_path_factory.mktemp("accuracy")
-    pictures = write_pictures(folder / "toys", 90)
-    ganatomy.dissect(toy_spec(pictures), segmenter=f"labels:{pictures}", images=40, out=folder / "study")
-    return folder / "study"
-
-
-def test_units_of_a_classifier_are_dissected_by_the_labels_of_its_pictures(study: Path) -> None:
-    units = ganatomy.open_dissection(study).units
+def test_units_of_a_classifier_are_dissected_by_the_labels_of_its_pictures(classifier: Path) -> None:
+    units = ganatomy.open_dissection(classifier).units
     own = units[units.layer == "see"]
     assert own.label.tolist()[:4] == ["red", "green", "green", "blue"]
     assert (own.iou[:4] == 1).all()
@@ -29,8 +20,8 @@ def test_units_of_a_classifier_are_dissected_by_the_labels_of_its_pictures(study
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_ablating_the_units_of_a_class_loses_that_class_alone(study: Path, name: str) -> None:
-    found = ganatomy.accuracy(study, layer="see", units=NEEDS[name], images=80)
+def test_ablating_the_units_of_a_class_loses_that_class_alone(classifier: Path, name: str) -> None:
+    found = ganatomy.accuracy(classifier, layer="see", units=NEEDS[name], images=80)
     table = found.classes.set_index("class")
     assert table.before.tolist() == [1.0] * 3
     assert table.random_change[name] == 0, "no random set holds a chosen unit"
@@ -46,22 +37,22 @@ def test_ablating_the_units_of_a_class_loses_that_class_alone(study: Path, name:
     assert Accuracy.open(found.study.directory).classes.equals(found.classes)
 
 
-def test_units_that_nothing_reads_lose_nothing(study: Path) -> None:
-    found = ganatomy.accuracy(study, layer="see", units=[4, 5], images=80)
+def test_units_that_nothing_reads_lose_nothing(classifier: Path) -> None:
+    found = ganatomy.accuracy(classifier, layer="see", units=[4, 5], images=80)
     assert (found.classes.change == 0).all()
     assert found.overall.change.tolist() == [0.0, 0.0]
     assert (found.overall.random_change < 0).all(), "the others, of which random sets are made, are needed"
 
 
-def test_units_are_chosen_for_a_concept(study: Path) -> None:
-    found = ganatomy.accuracy(study, layer="see", concept="green", top=2, images=80)
+def test_units_are_chosen_for_a_concept(classifier: Path) -> None:
+    found = ganatomy.accuracy(classifier, layer="see", concept="green", top=2, images=80)
     assert set(found.spec.units) == {1, 2}
     assert found.spec.chosen == "top 2 for green by iou"
     assert found.study.directory.name == "accuracy-green-iou-2-images-80"
 
 
-def test_overall_accuracy_counts_pictures_and_balanced_accuracy_classes(study: Path) -> None:
-    found = ganatomy.accuracy(study, layer="see", units=[0], images=80, random=0)
+def test_overall_accuracy_counts_pictures_and_balanced_accuracy_classes(classifier: Path) -> None:
+    found = ganatomy.accuracy(classifier, layer="see", units=[0], images=80, random=0)
     measures = found.overall.set_index("measure")
     table = found.classes.set_index("class")
     assert measures.change["accuracy"] == pytest.approx(-table.pictures["red"] / 80)
@@ -72,8 +63,8 @@ def test_overall_accuracy_counts_pictures_and_balanced_accuracy_classes(study: P
 
 
 @pytest.fixture(scope="module")
-def each(study: Path) -> UnitAccuracy:
-    return ganatomy.unit_accuracy(study, layer="see", images=90, sizes=(1, 2, 3))
+def each(classifier: Path) -> UnitAccuracy:
+    return ganatomy.unit_accuracy(classifier, layer="see", images=90, sizes=(1, 2, 3))
 
 
 def test_every_unit_alone_is_told_on_pictures_that_did_not_choose_it(each: UnitAccuracy) -> None:
@@ -99,43 +90,19 @@ def test_units_that_stand_in_for_each_other_are_found_by_the_probability_of_the_
     assert curve.balanced["green", "random", 2] > 0.5
 
 
-def test_only_the_classes_that_are_asked_for_are_followed(study: Path) -> None:
-    found = ganatomy.unit_accuracy(study, layer="see", images=90, sizes=(1,), classes=("red",), random=0)
+def test_only_the_classes_that_are_asked_for_are_followed(classifier: Path) -> None:
+    found = ganatomy.unit_accuracy(classifier, layer="see", images=90, sizes=(1,), classes=("red",), random=0)
     assert set(found.curve["class"]) == {"red"}
     assert set(found.table["class"]) == set(CLASSES)
     assert found.study.directory.name == "accuracy-each-red-images-90-random-0"
     assert UnitAccuracy.open(found.study.directory).curve.equals(found.curve)
 
 
-def test_a_run_that_was_stopped_goes_on_to_the_same_tables(study: Path, tmp_path: Path) -> None:
-    options = {"layer": "see", "units": [0], "images": 30, "shard": 10, "random": 1}
-    whole = ganatomy.accuracy(study, **options, out=tmp_path / "whole")
-
-    class Stop(Exception):
-        pass
-
-    class Stops:
-        def begin(self, label: str, total: int) -> None:
-            self.left = 20
-
-        def advance(self, pieces: int) -> None:
-            self.left -= pieces
-            if self.left < 0:
-                raise Stop
-
-        def end(self) -> None:
-            pass
-
-    with pytest.raises(Stop):
-        ganatomy.accuracy(study, **options, out=tmp_path / "stopped", progress=Stops())
-    assert (tmp_path / "stopped" / "steps" / "accuracy.partial.npz").exists()
-    again = ganatomy.accuracy(study, **options, out=tmp_path / "stopped")
-    assert again.classes.equals(whole.classes)
-
-
-def test_batches_change_nothing(study: Path, tmp_path: Path) -> None:
+def test_batches_change_nothing(classifier: Path, tmp_path: Path) -> None:
     tables = [
-        ganatomy.accuracy(study, layer="see", units=[0, 5], images=50, batch=batch, out=tmp_path / str(batch)).classes
+        ganatomy.accuracy(
+            classifier, layer="see", units=[0, 5], images=50, batch=batch, out=tmp_path / str(batch)
+        ).classes
         for batch in (7, 64)
     ]
     assert tables[0].equals(tables[1])
@@ -153,40 +120,33 @@ def test_batches_change_nothing(study: Path, tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_meant_is_refused_before_anything_is_written(
-    study: Path, tmp_path: Path, options: dict[str, object], kind: type[GanatomyError], said: str
+    classifier: Path, tmp_path: Path, options: dict[str, object], kind: type[GanatomyError], said: str
 ) -> None:
     with pytest.raises(kind, match=said):
-        ganatomy.accuracy(study, **{"layer": "see", "out": tmp_path / "out", **options})
+        ganatomy.accuracy(classifier, **{"layer": "see", "out": tmp_path / "out", **options})
     assert not (tmp_path / "out").exists()
 
 
-def test_classes_and_sizes_that_cannot_be_meant(study: Path) -> None:
+def test_classes_and_sizes_that_cannot_be_meant(classifier: Path) -> None:
     for options, said in (
         ({"classes": ("yellow",)}, "unknown class 'yellow'; there are: blue, green, red"),
         ({"sizes": (2, 1)}, "ascending"),
         ({"sizes": (6,)}, "there is none to be left"),
     ):
         with pytest.raises(GanatomyError, match=said):
-            ganatomy.unit_accuracy(study, layer="see", images=60, **options)
+            ganatomy.unit_accuracy(classifier, layer="see", images=60, **options)
 
 
-def test_a_generator_tells_no_classes_and_a_classifier_draws_none(study: Path, tmp_path: Path) -> None:
+def test_a_generator_tells_no_classes_and_a_classifier_draws_none(classifier: Path, tmp_path: Path) -> None:
     ganatomy.dissect("planted", segmenter="planted", images=8, calibration=8, out=tmp_path / "planted")
     with pytest.raises(BadModel, match="planted draws images and tells no classes"):
         ganatomy.accuracy(tmp_path / "planted", layer="layer1", units=[0])
     with pytest.raises(BadModel, match="looks at images and draws none") as caught:
-        ganatomy.ablate(study, layer="see", units=[0])
+        ganatomy.ablate(classifier, layer="see", units=[0])
     assert "\n" not in str(caught.value)
 
 
-def test_every_number_of_the_specs_is_checked() -> None:
-    base = {"dissection": "d", "generator": "g", "segmenter": "s", "layer": "l"}
-    for kind, options in ((AccuracySpec, {"random": -1, "units": (0,)}), (UnitAccuracySpec, {"images": 3})):
-        with pytest.raises(BadValue, match="is too few"):
-            kind(**base, **options)
-
-
-def test_the_models_may_be_open_ones(study: Path) -> None:
-    classifier = open_source(study, draws=False).models.subject
-    found = ganatomy.accuracy(study, layer="see", units=[0], images=30, generator=classifier)
+def test_the_models_may_be_open_ones(classifier: Path) -> None:
+    network = open_source(classifier, draws=False).models.subject
+    found = ganatomy.accuracy(classifier, layer="see", units=[0], images=30, generator=network)
     assert found.classes.set_index("class").after["red"] == 0

@@ -11,15 +11,23 @@ import pytest
 import torch
 
 from ganatomy.edit import Intervention, place
-from ganatomy.errors import BadFile, BadModel, BadValue, StudyError, StudyMismatch, UnknownName
+from ganatomy.errors import BadFile, BadModel, BadValue, StudyError, UnknownName
 from ganatomy.experiments.causal import ace as aces
 from ganatomy.experiments.causal import optimise as optimisation
-from ganatomy.experiments.causal import unit_sets
-from ganatomy.experiments.causal.ace import TABLES, Ace, change_table, run_ace, sets_of
+from ganatomy.experiments.causal.ace import (
+    Ace,
+    ConceptShares,
+    Sets,
+    change_table,
+    effect_table,
+    evaluate_sets,
+    run_ace,
+    sets_of,
+    uniform_places,
+)
 from ganatomy.experiments.causal.ace_spec import SCHEDULES, AceSpec, scheduled
-from ganatomy.experiments.causal.source import Source, open_source
-from ganatomy.experiments.causal.trials import batches, pixels_edited
-from ganatomy.experiments.causal.unit_sets import Sets, Shares, effect_table, judge_sets, uniform_places
+from ganatomy.experiments.causal.source import Source
+from ganatomy.experiments.causal.trials import baselines, pixels_edited
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.models import Models
 from ganatomy.generators.planted import UNITS, PlantedGenerator
@@ -34,25 +42,10 @@ from ganatomy.types import Features, Images, Labels, Latents
 
 NAMES = {concept.name for concept in VOCABULARY}
 SMALL: dict[str, Any] = {
-    "pool": 96,
-    "train": 24,
-    "held": 12,
-    "candidates": 36,
-    "images": 24,
-    "batch": 12,
-    "shard": 16,
-    "steps": 12,
-    "every": 4,
-    "top": 2,
-    "sizes": (1, 2, 4),
-    "controls": (2,),
-    "random": 2,
-}
-
-
-@pytest.fixture(scope="module")
-def source(planted: Dissection) -> Source:
-    return open_source(planted.study.directory)
+    "pool": 96, "train": 24, "held": 12, "candidates": 36, "images": 24, "batch": 12, "shard": 16, "steps": 12,
+    "every": 4, "top": 2, "sizes": (1, 2, 4), "controls": (2,), "random": 2,
+}  # fmt: skip
+TABLES = ("units", "effects", "curve", "others", "history")
 
 
 def asked(source: Source, layer: str = "layer1", concept: str = "ball", **options: Any) -> AceSpec:
@@ -118,17 +111,8 @@ def test_what_is_reported_is_of_pictures_that_chose_nothing(source: Source, foun
     assert not judged & set(range(2 * found.spec.pool))
 
 
-def test_it_opens_without_models(found: Ace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ganatomy.experiments.models.open_subject", None)
-    again = Ace.open(found.study.directory)
-    assert again.spec == found.spec
-    for name in TABLES:
-        pd.testing.assert_frame_equal(getattr(again, name), getattr(found, name))
-    assert again.top() == found.top()
-    assert torch.equal(again.constant, found.constant)
-
-
 def test_the_constant_is_what_the_units_are_where_the_concept_is(found: Ace) -> None:
+    assert torch.equal(Ace.open(found.study.directory).constant, found.constant)
     k = dict(zip(UNITS["layer1"], found.constant.tolist(), strict=True))
     assert k["ball"] == pytest.approx(k["copy:ball"])
     assert k["ball"] > 0.6
@@ -163,7 +147,7 @@ def test_both_terms_are_read_where_they_are_made(source: Source, found: Ace) -> 
     spec = dataclasses.replace(found.spec, images=24, places=3)
     ball, copy = (UNITS["layer1"].index(role) for role in ("ball", "copy:ball"))
     sets = Sets([[ball], [copy]], source.concept("ball"), found.constant)
-    shares = judge_sets(source, spec, sets, spec.ids())
+    shares = evaluate_sets(source, spec, sets, spec.ids())
     before, ablated, gained = by_hand(source, spec, sets)
     np.testing.assert_allclose(shares.before.numpy(), before)
     np.testing.assert_allclose(shares.ablated.numpy(), ablated)
@@ -187,12 +171,12 @@ def test_the_paired_insertion_term_is_unbiased_and_far_more_exact(source: Source
         labels = source.models.segmenter(source.models.generator.edited(z, [edit]))
         after.append(concept_counts(labels, source.concepts, pixels_edited([edit], labels))[:, concept] / 16)
     truth = torch.stack(after, 1)  # by image and place, each of 4 x 4 pixels
-    given = next(batches(source, spec, spec.ids()))
+    given = next(baselines(source, spec, spec.ids()))
     before = concept_counts(given.labels, source.concepts)[:, concept] / 32**2
     paired, alone = [], []
     for seed in range(20):
         places = uniform_places(spec.ids(), seed, (shape.height, shape.width), 1)
-        gain = unit_sets._gained(source, spec, sets, given, (sets.units[0], places))
+        gain = aces._gained(source, spec, sets, given, (sets.units[0], places))
         paired.append(float((gain + before).mean()))
         alone.append(float(truth[torch.arange(6), places.flatten(1).argmax(1)].mean()))
     for estimates in (paired, alone):  # neither is biased
@@ -204,7 +188,7 @@ def test_the_paired_insertion_term_is_unbiased_and_far_more_exact(source: Source
 def test_places_of_an_image_are_one_draw() -> None:
     """Images that differ as wholes: eight places of each say no more than one."""
     gains = torch.randn(50, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    shares = Shares(1)
+    shares = ConceptShares(1)
     shares.update(torch.full((50,), 0.3, dtype=torch.float64), torch.zeros(50, 1, dtype=torch.float64), gains)
     row = effect_table(shares, ["ace"]).set_index("term").loc["insertion"]
     assert row.value == pytest.approx(float(gains.mean()) + 0.3)
@@ -242,7 +226,7 @@ def test_the_table_of_effects_is_eqn_4(source: Source, found: Ace) -> None:
 
 
 def test_without_a_pixel_of_it_nothing_is_normalised() -> None:
-    shares = Shares(1)
+    shares = ConceptShares(1)
     shares.update(torch.zeros(4).double(), torch.zeros(4, 1).double(), torch.rand(4, 1).double())
     table = effect_table(shares, ["ace"]).set_index("term")
     assert table.value["ace"] > 0
@@ -313,21 +297,21 @@ class Killed(Exception):
 def test_a_killed_search_goes_on_to_the_same_bits(
     source: Source, found: Ace, last: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looked = optimisation.look
+    evaluate = optimisation.evaluate
     looks: list[int] = []
 
-    def look(*given: Any) -> optimisation.Search:
+    def dies(*given: Any) -> optimisation.OptimizerState:
         if len(looks) > last:
             raise Killed
         looks.append(0)
-        return looked(*given)
+        return evaluate(*given)
 
-    monkeypatch.setattr(optimisation, "look", look)
+    monkeypatch.setattr(optimisation, "evaluate", dies)
     with pytest.raises(Killed):
         run_ace(found.spec, source, tmp_path / "study", tmp_path / "pool")
     with pytest.raises(StudyError, match="unfinished"):
         Ace.open(tmp_path / "study")
-    monkeypatch.setattr(optimisation, "look", looked)
+    monkeypatch.setattr(optimisation, "evaluate", evaluate)
     begun: list[int] = []
     monkeypatch.setattr(optimisation, "begin", lambda *_: begun.append(1))
     again = run_ace(found.spec, source, tmp_path / "study", tmp_path / "pool")
@@ -335,11 +319,6 @@ def test_a_killed_search_goes_on_to_the_same_bits(
     for name in TABLES:
         for column in getattr(found, name).columns.drop(["seconds", "processor"], errors="ignore"):
             pd.testing.assert_series_equal(getattr(again, name)[column], getattr(found, name)[column])
-
-
-def test_a_finished_one_is_read(found: Ace, source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aces, "open_pool", None)
-    assert run_ace(found.spec, source, found.study.directory).top() == found.top()
 
 
 def test_one_pool_serves_all_concepts(
@@ -357,7 +336,7 @@ def test_one_pool_serves_all_concepts(
             run_ace(asked(source, concept=concept), source, tmp_path / concept)
     with pytest.raises(Killed):
         run_ace(asked(source, pool=2000), source, tmp_path / "more")
-    home = source.beside("layer1", "pool")
+    home = source.sibling_path("layer1", "pool")
     assert opened == [home.with_name("pool-96"), home.with_name("pool-96"), home]
 
 
@@ -460,10 +439,3 @@ def test_a_segmenter_without_scores_is_refused(planted: Dissection, tmp_path: Pa
     source = Source(planted, Models("planted:", Unsure(), "cpu"))
     with pytest.raises(BadModel, match="segmenter planted gives labels without scores; α is optimised by scores"):
         run_ace(asked(source), source, tmp_path / "study", tmp_path / "pool")
-
-
-def test_another_question_in_the_same_directory_is_refused(source: Source, found: Ace) -> None:
-    with pytest.raises(StudyMismatch, match="concept was 'ball', now 'tree'"):
-        run_ace(asked(source, concept="tree"), source, found.study.directory)
-    with pytest.raises(StudyError, match="no study"):
-        Study.open(found.study.directory / "tables")

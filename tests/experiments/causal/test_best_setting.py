@@ -1,25 +1,18 @@
 """The best setting is found on half of the images, measured on the other half, and used from then on."""
 
-from pathlib import Path
-
-import pandas as pd
 import pytest
 
 import ganatomy
 from ganatomy.errors import BadValue
-from ganatomy.experiments.causal.best_setting import BestSetting, known_setting, run_setting, setting_home
-from ganatomy.experiments.causal.chosen import chosen_units
-from ganatomy.experiments.causal.settings import default_layers, setting_spec
-from ganatomy.experiments.causal.source import Source, open_source
+from ganatomy.experiments.base import Runner
+from ganatomy.experiments.causal.best_setting import BestSetting, known_setting, run_setting, setting_home, setting_spec
+from ganatomy.experiments.causal.choice import default_layers
+from ganatomy.experiments.causal.plans import edited_units
+from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.report.causal.page import causal_html
 
 SMALL = {"images": 24, "shard": 6, "pool": 30, "cell": 4}
-
-
-@pytest.fixture(scope="module")
-def source(planted: Dissection) -> Source:
-    return open_source(planted.study.directory)
 
 
 @pytest.fixture(scope="module")
@@ -49,27 +42,10 @@ def test_the_setting_that_is_picked_shows_the_object_where_it_may_be(balls: Best
 
 
 @pytest.mark.slow
-def test_it_goes_on_where_it_was_stopped_and_opens_without_models(
-    source: Source, balls: BestSetting, tmp_path: Path
-) -> None:
-    def dies(work, shards):  # type: ignore[no-untyped-def]
-        yield 1, work(shards[0])
-        raise InterruptedError
-
-    for _ in range(2):
-        with pytest.raises(InterruptedError):
-            run_setting(balls.spec, source, tmp_path / "study", dies)
-    again = run_setting(balls.spec, source, tmp_path / "study")
-    pd.testing.assert_frame_equal(again.table, balls.table)
-    pd.testing.assert_frame_equal(again.measured, balls.measured)
-    assert BestSetting.open(tmp_path / "study").best == balls.best
-
-
-@pytest.mark.slow
 def test_insertions_use_it_where_nothing_else_is_said(
     source: Source, planted: Dissection, balls: BestSetting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ganatomy.experiments.causal.chosen.run_setting", None)  # it is measured already
+    monkeypatch.setattr("ganatomy.experiments.causal.best_setting.run_setting", None)  # it is measured already
     effect = ganatomy.insert(planted, layer="layer2", concept="ball", at=(4, 4), images=4, random=1, show=1)
     assert effect.spec.units == balls.best.units
     assert (effect.spec.constant, effect.spec.multiple) == (balls.best.constant, balls.best.multiple)
@@ -89,7 +65,7 @@ def test_an_insertion_measures_what_is_not_measured(planted: Dissection, monkeyp
         asked.append((list(layers), concept))
         return setting_spec(source, layers, concept, **{**SMALL, "images": 8})
 
-    monkeypatch.setattr("ganatomy.experiments.causal.chosen.setting_spec", spec)
+    monkeypatch.setattr("ganatomy.experiments.causal.best_setting.setting_spec", spec)
     for _ in range(2):
         effect = ganatomy.insert(
             planted, layers=["layer2", "layer1"], concept="box", at=(2, 2), images=3, random=1, show=1
@@ -109,10 +85,11 @@ def test_default_layers_can_be_aimed_at(source: Source) -> None:
 
 
 def test_a_ranking_by_hand_needs_no_setting(source: Source) -> None:
-    def never(*_: object) -> BestSetting:
+    def never(*_: object) -> None:
         raise AssertionError
 
-    choice, _, fields = chosen_units(source, ["layer1", "layer2"], {"concept": "ball", "top": 2}, never)
+    options = {"layers": ["layer1", "layer2"], "concept": "ball", "top": 2}
+    choice, _, fields = edited_units(source, options, Runner(before=never))
     assert len(choice.units) == 2
     assert [layer for layer, _ in fields["more"]] == ["layer2"]
     with pytest.raises(BadValue, match="too few"):

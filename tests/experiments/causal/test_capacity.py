@@ -5,16 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
-from ganatomy.errors import BadFile, BadValue, UnknownName
-from ganatomy.experiments.causal.capacity import Capacity, CapacitySpec, candidates, run_capacity
+from ganatomy.errors import BadValue, UnknownName
+from ganatomy.experiments.base import Runner
+from ganatomy.experiments.causal.capacity import CAPACITY, Capacity, CapacitySpec, candidates, run_capacity
 from ganatomy.experiments.causal.places import draw_place
-from ganatomy.experiments.causal.plans import plan_capacity
-from ganatomy.experiments.causal.source import Source, open_source
-from ganatomy.experiments.dissection import Dissection
+from ganatomy.experiments.causal.source import Source
 from ganatomy.generators.planted import CONCEPTS, UNITS
 from ganatomy.stats.clusters import proportion
 
@@ -23,11 +21,6 @@ LATER = UNITS["layer2"].index("ball")
 SETS = (("layer1", "planted", (BALL,)), ("layer1", "copy", (COPY,)), ("layer2", "planted", (LATER,)))
 
 IDLE = (("layer1", "idle", tuple(u for u, role in enumerate(UNITS["layer1"]) if role not in CONCEPTS)[:4]),)
-
-
-@pytest.fixture(scope="module")
-def source(planted: Dissection) -> Source:
-    return open_source(planted.study.directory)
 
 
 def ask(source: Source, **options: Any) -> CapacitySpec:
@@ -119,34 +112,13 @@ def test_places_can_be_kept_to_where_the_concept_usually_is(source: Source, out:
     assert kept.table.places[0] < wide.table.places[0], "where skies mostly are there often is one already"
 
 
-def test_an_interrupted_run_ends_with_the_same_bits(source: Source, out: Path) -> None:
-    stops = iter([False, True])
-
-    def halting(work: Any, shards: Any) -> Any:
-        for shard in shards:
-            if next(stops, False):
-                raise InterruptedError
-            yield 1, work(shard)
-
+def test_shards_and_batches_change_nothing(source: Source, out: Path) -> None:
     spec = ask(source, sets=IDLE, cells=(2,), multiples=(1.0,), images=10, shard=4)
-    whole = run_capacity(spec, source, out.with_name("whole"))
-    with pytest.raises(InterruptedError):
-        run_capacity(spec, source, out, halting)
-    again = run_capacity(spec, source, out)
-    pd.testing.assert_frame_equal(again.table, whole.table)
-    assert torch.equal(again.gains, whole.gains)
+    whole = run_capacity(spec, source, out)
     other = run_capacity(dataclasses.replace(spec, shard=10, batch=7), source, out.with_name("other"))
     assert torch.equal(other.gains, whole.gains)
     random = whole.gains[:, whole.table.by == "random"]
     assert 0 < (random > 0).sum() < 10, "drawn anew for each image: some sets hold what draws balls, some do not"
-
-
-def test_it_opens_without_models(found: Capacity, planted: Dissection) -> None:
-    opened = Capacity.open(found.study.directory)
-    pd.testing.assert_frame_equal(opened.table, found.table)
-    assert opened.spec == found.spec
-    with pytest.raises(BadFile, match="no capacity study"):
-        Capacity.open(planted.study.directory)
 
 
 @pytest.mark.parametrize(
@@ -195,15 +167,19 @@ def test_a_layer_without_so_many_units_is_told(source: Source) -> None:
 
 
 def test_a_plan_names_its_directory_by_all_that_is_asked(source: Source) -> None:
-    options = {"tops": (1,), "cells": [1], "multiples": (1.0,), "on": ["box"], "images": 8}
-    spec, home = plan_capacity(source, ["layer1", "layer2"], "ball", options)
+    def plan(**options: Any) -> tuple[CapacitySpec, Path]:
+        usual = {"layers": ["layer1", "layer2"], "concept": "ball", "tops": (1,), "cells": [1], "images": 8}
+        planned = CAPACITY.plan(source, {**usual, "multiples": (1.0,), "on": ["box"], **options}, Runner())
+        return planned.spec, planned.directory
+
+    spec, home = plan()
     assert (spec.layer, spec.layers(), spec.on) == ("layer1", ["layer1", "layer2"], ("box",))
-    assert home.parent == source.beside("layer1", "x").parent
-    assert plan_capacity(source, ["layer1", "layer2"], "ball", {**options, "cells": (1,), "by": "iou"}) == (spec, home)
-    assert plan_capacity(source, ["layer1", "layer2"], "ball", {**options, "on": ()})[1] != home
+    assert home.parent == source.sibling_path("layer1", "x").parent
+    assert plan(cells=(1,), by="iou") == (spec, home)
+    assert plan(on=())[1] != home
     for nothing in ("layer1", []):
         with pytest.raises(BadValue, match="give a list of at least one"):
-            plan_capacity(source, nothing, "ball", options)
+            plan(layers=nothing)
 
 
 def test_unknown_units_and_objects_are_refused(source: Source, out: Path) -> None:

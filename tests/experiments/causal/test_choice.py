@@ -5,27 +5,21 @@ from pathlib import Path
 import pytest
 
 from ganatomy.errors import BadValue, UnknownName
-from ganatomy.experiments.causal.choice import Wanted, ace_home, choose, random_sets
-from ganatomy.experiments.causal.source import Source, open_source
-from ganatomy.experiments.dissection import Dissection
+from ganatomy.experiments.causal.choice import UnitQuery, ace_home, random_sets, select_units
+from ganatomy.experiments.causal.source import Source
 from ganatomy.generators.planted import UNITS
 
 
-@pytest.fixture(scope="module")
-def source(planted: Dissection) -> Source:
-    return open_source(planted.study.directory)
-
-
 def test_named_units_keep_their_order(source: Source) -> None:
-    choice = choose(source, "layer2", Wanted([7, 3], "tree"))
+    choice = select_units(source, "layer2", UnitQuery([7, 3], "tree"))
     assert (choice.units, choice.chosen, choice.name) == ((7, 3), "units 7, 3", "units-7-3")
-    many = choose(source, "layer3", Wanted(list(range(9))))
+    many = select_units(source, "layer3", UnitQuery(list(range(9))))
     assert (many.chosen, many.name) == ("units 0, 1 … 8", "units-9-from-0-to-8")
 
 
 @pytest.mark.parametrize("concept", ["ball", "box", "tree", "sky"])
 def test_the_best_iou_comes_first(source: Source, concept: str) -> None:
-    choice = choose(source, "layer2", Wanted(concept=concept, top=3))
+    choice = select_units(source, "layer2", UnitQuery(concept=concept, top=3))
     ious = source.ious("layer2", concept)
     assert [float(ious[u]) for u in choice.units] == sorted(ious.tolist(), reverse=True)[:3]
     assert concept in UNITS["layer2"][choice.units[0]]
@@ -33,7 +27,7 @@ def test_the_best_iou_comes_first(source: Source, concept: str) -> None:
 
 
 def test_random_units_depend_on_the_seed_alone(source: Source) -> None:
-    first, again, other = (choose(source, "layer3", Wanted(top=5, by="random", seed=s)) for s in (0, 0, 1))
+    first, again, other = (select_units(source, "layer3", UnitQuery(top=5, by="random", seed=s)) for s in (0, 0, 1))
     assert first == again
     assert first.units != other.units
     assert len(set(first.units)) == 5
@@ -55,26 +49,31 @@ def test_a_random_set_is_a_function_of_its_number() -> None:
 
 
 @pytest.mark.parametrize(
-    ("layer", "wanted", "error", "says"),
+    ("layer", "query", "error", "says"),
     [
-        ("layer9", Wanted([1]), UnknownName, "unknown dissected layer 'layer9'"),
-        ("layer2", Wanted([12]), UnknownName, "unknown unit 'layer2/12'"),
-        ("layer2", Wanted([-1]), UnknownName, "unknown unit 'layer2/-1'"),
-        ("layer2", Wanted([]), BadValue, "at least one"),
-        ("layer2", Wanted([3, 3]), BadValue, "different ones"),
-        ("layer2", Wanted(), BadValue, "name some, or a concept"),
-        ("layer2", Wanted(concept="bal"), UnknownName, "did you mean ball"),
-        ("layer2", Wanted([1], concept="bal"), UnknownName, "did you mean ball"),
-        ("layer2", Wanted(concept="ball", top=13), BadValue, "top=13: layer2 has 12 units"),
-        ("layer2", Wanted(concept="ball", top=0), BadValue, "top=0"),
-        ("layer2", Wanted(concept="ball", top=3, by="uio"), UnknownName, "unknown ranking 'uio'; did you mean iou"),
-        ("layer2", Wanted(concept="ball", top=3, by="ace"), BadValue, "ganatomy ace .* --layer layer2 --concept ball"),
-        ("layer2", Wanted(concept="ball", top=3, by="ace", ace=Path("nowhere")), BadValue, "in nowhere; make it"),
+        ("layer9", UnitQuery([1]), UnknownName, "unknown dissected layer 'layer9'"),
+        ("layer2", UnitQuery([12]), UnknownName, "unknown unit 'layer2/12'"),
+        ("layer2", UnitQuery([-1]), UnknownName, "unknown unit 'layer2/-1'"),
+        ("layer2", UnitQuery([]), BadValue, "at least one"),
+        ("layer2", UnitQuery([3, 3]), BadValue, "different ones"),
+        ("layer2", UnitQuery(), BadValue, "name some, or a concept"),
+        ("layer2", UnitQuery(concept="bal"), UnknownName, "did you mean ball"),
+        ("layer2", UnitQuery([1], concept="bal"), UnknownName, "did you mean ball"),
+        ("layer2", UnitQuery(concept="ball", top=13), BadValue, "top=13: layer2 has 12 units"),
+        ("layer2", UnitQuery(concept="ball", top=0), BadValue, "top=0"),
+        ("layer2", UnitQuery(concept="ball", top=3, by="uio"), UnknownName, "unknown ranking 'uio'; did you mean iou"),
+        (
+            "layer2",
+            UnitQuery(concept="ball", top=3, by="ace"),
+            BadValue,
+            "ganatomy ace .* layer2 --concept ball",
+        ),
+        ("layer2", UnitQuery(concept="ball", top=3, by="ace", ace=Path("nowhere")), BadValue, "in nowhere; make it"),
     ],
 )
-def test_what_cannot_be_chosen(source: Source, layer: str, wanted: Wanted, error: type[Exception], says: str) -> None:
+def test_what_cannot_be_chosen(source: Source, layer: str, query: UnitQuery, error: type[Exception], says: str) -> None:
     with pytest.raises(error, match=says):
-        choose(source, layer, wanted)
+        select_units(source, layer, query)
 
 
 def test_the_usual_place_of_an_ace_study_is_beside_the_dissection(source: Source) -> None:

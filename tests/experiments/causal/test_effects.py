@@ -1,6 +1,6 @@
 """Effects of ablation and insertion: against counting image by image, and against what the planted units do."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,24 +10,16 @@ import pytest
 import torch
 
 from ganatomy.edit import Intervention, place, write_edits
-from ganatomy.errors import BadFile, BadValue, StudyError, UnknownName
-from ganatomy.experiments.causal import effects
+from ganatomy.errors import BadValue, UnknownName
 from ganatomy.experiments.causal.choice import random_sets
-from ganatomy.experiments.causal.effects import Effect, EffectSpec, run_edits, run_effect
-from ganatomy.experiments.causal.places import layer_pool
-from ganatomy.experiments.causal.plans import edit_spec
-from ganatomy.experiments.causal.source import Source, open_source
-from ganatomy.experiments.dissection import Dissection
+from ganatomy.experiments.causal.effects import EffectSpec, edit_spec, run_effect
+from ganatomy.experiments.causal.pool import layer_pool
+from ganatomy.experiments.causal.source import Source
 from ganatomy.generators.planted import UNITS
 from ganatomy.planted import VOCABULARY
 
 IDS = range(1_000_000, 1_000_024)
 NAMES = [concept.name for concept in VOCABULARY]
-
-
-@pytest.fixture(scope="module")
-def source(planted: Dissection) -> Source:
-    return open_source(planted.study.directory)
 
 
 def unit(layer: str, role: str) -> int:
@@ -160,33 +152,6 @@ def test_nothing_to_show(source: Source, out: Path) -> None:
     assert strips.before.shape == strips.after.shape == (0, 32, 32, 3)
 
 
-class Killed(Exception):
-    pass
-
-
-def test_a_killed_run_ends_in_the_same_tables_and_needs_no_model(
-    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def dies(work: Any, shards: Sequence[range]) -> Iterator[Any]:
-        yield 1, work(shards[0])
-        raise Killed
-
-    spec = asked(source, kind="insert", units=(1, 4), concept="box", region=(0, 0, 3, 3))
-    whole = run_effect(spec, source, tmp_path / "whole")
-    for _ in range(2):
-        with pytest.raises(Killed):
-            run_effect(spec, source, tmp_path / "killed", execute=dies)
-    run_effect(spec, source, tmp_path / "killed")
-    monkeypatch.setattr(effects, "draw_effect", None)
-    again = run_effect(spec, source, tmp_path / "killed")
-    pd.testing.assert_frame_equal(again.table, whole.table, check_exact=True)
-    for name in ("tables/effect.parquet", "steps/effect.npz", "steps/strips.npz", "edit.json"):
-        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
-    monkeypatch.setattr("ganatomy.experiments.models.open_subject", None)
-    assert Effect.open(tmp_path / "whole").spec == spec
-    assert len(Effect.open(tmp_path / "whole").edits()) == 1
-
-
 CHANGED = {
     "dissection": "x", "generator": "x", "segmenter": "x", "layer": "layer1", "images": 25, "first": 7, "seed": 1,
     "batch": 4, "shard": 4, "kind": "insert", "units": (2,), "chosen": "x", "concept": "box", "strength": 0.5,
@@ -236,20 +201,13 @@ def test_what_cannot_be_done_is_refused_before_anything_is_written(
     assert not out.exists()
 
 
-def test_another_kind_of_study_is_no_effect(source: Source) -> None:
-    with pytest.raises(BadFile, match="holds no effect"):
-        Effect.open(source.directory)
-    with pytest.raises(StudyError, match="holds no study"):
-        Effect.open(source.directory / "nowhere")
-
-
 def test_given_edits_at_several_layers(source: Source, out: Path) -> None:
     late = Intervention.ablate("layer3", source.shape("layer3"), [unit("layer3", "tree")])
     early = Intervention.insert(
         "layer1", source.shape("layer1"), [unit("layer1", "box")], torch.ones(12), place((8, 8), 1, 2)
     )
     spec = edit_spec(source, [late, early], "two.json", images=24, batch=8)
-    effect = run_edits(spec, [late, early], source, out)
+    effect = run_effect(spec, source, out, edits=[late, early])
     assert (spec.layer, spec.kind, effect.spec) == ("layer1", "apply", spec)
     check(effect.table, shares(source, []), shares(source, [early, late]))
     assert [edit.layer for edit in effect.edits()] == ["layer3", "layer1"]
@@ -271,7 +229,7 @@ def test_given_edits_stand_beside_the_same_edits_of_random_units(source: Source,
         Intervention.ablate("layer3", source.shape("layer3"), [2], place((32, 32), 6, 10, 4, 8)),
     ]
     spec = edit_spec(source, edits, "two.json", images=24, batch=8, random=3)
-    table = run_edits(spec, edits, source, out).table
+    table = run_effect(spec, source, out, edits=edits).table
     read = np.zeros((32, 32), bool)
     read[6:10, 10:18] = read[20:22, :2] = True
     assert set(table["read"]) == {"image", "place"}

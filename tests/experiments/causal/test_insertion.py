@@ -9,30 +9,25 @@ import torch
 import ganatomy
 from ganatomy.edit import Intervention, place
 from ganatomy.errors import BadValue, UnknownName
-from ganatomy.experiments.causal.constants import place_means
 from ganatomy.experiments.causal.context import ContextSpec, run_context
 from ganatomy.experiments.causal.effects import EffectSpec, run_effect
 from ganatomy.experiments.causal.insertion import (
     at_grid,
+    constant_edits,
     control_edits,
     control_trials,
     draw_edited,
     measured_parts,
-    row_edits,
 )
-from ganatomy.experiments.causal.places import Rows, layer_pool, masks
-from ganatomy.experiments.causal.source import Source, open_source
+from ganatomy.experiments.causal.places import Rows, masks
+from ganatomy.experiments.causal.pool import layer_pool, place_means
+from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.causal.trace import TraceSpec, run_trace
-from ganatomy.experiments.causal.trials import batches
+from ganatomy.experiments.causal.trials import baselines
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.generators.planted import UNITS
 
 BALL1, BALL2 = (UNITS[layer].index("ball") for layer in ("layer1", "layer2"))
-
-
-@pytest.fixture(scope="module")
-def source(planted: Dissection) -> Source:
-    return open_source(planted.study.directory)
 
 
 def ask(source: Source, **options: Any) -> ContextSpec:
@@ -48,9 +43,9 @@ def every(source: Source, layer: str) -> tuple[int, ...]:
 def test_two_layers_are_set_each_to_its_own_k_at_the_same_place(source: Source) -> None:
     spec = ask(source, multiple=2.0)
     parts = measured_parts(source, spec, "ball")
-    given = next(iter(batches(source, spec, spec.ids())))
+    given = next(iter(baselines(source, spec, spec.ids())))
     rows = Rows(torch.tensor([1, 3]), masks((16, 16), torch.tensor([[4, 8], [0, 3]]), 4))
-    drawn = draw_edited(source, given, rows, row_edits(parts, rows.where))
+    drawn = draw_edited(source, given, rows, constant_edits(parts, rows.where))
     generator, c = source.models.generator, source.concept("ball")
     for i, (picture, row, column) in enumerate(((1, 2, 4), (3, 0, 1))):
         wide = 2 if i == 0 else 3  # the coarser place is edited where any of it is

@@ -9,19 +9,14 @@ import torch
 from ganatomy.edit import Intervention
 from ganatomy.errors import BadValue
 from ganatomy.experiments.causal.ace_spec import AceSpec
-from ganatomy.experiments.causal.locations import SALT, candidates, draw_places, maps, present, try_places
+from ganatomy.experiments.causal.locations import SALT, candidates, draw_places, present, try_places
+from ganatomy.experiments.causal.places import maps
 from ganatomy.experiments.causal.pool import Pool, pool_shard
-from ganatomy.experiments.causal.source import Source, open_source
-from ganatomy.experiments.dissection import Dissection
+from ganatomy.experiments.causal.source import Source
 from ganatomy.stats.regions import place_counts, place_means
 from ganatomy.study import Study
 
 GRID = (16, 16)
-
-
-@pytest.fixture(scope="module")
-def source(planted: Dissection) -> Source:
-    return open_source(planted.study.directory)
 
 
 def asked(source: Source, **fields: Any) -> AceSpec:

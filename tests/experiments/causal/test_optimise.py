@@ -11,10 +11,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ganatomy.experiments.causal import optimise as optimisation
 from ganatomy.experiments.causal.ace_spec import AceSpec
-from ganatomy.experiments.causal.locations import Locations, maps
+from ganatomy.experiments.causal.locations import Locations
 from ganatomy.experiments.causal.optimise import (
-    Both,
     Objective,
+    PresentAbsent,
     advance,
     begin,
     clipped,
@@ -26,8 +26,9 @@ from ganatomy.experiments.causal.optimise import (
     penalty,
     ranking,
 )
+from ganatomy.experiments.causal.places import maps
 from ganatomy.experiments.causal.pool import pool_shard
-from ganatomy.experiments.causal.source import Source, open_source
+from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.models import Models
 from ganatomy.generators.planted import UNITS
@@ -39,11 +40,6 @@ LAYER, UNIT_COUNT = "layer2", 12
 ROWS = torch.arange(3)
 IDS = torch.tensor([500_004, 500_009, 500_002, 500_011, 500_020, 500_031])
 PLACES = torch.tensor([[100, -1], [37, 200], [5, 118], [90, -1], [50, -1], [140, 20]])
-
-
-@pytest.fixture(scope="module")
-def source(planted: Dissection) -> Source:
-    return open_source(planted.study.directory)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +61,8 @@ def objective(source: Source, value: Tensor, **fields: Any) -> Objective:
         for ids, at in ((IDS, maps(PLACES[:, 0], (16, 16))), (IDS.flip(0), where))
     )
     present, absent = open_samples(source, spec, [one, other])
-    return Objective(source, spec, source.concept("tree"), value, Both(present, absent), Both(present, absent))
+    both = PresentAbsent(present, absent)
+    return Objective(source, spec, source.concept("tree"), value, both, both)
 
 
 def gain_by_hand(source: Source, value: Tensor, alpha: Tensor, scale: Tensor, whole: bool) -> float:
@@ -191,7 +188,7 @@ def test_nothing_leaves_the_device_in_an_update(planted: Dissection) -> None:
     spec = dataclasses.replace(asked(source), layer="layer4")
     where = Locations(torch.arange(4), maps(torch.tensor([3, 9, 20, 63]), (8, 8)), torch.zeros(4, dtype=torch.bool))
     (sample,) = open_samples(source, spec, [where])
-    problem = Objective(source, spec, 1, torch.ones(8), Both(sample, sample), Both(sample, sample))
+    problem = Objective(source, spec, 1, torch.ones(8), PresentAbsent(sample, sample), PresentAbsent(sample, sample))
     for ablated in ("map", "place"):
         problem = dataclasses.replace(problem, spec=dataclasses.replace(spec, ablated=ablated))
         alpha = torch.full((8,), 0.5, requires_grad=True)
@@ -264,13 +261,14 @@ def test_equals_are_ranked_by_what_they_began_with() -> None:
     assert clipped(alpha, start, 2).tolist() == [0, 1, 1, 0]
 
 
-def looked(held: list[float], errors: list[float]) -> optimisation.Search:
+def looked(held: list[float], errors: list[float]) -> optimisation.OptimizerState:
     """A search whose looks, four updates apart, had these held-out effects; errors are those of the gains."""
     looks, zero = torch.zeros(len(held), len(optimisation.LOOK), dtype=torch.float64), torch.zeros(2)
     for name, values in {"step": range(0, 4 * len(held), 4), "held_out": held, "gain_error": errors}.items():
         looks[:, optimisation.LOOK.index(name)] = torch.tensor(list(values), dtype=torch.float64)
     looks[:, optimisation.LOOK.index("gain")] = torch.tensor(held, dtype=torch.float64) - held[0]
-    return optimisation.Search(zero, zero, zero, zero, torch.ones(2, 2), looks, torch.zeros(len(held), 2), zero, zero)
+    alphas, scales = torch.zeros(len(held), 2), torch.ones(2, 2)
+    return optimisation.OptimizerState(zero, zero, zero, zero, scales, looks, alphas, zero, zero)
 
 
 def test_where_no_look_beats_the_start_by_more_than_its_error_the_start_is_the_answer(source: Source) -> None:
@@ -287,7 +285,7 @@ def test_the_error_of_a_gain_is_of_the_same_images(source: Source, value: Tensor
     found = advance(problem, first).looks[-1]
     row = dict(zip(optimisation.LOOK, found.tolist(), strict=True))
     kept = [clipped(alpha, first.start, 2) for alpha in (first.start, advance(problem, first).alpha)]
-    (gone, come), (gone_after, come_after) = (problem.judged(alpha, first.scales[1]) for alpha in kept)
+    (gone, come), (gone_after, come_after) = (problem.held_out_terms(alpha, first.scales[1]) for alpha in kept)
     gain = (come_after - come).mean() - (gone_after - gone).mean()
     error = ((come_after - come).var() / 6 + (gone_after - gone).var() / 6).sqrt()
     assert (row["gain"], row["gain_error"]) == pytest.approx((float(gain), float(error)), abs=1e-6)
@@ -311,7 +309,7 @@ def test_held_out_places_are_judged_by_the_binary_segmentation(source: Source, v
     everything = torch.arange(6)
     gone = problem.ablated(kept, problem.held.present, everything, whole=True, binary=True) / 0.5
     come = problem.inserted(kept, problem.held.absent, everything, binary=True) / 0.8
-    found = problem.judge(kept, torch.tensor([0.5, 0.8]))
+    found = optimisation.effect(*problem.held_out_terms(kept, torch.tensor([0.5, 0.8])))
     assert float(found[0]) == pytest.approx(float(come.mean() - gone.mean()))
     assert float(found[1]) == pytest.approx(float((come.var() / 6 + gone.var() / 6).sqrt()))
     assert {*come.mul(0.8 * 4).round().tolist()} <= {0.0, 1.0, 2.0, 3.0, 4.0}

@@ -8,21 +8,26 @@ import pytest
 import torch
 
 import ganatomy
+from ganatomy.errors import UnknownName
 from ganatomy.experiments.causal.context import Context, ContextSpec, run_context
 from ganatomy.experiments.causal.place_truth import (
+    PlacementRules,
     PlaceTruth,
+    by_grammar,
     by_probability,
+    category_of,
+    placement_rules,
     scene_boxes,
     scene_labels,
     truth_category,
     truth_facts,
-    truth_verdict,
     usual_area,
+    verdict_table,
     with_truth,
 )
 from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.report.causal.page import causal_html
-from ganatomy.scenes import Bank, render
+from ganatomy.scenes import Bank, grammar, render
 from ganatomy.scenes.grammar import INDEX, VOCABULARY
 from ganatomy.vocabulary import Concept
 
@@ -44,7 +49,7 @@ def test_it_appears_where_it_newly_covers_half_its_usual_area_or_a_quarter_of_th
 def test_only_free_places_are_judged_by_whether_the_renderer_could() -> None:
     possible, gain = [0.0, 0.0, 0.02, 0.3, 0.3, 0.9], [0.0, 0.1, 0.9, 0.5, 0.9, 0.4]
     found = places(possible, gain, [True, True, True, True, False, True])
-    units = truth_verdict(found, 50, 0).iloc[0]
+    units = verdict_table(found, PlacementRules("church", [], []), 50, 0).iloc[0]
     assert (units.allowed_places, units.forbidden_places) == (2, 2)
     assert (units.allowed, units.forbidden) == (pytest.approx(0.45), pytest.approx(0.05))
     assert (units.allowed_appears, units.forbidden_appears) == (1, 0)
@@ -129,3 +134,70 @@ def test_for_other_generators_nothing_changes(church: Source, trees: Context, tm
     assert "possible" not in found.places
     assert truth_category(church, "tree", None) == "church"
     assert truth_facts(None, VOCABULARY[1]) == {"truth": None}
+
+
+def church_rules(name: str, kind: str = "object") -> tuple[set[str], set[str], set[str]]:
+    found = by_grammar(grammar("church"), Concept(name, kind))
+    allowed, forbidden = set(found.allowed), set(found.forbidden)
+    assert not allowed & forbidden
+    return allowed, forbidden, set(grammar("church").rules) - allowed - forbidden
+
+
+def test_a_door_may_be_in_what_carries_it_and_a_window_may_make_room() -> None:
+    allowed, forbidden, silent = church_rules("door")
+    assert allowed == {"building", "tower"}
+    assert silent == {"door", "window"}
+    assert {"sky", "grass", "path", "tree", "roof", "dome"} <= forbidden
+
+
+def test_a_tree_stands_on_grass_and_what_stands_there_too_may_have_one_in_front() -> None:
+    allowed, forbidden, silent = church_rules("tree")
+    assert allowed == {"grass"}
+    assert forbidden == {"sky", "sun", "moon", "cloud", "mountain", "hill", "water"}
+    assert {"tree", "bush", "path", "building", "roof", "window", "dome"} <= silent
+
+
+def test_what_several_things_carry_is_allowed_on_each() -> None:
+    assert church_rules("tower")[0] == {"grass", "building"}
+    assert set(by_grammar(grammar("livingroom"), Concept("lamp", "object")).allowed) == {"floor", "table"}
+
+
+def test_a_part_goes_where_its_object_goes() -> None:
+    allowed, forbidden, silent = church_rules("pane", "part")
+    assert allowed == {"window", "building", "tower"}
+    assert silent == {"door"}
+    assert "sky" in forbidden
+
+
+def test_a_part_of_two_objects_is_forbidden_only_where_both_are() -> None:
+    allowed, forbidden, silent = church_rules("frame", "part")
+    assert allowed == {"window", "door", "building", "tower"}
+    assert silent == set()
+    assert "tree" in forbidden
+
+
+def test_a_material_goes_where_something_of_it_goes() -> None:
+    allowed, forbidden, _ = church_rules("glass", "material")
+    assert allowed == {"window", "building", "tower"}
+    assert "grass" in forbidden
+
+
+def test_of_what_no_rule_knows_nothing_is_said() -> None:
+    assert church_rules("sofa") == (set(), set(), set(grammar("church").rules))
+    found = by_grammar(grammar("church"), Concept("door", "object"))
+    assert [found.verdict(name) for name in ("tower", "sky", "window", "nothing")] == [True, False, None, None]
+
+
+def test_the_card_of_a_bundled_generator_names_its_grammar() -> None:
+    assert category_of("bundled:church") == "church"
+    assert category_of("planted:") is None
+    assert category_of("bundled:none") is None
+
+
+def test_a_person_may_say_instead(source: Source) -> None:
+    assert placement_rules(source, "ball") == (None, [], [])
+    assert placement_rules(source, "ball", None, ["nothing", "sky"], ["box"]) == (None, ["nothing", "sky"], ["box"])
+    with pytest.raises(UnknownName, match="bx"):
+        placement_rules(source, "ball", None, [], ["bx"])
+    with pytest.raises(UnknownName, match="chruch"):
+        placement_rules(source, "ball", "chruch")

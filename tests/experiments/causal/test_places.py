@@ -5,7 +5,8 @@ import torch
 
 from ganatomy.edit import place
 from ganatomy.errors import BadValue
-from ganatomy.experiments.causal.places import cell_counts, corners, majority, masks, pixel_boxes, random_units, read_at
+from ganatomy.experiments.causal.choice import random_alpha
+from ganatomy.experiments.causal.places import cell_counts, corners, majority, masks, pixel_boxes, read_at
 from ganatomy.stats.regions import concept_counts, place_of_pixels
 
 
@@ -37,7 +38,7 @@ def test_counts_of_a_place_are_those_of_its_pixels(grid: tuple[int, int], cell: 
         assert torch.equal(counts[:, :, at[0], at[1]], expected)
         shown = read_at(labels, 4, where.expand(3, -1, -1))
         assert torch.equal(torch.stack([shown.at, shown.area]), expected[:, [4, 0]].T)
-        assert torch.equal(shown.picture, concept_counts(full, 5)[:, 4])
+        assert torch.equal(shown.image, concept_counts(full, 5)[:, 4])
 
 
 def test_the_majority_is_what_most_pixels_show() -> None:
@@ -53,12 +54,12 @@ def test_the_majority_is_what_most_pixels_show() -> None:
 
 
 def test_random_units_are_others_and_depend_on_the_id() -> None:
-    drawn = random_units(30, [3, 4, 5], range(100, 140), seed=0)
+    drawn = random_alpha(30, [3, 4, 5], range(100, 140), seed=0)
     assert (drawn.sum(1) == 3).all()
     assert (drawn[:, 3:6] == 0).all()
     assert len(drawn.unique(dim=0)) > 20
-    assert torch.equal(random_units(30, [3, 4, 5], range(110, 120), 0), drawn[10:20])
-    assert (random_units(4, [0, 1, 2], range(5), 0).sum(1) == 3).all(), "too few others: some of the chosen are drawn"
+    assert torch.equal(random_alpha(30, [3, 4, 5], range(110, 120), 0), drawn[10:20])
+    assert (random_alpha(4, [0, 1, 2], range(5), 0).sum(1) == 3).all(), "too few others: some of the chosen are drawn"
 
 
 def test_boxes_lie_over_the_pixels_of_their_place() -> None:

@@ -1,6 +1,5 @@
 """From what a person asks to a Spec and a place of its own."""
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -9,33 +8,39 @@ import torch
 
 from ganatomy.edit import Intervention
 from ganatomy.errors import BadValue
-from ganatomy.experiments.causal.choice import Choice
-from ganatomy.experiments.causal.effects import EffectSpec
-from ganatomy.experiments.causal.plans import edit_spec, effect_home, effect_seconds, home, plan_effect, region_at
-from ganatomy.experiments.causal.source import Source, open_source
+from ganatomy.experiments.base import Runner
+from ganatomy.experiments.causal.effects import EffectSpec, edit_spec, plan_effect, region_at
+from ganatomy.experiments.causal.plans import effect_seconds
+from ganatomy.experiments.causal.source import Source, home
 from ganatomy.experiments.causal.unit_effects import UnitEffectSpec
-from ganatomy.experiments.dissection import Dissection
-
-
-@pytest.fixture(scope="module")
-def source(planted: Dissection) -> Source:
-    return open_source(planted.study.directory)
 
 
 def test_options_become_a_spec(source: Source) -> None:
-    options = {"concept": "ball", "top": 2, "at": (3, 4), "cell": 2, "images": 30, "seed": 5, "multiple": 2.0}
-    spec, place = plan_effect(source, "insert", "layer2", options)
+    options = {
+        "layer": "layer2",
+        "concept": "ball",
+        "top": 2,
+        "at": (3, 4),
+        "cell": 2,
+        "images": 30,
+        "seed": 5,
+        "multiple": 2.0,
+    }
+    plan = plan_effect(source, "insert", options, Runner())
+    spec, place = plan.spec, plan.directory
     assert options["at"] == (3, 4), "what is handed over stays as it is"
     assert (spec.kind, spec.layer, spec.concept, spec.chosen) == ("insert", "layer2", "ball", "top 2 for ball by iou")
     assert (spec.region, spec.images, spec.seed, spec.multiple) == ((3, 4, 2, 2), 30, 5, 2.0)
     assert spec.units[0] == 10
     assert place.name == "insert-ball-iou-2-at-3-4-2-2-images-30-seed-5-multiple-2.0"
-    spec, place = plan_effect(source, "ablate", "layer1", {"units": [3, 1]})
-    assert (spec.units, spec.concept, spec.region, place.name) == ((3, 1), None, None, "ablate-units-3-1")
+    plan = plan_effect(source, "ablate", {"layer": "layer1", "units": [3, 1]})
+    assert (plan.spec.units, plan.spec.concept, plan.spec.region) == ((3, 1), None, None)
+    assert plan.directory.name == "ablate-units-3-1"
 
 
 def test_the_seed_also_draws_the_units(source: Source) -> None:
-    drawn = [plan_effect(source, "ablate", "layer3", {"by": "random", "top": 4, "seed": seed})[0] for seed in (0, 1)]
+    options = {"layer": "layer3", "by": "random", "top": 4}
+    drawn = [plan_effect(source, "ablate", {**options, "seed": seed}).spec for seed in (0, 1)]
     assert drawn[0].units != drawn[1].units
     assert [spec.seed for spec in drawn] == [0, 1]
 
@@ -43,9 +48,9 @@ def test_the_seed_also_draws_the_units(source: Source) -> None:
 @pytest.mark.parametrize("ranking", [{"top": 3}, {"by": "iou"}, {"ace": Path("x")}])
 def test_units_and_a_ranking_at_once_are_refused(source: Source, ranking: dict[str, Any]) -> None:
     with pytest.raises(BadValue, match=f"so {next(iter(ranking))} would say nothing"):
-        plan_effect(source, "ablate", "layer1", {"units": [3], **ranking})
+        plan_effect(source, "ablate", {"layer": "layer1", "units": [3], **ranking})
     with pytest.raises(TypeError, match="imges"):
-        plan_effect(source, "ablate", "layer1", {"units": [3], "imges": 2})
+        plan_effect(source, "ablate", {"layer": "layer1", "units": [3], "imges": 2})
 
 
 @pytest.mark.parametrize(
@@ -67,11 +72,13 @@ def test_edits_that_apply_refuses(source: Source) -> None:
 
 
 def test_other_questions_have_other_homes(source: Source) -> None:
-    ranked, named = Choice((1,), "", "ball-iou-1"), Choice((1,), "", "units-1")
-    specs = [EffectSpec(**source.names(), layer="layer2", units=(1,), concept="ball")]
-    changes = [{"images": 25}, {"seed": 25}, {"strength": 0.5}, {"kind": "insert"}, {"region": (0, 0, 1, 1)}]
-    specs += [dataclasses.replace(specs[0], **change) for change in [*changes, {"region": (0, 1, 1, 1)}]]
-    homes = [effect_home(source, spec, choice) for spec in specs for choice in (ranked, named)]
+    def home_of(kind: str = "ablate", **options: Any) -> Path:
+        return plan_effect(source, kind, {"layer": "layer2", "concept": "ball", **options}).directory
+
+    ranked, named = {"top": 1}, {"units": [1]}
+    changes: list[dict[str, Any]] = [{}, {"images": 25}, {"seed": 25}, {"strength": 0.5}, {"kind": "insert"}]
+    changes += [{"at": (0, 0)}, {"at": (0, 1)}]
+    homes = [home_of(**change, **choice) for change in changes for choice in (ranked, named)]
     assert len(set(homes)) == len(homes)
     assert homes[0].parts[-2:] == ("layer2", "ablate-ball-iou-1")
     assert homes[1].name == "ablate-units-1-ball"

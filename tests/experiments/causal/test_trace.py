@@ -9,20 +9,14 @@ import pandas as pd
 import pytest
 
 from ganatomy.edit import Intervention, place
-from ganatomy.errors import BadFile, BadValue, UnknownName
-from ganatomy.experiments.causal.places import layer_pool
-from ganatomy.experiments.causal.source import Source, open_source
+from ganatomy.errors import BadValue, UnknownName
+from ganatomy.experiments.causal.pool import layer_pool
+from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.causal.trace import Trace, TraceSpec, run_trace
-from ganatomy.experiments.dissection import Dissection
 from ganatomy.generators.planted import UNITS
 
 BALL, COPY = (UNITS["layer1"].index(role) for role in ("ball", "copy:ball"))
 LAYERS = ["layer1", "layer2", "layer3"]
-
-
-@pytest.fixture(scope="module")
-def source(planted: Dissection) -> Source:
-    return open_source(planted.study.directory)
 
 
 def ask(source: Source, **options: Any) -> TraceSpec:
@@ -99,31 +93,9 @@ def test_maps_and_pictures_show_the_first_pictures_whole(source: Source, balls: 
     assert np.array_equal(balls.pictures[1], ((picture + 1) * 127.5).round().byte().permute(1, 2, 0).numpy())
 
 
-def test_places_do_not_depend_on_shards_or_batches_and_a_stopped_run_goes_on(
-    source: Source, balls: Trace, out: Path
-) -> None:
-    """Kept shard by shard: stopped after the first one, run again, the same rows come out."""
-    stops = iter([False, True])
-
-    def halting(work: Any, shards: Any) -> Any:
-        for shard in shards:
-            if next(stops, False):
-                raise InterruptedError
-            yield 1, work(shard)
-
-    with pytest.raises(InterruptedError):
-        run_trace(balls.spec, source, out, halting)
-    again = run_trace(balls.spec, source, out)
-    pd.testing.assert_frame_equal(again.places, balls.places)
-    pd.testing.assert_frame_equal(again.lines, balls.lines)
-    other = run_trace(dataclasses.replace(balls.spec, shard=12, batch=25), source, out.with_name("other"))
+def test_places_do_not_depend_on_shards_or_batches(source: Source, balls: Trace, out: Path) -> None:
+    other = run_trace(dataclasses.replace(balls.spec, shard=12, batch=25), source, out)
     pd.testing.assert_frame_equal(other.places, balls.places, check_exact=False, rtol=1e-5)
-
-
-def test_it_opens_without_models(balls: Trace) -> None:
-    opened = Trace.open(balls.study.directory)
-    pd.testing.assert_frame_equal(opened.lines, balls.lines)
-    assert opened.spec == balls.spec
 
 
 @pytest.mark.parametrize(
@@ -146,8 +118,6 @@ def test_nonsense_is_refused(source: Source, out: Path, given: dict[str, Any], s
     assert not out.exists()
 
 
-def test_unknown_units_and_other_studies_are_refused(source: Source, out: Path, planted: Dissection) -> None:
+def test_unknown_units_are_refused(source: Source, out: Path) -> None:
     with pytest.raises(UnknownName, match="layer1/12"):
         run_trace(ask(source, units=(12,)), source, out)
-    with pytest.raises(BadFile, match="no trace study"):
-        Trace.open(planted.study.directory)

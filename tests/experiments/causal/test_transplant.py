@@ -8,24 +8,18 @@ import torch
 
 from ganatomy.edit import Intervention, place
 from ganatomy.experiments.causal.capacity import Capacity, CapacitySpec, run_capacity
-from ganatomy.experiments.causal.places import cell_counts, layer_pool
-from ganatomy.experiments.causal.pool import PoolSpec
-from ganatomy.experiments.causal.source import Source, open_source
-from ganatomy.experiments.causal.transplant import Donors, LendingSpec, find_donors
-from ganatomy.experiments.dissection import Dissection
+from ganatomy.experiments.causal.places import cell_counts
+from ganatomy.experiments.causal.pool import PoolSpec, layer_pool
+from ganatomy.experiments.causal.source import Source
+from ganatomy.experiments.causal.transplant import Donors, DonorSpec, find_donors
 from ganatomy.generators.planted import UNITS
 
 LAYERS, CELLS, POOL = ("layer1", "layer2"), (1, 2), 40
 BOX, LID = UNITS["layer1"].index("box"), UNITS["layer2"].index("lid")
 
 
-@pytest.fixture(scope="module")
-def source(planted: Dissection) -> Source:
-    return open_source(planted.study.directory)
-
-
-def lending(source: Source, **options: Any) -> LendingSpec:
-    return LendingSpec(**source.names(), layer="layer1", cells=CELLS, **{"donors": 16, **options})
+def lending(source: Source, **options: Any) -> DonorSpec:
+    return DonorSpec(**source.names(), layer="layer1", cells=CELLS, **{"donors": 16, **options})
 
 
 def donors(source: Source, concept: str, **options: Any) -> dict[tuple[str, int], Donors]:

@@ -1,10 +1,10 @@
-"""What do units do for a classifier? Switch them off: how well is each class told then (Bau et al. 2020, PNAS)?
+"""What do units do for a classifier? Ablate them: how accurate is each class then (Bau et al. 2020, PNAS)?
 
-A class is told by its greatest score. Beside the chosen units stand random sets of as many.
+The predicted class is that of the greatest score. The control is random sets of as many units.
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,11 +19,8 @@ from ganatomy.edit import Intervention, check_units
 from ganatomy.errors import BadModel, BadValue
 from ganatomy.execute import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner
-from ganatomy.experiments.causal.choice import Wanted, choose, random_sets
-from ganatomy.experiments.causal.places import at_least, read_spec
-from ganatomy.experiments.causal.plans import home
-from ganatomy.experiments.causal.source import SampleSpec, Source
-from ganatomy.experiments.result import Result
+from ganatomy.experiments.causal.choice import UnitQuery, random_sets, select_units
+from ganatomy.experiments.causal.source import SampleSpec, Source, StudyResult, at_least, home
 from ganatomy.generators.classifier import Classifier
 from ganatomy.progress import Progress, report_progress
 from ganatomy.stats.verdicts import Overall, Predictions
@@ -34,7 +31,7 @@ Units = Sequence[int]
 
 @dataclass(frozen=True)
 class AccuracySpec(SampleSpec):
-    """Which units of a classifier are switched off.
+    """Which units of a classifier are ablated.
 
     Attributes:
         first: id of the first image: 0, as the images of a set are few.
@@ -54,7 +51,6 @@ class AccuracySpec(SampleSpec):
     random: int = 20
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
         super().__post_init__()
         object.__setattr__(self, "units", tuple(self.units))
         if not self.units:
@@ -63,81 +59,34 @@ class AccuracySpec(SampleSpec):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Accuracy(Result):
-    """How well a classifier tells classes with and without some units. It opens without any model.
+class Accuracy(StudyResult):
+    """The accuracy of a classifier with and without some units.
 
     Attributes:
-        spec: what was asked.
-        facts: what was used; ``facts["classes"]`` names them.
+        facts: ``facts["classes"]`` names them.
         classes: one row a class that the images show, the most harmed first: class, images, before, before_error,
-            after, after_error (share of its images that are told right; binomial errors), change, change_error
+            after, after_error (accuracy over its images; binomial errors), change, change_error
             (paired over the same images), balanced_before, balanced_after, balanced_change, balanced_error (the class
             against all others, 1/2 is chance), random_change, random_spread (mean and standard deviation of `change`
             over the random sets), random_balanced.
         overall: two rows, ``accuracy`` (of all images) and ``balanced accuracy`` (the mean over classes): measure,
             before, after, change, change_error, random_change, random_spread.
-        study: the directory that holds it.
     """
 
     spec: AccuracySpec
-    facts: Mapping[str, Any]
     classes: pd.DataFrame
     overall: pd.DataFrame
-    study: Study
 
     @property
     def table(self) -> pd.DataFrame:
         """The table that answers the question, `classes`."""
         return self.classes
 
-    @classmethod
-    def open(cls, directory: Path) -> "Accuracy":
-        """Open a finished study of accuracy.
-
-        Raises:
-            StudyError: the directory holds none.
-            BadFile: a file of it is damaged.
-        """
-        study = Study.open(directory)
-        spec = read_spec(study, AccuracySpec)
-        return cls(spec, study.facts, study.read_table("classes"), study.read_table("overall"), study)
-
-
-def plan_accuracy(source: Source, layer: str, options: Mapping[str, Any]) -> tuple[AccuracySpec, Path]:
-    """Return the Spec of switching units off, and where its study lies unless told otherwise.
-
-    Args:
-        source: the dissection.
-        layer: where the units are.
-        options: fields of `Wanted`, and fields of `AccuracySpec`.
-
-    Raises:
-        GanatomyError: what is asked for is not there.
-    """
-    own = dict(options)
-    wanted = Wanted.take(own)
-    choice = choose(source, layer, wanted)
-    spec = AccuracySpec(
-        **source.names(), layer=layer, units=choice.units, chosen=choice.chosen, concept=wanted.concept, **own
-    )
-    check_sample(source, spec)
-    return spec, home(source, spec, f"accuracy-{choice.name}")
-
 
 def run_accuracy(
-    spec: AccuracySpec,
-    source: Source,
-    directory: Path,
-    execute: Engine = local,
-    progress: Progress | None = None,
+    spec: AccuracySpec, source: Source, directory: Path, execute: Engine = local, progress: Progress | None = None
 ) -> Accuracy:
-    """Switch units off, and tell the classes of the same images again; goes on where it was stopped.
-
-    Raises:
-        BadModel: what was dissected tells no classes.
-        BadValue: the images are in no classes, or too few.
-        StudyMismatch: the directory holds another study.
-    """
+    """Ablate units, and predict the classes of the same images again; goes on where it was stopped."""
     classes = check_sample(source, spec)
     units = source.shape(spec.layer).units
     check_units(spec.layer, units, spec.units)
@@ -145,7 +94,7 @@ def run_accuracy(
     with Study.create(directory, spec, {**source.facts(), "classes": list(classes)}, execute, progress) as study:
         spec = study.begun(spec)
         if not study.finished:
-            work = partial(tell_without, source, spec, sets)
+            work = partial(predict_ablated, source, spec, sets)
             verdicts = study.sharded("accuracy", Predictions, work, spec.shards())
             study.write_table("classes", class_table(verdicts, classes))
             study.write_table("overall", overall_table(verdicts.overall(len(classes))))
@@ -154,11 +103,7 @@ def run_accuracy(
 
 
 def classifier_of(source: Source) -> Classifier:
-    """Return the classifier that was dissected.
-
-    Raises:
-        BadModel: it is something else.
-    """
+    """Return the classifier that was dissected."""
     subject = source.models.subject
     if not isinstance(subject, Classifier):
         name = source.dissection.spec.generator
@@ -167,13 +112,7 @@ def classifier_of(source: Source) -> Classifier:
 
 
 def check_sample(source: Source, spec: SampleSpec) -> tuple[str, ...]:
-    """Refuse what cannot be told, before anything is written; return the names of the classes.
-
-    Raises:
-        UnknownName: no such layer.
-        BadModel: what was dissected tells no classes.
-        BadValue: the images are in no classes, or too few.
-    """
+    """Refuse what cannot be predicted, before anything is written; return the names of the classes."""
     source.shape(spec.layer)
     classifier = classifier_of(source)
     classifier.truth(classifier.latents(spec.ids()[-1:], spec.seed))
@@ -181,30 +120,39 @@ def check_sample(source: Source, spec: SampleSpec) -> tuple[str, ...]:
 
 
 def accuracy_seconds(source: Source, spec: SampleSpec, trials: int) -> float:
-    """Say how long so many trials will take, from a few images."""
+    """Return how many seconds so many trials will take, from a few images."""
     probe = dataclasses.replace(spec, images=4, batch=4)
-    for sets in ([], [], [[0]] * 4):  # what is done once is done the first time
+    for sets in ([], [], [[0]] * 4):  # the first is warm-up
         start = perf_counter()
-        tell_without(source, probe, sets, probe.ids())
+        predict_ablated(source, probe, sets, probe.ids())
         spent = perf_counter() - start
         if not sets:
             once = spent
     return spec.images * (once + trials * max(spent - once, 0) / 4) / probe.images
 
 
-def tell_without(source: Source, spec: SampleSpec, sets: Sequence[Units], ids: range) -> Predictions:
-    """Tell the classes of one shard: as they are, then without each set of units."""
+def predict_ablated(source: Source, spec: SampleSpec, sets: Sequence[Units], ids: range) -> Predictions:
+    """Predict the classes of one shard: as the network is, then without each set of units."""
     classifier, shape = classifier_of(source), source.shape(spec.layer)
     edits = [Intervention.ablate(spec.layer, shape, units) for units in sets]
     verdicts = Predictions(1 + len(sets))
-    for z in _batches(classifier, spec, ids):
+    for i in range(0, len(ids), spec.batch):
+        z = classifier.latents(ids[i : i + spec.batch], spec.seed)
         rest = classifier.rest(z, spec.layer)
         truth = classifier.truth(z)
-        told = [_told(rest.output, truth, spec), *(_told(rest(edit(rest.features)), truth, spec) for edit in edits)]
-        said, likelihood = (torch.stack(columns, 1).cpu() for columns in zip(*told, strict=True))
+        outputs = [rest.output, *(rest(edit(rest.features)) for edit in edits)]
+        predicted = [_predicted(scores, truth, spec) for scores in outputs]
+        said, likelihood = (torch.stack(columns, 1).cpu() for columns in zip(*predicted, strict=True))
         verdicts.update(truth.cpu(), said, likelihood)
         report_progress(len(z))
     return verdicts
+
+
+def _predicted(scores: Tensor, truth: Tensor, spec: SampleSpec) -> tuple[Tensor, Tensor]:
+    """Return the predicted class of each image (of equal scores the first), and the log-probability of the true one."""
+    if not bool(scores.isfinite().all()):
+        raise BadModel(f"{spec.generator} gives scores that are NaN or Inf; its classes cannot be told")
+    return scores.argmax(1), scores.log_softmax(1).gather(1, truth[:, None])[:, 0]
 
 
 def class_table(verdicts: Predictions, classes: Sequence[str]) -> pd.DataFrame:
@@ -254,23 +202,16 @@ def _random(changes: Tensor) -> dict[str, Tensor]:
     return {"random_change": changes.mean(0), "random_spread": spread}
 
 
-def _batches(classifier: Classifier, spec: SampleSpec, ids: range) -> Iterator[Tensor]:
-    for i in range(0, len(ids), spec.batch):
-        yield classifier.latents(ids[i : i + spec.batch], spec.seed)
-
-
-def _told(scores: Tensor, truth: Tensor, spec: SampleSpec) -> tuple[Tensor, Tensor]:
-    """Return the class that is told of each image (of equal scores the first), and the log-probability of its own."""
-    if not bool(scores.isfinite().all()):
-        raise BadModel(f"{spec.generator} gives scores that are NaN or Inf; its classes cannot be told")
-    return scores.argmax(1), scores.log_softmax(1).gather(1, truth[:, None])[:, 0]
-
-
 def _plan(source: Source, options: dict[str, Any], _: Runner) -> Plan[Accuracy]:
-    spec, usual = plan_accuracy(source, options.pop("layer"), options)
-    trials = 1 + spec.random
+    layer = options.pop("layer")
+    query = UnitQuery.take(options)
+    selection = select_units(source, layer, query)
+    chosen = {"layer": layer, "units": selection.units, "chosen": selection.chosen, "concept": query.concept}
+    spec = AccuracySpec(**source.names(), **chosen, **options)
+    check_sample(source, spec)
+    trials, directory = 1 + spec.random, home(source, spec, f"accuracy-{selection.name}")
     seconds = partial(accuracy_seconds, source, spec, trials)
-    return Plan(spec, usual, partial(run_accuracy, spec, source), f"ablate {spec.chosen}", trials, seconds)
+    return Plan(spec, directory, partial(run_accuracy, spec, source), f"ablate {spec.chosen}", trials, seconds)
 
 
 ACCURACY = Experiment(
@@ -278,7 +219,7 @@ ACCURACY = Experiment(
     verb="accuracy",
     summary="ablate units of a classifier, and measure the accuracy of each class",
     spec=AccuracySpec,
-    groups=(Wanted,),
+    groups=(UnitQuery,),
     filled=frozenset({"units", "chosen", "concept"}),
     planned=frozenset({"top", "by"}),
     plan=_plan,

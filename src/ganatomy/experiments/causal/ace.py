@@ -1,18 +1,23 @@
-"""Which units make a concept appear and vanish (3.2; S-6.4; SPEC 4-5)? α is optimised, and its top units are judged.
+"""Which units make a concept appear and vanish (3.2; S-6.4; SPEC 4-5)? α is optimised, and its top units are measured.
 
-What chose the units is never what they are judged on: places come from the pool, some of them are held out to tell when
-to stop, and every effect that is reported is measured on further images.
+What chose the units is never what they are measured on: places come from the pool, some of them are held out to decide
+when to stop, and every effect that is reported is measured on further images.
+
+The insertion term E[s_c(x_i)_P] of the average causal effect (Eqn 4) is measured as E[s_c(x_i)_P - s_c(x)_P] +
+E[s_c(x)]: the same expectation, as the place P is uniform, but what was at the place before drops out of the
+difference. Read alone at one place an image, the term mostly measures that.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from ganatomy.edit import Intervention
@@ -20,33 +25,40 @@ from ganatomy.errors import BadFile
 from ganatomy.execute import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.ace_spec import START_NAMES, AceSpec, Schedule, scheduled
-from ganatomy.experiments.causal.choice import ace_home, random_sets
-from ganatomy.experiments.causal.locations import Locations, candidates, check_scores, present
-from ganatomy.experiments.causal.optimise import LOOK, Both, Objective, Search, open_samples, optimise, ranking
-from ganatomy.experiments.causal.places import read_spec
+from ganatomy.experiments.causal.choice import ace_home, alpha_of, random_sets
+from ganatomy.experiments.causal.insertion import RowEdit, draw_edited
+from ganatomy.experiments.causal.locations import SALT, Locations, candidates, check_scores, present
+from ganatomy.experiments.causal.optimise import (
+    LOOK,
+    Objective,
+    OptimizerState,
+    PresentAbsent,
+    open_samples,
+    optimise,
+    ranking,
+)
+from ganatomy.experiments.causal.places import Rows, gained_at, maps
 from ganatomy.experiments.causal.pool import Pool, open_pool, pool_home
-from ganatomy.experiments.causal.source import Source
-from ganatomy.experiments.causal.trials import Always, try_edits
-from ganatomy.experiments.causal.unit_sets import Sets, Shares, effect_table, judge_sets
-from ganatomy.experiments.result import Result
+from ganatomy.experiments.causal.source import JoinedRows, Source, StudyResult, read_spec
+from ganatomy.experiments.causal.trials import GRADIENT, Baseline, baselines, count_changes, render_edited
+from ganatomy.generators.latents import standard_normal
 from ganatomy.progress import Progress
-from ganatomy.stats.paired import PairedChange
+from ganatomy.stats.base import concat
+from ganatomy.stats.paired import PairedChange, holds_zero
+from ganatomy.stats.regions import concept_counts
 from ganatomy.study import Study
-from ganatomy.types import PerUnit
+from ganatomy.types import Labels, PerUnit
 from ganatomy.vocabulary import Concept
 
-GRADIENT = 4
-"""An image with its gradient takes as long as about so many without."""
-TABLES = ("units", "effects", "curve", "others", "history")
+TERMS = ("ablation", "insertion", "ace")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Ace(Result):
-    """Which units cause a concept. It opens without any model.
+class Ace(StudyResult):
+    """Which units cause a concept.
 
     Attributes:
-        spec: what was asked.
-        facts: what was used; ``facts["evaluations"]``: images segmented for the pool, to find candidates, and to
+        facts: ``facts["evaluations"]``: images segmented for the pool, to find candidates, and to
             optimise, of the latter with gradients; ``facts["updates"]``: how many updates α has had.
         units: one row a unit, from the greatest α on: unit, alpha, rank, iou, iou_rank, initial (the α that it began
             with), constant (k, what it is set to when inserted).
@@ -59,20 +71,17 @@ class Ace(Result):
             parts of them), error, spread (over the random sets).
         others: the same for every concept: by, n, concept, category, before, change, change_error, relative,
             relative_error.
-        history: one row a look: step, evaluations (images segmented until then, those with gradients among them),
-            gradients, seconds, processor, held_out (δ of the clipped set on held-out places), error, gain (δ less that
-            of the start, on the same images), gain_error.
-        study: the directory that holds it.
+        history: one row an evaluation of α: step, evaluations (images segmented until then), gradients (those of them
+            with gradients), seconds, processor, held_out (δ of the clipped set on held-out places), error, gain (δ less
+            that of the start, on the same images), gain_error.
     """
 
     spec: AceSpec
-    facts: Mapping[str, Any]
     units: pd.DataFrame
     effects: pd.DataFrame
     curve: pd.DataFrame
     others: pd.DataFrame
     history: pd.DataFrame
-    study: Study
 
     @property
     def table(self) -> pd.DataFrame:
@@ -80,19 +89,12 @@ class Ace(Result):
         return self.effects
 
     @classmethod
-    def open(cls, directory: Path) -> "Ace":
-        """Open a finished study.
-
-        Raises:
-            StudyError: the directory holds none.
-            BadFile: a file of it is damaged, or it is of an earlier version.
-        """
-        study = Study.open(directory)
-        spec = read_spec(study, AceSpec)
+    def _fields(cls, study: Study) -> dict[str, Any]:
+        read_spec(study, AceSpec)
         if "updates" not in study.facts:
-            raise BadFile(f"{directory} holds an ACE study of an earlier version; make it again, in another directory")
-        units, effects, curve, others, history = map(study.read_table, TABLES)
-        return cls(spec, study.facts, units, effects, curve, others, history, study)
+            name = study.directory
+            raise BadFile(f"{name} holds an ACE study of an earlier version; make it again, in another directory")
+        return super()._fields(study)
 
     def top(self, n: int | None = None) -> list[int]:
         """Return the units of greatest α, the greatest first; as many as were asked for unless told otherwise."""
@@ -139,13 +141,7 @@ def run_ace(
 ) -> Ace:
     """Find the units that cause a concept, and measure what they do; goes on where it was stopped.
 
-    Args:
-        spec: what is asked; see `scheduled`.
-        source: the dissection, and its models.
-        directory: where the study lies, or is to.
-        pool_directory: where its pool does; None for its place beside the dissection, where other studies find it too.
-        execute: the engine for what is counted by the shard.
-        progress: is told of every step.
+    `pool_directory` is where its pool lies; None for its default directory, where other studies find it too.
 
     Raises:
         UnknownName: no such layer or concept.
@@ -183,12 +179,11 @@ def prepare(spec: AceSpec, source: Source, pool: Pool, study: Study) -> tuple[Ob
     places = study.step("present", Locations, partial(present, spec, pool, concept))
     room, tried = candidates(source, spec, pool, study)
     samples = open_samples(source, spec, [each.part(out) for out in (False, True) for each in (places, room)])
-    train, held = Both(*samples[:2]), Both(*samples[2:])
+    train, held = PresentAbsent(*samples[:2]), PresentAbsent(*samples[2:])
     return Objective(source, spec, concept, pool.constant(concept).to(device), train, held), tried
 
 
-def _unit_table(search: Search, spec: AceSpec, ious: Tensor, value: PerUnit) -> pd.DataFrame:
-    """Return every unit, from the greatest α on."""
+def _unit_table(search: OptimizerState, spec: AceSpec, ious: Tensor, value: PerUnit) -> pd.DataFrame:
     alpha = search.alphas[search.best(spec)]
     by_iou = ious.sort(descending=True, stable=True).indices
     table = pd.DataFrame(
@@ -206,8 +201,7 @@ def _unit_table(search: Search, spec: AceSpec, ious: Tensor, value: PerUnit) -> 
     return table
 
 
-def _history(search: Search, before: int) -> pd.DataFrame:
-    """Return every look; `before` images were segmented before the first."""
+def _history(search: OptimizerState, before: int) -> pd.DataFrame:
     looks = pd.DataFrame(search.looks.numpy(), columns=pd.Index(LOOK))
     steps, gradients = looks.step.astype(int), looks.gradient.astype(int)
     evaluations = looks.forward.astype(int) + gradients + before
@@ -231,7 +225,7 @@ def _measure(spec: AceSpec, source: Source, study: Study, units: pd.DataFrame) -
     value = torch.from_numpy(units.sort_values("unit").constant.to_numpy(np.float32, copy=True))
     trials = sets_of(spec, units, dict.fromkeys(("ace", "iou", "random"), (spec.top,)))
     sets = Sets([trial.units for trial in trials], concept, value)
-    shares = study.sharded("effects", Shares, partial(judge_sets, source, spec, sets), spec.shards())
+    shares = study.sharded("effects", ConceptShares, partial(evaluate_sets, source, spec, sets), spec.shards())
     effects = effect_table(shares, [trial.by for trial in trials])
     effects.insert(1, "n", spec.top)
     study.write_table("effects", effects)
@@ -248,10 +242,104 @@ def _measure(spec: AceSpec, source: Source, study: Study, units: pd.DataFrame) -
 
 
 def _ablate(source: Source, spec: AceSpec, trials: Sequence[Trial], ids: range) -> PairedChange:
-    """Ablate every set everywhere; count every concept."""
     shape = source.shape(spec.layer)
-    edits = [Always([Intervention.ablate(spec.layer, shape, trial.units)]) for trial in trials]
-    return try_edits(source, spec, edits, ids, at_place=False)
+    edits = [[Intervention.ablate(spec.layer, shape, trial.units)] for trial in trials]
+    return count_changes(source, spec, edits, ids)
+
+
+class ConceptShares(JoinedRows):
+    """The share of pixels that shows the concept, image by image.
+
+    Attributes:
+        before: float64 [images], of the whole image.
+        ablated: float64 [images, sets], of the whole image, the set ablated everywhere.
+        gained: float64 [images, sets], of a place, the set inserted there, less of the same place before: the mean over
+            several places of the image, one at a time.
+    """
+
+    FIELDS: ClassVar = dict.fromkeys(("before", "ablated", "gained"), concat)
+
+    def __init__(self, sets: int) -> None:
+        self.before = torch.zeros(0, dtype=torch.float64)
+        self.ablated, self.gained = torch.zeros(2, 0, sets, dtype=torch.float64)
+
+
+class Sets(NamedTuple):
+    """Sets of units to measure; `concept` is an index, and `value` k, to which they are set when inserted."""
+
+    units: Sequence[Sequence[int]]
+    concept: int
+    value: PerUnit
+
+
+def evaluate_sets(source: Source, spec: AceSpec, sets: Sets, ids: range) -> ConceptShares:
+    """Ablate each set everywhere, and insert it at several places of each image, drawn uniformly, one at a time."""
+    shape, segmenter = source.shape(spec.layer), source.models.segmenter
+    found = ConceptShares(len(sets.units))
+    for given in baselines(source, spec, ids):
+        places = uniform_places(given.ids, spec.seed, source.grid(spec.layer), spec.places)
+        gained = [_gained(source, spec, sets, given, (units, places)) for units in sets.units]
+        edits = [Intervention.ablate(spec.layer, shape, units) for units in sets.units]
+        ablated = [_share(segmenter(render_edited(source, spec, given, [own])), sets.concept) for own in edits]
+        found.update(_share(given.labels, sets.concept), torch.stack(ablated, 1), torch.stack(gained, 1))
+    return found
+
+
+def uniform_places(ids: range, seed: int, grid: tuple[int, int], count: int) -> Float[Tensor, "b places h w"]:
+    """Return maps that are 1 at one place: `count` different places of each image, all being equally likely.
+
+    Row i depends on (seed, ids[i]) only. A grid of fewer places gives all of them.
+    """
+    size = grid[0] * grid[1]
+    keys = standard_normal(ids, seed + SALT, (size,), torch.device("cpu"))
+    drawn = keys.argsort(descending=True, stable=True)[:, :count]
+    return maps(drawn.flatten(), grid).view(*drawn.shape, *grid)
+
+
+def effect_table(shares: ConceptShares, names: Sequence[str]) -> pd.DataFrame:
+    """Return the effect of each set and term, with standard errors over images: the places of one are one draw."""
+    rows = []
+    for i, name in enumerate(names):
+        inserted = shares.gained[:, i] + shares.before
+        terms = (shares.ablated[:, i], inserted, inserted - shares.ablated[:, i])
+        for term, each in zip(TERMS, terms, strict=True):
+            rows.append({"by": name, "term": term, **_ratio(each, shares.before)})
+    table = pd.DataFrame(rows)
+    groups = table.groupby(["by", "term"], sort=False)
+    means = groups[["value", "error", "normalised", "normalised_error"]].mean()
+    return means.assign(spread=groups["normalised"].std()).reset_index()
+
+
+def _ratio(each: Tensor, before: Tensor) -> dict[str, float]:
+    """Return the mean of a term and its error, plain and in units of the mean of what was there before."""
+    n, mean, base = len(each), each.mean(), before.mean()
+    absent = holds_zero(float(base), float(before.std() / n**0.5))  # to divide by it could give anything
+    ratio = mean / base if not absent else torch.tensor(torch.nan)
+    errors = [value.std() / n**0.5 for value in (each, each - ratio * before)]
+    numbers = {"value": mean, "error": errors[0], "normalised": ratio, "normalised_error": errors[1] / base}
+    return {name: float(number) for name, number in numbers.items()}
+
+
+def _gained(
+    source: Source, spec: AceSpec, sets: Sets, given: Baseline, what: tuple[Sequence[int], Tensor]
+) -> Float64[Tensor, " b"]:
+    """Insert some units at each of the places; return the mean gain of the place, image by image."""
+    units, places = what
+    alpha = alpha_of(units, source.shape(spec.layer).units)[None]
+    image = torch.arange(len(places)).repeat_interleave(places.shape[1])
+    gains = []
+    for rows in Rows(image, places.flatten(0, 1)).split(source.batch(spec.batch)):
+        images = draw_edited(source, given, rows, [RowEdit(spec.layer, alpha, sets.value, rows.where)])
+        after = source.models.segmenter(images)
+        gained = gained_at(given.labels[rows.image], after, sets.concept, rows.where)
+        gains.append(gained.at.double() / gained.area)
+    return torch.cat(gains).view(len(places), -1).mean(1)
+
+
+def _share(labels: Labels, concept: int) -> Float64[Tensor, " b"]:
+    """Return the share of the pixels that shows the concept."""
+    counts = concept_counts((labels == concept).any(1, keepdim=True).long(), 2).double()
+    return counts[:, 1] / counts[:, 0]
 
 
 def change_table(change: PairedChange, trials: Sequence[Trial], vocabulary: Sequence[Concept]) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from typing import Any
 
 from ganatomy.errors import BadValue, UnknownName
 from ganatomy.experiments.causal.pool import PoolSpec
-from ganatomy.experiments.causal.source import SampleSpec, Source
+from ganatomy.experiments.causal.source import SampleSpec, Source, at_least
 
 START_NAMES = {"gradient": "first-order attribution", "iou": "IoU (Eqn 7)"}
 """How a ranking by the start alone is called."""
@@ -20,23 +20,23 @@ OPTIMISERS = ("adam", "sgd")
 class AceSpec(SampleSpec):
     """Which units cause a concept, and how to find out (Eqn 4-7; S-6.4; SPEC 4-5). The defaults are the fast schedule.
 
-    `images` from `first` on are what the chosen units are judged on; nothing that chose units has seen them.
+    `images` from `first` on are what the chosen units are measured on; nothing that chose units has seen them.
 
     Attributes:
         concept: its name.
         pool: images in which places are looked for, shared by all concepts of the layer.
         train, held: images in which the concept is ablated, and as many in which it is inserted, to optimise on and
-            to tell when to stop.
+            to decide when to stop.
         candidates: how often it is tried to insert the concept with all units, to find where it can be.
         together, apart: places of one image that are tried at once, and how far apart they are at least.
-        ablated: in training, units are taken from the whole "map", as when they are judged, or at one "place".
+        ablated: in training, units are ablated on the whole "map", as when they are measured, or at one "place".
         start: alpha begins as the "gradient" of the effect, or as the "iou" of units and concept (Eqn 7).
         steps, pairs: updates at most, and images of each kind for each.
         optimiser, rate, decay: "adam" or "sgd"; its learning rate; whether that falls to 0 over the steps.
         penalty, norm: weight of the "squared" norm of alpha in the loss, or of the "norm" as Eqn 6 prints it.
-        every, patience: updates between two looks at the held-out effect, and looks without a gain until the end. The
-            answer is α of the best look that beats the start by more than its error, or else the start. With patience 0
-            all updates are made and α of the last is the answer.
+        every, patience: updates between two evaluations of the held-out effect, and evaluations without a gain until
+            the end. The answer is α of the best evaluation that beats the start by more than its error, or else the
+            start. With patience 0 all updates are made and α of the last is the answer.
         top: units that are kept; the others' alpha is set to 0.
         sizes: of the sets whose ablation is measured (Figure 4).
         random, controls: how many sets of random units are measured beside, and of which sizes.
@@ -69,7 +69,6 @@ class AceSpec(SampleSpec):
     places: int = 8
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
         super().__post_init__()
         for name in ("sizes", "controls"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
@@ -81,19 +80,13 @@ class AceSpec(SampleSpec):
                 raise UnknownName(name, getattr(self, name), allowed)
         counts = ("candidates", "together", "apart", "pairs", "every", "top", "random", "places")
         least = {"pool": 2, "train": 1, "held": 2, "steps": 0, "patience": 0, **dict.fromkeys(counts, 1)}
-        for name, fewest in least.items():
-            if getattr(self, name) < fewest:
-                raise BadValue(f"{name}={getattr(self, name)} is too few; give at least {fewest}")
+        at_least(self, **least)
         for name in ("rate", "penalty"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise BadValue(f"{name}={getattr(self, name)} is no {name}; give a number that is not negative")
 
     def check_units(self, units: int) -> None:
-        """Refuse sets that are larger than the layer.
-
-        Raises:
-            BadValue: they are.
-        """
+        """Refuse sets that are larger than the layer."""
         for name, size in (("top", self.top), ("sizes", self.sizes[-1]), ("controls", self.controls[-1])):
             if size > units:
                 raise BadValue(f"{name}={size} units, but {self.layer} has {units}; choose fewer, or another layer")
@@ -165,11 +158,7 @@ class Schedule:
 
 
 def scheduled(source: Source, schedule: str = "fast", **options: Any) -> AceSpec:
-    """Return the Spec of a schedule, its sets cut to the layer's size; options are its other fields.
-
-    Raises:
-        UnknownName: no such schedule, or no such layer.
-    """
+    """Return the Spec of a schedule, its sets cut to the layer's size; options are its other fields."""
     if schedule not in SCHEDULES:
         raise UnknownName("schedule", schedule, SCHEDULES)
     fields = {**source.names(), **SCHEDULES[schedule], **options}

@@ -1,13 +1,14 @@
-"""Which setting inserts a concept best? Measured once a study: found on half of the images, told on the other half.
+"""Which setting inserts a concept best? Chosen on half of the images, measured on the other half.
 
 The setting of the paper, 20 units of one layer at k, shows most objects nowhere. So for a set of layers every one of
-some settings is tried at two places of each image, one where the object may be and one where it may not. The best is
-the one by which the object appears most often at the first kind, less how often at the second. What it does is then
-measured on other images, beside a control and beside the paper's setting.
+some settings is tried at places of each image where the object may be and where it may not. The best is the one by
+which the object appears most often at the first kind, less how often at the second. What it does is then measured on
+other images, beside a control and beside the paper's setting.
 """
 
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,17 +20,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ganatomy.errors import StudyError
+from ganatomy.errors import BadValue, StudyError
 from ganatomy.execute import Engine, local
+from ganatomy.experiments.base import Experiment, Plan, Runner
+from ganatomy.experiments.causal.choice import UnitQuery, ace_home, select_units, take_layers
 from ganatomy.experiments.causal.insertion import (
+    InsertionSpec,
+    LayerUnits,
     Part,
     check_insertion,
+    constant_edits,
     control_edits,
     draw_edited,
-    in_order,
-    layers_of,
     measured_parts,
-    row_edits,
     sets_all,
 )
 from ganatomy.experiments.causal.place_truth import (
@@ -45,24 +48,26 @@ from ganatomy.experiments.causal.places import (
     cell_counts,
     corners,
     draw_place,
-    layer_pool,
     masks,
-    missing,
     read_at,
-    read_spec,
-    usualness,
+    relative_frequency,
 )
-from ganatomy.experiments.causal.settings import Setting, SettingSpec, paper_setting
-from ganatomy.experiments.causal.source import Source
-from ganatomy.experiments.causal.trials import Untouched, batches
-from ganatomy.experiments.result import Result
+from ganatomy.experiments.causal.pool import PoolSpec, layer_pool
+from ganatomy.experiments.causal.source import SampleSpec, Source, StudyResult, at_least, missing
+from ganatomy.experiments.causal.trials import Baseline, GainTable, baselines
+from ganatomy.generators.protocol import Edit
 from ganatomy.progress import Progress
 from ganatomy.scenes.places import POSSIBLE, open_bank, place_probabilities
-from ganatomy.stats.base import Accumulator, Merge, concat
 from ganatomy.stats.clusters import clustered_mean, proportion
 from ganatomy.study import Study, is_study
 from ganatomy.weights import cache_directory
 
+TOPS = (20, 40)
+"""So many units of each ranking and layer are tried, and all of them."""
+VALUES = (("k", 1.0), ("k", 2.0), ("place", 1.0))
+"""Constants, and multiples of them, that are tried."""
+SIDE = 3 / 16
+"""A place is about so large, as a share of the image's side."""
 USUAL = 0.25
 """Where no renderer says where an object may be: places that show it so often, as a share of the most frequent one."""
 SALT = 0x5E77
@@ -71,55 +76,132 @@ DRAWN = (LIKELY, LIKELY, LIKELY, UNLIKELY)
 """The places of each image that are tried, by kind: where an object may be there is often little room for it."""
 
 
-class Appeared(Accumulator):
-    """How much of each place shows the concept after each setting.
+@dataclass(frozen=True, kw_only=True)
+class SettingSpec(SampleSpec):
+    """Which settings are tried, and on how many images.
 
     Attributes:
-        gain: float32 [images, settings, places], share of each of the places of `DRAWN` that newly shows it; NaN where
-            the image has no such place.
+        layer: the first of the layers.
+        concept: what is inserted.
+        sets: by name, units of every layer: ``iou-20``, ``ace-40``, ``all``.
+        values: constants and multiples; each is tried with each set.
+        cell: a place is cell × cell of the last layer's grid.
+        pool: on how many images constants are measured.
+        grammar: category of scenes whose renderer says where the object may be; None for the generator's own.
+        images: half of them choose, the others are measured on.
     """
 
-    FIELDS: ClassVar[Mapping[str, Merge]] = {"gain": concat}
+    concept: str
+    sets: tuple[tuple[str, tuple[LayerUnits, ...]], ...]
+    values: tuple[tuple[str, float], ...] = VALUES
+    cell: int = 1
+    pool: int = PoolSpec.images
+    grammar: str | None = None
+    images: int = 120
+    first: int = 3_000_000
+    shard: int = 16
 
-    def __init__(self, settings: int) -> None:
-        self.gain = torch.zeros(0, settings, len(DRAWN))
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        at_least(self, images=4, cell=1, pool=2)
+        if not self.sets or not self.values:
+            raise BadValue("there is no setting to try; give sets of units, and constants")
 
-    def update(self, *batch: Tensor) -> None:
-        """Take in the gains of some images."""
-        self.gain = torch.cat([self.gain, *batch])
+    def layers(self) -> list[str]:
+        """Return every layer that is edited, the first one first."""
+        return [layer for layer, _ in self.sets[0][1]]
+
+    def settings(self) -> list["Setting"]:
+        """Return every setting that is tried."""
+        return [self.setting(*own, *value) for own, value in itertools.product(self.sets, self.values)]
+
+    def setting(self, by: str, units: Sequence[LayerUnits], constant: str, multiple: float) -> "Setting":
+        """Return one setting."""
+        names = {name: getattr(self, name) for name in ("dissection", "generator", "segmenter", "pool", "batch")}
+        (layer, first), *more = units
+        return Setting(**names, layer=layer, units=first, more=tuple(more), constant=constant, multiple=multiple, by=by)
+
+    def halves(self) -> tuple[list[range], list[range]]:
+        """Return the shards of the images that choose, and of those that are measured on."""
+        ids, middle = self.ids(), self.images // 2
+        return self.shards_of(ids[:middle]), self.shards_of(ids[middle:])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting(InsertionSpec):
+    """One way to insert.
+
+    Attributes:
+        by: name of the set of units.
+    """
+
+    by: str
+    units: tuple[int, ...]
+    multiple: float
+    constant: str
+    more: tuple[LayerUnits, ...]
+    pool: int
+
+    @property
+    def name(self) -> str:
+        """What it is, for people and directories: ``all units at k(place)``."""
+        units = "all units" if self.by == "all" else f"top {self.by.rpartition('-')[2]} by {self.by.partition('-')[0]}"
+        value = "k(place)" if self.constant == "place" else "k"
+        return f"{units}, {'' if self.multiple == 1 else f'{self.multiple:g} × '}{value}"
+
+    def fields(self) -> dict[str, Any]:
+        """Return the fields of a Spec that say what is inserted."""
+        return {name: getattr(self, name) for name in ("layer", "units", "more", "constant", "multiple")}
+
+
+def setting_spec(source: Source, layers: Sequence[str], concept: str, **options: Any) -> SettingSpec:
+    """Return the Spec of the settings that are tried for a concept at some layers.
+
+    The units of each layer are ranked by IoU, and by ACE too where that was run for all of them.
+    """
+    source.concept(concept)
+    names = source.in_order(layers)
+    shapes = {name: source.shape(name) for name in layers}
+    ranked = all(
+        any(is_study(ace_home(source, name, concept, each)) for each in ("fast", "published")) for name in names
+    )
+    most = min(shape.units for shape in shapes.values())
+    sets: list[tuple[str, tuple[LayerUnits, ...]]] = []
+    for by in ("iou", "ace") if ranked else ("iou",):
+        for top in sorted({min(top, most) for top in TOPS} - {most}):
+            query = UnitQuery(concept=concept, top=top, by=by)
+            sets.append((f"{by}-{top}", tuple((name, select_units(source, name, query).units) for name in names)))
+    sets.append(("all", tuple((name, tuple(range(shapes[name].units))) for name in names)))
+    cell = max(1, round(SIDE * min(source.grid(names[-1]))))
+    return SettingSpec(
+        **{**source.names(), "layer": names[0], "concept": concept, "sets": tuple(sets), "cell": cell, **options}
+    )
+
+
+def paper_setting(source: Source, spec: SettingSpec) -> Setting:
+    """Return the paper's setting: the 20 best units of the first layer at k; all of a smaller layer's."""
+    top = min(TOPS[0], source.shape(spec.layer).units)
+    units = select_units(source, spec.layer, UnitQuery(concept=spec.concept, top=top)).units
+    return spec.setting(f"iou-{top}", [(spec.layer, units)], "k", 1.0)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class BestSetting(Result):
+class BestSetting(StudyResult):
     """The setting that inserts a concept best into some layers.
 
     Attributes:
-        spec: what was asked.
-        facts: what was used; ``truth`` says by what places are likely.
+        facts: ``truth`` says by what places are likely.
         table: one row a setting: by, units (how many in each layer), constant, multiple, likely, likely_places,
             unlikely, unlikely_places (shares of places where the object appears, on the half that chooses), picked.
         measured: on the other half: ``picked``, its ``control``, and ``paper`` (20 units of the first layer at k), each
             with likely, likely_error, likely_places, unlikely, unlikely_error, unlikely_places.
-        study: the directory that holds it.
     """
 
+    FILES: ClassVar = {"table": "settings"}
+
     spec: SettingSpec
-    facts: Mapping[str, Any]
     table: pd.DataFrame
     measured: pd.DataFrame
-    study: Study
-
-    @classmethod
-    def open(cls, directory: Path) -> "BestSetting":
-        """Open a finished study.
-
-        Raises:
-            StudyError: the directory holds no finished study.
-            BadFile: it is of another kind, or a file of it is damaged.
-        """
-        study = Study.open(directory)
-        table, measured = study.read_table("settings"), study.read_table("measured")
-        return cls(read_spec(study, SettingSpec), study.facts, table, measured, study)
 
     @property
     def best(self) -> Setting:
@@ -129,14 +211,14 @@ class BestSetting(Result):
     @property
     def gains(self) -> Float[Tensor, "images settings places"]:
         """What was gained by every setting, in the order of the table, on the half that chooses."""
-        return self.study.step("choosing", Appeared, missing).gain
+        return self.study.step("choosing", GainTable, missing).gain
 
     def told(self) -> str:
         """Say what the setting does, for people."""
         row, control = self.measured.iloc[0], self.measured.iloc[1]
         where = ("allowed", "forbidden") if self.facts.get("truth") else ("usual", "never seen")
         return (
-            f"{self.best.name} of {', '.join(layer for layer, _ in layers_of(self.best))}: {self.spec.concept} appears "
+            f"{self.best.name} of {', '.join(self.best.layers())}: {self.spec.concept} appears "
             f"at {_percent(row.likely)} of places where it is {where[0]} and {_percent(row.unlikely)} where "
             f"{where[1]}; control {_percent(control.likely)} and {_percent(control.unlikely)}"
         )
@@ -147,8 +229,8 @@ def _percent(share: float) -> str:
 
 
 def setting_home(source: Source, layers: Sequence[str], concept: str) -> Path:
-    """Return where the best setting of a concept at some layers lies unless told otherwise."""
-    return source.beside("+".join(in_order(source, layers)), f"setting-{concept}")
+    """Return the default directory of the best setting of a concept at some layers."""
+    return source.sibling_path("+".join(source.in_order(layers)), f"setting-{concept}")
 
 
 def known_setting(source: Source, layers: Sequence[str], concept: str) -> BestSetting | None:
@@ -166,14 +248,8 @@ def known_setting(source: Source, layers: Sequence[str], concept: str) -> BestSe
 def run_setting(
     spec: SettingSpec, source: Source, directory: Path, execute: Engine = local, progress: Progress | None = None
 ) -> BestSetting:
-    """Try every setting and measure the best; what is there already is not measured again.
-
-    Raises:
-        UnknownName: no such layer, unit or concept.
-        BadValue: the concept is too rare, or a place does not fit the grid.
-    """
-    concept = source.concept(spec.concept)
-    settings = spec.settings()
+    """Try every setting and measure the best; what is there already is not measured again."""
+    concept, settings = source.concept(spec.concept), spec.settings()
     for each in settings:
         check_insertion(source, each)
     category = truth_category(source, spec.concept, spec.grammar)
@@ -181,110 +257,99 @@ def run_setting(
     with Study.create(directory, spec, facts, execute, progress) as study:
         spec = study.begun(spec)
         if not study.finished:
-            task = _task(source, spec, category, execute, progress)
+            places = _places(source, spec, category, execute, progress)
             parts = [measured_parts(source, each, spec.concept, execute, progress) for each in settings]
             choosing, measuring = spec.halves()
-            tried = study.sharded("choosing", Appeared, partial(try_shard, source, spec, task, parts, ()), choosing)
-            table = setting_table(source, settings, tried, task.least)
+            tried = study.sharded("choosing", GainTable, partial(try_shard, source, spec, places, parts, ()), choosing)
+            table = setting_table(source, settings, tried, places.least)
             best = int(table["picked"].to_numpy().argmax())
-            paper = paper_setting(source, spec)
-            own = [parts[best], measured_parts(source, paper, spec.concept, execute, progress)]
-            work = partial(try_shard, source, spec, task, own, (0,))
-            measured = study.sharded("measuring", Appeared, work, measuring)
+            own = [parts[best], measured_parts(source, paper_setting(source, spec), spec.concept, execute, progress)]
+            work = partial(try_shard, source, spec, places, own, (0,))
+            measured = study.sharded("measuring", GainTable, work, measuring)
             study.write_table("settings", table)
-            study.write_table("measured", measured_table(measured, task.least))
+            study.write_table("measured", measured_table(measured, places.least))
             study.finish()
     return BestSetting.open(directory)
 
 
-class Task(NamedTuple):
+class Places(NamedTuple):
     """Where a concept is inserted.
 
     Attributes:
         concept: its index.
-        layer: whose grid the places are of.
+        grid: of the last layer, whose places they are.
         category: of the scenes whose renderer says where it may be; None where none does.
         likely, unlikely: bool [rows, columns], places that usually show it and that never do, by top left corner.
         least: it appears where it newly covers so large a share of the place.
     """
 
     concept: int
-    layer: str
+    grid: tuple[int, int]
     category: str | None
     likely: Tensor
     unlikely: Tensor
     least: float
 
 
-def _task(source: Source, spec: SettingSpec, category: str | None, execute: Engine, progress: Progress | None) -> Task:
-    layer, concept = spec.sets[0][1][-1][0], source.concept(spec.concept)
-    shape = source.shape(layer)
-    corners((shape.height, shape.width), spec.cell)
-    usual = usualness(layer_pool(source, layer, spec.pool, spec.batch, execute, progress), concept, spec.cell).cpu()
-    least = LEAST
+def _places(
+    source: Source, spec: SettingSpec, category: str | None, execute: Engine, progress: Progress | None
+) -> Places:
+    layer, concept = spec.layers()[-1], source.concept(spec.concept)
+    grid, least = source.grid(layer), LEAST
+    corners(grid, spec.cell)
+    pool = layer_pool(source, layer, spec.pool, spec.batch, execute, progress)
+    often = relative_frequency(pool, concept, spec.cell).cpu()
     if category is not None:
         area = usual_area(open_bank(category, cache_directory(), progress=progress), source.named(concept))
-        least = min(least, 0.5 * area * shape.height * shape.width / spec.cell**2)
-    return Task(concept, layer, category, usual >= USUAL, usual == 0, least - 1e-6)
+        least = min(least, 0.5 * area * grid[0] * grid[1] / spec.cell**2)
+    return Places(concept, grid, category, often >= USUAL, often == 0, least - 1e-6)
 
 
 def try_shard(
     source: Source,
     spec: SettingSpec,
-    task: Task,
+    places: Places,
     trials: Sequence[Sequence[Part]],
     controlled: Sequence[int],
     ids: range,
-) -> Appeared:
-    """Insert at a likely and an unlikely place of each image in every way; of some, the control comes after them.
-
-    Args:
-        source: the models.
-        spec: what is asked.
-        task: where.
-        trials: the ways.
-        controlled: numbers of those whose controls are tried, too.
-        ids: of the images.
-    """
-    found = Appeared(len(trials) + len(controlled))
-    shape = source.shape(task.layer)
-    grid = (shape.height, shape.width)
-    for given in batches(source, spec, ids):
-        gain = torch.full((len(given.ids), len(trials) + len(controlled), len(DRAWN)), torch.nan)
-        kinds = _kinds(source, spec, task, given)
+) -> GainTable:
+    """Insert at the places of each image in every way; after the trials come the controls of those in `controlled`."""
+    count = len(trials) + len(controlled)
+    found = GainTable(count, len(DRAWN))
+    for given in baselines(source, spec, ids):
+        gain = torch.full((len(given.ids), count, len(DRAWN)), torch.nan)
+        kinds = _kinds(source, spec, places, given)
         for turn, kind in enumerate(DRAWN):
             at = draw_place(kinds[kind], given.ids, spec.seed + SALT + turn)
-            picture = (at[:, 0] >= 0).nonzero()[:, 0]
-            kinds[kind][picture, at[picture, 0], at[picture, 1]] = False  # each place once
-            if not len(picture):
+            image = (at[:, 0] >= 0).nonzero()[:, 0]
+            kinds[kind][image, at[image, 0], at[image, 1]] = False  # each place once
+            if not len(image):
                 continue
-            rows = Rows(picture, masks(grid, at[picture], spec.cell))
-            edits = [row_edits(parts, rows.where) for parts in trials]
-            edits += [control_edits(trials[i], rows.where, picture, given.ids, spec.seed) for i in controlled]
+            rows = Rows(image, masks(places.grid, at[image], spec.cell))
+            edits: list[Sequence[Edit]] = [constant_edits(parts, rows.where) for parts in trials]
+            edits += [control_edits(trials[i], rows.where, image, given.ids, spec.seed) for i in controlled]
             for i, own in enumerate(edits):
                 images = draw_edited(source, given, rows, own)
-                shown = read_at(source.models.segmenter(images), task.concept, rows.where)
-                gain[picture, i, turn] = (shown.at / shown.area).float().cpu()  # none was there before
+                shown = read_at(source.models.segmenter(images), places.concept, rows.where)
+                gain[image, i, turn] = (shown.at / shown.area).float().cpu()  # none was there before
         found.update(gain)
     return found
 
 
-def _kinds(source: Source, spec: SettingSpec, task: Task, given: Untouched) -> list[Tensor]:
+def _kinds(source: Source, spec: SettingSpec, places: Places, given: Baseline) -> list[Tensor]:
     """Return the free places where the concept is likely, and those where it is not, bool [b, rows, columns] each."""
-    shape = source.shape(task.layer)
-    grid = (shape.height, shape.width)
-    free = (cell_counts(given.labels, [task.concept], grid, spec.cell)[:, 1] == 0).cpu()
-    if task.category is None:
-        return [free & task.likely, free & task.unlikely]
-    at = corners(grid, spec.cell)
-    bank = open_bank(task.category, cache_directory())
-    boxes, labels = scene_boxes(at, spec.cell, grid), scene_labels(source.dissection.vocabulary, given.labels)
-    possible = torch.from_numpy(place_probabilities(bank, source.named(task.concept), labels, boxes))
+    free = (cell_counts(given.labels, [places.concept], places.grid, spec.cell)[:, 1] == 0).cpu()
+    if places.category is None:
+        return [free & places.likely, free & places.unlikely]
+    bank = open_bank(places.category, cache_directory())
+    boxes = scene_boxes(corners(places.grid, spec.cell), spec.cell, places.grid)
+    labels = scene_labels(source.dissection.vocabulary, given.labels)
+    possible = torch.from_numpy(place_probabilities(bank, source.named(places.concept), labels, boxes))
     possible = possible.reshape(free.shape)
     return [free & (possible >= POSSIBLE), free & (possible == 0)]
 
 
-def setting_table(source: Source, settings: Sequence[Setting], tried: Appeared, least: float) -> pd.DataFrame:
+def setting_table(source: Source, settings: Sequence[Setting], tried: GainTable, least: float) -> pd.DataFrame:
     """Return one row a setting, and which is picked: where the object appears most, less where it should not."""
     rows = []
     for i, setting in enumerate(settings):
@@ -306,7 +371,7 @@ def setting_table(source: Source, settings: Sequence[Setting], tried: Appeared, 
     return table.assign(picked=table.index == score.idxmax())
 
 
-def measured_table(tried: Appeared, least: float) -> pd.DataFrame:
+def measured_table(tried: GainTable, least: float) -> pd.DataFrame:
     """Return what the picked setting does, its control, and the paper's setting."""
     rows = []
     for i, name in ((0, "picked"), (2, "control"), (1, "paper")):
@@ -327,3 +392,46 @@ def _share(gain: Float[Tensor, "images places"], least: float) -> tuple[float, f
     shown, picture = (gain[known] >= least).numpy(), known.nonzero()[:, 0].numpy()
     share, error = clustered_mean(shown.astype(np.float64), picture)
     return share, float(np.fmax(error, proportion(shown)[1])) if len(shown) else math.nan, len(shown)
+
+
+def plan_setting(source: Source, layers: Sequence[str], concept: str, **options: Any) -> Plan[BestSetting]:
+    """Return the plan of finding the best setting of a concept at some layers."""
+    spec = setting_spec(source, layers, concept, **options)
+    settings = len(spec.settings())
+    work = f"find the best of {settings} settings for {concept}"
+    return Plan(spec, setting_home(source, layers, concept), partial(run_setting, spec, source), work, settings)
+
+
+def find_setting(source: Source, runner: Runner, layers: Sequence[str], concept: str) -> BestSetting:
+    """Measure the best setting of a concept at some layers, or read it where it was measured before."""
+    return known_setting(source, layers, concept) or runner(plan_setting(source, layers, concept))
+
+
+def _plan(source: Source, options: dict[str, Any], _: Runner) -> Plan[BestSetting]:
+    return plan_setting(source, take_layers(source, options, default=True), **options)
+
+
+@dataclass(frozen=True)
+class _SettingLayers:
+    """Where the units are.
+
+    Attributes:
+        layers: all set at once; the last that can be aimed at, if none are given.
+    """
+
+    layers: Sequence[str] | None = None
+
+
+BEST_SETTING = Experiment(
+    name="best_setting",
+    summary="find the setting that inserts a concept best",
+    verb="setting",
+    spec=SettingSpec,
+    groups=(_SettingLayers,),
+    filled=frozenset({"layer", "sets"}),
+    planned=frozenset({"cell"}),
+    plan=_plan,
+    result=BestSetting,
+    several="concept",
+    example='ganatomy.best_setting("study", concept="door", layers=["layer5", "layer6"]).measured',
+)

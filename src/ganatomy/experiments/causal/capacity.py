@@ -22,35 +22,27 @@ from torch import Tensor
 from ganatomy.edit import check_units
 from ganatomy.errors import BadValue
 from ganatomy.execute import Engine, local
-from ganatomy.experiments.causal.choice import Wanted, choose
+from ganatomy.experiments.base import Experiment, Plan, Runner
+from ganatomy.experiments.causal.choice import UnitQuery, alpha_of, random_alpha, select_units
+from ganatomy.experiments.causal.insertion import RowEdit, draw_edited
 from ganatomy.experiments.causal.places import (
     Rows,
-    at_least,
-    carriers,
     cell_counts,
-    checked_set,
     corners,
     draw_place,
-    insert_at,
-    layer_pool,
+    host_concepts,
     majority,
     masks,
-    missing,
-    random_units,
     read_at,
-    read_spec,
-    switched_on,
-    usualness,
+    relative_frequency,
 )
-from ganatomy.experiments.causal.pool import Pool, PoolSpec
-from ganatomy.experiments.causal.source import Source
-from ganatomy.experiments.causal.transplant import Donors, LendingSpec, find_donors
-from ganatomy.experiments.causal.trials import Untouched
-from ganatomy.experiments.result import Result
-from ganatomy.progress import Progress, report_progress
-from ganatomy.stats.base import Accumulator, Merge, concat
+from ganatomy.experiments.causal.pool import Pool, PoolSpec, layer_pool
+from ganatomy.experiments.causal.source import Source, StudyResult, at_least, checked_set, missing, tuples
+from ganatomy.experiments.causal.transplant import Donors, DonorSpec, find_donors
+from ganatomy.experiments.causal.trials import Baseline, GainTable, baselines
+from ganatomy.progress import Progress
 from ganatomy.stats.clusters import clustered_mean, proportion
-from ganatomy.study import Study
+from ganatomy.study import Study, spec_digest
 from ganatomy.types import Labels, PerUnit
 from ganatomy.vocabulary import find_concept
 
@@ -59,12 +51,12 @@ UnitSet = tuple[str, str, tuple[int, ...]]
 CONTROLS = ("all", "random", "patch", "transplant")
 """Every unit of the layer; as many random ones as the layer's first set has, drawn anew for each image; and in the
 patch where another image shows the concept, every unit, and that image's features, without any k."""
-LENT = ("patch", "transplant")
+DONOR_SETS = ("patch", "transplant")
 """Those in the patch of another image."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class CapacitySpec(LendingSpec):
+class CapacitySpec(DonorSpec):
     """Which settings to try.
 
     Attributes:
@@ -91,7 +83,6 @@ class CapacitySpec(LendingSpec):
     pool: int = PoolSpec.images
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
         super().__post_init__()
         at_least(self, images=4, pool=2, donors=1, margin=0)
         for layer, by, units in self.sets:
@@ -147,63 +138,31 @@ class Setting(NamedTuple):
     def alpha(self, count: int, ids: range, seed: int) -> Float[Tensor, "n u"]:
         """Return which units are set in each image."""
         if self.by == "random":
-            return random_units(count, self.units, ids, seed)
-        return (switched_on(self.units, count) if self.units else torch.ones(count)).expand(len(ids), -1)
-
-
-class Tried(Accumulator):
-    """What each image gained by each setting.
-
-    Attributes:
-        gain: float32 [images, settings], change of the share of the place's pixels that shows the concept; NaN where
-            the image has no place to insert at.
-    """
-
-    FIELDS: ClassVar[Mapping[str, Merge]] = {"gain": concat}
-
-    def __init__(self, settings: int) -> None:
-        self.gain = torch.zeros(0, settings)
-
-    def update(self, *batch: Tensor) -> None:
-        """Take in the gains of some images."""
-        self.gain = torch.cat([self.gain, *batch])
+            return random_alpha(count, self.units, ids, seed)
+        return (alpha_of(self.units, count) if self.units else torch.ones(count)).expand(len(ids), -1)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Capacity(Result):
+class Capacity(StudyResult):
     """What each setting could do.
 
     Attributes:
-        spec: what was asked.
-        facts: what was used.
         table: one row a setting: layer, cell, multiple, by, units (how many), places (one an image), gain (mean change
             of the share of the place's pixels that shows the concept), gain_error, appears (share of the places where
             it newly covers at least `least`), appears_error: these on half of the images. On the other half: picking,
             the gain less that of random units with the same setting; picked: whether that is the greatest, among the
             sets that were asked for. A transplant has neither multiple nor picking.
-        study: the directory that holds it.
     """
 
+    FILES: ClassVar = {"table": "capacity"}
+
     spec: CapacitySpec
-    facts: Mapping[str, Any]
     table: pd.DataFrame
-    study: Study
-
-    @classmethod
-    def open(cls, directory: Path) -> "Capacity":
-        """Open a finished study.
-
-        Raises:
-            StudyError: the directory holds no finished study.
-            BadFile: it is of another kind, or a file of it is damaged.
-        """
-        study = Study.open(directory)
-        return cls(read_spec(study, CapacitySpec), study.facts, study.read_table("capacity"), study)
 
     @property
     def gains(self) -> Float[Tensor, "images settings"]:
         """The gain of every image by every setting, in the order of the table."""
-        return self.study.step("tried", Tried, missing).gain
+        return self.study.step("tried", GainTable, missing).gain
 
 
 def candidates(
@@ -212,46 +171,31 @@ def candidates(
     """Return the sets to try: of each layer the units that rank highest for a concept, named ``iou-20`` and so on.
 
     A layer that has fewer units than asked is tried with the sizes that it has.
-
-    Raises:
-        UnknownName: no such layer, concept or ranking.
-        BadValue: a layer has none of the sizes, no unit of it has to do with the concept, or `by` is ``ace`` and that
-            has not been run.
     """
     for layer in layers:
         if min(tops, default=0) > source.shape(layer).units:
             raise BadValue(f"tops={list(tops)}: {layer} has {source.shape(layer).units} units; give a smaller number")
     return tuple(
-        (layer, f"{ranking}-{top}", choose(source, layer, Wanted(concept=concept, top=top, by=ranking)).units)
+        (layer, f"{rank}-{top}", select_units(source, layer, UnitQuery(concept=concept, top=top, by=rank)).units)
         for layer in layers
-        for ranking in by
+        for rank in by
         for top in tops
         if top <= source.shape(layer).units
     )
 
 
 def check_capacity(spec: CapacitySpec, source: Source) -> tuple[int, list[int]]:
-    """Refuse what cannot be tried; return the indices of the concept, and of the objects that it is tried on.
-
-    Raises:
-        UnknownName: no such layer, unit, concept or object.
-        BadValue: the concept is too rare, or a place does not fit a grid.
-    """
+    """Refuse what cannot be tried; return the indices of the concept, and of the objects that it is tried on."""
     for layer, _, units in spec.sets:
-        shape = source.shape(layer)
-        check_units(layer, shape.units, units)
-        corners((shape.height, shape.width), max(spec.cells))
+        check_units(layer, source.shape(layer).units, units)
+        corners(source.grid(layer), max(spec.cells))
     return source.concept(spec.concept), [find_concept(source.dissection.vocabulary, name) for name in spec.on]
 
 
 def run_capacity(
     spec: CapacitySpec, source: Source, directory: Path, execute: Engine = local, progress: Progress | None = None
 ) -> Capacity:
-    """Try every setting; what is there already is not measured again.
-
-    Raises:
-        UnknownName, BadValue: see `check_capacity`.
-    """
+    """Try every setting; what is there already is not measured again."""
     concept, on = check_capacity(spec, source)
     with Study.create(directory, spec, source.facts(), execute, progress) as study:
         spec = study.begun(spec)
@@ -259,13 +203,13 @@ def run_capacity(
             how = (spec.pool, spec.batch, execute, progress)
             pools = {layer: layer_pool(source, layer, *how) for layer in spec.layers()}
             work = partial(try_shard, source, spec, _tasks(source, spec, pools, concept, on))
-            tried = study.sharded("tried", Tried, work, spec.shards())
+            tried = study.sharded("tried", GainTable, work, spec.shards())
             study.write_table("capacity", capacity_table(source, spec, tried))
             study.finish()
     return Capacity.open(directory)
 
 
-class Task(NamedTuple):
+class LayerTask(NamedTuple):
     """What is inserted in a layer, and where.
 
     Attributes:
@@ -285,78 +229,68 @@ class Task(NamedTuple):
 
 def _tasks(
     source: Source, spec: CapacitySpec, pools: Mapping[str, Pool], concept: int, on: Sequence[int]
-) -> dict[str, Task]:
-    values = {layer: pool.constant(concept).cpu() for layer, pool in pools.items()}
+) -> dict[str, LayerTask]:
     found = find_donors(source, spec, pools, concept)
-    return {
-        layer: Task(
-            concept,
-            values[layer],
-            on,
-            {cell: (usualness(pool, concept, cell) >= spec.usual).cpu() for cell in spec.cells},
-            {cell: found[layer, cell] for cell in spec.cells},
-        )
-        for layer, pool in pools.items()
-    }
+    tasks = {}
+    for layer, pool in pools.items():
+        usual = {cell: (relative_frequency(pool, concept, cell) >= spec.usual).cpu() for cell in spec.cells}
+        donors = {cell: found[layer, cell] for cell in spec.cells}
+        tasks[layer] = LayerTask(concept, pool.constant(concept).cpu(), on, usual, donors)
+    return tasks
 
 
-def try_shard(source: Source, spec: CapacitySpec, tasks: Mapping[str, Task], ids: range) -> Tried:
+def try_shard(source: Source, spec: CapacitySpec, tasks: Mapping[str, LayerTask], ids: range) -> GainTable:
     """Try every setting on one shard; `tasks` say what to insert in each layer and where."""
-    tried = Tried(len(spec.settings()))
-    generator, segmenter = source.models.generator, source.models.segmenter
-    for part in source.parts(ids, spec.batch):
-        z = generator.latents(part, spec.seed)
-        seen = generator.observe(z, spec.layers())
-        labels = segmenter(seen.images)
+    tried = GainTable(len(spec.settings()))
+    for given in baselines(source, spec, ids, spec.layers()):
         gains = []
         for layer in spec.layers():
-            given = Untouched(part, z, seen.images, seen.features[layer], labels)
-            gains += _try_layer(source, spec, given, layer, tasks[layer])
+            gains += _try_layer(source, spec, given._replace(features=given.layers[layer]), layer, tasks[layer])
         tried.update(torch.stack(gains, 1))
-        report_progress(len(part))
     return tried
 
 
 @torch.no_grad()
 def _try_layer(
-    source: Source, spec: CapacitySpec, given: Untouched, layer: str, task: Task
+    source: Source, spec: CapacitySpec, given: Baseline, layer: str, task: LayerTask
 ) -> list[Float[Tensor, " b"]]:
     """Return the gains by every setting of one layer."""
-    shape = source.shape(layer)
-    generator, grid = source.models.generator, (shape.height, shape.width)
+    shape, grid = source.shape(layer), source.grid(layer)
     gains = []
     for cell in spec.cells:
         free, donors = _free(source, given.labels, grid, cell, task), task.donors[cell]
         drawn, donor = draw_place(free, given.ids, spec.seed), donors.taken(free, given.ids, spec.seed)
         for setting in [each for each in spec.settings() if (each.layer, each.cell) == (layer, cell)]:
-            lent = setting.by in LENT
-            picture = ((donor if lent else drawn[:, 0]) >= 0).nonzero()[:, 0]
+            donated = setting.by in DONOR_SETS
+            image = ((donor if donated else drawn[:, 0]) >= 0).nonzero()[:, 0]
             gain = torch.full((len(given.ids),), torch.nan)
-            if len(picture):
-                own = donor[picture]
-                read = masks(grid, donors.place[own] if lent else drawn[picture], cell)
+            if len(image):
+                own = donor[image]
+                read = masks(grid, donors.place[own] if donated else drawn[image], cell)
                 if setting.by == "transplant":
-                    images = generator.render(donors.put(given.features[picture], own), layer, given.z[picture])
+                    r = donors.put(given.features[image], own)
+                    images = source.models.generator.render(r, layer, given.z[image])
                 else:
-                    alpha = setting.alpha(shape.units, given.ids, spec.seed)[picture]
-                    rows = Rows(picture, donors.patches(own, grid) if lent else read)
-                    images = insert_at(source, layer, given, rows, alpha, task.value * setting.multiple)
+                    alpha = setting.alpha(shape.units, given.ids, spec.seed)[image]
+                    where = donors.patches(own, grid) if donated else read
+                    edit = RowEdit(layer, alpha, task.value * setting.multiple, where)
+                    images = draw_edited(source, given, Rows(image, where), [edit])
                 shown = read_at(source.models.segmenter(images), task.concept, read)
-                gain[picture] = (shown.at / shown.area).float().cpu()  # none was there before
+                gain[image] = (shown.at / shown.area).float().cpu()  # none was there before
             gains.append(gain)
     return gains
 
 
-def _free(source: Source, labels: Labels, grid: tuple[int, int], cell: int, task: Task) -> Tensor:
+def _free(source: Source, labels: Labels, grid: tuple[int, int], cell: int, task: LayerTask) -> Tensor:
     """Return the places that may be drawn, bool [b, rows, columns], by top left corner."""
     free = cell_counts(labels, [task.concept], grid, cell)[:, 1] == 0
     if task.on:
-        under = majority(labels, carriers(source), grid, cell)
+        under = majority(labels, host_concepts(source), grid, cell)
         free &= torch.isin(under, torch.tensor(task.on, device=free.device))
     return free.cpu() & task.usual[cell]
 
 
-def capacity_table(source: Source, spec: CapacitySpec, tried: Tried) -> pd.DataFrame:
+def capacity_table(source: Source, spec: CapacitySpec, tried: GainTable) -> pd.DataFrame:
     """Read what was tried: measured on the images with odd numbers, picked on those with even ones."""
     even, odd = (tried.gain[half::2].double().numpy() for half in (0, 1))
     settings = spec.settings()
@@ -386,3 +320,47 @@ def _numbered(values: Any) -> tuple[Any, Any]:
     values = np.asarray(values, np.float64)
     values = values[~np.isnan(values)]
     return values, np.arange(len(values))
+
+
+@dataclass(frozen=True)
+class _Rankings:
+    """What is tried.
+
+    Attributes:
+        layers: which to try.
+        by: rankings of the units: ``iou``, ``random``, and ``ace`` once it has been run.
+        tops: so many of the units of each ranking.
+    """
+
+    layers: Sequence[str]
+    by: Sequence[str] = ("iou",)
+    tops: Sequence[int] = (20, 40)
+
+
+def _plan(source: Source, options: dict[str, Any], _: Runner) -> Plan[Capacity]:
+    layers, concept = options.pop("layers"), options.pop("concept")
+    own = {name: tuples(value) for name, value in options.items()}
+    ranking = {name: own.pop(name) for name in ("by", "tops") if name in own}
+    if isinstance(ranking.get("by"), str):
+        ranking["by"] = (ranking["by"],)
+    if not layers or isinstance(layers, str) or len(set(layers)) < len(layers):
+        raise BadValue(f"layers={layers!r}: give a list of at least one, each once")
+    sets = candidates(source, layers, concept, **ranking)
+    spec = CapacitySpec(**source.names(), layer=layers[0], concept=concept, sets=sets, **own)
+    check_capacity(spec, source)
+    directory = source.sibling_path(spec.layer, f"capacity-{concept}-{spec_digest(spec)[:8]}")
+    work = f"insert {concept} in every way"
+    return Plan(spec, directory, partial(run_capacity, spec, source), work, len(spec.settings()))
+
+
+CAPACITY = Experiment(
+    name="capacity",
+    verb="capacity",
+    summary="insert a concept in every way there is, at one place of each image",
+    spec=CapacitySpec,
+    groups=(_Rankings,),
+    filled=frozenset({"layer", "sets"}),
+    plan=_plan,
+    result=Capacity,
+    example='ganatomy.capacity("study", layers=["layer4"], concept="door", on=["building"]).table',
+)

@@ -8,23 +8,27 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from ganatomy.edit import Intervention, check_units
+from ganatomy.edit import check_units
 from ganatomy.errors import BadValue, StudyMismatch, UnknownName
 from ganatomy.experiments.causal.source import Source
 from ganatomy.generators.latents import standard_normal
 from ganatomy.remote import local_path
 from ganatomy.study import is_study
+from ganatomy.types import PerUnit
 
 RANKINGS = ("iou", "ace", "random")
 FIRST = 1 << 20
 """The number of the set that a choice at random takes; those from 0 on are the sets that it is compared with."""
+FINEST = 4
+"""Without layers given, those with the finest grid whose places are at least so many pixels a side."""
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What a person asks for.
+class UnitQuery:
+    """Which units a person asks for.
 
     Attributes:
         units: the units themselves; None to rank them.
@@ -44,27 +48,26 @@ class Wanted:
     seed: int = 0
 
     @classmethod
-    def take(cls, options: dict[str, Any]) -> "Wanted":
+    def take(cls, options: dict[str, Any]) -> "UnitQuery":
         """Take its fields out of options; `seed` stays there too, as it is also that of the study.
 
         Raises:
             BadValue: units that are given and a ranking both.
         """
-        names = [f.name for f in dataclasses.fields(cls)]
+        names = [field.name for field in dataclasses.fields(cls)]
         given = {name: options[name] for name in names if options.get(name) is not None}
         if "ace" in given:
             given["ace"] = local_path(given["ace"])
         ranking = [name for name in ("top", "by", "ace") if name in given]
         if "units" in given and ranking:
             raise BadValue(f"units are given, so {' and '.join(ranking)} would say nothing; give one or the other")
-        for name in names:
-            if name != "seed":
-                options.pop(name, None)
+        for name in set(names) - {"seed"}:
+            options.pop(name, None)
         return cls(**given)
 
 
 @dataclass(frozen=True)
-class Choice:
+class UnitSelection:
     """Which units, and why.
 
     Attributes:
@@ -77,38 +80,92 @@ class Choice:
     chosen: str
     name: str
 
+    def name_for(self, concept: str | None) -> str:
+        """Return the name with the concept in it; units that were named do not say what for."""
+        return f"{self.name}-{concept}" if concept and self.name.startswith("units") else self.name
 
-def choose(source: Source, layer: str, wanted: Wanted) -> Choice:
-    """Return the units of a layer that are asked for.
 
-    Raises:
-        UnknownName: no such layer, unit, concept or ranking.
-        BadValue: more units than the layer has, a concept that is too rare, or nothing to choose by.
-        StudyError: there is no finished ACE study to rank by; says how to make one.
+@dataclass(frozen=True)
+class Layers:
+    """Where the units are.
+
+    Attributes:
+        layer: where the units are.
+        layers: several at once, in place of `layer`.
     """
-    count = source.shape(layer).units
-    if wanted.by not in RANKINGS:
-        raise UnknownName("ranking", wanted.by, RANKINGS)
-    if wanted.concept is not None:
-        source.concept(wanted.concept)
-    if wanted.units is not None:
-        return _named(layer, count, wanted.units)
-    n, concept = wanted.top, wanted.concept
-    if concept is None and wanted.by != "random":
+
+    layer: str | None = None
+    layers: Sequence[str] | None = None
+
+
+def take_layers(source: Source, options: dict[str, Any], default: bool = False) -> list[str]:
+    """Take the layers that are meant out of options, `layer` or `layers`; in the order of the network.
+
+    Where none is named, they are those of `default_layers`, if there is a default.
+    """
+    layer, layers = options.pop("layer", None), options.pop("layers", None)
+    if layer is not None and layers is not None:
+        raise BadValue(f"layer={layer} and layers={','.join(layers)} are both given; give one or the other")
+    if layer is None and layers is None:
+        if default:
+            return default_layers(source)
+        raise BadValue("no layer is given; name one, or several: layers=layer5,layer6")
+    named = [str(name) for name in ([layer] if layers is None else layers)]
+    for name in named:
+        source.shape(name)
+    if not named or len(set(named)) < len(named):
+        raise BadValue(f"layers={','.join(named)}: give at least one, each once")
+    return source.in_order(named)
+
+
+def default_layers(source: Source) -> list[str]:
+    """Return the layers that are set where none are named: the first two with the finest grid that can make an object.
+
+    A place of it is at least `FINEST` pixels a side; of networks without such, it is the first layer.
+    """
+    generator, layers = source.models.generator, source.dissection.layers
+    height = generator.observe(generator.latents(range(1), 0), ()).images.shape[-2]
+    apt = {name: shape.height for name, shape in layers.items() if 1 < shape.height <= height // FINEST}
+    if not apt:
+        return [next(iter(layers))]
+    return [name for name, side in apt.items() if side == max(apt.values())][:2]
+
+
+def select_units(source: Source, layer: str, query: UnitQuery) -> UnitSelection:
+    """Return the units of a layer that are asked for."""
+    count, n, by, concept = source.shape(layer).units, query.top, query.by, query.concept
+    if by not in RANKINGS:
+        raise UnknownName("ranking", by, RANKINGS)
+    if concept is not None:
+        source.concept(concept)
+    if query.units is not None:
+        return _named_units(layer, count, query.units)
+    if concept is None and by != "random":
         raise BadValue("no units to act on; name some, or a concept to rank the units of the layer for")
     if not 1 <= n <= count:
         raise BadValue(f"top={n}: {layer} has {count} units; give 1 to {count}")
-    if wanted.by == "random":
-        (units,) = random_sets(count, n, range(FIRST, FIRST + 1), wanted.seed)
-        return Choice(units, f"{n} units at random (seed {wanted.seed})", f"{concept or 'units'}-random-{n}")
+    if by == "random":
+        (units,) = random_sets(count, n, range(FIRST, FIRST + 1), query.seed)
+        return UnitSelection(units, f"{n} units at random (seed {query.seed})", f"{concept or 'units'}-random-{n}")
     assert concept is not None
-    by = wanted.by
     if by == "ace":
-        units, by = _by_ace(source, layer, wanted)
+        units, by = _by_ace(source, layer, concept, query)
     else:
-        order = source.ious(layer, concept).sort(descending=True, stable=True).indices
-        units = tuple(order[:n].tolist())
-    return Choice(units, f"top {n} for {concept} by {by}", f"{concept}-{wanted.by}-{n}")
+        units = tuple(source.ious(layer, concept).sort(descending=True, stable=True).indices[:n].tolist())
+    return UnitSelection(units, f"top {n} for {concept} by {by}", f"{concept}-{query.by}-{n}")
+
+
+def select_in_layers(
+    source: Source, layers: Sequence[str], query: UnitQuery, constant: str | None = None
+) -> tuple[UnitSelection, dict[str, Any]]:
+    """Return the units of several layers that are asked for, and the fields of a Spec that name them."""
+    if len(layers) > 1 and query.units is not None:
+        raise BadValue(f"units are numbered within one layer, {', '.join(layers)} are several; rank them, or give one")
+    first, *others = (select_units(source, layer, query) for layer in layers)
+    more = tuple((layer, own.units) for layer, own in zip(layers[1:], others, strict=True))
+    chosen = f"{first.chosen}, each of {', '.join(layers)}" if more else first.chosen
+    name = first.name + ("-at-k-of-the-place" if constant == "place" else "")
+    return UnitSelection(first.units, chosen, name), {"layer": layers[0], "units": first.units, "more": more}
 
 
 def random_sets(count: int, size: int, numbers: range, seed: int, avoid: Sequence[int] = ()) -> list[tuple[int, ...]]:
@@ -129,69 +186,49 @@ def random_sets(count: int, size: int, numbers: range, seed: int, avoid: Sequenc
     return [tuple(sorted(row)) for row in keys.argsort(stable=True)[:, :size].tolist()]
 
 
-def random_edits(edits: Sequence[Intervention], numbers: range, seed: int) -> list[list[Intervention]]:
-    """Return the same edits of random units, once for each number: as many of each layer, other ones if there are any.
+def alpha_of(units: Sequence[int], count: int) -> PerUnit:
+    """Return alpha: 1 for these units, 0 for the others of a layer."""
+    alpha = torch.zeros(count)
+    alpha[list(units)] = 1
+    return alpha
 
-    What was done to a unit, how far, where and to what value, is done to the one that is drawn for it.
+
+def random_alpha(count: int, units: Sequence[int], ids: range, seed: int) -> Float[Tensor, "b u"]:
+    """Return alpha of as many units as in `units`, others where there are enough, drawn anew for each image.
+
+    Row i depends on (seed, ids[i]) only.
     """
-    drawn = {
-        layer: _stand_ins([edit for edit in edits if edit.layer == layer], numbers, seed)
-        for layer in {edit.layer for edit in edits}
-    }
-    return [[_moved(edit, drawn[edit.layer][i]) for edit in edits] for i in range(len(numbers))]
-
-
-def _stand_ins(edits: Sequence[Intervention], numbers: range, seed: int) -> list[tuple[Tensor, Tensor]]:
-    """Return the units that edits of a layer touch, and those drawn for them, once for each number."""
-    touched = torch.stack([stroke.alpha for edit in edits for stroke in edit.strokes()]).amax(0).nonzero()[:, 0]
-    sets = random_sets(edits[0].shape[0], len(touched), numbers, seed, touched.tolist())
-    return [(touched, torch.tensor(own, dtype=torch.long)) for own in sets]
-
-
-def _moved(edit: Intervention, units: tuple[Tensor, Tensor]) -> Intervention:
-    """Return an edit of other units: `units` are those that it touches, and those in their place."""
-    old, new = units
-    strokes = []
-    for stroke in edit.strokes():
-        alpha, value = torch.zeros_like(stroke.alpha), torch.zeros_like(stroke.value)
-        alpha[new], value[new] = stroke.alpha[old], stroke.value[old]
-        strokes.append(dataclasses.replace(stroke, alpha=alpha, value=value))
-    return dataclasses.replace(strokes[-1], before=tuple(strokes[:-1]))
+    return torch.stack([alpha_of(own, count) for own in random_sets(count, len(units), ids, seed, units)])
 
 
 def ace_home(source: Source, layer: str, concept: str, schedule: str = "fast") -> Path:
-    """Return where the ACE study of a concept lies unless told otherwise."""
-    return source.beside(layer, f"ace-{concept}" if schedule == "fast" else f"ace-{concept}-{schedule}")
+    """Return the default directory of the ACE study of a concept."""
+    return source.sibling_path(layer, f"ace-{concept}" if schedule == "fast" else f"ace-{concept}-{schedule}")
 
 
-def _named(layer: str, count: int, units: Sequence[int]) -> Choice:
+def _named_units(layer: str, count: int, units: Sequence[int]) -> UnitSelection:
     check_units(layer, count, units)
     if not units or len(set(units)) != len(units):
         raise BadValue(f"units {', '.join(map(str, units))}: give different ones, at least one")
     listed = ", ".join(map(str, units)) if len(units) <= 8 else f"{units[0]}, {units[1]} … {units[-1]}"
     name = "-".join(map(str, units)) if len(units) <= 8 else f"{len(units)}-from-{units[0]}-to-{units[-1]}"
-    return Choice(tuple(units), f"units {listed}", f"units-{name}")
+    return UnitSelection(tuple(units), f"units {listed}", f"units-{name}")
 
 
-def _by_ace(source: Source, layer: str, wanted: Wanted) -> tuple[tuple[int, ...], str]:
+def _by_ace(source: Source, layer: str, concept: str, query: UnitQuery) -> tuple[tuple[int, ...], str]:
     """Rank by an ACE study, which must be of the same dissection, layer and concept; also say what ranked its units."""
-    assert wanted.concept is not None
-    usual = [ace_home(source, layer, wanted.concept, schedule) for schedule in ("fast", "published", "quick")]
-    made = [home for home in usual if is_study(home)]
-    directory = wanted.ace or (made or usual)[0]
+    usual = [ace_home(source, layer, concept, schedule) for schedule in ("fast", "published", "quick")]
+    directory = query.ace or next(filter(is_study, usual), usual[0])
     if not is_study(directory):
         raise BadValue(
-            f"no ACE study of {wanted.concept} in {directory}; make it: "
-            f"ganatomy ace {source.directory} --layer {layer} --concept {shlex.quote(wanted.concept)}"
+            f"no ACE study of {concept} in {directory}; make it: "
+            f"ganatomy ace {source.directory} --layer {layer} --concept {shlex.quote(concept)}"
         )
     from ganatomy.experiments.causal.ace import Ace  # only who ranks by it loads it
 
     ace = Ace.open(directory)
-    for name, found, given in (
-        ("dissection", ace.spec.dissection, source.dissection.study.digest),
-        ("layer", ace.spec.layer, layer),
-        ("concept", ace.spec.concept, wanted.concept),
-    ):
-        if found != given:
+    asked = {"dissection": source.dissection.study.digest, "layer": layer, "concept": concept}
+    for name, given in asked.items():
+        if (found := getattr(ace.spec, name)) != given:
             raise StudyMismatch(f"the ACE study in {directory} is of another {name}: {found}, not {given}")
-    return tuple(ace.top(wanted.top)), "ace" if ace.updates else ace.called
+    return tuple(ace.top(query.top)), "ace" if ace.updates else ace.called

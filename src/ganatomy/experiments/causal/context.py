@@ -4,7 +4,7 @@ What a place showed before decides what comes of it. Where the grammar of the sc
 may be, and the answer can be right or wrong.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -19,53 +19,48 @@ from torch import Tensor
 from ganatomy.errors import BadValue
 from ganatomy.execute import Engine, local
 from ganatomy.experiments.base import Experiment
-from ganatomy.experiments.causal.choice import Wanted
-from ganatomy.experiments.causal.chosen import Layers
-from ganatomy.experiments.causal.expected import Expected, expected
+from ganatomy.experiments.causal.choice import Layers, UnitQuery
 from ganatomy.experiments.causal.insertion import (
     Part,
-    RowEdit,
-    check_insertion,
+    PlaceSpec,
+    check_places,
+    constant_edits,
     control_edits,
     draw_edited,
     measured_parts,
-    row_edits,
     sets_all,
 )
 from ganatomy.experiments.causal.place_truth import (
+    PlacementRules,
     PlaceTruth,
     by_probability,
+    placement_rules,
     read_truth,
     truth_category,
     truth_facts,
-    truth_verdict,
+    verdict_table,
     with_truth,
 )
 from ganatomy.experiments.causal.places import (
-    PlaceSpec,
     Rows,
     as_bytes,
-    at_least,
-    carriers,
     cell_counts,
     corners,
-    layer_pool,
+    gained_at,
+    host_concepts,
     majority,
     masks,
-    missing,
     pixel_boxes,
-    prepared,
-    read_at,
-    read_spec,
-    usualness,
+    relative_frequency,
 )
 from ganatomy.experiments.causal.plans import BY_SETTING, PLACED, place_plan
-from ganatomy.experiments.causal.source import Source
-from ganatomy.experiments.causal.trials import Untouched, batches
-from ganatomy.experiments.result import Result
+from ganatomy.experiments.causal.pool import layer_pool
+from ganatomy.experiments.causal.source import JoinedRows, Source, StudyResult, at_least, missing
+from ganatomy.experiments.causal.trials import Baseline, baselines
+from ganatomy.generators.protocol import Edit
 from ganatomy.progress import Progress
-from ganatomy.stats.base import Accumulator, Merge, concat
-from ganatomy.stats.clusters import clustered_mean, contrast
+from ganatomy.stats.base import concat
+from ganatomy.stats.clusters import clustered_mean
 from ganatomy.study import Study
 
 
@@ -75,8 +70,8 @@ class ContextSpec(PlaceSpec):
 
     Attributes:
         stride: from one place to the next, in cells of the grid; None for as far as a place is wide.
-        usual: `Context.under` and `Context.verdict` tell of places only that, in the pool, show the concept at least so
-            often, as a share of the place that shows it most; 0 for all places.
+        usual: `Context.under` and `Context.verdict` are of the places only that, in the pool, show the concept at least
+            so often, as a share of the place that shows it most; 0 for all places.
         responsive: a place is responsive if the concept gains at least this share of its pixels.
         show: the first so many images are kept, with their maps.
         draws: of the bootstrap of `Context.verdict`.
@@ -97,7 +92,6 @@ class ContextSpec(PlaceSpec):
     forbidden: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
         super().__post_init__()
         at_least(self, show=0, draws=1)
         if self.stride is not None:
@@ -116,7 +110,7 @@ class ContextSpec(PlaceSpec):
         return corners(grid, self.cell, self.stride or self.cell)
 
 
-class Inserted(Accumulator):
+class Inserted(JoinedRows):
     """Every insertion, one row each, the places of an image in order; and the images that are shown.
 
     Attributes:
@@ -129,17 +123,12 @@ class Inserted(Accumulator):
     """
 
     ROWS = ("under", "before", "gain", "image_gain", "random_gain", "random_image_gain")
-    FIELDS: ClassVar[Mapping[str, Merge]] = dict.fromkeys((*ROWS, "pictures", "inserted"), concat)
+    FIELDS: ClassVar = dict.fromkeys((*ROWS, "pictures", "inserted"), concat)
 
     def __init__(self, pictures: Tensor) -> None:
         self.under = torch.zeros(0, dtype=torch.long)
         self.before, self.gain, self.image_gain, self.random_gain, self.random_image_gain = torch.zeros(5, 0)
         self.pictures = self.inserted = pictures
-
-    def update(self, *batch: Tensor) -> None:
-        """Take in (under, before, gain, image_gain, random_gain, random_image_gain)."""
-        for name, new in zip(self.ROWS, batch, strict=True):
-            setattr(self, name, torch.cat([getattr(self, name), new.cpu()]))
 
     def show(self, pictures: Tensor, inserted: Tensor) -> None:
         """Keep some images."""
@@ -148,15 +137,14 @@ class Inserted(Accumulator):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Context(Result):
+class Context(StudyResult):
     """Where the model accepts an object.
 
     Effects are changes of how many pixels show the concept, as shares of the place's pixels: at the place, and in the
     whole image. Errors take the places of one image as one draw.
 
     Attributes:
-        spec: what was asked.
-        facts: what was used; ``allowed`` and ``forbidden`` are what the verdict is about.
+        facts: ``allowed`` and ``forbidden`` are what the verdict is about.
         places: one row an insertion: id, row, column (of the place's top left corner in the grid), under (the object
             that most of the place's pixels showed before), usual (how often the place shows the concept in the pool, as
             a share of the place that shows it most), before (the share of the place's pixels that showed the concept),
@@ -175,16 +163,13 @@ class Context(Result):
             Empty for any other generator.
         boxes: the responsive places of the images shown: image (number in `pictures`), id, row, column, gain, under,
             top, left, height, width (in pixels of the image).
-        study: the directory that holds it.
     """
 
     spec: ContextSpec
-    facts: Mapping[str, Any]
     places: pd.DataFrame
     under: pd.DataFrame
     verdict: pd.DataFrame
     boxes: pd.DataFrame
-    study: Study
     possible: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
@@ -193,19 +178,9 @@ class Context(Result):
         return self.under
 
     @classmethod
-    def open(cls, directory: Path) -> "Context":
-        """Open a finished study.
-
-        Raises:
-            StudyError: the directory holds no finished study.
-            BadFile: it is of another kind, or a file of it is damaged.
-        """
-        study = Study.open(directory)
-        spec = read_spec(study, ContextSpec)
-        places, under, verdict, boxes = map(study.read_table, ("places", "under", "verdict", "boxes"))
+    def _fields(cls, study: Study) -> dict[str, Any]:
         known = study.facts.get("truth") is not None
-        possible = study.read_table("possible") if known else pd.DataFrame()
-        return cls(spec, study.facts, places, under, verdict, boxes, study, possible)
+        return super()._fields(study) | ({"possible": study.read_table("possible")} if known else {})
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -237,19 +212,13 @@ class Context(Result):
 def run_context(
     spec: ContextSpec, source: Source, directory: Path, execute: Engine = local, progress: Progress | None = None
 ) -> Context:
-    """Insert at every place of every image; what is there already is not measured again.
-
-    Raises:
-        UnknownName: no such layer, unit, concept, category or object.
-        BadValue: the concept is too rare, or a place does not fit the grid.
-    """
-    concept = prepared(spec, source)
-    check_insertion(source, spec)
+    """Insert at every place of every image; what is there already is not measured again."""
+    concept = check_places(spec, source)
     category = truth_category(source, spec.concept, spec.grammar) if spec.allowed is None else None
-    belief = Expected(category, [], [])
+    rules = PlacementRules(category, [], [])
     if category is None:
-        belief = expected(source, spec.concept, spec.grammar, spec.allowed, spec.forbidden)
-    facts = source.facts() | belief._asdict() | truth_facts(category, source.named(concept))
+        rules = placement_rules(source, spec.concept, spec.grammar, spec.allowed, spec.forbidden)
+    facts = source.facts() | rules._asdict() | truth_facts(category, source.named(concept))
     facts["control"] = "without" if sets_all(source, spec) else "random"
     with Study.create(directory, spec, facts, execute, progress) as study:
         spec = study.begun(spec)
@@ -258,31 +227,21 @@ def run_context(
             pool = layer_pool(source, spec.place_layer, spec.pool, spec.batch, execute, progress)
             work = partial(insert_shard, source, spec, concept, parts)
             found = study.sharded("context", Inserted, work, spec.shards())
-            places = place_table(source, spec, found, usualness(pool, concept, spec.cell))
+            places = place_table(source, spec, found, relative_frequency(pool, concept, spec.cell))
             if category is not None:
-                places = _judged(source, spec, study, places, progress)
-            told = places[places.usual >= spec.usual]
+                grid = parts[-1].grid
+                where = (spec.corners(grid), spec.cell, spec.place_layer)
+                truth = study.step("truth", PlaceTruth, lambda: read_truth(source, spec, concept, where, progress))
+                places = with_truth(places, truth, spec.cell**2 / (grid[0] * grid[1]))
+            read = places[places.usual >= spec.usual]
             study.write_table("places", places)
-            study.write_table("under", under_table(source, spec, told, belief))
+            study.write_table("under", under_table(source, spec, read, rules))
             if category is not None:
-                study.write_table("possible", by_probability(told))
-                study.write_table("verdict", truth_verdict(told, spec.draws, spec.seed))
-            else:
-                study.write_table("verdict", verdict_table(spec, told[told.before == 0], belief))
+                study.write_table("possible", by_probability(read))
+            study.write_table("verdict", verdict_table(read, rules, spec.draws, spec.seed))
             study.write_table("boxes", box_table(source, spec, places, found))
             study.finish()
     return Context.open(directory)
-
-
-def _judged(
-    source: Source, spec: ContextSpec, study: Study, places: pd.DataFrame, progress: Progress | None
-) -> pd.DataFrame:
-    """Return the places with the truth about each."""
-    shape = source.shape(spec.place_layer)
-    where = (spec.corners((shape.height, shape.width)), spec.cell, spec.place_layer)
-    concept = source.concept(spec.concept)
-    truth = study.step("truth", PlaceTruth, lambda: read_truth(source, spec, concept, where, progress))
-    return with_truth(places, truth, spec.cell**2 / (shape.height * shape.width))
 
 
 def insert_shard(source: Source, spec: ContextSpec, concept: int, parts: Sequence[Part], ids: range) -> Inserted:
@@ -290,36 +249,35 @@ def insert_shard(source: Source, spec: ContextSpec, concept: int, parts: Sequenc
     grid = parts[-1].grid
     at = spec.corners(grid)
     found: Inserted | None = None
-    for given in batches(source, spec, ids):
+    for given in baselines(source, spec, ids):
         found = found or Inserted(as_bytes(given.images[:0]))
-        under = majority(given.labels, carriers(source), grid, spec.cell)[:, at[:, 0], at[:, 1]].flatten()
+        under = majority(given.labels, host_concepts(source), grid, spec.cell)[:, at[:, 0], at[:, 1]].flatten()
         pixels, own = cell_counts(given.labels, [concept], grid, spec.cell)[:, :, at[:, 0], at[:, 1]].unbind(1)
-        stood = own / pixels
+        before = own / pixels
         pairs = torch.cartesian_prod(torch.arange(len(given.ids)), torch.arange(len(at)))
         gains = []
         for own in torch.split(pairs, source.batch(spec.batch)):  # a map a row: of all rows they would fill the memory
             few = Rows(own[:, 0], masks(grid, at[own[:, 1]], spec.cell))
-            edits = row_edits(parts, few.where), control_edits(parts, few.where, few.picture, given.ids, spec.seed)
+            control = control_edits(parts, few.where, few.image, given.ids, spec.seed)
+            edits: list[Sequence[Edit]] = [constant_edits(parts, few.where), control]
             gains.append(torch.cat([_gains(source, given, few, concept, each) for each in edits], 1))
         gained = torch.cat(gains)
-        found.update(under, stood.flatten(), *gained.unbind(1))
+        found.update(under, before.flatten(), *gained.unbind(1))
         shown = range(max(0, min(len(given.ids), spec.first + spec.show - given.ids.start)))
         if shown:
             best = gained[:, 0].view(len(given.ids), len(at)).argmax(1)[shown.start : shown.stop]
             few = Rows(torch.tensor(shown), masks(grid, at[best], spec.cell))
-            after = draw_edited(source, given, few, row_edits(parts, few.where))
+            after = draw_edited(source, given, few, constant_edits(parts, few.where))
             found.show(as_bytes(given.images[: len(shown)]), as_bytes(after))
     assert found is not None
     return found
 
 
-def _gains(source: Source, given: Untouched, rows: Rows, concept: int, edits: Sequence[RowEdit]) -> Tensor:
+def _gains(source: Source, given: Baseline, rows: Rows, concept: int, edits: Sequence[Edit]) -> Tensor:
     """Make the edits, a row each; return the gains of the concept at the place and in the image."""
-    images = draw_edited(source, given, rows, edits)
-    before = read_at(given.labels[rows.picture], concept, rows.where)
-    after = read_at(source.models.segmenter(images), concept, rows.where)
-    gained = torch.stack([after.at - before.at, after.picture - before.picture], 1)
-    return (gained / before.area[:, None]).float().cpu()
+    labels = source.models.segmenter(draw_edited(source, given, rows, edits))
+    gained = gained_at(given.labels[rows.image], labels, concept, rows.where)
+    return (torch.stack([gained.at, gained.image], 1) / gained.area[:, None]).float().cpu()
 
 
 def place_table(source: Source, spec: ContextSpec, found: Inserted, usual: Tensor) -> pd.DataFrame:
@@ -339,9 +297,9 @@ def place_table(source: Source, spec: ContextSpec, found: Inserted, usual: Tenso
     return table.assign(under=names[found.under.numpy()], usual=often, **gains)
 
 
-def under_table(source: Source, spec: ContextSpec, places: pd.DataFrame, belief: Expected) -> pd.DataFrame:
+def under_table(source: Source, spec: ContextSpec, places: pd.DataFrame, belief: PlacementRules) -> pd.DataFrame:
     """Return the mean effect by the object under the place."""
-    vocabulary = [source.named(c) for c in (0, *carriers(source))]
+    vocabulary = [source.named(c) for c in (0, *host_concepts(source))]
     kinds = {concept.name: concept.category for concept in vocabulary}
     rows = []
     for name, own in places.groupby("under", sort=False):
@@ -355,21 +313,6 @@ def under_table(source: Source, spec: ContextSpec, places: pd.DataFrame, belief:
         rows.append(row)
     table = pd.DataFrame(rows).astype({"allowed": "boolean"})
     return table.sort_values(["places", "object"], ascending=[False, True]).reset_index(drop=True)
-
-
-def verdict_table(spec: ContextSpec, places: pd.DataFrame, belief: Expected) -> pd.DataFrame:
-    """Compare places where the object is allowed with those where it is forbidden; `places` are free ones."""
-    ids = places.id.to_numpy()
-    here, there = (places.under.isin(names).to_numpy() for names in (belief.allowed, belief.forbidden))
-    rows = []
-    for by, read in (("units", "gain"), ("random", "random_gain")):
-        values = places[read].to_numpy(np.float64)
-        row: dict[str, Any] = {"by": by}
-        for kind, own in (("allowed", here), ("forbidden", there)):
-            row[kind], row[f"{kind}_error"] = clustered_mean(values[own], ids[own])
-            row[f"{kind}_places"] = int(own.sum())
-        rows.append({**row, **contrast(values, ids, here, there, spec.draws, spec.seed)._asdict()})
-    return pd.DataFrame(rows)
 
 
 def box_table(source: Source, spec: ContextSpec, places: pd.DataFrame, found: Inserted) -> pd.DataFrame:
@@ -395,7 +338,7 @@ CONTEXT = Experiment(
     switch=("at", "each"),
     summary="insert a concept at every place of many images: where does the model accept it?",
     spec=ContextSpec,
-    groups=(Layers, Wanted),
+    groups=(Layers, UnitQuery),
     filled=PLACED,
     planned=BY_SETTING,
     plan=place_plan("context", ContextSpec, run_context, _trials),

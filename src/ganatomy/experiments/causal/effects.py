@@ -1,10 +1,11 @@
 """What do some units do to an image? Ablate or insert them: what changes, of every concept, with errors (3.2; SPEC 4).
 
-The same images are drawn with and without the edit. Beside it, the same is done to random sets of as many units: what
-any change of the layer does.
+The same images are drawn with and without the edit, and with the same edit of random sets of as many units: what any
+change of the layer does.
 """
 
 import dataclasses
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,48 +19,48 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ganatomy.edit import Intervention, place, read_edits, write_edits
+from ganatomy.edit import Intervention, edits_json, place, read_edits, write_edits
 from ganatomy.errors import BadValue, UnknownName
 from ganatomy.execute import Engine, local
-from ganatomy.experiments.causal.choice import random_edits
+from ganatomy.experiments.base import Experiment, Plan, Runner
+from ganatomy.experiments.causal.choice import Layers, UnitQuery, random_sets
 from ganatomy.experiments.causal.insertion import (
+    InsertionSpec,
+    LayerUnits,
     Part,
     check_insertion,
     constant_edits,
     control_trials,
-    layers_of,
     measured_parts,
     sets_all,
 )
-from ganatomy.experiments.causal.places import LayerUnits, as_bytes, at_least, missing, read_spec
+from ganatomy.experiments.causal.places import as_bytes
+from ganatomy.experiments.causal.plans import BY_SETTING, edited_units
 from ganatomy.experiments.causal.pool import PoolSpec
-from ganatomy.experiments.causal.source import SampleSpec, Source
-from ganatomy.experiments.causal.trials import batches, pixels_edited, redrawn
-from ganatomy.experiments.result import Result
+from ganatomy.experiments.causal.source import Source, StudyResult, at_least, home, missing
+from ganatomy.experiments.causal.trials import Edits, baselines, pixels_edited, render_edited
 from ganatomy.generators import LayerShape
 from ganatomy.progress import Progress
+from ganatomy.remote import download, local_path
 from ganatomy.stats.base import Merge, concat
 from ganatomy.stats.paired import PairedChange
 from ganatomy.stats.regions import concept_counts
 from ganatomy.study import Study
 
 KINDS = ("ablate", "insert", "apply")
-Edits = Sequence[Intervention]
-B = TypeVar("B", bound="BeforeAfter")
+Region = tuple[int, int, int, int]
+B = TypeVar("B", bound="ImagePairs")
 
 
 @dataclass(frozen=True)
-class EffectSpec(SampleSpec):
+class EffectSpec(InsertionSpec):
     """What is done to which units.
 
     Attributes:
         kind: ``ablate`` (set to 0), ``insert`` (set to what they are where the concept is), or ``apply`` (given edits).
         units: which; none for ``apply``.
-        chosen: a sentence that says how they were chosen.
-        concept: what they are for, told first; for ``insert`` the one whose class constant k they are set to.
+        concept: what they are for, listed first; for ``insert`` the one whose class constant k they are set to.
         strength: α, from 0 to 1.
-        multiple: they are set to so many times k.
-        constant: ``k``, one value a unit, or ``place``, one a unit at each place (SPEC 6).
         more: later layers of which units are edited, too; each is set to its own constant.
         region: where: top row, left column, height and width, in places of the layer's grid (of several layers, of the
             last one's); None for everywhere.
@@ -68,7 +69,6 @@ class EffectSpec(SampleSpec):
             Where all units of every layer are inserted, it is compared once with what they are at that place in
             images without the concept.
         show: how many images are kept: of an ablation those that show most of the concept, else the first.
-        pool: on how many images k is measured.
         edits: sha256 of the edits that are given, as JSON.
     """
 
@@ -80,14 +80,13 @@ class EffectSpec(SampleSpec):
     multiple: float = 1.0
     constant: str = "k"
     more: tuple[LayerUnits, ...] = ()
-    region: tuple[int, int, int, int] | None = None
+    region: Region | None = None
     random: int = 5
     show: int = 8
     pool: int = PoolSpec.images
     edits: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
         super().__post_init__()
         if self.kind not in KINDS:
             raise UnknownName("kind of effect", self.kind, KINDS)
@@ -124,7 +123,7 @@ class EffectTally(PairedChange):
 
 
 @dataclass(frozen=True, eq=False)
-class BeforeAfter:
+class ImagePairs:
     """The same images before and after.
 
     Attributes:
@@ -149,38 +148,27 @@ class BeforeAfter:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Effect(Result):
-    """What an edit did. It opens without any model.
+class Effect(StudyResult):
+    """What an edit did.
 
     Attributes:
-        spec: what was asked.
-        facts: what was used.
         table: one row for each concept that the images show before or after, the asked one first, then by the size of
             the change: concept, category, read (``image``, or ``place``: only the pixels under what is edited),
             before, after (share of the pixels that were read), change, change_error, relative (change / before),
             relative_error, random_change, random_spread, random_relative (mean and standard deviation over the random
             sets). Errors are standard errors over images.
         strips: images before and after.
-        study: the directory that holds it.
     """
 
+    FILES: ClassVar = {"table": "effect"}
+
     spec: EffectSpec
-    facts: Mapping[str, Any]
     table: pd.DataFrame
-    strips: BeforeAfter
-    study: Study
+    strips: ImagePairs
 
     @classmethod
-    def open(cls, directory: Path) -> "Effect":
-        """Open a finished study of an effect.
-
-        Raises:
-            StudyError: the directory holds none.
-            BadFile: a file of it is damaged.
-        """
-        study = Study.open(directory)
-        spec, strips = read_spec(study, EffectSpec), study.step("strips", BeforeAfter, missing)
-        return cls(spec, study.facts, study.read_table("effect"), strips, study)
+    def _fields(cls, study: Study) -> dict[str, Any]:
+        return super()._fields(study) | {"strips": study.step("strips", ImagePairs, missing)}
 
     def edits(self) -> list[Intervention]:
         """Return what was done to every image: ``generator.edited(z, effect.edits())`` does it again."""
@@ -188,18 +176,12 @@ class Effect(Result):
         return read_edits(self.study.directory / "edit.json", layers, self.facts["inputs"]["generator"])
 
 
-def check_effect(spec: EffectSpec, source: Source) -> LayerShape:
-    """Refuse what cannot be done, before anything is written; return the shape of the layer.
-
-    Raises:
-        UnknownName: no such layer, unit or concept.
-        BadValue: the region is not within the layer's grid, or the concept is too rare.
-    """
+def check_effect(spec: EffectSpec, source: Source) -> None:
+    """Refuse what cannot be done, before anything is written."""
     check_insertion(source, spec)
     if spec.concept is not None:
         source.concept(spec.concept)
     _trials(spec, _zeros(source, spec))
-    return source.shape(spec.layer)
 
 
 def run_effect(
@@ -208,52 +190,32 @@ def run_effect(
     directory: Path,
     execute: Engine = local,
     progress: Progress | None = None,
+    edits: Edits = (),
 ) -> Effect:
-    """Ablate or insert units, and count what that does to every concept; goes on where it was stopped.
+    """Ablate or insert units, or apply given edits, and count what that does to every concept.
 
-    Raises:
-        UnknownName, BadValue: see `check_effect`.
-        StudyMismatch: the directory holds another study.
+    Goes on where it was stopped. Given edits may be of any layers; `spec` is then that of `edit_spec`.
     """
-    check_effect(spec, source)
-    with _study(spec, source, directory, execute, progress) as study:
+    if not edits:
+        check_effect(spec, source)
+    layers = {name: list(shape) for name, shape in source.models.generator.layers.items()}
+    without = spec.kind == "insert" and sets_all(source, spec)
+    facts = {**source.facts(), "layers": layers, "control": "without" if without else "random"}
+    with Study.create(directory, spec, facts, execute, progress) as study:
         spec = study.begun(spec)
         if not study.finished:
-            parts = _zeros(source, spec)
-            if spec.kind == "insert":
-                assert spec.concept is not None
-                parts = measured_parts(source, spec, spec.concept, execute, progress)
-            _measure(spec, source, study, _trials(spec, parts))
-    return Effect.open(directory)
-
-
-def run_edits(
-    spec: EffectSpec,
-    edits: Sequence[Intervention],
-    source: Source,
-    directory: Path,
-    execute: Engine = local,
-    progress: Progress | None = None,
-) -> Effect:
-    """Apply given edits, at any layers, and count what they do to every concept; `spec` is theirs, by `edit_spec`."""
-    with _study(spec, source, directory, execute, progress) as study:
-        spec = study.begun(spec)
-        if not study.finished:
-            trials = [list(edits), *random_edits(edits, range(spec.random), spec.seed)]
+            if edits:
+                trials = [list(edits), *random_edits(edits, range(spec.random), spec.seed)]
+            elif spec.kind == "insert" and spec.concept is not None:
+                trials = _trials(spec, measured_parts(source, spec, spec.concept, execute, progress))
+            else:
+                trials = _trials(spec, _zeros(source, spec))
             _measure(spec, source, study, trials)
     return Effect.open(directory)
 
 
-def _study(spec: EffectSpec, source: Source, directory: Path, execute: Engine, progress: Progress | None) -> Study:
-    layers = {name: list(shape) for name, shape in source.models.generator.layers.items()}
-    without = spec.kind == "insert" and sets_all(source, spec)
-    facts = {**source.facts(), "layers": layers, "control": "without" if without else "random"}
-    return Study.create(directory, spec, facts, execute, progress)
-
-
 def _zeros(source: Source, spec: EffectSpec) -> list[Part]:
-    """Return the units of every layer, set to 0."""
-    shapes = [(layer, source.shape(layer), units) for layer, units in layers_of(spec)]
+    shapes = [(layer, source.shape(layer), units) for layer, units in spec.layer_units()]
     return [Part(layer, shape, units, torch.zeros(shape.units)) for layer, shape, units in shapes]
 
 
@@ -264,12 +226,34 @@ def _trials(spec: EffectSpec, parts: Sequence[Part]) -> list[list[Intervention]]
     return [constant_edits(parts, where, spec.strength), *controls]
 
 
+def random_edits(edits: Edits, numbers: range, seed: int) -> list[list[Intervention]]:
+    """Return the same edits of random units, once for each number: as many of each layer, other ones if there are any.
+
+    What was done to a unit, how far, where and to what value, is done to the one that is drawn for it.
+    """
+    drawn: dict[str, list[tuple[Tensor, Tensor]]] = {}
+    for layer in {edit.layer for edit in edits}:
+        own = [stroke for edit in edits if edit.layer == layer for stroke in edit.strokes()]
+        touched = torch.stack([stroke.alpha for stroke in own]).amax(0).nonzero()[:, 0]
+        sets = random_sets(own[0].shape[0], len(touched), numbers, seed, touched.tolist())
+        drawn[layer] = [(touched, torch.tensor(units, dtype=torch.long)) for units in sets]
+    return [[_moved(edit, *drawn[edit.layer][i]) for edit in edits] for i in range(len(numbers))]
+
+
+def _moved(edit: Intervention, old: Tensor, new: Tensor) -> Intervention:
+    strokes = []
+    for stroke in edit.strokes():
+        alpha, value = torch.zeros_like(stroke.alpha), torch.zeros_like(stroke.value)
+        alpha[new], value[new] = stroke.alpha[old], stroke.value[old]
+        strokes.append(dataclasses.replace(stroke, alpha=alpha, value=value))
+    return dataclasses.replace(strokes[-1], before=tuple(strokes[:-1]))
+
+
 def _measure(spec: EffectSpec, source: Source, study: Study, trials: Sequence[Edits]) -> None:
-    """Count, draw, and write all that an `Effect` is made of."""
     concept = None if spec.concept is None else source.concept(spec.concept)
     work = partial(count_effect, source, spec, trials, concept)
     tally = study.sharded("effect", EffectTally, work, spec.shards())
-    study.step("strips", BeforeAfter, lambda: draw_effect(source, spec, trials, shown_ids(spec, tally)))
+    study.step("strips", ImagePairs, lambda: draw_effect(source, spec, trials, shown_ids(spec, tally)))
     study.write_table("effect", effect_table(source, spec, tally, len(trials)))
     write_edits(study.directory / "edit.json", trials[0], source.models.generator.fingerprint)
     study.finish()
@@ -281,13 +265,13 @@ def count_effect(
     """Count one shard: every trial, read over the whole images and, where not all of them is edited, where it is."""
     segmenter = source.models.segmenter
     tally: EffectTally | None = None
-    for given in batches(source, spec, ids):
+    for given in baselines(source, spec, ids):
         edited = pixels_edited(trials[0], given.labels)
         read = [None] if bool(edited.all()) else [None, edited]
         before = [concept_counts(given.labels, source.concepts, each) for each in read]
         after: list[list[Tensor]] = [[] for _ in read]
         for edits in trials:
-            labels = segmenter(redrawn(source, spec, given, edits))
+            labels = segmenter(render_edited(source, spec, given, edits))
             for own, each in zip(after, read, strict=True):
                 own.append(concept_counts(labels, source.concepts, each))
         tally = tally or EffectTally(len(read) * len(trials), source.concepts, given.labels.device)
@@ -310,13 +294,13 @@ def shown_ids(spec: EffectSpec, tally: EffectTally) -> list[int]:
     return [spec.first + i for i in order[: spec.show].tolist()]
 
 
-def draw_effect(source: Source, spec: EffectSpec, trials: Sequence[Edits], ids: Sequence[int]) -> BeforeAfter:
+def draw_effect(source: Source, spec: EffectSpec, trials: Sequence[Edits], ids: Sequence[int]) -> ImagePairs:
     """Draw some images again: before, after the first trial, and after the second, if there is one."""
     generator = source.models.generator
     z = torch.cat([generator.latents(range(i, i + 1), spec.seed) for i in [*ids, spec.first]])[: len(ids)]
     drawn = [generator.edited(z, edits) for edits in ([], *trials[:2])]
     before, after, *more = [as_bytes(images).permute(0, 2, 3, 1).numpy() for images in drawn]
-    return BeforeAfter(np.array(ids, np.int64), before, after, more[0] if more else before[:0])
+    return ImagePairs(np.array(ids, np.int64), before, after, more[0] if more else before[:0])
 
 
 def effect_table(source: Source, spec: EffectSpec, tally: EffectTally, trials: int) -> pd.DataFrame:
@@ -339,3 +323,132 @@ def effect_table(source: Source, spec: EffectSpec, tally: EffectTally, trials: i
                 rows.append((order, {**concept._asdict(), "read": read, **values, **control}))
     table = pd.DataFrame([row for _, row in sorted(rows, key=lambda row: row[0])])
     return table.rename(columns={"name": "concept"})
+
+
+def region_at(at: Sequence[int] | None, cell: int | None = None) -> Region | None:
+    """Return the region of a place (row, column), `cell` places high and wide, or of (top, left, bottom, right).
+
+    Rows and columns are counted from 0; bottom and right belong to the region.
+
+    >>> region_at((3, 4)), region_at((3, 4), 2), region_at((0, 0, 1, 7)), region_at(None)
+    ((3, 4, 1, 1), (3, 4, 2, 2), (0, 0, 2, 8), None)
+    """
+    if at is not None and len(at) == 2:
+        side = 1 if cell is None else cell
+        return (at[0], at[1], side, side)
+    if cell is not None:
+        raise BadValue(f"cell={cell} needs the place (row, column) that it begins at")
+    if at is None:
+        return None
+    if len(at) != 4:
+        raise BadValue(f"at={','.join(map(str, at))}: give row,column or top,left,bottom,right")
+    top, left, bottom, right = at
+    return (top, left, bottom - top + 1, right - left + 1)
+
+
+def plan_effect(source: Source, kind: str, options: Mapping[str, Any], runner: Runner | None = None) -> Plan[Effect]:
+    """Return the plan of an ablation or insertion."""
+    own, cell_given = dict(options), options.get("cell") is not None
+    selection, query, fields = edited_units(source, own, runner)
+    at, cell = own.pop("at", None), own.pop("cell", None)
+    region = region_at(at, cell if cell_given or (at is not None and len(at) == 2) else None)
+    fields = {"kind": kind, "chosen": selection.chosen, "concept": query.concept, "region": region, **fields, **own}
+    spec = EffectSpec(**source.names(), **fields)
+    check_effect(spec, source)
+    where = "" if spec.region is None else f"-at-{'-'.join(map(str, spec.region))}"
+    directory = home(source, spec, f"{kind}-{selection.name_for(spec.concept)}{where}")
+    return Plan(spec, directory, partial(run_effect, spec, source), f"{kind} {spec.chosen}", 1 + spec.random)
+
+
+def edit_spec(source: Source, edits: Edits, chosen: str, **options: Any) -> EffectSpec:
+    """Return the Spec of applying given edits; its layer is the first that they touch."""
+    if not edits:
+        raise BadValue(f"{chosen}: there is nothing in it to apply")
+    if any(len(stroke.where) > 1 for edit in edits for stroke in edit.strokes()):
+        raise BadValue(f"{chosen}: it edits every image at places of its own; apply takes edits for all images")
+    touched = {edit.layer for edit in edits}
+    layer = next(name for name in source.models.generator.layers if name in touched)
+    text = edits_json(edits, source.models.generator.fingerprint)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return EffectSpec(**source.names(), layer=layer, kind="apply", chosen=chosen, edits=digest, **options)
+
+
+@dataclass(frozen=True)
+class _Where:
+    """Where units are set.
+
+    Attributes:
+        at: (row, column) or (top, left, bottom, right) in places of the layer's grid, counted from 0; everywhere if it
+            is not given.
+        cell: with (row, column): cell × cell places from there.
+    """
+
+    at: Sequence[int] | None = None
+    cell: int | None = None
+
+
+@dataclass(frozen=True)
+class _Edit:
+    """Given edits.
+
+    Attributes:
+        edit: a file of edits, such as ``edit.json`` of a study.
+    """
+
+    edit: str | Path
+
+
+def _plan_ablation(source: Source, options: dict[str, Any], _: Runner) -> Plan[Effect]:
+    return plan_effect(source, "ablate", options)
+
+
+def _plan_insertion(source: Source, options: dict[str, Any], runner: Runner) -> Plan[Effect]:
+    return plan_effect(source, "insert", options, runner)
+
+
+def _plan_edits(source: Source, options: dict[str, Any], _: Runner) -> Plan[Effect]:
+    file, generator = download(local_path(options.pop("edit"))), source.models.generator
+    edits = read_edits(file, generator.layers, generator.fingerprint)
+    spec = edit_spec(source, edits, f"edits of {file.name}", **options)
+    directory = home(source, spec, f"apply-{file.stem}-{spec.edits or '':.8}")
+    run = partial(run_effect, spec, source, edits=edits)
+    return Plan(spec, directory, run, f"apply {spec.chosen}", 1 + spec.random)
+
+
+_CHOSEN = frozenset({"kind", "layer", "units", "chosen", "more", "region", "edits"})
+ABLATE = Experiment(
+    name="ablate",
+    verb="ablate",
+    summary="ablate units, and measure the effect on every concept",
+    spec=EffectSpec,
+    groups=(Layers, UnitQuery, _Where),
+    filled=_CHOSEN | {"concept", "multiple", "constant", "pool"},
+    planned=frozenset({"top", "by"}),
+    plan=_plan_ablation,
+    result=Effect,
+    example='ganatomy.ablate("study", layer="layer4", concept="tree", top=20)',
+)
+INSERT = Experiment(
+    name="insert",
+    verb="insert",
+    summary="insert a concept: set units to what they are where it is, and measure the effect on every concept",
+    spec=EffectSpec,
+    groups=(Layers, UnitQuery, _Where),
+    filled=_CHOSEN | {"concept"},
+    planned=BY_SETTING,
+    required=frozenset({"concept"}),
+    plan=_plan_insertion,
+    result=Effect,
+    example='ganatomy.insert("study", concept="door", at=(9, 6)).table',
+)
+APPLY = Experiment(
+    name="apply_edits",
+    verb="apply",
+    summary="make the edits of a file, and measure their effect on every concept",
+    spec=EffectSpec,
+    groups=(_Edit,),
+    filled=_CHOSEN | {"concept", "multiple", "constant", "pool", "strength"},
+    plan=_plan_edits,
+    result=Effect,
+    example='ganatomy.apply_edits("study", edit="edit.json").table',
+)

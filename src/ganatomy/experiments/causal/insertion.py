@@ -1,8 +1,9 @@
-"""What is set where, and to what: units of one layer or of several at once, each with its own constant (SPEC 4, 6)."""
+"""What is inserted: units of one layer or of several at once, each set to its own constant (SPEC 4, 6)."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int64
@@ -11,63 +12,80 @@ from torch import Tensor
 from ganatomy.edit import Intervention, blend, check_units
 from ganatomy.errors import BadValue, UnknownName
 from ganatomy.execute import Engine, local
-from ganatomy.experiments.causal.choice import random_sets
-from ganatomy.experiments.causal.constants import place_means
-from ganatomy.experiments.causal.places import LayerUnits, Rows, layer_pool, random_units, switched_on
-from ganatomy.experiments.causal.source import Source
-from ganatomy.experiments.causal.trials import Untouched
+from ganatomy.experiments.causal.choice import random_alpha, random_sets
+from ganatomy.experiments.causal.places import Rows, corners
+from ganatomy.experiments.causal.pool import PoolSpec, layer_pool, place_means
+from ganatomy.experiments.causal.source import SampleSpec, Source, at_least, checked_set
+from ganatomy.experiments.causal.trials import Baseline
 from ganatomy.generators import LayerShape
+from ganatomy.generators.protocol import Edit
 from ganatomy.progress import Progress
 from ganatomy.resample import pooled
 from ganatomy.types import Constant, Features, Images, PerPlace, Where
 
 CONSTANTS = ("k", "place")
 """One value a unit, or one a unit at each place."""
+LayerUnits = tuple[str, tuple[int, ...]]
+"""A layer, and some of its units."""
 
 
-@runtime_checkable
-class Inserts(Protocol):
-    """The fields of a Spec that say what is inserted."""
+class InsertionSpec(SampleSpec):
+    """Which units of which layers are set, and to what; subclasses declare these fields, in an order of their own.
+
+    Attributes:
+        units: which units are set to k.
+        chosen: how they were chosen, in words.
+        concept: of which k is the class constant, and whose pixels are counted.
+        multiple: they are set to this many times k.
+        constant: ``k``, one value a unit, or ``place``, one a unit at each place.
+        more: later layers of which units are set, too, each to its own constant.
+        pool: how many images k is measured on.
+    """
+
+    units: tuple[int, ...]
+    multiple: float
+    constant: str
+    more: tuple[LayerUnits, ...]
+    pool: int
+
+    def layer_units(self) -> list[LayerUnits]:
+        """Return every layer that is edited, and its units, in order."""
+        return [(self.layer, self.units), *self.more]
+
+    def layers(self) -> list[str]:
+        """Return every layer that is edited, the first one first."""
+        return [layer for layer, _ in self.layer_units()]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaceSpec(InsertionSpec):
+    """What is inserted, and how large a place is.
+
+    Attributes:
+        cell: a place is cell × cell of the layer's grid; of several layers, of the last one's.
+    """
+
+    concept: str
+    units: tuple[int, ...]
+    chosen: str
+    multiple: float = 1.0
+    constant: str = "k"
+    more: tuple[LayerUnits, ...] = ()
+    cell: int = 1
+    pool: int = PoolSpec.images
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "units", checked_set(self.units))
+        object.__setattr__(self, "more", tuple((layer, checked_set(units)) for layer, units in self.more))
+        at_least(self, cell=1, pool=2)
+        if not (math.isfinite(self.multiple) and self.multiple):
+            raise BadValue(f"multiple={self.multiple} is no number to take k by")
 
     @property
-    def layer(self) -> str:
-        """The first layer."""
-        ...
-
-    @property
-    def units(self) -> tuple[int, ...]:
-        """Its units."""
-        ...
-
-    @property
-    def more(self) -> tuple[LayerUnits, ...]:
-        """Later layers, and their units."""
-        ...
-
-    @property
-    def constant(self) -> str:
-        """Of `CONSTANTS`."""
-        ...
-
-    @property
-    def multiple(self) -> float:
-        """So many times the constant."""
-        ...
-
-    @property
-    def pool(self) -> int:
-        """On how many images it is measured."""
-        ...
-
-    @property
-    def batch(self) -> int:
-        """How many of them at once."""
-        ...
-
-
-def layers_of(spec: Inserts) -> list[LayerUnits]:
-    """Return every layer that is set, and its units, in order."""
-    return [(spec.layer, spec.units), *spec.more]
+    def place_layer(self) -> str:
+        """The layer whose grid the places are of."""
+        return self.layers()[-1]
 
 
 class Part(NamedTuple):
@@ -92,67 +110,67 @@ class Part(NamedTuple):
         """Height and width of the layer's map."""
         return self.shape.height, self.shape.width
 
+    def edit(self, units: Sequence[int], value: Constant, where: Tensor | None, strength: float) -> Intervention:
+        """Return the edit that sets units of the layer; `where` may be of another layer's grid."""
+        place = None if where is None else at_grid(where, self.grid)
+        return Intervention.insert(self.layer, self.shape, units, value, place, strength)
+
 
 @dataclass(frozen=True, eq=False)
 class RowEdit:
     """An edit with units and a map of its own for each row of a batch."""
 
     layer: str
-    alpha: Float[Tensor, "n u"]
+    alpha: Float[Tensor, "#n u"]
     value: Constant
     where: Where
 
     def __call__(self, r: Features) -> Features:
         """Return the edited features."""
-        a = self.alpha.to(r)[:, :, None, None] * self.where.to(r)[:, None]
-        return blend(r, a, self.value)
+        return blend(r, self.alpha.to(r)[:, :, None, None] * self.where.to(r)[:, None], self.value)
 
 
-def check_insertion(source: Source, spec: Inserts) -> None:
-    """Refuse what cannot be inserted.
-
-    Raises:
-        UnknownName: no such constant, layer or unit.
-        BadValue: the layers are not different ones in the order of the network.
-    """
+def check_insertion(source: Source, spec: InsertionSpec) -> None:
+    """Refuse what cannot be inserted."""
     if spec.constant not in CONSTANTS:
         raise UnknownName("constant", spec.constant, CONSTANTS)
-    names = [layer for layer, _ in layers_of(spec)]
-    for layer, units in layers_of(spec):
+    for layer, units in spec.layer_units():
         check_units(layer, source.shape(layer).units, units)
         if not units:
             raise BadValue(f"no units of {layer} are given; name some, or leave the layer out")
-    if names != in_order(source, names):
-        raise BadValue(f"layers={', '.join(names)}: give different ones, in the order of the network")
+    if spec.layers() != source.in_order(spec.layers()):
+        raise BadValue(f"layers={', '.join(spec.layers())}: give different ones, in the order of the network")
 
 
-def sets_all(source: Source, spec: Inserts) -> bool:
+def check_places(spec: PlaceSpec, source: Source) -> int:
+    """Check a Spec against the models, and return the index of its concept."""
+    check_insertion(source, spec)
+    corners(source.grid(spec.place_layer), spec.cell)
+    return source.concept(spec.concept)
+
+
+def sets_all(source: Source, spec: InsertionSpec) -> bool:
     """Return whether all units of every layer are set."""
-    return all(len(set(units)) == source.shape(layer).units for layer, units in layers_of(spec))
+    return all(len(set(units)) == source.shape(layer).units for layer, units in spec.layer_units())
 
 
-def in_order(source: Source, layers: Sequence[str]) -> list[str]:
-    """Return layers in the order of the network, each once."""
-    return [name for name in source.models.subject.layers if name in set(layers)]
-
-
-def placed_layers(source: Source, spec: Inserts) -> list[str]:
+def placed_layers(source: Source, spec: InsertionSpec) -> list[str]:
     """Return the layers whose units are measured at every place: set to k(place), or all of them set."""
     return [
         layer
-        for layer, units in layers_of(spec)
+        for layer, units in spec.layer_units()
         if spec.constant == "place" or len(set(units)) == source.shape(layer).units
     ]
 
 
 def measured_parts(
-    source: Source, spec: Inserts, concept: str, execute: Engine = local, progress: Progress | None = None
+    source: Source, spec: InsertionSpec, concept: str, execute: Engine = local, progress: Progress | None = None
 ) -> list[Part]:
     """Return what is inserted, with the constants of each layer: measured, or read where they lie already."""
     c, parts = source.concept(concept), []
     needed = placed_layers(source, spec)
     means = place_means(source, needed, concept, (spec.pool, spec.batch), execute, progress) if needed else {}
-    for layer, units in layers_of(spec):
+    for layer, units in spec.layer_units():
         shape = source.shape(layer)
         value: Constant = layer_pool(source, layer, spec.pool, spec.batch, execute, progress).constant(c).cpu()
         if spec.constant == "place":
@@ -162,35 +180,40 @@ def measured_parts(
     return parts
 
 
-def row_edits(parts: Sequence[Part], where: Where) -> list[RowEdit]:
-    """Return the insertion in every row, at the row's place; `where` is of the last layer's grid."""
-    n = len(where)
+def constant_edits(parts: Sequence[Part], where: Where | None = None, strength: float = 1.0) -> list[Intervention]:
+    """Return the insertion everywhere, or at maps of the last layer's grid: one for all images, or one for each row."""
+    return [part.edit(part.units, part.value, where, strength) for part in parts]
+
+
+def control_trials(
+    parts: Sequence[Part], where: Where | None, strength: float, random: int, seed: int
+) -> list[list[Intervention]]:
+    """Return the controls of an insertion that is the same in all images: so many sets of as many random units.
+
+    Where all units of a layer are set, random ones would be the same: so there is one control, which sets them to what
+    they are at that place in images without the concept.
+    """
+    if all(part.without is not None for part in parts):
+        own = [part.edit(part.units, part.without, where, strength) for part in parts if part.without is not None]
+        return [own] if random else []
+    sets = [random_sets(part.shape.units, len(set(part.units)), range(random), seed, part.units) for part in parts]
     return [
-        RowEdit(
-            part.layer,
-            switched_on(part.units, part.shape.units)[None].expand(n, -1),
-            part.value,
-            at_grid(where, part.grid),
-        )
-        for part in parts
+        [part.edit(own[i], part.value, where, strength) for part, own in zip(parts, sets, strict=True)]
+        for i in range(random)
     ]
 
 
 def control_edits(
-    parts: Sequence[Part], where: Where, picture: Int64[Tensor, " n"], ids: range, seed: int
+    parts: Sequence[Part], where: Where, image: Int64[Tensor, " n"], ids: range, seed: int
 ) -> list[RowEdit]:
-    """Return the control in every row: as many random units, drawn anew for each image.
-
-    Where all units of a layer are set, random ones would be the same: they are set to what they are at that place in
-    images without the concept.
-    """
+    """Return the control in every row, see `control_trials`: random units are drawn anew for each image."""
     edits = []
     for part in parts:
         if part.without is not None:
             alpha, value = torch.ones(len(ids), part.shape.units), part.without
         else:
-            alpha, value = random_units(part.shape.units, part.units, ids, seed), part.value
-        edits.append(RowEdit(part.layer, alpha[picture], value, at_grid(where, part.grid)))
+            alpha, value = random_alpha(part.shape.units, part.units, ids, seed), part.value
+        edits.append(RowEdit(part.layer, alpha[image], value, at_grid(where, part.grid)))
     return edits
 
 
@@ -200,35 +223,8 @@ def at_grid(where: Where, grid: tuple[int, int]) -> Float[Tensor, "p rows column
 
 
 @torch.no_grad()
-def draw_edited(source: Source, given: Untouched, rows: Rows, edits: Sequence[RowEdit]) -> Images:
+def draw_edited(source: Source, given: Baseline, rows: Rows, edits: Sequence[Edit]) -> Images:
     """Draw one image a row; `given` holds the features of the first layer."""
-    generator, (first, *later) = source.models.generator, edits
-    z = given.z[rows.picture]
-    r = first(given.features[rows.picture])
-    return generator.render(r, first.layer, z, later)
-
-
-def constant_edits(parts: Sequence[Part], where: Where | None, strength: float) -> list[Intervention]:
-    """Return the insertion that is the same in all images: everywhere, or at a map of the last layer's grid."""
-    return [_edit(part, part.units, part.value, where, strength) for part in parts]
-
-
-def control_trials(
-    parts: Sequence[Part], where: Where | None, strength: float, random: int, seed: int
-) -> list[list[Intervention]]:
-    """Return the controls of such an insertion: so many random sets, or one where all units are set."""
-    if all(part.without is not None for part in parts):
-        return [[_edit(part, part.units, part.without, where, strength) for part in parts]] if random else []
-    sets = [random_sets(part.shape.units, len(set(part.units)), range(random), seed, part.units) for part in parts]
-    return [
-        [_edit(part, own[i], part.value, where, strength) for part, own in zip(parts, sets, strict=True)]
-        for i in range(random)
-    ]
-
-
-def _edit(
-    part: Part, units: Sequence[int], value: Constant | None, where: Tensor | None, strength: float
-) -> Intervention:
-    assert value is not None
-    place = None if where is None else at_grid(where, part.grid)
-    return Intervention.insert(part.layer, part.shape, units, value, place, strength)
+    first, *later = edits
+    r = first(given.features[rows.image])
+    return source.models.generator.render(r, first.layer, given.z[rows.image], later)

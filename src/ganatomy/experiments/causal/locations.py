@@ -3,7 +3,7 @@
 *Present* places show the concept. *Candidates* do not, and come to show it when all units are set to its constant.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
@@ -15,12 +15,13 @@ from torch import Tensor
 from ganatomy.edit import blend
 from ganatomy.errors import BadModel, BadValue
 from ganatomy.experiments.causal.ace_spec import AceSpec
+from ganatomy.experiments.causal.places import maps
 from ganatomy.experiments.causal.pool import Pool
-from ganatomy.experiments.causal.source import Source
-from ganatomy.experiments.causal.trials import batches
+from ganatomy.experiments.causal.source import JoinedRows, Source, TensorStep
+from ganatomy.experiments.causal.trials import baselines
 from ganatomy.generators.latents import standard_normal
 from ganatomy.segmenters.protocol import Scorer
-from ganatomy.stats.base import Accumulator, Merge, add, concat
+from ganatomy.stats.base import add, concat
 from ganatomy.stats.regions import only, place_counts, place_means
 from ganatomy.study import Study
 from ganatomy.types import PerUnit, Where
@@ -33,7 +34,7 @@ UNIFORM = 0.1
 
 
 @dataclass(frozen=True, eq=False)
-class Locations:
+class Locations(TensorStep):
     """Images and the places of each at which something is done: a step of a study.
 
     Attributes:
@@ -51,17 +52,8 @@ class Locations:
         rows = (self.held == held).nonzero()[:, 0]
         return Locations(self.ids[rows], self.where[rows], self.held[rows])
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """Return all that it is made of."""
-        return {"ids": self.ids, "where": self.where, "held": self.held}
 
-    @classmethod
-    def from_state(cls, state: Mapping[str, Tensor]) -> "Locations":
-        """Make it again."""
-        return cls(**state)
-
-
-class Candidates(Accumulator):
+class Candidates(JoinedRows):
     """What came of inserting the concept with all units at places that did not show it.
 
     Attributes:
@@ -71,7 +63,7 @@ class Candidates(Accumulator):
         evaluations: int64 [1], images that were drawn and segmented for it.
     """
 
-    FIELDS: ClassVar[Mapping[str, Merge]] = {"ids": concat, "place": concat, "gain": concat, "evaluations": add}
+    FIELDS: ClassVar = {**dict.fromkeys(("ids", "place", "gain"), concat), "evaluations": add}
 
     def __init__(self) -> None:
         self.ids = torch.zeros(0, dtype=torch.long)
@@ -81,19 +73,12 @@ class Candidates(Accumulator):
 
     def update(self, *batch: Tensor) -> None:
         """Take in (ids [n], places [n], gains [n]) and how many images that took."""
-        ids, place, gain, evaluations = (tensor.cpu() for tensor in batch)
-        self.ids = torch.cat([self.ids, ids])
-        self.place = torch.cat([self.place, place])
-        self.gain = torch.cat([self.gain, gain])
-        self.evaluations = self.evaluations + evaluations
+        super().update(*batch[:3])
+        self.evaluations = self.evaluations + batch[3]
 
 
 def scorer(source: Source) -> Scorer:
-    """Return the segmenter, if it can say how sure it is.
-
-    Raises:
-        BadModel: it cannot.
-    """
+    """Return the segmenter, if it can say how sure it is."""
     segmenter = source.models.segmenter
     if not isinstance(segmenter, Scorer):
         name = source.dissection.spec.segmenter
@@ -102,43 +87,30 @@ def scorer(source: Source) -> Scorer:
 
 
 def check_scores(source: Source) -> None:
-    """Refuse a segmenter without scores before anything is written: some have the method, and say so when called.
-
-    Raises:
-        BadModel: it cannot say how sure it is.
-    """
+    """Refuse a segmenter without scores before anything is written: some have the method, and say so when called."""
     generator = source.models.generator
     scorer(source).score(generator.observe(generator.latents(range(1), 0), ()).images, source.scored()[0])
 
 
 def present(spec: AceSpec, pool: Pool, concept: int) -> Locations:
-    """Return the images of the pool that show most of a concept at one place, and that place.
-
-    Raises:
-        BadValue: too few show it.
-    """
+    """Return the images of the pool that show most of a concept at one place, and that place."""
     best, place = pool.best[:, concept].cpu(), pool.place[:, concept].cpu().long()
     rows = best.argsort(descending=True, stable=True)[: spec.train + spec.held]
     rows = rows[best[rows] > 0]
     ids = rows + spec.pool_spec().first
-    return _shared_out(spec, ids, maps(place[rows], pool.occupancy.shape[1:]), "show")
+    return _hold_out(spec, ids, maps(place[rows], pool.occupancy.shape[1:]), "show")
 
 
 def candidates(source: Source, spec: AceSpec, pool: Pool, study: Study) -> tuple[Locations, int]:
-    """Find places for a concept; return the images with the best, and how many images were segmented for it.
-
-    Raises:
-        BadValue: there are too few, whatever the units.
-    """
-    concept, pictures = source.concept(spec.concept), spec.pool_spec()
-    ids = pictures.ids()[: spec.candidates]
+    """Find places for a concept; return the images with the best, and how many images were segmented for it."""
+    concept, sample = source.concept(spec.concept), spec.pool_spec()
     occupied = pool.occupancy[concept].flatten()
     weights = (1 - UNIFORM) * occupied / occupied.sum() + UNIFORM / len(occupied)
     work = partial(try_places, source, spec, pool.constant(concept), weights.float().cpu())
-    shards = [ids[i : i + pictures.shard] for i in range(0, len(ids), pictures.shard)]
+    shards = sample.shards_of(sample.ids()[: spec.candidates])
     tried = study.sharded("candidates", Candidates, work, shards)
-    pictures_with, where = _best(tried, spec, pool.occupancy.shape[1:])
-    return _shared_out(spec, pictures_with, where, "have room for"), int(tried.evaluations)
+    ids, where = _best(tried, spec, pool.occupancy.shape[1:])
+    return _hold_out(spec, ids, where, "have room for"), int(tried.evaluations)
 
 
 @torch.no_grad()
@@ -147,9 +119,8 @@ def try_places(
 ) -> Candidates:
     """Set all units to `value` at some places of each image that do not show the concept; see what comes of it."""
     generator, segmenter, found = source.models.generator, scorer(source), Candidates()
-    concept, shape = source.concept(spec.concept), source.shape(spec.layer)
-    grid = (shape.height, shape.width)
-    for given in batches(source, spec, ids):
+    concept, grid = source.concept(spec.concept), source.grid(spec.layer)
+    for given in baselines(source, spec, ids):
         shown = place_counts(only(given.labels, [concept], source.concepts), 2, grid)[:, 1].flatten(1).cpu()
         used = len(given.ids)
         for turn in range(max(1, spec.candidates // spec.pool)):
@@ -158,9 +129,9 @@ def try_places(
             r = blend(given.features, where[:, None], value)
             images = generator.render(r, spec.layer, given.z)
             gains = place_means(segmenter.score(images, concept), grid).flatten(1).cpu()
-            picture, column = (drawn >= 0).nonzero(as_tuple=True)
-            place, used = drawn[picture, column], used + len(given.ids)
-            found.update(torch.tensor(given.ids)[picture], place, gains[picture, place], torch.tensor([used]))
+            image, column = (drawn >= 0).nonzero(as_tuple=True)
+            place, used = drawn[image, column], used + len(given.ids)
+            found.update(torch.tensor(given.ids)[image], place, gains[image, place], torch.tensor([used]))
             used = 0
     return found
 
@@ -184,29 +155,21 @@ def draw_places(
     return torch.stack(drawn, 1)
 
 
-def maps(places: Int64[Tensor, "n *k"], grid: Sequence[int]) -> Where:
-    """Return maps of a grid that are 1 at the given places, row-major; -1 is no place."""
-    places = places[:, None] if places.ndim == 1 else places
-    where = torch.zeros(len(places), grid[0] * grid[1] + 1)
-    where.scatter_(1, torch.where(places < 0, grid[0] * grid[1], places), 1.0)
-    return where[:, :-1].reshape(-1, grid[0], grid[1])
-
-
 def _best(tried: Candidates, spec: AceSpec, grid: Sequence[int]) -> tuple[Tensor, Where]:
     """Return as many images as are needed, the best places first, with all their places that are as good."""
     order = tried.gain.argsort(descending=True, stable=True)
     order = order[tried.gain[order] > 0]
     kept: dict[int, list[int]] = {}
-    for picture, place in zip(tried.ids[order].tolist(), tried.place[order].tolist(), strict=True):
-        if picture not in kept and len(kept) == spec.train + spec.held:
+    for image, place in zip(tried.ids[order].tolist(), tried.place[order].tolist(), strict=True):
+        if image not in kept and len(kept) == spec.train + spec.held:
             break
-        kept.setdefault(picture, []).append(place)
+        kept.setdefault(image, []).append(place)
     most = max(map(len, kept.values()), default=1)
     places = torch.tensor([own + [-1] * (most - len(own)) for own in kept.values()], dtype=torch.long).view(-1, most)
     return torch.tensor(list(kept), dtype=torch.long), maps(places, grid)
 
 
-def _shared_out(spec: AceSpec, ids: Tensor, where: Where, what: str) -> Locations:
+def _hold_out(spec: AceSpec, ids: Tensor, where: Where, what: str) -> Locations:
     """Hold out every so manieth image, from best to worst; where there are too few, as large a share of them."""
     if len(ids) < 4:
         raise BadValue(

@@ -6,7 +6,7 @@ over the present places, read as its term is read, so that both terms are 1 wher
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -18,9 +18,9 @@ from torch import Tensor
 from ganatomy.edit import blend
 from ganatomy.experiments.causal.ace_spec import AceSpec
 from ganatomy.experiments.causal.locations import SALT, Locations, scorer
-from ganatomy.experiments.causal.source import Source
+from ganatomy.experiments.causal.source import Source, TensorStep
 from ganatomy.generators.latents import standard_normal
-from ganatomy.progress import NullProgress, Progress
+from ganatomy.progress import Progress, NullProgress
 from ganatomy.stats.regions import place_means
 from ganatomy.study import Study
 from ganatomy.types import Features, Images, Latents, PerUnit, Where
@@ -37,13 +37,7 @@ much that is more than at the start, with the error of the difference on the sam
 
 
 class Sample:
-    """Images at the layer, and where something is done to them; what comes before the layer is computed once.
-
-    Args:
-        source, spec: the models, and what is asked.
-        locations: which images and places.
-        room: the features are kept if they take no more bytes.
-    """
+    """Images at the layer, and where they are edited; features that take no more than `room` bytes are kept."""
 
     def __init__(self, source: Source, spec: AceSpec, locations: Locations, room: int) -> None:
         generator = source.models.generator
@@ -58,7 +52,7 @@ class Sample:
 
     @property
     def nbytes(self) -> int:
-        """How much memory the kept features take."""
+        """Bytes of the kept features."""
         return 0 if self._kept is None else self._kept.nbytes
 
     def take(self, rows: Int64[Tensor, " n"]) -> tuple[Features, Latents, Where]:
@@ -71,8 +65,7 @@ class Sample:
         """Return the rows of each batch."""
         return list(torch.split(torch.arange(len(self)), self._batch))
 
-    def _all_features(self) -> Features:
-        """Return the features of all images, in the order of memory that the generator gives them in."""
+    def _all_features(self) -> Features:  # in the order of memory that the generator gives them in
         kept: Tensor | None = None
         for rows in self.batches():
             r = self._features(self._z[rows.to(self._z.device)])
@@ -96,7 +89,7 @@ def open_samples(source: Source, spec: AceSpec, locations: Sequence[Locations]) 
     return found
 
 
-class Both(NamedTuple):
+class PresentAbsent(NamedTuple):
     """The present places, where units are ablated, and the candidates, where they are inserted."""
 
     present: Sample
@@ -105,19 +98,14 @@ class Both(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Objective:
-    """What α does to the concept, by the image.
-
-    Attributes:
-        value: k.
-        train, held: to optimise on, and to judge by.
-    """
+    """What α does to the concept, by the image: `train` is optimised on, `held` is out; `value` is k."""
 
     source: Source
     spec: AceSpec
     concept: int
     value: PerUnit
-    train: Both
-    held: Both
+    train: PresentAbsent
+    held: PresentAbsent
 
     def ablated(self, alpha: PerUnit, sample: Sample, rows: Tensor, *, whole: bool, binary: bool) -> Tensor:
         """Return s_c(x_a), a number for each image: units ablated on the whole map and read there, or at a place."""
@@ -151,7 +139,7 @@ class Objective:
         return (total / len(sample)).clamp(min=torch.finfo(alpha.dtype).tiny)
 
     @torch.no_grad()
-    def judged(self, alpha: PerUnit, scale: Float[Tensor, "2"]) -> tuple[Tensor, Tensor]:
+    def held_out_terms(self, alpha: PerUnit, scale: Float[Tensor, "2"]) -> tuple[Tensor, Tensor]:
         """Return both terms of δ of a clipped set on the held-out places, by the binary segmentation, image by image.
 
         Ablation is of the whole map, as S-6.4 has it for evaluation, whatever the training does. No candidate place
@@ -162,17 +150,12 @@ class Objective:
         come = [self.inserted(alpha, absent, rows, binary=True) for rows in absent.batches()]
         return torch.cat(gone) / scale[0], torch.cat(come) / scale[1]
 
-    def judge(self, alpha: PerUnit, scale: Float[Tensor, "2"]) -> Float[Tensor, "2"]:
-        """Return δ of a clipped set on the held-out places and its standard error."""
-        return torch.stack(effect(*self.judged(alpha, scale)))
-
     def _shown(self, images: Images, where: Where | None, binary: bool) -> Tensor:
         segmenter = scorer(self.source)
-        score = (
-            (segmenter(images) == self.concept).any(1).to(images.dtype)
-            if binary
-            else segmenter.score(images, self.concept)
-        )
+        if binary:
+            score = (segmenter(images) == self.concept).any(1).to(images.dtype)
+        else:
+            score = segmenter.score(images, self.concept)
         if where is None:
             return score.mean((1, 2))
         return (place_means(score, (where.shape[1], where.shape[2])) * where).sum((1, 2)) / where.sum((1, 2))
@@ -184,7 +167,7 @@ def effect(gone: Tensor, come: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @dataclass(frozen=True, eq=False)
-class Search:
+class OptimizerState(TensorStep):
     """How far an optimisation is: a step of a study, from which it goes on to the same bits.
 
     Attributes:
@@ -205,15 +188,6 @@ class Search:
     alphas: Float[Tensor, "looks u"]
     gone: Float[Tensor, " present"]
     come: Float[Tensor, " absent"]
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """Return all that it is made of."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Tensor]) -> "Search":
-        """Make it again."""
-        return cls(**state)
 
     @property
     def step(self) -> int:
@@ -251,31 +225,24 @@ def clipped(alpha: PerUnit, start: PerUnit, top: int) -> PerUnit:
     return kept
 
 
-def optimise(objective: Objective, initial: PerUnit, study: Study, progress: Progress | None = None) -> Search:
-    """Optimise α; each look is a step of the study.
-
-    Args:
-        objective: what to optimise.
-        initial: IoU of each unit with the concept, the greatest 1 (Eqn 7).
-        study: keeps how far it is.
-        progress: is told of updates.
-    """
+def optimise(objective: Objective, initial: PerUnit, study: Study, progress: Progress | None = None) -> OptimizerState:
+    """Optimise α; each look is a step of the study. `initial` is the IoU of each unit, the greatest 1 (Eqn 7)."""
     spec, progress = objective.spec, progress or NullProgress()
     progress.begin("alpha", spec.steps)
     try:
-        search = study.step("alpha-0", Search, partial(begin, objective, initial))
+        search = study.step("alpha-0", OptimizerState, partial(begin, objective, initial))
         while not search.done(spec):
             last = search
-            search = study.step(f"alpha-{len(last.looks)}", Search, partial(advance, objective, last))
+            search = study.step(f"alpha-{len(last.looks)}", OptimizerState, partial(advance, objective, last))
             progress.advance(search.step - last.step)
     finally:
         progress.end()
     return search
 
 
-def begin(objective: Objective, initial: PerUnit) -> Search:
+def begin(objective: Objective, initial: PerUnit) -> OptimizerState:
     """Return the search before its first update."""
-    clock, spec = Clock(), objective.spec
+    since, spec = _now(), objective.spec
     train = objective.scale(objective.train.present, whole=spec.ablated == "map", binary=False)
     held = objective.scale(objective.held.present, whole=True, binary=True)
     start, gradients = initial.to(train), 0
@@ -287,9 +254,9 @@ def begin(objective: Objective, initial: PerUnit) -> Search:
     forward = 2 * len(objective.train.present) + len(objective.train.absent) + 2 * len(objective.held.present)
     used = (forward + len(objective.held.absent), gradients)
     looks, alphas = torch.zeros(0, len(LOOK), dtype=torch.float64), torch.zeros(0, len(start))
-    nothing = torch.zeros(0)
-    search = Search(start, start.clone(), mean, square, torch.stack([train, held]), looks, alphas, nothing, nothing)
-    return look(objective, search, 0, used, clock)
+    scales, none = torch.stack([train, held]), torch.zeros(0)
+    search = OptimizerState(start, start.clone(), mean, square, scales, looks, alphas, none, none)
+    return evaluate(objective, search, 0, used, since)
 
 
 def first_order(objective: Objective, scale: Float[Tensor, "2"]) -> PerUnit:
@@ -312,9 +279,9 @@ def first_order(objective: Objective, scale: Float[Tensor, "2"]) -> PerUnit:
     return total
 
 
-def advance(objective: Objective, search: Search) -> Search:
+def advance(objective: Objective, search: OptimizerState) -> OptimizerState:
     """Return the search after its next updates, up to the next look. Nothing leaves the device before the look."""
-    clock, spec = Clock(), objective.spec
+    since, spec = _now(), objective.spec
     device = objective.value.device
     alpha, mean, square = (tensor.to(device) for tensor in (search.alpha, search.mean, search.square))
     scale = search.scales[0].to(device)
@@ -329,7 +296,7 @@ def advance(objective: Objective, search: Search) -> Search:
         alpha = (alpha.detach() - rate * change).clamp(0, 1)
         used += len(removed) + len(added)
     after = dataclasses.replace(search, alpha=alpha, mean=mean, square=square)
-    return look(objective, after, steps.stop, (0, used), clock)
+    return evaluate(objective, after, steps.stop, (0, used), since)
 
 
 def descent(objective: Objective, alpha: PerUnit, removed: Tensor, added: Tensor, scale: Float[Tensor, "2"]) -> PerUnit:
@@ -368,29 +335,24 @@ def minibatch(count: int, spec: AceSpec, step: int, kind: int) -> Int64[Tensor, 
     return torch.stack([orders[place // count][place % count] for place in places])
 
 
-def look(objective: Objective, search: Search, step: int, used: tuple[int, int], clock: "Clock") -> Search:
+def evaluate(
+    objective: Objective, search: OptimizerState, step: int, used: tuple[int, int], since: tuple[float, float]
+) -> OptimizerState:
     """Note the held-out effect of the clipped set, what it took until here, and α."""
     spec, start = objective.spec, search.start.to(objective.value)
     alpha = clipped(search.alpha.to(start), start, spec.top)
-    gone, come = (term.double().cpu() for term in objective.judged(alpha, search.scales[1].to(start)))
+    gone, come = (term.double().cpu() for term in objective.held_out_terms(alpha, search.scales[1].to(start)))
     first = (search.gone, search.come) if len(search.looks) else (gone, come)
     gain = effect(gone - first[0], come - first[1])
     before = search.looks[-1].tolist() if len(search.looks) else [0.0] * len(LOOK)
     forward = before[1] + used[0] + len(objective.held.present) + len(objective.held.absent)
-    seconds, processor = clock.read()
-    row = [step, forward, before[2] + used[1], before[3] + seconds, before[4] + processor]
+    times = (old + now - begun for old, now, begun in zip(before[3:5], _now(), since, strict=True))
+    row = [step, forward, before[2] + used[1], *times]
     row += [float(number) for number in (*effect(gone, come), *gain)]
     looks = torch.cat([search.looks, torch.tensor([row], dtype=torch.float64)])
     alphas = torch.cat([search.alphas, search.alpha.cpu()[None]])
     return dataclasses.replace(search, looks=looks, alphas=alphas, gone=first[0], come=first[1])
 
 
-class Clock:
-    """Wall and processor time since it was made."""
-
-    def __init__(self) -> None:
-        self._start = time.perf_counter(), time.process_time()
-
-    def read(self) -> tuple[float, float]:
-        """Return both, in seconds."""
-        return time.perf_counter() - self._start[0], time.process_time() - self._start[1]
+def _now() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()

@@ -1,12 +1,13 @@
-"""Where the renderer would put an object: the truth about each place of a generated image (4.4, Figure 11; SPEC 6).
+"""Where an object may be, so that what a model accepts can be judged (4.4, Figure 11; SPEC 6).
 
-It holds for generators of rendered scenes. The scene of a generated image is read from its labels.
+A grammar, or a person, says on which objects it may be. For rendered scenes the renderer says more: the probability
+that it would put the object at a place of a generated image, whose scene is read from its labels.
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,20 +15,19 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ganatomy.experiments.causal.expected import category_of
 from ganatomy.experiments.causal.places import cell_counts, pixel_boxes
-from ganatomy.experiments.causal.source import SampleSpec, Source
-from ganatomy.experiments.causal.trials import batches
+from ganatomy.experiments.causal.source import SampleSpec, Source, TensorStep
+from ganatomy.experiments.causal.trials import baselines
 from ganatomy.progress import Progress
 from ganatomy.resample import labels_at
-from ganatomy.scenes.grammar import INDEX, PLANES, grammar
+from ganatomy.scenes.grammar import INDEX, PLANES, Grammar, Rule, grammar
 from ganatomy.scenes.places import ALIKE, POSSIBLE, Bank, exact, hosts, open_bank, place_probabilities
 from ganatomy.scenes.redraw import DRAWS, SIZE
 from ganatomy.segmenters.halves import regions
 from ganatomy.stats.clusters import clustered_mean, contrast, proportion
 from ganatomy.types import Labels
-from ganatomy.vocabulary import Concept, Vocabulary
-from ganatomy.weights import cache_directory
+from ganatomy.vocabulary import Concept, Vocabulary, find_concept
+from ganatomy.weights import bundled_names, cache_directory, card
 
 LEAST = 0.25
 """An object appears where it newly covers so large a share of a place, or half its usual area if that is less."""
@@ -37,8 +37,100 @@ EDGES = (0.0, POSSIBLE, 0.2, 0.5, 1.0)
 """Effects are shown at P = 0, and for P up to each of these."""
 
 
+class PlacementRules(NamedTuple):
+    """Names of the objects that something may be inserted on, and of those that it may not; of others nothing is known.
+
+    Attributes:
+        category: of the scenes whose grammar says so; None if a person did, or nobody.
+        allowed, forbidden: the names.
+    """
+
+    category: str | None
+    allowed: list[str]
+    forbidden: list[str]
+
+    def verdict(self, under: str) -> bool | None:
+        """Return whether it may be inserted on an object; None if nothing is known of that."""
+        if under in self.allowed:
+            return True
+        return False if under in self.forbidden else None
+
+
+def placement_rules(
+    source: Source,
+    concept: str,
+    category: str | None = None,
+    allowed: Sequence[str] | None = None,
+    forbidden: Sequence[str] | None = None,
+) -> PlacementRules:
+    """Return where a concept may be: what is given, else what a grammar says, else nothing."""
+    vocabulary = source.dissection.vocabulary
+    if allowed is not None and forbidden is not None:
+        for name in (*allowed, *forbidden):
+            if name != vocabulary[0].name:
+                find_concept(vocabulary, name)
+        return PlacementRules(None, list(allowed), list(forbidden))
+    category = category or category_of(source.dissection.spec.generator)
+    if category is None:
+        return PlacementRules(None, [], [])
+    return by_grammar(grammar(category), vocabulary[find_concept(vocabulary, concept)])
+
+
+def category_of(generator: str) -> str | None:
+    """Return the category of scenes that a bundled generator was trained on; None for any other."""
+    family, _, name = generator.partition(":")
+    if family != "bundled" or name not in bundled_names():
+        return None
+    category = card(name).get("category")
+    return None if category is None else str(category)
+
+
+def by_grammar(rules: Grammar, concept: Concept) -> PlacementRules:
+    """Return where a grammar allows an object, a part or a material, and where it forbids it.
+
+    *Allowed* is what carries it (for parts and materials: what has it, and what carries that). *Forbidden* is what the
+    grammar excludes for certain. Nothing is said of the object itself; of what is carried by the very same objects, as
+    windows and doors are, since one may take the other's place; and of what it may stand in front of, if that stands on
+    the same ground: the foot of a tree before a building is on the grass below. A tree in the midst of the sky is
+    forbidden, though the crown of one that stands on grass may reach there.
+
+    >>> from ganatomy.scenes import grammar
+    >>> by_grammar(grammar("church"), Concept("door", "object")).allowed
+    ['building', 'tower']
+    """
+    hosts = [name for name, rule in rules.rules.items() if _has(rule, concept)]
+    allowed = [u for u in rules.rules if any(u in (*rules.rule(host).on, *_own(host, concept)) for host in hosts)]
+    silent = {u for u in rules.rules for host in hosts if _silent(rules, rules.rule(host), u)}
+    known = hosts != []
+    forbidden = [u for u in rules.rules if known and u not in allowed and u not in silent]
+    return PlacementRules(rules.category, allowed, forbidden)
+
+
+def _has(rule: Rule, concept: Concept) -> bool:
+    """Whether an object is the concept, or has it as a part or a material."""
+    held = {"object": (rule.name,), "part": rule.parts, "material": rule.materials}
+    return concept.name in held.get(concept.category, ())
+
+
+def _own(host: str, concept: Concept) -> tuple[str, ...]:
+    """Return the host of a part or a material, which may get more of it; an object is not its own host."""
+    return () if concept.category == "object" else (host,)
+
+
+def _silent(rules: Grammar, rule: Rule, under: str) -> bool:
+    """Whether the grammar leaves open if an object may be seen in the place of another."""
+    other = rules.rule(under)
+    in_front = under in rule.hides and _stands_on(rules, other, rule.on)
+    return under == rule.name or (bool(rule.on) and other.on == rule.on) or in_front
+
+
+def _stands_on(rules: Grammar, rule: Rule, ground: Sequence[str]) -> bool:
+    """Whether an object is carried by some ground, directly or by what is carried by it."""
+    return any(host in ground or _stands_on(rules, rules.rule(host), ground) for host in rule.on)
+
+
 @dataclass(frozen=True, eq=False)
-class PlaceTruth:
+class PlaceTruth(TensorStep):
     """What is known of every place of every image: a step of a study.
 
     Attributes:
@@ -51,24 +143,12 @@ class PlaceTruth:
     free: Tensor
     area: Tensor
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """Return all that it is made of."""
-        return {"possible": self.possible, "free": self.free, "area": self.area}
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Tensor]) -> "PlaceTruth":
-        """Make it again."""
-        return cls(**state)
-
 
 def truth_category(source: Source, concept: str, category: str | None) -> str | None:
     """Return the category of rendered scenes whose renderer says where a concept may be; None where none does.
 
     That takes a bundled generator of such scenes, or a category that is named, a concept of its grammar, and a
     segmenter that knows every object of it.
-
-    Raises:
-        UnknownName: no such category.
     """
     category = category or category_of(source.dissection.spec.generator)
     if category is None:
@@ -90,30 +170,17 @@ def truth_facts(category: str | None, own: Concept) -> dict[str, Any]:
 def read_truth(
     source: Source, spec: SampleSpec, concept: int, places: tuple[Tensor, int, str], progress: Progress | None = None
 ) -> PlaceTruth:
-    """Ask of every place of every image with which probability the renderer would put the concept there.
-
-    Args:
-        source: the models.
-        spec: the images.
-        concept: its index.
-        places: top left corners, cells a side, and the layer whose grid they are of.
-        progress: who shows that a bank of scenes is made, the first time.
-    """
+    """Ask of every place of every image with which probability the renderer would put the concept there."""
     at, cell, layer = places
-    own = source.named(concept)
+    own, grid = source.named(concept), source.grid(layer)
     category = getattr(spec, "grammar", None) or category_of(source.dissection.spec.generator)
     assert category is not None, "`truth_category` found one"
     bank = open_bank(category, cache_directory(), progress=progress)
-    shape = source.shape(layer)
-    grid = (shape.height, shape.width)
     boxes = scene_boxes(at, cell, grid)
     possible, free = [], []
-    for given in batches(source, spec, spec.ids()):
-        possible.append(
-            torch.from_numpy(
-                place_probabilities(bank, own, scene_labels(source.dissection.vocabulary, given.labels), boxes)
-            )
-        )
+    for given in baselines(source, spec, spec.ids()):
+        labels = scene_labels(source.dissection.vocabulary, given.labels)
+        possible.append(torch.from_numpy(place_probabilities(bank, own, labels, boxes)))
         counts = cell_counts(given.labels, [concept], grid, cell)[:, 1]
         free.append(counts[:, at[:, 0], at[:, 1]].cpu() == 0)
     area = torch.tensor([usual_area(bank, own)], dtype=torch.float64)
@@ -149,13 +216,7 @@ def usual_area(bank: Bank, concept: Concept) -> float:
 
 
 def with_truth(places: pd.DataFrame, truth: PlaceTruth, share: float) -> pd.DataFrame:
-    """Return the places with what the truth says of each, and whether the object appears there.
-
-    Args:
-        places: one row an insertion.
-        truth: of the same places.
-        share: of the image that a place is.
-    """
+    """Return the places with what the truth says of each, and whether the object appears there."""
     least = min(LEAST, 0.5 * float(truth.area) / share) - 1e-6
     free = truth.free.flatten().numpy()
     return places.assign(
@@ -166,22 +227,29 @@ def with_truth(places: pd.DataFrame, truth: PlaceTruth, share: float) -> pd.Data
     )
 
 
-def truth_verdict(places: pd.DataFrame, draws: int, seed: int) -> pd.DataFrame:
-    """Compare free places where the renderer could put the object with free places where it never does."""
-    here = (places.free & (places.possible >= POSSIBLE)).to_numpy()
-    there = (places.free & (places.possible == 0)).to_numpy()
-    ids = places.id.to_numpy()
+def verdict_table(places: pd.DataFrame, rules: PlacementRules, draws: int, seed: int) -> pd.DataFrame:
+    """Compare free places where the object may be with those where it may not: by the truth, or else by the rules."""
+    truth = "possible" in places
+    if truth:
+        sides = places.free & (places.possible >= POSSIBLE), places.free & (places.possible == 0)
+    else:
+        places = places[places.before == 0]
+        sides = places.under.isin(rules.allowed), places.under.isin(rules.forbidden)
+    ids, (here, there) = places.id.to_numpy(), (side.to_numpy() for side in sides)
     rows = []
-    for by, gain, appears in (("units", "gain", "appears"), ("random", "random_gain", "random_appears")):
+    for by, prefix in (("units", ""), ("random", "random_")):
         row: dict[str, Any] = {"by": by}
-        values, shown = places[gain].to_numpy(np.float64), places[appears].to_numpy(np.float64)
+        values = places[f"{prefix}gain"].to_numpy(np.float64)
+        shown = places[f"{prefix}appears"].to_numpy(np.float64) if truth else None
         for kind, own in (("allowed", here), ("forbidden", there)):
             row[kind], row[f"{kind}_error"] = clustered_mean(values[own], ids[own])
             row[f"{kind}_places"] = int(own.sum())
-            row[f"{kind}_appears"], row[f"{kind}_appears_error"] = _share(shown[own], ids[own])
-        seen = contrast(shown, ids, here, there, draws, seed)
+            if shown is not None:
+                row[f"{kind}_appears"], row[f"{kind}_appears_error"] = _share(shown[own], ids[own])
         row |= contrast(values, ids, here, there, draws, seed)._asdict()
-        row |= {f"appears_{name}": value for name, value in seen._asdict().items()}
+        if shown is not None:
+            seen = contrast(shown, ids, here, there, draws, seed)
+            row |= {f"appears_{name}": value for name, value in seen._asdict().items()}
         rows.append(row)
     return pd.DataFrame(rows)
 

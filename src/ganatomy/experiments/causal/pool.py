@@ -1,13 +1,15 @@
-"""What is measured once for all concepts of a layer: class constants, where each concept is, how strong each unit is.
+"""Class constants: what the units of a layer are where a concept is, measured on a pool of images (S-6.4; SPEC 5-6).
 
-A pool is a study of its own, shared by every causal question about the layer (S-6.4).
+A `Pool` has one value k a unit, for all concepts of a layer at once; `PlaceMeans` has k(place) of one concept, a value
+for each unit at each place of the grid. Both are studies beside the dissection, shared by every causal question.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,15 +17,19 @@ from torch import Tensor
 from ganatomy.errors import BadValue
 from ganatomy.execute import Engine, local
 from ganatomy.experiments.causal.source import SampleSpec, Source
-from ganatomy.experiments.causal.trials import batches
+from ganatomy.experiments.causal.trials import baselines
 from ganatomy.progress import Progress
 from ganatomy.stats.base import Accumulator, Merge, add, concat
 from ganatomy.stats.regions import occurring, only, place_counts
 from ganatomy.study import Study
-from ganatomy.types import PerUnit
+from ganatomy.types import PerPlace, PerUnit
 
 AT_ONCE = 1 << 26
 """Images are taken in together as long as a table by image, place and concept that they show takes fewer bytes."""
+LEAST = 1.0
+"""A place has a constant of its own where the concept covers as much as one whole place, all images together."""
+ENOUGH = 20
+"""From so many images without the concept on, they say what units are without it."""
 
 
 @dataclass(frozen=True)
@@ -43,18 +49,13 @@ class Pool(Accumulator):
             shows the concept.
         mass: float64 [concepts], Σ m_p.
         occupancy: float64 [concepts, h, w], Σ m_p over images.
-        strength: float64 [u], Σ |r_p|.
         best: float32 [images, concepts], the greatest m_p of each image.
         place: int32 [images, concepts], its place, row-major; of equals the first.
     """
 
     FIELDS: ClassVar[Mapping[str, Merge]] = {
-        "drawn": add,
-        "mass": add,
-        "occupancy": add,
-        "strength": add,
-        "best": concat,
-        "place": concat,
+        **dict.fromkeys(("drawn", "mass", "occupancy"), add),
+        **dict.fromkeys(("best", "place"), concat),
     }
 
     def __init__(self, concepts: int, shape: tuple[int, int, int], device: torch.device | str = "cpu") -> None:
@@ -62,7 +63,6 @@ class Pool(Accumulator):
         self.drawn = torch.zeros(concepts, units, dtype=torch.float64, device=device)
         self.mass = torch.zeros(concepts, dtype=torch.float64, device=device)
         self.occupancy = torch.zeros(concepts, height, width, dtype=torch.float64, device=device)
-        self.strength = torch.zeros(units, dtype=torch.float64, device=device)
         self.best = torch.zeros(0, concepts, device=device)
         self.place = torch.zeros(0, concepts, dtype=torch.int32, device=device)
 
@@ -78,13 +78,12 @@ class Pool(Accumulator):
             self._add(r.double(), only(labels, there, len(self.mass)), torch.tensor([0, *there], device=labels.device))
 
     def _add(self, r: Tensor, labels: Tensor, seen: Tensor) -> None:
-        """Take in some images, labelled by the place of a concept in `seen`."""
+        """Take in some images, whose labels are indices into `seen`."""
         counts = place_counts(labels, len(seen), (r.shape[2], r.shape[3])).double()
         shares = counts / counts[:, :1]
         self.drawn.index_add_(0, seen, torch.einsum("bchw,buhw->cu", shares, r))
         self.mass.index_add_(0, seen, shares.sum((0, 2, 3)))
         self.occupancy.index_add_(0, seen, shares.sum(0))
-        self.strength += r.abs().sum((0, 2, 3))
         most, where = shares.flatten(2).max(2)
         best = torch.zeros(len(r), len(self.mass), device=r.device)
         place = torch.zeros(best.shape, dtype=torch.int32, device=r.device)
@@ -92,33 +91,24 @@ class Pool(Accumulator):
         self.best, self.place = torch.cat([self.best, best]), torch.cat([self.place, place])
 
     def constant(self, concept: int) -> PerUnit:
-        """Return k of a concept: the mean activation where it is, weighted by how much of the place it covers (S-6.4).
-
-        Raises:
-            BadValue: the pool never shows it.
-        """
+        """Return k of a concept: the mean activation where it is, weighted by its share of each place (S-6.4)."""
         if not float(self.mass[concept]) > 0:
             raise BadValue(f"none of the {len(self.best)} pooled images shows the concept; pool more of them")
         return (self.drawn[concept] / self.mass[concept]).float()
-
-    def magnitude(self) -> PerUnit:
-        """Return the mean absolute value of each unit."""
-        places = self.occupancy.shape[1] * self.occupancy.shape[2]
-        return (self.strength / (len(self.best) * places)).float()
 
 
 def pool_shard(source: Source, spec: PoolSpec, ids: range) -> Pool:
     """Measure the images of one shard."""
     pool = Pool(source.concepts, source.shape(spec.layer), source.models.generator.device)
-    for seen in batches(source, spec, ids):
-        pool.update(seen.features, seen.labels)
+    for given in baselines(source, spec, ids):
+        pool.update(given.features, given.labels)
     return pool
 
 
 def pool_home(source: Source, layer: str, images: int, seed: int = PoolSpec.seed) -> Path:
-    """Return where the pool of so many images lies, beside the dissection: one for all causal questions of a layer."""
+    """Return the default directory of the pool of so many images."""
     name = "pool" if images == PoolSpec.images else f"pool-{images}"
-    return source.beside(layer, name if seed == PoolSpec.seed else f"{name}-seed-{seed}")
+    return source.sibling_path(layer, name if seed == PoolSpec.seed else f"{name}-seed-{seed}")
 
 
 def open_pool(
@@ -132,3 +122,173 @@ def open_pool(
         if not study.finished:
             study.finish()
     return pool
+
+
+def layer_pool(
+    source: Source,
+    layer: str,
+    images: int,
+    batch: int = PoolSpec.batch,
+    execute: Engine = local,
+    progress: Progress | None = None,
+) -> Pool:
+    """Return the layer's pool of so many images in its default directory; measured where it is not there yet."""
+    spec = PoolSpec(**source.names(), layer=layer, images=images, batch=batch)
+    return open_pool(source, spec, pool_home(source, layer, images), execute, progress)
+
+
+@dataclass(frozen=True)
+class PlacesSpec(PoolSpec):
+    """Of which concept and layers the constants of every place are measured, and on which images: those of the pool.
+
+    Attributes:
+        concept: its name.
+        more: further layers, measured in the same pass.
+    """
+
+    concept: str = ""
+    more: tuple[str, ...] = ()
+
+
+class PlaceMeans(Accumulator):
+    """Sums of activations at every place of some layers' grids, with a concept and without it.
+
+    The numbers of all layers follow one after the other; `of` returns those of one.
+
+    Attributes:
+        shown: float64 [Σ u·h·w], Σ r_p m_p over images; m_p is the share of place p's area that shows the concept.
+        mass: float64 [Σ h·w], Σ m_p.
+        without: float64 [Σ u·h·w], Σ r_p over the images that show nothing of it.
+        images: float64 [1], how many these are.
+        free: float64 [Σ u·h·w], Σ r_p over the images that show nothing of it at p.
+        times: float64 [Σ h·w], how many these are.
+    """
+
+    FIELDS: ClassVar[Mapping[str, Merge]] = dict.fromkeys(("shown", "mass", "without", "images", "free", "times"), add)
+
+    def __init__(self, shapes: Sequence[Sequence[int]], device: torch.device | str = "cpu") -> None:
+        numbers, places = (sum(math.prod(shape[i:]) for shape in shapes) for i in (0, 1))
+        self.shown, self.without, self.free = torch.zeros(3, numbers, dtype=torch.float64, device=device)
+        self.mass, self.times = torch.zeros(2, places, dtype=torch.float64, device=device)
+        self.images = torch.zeros(1, dtype=torch.float64, device=device)
+
+    def update(self, *batch: Tensor) -> None:
+        """Take in, for each layer, (features [b, u, h, w], share of each place that shows the concept [b, h, w])."""
+        features, shares = [r.double() for r in batch[::2]], [share.double() for share in batch[1::2]]
+        lacking = (shares[0].flatten(1).sum(1) == 0).double()
+        nothing = [(share == 0).double() for share in shares]
+        self.images += lacking.sum()
+        self.mass += torch.cat([share.sum(0).flatten() for share in shares])
+        self.times += torch.cat([own.sum(0).flatten() for own in nothing])
+        everywhere = [lacking[:, None, None]] * len(shares)
+        for total, weights in ((self.shown, shares), (self.without, everywhere), (self.free, nothing)):
+            sums = [(r * own[:, None]).sum(0).flatten() for r, own in zip(features, weights, strict=True)]
+            total += torch.cat(sums)
+
+    def of(self, shapes: Sequence[Sequence[int]], which: int) -> "LayerMeans":
+        """Return the sums of one layer, given the shapes of all."""
+        numbers, places = ([math.prod(shape[i:]) for shape in shapes] for i in (0, 1))
+        shape = tuple(shapes[which])
+        shown, without, free = (
+            torch.split(own, numbers)[which].reshape(shape) for own in (self.shown, self.without, self.free)
+        )
+        mass, times = (torch.split(own, places)[which].reshape(shape[1:]) for own in (self.mass, self.times))
+        return LayerMeans(shown, without, free, mass, times, float(self.images))
+
+
+class LayerMeans(NamedTuple):
+    """The sums of one layer, as in `PlaceMeans`: [u, h, w], and [h, w] of mass and times."""
+
+    shown: Tensor
+    without: Tensor
+    free: Tensor
+    mass: Tensor
+    times: Tensor
+    images: float
+
+    def constant(self, k: PerUnit) -> PerPlace:
+        """Return k(place): the mean activation at each place where the concept is there (SPEC 6).
+
+        Where too little of the concept was ever seen, it is that of the nearest place where enough was (the first of
+        equals, row by row); where there is none at all, k.
+        """
+        known = self.mass >= LEAST
+        if not bool(known.any()):
+            return k[:, None, None].expand(self.shown.shape).clone()
+        return _from_nearest(self.shown / self.mass.clamp(min=1e-9), known)
+
+    def absent(self) -> PerPlace:
+        """Return what units are at each place in images without the concept.
+
+        Where hardly any image is without it, in those that do not show it at that place; at a place that always
+        shows it, as at the nearest that does not.
+        """
+        if self.images >= ENOUGH:
+            return (self.without / self.images).float()
+        known = self.times > 0
+        if not bool(known.any()):
+            return torch.zeros_like(self.free).float()
+        return _from_nearest(self.free / self.times.clamp(min=1), known)
+
+
+def _from_nearest(means: Tensor, known: Tensor) -> PerPlace:
+    found: Tensor = means.flatten(1)[:, nearest(known).flatten()]
+    return found.reshape(means.shape).float()
+
+
+def nearest(known: Tensor) -> Tensor:
+    """Return for each place of a grid the number, row-major, of the nearest one that is known; itself where it is.
+
+    >>> nearest(torch.tensor([[True, False, False], [False, False, True]]))
+    tensor([[0, 0, 5],
+            [0, 5, 5]])
+    """
+    rows, columns = known.shape
+    at = torch.cartesian_prod(torch.arange(rows), torch.arange(columns)).to(known.device)
+    own = at[known.flatten()]
+    distance = ((at[:, None] - own[None]) ** 2).sum(2)
+    found = own[distance.argmin(1)]
+    return (found[:, 0] * columns + found[:, 1]).reshape(rows, columns)
+
+
+def places_home(source: Source, layers: Sequence[str], concept: str, images: int) -> Path:
+    """Return the default directory of the means at every place of so many images."""
+    name = f"places-{concept}" if images == PoolSpec.images else f"places-{concept}-{images}"
+    return source.sibling_path("+".join(layers), name)
+
+
+def place_means(
+    source: Source,
+    layers: Sequence[str],
+    concept: str,
+    sample: tuple[int, int],
+    execute: Engine = local,
+    progress: Progress | None = None,
+) -> dict[str, LayerMeans]:
+    """Return the means of layers' units at every place, in their default directory; measured if they are not there.
+
+    `sample` is how many images are measured, those of the pool, and how many at once, which changes nothing.
+    """
+    (images, batch), (first, *others) = sample, layers
+    spec = PlacesSpec(**source.names(), layer=first, more=tuple(others), concept=concept, images=images, batch=batch)
+    with Study.create(places_home(source, layers, concept, images), spec, source.facts(), execute, progress) as study:
+        spec = study.begun(spec)
+        means = study.sharded("places", PlaceMeans, partial(count_places, source, spec), spec.shards())
+        if not study.finished:
+            study.finish()
+    shapes = [source.shape(layer) for layer in layers]
+    return {layer: means.of(shapes, i) for i, layer in enumerate(layers)}
+
+
+def count_places(source: Source, spec: PlacesSpec, ids: range) -> PlaceMeans:
+    """Measure the images of one shard."""
+    layers, concept = (spec.layer, *spec.more), source.concept(spec.concept)
+    means = PlaceMeans([source.shape(layer) for layer in layers], source.models.generator.device)
+    for given in baselines(source, spec, ids, layers):
+        shown = (given.labels == concept).any(1, keepdim=True).long()
+        batch: list[Tensor] = []
+        for layer in layers:
+            counts = place_counts(shown, 2, source.grid(layer)).double()
+            batch += [given.layers[layer], counts[:, 1] / counts[:, 0]]
+        means.update(*batch)
+    return means

@@ -1,28 +1,37 @@
-"""What every causal study stands on: a finished dissection, and the very models that it used."""
+"""A finished dissection with the models that it used, and the studies that are made of it."""
 
+import dataclasses
 import platform
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, NoReturn, TypeVar
 
+import pandas as pd
 import torch
 from jaxtyping import Float64
 from torch import Tensor
 
 from ganatomy import consent
-from ganatomy.errors import BadValue, StudyMismatch, UnknownName
+from ganatomy.errors import BadFile, BadValue, StudyMismatch, UnknownName
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.models import Models
+from ganatomy.experiments.result import Result
 from ganatomy.experiments.sampling import batch_size
 from ganatomy.experiments.warnings import warnings_of
 from ganatomy.generators import LayerShape, Subject
 from ganatomy.generators.protocol import margin
 from ganatomy.remote import display_path, local_path
 from ganatomy.segmenters import Segmenter
+from ganatomy.stats.base import Accumulator
+from ganatomy.study import RUN, Study
 from ganatomy.vocabulary import Concept, find_concept
+
+R = TypeVar("R", bound="StudyResult")
+S = TypeVar("S", bound="SampleSpec")
+T = TypeVar("T", bound="TensorStep")
 
 
 @dataclass(frozen=True)
@@ -50,10 +59,7 @@ class SampleSpec:
     shard: int = 100
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
-        for name, least in (("images", 2), ("first", 0), ("batch", 1), ("shard", 1)):
-            if getattr(self, name) < least:
-                raise BadValue(f"{name}={getattr(self, name)} is too few; give at least {least}")
+        at_least(self, images=2, first=0, batch=1, shard=1)
 
     def ids(self) -> range:
         """Return the ids of the images."""
@@ -61,8 +67,37 @@ class SampleSpec:
 
     def shards(self) -> list[range]:
         """Return the ids of every shard."""
-        ids = self.ids()
+        return self.shards_of(self.ids())
+
+    def shards_of(self, ids: range) -> list[range]:
+        """Return some ids cut into shards."""
         return [ids[i : i + self.shard] for i in range(0, len(ids), self.shard)]
+
+    def layers(self) -> list[str]:
+        """Return every layer that is edited, the first one first."""
+        return [self.layer]
+
+
+def at_least(spec: SampleSpec, **least: int) -> None:
+    """Refuse fields that are too small.
+
+    Raises:
+        BadValue: names the first.
+    """
+    for name, smallest in least.items():
+        if getattr(spec, name) < smallest:
+            raise BadValue(f"{name}={getattr(spec, name)} is too few; give at least {smallest}")
+
+
+def checked_set(units: Sequence[int]) -> tuple[int, ...]:
+    """Return a set of units as a tuple.
+
+    Raises:
+        BadValue: it is empty, or names a unit twice.
+    """
+    if not units or len(set(units)) < len(units):
+        raise BadValue(f"units={list(units)}: give at least one, each once")
+    return tuple(units)
 
 
 @dataclass(frozen=True)
@@ -77,13 +112,13 @@ class Source:
         """Where the dissection lies."""
         return self.dissection.study.directory
 
-    def beside(self, layer: str, name: str) -> Path:
-        """Return where a causal study of a layer lies unless told otherwise: in ``STUDY-causal/LAYER/NAME``.
+    def sibling_path(self, layer: str, name: str) -> Path:
+        """Return the default directory of a causal study of a layer: ``STUDY-causal/LAYER/NAME``.
 
-        A concept may be called what no directory can be.
+        Characters that no directory can have, as concepts may, become hyphens.
         """
         whole = self.directory.resolve()
-        return whole.with_name(f"{whole.name}-causal") / _plain(layer) / _plain(name)
+        return whole.with_name(f"{whole.name}-causal") / _file_name(layer) / _file_name(name)
 
     @property
     def concepts(self) -> int:
@@ -132,6 +167,15 @@ class Source:
             )
         return self.dissection.layers[layer]
 
+    def grid(self, layer: str) -> tuple[int, int]:
+        """Return height and width of the map of a dissected layer, see `shape`."""
+        shape = self.shape(layer)
+        return shape.height, shape.width
+
+    def in_order(self, layers: Sequence[str]) -> list[str]:
+        """Return layers in the order of the network, each once."""
+        return [name for name in self.models.subject.layers if name in set(layers)]
+
     def concept(self, name: str) -> int:
         """Return the index of a concept that the dissection saw often enough to score.
 
@@ -168,10 +212,10 @@ class Source:
         return ious
 
 
-def _plain(name: str) -> str:
+def _file_name(name: str) -> str:
     """Return a name as one part of a path.
 
-    >>> _plain("ablate-material:water"), _plain("../a/b"), _plain("red light, warm")
+    >>> _file_name("ablate-material:water"), _file_name("../a/b"), _file_name("red light, warm")
     ('ablate-material-water', '---a-b', 'red light, warm')
     """
     return re.sub(r"^\.+|[^\w .,=+()-]", lambda found: "-" * len(found[0]), name)
@@ -190,7 +234,7 @@ def open_source(
     Args:
         directory: of the dissection.
         device: where models that are opened by name compute.
-        generator, segmenter: models that are open, in the place of those that the dissection names.
+        generator, segmenter: open models, instead of those that the dissection names.
         draws: whether images will be drawn, which takes a generator.
 
     Raises:
@@ -215,3 +259,95 @@ def open_source(
                 f"the {kind} {getattr(spec, kind)} has changed since {directory} was made; dissect it again"
             )
     return Source(dissection, models)
+
+
+def home(source: Source, spec: SampleSpec, name: str) -> Path:
+    """Return the default directory of a causal study: its name has every number that differs from the default."""
+    other = ""
+    for field in dataclasses.fields(spec):
+        value = getattr(spec, field.name)
+        if field.name not in RUN and isinstance(field.default, int | float) and value != field.default:
+            other += f"-{field.name}-{value}"
+    return source.sibling_path("+".join(spec.layers()), name + other)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class StudyResult(Result):
+    """What a causal study found. It opens without any model; fields that are tables are read from files.
+
+    Attributes:
+        FILES: names of the files whose names are not those of the fields.
+        spec: what was asked.
+        facts: what was used.
+        study: the directory that holds it.
+    """
+
+    FILES: ClassVar[Mapping[str, str]] = {}
+
+    spec: Any
+    facts: Mapping[str, Any]
+    study: Study
+
+    @classmethod
+    def open(cls: type[R], directory: Path) -> R:
+        """Open a finished study.
+
+        Raises:
+            StudyError: the directory holds no finished study.
+            BadFile: it is of another kind, or a file of it is damaged.
+        """
+        return cls(**cls._fields(Study.open(directory)))
+
+    @classmethod
+    def _fields(cls, study: Study) -> dict[str, Any]:
+        required = [field for field in dataclasses.fields(cls) if field.default_factory is dataclasses.MISSING]
+        kinds: dict[str, Any] = {field.name: field.type for field in required}
+        spec = read_spec(study, kinds["spec"])
+        tables = [name for name, kind in kinds.items() if kind is pd.DataFrame]
+        found = {name: study.read_table(cls.FILES.get(name, name)) for name in tables}
+        return {"spec": spec, "facts": study.facts, "study": study, **found}
+
+
+def read_spec(study: Study, kind: type[S]) -> S:
+    """Return what a study was asked.
+
+    Raises:
+        BadFile: it answers another question.
+    """
+    try:
+        return kind(**{name: tuples(value) for name, value in study.spec_json.items()})
+    except TypeError as error:
+        name = kind.__name__.removesuffix("Spec").lower()
+        raise BadFile(f"{study.directory} holds no {name} study that this version can read ({error})") from error
+
+
+def tuples(value: Any) -> Any:
+    """Return lists as tuples, which a Spec has instead."""
+    return tuple(map(tuples, value)) if isinstance(value, list) else value
+
+
+def missing() -> NoReturn:
+    """Say that a finished study lacks a step."""
+    raise BadFile("a step of the study is missing; run the same command again")
+
+
+class TensorStep:
+    """A dataclass of tensors that is a step of a study."""
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return every tensor by name."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
+
+    @classmethod
+    def from_state(cls: type[T], state: Mapping[str, Tensor]) -> T:
+        """Build it from what `state_dict` returned."""
+        return cls(**state)
+
+
+class JoinedRows(Accumulator):
+    """Tables that grow by the rows of each batch, which are kept in the order of `FIELDS`."""
+
+    def update(self, *batch: Tensor) -> None:
+        """Take in the new rows of the first tables, in order."""
+        for name, new in zip(self.FIELDS, batch, strict=False):
+            setattr(self, name, torch.cat([getattr(self, name), new.cpu()]))

@@ -16,25 +16,13 @@ from torch import Tensor
 from ganatomy.errors import BadValue
 from ganatomy.execute import Engine, local
 from ganatomy.experiments.base import Experiment
-from ganatomy.experiments.causal.choice import Wanted
-from ganatomy.experiments.causal.chosen import Layers
-from ganatomy.experiments.causal.insertion import Part, check_insertion, constant_edits, measured_parts
-from ganatomy.experiments.causal.places import (
-    PlaceSpec,
-    Rows,
-    as_bytes,
-    at_least,
-    corners,
-    masks,
-    missing,
-    prepared,
-    read_at,
-    read_spec,
-)
+from ganatomy.experiments.causal.choice import Layers, UnitQuery
+from ganatomy.experiments.causal.insertion import Part, PlaceSpec, check_places, constant_edits, measured_parts
+from ganatomy.experiments.causal.places import Rows, as_bytes, corners, gained_at, masks
 from ganatomy.experiments.causal.plans import BY_SETTING, PLACED, place_plan
-from ganatomy.experiments.causal.source import Source
-from ganatomy.experiments.result import Result
-from ganatomy.generators import Generator, Observation
+from ganatomy.experiments.causal.source import JoinedRows, Source, StudyResult, at_least, missing
+from ganatomy.experiments.causal.trials import baselines
+from ganatomy.generators import Generator
 from ganatomy.progress import Progress, report_progress
 from ganatomy.stats.base import Accumulator, Merge, add, concat
 from ganatomy.stats.clusters import clustered_mean
@@ -59,7 +47,6 @@ class TraceSpec(PlaceSpec):
     show: int = 4
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
         super().__post_init__()
         at_least(self, places=0, show=0)
         if not 0 < self.visible <= 1:
@@ -90,7 +77,7 @@ class Strength(Accumulator):
         return list(torch.split(self.total / self.images, list(units)))
 
 
-class Traced(Accumulator):
+class Traced(JoinedRows):
     """Every insertion, one row each, and the images that are shown.
 
     Attributes:
@@ -102,27 +89,15 @@ class Traced(Accumulator):
         pictures: uint8 [k, 3, H, W].
     """
 
-    ROWS = ("ids", "corner", "drawn", "gain", "change")
-    FIELDS: ClassVar[Mapping[str, Merge]] = dict.fromkeys((*ROWS, "pictures"), concat)
+    FIELDS: ClassVar = dict.fromkeys(("ids", "corner", "drawn", "gain", "change", "pictures"), concat)
 
     def __init__(self, pictures: Tensor, layers: int) -> None:
-        self.pictures = pictures
         self.ids = torch.zeros(0, dtype=torch.long)
         self.corner = torch.zeros(0, 2, dtype=torch.long)
         self.drawn = torch.zeros(0, dtype=torch.bool)
         self.gain = torch.zeros(0)
         self.change = torch.zeros(0, layers)
-
-    ids: Tensor
-    corner: Tensor
-    drawn: Tensor
-    gain: Tensor
-    change: Tensor
-
-    def update(self, *batch: Tensor) -> None:
-        """Take in (ids, corner, drawn, gain, change)."""
-        for name, new in zip(self.ROWS, batch, strict=True):
-            setattr(self, name, torch.cat([getattr(self, name), new.cpu()]))
+        self.pictures = pictures
 
     def show(self, pictures: Tensor) -> None:
         """Keep some images."""
@@ -130,15 +105,13 @@ class Traced(Accumulator):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Trace(Result):
+class Trace(StudyResult):
     """How far each later layer is changed by an insertion.
 
     The change of a layer is the mean over its channels and positions of ``|Δr|`` over the channel's mean ``|r|`` in
     untouched images; channels that are zero in all of these are left out. The edited layer itself is the first.
 
     Attributes:
-        spec: what was asked.
-        facts: what was used.
         lines: one row for each layer, and for edits that were visible and that were not: layer, visible, change, error
             (places of one image taken as one draw), places, images.
         places: one row an insertion: id, row, column, gain, visible, drawn (False: tried for the maps only, and not in
@@ -146,17 +119,14 @@ class Trace(Result):
         maps: by layer, float32 [k, rows, columns], the change by place of insertion in the images shown.
         ids: of the images shown.
         pictures: uint8 [k, H, W, 3].
-        study: the directory that holds it.
     """
 
     spec: TraceSpec
-    facts: Mapping[str, Any]
     lines: pd.DataFrame
     places: pd.DataFrame
     maps: Mapping[str, npt.NDArray[np.float32]]
     ids: tuple[int, ...]
     pictures: npt.NDArray[np.uint8]
-    study: Study
 
     @property
     def table(self) -> pd.DataFrame:
@@ -164,24 +134,14 @@ class Trace(Result):
         return self.lines
 
     @classmethod
-    def open(cls, directory: Path) -> "Trace":
-        """Open a finished trace.
-
-        Raises:
-            StudyError: the directory holds no finished study.
-            BadFile: it is of another kind, or a file of it is damaged.
-        """
-        study = Study.open(directory)
-        spec = read_spec(study, TraceSpec)
-        lines, places = map(study.read_table, ("lines", "places"))
+    def _fields(cls, study: Study) -> dict[str, Any]:
+        found = super()._fields(study)
         pictures = study.step("trace", Traced, missing).pictures.permute(0, 2, 3, 1).numpy()
-        ids = tuple(spec.ids()[: len(pictures)])
+        ids, places = tuple(found["spec"].ids()[: len(pictures)]), found["places"]
         shown = places[places.id.isin(ids)]
-        rows, columns = places.row.max() + 1, places.column.max() + 1
-        maps = {
-            layer: shown[layer].to_numpy(np.float32).reshape(len(ids), rows, columns) for layer in study.facts["traced"]
-        }
-        return cls(spec, study.facts, lines, places, maps, ids, pictures, study)
+        size = (len(ids), places.row.max() + 1, places.column.max() + 1)
+        maps = {layer: shown[layer].to_numpy(np.float32).reshape(size) for layer in study.facts["traced"]}
+        return found | {"maps": maps, "ids": ids, "pictures": pictures}
 
     @property
     def said(self) -> dict[str, Any]:
@@ -194,14 +154,8 @@ class Trace(Result):
 def run_trace(
     spec: TraceSpec, source: Source, directory: Path, execute: Engine = local, progress: Progress | None = None
 ) -> Trace:
-    """Trace an insertion through every later layer; what is there already is not measured again.
-
-    Raises:
-        UnknownName: no such layer, unit or concept.
-        BadValue: the concept is too rare, or a place does not fit the grid.
-    """
-    concept = prepared(spec, source)
-    check_insertion(source, spec)
+    """Trace an insertion through every later layer; what is there already is not measured again."""
+    concept = check_places(spec, source)
     layers = later_layers(source.models.generator, spec.layer)
     with Study.create(directory, spec, source.facts() | {"traced": layers}, execute, progress) as study:
         spec = study.begun(spec)
@@ -241,29 +195,26 @@ def trace_shard(
     generator, segmenter = source.models.generator, source.models.segmenter
     layers = later_layers(generator, spec.layer)
     usual = strength.by_layer([generator.layers[layer].units for layer in layers])
-    shape = source.shape(spec.place_layer)
-    grid = corners((shape.height, shape.width), spec.cell)
+    grid = source.grid(spec.place_layer)
+    at = corners(grid, spec.cell)
     traced: Traced | None = None
-    for part in source.parts(ids, spec.batch):
-        z = generator.latents(part, spec.seed)
-        seen = generator.observe(z, layers)
-        labels = segmenter(seen.images)
-        shown = len(range(part.start, min(part.stop, spec.first + spec.show)))
-        traced = traced or Traced(as_bytes(seen.images[:0]), len(layers))
-        traced.show(as_bytes(seen.images[:shown]))
-        picture, chosen, drawn = draw_places(spec, part, len(grid))
-        rows = Rows(picture, masks((shape.height, shape.width), grid[chosen], spec.cell))
+    for given in baselines(source, spec, ids, layers):
+        shown = len(range(given.ids.start, min(given.ids.stop, spec.first + spec.show)))
+        traced = traced or Traced(as_bytes(given.images[:0]), len(layers))
+        traced.show(as_bytes(given.images[:shown]))
+        image, chosen, drawn = draw_places(spec, given.ids, len(at))
+        rows = Rows(image, masks(grid, at[chosen], spec.cell))
         done = 0
         for few in rows.split(source.batch(spec.batch)):
-            edited = generator.observe(z[few.picture], layers, constant_edits(parts, few.where, 1.0))
-            before = read_at(labels[few.picture], concept, few.where)
-            after = read_at(segmenter(edited.images), concept, few.where)
-            own = slice(done, done := done + len(few.picture))
-            gain = ((after.at - before.at) / before.area).float()
-            traced.update(
-                picture[own] + part.start, grid[chosen[own]], drawn[own], gain, _changes(seen, edited, few, usual)
-            )
-        report_progress(len(part))
+            edited = generator.observe(given.z[few.image], layers, constant_edits(parts, few.where))
+            gained = gained_at(given.labels[few.image], segmenter(edited.images), concept, few.where)
+            change = [
+                normalised_change(given.layers[layer][few.image], edited.features[layer], own)
+                for layer, own in zip(layers, usual, strict=True)
+            ]
+            own = slice(done, done := done + len(few.image))
+            gain = (gained.at / gained.area).float()
+            traced.update(image[own] + given.ids.start, at[chosen[own]], drawn[own], gain, torch.stack(change, 1))
     assert traced is not None
     return traced
 
@@ -282,17 +233,6 @@ def draw_places(spec: TraceSpec, ids: range, places: int) -> tuple[Int64[Tensor,
         chosen.append(tried)
         drawn.append(np.isin(tried, own))
     return tuple(torch.from_numpy(np.concatenate(each)) for each in (pictures, chosen, drawn))  # type: ignore[return-value]
-
-
-def _changes(seen: Observation, edited: Observation, rows: Rows, usual: Sequence[Tensor]) -> Float[Tensor, "n layers"]:
-    """Return the change of every layer."""
-    return torch.stack(
-        [
-            normalised_change(seen.features[layer][rows.picture], r, own)
-            for (layer, r), own in zip(edited.features.items(), usual, strict=True)
-        ],
-        1,
-    )
 
 
 def normalised_change(before: Features, after: Features, usual: Float64[Tensor, " u"]) -> Float[Tensor, " b"]:
@@ -338,7 +278,7 @@ TRACE = Experiment(
     verb="trace",
     summary="insert a concept at one place at a time, and follow the change through every later layer",
     spec=TraceSpec,
-    groups=(Layers, Wanted),
+    groups=(Layers, UnitQuery),
     filled=PLACED,
     planned=BY_SETTING,
     plan=place_plan("trace", TraceSpec, run_trace, _trials),

@@ -1,10 +1,9 @@
-"""What a layer holds of a concept besides its units' mean: real features of one image, put into another.
+"""Real features of one image, put into another: what a layer holds of a concept besides its units' mean.
 
 A class constant is one value a unit, the same at every place. A thing may be a pattern over several places, which no
-constant draws, whatever the units. So, beside all units at k, the features of an image that shows the concept are put
-at the same places of images that do not: what appears then, the layer can draw. Places are the donor's own, and what
-stood around the thing comes along; so all units are set to k in the very same patches too, and the gap between these
-two is the pattern's alone.
+constant draws, whatever the units. So the features of an image that shows the concept are put at the same places of
+images that do not: what appears then, the layer can draw. Places are the donor's own, and what stood around the thing
+comes along; so all units are set to k in the very same patches too, and the gap between the two is the pattern's alone.
 """
 
 from collections.abc import Mapping
@@ -23,8 +22,8 @@ from ganatomy.types import Features, Where
 
 
 @dataclass(frozen=True, kw_only=True)
-class LendingSpec(SampleSpec):
-    """Which images lend what.
+class DonorSpec(SampleSpec):
+    """Which images lend their features.
 
     Attributes:
         cells: a place is cell × cell of the layer's grid.
@@ -54,13 +53,7 @@ class Donors(NamedTuple):
     patch: Tensor
 
     def taken(self, free: Tensor, ids: range, seed: int) -> Int64[Tensor, " b"]:
-        """Draw for each image one of the donors whose place is free in it; -1 where there is none.
-
-        Args:
-            free: bool [b, rows, columns], by top left corner.
-            ids: of the images; a draw depends on (seed, id) and on which donors there are to draw from only.
-            seed: of the draws.
-        """
+        """Draw for each image one of the donors whose place is free in it, see `draw_place`; -1 where there is none."""
         return draw_place(free[:, self.place[:, 0], self.place[:, 1]][:, :, None], ids, seed)[:, 0]
 
     def patches(self, donor: Int64[Tensor, " b"], grid: tuple[int, int]) -> Where:
@@ -70,22 +63,18 @@ class Donors(NamedTuple):
     def put(self, r: Features, donor: Int64[Tensor, " b"]) -> Features:
         """Return features with the patch of a donor in each image, at the place where it was in the donor's."""
         r = r.clone()
-        picture, row, column = _spots(self.corner[donor], self.patch.shape[1])
-        r[picture, :, row, column] = self.patch[donor].to(r)
+        image, row, column = _spots(self.corner[donor], self.patch.shape[1])
+        r[image, :, row, column] = self.patch[donor].to(r)
         return r
 
 
 def find_donors(
-    source: Source, spec: LendingSpec, pools: Mapping[str, Pool], concept: int
+    source: Source, spec: DonorSpec, pools: Mapping[str, Pool], concept: int
 ) -> dict[tuple[str, int], Donors]:
     """Return the donors by layer and cell: the same pooled images for all, each at the place that is best there.
 
-    Args:
-        source: the models.
-        spec: which images lend what.
-        pools: of the layers. The coarsest says which images show most of the concept at one place: in a fine grid
-            specks fill a place.
-        concept: its index; the pools show it.
+    The pool of the coarsest layer says which images show most of the concept at one place: in a fine grid specks fill
+    a place.
     """
     best = min(pools.values(), key=lambda pool: pool.occupancy[0].numel()).best[:, concept].cpu()
     rows = [row for row in best.argsort(descending=True, stable=True)[: spec.donors].tolist() if best[row] > 0]
@@ -102,7 +91,7 @@ def find_donors(
     return {key: Donors(*map(torch.cat, zip(*parts, strict=True))) for key, parts in found.items()}
 
 
-def _cut(r: Features, share: Float64[Tensor, "b rows columns"], cell: int, spec: LendingSpec) -> Donors:
+def _cut(r: Features, share: Float64[Tensor, "b rows columns"], cell: int, spec: DonorSpec) -> Donors:
     """Take the patch around the place with the greatest share out of each image that has a share of `least`."""
     around = F.avg_pool2d(share[:, None], 3, stride=1, padding=1)[:, 0]
     most, best = (share + 1e-6 * around).flatten(1).max(1)  # of equals, the one in the midst of others
@@ -112,8 +101,8 @@ def _cut(r: Features, share: Float64[Tensor, "b rows columns"], cell: int, spec:
     side = min(cell + 2 * spec.margin, r.shape[2], r.shape[3])
     room = torch.tensor(r.shape[2:]) - side
     corner = torch.minimum((place - spec.margin).clamp(min=0), room)
-    picture, row, column = _spots(corner, side)
-    return Donors(place, corner, r[picture, :, row, column].cpu())
+    image, row, column = _spots(corner, side)
+    return Donors(place, corner, r[image, :, row, column].cpu())
 
 
 def _spots(corner: Int64[Tensor, "n 2"], side: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,59 +1,64 @@
-"""The one loop of all interventions: the same images before and after each of several edits.
+"""The same images before and after edits, drawn batch by batch.
 
 What comes before the edited layer is computed once an image; each trial draws only the rest and segments it.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
 from ganatomy.edit import Intervention
-from ganatomy.experiments.causal.source import SampleSpec, Source
+from ganatomy.experiments.causal.source import JoinedRows, SampleSpec, Source
 from ganatomy.progress import report_progress
+from ganatomy.stats.base import concat
 from ganatomy.stats.paired import PairedChange
 from ganatomy.stats.regions import concept_counts, place_of_pixels
 from ganatomy.types import Features, Images, Labels, Latents
 
-Trial = Callable[[range], Sequence[Intervention]]
-"""The edits to make to the images of these ids; a random choice in it depends on (seed, id) only."""
+Edits = Sequence[Intervention]
+GRADIENT = 4
+"""An image with its gradient takes as long as about so many without."""
 
 
-class Untouched(NamedTuple):
-    """A batch of images before any edit."""
+class GainTable(JoinedRows):
+    """What each image gained by each setting.
+
+    Attributes:
+        gain: float32 [images, settings, …], change of the share of a place's pixels that shows the concept; NaN where
+            the image has no such place.
+    """
+
+    FIELDS: ClassVar = {"gain": concat}
+
+    def __init__(self, *shape: int) -> None:
+        self.gain = torch.zeros(0, *shape)
+
+
+class Baseline(NamedTuple):
+    """A batch of images before any edit; `features` are those of the edited layer, `layers` has all that were read."""
 
     ids: range
     z: Latents
     images: Images
     features: Features
     labels: Labels
+    layers: Mapping[str, Features]
 
 
-@dataclass(frozen=True)
-class Always:
-    """The trial that makes the same edits to every image."""
-
-    edits: Sequence[Intervention]
-
-    def __call__(self, _: range) -> Sequence[Intervention]:
-        """Return the edits."""
-        return self.edits
-
-
-def batches(source: Source, spec: SampleSpec, ids: range) -> Iterator[Untouched]:
-    """Draw images, read the layer, and segment, batch by batch."""
+def baselines(source: Source, spec: SampleSpec, ids: range, layers: Sequence[str] = ()) -> Iterator[Baseline]:
+    """Draw images, read the Spec's layer, or some that it is one of, and segment, batch by batch."""
     generator, segmenter = source.models.generator, source.models.segmenter
     for part in source.parts(ids, spec.batch):
         z = generator.latents(part, spec.seed)
-        seen = generator.observe(z, [spec.layer])
-        yield Untouched(part, z, seen.images, seen.features[spec.layer], segmenter(seen.images))
+        seen = generator.observe(z, layers or [spec.layer])
+        yield Baseline(part, z, seen.images, seen.features[spec.layer], segmenter(seen.images), seen.features)
         report_progress(len(part))
 
 
 @torch.no_grad()
-def redrawn(source: Source, spec: SampleSpec, given: Untouched, edits: Sequence[Intervention]) -> Images:
+def render_edited(source: Source, spec: SampleSpec, given: Baseline, edits: Edits) -> Images:
     """Draw a batch again with edits; where all are of the Spec's layer, only what follows it is computed."""
     generator = source.models.generator
     if any(edit.layer != spec.layer for edit in edits):
@@ -64,39 +69,24 @@ def redrawn(source: Source, spec: SampleSpec, given: Untouched, edits: Sequence[
     return generator.render(r, spec.layer, given.z)
 
 
-def try_edits(source: Source, spec: SampleSpec, trials: Sequence[Trial], ids: range, *, at_place: bool) -> PairedChange:
-    """Count what each trial does to every concept.
-
-    Args:
-        source: the models.
-        spec: the layer and the sample.
-        trials: what to try.
-        ids: the images.
-        at_place: read only the pixels under the places that are edited, the same number in every image (SPEC 4);
-            else the whole images.
-    """
+def count_changes(source: Source, spec: SampleSpec, trials: Sequence[Edits], ids: range) -> PairedChange:
+    """Count the pixels of every concept before each trial and after it."""
     result: PairedChange | None = None
-    for given in batches(source, spec, ids):
-        before, after = [], []
-        everything = concept_counts(given.labels, source.concepts)
-        for trial in trials:
-            edits = trial(given.ids)
-            labels = source.models.segmenter(redrawn(source, spec, given, edits))
-            read = pixels_edited(edits, labels) if at_place else None
-            before.append(everything if read is None else concept_counts(given.labels, source.concepts, read))
-            after.append(concept_counts(labels, source.concepts, read))
+    for given in baselines(source, spec, ids):
+        before = concept_counts(given.labels, source.concepts)
+        drawn = (source.models.segmenter(render_edited(source, spec, given, edits)) for edits in trials)
+        after = [concept_counts(labels, source.concepts) for labels in drawn]
         result = result or PairedChange(len(trials), source.concepts, given.labels.device)
-        result.update(torch.stack(before), torch.stack(after))
+        result.update(before.expand(len(trials), -1, -1), torch.stack(after))
     assert result is not None
     return result
 
 
-def pixels_edited(edits: Sequence[Intervention], labels: Labels) -> Tensor:
+def pixels_edited(edits: Edits, labels: Labels) -> Tensor:
     """Return the pixels, bool [p, H, W], whose place in the layer's grid is edited at all."""
     size = (labels.shape[-2], labels.shape[-1])
     read = torch.zeros(1, *size, dtype=torch.bool, device=labels.device)
     for stroke in (stroke for edit in edits for stroke in edit.strokes()):
-        grid = (stroke.shape[1], stroke.shape[2])
         where = (stroke.where > 0).to(labels.device).flatten(1)
-        read = read | where[:, place_of_pixels(size, grid, labels.device)[0]]
+        read = read | where[:, place_of_pixels(size, stroke.shape[1:], labels.device)[0]]
     return read

@@ -1,14 +1,14 @@
-"""Which units does a classifier need for a class? Switch off each alone, then the best of each class together.
+"""Which units does a classifier need for a class? Ablate each alone, then the best of each class together.
 
-The units that matter for a class are chosen on one half of the images, and what they do is told on the other (Bau et
-al. 2020, PNAS): of many units the best on some images is lucky, too.
+The units of a class are chosen on one half of the images, and their effect is measured on the other (Bau et al. 2020,
+PNAS): of many units the best on some images is lucky, too.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -22,14 +22,10 @@ from ganatomy.experiments.causal.accuracy import (
     Units,
     accuracy_seconds,
     check_sample,
-    classifier_of,
-    tell_without,
+    predict_ablated,
 )
 from ganatomy.experiments.causal.choice import random_sets
-from ganatomy.experiments.causal.places import at_least, read_spec
-from ganatomy.experiments.causal.plans import home
-from ganatomy.experiments.causal.source import SampleSpec, Source
-from ganatomy.experiments.result import Result
+from ganatomy.experiments.causal.source import SampleSpec, Source, StudyResult, at_least, home
 from ganatomy.progress import Progress
 from ganatomy.stats.verdicts import Predictions
 from ganatomy.study import Study
@@ -37,12 +33,12 @@ from ganatomy.study import Study
 
 @dataclass(frozen=True)
 class UnitAccuracySpec(SampleSpec):
-    """On which images every unit of a layer is switched off, and for which classes the best units are followed.
+    """On which images every unit of a layer is ablated, and for which classes the best units are ablated together.
 
     Attributes:
-        images: how many images: units are chosen on the first half of them, effects told on the second.
+        images: how many images: units are chosen on the first half of them, effects measured on the second.
         first: id of the first image: 0, as the images of a set are few.
-        classes: those whose best units are switched off together; all, if none is named.
+        classes: those whose best units are ablated together; all, if none is named.
         sizes: how many units at a time; sizes that leave the layer no unit are left out.
         random: how many random orders of units they are compared with.
     """
@@ -56,7 +52,6 @@ class UnitAccuracySpec(SampleSpec):
     random: int = 5
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
         super().__post_init__()
         for name in ("classes", "sizes"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
@@ -65,57 +60,42 @@ class UnitAccuracySpec(SampleSpec):
         at_least(self, random=0, images=4)
 
     def halves(self) -> tuple[range, range]:
-        """Return the ids of the images that units are chosen on, and of those that effects are told on."""
+        """Return the ids of the images that units are chosen on, and of those that effects are measured on."""
         ids = self.ids()
         return ids[: len(ids) // 2], ids[len(ids) // 2 :]
 
     def followed(self, classes: int) -> int:
-        """Return of how many classes the best units are switched off together, of so many that there are."""
+        """Return of how many classes the best units are ablated together, of so many that there are."""
         return len(self.classes) or classes
 
     def trials(self, units: int, classes: int) -> int:
-        """Return about how often each image is told, of so many units and classes."""
+        """Return about how often each image is classified, given how many units and classes there are."""
         return units + (self.followed(classes) * (len(self.sizes) + 1) + self.random * len(self.sizes)) // 2
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class UnitAccuracy(Result):
-    """What every unit of a layer does for every class. It opens without any model.
+class UnitAccuracy(StudyResult):
+    """What every unit of a layer does for every class.
 
     Attributes:
-        spec: what was asked.
-        facts: what was used; ``facts["classes"]`` names the classes, ``facts["pictures"]`` says how many there were.
+        facts: ``facts["classes"]`` names the classes, ``facts["pictures"]`` says how many there were.
         table: one row for each unit and class: unit, class, rank (1 for the unit that the class needs most), change,
             change_error (of its balanced accuracy, on the half that units are chosen on), likelihood_change (of
             the log-probability of the class in its own images, there; it orders units of equal `change`), told,
             told_error (the change of balanced accuracy on the other half), recall_change (there).
         overall: one row a unit: unit, change, change_error of the accuracy over all images.
-        curve: the units of a class switched off together, told on the other half, one row for each class, way and
+        curve: the units of a class ablated together, measured on the other half, one row for each class, way and
             size: class, by (``top``: the n units of first rank; ``random``: n at random; ``all but top``: all units but
             those of first rank), n, recall, balanced, balanced_change, balanced_error, spread (of `balanced_change`
             over the random orders, NaN for others).
-        study: the directory that holds it.
     """
 
+    FILES: ClassVar = {"table": "unit_classes", "overall": "units"}
+
     spec: UnitAccuracySpec
-    facts: Mapping[str, Any]
     table: pd.DataFrame
     overall: pd.DataFrame
     curve: pd.DataFrame
-    study: Study
-
-    @classmethod
-    def open(cls, directory: Path) -> "UnitAccuracy":
-        """Open a finished study of what single units do for accuracy.
-
-        Raises:
-            StudyError: the directory holds none.
-            BadFile: a file of it is damaged.
-        """
-        study = Study.open(directory)
-        spec = read_spec(study, UnitAccuracySpec)
-        table, overall, curve = map(study.read_table, ("unit_classes", "units", "curve"))
-        return cls(spec, study.facts, table, overall, curve, study)
 
     def top(self, name: str, n: int = 20) -> list[int]:
         """Return the units that a class needs most, the first first.
@@ -131,73 +111,37 @@ class UnitAccuracy(Result):
 
 @dataclass(frozen=True)
 class _Sets:
-    """Sets of units that are switched off together, each under what it is: (class or empty, way, n)."""
+    """Sets of units that are ablated together, each with its name: (class or empty, way, n)."""
 
     names: Sequence[tuple[str, str, int]]
     units: Sequence[Units]
 
 
-def plan_unit_accuracy(source: Source, layer: str, options: Mapping[str, Any]) -> tuple[UnitAccuracySpec, Path]:
-    """Return the Spec of switching every unit off, and where its study lies unless told otherwise.
-
-    Raises:
-        GanatomyError: what is asked for is not there.
-    """
-    spec = UnitAccuracySpec(**source.names(), layer=layer, **options)
-    for name in spec.classes:
-        if name not in (known := check_sample(source, spec)):
-            raise UnknownName("class", name, known)
-    check_sample(source, spec)
-    kinds = f"-{'-'.join(spec.classes)}" if spec.classes else ""
-    return spec, home(source, spec, f"accuracy-each{kinds}")
-
-
 def run_unit_accuracy(
-    spec: UnitAccuracySpec,
-    source: Source,
-    directory: Path,
-    execute: Engine = local,
-    progress: Progress | None = None,
+    spec: UnitAccuracySpec, source: Source, directory: Path, execute: Engine = local, progress: Progress | None = None
 ) -> UnitAccuracy:
-    """Switch off every unit alone, then the best of each class together; goes on where it was stopped.
-
-    Raises:
-        UnknownName: no such layer or class.
-        BadModel: what was dissected tells no classes.
-        BadValue: the images are in no classes, too few, or a class that is followed has none in one half.
-        StudyMismatch: the directory holds another study.
-    """
+    """Ablate every unit alone, then the best of each class together; goes on where it was stopped."""
     classes = check_sample(source, spec)
     units = source.shape(spec.layer).units
-    chosen_on, told_on = spec.halves()
+    chosen_on, measured_on = spec.halves()
     with Study.create(directory, spec, {**source.facts(), "classes": list(classes)}, execute, progress) as study:
         spec = study.begun(spec)
         if not study.finished:
-            work = partial(tell_without, source, spec, [[unit] for unit in range(units)])
+            work = partial(predict_ablated, source, spec, [[unit] for unit in range(units)])
             alone = study.sharded("each unit", Predictions, work, spec.shards())
             table = unit_class_table(alone, len(chosen_on), classes)
             sets = _sets(spec, table, units)
-            shards = [told_on[i : i + spec.shard] for i in range(0, len(told_on), spec.shard)]
-            work = partial(tell_without, source, spec, sets.units)
-            together = study.sharded("together", Predictions, work, shards)
+            work = partial(predict_ablated, source, spec, sets.units)
+            together = study.sharded("together", Predictions, work, spec.shards_of(measured_on))
             study.write_table("unit_classes", table)
             study.write_table("units", _overall_table(alone, len(classes)))
             study.write_table("curve", _curve(sets, together, classes))
-            study.finish(pictures=[len(chosen_on), len(told_on)])
+            study.finish(pictures=[len(chosen_on), len(measured_on)])
     return UnitAccuracy.open(directory)
 
 
 def unit_class_table(alone: Predictions, half: int, classes: Sequence[str]) -> pd.DataFrame:
-    """Return what each unit does for each class that both halves of the images show.
-
-    Args:
-        alone: no edit, then each unit alone.
-        half: so many images are for choosing; the others are told of.
-        classes: their names.
-
-    Raises:
-        BadValue: the halves share no class.
-    """
+    """Return what each unit does for each class that both halves of the images show."""
     chosen, told = (alone.rows(*part).read(len(classes)) for part in ((0, half), (half, len(alone.truth))))
     both = ((chosen.images > 0) & (told.images > 0)).nonzero()[:, 0].tolist()
     if not both:
@@ -231,7 +175,6 @@ def _overall_table(alone: Predictions, classes: int) -> pd.DataFrame:
 
 
 def _sets(spec: UnitAccuracySpec, table: pd.DataFrame, units: int) -> _Sets:
-    """Return the sets of every class and size, and of every random order."""
     sizes = [n for n in spec.sizes if n < units]
     if not sizes:
         raise BadValue(f"{spec.layer} has {units} units; there is none to be left, give smaller sizes")
@@ -273,12 +216,17 @@ def _curve(sets: _Sets, together: Predictions, classes: Sequence[str]) -> pd.Dat
 
 
 def _plan(source: Source, options: dict[str, Any], _: Runner) -> Plan[UnitAccuracy]:
-    spec, usual = plan_unit_accuracy(source, options.pop("layer"), options)
-    classes = len(classifier_of(source).classes)
-    trials = spec.trials(source.shape(spec.layer).units, classes)
-    work = f"ablate each unit, then the best of {spec.followed(classes)} classes"
+    spec = UnitAccuracySpec(**source.names(), **options)
+    known = check_sample(source, spec)
+    for name in spec.classes:
+        if name not in known:
+            raise UnknownName("class", name, known)
+    kinds = f"-{'-'.join(spec.classes)}" if spec.classes else ""
+    trials = spec.trials(source.shape(spec.layer).units, len(known))
+    work = f"ablate each unit, then the best of {spec.followed(len(known))} classes"
     seconds = partial(accuracy_seconds, source, spec, trials)
-    return Plan(spec, usual, partial(run_unit_accuracy, spec, source), work, trials, seconds)
+    run = partial(run_unit_accuracy, spec, source)
+    return Plan(spec, home(source, spec, f"accuracy-each{kinds}"), run, work, trials, seconds)
 
 
 UNIT_ACCURACY = Experiment(

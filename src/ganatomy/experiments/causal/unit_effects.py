@@ -2,15 +2,19 @@
 
 The estimate is activation × gradient: were the soft score of a concept linear in the layer's output, switching a unit
 off would change it by ``-Σ_p r_p ∂s/∂r_p``. It takes one backward pass for each concept instead of one forward pass for
-each unit. How far to believe it is measured here: the rank correlation of the two, concept by concept.
+each unit. How far to believe it is measured here: the rank correlation of the two, concept by concept. And do
+the labels of units say what they cause: does a unit's own concept shrink?
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import torch
 from jaxtyping import Float64
@@ -20,13 +24,10 @@ from ganatomy.edit import Intervention
 from ganatomy.errors import BadModel
 from ganatomy.execute import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner
-from ganatomy.experiments.causal.label_agreement import label_agreement
 from ganatomy.experiments.causal.locations import check_scores
-from ganatomy.experiments.causal.places import read_spec
-from ganatomy.experiments.causal.plans import home
-from ganatomy.experiments.causal.source import SampleSpec, Source
-from ganatomy.experiments.causal.trials import Always, Untouched, batches, try_edits
-from ganatomy.experiments.result import Result
+from ganatomy.experiments.causal.source import SampleSpec, Source, StudyResult, home
+from ganatomy.experiments.causal.trials import GRADIENT, Baseline, baselines, count_changes
+from ganatomy.experiments.dissection import Dissection
 from ganatomy.progress import Progress
 from ganatomy.segmenters import Scorer
 from ganatomy.stats.base import Accumulator, Merge, add
@@ -35,8 +36,9 @@ from ganatomy.study import Study
 
 AT_ONCE = 8
 """Images that gradients are computed for at once; with 32 each took a third longer on a processor."""
-GRADIENT = 4
-"""An image with its gradient takes as long as about so many without."""
+LEAST = 0.004
+"""Share of the pixels that a concept must cover for the changes of units to be compared with their labels."""
+TOP = 0.1
 
 
 @dataclass(frozen=True)
@@ -76,54 +78,31 @@ class FirstOrder(Accumulator):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class UnitEffects(Result):
-    """What every unit of a layer does to every concept. It opens without any model.
+class UnitEffects(StudyResult):
+    """What every unit of a layer does to every concept.
 
     Attributes:
-        spec: what was asked.
-        facts: what was used; ``facts["first_order"]`` says how the estimate was made, or why there is none.
+        facts: ``facts["first_order"]`` says how the estimate was made, or why there is none.
         table: one row for each unit and scored concept: unit, concept, category, before, change, change_error,
             relative, relative_error (see `Effect`), first_order (the estimate of the change; NaN where there is none).
         agreement: one row a concept: concept, spearman (rank correlation of change and first_order over all units, ties
             averaged, those within noise included, so that noise lowers it; NaN where either is constant), units, clear
             (units whose change is beyond two standard errors).
         labels: whether the labels of units say what the units cause, see `label_agreement`.
-        study: the directory that holds it.
     """
 
+    FILES: ClassVar = {"table": "unit_effects"}
+
     spec: UnitEffectSpec
-    facts: Mapping[str, Any]
     table: pd.DataFrame
     agreement: pd.DataFrame
     labels: pd.DataFrame
-    study: Study
-
-    @classmethod
-    def open(cls, directory: Path) -> "UnitEffects":
-        """Open a finished study of unit effects.
-
-        Raises:
-            StudyError: the directory holds none.
-            BadFile: a file of it is damaged.
-        """
-        study = Study.open(directory)
-        spec, table = read_spec(study, UnitEffectSpec), study.read_table("unit_effects")
-        return cls(spec, study.facts, table, study.read_table("agreement"), study.read_table("labels"), study)
 
 
 def run_unit_effects(
-    spec: UnitEffectSpec,
-    source: Source,
-    directory: Path,
-    execute: Engine = local,
-    progress: Progress | None = None,
+    spec: UnitEffectSpec, source: Source, directory: Path, execute: Engine = local, progress: Progress | None = None
 ) -> UnitEffects:
-    """Ablate every unit of a layer; goes on where it was stopped.
-
-    Raises:
-        UnknownName: no such layer.
-        StudyMismatch: the directory holds another study.
-    """
+    """Ablate every unit of a layer; goes on where it was stopped."""
     source.shape(spec.layer)
     with Study.create(directory, spec, source.facts(), execute, progress) as study:
         spec = study.begun(spec)
@@ -150,8 +129,8 @@ def run_unit_effects(
 def ablate_each(source: Source, spec: UnitEffectSpec, ids: range) -> PairedChange:
     """Count one shard: one trial a unit."""
     shape = source.shape(spec.layer)
-    trials = [Always([Intervention.ablate(spec.layer, shape, [unit])]) for unit in range(shape.units)]
-    return try_edits(source, spec, trials, ids, at_place=False)
+    trials = [[Intervention.ablate(spec.layer, shape, [unit])] for unit in range(shape.units)]
+    return count_changes(source, spec, trials, ids)
 
 
 def can_score(source: Source) -> bool:
@@ -167,14 +146,14 @@ def estimate_each(source: Source, spec: UnitEffectSpec, ids: range) -> FirstOrde
     """Estimate one shard: every unit and every scored concept."""
     concepts = source.scored()
     result = FirstOrder(source.shape(spec.layer).units, len(concepts), source.models.generator.device)
-    for given in batches(source, spec, ids):
+    for given in baselines(source, spec, ids):
         for i in range(0, len(given.z), AT_ONCE):
             result.update(first_order(source, spec, given, slice(i, i + AT_ONCE), concepts))
     return result
 
 
 def first_order(
-    source: Source, spec: SampleSpec, given: Untouched, rows: slice, concepts: Sequence[int]
+    source: Source, spec: SampleSpec, given: Baseline, rows: slice, concepts: Sequence[int]
 ) -> Float64[Tensor, "b u c"]:
     """Return by how much each concept's mean score would change, to first order, were each unit switched off."""
     segmenter = source.models.segmenter
@@ -224,6 +203,63 @@ def agreement(table: pd.DataFrame) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def label_agreement(dissection: Dissection, layer: str, effects: pd.DataFrame) -> pd.DataFrame:
+    """Return how often ablating a unit shrinks the concept that it is labelled with.
+
+    Args:
+        dissection: which labels the units.
+        layer: whose units were ablated.
+        effects: `UnitEffects.table`.
+
+    Returns:
+        One row a rule: the dissection's own labels, the concept of greatest IoU of all, and random labels (the mean
+        over all concepts). Columns: rule; labelled (units); scored (those whose concept covers at least 0.4 % of the
+        pixels); concepts (distinct); shrinks (share of the scored whose concept shrinks by more than two standard
+        errors) and shrinks_error; top_tenth (share whose concept is among the tenth that shrink most, by relative
+        change) and its error; relative (mean relative change of the concept).
+    """
+    scored = effects[effects.before >= LEAST]
+    clear = scored.change < -SURE * scored.change_error
+    rank = scored.groupby("unit").relative.rank(pct=True)
+    scored = scored.assign(shrinks=clear, top_tenth=rank <= TOP)
+    units = dissection.units[dissection.units.layer == layer]
+    start = int((dissection.units.layer == layer).to_numpy().argmax())
+    iou = np.nan_to_num(dissection.scores.iou[start : start + len(units), 1:], nan=-1.0)
+    best = dissection.concepts.iloc[dissection.reading.concepts[1:].numpy()[iou.argmax(1)] - 1]
+    rules = {
+        f"labels of the dissection ({dissection.spec.label})": units[["unit", "label", "category"]].dropna(),
+        "greatest IoU of all": pd.DataFrame(
+            {"unit": units.unit.to_numpy(), "label": best.concept.to_numpy(), "category": best.category.to_numpy()}
+        ),
+    }
+    rows = [_row(rule, labels, _of(labels, scored)) for rule, labels in rules.items()]
+    everything = scored.assign(label=scored.concept)
+    return pd.DataFrame([*rows, _row("random labels", everything.drop_duplicates("unit"), everything)])
+
+
+def _of(labels: pd.DataFrame, scored: pd.DataFrame) -> pd.DataFrame:
+    """Return the effect of every unit on the concept of its label, where that is scored."""
+    return labels.merge(scored, left_on=["unit", "label", "category"], right_on=["unit", "concept", "category"])
+
+
+def _row(rule: str, labels: pd.DataFrame, own: pd.DataFrame) -> dict[str, object]:
+    units = own.unit.nunique()
+    row: dict[str, object] = {
+        "rule": rule,
+        "labelled": len(labels),
+        "scored": units,
+        "concepts": own[["label", "category"]].drop_duplicates().shape[0],
+    }
+    for name in ("shrinks", "top_tenth"):
+        share = float(own[name].mean()) if len(own) else math.nan
+        row |= {name: share, f"{name}_error": math.sqrt(share * (1 - share) / units) if units else math.nan}
+    return row | {"relative": float(_finite(own.relative.to_numpy()).mean()) if len(own) else math.nan}
+
+
+def _finite(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return values[np.isfinite(values)]
 
 
 def _plan(source: Source, options: dict[str, Any], _: Runner) -> Plan[UnitEffects]:

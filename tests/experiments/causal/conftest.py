@@ -1,0 +1,23 @@
+"""The finished dissections of the planted world, open with its models, and of a classifier whose units are known."""
+
+from pathlib import Path
+
+import pytest
+from toy_classifier import toy_spec, write_pictures
+
+import ganatomy
+from ganatomy.experiments.causal.source import Source, open_source
+from ganatomy.experiments.dissection import Dissection
+
+
+@pytest.fixture(scope="session")
+def source(planted: Dissection) -> Source:
+    return open_source(planted.study.directory)
+
+
+@pytest.fixture(scope="session")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("classifier")
+    images = write_pictures(folder / "toys", 90)
+    ganatomy.dissect(toy_spec(images), segmenter=f"labels:{images}", images=40, out=folder / "study")
+    return folder / "study"
