@@ -26,7 +26,7 @@ from ganatomy.experiments.causal.context import ContextSpec, run_context
 from ganatomy.experiments.causal.optimise import PREFIX_BYTES
 from ganatomy.experiments.causal.pool import PoolSpec
 from ganatomy.experiments.causal.source import Source, open_source
-from ganatomy.experiments.described import ArtifactSpec, Described
+from ganatomy.experiments.described import ArtifactSpec, FeatureTable
 from ganatomy.experiments.dissect import facts, run
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.forecast import forecast
@@ -102,7 +102,7 @@ def unit_fid(args: argparse.Namespace) -> Found:
         real.update(random_features(d, range(int(own[0]), int(own[-1]) + 1), seed=1))
     base, phases = held_memory(), Phases(distances=args.ranked)
     with Study.create(args.out / "unit-fid", spec, {"inputs": {}}, progress=phases) as study:
-        made = study.sharded("generated images", Described, partial(random_described, d, units), spec.shards())
+        made = study.sharded("generated images", FeatureTable, partial(random_described, d, units), spec.shards())
         work = partial(distances, made, real, spec, torch.device("cpu"), phases)
         with contextlib.suppress(Enough):
             study.step("distances", Distances, work)
@@ -234,7 +234,7 @@ def random_features(d: int, ids: range, seed: int = 0) -> Tensor:
     return common.add_(torch.randn(len(ids), d, generator=dice)).relu_()
 
 
-def random_described(d: int, units: int, ids: range) -> Described:
+def random_described(d: int, units: int, ids: range) -> FeatureTable:
     """Return random images described."""
     dice = torch.Generator().manual_seed(ids.start)
-    return Described.of([random_features(d, ids)], [torch.randn(len(ids), units, generator=dice)])
+    return FeatureTable.of([random_features(d, ids)], [torch.randn(len(ids), units, generator=dice)])

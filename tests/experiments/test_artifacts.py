@@ -22,7 +22,7 @@ from ganatomy.errors import BadFile, BadModel, BadValue, GanatomyError, StudyMis
 from ganatomy.experiments import artifacts as module
 from ganatomy.experiments.artifacts import Artifacts, flagged_units, plan_artifacts, run_artifacts, tops
 from ganatomy.experiments.causal.source import Source, open_source
-from ganatomy.experiments.described import ArtifactSpec
+from ganatomy.experiments.described import ArtifactSpec, open_comparison
 from ganatomy.report.causal.artifacts import artifacts_section
 from ganatomy.report.causal.page import causal_html
 from ganatomy.stats.frechet import FeatureMoments, frechet_distance
@@ -291,13 +291,13 @@ class Maps:
 
 
 def test_maps_are_no_features(spec: ArtifactSpec, source: Source, tmp_path: Path) -> None:
-    setting, _ = module.open_setting(spec, source)
+    setting = open_comparison(spec, source)
     with pytest.raises(BadModel, match=r"describes 2 images by a tensor of shape \[2, 3, 8, 8\]"):
         dataclasses.replace(setting, network=Maps()).features(torch.zeros(2, 3, 8, 8))
 
 
 def test_a_unit_that_is_nan_is_not_ranked(spec: ArtifactSpec) -> None:
-    made = module.Described.of([torch.zeros(120, 2)], [torch.full((120, 3), math.nan)])
+    made = module.FeatureTable.of([torch.zeros(120, 2)], [torch.full((120, 3), math.nan)])
     with pytest.raises(BadValue, match="units of units are NaN or Inf"):
         module.distances(made, FeatureMoments(2), spec, torch.device("cpu"), ganatomy.Progress)
 

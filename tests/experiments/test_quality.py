@@ -16,8 +16,8 @@ import ganatomy
 from ganatomy.cli import main
 from ganatomy.errors import BadFile, BadValue, GanatomyError
 from ganatomy.experiments.causal.source import Source, open_source
-from ganatomy.experiments.described import open_setting
-from ganatomy.experiments.left_out import LeftOut, Textures, frechet_left_out
+from ganatomy.experiments.described import open_comparison
+from ganatomy.experiments.left_out import Jackknife, Textures, frechet_jackknife
 from ganatomy.experiments.quality import Quality, QualitySpec, plan_quality, run_quality
 from ganatomy.pictures.sets import open_pictures
 from ganatomy.report.causal.page import causal_html
@@ -53,9 +53,9 @@ def result(spec: QualitySpec, source: Source, place: Path) -> Quality:
 
 def test_every_distance_is_that_of_the_pictures(result: Quality, spec: QualitySpec, source: Source) -> None:
     network, generator = ganatomy.open_features(spec.features), source.models.generator
-    setting, _ = open_setting(spec, source)
+    compared = open_comparison(spec, source)
     pictures = open_pictures(spec.real)
-    real_images = pictures.images(pictures.numbers(range(60), 0), setting.frame)
+    real_images = pictures.images(pictures.numbers(range(60), 0), compared.frame)
     made_images = generator.observe(generator.latents(spec.ids(), 0), []).images
     real, made = FeatureMoments(D), FeatureMoments(D)
     real.update(network.features(real_images))
@@ -77,28 +77,28 @@ def test_every_distance_is_that_of_the_pictures(result: Quality, spec: QualitySp
 
 def test_errors_are_what_other_pictures_show(spec: QualitySpec, source: Source) -> None:
     """Eight samples of other images: their spread is an error of its own that is good to a third."""
-    setting, _ = open_setting(spec, source)
-    network, generator = setting.network, source.models.generator
+    compared = open_comparison(spec, source)
+    network, generator = compared.network, source.models.generator
     real = FeatureMoments(D)
-    real.update(network.features(setting.pictures.images(range(60), setting.frame)))
+    real.update(network.features(compared.pictures.images(range(60), compared.frame)))
     images = generator.observe(generator.latents(range(8 * 120), 3), []).images
-    found = [frechet_left_out(part, real) for part in torch.split(network.features(images), 120)]
+    found = [frechet_jackknife(part, real) for part in torch.split(network.features(images), 120)]
     spread = torch.stack([each.whole for each in found]).std(0)
     error = torch.stack([each.error for each in found]).mean(0)
     assert bool(((spread / 2 < error) & (error < 2 * spread)).all())
     low, high = (torch.stack([own.interval[i] for own in found]) for i in (1, 2))
-    plain = frechet_left_out(network.features(images), real).whole  # of eight times as many: hardly biased
+    plain = frechet_jackknife(network.features(images), real).whole  # of eight times as many: hardly biased
     assert bool(((low < plain) & (plain < high)).double().mean(0).ge(0.75).all())
     same = found[0].minus(found[0])
     assert same.whole.tolist() == same.error.tolist() == [0, 0, 0]
 
 
 def test_a_model_without_the_fault_is_nearer(result: Quality, spec: QualitySpec, source: Source) -> None:
-    setting, _ = open_setting(spec, source)
+    compared = open_comparison(spec, source)
     generator = painter(faulty=False)
     real = FeatureMoments(D)
-    real.update(setting.features(setting.pictures.images(range(60), setting.frame)))
-    good = frechet_left_out(setting.features(generator.observe(generator.latents(spec.ids(), 0), []).images), real)
+    real.update(compared.features(compared.pictures.images(range(60), compared.frame)))
+    good = frechet_jackknife(compared.features(generator.observe(generator.latents(spec.ids(), 0), []).images), real)
     fid, error = result.table.loc[0, ["value", "error"]]
     assert float(good.whole[0]) < fid / 5
     assert fid - float(good.whole[0]) > 4 * math.hypot(error, float(good.error[0]))
@@ -144,7 +144,7 @@ def test_without_other_real_pictures_nobody_knows_a_perfect_model(
 
 def test_nothing_left_out_has_no_error() -> None:
     nothing = torch.zeros(0, 2).double()
-    assert LeftOut(torch.ones(2).double(), nothing, torch.ones(2, 2).double()).error.isnan().all()
+    assert Jackknife(torch.ones(2).double(), nothing, torch.ones(2, 2).double()).error.isnan().all()
 
 
 def test_the_page(result: Quality) -> None:

@@ -20,11 +20,10 @@ from ganatomy.cli import main
 from ganatomy.errors import BadFile, BadModel, BadValue, GanatomyError, StudyMismatch, UnknownName
 from ganatomy.experiments.artifacts import Artifacts, run_artifacts
 from ganatomy.experiments.causal.source import Source, open_source
-from ganatomy.experiments.described import ArtifactSpec, open_setting
+from ganatomy.experiments.described import ArtifactSpec, describing_seconds, open_comparison
 from ganatomy.experiments.left_out import Textures
-from ganatomy.experiments.repair import Repair, RepairSpec, repair_table, run_repair
+from ganatomy.experiments.repair import Repair, RepairSpec, rank_by_peak, repair_table, run_repair
 from ganatomy.experiments.repair_plan import plan_repair
-from ganatomy.experiments.repaired_pictures import greatest, repairing_seconds
 from ganatomy.progress import Silent
 from ganatomy.report.causal.page import causal_html
 from ganatomy.report.causal.repair import repair_section
@@ -87,7 +86,7 @@ def test_the_fault_goes_and_random_units_do_not_mend_it(result: Repair) -> None:
 
 def test_every_number_is_that_of_its_pictures(result: Repair, spec: RepairSpec, source: Source) -> None:
     generator, network = source.models.generator, ganatomy.open_features(spec.features)
-    setting, _ = open_setting(spec, source)
+    setting = open_comparison(spec, source)
     z = generator.latents(spec.ids(), 0)
     peaks = generator.observe(z, ["units"]).features["units"].amax((2, 3))[:, [3, FAULTY]]
     order = [peaks[:, i].argsort(descending=True).tolist() for i in (0, 1)]
@@ -122,7 +121,7 @@ def _without(generator: Any, z: Tensor, units: Sequence[int]) -> Tensor:
     return generator.edited(z, edits).clamp(-1, 1)
 
 
-def test_an_error_does_not_hang_on_which_picture_is_greatest(spec: RepairSpec) -> None:
+def test_an_error_does_not_hang_on_which_picture_is_rank_by_peak(spec: RepairSpec) -> None:
     """The greatest come first, so blocks of the ranking would be of other kinds of images."""
     torch.manual_seed(0)
     real = FeatureMoments(D)
@@ -146,12 +145,12 @@ def test_random_sets_are_as_large_as_the_last_and_have_none_of_the_chosen(spec: 
 
 def test_pictures_are_lent_by_turns_and_no_scale_matters() -> None:
     peaks = torch.tensor([[5.0, 0.1], [4.0, 0.3], [3.0, 0.9], [2.0, 0.8], [1.0, 0.2]])
-    assert greatest(peaks, 4).tolist() == [0, 2, 1, 3]
-    assert greatest(peaks * torch.tensor([1.0, 1000.0]), 4).tolist() == [0, 2, 1, 3]
-    assert greatest(torch.cat([peaks, torch.zeros(5, 1)], 1), 4).tolist() == [0, 2, 1, 3]  # a dead unit lends none
-    assert greatest(torch.tensor([[2.0], [1.0], [2.0]]), 2).tolist() == [0, 2]
+    assert rank_by_peak(peaks, 4).tolist() == [0, 2, 1, 3]
+    assert rank_by_peak(peaks * torch.tensor([1.0, 1000.0]), 4).tolist() == [0, 2, 1, 3]
+    assert rank_by_peak(torch.cat([peaks, torch.zeros(5, 1)], 1), 4).tolist() == [0, 2, 1, 3]  # a dead unit lends none
+    assert rank_by_peak(torch.tensor([[2.0], [1.0], [2.0]]), 2).tolist() == [0, 2]
     with pytest.raises(BadValue, match="NaN or Inf"):
-        greatest(torch.tensor([[math.nan], [1.0]]), 1)
+        rank_by_peak(torch.tensor([[math.nan], [1.0]]), 1)
 
 
 class Killed(Exception):
@@ -180,7 +179,7 @@ def test_a_killed_run_ends_in_the_same_tables(
     pd.testing.assert_frame_equal(again.table, result.table, check_exact=True)
     pd.testing.assert_frame_equal(again.textures, result.textures, check_exact=True)
     assert torch.equal(again.strips.pictures, result.strips.pictures)
-    monkeypatch.setattr("ganatomy.experiments.repair.describe_repaired", never)
+    monkeypatch.setattr("ganatomy.experiments.repair.describe_made", never)
     assert run_repair(spec, source, tmp_path / "again").facts == again.facts
 
 
@@ -304,8 +303,7 @@ def test_the_page(result: Repair) -> None:
 
 
 def test_the_estimate_counts_every_trial(spec: RepairSpec, source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
-    setting = open_setting(spec, source)
-    assert repairing_seconds(*setting, [(), (1,)], 20) > 0
+    assert describing_seconds(source, spec, [(), (1,)], 20) > 0
 
 
 def test_python_and_the_command(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

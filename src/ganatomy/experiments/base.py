@@ -19,6 +19,8 @@ from ganatomy.execute import Executor, local
 from ganatomy.progress import Progress
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ganatomy.experiments.causal.source import SampleSpec, Source
 
 EXPERIMENTS: Mapping[str, str] = {
@@ -43,6 +45,20 @@ NAMED = frozenset({"dissection", "generator", "segmenter"})
 REQUIRED = inspect.Parameter.empty
 """The default of an option that must be given."""
 R = TypeVar("R")
+T = TypeVar("T", bound="Tensors")
+
+
+class Tensors:
+    """A dataclass of tensors that a study keeps as a step, by the names of its fields."""
+
+    def state_dict(self) -> dict[str, "Tensor"]:
+        """Return every tensor by name."""
+        return dict(vars(self))
+
+    @classmethod
+    def from_state(cls: type[T], state: Mapping[str, "Tensor"]) -> T:
+        """Build it from what `state_dict` returned."""
+        return cls(**state)
 
 
 @dataclass(frozen=True)

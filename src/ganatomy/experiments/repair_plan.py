@@ -10,10 +10,8 @@ from ganatomy.errors import BadValue, StudyMismatch
 from ganatomy.experiments.artifacts import Artifacts, flagged_units, plan_artifacts, planned_ranking
 from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.source import Source
-from ganatomy.experiments.described import ArtifactSpec, open_setting
-from ganatomy.experiments.quality import named_reals
+from ganatomy.experiments.described import ArtifactSpec, describing_seconds, named_reals
 from ganatomy.experiments.repair import UNION, Repair, RepairSpec, check_sets, run_repair
-from ganatomy.experiments.repaired_pictures import repairing_seconds
 from ganatomy.remote import local_path
 from ganatomy.study import spec_digest
 
@@ -127,9 +125,7 @@ def _plan(source: Source, options: dict[str, Any], runner: Runner) -> Plan[Repai
     spec, usual = plan_repair(source, options.pop("layer"), options, rank)
     trials = [units for _, units in spec.trials(source.shape(spec.layer).units)]
 
-    def seconds() -> float:
-        return repairing_seconds(*open_setting(spec, source), trials, spec.textures)
-
+    seconds = partial(describing_seconds, source, spec, trials, spec.textures)
     work = f"ablate {', '.join(name for name, _ in spec.sets)}, and {spec.random} random sets"
     return Plan(spec, usual, partial(run_repair, spec, source), work, 0, seconds)
 
