@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from ganatomy.errors import BadValue
-from ganatomy.experiments.compare.counts import Counts
 from ganatomy.experiments.compare.spec import SURE
-from ganatomy.experiments.compare.studies import Compared
+from ganatomy.experiments.compare.studies import StudyView
+from ganatomy.experiments.resampling import ConceptCounts
 from ganatomy.vocabulary import Concept
 
 COLUMNS = (
@@ -30,7 +30,10 @@ COLUMNS = (
 
 
 def change_table(
-    studies: Sequence[Compared], counts: Sequence[Mapping[str, Counts]], concepts: Sequence[Concept], against: int
+    studies: Sequence[StudyView],
+    counts: Sequence[Mapping[str, ConceptCounts]],
+    concepts: Sequence[Concept],
+    against: int,
 ) -> pd.DataFrame:
     """Return matched units per concept of each study against those of one, see `Comparison.changes`."""
     rows = []
@@ -80,7 +83,7 @@ def _kinds(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     return np.where((before > 0) & (after == 0), "vanished", names)
 
 
-def unit_table(studies: Sequence[Compared], against: int) -> pd.DataFrame:
+def unit_table(studies: Sequence[StudyView], against: int) -> pd.DataFrame:
     """Return the same units of two studies side by side, see `Comparison.units`.
 
     Raises:

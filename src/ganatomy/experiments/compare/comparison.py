@@ -18,12 +18,12 @@ from ganatomy.experiments.compare.directions import direction_table
 from ganatomy.experiments.compare.qualities import found_quality, measured_quality
 from ganatomy.experiments.compare.spec import CompareSpec
 from ganatomy.experiments.compare.studies import (
-    Compared,
+    StudyView,
+    default_names,
     differences,
     open_studies,
     same_sample,
     shared_concepts,
-    usual_names,
 )
 from ganatomy.experiments.resampling import ALL, Resampled, resampled
 from ganatomy.experiments.result import Summarised
@@ -70,7 +70,7 @@ class Comparison(Summarised):
     """
 
     spec: CompareSpec
-    studies: tuple[Compared, ...]
+    studies: tuple[StudyView, ...]
     shared: tuple[Concept, ...]
     differences: tuple[str, ...]
     counts: pd.DataFrame
@@ -123,7 +123,7 @@ def planned(directories: Sequence[Path], options: Mapping[str, Any]) -> tuple[Co
     for i, place in enumerate(places):
         if place in places[:i]:
             raise BadValue(f"{directories[i]} is given twice; give every study once")
-    names = tuple(own.pop("names", None) or usual_names(directories))
+    names = tuple(own.pop("names", None) or default_names(directories))
     if len(names) != len(directories):
         raise BadValue(f"{len(names)} names for {len(directories)} studies; give one for each")
     return CompareSpec(names, **own), quality or None
@@ -180,7 +180,7 @@ def run_compare(
     )
 
 
-def _resampled(studies: Sequence[Compared], spec: CompareSpec, progress: Progress) -> list[Resampled | None]:
+def _resampled(studies: Sequence[StudyView], spec: CompareSpec, progress: Progress) -> list[Resampled | None]:
     """Return each study as counted on resampled images; None for one that kept no blocks.
 
     Studies of the same latents are resampled alike, so that what their images have in common cancels in differences.

@@ -11,9 +11,10 @@ from math import exp, lgamma
 import numpy as np
 import pandas as pd
 
-from ganatomy.experiments.compare.counts import Counts, category_rows
-from ganatomy.experiments.compare.studies import Compared
+from ganatomy.experiments.compare.counts import category_rows
+from ganatomy.experiments.compare.studies import StudyView
 from ganatomy.experiments.discovery import false_discovery
+from ganatomy.experiments.resampling import ConceptCounts
 from ganatomy.generators.basis import open_basis
 from ganatomy.registry import join_name, split_name
 from ganatomy.vocabulary import Concept
@@ -41,7 +42,7 @@ COLUMNS = (
 
 
 def direction_table(
-    studies: Sequence[Compared], counts: Sequence[Mapping[str, Counts]], concepts: Sequence[Concept]
+    studies: Sequence[StudyView], counts: Sequence[Mapping[str, ConceptCounts]], concepts: Sequence[Concept]
 ) -> pd.DataFrame:
     """Return units and directions of one layer at the same count, see `Comparison.directions`."""
     rows = []
@@ -60,7 +61,7 @@ def direction_table(
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _row(study: Compared, layer: str, table: Counts, concepts: Sequence[Concept], at: int) -> dict[str, object]:
+def _row(study: StudyView, layer: str, table: ConceptCounts, concepts: Sequence[Concept], at: int) -> dict[str, object]:
     """Return the counts of one set of directions, and those of `at` of them."""
     chance = false_discovery(study.dissection).set_index("layer")
     return {
@@ -107,7 +108,7 @@ def inner_of(generator: str) -> tuple[str, dict[str, str]] | None:
     return join_name(within, inner, others), {n: v for n, v in options.items() if n in known}
 
 
-def _groups(studies: Sequence[Compared]) -> list[tuple[int, dict[int, tuple[str, str]]]]:
+def _groups(studies: Sequence[StudyView]) -> list[tuple[int, dict[int, tuple[str, str]]]]:
     """Return each study of units with those of directions in the same generator: place -> (layer, which)."""
     names = [study.dissection.spec.generator for study in studies]
     inner = {i: found for i, name in enumerate(names) if (found := inner_of(name)) is not None}

@@ -9,7 +9,7 @@ import pandas as pd
 from ganatomy.errors import GanatomyError
 from ganatomy.execute import Executor
 from ganatomy.experiments.causal.source import open_source
-from ganatomy.experiments.compare.studies import Compared
+from ganatomy.experiments.compare.studies import StudyView
 from ganatomy.experiments.quality import PICTURES, Quality, plan_quality, run_quality
 from ganatomy.progress import Progress
 from ganatomy.remote import listdir
@@ -19,7 +19,7 @@ COLUMNS = ("study", "measure", "value", "error", "images", "bias", "reals", "rea
 
 
 def measured_quality(
-    studies: Sequence[Compared], options: Mapping[str, Any], device: str, how: tuple[Executor, Progress | None]
+    studies: Sequence[StudyView], options: Mapping[str, Any], device: str, how: tuple[Executor, Progress | None]
 ) -> tuple[pd.DataFrame, list[str]]:
     """Measure each study, or find that it was measured (`run_quality`).
 
@@ -47,7 +47,7 @@ def measured_quality(
     return quality_table(own), _sizes(studies)
 
 
-def found_quality(studies: Sequence[Compared]) -> tuple[pd.DataFrame, list[str]]:
+def found_quality(studies: Sequence[StudyView]) -> tuple[pd.DataFrame, list[str]]:
     """Return what was measured beside the dissections, if it can be compared, and sentences on what was left out.
 
     Of distances from several kinds of real images, those that most studies have.
@@ -82,7 +82,7 @@ def quality_table(own: Mapping[str, Quality]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)[list(COLUMNS)]
 
 
-def _sizes(studies: Sequence[Compared]) -> list[str]:
+def _sizes(studies: Sequence[StudyView]) -> list[str]:
     """Say that images are not of one size, if so."""
     heights = [str(study.dissection.top(next(iter(study.dissection.layers)), 0).pictures.shape[1]) for study in studies]
     if len(set(heights)) == 1:
@@ -91,7 +91,7 @@ def _sizes(studies: Sequence[Compared]) -> list[str]:
     return [f"Heights of the images differ – {told}: distances are comparable by features that resize them only."]
 
 
-def _beside(study: Compared) -> list[Quality]:
+def _beside(study: StudyView) -> list[Quality]:
     """Return the finished studies of quality that stand on a dissection."""
     whole, opened = study.dissection.study.directory.resolve(), []
     for directory in listdir(Path(f"{whole}-causal", PICTURES)):

@@ -4,9 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from ganatomy.errors import BadValue, UnknownName
 from ganatomy.experiments.compare.spec import CompareSpec
 from ganatomy.experiments.dissection import Dissection
@@ -30,7 +27,7 @@ MOST = 12
 
 
 @dataclass(frozen=True, eq=False)
-class Compared:
+class StudyView:
     """One of the studies.
 
     Attributes:
@@ -52,17 +49,11 @@ class Compared:
             start += shape.units
         raise UnknownName(f"layer of {self.name}", layer, self.dissection.layers)
 
-    def codes(self, concepts: Sequence[Concept], labels: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
-        """Return labels by number in the vocabulary as numbers in other concepts, 0 for what is none of them."""
-        places = {concept: i for i, concept in enumerate(concepts)}
-        code = np.array([places.get(concept, 0) for concept in self.dissection.vocabulary], np.int64)
-        return np.asarray(code[labels])
 
-
-def usual_names(directories: Sequence[Path]) -> tuple[str, ...]:
+def default_names(directories: Sequence[Path]) -> tuple[str, ...]:
     """Return the shortest ends of paths that tell them apart.
 
-    >>> usual_names([Path("runs/a/study"), Path("runs/b/study"), Path("church")])
+    >>> default_names([Path("runs/a/study"), Path("runs/b/study"), Path("church")])
     ('a/study', 'b/study', 'church')
     """
     parts = [path.absolute().parts for path in directories]  # not resolved: a link has a name, too
@@ -75,7 +66,7 @@ def usual_names(directories: Sequence[Path]) -> tuple[str, ...]:
     return tuple(map(end, parts))
 
 
-def open_studies(directories: Sequence[Path], spec: CompareSpec) -> tuple[Compared, ...]:
+def open_studies(directories: Sequence[Path], spec: CompareSpec) -> tuple[StudyView, ...]:
     """Open the dissections, each with the layers that are compared.
 
     Raises:
@@ -86,10 +77,10 @@ def open_studies(directories: Sequence[Path], spec: CompareSpec) -> tuple[Compar
     """
     dissections = [Dissection.open(path) for path in directories]
     layers = _aligned(dissections, spec)
-    return tuple(map(Compared, spec.names, dissections, layers))
+    return tuple(map(StudyView, spec.names, dissections, layers))
 
 
-def shared_concepts(studies: Sequence[Compared]) -> tuple[Concept, ...]:
+def shared_concepts(studies: Sequence[StudyView]) -> tuple[Concept, ...]:
     """Return the concepts that every study knows, nothing first, in the order of the first study.
 
     Raises:
@@ -102,7 +93,7 @@ def shared_concepts(studies: Sequence[Compared]) -> tuple[Concept, ...]:
     return shared
 
 
-def differences(studies: Sequence[Compared], concepts: Sequence[Concept], told: bool = False) -> list[str]:
+def differences(studies: Sequence[StudyView], concepts: Sequence[Concept], told: bool = False) -> list[str]:
     """Return one sentence for each way in which the studies differ, and what of them is left out.
 
     Args:
@@ -149,7 +140,7 @@ def _aligned(dissections: Sequence[Dissection], spec: CompareSpec) -> list[dict[
     return [{" / ".join(dict.fromkeys(chosen)): layer} for layer in chosen]
 
 
-def _segmenters(studies: Sequence[Compared]) -> list[str]:
+def _segmenters(studies: Sequence[StudyView]) -> list[str]:
     used = [s.dissection.facts["inputs"]["segmenter"] for s in studies]
     if len(set(used)) == 1:
         return []
@@ -159,7 +150,7 @@ def _segmenters(studies: Sequence[Compared]) -> list[str]:
     return [f"Pixels were named by different segmenters, so counts are not comparable: {_grouped(studies, names)}."]
 
 
-def _vocabularies(studies: Sequence[Compared], concepts: Sequence[Concept]) -> list[str]:
+def _vocabularies(studies: Sequence[StudyView], concepts: Sequence[Concept]) -> list[str]:
     """Say which words some studies do not know, and how many units that takes out."""
     said = []
     for study in studies:
@@ -174,7 +165,7 @@ def _vocabularies(studies: Sequence[Compared], concepts: Sequence[Concept]) -> l
     return said
 
 
-def _apart(studies: Sequence[Compared]) -> list[str]:
+def _apart(studies: Sequence[StudyView]) -> list[str]:
     """Say which layers some studies do not have."""
     said = []
     for study in studies:
@@ -191,7 +182,7 @@ def _resolution(dissection: Dissection) -> str:
     return str(dissection.top(next(iter(dissection.layers)), 0).pictures.shape[1])
 
 
-def _differing(studies: Sequence[Compared], what: str, values: Sequence[str], counted: bool = False) -> list[str]:
+def _differing(studies: Sequence[StudyView], what: str, values: Sequence[str], counted: bool = False) -> list[str]:
     """Say that a number is not the same everywhere; `counted` if units are counted by it."""
     if len(set(values)) == 1:
         return []
@@ -199,7 +190,7 @@ def _differing(studies: Sequence[Compared], what: str, values: Sequence[str], co
     return [f"Not the same everywhere: {what} – {_grouped(studies, values)}{consequence}."]
 
 
-def _grouped(studies: Sequence[Compared], values: Sequence[str]) -> str:
+def _grouped(studies: Sequence[StudyView], values: Sequence[str]) -> str:
     """Say what holds of which studies: ``1000 (a, b), 500 (c)``."""
     groups: dict[str, list[str]] = {}
     for study, value in zip(studies, values, strict=True):
