@@ -12,8 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ganatomy.errors import BadModel, BadValue
-from ganatomy.live.monitor import Monitor
-from ganatomy.live.network import Sample
+from ganatomy.live.monitor import Monitor, Sample
 
 _PACKAGES = ("lightning.pytorch", "pytorch_lightning")
 
@@ -61,7 +60,6 @@ class Looking:
 
 
 def _board(trainer: Any) -> Any:
-    """Return the TensorBoard that a trainer logs to."""
     boards = (getattr(logger, "experiment", None) for logger in trainer.loggers)
     return next((board for board in boards if hasattr(board, "add_scalar") and hasattr(board, "add_image")), None)
 

@@ -56,12 +56,7 @@ def command(
 
 
 def public(function: Callable[P, R]) -> Callable[P, R]:
-    """Have a function refuse an unknown name, or a value of another type, in one line.
-
-    Raises:
-        UnknownName: an option that it does not have; suggests one.
-        BadValue: an option of another type, or one that is missing.
-    """
+    """Have a function refuse an unknown name, or a value of another type, in one line."""
     signature = inspect.signature(function)
 
     @functools.wraps(function)
@@ -85,9 +80,6 @@ def check_type(name: str, value: Any, kind: Any) -> None:
 
     >>> check_type("images", 12, int), check_type("units", range(3), typing.Sequence[int] | None)
     (None, None)
-
-    Raises:
-        BadValue: says what was expected.
     """
     kinds = typing.get_args(kind) if isinstance(kind, UnionType) else (kind,)
     texts = [text for each in kinds if (text := _mismatch(value, each))]
@@ -97,7 +89,6 @@ def check_type(name: str, value: Any, kind: Any) -> None:
 
 
 def _mismatch(value: Any, kind: Any) -> str:
-    """Return what a type asks for, where a value is not that."""
     if kind is type(None):
         return "" if value is None else "None"
     if kind in KINDS:
@@ -112,15 +103,7 @@ def _mismatch(value: Any, kind: Any) -> str:
 
 
 def run_experiment(name: str, given: dict[str, Any]) -> Any:
-    """Run an experiment on a dissection, or find it finished.
-
-    Args:
-        name: of the experiment.
-        given: the arguments of its function.
-
-    Raises:
-        GanatomyError: what was given cannot be used; the message says what to do.
-    """
+    """Run an experiment on a dissection, or find it finished."""
     from ganatomy.execute import local
     from ganatomy.execute.engines import engine_of
     from ganatomy.experiments.base import Runner, experiment

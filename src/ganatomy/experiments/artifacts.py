@@ -34,7 +34,7 @@ from ganatomy.experiments.described import (
     describing_seconds,
     named_reals,
 )
-from ganatomy.experiments.interpretable import interpretable_with
+from ganatomy.experiments.dissection import interpretable_with
 from ganatomy.experiments.result import Result
 from ganatomy.progress import Progress, Silent, listening
 from ganatomy.stats.frechet import FeatureMoments, frechet_distance, sampling_bias
@@ -187,16 +187,7 @@ class Artifacts(Result):
 def plan_artifacts(
     source: Source, layer: str, options: Mapping[str, Any]
 ) -> tuple[ArtifactSpec, Path, list[int] | None]:
-    """Return the Spec, where its study lies by default, and the units that people flagged.
-
-    Args:
-        source: the dissection.
-        layer: where the units are.
-        options: fields of the Spec, and `annotations`, the database of flags.
-
-    Raises:
-        GanatomyError: what is asked for is not there.
-    """
+    """Return the Spec, where its study lies by default, and the units that people flagged."""
     own = dict(options)
     where = own.pop("annotations", None)
     spec = ArtifactSpec(**source.names(), layer=layer, **own)
@@ -251,11 +242,7 @@ ARTIFACTS = Experiment(
 
 
 def check_threshold(threshold: float) -> None:
-    """Refuse what is no distance.
-
-    Raises:
-        BadValue: it is not a number above 0.
-    """
+    """Refuse what is no distance."""
     if not 0 < threshold < math.inf:
         raise BadValue(f"threshold={threshold} is no distance from which on units are left out; give one above 0")
 
@@ -271,12 +258,7 @@ def concept_counts(units: pd.DataFrame) -> pd.DataFrame:
 
 
 def flagged_units(source: Source, layer: str, where: str | Path) -> list[int]:
-    """Return the units in which people see artifacts.
-
-    Raises:
-        BadFile: there is no such database.
-        BadValue: nobody flagged a unit of this layer.
-    """
+    """Return the units in which people see artifacts."""
     if "://" not in str(where) and not Path(where).is_file():
         raise BadFile(f"{where}: no such file; give the database of annotations that ganatomy serve wrote")
     annotations = open_annotations(where)
@@ -295,13 +277,6 @@ def run_artifacts(
     """Rank the units of a layer; goes on where it was stopped.
 
     The real images are described once for all layers, and kept beside the dissection.
-
-    Raises:
-        UnknownName: no such layer.
-        BadFile: no such real images, or one that cannot be read.
-        BadModel: the feature network describes no images.
-        BadValue: too few images for the features, or fewer real ones than asked for.
-        StudyMismatch: the directory holds another study.
     """
     source.shape(spec.layer)
     with comparison_study(spec, source, directory, execute, progress) as (study, compared):
@@ -322,11 +297,7 @@ def run_artifacts(
 def distances(
     made: FeatureTable, real: FeatureMoments, spec: ArtifactSpec, device: torch.device, progress: Progress
 ) -> Distances:
-    """Return the distance of every unit, then of every sample at random, then of all images.
-
-    Raises:
-        BadValue: a unit is NaN or Inf.
-    """
+    """Return the distance of every unit, then of every sample at random, then of all images."""
     samples = torch.cat([_unit_samples(made, spec), _random_samples(spec)])
     features = made.features
     whole = FeatureMoments(features.shape[1])

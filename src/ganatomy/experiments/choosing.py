@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+from ganatomy.experiments.base import Tensors
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.tally import Tally
 from ganatomy.stats.pairs import GROUPED, Wanted
@@ -20,7 +20,6 @@ from ganatomy.stats.scores import (
     rates,
 )
 
-S = TypeVar("S", bound="Stored")
 READ_BYTES = 1 << 25
 """How large the counts are that are read at once; the scores made of them take a few times as much."""
 KEPT_BYTES = 1 << 27
@@ -28,21 +27,8 @@ KEPT_BYTES = 1 << 27
 TINY = 1e-9
 
 
-class Stored:
-    """Tables that a study keeps by name."""
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """Return every table by name."""
-        return dict(vars(self))
-
-    @classmethod
-    def from_state(cls: type[S], state: Mapping[str, Tensor]) -> S:
-        """Build it from what `state_dict` returned."""
-        return cls(**state)
-
-
 @dataclass(frozen=True, eq=False)
-class Chosen(Stored):
+class Chosen(Tensors):
     """What the validation half decided, for every unit (rows, through all layers) and scored concept (columns).
 
     Attributes:

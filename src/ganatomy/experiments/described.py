@@ -63,7 +63,6 @@ class AgainstRealSpec(SampleSpec):
     features: str = FEATURES
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
         super().__post_init__()
         at_least(self, **dict.fromkeys(self.COMPARED, 2))
         family, _, name = self.generator.partition("?")[0].partition(":")
@@ -91,7 +90,6 @@ class ArtifactSpec(AgainstRealSpec):
     draws: int = 5
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
         super().__post_init__()
         at_least(self, draws=2)
         if self.top > self.images:
@@ -150,11 +148,7 @@ class FeatureTable:
         return self._table("peaks")
 
     def merge(self, other: "FeatureTable") -> "FeatureTable":
-        """Return what is known of the images of both.
-
-        Raises:
-            BadValue: the other has other numbers or units.
-        """
+        """Return what is known of the images of both."""
         for name in TABLES:
             if self._blocks[f"{name}:0"].shape[1:] != other._blocks[f"{name}:0"].shape[1:]:
                 raise BadValue(f"descriptions of images by other {name} cannot be merged")
@@ -211,9 +205,6 @@ class RealComparison:
         """Return some of the real images: those of the sample, in the order in which they are kept.
 
         So images that are kept together are read together, and where a sum is taken the order does not matter.
-
-        Raises:
-            BadFile: one cannot be read; names it.
         """
         return self.pictures.images(self._sample[ids.start : ids.stop], self.frame)
 
@@ -222,11 +213,7 @@ class RealComparison:
         return sorted(self.pictures.numbers(range(self.spec.reals), self.spec.seed))
 
     def features(self, images: Images) -> Float[Tensor, "b d"]:
-        """Describe images.
-
-        Raises:
-            BadModel: the network gives no vectors.
-        """
+        """Describe images."""
         return checked_vectors(self.network.features(images), images, self.spec.features)
 
     def ablation_edits(self, units: Units) -> list[Intervention]:
@@ -260,13 +247,7 @@ def _network(name: str, device: str, known: str) -> FeatureNetwork:
 
 
 def open_comparison(spec: AgainstRealSpec, source: Source) -> RealComparison:
-    """Open what is needed.
-
-    Raises:
-        BadFile: no such real images.
-        BadModel: the feature network describes no images.
-        BadValue: fewer images than numbers describe each, or fewer real ones than asked for.
-    """
+    """Open what is needed."""
     pictures = open_pictures(spec.real)
     pictures.numbers(range(spec.reals), spec.seed)  # so many must be there
     network = open_features(spec.features, source.models.device)
@@ -289,11 +270,7 @@ def open_comparison(spec: AgainstRealSpec, source: Source) -> RealComparison:
 def comparison_study(
     spec: AgainstRealSpec, source: Source, directory: Path, execute: Executor, progress: Progress | None
 ) -> Iterator[tuple[Study, RealComparison]]:
-    """Open what a comparison computes with, and make its study or go on with it.
-
-    Raises:
-        GanatomyError: as `open_comparison` and `Study.create`.
-    """
+    """Open what a comparison computes with, and make its study or go on with it."""
     compared = open_comparison(spec, source)
     facts = source.facts()
     facts["inputs"] |= {"real images": compared.pictures.fingerprint, "feature network": compared.network.fingerprint}

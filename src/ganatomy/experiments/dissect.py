@@ -27,10 +27,6 @@ def facts(spec: DissectSpec, models: Models) -> dict[str, Any]:
     """Return what is used: the models' fingerprints, their layers and words, and the versions of the software.
 
     A segmenter whose concepts are shown from thresholds on, its `thresholds`, has them told by concept.
-
-    Raises:
-        UnknownName: a layer that the generator does not have.
-        BadValue: the sample takes more images than there are to look at.
     """
     generator, segmenter = models.subject, models.segmenter
     layers = chosen_layers(generator, spec.layers)
@@ -56,9 +52,6 @@ def run(spec: DissectSpec, study: Study, models: Models, memory: int | None = No
     Args:
         spec, study, models: what is dissected, and where it is kept.
         memory: how many bytes one process may take, see `tally_shard`; None for half of what is free.
-
-    Raises:
-        BadModel: NaN or Inf activations or images; names the layer, the unit and the latent id.
     """
     with contextlib.suppress(StudyError):  # it is only asked for again
         consent.agree([spec.generator, spec.segmenter])  # which stand in a file from now on, and were typed here

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 Draw = Callable[[Mapping[str, Tensor], Mapping[str, Tensor], range], Strips]
+NAMED = ["label", "category"]
 TABLES = ("units", "concepts", "pairs", "by_layer")
 NUMBERS = {"units": ("unit", "iou", "interpretable", "matched"), "concepts": ("share", "rare")}
 WORDS = {"units": ("layer", "label", "category"), "concepts": ("concept", "category")}
@@ -323,12 +324,24 @@ class Dissection(Summarised):
         return {layer: best.top("all", layer) for layer in self.layers}
 
 
+def interpretable_with(dissection: Dissection) -> pd.DataFrame:
+    """Return columns label and category, in the order of `Dissection.units`: what each unit is interpretable with.
+
+    That is its label where it has one, else the concept of greatest IoU among its interpretable pairs that beat chance
+    and control; missing where there is none. `judge` says the same of scores.
+    """
+    own, pairs = dissection.units, dissection.pairs
+    best = pairs[pairs.interpretable].sort_values("rank", kind="stable").drop_duplicates(["layer", "unit"])
+    best = best[["layer", "unit", "concept", "category"]].rename(columns={"concept": "label"})
+    found = own[["layer", "unit"]].merge(best, "left", ["layer", "unit"])[NAMED].set_index(own.index)
+    return own[NAMED].astype(object).where(own.label.notna(), found.astype(object).replace({np.nan: None}))
+
+
 def _missing() -> NoReturn:
     raise BadFile("a step of the study is missing; run the same command again")
 
 
 def _named(study: Study) -> tuple[dict[str, LayerShape], tuple[Concept, ...]]:
-    """Return the layers and the vocabulary of a study."""
     layers = {name: LayerShape(*map(operator.index, shape)) for name, shape in study.facts["layers"].items()}
     if any(min(shape) < 1 for shape in layers.values()):
         raise ValueError("a layer without units or places")
@@ -339,7 +352,6 @@ def _named(study: Study) -> tuple[dict[str, LayerShape], tuple[Concept, ...]]:
 
 
 def _checked(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Return a table if what everybody asks of it is there, and numbers are numbers."""
     for column in NUMBERS.get(name, ()):
         if not pd.api.types.is_numeric_dtype(table[column]):
             raise TypeError(f"the column {column} of {name} is no number")
@@ -350,7 +362,6 @@ def _checked(table: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def _best(spec: DissectSpec, evaluation: Tally, validation: Tally, layers: Iterable[str]) -> Tally:
-    """Return the top images among those that are scored: with crossed halves, all."""
     best = {f"top/all/{layer}": evaluation.top("evaluation", layer) for layer in layers}
     if spec.validation == "cross":
         best = {name: top.merge(validation.top("validation", name.split("/", 2)[2])) for name, top in best.items()}
@@ -379,7 +390,6 @@ def _scores(spec: DissectSpec, study: Study, reading: Reading, top: Mapping[str,
 
 
 def _raised(scores: Scores) -> dict[str, float]:
-    """Return the factors by which margins were raised, by the address of the concept."""
     names = addresses(scores.vocabulary)
     return {names[scores.vocabulary[c]]: float(scores.raised[c]) for c in np.flatnonzero(scores.raised > 1).tolist()}
 
@@ -398,6 +408,5 @@ def _rule(spec: DissectSpec, scores: Scores) -> str:
 
 
 def _ranked(table: pd.DataFrame) -> pd.DataFrame:
-    """Sort by IoU, ties as they stand, and number the rows from 1."""
     table = table.sort_values("iou", ascending=False, kind="stable").reset_index(drop=True)
     return table.assign(rank=np.arange(1, len(table) + 1))

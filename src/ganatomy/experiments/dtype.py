@@ -64,14 +64,6 @@ def settle(spec: DissectSpec, models: Models, directory: str | Path) -> Settled:
     """Decide what ``dtype=auto`` means: as the study that is there was begun, else as is measured.
 
     A segmenter whose name asks for another format, and one that is given open, is left as it is.
-
-    Args:
-        spec, models: what is to be dissected.
-        directory: of the study, or its URL.
-
-    Raises:
-        UnknownName: the segmenter has no option dtype.
-        GanatomyError: a model cannot be opened.
     """
     if split_name(spec.segmenter).options.get("dtype") != "auto":
         return Settled(spec, models)
@@ -84,9 +76,6 @@ def begin(
     """Make the study of what was settled, as `Study.create`.
 
     Of several parts that begin at once the first decides; the others go on as it did.
-
-    Raises:
-        StudyMismatch, StudyBusy, StudyError: as `Study.create`.
     """
     spec, models, dtype = settled
     used = facts(spec, models)
@@ -117,14 +106,12 @@ def _begun(spec: DissectSpec, models: Models, directory: str | Path) -> Settled 
 
 
 def _bare(name: str) -> Name:
-    """Return what a name says, but for the format."""
     found = split_name(name)
     found.options.pop("dtype", None)
     return found
 
 
 def _measured(spec: DissectSpec, models: Models) -> Settled:
-    """Label some images in both formats, and decide."""
     family, argument, options = split_name(spec.segmenter)
     subject = models.subject
     exact, fast = (
@@ -173,7 +160,6 @@ def _compare(spec: DissectSpec, subject: Subject, exact: Segmenter, fast: Segmen
 
 
 def _timed(segmenter: Segmenter, images: Images) -> tuple[Labels, float]:
-    """Return labels, and the seconds that they took."""
     start = _clock(segmenter.device)
     labels = segmenter(images)
     return labels, _clock(segmenter.device) - start

@@ -100,9 +100,6 @@ def forecast(spec: DissectSpec, models: Models, memory: int | None = None) -> Fo
     Args:
         spec, models: what is dissected.
         memory: how many bytes one process may take; None for half of what is free.
-
-    Raises:
-        BadValue: it cannot be done in that memory; says in how much, and how else.
     """
     return forecasts(spec, models, memory)[""]
 
@@ -115,9 +112,6 @@ def forecasts(spec: DissectSpec, models: Models, memory: int | None = None) -> d
 
     Returns:
         By option, "" for the run as it is asked for.
-
-    Raises:
-        BadValue: as `forecast`.
     """
     layers = chosen_layers(models.subject, spec.layers)
     probe = _probe(spec, models, layers)
@@ -193,7 +187,6 @@ def _refusal(memory: float, least: float) -> str:
 
 
 def _probe(spec: DissectSpec, models: Models, layers: Mapping[str, LayerShape]) -> _Probe:
-    """Draw, segment and count a few images."""
     generator, segmenter, names = models.subject, models.segmenter, list(layers)
     models.labels(observe(generator, range(2), spec.seed, names))  # what is done once is done now
     size = batch_size(spec.batch, layers)
@@ -224,7 +217,6 @@ def _probe(spec: DissectSpec, models: Models, layers: Mapping[str, LayerShape]) 
 
 
 def _more_labels(spec: DissectSpec, models: Models, first: int, size: int) -> list[Tensor]:
-    """Return the labels of some more images."""
     found, last = [], min(LABELLED, len(spec.halves()["evaluation"]))
     for i in range(first, last, size):
         ids = range(i, min(i + size, last))

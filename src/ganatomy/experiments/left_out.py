@@ -165,17 +165,12 @@ class Textures:
 
 
 def check_textures(spec: AgainstRealSpec, textures: int) -> None:
-    """Refuse a number of textures that there are not.
-
-    Raises:
-        BadValue: says how many there are.
-    """
+    """Refuse a number of textures that there are not."""
     most = min(spec.images, spec.reals)
     if textures and not 2 <= textures <= most:
         raise BadValue(f"textures={textures}: give 0, or 2 to {most}, of which there are as many real and generated")
 
 
 def _some(patches: Patches, pictures: Int64[Tensor, " m"]) -> Patches:
-    """Return the patches of some of the images."""
     values = patches.values[pictures.to(patches.values.device)]
     return Patches.from_state({**patches.state_dict(), "values": values})

@@ -42,11 +42,7 @@ class Models:
 
     @property
     def generator(self) -> Generator:
-        """The subject, if it draws.
-
-        Raises:
-            BadModel: it only looks at images.
-        """
+        """The subject, if it draws."""
         if not isinstance(self.subject, Generator):
             raise BadModel(f"{name_of(self.generator_given)} looks at images and draws none; this takes a generator")
         return self.subject
@@ -90,11 +86,7 @@ def _arrived(generator: str, segmenter: str, device: str, known: tuple[str | Non
 
 
 def check_same(name: str, here: str, there: str | None) -> None:
-    """Refuse a model that has the name of another one on the machine that the work comes from.
-
-    Raises:
-        BadFile: it is another one.
-    """
+    """Refuse a model that has the name of another one on the machine that the work comes from."""
     if there not in (None, here):
         raise BadFile(f"{name}: on {socket.gethostname()} it is another model than where the work comes from")
 

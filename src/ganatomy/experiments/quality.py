@@ -49,7 +49,6 @@ class QualitySpec(AgainstRealSpec):
     textures: int = 500
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
         super().__post_init__()
         check_textures(self, self.textures)
 
@@ -87,11 +86,7 @@ class Quality(Result):
 
 
 def plan_quality(source: Source, options: Mapping[str, Any]) -> tuple[QualitySpec, Path]:
-    """Return the Spec of some options, and where its study lies by default.
-
-    Raises:
-        GanatomyError: an option cannot be used.
-    """
+    """Return the Spec of some options, and where its study lies by default."""
     spec = QualitySpec(**source.names(), **options)
     return spec, home(source, spec, f"quality-{named_reals(spec)}")
 
@@ -117,14 +112,7 @@ QUALITY = Experiment(
 def run_quality(
     spec: QualitySpec, source: Source, directory: Path, execute: Executor = local, progress: Progress | None = None
 ) -> Quality:
-    """Compare a model's images with real ones; goes on where it was stopped.
-
-    Raises:
-        BadFile: no such real images, or one that cannot be read.
-        BadModel: the feature network describes no images.
-        BadValue: too few images for the features, or fewer real ones than asked for.
-        StudyMismatch: the directory holds another study.
-    """
+    """Compare a model's images with real ones; goes on where it was stopped."""
     with comparison_study(spec, source, directory, execute, progress) as (study, compared):
         if not study.finished:
             textures = _textures(study, compared, spec.textures, progress or Silent())

@@ -16,7 +16,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ganatomy.experiments.choosing import Chosen, Stored, levels_of, pixels_at, portions
+from ganatomy.experiments.base import Tensors
+from ganatomy.experiments.choosing import Chosen, levels_of, pixels_at, portions
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.tally import Tally
 from ganatomy.stats.pairs import PairCounts
@@ -24,7 +25,7 @@ from ganatomy.stats.scores import Rates, accuracy, iou
 
 
 @dataclass(frozen=True, eq=False)
-class Reading(Stored):
+class Reading(Tensors):
     """Scores of every unit (rows, through all layers in forward order) and scored concept (columns; column 0 is none).
 
     Attributes:
@@ -71,13 +72,7 @@ class Counted(NamedTuple):
 
 
 def read(spec: DissectSpec, evaluation: Tally, validation: Tally, chosen: Chosen, layers: Iterable[str]) -> Reading:
-    """Score at the levels that the other half chose, for every unit of the layers.
-
-    Args:
-        spec, layers: of the dissection.
-        evaluation, validation: the halves of the sample. The second is looked at for crossed halves only.
-        chosen: what it decided.
-    """
+    """Score at the levels that the other half chose, for every unit of the layers."""
     parts, done = [], 0
     for layer in layers:
         table = evaluation.pairs("evaluation", layer)
@@ -110,7 +105,6 @@ def read(spec: DissectSpec, evaluation: Tally, validation: Tally, chosen: Chosen
 
 
 def _pixels(table: PairCounts) -> Tensor:
-    """Return `Reading.pixels` of a layer."""
     shown = table.shown.sum(1, dtype=torch.long)[:, None].expand(-1, *table.level.shape)
     return torch.stack([table.both.sum(1, dtype=torch.long), table.on.sum(1, dtype=torch.long), shown], 1)
 

@@ -71,7 +71,6 @@ class RepairSpec(AgainstRealSpec):
     show: int = 6
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
         super().__post_init__()
         at_least(self, random=0, show=1)
         check_textures(self, self.textures)
@@ -158,11 +157,7 @@ class Repair(Result):
 
 
 def check_sets(spec: RepairSpec, source: Source) -> None:
-    """Refuse units that the layer does not have.
-
-    Raises:
-        UnknownName: no such layer or unit.
-    """
+    """Refuse units that the layer does not have."""
     check_units(spec.layer, source.shape(spec.layer).units, spec.touched)
 
 
@@ -172,13 +167,6 @@ def run_repair(
     """Switch sets of units off, compare with real images, and write the generator without the last set.
 
     Goes on where it was stopped.
-
-    Raises:
-        UnknownName: no such layer or unit.
-        BadFile: no such real images, or one that cannot be read.
-        BadModel: the feature network describes no images.
-        BadValue: too few images for the features, or fewer real ones than asked for; NaN or Inf units.
-        StudyMismatch: the directory holds another study.
     """
     check_sets(spec, source)
     trials = spec.trials(source.shape(spec.layer).units)
@@ -211,9 +199,6 @@ def rank_by_peak(peaks: Float[Tensor, "M u"], top: int) -> Int64[Tensor, " top"]
 
     >>> rank_by_peak(torch.tensor([[1.0, 0.0], [9.0, 0.0], [2.0, 0.0], [0.0, 5.0]]), 3).tolist()
     [1, 3, 2]
-
-    Raises:
-        BadValue: a unit is NaN or Inf.
     """
     if not bool(peaks.isfinite().all()):
         raise BadValue("units are NaN or Inf in some images, and these cannot be ranked")

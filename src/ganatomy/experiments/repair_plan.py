@@ -40,19 +40,7 @@ class _Sets:
 
 
 def plan_repair(source: Source, layer: str, options: Mapping[str, Any], rank: Rank) -> tuple[RepairSpec, Path]:
-    """Return the Spec, and where its study lies unless told otherwise.
-
-    Args:
-        source: the dissection.
-        layer: where the units are.
-        options: fields of the Spec but `sets`, and which sets: `worst` (so many of the ranking), with `ranking`, the
-            directory of one (that of the same options, if it is not given); `flagged`, with `annotations`, the database
-            of flags; `units`. Of worst and flagged together also their union.
-        rank: makes the ranking, or opens it where it is made.
-
-    Raises:
-        GanatomyError: what is asked for is not there.
-    """
+    """Return the Spec, and where its study lies unless told otherwise."""
     own = dict(options)
     directory, worst = own.pop("ranking", None), own.get("worst")
     if directory is not None and worst is None:
@@ -94,7 +82,6 @@ def _take_sets(source: Source, layer: str, options: dict[str, Any]) -> dict[str,
 def _ranking(
     source: Source, spec: RepairSpec, shared: Mapping[str, Any], directory: str | Path | None, rank: Rank
 ) -> Artifacts:
-    """Return the ranking in a directory, or that of the same options."""
     if directory is None:
         asked, usual = plan_artifacts(source, spec.layer, shared)[:2]
         _check_held_out(spec, asked)
@@ -109,7 +96,6 @@ def _ranking(
 
 
 def _check_held_out(spec: RepairSpec, ranking: ArtifactSpec) -> None:
-    """Refuse to judge units by the images that they were chosen by."""
     chose, judge = ranking.ids(), spec.ids()
     if ranking.seed == spec.seed and chose.start < judge.stop and judge.start < chose.stop:
         raise BadValue(

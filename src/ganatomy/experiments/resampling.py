@@ -17,8 +17,7 @@ import pandas as pd
 import torch
 
 from ganatomy.errors import BadValue
-from ganatomy.experiments.dissection import Dissection
-from ganatomy.experiments.interpretable import interpretable_with
+from ganatomy.experiments.dissection import Dissection, interpretable_with
 from ganatomy.experiments.redraws import CONTENDERS, Changes, Redraws
 from ganatomy.experiments.tables import Bools, Floats, Ints, Verdict
 from ganatomy.stats.jackknife import student
@@ -51,7 +50,6 @@ class ConceptCounts:
     iou: Floats
 
     def __add__(self, other: "ConceptCounts") -> "ConceptCounts":
-        """Return the counts of both layers."""
         return ConceptCounts(*(own + more for own, more in zip(vars(self).values(), vars(other).values(), strict=True)))
 
     def of(self, concepts: Sequence[int]) -> "ConceptCounts":
@@ -184,17 +182,9 @@ class Resampled:
 def resampled(dissection: Dissection, draws: int = 200, seed: int = 0) -> Resampled | None:
     """Draw the blocks of a dissection's images again, and label its units anew each time.
 
-    Args:
-        dissection: a finished one.
-        draws: how often.
-        seed: of the draws. Two dissections of as many images take the same blocks at the same seed.
-
     Returns:
         What came of them; None where there are fewer than two blocks (fewer than four images), or where the
             study holds its tables alone.
-
-    Raises:
-        BadValue: fewer than two draws.
     """
     if draws < 2:
         raise BadValue(f"draws={draws} is too few for an error; give at least 2, better 200")

@@ -106,7 +106,6 @@ def tally_shard(
 
 
 def _set_aside(parts: dict[str, Accumulator]) -> list[Tally]:
-    """Take parts out, one after the other, and return each packed."""
     return [Tally.from_state(Archive(packed(Tally({name: parts.pop(name)}).state_dict()))) for name in list(parts)]
 
 
@@ -126,11 +125,9 @@ class _Passes:
 
     @property
     def whole(self) -> bool:
-        """Whether pixels are counted at all levels."""
         return self.wanted is None or self.spec.validation == "cross"
 
     def nbytes(self, layer: str) -> int:
-        """Return how much memory the tables of a layer may take."""
         units, levels = self.levels[layer].shape
         whole = 8 * units * self.concepts * (levels + 1) if self.whole else 0
         return whole + (size(self.wanted[layer], len(self.spec.halves()[self.half])) if self.wanted else 0)

@@ -35,12 +35,7 @@ class Board(Protocol):
 
 
 def open_board(board: Any, out: Path) -> Board | None:
-    """Return the board that is meant: an open one, one that writes to a directory, or (True) to one in `out`.
-
-    Raises:
-        BadModel: TensorBoard is not installed.
-        BadValue: it takes no scalars or images.
-    """
+    """Return the board that is meant: an open one, one that writes to a directory, or (True) to one in `out`."""
     if board is None or board is False:
         return None
     if board is True or isinstance(board, str | Path):

@@ -20,9 +20,6 @@ def untouched(network: nn.Module) -> Iterator[None]:
     What is kept: the random state of Python, numpy, torch and its CUDA devices; modes; buffers, and whatever else the
     submodules hold as attributes (tensors, lists and dictionaries among them, one level deep); hooks. Gradients are not
     computed, and autocasting is off. Nothing is copied but buffers, so that a look costs no second network.
-
-    Raises:
-        BadModel: the network wrote to its own weights; they cannot be given back.
     """
     with _random_state(device_of(network)), _usual_settings(device_of(network)), torch.no_grad():
         weights = [(weight, weight._version) for weight in network.parameters()]
@@ -68,7 +65,6 @@ class _Kept:
 
 
 def _refill(container: Any, content: list[Any]) -> None:
-    """Put back into a dictionary, list or set what was in it."""
     now = list(container.items()) if isinstance(container, dict) else list(container)
     flat = [part for item in now for part in (item if isinstance(container, dict) else (item,))]
     old = [part for item in content for part in (item if isinstance(container, dict) else (item,))]

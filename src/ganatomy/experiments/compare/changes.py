@@ -61,7 +61,6 @@ def change_table(
 
 
 def _change(before: np.ndarray, after: np.ndarray) -> dict[str, object]:
-    """Say how two counts differ, and in how large a share of the resamples they do so."""
     kinds = _kinds(before, after) if len(before) == len(after) else _kinds(before[:1], after[:1])
     drawn = (after[1:] - before[1:]).astype(float) if len(kinds) > 1 else np.array([])
     holds = float((kinds[1:] == kinds[0]).mean()) if len(drawn) else np.nan
@@ -77,18 +76,13 @@ def _change(before: np.ndarray, after: np.ndarray) -> dict[str, object]:
 
 
 def _kinds(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Return appeared, vanished, more, fewer or same for every pair of counts."""
     names = np.where(after > before, "more", np.where(after < before, "fewer", "same"))
     names = np.where((before == 0) & (after > 0), "appeared", names)
     return np.where((before > 0) & (after == 0), "vanished", names)
 
 
 def unit_table(studies: Sequence[StudyView], against: int) -> pd.DataFrame:
-    """Return the same units of two studies side by side, see `Comparison.units`.
-
-    Raises:
-        BadValue: a layer has not the same number of units everywhere, so they are not the same.
-    """
+    """Return the same units of two studies side by side, see `Comparison.units`."""
     base, parts = studies[against], []
     columns = ["unit", "label", "category", "iou", "matched"]
     for here, own in base.layers.items():

@@ -106,15 +106,7 @@ class Comparison(Summarised):
 
 
 def planned(directories: Sequence[Path], options: Mapping[str, Any]) -> tuple[CompareSpec, dict[str, Any] | None]:
-    """Return the Spec, and what to measure of the images; studies that are not named are called by their directories.
-
-    Args:
-        directories: of the studies.
-        options: fields of `CompareSpec`, and of `QualitySpec` those in `QUALITY`.
-
-    Raises:
-        BadValue: a study is given twice, there are more or fewer names than studies, or an option cannot be meant.
-    """
+    """Return the Spec, and what to measure of the images; a study without a name has that of its directory."""
     own = {name: value for name, value in options.items() if name not in QUALITY}
     quality = {name: options[name] for name in QUALITY if options.get(name) is not None}
     if quality and "real" not in quality:
@@ -147,9 +139,6 @@ def run_compare(
         device: where that is computed.
         execute: the engine that counts its shards.
         progress: who shows how far it is.
-
-    Raises:
-        GanatomyError: a directory holds no finished dissection, or they share nothing; the message names it.
     """
     studies = open_studies(directories, spec)
     concepts = shared_concepts(studies)

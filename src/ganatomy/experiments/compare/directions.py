@@ -62,7 +62,6 @@ def direction_table(
 
 
 def _row(study: StudyView, layer: str, table: ConceptCounts, concepts: Sequence[Concept], at: int) -> dict[str, object]:
-    """Return the counts of one set of directions, and those of `at` of them."""
     chance = false_discovery(study.dissection).set_index("layer")
     return {
         **next(category_rows(table, concepts)),
@@ -125,6 +124,5 @@ def _groups(studies: Sequence[StudyView]) -> list[tuple[int, dict[int, tuple[str
 
 
 def _told(options: Mapping[str, str]) -> str:
-    """Say which directions: ``rotation, seed 1``."""
     rest = [f"{name} {value}" for name, value in options.items() if name not in ("layer", "directions")]
     return ", ".join([options.get("directions", "directions"), *rest])

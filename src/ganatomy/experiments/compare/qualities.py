@@ -25,15 +25,6 @@ def measured_quality(
 
     Returns:
         The table of `Comparison.quality`, and sentences on what cannot be compared.
-
-    Args:
-        studies: what is compared.
-        options: fields of `QualitySpec`; at least the real images.
-        device: where to compute.
-        how: the engine that counts shards, and who shows how far it is.
-
-    Raises:
-        GanatomyError: a model cannot be opened, or the real images; the message names the study.
     """
     own = {}
     for study in studies:
@@ -83,7 +74,6 @@ def quality_table(own: Mapping[str, Quality]) -> pd.DataFrame:
 
 
 def _sizes(studies: Sequence[StudyView]) -> list[str]:
-    """Say that images are not of one size, if so."""
     heights = [str(study.dissection.top(next(iter(study.dissection.layers)), 0).pictures.shape[1]) for study in studies]
     if len(set(heights)) == 1:
         return []
@@ -92,7 +82,6 @@ def _sizes(studies: Sequence[StudyView]) -> list[str]:
 
 
 def _beside(study: StudyView) -> list[Quality]:
-    """Return the finished studies of quality that stand on a dissection."""
     whole, opened = study.dissection.study.directory.resolve(), []
     for directory in listdir(Path(f"{whole}-causal", PICTURES)):
         if not directory.name.startswith("quality-"):
@@ -107,6 +96,5 @@ def _beside(study: StudyView) -> list[Quality]:
 
 
 def _kind(quality: Quality) -> tuple[str, ...]:
-    """Return what has to be equal for two distances to be comparable."""
     inputs, spec = quality.facts["inputs"], quality.spec
     return (inputs["real images"], inputs["feature network"], f"{spec.images} {spec.reals} {spec.textures}")

@@ -67,25 +67,14 @@ def default_names(directories: Sequence[Path]) -> tuple[str, ...]:
 
 
 def open_studies(directories: Sequence[Path], spec: CompareSpec) -> tuple[StudyView, ...]:
-    """Open the dissections, each with the layers that are compared.
-
-    Raises:
-        StudyError: a directory holds no finished dissection; the message names it.
-        BadFile: a file of one is damaged.
-        BadValue: they share no layer.
-        UnknownName: one lacks the layer.
-    """
+    """Open the dissections, each with the layers that are compared."""
     dissections = [Dissection.open(path) for path in directories]
     layers = _aligned(dissections, spec)
     return tuple(map(StudyView, spec.names, dissections, layers))
 
 
 def shared_concepts(studies: Sequence[StudyView]) -> tuple[Concept, ...]:
-    """Return the concepts that every study knows, nothing first, in the order of the first study.
-
-    Raises:
-        BadValue: there are none.
-    """
+    """Return the concepts that every study knows, nothing first, in the order of the first study."""
     first, *others = (study.dissection.vocabulary for study in studies)
     shared = tuple(c for c in first if all(c in other for other in others))
     if len(shared) < 2:
@@ -94,13 +83,7 @@ def shared_concepts(studies: Sequence[StudyView]) -> tuple[Concept, ...]:
 
 
 def differences(studies: Sequence[StudyView], concepts: Sequence[Concept], told: bool = False) -> list[str]:
-    """Return one sentence for each way in which the studies differ, and what of them is left out.
-
-    Args:
-        studies: what is compared.
-        concepts: that all of them know.
-        told: whether somebody said which layers to compare, and so knows that others are left out.
-    """
+    """Return one sentence for each way in which the studies differ, and what of them is left out."""
     said = [*_segmenters(studies), *_vocabularies(studies, concepts), *([] if told else _apart(studies))]
     alike: dict[tuple[str, ...], list[str]] = {}
     for here in studies[0].layers:
@@ -122,7 +105,6 @@ def same_sample(one: Dissection, other: Dissection) -> bool:
 
 
 def _aligned(dissections: Sequence[Dissection], spec: CompareSpec) -> list[dict[str, str]]:
-    """Return the layers that are compared, of every study: name here -> own name."""
     own = [list(d.layers) for d in dissections]
     shared = [layer for layer in own[0] if all(layer in others for others in own)]
     if spec.layer:
@@ -151,7 +133,6 @@ def _segmenters(studies: Sequence[StudyView]) -> list[str]:
 
 
 def _vocabularies(studies: Sequence[StudyView], concepts: Sequence[Concept]) -> list[str]:
-    """Say which words some studies do not know, and how many units that takes out."""
     said = []
     for study in studies:
         own = [c for c in study.dissection.vocabulary if c not in concepts]
@@ -166,7 +147,6 @@ def _vocabularies(studies: Sequence[StudyView], concepts: Sequence[Concept]) -> 
 
 
 def _apart(studies: Sequence[StudyView]) -> list[str]:
-    """Say which layers some studies do not have."""
     said = []
     for study in studies:
         apart = [name for name in study.dissection.layers if name not in study.layers.values()]
@@ -176,7 +156,6 @@ def _apart(studies: Sequence[StudyView]) -> list[str]:
 
 
 def _resolution(dissection: Dissection) -> str:
-    """Return how high the label maps were: as asked, or as the images are."""
     if dissection.spec.resolution is not None:
         return str(dissection.spec.resolution)
     return str(dissection.top(next(iter(dissection.layers)), 0).pictures.shape[1])
@@ -191,7 +170,6 @@ def _differing(studies: Sequence[StudyView], what: str, values: Sequence[str], c
 
 
 def _grouped(studies: Sequence[StudyView], values: Sequence[str]) -> str:
-    """Say what holds of which studies: ``1000 (a, b), 500 (c)``."""
     groups: dict[str, list[str]] = {}
     for study, value in zip(studies, values, strict=True):
         groups.setdefault(value, []).append(study.name)

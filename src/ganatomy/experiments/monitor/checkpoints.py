@@ -39,10 +39,6 @@ def run_monitor(
         device: where to compute.
         execute: the engine that counts the shards.
         progress: who shows how far it is.
-
-    Raises:
-        BadModel: none of the checkpoints could be dissected.
-        BadValue, StudyError: an option means nothing, or the directory cannot be used.
     """
     asked, segmenter = prepare(checkpoints, directory, options, device)
     reasons = []
@@ -70,10 +66,6 @@ def prepare(
     """Refuse what cannot be meant, before anything is dissected; return what is asked of each, and the segmenter.
 
     A network that grows has all of its layers at the end: the last checkpoint that opens must have all that are asked.
-
-    Raises:
-        BadValue, StudyError: an option means nothing, or the directory cannot be used.
-        UnknownName: there is no such layer.
     """
     asked = DissectSpec(checkpoints[0].generator, **options)
     segmenter = open_segmenter(asked.segmenter, device)
@@ -87,11 +79,7 @@ def prepare(
 def first_estimate(
     checkpoints: Sequence[Checkpoint], directory: Path, options: Mapping[str, Any], device: str
 ) -> Forecast | None:
-    """Say what a look will take, by the last checkpoint that opens: the largest, where a network grows.
-
-    Raises:
-        GanatomyError: as `prepare`.
-    """
+    """Say what a look will take, by the last checkpoint that opens: the largest, where a network grows."""
     last = _last(checkpoints, *prepare(checkpoints, directory, options, device), device)
     return None if last is None else forecast(*last)
 
@@ -107,12 +95,7 @@ def _last(
 
 
 def _open(asked: DissectSpec, checkpoint: Checkpoint, segmenter: Segmenter, device: str) -> tuple[DissectSpec, Models]:
-    """Open a checkpoint; return the Spec of its dissection, with those of the asked layers that it has.
-
-    Raises:
-        GanatomyError: it cannot be opened.
-        UnknownName: it has none of the layers.
-    """
+    """Open a checkpoint; return the Spec of its dissection, with those of the asked layers that it has."""
     models = Models(checkpoint.generator, segmenter, device)
     there = models.subject.layers
     present = [layer for layer in asked.layers if layer in there]
@@ -130,5 +113,4 @@ class _Numbered:
         self.end = inner.end
 
     def begin(self, label: str, total: int) -> None:
-        """Start a task."""
         self._inner.begin(self._prefix + label, total)

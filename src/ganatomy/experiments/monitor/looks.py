@@ -23,8 +23,7 @@ from ganatomy.errors import BadFile, BadValue, StudyError
 from ganatomy.execute import Executor, local
 from ganatomy.experiments.dissect import facts, run
 from ganatomy.experiments.dissect_spec import DissectSpec
-from ganatomy.experiments.dissection import Dissection
-from ganatomy.experiments.interpretable import interpretable_with
+from ganatomy.experiments.dissection import Dissection, interpretable_with
 from ganatomy.experiments.models import Models
 from ganatomy.experiments.resampling import ALL, Resampled, resampled
 from ganatomy.files import read_json
@@ -63,11 +62,7 @@ class Look:
     numbers: Sequence[Mapping[str, Any]] = ()
 
     def write(self, directory: Path) -> None:
-        """Keep it in the directory of a monitoring.
-
-        Raises:
-            StudyError: it cannot be written.
-        """
+        """Keep it in the directory of a monitoring."""
         path = directory / "looks" / f"{self.step:09d}.json"
         try:
             write_text(path, json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
@@ -76,11 +71,7 @@ class Look:
 
 
 def read_looks(directory: Path) -> list[Look]:
-    """Return the looks of a monitoring by step.
-
-    Raises:
-        BadFile: a file of it is damaged.
-    """
+    """Return the looks of a monitoring by step."""
     looks = []
     for path in download(directory / "looks").glob("[0-9]*.json"):
         try:
@@ -92,16 +83,7 @@ def read_looks(directory: Path) -> list[Look]:
 
 
 def check_directory(directory: Path, segmenter: str) -> None:
-    """Refuse a directory whose looks cannot stand beside new ones.
-
-    Args:
-        directory: of the monitoring; it need not be there.
-        segmenter: fingerprint of what will name the pixels.
-
-    Raises:
-        StudyError: it holds something else.
-        BadValue: its looks were through another segmenter.
-    """
+    """Refuse a directory whose looks cannot stand beside new ones."""
     if directory.exists() and not directory.is_dir():
         raise StudyError(f"{directory} is a file; give a directory for the looks")
     ours = any((directory / name).is_dir() for name in ("looks", "studies", "tensorboard"))
@@ -119,19 +101,7 @@ def look_at(
     how: tuple[Executor, Progress | None] = (local, None),
     draws: int = DRAWS,
 ) -> tuple[Look, Dissection]:
-    """Dissect a model into the directory of a monitoring, or find that done; return what is to be kept of it.
-
-    Args:
-        spec: what to ask.
-        models: the model at this moment, and the segmenter.
-        directory: of the monitoring.
-        look: its step and name.
-        how: the engine that counts the shards, and who shows how far it is.
-        draws: for the errors of the counts; with 0 there are none, until `add_errors`.
-
-    Raises:
-        GanatomyError: as `dissect`.
-    """
+    """Dissect a model into the directory of a monitoring, or find that done; return what is to be kept of it."""
     used = facts(spec, models)
     study = study_path(look.step, spec, used["inputs"])
     with Study.create(directory / study, spec, used, *how) as place:
@@ -166,11 +136,7 @@ class _Identity:
 
 
 def add_errors(directory: Path) -> None:
-    """Give errors to the counts of looks that had no time for them, as those of a training that runs.
-
-    Raises:
-        BadFile, StudyError: a file is damaged, or cannot be written.
-    """
+    """Give errors to the counts of looks that had no time for them, as those of a training that runs."""
     for look in read_looks(directory):
         if look.study and not any("matched_error" in row for row in look.numbers):
             found = count_units(Dissection.open(directory / look.study), DRAWS)
@@ -212,12 +178,10 @@ def count_units(dissection: Dissection, draws: int = DRAWS) -> pd.DataFrame:
 
 
 def _errors(drawn: Resampled) -> pd.DataFrame:
-    """Return the standard errors of the counts, a column each."""
     table = drawn.counts.pivot_table("error", ["layer", "category"], "quantity", dropna=False)
     return table.add_suffix("_error").reset_index()
 
 
 def _plain(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the rows as JSON values, None for NaN."""
     rows = [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
     return [{n: None if isinstance(v, float) and math.isnan(v) else v for n, v in row.items()} for row in rows]

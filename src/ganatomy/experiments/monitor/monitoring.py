@@ -160,13 +160,11 @@ class Monitoring(Summarised):
 
 
 def _moment(directory: Path, look: Look) -> pd.DataFrame:
-    """Return what each unit drew at a look."""
     table = Dissection.open(directory / look.study).units[_MOMENT]
     return table.assign(step=look.step)[["step", *_MOMENT]]
 
 
 def _turnover(history: pd.DataFrame) -> pd.DataFrame:
-    """Compare each look with the one before, layer by layer."""
     columns = ["step", "before", "layer", "kept", "changed", "lost", "gained"]
     rows = []
     last: dict[Any, tuple[Any, list[Any]]] = {}
@@ -181,12 +179,10 @@ def _turnover(history: pd.DataFrame) -> pd.DataFrame:
 
 
 def _concept(row: Any) -> tuple[str, str] | None:
-    """Return the concept that a unit matches."""
     return (row.label, row.category) if row.matched else None
 
 
 def _became(before: object, after: object) -> str | None:
-    """Say in a word what became of the concept of a unit."""
     if before is None:
         return None if after is None else "gained"
     if after is None:
