@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,7 @@ from ganatomy.generators import LayerShape
 from ganatomy.stats.levels import ActivationLevels
 from ganatomy.stats.scores import information_quality, iou, rates
 from ganatomy.stats.topk import TopImages
-from ganatomy.study import Study, as_bad_file
+from ganatomy.study import Study, TensorState, as_bad_file
 from ganatomy.tensor_files import SUFFIX
 from ganatomy.vocabulary import NOTHING, Concept, addresses, find_concept
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ganatomy.experiments.resampling import Resampled
     from ganatomy.report.card import UnitCard
 
+A = TypeVar("A", bound="TensorState")
 Floats = npt.NDArray[np.float64]
 Draw = Callable[[Mapping[str, Tensor], Mapping[str, Tensor], range], Strips]
 NAMED = ["label", "category"]
@@ -137,16 +138,10 @@ class Dissection(Summarised):
         row = self._row(layer, unit)
         scored = self.concepts.iloc[self.reading.concepts[1:].numpy() - 1].reset_index(drop=True)
         table = scored[["concept", "category"]].assign(
-            iou=self.reading.iou[row, 1:].numpy(),
-            chance=scored.share,
-            control=self.reading.control[row, 1:].numpy(),
-            iqr=self.reading.iqr[row, 1:].numpy(),
-            level=self.reading.level[row, 1:].long().numpy(),
+            iou=self.reading.iou[row, 1:].numpy(), chance=scored.share, **self._scores_at(row, slice(1, None))
         )
-        pairs = self.pairs[(self.pairs.layer == layer) & (self.pairs.unit == unit) & self.pairs.matched]
-        found = set(zip(pairs.concept, pairs.category, strict=True))
-        table["matched"] = [pair in found for pair in zip(table.concept, table.category, strict=True)]
-        return _ranked(table[~scored.rare])
+        own = (self.pairs.layer == layer) & (self.pairs.unit == unit)
+        return _ranked(table[~scored.rare], self.pairs[own & self.pairs.matched])
 
     def ranked(self, concept: str) -> pd.DataFrame:
         """Return every unit for one concept, best first: layer, unit, iou, control, iqr, level, matched, rank.
@@ -156,17 +151,15 @@ class Dissection(Summarised):
         """
         c = self.column(concept)
         table = self.units[["layer", "unit"]].assign(
-            iou=self.reading.iou[:, c].numpy(),
-            control=self.reading.control[:, c].numpy(),
-            iqr=self.reading.iqr[:, c].numpy(),
-            level=self.reading.level[:, c].long().numpy(),
+            iou=self.reading.iou[:, c].numpy(), **self._scores_at(slice(None), c)
         )
         name, category = self.scored[c]
         own = (self.pairs.concept == name) & (self.pairs.category == category)
-        pairs = self.pairs[own & self.pairs.matched]
-        found = set(zip(pairs.layer, pairs.unit, strict=True))
-        table["matched"] = [unit in found for unit in zip(table.layer, table.unit, strict=True)]
-        return _ranked(table)
+        return _ranked(table, self.pairs[own & self.pairs.matched])
+
+    def _scores_at(self, rows: int | slice, columns: int | slice) -> dict[str, npt.NDArray[Any]]:
+        found = {name: getattr(self.reading, name)[rows, columns].numpy() for name in ("control", "iqr", "level")}
+        return found | {"level": found["level"].astype(np.int64)}
 
     def column(self, concept: str) -> int:
         """Return the column of a concept in the scores.
@@ -196,10 +189,10 @@ class Dissection(Summarised):
             ``attrs["chosen"]`` is the chosen level, None where there is none.
         """
         row, c = self._row(layer, unit), self.column(concept)
-        ious, iqrs, on = self.curves(layer, [unit], [int(self.reading.concepts[c])])
+        iou, iqr, on = (table[0] for table in self.curves(layer, [unit], [int(self.reading.concepts[c])]))
         tops = self.spec.tops()
         columns = {"level": np.arange(len(tops)), "fraction": tops, "threshold": self._levels.values[row].numpy()}
-        table = pd.DataFrame({**columns, "iou": ious[0], "iqr": iqrs[0], "on": on[0]})
+        table = pd.DataFrame({**columns, "iou": iou, "iqr": iqr, "on": on})
         level = int(self.reading.level[row, c])
         table.attrs["chosen"] = level if level >= 0 else None
         return table
@@ -246,7 +239,7 @@ class Dissection(Summarised):
 
     def show(self, layer: str, unit: int) -> "UnitCard":
         """Return the card of a unit; a notebook draws it."""
-        from ganatomy.report.card import unit_card  # the one door that swings back: see docs/architecture.md
+        from ganatomy.report.card import unit_card  # one of two imports of the report, see architecture.md
 
         self._row(layer, unit)
         return unit_card(self, layer, unit)
@@ -277,7 +270,7 @@ class Dissection(Summarised):
     @cached_property
     def reading(self) -> Reading:
         """The scores of every unit and concept, and the levels that they are read at."""
-        return self.study.step("scores", Reading, _missing)
+        return self._step("scores", Reading)
 
     @cached_property
     def scores(self) -> Scores:
@@ -297,12 +290,12 @@ class Dissection(Summarised):
 
     @cached_property
     def _levels(self) -> ActivationLevels:
-        return self.study.step("levels", ActivationLevels, _missing)
+        return self._step("levels", ActivationLevels)
 
     @cached_property
     def chosen(self) -> Chosen:
         """What the validation half decided."""
-        return self.study.step("chosen", Chosen, _missing)
+        return self._step("chosen", Chosen)
 
     @property
     def has_counts(self) -> bool:
@@ -312,16 +305,19 @@ class Dissection(Summarised):
     @property
     def evaluation(self) -> Tally:
         """What was counted of the evaluation half."""
-        return self.study.step("evaluation", Tally, _missing)
+        return self._step("evaluation", Tally)
 
     @cached_property
     def _strips(self) -> Strips:
-        return self.study.step("strips", Strips, _missing)
+        return self._step("strips", Strips)
 
     @cached_property
     def _top(self) -> dict[str, TopImages]:
-        best = self.study.step("top", Tally, _missing)
+        best = self._step("top", Tally)
         return {layer: best.top("all", layer) for layer in self.layers}
+
+    def _step(self, name: str, kind: type[A]) -> A:
+        return self.study.step(name, kind, _missing)
 
 
 def interpretable_with(dissection: Dissection) -> pd.DataFrame:
@@ -407,6 +403,10 @@ def _rule(spec: DissectSpec, scores: Scores) -> str:
     )
 
 
-def _ranked(table: pd.DataFrame) -> pd.DataFrame:
+def _ranked(table: pd.DataFrame, matched: pd.DataFrame) -> pd.DataFrame:
+    """Say which rows are matched pairs, sort by IoU, ties as they stand, and number from 1."""
+    names = list(table.columns[:2])
+    found = set(matched[names].itertuples(index=False, name=None))
+    table = table.assign(matched=[pair in found for pair in table[names].itertuples(index=False, name=None)])
     table = table.sort_values("iou", ascending=False, kind="stable").reset_index(drop=True)
     return table.assign(rank=np.arange(1, len(table) + 1))
