@@ -121,7 +121,7 @@ def _without(generator: Any, z: Tensor, units: Sequence[int]) -> Tensor:
     return generator.edited(z, edits).clamp(-1, 1)
 
 
-def test_an_error_does_not_hang_on_which_picture_is_rank_by_peak(spec: RepairSpec) -> None:
+def test_an_error_does_not_hang_on_which_picture_is_greatest(spec: RepairSpec) -> None:
     """The greatest come first, so blocks of the ranking would be of other kinds of images."""
     torch.manual_seed(0)
     real = FeatureMoments(D)
