@@ -31,7 +31,7 @@ from ganatomy.experiments.dissect import facts, run
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.forecast import forecast
 from ganatomy.experiments.models import Models
-from ganatomy.experiments.monitor.looks import Look, look_at, study_path
+from ganatomy.experiments.monitor.looks import Snapshot, look_at, study_path
 from ganatomy.experiments.monitor.monitoring import Monitoring
 from ganatomy.experiments.resampling import ROOM
 from ganatomy.progress import Silent
@@ -124,7 +124,7 @@ def monitor(args: argparse.Namespace) -> Found:
     for step in steps:
         linked(source.directory, directory / study_path(step, spec, inputs))
         phases.begin("looks", 1)
-        look, _ = look_at(spec, source.models, directory, Look(step, str(step)))
+        look, _ = look_at(spec, source.models, directory, Snapshot(step, str(step)))
         phases.advance(1)
         phases.end()
         look.write(directory)

@@ -17,7 +17,7 @@ from ganatomy.live.monitor import Monitor, Sample
 _PACKAGES = ("lightning.pytorch", "pytorch_lightning")
 
 
-class Looking:
+class CallbackMixin:
     """Looks at a network of the Lightning module while the trainer trains it; in the first process only.
 
     Steps are ``trainer.global_step``, which counts optimizer steps: two a batch where generator and discriminator have
@@ -65,13 +65,13 @@ def _board(trainer: Any) -> Any:
 
 
 if TYPE_CHECKING:
-    MonitorCallback = Looking
+    MonitorCallback = CallbackMixin
 
 
 def __getattr__(name: str) -> Any:
     if name != "MonitorCallback":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    made = type(name, (Looking, _callback()), {"__module__": __name__, "__doc__": Looking.__doc__})
+    made = type(name, (CallbackMixin, _callback()), {"__module__": __name__, "__doc__": CallbackMixin.__doc__})
     globals()[name] = made
     return made
 

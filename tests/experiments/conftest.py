@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+from spoilt import painter, spoilt_place
 
 import ganatomy
+from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.experiments.dissection import Dissection
 
 PLANTED = {"generator": "planted:", "segmenter": "planted"}
@@ -18,3 +20,16 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Dissection:
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
     return tmp_path / "study"
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Real images, which are the painter's without its fault; a small feature network; a dissection of the painter."""
+    place = tmp_path_factory.mktemp("spoilt")
+    spoilt_place(place)
+    return place
+
+
+@pytest.fixture(scope="session")
+def source(place: Path) -> Source:
+    return open_source(place / "study", generator=painter())

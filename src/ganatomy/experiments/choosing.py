@@ -28,7 +28,7 @@ TINY = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
-class Chosen(Tensors):
+class ChosenLevels(Tensors):
     """What the validation half decided, for every unit (rows, through all layers) and scored concept (columns).
 
     Attributes:
@@ -64,7 +64,7 @@ class Chosen(Tensors):
         return found
 
 
-def choose(spec: DissectSpec, validation: Tally, layers: Iterable[str]) -> Chosen:
+def choose(spec: DissectSpec, validation: Tally, layers: Iterable[str]) -> ChosenLevels:
     """Choose the level of every unit and every concept that is common enough to be scored.
 
     With crossed halves both decide what is common; then all that occur are looked at.
@@ -86,7 +86,7 @@ def choose(spec: DissectSpec, validation: Tally, layers: Iterable[str]) -> Chose
             parts.append(_choose(spec, counts, table.levels[rows], kept))
     columns = {name: torch.cat([part[name] for part in parts], int(name == "null")) for name in parts[0]}
     shown = first.counts[1, 0, common].sum(-1)
-    return Chosen(concepts, **columns, pixels=presence.pixels, images=presence.images, shown=shown)
+    return ChosenLevels(concepts, **columns, pixels=presence.pixels, images=presence.images, shown=shown)
 
 
 def portions(units: int, concepts: int, bins: int) -> Iterator[slice]:
@@ -96,7 +96,7 @@ def portions(units: int, concepts: int, bins: int) -> Iterator[slice]:
 
 
 def _choose(spec: DissectSpec, counts: Tensor, levels: Tensor, kept: int) -> dict[str, Tensor]:
-    """Return rows of the fields of `Chosen` by name, given counts [2, u, c, bins] and how many concepts are kept."""
+    """Return rows of `ChosenLevels` by field, given counts [2, u, c, bins] and how many concepts are kept."""
     own, other = counts
     level, null_level, shares = levels_of(spec, own, levels), levels_of(spec, other, levels), rates(own)
     allowed = candidates(shares, levels, spec.threshold, spec.rare)

@@ -10,7 +10,7 @@ from typing import Any
 from ganatomy import consent
 from ganatomy.devices import free_share
 from ganatomy.errors import StudyError
-from ganatomy.experiments.choosing import Chosen, choose
+from ganatomy.experiments.choosing import ChosenLevels, choose
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.models import Models
@@ -69,6 +69,6 @@ def run(spec: DissectSpec, study: Study, models: Models, memory: int | None = No
         return study.sharded(half, Tally, work, spec.shards(half))
 
     validation = tally("validation", None)
-    chosen = study.step("chosen", Chosen, lambda: choose(spec, validation, layers))
+    chosen = study.step("chosen", ChosenLevels, lambda: choose(spec, validation, layers))
     evaluation = tally("evaluation", chosen.wanted(cuts))
     return Dissection.conclude(spec, study, validation, evaluation, partial(draw_strips, spec, models))

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from ganatomy.errors import BadFile, BadValue, UnknownName
-from ganatomy.experiments.choosing import Chosen
+from ganatomy.experiments.choosing import ChosenLevels
 from ganatomy.experiments.dissect_spec import DissectSpec
-from ganatomy.experiments.reading import Counted, Reading, counted, read
+from ganatomy.experiments.reading import PixelCounts, UnitScores, counted, read
 from ganatomy.experiments.result import Summarised, matched_text
 from ganatomy.experiments.strips import Strip, Strips, top_ids
 from ganatomy.experiments.tables import Scores, concept_table, layer_table, pair_table, unit_table
@@ -110,8 +110,8 @@ class Dissection(Summarised):
     ) -> "Dissection":
         """Read what was counted, draw the top images, and write the tables of the study."""
         layers, vocabulary = _named(study)
-        chosen = study.step("chosen", Chosen, _missing)
-        reading = study.step("scores", Reading, lambda: read(spec, evaluation, validation, chosen, layers))
+        chosen = study.step("chosen", ChosenLevels, _missing)
+        reading = study.step("scores", UnitScores, lambda: read(spec, evaluation, validation, chosen, layers))
         best = study.step("top", Tally, lambda: _best(spec, evaluation, validation, layers))
         top = {layer: best.top("all", layer) for layer in layers}
         scores = _scores(spec, study, reading, top)
@@ -268,9 +268,9 @@ class Dissection(Summarised):
         return sum(self.layers[name].units for name in names[: names.index(layer)]) + unit
 
     @cached_property
-    def reading(self) -> Reading:
+    def reading(self) -> UnitScores:
         """The scores of every unit and concept, and the levels that they are read at."""
-        return self._step("scores", Reading)
+        return self._step("scores", UnitScores)
 
     @cached_property
     def scores(self) -> Scores:
@@ -284,7 +284,7 @@ class Dissection(Summarised):
 
         return resampled(self)
 
-    def counted(self) -> Iterator[Counted]:
+    def counted(self) -> Iterator[PixelCounts]:
         """Yield the pixels that units are scored by, layer by layer."""
         return counted(self.reading, [(name, shape.units) for name, shape in self.layers.items()])
 
@@ -293,9 +293,9 @@ class Dissection(Summarised):
         return self._step("levels", ActivationLevels)
 
     @cached_property
-    def chosen(self) -> Chosen:
+    def chosen(self) -> ChosenLevels:
         """What the validation half decided."""
-        return self._step("chosen", Chosen)
+        return self._step("chosen", ChosenLevels)
 
     @property
     def has_counts(self) -> bool:
@@ -364,9 +364,9 @@ def _best(spec: DissectSpec, evaluation: Tally, validation: Tally, layers: Itera
     return Tally(best)
 
 
-def _scores(spec: DissectSpec, study: Study, reading: Reading, top: Mapping[str, TopImages]) -> Scores:
+def _scores(spec: DissectSpec, study: Study, reading: UnitScores, top: Mapping[str, TopImages]) -> Scores:
     layers, vocabulary = _named(study)
-    chosen = study.step("chosen", Chosen, _missing)
+    chosen = study.step("chosen", ChosenLevels, _missing)
     pixels = reading.shown[reading.concepts].double()
     share = (
         (chosen.pixels[reading.concepts].double() / chosen.pixels[0])

@@ -29,7 +29,7 @@ from torch import Tensor
 
 from ganatomy.experiments.choosing import levels_of, pixels_at
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.experiments.reading import Counted, null_ratio, share_on, share_right
+from ganatomy.experiments.reading import PixelCounts, null_ratio, share_on, share_right
 from ganatomy.experiments.tables import Floats, Scores
 from ganatomy.stats.pairs import GROUP, PairCounts
 from ganatomy.stats.scores import Rates, at_level, candidates, information_quality, iou, rates
@@ -37,7 +37,7 @@ from ganatomy.stats.scores import Rates, at_level, candidates, information_quali
 CONTENDERS = 2
 """So many concepts of each unit, by each of three scores, get a level of their own in every draw."""
 COLUMNS = ("level", "iou", "accuracy", "on", "iqr", "control", "null")
-"""What a draw changes of a `Reading`."""
+"""What a draw changes of a `UnitScores`."""
 TINY = 1e-9
 
 
@@ -61,14 +61,14 @@ class _Part(NamedTuple):
     Attributes:
         units: what they are scored by.
         quality: float64 [u, c], IQR on the validation half.
-        null: float32 [u, c], see `Reading`.
+        null: float32 [u, c], see `UnitScores`.
         rows: int64 [r, 1], which of the units.
         kept: int64 [r, k], which of the kept concepts of each.
         concepts: int64 [r, k], their columns.
-        curves, groups, chosen_on: what is kept of all levels, of these units: see `PairCounts`, `Chosen`.
+        curves, groups, chosen_on: what is kept of all levels, of these units: see `PairCounts`, `ChosenLevels`.
     """
 
-    units: Counted
+    units: PixelCounts
     quality: Tensor
     null: Tensor
     rows: Tensor
@@ -114,7 +114,7 @@ class Redraws:
             done = rows.stop
         return parts
 
-    def _part(self, units: Counted, where: slice) -> _Part:
+    def _part(self, units: PixelCounts, where: slice) -> _Part:
         """Choose the best concepts by IoU, by IoU over chance and control, and by IQR, of units that have any."""
         spec, own, chosen = self.dissection.spec, self.dissection.scores, self.dissection.chosen
         quality, table = own.reading.iqr[where], self._table(units.layer)
@@ -209,7 +209,7 @@ class Redraws:
         spec = self.dissection.spec
         return math.sqrt(spec.images / len(spec.halves()["evaluation"]))
 
-    def _blocks(self, units: Counted) -> tuple[Tensor, Tensor, Tensor]:
+    def _blocks(self, units: PixelCounts) -> tuple[Tensor, Tensor, Tensor]:
         """Return pixels of each block of scored images, float64: shown [blocks, c], on [blocks, u, c] and both."""
         table = self._table(units.layer)
         blocks = slice(0, table.blocks)

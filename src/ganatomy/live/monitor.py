@@ -27,11 +27,11 @@ from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.forecast import forecast
 from ganatomy.experiments.models import Models, name_of
-from ganatomy.experiments.monitor.looks import Look, check_directory, look_at, read_looks, unfinished
+from ganatomy.experiments.monitor.looks import Snapshot, check_directory, look_at, read_looks, unfinished
 from ganatomy.experiments.monitor.monitoring import FOLLOWED, Unit
 from ganatomy.generators.hooked import HookedGenerator, LatentSource
 from ganatomy.generators.module import as_generator
-from ganatomy.live.board import Board, open_board, tell
+from ganatomy.live.board import Board, log_snapshot, open_board
 from ganatomy.live.untouched import untouched
 from ganatomy.progress import Silent
 from ganatomy.remote import local_path
@@ -120,14 +120,14 @@ class Monitor:
                 self._begin(network)
 
     def __call__(self, step: int) -> Dissection | None:
-        """Look, if it is time to; return the dissection, or None."""
+        """Snapshot, if it is time to; return the dissection, or None."""
         if step < self._due or self._must_wait():
             return None
         self._due = (step // self.every + 1) * self.every
         return self.look(step)
 
     def look(self, step: int) -> Dissection | None:
-        """Look now; return the dissection, or None where that did not work out.
+        """Snapshot now; return the dissection, or None where that did not work out.
 
         Raises:
             Exception: whatever went wrong, if the monitor is `strict`.
@@ -160,7 +160,7 @@ class Monitor:
         for _ in range(2):  # what is done once is done the first time
             started = perf_counter()
             with tempfile.TemporaryDirectory() as place:
-                look_at(few, models, Path(place), Look(0, "trial"), draws=0)
+                look_at(few, models, Path(place), Snapshot(0, "trial"), draws=0)
             self._least = perf_counter() - started
         self._each = forecast(self._spec(generator, self.images), models).seconds / self.images
         self._images = self._fitting()
@@ -191,7 +191,7 @@ class Monitor:
         deadline = _Deadline(started + self.budget - self._least, self.budget)
         try:
             look, found = look_at(
-                spec, self._models(generator), self._directory, Look(step, str(step)), (local, deadline), 0
+                spec, self._models(generator), self._directory, Snapshot(step, str(step)), (local, deadline), 0
             )
         except OutOfTime:
             self._images = self._fewer()
@@ -201,7 +201,7 @@ class Monitor:
             self._images = self._fewer()
         look.write(self._directory)
         if self._board is not None:
-            tell(self._board, look, found, self._chosen(found))
+            log_snapshot(self._board, look, found, self._chosen(found))
         return found
 
     def _fewer(self) -> int:
@@ -225,7 +225,7 @@ class Monitor:
             for study in unfinished(self._directory, step):
                 shutil.rmtree(study, ignore_errors=True)
             if step not in [look.step for look in read_looks(self._directory) if look.study]:
-                Look(step, str(step), reason=reason, seconds=round(seconds, 3)).write(self._directory)
+                Snapshot(step, str(step), reason=reason, seconds=round(seconds, 3)).write(self._directory)
 
     def _generator(self, network: nn.Module) -> HookedGenerator:
         drawn = network if self.sample is None else SamplerModule(network, self.sample)

@@ -10,7 +10,7 @@ import torch
 from ganatomy.experiments.causal.label_agreement import label_agreement
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.experiments.reading import Reading
+from ganatomy.experiments.reading import UnitScores
 
 CONCEPTS = [f"c{i}" for i in range(10)]
 
@@ -36,7 +36,7 @@ def dissection(labels: list[str | None], best: list[int]) -> Dissection:
     iou[range(len(labels)), [1 + b for b in best]] = 0.5
     concepts = pd.DataFrame({"concept": CONCEPTS, "category": "object", "rare": False})
     made, none = object.__new__(Dissection), torch.zeros(0)
-    reading = Reading(torch.arange(11), *[none] * 10)
+    reading = UnitScores(torch.arange(11), *[none] * 10)
     scores = SimpleNamespace(iou=iou.numpy())
     vars(made).update(units=units, concepts=concepts, reading=reading, scores=scores, spec=DissectSpec("planted:"))
     return made

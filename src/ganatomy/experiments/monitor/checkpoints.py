@@ -12,7 +12,7 @@ from ganatomy.execute import Executor, local
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.forecast import Forecast, forecast
 from ganatomy.experiments.models import Models
-from ganatomy.experiments.monitor.looks import Look, check_directory, look_at
+from ganatomy.experiments.monitor.looks import Snapshot, check_directory, look_at
 from ganatomy.experiments.monitor.monitoring import Monitoring
 from ganatomy.experiments.monitor.steps import Checkpoint
 from ganatomy.experiments.sampling import chosen_layers
@@ -44,7 +44,7 @@ def run_monitor(
     reasons = []
     for number, checkpoint in enumerate(checkpoints, start=1):
         shown = _Numbered(progress or Silent(), f"{number}/{len(checkpoints)} step {checkpoint.step}: ")
-        look = Look(checkpoint.step, checkpoint.name)
+        look = Snapshot(checkpoint.step, checkpoint.name)
         started = perf_counter()
         try:
             spec, models = _open(asked, checkpoint, segmenter, device)

@@ -38,7 +38,7 @@ DRAWS = 50
 
 
 @dataclass(frozen=True)
-class Look:
+class Snapshot:
     """One moment of a training.
 
     Attributes:
@@ -70,12 +70,12 @@ class Look:
             raise StudyError(f"cannot write {path} ({error.strerror or error})") from error
 
 
-def read_looks(directory: Path) -> list[Look]:
+def read_looks(directory: Path) -> list[Snapshot]:
     """Return the looks of a monitoring by step."""
     looks = []
     for path in download(directory / "looks").glob("[0-9]*.json"):
         try:
-            looks.append(Look(**read_json(path)))
+            looks.append(Snapshot(**read_json(path)))
             require_inside(directory, directory / looks[-1].study)
         except (OSError, ValueError, TypeError) as error:
             raise BadFile(f"{path}: no look of this version ({error}); remove it and look again") from error
@@ -97,10 +97,10 @@ def look_at(
     spec: DissectSpec,
     models: Models,
     directory: Path,
-    look: Look,
+    look: Snapshot,
     how: tuple[Executor, Progress | None] = (local, None),
     draws: int = DRAWS,
-) -> tuple[Look, Dissection]:
+) -> tuple[Snapshot, Dissection]:
     """Dissect a model into the directory of a monitoring, or find that done; return what is to be kept of it."""
     used = facts(spec, models)
     study = study_path(look.step, spec, used["inputs"])

@@ -11,7 +11,7 @@ import pandas as pd
 
 from ganatomy.errors import StudyError, UnknownName
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.experiments.monitor.looks import Look, read_looks
+from ganatomy.experiments.monitor.looks import Snapshot, read_looks
 from ganatomy.experiments.result import Summarised, matched_text
 from ganatomy.remote import local_path
 from ganatomy.study import as_bad_file
@@ -39,7 +39,7 @@ class Monitoring(Summarised):
     """
 
     directory: Path
-    looks: tuple[Look, ...]
+    looks: tuple[Snapshot, ...]
     table: pd.DataFrame
     history: pd.DataFrame
     turnover: pd.DataFrame
@@ -159,7 +159,7 @@ class Monitoring(Summarised):
         return pd.DataFrame(rows, columns=["layer", "unit", "label", "category", "iou", "since", "before"])
 
 
-def _moment(directory: Path, look: Look) -> pd.DataFrame:
+def _moment(directory: Path, look: Snapshot) -> pd.DataFrame:
     table = Dissection.open(directory / look.study).units[_MOMENT]
     return table.assign(step=look.step)[["step", *_MOMENT]]
 
