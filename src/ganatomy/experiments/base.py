@@ -1,9 +1,7 @@
 """What an experiment is: one entry, from which its API function, its command and its place in the tests follow.
 
-An experiment asks a question about a finished dissection. Its entry is a module-level `Experiment` in the file that
-answers the question, and `EXPERIMENTS` lists all entries by name. The entry says which options there are (the fields of
-its Spec and of its option groups, with the defaults and sentences that stand there), how they become a `Plan`, and the
-plan says how to run it. ``recipes/api_signatures.py`` writes the public functions from that.
+The options of a question about a finished dissection are the fields of its Spec and option groups, with their defaults
+and sentences. ``recipes/api_signatures.py`` writes the public functions from that.
 """
 
 import dataclasses
@@ -84,13 +82,7 @@ class Plan(Generic[R]):
 
 @dataclass
 class Runner:
-    """Runs plans, one after the other: also those that a plan needs first, such as the best setting of an insertion.
-
-    Attributes:
-        engine: counts the shards.
-        progress: is told how far it is.
-        before: is told of each plan, and of its directory, before it runs.
-    """
+    """Runs plans, also those that a plan needs first; calls `before` with each plan and its directory."""
 
     engine: Executor = local
     progress: Progress | None = None
@@ -105,15 +97,7 @@ class Runner:
 
 
 class Option(NamedTuple):
-    """An option of an experiment.
-
-    Attributes:
-        name: as a keyword.
-        kind: its type.
-        default: `REQUIRED` for one that must be given; None for one that the plan decides.
-        usual: what the plan mostly decides.
-        text: what it is, in a sentence.
-    """
+    """An option of an experiment: its keyword, type, default, what the plan decides for a default of None, and help."""
 
     name: str
     kind: Any

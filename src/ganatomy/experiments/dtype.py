@@ -27,7 +27,6 @@ from ganatomy.remote import local_path
 from ganatomy.segmenters import Segmenter
 from ganatomy.study import Study, is_study
 from ganatomy.study.files import read_record
-from ganatomy.types import Images, Labels
 
 IMAGES = 24
 """So many images of the validation half are labelled in both formats."""
@@ -43,11 +42,9 @@ class Settled(NamedTuple):
     """What a study begins with, or goes on with, once it is known which number format ``dtype=auto`` means.
 
     Attributes:
-        spec: whose segmenter's name says the format that was taken.
-        models: of these names.
-        dtype: what the facts of a study tell of it; None where nobody asked. `taken` and `reason`; where it was
-            measured also how many `images` were labelled in both, the share of pixels `changed` by plane, its `limit`,
-            and the `seconds` an image by format: of processor time, on a GPU of time.
+        dtype: the facts of a study on it, None where nobody asked: `taken` and `reason`; where it was measured also how
+            many `images` were labelled in both, the share of pixels `changed` by plane, its `limit`, and the `seconds`
+            an image by format: of processor time, on a GPU of time.
     """
 
     spec: DissectSpec
@@ -138,10 +135,10 @@ def _compare(spec: DissectSpec, subject: Subject, exact: Segmenter, fast: Segmen
         labels = []
         for i, segmenter in enumerate((exact, fast)):
             if start == 0:
-                segmenter(images)  # what is done once is done now
-            own, took = _timed(segmenter, images)
-            labels.append(own)
-            seconds[i] = min(seconds[i], took / len(images))
+                segmenter(images)  # set-up is not timed
+            began = _clock(segmenter.device)
+            labels.append(segmenter(images))
+            seconds[i] = min(seconds[i], (_clock(segmenter.device) - began) / len(images))
         changed += (labels[0] != labels[1]).double().mean((2, 3)).sum(0).cpu()
     shares = dict(zip(exact.planes, (changed / len(ids)).tolist(), strict=True))
     plane = max(shares, key=lambda name: shares[name])
@@ -157,12 +154,6 @@ def _compare(spec: DissectSpec, subject: Subject, exact: Segmenter, fast: Segmen
         "limit": LIMIT,
         "seconds": {"float32": round(seconds[0], 6), "bfloat16": round(seconds[1], 6)},
     }
-
-
-def _timed(segmenter: Segmenter, images: Images) -> tuple[Labels, float]:
-    start = _clock(segmenter.device)
-    labels = segmenter(images)
-    return labels, _clock(segmenter.device) - start
 
 
 def _clock(device: torch.device) -> float:
