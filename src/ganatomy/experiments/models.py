@@ -14,10 +14,10 @@ from ganatomy.types import Labels
 
 @dataclass(frozen=True)
 class Models:
-    """A subject and a segmenter: names, opened on first use and left behind when pickled, or models that are open.
+    """A generator or classifier, and a segmenter: names, opened on first use, or models that are open.
 
-    The subject is a generator, or what only looks at images. Names that travel arrive as the same instance in each
-    process, step after step, so that it opens a model once; and only if it is the same model there.
+    Names that are pickled arrive as the same instance in each process, step after step, so that it opens a model once;
+    and only if it is the same model there.
 
     Attributes:
         generator_given, segmenter_given: a name, as in `open_generator` and `open_segmenter`, or the model itself.

@@ -44,10 +44,7 @@ TINY = 1e-9
 class Changes(NamedTuple):
     """How much more each block weighs in every draw than in the dissection, float64 [draws, blocks].
 
-    Attributes:
-        scored: for the images that are scored.
-        chosen: for those that levels are chosen on.
-        other: for those that mismatched pairs are controlled by.
+    For the images that are scored, for those that levels are chosen on, and for the control of mismatched pairs.
     """
 
     scored: Tensor
@@ -60,11 +57,8 @@ class _Part(NamedTuple):
 
     Attributes:
         units: what they are scored by.
-        quality: float64 [u, c], IQR on the validation half.
-        null: float32 [u, c], see `UnitScores`.
-        rows: int64 [r, 1], which of the units.
-        kept: int64 [r, k], which of the kept concepts of each.
-        concepts: int64 [r, k], their columns.
+        quality, null: [u, c], IQR on the validation half, and see `UnitScores`.
+        rows, kept, concepts: int64 [r, 1], which of the units; [r, k], which of the kept concepts of each; and columns.
         curves, groups, chosen_on: what is kept of all levels, of these units: see `PairCounts`, `ChosenLevels`.
     """
 
@@ -168,7 +162,7 @@ class Redraws:
         more = torch.einsum("dk,kucg->ducg", change, groups) / groups.sum(0).clamp(min=1)
         factor = (1 + more).repeat_interleave(GROUP, -1)[..., : counts.shape[-1]]
         drawn = (counts * factor).round().clamp(min=0).long().flatten(0, 1)
-        cuts = self._cuts(units.layer)[part.rows[:, 0]]
+        cuts = self.dissection.levels(units.layer)[1][part.rows[:, 0]]
         chosen = levels_of(spec, drawn, cuts.repeat(len(change), 1))
         shares = rates(drawn)
         quality = information_quality(Rates(*(at_level(x, chosen)[..., None] for x in shares)))[..., 0]
@@ -178,9 +172,6 @@ class Redraws:
         kept = units.level[part.rows, part.concepts][..., None]
         alone = levels_of(spec, counts, cuts)[:, 1:, None]  # by another rule than `pair`, others may have a say
         return torch.where(alone == kept, chosen, kept), quality
-
-    def _cuts(self, layer: str) -> Tensor:
-        return self.dissection.levels(layer)[1]
 
     def _pixels(self, part: _Part, level: Tensor, kind: int) -> Rates:
         """Return the pixels of each kind at the levels of every draw, [u, c, draws].

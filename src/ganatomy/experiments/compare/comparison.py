@@ -129,16 +129,11 @@ def run_compare(
     execute: Executor = local,
     progress: Progress | None = None,
 ) -> Comparison:
-    """Set dissections side by side.
+    """Set dissections side by side, in the order of the names of a Spec.
 
     Args:
-        spec: what is asked.
-        directories: of finished dissections, in the order of its names.
         quality: fields of `QualitySpec`, at least ``real``: measure each study's images against real ones, or find
-            that this was done. None: tell what was measured before.
-        device: where that is computed.
-        execute: the engine that counts its shards.
-        progress: who shows how far it is.
+            that this was done. None: only what was measured before.
     """
     studies = open_studies(directories, spec)
     concepts = shared_concepts(studies)

@@ -30,7 +30,7 @@ def run_monitor(
 ) -> Monitoring:
     """Dissect checkpoints into the directory of a monitoring; what was dissected already is not dissected again.
 
-    A checkpoint that cannot be dissected is told of and passed over, as is one that has none of the layers yet.
+    A checkpoint that cannot be dissected is noted and passed over, as is one that has none of the layers yet.
 
     Args:
         checkpoints: see `plan_checkpoints`.

@@ -1,12 +1,11 @@
-"""A look: one moment of a training, dissected, or the reason why not.
+"""A snapshot: one moment of a training, dissected, or the reason why not.
 
 ::
 
     DIR/looks/000005000.json        which study, or the reason; how many units and concepts were found
     DIR/studies/000005000-1a2b3c4d  the dissection, a study like any other
 
-A look is one file, written when its study is finished; so a monitoring can be read at any moment, added to later, and
-two writers disturb each other no more than two studies do.
+It is one file, written when its study is finished; so a monitoring can be read at any moment, and added to later.
 """
 
 import dataclasses
@@ -25,7 +24,7 @@ from ganatomy.experiments.dissect import facts, run
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.dissection import Dissection, interpretable_with
 from ganatomy.experiments.models import Models
-from ganatomy.experiments.resampling import ALL, Resampled, resampled
+from ganatomy.experiments.resampling import ALL, resampled
 from ganatomy.files import read_json
 from ganatomy.progress import Progress
 from ganatomy.remote import download, write_text
@@ -39,16 +38,12 @@ DRAWS = 50
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One moment of a training.
+    """One moment of a training: its step, the name of the checkpoint, and what was found.
 
     Attributes:
-        step: when that was.
-        name: of the checkpoint; of a training that is looked at as it runs, the step again.
         study: where its dissection lies in the directory of the monitoring; "" where there is none.
         reason: why there is none; "" where there is one.
-        segmenter: fingerprint of what named the pixels.
-        images: how many images were measured on.
-        seconds: how long it took.
+        segmenter: its fingerprint.
         numbers: rows of `count_units`.
     """
 
@@ -151,8 +146,8 @@ def count_units(dissection: Dissection, draws: int = DRAWS) -> pd.DataFrame:
         matched units, NaN where there are none); and standard errors, such as matched_error, see `resampled`. An
         interpretable unit counts for the category that `interpretable_with` says.
     """
-    present = {concept.category: None for concept in dissection.vocabulary[1:]}
-    categories = [*(name for name in CATEGORIES if name in present), *(n for n in present if n not in CATEGORIES)]
+    present = [concept.category for concept in dissection.vocabulary[1:]]
+    categories = dict.fromkeys([*(name for name in CATEGORIES if name in present), *present])
     layers, units = list(dissection.layers), dissection.units
     units = units.assign(best=interpretable_with(dissection).category)
     rows = []
@@ -172,14 +167,11 @@ def count_units(dissection: Dissection, draws: int = DRAWS) -> pd.DataFrame:
                     "matched_iou": float(matched.iou.mean()),
                 }
             )
-    drawn = resampled(dissection, draws) if draws else None
-    counted = pd.DataFrame(rows)
-    return counted if drawn is None else counted.merge(_errors(drawn), "left", ["layer", "category"])
-
-
-def _errors(drawn: Resampled) -> pd.DataFrame:
-    table = drawn.counts.pivot_table("error", ["layer", "category"], "quantity", dropna=False)
-    return table.add_suffix("_error").reset_index()
+    counted, drawn = pd.DataFrame(rows), resampled(dissection, draws) if draws else None
+    if drawn is None:
+        return counted
+    errors = drawn.counts.pivot_table("error", ["layer", "category"], "quantity", dropna=False)
+    return counted.merge(errors.add_suffix("_error").reset_index(), "left", ["layer", "category"])
 
 
 def _plain(table: pd.DataFrame) -> list[dict[str, Any]]:
