@@ -11,22 +11,8 @@ from ganatomy.experiments.compare.studies import StudyView
 from ganatomy.experiments.resampling import ConceptCounts
 from ganatomy.vocabulary import Concept
 
-COLUMNS = (
-    "study",
-    "against",
-    "layer",
-    "concept",
-    "category",
-    "before",
-    "after",
-    "difference",
-    "difference_error",
-    "share_before",
-    "share_after",
-    "change",
-    "holds",
-    "sure",
-)
+PAIR = ("study", "against", "layer")
+COUNTS = ("before", "after", "difference", "difference_error", "share_before", "share_after", "change", "holds", "sure")
 
 
 def change_table(
@@ -57,7 +43,7 @@ def change_table(
                         **_change(before[:, c], after[:, c]),
                     }
                 )
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=[*PAIR, "concept", "category", *COUNTS])
 
 
 def _change(before: np.ndarray, after: np.ndarray) -> dict[str, object]:
@@ -98,5 +84,5 @@ def unit_table(studies: Sequence[StudyView], against: int) -> pd.DataFrame:
             same = (both.label_before == both.label_after) & (both.category_before == both.category_after)
             kept = same & both.matched_before & both.matched_after
             both = both.assign(study=study.name, against=base.name, layer=here, kept=kept)
-            parts.append(both[["study", "against", "layer", *both.columns.drop(["study", "against", "layer"])]])
+            parts.append(both[[*PAIR, *both.columns.drop(list(PAIR))]])
     return pd.concat(parts, ignore_index=True)

@@ -20,25 +20,10 @@ from ganatomy.registry import join_name, split_name
 from ganatomy.vocabulary import Concept
 
 FAMILY = "basis"
-COLUMNS = (
-    "generator",
-    "layer",
-    "study",
-    "directions",
-    "count",
-    "interpretable",
-    "interpretable_error",
-    "matched",
-    "matched_error",
-    "matched_at",
-    "concepts",
-    "concepts_error",
-    "concepts_at",
-    "at",
-    "by_chance",
-    "false_discovery",
-    "at_most",
-)
+WHICH = ("generator", "layer", "study", "directions", "count")
+COUNTS = ("interpretable", "interpretable_error", "matched", "matched_error", "matched_at")
+CONCEPTS = ("concepts", "concepts_error", "concepts_at", "at")
+CHANCE = ("by_chance", "false_discovery", "at_most")
 
 
 def direction_table(
@@ -58,7 +43,7 @@ def direction_table(
             for i, table in tables.items():
                 row = _row(studies[i], studies[i].layers[here], table, concepts, at)
                 rows.append({**row, "generator": generator, "layer": own, "directions": told[i]})
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=[*WHICH, *COUNTS, *CONCEPTS, *CHANCE])
 
 
 def _row(study: StudyView, layer: str, table: ConceptCounts, concepts: Sequence[Concept], at: int) -> dict[str, object]:

@@ -10,18 +10,8 @@ from ganatomy.experiments.dissection import Dissection
 from ganatomy.vocabulary import Concept
 
 SAMPLED = ("images", "seed", "validation")
-RULED = (
-    "threshold",
-    "levels",
-    "smallest",
-    "rare",
-    "interpretable_iou",
-    "interpretable_accuracy",
-    "label",
-    "over_control",
-    "over_chance",
-    "false_labels",
-)
+THRESHOLDS = ("threshold", "levels", "smallest", "rare", "interpretable_iou", "interpretable_accuracy")
+RULED = (*THRESHOLDS, "label", "over_control", "over_chance", "false_labels")
 MOST = 12
 """Things that a sentence lists."""
 
@@ -91,7 +81,7 @@ def differences(studies: Sequence[StudyView], concepts: Sequence[Concept], told:
         alike.setdefault(widths, []).append(here)
     for widths, layers in alike.items():
         said += _differing(studies, f"units of {', '.join(layers)}", widths)
-    for name in ("images", "seed", "validation"):
+    for name in SAMPLED:
         said += _differing(studies, name, [str(getattr(s.dissection.spec, name)) for s in studies])
     said += _differing(studies, "label resolution", [_resolution(s.dissection) for s in studies])
     for rule in RULED:
