@@ -54,7 +54,7 @@ class CallbackMixin:
         self.monitor = Monitor(network, self._sample, **options)
 
     def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
-        """Look, if it is time to."""
+        """Dissect, if it is time to."""
         if self.monitor is not None:
             self.monitor(trainer.global_step)
 

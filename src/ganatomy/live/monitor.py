@@ -120,14 +120,14 @@ class Monitor:
                 self._begin(network)
 
     def __call__(self, step: int) -> Dissection | None:
-        """Snapshot, if it is time to; return the dissection, or None."""
+        """Dissect, if it is time to; return the dissection, or None."""
         if step < self._due or self._must_wait():
             return None
         self._due = (step // self.every + 1) * self.every
         return self.look(step)
 
     def look(self, step: int) -> Dissection | None:
-        """Snapshot now; return the dissection, or None where that did not work out.
+        """Dissect now; return the dissection, or None where that did not work out.
 
         Raises:
             Exception: whatever went wrong, if the monitor is `strict`.
@@ -157,7 +157,7 @@ class Monitor:
         few = self._spec(generator, _TRIED)
         if absent := [layer for layer in self.layers if layer not in generator.layers]:
             _log.warning("not there (yet): %s; there are: %s", ", ".join(absent), ", ".join(generator.layers))
-        for _ in range(2):  # what is done once is done the first time
+        for _ in range(2):  # the first time includes set-up
             started = perf_counter()
             with tempfile.TemporaryDirectory() as place:
                 look_at(few, models, Path(place), Snapshot(0, "trial"), draws=0)
