@@ -125,7 +125,9 @@ class Function:
                 texts.append(([each.name for each in group], described))
             else:
                 elsewhere.setdefault(where.pop(), []).extend(each.name for each in group)
-        texts += [(names, f"as of `{function}`.") for function, names in elsewhere.items()]
+        for function, names in elsewhere.items():
+            lines = textwrap.wrap(", ".join(names), 90)  # Sphinx reads the names of one line only
+            texts += [(line.rstrip(",").split(", "), f"as of `{function}`.") for line in lines]
         return "".join(f"        {paragraph(', '.join(names) + ': ' + text, 8, 12)}\n" for names, text in texts)
 
 

@@ -145,9 +145,9 @@ def monitor(
         opening: what opens a file, with ``{}`` in its place.
         steps: of each checkpoint; else they are read from the names.
         segmenter: a name, as in `open_segmenter` (bundled:scenes).
-        layers, images, validation, seed, calibration, resolution, threshold, label, levels, smallest, rare,
-            interpretable_iou, interpretable_accuracy, over_control, over_chance, false_labels, top, batch, shard,
-            device, engine, progress: as of `dissect`.
+        layers, images, validation, seed, calibration, resolution, threshold, label, levels: as of `dissect`.
+        smallest, rare, interpretable_iou, interpretable_accuracy, over_control, over_chance: as of `dissect`.
+        false_labels, top, batch, shard, device, engine, progress: as of `dissect`.
     """
     return cast("Monitoring", run_monitor(locals()))
 
@@ -327,8 +327,8 @@ def insert(
         multiple: they are set to so many times k (1).
         constant: ``k``, one value a unit, or ``place``, one a unit at each place (SPEC 6) (k).
         pool: on how many images k is measured (2000).
-        study, concept, layer, layers, units, top, by, ace, at, cell, images, first, seed, batch, shard, strength,
-            random, show, out, generator, segmenter: as of `ablate`.
+        study, concept, layer, layers, units, top, by, ace, at, cell, images, first, seed, batch: as of `ablate`.
+        shard, strength, random, show, out, generator, segmenter: as of `ablate`.
         device, engine, progress: as of `dissect`.
     """
     return cast("Effect", run_experiment("insert", locals()))
