@@ -26,7 +26,7 @@ from torch import Tensor
 
 import ganatomy
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.experiments.left_out import frechet_left_out
+from ganatomy.experiments.left_out import frechet_jackknife
 from ganatomy.experiments.resampling import Resampled, resampled
 from ganatomy.stats.frechet import FeatureMoments, frechet_distance
 
@@ -120,7 +120,7 @@ def model(kind: Kind, d: int, perfect: bool) -> Model:
 def frechet_coverage(kind: str, d: int, n: int, perfect: bool, repeats: int = 100) -> dict[str, float]:
     """Return what many samples of n images show of the distance, and how many of their intervals hold the truth."""
     own, source = model(KINDS[kind], d, perfect), torch.Generator().manual_seed(n)
-    found = [frechet_left_out(own.draw(n, source), own.real) for _ in range(repeats)]
+    found = [frechet_jackknife(own.draw(n, source), own.real) for _ in range(repeats)]
     value, error = (torch.stack([getattr(each, name)[0] for each in found]) for name in ("whole", "error"))
     low, high = (torch.stack([each.interval[i][0] for each in found]).clamp(min=0) for i in (1, 2))
     plain = abs(value - own.truth) <= 1.96 * error

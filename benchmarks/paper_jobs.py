@@ -27,12 +27,12 @@ from ganatomy.experiments.causal.context import ContextSpec, run_context
 from ganatomy.experiments.causal.optimise import PREFIX_BYTES
 from ganatomy.experiments.causal.pool import PoolSpec
 from ganatomy.experiments.causal.source import Source, open_source
-from ganatomy.experiments.described import ArtifactSpec, Described
+from ganatomy.experiments.described import ArtifactSpec, FeatureTable
 from ganatomy.experiments.dissect import facts, run
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.forecast import forecast
 from ganatomy.experiments.models import Models
-from ganatomy.experiments.monitor.looks import Look, look_at, study_path
+from ganatomy.experiments.monitor.looks import Snapshot, look_at, study_path
 from ganatomy.experiments.monitor.monitoring import Monitoring
 from ganatomy.experiments.resampling import ROOM
 from ganatomy.progress import NullProgress
@@ -102,7 +102,7 @@ def unit_fid(args: argparse.Namespace) -> Found:
         real.update(random_features(d, range(int(own[0]), int(own[-1]) + 1), seed=1))
     base, phases = held_memory(), Phases(distances=args.ranked)
     with Study.create(args.out / "unit-fid", spec, {"inputs": {}}, progress=phases) as study:
-        made = study.sharded("generated images", Described, partial(random_described, d, units), spec.shards())
+        made = study.sharded("generated images", FeatureTable, partial(random_described, d, units), spec.shards())
         work = partial(distances, made, real, spec, torch.device("cpu"), phases)
         with contextlib.suppress(Enough):
             study.step("distances", Distances, work)
@@ -124,7 +124,7 @@ def monitor(args: argparse.Namespace) -> Found:
     for step in steps:
         linked(source.directory, directory / study_path(step, spec, inputs))
         phases.begin("looks", 1)
-        look, _ = look_at(spec, source.models, directory, Look(step, str(step)))
+        look, _ = look_at(spec, source.models, directory, Snapshot(step, str(step)))
         phases.advance(1)
         phases.end()
         look.write(directory)
@@ -234,7 +234,7 @@ def random_features(d: int, ids: range, seed: int = 0) -> Tensor:
     return common.add_(torch.randn(len(ids), d, generator=dice)).relu_()
 
 
-def random_described(d: int, units: int, ids: range) -> Described:
+def random_described(d: int, units: int, ids: range) -> FeatureTable:
     """Return random images described."""
     dice = torch.Generator().manual_seed(ids.start)
-    return Described.of([random_features(d, ids)], [torch.randn(len(ids), units, generator=dice)])
+    return FeatureTable.of([random_features(d, ids)], [torch.randn(len(ids), units, generator=dice)])

@@ -11,7 +11,8 @@ import subprocess
 import sys
 import textwrap
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from types import UnionType
@@ -30,6 +31,9 @@ ROOT = Path(__file__).parents[1]
 WIDTH = 120
 HEAD = '''"""The public functions, one an experiment: dissections first, then what is asked about a finished one.
 
+Each raises `GanatomyError` where its arguments cannot be used; the message says what to do. An option is described
+once, by the first function that has it.
+
 Written by recipes/api_signatures.py from the Specs and from `ganatomy.experiments.base.EXPERIMENTS`; edit those.
 """
 
@@ -42,19 +46,6 @@ from ganatomy.api.calls import command, public, run_compare, run_dissect, run_ex
 if TYPE_CHECKING:
 {imports}
 '''
-OUT = '    out: "str | Path | None" = None,\n'
-RUN = """    device: str = "cpu",
-    engine: "str | Engine" = "local",
-    progress: "Progress | None" = None,
-"""
-OPEN = """    generator: "Subject | None" = None,
-    segmenter: "Segmenter | None" = None,
-"""
-RUN_TEXTS = {
-    "device": "where models that are opened by name compute: ``cpu``, ``cuda``, ``cuda:1`` …",
-    "engine": "counts the shards: a name, as in `open_engine`, or what that opened.",
-    "progress": "is told how far it is.",
-}
 TYPES = {
     "ganatomy.execute": "Engine",
     "ganatomy.generators": "Subject",
@@ -66,72 +57,145 @@ TYPES = {
 }
 
 
+def keyword(name: str, kind: Any, text: str, default: Any = None) -> Option:
+    """Return an argument that no Spec has; a type that is a text is written as it is."""
+    return Option(name, kind, default, REQUIRED, text)
+
+
+RUN = [
+    keyword("device", str, "where models that are opened by name compute: ``cpu``, ``cuda``, ``cuda:1`` …", "cpu"),
+    keyword("engine", "str | Engine", "counts the shards: a name, as in `open_engine`, or an open engine.", "local"),
+    keyword("progress", "Progress | None", "shows how far the run is."),
+]
+STUDY = keyword("study", "str | Path | Dissection", "a finished dissection, or its directory.", REQUIRED)
+OUT = keyword(
+    "out", "str | Path | None", "the study directory, or a URL; a place beside the dissection, if it is not given."
+)
+OPEN = [
+    keyword("generator", "Subject | None", "the open generator, where an open one was dissected."),
+    keyword("segmenter", "Segmenter | None", "the open segmenter, where an open one was used."),
+]
+
+
+@dataclass
+class Function:
+    """A public function.
+
+    Attributes:
+        name, summary: what it does, without a full stop.
+        example: a line for doctest.
+        result: the type of the result.
+        options: the arguments; the first is given by its place.
+        call: what returns the result.
+        decorator: of the function.
+    """
+
+    name: str
+    summary: str
+    example: str
+    result: str
+    options: Sequence[Option]
+    call: str
+    decorator: str = "@public"
+
+    def source(self, known: dict[tuple[str, str], str]) -> str:
+        """Return the function; `known` says where an option with its text is described."""
+        first, *others = self.options
+        others.sort(key=lambda option: option.default is not REQUIRED)
+        keywords = "".join(f"    {each.name}: {annotation(each)}{default(each)},\n" for each in others)
+        return (
+            f"{self.decorator}\ndef {self.name}(\n    {first.name}: {annotation(first)},\n    *,\n{keywords})"
+            f' -> "{self.result}":\n'
+            f'    """{paragraph(sentence(self.summary), 4)}\n\n'
+            f"    >>> {self.example}  # doctest: +SKIP\n\n"
+            f"    Args:\n{self.arguments([first, *others], known)}"
+            f'    """\n    return cast("{self.result}", {self.call})\n'
+        )
+
+    def arguments(self, options: Sequence[Option], known: dict[tuple[str, str], str]) -> str:
+        """Return what each option is; those of one sentence together, those of another function as its own."""
+        texts: list[tuple[list[str], str]] = []
+        elsewhere: dict[str, list[str]] = {}
+        for text, own in groupby(options, lambda option: option.text):
+            group = list(own)
+            usual = ", ".join(shown for each in group if (shown := usual_text(each)))
+            described = text.rstrip(".") + (f" ({usual})" if usual else "") + "."
+            where = {known.setdefault((each.name, described), self.name) for each in group}
+            if where == {self.name}:
+                texts.append(([each.name for each in group], described))
+            else:
+                elsewhere.setdefault(where.pop(), []).extend(each.name for each in group)
+        for function, names in elsewhere.items():
+            lines = textwrap.wrap(", ".join(names), 90)  # Sphinx reads the names of one line only
+            texts += [(line.rstrip(",").split(", "), f"as of `{function}`.") for line in lines]
+        return "".join(f"        {paragraph(', '.join(names) + ': ' + text, 8, 12)}\n" for names, text in texts)
+
+
 def source() -> str:
     """Return the text of the file."""
     entries = [experiment(name) for name in EXPERIMENTS]
     homes = {**TYPES, **{entry.result.__module__: entry.result.__name__ for entry in entries}}
     imports = "\n".join(f"    from {module} import {name}" for module, name in sorted(homes.items()))
-    functions = [dissect(), monitor(), compare(), *(of_experiment(entry) for entry in entries)]
+    known: dict[tuple[str, str], str] = {}
+    functions = [each.source(known) for each in (dissect(), monitor(), compare(), *map(of_experiment, entries))]
     text = "\n\n".join([HEAD.format(imports=imports), *functions])
     ruff = [sys.executable, "-m", "ruff", "format", "--stdin-filename", "experiments.py", "-"]
     return subprocess.run(ruff, input=text, text=True, capture_output=True, check=True).stdout
 
 
-def dissect() -> str:
+def dissect() -> Function:
     """Return the function that dissects a generator."""
-    segmenter = Option(
-        "segmenter",
-        str,
-        "bundled:scenes",
-        "",
-        "a name, as in `open_segmenter`, or an open segmenter; with ``dtype=auto`` it computes "
-        "in bfloat16 if that saves time and changes few labels.",
+    generator = "a name, as in `open_generator`, or an open model, as of `as_generator`."
+    segmenter = (
+        "a name, as in `open_segmenter`, or an open segmenter; with ``dtype=auto`` it computes in bfloat16 if that "
+        "saves time and changes few labels (bundled:scenes)."
     )
-    options = [own for own in options_of(DissectSpec) if own.name not in NAMED]
-    head = ("generator", "str | Subject", "a name, as in `open_generator`, or an open model, as of `as_generator`.")
-    texts = {
-        "memory": "how many bytes one process may take; tables that do not fit are counted in several passes, to the "
-        "same counts. Half of what is free, if it is not given.",
-        "out": "the study directory, or a URL; the same call resumes there, or finds its answer at once. A new "
-        "temporary one, if it is not given.",
-        **RUN_TEXTS,
-    }
-    return function(
-        "@public",
+    memory = (
+        "how many bytes one process may take; tables that do not fit are counted in several passes, to the same "
+        "counts. Half of what is free, if it is not given."
+    )
+    out = (
+        "the study directory, or a URL; the same call resumes there, or finds its answer at once. A new temporary "
+        "one, if it is not given."
+    )
+    return Function(
         "dissect",
         "find what each unit of a generator draws",
         'ganatomy.dissect("bundled:church", images=200).units',
-        head,
-        [segmenter, *options],
-        "    memory: int | None = None,\n" + OUT + RUN,
-        texts,
-        ("Dissection", "run_dissect(locals())"),
-    ).replace("    segmenter: str =", '    segmenter: "str | Segmenter" =')
-
-
-def monitor() -> str:
-    """Return the function that dissects the checkpoints of a training."""
-    own = [
-        Option("out", str | Path, REQUIRED, REQUIRED, "the directory; what it has already is not dissected again."),
-        Option("opening", str | None, None, None, "what opens a file, with ``{}`` in its place."),
-        Option("steps", Sequence[int] | None, None, None, "of each checkpoint; else they are read from the names."),
-    ]
-    options = [each for each in options_of(DissectSpec) if each.name not in {"generator", "dissection"}]
-    options = [each._replace(default=DissectSpec.segmenter) if each.name == "segmenter" else each for each in options]
-    return function(
-        "@public",
-        "monitor",
-        "dissect checkpoints of one training, and follow its units from one to the next",
-        'ganatomy.monitor(["run/1000.pth", "run/2000.pth"], out="monitor", opening="progan:{}").table',
-        ("checkpoints", "Sequence[str | Path]", "files, or names of generators."),
-        [*own, *options],
-        RUN,
-        {"device, engine, progress": "of the run, as of `dissect`."},
-        ("Monitoring", "run_monitor(locals())"),
+        "Dissection",
+        [
+            keyword("generator", "str | Subject", generator, REQUIRED),
+            keyword("segmenter", "str | Segmenter", segmenter, DissectSpec.segmenter),
+            *(own for own in options_of(DissectSpec) if own.name not in NAMED),
+            keyword("memory", int | None, memory),
+            OUT._replace(text=out),
+            *RUN,
+        ],
+        "run_dissect(locals())",
     )
 
 
-def compare() -> str:
+def monitor() -> Function:
+    """Return the function that dissects the checkpoints of a training."""
+    return Function(
+        "monitor",
+        "dissect checkpoints of one training, and follow its units from one to the next",
+        'ganatomy.monitor(["run/1000.pth", "run/2000.pth"], out="monitor", opening="progan:{}").table',
+        "Monitoring",
+        [
+            keyword("checkpoints", "Sequence[str | Path]", "files, or names of generators.", REQUIRED),
+            keyword("out", str | Path, "the directory; what it has already is not dissected again.", REQUIRED),
+            keyword("opening", str | None, "what opens a file, with ``{}`` in its place."),
+            keyword("steps", Sequence[int] | None, "of each checkpoint; else they are read from the names."),
+            keyword("segmenter", str, "a name, as in `open_segmenter` (bundled:scenes).", DissectSpec.segmenter),
+            *(own for own in options_of(DissectSpec) if own.name not in NAMED),
+            *RUN,
+        ],
+        "run_monitor(locals())",
+    )
+
+
+def compare() -> Function:
     """Return the function that sets dissections side by side."""
     spec = [own._replace(default=None) if own.name == "names" else own for own in options_of(CompareSpec)]
     measured = [
@@ -139,98 +203,42 @@ def compare() -> str:
         for own in options_of(QualitySpec)
         if own.name in QUALITY
     ]
+    studies = "finished dissections, or their directories."
     out = "a directory for the page, the tables and the figures; nothing is written if it is not given."
-    return function(
-        "@public",
+    return Function(
         "compare",
         "compare dissections: what do they draw, and what only one of them, beyond the error of the sample?",
         'ganatomy.compare(["church", "livingroom"], layer=["layer4"]).changes',
-        ("studies", "Sequence[str | Path | Dissection]", "finished dissections, or their directories."),
-        [*spec, *measured],
-        OUT + RUN,
-        {"out": out, "device, engine, progress": "of the run, as of `dissect`."},
-        ("Comparison", "run_compare(locals())"),
+        "Comparison",
+        [
+            keyword("studies", "Sequence[str | Path | Dissection]", studies, REQUIRED),
+            *spec,
+            *measured,
+            OUT._replace(text=out),
+            *RUN,
+        ],
+        "run_compare(locals())",
     )
 
 
-def of_experiment(entry: Experiment[Any]) -> str:
+def of_experiment(entry: Experiment[Any]) -> Function:
     """Return the public function of an experiment on a dissection."""
-    texts = {
-        "out": "the study directory, or a URL; a place beside the dissection, if it is not given.",
-        "device, engine, progress": "of the run, as of `dissect`.",
-        "generator, segmenter": "the open models, where open models were dissected.",
-    }
-    return function(
-        f"@command({command(entry)})",
+    switch = f", switch={entry.switch}" if entry.switch[0] else ""
+    several = f", several={entry.several!r}" if entry.several else ""
+    return Function(
         entry.name,
         entry.summary,
         entry.example,
-        ("study", "str | Path | Dissection", "a finished dissection, or its directory."),
-        list(entry.options()),
-        OUT + RUN + OPEN,
-        texts,
-        (entry.result.__name__, f'run_experiment("{entry.name}", locals())'),
+        entry.result.__name__,
+        [STUDY, *entry.options(), OUT, *RUN, *OPEN],
+        f'run_experiment("{entry.name}", locals())',
+        f"@command({entry.verb!r}{switch}{several})",
     )
-
-
-def function(
-    decorator: str,
-    name: str,
-    summary: str,
-    example: str,
-    head: tuple[str, str, str],
-    options: Sequence[Option],
-    run: str,
-    run_texts: Mapping[str, str],
-    call: tuple[str, str],
-) -> str:
-    """Return a public function.
-
-    Args:
-        decorator, name: of the function.
-        summary: what it does, without a full stop.
-        example: a line for doctest.
-        head: name, type and sentence of the first argument.
-        options: the keywords of its own.
-        run: the keywords of a run, as they are written.
-        run_texts: what they are, by name.
-        call: the type of the result, and what returns it.
-    """
-    first, kind, text = head
-    ordered = sorted(options, key=lambda option: option.default is not REQUIRED)
-    keywords = "".join(f"    {each.name}: {annotation(each)}{default(each)},\n" for each in ordered)
-    result, returned = call
-    return (
-        f'{decorator}\ndef {name}(\n    {first}: "{kind}",\n    *,\n{keywords}{run}) -> "{result}":\n'
-        f'    """{paragraph(sentence(summary), 4)}\n\n'
-        f"    >>> import ganatomy\n    >>> {example}  # doctest: +SKIP\n\n"
-        f"    Args:\n        {first}: {text}\n{arguments(ordered, run_texts)}\n"
-        "    Raises:\n        GanatomyError: what was given cannot be used; the message says what to do.\n"
-        f'    """\n    return cast("{result}", {returned})\n'
-    )
-
-
-def command(entry: Experiment[Any]) -> str:
-    """Return the arguments of `api.calls.command`."""
-    switch = f", switch={entry.switch}" if entry.switch[0] else ""
-    several = f", several={entry.several!r}" if entry.several else ""
-    return f"{entry.verb!r}{switch}{several}"
 
 
 def sentence(text: str) -> str:
     """Return a summary as a sentence."""
     return f"{text[0].upper()}{text[1:]}{'' if text.endswith('?') else '.'}"
-
-
-def arguments(options: Iterable[Option], run_texts: Mapping[str, str]) -> str:
-    """Return the part of a docstring that says what each option is; those of one sentence together."""
-    texts: list[tuple[str, str]] = []
-    for text, own in groupby(options, lambda option: option.text):
-        group = list(own)
-        usual = ", ".join(shown for each in group if (shown := usual_text(each)))
-        told = text.rstrip(".") + (f" ({usual})" if usual else "") + "."
-        texts.append((", ".join(each.name for each in group), told))
-    return "".join(f"        {paragraph(f'{name}: {text}', 8, 12)}\n" for name, text in [*texts, *run_texts.items()])
 
 
 def usual_text(option: Option) -> str:
@@ -267,6 +275,8 @@ def paragraph(text: str, indent: int, hanging: int | None = None) -> str:
 
 def annotation(option: Option) -> str:
     """Return the type of a keyword: what a Spec keeps as a tuple may be any sequence."""
+    if isinstance(option.kind, str):
+        return f'"{option.kind}"'
     kinds = list(typing.get_args(option.kind)) if isinstance(option.kind, UnionType) else [option.kind]
     if kinds[0] is Path:
         kinds = [str, *kinds]

@@ -23,13 +23,6 @@ def test_a_study_opens_again(small: Path) -> None:
     assert list(result.units.layer.unique()) == ["layer2"]
 
 
-def test_the_same_call_finds_its_answer(small: Path) -> None:
-    before = {path: path.stat().st_mtime_ns for path in small.glob("*/*")}
-    again = ganatomy.dissect("planted", segmenter="planted", images=24, layers=("layer2",), batch=8, out=str(small))
-    pd.testing.assert_frame_equal(again.units, ganatomy.open_dissection(small).units)
-    assert {path: path.stat().st_mtime_ns for path in small.glob("steps/*")}.items() <= before.items()
-
-
 def test_open_models_give_what_named_ones_give(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And without `out` the study lies in a temporary directory."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))

@@ -12,13 +12,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ganatomy.errors import BadModel, BadValue
-from ganatomy.live.monitor import Monitor
-from ganatomy.live.network import Sample
+from ganatomy.live.monitor import Monitor, Sample
 
 _PACKAGES = ("lightning.pytorch", "pytorch_lightning")
 
 
-class Looking:
+class CallbackMixin:
     """Looks at a network of the Lightning module while the trainer trains it; in the first process only.
 
     Steps are ``trainer.global_step``, which counts optimizer steps: two a batch where generator and discriminator have
@@ -55,25 +54,24 @@ class Looking:
         self.monitor = Monitor(network, self._sample, **options)
 
     def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
-        """Look, if it is time to."""
+        """Dissect, if it is time to."""
         if self.monitor is not None:
             self.monitor(trainer.global_step)
 
 
 def _board(trainer: Any) -> Any:
-    """Return the TensorBoard that a trainer logs to."""
     boards = (getattr(logger, "experiment", None) for logger in trainer.loggers)
     return next((board for board in boards if hasattr(board, "add_scalar") and hasattr(board, "add_image")), None)
 
 
 if TYPE_CHECKING:
-    MonitorCallback = Looking
+    MonitorCallback = CallbackMixin
 
 
 def __getattr__(name: str) -> Any:
     if name != "MonitorCallback":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    made = type(name, (Looking, _callback()), {"__module__": __name__, "__doc__": Looking.__doc__})
+    made = type(name, (CallbackMixin, _callback()), {"__module__": __name__, "__doc__": CallbackMixin.__doc__})
     globals()[name] = made
     return made
 

@@ -1,18 +1,35 @@
-"""A finished dissection of the planted world."""
+"""A finished dissection of the planted world, and a reference that counts masks one by one."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
+from spoilt import painter, spoilt_place
 
+import ganatomy
+from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.experiments.dissection import Dissection
+
+PLANTED = {"generator": "planted:", "segmenter": "planted"}
 
 
 @pytest.fixture(scope="session")
-def planted(dissect_once: Any, tmp_path_factory: pytest.TempPathFactory) -> Dissection:
-    return dissect_once(tmp_path_factory.mktemp("planted") / "study", images=120)
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Dissection:
+    return ganatomy.dissect(**PLANTED, images=120, out=tmp_path_factory.mktemp("planted") / "study")
 
 
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
     return tmp_path / "study"
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Real images, which are the painter's without its fault; a small feature network; a dissection of the painter."""
+    place = tmp_path_factory.mktemp("spoilt")
+    spoilt_place(place)
+    return place
+
+
+@pytest.fixture(scope="session")
+def source(place: Path) -> Source:
+    return open_source(place / "study", generator=painter())

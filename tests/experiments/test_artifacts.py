@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from spoilt import FAULTY, D, painter, spoilt_place
+from spoilt import FAULTY, D, painter
 from torch import Tensor
 
 import ganatomy
@@ -22,25 +21,12 @@ from ganatomy.errors import BadFile, BadModel, BadValue, GanatomyError, StudyMis
 from ganatomy.experiments import artifacts as module
 from ganatomy.experiments.artifacts import Artifacts, flagged_units, plan_artifacts, run_artifacts, tops
 from ganatomy.experiments.causal.source import Source, open_source
-from ganatomy.experiments.described import ArtifactSpec
+from ganatomy.experiments.described import ArtifactSpec, open_comparison
 from ganatomy.report.causal.artifacts import artifacts_section
 from ganatomy.report.causal.page import causal_html
 from ganatomy.stats.frechet import FeatureMoments, frechet_distance
 
 SMALL = {"images": 120, "shard": 50, "top": 20, "reals": 100, "draws": 4}
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Real images, which are the painter's without its fault; a small feature network; a dissection."""
-    place = tmp_path_factory.mktemp("artifacts")
-    spoilt_place(place)
-    return place
-
-
-@pytest.fixture(scope="module")
-def source(place: Path) -> Source:
-    return open_source(place / "study", generator=painter())
 
 
 @pytest.fixture(scope="module")
@@ -92,25 +78,6 @@ def test_a_finished_study_keeps_no_features(result: Artifacts) -> None:
 def test_of_equals_the_first_pictures_are_taken() -> None:
     assert tops(torch.tensor([[1.0, 0.0], [2.0, 0.0], [2.0, 0.0]]), 2).tolist() == [[1, 2], [0, 1]]
     assert tops(torch.zeros(5000, 1), 3).tolist() == [[0, 1, 2]]
-
-
-class Killed(Exception):
-    pass
-
-
-def test_a_killed_run_ends_in_the_same_tables(
-    result: Artifacts, spec: ArtifactSpec, source: Source, tmp_path: Path
-) -> None:
-    def dies(work: Any, shards: Sequence[range]) -> Iterator[Any]:
-        yield 1, work(shards[0])
-        raise Killed
-
-    for _ in range(2):
-        with pytest.raises(Killed):
-            run_artifacts(spec, source, tmp_path / "again", execute=dies)
-    again = run_artifacts(spec, source, tmp_path / "again")
-    pd.testing.assert_frame_equal(again.table, result.table, check_exact=True)
-    assert torch.equal(again.strips.pictures, result.strips.pictures)
 
 
 def test_real_pictures_are_described_once(
@@ -291,13 +258,13 @@ class Maps:
 
 
 def test_maps_are_no_features(spec: ArtifactSpec, source: Source, tmp_path: Path) -> None:
-    setting, _ = module.open_setting(spec, source)
+    setting = open_comparison(spec, source)
     with pytest.raises(BadModel, match=r"describes 2 images by a tensor of shape \[2, 3, 8, 8\]"):
         dataclasses.replace(setting, network=Maps()).features(torch.zeros(2, 3, 8, 8))
 
 
 def test_a_unit_that_is_nan_is_not_ranked(spec: ArtifactSpec) -> None:
-    made = module.Described.of([torch.zeros(120, 2)], [torch.full((120, 3), math.nan)])
+    made = module.FeatureTable.of([torch.zeros(120, 2)], [torch.full((120, 3), math.nan)])
     with pytest.raises(BadValue, match="units of units are NaN or Inf"):
         module.distances(made, FeatureMoments(2), spec, torch.device("cpu"), ganatomy.Progress)
 
@@ -308,16 +275,12 @@ def test_where_it_lies_unless_told_otherwise(source: Source, place: Path) -> Non
     assert flagged is None
 
 
-def test_python_and_the_command(result: Artifacts, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_flags_and_a_threshold_by_command(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ganatomy.dissect("planted", segmenter="planted", layers=("layer1",), images=24, out=place / "planted")
     own = {"real": str(place / "real"), "features": f"unet:{place / 'net.safetensors'}", **SMALL, "batch": 60}
     found = ganatomy.artifacts(place / "planted", layer="layer1", out=place / "p", **own)
     line = ["artifacts", str(place / "planted"), "--layer", "layer1", "--out", str(place / "c")]
     line += [part for name, value in own.items() if name != "shard" for part in (f"--{name}", str(value))]
-    assert main([*line, "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert [row["unit"] for row in told["table"]] == found.table.unit.tolist()
-    assert Path(told["report"]).is_file()
     notes = open_annotations(place / "flags.db")
     notes.flag(open_source(place / "planted").dissection.study.digest, "layer1", 2, "ann", True)
     notes.close()

@@ -240,13 +240,13 @@ def test_units_stand_beside_directions_of_the_same_layer(tmp_path: Path, monkeyp
     stranger = "basis:bundled:church?layer=layer2&directions=rotation"
     studies = [
         made_dissection(tmp_path / "units", ONE),
-        made_dissection(tmp_path / "turned", {"layer2": ["tree", None, None, None, None]}, generator=turned),
+        made_dissection(tmp_path / "rotated", {"layer2": ["tree", None, None, None, None]}, generator=turned),
         made_dissection(tmp_path / "few", {"layer2": ["tree", "door"]}, generator=few),
         made_dissection(tmp_path / "other", {"layer2": ["tree"]}, generator=stranger),
     ]
     own = compared(studies).directions.set_index("study")
-    assert own.directions.to_dict() == {"units": "units", "turned": "rotation, seed 1", "few": "pca, count 2"}
-    assert own["count"].to_dict() == {"units": 5, "turned": 5, "few": 2}
+    assert own.directions.to_dict() == {"units": "units", "rotated": "rotation, seed 1", "few": "pca, count 2"}
+    assert own["count"].to_dict() == {"units": 5, "rotated": 5, "few": 2}
     assert own["at"].tolist() == [2, 2, 2]
     assert own[["by_chance", "false_discovery", "at_most"]].to_numpy().tolist() == [[0.5, 0.25, 0.75]] * 3
     assert own.matched_at.tolist() == pytest.approx([4 * 2 / 5, 1 * 2 / 5, 2])

@@ -19,12 +19,12 @@ from ganatomy.experiments.artifacts import run_artifacts
 from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.experiments.described import (
     ArtifactSpec,
-    Described,
-    Setting,
+    FeatureTable,
+    RealComparison,
     describe_made,
     describe_real,
     describe_reals,
-    open_setting,
+    open_comparison,
 )
 from ganatomy.stats.frechet import FeatureMoments, frechet_distance
 from ganatomy.tensor_files import Archive, write
@@ -67,30 +67,30 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Source]:
 
 
 @pytest.fixture
-def setting(source: Source) -> Setting:
+def compared(source: Source) -> RealComparison:
     own: dict[str, Any] = {"real": "real", "features": "torch:corner_features:Corners", **SMALL}
-    setting, numbers = open_setting(ArtifactSpec(**source.names(), layer="units", **own), source)
-    assert numbers == 12
-    return setting
+    compared = open_comparison(ArtifactSpec(**source.names(), layer="units", **own), source)
+    assert compared.width == 12
+    return compared
 
 
-def test_real_pictures_are_cut_to_the_shape_of_the_generated(setting: Setting) -> None:
-    assert setting.frame.shape == (16, 32)
-    first = setting.pictures.sample_indices(range(30), 0)
-    found = setting.real(range(30))
+def test_real_pictures_are_cut_to_the_shape_of_the_generated(compared: RealComparison) -> None:
+    assert compared.frame.shape == (16, 32)
+    first = compared.pictures.sample_indices(range(30), 0)
+    found = compared.real(range(30))
     for n, picture in zip(sorted(first), found, strict=True):
         image = Image.open(f"real/{sorted(Path('real').iterdir(), key=str)[n].name}")
         middle = image.resize((32, 16), Image.Resampling.BILINEAR, (0, 10, 40, 30))
         assert torch.equal(picture, torch.from_numpy(np.array(middle)).permute(2, 0, 1).float() / 127.5 - 1)
 
 
-def test_the_order_changes_no_moment(setting: Setting) -> None:
+def test_the_order_changes_no_moment(compared: RealComparison) -> None:
     shuffled = FeatureMoments(12)
     shuffled.update(
-        setting.features(setting.pictures.images(setting.pictures.sample_indices(range(30), 0), setting.frame))
+        compared.features(compared.pictures.images(compared.pictures.sample_indices(range(30), 0), compared.frame))
     )
-    parts = [describe_real(setting, 12, ids) for ids in (range(7), range(7, 30))]
-    whole = describe_reals(setting, 12, local)
+    parts = [describe_real(compared, ids) for ids in (range(7), range(7, 30))]
+    whole = describe_reals(compared, local)
     for found in (parts[0].merge(parts[1]), whole):
         assert float(frechet_distance(shuffled, found).distance) == pytest.approx(0, abs=1e-6)
         torch.testing.assert_close(found.mean(), shuffled.mean())
@@ -100,9 +100,9 @@ def test_shards_are_kept_in_blocks_that_are_read_one_at_a_time(tmp_path: Path) -
     """At the paper's size the tables take 2 GB: nothing may hold them twice."""
     x, y = torch.rand(9, 4), torch.rand(9, 2)
     shards = [slice(0, 3), slice(3, 4), slice(4, 9)]
-    one, two, three = (Described.of([x[own]], [y[own]]) for own in shards)
+    one, two, three = (FeatureTable.of([x[own]], [y[own]]) for own in shards)
     whole = one.merge(two).merge(three)
-    for each in (whole, one.merge(two.merge(three)), Described.of(x.split(2), y.split(2))):
+    for each in (whole, one.merge(two.merge(three)), FeatureTable.of(x.split(2), y.split(2))):
         assert torch.equal(each.features, x)
         assert torch.equal(each.peaks, y)
     assert [each.shape for name, each in whole.state_dict().items() if "features" in name] == [(3, 4), (1, 4), (5, 4)]
@@ -117,19 +117,19 @@ def test_shards_are_kept_in_blocks_that_are_read_one_at_a_time(tmp_path: Path) -
             read.extend([name] if name != "rows" else [])
             return super().__getitem__(name)
 
-    again = Described.from_state(Noted(tmp_path / "made.npz"))
+    again = FeatureTable.from_state(Noted(tmp_path / "made.npz"))
     assert not read
     assert torch.equal(again.features, x)
     assert read == ["features:0", "features:1", "features:2"]
     assert torch.equal(again.merge(one).peaks, torch.cat([y, y[:3]]))
-    for other in (Described.of([x[:, 1:]], [y]), Described.of([x], [y[:, 1:]])):
+    for other in (FeatureTable.of([x[:, 1:]], [y]), FeatureTable.of([x], [y[:, 1:]])):
         with pytest.raises(BadValue, match="by other"):
             whole.merge(other)
 
 
-def test_the_distance_is_that_of_the_ordinary_routine(setting: Setting) -> None:
-    real, made = describe_real(setting, 12, range(30)), describe_made(setting, 0, setting.spec.ids()).features
-    x, y = setting.features(setting.real(range(30))).double().numpy(), made.double().numpy()
+def test_the_distance_is_that_of_the_ordinary_routine(compared: RealComparison) -> None:
+    real, made = describe_real(compared, range(30)), describe_made(compared, [()], compared.spec.ids()).features
+    x, y = compared.features(compared.real(range(30))).double().numpy(), made.double().numpy()
     mean, one, two = x.mean(0) - y.mean(0), np.cov(x, rowvar=False), np.cov(y, rowvar=False)
     ordinary = mean @ mean + np.trace(one + two - 2 * scipy.linalg.sqrtm(one @ two).real)
     moments = FeatureMoments(12)
@@ -137,10 +137,12 @@ def test_the_distance_is_that_of_the_ordinary_routine(setting: Setting) -> None:
     assert float(frechet_distance(real, moments).distance) == pytest.approx(ordinary, rel=1e-4)
 
 
-def test_units_are_ranked_by_pictures_that_are_no_squares(setting: Setting, source: Source, tmp_path: Path) -> None:
-    assert isinstance(setting.spec, ArtifactSpec)
-    found = run_artifacts(setting.spec, source, tmp_path / "out")
+def test_units_are_ranked_by_pictures_that_are_no_squares(
+    compared: RealComparison, source: Source, tmp_path: Path
+) -> None:
+    assert isinstance(compared.spec, ArtifactSpec)
+    found = run_artifacts(compared.spec, source, tmp_path / "out")
     assert sorted(found.table.unit) == [0, 1]
     assert found.facts["features"] == 12
-    other = dataclasses.replace(setting.spec, real="scenes:church")
-    assert open_setting(other, source)[0].real(range(2)).shape == (2, 3, 16, 32)
+    other = dataclasses.replace(compared.spec, real="scenes:church")
+    assert open_comparison(other, source).real(range(2)).shape == (2, 3, 16, 32)

@@ -1,11 +1,6 @@
 """Dissection finds what was planted; in one pass, in any pieces, after any interruption, to the same bits."""
 
-import os
 import pickle
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -254,31 +249,6 @@ def test_ctrl_c_after_any_step_loses_nothing(reference: Dissection, tmp_path: Pa
     found, told = dissect(-1)
     assert told == [("strips", 28), ("end", 0)]
     assert_same(found, reference)
-
-
-RUN = """
-import sys, ganatomy
-ganatomy.dissect("planted:", segmenter="planted", images=30, levels=20, calibration=10, resolution=16, shard=4,
-                 batch=2, out=sys.argv[1])
-"""
-
-
-@pytest.mark.slow
-def test_killed_in_the_middle_it_ends_in_the_same_bits(reference: Dissection, tmp_path: Path) -> None:
-    for half in ("validation", "evaluation"):
-        counted = tmp_path / "s" / "steps" / f"{half}.partial.npz"
-
-        def written(counted: Path = counted) -> int:
-            return counted.stat().st_mtime_ns if counted.exists() else 0
-
-        before = written()
-        with subprocess.Popen([sys.executable, "-c", RUN, tmp_path / "s"]) as process:
-            while process.poll() is None and written() == before:
-                time.sleep(0.002)
-            os.kill(process.pid, signal.SIGKILL)
-        assert process.returncode == -signal.SIGKILL, "it ended before it could be killed"
-        assert written() > before
-    assert_same(small(shard=4, batch=2, out=tmp_path / "s"), reference)
 
 
 # ---------------------------------------------------------------- estimates

@@ -1,7 +1,6 @@
 """A training read from its checkpoints: what is counted, what became of units, what cannot be looked at."""
 
 import dataclasses
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ import torch
 import ganatomy
 from ganatomy.errors import BadFile, BadModel, BadValue, StudyError, UnknownName
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.experiments.monitor.looks import DRAWS, Look, add_errors, count_units, read_looks
+from ganatomy.experiments.monitor.looks import DRAWS, Snapshot, add_errors, count_units, read_looks
 from ganatomy.experiments.monitor.monitoring import Monitoring
 from ganatomy.experiments.monitor.steps import plan_checkpoints, read_steps
 from ganatomy.experiments.resampling import resampled
@@ -43,7 +42,7 @@ def history(*looks: Sequence[str | None]) -> pd.DataFrame:
 def told(table: pd.DataFrame) -> Monitoring:
     from ganatomy.experiments.monitor.monitoring import _turnover
 
-    looks = tuple(Look(step, str(step), study="somewhere") for step in sorted(set(table.step)))
+    looks = tuple(Snapshot(step, str(step), study="somewhere") for step in sorted(set(table.step)))
     return Monitoring(Path("nowhere"), looks, pd.DataFrame(), table, _turnover(table), pd.DataFrame())
 
 
@@ -258,12 +257,3 @@ def test_a_run_that_was_killed_goes_on(tmp_path: Path, monkeypatch: pytest.Monke
         with pytest.raises(KeyboardInterrupt):
             ganatomy.monitor(["planted"], steps=[1], out=tmp_path / "out", **FAST)
     assert ganatomy.monitor(["planted"], steps=[1], out=tmp_path / "out", **FAST).steps == [1]
-
-
-def test_a_look_comes_back_from_its_file(tmp_path: Path) -> None:
-    look = Look(5, "five", "studies/x", "", "abc", 16, 1.5, [{"layer": "layer1", "matched_iou": None}])
-    look.write(tmp_path)
-    assert read_looks(tmp_path) == [look]
-    dataclasses.replace(look, reason="why").write(tmp_path)
-    assert [each.reason for each in read_looks(tmp_path)] == ["why"]
-    assert json.loads((tmp_path / "looks" / "000000005.json").read_text())["numbers"][0]["matched_iou"] is None

@@ -1,23 +1,19 @@
 """How far a model is from real images: every number beside one computed without the study."""
 
 import dataclasses
-import json
 import math
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 import torch
-from spoilt import D, painter, spoilt_place
+from spoilt import D, painter
 
 import ganatomy
-from ganatomy.cli import main
-from ganatomy.errors import BadFile, BadValue, GanatomyError
-from ganatomy.experiments.causal.source import Source, open_source
-from ganatomy.experiments.described import open_setting
-from ganatomy.experiments.left_out import LeftOut, Textures, frechet_left_out
+from ganatomy.errors import BadValue
+from ganatomy.experiments.causal.source import Source
+from ganatomy.experiments.described import open_comparison
+from ganatomy.experiments.left_out import Jackknife, frechet_jackknife
 from ganatomy.experiments.quality import Quality, QualitySpec, plan_quality, run_quality
 from ganatomy.pictures.sets import open_images
 from ganatomy.report.causal.page import causal_html
@@ -26,18 +22,6 @@ from ganatomy.stats.frechet import FeatureMoments, frechet_distance
 from ganatomy.stats.wasserstein import Patches, sliced_wasserstein
 
 SMALL = {"images": 120, "shard": 50, "reals": 60, "textures": 30}
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("quality")
-    spoilt_place(place)
-    return place
-
-
-@pytest.fixture(scope="module")
-def source(place: Path) -> Source:
-    return open_source(place / "study", generator=painter())
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +37,9 @@ def result(spec: QualitySpec, source: Source, place: Path) -> Quality:
 
 def test_every_distance_is_that_of_the_pictures(result: Quality, spec: QualitySpec, source: Source) -> None:
     network, generator = ganatomy.open_features(spec.features), source.models.generator
-    setting, _ = open_setting(spec, source)
+    compared = open_comparison(spec, source)
     pictures = open_images(spec.real)
-    real_images = pictures.images(pictures.sample_indices(range(60), 0), setting.frame)
+    real_images = pictures.images(pictures.sample_indices(range(60), 0), compared.frame)
     made_images = generator.observe(generator.latents(spec.ids(), 0), []).images
     real, made = FeatureMoments(D), FeatureMoments(D)
     real.update(network.features(real_images))
@@ -70,63 +54,38 @@ def test_every_distance_is_that_of_the_pictures(result: Quality, spec: QualitySp
         own.update(images, torch.tensor(numbers))
     real_ones, made_ones, others = patches
     assert list(result.table.measure) == ["fid", "means", "covariances", "swd-16"]
-    assert found["value"]["swd-16"] == pytest.approx(float(sliced_wasserstein(real_ones, made_ones)))
-    assert found["bias"]["swd-16"] == pytest.approx(float(sliced_wasserstein(real_ones, others)))
+    assert found["value"]["swd-16"] == pytest.approx(float(sliced_wasserstein(real_ones, made_ones).distance))
+    assert found["bias"]["swd-16"] == pytest.approx(float(sliced_wasserstein(real_ones, others).distance))
     assert list(found.images) == [120, 120, 120, 30]
 
 
 def test_errors_are_what_other_pictures_show(spec: QualitySpec, source: Source) -> None:
     """Eight samples of other images: their spread is an error of its own that is good to a third."""
-    setting, _ = open_setting(spec, source)
-    network, generator = setting.network, source.models.generator
+    compared = open_comparison(spec, source)
+    network, generator = compared.network, source.models.generator
     real = FeatureMoments(D)
-    real.update(network.features(setting.pictures.images(range(60), setting.frame)))
+    real.update(network.features(compared.pictures.images(range(60), compared.frame)))
     images = generator.observe(generator.latents(range(8 * 120), 3), []).images
-    found = [frechet_left_out(part, real) for part in torch.split(network.features(images), 120)]
+    found = [frechet_jackknife(part, real) for part in torch.split(network.features(images), 120)]
     spread = torch.stack([each.whole for each in found]).std(0)
     error = torch.stack([each.error for each in found]).mean(0)
     assert bool(((spread / 2 < error) & (error < 2 * spread)).all())
     low, high = (torch.stack([own.interval[i] for own in found]) for i in (1, 2))
-    plain = frechet_left_out(network.features(images), real).whole  # of eight times as many: hardly biased
+    plain = frechet_jackknife(network.features(images), real).whole  # of eight times as many: hardly biased
     assert bool(((low < plain) & (plain < high)).double().mean(0).ge(0.75).all())
     same = found[0].minus(found[0])
     assert same.whole.tolist() == same.error.tolist() == [0, 0, 0]
 
 
 def test_a_model_without_the_fault_is_nearer(result: Quality, spec: QualitySpec, source: Source) -> None:
-    setting, _ = open_setting(spec, source)
+    compared = open_comparison(spec, source)
     generator = painter(faulty=False)
     real = FeatureMoments(D)
-    real.update(setting.features(setting.pictures.images(range(60), setting.frame)))
-    good = frechet_left_out(setting.features(generator.observe(generator.latents(spec.ids(), 0), []).images), real)
+    real.update(compared.features(compared.pictures.images(range(60), compared.frame)))
+    good = frechet_jackknife(compared.features(generator.observe(generator.latents(spec.ids(), 0), []).images), real)
     fid, error = result.table.loc[0, ["value", "error"]]
     assert float(good.whole[0]) < fid / 5
     assert fid - float(good.whole[0]) > 4 * math.hypot(error, float(good.error[0]))
-
-
-class Killed(Exception):
-    pass
-
-
-def test_a_killed_run_ends_in_the_same_table(
-    result: Quality, spec: QualitySpec, source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def dies(work: Any, shards: Sequence[range]) -> Iterator[Any]:
-        yield 1, work(shards[0])
-        raise Killed
-
-    for _ in range(2):
-        with pytest.raises(Killed):
-            run_quality(spec, source, tmp_path / "again", execute=dies)
-
-    def never(*_: Any) -> None:
-        raise AssertionError("they were compared before")
-
-    monkeypatch.setattr(Textures, "of", never)
-    again = run_quality(spec, source, tmp_path / "again")
-    pd.testing.assert_frame_equal(again.table, result.table, check_exact=True)
-    with pytest.raises(AssertionError, match="compared before"):  # elsewhere they were not
-        run_quality(spec, source, tmp_path / "elsewhere")
 
 
 def test_without_textures(spec: QualitySpec, source: Source, tmp_path: Path) -> None:
@@ -144,7 +103,7 @@ def test_without_other_real_pictures_nobody_knows_a_perfect_model(
 
 def test_nothing_left_out_has_no_error() -> None:
     nothing = torch.zeros(0, 2).double()
-    assert LeftOut(torch.ones(2).double(), nothing, torch.ones(2, 2).double()).error.isnan().all()
+    assert Jackknife(torch.ones(2).double(), nothing, torch.ones(2, 2).double()).error.isnan().all()
 
 
 def test_the_page(result: Quality) -> None:
@@ -159,49 +118,23 @@ def test_the_page(result: Quality) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "error", "said"),
+    ("change", "said"),
     [
-        ({"real": "EMPTY"}, BadFile, "no images in it"),
-        ({"reals": 101}, BadValue, "101"),
-        ({"reals": D, "textures": 0}, BadValue, "reals=12 images are too few for the 12 numbers"),
-        ({"images": D, "textures": 0}, BadValue, "give images=13 or more"),
-        ({"textures": 61}, BadValue, "give 0, or 2 to 60"),
-        ({"textures": 1}, BadValue, "textures=1: give 0, or 2 to 60"),
-        ({"textures": -1}, BadValue, "textures=-1"),
-        ({"features": "colors"}, GanatomyError, "colors"),
+        ({"images": D, "textures": 0}, "give images=13 or more"),
+        ({"textures": 61}, "give 0, or 2 to 60"),
+        ({"textures": 1}, "textures=1: give 0, or 2 to 60"),
+        ({"textures": -1}, "textures=-1"),
     ],
 )
-def test_what_is_refused(
-    spec: QualitySpec, source: Source, tmp_path: Path, change: dict[str, Any], error: type[GanatomyError], said: str
-) -> None:
-    (tmp_path / "empty").mkdir()
-    own = {k: str(tmp_path / "empty") if v == "EMPTY" else v for k, v in change.items()}
-    with pytest.raises(error, match=said) as caught:
-        run_quality(dataclasses.replace(spec, **own), source, tmp_path / "out")
-    assert "\n" not in str(caught.value)
+def test_what_is_refused(spec: QualitySpec, source: Source, tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    with pytest.raises(BadValue, match=said):
+        run_quality(dataclasses.replace(spec, **change), source, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_where_it_lies_unless_told_otherwise(source: Source) -> None:
     _, usual = plan_quality(source, {"real": "scenes:church", "textures": 200})
     assert usual == source.sibling_path("picture", "quality-scenes-church-textures-200")
-
-
-def test_python_and_the_command(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    ganatomy.dissect("planted", segmenter="planted", layers=("layer1",), images=24, out=place / "planted")
-    own = {"real": str(place / "real"), "features": f"unet:{place / 'net.safetensors'}", **SMALL, "batch": 60}
-    found = ganatomy.quality(place / "planted", out=place / "p", **own)
-    line = ["quality", str(place / "planted"), "--out", str(place / "c")]
-    line += [part for name, value in own.items() if name != "shard" for part in (f"--{name}", str(value))]
-    assert main([*line, "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert [row["value"] for row in told["table"]] == pytest.approx(found.table["value"].tolist(), rel=1e-4)
-    assert Path(told["report"]).is_file()
-    assert main(line) == 0
-    shown = capsys.readouterr().out
-    assert "covariances" in shown
-    with pytest.raises(BadFile, match="holds no quality study"):
-        Quality.open(place / "planted")
 
 
 @pytest.mark.parametrize(

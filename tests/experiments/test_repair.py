@@ -1,7 +1,6 @@
 """Repair: the planted fault must go, random units must not mend it, and every number stands beside one made plainly."""
 
 import dataclasses
-import json
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,20 +10,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from spoilt import FAULTY, D, painter, spoilt_place
+from spoilt import FAULTY, D
 from torch import Tensor
 
 import ganatomy
 from ganatomy.annotations import open_annotations
 from ganatomy.cli import main
-from ganatomy.errors import BadFile, BadModel, BadValue, GanatomyError, StudyMismatch, UnknownName
+from ganatomy.errors import BadFile, BadValue, GanatomyError, StudyMismatch, UnknownName
 from ganatomy.experiments.artifacts import Artifacts, run_artifacts
-from ganatomy.experiments.causal.source import Source, open_source
-from ganatomy.experiments.described import ArtifactSpec, open_setting
+from ganatomy.experiments.causal.source import Source
+from ganatomy.experiments.described import describing_seconds, open_comparison
 from ganatomy.experiments.left_out import Textures
-from ganatomy.experiments.repair import Repair, RepairSpec, repair_table, run_repair
+from ganatomy.experiments.repair import Repair, RepairSpec, rank_by_peak, repair_table, run_repair
 from ganatomy.experiments.repair_plan import plan_repair
-from ganatomy.experiments.repaired_pictures import greatest, repairing_seconds
 from ganatomy.progress import NullProgress
 from ganatomy.report.causal.page import causal_html
 from ganatomy.report.causal.repair import repair_section
@@ -32,18 +30,6 @@ from ganatomy.stats.frechet import FeatureMoments, frechet_distance
 
 SMALL: dict[str, Any] = {"images": 160, "shard": 60, "top": 20, "reals": 100, "textures": 20, "random": 2, "show": 2}
 SETS = (("fault", (FAULTY,)), ("innocent", (3,)), ("union", (FAULTY, 3)))
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("repair")
-    spoilt_place(place)
-    return place
-
-
-@pytest.fixture(scope="module")
-def source(place: Path) -> Source:
-    return open_source(place / "study", generator=painter())
 
 
 @pytest.fixture(scope="module")
@@ -87,15 +73,13 @@ def test_the_fault_goes_and_random_units_do_not_mend_it(result: Repair) -> None:
 
 def test_every_number_is_that_of_its_pictures(result: Repair, spec: RepairSpec, source: Source) -> None:
     generator, network = source.models.generator, ganatomy.open_features(spec.features)
-    setting, _ = open_setting(spec, source)
+    setting = open_comparison(spec, source)
     z = generator.latents(spec.ids(), 0)
     peaks = generator.observe(z, ["units"]).features["units"].amax((2, 3))[:, [3, FAULTY]]
     order = [peaks[:, i].argsort(descending=True).tolist() for i in (0, 1)]
     best = sorted(range(160), key=lambda i: (min(own.index(i) for own in order), i))[:20]
     real = FeatureMoments(D)
-    real.update(
-        network.features(setting.pictures.images(setting.pictures.sample_indices(range(100), 0), setting.frame))
-    )
+    real.update(network.features(setting.pictures.images(setting.pictures.sample_indices(range(100), 0), setting.frame)))
     drawn: dict[str, list[float]] = {"artifacts": [], "plain": []}
     for name, units in spec.trials(6):
         features = network.features(_without(generator, z, units))
@@ -130,9 +114,7 @@ def test_an_error_does_not_hang_on_which_picture_is_greatest(spec: RepairSpec) -
     real = FeatureMoments(D)
     real.update(torch.randn(60, D))
     features = [torch.randn(160, D) for _ in range(5 + 1)]
-    tables = [
-        repair_table(spec, features, real, torch.arange(40)[order], NullProgress()) for order in (slice(None), MIXED)
-    ]
+    tables = [repair_table(spec, features, real, torch.arange(40)[order], NullProgress()) for order in (slice(None), MIXED)]
     pd.testing.assert_frame_equal(*tables)
 
 
@@ -150,12 +132,12 @@ def test_random_sets_are_as_large_as_the_last_and_have_none_of_the_chosen(spec: 
 
 def test_pictures_are_lent_by_turns_and_no_scale_matters() -> None:
     peaks = torch.tensor([[5.0, 0.1], [4.0, 0.3], [3.0, 0.9], [2.0, 0.8], [1.0, 0.2]])
-    assert greatest(peaks, 4).tolist() == [0, 2, 1, 3]
-    assert greatest(peaks * torch.tensor([1.0, 1000.0]), 4).tolist() == [0, 2, 1, 3]
-    assert greatest(torch.cat([peaks, torch.zeros(5, 1)], 1), 4).tolist() == [0, 2, 1, 3]  # a dead unit lends none
-    assert greatest(torch.tensor([[2.0], [1.0], [2.0]]), 2).tolist() == [0, 2]
+    assert rank_by_peak(peaks, 4).tolist() == [0, 2, 1, 3]
+    assert rank_by_peak(peaks * torch.tensor([1.0, 1000.0]), 4).tolist() == [0, 2, 1, 3]
+    assert rank_by_peak(torch.cat([peaks, torch.zeros(5, 1)], 1), 4).tolist() == [0, 2, 1, 3]  # a dead unit lends none
+    assert rank_by_peak(torch.tensor([[2.0], [1.0], [2.0]]), 2).tolist() == [0, 2]
     with pytest.raises(BadValue, match="NaN or Inf"):
-        greatest(torch.tensor([[math.nan], [1.0]]), 1)
+        rank_by_peak(torch.tensor([[math.nan], [1.0]]), 1)
 
 
 class Killed(Exception):
@@ -184,7 +166,7 @@ def test_a_killed_run_ends_in_the_same_tables(
     pd.testing.assert_frame_equal(again.table, result.table, check_exact=True)
     pd.testing.assert_frame_equal(again.textures, result.textures, check_exact=True)
     assert torch.equal(again.strips.pictures, result.strips.pictures)
-    monkeypatch.setattr("ganatomy.experiments.repair.describe_repaired", never)
+    monkeypatch.setattr("ganatomy.experiments.repair.describe_made", never)
     assert run_repair(spec, source, tmp_path / "again").facts == again.facts
 
 
@@ -254,25 +236,10 @@ def test_what_cannot_be_planned(
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("change", "error", "said"),
-    [
-        ({"layer": "layer9"}, UnknownName, "unknown dissected layer 'layer9'"),
-        ({"real": "EMPTY"}, BadFile, "no images in it"),
-        ({"top": D}, BadValue, "give top=13 or more"),
-        ({"reals": D, "textures": 0}, BadValue, "give reals=13 or more"),
-        ({"sets": (("one", (9,)),)}, UnknownName, "unknown unit 'units/9'"),
-        ({"features": "colors"}, BadModel, "colors"),
-    ],
-)
-def test_what_cannot_be_run(
-    spec: RepairSpec, source: Source, tmp_path: Path, change: dict[str, Any], error: type[GanatomyError], said: str
-) -> None:
-    (tmp_path / "empty").mkdir()
-    own = {k: str(tmp_path / "empty") if v == "EMPTY" else v for k, v in change.items()}
-    with pytest.raises(error, match=said) as caught:
-        run_repair(dataclasses.replace(spec, **own), source, tmp_path / "out")
-    assert "\n" not in str(caught.value)
+def test_units_that_are_not_there_are_refused(spec: RepairSpec, source: Source, tmp_path: Path) -> None:
+    for change in ({"layer": "layer9"}, {"sets": (("one", (9,)),)}):
+        with pytest.raises(UnknownName):
+            run_repair(dataclasses.replace(spec, **change), source, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -308,25 +275,18 @@ def test_the_page(result: Repair) -> None:
 
 
 def test_the_estimate_counts_every_trial(spec: RepairSpec, source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
-    setting = open_setting(spec, source)
-    assert repairing_seconds(*setting, [(), (1,)], 20) > 0
+    assert describing_seconds(source, spec, [(), (1,)], 20) > 0
 
 
-def test_python_and_the_command(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_repaired_generator_opens(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ganatomy.dissect("planted", segmenter="planted", layers=("layer1",), images=24, out=place / "planted")
     own = {"real": str(place / "real"), "features": f"unet:{place / 'net.safetensors'}", **SMALL, "batch": 60}
     del own["shard"], own["show"]
     found = ganatomy.repair(place / "planted", layer="layer1", worst=2, **own)
     line = ["repair", str(place / "planted"), "--layer", "layer1", "--worst", "2"]
     line += [part for name, value in own.items() for part in (f"--{name}", str(value))]
-    assert main([*line, "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["study"] == str(found.study.directory)
-    assert [r["fid"] for r in told["table"]] == pytest.approx(found.table.fid.tolist(), rel=1e-4)
-    assert told["opens"] == found.opens
     assert main(line) == 0
-    shown = capsys.readouterr().out
-    assert f"opens: {found.opens}" in shown
+    assert f"opens: {found.opens}" in capsys.readouterr().out
     repaired = ganatomy.open_generator(found.opens)
     original = ganatomy.open_generator("planted")
     z, units = original.latents(range(3), 0), list(found.spec.sets[0][1])
@@ -343,10 +303,6 @@ def test_the_command_refuses_in_one_line(place: Path, capsys: pytest.CaptureFixt
     assert "hand the same one over" in capsys.readouterr().err
     assert main([*line[:-2], "--worst", "2"]) == 2
     assert "--real" in capsys.readouterr().err
-
-
-def test_a_spec_of_a_ranking_is_not_one_of_a_repair() -> None:
-    assert not issubclass(RepairSpec, ArtifactSpec)
 
 
 def test_nothing_is_ranked_for_a_repair_that_cannot_be(source: Source, options: dict[str, Any]) -> None:

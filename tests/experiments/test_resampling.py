@@ -12,8 +12,7 @@ import torch
 
 import ganatomy
 from ganatomy.errors import BadValue
-from ganatomy.experiments.dissection import Dissection
-from ganatomy.experiments.interpretable import interpretable_with
+from ganatomy.experiments.dissection import Dissection, interpretable_with
 from ganatomy.experiments.redraws import Changes, Redraws
 from ganatomy.experiments.resampling import block_weights, difference, resampled
 from ganatomy.experiments.tables import Scores, Verdict

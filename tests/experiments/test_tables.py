@@ -8,7 +8,7 @@ import torch
 
 from ganatomy.errors import GanatomyError
 from ganatomy.experiments.dissect_spec import DissectSpec
-from ganatomy.experiments.reading import Reading
+from ganatomy.experiments.reading import UnitScores
 from ganatomy.experiments.tables import Scores, concept_table, layer_table, pair_table, unit_table
 from ganatomy.generators import LayerShape
 from ganatomy.vocabulary import NOTHING, Concept
@@ -37,7 +37,7 @@ def scores(null: float = 0.0, **options: Any) -> Scores:
     level[:, 0] = -1
     by_chance = torch.zeros(4, 5)
     by_chance[0, 3], by_chance[:, 4] = null, 9.0  # what is rare is no candidate, by chance or not
-    reading = Reading(
+    reading = UnitScores(
         concepts=torch.arange(5),
         level=level,
         iou=iou,

@@ -58,14 +58,14 @@ def test_it_takes_the_board_that_the_trainer_logs_to(tmp_path: Path, monkeypatch
     monkeypatch.setattr(module, "Monitor", lambda network, sample, **given: made.append(given))
     board = SimpleNamespace(add_scalar=None, add_image=None)
     loggers = [SimpleNamespace(experiment=None), SimpleNamespace(experiment=board)]
-    module.Looking(out=tmp_path).on_train_start(trainer(loggers=loggers), nn.Identity())
-    module.Looking(out=tmp_path, board="own").on_train_start(trainer(loggers=loggers), nn.Identity())
-    module.Looking(out=tmp_path).on_train_start(trainer(), nn.Identity())
+    module.CallbackMixin(out=tmp_path).on_train_start(trainer(loggers=loggers), nn.Identity())
+    module.CallbackMixin(out=tmp_path, board="own").on_train_start(trainer(loggers=loggers), nn.Identity())
+    module.CallbackMixin(out=tmp_path).on_train_start(trainer(), nn.Identity())
     assert [given["board"] for given in made] == [board, "own", None]
 
 
 def test_only_the_first_process_looks(tmp_path: Path) -> None:
-    callback = module.Looking(out=tmp_path / "out", **OPTIONS)
+    callback = module.CallbackMixin(out=tmp_path / "out", **OPTIONS)
     callback.on_train_start(trainer(is_global_zero=False), nn.Identity())
     callback.on_train_batch_end(trainer(), nn.Identity(), None, None, 0)
     assert callback.monitor is None
@@ -74,7 +74,7 @@ def test_only_the_first_process_looks(tmp_path: Path) -> None:
 def test_it_calls_the_monitor_with_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[int] = []
     monkeypatch.setattr(module, "Monitor", lambda *_, **__: steps.append)
-    callback = module.Looking("0.1")
+    callback = module.CallbackMixin("0.1")
     network = nn.Sequential(nn.Sequential(nn.Identity(), nn.ReLU()))
     callback.on_train_start(trainer(), network)
     callback.on_train_batch_end(trainer(global_step=9), network, None, None, 0)
@@ -84,7 +84,7 @@ def test_it_calls_the_monitor_with_the_step(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_network_that_is_not_there() -> None:
     network = nn.ModuleDict({"first": nn.Identity(), "second": nn.Identity()})
     with pytest.raises(BadValue, match="ModuleDict has no 'generator'; it has first, second"):
-        module.Looking("generator").on_train_start(trainer(), network)
+        module.CallbackMixin("generator").on_train_start(trainer(), network)
 
 
 def test_without_lightning_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

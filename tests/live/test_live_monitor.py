@@ -15,7 +15,6 @@ from training_nets import LATENT, Training, normal
 import ganatomy
 from ganatomy.errors import BadModel, BadValue, StudyError, UnknownName
 from ganatomy.live import monitor as module
-from ganatomy.wrapped import unwrapped
 
 SMALL = {"images": 8, "segmenter": "colors", "latents": normal, "options": {"levels": 4, "top": 2}}
 
@@ -144,25 +143,6 @@ def test_a_conditional_network_is_sampled_by_a_callable(tmp_path: Path) -> None:
     assert network.training
 
 
-def test_wrapped_networks_are_looked_at_inside() -> None:
-    network = Training().network
-    assert unwrapped(torch.optim.swa_utils.AveragedModel(network)).__class__ is network.__class__
-    assert unwrapped(nn.DataParallel(network)) is network
-
-    class OptimizedModule(nn.Module):  # what torch.compile returns
-        def __init__(self) -> None:
-            super().__init__()
-            self._orig_mod = network
-
-    assert unwrapped(OptimizedModule()) is network
-
-    class FullyShardedDataParallel(nn.Module):
-        pass
-
-    with pytest.raises(BadModel, match="FullyShardedDataParallel are spread over processes; hand over a copy"):
-        unwrapped(nn.Sequential(FullyShardedDataParallel()))
-
-
 def test_only_the_first_process_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "1")
     monitor = made(Training(), tmp_path / "out", share=0.5)
@@ -192,12 +172,6 @@ def test_mistakes_are_told_before_the_training(
         made(training, tmp_path, **options)
     assert torch.equal(torch.get_rng_state(), before)
     assert training.network.training
-
-
-def test_looks_of_another_segmenter_are_not_mixed(tmp_path: Path) -> None:
-    made(Training(), tmp_path).look(0)
-    with pytest.raises(BadValue, match="has looks through another segmenter"):
-        made(Training(), tmp_path, segmenter="planted")
 
 
 def test_going_on_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

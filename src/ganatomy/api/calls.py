@@ -56,12 +56,7 @@ def command(
 
 
 def public(function: Callable[P, R]) -> Callable[P, R]:
-    """Have a function refuse an unknown name, or a value of another type, in one line.
-
-    Raises:
-        UnknownName: an option that it does not have; suggests one.
-        BadValue: an option of another type, or one that is missing.
-    """
+    """Have a function refuse an unknown name, or a value of another type, in one line."""
     signature = inspect.signature(function)
 
     @functools.wraps(function)
@@ -85,9 +80,6 @@ def check_type(name: str, value: Any, kind: Any) -> None:
 
     >>> check_type("images", 12, int), check_type("units", range(3), typing.Sequence[int] | None)
     (None, None)
-
-    Raises:
-        BadValue: says what was expected.
     """
     kinds = typing.get_args(kind) if isinstance(kind, UnionType) else (kind,)
     texts = [text for each in kinds if (text := _mismatch(value, each))]
@@ -97,7 +89,6 @@ def check_type(name: str, value: Any, kind: Any) -> None:
 
 
 def _mismatch(value: Any, kind: Any) -> str:
-    """Return what a type asks for, where a value is not that."""
     if kind is type(None):
         return "" if value is None else "None"
     if kind in KINDS:
@@ -112,35 +103,24 @@ def _mismatch(value: Any, kind: Any) -> str:
 
 
 def run_experiment(name: str, given: dict[str, Any]) -> Any:
-    """Run an experiment on a dissection, or find it finished.
-
-    Args:
-        name: of the experiment.
-        given: the arguments of its function.
-
-    Raises:
-        GanatomyError: what was given cannot be used; the message says what to do.
-    """
+    """Run an experiment on a dissection with the arguments of its function, or find it finished."""
     from ganatomy.execute import local
     from ganatomy.execute.engines import engine_of
     from ganatomy.experiments.base import Runner, experiment
     from ganatomy.experiments.causal.source import open_source
-    from ganatomy.experiments.dissection import Dissection
     from ganatomy.remote import local_path
 
-    entry, options = experiment(name), {key: plain(value) for key, value in given.items() if value is not None}
-    study, out = options.pop("study"), options.pop("out", None)
-    engine, progress = options.pop("engine", local), options.pop("progress", None)
+    entry, options = experiment(name), {key: value for key, value in given.items() if value is not None}
+    study, out, engine, progress, options = _taken(options, "study", "out", "engine", "progress")
     models = {key: options.pop(key) for key in ("device", "generator", "segmenter") if key in options}
-    directory = study.study.directory if isinstance(study, Dissection) else study
-    source = open_source(directory, **models, draws=entry.draws)
-    with engine_of(engine, source.models.device) as execute:
+    source = open_source(_directory(study), **models, draws=entry.draws)
+    with engine_of(engine or local, source.models.device) as execute:
         runner = Runner(execute, progress)
         return runner(entry.plan(source, options, runner), None if out is None else local_path(out))
 
 
 def run_dissect(given: dict[str, Any]) -> Any:
-    """Dissect a generator, see `run_experiment`."""
+    """Dissect a generator."""
     from ganatomy.execute.engines import engine_of
     from ganatomy.experiments.dissect import run
     from ganatomy.experiments.dissect_spec import DissectSpec
@@ -148,10 +128,8 @@ def run_dissect(given: dict[str, Any]) -> Any:
     from ganatomy.experiments.models import Models, name_of
     from ganatomy.remote import local_path
 
-    options = {key: plain(value) for key, value in given.items()}
-    generator, segmenter, out, device, engine, progress, memory = (
-        options.pop(key) for key in ("generator", "segmenter", "out", "device", "engine", "progress", "memory")
-    )
+    names = ("generator", "segmenter", "out", "device", "engine", "progress", "memory")
+    generator, segmenter, out, device, engine, progress, memory, options = _taken(given, *names)
     spec = DissectSpec(name_of(generator), name_of(segmenter), **options)
     directory = Path(tempfile.mkdtemp(prefix="ganatomy-")) if out is None else local_path(out)
     settled = settle(spec, Models(generator, segmenter, device), directory)
@@ -162,41 +140,47 @@ def run_dissect(given: dict[str, Any]) -> Any:
 
 
 def run_monitor(given: dict[str, Any]) -> Any:
-    """Dissect the checkpoints of a training, see `run_experiment`."""
+    """Dissect the checkpoints of a training."""
     from ganatomy.execute.engines import engine_of
     from ganatomy.experiments.monitor.checkpoints import run_monitor as run
     from ganatomy.experiments.monitor.steps import plan_checkpoints
     from ganatomy.remote import local_path
 
-    options = {key: plain(value) for key, value in given.items()}
-    checkpoints, opening, steps, out, device, engine, progress = (
-        options.pop(key) for key in ("checkpoints", "opening", "steps", "out", "device", "engine", "progress")
-    )
+    names = ("checkpoints", "opening", "steps", "out", "device", "engine", "progress")
+    checkpoints, opening, steps, out, device, engine, progress, options = _taken(given, *names)
     planned = plan_checkpoints(checkpoints, opening, steps)
     with engine_of(engine, device) as execute:
         return run(planned, local_path(out), options, device, execute, progress)
 
 
 def run_compare(given: dict[str, Any]) -> Any:
-    """Set dissections side by side, see `run_experiment`."""
+    """Set dissections side by side."""
     from ganatomy.execute.engines import engine_of
     from ganatomy.experiments.compare.comparison import planned
     from ganatomy.experiments.compare.comparison import run_compare as run
-    from ganatomy.experiments.dissection import Dissection
     from ganatomy.remote import local_path
     from ganatomy.report import write_comparison
 
-    options = {key: plain(value) for key, value in given.items()}
-    studies, out, device, engine, progress = (
-        options.pop(key) for key in ("studies", "out", "device", "engine", "progress")
-    )
-    directories = [each.study.directory if isinstance(each, Dissection) else local_path(each) for each in studies]
+    studies, out, device, engine, progress, options = _taken(given, "studies", "out", "device", "engine", "progress")
+    directories = [local_path(_directory(each)) for each in studies]
     spec, measured = planned(directories, options)
     with engine_of(engine, device) as execute:
         found = run(spec, directories, measured, device, execute, progress)
     if out is not None:
         write_comparison(found, out)
     return found
+
+
+def _taken(given: Mapping[str, Any], *names: str) -> list[Any]:
+    """Return some arguments, and last the others."""
+    options = {key: plain(value) for key, value in given.items()}
+    return [*(options.pop(name, None) for name in names), options]
+
+
+def _directory(study: Any) -> Any:
+    from ganatomy.experiments.dissection import Dissection
+
+    return study.study.directory if isinstance(study, Dissection) else study
 
 
 def plain(value: Any) -> Any:

@@ -1,5 +1,8 @@
 """The public functions, one an experiment: dissections first, then what is asked about a finished one.
 
+Each raises `GanatomyError` where its arguments cannot be used; the message says what to do. An option is described
+once, by the first function that has it.
+
 Written by recipes/api_signatures.py from the Specs and from `ganatomy.experiments.base.EXPERIMENTS`; edit those.
 """
 
@@ -63,13 +66,12 @@ def dissect(
 ) -> "Dissection":
     """Find what each unit of a generator draws.
 
-    >>> import ganatomy
     >>> ganatomy.dissect("bundled:church", images=200).units  # doctest: +SKIP
 
     Args:
         generator: a name, as in `open_generator`, or an open model, as of `as_generator`.
         segmenter: a name, as in `open_segmenter`, or an open segmenter; with ``dtype=auto`` it computes in bfloat16 if
-            that saves time and changes few labels.
+            that saves time and changes few labels (bundled:scenes).
         layers: names of layers; empty for all.
         images: N, the evaluation sample: ids 0 … N-1. Levels are chosen on ids N … 2N-1 (1000).
         validation: ``separate``, or ``cross``: N images in two folds, each scored at the level chosen on the other
@@ -95,12 +97,9 @@ def dissect(
             counts. Half of what is free, if it is not given.
         out: the study directory, or a URL; the same call resumes there, or finds its answer at once. A new temporary
             one, if it is not given.
-        device: where models that are opened by name compute: ``cpu``, ``cuda``, ``cuda:1`` …
-        engine: counts the shards: a name, as in `open_engine`, or what that opened.
-        progress: is told how far it is.
-
-    Raises:
-        GanatomyError: what was given cannot be used; the message says what to do.
+        device: where models that are opened by name compute: ``cpu``, ``cuda``, ``cuda:1`` ….
+        engine: counts the shards: a name, as in `open_engine`, or an open engine.
+        progress: shows how far the run is.
     """
     return cast("Dissection", run_dissect(locals()))
 
@@ -138,7 +137,6 @@ def monitor(
 ) -> "Monitoring":
     """Dissect checkpoints of one training, and follow its units from one to the next.
 
-    >>> import ganatomy
     >>> ganatomy.monitor(["run/1000.pth", "run/2000.pth"], out="monitor", opening="progan:{}").table  # doctest: +SKIP
 
     Args:
@@ -146,32 +144,10 @@ def monitor(
         out: the directory; what it has already is not dissected again.
         opening: what opens a file, with ``{}`` in its place.
         steps: of each checkpoint; else they are read from the names.
-        segmenter: names, as in `open_generator` and `open_segmenter` (bundled:scenes).
-        layers: names of layers; empty for all.
-        images: N, the evaluation sample: ids 0 … N-1. Levels are chosen on ids N … 2N-1 (1000).
-        validation: ``separate``, or ``cross``: N images in two folds, each scored at the level chosen on the other
-            (separate).
-        seed: of the latents (0).
-        calibration: how many images the candidate levels are measured on, from the start of the validation half (256).
-        resolution: height of the label maps that are compared; None for the images' own.
-        threshold: ``pair``, ``unit`` or ``max-iou``, see `choose_levels`; ``quantile:q``, the top q of a unit's raw
-            activations (Network Dissection); ``upsampled-quantile:q``, of its upsampled ones (pair).
-        label: which concept names a unit: ``matched``, of its matched pairs that of greatest IoU, none if there is no
-            such pair; ``iou``, of all concepts that of greatest IoU; ``iqr``, of greatest IQR (published) (matched).
-        levels, smallest: how many candidate levels a unit has, and the top fraction of the highest (100, 0.001).
-        rare: concepts on a smaller share of the validation pixels get no score (0.001).
-        interpretable_iou, interpretable_accuracy: a pair of unit and concept is interpretable above both (Figure 5)
-            (0.05, 0.75).
-        over_control, over_chance: an interpretable pair is matched if its IoU is more than so many times its control,
-            and more than so many times its chance level, see `required_iou`; (1.5, 2).
-        false_labels: both are raised by one factor where else a greater share of the units would be matched to some
-            concept by their mismatched counts (0.005).
-        top: how many images to show of each unit (10).
-        batch, shard: images a forward pass, and between two savings (32, 256).
-        device, engine, progress: of the run, as of `dissect`.
-
-    Raises:
-        GanatomyError: what was given cannot be used; the message says what to do.
+        segmenter: a name, as in `open_segmenter` (bundled:scenes).
+        layers, images, validation, seed, calibration, resolution, threshold, label, levels: as of `dissect`.
+        smallest, rare, interpretable_iou, interpretable_accuracy, over_control, over_chance: as of `dissect`.
+        false_labels, top, batch, shard, device, engine, progress: as of `dissect`.
     """
     return cast("Monitoring", run_monitor(locals()))
 
@@ -197,7 +173,6 @@ def compare(
 ) -> "Comparison":
     """Compare dissections: what do they draw, and what only one of them, beyond the error of the sample?
 
-    >>> import ganatomy
     >>> ganatomy.compare(["church", "livingroom"], layer=["layer4"]).changes  # doctest: +SKIP
 
     Args:
@@ -214,10 +189,7 @@ def compare(
         reals: how many of them (3000).
         features: name of the feature network, as in `open_features` (bundled:scenes).
         out: a directory for the page, the tables and the figures; nothing is written if it is not given.
-        device, engine, progress: of the run, as of `dissect`.
-
-    Raises:
-        GanatomyError: what was given cannot be used; the message says what to do.
+        device, engine, progress: as of `dissect`.
     """
     return cast("Comparison", run_compare(locals()))
 
@@ -252,7 +224,6 @@ def ablate(
 ) -> "Effect":
     """Ablate units, and measure the effect on every concept.
 
-    >>> import ganatomy
     >>> ganatomy.ablate("study", layer="layer4", concept="tree", top=20)  # doctest: +SKIP
 
     Args:
@@ -279,11 +250,9 @@ def ablate(
             without the concept (5).
         show: how many images are kept: of an ablation those that show most of the concept, else the first (8).
         out: the study directory, or a URL; a place beside the dissection, if it is not given.
-        device, engine, progress: of the run, as of `dissect`.
-        generator, segmenter: the open models, where open models were dissected.
-
-    Raises:
-        GanatomyError: what was given cannot be used; the message says what to do.
+        generator: the open generator, where an open one was dissected.
+        segmenter: the open segmenter, where an open one was used.
+        device, engine, progress: as of `dissect`.
     """
     return cast("Effect", run_experiment("ablate", locals()))
 
@@ -308,23 +277,13 @@ def unit_effects(
 ) -> "UnitEffects":
     """Ablate every unit of a layer, one at a time, beside the first-order estimate.
 
-    >>> import ganatomy
     >>> ganatomy.unit_effects("study", layer="layer4").table  # doctest: +SKIP
 
     Args:
-        study: a finished dissection, or its directory.
-        layer: where the units are.
         images: how many images (100).
-        first: id of the first; the default keeps clear of the images of dissections and of pools (1000000).
-        seed: of the latents, and of whatever is drawn at random (0).
-        batch, shard: images a forward pass, and between two savings (32, 100).
         estimate: whether to make the first-order estimate too.
-        out: the study directory, or a URL; a place beside the dissection, if it is not given.
-        device, engine, progress: of the run, as of `dissect`.
-        generator, segmenter: the open models, where open models were dissected.
-
-    Raises:
-        GanatomyError: what was given cannot be used; the message says what to do.
+        study, layer, first, seed, batch, shard, out, generator, segmenter: as of `ablate`.
+        device, engine, progress: as of `dissect`.
     """
     return cast("UnitEffects", run_experiment("unit_effects", locals()))
 
@@ -362,10 +321,10 @@ def insert(
 ) -> "Effect":
     """Insert a concept: set units to what they are where it is, and measure the effect on every concept.
 
-    >>> import ganatomy
     >>> ganatomy.insert("study", concept="door", at=(9, 6)).table  # doctest: +SKIP
 
     Args:
+<<<<<<< HEAD
         study: a finished dissection, or its directory.
         concept: what they are for; it is also what an effect is read on first.
         layer: where the units are.
@@ -397,6 +356,14 @@ def insert(
 
     Raises:
         GanatomyError: what was given cannot be used; the message says what to do.
+=======
+        multiple: they are set to so many times k (1).
+        constant: ``k``, one value a unit, or ``place``, one a unit at each place (SPEC 6) (k).
+        pool: on how many images k is measured (2000).
+        study, concept, layer, layers, units, top, by, ace, at, cell, images, first, seed, batch: as of `ablate`.
+        shard, strength, random, show, out, generator, segmenter: as of `ablate`.
+        device, engine, progress: as of `dissect`.
+>>>>>>> h-experiments
     """
     return cast("Effect", run_experiment("insert", locals()))
 
@@ -438,22 +405,11 @@ def context(
 ) -> "Context":
     """Insert a concept at every place of many images: where does the model accept it?
 
-    >>> import ganatomy
     >>> ganatomy.context("study", concept="door").under  # doctest: +SKIP
 
     Args:
-        study: a finished dissection, or its directory.
         concept: of which k is the class constant, and whose pixels are counted.
-        layer: where the units are.
-        layers: several at once, in place of `layer`.
-        units: the units themselves; None to rank them.
-        top: how many of the ranking (20).
-        by: ``iou`` (as dissected), ``ace`` (an optimised α; ACE has to have been run), or ``random`` (iou).
-        ace: where that ACE study lies; None for its usual place beside the dissection; where there are several, that of
-            the default schedule, then the published one.
         images: how many images (48).
-        first: id of the first; the default keeps clear of the images of dissections and of pools (1000000).
-        seed: of the latents, and of whatever is drawn at random (0).
         batch, shard: images a forward pass, and between two savings (32, 10).
         multiple: they are set to this many times k (1).
         constant: ``k``, one value a unit, or ``place``, one a unit at each place (k).
@@ -468,12 +424,8 @@ def context(
         grammar: category of scenes whose grammar says where the object may be; None for that of the generator's card,
             if it is a bundled one.
         allowed, forbidden: names of what it may be inserted on, and of what it may not; None for what the grammar says.
-        out: the study directory, or a URL; a place beside the dissection, if it is not given.
-        device, engine, progress: of the run, as of `dissect`.
-        generator, segmenter: the open models, where open models were dissected.
-
-    Raises:
-        GanatomyError: what was given cannot be used; the message says what to do.
+        study, layer, layers, units, top, by, ace, first, seed, out, generator, segmenter: as of `ablate`.
+        device, engine, progress: as of `dissect`.
     """
     return cast("Context", run_experiment("context", locals()))
 
@@ -499,27 +451,12 @@ def apply_edits(
 ) -> "Effect":
     """Make the edits of a file, and measure their effect on every concept.
 
-    >>> import ganatomy
     >>> ganatomy.apply_edits("study", edit="edit.json").table  # doctest: +SKIP
 
     Args:
-        study: a finished dissection, or its directory.
         edit: a file of edits, such as ``edit.json`` of a study.
-        images: how many images (200).
-        first: id of the first; the default keeps clear of the images of dissections and of pools (1000000).
-        seed: of the latents, and of whatever is drawn at random (0).
-        batch, shard: images a forward pass, and between two savings (32, 100).
-        random: how many random sets of as many units it is compared with; none of the chosen ones is in them, unless
-            the layer has too few others. Of given edits, the units drawn are set to the values of those that are given.
-            Where all units of every layer are inserted, it is compared once with what they are at that place in images
-            without the concept (5).
-        show: how many images are kept: of an ablation those that show most of the concept, else the first (8).
-        out: the study directory, or a URL; a place beside the dissection, if it is not given.
-        device, engine, progress: of the run, as of `dissect`.
-        generator, segmenter: the open models, where open models were dissected.
-
-    Raises:
-        GanatomyError: what was given cannot be used; the message says what to do.
+        study, images, first, seed, batch, shard, random, show, out, generator, segmenter: as of `ablate`.
+        device, engine, progress: as of `dissect`.
     """
     return cast("Effect", run_experiment("apply_edits", locals()))
 
@@ -567,18 +504,11 @@ def ace(
 ) -> "Ace":
     """Find the units that make a concept appear and vanish: their average causal effect.
 
-    >>> import ganatomy
     >>> ganatomy.ace("study", layer="layer4", concept="tree").effects  # doctest: +SKIP
 
     Args:
-        study: a finished dissection, or its directory.
-        layer: where the units are.
         concept: its name.
         schedule: ``fast``, ``quick``, or ``published``, the numbers of the published run (fast).
-        images: how many images (100).
-        first: id of the first; the default keeps clear of the images of dissections and of pools (1000000).
-        seed: of the latents, and of whatever is drawn at random (0).
-        batch, shard: images a forward pass, and between two savings (32, 100).
         pool: images in which places are looked for, shared by all concepts of the layer (2000).
         train, held: images in which the concept is ablated, and as many in which it is inserted, to optimise on and to
             decide when to stop (160, 80).
@@ -597,12 +527,9 @@ def ace(
         sizes: of the sets whose ablation is measured (Figure 4) (1 to 30).
         random, controls: how many sets of random units are measured beside, and of which sizes (3, 5,10,20,30).
         places: of each image at which a set is inserted, one at a time, to measure its effect (8).
-        out: the study directory, or a URL; a place beside the dissection, if it is not given.
-        device, engine, progress: of the run, as of `dissect`.
-        generator, segmenter: the open models, where open models were dissected.
-
-    Raises:
-        GanatomyError: what was given cannot be used; the message says what to do.
+        study, layer, first, seed, batch, shard, out, generator, segmenter: as of `ablate`.
+        images: as of `unit_effects`.
+        device, engine, progress: as of `dissect`.
     """
     return cast("Ace", run_experiment("ace", locals()))
 
@@ -637,19 +564,12 @@ def capacity(
 ) -> "Capacity":
     """Insert a concept in every way there is, at one place of each image.
 
-    >>> import ganatomy
     >>> ganatomy.capacity("study", layers=["layer4"], concept="door", on=["building"]).table  # doctest: +SKIP
 
     Args:
-        study: a finished dissection, or its directory.
         layers: which to try.
-        concept: of which k is the class constant, and whose pixels are counted.
         by: rankings of the units: ``iou``, ``random``, and ``ace`` once it has been run (iou).
         tops: so many of the units of each ranking (20,40).
-        images: how many images (200).
-        first: id of the first; the default keeps clear of the images of dissections and of pools (1000000).
-        seed: of the latents, and of whatever is drawn at random (0).
-        batch, shard: images a forward pass, and between two savings (32, 100).
         cells: a place is cell × cell of the layer's grid (1,2,3).
         least: the concept appears where it newly covers at least this share of the place's pixels; an image that shows
             less of it lends nothing (0.2).
@@ -659,13 +579,9 @@ def capacity(
         on: names of objects; only places that show mostly one of them are drawn. Empty for all.
         usual: only places are drawn that, in the pool, show the concept at least so often, as a share of the place that
             shows it most; 0 for all (0).
-        pool: how many images k is measured on (2000).
-        out: the study directory, or a URL; a place beside the dissection, if it is not given.
-        device, engine, progress: of the run, as of `dissect`.
-        generator, segmenter: the open models, where open models were dissected.
-
-    Raises:
-        GanatomyError: what was given cannot be used; the message says what to do.
+        study, images, first, seed, batch, shard, out, generator, segmenter: as of `ablate`.
+        concept, pool: as of `context`.
+        device, engine, progress: as of `dissect`.
     """
     return cast("Capacity", run_experiment("capacity", locals()))
 
@@ -694,27 +610,20 @@ def best_setting(
 ) -> "BestSetting":
     """Find the setting that inserts a concept best.
 
-    >>> import ganatomy
     >>> ganatomy.best_setting("study", concept="door", layers=["layer5", "layer6"]).measured  # doctest: +SKIP
 
     Args:
-        study: a finished dissection, or its directory.
         concept: what is inserted.
         layers: all set at once; the last that can be aimed at, if none are given.
         images: half of them choose, the others are measured on (120).
         first: id of the first; the default keeps clear of the images of dissections and of pools (3000000).
-        seed: of the latents, and of whatever is drawn at random (0).
         batch, shard: images a forward pass, and between two savings (32, 16).
         values: constants and multiples; each is tried with each set (k:1.0 k:2.0 place:1.0).
         cell: a place is cell × cell of the last layer's grid (1).
         pool: on how many images constants are measured (2000).
         grammar: category of scenes whose renderer says where the object may be; None for the generator's own.
-        out: the study directory, or a URL; a place beside the dissection, if it is not given.
-        device, engine, progress: of the run, as of `dissect`.
-        generator, segmenter: the open models, where open models were dissected.
-
-    Raises:
-        GanatomyError: what was given cannot be used; the message says what to do.
+        study, seed, out, generator, segmenter: as of `ablate`.
+        device, engine, progress: as of `dissect`.
     """
     return cast("BestSetting", run_experiment("best_setting", locals()))
 
@@ -751,36 +660,17 @@ def trace(
 ) -> "Trace":
     """Insert a concept at one place at a time, and follow the change through every later layer.
 
-    >>> import ganatomy
     >>> ganatomy.trace("study", concept="door").lines  # doctest: +SKIP
 
     Args:
-        study: a finished dissection, or its directory.
-        concept: of which k is the class constant, and whose pixels are counted.
-        layer: where the units are.
-        layers: several at once, in place of `layer`.
-        units: the units themselves; None to rank them.
-        top: how many of the ranking (20).
-        by: ``iou`` (as dissected), ``ace`` (an optimised α; ACE has to have been run), or ``random`` (iou).
-        ace: where that ACE study lies; None for its usual place beside the dissection; where there are several, that of
-            the default schedule, then the published one.
-        images: how many images (100).
-        first: id of the first; the default keeps clear of the images of dissections and of pools (1000000).
-        seed: of the latents, and of whatever is drawn at random (0).
         batch, shard: images a forward pass, and between two savings (32, 20).
-        multiple: they are set to this many times k (1).
-        constant: ``k``, one value a unit, or ``place``, one a unit at each place (k).
-        cell: a place is cell × cell of the layer's grid; of several layers, of the last one's (1).
-        pool: how many images k is measured on (2000).
         places: how many places are drawn from each image; 0 for all (16).
         visible: an edit was visible if the concept gained at least this share of the place's pixels (0.2).
         show: the first so many images get a map: every place of theirs is tried (4).
-        out: the study directory, or a URL; a place beside the dissection, if it is not given.
-        device, engine, progress: of the run, as of `dissect`.
-        generator, segmenter: the open models, where open models were dissected.
-
-    Raises:
-        GanatomyError: what was given cannot be used; the message says what to do.
+        study, layer, layers, units, top, by, ace, first, seed, out, generator, segmenter: as of `ablate`.
+        concept, multiple, constant, cell, pool: as of `context`.
+        images: as of `unit_effects`.
+        device, engine, progress: as of `dissect`.
     """
     return cast("Trace", run_experiment("trace", locals()))
 
@@ -810,29 +700,15 @@ def accuracy(
 ) -> "Accuracy":
     """Ablate units of a classifier, and measure the accuracy of each class.
 
-    >>> import ganatomy
     >>> ganatomy.accuracy("study", layer="layer3", concept="water").classes  # doctest: +SKIP
 
     Args:
-        study: a finished dissection, or its directory.
-        layer: where the units are.
-        units: the units themselves; None to rank them.
-        concept: what they are for; it is also what an effect is read on first.
-        top: how many of the ranking (20).
-        by: ``iou`` (as dissected), ``ace`` (an optimised α; ACE has to have been run), or ``random`` (iou).
-        ace: where that ACE study lies; None for its usual place beside the dissection; where there are several, that of
-            the default schedule, then the published one.
         images: how many images (1000).
         first: id of the first image: 0, as the images of a set are few (0).
-        seed: of the latents, and of whatever is drawn at random (0).
         batch, shard: images a forward pass, and between two savings (64, 256).
         random: how many random sets of as many units they are compared with (20).
-        out: the study directory, or a URL; a place beside the dissection, if it is not given.
-        device, engine, progress: of the run, as of `dissect`.
-        generator, segmenter: the open models, where open models were dissected.
-
-    Raises:
-        GanatomyError: what was given cannot be used; the message says what to do.
+        study, layer, units, concept, top, by, ace, seed, out, generator, segmenter: as of `ablate`.
+        device, engine, progress: as of `dissect`.
     """
     return cast("Accuracy", run_experiment("accuracy", locals()))
 
@@ -859,10 +735,10 @@ def unit_accuracy(
 ) -> "UnitAccuracy":
     """Ablate every unit of a classifier alone, then those that each class needs most together.
 
-    >>> import ganatomy
     >>> ganatomy.unit_accuracy("study", layer="layer3").table  # doctest: +SKIP
 
     Args:
+<<<<<<< HEAD
         study: a finished dissection, or its directory.
         layer: where the units are.
         images: how many images: units are chosen on the first half of them, effects measured on the second (1000).
@@ -870,14 +746,15 @@ def unit_accuracy(
         seed: of the latents, and of whatever is drawn at random (0).
         batch, shard: images a forward pass, and between two savings (64, 256).
         classes: those whose best units are ablated together; all, if none is named.
+=======
+        images: how many images: units are chosen on the first half of them, effects told on the second (1000).
+        classes: those whose best units are switched off together; all, if none is named.
+>>>>>>> h-experiments
         sizes: how many units at a time; sizes that leave the layer no unit are left out (1,2,4,8,12,16,20).
         random: how many random orders of units they are compared with (5).
-        out: the study directory, or a URL; a place beside the dissection, if it is not given.
-        device, engine, progress: of the run, as of `dissect`.
-        generator, segmenter: the open models, where open models were dissected.
-
-    Raises:
-        GanatomyError: what was given cannot be used; the message says what to do.
+        study, layer, seed, out, generator, segmenter: as of `ablate`.
+        first, batch, shard: as of `accuracy`.
+        device, engine, progress: as of `dissect`.
     """
     return cast("UnitAccuracy", run_experiment("unit_accuracy", locals()))
 
@@ -908,31 +785,25 @@ def artifacts(
 ) -> "Artifacts":
     """Find the units that spoil the images: those whose top images are farthest from real ones.
 
-    >>> import ganatomy
     >>> ganatomy.artifacts("study", layer="layer4", real="scenes:church").table  # doctest: +SKIP
 
     Args:
+<<<<<<< HEAD
         study: a finished dissection, or its directory.
         layer: where the units are.
         real: name of a set of real images, as in `open_images`; ``scenes`` alone are those that a bundled generator
             was trained on.
+=======
+>>>>>>> h-experiments
         annotations: the database of human annotations to compare with: a file, or a URL.
         threshold: the distance from which on units are left out of the counts of concepts.
-        images: M, generated images (3000).
-        first: id of the first; the default keeps clear of the images of dissections and of pools (1000000).
-        seed: of the latents, and of whatever is drawn at random (0).
         batch: images a forward pass, and between two savings (32).
         shard: images between two savings, or more where that would be very many savings (500).
-        reals: how many of them (3000).
-        features: name of the feature network, as in `open_features` (bundled:scenes).
         top: m, images of each unit (300).
         draws: how many times `top` images are drawn at random, for comparison (5).
-        out: the study directory, or a URL; a place beside the dissection, if it is not given.
-        device, engine, progress: of the run, as of `dissect`.
-        generator, segmenter: the open models, where open models were dissected.
-
-    Raises:
-        GanatomyError: what was given cannot be used; the message says what to do.
+        study, layer, first, seed, out, generator, segmenter: as of `ablate`.
+        real, images, reals, features: as of `compare`.
+        device, engine, progress: as of `dissect`.
     """
     return cast("Artifacts", run_experiment("artifacts", locals()))
 
@@ -959,10 +830,10 @@ def quality(
 ) -> "Quality":
     """Measure how far a model's images are from real ones.
 
-    >>> import ganatomy
     >>> ganatomy.quality("study", real="scenes:church").table  # doctest: +SKIP
 
     Args:
+<<<<<<< HEAD
         study: a finished dissection, or its directory.
         real: name of a set of real images, as in `open_images`; ``scenes`` alone are those that a bundled generator
             was trained on.
@@ -973,13 +844,13 @@ def quality(
         shard: images between two savings, or more where that would be very many savings (500).
         reals: how many of them (3000).
         features: name of the feature network, as in `open_features` (bundled:scenes).
+=======
+>>>>>>> h-experiments
         textures: how many images of either kind are compared by their patches; 0 for none (500).
-        out: the study directory, or a URL; a place beside the dissection, if it is not given.
-        device, engine, progress: of the run, as of `dissect`.
-        generator, segmenter: the open models, where open models were dissected.
-
-    Raises:
-        GanatomyError: what was given cannot be used; the message says what to do.
+        study, first, seed, out, generator, segmenter: as of `ablate`.
+        real, images, reals, features: as of `compare`.
+        batch, shard: as of `artifacts`.
+        device, engine, progress: as of `dissect`.
     """
     return cast("Quality", run_experiment("quality", locals()))
 
@@ -1015,35 +886,29 @@ def repair(
 ) -> "Repair":
     """Ablate units that spoil the images, measure whether that helps, and write the repaired generator.
 
-    >>> import ganatomy
     >>> ganatomy.repair("study", layer="layer4", real="scenes:church", worst=20).opens  # doctest: +SKIP
 
     Args:
+<<<<<<< HEAD
         study: a finished dissection, or its directory.
         layer: where the units are.
         real: name of a set of real images, as in `open_images`; ``scenes`` alone are those that a bundled generator
             was trained on.
+=======
+>>>>>>> h-experiments
         worst: so many of the ranking by `artifacts`, which is run if it was not.
         ranking: the directory of that ranking; that of the same options, if it is not given.
         flagged: those that people annotated; takes `annotations`.
         annotations: the database of human annotations: a file, or a URL.
         units: these.
-        images: M, generated images (3000).
         first: id of the first image; the default keeps clear of those that units are ranked by (4000000).
-        seed: of the latents, and of whatever is drawn at random (0).
-        batch: images a forward pass, and between two savings (32).
-        shard: images between two savings, or more where that would be very many savings (500).
-        reals: how many of them (3000).
-        features: name of the feature network, as in `open_features` (bundled:scenes).
         top: of the `images`, how many are the sample in which the units of all sets are greatest (500).
         random: sets of as many units as the last has, none of any set in them if there are others (5).
-        textures: how many images of either kind are compared by their patches; 0 for none (500).
         show: images of either sample that are shown (6).
-        out: the study directory, or a URL; a place beside the dissection, if it is not given.
-        device, engine, progress: of the run, as of `dissect`.
-        generator, segmenter: the open models, where open models were dissected.
-
-    Raises:
-        GanatomyError: what was given cannot be used; the message says what to do.
+        study, layer, seed, out, generator, segmenter: as of `ablate`.
+        real, images, reals, features: as of `compare`.
+        batch, shard: as of `artifacts`.
+        textures: as of `quality`.
+        device, engine, progress: as of `dissect`.
     """
     return cast("Repair", run_experiment("repair", locals()))

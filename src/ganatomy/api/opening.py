@@ -15,13 +15,9 @@ from ganatomy.study import Study, kind_name
 
 @public
 def open(directory: str | Path) -> Any:
-    """Open what an experiment found, whichever it was; no model is needed.
+    """Open the result of any experiment, such as a `Dissection`, an `Effect` or a `Monitoring`; no model is needed.
 
-    >>> import ganatomy
     >>> ganatomy.open("study").table  # doctest: +SKIP
-
-    Returns:
-        What the function of that experiment returns, such as a `Dissection`, an `Effect` or a `Monitoring`.
 
     Raises:
         StudyError: the directory holds no finished study, or one that is only an input of others.

@@ -77,8 +77,12 @@ def summary(function: Callable[..., Any]) -> str:
 def option_texts(function: Callable[..., Any]) -> dict[str, str]:
     """Return what a function says of each argument."""
     _, _, part = (inspect.getdoc(function) or "").partition("Args:\n")
-    found = re.findall(r"^    (\w+(?:, \w+)*): (.+?)(?=^    \w|^Raises:|\Z)", part, re.M | re.S)
-    return {name: " ".join(text.split()).rstrip(".") for group, text in found for name in group.split(", ")}
+    found = re.findall(r"^    (\w+(?:, \w+)*): (.+?)(?=^    \w|\Z)", part, re.M | re.S)
+    texts = {name: " ".join(text.split()).rstrip(".") for group, text in found for name in group.split(", ")}
+    for name, text in texts.items():
+        if other := re.fullmatch(r"as of `(\w+)`", text):
+            texts[name] = option_texts(getattr(api, other[1]))[name]
+    return texts
 
 
 def _add_option(parser: Parser, name: str, group: Sequence[Command]) -> None:

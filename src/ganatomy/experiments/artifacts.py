@@ -21,18 +21,19 @@ from torch import Tensor
 from ganatomy.annotations import artifact_units, open_annotations
 from ganatomy.errors import BadFile, BadValue
 from ganatomy.execute import Engine, local
-from ganatomy.experiments.base import Experiment, Plan, Runner
-from ganatomy.experiments.causal.source import Source, home, read_spec
+from ganatomy.experiments.base import Experiment, Plan, Runner, Tensors
+from ganatomy.experiments.causal.places import missing, read_spec
+from ganatomy.experiments.causal.source import Source, home
 from ganatomy.experiments.described import (
-    FEATURES,
     ArtifactSpec,
-    Described,
+    FeatureTable,
+    comparison_study,
     describe_made,
     describe_reals,
     describing_seconds,
-    open_setting,
+    named_reals,
 )
-from ganatomy.experiments.interpretable import interpretable_with
+from ganatomy.experiments.dissection import interpretable_with
 from ganatomy.experiments.result import Result
 from ganatomy.progress import NullProgress, Progress, listening
 from ganatomy.stats.frechet import FeatureMoments, frechet_distance, sampling_bias
@@ -49,7 +50,7 @@ SHARES = (0.05, 0.1, 0.25, 0.5, 0.75)
 
 
 @dataclass(frozen=True)
-class Strips:
+class Strips(Tensors):
     """The top images of every unit by the dissection, a few of the worst units and of the best.
 
     Attributes:
@@ -60,18 +61,9 @@ class Strips:
     units: Tensor
     pictures: Tensor
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """Return both."""
-        return {"units": self.units, "pictures": self.pictures}
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Tensor]) -> "Strips":
-        """Make them again."""
-        return cls(**state)
-
 
 @dataclass(frozen=True)
-class Distances:
+class Distances(Tensors):
     """The distance from real images of every unit's, then of every sample at random, then of all; and its two terms.
 
     Attributes:
@@ -81,15 +73,6 @@ class Distances:
     distance: Tensor
     means: Tensor
     covariances: Tensor
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """Return all three."""
-        return {"distance": self.distance, "means": self.means, "covariances": self.covariances}
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Tensor]) -> "Distances":
-        """Make them again."""
-        return cls(**state)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -133,7 +116,7 @@ class Artifacts(Result):
             BadFile: a file of it is damaged.
         """
         study = Study.open(directory)
-        spec, strips = read_spec(study, ArtifactSpec), study.step("strips", Strips, _missing)
+        spec, strips = read_spec(study, ArtifactSpec), study.step("strips", Strips, missing)
         return cls(spec, study.facts, study.read_table("artifacts"), study.read_table("samples"), strips, study)
 
     def against(self, flagged: Iterable[int]) -> "Artifacts":
@@ -203,22 +186,12 @@ class Artifacts(Result):
 def plan_artifacts(
     source: Source, layer: str, options: Mapping[str, Any]
 ) -> tuple[ArtifactSpec, Path, list[int] | None]:
-    """Return the Spec, where its study lies unless told otherwise, and the units that people flagged.
-
-    Args:
-        source: the dissection.
-        layer: where the units are.
-        options: fields of the Spec, and `annotations`, the database of flags.
-
-    Raises:
-        GanatomyError: what is asked for is not there.
-    """
+    """Return the Spec, where its study lies by default, and the units that people flagged."""
     own = dict(options)
     where = own.pop("annotations", None)
     spec = ArtifactSpec(**source.names(), layer=layer, **own)
-    other = "" if spec.features == FEATURES else f"-{Path(spec.features).name}"
     flagged = None if where is None else flagged_units(source, layer, where)
-    return spec, home(source, spec, f"artifacts-{Path(spec.real).name}{other}"), flagged
+    return spec, home(source, spec, f"artifacts-{named_reals(spec)}"), flagged
 
 
 @dataclass(frozen=True)
@@ -237,7 +210,7 @@ class _Read:
 def planned_ranking(source: Source, spec: ArtifactSpec, directory: Path) -> Plan[Artifacts]:
     """Return the plan of ranking the units of a layer."""
     work = f"distances of all units from {spec.reals} images of {spec.real}"
-    seconds = partial(describing_seconds, source, spec, source.shape(spec.layer).units)
+    seconds = partial(describing_seconds, source, spec)
     return Plan(spec, directory, partial(run_artifacts, spec, source), work, 0, seconds)
 
 
@@ -268,11 +241,7 @@ ARTIFACTS = Experiment(
 
 
 def check_threshold(threshold: float) -> None:
-    """Refuse what is no distance.
-
-    Raises:
-        BadValue: it is not a number above 0.
-    """
+    """Refuse what is no distance."""
     if not 0 < threshold < math.inf:
         raise BadValue(f"threshold={threshold} is no distance from which on units are left out; give one above 0")
 
@@ -288,12 +257,7 @@ def concept_counts(units: pd.DataFrame) -> pd.DataFrame:
 
 
 def flagged_units(source: Source, layer: str, where: str | Path) -> list[int]:
-    """Return the units in which people see artifacts.
-
-    Raises:
-        BadFile: there is no such database.
-        BadValue: nobody flagged a unit of this layer.
-    """
+    """Return the units in which people see artifacts."""
     if "://" not in str(where) and not Path(where).is_file():
         raise BadFile(f"{where}: no such file; give the database of annotations that ganatomy serve wrote")
     annotations = open_annotations(where)
@@ -312,26 +276,14 @@ def run_artifacts(
     """Rank the units of a layer; goes on where it was stopped.
 
     The real images are described once for all layers, and kept beside the dissection.
-
-    Raises:
-        UnknownName: no such layer.
-        BadFile: no such real images, or one that cannot be read.
-        BadModel: the feature network describes no images.
-        BadValue: too few images for the features, or fewer real ones than asked for.
-        StudyMismatch: the directory holds another study.
     """
-    units = source.shape(spec.layer).units
-    setting, numbers = open_setting(spec, source)
-    facts = source.facts()
-    facts["inputs"] |= {"real images": setting.pictures.fingerprint, "feature network": setting.network.fingerprint}
-    with Study.create(directory, spec, {**facts, "features": numbers}, execute, progress) as study:
-        spec = study.begun(spec)
-        setting = replace(setting, spec=spec)
+    source.shape(spec.layer)
+    with comparison_study(spec, source, directory, execute, progress) as (study, compared):
         if not study.finished:
-            real = describe_reals(setting, numbers, execute, progress)
-            work = partial(describe_made, setting, units)
-            made = study.sharded("generated images", Described, work, spec.shards())
-            device, shown = source.models.generator.device, progress or NullProgress()
+            real = describe_reals(compared, execute, progress)
+            work = partial(describe_made, compared, [()])
+            made = study.sharded("generated images", FeatureTable, work, compared.spec.shards())
+            device, shown = compared.generator.device, progress or NullProgress()
             found = study.step("distances", Distances, lambda: distances(made, real, spec, device, shown))
             table, samples = artifact_tables(source, spec, real, found)
             study.step("strips", Strips, lambda: top_strips(source, spec.layer, table))
@@ -342,10 +294,10 @@ def run_artifacts(
 
 
 def distances(
-    made: Described, real: FeatureMoments, spec: ArtifactSpec, device: torch.device, progress: Progress
+    made: FeatureTable, real: FeatureMoments, spec: ArtifactSpec, device: torch.device, progress: Progress
 ) -> Distances:
     """Return the distance of every unit, then of every sample at random, then of all images."""
-    samples = torch.cat([unit_samples(made, spec), random_samples(spec)])
+    samples = torch.cat([_unit_samples(made, spec), _random_samples(spec)])
     features = made.features
     whole = FeatureMoments(features.shape[1])
     whole.update(features)
@@ -354,19 +306,13 @@ def distances(
         with listening(progress.advance):
             some = unit_frechet(features.to(device), samples, real, overwrite=True)
             every = frechet_distance(real, whole)
-            return Distances(
-                *(torch.cat([getattr(some, name).cpu(), getattr(every, name)[None].cpu()]) for name in TERMS)
-            )
+            own = ((getattr(each, name).cpu().view(-1) for each in (some, every)) for name in TERMS)
+            return Distances(*(torch.cat(list(both)) for both in own))
     finally:
         progress.end()
 
 
-def unit_samples(made: Described, spec: ArtifactSpec) -> Int64[Tensor, "u m"]:
-    """Return the images of each unit.
-
-    Raises:
-        BadValue: a unit is NaN or Inf.
-    """
+def _unit_samples(made: FeatureTable, spec: ArtifactSpec) -> Int64[Tensor, "u m"]:
     peaks = made.peaks
     if not math.isfinite(float(peaks.sum())) and not peaks.isfinite().all():
         raise BadValue(f"units of {spec.layer} are NaN or Inf in some images, and cannot be ranked")
@@ -381,8 +327,7 @@ def tops(peaks: Float[Tensor, "M u"], top: int) -> Int64[Tensor, "u m"]:
     return torch.cat(parts)
 
 
-def random_samples(spec: ArtifactSpec) -> Int64[Tensor, "draws m"]:
-    """Return as many images as a unit has, drawn at random, several times."""
+def _random_samples(spec: ArtifactSpec) -> Int64[Tensor, "draws m"]:
     dice = torch.Generator().manual_seed(spec.seed)
     return torch.stack([torch.randperm(spec.images, generator=dice)[: spec.top] for _ in range(spec.draws)])
 
@@ -392,16 +337,16 @@ def artifact_tables(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the table of the units, worst first, and what to compare them with."""
     units = source.shape(spec.layer).units
-    terms = found.state_dict()
-    plain, every = torch.split(terms["distance"][units:], [spec.draws, 1])
+    own = found.distance[:units]
+    plain, every = torch.split(found.distance[units:], [spec.draws, 1])
     known = source.dissection.units
     known = known.join(interpretable_with(source.dissection).set_axis(AS_INTERPRETABLE, axis=1))
     table = known.loc[known.layer == spec.layer, [*UNIT_COLUMNS, *AS_INTERPRETABLE]].sort_values("unit")
     table = table.assign(
-        fid=terms["distance"][:units].numpy(),
-        means=terms["means"][:units].numpy(),
-        covariances=terms["covariances"][:units].numpy(),
-        excess=(terms["distance"][:units] - plain.mean()).numpy(),
+        fid=own.numpy(),
+        means=found.means[:units].numpy(),
+        covariances=found.covariances[:units].numpy(),
+        excess=(own - plain.mean()).numpy(),
     )
     covariance = real.covariance()
     rows = [
@@ -419,7 +364,3 @@ def top_strips(source: Source, layer: str, table: pd.DataFrame, worst: int = 8, 
     shown = list(dict.fromkeys(ranked[:worst] + ranked[-best:]))
     pictures = [torch.from_numpy(source.dissection.top(layer, unit).pictures[:each].copy()) for unit in shown]
     return Strips(torch.tensor(shown), torch.stack(pictures))
-
-
-def _missing() -> Strips:
-    raise BadFile("a step of the study is missing; run the same command again")

@@ -1,9 +1,7 @@
 """What an experiment is: one entry, from which its API function, its command and its place in the tests follow.
 
-An experiment asks a question about a finished dissection. Its entry is a module-level `Experiment` in the file that
-answers the question, and `EXPERIMENTS` lists all entries by name. The entry says which options there are (the fields of
-its Spec and of its option groups, with the defaults and sentences that stand there), how they become a `Plan`, and the
-plan says how to run it. ``recipes/api_signatures.py`` writes the public functions from that.
+The options of a question about a finished dissection are the fields of its Spec and option groups, with their defaults
+and sentences. ``recipes/api_signatures.py`` writes the public functions from that.
 """
 
 import dataclasses
@@ -19,6 +17,8 @@ from ganatomy.execute import Engine, local
 from ganatomy.progress import Progress
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ganatomy.experiments.causal.source import SampleSpec, Source
 
 EXPERIMENTS: Mapping[str, str] = {
@@ -43,6 +43,20 @@ NAMED = frozenset({"dissection", "generator", "segmenter"})
 REQUIRED = inspect.Parameter.empty
 """The default of an option that must be given."""
 R = TypeVar("R")
+T = TypeVar("T", bound="Tensors")
+
+
+class Tensors:
+    """A dataclass of tensors that a study keeps as a step, by the names of its fields."""
+
+    def state_dict(self) -> dict[str, "Tensor"]:
+        """Return every tensor by name."""
+        return dict(vars(self))
+
+    @classmethod
+    def from_state(cls: type[T], state: Mapping[str, "Tensor"]) -> T:
+        """Build it from what `state_dict` returned."""
+        return cls(**state)
 
 
 @dataclass(frozen=True)
@@ -68,13 +82,7 @@ class Plan(Generic[R]):
 
 @dataclass
 class Runner:
-    """Runs plans, one after the other: also those that a plan needs first, such as the best setting of an insertion.
-
-    Attributes:
-        engine: counts the shards.
-        progress: is told how far it is.
-        before: is told of each plan, and of its directory, before it runs.
-    """
+    """Runs plans, also those that a plan needs first; calls `before` with each plan and its directory."""
 
     engine: Engine = local
     progress: Progress | None = None
@@ -89,15 +97,7 @@ class Runner:
 
 
 class Option(NamedTuple):
-    """An option of an experiment.
-
-    Attributes:
-        name: as a keyword.
-        kind: its type.
-        default: `REQUIRED` for one that must be given; None for one that the plan decides.
-        usual: what the plan mostly decides.
-        text: what it is, in a sentence.
-    """
+    """An option of an experiment: its keyword, type, default, what the plan decides for a default of None, and help."""
 
     name: str
     kind: Any

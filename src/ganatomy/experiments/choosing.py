@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+from ganatomy.experiments.base import Tensors
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.tally import Tally
 from ganatomy.stats.pairs import GROUPED, PairLevels
@@ -20,7 +20,6 @@ from ganatomy.stats.scores import (
     rates,
 )
 
-S = TypeVar("S", bound="Stored")
 READ_BYTES = 1 << 25
 """How large the counts are that are read at once; the scores made of them take a few times as much."""
 KEPT_BYTES = 1 << 27
@@ -28,21 +27,8 @@ KEPT_BYTES = 1 << 27
 TINY = 1e-9
 
 
-class Stored:
-    """Tables that a study keeps by name."""
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """Return every table by name."""
-        return dict(vars(self))
-
-    @classmethod
-    def from_state(cls: type[S], state: Mapping[str, Tensor]) -> S:
-        """Build it from what `state_dict` returned."""
-        return cls(**state)
-
-
 @dataclass(frozen=True, eq=False)
-class Chosen(Stored):
+class ChosenLevels(Tensors):
     """What the validation half decided, for every unit (rows, through all layers) and scored concept (columns).
 
     Attributes:
@@ -78,7 +64,7 @@ class Chosen(Stored):
         return found
 
 
-def choose(spec: DissectSpec, validation: Tally, layers: Iterable[str]) -> Chosen:
+def choose(spec: DissectSpec, validation: Tally, layers: Iterable[str]) -> ChosenLevels:
     """Choose the level of every unit and every concept that is common enough to be scored.
 
     With crossed halves both decide what is common; then all that occur are looked at.
@@ -100,7 +86,7 @@ def choose(spec: DissectSpec, validation: Tally, layers: Iterable[str]) -> Chose
             parts.append(_choose(spec, counts, table.levels[rows], kept))
     columns = {name: torch.cat([part[name] for part in parts], int(name == "null")) for name in parts[0]}
     shown = first.counts[1, 0, common].sum(-1)
-    return Chosen(concepts, **columns, pixels=presence.pixels, images=presence.images, shown=shown)
+    return ChosenLevels(concepts, **columns, pixels=presence.pixels, images=presence.images, shown=shown)
 
 
 def portions(units: int, concepts: int, bins: int) -> Iterator[slice]:
@@ -110,7 +96,7 @@ def portions(units: int, concepts: int, bins: int) -> Iterator[slice]:
 
 
 def _choose(spec: DissectSpec, counts: Tensor, levels: Tensor, kept: int) -> dict[str, Tensor]:
-    """Return rows of the fields of `Chosen` by name, given counts [2, u, c, bins] and how many concepts are kept."""
+    """Return rows of `ChosenLevels` by field, given counts [2, u, c, bins] and how many concepts are kept."""
     own, other = counts
     level, null_level, shares = levels_of(spec, own, levels), levels_of(spec, other, levels), rates(own)
     allowed = candidates(shares, levels, spec.threshold, spec.rare)

@@ -1,10 +1,11 @@
 """Real and generated images described by features: what distances between them are computed from."""
 
-import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache, partial
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -12,11 +13,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ganatomy.edit import Intervention
 from ganatomy.errors import BadValue
 from ganatomy.execute import Engine
 from ganatomy.experiments.causal.source import SampleSpec, Source, at_least
 from ganatomy.experiments.models import check_same
 from ganatomy.features import FeatureNetwork, checked_vectors, open_features
+from ganatomy.generators import Generator
 from ganatomy.pictures.protocol import CropSpec, ImageDataset
 from ganatomy.pictures.rendered import RenderedScenes
 from ganatomy.pictures.sets import open_images
@@ -33,6 +36,7 @@ TABLES = ("features", "peaks")
 PROBE = 8
 SAVINGS = 20
 """A saving writes all images seen so far; more savings of a long run would only write."""
+Units = Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,6 @@ class AgainstRealSpec(SampleSpec):
     features: str = FEATURES
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
         super().__post_init__()
         at_least(self, **dict.fromkeys(self.COMPARED, 2))
         family, _, name = self.generator.partition("?")[0].partition(":")
@@ -86,7 +89,6 @@ class ArtifactSpec(AgainstRealSpec):
     draws: int = 5
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
         super().__post_init__()
         at_least(self, draws=2)
         if self.top > self.images:
@@ -116,7 +118,7 @@ class RealSpec:
     shard: int = SampleSpec.shard
 
 
-class Described:
+class FeatureTable:
     """What is known of every generated image, one row each, in blocks of images: to merge two copies nothing.
 
     Args:
@@ -129,7 +131,7 @@ class Described:
         self._rows: list[int] = blocks["rows"].tolist()
 
     @classmethod
-    def of(cls, features: Sequence[Tensor], peaks: Sequence[Tensor]) -> "Described":
+    def of(cls, features: Sequence[Tensor], peaks: Sequence[Tensor]) -> "FeatureTable":
         """Return a block, given by the batch."""
         own = {"features:0": torch.cat(list(features)), "peaks:0": torch.cat(list(peaks))}
         return cls({"rows": torch.tensor([len(own["peaks:0"])]), **own})
@@ -144,66 +146,64 @@ class Described:
         """A table of the peaks, the caller's own."""
         return self._table("peaks")
 
-    def merge(self, other: "Described") -> "Described":
-        """Return what is known of the images of both.
-
-        Raises:
-            BadValue: the other has other numbers or units.
-        """
+    def merge(self, other: "FeatureTable") -> "FeatureTable":
+        """Return what is known of the images of both."""
         for name in TABLES:
             if self._blocks[f"{name}:0"].shape[1:] != other._blocks[f"{name}:0"].shape[1:]:
                 raise BadValue(f"descriptions of images by other {name} cannot be merged")
-        rows, first = torch.tensor([*self._rows, *other._rows]), len(self._rows)
-        own = {key: self._blocks[key] for name in TABLES for key in self._names(name)}
-        moved = {
-            f"{name}:{first + i}": other._blocks[key] for name in TABLES for i, key in enumerate(other._names(name))
-        }
-        return Described({"rows": rows, **own, **moved})
+        blocks = {"rows": torch.tensor([*self._rows, *other._rows])}
+        for name in TABLES:
+            both = [(own, key) for own in (self, other) for key in own._keys(name)]
+            blocks |= {f"{name}:{i}": own._blocks[key] for i, (own, key) in enumerate(both)}
+        return FeatureTable(blocks)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return every block."""
-        return {name: self._blocks[name] for name in ("rows", *(key for name in TABLES for key in self._names(name)))}
+        return {name: self._blocks[name] for name in ("rows", *(key for name in TABLES for key in self._keys(name)))}
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Tensor]) -> "Described":
+    def from_state(cls, state: Mapping[str, Tensor]) -> "FeatureTable":
         """Make it again."""
         return cls(state)
 
-    def _names(self, name: str) -> list[str]:
+    def _keys(self, name: str) -> list[str]:
         return [f"{name}:{i}" for i in range(len(self._rows))]
 
     def _table(self, name: str) -> Tensor:
-        table: Tensor | None = None
-        for rows, key in zip(self._places(), self._names(name), strict=True):
-            block = self._blocks[key]
-            if table is None:
-                table = block.new_empty(sum(self._rows), block.shape[1])
-            table[rows] = block
-        assert table is not None
+        first, *others = self._keys(name)
+        block = self._blocks[first]
+        table = block.new_empty(sum(self._rows), block.shape[1])  # filled block by block: nothing is held twice
+        table[: self._rows[0]], done = block, self._rows[0]
+        for rows, key in zip(self._rows[1:], others, strict=True):
+            table[done : done + rows] = self._blocks[key]
+            done += rows
         return table
-
-    def _places(self) -> list[slice]:
-        ends = list(itertools.accumulate(self._rows))
-        return [slice(end - count, end) for end, count in zip(ends, self._rows, strict=True)]
 
 
 @dataclass(frozen=True)
-class Setting:
-    """All that a comparison with real images computes with, opened; the network stays behind when it travels."""
+class RealComparison:
+    """All that a comparison with real images computes with, opened; the network stays behind when it travels.
+
+    Attributes:
+        width: how many numbers describe an image.
+    """
 
     source: Source
     spec: AgainstRealSpec
     network: FeatureNetwork
     pictures: ImageDataset
     frame: CropSpec
+    width: int
+
+    @property
+    def generator(self) -> Generator:
+        """The generator."""
+        return self.source.models.generator
 
     def real(self, ids: range) -> Images:
         """Return some of the real images: those of the sample, in the order in which they are kept.
 
         So images that are kept together are read together, and where a sum is taken the order does not matter.
-
-        Raises:
-            BadFile: one cannot be read; names it.
         """
         return self.pictures.images(self._sample[ids.start : ids.stop], self.frame)
 
@@ -212,101 +212,140 @@ class Setting:
         return sorted(self.pictures.sample_indices(range(self.spec.reals), self.spec.seed))
 
     def features(self, images: Images) -> Float[Tensor, "b d"]:
-        """Describe images.
-
-        Raises:
-            BadModel: the network gives no vectors.
-        """
+        """Describe images."""
         return checked_vectors(self.network.features(images), images, self.spec.features)
 
+    def ablation_edits(self, units: Units) -> list[Intervention]:
+        """Return the edits that ablate some units of the layer; none for no units."""
+        layer = self.spec.layer
+        return [Intervention.ablate(layer, self.source.shape(layer), units)] if units else []
+
+    def drawn(self, ids: range, units: Units = ()) -> Iterator[tuple[Images, range]]:
+        """Draw images without some units, batch by batch."""
+        edits = self.ablation_edits(units)
+        for part in self.source.parts(ids, self.spec.batch):
+            z = self.generator.latents(part, self.spec.seed)
+            yield (self.generator.edited(z, edits) if edits else self.generator.observe(z, []).images), part
+
     def __reduce__(self) -> tuple[Any, ...]:
-        return _arrived, (self.source, self.spec, self.network.fingerprint, self.pictures, self.frame)
+        own = self.source, self.spec, self.network.fingerprint, self.pictures, self.frame, self.width
+        return _arrived, own
 
 
-def _arrived(source: Source, spec: AgainstRealSpec, network: str, pictures: ImageDataset, frame: CropSpec) -> Setting:
-    return Setting(source, spec, _network(spec.features, source.models.device, network), pictures, frame)
+def _arrived(
+    source: Source, spec: AgainstRealSpec, network: str, pictures: ImageDataset, frame: CropSpec, width: int
+) -> RealComparison:
+    return RealComparison(source, spec, _network(spec.features, source.models.device, network), pictures, frame, width)
 
 
 @lru_cache(maxsize=1)
 def _network(name: str, device: str, known: str) -> FeatureNetwork:
-    """Return the network of that name in this process, which opens it once."""
     network = open_features(name, device)
     check_same(name, network.fingerprint, known)
     return network
 
 
-def open_setting(spec: AgainstRealSpec, source: Source) -> tuple[Setting, int]:
-    """Open what is needed; return also how many numbers describe an image, which must be fewer than the images."""
+def open_comparison(spec: AgainstRealSpec, source: Source) -> RealComparison:
+    """Open what is needed."""
     pictures = open_images(spec.real)
     pictures.sample_indices(range(spec.reals), spec.seed)  # so many must be there
     network = open_features(spec.features, source.models.device)
     generator = source.models.generator
     image = generator.observe(generator.latents(spec.ids()[:1], spec.seed), []).images
     crop = 0.0 if isinstance(pictures, RenderedScenes) else 1.0  # photographs are cut to the shape, and never squeezed
-    setting = Setting(source, spec, network, pictures, CropSpec((image.shape[-2], image.shape[-1]), crop))
-    numbers = setting.features(image.clamp(-1, 1)).shape[1]
+    width = checked_vectors(network.features(image.clamp(-1, 1)), image, spec.features).shape[1]
     for name in spec.COMPARED:
-        if getattr(spec, name) <= numbers:
+        if getattr(spec, name) <= width:
             raise BadValue(
-                f"{name}={getattr(spec, name)} images are too few for the {numbers} numbers by which "
+                f"{name}={getattr(spec, name)} images are too few for the {width} numbers by which "
                 f"{spec.features} describes each: such a distance tells of the sample and not of the images; "
-                f"give {name}={numbers + 1} or more"
+                f"give {name}={width + 1} or more"
             )
-    return setting, numbers
+    frame = CropSpec((image.shape[-2], image.shape[-1]), crop)
+    return RealComparison(source, spec, network, pictures, frame, width)
 
 
-def describe_reals(setting: Setting, numbers: int, execute: Engine, progress: Progress | None = None) -> FeatureMoments:
+@contextmanager
+def comparison_study(
+    spec: AgainstRealSpec, source: Source, directory: Path, execute: Engine, progress: Progress | None
+) -> Iterator[tuple[Study, RealComparison]]:
+    """Open what a comparison computes with, and make its study or go on with it."""
+    compared = open_comparison(spec, source)
+    facts = source.facts()
+    facts["inputs"] |= {"real images": compared.pictures.fingerprint, "feature network": compared.network.fingerprint}
+    with Study.create(directory, spec, {**facts, "features": compared.width}, execute, progress) as study:
+        yield study, replace(compared, spec=study.begun(spec))
+
+
+def named_reals(spec: AgainstRealSpec) -> str:
+    """Return the real images, and the features if those are not the default, as a part of a name."""
+    other = "" if spec.features == FEATURES else f"-{Path(spec.features).name}"
+    return f"{Path(spec.real).name}{other}"
+
+
+def describe_reals(compared: RealComparison, execute: Engine, progress: Progress | None = None) -> FeatureMoments:
     """Return the moments of the real images: described now, or for an earlier study."""
-    spec, frame = setting.spec, setting.frame
-    prints = setting.pictures.fingerprint, setting.network.fingerprint
+    spec, frame = compared.spec, compared.frame
+    prints = compared.pictures.fingerprint, compared.network.fingerprint
     asked = RealSpec(*prints, spec.reals, spec.seed, frame.size, frame.crop, batch=spec.batch, shard=spec.shard)
-    directory = setting.source.sibling_path("real", spec_digest(asked)[:16])
+    directory = compared.source.sibling_path("real", spec_digest(asked)[:16])
     facts = {"inputs": {}, "real": spec.real, "features": spec.features}
     with Study.create(directory, asked, facts, execute, progress) as study:
         asked = study.begun(asked)
         shards = [range(i, min(i + asked.shard, spec.reals)) for i in range(0, spec.reals, asked.shard)]
-        work = partial(describe_real, replace(setting, spec=replace(spec, batch=asked.batch)), numbers)
+        work = partial(describe_real, replace(compared, spec=replace(spec, batch=asked.batch)))
         moments = study.sharded("real images", FeatureMoments, work, shards)
         if not study.finished:
             study.finish()
     return moments
 
 
-def describing_seconds(source: Source, spec: AgainstRealSpec, units: int) -> float:
-    """Say how long it will take to describe all images, from a few of them, and so many units of the layer."""
-    setting, numbers = open_setting(spec, source)
+def describing_seconds(source: Source, spec: AgainstRealSpec, trials: Sequence[Units] = ((),), more: int = 0) -> float:
+    """Return how long it will take to describe all images in every way, and to draw so many more, from a few."""
+    compared = open_comparison(spec, source)
     few = min(PROBE, spec.images, spec.reals)
-    for _ in range(2):  # what is done once is done the first time
+    for _ in range(2):  # the first time includes set-up
         start = perf_counter()
-        describe_made(setting, units, spec.ids()[:few])
+        describe_made(compared, trials, spec.ids()[:few])
         between = perf_counter()
-        describe_real(setting, numbers, range(few))
+        describe_real(compared, range(few))
         done = perf_counter()
-    return (spec.images * (between - start) + spec.reals * (done - between)) / few
+    return ((spec.images + more) * (between - start) + spec.reals * (done - between)) / few
 
 
 @torch.no_grad()
-def describe_real(setting: Setting, numbers: int, ids: range) -> FeatureMoments:
+def describe_real(compared: RealComparison, ids: range) -> FeatureMoments:
     """Describe one shard of the real images."""
-    spec, device = setting.spec, setting.source.models.generator.device
-    moments = FeatureMoments(numbers, device)
+    spec, device = compared.spec, compared.generator.device
+    moments = FeatureMoments(compared.width, device)
     for i in range(0, len(ids), spec.batch):
         part = ids[i : i + spec.batch]
-        moments.update(setting.features(setting.real(part).to(device)))
+        moments.update(compared.features(compared.real(part).to(device)))
         report_progress(len(part))
     return moments
 
 
 @torch.no_grad()
-def describe_made(setting: Setting, units: int, ids: range) -> Described:
-    """Describe one shard of the generated images; with units=0 by their features alone."""
-    spec, generator = setting.spec, setting.source.models.generator
-    layers = [spec.layer] if units else []
+def describe_made(compared: RealComparison, trials: Sequence[Units], ids: range) -> FeatureTable:
+    """Describe one shard of the generated images, without each set of units.
+
+    What comes before the layer is computed once.
+
+    Returns:
+        One row an image: the features of each trial, one after the other, and the peaks of all units before any edit;
+        of a Spec that names no layer, none.
+    """
+    spec, generator = compared.spec, compared.generator
+    layers = [spec.layer] if spec.layer in generator.layers else []
+    edits = [compared.ablation_edits(own) for own in trials]
     features: list[Tensor] = []
     peaks: list[Tensor] = []
-    for part in setting.source.parts(ids, spec.batch):
-        seen = generator.observe(generator.latents(part, spec.seed), layers)
-        peaks.append(seen.features[spec.layer].amax((2, 3)) if units else seen.images.new_zeros(len(part), 0))
-        features.append(setting.features(seen.images.clamp(-1, 1)))
+    for part in compared.source.parts(ids, spec.batch):
+        z = generator.latents(part, spec.seed)
+        seen = generator.observe(z, layers)
+        r = seen.features[spec.layer] if layers else seen.images.new_zeros(len(part), 0, 1, 1)
+        images = (generator.render(own[0](r), spec.layer, z) if own else seen.images for own in edits)
+        features.append(torch.cat([compared.features(each.clamp(-1, 1)) for each in images], 1))
+        peaks.append(r.amax((2, 3)))
         report_progress(len(part))
-    return Described.of(features, peaks)
+    return FeatureTable.of(features, peaks)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from ganatomy.experiments.dissection import Dissection
 
-SIDE = 1.645
+Z_95 = 1.645
 """Standard errors that a normal estimate exceeds in one case of twenty."""
 
 
@@ -34,5 +34,5 @@ def false_discovery(dissection: Dissection) -> pd.DataFrame:
 
 def _upper(found: int, n: int) -> float:
     """Return the upper end of Wilson's interval for a share of which so many of n were found."""
-    share, z = found / n, SIDE**2 / n
+    share, z = found / n, Z_95**2 / n
     return (share + z / 2 + math.sqrt(z * share * (1 - share) + z * z / 4)) / (1 + z)

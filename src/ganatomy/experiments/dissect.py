@@ -10,7 +10,7 @@ from typing import Any
 from ganatomy import consent
 from ganatomy.devices import free_share
 from ganatomy.errors import StudyError
-from ganatomy.experiments.choosing import Chosen, choose
+from ganatomy.experiments.choosing import ChosenLevels, choose
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.models import Models
@@ -27,10 +27,6 @@ def facts(spec: DissectSpec, models: Models) -> dict[str, Any]:
     """Return what is used: the models' fingerprints, their layers and words, and the versions of the software.
 
     A segmenter whose concepts are shown from thresholds on, its `thresholds`, has them told by concept.
-
-    Raises:
-        UnknownName: a layer that the generator does not have.
-        BadValue: the sample takes more images than there are to look at.
     """
     generator, segmenter = models.subject, models.segmenter
     layers = chosen_layers(generator, spec.layers)
@@ -56,9 +52,6 @@ def run(spec: DissectSpec, study: Study, models: Models, memory: int | None = No
     Args:
         spec, study, models: what is dissected, and where it is kept.
         memory: how many bytes one process may take, see `tally_shard`; None for half of what is free.
-
-    Raises:
-        BadModel: NaN or Inf activations or images; names the layer, the unit and the latent id.
     """
     with contextlib.suppress(StudyError):  # it is only asked for again
         consent.agree([spec.generator, spec.segmenter])  # which stand in a file from now on, and were typed here
@@ -76,6 +69,6 @@ def run(spec: DissectSpec, study: Study, models: Models, memory: int | None = No
         return study.sharded(half, Tally, work, spec.shards(half))
 
     validation = tally("validation", None)
-    chosen = study.step("chosen", Chosen, lambda: choose(spec, validation, layers))
+    chosen = study.step("chosen", ChosenLevels, lambda: choose(spec, validation, layers))
     evaluation = tally("evaluation", chosen.wanted(cuts))
     return Dissection.conclude(spec, study, validation, evaluation, partial(draw_strips, spec, models))

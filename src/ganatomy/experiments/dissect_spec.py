@@ -66,7 +66,6 @@ class DissectSpec:
     shard: int = 256
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
         if isinstance(self.layers, str):
             raise BadValue(f"layers={self.layers!r} is one name; give a list of names")
         object.__setattr__(self, "layers", tuple(self.layers))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from ganatomy.errors import BadFile, BadValue, UnknownName
-from ganatomy.experiments.choosing import Chosen
+from ganatomy.experiments.choosing import ChosenLevels
 from ganatomy.experiments.dissect_spec import DissectSpec
-from ganatomy.experiments.reading import Counted, Reading, counted, read
+from ganatomy.experiments.reading import PixelCounts, UnitScores, counted, read
 from ganatomy.experiments.result import Summarised, matched_text
 from ganatomy.experiments.strips import Strip, Strips, top_ids
 from ganatomy.experiments.tables import Scores, concept_table, layer_table, pair_table, unit_table
@@ -25,7 +25,7 @@ from ganatomy.generators import LayerShape
 from ganatomy.stats.levels import ActivationLevels
 from ganatomy.stats.scores import information_quality, iou, rates
 from ganatomy.stats.topk import TopImages
-from ganatomy.study import Study, as_bad_file
+from ganatomy.study import Study, TensorState, as_bad_file
 from ganatomy.tensor_files import SUFFIX
 from ganatomy.vocabulary import NOTHING, Concept, addresses, find_concept
 
@@ -33,8 +33,10 @@ if TYPE_CHECKING:
     from ganatomy.experiments.resampling import Resampled
     from ganatomy.report.card import UnitCard
 
+A = TypeVar("A", bound="TensorState")
 Floats = npt.NDArray[np.float64]
 Draw = Callable[[Mapping[str, Tensor], Mapping[str, Tensor], range], Strips]
+NAMED = ["label", "category"]
 TABLES = ("units", "concepts", "pairs", "by_layer")
 NUMBERS = {"units": ("unit", "iou", "interpretable", "matched"), "concepts": ("share", "rare")}
 WORDS = {"units": ("layer", "label", "category"), "concepts": ("concept", "category")}
@@ -108,8 +110,8 @@ class Dissection(Summarised):
     ) -> "Dissection":
         """Read what was counted, draw the top images, and write the tables of the study."""
         layers, vocabulary = _named(study)
-        chosen = study.step("chosen", Chosen, _missing)
-        reading = study.step("scores", Reading, lambda: read(spec, evaluation, validation, chosen, layers))
+        chosen = study.step("chosen", ChosenLevels, _missing)
+        reading = study.step("scores", UnitScores, lambda: read(spec, evaluation, validation, chosen, layers))
         best = study.step("top", Tally, lambda: _best(spec, evaluation, validation, layers))
         top = {layer: best.top("all", layer) for layer in layers}
         scores = _scores(spec, study, reading, top)
@@ -136,16 +138,10 @@ class Dissection(Summarised):
         row = self._row(layer, unit)
         scored = self.concepts.iloc[self.reading.concepts[1:].numpy() - 1].reset_index(drop=True)
         table = scored[["concept", "category"]].assign(
-            iou=self.reading.iou[row, 1:].numpy(),
-            chance=scored.share,
-            control=self.reading.control[row, 1:].numpy(),
-            iqr=self.reading.iqr[row, 1:].numpy(),
-            level=self.reading.level[row, 1:].long().numpy(),
+            iou=self.reading.iou[row, 1:].numpy(), chance=scored.share, **self._scores_at(row, slice(1, None))
         )
-        pairs = self.pairs[(self.pairs.layer == layer) & (self.pairs.unit == unit) & self.pairs.matched]
-        found = set(zip(pairs.concept, pairs.category, strict=True))
-        table["matched"] = [pair in found for pair in zip(table.concept, table.category, strict=True)]
-        return _ranked(table[~scored.rare])
+        own = (self.pairs.layer == layer) & (self.pairs.unit == unit)
+        return _ranked(table[~scored.rare], self.pairs[own & self.pairs.matched])
 
     def ranked(self, concept: str) -> pd.DataFrame:
         """Return every unit for one concept, best first: layer, unit, iou, control, iqr, level, matched, rank.
@@ -155,17 +151,15 @@ class Dissection(Summarised):
         """
         c = self.column(concept)
         table = self.units[["layer", "unit"]].assign(
-            iou=self.reading.iou[:, c].numpy(),
-            control=self.reading.control[:, c].numpy(),
-            iqr=self.reading.iqr[:, c].numpy(),
-            level=self.reading.level[:, c].long().numpy(),
+            iou=self.reading.iou[:, c].numpy(), **self._scores_at(slice(None), c)
         )
         name, category = self.scored[c]
         own = (self.pairs.concept == name) & (self.pairs.category == category)
-        pairs = self.pairs[own & self.pairs.matched]
-        found = set(zip(pairs.layer, pairs.unit, strict=True))
-        table["matched"] = [unit in found for unit in zip(table.layer, table.unit, strict=True)]
-        return _ranked(table)
+        return _ranked(table, self.pairs[own & self.pairs.matched])
+
+    def _scores_at(self, rows: int | slice, columns: int | slice) -> dict[str, npt.NDArray[Any]]:
+        found = {name: getattr(self.reading, name)[rows, columns].numpy() for name in ("control", "iqr", "level")}
+        return found | {"level": found["level"].astype(np.int64)}
 
     def column(self, concept: str) -> int:
         """Return the column of a concept in the scores.
@@ -195,10 +189,10 @@ class Dissection(Summarised):
             ``attrs["chosen"]`` is the chosen level, None where there is none.
         """
         row, c = self._row(layer, unit), self.column(concept)
-        ious, iqrs, on = self.curves(layer, [unit], [int(self.reading.concepts[c])])
+        iou, iqr, on = (table[0] for table in self.curves(layer, [unit], [int(self.reading.concepts[c])]))
         tops = self.spec.tops()
         columns = {"level": np.arange(len(tops)), "fraction": tops, "threshold": self._levels.values[row].numpy()}
-        table = pd.DataFrame({**columns, "iou": ious[0], "iqr": iqrs[0], "on": on[0]})
+        table = pd.DataFrame({**columns, "iou": iou, "iqr": iqr, "on": on})
         level = int(self.reading.level[row, c])
         table.attrs["chosen"] = level if level >= 0 else None
         return table
@@ -245,7 +239,7 @@ class Dissection(Summarised):
 
     def show(self, layer: str, unit: int) -> "UnitCard":
         """Return the card of a unit; a notebook draws it."""
-        from ganatomy.report.card import unit_card  # the one door that swings back: see docs/architecture.md
+        from ganatomy.report.card import unit_card  # one of two imports of the report, see architecture.md
 
         self._row(layer, unit)
         return unit_card(self, layer, unit)
@@ -274,9 +268,9 @@ class Dissection(Summarised):
         return sum(self.layers[name].units for name in names[: names.index(layer)]) + unit
 
     @cached_property
-    def reading(self) -> Reading:
+    def reading(self) -> UnitScores:
         """The scores of every unit and concept, and the levels that they are read at."""
-        return self.study.step("scores", Reading, _missing)
+        return self._step("scores", UnitScores)
 
     @cached_property
     def scores(self) -> Scores:
@@ -290,18 +284,18 @@ class Dissection(Summarised):
 
         return resampled(self)
 
-    def counted(self) -> Iterator[Counted]:
+    def counted(self) -> Iterator[PixelCounts]:
         """Yield the pixels that units are scored by, layer by layer."""
         return counted(self.reading, [(name, shape.units) for name, shape in self.layers.items()])
 
     @cached_property
     def _levels(self) -> ActivationLevels:
-        return self.study.step("levels", ActivationLevels, _missing)
+        return self._step("levels", ActivationLevels)
 
     @cached_property
-    def chosen(self) -> Chosen:
+    def chosen(self) -> ChosenLevels:
         """What the validation half decided."""
-        return self.study.step("chosen", Chosen, _missing)
+        return self._step("chosen", ChosenLevels)
 
     @property
     def has_counts(self) -> bool:
@@ -311,16 +305,32 @@ class Dissection(Summarised):
     @property
     def evaluation(self) -> Tally:
         """What was counted of the evaluation half."""
-        return self.study.step("evaluation", Tally, _missing)
+        return self._step("evaluation", Tally)
 
     @cached_property
     def _strips(self) -> Strips:
-        return self.study.step("strips", Strips, _missing)
+        return self._step("strips", Strips)
 
     @cached_property
     def _top(self) -> dict[str, TopImages]:
-        best = self.study.step("top", Tally, _missing)
+        best = self._step("top", Tally)
         return {layer: best.top("all", layer) for layer in self.layers}
+
+    def _step(self, name: str, kind: type[A]) -> A:
+        return self.study.step(name, kind, _missing)
+
+
+def interpretable_with(dissection: Dissection) -> pd.DataFrame:
+    """Return columns label and category, in the order of `Dissection.units`: what each unit is interpretable with.
+
+    That is its label where it has one, else the concept of greatest IoU among its interpretable pairs that beat chance
+    and control; missing where there is none. `judge` says the same of scores.
+    """
+    own, pairs = dissection.units, dissection.pairs
+    best = pairs[pairs.interpretable].sort_values("rank", kind="stable").drop_duplicates(["layer", "unit"])
+    best = best[["layer", "unit", "concept", "category"]].rename(columns={"concept": "label"})
+    found = own[["layer", "unit"]].merge(best, "left", ["layer", "unit"])[NAMED].set_index(own.index)
+    return own[NAMED].astype(object).where(own.label.notna(), found.astype(object).replace({np.nan: None}))
 
 
 def _missing() -> NoReturn:
@@ -328,7 +338,6 @@ def _missing() -> NoReturn:
 
 
 def _named(study: Study) -> tuple[dict[str, LayerShape], tuple[Concept, ...]]:
-    """Return the layers and the vocabulary of a study."""
     layers = {name: LayerShape(*map(operator.index, shape)) for name, shape in study.facts["layers"].items()}
     if any(min(shape) < 1 for shape in layers.values()):
         raise ValueError("a layer without units or places")
@@ -339,7 +348,6 @@ def _named(study: Study) -> tuple[dict[str, LayerShape], tuple[Concept, ...]]:
 
 
 def _checked(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Return a table if what everybody asks of it is there, and numbers are numbers."""
     for column in NUMBERS.get(name, ()):
         if not pd.api.types.is_numeric_dtype(table[column]):
             raise TypeError(f"the column {column} of {name} is no number")
@@ -350,16 +358,15 @@ def _checked(table: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def _best(spec: DissectSpec, evaluation: Tally, validation: Tally, layers: Iterable[str]) -> Tally:
-    """Return the top images among those that are scored: with crossed halves, all."""
     best = {f"top/all/{layer}": evaluation.top("evaluation", layer) for layer in layers}
     if spec.validation == "cross":
         best = {name: top.merge(validation.top("validation", name.split("/", 2)[2])) for name, top in best.items()}
     return Tally(best)
 
 
-def _scores(spec: DissectSpec, study: Study, reading: Reading, top: Mapping[str, TopImages]) -> Scores:
+def _scores(spec: DissectSpec, study: Study, reading: UnitScores, top: Mapping[str, TopImages]) -> Scores:
     layers, vocabulary = _named(study)
-    chosen = study.step("chosen", Chosen, _missing)
+    chosen = study.step("chosen", ChosenLevels, _missing)
     pixels = reading.shown[reading.concepts].double()
     share = (
         (chosen.pixels[reading.concepts].double() / chosen.pixels[0])
@@ -379,7 +386,6 @@ def _scores(spec: DissectSpec, study: Study, reading: Reading, top: Mapping[str,
 
 
 def _raised(scores: Scores) -> dict[str, float]:
-    """Return the factors by which margins were raised, by the address of the concept."""
     names = addresses(scores.vocabulary)
     return {names[scores.vocabulary[c]]: float(scores.raised[c]) for c in np.flatnonzero(scores.raised > 1).tolist()}
 
@@ -397,7 +403,10 @@ def _rule(spec: DissectSpec, scores: Scores) -> str:
     )
 
 
-def _ranked(table: pd.DataFrame) -> pd.DataFrame:
-    """Sort by IoU, ties as they stand, and number the rows from 1."""
+def _ranked(table: pd.DataFrame, matched: pd.DataFrame) -> pd.DataFrame:
+    """Say which rows are matched pairs, sort by IoU, ties as they stand, and number from 1."""
+    names = list(table.columns[:2])
+    found = set(matched[names].itertuples(index=False, name=None))
+    table = table.assign(matched=[pair in found for pair in table[names].itertuples(index=False, name=None)])
     table = table.sort_values("iou", ascending=False, kind="stable").reset_index(drop=True)
     return table.assign(rank=np.arange(1, len(table) + 1))

@@ -27,7 +27,6 @@ from ganatomy.remote import local_path
 from ganatomy.segmenters import Segmenter
 from ganatomy.study import Study, is_study
 from ganatomy.study.files import read_record
-from ganatomy.types import Images, Labels
 
 IMAGES = 24
 """So many images of the validation half are labelled in both formats."""
@@ -43,11 +42,9 @@ class Settled(NamedTuple):
     """What a study begins with, or goes on with, once it is known which number format ``dtype=auto`` means.
 
     Attributes:
-        spec: whose segmenter's name says the format that was taken.
-        models: of these names.
-        dtype: what the facts of a study tell of it; None where nobody asked. `taken` and `reason`; where it was
-            measured also how many `images` were labelled in both, the share of pixels `changed` by plane, its `limit`,
-            and the `seconds` an image by format: of processor time, on a GPU of time.
+        dtype: the facts of a study on it, None where nobody asked: `taken` and `reason`; where it was measured also how
+            many `images` were labelled in both, the share of pixels `changed` by plane, its `limit`, and the `seconds`
+            an image by format: of processor time, on a GPU of time.
     """
 
     spec: DissectSpec
@@ -64,14 +61,6 @@ def settle(spec: DissectSpec, models: Models, directory: str | Path) -> Settled:
     """Decide what ``dtype=auto`` means: as the study that is there was begun, else as is measured.
 
     A segmenter whose name asks for another format, and one that is given open, is left as it is.
-
-    Args:
-        spec, models: what is to be dissected.
-        directory: of the study, or its URL.
-
-    Raises:
-        UnknownName: the segmenter has no option dtype.
-        GanatomyError: a model cannot be opened.
     """
     if split_name(spec.segmenter).options.get("dtype") != "auto":
         return Settled(spec, models)
@@ -84,9 +73,6 @@ def begin(
     """Make the study of what was settled, as `Study.create`.
 
     Of several parts that begin at once the first decides; the others go on as it did.
-
-    Raises:
-        StudyMismatch, StudyBusy, StudyError: as `Study.create`.
     """
     spec, models, dtype = settled
     used = facts(spec, models)
@@ -113,22 +99,20 @@ def _begun(spec: DissectSpec, models: Models, directory: str | Path) -> Settled 
     if taken not in DTYPES:
         return None
     told = {"taken": taken, "reason": "the study was begun in it"}
-    return Settled(replace(spec, segmenter=name), models.beside(name), told)
+    return Settled(replace(spec, segmenter=name), models.sibling_path(name), told)
 
 
 def _bare(name: str) -> Name:
-    """Return what a name says, but for the format."""
     found = split_name(name)
     found.options.pop("dtype", None)
     return found
 
 
 def _measured(spec: DissectSpec, models: Models) -> Settled:
-    """Label some images in both formats, and decide."""
     family, argument, options = split_name(spec.segmenter)
     subject = models.subject
     exact, fast = (
-        models.beside(join_name(family, argument, {**options, "dtype": dtype})) for dtype in ("float32", "bfloat16")
+        models.sibling_path(join_name(family, argument, {**options, "dtype": dtype})) for dtype in ("float32", "bfloat16")
     )
     if not has_bfloat16(exact.segmenter.device):
         told = {"taken": "float32", "reason": f"{exact.segmenter.device} has no bfloat16 in hardware"}
@@ -151,10 +135,10 @@ def _compare(spec: DissectSpec, subject: Subject, exact: Segmenter, fast: Segmen
         labels = []
         for i, segmenter in enumerate((exact, fast)):
             if start == 0:
-                segmenter(images)  # what is done once is done now
-            own, took = _timed(segmenter, images)
-            labels.append(own)
-            seconds[i] = min(seconds[i], took / len(images))
+                segmenter(images)  # set-up is not timed
+            began = _clock(segmenter.device)
+            labels.append(segmenter(images))
+            seconds[i] = min(seconds[i], (_clock(segmenter.device) - began) / len(images))
         changed += (labels[0] != labels[1]).double().mean((2, 3)).sum(0).cpu()
     shares = dict(zip(exact.planes, (changed / len(ids)).tolist(), strict=True))
     plane = max(shares, key=lambda name: shares[name])
@@ -170,13 +154,6 @@ def _compare(spec: DissectSpec, subject: Subject, exact: Segmenter, fast: Segmen
         "limit": LIMIT,
         "seconds": {"float32": round(seconds[0], 6), "bfloat16": round(seconds[1], 6)},
     }
-
-
-def _timed(segmenter: Segmenter, images: Images) -> tuple[Labels, float]:
-    """Return labels, and the seconds that they took."""
-    start = _clock(segmenter.device)
-    labels = segmenter(images)
-    return labels, _clock(segmenter.device) - start
 
 
 def _clock(device: torch.device) -> float:

@@ -70,17 +70,7 @@ class Forecast:
 
 @dataclass(frozen=True)
 class _Probe:
-    """What a look at a few images showed.
-
-    Attributes:
-        base: bytes of memory of this process before it.
-        batch: bytes that one batch takes: its features, drawing and segmenting.
-        draw, label, count: seconds an image.
-        grid: where labels and activations are compared.
-        picture: bytes of an image.
-        occurring, in_shard: how many concepts are likely to occur, in half of the sample and in a shard.
-        scored: how many are likely to be common enough to be scored.
-    """
+    """What a few images took and showed: bytes of this process before and of one batch, seconds an image, concepts."""
 
     base: int
     batch: int
@@ -88,18 +78,14 @@ class _Probe:
     label: float
     count: float
     grid: Grid
-    picture: int
+    image_bytes: int
     occurring: int
     in_shard: int
     scored: int
 
 
 def forecast(spec: DissectSpec, models: Models, memory: int | None = None) -> Forecast:
-    """Say what a run will take.
-
-    Args:
-        spec, models: what is dissected.
-        memory: how many bytes one process may take; None for half of what is free.
+    """Say what a run will take in so many bytes of a process; None for half of what is free.
 
     Raises:
         BadValue: it cannot be done in that memory; says in how much, and how else.
@@ -108,20 +94,10 @@ def forecast(spec: DissectSpec, models: Models, memory: int | None = None) -> Fo
 
 
 def forecasts(spec: DissectSpec, models: Models, memory: int | None = None) -> dict[str, Forecast]:
-    """Say what a run will take, and what it would take with options that save much of it.
-
-    Args:
-        spec, models, memory: see `forecast`.
-
-    Returns:
-        By option, "" for the run as it is asked for.
-
-    Raises:
-        BadValue: as `forecast`.
-    """
+    """Say what a run will take, as `forecast`, by option: "" as it is asked for, and those that save much of it."""
     layers = chosen_layers(models.subject, spec.layers)
     probe = _probe(spec, models, layers)
-    found = {"": _told(spec, layers, probe, memory)}
+    found = {"": _estimate(spec, layers, probe, memory)}
     others = {}
     if spec.validation == "separate" and spec.images >= 4:
         others["--validation cross"] = (replace(spec, validation="cross"), probe)
@@ -131,16 +107,13 @@ def forecasts(spec: DissectSpec, models: Models, memory: int | None = None) -> d
         others[f"--resolution {grid.height}"] = (replace(spec, resolution=grid.height), coarse)
     for option, (other, its_probe) in others.items():
         with contextlib.suppress(BadValue):  # what does not fit is no advice
-            found[option] = _told(other, layers, its_probe, memory)
+            found[option] = _estimate(other, layers, its_probe, memory)
     return found
 
 
-def _told(spec: DissectSpec, layers: Mapping[str, LayerShape], probe: _Probe, memory: int | None) -> Forecast:
-    units, bins, area = (
-        sum(shape.units for shape in layers.values()),
-        spec.levels + 1,
-        probe.grid.height * probe.grid.width,
-    )
+def _estimate(spec: DissectSpec, layers: Mapping[str, LayerShape], probe: _Probe, memory: int | None) -> Forecast:
+    units, bins = sum(shape.units for shape in layers.values()), spec.levels + 1
+    area = probe.grid.height * probe.grid.width
     images = 2 * spec.images if spec.validation == "separate" else spec.images
     most = max(shape.units for shape in layers.values()) / units
     whole, counted = (8 * units * concepts * bins for concepts in (probe.occurring, probe.in_shard))
@@ -157,7 +130,7 @@ def _told(spec: DissectSpec, layers: Mapping[str, LayerShape], probe: _Probe, me
     parts, calibration = len(calibration_parts(spec, layers)), len(spec.calibration_ids())
     maps = 4 * calibration * sum(math.prod(shape) for shape in layers.values())
     shown = min(spec.images, units * spec.top)
-    strips = shown * probe.picture + units * spec.top * math.ceil(area / 8)
+    strips = shown * probe.image_bytes + units * spec.top * math.ceil(area / 8)
     written = (whole + pairs) * max(1, math.ceil(len(spec.shards("validation")) if shard > IN_MEMORY else 1))
     seconds = (
         images * (passes * probe.draw + probe.label + probe.count)
@@ -193,9 +166,8 @@ def _refusal(memory: float, least: float) -> str:
 
 
 def _probe(spec: DissectSpec, models: Models, layers: Mapping[str, LayerShape]) -> _Probe:
-    """Draw, segment and count a few images."""
     generator, segmenter, names = models.subject, models.segmenter, list(layers)
-    models.labels(observe(generator, range(2), spec.seed, names))  # what is done once is done now
+    models.labels(observe(generator, range(2), spec.seed, names))  # the first time includes set-up
     size = batch_size(spec.batch, layers)
     base, ids = held_memory(), range(size)
     (seen, drawing), drew = _timed(
@@ -203,37 +175,19 @@ def _probe(spec: DissectSpec, models: Models, layers: Mapping[str, LayerShape]) 
     )
     (labels, labelling), labelled = _timed(lambda: with_memory(lambda: models.labels(seen), segmenter.device))
     grid, concepts = grid_of(spec, seen), len(segmenter.vocabulary)
-    every = [labels, *_more_labels(spec, models, ids.stop, size)]
-    count = _counting(spec, seen, labels, grid, concepts)
-    occurring, in_shard, scored = expected_concepts(
-        torch.cat([labels_at(x, (grid.height, grid.width)) for x in every]), spec, concepts
-    )
+    every, last = [labels], min(LABELLED, len(spec.halves()["evaluation"]))
+    for i in range(size, last, size):
+        every.append(models.labels(observe(generator, range(i, min(i + size, last)), spec.seed, [])))
+    count = _counting_seconds(spec, seen, labels, grid, concepts)
+    shown = torch.cat([labels_at(x, (grid.height, grid.width)) for x in every])
     maps = 4 * sum(math.prod(shape) for shape in layers.values())
-    return _Probe(
-        base=base,
-        batch=round(size * (maps + max(drawing - len(ids) * maps, labelling, 0) / len(ids))),
-        draw=drew / len(ids),
-        label=labelled / len(ids),
-        count=count,
-        grid=grid,
-        picture=seen.images[0].numel() + 8,
-        occurring=occurring,
-        in_shard=in_shard,
-        scored=scored,
-    )
+    batch = round(size * (maps + max(drawing - size * maps, labelling, 0) / size))
+    image_bytes = seen.images[0].numel() + 8
+    expected = expected_concepts(shown, spec, concepts)
+    return _Probe(base, batch, drew / size, labelled / size, count, grid, image_bytes, *expected)
 
 
-def _more_labels(spec: DissectSpec, models: Models, first: int, size: int) -> list[Tensor]:
-    """Return the labels of some more images."""
-    found, last = [], min(LABELLED, len(spec.halves()["evaluation"]))
-    for i in range(first, last, size):
-        ids = range(i, min(i + size, last))
-        seen = observe(models.subject, ids, spec.seed, [])
-        found.append(models.labels(seen))
-    return found
-
-
-def _counting(spec: DissectSpec, seen: Observation, labels: Tensor, grid: Grid, concepts: int) -> float:
+def _counting_seconds(spec: DissectSpec, seen: Observation, labels: Tensor, grid: Grid, concepts: int) -> float:
     """Return how many seconds counting an image takes, at levels that are guessed from the activations."""
     tables = {}
     for name, r in seen.features.items():

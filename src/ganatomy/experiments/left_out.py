@@ -1,4 +1,4 @@
-"""Distances from real images, each also without a tenth of the generated images at a time: what errors need.
+"""Distances from real images, with 10-block jackknife errors over the generated images.
 
 The real images are the same for every model that is compared with them: they move all distances together, and are
 not among the errors.
@@ -9,7 +9,7 @@ images. The interval is around that value: 2.262 times the jackknife's error (St
 how much the term in 1/n² mattered. `benchmarks/intervals.py` shows how often it holds the distance.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,7 +18,8 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from ganatomy.errors import BadValue
-from ganatomy.experiments.described import AgainstRealSpec, Setting
+from ganatomy.experiments.base import Tensors
+from ganatomy.experiments.described import AgainstRealSpec, RealComparison
 from ganatomy.progress import Progress
 from ganatomy.stats.frechet import FeatureMoments
 from ganatomy.stats.jackknife import BLOCKS, blocks_left_out, halves, jackknife_error, student, without_bias
@@ -31,7 +32,7 @@ FEW_DIRECTIONS = 64
 
 
 @dataclass(frozen=True, eq=False)
-class LeftOut:
+class Jackknife(Tensors):
     """Some numbers of a sample of images, and the same without each block of it.
 
     Attributes:
@@ -57,29 +58,20 @@ class LeftOut:
         half = student(BLOCKS - 1) * torch.hypot(self.error, second - first)
         return second, second - half, second + half
 
-    def minus(self, other: "LeftOut") -> "LeftOut":
+    def minus(self, other: "Jackknife") -> "Jackknife":
         """Return the difference from the same numbers of the same images, drawn otherwise."""
-        return LeftOut(self.whole - other.whole, self.rest - other.rest, self.limits - other.limits)
+        return Jackknife(self.whole - other.whole, self.rest - other.rest, self.limits - other.limits)
 
     @classmethod
-    def mean(cls, several: Sequence["LeftOut"]) -> "LeftOut":
+    def mean(cls, several: Sequence["Jackknife"]) -> "Jackknife":
         """Return the mean of the same numbers of the same images, drawn in several ways."""
         tables = zip(*(vars(each).values() for each in several), strict=True)
         return cls(*(torch.stack(table).mean(0) for table in tables))
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """Return every table by name."""
-        return dict(vars(self))
 
-    @classmethod
-    def from_state(cls, state: Mapping[str, Tensor]) -> "LeftOut":
-        """Make them again."""
-        return cls(**state)
-
-
-def frechet_left_out(
+def frechet_jackknife(
     features: Float[Tensor, "M d"], real: FeatureMoments, pictures: Int64[Tensor, " m"] | None = None
-) -> LeftOut:
+) -> Jackknife:
     """Return the Fréchet distance, and its terms of means and covariances.
 
     Args:
@@ -93,23 +85,23 @@ def frechet_left_out(
     terms = [torch.stack([each.distance, each.means, each.covariances], 1).cpu() for each in found]
     means, images = [each.mean(0) for each in terms], [sample.shape[1] for sample in samples]
     limits = [without_bias(means[:sizes], images[:sizes]) for sizes in (2, 3)]
-    return LeftOut(terms[0][0], terms[1], torch.stack(limits))
+    return Jackknife(terms[0][0], terms[1], torch.stack(limits))
 
 
-def textures_left_out(real: Patches, made: Patches) -> LeftOut:
+def textures_jackknife(real: Patches, made: Patches) -> Jackknife:
     """Return the sliced Wasserstein distance of every level, finest first, × 10³.
 
     Without a block as many real images are left out, always the same: the two sets must be of one size.
     """
-    whole = sliced_wasserstein(real, made)
+    whole = sliced_wasserstein(real, made).distance
     blocks = blocks_left_out(len(made.values))
     fewer = _some(real, torch.arange(blocks.shape[1]))
-    rest = [sliced_wasserstein(fewer, _some(made, block), FEW_DIRECTIONS) for block in blocks]
-    return LeftOut(whole, torch.stack(rest), torch.full((2, len(whole)), torch.nan, dtype=torch.float64))
+    rest = [sliced_wasserstein(fewer, _some(made, block), FEW_DIRECTIONS).distance for block in blocks]
+    return Jackknife(whole, torch.stack(rest), torch.full((2, len(whole)), torch.nan, dtype=torch.float64))
 
 
 @dataclass(frozen=True, eq=False)
-class Perfect:
+class NoiseFloor(Tensors):
     """The levels of textures, and how far as many other real images are: what a perfect model would have.
 
     Attributes:
@@ -120,27 +112,18 @@ class Perfect:
     heights: Tensor
     distance: Tensor
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """Return both."""
-        return {"heights": self.heights, "distance": self.distance}
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Tensor]) -> "Perfect":
-        """Make them again."""
-        return cls(**state)
-
 
 @dataclass(frozen=True)
 class Textures:
     """The textures of generated images beside those of real ones.
 
     Attributes:
-        setting: where the real images are.
+        compared: where the real images are.
         count: how many images, of either kind.
         progress: who shows how far it is.
     """
 
-    setting: Setting
+    compared: RealComparison
     count: int
     progress: Progress
 
@@ -149,30 +132,30 @@ class Textures:
         """Patches of the first real images."""
         return self._patches("real textures", self._real(range(self.count)))
 
-    def perfect(self) -> Perfect:
+    def perfect(self) -> NoiseFloor:
         """Return the levels, and the distance of as many other real images."""
         heights = torch.tensor([height for height, _ in self.real.sizes])
-        if self.setting.spec.reals < 2 * self.count:
-            return Perfect(heights, torch.full(heights.shape, torch.nan, dtype=torch.float64))
+        if self.compared.spec.reals < 2 * self.count:
+            return NoiseFloor(heights, torch.full(heights.shape, torch.nan, dtype=torch.float64))
         others = self._patches("real textures", self._real(range(self.count, 2 * self.count)))
-        return Perfect(heights, sliced_wasserstein(self.real, others))
+        return NoiseFloor(heights, sliced_wasserstein(self.real, others).distance)
 
-    def of(self, label: str, drawn: Iterable[tuple[Images, range]]) -> LeftOut:
+    def of(self, label: str, drawn: Iterable[tuple[Images, range]]) -> Jackknife:
         """Return the distance of generated images, given with their ids, at every level."""
-        return textures_left_out(self.real, self._patches(label, drawn))
+        return textures_jackknife(self.real, self._patches(label, drawn))
 
     def _real(self, ids: range) -> Iterator[tuple[Images, range]]:
-        spec, pictures = self.setting.spec, self.setting.pictures
+        spec, pictures = self.compared.spec, self.compared.pictures
         for i in range(0, len(ids), spec.batch):
             part = ids[i : i + spec.batch]
-            yield pictures.images(pictures.sample_indices(part, spec.seed), self.setting.frame), part
+            yield pictures.images(pictures.sample_indices(part, spec.seed), self.compared.frame), part
 
     def _patches(self, label: str, drawn: Iterable[tuple[Images, range]]) -> Patches:
-        device, patches = self.setting.source.models.generator.device, None
+        device, patches = self.compared.generator.device, None
         self.progress.begin(label, self.count)
         try:
             for images, ids in drawn:
-                patches = patches or Patches((images.shape[2], images.shape[3]), self.setting.spec.seed, device=device)
+                patches = patches or Patches((images.shape[2], images.shape[3]), self.compared.spec.seed, device=device)
                 patches.update(images.clamp(-1, 1).to(device), torch.tensor(ids))
                 self.progress.advance(len(ids))
         finally:
@@ -182,17 +165,12 @@ class Textures:
 
 
 def check_textures(spec: AgainstRealSpec, textures: int) -> None:
-    """Refuse a number of textures that there are not.
-
-    Raises:
-        BadValue: says how many there are.
-    """
+    """Refuse a number of textures that there are not."""
     most = min(spec.images, spec.reals)
     if textures and not 2 <= textures <= most:
         raise BadValue(f"textures={textures}: give 0, or 2 to {most}, of which there are as many real and generated")
 
 
 def _some(patches: Patches, pictures: Int64[Tensor, " m"]) -> Patches:
-    """Return the patches of some of the images."""
     values = patches.values[pictures.to(patches.values.device)]
     return Patches.from_state({**patches.state_dict(), "values": values})

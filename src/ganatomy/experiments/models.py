@@ -14,10 +14,10 @@ from ganatomy.types import Labels
 
 @dataclass(frozen=True)
 class Models:
-    """A subject and a segmenter: names, opened on first use and left behind when pickled, or models that are open.
+    """A generator or classifier, and a segmenter: names, opened on first use, or models that are open.
 
-    The subject is a generator, or what only looks at images. Names that travel arrive as the same instance in each
-    process, step after step, so that it opens a model once; and only if it is the same model there.
+    Names that are pickled arrive as the same instance in each process, step after step, so that it opens a model once;
+    and only if it is the same model there.
 
     Attributes:
         generator_given, segmenter_given: a name, as in `open_generator` and `open_segmenter`, or the model itself.
@@ -42,11 +42,7 @@ class Models:
 
     @property
     def generator(self) -> Generator:
-        """The subject, if it draws.
-
-        Raises:
-            BadModel: it only looks at images.
-        """
+        """The subject, if it draws."""
         if not isinstance(self.subject, Generator):
             raise BadModel(f"{name_of(self.generator_given)} looks at images and draws none; this takes a generator")
         return self.subject
@@ -90,11 +86,7 @@ def _arrived(generator: str, segmenter: str, device: str, known: tuple[str | Non
 
 
 def check_same(name: str, here: str, there: str | None) -> None:
-    """Refuse a model that has the name of another one on the machine that the work comes from.
-
-    Raises:
-        BadFile: it is another one.
-    """
+    """Refuse a model that has the name of another one on the machine that the work comes from."""
     if there not in (None, here):
         raise BadFile(f"{name}: on {socket.gethostname()} it is another model than where the work comes from")
 

@@ -1,8 +1,8 @@
 """How far are the images of a model from real ones? Fréchet and sliced Wasserstein distances (SPEC 7, Figure 7)."""
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,21 +13,20 @@ from ganatomy.execute import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.source import Source, home, read_spec
 from ganatomy.experiments.described import (
-    FEATURES,
     AgainstRealSpec,
-    Described,
-    Setting,
+    FeatureTable,
+    RealComparison,
+    comparison_study,
     describe_made,
     describe_reals,
     describing_seconds,
-    open_setting,
+    named_reals,
 )
-from ganatomy.experiments.left_out import LeftOut, Perfect, Textures, check_textures, frechet_left_out
+from ganatomy.experiments.left_out import Jackknife, NoiseFloor, Textures, check_textures, frechet_jackknife
 from ganatomy.experiments.result import Result
 from ganatomy.progress import NullProgress, Progress
 from ganatomy.stats.frechet import FeatureMoments, sampling_bias
 from ganatomy.study import Study
-from ganatomy.types import Images
 
 PICTURES = "picture"
 """What stands for the layer of a study that reads none."""
@@ -48,7 +47,6 @@ class QualitySpec(AgainstRealSpec):
     textures: int = 500
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
         super().__post_init__()
         check_textures(self, self.textures)
 
@@ -82,29 +80,19 @@ class Quality(Result):
             BadFile: a file of it is damaged.
         """
         study = Study.open(directory)
-        spec, table = read_spec(study, QualitySpec), study.read_table("quality")
-        return cls(spec, study.facts, table.reindex(columns=COLUMNS), study)  # earlier ones have no intervals
+        return cls(read_spec(study, QualitySpec), study.facts, study.read_table("quality"), study)
 
 
 def plan_quality(source: Source, options: Mapping[str, Any]) -> tuple[QualitySpec, Path]:
-    """Return the Spec, and where its study lies unless told otherwise.
-
-    Args:
-        source: the dissection.
-        options: fields of the Spec.
-
-    Raises:
-        GanatomyError: what is asked for cannot be meant.
-    """
+    """Return the Spec of some options, and where its study lies by default."""
     spec = QualitySpec(**source.names(), **options)
     return spec, home(source, spec, f"quality-{named_reals(spec)}")
 
 
 def _plan(source: Source, options: dict[str, Any], _: Runner) -> Plan["Quality"]:
-    spec, usual = plan_quality(source, options)
+    spec, directory = plan_quality(source, options)
     work = f"distance from {spec.reals} images of {spec.real}"
-    seconds = partial(describing_seconds, source, spec, 0)
-    return Plan(spec, usual, partial(run_quality, spec, source), work, 0, seconds)
+    return Plan(spec, directory, partial(run_quality, spec, source), work, 0, partial(describing_seconds, source, spec))
 
 
 QUALITY = Experiment(
@@ -122,45 +110,22 @@ QUALITY = Experiment(
 def run_quality(
     spec: QualitySpec, source: Source, directory: Path, execute: Engine = local, progress: Progress | None = None
 ) -> Quality:
-    """Compare a model's images with real ones; goes on where it was stopped.
-
-    Raises:
-        BadFile: no such real images, or one that cannot be read.
-        BadModel: the feature network describes no images.
-        BadValue: too few images for the features, or fewer real ones than asked for.
-        StudyMismatch: the directory holds another study.
-    """
-    setting, numbers = open_setting(spec, source)
-    with Study.create(directory, spec, real_facts(setting, numbers), execute, progress) as study:
-        spec = study.begun(spec)
-        setting = replace(setting, spec=spec)
+    """Compare a model's images with real ones; goes on where it was stopped."""
+    with comparison_study(spec, source, directory, execute, progress) as (study, compared):
         if not study.finished:
-            textures = _textures(study, setting, spec, progress or NullProgress())
-            real = describe_reals(setting, numbers, execute, progress)
-            work = partial(describe_made, setting, 0)
-            made = study.sharded("generated images", Described, work, spec.shards())
-            device = source.models.generator.device
-            frechet = study.step("frechet", LeftOut, lambda: frechet_left_out(made.features.to(device), real))
+            textures = _textures(study, compared, spec.textures, progress or NullProgress())
+            real = describe_reals(compared, execute, progress)
+            work = partial(describe_made, compared, [()])
+            made = study.sharded("generated images", FeatureTable, work, compared.spec.shards())
+            device = compared.generator.device
+            frechet = study.step("frechet", Jackknife, lambda: frechet_jackknife(made.features.to(device), real))
             study.write_table("quality", quality_table(spec, frechet, real, textures))
             study.finish(without=["generated images"])
     return Quality.open(directory)
 
 
-def real_facts(setting: Setting, numbers: int) -> dict[str, Any]:
-    """Return what a comparison with real images keeps of its inputs."""
-    facts = setting.source.facts()
-    facts["inputs"] |= {"real images": setting.pictures.fingerprint, "feature network": setting.network.fingerprint}
-    return {**facts, "features": numbers}
-
-
-def named_reals(spec: AgainstRealSpec) -> str:
-    """Return the real images, and the features if those are not the usual ones, as a part of a name."""
-    other = "" if spec.features == FEATURES else f"-{Path(spec.features).name}"
-    return f"{Path(spec.real).name}{other}"
-
-
 def quality_table(
-    spec: QualitySpec, frechet: LeftOut, real: FeatureMoments, textures: tuple[LeftOut, Perfect] | None
+    spec: QualitySpec, frechet: Jackknife, real: FeatureMoments, textures: tuple[Jackknife, NoiseFloor] | None
 ) -> pd.DataFrame:
     """Return the table of all measures."""
     bias = sampling_bias(real.covariance(), (spec.reals, spec.images))
@@ -168,25 +133,19 @@ def quality_table(
     columns = [TERMS, frechet.whole.tolist(), frechet.error.tolist(), (spec.images,) * 3, (bias, math.nan, math.nan)]
     rows = list(zip(*columns, limit, [max(0.0, each) for each in low], [max(0.0, each) for each in high], strict=True))
     if textures is not None:
-        found, perfect = textures
-        names = [f"swd-{height}" for height in perfect.heights.tolist()]
-        numbers = (each.tolist() for each in (found.whole, found.error, perfect.distance))
+        found, floor = textures
+        names = [f"swd-{height}" for height in floor.heights.tolist()]
+        numbers = (each.tolist() for each in (found.whole, found.error, floor.distance))
         rows += [(*row[:3], spec.textures, row[3], *[math.nan] * 3) for row in zip(names, *numbers, strict=True)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _textures(study: Study, setting: Setting, spec: QualitySpec, progress: Progress) -> tuple[LeftOut, Perfect] | None:
-    """Return the distance of every level, and that of a perfect model; None where none are asked for."""
-    if not spec.textures:
+def _textures(
+    study: Study, compared: RealComparison, count: int, progress: Progress
+) -> tuple[Jackknife, NoiseFloor] | None:
+    if not count:
         return None
-    textures = Textures(setting, spec.textures, progress)
-    perfect = study.step("real textures", Perfect, textures.perfect)
-    pictures = drawn(setting, spec.ids()[: spec.textures])
-    return study.step("textures", LeftOut, lambda: textures.of("generated textures", pictures)), perfect
-
-
-def drawn(setting: Setting, ids: range) -> Iterator[tuple[Images, range]]:
-    """Draw images batch by batch."""
-    spec, generator = setting.spec, setting.source.models.generator
-    for part in setting.source.parts(ids, spec.batch):
-        yield generator.observe(generator.latents(part, spec.seed), []).images, part
+    textures = Textures(compared, count, progress)
+    floor = study.step("real textures", NoiseFloor, textures.perfect)
+    images = compared.drawn(compared.spec.ids()[:count])
+    return study.step("textures", Jackknife, lambda: textures.of("generated textures", images)), floor

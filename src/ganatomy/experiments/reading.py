@@ -16,7 +16,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ganatomy.experiments.choosing import Chosen, Stored, levels_of, pixels_at, portions
+from ganatomy.experiments.base import Tensors
+from ganatomy.experiments.choosing import ChosenLevels, levels_of, pixels_at, portions
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.tally import Tally
 from ganatomy.stats.pairs import PairCounts
@@ -24,7 +25,7 @@ from ganatomy.stats.scores import Rates, accuracy, iou
 
 
 @dataclass(frozen=True, eq=False)
-class Reading(Stored):
+class UnitScores(Tensors):
     """Scores of every unit (rows, through all layers in forward order) and scored concept (columns; column 0 is none).
 
     Attributes:
@@ -54,7 +55,7 @@ class Reading(Stored):
     shown: Tensor
 
 
-class Counted(NamedTuple):
+class PixelCounts(NamedTuple):
     """What some units are scored by.
 
     Attributes:
@@ -70,14 +71,10 @@ class Counted(NamedTuple):
     control: Rates
 
 
-def read(spec: DissectSpec, evaluation: Tally, validation: Tally, chosen: Chosen, layers: Iterable[str]) -> Reading:
-    """Score at the levels that the other half chose, for every unit of the layers.
-
-    Args:
-        spec, layers: of the dissection.
-        evaluation, validation: the halves of the sample. The second is looked at for crossed halves only.
-        chosen: what it decided.
-    """
+def read(
+    spec: DissectSpec, evaluation: Tally, validation: Tally, chosen: ChosenLevels, layers: Iterable[str]
+) -> UnitScores:
+    """Score at the levels that the other half chose, for every unit of the layers."""
     parts, done = [], 0
     for layer in layers:
         table = evaluation.pairs("evaluation", layer)
@@ -104,13 +101,12 @@ def read(spec: DissectSpec, evaluation: Tally, validation: Tally, chosen: Chosen
     if spec.validation == "cross":
         halves.append(validation.presence("validation"))
     images, shown = (sum(getattr(half, name) for half in halves) for name in ("images", "pixels"))
-    return Reading(
+    return UnitScores(
         chosen.concepts, chosen.level, overlap, right, on, chosen.iqr, control_iou, ratio, pixels, images, shown
     )
 
 
 def _pixels(table: PairCounts) -> Tensor:
-    """Return `Reading.pixels` of a layer."""
     shown = table.shown.sum(1, dtype=torch.long)[:, None].expand(-1, *table.level.shape)
     return torch.stack([table.both.sum(1, dtype=torch.long), table.on.sum(1, dtype=torch.long), shown], 1)
 
@@ -122,12 +118,12 @@ def _rates(both: Tensor, on: Tensor, shown: Tensor) -> Rates:
 
 
 def _other_fold(
-    spec: DissectSpec, evaluation: Tally, validation: Tally, chosen: Chosen, layer: str
+    spec: DissectSpec, evaluation: Tally, validation: Tally, chosen: ChosenLevels, layer: str
 ) -> tuple[Tensor, tuple[Rates, Rates]]:
     """Return what the second fold adds, scored at the levels that the first chose.
 
     Returns:
-        As `Reading.pixels`; and the pixels of mismatched pairs and of what they are controlled by.
+        As `UnitScores.pixels`; and the pixels of mismatched pairs and of what they are controlled by.
     """
     first, second = evaluation.agreement("evaluation", layer), validation.agreement("validation", layer)
     tables = [_columns(table.counts, table.concepts, chosen.concepts) for table in (first, second)]
@@ -143,7 +139,7 @@ def _other_fold(
 
 
 def _counts(each: Rates) -> Tensor:
-    """Return a kind of `Reading.pixels` from the pixels of each kind [u, c, 1]."""
+    """Return a kind of `UnitScores.pixels` from the pixels of each kind [u, c, 1]."""
     kinds = (each.on_and_shown, each.on_and_shown + each.on_only, each.on_and_shown + each.shown_only)
     return torch.stack(kinds)[..., 0].round().long()
 
@@ -154,18 +150,18 @@ def _columns(counts: Tensor, own: Tensor, concepts: Tensor) -> Tensor:
     return torch.where((own[places] == concepts)[:, None], counts[:, :, places], 0)
 
 
-def counted(reading: Reading, layers: Iterable[tuple[str, int]]) -> Iterator[Counted]:
+def counted(reading: UnitScores, layers: Iterable[tuple[str, int]]) -> Iterator[PixelCounts]:
     """Yield what units are scored by, layer by layer, given the names of the layers and their units."""
     done = 0
     for layer, units in layers:
         rows = slice(done, done + units)
         own, control = (_rates(*kind) for kind in reading.pixels[:, :, rows])
-        yield Counted(layer, slice(0, units), reading.level[rows].long(), own, control)
+        yield PixelCounts(layer, slice(0, units), reading.level[rows].long(), own, control)
         done += units
 
 
 def null_ratio(spec: DissectSpec, scored: Rates, control: Rates) -> Tensor:
-    """Return `Reading.null` of mismatched pairs, float32, given their pixels and those that they are controlled by."""
+    """Return `UnitScores.null` of mismatched pairs, float32, given their pixels and those of their control."""
     chance = (scored.on_and_shown + scored.shown_only) / sum(scored)
     above = (iou(scored) > spec.interpretable_iou) & (share_right(scored) > spec.interpretable_accuracy)
     required = required_iou(spec, iou(control), chance)

@@ -29,7 +29,7 @@ from torch import Tensor
 
 from ganatomy.experiments.choosing import levels_of, pixels_at
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.experiments.reading import Counted, null_ratio, share_on, share_right
+from ganatomy.experiments.reading import PixelCounts, null_ratio, share_on, share_right
 from ganatomy.experiments.tables import Floats, Scores
 from ganatomy.stats.pairs import GROUP, PairCounts
 from ganatomy.stats.scores import Rates, at_level, candidates, information_quality, iou, rates
@@ -37,17 +37,14 @@ from ganatomy.stats.scores import Rates, at_level, candidates, information_quali
 CONTENDERS = 2
 """So many concepts of each unit, by each of three scores, get a level of their own in every draw."""
 COLUMNS = ("level", "iou", "accuracy", "on", "iqr", "control", "null")
-"""What a draw changes of a `Reading`."""
+"""What a draw changes of a `UnitScores`."""
 TINY = 1e-9
 
 
 class Changes(NamedTuple):
     """How much more each block weighs in every draw than in the dissection, float64 [draws, blocks].
 
-    Attributes:
-        scored: for the images that are scored.
-        chosen: for those that levels are chosen on.
-        other: for those that mismatched pairs are controlled by.
+    For the images that are scored, for those that levels are chosen on, and for the control of mismatched pairs.
     """
 
     scored: Tensor
@@ -60,15 +57,12 @@ class _Part(NamedTuple):
 
     Attributes:
         units: what they are scored by.
-        quality: float64 [u, c], IQR on the validation half.
-        null: float32 [u, c], see `Reading`.
-        rows: int64 [r, 1], which of the units.
-        kept: int64 [r, k], which of the kept concepts of each.
-        concepts: int64 [r, k], their columns.
-        curves, groups, chosen_on: what is kept of all levels, of these units: see `PairCounts`, `Chosen`.
+        quality, null: [u, c], IQR on the validation half, and see `UnitScores`.
+        rows, kept, concepts: int64 [r, 1], which of the units; [r, k], which of the kept concepts of each; and columns.
+        curves, groups, chosen_on: what is kept of all levels, of these units: see `PairCounts`, `ChosenLevels`.
     """
 
-    units: Counted
+    units: PixelCounts
     quality: Tensor
     null: Tensor
     rows: Tensor
@@ -114,7 +108,7 @@ class Redraws:
             done = rows.stop
         return parts
 
-    def _part(self, units: Counted, where: slice) -> _Part:
+    def _part(self, units: PixelCounts, where: slice) -> _Part:
         """Choose the best concepts by IoU, by IoU over chance and control, and by IQR, of units that have any."""
         spec, own, chosen = self.dissection.spec, self.dissection.scores, self.dissection.chosen
         quality, table = own.reading.iqr[where], self._table(units.layer)
@@ -168,7 +162,7 @@ class Redraws:
         more = torch.einsum("dk,kucg->ducg", change, groups) / groups.sum(0).clamp(min=1)
         factor = (1 + more).repeat_interleave(GROUP, -1)[..., : counts.shape[-1]]
         drawn = (counts * factor).round().clamp(min=0).long().flatten(0, 1)
-        cuts = self._cuts(units.layer)[part.rows[:, 0]]
+        cuts = self.dissection.levels(units.layer)[1][part.rows[:, 0]]
         chosen = levels_of(spec, drawn, cuts.repeat(len(change), 1))
         shares = rates(drawn)
         quality = information_quality(Rates(*(at_level(x, chosen)[..., None] for x in shares)))[..., 0]
@@ -178,9 +172,6 @@ class Redraws:
         kept = units.level[part.rows, part.concepts][..., None]
         alone = levels_of(spec, counts, cuts)[:, 1:, None]  # by another rule than `pair`, others may have a say
         return torch.where(alone == kept, chosen, kept), quality
-
-    def _cuts(self, layer: str) -> Tensor:
-        return self.dissection.levels(layer)[1]
 
     def _pixels(self, part: _Part, level: Tensor, kind: int) -> Rates:
         """Return the pixels of each kind at the levels of every draw, [u, c, draws].
@@ -209,7 +200,7 @@ class Redraws:
         spec = self.dissection.spec
         return math.sqrt(spec.images / len(spec.halves()["evaluation"]))
 
-    def _blocks(self, units: Counted) -> tuple[Tensor, Tensor, Tensor]:
+    def _blocks(self, units: PixelCounts) -> tuple[Tensor, Tensor, Tensor]:
         """Return pixels of each block of scored images, float64: shown [blocks, c], on [blocks, u, c] and both."""
         table = self._table(units.layer)
         blocks = slice(0, table.blocks)

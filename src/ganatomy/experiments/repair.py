@@ -7,7 +7,7 @@ distance.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,25 +20,20 @@ from torch import Tensor
 from ganatomy.edit import check_units
 from ganatomy.errors import BadValue
 from ganatomy.execute import Engine, local
+from ganatomy.experiments.base import Tensors
 from ganatomy.experiments.causal.choice import random_sets
-from ganatomy.experiments.causal.source import Source, at_least, checked_set, missing, read_spec
+from ganatomy.experiments.causal.places import as_bytes, at_least, checked_set, missing, read_spec
+from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.described import (
     AgainstRealSpec,
-    Described,
-    Setting,
+    FeatureTable,
+    RealComparison,
+    Units,
+    comparison_study,
+    describe_made,
     describe_reals,
-    open_setting,
 )
-from ganatomy.experiments.left_out import LeftOut, Perfect, Textures, check_textures, frechet_left_out
-from ganatomy.experiments.quality import real_facts
-from ganatomy.experiments.repaired_pictures import (
-    Redrawn,
-    describe_repaired,
-    greatest,
-    redraw,
-    redrawn,
-    switched_off,
-)
+from ganatomy.experiments.left_out import Jackknife, NoiseFloor, Textures, check_textures, frechet_jackknife
 from ganatomy.experiments.result import Result
 from ganatomy.generators.repaired import IN_STUDY, write_repaired
 from ganatomy.progress import NullProgress, Progress
@@ -76,7 +71,6 @@ class RepairSpec(AgainstRealSpec):
     show: int = 6
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
         super().__post_init__()
         at_least(self, random=0, show=1)
         check_textures(self, self.textures)
@@ -97,6 +91,19 @@ class RepairSpec(AgainstRealSpec):
         size = len(self.sets[-1][1])
         drawn = random_sets(count, size, range(self.random), self.seed, self.touched)
         return ((ORIGINAL, ()), *self.sets, *((f"{RANDOM} {i + 1}", units) for i, units in enumerate(drawn)))
+
+
+@dataclass(frozen=True, eq=False)
+class Redrawn(Tensors):
+    """Images before and after: first those in which the units are greatest, then as many plain ones.
+
+    Attributes:
+        ids: int64 [n].
+        pictures: uint8 [n, trials, H, W, 3].
+    """
+
+    ids: Tensor
+    pictures: Tensor
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -150,11 +157,7 @@ class Repair(Result):
 
 
 def check_sets(spec: RepairSpec, source: Source) -> None:
-    """Refuse units that the layer does not have.
-
-    Raises:
-        UnknownName: no such layer or unit.
-    """
+    """Refuse units that the layer does not have."""
     check_units(spec.layer, source.shape(spec.layer).units, spec.touched)
 
 
@@ -164,37 +167,50 @@ def run_repair(
     """Switch sets of units off, compare with real images, and write the generator without the last set.
 
     Goes on where it was stopped.
-
-    Raises:
-        UnknownName: no such layer or unit.
-        BadFile: no such real images, or one that cannot be read.
-        BadModel: the feature network describes no images.
-        BadValue: too few images for the features, or fewer real ones than asked for; NaN or Inf units.
-        StudyMismatch: the directory holds another study.
     """
     check_sets(spec, source)
-    setting, numbers = open_setting(spec, source)
     trials = spec.trials(source.shape(spec.layer).units)
     units = [own for _, own in trials]
-    with Study.create(directory, spec, real_facts(setting, numbers), execute, progress) as study:
-        spec = study.begun(spec)
-        setting = replace(setting, spec=spec)
+    with comparison_study(spec, source, directory, execute, progress) as (study, compared):
         if not study.finished:
-            study.write_table("textures", _textures(study, setting, spec, progress or NullProgress()))
-            real = describe_reals(setting, numbers, execute, progress)
-            work = partial(describe_repaired, setting, units)
-            made = study.sharded("repaired images", Described, work, spec.shards())
-            worst = greatest(made.peaks[:, spec.touched], spec.top)
-            features = made.features.to(source.models.generator.device).view(spec.images, len(trials), numbers)
+            study.write_table("textures", _textures(study, compared, spec, progress or NullProgress()))
+            real = describe_reals(compared, execute, progress)
+            work = partial(describe_made, compared, units)
+            made = study.sharded("repaired images", FeatureTable, work, compared.spec.shards())
+            worst = rank_by_peak(made.peaks[:, spec.touched], spec.top)
+            features = made.features.to(compared.generator.device).view(spec.images, len(trials), compared.width)
             study.write_table("repair", repair_table(spec, features.unbind(1), real, worst, progress or NullProgress()))
             ids = [spec.first + i for i in (*worst[: spec.show].tolist(), *range(spec.images)[: spec.show])]
             shown = units[: 1 + len(spec.sets) + (spec.random > 0)]
-            study.step("strips", Redrawn, lambda: redraw(setting, shown, ids))
+            study.step("strips", Redrawn, lambda: _redraw(compared, shown, ids))
             study.finish(
                 without=["repaired images"],
-                repaired=_written(study.directory / IN_STUDY, setting, units[len(spec.sets)]),
+                repaired=_written(study.directory / IN_STUDY, compared, units[len(spec.sets)]),
             )
     return Repair.open(directory)
+
+
+def rank_by_peak(peaks: Float[Tensor, "M u"], top: int) -> Int64[Tensor, " top"]:
+    """Return the images in which any of some units is greatest: each unit lends its top images, by turns.
+
+    An image counts by its best place in the order of any unit, so no unit's scale matters. Of equal places, such as
+    the first of two units, the lower number comes first. What is equal in many images has the last of their places: a
+    unit that is off everywhere lends none.
+
+    >>> rank_by_peak(torch.tensor([[1.0, 0.0], [9.0, 0.0], [2.0, 0.0], [0.0, 5.0]]), 3).tolist()
+    [1, 3, 2]
+    """
+    if not bool(peaks.isfinite().all()):
+        raise BadValue("units are NaN or Inf in some images, and these cannot be ranked")
+    columns = peaks.T.contiguous()
+    places = len(peaks) - torch.searchsorted(columns.sort(1).values, columns)
+    return places.amin(0).argsort(stable=True)[:top]
+
+
+def _redraw(compared: RealComparison, trials: Sequence[Units], ids: Sequence[int]) -> Redrawn:
+    each = [[next(compared.drawn(range(i, i + 1), units))[0] for units in trials] for i in ids]
+    pictures = [torch.stack([as_bytes(image)[0] for image in own]).permute(0, 2, 3, 1) for own in each]
+    return Redrawn(torch.tensor(ids), torch.stack(pictures))
 
 
 def repair_table(
@@ -212,12 +228,13 @@ def repair_table(
         for sample, pictures in zip(SAMPLES, (in_order, None), strict=True):
             found = []
             for each in features:
-                found.append(frechet_left_out(each.contiguous(), real, pictures))
+                found.append(frechet_jackknife(each.contiguous(), real, pictures))
                 progress.advance(1)
             images = spec.images if pictures is None else len(pictures)
             bias = sampling_bias(real.covariance(), (spec.reals, images))
             rows += [
-                {"sample": sample, **own.row("fid"), "images": images, "bias": bias} for own in compared(spec, found)
+                {"sample": sample, **own.row("fid"), "images": images, "bias": bias}
+                for own in compared_sets(spec, found)
             ]
     finally:
         progress.end()
@@ -225,7 +242,7 @@ def repair_table(
     return pd.DataFrame(rows, columns=columns)
 
 
-class Compared(NamedTuple):
+class ComparedSet(NamedTuple):
     """The numbers of one set.
 
     Attributes:
@@ -236,8 +253,8 @@ class Compared(NamedTuple):
 
     name: str
     units: int
-    value: LeftOut
-    change: LeftOut
+    value: Jackknife
+    change: Jackknife
     spread: Tensor
 
     def row(self, number: str, i: int = 0) -> dict[str, Any]:
@@ -254,46 +271,46 @@ class Compared(NamedTuple):
         }
 
 
-def compared(spec: RepairSpec, found: Sequence[LeftOut]) -> list[Compared]:
+def compared_sets(spec: RepairSpec, found: Sequence[Jackknife]) -> list[ComparedSet]:
     """Return the numbers of every set from those of every trial."""
     names = [ORIGINAL, *(name for name, _ in spec.sets)]
     sizes = [0, *(len(units) for _, units in spec.sets)]
     none = torch.full_like(found[0].whole, torch.nan)
     chosen = zip(names, sizes, found, strict=False)
-    rows = [Compared(name, size, own, own.minus(found[0]), none) for name, size, own in chosen]
+    rows = [ComparedSet(name, size, own, own.minus(found[0]), none) for name, size, own in chosen]
     if drawn := found[len(names) :]:
-        mean = LeftOut.mean(drawn)
+        mean = Jackknife.mean(drawn)
         spread = torch.stack([own.whole for own in drawn]).std(0) if len(drawn) > 1 else none
-        rows.append(Compared(RANDOM, sizes[-1], mean, mean.minus(found[0]), spread))
+        rows.append(ComparedSet(RANDOM, sizes[-1], mean, mean.minus(found[0]), spread))
     return rows
 
 
-def _textures(study: Study, setting: Setting, spec: RepairSpec, progress: Progress) -> pd.DataFrame:
+def _textures(study: Study, compared: RealComparison, spec: RepairSpec, progress: Progress) -> pd.DataFrame:
     """Compare the textures of every trial; return the table, without rows where none are asked for."""
     columns = ["height", "set", "units", "swd", "error", "change", "change_error", "spread", "perfect"]
     if not spec.textures:
         return pd.DataFrame(columns=columns)
-    textures, ids = Textures(setting, spec.textures, progress), spec.ids()[: spec.textures]
-    perfect = study.step("real textures", Perfect, textures.perfect)
+    textures, ids = Textures(compared, spec.textures, progress), spec.ids()[: spec.textures]
+    floor = study.step("real textures", NoiseFloor, textures.perfect)
     found = []
-    for i, (name, units) in enumerate(spec.trials(setting.source.shape(spec.layer).units)):
-        pictures = redrawn(setting, units, ids)
-        found.append(study.step(f"textures-{i}", LeftOut, partial(textures.of, f"textures, {name}", pictures)))
-    levels = enumerate(zip(perfect.heights.tolist(), perfect.distance.tolist(), strict=True))
+    for i, (name, units) in enumerate(spec.trials(compared.source.shape(spec.layer).units)):
+        images = compared.drawn(ids, units)
+        found.append(study.step(f"textures-{i}", Jackknife, partial(textures.of, f"textures, {name}", images)))
+    levels = enumerate(zip(floor.heights.tolist(), floor.distance.tolist(), strict=True))
     rows = [
         {"height": height, **own.row("swd", i), "perfect": distance}
         for i, (height, distance) in levels
-        for own in compared(spec, found)
+        for own in compared_sets(spec, found)
     ]
     return pd.DataFrame(rows, columns=columns)
 
 
-def _written(directory: Path, setting: Setting, units: Sequence[int]) -> dict[str, Any]:
+def _written(directory: Path, compared: RealComparison, units: Units) -> dict[str, Any]:
     """Write the generator without some units; return what became of it."""
-    spec, generator = setting.spec, setting.source.models.generator
-    if not isinstance(setting.source.models.generator_given, str):
+    if not isinstance(compared.source.models.generator_given, str):
         reason = "an open generator has no name by which it could be opened again"
         return {"written": False, "folded": False, "reason": reason, "trust": False}
-    written = write_repaired(directory, spec.generator, generator, switched_off(setting, units))
+    edits = compared.ablation_edits(units)
+    written = write_repaired(directory, compared.spec.generator, compared.generator, edits)
     trust = written.name.endswith("?trust=yes")
     return {"written": True, "folded": written.folded, "reason": written.reason, "trust": trust}

@@ -10,10 +10,8 @@ from ganatomy.errors import BadValue, StudyMismatch
 from ganatomy.experiments.artifacts import Artifacts, flagged_units, plan_artifacts, planned_ranking
 from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.source import Source
-from ganatomy.experiments.described import ArtifactSpec, open_setting
-from ganatomy.experiments.quality import named_reals
+from ganatomy.experiments.described import ArtifactSpec, describing_seconds, named_reals
 from ganatomy.experiments.repair import UNION, Repair, RepairSpec, check_sets, run_repair
-from ganatomy.experiments.repaired_pictures import repairing_seconds
 from ganatomy.remote import local_path
 from ganatomy.study import spec_digest
 
@@ -42,19 +40,7 @@ class _Sets:
 
 
 def plan_repair(source: Source, layer: str, options: Mapping[str, Any], rank: Rank) -> tuple[RepairSpec, Path]:
-    """Return the Spec, and where its study lies unless told otherwise.
-
-    Args:
-        source: the dissection.
-        layer: where the units are.
-        options: fields of the Spec but `sets`, and which sets: `worst` (so many of the ranking), with `ranking`, the
-            directory of one (that of the same options, if it is not given); `flagged`, with `annotations`, the database
-            of flags; `units`. Of worst and flagged together also their union.
-        rank: makes the ranking, or opens it where it is made.
-
-    Raises:
-        GanatomyError: what is asked for is not there.
-    """
+    """Return the Spec, and where its study lies unless told otherwise."""
     own = dict(options)
     directory, worst = own.pop("ranking", None), own.get("worst")
     if directory is not None and worst is None:
@@ -96,7 +82,6 @@ def _take_sets(source: Source, layer: str, options: dict[str, Any]) -> dict[str,
 def _ranking(
     source: Source, spec: RepairSpec, shared: Mapping[str, Any], directory: str | Path | None, rank: Rank
 ) -> Artifacts:
-    """Return the ranking in a directory, or that of the same options."""
     if directory is None:
         asked, usual = plan_artifacts(source, spec.layer, shared)[:2]
         _check_held_out(spec, asked)
@@ -111,7 +96,6 @@ def _ranking(
 
 
 def _check_held_out(spec: RepairSpec, ranking: ArtifactSpec) -> None:
-    """Refuse to judge units by the images that they were chosen by."""
     chose, judge = ranking.ids(), spec.ids()
     if ranking.seed == spec.seed and chose.start < judge.stop and judge.start < chose.stop:
         raise BadValue(
@@ -127,9 +111,7 @@ def _plan(source: Source, options: dict[str, Any], runner: Runner) -> Plan[Repai
     spec, usual = plan_repair(source, options.pop("layer"), options, rank)
     trials = [units for _, units in spec.trials(source.shape(spec.layer).units)]
 
-    def seconds() -> float:
-        return repairing_seconds(*open_setting(spec, source), trials, spec.textures)
-
+    seconds = partial(describing_seconds, source, spec, trials, spec.textures)
     work = f"ablate {', '.join(name for name, _ in spec.sets)}, and {spec.random} random sets"
     return Plan(spec, usual, partial(run_repair, spec, source), work, 0, seconds)
 

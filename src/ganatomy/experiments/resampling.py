@@ -1,12 +1,12 @@
 """How far the counts of a dissection would differ on another sample: its blocks of images drawn again (SPEC 8).
 
-No image is drawn: see `redraws`. Every draw is judged by the rule of the dissection.
+No image is drawn: see `redraws`. Every draw is labelled by the rule of the dissection.
 
 **Bias.** A label is the best of many scores and a match the passing of a threshold, so the mean of the draws is not the
-count of the dissection: noise is added to what has noise already. Errors are told around the count itself.
+count of the dissection: noise is added to what has noise already. Errors are around the count itself.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,8 +17,7 @@ import pandas as pd
 import torch
 
 from ganatomy.errors import BadValue
-from ganatomy.experiments.dissection import Dissection
-from ganatomy.experiments.interpretable import interpretable_with
+from ganatomy.experiments.dissection import Dissection, interpretable_with
 from ganatomy.experiments.redraws import CONTENDERS, Changes, Redraws
 from ganatomy.experiments.tables import Bools, Floats, Ints, Verdict
 from ganatomy.stats.jackknife import student
@@ -34,17 +33,84 @@ Drawn = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
+class ConceptCounts:
+    """The units of a layer by concept; row 0 of each table as found, the others of one draw each.
+
+    Attributes:
+        units: how many there are.
+        interpretable: float64 [1 + draws, c], units by the concept that they count as interpretable with, see
+            `interpretable_with`; column 0 has units without one.
+        matched: float64 [1 + draws, c], units by label.
+        iou: float64 [1 + draws, c], sum of the IoUs of the matched ones.
+    """
+
+    units: int
+    interpretable: Floats
+    matched: Floats
+    iou: Floats
+
+    def __add__(self, other: "ConceptCounts") -> "ConceptCounts":
+        return ConceptCounts(*(own + more for own, more in zip(vars(self).values(), vars(other).values(), strict=True)))
+
+    def of(self, concepts: Sequence[int]) -> "ConceptCounts":
+        """Return the columns of some concepts."""
+        tables = (table[:, list(concepts)] for table in (self.interpretable, self.matched, self.iou))
+        return ConceptCounts(self.units, *tables)
+
+    def by_category(self, categories: Sequence[str]) -> Iterator[tuple[str, dict[str, Drawn]]]:
+        """Yield the quantities of all concepts, and of each category, given that of every column."""
+        kinds = np.array(categories)
+        for name in (ALL, *dict.fromkeys([*(c for c in CATEGORIES if c in kinds), *kinds[1:].tolist()])):
+            own = (kinds == name) | (name == ALL)
+            matched = self.matched[:, own].sum(1)
+            yield (
+                name,
+                {
+                    "interpretable": self.interpretable[:, own].sum(1),
+                    "matched": matched,
+                    "concepts": (self.matched[:, own] > 0).sum(1),
+                    "matched_iou": self.iou[:, own].sum(1) / np.where(matched > 0, matched, np.nan),
+                },
+            )
+
+
+def count_concepts(dissection: Dissection, drawn: "Resampled | None") -> dict[str, ConceptCounts]:
+    """Return the counts of each layer, and of all, by the concepts of the dissection's own vocabulary."""
+    own, concepts = own_labels(dissection)._asdict(), len(dissection.vocabulary)
+    tables: list[Drawn] = [np.vstack([x, *([getattr(drawn, name)] if drawn else [])]) for name, x in own.items()]
+    layer_of, found = dissection.units.layer.to_numpy(), {}
+    for layer in (*dissection.layers, ALL):
+        label, iou, best, interpretable, matched = (x[:, (layer_of == layer) | (layer == ALL)] for x in tables)
+        found[layer] = ConceptCounts(
+            label.shape[1],
+            _by_concept(best, interpretable, concepts),
+            _by_concept(label, matched, concepts),
+            _by_concept(label, matched * iou, concepts),
+        )
+    return found
+
+
+def own_labels(dissection: Dissection) -> Verdict:
+    """Return what each unit is by the tables of the dissection, [u]; concepts by their index in the vocabulary."""
+    units = dissection.units
+    number = {tuple(concept): i for i, concept in enumerate(dissection.vocabulary)}
+    label, best = (
+        np.array([number.get(pair, 0) for pair in zip(named.label, named.category, strict=True)])
+        for named in (units, interpretable_with(dissection))
+    )
+    flags = (units[name].to_numpy(bool) for name in ("interpretable", "matched"))
+    return Verdict(label, units.iou.fillna(0).to_numpy(), best, *flags)
+
+
+@dataclass(frozen=True, eq=False)
 class Resampled:
-    """The verdict on every unit in every draw.
+    """What every unit is in every draw.
 
     Attributes:
         dissection: what was drawn again.
         seed, blocks: of the draws, and how many blocks each takes its images from.
-        label: int64 [draws, u], units through all layers in order: index into the vocabulary, 0 for none.
-        iou: float64 [draws, u], with that label.
-        interpretable_with: int64 [draws, u], the concept that a unit counts as interpretable with, see
-            `interpretable_with`; 0 for none.
-        interpretable, matched: bool [draws, u].
+        label, iou, interpretable_with, interpretable, matched: [draws, u], see `Verdict`; units through all layers in
+            order, concepts by their index in the vocabulary.
     """
 
     dissection: Dissection
@@ -65,7 +131,7 @@ class Resampled:
         units) and ``matched_iou`` (mean over matched units); value, as the dissection found it; error, the standard
         error; low and high, a 95 % interval.
         """
-        return _told(self.quantities, ["layer", "category", "quantity"], self.blocks)
+        return _with_intervals(self.quantities, ["layer", "category", "quantity"], self.blocks)
 
     @cached_property
     def concepts(self) -> pd.DataFrame:
@@ -74,11 +140,10 @@ class Resampled:
         Columns: layer, concept, category, value, error, low, high; and share, of the draws in which there is one.
         """
         rows: dict[tuple[str, ...], Drawn] = {}
-        for layer, verdict in self._by_layer():
-            units = by_concept(verdict.label, verdict.matched, len(self.dissection.vocabulary))
-            for c in np.flatnonzero(units.any(0)):
-                rows[layer, *self.dissection.vocabulary[c]] = units[:, c]
-        table = _told(rows, ["layer", "concept", "category"], self.blocks)
+        for layer, counts in self._by_layer.items():
+            for c in np.flatnonzero(counts.matched.any(0)):
+                rows[layer, *self.dissection.vocabulary[c]] = counts.matched[:, c]
+        table = _with_intervals(rows, ["layer", "concept", "category"], self.blocks)
         return table.assign(share=[float((values[1:] > 0).mean()) for values in rows.values()])
 
     @cached_property
@@ -87,71 +152,39 @@ class Resampled:
 
         Columns: layer, unit, label, matched, iou; and of the draws iou_error, same_label, matched_share.
         """
-        own = self._own
+        label = own_labels(self.dissection).label
         table = self.dissection.units[["layer", "unit", "label", "matched", "iou"]]
         return table.assign(
-            iou_error=np.where(own.label > 0, self.iou.std(0, ddof=1), np.nan),
-            same_label=(self.label == own.label).mean(0),
+            iou_error=np.where(label > 0, self.iou.std(0, ddof=1), np.nan),
+            same_label=(self.label == label).mean(0),
             matched_share=self.matched.mean(0),
         )
 
     @cached_property
     def quantities(self) -> Mapping[tuple[str, ...], Drawn]:
         """The numbers behind `counts`, [1 + draws], that of the dissection first, by layer, category and quantity."""
-        kinds = np.array([concept.category for concept in self.dissection.vocabulary])
-        names = dict.fromkeys([*(c for c in CATEGORIES if c in kinds), *kinds[1:].tolist()])
-        found: dict[tuple[str, ...], Drawn] = {}
-        for layer, verdict in self._by_layer():
-            tables = {
-                "interpretable": by_concept(verdict.interpretable_with, verdict.interpretable, len(kinds)),
-                "matched": by_concept(verdict.label, verdict.matched, len(kinds)),
-                "iou": by_concept(verdict.label, verdict.matched * verdict.iou, len(kinds)),
-            }
-            for category in (ALL, *names):
-                own = {name: table[:, (kinds == category) | (category == ALL)] for name, table in tables.items()}
-                matched = own["matched"].sum(1)
-                found[layer, category, "interpretable"] = own["interpretable"].sum(1)
-                found[layer, category, "matched"] = matched
-                found[layer, category, "concepts"] = (own["matched"] > 0).sum(1)
-                found[layer, category, "matched_iou"] = own["iou"].sum(1) / np.where(matched > 0, matched, np.nan)
-        return found
+        kinds = [concept.category for concept in self.dissection.vocabulary]
+        return {
+            (layer, category, name): values
+            for layer, counts in self._by_layer.items()
+            for category, own in counts.by_category(kinds)
+            for name, values in own.items()
+        }
 
     @cached_property
-    def _own(self) -> Verdict:
-        """The dissection's own verdict, [u]."""
-        units = self.dissection.units
-        number = {tuple(concept): i for i, concept in enumerate(self.dissection.vocabulary)}
-        label, best = (
-            np.array([number.get(pair, 0) for pair in zip(named.label, named.category, strict=True)])
-            for named in (units, interpretable_with(self.dissection))
-        )
-        flags = (units[name].to_numpy(bool) for name in ("interpretable", "matched"))
-        return Verdict(label, units.iou.fillna(0).to_numpy(), best, *flags)
-
-    def _by_layer(self) -> Iterator[tuple[str, Verdict]]:
-        """Yield the verdicts of each layer, and of all, [1 + draws, u]: the dissection's own first."""
-        tables = [np.vstack([own, getattr(self, name)]) for name, own in self._own._asdict().items()]
-        layer_of = self.dissection.units.layer.to_numpy()
-        for layer in self.dissection.layers:
-            yield layer, Verdict(*(table[:, layer_of == layer] for table in tables))
-        if len(self.dissection.layers) > 1:
-            yield ALL, Verdict(*tables)
+    def _by_layer(self) -> dict[str, ConceptCounts]:
+        counts = count_concepts(self.dissection, self)
+        if len(self.dissection.layers) == 1:
+            del counts[ALL]
+        return counts
 
 
 def resampled(dissection: Dissection, draws: int = 200, seed: int = 0) -> Resampled | None:
-    """Draw the blocks of a dissection's images again, and judge its units anew each time.
-
-    Args:
-        dissection: a finished one.
-        draws: how often.
-        seed: of the draws. Two dissections of as many images take the same blocks at the same seed.
+    """Draw the blocks of a dissection's images again, and label its units anew each time.
 
     Returns:
         What came of them; None where there are fewer than two blocks (fewer than four images), or where the
             study holds its tables alone.
-
-    Raises:
-        BadValue: fewer than two draws.
     """
     if draws < 2:
         raise BadValue(f"draws={draws} is too few for an error; give at least 2, better 200")
@@ -206,28 +239,30 @@ def difference(one: Resampled, other: Resampled) -> pd.DataFrame:
         if after is not None:
             drawn = min(len(before), len(after))
             rows[name] = np.concatenate([after[:1], after[1:][order]])[:drawn] - before[:drawn]
-    return _told(rows, ["layer", "category", "quantity"], min(one.blocks, other.blocks), signed=True)
+    return _with_intervals(rows, ["layer", "category", "quantity"], min(one.blocks, other.blocks), signed=True)
 
 
-def by_concept(label: Ints, weight: Drawn, concepts: int) -> Drawn:
+def _by_concept(label: Ints, weight: Drawn, concepts: int) -> Drawn:
     """Return the sums of a weight [d, u] by label, [d, concepts]; column 0 has the units without a label."""
     places = np.arange(len(label))[:, None] * concepts + label
     return np.bincount(places.ravel(), weight.ravel(), len(label) * concepts).reshape(len(label), concepts)
 
 
-def _told(rows: Mapping[tuple[str, ...], Drawn], names: list[str], blocks: int, signed: bool = False) -> pd.DataFrame:
+def _with_intervals(
+    rows: Mapping[tuple[str, ...], Drawn], names: list[str], blocks: int, signed: bool = False
+) -> pd.DataFrame:
     """Return value, error and 95 % interval of rows of numbers, the dissection's first; missing draws are left out.
 
     The interval has the width that the variance of so few blocks asks for. The quantiles of the draws hold the truth
     less often: they begin from one sample, and a count is skewed to the side from which it came.
     """
-    told = []
+    table = []
     for name, (value, *drawn) in rows.items():
         known = np.array(drawn)[np.isfinite(drawn)]
         if not np.isfinite(value) or len(known) < 2:
-            told.append((*name, value, np.nan, np.nan, np.nan))
+            table.append((*name, value, np.nan, np.nan, np.nan))
             continue
         error = known.std(ddof=1)
         low, high = (value + side * student(blocks - 1) * error for side in (-1, 1))
-        told.append((*name, value, error, low if signed else max(low, 0.0), high))
-    return pd.DataFrame(told, columns=[*names, "value", "error", "low", "high"])
+        table.append((*name, value, error, low if signed else max(low, 0.0), high))
+    return pd.DataFrame(table, columns=[*names, "value", "error", "low", "high"])

@@ -16,11 +16,7 @@ FEATURE_BYTES = 1 << 28
 
 
 def chosen_layers(generator: Subject, names: Sequence[str]) -> dict[str, LayerShape]:
-    """Return the shapes of the asked layers (all, if none is asked), in forward order.
-
-    Raises:
-        UnknownName: a layer that the generator does not have.
-    """
+    """Return the shapes of the asked layers (all, if none is asked), in forward order."""
     for name in names:
         if name not in generator.layers:
             raise UnknownName("layer", name, generator.layers)
@@ -52,16 +48,7 @@ def grid_of(spec: DissectSpec, seen: Observation) -> Grid:
 def batches(
     spec: DissectSpec, generator: Subject, ids: Sequence[int], layers: Sequence[str]
 ) -> Iterator[tuple[Sequence[int], Observation]]:
-    """Yield the ids of every batch and what was seen of them.
-
-    Args:
-        spec, generator: what is dissected.
-        ids: of the images.
-        layers: which to look at; asked anew for every batch.
-
-    Raises:
-        BadModel: activations or images that are not numbers.
-    """
+    """Yield the ids of every batch and what was seen of them."""
     size = batch_size(spec.batch, chosen_layers(generator, spec.layers))
     for i in range(0, len(ids), size):
         batch = ids[i : i + size]
@@ -80,11 +67,6 @@ def observe(generator: Subject, ids: Sequence[int], seed: int, layers: Sequence[
 
 
 def _check_finite(seen: Observation, ids: Sequence[int]) -> None:
-    """Stop a run whose activations or images are not numbers.
-
-    Raises:
-        BadModel: names the first layer, unit and latent id.
-    """
     for layer, r in (*seen.features.items(), ("picture", seen.images)):
         if not math.isfinite(float(r.sum())):
             bad = (~torch.isfinite(r)).flatten(2).any(2).nonzero()

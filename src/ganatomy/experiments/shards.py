@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from ganatomy.resample import Grid
 from ganatomy.stats.agreement import Agreement
 from ganatomy.stats.base import Accumulator
 from ganatomy.stats.levels import ActivationLevels, exact_levels
-from ganatomy.stats.pairs import PairCounts, PairLevels, size
+from ganatomy.stats.pairs import PairCounts, Wanted, size
 from ganatomy.study.sharded import IN_MEMORY
 from ganatomy.tensor_files import Archive, packed
 from ganatomy.types import Labels
@@ -76,7 +77,7 @@ def tally_shard(
     spec: DissectSpec,
     models: Models,
     levels: Mapping[str, Tensor],
-    wanted: Mapping[str, PairLevels] | None,
+    wanted: Mapping[str, Wanted] | None,
     memory: int | None,
     ids: range,
 ) -> Tally:
@@ -94,7 +95,7 @@ def tally_shard(
     half = next(name for name, own in spec.halves().items() if ids.start in own)
     passes = _Passes(spec, models, levels, wanted, half)
     left, done = list(levels), list[Tally]()
-    labels = dict[int, Labels]() if memory is not None and passes.most(left) > TABLES * memory / 2 else None
+    labels = dict[int, Labels]() if memory is not None and sum(map(passes.nbytes, left)) > TABLES * memory / 2 else None
     while left:
         counting = passes.count(ids, left, memory, labels, first=not done)
         left = [layer for layer in left if layer not in counting.tables]
@@ -105,37 +106,31 @@ def tally_shard(
 
 
 def _set_aside(parts: dict[str, Accumulator]) -> list[Tally]:
-    """Take parts out, one after the other, and return each so that it takes little memory."""
     return [Tally.from_state(Archive(packed(Tally({name: parts.pop(name)}).state_dict()))) for name in list(parts)]
 
 
+@dataclass(frozen=True)
 class _Passes:
-    """Counts some layers of a shard at a time."""
+    """Counts some layers of a shard at a time; the fields are those of `tally_shard`."""
 
-    def __init__(
-        self,
-        spec: DissectSpec,
-        models: Models,
-        levels: Mapping[str, Tensor],
-        wanted: Mapping[str, PairLevels] | None,
-        half: str,
-    ) -> None:
-        self._spec, self._models, self._levels, self._wanted, self._half = spec, models, levels, wanted, half
-        self._concepts = len(models.segmenter.vocabulary)
+    spec: DissectSpec
+    models: Models
+    levels: Mapping[str, Tensor]
+    wanted: Mapping[str, Wanted] | None
+    half: str
 
-    def most(self, layers: Sequence[str]) -> int:
-        """Return how much memory the tables of some layers may take."""
-        return sum(self._bytes(layer) for layer in layers)
+    @property
+    def concepts(self) -> int:
+        return len(self.models.segmenter.vocabulary)
 
-    def _bytes(self, layer: str) -> int:
-        if self._wanted is not None:
-            return size(self._wanted[layer], len(self._spec.halves()[self._half])) + self._whole(layer)
-        return self._whole(layer)
+    @property
+    def whole(self) -> bool:
+        return self.wanted is None or self.spec.validation == "cross"
 
-    def _whole(self, layer: str) -> int:
-        whole = self._wanted is None or self._spec.validation == "cross"
-        units, levels = self._levels[layer].shape
-        return 8 * units * self._concepts * (levels + 1) if whole else 0
+    def nbytes(self, layer: str) -> int:
+        units, levels = self.levels[layer].shape
+        whole = 8 * units * self.concepts * (levels + 1) if self.whole else 0
+        return whole + (size(self.wanted[layer], len(self.spec.halves()[self.half])) if self.wanted else 0)
 
     def count(
         self, ids: range, layers: Sequence[str], memory: int | None, labels: dict[int, Labels] | None, first: bool
@@ -149,21 +144,21 @@ class _Passes:
             labels: by the first id of a batch, those that are remembered; None to remember none.
             first: whether nothing was counted before; else what is not of a layer is not counted again.
         """
-        every, counting, names, room = self._spec.halves()[self._half], None, list(layers), math.inf
-        for batch, seen in batches(self._spec, self._models.subject, ids, names):
+        every, counting, names, room = self.spec.halves()[self.half], None, list(layers), math.inf
+        for batch, seen in batches(self.spec, self.models.subject, ids, names):
+            grid = grid_of(self.spec, seen)
             if counting is None:
-                grid = grid_of(self._spec, seen)
                 room = math.inf if memory is None else TABLES * (memory - held_memory())
-                while self._wanted is not None and len(names) > 1 and self.most(names) > room:
+                while self.wanted is not None and len(names) > 1 and sum(map(self.nbytes, names)) > room:
                     names.pop()
                 counting = self._empty(names, seen.images.device, grid.height * grid.width, len(ids))
-            shown = labels.get(batch[0]) if labels is not None else None
-            if shown is None:
-                shown = self._models.labels(seen)
+            known = labels.get(batch[0]) if labels is not None else None
+            if known is None:
+                known = self.models.labels(seen)
                 if labels is not None:
-                    labels[batch[0]] = shown.to(torch.int16 if self._concepts < 2**15 else torch.int32).cpu()
-            counting.update(batch, seen.features, shown.to(seen.images.device), grid_of(self._spec, seen))
-            if self._half == HALVES[0] and first:
+                    labels[batch[0]] = known.to(torch.int16 if self.concepts < 2**15 else torch.int32).cpu()
+            counting.update(batch, seen.features, known.to(seen.images.device), grid)
+            if self.half == HALVES[0] and first:
                 counting.see(batch, seen.images, len(every))
             while len(names) > 1 and counting.nbytes > room:
                 counting.drop(names.pop())
@@ -173,15 +168,14 @@ class _Passes:
         return counting
 
     def _empty(self, names: Sequence[str], device: torch.device, area: int, images: int) -> Counting:
-        """Return what counts some layers over so many images of so many pixels."""
         tables: dict[str, list[Agreement | PairCounts]] = {}
         for name in names:
             tables[name] = []
-            if self._wanted is None or self._spec.validation == "cross":
-                tables[name].append(Agreement(self._levels[name].to(device), self._concepts, images * area))
-            if self._wanted is not None:
-                tables[name].append(PairCounts(self._wanted[name].to(device), self._spec.halves()[self._half], area))
-        return Counting(self._half, tables, self._spec.top, self._concepts)
+            if self.whole:
+                tables[name].append(Agreement(self.levels[name].to(device), self.concepts, images * area))
+            if self.wanted is not None:
+                tables[name].append(PairCounts(self.wanted[name].to(device), self.spec.halves()[self.half], area))
+        return Counting(self.half, tables, self.spec.top, self.concepts)
 
 
 def draw_strips(

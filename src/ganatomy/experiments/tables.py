@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from ganatomy.experiments.dissect_spec import DissectSpec
-from ganatomy.experiments.reading import Reading, required_iou
+from ganatomy.experiments.reading import UnitScores, required_iou
 from ganatomy.generators import LayerShape
 from ganatomy.vocabulary import CATEGORIES, Vocabulary
 
@@ -39,7 +39,7 @@ class Scores:
     spec: DissectSpec
     layers: Mapping[str, LayerShape]
     vocabulary: Vocabulary
-    reading: Reading
+    reading: UnitScores
     levels: Floats
     greatest: Floats
     pixels: Floats
@@ -89,7 +89,7 @@ class Scores:
 
     @cached_property
     def _null(self) -> Floats:
-        """`Reading.null` of units × concepts, 0 where a concept is too rare."""
+        """`UnitScores.null` of units × concepts, 0 where a concept is too rare."""
         return np.where(self.rare, 0.0, self.reading.null.numpy().clip(max=HUGE)).astype(np.float64)
 
     @cached_property

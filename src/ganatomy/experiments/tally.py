@@ -1,6 +1,7 @@
 """Everything that dissection counts, in one pass over the sample."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -9,16 +10,17 @@ from torch import Tensor
 from ganatomy.resample import Grid, labels_at
 from ganatomy.stats.agreement import Agreement, count_pixels
 from ganatomy.stats.base import Accumulator
-from ganatomy.stats.combinations import index_labels
-from ganatomy.stats.images import ImageSample, Presence
+from ganatomy.stats.combinations import combine
+from ganatomy.stats.images import ImageSample
 from ganatomy.stats.pairs import PairCounts
+from ganatomy.stats.presence import Presence
 from ganatomy.stats.topk import TopImages
 from ganatomy.tensor_files import Archive, packed
 from ganatomy.types import Features, Images, Labels
 
 T = TypeVar("T", bound="Tally")
+V = TypeVar("V")
 P = TypeVar("P", bound=Accumulator)
-Parts = Mapping[str, Accumulator]
 
 KINDS: Mapping[str, type[Accumulator]] = {
     "agreement": Agreement,
@@ -30,57 +32,95 @@ KINDS: Mapping[str, type[Accumulator]] = {
 """Of parts by name: ``agreement/HALF/LAYER``, ``pairs/HALF/LAYER``, ``top/HALF/LAYER``, ``presence/HALF``, …"""
 
 
+class _Lazy(Mapping[str, V]):
+    """Values by name, each made when it is asked for, so that no more than one layer is in memory."""
+
+    def __init__(self, makers: Mapping[str, Callable[[], V]]) -> None:
+        self._makers = makers
+
+    def __getitem__(self, name: str) -> V:
+        return self._makers[name]()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._makers)
+
+    def __len__(self) -> int:
+        return len(self._makers)
+
+
 class Tally:
-    """The statistics of every layer, of one half of the sample.
+    """The statistics of every layer, of one half of the sample; `parts` are named as `KINDS` says."""
 
-    Attributes:
-        parts: by name, see `KINDS`. Those of a file are read each time they are asked for, so that no more than one
-            layer is in memory.
-    """
-
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Mapping[str, Accumulator]) -> None:
         self.parts = parts
 
     def merge(self: T, other: T) -> T:
         """Return the statistics of both samples, each merged when it is asked for."""
-        return type(self)(_Merged(self.parts, other.parts))
+        if self.parts.keys() != other.parts.keys():
+            raise ValueError("tallies of other layers cannot be merged")
+        return type(self)(_Lazy({name: partial(_merged, name, self.parts, other.parts) for name in self.parts}))
 
     @classmethod
     def joined(cls: type[T], tallies: Sequence[T]) -> T:
         """Return the parts of several tallies of one sample; of those that two have, the first one's."""
-        return tallies[0] if len(tallies) == 1 else cls(_Joined([tally.parts for tally in tallies]))
+        if len(tallies) == 1:
+            return tallies[0]
+        makers: dict[str, Callable[[], Accumulator]] = {}
+        for own in tallies:
+            for name in own.parts:
+                makers.setdefault(name, partial(own.parts.__getitem__, name))
+        return cls(_Lazy(makers))
 
     def state_dict(self) -> Mapping[str, Tensor]:
         """Return every tensor, named by part and field; each part is asked for once."""
-        return _State(self.parts)
+        last: dict[str, Mapping[str, Tensor]] = {}
+
+        def tensor(name: str, field: str) -> Tensor:
+            if name not in last:
+                last.clear()  # before the next is made
+                last[name] = self.parts[name].state_dict()
+            return last[name][field]
+
+        keys = [(name, field) for name in self.parts for field in KINDS[name.split("/")[0]].FIELDS]
+        return _Lazy({f"{name}:{field}": partial(tensor, name, field) for name, field in keys})
 
     @classmethod
     def from_state(cls: type[T], state: Mapping[str, Tensor]) -> T:
         """Build the tally from what `state_dict` returned."""
-        return cls(_Read(state))
+        fields: dict[str, list[str]] = {}
+        for key in state:
+            name, _, field = key.rpartition(":")
+            fields.setdefault(name, []).append(field)
+        kinds = {name: KINDS[name.split("/")[0]] for name in fields}  # an error where it is of no tally
+        return cls(_Lazy({name: partial(_read, state, name, kinds[name], own) for name, own in fields.items()}))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _unpacked, (packed(self.state_dict()),)  # a few times smaller on its way
+        return _unpacked, (packed(self.state_dict()),)  # a few times smaller
 
     def agreement(self, half: str, layer: str) -> Agreement:
-        """Return the pixel counts of a layer in one half, at all levels."""
-        return _expect(self.parts[f"agreement/{half}/{layer}"], Agreement)
+        """Return the pixel counts of a layer at all levels."""
+        return self._part(f"agreement/{half}/{layer}", Agreement)
 
     def pairs(self, half: str, layer: str) -> PairCounts:
-        """Return those at the level of each pair, and by blocks of images."""
-        return _expect(self.parts[f"pairs/{half}/{layer}"], PairCounts)
+        """Return the pixel counts of a layer at the level of each pair, by blocks of images."""
+        return self._part(f"pairs/{half}/{layer}", PairCounts)
 
     def top(self, half: str, layer: str) -> TopImages:
-        """Return the top images of a layer in one half."""
-        return _expect(self.parts[f"top/{half}/{layer}"], TopImages)
+        """Return the top images of a layer."""
+        return self._part(f"top/{half}/{layer}", TopImages)
 
     def presence(self, half: str) -> Presence:
-        """Return how many images and pixels of a half show each concept."""
-        return _expect(self.parts[f"presence/{half}"], Presence)
+        """Return how many images and pixels show each concept."""
+        return self._part(f"presence/{half}", Presence)
 
     def sample(self, half: str) -> dict[str, float]:
-        """Return what `ImageSample` says of the images of a half."""
-        return _expect(self.parts[f"sample/{half}"], ImageSample).read()
+        """Return what `ImageSample` says of the images."""
+        return self._part(f"sample/{half}", ImageSample).read()
+
+    def _part(self, name: str, kind: type[P]) -> P:
+        part = self.parts[name]
+        assert isinstance(part, kind)
+        return part
 
 
 class Counting:
@@ -108,16 +148,18 @@ class Counting:
         return sum(table.nbytes for own in self.tables.values() for table in own)
 
     def drop(self, layer: str) -> None:
-        """Count a layer no more, and forget what was counted of it."""
+        """Forget a layer."""
         del self.tables[layer], self.top[layer]
 
     def update(self, ids: Sequence[int], features: Mapping[str, Features], labels: Labels, grid: Grid) -> None:
-        """Take in one batch: the features of every layer, and the labels of the images."""
+        """Count one batch."""
         labels = labels_at(labels, (grid.height, grid.width))
-        bins = next(iter(self.tables.values()))[0].levels.shape[1] + 1
+        tables = next(iter(self.tables.values()))
+        bins = tables[0].levels.shape[1] + 1
+        blocks = next((each.parts(ids[0], len(ids)) for each in tables if isinstance(each, PairCounts)), None)
         maps = {layer: features[layer].float() for layer in self.tables}
-        for part, block in self._parts(ids[0], len(ids)):
-            numbered = index_labels(labels[part], bins, grid.image)
+        for part, block in blocks or [(slice(0, len(ids)), None)]:
+            numbered = combine(labels[part], bins, grid.image)
             self.presence.update_combined(labels[part], numbered)
             for layer, own in self.tables.items():
                 takes = [
@@ -146,98 +188,14 @@ class Counting:
             parts[f"top/{self.half}/{layer}"] = self.top[layer]
         return Tally(parts)
 
-    def _parts(self, first: int, images: int) -> Iterator[tuple[slice, int | None]]:
-        """Cut images of consecutive ids where blocks begin, if anything is counted by blocks."""
-        for table in next(iter(self.tables.values())):
-            if isinstance(table, PairCounts):
-                yield from table.parts(first, images)
-                return
-        yield slice(0, images), None
+
+def _merged(name: str, one: Mapping[str, Accumulator], other: Mapping[str, Accumulator]) -> Accumulator:
+    return one[name].merge(other[name])
 
 
-class _Read(Mapping[str, Accumulator]):
-    """Parts made from tensors, each when it is asked for."""
-
-    def __init__(self, state: Mapping[str, Tensor]) -> None:
-        self._state = state
-        self._fields: dict[str, list[str]] = {}
-        for key in state:
-            name, _, field = key.rpartition(":")
-            self._fields.setdefault(name, []).append(field)
-        for name in self._fields:
-            KINDS[name.split("/")[0]]  # an error where it is of no tally
-
-    def __getitem__(self, name: str) -> Accumulator:
-        fields = {field: self._state[f"{name}:{field}"] for field in self._fields[name]}
-        return KINDS[name.split("/")[0]].from_state(fields)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._fields)
-
-    def __len__(self) -> int:
-        return len(self._fields)
-
-
-class _Merged(Mapping[str, Accumulator]):
-    """The parts of two samples, each merged when it is asked for."""
-
-    def __init__(self, one: Parts, other: Parts) -> None:
-        if one.keys() != other.keys():
-            raise ValueError("tallies of other layers cannot be merged")
-        self._one, self._other = one, other
-
-    def __getitem__(self, name: str) -> Accumulator:
-        return self._one[name].merge(self._other[name])
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._one)
-
-    def __len__(self) -> int:
-        return len(self._one)
-
-
-class _Joined(Mapping[str, Accumulator]):
-    """The parts of several tallies, the first one's before those that only the next has."""
-
-    def __init__(self, parts: Sequence[Parts]) -> None:
-        self._where = {name: own for own in reversed(parts) for name in own}
-        self._names = list(dict.fromkeys(name for own in parts for name in own))
-
-    def __getitem__(self, name: str) -> Accumulator:
-        return self._where[name][name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-
-class _State(Mapping[str, Tensor]):
-    """The tensors of parts, by part and field; the last part that was asked for is remembered."""
-
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-        self._last: tuple[str, Mapping[str, Tensor]] = ("", {})
-
-    def __getitem__(self, key: str) -> Tensor:
-        name, _, field = key.rpartition(":")
-        if self._last[0] != name:
-            self._last = ("", {})  # before the next is made
-            self._last = (name, self._parts[name].state_dict())
-        return self._last[1][field]
-
-    def __iter__(self) -> Iterator[str]:
-        return (f"{name}:{field}" for name in self._parts for field in KINDS[name.split("/")[0]].FIELDS)
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
+def _read(state: Mapping[str, Tensor], name: str, kind: type[Accumulator], fields: Sequence[str]) -> Accumulator:
+    return kind.from_state({field: state[f"{name}:{field}"] for field in fields})
 
 
 def _unpacked(content: bytes) -> Tally:
     return Tally.from_state(Archive(content))
-
-
-def _expect(part: Accumulator, kind: type[P]) -> P:
-    assert isinstance(part, kind)
-    return part

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ganatomy.errors import BadModel, BadValue
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.experiments.monitor.looks import Look
+from ganatomy.experiments.monitor.looks import Snapshot
 from ganatomy.experiments.monitor.monitoring import Unit
 from ganatomy.experiments.resampling import ALL
 from ganatomy.report.card import whole_zoom
@@ -35,12 +35,7 @@ class Board(Protocol):
 
 
 def open_board(board: Any, out: Path) -> Board | None:
-    """Return the board that is meant: an open one, one that writes to a directory, or (True) to one in `out`.
-
-    Raises:
-        BadModel: TensorBoard is not installed.
-        BadValue: it takes no scalars or images.
-    """
+    """Return the board that is meant: an open one, one that writes to a directory, or (True) to one in `out`."""
     if board is None or board is False:
         return None
     if board is True or isinstance(board, str | Path):
@@ -57,7 +52,7 @@ def open_board(board: Any, out: Path) -> Board | None:
     return board
 
 
-def tell(board: Board, look: Look, dissection: Dissection, units: Sequence[Unit]) -> None:
+def log_snapshot(board: Board, look: Snapshot, dissection: Dissection, units: Sequence[Unit]) -> None:
     """Send a look: its numbers by layer, and the top images of units, where each is on in them."""
     for tag, value in scalars(look):
         board.add_scalar(tag, value, look.step)
@@ -66,7 +61,7 @@ def tell(board: Board, look: Look, dissection: Dissection, units: Sequence[Unit]
         board.add_image(f"ganatomy/{layer}/unit {unit}", picture, look.step, dataformats="HWC")
 
 
-def scalars(look: Look) -> Iterator[tuple[str, float]]:
+def scalars(look: Snapshot) -> Iterator[tuple[str, float]]:
     """Yield the numbers of a look, each with the name under which it is shown."""
     for row in look.numbers:
         where = f"ganatomy/{row['layer']}"

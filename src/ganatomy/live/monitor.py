@@ -6,19 +6,20 @@ to take longer than it may is given up.
 
 import contextlib
 import dataclasses
+import functools
 import logging
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ganatomy.errors import BadValue, GanatomyError, UnknownName
 from ganatomy.execute import local
@@ -26,18 +27,19 @@ from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.forecast import forecast
 from ganatomy.experiments.models import Models, name_of
-from ganatomy.experiments.monitor.looks import Look, check_directory, look_at, read_looks, unfinished
+from ganatomy.experiments.monitor.looks import Snapshot, check_directory, look_at, read_looks, unfinished
 from ganatomy.experiments.monitor.monitoring import FOLLOWED, Unit
 from ganatomy.generators.hooked import HookedGenerator, LatentSource
 from ganatomy.generators.module import as_generator
-from ganatomy.live.board import Board, open_board, tell
-from ganatomy.live.network import Drawn, Sample
+from ganatomy.live.board import Board, log_snapshot, open_board
 from ganatomy.live.untouched import untouched
 from ganatomy.progress import NullProgress
 from ganatomy.remote import local_path
 from ganatomy.segmenters import Segmenter, open_segmenter
+from ganatomy.types import Latents
 from ganatomy.wrapped import unwrapped
 
+Sample = Callable[[nn.Module, Latents], Tensor]
 _log = logging.getLogger(__name__)
 
 FEWEST = 50
@@ -105,7 +107,6 @@ class Monitor:
     _segmenters: dict[str, Segmenter] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Try a small look, and measure it."""
         for name in ("every", "budget", "images"):
             if not getattr(self, name) > 0:
                 raise BadValue(f"{name}={getattr(self, name)} must be above 0")
@@ -119,14 +120,14 @@ class Monitor:
                 self._begin(network)
 
     def __call__(self, step: int) -> Dissection | None:
-        """Look, if it is time to; return the dissection, or None."""
+        """Dissect, if it is time to; return the dissection, or None."""
         if step < self._due or self._must_wait():
             return None
         self._due = (step // self.every + 1) * self.every
         return self.look(step)
 
     def look(self, step: int) -> Dissection | None:
-        """Look now; return the dissection, or None where that did not work out.
+        """Dissect now; return the dissection, or None where that did not work out.
 
         Raises:
             Exception: whatever went wrong, if the monitor is `strict`.
@@ -147,7 +148,6 @@ class Monitor:
             self._spent += perf_counter() - started
 
     def _begin(self, network: nn.Module) -> None:
-        """Open what is needed, and see that a look works and how many images fit into one."""
         generator = self._generator(network)
         models = self._models(generator)
         check_directory(self._directory, models.segmenter.fingerprint)
@@ -157,10 +157,10 @@ class Monitor:
         few = self._spec(generator, _TRIED)
         if absent := [layer for layer in self.layers if layer not in generator.layers]:
             _log.warning("not there (yet): %s; there are: %s", ", ".join(absent), ", ".join(generator.layers))
-        for _ in range(2):  # what is done once is done the first time
+        for _ in range(2):  # the first time includes set-up
             started = perf_counter()
             with tempfile.TemporaryDirectory() as place:
-                look_at(few, models, Path(place), Look(0, "trial"), draws=0)
+                look_at(few, models, Path(place), Snapshot(0, "trial"), draws=0)
             self._least = perf_counter() - started
         self._each = forecast(self._spec(generator, self.images), models).seconds / self.images
         self._images = self._fitting()
@@ -178,11 +178,9 @@ class Monitor:
         )
 
     def _seconds(self, images: int) -> float:
-        """Say how long a look will take."""
         return _SLACK * (self._least + self._each * images)
 
     def _must_wait(self) -> bool:
-        """Whether looks have had their share of the time."""
         if self.share is None:
             return False
         return self._spent + self._seconds(self._images) > self.share * (perf_counter() - self._since)
@@ -193,7 +191,7 @@ class Monitor:
         deadline = _Deadline(started + self.budget - self._least, self.budget)
         try:
             look, found = look_at(
-                spec, self._models(generator), self._directory, Look(step, str(step)), (local, deadline), 0
+                spec, self._models(generator), self._directory, Snapshot(step, str(step)), (local, deadline), 0
             )
         except OutOfTime:
             self._images = self._fewer()
@@ -203,7 +201,7 @@ class Monitor:
             self._images = self._fewer()
         look.write(self._directory)
         if self._board is not None:
-            tell(self._board, look, found, self._chosen(found))
+            log_snapshot(self._board, look, found, self._chosen(found))
         return found
 
     def _fewer(self) -> int:
@@ -211,7 +209,6 @@ class Monitor:
         return half if half >= FEWEST else self._images
 
     def _chosen(self, found: Dissection) -> list[Unit]:
-        """Return the units on the board: once a unit is shown, it stays."""
         if not self.units:
             matched = found.units[found.units.matched].sort_values("iou", ascending=False, kind="stable")
             best = matched.drop_duplicates(["label", "category"])
@@ -220,7 +217,6 @@ class Monitor:
         return [(layer, unit) for layer, unit in self._shown if layer in found.layers]
 
     def _tell_failure(self, step: int, error: Exception, seconds: float) -> None:
-        """Say in one line why there was no look, keep that, and leave nothing half-made."""
         reason = " ".join(str(error).split())
         if not isinstance(error, GanatomyError | OutOfTime):
             reason = f"{type(error).__name__}: {reason}"
@@ -229,10 +225,10 @@ class Monitor:
             for study in unfinished(self._directory, step):
                 shutil.rmtree(study, ignore_errors=True)
             if step not in [look.step for look in read_looks(self._directory) if look.study]:
-                Look(step, str(step), reason=reason, seconds=round(seconds, 3)).write(self._directory)
+                Snapshot(step, str(step), reason=reason, seconds=round(seconds, 3)).write(self._directory)
 
     def _generator(self, network: nn.Module) -> HookedGenerator:
-        drawn = network if self.sample is None else Drawn(network, self.sample)
+        drawn = network if self.sample is None else SamplerModule(network, self.sample)
         return as_generator(
             drawn, latent=self.latent, latents=self.latents, bounds=self.bounds, name=type(network).__name__
         )
@@ -252,6 +248,19 @@ class Monitor:
         return DissectSpec(name_of(generator), name_of(self.segmenter), layers=layers, images=images, **self.options)
 
 
+class SamplerModule(nn.Module):
+    """A network that is called in a way of its own, as by class or at a stage; its submodules keep their names."""
+
+    def __init__(self, network: nn.Module, sample: Sample) -> None:
+        super().__init__()
+        self._parameters, self._buffers, self._modules = network._parameters, network._buffers, network._modules
+        self._draw = functools.partial(sample, network)  # inside, so that the network is not its own submodule
+
+    def forward(self, z: Latents) -> Tensor:
+        """Draw images."""
+        return self._draw(z)
+
+
 class _Deadline(NullProgress):
     """Progress that stops a look when its time is over."""
 
@@ -259,14 +268,12 @@ class _Deadline(NullProgress):
         self._end, self._budget = end, budget
 
     def advance(self, pieces: int) -> None:
-        """Look at the clock."""
         super().advance(pieces)
         if perf_counter() > self._end:
             raise OutOfTime(f"it would have taken longer than budget={self._budget:g} s")
 
 
 def _first_process() -> bool:
-    """Whether this is the only process of the training, or the first."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank() == 0
     return int(os.environ.get("RANK", "0")) == 0

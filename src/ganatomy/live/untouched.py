@@ -20,25 +20,22 @@ def untouched(network: nn.Module) -> Iterator[None]:
     What is kept: the random state of Python, numpy, torch and its CUDA devices; modes; buffers, and whatever else the
     submodules hold as attributes (tensors, lists and dictionaries among them, one level deep); hooks. Gradients are not
     computed, and autocasting is off. Nothing is copied but buffers, so that a look costs no second network.
-
-    Raises:
-        BadModel: the network wrote to its own weights; they cannot be given back.
     """
     with _random_state(device_of(network)), _usual_settings(device_of(network)), torch.no_grad():
         weights = [(weight, weight._version) for weight in network.parameters()]
-        kept = [_Kept(part) for part in network.modules()]
+        kept = [_ModuleState(part) for part in network.modules()]
         try:
             for part in network.modules():
                 part.training = False
             yield
         finally:
             for own in kept:
-                own.give_back()
+                own.restore()
         if any(weight._version != version for weight, version in weights):
             raise BadModel("the network writes to its own weights as it draws; hand over a copy that is not trained")
 
 
-class _Kept:
+class _ModuleState:
     """All that one module holds: its attributes, and what is in those that may change in place."""
 
     def __init__(self, module: nn.Module) -> None:
@@ -52,7 +49,7 @@ class _Kept:
         tensors = [*self._attributes.values(), *module._buffers.values()]
         self._tensors = [(t, t.detach().clone()) for t in tensors if isinstance(t, Tensor)]
 
-    def give_back(self) -> None:
+    def restore(self) -> None:
         """Make it as it was; what did not change is not written to."""
         held = vars(self._module)
         for name in [name for name in held if name not in self._attributes]:
@@ -68,7 +65,6 @@ class _Kept:
 
 
 def _refill(container: Any, content: list[Any]) -> None:
-    """Put back into a dictionary, list or set what was in it."""
     now = list(container.items()) if isinstance(container, dict) else list(container)
     flat = [part for item in now for part in (item if isinstance(container, dict) else (item,))]
     old = [part for item in content for part in (item if isinstance(container, dict) else (item,))]

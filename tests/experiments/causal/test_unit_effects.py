@@ -22,7 +22,6 @@ from ganatomy.experiments.causal.unit_effects import (
 )
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.experiments.reading import Reading
 from ganatomy.generators.planted import UNITS
 from ganatomy.planted import VOCABULARY
 from ganatomy.segmenters import Scorer

@@ -20,7 +20,7 @@ from ganatomy.experiments.causal.ace_spec import AceSpec
 from ganatomy.experiments.causal.locations import SALT, Locations, scorer
 from ganatomy.experiments.causal.source import Source, TensorStep
 from ganatomy.generators.latents import standard_normal
-from ganatomy.progress import Progress, NullProgress
+from ganatomy.progress import NullProgress, Progress
 from ganatomy.stats.regions import place_means
 from ganatomy.study import Study
 from ganatomy.types import Features, Images, Latents, PerUnit, Where

@@ -6,31 +6,20 @@ import numpy as np
 import pandas as pd
 
 from ganatomy.errors import BadValue
-from ganatomy.experiments.compare.counts import Counts
 from ganatomy.experiments.compare.spec import SURE
-from ganatomy.experiments.compare.studies import Compared
+from ganatomy.experiments.compare.studies import StudyView
+from ganatomy.experiments.resampling import ConceptCounts
 from ganatomy.vocabulary import Concept
 
-COLUMNS = (
-    "study",
-    "against",
-    "layer",
-    "concept",
-    "category",
-    "before",
-    "after",
-    "difference",
-    "difference_error",
-    "share_before",
-    "share_after",
-    "change",
-    "holds",
-    "sure",
-)
+PAIR = ("study", "against", "layer")
+COUNTS = ("before", "after", "difference", "difference_error", "share_before", "share_after", "change", "holds", "sure")
 
 
 def change_table(
-    studies: Sequence[Compared], counts: Sequence[Mapping[str, Counts]], concepts: Sequence[Concept], against: int
+    studies: Sequence[StudyView],
+    counts: Sequence[Mapping[str, ConceptCounts]],
+    concepts: Sequence[Concept],
+    against: int,
 ) -> pd.DataFrame:
     """Return matched units per concept of each study against those of one, see `Comparison.changes`."""
     rows = []
@@ -54,11 +43,10 @@ def change_table(
                         **_change(before[:, c], after[:, c]),
                     }
                 )
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=[*PAIR, "concept", "category", *COUNTS])
 
 
 def _change(before: np.ndarray, after: np.ndarray) -> dict[str, object]:
-    """Say how two counts differ, and in how large a share of the resamples they do so."""
     kinds = _kinds(before, after) if len(before) == len(after) else _kinds(before[:1], after[:1])
     drawn = (after[1:] - before[1:]).astype(float) if len(kinds) > 1 else np.array([])
     holds = float((kinds[1:] == kinds[0]).mean()) if len(drawn) else np.nan
@@ -74,18 +62,13 @@ def _change(before: np.ndarray, after: np.ndarray) -> dict[str, object]:
 
 
 def _kinds(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Return appeared, vanished, more, fewer or same for every pair of counts."""
     names = np.where(after > before, "more", np.where(after < before, "fewer", "same"))
     names = np.where((before == 0) & (after > 0), "appeared", names)
     return np.where((before > 0) & (after == 0), "vanished", names)
 
 
-def unit_table(studies: Sequence[Compared], against: int) -> pd.DataFrame:
-    """Return the same units of two studies side by side, see `Comparison.units`.
-
-    Raises:
-        BadValue: a layer has not the same number of units everywhere, so they are not the same.
-    """
+def unit_table(studies: Sequence[StudyView], against: int) -> pd.DataFrame:
+    """Return the same units of two studies side by side, see `Comparison.units`."""
     base, parts = studies[against], []
     columns = ["unit", "label", "category", "iou", "matched"]
     for here, own in base.layers.items():
@@ -101,5 +84,5 @@ def unit_table(studies: Sequence[Compared], against: int) -> pd.DataFrame:
             same = (both.label_before == both.label_after) & (both.category_before == both.category_after)
             kept = same & both.matched_before & both.matched_after
             both = both.assign(study=study.name, against=base.name, layer=here, kept=kept)
-            parts.append(both[["study", "against", "layer", *both.columns.drop(["study", "against", "layer"])]])
+            parts.append(both[[*PAIR, *both.columns.drop(list(PAIR))]])
     return pd.concat(parts, ignore_index=True)

@@ -18,12 +18,12 @@ from ganatomy.experiments.compare.directions import direction_table
 from ganatomy.experiments.compare.qualities import found_quality, measured_quality
 from ganatomy.experiments.compare.spec import CompareSpec
 from ganatomy.experiments.compare.studies import (
-    Compared,
+    StudyView,
+    default_names,
     differences,
     open_studies,
     same_sample,
     shared_concepts,
-    usual_names,
 )
 from ganatomy.experiments.resampling import ALL, Resampled, resampled
 from ganatomy.experiments.result import Summarised
@@ -70,7 +70,7 @@ class Comparison(Summarised):
     """
 
     spec: CompareSpec
-    studies: tuple[Compared, ...]
+    studies: tuple[StudyView, ...]
     shared: tuple[Concept, ...]
     differences: tuple[str, ...]
     counts: pd.DataFrame
@@ -106,15 +106,7 @@ class Comparison(Summarised):
 
 
 def planned(directories: Sequence[Path], options: Mapping[str, Any]) -> tuple[CompareSpec, dict[str, Any] | None]:
-    """Return the Spec, and what to measure of the images; studies that are not named are called by their directories.
-
-    Args:
-        directories: of the studies.
-        options: fields of `CompareSpec`, and of `QualitySpec` those in `QUALITY`.
-
-    Raises:
-        BadValue: a study is given twice, there are more or fewer names than studies, or an option cannot be meant.
-    """
+    """Return the Spec, and what to measure of the images; a study without a name has that of its directory."""
     own = {name: value for name, value in options.items() if name not in QUALITY}
     quality = {name: options[name] for name in QUALITY if options.get(name) is not None}
     if quality and "real" not in quality:
@@ -123,7 +115,7 @@ def planned(directories: Sequence[Path], options: Mapping[str, Any]) -> tuple[Co
     for i, place in enumerate(places):
         if place in places[:i]:
             raise BadValue(f"{directories[i]} is given twice; give every study once")
-    names = tuple(own.pop("names", None) or usual_names(directories))
+    names = tuple(own.pop("names", None) or default_names(directories))
     if len(names) != len(directories):
         raise BadValue(f"{len(names)} names for {len(directories)} studies; give one for each")
     return CompareSpec(names, **own), quality or None
@@ -137,19 +129,11 @@ def run_compare(
     execute: Engine = local,
     progress: Progress | None = None,
 ) -> Comparison:
-    """Set dissections side by side.
+    """Set dissections side by side, in the order of the names of a Spec.
 
     Args:
-        spec: what is asked.
-        directories: of finished dissections, in the order of its names.
         quality: fields of `QualitySpec`, at least ``real``: measure each study's images against real ones, or find
-            that this was done. None: tell what was measured before.
-        device: where that is computed.
-        execute: the engine that counts its shards.
-        progress: who shows how far it is.
-
-    Raises:
-        GanatomyError: a directory holds no finished dissection, or they share nothing; the message names it.
+            that this was done. None: only what was measured before.
     """
     studies = open_studies(directories, spec)
     concepts = shared_concepts(studies)
@@ -180,7 +164,7 @@ def run_compare(
     )
 
 
-def _resampled(studies: Sequence[Compared], spec: CompareSpec, progress: Progress) -> list[Resampled | None]:
+def _resampled(studies: Sequence[StudyView], spec: CompareSpec, progress: Progress) -> list[Resampled | None]:
     """Return each study as counted on resampled images; None for one that kept no blocks.
 
     Studies of the same latents are resampled alike, so that what their images have in common cancels in differences.

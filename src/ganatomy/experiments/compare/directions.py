@@ -11,37 +11,23 @@ from math import exp, lgamma
 import numpy as np
 import pandas as pd
 
-from ganatomy.experiments.compare.counts import Counts, category_rows
-from ganatomy.experiments.compare.studies import Compared
+from ganatomy.experiments.compare.counts import category_rows
+from ganatomy.experiments.compare.studies import StudyView
 from ganatomy.experiments.discovery import false_discovery
+from ganatomy.experiments.resampling import ConceptCounts
 from ganatomy.generators.basis import open_basis
 from ganatomy.registry import join_name, split_name
 from ganatomy.vocabulary import Concept
 
 FAMILY = "basis"
-COLUMNS = (
-    "generator",
-    "layer",
-    "study",
-    "directions",
-    "count",
-    "interpretable",
-    "interpretable_error",
-    "matched",
-    "matched_error",
-    "matched_at",
-    "concepts",
-    "concepts_error",
-    "concepts_at",
-    "at",
-    "by_chance",
-    "false_discovery",
-    "at_most",
-)
+WHICH = ("generator", "layer", "study", "directions", "count")
+COUNTS = ("interpretable", "interpretable_error", "matched", "matched_error", "matched_at")
+CONCEPTS = ("concepts", "concepts_error", "concepts_at", "at")
+CHANCE = ("by_chance", "false_discovery", "at_most")
 
 
 def direction_table(
-    studies: Sequence[Compared], counts: Sequence[Mapping[str, Counts]], concepts: Sequence[Concept]
+    studies: Sequence[StudyView], counts: Sequence[Mapping[str, ConceptCounts]], concepts: Sequence[Concept]
 ) -> pd.DataFrame:
     """Return units and directions of one layer at the same count, see `Comparison.directions`."""
     rows = []
@@ -57,11 +43,10 @@ def direction_table(
             for i, table in tables.items():
                 row = _row(studies[i], studies[i].layers[here], table, concepts, at)
                 rows.append({**row, "generator": generator, "layer": own, "directions": told[i]})
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=[*WHICH, *COUNTS, *CONCEPTS, *CHANCE])
 
 
-def _row(study: Compared, layer: str, table: Counts, concepts: Sequence[Concept], at: int) -> dict[str, object]:
-    """Return the counts of one set of directions, and those of `at` of them."""
+def _row(study: StudyView, layer: str, table: ConceptCounts, concepts: Sequence[Concept], at: int) -> dict[str, object]:
     chance = false_discovery(study.dissection).set_index("layer")
     return {
         **next(category_rows(table, concepts)),
@@ -107,7 +92,7 @@ def inner_of(generator: str) -> tuple[str, dict[str, str]] | None:
     return join_name(within, inner, others), {n: v for n, v in options.items() if n in known}
 
 
-def _groups(studies: Sequence[Compared]) -> list[tuple[int, dict[int, tuple[str, str]]]]:
+def _groups(studies: Sequence[StudyView]) -> list[tuple[int, dict[int, tuple[str, str]]]]:
     """Return each study of units with those of directions in the same generator: place -> (layer, which)."""
     names = [study.dissection.spec.generator for study in studies]
     inner = {i: found for i, name in enumerate(names) if (found := inner_of(name)) is not None}
@@ -124,6 +109,5 @@ def _groups(studies: Sequence[Compared]) -> list[tuple[int, dict[int, tuple[str,
 
 
 def _told(options: Mapping[str, str]) -> str:
-    """Say which directions: ``rotation, seed 1``."""
     rest = [f"{name} {value}" for name, value in options.items() if name not in ("layer", "directions")]
     return ", ".join([options.get("directions", "directions"), *rest])

@@ -9,7 +9,7 @@ import pandas as pd
 from ganatomy.errors import GanatomyError
 from ganatomy.execute import Engine
 from ganatomy.experiments.causal.source import open_source
-from ganatomy.experiments.compare.studies import Compared
+from ganatomy.experiments.compare.studies import StudyView
 from ganatomy.experiments.quality import PICTURES, Quality, plan_quality, run_quality
 from ganatomy.progress import Progress
 from ganatomy.remote import listdir
@@ -19,21 +19,12 @@ COLUMNS = ("study", "measure", "value", "error", "images", "bias", "reals", "rea
 
 
 def measured_quality(
-    studies: Sequence[Compared], options: Mapping[str, Any], device: str, how: tuple[Engine, Progress | None]
+    studies: Sequence[StudyView], options: Mapping[str, Any], device: str, how: tuple[Engine, Progress | None]
 ) -> tuple[pd.DataFrame, list[str]]:
     """Measure each study, or find that it was measured (`run_quality`).
 
     Returns:
         The table of `Comparison.quality`, and sentences on what cannot be compared.
-
-    Args:
-        studies: what is compared.
-        options: fields of `QualitySpec`; at least the real images.
-        device: where to compute.
-        how: the engine that counts shards, and who shows how far it is.
-
-    Raises:
-        GanatomyError: a model cannot be opened, or the real images; the message names the study.
     """
     own = {}
     for study in studies:
@@ -47,7 +38,7 @@ def measured_quality(
     return quality_table(own), _sizes(studies)
 
 
-def found_quality(studies: Sequence[Compared]) -> tuple[pd.DataFrame, list[str]]:
+def found_quality(studies: Sequence[StudyView]) -> tuple[pd.DataFrame, list[str]]:
     """Return what was measured beside the dissections, if it can be compared, and sentences on what was left out.
 
     Of distances from several kinds of real images, those that most studies have.
@@ -82,8 +73,7 @@ def quality_table(own: Mapping[str, Quality]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)[list(COLUMNS)]
 
 
-def _sizes(studies: Sequence[Compared]) -> list[str]:
-    """Say that images are not of one size, if so."""
+def _sizes(studies: Sequence[StudyView]) -> list[str]:
     heights = [str(study.dissection.top(next(iter(study.dissection.layers)), 0).pictures.shape[1]) for study in studies]
     if len(set(heights)) == 1:
         return []
@@ -91,8 +81,7 @@ def _sizes(studies: Sequence[Compared]) -> list[str]:
     return [f"Heights of the images differ – {told}: distances are comparable by features that resize them only."]
 
 
-def _beside(study: Compared) -> list[Quality]:
-    """Return the finished studies of quality that stand on a dissection."""
+def _beside(study: StudyView) -> list[Quality]:
     whole, opened = study.dissection.study.directory.resolve(), []
     for directory in listdir(Path(f"{whole}-causal", PICTURES)):
         if not directory.name.startswith("quality-"):
@@ -107,6 +96,5 @@ def _beside(study: Compared) -> list[Quality]:
 
 
 def _kind(quality: Quality) -> tuple[str, ...]:
-    """Return what has to be equal for two distances to be comparable."""
     inputs, spec = quality.facts["inputs"], quality.spec
     return (inputs["real images"], inputs["feature network"], f"{spec.images} {spec.reals} {spec.textures}")

@@ -30,7 +30,6 @@ class CompareSpec:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
         for field in ("names", "layer"):
             object.__setattr__(self, field, tuple(getattr(self, field)))
         twice = sorted({name for name in self.names if self.names.count(name) > 1})

@@ -4,33 +4,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from ganatomy.errors import BadValue, UnknownName
 from ganatomy.experiments.compare.spec import CompareSpec
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.vocabulary import Concept
 
 SAMPLED = ("images", "seed", "validation")
-RULED = (
-    "threshold",
-    "levels",
-    "smallest",
-    "rare",
-    "interpretable_iou",
-    "interpretable_accuracy",
-    "label",
-    "over_control",
-    "over_chance",
-    "false_labels",
-)
+THRESHOLDS = ("threshold", "levels", "smallest", "rare", "interpretable_iou", "interpretable_accuracy")
+RULED = (*THRESHOLDS, "label", "over_control", "over_chance", "false_labels")
 MOST = 12
 """Things that a sentence lists."""
 
 
 @dataclass(frozen=True, eq=False)
-class Compared:
+class StudyView:
     """One of the studies.
 
     Attributes:
@@ -52,17 +39,11 @@ class Compared:
             start += shape.units
         raise UnknownName(f"layer of {self.name}", layer, self.dissection.layers)
 
-    def codes(self, concepts: Sequence[Concept], labels: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
-        """Return labels by number in the vocabulary as numbers in other concepts, 0 for what is none of them."""
-        places = {concept: i for i, concept in enumerate(concepts)}
-        code = np.array([places.get(concept, 0) for concept in self.dissection.vocabulary], np.int64)
-        return np.asarray(code[labels])
 
-
-def usual_names(directories: Sequence[Path]) -> tuple[str, ...]:
+def default_names(directories: Sequence[Path]) -> tuple[str, ...]:
     """Return the shortest ends of paths that tell them apart.
 
-    >>> usual_names([Path("runs/a/study"), Path("runs/b/study"), Path("church")])
+    >>> default_names([Path("runs/a/study"), Path("runs/b/study"), Path("church")])
     ('a/study', 'b/study', 'church')
     """
     parts = [path.absolute().parts for path in directories]  # not resolved: a link has a name, too
@@ -75,26 +56,15 @@ def usual_names(directories: Sequence[Path]) -> tuple[str, ...]:
     return tuple(map(end, parts))
 
 
-def open_studies(directories: Sequence[Path], spec: CompareSpec) -> tuple[Compared, ...]:
-    """Open the dissections, each with the layers that are compared.
-
-    Raises:
-        StudyError: a directory holds no finished dissection; the message names it.
-        BadFile: a file of one is damaged.
-        BadValue: they share no layer.
-        UnknownName: one lacks the layer.
-    """
+def open_studies(directories: Sequence[Path], spec: CompareSpec) -> tuple[StudyView, ...]:
+    """Open the dissections, each with the layers that are compared."""
     dissections = [Dissection.open(path) for path in directories]
     layers = _aligned(dissections, spec)
-    return tuple(map(Compared, spec.names, dissections, layers))
+    return tuple(map(StudyView, spec.names, dissections, layers))
 
 
-def shared_concepts(studies: Sequence[Compared]) -> tuple[Concept, ...]:
-    """Return the concepts that every study knows, nothing first, in the order of the first study.
-
-    Raises:
-        BadValue: there are none.
-    """
+def shared_concepts(studies: Sequence[StudyView]) -> tuple[Concept, ...]:
+    """Return the concepts that every study knows, nothing first, in the order of the first study."""
     first, *others = (study.dissection.vocabulary for study in studies)
     shared = tuple(c for c in first if all(c in other for other in others))
     if len(shared) < 2:
@@ -102,14 +72,8 @@ def shared_concepts(studies: Sequence[Compared]) -> tuple[Concept, ...]:
     return shared
 
 
-def differences(studies: Sequence[Compared], concepts: Sequence[Concept], told: bool = False) -> list[str]:
-    """Return one sentence for each way in which the studies differ, and what of them is left out.
-
-    Args:
-        studies: what is compared.
-        concepts: that all of them know.
-        told: whether somebody said which layers to compare, and so knows that others are left out.
-    """
+def differences(studies: Sequence[StudyView], concepts: Sequence[Concept], told: bool = False) -> list[str]:
+    """Return one sentence for each way in which the studies differ, and what of them is left out."""
     said = [*_segmenters(studies), *_vocabularies(studies, concepts), *([] if told else _apart(studies))]
     alike: dict[tuple[str, ...], list[str]] = {}
     for here in studies[0].layers:
@@ -117,7 +81,7 @@ def differences(studies: Sequence[Compared], concepts: Sequence[Concept], told: 
         alike.setdefault(widths, []).append(here)
     for widths, layers in alike.items():
         said += _differing(studies, f"units of {', '.join(layers)}", widths)
-    for name in ("images", "seed", "validation"):
+    for name in SAMPLED:
         said += _differing(studies, name, [str(getattr(s.dissection.spec, name)) for s in studies])
     said += _differing(studies, "label resolution", [_resolution(s.dissection) for s in studies])
     for rule in RULED:
@@ -131,7 +95,6 @@ def same_sample(one: Dissection, other: Dissection) -> bool:
 
 
 def _aligned(dissections: Sequence[Dissection], spec: CompareSpec) -> list[dict[str, str]]:
-    """Return the layers that are compared, of every study: name here -> own name."""
     own = [list(d.layers) for d in dissections]
     shared = [layer for layer in own[0] if all(layer in others for others in own)]
     if spec.layer:
@@ -149,7 +112,7 @@ def _aligned(dissections: Sequence[Dissection], spec: CompareSpec) -> list[dict[
     return [{" / ".join(dict.fromkeys(chosen)): layer} for layer in chosen]
 
 
-def _segmenters(studies: Sequence[Compared]) -> list[str]:
+def _segmenters(studies: Sequence[StudyView]) -> list[str]:
     used = [s.dissection.facts["inputs"]["segmenter"] for s in studies]
     if len(set(used)) == 1:
         return []
@@ -159,8 +122,7 @@ def _segmenters(studies: Sequence[Compared]) -> list[str]:
     return [f"Pixels were named by different segmenters, so counts are not comparable: {_grouped(studies, names)}."]
 
 
-def _vocabularies(studies: Sequence[Compared], concepts: Sequence[Concept]) -> list[str]:
-    """Say which words some studies do not know, and how many units that takes out."""
+def _vocabularies(studies: Sequence[StudyView], concepts: Sequence[Concept]) -> list[str]:
     said = []
     for study in studies:
         own = [c for c in study.dissection.vocabulary if c not in concepts]
@@ -174,8 +136,7 @@ def _vocabularies(studies: Sequence[Compared], concepts: Sequence[Concept]) -> l
     return said
 
 
-def _apart(studies: Sequence[Compared]) -> list[str]:
-    """Say which layers some studies do not have."""
+def _apart(studies: Sequence[StudyView]) -> list[str]:
     said = []
     for study in studies:
         apart = [name for name in study.dissection.layers if name not in study.layers.values()]
@@ -185,13 +146,12 @@ def _apart(studies: Sequence[Compared]) -> list[str]:
 
 
 def _resolution(dissection: Dissection) -> str:
-    """Return how high the label maps were: as asked, or as the images are."""
     if dissection.spec.resolution is not None:
         return str(dissection.spec.resolution)
     return str(dissection.top(next(iter(dissection.layers)), 0).pictures.shape[1])
 
 
-def _differing(studies: Sequence[Compared], what: str, values: Sequence[str], counted: bool = False) -> list[str]:
+def _differing(studies: Sequence[StudyView], what: str, values: Sequence[str], counted: bool = False) -> list[str]:
     """Say that a number is not the same everywhere; `counted` if units are counted by it."""
     if len(set(values)) == 1:
         return []
@@ -199,8 +159,7 @@ def _differing(studies: Sequence[Compared], what: str, values: Sequence[str], co
     return [f"Not the same everywhere: {what} – {_grouped(studies, values)}{consequence}."]
 
 
-def _grouped(studies: Sequence[Compared], values: Sequence[str]) -> str:
-    """Say what holds of which studies: ``1000 (a, b), 500 (c)``."""
+def _grouped(studies: Sequence[StudyView], values: Sequence[str]) -> str:
     groups: dict[str, list[str]] = {}
     for study, value in zip(studies, values, strict=True):
         groups.setdefault(value, []).append(study.name)

@@ -12,7 +12,7 @@ from ganatomy.execute import Engine, local
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.forecast import Forecast, forecast
 from ganatomy.experiments.models import Models
-from ganatomy.experiments.monitor.looks import Look, check_directory, look_at
+from ganatomy.experiments.monitor.looks import Snapshot, check_directory, look_at
 from ganatomy.experiments.monitor.monitoring import Monitoring
 from ganatomy.experiments.monitor.steps import Checkpoint
 from ganatomy.experiments.sampling import chosen_layers
@@ -30,7 +30,7 @@ def run_monitor(
 ) -> Monitoring:
     """Dissect checkpoints into the directory of a monitoring; what was dissected already is not dissected again.
 
-    A checkpoint that cannot be dissected is told of and passed over, as is one that has none of the layers yet.
+    A checkpoint that cannot be dissected is noted and passed over, as is one that has none of the layers yet.
 
     Args:
         checkpoints: see `plan_checkpoints`.
@@ -39,16 +39,12 @@ def run_monitor(
         device: where to compute.
         execute: the engine that counts the shards.
         progress: who shows how far it is.
-
-    Raises:
-        BadModel: none of the checkpoints could be dissected.
-        BadValue, StudyError: an option means nothing, or the directory cannot be used.
     """
     asked, segmenter = prepare(checkpoints, directory, options, device)
     reasons = []
     for number, checkpoint in enumerate(checkpoints, start=1):
         shown = _Numbered(progress or NullProgress(), f"{number}/{len(checkpoints)} step {checkpoint.step}: ")
-        look = Look(checkpoint.step, checkpoint.name)
+        look = Snapshot(checkpoint.step, checkpoint.name)
         started = perf_counter()
         try:
             spec, models = _open(asked, checkpoint, segmenter, device)
@@ -70,10 +66,6 @@ def prepare(
     """Refuse what cannot be meant, before anything is dissected; return what is asked of each, and the segmenter.
 
     A network that grows has all of its layers at the end: the last checkpoint that opens must have all that are asked.
-
-    Raises:
-        BadValue, StudyError: an option means nothing, or the directory cannot be used.
-        UnknownName: there is no such layer.
     """
     asked = DissectSpec(checkpoints[0].generator, **options)
     segmenter = open_segmenter(asked.segmenter, device)
@@ -87,11 +79,7 @@ def prepare(
 def first_estimate(
     checkpoints: Sequence[Checkpoint], directory: Path, options: Mapping[str, Any], device: str
 ) -> Forecast | None:
-    """Say what a look will take, by the last checkpoint that opens: the largest, where a network grows.
-
-    Raises:
-        GanatomyError: as `prepare`.
-    """
+    """Say what a look will take, by the last checkpoint that opens: the largest, where a network grows."""
     last = _last(checkpoints, *prepare(checkpoints, directory, options, device), device)
     return None if last is None else forecast(*last)
 
@@ -107,12 +95,7 @@ def _last(
 
 
 def _open(asked: DissectSpec, checkpoint: Checkpoint, segmenter: Segmenter, device: str) -> tuple[DissectSpec, Models]:
-    """Open a checkpoint; return the Spec of its dissection, with those of the asked layers that it has.
-
-    Raises:
-        GanatomyError: it cannot be opened.
-        UnknownName: it has none of the layers.
-    """
+    """Open a checkpoint; return the Spec of its dissection, with those of the asked layers that it has."""
     models = Models(checkpoint.generator, segmenter, device)
     there = models.subject.layers
     present = [layer for layer in asked.layers if layer in there]
@@ -130,5 +113,4 @@ class _Numbered:
         self.end = inner.end
 
     def begin(self, label: str, total: int) -> None:
-        """Start a task."""
         self._inner.begin(self._prefix + label, total)

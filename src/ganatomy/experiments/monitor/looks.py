@@ -1,12 +1,11 @@
-"""A look: one moment of a training, dissected, or the reason why not.
+"""A snapshot: one moment of a training, dissected, or the reason why not.
 
 ::
 
     DIR/looks/000005000.json        which study, or the reason; how many units and concepts were found
     DIR/studies/000005000-1a2b3c4d  the dissection, a study like any other
 
-A look is one file, written when its study is finished; so a monitoring can be read at any moment, added to later, and
-two writers disturb each other no more than two studies do.
+It is one file, written when its study is finished; so a monitoring can be read at any moment, and added to later.
 """
 
 import dataclasses
@@ -23,10 +22,9 @@ from ganatomy.errors import BadFile, BadValue, StudyError
 from ganatomy.execute import Engine, local
 from ganatomy.experiments.dissect import facts, run
 from ganatomy.experiments.dissect_spec import DissectSpec
-from ganatomy.experiments.dissection import Dissection
-from ganatomy.experiments.interpretable import interpretable_with
+from ganatomy.experiments.dissection import Dissection, interpretable_with
 from ganatomy.experiments.models import Models
-from ganatomy.experiments.resampling import ALL, Resampled, resampled
+from ganatomy.experiments.resampling import ALL, resampled
 from ganatomy.files import read_json
 from ganatomy.progress import Progress
 from ganatomy.remote import download, write_text
@@ -39,17 +37,13 @@ DRAWS = 50
 
 
 @dataclass(frozen=True)
-class Look:
-    """One moment of a training.
+class Snapshot:
+    """One moment of a training: its step, the name of the checkpoint, and what was found.
 
     Attributes:
-        step: when that was.
-        name: of the checkpoint; of a training that is looked at as it runs, the step again.
         study: where its dissection lies in the directory of the monitoring; "" where there is none.
         reason: why there is none; "" where there is one.
-        segmenter: fingerprint of what named the pixels.
-        images: how many images were measured on.
-        seconds: how long it took.
+        segmenter: its fingerprint.
         numbers: rows of `count_units`.
     """
 
@@ -63,11 +57,7 @@ class Look:
     numbers: Sequence[Mapping[str, Any]] = ()
 
     def write(self, directory: Path) -> None:
-        """Keep it in the directory of a monitoring.
-
-        Raises:
-            StudyError: it cannot be written.
-        """
+        """Keep it in the directory of a monitoring."""
         path = directory / "looks" / f"{self.step:09d}.json"
         try:
             write_text(path, json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
@@ -75,16 +65,12 @@ class Look:
             raise StudyError(f"cannot write {path} ({error.strerror or error})") from error
 
 
-def read_looks(directory: Path) -> list[Look]:
-    """Return the looks of a monitoring by step.
-
-    Raises:
-        BadFile: a file of it is damaged.
-    """
+def read_looks(directory: Path) -> list[Snapshot]:
+    """Return the looks of a monitoring by step."""
     looks = []
     for path in download(directory / "looks").glob("[0-9]*.json"):
         try:
-            looks.append(Look(**read_json(path)))
+            looks.append(Snapshot(**read_json(path)))
             require_inside(directory, directory / looks[-1].study)
         except (OSError, ValueError, TypeError) as error:
             raise BadFile(f"{path}: no look of this version ({error}); remove it and look again") from error
@@ -92,16 +78,7 @@ def read_looks(directory: Path) -> list[Look]:
 
 
 def check_directory(directory: Path, segmenter: str) -> None:
-    """Refuse a directory whose looks cannot stand beside new ones.
-
-    Args:
-        directory: of the monitoring; it need not be there.
-        segmenter: fingerprint of what will name the pixels.
-
-    Raises:
-        StudyError: it holds something else.
-        BadValue: its looks were through another segmenter.
-    """
+    """Refuse a directory whose looks cannot stand beside new ones."""
     if directory.exists() and not directory.is_dir():
         raise StudyError(f"{directory} is a file; give a directory for the looks")
     ours = any((directory / name).is_dir() for name in ("looks", "studies", "tensorboard"))
@@ -115,23 +92,11 @@ def look_at(
     spec: DissectSpec,
     models: Models,
     directory: Path,
-    look: Look,
+    look: Snapshot,
     how: tuple[Engine, Progress | None] = (local, None),
     draws: int = DRAWS,
-) -> tuple[Look, Dissection]:
-    """Dissect a model into the directory of a monitoring, or find that done; return what is to be kept of it.
-
-    Args:
-        spec: what to ask.
-        models: the model at this moment, and the segmenter.
-        directory: of the monitoring.
-        look: its step and name.
-        how: the engine that counts the shards, and who shows how far it is.
-        draws: for the errors of the counts; with 0 there are none, until `add_errors`.
-
-    Raises:
-        GanatomyError: as `dissect`.
-    """
+) -> tuple[Snapshot, Dissection]:
+    """Dissect a model into the directory of a monitoring, or find that done; return what is to be kept of it."""
     used = facts(spec, models)
     study = study_path(look.step, spec, used["inputs"])
     with Study.create(directory / study, spec, used, *how) as place:
@@ -166,11 +131,7 @@ class _Identity:
 
 
 def add_errors(directory: Path) -> None:
-    """Give errors to the counts of looks that had no time for them, as those of a training that runs.
-
-    Raises:
-        BadFile, StudyError: a file is damaged, or cannot be written.
-    """
+    """Give errors to the counts of looks that had no time for them, as those of a training that runs."""
     for look in read_looks(directory):
         if look.study and not any("matched_error" in row for row in look.numbers):
             found = count_units(Dissection.open(directory / look.study), DRAWS)
@@ -185,8 +146,8 @@ def count_units(dissection: Dissection, draws: int = DRAWS) -> pd.DataFrame:
         matched units, NaN where there are none); and standard errors, such as matched_error, see `resampled`. An
         interpretable unit counts for the category that `interpretable_with` says.
     """
-    present = {concept.category: None for concept in dissection.vocabulary[1:]}
-    categories = [*(name for name in CATEGORIES if name in present), *(n for n in present if n not in CATEGORIES)]
+    present = [concept.category for concept in dissection.vocabulary[1:]]
+    categories = dict.fromkeys([*(name for name in CATEGORIES if name in present), *present])
     layers, units = list(dissection.layers), dissection.units
     units = units.assign(best=interpretable_with(dissection).category)
     rows = []
@@ -206,18 +167,13 @@ def count_units(dissection: Dissection, draws: int = DRAWS) -> pd.DataFrame:
                     "matched_iou": float(matched.iou.mean()),
                 }
             )
-    drawn = resampled(dissection, draws) if draws else None
-    counted = pd.DataFrame(rows)
-    return counted if drawn is None else counted.merge(_errors(drawn), "left", ["layer", "category"])
-
-
-def _errors(drawn: Resampled) -> pd.DataFrame:
-    """Return the standard errors of the counts, a column each."""
-    table = drawn.counts.pivot_table("error", ["layer", "category"], "quantity", dropna=False)
-    return table.add_suffix("_error").reset_index()
+    counted, drawn = pd.DataFrame(rows), resampled(dissection, draws) if draws else None
+    if drawn is None:
+        return counted
+    errors = drawn.counts.pivot_table("error", ["layer", "category"], "quantity", dropna=False)
+    return counted.merge(errors.add_suffix("_error").reset_index(), "left", ["layer", "category"])
 
 
 def _plain(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the rows as JSON values, None for NaN."""
     rows = [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
     return [{n: None if isinstance(v, float) and math.isnan(v) else v for n, v in row.items()} for row in rows]

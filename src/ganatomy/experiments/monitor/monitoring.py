@@ -11,7 +11,7 @@ import pandas as pd
 
 from ganatomy.errors import StudyError, UnknownName
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.experiments.monitor.looks import Look, read_looks
+from ganatomy.experiments.monitor.looks import Snapshot, read_looks
 from ganatomy.experiments.result import Summarised, matched_text
 from ganatomy.remote import local_path
 from ganatomy.study import as_bad_file
@@ -39,7 +39,7 @@ class Monitoring(Summarised):
     """
 
     directory: Path
-    looks: tuple[Look, ...]
+    looks: tuple[Snapshot, ...]
     table: pd.DataFrame
     history: pd.DataFrame
     turnover: pd.DataFrame
@@ -159,14 +159,12 @@ class Monitoring(Summarised):
         return pd.DataFrame(rows, columns=["layer", "unit", "label", "category", "iou", "since", "before"])
 
 
-def _moment(directory: Path, look: Look) -> pd.DataFrame:
-    """Return what each unit drew at a look."""
+def _moment(directory: Path, look: Snapshot) -> pd.DataFrame:
     table = Dissection.open(directory / look.study).units[_MOMENT]
     return table.assign(step=look.step)[["step", *_MOMENT]]
 
 
 def _turnover(history: pd.DataFrame) -> pd.DataFrame:
-    """Compare each look with the one before, layer by layer."""
     columns = ["step", "before", "layer", "kept", "changed", "lost", "gained"]
     rows = []
     last: dict[Any, tuple[Any, list[Any]]] = {}
@@ -181,12 +179,10 @@ def _turnover(history: pd.DataFrame) -> pd.DataFrame:
 
 
 def _concept(row: Any) -> tuple[str, str] | None:
-    """Return the concept that a unit matches."""
     return (row.label, row.category) if row.matched else None
 
 
 def _became(before: object, after: object) -> str | None:
-    """Say in a word what became of the concept of a unit."""
     if before is None:
         return None if after is None else "gained"
     if after is None:

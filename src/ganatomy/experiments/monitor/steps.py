@@ -39,9 +39,6 @@ def plan_checkpoints(
         names: files, or names of generators.
         opening: what opens a file, with ``{}`` in its place: ``progan:{}``. None: the names are those of generators.
         steps: of each; None to read them from the names.
-
-    Raises:
-        BadValue: there are none; nothing says how to open them; their steps cannot be read, or are not all different.
     """
     if isinstance(names, str) or not names:
         raise BadValue(f"checkpoints={names!r}: give a list of at least one")
@@ -75,9 +72,6 @@ def read_steps(names: Sequence[str]) -> list[int]:
     [10000, 9000]
     >>> read_steps(["epoch=1-step=200.ckpt", "epoch=3-step=400.ckpt"]), read_steps(["run/500/G.pth", "run/1000/G.pth"])
     ([200, 400], [500, 1000])
-
-    Raises:
-        BadValue: a name has no number.
     """
     numbers = [_numbers(name) for name in names]
     for name, found in zip(names, numbers, strict=True):
@@ -90,6 +84,5 @@ def read_steps(names: Sequence[str]) -> list[int]:
 
 
 def _numbers(name: str) -> list[int]:
-    """Return the numbers in a name, without those of its ending and of its options."""
     path = Path(name.partition("?")[0])
     return [int(number) for number in _NUMBER.findall(str(path.with_suffix("")))]
