@@ -18,7 +18,7 @@ def test_a_device_that_is_there() -> None:
     assert find_device(torch.device("cpu")) == find_device("cpu") == torch.device("cpu")
 
 
-def test_a_process_that_has_worker_device_computes_there_whatever_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_configured_worker_computes_there_whatever_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "_worker_device", [])
     devices.configure_worker("cpu")
     assert find_device("cuda:7") == find_device("meta") == torch.device("cpu")
