@@ -49,16 +49,16 @@ def test_it_says_where_it_is_answers_and_ends_by_ctrl_c(study: Path, host: str) 
         here = f"http://127.0.0.1:{port[1]}/api/studies"
         if host != "127.0.0.1":
             with pytest.raises(urllib.error.HTTPError, match="401"):
-                urllib.request.urlopen(here, timeout=20)
+                urllib.request.urlopen(here, timeout=120)
             here += "?token=" + address.partition("token=")[2]
             request = urllib.request.Request(here.partition("?")[0])
             request.add_header("authorization", f"Bearer {here.partition('token=')[2]}")
         else:
             request = urllib.request.Request(here)
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=120) as answer:
             assert json.load(answer)[0]["name"] == "planted"
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        assert process.wait(120) == 0
         assert process.stderr is not None
         assert process.stderr.read() == ""
 

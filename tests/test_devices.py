@@ -18,9 +18,9 @@ def test_a_device_that_is_there() -> None:
     assert find_device(torch.device("cpu")) == find_device("cpu") == torch.device("cpu")
 
 
-def test_a_process_that_has_settled_computes_there_whatever_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "_settled", [])
-    devices.settle("cpu")
+def test_a_configured_worker_computes_there_whatever_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "_worker_device", [])
+    devices.configure_worker("cpu")
     assert find_device("cuda:7") == find_device("meta") == torch.device("cpu")
-    devices.settle("meta")
+    devices.configure_worker("meta")
     assert find_device("cpu") == torch.device("meta")

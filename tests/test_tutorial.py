@@ -15,6 +15,8 @@ from IPython.core.formatters import DisplayFormatter
 ROOT = Path(__file__).parents[1]
 TUTORIAL = ROOT / "docs" / "tutorial.ipynb"
 SMALLER = {
+    '"bundled:church", images=200': '"bundled:church", images=24, layers=["layer4", "layer6"]',
+    'names=["church", "livingroom"]': 'names=["church", "livingroom"], draws=20',
     "images=200": "images=24",
     "images=48": "images=8",
     "images=32": "images=8",

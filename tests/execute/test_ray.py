@@ -122,7 +122,7 @@ def where(ids: range) -> Counted:
     from ganatomy import devices
 
     found = count(ids)
-    found.who[0, 1] = ["cpu", "cuda:0"].index(devices._settled[0])
+    found.who[0, 1] = ["cpu", "cuda:0"].index(devices._worker_device[0])
     return found
 
 

@@ -139,7 +139,7 @@ def test_a_mistake_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_shards_are_counted_at_once_and_come_in_order() -> None:
-    meeting = threading.Barrier(2, timeout=5)
+    meeting = threading.Barrier(2, timeout=60)
 
     def work(ids: range) -> int:
         meeting.wait()

@@ -263,7 +263,7 @@ def together(directory: Path, of: int, wait: float, work: Callable[[range], Coun
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     return found
 
 
@@ -297,7 +297,7 @@ def test_parts_that_end_at_once_merge_once(tmp_path: Path) -> None:
 
     def work(shard: range) -> Counts:
         if shard in (SHARDS[3], SHARDS[6], SHARDS[9]):  # the last of each
-            barrier.wait(10)
+            barrier.wait(60)
         return Counts(shard)
 
     found = together(tmp_path, 3, wait=0, work=work)
@@ -342,7 +342,7 @@ def test_what_is_not_shared_out_is_computed_by_one_while_others_wait(
     def compute() -> Counts:
         computed.append(1)
         inside.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
         return Counts([1, 2])
 
     found: list[Counts] = []
@@ -355,11 +355,11 @@ def test_what_is_not_shared_out_is_computed_by_one_while_others_wait(
     threads = [threading.Thread(target=one, args=(study,)) for study in studies]
     for thread in threads:
         thread.start()
-    assert inside.wait(10)
+    assert inside.wait(60)
     time.sleep(0.1)
     go_on.set()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert computed == [1]
     (told,) = caplog.messages
     assert re.fullmatch(rf"waiting for process {os.getpid()} on \S+ \(part \d/2\), which computes .* need", told)

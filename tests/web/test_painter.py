@@ -1,5 +1,8 @@
 """Strokes become interventions, and images change where they were painted."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch

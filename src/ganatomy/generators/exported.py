@@ -21,7 +21,7 @@ from ganatomy.generators.outputs import images_in
 from ganatomy.generators.registry import GENERATORS
 from ganatomy.weights import fingerprint
 from ganatomy.weights.exported import NUMBERS, Json, Program, read_program
-from ganatomy.wrapped import device_of
+from ganatomy.wrapped import device_of, dtype_of
 
 ON_NUMBERS: Mapping[str, Callable[..., Any]] = {
     f"_operator.{name}": getattr(operator, name)
@@ -289,7 +289,7 @@ def program_generator(
         BadModel: images differ, or cannot be drawn, in batches of two sizes: the program fixes a batch size, or its
             images depend on each other. `hint` says how to make another.
     """
-    z = standard_normal(range(3), 0, shape, device_of(network))
+    z = standard_normal(range(3), 0, shape, device_of(network)).to(dtype_of(network))
     try:
         together, alone = (images_in(call(network, rows, source), len(rows), source)[1] for rows in (z, z[2:]))
         same = torch.allclose(together[2:], alone, atol=1e-2)

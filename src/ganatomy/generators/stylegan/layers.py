@@ -118,7 +118,7 @@ class ToRGB(nn.Module):
         self.conv = ModulatedConv(part, inputs, w, demodulate=False, gain=gain)
         self.clamp = part.clamp()
         if self.conv.units not in (1, 3) or self.conv.kernel != 1:
-            raise BadFile(f"{part.source}: {part.path} is not a 1 × 1 convolution to 3 colours, or to grey")
+            raise BadFile(f"{part.source}: {part.path} draws {self.conv.units} channels; images have 3, or 1 in grey")
 
     def forward(self, x: Features, style: Style) -> Maps:
         """Return the colours, in float32."""
