@@ -20,8 +20,17 @@ class Progress(Protocol):
         """End the task, done or not."""
 
 
-class NullProgress(Progress):
+class NullProgress:
     """Progress that is not shown."""
+
+    def begin(self, label: str, total: int) -> None:
+        """Show nothing."""
+
+    def advance(self, pieces: int) -> None:
+        """Show nothing."""
+
+    def end(self) -> None:
+        """Show nothing."""
 
 
 _listener: ContextVar[Callable[[int], None]] = ContextVar("listener", default=lambda _: None)

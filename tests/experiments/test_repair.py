@@ -79,7 +79,9 @@ def test_every_number_is_that_of_its_pictures(result: Repair, spec: RepairSpec, 
     order = [peaks[:, i].argsort(descending=True).tolist() for i in (0, 1)]
     best = sorted(range(160), key=lambda i: (min(own.index(i) for own in order), i))[:20]
     real = FeatureMoments(D)
-    real.update(network.features(setting.pictures.images(setting.pictures.sample_indices(range(100), 0), setting.frame)))
+    real.update(
+        network.features(setting.pictures.images(setting.pictures.sample_indices(range(100), 0), setting.frame))
+    )
     drawn: dict[str, list[float]] = {"artifacts": [], "plain": []}
     for name, units in spec.trials(6):
         features = network.features(_without(generator, z, units))
@@ -114,7 +116,9 @@ def test_an_error_does_not_hang_on_which_picture_is_greatest(spec: RepairSpec) -
     real = FeatureMoments(D)
     real.update(torch.randn(60, D))
     features = [torch.randn(160, D) for _ in range(5 + 1)]
-    tables = [repair_table(spec, features, real, torch.arange(40)[order], NullProgress()) for order in (slice(None), MIXED)]
+    tables = [
+        repair_table(spec, features, real, torch.arange(40)[order], NullProgress()) for order in (slice(None), MIXED)
+    ]
     pd.testing.assert_frame_equal(*tables)
 
 

@@ -352,7 +352,12 @@ CASES = [
         strength,
         lambda: Strength(UNITS + 3, CPU),
     ),
-    Case(lambda: GainTable(CONCEPTS), lambda images: (GAPS[images],), lambda: {"gain": GAPS}, lambda: GainTable(CONCEPTS + 1)),
+    Case(
+        lambda: GainTable(CONCEPTS),
+        lambda images: (GAPS[images],),
+        lambda: {"gain": GAPS},
+        lambda: GainTable(CONCEPTS + 1),
+    ),
     Case(
         lambda: PlaceMeans([(UNITS, 2, 2), (2, 1, 2)]),
         lambda images: (HALVES[images], COVER[images], HALVES[images, :2, :1], COVER[images].amax(1, keepdim=True)),

@@ -184,8 +184,8 @@ def compare(
         draws: resamples of the images that errors are taken from (200).
         seed: of the resamples (0).
         images: M, generated images (3000).
-        real: name of a set of real images, as in `open_images`; ``scenes`` alone are those that a bundled generator
-            was trained on.
+        real: name of a set of real images, as in `open_images`; ``scenes`` alone are those that a bundled generator was
+            trained on.
         reals: how many of them (3000).
         features: name of the feature network, as in `open_features` (bundled:scenes).
         out: a directory for the page, the tables and the figures; nothing is written if it is not given.
@@ -324,46 +324,12 @@ def insert(
     >>> ganatomy.insert("study", concept="door", at=(9, 6)).table  # doctest: +SKIP
 
     Args:
-<<<<<<< HEAD
-        study: a finished dissection, or its directory.
-        concept: what they are for; it is also what an effect is read on first.
-        layer: where the units are.
-        layers: several at once, in place of `layer`.
-        units: the units themselves; None to rank them.
-        top: how many of the ranking (20).
-        by: ``iou`` (as dissected), ``ace`` (an optimised α; ACE has to have been run), or ``random`` (iou).
-        ace: where that ACE study lies; None for its usual place beside the dissection; where there are several, that of
-            the default schedule, then the published one.
-        at: (row, column) or (top, left, bottom, right) in places of the layer's grid, counted from 0; everywhere if it
-            is not given.
-        cell: with (row, column): cell × cell places from there.
-        images: how many images (200).
-        first: id of the first; the default keeps clear of the images of dissections and of pools (1000000).
-        seed: of the latents, and of whatever is drawn at random (0).
-        batch, shard: images a forward pass, and between two savings (32, 100).
-        strength: α, from 0 to 1 (1).
         multiple: they are set to this many times k (1).
         constant: ``k``, one value a unit, or ``place``, one a unit at each place (k).
-        random: how many random sets of as many units it is compared with; none of the chosen ones is in them, unless
-            the layer has too few others. Of given edits, the units drawn are set to the values of those that are given.
-            Where all units of every layer are inserted, it is compared once with what they are at that place in images
-            without the concept (5).
-        show: how many images are kept: of an ablation those that show most of the concept, else the first (8).
         pool: how many images k is measured on (2000).
-        out: the study directory, or a URL; a place beside the dissection, if it is not given.
-        device, engine, progress: of the run, as of `dissect`.
-        generator, segmenter: the open models, where open models were dissected.
-
-    Raises:
-        GanatomyError: what was given cannot be used; the message says what to do.
-=======
-        multiple: they are set to so many times k (1).
-        constant: ``k``, one value a unit, or ``place``, one a unit at each place (SPEC 6) (k).
-        pool: on how many images k is measured (2000).
         study, concept, layer, layers, units, top, by, ace, at, cell, images, first, seed, batch: as of `ablate`.
         shard, strength, random, show, out, generator, segmenter: as of `ablate`.
         device, engine, progress: as of `dissect`.
->>>>>>> h-experiments
     """
     return cast("Effect", run_experiment("insert", locals()))
 
@@ -411,10 +377,7 @@ def context(
         concept: of which k is the class constant, and whose pixels are counted.
         images: how many images (48).
         batch, shard: images a forward pass, and between two savings (32, 10).
-        multiple: they are set to this many times k (1).
-        constant: ``k``, one value a unit, or ``place``, one a unit at each place (k).
         cell: a place is cell × cell of the layer's grid; of several layers, of the last one's (1).
-        pool: how many images k is measured on (2000).
         stride: from one place to the next, in cells of the grid; None for as far as a place is wide.
         usual: `Context.under` and `Context.verdict` are of the places only that, in the pool, show the concept at least
             so often, as a share of the place that shows it most; 0 for all places (0).
@@ -425,6 +388,7 @@ def context(
             if it is a bundled one.
         allowed, forbidden: names of what it may be inserted on, and of what it may not; None for what the grammar says.
         study, layer, layers, units, top, by, ace, first, seed, out, generator, segmenter: as of `ablate`.
+        multiple, constant, pool: as of `insert`.
         device, engine, progress: as of `dissect`.
     """
     return cast("Context", run_experiment("context", locals()))
@@ -580,7 +544,8 @@ def capacity(
         usual: only places are drawn that, in the pool, show the concept at least so often, as a share of the place that
             shows it most; 0 for all (0).
         study, images, first, seed, batch, shard, out, generator, segmenter: as of `ablate`.
-        concept, pool: as of `context`.
+        concept: as of `context`.
+        pool: as of `insert`.
         device, engine, progress: as of `dissect`.
     """
     return cast("Capacity", run_experiment("capacity", locals()))
@@ -668,8 +633,9 @@ def trace(
         visible: an edit was visible if the concept gained at least this share of the place's pixels (0.2).
         show: the first so many images get a map: every place of theirs is tried (4).
         study, layer, layers, units, top, by, ace, first, seed, out, generator, segmenter: as of `ablate`.
-        concept, multiple, constant, cell, pool: as of `context`.
+        concept, cell: as of `context`.
         images: as of `unit_effects`.
+        multiple, constant, pool: as of `insert`.
         device, engine, progress: as of `dissect`.
     """
     return cast("Trace", run_experiment("trace", locals()))
@@ -738,18 +704,8 @@ def unit_accuracy(
     >>> ganatomy.unit_accuracy("study", layer="layer3").table  # doctest: +SKIP
 
     Args:
-<<<<<<< HEAD
-        study: a finished dissection, or its directory.
-        layer: where the units are.
         images: how many images: units are chosen on the first half of them, effects measured on the second (1000).
-        first: id of the first image: 0, as the images of a set are few (0).
-        seed: of the latents, and of whatever is drawn at random (0).
-        batch, shard: images a forward pass, and between two savings (64, 256).
         classes: those whose best units are ablated together; all, if none is named.
-=======
-        images: how many images: units are chosen on the first half of them, effects told on the second (1000).
-        classes: those whose best units are switched off together; all, if none is named.
->>>>>>> h-experiments
         sizes: how many units at a time; sizes that leave the layer no unit are left out (1,2,4,8,12,16,20).
         random: how many random orders of units they are compared with (5).
         study, layer, seed, out, generator, segmenter: as of `ablate`.
@@ -788,13 +744,6 @@ def artifacts(
     >>> ganatomy.artifacts("study", layer="layer4", real="scenes:church").table  # doctest: +SKIP
 
     Args:
-<<<<<<< HEAD
-        study: a finished dissection, or its directory.
-        layer: where the units are.
-        real: name of a set of real images, as in `open_images`; ``scenes`` alone are those that a bundled generator
-            was trained on.
-=======
->>>>>>> h-experiments
         annotations: the database of human annotations to compare with: a file, or a URL.
         threshold: the distance from which on units are left out of the counts of concepts.
         batch: images a forward pass, and between two savings (32).
@@ -833,19 +782,6 @@ def quality(
     >>> ganatomy.quality("study", real="scenes:church").table  # doctest: +SKIP
 
     Args:
-<<<<<<< HEAD
-        study: a finished dissection, or its directory.
-        real: name of a set of real images, as in `open_images`; ``scenes`` alone are those that a bundled generator
-            was trained on.
-        images: M, generated images (3000).
-        first: id of the first; the default keeps clear of the images of dissections and of pools (1000000).
-        seed: of the latents, and of whatever is drawn at random (0).
-        batch: images a forward pass, and between two savings (32).
-        shard: images between two savings, or more where that would be very many savings (500).
-        reals: how many of them (3000).
-        features: name of the feature network, as in `open_features` (bundled:scenes).
-=======
->>>>>>> h-experiments
         textures: how many images of either kind are compared by their patches; 0 for none (500).
         study, first, seed, out, generator, segmenter: as of `ablate`.
         real, images, reals, features: as of `compare`.
@@ -889,13 +825,6 @@ def repair(
     >>> ganatomy.repair("study", layer="layer4", real="scenes:church", worst=20).opens  # doctest: +SKIP
 
     Args:
-<<<<<<< HEAD
-        study: a finished dissection, or its directory.
-        layer: where the units are.
-        real: name of a set of real images, as in `open_images`; ``scenes`` alone are those that a bundled generator
-            was trained on.
-=======
->>>>>>> h-experiments
         worst: so many of the ranking by `artifacts`, which is run if it was not.
         ranking: the directory of that ranking; that of the same options, if it is not given.
         flagged: those that people annotated; takes `annotations`.

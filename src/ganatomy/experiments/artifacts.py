@@ -22,8 +22,7 @@ from ganatomy.annotations import artifact_units, open_annotations
 from ganatomy.errors import BadFile, BadValue
 from ganatomy.execute import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner, Tensors
-from ganatomy.experiments.causal.places import missing, read_spec
-from ganatomy.experiments.causal.source import Source, home
+from ganatomy.experiments.causal.source import Source, home, missing, read_spec
 from ganatomy.experiments.described import (
     ArtifactSpec,
     FeatureTable,

@@ -99,20 +99,19 @@ def _begun(spec: DissectSpec, models: Models, directory: str | Path) -> Settled 
     if taken not in DTYPES:
         return None
     told = {"taken": taken, "reason": "the study was begun in it"}
-    return Settled(replace(spec, segmenter=name), models.sibling_path(name), told)
+    return Settled(replace(spec, segmenter=name), models.beside(name), told)
 
 
 def _bare(name: str) -> Name:
-    found = split_name(name)
-    found.options.pop("dtype", None)
-    return found
+    family, argument, options = split_name(name)
+    return Name(family, argument, {key: value for key, value in options.items() if key != "dtype"})
 
 
 def _measured(spec: DissectSpec, models: Models) -> Settled:
     family, argument, options = split_name(spec.segmenter)
     subject = models.subject
     exact, fast = (
-        models.sibling_path(join_name(family, argument, {**options, "dtype": dtype})) for dtype in ("float32", "bfloat16")
+        models.beside(join_name(family, argument, {**options, "dtype": dtype})) for dtype in ("float32", "bfloat16")
     )
     if not has_bfloat16(exact.segmenter.device):
         told = {"taken": "float32", "reason": f"{exact.segmenter.device} has no bfloat16 in hardware"}

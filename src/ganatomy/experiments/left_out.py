@@ -93,10 +93,10 @@ def textures_jackknife(real: Patches, made: Patches) -> Jackknife:
 
     Without a block as many real images are left out, always the same: the two sets must be of one size.
     """
-    whole = sliced_wasserstein(real, made).distance
+    whole = sliced_wasserstein(real, made)
     blocks = blocks_left_out(len(made.values))
     fewer = _some(real, torch.arange(blocks.shape[1]))
-    rest = [sliced_wasserstein(fewer, _some(made, block), FEW_DIRECTIONS).distance for block in blocks]
+    rest = [sliced_wasserstein(fewer, _some(made, block), FEW_DIRECTIONS) for block in blocks]
     return Jackknife(whole, torch.stack(rest), torch.full((2, len(whole)), torch.nan, dtype=torch.float64))
 
 
@@ -138,7 +138,7 @@ class Textures:
         if self.compared.spec.reals < 2 * self.count:
             return NoiseFloor(heights, torch.full(heights.shape, torch.nan, dtype=torch.float64))
         others = self._patches("real textures", self._real(range(self.count, 2 * self.count)))
-        return NoiseFloor(heights, sliced_wasserstein(self.real, others).distance)
+        return NoiseFloor(heights, sliced_wasserstein(self.real, others))
 
     def of(self, label: str, drawn: Iterable[tuple[Images, range]]) -> Jackknife:
         """Return the distance of generated images, given with their ids, at every level."""

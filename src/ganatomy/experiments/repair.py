@@ -22,8 +22,8 @@ from ganatomy.errors import BadValue
 from ganatomy.execute import Engine, local
 from ganatomy.experiments.base import Tensors
 from ganatomy.experiments.causal.choice import random_sets
-from ganatomy.experiments.causal.places import as_bytes, at_least, checked_set, missing, read_spec
-from ganatomy.experiments.causal.source import Source
+from ganatomy.experiments.causal.places import as_bytes
+from ganatomy.experiments.causal.source import Source, at_least, checked_set, missing, read_spec
 from ganatomy.experiments.described import (
     AgainstRealSpec,
     FeatureTable,

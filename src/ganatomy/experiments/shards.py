@@ -19,7 +19,7 @@ from ganatomy.resample import Grid
 from ganatomy.stats.agreement import Agreement
 from ganatomy.stats.base import Accumulator
 from ganatomy.stats.levels import ActivationLevels, exact_levels
-from ganatomy.stats.pairs import PairCounts, Wanted, size
+from ganatomy.stats.pairs import PairCounts, PairLevels, size
 from ganatomy.study.sharded import IN_MEMORY
 from ganatomy.tensor_files import Archive, packed
 from ganatomy.types import Labels
@@ -77,7 +77,7 @@ def tally_shard(
     spec: DissectSpec,
     models: Models,
     levels: Mapping[str, Tensor],
-    wanted: Mapping[str, Wanted] | None,
+    wanted: Mapping[str, PairLevels] | None,
     memory: int | None,
     ids: range,
 ) -> Tally:
@@ -116,7 +116,7 @@ class _Passes:
     spec: DissectSpec
     models: Models
     levels: Mapping[str, Tensor]
-    wanted: Mapping[str, Wanted] | None
+    wanted: Mapping[str, PairLevels] | None
     half: str
 
     @property

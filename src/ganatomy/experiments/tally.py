@@ -10,10 +10,9 @@ from torch import Tensor
 from ganatomy.resample import Grid, labels_at
 from ganatomy.stats.agreement import Agreement, count_pixels
 from ganatomy.stats.base import Accumulator
-from ganatomy.stats.combinations import combine
-from ganatomy.stats.images import ImageSample
+from ganatomy.stats.combinations import index_labels
+from ganatomy.stats.images import ImageSample, Presence
 from ganatomy.stats.pairs import PairCounts
-from ganatomy.stats.presence import Presence
 from ganatomy.stats.topk import TopImages
 from ganatomy.tensor_files import Archive, packed
 from ganatomy.types import Features, Images, Labels
@@ -159,7 +158,7 @@ class Counting:
         blocks = next((each.parts(ids[0], len(ids)) for each in tables if isinstance(each, PairCounts)), None)
         maps = {layer: features[layer].float() for layer in self.tables}
         for part, block in blocks or [(slice(0, len(ids)), None)]:
-            numbered = combine(labels[part], bins, grid.image)
+            numbered = index_labels(labels[part], bins, grid.image)
             self.presence.update_combined(labels[part], numbered)
             for layer, own in self.tables.items():
                 takes = [

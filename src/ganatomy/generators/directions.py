@@ -13,6 +13,7 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float, Float64
@@ -101,7 +102,8 @@ class Directions:
 
     def to(self, device: torch.device) -> "Directions":
         """Return the directions on a device."""
-        return dataclasses.replace(self, **{name: each.to(device) for name, each in self._tensors().items()})
+        moved: dict[str, Any] = {name: each.to(device) for name, each in self._tensors().items()}
+        return dataclasses.replace(self, **moved)
 
     def _tensors(self) -> dict[str, Tensor]:
         return {"reads": self.reads, "writes": self.writes, "mean": self.mean, "bias": self.bias}

@@ -157,7 +157,8 @@ class ProGAN(StepwiseGenerator):
 
     def draw(self, z: Latents, visit: Visit, start: str | None = None) -> Images:
         """Return the images; see `StepwiseGenerator`."""
-        x, steps = self.network_input(z), self.network
+        x = self.network_input(z)
+        steps: nn.Sequential = self.network
         if start is not None:
             x, steps = visit(start, x), steps[list(self.layers).index(start) + 1 :]
         for name, layer in steps.named_children():

@@ -305,7 +305,8 @@ def read_record(directory: Path) -> Record:
     for key, kind in kinds.items():
         if not isinstance(content.get(key), kind):
             raise BadFile(f"{path}: damaged at {key!r}")
-    return Record(**{key: content.get(key) for key in kinds})
+    found: dict[str, Any] = {key: content.get(key) for key in kinds}
+    return Record(**found)
 
 
 def with_files(name: str, change: Callable[[str], str], directory: Path = Path()) -> str:

@@ -154,8 +154,8 @@ def with_thresholds(spec: str, thresholds: Sequence[float]) -> str:
     'clipseg:org/name?concepts=tree,door&size=352&thresholds=0.25,0.4'
     """
     family, argument, options = split_name(spec)
-    options.pop("thresholds", None)
-    return join_name(family, argument, {**options, "thresholds": ",".join(f"{value:g}" for value in thresholds)})
+    others = {key: value for key, value in options.items() if key != "thresholds"}
+    return join_name(family, argument, {**others, "thresholds": ",".join(f"{value:g}" for value in thresholds)})
 
 
 def _pixels_of(reference: Segmenter, labels: Labels, name: str) -> Tensor:

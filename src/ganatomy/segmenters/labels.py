@@ -52,7 +52,7 @@ class DatasetLabels:
 
 
 @SEGMENTERS.register("labels", data=True)
-def open_labels(pictures: str, /, *, device: torch.device, ignore: str = "") -> DatasetLabels:
+def open_labels(dataset: str, /, *, device: torch.device, ignore: str = "") -> DatasetLabels:
     """Take the labels that came with the images that a classifier looks at: a directory, or scenes:CATEGORY.
 
     Args:

@@ -48,6 +48,7 @@ class Decoder:
         with guarded(f"encoding images of size={self._size}"):
             self._shape = self._encode(torch.zeros(1, channels, self._size, self._size)).shape[1:]
         self._scale, self._shift = _scale_and_shift(model, self._shape[-1])
+        self._image: Callable[[int, int], Features] | None
         self._image, chosen = image_source(images, self._size, channels) if images else (None, "")
         self.facts = (self._scale.tolist(), self._shift.tolist(), chosen)
 

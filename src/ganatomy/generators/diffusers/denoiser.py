@@ -6,6 +6,7 @@ from x_t what ε is, or x₀, or v = √a_t ε - √(1 - a_t) x₀ (Salimans and
 
 import itertools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -65,6 +66,7 @@ class Denoiser:
         if pixels is None:
             raise BadValue("its config does not say how large its images are; give size=64")
         self._shape = (int(config["in_channels"]), pixels, pixels)
+        self._image: Callable[[int, int], Features] | None
         self._image, chosen = image_source(images, pixels, self._shape[0]) if images else (None, str(self._times))
         self.facts = (self._alphas, self._predicts, self._bound, self._step, chosen)
 
