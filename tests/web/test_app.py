@@ -37,7 +37,7 @@ def test_it_says_that_it_is_alive_and_what_it_serves(client: TestClient) -> None
 
 def test_a_stroke_changes_the_picture(client: TestClient, painter: Painter) -> None:
     plain = picture(client.get(f"{BASE}/pictures/3.png").content)
-    assert np.array_equal(plain, painter.picture(3, 0))
+    assert np.array_equal(plain, painter.image(3, 0))
     painted = client.post(f"{BASE}/paint", json={"id": 3, "strokes": [some_stroke(painter)]})
     assert painted.headers["content-type"] == "image/png"
     assert not np.array_equal(picture(painted.content), plain)
