@@ -65,11 +65,19 @@ def _limit_points(strokes: list[Stroke]) -> list[Stroke]:
 Strokes = Annotated[list[Stroke], Field(default_factory=list, max_length=STROKES), AfterValidator(_limit_points)]
 
 
-class Painting(Strict):
-    """An image with strokes on it."""
-
+class _ImageRequest(Strict):
     id: ImageId
     seed: Seed = 0
+
+
+class _ImageSetRequest(Strict):
+    ids: list[ImageId] = Field(min_length=1, max_length=IMAGES)
+    seed: Seed = 0
+
+
+class Painting(_ImageRequest):
+    """An image with strokes on it."""
+
     strokes: Strokes
 
 
@@ -80,14 +88,7 @@ class PaintRequest(Painting):
     number: int = Field(default=0, ge=0, lt=1 << 53, description="counts up within the stream")
 
 
-class ImageSet(Strict):
-    """Several images."""
-
-    ids: list[ImageId] = Field(min_length=1, max_length=IMAGES)
-    seed: Seed = 0
-
-
-class GenerateRequest(ImageSet):
+class GenerateRequest(_ImageSetRequest):
     """Several images with the same strokes."""
 
     strokes: Strokes
@@ -96,29 +97,25 @@ class GenerateRequest(ImageSet):
     )
 
 
-class CommonRequest(ImageSet):
+class CommonRequest(_ImageSetRequest):
     """Images that have something in common."""
 
     layer: Name
     top: Top = 20
 
 
-class Region(Strict):
+class Region(_ImageRequest):
     """A part of an image: a path of the brush, or a single point."""
 
-    id: ImageId
-    seed: Seed = 0
     layer: Name
     points: Path = Field(min_length=1)
     radius: Share = 0.0
     top: Top = 20
 
 
-class FeaturesRequest(Strict):
+class FeaturesRequest(_ImageRequest):
     """Units of a layer, in a part of an image."""
 
-    id: ImageId
-    seed: Seed = 0
     layer: Name
     units: list[Unit] = Field(min_length=1, max_length=UNITS)
     points: Path = Field(default_factory=list, description="the path; empty for everywhere")
@@ -148,16 +145,26 @@ class Changes(BaseModel):
     pixels: float = Field(description="mean absolute change of the image, of 255")
 
 
-class ActiveUnit(BaseModel):
-    """A unit, and how active it is somewhere."""
-
+class _ScoredUnit(BaseModel):
     layer: str
     unit: int
+    label: str | None
+    iou: float | None
+    matched: bool
+
+
+class ActiveUnit(_ScoredUnit):
+    """A unit, how active it is somewhere, and the concept there that it is matched to, or else its label."""
+
     activation: float
     quantile: float = Field(description="share of the sample's places that are no higher: 1 is as high as it gets")
-    label: str | None = Field(description="the concept that is there and that it is matched to, or else its label")
-    iou: float | None = Field(description="with that concept")
-    matched: bool = Field(description="whether it is matched to that concept")
+
+
+class UnitRow(_ScoredUnit):
+    """A unit and how well it fits its label, or the concept that was asked for."""
+
+    category: str | None
+    control: float | None = Field(description="the same with features and images mismatched")
 
 
 class Active(BaseModel):
@@ -165,18 +172,6 @@ class Active(BaseModel):
 
     units: list[ActiveUnit]
     concepts: list[str] = Field(description="one for each plane that names anything")
-
-
-class UnitRow(BaseModel):
-    """A unit and how well it fits its label, or the concept that was asked for."""
-
-    layer: str
-    unit: int
-    label: str | None
-    category: str | None
-    iou: float | None
-    control: float | None = Field(description="the same with features and images mismatched")
-    matched: bool
 
 
 class FeaturesFound(BaseModel):

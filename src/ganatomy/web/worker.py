@@ -83,7 +83,7 @@ class ModelThread:
         try:
             await start
         except asyncio.CancelledError:
-            if not start.cancelled():  # its turn had come
+            if not start.cancelled() and start.exception() is None:  # its turn had come
                 self._start_next()
             raise
 
