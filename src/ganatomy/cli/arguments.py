@@ -82,13 +82,13 @@ def _add_studies(commands: Any) -> None:
     parser = add_command(commands, "report", verbs.report, "write the report of a finished study")
     parser.add_argument("directory", type=study, metavar="DIR", help="the study directory")
     parser.add_argument("--out", type=study, metavar="FILE", default=None, help="(DIR/report.html)")
+
+
+def _add_models(commands: Any) -> None:
     text = "allow the code, and models of the network, that a study names to be opened from it"
     parser = add_command(commands, "trust", verbs.trust, text)
     parser.add_argument("directory", metavar="STUDY", help="a finished dissection, made elsewhere")
     add_json(parser)
-
-
-def _add_models(commands: Any) -> None:
     parser = add_command(commands, "layers", models_verbs.layers, "list the layers of a generator")
     parser.add_argument("generator", metavar="GENERATOR", help=GENERATOR)
     add_device(parser)
