@@ -11,18 +11,8 @@ from ganatomy.cli import main
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cli")
     pictures = write_pictures(folder / "toys", 60)
-    main(
-        [
-            "dissect",
-            toy_spec(pictures),
-            "--segmenter",
-            f"labels:{pictures}",
-            "--images",
-            "30",
-            "--out",
-            str(folder / "s"),
-        ]
-    )
+    labels = ("--segmenter", f"labels:{pictures}")
+    main(["dissect", toy_spec(pictures), *labels, "--images", "30", "--out", str(folder / "s")])
     return folder / "s"
 
 

@@ -122,7 +122,6 @@ def test_contradictions_are_told_in_a_line(capsys: pytest.CaptureFixture[str]) -
         (["--engine", "proceses"], "unknown engine 'proceses'; did you mean processes?"),
         (["--workers", "two"], "argument --workers: invalid int value"),
         (["--gpus-per-worker", "1"], "gpus_per_worker is for Ray"),
-        (["--shard", "0/3"], "they are counted from 1"),
     ):
         assert main(["dissect", "planted:", "--out", "nowhere", *options]) == 2
         assert told in capsys.readouterr().err

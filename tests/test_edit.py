@@ -40,7 +40,6 @@ def features(batch: int = 2, seed: int = 9) -> Tensor:
 
 
 def random_edit(seed: int, maps: int = 1) -> Intervention:
-    """An edit that takes some units and places not at all, some wholly, most partly."""
     numbers = source(seed)
     alpha = (1.4 * torch.rand(5, generator=numbers) - 0.2).clamp(0, 1)
     where = (1.4 * torch.rand(maps, 3, 4, generator=numbers) - 0.2).clamp(0, 1)
@@ -89,13 +88,6 @@ def test_ablation_sets_to_zero_and_insertion_to_the_constant() -> None:
     assert torch.equal(Intervention.ablate("layer2", SHAPE, [])(r), r)
 
 
-def test_an_edit_leaves_what_it_was_given_alone() -> None:
-    r = features()
-    before = r.clone()
-    random_edit(0).then(random_edit(1))(r)
-    assert torch.equal(r, before)
-
-
 def test_what_is_no_number_is_not_hidden() -> None:
     r = features()
     r[0, 1], r[1, 2] = float("nan"), float("inf")
@@ -124,16 +116,6 @@ def same(a: Intervention, b: Intervention) -> bool:
         and all(torch.equal(p, q) for p, q in ((x.alpha, y.alpha), (x.value, y.value), (x.where, y.where)))
         for x, y in pairs
     )  # fmt: skip
-
-
-def test_order_matters_but_not_how_it_is_bracketed() -> None:
-    r = features()
-    a, b, c = (random_edit(seed) for seed in range(3))
-    left, right = a.then(b).then(c), a.then(b.then(c))
-    assert same(left, right)
-    assert torch.equal(left(r), c(b(a(r))))
-    assert torch.equal(right(r), c(b(a(r))))
-    assert not torch.equal(c.then(b).then(a)(r), left(r))
 
 
 def test_a_chain_is_made_of_its_strokes() -> None:
@@ -173,13 +155,6 @@ def test_gradients_are_exact_even_where_nothing_is_taken() -> None:
     torch.testing.assert_close(r.grad, (1 - a) * weight)
     torch.testing.assert_close(value.grad, (a * weight).sum((0, 2, 3)))
     torch.testing.assert_close(alpha.grad, ((k - r.detach()) * where[:, None] * weight).sum((0, 2, 3)))
-
-
-def test_gradients_flow_through_a_chain() -> None:
-    alphas = [torch.full((5,), 0.5, requires_grad=True) for _ in range(2)]
-    first, second = (Intervention("layer2", alpha, torch.ones(5), everywhere((3, 4))) for alpha in alphas)
-    first.then(second)(features()).sum().backward()
-    assert all(alpha.grad is not None and bool(alpha.grad.all()) for alpha in alphas)
 
 
 def test_the_bare_formula_takes_a_alone_and_reads_no_number() -> None:
@@ -374,61 +349,38 @@ for _ in range(300):
 WRONG: list[tuple[Keys, Any, str]] = [
     (("format",), 2, "format 2; this version reads format 1"),
     (("format",), "1", "no 'format' that is a whole number"),
-    (("format",), True, "no 'format' that is a whole number"),
-    (("format",), None, "no 'format'"),
     (("generator",), "f" * 64, "made for another generator, 'ffffffffffff'…; this one is '0123456789ab'…"),
-    (("generator",), "two\nlines", r"made for another generator, 'two\\nlines'"),
     (("generator",), 5, "no 'generator' that is text"),
     (("edits",), {}, "no 'edits' that is a list"),
-    (("edits",), "none", "no 'edits' that is a list"),
     (EDIT, [], "no 'layer' that is text"),
-    (EDIT, "layer1", "no 'layer' that is text"),
     ((*EDIT, "layer"), "layer9", "unknown layer 'layer9'; did you mean layer"),
     ((*EDIT, "layer"), 1, "no 'layer'"),
-    ((*EDIT, "layer"), "x\n" * 5000, "unknown layer"),
     ((*EDIT, "layer"), "layer2", "where of an edit of layer2 must be maps of 3 rows"),
     ((*EDIT, "strokes"), [], "an edit of layer1 without strokes"),
-    ((*EDIT, "strokes"), {}, "no 'strokes' that is a list"),
     (STROKE, [], "no 'units' that is a list"),
     ((*STROKE, "units"), [1, 4], "unknown unit 'layer1/4'"),
     ((*STROKE, "units"), [-1, 3], "unknown unit 'layer1/-1'"),
-    ((*STROKE, "units"), [10**30, 3], "unknown unit 'layer1/1"),
     ((*STROKE, "units"), [1.0, 3], r"units are \[1\.0, 3\]; they must be different whole numbers"),
     ((*STROKE, "units"), [True, False], "they must be different whole numbers"),
     ((*STROKE, "units"), [3, 3], "they must be different whole numbers"),
-    ((*STROKE, "units"), [[1], [3]], "they must be different whole numbers"),
-    ((*STROKE, "units"), 1, "no 'units' that is a list"),
     ((*STROKE, "units"), [1], "alpha is .*; it must be a list of 1 numbers"),
     ((*STROKE, "alpha"), [1], "alpha is .*; it must be a list of 2 numbers"),
-    ((*STROKE, "alpha"), 1, "no 'alpha' that is a list"),
     ((*STROKE, "alpha"), [1, 1.5], "alpha holds 1.5; it must hold numbers from 0 to 1"),
     ((*STROKE, "alpha"), [1, -0.5], "alpha holds -0.5"),
     ((*STROKE, "alpha"), [1, True], "alpha holds True"),
     ((*STROKE, "alpha"), [1, "1"], "alpha holds '1'"),
-    ((*STROKE, "alpha"), [1, None], "alpha holds None"),
     ((*STROKE, "alpha"), [1, NAN], "NaN is no number"),
     ((*STROKE, "value"), [1, -float("inf")], "-Infinity is no number"),
     ((*STROKE, "value"), [1, 1e39], r"value holds 1e\+39; it must hold numbers from -3\.4"),
     ((*STROKE, "value"), [1, 10**400], "value holds 1000"),
-    ((*STROKE, "value"), [1, {}], "value holds {}"),
-    ((*STROKE, "where"), 1, "no 'where' that is a list"),
     ((*STROKE, "where"), [], "where of an edit of layer1 must be maps of 2 rows"),
     ((*STROKE, "where"), [[[1, 1]]], "must be maps of 2 rows"),
-    ((*STROKE, "where"), [5], "must be maps of 2 rows"),
     ((*STROKE, "where"), [[1, 1], [1, 1]], "a row of where is 1; it must be a list of 2 numbers"),
     ((*STROKE, "where"), [[[1, 1], [1, 1, 1]]], "a row of where is .* list of 2 numbers"),
     ((*STROKE, "where"), [[[1, 1], [1, 2]]], "a row of where holds 2; it must hold numbers from 0 to 1"),
-    ((*STROKE, "where"), [[[1, 1], [1, 1]], []], "must be maps of 2 rows"),
     ((*STROKE, "where"), DEEP, "must be maps of 2 rows"),
     ((*STROKE, "where"), [[DEEP, DEEP]], "a row of where is "),
 ]  # fmt: skip
-
-
-def test_the_small_file_is_good() -> None:
-    (edit,) = edits_from_json(json.dumps(good()), LAYERS, FINGERPRINT)
-    assert edit.alpha.tolist() == [0, 1, 0, 0.5]
-    assert edit.value.tolist() == [0, 0, 0, -2.5]
-    assert edit.where.tolist() == [[[0, 1], [0.5, 1]]]
 
 
 @pytest.mark.parametrize(("keys", "value", "says"), WRONG)
@@ -494,18 +446,6 @@ def test_no_entry_breaks_the_reader(keys: Keys, value: Any) -> None:
     else:
         for edit in edits:
             edit(torch.zeros(len(edit.where), *edit.shape))
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.integers(0, 400), st.characters())
-def test_no_letter_breaks_the_reader(position: int, letter: str) -> None:
-    text = json.dumps(good())
-    position %= len(text)
-    text = text[:position] + letter + text[position + 1 :]
-    try:
-        edits_from_json(text, LAYERS, FINGERPRINT)
-    except BadFile as error:
-        assert "\n" not in str(error)  # noqa: PT017  both ends are right
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from gan.pictures import Pictures
 from torch import Tensor
 
 from ganatomy.scenes import VOCABULARY, grammar, render
-from ganatomy.scenes.draws import Draws
-from ganatomy.scenes.palette import Mood
+from ganatomy.scenes.draws import SeededRandom
+from ganatomy.scenes.palette import Lighting
 from words.unet import ABSENT, PRESENT, UNSAID
 
 CATEGORY, SIZE = "varied-church", 64
@@ -25,8 +25,8 @@ SEEN, TRACE = 24, 4
 
 def word_states(ids: range, labels: np.ndarray, seed: int) -> np.ndarray:
     """What is known of every word in rendered scenes, uint8 [n, words]."""
-    mood = Mood.of(Draws(seed, ids), grammar(CATEGORY))
-    season, time = (np.arange(3) == each[:, 0] for each in (mood.season, mood.time))
+    lighting = Lighting.of(SeededRandom(seed, ids), grammar(CATEGORY))
+    season, time = (np.arange(3) == each[:, 0] for each in (lighting.season, lighting.time))
     index = {concept.name: i for i, concept in enumerate(VOCABULARY) if concept.category == "object"}
     pixels = np.stack([(labels[:, 0] == index[name]).sum((1, 2)) for name in OBJECTS], 1)
     objects = np.select([pixels >= SEEN, pixels <= TRACE], [PRESENT, ABSENT], UNSAID)

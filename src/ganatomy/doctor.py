@@ -23,11 +23,10 @@ DEVELOPMENT = ("dev", "docs")
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        topic: what it belongs to.
-        name: what was looked at.
+        topic, name: of the check.
         state: ``ok``; ``note``, it works but could be better, or is optional and missing; ``broken``, so no dissection.
         told: what was found.
         mend: what to do, if there is something to do.
@@ -41,20 +40,19 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Look at everything that a dissection rests on; whatever is broken is a finding, never an error.
+    """Check everything that a dissection rests on; whatever is broken is a finding, never an error.
 
     >>> {finding.topic for finding in examine()} >= {"software", "devices", "storage", "main job"}
     True
     """
-    return [finding for topic, look in TOPICS.items() for finding in _looked(topic, look)]
-
-
-def _looked(topic: str, look: Callable[[str], Iterator[Finding]]) -> Iterator[Finding]:
-    try:
-        yield from look(topic)
-    except Exception as error:  # whatever it is, it is what was asked for
-        reason = str(error).partition("\n")[0]
-        yield Finding(topic, topic, "broken", f"{type(error).__name__}: {reason}")
+    found: list[Finding] = []
+    for topic, check in TOPICS.items():
+        try:
+            found.extend(check(topic))
+        except Exception as error:  # whatever it is, it is what was asked for
+            reason = str(error).partition("\n")[0]
+            found.append(Finding(topic, topic, "broken", f"{type(error).__name__}: {reason}"))
+    return found
 
 
 def _software(topic: str) -> Iterator[Finding]:

@@ -25,8 +25,8 @@ from ganatomy.files import read_text, write_text
 from ganatomy.types import Constant, Features, PerUnit, Where
 
 FORMAT = 1
-MOST = 1 << 26
-"""Bytes of a file of edits: maps of every place of wide layers."""
+MAX_BYTES = 1 << 26
+"""Size of a file of edits: maps of every place of wide layers."""
 LARGEST = torch.finfo(torch.float32).max
 T = TypeVar("T")
 Shape = tuple[int, int, int]
@@ -50,7 +50,7 @@ def blend(r: Features, a: Float[Tensor, "#b #u #h #w"], k: Constant) -> Features
 class Intervention:
     """What is done to one layer.
 
-    Making one reads its numbers, to refuse those that cannot be meant; a loop on a GPU uses `blend`.
+    Making one reads its numbers, to check them; a loop on a GPU uses `blend`.
 
     >>> off = Intervention.ablate("layer4", (8, 4, 4), [2, 5])
     >>> door = Intervention.insert("layer4", (8, 4, 4), [1], torch.full((8,), 3.0), where=place((4, 4), 2, 0))
@@ -140,19 +140,7 @@ class Intervention:
     def ablate(
         cls, layer: str, shape: Shape, units: Sequence[int], where: Where | None = None, strength: float = 1.0
     ) -> "Intervention":
-        """Return the ablation of some units: k = 0.
-
-        Args:
-            layer: its name.
-            shape: units, height and width of the layer, as ``generator.layers[layer]``.
-            units: which.
-            where: how far each place is edited; None for everywhere.
-            strength: alpha of these units; below 1 they are only weakened.
-
-        Raises:
-            UnknownName: a unit that the layer does not have.
-            BadValue: where is of another grid, or strength is not within [0, 1].
-        """
+        """Return the ablation of some units, k = 0; see `insert`."""
         return cls.insert(layer, shape, units, torch.zeros(shape[0]), where, strength)
 
     @classmethod
@@ -167,7 +155,13 @@ class Intervention:
     ) -> "Intervention":
         """Return the insertion of some units: they are set to their entries of `value`.
 
-        It has one entry for each unit of the layer, or one for each unit at each place.
+        Args:
+            layer: its name.
+            shape: units, height and width of the layer, as ``generator.layers[layer]``.
+            units: which.
+            value: one entry for each unit of the layer, or one for each unit at each place.
+            where: how far each place is edited; None for everywhere.
+            strength: alpha of these units; below 1 they are only partly changed.
 
         Raises:
             UnknownName: a unit that the layer does not have.
@@ -230,7 +224,7 @@ def read_edits(path: Path, layers: Mapping[str, Shape], fingerprint: str) -> lis
         BadFile: no such file, not edits, or made for another generator.
     """
     try:
-        text = read_text(path, MOST)
+        text = read_text(path, MAX_BYTES)
     except FileNotFoundError:
         raise BadFile(f"{path}: no such file") from None
     except (OSError, ValueError) as error:
@@ -242,14 +236,22 @@ def read_edits(path: Path, layers: Mapping[str, Shape], fingerprint: str) -> lis
 def edits_json(edits: Sequence[Intervention], fingerprint: str) -> str:
     """Return edits as the text of a JSON object, which `edits_from_json` reads back to the same bits, in float32.
 
-    What units with alpha = 0 would be set to is left out.
+    Of each stroke it holds only the units with alpha > 0.
     """
-    content = {
-        "format": FORMAT,
-        "generator": fingerprint,
-        "edits": [{"layer": e.layer, "strokes": [_stroke(s) for s in e.strokes()]} for e in edits],
-    }
-    return json.dumps(content, allow_nan=False) + "\n"
+    records = []
+    for edit in edits:
+        touched = [(stroke, stroke.alpha.nonzero()[:, 0]) for stroke in edit.strokes()]
+        strokes = [
+            {
+                "units": units.tolist(),
+                "alpha": stroke.alpha[units].tolist(),
+                "value": stroke.value[units].tolist(),
+                "where": stroke.where.tolist(),
+            }
+            for stroke, units in touched
+        ]
+        records.append({"layer": edit.layer, "strokes": strokes})
+    return json.dumps({"format": FORMAT, "generator": fingerprint, "edits": records}, allow_nan=False) + "\n"
 
 
 def edits_from_json(
@@ -272,17 +274,6 @@ def edits_from_json(
         raise BadFile(f"{source}: not a file of edits for this generator ({error})") from error
 
 
-def _stroke(stroke: Intervention) -> dict[str, Any]:
-    """Return a single intervention as plain values: only the units that it touches."""
-    units = stroke.alpha.nonzero()[:, 0]
-    return {
-        "units": units.tolist(),
-        "alpha": stroke.alpha[units].tolist(),
-        "value": stroke.value[units].tolist(),
-        "where": stroke.where.tolist(),
-    }
-
-
 def _edit(record: Any, layers: Mapping[str, Shape]) -> Intervention:
     name = _entry(record, "layer", str)
     if name not in layers:
@@ -300,41 +291,36 @@ def _read_stroke(record: Any, layer: str, shape: Shape) -> Intervention:
     check_units(layer, shape[0], units)
     alpha = torch.zeros(shape[0])
     alpha[units] = torch.tensor(_numbers(_entry(record, "alpha", list), "alpha", len(units), (0, 1)))
-    value = _read_value(_entry(record, "value", list), units, shape)
-    if not maps or any(not isinstance(rows, list) or len(rows) != shape[1] for rows in maps):
-        raise BadValue(f"where of an edit of {layer} must be maps of {shape[1]} rows")
-    cells = [_numbers(row, "a row of where", shape[2], (0, 1)) for rows in maps for row in rows]
-    return Intervention(layer, alpha, value, torch.tensor(cells).view(-1, *shape[1:]))
-
-
-def _read_value(values: list[Any], units: list[int], shape: Shape) -> Constant:
-    """Read one number for each unit, or a map of the grid for each."""
-    bounds = (-LARGEST, LARGEST)
-    if not values or not isinstance(values[0], list):
+    values, bounds = _entry(record, "value", list), (-LARGEST, LARGEST)
+    if values and isinstance(values[0], list):
+        value = torch.zeros(shape)
+        if len(values) != len(units):
+            raise BadValue(f"value must be {len(units)} numbers, or as many maps of {shape[1]} rows")
+        value[units] = _maps(values, "value", layer, shape, bounds)
+    else:
         value = torch.zeros(shape[0])
         value[units] = torch.tensor(_numbers(values, "value", len(units), bounds))
-        return value
-    if len(values) != len(units) or any(not isinstance(rows, list) or len(rows) != shape[1] for rows in values):
-        raise BadValue(f"value must be {len(units)} numbers, or as many maps of {shape[1]} rows")
-    cells = [_numbers(row, "a row of value", shape[2], bounds) for rows in values for row in rows]
-    value = torch.zeros(shape)
-    value[units] = torch.tensor(cells).view(-1, *shape[1:])
-    return value
+    return Intervention(layer, alpha, value, _maps(maps, "where", layer, shape, (0, 1)))
 
 
-_KINDS = {str: "text", int: "a whole number", list: "a list"}
+def _maps(maps: list[Any], name: str, layer: str, shape: Shape, bounds: tuple[float, float]) -> Tensor:
+    """Read maps of a layer's grid, at least one."""
+    if not maps or any(not isinstance(rows, list) or len(rows) != shape[1] for rows in maps):
+        raise BadValue(f"{name} of an edit of {layer} must be maps of {shape[1]} rows")
+    cells = [_numbers(row, f"a row of {name}", shape[2], bounds) for rows in maps for row in rows]
+    return torch.tensor(cells).view(-1, *shape[1:])
 
 
 def _entry(record: Any, key: str, kind: type[T]) -> T:
-    """Return the entry of a JSON object that must be there."""
+    """Return a required entry of a JSON object."""
+    kinds = {str: "text", int: "a whole number", list: "a list"}
     entry = record.get(key) if isinstance(record, dict) else None
     if isinstance(entry, kind) and not isinstance(entry, bool):
         return entry
-    raise BadValue(f"no {key!r} that is {_KINDS[kind]} in {reprlib.repr(record)}")
+    raise BadValue(f"no {key!r} that is {kinds[kind]} in {reprlib.repr(record)}")
 
 
 def _numbers(values: Any, name: str, count: int, bounds: tuple[float, float]) -> list[float]:
-    """Return a JSON list of so many numbers, all within bounds."""
     low, high = bounds
     if not isinstance(values, list) or len(values) != count:
         raise BadValue(f"{name} is {reprlib.repr(values)}; it must be a list of {count} numbers")

@@ -6,7 +6,7 @@ import pytest
 from ganatomy.scenes import VOCABULARY, grammar
 from ganatomy.scenes.arrays import Plane
 from ganatomy.scenes.canvas import Canvas
-from ganatomy.scenes.draws import Draws
+from ganatomy.scenes.draws import SeededRandom
 from ganatomy.scenes.palette import tone
 from ganatomy.vocabulary import find_concept
 
@@ -17,7 +17,7 @@ BLUE, RED = tone("0000ff"), tone("ff0000")
 @pytest.fixture
 def canvas() -> Canvas:
     """Two scenes of sky above and grass below, with a building on the grass between 1/4 and 3/4."""
-    canvas = Canvas.empty(grammar("church"), Draws(0, range(2)), SIZE)
+    canvas = Canvas.empty(grammar("church"), SeededRandom(0, range(2)), SIZE)
     canvas.paint("sky", everywhere(canvas), BLUE)
     canvas.paint("grass", 0.5 - canvas.y + 0 * canvas.x, BLUE)
     canvas.paint("building", np.maximum(np.abs(canvas.x - 0.5) - 0.25, 0.5 - canvas.y), BLUE, material="brick")
@@ -87,6 +87,6 @@ def test_a_window_is_a_view_that_holds_its_box(canvas: Canvas) -> None:
 
 
 def test_textures_are_the_same_at_every_size() -> None:
-    small, large = (Canvas.empty(grammar("church"), Draws(0, range(4)), size) for size in (64, 256))
+    small, large = (Canvas.empty(grammar("church"), SeededRandom(0, range(4)), size) for size in (64, 256))
     for a, b in ((small.rough, large.rough), (small.fine, large.fine)):
         assert np.corrcoef(a.ravel(), b.reshape(4, 64, 4, 64, 4).mean((2, 4)).ravel())[0, 1] > 0.98

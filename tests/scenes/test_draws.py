@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from ganatomy.scenes.draws import Draws
+from ganatomy.scenes.draws import SeededRandom
 
-MANY = Draws(3, range(20_000))
+MANY = SeededRandom(3, range(20_000))
 
 
 def test_uniform_fills_its_range() -> None:
@@ -19,7 +19,7 @@ def test_uniform_fills_its_range() -> None:
 
 
 @pytest.mark.parametrize(
-    "other", [Draws(4, range(20_000)).uniform("x"), MANY.uniform("y"), np.roll(MANY.uniform("x"), 1)]
+    "other", [SeededRandom(4, range(20_000)).uniform("x"), MANY.uniform("y"), np.roll(MANY.uniform("x"), 1)]
 )
 def test_seeds_names_and_scenes_are_unrelated(other: np.ndarray) -> None:
     assert abs(np.corrcoef(MANY.uniform("x").ravel(), other.ravel())[0, 1]) < 0.03

@@ -8,38 +8,20 @@ from ganatomy.vocabulary import NOTHING, Concept, find_concept
 
 
 @pytest.mark.parametrize(
-    ("category", "thing", "host"),
+    ("category", "thing", "host", "allowed"),
     [
-        ("church", "door", "building"),
-        ("church", "door", "tower"),
-        ("church", "sun", "sky"),
-        ("church", "tree", "grass"),
-        ("church", "chimney", "roof"),
-        ("church", "crown", "tree"),
-        ("livingroom", "painting", "wall"),
-        ("livingroom", "lamp", "table"),
-        ("livingroom", "cushion", "sofa"),
+        ("church", "door", "building", True),
+        ("church", "tree", "grass", True),
+        ("church", "crown", "tree", True),
+        ("livingroom", "lamp", "table", True),
+        ("church", "door", "sky", False),
+        ("church", "sky", "building", False),
+        ("church", "crown", "building", False),
+        ("livingroom", "rug", "wall", False),
     ],
 )
-def test_what_may_stand(category: str, thing: str, host: str) -> None:
-    assert grammar(category).allows(thing, on=host)
-
-
-@pytest.mark.parametrize(
-    ("category", "thing", "host"),
-    [
-        ("church", "door", "sky"),
-        ("church", "door", "path"),
-        ("church", "sun", "grass"),
-        ("church", "tree", "sky"),
-        ("church", "sky", "building"),
-        ("church", "crown", "building"),
-        ("livingroom", "painting", "floor"),
-        ("livingroom", "rug", "wall"),
-    ],
-)
-def test_what_may_not_stand(category: str, thing: str, host: str) -> None:
-    assert not grammar(category).allows(thing, on=host)
+def test_what_may_stand_on_what(category: str, thing: str, host: str, allowed: bool) -> None:
+    assert grammar(category).allows(thing, on=host) == allowed
 
 
 def test_unknown_names_are_refused_with_suggestions() -> None:

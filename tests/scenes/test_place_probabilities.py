@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ganatomy.scenes import CATEGORIES, grammar, render
-from ganatomy.scenes.draws import Draws
+from ganatomy.scenes.draws import SeededRandom
 from ganatomy.scenes.grammar import INDEX
 from ganatomy.scenes.places import _BANKS, ALIKE, COVERED, Bank, exact, open_bank, place_probabilities
 from ganatomy.scenes.redraw import DRAWS, drawn_alone, horizon_rows, redraws
@@ -58,7 +58,7 @@ def test_what_is_drawn_independently_is_drawn_anew_and_the_rest_is_looked_up() -
 
 def test_the_horizon_is_read_from_what_is_seen() -> None:
     scenes = render("church", range(64), seed=5).labels[:, 0]
-    true = Draws(5, list(range(64))).uniform("horizon", 0.54, 0.62).ravel() * 64
+    true = SeededRandom(5, list(range(64))).uniform("horizon", 0.54, 0.62).ravel() * 64
     assert np.abs(np.array(horizon_rows(scenes)) - true).mean() < 1.2
 
 

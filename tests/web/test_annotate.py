@@ -54,14 +54,14 @@ def test_the_order_of_a_pair_is_blind_and_the_answer_is_understood(asking: TestC
         pair = asking.post(f"{BASE}/pairs", json={"layer": layer, "rater": "ann", "units": [unit]}).json()
         assert pair["picture"] == number
         left, right = decoded(pair["left"]), decoded(pair["right"])
-        plain = painter.picture(number, 0)
+        plain = painter.image(number, 0)
         assert np.array_equal(plain, left) or np.array_equal(plain, right)
         edited_left = not np.array_equal(plain, left)
         lefts.append(edited_left)
         body = {"comparison": pair["comparison"], "picture": number, "rater": "ann"}
         asking.post(f"{BASE}/preferences", json={**body, "choice": "left" if edited_left else "right"})
     (told,) = asking.get(f"{BASE}/preferences").json()
-    different = [n for n in range(12) if not np.array_equal(painter.picture(n, 0), painter.paint(n, 0, []))]
+    different = [n for n in range(12) if not np.array_equal(painter.image(n, 0), painter.paint(n, 0, []))]
     assert told["answers"] == 12
     assert told["share"] >= sum(lefts) / 12 if different else told["share"] > 0
     assert 0 <= told["low"] <= told["share"] <= told["high"] <= 1

@@ -12,7 +12,6 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from ganatomy.edit import edits_from_json
-from ganatomy.errors import BadValue
 from ganatomy.web import Limits, Painter, create_app
 
 BASE = "/api/studies/planted"
@@ -37,7 +36,7 @@ def test_it_says_that_it_is_alive_and_what_it_serves(client: TestClient) -> None
 
 def test_a_stroke_changes_the_picture(client: TestClient, painter: Painter) -> None:
     plain = picture(client.get(f"{BASE}/pictures/3.png").content)
-    assert np.array_equal(plain, painter.picture(3, 0))
+    assert np.array_equal(plain, painter.image(3, 0))
     painted = client.post(f"{BASE}/paint", json={"id": 3, "strokes": [some_stroke(painter)]})
     assert painted.headers["content-type"] == "image/png"
     assert not np.array_equal(picture(painted.content), plain)
@@ -124,11 +123,6 @@ def test_other_sites_and_names_are_refused(client: TestClient) -> None:
         assert client.get("/api/health", headers=nonsense).status_code in (200, 403, 421)
 
 
-def test_a_token_that_everybody_knows_is_refused() -> None:
-    with pytest.raises(BadValue, match="at least one"):
-        create_app({}, token="")
-
-
 def test_tokens_cannot_be_tried_out(painter: Painter) -> None:
     app = create_app({"planted": painter}, token="secret", limits=Limits(rate=1, burst=3))
     with TestClient(app, base_url="http://studio.example") as client:
@@ -169,13 +163,6 @@ def test_large_bodies_are_refused_whatever_their_header_says(painter: Painter) -
         assert client.post(f"{BASE}/paint", content=b"x" * 2000).status_code == 413
         parts = (b"x" * 100 for _ in range(20))
         assert client.post(f"{BASE}/paint", content=parts).status_code == 413
-
-
-def test_who_asks_too_often_is_slowed_down(painter: Painter) -> None:
-    limits = Limits(rate=1, burst=3)
-    with TestClient(create_app({"planted": painter}, limits=limits), base_url="http://localhost") as client:
-        codes = [client.get("/api/health").status_code for _ in range(5)]
-    assert codes == [200, 200, 200, 429, 429]
 
 
 def test_a_token_is_needed_where_others_can_reach_it(painter: Painter) -> None:

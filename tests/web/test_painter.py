@@ -12,7 +12,7 @@ from ganatomy.errors import BadValue, UnknownName
 from ganatomy.experiments.causal.source import open_source
 from ganatomy.web.painter import Painter
 from ganatomy.web.reader import pixels
-from ganatomy.web.schemas import Stroke
+from ganatomy.web.schemas import Region, Stroke
 
 
 def stroke(painter: Painter, **given: object) -> Stroke:
@@ -25,7 +25,7 @@ def test_a_picture_without_strokes_is_the_generators_own(painter: Painter) -> No
     generator = painter.source.models.generator
     images = generator.observe(generator.latents(range(5, 6), 0), []).images
     expected = ((images[0] + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
-    assert np.array_equal(painter.picture(5, 0), expected)
+    assert np.array_equal(painter.image(5, 0), expected)
     assert np.array_equal(painter.paint(5, 0, []), expected)
 
 
@@ -91,7 +91,7 @@ def test_strokes_at_two_layers_cost_what_follows_the_first(painter: Painter, mon
 
 def test_only_what_was_painted_changes(painter: Painter) -> None:
     given = stroke(painter, points=[(0.2, 0.2)], radius=0.1)
-    before = painter.picture(0, 0).astype(int)
+    before = painter.image(0, 0).astype(int)
     changed = np.abs(painter.paint(0, 0, [given]).astype(int) - before).sum(2) > 0
     half = changed.shape[0] // 2
     assert not changed[half:, half:].any()
@@ -117,7 +117,9 @@ def test_the_active_units_of_a_place_are_those_of_its_concept(painter: Painter) 
         y, x = np.unravel_index(int(heat.argmax()), heat.shape)
         if heat.max() < 128:
             continue
-        units, concepts = painter.active(id, 0, layer, ([((x + 0.5) / width, (y + 0.5) / height)], 0.0), 5)
+        point = ((x + 0.5) / width, (y + 0.5) / height)
+        told = painter.active(Region(id=id, layer=layer, points=[point], top=5))
+        units, concepts = told.units, told.concepts
         assert concepts
         first = [own for own in units if own.matched and own.label in concepts]
         assert units[: len(first)] == first, "what is matched to what is there comes first"
@@ -140,9 +142,9 @@ def test_common_units_are_judged_by_the_picture_where_they_do_least(painter: Pai
 def test_a_listed_unit_has_the_iou_of_its_label_or_of_the_concept(painter: Painter) -> None:
     layer = painter.best_layer()
     concept = painter.brushes(layer)[0].concept
-    listed = painter.listed(layer, concept, "iou")
+    listed = painter.units(layer, concept, "iou")
     assert [row.unit for row in listed[:2]] == painter.brushes(layer)[0].units[:2]
-    assert [row.unit for row in painter.listed(layer, None, "unit")] == list(range(len(listed)))
+    assert [row.unit for row in painter.units(layer, None, "unit")] == list(range(len(listed)))
 
 
 @pytest.mark.parametrize(
@@ -162,10 +164,10 @@ def test_what_is_not_there_is_named(
 
 
 def test_what_was_seen_is_kept_within_bounds(painter: Painter, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ganatomy.web.reader.KEPT_BYTES", 50_000)
+    monkeypatch.setattr("ganatomy.web.reader.CACHE_BYTES", 50_000)
     for id in range(100, 140):
-        painter.picture(id, 0)
-    assert sum(seen.size for seen in painter._seen.values()) <= 50_000
+        painter.image(id, 0)
+    assert sum(own.nbytes for own in painter._cache.values()) <= 50_000
 
 
 @pytest.mark.slow

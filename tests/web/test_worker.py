@@ -6,61 +6,47 @@ import time
 
 import pytest
 
-from ganatomy.web.worker import BROWSE, PAINT, Busy, Outdated, Turn, Worker
+from ganatomy.web.worker import BROWSE, PAINT, Busy, ModelThread, Outdated, Priority
 
 
-def blocked(worker: Worker) -> tuple[threading.Event, "asyncio.Task[None]"]:
+def blocked(worker: ModelThread) -> tuple[threading.Event, "asyncio.Task[bool]"]:
     """Keep the worker busy until the event is set."""
-    go, started = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        started.set()
-        go.wait(5)
-
-    task = asyncio.ensure_future(worker.run(hold))
-    return go, task
+    go = threading.Event()
+    return go, asyncio.ensure_future(worker.run(lambda: go.wait(5)))
 
 
 def with_worker(scenario, waiting: int = 64):
     async def run():
-        worker = Worker(waiting)
+        worker = ModelThread(waiting)
         try:
             return await scenario(worker)
         finally:
-            await asyncio.to_thread(worker.close)
+            worker.close()
 
     return asyncio.run(run())
 
 
-def test_it_returns_what_the_job_returns_and_raises_what_it_raises() -> None:
-    async def scenario(worker: Worker) -> None:
-        assert await worker.run(lambda: 7) == 7
+def test_jobs_run_in_one_thread_and_may_raise() -> None:
+    async def scenario(worker: ModelThread) -> None:
+        names = await asyncio.gather(*(worker.run(lambda: threading.current_thread().name) for _ in range(5)))
+        assert set(names) == {"ganatomy-models_0"}
         with pytest.raises(ZeroDivisionError):
             await worker.run(lambda: 1 // 0)
-        assert await worker.run(lambda: 8) == 8
-
-    with_worker(scenario)
-
-
-def test_jobs_run_one_at_a_time_in_one_thread() -> None:
-    async def scenario(worker: Worker) -> None:
-        names = await asyncio.gather(*(worker.run(lambda: threading.current_thread().name) for _ in range(5)))
-        assert set(names) == {"ganatomy-models"}
 
     with_worker(scenario)
 
 
 def test_a_newer_stroke_drops_the_older_of_its_stream_only() -> None:
-    async def scenario(worker: Worker) -> None:
+    async def scenario(worker: ModelThread) -> None:
         go, holding = blocked(worker)
         await asyncio.sleep(0.01)
-        old = asyncio.ensure_future(worker.run(lambda: "old", Turn(PAINT, "ann", 1)))
-        other = asyncio.ensure_future(worker.run(lambda: "other", Turn(PAINT, "bob", 1)))
+        old = asyncio.ensure_future(worker.run(lambda: "old", Priority(PAINT, "ann", 1)))
+        other = asyncio.ensure_future(worker.run(lambda: "other", Priority(PAINT, "bob", 1)))
         await asyncio.sleep(0.01)
-        new = asyncio.ensure_future(worker.run(lambda: "new", Turn(PAINT, "ann", 2)))
+        new = asyncio.ensure_future(worker.run(lambda: "new", Priority(PAINT, "ann", 2)))
         await asyncio.sleep(0.01)
         with pytest.raises(Outdated):
-            await worker.run(lambda: "late", Turn(PAINT, "ann", 1))
+            await worker.run(lambda: "late", Priority(PAINT, "ann", 1))
         go.set()
         assert await new == "new"
         assert await other == "other"
@@ -68,17 +54,17 @@ def test_a_newer_stroke_drops_the_older_of_its_stream_only() -> None:
             await old
         await holding
         with pytest.raises(Outdated):
-            await worker.run(lambda: "later still", Turn(PAINT, "ann", 1))
+            await worker.run(lambda: "later still", Priority(PAINT, "ann", 1))
 
     with_worker(scenario)
 
 
 def test_strokes_go_before_all_else() -> None:
-    async def scenario(worker: Worker) -> list[str]:
+    async def scenario(worker: ModelThread) -> list[str]:
         go, holding = blocked(worker)
         await asyncio.sleep(0.01)
         order: list[str] = []
-        turns = {"browse": Turn(BROWSE), "paint": Turn(PAINT, "ann", 1), "browse too": Turn(BROWSE)}
+        turns = {"browse": Priority(BROWSE), "paint": Priority(PAINT, "ann", 1), "browse too": Priority(BROWSE)}
         tasks = [
             asyncio.ensure_future(worker.run(lambda n=name: order.append(n), turn)) for name, turn in turns.items()
         ]
@@ -91,7 +77,7 @@ def test_strokes_go_before_all_else() -> None:
 
 
 def test_a_full_line_refuses() -> None:
-    async def scenario(worker: Worker) -> None:
+    async def scenario(worker: ModelThread) -> None:
         go, holding = blocked(worker)
         await asyncio.sleep(0.05)
         waiting = [asyncio.ensure_future(worker.run(lambda: None)) for _ in range(2)]
@@ -106,7 +92,7 @@ def test_a_full_line_refuses() -> None:
 
 
 def test_who_has_gone_is_not_worked_for() -> None:
-    async def scenario(worker: Worker) -> None:
+    async def scenario(worker: ModelThread) -> None:
         go, holding = blocked(worker)
         await asyncio.sleep(0.01)
         ran: list[int] = []
@@ -123,7 +109,7 @@ def test_who_has_gone_is_not_worked_for() -> None:
 
 
 def test_the_event_loop_does_not_wait() -> None:
-    async def scenario(worker: Worker) -> float:
+    async def scenario(worker: ModelThread) -> float:
         task = asyncio.ensure_future(worker.run(lambda: time.sleep(0.2)))
         await asyncio.sleep(0)
         begun = time.perf_counter()
@@ -137,15 +123,13 @@ def test_the_event_loop_does_not_wait() -> None:
 
 def test_closing_calls_off_what_waits() -> None:
     async def scenario() -> None:
-        worker = Worker()
+        worker = ModelThread()
         go, holding = blocked(worker)
         await asyncio.sleep(0.01)
         waiting = asyncio.ensure_future(worker.run(lambda: None))
         await asyncio.sleep(0.01)
-        closing = asyncio.ensure_future(asyncio.to_thread(worker.close))
-        await asyncio.sleep(0.01)
         go.set()
-        await closing
+        worker.close()
         await holding
         with pytest.raises(asyncio.CancelledError):
             await waiting

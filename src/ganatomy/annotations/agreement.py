@@ -46,26 +46,16 @@ def agreement(labels: pd.DataFrame, units: pd.DataFrame, fewest: int = 1) -> Agr
         if len(own) < fewest or (layer, unit) not in known:
             continue
         word, share = common_word(list(own.words))
-        row = known[layer, unit]
-        label, iou = row["label"], row["iou"]
+        label, iou = (known[layer, unit][name] for name in ("label", "iou"))
         confident = isinstance(label, str) and iou > CONFIDENT
-        rows.append(
-            {
-                "layer": layer,
-                "unit": unit,
-                "labels": len(own),
-                "word": word if share >= SHARE else None,
-                "share": share,
-                "label": label if confident else None,
-                "iou": iou,
-                "same": bool(confident and share >= SHARE and _words(word) & _words(label)),
-            }
-        )
+        same = bool(confident and share >= SHARE and _words(word) & _words(label))
+        word_or_none, label_or_none = word if share >= SHARE else None, label if confident else None
+        rows.append((layer, unit, len(own), word_or_none, share, label_or_none, iou, same))
     columns = ["layer", "unit", "labels", "word", "share", "label", "iou", "same"]
     table = pd.DataFrame(rows, columns=columns)
     consistent = table[table.word.notna()]
-    confident_ones = consistent[consistent.label.notna()]
-    return Agreement(len(table), len(consistent), len(confident_ones), int(confident_ones.same.sum()), table)
+    confident_units = consistent[consistent.label.notna()]
+    return Agreement(len(table), len(consistent), len(confident_units), int(confident_units.same.sum()), table)
 
 
 def common_word(labels: list[str]) -> tuple[str, float]:

@@ -18,60 +18,37 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine, Table
 
 MISSING = "annotations need more packages: pip install 'ganatomy[web]'"
-SUBJECT = {
-    "labels": ("study", "layer", "unit", "rater"),
-    "flags": ("study", "layer", "unit", "rater"),
-    "preferences": ("study", "comparison", "picture", "rater"),
-}
-"""Of each table, what a person is asked about; of several answers the last counts."""
 COLUMNS: Mapping[str, Mapping[str, type]] = {
     "labels": {"layer": str, "unit": int, "words": str},
     "flags": {"layer": str, "unit": int, "artifact": bool},
     "preferences": {"comparison": str, "picture": int, "preferred": str},
 }
-"""Of each table, beside id, study (digest of the dissection), rater and made (UTC)."""
+"""Of each table, beside id, study (digest of the dissection), rater and made (UTC): a question, and last the answer."""
 LONGEST = 200
-FORMATS = (".csv", ".parquet")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""How spreadsheets are told that a cell is not what it says but what comes of it."""
+"""First letters of a formula in a spreadsheet."""
 
 
 class Annotations:
-    """Labels, flags and preferences, by anybody, of any study.
-
-    Args:
-        engine: the database.
-    """
+    """Labels, flags and preferences, by anybody, of any study."""
 
     def __init__(self, engine: "Engine") -> None:
         self._engine = engine
         self._tables = _tables(engine)
 
     def label(self, study: str, layer: str, unit: int, rater: str, words: str) -> None:
-        """Keep what a person calls a unit, in one or two words (S-6.2).
-
-        Raises:
-            BadValue: no words, more than two, or no name.
-        """
-        said = words.split()
-        if not 1 <= len(said) <= 2:
-            raise BadValue(f"a label is one or two words, not {len(said)}")
-        self._add("labels", study, rater, {"layer": layer, "unit": unit, "words": " ".join(said).casefold()})
+        """Keep what a person calls a unit, in one or two words (S-6.2); raises BadValue for others, or no name."""
+        split = words.split()
+        if not 1 <= len(split) <= 2:
+            raise BadValue(f"a label is one or two words, not {len(split)}")
+        self._add("labels", study, rater, {"layer": layer, "unit": unit, "words": " ".join(split).casefold()})
 
     def flag(self, study: str, layer: str, unit: int, rater: str, artifact: bool) -> None:
-        """Keep whether a person sees artifacts in a unit's top images (4.2).
-
-        Raises:
-            BadValue: no name.
-        """
+        """Keep whether a person sees artifacts in a unit's top images (4.2); raises BadValue for no name."""
         self._add("flags", study, rater, {"layer": layer, "unit": unit, "artifact": artifact})
 
     def prefer(self, study: str, comparison: str, picture: int, rater: str, preferred: str) -> None:
-        """Keep which of two images a person finds more real: ``original`` or ``edited`` (Table 1).
-
-        Raises:
-            BadValue: another word, or no name.
-        """
+        """Keep which of two images a person finds more real: ``original`` or ``edited`` (Table 1); else BadValue."""
         if preferred not in ("original", "edited"):
             raise BadValue(f"preferred={preferred[:LONGEST]!r}; give original or edited")
         content = {"comparison": comparison, "picture": picture, "preferred": preferred}
@@ -98,23 +75,20 @@ class Annotations:
             with self._engine.connect() as connection:
                 rows = connection.execute(query).mappings().all()
         except (SQLAlchemyError, UnicodeDecodeError) as error:
-            raise _unreadable(error) from error
+            raise _database_error(error) from error
         columns = [column.name for column in own.columns if column.name != "id"]
         found = pd.DataFrame([dict(row) for row in rows], columns=columns)
-        return found.drop_duplicates(list(SUBJECT[table]), keep="last", ignore_index=True)
+        *question, _ = COLUMNS[table]
+        return found.drop_duplicates(["study", "rater", *question], keep="last", ignore_index=True)
 
     def export(self, table: str, path: Path, study: str | None = None) -> None:
-        """Write what `read` returns as a ``.csv`` or ``.parquet`` file, whole or not at all.
-
-        Raises:
-            BadValue: another ending.
-        """
+        """Write what `read` returns as a ``.csv`` or ``.parquet`` file, whole or not at all; else BadValue."""
         content = exported(self.read(table, study), path.suffix)
         with replacing(path) as temporary:
             temporary.write_bytes(content)
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the connections."""
         self._engine.dispose()
 
     def _add(self, table: str, study: str, rater: str, content: Mapping[str, Any]) -> None:
@@ -131,21 +105,17 @@ class Annotations:
             with self._engine.begin() as connection:
                 connection.execute(self._tables[table].insert().values(row))
         except (SQLAlchemyError, UnicodeDecodeError) as error:
-            raise _unreadable(error) from error
+            raise _database_error(error) from error
 
 
 def exported(table: pd.DataFrame, suffix: str) -> bytes:
-    """Return a table as the bytes of a ``.csv`` or ``.parquet`` file.
-
-    Raises:
-        BadValue: another ending.
-    """
+    """Return a table as the bytes of a ``.csv`` or ``.parquet`` file; raises BadValue for another ending."""
     if suffix == ".csv":
         return as_text(table).to_csv(index=False).encode()
     if suffix == ".parquet":
         content: bytes = table.to_parquet(index=False)
         return content
-    raise BadValue(f"cannot write a {suffix!r} file; give one of {', '.join(FORMATS)}")
+    raise BadValue(f"cannot write a {suffix!r} file; give one of .csv, .parquet")
 
 
 def as_text(table: pd.DataFrame) -> pd.DataFrame:
@@ -178,7 +148,7 @@ def open_annotations(where: str | Path) -> Annotations:
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
         raise BadValue(f"{url}: not the URL of a database that can be opened here ({error})") from error
     except (SQLAlchemyError, UnicodeDecodeError) as error:
-        raise _unreadable(error) from error
+        raise _database_error(error) from error
 
 
 def _durable(connection: Any, _: Any) -> None:
@@ -208,6 +178,6 @@ def _tables(engine: "Engine") -> dict[str, "Table"]:
     return tables
 
 
-def _unreadable(error: Exception) -> BadFile:
+def _database_error(error: Exception) -> BadFile:
     reason = str(getattr(error, "orig", None) or error).splitlines()[0]
     return BadFile(f"the database of annotations cannot be used ({reason})")

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from ganatomy.cli import surroundings
 from ganatomy.cli.arguments import parse
-from ganatomy.cli.engine import opened, report_missing
-from ganatomy.errors import GanatomyError, PartsMissing
+from ganatomy.cli.engine import run_with_engine
+from ganatomy.errors import GanatomyError
 
 __all__ = ["main"]
 
@@ -16,12 +16,8 @@ __all__ = ["main"]
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.
 
-    0 is done, 1 an answer that is no (`doctor`), 2 a mistake, 130 Ctrl-C, 143 a scheduler that asks it to end.
-
-    A part of a run (``--shard``) is done, too, when it is for other parts to go on.
-
-    A mistake that the user can mend is one line on stderr. Anything else that is raised is a fault of ours, and keeps
-    its traceback.
+    0 is done (also of one ``--shard`` of a run), 1 a negative answer (`doctor`), 2 a user's mistake, which is one line
+    on stderr, 130 Ctrl-C, 143 SIGTERM. Anything else that is raised is a fault of ours, and keeps its traceback.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # threads that spin for long while they wait starve others
     with surroundings.prepared():
@@ -31,29 +27,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str] | None) -> int:
     try:
         arguments = parse(sys.argv[1:] if argv is None else argv)
-        try:
-            with opened(arguments):
-                code = arguments.run(arguments) or 0
-        except PartsMissing as missing:
-            report_missing(missing, arguments.json)
-            code = 0
+        code = run_with_engine(arguments)
         sys.stdout.flush()
     except GanatomyError as error:
         return _end(" ".join("; ".join([str(error), *getattr(error, "__notes__", [])]).split()), 2)
     except KeyboardInterrupt as stop:
-        return _end("stopped; run the same command again to resume", surroundings.code_of(stop))
+        return _end("stopped; run the same command again to resume", surroundings.exit_code(stop))
     except BrokenPipeError:  # the reader of our output, `head` perhaps, has seen enough
-        surroundings.quiet_output()
+        surroundings.discard_output()
         return 1
     except OSError as error:
-        if (line := surroundings.refusal(error)) is None:
+        if (line := surroundings.machine_error(error)) is None:
             raise
-        surroundings.quiet_output()
+        surroundings.discard_output()
         return _end(line, 2)
-    return int(code)
+    return code
 
 
 def _end(line: str, code: int) -> int:
-    with contextlib.suppress(OSError):  # nobody can be told
+    with contextlib.suppress(OSError):  # stderr is closed
         sys.stderr.write(f"ganatomy: {line}\n")
     return code

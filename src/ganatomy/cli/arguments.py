@@ -9,16 +9,14 @@ from typing import Any, NoReturn
 from ganatomy.api import experiments as api
 from ganatomy.api.calls import Command
 from ganatomy.cli import models_verbs, verbs
-from ganatomy.cli.calibrate import add_calibrate
 from ganatomy.cli.compare import add_compare
-from ganatomy.cli.doctor import doctor
 from ganatomy.cli.engine import add_engine
 from ganatomy.cli.experiments import add_experiments, add_options
-from ganatomy.cli.merge import add_merge
 from ganatomy.cli.monitor import add_monitor
-from ganatomy.cli.parser import Parser, add_command, add_delivery, here, memory, study
+from ganatomy.cli.parser import Parser, add_command, add_device, add_json, local_directory, memory, study
 from ganatomy.cli.serve import add_serve
-from ganatomy.cli.trust import add_trust
+
+GENERATOR = "bundled:church, progan:FILE, torch:module:callable, …"
 
 
 class _Version(argparse.Action):
@@ -47,78 +45,80 @@ def build() -> Parser:
     parser.add_argument("--version", action=_Version, nargs=0, help="say the version and leave")
     parser.set_defaults(run=lambda _: parser.print_help())
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
-    _add_demo(commands)
     _add_dissect(commands)
     add_experiments(commands)
     add_compare(commands)
     add_monitor(commands)
-    add_merge(commands)
-    _add_report(commands)
+    _add_studies(commands)
     add_serve(commands)
-    add_trust(commands)
-    _add_layers(commands)
     _add_models(commands)
-    add_calibrate(commands)
-    _add_doctor(commands)
+    _add_calibrate(commands)
+    add_json(add_command(commands, "doctor", verbs.doctor, "say what works here, what does not, and why"))
     _add_scenes(commands)
     return parser
 
 
-def _add_demo(commands: Any) -> None:
+def _add_dissect(commands: Any) -> None:
     parser = add_command(commands, "demo", verbs.demo, "dissect the bundled generator and write a report")
     parser.add_argument("--images", type=int, metavar="N", help="images to measure on (1000)")
     parser.add_argument("--out", type=study, metavar="DIR", default=Path("ganatomy-demo"), help="(ganatomy-demo)")
     add_engine(parser)
-
-
-def _add_dissect(commands: Any) -> None:
     parser = add_command(commands, "dissect", verbs.dissect, "find what each unit of a generator draws")
-    parser.add_argument("generator", metavar="GENERATOR", help="bundled:church, progan:FILE, torch:module:callable, …")
+    parser.add_argument("generator", metavar="GENERATOR", help=GENERATOR)
     parser.add_argument("--out", type=study, metavar="DIR", required=True, help="the study directory, or a URL")
     add_options(parser, [Command(api.dissect)], skip=("generator", "memory"))
-    parser.add_argument(
-        "--memory", type=memory, metavar="GB", help="of one process; counts do not change (half of what is free)"
-    )
+    text = "of one process; counts do not change (half of what is free)"
+    parser.add_argument("--memory", type=memory, metavar="GB", help=text)
     parser.add_argument("--dry-run", action="store_true", help="say what it would take, and stop")
     add_engine(parser)
 
 
-def _add_report(commands: Any) -> None:
+def _add_studies(commands: Any) -> None:
+    text = "bring the parts of a study together that were counted in several places"
+    parser = add_command(commands, "merge", verbs.merge, text)
+    parser.add_argument("directories", type=study, nargs="+", metavar="DIR", help="studies with the parts of one run")
+    parser.add_argument("--out", type=study, metavar="DIR", default=None, help="(the first of them)")
+    add_json(parser)
     parser = add_command(commands, "report", verbs.report, "write the report of a finished study")
     parser.add_argument("directory", type=study, metavar="DIR", help="the study directory")
     parser.add_argument("--out", type=study, metavar="FILE", default=None, help="(DIR/report.html)")
 
 
 def _add_models(commands: Any) -> None:
+    text = "allow the code, and models of the network, that a study names to be opened from it"
+    parser = add_command(commands, "trust", verbs.trust, text)
+    parser.add_argument("directory", metavar="STUDY", help="a finished dissection, made elsewhere")
+    add_json(parser)
+    parser = add_command(commands, "layers", models_verbs.layers, "list the layers of a generator")
+    parser.add_argument("generator", metavar="GENERATOR", help=GENERATOR)
+    add_device(parser)
+    add_json(parser)
     text = "list what is bundled, what can be fetched, and what can be opened"
     parser = add_command(commands, "models", models_verbs.models, text)
     parser.epilog = "ganatomy models fetch NAME gets a published model; see ganatomy models fetch --help."
     parser.add_argument("name", metavar="NAME", nargs="?", default=None, help="show the card of this model")
-    _add_json(parser)
+    add_json(parser)
     fetch = Parser(prog=f"{parser.prog} fetch", description="Get a published model, once; without a name, list them.")
     fetch.set_defaults(run=models_verbs.fetch)
     fetch.add_argument("name", metavar="NAME", nargs="?", default=None, help="upp, progan-church, …")
     fetch.add_argument("--list", action="store_true", default=False, help="list what can be fetched")
-    where = "the address or path of a folder that holds its files, or of its only file"
-    fetch.add_argument("--from", dest="source", metavar="WHERE", default=None, help=f"{where} (where it was published)")
-    fetch.add_argument("--to", type=here, metavar="DIR", default=None, help="(the cache, which GANATOMY_CACHE names)")
-    _add_json(fetch)
+    text = "the address or path of a folder that holds its files, or of its only file (where it was published)"
+    fetch.add_argument("--from", dest="source", metavar="WHERE", default=None, help=text)
+    text = "(the cache, which GANATOMY_CACHE names)"
+    fetch.add_argument("--to", type=local_directory, metavar="DIR", default=None, help=text)
+    add_json(fetch)
     parser.own["fetch"] = fetch
 
 
-def _add_layers(commands: Any) -> None:
-    parser = add_command(commands, "layers", models_verbs.layers, "list the layers of a generator")
-    parser.add_argument("generator", metavar="GENERATOR", help="bundled:church, progan:FILE, torch:module:callable, …")
-    add_delivery(parser)
-
-
-def _add_doctor(commands: Any) -> None:
-    parser = add_command(commands, "doctor", doctor, "say what works here, what does not, and why")
-    _add_json(parser)
-
-
-def _add_json(parser: Parser) -> None:
-    parser.add_argument("--json", action="store_true", default=False, help="print one JSON object and nothing else")
+def _add_calibrate(commands: Any) -> None:
+    parser = add_command(commands, "calibrate", verbs.calibrate, "choose the thresholds of a segmenter that has some")
+    parser.add_argument("segmenter", metavar="SEGMENTER", help="clipseg:ID_OR_DIR?concepts=tree,door")
+    parser.add_argument("--generator", metavar="G", default="bundled:church", help="what draws the images")
+    parser.add_argument("--against", metavar="S", default=None, help="a segmenter that knows concepts of it")
+    parser.add_argument("--images", type=int, metavar="N", default=64, help="images to look at (64)")
+    parser.add_argument("--seed", type=int, metavar="N", default=1, help="of the latents (1, where studies have 0)")
+    add_device(parser)
+    add_json(parser)
 
 
 def _add_scenes(commands: Any) -> None:
@@ -130,4 +130,4 @@ def _add_scenes(commands: Any) -> None:
     parser.add_argument("--count", type=int, metavar="N", default=1000, help="(1000)")
     parser.add_argument("--size", type=int, metavar="PIXELS", default=64, help="a power of two (64)")
     parser.add_argument("--seed", type=int, metavar="N", default=0, help="(0)")
-    parser.add_argument("--out", type=here, metavar="DIR", required=True, help="where the images go")
+    parser.add_argument("--out", type=local_directory, metavar="DIR", required=True, help="where the images go")

@@ -1,4 +1,4 @@
-"""What every experiment's command does around it: say what it takes, deliver what came out.
+"""What every experiment's command does before and after it: an estimate, and the report and tables.
 
 What is heavy is imported where it is used, so that ``ganatomy --help`` answers at once.
 """
@@ -25,22 +25,20 @@ LONG = 120
 
 
 class DryRun(Exception):
-    """All that was asked for has been said."""
+    """The estimate was all that was asked for."""
 
 
 def runner(arguments: Namespace, source: Source, dry: bool) -> Runner:
-    """Return what runs plans and says before each what it will do and take; or, `dry`, says that and no more."""
+    """Return what runs plans after an estimate of each; or, `dry`, prints the estimates only."""
 
     def before(plan: Plan[Any], directory: Path) -> None:
-        if _counts(directory, plan.spec):
-            seconds = plans.forecast(source, plan)
-            if not (dry and arguments.json):
-                terminal.say(_statement(source, plan, directory, seconds), aside=arguments.json)
-        else:
-            seconds = 0.0
+        counts = _counts(directory, plan.spec)
+        seconds = plans.forecast(source, plan) if counts else 0.0
+        if dry and arguments.json:
+            print_json({"study": display_path(directory), "images": plan.spec.images, "seconds": seconds})
+        elif counts:
+            terminal.say(_estimate(source, plan, directory, seconds), aside=arguments.json)
         if dry:
-            if arguments.json:
-                print_json({"study": display_path(directory), "images": plan.spec.images, "seconds": seconds})
             raise DryRun
 
     return Runner(arguments.execute, terminal.Bar(), before)
@@ -56,40 +54,36 @@ def _counts(directory: Path, spec: SampleSpec) -> bool:
     return False
 
 
-def _statement(source: Source, plan: Plan[Any], directory: Path, seconds: float) -> str:
-    """Say what a plan does, on how many images, how long that takes, and how to take less."""
-    spec, layers = plan.spec, ", ".join(plan.spec.layers())
-    where = f" at {layers} of" if spec.layer in source.models.subject.layers else ":"  # or of none
-    less = f"; {_less(spec, seconds)} less" if seconds > LONG else ""
-    about = f"about {terminal.duration(seconds)}{less}"
-    return f"{plan.work}{where} {spec.generator}: {spec.images} images, {about}, in {display_path(directory)}"
-
-
-def _less(spec: SampleSpec, seconds: float) -> str:
-    """Say which options would have a long command take about two minutes."""
+def _estimate(source: Source, plan: Plan[Any], directory: Path, seconds: float) -> str:
+    """Say what a plan does, on how many images, how long that takes, and how to take about two minutes."""
     from ganatomy.experiments.causal.ace_spec import AceSpec
 
-    if isinstance(spec, AceSpec):
-        return "--quick takes"
-    images = f"--images {max(2, int(spec.images * LONG / seconds))}"
-    return f"{images} or --stride 2 take" if hasattr(spec, "stride") else f"{images} takes"
+    spec, layers = plan.spec, ", ".join(plan.spec.layers())
+    where = f" at {layers} of" if spec.layer in source.models.subject.layers else ":"  # or of none
+    about = f"about {terminal.duration(seconds)}"
+    if seconds > LONG and isinstance(spec, AceSpec):
+        about += "; --quick takes less"
+    elif seconds > LONG:
+        images = f"--images {max(2, int(spec.images * LONG / seconds))}"
+        about += f"; {images} or --stride 2 take less" if hasattr(spec, "stride") else f"; {images} takes less"
+    return f"{plan.work}{where} {spec.generator}: {spec.images} images, {about}, in {display_path(directory)}"
 
 
 def deliver(arguments: Namespace, results: Sequence[Any]) -> None:
     """Write the report of each result; show them, or print them as one JSON object."""
     from ganatomy.report import write_causal_report
 
-    told = []
+    summaries = []
     for result in results:
         page = result.study.directory / "report.html"
         with writing(page, result.study.directory):
             write_causal_report(result, page)
-        told.append({"study": display_path(result.study.directory), "report": str(page), **_summary(result)})
+        summaries.append({"study": display_path(result.study.directory), "report": str(page), **_summary(result)})
         if not arguments.json:
             causal_terminal.show(result)
             terminal.say_report(page)
     if arguments.json:
-        print_json(told[0] if len(told) == 1 else {"results": told})
+        print_json(summaries[0] if len(summaries) == 1 else {"results": summaries})
 
 
 def _summary(result: Any) -> dict[str, Any]:
@@ -98,7 +92,6 @@ def _summary(result: Any) -> dict[str, Any]:
 
     from ganatomy.experiments.warnings import warnings_of
 
-    fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
-    told = [name for name, value in fields.items() if isinstance(value, pd.DataFrame) and name != "places"]
-    tables = {name: rows(fields[name]) for name in told}
+    fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(result) if field.name != "places"}
+    tables = {name: rows(value) for name, value in fields.items() if isinstance(value, pd.DataFrame)}
     return {"warnings": warnings_of(result), "spec": dataclasses.asdict(result.spec), **result.said, **tables}

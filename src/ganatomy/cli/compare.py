@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from ganatomy.api import experiments as api
 from ganatomy.api.calls import Command
 from ganatomy.cli.engine import add_engine
-from ganatomy.cli.experiments import add_options
+from ganatomy.cli.experiments import add_options, given_options
 from ganatomy.cli.parser import add_command, study
 from ganatomy.cli.verbs import print_json, rows, writing
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from ganatomy.experiments.compare.comparison import Comparison
 
-_SETTLED = ("run", "directories", "out", "device", "execute", "json")
 _LINES = 20
 
 
@@ -29,31 +28,26 @@ def add_compare(commands: Any) -> None:
 
 
 def compare(arguments: Namespace) -> None:
-    """Compare, write the page, and show what came out."""
+    """Compare, write the page, and show the result."""
     from ganatomy.cli import terminal
     from ganatomy.experiments.compare.comparison import planned, run_compare
     from ganatomy.experiments.warnings import warnings_of
     from ganatomy.report.compare.page import write_comparison
 
-    options = {name: value for name, value in vars(arguments).items() if name not in _SETTLED}
-    spec, quality = planned(arguments.directories, options)
+    spec, quality = planned(arguments.directories, given_options(arguments))
     found = run_compare(spec, arguments.directories, quality, arguments.device, arguments.execute, terminal.Bar())
     with writing(arguments.out):
         page = write_comparison(found, arguments.out)
-    if arguments.json:
-        tables = {name: rows(table) for name, table in found.tables.items()}
-        print_json(
-            {
-                "report": str(page),
-                "spec": vars(spec),
-                "warnings": warnings_of(found),
-                "differences": list(found.differences),
-                **tables,
-            }
-        )
-    else:
+    if not arguments.json:
         _show(found)
-        terminal.say_report(page)
+        return terminal.say_report(page)
+    facts = {
+        "report": str(page),
+        "spec": vars(spec),
+        "warnings": warnings_of(found),
+        "differences": list(found.differences),
+    }
+    return print_json(facts | {name: rows(table) for name, table in found.tables.items()})
 
 
 def _show(found: "Comparison") -> None:
@@ -67,9 +61,9 @@ def _show(found: "Comparison") -> None:
         say(sentence)
     console = Console(highlight=False, soft_wrap=True, emoji=False)
     changes = _changes(found)
-    for shown in (_counts(found), changes.head(_LINES), _directions(found)):
-        if len(shown):
-            console.print(table(shown))
+    for each in (_counts(found), changes.head(_LINES), _directions(found)):
+        if len(each):
+            console.print(table(each))
     if len(changes) > _LINES:
         say(f"{_LINES} of {len(changes)} certain changes of {found.layer}; the page and tables/changes.csv have all")
 
@@ -79,12 +73,14 @@ def _counts(found: "Comparison") -> "pd.DataFrame":
     import pandas as pd
 
     own = found.counts[(found.counts.category == "all") & (found.counts.layer != "all")]
-    several = len(found.studies) > 1
-    shown = own[own.compared == found.layer] if several else own
-    columns: dict[str, Any] = {found.layer: shown.study} if several else {"layer": shown.layer}
-    columns["units"] = shown.units
-    for name, title in (("interpretable",) * 2, ("matched",) * 2, ("concepts",) * 2, ("matched_iou", "their IoU")):
-        columns[title] = _told(shown[name], shown[f"{name}_error"])
+    columns: dict[str, Any] = {"layer": own.layer}
+    if len(found.studies) > 1:
+        own = own[own.compared == found.layer]
+        columns = {found.layer: own.study}
+    columns["units"] = own.units
+    for name in ("interpretable", "matched", "concepts"):
+        columns[name] = _with_errors(own[name], own[f"{name}_error"])
+    columns["their IoU"] = _with_errors(own.matched_iou, own.matched_iou_error)
     return pd.DataFrame(columns)
 
 
@@ -102,8 +98,8 @@ def _directions(found: "Comparison") -> "pd.DataFrame":
     columns = {
         "directions": [f"{study}: {which}" for study, which in zip(own.study, own.directions, strict=True)],
         "count": own["count"],
-        "matched": _told(own.matched, own.matched_error),
-        "concepts": _told(own.concepts, own.concepts_error),
+        "matched": _with_errors(own.matched, own.matched_error),
+        "concepts": _with_errors(own.concepts, own.concepts_error),
         "at one count": [f"{m:.1f} / {c:.1f}" for m, c in zip(own.matched_at, own.concepts_at, strict=True)],
         "by chance": own.by_chance,
         "false": own.false_discovery,
@@ -111,7 +107,7 @@ def _directions(found: "Comparison") -> "pd.DataFrame":
     return pd.DataFrame(columns)
 
 
-def _told(values: "pd.Series[Any]", errors: "pd.Series[float]") -> list[str]:
+def _with_errors(values: "pd.Series[Any]", errors: "pd.Series[float]") -> list[str]:
     from ganatomy.report.compare.counts import told
 
     return [told(value, error) for value, error in zip(values, errors, strict=True)]

@@ -1,10 +1,8 @@
 """Which engine counts the shards: the options of every command that measures, and the one place that opens it."""
 
-import contextlib
 from argparse import Namespace
-from collections.abc import Iterator
 
-from ganatomy.cli.parser import Parser, add_delivery, names
+from ganatomy.cli.parser import Parser, add_device, add_json, names
 from ganatomy.errors import BadValue, PartsMissing
 
 ENGINE = ("engine", "workers", "devices", "gpus_per_worker")
@@ -12,7 +10,8 @@ ENGINE = ("engine", "workers", "devices", "gpus_per_worker")
 
 def add_engine(parser: Parser) -> None:
     """Add where a command counts and computes, and how it answers."""
-    add_delivery(parser)
+    add_device(parser)
+    add_json(parser)
     parser.set_defaults(device=None, execute=None)
     parser.add_argument("--engine", metavar="NAME", help="local, processes, ray or ray://HOST:PORT (local)")
     parser.add_argument("--workers", type=int, metavar="N", help="so many processes, or workers of Ray (one a core)")
@@ -22,19 +21,15 @@ def add_engine(parser: Parser) -> None:
     parser.add_argument("--wait", type=float, metavar="MINUTES", help="wait so long for the other parts (0)")
 
 
-@contextlib.contextmanager
-def opened(arguments: Namespace) -> Iterator[None]:
-    """Put the engine that was asked for at ``arguments.execute``, in the place of the options that say which.
-
-    A command that measures nothing passes through.
+def run_with_engine(arguments: Namespace) -> int:
+    """Run a command and return its exit code; one that measures finds the engine at ``arguments.execute``.
 
     Raises:
         GanatomyError: there is no such engine, part or device, or the options contradict each other.
     """
     given = vars(arguments)
     if "execute" not in given:
-        yield
-        return
+        return arguments.run(arguments) or 0
     from ganatomy.execute.engines import driver_device, open_engine
     from ganatomy.study import Part
 
@@ -45,14 +40,18 @@ def opened(arguments: Namespace) -> Iterator[None]:
         if shard is None and wait is not None:
             raise BadValue("--wait is for the other parts of a run with --shard; leave it out")
         arguments.execute = engine if shard is None else Part.read(shard, wait or 0.0, engine)
-        yield
+        try:
+            return arguments.run(arguments) or 0
+        except PartsMissing as missing:
+            return _report_missing(missing, arguments.json)
 
 
-def report_missing(missing: PartsMissing, json: bool) -> None:
-    """Say which parts of a step others have to count."""
+def _report_missing(missing: PartsMissing, json: bool) -> int:
     from ganatomy.cli import terminal
     from ganatomy.cli.verbs import print_json
 
     if json:
-        return print_json({"study": missing.study, "step": missing.step, "missing": missing.missing})
-    return terminal.say(str(missing))
+        print_json({"study": missing.study, "step": missing.step, "missing": missing.missing})
+    else:
+        terminal.say(str(missing))
+    return 0

@@ -28,13 +28,11 @@ RUN = ("out", "device", "engine", "progress")
 """Arguments of every public function that are no options of its experiment."""
 OPEN = ("study", "generator", "segmenter")
 """Arguments of a function about a dissection: a command opens the models by their names."""
-ARGUMENTS = ("run", "directory", "out", "dry_run", "device", "execute", "json")
+ARGUMENTS = ("run", "directory", "directories", "out", "dry_run", "device", "execute", "json")
 CONCEPTS = ("concept", "on", "allowed", "forbidden")
 """Options that name concepts, whose names may have commas in them."""
 NAMES = {"shard": "shard_size"}
 """Options that are called otherwise here: ``--shard`` names a part of a run."""
-SHORT = {("ace", "quick"): "schedule"}
-"""Flags that stand for the value of an option, by verb and flag."""
 
 
 def add_experiments(commands: Any) -> None:
@@ -43,8 +41,8 @@ def add_experiments(commands: Any) -> None:
         text = summary(group[0].function)
         parser = add_command(commands, verb, partial(run, verb), text[0].lower() + text[1:].rstrip("."))
         parser.add_argument("directory", type=study, metavar="STUDY", help="the directory of a dissection")
-        for name, flag in [own for own in SHORT if own[0] == verb]:
-            parser.add_argument(f"--{flag}", action="store_true", help=f"--{SHORT[name, flag]} {flag}")
+        if verb == "ace":
+            parser.add_argument("--quick", action="store_true", help="--schedule quick")
         add_options(parser, group, OPEN)
         parser.add_argument("--out", type=study, metavar="DIR", help="(STUDY-causal/LAYER/…)")
         parser.add_argument("--dry-run", action="store_true", help="say what it would take, and stop")
@@ -52,7 +50,7 @@ def add_experiments(commands: Any) -> None:
 
 
 def add_options(parser: Parser, group: Sequence[Command], skip: Sequence[str] = ()) -> None:
-    """Add the options of the experiments of a verb, and what tells them apart."""
+    """Add the options of the experiments of a verb, and the switches between them."""
     known = dict.fromkeys(name for each in group for name in options_of(each) if name not in skip)
     for name in known:
         _add_option(parser, name, group)
@@ -69,13 +67,13 @@ def options_of(command: Command) -> dict[str, inspect.Parameter]:
 
 
 def summary(function: Callable[..., Any]) -> str:
-    """Return the first sentence of what a function says of itself; its name where Python left docstrings out (-OO)."""
+    """Return the first sentence of a function's docstring; its name where Python left docstrings out (-OO)."""
     return (inspect.getdoc(function) or function.__name__).partition("\n\n")[0]
 
 
 @cache
 def option_texts(function: Callable[..., Any]) -> dict[str, str]:
-    """Return what a function says of each argument."""
+    """Return what a function's docstring says of each argument."""
     _, _, part = (inspect.getdoc(function) or "").partition("Args:\n")
     found = re.findall(r"^    (\w+(?:, \w+)*): (.+?)(?=^    \w|\Z)", part, re.M | re.S)
     texts = {name: " ".join(text.split()).rstrip(".") for group, text in found for name in group.split(", ")}
@@ -86,25 +84,25 @@ def option_texts(function: Callable[..., Any]) -> dict[str, str]:
 
 
 def _add_option(parser: Parser, name: str, group: Sequence[Command]) -> None:
-    """Add an option of the first experiment that has it; those that choose another experiment take its value, too."""
+    """Add an option of the first experiment that has it; a switch between experiments takes the switch's word, too."""
     owners = [each for each in group if name in options_of(each)]
-    parameter, text = options_of(owners[0])[name], option_texts(owners[0].function).get(name, "")
-    switch = {own.switch[0]: own.switch[1] for own in group}
-    needed = len(owners) == len(group) and all(
-        options_of(own)[name].default is inspect.Parameter.empty for own in owners
-    )
-    dest = NAMES.get(name, name)
-    flag = flag_of(name)
-    kind = _plain_kind(parameter.annotation)
+    kind, text = options_of(owners[0])[name].annotation, option_texts(owners[0].function).get(name, "")
     text = text.replace("%", "%%").replace("``", "")
+    if isinstance(kind, str):  # a name, or an open model
+        kind = str
+    elif isinstance(kind, UnionType):  # a text is read as the first type that it may have
+        kind = typing.get_args(kind)[0]
+    dest, flag = NAMES.get(name, name), flag_of(name)
     if kind is bool:
         parser.add_argument(flag, dest=dest, action=argparse.BooleanOptionalAction, help=text)
         return
-    also = f"; or {switch[name]}: {summary(_switched(group, name).function)}" if name in switch else ""
     read, metavar = _reader(name, kind)
-    if name in switch:
-        read = partial(_or_switch, switch[name], read)
-    parser.add_argument(flag, dest=dest, type=read, metavar=metavar, required=needed, help=text + also.rstrip("."))
+    for each in group:
+        if each.switch[0] == name:
+            read = partial(_word_or, each.switch[1], read)
+            text += f"; or {each.switch[1]}: {summary(each.function)}".rstrip(".")
+    needed = all(name in options_of(own) and _is_required(options_of(own)[name]) for own in group)
+    parser.add_argument(flag, dest=dest, type=read, metavar=metavar, required=needed, help=text)
 
 
 def flag_of(name: str) -> str:
@@ -118,15 +116,8 @@ def given_options(arguments: Namespace) -> dict[str, Any]:
     return {names.get(dest, dest): value for dest, value in vars(arguments).items() if dest not in ARGUMENTS}
 
 
-def _switched(group: Sequence[Command], name: str) -> Command:
-    return next(each for each in group if each.switch[0] == name)
-
-
-def _plain_kind(annotation: Any) -> Any:
-    """Return the type of an option as a text is read: the first of those that it may have."""
-    if isinstance(annotation, str):  # a name, or an open model
-        return str
-    return typing.get_args(annotation)[0] if isinstance(annotation, UnionType) else annotation
+def _is_required(parameter: inspect.Parameter) -> bool:
+    return parameter.default is inspect.Parameter.empty
 
 
 def _reader(name: str, kind: Any) -> tuple[Callable[[str], Any], str]:
@@ -135,12 +126,12 @@ def _reader(name: str, kind: Any) -> tuple[Callable[[str], Any], str]:
         return _at, "R,C"
     if name in CONCEPTS:
         return str, "NAME"
-    if typing.get_origin(kind) is not None:
-        (item,) = typing.get_args(kind)
-        if item is str:
-            return names, "A,B"
-        return (partial(_list, item), "N,N") if item in (int, float) else (_pairs, "A:X,B:X")
-    return kind, {int: "N", float: "X"}.get(kind, "NAME")
+    if typing.get_origin(kind) is None:
+        return kind, {int: "N", float: "X"}.get(kind, "NAME")
+    (item,) = typing.get_args(kind)
+    if item is str:
+        return names, "A,B"
+    return (partial(_list, item), "N,N") if item in (int, float) else (_pairs, "A:X,B:X")
 
 
 def _list(item: type, text: str) -> tuple[Any, ...]:
@@ -160,22 +151,19 @@ def _pairs(text: str) -> tuple[tuple[str, float], ...]:
 
 def _at(text: str) -> tuple[int, ...] | None:
     """Read a place or a region; None for everywhere."""
-    if text == "everywhere":
-        return None
     try:
-        return _list(int, text)
+        return None if text == "everywhere" else _list(int, text)
     except argparse.ArgumentTypeError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is neither everywhere, nor row,column, nor top,left,bottom,right"
-        ) from None
+        expected = "neither everywhere, nor row,column, nor top,left,bottom,right"
+        raise argparse.ArgumentTypeError(f"{text!r} is {expected}") from None
 
 
-def _or_switch(word: str, read: Callable[[str], Any], text: str) -> Any:
+def _word_or(word: str, read: Callable[[str], Any], text: str) -> Any:
     return text if text == word else read(text)
 
 
 def run(verb: str, arguments: Namespace) -> None:
-    """Run an experiment, write its report, and show what came out."""
+    """Run an experiment, write its report, and show the result."""
     from ganatomy.cli.causal_runs import DryRun, deliver, runner
     from ganatomy.experiments.base import experiment
     from ganatomy.experiments.causal.source import open_source
@@ -191,12 +179,13 @@ def run(verb: str, arguments: Namespace) -> None:
     for name in CONCEPTS[1:]:
         if name in given:
             options[name] = concepts_in(source, given[name])
-    turns = concepts_in(source, options[command.several]) if command.several else (None,)
+    several: list[dict[str, str]] = [{}]
+    if command.several:
+        several = [{command.several: concept} for concept in concepts_in(source, options[command.several])]
     running = runner(arguments, source, dry="dry_run" in arguments)
     out, results = getattr(arguments, "out", None), []
-    asked = [options if turn is None else {**options, command.several: turn} for turn in turns]
     with contextlib.suppress(DryRun):
-        plans = [entry.plan(source, each, running) for each in asked]
+        plans = [entry.plan(source, options | own, running) for own in several]
         for plan in plans:
             with contextlib.suppress(DryRun):
                 results.append(running(plan, out if out is None or len(plans) == 1 else out / plan.directory.name))
@@ -212,10 +201,8 @@ def _chosen(verb: str, arguments: Namespace) -> tuple[Command, Mapping[str, Any]
     """
     group = COMMANDS[verb]
     given = given_options(arguments)
-    for short, name in [(flag, name) for (own, flag), name in SHORT.items() if own == verb and flag in given]:
-        if given.setdefault(name, short) != short:
-            raise BadValue(f"--{short} and --{name} {given[name]} say two things; give one")
-        del given[short]
+    if given.pop("quick", False) and given.setdefault("schedule", "quick") != "quick":
+        raise BadValue(f"--quick and --schedule {given['schedule']} say two things; give one")
     command, called = group[0], verb
     for each in group[1:]:
         name, value = each.switch
@@ -227,7 +214,7 @@ def _chosen(verb: str, arguments: Namespace) -> tuple[Command, Mapping[str, Any]
         if name not in own:
             raise BadValue(f"{flag_of(name)} means nothing for {called}; leave it out")
     for name, parameter in own.items():
-        if parameter.default is inspect.Parameter.empty and name not in given:
+        if _is_required(parameter) and name not in given:
             raise BadValue(f"{called} takes {flag_of(name)}; see ganatomy {verb} --help")
     return command, given
 

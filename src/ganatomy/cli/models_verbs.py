@@ -1,4 +1,4 @@
-"""The commands that ask about models: what there is, what can be fetched, what is inside one."""
+"""The commands about models: which there are, which can be fetched, what is inside one."""
 
 import inspect
 from argparse import Namespace
@@ -25,7 +25,7 @@ def models(arguments: Namespace) -> None:
 def fetch(arguments: Namespace) -> None:
     """Fetch a published model and say how it is opened; without a name, list what can be fetched."""
     from ganatomy.cli import terminal
-    from ganatomy.weights import fetch_model, published_model
+    from ganatomy.weights import fetch_model, named_digits, published_model
 
     if arguments.name is None or arguments.list:
         return print_json({"published": _published()}) if arguments.json else terminal.show_published(_published())
@@ -37,22 +37,17 @@ def fetch(arguments: Namespace) -> None:
         files = {file: vars(record) for file, record in records.items()}
         return print_json({"name": model.name, "spec": spec, "licence": model.licence, "files": files})
     for file, record in records.items():
+        matches = named_digits(file, record.sha256)  # None: the name has no digits of a checksum
+        remarks = (
+            [] if matches is None else [f"{'begins' if matches else 'does not begin'} with the digits in its name"]
+        )
+        if record.source.startswith("http://"):
+            remarks.append("came unencrypted, so anybody on the way may have changed it")
+        remark = "; ".join(remarks)
         terminal.say(f"{directory / file}: {terminal.size(record.bytes)}, from {record.source} on {record.date}")
-        terminal.say(f"  sha256 {record.sha256}{_remark(file, record.sha256, record.source)}")
+        terminal.say(f"  sha256 {record.sha256}" + (f" ({remark})" if remark else ""))
     terminal.say(f"licence: {model.licence}")
     return terminal.say(f"open it as {spec}")
-
-
-def _remark(file: str, sha256: str, source: str) -> str:
-    """Say what speaks for and against a file that nobody published a checksum of."""
-    from ganatomy.weights import named_digits
-
-    told = {True: "begins with the digits in its name", False: "does not begin with the digits in its name", None: ""}
-    remarks = [told[named_digits(file, sha256)]]
-    if source.startswith("http://"):
-        remarks.append("came unencrypted, so anybody on the way may have changed it")
-    said = "; ".join(filter(None, remarks))
-    return f" ({said})" if said else ""
 
 
 def layers(arguments: Namespace) -> None:
@@ -65,9 +60,7 @@ def layers(arguments: Namespace) -> None:
     found = [
         {
             "layer": name,
-            "units": shape.units,
-            "height": shape.height,
-            "width": shape.width,
+            **shape._asdict(),
             "dtype": str(seen.features[name].dtype).removeprefix("torch."),
             "bytes": seen.features[name].nbytes,
         }
@@ -77,8 +70,8 @@ def layers(arguments: Namespace) -> None:
     size = list(seen.images.shape[-2:])
     output = getattr(generator, "output", "")
     if arguments.json:
-        known = {"generator": arguments.generator, "picture": size, "layers": found, "others": others}
-        return print_json({**known, "output": output} if output else known)
+        facts = {"generator": arguments.generator, "picture": size, "layers": found, "others": others}
+        return print_json({**facts, "output": output} if output else facts)
     drawn = f"images of {size[0]}×{size[1]}" + (f", its output {output}" if output else "")
     return terminal.show_layers(found, others, drawn)
 
@@ -94,7 +87,6 @@ def _card(name: str) -> dict[str, Any]:
 
 
 def _published() -> list[dict[str, Any]]:
-    """Return the facts of every published model."""
     from ganatomy.weights import MODEL_ZOO
 
     return [

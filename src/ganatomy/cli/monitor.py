@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from ganatomy.experiments.monitor.monitoring import Monitoring, Unit
     from ganatomy.experiments.monitor.steps import Checkpoint
 
-_DISSECTED = Command(api.monitor)
-_ASKED = tuple(name for name in options_of(_DISSECTED) if name not in ("checkpoints", "opening", "steps"))
+_OWN = ("checkpoints", "opening", "steps")
+_DISSECTION = tuple(name for name in options_of(Command(api.monitor)) if name not in _OWN)
 """Options of the dissections."""
 
 
@@ -25,21 +25,20 @@ def add_monitor(commands: Any) -> None:
     text = "dissect checkpoints of one training, and follow units through it"
     parser = add_command(commands, "monitor", monitor, text)
     parser.epilog = "Without checkpoints: write the page of the looks that are in DIR, by a Monitor in a training too."
-    parser.add_argument(
-        "checkpoints", metavar="CHECKPOINT", nargs="*", default=[], help="files, or names of generators"
-    )
+    text = "files, or names of generators"
+    parser.add_argument("checkpoints", metavar="CHECKPOINT", nargs="*", default=[], help=text)
     parser.add_argument("--out", type=study, metavar="DIR", required=True, help="the directory of the looks")
     parser.add_argument("--family", metavar="NAME", help="of the files: progan is short for --open progan:{}")
     parser.add_argument("--open", metavar="PATTERN", help="what opens a file, as 'progan:{}?pixelnorm=no'")
     parser.add_argument("--steps", type=names, metavar="N,N", help="of each checkpoint (read from its name)")
     parser.add_argument("--every", type=int, metavar="N", help="only every N-th checkpoint, and the last (1)")
     parser.add_argument("--units", type=names, metavar="A,B", help="to follow, as layer4/17 (the best at the end)")
-    add_options(parser, [_DISSECTED], skip=("checkpoints", "opening", "steps"))
+    add_options(parser, [Command(api.monitor)], skip=_OWN)
     add_engine(parser)
 
 
 def monitor(arguments: Namespace) -> None:
-    """Dissect the checkpoints, write the page, and show what came out."""
+    """Dissect the checkpoints, write the page, and show the result."""
     from ganatomy.cli import terminal
     from ganatomy.experiments.monitor.looks import add_errors
     from ganatomy.experiments.monitor.monitoring import Monitoring
@@ -49,34 +48,25 @@ def monitor(arguments: Namespace) -> None:
 
     given = given_options(arguments)
     if arguments.checkpoints:
-        result = _dissect(arguments)
-    elif meant := [name for name in ("family", "open", "steps", "every", *_ASKED) if name in given]:
-        raise BadValue(f"--{meant[0]} means nothing without checkpoints; name them")
+        result = _dissect(arguments, given)
+    elif useless := [name for name in ("family", "open", "steps", "every", *_DISSECTION) if name in given]:
+        raise BadValue(f"--{useless[0]} means nothing without checkpoints; name them")
     else:
         add_errors(arguments.out)
         result = Monitoring.open(arguments.out)
+    units = _units(result, given["units"]) if "units" in given else None
     page = arguments.out / "monitor.html"
     with writing(page):
-        write_monitor_report(result, page, _units(result, given["units"]) if "units" in given else None)
-    if arguments.json:
-        tables = {name: rows(getattr(result, name)) for name in ("table", "turnover", "since", "skipped")}
-        followed = rows(result.follow(_units(result, given["units"]) if "units" in given else None))
-        print_json(
-            {
-                "directory": display_path(arguments.out),
-                "report": str(page),
-                "warnings": warnings_of(result),
-                **tables,
-                "followed": followed,
-            }
-        )
-        return
-    show(result)
-    terminal.say_report(page)
+        write_monitor_report(result, page, units)
+    if not arguments.json:
+        _show(result)
+        return terminal.say_report(page)
+    facts = {"directory": display_path(arguments.out), "report": str(page), "warnings": warnings_of(result)}
+    tables = {name: rows(getattr(result, name)) for name in ("table", "turnover", "since", "skipped")}
+    return print_json({**facts, **tables, "followed": rows(result.follow(units))})
 
 
-def show(result: "Monitoring") -> None:
-    """Print what was found at each look, and what could not be looked at."""
+def _show(result: "Monitoring") -> None:
     from rich.console import Console
 
     from ganatomy.cli import terminal
@@ -84,26 +74,26 @@ def show(result: "Monitoring") -> None:
 
     layer = ALL if len(result.layers) > 1 else result.layers[0]
     found = result.table[(result.table.category == ALL) & (result.table.layer == layer)]
-    shown = found[["step", "matched", "concepts", "matched_iou"]].rename(columns={"matched_iou": "mean IoU"})
+    table = found[["step", "matched", "concepts", "matched_iou"]].rename(columns={"matched_iou": "mean IoU"})
     if "matched_error" in found:
         pairs = zip(found.matched, found.matched_error, strict=True)
-        shown["matched"] = [f"{units:3} ± {error:.1f}" for units, error in pairs]
-    turned = result.turnover.groupby("step")[["kept", "changed", "lost", "gained"]].sum().reset_index()
+        table["matched"] = [f"{units:3} ± {error:.1f}" for units, error in pairs]
+    turnover = result.turnover.groupby("step")[["kept", "changed", "lost", "gained"]].sum().reset_index()
     terminal.warn(result)
     console = Console(highlight=False, emoji=False, soft_wrap=True)
     console.print(f"{found.units.iloc[-1]} units of {', '.join(result.layers)}", markup=False)
-    console.print(terminal.table(shown.merge(turned.astype(object), "left", "step")))
+    console.print(terminal.table(table.merge(turnover.astype(object), "left", "step")))
     for row in result.skipped.itertuples(index=False):
         terminal.say(f"skipped: {row.name}: {row.reason}")
 
 
-def _dissect(arguments: Namespace) -> "Monitoring":
+def _dissect(arguments: Namespace, given: dict[str, Any]) -> "Monitoring":
     from ganatomy.cli import terminal
     from ganatomy.experiments.monitor.checkpoints import first_estimate, run_monitor
     from ganatomy.remote import display_path
 
-    checkpoints = _planned(arguments)
-    options = {name: value for name, value in given_options(arguments).items() if name in _ASKED}
+    checkpoints = _planned(arguments.checkpoints, given)
+    options = {name: value for name, value in given.items() if name in _DISSECTION}
     cost = first_estimate(checkpoints, arguments.out, options, arguments.device)
     if cost is not None:
         each = f"{cost.images} images, {terminal.size(cost.memory_bytes)} of memory, {terminal.size(cost.disk_bytes)}"
@@ -113,15 +103,14 @@ def _dissect(arguments: Namespace) -> "Monitoring":
     return run_monitor(checkpoints, arguments.out, options, arguments.device, arguments.execute, terminal.Bar())
 
 
-def _planned(arguments: Namespace) -> "list[Checkpoint]":
+def _planned(checkpoints: list[str], given: dict[str, Any]) -> "list[Checkpoint]":
     from ganatomy.experiments.monitor.steps import plan_checkpoints
 
-    given = vars(arguments)
     if "family" in given and "open" in given:
         raise BadValue("--family and --open both say what opens the files; give one")
     opening = f"{given['family']}:{{}}" if "family" in given else given.get("open")
     steps = [_number("step", text) for text in given["steps"]] if "steps" in given else None
-    planned = plan_checkpoints(arguments.checkpoints, opening, steps)
+    planned = plan_checkpoints(checkpoints, opening, steps)
     every = given.get("every", 1)
     if every < 1:
         raise BadValue(f"--every {every} is too few; give at least 1")
@@ -129,7 +118,7 @@ def _planned(arguments: Namespace) -> "list[Checkpoint]":
 
 
 def _units(result: "Monitoring", texts: tuple[str, ...]) -> "list[Unit]":
-    """Read units as a person names them: layer4/17, or 17 where only one layer was looked at."""
+    """Read units as a person names them: layer4/17, or 17 where there is only one layer."""
     units = []
     for text in texts:
         layer, _, unit = text.rpartition("/")

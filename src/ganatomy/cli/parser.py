@@ -44,9 +44,13 @@ def add_command(commands: Any, name: str, run: Any, text: str) -> Parser:
     return parser
 
 
-def add_delivery(parser: Parser) -> None:
-    """Add where a command computes, and how it answers."""
+def add_device(parser: Parser) -> None:
+    """Add where a command computes."""
     parser.add_argument("--device", metavar="NAME", default="cpu", help="cpu, cuda, cuda:1, … (cpu)")
+
+
+def add_json(parser: Parser) -> None:
+    """Add an answer for scripts."""
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object and nothing else")
 
 
@@ -59,16 +63,7 @@ def study(text: str) -> Path:
     return local_path(text)
 
 
-def study_file(text: str) -> Path:
-    """Read the name of a file, in a study that may lie at a URL."""
-    if ":/" not in text:
-        return Path(text)
-    from ganatomy.remote import download, local_path
-
-    return download(local_path(text))
-
-
-def here(text: str) -> Path:
+def local_directory(text: str) -> Path:
     """Read a directory of this machine."""
     if "://" in text:
         raise BadValue(f"{text} is a URL; give a directory of this machine")
@@ -76,10 +71,7 @@ def here(text: str) -> Path:
 
 
 def memory(text: str) -> int:
-    """Read gigabytes of memory as bytes.
-
-    Raises:
-        BadValue: it says something else.
+    """Read gigabytes of memory as bytes; raises BadValue.
 
     >>> memory("4"), memory("1.5GB")
     (4000000000, 1500000000)

@@ -1,7 +1,6 @@
 """``ganatomy serve``: open finished studies in a browser."""
 
 import contextlib
-import itertools
 import secrets
 import sys
 from argparse import Namespace
@@ -9,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ganatomy.cli.parser import add_command, study
+from ganatomy.cli.parser import add_command, add_device, study
 from ganatomy.errors import BadValue
 
 MISSING = "the web app needs more packages: pip install 'ganatomy[web]'"
@@ -22,10 +21,9 @@ def add_serve(commands: Any) -> None:
     parser.add_argument("--host", default="127.0.0.1", metavar="NAME", help="who can reach it (127.0.0.1: only you)")
     parser.add_argument("--port", type=int, default=8000, metavar="N", help="0 for any that is free (8000)")
     parser.add_argument("--token", default=None, metavar="TEXT", help="what visitors must know (made up with --host)")
-    parser.add_argument(
-        "--annotations", metavar="WHERE", default=None, help="a SQLite file or a database URL (beside the first study)"
-    )
-    parser.add_argument("--device", metavar="NAME", default="cpu", help="cpu, cuda, cuda:1, … (cpu)")
+    text = "a SQLite file or a database URL (beside the first study)"
+    parser.add_argument("--annotations", metavar="WHERE", default=None, help=text)
+    add_device(parser)
 
 
 def serve(arguments: Namespace) -> None:
@@ -41,25 +39,20 @@ def serve(arguments: Namespace) -> None:
         raise BadValue(f"{MISSING} ({error.name} is not installed)") from error
     from ganatomy.experiments.causal.source import open_source
 
-    names = study_names(arguments.directories)
-    painters = {
-        name: Painter(open_source(directory, arguments.device))
-        for name, directory in zip(names, arguments.directories, strict=True)
-    }
-    token = arguments.token
-    if token is None and not is_this_machine(arguments.host):
+    directories, host, token = arguments.directories, arguments.host, arguments.token
+    names = zip(study_names(directories), directories, strict=True)
+    painters = {name: Painter(open_source(directory, arguments.device)) for name, directory in names}
+    if token is None and not is_this_machine(host):
         token = secrets.token_urlsafe(16)
-    kept = open_annotations(arguments.annotations or arguments.directories[0].resolve().parent / "annotations.sqlite")
+    kept = open_annotations(arguments.annotations or directories[0].resolve().parent / "annotations.sqlite")
     app = create_app(painters, token=token, annotations=kept)
-    config = uvicorn.Config(
-        app, host=arguments.host, port=arguments.port, log_level="warning", access_log=False, server_header=False
-    )
-    sockets = [_listening(config)]
-    address = f"http://{shown_host(arguments.host)}:{sockets[0].getsockname()[1]}/"
+    config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
+    listening = _listen(host, arguments.port)
+    address = f"http://{shown_host(host)}:{listening.getsockname()[1]}/"
     sys.stdout.write(address + (f"?token={token}" if token else "") + "\nCtrl-C ends it\n")
     sys.stdout.flush()
     with contextlib.suppress(KeyboardInterrupt):  # that is how it ends
-        uvicorn.Server(config).run(sockets=sockets)
+        uvicorn.Server(config).run(sockets=[listening])
     kept.close()
 
 
@@ -72,8 +65,8 @@ def study_names(directories: Sequence[Path]) -> list[str]:
     names: list[str] = []
     for directory in directories:
         base = directory.resolve().name or "study"
-        numbered = (f"{base}-{number}" for number in itertools.count(2))
-        names.append(next(name for name in (base, *itertools.islice(numbered, len(names) + 1)) if name not in names))
+        numbered = [base, *(f"{base}-{number}" for number in range(2, len(names) + 3))]
+        names.append(next(name for name in numbered if name not in names))
     return names
 
 
@@ -93,21 +86,17 @@ def shown_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _listening(config: Any) -> Any:
-    """Return a socket that listens already, so that a port that is taken is told in one line.
-
-    Raises:
-        BadValue: nothing can listen there.
-    """
+def _listen(host: str, port: int) -> Any:
+    """Return a socket that listens already: whoever reads the address may come before the server is ready."""
     import socket
 
-    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     own = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # named, so that small answers are sent at once
     own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        own.bind((config.host, config.port))
-        own.listen()  # who reads the address may come before the server is ready
+        own.bind((host, port))
+        own.listen()
     except (OSError, OverflowError) as error:
         own.close()
-        raise BadValue(f"cannot listen on {config.host}:{config.port} ({error}); try --port 0") from error
+        raise BadValue(f"cannot listen on {host}:{port} ({error}); try --port 0") from error
     return own

@@ -1,4 +1,4 @@
-"""What the command line may be started in: streams that are closed or know few letters, signals that ask it to end."""
+"""Streams and signals of the process: streams that are closed or know few letters, signals that end it."""
 
 import contextlib
 import io
@@ -12,39 +12,42 @@ from types import FrameType
 
 from ganatomy.files import OF_THE_MACHINE
 
-ENDING = (signal.SIGTERM, signal.SIGHUP)
-"""What a scheduler sends before it kills, and a terminal that is closed."""
-
 
 class Stopped(KeyboardInterrupt):
-    """Somebody asked the process to end; what is half done is kept as after Ctrl-C."""
+    """A scheduler's SIGTERM, or the SIGHUP of a closed terminal; what is half done is kept as after Ctrl-C."""
 
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self.number = number
+    number: int = signal.SIGINT
 
 
 @contextlib.contextmanager
 def prepared() -> Iterator[None]:
     """Make streams that take any text, and signals end the block as Ctrl-C does, where nobody else handles them."""
-    _open_streams()
-    own = [number for number in ENDING if _is_ours(number)]
-    for number in own:
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # it was closed before we were started
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  for as long as we run
+        elif isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")  # a letter that a terminal lacks is no reason to lose an answer
+    handled = []
+    if threading.current_thread() is threading.main_thread():
+        # a signal that nohup ignores, or a host handles, is left alone
+        handled = [own for own in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(own) == signal.SIG_DFL]
+    for number in handled:
         signal.signal(number, _stop)
     try:
         yield
     finally:
-        for number in own:
+        for number in handled:
             signal.signal(number, signal.SIG_DFL)
 
 
-def code_of(stop: KeyboardInterrupt) -> int:
+def exit_code(stop: KeyboardInterrupt) -> int:
     """Return the exit code of a process that a signal ended, as shells count: 130 after Ctrl-C."""
     return 128 + int(getattr(stop, "number", signal.SIGINT))
 
 
-def refusal(error: OSError) -> str | None:
-    """Say in one line what the machine refuses; None if the error may be a fault of ours."""
+def machine_error(error: OSError) -> str | None:
+    """Return a line for what the machine refuses; None if the error may be a fault of ours."""
     if error.errno not in OF_THE_MACHINE:
         return None
     where = f" {error.filename}" if error.filename else ""
@@ -53,30 +56,18 @@ def refusal(error: OSError) -> str | None:
     )
 
 
-def quiet_output() -> None:
+def discard_output() -> None:
     """Send what is left to be printed nowhere: whoever read it is gone, or has no room."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def takes_any_letter() -> bool:
-    """Whether standard output can show every letter there is."""
+def is_unicode() -> bool:
+    """Whether standard output can show every letter."""
     return (sys.stdout.encoding or "").lower().replace("-", "") in ("utf8", "utf16", "utf32")
 
 
-def _open_streams() -> None:
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:  # it was closed before we were started
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  for as long as we run
-        elif isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
-            stream.reconfigure(errors="replace")  # a letter that a terminal lacks is no reason to lose an answer
-
-
-def _is_ours(number: int) -> bool:
-    """Whether a signal does what it always does: one that nohup ignores, or a host handles, is left alone."""
-    return threading.current_thread() is threading.main_thread() and signal.getsignal(number) == signal.SIG_DFL
-
-
 def _stop(number: int, _: FrameType | None) -> None:
-    raise Stopped(number)
+    stop = Stopped()
+    stop.number = number
+    raise stop

@@ -1,4 +1,4 @@
-"""The commands, one function each: from arguments to a Spec, an experiment, and its answer.
+"""The plain commands, one function each: from arguments to a result, and its answer.
 
 What is heavy is imported where it is used, so that ``ganatomy --help`` answers at once.
 """
@@ -13,14 +13,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganatomy.cli.surroundings import takes_any_letter
-from ganatomy.errors import BadFile, BadModel, UnknownName
+from ganatomy.cli.surroundings import is_unicode
+from ganatomy.errors import BadFile, BadModel, BadValue, UnknownName
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ganatomy.experiments.dissection import Dissection
     from ganatomy.experiments.forecast import Forecast
+
+CALIBRATION_BATCH = 8
 
 
 def demo(arguments: Namespace) -> None:
@@ -29,7 +31,7 @@ def demo(arguments: Namespace) -> None:
 
 
 def dissect(arguments: Namespace) -> None:
-    """Dissect a generator, write the report, and show what came out."""
+    """Dissect a generator, write the report, and show the result."""
     from ganatomy.cli import terminal
     from ganatomy.cli.experiments import given_options
     from ganatomy.experiments.dissect import run
@@ -42,30 +44,28 @@ def dissect(arguments: Namespace) -> None:
     given, place = given_options(arguments), display_path(arguments.out)
     spec = DissectSpec(**{f.name: given[f.name] for f in dataclasses.fields(DissectSpec) if f.name in given})
     settled = settle(spec, Models(spec.generator, spec.segmenter, arguments.device), arguments.out)
-    with naming_layers(spec.generator):
+    with _naming_layers(spec.generator):
         costs = forecasts(settled.spec, settled.models, given.get("memory"))
     if settled.said:
         terminal.say(settled.said, aside=arguments.json)
+    if "dry_run" in arguments and arguments.json:
+        return print_json({option or "as asked": dataclasses.asdict(cost) for option, cost in costs.items()})
     if "dry_run" in arguments:
-        _say_forecasts(costs, arguments.json)
-        return
+        return terminal.say("\n".join(f"with {o}: {_cost_text(c)}" if o else _cost_text(c) for o, c in costs.items()))
     study, (spec, models, _) = begin(settled, arguments.out, arguments.execute, terminal.Bar())
     with study:
         if not study.finished:
-            terminal.say(
-                f"{spec.generator} through {spec.segmenter}: {_told(costs[''])} in {place}", aside=arguments.json
-            )
+            text = f"{spec.generator} through {spec.segmenter}: {_cost_text(costs[''])} in {place}"
+            terminal.say(text, aside=arguments.json)
         result = run(spec, study, models, given.get("memory"))
     page = _write_report(result, arguments.out / "report.html")
     if arguments.json:
-        print_json(_summary(result, place, page))
-    else:
-        terminal.show(result)
-        terminal.say_report(page)
+        return print_json(_summary(result, place, page))
+    terminal.show(result)
+    return terminal.say_report(page)
 
 
-def _told(cost: "Forecast") -> str:
-    """Say what a dissection will take."""
+def _cost_text(cost: "Forecast") -> str:
     from ganatomy.cli import terminal
 
     again = f", images drawn {cost.passes} times for want of memory" if cost.passes > 1 else ""
@@ -75,40 +75,7 @@ def _told(cost: "Forecast") -> str:
     )
 
 
-def _say_forecasts(costs: "dict[str, Forecast]", as_json: bool) -> None:
-    """Say what a dissection would take, by option, and do nothing."""
-    from ganatomy.cli import terminal
-
-    if as_json:
-        print_json({option or "as asked": dataclasses.asdict(cost) for option, cost in costs.items()})
-        return
-    for option, cost in costs.items():
-        terminal.say(f"with {option}: {_told(cost)}" if option else _told(cost))
-
-
-def report(arguments: Namespace) -> None:
-    """Write the report of a finished study again."""
-    from ganatomy.cli import terminal
-    from ganatomy.experiments.dissection import Dissection
-
-    result = Dissection.open(arguments.directory)
-    page = _write_report(result, arguments.out or arguments.directory / "report.html")
-    terminal.say_report(page)
-
-
-def render_scenes(arguments: Namespace) -> None:
-    """Draw scenes into a directory."""
-    from ganatomy.cli import terminal
-    from ganatomy.scenes.folder import write_scenes
-
-    ids = range(max(arguments.count, 0))
-    with writing(arguments.out):
-        write_scenes(arguments.out, arguments.category, ids, arguments.size, arguments.seed, terminal.Bar())
-    terminal.say(f"{len(ids)} scenes in {arguments.out}")
-
-
 def _summary(result: "Dissection", place: str, page: Path) -> dict[str, Any]:
-    """What a script wants to know: where things are, and the table of each layer and concept."""
     from ganatomy.experiments.warnings import warnings_of
 
     return {
@@ -122,6 +89,102 @@ def _summary(result: "Dissection", place: str, page: Path) -> dict[str, Any]:
     }
 
 
+def report(arguments: Namespace) -> None:
+    """Write the report of a finished study again."""
+    from ganatomy.cli import terminal
+    from ganatomy.experiments.dissection import Dissection
+
+    result = Dissection.open(arguments.directory)
+    terminal.say_report(_write_report(result, arguments.out or arguments.directory / "report.html"))
+
+
+def merge(arguments: Namespace) -> None:
+    """Copy the shards of a study, counted in several places, into one directory."""
+    from ganatomy.cli import terminal
+    from ganatomy.remote import display_path, download, upload
+    from ganatomy.study.merge import merge_parts
+    from ganatomy.study.parts import numbers
+
+    out = arguments.out or arguments.directories[0]
+    parts = merge_parts([download(each) for each in arguments.directories], download(out))
+    upload(out)
+    if arguments.json:
+        return print_json({"study": display_path(out), "parts": parts})
+    for name, found in parts.items():
+        terminal.say(f"{display_path(out)} has {numbers(found)} of {name}")
+    return terminal.say("the same command as before merges them there and goes on: with --shard, or without")
+
+
+def trust(arguments: Namespace) -> None:
+    """Allow the models that a study names to be opened, and list them."""
+    from ganatomy.api.opening import trust as record_trust
+    from ganatomy.cli import terminal
+
+    names = record_trust(arguments.directory)
+    if arguments.json:
+        return print_json({"study": str(arguments.directory), "trusted": names})
+    return terminal.say("\n".join(f"trusted: {name}" for name in names) or "it names only data, which needs no trust")
+
+
+def doctor(arguments: Namespace) -> int:
+    """Say what works here; 0 if a dissection would run, else 1. It imports nothing but Python, which always works."""
+    from ganatomy.doctor import examine
+
+    found = examine()
+    broken = ", ".join(finding.name for finding in found if finding.state == "broken")
+    if arguments.json:
+        print_json({"works": not broken, "findings": [dataclasses.asdict(finding) for finding in found]})
+        return 1 if broken else 0
+    width, topic = max(len(finding.name) for finding in found), ""
+    for finding in found:
+        heading = f"{finding.topic}\n" if finding.topic != topic else ""
+        topic, mend = finding.topic, f"; {finding.mend}" if finding.mend else ""
+        sys.stdout.write(f"{heading}  {finding.state:7}{finding.name:{width}}  {finding.told}{mend}\n")
+    sys.stdout.write(f"\ndissection will not run here: {broken}\n" if broken else "\ndissection runs here\n")
+    return 1 if broken else 0
+
+
+def calibrate(arguments: Namespace) -> None:
+    """Choose thresholds, show where each comes from, and print the segmenter's name with them."""
+    import pandas as pd
+    import torch
+    from rich.console import Console
+
+    from ganatomy.cli import terminal
+    from ganatomy.generators import open_subject
+    from ganatomy.segmenters import open_segmenter
+    from ganatomy.segmenters.clipseg import ClipSegmenter, with_thresholds
+    from ganatomy.segmenters.clipseg import calibrate as choose_thresholds
+
+    if arguments.images < 1:
+        raise BadValue(f"--images {arguments.images}: expected at least 1")
+    segmenter = open_segmenter(arguments.segmenter, arguments.device)
+    if not isinstance(segmenter, ClipSegmenter):
+        raise BadValue(f"{arguments.segmenter} has no thresholds to choose; expected a clipseg:")
+    reference = None if arguments.against is None else open_segmenter(arguments.against, arguments.device)
+    generator = open_subject(arguments.generator, arguments.device)
+    latents = torch.split(generator.latents(range(arguments.images), arguments.seed), CALIBRATION_BATCH)
+    images = torch.cat([generator.observe(z, []).images.cpu() for z in latents])
+    found = choose_thresholds(segmenter, images, reference)
+    spec = with_thresholds(arguments.segmenter, [each.threshold for each in found])
+    table = pd.DataFrame(found, columns=["concept", "threshold", "how", "quality", "shown"])
+    if arguments.json:
+        return print_json({"segmenter": spec, "concepts": rows(table)})
+    Console(highlight=False, emoji=False).print(terminal.table(table))
+    return terminal.say(shlex.quote(spec))
+
+
+def render_scenes(arguments: Namespace) -> None:
+    """Draw scenes into a directory."""
+    from ganatomy.cli import terminal
+    from ganatomy.scenes.folder import write_scenes
+
+    ids = range(max(arguments.count, 0))
+    with writing(arguments.out):
+        write_scenes(arguments.out, arguments.category, ids, arguments.size, arguments.seed, terminal.Bar())
+    terminal.say(f"{len(ids)} scenes in {arguments.out}")
+
+
 def rows(table: "pd.DataFrame") -> Any:
     """Return a table as plain JSON values, one object a row."""
     return json.loads(table.to_json(orient="records"))  # NaN becomes null
@@ -129,7 +192,7 @@ def rows(table: "pd.DataFrame") -> Any:
 
 def print_json(content: Any) -> None:
     """Print for scripts."""
-    sys.stdout.write(json.dumps(content, indent=1, ensure_ascii=not takes_any_letter()) + "\n")
+    sys.stdout.write(json.dumps(content, indent=1, ensure_ascii=not is_unicode()) + "\n")
 
 
 def _write_report(result: "Dissection", page: Path) -> Path:
@@ -141,8 +204,8 @@ def _write_report(result: "Dissection", page: Path) -> Path:
 
 
 @contextlib.contextmanager
-def naming_layers(generator: str) -> Iterator[None]:
-    """Say where the layers are listed when one is asked for that is none."""
+def _naming_layers(generator: str) -> Iterator[None]:
+    """Add where layers are listed to the error of an unknown layer."""
     try:
         yield
     except (UnknownName, BadModel) as error:
@@ -153,7 +216,7 @@ def naming_layers(generator: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def writing(path: Path, study: Path | None = None) -> Iterator[None]:
-    """Tell in one line why something cannot be written; a page, where the finished study is that it was to show."""
+    """Turn an error of writing into one line; that of a page says where the finished study is that it shows."""
     try:
         yield
     except OSError as error:

@@ -21,7 +21,7 @@ import torch
 
 from ganatomy import consent
 from ganatomy.consent import runs_code
-from ganatomy.edit import MOST, Intervention, edits_from_json, edits_json
+from ganatomy.edit import MAX_BYTES, Intervention, edits_from_json, edits_json
 from ganatomy.errors import BadFile, BadModel, BadValue, GanatomyError, UnknownName
 from ganatomy.files import read_json, replacing, write_text
 from ganatomy.generators.folding import LATENTS, alike, fold
@@ -294,7 +294,7 @@ def read_record(directory: Path) -> Record:
     """
     path = directory / RECORD
     try:
-        content = read_json(path, MOST)
+        content = read_json(path, MAX_BYTES)
     except FileNotFoundError:
         raise BadFile(f"{directory}: holds no {RECORD}, so no repaired generator") from None
     except (OSError, ValueError) as error:

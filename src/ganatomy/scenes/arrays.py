@@ -17,7 +17,7 @@ Indices: TypeAlias = NDArray[np.intp]
 Value: TypeAlias = Plane | float
 
 
-def either(mask: Mask, yes: Value, no: Value) -> Plane:
+def where(mask: Mask, yes: Value, no: Value) -> Plane:
     """One number or the other, in float32."""
     return np.where(mask, yes, no).astype(np.float32)
 

@@ -4,16 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from ganatomy.scenes.arrays import Indices, Mask, Plane, Value, either
+from ganatomy.scenes.arrays import Indices, Mask, Plane, Value, where
 from ganatomy.scenes.canvas import Canvas
-from ganatomy.scenes.draws import Draws
+from ganatomy.scenes.draws import SeededRandom
 from ganatomy.scenes.openings import draw_openings
 from ganatomy.scenes.palette import DOMES, WALLS
 from ganatomy.scenes.shapes import box, convex, ellipse, gable
 from ganatomy.scenes.site import Site, Wall, paint_door, paint_path, paint_window
 
 
-def kinds(draws: Draws) -> Indices:
+def kinds(draws: SeededRandom) -> Indices:
     """The kind of building of each scene: church with a tower, chapel, house, church with a dome."""
     return draws.choice("building", (0.5, 0.1, 0.12, 0.28))
 
@@ -35,7 +35,7 @@ def _towered(site: Site) -> list[Wall]:
     beside = draws.chance("tower beside", 0.5)
     half = draws.uniform("tower width", 0.078, 0.095) * s
     height, rise = draws.uniform("tower height", 0.38, 0.43) * s, draws.uniform("spire height", 0.15, 0.2) * s
-    front = either(beside, 0.5 * half, 0) - 0.13 * s
+    front = where(beside, 0.5 * half, 0) - 0.13 * s
     _path(site, front)
     facade, flank = _nave(site, front, 0.125 * s, 0.2 * s)
     _door(site, front, 0.042 * s, 0.145 * s, present=beside)
@@ -67,14 +67,14 @@ def _house(site: Site) -> list[Wall]:
 def _domed(site: Site) -> list[Wall]:
     s, base = site.scale, site.base
     bell = site.canvas.draws.chance("bell tower", 0.4)
-    middle = either(bell, 0.05, 0) * s
+    middle = where(bell, 0.05, 0) * s
     _path(site, middle)
     shaft = _tower(site, middle - 0.29 * s, 0.07 * s, 0.4 * s, 0.14 * s, bell)
     eaves = base - 0.2 * s
     view, u, y = site.view(middle - 0.3 * s, base - 0.64 * s, middle + 0.3 * s, base)
     u = u - middle
     view.shade(box(u, y, 0, base - 0.01, 0.27 * s, base + 0.015), 0.2, "grass", "path")
-    across = u * site.flip * site.mood.side / s
+    across = u * site.flip * site.canvas.light.side / s
     wall = site.courses(view) * np.clip(0.95 + 0.9 * across, 0.7, 1.2)[:, None]
     view.paint("building", box(u, y, 0, eaves, 0.23 * s, base), wall, part="facade", material=site.masonry)
     upper, lower = eaves - 0.07 * s, eaves + 0.008
@@ -97,10 +97,10 @@ def _dome(site: Site, view: Canvas, u: Plane, springing: Plane) -> None:
     lantern = np.minimum(
         box(u, y, 0, top - 0.035 * s, 0.024 * s, top + 0.02), gable(u, y, 0, top - 0.085 * s, 0.036 * s, top - 0.03 * s)
     )
-    copper = site.mood.pick("dome", DOMES)
+    copper = site.canvas.light.pick("dome", DOMES)
     view.paint("dome", lantern, copper * 0.85, part="lantern", material="metal")
     shell = np.maximum(ellipse(u, y, 0, springing, 0.155 * s, rise), y - springing - 0.008)
-    light = 1 + 2.2 * u * site.flip * site.mood.side / s - 0.5 * (y - springing + 0.5 * rise) / s
+    light = 1 + 2.2 * u * site.flip * site.canvas.light.side / s - 0.5 * (y - springing + 0.5 * rise) / s
     ribs = 0.07 * np.cos(u / s * 75) * min(max(view.size / 64 - 0.5, 0), 1)
     view.paint("dome", shell, copper * (light + ribs + 0.05 * view.fine)[:, None], part="shell", material="metal")
 
@@ -149,7 +149,7 @@ def _tower(site: Site, middle: Plane, half: Plane, height: Plane, rise: Plane, p
 
 def _chimney(site: Site, middle: Plane, top: Plane) -> None:
     view, u, y = site.view(middle - 0.045, top - 0.06, middle + 0.045, top + 0.1)
-    brick = site.mood.pick("chimney", WALLS["brick"])
+    brick = site.canvas.light.pick("chimney", WALLS["brick"])
     lit = np.where((u < middle + 0.008)[:, None], site.front, site.flank)
     stack, cap = box(u, y, middle, top - 0.05, 0.036, top + 0.1), box(u, y, middle, top - 0.06, 0.045, top - 0.032)
     view.paint("chimney", stack, brick * lit, part="stack", material="brick")

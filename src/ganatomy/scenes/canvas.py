@@ -1,12 +1,14 @@
 """A batch of images and their label planes, painted one layer at a time for all scenes at once."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from ganatomy.scenes.arrays import Bytes, Mask, Plane, Value
-from ganatomy.scenes.draws import Draws
+from ganatomy.scenes.draws import SeededRandom
 from ganatomy.scenes.grammar import INDEX, PLANES, VOCABULARY, Grammar, Rule
+from ganatomy.scenes.palette import Lighting
 from ganatomy.vocabulary import Concept
 
 MARGIN = 3
@@ -22,7 +24,7 @@ class Canvas:
     """
 
     grammar: Grammar
-    draws: Draws
+    draws: SeededRandom
     size: int
     x: Plane
     y: Plane
@@ -32,7 +34,7 @@ class Canvas:
     fine: Plane
 
     @classmethod
-    def empty(cls, grammar: Grammar, draws: Draws, size: int) -> "Canvas":
+    def empty(cls, grammar: Grammar, draws: SeededRandom, size: int) -> "Canvas":
         """A black canvas without labels."""
         centres = ((np.arange(size) + 0.5) / size).astype(np.float32)
         image = np.zeros((len(draws), 3, size, size), np.float32)
@@ -40,29 +42,28 @@ class Canvas:
         rough, fine = _noise(draws, "rough", 12, centres), _noise(draws, "fine", 32, centres)
         return cls(grammar, draws, size, centres[None, None, :], centres[None, :, None], image, labels, rough, fine)
 
+    @cached_property
+    def light(self) -> Lighting:
+        """Time of day, season, and the colours that follow."""
+        return Lighting.of(self.draws, self.grammar)
+
     def rows(self, rows: slice) -> "Canvas":
         """A view on some of the scenes."""
-        return replace(
-            self,
-            draws=self.draws.rows(rows),
-            image=self.image[rows],
-            labels=self.labels[rows],
-            rough=self.rough[rows],
-            fine=self.fine[rows],
-        )
+        return replace(self._part(rows, slice(None), slice(None)), draws=self.draws.rows(rows))
 
     def window(self, left: Value, top: Value, right: Value, bottom: Value) -> "Canvas":
         """A view on the smallest rectangle of pixels that holds these boxes of all scenes, with a margin."""
-        across = slice(_first(left, self.x), _last(right, self.x))
-        down = slice(_first(top, self.y), _last(bottom, self.y))
+        return self._part(slice(None), _pixels(top, bottom, self.y), _pixels(left, right, self.x))
+
+    def _part(self, rows: slice, down: slice, across: slice) -> "Canvas":
         return replace(
             self,
             x=self.x[:, :, across],
             y=self.y[:, down],
-            image=self.image[:, :, down, across],
-            labels=self.labels[:, :, down, across],
-            rough=self.rough[:, down, across],
-            fine=self.fine[:, down, across],
+            image=self.image[rows, :, down, across],
+            labels=self.labels[rows, :, down, across],
+            rough=self.rough[rows, down, across],
+            fine=self.fine[rows, down, across],
         )
 
     def paint(
@@ -89,7 +90,9 @@ class Canvas:
         assert not part or part in rule.parts, f"{name} has no part {part}"
         alpha = self._cover(distance) * (self._free(rule) & present)
         inside = alpha >= 0.5
-        _blend(self.image, alpha, colour)
+        change = colour - self.image
+        change *= alpha[:, None]
+        self.image[:] += change
         if isinstance(material, str):
             material = self.made_of(name, material) if material else np.uint8(0)
         values = (np.uint8(INDEX[Concept(name, "object")]), np.uint8(INDEX.get(Concept(part, "part"), 0)), material)
@@ -122,29 +125,19 @@ class Canvas:
         cover: Plane = np.clip(0.5 - distance * self.size, 0, 1)
         return cover
 
-    def _free(self, rule: Rule) -> Mask | bool:
+    def _free(self, rule: Rule) -> Mask:
         """Where the grammar lets an object be drawn; the stage may be drawn over nothing."""
-        table = np.zeros(len(VOCABULARY), np.bool_)
-        table[[INDEX[Concept(n, "object")] for n in (*rule.on, *rule.hides, rule.name)]] = True
-        table[0] = not rule.on
-        return table[self.labels[:, 0]]
+        free = self.seen(*rule.on, *rule.hides, rule.name)
+        return free if rule.on else free | (self.labels[:, 0] == 0)
 
 
-def _blend(image: Plane, alpha: Plane, colour: Plane) -> None:
-    change = colour - image
-    change *= alpha[:, None]
-    image += change
+def _pixels(low: Value, high: Value, centres: Plane) -> slice:
+    """The pixels between two coordinates, and a margin."""
+    first, last = np.searchsorted(centres.ravel(), [float(np.min(low)), float(np.max(high))])
+    return slice(max(int(first) - MARGIN, 0), min(int(last) + MARGIN, centres.size))
 
 
-def _first(low: Value, centres: Plane) -> int:
-    return max(int(np.searchsorted(centres.ravel(), float(np.min(low)))) - MARGIN, 0)
-
-
-def _last(high: Value, centres: Plane) -> int:
-    return min(int(np.searchsorted(centres.ravel(), float(np.max(high)))) + MARGIN, centres.size)
-
-
-def _noise(draws: Draws, name: str, cells: int, centres: Plane) -> Plane:
+def _noise(draws: SeededRandom, name: str, cells: int, centres: Plane) -> Plane:
     """Smooth random texture: a lattice of values, interpolated linearly."""
     position = centres * (cells - 1)
     weights = np.maximum(1 - np.abs(position[:, None] - np.arange(cells, dtype=np.float32)), 0)

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from ganatomy.scenes.arrays import Indices, Mask, Plane, Value
 
 
-class Draws:
+class SeededRandom:
     """Named random numbers for a batch of scenes, as arrays [n, 1, 1] unless said otherwise.
 
     A number is a hash of (seed, scene, name): nothing is consumed, so a scene is the same in any batch and at any size.
 
-    >>> from ganatomy.scenes.draws import Draws
-    >>> bool(Draws(0, [7, 8]).uniform("x")[1] == Draws(0, [8]).uniform("x")[0])
+    >>> from ganatomy.scenes.draws import SeededRandom
+    >>> bool(SeededRandom(0, [7, 8]).uniform("x")[1] == SeededRandom(0, [8]).uniform("x")[0])
     True
     """
 
@@ -26,9 +26,9 @@ class Draws:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def rows(self, rows: slice | Indices) -> "Draws":
+    def rows(self, rows: slice | Indices) -> "SeededRandom":
         """The same draws for some of the scenes."""
-        return Draws(self.seed, self.ids[rows])
+        return SeededRandom(self.seed, self.ids[rows])
 
     def uniform(self, name: str, low: float = 0.0, high: float = 1.0) -> Plane:
         """Uniform in [low, high), shape [n, 1, 1]."""

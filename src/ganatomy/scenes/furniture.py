@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ganatomy.scenes.arrays import Mask, Plane, either
+from ganatomy.scenes.arrays import Mask, Plane, where
 from ganatomy.scenes.canvas import Canvas
 from ganatomy.scenes.interior import Room
 from ganatomy.scenes.palette import DAY, mix, tone
@@ -17,8 +17,8 @@ def draw(room: Room) -> None:
     left, right = draws.uniform("left place", 0.1, 0.14), draws.uniform("right place", 0.88, 0.91)
     rug(room)
     _sofa(room, base)
-    _plant(room, either(lamp_right, left, right), base + draws.uniform("plant depth", 0, 0.04))
-    _lamp(room, either(lamp_right, right, left), base - 0.01)
+    _plant(room, where(lamp_right, left, right), base + draws.uniform("plant depth", 0, 0.04))
+    _lamp(room, where(lamp_right, right, left), base - 0.01)
     _coffee_table(room)
 
 
@@ -67,7 +67,7 @@ def _sofa(room: Room, base: Plane) -> None:
         _cushion(room, i, middle + place, base - 0.1)
     for side in (-1, 1):
         arm = rounded(u, y, side * (half - 0.025), base - 0.17, 0.042, base + 0.008, 0.035)
-        colour = cover * (1.08 - 0.7 * (y - base + 0.15) - 0.1 * side * room.flip * room.mood.side)[:, None]
+        colour = cover * (1.08 - 0.7 * (y - base + 0.15) - 0.1 * side * room.flip * room.canvas.light.side)[:, None]
         view.paint("sofa", arm, colour, part="arm", material="fabric", present=present)
 
 
@@ -89,12 +89,12 @@ def _plant(room: Room, middle: Plane, foot: Plane) -> None:
     view, u, y = room.view(middle - 0.4, foot - 0.64, middle + 0.4, foot + 0.03)
     u = u - middle
     _shadow(view, u, foot, half + 0.03, 0.02, 0.3 * present)
-    rim, light = foot - 0.11, room.flip * room.mood.side
+    rim, light = foot - 0.11, room.flip * room.canvas.light.side
     pot = convex(u, y, (-half, rim), (half, rim), (0.72 * half, foot), (-0.72 * half, foot))
     glaze = room.pick("pot", ("c9694a", "f1ece2", "3f6a86", "d9a441")) * (1 + 2.5 * u * light)[:, None]
     view.paint("plant", pot, glaze, part="pot", material="ceramic", present=present)
     green = room.pick("leaves", ("3f7a45", "2f6b4f", "6c9a4a"))
-    broad = either(draws.chance("broad leaves", 0.5), 0.048, 0.034)
+    broad = where(draws.chance("broad leaves", 0.5), 0.048, 0.034)
     for i, angle in enumerate((-0.85, 0.85, -0.45, 0.5, 0.0)):
         reach = height * (0.62 + 0.38 * np.cos(angle)) * draws.uniform(f"leaf {i}", 0.85, 1.1)
         a, b = tilted(u, y, 0, rim, angle + draws.uniform(f"leaf turn {i}", -0.15, 0.15))
@@ -108,8 +108,8 @@ def _lamp(room: Room, middle: Plane, foot: Plane) -> None:
     draws = room.canvas.draws
     present, low = draws.chance("lamp", 0.85), draws.chance("lamp on table", 0.4)
     _side_table(room, middle, foot, present & low)
-    stand = either(low, foot - 0.17, foot)
-    tall = either(low, 0.15, draws.uniform("lamp height", 0.4, 0.46))
+    stand = where(low, foot - 0.17, foot)
+    tall = where(low, 0.15, draws.uniform("lamp height", 0.4, 0.46))
     view, u, y = room.view(middle - 0.22, stand - tall - 0.25, middle + 0.22, foot + 0.03)
     u = u - middle
     pole = np.minimum(box(u, y, 0, stand - tall, 0.0105, stand - 0.005), ellipse(u, y, 0, stand - 0.012, 0.045, 0.014))
@@ -122,8 +122,8 @@ def _lamp(room: Room, middle: Plane, foot: Plane) -> None:
     made = view.made_of("lamp", "metal", "ceramic", low)
     view.paint("lamp", shape, np.where(low[:, None], glaze, metal), part="stand", material=made, present=present)
     brim, wide = stand - tall + 0.025, draws.uniform("lampshade", 0.08, 0.095)
-    on = (room.mood.time != DAY) | draws.chance("lamp on", 0.25)
-    halo = np.clip(1 - (u**2 + (y - brim + 0.06) ** 2) / 0.2**2, 0, 1) ** 2 * either(on & present, 0.35, 0)
+    on = (room.canvas.light.time != DAY) | draws.chance("lamp on", 0.25)
+    halo = np.clip(1 - (u**2 + (y - brim + 0.06) ** 2) / 0.2**2, 0, 1) ** 2 * where(on & present, 0.35, 0)
     view.image[:] += halo[:, None] * (tone("ffe2a8") - view.image)
     colour = np.where(on[:, None], tone("ffe3a0"), room.pick("lampshade", ("f3ead6", "d97a5a", "7fa0a8")))
     colour = colour * (1 - 1.6 * np.abs(u) - 0.5 * (brim - y - 0.06))[:, None]

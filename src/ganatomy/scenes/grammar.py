@@ -29,6 +29,11 @@ class Rule:
     materials: tuple[str, ...] = ()
 
     @property
+    def words(self) -> Mapping[str, tuple[str, ...]]:
+        """What its pixels may be labelled with, by plane."""
+        return dict(zip(PLANES, ((self.name,), self.parts, self.materials), strict=True))
+
+    @property
     def beside(self) -> tuple[str, ...]:
         """What it may lie beside in the image, by its own rule."""
         return self.on + self.hides + self.meets
@@ -38,7 +43,6 @@ class Rule:
 class Grammar:
     """The rules of one category of scenes.
 
-    >>> from ganatomy.scenes import grammar
     >>> grammar("church").allows("door", on="building"), grammar("church").allows("door", on="sky")
     (True, False)
     """
@@ -78,60 +82,49 @@ def _grammar(category: str, *rules: Rule) -> Grammar:
     return Grammar(category, MappingProxyType({rule.name: rule for rule in rules}))
 
 
+def _rule(name: str, **words: str | tuple[str, ...]) -> Rule:
+    """Return a rule whose words are given with spaces between them."""
+    return Rule(name, **{key: tuple(text.split()) if isinstance(text, str) else text for key, text in words.items()})
+
+
 _HEAVEN = ("sky", "cloud", "sun", "moon")
-_FAR = (*_HEAVEN, "mountain", "hill")
-_BUILT = ("building", "roof", "tower", "dome", "window", "door", "chimney")
+FAR = (*_HEAVEN, "mountain", "hill")
+BUILT = ("building", "roof", "tower", "dome", "window", "door", "chimney")
+_BEHIND = (*FAR, "water", "tree")
+_WALLS, _ROOFS = "brick stone plaster", "tile slate snow"
 
 CHURCH = _grammar(
     "church",
-    Rule("sky"),
-    Rule("sun", on=("sky",)),
-    Rule("moon", on=("sky",)),
-    Rule("cloud", on=("sky",), hides=("sun", "moon")),
-    Rule("mountain", hides=_HEAVEN, parts=("slope", "peak"), materials=("rock", "snow")),
-    Rule("hill", hides=(*_HEAVEN, "mountain"), materials=("turf", "snow")),
-    Rule("water", hides=_FAR, materials=("water",)),
-    Rule("grass", hides=(*_FAR, "water"), materials=("turf", "snow")),
-    Rule("path", on=("grass",), meets=("building", "tower", "door"), materials=("earth",)),
-    Rule(
-        "building",
-        on=("grass",),
-        hides=(*_FAR, "water", "tree", "roof"),
-        parts=("facade", "flank"),
-        materials=("brick", "stone", "plaster"),
-    ),
-    Rule(
-        "roof",
-        on=("building",),
-        hides=(*_FAR, "water", "tree", "grass"),
-        parts=("pitch", "ridge"),
-        materials=("tile", "slate", "snow"),
-    ),
-    Rule(
+    _rule("sky"),
+    _rule("sun", on="sky"),
+    _rule("moon", on="sky"),
+    _rule("cloud", on="sky", hides="sun moon"),
+    _rule("mountain", hides=_HEAVEN, parts="slope peak", materials="rock snow"),
+    _rule("hill", hides=(*_HEAVEN, "mountain"), materials="turf snow"),
+    _rule("water", hides=FAR, materials="water"),
+    _rule("grass", hides=(*FAR, "water"), materials="turf snow"),
+    _rule("path", on="grass", meets="building tower door", materials="earth"),
+    _rule("building", on="grass", hides=(*_BEHIND, "roof"), parts="facade flank", materials=_WALLS),
+    _rule("roof", on="building", hides=(*_BEHIND, "grass"), parts="pitch ridge", materials=_ROOFS),
+    _rule(
         "tower",
-        on=("grass", "building"),
-        hides=(*_FAR, "water", "tree", "roof"),
-        parts=("shaft", "spire"),
-        materials=("brick", "stone", "plaster", "tile", "slate", "snow"),
+        on="grass building",
+        hides=(*_BEHIND, "roof"),
+        parts="shaft spire",
+        materials=f"{_WALLS} {_ROOFS}",
     ),
-    Rule(
+    _rule(
         "dome",
-        on=("roof",),
-        hides=(*_FAR, "water", "tree", "grass", "building"),
-        parts=("shell", "drum", "lantern"),
-        materials=("metal", "stone", "brick", "plaster"),
+        on="roof",
+        hides=(*_BEHIND, "grass", "building"),
+        parts="shell drum lantern",
+        materials="metal stone brick plaster",
     ),
-    Rule("chimney", on=("roof",), hides=(*_FAR, "tree", "grass"), parts=("stack", "cap"), materials=("brick",)),
-    Rule("window", on=("building", "tower"), meets=("roof",), parts=("pane", "frame"), materials=("glass", "stone")),
-    Rule("door", on=("building", "tower"), meets=("grass",), parts=("panel", "frame"), materials=("wood", "stone")),
-    Rule(
-        "tree",
-        on=("grass",),
-        hides=(*_FAR, "water", "path", *_BUILT),
-        parts=("trunk", "crown"),
-        materials=("wood", "foliage"),
-    ),
-    Rule("bush", on=("grass",), hides=(*_FAR, "water", "path", "tree", *_BUILT), materials=("foliage",)),
+    _rule("chimney", on="roof", hides=(*FAR, "tree", "grass"), parts="stack cap", materials="brick"),
+    _rule("window", on="building tower", meets="roof", parts="pane frame", materials="glass stone"),
+    _rule("door", on="building tower", meets="grass", parts="panel frame", materials="wood stone"),
+    _rule("tree", on="grass", hides=(*FAR, "water", "path", *BUILT), parts="trunk crown", materials="wood foliage"),
+    _rule("bush", on="grass", hides=(*_BEHIND, "path", *BUILT), materials="foliage"),
 )
 
 VARIED_CHURCH = replace(
@@ -139,47 +132,30 @@ VARIED_CHURCH = replace(
 )
 """The same rules; but openings may be absent or stand anywhere on a wall, and all seasons and times are common."""
 
-_HUNG = ("window", "curtain", "painting", "shelf", "book")
+_WALL = ("wall", "window", "curtain", "painting", "shelf", "book")
+_SEAT = (*_WALL, "rug", "sofa", "cushion")
 
 LIVINGROOM = _grammar(
     "livingroom",
-    Rule("wall", materials=("plaster", "wood", "brick")),
-    Rule("ceiling", hides=("wall",), materials=("plaster", "wood")),
-    Rule("floor", hides=("wall",), materials=("wood", "tile", "carpet")),
-    Rule("window", on=("wall",), parts=("pane", "frame"), materials=("glass", "wood")),
-    Rule("painting", on=("wall",), parts=("canvas", "frame"), materials=("paper", "wood", "metal")),
-    Rule("curtain", on=("wall",), hides=("window", "floor", "ceiling"), materials=("fabric",)),
-    Rule("shelf", on=("wall",), materials=("wood",)),
-    Rule("book", on=("shelf",), hides=("wall",), materials=("paper",)),
-    Rule("rug", on=("floor",), materials=("carpet",)),
-    Rule(
-        "sofa",
-        on=("floor", "rug"),
-        hides=("wall", *_HUNG, "plant"),
-        parts=("back", "seat", "arm", "leg"),
-        materials=("fabric", "wood"),
-    ),
-    Rule("cushion", on=("sofa",), meets=("wall", "floor", *_HUNG), materials=("fabric",)),
-    Rule(
-        "plant",
-        on=("floor",),
-        hides=("wall", *_HUNG, "rug", "sofa", "cushion"),
-        parts=("pot", "leaves"),
-        materials=("ceramic", "foliage"),
-    ),
-    Rule(
-        "lamp",
-        on=("floor", "table"),
-        hides=("wall", *_HUNG, "rug", "sofa", "cushion", "plant"),
-        parts=("lampshade", "stand"),
-        materials=("fabric", "metal", "ceramic"),
-    ),
-    Rule(
+    _rule("wall", materials="plaster wood brick"),
+    _rule("ceiling", hides="wall", materials="plaster wood"),
+    _rule("floor", hides="wall", materials="wood tile carpet"),
+    _rule("window", on="wall", parts="pane frame", materials="glass wood"),
+    _rule("painting", on="wall", parts="canvas frame", materials="paper wood metal"),
+    _rule("curtain", on="wall", hides="window floor ceiling", materials="fabric"),
+    _rule("shelf", on="wall", materials="wood"),
+    _rule("book", on="shelf", hides="wall", materials="paper"),
+    _rule("rug", on="floor", materials="carpet"),
+    _rule("sofa", on="floor rug", hides=(*_WALL, "plant"), parts="back seat arm leg", materials="fabric wood"),
+    _rule("cushion", on="sofa", meets=("floor", *_WALL), materials="fabric"),
+    _rule("plant", on="floor", hides=_SEAT, parts="pot leaves", materials="ceramic foliage"),
+    _rule("lamp", on="floor table", hides=(*_SEAT, "plant"), parts="lampshade stand", materials="fabric metal ceramic"),
+    _rule(
         "table",
-        on=("floor", "rug"),
-        hides=("wall", *_HUNG, "sofa", "cushion", "plant", "lamp"),
-        parts=("tabletop", "leg"),
-        materials=("wood", "glass", "metal"),
+        on="floor rug",
+        hides=(*_WALL, "sofa", "cushion", "plant", "lamp"),
+        parts="tabletop leg",
+        materials="wood glass metal",
     ),
 )
 
@@ -196,16 +172,10 @@ def grammar(category: str) -> Grammar:
     return GRAMMARS[category]
 
 
-def _vocabulary() -> tuple[Concept, ...]:
-    rules = [rule for each in GRAMMARS.values() for rule in each.rules.values()]
-    names = {
-        "object": [rule.name for rule in rules],
-        "part": [part for rule in rules for part in rule.parts],
-        "material": [material for rule in rules for material in rule.materials],
-    }
-    return (NOTHING, *(Concept(name, plane) for plane in PLANES for name in dict.fromkeys(names[plane])))
-
-
-VOCABULARY = _vocabulary()
+_RULES = [rule for each in GRAMMARS.values() for rule in each.rules.values()]
+VOCABULARY = (
+    NOTHING,
+    *dict.fromkeys(Concept(name, plane) for plane in PLANES for rule in _RULES for name in rule.words[plane]),
+)
 """Every concept of every category: nothing, the objects, the parts, the materials."""
 INDEX: Mapping[Concept, int] = MappingProxyType({concept: i for i, concept in enumerate(VOCABULARY)})

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ganatomy.scenes.arrays import Plane, either
+from ganatomy.scenes.arrays import Plane, where
 from ganatomy.scenes.interior import Room
 from ganatomy.scenes.palette import mix
 from ganatomy.scenes.shapes import box, ellipse
@@ -23,7 +23,7 @@ def draw(room: Room) -> None:
 
 
 def _window(room: Room) -> None:
-    draws = room.canvas.draws
+    draws, light = room.canvas.draws, room.canvas.light
     present = draws.chance("window", 0.85)
     middle, half = draws.uniform("window x", 0.25, 0.3), draws.uniform("window width", 0.1, 0.125)
     top, bottom = draws.uniform("window top", 0.17, 0.21), draws.uniform("window bottom", 0.47, 0.53)
@@ -31,9 +31,11 @@ def _window(room: Room) -> None:
     timber = np.where(draws.chance("dark frames", 0.3)[:, None], room.lit("7a5638"), room.lit("fbf7ef"))
     frame = box(u, y, middle, top - 0.018, half + 0.018, bottom + 0.018)
     view.paint("window", frame, timber, part="frame", material="wood", present=present)
-    sky = mix(room.mood.zenith, room.mood.horizon, np.clip((y - top) / (bottom - top) * 1.3, 0, 1)[:, None])
+    sky = mix(
+        room.canvas.light.zenith, room.canvas.light.horizon, np.clip((y - top) / (bottom - top) * 1.3, 0, 1)[:, None]
+    )
     hill = bottom - 0.07 + 0.03 * np.sin(u * 25 + draws.uniform("view", 0, 6.3))
-    land = mix(room.mood.lit("6f9a55"), room.mood.horizon, 0.25)
+    land = mix(light.lit("6f9a55"), light.horizon, 0.25)
     pane = box(u, y, middle, top, half, bottom)
     scene = np.where((y > hill)[:, None], land, sky)
     view.paint("window", pane, scene, part="pane", material="glass", present=present)
@@ -47,7 +49,7 @@ def _curtain(room: Room, middle: Plane, top: Plane, bottom: Plane) -> None:
     """One of the curtains of a window from top to bottom, long or short."""
     draws = room.canvas.draws
     present = draws.chance("window", 0.85) & draws.chance("curtain", 0.85)
-    hem = either(draws.chance("long curtain", 0.7), room.floor + 0.03, bottom + 0.05)
+    hem = where(draws.chance("long curtain", 0.7), room.floor + 0.03, bottom + 0.05)
     width = draws.uniform("curtain width", 0.036, 0.048)
     view, u, y = room.view(middle - 1.5 * width, top - 0.05, middle + 1.5 * width, room.floor + 0.04)
     flare = width * (1 + 0.25 * np.clip((y - top) / (bottom - top), 0, 1))

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ganatomy.scenes.arrays import Plane, Value, either
+from ganatomy.scenes.arrays import Plane, Value, where
 from ganatomy.scenes.canvas import Canvas
-from ganatomy.scenes.palette import Hex, Mood, pick, swatch, tone
+from ganatomy.scenes.palette import Hex, pick, swatch, tone
 
 SCHEMES = (  # wall, sofa, accent, rug, curtain
     ("dfe5d6", "5f7f6a", "e0a458", "e9dcc4", "c9b48f"),
@@ -26,7 +26,6 @@ class Room:
     """A batch of rooms; u runs across, mirrored in half of them; lengths are [n, 1, 1], colours [n, 3, 1, 1]."""
 
     canvas: Canvas
-    mood: Mood
     flip: Plane
     corner: Plane
     ceiling: Plane
@@ -42,17 +41,16 @@ class Room:
     @classmethod
     def of(cls, canvas: Canvas) -> "Room":
         """Draw the measures and colours of each room."""
-        draws, mood = canvas.draws, Mood.of(canvas.draws, canvas.grammar)
-        light = swatch(*ROOM_LIGHT)[mood.time[:, 0, 0]][:, :, None, None]
+        draws = canvas.draws
+        light = swatch(*ROOM_LIGHT)[canvas.light.time[:, 0, 0]][:, :, None, None]
         scheme = draws.choice("scheme", [1] * len(SCHEMES))
         wall, sofa, accent, rug, curtain = (
             swatch(*column)[scheme][:, :, None, None] * light for column in zip(*SCHEMES, strict=True)
         )
         return cls(
             canvas=canvas,
-            mood=mood,
-            flip=either(draws.chance("mirrored", 0.5), 1, -1),
-            corner=either(draws.chance("corner", 0.5), draws.uniform("corner at", 0.88, 0.95), 2),
+            flip=where(draws.chance("mirrored", 0.5), 1, -1),
+            corner=where(draws.chance("corner", 0.5), draws.uniform("corner at", 0.88, 0.95), 2),
             ceiling=draws.uniform("ceiling", 0.08, 0.13),
             floor=draws.uniform("floor line", 0.63, 0.69),
             light=light,

@@ -5,12 +5,12 @@ import numpy as np
 from ganatomy.scenes import furniture, hangings
 from ganatomy.scenes.arrays import Indices, Plane, select
 from ganatomy.scenes.canvas import Canvas
-from ganatomy.scenes.draws import Draws
+from ganatomy.scenes.draws import SeededRandom
 from ganatomy.scenes.interior import Room
 from ganatomy.scenes.palette import mix
 
 
-def kinds(draws: Draws) -> Indices:
+def kinds(draws: SeededRandom) -> Indices:
     """All living rooms are drawn by the same code."""
     return np.zeros(len(draws), np.intp)
 

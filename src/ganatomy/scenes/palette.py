@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ganatomy.scenes.arrays import Indices, Plane, Value, either, select
-from ganatomy.scenes.draws import Draws
+from ganatomy.scenes.arrays import Indices, Plane, Value, select, where
+from ganatomy.scenes.draws import SeededRandom
 from ganatomy.scenes.grammar import Grammar
 
 DAY, DUSK, NIGHT = range(3)
@@ -58,20 +58,20 @@ def mix(one: Plane, other: Plane, share: Value) -> Plane:
 
 
 @dataclass(frozen=True)
-class Mood:
+class Lighting:
     """Time of day, season and the side of the light [n, 1, 1], and the colours that follow [n, 3, 1, 1]."""
 
-    draws: Draws
+    draws: SeededRandom
     time: Indices  # DAY, DUSK or NIGHT
     season: Indices  # GREEN, AUTUMN or WINTER
     side: Plane  # -1 is left, 1 is right
-    light: Plane
+    tint: Plane
     zenith: Plane
     horizon: Plane
 
     @classmethod
-    def of(cls, draws: Draws, grammar: Grammar) -> "Mood":
-        """Draw the mood of each scene."""
+    def of(cls, draws: SeededRandom, grammar: Grammar) -> "Lighting":
+        """Draw the lighting of each scene."""
         time, season = draws.choice("time", grammar.times), draws.choice("season", grammar.seasons)
         zenith, horizon = (
             select(time, [pick(draws, "sky", [sky[end] for sky in skies]) for skies in SKIES]) for end in (0, 1)
@@ -80,30 +80,30 @@ class Mood:
             draws=draws,
             time=time[:, None, None],
             season=season[:, None, None],
-            side=either(draws.chance("light from the right", 0.5), 1, -1),
-            light=swatch(*LIGHTS)[time][:, :, None, None],
+            side=where(draws.chance("light from the right", 0.5), 1, -1),
+            tint=swatch(*LIGHTS)[time][:, :, None, None],
             zenith=zenith,
             horizon=horizon,
         )
 
     def lit(self, colour: Hex) -> Plane:
         """A colour in the light of the scene."""
-        return tone(colour) * self.light
+        return tone(colour) * self.tint
 
     def pick(self, name: str, colours: Sequence[Hex]) -> Plane:
         """One of the colours for each scene, in the light of the scene."""
-        return pick(self.draws, name, colours) * self.light
+        return pick(self.draws, name, colours) * self.tint
 
     def seasonal(self, name: str, colours: Sequence[Sequence[Hex]]) -> Plane:
         """One of the season's colours for each scene, in the light of the scene."""
-        return select(self.season[:, 0, 0], [pick(self.draws, name, season) for season in colours]) * self.light
+        return select(self.season[:, 0, 0], [pick(self.draws, name, season) for season in colours]) * self.tint
 
     def hazy(self, colour: Plane, share: float) -> Plane:
         """A colour as seen through air."""
         return mix(colour, self.horizon, share)
 
 
-def pick(draws: Draws, name: str, colours: Sequence[Hex]) -> Plane:
+def pick(draws: SeededRandom, name: str, colours: Sequence[Hex]) -> Plane:
     """One of the colours for each scene, varied a little, [n, 3, 1, 1]."""
     chosen = swatch(*colours)[draws.choice(name, [1] * len(colours))][:, :, None, None]
     return chosen * draws.uniform(name + " brightness", 0.93, 1.06)[:, None]

@@ -1,13 +1,14 @@
 """With which probability would the renderer put an object over these pixels of this scene? (SPEC 6)
 
-Where an object may be is a fact about the place in one scene, not about what is seen there: a tree's crown belongs
-before the sky just above the horizon, and most grass can hold no tree. An object that is drawn independently of the
-rest is drawn anew many times (`redraw`). Of any other, such as a door, whose place depends on the building, the scenes
-are taken from a bank of rendered ones that look most alike apart from it.
+An object that is drawn independently of the rest of a scene is drawn anew many times (`redraw`). Of any other, such as
+a door, whose place depends on the building, the scenes are taken from a bank of rendered ones that look most alike
+apart from it.
 """
 
+import contextlib
 import hashlib
 import zipfile
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy.typing as npt
 from ganatomy.files import replacing
 from ganatomy.progress import NullProgress, Progress
 from ganatomy.scenes.arrays import Bytes, Mask
-from ganatomy.scenes.grammar import INDEX, PLANES, VOCABULARY, Grammar, Rule, grammar
+from ganatomy.scenes.grammar import INDEX, PLANES, VOCABULARY, Grammar, grammar
 from ganatomy.scenes.redraw import SIZE, drawn_alone, horizon_rows, redraws
 from ganatomy.scenes.render import render
 from ganatomy.vocabulary import Concept
@@ -47,28 +48,26 @@ class Bank:
 
     def __init__(self, category: str, labels: Bytes) -> None:
         self.category, self.labels = category, labels
-        self._seen = np.ascontiguousarray(labels[:, 0, 1::2, 1::2]).reshape(len(labels), -1)
-        self._visible: dict[Concept, tuple[Mask, Bytes]] = {}
+        self._objects = np.ascontiguousarray(labels[:, 0, 1::2, 1::2]).reshape(len(labels), -1)
+        self._without = cache(self._pixels_without)
 
     def alike(self, scene: Bytes, concept: Concept) -> npt.NDArray[np.intp]:
         """Return the numbers of the scenes whose objects differ least from those of a scene [planes, 64, 64].
 
-        Pixels that show the concept, or the object that has it, are left out in either scene; of equals the first.
+        Pixels that show the concept, or the object that has it, are left out in both scenes; of equals the first.
         """
         own = scene[0, 1::2, 1::2].ravel()
-        elsewhere, visible = self._apart_from(concept)
-        read = visible & np.packbits(elsewhere[own])
-        different = np.packbits(self._seen != own, axis=1) & read
+        elsewhere, pixels = self._without(concept)
+        read = pixels & np.packbits(elsewhere[own])
+        different = np.packbits(self._objects != own, axis=1) & read
         share = _ONES[different].sum(1) / np.maximum(_ONES[read].sum(1), 1)
         return np.argsort(share, kind="stable")[:ALIKE]
 
-    def _apart_from(self, concept: Concept) -> tuple[Mask, Bytes]:
-        """Return which labels are none of a concept's objects, and, a bit each, which pixels have one."""
-        if concept not in self._visible:
-            table = np.ones(len(VOCABULARY), np.bool_)
-            table[[INDEX[Concept(name, "object")] for name in hosts(grammar(self.category), concept)]] = False
-            self._visible[concept] = table, np.packbits(table[self._seen], axis=1)
-        return self._visible[concept]
+    def _pixels_without(self, concept: Concept) -> tuple[Mask, Bytes]:
+        """Return which labels are none of a concept's objects, and, a bit each, which pixels have such a label."""
+        table = np.ones(len(VOCABULARY), np.bool_)
+        table[[INDEX[Concept(name, "object")] for name in hosts(grammar(self.category), concept)]] = False
+        return table, np.packbits(table[self._objects], axis=1)
 
 
 _ONES = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(1).astype(np.uint16)
@@ -81,11 +80,7 @@ def hosts(rules: Grammar, concept: Concept) -> list[str]:
     >>> hosts(grammar("church"), Concept("crown", "part")), hosts(grammar("church"), Concept("door", "object"))
     (['tree'], ['door'])
     """
-    return [rule.name for rule in rules.rules.values() if concept.name in _shown(rule, concept.category)]
-
-
-def _shown(rule: Rule, category: str) -> tuple[str, ...]:
-    return {"object": (rule.name,), "part": rule.parts, "material": rule.materials}.get(category, ())
+    return [rule.name for rule in rules.rules.values() if concept.name in rule.words.get(concept.category, ())]
 
 
 def exact(category: str, concept: Concept) -> bool:
@@ -110,25 +105,25 @@ def place_probabilities(bank: Bank, concept: Concept, labels: Bytes, boxes: Boxe
     found = np.zeros((len(labels), len(boxes)))
     rows = horizon_rows(labels[:, 0])
     for i, scene in enumerate(labels):
-        masks = _anew(bank, concept, scene, rows[i]) if exact(bank.category, concept) else None
-        if masks is None:
+        if exact(bank.category, concept):
+            masks = _drawn_anew(bank, concept, scene, rows[i])
+        else:
             masks = bank.labels[bank.alike(scene, concept), PLANES.index(concept.category)] == INDEX[concept]
         shares = masks.reshape(len(masks), -1).astype(np.float32) @ inside
         found[i] = (shares >= COVERED - 1e-6).mean(0)
     return found
 
 
-def _anew(bank: Bank, concept: Concept, scene: Bytes, row: int) -> Mask:
+def _drawn_anew(bank: Bank, concept: Concept, scene: Bytes, row: int) -> Mask:
     """Return where the concept is in each of many draws of its objects in a scene, [draws, 64, 64]."""
-    plane, own = PLANES.index(concept.category), INDEX[concept]
-    masks: Mask | None = None
+    masks = []
     for name in hosts(grammar(bank.category), concept):
-        for which, each in enumerate(redraws(bank.category)[name]):
-            seen = np.isin(scene[0], [INDEX[Concept(other, "object")] for other in each.over])
-            mask = (drawn_alone(bank.category, name, which, row)[:, plane] == own) & seen
-            masks = mask if masks is None else masks | mask
-    assert masks is not None
-    return masks
+        for which, redraw in enumerate(redraws(bank.category)[name]):
+            seen = np.isin(scene[0], [INDEX[Concept(other, "object")] for other in redraw.over])
+            labels = drawn_alone(bank.category, name, which, row)[:, PLANES.index(concept.category)]
+            masks.append((labels == INDEX[concept]) & seen)
+    drawn: Mask = np.logical_or.reduce(masks)
+    return drawn
 
 
 def _inside(boxes: Boxes) -> npt.NDArray[np.float32]:
@@ -149,25 +144,18 @@ def open_bank(category: str, directory: Path, scenes: int | None = None, progres
     count = scenes or BANK
     path = directory / f"scenes-{category}-{count}-{_renderer(category)}.npz"
     if path not in _BANKS:
-        _BANKS[path] = Bank(category, _labels(category, path, count, progress or NullProgress()))
+        labels = _kept(path, count)
+        if labels is None:
+            labels = _rendered(category, count, progress or NullProgress())
+            # there may be no room, or no right to write there
+            with contextlib.suppress(OSError), replacing(path) as temporary, temporary.open("wb") as file:
+                np.savez_compressed(file, labels=labels)
+        _BANKS[path] = Bank(category, labels)
     return _BANKS[path]
 
 
 _BANKS: dict[Path, Bank] = {}
 """Those that this process has open."""
-
-
-def _labels(category: str, path: Path, scenes: int, progress: Progress) -> Bytes:
-    """Return the labels that a file keeps; they are rendered, and kept, where it does not."""
-    labels = _kept(path, scenes)
-    if labels is None:
-        labels = _rendered(category, scenes, progress)
-        try:
-            with replacing(path) as temporary, temporary.open("wb") as file:
-                np.savez_compressed(file, labels=labels)
-        except OSError:
-            pass  # no room, or no right to write there
-    return labels
 
 
 def _rendered(category: str, scenes: int, progress: Progress) -> Bytes:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from ganatomy.errors import BadValue
 from ganatomy.scenes import livingroom, outdoor
 from ganatomy.scenes.canvas import Canvas
-from ganatomy.scenes.draws import Draws
+from ganatomy.scenes.draws import SeededRandom
 from ganatomy.scenes.grammar import grammar
 
 CHUNK = 32
@@ -36,7 +36,7 @@ def render(category: str, ids: range, size: int = 64, seed: int = 0) -> Rendered
     if size not in (16, 32, 64, 128, 256, 512):
         raise BadValue(f"size {size}: a scene is drawn at 16, 32, 64, 128, 256 or 512 pixels a side")
     images, labels = (np.empty((len(ids), 3, size, size), np.uint8) for _ in range(2))
-    draws = Draws(seed, ids)
+    draws = SeededRandom(seed, ids)
     order = np.argsort(_DRAW[category].kinds(draws), kind="stable")
     step = max(1, CHUNK * 64 * 64 // (size * size))
     for start in range(0, len(ids), step):

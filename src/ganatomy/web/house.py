@@ -1,4 +1,4 @@
-"""What all pages share: the studies that are served, the thread that runs their models, and how an answer is made."""
+"""What all pages share: the served studies, the thread that runs their models, and how an answer is made."""
 
 import io
 from collections.abc import Callable, Mapping
@@ -7,89 +7,88 @@ from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from fastapi import Depends, Path, Request
+from fastapi import Depends, Path, Query, Request, Response
 from PIL import Image
 
 from ganatomy.annotations import Annotations
 from ganatomy.errors import BadValue, UnknownName
 from ganatomy.report.page import template
 from ganatomy.web.painter import Painter
-from ganatomy.web.worker import LAST, Turn, Worker
+from ganatomy.web.worker import LOWEST, ModelThread, Priority
 
 T = TypeVar("T")
+UnitNumber = Annotated[int, Path(ge=0, lt=1 << 20)]
+SeedNumber = Annotated[int, Query(ge=0, lt=1 << 31)]
 
 
 @dataclass(frozen=True)
-class House:
-    """The studies that are served, by name, and the thread that runs their models."""
+class AppState:
+    """The served studies by name, the thread that runs their models, and where annotations are kept, if anywhere."""
 
     painters: Mapping[str, Painter]
-    worker: Worker
+    models: ModelThread
     annotations: Annotations | None = None
-
-    def painter(self, study: str) -> Painter:
-        """Return the painter of a study.
-
-        Raises:
-            UnknownName: it is not served.
-        """
-        if study not in self.painters:
-            raise UnknownName("study", study[:100], self.painters)
-        return self.painters[study]
 
 
 @dataclass(frozen=True)
-class Room:
-    """One study, and a way to have something done with its models."""
+class StudyContext:
+    """The study that a request names."""
 
     name: str
     painter: Painter
-    worker: Worker
-    kept: Annotations | None = None
+    state: AppState
 
     @property
     def annotations(self) -> Annotations:
-        """Where annotations are kept.
-
-        Raises:
-            BadValue: nowhere.
-        """
-        if self.kept is None:
+        """Where annotations are kept; raises BadValue if nowhere."""
+        if self.state.annotations is None:
             raise BadValue("this server keeps no annotations; start it with --annotations FILE")
-        return self.kept
+        return self.state.annotations
 
     @property
     def digest(self) -> str:
-        """What annotations know the study by."""
+        """The study's name in annotations."""
         return self.painter.source.dissection.study.digest
 
-    async def ask(self, job: Callable[[Painter], T], turn: Turn = LAST) -> T:
-        """Return what the job returns, which is run when its turn comes, in the thread of the models."""
-        return await self.worker.run(lambda: job(self.painter), turn)
+    async def ask(self, job: Callable[[Painter], T], priority: Priority = LOWEST) -> T:
+        """Run a job in the thread of the models."""
+        return await self.state.models.run(lambda: job(self.painter), priority)
+
+    async def ask_png(
+        self, job: Callable[[Painter], npt.NDArray[np.uint8]], priority: Priority | None = None
+    ) -> Response:
+        """Run a job that returns an image; only images without strokes, which have no priority, may be cached."""
+        content = await self.ask(lambda painter: png(job(painter)), priority or LOWEST)
+        return png_response(content, cached=priority is None)
 
 
-def house(request: Request) -> House:
-    """Return the house of the application that was asked."""
-    found: House = request.app.state.house
-    return found
+def _app_state(request: Request) -> AppState:
+    state: AppState = request.app.state.shared
+    return state
 
 
-def room(request: Request, study: str) -> Room:
-    """Return the study that a path names."""
-    own = house(request)
-    return Room(study, own.painter(study), own.worker, own.annotations)
+def _study_context(request: Request, study: str) -> StudyContext:
+    state = _app_state(request)
+    if study not in state.painters:
+        raise UnknownName("study", study[:100], state.painters)
+    return StudyContext(study, state.painters[study], state)
 
 
-InHouse = Annotated[House, Depends(house)]
-InRoom = Annotated[Room, Depends(room)]
-UnitNumber = Annotated[int, Path(ge=0, lt=1 << 20)]
+State = Annotated[AppState, Depends(_app_state)]
+Context = Annotated[StudyContext, Depends(_study_context)]
 
 
-def png(picture: npt.NDArray[np.uint8]) -> bytes:
+def png(image: npt.NDArray[np.uint8]) -> bytes:
     """Return an image [H, W, 3], or [H, W] in grey, as a PNG file."""
     file = io.BytesIO()
-    Image.fromarray(picture).save(file, "PNG", compress_level=1)
+    Image.fromarray(image).save(file, "PNG", compress_level=1)
     return file.getvalue()
+
+
+def png_response(content: bytes, cached: bool = True) -> Response:
+    """Return a PNG file as an answer, which browsers may keep for an hour."""
+    headers = {"cache-control": "private, max-age=3600"} if cached else None
+    return Response(content, media_type="image/png", headers=headers)
 
 
 def page(name: str, **facts: Any) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from ganatomy.edit import Intervention, check_units, edits_from_json, edits_json, everywhere
+from ganatomy.edit import Intervention, edits_from_json, everywhere
 from ganatomy.errors import BadValue, StudyError
 from ganatomy.experiments.causal.best_setting import BestSetting, known_setting
 from ganatomy.experiments.causal.choice import UnitQuery, ace_home, default_layers, select_units
@@ -27,14 +27,15 @@ from ganatomy.stats.regions import concept_counts
 from ganatomy.study import Study
 from ganatomy.types import Images, PerUnit, Where
 from ganatomy.vocabulary import addresses
-from ganatomy.web.raster import rasterised
-from ganatomy.web.reader import Picture, Reader, pixels
+from ganatomy.web.raster import rasterized
+from ganatomy.web.reader import ImageBytes, Reader, pixels
 from ganatomy.web.schemas import Brush, Change, Changes, Ranking, Stroke
 
-POOLED = 256
+POOL_IMAGES = 256
 """Images on which class constants are measured, where no study has pooled more."""
 STRONG = 0.01
 """A unit that is drawn with, for no concept, is set to what it exceeds on this share of all pixels."""
+RankedBy = Literal["ace", "iou"]
 
 
 class Painter(Reader):
@@ -46,9 +47,9 @@ class Painter(Reader):
         self._settings: dict[tuple[str, str], BestSetting] = {}
         self._parts: dict[tuple[str, str], list[Part]] = {}
         self._ranked = lru_cache(maxsize=4096)(self._rank)
-        self._mask = lru_cache(maxsize=256)(self._masked)
+        self._mask = lru_cache(maxsize=256)(self._pooled_mask)
 
-    def paint(self, id: int, seed: int, strokes: Sequence[Stroke]) -> Picture:
+    def paint(self, id: int, seed: int, strokes: Sequence[Stroke]) -> ImageBytes:
         """Return an image with strokes on it.
 
         Raises:
@@ -56,9 +57,9 @@ class Painter(Reader):
         """
         return self.edited(id, seed, self.edits(strokes))
 
-    def edited(self, id: int, seed: int, edits: Sequence[Intervention]) -> Picture:
-        """Return an image with interventions done."""
-        return pixels(self._painted(id, seed, edits))
+    def edited(self, id: int, seed: int, edits: Sequence[Intervention]) -> ImageBytes:
+        """Return an image with interventions."""
+        return pixels(self._edited(id, seed, edits))
 
     def read_edits(self, content: Any) -> list[Intervention]:
         """Return the interventions of a file of edits, given as the JSON object that it holds.
@@ -68,45 +69,42 @@ class Painter(Reader):
             BadValue: they are for several images at once.
         """
         generator = self.source.models.generator
-        found = edits_from_json(json.dumps(content), generator.layers, generator.fingerprint)
-        if any(len(stroke.where) > 1 for edit in found for stroke in edit.strokes()):
+        edits = edits_from_json(json.dumps(content), generator.layers, generator.fingerprint)
+        if any(len(stroke.where) > 1 for edit in edits for stroke in edit.strokes()):
             raise BadValue("the edits have a map for each of several images; here all get the same")
-        return found
+        return edits
 
     def edits(self, strokes: Sequence[Stroke]) -> list[Intervention]:
-        """Return the interventions that strokes mean, one for each layer; the layer that was painted first comes first.
+        """Return the interventions of strokes, one for each layer; the layer that was painted first comes first.
 
         Raises:
             GanatomyError: a stroke names what is not there.
         """
         by_layer: dict[str, Intervention] = {}
         for stroke in strokes:
-            for edit in self._edits(stroke):
-                known = by_layer.get(edit.layer)
-                by_layer[edit.layer] = edit if known is None else known.then(edit)
+            for edit in self._measured_edits(stroke) or [self._edit(stroke)]:
+                earlier = by_layer.get(edit.layer)
+                by_layer[edit.layer] = edit if earlier is None else earlier.then(edit)
         return list(by_layer.values())
-
-    def edits_text(self, strokes: Sequence[Stroke]) -> str:
-        """Return the interventions as a file of edits, which ``ganatomy apply`` reads."""
-        return edits_json(self.edits(strokes), self.source.models.generator.fingerprint)
 
     def changes(self, id: int, seed: int, strokes: Sequence[Stroke]) -> Changes:
         """Return what strokes did to every concept, the greatest change first."""
-        seen = self._look(id, seed, None)
-        images = self._painted(id, seed, self.edits(strokes))
+        cached = self._observe(id, seed)
+        images = self._edited(id, seed, self.edits(strokes))
+        vocabulary = self.source.dissection.vocabulary
         before, after = (
             concept_counts(labels, self.source.concepts)[0].double()
-            for labels in (self._labels(seen), self.source.models.segmenter(images))
+            for labels in (self._labels(cached), self.source.models.segmenter(images))
         )
-        names = addresses(self.source.dissection.vocabulary)
+        names = addresses(vocabulary)
         shares = zip((before / before[0]).tolist(), (after / after[0]).tolist(), strict=True)
         found = [
             Change(concept=names[concept], category=concept.category, before=b, after=a)
-            for concept, (b, a) in zip(self.source.dissection.vocabulary, shares, strict=True)
+            for concept, (b, a) in zip(vocabulary, shares, strict=True)
             if concept.category != "nothing" and max(a, b) > 0
         ]
         found.sort(key=lambda row: -abs(row.after - row.before))
-        difference = (as_bytes(images).float() - as_bytes(seen.images).float()).abs().mean()
+        difference = (as_bytes(images).float() - as_bytes(cached.images).float()).abs().mean()
         return Changes(changes=found, pixels=float(difference))
 
     def brushes(self, layer: str) -> list[Brush]:
@@ -114,9 +112,11 @@ class Painter(Reader):
 
         First those with a measured setting, then those that units of the layer are matched to, by the greatest IoU.
         """
-        dissection = self.source.dissection
         self.source.shape(layer)
+        dissection = self.source.dissection
         colours, names = concept_colours(dissection.vocabulary), addresses(dissection.vocabulary)
+        pairs = dissection.pairs[(dissection.pairs.layer == layer) & dissection.pairs.matched]
+        matched = {names[concept] for concept in set(zip(pairs.concept, pairs.category, strict=True))}
         found = []
         for concept in map(self.source.named, self.source.scored()):
             name = names[concept]
@@ -124,34 +124,22 @@ class Painter(Reader):
                 units, by = self._ranked(layer, name, None, 20)
             except BadValue:
                 continue  # no unit of the layer has any IoU with it
-            best, drawn = float(self.source.ious(layer, name).max()), "best" if self._setting(layer, name) else by
-            found.append(
-                Brush(
-                    concept=name,
-                    category=concept.category,
-                    colour=colours[concept],
-                    by=drawn,
-                    units=list(units),
-                    iou=best,
-                )
+            brush = Brush(
+                concept=name,
+                category=concept.category,
+                colour=colours[concept],
+                by="best" if self._setting(layer, name) else by,
+                units=list(units),
+                iou=float(self.source.ious(layer, name).max()),
             )
-        pairs = dissection.pairs[(dissection.pairs.layer == layer) & dissection.pairs.matched]
-        matched = set(zip(pairs.concept, pairs.category, strict=True))
-
-        first = {names[concept] for concept in matched}
-
-        def place(brush: Brush) -> tuple[bool, bool, float]:
-            return brush.by != "best", brush.concept not in first, -brush.iou
-
-        return sorted(found, key=place)
+            found.append(brush)
+        return sorted(found, key=lambda brush: (brush.by != "best", brush.concept not in matched, -brush.iou))
 
     def best_layer(self) -> str:
         """Return where painting starts: a layer with measured settings, else with ACE studies, else the best matched.
 
-        That is the one whose brushes overlap their concepts most.
-
-        Of grids that are neither too coarse to aim nor too fine to make an object (4 places to a quarter of the
-        image's side), where there are any.
+        The best matched is the one whose brushes overlap their concepts most, of grids that are neither too coarse to
+        aim nor too fine to make an object (4 places to a quarter of the image's side), where there are any.
         """
         layers, names = self.source.dissection.layers, addresses(self.source.dissection.vocabulary)
         scored = [names[self.source.named(c)] for c in self.source.scored()]
@@ -159,15 +147,14 @@ class Painter(Reader):
         by_ace = [layer for layer in layers if any(self._has_ace(layer, name) for name in scored)]
         if measured or by_ace:
             return measured[-1] if measured else by_ace[0]
-        apt = [name for name, shape in layers.items() if 4 <= shape.height <= self.size[0] // 4]
+        apt = [name for name, shape in layers.items() if 4 <= shape.height <= self.size[0] // 4] or list(layers)
         units = self.source.dissection.units
-        matched = units[units.matched & units.layer.isin(apt or list(layers))]
+        matched = units[units.matched & units.layer.isin(apt)]
         if matched.empty:
-            return (apt or list(layers))[0]
-        best = matched.groupby(["layer", "label"]).iou.max().groupby("layer").sum()
-        return str(best.idxmax())
+            return apt[0]
+        return str(matched.groupby(["layer", "label"]).iou.max().groupby("layer").sum().idxmax())
 
-    def ranking(self, layer: str, concept: str, by: Literal["ace", "iou"] | None, top: int) -> Ranking:
+    def ranking(self, layer: str, concept: str, by: RankedBy | None, top: int) -> Ranking:
         """Return the best units of a layer for a concept, the best first, with the IoU of each.
 
         Raises:
@@ -175,17 +162,16 @@ class Painter(Reader):
         """
         units, used = self._ranked(layer, concept, by, top)
         ious = self.source.ious(layer, concept)
-        found = [float(ious[unit]) for unit in units]
-        return Ranking(layer=layer, concept=concept, by=used, units=list(units), ious=found)
+        return Ranking(layer=layer, concept=concept, by=used, units=list(units), ious=[float(ious[u]) for u in units])
 
-    def warming(self) -> list[Callable[[], object]]:
-        """Return what the first stroke would have to wait for, in jobs between which others may go first."""
+    def warmup_jobs(self) -> list[Callable[[], object]]:
+        """Return what the first stroke would have to wait for, in jobs between which others may run."""
 
         def draw() -> None:
             layer = self.best_layer()
-            seen = self._look(0, 0, layer)
-            self.source.models.generator.render(seen.features[layer], layer, seen.z)
-            self._labels(seen)
+            cached = self._observe(0, 0, layer)
+            self.source.models.generator.render(cached.features[layer], layer, cached.z)
+            self._labels(cached)
 
         return [
             lambda: self.size,
@@ -194,78 +180,50 @@ class Painter(Reader):
             lambda: self._pool(self.best_layer()),
         ]
 
-    def _edits(self, stroke: Stroke) -> list[Intervention]:
-        """Return what a stroke means: the measured setting of its concept where it asks for that, else one edit."""
-        if stroke.action == "draw" and stroke.units is None and stroke.concept is not None:
-            known = None
-            if stroke.by == "best" or (stroke.by is None and "top" not in stroke.model_fields_set):
-                known = self._setting(stroke.layer, stroke.concept)
-            if known is not None:
-                return self._set_as_measured(stroke, known)
-            if stroke.by == "best":
-                raise BadValue(
-                    f"no setting that inserts {stroke.concept} at {stroke.layer} is measured; measure it: "
-                    f"ganatomy setting {display_path(self.source.directory)} --concept {shlex.quote(stroke.concept)}"
-                )
-        return [self._edit(stroke)]
-
-    def _set_as_measured(self, stroke: Stroke, setting: BestSetting) -> list[Intervention]:
-        assert stroke.concept is not None
+    def _measured_edits(self, stroke: Stroke) -> list[Intervention]:
+        """Return the measured setting of a stroke's concept; nothing where it has none and does not ask for it."""
+        if stroke.action != "draw" or stroke.units is not None or stroke.concept is None:
+            return []
+        if stroke.by != "best" and (stroke.by is not None or "top" in stroke.model_fields_set):
+            return []
+        setting = self._setting(stroke.layer, stroke.concept)
+        if setting is None and stroke.by == "best":
+            raise BadValue(
+                f"no setting that inserts {stroke.concept} at {stroke.layer} is measured; measure it: "
+                f"ganatomy setting {display_path(self.source.directory)} --concept {shlex.quote(stroke.concept)}"
+            )
+        if setting is None:
+            return []
         key = (stroke.concept, setting.study.digest)
         if key not in self._parts:
             self._parts[key] = measured_parts(self.source, setting.best, stroke.concept)
-        return [
-            Intervention.insert(
-                part.layer,
-                part.shape,
-                part.units,
-                part.value * stroke.multiple,
-                self._where(stroke, part.shape),
-                stroke.strength,
-            )
-            for part in self._parts[key]
-        ]
-
-    def _setting(self, layer: str, concept: str) -> BestSetting | None:
-        """Return the measured setting of a concept at a layer: alone, or with the others that are set by default."""
-        known = self._settings.get((layer, concept))
-        for layers in ([layer], self._default_layers):
-            if known is None and layer in layers:
-                known = known_setting(self.source, layers, concept)
-        if known is not None:
-            self._settings[layer, concept] = known
-        return known
-
-    @cached_property
-    def _default_layers(self) -> list[str]:
-        return default_layers(self.source)
+        return [self._insert(stroke, part.layer, part.shape, part.units, part.value) for part in self._parts[key]]
 
     def _edit(self, stroke: Stroke) -> Intervention:
         shape = self.source.shape(stroke.layer)
-        where = self._where(stroke, shape)
-        units = self._units(stroke)
-        if stroke.action == "remove":
-            return Intervention.ablate(stroke.layer, shape, units, where, stroke.strength)
-        k = self._value(stroke) * stroke.multiple
-        return Intervention.insert(stroke.layer, shape, units, k, where, stroke.strength)
-
-    def _where(self, stroke: Stroke, shape: LayerShape) -> Where:
-        grid = (shape.height, shape.width)
-        if not stroke.points:
-            return everywhere(grid)
-        return self._mask(tuple(stroke.points), stroke.radius, grid, stroke.pooling)
-
-    def _masked(self, points: tuple[tuple[float, float], ...], radius: float, grid: tuple[int, int], how: str) -> Where:
-        """Bring a path to a layer's grid; all strokes but the newest have been seen before."""
-        return pooled(torch.from_numpy(rasterised(points, radius, self.size))[None], grid, how)
-
-    def _units(self, stroke: Stroke) -> Sequence[int]:
         if stroke.units is not None:
-            check_units(stroke.layer, self.source.shape(stroke.layer).units, stroke.units)
-            return stroke.units
-        if stroke.concept is None:
+            units: Sequence[int] = stroke.units
+        elif stroke.concept is not None:
+            by = None if stroke.by == "best" else stroke.by
+            units = self._ranked(stroke.layer, stroke.concept, by, stroke.top)[0]
+        else:
             raise BadValue("a stroke needs a concept, or units")
-        return self._ranked(stroke.layer, stroke.concept, None if stroke.by == "best" else stroke.by, stroke.top)[0]
+        self.check(stroke.layer, units)
+        value = torch.zeros(shape.units) if stroke.action == "remove" else self._value(stroke)
+        return self._insert(stroke, stroke.layer, shape, units, value)
+
+    def _insert(
+        self, stroke: Stroke, layer: str, shape: LayerShape, units: Sequence[int], value: PerUnit
+    ) -> Intervention:
+        grid = (shape.height, shape.width)
+        points = tuple(stroke.points)
+        where = self._mask(points, stroke.radius, grid, stroke.pooling) if points else everywhere(grid)
+        return Intervention.insert(layer, shape, units, value * stroke.multiple, where, stroke.strength)
+
+    def _pooled_mask(
+        self, points: tuple[tuple[float, float], ...], radius: float, grid: tuple[int, int], how: str
+    ) -> Where:
+        return pooled(torch.from_numpy(rasterized(points, radius, self.size))[None], grid, how)
 
     def _value(self, stroke: Stroke) -> PerUnit:
         if stroke.concept is not None:
@@ -273,9 +231,20 @@ class Painter(Reader):
         fractions, values = self.source.dissection.levels(stroke.layer)
         return values[:, int(np.abs(fractions - STRONG).argmin())].float()
 
-    def _rank(
-        self, layer: str, concept: str, by: Literal["ace", "iou"] | None, top: int
-    ) -> tuple[tuple[int, ...], Literal["ace", "iou"]]:
+    def _setting(self, layer: str, concept: str) -> BestSetting | None:
+        """Return the measured setting of a concept at a layer: alone, or with the others that are set by default."""
+        for layers in ([layer], self._default_layers):
+            if (layer, concept) not in self._settings and layer in layers:
+                setting = known_setting(self.source, layers, concept)
+                if setting is not None:
+                    self._settings[layer, concept] = setting
+        return self._settings.get((layer, concept))
+
+    @cached_property
+    def _default_layers(self) -> list[str]:
+        return default_layers(self.source)
+
+    def _rank(self, layer: str, concept: str, by: RankedBy | None, top: int) -> tuple[tuple[int, ...], RankedBy]:
         """Return the best units for a concept, and by which ranking: ACE if it is there, unless one is asked for."""
         used = by or ("ace" if self._has_ace(layer, concept) else "iou")
         top = min(top, self.source.shape(layer).units)
@@ -288,25 +257,24 @@ class Painter(Reader):
     def _pool(self, layer: str) -> Pool:
         """Return the layer's pool: that of other studies if there is one, else a small one."""
         if layer not in self._pools:
-            whole = self.source.sibling_path(layer, "pool")
-            images = PoolSpec.images if _finished(whole) else POOLED
+            images = PoolSpec.images if _finished(self.source.sibling_path(layer, "pool")) else POOL_IMAGES
             try:
                 self._pools[layer] = layer_pool(self.source, layer, images)
-            except StudyError:  # nothing can be written there, or another process is at it
-                spec = PoolSpec(**self.source.names(), layer=layer, images=POOLED)
+            except StudyError:  # nothing can be written there, or another process writes
+                spec = PoolSpec(**self.source.names(), layer=layer, images=POOL_IMAGES)
                 self._pools[layer] = pool_shard(self.source, spec, spec.ids())
         return self._pools[layer]
 
-    def _painted(self, id: int, seed: int, edits: Sequence[Intervention]) -> Images:
+    def _edited(self, id: int, seed: int, edits: Sequence[Intervention]) -> Images:
         if not edits:
-            return self._look(id, seed, None).images
+            return self._observe(id, seed).images
         generator = self.source.models.generator
         first = min((edit.layer for edit in edits), key=list(generator.layers).index)
         later = [edit for edit in edits if edit.layer != first]
-        seen = self._look(id, seed, first)
-        r = applied([edit for edit in edits if edit.layer == first], seen.features[first])
+        cached = self._observe(id, seed, first)
+        r = applied([edit for edit in edits if edit.layer == first], cached.features[first])
         with torch.no_grad():
-            return generator.render(r, first, seen.z, later)
+            return generator.render(r, first, cached.z, later)
 
 
 def _finished(directory: Path) -> bool:

@@ -1,47 +1,47 @@
-"""The models behind the pages: look at images, and read what their units do.
+"""The models behind the pages: draw images, and read the activations of their units.
 
-A `Reader`, and the `Painter` that it becomes with a brush, is used by one thread at a time: that of the `Worker`. What
-was seen of an image is kept for a while, so whatever is asked next of it costs only what is new.
+A `Reader`, and the `Painter` that extends it, is used by one thread at a time, the `ModelThread`. What was computed of
+an image is cached, so the next question about it costs only what is new.
 """
 
-from base64 import b64decode
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
+from pydantic import BaseModel
 from torch import Tensor
 
 from ganatomy.edit import check_units
-from ganatomy.errors import BadValue, UnknownName
+from ganatomy.errors import BadValue
 from ganatomy.experiments.causal.places import as_bytes
 from ganatomy.experiments.causal.source import Source
 from ganatomy.report.html import report_facts
-from ganatomy.report.tables import rows
 from ganatomy.types import Images, Labels, Latents, PerUnit
-from ganatomy.vocabulary import Concept
-from ganatomy.web.raster import rasterised
-from ganatomy.web.schemas import ActiveUnit, FeaturesAsked, FeaturesFound, UnitRow
+from ganatomy.web.raster import rasterized
+from ganatomy.web.schemas import Active, ActiveUnit, FeaturesFound, FeaturesRequest, Region, UnitRow
 
-KEPT_BYTES = 1 << 28
-ANY_SIZE = 1 << 50
-"""Bytes of a report that is served piece by piece."""
-NUMBERS = 1 << 18
-"""Most numbers of an answer."""
-Grid = Float[Tensor, "h w"]
-Picture = npt.NDArray[np.uint8]
+CACHE_BYTES = 1 << 28
+REPORT_BYTES = 1 << 50
+"""Size of a report that is served piece by piece: no limit."""
+MAX_NUMBERS = 1 << 18
+"""Numbers of an answer."""
+Points = Sequence[tuple[float, float]]
+ImageBytes = npt.NDArray[np.uint8]
 """[H, W, 3]."""
+M = TypeVar("M", bound=BaseModel)
 
 
 @dataclass
-class Seen:
-    """What is known of an image: its latent, itself, its labels once asked for, and features of layers."""
+class CachedImage:
+    """An image, its latent, its labels once asked for, and features of layers."""
 
     z: Latents
     images: Images
@@ -49,62 +49,39 @@ class Seen:
     features: dict[str, Tensor] = field(default_factory=dict)
 
     @property
-    def size(self) -> int:
+    def nbytes(self) -> int:
         """Bytes held."""
-        held = [self.z, self.images, *self.features.values(), *([] if self.labels is None else [self.labels])]
-        return sum(t.numel() * t.element_size() for t in held)
+        tensors = [self.z, self.images, *self.features.values(), *([] if self.labels is None else [self.labels])]
+        return sum(t.nbytes for t in tensors)
 
 
 class Reader:
-    """A finished dissection with its models open, to look with."""
+    """A finished dissection with its models open."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self._seen: OrderedDict[tuple[int, int], Seen] = OrderedDict()
+        self._cache: OrderedDict[tuple[int, int], CachedImage] = OrderedDict()
 
     @cached_property
     def size(self) -> tuple[int, int]:
         """Height and width of the images."""
-        height, width = self._look(0, 0, None).images.shape[-2:]
+        height, width = self._observe(0, 0).images.shape[-2:]
         return height, width
 
     @cached_property
     def report(self) -> dict[str, Any]:
-        """What the report of the dissection shows, with all its images; browsing is the report over live models."""
-        return report_facts(self.source.dissection, ANY_SIZE)
-
-    def piece(self, name: str) -> bytes:
-        """Return a piece of the report, which its page asks for when it shows it.
-
-        Raises:
-            UnknownName: no such piece.
-        """
-        pieces = self.report["pieces"]
-        if name not in pieces:
-            raise UnknownName("piece", name, list(pieces))
-        return b64decode(pieces[name])
+        """Contents of the report of the dissection, with all its images; browsing is the report over live models."""
+        return report_facts(self.source.dissection, REPORT_BYTES)
 
     def check(self, layer: str, units: Sequence[int]) -> None:
-        """Refuse units that are not there.
-
-        Raises:
-            UnknownName: no such layer or unit.
-        """
+        """Raise UnknownName where there is no such layer or unit."""
         check_units(layer, self.source.shape(layer).units, units)
 
-    def card(self, layer: str, unit: int) -> Picture:
-        """Return a unit's top images side by side, with outlines where it is on.
+    def image(self, id: int, seed: int) -> ImageBytes:
+        """Return an image without edits."""
+        return pixels(self._observe(id, seed).images)
 
-        Raises:
-            UnknownName: no such layer or unit.
-        """
-        return self.source.dissection.show(layer, unit).picture
-
-    def picture(self, id: int, seed: int) -> Picture:
-        """Return an image as it is."""
-        return pixels(self._look(id, seed, None).images)
-
-    def listed(self, layer: str, concept: str | None, sort: Literal["iou", "unit"]) -> list[UnitRow]:
+    def units(self, layer: str, concept: str | None, sort: Literal["iou", "unit"]) -> list[UnitRow]:
         """Return the units of a layer, with the IoU of their label or of a concept; missing where it has no score."""
         self.source.shape(layer)
         table = self.source.dissection.units
@@ -115,172 +92,124 @@ class Reader:
         table = table[table.layer == layer].sort_values("unit")
         if sort == "iou":
             table = table.sort_values("iou", ascending=False, kind="stable", na_position="last")
-        return [
-            UnitRow(
-                layer=layer,
-                unit=int(row.unit),
-                label=_text(row.label),
-                category=_text(row.category),
-                iou=_number(row.iou),
-                control=_number(row.control),
-                matched=bool(row.matched),
-            )
-            for row in rows(table)
-        ]
+        return _models(UnitRow, table)
 
-    def active(
-        self, id: int, seed: int, layer: str, where: tuple[Sequence[tuple[float, float]], float], top: int
-    ) -> tuple[list[ActiveUnit], list[str]]:
-        """Return the units that explain a part of an image, and what the segmenter sees there.
+    def active(self, asked: Region) -> Active:
+        """Return the units that explain a part of an image, and what the segmenter finds there.
 
         First those that are matched to a concept that is there and are on there, by the IoU of that pair; then the
         others, the most unusually active first.
-
-        Args:
-            id, seed: of the image.
-            layer: whose units.
-            where: a path of the brush, and its radius.
-            top: how many units.
         """
-        seen = self._look(id, seed, layer)
-        weight = self._weight(*where, self._grid(layer)).to(seen.z.device)
-        means = (seen.features[layer][0] * weight).sum((1, 2)) / weight.sum()
-        mask = torch.from_numpy(rasterised(*where, self.size)).bool().to(seen.z.device)
-        labels = self._labels(seen)[0][:, mask].mode(1).values.tolist()
+        cached = self._observe(asked.id, asked.seed, asked.layer)
+        weight = self._weight(asked.points, asked.radius, asked.layer).to(cached.z.device)
+        means = (cached.features[asked.layer][0] * weight).sum((1, 2)) / weight.sum()
+        mask = torch.from_numpy(rasterized(asked.points, asked.radius, self.size)).bool().to(cached.z.device)
+        labels = self._labels(cached)[0][:, mask].mode(1).values.tolist()
         concepts = [self.source.named(c) for c in labels if c]
-        matched = self._matched(layer, concepts, means, top)
-        others = [row for row in self._described(layer, means, top) if row.unit not in {own.unit for own in matched}]
-        return (matched + others)[:top], [concept.name for concept in concepts]
+        units = self._by_quantile(asked.layer, means)
+        pairs = self.source.dissection.pairs
+        pairs = pairs[(pairs.layer == asked.layer) & pairs.matched]
+        present = [pair in concepts for pair in zip(pairs.concept, pairs.category, strict=True)]
+        pairs = pairs[present].sort_values("iou", ascending=False, kind="stable").drop_duplicates("unit")
+        on = pairs.merge(units[["unit", "activation", "quantile"]], on="unit")
+        on = on[on.activation > on.threshold].rename(columns={"concept": "label"})
+        others = units[~units.unit.isin(on.unit)]
+        found = _models(ActiveUnit, on[: asked.top]) + _models(ActiveUnit, others[: asked.top])
+        return Active(units=found[: asked.top], concepts=[concept.name for concept in concepts])
 
-    def features(self, asked: FeaturesAsked) -> FeaturesFound:
-        """Return what some units do in a part of an image, and their whole maps where they are wanted.
+    def features(self, asked: FeaturesRequest) -> FeaturesFound:
+        """Return activations of units in a part of an image, and their whole maps where they are asked for.
 
         Raises:
             GanatomyError: what is asked for is not there, or too much.
         """
-        check_units(asked.layer, self.source.shape(asked.layer).units, asked.units)
+        self.check(asked.layer, asked.units)
         grid = self._grid(asked.layer)
-        if asked.maps and len(asked.units) * grid[0] * grid[1] > NUMBERS:
+        if asked.maps and len(asked.units) * grid[0] * grid[1] > MAX_NUMBERS:
             raise BadValue(
-                f"{len(asked.units)} maps of {grid[0]} × {grid[1]} are over {NUMBERS} numbers; ask for fewer"
+                f"{len(asked.units)} maps of {grid[0]} × {grid[1]} are over {MAX_NUMBERS} numbers; ask for fewer"
             )
-        r = self._look(asked.id, asked.seed, asked.layer).features[asked.layer][0, asked.units]
-        weight = self._weight(asked.points, asked.radius, grid).to(r)
-        means = (r * weight).sum((1, 2)) / weight.sum()
-        inside = r.where(weight > 0, -torch.inf)
+        r = self._observe(asked.id, asked.seed, asked.layer).features[asked.layer][0, asked.units]
+        weight = self._weight(asked.points, asked.radius, asked.layer).to(r)
         return FeaturesFound(
             layer=asked.layer,
             height=grid[0],
             width=grid[1],
-            means=means.tolist(),
-            greatest=inside.amax((1, 2)).tolist(),
+            means=((r * weight).sum((1, 2)) / weight.sum()).tolist(),
+            greatest=r.where(weight > 0, -torch.inf).amax((1, 2)).tolist(),
             maps=r.tolist() if asked.maps else None,
         )
 
     def common(self, ids: Sequence[int], seed: int, layer: str, top: int) -> list[ActiveUnit]:
-        """Return the units that light up somewhere in every one of these images, judged by where they do least."""
-        greatest = [self._look(id, seed, layer).features[layer][0].amax((1, 2)) for id in ids]
-        return self._described(layer, torch.stack(greatest).amin(0), top)
+        """Return the units that are active somewhere in every one of these images, by the image of least activation."""
+        greatest = [self._observe(id, seed, layer).features[layer][0].amax((1, 2)) for id in ids]
+        return _models(ActiveUnit, self._by_quantile(layer, torch.stack(greatest).amin(0))[:top])
 
     def unit_map(self, id: int, seed: int, layer: str, unit: int) -> npt.NDArray[np.uint8]:
         """Return where a unit is active in an image: [H, W], 255 for the greatest activation of the whole sample."""
-        check_units(layer, self.source.shape(layer).units, [unit])
-        r = self._look(id, seed, layer).features[layer][:, unit : unit + 1]
+        self.check(layer, [unit])
+        r = self._observe(id, seed, layer).features[layer][:, unit : unit + 1]
         units = self.source.dissection.units
         greatest = float(units[(units.layer == layer) & (units.unit == unit)].greatest.iloc[0])
         upsampled = F.interpolate(r, self.size, mode="bilinear")[0, 0]
         heat: npt.NDArray[np.uint8] = (upsampled / max(greatest, 1e-9)).clamp(0, 1).mul(255).byte().cpu().numpy()
         return heat
 
-    def _look(self, id: int, seed: int, layer: str | None) -> Seen:
-        """Return what is known of an image, with the features of a layer if one is named."""
-        seen = self._seen.pop((id, seed), None)
-        generator = self.source.models.generator
-        if layer is not None:
-            self.source.shape(layer)
-        if seen is None or (layer is not None and layer not in seen.features):
-            z = generator.latents(range(id, id + 1), seed) if seen is None else seen.z
-            drawn = generator.observe(z, [] if layer is None else [layer])
-            seen = seen or Seen(z, drawn.images)
-            seen.features.update(drawn.features)
-        self._seen[id, seed] = seen
-        while len(self._seen) > 1 and sum(kept.size for kept in self._seen.values()) > KEPT_BYTES:
-            self._seen.popitem(last=False)
-        return seen
+    def _observe(self, id: int, seed: int, layer: str | None = None) -> CachedImage:
+        """Return an image, with the features of a layer if one is named."""
+        layers = [] if layer is None else [layer]
+        for name in layers:
+            self.source.shape(name)
+        cached = self._cache.pop((id, seed), None)
+        if cached is None or not cached.features.keys() >= set(layers):
+            generator = self.source.models.generator
+            z = generator.latents(range(id, id + 1), seed) if cached is None else cached.z
+            observed = generator.observe(z, layers)
+            cached = cached or CachedImage(z, observed.images)
+            cached.features.update(observed.features)
+        self._cache[id, seed] = cached
+        while len(self._cache) > 1 and sum(own.nbytes for own in self._cache.values()) > CACHE_BYTES:
+            self._cache.popitem(last=False)
+        return cached
 
-    def _labels(self, seen: Seen) -> Labels:
-        if seen.labels is None:
-            seen.labels = self.source.models.segmenter(seen.images)
-        return seen.labels
+    def _labels(self, cached: CachedImage) -> Labels:
+        if cached.labels is None:
+            cached.labels = self.source.models.segmenter(cached.images)
+        return cached.labels
 
     def _grid(self, layer: str) -> tuple[int, int]:
         shape = self.source.shape(layer)
         return shape.height, shape.width
 
-    def _weight(self, points: Sequence[tuple[float, float]], radius: float, grid: tuple[int, int]) -> Grid:
-        """Return how much of each place of a grid a path covers; without points, all of it."""
+    def _weight(self, points: Points, radius: float, layer: str) -> Float[Tensor, "h w"]:
+        """Return how much of each place of a layer's grid a path covers; without points, all of it."""
+        grid = self._grid(layer)
         if not points:
             return torch.ones(grid)
-        return F.adaptive_avg_pool2d(torch.from_numpy(rasterised(points, radius, self.size))[None], grid)[0]
+        return F.adaptive_avg_pool2d(torch.from_numpy(rasterized(points, radius, self.size))[None], grid)[0]
 
-    def _matched(self, layer: str, concepts: Sequence[Concept], means: PerUnit, top: int) -> list[ActiveUnit]:
-        """Return the units that are matched to one of these concepts and are on, by the IoU of that pair."""
-        pairs = self.source.dissection.pairs
-        pairs = pairs[(pairs.layer == layer) & pairs.matched]
-        shown = [pair in concepts for pair in zip(pairs.concept, pairs.category, strict=True)]
-        pairs = pairs[shown].sort_values("iou", ascending=False, kind="stable").drop_duplicates("unit")
-        on = pairs[means.cpu().numpy()[pairs.unit] > pairs.threshold][:top]
-        shares = self._shares(layer, means)
-        return [
-            ActiveUnit(
-                layer=layer,
-                unit=int(row.unit),
-                activation=float(means[row.unit]),
-                quantile=float(shares[row.unit]),
-                label=row.concept,
-                iou=_number(row.iou),
-                matched=True,
-            )
-            for row in rows(on)
-        ]
-
-    def _shares(self, layer: str, activations: PerUnit) -> npt.NDArray[np.float64]:
-        """Return the share of the sample's places at which each unit is no more active."""
+    def _by_quantile(self, layer: str, activations: PerUnit) -> pd.DataFrame:
+        """Return the units of a layer with activations and their quantiles in the sample, the most unusual first."""
         fractions, values = self.source.dissection.levels(layer)
-        rank = (values <= activations.cpu()[:, None]).sum(1)  # levels ascend
-        return np.asarray(np.concatenate([[0.0], 1 - fractions])[rank.numpy()])
-
-    def _described(self, layer: str, activations: PerUnit, top: int) -> list[ActiveUnit]:
-        """Return the units whose activation is the most unusual, with their labels."""
-        shares = self._shares(layer, activations)
+        rank = (values <= activations.cpu()[:, None]).sum(1).numpy()  # levels ascend
+        quantile = np.concatenate([[0.0], 1 - fractions])[rank]
         table = self.source.dissection.units
         table = table[table.layer == layer].sort_values("unit")
-        numbers = activations.cpu().tolist()
-        order = sorted(range(len(numbers)), key=lambda u: (-shares[u], -numbers[u]))[:top]
-        chosen = table.iloc[order]
-        return [
-            ActiveUnit(
-                layer=layer,
-                unit=u,
-                activation=numbers[u],
-                quantile=float(shares[u]),
-                label=_text(row.label),
-                iou=_number(row.iou),
-                matched=bool(row.matched),
-            )
-            for u, row in zip(order, rows(chosen), strict=True)
-        ]
+        table = table.assign(activation=activations.cpu().double().numpy(), quantile=quantile)
+        return table.sort_values(["quantile", "activation"], ascending=False, kind="stable")
 
 
-def pixels(images: Images) -> Picture:
-    """Return an image as bytes [H, W, 3]."""
-    picture: Picture = as_bytes(images)[0].permute(1, 2, 0).numpy()
-    return picture
+def pixels(images: Images) -> ImageBytes:
+    """Return the first image of a batch as bytes [H, W, 3]."""
+    image: ImageBytes = as_bytes(images)[0].permute(1, 2, 0).numpy()
+    return image
 
 
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
+def _models(kind: type[M], table: pd.DataFrame) -> list[M]:
+    """Return the rows of a table as objects; what is missing, or an empty text, is None."""
+    fields = list(kind.model_fields)
+    rows = table[fields].to_dict("records")
+    return [
+        kind(**{str(name): None if pd.isna(value) or value == "" else value for name, value in row.items()})
+        for row in rows
+    ]

@@ -1,22 +1,27 @@
-"""What comes over HTTP, and what goes back: every size has a limit, so no request can keep the models for long."""
+"""Bodies of requests and answers: every size has a limit, so no request can occupy the models for long."""
 
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-PICTURES, STROKES, POINTS, UNITS = 16, 200, 500, 4096
-"""Most images and strokes of a request, points of a stroke, units of a set."""
+IMAGES, STROKES, POINTS, UNITS = 16, 200, 500, 4096
+"""Maximum number of images and strokes of a request, points of a stroke, units of a set."""
 ALL_POINTS = 10_000
-"""Most points of all strokes of a request."""
+"""Maximum number of points of all strokes of a request."""
 
-PictureId = Annotated[int, Field(ge=0, lt=1 << 53, description="which image: the id of its latent")]
+ImageId = Annotated[int, Field(ge=0, lt=1 << 53, description="which image: the id of its latent")]
+Seed = Annotated[int, Field(ge=0, lt=1 << 31)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Unit = Annotated[int, Field(ge=0, lt=1 << 20)]
+Top = Annotated[int, Field(ge=1, le=UNITS, description="how many units")]
+Path = Annotated[list[tuple[Share, Share]], Field(max_length=POINTS)]
+"""x and y as shares of width and height."""
+Rater = Annotated[str, Field(min_length=1, max_length=100, description="who says so")]
 
 
 class Strict(BaseModel):
-    """A body in which a word that we do not know is a mistake."""
+    """A body without other fields."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -42,31 +47,37 @@ class Stroke(Strict):
     top: int = Field(default=20, ge=1, le=UNITS, description="how many of the ranking")
     strength: Share = Field(default=1.0, description="how far each unit is taken: α")
     multiple: float = Field(default=1.0, ge=-10, le=10, allow_inf_nan=False, description="how many times k")
-    points: list[tuple[Share, Share]] = Field(
+    points: Path = Field(
         default_factory=list,
-        max_length=POINTS,
         description="the path: x and y as shares of width and height; empty for the whole image",
     )
     radius: Share = Field(default=0.08, description="of the brush, as a share of the image's width")
     pooling: Literal["max", "mean"] = Field(default="max", description="how the stroke reaches the layer's grid")
 
 
-def _not_too_long(strokes: list[Stroke]) -> list[Stroke]:
-    """Refuse strokes that would keep the models for long."""
+def _limit_points(strokes: list[Stroke]) -> list[Stroke]:
     points = sum(len(stroke.points) for stroke in strokes)
     if points > ALL_POINTS:
         raise ValueError(f"the strokes have {points} points; the most is {ALL_POINTS}")
     return strokes
 
 
-Strokes = Annotated[list[Stroke], Field(default_factory=list, max_length=STROKES), AfterValidator(_not_too_long)]
+Strokes = Annotated[list[Stroke], Field(default_factory=list, max_length=STROKES), AfterValidator(_limit_points)]
 
 
-class Painting(Strict):
+class _ImageRequest(Strict):
+    id: ImageId
+    seed: Seed = 0
+
+
+class _ImageSetRequest(Strict):
+    ids: list[ImageId] = Field(min_length=1, max_length=IMAGES)
+    seed: Seed = 0
+
+
+class Painting(_ImageRequest):
     """An image with strokes on it."""
 
-    id: PictureId
-    seed: int = Field(default=0, ge=0, lt=1 << 31)
     strokes: Strokes
 
 
@@ -77,18 +88,42 @@ class PaintRequest(Painting):
     number: int = Field(default=0, ge=0, lt=1 << 53, description="counts up within the stream")
 
 
-class GenerateRequest(Strict):
+class GenerateRequest(_ImageSetRequest):
     """Several images with the same strokes."""
 
-    ids: list[PictureId] = Field(min_length=1, max_length=PICTURES)
-    seed: int = Field(default=0, ge=0, lt=1 << 31)
     strokes: Strokes
     edits: dict[str, Any] | None = Field(
         default=None, description="interventions as `ganatomy apply` reads them, instead of strokes"
     )
 
 
-class Pictures(BaseModel):
+class CommonRequest(_ImageSetRequest):
+    """Images that have something in common."""
+
+    layer: Name
+    top: Top = 20
+
+
+class Region(_ImageRequest):
+    """A part of an image: a path of the brush, or a single point."""
+
+    layer: Name
+    points: Path = Field(min_length=1)
+    radius: Share = 0.0
+    top: Top = 20
+
+
+class FeaturesRequest(_ImageRequest):
+    """Units of a layer, in a part of an image."""
+
+    layer: Name
+    units: list[Unit] = Field(min_length=1, max_length=UNITS)
+    points: Path = Field(default_factory=list, description="the path; empty for everywhere")
+    radius: Share = 0.0
+    maps: bool = Field(default=False, description="whether to return whole maps too")
+
+
+class Images(BaseModel):
     """Images as PNG files, base64."""
 
     pictures: list[str]
@@ -104,70 +139,43 @@ class Change(BaseModel):
 
 
 class Changes(BaseModel):
-    """What strokes did to an image, the greatest change first."""
+    """The effect of strokes on an image, the greatest change first."""
 
     changes: list[Change]
     pixels: float = Field(description="mean absolute change of the image, of 255")
 
 
-class ActiveUnit(BaseModel):
-    """A unit, and how active it is somewhere."""
-
-    layer: str
-    unit: int
-    activation: float
-    quantile: float = Field(description="share of the sample's places that are no higher: 1 is as high as it gets")
-    label: str | None = Field(description="the concept that is there and that it is matched to, or else its label")
-    iou: float | None = Field(description="with that concept")
-    matched: bool = Field(description="whether it is matched to that concept")
-
-
-class UnitRow(BaseModel):
-    """A unit and how well it fits its label, or the concept that was asked for."""
-
+class _ScoredUnit(BaseModel):
     layer: str
     unit: int
     label: str | None
-    category: str | None
     iou: float | None
-    control: float | None = Field(description="the same with features and images mismatched")
     matched: bool
 
 
-class Region(Strict):
-    """A place in an image: the mean over a path of the brush, or a single point."""
+class ActiveUnit(_ScoredUnit):
+    """A unit, how active it is somewhere, and the concept there that it is matched to, or else its label."""
 
-    id: PictureId
-    seed: int = Field(default=0, ge=0, lt=1 << 31)
-    layer: Name
-    points: list[tuple[Share, Share]] = Field(min_length=1, max_length=POINTS)
-    radius: Share = 0.0
-    top: int = Field(default=20, ge=1, le=UNITS)
+    activation: float
+    quantile: float = Field(description="share of the sample's places that are no higher: 1 is as high as it gets")
+
+
+class UnitRow(_ScoredUnit):
+    """A unit and how well it fits its label, or the concept that was asked for."""
+
+    category: str | None
+    control: float | None = Field(description="the same with features and images mismatched")
 
 
 class Active(BaseModel):
-    """What is active at a place, and what the segmenter sees there."""
+    """The active units of a part of an image, and what the segmenter finds there."""
 
     units: list[ActiveUnit]
     concepts: list[str] = Field(description="one for each plane that names anything")
 
 
-class FeaturesAsked(Strict):
-    """What units do in a part of an image: on a path of the brush, or everywhere."""
-
-    id: PictureId
-    seed: int = Field(default=0, ge=0, lt=1 << 31)
-    layer: Name
-    units: list[Unit] = Field(min_length=1, max_length=UNITS)
-    points: list[tuple[Share, Share]] = Field(
-        default_factory=list, max_length=POINTS, description="the path; empty for everywhere"
-    )
-    radius: Share = 0.0
-    maps: bool = Field(default=False, description="whether to return whole maps too")
-
-
 class FeaturesFound(BaseModel):
-    """What units do in a part of an image, in the order in which they were asked for."""
+    """Activations of units in a part of an image, in the order of the request."""
 
     layer: str
     height: int
@@ -187,15 +195,6 @@ class Ranking(BaseModel):
     ious: list[float] = Field(description="of each unit with the concept")
 
 
-class CommonRequest(Strict):
-    """Images that have something in common."""
-
-    ids: list[PictureId] = Field(min_length=1, max_length=PICTURES)
-    seed: int = Field(default=0, ge=0, lt=1 << 31)
-    layer: Name
-    top: int = Field(default=20, ge=1, le=UNITS)
-
-
 class Brush(BaseModel):
     """A concept that can be drawn and removed at a layer."""
 
@@ -208,7 +207,7 @@ class Brush(BaseModel):
 
 
 class LayerFacts(BaseModel):
-    """A layer that was dissected."""
+    """A dissected layer."""
 
     name: str
     units: int
@@ -217,7 +216,7 @@ class LayerFacts(BaseModel):
 
 
 class StudyFacts(BaseModel):
-    """A study that is served."""
+    """A served study."""
 
     name: str
     generator: str
@@ -229,24 +228,21 @@ class StudyFacts(BaseModel):
     layer: str = Field(description="where painting starts: the layer with the best brushes")
 
 
-Rater = Annotated[str, Field(min_length=1, max_length=100, description="who says so")]
-
-
-class Named(Strict):
-    """What a person calls a unit."""
-
+class _UnitAnswer(Strict):
     layer: Name
     unit: Unit
     rater: Rater
+
+
+class LabelAnswer(_UnitAnswer):
+    """What a person calls a unit."""
+
     words: Annotated[str, Field(min_length=1, max_length=100, description="one or two words")]
 
 
-class Flagged(Strict):
+class FlagAnswer(_UnitAnswer):
     """Whether a person sees artifacts in a unit's top images."""
 
-    layer: Name
-    unit: Unit
-    rater: Rater
     artifact: bool
 
 
@@ -259,7 +255,7 @@ class PairRequest(Strict):
 
 
 class Pair(BaseModel):
-    """Two images as PNG files, base64; which is which is not told."""
+    """Two images as PNG files, base64, in random order."""
 
     comparison: str
     picture: int
@@ -267,24 +263,24 @@ class Pair(BaseModel):
     right: str
 
 
-class Preferred(Strict):
+class PairAnswer(Strict):
     """Which of a pair a person finds more real."""
 
     comparison: Name
-    picture: PictureId
+    picture: ImageId
     rater: Rater
     choice: Literal["left", "right"]
 
 
-class Said(BaseModel):
-    """What people say of a unit, the oldest first."""
+class UnitAnnotations(BaseModel):
+    """All annotations of a unit, the oldest first."""
 
     labels: list[tuple[str, str]] = Field(description="who, and the words")
     flags: list[tuple[str, bool]] = Field(description="who, and whether there are artifacts")
 
 
-class Task(BaseModel):
-    """The next unit that a person has not judged yet."""
+class NextUnit(BaseModel):
+    """The next unit that a person has not annotated yet."""
 
     layer: str
     unit: int | None = Field(description="None when all are done")
@@ -292,7 +288,7 @@ class Task(BaseModel):
     of: int
 
 
-class Agreed(BaseModel):
+class AgreementCounts(BaseModel):
     """How far people and dissection agree (S-6.2)."""
 
     labelled: int
@@ -311,7 +307,7 @@ class Preference(BaseModel):
     answers: int
 
 
-class Reason(BaseModel):
+class ErrorBody(BaseModel):
     """Why a request was refused."""
 
     reason: str

@@ -1,21 +1,20 @@
-"""One thread that runs the models, and the line before it: the server's event loop never waits for an image."""
+"""The one thread that runs the models, and the queue before it: the event loop never waits for an image."""
 
 import asyncio
 import heapq
 import itertools
-import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Future
-from typing import Any, NamedTuple, TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, TypeVar
 
 from ganatomy.errors import GanatomyError
 from ganatomy.execute.memory import trim_heap
 
 T = TypeVar("T")
 PAINT, READ, BROWSE, WARM = 0, 1, 2, 3
-"""What goes first: a stroke's image, what it changed, all else that people ask, what nobody has asked yet."""
-STREAMS = 4096
+"""What runs first: the image of a stroke, what it changed, all other requests, warm-up jobs."""
+MAX_STREAMS = 4096
 """Streams whose newest number is kept."""
 
 
@@ -24,112 +23,97 @@ class Outdated(GanatomyError):
 
 
 class Busy(GanatomyError):
-    """The line is full."""
+    """The queue is full."""
 
 
-class Turn(NamedTuple):
-    """Where a request stands in line.
-
-    Attributes:
-        urgency: the least goes first; those of one urgency in the order in which they came.
-        stream: a person's strokes, say; of one stream only the newest is run.
-        number: how new it is within its stream.
-    """
+class Priority(NamedTuple):
+    """When a job runs: the least urgency first, then the first that came; of one stream only the greatest number."""
 
     urgency: int = BROWSE
     stream: str = ""
     number: int = 0
 
 
-LAST = Turn()
-"""Whenever nothing is more urgent."""
+LOWEST = Priority()
 
 
-class Worker:
-    """A thread of its own, which runs one job at a time.
+class ModelThread:
+    """A thread that runs one job at a time; all methods are called from one event loop.
 
     Args:
-        waiting: most jobs that wait; one more is refused.
+        waiting: maximum number of waiting jobs.
     """
 
     def __init__(self, waiting: int = 64) -> None:
         self._waiting = waiting
-        self._line: list[tuple[int, int, Turn, Callable[[], Any], Future[Any]]] = []
+        self._thread = ThreadPoolExecutor(1, "ganatomy-models")
+        self._queue: list[tuple[int, int, Priority, asyncio.Future[None]]] = []
         self._newest: OrderedDict[str, int] = OrderedDict()
         self._count = itertools.count()
-        self._changed = threading.Condition()
-        self._closed = False
-        self._thread = threading.Thread(target=self._work, name="ganatomy-models", daemon=True)
-        self._thread.start()
+        self._running = False
 
-    async def run(self, job: Callable[[], T], turn: Turn = LAST) -> T:
-        """Return what the job returns, once it is its turn.
+    async def run(self, job: Callable[[], T], priority: Priority = LOWEST) -> T:
+        """Return what the job returns, once it has run.
 
         Raises:
             Outdated: a newer job of its stream came while it waited.
-            Busy: too many wait.
+            Busy: too many jobs wait.
         """
-        return await asyncio.wrap_future(self._enqueue(job, turn))
+        self._drop_outdated(priority)
+        if self._running:
+            await self._enqueue(priority)
+        self._running = True
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, _trimmed, job)
+        finally:
+            self._start_next()
 
     def close(self) -> None:
-        """End the thread once the job that it is at is done; what waits is called off."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
-        self._thread.join()
+        """Cancel the waiting jobs and end the thread after its present job."""
+        for *_, start in self._queue:
+            start.cancel()
+        self._thread.shutdown()
 
-    def _enqueue(self, job: Callable[[], T], turn: Turn) -> "Future[T]":
-        future: Future[T] = Future()
-        with self._changed:
-            if turn.stream:
-                if turn.number < self._newest.get(turn.stream, turn.number):
-                    raise Outdated("a newer request has come")
-                self._drop_older(turn)
-            if len(self._line) >= self._waiting or self._closed:
-                raise Busy(f"{len(self._line)} requests wait already; try again soon")
-            self._remember(turn)
-            heapq.heappush(self._line, (turn.urgency, next(self._count), turn, job, future))
-            self._changed.notify()
-        return future
+    async def _enqueue(self, priority: Priority) -> None:
+        """Wait until the job may run."""
+        if len(self._queue) >= self._waiting:
+            raise Busy(f"{len(self._queue)} requests wait already; try again soon")
+        start = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._queue, (priority.urgency, next(self._count), priority, start))
+        try:
+            await start
+        except asyncio.CancelledError:
+            if not start.cancelled() and start.exception() is None:  # its turn had come
+                self._start_next()
+            raise
 
-    def _drop_older(self, turn: Turn) -> None:
-        """Take from the line what this one makes useless."""
-        kept = []
-        for entry in self._line:
-            _, _, other, _, future = entry
-            if other.stream == turn.stream and other.number <= turn.number:
-                future.set_exception(Outdated("a newer request has come"))
-            else:
-                kept.append(entry)
-        if len(kept) < len(self._line):
-            heapq.heapify(kept)
-            self._line = kept
+    def _start_next(self) -> None:
+        self._running = False
+        while self._queue and not self._running:
+            *_, start = heapq.heappop(self._queue)
+            if not start.done():  # else whoever asked has gone
+                self._running = True
+                start.set_result(None)
 
-    def _remember(self, turn: Turn) -> None:
-        """Note how new a stream is; of streams long silent nothing is known."""
-        if turn.stream:
-            self._newest[turn.stream] = turn.number
-            self._newest.move_to_end(turn.stream)
-            if len(self._newest) > STREAMS:
-                self._newest.popitem(last=False)
+    def _drop_outdated(self, priority: Priority) -> None:
+        """Refuse a job that is older than its stream, and the waiting jobs that it makes useless."""
+        if not priority.stream:
+            return
+        if priority.number < self._newest.get(priority.stream, priority.number):
+            raise Outdated("a newer request has come")
+        for _, _, other, start in self._queue:
+            if other.stream == priority.stream and not start.done():
+                start.set_exception(Outdated("a newer request has come"))
+        self._queue = [entry for entry in self._queue if not entry[-1].done()]
+        heapq.heapify(self._queue)
+        self._newest[priority.stream] = priority.number
+        self._newest.move_to_end(priority.stream)
+        if len(self._newest) > MAX_STREAMS:
+            self._newest.popitem(last=False)
 
-    def _next(self) -> tuple[Callable[[], Any], "Future[Any]"] | None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._line or self._closed)
-            if self._closed:
-                for *_, future in self._line:
-                    future.cancel()
-                return None
-            *_, job, future = heapq.heappop(self._line)
-        return job, future
 
-    def _work(self) -> None:
-        while (found := self._next()) is not None:
-            job, future = found
-            if not future.set_running_or_notify_cancel():
-                continue  # whoever asked has gone
-            try:
-                future.set_result(job())
-            except BaseException as error:
-                future.set_exception(error)
-            trim_heap()  # else what images that are kept leave between them is never used again
+def _trimmed(job: Callable[[], T]) -> T:
+    try:
+        return job()
+    finally:
+        trim_heap()  # else the memory between kept images is never used again

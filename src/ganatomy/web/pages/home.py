@@ -1,19 +1,18 @@
-"""What is served, and whether the server is alive."""
+"""Which studies are served, and whether the server is alive."""
 
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
-from ganatomy.web.house import InHouse, page
-from ganatomy.web.painter import Painter
+from ganatomy.web.house import AppState, State, page
 from ganatomy.web.schemas import LayerFacts, StudyFacts
 
 routes = APIRouter()
 
 
 @routes.get("/", response_class=HTMLResponse, include_in_schema=False)
-async def home(house: InHouse) -> str:
-    """Show the studies that are served."""
-    return page("home.html", studies=[await _facts(house, name) for name in house.painters])
+async def home(state: State) -> str:
+    """Show the served studies."""
+    return page("home.html", studies=await _facts(state))
 
 
 @routes.get("/docs", response_class=HTMLResponse, include_in_schema=False)
@@ -29,26 +28,25 @@ async def health() -> dict[str, str]:
 
 
 @routes.get("/api/studies")
-async def studies(house: InHouse) -> list[StudyFacts]:
+async def studies(state: State) -> list[StudyFacts]:
     """List the studies that are served."""
-    return [await _facts(house, name) for name in house.painters]
+    return await _facts(state)
 
 
-async def _facts(house: InHouse, name: str) -> StudyFacts:
-    painter = house.painters[name]
-    height, width = await house.worker.run(lambda: painter.size)
-    return _described(name, painter, height, width)
-
-
-def _described(name: str, painter: Painter, height: int, width: int) -> StudyFacts:
-    dissection = painter.source.dissection
-    return StudyFacts(
-        name=name,
-        generator=dissection.spec.generator,
-        segmenter=dissection.spec.segmenter,
-        images=dissection.spec.images,
-        height=height,
-        width=width,
-        layers=[LayerFacts(name=layer, **shape._asdict()) for layer, shape in dissection.layers.items()],
-        layer=painter.best_layer(),
-    )
+async def _facts(state: AppState) -> list[StudyFacts]:
+    found = []
+    for name, painter in state.painters.items():
+        height, width = await state.models.run(lambda painter=painter: painter.size)  # type: ignore[misc]
+        dissection = painter.source.dissection
+        facts = StudyFacts(
+            name=name,
+            generator=dissection.spec.generator,
+            segmenter=dissection.spec.segmenter,
+            images=dissection.spec.images,
+            height=height,
+            width=width,
+            layers=[LayerFacts(name=layer, **shape._asdict()) for layer, shape in dissection.layers.items()],
+            layer=painter.best_layer(),
+        )
+        found.append(facts)
+    return found
