@@ -57,7 +57,7 @@ class Coupling(nn.Module):
         nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]  # it has one
 
     def forward(self, z: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """Return x for z: the other half of the values scaled and shifted."""
+        """Return the variables one step nearer to the image."""
         mask = self._mask(z)
         log_scale, shift = self._affine(z * mask)
         return z * mask + (1 - mask) * (z * log_scale.exp() + shift)
