@@ -184,7 +184,7 @@ def run_compare(given: dict[str, Any]) -> Any:
     from ganatomy.experiments.compare.comparison import run_compare as run
     from ganatomy.experiments.dissection import Dissection
     from ganatomy.remote import local_path
-    from ganatomy.report import write_comparison
+    from ganatomy.report.compare.page import write_comparison
 
     options = {key: plain(value) for key, value in given.items()}
     studies, out, device, engine, progress = (

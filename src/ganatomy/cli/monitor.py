@@ -43,9 +43,8 @@ def monitor(arguments: Namespace) -> None:
     from ganatomy.cli import terminal
     from ganatomy.experiments.monitor.looks import add_errors
     from ganatomy.experiments.monitor.monitoring import Monitoring
-    from ganatomy.experiments.warnings import warnings_of
     from ganatomy.remote import display_path
-    from ganatomy.report import write_monitor_report
+    from ganatomy.report.monitor.page import write_monitor_report
 
     given = given_options(arguments)
     if arguments.checkpoints:
@@ -65,7 +64,7 @@ def monitor(arguments: Namespace) -> None:
             {
                 "directory": display_path(arguments.out),
                 "report": str(page),
-                "warnings": warnings_of(result),
+                "warnings": result.warnings,
                 **tables,
                 "followed": followed,
             }
@@ -76,23 +75,13 @@ def monitor(arguments: Namespace) -> None:
 
 
 def show(result: "Monitoring") -> None:
-    """Print what was found at each look, and what could not be looked at."""
-    from rich.console import Console
-
+    """Print what was found at each checkpoint, and which could not be dissected."""
     from ganatomy.cli import terminal
-    from ganatomy.experiments.resampling import ALL
+    from ganatomy.report.monitor.curves import checkpoint_table
 
-    layer = ALL if len(result.layers) > 1 else result.layers[0]
-    found = result.table[(result.table.category == ALL) & (result.table.layer == layer)]
-    shown = found[["step", "matched", "concepts", "matched_iou"]].rename(columns={"matched_iou": "mean IoU"})
-    if "matched_error" in found:
-        pairs = zip(found.matched, found.matched_error, strict=True)
-        shown["matched"] = [f"{units:3} ± {error:.1f}" for units, error in pairs]
-    turned = result.turnover.groupby("step")[["kept", "changed", "lost", "gained"]].sum().reset_index()
     terminal.warn(result)
-    console = Console(highlight=False, emoji=False, soft_wrap=True)
-    console.print(f"{found.units.iloc[-1]} units of {', '.join(result.layers)}", markup=False)
-    console.print(terminal.table(shown.merge(turned.astype(object), "left", "step")))
+    terminal.say(f"{result.table.units.max()} units of {', '.join(result.layers)}")
+    terminal.show_tables(checkpoint_table(result))
     for row in result.skipped.itertuples(index=False):
         terminal.say(f"skipped: {row.name}: {row.reason}")
 

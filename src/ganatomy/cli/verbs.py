@@ -109,12 +109,10 @@ def render_scenes(arguments: Namespace) -> None:
 
 def _summary(result: "Dissection", place: str, page: Path) -> dict[str, Any]:
     """What a script wants to know: where things are, and the table of each layer and concept."""
-    from ganatomy.experiments.warnings import warnings_of
-
     return {
         "study": place,
         "report": str(page),
-        "warnings": warnings_of(result),
+        "warnings": result.warnings,
         "spec": dataclasses.asdict(result.spec),
         "dtype": result.facts.get("dtype"),
         "layers": rows(result.by_layer),
@@ -133,7 +131,7 @@ def print_json(content: Any) -> None:
 
 
 def _write_report(result: "Dissection", page: Path) -> Path:
-    from ganatomy.report import write_report
+    from ganatomy.report.html import write_report
 
     with writing(page, result.study.directory):
         write_report(result, page)

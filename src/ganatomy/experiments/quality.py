@@ -27,6 +27,7 @@ from ganatomy.experiments.described import (
 from ganatomy.experiments.left_out import LeftOut, Perfect, Textures, check_textures, frechet_left_out
 from ganatomy.experiments.result import Result
 from ganatomy.progress import Progress, Silent
+from ganatomy.report.causal.quality import quality_section, quality_tables
 from ganatomy.stats.frechet import FeatureMoments, sampling_bias
 from ganatomy.study import Study
 from ganatomy.types import Images
@@ -117,6 +118,8 @@ QUALITY = Experiment(
     filled=frozenset({"layer"}),
     plan=_plan,
     result=Quality,
+    tables=quality_tables,
+    section=quality_section,
     example='ganatomy.quality("study", real="scenes:church").table',
 )
 

@@ -15,6 +15,7 @@ from ganatomy.experiments.quality import named_reals
 from ganatomy.experiments.repair import UNION, Repair, RepairSpec, check_sets, run_repair
 from ganatomy.experiments.repaired_pictures import repairing_seconds
 from ganatomy.remote import local_path
+from ganatomy.report.causal.repair import repair_section, repair_tables
 from ganatomy.study import spec_digest
 
 SHARED = ("real", "reals", "features", "images", "top", "seed", "batch")
@@ -144,5 +145,7 @@ REPAIR = Experiment(
     planned=frozenset({"top"}),
     plan=_plan,
     result=Repair,
+    tables=repair_tables,
+    section=repair_section,
     example='ganatomy.repair("study", layer="layer4", real="scenes:church", worst=20).opens',
 )

@@ -20,7 +20,7 @@ from ganatomy.errors import BadValue
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.interpretable import interpretable_with
 from ganatomy.experiments.redraws import CONTENDERS, Changes, Redraws
-from ganatomy.experiments.tables import Bools, Floats, Ints, Verdict
+from ganatomy.experiments.tables import Bools, Floats, Ints, UnitLabels
 from ganatomy.stats.jackknife import student
 from ganatomy.stats.pairs import blocks_of
 from ganatomy.vocabulary import CATEGORIES
@@ -117,7 +117,7 @@ class Resampled:
         return found
 
     @cached_property
-    def _own(self) -> Verdict:
+    def _own(self) -> UnitLabels:
         """The dissection's own verdict, [u]."""
         units = self.dissection.units
         number = {tuple(concept): i for i, concept in enumerate(self.dissection.vocabulary)}
@@ -126,16 +126,16 @@ class Resampled:
             for named in (units, interpretable_with(self.dissection))
         )
         flags = (units[name].to_numpy(bool) for name in ("interpretable", "matched"))
-        return Verdict(label, units.iou.fillna(0).to_numpy(), best, *flags)
+        return UnitLabels(label, units.iou.fillna(0).to_numpy(), best, *flags)
 
-    def _by_layer(self) -> Iterator[tuple[str, Verdict]]:
+    def _by_layer(self) -> Iterator[tuple[str, UnitLabels]]:
         """Yield the verdicts of each layer, and of all, [1 + draws, u]: the dissection's own first."""
         tables = [np.vstack([own, getattr(self, name)]) for name, own in self._own._asdict().items()]
         layer_of = self.dissection.units.layer.to_numpy()
         for layer in self.dissection.layers:
-            yield layer, Verdict(*(table[:, layer_of == layer] for table in tables))
+            yield layer, UnitLabels(*(table[:, layer_of == layer] for table in tables))
         if len(self.dissection.layers) > 1:
-            yield ALL, Verdict(*tables)
+            yield ALL, UnitLabels(*tables)
 
 
 def resampled(dissection: Dissection, draws: int = 200, seed: int = 0) -> Resampled | None:
@@ -164,7 +164,7 @@ def resampled(dissection: Dissection, draws: int = 200, seed: int = 0) -> Resamp
     together = max(1, min(DRAWS_AT_ONCE, ROOM // _draw_bytes(dissection)))
     some = zip(*(torch.split(torch.from_numpy(own - 1), together) for own in weights), strict=True)
     redraws = Redraws(dissection)
-    verdicts = [scores.verdict for each in some for scores in redraws.scores(Changes(*each))]
+    verdicts = [scores.labels for each in some for scores in redraws.scores(Changes(*each))]
     label, iou, best, *flags = (np.stack(column) for column in zip(*verdicts, strict=True))
     concepts = dissection.reading.concepts.numpy()
     return Resampled(dissection, seed, blocks, concepts[label], iou, concepts[best], *flags)

@@ -26,6 +26,7 @@ from ganatomy.experiments.causal.source import SampleSpec, Source
 from ganatomy.experiments.result import Result
 from ganatomy.generators.classifier import Classifier
 from ganatomy.progress import Progress, tick
+from ganatomy.report.causal.accuracy import accuracy_section, accuracy_tables
 from ganatomy.stats.verdicts import Overall, Verdicts
 from ganatomy.study import Study
 
@@ -283,6 +284,8 @@ ACCURACY = Experiment(
     planned=frozenset({"top", "by"}),
     plan=_plan,
     result=Accuracy,
+    tables=accuracy_tables,
+    section=accuracy_section,
     draws=False,
     example='ganatomy.accuracy("study", layer="layer3", concept="water").classes',
 )

@@ -30,6 +30,7 @@ from ganatomy.experiments.causal.trials import Always, try_edits
 from ganatomy.experiments.causal.unit_sets import Sets, Shares, effect_table, judge_sets
 from ganatomy.experiments.result import Result
 from ganatomy.progress import Progress
+from ganatomy.report.causal.ace import ace_section, ace_tables
 from ganatomy.stats.paired import PairedChange
 from ganatomy.study import Study
 from ganatomy.types import PerUnit
@@ -293,6 +294,8 @@ ACE = Experiment(
     planned=frozenset(field.name for field in fields(AceSpec)) - {"layer", "concept"},
     plan=_plan,
     result=Ace,
+    tables=ace_tables,
+    section=ace_section,
     several="concept",
     example='ganatomy.ace("study", layer="layer4", concept="tree").effects',
 )

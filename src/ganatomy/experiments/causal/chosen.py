@@ -13,6 +13,7 @@ from ganatomy.experiments.causal.choice import Choice, Wanted, choose
 from ganatomy.experiments.causal.insertion import in_order
 from ganatomy.experiments.causal.settings import SettingSpec, default_layers, setting_spec
 from ganatomy.experiments.causal.source import Source
+from ganatomy.report.causal.setting import setting_section, setting_tables
 
 BY_HAND = ("units", "top", "by", "ace", "multiple", "constant")
 """Options that say how to insert; where one is given, no setting is measured."""
@@ -149,6 +150,8 @@ BEST_SETTING = Experiment(
     planned=frozenset({"cell"}),
     plan=_plan,
     result=BestSetting,
+    tables=setting_tables,
+    section=setting_section,
     several="concept",
     example='ganatomy.best_setting("study", concept="door", layers=["layer5", "layer6"]).measured',
 )

@@ -64,6 +64,7 @@ from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.causal.trials import Untouched, batches
 from ganatomy.experiments.result import Result
 from ganatomy.progress import Progress
+from ganatomy.report.causal.context import context_section, context_tables
 from ganatomy.stats.base import Accumulator, Merge, join
 from ganatomy.stats.clusters import clustered_mean, contrast
 from ganatomy.study import Study
@@ -400,5 +401,7 @@ CONTEXT = Experiment(
     planned=BY_SETTING,
     plan=place_plan("context", ContextSpec, run_context, _trials),
     result=Context,
+    tables=context_tables,
+    section=context_section,
     example='ganatomy.context("study", concept="door").under',
 )

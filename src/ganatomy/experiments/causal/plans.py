@@ -27,6 +27,8 @@ from ganatomy.experiments.causal.source import SampleSpec, Source
 from ganatomy.experiments.causal.trials import batches, redrawn
 from ganatomy.progress import Progress
 from ganatomy.remote import download, local_path
+from ganatomy.report.causal.capacity import capacity_section, capacity_tables
+from ganatomy.report.causal.effect import effect_section, effect_tables
 from ganatomy.study import RUN, is_study, spec_digest
 
 P = TypeVar("P", bound=PlaceSpec)
@@ -340,6 +342,8 @@ ABLATE = Experiment(
     planned=frozenset({"top", "by"}),
     plan=_plan_ablation,
     result=Effect,
+    tables=effect_tables,
+    section=effect_section,
     example='ganatomy.ablate("study", layer="layer4", concept="tree", top=20)',
 )
 INSERT = Experiment(
@@ -353,6 +357,8 @@ INSERT = Experiment(
     required=frozenset({"concept"}),
     plan=_plan_insertion,
     result=Effect,
+    tables=effect_tables,
+    section=effect_section,
     example='ganatomy.insert("study", concept="door", at=(9, 6)).table',
 )
 APPLY = Experiment(
@@ -364,6 +370,8 @@ APPLY = Experiment(
     filled=_CHOSEN | {"concept", "multiple", "constant", "pool", "strength"},
     plan=_plan_edits,
     result=Effect,
+    tables=effect_tables,
+    section=effect_section,
     example='ganatomy.apply_edits("study", edit="edit.json").table',
 )
 CAPACITY = Experiment(
@@ -375,5 +383,7 @@ CAPACITY = Experiment(
     filled=frozenset({"layer", "sets"}),
     plan=_plan_capacity,
     result=Capacity,
+    tables=capacity_tables,
+    section=capacity_section,
     example='ganatomy.capacity("study", layers=["layer4"], concept="door", on=["building"]).table',
 )

@@ -36,6 +36,7 @@ from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.result import Result
 from ganatomy.generators import Generator, Observation
 from ganatomy.progress import Progress, tick
+from ganatomy.report.causal.trace import trace_section, trace_tables
 from ganatomy.stats.base import Accumulator, Merge, add, join
 from ganatomy.stats.clusters import clustered_mean
 from ganatomy.study import Study
@@ -343,5 +344,7 @@ TRACE = Experiment(
     planned=BY_SETTING,
     plan=place_plan("trace", TraceSpec, run_trace, _trials),
     result=Trace,
+    tables=trace_tables,
+    section=trace_section,
     example='ganatomy.trace("study", concept="door").lines',
 )

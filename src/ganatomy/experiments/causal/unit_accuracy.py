@@ -31,6 +31,7 @@ from ganatomy.experiments.causal.plans import home
 from ganatomy.experiments.causal.source import SampleSpec, Source
 from ganatomy.experiments.result import Result
 from ganatomy.progress import Progress
+from ganatomy.report.causal.accuracy import unit_accuracy_section, unit_accuracy_tables
 from ganatomy.stats.verdicts import Verdicts
 from ganatomy.study import Study
 
@@ -289,6 +290,8 @@ UNIT_ACCURACY = Experiment(
     spec=UnitAccuracySpec,
     plan=_plan,
     result=UnitAccuracy,
+    tables=unit_accuracy_tables,
+    section=unit_accuracy_section,
     draws=False,
     example='ganatomy.unit_accuracy("study", layer="layer3").table',
 )

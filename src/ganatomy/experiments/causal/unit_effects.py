@@ -28,6 +28,7 @@ from ganatomy.experiments.causal.source import SampleSpec, Source
 from ganatomy.experiments.causal.trials import Always, Untouched, batches, try_edits
 from ganatomy.experiments.result import Result
 from ganatomy.progress import Progress
+from ganatomy.report.causal.each import unit_effects_section, unit_effects_tables
 from ganatomy.segmenters import Scorer
 from ganatomy.stats.base import Accumulator, Merge, add
 from ganatomy.stats.paired import SURE, PairedChange
@@ -242,5 +243,7 @@ UNIT_EFFECTS = Experiment(
     spec=UnitEffectSpec,
     plan=_plan,
     result=UnitEffects,
+    tables=unit_effects_tables,
+    section=unit_effects_section,
     example='ganatomy.unit_effects("study", layer="layer4").table',
 )
