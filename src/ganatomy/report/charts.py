@@ -238,7 +238,7 @@ def line_chart(lines: Sequence[Line], x: Axis, y: Axis, title: str) -> str:
 
 
 def scatter_chart(points: Sequence[Point], x: Axis, y: Axis, title: str, diagonal: bool = False) -> str:
-    """Return points as an SVG element as wide as its container; with a line where x and y are equal, if asked."""
+    """Return points as an SVG element as wide as its container; with a line where x and y are equal, if `diagonal`."""
     shown = [p for p in points if math.isfinite(p.x) and math.isfinite(p.y)]
     drawn = "".join(_point(p, x, y, height) for p, height in zip(shown, _name_heights(shown, x, y), strict=True))
     if diagonal:
@@ -315,7 +315,7 @@ def _bar(bar: Bar, scale: float) -> str:
             drawn.append(_stretch(x(end), x(end + piece.value), _fill(piece), piece.title))
             end += piece.value
     if bar.spread:
-        drawn.append(_across_row(*map(x, bar.spread)))
+        drawn.append(_across_row(x(bar.spread[0]), x(bar.spread[1])))
     after = f'x="{x(bar.end):.2f}%" dx="6" y="{_ROW * 0.7:g}"'
     row = f'{"".join(drawn)}<text class="note" {after} fill="currentColor">{escape(bar.note)}</text>'
     if not bar.href:

@@ -85,7 +85,7 @@ def change_text(value: float, error: float = math.nan) -> str:
 
 
 def ratio_text(ratio: float, low: float, high: float) -> str:
-    """Return how many times as much one effect is as another, with its 95 % interval; – where that cannot be said.
+    """Return how many times as much one effect is as another, with its 95 % interval; – where that is unknown.
 
     >>> ratio_text(4.0, 2.5, 7.25), ratio_text(0.2, -0.4, 0.9), ratio_text(9, 2, float("inf"))
     ('4 times as much (95 %: 2.5 to 7.2)', '–', '9 times as much (95 %: at least 2)')

@@ -28,7 +28,7 @@ def cell_text(value: Any) -> str:
         return "yes" if value else "no"
     if pd.api.types.is_integer(value):
         return f"{value:,}".replace("-", "−")
-    return number(value) if pd.api.types.is_float(value) else str(value)
+    return number(float(value)) if pd.api.types.is_float(value) else str(value)
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Table:
         )
 
     def folded(self, summary: str = "All numbers") -> str:
-        """Return it as HTML that opens when asked."""
+        """Return it as HTML that is folded."""
         return folded(summary, self.html())
 
     def csv(self) -> str:
@@ -106,7 +106,7 @@ class Table:
 
 
 def folded(summary: str, inner: str) -> str:
-    """Return HTML that opens when asked."""
+    """Return HTML that is folded."""
     return f"<details><summary>{escape(summary)}</summary>{inner}</details>"
 
 

@@ -1,11 +1,13 @@
 """Which units make a concept appear and vanish: what is left of it as more of them are ablated (Figure 4)."""
 
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pandas as pd
 
+from ganatomy.remote import write_text
 from ganatomy.report.causal.section import (
     CONTROL,
     ERROR,
@@ -17,7 +19,7 @@ from ganatomy.report.causal.section import (
     legend,
     target_of,
 )
-from ganatomy.report.charts import Change, Line, change_chart, even_axis, line_chart
+from ganatomy.report.charts import Change, Line, as_file, change_chart, even_axis, line_chart
 from ganatomy.report.formats import count, effect_text, number, percent, percent_with_error, with_error
 from ganatomy.report.palette import NEUTRAL
 from ganatomy.report.tables import Column, Table, rows
@@ -106,6 +108,12 @@ def term_chart(ace: "Ace") -> str:
             )
         )
     return change_chart(bars, f"Both terms of the average causal effect on {ace.spec.concept}")
+
+
+def save_ace_curve(ace: "Ace", path: str | Path) -> None:
+    """Write what is left of a concept as more units are switched off as an SVG file (Figure 4)."""
+    blocks = [(f"{ace.spec.concept} pixels left, by number of units switched off", ace_chart(ace))]
+    write_text(path, as_file(f"{ace.spec.layer} of {ace.spec.generator}", (), blocks))
 
 
 def _names(ace: "Ace") -> dict[str, str]:

@@ -43,8 +43,8 @@ def artifacts_tables(artifacts: "Artifacts") -> list[Table]:
         Table("samples", "What units are compared with", samples, artifacts.samples),
     ]
     if artifacts.curve is not None:
-        columns = (Column("n", "units taken"), _UNIT, Column("precision", form=percent))
-        columns = (*columns, Column("recall", form=percent))
+        precision, recall = (Column(name, form=percent) for name in ("precision", "recall"))
+        columns = (Column("n", "units taken"), _UNIT, precision, recall)
         tables.append(Table("flags", "Distance against human annotations", columns, artifacts.curve))
     choices = (
         Column("threshold"),

@@ -1,10 +1,12 @@
 """Where the model accepts an object: responsive places boxed, and the effect by what was there before (Figure 11)."""
 
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from ganatomy.remote import write_text
 from ganatomy.report.causal.section import (
     CONTROL,
     ERROR,
@@ -17,8 +19,8 @@ from ganatomy.report.causal.section import (
     frequent_places,
     legend,
 )
-from ganatomy.report.causal.tiles import Box, Card, heat_tile, rows_of_tiles, scale_bar, tile
-from ganatomy.report.charts import Change, change_chart
+from ganatomy.report.causal.tiles import WIDE, Box, Card, heat_tile, rows_of_tiles, scale_bar, sheet, tile
+from ganatomy.report.charts import Change, as_file, change_chart
 from ganatomy.report.formats import compared_text, count, effect_text, percent, percent_with_error, sentence
 from ganatomy.report.page import model_name
 from ganatomy.report.tables import Column, Table, rows
@@ -107,6 +109,21 @@ def context_cards(context: "Context") -> list[Card]:
             ]
         )
     return cards
+
+
+def save_context(context: "Context", path: str | Path, pictures: int = 6) -> None:
+    """Write where an object is accepted, places boxed and the effect by what was there, as an SVG file (Figure 11)."""
+    blocks = [
+        ("Responsive places, the best insertion, gain by place", sheet(context_cards(context)[:pictures], WIDE - 32)),
+        *(
+            [(f"{context.spec.concept} appears, by what the renderer would do there", truth_chart(context))]
+            if len(context.possible)
+            else []
+        ),
+        (f"{context.spec.concept} gained, by the object under the place", context_chart(context)),
+    ]
+    title = f"{context.spec.concept} inserted at {context.spec.layer}, {context.spec.generator}"
+    write_text(path, as_file(title, (), blocks, WIDE))
 
 
 def _boxes(context: "Context", image: int) -> list[Box]:

@@ -1,10 +1,12 @@
 """The effect of an edit: images before and after, and the change of every concept (Figures 4, 9 and 10)."""
 
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from ganatomy.remote import write_text
 from ganatomy.report.causal.section import (
     CONTROL,
     ERROR,
@@ -18,8 +20,8 @@ from ganatomy.report.causal.section import (
     legend,
     target_of,
 )
-from ganatomy.report.causal.tiles import Box, Card, rows_of_tiles, tile
-from ganatomy.report.charts import Chart, change_chart
+from ganatomy.report.causal.tiles import WIDE, Box, Card, rows_of_tiles, sheet, tile
+from ganatomy.report.charts import Chart, as_file, change_chart
 from ganatomy.report.formats import count, effect_text, percent, percent_with_error, sentence
 from ganatomy.report.tables import Column, Table, rows
 
@@ -89,6 +91,14 @@ def effect_cards(effect: "Effect") -> list[Card]:
             tiles.append((tile(strips.random[i], f"Image {number}, {control} {done}", boxes), control))
         cards.append(tiles)
     return cards
+
+
+def save_effect(effect: "Effect", path: str | Path, pictures: int = 6) -> None:
+    """Write what an edit does, images before and after and every concept's change, as an SVG file (Figures 9, 10)."""
+    read = str(effect.table["read"].iloc[-1]) if len(effect.table) else "image"
+    blocks = [("Before, after, and random units", sheet(effect_cards(effect)[:pictures], WIDE - 32))]
+    title = f"{effect.spec.kind} {effect.spec.concept or ''} at {effect.spec.layer}, {effect.spec.generator}"
+    write_text(path, as_file(title, (), [*blocks, *effect_charts(effect, read)], WIDE))
 
 
 def _question(effect: "Effect") -> str:

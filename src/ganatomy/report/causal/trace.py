@@ -1,13 +1,15 @@
 """What becomes of an insertion in later layers: heat by place, and a line over layers (Figure 17)."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ganatomy.remote import write_text
 from ganatomy.report.causal.section import Block, Section, colours_of, figures, target_of
-from ganatomy.report.causal.tiles import Card, heat_tile, rows_of_tiles, scale_bar, tile
-from ganatomy.report.charts import Line, even_axis, line_chart, named_axis
+from ganatomy.report.causal.tiles import WIDE, Card, heat_tile, rows_of_tiles, scale_bar, sheet, tile
+from ganatomy.report.charts import Line, as_file, even_axis, line_chart, named_axis
 from ganatomy.report.formats import count, number, percent, sentence, with_error
 from ganatomy.report.palette import NEUTRAL
 from ganatomy.report.tables import Column, Table, rows
@@ -67,6 +69,13 @@ def trace_cards(trace: "Trace") -> list[Card]:
             tiles.append((heat_tile(trace.pictures[i], trace.maps[layer][i], _greatest(trace, layer), title), layer))
         cards.append(tiles)
     return cards
+
+
+def save_trace(trace: "Trace", path: str | Path) -> None:
+    """Write what becomes of an insertion in later layers, heat by place and a line, as an SVG file (Figure 17)."""
+    blocks = [("Change by place of insertion", sheet(trace_cards(trace), WIDE - 32)), ("By layer", trace_chart(trace))]
+    title = f"Trace of {trace.spec.concept} from {trace.spec.layer}, {trace.spec.generator}"
+    write_text(path, as_file(title, (), blocks, WIDE))
 
 
 def _answer(trace: "Trace") -> str:

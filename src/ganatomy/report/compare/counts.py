@@ -114,7 +114,7 @@ def layer_charts(comparison: "Comparison") -> list[Chart]:
 
 
 def layer_axis(names: Sequence[str]) -> Axis:
-    """Return an axis of layers; what all names begin with is said once.
+    """Return an axis of layers; what all names begin with stands in its name.
 
     >>> layer_axis(["layer1", "layer2"]).ticks, layer_axis(["layer1", "layer2"]).name
     ([(0.0, '1'), (1.0, '2')], 'layer')

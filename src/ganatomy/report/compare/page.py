@@ -118,7 +118,7 @@ def _counted(row: Any) -> str:
 
 def _turned(comparison: "Comparison") -> list[str]:
     """Say which concepts appeared and vanished for sure, and of how many that is not known."""
-    said = []
+    sentences = []
     changes = comparison.changes[comparison.changes.layer == comparison.layer]
     turned = changes[changes.change.isin(["appeared", "vanished"])]
     for study, against in dict.fromkeys(zip(turned.study, turned.against, strict=True)):
@@ -130,8 +130,8 @@ def _turned(comparison: "Comparison") -> list[str]:
                 parts.append(f"only {one} matches {', '.join(names)} and not {other}")
         if perhaps := int((~own.sure).sum()):
             parts.append(f"of {count(perhaps, 'more concept')} it is not sure whether only one of them does")
-        said.append(f"At {comparison.layer} {'; '.join(parts)}.")
-    return said
+        sentences.append(f"At {comparison.layer} {'; '.join(parts)}.")
+    return sentences
 
 
 def _peaks(counts: pd.DataFrame) -> list[str]:
@@ -139,8 +139,10 @@ def _peaks(counts: pd.DataFrame) -> list[str]:
     best: dict[str, tuple[float, str]] = {}
     for row in rows(counts[(counts.layer != ALL) & (counts.category != ALL)]):
         best[row.category] = max(best.get(row.category, (0.0, "")), (row.matched / row.units, row.layer))
-    said = [f"{kind} {percent(share, 2)} of the units of {layer}" for kind, (share, layer) in best.items() if share]
-    return [f"Most units of each category: {'; '.join(said)}."] if said else []
+    sentences = [
+        f"{kind} {percent(share, 2)} of the units of {layer}" for kind, (share, layer) in best.items() if share
+    ]
+    return [f"Most units of each category: {'; '.join(sentences)}."] if sentences else []
 
 
 def _figures(comparison: "Comparison") -> dict[str, list[Chart]]:

@@ -77,10 +77,10 @@ def _cell(dissection: "Dissection", row: Any) -> str:
     """Return what a unit was at one step."""
     picture = mosaic(dissection, row.layer, row.unit)
     label = f"{row.label} {row.iou:.2f}" if isinstance(row.label, str) else "nothing"
-    said = label if row.matched else f"({label})"
+    text = label if row.matched else f"({label})"
     became = f" · {row.became}" if row.became in ("changed", "lost", "gained") else ""
-    title = f"step {row.step}: {said}"
-    caption = f"{escape(short(row.step))}{became}<br>{escape(said)}"
+    title = f"step {row.step}: {text}"
+    caption = f"{escape(short(row.step))}{became}<br>{escape(text)}"
     return f"<figure>{tile(picture, title, side=picture.shape[1])}<figcaption>{caption}</figcaption></figure>"
 
 

@@ -63,11 +63,11 @@ def answer(monitoring: "Monitoring") -> str:
     found = table[
         (table.category == ALL) & (table.layer == layer) & table.step.isin([min(table.step), max(table.step)])
     ]
-    told = [
+    counts = [
         f"at step {row.step:,}, {row.matched} of {row.units:,} units match {count(row.concepts, 'concept')}"
         for row in rows(found)
     ]
-    return f"{count(len(monitoring.looks), 'checkpoint')}. {'; '.join(told).capitalize()}."
+    return f"{count(len(monitoring.looks), 'checkpoint')}. {'; '.join(counts).capitalize()}."
 
 
 def _key(block: Block) -> str:
