@@ -139,10 +139,8 @@ def _peaks(counts: pd.DataFrame) -> list[str]:
     best: dict[str, tuple[float, str]] = {}
     for row in rows(counts[(counts.layer != ALL) & (counts.category != ALL)]):
         best[row.category] = max(best.get(row.category, (0.0, "")), (row.matched / row.units, row.layer))
-    sentences = [
-        f"{kind} {percent(share, 2)} of the units of {layer}" for kind, (share, layer) in best.items() if share
-    ]
-    return [f"Most units of each category: {'; '.join(sentences)}."] if sentences else []
+    shares = [f"{kind} {percent(share, 2)} of the units of {layer}" for kind, (share, layer) in best.items() if share]
+    return [f"Most units of each category: {'; '.join(shares)}."] if shares else []
 
 
 def _figures(comparison: "Comparison") -> dict[str, list[Chart]]:
