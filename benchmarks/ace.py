@@ -27,9 +27,8 @@ from ganatomy.experiments.causal.optimise import effect as delta
 from ganatomy.experiments.causal.pool import open_pool
 from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.files import write_text
-from ganatomy.report.lines import Line, even_axis, line_chart, log_axis
+from ganatomy.report.charts import Line, as_file, even_axis, line_chart, log_axis
 from ganatomy.report.palette import NEUTRAL, concept_colours
-from ganatomy.report.svg import as_file
 from ganatomy.study import Study
 from ganatomy.tensor_files import Archive
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from large_study import LargeDissection, Size, large_study
 
-from ganatomy.report import write_report
+from ganatomy.report.html import write_report
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from chromium import PROGRAM, Page, chromium

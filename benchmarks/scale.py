@@ -43,8 +43,7 @@ from ganatomy.experiments.shards import calibration_parts, measure_levels, tally
 from ganatomy.experiments.tally import Tally
 from ganatomy.files import write_text
 from ganatomy.generators.progan import ProGAN, progan_network
-from ganatomy.report.lines import Line, line_chart, log_axis
-from ganatomy.report.svg import as_file
+from ganatomy.report.charts import Line, as_file, line_chart, log_axis
 from ganatomy.study.files import write_tensors
 from ganatomy.tensor_files import packed
 

@@ -25,10 +25,10 @@ from ganatomy.errors import GanatomyError
 from ganatomy.experiments.compare.comparison import Comparison
 from ganatomy.experiments.resampling import ALL
 from ganatomy.files import write_text
-from ganatomy.report import write_monitor_report
-from ganatomy.report.compare.counts import told
+from ganatomy.report.charts import as_file
+from ganatomy.report.formats import with_error
 from ganatomy.report.monitor.curves import count_charts
-from ganatomy.report.svg import as_file
+from ganatomy.report.monitor.page import write_monitor_report
 from ganatomy.report.tables import rows
 
 KEPT = Path(__file__).parent / "variants"
@@ -144,7 +144,7 @@ FATES = ("kept", "changed", "lost", "gained")
 
 def of(row: Any, name: str) -> str:
     """Return a number of a row with its error."""
-    return told(float(getattr(row, name)), float(getattr(row, f"{name}_error")))
+    return with_error(float(getattr(row, name)), float(getattr(row, f"{name}_error")))
 
 
 def counts(found: Comparison) -> str:
@@ -194,7 +194,7 @@ def variant_table(at_layer: Comparison, whole: Comparison) -> str:
     body = []
     for name in at_layer.spec.names:
         quality = [measured.loc[(name, measure)] for measure in ("fid", *swd)]
-        numbers = [told(float(each.value), float(each.error)) for each in quality]
+        numbers = [with_error(float(each.value), float(each.error)) for each in quality]
         for table in (own, all_layers):
             row = table.loc[name]
             numbers += [of(row, "matched"), of(row, "concepts")]

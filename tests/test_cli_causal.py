@@ -17,10 +17,11 @@ import pandas as pd
 import pytest
 
 import ganatomy
-from ganatomy.cli import causal_terminal, main, terminal
+from ganatomy.cli import main, terminal
 from ganatomy.cli.arguments import build
 from ganatomy.edit import write_edits
 from ganatomy.generators.planted import UNITS
+from ganatomy.report.causal.context import context_tables
 
 BALL = str(UNITS["layer2"].index("ball"))
 HOME = Path("study-causal/layer2")
@@ -71,7 +72,7 @@ def test_an_option_that_is_not_given_is_not_set() -> None:
 def test_ablate_says_what_it_does_and_shows_what_changed(answer: Answer) -> None:
     text = answer(*ABLATE)
     assert "ablate units 10 at layer2 of planted: 12 images, about" in text
-    assert " -100.00 " in next(line for line in text.splitlines() if line.startswith(" ball"))
+    assert "−100 ± 0 %" in next(line for line in text.splitlines() if line.startswith(" ball"))
     (home,) = HOME.iterdir()
     assert home.name == "ablate-units-10-ball-images-12"
     assert f"{home}/report.html" in text
@@ -216,11 +217,8 @@ def test_every_way_to_insert(answer: Answer) -> None:
     ways = [row["by"] for row in told["capacity" if "capacity" in told else "table"]]
     assert ways == 2 * (2 * ["iou-1", "iou-2", "all", "random", "patch"] + ["transplant"])
     (best,) = [row for row in told["table"] if row["picked"]]
-    head, *lines = [line for line in answer(*given).splitlines() if line.startswith(" ") and line.strip()]
-    assert head.startswith(f" {best['layer']}, 4 × 4, {best['multiple']:g} k ")
-    assert lines[1].split()[0] == best["by"]
-    named = {line.split()[0] for line in lines[1:] if line[1] != " "}  # a long cell goes on in the next line
-    assert named == {"iou-1", "iou-2", "all", "random", "patch", "transplant"}
+    lines = [line.split() for line in answer(*given).splitlines() if line.startswith(" ") and line[1:2].strip()]
+    assert lines[2][:3] == [best["by"], best["layer"], "4"], "below headings and a line, the picked one first"
 
 
 SMALL_ACE = {"images": 8, "pool": 32, "train": 8, "held": 4, "candidates": 8, "steps": 2, "pairs": 2, "random": 1}
@@ -281,21 +279,20 @@ def test_concepts_may_be_called_anything(here: Path, capsys: pytest.CaptureFixtu
 
 
 def test_what_is_allowed_is_only_told_where_it_is_known() -> None:
-    under = pd.DataFrame({"object": ["sky"], "places": 3, "images": 2, "effect": 0.1, "effect_error": 0.1,
-                          "responsive": 0.5, "allowed": None})  # fmt: skip
+    under = pd.DataFrame({"object": ["sky"]})
     names = ["allowed", "allowed_error", "forbidden", "forbidden_error", "ratio", "low", "high"]
-    known = pd.DataFrame([[0.4, 0.05, 0.1, 0.01, 4.0, 3.0, 5.0]], columns=names).assign(by="units")
-    _, verdict = causal_terminal._context(SimpleNamespace(under=under, verdict=known))
-    assert verdict.iloc[0].tolist() == ["units", "  40.00 ± 5.00", "  10.00 ± 1.00", "4 times as much (95 %: 3 to 5)"]
-    _, verdict = causal_terminal._context(
-        SimpleNamespace(under=under, verdict=known.assign(forbidden_error=0.2, ratio=math.nan, difference=0.3,
-                                                          difference_low=-0.1, difference_high=0.7))
-    )  # fmt: skip
-    assert verdict.iloc[0, 2:].tolist() == ["no effect (10.00 ± 20.00)", "no difference (30 %; 95 %: −10 % to 70 %)"]
-    (alone,) = causal_terminal._context(
-        SimpleNamespace(under=under, verdict=known.assign(**dict.fromkeys(names, math.nan)))
-    )
-    assert alone.object.tolist() == ["sky"]
+    known = pd.DataFrame([[0.4, 0.05, 0.1, 0.01, 4.0, 3.0, 5.0]], columns=names)
+    known = known.assign(by="units", allowed_places=3, forbidden_places=4)
+
+    def verdict(found: pd.DataFrame) -> list[str]:
+        result: Any = SimpleNamespace(under=under, verdict=found, facts={}, possible=pd.DataFrame())
+        return [cell for table in context_tables(result)[1:] for c in table.columns for cell in c.cells(table.frame)]
+
+    assert verdict(known) == ["chosen units", "+40 ± 5 %", "3", "+10.0 ± 1.0 %", "4", "4 times as much (95 %: 3 to 5)"]
+    vague = {"ratio": math.nan, "difference": 0.3, "difference_low": -0.1, "difference_high": 0.7}
+    found = verdict(known.assign(forbidden_error=0.2, **vague))
+    assert found[3::2] == ["no effect (+10 ± 20 %)", "no difference (30 %; 95 %: −10 % to 70 %)"]
+    assert verdict(known.assign(**dict.fromkeys(names, math.nan))) == []
 
 
 def test_edits_of_a_layer_that_was_not_dissected_can_be_applied(answer: Answer) -> None:
@@ -308,35 +305,9 @@ def test_edits_of_a_layer_that_was_not_dissected_can_be_applied(answer: Answer) 
     assert (ball["relative"], ball["random_relative"]) == (-1, 0)
 
 
-def test_the_curve_is_shown_in_full_unless_it_is_long() -> None:
-    def shown(sizes: list[int]) -> list[int]:
-        curve = pd.DataFrame({"by": "ace", "n": sizes, "relative": -0.5, "error": 0.1})
-        effects = pd.DataFrame(
-            columns=["by", "n", "term", "value", "error", "normalised", "normalised_error", "spread"]
-        )
-        result = SimpleNamespace(curve=curve, effects=effects, spec=SimpleNamespace(top=3), updates=0)
-        return list(causal_terminal._ace(result)[1].n)
-
-    assert shown([1, 3, 4, 8]) == [1, 3, 4, 8]
-    assert shown(list(range(1, 31))) == [1, 2, 5, 10, 20, 30]
-
-
 def test_a_colon_is_no_picture(capsys: pytest.CaptureFixture[str]) -> None:
     terminal.say("bundled:church: 3 images")
     assert capsys.readouterr().out == "bundled:church: 3 images\n"
-
-
-def test_an_interval_that_holds_zero_is_no_effect() -> None:
-    effects, errors = pd.Series([0.5, 0.01, 0.0, -0.03]), pd.Series([0.1, 0.01, 0.0, math.nan])
-    told = ["  50.00 ± 10.00", "no effect (1.00 ± 1.00)", "no effect (0.00 ± 0.00)", "  -3.00"]
-    assert causal_terminal._effects(effects, errors) == told
-    left = causal_terminal._effects(pd.Series([0.98, 0.4]), pd.Series([0.02, 0.02]), pd.Series([1.0, 1.0]))
-    assert left == ["no effect (98.00 ± 2.00)", "  40.00 ± 2.00"]
-
-
-def test_a_missing_number_is_a_dash() -> None:
-    assert causal_terminal._percent(pd.Series([0.5, float("nan")]), pd.Series([0.01, 0.01])) == ["  50.00 ± 1.00", "–"]
-    assert causal_terminal._percent(pd.Series([0.5]), pd.Series([float("nan")])) == ["  50.00"]
 
 
 @pytest.mark.slow

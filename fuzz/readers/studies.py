@@ -34,7 +34,7 @@ def read(root: Path) -> None:
     """Open it, look at everything, and write the report."""
     import ganatomy
     from ganatomy.experiments.monitor.monitoring import Monitoring
-    from ganatomy.report import write_report
+    from ganatomy.report.html import write_report
 
     if "looks-of" in {path.name for path in root.glob("*")}:
         Monitoring.open(root / "looks-of").follow()

@@ -8,10 +8,11 @@ from ganatomy.experiments.causal.effects import Effect
 from ganatomy.files import write_text
 from ganatomy.report.causal.ace import ace_chart
 from ganatomy.report.causal.effect import effect_cards
-from ganatomy.report.causal.section import colours_of, measured, target_of
+from ganatomy.report.causal.section import colours_of, target_of
 from ganatomy.report.causal.tiles import sheet
+from ganatomy.report.charts import Change, as_file, change_chart
 from ganatomy.report.figures import save_context, save_trace
-from ganatomy.report.svg import Change, as_file, change_chart
+from ganatomy.report.formats import percent_with_error
 from ganatomy.report.tables import rows
 
 _WIDE, _STRIPS = 880, 4
@@ -71,7 +72,7 @@ def _chart(effects: list[Effect]) -> str:
                 value=-row.removed,
                 error=row.error,
                 colour=colours[target_of(effects[0].facts, concept)] if several else colours[key],
-                note=measured(-row.removed, row.error),
+                note=percent_with_error(-row.removed, row.error, sign=True),
                 control=(-row.random, row.random_spread),
                 title=f"{row.concept}, {row.units} units",
             )

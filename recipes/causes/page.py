@@ -12,9 +12,8 @@ import pandas as pd
 from causes.measure import Bench, Findings
 from causes.tables import GOES, STAYS, VISIBLE, fate, others
 from ganatomy.experiments.causal.context import Context
-from ganatomy.report.causal.page import section_of
-from ganatomy.report.causal.place_truth import probability_range, truth_ratio
-from ganatomy.report.causal.section import count, effect_text, measured, percent, plain, ratio_text
+from ganatomy.report.causal.context import probability_range, truth_ratio
+from ganatomy.report.formats import count, effect_text, number, percent, percent_with_error, ratio_text
 from ganatomy.report.tables import rows
 
 HEAD = """---
@@ -153,7 +152,7 @@ def _capacity(found: Findings) -> str:
                 body.append((f"{layer}, {cell} × {cell}, {multiple:g} k", *cells))
         on = f" on {', '.join(each.spec.on)}" if each.spec.on else ""
         places = int(each.table["places"].max())
-        said = f"**{each.spec.concept}**, at up to {count(places, 'place')}{on}. {section_of(each).answer}"
+        said = f"**{each.spec.concept}**, at up to {count(places, 'place')}{on}. {each.section().answer}"
         parts += [said, _table(("layer, place, value", *sets), body)]
     note = (
         "Share of places that newly show the concept on at least a fifth of their pixels; the chosen setting is bold. "
@@ -304,7 +303,7 @@ def _first_order(table: pd.DataFrame) -> str:
     if table.empty:
         return ""
     body = [
-        (row.concept, plain(row.spearman, 2), str(row.clear), str(row.units))
+        (row.concept, number(row.spearman, 2), str(row.clear), str(row.units))
         for row in rows(table.sort_values("spearman", ascending=False))
     ]
     return _table(("concept", "rank correlation", "units with a clear effect", "units"), body)
@@ -357,3 +356,7 @@ def _parts(*parts: str) -> str:
 def _table(columns: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     lines = [columns, ["---"] + ["--:"] * (len(columns) - 1), *body]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def measured(value: float, error: float = math.nan, sign: bool = True) -> str:
+    return percent_with_error(value, error, sign)

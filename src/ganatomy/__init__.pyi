@@ -76,10 +76,10 @@ from ganatomy.generators.module import as_generator as as_generator
 from ganatomy.generators.view import View as View
 from ganatomy.live.monitor import Monitor as Monitor
 from ganatomy.progress import Progress as Progress
-from ganatomy.report import write_causal_report as write_causal_report
-from ganatomy.report import write_comparison as write_comparison
-from ganatomy.report import write_monitor_report as write_monitor_report
-from ganatomy.report import write_report as write_report
+from ganatomy.report.causal.page import write_causal_report as write_causal_report
+from ganatomy.report.compare.page import write_comparison as write_comparison
+from ganatomy.report.html import write_report as write_report
+from ganatomy.report.monitor.page import write_monitor_report as write_monitor_report
 from ganatomy.segmenters import Scorer as Scorer
 from ganatomy.segmenters import Segmenter as Segmenter
 from ganatomy.segmenters import open_segmenter as open_segmenter

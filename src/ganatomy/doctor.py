@@ -201,7 +201,7 @@ def _plugins(topic: str) -> Iterator[Finding]:
 def _main_job(topic: str) -> Iterator[Finding]:
     """Draw a bundled image and name its pixels; have what counts and reports at hand."""
     import ganatomy.experiments.dissect
-    import ganatomy.report  # noqa: F401
+    import ganatomy.report.html  # noqa: F401
     from ganatomy.generators import open_generator
     from ganatomy.segmenters import open_segmenter
 

@@ -99,8 +99,8 @@ def _serve() -> None:
 
     import ganatomy.api.experiments
     import ganatomy.experiments.causal.ace
-    import ganatomy.report  # noqa: F401
-    from ganatomy.cli import causal_runs, causal_terminal, main  # noqa: F401
+    import ganatomy.report.html  # noqa: F401
+    from ganatomy.cli import causal_runs, main  # noqa: F401
 
     torch.set_num_threads(1)
     answers = os.fdopen(os.dup(1), "w")

@@ -194,7 +194,7 @@ def test_the_page_shows_both_counts_and_all_units_left_out(result: Artifacts) ->
     assert [block.heading for block in blocks][2:] == ["What do the realistic units draw?"]
     assert "Without the 3 units whose images are 3 or more from real ones, 1 of 3 matched units" in blocks[2].lead
     assert "no unit matches sofa any more" in blocks[2].lead
-    assert '<td class="figure">2 → 1</td>' in blocks[2].body
+    assert '<td class="figure">2</td><td class="figure">1</td>' in blocks[2].body
     assert [f"unit {i}</th>" in blocks[2].body for i in range(6)] == [True] * 3 + [False] * 3
     assert ">threshold</text>" in blocks[1].body or "</tspan> threshold" in blocks[1].body
     assert "every concept keeps a unit" in artifacts_section(labelled(result).realistic(9.0)).blocks[2].lead
@@ -208,7 +208,7 @@ def test_the_page_shows_the_worst_first(result: Artifacts) -> None:
     assert section.blocks[0].body.count('class="tile"') == 6 * 6
     assert result.strips.units.tolist() == result.table.unit.tolist()
     page = causal_html(result)
-    assert "are switched off, or on" not in page
+    assert "are ablated or set" not in page
     assert "Fréchet distance of two Gaussians" in page
     assert "nan" not in "".join(block.body for block in section.blocks[1:])
 
@@ -294,9 +294,8 @@ def test_flags_and_a_threshold_by_command(place: Path, capsys: pytest.CaptureFix
     assert main([*line, "--annotations", str(place / "flags.db"), "--threshold", str(near)]) == 0
     shown = capsys.readouterr().out
     assert "precision" in shown
-    assert "left out: unit" in shown
-    assert " → " in shown
+    assert "realistic" in shown
     assert "random" in shown
-    assert "Do people see it, too?" in Path(told["report"]).read_text()
+    assert "Do human annotations agree?" in Path(told["report"]).read_text()
     with pytest.raises(BadFile, match="holds no artifact study"):
         Artifacts.open(place / "planted")

@@ -112,7 +112,7 @@ def test_the_page(result: Quality) -> None:
     body = section.blocks[0].body
     assert body.index("Fréchet distance") < body.index("textures at 16 pixels")
     page = causal_html(result)
-    assert "are switched off, or on" not in page
+    assert "are ablated or set" not in page
     assert "Fréchet distance of two Gaussians" in page
     assert "nan" not in body
 

@@ -15,7 +15,7 @@ from ganatomy.errors import BadValue
 from ganatomy.experiments.dissection import Dissection, interpretable_with
 from ganatomy.experiments.redraws import Changes, Redraws
 from ganatomy.experiments.resampling import block_weights, difference, resampled
-from ganatomy.experiments.tables import Scores, Verdict
+from ganatomy.experiments.tables import Scores, UnitLabels
 from ganatomy.generators.planted import UNITS, PlantedGenerator
 from ganatomy.planted import VOCABULARY
 from ganatomy.resample import Grid, labels_at, upsample
@@ -43,10 +43,10 @@ def drawn_once(found: Dissection, scored: list[float], chosen: list[float], othe
     return next(Redraws(found).scores(Changes(*changes)))
 
 
-def judged(found: Dissection, scored: list[float], chosen: list[float]) -> Verdict:
+def judged(found: Dissection, scored: list[float], chosen: list[float]) -> UnitLabels:
     """Judge all units in one draw, by the margins of the dissection."""
     scores = drawn_once(found, scored, chosen, scored)
-    return replace(scores, reading=replace(scores.reading, null=found.reading.null)).verdict
+    return replace(scores, reading=replace(scores.reading, null=found.reading.null)).labels
 
 
 def table_of(found: Dissection, layer: str = "layer1") -> PairCounts:

@@ -12,7 +12,7 @@ from made_dissections import made_dissection
 from torch import Tensor, nn
 
 import ganatomy
-from ganatomy.cli import causal_terminal, main, terminal
+from ganatomy.cli import main, terminal
 from ganatomy.errors import BadFile
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.warnings import _WARNINGS, warnings_of
@@ -228,7 +228,7 @@ def test_what_stands_on_a_dissection_says_what_is_wrong_with_that(
     ganatomy.write_causal_report(effect, tmp_path / "page.html")
     assert is_first((tmp_path / "page.html").read_text())
     assert SAID in effect._repr_html_()
-    causal_terminal.show(effect)
+    terminal.show_result(effect)
     assert capsys.readouterr().out.startswith(f"warning: {SAID}\n")
 
 

@@ -18,7 +18,7 @@ from ganatomy.experiments.described import ArtifactSpec
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.quality import Quality, QualitySpec, run_quality
 from ganatomy.experiments.repair import Repair, RepairSpec, run_repair
-from ganatomy.report import write_report
+from ganatomy.report.html import write_report
 
 LAYER = "layer2"
 REAL = {"real": "scenes:church", "features": "torch:tiny_features:Means", "images": 40, "reals": 20}

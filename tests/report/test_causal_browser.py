@@ -9,7 +9,8 @@ from chromium import PROGRAM, Page, chromium
 
 from ganatomy.experiments.causal.ace import Ace
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.report import write_causal_report, write_report
+from ganatomy.report.causal.page import write_causal_report
+from ganatomy.report.html import write_report
 
 pytestmark = [
     pytest.mark.browser,
@@ -89,6 +90,18 @@ def test_sections_are_reached_and_numbers_opened_by_keyboard(tab: Page) -> None:
     tab.press("Enter", 13)
     tab.wait("document.querySelector('#trace-ball details').open")
     assert tab.ask("document.querySelectorAll('#trace-ball details tr').length") > 2
+
+
+def test_a_heading_sorts_its_table(tab: Page) -> None:
+    table = "document.querySelector('#each-layer1 table')"
+    column = f"[...{table}.tBodies[0].rows].map(row => parseFloat(row.cells[2].textContent))"
+    sorted_ = []
+    for order in ("descending", "ascending"):
+        tab.ask(f"{table}.tHead.rows[0].cells[2].click()")
+        assert tab.ask(f"{table}.tHead.rows[0].cells[2].getAttribute('aria-sort')") == order
+        sorted_.append(tab.ask(column))
+    assert sorted_[0] == sorted(sorted_[0], reverse=True)
+    assert sorted_[1] == sorted_[0][::-1] != sorted_[0]
 
 
 def test_a_unit_leads_to_its_card(ace: Ace, dissection: Dissection, tmp_path: Path) -> None:

@@ -11,8 +11,7 @@ import pytest
 from ganatomy.experiments.causal.ace import Ace
 from ganatomy.experiments.causal.effects import Effect
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.report import write_causal_report
-from ganatomy.report.causal.page import causal_html, section_of
+from ganatomy.report.causal.page import causal_html, write_causal_report
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 KINDS = (
@@ -60,12 +59,13 @@ def result(request: pytest.FixtureRequest) -> Any:
 
 
 def test_every_study_has_a_page_that_asks_and_answers(result: Any) -> None:
-    section = section_of(result)
+    section = result.section()
     text = html.unescape(causal_html(result))
     assert section.question.endswith("?")
     assert f"<h1>{section.question}</h1>" in text
     assert section.answer in text
-    assert "nan" not in re.sub(r"base64,[^\"]*", "", text).lower().replace("ganatomy", "")
+    words = re.sub(r"base64,[^\"]*|<script.*?</script>", "", text, flags=re.S).lower()
+    assert "nan" not in words.replace("ganatomy", "")
     for name in result.spec.__dataclass_fields__:
         assert f'<th scope="row">{name}</th>' in text
     assert result.facts["inputs"]["generator"] in text
@@ -79,7 +79,8 @@ def test_one_page_for_all_is_whole_and_needs_nothing_beside_it(results: list[Any
     assert checked.open == []
     assert len(set(checked.ids)) == len(checked.ids)
     assert set(re.findall(r'href="#([\w.-]+)"', text)) <= set(checked.ids)
-    assert not re.findall(r"""(?:src|href)=["'](?!#|data:)|url\((?!#)|@import|https?://|<script""", text)
+    assert not re.findall(r"""(?:src|href)=["'](?!#|data:)|url\((?!#)|@import|https?://""", text)
+    assert text.count("<script") == 1, "the one that sorts tables"
 
 
 def test_two_studies_of_one_kind_have_addresses_of_their_own(ablation: Effect) -> None:
@@ -95,11 +96,11 @@ def test_the_same_study_gives_the_same_page(ablation: Effect, tmp_path: Path) ->
 
 def test_names_cannot_break_out(ablation: Effect) -> None:
     spec = dataclasses.replace(ablation.spec, chosen="<script>alert(1)</script>")
-    assert "<script" not in causal_html(dataclasses.replace(ablation, spec=spec))
+    assert "<script>" not in causal_html(dataclasses.replace(ablation, spec=spec))
 
 
 def test_a_notebook_shows_question_answer_and_the_first_pictures(result: Any) -> None:
-    section, shown = section_of(result), result._repr_html_()
+    section, shown = result.section(), result._repr_html_()
     assert repr(result) == f"<{type(result).__name__} of planted:, {result.spec.layer}, {result.spec.images} images>"
     assert section.question in html.unescape(shown)
     assert section.answer in html.unescape(shown)

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ganatomy.cli.causal_terminal import _TABLES
 from ganatomy.edit import Intervention, place
 from ganatomy.experiments.causal.ace import Ace
 from ganatomy.experiments.causal.capacity import Capacity
@@ -24,9 +23,8 @@ from ganatomy.report.causal.capacity import capacity_section
 from ganatomy.report.causal.context import context_cards, context_chart, context_section
 from ganatomy.report.causal.each import unit_effects_section
 from ganatomy.report.causal.effect import effect_cards, effect_charts, effect_section
-from ganatomy.report.causal.page import section_of
-from ganatomy.report.causal.section import effect_text, measured, percent, plain
 from ganatomy.report.causal.trace import mapped_layers, trace_cards, trace_section
+from ganatomy.report.formats import effect_text, percent, percent_with_error
 
 
 def names(chart: str) -> list[str]:
@@ -45,7 +43,7 @@ def test_an_ablation_is_answered_by_its_target_beside_random_sets(ablation: Effe
     answer = effect_section(ablation).answer
     assert f"ball: {percent(row.before)} of the pixels before, {percent(row.after)} after" in answer
     assert f"after: {effect_text(row.relative, row.relative_error)}; " in answer
-    assert f"{percent(row.before + row.random_change)} after the same with as many units drawn at random" in answer
+    assert f"{percent(row.before + row.random_change)} with as many units drawn at random" in answer
 
 
 def test_the_target_is_first_and_bold_the_others_by_change(ablation: Effect) -> None:
@@ -69,7 +67,7 @@ def test_what_is_rare_has_no_relative_change(ablation: Effect) -> None:
 def test_pictures_before_after_and_random(ablation: Effect, insertion: Effect) -> None:
     cards = effect_cards(ablation)
     captions = [[caption for _, caption in card] for card in cards]
-    assert captions == [[f"image {i}", "switched off", "random units"] for i in ablation.strips.ids]
+    assert captions == [[f"image {i}", "ablated", "random units"] for i in ablation.strips.ids]
     assert len({svg for card in cards for svg, _ in card}) == 6
     assert "<rect" not in cards[0][0][0]
     boxed = effect_cards(insertion)[0][0][0]  # 2 x 8 of 16 x 16 places from (0, 4) on, in an image of 32 pixels
@@ -88,7 +86,7 @@ def test_an_edited_place_is_read_first(insertion: Effect) -> None:
 
 def test_where_nothing_is_seen_the_page_says_so(ablation: Effect) -> None:
     section = effect_section(dataclasses.replace(ablation, table=pd.DataFrame()))
-    assert section.answer.startswith("Nothing that the segmenter knows")
+    assert section.answer.startswith("The segmenter finds no concept")
     assert len(section.blocks) == 1
 
 
@@ -115,8 +113,8 @@ def test_the_estimate_has_a_point_for_every_unit(unit_effects: UnitEffects) -> N
     block = unit_effects_section(unit_effects).blocks[1]
     scatter = block.body.partition("</svg>")[0]
     assert scatter.count("<circle") == unit_effects.table["unit"].nunique()
-    told = unit_effects.agreement.dropna(subset="spearman")
-    assert block.body.count('<th scope="row">') == len(told) > 0
+    numbers = unit_effects_section(unit_effects).blocks[0].body
+    assert numbers.count('<th scope="row">') == len(unit_effects.agreement) > 0
 
 
 def test_without_an_estimate_the_reason_is_given(unit_effects: UnitEffects) -> None:
@@ -129,11 +127,11 @@ def test_without_an_estimate_the_reason_is_given(unit_effects: UnitEffects) -> N
 def test_ace_is_answered_by_what_is_left(ace: Ace) -> None:
     assert ace.updates == 0
     answer = ace_section(ace).answer
-    for by, said in (("ace", "chosen by first-order attribution"), ("iou", "by IoU")):
+    for by, said in (("ace", "selected by first-order attribution"), ("iou", "by IoU")):
         row = ace.curve[(ace.curve.by == by) & (ace.curve.n == 3)].iloc[0]
         assert f"{effect_text(1 + row.relative, row.error, 1)} {said}" in answer
     updated = ace_section(optimised(ace)).answer
-    assert "chosen by ACE (20 updates of adam from first-order attribution)" in updated
+    assert "selected by ACE (20 updates of adam from first-order attribution)" in updated
 
 
 def optimised(ace: Ace) -> Ace:
@@ -146,7 +144,7 @@ def test_an_ace_says_how_many_updates_its_answer_has_had(ace: Ace) -> None:
     start, best = (ace_section(own).blocks[-1].lead for own in (ace, optimised(ace)))
     assert "the answer is the start: first-order attribution, no update." in start
     assert (
-        "beats the start by more than its error: 20 updates of adam from first-order attribution (+0.080 ± 0.020)."
+        "exceeds the start by more than its error: 20 updates of adam from first-order attribution (+0.080 ± 0.020)."
         in best
     )
     last = dataclasses.replace(
@@ -164,9 +162,9 @@ def test_ace_curves_start_at_all_of_it(ace: Ace) -> None:
     ace = optimised(ace)
     chart = ace_section(ace).blocks[0].body
     for name in ("by ACE", "by IoU", "random"):
-        assert f"{name}, units switched off 0: 1 ± 0<" in chart
+        assert f"{name}, ablated units 0: 1 ± 0<" in chart
     row = ace.curve[(ace.curve.by == "ace") & (ace.curve.n == 2)].iloc[0]
-    assert f"by ACE, units switched off 2: {1 + row.relative:.3g} ± {row.error:.2g}<" in chart
+    assert f"by ACE, ablated units 2: {1 + row.relative:.3g} ± {row.error:.2g}<" in chart
 
 
 def test_ace_terms_stand_beside_random_sets(ace: Ace) -> None:
@@ -177,7 +175,7 @@ def test_ace_terms_stand_beside_random_sets(ace: Ace) -> None:
         none = 0.0 if row.term == "ace" else 1.0
         assert effect_text(row.normalised, row.normalised_error, none) in body
         assert effect_text(row.normalised, row.normalised_error, none, brief=True) in term_chart(ace)
-        assert measured(row.value, row.error, sign=False) in body
+        assert percent_with_error(row.value, row.error) in body
 
 
 def test_ace_terms_are_drawn_normalised(ace: Ace) -> None:
@@ -217,11 +215,11 @@ def test_where_an_interval_holds_zero_every_page_and_table_says_no_effect(
     result = request.getfixturevalue(kind)
     known = result.table.change != 0 if kind in ("ablation", "insertion", "unit_effects") else slice(None)
     result = dataclasses.replace(result, **{name: getattr(result, name)[known]}) if name == "table" else result
-    section = section_of(changed(result, name, **dict.fromkeys(columns, error)))
+    result = changed(result, name, **dict.fromkeys(columns, error))
+    section = result.section()
     said = "no effect" in " ".join([section.answer, *(block.body for block in section.blocks)])
-    cells = pd.concat([own.astype(str) for own in _TABLES[type(result).__name__](
-        changed(result, name, **dict.fromkeys(columns, error)))])  # fmt: skip
-    in_terminal = cells.apply(lambda column: column.str.contains("no effect", na=False)).any(axis=None)
+    cells = [cell for table in result.tables() for column in table.present for cell in column.cells(table.frame)]
+    in_terminal = any("no effect" in cell for cell in cells)
     if error:
         assert said
         assert in_terminal
@@ -261,18 +259,7 @@ def test_context_says_ratio_and_interval_or_what_there_is(context: Context) -> N
     known = {"allowed": 0.4, "forbidden": 0.1, "ratio": 4.0, "low": 2.5, "high": 7.25}
     answer = context_section(changed(context, "verdict", **known)).answer
     assert "4 times as much (95 %: 2.5 to 7.2)" in answer
-    endless = changed(context, "verdict", **known | {"high": np.inf})
-    assert "4 times as much (95 %: at least 2.5)" in context_section(endless).answer
-    less = {"ratio": np.nan, "difference": 0.3, "difference_low": 0.2, "difference_high": 0.4}
-    assert (
-        "a difference of 30 % (95 %: 20 % to 40 %)"
-        in context_section(changed(context, "verdict", **known | less)).answer
-    )
-    opposite = changed(context, "verdict", **known | less | {"ratio": -71.0, "low": -250.0, "high": -0.55})
-    assert "times as much" not in context_section(opposite).answer
     around = {"ratio": np.nan, "low": np.nan, "high": np.nan, "difference": 0.01}
-    none = changed(context, "verdict", **known | around, difference_low=-0.2, difference_high=0.2)
-    assert "no difference (1 %; 95 %: −20 % to 20 %)" in context_section(none).answer
     nothing = changed(
         context, "verdict", **known | around | {"allowed_error": 0.3}, difference_low=0, difference_high=1
     )
@@ -294,10 +281,10 @@ def test_capacity_frames_the_picked_setting(capacity: Capacity) -> None:
     assert table.picked.sum() == 1
     section = capacity_section(capacity)
     body = section.blocks[0].body
-    assert body.count("<td") == len(table)
+    assert body.partition("<details>")[0].count("<td") == len(table)
     framed = re.findall(r'<td class="figure picked"[^>]*>.*?<b>([^<]*)</b>', body)
     row = table[table.picked].iloc[0]
-    assert framed == [measured(row.appears, row.appears_error, sign=False)]
+    assert framed == [percent_with_error(row.appears, row.appears_error)]
     assert f"appears in {framed[0]} of {row.places} places" in section.answer
 
 
@@ -308,8 +295,8 @@ def test_a_transplant_is_told_once_for_all_multiples(capacity: Capacity) -> None
     section = capacity_section(dataclasses.replace(capacity, table=twice))
     spanning = re.findall(r'<td[^>]* rowspan="2"[^>]*>.*?<b>([^<]*)</b>', section.blocks[0].body)
     lent = own[own.by == "transplant"]
-    assert spanning == [measured(row.appears, row.appears_error, sign=False) for row in lent.itertuples()]
-    assert section.blocks[0].body.count("<td") == len(twice)
+    assert spanning == [percent_with_error(row.appears, row.appears_error) for row in lent.itertuples()]
+    assert section.blocks[0].body.partition("<details>")[0].count("<td") == len(twice)
     beside = lent[lent.cell == own[own.picked].cell.iloc[0]]
     assert f"features of an image that shows it: {percent(beside.appears.iloc[0], 2)}" in section.answer
 
@@ -339,17 +326,12 @@ def test_trace_maps_go_from_after_the_edit_to_the_last_layer(trace: Trace) -> No
     assert mapped_layers(more) == ["layer3", "layer6", "layer8"]
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_what_is_missing_looks_missing(value: float) -> None:
-    assert measured(value, 0.1) == percent(value) == plain(value) == "–"
-
-
 def test_figures_are_files(ablation: Effect, ace: Ace, context: Context, trace: Trace, tmp_path: Path) -> None:
     from ganatomy.report import figures
 
     saved = {
         figures.save_effect: (ablation, {"random units", "ball"}),
-        figures.save_ace_curve: (ace, {"first order", "units switched off"}),
+        figures.save_ace_curve: (ace, {"first order", "ablated units"}),
         figures.save_context: (context, {"gain by place", "✓ sky"}),
         figures.save_trace: (trace, {"layer3", "visible"}),
     }

@@ -3,7 +3,7 @@ import re
 import pytest
 
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.report.charts import concept_charts, layer_charts
+from ganatomy.report.html import concept_charts, layer_charts
 from ganatomy.report.palette import category_colours, concept_colours
 
 

@@ -18,11 +18,10 @@ from ganatomy.experiments.compare import comparison as module
 from ganatomy.experiments.compare import directions
 from ganatomy.experiments.compare.comparison import Comparison, planned, run_compare
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.report import write_comparison
 from ganatomy.report.compare.beside import quality_charts
 from ganatomy.report.compare.concepts import change_charts, concept_charts
 from ganatomy.report.compare.counts import count_charts, layer_charts
-from ganatomy.report.compare.page import answer, comparison_blocks, comparison_html, question
+from ganatomy.report.compare.page import answer, comparison_blocks, comparison_html, question, write_comparison
 
 DEEP: Mapping[str, Sequence[str | None]] = {
     "layer1": [None, "tree", None, None],
@@ -97,14 +96,15 @@ def test_the_page_asks_answers_and_says_what_differs(three: Comparison) -> None:
     for sentence in (*answer(three), *three.differences):
         assert sentence in text
     assert answer(three)[0] == (
-        "At layer2, one: 3 ± 0.0 of 4 units match 2 ± 0.0 concepts; other: 2 ± 0.0 of 4 units match 2 ± 0.7 concepts; "
-        "turned: 3 ± 0.0 of 4 units match 2 ± 0.0 concepts."
+        "At layer2, one: 3 of 4 units match 2 concepts; other: 2 of 4 units match 2.00 ± 0.71 concepts; "
+        "turned: 3 of 4 units match 2 concepts."
     )
     assert answer(three)[1] == (
         "At layer2 only one matches door and not other; of 1 more concept it is not sure whether only one of them does."
     )
     assert text.index(three.differences[0]) < text.index("<main"), "in the first lines"
-    assert "nan" not in text.lower().replace("ganatomy", "").replace("finance", "")
+    plain = re.sub("<script.*?</script>", "", text, flags=re.S)
+    assert "nan" not in plain.lower().replace("ganatomy", "").replace("finance", "")
     for study in three.studies:
         assert f"What was run: {study.name}" in text
     assert "bau2019gandissect" in text
@@ -117,7 +117,7 @@ def test_it_is_whole_and_needs_nothing_beside_it(three: Comparison) -> None:
     assert checked.open == []
     assert len(set(checked.ids)) == len(checked.ids)
     assert set(re.findall(r'href="#([\w.-]+)"', text)) <= set(checked.ids)
-    assert not re.findall(r"""(?:src|href)=["'](?!#|data:)|url\((?!#)|@import|https?://|<script""", text)
+    assert not re.findall(r"""(?:src|href)=["'](?!#|data:)|url\((?!#)|@import|https?://""", text)
     assert set(comparison_blocks(three)) == {
         "counts", "concepts", "changes", "quality", "directions", "layers", "units",
     }  # fmt: skip
@@ -125,7 +125,7 @@ def test_it_is_whole_and_needs_nothing_beside_it(three: Comparison) -> None:
 
 def test_names_cannot_break_out(tmp_path: Path, drawn: None) -> None:
     path = made_dissection(tmp_path / "a", DEEP)
-    assert "<script" not in comparison_html(compared([path], names=("<script>alert(1)</script>",)))
+    assert "<script>" not in comparison_html(compared([path], names=("<script>alert(1)</script>",)))
 
 
 def test_all_studies_have_the_same_concepts_in_the_same_order_to_the_same_scale(three: Comparison) -> None:
@@ -149,7 +149,7 @@ def test_what_is_not_sure_has_a_question_mark(three: Comparison) -> None:
 
 def test_counts_have_lines_for_their_errors(three: Comparison) -> None:
     matched, concepts, _ = (svg for _, svg in count_charts(three, "layer2"))
-    assert "2 ± 0.7" in concepts
+    assert "2.00 ± 0.71" in concepts
     assert matched.count("<line") == 3
 
 
@@ -180,14 +180,14 @@ def test_quality_is_drawn_against_counts_with_both_errors(three: Comparison) -> 
 def test_followed_units_are_counted_against_chance(three: Comparison) -> None:
     words = " ".join(shown(comparison_blocks(three)["units"].body).split())
     assert "other 3 2 1 0.5" in words, "both matched: tree stays, door becomes dome; dealt at random, half of a unit"
-    assert "turned 3 3 3 1.7" in words
-    assert "other, layer2: unit 1 door, IoU 0.11 dome, IoU 0.11" in words
+    assert "turned 3 3 3 1.67" in words
+    assert "other layer2 1 door 0.11 yes dome 0.11 yes" in words
 
 
 def test_directions_stand_beside_units(three: Comparison) -> None:
     words = " ".join(shown(comparison_blocks(three)["directions"].body).split())
-    assert "one, layer2: units 4 4 ± 0.0 3 ± 0.0 2 ± 0.0 3 / 2 0.5 25 %" in words
-    assert "turned, layer2: rotation 4" in words
+    assert "units one layer2 4 4 3 2 3 2 0.5 25 %" in words
+    assert "rotation turned layer2 4" in words
 
 
 def test_many_studies_share_tables(tmp_path: Path, drawn: None) -> None:
@@ -195,8 +195,8 @@ def test_many_studies_share_tables(tmp_path: Path, drawn: None) -> None:
     text = comparison_html(found)
     assert question(found) == "What do 8 models draw, and what does one draw that another does not?"
     assert answer(found) == [
-        "At layer2, most in step0: 3 ± 0.0 of 4 units match 2 ± 0.0 concepts; "
-        "fewest in step1: 2 ± 0.0 of 4 units match 2 ± 0.7 concepts."
+        "At layer2, most in step0: 3 of 4 units match 2 concepts; "
+        "fewest in step1: 2 of 4 units match 2.00 ± 0.71 concepts."
     ]
     assert text.count('class="ranked heat"') == 2
     assert len(text) < 250_000
@@ -213,7 +213,7 @@ def test_one_study_is_told_layer_by_layer(tmp_path: Path, drawn: None) -> None:
 
 def test_nothing_found_is_told_too(tmp_path: Path, drawn: None) -> None:
     found = compared([made_dissection(tmp_path / name, {"layer1": [None, None]}) for name in ("a", "b")])
-    assert "0 ± 0.0 of 2 units match 0 ± 0.0 concepts" in comparison_html(found)
+    assert "0 of 2 units match 0 concepts" in comparison_html(found)
     assert list(comparison_blocks(found)) == ["counts"]
     assert list(found.tables) == ["counts"]
     write_comparison(found, tmp_path / "out")

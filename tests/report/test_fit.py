@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ganatomy.report.fit import Fit, fit
+from ganatomy.report.atlas import Fit, fit
 
 IDS = np.arange(100 * 10).reshape(100, 10)
 """A hundred units, and no image shown by two."""

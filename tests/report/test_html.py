@@ -7,8 +7,7 @@ import pytest
 
 from ganatomy.errors import BadFile
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.report import write_report
-from ganatomy.report.html import SCRIPTS, _json, joined_scripts, report_html
+from ganatomy.report.html import SCRIPTS, _json, joined_scripts, report_html, write_report
 
 STATIC = Path(__file__).parents[2] / "src/ganatomy/report/static"
 

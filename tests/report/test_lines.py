@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from ganatomy.report.lines import Axis, Line, Point, even_axis, line_chart, log_axis, named_axis, scatter_chart
+from ganatomy.report.charts import Axis, Line, Point, even_axis, line_chart, log_axis, named_axis, scatter_chart
 
 X = Axis("units", [(0, "0"), (5, "5"), (10, "10")])
 Y = Axis("left", [(0, "0 %"), (1, "100 %")])

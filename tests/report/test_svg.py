@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from ganatomy.report.svg import Bar, Change, Piece, as_file, bar_chart, change_chart
+from ganatomy.report.charts import Bar, Change, Piece, as_file, bar_chart, change_chart
 
 BARS = (
     Bar("a <b>", (Piece(2, "#112233", "two"), Piece(1, "#112233", "one more", pale=True)), "2 + 1", "#x"),

@@ -21,7 +21,7 @@ from ganatomy.cli import main, terminal
 from ganatomy.errors import LONGEST, BadFile, BadValue, GanatomyError, StudyError
 from ganatomy.experiments.monitor.monitoring import Monitoring
 from ganatomy.pictures import open_images
-from ganatomy.report import write_report
+from ganatomy.report.html import write_report
 from ganatomy.stats.topk import TopImages
 from ganatomy.study import Study
 from ganatomy.vocabulary import read_vocabulary

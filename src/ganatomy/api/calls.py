@@ -159,7 +159,7 @@ def run_compare(given: dict[str, Any]) -> Any:
     from ganatomy.experiments.compare.comparison import planned
     from ganatomy.experiments.compare.comparison import run_compare as run
     from ganatomy.remote import local_path
-    from ganatomy.report import write_comparison
+    from ganatomy.report.compare.page import write_comparison
 
     studies, out, device, engine, progress, options = _taken(given, "studies", "out", "device", "engine", "progress")
     directories = [local_path(_directory(each)) for each in studies]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ganatomy.cli import causal_terminal, terminal
+from ganatomy.cli import terminal
 from ganatomy.cli.verbs import print_json, rows, writing
 from ganatomy.errors import GanatomyError
 from ganatomy.experiments.base import Plan, Runner
@@ -71,7 +71,7 @@ def _estimate(source: Source, plan: Plan[Any], directory: Path, seconds: float) 
 
 def deliver(arguments: Namespace, results: Sequence[Any]) -> None:
     """Write the report of each result; show them, or print them as one JSON object."""
-    from ganatomy.report import write_causal_report
+    from ganatomy.report.causal.page import write_causal_report
 
     summaries = []
     for result in results:
@@ -80,7 +80,7 @@ def deliver(arguments: Namespace, results: Sequence[Any]) -> None:
             write_causal_report(result, page)
         summaries.append({"study": display_path(result.study.directory), "report": str(page), **_summary(result)})
         if not arguments.json:
-            causal_terminal.show(result)
+            terminal.show_result(result)
             terminal.say_report(page)
     if arguments.json:
         print_json(summaries[0] if len(summaries) == 1 else {"results": summaries})
@@ -90,8 +90,7 @@ def _summary(result: Any) -> dict[str, Any]:
     """Return the Spec and the tables of a result, but for that of every single insertion, which is long."""
     import pandas as pd
 
-    from ganatomy.experiments.warnings import warnings_of
-
-    fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(result) if field.name != "places"}
-    tables = {name: rows(value) for name, value in fields.items() if isinstance(value, pd.DataFrame)}
-    return {"warnings": warnings_of(result), "spec": dataclasses.asdict(result.spec), **result.said, **tables}
+    fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
+    told = [name for name, value in fields.items() if isinstance(value, pd.DataFrame) and name != "places"]
+    tables = {name: rows(fields[name]) for name in told}
+    return {"warnings": result.warnings, "spec": dataclasses.asdict(result.spec), **result.said, **tables}

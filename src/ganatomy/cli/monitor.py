@@ -42,9 +42,8 @@ def monitor(arguments: Namespace) -> None:
     from ganatomy.cli import terminal
     from ganatomy.experiments.monitor.looks import add_errors
     from ganatomy.experiments.monitor.monitoring import Monitoring
-    from ganatomy.experiments.warnings import warnings_of
     from ganatomy.remote import display_path
-    from ganatomy.report import write_monitor_report
+    from ganatomy.report.monitor.page import write_monitor_report
 
     given = given_options(arguments)
     if arguments.checkpoints:
@@ -59,30 +58,21 @@ def monitor(arguments: Namespace) -> None:
     with writing(page):
         write_monitor_report(result, page, units)
     if not arguments.json:
-        _show(result)
+        show(result)
         return terminal.say_report(page)
-    facts = {"directory": display_path(arguments.out), "report": str(page), "warnings": warnings_of(result)}
+    facts = {"directory": display_path(arguments.out), "report": str(page), "warnings": result.warnings}
     tables = {name: rows(getattr(result, name)) for name in ("table", "turnover", "since", "skipped")}
     return print_json({**facts, **tables, "followed": rows(result.follow(units))})
 
 
-def _show(result: "Monitoring") -> None:
-    from rich.console import Console
-
+def show(result: "Monitoring") -> None:
+    """Print what was found at each checkpoint, and which could not be dissected."""
     from ganatomy.cli import terminal
-    from ganatomy.experiments.resampling import ALL
+    from ganatomy.report.monitor.curves import checkpoint_table
 
-    layer = ALL if len(result.layers) > 1 else result.layers[0]
-    found = result.table[(result.table.category == ALL) & (result.table.layer == layer)]
-    table = found[["step", "matched", "concepts", "matched_iou"]].rename(columns={"matched_iou": "mean IoU"})
-    if "matched_error" in found:
-        pairs = zip(found.matched, found.matched_error, strict=True)
-        table["matched"] = [f"{units:3} ± {error:.1f}" for units, error in pairs]
-    turnover = result.turnover.groupby("step")[["kept", "changed", "lost", "gained"]].sum().reset_index()
     terminal.warn(result)
-    console = Console(highlight=False, emoji=False, soft_wrap=True)
-    console.print(f"{found.units.iloc[-1]} units of {', '.join(result.layers)}", markup=False)
-    console.print(terminal.table(table.merge(turnover.astype(object), "left", "step")))
+    terminal.say(f"{result.table.units.max()} units of {', '.join(result.layers)}")
+    terminal.show_tables(checkpoint_table(result))
     for row in result.skipped.itertuples(index=False):
         terminal.say(f"skipped: {row.name}: {row.reason}")
 

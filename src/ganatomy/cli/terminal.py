@@ -1,21 +1,26 @@
 """What a person sees while a command runs: a statement, a bar, tables."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from rich import box
+from rich import table as rich_table
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Table
 from rich.text import Text
 
 from ganatomy.errors import shown
+from ganatomy.report.tables import Column, Table
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ganatomy.experiments.dissection import Dissection
+
+
+LAYERS = 1000
+"""Layers that are printed."""
 
 
 class Bar:
@@ -59,28 +64,52 @@ def say_report(page: "Path") -> None:
 
 def warn(result: Any) -> None:
     """Print why a result is no finding, before anything else of it."""
-    from ganatomy.experiments.warnings import warnings_of
-
-    for sentence in warnings_of(result):
+    for sentence in result.warnings:
         say(f"warning: {sentence}")
+
+
+def show_tables(*found: Table) -> None:
+    """Print tables; of long ones the first rows."""
+    for each in found:
+        if len(each.frame) and each.brief:
+            _console().print(_rich(each))
+            if len(each.frame) > each.brief:
+                say(f"{each.brief} of {len(each.frame)} rows; the report has all")
+
+
+def show_result(result: Any) -> None:
+    """Print the result of an experiment: its warnings, what is said beside its tables, and these."""
+    warn(result)
+    for name, value in result.said.items():
+        for line in value if isinstance(value, list) else [value]:
+            say(f"{name}: {line}")
+    show_tables(*result.tables())
 
 
 def show(result: "Dissection") -> None:
     """Print how much each layer holds, and the concepts that most units draw."""
     warn(result)
-    layers, found = result.by_layer, result.concepts[result.concepts.units_matched > 0]
-    found = found.sort_values(["units_matched", "best_iou"], ascending=False).head(12)
-    grid = [f"{h}×{w}" for h, w in zip(layers.height, layers.width, strict=True)]
-    best = [f"{layer} {unit}" for layer, unit in zip(found.best_layer, found.best_unit, strict=True)]
-    layers = layers.assign(grid=grid).rename(columns={"mean_iou": "mean IoU"})
-    found = found.assign(best=best).rename(columns={"units_matched": "units", "best_iou": "IoU", "share": "chance"})
-    console = Console(highlight=False, emoji=False)
     rate = result.facts.get("false_labels")
     if isinstance(rate, float):
         matched, units = int(result.units.matched.sum()), len(result.units)
         say(f"{matched} of {units} units match a concept; by chance {rate:.1%} would")
-    console.print(table(layers[["layer", "grid", "units", "interpretable", "matched", "concepts", "mean IoU"]]))
-    console.print(table(found[["concept", "category", "units", "best", "IoU", "chance"]]))
+    counts = map(Column, ("units", "interpretable", "matched", "concepts"))
+    layers = (Column("layer"), Column("grid"), *counts, Column("mean_iou", "mean IoU"))
+    found = result.concepts[result.concepts.units_matched > 0]
+    found = found.sort_values(["units_matched", "best_iou"], ascending=False)
+    best = [f"{layer} {unit}" for layer, unit in zip(found.best_layer, found.best_unit, strict=True)]
+    concepts = (
+        Column("concept"),
+        Column("category"),
+        Column("units_matched", "units"),
+        Column("best"),
+        Column("best_iou", "IoU"),
+        Column("share", "chance"),
+    )
+    show_tables(
+        Table("layers", "Layers", layers, _with_grid(result.by_layer), brief=LAYERS),
+        Table("concepts", "Concepts", concepts, found.assign(best=best)),
+    )
 
 
 def show_models(
@@ -89,7 +118,7 @@ def show_models(
     families: Mapping[str, Mapping[str, str]],
 ) -> None:
     """Print what is bundled, what can be fetched, and the families that can be opened."""
-    console = Console(highlight=False, soft_wrap=True, emoji=False)
+    console = _console()
     console.print("bundled", style="bold")
     for own in cards:
         facts = f"{own['kind']}: {own['title']}; {size(own['bytes'])}; licence: {own['licence']}"
@@ -103,7 +132,7 @@ def show_models(
 
 def show_published(published: Sequence[Mapping[str, Any]]) -> None:
     """Print what can be fetched, and whether it was."""
-    console = Console(highlight=False, soft_wrap=True, emoji=False)
+    console = _console()
     console.print("published (ganatomy models fetch NAME)", style="bold")
     for own in published:
         here = f"fetched: {own['spec']}" if own["fetched"] else "not fetched"
@@ -113,12 +142,11 @@ def show_published(published: Sequence[Mapping[str, Any]]) -> None:
 
 def show_layers(layers: Sequence[Mapping[str, Any]], others: Mapping[str, str], drawn: str) -> None:
     """Print the layers of a generator, and why other submodules are none."""
-    console = Console(highlight=False, soft_wrap=True, emoji=False)
-    rows = pd.DataFrame(layers)
-    rows["grid"] = [f"{own['height']}×{own['width']}" for own in layers]
-    rows["per image"] = rows.bytes.map(size)
-    console.print(table(rows[["layer", "units", "grid", "dtype", "per image"]]))
-    console.print(f"{len(rows)} layers that can be dissected; {drawn}", markup=False)
+    console = _console()
+    columns = (Column("layer"), Column("units"), Column("grid"), Column("dtype"), Column("bytes", "per image", size))
+    found = _with_grid(pd.DataFrame(layers))
+    show_tables(Table("layers", "Layers", columns, found, brief=LAYERS))
+    console.print(f"{len(found)} layers that can be dissected; {drawn}", markup=False)
     if others:
         console.print(f"\n{len(others)} submodules that are no layers:", markup=False)
         for name, reason in others.items():
@@ -127,7 +155,7 @@ def show_layers(layers: Sequence[Mapping[str, Any]], others: Mapping[str, str], 
 
 def show_card(card: Mapping[str, Any]) -> None:
     """Print a card, one fact a line; ``--json`` has what is too long for that."""
-    console = Console(highlight=False, soft_wrap=True, emoji=False)
+    console = _console()
     for name, value in card.items():
         facts = [(f"{name} {key}", each) for key, each in value.items()] if isinstance(value, dict) else [(name, value)]
         for title, fact in facts:
@@ -142,22 +170,29 @@ def _short(fact: Any) -> str:
     return f"({len(fact)} entries)" if isinstance(fact, dict | list) else str(fact)
 
 
-def table(rows: pd.DataFrame) -> Table:
-    """Return a data frame as a table; numbers to the right, a dash for what is missing."""
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name, column in rows.items():
-        side: Literal["left", "right"] = "right" if pd.api.types.is_numeric_dtype(column) else "left"
-        made.add_column(Text(shown(str(name))), justify=side, overflow="fold")  # a name that is cut off names nothing
-    for row in rows.itertuples(index=False):
-        made.add_row(*map(_text, row))
+def _with_grid(layers: pd.DataFrame) -> pd.DataFrame:
+    return layers.assign(grid=[f"{h}×{w}" for h, w in zip(layers.height, layers.width, strict=True)])
+
+
+def _console() -> Console:
+    return Console(highlight=False, soft_wrap=True, emoji=False)
+
+
+def _rich(table: Table) -> rich_table.Table:
+    """Return the first rows of a table; numbers to the right, a dash for what is missing."""
+    made = rich_table.Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    frame, columns = table.frame.head(table.brief), [column for column in table.present if column.brief]
+    for column in columns:
+        numeric = pd.api.types.is_numeric_dtype(frame[column.name])
+        made.add_column(_text(column.title or column.name), justify="right" if numeric else "left", overflow="fold")
+    for cells in zip(*(column.cells(frame) for column in columns), strict=True):
+        made.add_row(*map(_text, cells))
     return made
 
 
-def _text(value: Any) -> Text:
-    """Return a cell as it stands: a name from a file is no markup, and steers no terminal."""
-    if pd.isna(value):
-        return Text("–")
-    return Text(f"{value:.3f}" if isinstance(value, float) else shown(str(value)))
+def _text(text: str) -> Text:
+    """Return a text as it stands: a name from a file is no markup, and steers no terminal."""
+    return Text(shown(text))
 
 
 def duration(seconds: float) -> str:

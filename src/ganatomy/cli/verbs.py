@@ -76,12 +76,10 @@ def _cost_text(cost: "Forecast") -> str:
 
 
 def _summary(result: "Dissection", place: str, page: Path) -> dict[str, Any]:
-    from ganatomy.experiments.warnings import warnings_of
-
     return {
         "study": place,
         "report": str(page),
-        "warnings": warnings_of(result),
+        "warnings": result.warnings,
         "spec": dataclasses.asdict(result.spec),
         "dtype": result.facts.get("dtype"),
         "layers": rows(result.by_layer),
@@ -196,7 +194,7 @@ def print_json(content: Any) -> None:
 
 
 def _write_report(result: "Dissection", page: Path) -> Path:
-    from ganatomy.report import write_report
+    from ganatomy.report.html import write_report
 
     with writing(page, result.study.directory):
         write_report(result, page)

@@ -35,6 +35,7 @@ from ganatomy.experiments.described import (
 from ganatomy.experiments.dissection import interpretable_with
 from ganatomy.experiments.result import Result
 from ganatomy.progress import NullProgress, Progress, listening
+from ganatomy.report.causal.artifacts import artifacts_section, artifacts_tables
 from ganatomy.stats.frechet import FeatureMoments, frechet_distance, sampling_bias
 from ganatomy.stats.unit_frechet import unit_frechet
 from ganatomy.study import Study, as_bad_file
@@ -235,6 +236,8 @@ ARTIFACTS = Experiment(
     groups=(_Read,),
     plan=_plan,
     result=Artifacts,
+    tables=artifacts_tables,
+    section=artifacts_section,
     example='ganatomy.artifacts("study", layer="layer4", real="scenes:church").table',
 )
 

@@ -7,7 +7,7 @@ and sentences. ``recipes/api_signatures.py`` writes the public functions from th
 import dataclasses
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ganatomy.experiments.causal.source import SampleSpec, Source
+    from ganatomy.report.causal.section import Section
+    from ganatomy.report.tables import Table
 
 EXPERIMENTS: Mapping[str, str] = {
     "ablate": "causal.effects:ABLATE",
@@ -116,6 +118,8 @@ class Experiment(Generic[R]):
         spec: its Spec; fields that no option sets are in `filled`.
         plan: makes a `Plan` from (dissection with its models, options that were given, runner).
         result: has ``open(directory)``.
+        tables: makes the tables that a page and a terminal show of a result.
+        section: makes the section of a page from a result.
         groups: dataclasses whose fields are options beside those of the Spec, such as `Wanted`.
         filled: fields of the Spec that the plan sets.
         planned: options that differ, for the plan, from the same value given: it decides them.
@@ -132,6 +136,8 @@ class Experiment(Generic[R]):
     spec: type
     plan: Callable[["Source", dict[str, Any], Runner], Plan[R]]
     result: type[R]
+    tables: Callable[[Any], Sequence["Table"]]
+    section: Callable[[Any], "Section"]
     groups: tuple[type, ...] = ()
     filled: frozenset[str] = frozenset()
     planned: frozenset[str] = frozenset()
@@ -165,6 +171,11 @@ def experiment(name: str) -> Experiment[Any]:
     """Return the entry of an experiment, by the name of its API function."""
     module, _, entry = EXPERIMENTS[name].partition(":")
     return cast(Experiment[Any], getattr(import_module(f"ganatomy.experiments.{module}"), entry))
+
+
+def experiment_of(result: Any) -> Experiment[Any]:
+    """Return the entry of the experiment that a result is of."""
+    return next(entry for entry in map(experiment, EXPERIMENTS) if isinstance(result, entry.result))
 
 
 def attribute_texts(kind: type) -> dict[str, str]:

@@ -25,6 +25,7 @@ from ganatomy.experiments.described import (
 from ganatomy.experiments.left_out import Jackknife, NoiseFloor, Textures, check_textures, frechet_jackknife
 from ganatomy.experiments.result import Result
 from ganatomy.progress import NullProgress, Progress
+from ganatomy.report.causal.quality import quality_section, quality_tables
 from ganatomy.stats.frechet import FeatureMoments, sampling_bias
 from ganatomy.study import Study
 
@@ -103,6 +104,8 @@ QUALITY = Experiment(
     filled=frozenset({"layer"}),
     plan=_plan,
     result=Quality,
+    tables=quality_tables,
+    section=quality_section,
     example='ganatomy.quality("study", real="scenes:church").table',
 )
 

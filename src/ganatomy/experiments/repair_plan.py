@@ -13,6 +13,7 @@ from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.described import ArtifactSpec, describing_seconds, named_reals
 from ganatomy.experiments.repair import UNION, Repair, RepairSpec, check_sets, run_repair
 from ganatomy.remote import local_path
+from ganatomy.report.causal.repair import repair_section, repair_tables
 from ganatomy.study import spec_digest
 
 SHARED = ("real", "reals", "features", "images", "top", "seed", "batch")
@@ -126,5 +127,7 @@ REPAIR = Experiment(
     planned=frozenset({"top"}),
     plan=_plan,
     result=Repair,
+    tables=repair_tables,
+    section=repair_section,
     example='ganatomy.repair("study", layer="layer4", real="scenes:church", worst=20).opens',
 )

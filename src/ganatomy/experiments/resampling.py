@@ -19,7 +19,7 @@ import torch
 from ganatomy.errors import BadValue
 from ganatomy.experiments.dissection import Dissection, interpretable_with
 from ganatomy.experiments.redraws import CONTENDERS, Changes, Redraws
-from ganatomy.experiments.tables import Bools, Floats, Ints, Verdict
+from ganatomy.experiments.tables import Bools, Floats, Ints, UnitLabels
 from ganatomy.stats.jackknife import student
 from ganatomy.stats.pairs import blocks_of
 from ganatomy.vocabulary import CATEGORIES
@@ -197,7 +197,7 @@ def resampled(dissection: Dissection, draws: int = 200, seed: int = 0) -> Resamp
     together = max(1, min(DRAWS_AT_ONCE, ROOM // _draw_bytes(dissection)))
     some = zip(*(torch.split(torch.from_numpy(own - 1), together) for own in weights), strict=True)
     redraws = Redraws(dissection)
-    verdicts = [scores.verdict for each in some for scores in redraws.scores(Changes(*each))]
+    verdicts = [scores.labels for each in some for scores in redraws.scores(Changes(*each))]
     label, iou, best, *flags = (np.stack(column) for column in zip(*verdicts, strict=True))
     concepts = dissection.reading.concepts.numpy()
     return Resampled(dissection, seed, blocks, concepts[label], iou, concepts[best], *flags)

@@ -1,40 +1,19 @@
-"""What a notebook or a prompt shows of a result; the report is asked only when it is to be shown."""
+"""What a notebook or a prompt shows of a result."""
 
+import dataclasses
 from html import escape
 from typing import Any
 
 import pandas as pd
 
+from ganatomy.experiments.base import experiment_of
+from ganatomy.experiments.warnings import warnings_of
+from ganatomy.report.causal.section import Section
+from ganatomy.report.tables import Table
+
 ROWS = 20
 """Rows of a table that a notebook shows."""
 MOST = 8
-
-
-class Result:
-    """What an experiment found: its tables are attributes, `table` is the one that answers the question."""
-
-    spec: Any
-
-    @property
-    def said(self) -> dict[str, Any]:
-        """What is to be said beside the tables, by name."""
-        return {}
-
-    def summary(self) -> str:
-        """Return the question and its answer, in a few lines; first why it is no finding, where that is so."""
-        from ganatomy.report.causal.notebook import (
-            summary_text,  # one of two imports of the report, see architecture.md
-        )
-
-        return summary_text(self)
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self.spec.generator}, {self.spec.layer}, {self.spec.images} images>"
-
-    def _repr_html_(self) -> str:
-        from ganatomy.report.causal.notebook import notebook_html
-
-        return notebook_html(self)
 
 
 class Summarised:
@@ -42,18 +21,53 @@ class Summarised:
 
     table: Any
 
+    @property
+    def warnings(self) -> list[str]:
+        """What makes it no finding."""
+        return warnings_of(self)
+
     def _summary(self) -> list[str]:
         raise NotImplementedError
 
     def summary(self) -> str:
         """Return what was found, in a few lines; first why it is no finding, where that is so."""
-        from ganatomy.experiments.warnings import warnings_of  # it knows every result
-
-        return "\n".join([*warnings_of(self), *self._summary()])
+        return "\n".join([*self.warnings, *self._summary()])
 
     def _repr_html_(self) -> str:
         lines = "<br>".join(map(escape, self.summary().splitlines()))
         return f"<p>{lines}</p>{self.table.head(ROWS).to_html(index=False)}"
+
+
+class Result(Summarised):
+    """The result of an `Experiment`: its tables are attributes, `table` is the one that answers the question."""
+
+    spec: Any
+    facts: Any
+    study: Any
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """What is to be said beside the tables, by name."""
+        return {}
+
+    def section(self) -> Section:
+        """Return question, answer and charts for a page."""
+        section = experiment_of(self).section(self)
+        return dataclasses.replace(section, spec=vars(self.spec), facts=self.facts, warnings=self.warnings)
+
+    def tables(self) -> list[Table]:
+        """Return the tables that a page and a terminal show."""
+        return list(experiment_of(self).tables(self))
+
+    def _summary(self) -> list[str]:
+        section = self.section()
+        return [section.question, section.answer]
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.spec.generator}, {self.spec.layer}, {self.spec.images} images>"
+
+    def _repr_html_(self) -> str:
+        return self.section().notebook()
 
 
 def matched_text(units: pd.DataFrame, by_chance: float | None) -> str:

@@ -64,8 +64,8 @@ class Scores:
 
     @property
     def label(self) -> Ints:
-        """Each unit's label, see `judge`."""
-        return self.verdict.label
+        """Each unit's label, see `label_units`."""
+        return self.labels.label
 
     @cached_property
     def raised(self) -> Floats:
@@ -113,10 +113,10 @@ class Scores:
         return np.asarray(np.nan_to_num(iou, nan=-1.0) > np.minimum(self.raised * required, (1 + required) / 2))
 
     @cached_property
-    def verdict(self) -> "Verdict":
+    def labels(self) -> "UnitLabels":
         """What each unit is."""
         iqr = self.reading.iqr.numpy()
-        return judge(self.spec.label, self.iou, iqr, self.above, self.interpretable, self.matched)
+        return label_units(self.spec.label, self.iou, iqr, self.above, self.interpretable, self.matched)
 
     def of_label(self, table: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return the column of each unit's label."""
@@ -128,7 +128,7 @@ class Scores:
         return {"layer": np.repeat(list(self.layers), units), "unit": np.concatenate([np.arange(n) for n in units])}
 
 
-class Verdict(NamedTuple):
+class UnitLabels(NamedTuple):
     """What units are; any axes, the last one units.
 
     Attributes:
@@ -153,8 +153,8 @@ def interpretable(spec: DissectSpec, iou: Floats, accuracy: Floats) -> Bools:
     return np.asarray(found & (accuracy > spec.interpretable_accuracy))
 
 
-def judge(rule: str, iou: Floats, iqr: Floats, above: Bools, interpretable: Bools, matched: Bools) -> Verdict:
-    """Label units (SPEC 2), and say what they are.
+def label_units(rule: str, iou: Floats, iqr: Floats, above: Bools, interpretable: Bools, matched: Bools) -> UnitLabels:
+    """Label units (SPEC 2).
 
     Args:
         rule: ``matched``, ``iou`` or ``iqr``; ties go to the lower concept index.
@@ -164,13 +164,8 @@ def judge(rule: str, iou: Floats, iqr: Floats, above: Bools, interpretable: Bool
         interpretable, matched: [..., u, c], what each pair is.
     """
     known = np.nan_to_num(iou, nan=0.0)
-    score = (
-        np.where(np.isnan(iou), 0.0, iqr)
-        if rule == "iqr"
-        else np.where(matched, known, 0.0)
-        if rule == "matched"
-        else known
-    )
+    scores = {"iqr": np.where(np.isnan(iou), 0.0, iqr), "matched": np.where(matched, known, 0.0), "iou": known}
+    score = scores[rule]
     label = score.argmax(-1)
     label[score.max(-1) <= 0] = 0
 
@@ -178,14 +173,15 @@ def judge(rule: str, iou: Floats, iqr: Floats, above: Bools, interpretable: Bool
         return np.take_along_axis(table, label[..., None], -1)[..., 0]
 
     best = np.where(label > 0, label, np.where(above & interpretable, known, 0.0).argmax(-1))
-    return Verdict(label, of_label(known), best, np.asarray(interpretable.any(-1)), (label > 0) & of_label(matched))
+    return UnitLabels(label, of_label(known), best, np.asarray(interpretable.any(-1)), (label > 0) & of_label(matched))
 
 
 def unit_table(s: Scores) -> pd.DataFrame:
     """One row a unit: its label and the scores of that pair; missing where it has no label."""
     tops = s.spec.tops()
     level = s.of_label(s.reading.level.numpy()).astype(np.int64)
-    on_level = np.where(level >= 0, level, _outline_level(tops))
+    # a unit without a label is outlined at its top half per cent, as Network Dissection does
+    on_level = np.where(level >= 0, level, int(np.abs(tops - 0.005).argmin()))
     score = {name: s.of_label(getattr(s.reading, name).numpy()) for name in ("control", "iqr", "accuracy", "on")}
     iou, chance = s.of_label(s.iou), s.share[s.label]
     table = pd.DataFrame(
@@ -202,19 +198,14 @@ def unit_table(s: Scores) -> pd.DataFrame:
             "fraction": tops[on_level],
             "threshold": s.levels[np.arange(len(on_level)), on_level],
             "accuracy": score["accuracy"],
-            "interpretable": s.verdict.interpretable,
-            "matched": s.verdict.matched,
+            "interpretable": s.labels.interpretable,
+            "matched": s.labels.matched,
             "on": score["on"],
             "greatest": s.greatest,
         }
     )
     table.loc[s.label == 0, ["iou", "chance", "lift", "control", "iqr", "accuracy", "on"]] = np.nan
     return table
-
-
-def _outline_level(tops: Floats) -> int:
-    """The level at which a unit without a label is outlined: the top half per cent, as Network Dissection does."""
-    return int(np.abs(tops - 0.005).argmin())
 
 
 def pair_table(s: Scores) -> pd.DataFrame:

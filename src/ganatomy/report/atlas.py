@@ -4,15 +4,14 @@ Sheets and regions are cut into pieces that the page unpacks when it shows them.
 come first, so that these are there before the rest is read.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from ganatomy.experiments.dissection import Dissection
-from ganatomy.report.fit import CARD, Fit, fit
 from ganatomy.report.pack import (
     Array,
     deflated,
@@ -26,6 +25,13 @@ from ganatomy.report.pack import (
 )
 from ganatomy.report.tables import CLEAREST, best_units
 
+if TYPE_CHECKING:
+    from ganatomy.experiments.dissection import Dissection
+
+SIDES = (128, 64)
+"""Longest edges that images may be reduced to, in pixels."""
+CARD, LEAST = 7, 3
+"""Images that a card shows, and fewest that it makes sense to show."""
 MASK_SIDE = 64
 CHUNK = 64
 """Units whose regions are unpacked together."""
@@ -33,6 +39,47 @@ SAMPLE = 8
 """Units whose images tell how many bytes an image takes."""
 TAG = 60
 """Bytes of the element around a piece, about."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a page holds: so many top images of each of the first so many units, reduced to `side` pixels."""
+
+    units: int
+    each: int
+    side: int
+
+
+def fit(ids: Array, image_bytes: Callable[[int], float], region_bytes: float, room: float) -> Fit:
+    """Return what fits.
+
+    Every top image of every unit, at up to 128 pixels a side; if that is more than fits, as many of each unit as do,
+    but no fewer than a card shows; then the same at up to 64 pixels, but no fewer than three; and if these do not fit
+    either, three of fewer units, the best of each layer. What they take is estimated as ``distinct images x bytes of
+    one + units x images of each x bytes of a region``.
+
+    Args:
+        ids: int [u, k], the top images of each unit, best first; units whose images matter most come first.
+        image_bytes: of an image reduced to a side.
+        region_bytes: of a region.
+        room: bytes in all.
+    """
+    units, top = ids.shape
+    least = min(LEAST, top)
+
+    def size(units: int, each: int, side: int) -> float:
+        images = len(np.unique(ids[:units, :each]))
+        return images * image_bytes(side) + units * each * region_bytes
+
+    for side, fewest in zip(SIDES, (min(CARD, top), least), strict=True):
+        for each in range(top, fewest - 1, -1):
+            if size(units, each, side) <= room:
+                return Fit(units, each, side)
+    low, high = 0, units - 1  # a binary search: more units never take less
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if size(middle, least, SIDES[-1]) <= room else (low, middle - 1)
+    return Fit(low, least, SIDES[-1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +129,7 @@ class _Tops:
     sample: Array
 
 
-def draw_atlas(dissection: Dissection, room: int) -> Atlas:
+def draw_atlas(dissection: "Dissection", room: int) -> Atlas:
     """Return as many images and regions as fit into a number of bytes, see `fit`."""
     tops = _tops(dissection)
     some = tops.bits[:: -(-len(tops.bits) // CHUNK)]
@@ -109,7 +156,7 @@ def _order(units: pd.DataFrame) -> Array:
     return np.concatenate([clearest, rest[~np.isin(rest, clearest)]])
 
 
-def _tops(dissection: Dissection) -> _Tops:
+def _tops(dissection: "Dissection") -> _Tops:
     units = dissection.units.reset_index(drop=True)
     rows = _order(units)
     names = [(str(layer), int(unit)) for layer, unit in units[["layer", "unit"]].iloc[rows].itertuples(index=False)]
@@ -125,7 +172,7 @@ def _tops(dissection: Dissection) -> _Tops:
     return _Tops(names, rows, np.array(ids), np.array(values), np.array(bits), grid, sample)
 
 
-def _drawn(dissection: Dissection, tops: _Tops, found: Fit) -> Atlas:
+def _drawn(dissection: "Dissection", tops: _Tops, found: Fit) -> Atlas:
     shown = tops.ids[: found.units, : found.each]
     tiles = {id_: tile for tile, id_ in enumerate(dict.fromkeys(shown.flatten().tolist()))}
     table = np.array([[tiles[i] for i in row] for row in shown.tolist()], np.uint32).reshape(shown.shape)
@@ -156,7 +203,7 @@ def _drawn(dissection: Dissection, tops: _Tops, found: Fit) -> Atlas:
     return Atlas(found, tops.ids.shape[1], tops.sample.shape[1:3], facts, pieces, there)
 
 
-def _sheets(dissection: Dissection, tops: _Tops, shown: Array, side: int, capacity: int) -> list[str]:
+def _sheets(dissection: "Dissection", tops: _Tops, shown: Array, side: int, capacity: int) -> list[str]:
     """Return all images that are shown, in the order of their first unit, as sheets; some are in memory at a time."""
     waiting: list[Array] = []
     sheets, seen = [], set[int]()

@@ -3,13 +3,16 @@
 import base64
 from dataclasses import dataclass
 from html import escape
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ganatomy.experiments.dissection import Dissection
 from ganatomy.report.pack import Array, png
 from ganatomy.report.palette import NEUTRAL, concept_colours
 from ganatomy.report.pictures import outlined, side_by_side
+
+if TYPE_CHECKING:
+    from ganatomy.experiments.dissection import Dissection
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +74,7 @@ class UnitCard:
         return f'<div style="position:relative;height:8px;margin:6px 0;background:#8883">{bar}{marks}</div>'
 
 
-def unit_card(dissection: Dissection, layer: str, unit: int) -> UnitCard:
+def unit_card(dissection: "Dissection", layer: str, unit: int) -> UnitCard:
     """Return the card of a unit."""
     units = dissection.units
     row = units[(units["layer"] == layer) & (units["unit"] == unit)].iloc[0]

@@ -5,16 +5,18 @@ stay listed and keep their curves, and `Numbers.left_out` says so in words for t
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from ganatomy.experiments.dissection import Dissection
 from ganatomy.report.pack import Array, pack, short
 from ganatomy.report.palette import concept_colours
 from ganatomy.report.tables import rows
 from ganatomy.vocabulary import addresses
+
+if TYPE_CHECKING:
+    from ganatomy.experiments.dissection import Dissection
 
 PAIRS = 60_000
 """Most pairs of unit and concept; beyond it, matched ones and the best few concepts of each unit."""
@@ -38,7 +40,7 @@ class Numbers:
     left_out: list[str]
 
 
-def embed(dissection: Dissection) -> Numbers:
+def embed(dissection: "Dissection") -> Numbers:
     """Pack the numbers of a dissection for the page."""
     index: Index = {concept: i for i, concept in enumerate(dissection.vocabulary)}
     pairs = _kept_pairs(dissection.pairs)
@@ -59,7 +61,7 @@ def embed(dissection: Dissection) -> Numbers:
     return Numbers(facts, pieces, _left_out(dissection, pairs, wanted))
 
 
-def _concepts(dissection: Dissection) -> list[dict[str, Any]]:
+def _concepts(dissection: "Dissection") -> list[dict[str, Any]]:
     """Return every concept in the order of the vocabulary, with its colour and what is known of it."""
     known = {(r.concept, r.category): r for r in rows(dissection.concepts)}
     keys, concepts = addresses(dissection.vocabulary), []
@@ -91,7 +93,7 @@ def _indices(names: "pd.Series[str]", categories: "pd.Series[str]", index: Index
     return np.array([index.get(key, 0) for key in zip(names, categories, strict=True)], np.uint16)
 
 
-def _unit_columns(dissection: Dissection, index: Index) -> dict[str, Array]:
+def _unit_columns(dissection: "Dissection", index: Index) -> dict[str, Array]:
     units = dissection.units
     layers = {name: i for i, name in enumerate(dissection.layers)}
     columns = {
@@ -105,7 +107,7 @@ def _unit_columns(dissection: Dissection, index: Index) -> dict[str, Array]:
     return columns
 
 
-def _pair_columns(dissection: Dissection, pairs: pd.DataFrame, index: Index) -> dict[str, Array]:
+def _pair_columns(dissection: "Dissection", pairs: pd.DataFrame, index: Index) -> dict[str, Array]:
     columns = {
         "pair.unit": _rows_of(dissection.units, pairs),
         "pair.concept": _indices(pairs["concept"], pairs["category"], index),
@@ -128,7 +130,7 @@ def _rows_of(units: pd.DataFrame, pairs: pd.DataFrame) -> Array:
     return numbers.reindex(pd.MultiIndex.from_frame(pairs[["layer", "unit"]])).to_numpy(np.uint32)
 
 
-def _curved(dissection: Dissection, pairs: pd.DataFrame) -> pd.DataFrame:
+def _curved(dissection: "Dissection", pairs: pd.DataFrame) -> pd.DataFrame:
     """Return the pairs whose curves travel: labels and best concepts of as many units as `CURVED` allows, by layer."""
     columns = ["layer", "unit", "concept", "category", "level"]
     labels = dissection.units.rename(columns={"label": "concept"}).dropna(subset="concept")
@@ -139,7 +141,7 @@ def _curved(dissection: Dissection, pairs: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([own for _, own in wanted.groupby("layer", sort=False)] or [wanted])
 
 
-def _curve_arrays(dissection: Dissection, wanted: pd.DataFrame, index: Index) -> dict[str, Array]:
+def _curve_arrays(dissection: "Dissection", wanted: pd.DataFrame, index: Index) -> dict[str, Array]:
     """Return IoU and IQR over the levels, in steps of 1 / `STEP`, each as its difference from the level before."""
     concepts = _indices(wanted["concept"], wanted["category"], index)
     steps = [np.empty((0, 2, len(dissection.spec.tops())), np.uint16)]
@@ -160,7 +162,7 @@ def _curve_arrays(dissection: Dissection, wanted: pd.DataFrame, index: Index) ->
     }
 
 
-def _left_out(dissection: Dissection, pairs: pd.DataFrame, wanted: pd.DataFrame) -> list[str]:
+def _left_out(dissection: "Dissection", pairs: pd.DataFrame, wanted: pd.DataFrame) -> list[str]:
     """Return one sentence for each thing that the study holds and this page does not."""
     drawn, units = len(wanted[["layer", "unit"]].drop_duplicates()), len(dissection.units)
     whose = f"{drawn:,} of {units:,} units" if len(wanted) == CURVED else "each unit"

@@ -1,93 +1,53 @@
-"""Figures for a paper or a README: charts as SVG files (images inside), strips and a grid of units as PNG files."""
+"""Figures for a paper or a README: charts as SVG files, strips and a grid of units as PNG files."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ganatomy.experiments.causal.ace import Ace
-from ganatomy.experiments.causal.context import Context
-from ganatomy.experiments.causal.effects import Effect
-from ganatomy.experiments.causal.trace import Trace
-from ganatomy.experiments.dissection import Dissection
 from ganatomy.files import replacing
 from ganatomy.remote import local_path, upload, write_text
 from ganatomy.report.card import whole_zoom
-from ganatomy.report.causal.ace import ace_chart
-from ganatomy.report.causal.context import context_cards, context_chart
-from ganatomy.report.causal.effect import effect_cards, effect_charts
-from ganatomy.report.causal.place_truth import truth_chart
-from ganatomy.report.causal.tiles import sheet
-from ganatomy.report.causal.trace import trace_cards, trace_chart
-from ganatomy.report.charts import concept_charts, layer_charts
+from ganatomy.report.causal.ace import save_ace_curve as save_ace_curve
+from ganatomy.report.causal.context import save_context as save_context
+from ganatomy.report.causal.effect import save_effect as save_effect
+from ganatomy.report.causal.trace import save_trace as save_trace
+from ganatomy.report.charts import Piece, as_file
+from ganatomy.report.html import concept_charts, layer_charts
 from ganatomy.report.pack import Array, png
 from ganatomy.report.palette import NEUTRAL, category_colours, concept_colours
 from ganatomy.report.pictures import outlined, side_by_side
-from ganatomy.report.svg import Piece, as_file
 from ganatomy.report.tables import best_units
 from ganatomy.report.tables import rows as table_rows
 
+if TYPE_CHECKING:
+    from ganatomy.experiments.dissection import Dissection
+
 _TEXT, _QUIET, _PAPER = "#1d2127", "#5c6470", "#ffffff"
 _MARGIN, _CAPTION = 28, 44
-_WIDE = 880
 
 
-def save_concepts(dissection: Dissection, path: str | Path) -> None:
+def save_concepts(dissection: "Dissection", path: str | Path) -> None:
     """Write units per concept, by category, as an SVG file (Figure 5)."""
     title = f"Units of {dissection.spec.generator} per concept"
     legend = (Piece(1, NEUTRAL, "units with this label"), Piece(1, NEUTRAL, "others that match it", pale=True))
     write_text(path, as_file(title, legend, concept_charts(dissection)))
 
 
-def save_layers(dissection: Dissection, path: str | Path) -> None:
+def save_layers(dissection: "Dissection", path: str | Path) -> None:
     """Write the layers side by side as an SVG file (Figure 6)."""
     legend = [Piece(1, colour, name) for name, colour in category_colours(dissection.vocabulary).items()]
     write_text(path, as_file(f"Layers of {dissection.spec.generator}", legend, layer_charts(dissection)))
 
 
-def save_strip(dissection: Dissection, layer: str, unit: int, path: str | Path) -> None:
+def save_strip(dissection: "Dissection", layer: str, unit: int, path: str | Path) -> None:
     """Write the top images of a unit, outlined, as a PNG file (Figure 3)."""
     strip = dissection.top(layer, unit)
     _write_png(path, side_by_side(outlined(strip, whole_zoom(strip.pictures, 128))))
 
 
-def save_effect(effect: Effect, path: str | Path, pictures: int = 6) -> None:
-    """Write what an edit does, images before and after and every concept's change, as an SVG file (Figures 9, 10)."""
-    read = str(effect.table["read"].iloc[-1]) if len(effect.table) else "image"
-    blocks = [("Before, after, and random units", sheet(effect_cards(effect)[:pictures], _WIDE - 32))]
-    title = f"{effect.spec.kind} {effect.spec.concept or ''} at {effect.spec.layer}, {effect.spec.generator}"
-    write_text(path, as_file(title, (), [*blocks, *effect_charts(effect, read)], _WIDE))
-
-
-def save_ace_curve(ace: Ace, path: str | Path) -> None:
-    """Write what is left of a concept as more units are switched off as an SVG file (Figure 4)."""
-    blocks = [(f"{ace.spec.concept} pixels left, by number of units switched off", ace_chart(ace))]
-    write_text(path, as_file(f"{ace.spec.layer} of {ace.spec.generator}", (), blocks))
-
-
-def save_context(context: Context, path: str | Path, pictures: int = 6) -> None:
-    """Write where an object is accepted, places boxed and the effect by what was there, as an SVG file (Figure 11)."""
-    blocks = [
-        ("Responsive places, the best insertion, gain by place", sheet(context_cards(context)[:pictures], _WIDE - 32)),
-        *(
-            [(f"{context.spec.concept} appears, by what the renderer would do there", truth_chart(context))]
-            if len(context.possible)
-            else []
-        ),
-        (f"{context.spec.concept} gained, by the object under the place", context_chart(context)),
-    ]
-    title = f"{context.spec.concept} inserted at {context.spec.layer}, {context.spec.generator}"
-    write_text(path, as_file(title, (), blocks, _WIDE))
-
-
-def save_trace(trace: Trace, path: str | Path) -> None:
-    """Write what becomes of an insertion in later layers, heat by place and a line, as an SVG file (Figure 17)."""
-    blocks = [("Change by place of insertion", sheet(trace_cards(trace), _WIDE - 32)), ("By layer", trace_chart(trace))]
-    title = f"Trace of {trace.spec.concept} from {trace.spec.layer}, {trace.spec.generator}"
-    write_text(path, as_file(title, (), blocks, _WIDE))
-
-
-def hero(dissection: Dissection, path: str | Path, rows: int = 6, pictures: int = 6) -> None:
+def hero(dissection: "Dissection", path: str | Path, rows: int = 6, pictures: int = 6) -> None:
     """Write an image that says it all: the best matched unit of each of 2 × `rows` concepts, with its top images."""
     colours = concept_colours(dissection.vocabulary)
     tiles = []

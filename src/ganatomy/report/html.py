@@ -4,37 +4,41 @@ import dataclasses
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pandas as pd
 
-from ganatomy.experiments.dissection import Dissection
-from ganatomy.experiments.warnings import warnings_of
 from ganatomy.remote import write_text
 from ganatomy.report.atlas import Atlas, draw_atlas
-from ganatomy.report.charts import concept_charts, layer_charts
+from ganatomy.report.charts import Bar, Chart, Piece, bar_chart
 from ganatomy.report.embed import embed
+from ganatomy.report.formats import count
 from ganatomy.report.page import model_name, static, template
-from ganatomy.report.palette import category_colours
+from ganatomy.report.palette import NEUTRAL, category_colours, concept_colours
 from ganatomy.report.tables import rows
 from ganatomy.study import as_bad_file
+from ganatomy.vocabulary import addresses
+
+if TYPE_CHECKING:
+    from ganatomy.experiments.dissection import Dissection
 
 SCRIPTS = ("dom", "packs", "data", "paint", "card", "table", "gallery", "concept", "curve", "unit", "main")
 """The page's modules; each imports only from those before it."""
 BUDGET = 40_000_000
 """Bytes that a page may take: what a browser opens at once, and what can still be sent."""
-SAYING = 1500
-"""Bytes of what is said of the images, at most."""
-_SAID = ("layers", "vocabulary", "matched_rule", "draws", "directions", "sample")
+NOTES = 1500
+"""Bytes of the notes on images that are left out, at most."""
+ELSEWHERE = ("layers", "vocabulary", "matched_rule", "draws", "directions", "sample")
+"""Facts that a page shows in its own way."""
 _LABEL_RULES = {
     "matched": "A unit’s label is the matched concept of greatest IoU; a unit without any is unlabelled.",
     "iou": "A unit’s label is the concept of greatest IoU of all, matched or not.",
     "iqr": "A unit’s label is the concept of greatest IQR on the validation images, matched or not.",
 }
-"""Facts that the page shows in its own way."""
 
 
-def write_report(dissection: Dissection, path: str | Path, budget: int = BUDGET) -> None:
+def write_report(dissection: "Dissection", path: str | Path, budget: int = BUDGET) -> None:
     """Write the report of a dissection, whole or not at all.
 
     Args:
@@ -46,13 +50,13 @@ def write_report(dissection: Dissection, path: str | Path, budget: int = BUDGET)
     write_text(path, report_html(dissection, budget))
 
 
-def report_html(dissection: Dissection, budget: int = BUDGET) -> str:
+def report_html(dissection: "Dissection", budget: int = BUDGET) -> str:
     """Return the report of a dissection as the text of one HTML page."""
     with as_bad_file(dissection.study.directory):
         return _rendered(report_facts(dissection, budget))
 
 
-def report_facts(dissection: Dissection, budget: int = BUDGET) -> dict[str, Any]:
+def report_facts(dissection: "Dissection", budget: int = BUDGET) -> dict[str, Any]:
     """Return what the template of the report shows, style and scripts apart.
 
     ``pieces`` are the texts that its scripts unpack, by name; those that are ``early`` stand before the scripts.
@@ -60,7 +64,7 @@ def report_facts(dissection: Dissection, budget: int = BUDGET) -> dict[str, Any]
     numbers = embed(dissection)
     facts = _facts(dissection) | {"left_out": numbers.left_out}
     bare = {"data": _json(numbers.facts), "pieces": numbers.pieces, "early": (), "late": tuple(numbers.pieces)}
-    atlas = draw_atlas(dissection, budget - len(_rendered(facts | bare).encode()) - SAYING)
+    atlas = draw_atlas(dissection, budget - len(_rendered(facts | bare).encode()) - NOTES)
     pieces = numbers.pieces | atlas.pieces
     early = ("units-pack", *atlas.early)
     return facts | {
@@ -72,11 +76,49 @@ def report_facts(dissection: Dissection, budget: int = BUDGET) -> dict[str, Any]
     }
 
 
+def concept_charts(dissection: "Dissection") -> list[Chart]:
+    """Return one chart per category: how many units are matched to each concept, most first (Figure 5)."""
+    colours, keys = concept_colours(dissection.vocabulary), addresses(dissection.vocabulary)
+    table = dissection.concepts[dissection.concepts["units_matched"] > 0]
+    table = table.sort_values(["units_matched", "units_labelled"], ascending=False, kind="stable")
+    scale = float(table["units_matched"].max()) if len(table) else 1.0
+    charts = []
+    for category in category_colours(dissection.vocabulary):
+        own = rows(table[table["category"] == category])
+        bars = [_concept_bar(r, keys[r.concept, category], colours[r.concept, category]) for r in own]
+        if bars:
+            chart = bar_chart(bars, f"Units per {category} concept", scale)
+            charts.append((f"{category}: {count(len(bars), 'concept')}", chart))
+    return charts
+
+
+def layer_charts(dissection: "Dissection") -> list[Chart]:
+    """Return charts with one row per layer: matched units by category, distinct concepts, mean IoU (Figure 6)."""
+    layers = rows(dissection.by_layer)
+    colours = {c: v for c, v in category_colours(dissection.vocabulary).items() if c in dissection.by_layer.columns}
+    iou = {str(layer): own["iou"] for layer, own in dissection.units.groupby("layer")}
+    units = [_units_bar(row, colours) for row in layers]
+    concepts = [Bar(r.layer, (Piece(r.concepts, NEUTRAL, ""),), f"{r.concepts}", _gallery(r.layer)) for r in layers]
+    means = [_mean_bar(row, iou[row.layer]) for row in layers]
+    quartiles = bar_chart(means, "Mean IoU per layer, with the middle half of its units")
+    return [
+        ("Matched units, by category", bar_chart(units, "Matched units per layer, by category")),
+        ("Distinct concepts among them", bar_chart(concepts, "Distinct concepts per layer")),
+        ("Mean IoU (line: the middle half of units)", quartiles),
+    ]
+
+
+def joined_scripts() -> str:
+    """Return the page's modules as one: a page on disk may not import files, so imports and exports fall away."""
+    sources = [f"// ---- {name}.js\n{static(f'{name}.js')}" for name in SCRIPTS]
+    return re.sub(r"^import .*\n|^export (?=\w)", "", "\n".join(sources), flags=re.MULTILINE)
+
+
 def _rendered(facts: dict[str, Any]) -> str:
     return template("report.html").render(**facts, style=static("report.css"), script=joined_scripts())
 
 
-def _images_left_out(dissection: Dissection, atlas: Atlas) -> list[str]:
+def _images_left_out(dissection: "Dissection", atlas: Atlas) -> list[str]:
     """Return one sentence for each thing that the page does not show of the images."""
     (height, width), units = atlas.whole, len(dissection.units)
     across, down = atlas.facts["sprites"]["width"], atlas.facts["sprites"]["height"]
@@ -94,41 +136,38 @@ def _images_left_out(dissection: Dissection, atlas: Atlas) -> list[str]:
     return sentences
 
 
-def _facts(dissection: Dissection) -> dict[str, Any]:
+def _facts(dissection: "Dissection") -> dict[str, Any]:
     """Return what the template shows without scripts."""
-    units, spec = dissection.units, dissection.spec
+    units, spec, concepts, facts = dissection.units, dissection.spec, dissection.concepts, dissection.facts
+    noun, rate = "direction" if facts.get("directions") else "unit", facts.get("false_labels")
+    matched = int(units["matched"].sum())
+    by_chance = f"by chance, {'–' if rate is None else f'{rate:.1%}'} of them would"
     rule = f"IoU above {spec.interpretable_iou:g} and pixel accuracy above {spec.interpretable_accuracy:g}"
-    matched, noun = units[units["matched"]], "direction" if dissection.facts.get("directions") else "unit"
     numbers = [
-        (f"{len(matched):,}", f"{noun}s match a concept", f"by chance, {_false_labels(dissection)} of them would"),
+        (f"{matched:,}", f"{noun}s match a concept", by_chance),
         (f"{int(units['interpretable'].sum()):,}", "are interpretable", rule),
-        (f"{dissection.concepts['units_matched'].gt(0).sum():,}", "distinct concepts", f"among the matched {noun}s"),
-        (f"{len(units):,}", f"{noun}s", f"in {_count(len(dissection.layers), 'layer')}"),
+        (f"{concepts['units_matched'].gt(0).sum():,}", "distinct concepts", f"among the matched {noun}s"),
+        (f"{len(units):,}", f"{noun}s", f"in {count(len(dissection.layers), 'layer')}"),
         (f"{spec.images:,}", "images", "pooled, one ratio a pair"),
     ]
+    rare = concepts[concepts["rare"] & (concepts["share"] > 0)].sort_values("share", ascending=False)
     return {
         "model": model_name(spec.generator),
         "noun": noun,
-        "verb": "draw" if dissection.facts.get("draws", True) else "see",
-        "warnings": warnings_of(dissection),
+        "verb": "draw" if facts.get("draws", True) else "see",
+        "warnings": dissection.warnings,
         "numbers": numbers,
         "concept_charts": concept_charts(dissection),
         "layer_charts": layer_charts(dissection),
         "categories": category_colours(dissection.vocabulary),
-        "rare": _rare(dissection.concepts),
-        "never": _never(dissection.concepts),
-        "scored": int((~dissection.concepts["rare"]).sum()),
+        "rare": [(row.concept, f"{100 * row.share:.2g} %") for row in rows(rare)],
+        "never": list(concepts[concepts["share"] == 0]["concept"]),
+        "scored": int((~concepts["rare"]).sum()),
         "spec": dataclasses.asdict(spec),
-        "facts": {name: fact for name, fact in dissection.facts.items() if name not in _SAID},
-        "matched_rule": dissection.facts.get("matched_rule", "–"),
+        "facts": {name: fact for name, fact in facts.items() if name not in ELSEWHERE},
+        "matched_rule": facts.get("matched_rule", "–"),
         "label_rule": _LABEL_RULES[spec.label],
     }
-
-
-def joined_scripts() -> str:
-    """Return the page's modules as one: a page on disk may not import files, so imports and exports fall away."""
-    sources = [f"// ---- {name}.js\n{static(f'{name}.js')}" for name in SCRIPTS]
-    return re.sub(r"^import .*\n|^export (?=\w)", "", "\n".join(sources), flags=re.MULTILINE)
 
 
 def _json(value: Any) -> str:
@@ -136,20 +175,29 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _false_labels(dissection: Dissection) -> str:
-    rate = dissection.facts.get("false_labels")
-    return "–" if rate is None else f"{rate:.1%}"
+def _concept_bar(row: Any, key: str, colour: str) -> Bar:
+    others = row.units_matched - row.units_labelled
+    pieces = (
+        Piece(row.units_labelled, colour, f"{row.concept}: the label of {row.units_labelled} units"),
+        Piece(others, colour, f"{row.concept}: {others} more are matched to it, and better to another", pale=True),
+    )
+    note = f"{row.units_labelled}" + (f" + {others}" if others else "")
+    return Bar(row.concept, pieces, note, f"#concept={quote(key, safe=':')}")
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + "s" * (number != 1)
+def _units_bar(row: Any, colours: dict[str, str]) -> Bar:
+    counts = {category: int(getattr(row, category)) for category in colours}
+    pieces = [Piece(n, colours[c], f"{row.layer}: {n} units match a concept of kind {c}") for c, n in counts.items()]
+    return Bar(row.layer, pieces, f"{row.matched} of {row.units}", f"{_gallery(row.layer)}&matched=1", track=row.units)
 
 
-def _rare(concepts: pd.DataFrame) -> list[tuple[str, str]]:
-    """Return the concepts that occur, but too rarely to score, with their share of the pixels."""
-    table = concepts[concepts["rare"] & (concepts["share"] > 0)].sort_values("share", ascending=False)
-    return [(r.concept, f"{100 * r.share:.2g} %") for r in rows(table)]
+def _mean_bar(row: Any, iou: "pd.Series[float]") -> Bar:
+    if pd.isna(row.mean_iou):
+        return Bar(row.layer, (), "–", _gallery(row.layer))
+    low, high = float(iou.quantile(0.25)), float(iou.quantile(0.75))
+    pieces = (Piece(row.mean_iou, NEUTRAL, f"{row.layer}: half of its units lie between {low:.3f} and {high:.3f}"),)
+    return Bar(row.layer, pieces, f"{row.mean_iou:.3f}", _gallery(row.layer), spread=(low, high))
 
 
-def _never(concepts: pd.DataFrame) -> list[str]:
-    return list(concepts[concepts["share"] == 0]["concept"])
+def _gallery(layer: str) -> str:
+    return f"#units&layer={quote(layer)}"

@@ -35,7 +35,8 @@ def template(name: str, *packages: str) -> jinja2.Template:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["words"] = words
-    environment.globals |= {"citation": CITATION, "policy": policy}
+    style = static("report.css") + static("causal.css")
+    environment.globals |= {"citation": CITATION, "policy": policy, "style": style, "sort": static("sort.js")}
     return environment.get_template(name)
 
 

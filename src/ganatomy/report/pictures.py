@@ -1,16 +1,20 @@
 """Top images as arrays: where a unit is on they stay bright and have an outline, the rest is dimmed (Figure 3)."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from ganatomy.experiments.strips import Strip
 from ganatomy.report.pack import Array
+
+if TYPE_CHECKING:
+    from ganatomy.experiments.strips import Strip
 
 OUTLINE = (255, 225, 77)
 _DIMMED = 0.47
 _GAP = 2
 
 
-def outlined(strip: Strip, zoom: int) -> Array:
+def outlined(strip: "Strip", zoom: int) -> Array:
     """Return the images of a strip, `zoom` times as large, as uint8 [k, zoom·H, zoom·W, 3]."""
     pictures = strip.pictures.repeat(zoom, axis=1).repeat(zoom, axis=2)
     on = _enlarged(strip.masks, pictures.shape[1:3])

@@ -23,6 +23,7 @@ from ganatomy.experiments.causal.choice import UnitQuery, random_sets, select_un
 from ganatomy.experiments.causal.source import SampleSpec, Source, StudyResult, at_least, home
 from ganatomy.generators.classifier import Classifier
 from ganatomy.progress import Progress, report_progress
+from ganatomy.report.causal.accuracy import accuracy_section, accuracy_tables
 from ganatomy.stats.verdicts import Overall, Predictions
 from ganatomy.study import Study
 
@@ -224,6 +225,8 @@ ACCURACY = Experiment(
     planned=frozenset({"top", "by"}),
     plan=_plan,
     result=Accuracy,
+    tables=accuracy_tables,
+    section=accuracy_section,
     draws=False,
     example='ganatomy.accuracy("study", layer="layer3", concept="water").classes',
 )

@@ -43,6 +43,7 @@ from ganatomy.experiments.causal.source import JoinedRows, Source, StudyResult, 
 from ganatomy.experiments.causal.trials import GRADIENT, Baseline, baselines, count_changes, render_edited
 from ganatomy.generators.latents import standard_normal
 from ganatomy.progress import Progress
+from ganatomy.report.causal.ace import ace_section, ace_tables
 from ganatomy.stats.base import concat
 from ganatomy.stats.paired import PairedChange, holds_zero
 from ganatomy.stats.regions import concept_counts
@@ -381,6 +382,8 @@ ACE = Experiment(
     planned=frozenset(field.name for field in fields(AceSpec)) - {"layer", "concept"},
     plan=_plan,
     result=Ace,
+    tables=ace_tables,
+    section=ace_section,
     several="concept",
     example='ganatomy.ace("study", layer="layer4", concept="tree").effects',
 )

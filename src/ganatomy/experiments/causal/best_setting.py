@@ -58,6 +58,7 @@ from ganatomy.experiments.causal.trials import Baseline, GainTable, baselines
 from ganatomy.generators.protocol import Edit
 from ganatomy.progress import Progress
 from ganatomy.scenes.places import POSSIBLE, open_bank, place_probabilities
+from ganatomy.report.causal.setting import setting_section, setting_tables
 from ganatomy.stats.clusters import clustered_mean, proportion
 from ganatomy.study import Study, is_study
 from ganatomy.weights import cache_directory
@@ -432,6 +433,8 @@ BEST_SETTING = Experiment(
     planned=frozenset({"cell"}),
     plan=_plan,
     result=BestSetting,
+    tables=setting_tables,
+    section=setting_section,
     several="concept",
     example='ganatomy.best_setting("study", concept="door", layers=["layer5", "layer6"]).measured',
 )

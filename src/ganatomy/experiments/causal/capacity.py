@@ -41,6 +41,7 @@ from ganatomy.experiments.causal.source import Source, StudyResult, at_least, ch
 from ganatomy.experiments.causal.transplant import Donors, DonorSpec, find_donors
 from ganatomy.experiments.causal.trials import Baseline, GainTable, baselines
 from ganatomy.progress import Progress
+from ganatomy.report.causal.capacity import capacity_section, capacity_tables
 from ganatomy.stats.clusters import clustered_mean, proportion
 from ganatomy.study import Study, spec_digest
 from ganatomy.types import Labels, PerUnit
@@ -362,5 +363,7 @@ CAPACITY = Experiment(
     filled=frozenset({"layer", "sets"}),
     plan=_plan,
     result=Capacity,
+    tables=capacity_tables,
+    section=capacity_section,
     example='ganatomy.capacity("study", layers=["layer4"], concept="door", on=["building"]).table',
 )

@@ -59,6 +59,7 @@ from ganatomy.experiments.causal.source import JoinedRows, Source, StudyResult, 
 from ganatomy.experiments.causal.trials import Baseline, baselines
 from ganatomy.generators.protocol import Edit
 from ganatomy.progress import Progress
+from ganatomy.report.causal.context import context_section, context_tables
 from ganatomy.stats.base import concat
 from ganatomy.stats.clusters import clustered_mean
 from ganatomy.study import Study
@@ -343,5 +344,7 @@ CONTEXT = Experiment(
     planned=BY_SETTING,
     plan=place_plan("context", ContextSpec, run_context, _trials),
     result=Context,
+    tables=context_tables,
+    section=context_section,
     example='ganatomy.context("study", concept="door").under',
 )

@@ -42,6 +42,7 @@ from ganatomy.experiments.causal.trials import Edits, baselines, pixels_edited, 
 from ganatomy.generators import LayerShape
 from ganatomy.progress import Progress
 from ganatomy.remote import download, local_path
+from ganatomy.report.causal.effect import effect_section, effect_tables
 from ganatomy.stats.base import Merge, concat
 from ganatomy.stats.paired import PairedChange
 from ganatomy.stats.regions import concept_counts
@@ -426,6 +427,8 @@ ABLATE = Experiment(
     planned=frozenset({"top", "by"}),
     plan=_plan_ablation,
     result=Effect,
+    tables=effect_tables,
+    section=effect_section,
     example='ganatomy.ablate("study", layer="layer4", concept="tree", top=20)',
 )
 INSERT = Experiment(
@@ -439,6 +442,8 @@ INSERT = Experiment(
     required=frozenset({"concept"}),
     plan=_plan_insertion,
     result=Effect,
+    tables=effect_tables,
+    section=effect_section,
     example='ganatomy.insert("study", concept="door", at=(9, 6)).table',
 )
 APPLY = Experiment(
@@ -450,5 +455,7 @@ APPLY = Experiment(
     filled=_CHOSEN | {"concept", "multiple", "constant", "pool", "strength"},
     plan=_plan_edits,
     result=Effect,
+    tables=effect_tables,
+    section=effect_section,
     example='ganatomy.apply_edits("study", edit="edit.json").table',
 )

@@ -24,6 +24,7 @@ from ganatomy.experiments.causal.source import JoinedRows, Source, StudyResult, 
 from ganatomy.experiments.causal.trials import baselines
 from ganatomy.generators import Generator
 from ganatomy.progress import Progress, report_progress
+from ganatomy.report.causal.trace import trace_section, trace_tables
 from ganatomy.stats.base import Accumulator, Merge, add, concat
 from ganatomy.stats.clusters import clustered_mean
 from ganatomy.study import Study
@@ -283,5 +284,7 @@ TRACE = Experiment(
     planned=BY_SETTING,
     plan=place_plan("trace", TraceSpec, run_trace, _trials),
     result=Trace,
+    tables=trace_tables,
+    section=trace_section,
     example='ganatomy.trace("study", concept="door").lines',
 )

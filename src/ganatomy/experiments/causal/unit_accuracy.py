@@ -27,6 +27,7 @@ from ganatomy.experiments.causal.accuracy import (
 from ganatomy.experiments.causal.choice import random_sets
 from ganatomy.experiments.causal.source import SampleSpec, Source, StudyResult, at_least, home
 from ganatomy.progress import Progress
+from ganatomy.report.causal.accuracy import unit_accuracy_section, unit_accuracy_tables
 from ganatomy.stats.verdicts import Predictions
 from ganatomy.study import Study
 
@@ -237,6 +238,8 @@ UNIT_ACCURACY = Experiment(
     spec=UnitAccuracySpec,
     plan=_plan,
     result=UnitAccuracy,
+    tables=unit_accuracy_tables,
+    section=unit_accuracy_section,
     draws=False,
     example='ganatomy.unit_accuracy("study", layer="layer3").table',
 )

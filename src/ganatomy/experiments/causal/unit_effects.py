@@ -29,6 +29,7 @@ from ganatomy.experiments.causal.source import SampleSpec, Source, StudyResult, 
 from ganatomy.experiments.causal.trials import GRADIENT, Baseline, baselines, count_changes
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.progress import Progress
+from ganatomy.report.causal.each import unit_effects_section, unit_effects_tables
 from ganatomy.segmenters import Scorer
 from ganatomy.stats.base import Accumulator, Merge, add
 from ganatomy.stats.paired import SURE, PairedChange
@@ -278,5 +279,7 @@ UNIT_EFFECTS = Experiment(
     spec=UnitEffectSpec,
     plan=_plan,
     result=UnitEffects,
+    tables=unit_effects_tables,
+    section=unit_effects_section,
     example='ganatomy.unit_effects("study", layer="layer4").table',
 )

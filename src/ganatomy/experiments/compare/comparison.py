@@ -6,7 +6,7 @@ Nothing is run again: all is read from the tables of the dissections (Figures 5,
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 
@@ -32,7 +32,6 @@ from ganatomy.vocabulary import Concept
 
 QUALITY = ("real", "reals", "images", "features")
 """Fields of `QualitySpec` that a comparison takes."""
-TABLES = ("counts", "concepts", "changes", "units", "directions", "quality")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -69,6 +68,8 @@ class Comparison(Summarised):
             error, images, reals, real, features.
     """
 
+    TABLES: ClassVar = ("counts", "concepts", "changes", "units", "directions", "quality")
+
     spec: CompareSpec
     studies: tuple[StudyView, ...]
     shared: tuple[Concept, ...]
@@ -88,7 +89,7 @@ class Comparison(Summarised):
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
         """Every table that has rows, by name."""
-        return {name: table for name in TABLES if len(table := getattr(self, name))}
+        return {name: table for name in self.TABLES if len(table := getattr(self, name))}
 
     @property
     def layer(self) -> str:

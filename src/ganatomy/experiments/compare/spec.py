@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from ganatomy.errors import BadValue
 
@@ -28,6 +29,7 @@ class CompareSpec:
     follow: bool = False
     draws: int = 200
     seed: int = 0
+    SURE: ClassVar[float] = SURE
 
     def __post_init__(self) -> None:
         for field in ("names", "layer"):

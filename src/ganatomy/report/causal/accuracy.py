@@ -1,154 +1,153 @@
-"""What units do for a classifier: how well each class is told without them, beside random units."""
+"""What units do for a classifier: the accuracy of each class without them, beside random units."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ganatomy.experiments.causal.accuracy import Accuracy
-from ganatomy.experiments.causal.unit_accuracy import UnitAccuracy
-from ganatomy.report.causal.section import (
-    Block,
-    Section,
-    charts,
-    count,
-    effect_text,
-    figure,
-    folded,
-    legend,
-    measured,
-    percent,
-    sentence,
-    table,
-)
-from ganatomy.report.lines import Line, even_axis, line_chart
+from ganatomy.report.causal.section import Block, Section, effect_bar, figures, legend
+from ganatomy.report.charts import Line, change_chart, even_axis, line_chart
+from ganatomy.report.formats import count, effect_text, percent, percent_with_error, sentence
 from ganatomy.report.palette import NEUTRAL
-from ganatomy.report.svg import Change, change_chart
-from ganatomy.report.tables import rows
+from ganatomy.report.tables import Column, Table, rows
+
+if TYPE_CHECKING:
+    from ganatomy.experiments.causal.accuracy import Accuracy
+    from ganatomy.experiments.causal.unit_accuracy import UnitAccuracy
 
 _CLASSES, _CURVES, _UNITS = 24, 12, 6
 _COLOUR = "#386ca0"
 """Classes are no concepts, and have one colour."""
 
 
-def accuracy_section(accuracy: Accuracy) -> Section:
-    """Return the section of switching chosen units off."""
+def accuracy_tables(accuracy: "Accuracy") -> list[Table]:
+    """Return the accuracy over all classes, then of every class."""
+    changes = (
+        Column("change", form=effect_text, error="change_error"),
+        Column("random_change", "random units", _signed, "random_spread"),
+    )
+    overall = (Column("measure"), Column("before", form=percent), Column("after", form=percent), *changes)
+    classes = (
+        Column("class"),
+        Column("pictures", "images"),
+        Column("before", form=percent_with_error, error="before_error"),
+        Column("after", form=percent_with_error, error="after_error"),
+        *changes,
+        Column("balanced_before", "against all others, before", percent, brief=False),
+        Column("balanced_after", "after", percent, brief=False),
+    )
+    return [
+        Table("overall", "All classes together", overall, accuracy.overall),
+        Table("classes", "Accuracy of each class", classes, accuracy.classes),
+    ]
+
+
+def accuracy_section(accuracy: "Accuracy") -> Section:
+    """Return the section of ablating chosen units."""
     spec = accuracy.spec
     first: Any = rows(accuracy.overall)[0]
     worst: Any = rows(accuracy.classes)[0]
-    without = f"Without {count(len(spec.units), 'unit')}"
+    overall, classes = accuracy_tables(accuracy)
+    lead = f"{sentence(spec.chosen)} Balanced accuracy is the mean over classes."
     return Section(
         key=f"accuracy-{spec.layer}-{spec.chosen}",
         short=f"accuracy without {spec.chosen}",
-        question=f"How well are classes told without these units of {spec.layer}: {spec.chosen}?",
-        answer=f"{without} accuracy goes from {percent(first.before)} to {percent(first.after)} "
-        f"({effect_text(first.change, first.change_error)}; without as many random units "
-        f"{measured(first.random_change, first.random_spread)}). Most is lost of {worst[0]}: from "
+        question=f"How accurate is each class without these units of {spec.layer}: {spec.chosen}?",
+        answer=f"Without {count(len(spec.units), 'unit')} accuracy goes from {percent(first.before)} to "
+        f"{percent(first.after)} ({effect_text(first.change, first.change_error)}; without as many random units "
+        f"{_signed(first.random_change, first.random_spread)}). {worst[0]} loses most: from "
         f"{percent(worst.before)} of its images to {percent(worst.after)}. {count(spec.images, 'image')}.",
-        blocks=[_lost(accuracy), _numbers(accuracy)],
-        spec=vars(spec),
-        facts=accuracy.facts,
-        draws=False,
+        blocks=[_lost(accuracy), Block("Every class", lead, overall.html() + classes.folded("Every class"))],
+        methods=("classifier",),
     )
 
 
-def _lost(accuracy: Accuracy) -> Block:
+def _lost(accuracy: "Accuracy") -> Block:
     bars = [
-        Change(
-            name=row[0],
-            value=row.change,
-            error=row.change_error,
-            colour=_COLOUR,
-            note=effect_text(row.change, row.change_error, brief=True),
+        effect_bar(
+            row[0],
+            row.change,
+            row.change_error,
+            _COLOUR,
             control=(row.random_change, row.random_spread),
             title=f"{row[0]}: {percent(row.before)} to {percent(row.after)} of {count(row.pictures, 'image')}",
         )
         for row in rows(accuracy.classes.head(_CLASSES))
     ]
     lead = (
-        "Change of the share of each class's images that are told right; the class comes first that loses most "
-        "against all others. The line is one standard error, the mark in the pale band what random units do."
+        "Change of the share of each class's images that are classified correctly; the class comes first that loses "
+        "most against all others. The line is one standard error, the mark in the pale band what random units do."
     )
     return Block(
-        "What is lost of each class", lead, charts(figure("told right", change_chart(bars, "Change by class")))
+        "What each class loses", lead, figures(("classified correctly", change_chart(bars, "Change by class")))
     )
 
 
-def _numbers(accuracy: Accuracy) -> Block:
-    columns = ("class", "images", "before", "after", "change", "random units", "against all others, before", "after")
-    body = [
-        (
-            row[0],
-            f"{row.pictures:,}",
-            measured(row.before, row.before_error, sign=False),
-            measured(row.after, row.after_error, sign=False),
-            effect_text(row.change, row.change_error),
-            measured(row.random_change, row.random_spread),
-            percent(row.balanced_before),
-            percent(row.balanced_after),
-        )
-        for row in rows(accuracy.classes)
-    ]
-    together = [
-        (row.measure, percent(row.before), percent(row.after), effect_text(row.change, row.change_error),
-         measured(row.random_change, row.random_spread))
-        for row in rows(accuracy.overall)
-    ]  # fmt: skip
-    overall = table(("of all classes", "before", "after", "change", "random units"), together, "All classes together")
-    said = f"{sentence(accuracy.spec.chosen)} Balanced accuracy is the mean over classes."
-    return Block(
-        "Every class", said, overall + folded("Every class", table(columns, body, "How well classes are told"))
+def unit_accuracy_tables(found: "UnitAccuracy") -> list[Table]:
+    """Return the units that each class needs, and its accuracy against all others without them, or with them alone."""
+    best, curve = _most_needed(found), found.curve.set_index(["by", "n", "class"])
+    most = found.curve[found.curve["by"] == "top"]["n"].max()
+    kept = found.curve[found.curve["by"] == "all but top"].set_index("class")
+    own = best.assign(units=[_first_units(found, name) for name in best["class"]])
+    for column, by, n in (("all", "top", 0), ("without", "top", most), ("random", "random", most)):
+        own[column] = [curve["balanced"].get((by, n, name)) for name in best["class"]]
+    own["alone"] = best["class"].map(kept["balanced"])
+    columns = (
+        Column("class"),
+        Column("unit", "needs most", help="the first by its effect on the images that selected units"),
+        Column("told", "without it", effect_text, "told_error", help="effect on the other images"),
+        Column("all", "accuracy", percent, help="against all other classes; 50 % is chance"),
+        Column("without", f"without its {most} best", percent),
+        Column("random", f"without {most} random", percent),
+        Column("alone", "with its best alone", percent, help="all other units ablated"),
+        Column("units", f"its first {_UNITS} units, and their effects", brief=False),
     )
+    return [Table("classes", "Units by class", columns, own)]
 
 
-def unit_accuracy_section(found: UnitAccuracy) -> Section:
+def unit_accuracy_section(found: "UnitAccuracy") -> Section:
     """Return the section of what every unit does for every class."""
     spec = found.spec
     best: Any = rows(_most_needed(found).head(1))[0]
-    units = found.table["unit"].nunique()
-    name = best[1]
+    name, units = best[1], found.table["unit"].nunique()
     left = found.curve[(found.curve["class"] == name) & (found.curve["by"] == "top")].sort_values("n")
-    told = ""
+    without = ""
     if len(left):
         last: Any = rows(left)[-1]
-        told = (
-            f" Without the {last.n} best for it, it is told from all others with {percent(last.balanced)} accuracy, "
+        without = (
+            f" Without its {last.n} best units, its accuracy against all others is {percent(last.balanced)}, "
             f"from {percent(float(left['balanced'].iloc[0]))}; 50 % is chance."
         )
-    chosen_on, told_on = found.facts["pictures"]
+    selection, held_out = found.facts["pictures"]
+    (table,) = unit_accuracy_tables(found)
+    lead = (
+        f"Its first {_UNITS} by what they did on the images that selected them, with what they did on the others; "
+        "and its accuracy against all other classes without its best units, or with these alone."
+    )
     return Section(
         key=f"accuracy-each-{spec.layer}",
         short=f"units of {spec.layer} that classes need",
         question=f"Which units of {spec.layer} does each class need?",
         answer=f"Of single units, unit {best.unit} is needed most, for {name} "
-        f"({effect_text(best.told, best.told_error)} against all others).{told} All {units} units were switched off; "
-        f"they were chosen on {count(chosen_on, 'image')}, effects are told on {told_on:,} others.",
-        blocks=[_curves(found), _needed(found)],
-        spec=vars(spec),
-        facts=found.facts,
-        draws=False,
+        f"({effect_text(best.told, best.told_error)} against all others).{without} All {units} units were ablated; "
+        f"they were selected on {count(selection, 'image')}, effects are measured on {held_out:,} others.",
+        blocks=[_curves(found), Block("The units that each class needs", lead, table.html())],
+        methods=("classifier",),
     )
 
 
-def _curves(found: UnitAccuracy) -> Block:
-    start = found.curve[found.curve["n"] == 0]
-    names = _most_needed(found).loc[lambda own: own["class"].isin(start["class"])]["class"].head(_CURVES)
-    figures = [figure(str(name), _curve(found.curve[found.curve["class"] == name], str(name))) for name in names]
+def _curves(found: "UnitAccuracy") -> Block:
+    start = set(found.curve[found.curve["n"] == 0]["class"])
+    names = [str(name) for name in _most_needed(found)["class"] if name in start][:_CURVES]
     dots = [
         (f"<i class='swatch' style='background:{_COLOUR}'></i>", "the units that the class needs most"),
         (f"<i class='swatch' style='background:{NEUTRAL}'></i>", "random units; the band is their spread"),
     ]
-    kept = found.curve[found.curve["by"] == "all but top"]
-    body = [
-        (row[0], str(row.n), percent(row.balanced), effect_text(row.balanced_change, row.balanced_error))
-        for row in rows(kept)
-    ]
-    columns = ("class", "units switched off", "against all others", "change")
-    others = folded("All units but those", table(columns, body, "How well a class is told by its own units alone"))
     lead = (
-        "How well a class is told from all others when the units that it needs most are switched off together, by how "
-        "many they are. 50 % is chance. Images on which they were not chosen."
+        "Accuracy of a class against all others when the units that it needs most are ablated together, by how "
+        "many they are. 50 % is chance. Held-out images."
     )
-    return Block("Without the units of a class", lead, legend(dots) + charts(*figures) + others)
+    drawn = figures(*((name, _curve(found.curve[found.curve["class"] == name], name)) for name in names))
+    return Block("Without the units of a class", lead, legend(dots) + drawn)
 
 
 def _curve(own: pd.DataFrame, name: str) -> str:
@@ -157,22 +156,19 @@ def _curve(own: pd.DataFrame, name: str) -> str:
         way = own[(own["by"] == by) | (own["n"] == 0)].sort_values("n")
         if len(way) > 1:
             lines.append(Line(by, way["n"].tolist(), way["balanced"].tolist(), way[error].tolist(), colour, dash))
-    x = even_axis("units switched off", own[own["by"] == "top"]["n"].tolist(), lambda n: f"{n:g}")
-    y = even_axis("against all others", [1.0], percent)
-    return line_chart(lines, x, y, f"How well {name} is told as its units are switched off")
+    x = even_axis("ablated units", own[own["by"] == "top"]["n"].tolist(), lambda n: f"{n:g}")
+    return line_chart(lines, x, even_axis("against all others", [1.0], percent), f"Accuracy of {name}")
 
 
-def _needed(found: UnitAccuracy) -> Block:
-    names = _most_needed(found)["class"]
-    body = []
-    for name in names:
-        own = found.table[found.table["class"] == name].sort_values("rank").head(_UNITS)
-        listed = ", ".join(f"{row.unit} ({effect_text(row.told, row.told_error)})" for row in rows(own))
-        body.append((str(name), listed))
-    lead = f"The first {_UNITS} by what they did on the images for choosing, with what they did on the others."
-    return Block("The units that each class needs", lead, table(("class", "units"), body, "Units by class"))
+def _first_units(found: "UnitAccuracy", name: str) -> str:
+    own = found.table[found.table["class"] == name].sort_values("rank").head(_UNITS)
+    return ", ".join(f"{row.unit} ({effect_text(row.told, row.told_error)})" for row in rows(own))
 
 
-def _most_needed(found: UnitAccuracy) -> pd.DataFrame:
-    """Return the unit of first rank of each class, first the one that did most where units were chosen."""
+def _most_needed(found: "UnitAccuracy") -> pd.DataFrame:
+    """Return the unit of first rank of each class, first the one that did most where units were selected."""
     return found.table[found.table["rank"] == 1].sort_values("change", kind="stable")
+
+
+def _signed(value: float, error: float) -> str:
+    return percent_with_error(value, error, sign=True)

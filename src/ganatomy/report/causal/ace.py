@@ -1,267 +1,255 @@
-"""Which units make a concept appear and vanish: what is left of it as more of them are switched off (Figure 4)."""
+"""Which units make a concept appear and vanish: what is left of it as more of them are ablated (Figure 4)."""
 
-from collections.abc import Sequence
 from html import escape
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pandas as pd
 
-from ganatomy.experiments.causal.ace import Ace
+from ganatomy.remote import write_text
 from ganatomy.report.causal.section import (
+    CONTROL,
+    ERROR,
     Block,
     Section,
-    charts,
     colours_of,
-    count,
-    effect_text,
-    figure,
-    folded,
+    effect_bar,
+    figures,
     legend,
-    measured,
-    percent,
-    plain,
-    table,
     target_of,
-    with_error,
 )
-from ganatomy.report.lines import Line, even_axis, line_chart
+from ganatomy.report.charts import Change, Line, as_file, change_chart, even_axis, line_chart
+from ganatomy.report.formats import count, effect_text, number, percent, percent_with_error, with_error
 from ganatomy.report.palette import NEUTRAL
-from ganatomy.report.svg import Change, change_chart
-from ganatomy.report.tables import rows
+from ganatomy.report.tables import Column, Table, rows
+
+if TYPE_CHECKING:
+    from ganatomy.experiments.causal.ace import Ace
 
 _OTHERS = 14
 """Other concepts that have a bar."""
 _TERMS = {"insertion": "inserted", "ablation": "ablated", "ace": "ACE"}
 _NONE = {"insertion": 1.0, "ablation": 1.0, "ace": 0.0}
-"""What each term is without any effect."""
+"""The value of each term without any effect."""
 _COMMON = 0.001
 """Least share of the pixels before, for a relative change to mean something."""
+_BY = ("ace", "iou", "random")
 
 
-def ace_section(ace: Ace, dissection: str = "") -> Section:
-    """Return the section of a search for causal units; its units are linked to their cards in a dissection's report."""
+def ace_tables(ace: "Ace") -> list[Table]:
+    """Return both terms of the effect, and what is left of the concept as more units are ablated."""
+    effects = ace.effects.assign(
+        name=[_term(ace, row) for row in rows(ace.effects)],
+        relative=[effect_text(row.normalised, row.normalised_error, _NONE[row.term]) for row in rows(ace.effects)],
+    )
+    terms = (
+        Column("name", "term, units"),
+        Column("n", "units"),
+        Column("relative", "in parts of what there is"),
+        Column("value", "share of the pixels", percent_with_error, "error"),
+    )
+    curve = ace.curve.pivot_table(["relative", "error"], "n", "by").sort_index()
+    curve.columns = [by if what == "relative" else f"{by}_{what}" for what, by in curve.columns]
+    names = _names(ace)
+    change = [Column(by, f"change, {names[by]}", effect_text, f"{by}_error") for by in _BY]
+    return [
+        Table("terms", "Both terms of the average causal effect", terms, effects),
+        Table(
+            "curve", "Change by the number of ablated units", (Column("n", "units"), *change), curve.reset_index(), 40
+        ),
+    ]
+
+
+def ace_section(ace: "Ace") -> Section:
+    """Return the section of a search for causal units."""
     spec = ace.spec
-    blocks = [_remaining(ace), _terms(ace), _others(ace), _units(ace, dissection), _history(ace)]
+    terms, curve = ace_tables(ace)
     return Section(
         key=f"ace-{spec.concept}",
         short=f"ACE {spec.concept}",
         question=f"Which units of {spec.layer} make {spec.concept} appear and vanish?",
         answer=_answer(ace),
-        blocks=blocks,
-        spec=vars(spec),
-        facts=ace.facts,
+        blocks=[_remaining(ace, curve), _terms(ace, terms), _others(ace), _units(ace), _history(ace)],
     )
 
 
-def _called(ace: Ace) -> dict[str, str]:
-    """Return how each ranking is called on charts; one that optimisation did not change, after its start."""
-    start = {"gradient": "first order", "iou": "by IoU (start)"}[ace.spec.start]
-    return {"ace": "by ACE" if ace.updates else start, "iou": "by IoU", "random": "random"}
-
-
-def ace_chart(ace: Ace) -> str:
-    """Return what is left of the concept when the first n units are switched off, by ACE, by IoU and at random."""
+def ace_chart(ace: "Ace") -> str:
+    """Return what is left of the concept when the first n units are ablated, by ACE, by IoU and at random."""
     lines = []
-    for by, colour, dash in _styles(ace):
+    for by, colour, dash in (("ace", _colour(ace), ""), ("iou", "currentColor", "6 4"), ("random", NEUTRAL, "2 4")):
         own = ace.curve[ace.curve["by"] == by].sort_values("n")
         if len(own):
             error = own["spread"].fillna(own["error"]) if by == "random" else own["error"]
             left = [1.0, *(1 + own["relative"])]
-            lines.append(Line(_called(ace)[by], [0, *own["n"]], left, [0.0, *error], colour, dash))
-    most = int(ace.curve["n"].max())
-    x = even_axis("units switched off", [0, most], lambda value: f"{value:g}", count=6)
+            lines.append(Line(_names(ace)[by], [0, *own["n"]], left, [0.0, *error], colour, dash))
+    x = even_axis("ablated units", [0, int(ace.curve["n"].max())], lambda value: f"{value:g}", count=6)
     y = even_axis(f"{ace.spec.concept} pixels left", [v for line in lines for v in line.reach()], percent)
-    return line_chart(lines, x, y, f"Share of {ace.spec.concept} pixels left, by number of units switched off")
+    return line_chart(lines, x, y, f"Share of {ace.spec.concept} pixels left, by number of ablated units")
 
 
-def term_chart(ace: Ace) -> str:
+def term_chart(ace: "Ace") -> str:
     """Return both terms of the average causal effect and their difference, by ACE, by IoU and at random."""
     found = {(row.term, row.by): row for row in rows(ace.effects)}
-    bars = [
-        _term_bar(ace, found[term, by], (found.get((term, "random")) if by != "random" else None))
-        for term in _TERMS
-        for by in _called(ace)
-        if (term, by) in found
-    ]
+    bars = []
+    for term, by in ((term, by) for term in _TERMS for by in _BY if (term, by) in found):
+        row, control = found[term, by], found.get((term, "random")) if by != "random" else None
+        name = _term(ace, row)
+        bars.append(
+            Change(
+                name,
+                row.normalised,
+                row.normalised_error,
+                _colour(ace) if by == "ace" else NEUTRAL,
+                effect_text(row.normalised, row.normalised_error, _NONE[term], brief=True),
+                control=None if control is None else (control.normalised, control.spread),
+                title=f"{name}: {percent_with_error(row.value, row.error)} of the pixels that count",
+                strong=by == "ace",
+            )
+        )
     return change_chart(bars, f"Both terms of the average causal effect on {ace.spec.concept}")
 
 
-def _term_bar(ace: Ace, row: Any, control: Any) -> Change:
-    """Return one term of one way to choose units, beside that of random sets."""
-    name = _term(ace, row)
-    return Change(
-        name=name,
-        value=row.normalised,
-        error=row.normalised_error,
-        colour=_colour(ace) if row.by == "ace" else NEUTRAL,
-        note=effect_text(row.normalised, row.normalised_error, _NONE[row.term], brief=True),
-        control=None if control is None else (control.normalised, control.spread),
-        title=f"{name}: {measured(row.value, row.error)} of the pixels that are read",
-        strong=row.by == "ace",
-    )
+def save_ace_curve(ace: "Ace", path: str | Path) -> None:
+    """Write what is left of a concept as more units are switched off as an SVG file (Figure 4)."""
+    blocks = [(f"{ace.spec.concept} pixels left, by number of units switched off", ace_chart(ace))]
+    write_text(path, as_file(f"{ace.spec.layer} of {ace.spec.generator}", (), blocks))
 
 
-def _term(ace: Ace, row: Any) -> str:
-    """Return how a term by a ranking is called, short enough for the rows of a chart."""
+def _names(ace: "Ace") -> dict[str, str]:
+    """Return the name of each ranking; that of one which optimisation did not change is that of its start."""
+    start = {"gradient": "first order", "iou": "by IoU (start)"}[ace.spec.start]
+    return {"ace": "by ACE" if ace.updates else start, "iou": "by IoU", "random": "random"}
+
+
+def _term(ace: "Ace", row: Any) -> str:
+    """Return the name of a term by a ranking, short enough for the rows of a chart."""
     ranked = {"ace": "ACE" if ace.updates else "start", "iou": "IoU"}
     return f"{_TERMS[row.term]}, {ranked.get(row.by, row.by)}"
 
 
-def _styles(ace: Ace) -> Sequence[tuple[str, str, str]]:
-    """Return the colour and dashes of each way to choose units."""
-    return [("ace", _colour(ace), ""), ("iou", "currentColor", "6 4"), ("random", NEUTRAL, "2 4")]
-
-
-def _colour(ace: Ace) -> str:
+def _colour(ace: "Ace") -> str:
     return colours_of(ace.facts)[target_of(ace.facts, ace.spec.concept)]
 
 
-def _answer(ace: Ace) -> str:
-    spec = ace.spec
-    at = int(ace.curve[ace.curve["n"] <= spec.top]["n"].max())
+def _size(ace: "Ace", table: pd.DataFrame) -> int:
+    """Return the greatest number of ablated units in a table that is not above the requested one."""
+    return int(table[table["n"] <= ace.spec.top]["n"].max())
+
+
+def _answer(ace: "Ace") -> str:
+    spec, at = ace.spec, _size(ace, ace.curve)
     own = {row.by: row for row in rows(ace.curve[ace.curve["n"] == at])}
-    chosen = f"chosen by ACE ({ace.called})" if ace.updates else f"chosen by {ace.called}"
+    chosen = f"selected by ACE ({ace.called})" if ace.updates else f"selected by {ace.called}"
     left = [
-        f"{effect_text(1 + own[by].relative, own[by].error, 1.0)} {said}"
-        for by, said in (("ace", chosen), ("iou", "by IoU"), ("random", "at random"))
+        f"{effect_text(1 + own[by].relative, own[by].error, 1.0)} {name}"
+        for by, name in zip(_BY, (chosen, "by IoU", "at random"), strict=True)
         if by in own
     ]
     return (
-        f"With {count(at, 'unit')} switched off, this much of the {spec.concept} pixels is left: {'; '.join(left)}. "
-        f"Measured on {spec.images:,} images that chose nothing."
+        f"With {count(at, 'unit')} ablated, this much of the {spec.concept} pixels is left: {'; '.join(left)}. "
+        f"Measured on {spec.images:,} held-out images."
     )
 
 
-def _remaining(ace: Ace) -> Block:
-    spec = ace.spec
+def _remaining(ace: "Ace", table: Table) -> Block:
     lead = (
-        "Units are switched off everywhere, the first of each ranking first. The less is left, the more the ranking "
-        f"knows. Bands: one standard error over images; for random, the spread of {count(spec.random, 'set')}."
+        "Units are ablated everywhere, the first of each ranking first; lower is better. "
+        f"Bands: one standard error over images; for random, the spread of {count(ace.spec.random, 'set')}."
     )
-    numbers = [
-        (f"{row.n} {_called(ace)[row.by]}", effect_text(row.relative, row.error))
-        for row in rows(ace.curve.sort_values(["by", "n"]))
-    ]
-    drawn = charts(figure(f"What is left of {spec.concept}", ace_chart(ace)))
-    return Block(
-        "How many units does it take?", lead, drawn + folded("All numbers", table(("units", "change"), numbers))
-    )
+    drawn = figures((f"What is left of {ace.spec.concept}", ace_chart(ace)))
+    return Block("How many units does it take?", lead, drawn + table.folded())
 
 
-def _terms(ace: Ace) -> Block:
+def _terms(ace: "Ace", table: Table) -> Block:
     lead = (
         f"Inserted: how much {ace.spec.concept} a place shows, anywhere, when the {ace.spec.top} units are set there "
         f"to their mean where it is: what it gains at {count(ace.spec.places, 'place')} of each image, one at a time, "
-        "and what there is on average. Ablated: how much images show when they are switched off. ACE: the difference. "
+        "and what there is on average. Ablated: how much images show when they are ablated. ACE: the difference. "
         "All divided by how much there is without any edit, so 100 % of either is no effect."
     )
-    terms = [
-        (
-            _term(ace, row),
-            effect_text(row.normalised, row.normalised_error, _NONE[row.term]),
-            measured(row.value, row.error, sign=False),
-        )
-        for row in rows(ace.effects)
-    ]
-    columns = ("term, units", "in parts of what there is", "share of the pixels")
     marks = [
-        ("<i class='mark error'></i>", "standard error over images, the places of one being one draw"),
-        ("<i class='mark control'></i>", "random sets of as many units"),
+        (ERROR, "standard error over images, the places of one being one draw"),
+        (CONTROL, "random sets of as many units"),
     ]
-    return Block(
-        "Average causal effect",
-        lead,
-        legend(marks)
-        + charts(figure("Both terms, and ACE", term_chart(ace)))
-        + folded("All numbers", table(columns, terms)),
-    )
+    body = legend(marks) + figures(("Both terms, and ACE", term_chart(ace))) + table.folded()
+    return Block("Average causal effect", lead, body)
 
 
-def _others(ace: Ace) -> Block:
-    spec, colours = ace.spec, colours_of(ace.facts)
-    target = target_of(ace.facts, spec.concept)
-    at = int(ace.others[ace.others["n"] <= spec.top]["n"].max())
-    figures = []
-    for by in ("ace", "iou", "random"):
-        own = ace.others[(ace.others["n"] == at) & (ace.others["by"] == by)]
+def _others(ace: "Ace") -> Block:
+    spec, colours, at = ace.spec, colours_of(ace.facts), _size(ace, ace.others)
+    found = ace.others[ace.others["n"] == at]
+    chosen = found[(found["by"] == "ace") & (found["before"] >= _COMMON)]
+    chosen = chosen.loc[chosen["change"].abs().sort_values(ascending=False).index].head(_OTHERS)
+    order = chosen[["concept", "category"]]
+    drawn = []
+    for by in _BY:
         bars = [
-            Change(
-                name=row.concept,
-                value=row.relative,
-                error=row.relative_error,
-                colour=colours[row.concept, row.category],
-                note=effect_text(row.relative, row.relative_error, brief=True),
-                strong=(row.concept, row.category) == target,
+            effect_bar(
+                row.concept,
+                row.relative,
+                row.relative_error,
+                colours[row.concept, row.category],
+                strong=(row.concept, row.category) == target_of(ace.facts, spec.concept),
             )
-            for row in rows(_in_order(ace, own))
+            for row in rows(order.merge(found[found["by"] == by], on=["concept", "category"]))
         ]
         if bars:
-            heading = f"{count(at, 'unit')} {_called(ace)[by]}"
-            figures.append(figure(heading, change_chart(bars, f"Change of other concepts, {heading}", 1.0)))
+            heading = f"{count(at, 'unit')} {_names(ace)[by]}"
+            drawn.append((heading, change_chart(bars, f"Change of other concepts, {heading}", 1.0)))
     lead = (
-        f"The change of every other concept when {count(at, 'unit')} are switched off: what goes with {spec.concept}?"
+        f"The change of every other concept when {count(at, 'unit')} are ablated: what disappears with {spec.concept}?"
     )
-    return Block("What else changes", lead, charts(*figures))
+    return Block("What else changes", lead, figures(*drawn))
 
 
-def _in_order(ace: Ace, own: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of the concepts that the units chosen by ACE change most, the same for each way of choosing."""
-    chosen = ace.others[(ace.others["n"] == own["n"].max()) & (ace.others["by"] == "ace")]
-    chosen = chosen[chosen["before"] >= _COMMON]
-    order = chosen.loc[chosen["change"].abs().sort_values(ascending=False).index, ["concept", "category"]]
-    rank = {key: i for i, key in enumerate(order.head(_OTHERS).itertuples(index=False, name=None))}
-    keys = pd.Series(list(zip(own["concept"], own["category"], strict=True)), index=own.index).map(rank)
-    return own.loc[keys.dropna().sort_values().index]
-
-
-def _units(ace: Ace, dissection: str) -> Block:
+def _units(ace: "Ace") -> Block:
     top = ace.units.sort_values("rank").head(ace.spec.top)
     shared = int((top["iou_rank"] <= ace.spec.top).sum())
     lead = (
         f"The {count(len(top), 'unit')} of greatest α. {shared} are also among the {ace.spec.top} of greatest IoU: "
         "what looks like the concept and what causes it are not the same list."
     )
-    card = f"{dissection}#unit={quote(ace.spec.layer)}/" if dissection else ""
-    cards = "".join(f"<li>{_unit(row, _colour(ace), card)}</li>" for row in rows(top))
+    cards = "".join(f"<li>{_unit(row, ace.spec.layer, _colour(ace))}</li>" for row in rows(top))
     return Block("The units", lead, f'<ol class="units">{cards}</ol>')
 
 
-def _unit(row: Any, colour: str, card: str) -> str:
-    name = f'<a href="{card}{row.unit}">unit {row.unit}</a>' if card else f"unit {row.unit}"
-    bar = f'<span style="width:{100 * row.alpha:.1f}%;background:{colour}"></span>'
+def _unit(row: Any, layer: str, colour: str) -> str:
+    """Return the card of a unit; the page makes its name a link where the dissection's report is known."""
     iou = "–" if pd.isna(row.iou) else f"{row.iou:.3f}"
     return (
-        f'<strong>{name}</strong> <span class="small">α {row.alpha:.2f}</span><div class="bar">{bar}</div>'
+        f'<strong><a data-unit="{quote(layer)}/{row.unit}">unit {row.unit}</a></strong> '
+        f'<span class="small">α {row.alpha:.2f}</span>'
+        f'<div class="bar"><span style="width:{100 * row.alpha:.1f}%;background:{colour}"></span></div>'
         f'<span class="small">IoU {iou}, rank {row.iou_rank}</span>'
     )
 
 
-def _history(ace: Ace) -> Block:
-    history = ace.history
-    x_, y_, error = (history[name].tolist() for name in ("evaluations", "held_out", "error"))
+def _history(ace: "Ace") -> Block:
+    x_, y_, error = (ace.history[name].tolist() for name in ("evaluations", "held_out", "error"))
     line = Line("held out", x_, y_, error, _colour(ace))
     x = even_axis("images drawn and segmented", line.x, lambda value: f"{value:,.0f}", count=4)
-    y = even_axis("held-out effect", line.reach(), plain)
-    last = rows(history)[-1]
+    chart = line_chart([line], x, even_axis("held-out effect", line.reach(), number), "Held-out effect")
+    last = rows(ace.history)[-1]
     lead = (
         f"The effect of the {ace.spec.top} units of greatest α on held-out places while α was optimised: "
         f"{last.evaluations:,} images drawn and segmented, {last.gradients:,} of them with gradients. "
-        f"{_answered(ace)}"
+        f"{_updates(ace)}"
     )
     corrected = "".join(f"<li>{escape(each)}</li>" for each in ace.spec.corrected)
-    published = f"<p>What is done otherwise than in the published run:</p><ul>{corrected}</ul>" if corrected else ""
-    return Block(
-        "What it took", lead, charts(figure("Held-out effect", line_chart([line], x, y, "Held-out effect"))) + published
-    )
+    published = f"<p>Differences from the published run:</p><ul>{corrected}</ul>" if corrected else ""
+    return Block("What it took", lead, figures(("Held-out effect", chart)) + published)
 
 
-def _answered(ace: Ace) -> str:
+def _updates(ace: "Ace") -> str:
     """Say how many updates the answer has had, and why."""
-    own: Any = rows(ace.history[ace.history["step"] == ace.updates])[-1]
     if not ace.spec.patience:
         return f"The answer is the last α: {ace.called}."
     if not ace.updates:
-        return f"No look beats the start by more than its error, so the answer is the start: {ace.called}, no update."
+        return (
+            "No evaluation exceeds the start by more than its error, so the answer is the start: "
+            f"{ace.called}, no update."
+        )
+    own: Any = rows(ace.history[ace.history["step"] == ace.updates])[-1]
     gain = with_error(own.gain, own.gain_error, sign=True)
-    return f"The answer is the best look that beats the start by more than its error: {ace.called} ({gain})."
+    return f"The answer is the best evaluation that exceeds the start by more than its error: {ace.called} ({gain})."

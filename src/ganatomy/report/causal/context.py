@@ -1,64 +1,91 @@
 """Where the model accepts an object: responsive places boxed, and the effect by what was there before (Figure 11)."""
 
 import math
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ganatomy.experiments.causal.context import Context
-from ganatomy.report.causal.place_truth import truth_answer, truth_blocks
+from ganatomy.remote import write_text
 from ganatomy.report.causal.section import (
+    CONTROL,
+    ERROR,
     Block,
     Section,
-    charts,
     colours_of,
-    compared_text,
     control_name,
-    count,
-    effect_text,
-    figure,
-    folded,
+    effect_bar,
+    figures,
+    frequent_places,
     legend,
-    percent,
-    sentence,
-    table,
-    usual_places,
 )
-from ganatomy.report.causal.tiles import Box, Card, heat_tile, rows_of_tiles, scale_bar, tile
+from ganatomy.report.causal.tiles import WIDE, Box, Card, heat_tile, rows_of_tiles, scale_bar, sheet, tile
+from ganatomy.report.charts import Change, as_file, change_chart
+from ganatomy.report.formats import compared_text, count, effect_text, percent, percent_with_error, sentence
 from ganatomy.report.page import model_name
-from ganatomy.report.svg import Change, change_chart
-from ganatomy.report.tables import rows
+from ganatomy.report.tables import Column, Table, rows
+
+if TYPE_CHECKING:
+    from ganatomy.experiments.causal.context import Context
 
 _FEW = 5
 """With fewer places than that, an object has no bar; the table has it."""
-_MARKS = {True: "✓ ", False: "✗ "}
+_TRUTH = "#4f8a3a"
+_MARKS = {True: "✓", False: "✗"}
 
 
-def context_section(context: Context) -> Section:
+def context_tables(context: "Context") -> list[Table]:
+    """Return the effect by the object under the place, by the truth of the place, and where it is allowed or not."""
+    under = (
+        Column("object", "object under"),
+        Column("places"),
+        Column("images"),
+        Column("effect", "at the place", effect_text, "effect_error"),
+        Column("image_effect", "in the image", effect_text, "image_effect_error", brief=False),
+        Column("responsive", form=percent),
+        Column("random_effect", control_name(context.facts), effect_text, "random_effect_error"),
+        Column("allowed"),
+    )
+    tables = [Table("under", "Gain by the object under the place", under, context.under), *truth_tables(context)]
+    verdict = context.verdict
+    if verdict["allowed"].isna().all() and verdict["forbidden"].isna().all():
+        return tables  # nobody knows where it may be
+    columns = (
+        Column("by", "units"),
+        Column("allowed", "where allowed", effect_text, "allowed_error"),
+        Column("allowed_places", "places"),
+        Column("forbidden", "where forbidden", effect_text, "forbidden_error"),
+        Column("forbidden_places", "places"),
+        Column("compared"),
+    )
+    names = {"units": "chosen units", "random": control_name(context.facts)}
+    found = verdict.assign(by=verdict["by"].map(names), compared=[compared_text(row) for row in rows(verdict)])
+    return [*tables, Table("verdict", "Mean gain, share of the place’s pixels", columns, found)]
+
+
+def context_section(context: "Context") -> Section:
     """Return the section of an insertion at every place."""
     spec = context.spec
+    under, *others = context_tables(context)
     return Section(
         key=f"context-{spec.concept}",
         short=f"context {spec.concept}",
         question=f"Where does {model_name(spec.generator)} accept a {spec.concept}?",
         answer=_answer(context),
-        blocks=[_pictures(context), *truth_blocks(context), _under(context), *_verdict(context)],
-        spec=vars(spec),
-        facts=context.facts,
+        blocks=[_images(context), *truth_blocks(context), _under(context, under), *_verdict(context, others)],
     )
 
 
-def context_chart(context: Context) -> str:
+def context_chart(context: "Context") -> str:
     """Return the mean effect by the object that was there before, what the grammar says before its name."""
     colours = colours_of(context.facts)
     own = context.under[context.under["places"] >= _FEW].sort_values("effect", ascending=False, kind="stable")
     bars = [
-        Change(
-            name=f"{_mark(row.allowed)}{row.object}",
-            value=row.effect,
-            error=row.effect_error,
-            colour=colours[row.object, row.category],
-            note=effect_text(row.effect, row.effect_error, brief=True),
+        effect_bar(
+            row.object if pd.isna(row.allowed) else f"{_MARKS[bool(row.allowed)]} {row.object}",
+            row.effect,
+            row.effect_error,
+            colours[row.object, row.category],
             control=(row.random_effect, row.random_effect_error),
             title=f"{count(row.places, 'place')}, {percent(row.responsive)} responsive",
         )
@@ -67,41 +94,48 @@ def context_chart(context: Context) -> str:
     return change_chart(bars, f"Pixels of {context.spec.concept} gained, by the object under the place")
 
 
-def context_cards(context: Context) -> list[Card]:
+def context_cards(context: "Context") -> list[Card]:
     """Return each image with its responsive places boxed, after its best insertion, and the gain by place."""
-    spec = context.spec
     cards: list[Card] = []
     for i, number in enumerate(context.ids):
         own = _boxes(context, i)
-        said = f"Image {number} with {spec.concept} inserted where most is gained"
-        heat = f"Gain by place in image {number}"
+        inserted = f"Image {number} with {context.spec.concept} inserted where most is gained"
+        gain = heat_tile(context.pictures[i], context.maps[i], 1.0, f"Gain by place in image {number}")
         cards.append(
             [
-                (
-                    tile(context.pictures[i], f"Image {number}, responsive places: {len(own)}", own),
-                    f"image {number}",
-                ),
-                (tile(context.inserted[i], said, own[:1]), "inserted" if own else "inserted, no place gains enough"),
-                (heat_tile(context.pictures[i], context.maps[i], 1.0, heat), "gain by place"),
+                (tile(context.pictures[i], f"Image {number}, responsive places: {len(own)}", own), f"image {number}"),
+                (tile(context.inserted[i], inserted, own[:1]), "inserted" + ", no place gains enough" * (not own)),
+                (gain, "gain by place"),
             ]
         )
     return cards
 
 
-def _boxes(context: Context, image: int) -> list[Box]:
+def save_context(context: "Context", path: str | Path, pictures: int = 6) -> None:
+    """Write where an object is accepted, places boxed and the effect by what was there, as an SVG file (Figure 11)."""
+    blocks = [
+        ("Responsive places, the best insertion, gain by place", sheet(context_cards(context)[:pictures], WIDE - 32)),
+        *(
+            [(f"{context.spec.concept} appears, by what the renderer would do there", truth_chart(context))]
+            if len(context.possible)
+            else []
+        ),
+        (f"{context.spec.concept} gained, by the object under the place", context_chart(context)),
+    ]
+    title = f"{context.spec.concept} inserted at {context.spec.layer}, {context.spec.generator}"
+    write_text(path, as_file(title, (), blocks, WIDE))
+
+
+def _boxes(context: "Context", image: int) -> list[Box]:
     """Return the responsive places of an image as shares of it, the most gained first."""
     height, width = context.pictures.shape[1:3]
     own = context.boxes[context.boxes["image"] == image].sort_values("gain", ascending=False, kind="stable")
     return [Box(row.top / height, row.left / width, row.height / height, row.width / width) for row in rows(own)]
 
 
-def _mark(allowed: Any) -> str:
-    return "" if pd.isna(allowed) else _MARKS[bool(allowed)]
-
-
-def _answer(context: Context) -> str:
-    if told := truth_answer(context):
-        return told
+def _answer(context: "Context") -> str:
+    if answer := truth_answer(context):
+        return answer
     own = {row.by: row for row in rows(context.verdict)}
     units: Any = own["units"]
     if not (math.isfinite(units.allowed) and math.isfinite(units.forbidden)):
@@ -117,7 +151,7 @@ def _answer(context: Context) -> str:
     )
 
 
-def _pictures(context: Context) -> Block:
+def _images(context: "Context") -> Block:
     spec = context.spec
     lead = (
         f"{sentence(spec.chosen)} Set to {spec.multiple:g} × their mean where {spec.concept} is, at one place of "
@@ -125,59 +159,120 @@ def _pictures(context: Context) -> Block:
         f"{percent(spec.responsive)} of the pixels. Beside it, inserted where most is gained. These images come "
         "first, they are not the best."
     )
-    return Block(
-        "Responsive places", lead, rows_of_tiles(context_cards(context)) + scale_bar("all of the place gained")
-    )
+    scale = scale_bar("all of the place gained")
+    return Block("Responsive places", lead, rows_of_tiles(context_cards(context)) + scale)
 
 
-def _under(context: Context) -> Block:
-    marks = [
-        ("<i class='mark error'></i>", "standard error, places of an image taken as one"),
-        ("<i class='mark control'></i>", control_name(context.facts)),
-    ]
+def _under(context: "Context", table: Table) -> Block:
+    marks = [(ERROR, "standard error, places of an image taken as one"), (CONTROL, control_name(context.facts))]
     if context.under["allowed"].notna().any():
         marks += [("✓", "it may be there"), ("✗", "it may not")]
-    numbers = [
-        (
-            f"{_mark(row.allowed)}{row.object}",
-            f"{row.places:,}",
-            f"{row.images:,}",
-            effect_text(row.effect, row.effect_error),
-            effect_text(row.image_effect, row.image_effect_error),
-            percent(row.responsive),
-            effect_text(row.random_effect, row.random_effect_error),
-        )
-        for row in rows(context.under)
-    ]
-    control = control_name(context.facts)
-    columns = ("object under", "places", "images", "at the place", "in the image", "responsive", control)
-    drawn = charts(figure(f"{context.spec.concept} gained, by the object under the place", context_chart(context)))
     lead = "The same units, the same values: what was there before decides. Shares of the place’s pixels."
-    lead += usual_places(context.spec.concept, context.spec.usual)
-    return Block("What decides", lead, legend(marks) + drawn + folded("All numbers", table(columns, numbers)))
+    lead += frequent_places(context.spec.concept, context.spec.usual)
+    chart = (f"{context.spec.concept} gained, by the object under the place", context_chart(context))
+    return Block("What decides", lead, legend(marks) + figures(chart) + table.folded())
 
 
-def _verdict(context: Context) -> list[Block]:
+def _verdict(context: "Context", tables: list[Table]) -> list[Block]:
     """Compare with what is expected, if anything is."""
     if not context.facts["allowed"] and not context.facts["forbidden"]:
         return []
     category = context.facts["category"]
-    said = f"By the grammar of {category} scenes" if category else "As was said beforehand"
+    source = f"By the grammar of {category} scenes" if category else "By the given rules"
     allowed, forbidden = (", ".join(context.facts[name] or ["nothing"]) for name in ("allowed", "forbidden"))
-    numbers = [
-        (
-            "chosen units" if row.by == "units" else control_name(context.facts),
-            effect_text(row.allowed, row.allowed_error),
-            f"{row.allowed_places:,}",
-            effect_text(row.forbidden, row.forbidden_error),
-            f"{row.forbidden_places:,}",
-            compared_text(row),
-        )
-        for row in rows(context.verdict)
-    ]
-    columns = ("", "where allowed", "places", "where forbidden", "places", "compared")
     lead = (
-        f"{said}, {context.spec.concept} may be on {allowed}, and not on {forbidden}; of others nothing is said. Only "
-        "free places count, which show nothing of it before."
+        f"{source}, {context.spec.concept} may be on {allowed}, and not on {forbidden}; other objects are not rated. "
+        "Only free places count, which show nothing of it before."
     )
-    return [Block("Against the truth", lead, table(columns, numbers, "Mean gain, share of the place’s pixels"))]
+    return [Block("Against the truth", lead, table.html()) for table in tables if table.name == "verdict"]
+
+
+def truth_tables(context: "Context") -> list[Table]:
+    """Return the effect by the probability that the renderer would put the object there, if that is known."""
+    if context.possible.empty:
+        return []
+    columns = (
+        Column("renderer"),
+        Column("places"),
+        Column("images"),
+        Column("appears", "appears at", percent_with_error, "appears_error"),
+        Column("effect", "of the place gained", effect_text, "effect_error"),
+        Column("random_appears", control_name(context.facts), percent_with_error, "random_appears_error"),
+    )
+    return [Table("possible", "Free places, by the probability of the object", columns, _possible(context))]
+
+
+def truth_answer(context: "Context") -> str:
+    """Return how often the object appears where it is allowed and where it is forbidden; nothing without a truth."""
+    if context.possible.empty:
+        return ""
+    own = {row.by: row for row in rows(context.verdict)}
+    units, control = own["units"], own["random"]
+    return (
+        f"Where the renderer could put it, {context.spec.concept} appears at "
+        f"{percent_with_error(units.allowed_appears, units.allowed_appears_error)} of free places; where it never "
+        f"would, at {percent_with_error(units.forbidden_appears, units.forbidden_appears_error)}: "
+        f"{truth_ratio(units)}. Control ({control_name(context.facts)}): {percent(control.allowed_appears, 2)} and "
+        f"{percent(control.forbidden_appears, 2)}."
+    )
+
+
+def truth_ratio(row: Any) -> str:
+    """Return how much more often it appears where it is allowed, or that there is no effect or too few places."""
+    if not (row.allowed_places and row.forbidden_places):
+        return "too few free places to compare"
+    return compared_text(row, "appears_")
+
+
+def probability_range(low: float, high: float) -> str:
+    """Return a range of probabilities in words.
+
+    >>> probability_range(0, 0), probability_range(0, 0.05), probability_range(0.5, 1)
+    ('P = 0', 'P below 5 %', 'P from 50 %')
+    """
+    if high == 0:
+        return "P = 0"
+    if low == 0:
+        return f"P below {percent(high, 2)}"
+    return f"P from {percent(low, 2)}" + ("" if high == 1 else f" to {percent(high, 2)}")
+
+
+def truth_chart(context: "Context") -> str:
+    """Return how often the object appears, by the probability that the renderer would put it there."""
+    bars = [
+        Change(
+            row.renderer,
+            row.appears,
+            row.appears_error,
+            _TRUTH,
+            percent_with_error(row.appears, row.appears_error),
+            control=(row.random_appears, row.random_appears_error),
+            title=f"{row.places:,} places",
+        )
+        for row in rows(_possible(context))
+        if row.places
+    ]
+    return change_chart(bars, f"Share of free places where {context.spec.concept} appears", 1.0)
+
+
+def truth_blocks(context: "Context") -> list[Block]:
+    """Return the effect by the truth of the place, if that is known."""
+    if context.possible.empty:
+        return []
+    truth, concept = context.facts["truth"], context.spec.concept
+    drawn = (
+        f"{truth['draws']} draws of it in that scene" if truth["exact"] else f"{truth['draws']} scenes that look alike"
+    )
+    lead = (
+        f"P: with which probability would the renderer of {truth['category']} scenes put {concept} over a fifth of the "
+        f"place, in this very scene, by {drawn}? Only free places count, which show no {concept} before. It appears "
+        "where it newly covers half its usual area or a quarter of the place. Allowed is P of at least "
+        f"{percent(truth['allowed'])}, forbidden P = 0."
+    )
+    (table,) = truth_tables(context)
+    return [Block("Against the truth of the place", lead, truth_chart(context) + table.html())]
+
+
+def _possible(context: "Context") -> pd.DataFrame:
+    own = context.possible
+    return own.assign(renderer=[probability_range(*ends) for ends in zip(own["low"], own["high"], strict=True)])

@@ -1,119 +1,115 @@
-"""What each unit of a layer does alone: the strongest units of each concept, and how well an estimate foretells it."""
+"""The effect of each unit of a layer alone, and how well a first-order estimate predicts it."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ganatomy.experiments.causal.unit_effects import UnitEffects
-from ganatomy.report.causal.section import (
-    Block,
-    Section,
-    charts,
-    colours_of,
-    effect_text,
-    figure,
-    folded,
-    legend,
-    measured,
-    percent,
-    sentence,
-    table,
-)
-from ganatomy.report.lines import Point, even_axis, scatter_chart
-from ganatomy.report.svg import Change, change_chart
-from ganatomy.report.tables import rows
+from ganatomy.report.causal.section import Block, Section, colours_of, effect_bar, figures, legend
+from ganatomy.report.charts import Point, change_chart, even_axis, scatter_chart
+from ganatomy.report.formats import effect_text, percent, percent_with_error, sentence, with_error
+from ganatomy.report.tables import Column, Table, rows
+
+if TYPE_CHECKING:
+    from ganatomy.experiments.causal.unit_effects import UnitEffects
 
 _CONCEPTS, _UNITS, _SCATTERS = 12, 6, 6
 
 
-def unit_effects_section(effects: UnitEffects) -> Section:
+def unit_effects_tables(effects: "UnitEffects") -> list[Table]:
+    """Return for each concept the unit that removes most of it, and how well labels predict effects."""
+    keys = ["concept", "category"]
+    strongest = effects.table.loc[effects.table.groupby(keys, sort=False)["change"].idxmin()]
+    found = strongest.merge(effects.agreement, on=keys).sort_values("change")
+    concepts = (
+        Column("concept"),
+        Column("unit", help="the unit without which most of the concept disappears"),
+        Column("before", form=percent),
+        Column("change", form=effect_text, error="change_error"),
+        Column("relative", form=effect_text, error="relative_error"),
+        Column("spearman", "rank correlation", _correlation, help="of the first-order estimate with measured changes"),
+        Column("clear", "clear units", help="whose change exceeds two standard errors"),
+        Column("units", brief=False),
+    )
+    labels = (
+        Column("rule", "label"),
+        Column("labelled", "units"),
+        Column("scored"),
+        Column("shrinks", "own concept shrinks", percent_with_error, "shrinks_error"),
+        Column("top_tenth", "in the top tenth", percent_with_error, "top_tenth_error"),
+        Column("relative", "mean relative change", percent),
+    )
+    return [
+        Table("concepts", "The strongest unit of every concept", concepts, found),
+        Table("labels", "Labels against effects", labels, effects.labels),
+    ]
+
+
+def unit_effects_section(effects: "UnitEffects") -> Section:
     """Return the section of the effects of single units."""
     spec = effects.spec
     strongest: Any = rows(effects.table.loc[[effects.table["change"].abs().idxmax()]])[0]
     units = effects.table["unit"].nunique()
+    concepts, labels = unit_effects_tables(effects)
     return Section(
         key=f"each-{spec.layer}",
         short=f"each unit of {spec.layer}",
         question=f"What does each unit of {spec.layer} do alone?",
-        answer=f"Most is done by unit {strongest.unit}: without it {strongest.concept} goes from "
+        answer=f"The strongest is unit {strongest.unit}: without it {strongest.concept} goes from "
         f"{percent(strongest.before)} of the pixels to {percent(strongest.before + strongest.change)}: "
         f"{effect_text(strongest.change, strongest.change_error, of=' of the pixels')}. All {units} units were "
-        f"switched off one by one, each in {spec.images:,} images.",
-        blocks=[_strongest(effects), _estimate(effects), _labels(effects)],
-        spec=vars(spec),
-        facts=effects.facts,
+        f"ablated one by one, each in {spec.images:,} images.",
+        blocks=[_strongest(effects, concepts), _estimate(effects), _labels(labels)],
     )
 
 
-def _strongest(effects: UnitEffects) -> Block:
+def _strongest(effects: "UnitEffects", table: Table) -> Block:
     colours = colours_of(effects.facts)
-    figures = []
-    for concept, category in _moved(effects.table).head(_CONCEPTS).index:
+    drawn = []
+    for concept, category in _by_effect(effects.table)[:_CONCEPTS]:
         own = _of(effects.table, concept, category)
-        best = own.loc[own["change"].abs().nlargest(_UNITS).index]
         bars = [
-            Change(
-                name=f"unit {row.unit}",
-                value=row.relative,
-                error=row.relative_error,
-                colour=colours[concept, category],
-                note=effect_text(row.relative, row.relative_error, brief=True),
+            effect_bar(
+                f"unit {row.unit}",
+                row.relative,
+                row.relative_error,
+                colours[concept, category],
                 title=f"without unit {row.unit}: {concept} "
                 f"{effect_text(row.change, row.change_error, of=' of all pixels')}",
             )
-            for row in rows(best)
+            for row in rows(own.loc[own["change"].abs().nlargest(_UNITS).index])
         ]
-        share = percent(float(own["before"].iloc[0]))
-        figures.append(
-            figure(f"{concept}, {share} of the pixels", change_chart(bars, f"Units that change {concept}", 1))
-        )
+        heading = f"{concept}, {percent(float(own['before'].iloc[0]))} of the pixels"
+        drawn.append((heading, change_chart(bars, f"Units that change {concept}", 1)))
     lead = (
-        "For the concepts that single units move most: relative change of its pixels when one unit is switched off. "
-        "Above zero, the unit held it back. The line is one standard error; of many units the best is lucky too."
+        "For the concepts that single units change most: relative change of its pixels when one unit is ablated. "
+        "Above zero, the unit suppressed it. The line is one standard error; the best of many units is lucky too."
     )
-    return Block("The strongest units of each concept", lead, charts(*figures))
+    return Block("The strongest units of each concept", lead, figures(*drawn) + table.folded("Every concept"))
 
 
-def _labels(effects: UnitEffects) -> Block:
+def _labels(table: Table) -> Block:
     lead = (
         "Each unit was ablated alone. Of the units that have a label, so many shrink their own concept by more than "
         "two standard errors, and of so many it is among the tenth of all concepts that shrink most. Concepts on at "
         "least 0.4 % of the pixels count."
     )
-    body = [
-        (
-            row.rule,
-            f"{row.labelled}",
-            f"{row.scored}",
-            measured(row.shrinks, row.shrinks_error, sign=False),
-            measured(row.top_tenth, row.top_tenth_error, sign=False),
-            percent(row.relative),
-        )
-        for row in rows(effects.labels)
-    ]
-    columns = ("label", "units", "scored", "own concept shrinks", "in the top tenth", "mean relative change")
-    return Block("Do labels say what units cause?", lead, table(columns, body, "Labels against effects"))
+    return Block("Do labels say what units cause?", lead, table.html())
 
 
-def _estimate(effects: UnitEffects) -> Block:
-    heading = "Can it be foretold without trying?"
-    said = sentence(str(effects.facts.get("first_order", "")))
-    told = effects.agreement.dropna(subset="spearman")
-    if told.empty:
-        return Block(heading, said, "")
-    moved = _moved(effects.table).index
+def _estimate(effects: "UnitEffects") -> Block:
+    heading = "Does a first-order estimate predict the effects?"
+    method = sentence(str(effects.facts.get("first_order", "")))
+    known = effects.agreement.dropna(subset="spearman").set_index(["concept", "category"])["spearman"]
+    if known.empty:
+        return Block(heading, method, "")
     colours = colours_of(effects.facts)
-    known = set(zip(told["concept"], told["category"], strict=True))
-    figures = [
-        figure(f"{c}: rank correlation {_correlation(told, c, k)}", _scatter(_of(effects.table, c, k), colours[c, k]))
-        for c, k in [pair for pair in moved if pair in known][:_SCATTERS]
+    drawn = [
+        (f"{c}: rank correlation {_correlation(known[c, k])}", _scatter(_of(effects.table, c, k), colours[c, k]))
+        for c, k in [pair for pair in _by_effect(effects.table) if pair in known.index][:_SCATTERS]
     ]
     dots = ("<i class='swatch' style='background:currentColor'></i>", "a unit; the line is equality")
-    lead = f"Activation × gradient against the measured change, both as shares of all pixels. {said}"
-    body = [(row.concept, f"{row.spearman:.2f}".replace("-", "−"), f"{row.clear} of {row.units}") for row in rows(told)]
-    columns = ("concept", "rank correlation", "units beyond two standard errors")
-    numbers = folded("Every concept", table(columns, body, "How alike the two rank the units"))
-    return Block(heading, lead, legend([dots]) + charts(*figures) + numbers)
+    lead = f"Activation × gradient against the measured change, both as shares of all pixels. {method}"
+    return Block(heading, lead, legend([dots]) + figures(*drawn))
 
 
 def _scatter(own: pd.DataFrame, colour: str) -> str:
@@ -126,14 +122,15 @@ def _scatter(own: pd.DataFrame, colour: str) -> str:
     return scatter_chart(points, x, y, "Estimated and measured change, one point a unit", diagonal=True)
 
 
-def _correlation(told: pd.DataFrame, concept: str, category: str) -> str:
-    return f"{_of(told, concept, category)['spearman'].iloc[0]:.2f}".replace("-", "−")
+def _correlation(value: float) -> str:
+    return with_error(value) if pd.isna(value) else f"{value:.2f}".replace("-", "−")
 
 
 def _of(own: pd.DataFrame, concept: str, category: str) -> pd.DataFrame:
     return own[(own["concept"] == concept) & (own["category"] == category)]
 
 
-def _moved(effects: pd.DataFrame) -> "pd.Series[float]":
-    """Return the greatest change of each concept by one unit, the most moved first."""
-    return effects["change"].abs().groupby([effects["concept"], effects["category"]]).max().sort_values(ascending=False)
+def _by_effect(effects: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return the concepts (name, category), those first that one unit changes most."""
+    changes = effects["change"].abs().groupby([effects["concept"], effects["category"]]).max()
+    return list(changes.sort_values(ascending=False).index)

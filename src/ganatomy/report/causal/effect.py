@@ -1,79 +1,85 @@
-"""What some units do: images before and after, and what becomes of every concept (Figures 4, 9 and 10)."""
+"""The effect of an edit: images before and after, and the change of every concept (Figures 4, 9 and 10)."""
 
 import math
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ganatomy.experiments.causal.effects import Effect
+from ganatomy.remote import write_text
 from ganatomy.report.causal.section import (
-    CONTROLS,
+    CONTROL,
+    ERROR,
+    RANDOM,
     Block,
-    Colours,
     Section,
-    charts,
     colours_of,
     control_name,
-    count,
-    effect_text,
-    figure,
-    folded,
+    effect_bar,
+    figures,
     legend,
-    measured,
-    percent,
-    sentence,
-    table,
     target_of,
 )
-from ganatomy.report.causal.tiles import Box, Card, rows_of_tiles, tile
-from ganatomy.report.svg import Change, change_chart
-from ganatomy.report.tables import rows
-from ganatomy.vocabulary import Concept
+from ganatomy.report.causal.tiles import WIDE, Box, Card, rows_of_tiles, sheet, tile
+from ganatomy.report.charts import Chart, as_file, change_chart
+from ganatomy.report.formats import count, effect_text, percent, percent_with_error, sentence
+from ganatomy.report.tables import Column, Table, rows
+
+if TYPE_CHECKING:
+    from ganatomy.experiments.causal.effects import Effect
 
 _SHOWN = 14
 """Concepts that have a bar; the table has all."""
 _COMMON = 0.001
 """Least share of the pixels before, for a relative change to mean something."""
-_DONE = {"ablate": "switched off", "insert": "switched on", "apply": "edited"}
-_READ = {"image": "in the whole image", "place": "at the edited place"}
+_DONE = {"ablate": "ablated", "insert": "inserted", "apply": "edited"}
+_READ = {"place": "at the edited place", "image": "in the whole image"}
 
 
-def effect_section(effect: Effect) -> Section:
-    """Return the section of an ablation, an insertion, or given edits."""
-    spec = effect.spec
-    what = f"{count(len(spec.units), 'unit')} of {spec.layer}" if spec.units else "the given edits"
-    short = f"{spec.kind} {spec.concept or ''}".strip()
-    return Section(
-        key=f"{spec.kind}-{spec.concept or 'units'}",
-        short=short,
-        question=_question(effect, what),
-        answer=_answer(effect),
-        blocks=[_pictures(effect), *(_bars(effect, read) for read in _reads(effect))],
-        spec=vars(spec),
-        facts=effect.facts,
+def effect_tables(effect: "Effect") -> list[Table]:
+    """Return the change of every concept: at the place first, where one was edited."""
+    columns = (
+        Column("concept"),
+        Column("category", "kind", brief=False),
+        Column("before", form=percent),
+        Column("after", form=percent),
+        Column("change", form=effect_text, error="change_error"),
+        Column("relative", form=effect_text, error="relative_error"),
+        Column("random_change", f"{control_name(effect.facts)}: change", _signed, "random_spread"),
     )
-
-
-def effect_charts(effect: Effect, read: str) -> list[tuple[str, str]]:
-    """Return two charts: how much of each concept is left or new, and what the pixels became, in points."""
-    colours, target = colours_of(effect.facts), target_of(effect.facts, effect.spec.concept)
-    own = _own(effect, read)
-    share = [_relative_bar(row, colours, target) for row in rows(own[own["before"] >= _COMMON].head(_SHOWN))]
-    points = [_points_bar(row, colours, target) for row in rows(own.head(_SHOWN))]
-    where = _READ[read]
+    caption = "Every concept that is seen, share of pixels {}; ± is one standard error, of sets a spread"
     return [
-        (f"Change of each concept {where}", change_chart(share, f"Relative change of each concept {where}", 1.0)),
-        (
-            f"The same in points: share of all pixels {where}",
-            change_chart(points, f"Change in share of pixels {where}"),
-        ),
+        Table(f"effect-{read}", caption.format(_READ[read]), columns, _own(effect, read)) for read in _reads(effect)
     ]
 
 
-def effect_cards(effect: Effect) -> list[Card]:
+def effect_section(effect: "Effect") -> Section:
+    """Return the section of an ablation, an insertion, or given edits."""
+    spec = effect.spec
+    tables = zip(_reads(effect), effect_tables(effect), strict=True)
+    return Section(
+        key=f"{spec.kind}-{spec.concept or 'units'}",
+        short=f"{spec.kind} {spec.concept or ''}".strip(),
+        question=_question(effect),
+        answer=_answer(effect),
+        blocks=[_images(effect), *(_bars(effect, read, table) for read, table in tables)],
+    )
+
+
+def effect_charts(effect: "Effect", read: str) -> list[Chart]:
+    """Return two charts: the relative change of each concept, and its change in share of the pixels."""
+    own, where = _own(effect, read), _READ[read]
+    relative = [_bar(effect, row, "relative") for row in rows(own[own["before"] >= _COMMON].head(_SHOWN))]
+    points = [_bar(effect, row, "change") for row in rows(own.head(_SHOWN))]
+    return [
+        (f"Change of each concept {where}", change_chart(relative, f"Relative change of each concept {where}", 1.0)),
+        (f"Change in share of all pixels {where}", change_chart(points, f"Change in share of pixels {where}")),
+    ]
+
+
+def effect_cards(effect: "Effect") -> list[Card]:
     """Return each image before and after, beside the same with random units, the edited region boxed."""
-    strips, boxes = effect.strips, _boxes(effect)
-    done = _DONE[effect.spec.kind]
+    strips, boxes, done = effect.strips, _boxes(effect), _DONE[effect.spec.kind]
     cards: list[Card] = []
     for i, number in enumerate(strips.ids):
         tiles = [
@@ -87,130 +93,109 @@ def effect_cards(effect: Effect) -> list[Card]:
     return cards
 
 
-def _question(effect: Effect, what: str) -> str:
-    kind, concept = effect.spec.kind, effect.spec.concept
-    if kind == "ablate":
-        return f"What goes when {what} are switched off{f' for {concept}' if concept else ''}?"
-    if kind == "insert":
-        return f"What comes when {what} are set to what they are at a {concept}?"
+def save_effect(effect: "Effect", path: str | Path, pictures: int = 6) -> None:
+    """Write what an edit does, images before and after and every concept's change, as an SVG file (Figures 9, 10)."""
+    read = str(effect.table["read"].iloc[-1]) if len(effect.table) else "image"
+    blocks = [("Before, after, and random units", sheet(effect_cards(effect)[:pictures], WIDE - 32))]
+    title = f"{effect.spec.kind} {effect.spec.concept or ''} at {effect.spec.layer}, {effect.spec.generator}"
+    write_text(path, as_file(title, (), [*blocks, *effect_charts(effect, read)], WIDE))
+
+
+def _question(effect: "Effect") -> str:
+    spec = effect.spec
+    what = f"{count(len(spec.units), 'unit')} of {spec.layer}" if spec.units else "the given edits"
+    if spec.kind == "ablate":
+        return f"What disappears when {what} are ablated{f' for {spec.concept}' if spec.concept else ''}?"
+    if spec.kind == "insert":
+        return f"What appears when {what} are set to what they are at a {spec.concept}?"
     return f"What do {what} change?"
 
 
-def _answer(effect: Effect) -> str:
+def _answer(effect: "Effect") -> str:
     """Return the change of the target, or of what changes most, beside that by random sets."""
     if effect.table.empty:
-        return "Nothing that the segmenter knows is to be seen, before or after."
-    read = _reads(effect)[0]
+        return "The segmenter finds no concept, before or after."
+    read, spec = _reads(effect)[0], effect.spec
     row: Any = rows(_own(effect, read))[0]
-    text = f"{row.concept}: {percent(row.before)} of the pixels before, {percent(row.after)} after"
-    known = row.before >= _COMMON and math.isfinite(row.relative)
-    text += ": " + (
-        effect_text(row.relative, row.relative_error)
-        if known
-        else effect_text(row.change, row.change_error, of=" of the pixels")
-    )
+    text = f"{row.concept}: {percent(row.before)} of the pixels before, {percent(row.after)} after: "
+    if row.before >= _COMMON and math.isfinite(row.relative):
+        text += effect_text(row.relative, row.relative_error)
+    else:
+        text += effect_text(row.change, row.change_error, of=" of the pixels")
     if pd.notna(row.random_change):
-        beside = percent(row.before + row.random_change)
-        text += f"; {beside} after " + (
-            f"the same with as many units drawn at random ({count(effect.spec.random, 'set')})"
-            if control_name(effect.facts) == CONTROLS["random"]
-            else "setting all units to what they are at that place in images without it"
+        control = (
+            f"as many units drawn at random ({count(spec.random, 'set')})"
+            if control_name(effect.facts) == RANDOM
+            else "all units set to what they are at that place in images without it"
         )
-    return f"{text}; {_READ[read]}, {effect.spec.images:,} images."
+        text += f"; {percent(row.before + row.random_change)} with {control}"
+    return f"{text}; {_READ[read]}, {spec.images:,} images."
 
 
-def _pictures(effect: Effect) -> Block:
-    spec = effect.spec
+def _images(effect: "Effect") -> Block:
+    spec, boxes = effect.spec, len(_boxes(effect))
     lead = sentence(spec.chosen or "the edits were given")
     if spec.kind == "insert":
         where = " at that very place" if spec.constant == "place" else ""
         lead += f" Set to {spec.multiple:g} × their mean{where} where {spec.concept} is."
     if spec.strength != 1:
-        lead += f" Taken {percent(spec.strength)} of the way."
-    boxes = len(_boxes(effect))
+        lead += f" At {percent(spec.strength)} strength."
     lead += f" The yellow {'box is' if boxes == 1 else 'boxes are'} what is edited." if boxes else " Edited everywhere."
     if spec.kind == "ablate" and spec.concept:
-        lead += f" These images show the most {spec.concept}: they are chosen, the numbers below are not."
+        lead += f" These images show the most {spec.concept}: they are selected, the numbers below are not."
     return Block("Before and after", lead, rows_of_tiles(effect_cards(effect)))
 
 
-def _bars(effect: Effect, read: str) -> Block:
-    marks = [("<i class='mark error'></i>", "standard error over images")]
+def _bars(effect: "Effect", read: str, table: Table) -> Block:
+    marks = [(ERROR, "standard error over images")]
     if effect.spec.random:
+        control = control_name(effect.facts)
         sets = f"{count(effect.spec.random, 'random set')} of as many units: mean and standard deviation"
-        random = control_name(effect.facts) == CONTROLS["random"]
-        marks.append(("<i class='mark control'></i>", sets if random else control_name(effect.facts)))
-    drawn = charts(*(figure(heading, chart) for heading, chart in effect_charts(effect, read)))
-    lead = "The asked concept first, then by how many pixels change. What goes makes room for what comes."
+        marks.append((CONTROL, sets if control == RANDOM else control))
     heading = "What changes" + (f" {_READ[read]}" if len(_reads(effect)) > 1 else "")
-    return Block(heading, lead, legend(marks) + drawn + folded("All numbers", _numbers(effect, _own(effect, read))))
+    body = legend(marks) + figures(*effect_charts(effect, read)) + table.folded()
+    return Block(heading, "The requested concept first, then by how many pixels change.", body)
 
 
-def _numbers(effect: Effect, own: pd.DataFrame) -> str:
-    columns = ("concept", "kind", "before", "after", "change", "relative", f"{control_name(effect.facts)}: change")
-    body = [
-        (
-            row.concept,
-            row.category,
-            percent(row.before),
-            percent(row.after),
-            effect_text(row.change, row.change_error),
-            effect_text(row.relative, row.relative_error),
-            measured(row.random_change, row.random_spread),
-        )
-        for row in rows(own)
-    ]
-    return table(
-        columns, body, "Every concept that is seen, share of pixels; ± is one standard error, of sets a spread"
-    )
-
-
-def _relative_bar(row: Any, colours: Colours, target: Concept) -> Change:
-    return Change(
-        name=row.concept,
-        value=row.relative,
-        error=row.relative_error,
-        colour=colours[row.concept, row.category],
-        note=effect_text(row.relative, row.relative_error, brief=True),
-        control=(row.random_relative, row.random_spread / row.before if row.before else math.nan),
+def _bar(effect: "Effect", row: Any, value: str) -> Any:
+    """Return the bar of a concept: its relative change, or its change in share of the pixels."""
+    relative = value == "relative"
+    spread = row.random_spread / (row.before or math.nan) if relative else row.random_spread
+    return effect_bar(
+        row.concept,
+        getattr(row, value),
+        getattr(row, f"{value}_error"),
+        colours_of(effect.facts)[row.concept, row.category],
+        control=(row.random_relative if relative else row.random_change, spread),
         title=f"{row.concept}: {percent(row.before)} of the pixels before, {percent(row.after)} after",
-        strong=(row.concept, row.category) == target,
+        strong=(row.concept, row.category) == target_of(effect.facts, effect.spec.concept),
     )
 
 
-def _points_bar(row: Any, colours: Colours, target: Concept) -> Change:
-    return Change(
-        name=row.concept,
-        value=row.change,
-        error=row.change_error,
-        colour=colours[row.concept, row.category],
-        note=effect_text(row.change, row.change_error, brief=True),
-        control=(row.random_change, row.random_spread),
-        title=f"{row.concept}: {percent(row.before)} of the pixels before, {percent(row.after)} after",
-        strong=(row.concept, row.category) == target,
-    )
+def _signed(value: float, error: float) -> str:
+    return percent_with_error(value, error, sign=True)
 
 
-def _reads(effect: Effect) -> list[str]:
-    """Return how the pixels were read: at the place first, where one was edited."""
+def _reads(effect: "Effect") -> list[str]:
+    """Return where the pixels were counted: at the place first, where one was edited."""
     found = set(effect.table.get("read", ()))  # where nothing is seen, there are no columns
-    return [read for read in ("place", "image") if read in found]
+    return [read for read in _READ if read in found]
 
 
-def _own(effect: Effect, read: str) -> pd.DataFrame:
-    """Return the rows of one reading: the target first, then by how many pixels change."""
+def _own(effect: "Effect", read: str) -> pd.DataFrame:
+    """Return the rows of one of them: the target first, then by how many pixels change."""
     return effect.table[effect.table["read"] == read]
 
 
-def _boxes(effect: Effect) -> list[Box]:
+def _boxes(effect: "Effect") -> list[Box]:
     """Return what is edited as shares of the image: around each part of it, unless one of them is everywhere."""
     boxes = []
-    for where in (stroke.where[0] for edit in effect.edits() for stroke in edit.strokes()):
-        rows_, columns = (where > 0).any(1).nonzero()[:, 0].tolist(), (where > 0).any(0).nonzero()[:, 0].tolist()
-        if bool((where > 0).all()):
+    for where in (stroke.where[0] > 0 for edit in effect.edits() for stroke in edit.strokes()):
+        if bool(where.all()):
             return []
-        if rows_:
-            top, left = rows_[0] / where.shape[0], columns[0] / where.shape[1]
-            bottom, right = (rows_[-1] + 1) / where.shape[0], (columns[-1] + 1) / where.shape[1]
-            boxes.append(Box(top, left, bottom - top, right - left))
+        (height, width), at = where.shape, where.nonzero()
+        if len(at):
+            top, left = at.amin(0).tolist()
+            bottom, right = (at.amax(0) + 1).tolist()
+            boxes.append(Box(top / height, left / width, (bottom - top) / height, (right - left) / width))
     return list(dict.fromkeys(boxes))

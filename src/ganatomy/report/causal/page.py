@@ -1,81 +1,32 @@
-"""Causal studies as one HTML file: it opens from disk, offline, without scripts."""
+"""Studies as one HTML file: it opens from disk, offline."""
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from ganatomy.errors import GanatomyError
-from ganatomy.experiments.artifacts import Artifacts
-from ganatomy.experiments.causal.accuracy import Accuracy
-from ganatomy.experiments.causal.ace import Ace
-from ganatomy.experiments.causal.best_setting import BestSetting
-from ganatomy.experiments.causal.capacity import Capacity
-from ganatomy.experiments.causal.context import Context
-from ganatomy.experiments.causal.effects import Effect
-from ganatomy.experiments.causal.trace import Trace
-from ganatomy.experiments.causal.unit_accuracy import UnitAccuracy
-from ganatomy.experiments.causal.unit_effects import UnitEffects
-from ganatomy.experiments.quality import Quality
-from ganatomy.experiments.repair import Repair
-from ganatomy.experiments.warnings import warnings_of
 from ganatomy.remote import local_path, write_text
-from ganatomy.report.causal.accuracy import accuracy_section, unit_accuracy_section
-from ganatomy.report.causal.ace import ace_section
-from ganatomy.report.causal.artifacts import artifacts_section
-from ganatomy.report.causal.capacity import capacity_section
-from ganatomy.report.causal.context import context_section
-from ganatomy.report.causal.each import unit_effects_section
-from ganatomy.report.causal.effect import effect_section
-from ganatomy.report.causal.quality import quality_section
-from ganatomy.report.causal.repair import repair_section
 from ganatomy.report.causal.section import Section
-from ganatomy.report.causal.setting import setting_section
-from ganatomy.report.causal.trace import trace_section
-from ganatomy.report.page import model_name, static, template
+from ganatomy.report.page import model_name, template
 from ganatomy.study import Study
 
-CausalResult = (
-    Effect
-    | UnitEffects
-    | Ace
-    | BestSetting
-    | Context
-    | Capacity
-    | Trace
-    | Accuracy
-    | UnitAccuracy
-    | Artifacts
-    | Quality
-    | Repair
-)
-_SECTIONS: dict[type[Any], Callable[[Any], Section]] = {
-    Effect: effect_section,
-    UnitEffects: unit_effects_section,
-    Ace: ace_section,
-    Context: context_section,
-    Capacity: capacity_section,
-    BestSetting: setting_section,
-    Trace: trace_section,
-    Accuracy: accuracy_section,
-    UnitAccuracy: unit_accuracy_section,
-    Artifacts: artifacts_section,
-    Quality: quality_section,
-    Repair: repair_section,
-}
+if TYPE_CHECKING:
+    from ganatomy.experiments.result import Result
 
 
-def write_causal_report(results: CausalResult | Sequence[CausalResult], path: str | Path) -> None:
-    """Write what one causal study found, or several, as one HTML page, whole or not at all."""
+def write_causal_report(results: "Result | Sequence[Result]", path: str | Path) -> None:
+    """Write the results of one study, or several, as one HTML page, whole or not at all."""
     write_text(path, causal_html(results, local_path(path)))
 
 
-def causal_html(results: CausalResult | Sequence[CausalResult], path: Path | None = None) -> str:
-    """Return what causal studies found as the text of one HTML page; where it is to lie, if units are to be linked."""
-    sections = [section_of(result, path) for result in (results if isinstance(results, Sequence) else [results])]
+def causal_html(results: "Result | Sequence[Result]", path: Path | None = None) -> str:
+    """Return results as the text of one HTML page; `path`, where it will lie, lets units link to their dissection."""
+    found = list(results) if isinstance(results, Sequence) else [results]
+    sections = [_linked(result.section(), "" if path is None else dissection_link(result, path)) for result in found]
     models = dict.fromkeys(model_name(section.spec["generator"]) for section in sections)
     versions = dict.fromkeys(section.facts.get("versions", {}).get("ganatomy", "") for section in sections)
     return template("causal.html").render(
@@ -83,34 +34,34 @@ def causal_html(results: CausalResult | Sequence[CausalResult], path: Path | Non
         models=list(models),
         sections=list(zip(_keys(sections), sections, strict=True)),
         version=", ".join(versions),
-        style=static("report.css") + static("causal.css"),
     )
 
 
-def section_of(result: CausalResult, path: Path | None = None) -> Section:
-    """Return a result as a section of the page that lies at `path`."""
-    if isinstance(result, Ace) and path is not None:
-        section = ace_section(result, dissection_link(result.facts, result.study.directory, path))
-    else:
-        section = _SECTIONS[type(result)](result)
-    return replace(section, warnings=warnings_of(result))
-
-
-def dissection_link(facts: Mapping[str, Any], study: Path, path: Path) -> str:
-    """Return how a page at `path` reaches the report of the dissection that a study stands on; nothing if it cannot.
+def dissection_link(result: "Result", path: Path) -> str:
+    """Return how a page at `path` reaches the report of the dissection of a study; nothing if it cannot.
 
     The dissection is looked for beside the study, as `Source.beside` has put that, and where the study's facts say.
     """
-    around = str(study.resolve().parent.parent)
-    for where in (around.removesuffix("-causal"), facts["source"]):
+    around = str(result.study.directory.resolve().parent.parent)
+    for where in (around.removesuffix("-causal"), result.facts["source"]):
         try:
             directory = local_path(where).resolve()
             report = directory / "report.html"
-            if report.is_file() and Study.open(directory).digest == facts["inputs"]["dissection"]:
+            if report.is_file() and Study.open(directory).digest == result.facts["inputs"]["dissection"]:
                 return quote(os.path.relpath(report, path.resolve().parent))
         except GanatomyError:  # not a study, or one that is being made again
             continue
     return ""
+
+
+def _linked(section: Section, link: str) -> Section:
+    """Return a section whose units lead to their cards in the report of the dissection."""
+    if not link:
+        return section
+    blocks = [
+        replace(each, body=each.body.replace('<a data-unit="', f'<a href="{link}#unit=')) for each in section.blocks
+    ]
+    return replace(section, blocks=blocks)
 
 
 def _keys(sections: Sequence[Section]) -> list[str]:

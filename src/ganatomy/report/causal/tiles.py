@@ -11,6 +11,8 @@ from ganatomy.report.card import whole_zoom
 from ganatomy.report.pack import Array, base64_text, jpeg, png, reduced
 
 YELLOW = "#ffe14d"
+WIDE = 880
+"""Width of a figure with images, in pixels."""
 _SIDE, _MOST = 128, 256
 _GAP, _CAPTION = 8, 28
 _HOT, _COLD = np.array([255, 214, 64]), np.array([24, 26, 60])

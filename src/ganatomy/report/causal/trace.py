@@ -1,35 +1,35 @@
 """What becomes of an insertion in later layers: heat by place, and a line over layers (Figure 17)."""
 
-import math
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ganatomy.experiments.causal.trace import Trace
-from ganatomy.report.causal.section import (
-    Block,
-    Section,
-    charts,
-    colours_of,
-    count,
-    figure,
-    folded,
-    percent,
-    plain,
-    sentence,
-    table,
-    target_of,
-)
-from ganatomy.report.causal.tiles import Card, heat_tile, rows_of_tiles, scale_bar, tile
-from ganatomy.report.lines import Line, even_axis, line_chart, named_axis
+from ganatomy.remote import write_text
+from ganatomy.report.causal.section import Block, Section, colours_of, figures, target_of
+from ganatomy.report.causal.tiles import WIDE, Card, heat_tile, rows_of_tiles, scale_bar, sheet, tile
+from ganatomy.report.charts import Line, as_file, even_axis, line_chart, named_axis
+from ganatomy.report.formats import count, number, percent, sentence, with_error
 from ganatomy.report.palette import NEUTRAL
-from ganatomy.report.tables import rows
+from ganatomy.report.tables import Column, Table, rows
 
-_MAPS = 3
-"""Layers that have a map: the first after the edit, one in the middle, the last."""
+if TYPE_CHECKING:
+    from ganatomy.experiments.causal.trace import Trace
 
 
-def trace_section(trace: Trace) -> Section:
+def trace_tables(trace: "Trace") -> list[Table]:
+    """Return the change of every layer, where the edit was visible and where not."""
+    columns = (
+        Column("layer"),
+        Column("visible", "edit", lambda visible: "visible" if visible else "not visible"),
+        Column("change", form=with_error, error="error", help="in mean magnitudes of the channels"),
+        Column("places"),
+    )
+    return [Table("trace", "Change of every layer", columns, trace.lines, brief=40)]
+
+
+def trace_section(trace: "Trace") -> Section:
     """Return the section of a trace."""
     spec = trace.spec
     return Section(
@@ -38,12 +38,10 @@ def trace_section(trace: Trace) -> Section:
         question=f"What becomes of a {spec.concept} inserted at {spec.layer} in the layers after it?",
         answer=_answer(trace),
         blocks=[_lines(trace), _maps(trace)],
-        spec=vars(spec),
-        facts=trace.facts,
     )
 
 
-def trace_chart(trace: Trace) -> str:
+def trace_chart(trace: "Trace") -> str:
     """Return the change of every layer, a line for edits that were visible and one for those that were not."""
     layers = list(trace.maps)
     colour = colours_of(trace.facts)[target_of(trace.facts, trace.spec.concept)]
@@ -51,72 +49,68 @@ def trace_chart(trace: Trace) -> str:
     for visible, name, shade, dash in ((True, "visible", colour, ""), (False, "not", NEUTRAL, "5 4")):
         own = trace.lines[trace.lines["visible"] == visible].set_index("layer").loc[layers]
         lines.append(Line(name, range(len(layers)), own["change"].tolist(), own["error"].tolist(), shade, dash))
-    y = even_axis("change, in mean magnitudes", [v for line in lines for v in line.reach()], plain)
+    y = even_axis("change, in mean magnitudes", [v for line in lines for v in line.reach()], number)
     return line_chart(lines, named_axis("layer", layers), y, "Change of every layer, visible and not")
 
 
-def mapped_layers(trace: Trace) -> Sequence[str]:
-    """Return the layers whose maps are shown: from right after the edit to the last."""
+def mapped_layers(trace: "Trace") -> Sequence[str]:
+    """Return the layers whose maps are shown: the first after the edit, one in the middle, the last."""
     later = list(trace.maps)[1:] or list(trace.maps)
-    return [later[i] for i in sorted({0, len(later) // 2, len(later) - 1})][:_MAPS]
+    return [later[i] for i in sorted({0, len(later) // 2, len(later) - 1})]
 
 
-def trace_cards(trace: Trace) -> list[Card]:
+def trace_cards(trace: "Trace") -> list[Card]:
     """Return each shown image beside its maps."""
     cards: list[Card] = []
-    for i, number in enumerate(trace.ids):
-        tiles = [(tile(trace.pictures[i], f"Image {number}"), f"image {number}")]
+    for i, image in enumerate(trace.ids):
+        tiles = [(tile(trace.pictures[i], f"Image {image}"), f"image {image}")]
         for layer in mapped_layers(trace):
-            said = f"Change of {layer} by place of insertion in image {number}"
-            tiles.append((heat_tile(trace.pictures[i], trace.maps[layer][i], _greatest(trace, layer), said), layer))
+            title = f"Change of {layer} by place of insertion in image {image}"
+            tiles.append((heat_tile(trace.pictures[i], trace.maps[layer][i], _greatest(trace, layer), title), layer))
         cards.append(tiles)
     return cards
 
 
-def _answer(trace: Trace) -> str:
+def save_trace(trace: "Trace", path: str | Path) -> None:
+    """Write what becomes of an insertion in later layers, heat by place and a line, as an SVG file (Figure 17)."""
+    blocks = [("Change by place of insertion", sheet(trace_cards(trace), WIDE - 32)), ("By layer", trace_chart(trace))]
+    title = f"Trace of {trace.spec.concept} from {trace.spec.layer}, {trace.spec.generator}"
+    write_text(path, as_file(title, (), blocks, WIDE))
+
+
+def _answer(trace: "Trace") -> str:
     spec, last = trace.spec, list(trace.maps)[-1]
     own = {row.visible: row for row in rows(trace.lines[trace.lines["layer"] == last])}
-    seen, not_seen = own[True], own[False]
-    text = f"{seen.places:,} of {seen.places + not_seen.places:,} insertions were visible" + ": no effect" * (
-        not seen.places
-    )
-    if seen.places and not_seen.places:
-        text += f"; they changed {last} by {_pm(seen.change, seen.error)} of its mean magnitude, the others by "
-        text += _pm(not_seen.change, not_seen.error)
+    seen, unseen = own[True], own[False]
+    text = f"{seen.places:,} of {seen.places + unseen.places:,} insertions were visible"
+    if not seen.places:
+        text += ": no effect"
+    elif unseen.places:
+        text += f"; they changed {last} by {with_error(seen.change, seen.error)} of its mean magnitude, the others by "
+        text += with_error(unseen.change, unseen.error)
     return f"{text}. Visible: {spec.concept} gained at least {percent(spec.visible)} of the place."
 
 
-def _lines(trace: Trace) -> Block:
+def _lines(trace: "Trace") -> Block:
     spec = trace.spec
     lead = (
         f"{sentence(spec.chosen)} Set to {spec.multiple:g} × their mean where {spec.concept} is, at one place of "
-        f"{spec.cell} × {spec.cell} at a time. Each channel’s change is divided by its mean magnitude in untouched "
+        f"{spec.cell} × {spec.cell} at a time. Each channel’s change is divided by its mean magnitude in unedited "
         "images. Bands are one standard error, the places of an image taken as one."
     )
-    numbers = [
-        (row.layer, "visible" if row.visible else "not visible", _pm(row.change, row.error), f"{row.places:,}")
-        for row in rows(trace.lines)
-    ]
-    drawn = charts(figure("Layer by layer", trace_chart(trace)))
-    return Block(
-        "Amplified or suppressed?",
-        lead,
-        drawn + folded("All numbers", table(("layer", "edit", "change", "places"), numbers)),
-    )
+    (table,) = trace_tables(trace)
+    drawn = figures(("Layer by layer", trace_chart(trace)))
+    return Block("Amplified or suppressed?", lead, drawn + table.folded())
 
 
-def _maps(trace: Trace) -> Block:
+def _maps(trace: "Trace") -> Block:
     lead = (
         f"{count(len(trace.ids), 'image')}: at each place, how much the layer changes after an insertion there. "
         "Brighter is more, each layer to its own scale."
     )
-    scales = scale_bar("; ".join(f"{layer}: {plain(_greatest(trace, layer))}" for layer in mapped_layers(trace)))
-    return Block("Where it is heard", lead, scales + rows_of_tiles(trace_cards(trace)))
+    scales = scale_bar("; ".join(f"{layer}: {number(_greatest(trace, layer))}" for layer in mapped_layers(trace)))
+    return Block("Where the change propagates", lead, scales + rows_of_tiles(trace_cards(trace)))
 
 
-def _greatest(trace: Trace, layer: str) -> float:
+def _greatest(trace: "Trace", layer: str) -> float:
     return float(np.nanmax(trace.maps[layer], initial=0.0))
-
-
-def _pm(value: float, error: float) -> str:
-    return f"{plain(value)} ± {plain(error, 2)}" if math.isfinite(value) else "–"

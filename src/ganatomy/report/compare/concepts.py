@@ -1,169 +1,162 @@
 """Which concepts: units over concepts side by side (Figure 5), and what appeared or vanished."""
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ganatomy.experiments.compare.comparison import Comparison
-from ganatomy.experiments.compare.spec import SURE
-from ganatomy.report.causal.section import Block, charts, count, figure, folded, percent, table
-from ganatomy.report.charts import Chart
-from ganatomy.report.compare.counts import BESIDE, heat, told
+from ganatomy.report.causal.section import Block, Colours, figures
+from ganatomy.report.charts import Bar, Change, Chart, Piece, bar_chart, change_chart
+from ganatomy.report.compare.counts import BESIDE, heat
+from ganatomy.report.formats import count, percent, with_error
 from ganatomy.report.palette import NEUTRAL, concept_colours
-from ganatomy.report.svg import Bar, Change, Piece, bar_chart, change_chart
-from ganatomy.report.tables import rows
+from ganatomy.report.tables import Column, Table, folded, rows
+
+if TYPE_CHECKING:
+    from ganatomy.experiments.compare.comparison import Comparison
 
 _TURNED = ("appeared", "vanished")
 _LISTED = 24
 """Changes that a chart shows."""
 
 
-def concept_block(comparison: Comparison) -> Block | None:
+def concept_block(comparison: "Comparison") -> Block | None:
     """Return the units of every concept, in the same order and to the same scale for every study."""
     layer = comparison.layer
-    found = comparison.concepts[comparison.concepts.layer == layer]
+    found = comparison.concepts[comparison.concepts["layer"] == layer]
     if found.empty:
         return None
     lead = f"Units of {layer} per concept, of every concept that a unit of any study is interpretable for. "
     if len(comparison.studies) > BESIDE:
         lead += "Matched units, with standard errors; – where the concept is hardly drawn, or never."
-        body = _concept_heat(comparison, found)
-    else:
-        lead += "Matched ones are filled; pale are those that match nothing, and of whose interpretable pairs this is "
-        lead += "the best. Lines are standard errors."
-        body = _beside(comparison, layer)
-        others = [name for name in dict.fromkeys(comparison.concepts.layer) if name != layer]
-        body += "".join(folded(f"The same at {name}", _beside(comparison, name)) for name in others)
-    return Block("Which concepts", lead, body)
+        return Block("Which concepts", lead, _concept_heat(comparison, found))
+    lead += "Matched ones are filled; pale are those that match nothing, and of whose interpretable pairs this is "
+    lead += "the best. Lines are standard errors."
+    others = [name for name in dict.fromkeys(comparison.concepts["layer"]) if name != layer]
+    more = (folded(f"The same at {name}", figures(*concept_charts(comparison, name))) for name in others)
+    return Block("Which concepts", lead, figures(*concept_charts(comparison, layer)) + "".join(more))
 
 
-def _beside(comparison: Comparison, layer: str) -> str:
-    return charts(*(figure(heading, svg) for heading, svg in concept_charts(comparison, layer)))
-
-
-def concept_charts(comparison: Comparison, layer: str) -> list[Chart]:
+def concept_charts(comparison: "Comparison", layer: str) -> list[Chart]:
     """Return one chart a study, concepts by category, those of most units first."""
-    found = _in_order(comparison, comparison.concepts[comparison.concepts.layer == layer])
+    found = _in_order(comparison, comparison.concepts[comparison.concepts["layer"] == layer])
     colours = concept_colours(comparison.studies[0].dissection.vocabulary)
-    scale = float(max(found.interpretable.max(), (found.matched + found.matched_error.fillna(0)).max()))
-    return [
-        (
-            f"units of {study.name}",
-            bar_chart([_bar(row, colours) for row in rows(own)], f"{study.name}, {layer}", scale),
-        )
-        for study in comparison.studies
-        for own in [found[found.study == study.name]]
-    ]
+    scale = float(max(found["interpretable"].max(), (found["matched"] + found["matched_error"].fillna(0)).max()))
+    drawn = []
+    for study in comparison.studies:
+        bars = [_bar(row, colours) for row in rows(found[found["study"] == study.name])]
+        drawn.append((f"units of {study.name}", bar_chart(bars, f"{study.name}, {layer}", scale)))
+    return drawn
 
 
-def change_block(comparison: Comparison) -> Block | None:
-    """Return what each study has more or less of than the one that all are set against."""
-    found = comparison.changes
-    if found.empty:
+def change_table(comparison: "Comparison") -> Table:
+    """Return every change: of the layer that the page begins with first, certain ones first, then by size."""
+    found = comparison.changes[comparison.changes["change"] != "same"]
+    columns = (
+        Column("concept"),
+        Column("category", brief=False),
+        Column("study"),
+        Column("against"),
+        Column("layer"),
+        Column("before"),
+        Column("after"),
+        Column("difference", form=with_error, error="difference_error"),
+        Column("change"),
+        Column("holds", form=percent, help="share of the resampled sets of images in which it holds"),
+        Column("share_before", "pixels before", percent, brief=False),
+        Column("share_after", "after", percent, brief=False),
+    )
+    keys = {"first": found["layer"] == comparison.layer, "size": found["difference"].abs()}
+    found = found.assign(**keys).sort_values(["first", "sure", "size"], ascending=False, kind="stable")
+    return Table("changes", "Every change, at every layer", columns, found, brief=20)
+
+
+def change_block(comparison: "Comparison") -> Block | None:
+    """Return what each study has more or less of than the one that all are compared with."""
+    if comparison.changes.empty:
         return None
-    shown = change_charts(comparison, comparison.layer)
+    drawn = change_charts(comparison, comparison.layer)
     against = comparison.spec.against or comparison.spec.names[0]
     lead = (
         f"Matched units of {comparison.layer} per concept, from {against} to another study. Appeared or vanished is "
-        f"said where it holds in {SURE:.0%} of the resampled sets of images or more; with a question mark it may be "
-        f"the images. Changes of number are drawn where they hold as often. {_certain(found)}"
+        f"said where it holds in {comparison.spec.SURE:.0%} of the resampled sets of images or more; with a question "
+        f"mark it may be the images. Changes of number are drawn where they hold as often. {_certain(comparison)}"
     )
-    bodies = charts(*(figure(heading, svg) for heading, svg in shown[:BESIDE])) if shown else ""
-    more = len(shown) - BESIDE
-    bodies += f'<p class="small">{count(more, "more study")}: see the table.</p>' if more > 0 else ""
-    return Block("What appeared, what vanished", lead, bodies + folded("Every change, at every layer", _numbers(found)))
+    body = figures(*drawn[:BESIDE]) if drawn else ""
+    more = len(drawn) - BESIDE
+    body += f'<p class="small">{count(more, "more study")}: see the table.</p>' if more > 0 else ""
+    table = change_table(comparison)
+    return Block("What appeared, what vanished", lead, body + table.folded(table.caption))
 
 
-def change_charts(comparison: Comparison, layer: str) -> list[Chart]:
-    """Return one chart for each study but the one that all are set against."""
+def change_charts(comparison: "Comparison", layer: str) -> list[Chart]:
+    """Return one chart for each study but the one that all are compared with."""
     colours = concept_colours(comparison.studies[0].dissection.vocabulary)
     drawn = []
-    for study, own in comparison.changes[comparison.changes.layer == layer].groupby("study", sort=False):
-        turned = own[own.change.isin(_TURNED)].sort_values(["sure", "holds"], ascending=False, kind="stable")
-        moved = own[own.change.isin(["more", "fewer"]) & own.sure]
+    for study, own in comparison.changes[comparison.changes["layer"] == layer].groupby("study", sort=False):
+        turned = own[own["change"].isin(_TURNED)].sort_values(["sure", "holds"], ascending=False, kind="stable")
+        moved = own[own["change"].isin(["more", "fewer"]) & own["sure"]]
         picked = pd.concat([turned, moved.sort_values("difference", key=abs, ascending=False, kind="stable")])
         if len(picked):
-            heading = f"from {own.against.iloc[0]} to {study}"
+            heading = f"from {own['against'].iloc[0]} to {study}"
             drawn.append((heading, change_chart([_change(r, colours) for r in rows(picked.head(_LISTED))], heading)))
     return drawn
 
 
-def _in_order(comparison: Comparison, found: pd.DataFrame) -> pd.DataFrame:
+def _in_order(comparison: "Comparison", found: pd.DataFrame) -> pd.DataFrame:
     """Return the concepts by category, then by the units of all studies."""
     kinds = {kind: i for i, kind in enumerate(dict.fromkeys(c.category for c in comparison.shared))}
     total = found.groupby(["concept", "category"], sort=False)[["matched", "interpretable"]].transform("sum")
-    keyed = found.assign(kind=found.category.map(kinds), most=-total.matched, next=-total.interpretable)
+    keyed = found.assign(kind=found["category"].map(kinds), most=-total["matched"], next=-total["interpretable"])
     return keyed.sort_values(["kind", "most", "next", "concept"], kind="stable")[found.columns.tolist()]
 
 
-def _bar(row: Any, colours: Any) -> Bar:
+def _bar(row: Any, colours: Colours) -> Bar:
     colour, only = colours[row.concept, row.category], row.interpretable - row.matched
     pieces = (
         Piece(row.matched, colour, f"{row.concept}: {row.matched} units match it beyond chance"),
         Piece(only, colour, f"{row.concept}: {only} more match nothing; this is their best interpretable", pale=True),
     )
-    error = row.matched_error
-    known = math.isfinite(error) and error > 0
-    note = told(row.matched, error if known else math.nan)
+    error, note = row.matched_error, with_error(row.matched, row.matched_error)
     if row.rare:
         note = "– hardly drawn" if row.share else "– never drawn"
+    known = math.isfinite(error) and error > 0
     spread = (max(0.0, row.matched - error), row.matched + error) if known else None
     return Bar(row.concept, pieces, note, spread=spread)
 
 
-def _change(row: Any, colours: Any) -> Change:
+def _change(row: Any, colours: Colours) -> Change:
     turned = row.change in _TURNED
     word = f" {row.change}{'' if row.sure else '?'}" if turned else ""
     title = (
         f"{row.concept}: {row.before} units in {row.against}, which draws it on {percent(row.share_before)} of the "
         f"pixels; {row.after} in {row.study}, on {percent(row.share_after)}"
     )
-    colour = colours[row.concept, row.category]
-    note = f"{row.before} → {row.after}{word}"
-    return Change(
-        row.concept, row.difference, row.difference_error, colour, note, title=title, strong=turned & row.sure
-    )
+    note, colour = f"{row.before} → {row.after}{word}", colours[row.concept, row.category]
+    strong = turned and bool(row.sure)
+    return Change(row.concept, row.difference, row.difference_error, colour, note, title=title, strong=strong)
 
 
-def _certain(found: pd.DataFrame) -> str:
-    """Say how much of all that turned is certain."""
-    turned = found[found.change.isin(_TURNED)]
-    if not len(turned) or turned.holds.isna().all():
+def _certain(comparison: "Comparison") -> str:
+    """Say how many of all appearances and disappearances are certain."""
+    turned = comparison.changes[comparison.changes["change"].isin(_TURNED)]
+    if not len(turned) or turned["holds"].isna().all():
         return ""
-    return f"Over all layers, {int(turned.sure.sum())} of {len(turned)} appearances and disappearances are certain."
+    certain = int(turned["sure"].sum())
+    return f"Over all layers, {certain} of {len(turned)} appearances and disappearances are certain."
 
 
-def _numbers(found: pd.DataFrame) -> str:
-    listed = [
-        (
-            f"{row.concept} ({row.category})",
-            row.study,
-            row.layer,
-            f"{row.before}",
-            f"{row.after}",
-            told(row.difference, row.difference_error),
-            row.change,
-            percent(row.holds),
-            f"{percent(row.share_before)} → {percent(row.share_after)}",
-        )
-        for row in rows(found[found.change != "same"])
-    ]
-    columns = ("concept", "study", "layer", "before", "after", "difference", "change", "holds", "share of the pixels")
-    return table(columns, listed, f"Changes against {found.against.iloc[0]}")
-
-
-def _concept_heat(comparison: Comparison, found: pd.DataFrame) -> str:
+def _concept_heat(comparison: "Comparison", found: pd.DataFrame) -> str:
     """Return matched units per concept of many studies as a table."""
     colours = concept_colours(comparison.studies[0].dissection.vocabulary)
-    ordered, most = _in_order(comparison, found), max(1, int(found.matched.max()))
+    ordered, most = _in_order(comparison, found), max(1, int(found["matched"].max()))
     cells = {
         (row.concept, row.study): (
-            told(row.matched, row.matched_error if row.matched_error else math.nan),
+            with_error(row.matched, row.matched_error),
             row.matched / most,
             colours.get((row.concept, row.category), NEUTRAL),
         )
         for row in rows(ordered)
         if not row.rare
     }
-    return heat(comparison.spec.names, list(dict.fromkeys(ordered.concept)), cells)
+    return heat(comparison.spec.names, list(dict.fromkeys(ordered["concept"])), cells)

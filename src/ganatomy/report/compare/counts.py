@@ -2,20 +2,20 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ganatomy.experiments.compare.comparison import Comparison
-from ganatomy.experiments.resampling import ALL
-from ganatomy.report.causal.section import Block, charts, figure, folded, legend, percent, plain, table
-from ganatomy.report.charts import Chart
-from ganatomy.report.lines import Axis, Line, even_axis, line_chart, named_axis
+from ganatomy.report.causal.section import Block, figures, legend
+from ganatomy.report.charts import Axis, Bar, Chart, Line, Piece, bar_chart, even_axis, line_chart, named_axis
+from ganatomy.report.formats import number, percent, with_error
 from ganatomy.report.palette import NEUTRAL, category_colours
-from ganatomy.report.svg import Bar, Piece, bar_chart
-from ganatomy.report.tables import rows
+from ganatomy.report.tables import ALL, Column, Table, rows
+
+if TYPE_CHECKING:
+    from ganatomy.experiments.compare.comparison import Comparison
 
 BESIDE = 6
 """Studies that have a chart each; more of them share a table."""
@@ -28,62 +28,50 @@ _DARKEST = 55
 _DASHES = ("", "6 4", "2 3", "9 3 2 3", "12 4", "1 4")
 
 
-def told(value: float, error: float) -> str:
-    """Return a number with its standard error, if it has one, to the digits that mean something.
-
-    >>> told(15, 1.732), told(15, float("nan")), told(0.34526, 0.0073), told(float("nan"), float("nan"))
-    ('15 ± 1.7', '15', '0.345 ± 0.007', '–')
-    """
-    if not math.isfinite(value):
-        return "–"
-    if not math.isfinite(error):
-        return plain(value)
-    if float(value).is_integer():
-        return f"{plain(value, 6)} ± {error:.1f}"
-    digits = max(0, min(6, math.ceil(-math.log10(error)))) if error > 0 else 3
-    return f"{value:.{digits}f} ± {error:.{digits}f}".replace("-", "−")
-
-
-def short(name: str) -> str:
-    """Return the name of a study so that it fits beside a bar on a phone; the ends tell most apart.
-
-    >>> short("livingroom"), short("baseline-step-0012000")
-    ('livingroom', 'basel…012000')
-    """
-    return name if len(name) <= _NAMED else f"{name[:5]}…{name[6 - _NAMED :]}"
+def count_table(comparison: "Comparison") -> Table:
+    """Return the counts of every layer of every study, those of the layer that the page begins with first."""
+    own = comparison.counts[comparison.counts["category"] == ALL]
+    first = own["compared"] == comparison.layer
+    columns = (
+        Column("study"),
+        Column("layer"),
+        Column("units"),
+        Column("interpretable", form=with_error, error="interpretable_error"),
+        Column("matched", form=with_error, error="matched_error"),
+        Column("concepts", form=with_error, error="concepts_error"),
+        Column("matched_iou", "mean IoU", with_error, "matched_iou_error", help="of the matched units"),
+        Column("compared", "compared as", brief=False),
+    )
+    return Table("counts", "Counts of every layer", columns, pd.concat([own[first], own[~first]]))
 
 
-def count_block(comparison: Comparison) -> Block:
+def count_block(comparison: "Comparison") -> Block:
     """Return bars of every study, at the layer that is shown first; numbers of the others on demand."""
     layer, kinds = comparison.layer, category_colours(comparison.shared)
     marks = [(f'<i style="background:{colour}"></i>', name) for name, colour in kinds.items()]
     lead = (
-        f"At {layer}. A unit is matched if it is interpretable and knows what is in the image better than chance; "
-        "the faint bars behind are all units. Lines are one standard error either way: what other images would do."
+        f"At {layer}. A unit is matched if it is interpretable and predicts what is in the image better than chance; "
+        "the faint bars behind are all units. Lines are one standard error either way, over resampled images."
     )
-    drawn = legend(marks) + charts(*(figure(heading, svg) for heading, svg in count_charts(comparison, layer)))
-    own = comparison.counts[comparison.counts.category == ALL]
-    return Block(
-        "How many units, how many concepts", lead, drawn + folded("Every layer in numbers", count_numbers(own))
-    )
+    body = legend(marks) + figures(*count_charts(comparison, layer))
+    numbers = count_table(comparison).folded("Every layer in numbers")
+    return Block("How many units, how many concepts", lead, body + numbers)
 
 
-def count_charts(comparison: Comparison, layer: str) -> list[Chart]:
+def count_charts(comparison: "Comparison", layer: str) -> list[Chart]:
     """Return three charts with a row for each study: matched units and concepts by category, mean IoU."""
     colours = category_colours(comparison.shared)
-    found = comparison.counts[comparison.counts.compared == layer]
-    totals = rows(found[found.category == ALL])
+    found = comparison.counts[comparison.counts["compared"] == layer]
+    totals = rows(found[found["category"] == ALL])
     drawn: list[Chart] = []
     for name, heading in (("matched", "Matched units, by category"), ("concepts", "Distinct concepts among them")):
-        bars = [_bar(row, name, found[found.study == row.study], colours) for row in totals]
+        bars = [_bar(row, name, found[found["study"] == row.study], colours) for row in totals]
         drawn.append((heading, _bars(bars, f"{heading} of every study at {layer}")))
     means = [
-        Bar(short(row.study), (), "–")
-        if math.isnan(row.matched_iou)
-        else Bar(
-            short(row.study),
-            (Piece(row.matched_iou, NEUTRAL, f"{row.study}: mean IoU of its matched units"),),
-            told(row.matched_iou, row.matched_iou_error),
+        Bar(
+            _short(row.study),
+            (Piece(_finite(row.matched_iou), NEUTRAL, f"{row.study}: mean IoU of its matched units"),),
+            with_error(row.matched_iou, row.matched_iou_error),
             spread=_spread(row.matched_iou, row.matched_iou_error),
         )
         for row in totals
@@ -91,7 +79,7 @@ def count_charts(comparison: Comparison, layer: str) -> list[Chart]:
     return [*drawn, ("Mean IoU of matched units", _bars(means, f"Mean IoU of matched units at {layer}"))]
 
 
-def layer_block(comparison: Comparison) -> Block | None:
+def layer_block(comparison: "Comparison") -> Block | None:
     """Return the curves over layers of every study that has enough of them."""
     deep = _deep(comparison)
     if not deep:
@@ -102,35 +90,31 @@ def layer_block(comparison: Comparison) -> Block | None:
     )
     if len(deep) > BESIDE:
         return Block("Layer by layer", lead, _layer_heat(comparison, deep))
-    drawn = layer_charts(comparison)
-    size = max(2, len(deep))
-    rows_of = [drawn[i : i + size] for i in range(0, len(drawn), size)]
-    body = "".join(charts(*(figure(heading, svg) for heading, svg in row)) for row in rows_of)
+    drawn, size = layer_charts(comparison), max(2, len(deep))
+    body = "".join(figures(*drawn[i : i + size]) for i in range(0, len(drawn), size))
     return Block("Layer by layer", lead, body)
 
 
-def layer_charts(comparison: Comparison) -> list[Chart]:
+def layer_charts(comparison: "Comparison") -> list[Chart]:
     """Return curves over layers by category of each study, first shares, then concepts; then all studies in one."""
     colours, deep = category_colours(comparison.shared), _deep(comparison)[:BESIDE]
-    found = comparison.counts[comparison.counts.study.isin(deep) & (comparison.counts.layer != ALL)]
-    found = found.assign(share=found.matched / found.units, share_error=found.matched_error / found.units)
-    parts = found[found.category != ALL]
+    found = comparison.counts[comparison.counts["study"].isin(deep) & (comparison.counts["layer"] != ALL)]
+    found = found.assign(share=found["matched"] / found["units"], share_error=found["matched_error"] / found["units"])
+    parts = found[found["category"] != ALL]
     drawn: list[Chart] = []
-    for name, what, text in (("share", "matched units", percent), ("concepts", "distinct concepts", plain)):
+    for name, what, text in (("share", "matched units", percent), ("concepts", "distinct concepts", number)):
         y = _axis(what, parts, name, text)
         for study in deep:
-            own = parts[parts.study == study]
-            lines = [_line(kind, own[own.category == kind], name, colour) for kind, colour in colours.items()]
-            shown = [line for line in lines if any(line.y)]
+            own = parts[parts["study"] == study]
+            lines = [_line(kind, own[own["category"] == kind], name, colour) for kind, colour in colours.items()]
             heading = f"{study}: {what}" if len(deep) > 1 else what
-            drawn.append((heading, line_chart(shown, layer_axis(list(dict.fromkeys(own.layer))), y, heading)))
-    if len(deep) > 1:
-        drawn += _together(comparison, found[found.category == ALL], deep)
-    return drawn
+            x = layer_axis(list(dict.fromkeys(own["layer"])))
+            drawn.append((heading, line_chart([line for line in lines if any(line.y)], x, y, heading)))
+    return drawn + _together(comparison, found[found["category"] == ALL], deep)
 
 
 def layer_axis(names: Sequence[str]) -> Axis:
-    """Return an axis of layers; what all names begin with is said once.
+    """Return an axis of layers; what all names begin with stands in its name.
 
     >>> layer_axis(["layer1", "layer2"]).ticks, layer_axis(["layer1", "layer2"]).name
     ([(0.0, '1'), (1.0, '2')], 'layer')
@@ -142,24 +126,8 @@ def layer_axis(names: Sequence[str]) -> Axis:
     return named_axis("layer", list(names))
 
 
-def count_numbers(found: pd.DataFrame) -> str:
-    """Return a table of counts."""
-    told_rows = [
-        (
-            f"{row.study}, {row.layer}" + ("" if row.compared else " (not compared)"),
-            f"{row.units:,}",
-            told(row.interpretable, row.interpretable_error),
-            told(row.matched, row.matched_error),
-            told(row.concepts, row.concepts_error),
-            told(row.matched_iou, row.matched_iou_error),
-        )
-        for row in rows(found)
-    ]
-    return table(("study", "units", "interpretable", "matched", "concepts", "mean IoU"), told_rows, "Counts")
-
-
 def heat(columns: Sequence[str], names: Sequence[str], cells: Mapping[tuple[str, str], tuple[str, float, str]]) -> str:
-    """Return a table whose cells (row, column) -> (text, how full, colour) are the darker the fuller; – for others."""
+    """Return a table whose cells (row, column) -> (text, share of 1, colour) are darker for greater shares."""
     head = "".join(f'<th scope="col" class="figure">{escape(name)}</th>' for name in columns)
     body = []
     for name in names:
@@ -178,37 +146,54 @@ def heat(columns: Sequence[str], names: Sequence[str], cells: Mapping[tuple[str,
     )
 
 
-def _deep(comparison: Comparison) -> list[str]:
+def _short(name: str) -> str:
+    """Return the name of a study so that it fits beside a bar on a phone; the ends tell most apart.
+
+    >>> _short("livingroom"), _short("baseline-step-0012000")
+    ('livingroom', 'basel…012000')
+    """
+    return name if len(name) <= _NAMED else f"{name[:5]}…{name[6 - _NAMED :]}"
+
+
+def _finite(value: float) -> float:
+    return value if math.isfinite(value) else 0.0
+
+
+def _deep(comparison: "Comparison") -> list[str]:
     """Return the studies that have enough layers for a curve."""
     return [s.name for s in comparison.studies if len(s.dissection.layers) >= _DEEP]
 
 
-def _together(comparison: Comparison, totals: pd.DataFrame, deep: Sequence[str]) -> list[Chart]:
+def _together(comparison: "Comparison", totals: pd.DataFrame, deep: Sequence[str]) -> list[Chart]:
     """Return all studies in one chart, over the layers that all of them have."""
-    own = totals[totals.compared.notna()]
-    names = list(dict.fromkeys(own.compared))
-    if len(names) < _DEEP or list(deep) != list(comparison.spec.names):
+    own = totals[totals["compared"].notna()]
+    names = list(dict.fromkeys(own["compared"]))
+    if len(deep) < 2 or len(names) < _DEEP or list(deep) != list(comparison.spec.names):
         return []
     places = {name: float(i) for i, name in enumerate(names)}
     lines = []
     for study, dash in zip(deep, _DASHES, strict=False):
-        each = own[own.study == study]
-        x = [places[name] for name in each.compared]
-        lines.append(Line(study, x, each.share.tolist(), each.share_error.tolist(), "currentColor", dash))
+        each = own[own["study"] == study]
+        x = [places[name] for name in each["compared"]]
+        lines.append(Line(study, x, each["share"].tolist(), each["share_error"].tolist(), dash=dash))
     heading = "matched units of all categories"
     y = _axis("matched units", own, "share", percent)
     return [(heading, line_chart(lines, layer_axis(names), y, heading))]
 
 
-def _layer_heat(comparison: Comparison, deep: Sequence[str]) -> str:
+def _layer_heat(comparison: "Comparison", deep: Sequence[str]) -> str:
     """Return matched units of every layer of many studies as a table."""
-    own = comparison.counts[(comparison.counts.category == ALL) & (comparison.counts.layer != ALL)]
-    most = float((own.matched / own.units).max()) or 1.0
+    own = comparison.counts[(comparison.counts["category"] == ALL) & (comparison.counts["layer"] != ALL)]
+    most = float((own["matched"] / own["units"]).max()) or 1.0
     cells = {
-        (row.layer, row.study): (told(row.matched, row.matched_error), row.matched / row.units / most, "currentColor")
+        (row.layer, row.study): (
+            with_error(row.matched, row.matched_error),
+            row.matched / row.units / most,
+            "currentColor",
+        )
         for row in rows(own)
     }
-    return heat(deep, list(dict.fromkeys(own.layer)), cells)
+    return heat(deep, list(dict.fromkeys(own["layer"])), cells)
 
 
 def _bar(row: Any, name: str, own: pd.DataFrame, colours: Mapping[str, str]) -> Bar:
@@ -217,7 +202,7 @@ def _bar(row: Any, name: str, own: pd.DataFrame, colours: Mapping[str, str]) -> 
     pieces = [Piece(counts[c], colours[c], f"{row.study}: {counts[c]} {what} of kind {c}") for c in colours]
     value, error = getattr(row, name), getattr(row, f"{name}_error")
     track = row.units if name == "matched" else 0
-    return Bar(short(row.study), pieces, told(value, error), track=track, spread=_spread(value, error))
+    return Bar(_short(row.study), pieces, with_error(value, error), track=track, spread=_spread(value, error))
 
 
 def _bars(bars: Sequence[Bar], title: str) -> str:
@@ -226,7 +211,7 @@ def _bars(bars: Sequence[Bar], title: str) -> str:
 
 
 def _spread(value: float, error: float) -> tuple[float, float] | None:
-    return (max(0.0, value - error), value + error) if math.isfinite(error) else None
+    return (max(0.0, value - error), value + error) if math.isfinite(value + error) else None
 
 
 def _line(name: str, own: pd.DataFrame, column: str, colour: str) -> Line:
@@ -234,7 +219,7 @@ def _line(name: str, own: pd.DataFrame, column: str, colour: str) -> Line:
     return Line(name, places, own[column].tolist(), own[f"{column}_error"].tolist(), colour)
 
 
-def _axis(name: str, own: pd.DataFrame, column: str, text: Any) -> Axis:
+def _axis(name: str, own: pd.DataFrame, column: str, text: Callable[[float], str]) -> Axis:
     """Return one axis for all studies."""
     reach = (own[column] + own[f"{column}_error"].fillna(0)).tolist()
     return even_axis(name, reach, text, count=4)

@@ -4,34 +4,34 @@ import contextlib
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from ganatomy.annotations.store import as_text
 from ganatomy.errors import BadFile
-from ganatomy.experiments.compare.comparison import TABLES, Comparison
-from ganatomy.experiments.resampling import ALL
-from ganatomy.experiments.warnings import warnings_of
 from ganatomy.files import replacing, write_text
 from ganatomy.remote import display_path, local_path, upload
-from ganatomy.report.causal.section import Block, count, percent
-from ganatomy.report.charts import Chart
+from ganatomy.report.causal.section import Block
+from ganatomy.report.charts import Chart, Piece, as_file
 from ganatomy.report.compare.beside import direction_block, quality_block, quality_charts, unit_block
 from ganatomy.report.compare.concepts import change_block, change_charts, concept_block, concept_charts
-from ganatomy.report.compare.counts import count_block, count_charts, layer_block, layer_charts, told
-from ganatomy.report.page import static, template
+from ganatomy.report.compare.counts import count_block, count_charts, layer_block, layer_charts
+from ganatomy.report.formats import count, percent, with_error
+from ganatomy.report.html import ELSEWHERE
+from ganatomy.report.page import template
 from ganatomy.report.palette import NEUTRAL, category_colours
-from ganatomy.report.svg import Piece, as_file
-from ganatomy.report.tables import rows
+from ganatomy.report.tables import ALL, rows
 from ganatomy.study.lock import StudyLock
 
-_SAID = ("layers", "vocabulary", "matched_rule", "draws", "directions", "sample")
+if TYPE_CHECKING:
+    from ganatomy.experiments.compare.comparison import Comparison
+
 _NAMED = 4
 """Studies that a sentence names."""
 
 
-def write_comparison(comparison: Comparison, directory: str | Path) -> Path:
+def write_comparison(comparison: "Comparison", directory: str | Path) -> Path:
     """Write compare.html, compare.json, tables/ (Parquet and CSV) and figures/ (SVG); return the page.
 
     Raises:
@@ -52,27 +52,31 @@ def write_comparison(comparison: Comparison, directory: str | Path) -> Path:
     return page
 
 
-def comparison_html(comparison: Comparison) -> str:
+def comparison_html(comparison: "Comparison") -> str:
     """Return a comparison as the text of one HTML page."""
     blocks = comparison_blocks(comparison)
     first = comparison.studies[0].dissection
     return template("compare.html").render(
         title=question(comparison),
-        warnings=warnings_of(comparison),
+        warnings=comparison.warnings,
         answer=answer(comparison),
         differences=comparison.differences,
         blocks=list(blocks.items()),
         spec=vars(comparison.spec),
         rule=first.facts.get("matched_rule", "–"),
         studies=[
-            (s.name, dataclasses.asdict(s.dissection.spec), _facts(s.dissection.facts)) for s in comparison.studies
+            (
+                s.name,
+                dataclasses.asdict(s.dissection.spec),
+                {name: fact for name, fact in s.dissection.facts.items() if name not in ELSEWHERE},
+            )
+            for s in comparison.studies
         ],
         version=first.facts.get("versions", {}).get("ganatomy", ""),
-        style=static("report.css") + static("causal.css"),
     )
 
 
-def comparison_blocks(comparison: Comparison) -> dict[str, Block]:
+def comparison_blocks(comparison: "Comparison") -> dict[str, Block]:
     """Return the parts of the page by their addresses."""
     made = {
         "counts": count_block(comparison),
@@ -86,7 +90,7 @@ def comparison_blocks(comparison: Comparison) -> dict[str, Block]:
     return {key: block for key, block in made.items() if block is not None}
 
 
-def question(comparison: Comparison) -> str:
+def question(comparison: "Comparison") -> str:
     """Return what the page asks."""
     names = comparison.spec.names
     if len(names) == 1:
@@ -96,7 +100,7 @@ def question(comparison: Comparison) -> str:
     return f"What do {', '.join(names[:-1])} and {names[-1]} draw, and what only one of them?"
 
 
-def answer(comparison: Comparison) -> list[str]:
+def answer(comparison: "Comparison") -> list[str]:
     """Return the sentences that answer it."""
     counts, layer = comparison.counts, comparison.layer
     own = rows(counts[(counts.category == ALL) & (counts.compared == layer)])
@@ -108,13 +112,13 @@ def answer(comparison: Comparison) -> list[str]:
 
 
 def _counted(row: Any) -> str:
-    matched, concepts = told(row.matched, row.matched_error), told(row.concepts, row.concepts_error)
+    matched, concepts = with_error(row.matched, row.matched_error), with_error(row.concepts, row.concepts_error)
     return f"{row.study}: {matched} of {row.units} units match {concepts} concepts"
 
 
-def _turned(comparison: Comparison) -> list[str]:
+def _turned(comparison: "Comparison") -> list[str]:
     """Say which concepts appeared and vanished for sure, and of how many that is not known."""
-    said = []
+    sentences = []
     changes = comparison.changes[comparison.changes.layer == comparison.layer]
     turned = changes[changes.change.isin(["appeared", "vanished"])]
     for study, against in dict.fromkeys(zip(turned.study, turned.against, strict=True)):
@@ -126,8 +130,8 @@ def _turned(comparison: Comparison) -> list[str]:
                 parts.append(f"only {one} matches {', '.join(names)} and not {other}")
         if perhaps := int((~own.sure).sum()):
             parts.append(f"of {count(perhaps, 'more concept')} it is not sure whether only one of them does")
-        said.append(f"At {comparison.layer} {'; '.join(parts)}.")
-    return said
+        sentences.append(f"At {comparison.layer} {'; '.join(parts)}.")
+    return sentences
 
 
 def _peaks(counts: pd.DataFrame) -> list[str]:
@@ -135,15 +139,11 @@ def _peaks(counts: pd.DataFrame) -> list[str]:
     best: dict[str, tuple[float, str]] = {}
     for row in rows(counts[(counts.layer != ALL) & (counts.category != ALL)]):
         best[row.category] = max(best.get(row.category, (0.0, "")), (row.matched / row.units, row.layer))
-    said = [f"{kind} {percent(share, 2)} of the units of {layer}" for kind, (share, layer) in best.items() if share]
-    return [f"Most units of each category: {'; '.join(said)}."] if said else []
+    shares = [f"{kind} {percent(share, 2)} of the units of {layer}" for kind, (share, layer) in best.items() if share]
+    return [f"Most units of each category: {'; '.join(shares)}."] if shares else []
 
 
-def _facts(facts: Any) -> dict[str, Any]:
-    return {name: fact for name, fact in facts.items() if name not in _SAID}
-
-
-def _figures(comparison: Comparison) -> dict[str, list[Chart]]:
+def _figures(comparison: "Comparison") -> dict[str, list[Chart]]:
     layer = comparison.layer
     return {
         "counts": count_charts(comparison, layer),
@@ -154,7 +154,7 @@ def _figures(comparison: Comparison) -> dict[str, list[Chart]]:
     }
 
 
-def _write_figures(comparison: Comparison, folder: Path) -> None:
+def _write_figures(comparison: "Comparison", folder: Path) -> None:
     """Write every figure that there is, and remove those of an earlier comparison that there are not."""
     kinds = [Piece(1, colour, name) for name, colour in category_colours(comparison.shared).items()]
     rule = [Piece(1, NEUTRAL, "matched"), Piece(1, NEUTRAL, "interpretable only", pale=True)]
@@ -167,9 +167,9 @@ def _write_figures(comparison: Comparison, folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _write_tables(comparison: Comparison, folder: Path) -> None:
+def _write_tables(comparison: "Comparison", folder: Path) -> None:
     tables = comparison.tables
-    for name in TABLES:
+    for name in comparison.TABLES:
         for kind in ("parquet", "csv"):
             path = folder / f"{name}.{kind}"
             if name not in tables:
@@ -182,7 +182,7 @@ def _write_tables(comparison: Comparison, folder: Path) -> None:
                 )
 
 
-def _record(comparison: Comparison) -> str:
+def _record(comparison: "Comparison") -> str:
     """Return what was compared, for programs: the Spec, where each study lies, and how they differ."""
     studies = [
         {"name": s.name, "directory": display_path(s.dissection.study.directory), "digest": s.dissection.study.digest}

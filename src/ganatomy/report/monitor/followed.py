@@ -1,31 +1,32 @@
 """The same units at every step: their top images, where each is on in them, its concept and IoU (Figure 18)."""
 
-import math
 from collections.abc import Sequence
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from ganatomy.experiments.dissection import Dissection
-from ganatomy.experiments.monitor.monitoring import Monitoring, Unit
 from ganatomy.report.card import whole_zoom
-from ganatomy.report.causal.section import Block, charts, figure
+from ganatomy.report.causal.section import Block, figures
 from ganatomy.report.causal.tiles import tile
-from ganatomy.report.lines import Line, even_axis, line_chart
+from ganatomy.report.charts import Line, even_axis, line_chart
 from ganatomy.report.monitor.curves import short, step_axis
 from ganatomy.report.pack import Array, reduced
 from ganatomy.report.palette import ordered_colours
 from ganatomy.report.pictures import outlined
 from ganatomy.report.tables import rows
 
+if TYPE_CHECKING:
+    from ganatomy.experiments.dissection import Dissection
+    from ganatomy.experiments.monitor.monitoring import Monitoring
+
 MOMENTS = 7
-"""Looks whose images are shown; of more, so many are chosen evenly."""
+"""Checkpoints whose images are shown; of more, so many are chosen evenly."""
 _SIDE, _GAP = 64, 2
 
 
-def followed_block(monitoring: Monitoring, units: Sequence[Unit] | None = None) -> Block:
+def followed_block(monitoring: "Monitoring", units: Sequence[tuple[str, int]] | None = None) -> Block:
     """Return units through the training: those that match best at the end, unless others are named."""
     followed = monitoring.follow(units)
     shown = even_choice(monitoring.steps, MOMENTS)
@@ -37,10 +38,14 @@ def followed_block(monitoring: Monitoring, units: Sequence[Unit] | None = None) 
         heading = f"{layer} unit {unit}: {end.label if end.matched else 'no concept at the end'}"
         cards.append(f'<h3>{escape(heading)}</h3><div class="tiles moments"><div>{"".join(cells)}</div></div>')
     chosen = "which match best at the end, of each concept one first" if units is None else "which were named"
-    some = f" Of {len(monitoring.steps)} looks, {len(shown)} are shown." if len(shown) < len(monitoring.steps) else ""
+    some = (
+        f" Of {len(monitoring.steps)} checkpoints, {len(shown)} are shown."
+        if len(shown) < len(monitoring.steps)
+        else ""
+    )
     lead = (
-        f"{len(cards)} units, {chosen}: at each look the four images in which the unit is greatest, bright where it "
-        f"is on. In brackets where it matches none.{some}"
+        f"{len(cards)} units, {chosen}: at each checkpoint the four images in which the unit is greatest, bright "
+        f"where it is on. In brackets where it matches none.{some}"
     )
     return Block("The same units, step by step", lead, _curves(monitoring, followed) + "".join(cards))
 
@@ -56,30 +61,30 @@ def even_choice(steps: Sequence[int], count: int) -> list[int]:
     return [steps[round(i * (len(steps) - 1) / (count - 1))] for i in range(count)]
 
 
-def _curves(monitoring: Monitoring, followed: pd.DataFrame) -> str:
+def _curves(monitoring: "Monitoring", followed: pd.DataFrame) -> str:
     groups = [(f"{layer} {unit}", own) for (layer, unit), own in followed.groupby(["layer", "unit"], sort=False)]
     colours = ordered_colours(len(groups))
     lines = [
-        Line(name, own.step.tolist(), own.iou.tolist(), [math.nan] * len(own), colour)
+        Line(name, own.step.tolist(), own.iou.tolist(), colour=colour)
         for (name, own), colour in zip(groups, colours, strict=True)
     ]
     y = even_axis("IoU", [value for line in lines for value in line.reach()], lambda value: f"{value:g}")
     heading = "IoU of each with its concept of the moment"
-    return charts(figure(heading, line_chart(lines, step_axis(monitoring), y, heading)))
+    return figures((heading, line_chart(lines, step_axis(monitoring), y, heading)))
 
 
-def _cell(dissection: Dissection, row: Any) -> str:
+def _cell(dissection: "Dissection", row: Any) -> str:
     """Return what a unit was at one step."""
     picture = mosaic(dissection, row.layer, row.unit)
     label = f"{row.label} {row.iou:.2f}" if isinstance(row.label, str) else "nothing"
-    said = label if row.matched else f"({label})"
+    text = label if row.matched else f"({label})"
     became = f" · {row.became}" if row.became in ("changed", "lost", "gained") else ""
-    title = f"step {row.step}: {said}"
-    caption = f"{escape(short(row.step))}{became}<br>{escape(said)}"
+    title = f"step {row.step}: {text}"
+    caption = f"{escape(short(row.step))}{became}<br>{escape(text)}"
     return f"<figure>{tile(picture, title, side=picture.shape[1])}<figcaption>{caption}</figcaption></figure>"
 
 
-def mosaic(dissection: Dissection, layer: str, unit: int) -> Array:
+def mosaic(dissection: "Dissection", layer: str, unit: int) -> Array:
     """Return the four top images of a unit, two by two, uint8 [h, w, 3]; grey where there are fewer."""
     strip = dissection.top(layer, unit)
     if not len(strip.ids):

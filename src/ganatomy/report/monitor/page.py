@@ -4,20 +4,22 @@ import dataclasses
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ganatomy.experiments.monitor.monitoring import Monitoring, Unit
-from ganatomy.experiments.resampling import ALL
-from ganatomy.experiments.warnings import warnings_of
 from ganatomy.remote import local_path, write_text
-from ganatomy.report.causal.section import Block, count
+from ganatomy.report.causal.section import Block
+from ganatomy.report.formats import count
 from ganatomy.report.monitor.curves import counts_block, turnover_block
 from ganatomy.report.monitor.followed import followed_block
-from ganatomy.report.page import static, template
-from ganatomy.report.tables import rows
+from ganatomy.report.page import template
+from ganatomy.report.tables import ALL, rows
+
+if TYPE_CHECKING:
+    from ganatomy.experiments.monitor.monitoring import Monitoring
 
 
 def write_monitor_report(
-    monitoring: Monitoring, path: str | Path | None = None, units: Sequence[Unit] | None = None
+    monitoring: "Monitoring", path: str | Path | None = None, units: Sequence[tuple[str, int]] | None = None
 ) -> Path:
     """Write what was seen of a training as one HTML page, whole or not at all; return where it is.
 
@@ -34,7 +36,7 @@ def write_monitor_report(
     return path
 
 
-def monitor_html(monitoring: Monitoring, units: Sequence[Unit] | None = None) -> str:
+def monitor_html(monitoring: "Monitoring", units: Sequence[tuple[str, int]] | None = None) -> str:
     """Return what was seen of a training as the text of one HTML page."""
     last = monitoring.dissection(monitoring.steps[-1])
     blocks = [counts_block(monitoring), followed_block(monitoring, units)]
@@ -42,7 +44,7 @@ def monitor_html(monitoring: Monitoring, units: Sequence[Unit] | None = None) ->
         blocks.append(turnover_block(monitoring))
     return template("monitor.html").render(
         title="What do the units learn, and when?",
-        warnings=warnings_of(monitoring),
+        warnings=monitoring.warnings,
         answer=answer(monitoring),
         skipped=rows(monitoring.skipped),
         blocks=[(_key(block), block) for block in blocks],
@@ -51,22 +53,21 @@ def monitor_html(monitoring: Monitoring, units: Sequence[Unit] | None = None) ->
         spec=dataclasses.asdict(last.spec),
         facts={name: last.facts[name] for name in ("inputs", "versions", "machine") if name in last.facts},
         version=last.facts.get("versions", {}).get("ganatomy", ""),
-        style=static("report.css") + static("causal.css"),
     )
 
 
-def answer(monitoring: Monitoring) -> str:
+def answer(monitoring: "Monitoring") -> str:
     """Say in a sentence or two what came of the training."""
     layer = ALL if len(monitoring.layers) > 1 else monitoring.layers[0]
     table = monitoring.table
     found = table[
         (table.category == ALL) & (table.layer == layer) & table.step.isin([min(table.step), max(table.step)])
     ]
-    told = [
+    counts = [
         f"at step {row.step:,}, {row.matched} of {row.units:,} units match {count(row.concepts, 'concept')}"
         for row in rows(found)
     ]
-    return f"{count(len(monitoring.looks), 'look')} at a training. {'; '.join(told).capitalize()}."
+    return f"{count(len(monitoring.looks), 'checkpoint')}. {'; '.join(counts).capitalize()}."
 
 
 def _key(block: Block) -> str:
