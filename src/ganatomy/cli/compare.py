@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from ganatomy.experiments.compare.comparison import Comparison
 
 
-
 def add_compare(commands: Any) -> None:
     """Add the command."""
     parser = add_command(commands, "compare", compare, "set dissections side by side, with the error of every count")

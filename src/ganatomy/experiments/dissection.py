@@ -324,7 +324,7 @@ def interpretable_with(dissection: Dissection) -> pd.DataFrame:
     """Return columns label and category, in the order of `Dissection.units`: what each unit is interpretable with.
 
     That is its label where it has one, else the concept of greatest IoU among its interpretable pairs that beat chance
-    and control; missing where there is none. `judge` says the same of scores.
+    and control; missing where there is none. `label_units` does so from scores.
     """
     own, pairs = dissection.units, dissection.pairs
     best = pairs[pairs.interpretable].sort_values("rank", kind="stable").drop_duplicates(["layer", "unit"])

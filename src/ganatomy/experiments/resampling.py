@@ -90,7 +90,7 @@ def count_concepts(dissection: Dissection, drawn: "Resampled | None") -> dict[st
     return found
 
 
-def own_labels(dissection: Dissection) -> Verdict:
+def own_labels(dissection: Dissection) -> UnitLabels:
     """Return what each unit is by the tables of the dissection, [u]; concepts by their index in the vocabulary."""
     units = dissection.units
     number = {tuple(concept): i for i, concept in enumerate(dissection.vocabulary)}
@@ -99,7 +99,7 @@ def own_labels(dissection: Dissection) -> Verdict:
         for named in (units, interpretable_with(dissection))
     )
     flags = (units[name].to_numpy(bool) for name in ("interpretable", "matched"))
-    return Verdict(label, units.iou.fillna(0).to_numpy(), best, *flags)
+    return UnitLabels(label, units.iou.fillna(0).to_numpy(), best, *flags)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +109,7 @@ class Resampled:
     Attributes:
         dissection: what was drawn again.
         seed, blocks: of the draws, and how many blocks each takes its images from.
-        label, iou, interpretable_with, interpretable, matched: [draws, u], see `Verdict`; units through all layers in
+        label, iou, interpretable_with, interpretable, matched: [draws, u], see `UnitLabels`; units through all layers in
             order, concepts by their index in the vocabulary.
     """
 

@@ -57,8 +57,8 @@ from ganatomy.experiments.causal.source import SampleSpec, Source, StudyResult, 
 from ganatomy.experiments.causal.trials import Baseline, GainTable, baselines
 from ganatomy.generators.protocol import Edit
 from ganatomy.progress import Progress
-from ganatomy.scenes.places import POSSIBLE, open_bank, place_probabilities
 from ganatomy.report.causal.setting import setting_section, setting_tables
+from ganatomy.scenes.places import POSSIBLE, open_bank, place_probabilities
 from ganatomy.stats.clusters import clustered_mean, proportion
 from ganatomy.study import Study, is_study
 from ganatomy.weights import cache_directory
