@@ -146,10 +146,10 @@ def calibrate(arguments: Namespace) -> None:
     """Choose thresholds, show where each comes from, and print the segmenter's name with them."""
     import pandas as pd
     import torch
-    from rich.console import Console
 
     from ganatomy.cli import terminal
     from ganatomy.generators import open_subject
+    from ganatomy.report.tables import Column, Table
     from ganatomy.segmenters import open_segmenter
     from ganatomy.segmenters.clipseg import ClipSegmenter, with_thresholds
     from ganatomy.segmenters.clipseg import calibrate as choose_thresholds
@@ -168,7 +168,7 @@ def calibrate(arguments: Namespace) -> None:
     table = pd.DataFrame(found, columns=["concept", "threshold", "how", "quality", "shown"])
     if arguments.json:
         return print_json({"segmenter": spec, "concepts": rows(table)})
-    Console(highlight=False, emoji=False).print(terminal.table(table))
+    terminal.show_tables(Table("concepts", "Thresholds", tuple(map(Column, table)), table))
     return terminal.say(shlex.quote(spec))
 
 

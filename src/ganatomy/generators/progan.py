@@ -157,11 +157,10 @@ class ProGAN(StepwiseGenerator):
 
     def draw(self, z: Latents, visit: Visit, start: str | None = None) -> Images:
         """Return the images; see `StepwiseGenerator`."""
-        x = self.network_input(z)
-        steps: nn.Sequential = self.network
+        x, steps = self.network_input(z), list(self.network.named_children())
         if start is not None:
             x, steps = visit(start, x), steps[list(self.layers).index(start) + 1 :]
-        for name, layer in steps.named_children():
+        for name, layer in steps:
             x = layer(x.to(self._dtype)).float()
             x = visit(name, x) if name in self.layers else x
         return x

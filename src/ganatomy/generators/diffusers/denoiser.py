@@ -15,7 +15,7 @@ from torch import Tensor
 from ganatomy.errors import BadModel, BadValue
 from ganatomy.generators.diffusers.decoder import image_source, side
 from ganatomy.generators.latents import standard_normal
-from ganatomy.types import Latents
+from ganatomy.types import Features, Latents
 from ganatomy.wrapped import device_of, dtype_of
 
 STEPS = 10

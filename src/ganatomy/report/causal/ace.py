@@ -49,8 +49,8 @@ def ace_tables(ace: "Ace") -> list[Table]:
         Column("relative", "in parts of what there is"),
         Column("value", "share of the pixels", percent_with_error, "error"),
     )
-    curve = ace.curve.pivot_table(["relative", "error"], "n", "by").sort_index()
-    curve.columns = [by if what == "relative" else f"{by}_{what}" for what, by in curve.columns]
+    curve = ace.curve.pivot_table("relative", "n", "by")
+    curve = curve.join(ace.curve.pivot_table("error", "n", "by").add_suffix("_error")).sort_index()
     names = _names(ace)
     change = [Column(by, f"change, {names[by]}", effect_text, f"{by}_error") for by in _BY]
     return [
