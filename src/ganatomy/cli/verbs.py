@@ -168,7 +168,7 @@ def calibrate(arguments: Namespace) -> None:
     table = pd.DataFrame(found, columns=["concept", "threshold", "how", "quality", "shown"])
     if arguments.json:
         return print_json({"segmenter": spec, "concepts": rows(table)})
-    terminal.show_tables(Table("concepts", "Thresholds", tuple(map(Column, table)), table))
+    terminal.show_tables(Table("concepts", "Thresholds", tuple(Column(str(name)) for name in table), table))
     return terminal.say(shlex.quote(spec))
 
 

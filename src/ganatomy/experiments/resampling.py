@@ -109,7 +109,7 @@ class Resampled:
     Attributes:
         dissection: what was drawn again.
         seed, blocks: of the draws, and how many blocks each takes its images from.
-        label, iou, interpretable_with, interpretable, matched: [draws, u], see `UnitLabels`; units through all layers in
+        label, iou, interpretable_with, interpretable, matched: [draws, u], see `UnitLabels`; units of all layers in
             order, concepts by their index in the vocabulary.
     """
 
