@@ -20,17 +20,17 @@ from typing import Any
 
 import torch
 
+from ganatomy.core.files import write_text
+from ganatomy.core.tensor_files import Archive
 from ganatomy.experiments.causal.ace import prepare, run_ace
 from ganatomy.experiments.causal.ace_spec import SCHEDULES, scheduled
 from ganatomy.experiments.causal.optimise import Objective, clipped
 from ganatomy.experiments.causal.optimise import effect as delta
 from ganatomy.experiments.causal.pool import open_pool
 from ganatomy.experiments.causal.source import Source, open_source
-from ganatomy.files import write_text
 from ganatomy.report.charts import Line, as_file, even_axis, line_chart, log_axis
 from ganatomy.report.palette import NEUTRAL, concept_colours
 from ganatomy.study import Study
-from ganatomy.tensor_files import Archive
 
 OTHER_SEED = 1_000_003
 """Latents of this seed are other ones than those of any schedule."""

@@ -18,10 +18,10 @@ import pandas as pd
 import torch
 
 import ganatomy
-from ganatomy.generators import Edit, Generator, LayerShape, Observation, Subject, open_generator
-from ganatomy.generators.basis import in_basis
-from ganatomy.generators.directions import principal, rotation
-from ganatomy.weights import fingerprint
+from ganatomy.core.fingerprint import fingerprint
+from ganatomy.models.generators import Edit, Generator, LayerShape, Observation, Subject, open_generator
+from ganatomy.models.generators.basis import in_basis
+from ganatomy.models.generators.directions import principal, rotation
 
 SEEDS = (0, 1, 2)
 AMOUNTS = (0.25, 0.5, 0.75)
@@ -66,7 +66,7 @@ def subjects(generator: Generator, layers: Sequence[str]) -> dict[str, Subject]:
 
 def measure(given: argparse.Namespace) -> pd.DataFrame:
     """Dissect every subject; return a row for each of them and layer."""
-    from ganatomy.experiments.discovery import false_discovery
+    from ganatomy.experiments.fdr import false_discovery
 
     layers, rows = given.layers.split(","), []
     for name, subject in subjects(open_generator(given.generator), layers).items():

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from dissect import models
 from torch import Tensor
 
-from ganatomy.resample import labels_at
+from ganatomy.core.resample import labels_at
 from ganatomy.scenes.render import render
 from ganatomy.stats.agreement import Agreement, count_on_device
 from ganatomy.stats.combinations import Combinations, index_labels

@@ -29,10 +29,10 @@ from torch import Tensor
 
 import ganatomy
 from ganatomy import DissectSpec, Generator, Segmenter, study
-from ganatomy.experiments import dissection, sampling, shards, strips, tally
-from ganatomy.experiments.models import Models
-from ganatomy.generators.progan import ProGAN, progan_network
-from ganatomy.resample import Grid
+from ganatomy.core.resample import Grid
+from ganatomy.experiments import dissection, dissection_stats, sampling, shards, top_images
+from ganatomy.experiments.model_pair import Models
+from ganatomy.models.generators.progan import ProGAN, progan_network
 from ganatomy.stats.agreement import Agreement, count_pixels
 from ganatomy.stats.combinations import index_labels
 from ganatomy.stats.images import Presence
@@ -63,13 +63,13 @@ def bundled(images: int, threads: int) -> Row:
         (sampling, "observe", "generator"),
         (type(segmenter), "__call__", "segmenter"),
         (shards, "exact_levels", "levels"),
-        (tally, "combine", "numbering"),
-        (tally, "count_pixels", "counting"),
+        (dissection_stats, "combine", "numbering"),
+        (dissection_stats, "count_pixels", "counting"),
         (TopImages, "update", "top images"),
         (Presence, "update_combined", "top images"),
         (sharded, "_held", "merging"),
         (dissection, "read", "reading"),
-        (strips.Strips, "add", "strips"),
+        (top_images.Strips, "add", "strips"),
         (study, "write_tensors", "saving"),
         (sharded, "write_tensors", "saving"),
         (study.Study, "write_table", "saving"),
@@ -175,7 +175,7 @@ def compilation() -> Row:
     """Return the processor seconds of a first and of a second process, for the compiled loops alone."""
     program = (
         "import time, torch; torch.set_num_threads(1); from ganatomy.stats.agreement import Agreement;"
-        "from ganatomy.resample import Grid; from ganatomy.stats.levels import exact_levels, fractions;"
+        "from ganatomy.core.resample import Grid; from ganatomy.stats.levels import exact_levels, fractions;"
         "start = time.process_time();"
         "r = torch.randn(2, 2, 4, 4); table = Agreement(exact_levels(r, Grid(8, 8), fractions()), 3, 999);"
         "table.update(r, torch.ones(2, 1, 8, 8, dtype=torch.long)); print(time.process_time() - start)"

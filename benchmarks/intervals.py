@@ -25,9 +25,9 @@ import torch
 from torch import Tensor
 
 import ganatomy
+from ganatomy.experiments.bootstrap import Resampled, resampled
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.experiments.left_out import frechet_jackknife
-from ganatomy.experiments.resampling import Resampled, resampled
+from ganatomy.experiments.jackknife import frechet_jackknife
 from ganatomy.stats.frechet import FeatureMoments, frechet_distance
 
 INFINITE = 10**9

@@ -19,10 +19,10 @@ import numpy.typing as npt
 import pandas as pd
 
 import ganatomy
+from ganatomy.core.tensor_types import Images, Labels
 from ganatomy.experiments.causal.unit_effects import LEAST, label_agreement
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.segmenters import Segmenter
-from ganatomy.types import Images, Labels
+from ganatomy.models.segmenters import Segmenter
 
 LAYERS = ["layer4", "layer5", "layer6", "layer7"]
 Pairs = npt.NDArray[np.bool_]

@@ -17,13 +17,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ganatomy.core.vocabulary import CATEGORIES, NOTHING, Concept
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.experiments.strips import Strip, Strips
+from ganatomy.experiments.top_images import Strip, Strips
 from ganatomy.scenes import render
 from ganatomy.stats.topk import TopImages
 from ganatomy.study import Study
-from ganatomy.vocabulary import CATEGORIES, NOTHING, Concept
 
 Floats = npt.NDArray[np.float64]
 SEED = 20

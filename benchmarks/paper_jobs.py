@@ -19,23 +19,23 @@ from paper_models import Regions
 from torch import Tensor
 from unit_fid import cost_of
 
-from ganatomy.devices import held_memory
+from ganatomy.core.devices import held_memory
+from ganatomy.core.progress import NullProgress
 from ganatomy.experiments.artifacts import Distances, distances
+from ganatomy.experiments.bootstrap import ROOM
 from ganatomy.experiments.causal.ace import run_ace
 from ganatomy.experiments.causal.ace_spec import SCHEDULES, AceSpec, scheduled
 from ganatomy.experiments.causal.context import ContextSpec, run_context
 from ganatomy.experiments.causal.optimise import PREFIX_BYTES
 from ganatomy.experiments.causal.pool import PoolSpec
 from ganatomy.experiments.causal.source import Source, open_source
-from ganatomy.experiments.described import ArtifactSpec, FeatureTable
 from ganatomy.experiments.dissect import facts, run
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.forecast import forecast
-from ganatomy.experiments.models import Models
-from ganatomy.experiments.monitor.looks import Snapshot, look_at, study_path
+from ganatomy.experiments.model_pair import Models
 from ganatomy.experiments.monitor.monitoring import Monitoring
-from ganatomy.experiments.resampling import ROOM
-from ganatomy.progress import NullProgress
+from ganatomy.experiments.monitor.snapshots import Snapshot, look_at, study_path
+from ganatomy.experiments.real_comparison import ArtifactSpec, FeatureTable
 from ganatomy.stats.frechet import FeatureMoments
 from ganatomy.study import Study
 

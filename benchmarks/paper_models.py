@@ -41,7 +41,7 @@ class Regions:
     """
 
     def __init__(self, concepts: int, common: int) -> None:
-        from ganatomy.vocabulary import NOTHING, Concept
+        from ganatomy.core.vocabulary import NOTHING, Concept
 
         self.vocabulary = (
             NOTHING,

@@ -6,8 +6,8 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-from ganatomy.execute.ray import RECEIVED
-from ganatomy.execute.tree import AHEAD
+from ganatomy.engines.merge_tree import AHEAD
+from ganatomy.engines.ray import RECEIVED
 from ganatomy.study.sharded import SAVE_RATIO
 
 WORKERS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000)

@@ -33,19 +33,19 @@ from torch import Tensor
 from unified import write_random
 
 import ganatomy
-from ganatomy.execute import Engine
-from ganatomy.execute.engines import open_engine
-from ganatomy.execute.wire import Channel, pack, unpack
+from ganatomy.core.files import write_text
+from ganatomy.core.tensor_files import packed
+from ganatomy.engines import Engine
+from ganatomy.engines.ipc import Channel, pack, unpack
+from ganatomy.engines.registry import open_engine
 from ganatomy.experiments.dissect_spec import DissectSpec
-from ganatomy.experiments.models import Models
+from ganatomy.experiments.dissection_stats import Tally
+from ganatomy.experiments.model_pair import Models
 from ganatomy.experiments.sampling import observe
 from ganatomy.experiments.shards import calibration_parts, measure_levels, tally_shard
-from ganatomy.experiments.tally import Tally
-from ganatomy.files import write_text
-from ganatomy.generators.progan import ProGAN, progan_network
+from ganatomy.models.generators.progan import ProGAN, progan_network
 from ganatomy.report.charts import Line, as_file, line_chart, log_axis
 from ganatomy.study.files import write_tensors
-from ganatomy.tensor_files import packed
 
 Row = dict[str, Any]
 SHARD = DissectSpec("church").shard

@@ -54,7 +54,7 @@ class Sample:
 
 @dataclass
 class Watch:
-    """A `ganatomy.progress.Progress` that looks at its own process whenever another few images are done."""
+    """A `ganatomy.core.progress.Progress` that looks at its own process whenever another few images are done."""
 
     every: int = 50
     steps: dict[str, list[Sample]] = field(default_factory=dict)

@@ -16,12 +16,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganatomy import open_segmenter
+from ganatomy.models.segmenters.checkpoint_loading import find_weights
+from ganatomy.models.segmenters.resnet import ResNet, Stage
+from ganatomy.models.segmenters.unified import COLOURS, read_lists
+from ganatomy.models.segmenters.upernet import UPerNet
+from ganatomy.models.weights import fit_state, read_state
 from ganatomy.scenes import render
-from ganatomy.segmenters.published import find_weights
-from ganatomy.segmenters.resnet import ResNet, Stage
-from ganatomy.segmenters.unified import COLOURS, read_lists
-from ganatomy.segmenters.upernet import UPerNet
-from ganatomy.weights import fit_state, read_state
 
 HEADS = ("object", "material", "part")
 

@@ -52,7 +52,7 @@ def sample(seeds: Sequence[Tree], seed: int, number: int) -> Tree:
 
 def verdict(reader: ModuleType, root: Path) -> str | None:
     """Read a tree; return what is wrong with how that ended."""
-    from ganatomy.errors import GanatomyError
+    from ganatomy.core.errors import GanatomyError
 
     before = set(root.parent.iterdir())
     try:

@@ -47,10 +47,10 @@ if TYPE_CHECKING:
 {imports}
 '''
 TYPES = {
-    "ganatomy.execute": "Engine",
-    "ganatomy.generators": "Subject",
-    "ganatomy.progress": "Progress",
-    "ganatomy.segmenters": "Segmenter",
+    "ganatomy.engines": "Engine",
+    "ganatomy.models.generators": "Subject",
+    "ganatomy.core.progress": "Progress",
+    "ganatomy.models.segmenters": "Segmenter",
     "ganatomy.experiments.dissection": "Dissection",
     "ganatomy.experiments.compare.comparison": "Comparison",
     "ganatomy.experiments.monitor.monitoring": "Monitoring",

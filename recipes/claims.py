@@ -24,10 +24,10 @@ from causes.plan import PLANS, Plan
 from causes.tables import all_tables
 
 import ganatomy
-from ganatomy.errors import GanatomyError
+from ganatomy.core.errors import GanatomyError
+from ganatomy.core.files import write_text
 from ganatomy.experiments.causal.source import open_source
-from ganatomy.files import write_text
-from ganatomy.weights import bundled_names
+from ganatomy.models.weights import bundled_names
 
 SECOND = "livingroom"
 """The bundled model that Figure 10 is about too, where there is one."""

@@ -23,9 +23,9 @@ import torch
 from torch import Tensor
 
 from ganatomy import open_generator
-from ganatomy.errors import BadValue
-from ganatomy.files import replacing, write_text
-from ganatomy.generators.progan import NormConv, ProGAN
+from ganatomy.core.errors import BadValue
+from ganatomy.core.files import replacing, write_text
+from ganatomy.models.generators.progan import NormConv, ProGAN
 
 FIRST, SAMPLE = 1_000_000, 1000
 """The sample that all is measured on begins far from those of studies."""

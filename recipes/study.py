@@ -21,10 +21,10 @@ import torch
 from train_variants import VARIANTS
 
 import ganatomy
-from ganatomy.errors import GanatomyError
+from ganatomy.core.errors import GanatomyError
+from ganatomy.core.files import write_text
+from ganatomy.experiments.bootstrap import ALL
 from ganatomy.experiments.compare.comparison import Comparison
-from ganatomy.experiments.resampling import ALL
-from ganatomy.files import write_text
 from ganatomy.report.charts import as_file
 from ganatomy.report.formats import with_error
 from ganatomy.report.monitor.curves import count_charts

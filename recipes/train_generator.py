@@ -25,11 +25,12 @@ from gan.judging import BundledJudge
 from gan.pictures import Pictures
 from gan.training import Draw, Judge, Schedule, Training, rounded
 
-from ganatomy.errors import GanatomyError
-from ganatomy.files import replacing, write_text
-from ganatomy.generators.discriminator import discriminator_network
+from ganatomy.core.errors import GanatomyError
+from ganatomy.core.files import replacing, write_text
+from ganatomy.core.fingerprint import file_sha256
+from ganatomy.models.generators.discriminator import discriminator_network
+from ganatomy.models.weights import State
 from ganatomy.scenes import render
-from ganatomy.weights import State, file_sha256
 
 TINY = Schedule(
     sizes=(8, 8, 8, 8, 4, 4), images=400, stable=(64, 64, 64, 64), fade=32, decay=64, batch=(8, 8, 8, 8, 8),

@@ -22,9 +22,9 @@ from gan.training import rounded
 from likelihood.models import Flow, Vae
 from likelihood.training import Training
 
-from ganatomy.files import replacing, write_text
+from ganatomy.core.files import replacing, write_text
+from ganatomy.core.fingerprint import file_sha256
 from ganatomy.scenes import render
-from ganatomy.weights import file_sha256
 
 MODELS = {
     "vae": (lambda side: Vae(side, 64, [min(128, 1024 >> i) for i in range(2, side.bit_length())]), 120_000),

@@ -23,11 +23,12 @@ from distortions import distorted, moved
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ganatomy.files import replacing, write_text
+from ganatomy.core.files import replacing, write_text
+from ganatomy.core.fingerprint import file_sha256
+from ganatomy.core.vocabulary import Concept
+from ganatomy.models.segmenters.unet import UNet, UNetSegmenter, heads
+from ganatomy.models.weights import fit_state, read_state
 from ganatomy.scenes import PLANES, VOCABULARY, render
-from ganatomy.segmenters.unet import UNet, UNetSegmenter, heads
-from ganatomy.vocabulary import Concept
-from ganatomy.weights import file_sha256, fit_state, read_state
 
 HEADS = heads(VOCABULARY)
 HELD_OUT = 1_000_003

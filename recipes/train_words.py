@@ -22,7 +22,7 @@ from words.data import CATEGORY, SIZE, WORDS, WordScenes, word_states
 from words.model import RectifiedFlow
 from words.unet import WordUNet
 
-from ganatomy.files import replacing
+from ganatomy.core.files import replacing
 from ganatomy.scenes import render
 
 FIRST, SHARE, MOST = 20_000, 0.25, 250_000

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from ganatomy.generators import open_generator
-from ganatomy.generators.diffusers.checkpoint import library
-from ganatomy.generators.hooked import HookedGenerator
+from ganatomy.models.generators import open_generator
+from ganatomy.models.generators.diffusers.checkpoint import library
+from ganatomy.models.generators.hooked import HookedGenerator
 
 AUTOENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
     "kl": ("AutoencoderKL", {"latent_channels": 3, "scaling_factor": 0.5, "shift_factor": 0.1}),

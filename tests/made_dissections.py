@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ganatomy.core.vocabulary import NOTHING, Concept
+from ganatomy.experiments.bootstrap import Resampled
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.experiments.resampling import Resampled
 from ganatomy.study import Study
-from ganatomy.vocabulary import NOTHING, Concept
 
 WORDS = (
     NOTHING,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ganatomy.generators.latents import standard_normal
+from ganatomy.models.generators.latents import standard_normal
 
 
 class Good(nn.Module):

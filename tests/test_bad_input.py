@@ -17,9 +17,9 @@ import torch
 
 from ganatomy.cli import main
 from ganatomy.experiments.dissect_spec import DissectSpec
-from ganatomy.generators.progan import progan_network
+from ganatomy.models.generators.progan import progan_network
+from ganatomy.models.weights import State
 from ganatomy.study import Study
-from ganatomy.weights import State
 
 NETS = Path(__file__).with_name("nets_for_bad_input.py")
 GOOD = ["torch:nets_for_bad_input:Good?latent=4", "--segmenter", "colors", "--images", "8", "--batch", "4"]

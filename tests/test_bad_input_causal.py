@@ -15,7 +15,7 @@ import torch
 
 import ganatomy
 from ganatomy.cli import main
-from ganatomy.generators.progan import progan_network
+from ganatomy.models.generators.progan import progan_network
 
 ABLATE = ("ablate", "study", "--layer", "layer2")
 INSERT = ("insert", "study", "--layer", "layer2", "--concept", "ball", "--top", "1")

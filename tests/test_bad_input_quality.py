@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 import ganatomy
 from ganatomy.cli import main
-from ganatomy.segmenters.unet import UNet, heads
-from ganatomy.vocabulary import NOTHING, Concept
+from ganatomy.core.vocabulary import NOTHING, Concept
+from ganatomy.models.segmenters.unet import UNet, heads
 
 D = 12
 """Numbers by which the small network describes an image."""

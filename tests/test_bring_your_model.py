@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from ganatomy.cli import main
-from ganatomy.imported import call_named
+from ganatomy.core.foreign_code import call_named
 
 PAGE = Path(__file__).parents[1] / "docs" / "bring-your-model.md"
 

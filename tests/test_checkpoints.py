@@ -19,11 +19,11 @@ from stylegan_files import Kept, stylegan2, write
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, spectral_norm
 
-from ganatomy.errors import BadFile
-from ganatomy.generators import open_generator, open_subject
-from ganatomy.generators.progan import progan_network
-from ganatomy.weights import load_weights, read_state
-from ganatomy.weights.readers import LEGACY
+from ganatomy.core.errors import BadFile
+from ganatomy.models.generators import open_generator, open_subject
+from ganatomy.models.generators.progan import progan_network
+from ganatomy.models.weights import load_weights, read_state
+from ganatomy.models.weights.readers import LEGACY
 
 Builds = Callable[[], nn.Module]
 

@@ -19,8 +19,8 @@ import pytest
 import ganatomy
 from ganatomy.cli import main, terminal
 from ganatomy.cli.arguments import build
-from ganatomy.edit import write_edits
-from ganatomy.generators.planted import UNITS
+from ganatomy.interventions import write_edits
+from ganatomy.models.generators.planted import UNITS
 from ganatomy.report.causal.context import context_tables
 
 BALL = str(UNITS["layer2"].index("ball"))

@@ -12,8 +12,8 @@ from toy_classifier import toy_spec, write_pictures
 import ganatomy
 from ganatomy.cli import main
 from ganatomy.cli.arguments import build
-from ganatomy.edit import write_edits
-from ganatomy.execute import engines, local
+from ganatomy.engines import local, registry
+from ganatomy.interventions import write_edits
 
 MEASURES_NOTHING = {"layers": "one image", "calibrate": "some images, once", "serve": "single images"}
 """Commands that have a device, and nothing to share out."""
@@ -27,9 +27,9 @@ def verbs() -> dict[str, argparse.ArgumentParser]:
 @pytest.mark.parametrize("name", verbs())
 def test_every_command_that_measures_takes_an_engine(name: str) -> None:
     options = verbs()[name]._option_string_actions
-    engines = {"--engine", "--workers", "--devices", "--gpus-per-worker", "--shard", "--wait"}
-    assert (engines <= options.keys()) == ("--device" in options and name not in MEASURES_NOTHING)
-    assert engines <= options.keys() or not engines & options.keys()
+    registry = {"--engine", "--workers", "--devices", "--gpus-per-worker", "--shard", "--wait"}
+    assert (registry <= options.keys()) == ("--device" in options and name not in MEASURES_NOTHING)
+    assert registry <= options.keys() or not registry & options.keys()
 
 
 class Asked(Exception):
@@ -97,7 +97,7 @@ def test_every_command_counts_with_the_engine_that_is_asked_for(
     command: str, places: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: dict[str, Any] = {}
-    monkeypatch.setattr(engines, "open_engine", lambda name, **options: asked.update(options, name=name) or Stops())
+    monkeypatch.setattr(registry, "open_engine", lambda name, **options: asked.update(options, name=name) or Stops())
     with pytest.raises(Asked):
         main([*command.format(**places, new=tmp_path / "new").split(), "--json", "--engine", "ray", "--workers", "3"])
     assert (asked["name"], asked["workers"], asked["device"]) == ("ray", 3, "cpu")
@@ -110,7 +110,7 @@ def test_larger_shards_of_a_dissection(tmp_path: Path, monkeypatch: pytest.Monke
         seen.extend(shards)
         return local(work, shards)
 
-    monkeypatch.setattr(engines, "open_engine", lambda *_, **options: contextlib.nullcontext(notes))
+    monkeypatch.setattr(registry, "open_engine", lambda *_, **options: contextlib.nullcontext(notes))
     command = ["dissect", "planted:", "--segmenter", "planted:", "--images", "12", "--batch", "4", "--json"]
     assert main([*command, "--out", str(tmp_path / "study"), "--shard-size", "8"]) == 0
     assert [len(shard) for shard in seen[1:5]] == [8, 4, 8, 4]

@@ -9,8 +9,9 @@ import torch
 
 from ganatomy.cli import main
 from ganatomy.cli.arguments import build
-from ganatomy.generators.progan import progan_network
-from ganatomy.weights import MODEL_ZOO, file_sha256
+from ganatomy.core.fingerprint import file_sha256
+from ganatomy.models.generators.progan import progan_network
+from ganatomy.models.weights import MODEL_ZOO
 
 ROOT = Path(__file__).parents[1]
 FILE = MODEL_ZOO["progan-church"].files[0]

@@ -13,13 +13,13 @@ import torch
 
 import ganatomy
 from ganatomy.cli import main
-from ganatomy.errors import PartsMissing
+from ganatomy.core.errors import PartsMissing
+from ganatomy.core.tensor_files import Archive
 from ganatomy.experiments.causal.optimise import LOOK
 from ganatomy.experiments.causal.source import SampleSpec
-from ganatomy.experiments.described import AgainstRealSpec
 from ganatomy.experiments.dissect_spec import DissectSpec
+from ganatomy.experiments.real_comparison import AgainstRealSpec
 from ganatomy.study import Part
-from ganatomy.tensor_files import Archive
 
 TIMES = [LOOK.index(name) for name in ("seconds", "processor")]
 """What a search tells of how long it took."""

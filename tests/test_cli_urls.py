@@ -18,9 +18,9 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 import ganatomy
 from ganatomy.cli import main
+from ganatomy.core.tensor_files import Archive
 from ganatomy.remote import local_path
 from ganatomy.study import Study
-from ganatomy.tensor_files import Archive
 
 DISSECT = ("dissect", "planted", "--segmenter", "planted", "--images", "40", "--layers", "layer2", "--batch", "8")
 ABLATED = "ablate-units-1-ball-images-12"

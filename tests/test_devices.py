@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from ganatomy import devices
-from ganatomy.devices import find_device
-from ganatomy.errors import BadValue
+from ganatomy.core import devices
+from ganatomy.core.devices import find_device
+from ganatomy.core.errors import BadValue
 
 
 @pytest.mark.parametrize("name", ["cuad", "", "cuda:99", "cpu:x", "xpu"])

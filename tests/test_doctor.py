@@ -13,10 +13,9 @@ from typing import Any
 
 import pytest
 
-from ganatomy import doctor
-from ganatomy.cli import main
-from ganatomy.doctor import Finding, examine
-from ganatomy.weights import MODEL_ZOO, fetch_model
+from ganatomy.cli import checks, main
+from ganatomy.cli.checks import Finding, examine
+from ganatomy.models.weights import MODEL_ZOO, fetch_model
 
 
 def found(name: str) -> Finding:
@@ -34,7 +33,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def without(topic: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "TOPICS", {name: look for name, look in doctor.TOPICS.items() if name == topic})
+    monkeypatch.setattr(checks, "TOPICS", {name: look for name, look in checks.TOPICS.items() if name == topic})
 
 
 def test_a_sound_machine_is_told_so(capsys: pytest.CaptureFixture[str]) -> None:
@@ -59,7 +58,7 @@ def test_a_package_that_is_missing_or_too_old_is_told_with_the_remedy(monkeypatc
             raise PackageNotFoundError(name)
         return versions.get(name, "99.0")
 
-    monkeypatch.setattr(doctor, "version", version)
+    monkeypatch.setattr(checks, "version", version)
     extra = found("hf")
     assert (extra.state, extra.mend) == ("note", "pip install 'ganatomy[hf]'")
     assert "transformers is not installed" in extra.told
@@ -88,8 +87,8 @@ def test_settings_that_slow_it_down_are_told(
 
 @pytest.mark.parametrize(("threads", "state"), [(None, "note"), ("8", "note"), ("2", "ok")])
 def test_a_container_that_may_use_few_cores(threads: str | None, state: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "_cores", lambda: 64)
-    monkeypatch.setattr(doctor, "_quota", lambda: 2.5)
+    monkeypatch.setattr(checks, "_cores", lambda: 64)
+    monkeypatch.setattr(checks, "_quota", lambda: 2.5)
     if threads:
         monkeypatch.setenv("OMP_NUM_THREADS", threads)
     finding = found("cores")
@@ -109,7 +108,7 @@ def test_directories_that_cannot_be_written_are_told(here: Path, monkeypatch: py
 
 def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     usage = namedtuple("usage", "free")
-    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: usage(10**8))
+    monkeypatch.setattr(checks.shutil, "disk_usage", lambda _: usage(10**8))
     finding = found("this directory")
     assert (finding.state, finding.mend) == ("note", "make room")
     assert "0.1 GB free" in finding.told
@@ -132,8 +131,8 @@ def test_a_check_that_fails_is_a_finding_and_the_others_go_on(
         yield Finding(topic, "first", "ok", "as it should be")
         raise RuntimeError("no such thing\nand more")
 
-    looks: dict[str, Callable[[str], Iterator[Finding]]] = {"devices": broken, "software": doctor.TOPICS["software"]}
-    monkeypatch.setattr(doctor, "TOPICS", looks)
+    looks: dict[str, Callable[[str], Iterator[Finding]]] = {"devices": broken, "software": checks.TOPICS["software"]}
+    monkeypatch.setattr(checks, "TOPICS", looks)
     assert main(["doctor"]) == 1
     text = capsys.readouterr().out
     assert "broken devices" in text
@@ -152,7 +151,7 @@ def test_a_plugin_that_fails_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
                 raise self.error
 
     entries = {"ganatomy.generators": [Entry("good", None), Entry("bad", ImportError("no lib"))]}
-    monkeypatch.setattr(doctor, "entry_points", lambda group: entries.get(group, []))
+    monkeypatch.setattr(checks, "entry_points", lambda group: entries.get(group, []))
     without("plug-ins", monkeypatch)
     assert [(finding.name, finding.state) for finding in examine()] == [("good", "ok"), ("bad", "note")]
     assert "bad.module:open fails: ImportError: no lib" in examine()[1].told

@@ -4,8 +4,8 @@ import inspect
 
 import pytest
 
-from ganatomy import errors
-from ganatomy.errors import GanatomyError, UnknownName
+from ganatomy.core import errors
+from ganatomy.core.errors import GanatomyError, UnknownName
 
 
 def test_close_names_are_suggested() -> None:

@@ -17,8 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from ganatomy.errors import BadFile, BadValue, UnknownName
-from ganatomy.weights import MODEL_ZOO, cache_directory, fetch, fetch_model, locate, named_digits
+from ganatomy.core.cache import cache_directory
+from ganatomy.core.errors import BadFile, BadValue, UnknownName
+from ganatomy.models.weights import MODEL_ZOO, download, fetch_model, locate, named_digits
 
 NAME, FILE = "progan-church", "proggan_churchoutdoor-7e701dd5.pth"
 CONTENT = b"PK\x03\x04" + bytes(range(256)) * 12_000
@@ -114,7 +115,7 @@ def home(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> Pat
     monkeypatch.setenv("GANATOMY_MIRROR", server.base)
     for name in ("GANATOMY_OFFLINE", "http_proxy", "HTTP_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(fetch, "PAUSE", 0.001)
+    monkeypatch.setattr(download, "PAUSE", 0.001)
     monkeypatch.chdir(tmp_path)
     return tmp_path / "cache" / NAME
 
@@ -244,7 +245,7 @@ def test_a_server_that_falls_silent_is_asked_again(server: Server, home: Path, m
         time.sleep(0.2)
         return True
 
-    monkeypatch.setattr(fetch, "TIMEOUT", 0.05)
+    monkeypatch.setattr(download, "TIMEOUT", 0.05)
     server.faults = [silent]
     fetch_model(NAME)
     assert len(server.asked) == 2
@@ -338,7 +339,7 @@ def test_a_server_that_does_not_answer_is_named(server: Server, monkeypatch: pyt
 def test_the_second_address_is_tried_where_the_first_fails(server: Server, home: Path) -> None:
     addresses = [f"{server.base}/gone/{FILE}", f"{server.base}/{NAME}/{FILE}"]
     home.mkdir(parents=True)
-    sha256, address = fetch.download(addresses, home / FILE, Heard(), lambda _: None, "")
+    sha256, address = download.download(addresses, home / FILE, Heard(), lambda _: None, "")
     assert (sha256, address) == (hashlib.sha256(CONTENT).hexdigest(), addresses[1])
 
 
@@ -347,7 +348,7 @@ def test_a_part_from_one_address_is_not_gone_on_with_from_another(server: Server
     server.files[f"/one/{FILE}"] = CONTENT[:4] + b"!" * len(CONTENT[4:])
     server.faults = [cut_after(1_000_000), failing(404)]
     home.mkdir(parents=True)
-    fetch.download(addresses, home / FILE, Heard(), lambda _: None, "")
+    download.download(addresses, home / FILE, Heard(), lambda _: None, "")
     assert server.asked[-1] == (f"/{NAME}/{FILE}", None)
     assert (home / FILE).read_bytes() == CONTENT
 

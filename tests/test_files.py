@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from ganatomy.files import read_json, read_text, replacing, write_text
-from ganatomy.generators.classifier import read_classes
-from ganatomy.segmenters.ade20k import read_names
-from ganatomy.vocabulary import read_vocabulary
-from ganatomy.weights.hub import read_json as read_object
+from ganatomy.core.files import read_json, read_text, replacing, write_text
+from ganatomy.core.vocabulary import read_vocabulary
+from ganatomy.models.generators.classifier import read_classes
+from ganatomy.models.segmenters.ade20k import read_names
+from ganatomy.models.weights.hub import read_json as read_object
 
 
 def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:

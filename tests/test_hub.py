@@ -11,8 +11,8 @@ import pytest
 import safetensors.torch
 import torch
 
-from ganatomy.errors import BadFile
-from ganatomy.weights.hub import find_repository, read_json, read_pretrained
+from ganatomy.core.errors import BadFile
+from ganatomy.models.weights.hub import find_repository, read_json, read_pretrained
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 TENSORS = {"a": torch.ones(2), "b": torch.zeros(3)}

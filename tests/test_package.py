@@ -16,8 +16,8 @@ import pytest
 
 import ganatomy
 from ganatomy.cli.arguments import build
-from ganatomy.generators import GENERATORS
-from ganatomy.segmenters import SEGMENTERS
+from ganatomy.models.generators import GENERATORS
+from ganatomy.models.segmenters import SEGMENTERS
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ["torch", "numpy", "pandas", "pyarrow", "numba", "PIL", "rich", "jinja2", "safetensors", "importlib.metadata"]

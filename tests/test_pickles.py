@@ -19,8 +19,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stylegan_files import Kept, stylegan2, stylegan3, write
 
-from ganatomy.errors import BadFile
-from ganatomy.weights import StubObject, read_pickle
+from ganatomy.core.errors import BadFile
+from ganatomy.models.weights import StubObject, read_pickle
 
 END = b"."
 

@@ -8,12 +8,12 @@ from urllib.parse import quote
 
 import pytest
 
-from ganatomy import registry as module
-from ganatomy.errors import BadValue, UnknownName
-from ganatomy.features import FEATURES
-from ganatomy.generators import GENERATORS
-from ganatomy.registry import Family, Registry, convert, encoded, family_of, join_name, split_name
-from ganatomy.segmenters import SEGMENTERS
+from ganatomy.core import registry as module
+from ganatomy.core.errors import BadValue, UnknownName
+from ganatomy.core.registry import Family, Registry, convert, encoded, family_of, join_name, split_name
+from ganatomy.models.features import FEATURES
+from ganatomy.models.generators import GENERATORS
+from ganatomy.models.segmenters import SEGMENTERS
 
 Opened = tuple[str, dict[str, object]]
 

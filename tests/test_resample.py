@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganatomy.errors import UnknownName
-from ganatomy.resample import Grid, bilinear_axis, labels_at, pooled, upsample
+from ganatomy.core.errors import UnknownName
+from ganatomy.core.resample import Grid, bilinear_axis, labels_at, pooled, upsample
 
 SIZES = [((1, 1), (6, 6)), ((3, 5), (8, 9)), ((4, 4), (16, 16)), ((8, 8), (8, 8)), ((16, 12), (8, 5)), ((7, 2), (7, 9))]
 

@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from toy_sum import Sum, add_up
 
-from ganatomy import tensor_files
-from ganatomy.errors import BadFile, StudyBusy, StudyError, StudyMismatch
-from ganatomy.progress import report_progress
+from ganatomy.core import tensor_files
+from ganatomy.core.errors import BadFile, StudyBusy, StudyError, StudyMismatch
+from ganatomy.core.progress import report_progress
 from ganatomy.study import Study, as_bad_file, spec_digest, to_json
 from ganatomy.study import files as study_files
 

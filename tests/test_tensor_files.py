@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from ganatomy import tensor_files
-from ganatomy.tensor_files import BROKEN, Archive, packed, write
+from ganatomy.core import tensor_files
+from ganatomy.core.tensor_files import BROKEN, Archive, packed, write
 
 STATE = {
     "agreement/evaluation/layer 1:counts": torch.arange(24, dtype=torch.int32).view(2, 3, 4),

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ganatomy.errors import BadFile, UnknownName
-from ganatomy.vocabulary import (
+from ganatomy.core.errors import BadFile, UnknownName
+from ganatomy.core.vocabulary import (
     NOTHING,
     Concept,
     checked_vocabulary,

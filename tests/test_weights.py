@@ -12,8 +12,9 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from ganatomy.errors import BadFile, UnknownName
-from ganatomy.weights import bundled, bundled_names, card, file_sha256, fingerprint, fit_state, read_state
+from ganatomy.core.errors import BadFile, UnknownName
+from ganatomy.core.fingerprint import file_sha256, fingerprint
+from ganatomy.models.weights import bundled, bundled_names, card, fit_state, read_state
 
 STATE = {"a.weight": torch.arange(6.0).view(2, 3), "a.bias": torch.ones(2), "steps": torch.tensor(7)}
 
@@ -163,7 +164,7 @@ def assets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     path = write(folder / "small.safetensors", {"a": torch.ones(2)})
     (folder / "small.json").write_text(json.dumps({"kind": "generator", "sha256": file_sha256(path)}))
-    monkeypatch.setattr("ganatomy.weights.assets.files", lambda package: tmp_path)
+    monkeypatch.setattr("ganatomy.models.weights.bundled.files", lambda package: tmp_path)
     return folder
 
 

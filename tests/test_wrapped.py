@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint, checkpoint_sequential
 
-from ganatomy.errors import BadFile, BadModel
-from ganatomy.generators.module import as_generator
-from ganatomy.segmenters.module import as_segmenter
-from ganatomy.vocabulary import NOTHING, Concept
+from ganatomy.core.errors import BadFile, BadModel
+from ganatomy.core.vocabulary import NOTHING, Concept
+from ganatomy.models.generators.module import as_generator
+from ganatomy.models.segmenters.module import as_segmenter
 
 
 class Net(nn.Module):

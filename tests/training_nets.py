@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import ganatomy
-from ganatomy.generators.latents import standard_normal
+from ganatomy.models.generators.latents import standard_normal
 
 LATENT = 6
 

@@ -27,7 +27,7 @@ def seeds() -> list[Tree]:
 
 def read(root: Path) -> None:
     """Read it."""
-    from ganatomy.weights import read_state
+    from ganatomy.models.weights import read_state
 
     for name in ("net.safetensors", "net.pth", "old.pth", "net.npz", "one.npy"):
         if name in {path.name for path in root.glob("*")}:

@@ -36,8 +36,8 @@ def read(root: Path) -> None:
     """Write the table that is described, if one is; open it, and look at its images and their classes."""
     import pyarrow as pa
 
-    from ganatomy.pictures import open_images
-    from ganatomy.pictures.protocol import CropSpec
+    from ganatomy.datasets import open_images
+    from ganatomy.datasets.protocol import CropSpec
 
     path = root / "table.parquet"
     try:

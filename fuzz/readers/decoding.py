@@ -47,8 +47,8 @@ def seeds() -> list[Tree]:
 
 def read(root: Path) -> None:
     """Look at the image and its labels, in two frames."""
-    from ganatomy.pictures import open_images
-    from ganatomy.pictures.protocol import CropSpec
+    from ganatomy.datasets import open_images
+    from ganatomy.datasets.protocol import CropSpec
 
     found = open_images(str(root / "set"))
     for frame in (CropSpec(16, 1.0), CropSpec((8, 24))):

@@ -12,7 +12,7 @@ def seeds() -> list[Tree]:
     """Return a file with two layers."""
     import torch
 
-    from ganatomy.edit import Intervention, place, write_edits
+    from ganatomy.interventions import Intervention, place, write_edits
 
     off = Intervention.ablate("layer1", LAYERS["layer1"], [0, 3])
     on = Intervention.insert("layer2", LAYERS["layer2"], [1], torch.ones(2), place((5, 5), 1, 1, 2), 0.5)
@@ -21,6 +21,6 @@ def seeds() -> list[Tree]:
 
 def read(root: Path) -> None:
     """Read it."""
-    from ganatomy.edit import read_edits
+    from ganatomy.interventions import read_edits
 
     read_edits(root / "edits.json", LAYERS, "f" * 64)

@@ -20,7 +20,7 @@ def seeds() -> list[Tree]:
 
 def read(root: Path) -> None:
     """Open it and draw."""
-    from ganatomy.generators import open_generator
+    from ganatomy.models.generators import open_generator
 
     generator = open_generator(f"exported:{root / 'net.pt2'}")
     generator.observe(generator.latents(range(2), 0), list(generator.layers)[:1])

@@ -15,9 +15,9 @@ def seeds() -> list[Tree]:
     import safetensors.torch
     import torch
 
-    from ganatomy.generators.progan import progan_network
-    from ganatomy.segmenters.unet import UNet, heads
-    from ganatomy.vocabulary import NOTHING, Concept
+    from ganatomy.core.vocabulary import NOTHING, Concept
+    from ganatomy.models.generators.progan import progan_network
+    from ganatomy.models.segmenters.unet import UNet, heads
 
     words = [NOTHING, Concept("sky", "object"), Concept("glass", "material")]
     net = UNet([4, 4], sum(len(head) for head in heads(words)))
@@ -36,8 +36,8 @@ def read(root: Path) -> None:
     """Open it, and draw or look."""
     import torch
 
-    from ganatomy.generators import open_generator
-    from ganatomy.segmenters import open_segmenter
+    from ganatomy.models.generators import open_generator
+    from ganatomy.models.segmenters import open_segmenter
 
     if any(root.glob("unet*")):
         open_segmenter(f"unet:{root / 'unet.safetensors'}")(torch.zeros(1, 3, 16, 16))

@@ -26,8 +26,8 @@ def seeds() -> list[Tree]:
 
 def read(root: Path) -> None:
     """Open it."""
-    from ganatomy.generators import open_generator
-    from ganatomy.segmenters import open_segmenter
+    from ganatomy.models.generators import open_generator
+    from ganatomy.models.segmenters import open_segmenter
 
     if (root / "segformer").exists():
         open_segmenter(f"hf:{root / 'segformer'}")

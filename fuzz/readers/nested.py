@@ -35,7 +35,7 @@ def seeds() -> list[Tree]:
 
 def read(root: Path) -> None:
     """Write what is described, and load it into the network."""
-    from ganatomy.weights import load_weights, read_state
+    from ganatomy.models.weights import load_weights, read_state
 
     try:
         layout, kind, prefix = described(root / "layout.json")

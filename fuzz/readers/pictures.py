@@ -43,8 +43,8 @@ def seeds() -> list[Tree]:
 
 def read(root: Path) -> None:
     """Open it and look at three images and their labels."""
-    from ganatomy.pictures import open_images
-    from ganatomy.pictures.protocol import CropSpec
+    from ganatomy.datasets import open_images
+    from ganatomy.datasets.protocol import CropSpec
 
     found = open_images(str(root / "pictures"))
     numbers = found.sample_indices(range(1), 0)

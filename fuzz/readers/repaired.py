@@ -12,9 +12,9 @@ def seeds() -> list[Tree]:
     """Return a repair that keeps edits, and directions."""
     import torch
 
-    from ganatomy.edit import Intervention
-    from ganatomy.generators import open_generator
-    from ganatomy.generators.repaired import write_repaired
+    from ganatomy.interventions import Intervention
+    from ganatomy.models.generators import open_generator
+    from ganatomy.models.generators.repaired import write_repaired
 
     generator = open_generator("planted:")
     layer = next(iter(generator.layers))
@@ -28,7 +28,7 @@ def seeds() -> list[Tree]:
 
 def read(root: Path) -> None:
     """Open it and draw."""
-    from ganatomy.generators import open_generator
+    from ganatomy.models.generators import open_generator
 
     name = f"repaired:{root / 'fixed'}"
     if any(root.glob("directions*")):

@@ -47,7 +47,7 @@ def seeds() -> list[Tree]:
 
 def read(root: Path) -> None:
     """Build the model and fill it, as the decoder of the directory."""
-    from ganatomy.generators.diffusers.checkpoint import find_checkpoint
+    from ganatomy.models.generators.diffusers.checkpoint import find_checkpoint
 
     find_checkpoint(str(root / "vae"), None).model()
 

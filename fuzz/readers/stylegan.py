@@ -29,7 +29,7 @@ def seeds() -> list[Tree]:
 
 def read(root: Path) -> None:
     """Open it and draw; nothing in it may have run."""
-    from ganatomy.generators import open_generator
+    from ganatomy.models.generators import open_generator
 
     try:
         generator = open_generator(f"stylegan:{root / 'net.pkl'}")

@@ -19,7 +19,7 @@ def seeds() -> list[Tree]:
 
 def read(root: Path) -> None:
     """Open it and draw."""
-    from ganatomy.generators import open_generator
+    from ganatomy.models.generators import open_generator
 
     generator = open_generator(f"torchscript:{root / 'net.pt'}")
     generator.observe(generator.latents(range(2), 0), list(generator.layers)[:1])

@@ -22,18 +22,18 @@ def seeds() -> list[Tree]:
 
 def read(root: Path) -> None:
     """Read it."""
-    from ganatomy.generators.classifier import read_classes
-    from ganatomy.segmenters.ade20k import read_names
-    from ganatomy.segmenters.unified import label_space, read_lists
-    from ganatomy.vocabulary import read_vocabulary
-    from ganatomy.weights import known
+    from ganatomy.core.vocabulary import read_vocabulary
+    from ganatomy.models.generators.classifier import read_classes
+    from ganatomy.models.segmenters.ade20k import read_names
+    from ganatomy.models.segmenters.unified import label_space, read_lists
+    from ganatomy.models.weights import model_zoo
 
     readers = {
         "vocabulary.json": read_vocabulary,
         "labels.json": lambda path: label_space(read_lists(path), str(path), halves=True),
         "names": lambda path: read_names(path, 2),
         "classes.txt": read_classes,
-        known.RECORDS: lambda path: known.records(path.parent),
+        model_zoo.RECORDS: lambda path: model_zoo.records(path.parent),
     }
     for name, reader in readers.items():
         if name in {path.name for path in root.glob("*")}:

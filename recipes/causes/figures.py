@@ -4,8 +4,8 @@ from pathlib import Path
 
 from causes.measure import Findings
 from causes.tables import objects
+from ganatomy.core.files import write_text
 from ganatomy.experiments.causal.effects import Effect
-from ganatomy.files import write_text
 from ganatomy.report.causal.ace import ace_chart
 from ganatomy.report.causal.effect import effect_cards
 from ganatomy.report.causal.section import colours_of, target_of

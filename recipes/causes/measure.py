@@ -9,8 +9,10 @@ from time import process_time
 from typing import Any, TypeVar
 
 from causes.plan import Plan
-from ganatomy.errors import BadValue, UnknownName
-from ganatomy.execute import Engine, local
+from ganatomy.core.errors import BadValue, UnknownName
+from ganatomy.core.files import write_text
+from ganatomy.core.vocabulary import addresses
+from ganatomy.engines import Engine, local
 from ganatomy.experiments.causal.ace import Ace, run_ace
 from ganatomy.experiments.causal.ace_spec import scheduled
 from ganatomy.experiments.causal.best_setting import BestSetting, SettingSpec, run_setting, setting_spec
@@ -23,8 +25,6 @@ from ganatomy.experiments.causal.places import host_concepts
 from ganatomy.experiments.causal.source import SampleSpec, Source
 from ganatomy.experiments.causal.trace import Trace, TraceSpec, run_trace
 from ganatomy.experiments.causal.unit_effects import UnitEffects, UnitEffectSpec, run_unit_effects
-from ganatomy.files import write_text
-from ganatomy.vocabulary import addresses
 
 T = TypeVar("T")
 CHOOSING = 2_000_000

@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from ganatomy.models.segmenters import open_segmenter
 from ganatomy.scenes import render
-from ganatomy.segmenters import open_segmenter
 from ganatomy.stats.frechet import FeatureMoments, frechet_distance
 
 UNSEEN = 1 << 30

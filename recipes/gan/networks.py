@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ganatomy.generators.discriminator import EqualConv
-from ganatomy.generators.progan import ToRGB, hidden_layers
-from ganatomy.weights import State
+from ganatomy.models.generators.discriminator import EqualConv
+from ganatomy.models.generators.progan import ToRGB, hidden_layers
+from ganatomy.models.weights import State
 
 
 class GrowingGenerator(nn.Module):

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from gan.networks import Discriminator, GrowingGenerator
 from gan.pictures import Pictures
-from ganatomy.files import replacing
+from ganatomy.core.files import replacing
 
 Draw = Callable[[Tensor], Tensor]
 Judge = Callable[[Draw], dict[str, Any]]

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganatomy.generators.flow import RealNVP
-from ganatomy.generators.vae import decoder
-from ganatomy.segmenters.unet import UNet
-from ganatomy.weights import bundled, fit_state, read_state
+from ganatomy.models.generators.flow import RealNVP
+from ganatomy.models.generators.vae import decoder
+from ganatomy.models.segmenters.unet import UNet
+from ganatomy.models.weights import bundled, fit_state, read_state
 
 PIXELS, EYES = 1500.0, 150.0
 """What a difference of 1 in every pixel costs, and one in the features of every scale, in nats."""

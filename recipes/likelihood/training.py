@@ -12,7 +12,7 @@ import torch
 from gan.training import rounded, save_grid
 from torch import Tensor, nn
 
-from ganatomy.files import replacing
+from ganatomy.core.files import replacing
 
 Judge = Callable[[Callable[[Tensor], Tensor]], dict[str, Any]]
 

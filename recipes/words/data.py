@@ -8,8 +8,8 @@ from gan.pictures import Pictures
 from torch import Tensor
 
 from ganatomy.scenes import VOCABULARY, grammar, render
-from ganatomy.scenes.draws import SeededRandom
 from ganatomy.scenes.palette import Lighting
+from ganatomy.scenes.seeded_random import SeededRandom
 from words.unet import ABSENT, PRESENT, UNSAID
 
 CATEGORY, SIZE = "varied-church", 64

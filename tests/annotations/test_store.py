@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from ganatomy.annotations import Annotations, open_annotations
-from ganatomy.errors import BadFile, BadValue
+from ganatomy.core.errors import BadFile, BadValue
 
 
 @pytest.fixture

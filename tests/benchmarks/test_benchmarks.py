@@ -11,7 +11,7 @@ import torch
 
 import ganatomy
 from ganatomy import open_generator, open_segmenter
-from ganatomy.resample import Grid
+from ganatomy.core.resample import Grid
 from ganatomy.stats.agreement import Agreement
 from ganatomy.stats.levels import exact_levels
 from ganatomy.stats.scores import iou, rates

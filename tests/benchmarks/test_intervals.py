@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import ganatomy
-from ganatomy.experiments.resampling import resampled
+from ganatomy.experiments.bootstrap import resampled
 
 
 @pytest.fixture(scope="module")

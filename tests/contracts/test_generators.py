@@ -12,15 +12,15 @@ from diffusers_models import save_autoencoder, save_pipeline
 from stylegan_files import Kept, stylegan2, stylegan3, write
 from torch import Tensor
 
-from ganatomy.edit import Intervention, everywhere
-from ganatomy.errors import BadValue, UnknownName
-from ganatomy.generators import GENERATORS, Generator, open_generator
-from ganatomy.generators.flow import RealNVP
-from ganatomy.generators.progan import progan_network
-from ganatomy.generators.repaired import write_repaired
-from ganatomy.generators.vae import decoder
-from ganatomy.imported import call_named
-from ganatomy.weights import bundled_names, card
+from ganatomy.core.errors import BadValue, UnknownName
+from ganatomy.core.foreign_code import call_named
+from ganatomy.interventions import Intervention, everywhere
+from ganatomy.models.generators import GENERATORS, Generator, open_generator
+from ganatomy.models.generators.flow import RealNVP
+from ganatomy.models.generators.progan import progan_network
+from ganatomy.models.generators.repaired import write_repaired
+from ganatomy.models.generators.vae import decoder
+from ganatomy.models.weights import bundled_names, card
 
 MODULE = """
 import torch

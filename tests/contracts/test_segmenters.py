@@ -9,11 +9,11 @@ import safetensors.torch
 import torch
 from tiny_transformers import save
 
-from ganatomy.errors import BadValue
-from ganatomy.segmenters import SEGMENTERS, Scorer, Segmenter, open_segmenter
-from ganatomy.segmenters.unet import UNet
-from ganatomy.types import Images
-from ganatomy.vocabulary import NOTHING
+from ganatomy.core.errors import BadValue
+from ganatomy.core.tensor_types import Images
+from ganatomy.core.vocabulary import NOTHING
+from ganatomy.models.segmenters import SEGMENTERS, Scorer, Segmenter, open_segmenter
+from ganatomy.models.segmenters.unet import UNet
 
 VOCABULARY = [["nothing", "nothing"], ["red", "object"], ["green", "object"], ["bright", "material"]]
 MODULES = """

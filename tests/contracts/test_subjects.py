@@ -8,11 +8,11 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from ganatomy.edit import Intervention
-from ganatomy.errors import BadModel, BadValue, UnknownName
-from ganatomy.generators import Generator, Subject, open_generator, open_subject
-from ganatomy.generators.classifier import Classifier
-from ganatomy.generators.discriminator import discriminator_network
+from ganatomy.core.errors import BadModel, BadValue, UnknownName
+from ganatomy.interventions import Intervention
+from ganatomy.models.generators import Generator, Subject, open_generator, open_subject
+from ganatomy.models.generators.classifier import Classifier
+from ganatomy.models.generators.discriminator import discriminator_network
 
 MODULE = """
 import torch

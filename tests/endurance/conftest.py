@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import save_file
 from stage import Stage
 
-from ganatomy.segmenters.unet import UNet, heads
-from ganatomy.vocabulary import NOTHING, Concept
+from ganatomy.core.vocabulary import NOTHING, Concept
+from ganatomy.models.segmenters.unet import UNet, heads
 
 DISSECT = ("dissect", "planted:", "--segmenter", "planted:", "--layers", "layer2", "--images", "40", "--batch", "8")
 

@@ -12,7 +12,7 @@ import pytest
 from conftest import DISSECT
 from stage import Stage, differing, files
 
-from ganatomy.cli import main, surroundings, verbs
+from ganatomy.cli import main, process, verbs
 
 NAME = "st ü 名%20 {x}\ny"
 """A directory that a person may have."""
@@ -72,9 +72,9 @@ def test_signals_are_given_back_and_those_of_others_left_alone(monkeypatch: pyte
 
     before = [signal.signal(signal.SIGTERM, own), signal.signal(signal.SIGHUP, signal.SIG_DFL)]
     try:
-        with surroundings.prepared():
+        with process.prepared():
             assert signal.getsignal(signal.SIGTERM) is own
-            assert signal.getsignal(signal.SIGHUP) is surroundings._stop
+            assert signal.getsignal(signal.SIGHUP) is process._stop
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
         assert main(["models", "--json"]) == 0
     finally:

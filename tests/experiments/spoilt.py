@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import ganatomy
-from ganatomy.segmenters.unet import UNet, heads
-from ganatomy.vocabulary import NOTHING, Concept
+from ganatomy.core.vocabulary import NOTHING, Concept
+from ganatomy.models.segmenters.unet import UNet, heads
 
 FAULTY = 4
 D = 12

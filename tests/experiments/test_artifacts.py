@@ -17,11 +17,11 @@ from torch import Tensor
 import ganatomy
 from ganatomy.annotations import open_annotations
 from ganatomy.cli import main
-from ganatomy.errors import BadFile, BadModel, BadValue, GanatomyError, StudyMismatch, UnknownName
+from ganatomy.core.errors import BadFile, BadModel, BadValue, GanatomyError, StudyMismatch, UnknownName
 from ganatomy.experiments import artifacts as module
 from ganatomy.experiments.artifacts import Artifacts, flagged_units, plan_artifacts, run_artifacts, tops
 from ganatomy.experiments.causal.source import Source, open_source
-from ganatomy.experiments.described import ArtifactSpec, open_comparison
+from ganatomy.experiments.real_comparison import ArtifactSpec, open_comparison
 from ganatomy.report.causal.artifacts import artifacts_section
 from ganatomy.report.causal.page import causal_html
 from ganatomy.stats.frechet import FeatureMoments, frechet_distance
@@ -88,7 +88,7 @@ def test_real_pictures_are_described_once(
     def never(*_: Any) -> None:
         raise AssertionError("they were described before")
 
-    monkeypatch.setattr("ganatomy.experiments.described.describe_real", never)
+    monkeypatch.setattr("ganatomy.experiments.real_comparison.describe_real", never)
     assert run_artifacts(other, source, tmp_path / "a").table.unit[0] == FAULTY
     with pytest.raises(AssertionError, match="described before"):  # others were not
         run_artifacts(dataclasses.replace(other, reals=99), source, tmp_path / "b")

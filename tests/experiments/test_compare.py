@@ -12,17 +12,17 @@ import pytest
 from made_dissections import WORDS, made_dissection, made_draws
 
 import ganatomy
-from ganatomy.errors import BadFile, BadValue, GanatomyError, StudyError, UnknownName
+from ganatomy.core.errors import BadFile, BadValue, GanatomyError, StudyError, UnknownName
+from ganatomy.core.vocabulary import NOTHING, Concept
 from ganatomy.experiments.compare import comparison as module
-from ganatomy.experiments.compare import directions, qualities
+from ganatomy.experiments.compare import directions, real_distance
 from ganatomy.experiments.compare.comparison import Comparison, planned, run_compare
 from ganatomy.experiments.compare.directions import inner_of, rarefied
 from ganatomy.experiments.compare.spec import CompareSpec
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.experiments.monitor.looks import count_units
+from ganatomy.experiments.monitor.snapshots import count_units
 from ganatomy.experiments.quality import QualitySpec
 from ganatomy.study import Study
-from ganatomy.vocabulary import NOTHING, Concept
 
 Labels = Sequence[str | None]
 ONE: Mapping[str, Labels] = {
@@ -344,7 +344,7 @@ def made_quality(dissection: Path, measures: Mapping[str, float], reals: str = "
 def test_quality_that_was_measured_is_found_beside_the_studies(
     two: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(qualities, "_sizes", lambda _: [])
+    monkeypatch.setattr(real_distance, "_sizes", lambda _: [])
     assert compared(two).quality.empty
     made_quality(two[0], {"fid": 0.5, "swd-64": 10.0, "swd-32": 20.0, "swd-16": 60.0})
     assert compared(two).quality.empty, "one point of two"

@@ -13,11 +13,12 @@ from PIL import Image
 from torch import Tensor, nn
 
 import ganatomy
-from ganatomy.errors import BadValue
-from ganatomy.execute import local
+from ganatomy.core.errors import BadValue
+from ganatomy.core.tensor_files import Archive, write
+from ganatomy.engines import local
 from ganatomy.experiments.artifacts import run_artifacts
 from ganatomy.experiments.causal.source import Source, open_source
-from ganatomy.experiments.described import (
+from ganatomy.experiments.real_comparison import (
     ArtifactSpec,
     FeatureTable,
     RealComparison,
@@ -27,7 +28,6 @@ from ganatomy.experiments.described import (
     open_comparison,
 )
 from ganatomy.stats.frechet import FeatureMoments, frechet_distance
-from ganatomy.tensor_files import Archive, write
 
 SMALL = {"images": 60, "shard": 20, "top": 20, "reals": 30, "batch": 16, "draws": 2}
 CODE = """

@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import save_file
 
 import ganatomy
-from ganatomy.experiments.discovery import _upper, false_discovery
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.generators import Edit, LayerShape, Observation, open_generator
-from ganatomy.generators.planted import UNITS
+from ganatomy.experiments.fdr import _upper, false_discovery
+from ganatomy.models.generators import Edit, LayerShape, Observation, open_generator
+from ganatomy.models.generators.planted import UNITS
 from ganatomy.report.html import report_html
 
 TREES = [unit for unit, role in enumerate(UNITS["layer2"]) if role == "tree"]

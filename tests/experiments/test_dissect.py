@@ -11,19 +11,19 @@ import torch
 from torch import Tensor, nn
 
 import ganatomy
-from ganatomy.errors import BadModel, UnknownName
+from ganatomy.core.errors import BadModel, UnknownName
+from ganatomy.core.tensor_files import Archive
+from ganatomy.core.tensor_types import Images, Labels, Latents
+from ganatomy.core.vocabulary import NOTHING, Concept
 from ganatomy.experiments.dissect import facts, run
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.forecast import forecast
-from ganatomy.experiments.models import Models
-from ganatomy.generators import Edit, Observation, as_generator
-from ganatomy.generators.planted import UNITS, PlantedGenerator
-from ganatomy.segmenters.planted import PlantedSegmenter
+from ganatomy.experiments.model_pair import Models
+from ganatomy.models.generators import Edit, Observation, as_generator
+from ganatomy.models.generators.planted import UNITS, PlantedGenerator
+from ganatomy.models.segmenters.planted import PlantedSegmenter
 from ganatomy.study import Study
-from ganatomy.tensor_files import Archive
-from ganatomy.types import Images, Labels, Latents
-from ganatomy.vocabulary import NOTHING, Concept
 
 A = TypeVar("A")
 CPU = torch.device("cpu")

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ganatomy.errors import GanatomyError, UnknownName
+from ganatomy.core.errors import GanatomyError, UnknownName
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.study import RUN, spec_digest, to_json
 

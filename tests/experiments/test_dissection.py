@@ -14,12 +14,12 @@ import pytest
 import torch
 
 import ganatomy
-from ganatomy.errors import BadFile, BadValue, StudyError, UnknownName
+from ganatomy.core.errors import BadFile, BadValue, StudyError, UnknownName
+from ganatomy.core.resample import Grid, labels_at, upsample
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.generators.planted import UNITS, PlantedGenerator
-from ganatomy.planted import VOCABULARY
-from ganatomy.resample import Grid, labels_at, upsample
-from ganatomy.segmenters.planted import PlantedSegmenter
+from ganatomy.models.generators.planted import UNITS, PlantedGenerator
+from ganatomy.models.segmenters.planted import PlantedSegmenter
+from ganatomy.models.toy_world import VOCABULARY
 
 CPU = torch.device("cpu")
 Mask = npt.NDArray[np.bool_]

@@ -9,20 +9,20 @@ import pytest
 import torch
 
 import ganatomy
-from ganatomy import devices
-from ganatomy.devices import has_bfloat16
-from ganatomy.errors import BadModel, BadValue, StudyMismatch, UnknownName
+from ganatomy.core import devices
+from ganatomy.core.devices import has_bfloat16
+from ganatomy.core.errors import BadModel, BadValue, StudyMismatch, UnknownName
+from ganatomy.core.fingerprint import fingerprint
+from ganatomy.core.tensor_types import Images, Labels
 from ganatomy.experiments import dtype as module
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.dtype import LIMIT, Settled, begin, settle
-from ganatomy.experiments.models import Models
-from ganatomy.generators import open_generator
-from ganatomy.segmenters import SEGMENTERS, open_segmenter
-from ganatomy.segmenters.planted import PlantedSegmenter
+from ganatomy.experiments.model_pair import Models
+from ganatomy.models.generators import open_generator
+from ganatomy.models.segmenters import SEGMENTERS, open_segmenter
+from ganatomy.models.segmenters.planted import PlantedSegmenter
 from ganatomy.study import Part, is_study
-from ganatomy.types import Images, Labels
-from ganatomy.weights import fingerprint
 
 A = TypeVar("A")
 AUTO = "made:x?dtype=auto"

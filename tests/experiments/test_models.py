@@ -3,9 +3,9 @@
 import pickle
 
 import ganatomy
-from ganatomy.experiments.models import Models, name_of
-from ganatomy.generators.planted import PlantedGenerator
-from ganatomy.segmenters.planted import PlantedSegmenter
+from ganatomy.experiments.model_pair import Models, name_of
+from ganatomy.models.generators.planted import PlantedGenerator
+from ganatomy.models.segmenters.planted import PlantedSegmenter
 
 
 def test_names_are_opened_once_and_travel_without_what_they_opened() -> None:

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 import ganatomy
-from ganatomy.errors import BadFile, BadModel, BadValue, StudyError, UnknownName
+from ganatomy.core.errors import BadFile, BadModel, BadValue, StudyError, UnknownName
+from ganatomy.experiments.bootstrap import resampled
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.experiments.monitor.looks import DRAWS, Snapshot, add_errors, count_units, read_looks
 from ganatomy.experiments.monitor.monitoring import Monitoring
+from ganatomy.experiments.monitor.snapshots import DRAWS, Snapshot, add_errors, count_units, read_looks
 from ganatomy.experiments.monitor.steps import plan_checkpoints, read_steps
-from ganatomy.experiments.resampling import resampled
-from ganatomy.generators.progan import progan_network
+from ganatomy.models.generators.progan import progan_network
 
 FAST = {"segmenter": "planted", "images": 16, "levels": 8, "batch": 8, "layers": ("layer1",)}
 
@@ -28,11 +28,11 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Monitoring:
     return ganatomy.monitor(names, steps=[10, 20, 30], out=tmp_path_factory.mktemp("seen") / "out", **FAST)
 
 
-def history(*looks: Sequence[str | None]) -> pd.DataFrame:
+def history(*snapshots: Sequence[str | None]) -> pd.DataFrame:
     """The labels of units at each look; ``~`` before one that is not matched."""
     rows = [
         (10 * (i + 1), "layer1", unit, label.lstrip("~") if label else None, "object", 0.9 - unit / 10, label)
-        for i, labels in enumerate(looks)
+        for i, labels in enumerate(snapshots)
         for unit, label in enumerate(labels)
     ]
     table = pd.DataFrame(rows, columns=["step", "layer", "unit", "label", "category", "iou", "matched"])
@@ -42,8 +42,8 @@ def history(*looks: Sequence[str | None]) -> pd.DataFrame:
 def told(table: pd.DataFrame) -> Monitoring:
     from ganatomy.experiments.monitor.monitoring import _turnover
 
-    looks = tuple(Snapshot(step, str(step), study="somewhere") for step in sorted(set(table.step)))
-    return Monitoring(Path("nowhere"), looks, pd.DataFrame(), table, _turnover(table), pd.DataFrame())
+    snapshots = tuple(Snapshot(step, str(step), study="somewhere") for step in sorted(set(table.step)))
+    return Monitoring(Path("nowhere"), snapshots, pd.DataFrame(), table, _turnover(table), pd.DataFrame())
 
 
 @pytest.mark.parametrize(
@@ -247,13 +247,13 @@ def test_directories_that_hold_something_else(tmp_path: Path, seen: Monitoring) 
 
 def test_a_run_that_was_killed_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed in its first look, before there is any; then the same command again."""
-    from ganatomy.experiments.monitor import looks
+    from ganatomy.experiments.monitor import snapshots
 
     def killed(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(looks, "run", killed)
+        patch.setattr(snapshots, "run", killed)
         with pytest.raises(KeyboardInterrupt):
             ganatomy.monitor(["planted"], steps=[1], out=tmp_path / "out", **FAST)
     assert ganatomy.monitor(["planted"], steps=[1], out=tmp_path / "out", **FAST).steps == [1]

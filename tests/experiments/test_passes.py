@@ -6,13 +6,13 @@ import pytest
 import torch
 
 import ganatomy
-from ganatomy.devices import held_memory
-from ganatomy.errors import BadValue
+from ganatomy.core.devices import held_memory
+from ganatomy.core.errors import BadValue
+from ganatomy.core.tensor_files import Archive
 from ganatomy.experiments import shards
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.forecast import expected_concepts, forecast, forecasts
-from ganatomy.experiments.models import Models
-from ganatomy.tensor_files import Archive
+from ganatomy.experiments.model_pair import Models
 
 OPTIONS = {"segmenter": "planted", "images": 31, "levels": 20, "calibration": 10, "resolution": 16, "shard": 8}
 

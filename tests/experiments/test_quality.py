@@ -10,12 +10,12 @@ import torch
 from spoilt import D, painter
 
 import ganatomy
-from ganatomy.errors import BadValue
+from ganatomy.core.errors import BadValue
+from ganatomy.datasets.sets import open_images
 from ganatomy.experiments.causal.source import Source
-from ganatomy.experiments.described import open_comparison
-from ganatomy.experiments.left_out import Jackknife, frechet_jackknife
+from ganatomy.experiments.jackknife import Jackknife, frechet_jackknife
 from ganatomy.experiments.quality import Quality, QualitySpec, plan_quality, run_quality
-from ganatomy.pictures.sets import open_images
+from ganatomy.experiments.real_comparison import open_comparison
 from ganatomy.report.causal.page import causal_html
 from ganatomy.report.causal.quality import quality_section
 from ganatomy.stats.frechet import FeatureMoments, frechet_distance

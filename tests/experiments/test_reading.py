@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import ganatomy
-from ganatomy.generators import Edit, LayerShape, Observation
-from ganatomy.generators.planted import PlantedGenerator
-from ganatomy.types import Latents
+from ganatomy.core.tensor_types import Latents
+from ganatomy.models.generators import Edit, LayerShape, Observation
+from ganatomy.models.generators.planted import PlantedGenerator
 
 UNITS = 64
 

@@ -16,14 +16,14 @@ from torch import Tensor
 import ganatomy
 from ganatomy.annotations import open_annotations
 from ganatomy.cli import main
-from ganatomy.errors import BadFile, BadValue, GanatomyError, StudyMismatch, UnknownName
+from ganatomy.core.errors import BadFile, BadValue, GanatomyError, StudyMismatch, UnknownName
+from ganatomy.core.progress import NullProgress
 from ganatomy.experiments.artifacts import Artifacts, run_artifacts
 from ganatomy.experiments.causal.source import Source
-from ganatomy.experiments.described import describing_seconds, open_comparison
-from ganatomy.experiments.left_out import Textures
+from ganatomy.experiments.jackknife import Textures
+from ganatomy.experiments.real_comparison import describing_seconds, open_comparison
 from ganatomy.experiments.repair import Repair, RepairSpec, rank_by_peak, repair_table, run_repair
 from ganatomy.experiments.repair_plan import plan_repair
-from ganatomy.progress import NullProgress
 from ganatomy.report.causal.page import causal_html
 from ganatomy.report.causal.repair import repair_section
 from ganatomy.stats.frechet import FeatureMoments, frechet_distance

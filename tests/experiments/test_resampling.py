@@ -11,15 +11,15 @@ import pytest
 import torch
 
 import ganatomy
-from ganatomy.errors import BadValue
+from ganatomy.core.errors import BadValue
+from ganatomy.core.resample import Grid, labels_at, upsample
+from ganatomy.experiments.bootstrap import block_weights, difference, resampled
 from ganatomy.experiments.dissection import Dissection, interpretable_with
 from ganatomy.experiments.redraws import Changes, Redraws
-from ganatomy.experiments.resampling import block_weights, difference, resampled
 from ganatomy.experiments.tables import Scores, UnitLabels
-from ganatomy.generators.planted import UNITS, PlantedGenerator
-from ganatomy.planted import VOCABULARY
-from ganatomy.resample import Grid, labels_at, upsample
-from ganatomy.segmenters.planted import PlantedSegmenter
+from ganatomy.models.generators.planted import UNITS, PlantedGenerator
+from ganatomy.models.segmenters.planted import PlantedSegmenter
+from ganatomy.models.toy_world import VOCABULARY
 from ganatomy.stats.pairs import PairCounts
 from ganatomy.stats.scores import choose_levels
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from ganatomy.errors import GanatomyError
+from ganatomy.core.errors import GanatomyError
+from ganatomy.core.vocabulary import NOTHING, Concept
 from ganatomy.experiments.dissect_spec import DissectSpec
-from ganatomy.experiments.reading import UnitScores
+from ganatomy.experiments.scoring import UnitScores
 from ganatomy.experiments.tables import Scores, concept_table, layer_table, pair_table, unit_table
-from ganatomy.generators import LayerShape
-from ganatomy.vocabulary import NOTHING, Concept
+from ganatomy.models.generators import LayerShape
 
 WORDS = (NOTHING, Concept("a", "object"), Concept("b", "part"), Concept("c", "object"), Concept("rare", "material"))
 IOU = [

@@ -4,8 +4,8 @@ import pickle
 
 import pytest
 
-from ganatomy.errors import BadFile, GanatomyError, UnknownName
-from ganatomy.experiments.models import Models
+from ganatomy.core.errors import BadFile, GanatomyError, UnknownName
+from ganatomy.experiments.model_pair import Models
 
 
 @pytest.mark.parametrize("error", [BadFile("x.pth: cut off"), UnknownName("layer", "conv", ["conv1", "conv2"])])

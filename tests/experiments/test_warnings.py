@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 import ganatomy
 from ganatomy.cli import main, terminal
-from ganatomy.errors import BadFile
+from ganatomy.core.errors import BadFile
+from ganatomy.core.vocabulary import NOTHING, Concept
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.warnings import _WARNINGS, warnings_of
 from ganatomy.stats.images import ImageSample
-from ganatomy.vocabulary import NOTHING, Concept
 
 SIDE = 24
 NOISE = torch.rand(64, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0)) * 2 - 1

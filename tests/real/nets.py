@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ganatomy.models.weights import fit_state, read_state
 from ganatomy.scenes import render
-from ganatomy.weights import fit_state, read_state
 
 
 class FaceGAN(nn.Module):

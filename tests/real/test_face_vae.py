@@ -8,7 +8,7 @@ import torch
 
 import ganatomy
 from ganatomy import Dissection
-from ganatomy.weights import fit_state, read_state
+from ganatomy.models.weights import fit_state, read_state
 
 UNITS = {"convT_64": (32, 8, 8), "convT1": (32, 16, 16), "convT2": (32, 32, 32)}
 

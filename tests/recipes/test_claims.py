@@ -17,7 +17,7 @@ from causes.tables import all_tables, fate
 from ganatomy.experiments.causal.ace import Ace
 from ganatomy.experiments.causal.source import open_source
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.generators.planted import UNITS
+from ganatomy.models.generators.planted import UNITS
 
 TABLES = {
     "figure-4-curves", "figure-4-at-top", "figure-4-others", "figure-9-objects", "figure-10-categories", "capacity",

@@ -7,9 +7,9 @@ import study
 import torch
 
 import ganatomy
-from ganatomy.generators.progan import progan_network
-from ganatomy.segmenters.unet import UNet, heads
-from ganatomy.vocabulary import NOTHING, Concept
+from ganatomy.core.vocabulary import NOTHING, Concept
+from ganatomy.models.generators.progan import progan_network
+from ganatomy.models.segmenters.unet import UNet, heads
 
 WORDS = (NOTHING, Concept("sky", "object"))
 

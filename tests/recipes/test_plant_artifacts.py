@@ -10,9 +10,9 @@ from plant_artifacts import Plan, plant
 
 import ganatomy
 from ganatomy import open_generator
-from ganatomy.edit import Intervention
-from ganatomy.errors import BadValue
-from ganatomy.generators.progan import ProGAN, progan_network
+from ganatomy.core.errors import BadValue
+from ganatomy.interventions import Intervention
+from ganatomy.models.generators.progan import ProGAN, progan_network
 
 SMALL = Plan(layer="layer4", units=2, share=0.1, pushed=4, push=0.5)
 

@@ -14,7 +14,7 @@ from gan.networks import EqualConv as Conv
 from gan.pictures import Pictures
 from gan.training import Schedule, Training, at_stage
 
-from ganatomy.generators import open_generator, open_subject
+from ganatomy.models.generators import open_generator, open_subject
 
 SMALL = Schedule(
     sizes=(8, 8, 6, 4), images=160, stable=(32, 48), fade=16, decay=32, batch=(8, 4, 4),

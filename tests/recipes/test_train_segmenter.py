@@ -10,10 +10,10 @@ import torch
 import train_segmenter as recipe
 from torch import nn
 
+from ganatomy.core.fingerprint import file_sha256
+from ganatomy.models.segmenters import open_segmenter
+from ganatomy.models.segmenters.unet import UNet, heads
 from ganatomy.scenes import VOCABULARY, render
-from ganatomy.segmenters import open_segmenter
-from ganatomy.segmenters.unet import UNet, heads
-from ganatomy.weights import file_sha256
 
 ARGS = argparse.Namespace(categories=["church", "livingroom"], batch=4, size=16, steps=20, seed=3, rate=1e-3)
 

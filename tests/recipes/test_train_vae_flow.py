@@ -10,8 +10,8 @@ import pytest
 import torch
 import train_likelihood as recipe
 
-from ganatomy.generators import open_generator
-from ganatomy.weights import file_sha256
+from ganatomy.core.fingerprint import file_sha256
+from ganatomy.models.generators import open_generator
 
 
 def model(name: str) -> Any:

@@ -5,7 +5,7 @@ import torch
 import train_variants
 from gan.networks import Discriminator, GrowingGenerator
 
-from ganatomy.generators import open_generator
+from ganatomy.models.generators import open_generator
 
 
 @pytest.mark.slow

@@ -17,10 +17,10 @@ from faulty import FaultyFileSystem
 from torch import Tensor
 from toy_sum import Sum, add_up
 
-from ganatomy.errors import GanatomyError, StudyBusy, StudyError, StudyMismatch
+from ganatomy.core.errors import GanatomyError, StudyBusy, StudyError, StudyMismatch
+from ganatomy.core.tensor_files import Archive
 from ganatomy.remote import display_path, download, filesystem, listdir, local_path, mirror, upload, write_text
 from ganatomy.study import Part, Study, is_study
-from ganatomy.tensor_files import Archive
 
 URL = "memory://runs/church"
 Go = Callable[[str], None]
@@ -331,7 +331,7 @@ def test_who_holds_a_url_gives_signs_of_life(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_parts_on_several_machines_share_a_url(machine: Go, straight: tuple[Tensor, dict[str, bytes]]) -> None:
-    from ganatomy.errors import PartsMissing
+    from ganatomy.core.errors import PartsMissing
 
     for number in (1, 3):
         machine(f"part {number}")
@@ -601,9 +601,9 @@ def test_a_directory_is_sent_as_a_whole(tmp_path: Path) -> None:
 
 
 def test_a_repaired_generator_opens_from_a_url(machine: Go) -> None:
-    from ganatomy.edit import Intervention
-    from ganatomy.generators import open_generator
-    from ganatomy.generators.repaired import write_repaired
+    from ganatomy.interventions import Intervention
+    from ganatomy.models.generators import open_generator
+    from ganatomy.models.generators.repaired import write_repaired
 
     plain = open_generator("planted")
     edits = [Intervention.ablate("layer2", plain.layers["layer2"], [1])]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ganatomy.errors import BadValue
+from ganatomy.core.errors import BadValue
 from ganatomy.remote import display_path, local_path, url_of
 from ganatomy.remote.paths import is_plain
 

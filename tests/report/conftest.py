@@ -14,9 +14,9 @@ from ganatomy.experiments.causal.effects import Effect, EffectSpec, run_effect
 from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.experiments.causal.trace import Trace, TraceSpec, run_trace
 from ganatomy.experiments.causal.unit_effects import UnitEffects, UnitEffectSpec, run_unit_effects
-from ganatomy.experiments.described import ArtifactSpec
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.quality import Quality, QualitySpec, run_quality
+from ganatomy.experiments.real_comparison import ArtifactSpec
 from ganatomy.experiments.repair import Repair, RepairSpec, run_repair
 from ganatomy.report.html import write_report
 

@@ -42,7 +42,7 @@ def _tile(atlas: Atlas, number: int) -> Any:
 
 def test_every_strip_travels(dissection: Dissection, atlas: Atlas, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CHUNK", 7)
-    monkeypatch.setattr("ganatomy.report.pack.SHEET", 100)  # 3 x 3 images
+    monkeypatch.setattr("ganatomy.report.binary_packing.SHEET", 100)  # 3 x 3 images
     cut = draw_atlas(dissection, ROOM)
     sheets, regions = -(-len(_strips(cut)["strip.id"]) // 9), -(-len(dissection.units) // 7)
     assert min(sheets, regions) > 1

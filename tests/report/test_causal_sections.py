@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ganatomy.edit import Intervention, place
 from ganatomy.experiments.causal.ace import Ace
 from ganatomy.experiments.causal.capacity import Capacity
 from ganatomy.experiments.causal.context import Context
@@ -18,6 +17,7 @@ from ganatomy.experiments.causal.effects import Effect, edit_spec, run_effect
 from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.causal.trace import Trace
 from ganatomy.experiments.causal.unit_effects import UnitEffects
+from ganatomy.interventions import Intervention, place
 from ganatomy.report.causal.ace import ace_section, term_chart
 from ganatomy.report.causal.capacity import capacity_section
 from ganatomy.report.causal.context import context_cards, context_chart, context_section

@@ -13,7 +13,7 @@ import pytest
 from made_dissections import made_dissection, made_draws
 from test_causal_page import Checked
 
-from ganatomy.errors import BadFile
+from ganatomy.core.errors import BadFile
 from ganatomy.experiments.compare import comparison as module
 from ganatomy.experiments.compare import directions
 from ganatomy.experiments.compare.comparison import Comparison, planned, run_compare

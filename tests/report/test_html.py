@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ganatomy.errors import BadFile
+from ganatomy.core.errors import BadFile
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.report.html import SCRIPTS, _json, joined_scripts, report_html, write_report
 

@@ -6,8 +6,18 @@ import pytest
 from PIL import Image
 from unpacking import inflated, unpacked
 
-from ganatomy.errors import BadFile
-from ganatomy.report.pack import jpeg, pack, pack_masks, png, reduced, sheet_grid, short, sprite_sheet, thinned
+from ganatomy.core.errors import BadFile
+from ganatomy.report.binary_packing import (
+    jpeg,
+    pack,
+    pack_masks,
+    png,
+    reduced,
+    sheet_grid,
+    short,
+    sprite_sheet,
+    thinned,
+)
 
 RNG = np.random.default_rng(0)
 
@@ -62,7 +72,7 @@ def test_thinned_masks_keep_the_middle_of_each_block() -> None:
 
 
 def test_a_sheet_shows_each_picture_in_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ganatomy.report.pack.SHEET", 48)
+    monkeypatch.setattr("ganatomy.report.binary_packing.SHEET", 48)
     assert sheet_grid(8, 16) == (6, 3)
     assert sheet_grid(100, 100) == (1, 1)
     colours = RNG.integers(0, 256, (4, 1, 1, 3), dtype=np.uint8)

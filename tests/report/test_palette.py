@@ -1,8 +1,8 @@
 import pytest
 
+from ganatomy.core.vocabulary import Concept
 from ganatomy.report.palette import NEUTRAL, category_colours, concept_colours
 from ganatomy.scenes import VOCABULARY
-from ganatomy.vocabulary import Concept
 
 MANY = (VOCABULARY[0], *(Concept(f"thing {i}", ("object", "part", "texture")[i % 3]) for i in range(400)))
 

@@ -1,7 +1,7 @@
 import numpy as np
 
-from ganatomy.experiments.strips import Strip
-from ganatomy.report.pictures import OUTLINE, outlined, side_by_side
+from ganatomy.experiments.top_images import Strip
+from ganatomy.report.images import OUTLINE, outlined, side_by_side
 
 
 def strip(masks: np.ndarray, side: int) -> Strip:

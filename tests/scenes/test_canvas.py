@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
+from ganatomy.core.vocabulary import find_concept
 from ganatomy.scenes import VOCABULARY, grammar
 from ganatomy.scenes.arrays import Plane
 from ganatomy.scenes.canvas import Canvas
-from ganatomy.scenes.draws import SeededRandom
 from ganatomy.scenes.palette import tone
-from ganatomy.vocabulary import find_concept
+from ganatomy.scenes.seeded_random import SeededRandom
 
 SIZE = 32
 BLUE, RED = tone("0000ff"), tone("ff0000")

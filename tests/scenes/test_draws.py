@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ganatomy.scenes.draws import SeededRandom
+from ganatomy.scenes.seeded_random import SeededRandom
 
 MANY = SeededRandom(3, range(20_000))
 

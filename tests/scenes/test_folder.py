@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganatomy.errors import BadValue
+from ganatomy.core.errors import BadValue
+from ganatomy.core.vocabulary import read_vocabulary
 from ganatomy.scenes import PLANES, VOCABULARY, render
 from ganatomy.scenes.folder import write_scenes
-from ganatomy.vocabulary import read_vocabulary
 
 
 def test_what_is_written_is_what_is_drawn(tmp_path: Path) -> None:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from ganatomy.errors import UnknownName
+from ganatomy.core.errors import UnknownName
+from ganatomy.core.vocabulary import NOTHING, Concept, find_concept
 from ganatomy.scenes import CATEGORIES, PLANES, VOCABULARY, grammar
-from ganatomy.vocabulary import NOTHING, Concept, find_concept
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ganatomy.core.vocabulary import Concept
 from ganatomy.scenes import CATEGORIES, grammar, render
-from ganatomy.scenes.draws import SeededRandom
 from ganatomy.scenes.grammar import INDEX
 from ganatomy.scenes.places import _BANKS, ALIKE, COVERED, Bank, exact, open_bank, place_probabilities
 from ganatomy.scenes.redraw import DRAWS, drawn_alone, horizon_rows, redraws
-from ganatomy.vocabulary import Concept
+from ganatomy.scenes.seeded_random import SeededRandom
 
 SIDE = 12
 BOXES = np.array([(row, column, SIDE, SIDE) for row in range(0, 53, 13) for column in range(0, 53, 13)])

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from ganatomy.errors import BadValue, UnknownName
+from ganatomy.core.errors import BadValue, UnknownName
 from ganatomy.scenes import CATEGORIES, PLANES, VOCABULARY, Rendered, grammar, render
 
 SAMPLE = range(320)

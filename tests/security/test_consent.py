@@ -8,13 +8,13 @@ import pytest
 from made_dissections import made_dissection
 
 import ganatomy
-from ganatomy import consent
 from ganatomy.cli import main
-from ganatomy.errors import BadValue, GanatomyError
+from ganatomy.core import trust
+from ganatomy.core.errors import BadValue, GanatomyError
 from ganatomy.experiments.causal.source import open_source
-from ganatomy.generators import GENERATORS, open_generator
-from ganatomy.generators.repaired import RECORD
-from ganatomy.segmenters import SEGMENTERS
+from ganatomy.models.generators import GENERATORS, open_generator
+from ganatomy.models.generators.repaired import RECORD
+from ganatomy.models.segmenters import SEGMENTERS
 
 EVIL = "from pathlib import Path\nPath({canary!r}).touch()\ndef build(**_):\n    Path({canary!r}).touch()\n"
 
@@ -119,13 +119,13 @@ def test_who_trusts_a_study_says_so_once(canary: Path, capsys: pytest.CaptureFix
 
 def test_other_code_of_the_same_name_is_other_code(canary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert ganatomy.trust(stranger(Path("study"), generator="torch:evilcode:build")) == ["torch:evilcode:build"]
-    consent.check(["torch:evilcode:build"], Path("study"))
+    trust.require_trust(["torch:evilcode:build"], Path("study"))
     elsewhere = Path("elsewhere")
     elsewhere.mkdir()
     (elsewhere / "evilcode.py").write_text("")
     monkeypatch.chdir(elsewhere)
     with pytest.raises(BadValue, match="runs code"):
-        consent.check(["torch:evilcode:build"], Path("study"))
+        trust.require_trust(["torch:evilcode:build"], Path("study"))
 
 
 @pytest.mark.slow
@@ -133,9 +133,9 @@ def test_what_is_dissected_here_needs_no_word(canary: Path, monkeypatch: pytest.
     monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
     name = "torch:nets_for_bad_input:Good?latent=4x1x1"
     result = ganatomy.dissect(name, segmenter="colors:", images=4, calibration=2, batch=2, out="own")
-    consent.check([name], result.study.directory)
+    trust.require_trust([name], result.study.directory)
     with pytest.raises(BadValue, match="runs code"):
-        consent.check([f"{name}&width=3"], result.study.directory)
+        trust.require_trust([f"{name}&width=3"], result.study.directory)
 
 
 def test_a_cache_that_cannot_be_written_to_keeps_nobody_from_dissecting(
@@ -153,8 +153,8 @@ def test_a_cache_that_cannot_be_written_to_keeps_nobody_from_dissecting(
 def test_models_of_the_network_are_not_fetched_for_a_stranger(canary: Path) -> None:
     for name in ("hf:somebody/model", "parts:hf:somebody/model", "diffusers:somebody/model"):
         with pytest.raises(BadValue, match="fetches a model"):
-            consent.check([name], Path("study"))
-    consent.check([f"hf:{canary.parent}", "progan:church.pth", "basis:bundled:church?layer=a"], Path("study"))
+            trust.require_trust([name], Path("study"))
+    trust.require_trust([f"hf:{canary.parent}", "progan:church.pth", "basis:bundled:church?layer=a"], Path("study"))
 
 
 CODE = {"torch", "classifier"}
@@ -162,6 +162,6 @@ CODE = {"torch", "classifier"}
 
 def test_every_built_in_family_but_these_reads_data() -> None:
     names = {*GENERATORS.names(), *SEGMENTERS.names()} - {"basis", "parts"}
-    assert {name for name in names if consent.runs_code(f"{name}:x")} == CODE
+    assert {name for name in names if trust.runs_code(f"{name}:x")} == CODE
     for around in ("basis", "parts"):
-        assert {name for name in names if consent.runs_code(f"{around}:{name}:x")} == CODE
+        assert {name for name in names if trust.runs_code(f"{around}:{name}:x")} == CODE

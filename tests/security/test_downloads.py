@@ -8,9 +8,9 @@ from urllib.request import Request
 
 import pytest
 
-from ganatomy.errors import BadFile
-from ganatomy.progress import NullProgress
-from ganatomy.weights import fetch
+from ganatomy.core.errors import BadFile
+from ganatomy.core.progress import NullProgress
+from ganatomy.models.weights import download
 
 
 class Sends(BaseHTTPRequestHandler):
@@ -39,13 +39,13 @@ def address() -> Iterator[str]:
 def test_redirects_stay_on_the_web(address: str, to: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Sends, "to", to)
     with pytest.raises(BadFile, match=r"sends on to|302"):
-        fetch.download([address], tmp_path / "a.pth", NullProgress(), lambda _: None, "fetch it by hand")
+        download.download([address], tmp_path / "a.pth", NullProgress(), lambda _: None, "fetch it by hand")
     assert not (tmp_path / "a.pth").exists()
 
 
 def test_nobody_is_sent_from_https_to_http() -> None:
-    handler, headers = fetch._Redirects(), {"location": "http://example.org/a.pth"}
-    with pytest.raises(fetch._NotHere, match="not followed"):
+    handler, headers = download._Redirects(), {"location": "http://example.org/a.pth"}
+    with pytest.raises(download._NotHere, match="not followed"):
         handler.redirect_request(Request("https://example.org/a.pth"), None, 302, "", headers, headers["location"])
     followed = handler.redirect_request(Request("http://example.org/a"), None, 302, "", {}, "https://example.org/b")
     assert followed.full_url == "https://example.org/b"

@@ -18,14 +18,14 @@ from rich.console import Console
 import ganatomy
 from ganatomy.annotations.store import exported
 from ganatomy.cli import main, terminal
-from ganatomy.errors import LONGEST, BadFile, BadValue, GanatomyError, StudyError
+from ganatomy.core.errors import LONGEST, BadFile, BadValue, GanatomyError, StudyError
+from ganatomy.core.vocabulary import read_vocabulary
+from ganatomy.datasets import open_images
 from ganatomy.experiments.monitor.monitoring import Monitoring
-from ganatomy.pictures import open_images
+from ganatomy.models.weights import read_state
 from ganatomy.report.html import write_report
 from ganatomy.stats.topk import TopImages
 from ganatomy.study import Study
-from ganatomy.vocabulary import read_vocabulary
-from ganatomy.weights import read_state
 
 NAMES = {
     "ball": "<img src=x onerror=alert(1)>",

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from ganatomy.errors import BadFile
-from ganatomy.generators import open_generator
-from ganatomy.generators.exported import is_sound
+from ganatomy.core.errors import BadFile
+from ganatomy.models.generators import open_generator
+from ganatomy.models.generators.exported import is_sound
 
 UNSOUND = ["_stack", "_fft_r2c", "_scaled_mm", "_sobol_engine_draw", "promote_types", "relu_backward", "set_"]
 

@@ -6,15 +6,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ganatomy import consent
-from ganatomy.edit import Intervention, edits_from_json, edits_json
-from ganatomy.errors import BadValue, shown
-from ganatomy.files import parsed
-from ganatomy.generators import GENERATORS
-from ganatomy.generators.repaired import with_files
-from ganatomy.registry import Registry
-from ganatomy.segmenters import SEGMENTERS
-from ganatomy.vocabulary import NOTHING, Concept, checked_vocabulary, vocabulary_json
+from ganatomy.core import trust
+from ganatomy.core.errors import BadValue, shown
+from ganatomy.core.files import parsed
+from ganatomy.core.registry import Registry
+from ganatomy.core.vocabulary import NOTHING, Concept, checked_vocabulary, vocabulary_json
+from ganatomy.interventions import Intervention, edits_from_json, edits_json
+from ganatomy.models.generators import GENERATORS
+from ganatomy.models.generators.repaired import with_files
+from ganatomy.models.segmenters import SEGMENTERS
 
 SHAPE = (3, 2, 2)
 LAYERS = {"layer1": SHAPE, "é:?&=/..": SHAPE}
@@ -70,9 +70,9 @@ def _told(argument: str, **options: str) -> tuple[str, dict[str, str]]:
 @settings(max_examples=200, deadline=None, database=None)
 def test_no_name_hides_code(text: str, around: str) -> None:
     for family in ("torch", "classifier"):
-        assert consent.runs_code(f"{around}{family}:{text}")
+        assert trust.runs_code(f"{around}{family}:{text}")
     known = {"given", *GENERATORS.names(), *SEGMENTERS.names()}
-    assert consent.runs_code(f"{around}{text}") or text.partition("?")[0].partition(":")[0] in known
+    assert trust.runs_code(f"{around}{text}") or text.partition("?")[0].partition(":")[0] in known
 
 
 @given(st.text(max_size=40))

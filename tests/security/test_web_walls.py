@@ -116,7 +116,7 @@ def test_only_this_machine_unless_asked_for() -> None:
 
 
 def test_a_study_that_names_code_is_not_served(tmp_path: Path) -> None:
-    from ganatomy.errors import BadValue
+    from ganatomy.core.errors import BadValue
 
     made_dissection(tmp_path / "study", {"layer1": ["tree"]}, generator="torch:os:system")
     with pytest.raises(BadValue, match="ganatomy trust"):

@@ -23,8 +23,8 @@ from ganatomy.stats.images import COMPARED, ImageSample, Presence
 from ganatomy.stats.levels import ActivationLevels
 from ganatomy.stats.paired import PairedChange
 from ganatomy.stats.pairs import PairCounts, PairLevels
+from ganatomy.stats.predictions import Predictions
 from ganatomy.stats.topk import TopImages
-from ganatomy.stats.verdicts import Predictions
 from ganatomy.stats.wasserstein import Patches
 
 IMAGES = 12

@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
 
 from ganatomy import experiments, stats
-from ganatomy.errors import BadValue
-from ganatomy.experiments.tally import Counting, Tally
-from ganatomy.resample import Grid
+from ganatomy.core.errors import BadValue
+from ganatomy.core.resample import Grid
+from ganatomy.core.tensor_files import Archive, write
+from ganatomy.experiments.dissection_stats import Counting, Tally
 from ganatomy.stats.agreement import Agreement
 from ganatomy.stats.base import Accumulator
 from ganatomy.stats.topk import TopImages
-from ganatomy.tensor_files import Archive, write
 
 every = pytest.mark.parametrize("case", CASES, ids=lambda case: type(case.empty()).__name__)
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ganatomy.errors import BadValue
-from ganatomy.resample import Grid, bilinear_axis
+from ganatomy.core.errors import BadValue
+from ganatomy.core.resample import Grid, bilinear_axis
 from ganatomy.stats import combinations
 from ganatomy.stats.agreement import Agreement, _taking_on_device, count_on_device
 from ganatomy.stats.combinations import index_labels

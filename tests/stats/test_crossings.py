@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from test_agreement import ACTIVATIONS, LEVELS, SIZES, random_labels
 from torch import Tensor
 
-from ganatomy.resample import Grid, upsample
+from ganatomy.core.resample import Grid, upsample
 from ganatomy.stats import combinations
 from ganatomy.stats.agreement import _count_on_cpu, count_on_device
 from ganatomy.stats.combinations import index_labels

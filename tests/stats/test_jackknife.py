@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ganatomy.errors import BadValue
+from ganatomy.core.errors import BadValue
 from ganatomy.stats.jackknife import blocks_left_out, jackknife_error
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ganatomy.resample import Grid, upsample
+from ganatomy.core.resample import Grid, upsample
 from ganatomy.stats.levels import ActivationLevels, exact_levels, fractions
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ganatomy.errors import BadValue
+from ganatomy.core.errors import BadValue
 from ganatomy.stats.scores import (
     Rates,
     accuracy,

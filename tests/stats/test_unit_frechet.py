@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganatomy.errors import BadValue
-from ganatomy.progress import listening
+from ganatomy.core.errors import BadValue
+from ganatomy.core.progress import listening
 from ganatomy.stats import unit_frechet as module
 from ganatomy.stats.frechet import FeatureMoments, frechet_distance
 from ganatomy.stats.unit_frechet import unit_frechet

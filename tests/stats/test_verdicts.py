@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ganatomy.stats.verdicts import Predictions
+from ganatomy.stats.predictions import Predictions
 
 CLASSES, IMAGES, TRIALS = 5, 60, 4
 NUMBERS = np.random.default_rng(0)

@@ -6,7 +6,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ganatomy.errors import BadValue
+from ganatomy.core.errors import BadValue
 from ganatomy.stats import wasserstein
 from ganatomy.stats.wasserstein import Patches, laplacian_pyramid, pyramid_sizes, sliced_wasserstein
 

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy_study import FACTS, FINISHED, SHARDS, WHOLE, Counts, RoundsSpec, contents, run, same_counts, tried
 
-from ganatomy.errors import BadFile, PartsMissing, StudyBusy, StudyError, StudyMismatch
-from ganatomy.execute import local
+from ganatomy.core.errors import BadFile, PartsMissing, StudyBusy, StudyError, StudyMismatch
+from ganatomy.core.tensor_files import Archive, write
+from ganatomy.engines import local
 from ganatomy.study import Part, Study
 from ganatomy.study.lock import StudyLock
 from ganatomy.study.merge import merge_parts
-from ganatomy.tensor_files import Archive, write
 
 
 @pytest.fixture

@@ -29,8 +29,8 @@ from toy_study import (
     tried,
 )
 
-from ganatomy.errors import BadFile, BadValue, PartsMissing, StudyBusy, StudyError
-from ganatomy.execute import local
+from ganatomy.core.errors import BadFile, BadValue, PartsMissing, StudyBusy, StudyError
+from ganatomy.engines import local
 from ganatomy.study import Part, Study
 from ganatomy.study.parts import MOST, ShardPlan, numbers
 from ganatomy.study.sharded import ShardedStep

@@ -8,9 +8,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ganatomy.errors import PartsMissing
-from ganatomy.execute import Engine, local
-from ganatomy.progress import Progress
+from ganatomy.core.errors import PartsMissing
+from ganatomy.core.progress import Progress
+from ganatomy.engines import Engine, local
 from ganatomy.stats.base import Accumulator, Merge, add, concat
 from ganatomy.study import Study
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from ganatomy.edit import edits_from_json
+from ganatomy.interventions import edits_from_json
 from ganatomy.web import Limits, Painter, create_app
 
 BASE = "/api/studies/planted"

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 import ganatomy
-from ganatomy.errors import BadValue, UnknownName
+from ganatomy.core.errors import BadValue, UnknownName
 from ganatomy.experiments.causal.source import open_source
-from ganatomy.web.painter import Painter
-from ganatomy.web.reader import pixels
+from ganatomy.web.paint_sessions import Painter
+from ganatomy.web.readers import pixels
 from ganatomy.web.schemas import Region, Stroke
 
 
@@ -164,7 +164,7 @@ def test_what_is_not_there_is_named(
 
 
 def test_what_was_seen_is_kept_within_bounds(painter: Painter, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ganatomy.web.reader.CACHE_BYTES", 50_000)
+    monkeypatch.setattr("ganatomy.web.readers.CACHE_BYTES", 50_000)
     for id in range(100, 140):
         painter.image(id, 0)
     assert sum(own.nbytes for own in painter._cache.values()) <= 50_000

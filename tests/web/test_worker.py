@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from ganatomy.web.worker import BROWSE, PAINT, Busy, ModelThread, Outdated, Priority
+from ganatomy.web.model_thread import BROWSE, PAINT, Busy, ModelThread, Outdated, Priority
 
 
 def blocked(worker: ModelThread) -> tuple[threading.Event, "asyncio.Task[bool]"]:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ganatomy.errors import BadFile, BadValue
-from ganatomy.files import replacing
+from ganatomy.core.errors import BadFile, BadValue
+from ganatomy.core.files import replacing
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine, Table

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
-from ganatomy.errors import BadValue, UnknownName
+from ganatomy.core.errors import BadValue, UnknownName
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -104,8 +104,8 @@ def _mismatch(value: Any, kind: Any) -> str:
 
 def run_experiment(name: str, given: dict[str, Any]) -> Any:
     """Run an experiment on a dissection with the arguments of its function, or find it finished."""
-    from ganatomy.execute import local
-    from ganatomy.execute.engines import engine_of
+    from ganatomy.engines import local
+    from ganatomy.engines.registry import engine_of
     from ganatomy.experiments.base import Runner, experiment
     from ganatomy.experiments.causal.source import open_source
     from ganatomy.remote import local_path
@@ -121,11 +121,11 @@ def run_experiment(name: str, given: dict[str, Any]) -> Any:
 
 def run_dissect(given: dict[str, Any]) -> Any:
     """Dissect a generator."""
-    from ganatomy.execute.engines import engine_of
+    from ganatomy.engines.registry import engine_of
     from ganatomy.experiments.dissect import run
     from ganatomy.experiments.dissect_spec import DissectSpec
     from ganatomy.experiments.dtype import begin, settle
-    from ganatomy.experiments.models import Models, name_of
+    from ganatomy.experiments.model_pair import Models, name_of
     from ganatomy.remote import local_path
 
     names = ("generator", "segmenter", "out", "device", "engine", "progress", "memory")
@@ -141,7 +141,7 @@ def run_dissect(given: dict[str, Any]) -> Any:
 
 def run_monitor(given: dict[str, Any]) -> Any:
     """Dissect the checkpoints of a training."""
-    from ganatomy.execute.engines import engine_of
+    from ganatomy.engines.registry import engine_of
     from ganatomy.experiments.monitor.checkpoints import run_monitor as run
     from ganatomy.experiments.monitor.steps import plan_checkpoints
     from ganatomy.remote import local_path
@@ -155,7 +155,7 @@ def run_monitor(given: dict[str, Any]) -> Any:
 
 def run_compare(given: dict[str, Any]) -> Any:
     """Set dissections side by side."""
-    from ganatomy.execute.engines import engine_of
+    from ganatomy.engines.registry import engine_of
     from ganatomy.experiments.compare.comparison import planned
     from ganatomy.experiments.compare.comparison import run_compare as run
     from ganatomy.remote import local_path

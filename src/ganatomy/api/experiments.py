@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, cast
 from ganatomy.api.calls import command, public, run_compare, run_dissect, run_experiment, run_monitor
 
 if TYPE_CHECKING:
-    from ganatomy.execute import Engine
+    from ganatomy.core.progress import Progress
+    from ganatomy.engines import Engine
     from ganatomy.experiments.artifacts import Artifacts
     from ganatomy.experiments.causal.accuracy import Accuracy
     from ganatomy.experiments.causal.ace import Ace
@@ -29,9 +30,8 @@ if TYPE_CHECKING:
     from ganatomy.experiments.monitor.monitoring import Monitoring
     from ganatomy.experiments.quality import Quality
     from ganatomy.experiments.repair import Repair
-    from ganatomy.generators import Subject
-    from ganatomy.progress import Progress
-    from ganatomy.segmenters import Segmenter
+    from ganatomy.models.generators import Subject
+    from ganatomy.models.segmenters import Segmenter
 
 
 @public

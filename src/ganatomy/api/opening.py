@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from ganatomy.api.calls import public
-from ganatomy.consent import agree
-from ganatomy.errors import StudyError
+from ganatomy.core.errors import StudyError
+from ganatomy.core.trust import record_trust
 from ganatomy.experiments.base import EXPERIMENTS, experiment
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.monitor.monitoring import Monitoring
@@ -57,4 +57,4 @@ def trust(directory: str | Path) -> list[str]:
         GanatomyError: there is no finished dissection, or what was said cannot be kept.
     """
     spec = open_dissection(directory).spec
-    return agree([spec.generator, spec.segmenter])
+    return record_trust([spec.generator, spec.segmenter])

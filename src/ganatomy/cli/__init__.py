@@ -5,10 +5,10 @@ import os
 import sys
 from collections.abc import Sequence
 
-from ganatomy.cli import surroundings
+from ganatomy.cli import process
 from ganatomy.cli.arguments import parse
 from ganatomy.cli.engine import run_with_engine
-from ganatomy.errors import GanatomyError
+from ganatomy.core.errors import GanatomyError
 
 __all__ = ["main"]
 
@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     on stderr, 130 Ctrl-C, 143 SIGTERM. Anything else that is raised is a fault of ours, and keeps its traceback.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # threads that spin for long while they wait starve others
-    with surroundings.prepared():
+    with process.prepared():
         return _run(argv)
 
 
@@ -32,14 +32,14 @@ def _run(argv: Sequence[str] | None) -> int:
     except GanatomyError as error:
         return _end(" ".join("; ".join([str(error), *getattr(error, "__notes__", [])]).split()), 2)
     except KeyboardInterrupt as stop:
-        return _end("stopped; run the same command again to resume", surroundings.exit_code(stop))
+        return _end("stopped; run the same command again to resume", process.exit_code(stop))
     except BrokenPipeError:  # the reader of our output, `head` perhaps, has seen enough
-        surroundings.discard_output()
+        process.discard_output()
         return 1
     except OSError as error:
-        if (line := surroundings.machine_error(error)) is None:
+        if (line := process.machine_error(error)) is None:
             raise
-        surroundings.discard_output()
+        process.discard_output()
         return _end(line, 2)
     return code
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from ganatomy.cli import terminal
 from ganatomy.cli.verbs import print_json, rows, writing
-from ganatomy.errors import GanatomyError
+from ganatomy.core.errors import GanatomyError
 from ganatomy.experiments.base import Plan, Runner
 from ganatomy.experiments.causal import plans
 from ganatomy.experiments.causal.source import SampleSpec, Source

@@ -3,7 +3,7 @@
 from argparse import Namespace
 
 from ganatomy.cli.parser import Parser, add_device, add_json, names
-from ganatomy.errors import BadValue, PartsMissing
+from ganatomy.core.errors import BadValue, PartsMissing
 
 ENGINE = ("engine", "workers", "devices", "gpus_per_worker")
 
@@ -30,7 +30,7 @@ def run_with_engine(arguments: Namespace) -> int:
     given = vars(arguments)
     if "execute" not in given:
         return arguments.run(arguments) or 0
-    from ganatomy.execute.engines import driver_device, open_engine
+    from ganatomy.engines.registry import driver_device, open_engine
     from ganatomy.study import Part
 
     asked = {name: given.pop(name) for name in ENGINE if name in given}

@@ -18,7 +18,7 @@ import ganatomy.api.experiments as api
 from ganatomy.api.calls import COMMANDS, Command
 from ganatomy.cli.engine import add_engine
 from ganatomy.cli.parser import Parser, add_command, names, study
-from ganatomy.errors import BadValue
+from ganatomy.core.errors import BadValue
 
 if TYPE_CHECKING:
     from ganatomy.experiments.causal.source import Source

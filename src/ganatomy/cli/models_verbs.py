@@ -5,13 +5,13 @@ from argparse import Namespace
 from typing import Any
 
 from ganatomy.cli.verbs import print_json
-from ganatomy.errors import UnknownName
+from ganatomy.core.errors import UnknownName
 
 
 def models(arguments: Namespace) -> None:
     """List what is bundled, what can be fetched and which families can be opened, or show one card."""
     from ganatomy.cli import terminal
-    from ganatomy.weights import bundled_names
+    from ganatomy.models.weights import bundled_names
 
     if arguments.name is not None:
         chosen = _card(arguments.name)
@@ -25,7 +25,7 @@ def models(arguments: Namespace) -> None:
 def fetch(arguments: Namespace) -> None:
     """Fetch a published model and say how it is opened; without a name, list what can be fetched."""
     from ganatomy.cli import terminal
-    from ganatomy.weights import fetch_model, named_digits, published_model
+    from ganatomy.models.weights import fetch_model, named_digits, published_model
 
     if arguments.name is None or arguments.list:
         return print_json({"published": _published()}) if arguments.json else terminal.show_published(_published())
@@ -53,7 +53,7 @@ def fetch(arguments: Namespace) -> None:
 def layers(arguments: Namespace) -> None:
     """List the layers of a model, and the submodules that are none, with the reason."""
     from ganatomy.cli import terminal
-    from ganatomy.generators import open_subject
+    from ganatomy.models.generators import open_subject
 
     generator = open_subject(arguments.generator, arguments.device)
     seen = generator.observe(generator.latents(range(1), 0), list(generator.layers))
@@ -77,7 +77,7 @@ def layers(arguments: Namespace) -> None:
 
 
 def _card(name: str) -> dict[str, Any]:
-    from ganatomy.weights import MODEL_ZOO, bundled, bundled_names, card
+    from ganatomy.models.weights import MODEL_ZOO, bundled, bundled_names, card
 
     if name in MODEL_ZOO:
         return next(facts for facts in _published() if facts["name"] == name)
@@ -87,7 +87,7 @@ def _card(name: str) -> dict[str, Any]:
 
 
 def _published() -> list[dict[str, Any]]:
-    from ganatomy.weights import MODEL_ZOO
+    from ganatomy.models.weights import MODEL_ZOO
 
     return [
         {
@@ -106,9 +106,9 @@ def _published() -> list[dict[str, Any]]:
 
 def _families() -> dict[str, dict[str, str]]:
     """Say in a sentence what each registered family opens."""
-    from ganatomy.features import FEATURES
-    from ganatomy.generators import GENERATORS
-    from ganatomy.segmenters import SEGMENTERS
+    from ganatomy.models.features import FEATURES
+    from ganatomy.models.generators import GENERATORS
+    from ganatomy.models.segmenters import SEGMENTERS
 
     return {
         f"{registry.kind}s": {name: _sentence(registry.factory(name)) for name in registry.names()}

@@ -9,7 +9,7 @@ from ganatomy.cli.engine import add_engine
 from ganatomy.cli.experiments import add_options, given_options, options_of
 from ganatomy.cli.parser import add_command, names, study
 from ganatomy.cli.verbs import print_json, rows, writing
-from ganatomy.errors import BadValue
+from ganatomy.core.errors import BadValue
 
 if TYPE_CHECKING:
     from ganatomy.experiments.monitor.monitoring import Monitoring, Unit
@@ -40,8 +40,8 @@ def add_monitor(commands: Any) -> None:
 def monitor(arguments: Namespace) -> None:
     """Dissect the checkpoints, write the page, and show the result."""
     from ganatomy.cli import terminal
-    from ganatomy.experiments.monitor.looks import add_errors
     from ganatomy.experiments.monitor.monitoring import Monitoring
+    from ganatomy.experiments.monitor.snapshots import add_errors
     from ganatomy.remote import display_path
     from ganatomy.report.monitor.page import write_monitor_report
 

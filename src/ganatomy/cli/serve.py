@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ganatomy.cli.parser import add_command, add_device, study
-from ganatomy.errors import BadValue
+from ganatomy.core.errors import BadValue
 
 MISSING = "the web app needs more packages: pip install 'ganatomy[web]'"
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from ganatomy.errors import shown
+from ganatomy.core.errors import shown
 from ganatomy.report.tables import Column, Table
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ LAYERS = 1000
 
 
 class Bar:
-    """A `ganatomy.progress.Progress` with the time that is left, on stderr; silent where that is no terminal."""
+    """A `ganatomy.core.progress.Progress` with the time that is left, on stderr; silent where that is no terminal."""
 
     def __init__(self) -> None:
         console = Console(stderr=True)

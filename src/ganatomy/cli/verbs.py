@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganatomy.cli.surroundings import is_unicode
-from ganatomy.errors import BadFile, BadModel, BadValue, UnknownName
+from ganatomy.cli.process import is_unicode
+from ganatomy.core.errors import BadFile, BadModel, BadValue, UnknownName
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +38,7 @@ def dissect(arguments: Namespace) -> None:
     from ganatomy.experiments.dissect_spec import DissectSpec
     from ganatomy.experiments.dtype import begin, settle
     from ganatomy.experiments.forecast import forecasts
-    from ganatomy.experiments.models import Models
+    from ganatomy.experiments.model_pair import Models
     from ganatomy.remote import display_path
 
     given, place = given_options(arguments), display_path(arguments.out)
@@ -126,7 +126,7 @@ def trust(arguments: Namespace) -> None:
 
 def doctor(arguments: Namespace) -> int:
     """Say what works here; 0 if a dissection would run, else 1. It imports nothing but Python, which always works."""
-    from ganatomy.doctor import examine
+    from ganatomy.cli.checks import examine
 
     found = examine()
     broken = ", ".join(finding.name for finding in found if finding.state == "broken")
@@ -148,11 +148,11 @@ def calibrate(arguments: Namespace) -> None:
     import torch
 
     from ganatomy.cli import terminal
-    from ganatomy.generators import open_subject
+    from ganatomy.models.generators import open_subject
+    from ganatomy.models.segmenters import open_segmenter
+    from ganatomy.models.segmenters.clipseg import ClipSegmenter, with_thresholds
+    from ganatomy.models.segmenters.clipseg import calibrate as choose_thresholds
     from ganatomy.report.tables import Column, Table
-    from ganatomy.segmenters import open_segmenter
-    from ganatomy.segmenters.clipseg import ClipSegmenter, with_thresholds
-    from ganatomy.segmenters.clipseg import calibrate as choose_thresholds
 
     if arguments.images < 1:
         raise BadValue(f"--images {arguments.images}: expected at least 1")

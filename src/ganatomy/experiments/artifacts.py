@@ -19,11 +19,13 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from ganatomy.annotations import artifact_units, open_annotations
-from ganatomy.errors import BadFile, BadValue
-from ganatomy.execute import Engine, local
+from ganatomy.core.errors import BadFile, BadValue
+from ganatomy.core.progress import NullProgress, Progress, listening
+from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner, Tensors
 from ganatomy.experiments.causal.source import Source, home, missing, read_spec
-from ganatomy.experiments.described import (
+from ganatomy.experiments.dissection import interpretable_with
+from ganatomy.experiments.real_comparison import (
     ArtifactSpec,
     FeatureTable,
     comparison_study,
@@ -32,9 +34,7 @@ from ganatomy.experiments.described import (
     describing_seconds,
     named_reals,
 )
-from ganatomy.experiments.dissection import interpretable_with
 from ganatomy.experiments.result import Result
-from ganatomy.progress import NullProgress, Progress, listening
 from ganatomy.report.causal.artifacts import artifacts_section, artifacts_tables
 from ganatomy.stats.frechet import FeatureMoments, frechet_distance, sampling_bias
 from ganatomy.stats.unit_frechet import unit_frechet

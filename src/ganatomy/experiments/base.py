@@ -13,8 +13,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 
-from ganatomy.execute import Engine, local
-from ganatomy.progress import Progress
+from ganatomy.core.progress import Progress
+from ganatomy.engines import Engine, local
 
 if TYPE_CHECKING:
     from torch import Tensor

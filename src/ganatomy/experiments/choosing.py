@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ganatomy.experiments.base import Tensors
 from ganatomy.experiments.dissect_spec import DissectSpec
-from ganatomy.experiments.tally import Tally
+from ganatomy.experiments.dissection_stats import Tally
 from ganatomy.stats.pairs import GROUPED, PairLevels
 from ganatomy.stats.scores import (
     Rates,

@@ -7,17 +7,17 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any
 
-from ganatomy import consent
-from ganatomy.devices import free_share
-from ganatomy.errors import StudyError
+from ganatomy.core.devices import free_share
+from ganatomy.core.errors import StudyError
+from ganatomy.core.trust import record_trust
 from ganatomy.experiments.choosing import ChosenLevels, choose
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.experiments.models import Models
+from ganatomy.experiments.dissection_stats import Tally
+from ganatomy.experiments.model_pair import Models
 from ganatomy.experiments.sampling import chosen_layers
 from ganatomy.experiments.shards import calibration_parts, draw_strips, measure_levels, tally_shard
-from ganatomy.experiments.tally import Tally
-from ganatomy.generators import Generator
+from ganatomy.models.generators import Generator
 from ganatomy.stats.levels import ActivationLevels
 from ganatomy.stats.pairs import PairLevels
 from ganatomy.study import Study
@@ -54,7 +54,7 @@ def run(spec: DissectSpec, study: Study, models: Models, memory: int | None = No
         memory: how many bytes one process may take, see `tally_shard`; None for half of what is free.
     """
     with contextlib.suppress(StudyError):  # it is only asked for again
-        consent.agree([spec.generator, spec.segmenter])  # which stand in a file from now on, and were typed here
+        record_trust([spec.generator, spec.segmenter])  # which stand in a file from now on, and were typed here
     if study.finished:
         return Dissection.open(study.directory)
     spec = study.begun(spec)

@@ -13,24 +13,24 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ganatomy.errors import BadFile, BadValue, UnknownName
+from ganatomy.core.errors import BadFile, BadValue, UnknownName
+from ganatomy.core.tensor_files import SUFFIX
+from ganatomy.core.vocabulary import NOTHING, Concept, addresses, find_concept
 from ganatomy.experiments.choosing import ChosenLevels
 from ganatomy.experiments.dissect_spec import DissectSpec
-from ganatomy.experiments.reading import PixelCounts, UnitScores, counted, read
+from ganatomy.experiments.dissection_stats import Tally
 from ganatomy.experiments.result import Summarised, matched_text
-from ganatomy.experiments.strips import Strip, Strips, top_ids
+from ganatomy.experiments.scoring import PixelCounts, UnitScores, counted, read
 from ganatomy.experiments.tables import Scores, concept_table, layer_table, pair_table, unit_table
-from ganatomy.experiments.tally import Tally
-from ganatomy.generators import LayerShape
+from ganatomy.experiments.top_images import Strip, Strips, top_ids
+from ganatomy.models.generators import LayerShape
 from ganatomy.stats.levels import ActivationLevels
 from ganatomy.stats.scores import information_quality, iou, rates
 from ganatomy.stats.topk import TopImages
 from ganatomy.study import Study, TensorState, as_bad_file
-from ganatomy.tensor_files import SUFFIX
-from ganatomy.vocabulary import NOTHING, Concept, addresses, find_concept
 
 if TYPE_CHECKING:
-    from ganatomy.experiments.resampling import Resampled
+    from ganatomy.experiments.bootstrap import Resampled
     from ganatomy.report.card import UnitCard
 
 A = TypeVar("A", bound="TensorState")
@@ -280,7 +280,7 @@ class Dissection(Summarised):
     @cached_property
     def errors(self) -> "Resampled | None":
         """How far its counts would differ on another sample, from 200 draws; None for few images, or no counts."""
-        from ganatomy.experiments.resampling import resampled  # which asks this one
+        from ganatomy.experiments.bootstrap import resampled  # which asks this one
 
         return resampled(self)
 

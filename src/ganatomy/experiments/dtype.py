@@ -13,18 +13,18 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ganatomy.devices import DTYPES, has_bfloat16
-from ganatomy.errors import BadModel, StudyMismatch
-from ganatomy.execute import Engine, local
+from ganatomy.core.devices import DTYPES, has_bfloat16
+from ganatomy.core.errors import BadModel, StudyMismatch
+from ganatomy.core.progress import Progress
+from ganatomy.core.registry import Name, join_name, split_name
+from ganatomy.engines import Engine, local
 from ganatomy.experiments.dissect import facts
 from ganatomy.experiments.dissect_spec import DissectSpec
-from ganatomy.experiments.models import Models, name_of
+from ganatomy.experiments.model_pair import Models, name_of
 from ganatomy.experiments.sampling import observe
-from ganatomy.generators import Subject
-from ganatomy.progress import Progress
-from ganatomy.registry import Name, join_name, split_name
+from ganatomy.models.generators import Subject
+from ganatomy.models.segmenters import Segmenter
 from ganatomy.remote import local_path
-from ganatomy.segmenters import Segmenter
 from ganatomy.study import Study, is_study
 from ganatomy.study.files import read_record
 

@@ -16,16 +16,16 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from ganatomy.devices import free_share, held_memory, with_memory
-from ganatomy.errors import BadValue
+from ganatomy.core.devices import free_share, held_memory, with_memory
+from ganatomy.core.errors import BadValue
+from ganatomy.core.resample import Grid, labels_at
 from ganatomy.experiments.choosing import KEPT_BYTES
 from ganatomy.experiments.dissect_spec import DissectSpec
-from ganatomy.experiments.models import Models
+from ganatomy.experiments.dissection_stats import Counting
+from ganatomy.experiments.model_pair import Models
 from ganatomy.experiments.sampling import batch_size, chosen_layers, grid_of, observe
 from ganatomy.experiments.shards import CALIBRATION_BYTES, TABLES, calibration_parts
-from ganatomy.experiments.tally import Counting
-from ganatomy.generators import LayerShape, Observation
-from ganatomy.resample import Grid, labels_at
+from ganatomy.models.generators import LayerShape, Observation
 from ganatomy.stats.agreement import Agreement
 from ganatomy.stats.pairs import GROUP, GROUPED, blocks_of
 from ganatomy.study.sharded import IN_MEMORY

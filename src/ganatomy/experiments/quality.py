@@ -9,10 +9,12 @@ from typing import Any
 
 import pandas as pd
 
-from ganatomy.execute import Engine, local
+from ganatomy.core.progress import NullProgress, Progress
+from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.source import Source, home, read_spec
-from ganatomy.experiments.described import (
+from ganatomy.experiments.jackknife import Jackknife, NoiseFloor, Textures, check_textures, frechet_jackknife
+from ganatomy.experiments.real_comparison import (
     AgainstRealSpec,
     FeatureTable,
     RealComparison,
@@ -22,9 +24,7 @@ from ganatomy.experiments.described import (
     describing_seconds,
     named_reals,
 )
-from ganatomy.experiments.left_out import Jackknife, NoiseFloor, Textures, check_textures, frechet_jackknife
 from ganatomy.experiments.result import Result
-from ganatomy.progress import NullProgress, Progress
 from ganatomy.report.causal.quality import quality_section, quality_tables
 from ganatomy.stats.frechet import FeatureMoments, sampling_bias
 from ganatomy.study import Study

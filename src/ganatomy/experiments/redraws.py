@@ -29,7 +29,7 @@ from torch import Tensor
 
 from ganatomy.experiments.choosing import levels_of, pixels_at
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.experiments.reading import PixelCounts, null_ratio, share_on, share_right
+from ganatomy.experiments.scoring import PixelCounts, null_ratio, share_on, share_right
 from ganatomy.experiments.tables import Floats, Scores
 from ganatomy.stats.pairs import GROUP, PairCounts
 from ganatomy.stats.scores import Rates, at_level, candidates, information_quality, iou, rates

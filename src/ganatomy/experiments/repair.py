@@ -17,14 +17,15 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from ganatomy.edit import check_units
-from ganatomy.errors import BadValue
-from ganatomy.execute import Engine, local
+from ganatomy.core.errors import BadValue
+from ganatomy.core.progress import NullProgress, Progress
+from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Tensors
 from ganatomy.experiments.causal.choice import random_sets
 from ganatomy.experiments.causal.places import as_bytes
 from ganatomy.experiments.causal.source import Source, at_least, checked_set, missing, read_spec
-from ganatomy.experiments.described import (
+from ganatomy.experiments.jackknife import Jackknife, NoiseFloor, Textures, check_textures, frechet_jackknife
+from ganatomy.experiments.real_comparison import (
     AgainstRealSpec,
     FeatureTable,
     RealComparison,
@@ -33,10 +34,9 @@ from ganatomy.experiments.described import (
     describe_made,
     describe_reals,
 )
-from ganatomy.experiments.left_out import Jackknife, NoiseFloor, Textures, check_textures, frechet_jackknife
 from ganatomy.experiments.result import Result
-from ganatomy.generators.repaired import IN_STUDY, write_repaired
-from ganatomy.progress import NullProgress, Progress
+from ganatomy.interventions import check_units
+from ganatomy.models.generators.repaired import IN_STUDY, write_repaired
 from ganatomy.remote import display_path
 from ganatomy.stats.frechet import FeatureMoments, sampling_bias
 from ganatomy.study import Study

@@ -6,11 +6,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ganatomy.errors import BadValue, StudyMismatch
+from ganatomy.core.errors import BadValue, StudyMismatch
 from ganatomy.experiments.artifacts import Artifacts, flagged_units, plan_artifacts, planned_ranking
 from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.source import Source
-from ganatomy.experiments.described import ArtifactSpec, describing_seconds, named_reals
+from ganatomy.experiments.real_comparison import ArtifactSpec, describing_seconds, named_reals
 from ganatomy.experiments.repair import UNION, Repair, RepairSpec, check_sets, run_repair
 from ganatomy.remote import local_path
 from ganatomy.report.causal.repair import repair_section, repair_tables

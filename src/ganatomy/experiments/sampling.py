@@ -5,11 +5,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 
-from ganatomy.errors import BadModel, UnknownName
+from ganatomy.core.errors import BadModel, UnknownName
+from ganatomy.core.resample import Grid
 from ganatomy.experiments.dissect_spec import DissectSpec
-from ganatomy.generators import LayerShape, Observation, Subject
-from ganatomy.generators.protocol import within_image
-from ganatomy.resample import Grid
+from ganatomy.models.generators import LayerShape, Observation, Subject
+from ganatomy.models.generators.protocol import within_image
 
 FEATURE_BYTES = 1 << 28
 """How much room the features of one batch may take; a batch has fewer images where the model is large."""

@@ -7,22 +7,22 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ganatomy.devices import held_memory
+from ganatomy.core.devices import held_memory
+from ganatomy.core.progress import report_progress
+from ganatomy.core.resample import Grid
+from ganatomy.core.tensor_files import Archive, packed
+from ganatomy.core.tensor_types import Labels
 from ganatomy.experiments.dissect_spec import HALVES, DissectSpec
-from ganatomy.experiments.models import Models
+from ganatomy.experiments.dissection_stats import Counting, Tally
+from ganatomy.experiments.model_pair import Models
 from ganatomy.experiments.sampling import batches, chosen_layers, grid_of
-from ganatomy.experiments.strips import Strips, top_ids
-from ganatomy.experiments.tally import Counting, Tally
-from ganatomy.generators import LayerShape
-from ganatomy.progress import report_progress
-from ganatomy.resample import Grid
+from ganatomy.experiments.top_images import Strips, top_ids
+from ganatomy.models.generators import LayerShape
 from ganatomy.stats.agreement import Agreement
 from ganatomy.stats.base import Accumulator
 from ganatomy.stats.levels import ActivationLevels, exact_levels
 from ganatomy.stats.pairs import PairCounts, PairLevels, size
 from ganatomy.study.sharded import IN_MEMORY
-from ganatomy.tensor_files import Archive, packed
-from ganatomy.types import Labels
 
 TABLES = 0.65
 """How much of the memory that is left beside models and a batch tables of counts may take; merging takes the rest."""

@@ -10,10 +10,10 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
+from ganatomy.core.vocabulary import CATEGORIES, Vocabulary
 from ganatomy.experiments.dissect_spec import DissectSpec
-from ganatomy.experiments.reading import UnitScores, required_iou
-from ganatomy.generators import LayerShape
-from ganatomy.vocabulary import CATEGORIES, Vocabulary
+from ganatomy.experiments.scoring import UnitScores, required_iou
+from ganatomy.models.generators import LayerShape
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from ganatomy import files
+from ganatomy.core import files
+from ganatomy.core.cache import offline
 from ganatomy.remote.filesystem import Remote
 from ganatomy.remote.mirror import DEPTH, RECORD, Mirror
 from ganatomy.remote.paths import HERE, is_plain, local_path, url_of
-from ganatomy.weights.fetch import offline
 
 
 def open_mirror(directory: Path) -> Mirror | None:

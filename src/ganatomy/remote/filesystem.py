@@ -11,8 +11,8 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from ganatomy.errors import StudyError
-from ganatomy.files import replacing
+from ganatomy.core.errors import StudyError
+from ganatomy.core.files import replacing
 
 MOST = 1 << 24
 """Bytes that a small file may have."""

@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-from ganatomy.errors import StudyBusy
+from ganatomy.core.errors import StudyBusy
 from ganatomy.remote.filesystem import Remote, Unreachable
 
 LOCK = ".lock"

@@ -14,12 +14,12 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple
 
-from ganatomy.errors import StudyError
-from ganatomy.files import replacing, write_text
+from ganatomy.core.errors import StudyError
+from ganatomy.core.files import replacing, write_text
+from ganatomy.core.tensor_files import BROKEN, SUFFIX, Archive
 from ganatomy.remote.filesystem import FileVersion, Remote, Unreachable
 from ganatomy.remote.lease import lease_held
 from ganatomy.remote.paths import is_plain
-from ganatomy.tensor_files import BROKEN, SUFFIX, Archive
 
 DEPTH = 3
 """Files of a study are at most so many names deep."""

@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from ganatomy.errors import BadValue
-from ganatomy.weights import cache_directory
+from ganatomy.core.cache import cache_directory
+from ganatomy.core.errors import BadValue
 
 HERE = ("file", "memory")
 """Protocols without a host; GANATOMY_OFFLINE does not concern them."""

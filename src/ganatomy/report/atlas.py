@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ganatomy.report.pack import (
+from ganatomy.report.binary_packing import (
     Array,
     deflated,
     pack,

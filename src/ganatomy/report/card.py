@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ganatomy.report.pack import Array, png
+from ganatomy.report.binary_packing import Array, png
+from ganatomy.report.images import outlined, side_by_side
 from ganatomy.report.palette import NEUTRAL, concept_colours
-from ganatomy.report.pictures import outlined, side_by_side
 
 if TYPE_CHECKING:
     from ganatomy.experiments.dissection import Dissection

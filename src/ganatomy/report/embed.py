@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ganatomy.report.pack import Array, pack, short
+from ganatomy.core.vocabulary import addresses
+from ganatomy.report.binary_packing import Array, pack, short
 from ganatomy.report.palette import concept_colours
 from ganatomy.report.tables import rows
-from ganatomy.vocabulary import addresses
 
 if TYPE_CHECKING:
     from ganatomy.experiments.dissection import Dissection

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ganatomy.files import replacing
+from ganatomy.core.files import replacing
 from ganatomy.remote import local_path, upload, write_text
+from ganatomy.report.binary_packing import Array, png
 from ganatomy.report.card import whole_zoom
 from ganatomy.report.causal.ace import save_ace_curve as save_ace_curve
 from ganatomy.report.causal.context import save_context as save_context
@@ -15,9 +16,8 @@ from ganatomy.report.causal.effect import save_effect as save_effect
 from ganatomy.report.causal.trace import save_trace as save_trace
 from ganatomy.report.charts import Piece, as_file
 from ganatomy.report.html import concept_charts, layer_charts
-from ganatomy.report.pack import Array, png
+from ganatomy.report.images import outlined, side_by_side
 from ganatomy.report.palette import NEUTRAL, category_colours, concept_colours
-from ganatomy.report.pictures import outlined, side_by_side
 from ganatomy.report.tables import best_units
 from ganatomy.report.tables import rows as table_rows
 

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
+from ganatomy.core.vocabulary import addresses
 from ganatomy.remote import write_text
 from ganatomy.report.atlas import Atlas, draw_atlas
 from ganatomy.report.charts import Bar, Chart, Piece, bar_chart
@@ -18,7 +19,6 @@ from ganatomy.report.page import model_name, static, template
 from ganatomy.report.palette import NEUTRAL, category_colours, concept_colours
 from ganatomy.report.tables import rows
 from ganatomy.study import as_bad_file
-from ganatomy.vocabulary import addresses
 
 if TYPE_CHECKING:
     from ganatomy.experiments.dissection import Dissection

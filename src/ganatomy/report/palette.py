@@ -6,7 +6,7 @@ to be seen as a bar on white and on near-black.
 
 import math
 
-from ganatomy.vocabulary import CATEGORIES, Vocabulary
+from ganatomy.core.vocabulary import CATEGORIES, Vocabulary
 
 _HUES = (250.0, 55.0, 160.0, 345.0, 105.0, 300.0, 205.0, 25.0)
 """Of the categories in order: blue, orange, green, pink, then what is left."""
@@ -25,7 +25,7 @@ def category_colours(vocabulary: Vocabulary) -> dict[str, str]:
 def concept_colours(vocabulary: Vocabulary) -> dict[tuple[str, str], str]:
     """Return the colour of each concept (name, category), as ``#rrggbb``, in the order of the vocabulary.
 
-    >>> from ganatomy.vocabulary import NOTHING, Concept
+    >>> from ganatomy.core.vocabulary import NOTHING, Concept
     >>> list(concept_colours((NOTHING, Concept("tree", "object"), Concept("brick", "material"))).values())
     ['#858b95', '#386ca0', '#277a55']
     """

@@ -6,9 +6,9 @@ import numpy as np
 
 from ganatomy.scenes.arrays import Indices, Mask, Plane, Value, where
 from ganatomy.scenes.canvas import Canvas
-from ganatomy.scenes.draws import SeededRandom
 from ganatomy.scenes.openings import draw_openings
 from ganatomy.scenes.palette import DOMES, WALLS
+from ganatomy.scenes.seeded_random import SeededRandom
 from ganatomy.scenes.shapes import box, convex, ellipse, gable
 from ganatomy.scenes.site import Site, Wall, paint_door, paint_path, paint_window
 

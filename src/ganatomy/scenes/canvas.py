@@ -5,11 +5,11 @@ from functools import cached_property
 
 import numpy as np
 
+from ganatomy.core.vocabulary import Concept
 from ganatomy.scenes.arrays import Bytes, Mask, Plane, Value
-from ganatomy.scenes.draws import SeededRandom
 from ganatomy.scenes.grammar import INDEX, PLANES, VOCABULARY, Grammar, Rule
 from ganatomy.scenes.palette import Lighting
-from ganatomy.vocabulary import Concept
+from ganatomy.scenes.seeded_random import SeededRandom
 
 MARGIN = 3
 """Pixels that a window adds around its box, for edges that fade beyond it."""

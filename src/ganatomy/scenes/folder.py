@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ganatomy.errors import BadValue
-from ganatomy.files import write_text
-from ganatomy.progress import NullProgress, Progress
+from ganatomy.core.errors import BadValue
+from ganatomy.core.files import write_text
+from ganatomy.core.progress import NullProgress, Progress
+from ganatomy.core.vocabulary import vocabulary_json
 from ganatomy.scenes.grammar import PLANES, VOCABULARY
 from ganatomy.scenes.render import Rendered, render
-from ganatomy.vocabulary import vocabulary_json
 
 CHUNK = 256
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from ganatomy.errors import UnknownName
-from ganatomy.vocabulary import NOTHING, Concept
+from ganatomy.core.errors import UnknownName
+from ganatomy.core.vocabulary import NOTHING, Concept
 
 PLANES = ("object", "part", "material")
 """The kinds of label that a pixel carries, one plane each."""

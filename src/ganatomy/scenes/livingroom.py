@@ -5,9 +5,9 @@ import numpy as np
 from ganatomy.scenes import furniture, hangings
 from ganatomy.scenes.arrays import Indices, Plane, select
 from ganatomy.scenes.canvas import Canvas
-from ganatomy.scenes.draws import SeededRandom
 from ganatomy.scenes.interior import Room
 from ganatomy.scenes.palette import mix
+from ganatomy.scenes.seeded_random import SeededRandom
 
 
 def kinds(draws: SeededRandom) -> Indices:

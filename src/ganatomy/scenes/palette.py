@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ganatomy.scenes.arrays import Indices, Plane, Value, select, where
-from ganatomy.scenes.draws import SeededRandom
 from ganatomy.scenes.grammar import Grammar
+from ganatomy.scenes.seeded_random import SeededRandom
 
 DAY, DUSK, NIGHT = range(3)
 GREEN, AUTUMN, WINTER = range(3)

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ganatomy.files import replacing
-from ganatomy.progress import NullProgress, Progress
+from ganatomy.core.files import replacing
+from ganatomy.core.progress import NullProgress, Progress
+from ganatomy.core.vocabulary import Concept
 from ganatomy.scenes.arrays import Bytes, Mask
 from ganatomy.scenes.grammar import INDEX, PLANES, VOCABULARY, Grammar, grammar
 from ganatomy.scenes.redraw import SIZE, drawn_alone, horizon_rows, redraws
 from ganatomy.scenes.render import render
-from ganatomy.vocabulary import Concept
 
 BANK = 12_000
 """Scenes of a bank."""

@@ -6,8 +6,8 @@ import numpy as np
 
 from ganatomy.scenes.arrays import Mask, Plane, where
 from ganatomy.scenes.canvas import Canvas
-from ganatomy.scenes.draws import SeededRandom
 from ganatomy.scenes.palette import BUSHES, FIRS, LEAVES, SNOW, TRUNK, WINTER, mix
+from ganatomy.scenes.seeded_random import SeededRandom
 from ganatomy.scenes.shapes import box, ellipse, gable
 
 ROUND, FIR, POPLAR = range(3)

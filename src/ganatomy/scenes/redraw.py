@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ganatomy.core.vocabulary import Concept
 from ganatomy.scenes import furniture, livingroom, outdoor, plants
 from ganatomy.scenes.arrays import Bytes, Plane
 from ganatomy.scenes.canvas import Canvas
-from ganatomy.scenes.draws import SeededRandom
 from ganatomy.scenes.grammar import BUILT, CHURCH, FAR, INDEX, LIVINGROOM, grammar
 from ganatomy.scenes.interior import Room
-from ganatomy.vocabulary import Concept
+from ganatomy.scenes.seeded_random import SeededRandom
 
 SIZE = 64
 """Pixels a side at which objects are drawn, and scenes read."""

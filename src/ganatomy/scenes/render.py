@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ganatomy.errors import BadValue
+from ganatomy.core.errors import BadValue
 from ganatomy.scenes import livingroom, outdoor
 from ganatomy.scenes.canvas import Canvas
-from ganatomy.scenes.draws import SeededRandom
 from ganatomy.scenes.grammar import grammar
+from ganatomy.scenes.seeded_random import SeededRandom
 
 CHUNK = 32
 """Scenes drawn at once at 64 px: their planes fit the processor's cache."""

@@ -13,14 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganatomy.errors import BadValue
-from ganatomy.resample import upsample
+from ganatomy.core.errors import BadValue
+from ganatomy.core.resample import upsample
+from ganatomy.core.tensor_types import Features
 from ganatomy.stats.base import Accumulator, Merge, require_equal
 from ganatomy.stats.combinations import Combinations, Numbers, index_labels, numbers
 from ganatomy.stats.crossings import CROWD
 from ganatomy.stats.kernels import OPEN, add_rows, count_unit
 from ganatomy.stats.patches import lay_patches
-from ganatomy.types import Features
 
 A = TypeVar("A", bound="Agreement")
 Take = Callable[[int, Numbers | Tensor], None]

@@ -7,7 +7,7 @@ from typing import ClassVar, TypeVar
 import torch
 from torch import Tensor
 
-from ganatomy.errors import BadValue
+from ganatomy.core.errors import BadValue
 
 Merge = Callable[[Tensor, Tensor], Tensor]
 A = TypeVar("A", bound="Accumulator")

@@ -8,9 +8,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ganatomy.errors import BadValue
-from ganatomy.resample import Grid
-from ganatomy.types import Labels
+from ganatomy.core.errors import BadValue
+from ganatomy.core.resample import Grid
+from ganatomy.core.tensor_types import Labels
 
 RARE = 32
 """A label tuple on fewer pixels of a batch than this has no row of its own: adding up a row costs more than they do."""

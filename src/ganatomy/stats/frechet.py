@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from ganatomy.errors import BadValue
+from ganatomy.core.errors import BadValue
 from ganatomy.stats.base import Accumulator, Merge, add
 
 M = TypeVar("M", bound="FeatureMoments")

@@ -10,10 +10,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ganatomy.resample import Grid
+from ganatomy.core.resample import Grid
+from ganatomy.core.tensor_types import Features
 from ganatomy.stats.base import Accumulator, Merge
 from ganatomy.stats.kernels import sort_out
-from ganatomy.types import Features
 
 CELLS = 1 << 16
 """Interpolation in float32 is wrong by at most an eighth of such a cell, so a value is at most one cell off."""

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Bool, Float, Int64, Integer
 from torch import Tensor
 
-from ganatomy.resample import labels_at
-from ganatomy.types import Labels, Scores
+from ganatomy.core.resample import labels_at
+from ganatomy.core.tensor_types import Labels, Scores
 
 
 def concept_counts(

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float64, Int, Integer
 from torch import Tensor
 
-from ganatomy.errors import BadValue
+from ganatomy.core.errors import BadValue
 
 Counts = Integer[Tensor, "u c bins"]
 Table = Float64[Tensor, "u c l"]

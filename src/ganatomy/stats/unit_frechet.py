@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
-from ganatomy.errors import BadValue
-from ganatomy.progress import report_progress
+from ganatomy.core.errors import BadValue
+from ganatomy.core.progress import report_progress
 from ganatomy.stats.frechet import FeatureMoments, Frechet, root_trace
 
 WORKSPACE = 1 << 25

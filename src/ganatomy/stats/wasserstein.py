@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from ganatomy.errors import BadValue
+from ganatomy.core.errors import BadValue
+from ganatomy.core.tensor_types import Images
 from ganatomy.stats.base import Accumulator, Merge, concat, require_equal
-from ganatomy.types import Images
 
 SIDE = 7
 """Pixels of a patch."""

@@ -21,10 +21,11 @@ from typing import Any, TypeVar, cast
 
 import pandas as pd
 
-from ganatomy.errors import StudyError, StudyMismatch
-from ganatomy.execute import Engine, local
-from ganatomy.files import write_text
-from ganatomy.progress import NullProgress, Progress
+from ganatomy.core.errors import StudyError, StudyMismatch
+from ganatomy.core.files import write_text
+from ganatomy.core.progress import NullProgress, Progress
+from ganatomy.core.tensor_files import SUFFIX
+from ganatomy.engines import Engine, local
 from ganatomy.remote import display_path, local_path, open_mirror, pull, url_of
 from ganatomy.study.files import (
     FORMAT,
@@ -45,7 +46,6 @@ from ganatomy.study.files import (
 from ganatomy.study.lock import StudyLock
 from ganatomy.study.parts import Part, count_all, count_part, remove_merged
 from ganatomy.study.sharded import Mergeable, ShardedStep
-from ganatomy.tensor_files import SUFFIX
 
 __all__ = [
     "RUN",

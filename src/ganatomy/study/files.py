@@ -9,10 +9,10 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import pandas as pd
 from torch import Tensor
 
-from ganatomy.errors import BadFile, StudyError
-from ganatomy.files import OF_THE_MACHINE, plain_file, read_json, replacing
+from ganatomy.core.errors import BadFile, StudyError
+from ganatomy.core.files import OF_THE_MACHINE, plain_file, read_json, replacing
+from ganatomy.core.tensor_files import BROKEN, Archive, write
 from ganatomy.remote import display_path
-from ganatomy.tensor_files import BROKEN, Archive, write
 
 FORMAT = 3
 ODD = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, MemoryError)

@@ -20,7 +20,7 @@ import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
-from ganatomy.errors import StudyBusy, StudyError
+from ganatomy.core.errors import StudyBusy, StudyError
 
 OPENING = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
 """How a lock is opened: a link in a directory of somebody else must not have another file emptied."""

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import torch
 
-from ganatomy.errors import StudyError, StudyMismatch
-from ganatomy.files import read_text, write_text
+from ganatomy.core.errors import StudyError, StudyMismatch
+from ganatomy.core.files import read_text, write_text
+from ganatomy.core.tensor_files import SUFFIX
 from ganatomy.remote import display_path
 from ganatomy.study.files import StoredTensors, differences, read_record, replacing_in_study, writing
 from ganatomy.study.lock import StudyLock
 from ganatomy.study.parts import PART
-from ganatomy.tensor_files import SUFFIX
 
 
 def merge_parts(directories: Sequence[Path], target: Path) -> dict[str, list[int]]:

@@ -18,13 +18,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from ganatomy.errors import BadFile, BadValue, GanatomyError, PartsMissing, StudyError
-from ganatomy.execute import Engine, local
-from ganatomy.progress import Progress
+from ganatomy.core.errors import BadFile, BadValue, GanatomyError, PartsMissing, StudyError
+from ganatomy.core.progress import Progress
+from ganatomy.core.tensor_files import SUFFIX
+from ganatomy.engines import Engine, local
 from ganatomy.remote import display_path
 from ganatomy.study.files import StoredTensors, damaged, write_tensors
 from ganatomy.study.sharded import Mergeable, ShardedStep, count, partial_of
-from ganatomy.tensor_files import SUFFIX
 
 A = TypeVar("A")
 M = TypeVar("M", bound="Mergeable")

@@ -8,11 +8,11 @@ from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor
 
-from ganatomy.execute import Engine
-from ganatomy.execute.memory import trim_heap
-from ganatomy.progress import Progress, listening
+from ganatomy.core.progress import Progress, listening
+from ganatomy.core.tensor_files import SUFFIX
+from ganatomy.engines import Engine
+from ganatomy.engines.memory import trim_heap
 from ganatomy.study.files import StoredTensors, TensorState, write_tensors, writing
-from ganatomy.tensor_files import SUFFIX
 
 M = TypeVar("M", bound="Mergeable")
 

@@ -12,13 +12,13 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from ganatomy.annotations import Annotations
-from ganatomy.errors import GanatomyError, UnknownName
-from ganatomy.web.guard import LIMITS, Limits, SecurityMiddleware
-from ganatomy.web.house import AppState
+from ganatomy.core.errors import GanatomyError, UnknownName
+from ganatomy.web.app_state import AppState
+from ganatomy.web.model_thread import WARM, Busy, ModelThread, Outdated, Priority
 from ganatomy.web.pages import annotate, browse, home, paint
-from ganatomy.web.painter import Painter
+from ganatomy.web.paint_sessions import Painter
 from ganatomy.web.schemas import ErrorBody
-from ganatomy.web.worker import WARM, Busy, ModelThread, Outdated, Priority
+from ganatomy.web.security import LIMITS, Limits, SecurityMiddleware
 
 STATUS = {Outdated: 409, Busy: 503, UnknownName: 404}
 """HTTP status of an error; any other is a 422."""

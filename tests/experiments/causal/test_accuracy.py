@@ -5,7 +5,7 @@ import pytest
 from toy_classifier import CLASSES, NEEDS
 
 import ganatomy
-from ganatomy.errors import BadModel, BadValue, GanatomyError, UnknownName
+from ganatomy.core.errors import BadModel, BadValue, GanatomyError, UnknownName
 from ganatomy.experiments.causal.accuracy import Accuracy
 from ganatomy.experiments.causal.source import open_source
 from ganatomy.experiments.causal.unit_accuracy import UnitAccuracy

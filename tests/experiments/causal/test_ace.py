@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 import torch
 
-from ganatomy.edit import Intervention, place
-from ganatomy.errors import BadFile, BadModel, BadValue, StudyError, UnknownName
+from ganatomy.core.errors import BadFile, BadModel, BadValue, StudyError, UnknownName
+from ganatomy.core.tensor_files import Archive
+from ganatomy.core.tensor_types import Features, Images, Labels, Latents
 from ganatomy.experiments.causal import ace as aces
 from ganatomy.experiments.causal import optimise as optimisation
 from ganatomy.experiments.causal.ace import (
@@ -29,16 +30,15 @@ from ganatomy.experiments.causal.ace_spec import SCHEDULES, AceSpec, scheduled
 from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.causal.trials import baselines, pixels_edited
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.experiments.models import Models
-from ganatomy.generators.planted import UNITS, PlantedGenerator
-from ganatomy.generators.protocol import Edit, Observation
-from ganatomy.planted import VOCABULARY
-from ganatomy.segmenters.planted import PlantedSegmenter
+from ganatomy.experiments.model_pair import Models
+from ganatomy.interventions import Intervention, place
+from ganatomy.models.generators.planted import UNITS, PlantedGenerator
+from ganatomy.models.generators.protocol import Edit, Observation
+from ganatomy.models.segmenters.planted import PlantedSegmenter
+from ganatomy.models.toy_world import VOCABULARY
 from ganatomy.stats.base import Accumulator
 from ganatomy.stats.regions import concept_counts
 from ganatomy.study import Study
-from ganatomy.tensor_files import Archive
-from ganatomy.types import Features, Images, Labels, Latents
 
 NAMES = {concept.name for concept in VOCABULARY}
 SMALL: dict[str, Any] = {

@@ -3,7 +3,7 @@
 import pytest
 
 import ganatomy
-from ganatomy.errors import BadValue
+from ganatomy.core.errors import BadValue
 from ganatomy.experiments.base import Runner
 from ganatomy.experiments.causal.best_setting import BestSetting, known_setting, run_setting, setting_home, setting_spec
 from ganatomy.experiments.causal.choice import default_layers

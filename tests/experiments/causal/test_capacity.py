@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from ganatomy.errors import BadValue, UnknownName
+from ganatomy.core.errors import BadValue, UnknownName
 from ganatomy.experiments.base import Runner
 from ganatomy.experiments.causal.capacity import CAPACITY, Capacity, CapacitySpec, candidates, run_capacity
 from ganatomy.experiments.causal.places import draw_place
 from ganatomy.experiments.causal.source import Source
-from ganatomy.generators.planted import CONCEPTS, UNITS
+from ganatomy.models.generators.planted import CONCEPTS, UNITS
 from ganatomy.stats.clusters import proportion
 
 BALL, COPY = (UNITS["layer1"].index(role) for role in ("ball", "copy:ball"))

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from ganatomy.errors import BadValue, UnknownName
+from ganatomy.core.errors import BadValue, UnknownName
 from ganatomy.experiments.causal.choice import UnitQuery, ace_home, random_sets, select_units
 from ganatomy.experiments.causal.source import Source
-from ganatomy.generators.planted import UNITS
+from ganatomy.models.generators.planted import UNITS
 
 
 def test_named_units_keep_their_order(source: Source) -> None:

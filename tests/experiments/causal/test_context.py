@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ganatomy.edit import Intervention, place
-from ganatomy.errors import BadValue, UnknownName
+from ganatomy.core.errors import BadValue, UnknownName
 from ganatomy.experiments.causal.context import Context, ContextSpec, run_context
 from ganatomy.experiments.causal.pool import layer_pool
 from ganatomy.experiments.causal.source import Source
-from ganatomy.generators.planted import UNITS
-from ganatomy.planted import VOCABULARY
+from ganatomy.interventions import Intervention, place
+from ganatomy.models.generators.planted import UNITS
+from ganatomy.models.toy_world import VOCABULARY
 
 BALL, COPY = (UNITS["layer1"].index(role) for role in ("ball", "copy:ball"))
 LID = UNITS["layer2"].index("lid")

@@ -9,14 +9,14 @@ import pandas as pd
 import pytest
 import torch
 
-from ganatomy.edit import Intervention, place, write_edits
-from ganatomy.errors import BadValue, UnknownName
+from ganatomy.core.errors import BadValue, UnknownName
 from ganatomy.experiments.causal.choice import random_sets
 from ganatomy.experiments.causal.effects import EffectSpec, edit_spec, run_effect
 from ganatomy.experiments.causal.pool import layer_pool
 from ganatomy.experiments.causal.source import Source
-from ganatomy.generators.planted import UNITS
-from ganatomy.planted import VOCABULARY
+from ganatomy.interventions import Intervention, place, write_edits
+from ganatomy.models.generators.planted import UNITS
+from ganatomy.models.toy_world import VOCABULARY
 
 IDS = range(1_000_000, 1_000_024)
 NAMES = [concept.name for concept in VOCABULARY]

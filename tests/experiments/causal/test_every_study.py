@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import ganatomy
-from ganatomy.errors import BadFile
+from ganatomy.core.errors import BadFile
 from ganatomy.experiments.base import experiment
 from ganatomy.experiments.dissection import Dissection
 
@@ -52,7 +52,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits_and_needs_no_model_to_be_read(
     assert files
     for file in files:
         assert (tmp_path / "stopped" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes(), file
-    monkeypatch.setattr("ganatomy.experiments.models.open_subject", None)
+    monkeypatch.setattr("ganatomy.experiments.model_pair.open_subject", None)
     opened = experiment(name).result.open(tmp_path / "whole")
     assert opened.spec == whole.spec
     pd.testing.assert_frame_equal(opened.table, whole.table)

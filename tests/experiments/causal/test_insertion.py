@@ -7,8 +7,7 @@ import pytest
 import torch
 
 import ganatomy
-from ganatomy.edit import Intervention, place
-from ganatomy.errors import BadValue, UnknownName
+from ganatomy.core.errors import BadValue, UnknownName
 from ganatomy.experiments.causal.context import ContextSpec, run_context
 from ganatomy.experiments.causal.effects import EffectSpec, run_effect
 from ganatomy.experiments.causal.insertion import (
@@ -25,7 +24,8 @@ from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.causal.trace import TraceSpec, run_trace
 from ganatomy.experiments.causal.trials import baselines
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.generators.planted import UNITS
+from ganatomy.interventions import Intervention, place
+from ganatomy.models.generators.planted import UNITS
 
 BALL1, BALL2 = (UNITS[layer].index("ball") for layer in ("layer1", "layer2"))
 

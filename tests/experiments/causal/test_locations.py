@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 import torch
 
-from ganatomy.edit import Intervention
-from ganatomy.errors import BadValue
+from ganatomy.core.errors import BadValue
 from ganatomy.experiments.causal.ace_spec import AceSpec
 from ganatomy.experiments.causal.locations import SALT, candidates, draw_places, present, try_places
 from ganatomy.experiments.causal.places import maps
 from ganatomy.experiments.causal.pool import Pool, pool_shard
 from ganatomy.experiments.causal.source import Source
+from ganatomy.interventions import Intervention
 from ganatomy.stats.regions import place_counts, place_means
 from ganatomy.study import Study
 

@@ -30,10 +30,10 @@ from ganatomy.experiments.causal.places import maps
 from ganatomy.experiments.causal.pool import pool_shard
 from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.experiments.models import Models
-from ganatomy.generators.planted import UNITS
-from ganatomy.generators.progan import ProGAN, progan_network
-from ganatomy.segmenters import open_segmenter
+from ganatomy.experiments.model_pair import Models
+from ganatomy.models.generators.planted import UNITS
+from ganatomy.models.generators.progan import ProGAN, progan_network
+from ganatomy.models.segmenters import open_segmenter
 from ganatomy.stats.regions import place_means
 
 LAYER, UNIT_COUNT = "layer2", 12

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 import ganatomy
-from ganatomy.errors import UnknownName
+from ganatomy.core.errors import UnknownName
+from ganatomy.core.vocabulary import Concept
 from ganatomy.experiments.causal.context import Context, ContextSpec, run_context
 from ganatomy.experiments.causal.place_truth import (
     PlacementRules,
@@ -29,7 +30,6 @@ from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.report.causal.page import causal_html
 from ganatomy.scenes import Bank, grammar, render
 from ganatomy.scenes.grammar import INDEX, VOCABULARY
-from ganatomy.vocabulary import Concept
 
 
 def places(possible: list[float], gain: list[float], free: list[bool]) -> pd.DataFrame:

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from ganatomy.edit import place
-from ganatomy.errors import BadValue
+from ganatomy.core.errors import BadValue
 from ganatomy.experiments.causal.choice import random_alpha
 from ganatomy.experiments.causal.places import cell_counts, corners, majority, masks, pixel_boxes, read_at
+from ganatomy.interventions import place
 from ganatomy.stats.regions import concept_counts, place_of_pixels
 
 

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 import torch
 
-from ganatomy.edit import Intervention
-from ganatomy.errors import BadValue
+from ganatomy.core.errors import BadValue
 from ganatomy.experiments.base import Runner
 from ganatomy.experiments.causal.effects import EffectSpec, edit_spec, plan_effect, region_at
 from ganatomy.experiments.causal.plans import effect_seconds
 from ganatomy.experiments.causal.source import Source, home
 from ganatomy.experiments.causal.unit_effects import UnitEffectSpec
+from ganatomy.interventions import Intervention
 
 
 def test_options_become_a_spec(source: Source) -> None:

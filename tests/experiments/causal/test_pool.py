@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from ganatomy.errors import BadValue, UnknownName
+from ganatomy.core.errors import BadValue, UnknownName
 from ganatomy.experiments.causal import pool as pools
 from ganatomy.experiments.causal.pool import (
     ENOUGH,
@@ -21,7 +21,7 @@ from ganatomy.experiments.causal.pool import (
     pool_shard,
 )
 from ganatomy.experiments.causal.source import Source
-from ganatomy.planted import VOCABULARY
+from ganatomy.models.toy_world import VOCABULARY
 
 
 def asked(source: Source, **fields: Any) -> PoolSpec:

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ganatomy.edit import Intervention, place
-from ganatomy.errors import BadValue, UnknownName
+from ganatomy.core.errors import BadValue, UnknownName
 from ganatomy.experiments.causal.pool import layer_pool
 from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.causal.trace import Trace, TraceSpec, run_trace
-from ganatomy.generators.planted import UNITS
+from ganatomy.interventions import Intervention, place
+from ganatomy.models.generators.planted import UNITS
 
 BALL, COPY = (UNITS["layer1"].index(role) for role in ("ball", "copy:ball"))
 LAYERS = ["layer1", "layer2", "layer3"]

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 import torch
 
-from ganatomy.edit import Intervention, place
 from ganatomy.experiments.causal.capacity import Capacity, CapacitySpec, run_capacity
 from ganatomy.experiments.causal.places import cell_counts
 from ganatomy.experiments.causal.pool import PoolSpec, layer_pool
 from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.causal.transplant import Donors, DonorSpec, find_donors
-from ganatomy.generators.planted import UNITS
+from ganatomy.interventions import Intervention, place
+from ganatomy.models.generators.planted import UNITS
 
 LAYERS, CELLS, POOL = ("layer1", "layer2"), (1, 2), 40
 BOX, LID = UNITS["layer1"].index("box"), UNITS["layer2"].index("lid")

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import ganatomy
-from ganatomy.errors import BadValue, UnknownName
+from ganatomy.core.errors import BadValue, UnknownName
 from ganatomy.experiments.causal.effects import EffectSpec, run_effect
 from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.experiments.causal.unit_effects import (
@@ -22,9 +22,9 @@ from ganatomy.experiments.causal.unit_effects import (
 )
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.generators.planted import UNITS
-from ganatomy.planted import VOCABULARY
-from ganatomy.segmenters import Scorer
+from ganatomy.models.generators.planted import UNITS
+from ganatomy.models.segmenters import Scorer
+from ganatomy.models.toy_world import VOCABULARY
 
 SMALL = {"images": 20, "batch": 10, "shard": 10}
 

@@ -15,16 +15,16 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ganatomy.edit import Intervention, check_units
-from ganatomy.errors import BadModel, BadValue
-from ganatomy.execute import Engine, local
+from ganatomy.core.errors import BadModel, BadValue
+from ganatomy.core.progress import Progress, report_progress
+from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.choice import UnitQuery, random_sets, select_units
 from ganatomy.experiments.causal.source import SampleSpec, Source, StudyResult, at_least, home
-from ganatomy.generators.classifier import Classifier
-from ganatomy.progress import Progress, report_progress
+from ganatomy.interventions import Intervention, check_units
+from ganatomy.models.generators.classifier import Classifier
 from ganatomy.report.causal.accuracy import accuracy_section, accuracy_tables
-from ganatomy.stats.verdicts import Overall, Predictions
+from ganatomy.stats.predictions import Overall, Predictions
 from ganatomy.study import Study
 
 Units = Sequence[int]

@@ -20,9 +20,11 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from ganatomy.edit import Intervention
-from ganatomy.errors import BadFile
-from ganatomy.execute import Engine, local
+from ganatomy.core.errors import BadFile
+from ganatomy.core.progress import Progress
+from ganatomy.core.tensor_types import Labels, PerUnit
+from ganatomy.core.vocabulary import Concept
+from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.ace_spec import START_NAMES, AceSpec, Schedule, scheduled
 from ganatomy.experiments.causal.choice import ace_home, alpha_of, random_sets
@@ -41,15 +43,13 @@ from ganatomy.experiments.causal.places import Rows, gained_at, maps
 from ganatomy.experiments.causal.pool import Pool, open_pool, pool_home
 from ganatomy.experiments.causal.source import JoinedRows, Source, StudyResult, read_spec
 from ganatomy.experiments.causal.trials import GRADIENT, Baseline, baselines, count_changes, render_edited
-from ganatomy.generators.latents import standard_normal
-from ganatomy.progress import Progress
+from ganatomy.interventions import Intervention
+from ganatomy.models.generators.latents import standard_normal
 from ganatomy.report.causal.ace import ace_section, ace_tables
 from ganatomy.stats.base import concat
 from ganatomy.stats.paired import PairedChange, holds_zero
 from ganatomy.stats.regions import concept_counts
 from ganatomy.study import Study
-from ganatomy.types import Labels, PerUnit
-from ganatomy.vocabulary import Concept
 
 TERMS = ("ablation", "insertion", "ace")
 

@@ -20,8 +20,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ganatomy.errors import BadValue, StudyError
-from ganatomy.execute import Engine, local
+from ganatomy.core.cache import cache_directory
+from ganatomy.core.errors import BadValue, StudyError
+from ganatomy.core.progress import Progress
+from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.choice import UnitQuery, ace_home, select_units, take_layers
 from ganatomy.experiments.causal.insertion import (
@@ -55,13 +57,11 @@ from ganatomy.experiments.causal.places import (
 from ganatomy.experiments.causal.pool import PoolSpec, layer_pool
 from ganatomy.experiments.causal.source import SampleSpec, Source, StudyResult, at_least, missing
 from ganatomy.experiments.causal.trials import Baseline, GainTable, baselines
-from ganatomy.generators.protocol import Edit
-from ganatomy.progress import Progress
+from ganatomy.models.generators.protocol import Edit
 from ganatomy.report.causal.setting import setting_section, setting_tables
 from ganatomy.scenes.places import POSSIBLE, open_bank, place_probabilities
 from ganatomy.stats.clusters import clustered_mean, proportion
 from ganatomy.study import Study, is_study
-from ganatomy.weights import cache_directory
 
 TOPS = (20, 40)
 """So many units of each ranking and layer are tried, and all of them."""

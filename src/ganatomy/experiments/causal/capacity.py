@@ -19,9 +19,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ganatomy.edit import check_units
-from ganatomy.errors import BadValue
-from ganatomy.execute import Engine, local
+from ganatomy.core.errors import BadValue
+from ganatomy.core.progress import Progress
+from ganatomy.core.tensor_types import Labels, PerUnit
+from ganatomy.core.vocabulary import find_concept
+from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.choice import UnitQuery, alpha_of, random_alpha, select_units
 from ganatomy.experiments.causal.insertion import RowEdit, draw_edited
@@ -40,12 +42,10 @@ from ganatomy.experiments.causal.pool import Pool, PoolSpec, layer_pool
 from ganatomy.experiments.causal.source import Source, StudyResult, at_least, checked_set, missing, tuples
 from ganatomy.experiments.causal.transplant import Donors, DonorSpec, find_donors
 from ganatomy.experiments.causal.trials import Baseline, GainTable, baselines
-from ganatomy.progress import Progress
+from ganatomy.interventions import check_units
 from ganatomy.report.causal.capacity import capacity_section, capacity_tables
 from ganatomy.stats.clusters import clustered_mean, proportion
 from ganatomy.study import Study, spec_digest
-from ganatomy.types import Labels, PerUnit
-from ganatomy.vocabulary import find_concept
 
 UnitSet = tuple[str, str, tuple[int, ...]]
 """A layer, how the units were chosen (``iou``, ``ace`` …), and the units."""

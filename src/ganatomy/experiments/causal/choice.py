@@ -11,13 +11,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ganatomy.edit import check_units
-from ganatomy.errors import BadValue, StudyMismatch, UnknownName
+from ganatomy.core.errors import BadValue, StudyMismatch, UnknownName
+from ganatomy.core.tensor_types import PerUnit
 from ganatomy.experiments.causal.source import Source
-from ganatomy.generators.latents import standard_normal
+from ganatomy.interventions import check_units
+from ganatomy.models.generators.latents import standard_normal
 from ganatomy.remote import local_path
 from ganatomy.study import is_study
-from ganatomy.types import PerUnit
 
 RANKINGS = ("iou", "ace", "random")
 FIRST = 1 << 20

@@ -16,8 +16,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ganatomy.errors import BadValue
-from ganatomy.execute import Engine, local
+from ganatomy.core.errors import BadValue
+from ganatomy.core.progress import Progress
+from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Experiment
 from ganatomy.experiments.causal.choice import Layers, UnitQuery
 from ganatomy.experiments.causal.insertion import (
@@ -57,8 +58,7 @@ from ganatomy.experiments.causal.plans import BY_SETTING, PLACED, place_plan
 from ganatomy.experiments.causal.pool import layer_pool
 from ganatomy.experiments.causal.source import JoinedRows, Source, StudyResult, at_least, missing
 from ganatomy.experiments.causal.trials import Baseline, baselines
-from ganatomy.generators.protocol import Edit
-from ganatomy.progress import Progress
+from ganatomy.models.generators.protocol import Edit
 from ganatomy.report.causal.context import context_section, context_tables
 from ganatomy.stats.base import concat
 from ganatomy.stats.clusters import clustered_mean

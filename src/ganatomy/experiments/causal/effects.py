@@ -19,9 +19,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ganatomy.edit import Intervention, edits_json, place, read_edits, write_edits
-from ganatomy.errors import BadValue, UnknownName
-from ganatomy.execute import Engine, local
+from ganatomy.core.errors import BadValue, UnknownName
+from ganatomy.core.progress import Progress
+from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.choice import Layers, UnitQuery, random_sets
 from ganatomy.experiments.causal.insertion import (
@@ -39,8 +39,8 @@ from ganatomy.experiments.causal.plans import BY_SETTING, edited_units
 from ganatomy.experiments.causal.pool import PoolSpec
 from ganatomy.experiments.causal.source import Source, StudyResult, at_least, home, missing
 from ganatomy.experiments.causal.trials import Edits, baselines, pixels_edited, render_edited
-from ganatomy.generators import LayerShape
-from ganatomy.progress import Progress
+from ganatomy.interventions import Intervention, edits_json, place, read_edits, write_edits
+from ganatomy.models.generators import LayerShape
 from ganatomy.remote import download, local_path
 from ganatomy.report.causal.effect import effect_section, effect_tables
 from ganatomy.stats.base import Merge, concat

@@ -9,19 +9,19 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from ganatomy.edit import Intervention, blend, check_units
-from ganatomy.errors import BadValue, UnknownName
-from ganatomy.execute import Engine, local
+from ganatomy.core.errors import BadValue, UnknownName
+from ganatomy.core.progress import Progress
+from ganatomy.core.resample import pooled
+from ganatomy.core.tensor_types import Constant, Features, Images, PerPlace, Where
+from ganatomy.engines import Engine, local
 from ganatomy.experiments.causal.choice import random_alpha, random_sets
 from ganatomy.experiments.causal.places import Rows, corners
 from ganatomy.experiments.causal.pool import PoolSpec, layer_pool, place_means
 from ganatomy.experiments.causal.source import SampleSpec, Source, at_least, checked_set
 from ganatomy.experiments.causal.trials import Baseline
-from ganatomy.generators import LayerShape
-from ganatomy.generators.protocol import Edit
-from ganatomy.progress import Progress
-from ganatomy.resample import pooled
-from ganatomy.types import Constant, Features, Images, PerPlace, Where
+from ganatomy.interventions import Intervention, blend, check_units
+from ganatomy.models.generators import LayerShape
+from ganatomy.models.generators.protocol import Edit
 
 CONSTANTS = ("k", "place")
 """One value a unit, or one a unit at each place."""

@@ -12,19 +12,19 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from ganatomy.edit import blend
-from ganatomy.errors import BadModel, BadValue
+from ganatomy.core.errors import BadModel, BadValue
+from ganatomy.core.tensor_types import PerUnit, Where
 from ganatomy.experiments.causal.ace_spec import AceSpec
 from ganatomy.experiments.causal.places import maps
 from ganatomy.experiments.causal.pool import Pool
 from ganatomy.experiments.causal.source import JoinedRows, Source, TensorStep
 from ganatomy.experiments.causal.trials import baselines
-from ganatomy.generators.latents import standard_normal
-from ganatomy.segmenters.protocol import Scorer
+from ganatomy.interventions import blend
+from ganatomy.models.generators.latents import standard_normal
+from ganatomy.models.segmenters.protocol import Scorer
 from ganatomy.stats.base import add, concat
 from ganatomy.stats.regions import only, place_counts, place_means
 from ganatomy.study import Study
-from ganatomy.types import PerUnit, Where
 
 SALT = 0x9A7E
 """Added to the seed, so that what is drawn about an image has nothing to do with its latent."""

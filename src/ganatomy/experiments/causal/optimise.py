@@ -15,15 +15,15 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from ganatomy.edit import blend
+from ganatomy.core.progress import NullProgress, Progress
+from ganatomy.core.tensor_types import Features, Images, Latents, PerUnit, Where
 from ganatomy.experiments.causal.ace_spec import AceSpec
 from ganatomy.experiments.causal.locations import SALT, Locations, scorer
 from ganatomy.experiments.causal.source import Source, TensorStep
-from ganatomy.generators.latents import standard_normal
-from ganatomy.progress import NullProgress, Progress
+from ganatomy.interventions import blend
+from ganatomy.models.generators.latents import standard_normal
 from ganatomy.stats.regions import place_means
 from ganatomy.study import Study
-from ganatomy.types import Features, Images, Latents, PerUnit, Where
 
 PREFIX_BYTES = 1 << 30
 """As much is kept of the features of all samples; of those that do not fit they are computed again for each batch."""

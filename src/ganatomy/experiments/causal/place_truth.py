@@ -15,19 +15,20 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from ganatomy.core.cache import cache_directory
+from ganatomy.core.progress import Progress
+from ganatomy.core.resample import labels_at
+from ganatomy.core.tensor_types import Labels
+from ganatomy.core.vocabulary import Concept, Vocabulary, find_concept
 from ganatomy.experiments.causal.places import cell_counts, pixel_boxes
 from ganatomy.experiments.causal.source import SampleSpec, Source, TensorStep
 from ganatomy.experiments.causal.trials import baselines
-from ganatomy.progress import Progress
-from ganatomy.resample import labels_at
+from ganatomy.models.segmenters.part_quadrants import regions
+from ganatomy.models.weights import bundled_names, card
 from ganatomy.scenes.grammar import INDEX, PLANES, Grammar, Rule, grammar
 from ganatomy.scenes.places import ALIKE, POSSIBLE, Bank, exact, hosts, open_bank, place_probabilities
 from ganatomy.scenes.redraw import DRAWS, SIZE
-from ganatomy.segmenters.halves import regions
 from ganatomy.stats.clusters import clustered_mean, contrast, proportion
-from ganatomy.types import Labels
-from ganatomy.vocabulary import Concept, Vocabulary, find_concept
-from ganatomy.weights import bundled_names, cache_directory, card
 
 LEAST = 0.25
 """An object appears where it newly covers so large a share of a place, or half its usual area if that is less."""

@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float64, Int64, UInt8
 from torch import Tensor
 
-from ganatomy.errors import BadValue
+from ganatomy.core.errors import BadValue
+from ganatomy.core.tensor_types import Images, Labels, Where
 from ganatomy.experiments.causal.pool import Pool
 from ganatomy.experiments.causal.source import Source
 from ganatomy.stats.regions import occurring, only, place_counts
-from ganatomy.types import Images, Labels, Where
 
 Grid = tuple[int, int]
 

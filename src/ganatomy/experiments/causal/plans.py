@@ -7,9 +7,9 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeVar
 
-from ganatomy.edit import Intervention
-from ganatomy.errors import BadValue
-from ganatomy.execute import Engine
+from ganatomy.core.errors import BadValue
+from ganatomy.core.progress import Progress
+from ganatomy.engines import Engine
 from ganatomy.experiments.base import Plan, Runner
 from ganatomy.experiments.causal.ace_spec import AceSpec
 from ganatomy.experiments.causal.best_setting import SettingSpec, find_setting
@@ -18,7 +18,7 @@ from ganatomy.experiments.causal.insertion import InsertionSpec, PlaceSpec, chec
 from ganatomy.experiments.causal.pool import PoolSpec, places_home, pool_home
 from ganatomy.experiments.causal.source import SampleSpec, Source, home
 from ganatomy.experiments.causal.trials import baselines, render_edited
-from ganatomy.progress import Progress
+from ganatomy.interventions import Intervention
 from ganatomy.study import is_study
 
 P = TypeVar("P", bound=PlaceSpec)

@@ -14,15 +14,15 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from ganatomy.errors import BadValue
-from ganatomy.execute import Engine, local
+from ganatomy.core.errors import BadValue
+from ganatomy.core.progress import Progress
+from ganatomy.core.tensor_types import PerPlace, PerUnit
+from ganatomy.engines import Engine, local
 from ganatomy.experiments.causal.source import SampleSpec, Source
 from ganatomy.experiments.causal.trials import baselines
-from ganatomy.progress import Progress
 from ganatomy.stats.base import Accumulator, Merge, add, concat
 from ganatomy.stats.regions import occurring, only, place_counts
 from ganatomy.study import Study
-from ganatomy.types import PerPlace, PerUnit
 
 AT_ONCE = 1 << 26
 """Images are taken in together as long as a table by image, place and concept that they show takes fewer bytes."""

@@ -14,20 +14,20 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from ganatomy import consent
-from ganatomy.errors import BadFile, BadValue, StudyMismatch, UnknownName
+from ganatomy.core.errors import BadFile, BadValue, StudyMismatch, UnknownName
+from ganatomy.core.trust import require_trust
+from ganatomy.core.vocabulary import Concept, find_concept
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.experiments.models import Models
+from ganatomy.experiments.model_pair import Models
 from ganatomy.experiments.result import Result
 from ganatomy.experiments.sampling import batch_size
 from ganatomy.experiments.warnings import warnings_of
-from ganatomy.generators import LayerShape, Subject
-from ganatomy.generators.protocol import margin
+from ganatomy.models.generators import LayerShape, Subject
+from ganatomy.models.generators.protocol import margin
+from ganatomy.models.segmenters import Segmenter
 from ganatomy.remote import display_path, local_path
-from ganatomy.segmenters import Segmenter
 from ganatomy.stats.base import Accumulator
 from ganatomy.study import RUN, Study
-from ganatomy.vocabulary import Concept, find_concept
 
 R = TypeVar("R", bound="StudyResult")
 S = TypeVar("S", bound="SampleSpec")
@@ -247,7 +247,7 @@ def open_source(
     dissection = Dissection.open(local_path(directory))
     spec, used = dissection.spec, dissection.facts["inputs"]
     given = {"generator": generator or spec.generator, "segmenter": segmenter or spec.segmenter}
-    consent.check([name for name in given.values() if isinstance(name, str)], dissection.study.directory)
+    require_trust([name for name in given.values() if isinstance(name, str)], dissection.study.directory)
     for kind, model in given.items():
         if isinstance(model, str) and model.startswith("given:"):
             raise BadValue(f"{directory} dissected an open {kind}; hand the same one over: {kind}=…")

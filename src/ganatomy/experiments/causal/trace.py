@@ -13,8 +13,10 @@ import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
-from ganatomy.errors import BadValue
-from ganatomy.execute import Engine, local
+from ganatomy.core.errors import BadValue
+from ganatomy.core.progress import Progress, report_progress
+from ganatomy.core.tensor_types import Features
+from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Experiment
 from ganatomy.experiments.causal.choice import Layers, UnitQuery
 from ganatomy.experiments.causal.insertion import Part, PlaceSpec, check_places, constant_edits, measured_parts
@@ -22,13 +24,11 @@ from ganatomy.experiments.causal.places import Rows, as_bytes, corners, gained_a
 from ganatomy.experiments.causal.plans import BY_SETTING, PLACED, place_plan
 from ganatomy.experiments.causal.source import JoinedRows, Source, StudyResult, at_least, missing
 from ganatomy.experiments.causal.trials import baselines
-from ganatomy.generators import Generator
-from ganatomy.progress import Progress, report_progress
+from ganatomy.models.generators import Generator
 from ganatomy.report.causal.trace import trace_section, trace_tables
 from ganatomy.stats.base import Accumulator, Merge, add, concat
 from ganatomy.stats.clusters import clustered_mean
 from ganatomy.study import Study
-from ganatomy.types import Features
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,10 +15,10 @@ import torch.nn.functional as F
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
+from ganatomy.core.tensor_types import Features, Where
 from ganatomy.experiments.causal.places import cell_counts, draw_place, masks
 from ganatomy.experiments.causal.pool import Pool, PoolSpec
 from ganatomy.experiments.causal.source import SampleSpec, Source
-from ganatomy.types import Features, Where
 
 
 @dataclass(frozen=True, kw_only=True)

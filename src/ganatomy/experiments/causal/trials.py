@@ -9,13 +9,13 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from ganatomy.edit import Intervention
+from ganatomy.core.progress import report_progress
+from ganatomy.core.tensor_types import Features, Images, Labels, Latents
 from ganatomy.experiments.causal.source import JoinedRows, SampleSpec, Source
-from ganatomy.progress import report_progress
+from ganatomy.interventions import Intervention
 from ganatomy.stats.base import concat
 from ganatomy.stats.paired import PairedChange
 from ganatomy.stats.regions import concept_counts, place_of_pixels
-from ganatomy.types import Features, Images, Labels, Latents
 
 Edits = Sequence[Intervention]
 GRADIENT = 4

@@ -15,8 +15,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ganatomy.errors import BadValue, UnknownName
-from ganatomy.execute import Engine, local
+from ganatomy.core.errors import BadValue, UnknownName
+from ganatomy.core.progress import Progress
+from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.accuracy import (
     Units,
@@ -26,9 +27,8 @@ from ganatomy.experiments.causal.accuracy import (
 )
 from ganatomy.experiments.causal.choice import random_sets
 from ganatomy.experiments.causal.source import SampleSpec, Source, StudyResult, at_least, home
-from ganatomy.progress import Progress
 from ganatomy.report.causal.accuracy import unit_accuracy_section, unit_accuracy_tables
-from ganatomy.stats.verdicts import Predictions
+from ganatomy.stats.predictions import Predictions
 from ganatomy.study import Study
 
 

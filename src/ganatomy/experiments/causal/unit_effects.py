@@ -20,17 +20,17 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from ganatomy.edit import Intervention
-from ganatomy.errors import BadModel
-from ganatomy.execute import Engine, local
+from ganatomy.core.errors import BadModel
+from ganatomy.core.progress import Progress
+from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.locations import check_scores
 from ganatomy.experiments.causal.source import SampleSpec, Source, StudyResult, home
 from ganatomy.experiments.causal.trials import GRADIENT, Baseline, baselines, count_changes
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.progress import Progress
+from ganatomy.interventions import Intervention
+from ganatomy.models.segmenters import Scorer
 from ganatomy.report.causal.each import unit_effects_section, unit_effects_tables
-from ganatomy.segmenters import Scorer
 from ganatomy.stats.base import Accumulator, Merge, add
 from ganatomy.stats.paired import SURE, PairedChange
 from ganatomy.study import Study

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from ganatomy.errors import BadValue
+from ganatomy.core.errors import BadValue
+from ganatomy.core.vocabulary import Concept
+from ganatomy.experiments.bootstrap import ConceptCounts
 from ganatomy.experiments.compare.spec import SURE
 from ganatomy.experiments.compare.studies import StudyView
-from ganatomy.experiments.resampling import ConceptCounts
-from ganatomy.vocabulary import Concept
 
 PAIR = ("study", "against", "layer")
 COUNTS = ("before", "after", "difference", "difference_error", "share_before", "share_after", "change", "holds", "sure")

@@ -10,12 +10,15 @@ from typing import Any, ClassVar
 
 import pandas as pd
 
-from ganatomy.errors import BadValue
-from ganatomy.execute import Engine, local
+from ganatomy.core.errors import BadValue
+from ganatomy.core.progress import NullProgress, Progress
+from ganatomy.core.vocabulary import Concept
+from ganatomy.engines import Engine, local
+from ganatomy.experiments.bootstrap import ALL, Resampled, resampled
 from ganatomy.experiments.compare.changes import change_table, unit_table
 from ganatomy.experiments.compare.counts import concept_table, count_study, count_table
 from ganatomy.experiments.compare.directions import direction_table
-from ganatomy.experiments.compare.qualities import found_quality, measured_quality
+from ganatomy.experiments.compare.real_distance import found_quality, measured_quality
 from ganatomy.experiments.compare.spec import CompareSpec
 from ganatomy.experiments.compare.studies import (
     StudyView,
@@ -25,10 +28,7 @@ from ganatomy.experiments.compare.studies import (
     same_sample,
     shared_concepts,
 )
-from ganatomy.experiments.resampling import ALL, Resampled, resampled
 from ganatomy.experiments.result import Summarised
-from ganatomy.progress import NullProgress, Progress
-from ganatomy.vocabulary import Concept
 
 QUALITY = ("real", "reals", "images", "features")
 """Fields of `QualitySpec` that a comparison takes."""

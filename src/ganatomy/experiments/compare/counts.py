@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from ganatomy.core.vocabulary import Concept
+from ganatomy.experiments.bootstrap import ALL, ConceptCounts, Drawn, Resampled, count_concepts
 from ganatomy.experiments.compare.studies import StudyView
-from ganatomy.experiments.resampling import ALL, ConceptCounts, Drawn, Resampled, count_concepts
-from ganatomy.vocabulary import Concept
 
 
 def count_study(study: StudyView, drawn: Resampled | None, concepts: Sequence[Concept]) -> dict[str, ConceptCounts]:

@@ -11,13 +11,13 @@ from math import exp, lgamma
 import numpy as np
 import pandas as pd
 
+from ganatomy.core.registry import join_name, split_name
+from ganatomy.core.vocabulary import Concept
+from ganatomy.experiments.bootstrap import ConceptCounts
 from ganatomy.experiments.compare.counts import category_rows
 from ganatomy.experiments.compare.studies import StudyView
-from ganatomy.experiments.discovery import false_discovery
-from ganatomy.experiments.resampling import ConceptCounts
-from ganatomy.generators.basis import open_basis
-from ganatomy.registry import join_name, split_name
-from ganatomy.vocabulary import Concept
+from ganatomy.experiments.fdr import false_discovery
+from ganatomy.models.generators.basis import open_basis
 
 FAMILY = "basis"
 WHICH = ("generator", "layer", "study", "directions", "count")

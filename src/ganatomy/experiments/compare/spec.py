@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ganatomy.errors import BadValue
+from ganatomy.core.errors import BadValue
 
 SURE = 0.95
 """What holds in so large a share of the resamples is said without a perhaps."""

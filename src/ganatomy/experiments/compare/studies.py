@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ganatomy.errors import BadValue, UnknownName
+from ganatomy.core.errors import BadValue, UnknownName
+from ganatomy.core.vocabulary import Concept
 from ganatomy.experiments.compare.spec import CompareSpec
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.vocabulary import Concept
 
 SAMPLED = ("images", "seed", "validation")
 THRESHOLDS = ("threshold", "levels", "smallest", "rare", "interpretable_iou", "interpretable_accuracy")

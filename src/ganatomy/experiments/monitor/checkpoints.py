@@ -7,17 +7,17 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from ganatomy.errors import BadModel, GanatomyError, StudyError
-from ganatomy.execute import Engine, local
+from ganatomy.core.errors import BadModel, GanatomyError, StudyError
+from ganatomy.core.progress import NullProgress, Progress
+from ganatomy.engines import Engine, local
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.forecast import Forecast, forecast
-from ganatomy.experiments.models import Models
-from ganatomy.experiments.monitor.looks import Snapshot, check_directory, look_at
+from ganatomy.experiments.model_pair import Models
 from ganatomy.experiments.monitor.monitoring import Monitoring
+from ganatomy.experiments.monitor.snapshots import Snapshot, check_directory, look_at
 from ganatomy.experiments.monitor.steps import Checkpoint
 from ganatomy.experiments.sampling import chosen_layers
-from ganatomy.progress import NullProgress, Progress
-from ganatomy.segmenters import Segmenter, open_segmenter
+from ganatomy.models.segmenters import Segmenter, open_segmenter
 
 
 def run_monitor(

@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from ganatomy.errors import StudyError, UnknownName
+from ganatomy.core.errors import StudyError, UnknownName
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.experiments.monitor.looks import Snapshot, read_looks
+from ganatomy.experiments.monitor.snapshots import Snapshot, read_looks
 from ganatomy.experiments.result import Summarised, matched_text
 from ganatomy.remote import local_path
 from ganatomy.study import as_bad_file

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ganatomy.errors import BadValue
-from ganatomy.generators import GENERATORS
-from ganatomy.registry import encoded
+from ganatomy.core.errors import BadValue
+from ganatomy.core.registry import encoded
+from ganatomy.models.generators import GENERATORS
 
 _NUMBER = re.compile(r"\d+")
 

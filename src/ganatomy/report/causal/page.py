@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from ganatomy.errors import GanatomyError
+from ganatomy.core.errors import GanatomyError
 from ganatomy.remote import local_path, write_text
 from ganatomy.report.causal.section import Section
 from ganatomy.report.page import model_name, template

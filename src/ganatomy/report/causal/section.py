@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
+from ganatomy.core.vocabulary import Concept, find_concept
 from ganatomy.report.charts import Change, Chart
 from ganatomy.report.formats import effect_text, percent
 from ganatomy.report.page import static
 from ganatomy.report.palette import concept_colours
-from ganatomy.vocabulary import Concept, find_concept
 
 _ELSEWHERE = ("vocabulary", "layers", "classes", "warnings", "repaired")
 """Facts that the page shows in its own way."""

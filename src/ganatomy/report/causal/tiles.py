@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ganatomy.report.binary_packing import Array, base64_text, jpeg, png, reduced
 from ganatomy.report.card import whole_zoom
-from ganatomy.report.pack import Array, base64_text, jpeg, png, reduced
 
 YELLOW = "#ffe14d"
 WIDE = 880

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ganatomy.annotations.store import as_text
-from ganatomy.errors import BadFile
-from ganatomy.files import replacing, write_text
+from ganatomy.core.errors import BadFile
+from ganatomy.core.files import replacing, write_text
 from ganatomy.remote import display_path, local_path, upload
 from ganatomy.report.causal.section import Block
 from ganatomy.report.charts import Chart, Piece, as_file

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from ganatomy.report.binary_packing import Array, reduced
 from ganatomy.report.card import whole_zoom
 from ganatomy.report.causal.section import Block, figures
 from ganatomy.report.causal.tiles import tile
 from ganatomy.report.charts import Line, even_axis, line_chart
+from ganatomy.report.images import outlined
 from ganatomy.report.monitor.curves import short, step_axis
-from ganatomy.report.pack import Array, reduced
 from ganatomy.report.palette import ordered_colours
-from ganatomy.report.pictures import outlined
 from ganatomy.report.tables import rows
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from fastapi.responses import HTMLResponse
 
 from ganatomy.annotations import agreement, artifact_units, preference
 from ganatomy.annotations.store import exported
-from ganatomy.errors import BadValue
-from ganatomy.web.house import Context, UnitNumber, page, png
-from ganatomy.web.painter import Painter
+from ganatomy.core.errors import BadValue
+from ganatomy.web.app_state import Context, UnitNumber, page, png
+from ganatomy.web.paint_sessions import Painter
 from ganatomy.web.schemas import (
     AgreementCounts,
     FlagAnswer,

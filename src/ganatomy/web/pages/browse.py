@@ -7,8 +7,8 @@ from fastapi import APIRouter, Path, Query, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse
 
-from ganatomy.errors import UnknownName
-from ganatomy.web.house import Context, SeedNumber, UnitNumber, page, png, png_response
+from ganatomy.core.errors import UnknownName
+from ganatomy.web.app_state import Context, SeedNumber, UnitNumber, page, png, png_response
 from ganatomy.web.schemas import (
     UNITS,
     Active,

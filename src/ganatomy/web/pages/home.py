@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
-from ganatomy.web.house import AppState, State, page
+from ganatomy.web.app_state import AppState, State, page
 from ganatomy.web.schemas import LayerFacts, StudyFacts
 
 routes = APIRouter()

@@ -7,12 +7,12 @@ from typing import Any
 from fastapi import APIRouter, Response
 from fastapi.responses import HTMLResponse
 
-from ganatomy.edit import Intervention, edits_json
-from ganatomy.errors import BadValue
-from ganatomy.web.house import Context, SeedNumber, page, png
-from ganatomy.web.painter import Painter
+from ganatomy.core.errors import BadValue
+from ganatomy.interventions import Intervention, edits_json
+from ganatomy.web.app_state import Context, SeedNumber, page, png
+from ganatomy.web.model_thread import PAINT, READ, Priority
+from ganatomy.web.paint_sessions import Painter
 from ganatomy.web.schemas import Brush, Changes, GenerateRequest, ImageId, Images, Painting, PaintRequest
-from ganatomy.web.worker import PAINT, READ, Priority
 
 routes = APIRouter()
 PNG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}}}

@@ -1,0 +1,96 @@
+"""The models of an experiment, opened once a process from the names that travel."""
+
+import socket
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from typing import Any
+
+from ganatomy.core.errors import BadFile, BadModel
+from ganatomy.core.tensor_types import Labels
+from ganatomy.models.generators import Generator, Observation, Subject, open_subject
+from ganatomy.models.segmenters import Segmenter, open_segmenter
+from ganatomy.models.segmenters.labels import DatasetLabels
+
+
+@dataclass(frozen=True)
+class Models:
+    """A generator or classifier, and a segmenter: names, opened on first use, or models that are open.
+
+    Names that are pickled arrive as the same instance in each process, step after step, so that it opens a model once;
+    and only if it is the same model there.
+
+    Attributes:
+        generator_given, segmenter_given: a name, as in `open_generator` and `open_segmenter`, or the model itself.
+        device: where models that are opened by name compute.
+        known: fingerprints of both where they were opened before they travelled; None for any.
+    """
+
+    generator_given: str | Subject
+    segmenter_given: str | Segmenter
+    device: str
+    known: tuple[str | None, str | None] = field(default=(None, None), compare=False, repr=False)
+
+    @cached_property
+    def subject(self) -> Subject:
+        """What is dissected."""
+        given = self.generator_given
+        if not isinstance(given, str):
+            return given
+        subject = open_subject(given, self.device)
+        check_same(given, subject.fingerprint, self.known[0])
+        return subject
+
+    @property
+    def generator(self) -> Generator:
+        """The subject, if it draws."""
+        if not isinstance(self.subject, Generator):
+            raise BadModel(f"{name_of(self.generator_given)} looks at images and draws none; this takes a generator")
+        return self.subject
+
+    @cached_property
+    def segmenter(self) -> Segmenter:
+        """The segmenter."""
+        given = self.segmenter_given
+        if not isinstance(given, str):
+            return given
+        segmenter = open_segmenter(given, self.device)
+        check_same(given, segmenter.fingerprint, self.known[1])
+        return segmenter
+
+    def beside(self, segmenter: str) -> "Models":
+        """Return the same subject, which stays open, beside another segmenter."""
+        other = Models(self.generator_given, segmenter, self.device)
+        if "subject" in self.__dict__:
+            other.__dict__["subject"] = self.subject
+        return other
+
+    def labels(self, seen: Observation) -> Labels:
+        """Return the labels of what was seen: those that came with the images, if the segmenter stands for them."""
+        if isinstance(self.segmenter, DatasetLabels):
+            return self.segmenter.of(seen.shown)
+        return self.segmenter(seen.images)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        given = self.generator_given, self.segmenter_given, self.device
+        if not all(isinstance(each, str) for each in given):
+            return Models, given
+        opened = (self.__dict__.get(name) for name in ("subject", "segmenter"))
+        known = (model.fingerprint if model else own for model, own in zip(opened, self.known, strict=True))
+        return _arrived, (*given, tuple(known))
+
+
+@lru_cache(maxsize=1)
+def _arrived(generator: str, segmenter: str, device: str, known: tuple[str | None, str | None]) -> Models:
+    """Return the models of these names in this process, which has room for one such pair."""
+    return Models(generator, segmenter, device, known)
+
+
+def check_same(name: str, here: str, there: str | None) -> None:
+    """Refuse a model that has the name of another one on the machine that the work comes from."""
+    if there not in (None, here):
+        raise BadFile(f"{name}: on {socket.gethostname()} it is another model than where the work comes from")
+
+
+def name_of(model: str | Subject | Segmenter) -> str:
+    """Return the name by which a Spec knows a model: its own, or for an open one ``given:`` and its fingerprint."""
+    return model if isinstance(model, str) else f"given:{model.fingerprint[:16]}"

@@ -1,0 +1,179 @@
+"""A snapshot: one moment of a training, dissected, or the reason why not.
+
+::
+
+    DIR/looks/000005000.json        which study, or the reason; how many units and concepts were found
+    DIR/studies/000005000-1a2b3c4d  the dissection, a study like any other
+
+It is one file, written when its study is finished; so a monitoring can be read at any moment, and added to later.
+"""
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ganatomy.core.errors import BadFile, BadValue, StudyError
+from ganatomy.core.files import read_json
+from ganatomy.core.progress import Progress
+from ganatomy.core.vocabulary import CATEGORIES
+from ganatomy.engines import Engine, local
+from ganatomy.experiments.bootstrap import ALL, resampled
+from ganatomy.experiments.dissect import facts, run
+from ganatomy.experiments.dissect_spec import DissectSpec
+from ganatomy.experiments.dissection import Dissection, interpretable_with
+from ganatomy.experiments.model_pair import Models
+from ganatomy.remote import download, write_text
+from ganatomy.study import Study, require_inside, spec_digest
+from ganatomy.study.files import read_record
+
+DRAWS = 50
+"""Of the images again, for the errors of the counts; each takes as long as reading the study once."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One moment of a training: its step, the name of the checkpoint, and what was found.
+
+    Attributes:
+        study: where its dissection lies in the directory of the monitoring; "" where there is none.
+        reason: why there is none; "" where there is one.
+        segmenter: its fingerprint.
+        numbers: rows of `count_units`.
+    """
+
+    step: int
+    name: str
+    study: str = ""
+    reason: str = ""
+    segmenter: str = ""
+    images: int = 0
+    seconds: float = 0.0
+    numbers: Sequence[Mapping[str, Any]] = ()
+
+    def write(self, directory: Path) -> None:
+        """Keep it in the directory of a monitoring."""
+        path = directory / "looks" / f"{self.step:09d}.json"
+        try:
+            write_text(path, json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        except OSError as error:
+            raise StudyError(f"cannot write {path} ({error.strerror or error})") from error
+
+
+def read_looks(directory: Path) -> list[Snapshot]:
+    """Return the looks of a monitoring by step."""
+    looks = []
+    for path in download(directory / "looks").glob("[0-9]*.json"):
+        try:
+            looks.append(Snapshot(**read_json(path)))
+            require_inside(directory, directory / looks[-1].study)
+        except (OSError, ValueError, TypeError) as error:
+            raise BadFile(f"{path}: no look of this version ({error}); remove it and look again") from error
+    return sorted(looks, key=lambda look: look.step)
+
+
+def check_directory(directory: Path, segmenter: str) -> None:
+    """Refuse a directory whose looks cannot stand beside new ones."""
+    if directory.exists() and not directory.is_dir():
+        raise StudyError(f"{directory} is a file; give a directory for the looks")
+    ours = any((directory / name).is_dir() for name in ("looks", "studies", "tensorboard"))
+    if directory.is_dir() and any(directory.iterdir()) and not ours:
+        raise StudyError(f"{directory} holds something else than looks at a training; give another directory")
+    if any(look.study and look.segmenter != segmenter for look in read_looks(directory)):
+        raise BadValue(f"{directory} has looks through another segmenter, so nothing could be compared; give another")
+
+
+def look_at(
+    spec: DissectSpec,
+    models: Models,
+    directory: Path,
+    look: Snapshot,
+    how: tuple[Engine, Progress | None] = (local, None),
+    draws: int = DRAWS,
+) -> tuple[Snapshot, Dissection]:
+    """Dissect a model into the directory of a monitoring, or find that done; return what is to be kept of it."""
+    used = facts(spec, models)
+    study = study_path(look.step, spec, used["inputs"])
+    with Study.create(directory / study, spec, used, *how) as place:
+        dissection = run(spec, place, models)
+    found = dataclasses.replace(
+        look,
+        study=study.as_posix(),
+        segmenter=used["inputs"]["segmenter"],
+        images=spec.images,
+        numbers=_plain(count_units(dissection, draws)),
+    )
+    return found, dissection
+
+
+def study_path(step: int, spec: DissectSpec, inputs: Mapping[str, str]) -> Path:
+    """Return where the dissection of a step lies in the directory of a monitoring, given the models' fingerprints."""
+    return Path("studies", f"{step:09d}-{spec_digest(_Identity(spec, inputs))[:8]}")
+
+
+def unfinished(directory: Path, step: int) -> list[Path]:
+    """Return the studies of a step that nobody has finished."""
+    found = (path.parent for path in directory.glob(f"studies/{step:09d}-*/study.json"))
+    return [study for study in found if not read_record(study)["finished"]]
+
+
+@dataclass(frozen=True)
+class _Identity:
+    """What tells a study from others of the same step: another file may have the same name tomorrow."""
+
+    spec: DissectSpec
+    inputs: Mapping[str, str]
+
+
+def add_errors(directory: Path) -> None:
+    """Give errors to the counts of looks that had no time for them, as those of a training that runs."""
+    for look in read_looks(directory):
+        if look.study and not any("matched_error" in row for row in look.numbers):
+            found = count_units(Dissection.open(directory / look.study), DRAWS)
+            dataclasses.replace(look, numbers=_plain(found)).write(directory)
+
+
+def count_units(dissection: Dissection, draws: int = DRAWS) -> pd.DataFrame:
+    """Count what was found, of each layer and all together, of each category and all together.
+
+    Returns:
+        Columns layer, category, units, interpretable, matched, concepts (distinct, matched), matched_iou (mean over
+        matched units, NaN where there are none); and standard errors, such as matched_error, see `resampled`. An
+        interpretable unit counts for the category that `interpretable_with` says.
+    """
+    present = [concept.category for concept in dissection.vocabulary[1:]]
+    categories = dict.fromkeys([*(name for name in CATEGORIES if name in present), *present])
+    layers, units = list(dissection.layers), dissection.units
+    units = units.assign(best=interpretable_with(dissection).category)
+    rows = []
+    for layer in [*layers, *([ALL] if len(layers) > 1 else [])]:
+        own = units if layer == ALL else units[units.layer == layer]
+        for category in (ALL, *categories):
+            matched = own[own.matched & ((own.category == category) | (category == ALL))]
+            interpretable = own.interpretable & ((own.best == category) | (category == ALL))
+            rows.append(
+                {
+                    "layer": layer,
+                    "category": category,
+                    "units": len(own),
+                    "interpretable": int(interpretable.sum()),
+                    "matched": len(matched),
+                    "concepts": matched.groupby(["label", "category"]).ngroups,
+                    "matched_iou": float(matched.iou.mean()),
+                }
+            )
+    counted, drawn = pd.DataFrame(rows), resampled(dissection, draws) if draws else None
+    if drawn is None:
+        return counted
+    errors = drawn.counts.pivot_table("error", ["layer", "category"], "quantity", dropna=False)
+    return counted.merge(errors.add_suffix("_error").reset_index(), "left", ["layer", "category"])
+
+
+def _plain(table: pd.DataFrame) -> list[dict[str, Any]]:
+    rows = [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+    return [{n: None if isinstance(v, float) and math.isnan(v) else v for n, v in row.items()} for row in rows]

@@ -1,6 +1,0 @@
-"""Feature networks, which describe an image by a vector: what Fréchet distances are computed from."""
-
-from ganatomy.features.protocol import FeatureNetwork, checked_vectors
-from ganatomy.features.registry import FEATURES, open_features
-
-__all__ = ["FEATURES", "FeatureNetwork", "checked_vectors", "open_features"]

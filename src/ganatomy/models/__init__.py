@@ -1,0 +1,1 @@
+"""Generators, segmenters, feature networks, and their weights."""

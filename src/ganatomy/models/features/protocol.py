@@ -1,0 +1,49 @@
+"""The protocol of feature networks: a vector of numbers for each image."""
+
+from typing import Any, Protocol, runtime_checkable
+
+from jaxtyping import Float
+from torch import Tensor
+
+from ganatomy.core.errors import BadModel
+from ganatomy.core.tensor_types import Images
+
+
+@runtime_checkable
+class FeatureNetwork(Protocol):
+    """A network that describes images by vectors.
+
+    Attributes:
+        fingerprint: sha256 that changes when the features may.
+    """
+
+    fingerprint: str
+
+    def features(self, images: Images) -> Tensor:
+        """Return a vector of each image, float32 [b, d]."""
+        ...
+
+
+def checked_vectors(found: Any, images: Images, name: str) -> Float[Tensor, "b d"]:
+    """Return a network's output as float32 if it is one vector for each image.
+
+    Raises:
+        BadModel: it is something else, or has NaN or Inf; names the network.
+
+    >>> import torch
+    >>> checked_vectors(torch.ones(2, 5, 1, 1, dtype=torch.half), torch.zeros(2, 3, 8, 8), "a network").shape
+    torch.Size([2, 5])
+    """
+    if not isinstance(found, Tensor) or not found.is_floating_point():
+        kind = str(found.dtype) if isinstance(found, Tensor) else type(found).__name__
+        raise BadModel(f"{name} describes images by a {kind}; it must give a float vector of each")
+    vectors = found.flatten(1) if found.ndim > 2 and found.shape[2:].numel() == 1 else found
+    if vectors.ndim != 2 or len(vectors) != len(images) or not vectors.shape[1]:
+        hint = "; average such maps over their places (torch: does with pool=yes)" if vectors.ndim == 4 else ""
+        raise BadModel(
+            f"{name} describes {len(images)} images by a tensor of shape {list(found.shape)}; "
+            f"it must give a vector of each{hint}"
+        )
+    if not bool(vectors.isfinite().all()):
+        raise BadModel(f"{name} describes an image by NaN or Inf")
+    return vectors.float()

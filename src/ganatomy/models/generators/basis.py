@@ -1,0 +1,161 @@
+"""Any model with directions of one layer in place of its units: ``basis:GENERATOR?layer=L&directions=rotation``."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from ganatomy.core.errors import BadValue
+from ganatomy.core.fingerprint import fingerprint
+from ganatomy.core.tensor_types import Features, Images, Latents
+from ganatomy.models.generators.directions import DIRECTIONS, Directions
+from ganatomy.models.generators.protocol import Edit, Generator, LayerShape, Observation, Subject, applied, check_layers
+from ganatomy.models.generators.registry import GENERATORS
+
+
+class BasisSubject:
+    """A model whose layer is read and edited by directions; all other layers are as they were.
+
+    The features of the layer are coefficients [b, k, h, w]. Edits there act on coefficients, and the features of the
+    model change by what the directions write of that change. So the coefficients of other directions stay (of an
+    autoencoder: what they write), and the part of the features that no direction reads.
+
+    Attributes:
+        subject: the model itself.
+        layers: shape of every layer, in forward order; of this one, directions in place of units.
+        rotated: the layers that are read by directions, this one and those of the model.
+
+    Raises:
+        UnknownName: the model has no such layer.
+        BadValue: the directions are of another number of units.
+    """
+
+    def __init__(self, subject: Subject, layer: str, directions: Directions) -> None:
+        check_layers([layer], subject.layers)
+        shape, (k, units) = subject.layers[layer], directions.reads.shape
+        if units != shape.units:
+            raise BadValue(f"these are directions of {units} units; {layer} has {shape.units}")
+        self.subject, self.layer, self.device = subject, layer, subject.device
+        self.directions, self._orthogonal = directions.to(subject.device), directions.orthogonal
+        self.layers: Mapping[str, LayerShape] = {**subject.layers, layer: shape._replace(units=k)}
+        self.margins: Mapping[str, int] = getattr(subject, "margins", {})
+        self.rotated: tuple[str, ...] = (*getattr(subject, "rotated", ()), layer)
+        self.fingerprint = fingerprint({}, "basis", subject.fingerprint, layer, directions.fingerprint)
+
+    def latents(self, ids: range, seed: int) -> Latents:
+        """Return the latents of these ids."""
+        return self.subject.latents(ids, seed)
+
+    @torch.no_grad()
+    def observe(self, z: Latents, layers: Sequence[str], edits: Sequence[Edit] = ()) -> Observation:
+        """Return the images and the features of layers, of one forward pass without gradients; see `Subject`."""
+        edits = self._model_edits(edits)
+        seen = self.subject.observe(z, layers, edits)
+        if self.layer not in layers:
+            return seen
+        edited = [edit.after for edit in edits if isinstance(edit, _DirectionEdit) and edit.layer == self.layer]
+        coefficients = edited[0] if edited else self.directions.encode(seen.features[self.layer])
+        return dataclasses.replace(seen, features={**seen.features, self.layer: coefficients})
+
+    def _model_edits(self, edits: Sequence[Edit]) -> list[Edit]:
+        """Return edits of the model itself: those of the layer as one edit of its features, which is last."""
+        own = [edit for edit in edits if edit.layer == self.layer]
+        others = [edit for edit in edits if edit.layer != self.layer]
+        return [*others, _DirectionEdit(self.layer, self.directions, own)] if own else others
+
+
+class BasisGenerator(BasisSubject):
+    """A generator whose layer is read and edited by directions."""
+
+    subject: Generator
+
+    def render(self, r: Features, layer: str, z: Latents, edits: Sequence[Edit] = ()) -> Images:
+        """Return the images with the layer's output, or its coefficients, replaced by `r`; see `Generator`.
+
+        What no direction reads is that of the image without edits, which takes another forward pass. Orthogonal
+        directions, as many as units, read all.
+        """
+        if layer == self.layer:
+            c = applied([edit for edit in edits if edit.layer == layer], r)
+            edits = [edit for edit in edits if edit.layer != layer]
+            if self._orthogonal:
+                r = self.directions.decode(c)
+            else:
+                r = self.subject.observe(z, [layer]).features[layer]
+                r = self.directions.moved(r, self.directions.encode(r), c)
+        edits = self._model_edits(edits)
+        return self.subject.render(r, layer, z, edits) if edits else self.subject.render(r, layer, z)
+
+    def edited(self, z: Latents, edits: Sequence[Edit]) -> Images:
+        """Return the images with edits at any layers, of one forward pass without gradients."""
+        return self.observe(z, (), edits).images
+
+
+class _DirectionEdit:
+    """Edits of coefficients as one edit of features; it keeps the coefficients `after` it."""
+
+    def __init__(self, layer: str, directions: Directions, edits: Sequence[Edit]) -> None:
+        self.layer, self._directions, self._edits = layer, directions, edits
+        self.after: Tensor
+
+    def __call__(self, r: Features) -> Features:
+        before = self._directions.encode(r)
+        self.after = applied(self._edits, before)
+        return self._directions.moved(r, before, self.after)
+
+
+def in_basis(subject: Subject, layer: str, directions: Directions) -> BasisSubject:
+    """Return a model with directions of one layer in place of its units; a generator, if it is one.
+
+    >>> from ganatomy.models.generators import open_generator
+    >>> sums = torch.tensor([[1.0, 1.0, *[0.0] * 10], [1.0, -1.0, *[0.0] * 10]])  # of the first two of twelve units
+    >>> model = in_basis(open_generator("planted"), "layer1", Directions.linear(sums))
+    >>> model.layers["layer1"]
+    LayerShape(units=2, height=8, width=8)
+    """
+    if isinstance(subject, Generator):
+        return BasisGenerator(subject, layer, directions)
+    return BasisSubject(subject, layer, directions)
+
+
+@GENERATORS.register("basis", argument="model", fixed="its units are directions, which no weights of one unit make")
+def open_basis(
+    argument: str,
+    /,
+    *,
+    device: torch.device,
+    layer: str = "",
+    directions: str = "",
+    seed: str = "",
+    amount: str = "",
+    count: str = "",
+    pictures: str = "",
+    tensor: str = "",
+    activation: str = "",
+    **options: str,
+) -> BasisSubject:
+    """Open a model by name, with directions of one layer in place of its units.
+
+    Args:
+        argument: the model's name, without its options.
+        directions: ``rotation``, ``pca``, or a file.
+        seed, amount, count: of `rotation`.
+        pictures: of `principal`, which takes `seed` and `count` too.
+        tensor, activation: of `read_directions`.
+        options: the model's.
+
+    Raises:
+        UnknownName: no such model, layer or option; or an option that these directions do not take.
+        BadFile, BadValue, BadModel: the model, or the directions, are not what they should be.
+    """
+    if not argument or not layer or not directions:
+        raise BadValue("basis takes a model, a layer and directions: basis:bundled:church?layer=layer4&directions=pca")
+    family, _, inner = argument.partition(":")
+    subject = GENERATORS.make(family, inner, options, device=device)
+    check_layers([layer], subject.layers)
+    given = {"seed": seed, "amount": amount, "count": count}
+    given |= {"pictures": pictures, "tensor": tensor, "activation": activation}
+    asked = {name: text for name, text in given.items() if text}
+    kind = directions if directions in DIRECTIONS.names() and directions != "file" else "file"
+    return in_basis(subject, layer, DIRECTIONS.make(kind, directions, asked, subject=subject, layer=layer))

@@ -1,0 +1,107 @@
+"""Where a model of diffusers keeps its weights, and under which names: one file, several, those of other releases."""
+
+import re
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from torch import nn
+
+from ganatomy.core.errors import BadFile
+from ganatomy.models.weights import State, read_state
+from ganatomy.models.weights.hub import find_directory
+
+STEM = "diffusion_pytorch_model"
+KINDS = "safetensors", "bin"
+WEIGHTS = [f"{STEM}{half}.{kind}" for kind in KINDS for half in ("", ".fp16")]
+"""Files of all weights; the first of these that is there is read."""
+INDEXES = [f"{STEM}.{kind}.index{half}.json" for kind in KINDS for half in ("", ".fp16")]
+"""Indexes of weights in several files."""
+ENDINGS = (".safetensors", ".bin", ".ckpt", ".pt", ".pth")
+"""Suffixes of files of weights."""
+SINCE = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+"""Names of attention weights in the checkpoints of 2022, and since."""
+LATENT = {
+    r"\.(down|up)\.(\d+)\.block\.": r".\1_blocks.\2.resnets.",
+    r"\.(down|up)\.(\d+)\.(down|up)sample\.": r".\1_blocks.\2.\3samplers.0.",
+    r"\.mid\.block_1\.": ".mid_block.resnets.0.",
+    r"\.mid\.block_2\.": ".mid_block.resnets.1.",
+    r"\.mid\.attn_1\.": ".mid_block.attentions.0.",
+    r"\.nin_shortcut\.": ".conv_shortcut.",
+    r"coder\.norm_out\.": "coder.conv_norm_out.",
+    r"attentions\.0\.norm\.": "attentions.0.group_norm.",
+    r"attentions\.0\.([qkv])\.": r"attentions.0.to_\1.",
+    r"attentions\.0\.proj_out\.": "attentions.0.to_out.0.",
+}
+"""Names of autoencoders in the files of latent diffusion, Stable Diffusion and FLUX, and in diffusers."""
+FIRST_STAGE = "first_stage_model."
+"""The prefix of the autoencoder in the file of a whole latent diffusion model."""
+
+
+def read_weights(name: str, folder: str, chosen: tuple[str, str], model: nn.Module) -> tuple[State, Path]:
+    """Read the weights of a model, under the names that it has for them; return them and their file.
+
+    Args:
+        name: of the directory or repository.
+        folder: of the model in it.
+        chosen: a file of weights, in that folder or anywhere, or else "" for what is there; and the prefix of the
+            names of tensors in it.
+        model: built, without weights.
+
+    Raises:
+        BadFile: there are none, or several that could be meant; or they cannot be read.
+    """
+    file, prefix = chosen
+    within = Path(name) / folder / file
+    path = (within if within.is_file() else Path(file)) if file else _find_weights(name, folder)
+    state = read_state(path, prefix)
+    if any(each.startswith(FIRST_STAGE) for each in state):
+        state = {each.removeprefix(FIRST_STAGE): t for each, t in state.items() if each.startswith(FIRST_STAGE)}
+    return _renamed(state, model), path
+
+
+def _find_weights(name: str, folder: str) -> Path:
+    """Return the file of weights, or the index of several, in a directory or a repository."""
+    paths = [Path(folder) / each for each in (*WEIGHTS, *INDEXES)]
+    parts = {kind: (Path(folder) / f"{STEM}*-of-*.{kind}").as_posix() for kind in KINDS}
+    groups = [[path.as_posix(), *(part for kind, part in parts.items() if f".{kind}." in path.name)] for path in paths]
+    root = find_directory(name, groups, partial(_with_one_of, paths=paths))
+    standard = [root / path for path in paths if (root / path).is_file()]
+    return standard[0] if standard else _other_weights(root / folder)[0]
+
+
+def _other_weights(folder: Path) -> list[Path]:
+    """Return the files of weights in a folder that have other names, without parts of several."""
+    return sorted(
+        path for path in folder.glob("*") if path.suffix in ENDINGS and not re.search(r"-\d+-of-\d+\.", path.name)
+    )
+
+
+def _with_one_of(directory: Path, paths: Sequence[Path]) -> Path:
+    folder = directory / paths[0].parent
+    others = _other_weights(folder)
+    if not any((directory / path).is_file() for path in paths) and len(others) != 1:
+        shown = f"; of {', '.join(path.name for path in others)} say which: weights=FILE" if others else ""
+        raise BadFile(f"{folder}: holds no weights; expected {' or '.join(WEIGHTS[::2])}{shown}")
+    return directory
+
+
+def _renamed(state: State, model: nn.Module) -> State:
+    own = model.state_dict()
+    ups = 1 + max((int(found[1]) for each in state if (found := re.match(r"decoder\.up\.(\d+)\.", each))), default=0)
+
+    def name(old: str) -> str:
+        new = re.sub(r"\.(query|key|value|proj_attn)(?=\.(weight|bias)$)", lambda match: f".{SINCE[match[1]]}", old)
+        if old in own or new in own:
+            return old if old in own else new
+        for pattern, put in LATENT.items():
+            new = re.sub(pattern, put, new)
+        return re.sub(r"^decoder\.up_blocks\.(\d+)", lambda match: f"decoder.up_blocks.{ups - 1 - int(match[1])}", new)
+
+    named = {name(old): tensor for old, tensor in state.items()}
+    if named.keys() != state.keys():  # trainings of autoencoders keep their losses beside them
+        named = {each: tensor for each, tensor in named.items() if not each.startswith(("loss.", "model_ema."))}
+    for each, tensor in named.items():
+        if each in own and tensor.ndim == 4 and own[each].ndim == 2 and tensor.shape[2:] == (1, 1):
+            named[each] = tensor[:, :, 0, 0]  # attention as convolutions of one place
+    return named

@@ -1,0 +1,121 @@
+"""Models of transformers from a config and tensors: nothing is downloaded or run, no weight is random."""
+
+import contextlib
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ganatomy.core.errors import BadFile, BadValue
+from ganatomy.core.foreign_code import guarded
+from ganatomy.models.weights.hub import check_numbers, read_json, read_pretrained
+
+IGNORED = {"auto_map", "attn_implementation", "experts_implementation", "kernel_config", "use_kernels", "fusion_config"}
+"""Settings that name code to run, or how."""
+PASSING = {"_name_or_path", "transformers_version", "dtype", "torch_dtype"}
+"""Settings that do not change what a model computes."""
+
+
+def transformers() -> ModuleType:
+    """Return the package."""
+    try:
+        import transformers
+    except ImportError as error:
+        raise BadValue("models of the Hugging Face hub need another package: pip install 'ganatomy[hf]'") from error
+    return transformers
+
+
+def read_config(directory: Path) -> dict[str, Any]:
+    """Read a model's ``config.json``, without settings that name code, files or versions."""
+    content = read_json(directory / "config.json")
+    check_numbers(content, str(directory / "config.json"))
+    if "quantization_config" in content:
+        raise BadFile(f"{directory}: its weights are quantised; take those that are not")
+    if not isinstance(content.get("model_type"), str):
+        raise BadFile(f"{directory / 'config.json'}: names no model_type")
+    cleaned: dict[str, Any] = _cleaned(content)
+    return cleaned
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_cleaned(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    kept = {k: _cleaned(v) for k, v in value.items() if k.removeprefix("_") not in IGNORED and k not in PASSING}
+    if "use_pretrained_backbone" in kept:
+        kept["use_pretrained_backbone"] = False  # which would be downloaded, then overwritten
+    return kept
+
+
+def build_config(directory: Path, settings: Mapping[str, Any]) -> Any:
+    """Make the config object that transformers has for these settings."""
+    with guarded(f"reading {directory / 'config.json'}"), quiet():
+        return transformers().CONFIG_MAPPING[settings["model_type"]].from_dict(dict(settings))
+
+
+def load(kind: Any, config: Any, directory: Path) -> tuple[Any, list[str]]:
+    """Build a model of that class, frozen and in float32, and fill it with the tensors of a directory.
+
+    Returns:
+        The model; and the names of its missing tensors, which now hold NaN: see `zero_missing`.
+    """
+    state = read_pretrained(directory)
+    with guarded(f"opening {directory}"), quiet():
+        model, found = kind.from_pretrained(
+            None,
+            config=config,
+            state_dict=state,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            torch_dtype=torch.float32,
+        )
+    for name, given, expected in sorted(found["mismatched_keys"]):
+        raise BadFile(f"{directory}: tensor {name} has shape {list(given)}, its config.json needs {list(expected)}")
+    own = model.eval().requires_grad_(False).state_dict()
+    missing = sorted(name for name in found["missing_keys"] if name in own and own[name].is_floating_point())
+    for name in missing:
+        own[name].fill_(torch.nan)
+    return model, missing
+
+
+def zero_missing(model: nn.Module, missing: list[str], source: Path, compute: Callable[[], Tensor]) -> None:
+    """Set missing tensors, which hold NaN, to 0 if the output does not depend on them, as in some families."""
+    if not missing:
+        return
+    if not bool(compute().isfinite().all()):
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise BadFile(f"{source}: lacks tensor {missing[0]}{more}; are these weights of another task?")
+    own = model.state_dict()
+    for name in missing:
+        own[name].zero_()
+
+
+def load_tokenizer(directory: Path) -> Any:
+    """Read the CLIP tokenizer of a directory."""
+    if not (directory / "tokenizer.json").is_file() and not all(
+        (directory / name).is_file() for name in ("vocab.json", "merges.txt")
+    ):
+        raise BadFile(f"{directory}: lacks its tokenizer, tokenizer.json or vocab.json and merges.txt")
+    with guarded(f"reading the tokenizer of {directory}"), quiet():
+        return transformers().CLIPTokenizerFast.from_pretrained(str(directory), local_files_only=True)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Silence transformers, and preserve the process's random state."""
+    logging = transformers().utils.logging
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    with warnings.catch_warnings(action="ignore"), torch.random.fork_rng(devices=[]):
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+        try:
+            yield
+        finally:
+            logging.set_verbosity(level)
+            if bars:
+                logging.enable_progress_bar()

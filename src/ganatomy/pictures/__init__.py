@@ -1,6 +1,0 @@
-"""Datasets of images, with their classes and their labels of pixels."""
-
-from ganatomy.pictures.protocol import CropSpec, ImageDataset, ImageRefs
-from ganatomy.pictures.sets import open_images
-
-__all__ = ["CropSpec", "ImageDataset", "ImageRefs", "open_images"]

@@ -1,6 +1,0 @@
-"""Segmenters: one family a file, opened by name."""
-
-from ganatomy.segmenters.protocol import Scorer, Segmenter
-from ganatomy.segmenters.registry import SEGMENTERS, open_segmenter
-
-__all__ = ["SEGMENTERS", "Scorer", "Segmenter", "open_segmenter"]

@@ -1,0 +1,177 @@
+"""Checks of every request before a page sees it: rate, host, origin, token, size.
+
+A page of another site must not reach a server on this machine through its visitor's browser, so requests that name
+another host or come from another origin are refused.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import ipaddress
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import quote, urlsplit
+
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ganatomy.core.errors import BadValue
+
+COOKIE = "ganatomy-token"
+MAX_CLIENTS = 1024
+"""Addresses whose rate is kept."""
+HEADERS = {
+    "content-security-policy": (
+        "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; object-src 'none'; "
+        "base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
+    ),
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits of the server.
+
+    Attributes:
+        body: bytes of a request.
+        rate: requests a second from one address, over time.
+        burst: requests at once from one address.
+        waiting: requests that wait for the models.
+        seconds: pause within a body.
+    """
+
+    body: int = 1 << 20
+    rate: float = 200.0
+    burst: float = 400.0
+    waiting: int = 64
+    seconds: float = 10.0
+
+
+LIMITS = Limits()
+
+
+class SecurityMiddleware:
+    """An ASGI application that passes allowed requests to another one.
+
+    Args:
+        app: the other application.
+        limits: limits of the server.
+        token: what a request must carry, as ``Authorization: Bearer TOKEN``, as a cookie, or once as ``?token=TOKEN``;
+            None admits everybody who asks for this machine by a loopback name.
+
+    Raises:
+        BadValue: a token that no address can carry, such as an empty one.
+    """
+
+    def __init__(self, app: ASGIApp, limits: Limits, token: str | None = None) -> None:
+        if token is not None and not re.fullmatch(r"[A-Za-z0-9._~-]+", token):
+            raise BadValue(f"the token {token!r} must be letters, digits and . _ ~ - only, at least one")
+        self.app, self._limits, self._token = app, limits, token
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or answer why not."""
+        if scope["type"] == "lifespan":
+            return await self.app(scope, receive, send)
+        if scope["type"] != "http":
+            return await send({"type": "websocket.close", "code": 1008})
+        request = Request(scope)
+        answer: ASGIApp | None = self._refusal(request)
+        if answer is None and self._token and "token" in request.query_params and request.method == "GET":
+            cookie = f"{COOKIE}={_digest(self._token)}; Path=/; HttpOnly; SameSite=Strict"
+            location = f"/{quote(scope['path'].lstrip('/'))}"
+            answer = Response(status_code=303, headers={"location": location, "set-cookie": cookie})
+        return await (answer or self.app)(scope, self._limited(receive), _with_headers(send))
+
+    def _refusal(self, request: Request) -> Response | None:
+        """Return the answer to a request that is refused; None lets it pass."""
+        if not self._within_rate(request.client.host if request.client else ""):  # first: no token can be tried out
+            reason = f"more than {self._limits.rate:g} requests a second; slow down"
+            return _refused(429, reason, {"retry-after": "1"})
+        host, origin = request.headers.get("host", ""), request.headers.get("origin")
+        if self._token is None and not _is_loopback(host):
+            return _refused(421, f"this server answers to localhost only, not to {host[:100]!r}")
+        if origin is not None and origin.partition("://")[2] != host:
+            reason = f"requests from {origin[:100]!r} are not answered; open the page from this server itself"
+            return _refused(403, reason)
+        if self._token is not None and not self._has_token(request, self._token):
+            reason = "this server needs its token: open the address that it printed, or send Authorization: Bearer …"
+            return _refused(401, reason)
+        declared = request.headers.get("content-length", "0")
+        if not declared.isdecimal() or int(declared) > self._limits.body:
+            return _refused(413, f"a body of {declared[:20]} bytes; the most is {self._limits.body}")
+        return None
+
+    @staticmethod
+    def _has_token(request: Request, token: str) -> bool:
+        pairs = (
+            (request.headers.get("authorization", "").removeprefix("Bearer "), token),
+            (request.query_params.get("token", ""), token),
+            (request.cookies.get(COOKIE, ""), _digest(token)),
+        )
+        return any(hmac.compare_digest(given.encode(), expected.encode()) for given, expected in pairs)
+
+    def _within_rate(self, address: str) -> bool:
+        """Take one from the token bucket of an address."""
+        now = time.monotonic()
+        left, since = self._buckets.pop(address, (self._limits.burst, now))
+        left = min(self._limits.burst, left + (now - since) * self._limits.rate)
+        self._buckets[address] = (left - 1 if left >= 1 else left, now)
+        if len(self._buckets) > MAX_CLIENTS:
+            self._buckets.popitem(last=False)
+        return left >= 1
+
+    def _limited(self, receive: Receive) -> Receive:
+        """Return a body that fails where it becomes too large, whatever its header said, or too slow."""
+        read, whole = 0, False
+
+        async def limited() -> Message:
+            nonlocal read, whole
+            try:
+                message = await asyncio.wait_for(receive(), None if whole else self._limits.seconds)
+            except TimeoutError:
+                raise HTTPException(408, f"the body paused for {self._limits.seconds:g} seconds") from None
+            whole = not message.get("more_body", False)
+            read += len(message.get("body", b""))
+            if read > self._limits.body:
+                raise HTTPException(413, f"a body of over {self._limits.body} bytes")
+            return message
+
+        return limited
+
+
+def _digest(token: str) -> str:
+    """Return what the cookie holds: browsers send it to every port of a host, so it is not the token itself."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or name.endswith(".localhost") or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _refused(status: int, reason: str, headers: Mapping[str, str] | None = None) -> Response:
+    return JSONResponse({"reason": reason}, status, headers)
+
+
+def _with_headers(send: Send) -> Send:
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in HEADERS.items():
+                headers.setdefault(name, value)
+        await send(message)
+
+    return sending

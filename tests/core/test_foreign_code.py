@@ -1,0 +1,133 @@
+"""Modules by name: what is found, what is refused, and how it is said."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from ganatomy.core.errors import BadModel, BadValue, UnknownName
+from ganatomy.core.foreign_code import call_named, guarded
+
+SOURCE = """
+import torch
+
+class Net(torch.nn.Module):
+    def __init__(self, width: int, scale: float | None = None, bias=True):
+        super().__init__()
+        self.facts = (width, scale, bias)
+
+ready = torch.nn.Identity()
+number = 3
+
+def loud(**options):
+    print("hello")
+    return lambda x: options
+
+def broken():
+    raise RuntimeError("first\\nsecond")
+
+def leaves():
+    raise SystemExit(3)
+
+def returns_none():
+    pass
+
+def unannotated(width, name="x"):
+    return torch.nn.Conv2d(width, width, 1)
+
+def listed(widths: list[int]):
+    return torch.nn.Conv2d(*widths, 1)
+"""
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
+    """A module in the current directory; its name is new for each test, as imports are remembered."""
+    name = "mod_" + "".join(c if c.isalnum() else "_" for c in request.node.name)
+    (tmp_path / f"{name}.py").write_text(SOURCE)
+    monkeypatch.chdir(tmp_path)
+    return name
+
+
+def test_options_are_converted_by_annotation_and_default(here: str) -> None:
+    assert call_named(f"{here}:Net", {"width": "8", "scale": "0.5", "bias": "no"}).facts == (8, 0.5, False)
+
+
+def test_the_search_path_is_left_as_it_was(here: str) -> None:
+    before = list(sys.path)
+    call_named(f"{here}:Net", {"width": "8"})
+    with pytest.raises(UnknownName):
+        call_named(f"{here}:None", {})
+    assert sys.path == before
+
+
+def test_a_finished_module_is_used_as_it_is(here: str) -> None:
+    assert isinstance(call_named(f"{here}:ready", {}), torch.nn.Identity)
+    with pytest.raises(BadValue, match="takes no options"):
+        call_named(f"{here}:ready", {"a": "1"})
+
+
+def test_what_it_prints_goes_to_stderr(here: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call_named(f"{here}:loud", {"a": "1"})(None) == {"a": "1"}
+    assert capsys.readouterr() == ("", "hello\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "error", "says"),
+    [
+        ("Nett", {}, UnknownName, "did you mean Net?"),
+        ("number", {}, BadModel, "is of type int; it cannot be called"),
+        ("Net", {}, BadValue, "needs the option width"),
+        ("Net", {"width": "8", "heigth": "1"}, UnknownName, "unknown option"),
+        ("Net", {"width": "wide"}, BadValue, "width='wide' is not of type int"),
+        ("broken", {}, BadModel, "raised RuntimeError: first$"),
+        ("leaves", {}, BadModel, "raised SystemExit: 3$"),
+        ("returns_none", {}, BadModel, "returned a NoneType"),
+        ("", {}, BadValue, "write package.module:callable"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(
+    here: str, name: str, options: dict[str, str], error: type[Exception], says: str
+) -> None:
+    with pytest.raises(error, match=says) as caught:
+        call_named(f"{here}:{name}", options)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_module_that_does_not_exist(here: str) -> None:
+    with pytest.raises(UnknownName, match=f"did you mean {here}"):
+        call_named(f"{here}x:Net", {})
+    with pytest.raises(UnknownName, match=r"did you mean ganatomy\.weights"):
+        call_named("ganatomy.weihgts:Net", {})
+
+
+def test_a_module_that_lacks_its_own_import(here: str) -> None:
+    Path("needy.py").write_text("import not_there_at_all")
+    with pytest.raises(BadModel, match="importing needy raised ModuleNotFoundError: No module named 'not_th"):
+        call_named("needy:Net", {})
+
+
+def test_guarded_lets_our_own_errors_pass() -> None:
+    with pytest.raises(BadValue, match=r"^ours$"), guarded("anything"):
+        raise BadValue("ours")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "says"),
+    [
+        (
+            "unannotated",
+            {"width": "64", "name": "a"},
+            r"with width='64' as text \(annotate the parameter to have a number\)",
+        ),
+        ("listed", {"widths": "64,32"}, r"with widths='64,32' as text \(annotate .*\) raised TypeError: "),
+        ("broken", {}, r"^calling mod_\w+:broken raised RuntimeError: first$"),
+    ],
+)
+def test_options_that_stay_text_are_named_when_calling_fails(
+    here: str, name: str, options: dict[str, str], says: str
+) -> None:
+    with pytest.raises(BadModel, match=says) as caught:
+        call_named(f"{here}:{name}", options)
+    assert "\n" not in str(caught.value)
