@@ -78,10 +78,10 @@ def test_real_pictures_are_cut_to_the_shape_of_the_generated(compared: RealCompa
     assert compared.frame.shape == (16, 32)
     first = compared.pictures.sample_indices(range(30), 0)
     found = compared.real(range(30))
-    for n, picture in zip(sorted(first), found, strict=True):
+    for n, cropped in zip(sorted(first), found, strict=True):
         image = Image.open(f"real/{sorted(Path('real').iterdir(), key=str)[n].name}")
         middle = image.resize((32, 16), Image.Resampling.BILINEAR, (0, 10, 40, 30))
-        assert torch.equal(picture, torch.from_numpy(np.array(middle)).permute(2, 0, 1).float() / 127.5 - 1)
+        assert torch.equal(cropped, torch.from_numpy(np.array(middle)).permute(2, 0, 1).float() / 127.5 - 1)
 
 
 def test_the_order_changes_no_moment(compared: RealComparison) -> None:

@@ -38,8 +38,8 @@ def result(spec: QualitySpec, source: Source, place: Path) -> Quality:
 def test_every_distance_is_that_of_the_pictures(result: Quality, spec: QualitySpec, source: Source) -> None:
     network, generator = ganatomy.open_features(spec.features), source.models.generator
     compared = open_comparison(spec, source)
-    pictures = open_images(spec.real)
-    real_images = pictures.images(pictures.sample_indices(range(60), 0), compared.frame)
+    dataset = open_images(spec.real)
+    real_images = dataset.images(dataset.sample_indices(range(60), 0), compared.frame)
     made_images = generator.observe(generator.latents(spec.ids(), 0), []).images
     real, made = FeatureMoments(D), FeatureMoments(D)
     real.update(network.features(real_images))

@@ -34,8 +34,8 @@ def test_the_hero_shows_the_best_unit_of_each_concept(dissection: Dissection, tm
         assert row.iou == dissection.units[dissection.units.matched & (dissection.units.label == row.label)].iou.max()
     hero(dissection, tmp_path / "hero.png", rows=2, pictures=3)
     with Image.open(tmp_path / "hero.png") as image:
-        picture = np.asarray(image)
+        pixels = np.asarray(image)
     strip = 3 * 128 + 2 * 2
-    assert picture.shape == (2 * (128 + 44 + 28) + 28, 2 * (strip + 56), 3)
+    assert pixels.shape == (2 * (128 + 44 + 28) + 28, 2 * (strip + 56), 3)
     for column in (0, strip + 56):
-        assert (picture[14 + 44 : 14 + 44 + 128, column + 28 : column + 28 + strip] < 250).any()
+        assert (pixels[14 + 44 : 14 + 44 + 128, column + 28 : column + 28 + strip] < 250).any()

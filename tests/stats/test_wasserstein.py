@@ -13,7 +13,7 @@ from ganatomy.stats.wasserstein import Patches, laplacian_pyramid, pyramid_sizes
 SIDE = 32
 
 
-def pictures(images: int, seed: int) -> Tensor:
+def random_images(images: int, seed: int) -> Tensor:
     """Noise, rougher and of more contrast for greater seeds."""
     source = torch.Generator().manual_seed(seed)
     coarse = torch.randn(images, 3, 8, 8, generator=source)
@@ -59,7 +59,7 @@ def plain_patches(images: Tensor, level: int) -> NDArray[np.float64]:
 
 
 def test_it_is_the_distance_of_the_restatement() -> None:
-    a, b = pictures(10, 1), pictures(10, 3)
+    a, b = random_images(10, 1), random_images(10, 3)
     found = sliced_wasserstein(patches(a), patches(b), projections=40, seed=5)
     directions = torch.randn(147, 40, generator=torch.Generator().manual_seed(5)).double().numpy()
     directions /= np.sqrt((directions**2).sum(0))
@@ -69,7 +69,7 @@ def test_it_is_the_distance_of_the_restatement() -> None:
 
 
 def test_the_levels_of_a_pyramid_add_up_to_the_picture() -> None:
-    images = pictures(2, 1).double()
+    images = random_images(2, 1).double()
     fine, coarse = laplacian_pyramid(images)
     spread = torch.zeros_like(images)
     spread[:, :, ::2, ::2] = coarse
@@ -83,14 +83,14 @@ def test_the_levels_of_a_pyramid_add_up_to_the_picture() -> None:
 
 
 def test_a_set_is_no_way_from_itself_and_brightness_and_contrast_do_not_count() -> None:
-    a = patches(pictures(10, 1))
+    a = patches(random_images(10, 1))
     assert sliced_wasserstein(a, a, 16).tolist() == [0, 0]
-    brighter = patches(pictures(10, 1) * 0.5 + 0.25)
+    brighter = patches(random_images(10, 1) * 0.5 + 0.25)
     assert sliced_wasserstein(a, brighter, 16).abs().max() < 0.01
 
 
 def test_rougher_pictures_are_farther_away() -> None:
-    images, noise = pictures(120, 1), torch.randn(60, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(2))
+    images, noise = random_images(120, 1), torch.randn(60, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(2))
     real, others = patches(images[:60]), images[60:]
     near, middle, far = (
         sliced_wasserstein(real, patches(others + roughness * noise), 64) for roughness in (0, 0.2, 0.8)
@@ -100,7 +100,7 @@ def test_rougher_pictures_are_farther_away() -> None:
 
 
 def test_the_order_and_the_batches_of_the_projections_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    a, b = pictures(10, 1), pictures(10, 3)
+    a, b = random_images(10, 1), random_images(10, 3)
     expected = sliced_wasserstein(patches(a), patches(b), 20)
     shuffled = Patches((SIDE, SIDE), patches=16)
     order = torch.randperm(10, generator=torch.Generator().manual_seed(0))
@@ -110,12 +110,12 @@ def test_the_order_and_the_batches_of_the_projections_change_nothing(monkeypatch
 
 
 def test_places_and_directions_are_those_of_the_seed() -> None:
-    images = pictures(4, 1)
+    images = random_images(4, 1)
     assert torch.equal(patches(images, 7).values, patches(images, 7).values)
     assert not torch.equal(patches(images, 7).values, patches(images, 8).values)
     found = patches(images[:1].expand(2, -1, -1, -1))
     assert not torch.equal(found.values[0], found.values[1])  # of one image under two ids
-    a, b = patches(images), patches(pictures(4, 2))
+    a, b = patches(images), patches(random_images(4, 2))
     assert torch.equal(sliced_wasserstein(a, b, 4, seed=1), sliced_wasserstein(a, b, 4, seed=1))
     assert not torch.equal(sliced_wasserstein(a, b, 4, seed=1), sliced_wasserstein(a, b, 4, seed=2))
 
@@ -130,7 +130,7 @@ def test_patches_reach_every_border() -> None:
 def test_pictures_without_contrast_have_a_distance_too() -> None:
     grey = patches(torch.zeros(4, 3, SIDE, SIDE))
     assert sliced_wasserstein(grey, grey, 4).tolist() == [0, 0]
-    assert sliced_wasserstein(grey, patches(pictures(4, 1)), 4).isfinite().all()
+    assert sliced_wasserstein(grey, patches(random_images(4, 1)), 4).isfinite().all()
 
 
 @pytest.mark.parametrize(
@@ -148,11 +148,11 @@ def test_pictures_are_halved_while_they_can_be(size: tuple[int, int], levels: li
 
 
 def test_sets_that_cannot_be_compared_are_refused() -> None:
-    a = patches(pictures(4, 1))
+    a = patches(random_images(4, 1))
     with pytest.raises(BadValue, match=r"4 images of 32 × 32 pixels, 16 patches each, .* with 3 of 32 × 32"):
-        sliced_wasserstein(a, patches(pictures(3, 2)))
+        sliced_wasserstein(a, patches(random_images(3, 2)))
     with pytest.raises(BadValue, match="with 4 of 16 × 16, 16 each"):
-        sliced_wasserstein(a, patches(pictures(4, 2)[:, :, ::2, ::2]))
+        sliced_wasserstein(a, patches(random_images(4, 2)[:, :, ::2, ::2]))
     with pytest.raises(BadValue, match=r"^0 images"):
         sliced_wasserstein(Patches((32, 32)), Patches((32, 32)))
     with pytest.raises(BadValue, match="of 16 × 16 pixels are given, 32 × 32 were begun with"):
@@ -164,4 +164,4 @@ def test_sets_that_cannot_be_compared_are_refused() -> None:
     with pytest.raises(BadValue, match="seed=-1 is below 0"):
         Patches((32, 32), seed=-1)
     with pytest.raises(BadValue, match="not gathered alike"):
-        a.merge(patches(pictures(4, 1), seed=1))
+        a.merge(patches(random_images(4, 1), seed=1))

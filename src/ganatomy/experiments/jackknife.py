@@ -70,16 +70,16 @@ class Jackknife(Tensors):
 
 
 def frechet_jackknife(
-    features: Float[Tensor, "M d"], real: FeatureMoments, pictures: Int64[Tensor, " m"] | None = None
+    features: Float[Tensor, "M d"], real: FeatureMoments, chosen: Int64[Tensor, " m"] | None = None
 ) -> Jackknife:
     """Return the Fréchet distance, and its terms of means and covariances.
 
     Args:
         features: of generated images.
         real: of the real ones.
-        pictures: which of the generated ones; None for all.
+        chosen: which of the generated ones; None for all.
     """
-    chosen = torch.arange(len(features)) if pictures is None else pictures
+    chosen = torch.arange(len(features)) if chosen is None else chosen
     samples = [chosen[None], chosen[blocks_left_out(len(chosen))], chosen[halves(len(chosen))]]
     found = [unit_frechet(features, sample, real) for sample in samples]
     terms = [torch.stack([each.distance, each.means, each.covariances], 1).cpu() for each in found]

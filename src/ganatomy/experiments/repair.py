@@ -225,12 +225,12 @@ def repair_table(
     progress.begin("distances", 2 * len(features))
     try:
         in_order = worst.sort().values  # by id: a block of the greatest would not be like the others
-        for sample, pictures in zip(SAMPLES, (in_order, None), strict=True):
+        for sample, chosen in zip(SAMPLES, (in_order, None), strict=True):
             found = []
             for each in features:
-                found.append(frechet_jackknife(each.contiguous(), real, pictures))
+                found.append(frechet_jackknife(each.contiguous(), real, chosen))
                 progress.advance(1)
-            images = spec.images if pictures is None else len(pictures)
+            images = spec.images if chosen is None else len(chosen)
             bias = sampling_bias(real.covariance(), (spec.reals, images))
             rows += [
                 {"sample": sample, **own.row("fid"), "images": images, "bias": bias}

@@ -40,7 +40,7 @@ def seeded_weights(shapes: Mapping[str, torch.Size]) -> State:
     return state
 
 
-def pictures(side: int) -> Tensor:
+def random_images(side: int) -> Tensor:
     """One image of smooth colours, one of noise."""
     dice = torch.Generator().manual_seed(side)
     noise = torch.rand(2, 3, side, side, generator=dice) * 2 - 1
@@ -71,7 +71,7 @@ def test_the_published_names_are_all_there(state: State) -> None:
 @pytest.mark.parametrize("side", [64, 299, 400])
 def test_features_are_those_of_pytorch_fid(network: InceptionFeatures, side: int) -> None:
     own = EXPECTED["features"][str(side)]
-    found = network.features(pictures(side))
+    found = network.features(random_images(side))
     assert found.shape == (2, 2048)
     assert isinstance(network, FeatureNetwork)
     for i in range(2):
@@ -81,7 +81,7 @@ def test_features_are_those_of_pytorch_fid(network: InceptionFeatures, side: int
 
 @pytest.mark.slow
 def test_pictures_are_described_one_by_one(network: InceptionFeatures, monkeypatch: pytest.MonkeyPatch) -> None:
-    two = pictures(32)
+    two = random_images(32)
     together = network.features(two)
     assert network.features(two[:0]).shape == (0, 2048)
     monkeypatch.setattr(inception, "AT_ONCE", 1)
@@ -99,7 +99,7 @@ def test_it_computes_in_whole_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     network = InceptionFeatures({}, "nothing", torch.device("cpu"))
     network._net = watch  # type: ignore[assignment]
     before = torch.backends.cudnn.allow_tf32
-    network.features(pictures(8))
+    network.features(random_images(8))
     assert seen == [False]
     assert torch.backends.cudnn.allow_tf32 == before
 

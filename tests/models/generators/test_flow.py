@@ -36,8 +36,8 @@ def test_pictures_have_their_latents_and_latents_their_pictures() -> None:
     images = flow(z)
     assert images.shape == (3, 3, 8, 8)
     assert float((flow.inverse(images)[0] - z).abs().max()) < 1e-12
-    pictures = torch.rand(3, 3, 8, 8, dtype=torch.float64) * 2 - 1
-    assert float((flow(flow.inverse(pictures)[0]) - pictures).abs().max()) < 1e-12
+    others = torch.rand(3, 3, 8, 8, dtype=torch.float64) * 2 - 1
+    assert float((flow(flow.inverse(others)[0]) - others).abs().max()) < 1e-12
 
 
 @pytest.mark.parametrize("scales", [1, 2])
