@@ -52,7 +52,7 @@ class Raises(Good):
         raise RuntimeError("no such luck\nsecond line")
 
 
-class NoPicture(Good):
+class NoImage(Good):
     def forward(self, z: Tensor) -> Tensor:
         return self.first(z.reshape(len(z), 4, 1, 1))
 

@@ -125,7 +125,7 @@ def ade20k(directory: Path, names: Sequence[str] = ()) -> Path:
     return write(directory, "ade20k", 20, decoder, names or None)
 
 
-def pictures(height: int = 64, width: int = 64, count: int = 2) -> Tensor:
+def images(height: int = 64, width: int = 64, count: int = 2) -> Tensor:
     coarse = torch.randn(count, 3, 8, 8, generator=torch.Generator().manual_seed(5))
     return F.interpolate(coarse, (height, width), mode="bicubic").clamp(-1, 1)
 

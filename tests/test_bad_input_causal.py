@@ -199,7 +199,7 @@ def test_an_edit_file_that_is_cut_off(refused: Refused, keep: float) -> None:
     assert "edit.json: not a file of edits" in refused(*APPLY)
 
 
-def test_an_edit_for_single_pictures(refused: Refused) -> None:
+def test_an_edit_for_single_images(refused: Refused) -> None:
     stroke = {"units": [3], "alpha": [1], "value": [0], "where": [[[1] * 16] * 16] * 2}
     edits(edits=[{"layer": "layer2", "strokes": [stroke]}])
     assert "places of its own" in refused(*APPLY)

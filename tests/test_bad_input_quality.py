@@ -109,5 +109,5 @@ def test_what_is_refused(artifacts: Callable[..., str], place: Path, given: tupl
     assert not (place / "found" / "artifacts.parquet").exists()
 
 
-def test_real_pictures_of_all_sizes_are_looked_at_in_that_of_the_generator(artifacts: Callable[..., str]) -> None:
+def test_real_images_of_all_sizes_are_looked_at_in_that_of_the_generator(artifacts: Callable[..., str]) -> None:
     assert artifacts("--real", "sizes", "--out", "of all sizes") == ""

@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
-from toy_classifier import toy_spec, write_pictures
+from toy_classifier import toy_spec, write_images
 
 from ganatomy.cli import main
 
@@ -10,9 +10,9 @@ from ganatomy.cli import main
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cli")
-    pictures = write_pictures(folder / "toys", 60)
-    labels = ("--segmenter", f"labels:{pictures}")
-    main(["dissect", toy_spec(pictures), *labels, "--images", "30", "--out", str(folder / "s")])
+    images = write_images(folder / "toys", 60)
+    labels = ("--segmenter", f"labels:{images}")
+    main(["dissect", toy_spec(images), *labels, "--images", "30", "--out", str(folder / "s")])
     return folder / "s"
 
 

@@ -305,7 +305,7 @@ def test_edits_of_a_layer_that_was_not_dissected_can_be_applied(answer: Answer) 
     assert (ball["relative"], ball["random_relative"]) == (-1, 0)
 
 
-def test_a_colon_is_no_picture(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_colon_is_no_image(capsys: pytest.CaptureFixture[str]) -> None:
     terminal.say("bundled:church: 3 images")
     assert capsys.readouterr().out == "bundled:church: 3 images\n"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_classifier import toy_spec, write_pictures
+from toy_classifier import toy_spec, write_images
 
 import ganatomy
 from ganatomy.cli import main
@@ -54,9 +54,9 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """A study of a generator, one of a classifier, and an edit."""
     home = tmp_path_factory.mktemp("engine")
     made = {name: home / name for name in ("study", "classified")}
-    pictures = write_pictures(home / "toys", 60)
+    images = write_images(home / "toys", 60)
     ganatomy.dissect("planted:", segmenter="planted:", images=40, layers=["layer2"], out=made["study"])
-    ganatomy.dissect(toy_spec(pictures), segmenter=f"labels:{pictures}", images=30, out=made["classified"])
+    ganatomy.dissect(toy_spec(images), segmenter=f"labels:{images}", images=30, out=made["classified"])
     generator = ganatomy.open_generator("planted:")
     edit = ganatomy.Intervention.ablate("layer2", generator.layers["layer2"], [1])
     write_edits(home / "edit.json", [edit], generator.fingerprint)

@@ -135,7 +135,7 @@ def test_layers_are_listed_in_forward_order_with_what_they_take(here: Path, caps
     (here / "net_of_layers.py").write_text(NET)
     spec = "torch:net_of_layers:Net?latent=6x1x1"
     told = json.loads(answer(capsys, "layers", spec, "--json"))
-    assert told["picture"] == [18, 18]
+    assert told["image"] == [18, 18]
     facts = {"units": 8, "height": 18, "width": 18, "dtype": "float32", "bytes": 4 * 8 * 18 * 18}
     assert told["layers"] == [{"layer": "grow", **facts}, {"layer": "act", **facts}]
     assert told["others"]["flat"] == "is not spatial: its output is [b, 6]"

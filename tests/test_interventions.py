@@ -186,7 +186,7 @@ def test_the_device_and_the_order_in_memory_are_those_of_the_features() -> None:
     assert random_edit(0)(r).is_contiguous(memory_format=torch.channels_last)
 
 
-def test_a_map_for_each_picture() -> None:
+def test_a_map_for_each_image() -> None:
     r = features(batch=3)
     where = torch.cat([place((3, 4), 0, 0), torch.zeros(1, 3, 4), everywhere((3, 4))])
     edited = Intervention.ablate("layer2", SHAPE, [2], where)(r)
@@ -414,7 +414,7 @@ def test_what_is_no_json_object_is_refused(text: str) -> None:
     refusal(text)
 
 
-def test_strokes_for_different_numbers_of_pictures_are_refused() -> None:
+def test_strokes_for_different_numbers_of_images_are_refused() -> None:
     stroke = good()["edits"][0]["strokes"][0]
     maps = [[1, 1], [1, 1]]
     content = changed((*EDIT, "strokes"), [{**stroke, "where": [maps] * 2}, {**stroke, "where": [maps] * 3}])
@@ -449,7 +449,7 @@ def test_no_entry_breaks_the_reader(keys: Keys, value: Any) -> None:
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    binary = tmp_path / "picture.png"
+    binary = tmp_path / "image.png"
     binary.write_bytes(b"\x89PNG\r\n\x1a\n\xff\xfe")
     for path, says in ((tmp_path / "none.json", "no such file"), (tmp_path, "Is a directory"), (binary, "not text")):
         with pytest.raises(BadFile, match=says) as caught:

@@ -39,18 +39,18 @@ class Toy(nn.Module):
         return self.head(self.see(x).mean((2, 3)))
 
 
-def write_pictures(directory: Path, count: int = 60, labels: bool = True, splits: tuple[str, ...] = ("",)) -> Path:
+def write_images(directory: Path, count: int = 60, labels: bool = True, splits: tuple[str, ...] = ("",)) -> Path:
     """Write images, and label maps of half their size."""
     numbers = np.random.default_rng(0)
     for i in range(count):
         name = CLASSES[i % 3]
-        picture, label = np.zeros((SIDE, SIDE, 3), np.uint8), np.zeros((SIDE // 2, SIDE // 2), np.uint8)
+        image, label = np.zeros((SIDE, SIDE, 3), np.uint8), np.zeros((SIDE // 2, SIDE // 2), np.uint8)
         top, left = 2 * numbers.integers(1, 6, 2)
-        picture[top : top + 10, left : left + 10] = COLOURS[name]
-        picture[:, -2:] = np.array(COLOURS[CLASSES[numbers.integers(3)]]) // 4
+        image[top : top + 10, left : left + 10] = COLOURS[name]
+        image[:, -2:] = np.array(COLOURS[CLASSES[numbers.integers(3)]]) // 4
         label[top // 2 : top // 2 + 5, left // 2 : left // 2 + 5] = 1 + CLASSES.index(name)
         file = Path(splits[i // 3 % len(splits)]) / name / f"{i:03d}.png"
-        for folder, pixels in (("images", picture), ("labels/object", label)):
+        for folder, pixels in (("images", image), ("labels/object", label)):
             if labels or folder == "images":
                 path = directory / folder / file
                 path.parent.mkdir(parents=True, exist_ok=True)

@@ -58,11 +58,11 @@ class Training:
 
     def step(self) -> None:
         """Make one step."""
-        pictures = self.network(torch.randn(4, LATENT))
-        target = torch.rand_like(pictures) * random.random()
+        images = self.network(torch.randn(4, LATENT))
+        target = torch.rand_like(images) * random.random()
         if np.random.rand() < 0.5:  # noqa: NPY002
-            pictures = pictures.flip(-1)
-        loss = (pictures - target).square().mean()
+            images = images.flip(-1)
+        loss = (images - target).square().mean()
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()

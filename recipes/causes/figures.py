@@ -32,7 +32,7 @@ def save_figures(found: Findings, directory: Path) -> list[str]:
     own = {context.spec.concept: context for context in (*found.contexts, *found.accepted)}
     for context in own.values():
         names.append(f"figure-11-{_named(context.spec.concept)}.svg")
-        save_context(context, directory / names[-1], pictures=2)
+        save_context(context, directory / names[-1], images=2)
     for trace in found.traces:
         names.append(f"figure-17-{_named(trace.spec.concept)}.svg")
         save_trace(trace, directory / names[-1])

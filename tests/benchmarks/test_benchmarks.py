@@ -46,7 +46,7 @@ def test_all_units_at_once_have_the_distances_of_the_ordinary_routine(run: Any) 
     (row,) = found["measured"]
     assert row["size"] == sizes
     assert row["greatest_difference"] < 1e-4
-    assert row["ordinary_a_unit_s"]["features"] < row["ordinary_a_unit_s"]["pictures"]
+    assert row["ordinary_a_unit_s"]["features"] < row["ordinary_a_unit_s"]["images"]
     assert found["projected"]["size"]["units"] == 512
     assert found["projected"]["seconds"] > 0
 

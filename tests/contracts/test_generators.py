@@ -133,7 +133,7 @@ EXAMPLES: dict[str, Callable[[Path, int], str]] = {
     "basis autoencoder": autoencoder_spec,
     "basis of one": lambda directory, seed: f"basis:planted:?layer=layer2&directions=rotation&count=1&seed={seed}",
     "basis pca": lambda directory, seed: (
-        f"basis:{progan_spec(directory, seed)}?layer=layer4&directions=pca&pictures=40&count=4"
+        f"basis:{progan_spec(directory, seed)}?layer=layer4&directions=pca&images=40&count=4"
     ),
     "bundled": bundled_spec,
     "diffusers": lambda directory, seed: diffusers_spec(directory, seed, "kl"),
@@ -229,7 +229,7 @@ def test_one_pass_returns_images_and_layers_of_the_stated_shapes(generator: Gene
     assert torch.equal(generator.observe(z, []).images, generator.observe(z, [last]).images)
 
 
-def test_rendering_what_was_observed_gives_the_same_picture(generator: Generator, z: Tensor) -> None:
+def test_rendering_what_was_observed_gives_the_same_image(generator: Generator, z: Tensor) -> None:
     seen = generator.observe(z, list(generator.layers))
     for layer in generator.layers:
         given = seen.features[layer].clone()
@@ -237,7 +237,7 @@ def test_rendering_what_was_observed_gives_the_same_picture(generator: Generator
         assert torch.equal(given, seen.features[layer]), "render wrote into the features that it was given"
 
 
-def test_rendering_something_else_gives_another_picture(generator: Generator, z: Tensor) -> None:
+def test_rendering_something_else_gives_another_image(generator: Generator, z: Tensor) -> None:
     seen = generator.observe(z, some(generator))
     for layer, r in seen.features.items():
         edited = r.clone()
@@ -264,7 +264,7 @@ def test_latents_depend_on_seed_and_id_only(generator: Generator) -> None:
     assert len(generator.latents(range(0), 3)) == 0
 
 
-def test_a_picture_does_not_depend_on_its_batch(generator: Generator, z: Tensor) -> None:
+def test_a_image_does_not_depend_on_its_batch(generator: Generator, z: Tensor) -> None:
     names = some(generator)
     together = generator.observe(z, names)
     for rows in (slice(0, 1), slice(1, 4), slice(4, 5)):
@@ -285,7 +285,7 @@ def test_what_was_observed_can_be_edited_with_a_learnt_strength(generator: Gener
         assert bool(alpha.grad.any()), layer
 
 
-def test_gradients_are_those_of_the_picture(generator: Generator, z: Tensor) -> None:
+def test_gradients_are_those_of_the_image(generator: Generator, z: Tensor) -> None:
     """Against the finite difference along the gradient, in single precision: to a few per cent."""
     for layer, r in generator.observe(z, some(generator)).features.items():
         r = r.clone().requires_grad_()
@@ -399,7 +399,7 @@ def test_observing_with_edits_shows_what_they_made_of_every_layer(family: str, g
     assert beside > 1e-3 if family in BESIDE else beside < 1e-5
 
 
-def test_an_edit_of_one_picture_leaves_the_others(generator: Generator, z: Tensor) -> None:
+def test_an_edit_of_one_image_leaves_the_others(generator: Generator, z: Tensor) -> None:
     plain = generator.observe(z, []).images
     for layer in some(generator):
         edit = an_edit(generator, layer)

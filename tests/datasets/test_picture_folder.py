@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from toy_classifier import CLASSES, SIDE, write_pictures
+from toy_classifier import CLASSES, SIDE, write_images
 
 from ganatomy.core.errors import BadFile, BadValue, UnknownName
 from ganatomy.datasets import CropSpec, ImageDataset, open_images
@@ -16,7 +16,7 @@ WHOLE = CropSpec(SIDE)
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return write_pictures(tmp_path / "toys", 12)
+    return write_images(tmp_path / "toys", 12)
 
 
 def everything(dataset: ImageDataset, count: int = 12) -> list[int]:
@@ -43,8 +43,8 @@ def test_what_the_scenes_command_writes_is_read_to_the_bit(tmp_path: Path) -> No
     assert torch.equal(dataset.labels(range(4), CropSpec(32)), torch.from_numpy(drawn.labels).long())
 
 
-def test_a_sample_shuffles_the_split_and_takes_no_picture_twice(tmp_path: Path) -> None:
-    dataset = open_images(str(write_pictures(tmp_path / "toys", 12, splits=("train", "val"))))
+def test_a_sample_shuffles_the_split_and_takes_no_image_twice(tmp_path: Path) -> None:
+    dataset = open_images(str(write_images(tmp_path / "toys", 12, splits=("train", "val"))))
     assert everything(dataset) == list(range(12))
     first, again, other = (dataset.sample_indices(range(12), seed) for seed in (0, 0, 1))
     assert first == again != other
@@ -57,7 +57,7 @@ def test_a_sample_shuffles_the_split_and_takes_no_picture_twice(tmp_path: Path) 
         dataset.sample_indices(range(1), 0, "test")
 
 
-def test_a_crop_shows_the_middle_of_picture_and_labels_alike(tmp_path: Path) -> None:
+def test_a_crop_shows_the_middle_of_image_and_labels_alike(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     (tmp_path / "labels" / "object").mkdir(parents=True)
     (tmp_path / "vocabulary.json").write_text(
@@ -96,7 +96,7 @@ def test_sixteen_bit_grey_images_are_not_clipped(tmp_path: Path) -> None:
 
 
 def test_images_without_labels_have_none(tmp_path: Path) -> None:
-    dataset = open_images(str(write_pictures(tmp_path / "toys", 6, labels=False)))
+    dataset = open_images(str(write_images(tmp_path / "toys", 6, labels=False)))
     assert dataset.planes == ()
     assert dataset.labels([0, 1], WHOLE).shape == (2, 0, SIDE, SIDE)
     assert open_images(str(tmp_path / "toys" / "images")).classes == tuple(CLASSES)

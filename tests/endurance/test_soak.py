@@ -23,7 +23,7 @@ print(json.dumps([soak.asdict(row) | {{"growth": row.growth}} for row in found])
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="this kernel does not tell")
-def test_four_thousand_pictures_take_no_more_memory_than_the_first(tmp_path: Path) -> None:
+def test_four_thousand_images_take_no_more_memory_than_the_first(tmp_path: Path) -> None:
     benchmarks = Path(__file__).parents[2] / "benchmarks"
     code = SOAK.format(benchmarks=str(benchmarks), out=str(tmp_path / "study"))
     done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from PIL import Image
 from safetensors.torch import save_file
-from toy_classifier import toy_spec, write_pictures
+from toy_classifier import toy_spec, write_images
 
 import ganatomy
 from ganatomy.core.tensor_files import Archive
@@ -32,13 +32,13 @@ def given(place: Path) -> None:
     generator = ganatomy.open_generator("planted:")
     images = generator.observe(generator.latents(range(24), 7), []).images
     (place / "real").mkdir(parents=True)
-    for i, picture in enumerate(((images + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()):
-        Image.fromarray(picture).save(place / "real" / f"{i}.png")
+    for i, image in enumerate(((images + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()):
+        Image.fromarray(image).save(place / "real" / f"{i}.png")
     vocabulary = (NOTHING, Concept("sky", "object"), Concept("tree", "object"))
     torch.manual_seed(0)
     save_file(UNet((4, 4, 8), sum(map(len, heads(vocabulary)))).state_dict(), place / "net.safetensors")
     (place / "net.json").write_text(json.dumps({"vocabulary": vocabulary}))
-    write_pictures(place / "toys", 30)
+    write_images(place / "toys", 30)
 
 
 def every_experiment(files: Path, out: Path, engine: Engine) -> None:
@@ -60,10 +60,10 @@ def every_experiment(files: Path, out: Path, engine: Engine) -> None:
     ganatomy.best_setting(study, layers=["layer1"], concept="ball", pool=40, cell=2, **FEW, **own)
     ganatomy.accuracy(tells, layer="see", units=[0], random=1, **FEW, **own)
     ganatomy.unit_accuracy(tells, layer="see", sizes=(1,), random=1, **FEW, **own)
-    pictures = {"real": str(files / "real"), "features": f"unet:{files / 'net.safetensors'}", "reals": 20, "shard": 7}
-    ganatomy.quality(study, images=20, textures=0, **pictures, **own)
-    ganatomy.artifacts(study, layer="layer1", images=20, top=15, draws=2, **pictures, **own)
-    ganatomy.repair(study, layer="layer1", units=[BALL], images=20, top=15, random=2, textures=0, **pictures, **own)
+    images = {"real": str(files / "real"), "features": f"unet:{files / 'net.safetensors'}", "reals": 20, "shard": 7}
+    ganatomy.quality(study, images=20, textures=0, **images, **own)
+    ganatomy.artifacts(study, layer="layer1", images=20, top=15, draws=2, **images, **own)
+    ganatomy.repair(study, layer="layer1", units=[BALL], images=20, top=15, random=2, textures=0, **images, **own)
 
 
 def steps(out: Path) -> dict[str, dict[str, torch.Tensor]]:

@@ -44,8 +44,8 @@ def spoilt_place(place: Path) -> None:
     (place / "real").mkdir()
     generator = painter(faulty=False)
     images = generator.observe(generator.latents(range(100), 7), []).images
-    for i, picture in enumerate(((images + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()):
-        Image.fromarray(picture).save(place / "real" / f"{i}.png")
+    for i, image in enumerate(((images + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()):
+        Image.fromarray(image).save(place / "real" / f"{i}.png")
     vocabulary = (NOTHING, Concept("sky", "object"), Concept("tree", "object"))
     torch.manual_seed(0)
     save_file(UNet((4, 4, 8), sum(map(len, heads(vocabulary)))).state_dict(), place / "net.safetensors")

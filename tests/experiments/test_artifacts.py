@@ -50,7 +50,7 @@ def test_the_planted_unit_is_the_worst(result: Artifacts) -> None:
     np.testing.assert_allclose(table.fid, table.means + table.covariances)
 
 
-def test_every_distance_is_that_of_its_pictures(result: Artifacts, spec: ArtifactSpec, source: Source) -> None:
+def test_every_distance_is_that_of_its_images(result: Artifacts, spec: ArtifactSpec, source: Source) -> None:
     generator = source.models.generator
     network: Any = ganatomy.open_segmenter(spec.features)
     seen = generator.observe(generator.latents(spec.ids(), 0), ["units"])
@@ -75,12 +75,12 @@ def test_a_finished_study_keeps_no_features(result: Artifacts) -> None:
     assert kept == {"distances.npz", "strips.npz"}
 
 
-def test_of_equals_the_first_pictures_are_taken() -> None:
+def test_of_equals_the_first_images_are_taken() -> None:
     assert tops(torch.tensor([[1.0, 0.0], [2.0, 0.0], [2.0, 0.0]]), 2).tolist() == [[1, 2], [0, 1]]
     assert tops(torch.zeros(5000, 1), 3).tolist() == [[0, 1, 2]]
 
 
-def test_real_pictures_are_described_once(
+def test_real_images_are_described_once(
     result: Artifacts, spec: ArtifactSpec, source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = dataclasses.replace(spec, top=25)
@@ -94,7 +94,7 @@ def test_real_pictures_are_described_once(
         run_artifacts(dataclasses.replace(other, reals=99), source, tmp_path / "b")
 
 
-def test_other_real_pictures_are_another_study(result: Artifacts, spec: ArtifactSpec, source: Source) -> None:
+def test_other_real_images_are_another_study(result: Artifacts, spec: ArtifactSpec, source: Source) -> None:
     extra = Path(spec.real) / "extra.png"
     Image.new("RGB", (20, 30)).save(extra)
     try:
@@ -104,7 +104,7 @@ def test_other_real_pictures_are_another_study(result: Artifacts, spec: Artifact
         extra.unlink()
 
 
-def test_savings_do_not_grow_with_the_square_of_the_pictures(spec: ArtifactSpec) -> None:
+def test_savings_do_not_grow_with_the_square_of_the_images(spec: ArtifactSpec) -> None:
     assert [len(shard) for shard in spec.shards()] == [50, 50, 20]
     assert len(dataclasses.replace(spec, images=200_000, top=10_000).shards()) == 20
 
@@ -240,7 +240,7 @@ def test_what_is_refused(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_broken_picture_is_named(spec: ArtifactSpec, source: Source, tmp_path: Path) -> None:
+def test_a_broken_image_is_named(spec: ArtifactSpec, source: Source, tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     for i in range(20):
         (tmp_path / "real" / f"{i}.png").write_bytes(b"no image")

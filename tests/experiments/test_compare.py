@@ -334,7 +334,7 @@ def made_quality(dissection: Path, measures: Mapping[str, float], reals: str = "
     digest = Dissection.open(dissection).study.digest
     spec = QualitySpec(digest, "planted:", "planted:", real="scenes:church", images=300, reals=300, textures=0)
     inputs = {"dissection": digest, "real images": reals, "feature network": "f"}
-    directory = Path(f"{dissection}-causal") / "picture" / f"quality-{reals}"
+    directory = Path(f"{dissection}-causal") / "image" / f"quality-{reals}"
     with Study.create(directory, spec, {"inputs": inputs}) as study:
         rows = [(name, value, value / 10, 300, 0.0) for name, value in measures.items()]
         study.write_table("quality", pd.DataFrame(rows, columns=["measure", "value", "error", "images", "bias"]))

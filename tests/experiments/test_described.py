@@ -74,9 +74,9 @@ def compared(source: Source) -> RealComparison:
     return compared
 
 
-def test_real_pictures_are_cut_to_the_shape_of_the_generated(compared: RealComparison) -> None:
+def test_real_images_are_cut_to_the_shape_of_the_generated(compared: RealComparison) -> None:
     assert compared.frame.shape == (16, 32)
-    first = compared.pictures.sample_indices(range(30), 0)
+    first = compared.images.sample_indices(range(30), 0)
     found = compared.real(range(30))
     for n, cropped in zip(sorted(first), found, strict=True):
         image = Image.open(f"real/{sorted(Path('real').iterdir(), key=str)[n].name}")
@@ -87,7 +87,7 @@ def test_real_pictures_are_cut_to_the_shape_of_the_generated(compared: RealCompa
 def test_the_order_changes_no_moment(compared: RealComparison) -> None:
     shuffled = FeatureMoments(12)
     shuffled.update(
-        compared.features(compared.pictures.images(compared.pictures.sample_indices(range(30), 0), compared.frame))
+        compared.features(compared.images.images(compared.images.sample_indices(range(30), 0), compared.frame))
     )
     parts = [describe_real(compared, ids) for ids in (range(7), range(7, 30))]
     whole = describe_reals(compared, local)
@@ -137,7 +137,7 @@ def test_the_distance_is_that_of_the_ordinary_routine(compared: RealComparison) 
     assert float(frechet_distance(real, moments).distance) == pytest.approx(ordinary, rel=1e-4)
 
 
-def test_units_are_ranked_by_pictures_that_are_no_squares(
+def test_units_are_ranked_by_images_that_are_no_squares(
     compared: RealComparison, source: Source, tmp_path: Path
 ) -> None:
     assert isinstance(compared.spec, ArtifactSpec)

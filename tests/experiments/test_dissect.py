@@ -137,17 +137,17 @@ def test_fewer_layers_give_the_rows_of_all_layers(reference: Dissection) -> None
     pd.testing.assert_frame_equal(found.units.drop(columns="matched"), expected.drop(columns="matched"))
 
 
-def test_another_seed_draws_other_pictures(reference: Dissection) -> None:
+def test_another_seed_draws_other_images(reference: Dissection) -> None:
     found = small(seed=1)
     assert not (found.units.iou == reference.units.iou)[found.units.label.notna()].any()
-    assert (found.top("layer1", 0).pictures != reference.top("layer1", 0).pictures).any()
+    assert (found.top("layer1", 0).images != reference.top("layer1", 0).images).any()
 
 
 def test_a_lower_resolution_compares_fewer_pixels() -> None:
     full, half = small(resolution=None), small()
     assert full.top("layer1", 0).masks.shape[1:] == (32, 32)
     assert half.top("layer1", 0).masks.shape[1:] == (16, 16)
-    assert half.top("layer1", 0).pictures.shape[1:] == (32, 32, 3)
+    assert half.top("layer1", 0).images.shape[1:] == (32, 32, 3)
     assert (full.concepts.share - half.concepts.share).abs().max() < 0.01
     assert (full.concepts.share - half.concepts.share).abs().max() > 0
 
@@ -303,7 +303,7 @@ def stripes(module: Stripes, segmenter: Any = None, **options: Any) -> Dissectio
     return ganatomy.dissect(generator, segmenter=segmenter or Bars(), images=20, levels=9, **options)
 
 
-def test_pictures_need_not_be_square_nor_labels_wide() -> None:
+def test_images_need_not_be_square_nor_labels_wide() -> None:
     found = stripes(Stripes())
     assert found.units.label.tolist()[:2] == ["bar", "ground"]
     assert found.units.iou.tolist()[:2] == [1, 1]
@@ -327,7 +327,7 @@ def test_nan_activations_stop_the_run_by_layer_unit_and_latent() -> None:
     assert "\n" not in str(stopped.value)
 
 
-def test_nan_pictures_stop_the_run() -> None:
+def test_nan_images_stop_the_run() -> None:
     class Blank(Watched):
         def observe(self, z: Latents, layers: Sequence[str], edits: Sequence[Edit] = ()) -> Observation:
             seen = super().observe(z, layers, edits)

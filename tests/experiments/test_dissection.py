@@ -345,11 +345,11 @@ def test_top_images(tiny: Dissection, evaluation: Half) -> None:
         assert strip.ids.tolist() == best.tolist()
         assert strip.values.tolist() == greatest[best].tolist()
         assert tiny.units.greatest[row] == greatest.max()
-        np.testing.assert_array_equal(strip.pictures, pictures(seen.images)[best])
+        np.testing.assert_array_equal(strip.images, images(seen.images)[best])
         np.testing.assert_array_equal(strip.masks, evaluation.values[best, row] > tiny.units.threshold[row])
 
 
-def pictures(images: torch.Tensor) -> npt.NDArray[np.uint8]:
+def images(images: torch.Tensor) -> npt.NDArray[np.uint8]:
     return ((images.permute(0, 2, 3, 1).numpy() + 1) * 127.5).round().clip(0, 255).astype(np.uint8)
 
 

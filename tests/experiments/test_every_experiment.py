@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from spoilt import spoilt_place
-from toy_classifier import toy_spec, write_pictures
+from toy_classifier import toy_spec, write_images
 
 import ganatomy
 from ganatomy.api import experiments as api
@@ -57,7 +57,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "study").rename(place / "painter")
     given: dict[str, Any] = {"segmenter": "planted", "images": 40, "layers": ["layer1", "layer2"], "batch": 8}
     ganatomy.dissect("planted", out=place / "study", **given)
-    images = write_pictures(place / "toys", 60)
+    images = write_images(place / "toys", 60)
     ganatomy.dissect(toy_spec(images), segmenter=f"labels:{images}", images=30, out=place / "classifier")
     found = ganatomy.ablate(place / "study", layer="layer2", units=[3], images=4, out=place / "ablated")
     (place / "edit.json").write_bytes((found.study.directory / "edit.json").read_bytes())

@@ -35,7 +35,7 @@ def result(spec: QualitySpec, source: Source, place: Path) -> Quality:
     return run_quality(spec, source, place / "quality")
 
 
-def test_every_distance_is_that_of_the_pictures(result: Quality, spec: QualitySpec, source: Source) -> None:
+def test_every_distance_is_that_of_the_images(result: Quality, spec: QualitySpec, source: Source) -> None:
     network, generator = ganatomy.open_features(spec.features), source.models.generator
     compared = open_comparison(spec, source)
     dataset = open_images(spec.real)
@@ -59,12 +59,12 @@ def test_every_distance_is_that_of_the_pictures(result: Quality, spec: QualitySp
     assert list(found.images) == [120, 120, 120, 30]
 
 
-def test_errors_are_what_other_pictures_show(spec: QualitySpec, source: Source) -> None:
+def test_errors_are_what_other_images_show(spec: QualitySpec, source: Source) -> None:
     """Eight samples of other images: their spread is an error of its own that is good to a third."""
     compared = open_comparison(spec, source)
     network, generator = compared.network, source.models.generator
     real = FeatureMoments(D)
-    real.update(network.features(compared.pictures.images(range(60), compared.frame)))
+    real.update(network.features(compared.images.images(range(60), compared.frame)))
     images = generator.observe(generator.latents(range(8 * 120), 3), []).images
     found = [frechet_jackknife(part, real) for part in torch.split(network.features(images), 120)]
     spread = torch.stack([each.whole for each in found]).std(0)
@@ -81,7 +81,7 @@ def test_a_model_without_the_fault_is_nearer(result: Quality, spec: QualitySpec,
     compared = open_comparison(spec, source)
     generator = painter(faulty=False)
     real = FeatureMoments(D)
-    real.update(compared.features(compared.pictures.images(range(60), compared.frame)))
+    real.update(compared.features(compared.images.images(range(60), compared.frame)))
     good = frechet_jackknife(compared.features(generator.observe(generator.latents(spec.ids(), 0), []).images), real)
     fid, error = result.table.loc[0, ["value", "error"]]
     assert float(good.whole[0]) < fid / 5
@@ -93,7 +93,7 @@ def test_without_textures(spec: QualitySpec, source: Source, tmp_path: Path) -> 
     assert list(found.table.measure) == ["fid", "means", "covariances"]
 
 
-def test_without_other_real_pictures_nobody_knows_a_perfect_model(
+def test_without_other_real_images_nobody_knows_a_perfect_model(
     spec: QualitySpec, source: Source, tmp_path: Path
 ) -> None:
     found = run_quality(dataclasses.replace(spec, textures=40), source, tmp_path / "out").table.set_index("measure")
@@ -134,7 +134,7 @@ def test_what_is_refused(spec: QualitySpec, source: Source, tmp_path: Path, chan
 
 def test_where_it_lies_unless_told_otherwise(source: Source) -> None:
     _, usual = plan_quality(source, {"real": "scenes:church", "textures": 200})
-    assert usual == source.sibling_path("picture", "quality-scenes-church-textures-200")
+    assert usual == source.sibling_path("image", "quality-scenes-church-textures-200")
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ class Blind:
     device = torch.device("cpu")
 
     def __init__(self, bias: float, noise_seed: int) -> None:
-        self._pictures = PlantedGenerator(self.device)
+        self._images = PlantedGenerator(self.device)
         self._seed = noise_seed
         self.fingerprint = f"blind {bias} {noise_seed}"
         self.layers: Mapping[str, LayerShape] = {"coarse": LayerShape(UNITS, 3, 3), "fine": LayerShape(UNITS, 16, 16)}
@@ -32,7 +32,7 @@ class Blind:
 
     def latents(self, ids: range, seed: int) -> Latents:
         """Return the latents of the images, each followed by its id."""
-        return torch.cat([self._pictures.latents(ids, seed), torch.tensor(ids)[:, None].float()], 1)
+        return torch.cat([self._images.latents(ids, seed), torch.tensor(ids)[:, None].float()], 1)
 
     def observe(self, z: Latents, layers: Sequence[str], edits: Sequence[Edit] = ()) -> Observation:
         assert not edits
@@ -40,7 +40,7 @@ class Blind:
         features = {
             name: F.interpolate(fields, self.layers[name][1:], mode="bicubic", align_corners=True) for name in layers
         }
-        return Observation(self._pictures.observe(z[:, :-1], []).images, features)
+        return Observation(self._images.observe(z[:, :-1], []).images, features)
 
     def render(self, r: Tensor, layer: str, z: Latents) -> Tensor:
         raise NotImplementedError
@@ -55,7 +55,7 @@ class Blind:
 @pytest.mark.slow
 @pytest.mark.parametrize("validation", ["separate", "cross"])
 @pytest.mark.parametrize("bias", [0.0, 2.0])
-def test_units_that_do_not_know_the_picture_are_not_matched(bias: float, validation: str) -> None:
+def test_units_that_do_not_know_the_image_are_not_matched(bias: float, validation: str) -> None:
     scored, above, matched, interpretable = 0, 0, 0, 0
     for seed in range(2):
         found = ganatomy.dissect(

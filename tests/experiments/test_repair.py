@@ -71,7 +71,7 @@ def test_the_fault_goes_and_random_units_do_not_mend_it(result: Repair) -> None:
     assert textures.swd["innocent"] == textures.swd["original"]
 
 
-def test_every_number_is_that_of_its_pictures(result: Repair, spec: RepairSpec, source: Source) -> None:
+def test_every_number_is_that_of_its_images(result: Repair, spec: RepairSpec, source: Source) -> None:
     generator, network = source.models.generator, ganatomy.open_features(spec.features)
     setting = open_comparison(spec, source)
     z = generator.latents(spec.ids(), 0)
@@ -79,9 +79,7 @@ def test_every_number_is_that_of_its_pictures(result: Repair, spec: RepairSpec, 
     order = [peaks[:, i].argsort(descending=True).tolist() for i in (0, 1)]
     best = sorted(range(160), key=lambda i: (min(own.index(i) for own in order), i))[:20]
     real = FeatureMoments(D)
-    real.update(
-        network.features(setting.pictures.images(setting.pictures.sample_indices(range(100), 0), setting.frame))
-    )
+    real.update(network.features(setting.images.images(setting.images.sample_indices(range(100), 0), setting.frame)))
     drawn: dict[str, list[float]] = {"artifacts": [], "plain": []}
     for name, units in spec.trials(6):
         features = network.features(_without(generator, z, units))
@@ -97,7 +95,7 @@ def test_every_number_is_that_of_its_pictures(result: Repair, spec: RepairSpec, 
         assert row(result, sample, "random").fid == pytest.approx(np.mean(found), rel=1e-3)
         assert row(result, sample, "random").spread == pytest.approx(np.std(found, ddof=1), rel=1e-2)
     assert list(result.table.images[::5]) == [20, 160]
-    shown = result.strips.pictures
+    shown = result.strips.images
     assert shown.shape == (4, 5, 16, 16, 3)
     assert result.strips.ids.tolist() == [spec.first + i for i in (*best[:2], 0, 1)]
     plain = (_without(generator, z[:1], ()) + 1) * 127.5
@@ -110,7 +108,7 @@ def _without(generator: Any, z: Tensor, units: Sequence[int]) -> Tensor:
     return generator.edited(z, edits).clamp(-1, 1)
 
 
-def test_an_error_does_not_hang_on_which_picture_is_greatest(spec: RepairSpec) -> None:
+def test_an_error_does_not_hang_on_which_image_is_greatest(spec: RepairSpec) -> None:
     """The greatest come first, so blocks of the ranking would be of other kinds of images."""
     torch.manual_seed(0)
     real = FeatureMoments(D)
@@ -134,7 +132,7 @@ def test_random_sets_are_as_large_as_the_last_and_have_none_of_the_chosen(spec: 
     assert trials[4:] != dataclasses.replace(spec, seed=1).trials(6)[4:]
 
 
-def test_pictures_are_lent_by_turns_and_no_scale_matters() -> None:
+def test_images_are_lent_by_turns_and_no_scale_matters() -> None:
     peaks = torch.tensor([[5.0, 0.1], [4.0, 0.3], [3.0, 0.9], [2.0, 0.8], [1.0, 0.2]])
     assert rank_by_peak(peaks, 4).tolist() == [0, 2, 1, 3]
     assert rank_by_peak(peaks * torch.tensor([1.0, 1000.0]), 4).tolist() == [0, 2, 1, 3]
@@ -169,7 +167,7 @@ def test_a_killed_run_ends_in_the_same_tables(
     again = run_repair(spec, source, tmp_path / "again")
     pd.testing.assert_frame_equal(again.table, result.table, check_exact=True)
     pd.testing.assert_frame_equal(again.textures, result.textures, check_exact=True)
-    assert torch.equal(again.strips.pictures, result.strips.pictures)
+    assert torch.equal(again.strips.images, result.strips.images)
     monkeypatch.setattr("ganatomy.experiments.repair.describe_made", never)
     assert run_repair(spec, source, tmp_path / "again").facts == again.facts
 

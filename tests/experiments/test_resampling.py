@@ -113,7 +113,7 @@ def recounted(found: Dissection, weights: list[int]) -> pd.DataFrame:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
-def test_a_draw_counts_the_pictures_of_its_blocks(found: Dissection, seed: int) -> None:
+def test_a_draw_counts_the_images_of_its_blocks(found: Dissection, seed: int) -> None:
     number = blocks(found)
     weights = np.random.default_rng(seed).multinomial(number, np.full(number, 1 / number)).tolist()
     assert max(weights) > 1
@@ -232,7 +232,7 @@ def test_draws_are_a_function_of_their_seed(found: Dissection) -> None:
     assert not np.array_equal(one.iou, other.iou)
 
 
-def test_differences_of_the_same_pictures_cancel_and_of_others_add(found: Dissection) -> None:
+def test_differences_of_the_same_images_cancel_and_of_others_add(found: Dissection) -> None:
     one, other = found.errors, small(seed=1).errors
     assert one is not None
     assert other is not None
@@ -262,7 +262,7 @@ def test_they_predict_how_other_samples_differ() -> None:
 
 
 @pytest.mark.parametrize("make", [lambda: small(images=3), lambda: small(images=5, validation="cross")])
-def test_too_few_pictures_have_no_errors(make: Callable[[], Dissection]) -> None:
+def test_too_few_images_have_no_errors(make: Callable[[], Dissection]) -> None:
     assert make().errors is None
 
 

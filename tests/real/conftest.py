@@ -23,8 +23,8 @@ class Look:
     def __init__(self, dissection: Dissection, layer: str, unit: int) -> None:
         strip = dissection.top(layer, unit)
         assert len(strip.ids) == 10
-        self.on = np.asarray(strip.pictures[strip.masks].mean(0))
-        self.off = np.asarray(strip.pictures[~strip.masks].mean(0))
+        self.on = np.asarray(strip.images[strip.masks].mean(0))
+        self.off = np.asarray(strip.images[~strip.masks].mean(0))
 
 
 @pytest.fixture(scope="session")

@@ -108,8 +108,8 @@ class LatentDecoder(nn.Sequential):
 
     @torch.no_grad()
     def latents(self, ids: range, seed: int) -> Tensor:
-        pictures = torch.from_numpy(render("church", ids, size=self.size, seed=seed).images)
-        return self._encode[0](pictures.float() / 255)
+        images = torch.from_numpy(render("church", ids, size=self.size, seed=seed).images)
+        return self._encode[0](images.float() / 255)
 
 
 class Skin(nn.Module):

@@ -23,7 +23,7 @@ def by_colour(name: str, tmp_path_factory: pytest.TempPathFactory) -> Dissection
     return ganatomy.dissect(name, segmenter="colors", images=100, out=tmp_path_factory.mktemp("study"))
 
 
-def test_sigmoid_pictures_are_stretched_from_black_to_white(name: str, real: Path) -> None:
+def test_sigmoid_images_are_stretched_from_black_to_white(name: str, real: Path) -> None:
     import nets
 
     decoder = nets.FaceVAE()

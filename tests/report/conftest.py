@@ -111,7 +111,7 @@ def artifacts(source: Source) -> Artifacts:
 @pytest.fixture(scope="session")
 def quality(source: Source) -> Quality:
     return run_quality(
-        QualitySpec(**source.names(), **REAL, textures=8), source, source.sibling_path("picture", "quality")
+        QualitySpec(**source.names(), **REAL, textures=8), source, source.sibling_path("image", "quality")
     )
 
 

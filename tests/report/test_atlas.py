@@ -61,7 +61,7 @@ def test_every_strip_travels(dissection: Dissection, atlas: Atlas, monkeypatch: 
             assert arrays["strip.id"][arrays["strip.tile"][strip]].tolist() == own.ids.tolist()
             np.testing.assert_allclose(arrays["strip.value"][strip], own.values, rtol=1e-3)
             np.testing.assert_array_equal(_masks(made, strip, 10), own.masks)
-            assert np.abs(_tile(made, arrays["strip.tile"][strip, 3]) - own.pictures[3]).mean() < 5
+            assert np.abs(_tile(made, arrays["strip.tile"][strip, 3]) - own.images[3]).mean() < 5
 
 
 def test_the_clearest_units_come_first(dissection: Dissection, atlas: Atlas) -> None:

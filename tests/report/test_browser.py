@@ -55,7 +55,7 @@ def go(tab: Page, address: str, view: str) -> None:
     tab.wait(f"{SHOWN} === {view!r}")
 
 
-def test_it_opens_from_disk_with_pictures(tab: Page, dissection: Dissection) -> None:
+def test_it_opens_from_disk_with_images(tab: Page, dissection: Dissection) -> None:
     matched = dissection.units[dissection.units.matched]
     tab.wait("document.querySelectorAll('#clearest canvas').length")
     assert tab.ask("document.querySelectorAll('#clearest .card').length") == matched.label.nunique()
@@ -132,7 +132,7 @@ def test_regions_are_bright_and_outlined_and_can_be_hidden(tab: Page, dissection
     lit = plain[middles].max(-1) > 20
     changed = (with_region[middles] != plain[middles]).any(-1)
     np.testing.assert_array_equal(changed[lit], ~strip.masks[lit])
-    assert np.abs(plain[middles].astype(int) - strip.pictures).mean() < 5
+    assert np.abs(plain[middles].astype(int) - strip.images).mean() < 5
     tab.click(switch)
     tab.wait(f"document.querySelector({switch!r}).checked")
     np.testing.assert_array_equal(shown_pixels(tab), with_region)
@@ -189,14 +189,14 @@ def test_nothing_sticks_out_on_a_phone(tab: Page, address: str, dark: bool) -> N
     )
 
 
-def test_pictures_are_whole_multiples_of_their_pixels(tab: Page) -> None:
+def test_images_are_whole_multiples_of_their_pixels(tab: Page) -> None:
     go(tab, "#unit=layer1/0", "unit")
     width = tab.ask("document.querySelector('#unit .strip canvas').getBoundingClientRect().width")
     assert width == 4 * 32
     assert tab.ask("getComputedStyle(document.querySelector('#unit .strip canvas')).imageRendering") == "pixelated"
 
 
-def test_every_control_and_picture_has_a_name(tab: Page) -> None:
+def test_every_control_and_image_has_a_name(tab: Page) -> None:
     for address in ("#overview", "#units", "#concept=tree", "#unit=layer1/0"):
         go(tab, address, address[1:].partition("=")[0])
         unnamed = tab.ask(

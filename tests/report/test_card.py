@@ -15,9 +15,9 @@ def test_a_card_says_what_the_table_says(dissection: Dissection) -> None:
     html = card._repr_html_()
     assert f"width:{100 * row.iou:.2f}%" in html
     assert f'title="chance {row.chance:.3f}"' in html
-    picture = np.asarray(Image.open(io.BytesIO(card._repr_png_())))
-    np.testing.assert_array_equal(picture, card.picture)
-    assert picture.shape == (96, 10 * 96 + 9 * 2, 3)
+    image = np.asarray(Image.open(io.BytesIO(card._repr_png_())))
+    np.testing.assert_array_equal(image, card.image)
+    assert image.shape == (96, 10 * 96 + 9 * 2, 3)
 
 
 def test_a_unit_without_a_label_has_no_bar(dissection: Dissection) -> None:

@@ -54,7 +54,7 @@ def tab(path: Path) -> Iterator[Page]:
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_it_fits_and_pictures_are_sharp(tab: Page, width: int) -> None:
+def test_it_fits_and_images_are_sharp(tab: Page, width: int) -> None:
     tab.look(width)
     tab.wait(f"document.documentElement.clientWidth === {width}")
     assert tab.ask("document.documentElement.scrollWidth") == width
@@ -63,7 +63,7 @@ def test_it_fits_and_pictures_are_sharp(tab: Page, width: int) -> None:
     assert tab.ask(SHARP)
 
 
-def test_every_picture_can_be_read(tab: Page) -> None:
+def test_every_image_can_be_read(tab: Page) -> None:
     assert tab.ask(DECODED) == tab.ask("document.querySelectorAll('svg.tile image').length")
 
 

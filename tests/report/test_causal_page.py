@@ -99,7 +99,7 @@ def test_names_cannot_break_out(ablation: Effect) -> None:
     assert "<script>" not in causal_html(dataclasses.replace(ablation, spec=spec))
 
 
-def test_a_notebook_shows_question_answer_and_the_first_pictures(result: Any) -> None:
+def test_a_notebook_shows_question_answer_and_the_first_images(result: Any) -> None:
     section, shown = result.section(), result._repr_html_()
     assert repr(result) == f"<{type(result).__name__} of planted:, {result.spec.layer}, {result.spec.images} images>"
     assert section.question in html.unescape(shown)

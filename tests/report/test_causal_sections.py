@@ -64,7 +64,7 @@ def test_what_is_rare_has_no_relative_change(ablation: Effect) -> None:
     assert names(share) == common.concept.tolist()[:-1]
 
 
-def test_pictures_before_after_and_random(ablation: Effect, insertion: Effect) -> None:
+def test_images_before_after_and_random(ablation: Effect, insertion: Effect) -> None:
     cards = effect_cards(ablation)
     captions = [[caption for _, caption in card] for card in cards]
     assert captions == [[f"image {i}", "ablated", "random units"] for i in ablation.strips.ids]

@@ -23,8 +23,8 @@ def test_charts_are_files_with_selectable_text(dissection: Dissection, tmp_path:
 
 def test_a_strip_is_the_top_images_in_a_row(dissection: Dissection, tmp_path: Path) -> None:
     save_strip(dissection, "layer1", 0, tmp_path / "strip.png")
-    with Image.open(tmp_path / "strip.png") as picture:
-        assert picture.size == (10 * 128 + 9 * 2, 128)
+    with Image.open(tmp_path / "strip.png") as image:
+        assert image.size == (10 * 128 + 9 * 2, 128)
 
 
 def test_the_hero_shows_the_best_unit_of_each_concept(dissection: Dissection, tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ def test_the_hero_shows_the_best_unit_of_each_concept(dissection: Dissection, tm
     assert best.label.is_unique
     for row in best.itertuples():
         assert row.iou == dissection.units[dissection.units.matched & (dissection.units.label == row.label)].iou.max()
-    hero(dissection, tmp_path / "hero.png", rows=2, pictures=3)
+    hero(dissection, tmp_path / "hero.png", rows=2, images=3)
     with Image.open(tmp_path / "hero.png") as image:
         pixels = np.asarray(image)
     strip = 3 * 128 + 2 * 2

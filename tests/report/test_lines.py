@@ -34,7 +34,7 @@ def test_points_stand_over_their_marks() -> None:
 
 
 def test_on_a_logarithmic_axis_equal_ratios_are_equally_far_apart() -> None:
-    axis = log_axis("pictures", [1200, 60_000], lambda value: f"{value:,.0f}")
+    axis = log_axis("images", [1200, 60_000], lambda value: f"{value:,.0f}")
     assert [text for _, text in axis.ticks] == ["1,000", "2,000", "5,000", "10,000", "20,000", "50,000", "100,000"]
     chart = line_chart([Line("a", [1000, 10_000, 100_000], [0, 1, 0], [0, 0, 0], "#112233")], axis, Y, "t")
     (first, _), (middle, _), (last, _) = circles(chart)

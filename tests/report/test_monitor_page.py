@@ -80,7 +80,7 @@ def test_every_number_has_its_error(training: Monitoring) -> None:
     assert "±" not in without.body.partition("<details>")[2]
 
 
-def test_units_are_followed_with_their_pictures(training: Monitoring) -> None:
+def test_units_are_followed_with_their_images(training: Monitoring) -> None:
     block = followed_block(training, [("layer1", 3), ("layer2", 1)])
     assert block.body.count("<h3>") == 2
     assert block.body.count('<figure><svg class="tile"') == 4
@@ -101,14 +101,14 @@ def test_many_looks_are_thinned() -> None:
     assert even_choice([1, 2], 7) == [1, 2]
 
 
-def test_a_mosaic_has_the_first_four_pictures(training: Monitoring) -> None:
+def test_a_mosaic_has_the_first_four_images(training: Monitoring) -> None:
     dissection = training.dissection(500)
-    picture = mosaic(dissection, "layer1", 0)
-    assert picture.shape == (130, 130, 3)
-    assert (picture[64:66] == 128).all()
+    image = mosaic(dissection, "layer1", 0)
+    assert image.shape == (130, 130, 3)
+    assert (image[64:66] == 128).all()
     first = dissection.top("layer1", 0)
     lit = np.repeat(np.repeat(first.masks[0], 2, 0), 2, 1)
-    own = first.pictures[0].repeat(2, 0).repeat(2, 1)
-    same = (picture[:64, :64] == own).all(-1)
+    own = first.images[0].repeat(2, 0).repeat(2, 1)
+    same = (image[:64, :64] == own).all(-1)
     assert same[lit].any()
     assert not same[~lit & (own.max(-1) > 60)].any(), "where the unit is off, it is dimmed"

@@ -55,13 +55,13 @@ def test_masks_come_back_by_adding_up_the_rows(width: int) -> None:
     np.testing.assert_array_equal(np.bitwise_xor.accumulate(changed, axis=-2).astype(bool), masks)
 
 
-def test_reduced_pictures_are_rounded_means_of_whole_blocks() -> None:
-    pictures = RNG.integers(0, 256, (2, 11, 9, 3), dtype=np.uint8)
-    small = reduced(pictures, 5)  # blocks of 3
+def test_reduced_images_are_rounded_means_of_whole_blocks() -> None:
+    images = RNG.integers(0, 256, (2, 11, 9, 3), dtype=np.uint8)
+    small = reduced(images, 5)  # blocks of 3
     assert small.shape == (2, 3, 3, 3)
-    expected = pictures[:, :9].reshape(2, 3, 3, 3, 3, 3).mean((2, 4))
+    expected = images[:, :9].reshape(2, 3, 3, 3, 3, 3).mean((2, 4))
     assert np.abs(small - expected).max() <= 0.5
-    assert reduced(pictures, 11) is pictures
+    assert reduced(images, 11) is images
 
 
 def test_thinned_masks_keep_the_middle_of_each_block() -> None:
@@ -71,7 +71,7 @@ def test_thinned_masks_keep_the_middle_of_each_block() -> None:
     np.testing.assert_array_equal(thinned(masks, 8), masks)
 
 
-def test_a_sheet_shows_each_picture_in_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sheet_shows_each_image_in_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ganatomy.report.binary_packing.SHEET", 48)
     assert sheet_grid(8, 16) == (6, 3)
     assert sheet_grid(100, 100) == (1, 1)
@@ -96,8 +96,8 @@ def test_what_cannot_be_encoded_is_no_fault_of_the_study() -> None:
         jpeg(np.zeros((1, 70000, 3), np.uint8))
 
 
-def test_narrow_pictures_are_reduced_along_their_length_alone() -> None:
-    pictures = np.arange(12, dtype=np.uint8).reshape(1, 1, 12, 1).repeat(3, 3)
-    assert reduced(pictures, 4)[0, 0, :, 0].tolist() == [1, 4, 7, 10]
-    assert reduced(pictures.transpose(0, 2, 1, 3), 4)[0, :, 0, 0].tolist() == [1, 4, 7, 10]
-    assert thinned(pictures[..., 0] > 3, 4)[0].tolist() == [[False, True, True, True]]
+def test_narrow_images_are_reduced_along_their_length_alone() -> None:
+    images = np.arange(12, dtype=np.uint8).reshape(1, 1, 12, 1).repeat(3, 3)
+    assert reduced(images, 4)[0, 0, :, 0].tolist() == [1, 4, 7, 10]
+    assert reduced(images.transpose(0, 2, 1, 3), 4)[0, :, 0, 0].tolist() == [1, 4, 7, 10]
+    assert thinned(images[..., 0] > 3, 4)[0].tolist() == [[False, True, True, True]]

@@ -6,8 +6,8 @@ from ganatomy.report.images import OUTLINE, outlined, side_by_side
 
 def strip(masks: np.ndarray, side: int) -> Strip:
     k = len(masks)
-    pictures = np.full((k, side, side, 3), 200, np.uint8)
-    return Strip(np.arange(k), np.ones(k, np.float32), pictures, masks)
+    images = np.full((k, side, side, 3), 200, np.uint8)
+    return Strip(np.arange(k), np.ones(k, np.float32), images, masks)
 
 
 def test_the_region_is_bright_inside_an_outline_and_the_rest_is_dimmed() -> None:
@@ -22,7 +22,7 @@ def test_the_region_is_bright_inside_an_outline_and_the_rest_is_dimmed() -> None
     assert (np.argwhere((shown == OUTLINE).all(-1)).max(0) == (5, 3)).all()
 
 
-def test_pictures_grow_by_whole_pixels_and_coarse_masks_with_them() -> None:
+def test_images_grow_by_whole_pixels_and_coarse_masks_with_them() -> None:
     masks = np.zeros((2, 4, 4), bool)
     masks[1] = True
     shown = outlined(strip(masks, 8), 3)

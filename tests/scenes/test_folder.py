@@ -17,8 +17,8 @@ def test_what_is_written_is_what_is_drawn(tmp_path: Path) -> None:
     folder, drawn = tmp_path / "new" / "scenes", render("church", range(5, 8), size=32, seed=2)
     assert read_vocabulary(folder / "vocabulary.json") == VOCABULARY
     for row, i in enumerate(range(5, 8)):
-        picture = np.asarray(Image.open(folder / "images" / f"{i:06d}.png"))
-        assert np.array_equal(picture.transpose(2, 0, 1), drawn.images[row])
+        image = np.asarray(Image.open(folder / "images" / f"{i:06d}.png"))
+        assert np.array_equal(image.transpose(2, 0, 1), drawn.images[row])
         for plane, name in enumerate(PLANES):
             labels = np.asarray(Image.open(folder / "labels" / name / f"{i:06d}.png"))
             assert np.array_equal(labels, drawn.labels[row, plane])

@@ -211,7 +211,7 @@ def test_the_last_of_an_odd_batch_has_no_partner(sample: tuple[Tensor, Tensor, T
     assert not counted(r[:1], labels[:1], levels)[1].any()
 
 
-def test_the_control_swaps_pictures_within_pairs(sample: tuple[Tensor, Tensor, Tensor]) -> None:
+def test_the_control_swaps_images_within_pairs(sample: tuple[Tensor, Tensor, Tensor]) -> None:
     r, labels, levels = sample
     assert torch.equal(counted(r[:4], labels[:4], levels)[1], counted(r[:4], labels[[1, 0, 3, 2]], levels)[0])
 

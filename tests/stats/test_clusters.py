@@ -8,14 +8,14 @@ from ganatomy.stats.clusters import clustered_mean, contrast, proportion
 RNG = np.random.default_rng(5)
 
 
-def test_with_one_place_a_picture_it_is_the_usual_error() -> None:
+def test_with_one_place_a_image_it_is_the_usual_error() -> None:
     values = RNG.normal(size=40)
     mean, error = clustered_mean(values, np.arange(40))
     assert mean == pytest.approx(values.mean())
     assert error == pytest.approx(values.std(ddof=1) / np.sqrt(40))
 
 
-def test_places_that_repeat_their_picture_add_nothing() -> None:
+def test_places_that_repeat_their_image_add_nothing() -> None:
     values = RNG.normal(size=40)
     once = clustered_mean(values, np.arange(40))
     often = clustered_mean(np.repeat(values, 9), np.repeat(np.arange(40), 9))
@@ -35,7 +35,7 @@ def test_the_error_covers_the_truth() -> None:
     assert 0.90 < hits / 400 < 0.98
 
 
-def test_nothing_and_a_single_picture_have_no_error() -> None:
+def test_nothing_and_a_single_image_have_no_error() -> None:
     assert np.isnan(clustered_mean(np.zeros(0), np.zeros(0, np.int64))).all()
     mean, error = clustered_mean(np.array([1.0, 2.0]), np.array([3, 3]))
     assert mean == 1.5

@@ -62,7 +62,7 @@ def test_what_was_never_there_has_no_relative_change() -> None:
     assert found.relative_error[1, 2].isnan()
 
 
-def test_a_single_picture_has_no_error() -> None:
+def test_a_single_image_has_no_error() -> None:
     change = PairedChange(TRIALS, CONCEPTS)
     change.update(BEFORE[:, :1], AFTER[:, :1])
     found = change.read()

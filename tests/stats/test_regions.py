@@ -46,7 +46,7 @@ def test_every_pixel_belongs_to_the_place_of_its_centre(grid: tuple[int, int]) -
     np.testing.assert_allclose(means, expected[:, 2] / expected[:, 0])
 
 
-def test_pictures_smaller_than_the_grid_are_read_at_its_size() -> None:
+def test_images_smaller_than_the_grid_are_read_at_its_size() -> None:
     counts = place_counts(LABELS[:, :, :2, :3], CONCEPTS, (4, 3)).numpy()
     assert (counts[:, 0] == 1).all()
     np.testing.assert_array_equal(counts[:, 1:], SHOWN[:, 1:, :2, :3].repeat(2, axis=2))

@@ -43,7 +43,7 @@ def test_each_class_is_read_as_by_hand(verdicts: Predictions) -> None:
             assert float(read.likelihood_change[t, c]) == pytest.approx(step.mean(), abs=1e-6)
 
 
-def test_a_class_without_pictures_tells_nothing(verdicts: Predictions) -> None:
+def test_a_class_without_images_tells_nothing(verdicts: Predictions) -> None:
     read, overall = verdicts.read(CLASSES), verdicts.overall(CLASSES)
     assert int(read.images[-1]) == 0
     for table in read[1:]:
@@ -83,7 +83,7 @@ def test_errors_are_those_that_many_samples_show() -> None:
     assert np.mean(errors) == pytest.approx(np.std(changes), rel=0.12)
 
 
-def test_rows_are_pictures(verdicts: Predictions) -> None:
+def test_rows_are_images(verdicts: Predictions) -> None:
     part = verdicts.rows(10, 30)
     assert part.truth.tolist() == TRUTH[10:30].tolist()
     assert part.predicted.tolist() == SAID[10:30].tolist()

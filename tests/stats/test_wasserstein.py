@@ -68,7 +68,7 @@ def test_it_is_the_distance_of_the_restatement() -> None:
         assert float(found[level]) == pytest.approx(1000 * np.abs(one - two).mean(), rel=1e-4)
 
 
-def test_the_levels_of_a_pyramid_add_up_to_the_picture() -> None:
+def test_the_levels_of_a_pyramid_add_up_to_the_image() -> None:
     images = random_images(2, 1).double()
     fine, coarse = laplacian_pyramid(images)
     spread = torch.zeros_like(images)
@@ -89,7 +89,7 @@ def test_a_set_is_no_way_from_itself_and_brightness_and_contrast_do_not_count() 
     assert sliced_wasserstein(a, brighter, 16).abs().max() < 0.01
 
 
-def test_rougher_pictures_are_farther_away() -> None:
+def test_rougher_images_are_farther_away() -> None:
     images, noise = random_images(120, 1), torch.randn(60, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(2))
     real, others = patches(images[:60]), images[60:]
     near, middle, far = (
@@ -127,7 +127,7 @@ def test_patches_reach_every_border() -> None:
     assert [int(found[:, y, x].max()) for y in (0, -1) for x in (0, -1)] == [1, 1, 1, 1]
 
 
-def test_pictures_without_contrast_have_a_distance_too() -> None:
+def test_images_without_contrast_have_a_distance_too() -> None:
     grey = patches(torch.zeros(4, 3, SIDE, SIDE))
     assert sliced_wasserstein(grey, grey, 4).tolist() == [0, 0]
     assert sliced_wasserstein(grey, patches(random_images(4, 1)), 4).isfinite().all()
@@ -143,7 +143,7 @@ def test_pictures_without_contrast_have_a_distance_too() -> None:
         ((1024, 32), [1024, 512]),
     ],
 )
-def test_pictures_are_halved_while_they_can_be(size: tuple[int, int], levels: list[int]) -> None:
+def test_images_are_halved_while_they_can_be(size: tuple[int, int], levels: list[int]) -> None:
     assert [height for height, _ in pyramid_sizes(size)] == levels
 
 

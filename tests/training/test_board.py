@@ -26,7 +26,7 @@ class Recorder:
         self.images[tag, global_step] = img_tensor
 
 
-def test_numbers_and_pictures_of_a_look(planted: Dissection) -> None:
+def test_numbers_and_images_of_a_look(planted: Dissection) -> None:
     board, numbers = Recorder(), count_units(planted).to_dict("records")
     log_snapshot(board, Snapshot(30, "30", numbers=numbers, images=120, seconds=2.5), planted, [("layer1", 0)])
     own = planted.by_layer[planted.by_layer.layer == "layer1"].iloc[0]
@@ -39,9 +39,9 @@ def test_numbers_and_pictures_of_a_look(planted: Dissection) -> None:
     assert board.scalars["ganatomy/images", 30] == 120
     assert board.scalars["ganatomy/seconds", 30] == 2.5
     assert list(board.images) == [("ganatomy/layer1/unit 0", 30)]
-    picture = board.images["ganatomy/layer1/unit 0", 30]
-    assert picture.dtype == np.uint8
-    assert picture.shape == (96, 5 * 98 - 2, 3)
+    image = board.images["ganatomy/layer1/unit 0", 30]
+    assert image.dtype == np.uint8
+    assert image.shape == (96, 5 * 98 - 2, 3)
 
 
 def test_what_is_missing_is_not_sent(planted: Dissection) -> None:

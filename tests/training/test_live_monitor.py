@@ -59,7 +59,7 @@ def test_it_waits_for_its_share_of_the_time(tmp_path: Path, monkeypatch: pytest.
     assert looked == [25]
 
 
-def test_the_budget_decides_how_many_pictures(tmp_path: Path) -> None:
+def test_the_budget_decides_how_many_images(tmp_path: Path) -> None:
     monitor = made(Training(), tmp_path, images=1000)
     monitor._least, monitor._each = 1.0, 0.1
     monitor.budget = 1000.0

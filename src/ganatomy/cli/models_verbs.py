@@ -70,7 +70,7 @@ def layers(arguments: Namespace) -> None:
     size = list(seen.images.shape[-2:])
     output = getattr(generator, "output", "")
     if arguments.json:
-        facts = {"generator": arguments.generator, "picture": size, "layers": found, "others": others}
+        facts = {"generator": arguments.generator, "image": size, "layers": found, "others": others}
         return print_json({**facts, "output": output} if output else facts)
     drawn = f"images of {size[0]}×{size[1]}" + (f", its output {output}" if output else "")
     return terminal.show_layers(found, others, drawn)

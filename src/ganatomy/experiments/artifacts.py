@@ -59,7 +59,7 @@ class Strips(Tensors):
     """
 
     units: Tensor
-    pictures: Tensor
+    images: Tensor
 
 
 @dataclass(frozen=True)
@@ -364,5 +364,5 @@ def top_strips(source: Source, layer: str, table: pd.DataFrame, worst: int = 8, 
     """Return the first top images, by the dissection, of the worst units and of the best."""
     ranked = table.unit.tolist()
     shown = list(dict.fromkeys(ranked[:worst] + ranked[-best:]))
-    pictures = [torch.from_numpy(source.dissection.top(layer, unit).pictures[:each].copy()) for unit in shown]
-    return Strips(torch.tensor(shown), torch.stack(pictures))
+    images = [torch.from_numpy(source.dissection.top(layer, unit).images[:each].copy()) for unit in shown]
+    return Strips(torch.tensor(shown), torch.stack(images))

@@ -145,10 +145,10 @@ class Textures:
         return textures_jackknife(self.real, self._patches(label, drawn))
 
     def _real(self, ids: range) -> Iterator[tuple[Images, range]]:
-        spec, pictures = self.compared.spec, self.compared.pictures
+        spec, images = self.compared.spec, self.compared.images
         for i in range(0, len(ids), spec.batch):
             part = ids[i : i + spec.batch]
-            yield pictures.images(pictures.sample_indices(part, spec.seed), self.compared.frame), part
+            yield images.images(images.sample_indices(part, spec.seed), self.compared.frame), part
 
     def _patches(self, label: str, drawn: Iterable[tuple[Images, range]]) -> Patches:
         device, patches = self.compared.generator.device, None
@@ -171,6 +171,6 @@ def check_textures(spec: AgainstRealSpec, textures: int) -> None:
         raise BadValue(f"textures={textures}: give 0, or 2 to {most}, of which there are as many real and generated")
 
 
-def _some(patches: Patches, pictures: Int64[Tensor, " m"]) -> Patches:
-    values = patches.values[pictures.to(patches.values.device)]
+def _some(patches: Patches, images: Int64[Tensor, " m"]) -> Patches:
+    values = patches.values[images.to(patches.values.device)]
     return Patches.from_state({**patches.state_dict(), "values": values})

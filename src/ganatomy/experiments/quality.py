@@ -29,7 +29,7 @@ from ganatomy.report.causal.quality import quality_section, quality_tables
 from ganatomy.stats.frechet import FeatureMoments, sampling_bias
 from ganatomy.study import Study
 
-PICTURES = "picture"
+IMAGES = "image"
 """What stands for the layer of a study that reads none."""
 TERMS = ("fid", "means", "covariances")
 COLUMNS = ("measure", "value", "error", "images", "bias", "limit", "low", "high")
@@ -44,7 +44,7 @@ class QualitySpec(AgainstRealSpec):
         textures: how many images of either kind are compared by their patches; 0 for none.
     """
 
-    layer: str = PICTURES
+    layer: str = IMAGES
     textures: int = 500
 
     def __post_init__(self) -> None:

@@ -107,7 +107,7 @@ class RealSpec:
         batch, shard: images a forward pass, and between two savings.
     """
 
-    pictures: str
+    images: str
     features: str
     reals: int
     seed: int
@@ -191,7 +191,7 @@ class RealComparison:
     source: Source
     spec: AgainstRealSpec
     network: FeatureNetwork
-    pictures: ImageDataset
+    images: ImageDataset
     frame: CropSpec
     width: int
 
@@ -205,11 +205,11 @@ class RealComparison:
 
         So images that are kept together are read together, and where a sum is taken the order does not matter.
         """
-        return self.pictures.images(self._sample[ids.start : ids.stop], self.frame)
+        return self.images.images(self._sample[ids.start : ids.stop], self.frame)
 
     @cached_property
     def _sample(self) -> list[int]:
-        return sorted(self.pictures.sample_indices(range(self.spec.reals), self.spec.seed))
+        return sorted(self.images.sample_indices(range(self.spec.reals), self.spec.seed))
 
     def features(self, images: Images) -> Float[Tensor, "b d"]:
         """Describe images."""
@@ -228,14 +228,14 @@ class RealComparison:
             yield (self.generator.edited(z, edits) if edits else self.generator.observe(z, []).images), part
 
     def __reduce__(self) -> tuple[Any, ...]:
-        own = self.source, self.spec, self.network.fingerprint, self.pictures, self.frame, self.width
+        own = self.source, self.spec, self.network.fingerprint, self.images, self.frame, self.width
         return _arrived, own
 
 
 def _arrived(
-    source: Source, spec: AgainstRealSpec, network: str, pictures: ImageDataset, frame: CropSpec, width: int
+    source: Source, spec: AgainstRealSpec, network: str, images: ImageDataset, frame: CropSpec, width: int
 ) -> RealComparison:
-    return RealComparison(source, spec, _network(spec.features, source.models.device, network), pictures, frame, width)
+    return RealComparison(source, spec, _network(spec.features, source.models.device, network), images, frame, width)
 
 
 @lru_cache(maxsize=1)
@@ -247,12 +247,12 @@ def _network(name: str, device: str, known: str) -> FeatureNetwork:
 
 def open_comparison(spec: AgainstRealSpec, source: Source) -> RealComparison:
     """Open what is needed."""
-    pictures = open_images(spec.real)
-    pictures.sample_indices(range(spec.reals), spec.seed)  # so many must be there
+    images = open_images(spec.real)
+    images.sample_indices(range(spec.reals), spec.seed)  # so many must be there
     network = open_features(spec.features, source.models.device)
     generator = source.models.generator
     image = generator.observe(generator.latents(spec.ids()[:1], spec.seed), []).images
-    crop = 0.0 if isinstance(pictures, RenderedScenes) else 1.0  # photographs are cut to the shape, and never squeezed
+    crop = 0.0 if isinstance(images, RenderedScenes) else 1.0  # photographs are cut to the shape, and never squeezed
     width = checked_vectors(network.features(image.clamp(-1, 1)), image, spec.features).shape[1]
     for name in spec.COMPARED:
         if getattr(spec, name) <= width:
@@ -262,7 +262,7 @@ def open_comparison(spec: AgainstRealSpec, source: Source) -> RealComparison:
                 f"give {name}={width + 1} or more"
             )
     frame = CropSpec((image.shape[-2], image.shape[-1]), crop)
-    return RealComparison(source, spec, network, pictures, frame, width)
+    return RealComparison(source, spec, network, images, frame, width)
 
 
 @contextmanager
@@ -272,7 +272,7 @@ def comparison_study(
     """Open what a comparison computes with, and make its study or go on with it."""
     compared = open_comparison(spec, source)
     facts = source.facts()
-    facts["inputs"] |= {"real images": compared.pictures.fingerprint, "feature network": compared.network.fingerprint}
+    facts["inputs"] |= {"real images": compared.images.fingerprint, "feature network": compared.network.fingerprint}
     with Study.create(directory, spec, {**facts, "features": compared.width}, execute, progress) as study:
         yield study, replace(compared, spec=study.begun(spec))
 
@@ -286,7 +286,7 @@ def named_reals(spec: AgainstRealSpec) -> str:
 def describe_reals(compared: RealComparison, execute: Engine, progress: Progress | None = None) -> FeatureMoments:
     """Return the moments of the real images: described now, or for an earlier study."""
     spec, frame = compared.spec, compared.frame
-    prints = compared.pictures.fingerprint, compared.network.fingerprint
+    prints = compared.images.fingerprint, compared.network.fingerprint
     asked = RealSpec(*prints, spec.reals, spec.seed, frame.size, frame.crop, batch=spec.batch, shard=spec.shard)
     directory = compared.source.sibling_path("real", spec_digest(asked)[:16])
     facts = {"inputs": {}, "real": spec.real, "features": spec.features}

@@ -103,7 +103,7 @@ class Redrawn(Tensors):
     """
 
     ids: Tensor
-    pictures: Tensor
+    images: Tensor
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -209,8 +209,8 @@ def rank_by_peak(peaks: Float[Tensor, "M u"], top: int) -> Int64[Tensor, " top"]
 
 def _redraw(compared: RealComparison, trials: Sequence[Units], ids: Sequence[int]) -> Redrawn:
     each = [[next(compared.drawn(range(i, i + 1), units))[0] for units in trials] for i in ids]
-    pictures = [torch.stack([as_bytes(image)[0] for image in own]).permute(0, 2, 3, 1) for own in each]
-    return Redrawn(torch.tensor(ids), torch.stack(pictures))
+    images = [torch.stack([as_bytes(image)[0] for image in own]).permute(0, 2, 3, 1) for own in each]
+    return Redrawn(torch.tensor(ids), torch.stack(images))
 
 
 def repair_table(

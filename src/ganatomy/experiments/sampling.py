@@ -67,10 +67,10 @@ def observe(generator: Subject, ids: Sequence[int], seed: int, layers: Sequence[
 
 
 def _check_finite(seen: Observation, ids: Sequence[int]) -> None:
-    for layer, r in (*seen.features.items(), ("picture", seen.images)):
+    for layer, r in (*seen.features.items(), ("image", seen.images)):
         if not math.isfinite(float(r.sum())):
             bad = (~torch.isfinite(r)).flatten(2).any(2).nonzero()
             if len(bad):
                 image, unit = bad[0].tolist()
-                what = f"colour channel {unit} of the image" if layer == "picture" else f"layer {layer}, unit {unit}"
+                what = f"colour channel {unit} of the image" if layer == "image" else f"layer {layer}, unit {unit}"
                 raise BadModel(f"{what} is NaN or Inf for latent id {ids[image]}; the model cannot be dissected")

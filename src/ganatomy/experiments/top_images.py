@@ -28,7 +28,7 @@ class Strip:
 
     ids: npt.NDArray[np.int64]
     values: npt.NDArray[np.float32]
-    pictures: npt.NDArray[np.uint8]
+    images: npt.NDArray[np.uint8]
     masks: npt.NDArray[np.bool_]
 
 
@@ -42,16 +42,16 @@ class Strips:
         size: int64 [4], height and width of the masks, and the `image` of their grid, 0 and 0 for none.
     """
 
-    def __init__(self, ids: Tensor, masks: dict[str, Tensor], pictures: Tensor, size: Tensor) -> None:
-        self.ids, self.masks, self.pictures, self.size = ids, masks, pictures, size
+    def __init__(self, ids: Tensor, masks: dict[str, Tensor], images: Tensor, size: Tensor) -> None:
+        self.ids, self.masks, self.images, self.size = ids, masks, images, size
 
     @classmethod
-    def empty(cls, ids: Sequence[int], pictures: tuple[int, int], top: Mapping[str, Tensor], grid: Grid) -> "Strips":
+    def empty(cls, ids: Sequence[int], images: tuple[int, int], top: Mapping[str, Tensor], grid: Grid) -> "Strips":
         """Make room for images of that size and masks of that grid."""
         row = -(-grid.height * grid.width // 8)
         masks = {layer: torch.zeros(*table.shape, row, dtype=torch.uint8) for layer, table in top.items()}
         size = torch.tensor([grid.height, grid.width, *(grid.image or (0, 0))])
-        return cls(torch.tensor(ids), masks, torch.zeros(len(ids), 3, *pictures, dtype=torch.uint8), size)
+        return cls(torch.tensor(ids), masks, torch.zeros(len(ids), 3, *images, dtype=torch.uint8), size)
 
     def add(
         self,
@@ -63,7 +63,7 @@ class Strips:
     ) -> None:
         """Take in a batch: its images, and where the units that like them are on."""
         places = torch.searchsorted(self.ids, torch.tensor(ids))
-        self.pictures[places] = ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu()
+        self.images[places] = ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu()
         height, width, *whole = self.size.tolist()
         grid = Grid(height, width, (whole[0], whole[1]) if all(whole) else None)
         for layer, table in top.items():
@@ -77,28 +77,28 @@ class Strips:
     def merge(self: S, other: S) -> S:
         """Return the strips of both: their images one after the other; a mask belongs to one image alone."""
         masks = {layer: own | other.masks[layer] for layer, own in self.masks.items()}
-        both = ((self.ids, other.ids), (self.pictures, other.pictures))
-        ids, pictures = (torch.cat(pair) for pair in both)
-        return type(self)(ids, masks, pictures, self.size)
+        both = ((self.ids, other.ids), (self.images, other.images))
+        ids, images = (torch.cat(pair) for pair in both)
+        return type(self)(ids, masks, images, self.size)
 
     def strip(self, layer: str, unit: int, ids: Tensor, values: Tensor) -> Strip:
         """Return the strip of one unit, given its top images."""
         places = torch.searchsorted(self.ids, ids)
         height, width = self.size[:2].tolist()
         bits = np.unpackbits(self.masks[layer][unit, : len(ids)].numpy(), axis=1, count=height * width)
-        pictures = self.pictures.numpy()[places.numpy()].transpose(0, 2, 3, 1)  # torch takes thirty times as long
-        return Strip(ids.numpy(), values.numpy(), pictures, bits.reshape(-1, height, width).astype(bool))
+        images = self.images.numpy()[places.numpy()].transpose(0, 2, 3, 1)  # torch takes thirty times as long
+        return Strip(ids.numpy(), values.numpy(), images, bits.reshape(-1, height, width).astype(bool))
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return every tensor by name."""
         masks = {f"masks/{layer}": table for layer, table in self.masks.items()}
-        return {"ids": self.ids, "pictures": self.pictures, "size": self.size, **masks}
+        return {"ids": self.ids, "images": self.images, "size": self.size, **masks}
 
     @classmethod
     def from_state(cls: type[S], state: Mapping[str, Tensor]) -> S:
         """Build the strips from what `state_dict` returned."""
         masks = {name.removeprefix("masks/"): t for name, t in state.items() if name.startswith("masks/")}
-        return cls(state["ids"], masks, state["pictures"], state["size"])
+        return cls(state["ids"], masks, state["images"], state["size"])
 
 
 def top_ids(top: Mapping[str, Tensor]) -> list[int]:

@@ -168,7 +168,7 @@ def _tops(dissection: "Dissection") -> _Tops:
         ids.append(strip.ids)
         values.append(strip.values)
         bits.append(pack_masks(masks))
-    sample = np.concatenate([dissection.top(*name).pictures for name in names[:: -(-len(names) // SAMPLE)]])
+    sample = np.concatenate([dissection.top(*name).images for name in names[:: -(-len(names) // SAMPLE)]])
     return _Tops(names, rows, np.array(ids), np.array(values), np.array(bits), grid, sample)
 
 
@@ -211,7 +211,7 @@ def _sheets(dissection: "Dissection", tops: _Tops, shown: Array, side: int, capa
         fresh = [rank for rank, id_ in enumerate(ids) if id_ not in seen]
         if fresh:
             seen.update(ids)
-            waiting.extend(reduced(dissection.top(*name).pictures[fresh], side))
+            waiting.extend(reduced(dissection.top(*name).images[fresh], side))
         while len(waiting) >= capacity:
             sheets.append(sprite_sheet(np.stack(waiting[:capacity])))
             del waiting[:capacity]

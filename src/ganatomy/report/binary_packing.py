@@ -58,14 +58,14 @@ def pack_masks(masks: Array) -> Array:
     return np.packbits(changed, axis=-1)
 
 
-def reduced(pictures: Array, side: int) -> Array:
+def reduced(images: Array, side: int) -> Array:
     """Return images uint8 [k, h, w, 3] averaged over blocks of whole pixels so that no edge is longer than `side`."""
-    block = -(-max(pictures.shape[1:3]) // side)
+    block = -(-max(images.shape[1:3]) // side)
     if block == 1:
-        return pictures
-    down, across = (min(block, n) for n in pictures.shape[1:3])  # of an edge shorter than a block, all of it
-    height, width = (n - n % step for n, step in zip(pictures.shape[1:3], (down, across), strict=True))
-    parts = [pictures[:, y:height:down, x:width:across] for y in range(down) for x in range(across)]
+        return images
+    down, across = (min(block, n) for n in images.shape[1:3])  # of an edge shorter than a block, all of it
+    height, width = (n - n % step for n, step in zip(images.shape[1:3], (down, across), strict=True))
+    parts = [images[:, y:height:down, x:width:across] for y in range(down) for x in range(across)]
     total = np.full(parts[0].shape, len(parts) // 2, np.uint32)
     for part in parts:
         total += part
@@ -85,18 +85,18 @@ def sheet_grid(height: int, width: int) -> tuple[int, int]:
     return max(1, SHEET // height), max(1, SHEET // width)
 
 
-def sprite_sheet(pictures: Array) -> str:
+def sprite_sheet(images: Array) -> str:
     """Return images uint8 [n, h, w, 3], no more than `sheet_grid` says, as a JPEG (base64) in reading order."""
-    n, height, width = pictures.shape[:3]
+    n, height, width = images.shape[:3]
     columns = sheet_grid(height, width)[1]
     filled = -(-n // columns)
     sheet = np.zeros((filled * columns, height, width, 3), np.uint8)
-    sheet[:n] = pictures
+    sheet[:n] = images
     grid = sheet.reshape(filled, columns, height, width, 3).transpose(0, 2, 1, 3, 4)
     return base64_text(jpeg(grid.reshape(filled * height, columns * width, 3)))
 
 
-def jpeg(picture: Array) -> bytes:
+def jpeg(image: Array) -> bytes:
     """Return an image uint8 [h, w, 3] as a JPEG file, colours as sharp as the rest.
 
     Not with optimised Huffman tables: for these Pillow makes one buffer of a byte a pixel, which noise does not fit
@@ -105,19 +105,19 @@ def jpeg(picture: Array) -> bytes:
     Raises:
         BadFile: see `_encoded`.
     """
-    return _encoded(picture, "JPEG", quality=88, subsampling=0)
+    return _encoded(image, "JPEG", quality=88, subsampling=0)
 
 
-def png(picture: Array) -> bytes:
+def png(image: Array) -> bytes:
     """Return an image uint8 [h, w, 3], or [h, w, 4] where it lets through what is behind it, as a PNG file.
 
     Raises:
         BadFile: see `_encoded`.
     """
-    return _encoded(picture, "PNG")
+    return _encoded(image, "PNG")
 
 
-def _encoded(picture: Array, kind: str, **options: Any) -> bytes:
+def _encoded(image: Array, kind: str, **options: Any) -> bytes:
     """Return an image as a file.
 
     Raises:
@@ -125,9 +125,9 @@ def _encoded(picture: Array, kind: str, **options: Any) -> bytes:
     """
     buffer = io.BytesIO()
     try:
-        Image.fromarray(picture).save(buffer, kind, **options)
+        Image.fromarray(image).save(buffer, kind, **options)
     except (OSError, ValueError, TypeError, MemoryError) as error:
-        height, width = picture.shape[:2]
+        height, width = image.shape[:2]
         raise BadFile(
             f"an image of {width} x {height} pixels cannot be encoded as {kind} ({error or type(error).__name__}); the "
             "study itself is whole, and its numbers are in its tables"

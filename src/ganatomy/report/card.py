@@ -30,7 +30,7 @@ class UnitCard:
     """
 
     name: str
-    picture: Array
+    image: Array
     label: str
     iou: float
     chance: float
@@ -51,10 +51,10 @@ class UnitCard:
         return f"<{self.text}>"
 
     def _repr_png_(self) -> bytes:
-        return png(self.picture)
+        return png(self.image)
 
     def _repr_html_(self) -> str:
-        source = base64.b64encode(png(self.picture)).decode("ascii")
+        source = base64.b64encode(png(self.image)).decode("ascii")
         return (
             '<div style="display:inline-block;max-width:100%;font:13px system-ui,sans-serif">'
             f'<img alt="Top images of {escape(self.name)}" src="data:image/png;base64,{source}" '
@@ -82,7 +82,7 @@ def unit_card(dissection: "Dissection", layer: str, unit: int) -> UnitCard:
     labelled = bool(pd.notna(row["label"]))
     return UnitCard(
         name=f"{layer}/{unit}",
-        picture=side_by_side(outlined(strip, whole_zoom(strip.pictures, 96))),
+        image=side_by_side(outlined(strip, whole_zoom(strip.images, 96))),
         label=str(row["label"]) if labelled else "",
         iou=float(row["iou"]),
         chance=float(row["chance"]),
@@ -92,6 +92,6 @@ def unit_card(dissection: "Dissection", layer: str, unit: int) -> UnitCard:
     )
 
 
-def whole_zoom(pictures: Array, side: int) -> int:
+def whole_zoom(images: Array, side: int) -> int:
     """Return the whole number by which images are enlarged to be about `side` pixels wide."""
-    return max(1, round(side / int(pictures.shape[2])))
+    return max(1, round(side / int(images.shape[2])))

@@ -44,26 +44,26 @@ def save_layers(dissection: "Dissection", path: str | Path) -> None:
 def save_strip(dissection: "Dissection", layer: str, unit: int, path: str | Path) -> None:
     """Write the top images of a unit, outlined, as a PNG file (Figure 3)."""
     strip = dissection.top(layer, unit)
-    _write_png(path, side_by_side(outlined(strip, whole_zoom(strip.pictures, 128))))
+    _write_png(path, side_by_side(outlined(strip, whole_zoom(strip.images, 128))))
 
 
-def hero(dissection: "Dissection", path: str | Path, rows: int = 6, pictures: int = 6) -> None:
+def hero(dissection: "Dissection", path: str | Path, rows: int = 6, images: int = 6) -> None:
     """Write an image that says it all: the best matched unit of each of 2 × `rows` concepts, with its top images."""
     colours = concept_colours(dissection.vocabulary)
     tiles = []
     for row in table_rows(best_units(dissection.units, 2 * rows)):
         strip = dissection.top(row.layer, row.unit)
-        picture = side_by_side(outlined(strip, whole_zoom(strip.pictures, 128))[:pictures])
+        image = side_by_side(outlined(strip, whole_zoom(strip.images, 128))[:images])
         colour = colours[row.label, row.category]
-        tiles.append(_captioned(picture, str(row.label), f"{row.layer} · unit {row.unit} · IoU {row.iou:.2f}", colour))
+        tiles.append(_captioned(image, str(row.label), f"{row.layer} · unit {row.unit} · IoU {row.iou:.2f}", colour))
     _write_png(path, _grid(tiles, columns=2))
 
 
-def _captioned(picture: Array, label: str, note: str, colour: str) -> Array:
+def _captioned(image: Array, label: str, note: str, colour: str) -> Array:
     """Return an image with its label above it, a square of its colour before it, and a note at the right."""
-    height, width, _ = picture.shape
+    height, width, _ = image.shape
     canvas = Image.new("RGB", (width, height + _CAPTION), _PAPER)
-    canvas.paste(Image.fromarray(picture), (0, _CAPTION))
+    canvas.paste(Image.fromarray(image), (0, _CAPTION))
     draw = ImageDraw.Draw(canvas)
     draw.rectangle((0, 12, 19, 31), fill=colour)
     draw.text((30, 22), label, _TEXT, ImageFont.load_default(28), anchor="lm")
@@ -84,8 +84,8 @@ def _grid(tiles: list[Array], columns: int) -> Array:
     return grid
 
 
-def _write_png(path: str | Path, picture: Array) -> None:
+def _write_png(path: str | Path, image: Array) -> None:
     path = local_path(path)
     with replacing(path) as temporary:
-        temporary.write_bytes(png(picture))
+        temporary.write_bytes(png(image))
     upload(path)

@@ -16,18 +16,18 @@ _GAP = 2
 
 def outlined(strip: "Strip", zoom: int) -> Array:
     """Return the images of a strip, `zoom` times as large, as uint8 [k, zoom·H, zoom·W, 3]."""
-    pictures = strip.pictures.repeat(zoom, axis=1).repeat(zoom, axis=2)
-    on = _enlarged(strip.masks, pictures.shape[1:3])
-    shown = np.where(on[..., None], pictures, pictures * _DIMMED)
+    images = strip.images.repeat(zoom, axis=1).repeat(zoom, axis=2)
+    on = _enlarged(strip.masks, images.shape[1:3])
+    shown = np.where(on[..., None], images, images * _DIMMED)
     shown[_border(on)] = OUTLINE
     return shown.astype(np.uint8)
 
 
-def side_by_side(pictures: Array, paper: int = 255) -> Array:
+def side_by_side(images: Array, paper: int = 255) -> Array:
     """Return images uint8 [k, h, w, 3] in one row with a little room between them."""
-    k, height, width, _ = pictures.shape
+    k, height, width, _ = images.shape
     row = np.full((k, height, width + _GAP, 3), paper, np.uint8)
-    row[:, :, :width] = pictures
+    row[:, :, :width] = images
     return row.transpose(1, 0, 2, 3).reshape(height, k * (width + _GAP), 3)[:, :-_GAP]
 
 

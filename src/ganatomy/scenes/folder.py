@@ -57,6 +57,6 @@ def _write(directory: Path, ids: range, scenes: Rendered) -> None:
     folders = [directory / "images", *(directory / "labels" / plane for plane in PLANES)]
     for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)
-    for i, picture, labels in zip(ids, scenes.images.transpose(0, 2, 3, 1), scenes.labels, strict=True):
-        for folder, pixels in zip(folders, [picture, *labels], strict=True):
+    for i, image, labels in zip(ids, scenes.images.transpose(0, 2, 3, 1), scenes.labels, strict=True):
+        for folder, pixels in zip(folders, [image, *labels], strict=True):
             Image.fromarray(np.ascontiguousarray(pixels)).save(folder / f"{i:06d}.png", compress_level=1)

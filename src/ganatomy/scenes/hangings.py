@@ -76,9 +76,9 @@ def _painting(room: Room) -> None:
     disc = ellipse(
         u, y, middle + draws.uniform("disc", -0.4, 0.4) * half, centre - 0.25 * tall, 0.28 * tall, 0.28 * tall
     )
-    picture = np.where((y > wave)[:, None], land, np.where((disc < 0)[:, None], sun, sky))
+    image = np.where((y > wave)[:, None], land, np.where((disc < 0)[:, None], sun, sky))
     inner = box(u, y, middle, top + 0.02, half - 0.02, bottom - 0.02)
-    view.paint("painting", inner, picture, part="canvas", material="paper", present=present)
+    view.paint("painting", inner, image, part="canvas", material="paper", present=present)
 
 
 def _shelf(room: Room) -> None:

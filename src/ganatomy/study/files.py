@@ -14,7 +14,7 @@ from ganatomy.core.files import OF_THE_MACHINE, plain_file, read_json, replacing
 from ganatomy.core.tensor_files import BROKEN, Archive, write
 from ganatomy.remote import display_path
 
-FORMAT = 3
+FORMAT = 4
 ODD = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, MemoryError)
 """What becomes of files that do not hold what they should."""
 

@@ -57,8 +57,8 @@ def log_snapshot(board: Board, look: Snapshot, dissection: Dissection, units: Se
     for tag, value in scalars(look):
         board.add_scalar(tag, value, look.step)
     for layer, unit in units:
-        picture = unit_picture(dissection, layer, unit)
-        board.add_image(f"ganatomy/{layer}/unit {unit}", picture, look.step, dataformats="HWC")
+        image = unit_image(dissection, layer, unit)
+        board.add_image(f"ganatomy/{layer}/unit {unit}", image, look.step, dataformats="HWC")
 
 
 def scalars(look: Snapshot) -> Iterator[tuple[str, float]]:
@@ -75,7 +75,7 @@ def scalars(look: Snapshot) -> Iterator[tuple[str, float]]:
     yield "ganatomy/seconds", look.seconds
 
 
-def unit_picture(dissection: Dissection, layer: str, unit: int, count: int = SHOWN) -> npt.NDArray[np.uint8]:
+def unit_image(dissection: Dissection, layer: str, unit: int, count: int = SHOWN) -> npt.NDArray[np.uint8]:
     """Return the first top images of a unit side by side, uint8 [h, w, 3]: bright where it is on."""
     strip = dissection.top(layer, unit)
-    return side_by_side(outlined(strip, whole_zoom(strip.pictures, _SIDE))[:count])
+    return side_by_side(outlined(strip, whole_zoom(strip.images, _SIDE))[:count])

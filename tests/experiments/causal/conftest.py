@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from toy_classifier import toy_spec, write_pictures
+from toy_classifier import toy_spec, write_images
 
 import ganatomy
 from ganatomy.experiments.causal.source import Source, open_source
@@ -18,6 +18,6 @@ def source(planted: Dissection) -> Source:
 @pytest.fixture(scope="session")
 def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("classifier")
-    images = write_pictures(folder / "toys", 90)
+    images = write_images(folder / "toys", 90)
     ganatomy.dissect(toy_spec(images), segmenter=f"labels:{images}", images=40, out=folder / "study")
     return folder / "study"

@@ -11,7 +11,7 @@ from ganatomy.experiments.causal.source import open_source
 from ganatomy.experiments.causal.unit_accuracy import UnitAccuracy
 
 
-def test_units_of_a_classifier_are_dissected_by_the_labels_of_its_pictures(classifier: Path) -> None:
+def test_units_of_a_classifier_are_dissected_by_the_labels_of_its_images(classifier: Path) -> None:
     units = ganatomy.open_dissection(classifier).units
     own = units[units.layer == "see"]
     assert own.label.tolist()[:4] == ["red", "green", "green", "blue"]
@@ -33,7 +33,7 @@ def test_ablating_the_units_of_a_class_loses_that_class_alone(classifier: Path, 
         assert (table.after[name], table.change[name]) == (0, -1)
         assert table.balanced_after[name] == 0.5
         assert found.classes["class"][0] == name, "the most harmed comes first"
-    assert table.pictures.sum() == 80
+    assert table.images.sum() == 80
     assert Accuracy.open(found.study.directory).classes.equals(found.classes)
 
 
@@ -51,11 +51,11 @@ def test_units_are_chosen_for_a_concept(classifier: Path) -> None:
     assert found.study.directory.name == "accuracy-green-iou-2-images-80"
 
 
-def test_overall_accuracy_counts_pictures_and_balanced_accuracy_classes(classifier: Path) -> None:
+def test_overall_accuracy_counts_images_and_balanced_accuracy_classes(classifier: Path) -> None:
     found = ganatomy.accuracy(classifier, layer="see", units=[0], images=80, random=0)
     measures = found.overall.set_index("measure")
     table = found.classes.set_index("class")
-    assert measures.change["accuracy"] == pytest.approx(-table.pictures["red"] / 80)
+    assert measures.change["accuracy"] == pytest.approx(-table.images["red"] / 80)
     assert measures.change["balanced accuracy"] == pytest.approx(-1 / 3)
     assert measures.random_change.isna().all()
     lost = -measures.change["accuracy"]
@@ -67,14 +67,14 @@ def each(classifier: Path) -> UnitAccuracy:
     return ganatomy.unit_accuracy(classifier, layer="see", images=90, sizes=(1, 2, 3))
 
 
-def test_every_unit_alone_is_told_on_pictures_that_did_not_choose_it(each: UnitAccuracy) -> None:
+def test_every_unit_alone_is_told_on_images_that_did_not_choose_it(each: UnitAccuracy) -> None:
     table = each.table.set_index(["class", "unit"])
     for column in ("change", "told"):
         assert table[column]["red", 0] == -0.5
         assert (table[column][[("green", 1), ("green", 2), ("red", 3), ("blue", 5)]] == 0).all()
     assert table.recall_change["red", 0] == -1
     assert table.change["blue", 0] != table.told["blue", 0], "two halves of the images"
-    assert each.facts["pictures"] == [45, 45]
+    assert each.facts["images"] == [45, 45]
     assert each.overall.change[0] < 0
     assert (each.overall.change[1:] == 0).all()
 

@@ -103,7 +103,7 @@ def test_the_curve_says_what_is_gone(found: Ace) -> None:
     assert not others.relative["ace", 1, "box"] > 0.1
 
 
-def test_what_is_reported_is_of_pictures_that_chose_nothing(source: Source, found: Ace) -> None:
+def test_what_is_reported_is_of_images_that_chose_nothing(source: Source, found: Ace) -> None:
     study = found.study.directory / "steps"
     chose = {*Archive(study / "present.npz")["ids"].tolist(), *Archive(study / "candidates.npz")["ids"].tolist()}
     judged = set(found.spec.ids())

@@ -21,7 +21,7 @@ def balls(source: Source) -> BestSetting:
     return run_setting(spec, source, setting_home(source, ["layer2"], "ball"))
 
 
-def test_halves_share_no_picture_and_every_setting_is_tried(source: Source, balls: BestSetting) -> None:
+def test_halves_share_no_image_and_every_setting_is_tried(source: Source, balls: BestSetting) -> None:
     choosing, measuring = balls.spec.halves()
     assert sorted(i for shard in (*choosing, *measuring) for i in shard) == list(balls.spec.ids())
     assert max(choosing[-1]) < min(measuring[0])

@@ -58,7 +58,7 @@ def test_every_setting_has_a_row(found: Capacity) -> None:
     assert set(found.table.units[found.table.by == "random"]) == {1}
 
 
-def test_the_setting_is_picked_on_other_pictures_than_it_is_measured_on(found: Capacity) -> None:
+def test_the_setting_is_picked_on_other_images_than_it_is_measured_on(found: Capacity) -> None:
     table, gains = found.table, found.gains.double().numpy()
     control = table[table.by == "random"].set_index(["layer", "cell", "multiple"]).index
     for i, row in table.iterrows():

@@ -113,10 +113,10 @@ def test_places_tile_the_grid_and_the_object_under_them_is_counted(balls: Contex
     assert pd.isna(allowed["ball"])
 
 
-def test_pictures_maps_and_boxes_show_the_same_places(source: Source, balls: Context) -> None:
+def test_images_maps_and_boxes_show_the_same_places(source: Source, balls: Context) -> None:
     assert balls.ids == (1_000_000, 1_000_001, 1_000_002)
     assert balls.maps.shape == (3, 4, 4)
-    assert balls.pictures.shape == balls.inserted.shape == (3, 32, 32, 3)
+    assert balls.images.shape == balls.inserted.shape == (3, 32, 32, 3)
     box = balls.boxes.iloc[-1]
     assert balls.maps[box["image"], box.row // 2, box.column // 2] == np.float32(box.gain)
     assert (box.top, box.left, box.height, box.width) == (4 * box.row, 4 * box.column, 8, 8)
@@ -126,8 +126,8 @@ def test_pictures_maps_and_boxes_show_the_same_places(source: Source, balls: Con
     where = place((8, 8), 2 * int(row), 2 * int(column), 2)
     edit = Intervention.insert("layer1", source.shape("layer1"), [BALL], k, where)
     generator = source.models.generator
-    picture = generator.edited(generator.latents(range(1_000_001, 1_000_002), 0), [edit])[0]
-    assert np.array_equal(balls.inserted[1], ((picture + 1) * 127.5).round().byte().permute(1, 2, 0).numpy())
+    image = generator.edited(generator.latents(range(1_000_001, 1_000_002), 0), [edit])[0]
+    assert np.array_equal(balls.inserted[1], ((image + 1) * 127.5).round().byte().permute(1, 2, 0).numpy())
 
 
 def test_the_verdict_can_be_kept_to_where_the_concept_usually_is(source: Source, balls: Context, out: Path) -> None:

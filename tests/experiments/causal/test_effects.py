@@ -57,7 +57,7 @@ def check(table: pd.DataFrame, before: np.ndarray, after: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("strength", [1.0, 0.6])
-def test_an_ablation_is_what_counting_picture_by_picture_gives(source: Source, out: Path, strength: float) -> None:
+def test_an_ablation_is_what_counting_image_by_image_gives(source: Source, out: Path, strength: float) -> None:
     units = (unit("layer2", "tree"), unit("layer2", "ball"))
     spec = asked(source, units=units, concept="ball", strength=strength, random=3)
     effect = run_effect(spec, source, out)
@@ -99,7 +99,7 @@ def test_what_draws_the_ball_takes_it_away_and_what_copies_it_does_not(
             assert change(role) == 0, role
 
 
-def test_an_insertion_is_read_at_its_place_and_in_the_whole_picture(source: Source, out: Path) -> None:
+def test_an_insertion_is_read_at_its_place_and_in_the_whole_image(source: Source, out: Path) -> None:
     region = (3, 5, 2, 4)
     units = (unit("layer2", "ball"),)
     spec = asked(source, kind="insert", units=units, concept="ball", region=region, multiple=1.2)
@@ -131,7 +131,7 @@ def test_one_random_set_has_no_spread(source: Source, out: Path) -> None:
     assert table.random_spread.isna().all()
 
 
-def test_the_strips_show_the_pictures_with_most_of_the_concept(source: Source, out: Path) -> None:
+def test_the_strips_show_the_images_with_most_of_the_concept(source: Source, out: Path) -> None:
     units = (unit("layer2", "ball"),)
     effect = run_effect(asked(source, units=units, concept="ball"), source, out)
     balls = shares(source, [])[:, NAMES.index("ball")]
@@ -253,6 +253,6 @@ def test_given_edits_stand_beside_the_same_edits_of_random_units(source: Source,
     assert own.random_change.abs().max() > 0
 
 
-def test_a_region_that_is_everything_is_the_picture(source: Source, out: Path) -> None:
+def test_a_region_that_is_everything_is_the_image(source: Source, out: Path) -> None:
     spec = asked(source, units=(1,), region=(0, 0, 16, 16), random=0, show=0, images=4)
     assert set(run_effect(spec, source, out).table["read"]) == {"image"}

@@ -47,7 +47,7 @@ def test_two_layers_are_set_each_to_its_own_k_at_the_same_place(source: Source) 
     rows = Rows(torch.tensor([1, 3]), masks((16, 16), torch.tensor([[4, 8], [0, 3]]), 4))
     drawn = draw_edited(source, given, rows, constant_edits(parts, rows.where))
     generator, c = source.models.generator, source.concept("ball")
-    for i, (picture, row, column) in enumerate(((1, 2, 4), (3, 0, 1))):
+    for i, (image, row, column) in enumerate(((1, 2, 4), (3, 0, 1))):
         wide = 2 if i == 0 else 3  # the coarser place is edited where any of it is
         edits = [
             Intervention.insert(
@@ -58,14 +58,14 @@ def test_two_layers_are_set_each_to_its_own_k_at_the_same_place(source: Source) 
                 ("layer2", BALL2, place((16, 16), (4, 0)[i], (8, 3)[i], 4)),
             )
         ]
-        own = generator.edited(given.z[picture : picture + 1], edits)[0]
+        own = generator.edited(given.z[image : image + 1], edits)[0]
         assert torch.allclose(drawn[i], own, atol=1e-6)
 
 
 def test_random_units_are_others_of_each_layer_and_all_units_are_set_as_without_the_concept(source: Source) -> None:
     parts = measured_parts(source, ask(source), "ball")
-    where, picture = masks((16, 16), torch.tensor([[0, 0], [4, 4], [8, 8]]), 4), torch.tensor([0, 1, 1])
-    for edit, unit in zip(control_edits(parts, where, picture, range(7, 9), 0), (BALL1, BALL2), strict=True):
+    where, image = masks((16, 16), torch.tensor([[0, 0], [4, 4], [8, 8]]), 4), torch.tensor([0, 1, 1])
+    for edit, unit in zip(control_edits(parts, where, image, range(7, 9), 0), (BALL1, BALL2), strict=True):
         assert edit.alpha.sum(1).tolist() == [1, 1, 1]
         assert not edit.alpha[:, unit].any()
         assert torch.equal(edit.alpha[1], edit.alpha[2])

@@ -37,7 +37,7 @@ def counts(source: Source, ids: list[int], concept: int) -> torch.Tensor:
     return place_counts(source.models.segmenter(generator.observe(z, []).images), 7, GRID)[:, concept]
 
 
-def test_present_places_are_the_fullest_of_the_pictures_that_show_most(source: Source, pool: Pool) -> None:
+def test_present_places_are_the_fullest_of_the_images_that_show_most(source: Source, pool: Pool) -> None:
     found = present(asked(source), pool, source.concept("tree"))
     every = counts(source, list(asked(source).pool_spec().ids()), source.concept("tree")).flatten(1).amax(1)
     shown = counts(source, found.ids.tolist(), source.concept("tree"))
@@ -46,13 +46,13 @@ def test_present_places_are_the_fullest_of_the_pictures_that_show_most(source: S
     assert len(set(found.ids.tolist())) == 24
 
 
-def test_pictures_are_held_out_from_best_to_worst(source: Source, pool: Pool) -> None:
+def test_images_are_held_out_from_best_to_worst(source: Source, pool: Pool) -> None:
     found = present(asked(source), pool, source.concept("tree"))
     assert found.held.tolist() == [False, True, False] * 8
     assert set(found.part(True).ids.tolist()).isdisjoint(found.part(False).ids.tolist())
 
 
-def test_where_few_pictures_show_it_as_large_a_share_is_held_out(source: Source, pool: Pool) -> None:
+def test_where_few_images_show_it_as_large_a_share_is_held_out(source: Source, pool: Pool) -> None:
     found = present(asked(source, train=400, held=200), pool, source.concept("tree"))
     assert 20 < len(found.ids) < 60
     assert len(found.part(True).ids) == pytest.approx(len(found.ids) / 3, abs=1)
@@ -74,7 +74,7 @@ def test_candidates_do_not_show_the_concept_and_gain_what_is_said(source: Source
     torch.testing.assert_close(found.gain[own], means[found.place[own]])
 
 
-def test_the_best_pictures_come_first_with_all_their_places_that_are_as_good(
+def test_the_best_images_come_first_with_all_their_places_that_are_as_good(
     source: Source, pool: Pool, out: Path
 ) -> None:
     spec = asked(source, train=4, held=2)
@@ -98,7 +98,7 @@ def try_places_of(source: Source, spec: AceSpec, pool: Pool) -> Any:
     return try_places(source, spec, pool.constant(concept), weights, range(500_000, 500_024))
 
 
-def test_more_tries_than_pictures_go_round_again_at_other_places(source: Source, pool: Pool) -> None:
+def test_more_tries_than_images_go_round_again_at_other_places(source: Source, pool: Pool) -> None:
     tree = source.concept("tree")
     weights, ids = torch.full((256,), 1 / 256), range(500_000, 500_004)
     twice = try_places(source, asked(source, candidates=120, together=1), pool.constant(tree), weights, ids)
@@ -118,7 +118,7 @@ def test_draws_follow_their_weights(source: Source) -> None:
     assert shares[1] == 0
 
 
-def test_places_of_one_picture_are_apart(source: Source) -> None:
+def test_places_of_one_image_are_apart(source: Source) -> None:
     drawn = draw_places(torch.ones(50, 256), range(50), 0, GRID, asked(source, together=4, apart=5))
     rows, columns = drawn // 16, drawn % 16
     far = ((rows[:, :, None] - rows[:, None]).abs() >= 5) | ((columns[:, :, None] - columns[:, None]).abs() >= 5)

@@ -28,7 +28,7 @@ def asked(source: Source, **fields: Any) -> PoolSpec:
     return PoolSpec(**source.names() | {"layer": "layer2", "images": 40, "batch": 7, "shard": 16} | fields)
 
 
-def test_it_is_what_summing_over_pictures_gives(source: Source, out: Path) -> None:
+def test_it_is_what_summing_over_images_gives(source: Source, out: Path) -> None:
     """S-6.4: k is the mean activation, each place weighted by how much of it the concept covers."""
     spec = asked(source)
     pool = open_pool(source, spec, out)
@@ -45,7 +45,7 @@ def test_it_is_what_summing_over_pictures_gives(source: Source, out: Path) -> No
 
 
 @pytest.mark.parametrize("room", [1, 30_000])
-def test_in_little_room_it_takes_in_few_pictures_at_once(
+def test_in_little_room_it_takes_in_few_images_at_once(
     source: Source, out: Path, monkeypatch: pytest.MonkeyPatch, room: int
 ) -> None:
     whole = pool_shard(source, asked(source), asked(source).ids())
@@ -87,7 +87,7 @@ def test_the_batch_is_no_part_of_the_question(source: Source, out: Path, monkeyp
     np.testing.assert_allclose(other.drawn, first.drawn, rtol=1e-5, atol=1e-5)
 
 
-def test_its_pictures_are_neither_those_of_dissections_nor_those_of_effects() -> None:
+def test_its_images_are_neither_those_of_dissections_nor_those_of_effects() -> None:
     ids = PoolSpec("", "", "", "layer2", images=10_000).ids()
     assert ids.start > 2 * 100_000
     assert ids.stop < 1_000_000
@@ -137,7 +137,7 @@ def test_a_place_that_never_shows_the_concept_takes_the_nearest_that_does() -> N
     assert PlaceMeans([(1, 2, 3)]).of([(1, 2, 3)], 0).constant(torch.tensor([9.0])).unique().tolist() == [9]
 
 
-def test_without_pictures_that_lack_it_places_that_do_are_taken() -> None:
+def test_without_images_that_lack_it_places_that_do_are_taken() -> None:
     means = PlaceMeans([(1, 1, 2)])
     means.update(torch.tensor([[[[1.0, 2.0]]], [[[3.0, 4.0]]]]), torch.tensor([[[1.0, 0.0]], [[1.0, 0.0]]]))
     assert means.of([(1, 1, 2)], 0).absent().flatten().tolist() == [3, 3]  # the left place always shows it

@@ -73,24 +73,24 @@ def test_a_row_is_what_the_formula_says(source: Source, balls: Trace) -> None:
 
 def test_lines_average_the_drawn_places_only(balls: Trace) -> None:
     spec = balls.spec
-    per_picture = balls.places.groupby("id").drawn.agg(["sum", "size"])
-    assert (per_picture["sum"] == spec.places).all()
-    assert per_picture["size"].tolist() == [64, 64, *[9] * 10]
+    per_image = balls.places.groupby("id").drawn.agg(["sum", "size"])
+    assert (per_image["sum"] == spec.places).all()
+    assert per_image["size"].tolist() == [64, 64, *[9] * 10]
     own = balls.places[balls.places.drawn & balls.places.visible]
     line = balls.lines[(balls.lines.layer == "layer3") & balls.lines.visible].iloc[0]
     assert (line.places, line.images) == (len(own), own.id.nunique())
     assert line.change == pytest.approx(own.layer3.mean())
 
 
-def test_maps_and_pictures_show_the_first_pictures_whole(source: Source, balls: Trace) -> None:
+def test_maps_and_images_show_the_first_images_whole(source: Source, balls: Trace) -> None:
     assert balls.ids == (1_000_000, 1_000_001)
     assert {layer: found.shape for layer, found in balls.maps.items()} == dict.fromkeys(LAYERS, (2, 8, 8))
-    assert balls.pictures.shape == (2, 32, 32, 3)
+    assert balls.images.shape == (2, 32, 32, 3)
     row = balls.places[(balls.places.id == 1_000_001) & (balls.places.row == 2) & (balls.places.column == 5)].iloc[0]
     assert balls.maps["layer3"][1, 2, 5] == np.float32(row.layer3)
     generator = source.models.generator
-    picture = generator.edited(generator.latents(range(1_000_001, 1_000_002), 0), [])[0]
-    assert np.array_equal(balls.pictures[1], ((picture + 1) * 127.5).round().byte().permute(1, 2, 0).numpy())
+    image = generator.edited(generator.latents(range(1_000_001, 1_000_002), 0), [])[0]
+    assert np.array_equal(balls.images[1], ((image + 1) * 127.5).round().byte().permute(1, 2, 0).numpy())
 
 
 def test_places_do_not_depend_on_shards_or_batches(source: Source, balls: Trace, out: Path) -> None:

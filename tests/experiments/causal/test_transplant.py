@@ -53,7 +53,7 @@ def test_a_lid_comes_with_its_box_and_not_by_its_own_unit(source: Source, out: P
     assert table.gain["layer1", "transplant"] > table.gain["layer1", "all"] + 0.2
 
 
-def test_donors_are_the_pictures_of_the_pool_that_show_most_where_they_show_most(source: Source) -> None:
+def test_donors_are_the_images_of_the_pool_that_show_most_where_they_show_most(source: Source) -> None:
     concept, generator = source.concept("ball"), source.models.generator
     best = layer_pool(source, "layer1", POOL).best[:, concept]
     rows = best.argsort(descending=True, stable=True)[:5].tolist()
@@ -86,7 +86,7 @@ def test_of_equal_places_it_is_one_in_the_midst(source: Source) -> None:
     assert (boxes.place[:, 1] > 0).all()
 
 
-def test_pictures_that_show_too_little_lend_nothing(source: Source) -> None:
+def test_images_that_show_too_little_lend_nothing(source: Source) -> None:
     most = {key: len(each.place) for key, each in donors(source, "lid", least=0.01).items()}
     some = {key: len(each.place) for key, each in donors(source, "lid", least=0.6).items()}
     assert 0 < some["layer2", 1] <= most["layer2", 1]
@@ -104,14 +104,14 @@ def test_a_patch_of_k_is_where_the_transplant_is(source: Source, out: Path) -> N
     pools = {layer: layer_pool(source, layer, POOL) for layer in LAYERS}
     own = find_donors(source, found.spec, pools, concept)["layer1", 1]
     value = pools["layer1"].constant(concept)
-    picture = int((~found.gains[:, column].isnan()).nonzero()[0])
-    z = generator.latents(found.spec.ids()[picture : picture + 1], 0)
+    image = int((~found.gains[:, column].isnan()).nonzero()[0])
+    z = generator.latents(found.spec.ids()[image : image + 1], 0)
     gains = []
     for (row, column_), (top, left) in zip(own.place.tolist(), own.corner.tolist(), strict=True):
         patch = Intervention.insert("layer1", shape, range(12), value, place(shape[1:], top, left, 3))
         labels = source.models.segmenter(generator.edited(z, [patch]))
         gains.append(float((labels == concept).any(1).float().view(8, 4, 8, 4).mean((1, 3))[row, column_]))
-    assert float(found.gains[picture, column]) in gains
+    assert float(found.gains[image, column]) in gains
 
 
 @pytest.mark.parametrize("margin", [0, 1])

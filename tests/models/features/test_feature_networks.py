@@ -51,7 +51,7 @@ def given(module: Callable[..., Any], pool: bool = False, **options: Any) -> Mod
     return ModuleFeatures(module, Preprocess(**options), pool=pool, device=CPU, name="own")
 
 
-def test_the_bundled_segmenter_describes_pictures_as_before() -> None:
+def test_the_bundled_segmenter_describes_images_as_before() -> None:
     network: Any = ganatomy.open_features("bundled:scenes?size=64")
     segmenter: Any = ganatomy.open_segmenter("bundled:scenes?size=64")
     assert isinstance(network, FeatureNetwork)
@@ -94,14 +94,14 @@ def test_maps_are_averaged_if_asked(here: Path) -> None:
         ("bounds=0..2&mean=1,1,1", -1.0, 1.0),
     ],
 )
-def test_as_what_pictures_are_given(options: str, black: float, white: float, here: Path) -> None:
+def test_as_what_images_are_given(options: str, black: float, white: float, here: Path) -> None:
     (here / "own_seen.py").write_text("def seen():\n    return lambda x: x[:, :, 0, 0]\n")
     ends = torch.tensor([-1.0, 1.0])[:, None, None, None].expand(2, 3, 4, 4)
     found = open_features(f"torch:own_seen:seen?{options}").features(ends)
     assert found.tolist() == [[black] * 3, [white] * 3]
 
 
-def test_pictures_are_resized_if_asked() -> None:
+def test_images_are_resized_if_asked() -> None:
     assert open_features("torch:own_features:shapes").features(IMAGES).tolist() == [[8, 8]] * 3
     assert open_features("torch:own_features:shapes?size=5").features(IMAGES[..., :6]).tolist() == [[5, 5]] * 3
 
@@ -130,7 +130,7 @@ def test_nothing_is_made_on_another_device() -> None:
         (torch.tensor([[1.0], [torch.nan], [0.0]]), "describes an image by NaN or Inf"),
     ],
 )
-def test_what_is_no_vector_of_each_picture(found: Any, said: str) -> None:
+def test_what_is_no_vector_of_each_image(found: Any, said: str) -> None:
     with pytest.raises(BadModel, match=f"^own describes .*{said}" if "NaN" not in said else said) as caught:
         given(lambda x: found).features(IMAGES)
     assert "\n" not in str(caught.value)

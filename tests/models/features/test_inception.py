@@ -80,7 +80,7 @@ def test_features_are_those_of_pytorch_fid(network: InceptionFeatures, side: int
 
 
 @pytest.mark.slow
-def test_pictures_are_described_one_by_one(network: InceptionFeatures, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_are_described_one_by_one(network: InceptionFeatures, monkeypatch: pytest.MonkeyPatch) -> None:
     two = random_images(32)
     together = network.features(two)
     assert network.features(two[:0]).shape == (0, 2048)

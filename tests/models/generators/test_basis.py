@@ -80,7 +80,7 @@ class TestRotation:
 
 class TestPrincipal:
     def test_they_are_those_of_numpy(self) -> None:
-        made = principal("", subject=planted(), layer="layer1", pictures=40, seed=2)
+        made = principal("", subject=planted(), layer="layer1", images=40, seed=2)
         z = planted().latents(range(40), 2 + (1 << 32))
         x = planted().observe(z, ["layer1"]).features["layer1"].double().movedim(1, -1).flatten(0, 2).numpy()
         variances, vectors = np.linalg.eigh(np.cov(x.T, bias=True))
@@ -92,7 +92,7 @@ class TestPrincipal:
         assert np.allclose(np.diag(along)[clear], 1, atol=1e-5)
 
     def test_they_come_in_order_of_variance_and_point_to_the_heavier_tail(self) -> None:
-        own = named("pca&pictures=60")
+        own = named("pca&images=60")
         z = own.latents(range(60), 1 << 32)
         c = own.observe(z, [LAYER]).features[LAYER].double().movedim(1, 0).flatten(1)
         assert float(c.mean(1).abs().max()) < 1e-5
@@ -115,10 +115,10 @@ class TestPrincipal:
         ):
             named("pca&count=12", "layer1")
 
-    @pytest.mark.parametrize("pictures", ["0", "1", "-4"])
-    def test_too_few_pictures_are_refused(self, pictures: str) -> None:
-        with pytest.raises(BadValue, match=f"pictures={pictures} is too few"):
-            named(f"pca&pictures={pictures}")
+    @pytest.mark.parametrize("images", ["0", "1", "-4"])
+    def test_too_few_images_are_refused(self, images: str) -> None:
+        with pytest.raises(BadValue, match=f"images={images} is too few"):
+            named(f"pca&images={images}")
 
     @pytest.mark.parametrize("value", [0.0, float("nan"), float("inf")])
     def test_a_layer_that_has_none_is_refused(self, value: float) -> None:
@@ -130,7 +130,7 @@ class TestPrincipal:
                 )
 
         with pytest.raises(BadModel, match="layer1 has no principal directions"):
-            principal("", subject=Still(CPU), layer="layer1", pictures=4)
+            principal("", subject=Still(CPU), layer="layer1", images=4)
 
 
 class TestDirections:
@@ -369,7 +369,7 @@ class TestNames:
             ("basis:planted:?layer=layer1&directions=pca&width=3", UnknownName, "option of planted 'width'"),
             ("basis:planted:?layer=layer1&directions=pca&amount=1", UnknownName, "option of pca 'amount'"),
             (
-                "basis:planted:?layer=layer1&directions=rotation&pictures=9",
+                "basis:planted:?layer=layer1&directions=rotation&images=9",
                 UnknownName,
                 "of rotation 'pictures'",
             ),
@@ -404,7 +404,7 @@ class TestNames:
         encoder = kept(tmp_path, "encoder.safetensors", **state)
         shifted = kept(tmp_path, "shifted.safetensors", **state, b_dec=randn(K))
         turns = ["rotation", "rotation&seed=1", "rotation&amount=0.5", "rotation&count=3"]
-        main = [f"pca&pictures={each}" for each in ("40", "50", "40&count=3", "40&seed=1")]
+        main = [f"pca&images={each}" for each in ("40", "50", "40&count=3", "40&seed=1")]
         files = [
             *map(str, (one, other, encoder, shifted)),
             f"{encoder}&activation=none",
@@ -428,7 +428,7 @@ def told(options: str) -> str:
 
 @pytest.mark.slow
 def test_another_process_finds_the_same_directions() -> None:
-    options = ["rotation&seed=4&amount=0.3", "pca&count=5&pictures=40"]
+    options = ["rotation&seed=4&amount=0.3", "pca&count=5&images=40"]
     code = "import torch; torch.set_num_threads(1); from test_basis import told"
     command = [sys.executable, "-c", f"{code}; print(*map(told, {options}), sep='\\n')"]
     found = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from toy_classifier import CLASSES, SIDE, Toy, toy_spec, write_pictures
+from toy_classifier import CLASSES, SIDE, Toy, toy_spec, write_images
 
 from ganatomy.core.errors import BadFile, BadModel, BadValue, GanatomyError, UnknownName
 from ganatomy.datasets import CropSpec, open_images
@@ -15,7 +15,7 @@ from ganatomy.models.generators.classifier import Classifier, View, as_classifie
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_pictures(tmp_path_factory.mktemp("pictures") / "toys", 12)
+    return write_images(tmp_path_factory.mktemp("images") / "toys", 12)
 
 
 def opened(spec: str) -> Classifier:
@@ -31,11 +31,11 @@ def test_the_toy_tells_every_class(folder: Path) -> None:
     assert torch.equal(toy.rest(z, "see").output.argmax(1), toy.truth(z))
 
 
-def test_pictures_are_given_as_the_network_takes_them(folder: Path) -> None:
+def test_images_are_given_as_the_network_takes_them(folder: Path) -> None:
     view = View(open_images(str(folder)), CropSpec(SIDE), mean=(0.1, 0.2, 0.3), std=(1, 2, 4))
     grey = torch.zeros(1, 3, 2, 2)
     assert torch.allclose(view.inputs(grey)[0, :, 0, 0], torch.tensor([0.4, 0.15, 0.05]))
-    assert torch.equal(View(view.pictures, view.frame).inputs(grey + 0.5), grey + 0.5)
+    assert torch.equal(View(view.dataset, view.frame).inputs(grey + 0.5), grey + 0.5)
 
 
 def test_what_is_looked_at_is_part_of_the_fingerprint(folder: Path, tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_scores_that_do_not_fit_the_classes_are_to_be_named(folder: Path) -> Non
         five.truth(five.latents(range(2), 0))
     named = as_classifier(net, view, classes=["a", "red", "b", "green", "blue"])
     z = named.latents(range(12), 0)
-    own = view.pictures.class_ids(view.shown(z).numbers)
+    own = view.dataset.class_ids(view.shown(z).numbers)
     assert [named.classes[i] for i in named.truth(z)] == [CLASSES[i] for i in own]
     with pytest.raises(UnknownName, match="class among those of the scores of Toy 'green'"):
         as_classifier(net, view, classes=["a", "red", "b", "c", "blue"])
@@ -166,9 +166,9 @@ def test_options_that_cannot_be_meant(folder: Path, options: str, kind: type[Gan
     assert "\n" not in str(caught.value)
 
 
-def test_one_picture_is_too_few(tmp_path: Path) -> None:
+def test_one_image_is_too_few(tmp_path: Path) -> None:
     with pytest.raises(BadValue, match=r"takes 2 images and .* has 1"):
-        open_subject(toy_spec(write_pictures(tmp_path, 1)))
+        open_subject(toy_spec(write_images(tmp_path, 1)))
 
 
 def test_the_network_is_frozen_and_keeps_no_hook(folder: Path) -> None:
@@ -194,7 +194,7 @@ class OneByOne(Toy):
 
 
 @pytest.mark.parametrize("kind", [InParts, OneByOne])
-def test_pictures_that_are_taken_in_parts_are_joined(folder: Path, kind: type[Toy]) -> None:
+def test_images_that_are_taken_in_parts_are_joined(folder: Path, kind: type[Toy]) -> None:
     view = View(open_images(str(folder)), CropSpec(SIDE))
     parts, whole = as_classifier(kind(), view), as_classifier(Toy(), view)
     assert parts.layers == whole.layers
@@ -239,23 +239,23 @@ def test_networks_that_are_no_classifiers(folder: Path, net: nn.Module, said: st
         as_classifier(net, View(open_images(str(folder)), CropSpec(SIDE)))
 
 
-def test_small_pictures_are_shown_and_labelled_at_their_own_size(folder: Path) -> None:
-    pictures = open_images(str(folder))
+def test_small_images_are_shown_and_labelled_at_their_own_size(folder: Path) -> None:
+    images = open_images(str(folder))
     for size, crop, given, expected in (
         *((12, 0.0, 0, 24), (12, 0.5, 0, 12), (12, 0.75, 0, 18), (24, 0.0, 0, 24), (30, 0.0, 0, 30), (12, 0.0, 48, 48)),
         *((12, 0.0, 6, 6), (200, 0.0, 0, 200)),
     ):
-        view = View(pictures, CropSpec(size, crop), label_size=given)
+        view = View(images, CropSpec(size, crop), label_size=given)
         assert view.labelled == CropSpec(expected, crop)
-    assert View(pictures, CropSpec((6, 12)), label_size=12).labelled == CropSpec((12, 24))
-    net = as_classifier(Toy(), View(pictures, CropSpec(12)))
+    assert View(images, CropSpec((6, 12)), label_size=12).labelled == CropSpec((12, 24))
+    net = as_classifier(Toy(), View(images, CropSpec(12)))
     seen = net.observe(net.latents(range(3), 0), ["see"])
     assert net.label_size == (24, 24)
     assert seen.images.shape == (3, 3, 24, 24)
     assert seen.features["see"].shape == (3, 6, 12, 12)
     assert seen.shown is not None
     assert seen.shown.frame == CropSpec(24)
-    assert torch.equal(seen.images, pictures.images(seen.shown.numbers, CropSpec(24)))
+    assert torch.equal(seen.images, images.images(seen.shown.numbers, CropSpec(24)))
     specs = [toy_spec(folder, f"size=12{more}") for more in ("", "&label_size=12", "&label_size=24")]
     prints = [opened(spec).fingerprint for spec in specs]
     assert prints[0] == prints[2] != prints[1]

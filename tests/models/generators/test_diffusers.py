@@ -75,15 +75,15 @@ def test_layers_of_a_decoder_have_the_paths_that_its_modules_have(saved: Path, k
 
 
 @pytest.mark.parametrize("name", sorted(AUTOENCODERS))
-def test_encoded_pictures_are_drawn_as_diffusers_reconstructs_them(saved: Path, name: str) -> None:
+def test_encoded_images_are_drawn_as_diffusers_reconstructs_them(saved: Path, name: str) -> None:
     size = SIZED.get(name, "?size=16")
     generator = opened(f"{saved / name}{size}&images=scenes:church")
     scenes = open_images("scenes:church")
     z = generator.latents(range(2, 5), 7)
-    pictures = scenes.images(scenes.sample_indices(range(2, 5), 7), CropSpec(16))
+    images = scenes.images(scenes.sample_indices(range(2, 5), 7), CropSpec(16))
     with torch.no_grad():
         model = reopened(saved / name)
-        encoded = model.encode(pictures)
+        encoded = model.encode(images)
         code = encoded.latent_dist.mode() if name in ("kl", "normed", "flux2", "asymmetric") else encoded[0]
         expected = model.decode(code).sample
     assert torch.allclose(generator.observe(z, []).images, expected, atol=1e-5)
@@ -91,7 +91,7 @@ def test_encoded_pictures_are_drawn_as_diffusers_reconstructs_them(saved: Path, 
     assert not torch.equal(z, generator.latents(range(2, 5), 8))
 
 
-def test_pictures_come_from_a_folder_their_middle_square(saved: Path, tmp_path: Path) -> None:
+def test_images_come_from_a_folder_their_middle_square(saved: Path, tmp_path: Path) -> None:
     for i in range(3):
         pixels = np.full((16, 32, 3), 40 * i, np.uint8)
         pixels[:, :8] = pixels[:, 24:] = 255
@@ -110,7 +110,7 @@ def test_pictures_come_from_a_folder_their_middle_square(saved: Path, tmp_path: 
         opened(f"{saved / 'kl'}?images=nowhere")
 
 
-def test_the_size_of_the_pictures_is_asked_for(saved: Path) -> None:
+def test_the_size_of_the_images_is_asked_for(saved: Path) -> None:
     generator = opened(f"{saved / 'kl'}?size=24")
     assert generator.latents(range(1), 0).shape == (1, 3, 12, 12)
     assert generator.observe(generator.latents(range(2), 0), []).images.shape == (2, 3, 24, 24)
@@ -158,19 +158,19 @@ def test_a_unet_estimates_what_diffusers_does(saved: Path, tmp_path: Path, says:
     assert (float(images.abs().max()) <= 0.5) == bool(clip)
 
 
-def test_sampled_pictures_do_not_depend_on_their_batch(ddpm: HookedGenerator) -> None:
+def test_sampled_images_do_not_depend_on_their_batch(ddpm: HookedGenerator) -> None:
     z = ddpm.latents(range(4), 0)
     assert torch.equal(z[2:3], ddpm.latents(range(2, 3), 0))
     assert not torch.equal(z, ddpm.latents(range(4), 1))
     assert len(ddpm.latents(range(0), 0)) == 0
 
 
-def test_given_pictures_are_covered_with_noise(saved: Path) -> None:
+def test_given_images_are_covered_with_noise(saved: Path) -> None:
     generator = opened(f"{saved / 'ddpm'}?step=300&images=scenes:church")
     scenes = open_images("scenes:church")
-    pictures = scenes.images(scenes.sample_indices(range(2), 5), CropSpec(16))
+    images = scenes.images(scenes.sample_indices(range(2), 5), CropSpec(16))
     noise = standard_normal(range(2), 5, (3, 16, 16), CPU)
-    expected = library().DDPMScheduler().add_noise(pictures, noise, torch.tensor([300, 300]))
+    expected = library().DDPMScheduler().add_noise(images, noise, torch.tensor([300, 300]))
     assert torch.allclose(generator.latents(range(2), 5), expected, atol=1e-6)
     with pytest.raises(BadValue, match=r"steps=5: give 1 or more, and none at all where images are given"):
         opened(f"{saved / 'ddpm'}?images=scenes:church&steps=5")
@@ -269,7 +269,7 @@ def test_in_half_precision_only_the_network_rounds(saved: Path) -> None:
     assert torch.allclose(half.observe(z, []).images, expected, atol=1e-5)
 
 
-def test_the_fingerprint_is_of_weights_and_of_all_that_changes_pictures(
+def test_the_fingerprint_is_of_weights_and_of_all_that_changes_images(
     saved: Path, copied: Callable[[str], Path], kl: HookedGenerator
 ) -> None:
     assert opened(copied("kl")).fingerprint == kl.fingerprint, "it depends on where the model lies"

@@ -19,20 +19,20 @@ def test_what_is_exported_judges_as_in_training_the_group_that_gave_the_spread()
     with torch.random.fork_rng():
         torch.manual_seed(0)
         trained = Discriminator((8, 6, 6, 4))
-        pictures = torch.randn(4, 3, 16, 16).clamp(-1, 1)
+        images = torch.randn(4, 3, 16, 16).clamp(-1, 1)
     with torch.no_grad():
         trained.last[0].weight[:, -1] *= 10  # or else the spread hardly matters
         trained.last[0].bias.b.fill_(0.1)
         exported = discriminator_network([4, 6, 6])
-        exported.load_state_dict(trained.published(pictures))
-        expected, judged = trained(pictures, 2, 1.0), exported(pictures)[:, 0]
+        exported.load_state_dict(trained.published(images))
+        expected, judged = trained(images, 2, 1.0), exported(images)[:, 0]
         assert torch.allclose(judged, expected, atol=5e-3 * float(expected.abs().max())), "half precision"
-        assert torch.allclose(torch.cat([exported(each[None])[:, 0] for each in pictures]), judged, atol=1e-5)
+        assert torch.allclose(torch.cat([exported(each[None])[:, 0] for each in images]), judged, atol=1e-5)
         exported.get_parameter("layer5.spread").zero_()
-        assert not torch.allclose(exported(pictures)[:, 0], expected, atol=0.05 * float(expected.abs().max()))
+        assert not torch.allclose(exported(images)[:, 0], expected, atol=0.05 * float(expected.abs().max()))
 
 
-def test_the_bundled_one_tells_scenes_from_drawn_pictures() -> None:
+def test_the_bundled_one_tells_scenes_from_drawn_images() -> None:
     judge, generator = open_subject("bundled:church-discriminator"), open_generator("bundled:church")
     assert isinstance(judge, Classifier)
     real = judge.rest(judge.latents(range(40), 5), "layer8").output

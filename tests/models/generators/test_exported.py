@@ -99,7 +99,7 @@ def farthest(a: Tensor, b: Tensor) -> float:
     return float((a - b).abs().max())
 
 
-def test_layers_pictures_and_replacements_are_those_of_the_module(net: Net, path: Path) -> None:
+def test_layers_images_and_replacements_are_those_of_the_module(net: Net, path: Path) -> None:
     own, given = open_generator(f"exported:{path}"), as_generator(net, latent=(6,))
     named = list(given.layers)
     assert list(own.layers.items()) == list(given.layers.items())

@@ -30,7 +30,7 @@ def noise(count: int, flow: RealNVP) -> Tensor:
     return torch.randn(count, flow.latent, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 
 
-def test_pictures_have_their_latents_and_latents_their_pictures() -> None:
+def test_images_have_their_latents_and_latents_their_images() -> None:
     flow = some_flow().double()
     z = noise(3, flow)
     images = flow(z)

@@ -274,7 +274,7 @@ class Draw(nn.Module):
         return self.function(z)  # type: ignore[operator]
 
 
-def picture(z: Tensor, low: float, high: float, channels: int = 3) -> Tensor:
+def image(z: Tensor, low: float, high: float, channels: int = 3) -> Tensor:
     flat = low + (high - low) * torch.sigmoid(3 * z)
     return flat.view(-1, 1, 2, 2).repeat(1, channels, 8, 8)
 
@@ -287,14 +287,14 @@ def picture(z: Tensor, low: float, high: float, channels: int = 3) -> Tensor:
         (lambda z: 1 / 0, "running module raised ZeroDivisionError: division by zero"),
     ],
 )
-def test_what_draws_no_pictures_is_refused(function: object, says: str) -> None:
+def test_what_draws_no_images_is_refused(function: object, says: str) -> None:
     with pytest.raises(BadModel, match=says) as caught:
         HookedGenerator(Draw(function), normal)
     assert "\n" not in str(caught.value)
 
 
 def test_a_module_without_layers_is_refused() -> None:
-    net = Draw(lambda z: picture(z, 0, 1))
+    net = Draw(lambda z: image(z, 0, 1))
     net.layer = nn.Identity()
     net.layer.forward = lambda r: r.flatten(1)
     with pytest.raises(BadModel, match="has no layer: none of its submodules"):
@@ -303,21 +303,21 @@ def test_a_module_without_layers_is_refused() -> None:
 
 def test_latents_that_do_not_fit_the_ids_are_refused() -> None:
     with pytest.raises(BadModel, match=r"the latents of module are \[3, 4\] for 16 ids"):
-        HookedGenerator(Draw(lambda z: picture(z, 0, 1)), lambda ids, seed: torch.zeros(3, 4))
+        HookedGenerator(Draw(lambda z: image(z, 0, 1)), lambda ids, seed: torch.zeros(3, 4))
     with pytest.raises(BadModel, match="the latents of module are list for 16 ids"):
-        HookedGenerator(Draw(lambda z: picture(z, 0, 1)), lambda ids, seed: [1.0])
+        HookedGenerator(Draw(lambda z: image(z, 0, 1)), lambda ids, seed: [1.0])
 
 
 def test_black_and_white_can_be_said() -> None:
-    generator = HookedGenerator(Draw(lambda z: picture(z, 0, 255)), normal, bounds=(0.0, 255.0))
+    generator = HookedGenerator(Draw(lambda z: image(z, 0, 255)), normal, bounds=(0.0, 255.0))
     z = generator.latents(range(8), 0)
-    assert torch.allclose(generator.observe(z, []).images, picture(z, -1, 1), atol=1e-5)
+    assert torch.allclose(generator.observe(z, []).images, image(z, -1, 1), atol=1e-5)
 
 
 def test_prints_do_not_reach_stdout(capsys: pytest.CaptureFixture[str]) -> None:
     def loud(z: Tensor) -> Tensor:
         print("hello")  # noqa: T201
-        return picture(z, 0, 1)
+        return image(z, 0, 1)
 
     generator = HookedGenerator(Draw(loud), normal)
     generator.observe(generator.latents(range(1), 0), ["layer"])
@@ -331,7 +331,7 @@ def test_a_layer_that_is_skipped_this_time_is_named() -> None:
         def forward(self, z: Tensor) -> Tensor:
             if len(z) < 5:
                 self.layer(z.view(-1, 1, 2, 2))
-            return picture(z, 0, 1)
+            return image(z, 0, 1)
 
     generator = HookedGenerator(Moody(None), normal)
     with pytest.raises(BadModel, match="did not compute its layer layer this time"):
@@ -448,8 +448,8 @@ class Skips(nn.Module):
 
     def forward(self, z: Tensor) -> dict[str, Tensor]:
         hidden, skips = self.down(z.view(-1, 1, 2, 2))
-        pictures = self.last(hidden + 2 * skips[0] + 3 * skips[1])
-        return {"small": pictures[:, :, :1, :1], "loss": pictures.mean(), "sample": pictures, "again": pictures + 1}
+        images = self.last(hidden + 2 * skips[0] + 3 * skips[1])
+        return {"small": images[:, :, :1, :1], "loss": images.mean(), "sample": images, "again": images + 1}
 
 
 def test_the_output_of_a_block_is_replaced_among_its_skips_too() -> None:
@@ -496,12 +496,12 @@ def test_a_function_may_run_the_module() -> None:
     def run(z: Tensor) -> Tensor:
         assert z.dtype == torch.float32
         net.layer(z.view(-1, 1, 2, 2).bfloat16())
-        return picture(z, 0, 1)
+        return image(z, 0, 1)
 
     generator = HookedGenerator(net, normal, forward=run)
     z = generator.latents(range(3), 0)
     seen = generator.observe(z, ["layer"])
-    assert torch.allclose(seen.images, 2 * picture(z, 0, 1) - 1)
+    assert torch.allclose(seen.images, 2 * image(z, 0, 1) - 1)
     assert seen.features["layer"].dtype == torch.float32
     with pytest.raises(BadModel, match="raised"):
         HookedGenerator(net, normal)

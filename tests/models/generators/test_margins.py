@@ -49,11 +49,11 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def test_a_unit_that_is_the_picture_has_an_iou_of_one(study: Path) -> None:
+def test_a_unit_that_is_the_image_has_an_iou_of_one(study: Path) -> None:
     assert Dissection.open(study).units.iou[0] > 0.99
 
 
-def test_experiments_on_places_ask_for_a_grid_that_is_the_picture(study: Path) -> None:
+def test_experiments_on_places_ask_for_a_grid_that_is_the_image(study: Path) -> None:
     with pytest.raises(BadValue, match=r"wide reaches 8 places beyond the image.*margins=no"):
         open_source(study, generator=Wide()).shape("wide")
 

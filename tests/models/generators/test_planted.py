@@ -134,7 +134,7 @@ def test_the_segmenter_reads_every_colour_exactly(segmenter: PlantedSegmenter) -
             assert score == pytest.approx(float(NAMES[concept] in names), abs=0.02)
 
 
-def test_scores_pull_a_picture_towards_the_concept(segmenter: PlantedSegmenter) -> None:
+def test_scores_pull_a_image_towards_the_concept(segmenter: PlantedSegmenter) -> None:
     image = torch.zeros(1, 3, 2, 2, requires_grad=True)
     segmenter.score(image, find_concept(VOCABULARY, "tree")).sum().backward()
     assert image.grad is not None

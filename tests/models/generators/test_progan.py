@@ -200,7 +200,7 @@ def test_another_network_is_no_progressive_gan(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("dtype", "mean", "most"), [("bfloat16", 1.0, 40.0), ("float16", 0.2, 8.0)])
-def test_in_half_precision_the_pictures_are_nearly_the_same(dtype: str, mean: float, most: float) -> None:
+def test_in_half_precision_the_images_are_nearly_the_same(dtype: str, mean: float, most: float) -> None:
     """In grey levels: 0.5 and 30 were measured in bfloat16, 0.06 and 4 in float16."""
     whole, half = open_generator("bundled:church"), open_generator(f"bundled:church?dtype={dtype}")
     z = whole.latents(range(4), 0)

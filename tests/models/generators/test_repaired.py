@@ -49,7 +49,7 @@ def repaired(name: str, *edits: Callable[[Generator], Intervention], to: str = "
     return write_repaired(Path(to), name, generator, [edit(generator) for edit in edits])
 
 
-def pictures(generator: Generator, *edits: Intervention) -> Tensor:
+def images(generator: Generator, *edits: Intervention) -> Tensor:
     return generator.edited(generator.latents(range(100, 105), 3), edits)
 
 
@@ -77,9 +77,9 @@ def test_an_ablation_is_written_as_plain_weights_of_the_family(name: str, layer:
     opened = [open_generator("repaired:out"), open_generator(f"{family}:{written.file}?{query.partition('?')[2]}")]
     for each in opened:
         assert type(each) is type(generator)
-        assert farthest(pictures(each), pictures(generator, off(generator, layer))) < 2e-6
+        assert farthest(images(each), images(generator, off(generator, layer))) < 2e-6
         assert each.fingerprint == opened[0].fingerprint != generator.fingerprint
-    assert farthest(pictures(opened[0]), pictures(generator)) > 1e-3
+    assert farthest(images(opened[0]), images(generator)) > 1e-3
     state = safetensors.torch.load_file(written.file)
     assert all(value.dtype == torch.float32 for value in state.values()), "not as precise as the file was"
 
@@ -87,11 +87,11 @@ def test_an_ablation_is_written_as_plain_weights_of_the_family(name: str, layer:
 def test_the_weights_need_nothing_else(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     generator = open_generator("progan:gan.pth")
     write_repaired(Path("out"), "progan:gan.pth", generator, [off(generator, "layer2")])
-    expected = pictures(generator, off(generator, "layer2"))
+    expected = images(generator, off(generator, "layer2"))
     shutil.move("out", "elsewhere")
     Path("gan.pth").unlink()
     monkeypatch.chdir("/")
-    assert torch.equal(pictures(open_generator(f"repaired:{directory / 'elsewhere'}")), expected)
+    assert torch.equal(images(open_generator(f"repaired:{directory / 'elsewhere'}")), expected)
 
 
 @pytest.mark.parametrize("name", ["progan:gan.pth", "stylegan:style.pkl", "planted:", "vae:vae.safetensors"])
@@ -153,7 +153,7 @@ def test_bundled_generators_are_written_in_the_layout_of_their_family() -> None:
     assert not state["layer4.conv.weight"][[7, 30]].any()
     assert state["layer4.conv.weight"][8].any()
     church = open_generator("bundled:church?dtype=float16")
-    assert torch.equal(pictures(open_generator(written.name)), pictures(church, off(church, "layer4", (7, 30))))
+    assert torch.equal(images(open_generator(written.name)), images(church, off(church, "layer4", (7, 30))))
 
 
 def test_a_study_that_holds_one_is_opened_like_it() -> None:
@@ -191,7 +191,7 @@ def test_a_module_by_name_gets_its_weights_from_the_directory(directory: Path) -
     assert written.reason == "2: 1.weight and 1.bias, which make its units"
     assert written.name == "repaired:out?trust=yes"
     Path("net.pt").unlink()
-    assert farthest(pictures(open_generator(written.name)), pictures(generator, off(generator, "2"))) < 2e-6
+    assert farthest(images(open_generator(written.name)), images(generator, off(generator, "2"))) < 2e-6
 
 
 def test_code_is_not_run_unless_somebody_says_so(directory: Path) -> None:
@@ -226,13 +226,13 @@ def test_the_generator_is_found_where_it_was_or_beside(directory: Path, monkeypa
     shutil.move("gan.pth", "a/gan.pth")
     generator = open_generator("progan:a/gan.pth")
     write_repaired(Path("a/out"), "progan:a/gan.pth", generator, [on(generator, "layer3")])
-    expected = pictures(generator, on(generator, "layer3"))
+    expected = images(generator, on(generator, "layer3"))
     monkeypatch.chdir("/")
-    assert torch.equal(pictures(open_generator(f"repaired:{directory}/a/out")), expected)
+    assert torch.equal(images(open_generator(f"repaired:{directory}/a/out")), expected)
     shutil.copytree(directory / "a/out", directory / "far/away")
-    assert torch.equal(pictures(open_generator(f"repaired:{directory}/far/away")), expected)
+    assert torch.equal(images(open_generator(f"repaired:{directory}/far/away")), expected)
     shutil.move(directory / "a", directory / "b")
-    assert torch.equal(pictures(open_generator(f"repaired:{directory}/b/out")), expected)
+    assert torch.equal(images(open_generator(f"repaired:{directory}/b/out")), expected)
     with pytest.raises(BadFile, match=r"gan\.pth cannot be repaired as it was: .*gan\.pth: no such file"):
         open_generator(f"repaired:{directory}/far/away")
 

@@ -90,21 +90,21 @@ def plain_dense(kept: Kept, x: Tensor) -> Tensor:
 
 def plain_conv(kept: Kept, x: Tensor, w: Tensor, *, demodulate: bool = True, gain: float = 1) -> Tensor:
     """Modulate the weights themselves, image by image (Karras et al. 2020, Eqn 1 and 3)."""
-    weight, pictures = kept.tensors["weight"], []
+    weight, images = kept.tensors["weight"], []
     up = kept.facts.get("up", 1)
-    for picture, style in zip(x, plain_dense(kept.parts["affine"], w) * gain, strict=True):
+    for image, style in zip(x, plain_dense(kept.parts["affine"], w) * gain, strict=True):
         own = weight * style[None, :, None, None]
         if demodulate:
             own = own / (own.square().sum((1, 2, 3), keepdim=True) + 1e-8).sqrt()
         if up == 1:
-            pictures.append(F.conv2d(picture[None], own, padding=weight.shape[-1] // 2))
+            images.append(F.conv2d(image[None], own, padding=weight.shape[-1] // 2))
         else:
-            spread = torch.zeros(1, len(picture), 2 * picture.shape[1] + 3, 2 * picture.shape[2] + 3)
-            spread[..., 2:-1:2, 2:-1:2] = picture
-            pictures.append(
+            spread = torch.zeros(1, len(image), 2 * image.shape[1] + 3, 2 * image.shape[2] + 3)
+            spread[..., 2:-1:2, 2:-1:2] = image
+            images.append(
                 plain_filter(F.conv2d(spread, own.flip(2, 3)), kept.tensors["resample_filter"] * 4, 1, 1, (1,) * 4)
             )
-    return torch.cat(pictures)
+    return torch.cat(images)
 
 
 def plain_stylegan2(network: Kept, z: Tensor, classes: int) -> Tensor:
@@ -156,7 +156,7 @@ def test_stylegan2_is_its_formula(tmp_path: Path, architecture: str, classes: in
     assert farthest(generator.observe(z, []).images, plain_stylegan2(network, z, classes)) < 1e-5
 
 
-def test_grey_pictures_have_three_channels_alike(tmp_path: Path) -> None:
+def test_grey_images_have_three_channels_alike(tmp_path: Path) -> None:
     network = stylegan2(0, 8, colours=1)
     generator = opened(tmp_path, G_ema=network)
     z = generator.latents(range(2), 0)

@@ -103,7 +103,7 @@ def path(whole: bytes, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("make", "size"), [(Net, (6,)), (dcgan, (6, 1, 1))])
-def test_layers_pictures_and_replacements_are_those_of_the_module(
+def test_layers_images_and_replacements_are_those_of_the_module(
     make: Callable[[], nn.Module], size: tuple[int, ...], tmp_path: Path
 ) -> None:
     net = stirred(make())

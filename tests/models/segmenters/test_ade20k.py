@@ -40,7 +40,7 @@ def probabilities(directory: Path, images: Tensor, size: tuple[int, int]) -> Ten
 
 
 def test_small_weights_against_a_plain_restatement(small: Path) -> None:
-    images, segmenter = plain.pictures(96, 64), opened(small)
+    images, segmenter = plain.images(96, 64), opened(small)
     pooled = F.adaptive_avg_pool2d(images, 64)
     p = probabilities(small, pooled, (96, 64))
     labels = segmenter(images)
@@ -53,7 +53,7 @@ def test_small_weights_against_a_plain_restatement(small: Path) -> None:
 
 
 def test_gradients_are_those_of_the_restatement(small: Path) -> None:
-    images, segmenter = plain.pictures(count=1), opened(small)
+    images, segmenter = plain.images(count=1), opened(small)
     concept = int(segmenter(images).flatten().mode().values)
     ours, theirs = images.clone().requires_grad_(), images.double().requires_grad_()
     segmenter.score(ours, concept).square().mean().backward()
@@ -64,7 +64,7 @@ def test_gradients_are_those_of_the_restatement(small: Path) -> None:
 
 
 def test_the_first_release_was_trained_on_other_colours(small: Path) -> None:
-    images = plain.pictures(count=1)
+    images = plain.images(count=1)
     new, old = opened(small), opened(small, "sizes=64&colours=bgr")
     assert new.fingerprint != old.fingerprint
     wanted = (images.flip(1) + 1) * 127.5 - torch.tensor(COLOURS["bgr"].means).view(3, 1, 1)

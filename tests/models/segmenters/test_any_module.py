@@ -52,7 +52,7 @@ def test_label_maps() -> None:
         one.score(IMAGES, 1)
 
 
-def test_another_size_is_brought_to_that_of_the_pictures() -> None:
+def test_another_size_is_brought_to_that_of_the_images() -> None:
     coarse = torch.zeros(2, 4, 1, 2)
     coarse[:, 1, 0, 0], coarse[:, 2, 0, 1] = 5, 4  # smooth logits meet where the first is still stronger
     segmenter = as_segmenter(lambda x: coarse, WORDS, planes=["object"])

@@ -83,7 +83,7 @@ def test_thresholds_at_the_ends_show_all_and_nothing(clip: tuple[Path, Any], ima
     assert bool((opened(clip, thresholds="0")(images) > 0).all())
 
 
-def test_pictures_of_a_long_batch_go_through_in_pieces(
+def test_images_of_a_long_batch_go_through_in_pieces(
     clip: tuple[Path, Any], images: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     segmenter = opened(clip, thresholds="0.5")
@@ -112,7 +112,7 @@ def test_a_study_knows_the_thresholds(clip: tuple[Path, Any]) -> None:
     assert "thresholds" not in facts(DissectSpec("planted:", images=2), Models("planted:", "planted:", "cpu"))
 
 
-def test_every_tensor_is_made_where_the_pictures_are(clip: tuple[Path, Any], images: Images) -> None:
+def test_every_tensor_is_made_where_the_images_are(clip: tuple[Path, Any], images: Images) -> None:
     segmenter = opened(clip)
     segmenter._net, segmenter._embeddings = segmenter._net.to("meta"), segmenter._embeddings.to("meta")
     assert segmenter.scores(images.to("meta")).is_meta

@@ -22,7 +22,7 @@ UNDISPUTED = {
 }
 
 
-def picture(*codes: str) -> torch.Tensor:
+def image(*codes: str) -> torch.Tensor:
     pixels = torch.tensor([list(bytes.fromhex(code)) for code in codes]) / 127.5 - 1
     return pixels.T.reshape(1, 3, 1, -1)
 
@@ -34,7 +34,7 @@ def colors() -> Colors:
 
 @pytest.mark.parametrize("name", UNDISPUTED)
 def test_undisputed_colours(colors: Colors, name: str) -> None:
-    labels = colors(picture(*UNDISPUTED[name].split()))
+    labels = colors(image(*UNDISPUTED[name].split()))
     assert [colors.vocabulary[i].name for i in labels.flatten()] == [name] * labels.numel()
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from toy_classifier import SIDE, write_pictures
+from toy_classifier import SIDE, write_images
 
 from ganatomy.core.errors import BadFile, BadModel, BadValue
 from ganatomy.datasets import CropSpec, ImageRefs
@@ -24,7 +24,7 @@ def labels_of(directory: Path) -> DatasetLabels:
 
 
 def test_labels_are_those_of_the_set(tmp_path: Path) -> None:
-    labels = labels_of(write_pictures(tmp_path, 6))
+    labels = labels_of(write_images(tmp_path, 6))
     frame = CropSpec(SIDE)
     shown = ImageRefs(labels.images.fingerprint, (4, 0), frame)
     assert torch.equal(labels.of(shown), labels.images.labels([4, 0], frame))
@@ -34,7 +34,7 @@ def test_labels_are_those_of_the_set(tmp_path: Path) -> None:
 
 
 def test_other_images_have_no_labels(tmp_path: Path) -> None:
-    labels = labels_of(write_pictures(tmp_path, 6))
+    labels = labels_of(write_images(tmp_path, 6))
     with pytest.raises(BadModel, match="are of the images of that set alone"):
         labels(torch.zeros(1, 3, SIDE, SIDE))
     with pytest.raises(BadModel, match="are of the images of that set alone"):
@@ -45,7 +45,7 @@ def test_other_images_have_no_labels(tmp_path: Path) -> None:
 
 def test_images_without_labels_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadFile, match="has no label maps; they lie in labels/PLANE"):
-        labels_of(write_pictures(tmp_path, 6, labels=False))
+        labels_of(write_images(tmp_path, 6, labels=False))
 
 
 def with_label(folder: Path, value: int) -> Path:
@@ -58,7 +58,7 @@ def with_label(folder: Path, value: int) -> Path:
 
 
 def test_a_label_of_pixels_that_nobody_labelled(tmp_path: Path) -> None:
-    path, frame = with_label(write_pictures(tmp_path, 6), 255), CropSpec(SIDE)
+    path, frame = with_label(write_images(tmp_path, 6), 255), CropSpec(SIDE)
     plain = labels_of(tmp_path)
     shown = ImageRefs(plain.images.fingerprint, tuple(range(6)), frame)
     with pytest.raises(BadFile, match=r"has label 255; the vocabulary has 0 to 3.*\?ignore=255") as caught:
@@ -78,7 +78,7 @@ def test_a_label_of_pixels_that_nobody_labelled(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ignore", ["-1", "255.0", "void", "1,,2"])
 def test_what_is_no_number_of_a_label(tmp_path: Path, ignore: str) -> None:
-    write_pictures(tmp_path, 6)
+    write_images(tmp_path, 6)
     with pytest.raises(BadValue, match="give numbers of labels with commas between them, such as 255"):
         open_segmenter(f"labels:{tmp_path}?ignore={ignore}")
     with pytest.raises(BadValue, match="is for label maps in a folder"):
@@ -86,7 +86,7 @@ def test_what_is_no_number_of_a_label(tmp_path: Path, ignore: str) -> None:
 
 
 def test_label_maps_of_few_bits_and_other_endings(tmp_path: Path) -> None:
-    write_pictures(tmp_path, 6)
+    write_images(tmp_path, 6)
     frame = CropSpec(SIDE)
     plain = labels_of(tmp_path)
     shown = ImageRefs(plain.images.fingerprint, tuple(range(6)), frame)

@@ -128,7 +128,7 @@ def task_tokens(directory: Path) -> Tensor:
         ("mobilevit", "MobileViT", {"do_resize": False, "do_center_crop": False}),
     ],
 )
-def test_pictures_are_prepared_as_by_the_models_own_code(
+def test_images_are_prepared_as_by_the_models_own_code(
     tmp_path: Path, family: str, kind: str, settings: dict[str, Any]
 ) -> None:
     """But for its rounding of resized images to whole numbers; no value here is cut off at black or white."""
@@ -136,9 +136,9 @@ def test_pictures_are_prepared_as_by_the_models_own_code(
     own = getattr(module, f"{kind}ImageProcessorPil")(**settings)
     own.save_pretrained(tmp_path)
     coarse = np.random.default_rng(0).integers(90, 160, (9, 11, 3), dtype=np.uint8)
-    picture = coarse.repeat(4, 0).repeat(4, 1)
-    expected = own(images=picture, return_tensors="pt")["pixel_values"]
-    images = torch.from_numpy(picture).permute(2, 0, 1)[None] / 127.5 - 1
+    image = coarse.repeat(4, 0).repeat(4, 1)
+    expected = own(images=image, return_tensors="pt")["pixel_values"]
+    images = torch.from_numpy(image).permute(2, 0, 1)[None] / 127.5 - 1
     made = read_preprocessing(tmp_path, {"model_type": family})(images)
     assert made.shape == expected.shape
     step = (expected.max() - expected.min()) / 70
@@ -182,7 +182,7 @@ def test_preprocessing_where_no_file_says_it(tmp_path: Path) -> None:
     assert (newer.fixed, newer.mean, newer.filter) == ((48, 48), (0.25, 0.25, 0.25), "bicubic")
 
 
-def test_pictures_of_a_long_batch_go_through_in_pieces(
+def test_images_of_a_long_batch_go_through_in_pieces(
     saved: Callable, images: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     segmenter = open_segmenter(f"hf:{saved('segformer')[0]}")
@@ -196,7 +196,7 @@ def test_pictures_of_a_long_batch_go_through_in_pieces(
 
 
 @pytest.mark.parametrize("name", ["segformer", "maskformer"])
-def test_every_tensor_is_made_where_the_pictures_are(saved: Callable, images: Images, name: str) -> None:
+def test_every_tensor_is_made_where_the_images_are(saved: Callable, images: Images, name: str) -> None:
     segmenter = open_segmenter(f"hf:{saved(name)[0]}")
     assert isinstance(segmenter, HuggingFaceSegmenter)
     segmenter._net.to("meta")

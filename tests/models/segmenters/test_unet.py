@@ -58,7 +58,7 @@ def test_a_long_batch_goes_through_in_pieces(monkeypatch: pytest.MonkeyPatch) ->
     assert torch.equal(segmenter(images), whole)
 
 
-def test_features_are_one_row_a_picture() -> None:
+def test_features_are_one_row_a_image() -> None:
     segmenter = UNetSegmenter(small(), WORDS)
     images = torch.randn(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     features = segmenter.features(images)

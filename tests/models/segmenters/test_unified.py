@@ -60,7 +60,7 @@ def probabilities(directory: Path, images: Tensor, size: tuple[int, int]) -> dic
 
 
 def test_small_weights_against_a_plain_restatement(small: Path) -> None:
-    images = plain.pictures()
+    images = plain.images()
     found = opened(small).logits(images, HEADS).at_sizes[0]
     expected = logits(small, images)
     expected["part"] = expected["part"][:, 2:]
@@ -70,7 +70,7 @@ def test_small_weights_against_a_plain_restatement(small: Path) -> None:
 
 
 def test_labels_and_scores_follow_from_probabilities(small: Path) -> None:
-    images, segmenter = plain.pictures(), opened(small)
+    images, segmenter = plain.images(), opened(small)
     assert [c.name for c in segmenter.vocabulary][1:] == [
         "wall", "sky", "building", "person", "door", "window", "brick", "wall", "skin", "cloud", "roof", "head", "hand",
     ]  # fmt: skip
@@ -103,7 +103,7 @@ def test_what_is_object_and_part_at_once_is_no_more_than_certain(small: Path) ->
         last = segmenter._decoder.get_submodule(f"{head}_head.1")
         last.weight.zero_()
         last.bias.copy_(torch.tensor(bias))
-    score = {name: segmenter.score(plain.pictures(), segmenter.vocabulary.index(Concept(name, "object")))
+    score = {name: segmenter.score(plain.images(), segmenter.vocabulary.index(Concept(name, "object")))
              for name in ("building", "door")}  # fmt: skip
     assert float(score["building"].min()) == pytest.approx(math.e / (5 + math.e + math.exp(0.9)))
     assert float(score["door"].min()) == 1  # 0.24 as an object, and 0.87 as a part of the building that is predicted
@@ -119,12 +119,12 @@ def test_a_head_that_nobody_asks_for_is_not_computed(small: Path, name: str, hea
     for head in HEADS:
         last = segmenter._decoder.get_submodule(f"{head}_head")
         last.register_forward_hook(lambda *_, head=head: ran.append(head))
-    segmenter.score(plain.pictures(), find_concept(segmenter.vocabulary, name))
+    segmenter.score(plain.images(), find_concept(segmenter.vocabulary, name))
     assert set(ran) == heads
 
 
 def test_gradients_are_those_of_the_restatement(small: Path) -> None:
-    images, segmenter = plain.pictures(count=1), opened(small)
+    images, segmenter = plain.images(count=1), opened(small)
     for name, group, channel in (("sky", "object", 2), ("skin", "material", 3)):
         ours, theirs = images.clone().requires_grad_(), images.double().requires_grad_()
         segmenter.score(ours, find_concept(segmenter.vocabulary, name)).square().mean().backward()
@@ -137,7 +137,7 @@ def test_gradients_are_those_of_the_restatement(small: Path) -> None:
 
 
 def test_scores_of_several_sizes_are_means_and_their_labels_follow(small: Path) -> None:
-    images, both = plain.pictures(), opened(small, "sizes=64,96")
+    images, both = plain.images(), opened(small, "sizes=64,96")
     p = torch.stack([probabilities(small, each, (64, 64))["object"] for each in at_sizes(images, 64, 96)]).mean(0)
     torch.testing.assert_close(both.score(images, 2).double(), p[:, 2], rtol=0, atol=1e-3)
     labels = both(images)
@@ -146,8 +146,8 @@ def test_scores_of_several_sizes_are_means_and_their_labels_follow(small: Path) 
 
 
 @pytest.mark.parametrize("size", [(32, 32), (33, 50), (96, 64), (200, 130)])
-def test_pictures_of_any_size_are_pooled_to_the_size(small: Path, size: tuple[int, int]) -> None:
-    images = plain.pictures(*size)
+def test_images_of_any_size_are_pooled_to_the_size(small: Path, size: tuple[int, int]) -> None:
+    images = plain.images(*size)
     segmenter = opened(small)
     pooled = F.adaptive_avg_pool2d(images, 64)
     p = probabilities(small, pooled, size)["object"]
@@ -155,15 +155,15 @@ def test_pictures_of_any_size_are_pooled_to_the_size(small: Path, size: tuple[in
     assert segmenter(images).shape == (2, 3, *size)
 
 
-def test_small_pictures_are_repeated_pixel_by_pixel(small: Path) -> None:
-    images, segmenter = plain.pictures(32, 32), opened(small)
+def test_small_images_are_repeated_pixel_by_pixel(small: Path) -> None:
+    images, segmenter = plain.images(32, 32), opened(small)
     twice = images.repeat_interleave(2, 2).repeat_interleave(2, 3)
     at_twice = segmenter.logits(twice, ["object"])._replace(size=(32, 32))
     assert torch.equal(segmenter.score(images, 2), at_twice.probability(segmenter._space.groups[0], 2))
 
 
 def test_memory_is_bounded_without_any_other_effect(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    images, segmenter = plain.pictures(count=3), opened(small)
+    images, segmenter = plain.images(count=3), opened(small)
 
     def everything() -> tuple[Tensor, ...]:
         given = images.clone().requires_grad_()
@@ -185,14 +185,14 @@ def test_memory_is_bounded_without_any_other_effect(small: Path, monkeypatch: py
     torch.testing.assert_close(again[2], gradient, rtol=1e-3, atol=1e-4 * float(gradient.abs().max()))
 
 
-def test_no_pictures_have_no_labels(small: Path) -> None:
+def test_no_images_have_no_labels(small: Path) -> None:
     segmenter = opened(small)
     assert segmenter(torch.zeros(0, 3, 40, 30)).shape == (0, 3, 40, 30)
     assert segmenter.score(torch.zeros(0, 3, 40, 30), 1).shape == (0, 40, 30)
 
 
 def test_halves_have_the_published_numbers_and_the_same_meaning(small: Path) -> None:
-    images = plain.pictures()
+    images = plain.images()
     inside, around = opened(small, "sizes=64&halves=yes"), open_segmenter(f"parts:unified:{small}?sizes=64")
     assert set(inside.vocabulary) == set(around.vocabulary)
     assert inside.vocabulary[7] == Concept("wall-t", "part")
@@ -209,7 +209,7 @@ def test_halves_have_the_published_numbers_and_the_same_meaning(small: Path) -> 
 
 
 def test_half_precision_changes_few_labels(small: Path) -> None:
-    images, exact, half = plain.pictures(), opened(small), opened(small, "sizes=64&dtype=bfloat16")
+    images, exact, half = plain.images(), opened(small), opened(small, "sizes=64&dtype=bfloat16")
     labels = half(images)
     assert 0.9 < float((labels == exact(images)).double().mean()) < 1
     given = images.clone().requires_grad_()
@@ -243,7 +243,7 @@ def test_weights_may_be_safetensors_and_of_half_precision(small: Path, tmp_path:
         halved = {name: tensor for name, tensor in halved.items() if "scene" not in name and "batches" not in name}
         safetensors.torch.save_file(halved, tmp_path / f"{part}.safetensors")
     (tmp_path / "labels.json").write_text(json.dumps(plain.LISTS))
-    images = plain.pictures()
+    images = plain.images()
     assert (opened(tmp_path)(images) == opened(small)(images)).double().mean() > 0.98
 
 

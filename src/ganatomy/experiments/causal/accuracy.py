@@ -166,7 +166,7 @@ def class_table(verdicts: Predictions, classes: Sequence[str]) -> pd.DataFrame:
 
     before, after = read.recall[0], read.recall[1]
     columns = {
-        "pictures": read.images,
+        "images": read.images,
         "before": before,
         "before_error": binomial(before),
         "after": after,
@@ -181,7 +181,7 @@ def class_table(verdicts: Predictions, classes: Sequence[str]) -> pd.DataFrame:
         "random_balanced": read.balanced_change[2:].mean(0),
     }
     table = pd.DataFrame({"class": list(classes), **{name: column.numpy() for name, column in columns.items()}})
-    return table[table.pictures > 0].sort_values("balanced_change", kind="stable").reset_index(drop=True)
+    return table[table.images > 0].sort_values("balanced_change", kind="stable").reset_index(drop=True)
 
 
 def overall_table(overall: Overall) -> pd.DataFrame:

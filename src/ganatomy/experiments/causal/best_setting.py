@@ -390,8 +390,8 @@ def _of_kind(gain: Float[Tensor, "images places"], kind: int) -> Float[Tensor, "
 def _share(gain: Float[Tensor, "images places"], least: float) -> tuple[float, float, int]:
     """Return the share of places where the object appears, its error over images, and how many places there were."""
     known = ~gain.isnan()
-    shown, picture = (gain[known] >= least).numpy(), known.nonzero()[:, 0].numpy()
-    share, error = clustered_mean(shown.astype(np.float64), picture)
+    shown, image = (gain[known] >= least).numpy(), known.nonzero()[:, 0].numpy()
+    share, error = clustered_mean(shown.astype(np.float64), image)
     return share, float(np.fmax(error, proportion(shown)[1])) if len(shown) else math.nan, len(shown)
 
 

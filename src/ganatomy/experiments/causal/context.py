@@ -124,16 +124,16 @@ class Inserted(JoinedRows):
     """
 
     ROWS = ("under", "before", "gain", "image_gain", "random_gain", "random_image_gain")
-    FIELDS: ClassVar = dict.fromkeys((*ROWS, "pictures", "inserted"), concat)
+    FIELDS: ClassVar = dict.fromkeys((*ROWS, "images", "inserted"), concat)
 
-    def __init__(self, pictures: Tensor) -> None:
+    def __init__(self, images: Tensor) -> None:
         self.under = torch.zeros(0, dtype=torch.long)
         self.before, self.gain, self.image_gain, self.random_gain, self.random_image_gain = torch.zeros(5, 0)
-        self.pictures = self.inserted = pictures
+        self.images = self.inserted = images
 
-    def show(self, pictures: Tensor, inserted: Tensor) -> None:
+    def show(self, images: Tensor, inserted: Tensor) -> None:
         """Keep some images."""
-        self.pictures = torch.cat([self.pictures, pictures])
+        self.images = torch.cat([self.images, images])
         self.inserted = torch.cat([self.inserted, inserted])
 
 
@@ -186,19 +186,19 @@ class Context(StudyResult):
     @property
     def ids(self) -> tuple[int, ...]:
         """Latent ids of the images shown."""
-        return tuple(self.spec.ids()[: len(self._kept.pictures)])
+        return tuple(self.spec.ids()[: len(self._kept.images)])
 
     @property
     def maps(self) -> npt.NDArray[np.float32]:
         """The gain by place of insertion in the images shown, float32 [k, rows, columns]."""
         rows, columns = self.places.row.nunique(), self.places.column.nunique()
         gain = self.places.gain.to_numpy(np.float32).reshape(-1, rows, columns)
-        return gain[: len(self._kept.pictures)]
+        return gain[: len(self._kept.images)]
 
     @property
-    def pictures(self) -> npt.NDArray[np.uint8]:
+    def images(self) -> npt.NDArray[np.uint8]:
         """The images shown, uint8 [k, H, W, 3]."""
-        return self._kept.pictures.permute(0, 2, 3, 1).numpy()
+        return self._kept.images.permute(0, 2, 3, 1).numpy()
 
     @property
     def inserted(self) -> npt.NDArray[np.uint8]:
@@ -320,9 +320,9 @@ def box_table(source: Source, spec: ContextSpec, places: pd.DataFrame, found: In
     """Return the responsive places of the images shown."""
     shape = source.shape(spec.place_layer)
     image = places.id - spec.first
-    own = places[(places.gain >= spec.responsive) & (image < len(found.pictures))]
+    own = places[(places.gain >= spec.responsive) & (image < len(found.images))]
     at = torch.from_numpy(own[["row", "column"]].to_numpy(np.int64, copy=True))
-    size = (found.pictures.shape[2], found.pictures.shape[3])
+    size = (found.images.shape[2], found.images.shape[3])
     boxes = pixel_boxes(at, spec.cell, (shape.height, shape.width), size).numpy()
     table = own[["id", "row", "column", "gain", "under"]].reset_index(drop=True)
     table.insert(0, "image", (own.id - spec.first).to_numpy())

@@ -90,19 +90,19 @@ class Traced(JoinedRows):
         pictures: uint8 [k, 3, H, W].
     """
 
-    FIELDS: ClassVar = dict.fromkeys(("ids", "corner", "drawn", "gain", "change", "pictures"), concat)
+    FIELDS: ClassVar = dict.fromkeys(("ids", "corner", "drawn", "gain", "change", "images"), concat)
 
-    def __init__(self, pictures: Tensor, layers: int) -> None:
+    def __init__(self, images: Tensor, layers: int) -> None:
         self.ids = torch.zeros(0, dtype=torch.long)
         self.corner = torch.zeros(0, 2, dtype=torch.long)
         self.drawn = torch.zeros(0, dtype=torch.bool)
         self.gain = torch.zeros(0)
         self.change = torch.zeros(0, layers)
-        self.pictures = pictures
+        self.images = images
 
-    def show(self, pictures: Tensor) -> None:
+    def show(self, images: Tensor) -> None:
         """Keep some images."""
-        self.pictures = torch.cat([self.pictures, pictures])
+        self.images = torch.cat([self.images, images])
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -127,7 +127,7 @@ class Trace(StudyResult):
     places: pd.DataFrame
     maps: Mapping[str, npt.NDArray[np.float32]]
     ids: tuple[int, ...]
-    pictures: npt.NDArray[np.uint8]
+    images: npt.NDArray[np.uint8]
 
     @property
     def table(self) -> pd.DataFrame:
@@ -137,12 +137,12 @@ class Trace(StudyResult):
     @classmethod
     def _fields(cls, study: Study) -> dict[str, Any]:
         found = super()._fields(study)
-        pictures = study.step("trace", Traced, missing).pictures.permute(0, 2, 3, 1).numpy()
-        ids, places = tuple(found["spec"].ids()[: len(pictures)]), found["places"]
+        images = study.step("trace", Traced, missing).images.permute(0, 2, 3, 1).numpy()
+        ids, places = tuple(found["spec"].ids()[: len(images)]), found["places"]
         shown = places[places.id.isin(ids)]
         size = (len(ids), places.row.max() + 1, places.column.max() + 1)
         maps = {layer: shown[layer].to_numpy(np.float32).reshape(size) for layer in study.facts["traced"]}
-        return found | {"maps": maps, "ids": ids, "pictures": pictures}
+        return found | {"maps": maps, "ids": ids, "images": images}
 
     @property
     def said(self) -> dict[str, Any]:
@@ -225,15 +225,15 @@ def draw_places(spec: TraceSpec, ids: range, places: int) -> tuple[Int64[Tensor,
 
     An image's places depend on (seed, id) only. Images that are shown get all.
     """
-    pictures, chosen, drawn = [], [], []
-    for picture, i in enumerate(ids):
+    images, chosen, drawn = [], [], []
+    for image, i in enumerate(ids):
         count = min(spec.places or places, places)
         own = np.random.default_rng([spec.seed, i]).permutation(places)[:count]
         tried = np.arange(places) if i < spec.first + spec.show else np.sort(own)
-        pictures.append(np.full(len(tried), picture))
+        images.append(np.full(len(tried), image))
         chosen.append(tried)
         drawn.append(np.isin(tried, own))
-    return tuple(torch.from_numpy(np.concatenate(each)) for each in (pictures, chosen, drawn))  # type: ignore[return-value]
+    return tuple(torch.from_numpy(np.concatenate(each)) for each in (images, chosen, drawn))  # type: ignore[return-value]
 
 
 def normalised_change(before: Features, after: Features, usual: Float64[Tensor, " u"]) -> Float[Tensor, " b"]:

@@ -137,7 +137,7 @@ def run_unit_accuracy(
             study.write_table("unit_classes", table)
             study.write_table("units", _overall_table(alone, len(classes)))
             study.write_table("curve", _curve(sets, together, classes))
-            study.finish(pictures=[len(chosen_on), len(measured_on)])
+            study.finish(images=[len(chosen_on), len(measured_on)])
     return UnitAccuracy.open(directory)
 
 

@@ -11,7 +11,7 @@ from ganatomy.core.progress import Progress
 from ganatomy.engines import Engine
 from ganatomy.experiments.causal.source import open_source
 from ganatomy.experiments.compare.studies import StudyView
-from ganatomy.experiments.quality import PICTURES, Quality, plan_quality, run_quality
+from ganatomy.experiments.quality import IMAGES, Quality, plan_quality, run_quality
 from ganatomy.remote import listdir
 
 MEAN = "swd-mean"
@@ -74,7 +74,7 @@ def quality_table(own: Mapping[str, Quality]) -> pd.DataFrame:
 
 
 def _sizes(studies: Sequence[StudyView]) -> list[str]:
-    heights = [str(study.dissection.top(next(iter(study.dissection.layers)), 0).pictures.shape[1]) for study in studies]
+    heights = [str(study.dissection.top(next(iter(study.dissection.layers)), 0).images.shape[1]) for study in studies]
     if len(set(heights)) == 1:
         return []
     told = ", ".join(f"{height} ({study.name})" for height, study in zip(heights, studies, strict=True))
@@ -83,7 +83,7 @@ def _sizes(studies: Sequence[StudyView]) -> list[str]:
 
 def _beside(study: StudyView) -> list[Quality]:
     whole, opened = study.dissection.study.directory.resolve(), []
-    for directory in listdir(Path(f"{whole}-causal", PICTURES)):
+    for directory in listdir(Path(f"{whole}-causal", IMAGES)):
         if not directory.name.startswith("quality-"):
             continue
         try:

@@ -148,7 +148,7 @@ def _apart(studies: Sequence[StudyView]) -> list[str]:
 def _resolution(dissection: Dissection) -> str:
     if dissection.spec.resolution is not None:
         return str(dissection.spec.resolution)
-    return str(dissection.top(next(iter(dissection.layers)), 0).pictures.shape[1])
+    return str(dissection.top(next(iter(dissection.layers)), 0).images.shape[1])
 
 
 def _differing(studies: Sequence[StudyView], what: str, values: Sequence[str], counted: bool = False) -> list[str]:

@@ -130,7 +130,7 @@ def open_basis(
     seed: str = "",
     amount: str = "",
     count: str = "",
-    pictures: str = "",
+    images: str = "",
     tensor: str = "",
     activation: str = "",
     **options: str,
@@ -155,7 +155,7 @@ def open_basis(
     subject = GENERATORS.make(family, inner, options, device=device)
     check_layers([layer], subject.layers)
     given = {"seed": seed, "amount": amount, "count": count}
-    given |= {"pictures": pictures, "tensor": tensor, "activation": activation}
+    given |= {"images": images, "tensor": tensor, "activation": activation}
     asked = {name: text for name, text in given.items() if text}
     kind = directions if directions in DIRECTIONS.names() and directions != "file" else "file"
     return in_basis(subject, layer, DIRECTIONS.make(kind, directions, asked, subject=subject, layer=layer))

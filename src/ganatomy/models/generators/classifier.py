@@ -75,12 +75,12 @@ class Classifier:
         self.layers, self.others, self.device = self._hooked.layers, self._hooked.others, self._hooked.device
         self.label_size = view.labelled.shape
         self.scores = self._probe()
-        self.classes = tuple(classes) or view.pictures.classes
-        for each in view.pictures.classes:
+        self.classes = tuple(classes) or view.dataset.classes
+        for each in view.dataset.classes:
             if each not in self.classes:
                 raise UnknownName(f"class among those of the scores of {name}", each, self.classes)
         weights = weights_fingerprint(nn.ModuleDict({"net": module}), name, (-1.0, 1.0), (2,))
-        facts = (view.pictures.fingerprint, view.frame, view.split, view.mean, view.std, self.classes)
+        facts = (view.dataset.fingerprint, view.frame, view.split, view.mean, view.std, self.classes)
         finer = [view.labelled] if view.labelled != view.frame else []
         self.fingerprint = fingerprint({}, "classifier", weights, *facts, *finer)
 
@@ -130,19 +130,19 @@ class Classifier:
         Raises:
             BadValue: the images are in no classes, or there is not one class for each score.
         """
-        own = self._view.pictures.classes
+        own = self._view.dataset.classes
         if not own:
-            why = getattr(self._view.pictures, "unclassed", "") or "give each class a folder"
-            raise BadValue(f"{self._view.pictures.name}: the images are in no classes; {why}")
+            why = getattr(self._view.dataset, "unclassed", "") or "give each class a folder"
+            raise BadValue(f"{self._view.dataset.name}: the images are in no classes; {why}")
         if len(self.classes) != self.scores:
             raise BadValue(
                 f"{self._name} gives {self.scores} scores and there are {len(self.classes)} classes; say what each "
                 "score stands for: classes=FILE, the name of a class in each line"
             )
         indices = [self.classes.index(each) for each in own]
-        found = self._view.pictures.class_ids(self._view.shown(z).indices)
+        found = self._view.dataset.class_ids(self._view.shown(z).indices)
         if -1 in found:
-            raise BadValue(f"{self._view.pictures.name}: some images are in no class; give each class a folder")
+            raise BadValue(f"{self._view.dataset.name}: some images are in no class; give each class a folder")
         return torch.tensor([indices[i] for i in found], device=self.device)
 
     def _images(self, z: Latents) -> Images:

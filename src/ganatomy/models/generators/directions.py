@@ -211,7 +211,7 @@ def principal(
     subject: Subject,
     layer: str,
     seed: int = 0,
-    pictures: int = 256,
+    images: int = 256,
     count: int | None = None,
 ) -> Directions:
     """Return the principal directions of a layer, greatest variance first, all places of all images weighted alike.
@@ -231,9 +231,9 @@ def principal(
         BadValue: fewer than two images, or more directions than have variance.
         BadModel: the layer is NaN or Inf, or the same everywhere.
     """
-    if pictures < 2:
-        raise BadValue(f"pictures={pictures} is too few for principal directions; give at least 2")
-    parts = [range(i, min(i + BATCH, pictures)) for i in range(0, pictures, BATCH)]
+    if images < 2:
+        raise BadValue(f"images={images} is too few for principal directions; give at least 2")
+    parts = [range(i, min(i + BATCH, images)) for i in range(0, images, BATCH)]
 
     def places(ids: range) -> Tensor:  # [places, u]
         features = subject.observe(subject.latents(ids, seed + SAMPLE), [layer]).features[layer]
@@ -250,7 +250,7 @@ def principal(
     w = vectors[:, : _checked(count, rank, f"directions of {layer} that have any variance")].T
     tails = torch.stack([((x - mean) @ w.T).pow(3).sum(0) for x in map(places, parts)]).sum(0)
     w = torch.where(tails < 0, -1, 1)[:, None] * w
-    return Directions.linear(w.cpu(), mean.cpu(), recipe=("pca", seed, pictures))
+    return Directions.linear(w.cpu(), mean.cpu(), recipe=("pca", seed, images))
 
 
 def _checked(count: int | None, most: int, of: str) -> int:

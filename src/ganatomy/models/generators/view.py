@@ -21,14 +21,14 @@ class View:
     """A set of images, and a network's inputs for them.
 
     Attributes:
-        pictures: the set.
+        dataset: the set.
         frame: the crop of each image, and its size.
         split: the part of the set that samples are taken from; all of it, if none is named.
         mean, std: the input is ``(x - mean) / std``, x in [0, 1]; with the defaults, images in [-1, 1].
         label_size: the size at which images are shown and segmented; see `labelled`.
     """
 
-    pictures: ImageDataset
+    dataset: ImageDataset
     frame: CropSpec
     split: str = ""
     mean: tuple[float, ...] = (0.5, 0.5, 0.5)
@@ -47,10 +47,10 @@ class View:
         Segmenters of photographs fail on images of 32 pixels. Unless a size is given, images whose inputs are smaller
         than `SMALL` are shown at their own size, that of the smaller of the first two, up to `LARGEST`.
         """
-        shorter, measure = min(self.frame.shape), getattr(self.pictures, "side", None)
+        shorter, measure = min(self.frame.shape), getattr(self.dataset, "side", None)
         size = self.label_size
         if not size and shorter < SMALL and measure is not None:
-            sides = [measure(number) for number in self.pictures.sample_indices(range(2), 0, self.split)]
+            sides = [measure(number) for number in self.dataset.sample_indices(range(2), 0, self.split)]
             size = max(shorter, min(round(min(sides) * (self.frame.crop or 1)), LARGEST))
         height, width = (round(side * size / shorter) for side in self.frame.shape)
         return CropSpec((height, width), self.frame.crop) if size else self.frame
@@ -74,18 +74,18 @@ class View:
 
     def latents(self, ids: range, seed: int) -> Latents:
         """Return the numbers of the images of a sample, as two floats [b, 2]."""
-        numbers = self.pictures.sample_indices(ids, seed, self.split)
+        numbers = self.dataset.sample_indices(ids, seed, self.split)
         digits = [(number >> DIGITS, number & ((1 << DIGITS) - 1)) for number in numbers]
         return torch.tensor(digits, dtype=torch.float32).reshape(-1, 2)
 
     def shown(self, z: Latents) -> ImageRefs:
         """Return which images these latents are."""
         numbers = tuple((high << DIGITS) + low for high, low in z.long().tolist())
-        return ImageRefs(self.pictures.fingerprint, numbers, self.labelled)
+        return ImageRefs(self.dataset.fingerprint, numbers, self.labelled)
 
     def images(self, z: Latents, frame: CropSpec | None = None) -> Images:
         """Return the images, in [-1, 1], in the frame of the inputs or another."""
-        return self.pictures.images(self.shown(z).indices, frame or self.frame).to(z.device)
+        return self.dataset.images(self.shown(z).indices, frame or self.frame).to(z.device)
 
     def inputs(self, images: Images) -> Images:
         """Return the network's inputs for images in [-1, 1]."""

@@ -28,7 +28,7 @@ def accuracy_tables(accuracy: "Accuracy") -> list[Table]:
     overall = (Column("measure"), Column("before", form=percent), Column("after", form=percent), *changes)
     classes = (
         Column("class"),
-        Column("pictures", "images"),
+        Column("images", "images"),
         Column("before", form=percent_with_error, error="before_error"),
         Column("after", form=percent_with_error, error="after_error"),
         *changes,
@@ -69,7 +69,7 @@ def _lost(accuracy: "Accuracy") -> Block:
             row.change_error,
             _COLOUR,
             control=(row.random_change, row.random_spread),
-            title=f"{row[0]}: {percent(row.before)} to {percent(row.after)} of {count(row.pictures, 'image')}",
+            title=f"{row[0]}: {percent(row.before)} to {percent(row.after)} of {count(row.images, 'image')}",
         )
         for row in rows(accuracy.classes.head(_CLASSES))
     ]
@@ -117,7 +117,7 @@ def unit_accuracy_section(found: "UnitAccuracy") -> Section:
             f" Without its {last.n} best units, its accuracy against all others is {percent(last.balanced)}, "
             f"from {percent(float(left['balanced'].iloc[0]))}; 50 % is chance."
         )
-    selection, held_out = found.facts["pictures"]
+    selection, held_out = found.facts["images"]
     (table,) = unit_accuracy_tables(found)
     lead = (
         f"Its first {_UNITS} by what they did on the images that selected them, with what they did on the others; "

@@ -102,7 +102,7 @@ def artifacts_section(artifacts: "Artifacts") -> Section:
 def _images(artifacts: "Artifacts") -> Block:
     found = artifacts.table.set_index("unit")
     cards = []
-    for unit, images in zip(artifacts.strips.units.tolist(), artifacts.strips.pictures.numpy(), strict=True):
+    for unit, images in zip(artifacts.strips.units.tolist(), artifacts.strips.images.numpy(), strict=True):
         row, title = found.loc[unit], f"unit {unit}: {number(found.loc[unit, 'fid'])}"
         label = f"{row.label}, IoU {number(row.iou, 2)}" if isinstance(row.label, str) else "no concept"
         notes = [title, label] + [""] * len(images)

@@ -100,10 +100,10 @@ def context_cards(context: "Context") -> list[Card]:
     for i, number in enumerate(context.ids):
         own = _boxes(context, i)
         inserted = f"Image {number} with {context.spec.concept} inserted where most is gained"
-        gain = heat_tile(context.pictures[i], context.maps[i], 1.0, f"Gain by place in image {number}")
+        gain = heat_tile(context.images[i], context.maps[i], 1.0, f"Gain by place in image {number}")
         cards.append(
             [
-                (tile(context.pictures[i], f"Image {number}, responsive places: {len(own)}", own), f"image {number}"),
+                (tile(context.images[i], f"Image {number}, responsive places: {len(own)}", own), f"image {number}"),
                 (tile(context.inserted[i], inserted, own[:1]), "inserted" + ", no place gains enough" * (not own)),
                 (gain, "gain by place"),
             ]
@@ -111,10 +111,10 @@ def context_cards(context: "Context") -> list[Card]:
     return cards
 
 
-def save_context(context: "Context", path: str | Path, pictures: int = 6) -> None:
+def save_context(context: "Context", path: str | Path, images: int = 6) -> None:
     """Write where an object is accepted, places boxed and the effect by what was there, as an SVG file (Figure 11)."""
     blocks = [
-        ("Responsive places, the best insertion, gain by place", sheet(context_cards(context)[:pictures], WIDE - 32)),
+        ("Responsive places, the best insertion, gain by place", sheet(context_cards(context)[:images], WIDE - 32)),
         *(
             [(f"{context.spec.concept} appears, by what the renderer would do there", truth_chart(context))]
             if len(context.possible)
@@ -128,7 +128,7 @@ def save_context(context: "Context", path: str | Path, pictures: int = 6) -> Non
 
 def _boxes(context: "Context", image: int) -> list[Box]:
     """Return the responsive places of an image as shares of it, the most gained first."""
-    height, width = context.pictures.shape[1:3]
+    height, width = context.images.shape[1:3]
     own = context.boxes[context.boxes["image"] == image].sort_values("gain", ascending=False, kind="stable")
     return [Box(row.top / height, row.left / width, row.height / height, row.width / width) for row in rows(own)]
 

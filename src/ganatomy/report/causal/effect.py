@@ -93,10 +93,10 @@ def effect_cards(effect: "Effect") -> list[Card]:
     return cards
 
 
-def save_effect(effect: "Effect", path: str | Path, pictures: int = 6) -> None:
+def save_effect(effect: "Effect", path: str | Path, images: int = 6) -> None:
     """Write what an edit does, images before and after and every concept's change, as an SVG file (Figures 9, 10)."""
     read = str(effect.table["read"].iloc[-1]) if len(effect.table) else "image"
-    blocks = [("Before, after, and random units", sheet(effect_cards(effect)[:pictures], WIDE - 32))]
+    blocks = [("Before, after, and random units", sheet(effect_cards(effect)[:images], WIDE - 32))]
     title = f"{effect.spec.kind} {effect.spec.concept or ''} at {effect.spec.layer}, {effect.spec.generator}"
     write_text(path, as_file(title, (), [*blocks, *effect_charts(effect, read)], WIDE))
 

@@ -71,10 +71,10 @@ def repair_cards(repair: "Repair", sample: str) -> list[Card]:
     part = slice(half) if sample == "artifacts" else slice(half, None)
     return [
         [
-            (tile(picture, f"Image {number}: {caption}"), caption)
-            for picture, caption in zip(pictures.numpy(), captions, strict=False)
+            (tile(image, f"Image {number}: {caption}"), caption)
+            for image, caption in zip(images.numpy(), captions, strict=False)
         ]
-        for number, pictures in zip(strips.ids[part].tolist(), strips.pictures[part], strict=True)
+        for number, images in zip(strips.ids[part].tolist(), strips.images[part], strict=True)
     ]
 
 

@@ -32,13 +32,13 @@ class Box(NamedTuple):
     width: float
 
 
-def tile(picture: Array, title: str, boxes: Sequence[Box] = (), side: int = _SIDE) -> str:
+def tile(image: Array, title: str, boxes: Sequence[Box] = (), side: int = _SIDE) -> str:
     """Return an image uint8 [h, w, 3] as an SVG element about `side` pixels wide, with yellow boxes on it."""
-    picture = reduced(picture[None], _MOST)[0]
-    return _svg(picture, _embedded(picture), title, "".join(_rectangle(box, picture.shape[:2]) for box in boxes), side)
+    image = reduced(image[None], _MOST)[0]
+    return _svg(image, _embedded(image), title, "".join(_rectangle(box, image.shape[:2]) for box in boxes), side)
 
 
-def heat_tile(picture: Array, heat: Array, greatest: float, title: str, side: int = _SIDE) -> str:
+def heat_tile(image: Array, heat: Array, greatest: float, title: str, side: int = _SIDE) -> str:
     """Return an image in the dark with heat over it: the brighter, the stronger.
 
     Args:
@@ -48,9 +48,9 @@ def heat_tile(picture: Array, heat: Array, greatest: float, title: str, side: in
         title: what a screen reader says of it.
         side: about how wide.
     """
-    picture = reduced(picture[None], _MOST)[0]
-    dark = (np.repeat(picture @ _GREY, 3, axis=-1).reshape(picture.shape) * 0.45).astype(np.uint8)
-    height, width = picture.shape[:2]
+    image = reduced(image[None], _MOST)[0]
+    dark = (np.repeat(image @ _GREY, 3, axis=-1).reshape(image.shape) * 0.45).astype(np.uint8)
+    height, width = image.shape[:2]
     layer = f'<image href="data:image/png;base64,{base64_text(png(_heat(heat, greatest)))}" {_size(width, height)} '
     return _svg(
         dark, _embedded(dark), title, layer + 'preserveAspectRatio="none" style="image-rendering:pixelated"/>', side
@@ -95,16 +95,16 @@ def _size_in_pixels(svg: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def _svg(picture: Array, inner: str, title: str, above: str, side: int) -> str:
-    height, width = picture.shape[:2]
-    zoom = whole_zoom(picture[None], side)
+def _svg(image: Array, inner: str, title: str, above: str, side: int) -> str:
+    height, width = image.shape[:2]
+    zoom = whole_zoom(image[None], side)
     shown = f'width="{zoom * width}" height="{zoom * height}" viewBox="0 0 {width} {height}"'
     return f'<svg class="tile" {shown} role="img" aria-label="{escape(title)}">{inner}{above}</svg>'
 
 
-def _embedded(picture: Array) -> str:
-    height, width = picture.shape[:2]
-    source = f"data:image/jpeg;base64,{base64_text(jpeg(picture))}"
+def _embedded(image: Array) -> str:
+    height, width = image.shape[:2]
+    source = f"data:image/jpeg;base64,{base64_text(jpeg(image))}"
     return f'<image href="{source}" {_size(width, height)} style="image-rendering:pixelated"/>'
 
 

@@ -63,10 +63,10 @@ def trace_cards(trace: "Trace") -> list[Card]:
     """Return each shown image beside its maps."""
     cards: list[Card] = []
     for i, image in enumerate(trace.ids):
-        tiles = [(tile(trace.pictures[i], f"Image {image}"), f"image {image}")]
+        tiles = [(tile(trace.images[i], f"Image {image}"), f"image {image}")]
         for layer in mapped_layers(trace):
             title = f"Change of {layer} by place of insertion in image {image}"
-            tiles.append((heat_tile(trace.pictures[i], trace.maps[layer][i], _greatest(trace, layer), title), layer))
+            tiles.append((heat_tile(trace.images[i], trace.maps[layer][i], _greatest(trace, layer), title), layer))
         cards.append(tiles)
     return cards
 

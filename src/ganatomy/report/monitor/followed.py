@@ -75,13 +75,13 @@ def _curves(monitoring: "Monitoring", followed: pd.DataFrame) -> str:
 
 def _cell(dissection: "Dissection", row: Any) -> str:
     """Return what a unit was at one step."""
-    picture = mosaic(dissection, row.layer, row.unit)
+    image = mosaic(dissection, row.layer, row.unit)
     label = f"{row.label} {row.iou:.2f}" if isinstance(row.label, str) else "nothing"
     text = label if row.matched else f"({label})"
     became = f" · {row.became}" if row.became in ("changed", "lost", "gained") else ""
     title = f"step {row.step}: {text}"
     caption = f"{escape(short(row.step))}{became}<br>{escape(text)}"
-    return f"<figure>{tile(picture, title, side=picture.shape[1])}<figcaption>{caption}</figcaption></figure>"
+    return f"<figure>{tile(image, title, side=image.shape[1])}<figcaption>{caption}</figcaption></figure>"
 
 
 def mosaic(dissection: "Dissection", layer: str, unit: int) -> Array:
@@ -89,10 +89,10 @@ def mosaic(dissection: "Dissection", layer: str, unit: int) -> Array:
     strip = dissection.top(layer, unit)
     if not len(strip.ids):
         return np.full((2 * _SIDE + _GAP, 2 * _SIDE + _GAP, 3), 128, np.uint8)
-    pictures = reduced(outlined(strip, whole_zoom(strip.pictures, _SIDE))[:4], 2 * _SIDE)
-    count, height, width, _ = pictures.shape
+    images = reduced(outlined(strip, whole_zoom(strip.images, _SIDE))[:4], 2 * _SIDE)
+    count, height, width, _ = images.shape
     sheet = np.full((2 * height + _GAP, 2 * width + _GAP, 3), 128, np.uint8)
     for i in range(count):
         top, left = (height + _GAP) * (i // 2), (width + _GAP) * (i % 2)
-        sheet[top : top + height, left : left + width] = pictures[i]
+        sheet[top : top + height, left : left + width] = images[i]
     return sheet

@@ -77,7 +77,7 @@ async def features(context: Context, asked: FeaturesRequest) -> FeaturesFound:
 async def card(context: Context, layer: str, unit: UnitNumber) -> Response:
     """Return a unit's top images side by side, with outlines where it is on."""
     dissection = context.painter.source.dissection
-    return png_response(await run_in_threadpool(lambda: png(dissection.show(layer, unit).picture)))
+    return png_response(await run_in_threadpool(lambda: png(dissection.show(layer, unit).image)))
 
 
 @routes.get(f"{LAYER}/units/{{unit}}/map.png", response_class=Response)
