@@ -17,7 +17,7 @@ from ganatomy.core.tensor_types import Images, Labels
 from ganatomy.experiments import dtype as module
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.experiments.dtype import LIMIT, Settled, begin, settle
+from ganatomy.experiments.dtype import LIMIT, DtypeChoice, begin, choose_dtype
 from ganatomy.experiments.model_pair import Models
 from ganatomy.models.generators import open_generator
 from ganatomy.models.segmenters import SEGMENTERS, open_segmenter
@@ -108,7 +108,7 @@ def test_it_must_change_few_labels_and_save_time(
     made: Made, tmp_path: Path, changed: float, cost: float, taken: str
 ) -> None:
     made.changed, made.cost = changed, cost
-    spec, models, told = settle(*asked(), tmp_path / "s")
+    spec, models, told = choose_dtype(*asked(), tmp_path / "s")
     assert spec.segmenter == models.segmenter_given == f"made:x?dtype={taken}"
     assert told is not None
     assert {name: told[name] for name in ("taken", "images", "limit")} == {
@@ -126,32 +126,34 @@ def test_it_must_change_few_labels_and_save_time(
 
 def test_a_processor_without_it_measures_nothing(made: Made, old_machine: Callable[[], None], tmp_path: Path) -> None:
     old_machine()
-    settled = settle(*asked(), tmp_path / "s")
-    assert settled.said == "dtype=auto takes float32: cpu has no bfloat16 in hardware"
-    assert (settled.spec.segmenter, made.opened, made.now) == ("made:x?dtype=float32", ["float32"], 0)
+    choice = choose_dtype(*asked(), tmp_path / "s")
+    assert choice.said == "dtype=auto takes float32: cpu has no bfloat16 in hardware"
+    assert (choice.spec.segmenter, made.opened, made.now) == ("made:x?dtype=float32", ["float32"], 0)
 
 
 def test_what_fails_in_bfloat16_is_not_taken(made: Made, tmp_path: Path) -> None:
     made.fails = True
-    assert settle(*asked(), tmp_path / "s").said == "dtype=auto takes float32: in bfloat16 it fails: NaN in bfloat16"
+    assert (
+        choose_dtype(*asked(), tmp_path / "s").said == "dtype=auto takes float32: in bfloat16 it fails: NaN in bfloat16"
+    )
 
 
 def test_the_subject_is_opened_once(made: Made, tmp_path: Path) -> None:
     spec, models = asked()
-    assert settle(spec, models, tmp_path / "s").models.subject is models.subject
+    assert choose_dtype(spec, models, tmp_path / "s").models.subject is models.subject
     assert made.opened
 
 
 def test_as_few_images_as_there_are(made: Made, tmp_path: Path) -> None:
-    settled = settle(*asked(images=10), tmp_path / "s")
-    assert "of 10 images" in settled.said
+    choice = choose_dtype(*asked(images=10), tmp_path / "s")
+    assert "of 10 images" in choice.said
     assert made.opened
 
 
 def test_bundled_labels_change_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "has_bfloat16", lambda device: True)
     spec = DissectSpec("bundled:church", "parts:bundled:scenes?dtype=auto", images=24)
-    told = settle(spec, Models(spec.generator, spec.segmenter, "cpu"), tmp_path / "s").dtype
+    told = choose_dtype(spec, Models(spec.generator, spec.segmenter, "cpu"), tmp_path / "s").dtype
     assert told is not None
     assert list(told["changed"]) == ["object", "part", "material", "top/bottom", "left/right"]
     assert all(0 < share < LIMIT / 2 for share in told["changed"].values())
@@ -163,7 +165,7 @@ def test_bundled_labels_change_little(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_no_other_segmenter_is_touched(made: Made, tmp_path: Path) -> None:
     for name in ("made:x", "made:x?dtype=bfloat16", "planted"):
         spec, models = asked(name)
-        assert settle(spec, models, tmp_path / "s") == Settled(spec, models)
+        assert choose_dtype(spec, models, tmp_path / "s") == DtypeChoice(spec, models)
     assert not made.opened
     generator, segmenter = open_generator("planted:"), open_segmenter("planted")
     found = ganatomy.dissect(generator, segmenter=segmenter, **SMALL)
@@ -224,8 +226,8 @@ def test_and_not_in_another_though_this_one_has_bfloat16(
     old_machine()
     dissect(out=tmp_path / "s")
     monkeypatch.setattr(module, "has_bfloat16", lambda device: True)
-    settled = settle(*asked(), tmp_path / "s")
-    assert settled.said == "dtype=auto takes float32: the study was begun in it"
+    choice = choose_dtype(*asked(), tmp_path / "s")
+    assert choice.said == "dtype=auto takes float32: the study was begun in it"
     assert set(made.opened) == {"float32"}
 
 
@@ -249,9 +251,9 @@ def test_another_study_is_refused_as_ever(made: Made, tmp_path: Path) -> None:
 def test_of_parts_that_begin_at_once_the_first_decides(
     made: Made, old_machine: Callable[[], None], tmp_path: Path
 ) -> None:
-    one = settle(*asked(), tmp_path / "s")
+    one = choose_dtype(*asked(), tmp_path / "s")
     old_machine()
-    two = settle(*asked(), tmp_path / "s")
+    two = choose_dtype(*asked(), tmp_path / "s")
     assert one.spec.segmenter != two.spec.segmenter
     study, kept = begin(one, tmp_path / "s", Part.read("1/2"))
     with study:

@@ -52,13 +52,13 @@ def test_the_order_of_a_pair_is_blind_and_the_answer_is_understood(asking: TestC
     lefts = []
     for number in range(12):
         pair = asking.post(f"{BASE}/pairs", json={"layer": layer, "rater": "ann", "units": [unit]}).json()
-        assert pair["picture"] == number
+        assert pair["image"] == number
         left, right = decoded(pair["left"]), decoded(pair["right"])
         plain = painter.image(number, 0)
         assert np.array_equal(plain, left) or np.array_equal(plain, right)
         edited_left = not np.array_equal(plain, left)
         lefts.append(edited_left)
-        body = {"comparison": pair["comparison"], "picture": number, "rater": "ann"}
+        body = {"comparison": pair["comparison"], "image": number, "rater": "ann"}
         asking.post(f"{BASE}/preferences", json={**body, "choice": "left" if edited_left else "right"})
     (told,) = asking.get(f"{BASE}/preferences").json()
     different = [n for n in range(12) if not np.array_equal(painter.image(n, 0), painter.paint(n, 0, []))]
@@ -105,7 +105,7 @@ def test_answers_are_exported(asking: TestClient, painter: Painter, kind: str) -
         ("labels", {"layer": None, "unit": 99999, "rater": "a", "words": "tree"}, 404),
         ("labels", {"layer": None, "unit": 1, "rater": "a", "words": "a b c"}, 422),
         ("labels", {"layer": None, "unit": 1, "rater": "", "words": "tree"}, 422),
-        ("preferences", {"comparison": "x", "picture": 1, "rater": "a", "choice": "both"}, 422),
+        ("preferences", {"comparison": "x", "image": 1, "rater": "a", "choice": "both"}, 422),
     ],
 )
 def test_bad_answers_are_told_why(asking: TestClient, painter: Painter, path: str, body: dict, status: int) -> None:

@@ -35,7 +35,7 @@ def test_it_says_that_it_is_alive_and_what_it_serves(client: TestClient) -> None
 
 
 def test_a_stroke_changes_the_picture(client: TestClient, painter: Painter) -> None:
-    plain = picture(client.get(f"{BASE}/pictures/3.png").content)
+    plain = picture(client.get(f"{BASE}/images/3.png").content)
     assert np.array_equal(plain, painter.image(3, 0))
     painted = client.post(f"{BASE}/paint", json={"id": 3, "strokes": [some_stroke(painter)]})
     assert painted.headers["content-type"] == "image/png"
@@ -105,7 +105,7 @@ def test_bad_requests_are_told_why(client: TestClient, path: str, body: Any, sta
 
 
 def test_a_study_that_is_not_served_is_named(client: TestClient) -> None:
-    answer = client.get("/api/studies/other/pictures/1.png")
+    answer = client.get("/api/studies/other/images/1.png")
     assert answer.status_code == 404
     assert "other" in answer.json()["reason"]
 

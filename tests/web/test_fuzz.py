@@ -82,7 +82,7 @@ def test_bodies_of_any_kind_are_refused(open_client: TestClient, path: str, body
 
 
 def test_the_models_still_answer(open_client: TestClient) -> None:
-    assert open_client.get("/api/studies/planted/pictures/1.png").status_code == 200
+    assert open_client.get("/api/studies/planted/images/1.png").status_code == 200
 
 
 def test_the_folder_of_the_study_is_as_it_was(studied: Path) -> None:

@@ -21,7 +21,7 @@ MISSING = "annotations need more packages: pip install 'ganatomy[web]'"
 COLUMNS: Mapping[str, Mapping[str, type]] = {
     "labels": {"layer": str, "unit": int, "words": str},
     "flags": {"layer": str, "unit": int, "artifact": bool},
-    "preferences": {"comparison": str, "picture": int, "preferred": str},
+    "preferences": {"comparison": str, "image": int, "preferred": str},
 }
 """Of each table, beside id, study (digest of the dissection), rater and made (UTC): a question, and last the answer."""
 LONGEST = 200
@@ -47,11 +47,11 @@ class Annotations:
         """Keep whether a person sees artifacts in a unit's top images (4.2); raises BadValue for no name."""
         self._add("flags", study, rater, {"layer": layer, "unit": unit, "artifact": artifact})
 
-    def prefer(self, study: str, comparison: str, picture: int, rater: str, preferred: str) -> None:
+    def prefer(self, study: str, comparison: str, image: int, rater: str, preferred: str) -> None:
         """Keep which of two images a person finds more real: ``original`` or ``edited`` (Table 1); else BadValue."""
         if preferred not in ("original", "edited"):
             raise BadValue(f"preferred={preferred[:LONGEST]!r}; give original or edited")
-        content = {"comparison": comparison, "picture": picture, "preferred": preferred}
+        content = {"comparison": comparison, "image": image, "preferred": preferred}
         self._add("preferences", study, rater, content)
 
     def read(self, table: str, study: str | None = None) -> pd.DataFrame:

@@ -124,7 +124,7 @@ def run_dissect(given: dict[str, Any]) -> Any:
     from ganatomy.engines.registry import engine_of
     from ganatomy.experiments.dissect import run
     from ganatomy.experiments.dissect_spec import DissectSpec
-    from ganatomy.experiments.dtype import begin, settle
+    from ganatomy.experiments.dtype import begin, choose_dtype
     from ganatomy.experiments.model_pair import Models, name_of
     from ganatomy.remote import local_path
 
@@ -132,9 +132,9 @@ def run_dissect(given: dict[str, Any]) -> Any:
     generator, segmenter, out, device, engine, progress, memory, options = _taken(given, *names)
     spec = DissectSpec(name_of(generator), name_of(segmenter), **options)
     directory = Path(tempfile.mkdtemp(prefix="ganatomy-")) if out is None else local_path(out)
-    settled = settle(spec, Models(generator, segmenter, device), directory)
+    choice = choose_dtype(spec, Models(generator, segmenter, device), directory)
     with engine_of(engine, device) as execute:
-        study, (spec, models, _) = begin(settled, directory, execute, progress)
+        study, (spec, models, _) = begin(choice, directory, execute, progress)
         with study:
             return run(spec, study, models, memory)
 

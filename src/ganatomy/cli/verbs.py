@@ -36,23 +36,23 @@ def dissect(arguments: Namespace) -> None:
     from ganatomy.cli.experiments import given_options
     from ganatomy.experiments.dissect import run
     from ganatomy.experiments.dissect_spec import DissectSpec
-    from ganatomy.experiments.dtype import begin, settle
+    from ganatomy.experiments.dtype import begin, choose_dtype
     from ganatomy.experiments.forecast import forecasts
     from ganatomy.experiments.model_pair import Models
     from ganatomy.remote import display_path
 
     given, place = given_options(arguments), display_path(arguments.out)
     spec = DissectSpec(**{f.name: given[f.name] for f in dataclasses.fields(DissectSpec) if f.name in given})
-    settled = settle(spec, Models(spec.generator, spec.segmenter, arguments.device), arguments.out)
+    choice = choose_dtype(spec, Models(spec.generator, spec.segmenter, arguments.device), arguments.out)
     with _naming_layers(spec.generator):
-        costs = forecasts(settled.spec, settled.models, given.get("memory"))
-    if settled.said:
-        terminal.say(settled.said, aside=arguments.json)
+        costs = forecasts(choice.spec, choice.models, given.get("memory"))
+    if choice.said:
+        terminal.say(choice.said, aside=arguments.json)
     if "dry_run" in arguments and arguments.json:
         return print_json({option or "as asked": dataclasses.asdict(cost) for option, cost in costs.items()})
     if "dry_run" in arguments:
         return terminal.say("\n".join(f"with {o}: {_cost_text(c)}" if o else _cost_text(c) for o, c in costs.items()))
-    study, (spec, models, _) = begin(settled, arguments.out, arguments.execute, terminal.Bar())
+    study, (spec, models, _) = begin(choice, arguments.out, arguments.execute, terminal.Bar())
     with study:
         if not study.finished:
             text = f"{spec.generator} through {spec.segmenter}: {_cost_text(costs[''])} in {place}"

@@ -38,7 +38,7 @@ FASTER = 0.9
 """Nor where it takes a greater share of the time than this."""
 
 
-class Settled(NamedTuple):
+class DtypeChoice(NamedTuple):
     """What a study begins with, or goes on with, once it is known which number format ``dtype=auto`` means.
 
     Attributes:
@@ -57,29 +57,29 @@ class Settled(NamedTuple):
         return "" if self.dtype is None else f"dtype=auto takes {self.dtype['taken']}: {self.dtype['reason']}"
 
 
-def settle(spec: DissectSpec, models: Models, directory: str | Path) -> Settled:
+def choose_dtype(spec: DissectSpec, models: Models, directory: str | Path) -> DtypeChoice:
     """Decide what ``dtype=auto`` means: as the study that is there was begun, else as is measured.
 
     A segmenter whose name asks for another format, and one that is given open, is left as it is.
     """
     if split_name(spec.segmenter).options.get("dtype") != "auto":
-        return Settled(spec, models)
+        return DtypeChoice(spec, models)
     return _begun(spec, models, directory) or _measured(spec, models)
 
 
 def begin(
-    settled: Settled, directory: str | Path, execute: Engine = local, progress: Progress | None = None
-) -> tuple[Study, Settled]:
-    """Make the study of what was settled, as `Study.create`.
+    choice: DtypeChoice, directory: str | Path, execute: Engine = local, progress: Progress | None = None
+) -> tuple[Study, DtypeChoice]:
+    """Make the study of what was choice, as `Study.create`.
 
     Of several parts that begin at once the first decides; the others go on as it did.
     """
-    spec, models, dtype = settled
+    spec, models, dtype = choice
     used = facts(spec, models)
     if dtype is None:
-        return Study.create(directory, spec, used, execute, progress), settled
+        return Study.create(directory, spec, used, execute, progress), choice
     try:
-        return Study.create(directory, spec, {**used, "dtype": dtype}, execute, progress), settled
+        return Study.create(directory, spec, {**used, "dtype": dtype}, execute, progress), choice
     except StudyMismatch:
         first = _begun(spec, models, directory)
         if first is None or first.spec == spec:
@@ -87,7 +87,7 @@ def begin(
         return Study.create(directory, first.spec, facts(first.spec, first.models), execute, progress), first
 
 
-def _begun(spec: DissectSpec, models: Models, directory: str | Path) -> Settled | None:
+def _begun(spec: DissectSpec, models: Models, directory: str | Path) -> DtypeChoice | None:
     """Return the format in which the study that is there was begun; None if there is none of this segmenter."""
     directory = local_path(directory)
     if not is_study(directory):
@@ -99,7 +99,7 @@ def _begun(spec: DissectSpec, models: Models, directory: str | Path) -> Settled 
     if taken not in DTYPES:
         return None
     told = {"taken": taken, "reason": "the study was begun in it"}
-    return Settled(replace(spec, segmenter=name), models.beside(name), told)
+    return DtypeChoice(replace(spec, segmenter=name), models.beside(name), told)
 
 
 def _bare(name: str) -> Name:
@@ -107,7 +107,7 @@ def _bare(name: str) -> Name:
     return Name(family, argument, {key: value for key, value in options.items() if key != "dtype"})
 
 
-def _measured(spec: DissectSpec, models: Models) -> Settled:
+def _measured(spec: DissectSpec, models: Models) -> DtypeChoice:
     family, argument, options = split_name(spec.segmenter)
     subject = models.subject
     exact, fast = (
@@ -122,7 +122,7 @@ def _measured(spec: DissectSpec, models: Models) -> Settled:
             exact.segmenter(observe(subject, range(1), spec.seed, []).images)  # or it fails in any format
             told = {"taken": "float32", "reason": f"in bfloat16 it fails: {error}"}
     taken = fast if told["taken"] == "bfloat16" else exact
-    return Settled(replace(spec, segmenter=name_of(taken.segmenter_given)), taken, told)
+    return DtypeChoice(replace(spec, segmenter=name_of(taken.segmenter_given)), taken, told)
 
 
 def _compare(spec: DissectSpec, subject: Subject, exact: Segmenter, fast: Segmenter) -> dict[str, Any]:

@@ -97,11 +97,11 @@ def _ranking(
 
 
 def _check_held_out(spec: RepairSpec, ranking: ArtifactSpec) -> None:
-    chose, judge = ranking.ids(), spec.ids()
-    if ranking.seed == spec.seed and chose.start < judge.stop and judge.start < chose.stop:
+    ranked, measured = ranking.ids(), spec.ids()
+    if ranking.seed == spec.seed and ranked.start < measured.stop and measured.start < ranked.stop:
         raise BadValue(
-            f"images {judge.start} to {judge.stop - 1} would judge units that images {chose.start} to "
-            f"{chose.stop - 1} chose; give first={chose.stop} or more"
+            f"images {measured.start} to {measured.stop - 1} would judge units that images {ranked.start} to "
+            f"{ranked.stop - 1} chose; give first={ranked.stop} or more"
         )
 
 

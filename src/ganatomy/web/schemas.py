@@ -126,7 +126,7 @@ class FeaturesRequest(_ImageRequest):
 class Images(BaseModel):
     """Images as PNG files, base64."""
 
-    pictures: list[str]
+    images: list[str]
 
 
 class Change(BaseModel):
@@ -258,7 +258,7 @@ class Pair(BaseModel):
     """Two images as PNG files, base64, in random order."""
 
     comparison: str
-    picture: int
+    image: int
     left: str
     right: str
 
@@ -267,7 +267,7 @@ class PairAnswer(Strict):
     """Which of a pair a person finds more real."""
 
     comparison: Name
-    picture: ImageId
+    image: ImageId
     rater: Rater
     choice: Literal["left", "right"]
 

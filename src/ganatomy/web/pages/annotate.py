@@ -93,7 +93,7 @@ async def pair(context: Context, asked: PairRequest) -> Pair:
     context.painter.check(asked.layer, units)
     comparison = _comparison(asked.layer, units)
     answers = await run_in_threadpool(context.annotations.read, "preferences", context.digest)
-    done = set(answers[(answers.rater == asked.rater.strip()) & (answers.comparison == comparison)].picture)
+    done = set(answers[(answers.rater == asked.rater.strip()) & (answers.comparison == comparison)].image)
     image = next(id for id in range(len(done) + 1) if id not in done)
     strokes = [Stroke(action="remove", layer=asked.layer, units=list(units))]
 
@@ -103,15 +103,15 @@ async def pair(context: Context, asked: PairRequest) -> Pair:
 
     original, edited = await context.ask(draw)
     left, right = (edited, original) if _edited_is_left(comparison, image, asked.rater) else (original, edited)
-    return Pair(comparison=comparison, picture=image, left=left, right=right)
+    return Pair(comparison=comparison, image=image, left=left, right=right)
 
 
 @routes.post("/api/studies/{study}/preferences", status_code=201)
 def prefer(context: Context, answer: PairAnswer) -> None:
     """Keep which of two images a person finds more real."""
-    edited = (answer.choice == "left") == _edited_is_left(answer.comparison, answer.picture, answer.rater)
+    edited = (answer.choice == "left") == _edited_is_left(answer.comparison, answer.image, answer.rater)
     preferred = "edited" if edited else "original"
-    context.annotations.prefer(context.digest, answer.comparison, answer.picture, answer.rater, preferred)
+    context.annotations.prefer(context.digest, answer.comparison, answer.image, answer.rater, preferred)
 
 
 @routes.get("/api/studies/{study}/annotations/{table}.{kind}", response_class=Response)

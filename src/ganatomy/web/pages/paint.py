@@ -24,7 +24,7 @@ async def paint_page(context: Context) -> str:
     return page("paint.html", study=context.name, generator=context.painter.source.dissection.spec.generator)
 
 
-@routes.get("/api/studies/{study}/pictures/{id}.png", response_class=Response, responses=PNG)
+@routes.get("/api/studies/{study}/images/{id}.png", response_class=Response, responses=PNG)
 async def image(context: Context, id: ImageId, seed: SeedNumber = 0) -> Response:
     """Return an image as it is."""
     return await context.ask_png(lambda painter: painter.image(id, seed))
@@ -66,7 +66,7 @@ async def generate(context: Context, asked: GenerateRequest) -> Images:
         return b64encode(png(painter.edited(id, asked.seed, interventions))).decode()
 
     interventions = await context.ask(read)
-    return Images(pictures=[await context.ask(partial(draw, id)) for id in asked.ids])
+    return Images(images=[await context.ask(partial(draw, id)) for id in asked.ids])
 
 
 @routes.get("/api/studies/{study}/layers/{layer}/brushes")

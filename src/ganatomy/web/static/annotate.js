@@ -56,14 +56,14 @@ async function askPair() {
   const pair = await json(`${api}/pairs`, asked);
   /** @param {"left" | "right"} choice */
   const send = (choice) => guarded("answer", async () => {
-    await json(`${api}/preferences`, { comparison: pair.comparison, picture: pair.picture, rater: asked.rater, choice });
+    await json(`${api}/preferences`, { comparison: pair.comparison, image: pair.image, rater: asked.rater, choice });
     await Promise.all([askPair(), results()]);
   });
   put(question,
     h("h2", { id: "asked", tabindex: "-1" }, "Which image looks more real?"),
     h("div", { class: "pair" }, /** @type {("left" | "right")[]} */ (["left", "right"]).map((side) => h("button", { type: "button", "aria-label": `The ${side} one`, click: () => send(side) },
       h("img", { alt: "", src: `data:image/png;base64,${pair[side]}` })))));
-  document.body.dataset.asked = `pairs ${pair.picture}`;
+  document.body.dataset.asked = `pairs ${pair.image}`;
 }
 
 /** Show what came of all answers. */

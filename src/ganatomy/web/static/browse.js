@@ -1,5 +1,5 @@
 // @ts-check
-/** Inside a picture: where a unit is on, what goes without it, which units are active where one clicks. */
+/** Inside an image: where a unit is on, what goes without it, which units are active where one clicks. */
 
 import { h, number, percent, put } from "/static/report/dom.js";
 import { base, image, json } from "./api.js";
@@ -108,7 +108,7 @@ class Inside {
   async #picture() {
     const request = ++this.request;
     const { id, subject } = this;
-    const bitmap = await image(`${this.api}/pictures/${id}.png`);
+    const bitmap = await image(`${this.api}/images/${id}.png`);
     const lit = subject ? await Promise.all(subject.units.slice(0, LIT).map((unit) => image(`${this.#at(subject.layer)}/units/${unit}/map.png?id=${id}`))) : [];
     if (request !== this.request) return;
     const canvas = part("picture", HTMLCanvasElement);
@@ -122,7 +122,7 @@ class Inside {
     if (request === this.request) document.body.dataset.live = `${id} ${subject?.key ?? ""}`;
   }
 
-  /** Let units glow over the picture: each place as its most active one. @param {ImageBitmap[]} maps */
+  /** Let units glow over the image: each place as its most active one. @param {ImageBitmap[]} maps */
   #glow(maps) {
     const overlay = part("overlay", HTMLCanvasElement);
     Object.assign(overlay, { width: this.study.width, height: this.study.height });
@@ -155,7 +155,7 @@ class Inside {
     put(place,
       h("h3", {}, subject.without),
       units.length > 1 && h("ul", { class: "chips", "aria-label": "These units, best first" }, units.map((unit) => h("li", {}, h("a", { href: `#unit=${layer}/${unit}` }, String(unit))))),
-      units.length > 1 && h("p", { class: "small" }, `The best ${Math.min(LIT, units.length)} glow over the picture.`),
+      units.length > 1 && h("p", { class: "small" }, `The best ${Math.min(LIT, units.length)} glow over the image.`),
       h("div", { class: "without" }, canvas, changes),
       h("button", { type: "button", id: "add", click: () => this.#add(layer, units) }, units.length > 1 ? "Add them to my set" : "Add to my set"),
       said);
@@ -228,7 +228,7 @@ class Inside {
     return put(place,
       h("h3", {}, `Picked: ${ids.length}`),
       h("div", { class: "film" }, ids.map((id) => h("button", { type: "button", "aria-label": `Image ${id}`, click: () => this.goTo(id) },
-        h("img", { alt: "", src: `${this.api}/pictures/${id}.png`, width: this.study.width, height: this.study.height })))),
+        h("img", { alt: "", src: `${this.api}/images/${id}.png`, width: this.study.width, height: this.study.height })))),
       h("button", { type: "button", id: "common", click: ask }, `Which units of ${this.layer} light up in all of them?`), answer);
   }
 

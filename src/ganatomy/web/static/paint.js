@@ -48,7 +48,7 @@ class Studio {
     part("id", HTMLInputElement).value = String(here);
     this.#film();
     await guarded("picture", async () => {
-      const plain = await image(`${this.api}/pictures/${here}.png`);
+      const plain = await image(`${this.api}/images/${here}.png`);
       if (here === this.id) this.easel.show(other ? { plain, painted: null } : { plain });
     });
     if (here === this.id) this.#refresh();
@@ -153,14 +153,14 @@ class Studio {
   }
 
   #film() {
-    put(part("film", HTMLElement), row(this.id - 3, ELSEWHERE).map((id) => this.#frame(id, `${this.api}/pictures/${id}.png`, `Image ${id}`)));
+    put(part("film", HTMLElement), row(this.id - 3, ELSEWHERE).map((id) => this.#frame(id, `${this.api}/images/${id}.png`, `Image ${id}`)));
   }
 
   async #paste() {
     const { strokes } = this.history;
     const ids = row(this.id + 1, ELSEWHERE);
-    const { pictures } = await json(`${this.api}/generate`, { ids, strokes });
-    if (strokes === this.history.strokes) this.#elsewhere(ids.map((id, i) => this.#frame(id, `data:image/png;base64,${pictures[i]}`, `Go on with image ${id}`)));
+    const { images } = await json(`${this.api}/generate`, { ids, strokes });
+    if (strokes === this.history.strokes) this.#elsewhere(ids.map((id, i) => this.#frame(id, `data:image/png;base64,${images[i]}`, `Go on with image ${id}`)));
   }
 
   /** @param {HTMLElement[]} frames */
