@@ -31,9 +31,10 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(Path|Any|Callable|Mapping|Sequence|Iterator|Tensor|optional|range|Float|Integer|DataFrame)"),
     (
         r"py:.*",
-        r"ganatomy\.(stats\..*|experiments\.(choosing|tally|strips|reading|tables)\..*|study\.([AMS]|lock\..*)|execute\.(Engine|A)"
-        r"|segmenters\.unet\.UNet|generators\.replay\..*|experiments\.causal\.settings\.Setting)",
+        r"ganatomy\.(stats\..*|experiments\.(choosing|dissection_stats|top_images|scoring|tables)\..*|study\.([AMS]|lock\..*)"
+        r"|engines\.(Engine|A)|models\.segmenters\.unet\.UNet|models\.generators\.replay\..*"
+        r"|experiments\.causal\.(best_setting\.Setting|source\.R))",
     ),
-    (r"py:class", r"[a-z_]+|UnitCard|Resampled"),  # fields that a docstring names together: "batch, shard: …"
+    (r"py:class", r"[a-z_]+|UnitCard|Resampled|Result"),  # fields that a docstring names together: "batch, shard: …"
     (r"py:class", r"'[\w #]+'"),  # axes of a tensor
 ]
