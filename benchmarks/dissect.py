@@ -63,7 +63,7 @@ def bundled(images: int, threads: int) -> Row:
         (sampling, "observe", "generator"),
         (type(segmenter), "__call__", "segmenter"),
         (shards, "exact_levels", "levels"),
-        (dissection_stats, "combine", "numbering"),
+        (dissection_stats, "index_labels", "numbering"),
         (dissection_stats, "count_pixels", "counting"),
         (TopImages, "update", "top images"),
         (Presence, "update_combined", "top images"),

@@ -105,7 +105,7 @@ def test_one_pass_shows_images_and_layers_of_the_stated_shapes(subject: Classifi
     assert seen.images.shape[:2] == (5, 3)
     assert float(seen.images.abs().max()) <= 1
     assert seen.shown is not None
-    assert len(set(seen.shown.numbers)) == 5
+    assert len(set(seen.shown.indices)) == 5
 
 
 def test_latents_depend_on_seed_and_id_only(subject: Classifier) -> None:

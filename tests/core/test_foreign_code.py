@@ -98,8 +98,8 @@ def test_mistakes_are_told_in_one_line(
 def test_a_module_that_does_not_exist(here: str) -> None:
     with pytest.raises(UnknownName, match=f"did you mean {here}"):
         call_named(f"{here}x:Net", {})
-    with pytest.raises(UnknownName, match=r"did you mean ganatomy\.weights"):
-        call_named("ganatomy.weihgts:Net", {})
+    with pytest.raises(UnknownName, match=r"did you mean ganatomy\.report"):
+        call_named("ganatomy.reprot:Net", {})
 
 
 def test_a_module_that_lacks_its_own_import(here: str) -> None:
