@@ -85,7 +85,7 @@ def test_less_room_holds_less(dissection: Dissection, atlas: Atlas, share: float
 
 
 def test_large_images_and_regions_are_reduced(dissection: Dissection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ganatomy.report.fit.SIDES", (16, 8))
+    monkeypatch.setattr("ganatomy.report.atlas.SIDES", (16, 8))
     monkeypatch.setattr(module, "MASK_SIDE", 8)
     small = draw_atlas(dissection, ROOM)
     assert (small.fit.side, small.whole) == (16, (32, 32))

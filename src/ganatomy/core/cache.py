@@ -7,9 +7,16 @@ import platformdirs
 
 
 def cache_directory() -> Path:
-    """Return the folder of fetched models: GANATOMY_CACHE, else the user's cache directory on this system."""
+    """Return the folder of fetched models: GANATOMY_CACHE, else the user's cache directory on this system.
+
+    Raises:
+        RuntimeError: the user has no home directory, as of `pathlib.Path.home`.
+    """
     named = os.environ.get("GANATOMY_CACHE")
-    return Path(named).expanduser() if named else platformdirs.user_cache_path("ganatomy", appauthor=False)
+    found = Path(named).expanduser() if named else platformdirs.user_cache_path("ganatomy", appauthor=False)
+    if found.parts[0] == "~":
+        raise RuntimeError("there is no home directory")
+    return found
 
 
 def offline() -> bool:
