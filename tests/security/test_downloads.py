@@ -45,7 +45,7 @@ def test_redirects_stay_on_the_web(address: str, to: str, tmp_path: Path, monkey
 
 def test_nobody_is_sent_from_https_to_http() -> None:
     handler, headers = download._Redirects(), {"location": "http://example.org/a.pth"}
-    with pytest.raises(download._NotHere, match="not followed"):
+    with pytest.raises(download._Unavailable, match="not followed"):
         handler.redirect_request(Request("https://example.org/a.pth"), None, 302, "", headers, headers["location"])
     followed = handler.redirect_request(Request("http://example.org/a"), None, 302, "", {}, "https://example.org/b")
     assert followed.full_url == "https://example.org/b"
