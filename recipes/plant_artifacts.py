@@ -76,7 +76,9 @@ def plant(generator: ProGAN, plan: Plan) -> list[int]:
 def surveyed(generator: ProGAN, layers: Sequence[str]) -> list[Tensor]:
     """Return the features of layers that follow one another, from the same images, [n, u, h, w] each."""
     first = list(generator.layers).index(layers[0]) + 1
-    found = [generator.network[:first](generator.network_input(generator.latents(range(FIRST, FIRST + SAMPLE), seed=0)))]
+    found = [
+        generator.network[:first](generator.network_input(generator.latents(range(FIRST, FIRST + SAMPLE), seed=0)))
+    ]
     for name in layers[1:]:
         found.append(generator.network.get_submodule(name)(found[-1]))
     return found

@@ -1,7 +1,6 @@
 """A study directory from a stranger: names that are HTML, terminal codes or formulas; links, pipes and bombs."""
 
 import html.parser
-import io
 import json
 import os
 import shutil
@@ -13,7 +12,6 @@ import pandas as pd
 import pytest
 import torch
 from made_dissections import made_dissection
-from rich.console import Console
 
 import ganatomy
 from ganatomy.annotations.store import exported
@@ -24,6 +22,7 @@ from ganatomy.datasets import open_images
 from ganatomy.experiments.monitor.monitoring import Monitoring
 from ganatomy.models.weights import read_state
 from ganatomy.report.html import write_report
+from ganatomy.report.tables import Column, Table
 from ganatomy.stats.topk import TopImages
 from ganatomy.study import Study
 
@@ -144,10 +143,10 @@ def test_a_page_of_a_comparison_holds_names_as_text(study: Path, tmp_path: Path)
 def test_terminals_are_shown_names_and_not_steered(capsys: pytest.CaptureFixture[str]) -> None:
     steering = "\x1b[2J\x1b]8;;http://evil\x07[link=http://evil]sky[/nothing]\u202e"
     table = pd.DataFrame({f"a{steering}": [steering]})
-    file = io.StringIO()
-    Console(file=file, force_terminal=True, width=200).print(terminal.table(table))
+    terminal.show_tables(Table("t", "T", (Column(f"a{steering}"),), table))
+    shown = capsys.readouterr().out.replace("\x1b[1m", "").replace("\x1b[0m", "")
     terminal.say(steering)
-    for text in (file.getvalue().replace("\x1b[1m", "").replace("\x1b[0m", ""), capsys.readouterr().out):
+    for text in (shown, capsys.readouterr().out):
         assert "\x1b" not in text
         assert "\u202e" not in text
         assert "\\x1b[2J" in text
