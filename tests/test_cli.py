@@ -133,7 +133,8 @@ def test_scenes_are_written_with_their_labels(capsys: pytest.CaptureFixture[str]
     text = answer(capsys, "scenes", "render", "--category", "church", "--count", "3", "--size", "32", "--out", "out")
     assert "3 scenes in out" in text
     assert len(list(Path("out").rglob("*.png"))) == 12
-    assert Image.open("out/images/000002.png").size == (32, 32)
+    with Image.open("out/images/000002.png") as image:
+        assert image.size == (32, 32)
 
 
 @pytest.mark.slow

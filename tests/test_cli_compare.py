@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 
 import ganatomy
@@ -54,15 +53,6 @@ def test_it_says_how_studies_differ_counts_and_writes_the_page(answer: Answer, h
     assert {path.name for path in (here / "both/tables").iterdir()} >= {"counts.csv", "counts.parquet", "changes.csv"}
     again = answer("compare", "one", "other", "--out", "both")
     assert again == text, "the draws have a seed"
-
-
-def test_changes_that_are_not_printed_are_told(answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "certain changes" not in answer("compare", "one", "other", "--out", "both")
-    monkeypatch.setattr("ganatomy.cli.compare._LINES", 1)
-    monkeypatch.setattr("ganatomy.cli.compare._changes", lambda _: pd.DataFrame({"concept": ["ball", "box", "tree"]}))
-    text = answer("compare", "one", "other", "--out", "both")
-    assert "\n1 of 3 certain changes of layer2; the page and tables/changes.csv have all\n" in text
-    assert "box" not in text
 
 
 def test_json_holds_every_table(answer: Answer) -> None:

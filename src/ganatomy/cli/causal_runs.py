@@ -66,7 +66,9 @@ def _estimate(source: Source, plan: Plan[Any], directory: Path, seconds: float) 
     elif seconds > LONG:
         images = f"--images {max(2, int(spec.images * LONG / seconds))}"
         about += f"; {images} or --stride 2 take less" if hasattr(spec, "stride") else f"; {images} takes less"
-    return f"{plan.work}{where} {spec.generator}: {spec.images} images, {about}, in {display_path(directory)}"
+    return (
+        f"{plan.work}{where} {spec.generator.rstrip(':')}: {spec.images} images, {about}, in {display_path(directory)}"
+    )
 
 
 def deliver(arguments: Namespace, results: Sequence[Any]) -> None:

@@ -58,7 +58,8 @@ def _show(found: "Comparison") -> None:
         say(sentence)
     counts, changes = count_table(found), change_table(found)
     several = len(found.studies) > 1
-    shown = counts.frame[counts.frame.compared == found.layer] if several else counts.frame
+    whole = counts.frame.sort_index().drop(columns="study")
+    shown = counts.frame[counts.frame.compared == found.layer] if several else whole
     certain = changes.frame[(changes.frame.layer == found.layer) & changes.frame.sure.astype(bool)]
     show_tables(replace(counts, frame=shown), replace(changes, frame=certain))
     if len(found.directions):

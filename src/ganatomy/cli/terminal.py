@@ -1,5 +1,6 @@
 """What a person sees while a command runs: a statement, a bar, tables."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 LAYERS = 1000
 """Layers that are printed."""
+PIPE_WIDTH = 200
+"""Letters in a line of a table that no terminal shows."""
 
 
 class Bar:
@@ -175,7 +178,8 @@ def _with_grid(layers: pd.DataFrame) -> pd.DataFrame:
 
 
 def _console() -> Console:
-    return Console(highlight=False, soft_wrap=True, emoji=False)
+    width = None if sys.stdout.isatty() else PIPE_WIDTH
+    return Console(highlight=False, soft_wrap=True, emoji=False, width=width)
 
 
 def _rich(table: Table) -> rich_table.Table:
