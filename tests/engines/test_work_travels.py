@@ -18,7 +18,7 @@ torch.set_num_threads(1)
 sys.path[:0] = sys.argv[2:]
 with open(sys.argv[1], "rb") as file:
     sent = pickle.load(file)
-answers = [pickle.loads(work)(shard).state_dict() for work, shard in sent]
+answers = [dict(pickle.loads(work)(shard).state_dict()) for work, shard in sent]
 with open(sys.argv[1] + ".answers", "wb") as file:
     pickle.dump(answers, file)
 """
