@@ -267,9 +267,9 @@ class Counting(PlantedGenerator):
         self.drawn += len(z)
         return super().observe(z, layers, edits)
 
-    def render(self, r: Features, layer: str, z: Latents) -> Images:
+    def render(self, r: Features, layer: str, z: Latents, edits: Sequence[Edit] = ()) -> Images:
         self.drawn += len(z)
-        return super().render(r, layer, z)
+        return super().render(r, layer, z, edits)
 
 
 @pytest.mark.slow

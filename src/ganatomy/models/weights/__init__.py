@@ -1,7 +1,7 @@
 """Weights on disk: located, fetched, verified, read. Only here are checkpoints opened, and none runs code."""
 
 from ganatomy.models.weights.archives import read_objects
-from ganatomy.models.weights.bundled import bundled, bundled_names, card
+from ganatomy.models.weights.bundled_files import bundled, bundled_names, card
 from ganatomy.models.weights.fitting import fit_state, load_weights
 from ganatomy.models.weights.model_zoo import (
     MODEL_ZOO,
