@@ -22,6 +22,7 @@ from ganatomy.experiments.causal.unit_effects import (
 )
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.dissection import Dissection
+from ganatomy.experiments.scoring import UnitScores
 from ganatomy.models.generators.planted import UNITS
 from ganatomy.models.segmenters import Scorer
 from ganatomy.models.toy_world import VOCABULARY

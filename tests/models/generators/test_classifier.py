@@ -58,7 +58,7 @@ def test_scores_that_do_not_fit_the_classes_are_to_be_named(folder: Path) -> Non
         five.truth(five.latents(range(2), 0))
     named = as_classifier(net, view, classes=["a", "red", "b", "green", "blue"])
     z = named.latents(range(12), 0)
-    own = view.dataset.class_ids(view.shown(z).numbers)
+    own = view.dataset.class_ids(view.shown(z).indices)
     assert [named.classes[i] for i in named.truth(z)] == [CLASSES[i] for i in own]
     with pytest.raises(UnknownName, match="class among those of the scores of Toy 'green'"):
         as_classifier(net, view, classes=["a", "red", "b", "c", "blue"])
@@ -254,8 +254,8 @@ def test_small_images_are_shown_and_labelled_at_their_own_size(folder: Path) -> 
     assert seen.images.shape == (3, 3, 24, 24)
     assert seen.features["see"].shape == (3, 6, 12, 12)
     assert seen.shown is not None
-    assert seen.shown.frame == CropSpec(24)
-    assert torch.equal(seen.images, images.images(seen.shown.numbers, CropSpec(24)))
+    assert seen.shown.crop == CropSpec(24)
+    assert torch.equal(seen.images, images.images(seen.shown.indices, CropSpec(24)))
     specs = [toy_spec(folder, f"size=12{more}") for more in ("", "&label_size=12", "&label_size=24")]
     prints = [opened(spec).fingerprint for spec in specs]
     assert prints[0] == prints[2] != prints[1]
