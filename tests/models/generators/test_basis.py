@@ -371,7 +371,7 @@ class TestNames:
             (
                 "basis:planted:?layer=layer1&directions=rotation&images=9",
                 UnknownName,
-                "of rotation 'pictures'",
+                "of rotation 'images'",
             ),
             ("basis:planted:?layer=layer1&directions=rotation&seed=x", BadValue, "seed='x' is not of type int"),
             (

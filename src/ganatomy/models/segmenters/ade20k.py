@@ -88,7 +88,7 @@ def read_names(directory: Path, classes: int) -> list[str]:
     source = next((path for name in LISTS if (path := directory / name).is_file()), None)
     try:
         if source is None:
-            names = (files("ganatomy") / "segmenters" / "ade20k.txt").read_text(encoding="utf-8").splitlines()
+            names = (files("ganatomy.models.segmenters") / "ade20k.txt").read_text(encoding="utf-8").splitlines()
         elif source.suffix == ".json":
             names = read_json(source)
         else:
