@@ -220,7 +220,7 @@ def place_means() -> dict[str, Any]:
     }
 
 
-IMAGES = torch.randint(256, (IMAGES, 3, 4, 4), dtype=torch.uint8, generator=GENERATOR)
+STORED = torch.randint(256, (IMAGES, 3, 4, 4), dtype=torch.uint8, generator=GENERATOR)
 SHOWN = 5
 """The first so many images are kept."""
 OWNERS = torch.arange(IMAGES).repeat_interleave(torch.arange(IMAGES) % 4)
@@ -233,7 +233,7 @@ def rows_of(images: slice) -> Tensor:
 
 
 def kept(images: slice) -> Tensor:
-    return IMAGES[images.start : min(images.stop, SHOWN)]
+    return STORED[images.start : min(images.stop, SHOWN)]
 
 
 def traced(rows: Tensor) -> Sequence[Tensor]:
@@ -243,12 +243,12 @@ def traced(rows: Tensor) -> Sequence[Tensor]:
 
 def whole_trace() -> dict[str, Any]:
     rows = dict(zip(("ids", "corner", "drawn", "gain", "change"), traced(torch.arange(len(OWNERS))), strict=True))
-    return {**rows, "images": IMAGES[:SHOWN]}
+    return {**rows, "images": STORED[:SHOWN]}
 
 
 def inserted() -> dict[str, Any]:
     gains = dict(zip(Inserted.ROWS, (OWNERS, *ROWS), strict=True))
-    return {**gains, "images": IMAGES[:SHOWN], "inserted": 255 - IMAGES[:SHOWN]}
+    return {**gains, "images": STORED[:SHOWN], "inserted": 255 - STORED[:SHOWN]}
 
 
 OWN, TOLD = LABELS[:, 0, 0, 0], LABELS[:, 1, 1]
@@ -365,17 +365,17 @@ CASES = [
         lambda: PlaceMeans([(UNITS, 2, 3), (2, 1, 2)]),
     ),
     Case(
-        lambda: Traced(IMAGES[:0], 2),
+        lambda: Traced(STORED[:0], 2),
         lambda images: traced(rows_of(images)),
         whole_trace,
-        lambda: Traced(IMAGES[:0], 3),
+        lambda: Traced(STORED[:0], 3),
         before=lambda total, images: total.show(kept(images)),
     ),
     Case(
-        lambda: Inserted(IMAGES[:0]),
+        lambda: Inserted(STORED[:0]),
         lambda images: (OWNERS[rows_of(images)], *ROWS[:, rows_of(images)]),
         inserted,
-        lambda: Inserted(IMAGES[:0, :, 1:]),
+        lambda: Inserted(STORED[:0, :, 1:]),
         before=lambda total, images: total.show(kept(images), 255 - kept(images)),
     ),
     Case(

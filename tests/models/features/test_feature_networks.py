@@ -180,7 +180,7 @@ def test_the_families_are_listed_and_documented(capsys: pytest.CaptureFixture[st
     assert FEATURES.group == "ganatomy.feature_networks"  # as doctor looks for plug-ins, and the guide says
     assert main(["models"]) == 0
     listed = capsys.readouterr().out.partition("feature networks")[2]
-    guide = (Path(__file__).parents[2] / "docs" / "features.md").read_text(encoding="utf-8")
+    guide = (Path(__file__).parents[3] / "docs" / "features.md").read_text(encoding="utf-8")
     for name in FEATURES.names():
         assert f"  {name} " in listed
         assert f"`{name}" in guide

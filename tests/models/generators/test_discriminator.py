@@ -10,7 +10,7 @@ from ganatomy.models.generators import open_generator, open_subject
 from ganatomy.models.generators.classifier import Classifier
 from ganatomy.models.generators.discriminator import discriminator_network
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "recipes"))
+sys.path.insert(0, str(Path(__file__).parents[3] / "recipes"))
 
 from gan.networks import Discriminator
 
