@@ -168,7 +168,6 @@ def pool() -> dict[str, Any]:
         "drawn": (shares[:, :, None] * r[:, None]).sum((0, 3, 4)),
         "mass": shares.sum((0, 2, 3)),
         "occupancy": shares.sum(0),
-        "strength": abs(r).sum((0, 2, 3)),
         "best": flat.max(2),
         "place": flat.argmax(2),
     }
