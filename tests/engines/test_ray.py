@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import torch
-from counting import Counted, count, refuse, shards
 from every_experiment import assert_same, steps
 from ray_cluster import cluster, no_network
+from toy_statistic import Counted, count, refuse, shards
 
 import ganatomy
 from ganatomy.core.errors import BadValue, EngineError, UnknownName

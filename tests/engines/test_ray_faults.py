@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 import torch
-from counting import Counted, count, count_or_die, count_or_wait, shards
 from every_experiment import assert_same, steps
 from ray_cluster import STORE, cluster, no_network, processes_in
+from toy_statistic import Counted, count, count_or_die, count_or_wait, shards
 
 from ganatomy.core.errors import EngineError
 from ganatomy.core.tensor_files import Archive
