@@ -8,12 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-from stage import Stage
+from stage import DISSECT, Stage
 
 from ganatomy.core.vocabulary import NOTHING, Concept
 from ganatomy.models.segmenters.unet import UNet, heads
-
-DISSECT = ("dissect", "planted:", "--segmenter", "planted:", "--layers", "layer2", "--images", "40", "--batch", "8")
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,9 @@ from typing import Any
 
 IN_A_WORLD_OF_ITS_OWN = ["unshare", "--user", "--map-root-user", "--mount"]
 
+DISSECT = ("dissect", "planted:", "--segmenter", "planted:", "--layers", "layer2", "--images", "40", "--batch", "8")
+"""A short dissection."""
+
 
 @dataclasses.dataclass
 class Ended:

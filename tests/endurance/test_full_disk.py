@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import DISSECT
-from stage import IN_A_WORLD_OF_ITS_OWN, Stage, differing, files
+from stage import DISSECT, IN_A_WORLD_OF_ITS_OWN, Stage, differing, files
 
 from ganatomy.cli import main, models_verbs
 

@@ -7,8 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import DISSECT
-from stage import Stage, differing, files
+from stage import DISSECT, Stage, differing, files
 
 pytestmark = pytest.mark.slow
 REALS = ("--real", "scenes:church", "--features", "unet:net.safetensors", "--reals", "40", "--images", "40")

@@ -9,8 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import DISSECT
-from stage import Stage, differing, files
+from stage import DISSECT, Stage, differing, files
 
 from ganatomy.cli import main, process, verbs
 

@@ -7,8 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import DISSECT
-from stage import Stage, differing, files
+from stage import DISSECT, Stage, differing, files
 
 LONG = (*DISSECT, "--images", "3000")
 ABLATE = ("ablate", "study", "--layer", "layer2", "--units", "2", "--images", "3000", "--out", "made")
