@@ -34,7 +34,7 @@ from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.forecast import forecast
 from ganatomy.experiments.model_pair import Models
 from ganatomy.experiments.monitor.monitoring import Monitoring
-from ganatomy.experiments.monitor.snapshots import Snapshot, look_at, study_path
+from ganatomy.experiments.monitor.snapshots import Snapshot, take_snapshot, study_path
 from ganatomy.experiments.real_comparison import ArtifactSpec, FeatureTable
 from ganatomy.stats.frechet import FeatureMoments
 from ganatomy.study import Study
@@ -123,8 +123,8 @@ def monitor(args: argparse.Namespace) -> Found:
     base, phases = held_memory(), Phases()
     for step in steps:
         linked(source.directory, directory / study_path(step, spec, inputs))
-        phases.begin("looks", 1)
-        look, _ = look_at(spec, source.models, directory, Snapshot(step, str(step)))
+        phases.begin("snapshots", 1)
+        look, _ = take_snapshot(spec, source.models, directory, Snapshot(step, str(step)))
         phases.advance(1)
         phases.end()
         look.write(directory)

@@ -118,8 +118,8 @@ class Function:
         elsewhere: dict[str, list[str]] = {}
         for text, own in groupby(options, lambda option: option.text):
             group = list(own)
-            usual = ", ".join(shown for each in group if (shown := usual_text(each)))
-            described = text.rstrip(".") + (f" ({usual})" if usual else "") + "."
+            decided = ", ".join(shown for each in group if (shown := decided_text(each)))
+            described = text.rstrip(".") + (f" ({decided})" if decided else "") + "."
             where = {known.setdefault((each.name, described), self.name) for each in group}
             if where == {self.name}:
                 texts.append(([each.name for each in group], described))
@@ -199,7 +199,7 @@ def compare() -> Function:
     """Return the function that sets dissections side by side."""
     spec = [own._replace(default=None) if own.name == "names" else own for own in options_of(CompareSpec)]
     measured = [
-        own._replace(default=None, usual=REQUIRED if own.name == "real" else own.usual)
+        own._replace(default=None, decided=REQUIRED if own.name == "real" else own.decided)
         for own in options_of(QualitySpec)
         if own.name in QUALITY
     ]
@@ -241,9 +241,9 @@ def sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}{'' if text.endswith('?') else '.'}"
 
 
-def usual_text(option: Option) -> str:
+def decided_text(option: Option) -> str:
     """Return the default of an option as documentation writes it; nothing where the sentence says it."""
-    value = option.usual
+    value = option.decided
     if value is REQUIRED or value is None or value == () or isinstance(value, bool):
         return ""
     if isinstance(value, tuple):
@@ -351,3 +351,5 @@ if __name__ == "__main__":
             path.write_text(write(), encoding="utf-8")
         elif path.read_text(encoding="utf-8") != write():
             sys.exit(f"{path} is old; run this without --check")
+    if "--check" not in sys.argv and "--again" not in sys.argv:
+        subprocess.run([sys.executable, __file__, "--again"], check=True)  # the commands follow from the new functions

@@ -306,7 +306,7 @@ def test_edits_of_a_layer_that_was_not_dissected_can_be_applied(answer: Answer) 
 
 
 def test_a_colon_is_no_image(capsys: pytest.CaptureFixture[str]) -> None:
-    terminal.say("bundled:church: 3 images")
+    terminal.print_line("bundled:church: 3 images")
     assert capsys.readouterr().out == "bundled:church: 3 images\n"
 
 

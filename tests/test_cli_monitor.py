@@ -24,7 +24,7 @@ def looked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def here(looked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A current directory with the looks at a training in it."""
+    """A current directory with the snapshots of a training in it."""
     shutil.copytree(looked, tmp_path / "out")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -68,7 +68,7 @@ def test_only_every_second_checkpoint_and_the_last(answer: Answer, here: Path) -
     names = ["planted"] * 4
     text = answer("monitor", *names, "--steps", "1,2,3,4", "--every", "2", "--out", "few", *FAST)
     assert "3 checkpoints" in text
-    assert sorted(path.stem for path in (here / "few/looks").iterdir()) == ["000000001", "000000003", "000000004"]
+    assert sorted(path.stem for path in (here / "few/snapshots").iterdir()) == ["000000001", "000000003", "000000004"]
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def check_same(one: Path, parts: Path) -> None:
     for name, path in whole.items():
         found = dict(Archive(merged[name]))
         for field, tensor in Archive(path).items():
-            if field == "looks":
+            if field == "snapshots":
                 tensor[:, TIMES], found[field][:, TIMES] = 0, 0
             bound = 1e-12 if tensor.dtype == torch.float64 else 0
             torch.testing.assert_close(

@@ -105,7 +105,7 @@ def test_functions_take_urls_too(machine: Any) -> None:
     ganatomy.monitor(["planted"], out="memory://x/looks", steps=[5], levels=8, **options)
     machine("c")
     training = ganatomy.monitor(["planted"], out="memory://x/looks", steps=[7], levels=8, **options)
-    assert [look.step for look in training.looks] == [5, 7]
+    assert [look.step for look in training.snapshots] == [5, 7]
 
 
 def test_what_is_wrong_with_a_url_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

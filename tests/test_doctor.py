@@ -43,11 +43,17 @@ def test_a_sound_machine_is_told_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert "BROKEN" not in text.upper().replace("DISSECTION RUNS HERE", "")
     assert "drew a bundled image" in text
     assert main(["doctor", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["works"] is True
-    named = {finding["name"]: finding for finding in told["findings"]}
+    message = json.loads(capsys.readouterr().out)
+    assert message["works"] is True
+    named = {finding["name"]: finding for finding in message["findings"]}
     assert named.keys() >= {"python", "ganatomy", "torch", "numpy", "hf", "cpu", "temporary files", "main job"}
-    assert {finding["topic"] for finding in told["findings"]} >= {"software", "extras", "devices", "storage", "models"}
+    assert {finding["topic"] for finding in message["findings"]} >= {
+        "software",
+        "extras",
+        "devices",
+        "storage",
+        "models",
+    }
 
 
 def test_a_package_that_is_missing_or_too_old_is_told_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,10 +66,10 @@ def test_a_package_that_is_missing_or_too_old_is_told_with_the_remedy(monkeypatc
 
     monkeypatch.setattr(checks, "version", version)
     extra = found("hf")
-    assert (extra.state, extra.mend) == ("note", "pip install 'ganatomy[hf]'")
-    assert "transformers is not installed" in extra.told
-    assert (found("numba").state, found("numba").told) == ("broken", "numba is not installed")
-    assert (found("torch").state, found("torch").told) == ("broken", "torch 1.13.0 is older than 2.4")
+    assert (extra.state, extra.fix) == ("note", "pip install 'ganatomy[hf]'")
+    assert "transformers is not installed" in extra.message
+    assert (found("numba").state, found("numba").message) == ("broken", "numba is not installed")
+    assert (found("torch").state, found("torch").message) == ("broken", "torch 1.13.0 is older than 2.4")
     assert found("pandas").state == "ok"
 
 
@@ -82,7 +88,7 @@ def test_settings_that_slow_it_down_are_told(
 ) -> None:
     monkeypatch.setenv(name, value)
     finding = found(name)
-    assert (finding.state, says in finding.told) == (state, True)
+    assert (finding.state, says in finding.message) == (state, True)
 
 
 @pytest.mark.parametrize(("threads", "state"), [(None, "note"), ("8", "note"), ("2", "ok")])
@@ -92,8 +98,8 @@ def test_a_container_that_may_use_few_cores(threads: str | None, state: str, mon
     if threads:
         monkeypatch.setenv("OMP_NUM_THREADS", threads)
     finding = found("cores")
-    assert (finding.state, finding.told) == (state, "this container may use 2.5 of 64")
-    assert finding.mend == ("" if state == "ok" else "set OMP_NUM_THREADS=2")
+    assert (finding.state, finding.message) == (state, "this container may use 2.5 of 64")
+    assert finding.fix == ("" if state == "ok" else "set OMP_NUM_THREADS=2")
 
 
 def test_directories_that_cannot_be_written_are_told(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,8 +107,8 @@ def test_directories_that_cannot_be_written_are_told(here: Path, monkeypatch: py
     monkeypatch.setenv("GANATOMY_CACHE", "/proc/nowhere")
     monkeypatch.setattr(tempfile, "tempdir", "/proc")
     cache, temporary = found("fetched models"), found("temporary files")
-    assert (cache.state, cache.mend) == ("note", "set GANATOMY_CACHE to another directory")
-    assert "/proc/nowhere cannot be written" in cache.told
+    assert (cache.state, cache.fix) == ("note", "set GANATOMY_CACHE to another directory")
+    assert "/proc/nowhere cannot be written" in cache.message
     assert temporary.state == "broken"
 
 
@@ -110,8 +116,8 @@ def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     usage = namedtuple("usage", "free")
     monkeypatch.setattr(checks.shutil, "disk_usage", lambda _: usage(10**8))
     finding = found("this directory")
-    assert (finding.state, finding.mend) == ("note", "make room")
-    assert "0.1 GB free" in finding.told
+    assert (finding.state, finding.fix) == ("note", "make room")
+    assert "0.1 GB free" in finding.message
 
 
 def test_fetched_models_are_looked_over(here: Path) -> None:
@@ -121,7 +127,7 @@ def test_fetched_models_are_looked_over(here: Path) -> None:
     assert found(model.name).state == "ok"
     (model.directory / model.files[0]).write_bytes(b"PK\x03\x04other")
     assert found(model.name).state == "note"
-    assert "changed since it came" in found(model.name).told
+    assert "changed since it came" in found(model.name).message
 
 
 def test_a_check_that_fails_is_a_finding_and_the_others_go_on(
@@ -154,7 +160,7 @@ def test_a_plugin_that_fails_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "entry_points", lambda group: entries.get(group, []))
     without("plug-ins", monkeypatch)
     assert [(finding.name, finding.state) for finding in examine()] == [("good", "ok"), ("bad", "note")]
-    assert "bad.module:open fails: ImportError: no lib" in examine()[1].told
+    assert "bad.module:open fails: ImportError: no lib" in examine()[1].message
 
 
 @pytest.mark.slow

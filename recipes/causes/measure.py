@@ -70,8 +70,8 @@ class Bench:
         seconds: of the processor, by the name of the study; of one that was interrupted, since it was last begun.
     """
 
-    def __init__(self, source: Source, plan: Plan, directory: Path, execute: Engine = local) -> None:
-        self.source, self.plan, self.directory, self.execute = source, plan, directory, execute
+    def __init__(self, source: Source, plan: Plan, directory: Path, engine: Engine = local) -> None:
+        self.source, self.plan, self.directory, self.engine = source, plan, directory, engine
         self.found = Findings()
         self._clock = directory / "seconds.json"
         self.seconds: dict[str, float] = json.loads(self._clock.read_text()) if self._clock.exists() else {}
@@ -86,7 +86,7 @@ class Bench:
         """
         begun = process_time()
         try:
-            result = run(ask(), self.source, self.directory / name, execute=self.execute)
+            result = run(ask(), self.source, self.directory / name, engine=self.engine)
         except (BadValue, UnknownName) as error:
             self.found.skipped.append(f"{name}: {error}")
             print(f"{name}: left out, {error}", flush=True)
@@ -232,11 +232,11 @@ def accept(bench: Bench) -> None:
 def together(workers: int) -> Engine:
     """Return an engine that counts so many shards at once, in threads; the same bits come of it."""
 
-    def execute(work: Callable[[range], T], shards: Sequence[range]) -> Iterator[tuple[int, T]]:
+    def engine(work: Callable[[range], T], shards: Sequence[range]) -> Iterator[tuple[int, T]]:
         with ThreadPoolExecutor(workers) as pool:
             yield from ((1, result) for result in pool.map(work, shards))
 
-    return execute
+    return engine
 
 
 def plain(concept: str) -> str:

@@ -63,7 +63,6 @@ from ganatomy.experiments.quality import QualitySpec as QualitySpec
 from ganatomy.experiments.real_comparison import ArtifactSpec as ArtifactSpec
 from ganatomy.experiments.repair import Repair as Repair
 from ganatomy.experiments.repair import RepairSpec as RepairSpec
-from ganatomy.experiments.warnings import warnings_of as warnings_of
 from ganatomy.interventions import Intervention as Intervention
 from ganatomy.models.features import FeatureNetwork as FeatureNetwork
 from ganatomy.models.features import open_features as open_features

@@ -57,6 +57,6 @@ def test_what_is_bounded_says_what_the_whole_takes(found: tuple[Path, dict[str, 
     assert "pool" not in rows["context"]["phases"], "that of ACE is found beside the dissection"
     assert rows["unit-fid"]["state"] == 4 * 1200 * (8 + 24)
     assert rows["unit-fid"]["disk"] < 20_000, "features go when all is done"
-    assert rows["monitor"]["phases"]["looks"][1] == 3
+    assert rows["monitor"]["phases"]["snapshots"][1] == 3
     assert rows["monitor"]["rows"]["follows"] == 18
     assert rows["monitor"]["disk_most"] < 100_000, "three names of the files of one dissection"

@@ -22,7 +22,7 @@ COMMANDS = {
 }
 STEP = 96
 """Kilobytes by which the disk grows: less than most files, so that it fills up at nearly every one of them."""
-BY_CLOCK = {"monitor": ("looks/", "monitor.html")}
+BY_CLOCK = {"monitor": ("snapshots/", "monitor.html")}
 """Files that say how long it took."""
 
 

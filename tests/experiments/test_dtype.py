@@ -118,8 +118,10 @@ def test_it_must_change_few_labels_and_save_time(
     }
     assert told["changed"] == {"object": 0.0, "part": pytest.approx(changed, abs=1e-4), "material": 0.0}
     assert told["seconds"] == {"float32": 1.0, "bfloat16": pytest.approx(cost)}
-    said = f"in bfloat16 {told['changed']['part']:.2%} of the pixels of 24 images change their part label (limit 0.5%)"
-    assert said in told["reason"]
+    message = (
+        f"in bfloat16 {told['changed']['part']:.2%} of the pixels of 24 images change their part label (limit 0.5%)"
+    )
+    assert message in told["reason"]
     assert f"an image takes {1000 * cost:.1f} ms, in float32 1000.0 ms" in told["reason"]
     assert made.opened == ["float32", "bfloat16"]
 
@@ -127,14 +129,15 @@ def test_it_must_change_few_labels_and_save_time(
 def test_a_processor_without_it_measures_nothing(made: Made, old_machine: Callable[[], None], tmp_path: Path) -> None:
     old_machine()
     choice = choose_dtype(*asked(), tmp_path / "s")
-    assert choice.said == "dtype=auto takes float32: cpu has no bfloat16 in hardware"
+    assert choice.message == "dtype=auto takes float32: cpu has no bfloat16 in hardware"
     assert (choice.spec.segmenter, made.opened, made.now) == ("made:x?dtype=float32", ["float32"], 0)
 
 
 def test_what_fails_in_bfloat16_is_not_taken(made: Made, tmp_path: Path) -> None:
     made.fails = True
     assert (
-        choose_dtype(*asked(), tmp_path / "s").said == "dtype=auto takes float32: in bfloat16 it fails: NaN in bfloat16"
+        choose_dtype(*asked(), tmp_path / "s").message
+        == "dtype=auto takes float32: in bfloat16 it fails: NaN in bfloat16"
     )
 
 
@@ -146,7 +149,7 @@ def test_the_subject_is_opened_once(made: Made, tmp_path: Path) -> None:
 
 def test_as_few_images_as_there_are(made: Made, tmp_path: Path) -> None:
     choice = choose_dtype(*asked(images=10), tmp_path / "s")
-    assert "of 10 images" in choice.said
+    assert "of 10 images" in choice.message
     assert made.opened
 
 
@@ -227,7 +230,7 @@ def test_and_not_in_another_though_this_one_has_bfloat16(
     dissect(out=tmp_path / "s")
     monkeypatch.setattr(module, "has_bfloat16", lambda device: True)
     choice = choose_dtype(*asked(), tmp_path / "s")
-    assert choice.said == "dtype=auto takes float32: the study was begun in it"
+    assert choice.message == "dtype=auto takes float32: the study was begun in it"
     assert set(made.opened) == {"float32"}
 
 

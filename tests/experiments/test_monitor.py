@@ -14,7 +14,7 @@ from ganatomy.core.errors import BadFile, BadModel, BadValue, StudyError, Unknow
 from ganatomy.experiments.bootstrap import resampled
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.monitor.monitoring import Monitoring
-from ganatomy.experiments.monitor.snapshots import DRAWS, Snapshot, add_errors, count_units, read_looks
+from ganatomy.experiments.monitor.snapshots import DRAWS, Snapshot, add_errors, count_units, read_snapshots
 from ganatomy.experiments.monitor.steps import plan_checkpoints, read_steps
 from ganatomy.models.generators.progan import progan_network
 
@@ -23,7 +23,7 @@ FAST = {"segmenter": "planted", "images": 16, "levels": 8, "batch": 8, "layers":
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> Monitoring:
-    """Two looks at the planted generator, and one that fails."""
+    """Two snapshots of the planted generator, and one that fails."""
     names = ["planted", "planted:nobody-3", "planted"]
     return ganatomy.monitor(names, steps=[10, 20, 30], out=tmp_path_factory.mktemp("seen") / "out", **FAST)
 
@@ -116,7 +116,7 @@ def test_errors_stand_beside_the_counts(planted: Dissection) -> None:
 
 def test_errors_may_come_later(seen: Monitoring, tmp_path: Path) -> None:
     shutil.copytree(seen.directory, tmp_path / "out")
-    for look in read_looks(tmp_path / "out"):
+    for look in read_snapshots(tmp_path / "out"):
         bare = [{n: v for n, v in row.items() if not n.endswith("_error")} for row in look.numbers]
         dataclasses.replace(look, numbers=bare).write(tmp_path / "out")
     assert "matched_error" not in Monitoring.open(tmp_path / "out").table
@@ -124,13 +124,13 @@ def test_errors_may_come_later(seen: Monitoring, tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(Monitoring.open(tmp_path / "out").table, seen.table)
 
 
-def test_a_training_is_told_by_its_looks(seen: Monitoring) -> None:
+def test_a_training_is_told_by_its_snapshots(seen: Monitoring) -> None:
     assert seen.steps == [10, 30]
     assert seen.layers == ["layer1"]
     assert set(seen.table.images) == {16}
     assert seen.skipped[["step", "name"]].to_numpy().tolist() == [[20, "planted:nobody-3"]]
     assert "nobody-3" in seen.skipped.reason[0]
-    assert repr(seen) == "<Monitoring of 2 looks, steps 10 to 30>"
+    assert repr(seen) == "<Monitoring of 2 snapshots, steps 10 to 30>"
     own = seen.history[seen.history.step == 30]
     assert own.label.tolist() == seen.dissection(30).units.label.tolist()
     kept = seen.turnover.iloc[0]
@@ -206,7 +206,7 @@ def test_the_best_units_are_of_different_concepts_first() -> None:
 def test_when_none_can_be_looked_at(tmp_path: Path) -> None:
     with pytest.raises(BadModel, match=r"none of 2 checkpoints could be dissected; nothing-1.pth: .*no such file"):
         ganatomy.monitor(["nothing-1.pth", "nothing-2.pth"], opening="progan:{}", out=tmp_path / "out", **FAST)
-    with pytest.raises(StudyError, match=r"holds no look at a training: step 1: .*no such file"):
+    with pytest.raises(StudyError, match=r"holds no snapshot of a training: step 1: .*no such file"):
         Monitoring.open(tmp_path / "out")
 
 
@@ -225,8 +225,8 @@ def test_a_layer_that_is_not_there_yet(tmp_path: Path) -> None:
         ganatomy.monitor(names, out=tmp_path / "none", **{**options, "layers": ("layer2", "layer9")})
 
 
-def test_looks_through_another_segmenter_are_refused(seen: Monitoring) -> None:
-    with pytest.raises(BadValue, match="has looks through another segmenter, so nothing could be compared"):
+def test_snapshots_by_another_segmenter_are_refused(seen: Monitoring) -> None:
+    with pytest.raises(BadValue, match="has snapshots by another segmenter, so nothing could be compared"):
         ganatomy.monitor(["planted"], steps=[40], out=seen.directory, **{**FAST, "segmenter": "colors"})
 
 
@@ -234,14 +234,14 @@ def test_directories_that_hold_something_else(tmp_path: Path, seen: Monitoring) 
     (tmp_path / "file").write_text("")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").write_text("")
-    for name, message in (("file", "is a file; give a directory"), ("full", "holds something else than looks")):
+    for name, message in (("file", "is a file; give a directory"), ("full", "holds something else than snapshots")):
         with pytest.raises(StudyError, match=message):
             ganatomy.monitor(["planted"], steps=[1], out=tmp_path / name, **FAST)
-    with pytest.raises(StudyError, match="holds no look at a training"):
+    with pytest.raises(StudyError, match="holds no snapshot of a training"):
         Monitoring.open(tmp_path / "none")
     shutil.copytree(seen.directory, tmp_path / "cut")
-    (tmp_path / "cut" / "looks" / "000000010.json").write_text("{")
-    with pytest.raises(BadFile, match=r"000000010\.json: no look of this version"):
+    (tmp_path / "cut" / "snapshots" / "000000010.json").write_text("{")
+    with pytest.raises(BadFile, match=r"000000010\.json: no snapshot of this version"):
         Monitoring.open(tmp_path / "cut")
 
 

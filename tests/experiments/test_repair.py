@@ -162,7 +162,7 @@ def test_a_killed_run_ends_in_the_same_tables(
             run_repair(spec, source, tmp_path / "again")
     for _ in range(2):
         with pytest.raises(Killed):
-            run_repair(spec, source, tmp_path / "again", execute=dies)
+            run_repair(spec, source, tmp_path / "again", engine=dies)
     monkeypatch.setattr(Textures, "of", never)
     again = run_repair(spec, source, tmp_path / "again")
     pd.testing.assert_frame_equal(again.table, result.table, check_exact=True)

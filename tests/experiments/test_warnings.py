@@ -16,7 +16,6 @@ from ganatomy.cli import main, terminal
 from ganatomy.core.errors import BadFile
 from ganatomy.core.vocabulary import NOTHING, Concept
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.experiments.warnings import _WARNINGS, warnings_of
 from ganatomy.stats.images import ImageSample
 
 SIDE = 24
@@ -56,7 +55,7 @@ def some(images: Tensor, count: int, instead: Tensor) -> Tensor:
 def test_samples_of_images_that_show_nothing(tmp_path: Path, images: Tensor, said: str) -> None:
     made_dissection(tmp_path / "study", {"layer1": ["tree"]})
     change(tmp_path / "study", sample=facts_of(images))
-    found = warnings_of(Dissection.open(tmp_path / "study"))
+    found = Dissection.open(tmp_path / "study").warnings
     assert len(found) == bool(said)
     assert not said or found[0].startswith(said)
 
@@ -85,7 +84,7 @@ def test_samples_of_labels_that_say_nothing(
     pd.DataFrame(words[1:], columns=["concept", "category"]).assign(share=shares, rare=rare).to_parquet(
         directory / "tables" / "concepts.parquet"
     )
-    found = warnings_of(Dissection.open(directory))
+    found = Dissection.open(directory).warnings
     assert [one[: len(other)] for one, other in zip(found, said, strict=True)] == said
 
 
@@ -94,17 +93,17 @@ def test_facts_from_a_stranger_are_refused_in_a_line(tmp_path: Path) -> None:
         directory = made_dissection(tmp_path / "study", {"layer1": ["tree"]})
         change(directory, sample=sample)
         with pytest.raises(BadFile, match="not what a study of this version holds"):
-            warnings_of(Dissection.open(directory))
+            assert Dissection.open(directory).warnings
 
 
-def result(kind: str, spec: dict[str, Any], **tables: pd.DataFrame) -> list[str]:
-    """What is said of a result of that kind, whose tables are written by hand."""
-    return _WARNINGS[kind](SimpleNamespace(spec=SimpleNamespace(**spec), **tables))
+def result(kind: type, spec: dict[str, Any], **tables: pd.DataFrame) -> list[str]:
+    """Return the warnings of a result of that kind, whose tables are written by hand."""
+    return kind._warnings(SimpleNamespace(spec=SimpleNamespace(**spec), **tables))  # type: ignore[attr-defined, no-any-return]
 
 
 def effect(kind: str, *rows: tuple[str, float, float], concept: str | None = "tree") -> list[str]:
     table = pd.DataFrame(rows, columns=["concept", "change", "change_error"])
-    return result("Effect", {"kind": kind, "concept": concept}, table=table)
+    return result(ganatomy.Effect, {"kind": kind, "concept": concept}, table=table)
 
 
 def test_edits_that_do_nothing() -> None:
@@ -124,7 +123,7 @@ def test_edits_that_do_nothing() -> None:
 def test_insertions_that_show_nowhere(shown: int, said: str) -> None:
     gain = [0.3] * shown + [0.1, -0.1] * ((200 - shown) // 2) + [0.0] * (shown % 2)
     places = pd.DataFrame({"gain": gain, "visible": [each > 0.2 for each in gain], "drawn": True, "id": range(200)})
-    for kind in ("Context", "Trace"):
+    for kind in (ganatomy.Context, ganatomy.Trace):
         found = result(kind, {"concept": "tree", "responsive": 0.2}, places=places)
         assert len(found) == bool(said)
         assert not said or found[0].startswith(f"The insertion shows nowhere: tree appears {said}")
@@ -134,12 +133,12 @@ def test_insertions_that_show_nowhere(shown: int, said: str) -> None:
 def test_searches_that_find_nothing() -> None:
     def capacity(appears: float) -> list[str]:
         table = pd.DataFrame({"picked": [False, True], "appears": [0.9, appears], "appears_error": 0.1})
-        return result("Capacity", {"concept": "door"}, table=table)
+        return result(ganatomy.Capacity, {"concept": "door"}, table=table)
 
     def ace(value: float) -> list[str]:
         rows = [("ace", 20, "ace", value, 0.1), ("iou", 20, "ace", 0.9, 0.1), ("ace", 5, "ace", 0.9, 0.1)]
         names = ["by", "n", "term", "normalised", "normalised_error"]
-        return result("Ace", {"concept": "door", "top": 20}, effects=pd.DataFrame(rows, columns=names))
+        return result(ganatomy.Ace, {"concept": "door", "top": 20}, effects=pd.DataFrame(rows, columns=names))
 
     assert capacity(0.5) == ace(0.5) == []
     assert capacity(0.1)[0].startswith("No setting that was tried makes door appear")
@@ -151,7 +150,7 @@ def test_a_repair_that_does_harm() -> None:
         rows = [("artifacts", "union", artifacts, 0.1, 2.0), ("plain", "union", plain, 0.1, 1.0)]
         rows += [("plain", "original", float("nan"), float("nan"), 0.5), ("plain", "random", 9.0, 0.1, 9.0)]
         table = pd.DataFrame(rows, columns=["sample", "set", "change", "change_error", "fid"])
-        return result("Repair", {"sets": (("flagged", (1,)), ("union", (1, 2)))}, table=table)
+        return result(ganatomy.Repair, {"sets": (("flagged", (1,)), ("union", (1, 2)))}, table=table)
 
     assert repair(-0.5, 0.1) == []
     assert repair(-0.5, 0.5) == [
@@ -163,7 +162,7 @@ def test_a_repair_that_does_harm() -> None:
 def test_a_classifier_that_guesses() -> None:
     def accuracy(told: float) -> list[str]:
         overall = pd.DataFrame({"measure": ["accuracy", "balanced accuracy"], "before": [0.9, told]})
-        return result("Accuracy", {"images": 400}, overall=overall, classes=pd.DataFrame(index=range(4)))
+        return result(ganatomy.Accuracy, {"images": 400}, overall=overall, classes=pd.DataFrame(index=range(4)))
 
     assert accuracy(0.4) == []
     assert accuracy(0.27) == ["The classifier is no better than chance: 27 % right, 25 % by luck."]
@@ -201,7 +200,7 @@ def is_first(page: str) -> bool:
 
 def test_it_is_the_first_line_of_a_report_and_its_table(black: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = ganatomy.open_dissection(black)
-    assert ganatomy.warnings_of(result)[0] == SAID
+    assert result.warnings[0] == SAID
     assert main(["report", str(black)]) == 0
     assert is_first((black / "report.html").read_text())
     capsys.readouterr()
@@ -224,7 +223,7 @@ def test_what_stands_on_a_dissection_says_what_is_wrong_with_that(
 ) -> None:
     out = tmp_path / "effect"
     effect = ganatomy.ablate(black, layer="layer", units=[0], images=4, random=1, generator=generator, out=out)
-    assert ganatomy.warnings_of(effect)[0] == SAID
+    assert effect.warnings[0] == SAID
     ganatomy.write_causal_report(effect, tmp_path / "page.html")
     assert is_first((tmp_path / "page.html").read_text())
     assert SAID in effect._repr_html_()
@@ -235,7 +234,7 @@ def test_what_stands_on_a_dissection_says_what_is_wrong_with_that(
 def test_a_training_says_what_is_wrong_with_its_last_look(black: Path) -> None:
     looks = {10: "no such study", 3000: black}
     training = SimpleNamespace(steps=list(looks), dissection=lambda step: ganatomy.open_dissection(looks[step]))
-    assert _WARNINGS["Monitoring"](training)[0] == f"Step 3,000: {SAID}"
+    assert ganatomy.Monitoring._warnings(training)[0] == f"Step 3,000: {SAID}"
 
 
 @pytest.mark.slow
@@ -243,7 +242,7 @@ def test_a_training_says_what_is_wrong_with_its_last_look(black: Path) -> None:
 def test_bundled_models_are_sound(name: str, tmp_path: Path) -> None:
     layer = next(iter(ganatomy.open_generator(f"bundled:{name}").layers))
     result = ganatomy.dissect(f"bundled:{name}", layers=[layer], images=48, calibration=16, out=tmp_path / "study")
-    assert warnings_of(result) == []
+    assert result.warnings == []
     facts = result.facts["sample"]
     assert facts["plain"] == facts["alike"] == 0
     assert facts["black"] + facts["white"] < 0.02

@@ -39,7 +39,7 @@ class Stop(Exception):
     """A power cut, as far as Python can tell."""
 
 
-def count(where: str | Path, seed: int = 0, after: int = 99, execute: Any = None, work: Any = add_up) -> Tensor:
+def count(where: str | Path, seed: int = 0, after: int = 99, engine: Any = None, work: Any = add_up) -> Tensor:
     """Count a study with a sharded step, a step and a table; stop after so many shards."""
     counted = 0
 
@@ -51,7 +51,7 @@ def count(where: str | Path, seed: int = 0, after: int = 99, execute: Any = None
         own: Sum = work(shard)
         return own
 
-    more = {} if execute is None else {"execute": execute}
+    more = {} if engine is None else {"execute": engine}
     with Study.create(where, CountSpec(seed), FACTS, **more) as study:
         total = study.sharded("sum", Sum, until, SHARDS)
         study.step("twice", Sum, lambda: Sum(2 * total.total))
@@ -336,24 +336,24 @@ def test_parts_on_several_machines_share_a_url(machine: Go, straight: tuple[Tens
     for number in (1, 3):
         machine(f"part {number}")
         with pytest.raises(PartsMissing):
-            count(URL, execute=Part(number, 3))
+            count(URL, engine=Part(number, 3))
     assert {"steps/sum.part-001-of-003.npz", "steps/sum.part-003-of-003.npz"} <= files().keys()
     assert ".lock" not in files()
     machine("part 2")
     with pytest.raises(Stop):
-        count(URL, execute=Part(2, 3), after=0)
+        count(URL, engine=Part(2, 3), after=0)
     assert "steps/sum.part-002-of-003.partial.npz" not in files()  # it had not begun
     machine("part 1")
     fsspec.filesystem("memory").pipe_file("/runs/church/steps/sum.part-002-of-003.partial.npz", b"begun")
     with pytest.raises(PartsMissing):
-        count(URL, execute=Part(1, 3))
+        count(URL, engine=Part(1, 3))
     assert not [*local_path(URL).glob("steps/*partial*")]  # of others only what is done is brought
     fsspec.filesystem("memory").rm_file("/runs/church/steps/sum.part-002-of-003.partial.npz")
     machine("elsewhere")
-    assert torch.allclose(count(URL, execute=Part(2, 3)), straight[0], rtol=1e-6)
+    assert torch.allclose(count(URL, engine=Part(2, 3)), straight[0], rtol=1e-6)
     assert files().keys() == FINISHED
     machine("part 1")
-    count(URL, execute=Part(1, 3), after=0)
+    count(URL, engine=Part(1, 3), after=0)
     assert {path.name for path in local_path(URL).glob("steps/*")} == {"sum.npz", "twice.npz"}
 
 
@@ -361,7 +361,7 @@ def test_a_part_does_not_write_where_one_machine_writes_alone(machine: Go) -> No
     with Study.create(URL, CountSpec(), FACTS):
         machine("b")
         with pytest.raises(StudyBusy, match="on a, heard of"):
-            count(URL, execute=Part(1, 2))
+            count(URL, engine=Part(1, 2))
 
 
 # ---------------------------------------------------------------- a network that fails

@@ -21,9 +21,9 @@ from ganatomy.interventions import Intervention, place
 from ganatomy.report.causal.ace import ace_section, term_chart
 from ganatomy.report.causal.capacity import capacity_section
 from ganatomy.report.causal.context import context_cards, context_chart, context_section
-from ganatomy.report.causal.each import unit_effects_section
 from ganatomy.report.causal.effect import effect_cards, effect_charts, effect_section
 from ganatomy.report.causal.trace import mapped_layers, trace_cards, trace_section
+from ganatomy.report.causal.unit_effects import unit_effects_section
 from ganatomy.report.formats import effect_text, percent, percent_with_error
 
 
@@ -127,9 +127,9 @@ def test_without_an_estimate_the_reason_is_given(unit_effects: UnitEffects) -> N
 def test_ace_is_answered_by_what_is_left(ace: Ace) -> None:
     assert ace.updates == 0
     answer = ace_section(ace).answer
-    for by, said in (("ace", "selected by first-order attribution"), ("iou", "by IoU")):
+    for by, details in (("ace", "selected by first-order attribution"), ("iou", "by IoU")):
         row = ace.curve[(ace.curve.by == by) & (ace.curve.n == 3)].iloc[0]
-        assert f"{effect_text(1 + row.relative, row.error, 1)} {said}" in answer
+        assert f"{effect_text(1 + row.relative, row.error, 1)} {details}" in answer
     updated = ace_section(optimised(ace)).answer
     assert "selected by ACE (20 updates of adam from first-order attribution)" in updated
 
@@ -217,14 +217,14 @@ def test_where_an_interval_holds_zero_every_page_and_table_says_no_effect(
     result = dataclasses.replace(result, **{name: getattr(result, name)[known]}) if name == "table" else result
     result = changed(result, name, **dict.fromkeys(columns, error))
     section = result.section()
-    said = "no effect" in " ".join([section.answer, *(block.body for block in section.blocks)])
+    details = "no effect" in " ".join([section.answer, *(block.body for block in section.blocks)])
     cells = [cell for table in result.tables() for column in table.present for cell in column.cells(table.frame)]
     in_terminal = any("no effect" in cell for cell in cells)
     if error:
-        assert said
+        assert details
         assert in_terminal
     elif kind in ("ablation", "insertion"):
-        assert not said
+        assert not details
         assert not in_terminal
 
 
@@ -233,8 +233,8 @@ def test_an_insertion_that_is_never_visible_is_no_effect(trace: Trace) -> None:
     never = changed(trace, "lines", places=places)
     total = int(places[trace.lines.layer == trace.spec.layer].sum())
     assert f"0 of {total} insertions were visible: no effect." in trace_section(never).answer
-    assert never.said == {"visible": f"0 of {total} insertions: no effect"}
-    assert "no effect" not in str(trace.said)
+    assert never.details == {"visible": f"0 of {total} insertions: no effect"}
+    assert "no effect" not in str(trace.details)
 
 
 def test_context_marks_what_the_grammar_says(context: Context) -> None:
@@ -303,11 +303,11 @@ def test_a_transplant_is_told_once_for_all_multiples(capacity: Capacity) -> None
 
 def test_places_that_are_left_out_are_said(capacity: Capacity, context: Context) -> None:
     told = "Only places that show ball at least 50 % as often as the place that shows it most."
-    few = dataclasses.replace(capacity, spec=dataclasses.replace(capacity.spec, on=("sky", "box"), usual=0.5))
+    few = dataclasses.replace(capacity, spec=dataclasses.replace(capacity.spec, on=("sky", "box"), min_frequency=0.5))
     lead = capacity_section(few).blocks[0].lead
     assert "Only places that mostly show sky or box." in lead
     assert told in lead
-    fewer = dataclasses.replace(context, spec=dataclasses.replace(context.spec, usual=0.5))
+    fewer = dataclasses.replace(context, spec=dataclasses.replace(context.spec, min_frequency=0.5))
     assert told in context_section(fewer).blocks[1].lead
     assert "Only" not in capacity_section(capacity).blocks[0].lead + context_section(context).blocks[1].lead
 
@@ -335,9 +335,9 @@ def test_figures_are_files(ablation: Effect, ace: Ace, context: Context, trace: 
         figures.save_context: (context, {"gain by place", "✓ sky"}),
         figures.save_trace: (trace, {"layer3", "visible"}),
     }
-    for save, (result, said) in saved.items():
+    for save, (result, details) in saved.items():
         save(result, tmp_path / "figure.svg")  # type: ignore[operator]
-        assert said <= drawn_texts(tmp_path / "figure.svg")
+        assert details <= drawn_texts(tmp_path / "figure.svg")
 
 
 def drawn_texts(path: Path) -> set[str]:

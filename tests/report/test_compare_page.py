@@ -18,10 +18,10 @@ from ganatomy.experiments.compare import comparison as module
 from ganatomy.experiments.compare import directions
 from ganatomy.experiments.compare.comparison import Comparison, planned, run_compare
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.report.compare.beside import quality_charts
 from ganatomy.report.compare.concepts import change_charts, concept_charts
 from ganatomy.report.compare.counts import count_charts, layer_charts
 from ganatomy.report.compare.page import answer, comparison_blocks, comparison_html, question, write_comparison
+from ganatomy.report.compare.side_by_side import quality_charts
 
 DEEP: Mapping[str, Sequence[str | None]] = {
     "layer1": [None, "tree", None, None],

@@ -106,7 +106,7 @@ def test_a_report_holds_names_as_text(study: Path, honest: Path, tmp_path: Path)
 
 def test_a_page_of_a_training_holds_names_as_text(study: Path, tmp_path: Path) -> None:
     renamed(study)
-    (tmp_path / "looks").mkdir()
+    (tmp_path / "snapshots").mkdir()
     layer = "<img src=x onerror=alert(0)>"
     look = {"step": 5, "name": NAMES["ball"], "study": "study", "images": 8, "segmenter": "s" * 64}
     look["numbers"] = [{"layer": layer, "category": "all", "units": 2, "matched": 1, "concepts": 1, "interpretable": 1}]
@@ -145,7 +145,7 @@ def test_terminals_are_shown_names_and_not_steered(capsys: pytest.CaptureFixture
     table = pd.DataFrame({f"a{steering}": [steering]})
     terminal.show_tables(Table("t", "T", (Column(f"a{steering}"),), table))
     shown = capsys.readouterr().out.replace("\x1b[1m", "").replace("\x1b[0m", "")
-    terminal.say(steering)
+    terminal.print_line(steering)
     for text in (shown, capsys.readouterr().out):
         assert "\x1b" not in text
         assert "\u202e" not in text

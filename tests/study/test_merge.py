@@ -175,9 +175,9 @@ def test_a_part_that_is_there_twice_is_refused_if_it_differs(places: list[Path],
 def test_parts_of_other_shares_are_refused_by_the_next_run(places: list[Path], tmp_path: Path) -> None:
     tried(tmp_path / "two", Part(2, 2))
     merge_parts([*places, tmp_path / "two"], tmp_path / "out")
-    for execute in (Part(1, 3), local):
+    for engine in (Part(1, 3), local):
         with pytest.raises(StudyError, match=r"first of .*out has files of 2 and of 3 parts; remove"):
-            run(tmp_path / "out", execute, nothing)
+            run(tmp_path / "out", engine, nothing)
 
 
 def test_parts_that_start_from_other_steps_are_refused(places: list[Path], tmp_path: Path) -> None:

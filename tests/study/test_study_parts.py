@@ -242,7 +242,7 @@ def test_a_part_counts_with_the_engine_that_it_is_given(tmp_path: Path) -> None:
             own = list(shards[i : i + 2])
             yield len(own), straight(own)
 
-    tried(tmp_path, Part(1, 2, execute=pairs))
+    tried(tmp_path, Part(1, 2, engine=pairs))
     assert seen == [SHARDS[:5]]
 
 

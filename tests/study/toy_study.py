@@ -62,13 +62,13 @@ def same_counts(one: Counts, other: Counts) -> bool:
 
 def run(
     directory: Path,
-    execute: Engine = local,
+    engine: Engine = local,
     work: Work = Counts,
     shards: Sequence[range] = SHARDS,
     progress: Progress | None = None,
 ) -> Counts:
     """Count, compute something from it, count again with that, write a table, and finish; return both counts merged."""
-    with Study.create(directory, RoundsSpec(), FACTS, execute, progress) as study:
+    with Study.create(directory, RoundsSpec(), FACTS, engine, progress) as study:
         if not study.finished:
             first = study.sharded("first", Counts, work, shards)
             half = study.step("half", Counts, lambda: Counts(first.rows.tolist()[::2]))

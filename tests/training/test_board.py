@@ -26,7 +26,7 @@ class Recorder:
         self.images[tag, global_step] = img_tensor
 
 
-def test_numbers_and_images_of_a_look(planted: Dissection) -> None:
+def test_numbers_and_images_of_a_snapshot(planted: Dissection) -> None:
     board, numbers = Recorder(), count_units(planted).to_dict("records")
     log_snapshot(board, Snapshot(30, "30", numbers=numbers, images=120, seconds=2.5), planted, [("layer1", 0)])
     own = planted.by_layer[planted.by_layer.layer == "layer1"].iloc[0]
@@ -51,14 +51,14 @@ def test_what_is_missing_is_not_sent(planted: Dissection) -> None:
     assert "ganatomy/layer1/matched_iou" not in {tag for tag, _ in board.scalars}
 
 
-def test_a_board_that_fails_costs_no_look(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_board_that_fails_costs_no_snapshot(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     class Broken(Recorder):
         def add_scalar(self, tag: str, scalar_value: Any, global_step: Any) -> None:
             raise OSError("the disk is full")
 
     options = {"images": 8, "segmenter": "colors", "latents": normal, "options": {"levels": 4, "top": 2}}
-    ganatomy.Monitor(Training().network, out=tmp_path, board=Broken(), **options).look(3)
-    assert "no look at step 3: OSError: the disk is full" in caplog.text
+    ganatomy.Monitor(Training().network, out=tmp_path, board=Broken(), **options).snapshot(3)
+    assert "no snapshot at step 3: OSError: the disk is full" in caplog.text
     assert ganatomy.Monitoring.open(tmp_path).steps == [3]
 
 

@@ -37,7 +37,7 @@ def test_a_training_of_two_epochs(tmp_path: Path) -> None:
         def train_dataloader(self) -> Any:
             return torch.utils.data.DataLoader(torch.randn(8, LATENT), batch_size=2)
 
-    callback = module.MonitorCallback("generator", out=tmp_path / "looks", every=3, strict=True, **OPTIONS)
+    callback = module.MonitorCallback("generator", out=tmp_path / "snapshots", every=3, strict=True, **OPTIONS)
     assert isinstance(callback, lightning.Callback)
     options = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "num_sanity_val_steps": 0}
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
@@ -46,7 +46,7 @@ def test_a_training_of_two_epochs(tmp_path: Path) -> None:
     )
     trainer.fit(Model())
     assert trainer.global_step == 8
-    assert ganatomy.Monitoring.open(tmp_path / "looks").steps == [1, 3, 6]
+    assert ganatomy.Monitoring.open(tmp_path / "snapshots").steps == [1, 3, 6]
 
 
 def trainer(**more: Any) -> SimpleNamespace:
@@ -64,7 +64,7 @@ def test_it_takes_the_board_that_the_trainer_logs_to(tmp_path: Path, monkeypatch
     assert [given["board"] for given in made] == [board, "own", None]
 
 
-def test_only_the_first_process_looks(tmp_path: Path) -> None:
+def test_only_the_first_process_takes_snapshots(tmp_path: Path) -> None:
     callback = module.CallbackMixin(out=tmp_path / "out", **OPTIONS)
     callback.on_train_start(trainer(is_global_zero=False), nn.Identity())
     callback.on_train_batch_end(trainer(), nn.Identity(), None, None, 0)

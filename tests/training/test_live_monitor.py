@@ -1,4 +1,4 @@
-"""A monitor looks when it is time to, within its time, and the training ends in the same bits."""
+"""A monitor takes a snapshot when it is time to, within its time, and the training ends in the same bits."""
 
 import logging
 import subprocess
@@ -33,9 +33,9 @@ def test_training_goes_the_same_way_to_the_bit(tmp_path: Path) -> None:
     assert ganatomy.Monitoring.open(tmp_path).steps == [0, 2, 4]
 
 
-def test_looks_come_when_a_multiple_is_passed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_snapshots_come_when_a_multiple_is_passed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ganatomy.Monitor, "_begin", lambda self, network: None)
-    monkeypatch.setattr(ganatomy.Monitor, "look", lambda self, step: looked.append(step))
+    monkeypatch.setattr(ganatomy.Monitor, "snapshot", lambda self, step: looked.append(step))
     looked: list[int] = []
     monitor = made(Training(), tmp_path, every=10)
     for step in (3, 4, 9, 10, 11, 19, 25, 26, 30):
@@ -50,7 +50,7 @@ def test_it_waits_for_its_share_of_the_time(tmp_path: Path, monkeypatch: pytest.
     looked, clock = [], [100.0]
     monkeypatch.setattr(module, "perf_counter", lambda: clock[0])
     monkeypatch.setattr(ganatomy.Monitor, "_begin", begin)
-    monkeypatch.setattr(ganatomy.Monitor, "look", lambda self, step: looked.append(step))
+    monkeypatch.setattr(ganatomy.Monitor, "snapshot", lambda self, step: looked.append(step))
     monitor = made(Training(), tmp_path, every=1, share=0.05)
     for step in range(40):
         monitor(step)
@@ -78,13 +78,13 @@ def test_a_look_that_takes_too_long_is_given_up(
     monitor = made(training, tmp_path, images=240)
     before = {**training.everything(), "python": None}
     monkeypatch.setattr(monitor, "budget", 0.0)
-    assert monitor.look(7) is None
-    assert "no look at step 7: it would have taken longer than budget=0 s; the training goes on" in caplog.text
+    assert monitor.snapshot(7) is None
+    assert "no snapshot at step 7: it would have taken longer than budget=0 s; the training goes on" in caplog.text
     assert {**training.everything(), "python": None} == before
     assert monitor._images == 120
     assert not list((tmp_path / "studies").iterdir())
     monkeypatch.setattr(monitor, "budget", 60.0)
-    assert monitor.look(8) is not None
+    assert monitor.snapshot(8) is not None
     training_seen = ganatomy.Monitoring.open(tmp_path)
     assert training_seen.table.images.unique().tolist() == [120]
     assert training_seen.skipped.step.tolist() == [7]
@@ -96,10 +96,10 @@ def test_a_failure_is_told_and_the_training_goes_on(tmp_path: Path, caplog: pyte
     with torch.no_grad():
         training.network.start.bias[0] = float("nan")
     assert monitor(4) is None
-    assert "no look at step 4" in caplog.text
+    assert "no snapshot at step 4" in caplog.text
     assert "NaN" in caplog.text
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
-    with pytest.raises(StudyError, match=r"holds no look at a training: step 4: .*NaN"):
+    with pytest.raises(StudyError, match=r"holds no snapshot of a training: step 4: .*NaN"):
         ganatomy.Monitoring.open(tmp_path)
 
 
@@ -108,7 +108,7 @@ def test_what_the_network_raises_is_told_too(tmp_path: Path, caplog: pytest.LogC
     monitor, strict = (made(training, tmp_path / name, strict=name == "strict") for name in ("kind", "strict"))
     training.network.last = nn.Conv2d(5, 3, 1)
     assert monitor(0) is None
-    assert "no look at step 0: running Drawing raised RuntimeError" in caplog.text
+    assert "no snapshot at step 0: running Drawing raised RuntimeError" in caplog.text
     with pytest.raises(BadModel, match="running Drawing raised RuntimeError"):
         strict(0)
 
@@ -117,7 +117,7 @@ def test_a_full_disk_stops_no_training(tmp_path: Path, caplog: pytest.LogCapture
     monitor = made(Training(), tmp_path / "out")
     (tmp_path / "out").write_text("")
     assert monitor(0) is None
-    assert "no look at step 0" in caplog.text
+    assert "no snapshot at step 0" in caplog.text
 
 
 class Conditional(nn.Module):
@@ -137,17 +137,17 @@ def test_a_conditional_network_is_sampled_by_a_callable(tmp_path: Path) -> None:
     network = Conditional()
     options = {**SMALL, "latents": None, "latent": (LATENT + 1,), "out": tmp_path, "strict": True}
     monitor = ganatomy.Monitor(network, lambda g, z: g(z[:, :-1], z[:, -1].abs().long().clamp(max=2)), **options)
-    found = monitor.look(1)
+    found = monitor.snapshot(1)
     assert found is not None
     assert list(found.layers) == ["body.1", "last.0"]
     assert network.training
 
 
-def test_only_the_first_process_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_first_process_takes_snapshots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "1")
     monitor = made(Training(), tmp_path / "out", share=0.5)
     assert monitor(0) is None
-    assert monitor.look(0) is None
+    assert monitor.snapshot(0) is None
     assert not (tmp_path / "out").exists()
 
 
@@ -176,8 +176,8 @@ def test_mistakes_are_told_before_the_training(
 
 def test_going_on_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     training = Training()
-    made(training, tmp_path).look(5)
+    made(training, tmp_path).snapshot(5)
     assert not caplog.text
     made(training, tmp_path)(5)
-    assert "has looks up to step 5; new ones are added" in caplog.text
+    assert "has snapshots up to step 5; new ones are added" in caplog.text
     assert ganatomy.Monitoring.open(tmp_path).steps == [5]

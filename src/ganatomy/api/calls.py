@@ -114,8 +114,8 @@ def run_experiment(name: str, given: dict[str, Any]) -> Any:
     study, out, engine, progress, options = _taken(options, "study", "out", "engine", "progress")
     models = {key: options.pop(key) for key in ("device", "generator", "segmenter") if key in options}
     source = open_source(_directory(study), **models, draws=entry.draws)
-    with engine_of(engine or local, source.models.device) as execute:
-        runner = Runner(execute, progress)
+    with engine_of(engine or local, source.models.device) as opened:
+        runner = Runner(opened, progress)
         return runner(entry.plan(source, options, runner), None if out is None else local_path(out))
 
 
@@ -133,8 +133,8 @@ def run_dissect(given: dict[str, Any]) -> Any:
     spec = DissectSpec(name_of(generator), name_of(segmenter), **options)
     directory = Path(tempfile.mkdtemp(prefix="ganatomy-")) if out is None else local_path(out)
     choice = choose_dtype(spec, Models(generator, segmenter, device), directory)
-    with engine_of(engine, device) as execute:
-        study, (spec, models, _) = begin(choice, directory, execute, progress)
+    with engine_of(engine, device) as opened:
+        study, (spec, models, _) = begin(choice, directory, opened, progress)
         with study:
             return run(spec, study, models, memory)
 
@@ -149,8 +149,8 @@ def run_monitor(given: dict[str, Any]) -> Any:
     names = ("checkpoints", "opening", "steps", "out", "device", "engine", "progress")
     checkpoints, opening, steps, out, device, engine, progress, options = _taken(given, *names)
     planned = plan_checkpoints(checkpoints, opening, steps)
-    with engine_of(engine, device) as execute:
-        return run(planned, local_path(out), options, device, execute, progress)
+    with engine_of(engine, device) as opened:
+        return run(planned, local_path(out), options, device, opened, progress)
 
 
 def run_compare(given: dict[str, Any]) -> Any:
@@ -164,8 +164,8 @@ def run_compare(given: dict[str, Any]) -> Any:
     studies, out, device, engine, progress, options = _taken(given, "studies", "out", "device", "engine", "progress")
     directories = [local_path(_directory(each)) for each in studies]
     spec, measured = planned(directories, options)
-    with engine_of(engine, device) as execute:
-        found = run(spec, directories, measured, device, execute, progress)
+    with engine_of(engine, device) as opened:
+        found = run(spec, directories, measured, device, opened, progress)
     if out is not None:
         write_comparison(found, out)
     return found

@@ -92,7 +92,8 @@ def dissect(
         false_labels: both are raised by one factor where else a greater share of the units would be matched to some
             concept by their mismatched counts (0.005).
         top: how many images to show of each unit (10).
-        batch, shard: images a forward pass, and between two savings (32, 256).
+        batch: images a forward pass (32).
+        shard: images between two savings (256).
         memory: how many bytes one process may take; tables that do not fit are counted in several passes, to the same
             counts. Half of what is free, if it is not given.
         out: the study directory, or a URL; the same call resumes there, or finds its answer at once. A new temporary
@@ -242,7 +243,7 @@ def ablate(
         images: how many images (200).
         first: id of the first; the default keeps clear of the images of dissections and of pools (1000000).
         seed: of the latents, and of whatever is drawn at random (0).
-        batch, shard: images a forward pass, and between two savings (32, 100).
+        shard: images between two savings (100).
         strength: α, from 0 to 1 (1).
         random: how many random sets of as many units it is compared with; none of the chosen ones is in them, unless
             the layer has too few others. Of given edits, the units drawn are set to the values of those that are given.
@@ -252,7 +253,7 @@ def ablate(
         out: the study directory, or a URL; a place beside the dissection, if it is not given.
         generator: the open generator, where an open one was dissected.
         segmenter: the open segmenter, where an open one was used.
-        device, engine, progress: as of `dissect`.
+        batch, device, engine, progress: as of `dissect`.
     """
     return cast("Effect", run_experiment("ablate", locals()))
 
@@ -282,8 +283,8 @@ def unit_effects(
     Args:
         images: how many images (100).
         estimate: whether to make the first-order estimate too.
-        study, layer, first, seed, batch, shard, out, generator, segmenter: as of `ablate`.
-        device, engine, progress: as of `dissect`.
+        study, layer, first, seed, shard, out, generator, segmenter: as of `ablate`.
+        batch, device, engine, progress: as of `dissect`.
     """
     return cast("UnitEffects", run_experiment("unit_effects", locals()))
 
@@ -327,9 +328,9 @@ def insert(
         multiple: they are set to this many times k (1).
         constant: ``k``, one value a unit, or ``place``, one a unit at each place (k).
         pool: how many images k is measured on (2000).
-        study, concept, layer, layers, units, top, by, ace, at, cell, images, first, seed, batch: as of `ablate`.
-        shard, strength, random, show, out, generator, segmenter: as of `ablate`.
-        device, engine, progress: as of `dissect`.
+        study, concept, layer, layers, units, top, by, ace, at, cell, images, first, seed, shard: as of `ablate`.
+        strength, random, show, out, generator, segmenter: as of `ablate`.
+        batch, device, engine, progress: as of `dissect`.
     """
     return cast("Effect", run_experiment("insert", locals()))
 
@@ -355,7 +356,7 @@ def context(
     cell: int | None = None,
     pool: int | None = None,
     stride: int | None = None,
-    usual: float = 0.0,
+    min_frequency: float = 0.0,
     responsive: float = 0.2,
     show: int = 8,
     draws: int = 2000,
@@ -376,11 +377,11 @@ def context(
     Args:
         concept: of which k is the class constant, and whose pixels are counted.
         images: how many images (48).
-        batch, shard: images a forward pass, and between two savings (32, 10).
+        shard: images between two savings (10).
         cell: a place is cell × cell of the layer's grid; of several layers, of the last one's (1).
         stride: from one place to the next, in cells of the grid; None for as far as a place is wide.
-        usual: `Context.under` and `Context.verdict` are of the places only that, in the pool, show the concept at least
-            so often, as a share of the place that shows it most; 0 for all places (0).
+        min_frequency: `Context.under` and `Context.verdict` are of the places only that, in the pool, show the concept
+            at least so often, as a share of the place that shows it most; 0 for all places (0).
         responsive: a place is responsive if the concept gains at least this share of its pixels (0.2).
         show: the first so many images are kept, with their maps (8).
         draws: of the bootstrap of `Context.verdict` (2000).
@@ -388,8 +389,8 @@ def context(
             if it is a bundled one.
         allowed, forbidden: names of what it may be inserted on, and of what it may not; None for what the grammar says.
         study, layer, layers, units, top, by, ace, first, seed, out, generator, segmenter: as of `ablate`.
+        batch, device, engine, progress: as of `dissect`.
         multiple, constant, pool: as of `insert`.
-        device, engine, progress: as of `dissect`.
     """
     return cast("Context", run_experiment("context", locals()))
 
@@ -419,8 +420,8 @@ def apply_edits(
 
     Args:
         edit: a file of edits, such as ``edit.json`` of a study.
-        study, images, first, seed, batch, shard, random, show, out, generator, segmenter: as of `ablate`.
-        device, engine, progress: as of `dissect`.
+        study, images, first, seed, shard, random, show, out, generator, segmenter: as of `ablate`.
+        batch, device, engine, progress: as of `dissect`.
     """
     return cast("Effect", run_experiment("apply_edits", locals()))
 
@@ -491,9 +492,9 @@ def ace(
         sizes: of the sets whose ablation is measured (Figure 4) (1 to 30).
         random, controls: how many sets of random units are measured beside, and of which sizes (3, 5,10,20,30).
         places: of each image at which a set is inserted, one at a time, to measure its effect (8).
-        study, layer, first, seed, batch, shard, out, generator, segmenter: as of `ablate`.
+        study, layer, first, seed, shard, out, generator, segmenter: as of `ablate`.
         images: as of `unit_effects`.
-        device, engine, progress: as of `dissect`.
+        batch, device, engine, progress: as of `dissect`.
     """
     return cast("Ace", run_experiment("ace", locals()))
 
@@ -517,7 +518,7 @@ def capacity(
     margin: int = 1,
     multiples: Sequence[float] = (1.0, 2.0, 3.0),
     on: Sequence[str] = (),
-    usual: float = 0.0,
+    min_frequency: float = 0.0,
     pool: int = 2000,
     out: "str | Path | None" = None,
     device: str = "cpu",
@@ -541,12 +542,12 @@ def capacity(
         margin: so many places around the donor's are put in too (1).
         multiples: units are set to so many times k (1,2,3).
         on: names of objects; only places that show mostly one of them are drawn. Empty for all.
-        usual: only places are drawn that, in the pool, show the concept at least so often, as a share of the place that
-            shows it most; 0 for all (0).
-        study, images, first, seed, batch, shard, out, generator, segmenter: as of `ablate`.
+        min_frequency: only places are drawn that, in the pool, show the concept at least so often, as a share of the
+            place that shows it most; 0 for all (0).
+        study, images, first, seed, shard, out, generator, segmenter: as of `ablate`.
         concept: as of `context`.
+        batch, device, engine, progress: as of `dissect`.
         pool: as of `insert`.
-        device, engine, progress: as of `dissect`.
     """
     return cast("Capacity", run_experiment("capacity", locals()))
 
@@ -582,13 +583,13 @@ def best_setting(
         layers: all set at once; the last that can be aimed at, if none are given.
         images: half of them choose, the others are measured on (120).
         first: id of the first; the default keeps clear of the images of dissections and of pools (3000000).
-        batch, shard: images a forward pass, and between two savings (32, 16).
+        shard: images between two savings (16).
         values: constants and multiples; each is tried with each set (k:1.0 k:2.0 place:1.0).
         cell: a place is cell × cell of the last layer's grid (1).
         pool: on how many images constants are measured (2000).
         grammar: category of scenes whose renderer says where the object may be; None for the generator's own.
         study, seed, out, generator, segmenter: as of `ablate`.
-        device, engine, progress: as of `dissect`.
+        batch, device, engine, progress: as of `dissect`.
     """
     return cast("BestSetting", run_experiment("best_setting", locals()))
 
@@ -628,15 +629,15 @@ def trace(
     >>> ganatomy.trace("study", concept="door").lines  # doctest: +SKIP
 
     Args:
-        batch, shard: images a forward pass, and between two savings (32, 20).
+        shard: images between two savings (20).
         places: how many places are drawn from each image; 0 for all (16).
         visible: an edit was visible if the concept gained at least this share of the place's pixels (0.2).
         show: the first so many images get a map: every place of theirs is tried (4).
         study, layer, layers, units, top, by, ace, first, seed, out, generator, segmenter: as of `ablate`.
         concept, cell: as of `context`.
         images: as of `unit_effects`.
+        batch, device, engine, progress: as of `dissect`.
         multiple, constant, pool: as of `insert`.
-        device, engine, progress: as of `dissect`.
     """
     return cast("Trace", run_experiment("trace", locals()))
 
@@ -671,10 +672,10 @@ def accuracy(
     Args:
         images: how many images (1000).
         first: id of the first image: 0, as the images of a set are few (0).
-        batch, shard: images a forward pass, and between two savings (64, 256).
+        batch: images a forward pass (64).
         random: how many random sets of as many units they are compared with (20).
         study, layer, units, concept, top, by, ace, seed, out, generator, segmenter: as of `ablate`.
-        device, engine, progress: as of `dissect`.
+        shard, device, engine, progress: as of `dissect`.
     """
     return cast("Accuracy", run_experiment("accuracy", locals()))
 
@@ -709,8 +710,8 @@ def unit_accuracy(
         sizes: how many units at a time; sizes that leave the layer no unit are left out (1,2,4,8,12,16,20).
         random: how many random orders of units they are compared with (5).
         study, layer, seed, out, generator, segmenter: as of `ablate`.
-        first, batch, shard: as of `accuracy`.
-        device, engine, progress: as of `dissect`.
+        first, batch: as of `accuracy`.
+        shard, device, engine, progress: as of `dissect`.
     """
     return cast("UnitAccuracy", run_experiment("unit_accuracy", locals()))
 
@@ -746,13 +747,12 @@ def artifacts(
     Args:
         annotations: the database of human annotations to compare with: a file, or a URL.
         threshold: the distance from which on units are left out of the counts of concepts.
-        batch: images a forward pass, and between two savings (32).
         shard: images between two savings, or more where that would be very many savings (500).
         top: m, images of each unit (300).
         draws: how many times `top` images are drawn at random, for comparison (5).
         study, layer, first, seed, out, generator, segmenter: as of `ablate`.
         real, images, reals, features: as of `compare`.
-        device, engine, progress: as of `dissect`.
+        batch, device, engine, progress: as of `dissect`.
     """
     return cast("Artifacts", run_experiment("artifacts", locals()))
 
@@ -785,8 +785,8 @@ def quality(
         textures: how many images of either kind are compared by their patches; 0 for none (500).
         study, first, seed, out, generator, segmenter: as of `ablate`.
         real, images, reals, features: as of `compare`.
-        batch, shard: as of `artifacts`.
-        device, engine, progress: as of `dissect`.
+        batch, device, engine, progress: as of `dissect`.
+        shard: as of `artifacts`.
     """
     return cast("Quality", run_experiment("quality", locals()))
 
@@ -836,8 +836,8 @@ def repair(
         show: images of either sample that are shown (6).
         study, layer, seed, out, generator, segmenter: as of `ablate`.
         real, images, reals, features: as of `compare`.
-        batch, shard: as of `artifacts`.
+        batch, device, engine, progress: as of `dissect`.
+        shard: as of `artifacts`.
         textures: as of `quality`.
-        device, engine, progress: as of `dissect`.
     """
     return cast("Repair", run_experiment("repair", locals()))

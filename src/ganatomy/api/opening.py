@@ -23,7 +23,7 @@ def open(directory: str | Path) -> Any:
         StudyError: the directory holds no finished study, or one that is only an input of others.
     """
     directory = local_path(directory)
-    if (directory / "looks").is_dir():
+    if (directory / "snapshots").is_dir():
         return Monitoring.open(directory)
     kind = Study.open(directory).kind
     if kind == "dissect":

@@ -37,7 +37,7 @@ def runner(arguments: Namespace, source: Source, dry: bool) -> Runner:
         if dry and arguments.json:
             print_json({"study": display_path(directory), "images": plan.spec.images, "seconds": seconds})
         elif counts:
-            terminal.say(_estimate(source, plan, directory, seconds), aside=arguments.json)
+            terminal.print_line(_estimate(source, plan, directory, seconds), aside=arguments.json)
         if dry:
             raise DryRun
 
@@ -83,7 +83,7 @@ def deliver(arguments: Namespace, results: Sequence[Any]) -> None:
         summaries.append({"study": display_path(result.study.directory), "report": str(page), **_summary(result)})
         if not arguments.json:
             terminal.show_result(result)
-            terminal.say_report(page)
+            terminal.print_report(page)
     if arguments.json:
         print_json(summaries[0] if len(summaries) == 1 else {"results": summaries})
 
@@ -93,6 +93,6 @@ def _summary(result: Any) -> dict[str, Any]:
     import pandas as pd
 
     fields = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
-    told = [name for name, value in fields.items() if isinstance(value, pd.DataFrame) and name != "places"]
-    tables = {name: rows(fields[name]) for name in told}
-    return {"warnings": result.warnings, "spec": dataclasses.asdict(result.spec), **result.said, **tables}
+    shown = [name for name, value in fields.items() if isinstance(value, pd.DataFrame) and name != "places"]
+    tables = {name: rows(fields[name]) for name in shown}
+    return {"warnings": result.warnings, "spec": dataclasses.asdict(result.spec), **result.details, **tables}

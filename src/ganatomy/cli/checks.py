@@ -35,8 +35,8 @@ class Finding:
     topic: str
     name: str
     state: Literal["ok", "note", "broken"]
-    told: str
-    mend: str = ""
+    message: str
+    fix: str = ""
 
 
 def examine() -> list[Finding]:
@@ -74,7 +74,7 @@ def _extras(topic: str) -> Iterator[Finding]:
             found.setdefault(extra, []).append(each)
     for own in found.values():
         lacking = [each for each in own if each.state != "ok"]
-        yield lacking[0] if lacking else replace(own[0], told=", ".join(each.told for each in own))
+        yield lacking[0] if lacking else replace(own[0], message=", ".join(each.message for each in own))
 
 
 def _requirements() -> Iterator[tuple[str, str, str]]:
@@ -89,13 +89,13 @@ def _requirements() -> Iterator[tuple[str, str, str]]:
 def _installed(
     topic: str, title: str, name: str, least: str, otherwise: tuple[Literal["note", "broken"], str]
 ) -> Finding:
-    state, mend = otherwise
+    state, fix = otherwise
     try:
         found = version(name)
     except PackageNotFoundError:
-        return Finding(topic, title, state, f"{name} is not installed", mend)
+        return Finding(topic, title, state, f"{name} is not installed", fix)
     if _numbers(found) < _numbers(least):
-        return Finding(topic, title, state, f"{name} {found} is older than {least}", mend)
+        return Finding(topic, title, state, f"{name} {found} is older than {least}", fix)
     return Finding(topic, title, "ok", found if title == name else f"{name} {found}")
 
 
@@ -125,8 +125,8 @@ def _threads(topic: str) -> Iterator[Finding]:
     if quota is not None and quota < cores:
         given = os.environ.get("OMP_NUM_THREADS", "")
         fits = given.isdigit() and int(given) <= max(quota, 1)
-        mend = "" if fits else f"set OMP_NUM_THREADS={max(int(quota), 1)}"
-        yield Finding(topic, "cores", "ok" if fits else "note", f"this container may use {quota:g} of {cores}", mend)
+        fix = "" if fits else f"set OMP_NUM_THREADS={max(int(quota), 1)}"
+        yield Finding(topic, "cores", "ok" if fits else "note", f"this container may use {quota:g} of {cores}", fix)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         given = os.environ.get(name, "")
         if given.isdigit() and int(given) > cores:
@@ -134,11 +134,11 @@ def _threads(topic: str) -> Iterator[Finding]:
         elif given.isdigit() and int(given) < cores:
             yield Finding(topic, name, "ok", f"{given} of {cores} cores are used")
     if os.environ.get("OMP_WAIT_POLICY", "").lower() == "active":
-        told = "threads that wait spin, which starves others"
-        yield Finding(topic, "OMP_WAIT_POLICY", "note", told, "unset OMP_WAIT_POLICY")
+        message = "threads that wait spin, which starves others"
+        yield Finding(topic, "OMP_WAIT_POLICY", "note", message, "unset OMP_WAIT_POLICY")
     if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
-        told = "the loops that count pixels are not compiled, and a hundred times as slow"
-        yield Finding(topic, "NUMBA_DISABLE_JIT", "note", told, "unset NUMBA_DISABLE_JIT")
+        message = "the loops that count pixels are not compiled, and a hundred times as slow"
+        yield Finding(topic, "NUMBA_DISABLE_JIT", "note", message, "unset NUMBA_DISABLE_JIT")
 
 
 def _storage(topic: str) -> Iterator[Finding]:
@@ -148,21 +148,21 @@ def _storage(topic: str) -> Iterator[Finding]:
     from ganatomy.stats.kernels import count_unit
 
     compiled = Path(str(count_unit.stats.cache_path))
-    mend = "set NUMBA_CACHE_DIR, or every run compiles for a minute"
-    yield _writable(topic, "compiled loops", compiled, mend, "note")
+    fix = "set NUMBA_CACHE_DIR, or every run compiles for a minute"
+    yield _writable(topic, "compiled loops", compiled, fix, "note")
 
 
-def _writable(topic: str, name: str, directory: Path, mend: str, state: Literal["note", "broken"]) -> Finding:
+def _writable(topic: str, name: str, directory: Path, fix: str, state: Literal["note", "broken"]) -> Finding:
     """Try to write into a directory, or where it would be made."""
     there = next(folder for folder in (directory, *directory.absolute().parents) if folder.exists())
     try:
         with tempfile.TemporaryFile(dir=there) as file:
             file.write(b"here")
     except OSError as error:
-        return Finding(topic, name, state, f"{directory} cannot be written ({error.strerror})", mend)
+        return Finding(topic, name, state, f"{directory} cannot be written ({error.strerror})", fix)
     free = shutil.disk_usage(there).free
-    told = f"{directory}, {free / 1e9:.1f} GB free"
-    return Finding(topic, name, "ok", told) if free >= ROOM else Finding(topic, name, "note", told, "make room")
+    message = f"{directory}, {free / 1e9:.1f} GB free"
+    return Finding(topic, name, "ok", message) if free >= ROOM else Finding(topic, name, "note", message, "make room")
 
 
 def _models(topic: str) -> Iterator[Finding]:

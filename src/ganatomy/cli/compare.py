@@ -36,7 +36,7 @@ def compare(arguments: Namespace) -> None:
         page = write_comparison(found, arguments.out)
     if not arguments.json:
         _show(found)
-        return terminal.say_report(page)
+        return terminal.print_report(page)
     facts = {
         "report": str(page),
         "spec": vars(spec),
@@ -48,14 +48,14 @@ def compare(arguments: Namespace) -> None:
 
 def _show(found: "Comparison") -> None:
     """Print how the studies differ, the counts of the layer that the page begins with, and what changed for sure."""
-    from ganatomy.cli.terminal import say, show_tables, warn
-    from ganatomy.report.compare.beside import direction_table
+    from ganatomy.cli.terminal import print_line, show_tables, warn
     from ganatomy.report.compare.concepts import change_table
     from ganatomy.report.compare.counts import count_table
+    from ganatomy.report.compare.side_by_side import direction_table
 
     warn(found)
     for sentence in found.differences:
-        say(sentence)
+        print_line(sentence)
     counts, changes = count_table(found), change_table(found)
     several = len(found.studies) > 1
     whole = counts.frame.sort_index().drop(columns="study")

@@ -33,9 +33,9 @@ def run_with_engine(arguments: Namespace) -> int:
     from ganatomy.engines.registry import driver_device, open_engine
     from ganatomy.study import Part
 
-    asked = {name: given.pop(name) for name in ENGINE if name in given}
-    arguments.device = driver_device(arguments.device, asked.get("devices", ()))
-    with open_engine(asked.pop("engine", None), **asked, device=arguments.device) as engine:
+    options = {name: given.pop(name) for name in ENGINE if name in given}
+    arguments.device = driver_device(arguments.device, options.get("devices", ()))
+    with open_engine(options.pop("engine", None), **options, device=arguments.device) as engine:
         shard, wait = given.pop("shard", None), given.pop("wait", None)
         if shard is None and wait is not None:
             raise BadValue("--wait is for the other parts of a run with --shard; leave it out")
@@ -53,5 +53,5 @@ def _report_missing(missing: PartsMissing, json: bool) -> int:
     if json:
         print_json({"study": missing.study, "step": missing.step, "missing": missing.missing})
     else:
-        terminal.say(str(missing))
+        terminal.print_line(str(missing))
     return 0

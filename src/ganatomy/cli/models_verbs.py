@@ -44,10 +44,10 @@ def fetch(arguments: Namespace) -> None:
         if record.source.startswith("http://"):
             remarks.append("came unencrypted, so anybody on the way may have changed it")
         remark = "; ".join(remarks)
-        terminal.say(f"{directory / file}: {terminal.size(record.bytes)}, from {record.source} on {record.date}")
-        terminal.say(f"  sha256 {record.sha256}" + (f" ({remark})" if remark else ""))
-    terminal.say(f"licence: {model.licence}")
-    return terminal.say(f"open it as {spec}")
+        terminal.print_line(f"{directory / file}: {terminal.size(record.bytes)}, from {record.source} on {record.date}")
+        terminal.print_line(f"  sha256 {record.sha256}" + (f" ({remark})" if remark else ""))
+    terminal.print_line(f"licence: {model.licence}")
+    return terminal.print_line(f"open it as {spec}")
 
 
 def layers(arguments: Namespace) -> None:

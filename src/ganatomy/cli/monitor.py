@@ -24,10 +24,12 @@ def add_monitor(commands: Any) -> None:
     """Add the command."""
     text = "dissect checkpoints of one training, and follow units through it"
     parser = add_command(commands, "monitor", monitor, text)
-    parser.epilog = "Without checkpoints: write the page of the looks that are in DIR, by a Monitor in a training too."
+    parser.epilog = (
+        "Without checkpoints: write the page of the snapshots that are in DIR, by a Monitor in a training too."
+    )
     text = "files, or names of generators"
     parser.add_argument("checkpoints", metavar="CHECKPOINT", nargs="*", default=[], help=text)
-    parser.add_argument("--out", type=study, metavar="DIR", required=True, help="the directory of the looks")
+    parser.add_argument("--out", type=study, metavar="DIR", required=True, help="the directory of the snapshots")
     parser.add_argument("--family", metavar="NAME", help="of the files: progan is short for --open progan:{}")
     parser.add_argument("--open", metavar="PATTERN", help="what opens a file, as 'progan:{}?pixelnorm=no'")
     parser.add_argument("--steps", type=names, metavar="N,N", help="of each checkpoint (read from its name)")
@@ -59,7 +61,7 @@ def monitor(arguments: Namespace) -> None:
         write_monitor_report(result, page, units)
     if not arguments.json:
         show(result)
-        return terminal.say_report(page)
+        return terminal.print_report(page)
     facts = {"directory": display_path(arguments.out), "report": str(page), "warnings": result.warnings}
     tables = {name: rows(getattr(result, name)) for name in ("table", "turnover", "since", "skipped")}
     return print_json({**facts, **tables, "followed": rows(result.follow(units))})
@@ -71,10 +73,10 @@ def show(result: "Monitoring") -> None:
     from ganatomy.report.monitor.curves import checkpoint_table
 
     terminal.warn(result)
-    terminal.say(f"{result.table.units.max()} units of {', '.join(result.layers)}")
+    terminal.print_line(f"{result.table.units.max()} units of {', '.join(result.layers)}")
     terminal.show_tables(checkpoint_table(result))
     for row in result.skipped.itertuples(index=False):
-        terminal.say(f"skipped: {row.name}: {row.reason}")
+        terminal.print_line(f"skipped: {row.name}: {row.reason}")
 
 
 def _dissect(arguments: Namespace, given: dict[str, Any]) -> "Monitoring":
@@ -89,7 +91,7 @@ def _dissect(arguments: Namespace, given: dict[str, Any]) -> "Monitoring":
         each = f"{cost.images} images, {terminal.size(cost.memory_bytes)} of memory, {terminal.size(cost.disk_bytes)}"
         time = terminal.duration(len(checkpoints) * cost.seconds)
         where = display_path(arguments.out)
-        terminal.say(f"{len(checkpoints)} checkpoints, about {time}: of each {each} in {where}", arguments.json)
+        terminal.print_line(f"{len(checkpoints)} checkpoints, about {time}: of each {each} in {where}", arguments.json)
     return run_monitor(checkpoints, arguments.out, options, arguments.device, arguments.execute, terminal.Bar())
 
 

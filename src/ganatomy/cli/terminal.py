@@ -50,25 +50,25 @@ class Bar:
         self._bar.remove_task(self._task)
 
 
-def say(line: str, aside: bool = False) -> None:
+def print_line(line: str, aside: bool = False) -> None:
     """Print a line; an aside goes to stderr, and only where that is a terminal."""
     console = Console(stderr=aside, soft_wrap=True, highlight=False, emoji=False)
     if console.is_terminal or not aside:
         console.print(shown(line), markup=False)
 
 
-def say_report(page: "Path") -> None:
+def print_report(page: "Path") -> None:
     """Say where a report lies; of a study at a URL, here and there."""
     from ganatomy.remote import url_of
 
     url = url_of(page)
-    say(f"report: {page}" + (f", and {url}" if url else ""))
+    print_line(f"report: {page}" + (f", and {url}" if url else ""))
 
 
 def warn(result: Any) -> None:
     """Print why a result is no finding, before anything else of it."""
     for sentence in result.warnings:
-        say(f"warning: {sentence}")
+        print_line(f"warning: {sentence}")
 
 
 def show_tables(*found: Table) -> None:
@@ -77,15 +77,15 @@ def show_tables(*found: Table) -> None:
         if len(each.frame) and each.brief:
             _console().print(_rich(each))
             if len(each.frame) > each.brief:
-                say(f"{each.brief} of {len(each.frame)} rows; the report has all")
+                print_line(f"{each.brief} of {len(each.frame)} rows; the report has all")
 
 
 def show_result(result: Any) -> None:
     """Print the result of an experiment: its warnings, what is said beside its tables, and these."""
     warn(result)
-    for name, value in result.said.items():
+    for name, value in result.details.items():
         for line in value if isinstance(value, list) else [value]:
-            say(f"{name}: {line}")
+            print_line(f"{name}: {line}")
     show_tables(*result.tables())
 
 
@@ -95,7 +95,7 @@ def show(result: "Dissection") -> None:
     rate = result.facts.get("false_labels")
     if isinstance(rate, float):
         matched, units = int(result.units.matched.sum()), len(result.units)
-        say(f"{matched} of {units} units match a concept; by chance {rate:.1%} would")
+        print_line(f"{matched} of {units} units match a concept; by chance {rate:.1%} would")
     counts = map(Column, ("units", "interpretable", "matched", "concepts"))
     layers = (Column("layer"), Column("grid"), *counts, Column("mean_iou", "mean IoU"))
     found = result.concepts[result.concepts.units_matched > 0]

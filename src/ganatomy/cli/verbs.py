@@ -46,23 +46,25 @@ def dissect(arguments: Namespace) -> None:
     choice = choose_dtype(spec, Models(spec.generator, spec.segmenter, arguments.device), arguments.out)
     with _naming_layers(spec.generator):
         costs = forecasts(choice.spec, choice.models, given.get("memory"))
-    if choice.said:
-        terminal.say(choice.said, aside=arguments.json)
+    if choice.message:
+        terminal.print_line(choice.message, aside=arguments.json)
     if "dry_run" in arguments and arguments.json:
         return print_json({option or "as asked": dataclasses.asdict(cost) for option, cost in costs.items()})
     if "dry_run" in arguments:
-        return terminal.say("\n".join(f"with {o}: {_cost_text(c)}" if o else _cost_text(c) for o, c in costs.items()))
+        return terminal.print_line(
+            "\n".join(f"with {o}: {_cost_text(c)}" if o else _cost_text(c) for o, c in costs.items())
+        )
     study, (spec, models, _) = begin(choice, arguments.out, arguments.execute, terminal.Bar())
     with study:
         if not study.finished:
             text = f"{spec.generator} through {spec.segmenter}: {_cost_text(costs[''])} in {place}"
-            terminal.say(text, aside=arguments.json)
+            terminal.print_line(text, aside=arguments.json)
         result = run(spec, study, models, given.get("memory"))
     page = _write_report(result, arguments.out / "report.html")
     if arguments.json:
         return print_json(_summary(result, place, page))
     terminal.show(result)
-    return terminal.say_report(page)
+    return terminal.print_report(page)
 
 
 def _cost_text(cost: "Forecast") -> str:
@@ -93,7 +95,7 @@ def report(arguments: Namespace) -> None:
     from ganatomy.experiments.dissection import Dissection
 
     result = Dissection.open(arguments.directory)
-    terminal.say_report(_write_report(result, arguments.out or arguments.directory / "report.html"))
+    terminal.print_report(_write_report(result, arguments.out or arguments.directory / "report.html"))
 
 
 def merge(arguments: Namespace) -> None:
@@ -109,8 +111,8 @@ def merge(arguments: Namespace) -> None:
     if arguments.json:
         return print_json({"study": display_path(out), "parts": parts})
     for name, found in parts.items():
-        terminal.say(f"{display_path(out)} has {numbers(found)} of {name}")
-    return terminal.say("the same command as before merges them there and goes on: with --shard, or without")
+        terminal.print_line(f"{display_path(out)} has {numbers(found)} of {name}")
+    return terminal.print_line("the same command as before merges them there and goes on: with --shard, or without")
 
 
 def trust(arguments: Namespace) -> None:
@@ -121,7 +123,9 @@ def trust(arguments: Namespace) -> None:
     names = record_trust(arguments.directory)
     if arguments.json:
         return print_json({"study": str(arguments.directory), "trusted": names})
-    return terminal.say("\n".join(f"trusted: {name}" for name in names) or "it names only data, which needs no trust")
+    return terminal.print_line(
+        "\n".join(f"trusted: {name}" for name in names) or "it names only data, which needs no trust"
+    )
 
 
 def doctor(arguments: Namespace) -> int:
@@ -136,8 +140,8 @@ def doctor(arguments: Namespace) -> int:
     width, topic = max(len(finding.name) for finding in found), ""
     for finding in found:
         heading = f"{finding.topic}\n" if finding.topic != topic else ""
-        topic, mend = finding.topic, f"; {finding.mend}" if finding.mend else ""
-        sys.stdout.write(f"{heading}  {finding.state:7}{finding.name:{width}}  {finding.told}{mend}\n")
+        topic, fix = finding.topic, f"; {finding.fix}" if finding.fix else ""
+        sys.stdout.write(f"{heading}  {finding.state:7}{finding.name:{width}}  {finding.message}{fix}\n")
     sys.stdout.write(f"\ndissection will not run here: {broken}\n" if broken else "\ndissection runs here\n")
     return 1 if broken else 0
 
@@ -169,7 +173,7 @@ def calibrate(arguments: Namespace) -> None:
     if arguments.json:
         return print_json({"segmenter": spec, "concepts": rows(table)})
     terminal.show_tables(Table("concepts", "Thresholds", tuple(Column(str(name)) for name in table), table))
-    return terminal.say(shlex.quote(spec))
+    return terminal.print_line(shlex.quote(spec))
 
 
 def render_scenes(arguments: Namespace) -> None:
@@ -180,7 +184,7 @@ def render_scenes(arguments: Namespace) -> None:
     ids = range(max(arguments.count, 0))
     with writing(arguments.out):
         write_scenes(arguments.out, arguments.category, ids, arguments.size, arguments.seed, terminal.Bar())
-    terminal.say(f"{len(ids)} scenes in {arguments.out}")
+    terminal.print_line(f"{len(ids)} scenes in {arguments.out}")
 
 
 def rows(table: "pd.DataFrame") -> Any:

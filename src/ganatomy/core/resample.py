@@ -86,8 +86,8 @@ def labels_at(labels: Labels, size: tuple[int, int]) -> Integer[Tensor, "b plane
     if labels.shape[-2:] == torch.Size(size):
         return labels
     rows, columns = (
-        torch.from_numpy(_sampled(source, wanted)).to(labels.device)
-        for source, wanted in zip(labels.shape[-2:], size, strict=True)
+        torch.from_numpy(_sampled(source, target)).to(labels.device)
+        for source, target in zip(labels.shape[-2:], size, strict=True)
     )
     return labels[..., rows[:, None], columns]
 

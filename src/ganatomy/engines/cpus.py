@@ -26,6 +26,6 @@ def usable() -> int:
 
 def threads(workers: int) -> int:
     """Return how many threads each of some workers of this machine gets: its share, or what is asked for if less."""
-    asked = os.environ.get("OMP_NUM_THREADS", "")
+    threads = os.environ.get("OMP_NUM_THREADS", "")
     share = max(1, usable() // workers)
-    return min(share, max(1, int(asked))) if asked.isdigit() else share
+    return min(share, max(1, int(threads))) if threads.isdigit() else share

@@ -63,7 +63,7 @@ def open_engine(
         raise BadValue("workers and devices both say how many processes there are; give one of them")
     from ganatomy.engines.processes import Processes
 
-    return Processes(devices or _usual_devices(workers, device))
+    return Processes(devices or _default_devices(workers, device))
 
 
 def engine_of(engine: str | Engine, device: str = "cpu") -> AbstractContextManager[Engine]:
@@ -90,7 +90,7 @@ def driver_device(device: str | None, devices: Sequence[str]) -> str:
     return device
 
 
-def _usual_devices(workers: int | None, device: str) -> list[str]:
+def _default_devices(workers: int | None, device: str) -> list[str]:
     if device == "cpu":
         return ["cpu"] * (workers or usable())
     import torch

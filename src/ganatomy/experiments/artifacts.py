@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,7 @@ from ganatomy.core.errors import BadFile, BadValue
 from ganatomy.core.progress import NullProgress, Progress, listening
 from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner, Tensors
-from ganatomy.experiments.causal.source import Source, home, missing, read_spec
+from ganatomy.experiments.causal.source import Source, default_directory
 from ganatomy.experiments.dissection import interpretable_with
 from ganatomy.experiments.real_comparison import (
     ArtifactSpec,
@@ -38,7 +38,7 @@ from ganatomy.experiments.result import Result
 from ganatomy.report.causal.artifacts import artifacts_section, artifacts_tables
 from ganatomy.stats.frechet import FeatureMoments, frechet_distance, sampling_bias
 from ganatomy.stats.unit_frechet import unit_frechet
-from ganatomy.study import Study, as_bad_file
+from ganatomy.study import as_bad_file
 
 TERMS = ("distance", "means", "covariances")
 SORTED = 64
@@ -97,27 +97,15 @@ class Artifacts(Result):
         left_out: with a threshold, the rows of `table` that it leaves out.
     """
 
+    FILES: ClassVar = {"table": "artifacts"}
+
     spec: ArtifactSpec
-    facts: Mapping[str, Any]
     table: pd.DataFrame
     samples: pd.DataFrame
     strips: Strips
-    study: Study
     threshold: float | None = None
     concepts: pd.DataFrame | None = None
     left_out: pd.DataFrame | None = None
-
-    @classmethod
-    def open(cls, directory: Path) -> "Artifacts":
-        """Open a finished study of artifacts.
-
-        Raises:
-            StudyError: the directory holds none.
-            BadFile: a file of it is damaged.
-        """
-        study = Study.open(directory)
-        spec, strips = read_spec(study, ArtifactSpec), study.step("strips", Strips, missing)
-        return cls(spec, study.facts, study.read_table("artifacts"), study.read_table("samples"), strips, study)
 
     def against(self, flagged: Iterable[int]) -> "Artifacts":
         """Return the same with the units that people flagged.
@@ -191,7 +179,7 @@ def plan_artifacts(
     where = own.pop("annotations", None)
     spec = ArtifactSpec(**source.names(), layer=layer, **own)
     flagged = None if where is None else flagged_units(source, layer, where)
-    return spec, home(source, spec, f"artifacts-{named_reals(spec)}"), flagged
+    return spec, default_directory(source, spec, f"artifacts-{named_reals(spec)}"), flagged
 
 
 @dataclass(frozen=True)
@@ -218,14 +206,14 @@ def _plan(source: Source, options: dict[str, Any], _: Runner) -> Plan[Artifacts]
     threshold = options.pop("threshold", None)
     if threshold is not None:
         check_threshold(threshold)
-    spec, usual, flagged = plan_artifacts(source, options.pop("layer"), options)
+    spec, directory, flagged = plan_artifacts(source, options.pop("layer"), options)
 
     def run(directory: Path, engine: Engine, progress: Progress | None) -> Artifacts:
         found = run_artifacts(spec, source, directory, engine, progress)
         found = found if flagged is None else found.against(flagged)
         return found if threshold is None else found.realistic(threshold)
 
-    return replace(planned_ranking(source, spec, usual), run=run)
+    return replace(planned_ranking(source, spec, directory), run=run)
 
 
 ARTIFACTS = Experiment(
@@ -273,16 +261,16 @@ def flagged_units(source: Source, layer: str, where: str | Path) -> list[int]:
 
 
 def run_artifacts(
-    spec: ArtifactSpec, source: Source, directory: Path, execute: Engine = local, progress: Progress | None = None
+    spec: ArtifactSpec, source: Source, directory: Path, engine: Engine = local, progress: Progress | None = None
 ) -> Artifacts:
     """Rank the units of a layer; goes on where it was stopped.
 
     The real images are described once for all layers, and kept beside the dissection.
     """
     source.shape(spec.layer)
-    with comparison_study(spec, source, directory, execute, progress) as (study, compared):
+    with comparison_study(spec, source, directory, engine, progress) as (study, compared):
         if not study.finished:
-            real = describe_reals(compared, execute, progress)
+            real = describe_reals(compared, engine, progress)
             work = partial(describe_made, compared, [()])
             made = study.sharded("generated images", FeatureTable, work, compared.spec.shards())
             device, shown = compared.generator.device, progress or NullProgress()

@@ -104,7 +104,7 @@ class Option(NamedTuple):
     name: str
     kind: Any
     default: Any
-    usual: Any
+    decided: Any
     text: str
 
 
@@ -155,7 +155,7 @@ class Experiment(Generic[R]):
             for option in options_of(kind):
                 if (option.name in own) == (kind is self.spec):
                     if option.name in self.required:
-                        option = option._replace(default=REQUIRED, usual=REQUIRED)
+                        option = option._replace(default=REQUIRED, decided=REQUIRED)
                     yield option._replace(default=None) if option.name in self.planned else option
 
 

@@ -54,7 +54,7 @@ class ChosenLevels(Tensors):
     images: Tensor
     shown: Tensor
 
-    def wanted(self, levels: Mapping[str, Tensor]) -> dict[str, PairLevels]:
+    def pair_levels(self, levels: Mapping[str, Tensor]) -> dict[str, PairLevels]:
         """Return what is counted of the evaluation half by layer, given the levels of each."""
         found, done = {}, 0
         for layer, own in levels.items():

@@ -64,11 +64,11 @@ def run(spec: DissectSpec, study: Study, models: Models, memory: int | None = No
 
     cuts = dict(zip(layers, levels.by_layer([shape.units for shape in layers.values()]), strict=True))
 
-    def tally(half: str, wanted: Mapping[str, PairLevels] | None) -> Tally:
-        work = partial(tally_shard, spec, models, cuts, wanted, memory)
+    def tally(half: str, pair_levels: Mapping[str, PairLevels] | None) -> Tally:
+        work = partial(tally_shard, spec, models, cuts, pair_levels, memory)
         return study.sharded(half, Tally, work, spec.shards(half))
 
     validation = tally("validation", None)
     chosen = study.step("chosen", ChosenLevels, lambda: choose(spec, validation, layers))
-    evaluation = tally("evaluation", chosen.wanted(cuts))
+    evaluation = tally("evaluation", chosen.pair_levels(cuts))
     return Dissection.conclude(spec, study, validation, evaluation, partial(draw_strips, spec, models))

@@ -40,7 +40,8 @@ class DissectSpec:
         false_labels: both are raised by one factor where else a greater share of the units would be matched to some
             concept by their mismatched counts.
         top: how many images to show of each unit.
-        batch, shard: images a forward pass, and between two savings.
+        batch: images a forward pass.
+        shard: images between two savings.
     """
 
     generator: str

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from ganatomy.experiments.result import Summarised, matched_text
 from ganatomy.experiments.scoring import PixelCounts, UnitScores, counted, read
 from ganatomy.experiments.tables import Scores, concept_table, layer_table, pair_table, unit_table
 from ganatomy.experiments.top_images import Strip, Strips, top_ids
+from ganatomy.experiments.warnings import concept_warnings, sample_warnings
 from ganatomy.models.generators import LayerShape
 from ganatomy.stats.levels import ActivationLevels
 from ganatomy.stats.scores import information_quality, iou, rates
@@ -110,7 +111,7 @@ class Dissection(Summarised):
     ) -> "Dissection":
         """Read what was counted, draw the top images, and write the tables of the study."""
         layers, vocabulary = _named(study)
-        chosen = study.step("chosen", ChosenLevels, _missing)
+        chosen = study.load_step("chosen", ChosenLevels)
         reading = study.step("scores", UnitScores, lambda: read(spec, evaluation, validation, chosen, layers))
         best = study.step("top", Tally, lambda: _best(spec, evaluation, validation, layers))
         top = {layer: best.top("all", layer) for layer in layers}
@@ -244,6 +245,11 @@ class Dissection(Summarised):
         self._row(layer, unit)
         return unit_card(self, layer, unit)
 
+    def _warnings(self) -> list[str]:
+        with as_bad_file(self.study.directory):
+            found = sample_warnings(self.facts["sample"]) if self.facts.get("sample") else []
+        return found + concept_warnings(self.concepts)
+
     def _summary(self) -> list[str]:
         return [matched_text(self.units, self.facts.get("false_labels"))]
 
@@ -317,7 +323,7 @@ class Dissection(Summarised):
         return {layer: best.top("all", layer) for layer in self.layers}
 
     def _step(self, name: str, kind: type[A]) -> A:
-        return self.study.step(name, kind, _missing)
+        return self.study.load_step(name, kind)
 
 
 def interpretable_with(dissection: Dissection) -> pd.DataFrame:
@@ -331,10 +337,6 @@ def interpretable_with(dissection: Dissection) -> pd.DataFrame:
     best = best[["layer", "unit", "concept", "category"]].rename(columns={"concept": "label"})
     found = own[["layer", "unit"]].merge(best, "left", ["layer", "unit"])[NAMED].set_index(own.index)
     return own[NAMED].astype(object).where(own.label.notna(), found.astype(object).replace({np.nan: None}))
-
-
-def _missing() -> NoReturn:
-    raise BadFile("a step of the study is missing; run the same command again")
 
 
 def _named(study: Study) -> tuple[dict[str, LayerShape], tuple[Concept, ...]]:
@@ -366,7 +368,7 @@ def _best(spec: DissectSpec, evaluation: Tally, validation: Tally, layers: Itera
 
 def _scores(spec: DissectSpec, study: Study, reading: UnitScores, top: Mapping[str, TopImages]) -> Scores:
     layers, vocabulary = _named(study)
-    chosen = study.step("chosen", ChosenLevels, _missing)
+    chosen = study.load_step("chosen", ChosenLevels)
     pixels = reading.shown[reading.concepts].double()
     share = (
         (chosen.pixels[reading.concepts].double() / chosen.pixels[0])
@@ -378,7 +380,7 @@ def _scores(spec: DissectSpec, study: Study, reading: UnitScores, top: Mapping[s
         layers=layers,
         vocabulary=tuple(vocabulary[c] for c in reading.concepts.tolist()),
         reading=reading,
-        levels=study.step("levels", ActivationLevels, _missing).values.numpy(),
+        levels=study.load_step("levels", ActivationLevels).values.numpy(),
         greatest=torch.cat([top[layer].values[:, 0] for layer in layers]).double().numpy(),
         pixels=pixels.numpy(),
         validation_share=share.numpy(),

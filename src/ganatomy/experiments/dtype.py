@@ -52,7 +52,7 @@ class DtypeChoice(NamedTuple):
     dtype: Mapping[str, Any] | None = None
 
     @property
-    def said(self) -> str:
+    def message(self) -> str:
         """The decision in one line; empty where nobody asked."""
         return "" if self.dtype is None else f"dtype=auto takes {self.dtype['taken']}: {self.dtype['reason']}"
 
@@ -68,7 +68,7 @@ def choose_dtype(spec: DissectSpec, models: Models, directory: str | Path) -> Dt
 
 
 def begin(
-    choice: DtypeChoice, directory: str | Path, execute: Engine = local, progress: Progress | None = None
+    choice: DtypeChoice, directory: str | Path, engine: Engine = local, progress: Progress | None = None
 ) -> tuple[Study, DtypeChoice]:
     """Make the study of what was choice, as `Study.create`.
 
@@ -77,14 +77,14 @@ def begin(
     spec, models, dtype = choice
     used = facts(spec, models)
     if dtype is None:
-        return Study.create(directory, spec, used, execute, progress), choice
+        return Study.create(directory, spec, used, engine, progress), choice
     try:
-        return Study.create(directory, spec, {**used, "dtype": dtype}, execute, progress), choice
+        return Study.create(directory, spec, {**used, "dtype": dtype}, engine, progress), choice
     except StudyMismatch:
         first = _begun(spec, models, directory)
         if first is None or first.spec == spec:
             raise
-        return Study.create(directory, first.spec, facts(first.spec, first.models), execute, progress), first
+        return Study.create(directory, first.spec, facts(first.spec, first.models), engine, progress), first
 
 
 def _begun(spec: DissectSpec, models: Models, directory: str | Path) -> DtypeChoice | None:
@@ -98,8 +98,8 @@ def _begun(spec: DissectSpec, models: Models, directory: str | Path) -> DtypeCho
     taken = split_name(name).options.get("dtype", "float32")
     if taken not in DTYPES:
         return None
-    told = {"taken": taken, "reason": "the study was begun in it"}
-    return DtypeChoice(replace(spec, segmenter=name), models.beside(name), told)
+    decision = {"taken": taken, "reason": "the study was begun in it"}
+    return DtypeChoice(replace(spec, segmenter=name), models.with_segmenter(name), decision)
 
 
 def _bare(name: str) -> Name:
@@ -111,18 +111,19 @@ def _measured(spec: DissectSpec, models: Models) -> DtypeChoice:
     family, argument, options = split_name(spec.segmenter)
     subject = models.subject
     exact, fast = (
-        models.beside(join_name(family, argument, {**options, "dtype": dtype})) for dtype in ("float32", "bfloat16")
+        models.with_segmenter(join_name(family, argument, {**options, "dtype": dtype}))
+        for dtype in ("float32", "bfloat16")
     )
     if not has_bfloat16(exact.segmenter.device):
-        told = {"taken": "float32", "reason": f"{exact.segmenter.device} has no bfloat16 in hardware"}
+        decision = {"taken": "float32", "reason": f"{exact.segmenter.device} has no bfloat16 in hardware"}
     else:
         try:
-            told = _compare(spec, subject, exact.segmenter, fast.segmenter)
+            decision = _compare(spec, subject, exact.segmenter, fast.segmenter)
         except BadModel as error:
             exact.segmenter(observe(subject, range(1), spec.seed, []).images)  # or it fails in any format
-            told = {"taken": "float32", "reason": f"in bfloat16 it fails: {error}"}
-    taken = fast if told["taken"] == "bfloat16" else exact
-    return DtypeChoice(replace(spec, segmenter=name_of(taken.segmenter_given)), taken, told)
+            decision = {"taken": "float32", "reason": f"in bfloat16 it fails: {error}"}
+    taken = fast if decision["taken"] == "bfloat16" else exact
+    return DtypeChoice(replace(spec, segmenter=name_of(taken.segmenter_given)), taken, decision)
 
 
 def _compare(spec: DissectSpec, subject: Subject, exact: Segmenter, fast: Segmenter) -> dict[str, Any]:

@@ -120,11 +120,11 @@ def _estimate(spec: DissectSpec, layers: Mapping[str, LayerShape], probe: _Probe
     pairs = pair_bytes(spec, units, probe.scored)
     shard = max(counted, pairs if spec.validation == "separate" else counted + pairs)
     limit = memory or free_share() or math.inf
-    beside = probe.base + probe.batch
+    fixed = probe.base + probe.batch
     least = most * shard
-    if TABLES * (limit - beside) < least:
-        raise BadValue(_refusal(limit, beside + least / TABLES))
-    table = min(shard, TABLES * (limit - beside))
+    if TABLES * (limit - fixed) < least:
+        raise BadValue(_refusal(limit, fixed + least / TABLES))
+    table = min(shard, TABLES * (limit - fixed))
     merging = 2 * shard if shard <= IN_MEMORY else 2 * most * max(whole, pairs)
     passes = math.ceil(shard / max(table, 1))
     parts, calibration = len(calibration_parts(spec, layers)), len(spec.calibration_ids())

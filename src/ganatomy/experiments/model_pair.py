@@ -57,7 +57,7 @@ class Models:
         check_same(given, segmenter.fingerprint, self.known[1])
         return segmenter
 
-    def beside(self, segmenter: str) -> "Models":
+    def with_segmenter(self, segmenter: str) -> "Models":
         """Return the same subject, which stays open, beside another segmenter."""
         other = Models(self.generator_given, segmenter, self.device)
         if "subject" in self.__dict__:

@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 
 from ganatomy.core.progress import NullProgress, Progress
 from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner
-from ganatomy.experiments.causal.source import Source, home, read_spec
+from ganatomy.experiments.causal.source import Source, default_directory
 from ganatomy.experiments.jackknife import Jackknife, NoiseFloor, Textures, check_textures, frechet_jackknife
 from ganatomy.experiments.real_comparison import (
     AgainstRealSpec,
@@ -67,27 +67,16 @@ class Quality(Result):
         study: the directory that holds it.
     """
 
+    FILES: ClassVar = {"table": "quality"}
+
     spec: QualitySpec
-    facts: Mapping[str, Any]
     table: pd.DataFrame
-    study: Study
-
-    @classmethod
-    def open(cls, directory: Path) -> "Quality":
-        """Open a finished study of quality.
-
-        Raises:
-            StudyError: the directory holds none.
-            BadFile: a file of it is damaged.
-        """
-        study = Study.open(directory)
-        return cls(read_spec(study, QualitySpec), study.facts, study.read_table("quality"), study)
 
 
 def plan_quality(source: Source, options: Mapping[str, Any]) -> tuple[QualitySpec, Path]:
     """Return the Spec of some options, and where its study lies by default."""
     spec = QualitySpec(**source.names(), **options)
-    return spec, home(source, spec, f"quality-{named_reals(spec)}")
+    return spec, default_directory(source, spec, f"quality-{named_reals(spec)}")
 
 
 def _plan(source: Source, options: dict[str, Any], _: Runner) -> Plan["Quality"]:
@@ -111,13 +100,13 @@ QUALITY = Experiment(
 
 
 def run_quality(
-    spec: QualitySpec, source: Source, directory: Path, execute: Engine = local, progress: Progress | None = None
+    spec: QualitySpec, source: Source, directory: Path, engine: Engine = local, progress: Progress | None = None
 ) -> Quality:
     """Compare a model's images with real ones; goes on where it was stopped."""
-    with comparison_study(spec, source, directory, execute, progress) as (study, compared):
+    with comparison_study(spec, source, directory, engine, progress) as (study, compared):
         if not study.finished:
             textures = _textures(study, compared, spec.textures, progress or NullProgress())
-            real = describe_reals(compared, execute, progress)
+            real = describe_reals(compared, engine, progress)
             work = partial(describe_made, compared, [()])
             made = study.sharded("generated images", FeatureTable, work, compared.spec.shards())
             device = compared.generator.device

@@ -104,7 +104,8 @@ class RealSpec:
         reals, seed: which images of the set.
         size, crop: of the `CropSpec` that was seen of them.
         order: in which they were described.
-        batch, shard: images a forward pass, and between two savings.
+        batch: images a forward pass.
+        shard: images between two savings.
     """
 
     images: str
@@ -267,13 +268,13 @@ def open_comparison(spec: AgainstRealSpec, source: Source) -> RealComparison:
 
 @contextmanager
 def comparison_study(
-    spec: AgainstRealSpec, source: Source, directory: Path, execute: Engine, progress: Progress | None
+    spec: AgainstRealSpec, source: Source, directory: Path, engine: Engine, progress: Progress | None
 ) -> Iterator[tuple[Study, RealComparison]]:
     """Open what a comparison computes with, and make its study or go on with it."""
     compared = open_comparison(spec, source)
     facts = source.facts()
     facts["inputs"] |= {"real images": compared.images.fingerprint, "feature network": compared.network.fingerprint}
-    with Study.create(directory, spec, {**facts, "features": compared.width}, execute, progress) as study:
+    with Study.create(directory, spec, {**facts, "features": compared.width}, engine, progress) as study:
         yield study, replace(compared, spec=study.begun(spec))
 
 
@@ -283,17 +284,17 @@ def named_reals(spec: AgainstRealSpec) -> str:
     return f"{Path(spec.real).name}{other}"
 
 
-def describe_reals(compared: RealComparison, execute: Engine, progress: Progress | None = None) -> FeatureMoments:
+def describe_reals(compared: RealComparison, engine: Engine, progress: Progress | None = None) -> FeatureMoments:
     """Return the moments of the real images: described now, or for an earlier study."""
     spec, frame = compared.spec, compared.frame
     prints = compared.images.fingerprint, compared.network.fingerprint
-    asked = RealSpec(*prints, spec.reals, spec.seed, frame.size, frame.crop, batch=spec.batch, shard=spec.shard)
-    directory = compared.source.sibling_path("real", spec_digest(asked)[:16])
+    real_spec = RealSpec(*prints, spec.reals, spec.seed, frame.size, frame.crop, batch=spec.batch, shard=spec.shard)
+    directory = compared.source.sibling_path("real", spec_digest(real_spec)[:16])
     facts = {"inputs": {}, "real": spec.real, "features": spec.features}
-    with Study.create(directory, asked, facts, execute, progress) as study:
-        asked = study.begun(asked)
-        shards = [range(i, min(i + asked.shard, spec.reals)) for i in range(0, spec.reals, asked.shard)]
-        work = partial(describe_real, replace(compared, spec=replace(spec, batch=asked.batch)))
+    with Study.create(directory, real_spec, facts, engine, progress) as study:
+        real_spec = study.begun(real_spec)
+        shards = [range(i, min(i + real_spec.shard, spec.reals)) for i in range(0, spec.reals, real_spec.shard)]
+        work = partial(describe_real, replace(compared, spec=replace(spec, batch=real_spec.batch)))
         moments = study.sharded("real images", FeatureMoments, work, shards)
         if not study.finished:
             study.finish()

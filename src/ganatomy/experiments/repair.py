@@ -6,11 +6,11 @@ distance.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import pandas as pd
 import torch
@@ -23,7 +23,7 @@ from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Tensors
 from ganatomy.experiments.causal.choice import random_sets
 from ganatomy.experiments.causal.places import as_bytes
-from ganatomy.experiments.causal.source import Source, at_least, checked_set, missing, read_spec
+from ganatomy.experiments.causal.source import Source, at_least, checked_set
 from ganatomy.experiments.jackknife import Jackknife, NoiseFloor, Textures, check_textures, frechet_jackknife
 from ganatomy.experiments.real_comparison import (
     AgainstRealSpec,
@@ -35,9 +35,11 @@ from ganatomy.experiments.real_comparison import (
     describe_reals,
 )
 from ganatomy.experiments.result import Result
+from ganatomy.experiments.warnings import exceeds
 from ganatomy.interventions import check_units
 from ganatomy.models.generators.repaired import IN_STUDY, write_repaired
 from ganatomy.remote import display_path
+from ganatomy.report.tables import rows
 from ganatomy.stats.frechet import FeatureMoments, sampling_bias
 from ganatomy.study import Study
 
@@ -123,27 +125,25 @@ class Repair(Result):
         study: the directory that holds it.
     """
 
+    FILES: ClassVar = {"table": "repair"}
+
     spec: RepairSpec
-    facts: Mapping[str, Any]
     table: pd.DataFrame
     textures: pd.DataFrame
     strips: Redrawn
-    study: Study
 
-    @classmethod
-    def open(cls, directory: Path) -> "Repair":
-        """Open a finished study of a repair.
-
-        Raises:
-            StudyError: the directory holds none.
-            BadFile: a file of it is damaged.
-        """
-        study = Study.open(directory)
-        spec, strips = read_spec(study, RepairSpec), study.step("strips", Redrawn, missing)
-        return cls(spec, study.facts, study.read_table("repair"), study.read_table("textures"), strips, study)
+    def _warnings(self) -> list[str]:
+        own = self.table[self.table["set"] == self.spec.sets[-1][0]]
+        where = {"plain": "plain images", "artifacts": "images in which the units are greatest"}
+        return [
+            f"The repaired model is worse: the distance of {where.get(str(row.sample), 'images')} from real ones grows "
+            f"by {row.change:.3g} ± {row.change_error:.2g}, to {row.fid:.3g}."
+            for row in rows(own)
+            if exceeds(row.change, row.change_error)
+        ]
 
     @property
-    def said(self) -> dict[str, Any]:
+    def details(self) -> dict[str, Any]:
         """What became of the repaired generator."""
         written = self.facts["repaired"]
         return {"opens": self.opens, "folded": written["folded"], "reason": written["reason"]}
@@ -162,7 +162,7 @@ def check_sets(spec: RepairSpec, source: Source) -> None:
 
 
 def run_repair(
-    spec: RepairSpec, source: Source, directory: Path, execute: Engine = local, progress: Progress | None = None
+    spec: RepairSpec, source: Source, directory: Path, engine: Engine = local, progress: Progress | None = None
 ) -> Repair:
     """Switch sets of units off, compare with real images, and write the generator without the last set.
 
@@ -171,10 +171,10 @@ def run_repair(
     check_sets(spec, source)
     trials = spec.trials(source.shape(spec.layer).units)
     units = [own for _, own in trials]
-    with comparison_study(spec, source, directory, execute, progress) as (study, compared):
+    with comparison_study(spec, source, directory, engine, progress) as (study, compared):
         if not study.finished:
             study.write_table("textures", _textures(study, compared, spec, progress or NullProgress()))
-            real = describe_reals(compared, execute, progress)
+            real = describe_reals(compared, engine, progress)
             work = partial(describe_made, compared, units)
             made = study.sharded("repaired images", FeatureTable, work, compared.spec.shards())
             worst = rank_by_peak(made.peaks[:, spec.touched], spec.top)

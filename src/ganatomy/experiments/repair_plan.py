@@ -84,9 +84,9 @@ def _ranking(
     source: Source, spec: RepairSpec, shared: Mapping[str, Any], directory: str | Path | None, rank: Rank
 ) -> Artifacts:
     if directory is None:
-        asked, usual = plan_artifacts(source, spec.layer, shared)[:2]
-        _check_held_out(spec, asked)
-        return rank(asked, usual)
+        artifact_spec, default = plan_artifacts(source, spec.layer, shared)[:2]
+        _check_held_out(spec, artifact_spec)
+        return rank(artifact_spec, default)
     ranking = Artifacts.open(local_path(directory))
     for name in ("dissection", "layer"):
         found, given = getattr(ranking.spec, name), getattr(spec, name)
@@ -106,15 +106,15 @@ def _check_held_out(spec: RepairSpec, ranking: ArtifactSpec) -> None:
 
 
 def _plan(source: Source, options: dict[str, Any], runner: Runner) -> Plan[Repair]:
-    def rank(asked: ArtifactSpec, directory: Path) -> Artifacts:
-        return runner(planned_ranking(source, asked, directory))
+    def rank(artifact_spec: ArtifactSpec, directory: Path) -> Artifacts:
+        return runner(planned_ranking(source, artifact_spec, directory))
 
-    spec, usual = plan_repair(source, options.pop("layer"), options, rank)
+    spec, default = plan_repair(source, options.pop("layer"), options, rank)
     trials = [units for _, units in spec.trials(source.shape(spec.layer).units)]
 
     seconds = partial(describing_seconds, source, spec, trials, spec.textures)
     work = f"ablate {', '.join(name for name, _ in spec.sets)}, and {spec.random} random sets"
-    return Plan(spec, usual, partial(run_repair, spec, source), work, 0, seconds)
+    return Plan(spec, default, partial(run_repair, spec, source), work, 0, seconds)
 
 
 REPAIR = Experiment(

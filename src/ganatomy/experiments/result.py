@@ -1,15 +1,22 @@
 """What a notebook or a prompt shows of a result."""
 
 import dataclasses
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass
 from html import escape
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
 
 import pandas as pd
 
-from ganatomy.experiments.base import experiment_of
-from ganatomy.experiments.warnings import warnings_of
+from ganatomy.core.errors import BadFile
+from ganatomy.experiments.base import Tensors, experiment_of
 from ganatomy.report.causal.section import Section
 from ganatomy.report.tables import Table
+from ganatomy.study import Study
+
+R = TypeVar("R", bound="Result")
+S = TypeVar("S")
 
 ROWS = 20
 """Rows of a table that a notebook shows."""
@@ -23,8 +30,12 @@ class Summarised:
 
     @property
     def warnings(self) -> list[str]:
-        """What makes it no finding."""
-        return warnings_of(self)
+        """Why it is no finding, one sentence each; first what its study says of the dissection that it stands on."""
+        given = getattr(self, "facts", {}).get("warnings")
+        return [*map(str, given if isinstance(given, list) else []), *self._warnings()]
+
+    def _warnings(self) -> list[str]:
+        return []
 
     def _summary(self) -> list[str]:
         raise NotImplementedError
@@ -38,15 +49,51 @@ class Summarised:
         return f"<p>{lines}</p>{self.table.head(ROWS).to_html(index=False)}"
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class Result(Summarised):
-    """The result of an `Experiment`: its tables are attributes, `table` is the one that answers the question."""
+    """The result of an `Experiment`, which opens without any model. Fields without a default are read from its study.
+
+    Attributes:
+        FILES: names of the files of tables whose names are not those of the fields.
+        spec: what was asked.
+        facts: what was used.
+        table: the table that answers the question.
+        study: the directory that holds it.
+    """
+
+    FILES: ClassVar[Mapping[str, str]] = {}
 
     spec: Any
-    facts: Any
-    study: Any
+    facts: Mapping[str, Any]
+    study: Study
+
+    @classmethod
+    def open(cls: type[R], directory: Path) -> R:
+        """Open a finished study.
+
+        Raises:
+            StudyError: the directory holds no finished study.
+            BadFile: it is of another kind, or a file of it is damaged.
+        """
+        return cls(**cls._fields(Study.open(directory)))
+
+    @classmethod
+    def _fields(cls, study: Study) -> dict[str, Any]:
+        found = {"study": study, "facts": study.facts}
+        for field in dataclasses.fields(cls):
+            kind: Any = field.type
+            if field.name in found or (field.default, field.default_factory) != (MISSING, MISSING):
+                continue
+            if field.name == "spec":
+                found["spec"] = read_spec(study, kind)
+            elif kind is pd.DataFrame:
+                found[field.name] = study.read_table(cls.FILES.get(field.name, field.name))
+            elif isinstance(kind, type) and issubclass(kind, Tensors):
+                found[field.name] = study.load_step(field.name, kind)
+        return found
 
     @property
-    def said(self) -> dict[str, Any]:
+    def details(self) -> dict[str, Any]:
         """What is to be said beside the tables, by name."""
         return {}
 
@@ -82,3 +129,21 @@ def matched_text(units: pd.DataFrame, by_chance: float | None) -> str:
     most = ", ".join(f"{name} {count}" for name, count in matched.label.value_counts().head(MOST).items())
     found = f"{len(matched)} of {len(units)} units match one of {matched.label.nunique()} concepts{rate}"
     return f"{found}: {most}." if most else f"{found}."
+
+
+def read_spec(study: Study, kind: type[S]) -> S:
+    """Return what a study was asked.
+
+    Raises:
+        BadFile: it answers another question.
+    """
+    try:
+        return kind(**{name: tuples(value) for name, value in study.spec_json.items()})
+    except TypeError as error:
+        name = kind.__name__.removesuffix("Spec").lower()
+        raise BadFile(f"{study.directory} holds no {name} study that this version can read ({error})") from error
+
+
+def tuples(value: Any) -> Any:
+    """Return lists as tuples, which a Spec has instead."""
+    return tuple(map(tuples, value)) if isinstance(value, list) else value

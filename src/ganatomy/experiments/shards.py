@@ -48,25 +48,25 @@ def measure_levels(spec: DissectSpec, models: Models, units: range) -> Activatio
     """Measure the candidate levels of some units, numbered through all layers."""
     layers, ids = chosen_layers(models.subject, spec.layers), spec.calibration_ids()
     result = ActivationLevels(sum(shape.units for shape in layers.values()), len(spec.tops()))
-    wanted: dict[str, range] = {}
+    pair_levels: dict[str, range] = {}
     first = 0
     for name, shape in layers.items():
         own = range(max(units.start - first, 0), min(units.stop - first, shape.units))
         if len(own):
-            wanted[name] = own
+            pair_levels[name] = own
         first += shape.units
     kept: dict[str, Tensor] = {}
     grid, done = Grid(0, 0), 0
-    for batch, seen in batches(spec, models.subject, ids, list(wanted)):
+    for batch, seen in batches(spec, models.subject, ids, list(pair_levels)):
         grid = grid_of(spec, seen)
-        for name, own in wanted.items():
+        for name, own in pair_levels.items():
             r = seen.features[name][:, own.start : own.stop]
             if name not in kept:  # sized by what is seen: `observe` cuts what lies beyond the image off
                 kept[name] = torch.empty(len(ids), *r.shape[1:])
             kept[name][done : done + len(batch)] = r
         done += len(batch)
     start = units.start
-    for name, own in wanted.items():
+    for name, own in pair_levels.items():
         levels = exact_levels(kept.pop(name), grid, spec.tops(), spec.raw_level)
         result.update(torch.arange(start, start + len(own)), levels)
         start += len(own)
@@ -77,7 +77,7 @@ def tally_shard(
     spec: DissectSpec,
     models: Models,
     levels: Mapping[str, Tensor],
-    wanted: Mapping[str, PairLevels] | None,
+    pair_levels: Mapping[str, PairLevels] | None,
     memory: int | None,
     ids: range,
 ) -> Tally:
@@ -93,7 +93,7 @@ def tally_shard(
         ids: of the shard.
     """
     half = next(name for name, own in spec.halves().items() if ids.start in own)
-    passes = _Passes(spec, models, levels, wanted, half)
+    passes = _Passes(spec, models, levels, pair_levels, half)
     left, done = list(levels), list[Tally]()
     labels = dict[int, Labels]() if memory is not None and sum(map(passes.nbytes, left)) > TABLES * memory / 2 else None
     while left:
@@ -116,7 +116,7 @@ class _Passes:
     spec: DissectSpec
     models: Models
     levels: Mapping[str, Tensor]
-    wanted: Mapping[str, PairLevels] | None
+    pair_levels: Mapping[str, PairLevels] | None
     half: str
 
     @property
@@ -125,12 +125,12 @@ class _Passes:
 
     @property
     def whole(self) -> bool:
-        return self.wanted is None or self.spec.validation == "cross"
+        return self.pair_levels is None or self.spec.validation == "cross"
 
     def nbytes(self, layer: str) -> int:
         units, levels = self.levels[layer].shape
         whole = 8 * units * self.concepts * (levels + 1) if self.whole else 0
-        return whole + (size(self.wanted[layer], len(self.spec.halves()[self.half])) if self.wanted else 0)
+        return whole + (size(self.pair_levels[layer], len(self.spec.halves()[self.half])) if self.pair_levels else 0)
 
     def count(
         self, ids: range, layers: Sequence[str], memory: int | None, labels: dict[int, Labels] | None, first: bool
@@ -149,7 +149,7 @@ class _Passes:
             grid = grid_of(self.spec, seen)
             if counting is None:
                 room = math.inf if memory is None else TABLES * (memory - held_memory())
-                while self.wanted is not None and len(names) > 1 and sum(map(self.nbytes, names)) > room:
+                while self.pair_levels is not None and len(names) > 1 and sum(map(self.nbytes, names)) > room:
                     names.pop()
                 counting = self._empty(names, seen.images.device, grid.height * grid.width, len(ids))
             known = labels.get(batch[0]) if labels is not None else None
@@ -173,8 +173,8 @@ class _Passes:
             tables[name] = []
             if self.whole:
                 tables[name].append(Agreement(self.levels[name].to(device), self.concepts, images * area))
-            if self.wanted is not None:
-                tables[name].append(PairCounts(self.wanted[name].to(device), self.spec.halves()[self.half], area))
+            if self.pair_levels is not None:
+                tables[name].append(PairCounts(self.pair_levels[name].to(device), self.spec.halves()[self.half], area))
         return Counting(self.half, tables, self.spec.top, self.concepts)
 
 

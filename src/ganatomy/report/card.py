@@ -44,8 +44,8 @@ class UnitCard:
         if not self.label:
             return f"{self.name}: unlabelled"
         standing = "matched" if self.matched else "not matched"
-        beside = f"chance {self.chance:.3f}, control {self.control:.3f}"
-        return f"{self.name}: {self.label}, IoU {self.iou:.3f} ({beside}), {standing}"
+        references = f"chance {self.chance:.3f}, control {self.control:.3f}"
+        return f"{self.name}: {self.label}, IoU {self.iou:.3f} ({references}), {standing}"
 
     def __repr__(self) -> str:
         return f"<{self.text}>"

@@ -44,11 +44,11 @@ def embed(dissection: "Dissection") -> Numbers:
     """Pack the numbers of a dissection for the page."""
     index: Index = {concept: i for i, concept in enumerate(dissection.vocabulary)}
     pairs = _kept_pairs(dissection.pairs)
-    wanted = _curved(dissection, pairs)
+    curved = _curved(dissection, pairs)
     tables = {
         "units": _unit_columns(dissection, index),
         "pairs": _pair_columns(dissection, pairs, index),
-        "curves": _curve_arrays(dissection, wanted, index),
+        "curves": _curve_arrays(dissection, curved, index),
     }
     packed = {name: pack(columns) for name, columns in tables.items()}
     facts = {
@@ -58,7 +58,7 @@ def embed(dissection: "Dissection") -> Numbers:
         "scale": _scale(dissection.units["iou"]),
     }
     pieces = {f"{name}-pack": text for name, (_, text) in packed.items()}
-    return Numbers(facts, pieces, _left_out(dissection, pairs, wanted))
+    return Numbers(facts, pieces, _left_out(dissection, pairs, curved))
 
 
 def _concepts(dissection: "Dissection") -> list[dict[str, Any]]:
@@ -134,38 +134,38 @@ def _curved(dissection: "Dissection", pairs: pd.DataFrame) -> pd.DataFrame:
     """Return the pairs whose curves travel: labels and best concepts of as many units as `CURVED` allows, by layer."""
     columns = ["layer", "unit", "concept", "category", "level"]
     labels = dissection.units.rename(columns={"label": "concept"}).dropna(subset="concept")
-    wanted = pd.concat([labels[columns], pairs.loc[pairs["rank"] <= CURVES, columns]]).drop_duplicates(columns[:4])
-    if len(wanted) > CURVED:
+    curved = pd.concat([labels[columns], pairs.loc[pairs["rank"] <= CURVES, columns]]).drop_duplicates(columns[:4])
+    if len(curved) > CURVED:
         order = dissection.units["iou"].rank(method="first", ascending=False, na_option="bottom").to_numpy()
-        wanted = wanted.iloc[np.sort(order[_rows_of(dissection.units, wanted)].argsort(kind="stable")[:CURVED])]
-    return pd.concat([own for _, own in wanted.groupby("layer", sort=False)] or [wanted])
+        curved = curved.iloc[np.sort(order[_rows_of(dissection.units, curved)].argsort(kind="stable")[:CURVED])]
+    return pd.concat([own for _, own in curved.groupby("layer", sort=False)] or [curved])
 
 
-def _curve_arrays(dissection: "Dissection", wanted: pd.DataFrame, index: Index) -> dict[str, Array]:
+def _curve_arrays(dissection: "Dissection", curved: pd.DataFrame, index: Index) -> dict[str, Array]:
     """Return IoU and IQR over the levels, in steps of 1 / `STEP`, each as its difference from the level before."""
-    concepts = _indices(wanted["concept"], wanted["category"], index)
+    concepts = _indices(curved["concept"], curved["category"], index)
     steps = [np.empty((0, 2, len(dissection.spec.tops())), np.uint16)]
-    for layer in wanted["layer"].unique():
-        own = (wanted["layer"] == layer).to_numpy()
-        iou, iqr, _ = dissection.curves(layer, wanted["unit"][own].tolist(), concepts[own].tolist())
+    for layer in curved["layer"].unique():
+        own = (curved["layer"] == layer).to_numpy()
+        iou, iqr, _ = dissection.curves(layer, curved["unit"][own].tolist(), concepts[own].tolist())
         values = np.stack([iou, iqr], axis=1)
         counted = np.rint(np.nan_to_num(values).clip(0, 1) * STEP)
         steps.append(np.where(np.isnan(values), UNKNOWN, counted).astype(np.uint16))
     curves = np.concatenate(steps)
     curves[..., 1:] -= curves[..., :-1].copy()
     return {
-        "curve.unit": _rows_of(dissection.units, wanted),
+        "curve.unit": _rows_of(dissection.units, curved),
         "curve.concept": concepts,
-        "curve.level": wanted["level"].to_numpy(np.uint8),
+        "curve.level": curved["level"].to_numpy(np.uint8),
         "curve.steps": curves,
         "curve.fraction": short(dissection.spec.tops()),
     }
 
 
-def _left_out(dissection: "Dissection", pairs: pd.DataFrame, wanted: pd.DataFrame) -> list[str]:
+def _left_out(dissection: "Dissection", pairs: pd.DataFrame, curved: pd.DataFrame) -> list[str]:
     """Return one sentence for each thing that the study holds and this page does not."""
-    drawn, units = len(wanted[["layer", "unit"]].drop_duplicates()), len(dissection.units)
-    whose = f"{drawn:,} of {units:,} units" if len(wanted) == CURVED else "each unit"
+    drawn, units = len(curved[["layer", "unit"]].drop_duplicates()), len(dissection.units)
+    whose = f"{drawn:,} of {units:,} units" if len(curved) == CURVED else "each unit"
     sentences = [
         f"Curves over levels are kept for the label and the {CURVES} best concepts of {whose}; "
         "in Python, dissection.curve(layer, unit, concept) gives every one."

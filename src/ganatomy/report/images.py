@@ -42,9 +42,9 @@ def _border(on: Array) -> Array:
     inside = on.copy()
     for axis in (1, 2):
         for step in (1, -1):
-            beside = np.roll(on, step, axis)
+            neighbour = np.roll(on, step, axis)
             edge = [slice(None)] * 3
             edge[axis] = slice(0, 1) if step == 1 else slice(-1, None)
-            beside[tuple(edge)] = True
-            inside &= beside
+            neighbour[tuple(edge)] = True
+            inside &= neighbour
     return on & ~inside

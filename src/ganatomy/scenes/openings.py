@@ -35,7 +35,7 @@ def draw_openings(site: Site, walls: Sequence[Wall]) -> None:
             _try_window(site, wall, f"window {i} {j}", any_windows, taken)
 
 
-def _try_window(site: Site, wall: Wall, name: str, wanted: Mask, taken: list[Box]) -> None:
+def _try_window(site: Site, wall: Wall, name: str, target: Mask, taken: list[Box]) -> None:
     draws, s = site.canvas.draws, site.scale
     half = draws.uniform(name + " width", 0.027, 0.034) * s
     height = draws.uniform(name + " height", 0.075, 0.105) * s
@@ -44,7 +44,7 @@ def _try_window(site: Site, wall: Wall, name: str, wanted: Mask, taken: list[Box
     highest, lowest = wall.top + EDGE, site.base - EDGE - height
     top = highest + (lowest - highest) * draws.uniform(name + " top")
     box = (middle - half, middle + half, top, top + height)
-    present = wanted & wall.present & (room > 0) & (lowest > highest) & draws.chance(name, 0.6)
+    present = target & wall.present & (room > 0) & (lowest > highest) & draws.chance(name, 0.6)
     for other in taken:
         present = present & ~_overlap(box, other)
     paint_window(site, middle, top, half, height, present)
@@ -62,9 +62,9 @@ def _uniform_place(share: Plane, walls: Sequence[Wall], margin: Plane) -> tuple[
     """A place in u [n, 1, 1], uniform over all walls of a scene less a margin at their ends; whether there is one."""
     rooms = [np.maximum(wall.right - wall.left - 2 * margin, 0) * wall.present for wall in walls]
     ends = np.cumsum(rooms, 0)
-    wanted = share * ends[-1]
-    place = np.zeros_like(wanted)
+    target = share * ends[-1]
+    place = np.zeros_like(target)
     for wall, room, end in zip(walls, rooms, ends, strict=True):
-        within = (wanted >= end - room) & (wanted < end)
-        place = np.where(within, wall.left + margin + wanted - (end - room), place)
+        within = (target >= end - room) & (target < end)
+        place = np.where(within, wall.left + margin + target - (end - room), place)
     return place.astype(np.float32), ends[-1] > 0

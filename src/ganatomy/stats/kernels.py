@@ -201,7 +201,7 @@ def _find_cells(lines, rows, y, top, cell):  # pragma: no cover
 
 @compiled
 @no_type_check  # the test run must not wrap what is compiled
-def sort_out(features, u, axes, grid, wanted, kept):  # pragma: no cover
+def sort_out(features, u, axes, grid, collected, kept):  # pragma: no cover
     """Return how many of a unit's resampled activations each cell holds; or collect those of some cells, exactly.
 
     Args:
@@ -215,18 +215,18 @@ def sort_out(features, u, axes, grid, wanted, kept):  # pragma: no cover
     H, W = rows[0].shape[0], columns[0].shape[0]
     batch, _, h, w = features.shape
     small, wide, cell = np.empty((h, w), np.float32), np.empty((h, W), np.float32), np.empty(W, np.uint32)
-    size = np.zeros(wanted.shape[0], np.uint32)
+    size = np.zeros(collected.shape[0], np.uint32)
     n, collects = 0, kept.shape[0] > 0
     for b in range(batch):
         plane = features[b, u]
         _scale(plane, start, scale, small)
         lines = _widen(small, columns, wide)
         for y in range(H):
-            _find_cells(lines, rows, y, wanted.shape[0] - 1, cell)
+            _find_cells(lines, rows, y, collected.shape[0] - 1, cell)
             for x in range(W):
                 if not collects:
                     size[cell[x]] += uint32(1)
-                elif wanted[cell[x]]:
+                elif collected[cell[x]]:
                     kept[n] = value_at(plane, axes, y, x)
                     n += 1
     return size

@@ -82,17 +82,17 @@ def _order_statistics(maps: npt.NDArray[np.float32], axes: Axes, ranks: npt.NDAr
         scale = np.float32(1)
     same_size = maps.shape[2:] == (len(axes[0][0]), len(axes[1][0])) and not any(axis[1].any() for axis in axes)
     lowest = 1 if scale >= 1 and (same_size or start == 0) else 0  # what is in cell 0 is the start
-    wanted = np.zeros(CELLS + 2, np.bool_)
-    size = sort_out(maps, unit, axes, (start, scale), wanted, np.empty(0)).astype(np.int64)
+    collected = np.zeros(CELLS + 2, np.bool_)
+    size = sort_out(maps, unit, axes, (start, scale), collected, np.empty(0)).astype(np.int64)
     cells = np.searchsorted(np.cumsum(size), ranks, side="right")
     above = cells >= lowest
     for step in (-1, 0, 1):
-        wanted[np.maximum(cells[above] + step, lowest)] = True
-    kept = np.empty(size[wanted].sum())
+        collected[np.maximum(cells[above] + step, lowest)] = True
+    kept = np.empty(size[collected].sum())
     if len(kept):
-        sort_out(maps, unit, axes, (start, scale), wanted, kept)
+        sort_out(maps, unit, axes, (start, scale), collected, kept)
     kept.sort()
-    left_out = np.cumsum(np.where(wanted, 0, size))[cells]
+    left_out = np.cumsum(np.where(collected, 0, size))[cells]
     found = np.full(len(ranks), start, np.float64)
     found[above] = kept[(ranks - left_out)[above]]
     return found

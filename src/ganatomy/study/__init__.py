@@ -21,7 +21,7 @@ from typing import Any, TypeVar, cast
 
 import pandas as pd
 
-from ganatomy.core.errors import StudyError, StudyMismatch
+from ganatomy.core.errors import BadFile, StudyError, StudyMismatch
 from ganatomy.core.files import write_text
 from ganatomy.core.progress import NullProgress, Progress
 from ganatomy.core.tensor_files import SUFFIX
@@ -106,14 +106,14 @@ class Study:
         directory: Path,
         record: dict[str, Any],
         hold: StudyLock | None = None,
-        execute: Engine = local,
+        engine: Engine = local,
         progress: Progress | None = None,
     ) -> None:
         self.directory = directory
         self._record = record
         self._lock = hold
         self._mirror = None if hold is None else open_mirror(directory)
-        self._execute = execute
+        self._engine = engine
         self._progress = progress or NullProgress()
 
     @property
@@ -152,7 +152,7 @@ class Study:
         directory: str | Path,
         spec: Any,
         facts: Mapping[str, Any],
-        execute: Engine = local,
+        engine: Engine = local,
         progress: Progress | None = None,
     ) -> "Study":
         """Make a study in a new or empty directory, or go on with one of the same Spec and the same inputs.
@@ -180,9 +180,9 @@ class Study:
         directory = local_path(directory)
         with writing(directory):
             _usable(directory)
-            part, mark = (str(execute), execute.mark) if isinstance(execute, Part) else ("", "")
+            part, mark = (str(engine), engine.mark) if isinstance(engine, Part) else ("", "")
             hold = StudyLock(directory, part, mark)
-        study = cls(directory, record, hold, execute, progress)
+        study = cls(directory, record, hold, engine, progress)
         try:
             if study._mirror:
                 study._mirror.begin(mark)
@@ -248,6 +248,17 @@ class Study:
                     value = compute()
                     self._check()
                     write_tensors(path, value)
+        return self.load_step(name, kind)
+
+    def load_step(self, name: str, kind: type[A]) -> A:
+        """Return a step that is there.
+
+        Raises:
+            BadFile: its file is missing or damaged.
+        """
+        path = self._step(name)
+        if not path.exists():
+            raise BadFile(f"{path} is missing; run the same command again")
         with as_bad_file(path):
             return kind.from_state(StoredTensors(path))
 
@@ -260,14 +271,13 @@ class Study:
         """
         path, job = self._step(name), ShardedStep(name, kind, work, shards, self._keep, self._check)
         if not path.exists():
-            if isinstance(self._execute, Part) and len(shards) > 1:
-                count_part(path, job, self._execute, self._exclusive, self._progress)
+            if isinstance(self._engine, Part) and len(shards) > 1:
+                count_part(path, job, self._engine, self._exclusive, self._progress)
             else:
                 with self._exclusive():
                     if not path.exists():
-                        count_all(path, job, self._execute, self._progress)
-        with as_bad_file(path):
-            return kind.from_state(StoredTensors(path))
+                        count_all(path, job, self._engine, self._progress)
+        return self.load_step(name, kind)
 
     def write_table(self, name: str, table: pd.DataFrame) -> None:
         """Keep a table.

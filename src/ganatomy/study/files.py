@@ -138,16 +138,16 @@ RUN = ("batch", "shard")
 
 def question(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return what is asked of the fields of a Spec: without those of a run."""
-    asked = {name: value for name, value in fields.items() if name not in RUN}
-    return {name: question(value) if isinstance(value, dict) else value for name, value in asked.items()}
+    spec_now = {name: value for name, value in fields.items() if name not in RUN}
+    return {name: question(value) if isinstance(value, dict) else value for name, value in spec_now.items()}
 
 
 def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
     """Return how two records differ in what was asked and in the models that were used: name, and both values."""
     pairs = {"experiment": (first["experiment"], second["experiment"])}
-    was, asked = question(first["spec"]), question(second["spec"])
-    for name in dict.fromkeys([*asked, *was]):
-        pairs[name] = (was.get(name), asked.get(name))
+    was, spec_now = question(first["spec"]), question(second["spec"])
+    for name in dict.fromkeys([*spec_now, *was]):
+        pairs[name] = (was.get(name), spec_now.get(name))
     used, now = first["facts"].get("inputs", {}), second["facts"].get("inputs", {})
     for name in dict.fromkeys([*now, *used]):
         pairs[f"fingerprint of the {name}"] = (used.get(name), now.get(name))

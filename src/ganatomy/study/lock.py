@@ -70,12 +70,12 @@ class StudyLock:
             yield
 
     def _wait(self, lock: int, path: Path) -> None:
-        tell = time.monotonic() + LONG
+        next_message = time.monotonic() + LONG
         while not _taken(path, lock, self._holder):
             time.sleep(PAUSE)
-            if time.monotonic() > tell:
+            if time.monotonic() > next_message:
                 _log.warning("waiting for process %s, which computes what all parts need", _holder(lock))
-                tell = math.inf
+                next_message = math.inf
 
     def check(self) -> None:
         """Refuse to go on where the directory was taken away: what is written there would be of another study."""

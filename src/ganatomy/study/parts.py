@@ -55,7 +55,7 @@ class Part:
     number: int
     of: int
     wait: float = 0.0
-    execute: Engine = field(default=local, repr=False)
+    engine: Engine = field(default=local, repr=False)
 
     def __post_init__(self) -> None:
         """Refuse what is no part."""
@@ -70,12 +70,12 @@ class Part:
         return f"{self.number}/{self.of}"
 
     @classmethod
-    def read(cls, text: str, wait: float = 0.0, execute: Engine = local) -> "Part":
+    def read(cls, text: str, wait: float = 0.0, engine: Engine = local) -> "Part":
         """Read ``3/16``."""
         number, slash, of = text.partition("/")
         if not (slash and number.strip().isdecimal() and of.strip().isdecimal()):
             raise BadValue(f"{text!r} names no part; give 3/16, the third of 16")
-        return cls(int(number), int(of), wait, execute)
+        return cls(int(number), int(of), wait, engine)
 
     @property
     def mark(self) -> str:
@@ -84,7 +84,7 @@ class Part:
 
     def __call__(self, work: Callable[[range], A], shards: Sequence[range]) -> Iterator[tuple[int, A]]:
         """Count some shards with its own engine."""
-        return self.execute(work, shards)
+        return self.engine(work, shards)
 
 
 @dataclass(frozen=True)
@@ -119,13 +119,13 @@ class ShardPlan(Generic[M]):
         """Return the parts that are not there."""
         return [number for number, file in self.files().items() if not file.exists()]
 
-    def count(self, number: int, execute: Engine, progress: Progress) -> None:
+    def count(self, number: int, engine: Engine, progress: Progress) -> None:
         """Count a part."""
         own = self.own(number)
         job = replace(
             self.job, name=f"{self.job.name}, part {number}/{self.of}", shards=self.job.shards[own.start : own.stop]
         )
-        count(self.files()[number], job, execute, progress)
+        count(self.files()[number], job, engine, progress)
 
     def merge(self) -> None:
         """Merge all parts in their order into the step, and remove them."""
@@ -181,7 +181,7 @@ def count_part(path: Path, job: ShardedStep[M], part: Part, exclusive: Exclusive
         assert plan is not None
         own = part.number in plan.missing()
     if own:
-        plan.count(part.number, part.execute, progress)
+        plan.count(part.number, part.engine, progress)
     missing = _merge_or_missing(plan, exclusive)
     if missing and part.wait:
         missing = _waited(plan, part.wait, exclusive, progress)
@@ -196,13 +196,13 @@ def count_part(path: Path, job: ShardedStep[M], part: Part, exclusive: Exclusive
         )
 
 
-def count_all(path: Path, job: ShardedStep[M], execute: Engine, progress: Progress) -> None:
+def count_all(path: Path, job: ShardedStep[M], engine: Engine, progress: Progress) -> None:
     """Count a step in a process that is alone; if there are parts of it, those that are missing, and merge them."""
     plan = find_plan(path, job)
     if plan is None:
-        return count(path, job, execute, progress)
+        return count(path, job, engine, progress)
     for number in plan.missing():
-        plan.count(number, execute, progress)
+        plan.count(number, engine, progress)
     return plan.merge()
 
 

@@ -52,7 +52,7 @@ def partial_of(path: Path) -> Path:
     return path.with_name(f"{path.name.removesuffix(SUFFIX)}.partial{SUFFIX}")
 
 
-def count(path: Path, job: ShardedStep[M], execute: Engine, progress: Progress) -> None:
+def count(path: Path, job: ShardedStep[M], engine: Engine, progress: Progress) -> None:
     """Count what is missing of a file; goes on after the last shard kept."""
     partial = partial_of(path)
     total = sum(map(len, job.shards))
@@ -67,7 +67,7 @@ def count(path: Path, job: ShardedStep[M], execute: Engine, progress: Progress) 
 
     try:
         with listening(heard):
-            for pieces in _count(partial, job, execute):
+            for pieces in _count(partial, job, engine):
                 done += pieces
                 if done > shown:
                     heard(done - shown)
@@ -79,7 +79,7 @@ def count(path: Path, job: ShardedStep[M], execute: Engine, progress: Progress) 
         partial.replace(path)
 
 
-def _count(partial: Path, job: ShardedStep[M], execute: Engine) -> Iterator[int]:
+def _count(partial: Path, job: ShardedStep[M], engine: Engine) -> Iterator[int]:
     """Merge the shards into the partial file, in their order; yield how many pieces are done, or were so before."""
     shards = job.shards
     total: M | None = None
@@ -90,7 +90,7 @@ def _count(partial: Path, job: ShardedStep[M], execute: Engine) -> Iterator[int]
     yield sum(map(len, shards[:done]))
     kept, cost, since = done, 0.0, perf_counter()
     try:
-        for number, result in execute(job.work, shards[done:]):
+        for number, result in engine(job.work, shards[done:]):
             own = job.kind.from_state(_OnCpu(result.state_dict()))
             total = own if total is None else total.merge(own)
             done += number

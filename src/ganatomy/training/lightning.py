@@ -38,7 +38,7 @@ class CallbackMixin:
         self.monitor: Monitor | None = None
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Find the network, and try a look.
+        """Find the network, and try a snapshot.
 
         Raises:
             BadValue: there is no such network.

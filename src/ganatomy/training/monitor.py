@@ -1,7 +1,7 @@
 """A dissection now and then while a network is trained: a few lines in any loop, and no trace in the training.
 
-The time that a look takes is bounded: a trial before the training says how many images fit, and a look that is about
-to take longer than it may is given up.
+The time that a snapshot takes is bounded: a trial before the training says how many images fit, and a snapshot that is
+about to take longer than it may is given up.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.forecast import forecast
 from ganatomy.experiments.model_pair import Models, name_of
 from ganatomy.experiments.monitor.monitoring import FOLLOWED, Unit
-from ganatomy.experiments.monitor.snapshots import Snapshot, check_directory, look_at, read_looks, unfinished
+from ganatomy.experiments.monitor.snapshots import Snapshot, check_directory, read_snapshots, take_snapshot, unfinished
 from ganatomy.models.generators.hooked import HookedGenerator, LatentSource
 from ganatomy.models.generators.module import as_generator
 from ganatomy.models.segmenters import Segmenter, open_segmenter
@@ -46,46 +46,46 @@ FEWEST = 50
 """Images below which counts of units would say little."""
 _TRIED = 4
 _SLACK = 1.25
-"""A look is planned to take so much less than it may."""
+"""A snapshot is planned to take so much less than it may."""
 _NEVER = sys.maxsize
 
 
 class OutOfTime(Exception):
-    """A look took all the time that it had."""
+    """A snapshot took all the time that it had."""
 
 
 @dataclass(kw_only=True, eq=False)
 class Monitor:
     """Dissects a network every so many steps of its training, in a stated time, and leaves no trace in it.
 
-    Call it with the step, every step: ``monitor(step)``. It looks at the first call, then whenever a multiple of
-    `every` is reached. Each look is a dissection in ``out``; `Monitoring` opens what there is, at any time, and
-    ``ganatomy monitor --out DIR`` makes a page of it. In a training of several processes the first one looks.
+    Call it with the step, every step: ``monitor(step)``. It dissects at the first call, then whenever a multiple of
+    `every` is reached. Each snapshot is a dissection in ``out``; `Monitoring` opens what there is, at any time, and
+    ``ganatomy monitor --out DIR`` makes a page of it. In a training of several processes the first one dissects.
 
-    A look that fails is told of in one line, through `logging`, and the training goes on.
+    A snapshot that fails is logged in one line, through `logging`, and the training goes on.
 
     Args:
         network: what is trained, or its average, wrapped or not.
         sample: how to draw with it, ``sample(network, z)``, if not ``network(z)``.
-        out: the directory of the looks; those that are there already stay.
+        out: the directory of the snapshots; those that are there already stay.
         latent: the shape of one latent; see `as_generator`.
         latents: what gives the latents of ids and a seed instead.
         bounds: the values of its images that mean black and white.
         segmenter: a name, as in `open_segmenter`, or an open one.
-        layers: to look at; empty for all.
-        every: steps between two looks.
-        images: images of a look, or fewer if `budget` asks for fewer; the looks say how many.
-        budget: seconds that a look may take.
-        share: of the time since the monitor was made, what looks may take all together, 0 to 1; a look that would take
-            more waits. None: there is no such bound.
+        layers: to dissect; empty for all.
+        every: steps between two snapshots.
+        images: images of a snapshot, or fewer if `budget` asks for fewer; the snapshots say how many.
+        budget: seconds that a snapshot may take.
+        share: of the time since the monitor was made, what snapshots may take all together, 0 to 1; a snapshot that
+            would take more waits. None: there is no such bound.
         units: that are shown on the board, (layer, unit); else those that match best when any do.
         board: shows numbers and images: a `SummaryWriter` of TensorBoard or the like, a directory to write one to, or
             True for one in `out`.
-        strict: raise what goes wrong in a look.
+        strict: raise what goes wrong in a snapshot.
         options: other fields of `DissectSpec`: batch, seed, levels, resolution …
 
     Raises:
-        GanatomyError: the network cannot be looked at in this way; the message says what to do.
+        GanatomyError: the network cannot be dissected in this way; the message says what to do.
     """
 
     network: nn.Module = field(kw_only=False)
@@ -124,9 +124,9 @@ class Monitor:
         if step < self._due or self._must_wait():
             return None
         self._due = (step // self.every + 1) * self.every
-        return self.look(step)
+        return self.snapshot(step)
 
-    def look(self, step: int) -> Dissection | None:
+    def snapshot(self, step: int) -> Dissection | None:
         """Dissect now; return the dissection, or None where that did not work out.
 
         Raises:
@@ -138,11 +138,11 @@ class Monitor:
         try:
             network = unwrapped(self.network)
             with untouched(network):
-                return self._look(network, step, started)
-        except Exception as error:  # a long training is worth more than a look at it
+                return self._snapshot(network, step, started)
+        except Exception as error:  # a long training is worth more than a snapshot of it
             if self.strict:
                 raise
-            self._tell_failure(step, error, perf_counter() - started)
+            self._log_failure(step, error, perf_counter() - started)
             return None
         finally:
             self._spent += perf_counter() - started
@@ -151,8 +151,8 @@ class Monitor:
         generator = self._generator(network)
         models = self._models(generator)
         check_directory(self._directory, models.segmenter.fingerprint)
-        if looks := read_looks(self._directory):
-            _log.warning("%s has looks up to step %d; new ones are added", self._directory, looks[-1].step)
+        if snapshots := read_snapshots(self._directory):
+            _log.warning("%s has snapshots up to step %d; new ones are added", self._directory, snapshots[-1].step)
         self._board: Board | None = open_board(self.board, self._directory)
         few = self._spec(generator, _TRIED)
         if absent := [layer for layer in self.layers if layer not in generator.layers]:
@@ -160,7 +160,7 @@ class Monitor:
         for _ in range(2):  # the first time includes set-up
             started = perf_counter()
             with tempfile.TemporaryDirectory() as place:
-                look_at(few, models, Path(place), Snapshot(0, "trial"), draws=0)
+                take_snapshot(few, models, Path(place), Snapshot(0, "trial"), draws=0)
             self._least = perf_counter() - started
         self._each = forecast(self._spec(generator, self.images), models).seconds / self.images
         self._images = self._fitting()
@@ -173,7 +173,7 @@ class Monitor:
             if images >= min(FEWEST, halves[0]) and self._seconds(images) <= self.budget:
                 return images
         raise BadValue(
-            f"a look at {FEWEST} images takes about {self._seconds(FEWEST):.1f} s, and budget={self.budget:g} s; "
+            f"a snapshot of {FEWEST} images takes about {self._seconds(FEWEST):.1f} s, and budget={self.budget:g} s; "
             "name fewer layers, or give more time"
         )
 
@@ -185,23 +185,23 @@ class Monitor:
             return False
         return self._spent + self._seconds(self._images) > self.share * (perf_counter() - self._since)
 
-    def _look(self, network: nn.Module, step: int, started: float) -> Dissection:
+    def _snapshot(self, network: nn.Module, step: int, started: float) -> Dissection:
         generator = self._generator(network)
         spec = self._spec(generator, self._images)
         deadline = _Deadline(started + self.budget - self._least, self.budget)
         try:
-            look, found = look_at(
+            snapshot, found = take_snapshot(
                 spec, self._models(generator), self._directory, Snapshot(step, str(step)), (local, deadline), 0
             )
         except OutOfTime:
             self._images = self._fewer()
             raise
-        look = dataclasses.replace(look, seconds=round(perf_counter() - started, 3))
-        if look.seconds > self.budget:
+        snapshot = dataclasses.replace(snapshot, seconds=round(perf_counter() - started, 3))
+        if snapshot.seconds > self.budget:
             self._images = self._fewer()
-        look.write(self._directory)
+        snapshot.write(self._directory)
         if self._board is not None:
-            log_snapshot(self._board, look, found, self._chosen(found))
+            log_snapshot(self._board, snapshot, found, self._chosen(found))
         return found
 
     def _fewer(self) -> int:
@@ -216,15 +216,15 @@ class Monitor:
             self._shown = list(dict.fromkeys([*self._shown, *units]))[:FOLLOWED]
         return [(layer, unit) for layer, unit in self._shown if layer in found.layers]
 
-    def _tell_failure(self, step: int, error: Exception, seconds: float) -> None:
+    def _log_failure(self, step: int, error: Exception, seconds: float) -> None:
         reason = " ".join(str(error).split())
         if not isinstance(error, GanatomyError | OutOfTime):
             reason = f"{type(error).__name__}: {reason}"
-        _log.warning("no look at step %d: %s; the training goes on", step, reason)
+        _log.warning("no snapshot at step %d: %s; the training goes on", step, reason)
         with contextlib.suppress(GanatomyError, OSError):  # the disk may be what is wrong
             for study in unfinished(self._directory, step):
                 shutil.rmtree(study, ignore_errors=True)
-            if step not in [look.step for look in read_looks(self._directory) if look.study]:
+            if step not in [snapshot.step for snapshot in read_snapshots(self._directory) if snapshot.study]:
                 Snapshot(step, str(step), reason=reason, seconds=round(seconds, 3)).write(self._directory)
 
     def _generator(self, network: nn.Module) -> HookedGenerator:
@@ -262,7 +262,7 @@ class SamplerModule(nn.Module):
 
 
 class _Deadline(NullProgress):
-    """Progress that stops a look when its time is over."""
+    """Progress that stops a snapshot when its time is over."""
 
     def __init__(self, end: float, budget: float) -> None:
         self._end, self._budget = end, budget

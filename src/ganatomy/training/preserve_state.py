@@ -19,9 +19,9 @@ def untouched(network: nn.Module) -> Iterator[None]:
 
     What is kept: the random state of Python, numpy, torch and its CUDA devices; modes; buffers, and whatever else the
     submodules hold as attributes (tensors, lists and dictionaries among them, one level deep); hooks. Gradients are not
-    computed, and autocasting is off. Nothing is copied but buffers, so that a look costs no second network.
+    computed, and autocasting is off. Nothing is copied but buffers, so that a snapshot costs no second network.
     """
-    with _random_state(device_of(network)), _usual_settings(device_of(network)), torch.no_grad():
+    with _random_state(device_of(network)), _default_settings(device_of(network)), torch.no_grad():
         weights = [(weight, weight._version) for weight in network.parameters()]
         kept = [_ModuleState(part) for part in network.modules()]
         try:
@@ -87,7 +87,7 @@ def _random_state(device: torch.device) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _usual_settings(device: torch.device) -> Iterator[None]:
+def _default_settings(device: torch.device) -> Iterator[None]:
     """Compute in the number format of the weights, whatever the training casts to; new tensors are on the CPU."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))

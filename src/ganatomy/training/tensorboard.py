@@ -1,4 +1,4 @@
-"""What is shown of a look on TensorBoard, or on anything that takes scalars and images as it does."""
+"""What is shown of a snapshot on TensorBoard, or on anything that takes scalars and images as it does."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -52,18 +52,18 @@ def open_board(board: Any, out: Path) -> Board | None:
     return board
 
 
-def log_snapshot(board: Board, look: Snapshot, dissection: Dissection, units: Sequence[Unit]) -> None:
-    """Send a look: its numbers by layer, and the top images of units, where each is on in them."""
-    for tag, value in scalars(look):
-        board.add_scalar(tag, value, look.step)
+def log_snapshot(board: Board, snapshot: Snapshot, dissection: Dissection, units: Sequence[Unit]) -> None:
+    """Send a snapshot: its numbers by layer, and the top images of units, where each is on in them."""
+    for tag, value in scalars(snapshot):
+        board.add_scalar(tag, value, snapshot.step)
     for layer, unit in units:
         image = unit_image(dissection, layer, unit)
-        board.add_image(f"ganatomy/{layer}/unit {unit}", image, look.step, dataformats="HWC")
+        board.add_image(f"ganatomy/{layer}/unit {unit}", image, snapshot.step, dataformats="HWC")
 
 
-def scalars(look: Snapshot) -> Iterator[tuple[str, float]]:
-    """Yield the numbers of a look, each with the name under which it is shown."""
-    for row in look.numbers:
+def scalars(snapshot: Snapshot) -> Iterator[tuple[str, float]]:
+    """Yield the numbers of a snapshot, each with the name under which it is shown."""
+    for row in snapshot.numbers:
         where = f"ganatomy/{row['layer']}"
         if row["category"] == ALL:
             for name in ("interpretable", "matched", "concepts", "matched_iou"):
@@ -71,8 +71,8 @@ def scalars(look: Snapshot) -> Iterator[tuple[str, float]]:
                     yield f"{where}/{name}", row[name]
         else:
             yield f"{where}/concepts/{row['category']}", row["concepts"]
-    yield "ganatomy/images", look.images
-    yield "ganatomy/seconds", look.seconds
+    yield "ganatomy/images", snapshot.images
+    yield "ganatomy/seconds", snapshot.seconds
 
 
 def unit_image(dissection: Dissection, layer: str, unit: int, count: int = SHOWN) -> npt.NDArray[np.uint8]:

@@ -15,7 +15,7 @@ from ganatomy.core.resample import pooled
 from ganatomy.core.tensor_types import Images, PerUnit, Where
 from ganatomy.core.vocabulary import addresses
 from ganatomy.experiments.causal.best_setting import BestSetting, known_setting
-from ganatomy.experiments.causal.choice import UnitQuery, ace_home, default_layers, select_units
+from ganatomy.experiments.causal.choice import UnitQuery, ace_path, default_layers, select_units
 from ganatomy.experiments.causal.insertion import Part, measured_parts
 from ganatomy.experiments.causal.places import as_bytes
 from ganatomy.experiments.causal.pool import Pool, PoolSpec, layer_pool, pool_shard
@@ -251,7 +251,7 @@ class Painter(Reader):
         return select_units(self.source, layer, UnitQuery(concept=concept, by=used, top=top)).units, used
 
     def _has_ace(self, layer: str, concept: str) -> bool:
-        homes = (ace_home(self.source, layer, concept, schedule) for schedule in ("fast", "published", "quick"))
+        homes = (ace_path(self.source, layer, concept, schedule) for schedule in ("fast", "published", "quick"))
         return any(_finished(home) for home in homes)
 
     def _pool(self, layer: str) -> Pool:

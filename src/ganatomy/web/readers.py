@@ -94,50 +94,50 @@ class Reader:
             table = table.sort_values("iou", ascending=False, kind="stable", na_position="last")
         return _models(UnitRow, table)
 
-    def active(self, asked: Region) -> Active:
+    def active(self, request: Region) -> Active:
         """Return the units that explain a part of an image, and what the segmenter finds there.
 
         First those that are matched to a concept that is there and are on there, by the IoU of that pair; then the
         others, the most unusually active first.
         """
-        cached = self._observe(asked.id, asked.seed, asked.layer)
-        weight = self._weight(asked.points, asked.radius, asked.layer).to(cached.z.device)
-        means = (cached.features[asked.layer][0] * weight).sum((1, 2)) / weight.sum()
-        mask = torch.from_numpy(rasterized(asked.points, asked.radius, self.size)).bool().to(cached.z.device)
+        cached = self._observe(request.id, request.seed, request.layer)
+        weight = self._weight(request.points, request.radius, request.layer).to(cached.z.device)
+        means = (cached.features[request.layer][0] * weight).sum((1, 2)) / weight.sum()
+        mask = torch.from_numpy(rasterized(request.points, request.radius, self.size)).bool().to(cached.z.device)
         labels = self._labels(cached)[0][:, mask].mode(1).values.tolist()
         concepts = [self.source.named(c) for c in labels if c]
-        units = self._by_quantile(asked.layer, means)
+        units = self._by_quantile(request.layer, means)
         pairs = self.source.dissection.pairs
-        pairs = pairs[(pairs.layer == asked.layer) & pairs.matched]
+        pairs = pairs[(pairs.layer == request.layer) & pairs.matched]
         present = [pair in concepts for pair in zip(pairs.concept, pairs.category, strict=True)]
         pairs = pairs[present].sort_values("iou", ascending=False, kind="stable").drop_duplicates("unit")
         on = pairs.merge(units[["unit", "activation", "quantile"]], on="unit")
         on = on[on.activation > on.threshold].rename(columns={"concept": "label"})
         others = units[~units.unit.isin(on.unit)]
-        found = _models(ActiveUnit, on[: asked.top]) + _models(ActiveUnit, others[: asked.top])
-        return Active(units=found[: asked.top], concepts=[concept.name for concept in concepts])
+        found = _models(ActiveUnit, on[: request.top]) + _models(ActiveUnit, others[: request.top])
+        return Active(units=found[: request.top], concepts=[concept.name for concept in concepts])
 
-    def features(self, asked: FeaturesRequest) -> FeaturesFound:
+    def features(self, request: FeaturesRequest) -> FeaturesFound:
         """Return activations of units in a part of an image, and their whole maps where they are asked for.
 
         Raises:
             GanatomyError: what is asked for is not there, or too much.
         """
-        self.check(asked.layer, asked.units)
-        grid = self._grid(asked.layer)
-        if asked.maps and len(asked.units) * grid[0] * grid[1] > MAX_NUMBERS:
+        self.check(request.layer, request.units)
+        grid = self._grid(request.layer)
+        if request.maps and len(request.units) * grid[0] * grid[1] > MAX_NUMBERS:
             raise BadValue(
-                f"{len(asked.units)} maps of {grid[0]} × {grid[1]} are over {MAX_NUMBERS} numbers; ask for fewer"
+                f"{len(request.units)} maps of {grid[0]} × {grid[1]} are over {MAX_NUMBERS} numbers; ask for fewer"
             )
-        r = self._observe(asked.id, asked.seed, asked.layer).features[asked.layer][0, asked.units]
-        weight = self._weight(asked.points, asked.radius, asked.layer).to(r)
+        r = self._observe(request.id, request.seed, request.layer).features[request.layer][0, request.units]
+        weight = self._weight(request.points, request.radius, request.layer).to(r)
         return FeaturesFound(
-            layer=asked.layer,
+            layer=request.layer,
             height=grid[0],
             width=grid[1],
             means=((r * weight).sum((1, 2)) / weight.sum()).tolist(),
             greatest=r.where(weight > 0, -torch.inf).amax((1, 2)).tolist(),
-            maps=r.tolist() if asked.maps else None,
+            maps=r.tolist() if request.maps else None,
         )
 
     def common(self, ids: Sequence[int], seed: int, layer: str, top: int) -> list[ActiveUnit]:

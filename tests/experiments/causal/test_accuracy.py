@@ -69,11 +69,11 @@ def each(classifier: Path) -> UnitAccuracy:
 
 def test_every_unit_alone_is_told_on_images_that_did_not_choose_it(each: UnitAccuracy) -> None:
     table = each.table.set_index(["class", "unit"])
-    for column in ("change", "told"):
+    for column in ("change", "held_out"):
         assert table[column]["red", 0] == -0.5
         assert (table[column][[("green", 1), ("green", 2), ("red", 3), ("blue", 5)]] == 0).all()
     assert table.recall_change["red", 0] == -1
-    assert table.change["blue", 0] != table.told["blue", 0], "two halves of the images"
+    assert table.change["blue", 0] != table.held_out["blue", 0], "two halves of the images"
     assert each.facts["images"] == [45, 45]
     assert each.overall.change[0] < 0
     assert (each.overall.change[1:] == 0).all()

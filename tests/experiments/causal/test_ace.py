@@ -346,7 +346,7 @@ def test_one_pool_serves_all_concepts(
 def test_an_ace_says_how_many_updates_its_answer_has_had(source: Source, found: Ace) -> None:
     best = found.history[found.history.gain > found.history.gain_error]
     expected = 0 if best.empty else int(best.step[best.held_out.idxmax()])
-    assert found.updates == found.said["updates"] == expected
+    assert found.updates == found.details["updates"] == expected
     alphas = found.units.sort_values("unit")
     assert (alphas.alpha == alphas.initial).all() == (expected == 0)
     for updates, called in ((0, "first-order attribution"), (8, "8 updates of adam from first-order attribution")):

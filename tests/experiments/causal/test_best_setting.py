@@ -5,7 +5,7 @@ import pytest
 import ganatomy
 from ganatomy.core.errors import BadValue
 from ganatomy.experiments.base import Runner
-from ganatomy.experiments.causal.best_setting import BestSetting, known_setting, run_setting, setting_home, setting_spec
+from ganatomy.experiments.causal.best_setting import BestSetting, known_setting, run_setting, setting_path, setting_spec
 from ganatomy.experiments.causal.choice import default_layers
 from ganatomy.experiments.causal.plans import edited_units
 from ganatomy.experiments.causal.source import Source
@@ -18,7 +18,7 @@ SMALL = {"images": 24, "shard": 6, "pool": 30, "cell": 4}
 @pytest.fixture(scope="module")
 def balls(source: Source) -> BestSetting:
     spec = setting_spec(source, ["layer2"], "ball", **SMALL)
-    return run_setting(spec, source, setting_home(source, ["layer2"], "ball"))
+    return run_setting(spec, source, setting_path(source, ["layer2"], "ball"))
 
 
 def test_halves_share_no_image_and_every_setting_is_tried(source: Source, balls: BestSetting) -> None:
@@ -37,7 +37,7 @@ def test_the_setting_that_is_picked_shows_the_object_where_it_may_be(balls: Best
     assert score[balls.table.picked].iloc[0] == pytest.approx(score.max())
     measured = balls.measured.set_index("setting")
     assert measured.likely["picked"] > 0.5 > measured.likely["control"]
-    assert "ball appears at" in balls.told()
+    assert "ball appears at" in balls.description()
     assert balls.best.layer == "layer2"
 
 

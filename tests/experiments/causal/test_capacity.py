@@ -24,8 +24,15 @@ IDLE = (("layer1", "idle", tuple(u for u, role in enumerate(UNITS["layer1"]) if 
 
 
 def ask(source: Source, **options: Any) -> CapacitySpec:
-    usual = {"layer": "layer1", "concept": "ball", "sets": SETS, "cells": (1, 2), "multiples": (0.5, 1.0), "pool": 40}
-    return CapacitySpec(**source.names(), **{**usual, "images": 16, "shard": 6, "batch": 8, **options})
+    min_frequency = {
+        "layer": "layer1",
+        "concept": "ball",
+        "sets": SETS,
+        "cells": (1, 2),
+        "multiples": (0.5, 1.0),
+        "pool": 40,
+    }
+    return CapacitySpec(**source.names(), **{**min_frequency, "images": 16, "shard": 6, "batch": 8, **options})
 
 
 @pytest.fixture(scope="module")
@@ -107,8 +114,8 @@ def test_places_can_be_kept_to_some_objects(source: Source, out: Path) -> None:
 def test_places_can_be_kept_to_where_the_concept_usually_is(source: Source, out: Path) -> None:
     """Skies are above: half as often as at the place that shows it most, or more, means in the upper rows."""
     options = {"concept": "sky", "sets": (("layer1", "planted", (UNITS["layer1"].index("sky"),)),), "cells": (1,)}
-    wide = run_capacity(ask(source, **options, multiples=(1.0,), usual=0.0), source, out)
-    kept = run_capacity(ask(source, **options, multiples=(1.0,), usual=1.0), source, out.with_name("kept"))
+    wide = run_capacity(ask(source, **options, multiples=(1.0,), min_frequency=0.0), source, out)
+    kept = run_capacity(ask(source, **options, multiples=(1.0,), min_frequency=1.0), source, out.with_name("kept"))
     assert kept.table.places[0] < wide.table.places[0], "where skies mostly are there often is one already"
 
 
@@ -138,7 +145,7 @@ def test_shards_and_batches_change_nothing(source: Source, out: Path) -> None:
         ({"multiples": (float("inf"),)}, "multiples="),
         ({"layer": "layer3"}, "none of the sets"),
         ({"least": 0.0}, "least=0"),
-        ({"usual": -0.1}, "usual=-0.1"),
+        ({"min_frequency": -0.1}, "min_frequency=-0.1"),
         ({"images": 3}, "images=3"),
     ],
 )
@@ -168,8 +175,8 @@ def test_a_layer_without_so_many_units_is_told(source: Source) -> None:
 
 def test_a_plan_names_its_directory_by_all_that_is_asked(source: Source) -> None:
     def plan(**options: Any) -> tuple[CapacitySpec, Path]:
-        usual = {"layers": ["layer1", "layer2"], "concept": "ball", "tops": (1,), "cells": [1], "images": 8}
-        planned = CAPACITY.plan(source, {**usual, "multiples": (1.0,), "on": ["box"], **options}, Runner())
+        min_frequency = {"layers": ["layer1", "layer2"], "concept": "ball", "tops": (1,), "cells": [1], "images": 8}
+        planned = CAPACITY.plan(source, {**min_frequency, "multiples": (1.0,), "on": ["box"], **options}, Runner())
         return planned.spec, planned.directory
 
     spec, home = plan()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ganatomy.core.errors import BadValue, UnknownName
-from ganatomy.experiments.causal.choice import UnitQuery, ace_home, random_sets, select_units
+from ganatomy.experiments.causal.choice import UnitQuery, ace_path, random_sets, select_units
 from ganatomy.experiments.causal.source import Source
 from ganatomy.models.generators.planted import UNITS
 
@@ -77,5 +77,5 @@ def test_what_cannot_be_chosen(source: Source, layer: str, query: UnitQuery, err
 
 
 def test_the_usual_place_of_an_ace_study_is_beside_the_dissection(source: Source) -> None:
-    home = ace_home(source, "layer2", "ball")
+    home = ace_path(source, "layer2", "ball")
     assert home.relative_to(source.directory.parent) == Path(f"{source.directory.name}-causal/layer2/ace-ball")

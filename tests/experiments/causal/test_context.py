@@ -22,9 +22,16 @@ OPEN = ("nothing", "sky", "tree")
 
 
 def ask(source: Source, **options: Any) -> ContextSpec:
-    usual = {"layer": "layer1", "concept": "ball", "units": (BALL,), "chosen": "as planted", "pool": 40, "cell": 2}
+    min_frequency = {
+        "layer": "layer1",
+        "concept": "ball",
+        "units": (BALL,),
+        "chosen": "as planted",
+        "pool": 40,
+        "cell": 2,
+    }
     small = {"images": 10, "shard": 4, "batch": 64, "show": 3, "allowed": OPEN, "forbidden": ("box",)}
-    return ContextSpec(**source.names(), **{**usual, **small, **options})
+    return ContextSpec(**source.names(), **{**min_frequency, **small, **options})
 
 
 @pytest.fixture(scope="module")
@@ -133,10 +140,10 @@ def test_images_maps_and_boxes_show_the_same_places(source: Source, balls: Conte
 def test_the_verdict_can_be_kept_to_where_the_concept_usually_is(source: Source, balls: Context, out: Path) -> None:
     pool = layer_pool(source, "layer1", balls.spec.pool)
     often = pool.occupancy[VOCABULARY.index(("ball", "object"))].unfold(0, 2, 2).unfold(1, 2, 2).mean((2, 3))
-    usual = balls.places.usual.to_numpy()[:16]
-    assert usual / usual.max() == pytest.approx((often / often.max()).flatten().numpy())
-    kept = run_context(ask(source, usual=0.6), source, out)
-    own = balls.places[balls.places.usual >= 0.6]
+    min_frequency = balls.places.frequency.to_numpy()[:16]
+    assert min_frequency / min_frequency.max() == pytest.approx((often / often.max()).flatten().numpy())
+    kept = run_context(ask(source, min_frequency=0.6), source, out)
+    own = balls.places[balls.places.frequency >= 0.6]
     assert kept.under.places.sum() == len(own) < len(kept.places)
     units, free = kept.verdict.iloc[0], own[own.before == 0]
     assert units.allowed_places + units.forbidden_places == free.under.isin([*OPEN, "box"]).sum() < len(own)
@@ -162,7 +169,7 @@ def test_shards_and_batches_change_nothing(source: Source, balls: Context, out: 
     [
         ({"responsive": 1.5}, "responsive=1.5"),
         ({"stride": 0}, "stride=0"),
-        ({"usual": 1.1}, "usual=1.1"),
+        ({"min_frequency": 1.1}, "min_frequency=1.1"),
         ({"show": -1}, "show=-1"),
         ({"allowed": None}, "go together"),
         ({"allowed": ("box",)}, "box: allowed and forbidden at once"),

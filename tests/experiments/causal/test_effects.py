@@ -144,7 +144,7 @@ def test_the_strips_show_the_images_with_most_of_the_concept(source: Source, out
         edits["random"] = [Intervention.ablate("layer2", source.shape("layer2"), random)]
         for name, own in edits.items():
             drawn = ((generator.edited(z, own)[0] + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0)
-            assert np.array_equal(getattr(effect.strips, name)[i], drawn.numpy()), name
+            assert torch.equal(getattr(effect.strips, name)[i], drawn), name
 
 
 def test_nothing_to_show(source: Source, out: Path) -> None:

@@ -22,7 +22,7 @@ from ganatomy.experiments.causal.place_truth import (
     scene_labels,
     truth_category,
     truth_facts,
-    usual_area,
+    typical_area,
     verdict_table,
     with_truth,
 )
@@ -81,8 +81,8 @@ def test_the_usual_area_is_of_one_object() -> None:
     labels = np.zeros((1, 3, 64, 64), np.uint8)
     window = INDEX[Concept("window", "object")]
     labels[0, 0, :4, :4] = labels[0, 0, 10:12, :4] = labels[0, 0, 20:26, 20:26] = window
-    assert usual_area(Bank("church", labels), Concept("window", "object")) * 64**2 == 16
-    assert usual_area(Bank("church", labels), Concept("door", "object")) == 1
+    assert typical_area(Bank("church", labels), Concept("window", "object")) * 64**2 == 16
+    assert typical_area(Bank("church", labels), Concept("door", "object")) == 1
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,10 @@ import torch
 
 from ganatomy.core.errors import BadValue
 from ganatomy.experiments.base import Runner
-from ganatomy.experiments.causal.effects import EffectSpec, edit_spec, plan_effect, region_at
+from ganatomy.experiments.causal.effects import EffectSpec, edit_spec, plan_effect
+from ganatomy.experiments.causal.places import region_at
 from ganatomy.experiments.causal.plans import effect_seconds
-from ganatomy.experiments.causal.source import Source, home
+from ganatomy.experiments.causal.source import Source, default_directory
 from ganatomy.experiments.causal.unit_effects import UnitEffectSpec
 from ganatomy.interventions import Intervention
 
@@ -83,7 +84,7 @@ def test_other_questions_have_other_homes(source: Source) -> None:
     assert homes[0].parts[-2:] == ("layer2", "ablate-ball-iou-1")
     assert homes[1].name == "ablate-units-1-ball"
     assert homes[-2].name == "ablate-ball-iou-1-at-0-1-1-1"
-    each = home(source, UnitEffectSpec(**source.names(), layer="layer2", estimate=False), "each")
+    each = default_directory(source, UnitEffectSpec(**source.names(), layer="layer2", estimate=False), "each")
     assert each.name == "each-estimate-False"
 
 

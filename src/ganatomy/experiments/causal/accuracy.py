@@ -4,6 +4,7 @@ The predicted class is that of the greatest score. The control is random sets of
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +21,9 @@ from ganatomy.core.progress import Progress, report_progress
 from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.choice import UnitQuery, random_sets, select_units
-from ganatomy.experiments.causal.source import SampleSpec, Source, StudyResult, at_least, home
+from ganatomy.experiments.causal.source import SampleSpec, Source, at_least, default_directory
+from ganatomy.experiments.result import Result
+from ganatomy.experiments.warnings import SURE, percent
 from ganatomy.interventions import Intervention, check_units
 from ganatomy.models.generators.classifier import Classifier
 from ganatomy.report.causal.accuracy import accuracy_section, accuracy_tables
@@ -60,7 +63,7 @@ class AccuracySpec(SampleSpec):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Accuracy(StudyResult):
+class Accuracy(Result):
     """The accuracy of a classifier with and without some units.
 
     Attributes:
@@ -83,16 +86,25 @@ class Accuracy(StudyResult):
         """The table that answers the question, `classes`."""
         return self.classes
 
+    def _warnings(self) -> list[str]:
+        classes = len(self.classes)
+        overall = self.overall.set_index("measure").before
+        measured, chance = float(overall.get("balanced accuracy", math.nan)), 1 / max(classes, 1)
+        error = math.sqrt(chance * (1 - chance) / self.spec.images)
+        if classes < 2 or not measured <= chance + SURE * error:
+            return []
+        return [f"The classifier is no better than chance: {percent(measured)} right, {percent(chance)} by luck."]
+
 
 def run_accuracy(
-    spec: AccuracySpec, source: Source, directory: Path, execute: Engine = local, progress: Progress | None = None
+    spec: AccuracySpec, source: Source, directory: Path, engine: Engine = local, progress: Progress | None = None
 ) -> Accuracy:
     """Ablate units, and predict the classes of the same images again; goes on where it was stopped."""
     classes = check_sample(source, spec)
     units = source.shape(spec.layer).units
     check_units(spec.layer, units, spec.units)
     sets = [spec.units, *random_sets(units, len(spec.units), range(spec.random), spec.seed, spec.units)]
-    with Study.create(directory, spec, {**source.facts(), "classes": list(classes)}, execute, progress) as study:
+    with Study.create(directory, spec, {**source.facts(), "classes": list(classes)}, engine, progress) as study:
         spec = study.begun(spec)
         if not study.finished:
             work = partial(predict_ablated, source, spec, sets)
@@ -143,8 +155,8 @@ def predict_ablated(source: Source, spec: SampleSpec, sets: Sequence[Units], ids
         truth = classifier.truth(z)
         outputs = [rest.output, *(rest(edit(rest.features)) for edit in edits)]
         predicted = [_predicted(scores, truth, spec) for scores in outputs]
-        said, likelihood = (torch.stack(columns, 1).cpu() for columns in zip(*predicted, strict=True))
-        verdicts.update(truth.cpu(), said, likelihood)
+        predicted_class, likelihood = (torch.stack(columns, 1).cpu() for columns in zip(*predicted, strict=True))
+        verdicts.update(truth.cpu(), predicted_class, likelihood)
         report_progress(len(z))
     return verdicts
 
@@ -210,7 +222,7 @@ def _plan(source: Source, options: dict[str, Any], _: Runner) -> Plan[Accuracy]:
     chosen = {"layer": layer, "units": selection.units, "chosen": selection.chosen, "concept": query.concept}
     spec = AccuracySpec(**source.names(), **chosen, **options)
     check_sample(source, spec)
-    trials, directory = 1 + spec.random, home(source, spec, f"accuracy-{selection.name}")
+    trials, directory = 1 + spec.random, default_directory(source, spec, f"accuracy-{selection.name}")
     seconds = partial(accuracy_seconds, source, spec, trials)
     return Plan(spec, directory, partial(run_accuracy, spec, source), f"ablate {spec.chosen}", trials, seconds)
 

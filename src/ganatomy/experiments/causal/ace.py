@@ -27,7 +27,7 @@ from ganatomy.core.vocabulary import Concept
 from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.ace_spec import START_NAMES, AceSpec, Schedule, scheduled
-from ganatomy.experiments.causal.choice import ace_home, alpha_of, random_sets
+from ganatomy.experiments.causal.choice import ace_path, alpha_of, random_sets
 from ganatomy.experiments.causal.insertion import RowEdit, draw_edited
 from ganatomy.experiments.causal.locations import SALT, Locations, candidates, check_scores, present
 from ganatomy.experiments.causal.optimise import (
@@ -40,9 +40,11 @@ from ganatomy.experiments.causal.optimise import (
     ranking,
 )
 from ganatomy.experiments.causal.places import Rows, gained_at, maps
-from ganatomy.experiments.causal.pool import Pool, open_pool, pool_home
-from ganatomy.experiments.causal.source import JoinedRows, Source, StudyResult, read_spec
+from ganatomy.experiments.causal.pool import Pool, open_pool, pool_path
+from ganatomy.experiments.causal.source import JoinedRows, Source
 from ganatomy.experiments.causal.trials import GRADIENT, Baseline, baselines, count_changes, render_edited
+from ganatomy.experiments.result import Result, read_spec
+from ganatomy.experiments.warnings import exceeds
 from ganatomy.interventions import Intervention
 from ganatomy.models.generators.latents import standard_normal
 from ganatomy.report.causal.ace import ace_section, ace_tables
@@ -55,7 +57,7 @@ TERMS = ("ablation", "insertion", "ace")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Ace(StudyResult):
+class Ace(Result):
     """Which units cause a concept.
 
     Attributes:
@@ -97,6 +99,13 @@ class Ace(StudyResult):
             raise BadFile(f"{name} holds an ACE study of an earlier version; make it again, in another directory")
         return super()._fields(study)
 
+    def _warnings(self) -> list[str]:
+        own = self.effects[(self.effects.n == self.spec.top) & (self.effects["by"] == "ace")]
+        own = own[own.term == "ace"]
+        if any(map(exceeds, own.normalised, own.normalised_error)):
+            return []
+        return [f"The units that were found do nothing for sure: {self.spec.concept} neither goes nor comes with them."]
+
     def top(self, n: int | None = None) -> list[int]:
         """Return the units of greatest α, the greatest first; as many as were asked for unless told otherwise."""
         units: list[int] = self.units.unit.tolist()
@@ -114,7 +123,7 @@ class Ace(StudyResult):
         return f"{self.updates} updates of {self.spec.optimiser} from {start}" if self.updates else start
 
     @property
-    def said(self) -> dict[str, Any]:
+    def details(self) -> dict[str, Any]:
         """How units were ranked, and what was corrected of the published run, by name."""
         own = {"ranking": self.called, "updates": self.updates}
         return own | ({"corrected": list(self.spec.corrected)} if self.spec.corrected else {})
@@ -137,7 +146,7 @@ def run_ace(
     source: Source,
     directory: Path,
     pool_directory: Path | None = None,
-    execute: Engine = local,
+    engine: Engine = local,
     progress: Progress | None = None,
 ) -> Ace:
     """Find the units that cause a concept, and measure what they do; goes on where it was stopped.
@@ -152,13 +161,13 @@ def run_ace(
     """
     spec.check_units(source.shape(spec.layer).units)
     concept, ious = source.concept(spec.concept), source.ious(spec.layer, spec.concept)
-    home = pool_home(source, spec.layer, spec.pool, spec.seed)
     if not (directory / "study.json").exists():
         check_scores(source)
-    with Study.create(directory, spec, source.facts(), execute, progress) as study:
+    with Study.create(directory, spec, source.facts(), engine, progress) as study:
         spec = study.begun(spec)
         if not study.finished:
-            pool = open_pool(source, spec.pool_spec(), pool_directory or home, execute, progress)
+            where = pool_directory or pool_path(source, spec.layer, spec.pool, spec.seed)
+            pool = open_pool(source, spec.pool_spec(), where, engine, progress)
             objective, tried = prepare(spec, source, pool, study)
             search = optimise(objective, (ious / ious.max()).float(), study, progress)
             del objective  # and with it the features that it keeps
@@ -369,8 +378,8 @@ def _plan(source: Source, options: dict[str, Any], _: Runner) -> Plan[Ace]:
 
     drawn = spec.candidates + 2 * GRADIENT * spec.steps * spec.pairs
     trials = drawn // spec.images + (2 + spec.random) * (len(spec.sizes) + 1 + spec.places)
-    usual = ace_home(source, spec.layer, spec.concept, schedule)
-    return Plan(spec, usual, run, f"{schedule} search for {spec.concept}", trials)
+    directory = ace_path(source, spec.layer, spec.concept, schedule)
+    return Plan(spec, directory, run, f"{schedule} search for {spec.concept}", trials)
 
 
 ACE = Experiment(

@@ -25,7 +25,7 @@ from ganatomy.core.errors import BadValue, StudyError
 from ganatomy.core.progress import Progress
 from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner
-from ganatomy.experiments.causal.choice import UnitQuery, ace_home, select_units, take_layers
+from ganatomy.experiments.causal.choice import UnitQuery, ace_path, select_units, take_layers
 from ganatomy.experiments.causal.insertion import (
     InsertionSpec,
     LayerUnits,
@@ -43,7 +43,7 @@ from ganatomy.experiments.causal.place_truth import (
     scene_labels,
     truth_category,
     truth_facts,
-    usual_area,
+    typical_area,
 )
 from ganatomy.experiments.causal.places import (
     Rows,
@@ -55,8 +55,9 @@ from ganatomy.experiments.causal.places import (
     relative_frequency,
 )
 from ganatomy.experiments.causal.pool import PoolSpec, layer_pool
-from ganatomy.experiments.causal.source import SampleSpec, Source, StudyResult, at_least, missing
+from ganatomy.experiments.causal.source import SampleSpec, Source, at_least
 from ganatomy.experiments.causal.trials import Baseline, GainTable, baselines
+from ganatomy.experiments.result import Result
 from ganatomy.models.generators.protocol import Edit
 from ganatomy.report.causal.setting import setting_section, setting_tables
 from ganatomy.scenes.places import POSSIBLE, open_bank, place_probabilities
@@ -69,7 +70,7 @@ VALUES = (("k", 1.0), ("k", 2.0), ("place", 1.0))
 """Constants, and multiples of them, that are tried."""
 SIDE = 3 / 16
 """A place is about so large, as a share of the image's side."""
-USUAL = 0.25
+FREQUENT = 0.25
 """Where no renderer says where an object may be: places that show it so often, as a share of the most frequent one."""
 SALT = 0x5E77
 LIKELY, UNLIKELY = range(2)
@@ -164,7 +165,7 @@ def setting_spec(source: Source, layers: Sequence[str], concept: str, **options:
     names = source.in_order(layers)
     shapes = {name: source.shape(name) for name in layers}
     ranked = all(
-        any(is_study(ace_home(source, name, concept, each)) for each in ("fast", "published")) for name in names
+        any(is_study(ace_path(source, name, concept, each)) for each in ("fast", "published")) for name in names
     )
     most = min(shape.units for shape in shapes.values())
     sets: list[tuple[str, tuple[LayerUnits, ...]]] = []
@@ -187,7 +188,7 @@ def paper_setting(source: Source, spec: SettingSpec) -> Setting:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class BestSetting(StudyResult):
+class BestSetting(Result):
     """The setting that inserts a concept best into some layers.
 
     Attributes:
@@ -212,9 +213,9 @@ class BestSetting(StudyResult):
     @property
     def gains(self) -> Float[Tensor, "images settings places"]:
         """What was gained by every setting, in the order of the table, on the half that chooses."""
-        return self.study.step("choosing", GainTable, missing).gain
+        return self.study.load_step("choosing", GainTable).gain
 
-    def told(self) -> str:
+    def description(self) -> str:
         """Say what the setting does, for people."""
         row, control = self.measured.iloc[0], self.measured.iloc[1]
         where = ("allowed", "forbidden") if self.facts.get("truth") else ("usual", "never seen")
@@ -229,14 +230,14 @@ def _percent(share: float) -> str:
     return "–" if math.isnan(share) else f"{100 * share:.0f} %"
 
 
-def setting_home(source: Source, layers: Sequence[str], concept: str) -> Path:
+def setting_path(source: Source, layers: Sequence[str], concept: str) -> Path:
     """Return the default directory of the best setting of a concept at some layers."""
     return source.sibling_path("+".join(source.in_order(layers)), f"setting-{concept}")
 
 
 def known_setting(source: Source, layers: Sequence[str], concept: str) -> BestSetting | None:
     """Return the best setting of a concept at some layers if it has been measured."""
-    directory = setting_home(source, layers, concept)
+    directory = setting_path(source, layers, concept)
     if not is_study(directory):
         return None
     try:
@@ -247,7 +248,7 @@ def known_setting(source: Source, layers: Sequence[str], concept: str) -> BestSe
 
 
 def run_setting(
-    spec: SettingSpec, source: Source, directory: Path, execute: Engine = local, progress: Progress | None = None
+    spec: SettingSpec, source: Source, directory: Path, engine: Engine = local, progress: Progress | None = None
 ) -> BestSetting:
     """Try every setting and measure the best; what is there already is not measured again."""
     concept, settings = source.concept(spec.concept), spec.settings()
@@ -255,16 +256,16 @@ def run_setting(
         check_insertion(source, each)
     category = truth_category(source, spec.concept, spec.grammar)
     facts = source.facts() | truth_facts(category, source.named(concept))
-    with Study.create(directory, spec, facts, execute, progress) as study:
+    with Study.create(directory, spec, facts, engine, progress) as study:
         spec = study.begun(spec)
         if not study.finished:
-            places = _places(source, spec, category, execute, progress)
-            parts = [measured_parts(source, each, spec.concept, execute, progress) for each in settings]
+            places = _places(source, spec, category, engine, progress)
+            parts = [measured_parts(source, each, spec.concept, engine, progress) for each in settings]
             choosing, measuring = spec.halves()
             tried = study.sharded("choosing", GainTable, partial(try_shard, source, spec, places, parts, ()), choosing)
             table = setting_table(source, settings, tried, places.least)
             best = int(table["picked"].to_numpy().argmax())
-            own = [parts[best], measured_parts(source, paper_setting(source, spec), spec.concept, execute, progress)]
+            own = [parts[best], measured_parts(source, paper_setting(source, spec), spec.concept, engine, progress)]
             work = partial(try_shard, source, spec, places, own, (0,))
             measured = study.sharded("measuring", GainTable, work, measuring)
             study.write_table("settings", table)
@@ -293,17 +294,17 @@ class Places(NamedTuple):
 
 
 def _places(
-    source: Source, spec: SettingSpec, category: str | None, execute: Engine, progress: Progress | None
+    source: Source, spec: SettingSpec, category: str | None, engine: Engine, progress: Progress | None
 ) -> Places:
     layer, concept = spec.layers()[-1], source.concept(spec.concept)
     grid, least = source.grid(layer), LEAST
     corners(grid, spec.cell)
-    pool = layer_pool(source, layer, spec.pool, spec.batch, execute, progress)
+    pool = layer_pool(source, layer, spec.pool, spec.batch, engine, progress)
     often = relative_frequency(pool, concept, spec.cell).cpu()
     if category is not None:
-        area = usual_area(open_bank(category, cache_directory(), progress=progress), source.named(concept))
+        area = typical_area(open_bank(category, cache_directory(), progress=progress), source.named(concept))
         least = min(least, 0.5 * area * grid[0] * grid[1] / spec.cell**2)
-    return Places(concept, grid, category, often >= USUAL, often == 0, least - 1e-6)
+    return Places(concept, grid, category, often >= FREQUENT, often == 0, least - 1e-6)
 
 
 def try_shard(
@@ -400,7 +401,7 @@ def plan_setting(source: Source, layers: Sequence[str], concept: str, **options:
     spec = setting_spec(source, layers, concept, **options)
     settings = len(spec.settings())
     work = f"find the best of {settings} settings for {concept}"
-    return Plan(spec, setting_home(source, layers, concept), partial(run_setting, spec, source), work, settings)
+    return Plan(spec, setting_path(source, layers, concept), partial(run_setting, spec, source), work, settings)
 
 
 def find_setting(source: Source, runner: Runner, layers: Sequence[str], concept: str) -> BestSetting:

@@ -39,9 +39,11 @@ from ganatomy.experiments.causal.places import (
     relative_frequency,
 )
 from ganatomy.experiments.causal.pool import Pool, PoolSpec, layer_pool
-from ganatomy.experiments.causal.source import Source, StudyResult, at_least, checked_set, missing, tuples
+from ganatomy.experiments.causal.source import Source, at_least, checked_set
 from ganatomy.experiments.causal.transplant import Donors, DonorSpec, find_donors
 from ganatomy.experiments.causal.trials import Baseline, GainTable, baselines
+from ganatomy.experiments.result import Result, tuples
+from ganatomy.experiments.warnings import exceeds
 from ganatomy.interventions import check_units
 from ganatomy.report.causal.capacity import capacity_section, capacity_tables
 from ganatomy.stats.clusters import clustered_mean, proportion
@@ -67,8 +69,8 @@ class CapacitySpec(DonorSpec):
         cells: a place is cell × cell of the layer's grid.
         multiples: units are set to so many times k.
         on: names of objects; only places that show mostly one of them are drawn. Empty for all.
-        usual: only places are drawn that, in the pool, show the concept at least so often, as a share of the place that
-            shows it most; 0 for all.
+        min_frequency: only places are drawn that, in the pool, show the concept at least so often, as a share of the
+            place that shows it most; 0 for all.
         least: the concept appears where it newly covers at least this share of the place's pixels; an image that
             shows less of it lends nothing.
         pool: how many images k is measured on.
@@ -80,7 +82,7 @@ class CapacitySpec(DonorSpec):
     sets: tuple[UnitSet, ...]
     multiples: tuple[float, ...] = (1.0, 2.0, 3.0)
     on: tuple[str, ...] = ()
-    usual: float = 0.0
+    min_frequency: float = 0.0
     pool: int = PoolSpec.images
 
     def __post_init__(self) -> None:
@@ -98,8 +100,8 @@ class CapacitySpec(DonorSpec):
             raise BadValue(f"cells={self.cells}, multiples={self.multiples}: give cells of at least 1, numbers but 0")
         if self.layer not in self.layers():
             raise BadValue(f"layer={self.layer}: none of the sets is of it")
-        if not 0 <= self.usual <= 1:
-            raise BadValue(f"usual={self.usual} is no share; give 0 to 1")
+        if not 0 <= self.min_frequency <= 1:
+            raise BadValue(f"min_frequency={self.min_frequency} is no share; give 0 to 1")
         if not 0 < self.least <= 1:
             raise BadValue(f"least={self.least} is no share of a place's pixels; give more than 0, at most 1")
 
@@ -144,7 +146,7 @@ class Setting(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Capacity(StudyResult):
+class Capacity(Result):
     """What each setting could do.
 
     Attributes:
@@ -160,10 +162,16 @@ class Capacity(StudyResult):
     spec: CapacitySpec
     table: pd.DataFrame
 
+    def _warnings(self) -> list[str]:
+        picked = self.table[self.table.picked.astype(bool)]
+        if any(map(exceeds, picked.appears, picked.appears_error)):
+            return []
+        return [f"No setting that was tried makes {self.spec.concept} appear: even the best shows nowhere for sure."]
+
     @property
     def gains(self) -> Float[Tensor, "images settings"]:
         """The gain of every image by every setting, in the order of the table."""
-        return self.study.step("tried", GainTable, missing).gain
+        return self.study.load_step("tried", GainTable).gain
 
 
 def candidates(
@@ -194,14 +202,14 @@ def check_capacity(spec: CapacitySpec, source: Source) -> tuple[int, list[int]]:
 
 
 def run_capacity(
-    spec: CapacitySpec, source: Source, directory: Path, execute: Engine = local, progress: Progress | None = None
+    spec: CapacitySpec, source: Source, directory: Path, engine: Engine = local, progress: Progress | None = None
 ) -> Capacity:
     """Try every setting; what is there already is not measured again."""
     concept, on = check_capacity(spec, source)
-    with Study.create(directory, spec, source.facts(), execute, progress) as study:
+    with Study.create(directory, spec, source.facts(), engine, progress) as study:
         spec = study.begun(spec)
         if not study.finished:
-            how = (spec.pool, spec.batch, execute, progress)
+            how = (spec.pool, spec.batch, engine, progress)
             pools = {layer: layer_pool(source, layer, *how) for layer in spec.layers()}
             work = partial(try_shard, source, spec, _tasks(source, spec, pools, concept, on))
             tried = study.sharded("tried", GainTable, work, spec.shards())
@@ -217,14 +225,14 @@ class LayerTask(NamedTuple):
         concept: its index.
         value: k.
         on: the objects that it is inserted on; none for any.
-        usual: by cell, bool [rows, columns], the places that may be drawn, by top left corner.
+        frequent: by cell, bool [rows, columns], the places that may be drawn, by top left corner.
         donors: by cell.
     """
 
     concept: int
     value: PerUnit
     on: Sequence[int]
-    usual: Mapping[int, Tensor]
+    frequent: Mapping[int, Tensor]
     donors: Mapping[int, Donors]
 
 
@@ -234,9 +242,10 @@ def _tasks(
     found = find_donors(source, spec, pools, concept)
     tasks = {}
     for layer, pool in pools.items():
-        usual = {cell: (relative_frequency(pool, concept, cell) >= spec.usual).cpu() for cell in spec.cells}
+        often = {cell: relative_frequency(pool, concept, cell) for cell in spec.cells}
+        frequent = {cell: (share >= spec.min_frequency).cpu() for cell, share in often.items()}
         donors = {cell: found[layer, cell] for cell in spec.cells}
-        tasks[layer] = LayerTask(concept, pool.constant(concept).cpu(), on, usual, donors)
+        tasks[layer] = LayerTask(concept, pool.constant(concept).cpu(), on, frequent, donors)
     return tasks
 
 
@@ -288,7 +297,7 @@ def _free(source: Source, labels: Labels, grid: tuple[int, int], cell: int, task
     if task.on:
         under = majority(labels, host_concepts(source), grid, cell)
         free &= torch.isin(under, torch.tensor(task.on, device=free.device))
-    return free.cpu() & task.usual[cell]
+    return free.cpu() & task.frequent[cell]
 
 
 def capacity_table(source: Source, spec: CapacitySpec, tried: GainTable) -> pd.DataFrame:
@@ -298,8 +307,8 @@ def capacity_table(source: Source, spec: CapacitySpec, tried: GainTable) -> pd.D
     rows = []
     for i, setting in enumerate(settings):
         gain = odd[~np.isnan(odd[:, i]), i]
-        beside = [j for j, each in enumerate(settings) if each[:3] == setting[:3] and each.by == "random"]
-        picking = clustered_mean(*_numbered(even[:, i] - even[:, beside[0]]))[0] if beside else math.nan
+        controls = [j for j, each in enumerate(settings) if each[:3] == setting[:3] and each.by == "random"]
+        picking = clustered_mean(*_numbered(even[:, i] - even[:, controls[0]]))[0] if controls else math.nan
         rows.append(
             {
                 **setting._asdict(),
@@ -311,8 +320,8 @@ def capacity_table(source: Source, spec: CapacitySpec, tried: GainTable) -> pd.D
             }
         )
     table = pd.DataFrame(rows)
-    asked = table.picking.where(~table.by.isin(CONTROLS))
-    best = asked.idxmax() if asked.notna().any() else -1
+    chosen = table.picking.where(~table.by.isin(CONTROLS))
+    best = chosen.idxmax() if chosen.notna().any() else -1
     return table.assign(picked=table.index == best)
 
 

@@ -201,7 +201,7 @@ def random_alpha(count: int, units: Sequence[int], ids: range, seed: int) -> Flo
     return torch.stack([alpha_of(own, count) for own in random_sets(count, len(units), ids, seed, units)])
 
 
-def ace_home(source: Source, layer: str, concept: str, schedule: str = "fast") -> Path:
+def ace_path(source: Source, layer: str, concept: str, schedule: str = "fast") -> Path:
     """Return the default directory of the ACE study of a concept."""
     return source.sibling_path(layer, f"ace-{concept}" if schedule == "fast" else f"ace-{concept}-{schedule}")
 
@@ -217,8 +217,8 @@ def _named_units(layer: str, count: int, units: Sequence[int]) -> UnitSelection:
 
 def _by_ace(source: Source, layer: str, concept: str, query: UnitQuery) -> tuple[tuple[int, ...], str]:
     """Rank by an ACE study, which must be of the same dissection, layer and concept; also say what ranked its units."""
-    usual = [ace_home(source, layer, concept, schedule) for schedule in ("fast", "published", "quick")]
-    directory = query.ace or next(filter(is_study, usual), usual[0])
+    defaults = [ace_path(source, layer, concept, schedule) for schedule in ("fast", "published", "quick")]
+    directory = query.ace or next(filter(is_study, defaults), defaults[0])
     if not is_study(directory):
         raise BadValue(
             f"no ACE study of {concept} in {directory}; make it: "
@@ -227,8 +227,8 @@ def _by_ace(source: Source, layer: str, concept: str, query: UnitQuery) -> tuple
     from ganatomy.experiments.causal.ace import Ace  # only who ranks by it loads it
 
     ace = Ace.open(directory)
-    asked = {"dissection": source.dissection.study.digest, "layer": layer, "concept": concept}
-    for name, given in asked.items():
+    expected = {"dissection": source.dissection.study.digest, "layer": layer, "concept": concept}
+    for name, given in expected.items():
         if (found := getattr(ace.spec, name)) != given:
             raise StudyMismatch(f"the ACE study in {directory} is of another {name}: {found}, not {given}")
     return tuple(ace.top(query.top)), "ace" if ace.updates else ace.called

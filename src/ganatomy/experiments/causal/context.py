@@ -56,8 +56,10 @@ from ganatomy.experiments.causal.places import (
 )
 from ganatomy.experiments.causal.plans import BY_SETTING, PLACED, place_plan
 from ganatomy.experiments.causal.pool import layer_pool
-from ganatomy.experiments.causal.source import JoinedRows, Source, StudyResult, at_least, missing
+from ganatomy.experiments.causal.source import JoinedRows, Source, at_least
 from ganatomy.experiments.causal.trials import Baseline, baselines
+from ganatomy.experiments.result import Result
+from ganatomy.experiments.warnings import insertion_warnings
 from ganatomy.models.generators.protocol import Edit
 from ganatomy.report.causal.context import context_section, context_tables
 from ganatomy.stats.base import concat
@@ -71,8 +73,8 @@ class ContextSpec(PlaceSpec):
 
     Attributes:
         stride: from one place to the next, in cells of the grid; None for as far as a place is wide.
-        usual: `Context.under` and `Context.verdict` are of the places only that, in the pool, show the concept at least
-            so often, as a share of the place that shows it most; 0 for all places.
+        min_frequency: `Context.under` and `Context.verdict` are of the places only that, in the pool, show the concept
+            at least so often, as a share of the place that shows it most; 0 for all places.
         responsive: a place is responsive if the concept gains at least this share of its pixels.
         show: the first so many images are kept, with their maps.
         draws: of the bootstrap of `Context.verdict`.
@@ -84,7 +86,7 @@ class ContextSpec(PlaceSpec):
     images: int = 48
     shard: int = 10
     stride: int | None = None
-    usual: float = 0.0
+    min_frequency: float = 0.0
     responsive: float = 0.2
     show: int = 8
     draws: int = 2000
@@ -97,8 +99,8 @@ class ContextSpec(PlaceSpec):
         at_least(self, show=0, draws=1)
         if self.stride is not None:
             at_least(self, stride=1)
-        if not 0 <= self.usual <= 1:
-            raise BadValue(f"usual={self.usual} is no share; give 0 to 1")
+        if not 0 <= self.min_frequency <= 1:
+            raise BadValue(f"min_frequency={self.min_frequency} is no share; give 0 to 1")
         if not 0 < self.responsive <= 1:
             raise BadValue(f"responsive={self.responsive} is no share of a place's pixels; more than 0, at most 1")
         if (self.allowed is None) != (self.forbidden is None):
@@ -138,7 +140,7 @@ class Inserted(JoinedRows):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Context(StudyResult):
+class Context(Result):
     """Where the model accepts an object.
 
     Effects are changes of how many pixels show the concept, as shares of the place's pixels: at the place, and in the
@@ -147,9 +149,9 @@ class Context(StudyResult):
     Attributes:
         facts: ``allowed`` and ``forbidden`` are what the verdict is about.
         places: one row an insertion: id, row, column (of the place's top left corner in the grid), under (the object
-            that most of the place's pixels showed before), usual (how often the place shows the concept in the pool, as
-            a share of the place that shows it most), before (the share of the place's pixels that showed the concept),
-            gain, image_gain, random_gain, random_image_gain.
+            that most of the place's pixels showed before), frequency (how often the place shows the concept in the
+            pool, as a share of the place that shows it most), before (the share of the place's pixels that showed the
+            concept), gain, image_gain, random_gain, random_image_gain.
         under: one row an object: object, category, places, images, effect, effect_error, image_effect,
             image_effect_error, responsive (share of its places), random_effect, random_effect_error, allowed (True,
             False, or None where nothing is expected); most places first.
@@ -177,6 +179,9 @@ class Context(StudyResult):
     def table(self) -> pd.DataFrame:
         """The table that answers the question, `under`."""
         return self.under
+
+    def _warnings(self) -> list[str]:
+        return insertion_warnings(self.spec.concept, self.places, self.places.gain >= self.spec.responsive)
 
     @classmethod
     def _fields(cls, study: Study) -> dict[str, Any]:
@@ -207,11 +212,11 @@ class Context(StudyResult):
 
     @cached_property
     def _kept(self) -> Inserted:
-        return self.study.step("context", Inserted, missing)
+        return self.study.load_step("context", Inserted)
 
 
 def run_context(
-    spec: ContextSpec, source: Source, directory: Path, execute: Engine = local, progress: Progress | None = None
+    spec: ContextSpec, source: Source, directory: Path, engine: Engine = local, progress: Progress | None = None
 ) -> Context:
     """Insert at every place of every image; what is there already is not measured again."""
     concept = check_places(spec, source)
@@ -221,11 +226,11 @@ def run_context(
         rules = placement_rules(source, spec.concept, spec.grammar, spec.allowed, spec.forbidden)
     facts = source.facts() | rules._asdict() | truth_facts(category, source.named(concept))
     facts["control"] = "without" if sets_all(source, spec) else "random"
-    with Study.create(directory, spec, facts, execute, progress) as study:
+    with Study.create(directory, spec, facts, engine, progress) as study:
         spec = study.begun(spec)
         if not study.finished:
-            parts = measured_parts(source, spec, spec.concept, execute, progress)
-            pool = layer_pool(source, spec.place_layer, spec.pool, spec.batch, execute, progress)
+            parts = measured_parts(source, spec, spec.concept, engine, progress)
+            pool = layer_pool(source, spec.place_layer, spec.pool, spec.batch, engine, progress)
             work = partial(insert_shard, source, spec, concept, parts)
             found = study.sharded("context", Inserted, work, spec.shards())
             places = place_table(source, spec, found, relative_frequency(pool, concept, spec.cell))
@@ -234,7 +239,7 @@ def run_context(
                 where = (spec.corners(grid), spec.cell, spec.place_layer)
                 truth = study.step("truth", PlaceTruth, lambda: read_truth(source, spec, concept, where, progress))
                 places = with_truth(places, truth, spec.cell**2 / (grid[0] * grid[1]))
-            read = places[places.usual >= spec.usual]
+            read = places[places.frequency >= spec.min_frequency]
             study.write_table("places", places)
             study.write_table("under", under_table(source, spec, read, rules))
             if category is not None:
@@ -281,7 +286,7 @@ def _gains(source: Source, given: Baseline, rows: Rows, concept: int, edits: Seq
     return (torch.stack([gained.at, gained.image], 1) / gained.area[:, None]).float().cpu()
 
 
-def place_table(source: Source, spec: ContextSpec, found: Inserted, usual: Tensor) -> pd.DataFrame:
+def place_table(source: Source, spec: ContextSpec, found: Inserted, frequency: Tensor) -> pd.DataFrame:
     """Return one row an insertion."""
     shape = source.shape(spec.place_layer)
     at = spec.corners((shape.height, shape.width))
@@ -294,8 +299,8 @@ def place_table(source: Source, spec: ContextSpec, found: Inserted, usual: Tenso
     )
     names = np.array([concept.name for concept in source.dissection.vocabulary], dtype=object)
     gains = {name: getattr(found, name).numpy() for name in Inserted.ROWS[1:]}
-    often = np.tile(usual[at[:, 0], at[:, 1]].numpy(), spec.images)
-    return table.assign(under=names[found.under.numpy()], usual=often, **gains)
+    often = np.tile(frequency[at[:, 0], at[:, 1]].numpy(), spec.images)
+    return table.assign(under=names[found.under.numpy()], frequency=often, **gains)
 
 
 def under_table(source: Source, spec: ContextSpec, places: pd.DataFrame, belief: PlacementRules) -> pd.DataFrame:

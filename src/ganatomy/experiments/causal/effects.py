@@ -4,17 +4,15 @@ The same images are drawn with and without the edit, and with the same edit of r
 change of the layer does.
 """
 
-import dataclasses
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import torch
 from torch import Tensor
@@ -22,8 +20,8 @@ from torch import Tensor
 from ganatomy.core.errors import BadValue, UnknownName
 from ganatomy.core.progress import Progress
 from ganatomy.engines import Engine, local
-from ganatomy.experiments.base import Experiment, Plan, Runner
-from ganatomy.experiments.causal.choice import Layers, UnitQuery, random_sets
+from ganatomy.experiments.base import Experiment, Plan, Runner, Tensors
+from ganatomy.experiments.causal.choice import Layers, UnitQuery
 from ganatomy.experiments.causal.insertion import (
     InsertionSpec,
     LayerUnits,
@@ -34,23 +32,24 @@ from ganatomy.experiments.causal.insertion import (
     measured_parts,
     sets_all,
 )
-from ganatomy.experiments.causal.places import as_bytes
+from ganatomy.experiments.causal.places import Region, as_bytes, region_at
 from ganatomy.experiments.causal.plans import BY_SETTING, edited_units
 from ganatomy.experiments.causal.pool import PoolSpec
-from ganatomy.experiments.causal.source import Source, StudyResult, at_least, home, missing
-from ganatomy.experiments.causal.trials import Edits, baselines, pixels_edited, render_edited
+from ganatomy.experiments.causal.source import Source, at_least, default_directory
+from ganatomy.experiments.causal.trials import Edits, baselines, pixels_edited, random_edits, render_edited
+from ganatomy.experiments.result import Result
+from ganatomy.experiments.warnings import exceeds
 from ganatomy.interventions import Intervention, edits_json, place, read_edits, write_edits
 from ganatomy.models.generators import LayerShape
 from ganatomy.remote import download, local_path
 from ganatomy.report.causal.effect import effect_section, effect_tables
+from ganatomy.report.tables import rows
 from ganatomy.stats.base import Merge, concat
 from ganatomy.stats.paired import PairedChange
 from ganatomy.stats.regions import concept_counts
 from ganatomy.study import Study
 
 KINDS = ("ablate", "insert", "apply")
-Region = tuple[int, int, int, int]
-B = TypeVar("B", bound="ImagePairs")
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,7 @@ class EffectTally(PairedChange):
 
 
 @dataclass(frozen=True, eq=False)
-class ImagePairs:
+class ImagePairs(Tensors):
     """The same images before and after.
 
     Attributes:
@@ -133,23 +132,14 @@ class ImagePairs:
         random: the same after the first random set of units; [0, H, W, 3] where there is none.
     """
 
-    ids: npt.NDArray[np.int64]
-    before: npt.NDArray[np.uint8]
-    after: npt.NDArray[np.uint8]
-    random: npt.NDArray[np.uint8]
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """Return every array by name, as tensors."""
-        return {f.name: torch.from_numpy(getattr(self, f.name)) for f in dataclasses.fields(self)}
-
-    @classmethod
-    def from_state(cls: type[B], state: Mapping[str, Tensor]) -> B:
-        """Build it from what `state_dict` returned."""
-        return cls(**{name: tensor.numpy() for name, tensor in state.items()})
+    ids: Tensor
+    before: Tensor
+    after: Tensor
+    random: Tensor
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Effect(StudyResult):
+class Effect(Result):
     """What an edit did.
 
     Attributes:
@@ -167,9 +157,18 @@ class Effect(StudyResult):
     table: pd.DataFrame
     strips: ImagePairs
 
-    @classmethod
-    def _fields(cls, study: Study) -> dict[str, Any]:
-        return super()._fields(study) | {"strips": study.step("strips", ImagePairs, missing)}
+    def _warnings(self) -> list[str]:
+        if self.spec.concept is None or self.spec.kind not in ("insert", "ablate"):
+            return []
+        sign, name = (1 if self.spec.kind == "insert" else -1), self.spec.concept.rpartition(":")[2]
+        own = self.table[self.table.concept == name] if len(self.table) else self.table
+        if any(map(exceeds, sign * own.change, own.change_error)):
+            return []
+        changes = "; ".join(
+            f"{100 * row.change:+.2f} ± {100 * row.change_error:.2f} % of the pixels" for row in rows(own)
+        )
+        fault = "The insertion shows nowhere" if sign > 0 else "The ablation takes nothing away"
+        return [f"{fault}: {name} changes by {changes or '0 % of the pixels'}."]
 
     def edits(self) -> list[Intervention]:
         """Return what was done to every image: ``generator.edited(z, effect.edits())`` does it again."""
@@ -189,7 +188,7 @@ def run_effect(
     spec: EffectSpec,
     source: Source,
     directory: Path,
-    execute: Engine = local,
+    engine: Engine = local,
     progress: Progress | None = None,
     edits: Edits = (),
 ) -> Effect:
@@ -202,13 +201,13 @@ def run_effect(
     layers = {name: list(shape) for name, shape in source.models.generator.layers.items()}
     without = spec.kind == "insert" and sets_all(source, spec)
     facts = {**source.facts(), "layers": layers, "control": "without" if without else "random"}
-    with Study.create(directory, spec, facts, execute, progress) as study:
+    with Study.create(directory, spec, facts, engine, progress) as study:
         spec = study.begun(spec)
         if not study.finished:
             if edits:
                 trials = [list(edits), *random_edits(edits, range(spec.random), spec.seed)]
             elif spec.kind == "insert" and spec.concept is not None:
-                trials = _trials(spec, measured_parts(source, spec, spec.concept, execute, progress))
+                trials = _trials(spec, measured_parts(source, spec, spec.concept, engine, progress))
             else:
                 trials = _trials(spec, _zeros(source, spec))
             _measure(spec, source, study, trials)
@@ -225,29 +224,6 @@ def _trials(spec: EffectSpec, parts: Sequence[Part]) -> list[list[Intervention]]
     where = None if spec.region is None else place(parts[-1].grid, *spec.region)
     controls = control_trials(parts, where, spec.strength, spec.random, spec.seed)
     return [constant_edits(parts, where, spec.strength), *controls]
-
-
-def random_edits(edits: Edits, numbers: range, seed: int) -> list[list[Intervention]]:
-    """Return the same edits of random units, once for each number: as many of each layer, other ones if there are any.
-
-    What was done to a unit, how far, where and to what value, is done to the one that is drawn for it.
-    """
-    drawn: dict[str, list[tuple[Tensor, Tensor]]] = {}
-    for layer in {edit.layer for edit in edits}:
-        own = [stroke for edit in edits if edit.layer == layer for stroke in edit.strokes()]
-        touched = torch.stack([stroke.alpha for stroke in own]).amax(0).nonzero()[:, 0]
-        sets = random_sets(own[0].shape[0], len(touched), numbers, seed, touched.tolist())
-        drawn[layer] = [(touched, torch.tensor(units, dtype=torch.long)) for units in sets]
-    return [[_moved(edit, *drawn[edit.layer][i]) for edit in edits] for i in range(len(numbers))]
-
-
-def _moved(edit: Intervention, old: Tensor, new: Tensor) -> Intervention:
-    strokes = []
-    for stroke in edit.strokes():
-        alpha, value = torch.zeros_like(stroke.alpha), torch.zeros_like(stroke.value)
-        alpha[new], value[new] = stroke.alpha[old], stroke.value[old]
-        strokes.append(dataclasses.replace(stroke, alpha=alpha, value=value))
-    return dataclasses.replace(strokes[-1], before=tuple(strokes[:-1]))
 
 
 def _measure(spec: EffectSpec, source: Source, study: Study, trials: Sequence[Edits]) -> None:
@@ -300,8 +276,8 @@ def draw_effect(source: Source, spec: EffectSpec, trials: Sequence[Edits], ids: 
     generator = source.models.generator
     z = torch.cat([generator.latents(range(i, i + 1), spec.seed) for i in [*ids, spec.first]])[: len(ids)]
     drawn = [generator.edited(z, edits) for edits in ([], *trials[:2])]
-    before, after, *more = [as_bytes(images).permute(0, 2, 3, 1).numpy() for images in drawn]
-    return ImagePairs(np.array(ids, np.int64), before, after, more[0] if more else before[:0])
+    before, after, *more = [as_bytes(images).permute(0, 2, 3, 1) for images in drawn]
+    return ImagePairs(torch.tensor(ids, dtype=torch.long), before, after, more[0] if more else before[:0])
 
 
 def effect_table(source: Source, spec: EffectSpec, tally: EffectTally, trials: int) -> pd.DataFrame:
@@ -326,27 +302,6 @@ def effect_table(source: Source, spec: EffectSpec, tally: EffectTally, trials: i
     return table.rename(columns={"name": "concept"})
 
 
-def region_at(at: Sequence[int] | None, cell: int | None = None) -> Region | None:
-    """Return the region of a place (row, column), `cell` places high and wide, or of (top, left, bottom, right).
-
-    Rows and columns are counted from 0; bottom and right belong to the region.
-
-    >>> region_at((3, 4)), region_at((3, 4), 2), region_at((0, 0, 1, 7)), region_at(None)
-    ((3, 4, 1, 1), (3, 4, 2, 2), (0, 0, 2, 8), None)
-    """
-    if at is not None and len(at) == 2:
-        side = 1 if cell is None else cell
-        return (at[0], at[1], side, side)
-    if cell is not None:
-        raise BadValue(f"cell={cell} needs the place (row, column) that it begins at")
-    if at is None:
-        return None
-    if len(at) != 4:
-        raise BadValue(f"at={','.join(map(str, at))}: give row,column or top,left,bottom,right")
-    top, left, bottom, right = at
-    return (top, left, bottom - top + 1, right - left + 1)
-
-
 def plan_effect(source: Source, kind: str, options: Mapping[str, Any], runner: Runner | None = None) -> Plan[Effect]:
     """Return the plan of an ablation or insertion."""
     own, cell_given = dict(options), options.get("cell") is not None
@@ -357,7 +312,7 @@ def plan_effect(source: Source, kind: str, options: Mapping[str, Any], runner: R
     spec = EffectSpec(**source.names(), **fields)
     check_effect(spec, source)
     where = "" if spec.region is None else f"-at-{'-'.join(map(str, spec.region))}"
-    directory = home(source, spec, f"{kind}-{selection.name_for(spec.concept)}{where}")
+    directory = default_directory(source, spec, f"{kind}-{selection.name_for(spec.concept)}{where}")
     return Plan(spec, directory, partial(run_effect, spec, source), f"{kind} {spec.chosen}", 1 + spec.random)
 
 
@@ -411,7 +366,7 @@ def _plan_edits(source: Source, options: dict[str, Any], _: Runner) -> Plan[Effe
     file, generator = download(local_path(options.pop("edit"))), source.models.generator
     edits = read_edits(file, generator.layers, generator.fingerprint)
     spec = edit_spec(source, edits, f"edits of {file.name}", **options)
-    directory = home(source, spec, f"apply-{file.stem}-{spec.edits or '':.8}")
+    directory = default_directory(source, spec, f"apply-{file.stem}-{spec.edits or '':.8}")
     run = partial(run_effect, spec, source, edits=edits)
     return Plan(spec, directory, run, f"apply {spec.chosen}", 1 + spec.random)
 

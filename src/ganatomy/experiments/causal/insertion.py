@@ -164,15 +164,15 @@ def placed_layers(source: Source, spec: InsertionSpec) -> list[str]:
 
 
 def measured_parts(
-    source: Source, spec: InsertionSpec, concept: str, execute: Engine = local, progress: Progress | None = None
+    source: Source, spec: InsertionSpec, concept: str, engine: Engine = local, progress: Progress | None = None
 ) -> list[Part]:
     """Return what is inserted, with the constants of each layer: measured, or read where they lie already."""
     c, parts = source.concept(concept), []
     needed = placed_layers(source, spec)
-    means = place_means(source, needed, concept, (spec.pool, spec.batch), execute, progress) if needed else {}
+    means = place_means(source, needed, concept, (spec.pool, spec.batch), engine, progress) if needed else {}
     for layer, units in spec.layer_units():
         shape = source.shape(layer)
-        value: Constant = layer_pool(source, layer, spec.pool, spec.batch, execute, progress).constant(c).cpu()
+        value: Constant = layer_pool(source, layer, spec.pool, spec.batch, engine, progress).constant(c).cpu()
         if spec.constant == "place":
             value = means[layer].constant(value).cpu()
         without = means[layer].absent().cpu() if len(set(units)) == shape.units else None

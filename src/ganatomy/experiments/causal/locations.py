@@ -14,10 +14,11 @@ from torch import Tensor
 
 from ganatomy.core.errors import BadModel, BadValue
 from ganatomy.core.tensor_types import PerUnit, Where
+from ganatomy.experiments.base import Tensors
 from ganatomy.experiments.causal.ace_spec import AceSpec
 from ganatomy.experiments.causal.places import maps
 from ganatomy.experiments.causal.pool import Pool
-from ganatomy.experiments.causal.source import JoinedRows, Source, TensorStep
+from ganatomy.experiments.causal.source import JoinedRows, Source
 from ganatomy.experiments.causal.trials import baselines
 from ganatomy.interventions import blend
 from ganatomy.models.generators.latents import standard_normal
@@ -34,7 +35,7 @@ UNIFORM = 0.1
 
 
 @dataclass(frozen=True, eq=False)
-class Locations(TensorStep):
+class Locations(Tensors):
     """Images and the places of each at which something is done: a step of a study.
 
     Attributes:

@@ -17,9 +17,10 @@ from torch import Tensor
 
 from ganatomy.core.progress import NullProgress, Progress
 from ganatomy.core.tensor_types import Features, Images, Latents, PerUnit, Where
+from ganatomy.experiments.base import Tensors
 from ganatomy.experiments.causal.ace_spec import AceSpec
 from ganatomy.experiments.causal.locations import SALT, Locations, scorer
-from ganatomy.experiments.causal.source import Source, TensorStep
+from ganatomy.experiments.causal.source import Source
 from ganatomy.interventions import blend
 from ganatomy.models.generators.latents import standard_normal
 from ganatomy.stats.regions import place_means
@@ -167,7 +168,7 @@ def effect(gone: Tensor, come: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @dataclass(frozen=True, eq=False)
-class OptimizerState(TensorStep):
+class OptimizerState(Tensors):
     """How far an optimisation is: a step of a study, from which it goes on to the same bits.
 
     Attributes:

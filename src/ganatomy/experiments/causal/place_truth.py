@@ -20,8 +20,9 @@ from ganatomy.core.progress import Progress
 from ganatomy.core.resample import labels_at
 from ganatomy.core.tensor_types import Labels
 from ganatomy.core.vocabulary import Concept, Vocabulary, find_concept
+from ganatomy.experiments.base import Tensors
 from ganatomy.experiments.causal.places import cell_counts, pixel_boxes
-from ganatomy.experiments.causal.source import SampleSpec, Source, TensorStep
+from ganatomy.experiments.causal.source import SampleSpec, Source
 from ganatomy.experiments.causal.trials import baselines
 from ganatomy.models.segmenters.part_quadrants import regions
 from ganatomy.models.weights import bundled_names, card
@@ -131,7 +132,7 @@ def _stands_on(rules: Grammar, rule: Rule, ground: Sequence[str]) -> bool:
 
 
 @dataclass(frozen=True, eq=False)
-class PlaceTruth(TensorStep):
+class PlaceTruth(Tensors):
     """What is known of every place of every image: a step of a study.
 
     Attributes:
@@ -184,7 +185,7 @@ def read_truth(
         possible.append(torch.from_numpy(place_probabilities(bank, own, labels, boxes)))
         counts = cell_counts(given.labels, [concept], grid, cell)[:, 1]
         free.append(counts[:, at[:, 0], at[:, 1]].cpu() == 0)
-    area = torch.tensor([usual_area(bank, own)], dtype=torch.float64)
+    area = torch.tensor([typical_area(bank, own)], dtype=torch.float64)
     return PlaceTruth(torch.cat(possible), torch.cat(free), area)
 
 
@@ -208,7 +209,7 @@ def scene_labels(vocabulary: Vocabulary, labels: Labels) -> npt.NDArray[np.uint8
     return np.stack(planes, 1)
 
 
-def usual_area(bank: Bank, concept: Concept) -> float:
+def typical_area(bank: Bank, concept: Concept) -> float:
     """Return the median area of one connected region of a concept in rendered scenes, as a share of the image."""
     shown = torch.from_numpy(bank.labels[:MEASURED, PLANES.index(concept.category)] == INDEX[concept])
     sizes = torch.bincount(regions(shown.long())[shown.flatten()])

@@ -19,6 +19,7 @@ from ganatomy.experiments.causal.source import Source
 from ganatomy.stats.regions import occurring, only, place_counts
 
 Grid = tuple[int, int]
+Region = tuple[int, int, int, int]
 
 
 class Rows(NamedTuple):
@@ -147,3 +148,24 @@ def relative_frequency(pool: Pool, concept: int, cell: int) -> Float64[Tensor, "
 def as_bytes(images: Images) -> UInt8[Tensor, "b 3 H W"]:
     """Return images as they are kept: whole numbers from 0 to 255 (SPEC 1)."""
     return ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu()
+
+
+def region_at(at: Sequence[int] | None, cell: int | None = None) -> Region | None:
+    """Return the region of a place (row, column), `cell` places high and wide, or of (top, left, bottom, right).
+
+    Rows and columns are counted from 0; bottom and right belong to the region.
+
+    >>> region_at((3, 4)), region_at((3, 4), 2), region_at((0, 0, 1, 7)), region_at(None)
+    ((3, 4, 1, 1), (3, 4, 2, 2), (0, 0, 2, 8), None)
+    """
+    if at is not None and len(at) == 2:
+        side = 1 if cell is None else cell
+        return (at[0], at[1], side, side)
+    if cell is not None:
+        raise BadValue(f"cell={cell} needs the place (row, column) that it begins at")
+    if at is None:
+        return None
+    if len(at) != 4:
+        raise BadValue(f"at={','.join(map(str, at))}: give row,column or top,left,bottom,right")
+    top, left, bottom, right = at
+    return (top, left, bottom - top + 1, right - left + 1)

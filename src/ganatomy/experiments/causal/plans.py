@@ -15,8 +15,8 @@ from ganatomy.experiments.causal.ace_spec import AceSpec
 from ganatomy.experiments.causal.best_setting import SettingSpec, find_setting
 from ganatomy.experiments.causal.choice import UnitQuery, UnitSelection, select_in_layers, take_layers
 from ganatomy.experiments.causal.insertion import InsertionSpec, PlaceSpec, check_places, placed_layers
-from ganatomy.experiments.causal.pool import PoolSpec, places_home, pool_home
-from ganatomy.experiments.causal.source import SampleSpec, Source, home
+from ganatomy.experiments.causal.pool import PoolSpec, places_path, pool_path
+from ganatomy.experiments.causal.source import SampleSpec, Source, default_directory
 from ganatomy.experiments.causal.trials import baselines, render_edited
 from ganatomy.interventions import Intervention
 from ganatomy.study import is_study
@@ -49,7 +49,7 @@ def edited_units(
     options.setdefault("pool", found.spec.pool)
     options.setdefault("cell", found.spec.cell)
     best = found.best
-    selection = UnitSelection(best.units, f"measured best: {found.told()}", f"{query.concept}-best")
+    selection = UnitSelection(best.units, f"measured best: {found.description()}", f"{query.concept}-best")
     return selection, query, best.fields()
 
 
@@ -67,7 +67,7 @@ def place_plan(
             raise BadValue("insertion sets units to what they are where a concept is; give the concept")
         spec = spec_of(**source.names(), concept=query.concept, chosen=selection.chosen, **{**fields, **options})
         check_places(spec, source)
-        directory = home(source, spec, f"{kind}-{selection.name_for(query.concept)}")
+        directory = default_directory(source, spec, f"{kind}-{selection.name_for(query.concept)}")
         work = f"{kind} of {spec.chosen}"
         return Plan(spec, directory, partial(run, spec, source), work, trials(spec, source.grid(spec.place_layer)))
 
@@ -105,10 +105,10 @@ def pooling_trials(source: Source, spec: SampleSpec) -> int:
     if images is None or concept is None or getattr(spec, "kind", "insert") != "insert":
         return 0
     seed = spec.seed if isinstance(spec, AceSpec) else PoolSpec.seed  # whatever the images, the others share one pool
-    homes = {pool_home(source, layer, images, seed) for layer in spec.layers()}
+    directories = {pool_path(source, layer, images, seed) for layer in spec.layers()}
     inserted: Sequence[InsertionSpec] = [spec] if isinstance(spec, InsertionSpec) else []
     if isinstance(spec, SettingSpec):
         inserted = spec.settings()
     placed = filter(None, (placed_layers(source, each) for each in inserted))
-    homes |= {places_home(source, layers, concept, images) for layers in placed}
-    return round(images / spec.images) * len([home for home in homes if not is_study(home)])
+    directories |= {places_path(source, layers, concept, images) for layers in placed}
+    return round(images / spec.images) * len([each for each in directories if not is_study(each)])

@@ -105,18 +105,18 @@ def pool_shard(source: Source, spec: PoolSpec, ids: range) -> Pool:
     return pool
 
 
-def pool_home(source: Source, layer: str, images: int, seed: int = PoolSpec.seed) -> Path:
+def pool_path(source: Source, layer: str, images: int, seed: int = PoolSpec.seed) -> Path:
     """Return the default directory of the pool of so many images."""
     name = "pool" if images == PoolSpec.images else f"pool-{images}"
     return source.sibling_path(layer, name if seed == PoolSpec.seed else f"{name}-seed-{seed}")
 
 
 def open_pool(
-    source: Source, spec: PoolSpec, directory: Path, execute: Engine = local, progress: Progress | None = None
+    source: Source, spec: PoolSpec, directory: Path, engine: Engine = local, progress: Progress | None = None
 ) -> Pool:
     """Measure a pool in a study directory, or read it where it is there already."""
     source.shape(spec.layer)
-    with Study.create(directory, spec, source.facts(), execute, progress) as study:
+    with Study.create(directory, spec, source.facts(), engine, progress) as study:
         spec = study.begun(spec)
         pool = study.sharded("pool", Pool, partial(pool_shard, source, spec), spec.shards())
         if not study.finished:
@@ -129,12 +129,12 @@ def layer_pool(
     layer: str,
     images: int,
     batch: int = PoolSpec.batch,
-    execute: Engine = local,
+    engine: Engine = local,
     progress: Progress | None = None,
 ) -> Pool:
     """Return the layer's pool of so many images in its default directory; measured where it is not there yet."""
     spec = PoolSpec(**source.names(), layer=layer, images=images, batch=batch)
-    return open_pool(source, spec, pool_home(source, layer, images), execute, progress)
+    return open_pool(source, spec, pool_path(source, layer, images), engine, progress)
 
 
 @dataclass(frozen=True)
@@ -251,7 +251,7 @@ def nearest(known: Tensor) -> Tensor:
     return (found[:, 0] * columns + found[:, 1]).reshape(rows, columns)
 
 
-def places_home(source: Source, layers: Sequence[str], concept: str, images: int) -> Path:
+def places_path(source: Source, layers: Sequence[str], concept: str, images: int) -> Path:
     """Return the default directory of the means at every place of so many images."""
     name = f"places-{concept}" if images == PoolSpec.images else f"places-{concept}-{images}"
     return source.sibling_path("+".join(layers), name)
@@ -262,7 +262,7 @@ def place_means(
     layers: Sequence[str],
     concept: str,
     sample: tuple[int, int],
-    execute: Engine = local,
+    engine: Engine = local,
     progress: Progress | None = None,
 ) -> dict[str, LayerMeans]:
     """Return the means of layers' units at every place, in their default directory; measured if they are not there.
@@ -271,7 +271,7 @@ def place_means(
     """
     (images, batch), (first, *others) = sample, layers
     spec = PlacesSpec(**source.names(), layer=first, more=tuple(others), concept=concept, images=images, batch=batch)
-    with Study.create(places_home(source, layers, concept, images), spec, source.facts(), execute, progress) as study:
+    with Study.create(places_path(source, layers, concept, images), spec, source.facts(), engine, progress) as study:
         spec = study.begun(spec)
         means = study.sharded("places", PlaceMeans, partial(count_places, source, spec), spec.shards())
         if not study.finished:

@@ -3,35 +3,28 @@
 import dataclasses
 import platform
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn, TypeVar
+from typing import Any
 
-import pandas as pd
 import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from ganatomy.core.errors import BadFile, BadValue, StudyMismatch, UnknownName
+from ganatomy.core.errors import BadValue, StudyMismatch, UnknownName
 from ganatomy.core.trust import require_trust
 from ganatomy.core.vocabulary import Concept, find_concept
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.model_pair import Models
-from ganatomy.experiments.result import Result
 from ganatomy.experiments.sampling import batch_size
-from ganatomy.experiments.warnings import warnings_of
 from ganatomy.models.generators import LayerShape, Subject
 from ganatomy.models.generators.protocol import margin
 from ganatomy.models.segmenters import Segmenter
 from ganatomy.remote import display_path, local_path
 from ganatomy.stats.base import Accumulator
-from ganatomy.study import RUN, Study
-
-R = TypeVar("R", bound="StudyResult")
-S = TypeVar("S", bound="SampleSpec")
-T = TypeVar("T", bound="TensorStep")
+from ganatomy.study import RUN
 
 
 @dataclass(frozen=True)
@@ -45,7 +38,8 @@ class SampleSpec:
         images: how many images.
         first: id of the first; the default keeps clear of the images of dissections and of pools.
         seed: of the latents, and of whatever is drawn at random.
-        batch, shard: images a forward pass, and between two savings.
+        batch: images a forward pass.
+        shard: images between two savings.
     """
 
     dissection: str
@@ -141,7 +135,7 @@ class Source:
 
     def facts(self) -> dict[str, Any]:
         """Return what a study keeps of its inputs, as `Study.create` takes it."""
-        warnings = warnings_of(self.dissection)
+        warnings = self.dissection.warnings
         return {
             **({"warnings": warnings} if warnings else {}),
             "inputs": {"dissection": self.dissection.study.digest, **self.dissection.facts["inputs"]},
@@ -261,7 +255,7 @@ def open_source(
     return Source(dissection, models)
 
 
-def home(source: Source, spec: SampleSpec, name: str) -> Path:
+def default_directory(source: Source, spec: SampleSpec, name: str) -> Path:
     """Return the default directory of a causal study: its name has every number that differs from the default."""
     other = ""
     for field in dataclasses.fields(spec):
@@ -269,79 +263,6 @@ def home(source: Source, spec: SampleSpec, name: str) -> Path:
         if field.name not in RUN and isinstance(field.default, int | float) and value != field.default:
             other += f"-{field.name}-{value}"
     return source.sibling_path("+".join(spec.layers()), name + other)
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class StudyResult(Result):
-    """What a causal study found. It opens without any model; fields that are tables are read from files.
-
-    Attributes:
-        FILES: names of the files whose names are not those of the fields.
-        spec: what was asked.
-        facts: what was used.
-        study: the directory that holds it.
-    """
-
-    FILES: ClassVar[Mapping[str, str]] = {}
-
-    spec: Any
-    facts: Mapping[str, Any]
-    study: Study
-
-    @classmethod
-    def open(cls: type[R], directory: Path) -> R:
-        """Open a finished study.
-
-        Raises:
-            StudyError: the directory holds no finished study.
-            BadFile: it is of another kind, or a file of it is damaged.
-        """
-        return cls(**cls._fields(Study.open(directory)))
-
-    @classmethod
-    def _fields(cls, study: Study) -> dict[str, Any]:
-        required = [field for field in dataclasses.fields(cls) if field.default_factory is dataclasses.MISSING]
-        kinds: dict[str, Any] = {field.name: field.type for field in required}
-        spec = read_spec(study, kinds["spec"])
-        tables = [name for name, kind in kinds.items() if kind is pd.DataFrame]
-        found = {name: study.read_table(cls.FILES.get(name, name)) for name in tables}
-        return {"spec": spec, "facts": study.facts, "study": study, **found}
-
-
-def read_spec(study: Study, kind: type[S]) -> S:
-    """Return what a study was asked.
-
-    Raises:
-        BadFile: it answers another question.
-    """
-    try:
-        return kind(**{name: tuples(value) for name, value in study.spec_json.items()})
-    except TypeError as error:
-        name = kind.__name__.removesuffix("Spec").lower()
-        raise BadFile(f"{study.directory} holds no {name} study that this version can read ({error})") from error
-
-
-def tuples(value: Any) -> Any:
-    """Return lists as tuples, which a Spec has instead."""
-    return tuple(map(tuples, value)) if isinstance(value, list) else value
-
-
-def missing() -> NoReturn:
-    """Say that a finished study lacks a step."""
-    raise BadFile("a step of the study is missing; run the same command again")
-
-
-class TensorStep:
-    """A dataclass of tensors that is a step of a study."""
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """Return every tensor by name."""
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
-
-    @classmethod
-    def from_state(cls: type[T], state: Mapping[str, Tensor]) -> T:
-        """Build it from what `state_dict` returned."""
-        return cls(**state)
 
 
 class JoinedRows(Accumulator):

@@ -22,8 +22,10 @@ from ganatomy.experiments.causal.choice import Layers, UnitQuery
 from ganatomy.experiments.causal.insertion import Part, PlaceSpec, check_places, constant_edits, measured_parts
 from ganatomy.experiments.causal.places import Rows, as_bytes, corners, gained_at, masks
 from ganatomy.experiments.causal.plans import BY_SETTING, PLACED, place_plan
-from ganatomy.experiments.causal.source import JoinedRows, Source, StudyResult, at_least, missing
+from ganatomy.experiments.causal.source import JoinedRows, Source, at_least
 from ganatomy.experiments.causal.trials import baselines
+from ganatomy.experiments.result import Result
+from ganatomy.experiments.warnings import insertion_warnings
 from ganatomy.models.generators import Generator
 from ganatomy.report.causal.trace import trace_section, trace_tables
 from ganatomy.stats.base import Accumulator, Merge, add, concat
@@ -106,7 +108,7 @@ class Traced(JoinedRows):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Trace(StudyResult):
+class Trace(Result):
     """How far each later layer is changed by an insertion.
 
     The change of a layer is the mean over its channels and positions of ``|Δr|`` over the channel's mean ``|r|`` in
@@ -137,15 +139,19 @@ class Trace(StudyResult):
     @classmethod
     def _fields(cls, study: Study) -> dict[str, Any]:
         found = super()._fields(study)
-        images = study.step("trace", Traced, missing).images.permute(0, 2, 3, 1).numpy()
+        images = study.load_step("trace", Traced).images.permute(0, 2, 3, 1).numpy()
         ids, places = tuple(found["spec"].ids()[: len(images)]), found["places"]
         shown = places[places.id.isin(ids)]
         size = (len(ids), places.row.max() + 1, places.column.max() + 1)
         maps = {layer: shown[layer].to_numpy(np.float32).reshape(size) for layer in study.facts["traced"]}
         return found | {"maps": maps, "ids": ids, "images": images}
 
+    def _warnings(self) -> list[str]:
+        drawn = self.places[self.places.drawn.astype(bool)]
+        return insertion_warnings(self.spec.concept, drawn, drawn.visible)
+
     @property
-    def said(self) -> dict[str, Any]:
+    def details(self) -> dict[str, Any]:
         """How many insertions were visible."""
         places = self.lines[self.lines.layer == self.spec.layer].set_index("visible").places
         seen = int(places[True])
@@ -153,15 +159,15 @@ class Trace(StudyResult):
 
 
 def run_trace(
-    spec: TraceSpec, source: Source, directory: Path, execute: Engine = local, progress: Progress | None = None
+    spec: TraceSpec, source: Source, directory: Path, engine: Engine = local, progress: Progress | None = None
 ) -> Trace:
     """Trace an insertion through every later layer; what is there already is not measured again."""
     concept = check_places(spec, source)
     layers = later_layers(source.models.generator, spec.layer)
-    with Study.create(directory, spec, source.facts() | {"traced": layers}, execute, progress) as study:
+    with Study.create(directory, spec, source.facts() | {"traced": layers}, engine, progress) as study:
         spec = study.begun(spec)
         if not study.finished:
-            parts = measured_parts(source, spec, spec.concept, execute, progress)
+            parts = measured_parts(source, spec, spec.concept, engine, progress)
             measure = partial(measure_strength, source, spec, layers)
             strength = study.sharded("strength", Strength, measure, spec.shards())
             work = partial(trace_shard, source, spec, concept, parts, strength)
@@ -195,7 +201,7 @@ def trace_shard(
     """Insert at places of one shard's images, and see what each layer makes of it."""
     generator, segmenter = source.models.generator, source.models.segmenter
     layers = later_layers(generator, spec.layer)
-    usual = strength.by_layer([generator.layers[layer].units for layer in layers])
+    scale = strength.by_layer([generator.layers[layer].units for layer in layers])
     grid = source.grid(spec.place_layer)
     at = corners(grid, spec.cell)
     traced: Traced | None = None
@@ -211,7 +217,7 @@ def trace_shard(
             gained = gained_at(given.labels[few.image], segmenter(edited.images), concept, few.where)
             change = [
                 normalised_change(given.layers[layer][few.image], edited.features[layer], own)
-                for layer, own in zip(layers, usual, strict=True)
+                for layer, own in zip(layers, scale, strict=True)
             ]
             own = slice(done, done := done + len(few.image))
             gain = (gained.at / gained.area).float()
@@ -236,15 +242,15 @@ def draw_places(spec: TraceSpec, ids: range, places: int) -> tuple[Int64[Tensor,
     return tuple(torch.from_numpy(np.concatenate(each)) for each in (images, chosen, drawn))  # type: ignore[return-value]
 
 
-def normalised_change(before: Features, after: Features, usual: Float64[Tensor, " u"]) -> Float[Tensor, " b"]:
+def normalised_change(before: Features, after: Features, scale: Float64[Tensor, " u"]) -> Float[Tensor, " b"]:
     """Return the mean over channels and positions of |Δr| / the channel's usual |r|; channels without any are left out.
 
     >>> before, after = torch.zeros(1, 3, 2, 2), torch.ones(1, 3, 2, 2)
     >>> normalised_change(before, after, torch.tensor([0.5, 0.25, 0.0], dtype=torch.float64))
     tensor([3.])
     """
-    alive = usual > 0
-    return ((after - before).abs().double().mean((2, 3))[:, alive] / usual[alive]).mean(1).float()
+    alive = scale > 0
+    return ((after - before).abs().double().mean((2, 3))[:, alive] / scale[alive]).mean(1).float()
 
 
 def _place_table(spec: TraceSpec, traced: Traced, layers: Sequence[str]) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 What comes before the edited layer is computed once an image; each trial draws only the rest and segments it.
 """
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from ganatomy.core.progress import report_progress
 from ganatomy.core.tensor_types import Features, Images, Labels, Latents
+from ganatomy.experiments.causal.choice import random_sets
 from ganatomy.experiments.causal.source import JoinedRows, SampleSpec, Source
 from ganatomy.interventions import Intervention
 from ganatomy.stats.base import concat
@@ -90,3 +92,26 @@ def pixels_edited(edits: Edits, labels: Labels) -> Tensor:
         where = (stroke.where > 0).to(labels.device).flatten(1)
         read = read | where[:, place_of_pixels(size, stroke.shape[1:], labels.device)[0]]
     return read
+
+
+def random_edits(edits: Edits, numbers: range, seed: int) -> list[list[Intervention]]:
+    """Return the same edits of random units, once for each number: as many of each layer, other ones if there are any.
+
+    What was done to a unit, how far, where and to what value, is done to the one that is drawn for it.
+    """
+    drawn: dict[str, list[tuple[Tensor, Tensor]]] = {}
+    for layer in {edit.layer for edit in edits}:
+        own = [stroke for edit in edits if edit.layer == layer for stroke in edit.strokes()]
+        touched = torch.stack([stroke.alpha for stroke in own]).amax(0).nonzero()[:, 0]
+        sets = random_sets(own[0].shape[0], len(touched), numbers, seed, touched.tolist())
+        drawn[layer] = [(touched, torch.tensor(units, dtype=torch.long)) for units in sets]
+    return [[_moved(edit, *drawn[edit.layer][i]) for edit in edits] for i in range(len(numbers))]
+
+
+def _moved(edit: Intervention, old: Tensor, new: Tensor) -> Intervention:
+    strokes = []
+    for stroke in edit.strokes():
+        alpha, value = torch.zeros_like(stroke.alpha), torch.zeros_like(stroke.value)
+        alpha[new], value[new] = stroke.alpha[old], stroke.value[old]
+        strokes.append(dataclasses.replace(stroke, alpha=alpha, value=value))
+    return dataclasses.replace(strokes[-1], before=tuple(strokes[:-1]))

@@ -26,7 +26,8 @@ from ganatomy.experiments.causal.accuracy import (
     predict_ablated,
 )
 from ganatomy.experiments.causal.choice import random_sets
-from ganatomy.experiments.causal.source import SampleSpec, Source, StudyResult, at_least, home
+from ganatomy.experiments.causal.source import SampleSpec, Source, at_least, default_directory
+from ganatomy.experiments.result import Result
 from ganatomy.report.causal.accuracy import unit_accuracy_section, unit_accuracy_tables
 from ganatomy.stats.predictions import Predictions
 from ganatomy.study import Study
@@ -75,15 +76,15 @@ class UnitAccuracySpec(SampleSpec):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class UnitAccuracy(StudyResult):
+class UnitAccuracy(Result):
     """What every unit of a layer does for every class.
 
     Attributes:
         facts: ``facts["classes"]`` names the classes, ``facts["pictures"]`` says how many there were.
         table: one row for each unit and class: unit, class, rank (1 for the unit that the class needs most), change,
             change_error (of its balanced accuracy, on the half that units are chosen on), likelihood_change (of
-            the log-probability of the class in its own images, there; it orders units of equal `change`), told,
-            told_error (the change of balanced accuracy on the other half), recall_change (there).
+            the log-probability of the class in its own images, there; it orders units of equal `change`), held_out,
+            held_out_error (the change of balanced accuracy on the other half), recall_change (there).
         overall: one row a unit: unit, change, change_error of the accuracy over all images.
         curve: the units of a class ablated together, measured on the other half, one row for each class, way and
             size: class, by (``top``: the n units of first rank; ``random``: n at random; ``all but top``: all units but
@@ -119,13 +120,13 @@ class _Sets:
 
 
 def run_unit_accuracy(
-    spec: UnitAccuracySpec, source: Source, directory: Path, execute: Engine = local, progress: Progress | None = None
+    spec: UnitAccuracySpec, source: Source, directory: Path, engine: Engine = local, progress: Progress | None = None
 ) -> UnitAccuracy:
     """Ablate every unit alone, then the best of each class together; goes on where it was stopped."""
     classes = check_sample(source, spec)
     units = source.shape(spec.layer).units
     chosen_on, measured_on = spec.halves()
-    with Study.create(directory, spec, {**source.facts(), "classes": list(classes)}, execute, progress) as study:
+    with Study.create(directory, spec, {**source.facts(), "classes": list(classes)}, engine, progress) as study:
         spec = study.begun(spec)
         if not study.finished:
             work = partial(predict_ablated, source, spec, [[unit] for unit in range(units)])
@@ -143,8 +144,8 @@ def run_unit_accuracy(
 
 def unit_class_table(alone: Predictions, half: int, classes: Sequence[str]) -> pd.DataFrame:
     """Return what each unit does for each class that both halves of the images show."""
-    chosen, told = (alone.rows(*part).read(len(classes)) for part in ((0, half), (half, len(alone.truth))))
-    both = ((chosen.images > 0) & (told.images > 0)).nonzero()[:, 0].tolist()
+    chosen, held_out = (alone.rows(*part).read(len(classes)) for part in ((0, half), (half, len(alone.truth))))
+    both = ((chosen.images > 0) & (held_out.images > 0)).nonzero()[:, 0].tolist()
     if not both:
         raise BadValue("no class has images in both halves of the sample; ask for more images")
     units = alone.predicted.shape[1] - 1
@@ -160,9 +161,9 @@ def unit_class_table(alone: Predictions, half: int, classes: Sequence[str]) -> p
             "change": change,
             "change_error": chosen.balanced_error[1:, c],
             "likelihood_change": chosen.likelihood_change[1:, c],
-            "told": told.balanced_change[1:, c],
-            "told_error": told.balanced_error[1:, c],
-            "recall_change": told.recall_change[1:, c],
+            "held_out": held_out.balanced_change[1:, c],
+            "held_out_error": held_out.balanced_error[1:, c],
+            "recall_change": held_out.recall_change[1:, c],
         }
         numbers = {name: column.numpy() for name, column in columns.items()}
         parts.append(pd.DataFrame({"unit": range(units), "class": classes[c], **numbers}))
@@ -227,7 +228,7 @@ def _plan(source: Source, options: dict[str, Any], _: Runner) -> Plan[UnitAccura
     work = f"ablate each unit, then the best of {spec.followed(len(known))} classes"
     seconds = partial(accuracy_seconds, source, spec, trials)
     run = partial(run_unit_accuracy, spec, source)
-    return Plan(spec, home(source, spec, f"accuracy-each{kinds}"), run, work, trials, seconds)
+    return Plan(spec, default_directory(source, spec, f"accuracy-each{kinds}"), run, work, trials, seconds)
 
 
 UNIT_ACCURACY = Experiment(

@@ -25,12 +25,13 @@ from ganatomy.core.progress import Progress
 from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.locations import check_scores
-from ganatomy.experiments.causal.source import SampleSpec, Source, StudyResult, home
+from ganatomy.experiments.causal.source import SampleSpec, Source, default_directory
 from ganatomy.experiments.causal.trials import GRADIENT, Baseline, baselines, count_changes
 from ganatomy.experiments.dissection import Dissection
+from ganatomy.experiments.result import Result
 from ganatomy.interventions import Intervention
 from ganatomy.models.segmenters import Scorer
-from ganatomy.report.causal.each import unit_effects_section, unit_effects_tables
+from ganatomy.report.causal.unit_effects import unit_effects_section, unit_effects_tables
 from ganatomy.stats.base import Accumulator, Merge, add
 from ganatomy.stats.paired import SURE, PairedChange
 from ganatomy.study import Study
@@ -79,7 +80,7 @@ class FirstOrder(Accumulator):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class UnitEffects(StudyResult):
+class UnitEffects(Result):
     """What every unit of a layer does to every concept.
 
     Attributes:
@@ -101,29 +102,29 @@ class UnitEffects(StudyResult):
 
 
 def run_unit_effects(
-    spec: UnitEffectSpec, source: Source, directory: Path, execute: Engine = local, progress: Progress | None = None
+    spec: UnitEffectSpec, source: Source, directory: Path, engine: Engine = local, progress: Progress | None = None
 ) -> UnitEffects:
     """Ablate every unit of a layer; goes on where it was stopped."""
     source.shape(spec.layer)
-    with Study.create(directory, spec, source.facts(), execute, progress) as study:
+    with Study.create(directory, spec, source.facts(), engine, progress) as study:
         spec = study.begun(spec)
         if not study.finished:
             shards = spec.shards()
             alone = partial(ablate_each, source, spec)
             change = study.sharded("each unit", PairedChange, alone, shards)
-            guess, said = None, "no first-order estimate: it was not asked for"
+            guess, note = None, "no first-order estimate: it was not asked for"
             if spec.estimate:
-                said = "first order: -Σ r ∂s/∂r, s the mean soft score, over the same images"
+                note = "first order: -Σ r ∂s/∂r, s the mean soft score, over the same images"
                 if can_score(source):
                     work = partial(estimate_each, source, spec)
                     guess = study.sharded("first order", FirstOrder, work, shards).read()
                 else:
-                    said = f"no first-order estimate: {spec.segmenter} gives labels and no scores"
+                    note = f"no first-order estimate: {spec.segmenter} gives labels and no scores"
             table = unit_effect_table(source, change, guess)
             study.write_table("unit_effects", table)
             study.write_table("agreement", agreement(table))
             study.write_table("labels", label_agreement(source.dissection, spec.layer, table))
-            study.finish(first_order=said)
+            study.finish(first_order=note)
     return UnitEffects.open(directory)
 
 
@@ -193,12 +194,12 @@ def agreement(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (concept, category), own in table.groupby(["concept", "category"], sort=False):
         ranks = own[["change", "first_order"]].rank()
-        told = bool((ranks.max() > ranks.min()).all())  # NaN where there is no estimate
+        defined = bool((ranks.max() > ranks.min()).all())  # NaN where there is no estimate
         rows.append(
             {
                 "concept": concept,
                 "category": category,
-                "spearman": ranks["change"].corr(ranks["first_order"]) if told else float("nan"),
+                "spearman": ranks["change"].corr(ranks["first_order"]) if defined else float("nan"),
                 "units": len(own),
                 "clear": int((own["change"].abs() > SURE * own["change_error"]).sum()),
             }
@@ -268,7 +269,7 @@ def _plan(source: Source, options: dict[str, Any], _: Runner) -> Plan[UnitEffect
     units, concepts = source.shape(spec.layer).units, len(source.scored())
     run = partial(run_unit_effects, spec, source)
     work = f"ablate each of {units} units"
-    return Plan(spec, home(source, spec, "ablate-each"), run, work, units + GRADIENT * concepts)
+    return Plan(spec, default_directory(source, spec, "ablate-each"), run, work, units + GRADIENT * concepts)
 
 
 UNIT_EFFECTS = Experiment(

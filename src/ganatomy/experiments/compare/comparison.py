@@ -97,10 +97,13 @@ class Comparison(Summarised):
         found = self.counts[(self.counts.category == ALL) & self.counts.compared.notna() & (self.counts.layer != ALL)]
         return str(found.groupby("compared", sort=False).concepts.sum().idxmax())
 
+    def _warnings(self) -> list[str]:
+        return [f"{each.name}: {sentence}" for each in self.studies for sentence in each.dissection.warnings]
+
     def _summary(self) -> list[str]:
         sure = self.changes[self.changes.sure & (self.changes.change != "same")]
-        told = f"{len(sure)} of {len(self.changes)} changes are certain" if len(self.changes) else "one study"
-        return [f"{', '.join(self.spec.names)}: {told}.", *self.differences]
+        certain = f"{len(sure)} of {len(self.changes)} changes are certain" if len(self.changes) else "one study"
+        return [f"{', '.join(self.spec.names)}: {certain}.", *self.differences]
 
     def __repr__(self) -> str:
         return f"<Comparison of {', '.join(self.spec.names)}>"
@@ -127,7 +130,7 @@ def run_compare(
     directories: Sequence[Path],
     quality: Mapping[str, Any] | None = None,
     device: str = "cpu",
-    execute: Engine = local,
+    engine: Engine = local,
     progress: Progress | None = None,
 ) -> Comparison:
     """Set dissections side by side, in the order of the names of a Spec.
@@ -142,20 +145,20 @@ def run_compare(
     counts = [count_study(study, own, concepts) for study, own in zip(studies, drawn, strict=True)]
     counted = count_table(studies, counts, concepts)
     against = spec.names.index(spec.against) if spec.against else 0
-    said = differences(studies, concepts, told=bool(spec.layer))
+    sentences = differences(studies, concepts, layer_given=bool(spec.layer))
     without = [study.name for study, own in zip(studies, drawn, strict=True) if own is None]
     if without:
-        said.append(f"{', '.join(without)}: dissected before errors were kept; dissect again to have them.")
+        sentences.append(f"{', '.join(without)}: dissected before errors were kept; dissect again to have them.")
     if quality is None:
         qualities, unlike = found_quality(studies)
     else:
-        qualities, unlike = measured_quality(studies, quality, device, (execute, progress))
-    said += unlike
+        qualities, unlike = measured_quality(studies, quality, device, (engine, progress))
+    sentences += unlike
     return Comparison(
         spec,
         studies,
         concepts,
-        tuple(said),
+        tuple(sentences),
         counted,
         concept_table(studies, counts, concepts),
         change_table(studies, counts, concepts, against),

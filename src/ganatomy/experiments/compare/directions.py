@@ -33,16 +33,16 @@ def direction_table(
     rows = []
     for base, others in _groups(studies):
         for here, own in studies[base].layers.items():
-            members = {i: told for i, (layer, told) in others.items() if layer == studies[i].layers[here]}
+            members = {i: names for i, (layer, names) in others.items() if layer == studies[i].layers[here]}
             if not members:
                 continue
-            told = {base: "units", **members}
-            tables = {i: counts[i][studies[i].layers[here]] for i in told}
+            names = {base: "units", **members}
+            tables = {i: counts[i][studies[i].layers[here]] for i in names}
             at = min(each.units for each in tables.values())
             generator = studies[base].dissection.spec.generator
             for i, table in tables.items():
                 row = _row(studies[i], studies[i].layers[here], table, concepts, at)
-                rows.append({**row, "generator": generator, "layer": own, "directions": told[i]})
+                rows.append({**row, "generator": generator, "layer": own, "directions": names[i]})
     return pd.DataFrame(rows, columns=[*WHICH, *COUNTS, *CONCEPTS, *CHANCE])
 
 

@@ -51,8 +51,8 @@ def found_quality(studies: Sequence[StudyView]) -> tuple[pd.DataFrame, list[str]
     if len(own) < min(2, len(studies)):  # one point of many would compare nothing
         return pd.DataFrame(columns=COLUMNS), []
     missing = [study.name for study in studies if study.name not in own]
-    said = [f"Not measured against the same real images as the others: {', '.join(missing)}."] if missing else []
-    return quality_table(own), [*said, *_sizes([study for study in studies if study.name in own])]
+    sentences = [f"Not measured against the same real images as the others: {', '.join(missing)}."] if missing else []
+    return quality_table(own), [*sentences, *_sizes([study for study in studies if study.name in own])]
 
 
 def quality_table(own: Mapping[str, Quality]) -> pd.DataFrame:
@@ -68,8 +68,8 @@ def quality_table(own: Mapping[str, Quality]) -> pd.DataFrame:
         if levels:
             mean = table.loc[table.measure.isin(levels), ["value", "error", "images", "bias"]].mean()
             table = pd.concat([table, pd.DataFrame([{"measure": MEAN, **mean}])], ignore_index=True)
-        told: dict[str, Any] = {"study": name, "reals": spec.reals, "real": spec.real, "features": spec.features}
-        tables.append(table.assign(**told, images=table.images.astype(int)))
+        columns: dict[str, Any] = {"study": name, "reals": spec.reals, "real": spec.real, "features": spec.features}
+        tables.append(table.assign(**columns, images=table.images.astype(int)))
     return pd.concat(tables, ignore_index=True)[list(COLUMNS)]
 
 
@@ -77,8 +77,8 @@ def _sizes(studies: Sequence[StudyView]) -> list[str]:
     heights = [str(study.dissection.top(next(iter(study.dissection.layers)), 0).images.shape[1]) for study in studies]
     if len(set(heights)) == 1:
         return []
-    told = ", ".join(f"{height} ({study.name})" for height, study in zip(heights, studies, strict=True))
-    return [f"Heights of the images differ – {told}: distances are comparable by features that resize them only."]
+    columns = ", ".join(f"{height} ({study.name})" for height, study in zip(heights, studies, strict=True))
+    return [f"Heights of the images differ – {columns}: distances are comparable by features that resize them only."]
 
 
 def _beside(study: StudyView) -> list[Quality]:

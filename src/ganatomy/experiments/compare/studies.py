@@ -72,21 +72,21 @@ def shared_concepts(studies: Sequence[StudyView]) -> tuple[Concept, ...]:
     return shared
 
 
-def differences(studies: Sequence[StudyView], concepts: Sequence[Concept], told: bool = False) -> list[str]:
+def differences(studies: Sequence[StudyView], concepts: Sequence[Concept], layer_given: bool = False) -> list[str]:
     """Return one sentence for each way in which the studies differ, and what of them is left out."""
-    said = [*_segmenters(studies), *_vocabularies(studies, concepts), *([] if told else _apart(studies))]
+    sentences = [*_segmenters(studies), *_vocabularies(studies, concepts), *([] if layer_given else _apart(studies))]
     alike: dict[tuple[str, ...], list[str]] = {}
     for here in studies[0].layers:
         widths = tuple(str(study.dissection.layers[study.layers[here]].units) for study in studies)
         alike.setdefault(widths, []).append(here)
     for widths, layers in alike.items():
-        said += _differing(studies, f"units of {', '.join(layers)}", widths)
+        sentences += _differing(studies, f"units of {', '.join(layers)}", widths)
     for name in SAMPLED:
-        said += _differing(studies, name, [str(getattr(s.dissection.spec, name)) for s in studies])
-    said += _differing(studies, "label resolution", [_resolution(s.dissection) for s in studies])
+        sentences += _differing(studies, name, [str(getattr(s.dissection.spec, name)) for s in studies])
+    sentences += _differing(studies, "label resolution", [_resolution(s.dissection) for s in studies])
     for rule in RULED:
-        said += _differing(studies, rule, [f"{getattr(s.dissection.spec, rule)}" for s in studies], counted=True)
-    return said
+        sentences += _differing(studies, rule, [f"{getattr(s.dissection.spec, rule)}" for s in studies], counted=True)
+    return sentences
 
 
 def same_sample(one: Dissection, other: Dissection) -> bool:
@@ -107,8 +107,12 @@ def _aligned(dissections: Sequence[Dissection], spec: CompareSpec) -> list[dict[
     elif all(len(names) == 1 for names in own):
         chosen = [names[0] for names in own]
     else:
-        told = "; ".join(f"{name} has {', '.join(names[:MOST])}" for name, names in zip(spec.names, own, strict=True))
-        raise BadValue(f"the studies share no layer ({told}); give the layer of each, with commas between them")
+        shared_layers = "; ".join(
+            f"{name} has {', '.join(names[:MOST])}" for name, names in zip(spec.names, own, strict=True)
+        )
+        raise BadValue(
+            f"the studies share no layer ({shared_layers}); give the layer of each, with commas between them"
+        )
     return [{" / ".join(dict.fromkeys(chosen)): layer} for layer in chosen]
 
 
@@ -123,26 +127,26 @@ def _segmenters(studies: Sequence[StudyView]) -> list[str]:
 
 
 def _vocabularies(studies: Sequence[StudyView], concepts: Sequence[Concept]) -> list[str]:
-    said = []
+    sentences = []
     for study in studies:
         own = [c for c in study.dissection.vocabulary if c not in concepts]
         if own:
             matched = study.dissection.units[study.dissection.units.matched]
             labelled = sum(pair in own for pair in zip(matched.label, matched.category, strict=True))
-            said.append(
+            sentences.append(
                 f"{study.name} also knows {_listed([c.name for c in own])}, which not all know: "
                 f"{labelled} of its matched units are left out of every count."
             )
-    return said
+    return sentences
 
 
 def _apart(studies: Sequence[StudyView]) -> list[str]:
-    said = []
+    sentences = []
     for study in studies:
         apart = [name for name in study.dissection.layers if name not in study.layers.values()]
         if apart:
-            said.append(f"{study.name} has layers that are not compared with the others: {_listed(apart)}.")
-    return said
+            sentences.append(f"{study.name} has layers that are not compared with the others: {_listed(apart)}.")
+    return sentences
 
 
 def _resolution(dissection: Dissection) -> str:

@@ -14,7 +14,7 @@ from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.forecast import Forecast, forecast
 from ganatomy.experiments.model_pair import Models
 from ganatomy.experiments.monitor.monitoring import Monitoring
-from ganatomy.experiments.monitor.snapshots import Snapshot, check_directory, look_at
+from ganatomy.experiments.monitor.snapshots import Snapshot, check_directory, take_snapshot
 from ganatomy.experiments.monitor.steps import Checkpoint
 from ganatomy.experiments.sampling import chosen_layers
 from ganatomy.models.segmenters import Segmenter, open_segmenter
@@ -25,7 +25,7 @@ def run_monitor(
     directory: Path,
     options: Mapping[str, Any],
     device: str = "cpu",
-    execute: Engine = local,
+    engine: Engine = local,
     progress: Progress | None = None,
 ) -> Monitoring:
     """Dissect checkpoints into the directory of a monitoring; what was dissected already is not dissected again.
@@ -34,27 +34,27 @@ def run_monitor(
 
     Args:
         checkpoints: see `plan_checkpoints`.
-        directory: of the monitoring; looks that it has already stay, those of the same step are replaced.
+        directory: of the monitoring; snapshots that it has already stay, those of the same step are replaced.
         options: fields of `DissectSpec`, but for the generator.
         device: where to compute.
         execute: the engine that counts the shards.
         progress: who shows how far it is.
     """
-    asked, segmenter = prepare(checkpoints, directory, options, device)
+    requested, segmenter = prepare(checkpoints, directory, options, device)
     reasons = []
     for number, checkpoint in enumerate(checkpoints, start=1):
         shown = _Numbered(progress or NullProgress(), f"{number}/{len(checkpoints)} step {checkpoint.step}: ")
-        look = Snapshot(checkpoint.step, checkpoint.name)
+        snapshot = Snapshot(checkpoint.step, checkpoint.name)
         started = perf_counter()
         try:
-            spec, models = _open(asked, checkpoint, segmenter, device)
-            look, _ = look_at(spec, models, directory, look, (execute, shown))
+            spec, models = _open(requested, checkpoint, segmenter, device)
+            snapshot, _ = take_snapshot(spec, models, directory, snapshot, (engine, shown))
         except StudyError:
             raise
         except GanatomyError as error:
-            look = dataclasses.replace(look, reason=" ".join(str(error).split()))
-            reasons.append(f"{checkpoint.name}: {look.reason}")
-        dataclasses.replace(look, seconds=round(perf_counter() - started, 3)).write(directory)
+            snapshot = dataclasses.replace(snapshot, reason=" ".join(str(error).split()))
+            reasons.append(f"{checkpoint.name}: {snapshot.reason}")
+        dataclasses.replace(snapshot, seconds=round(perf_counter() - started, 3)).write(directory)
     if len(reasons) == len(checkpoints):
         raise BadModel(f"none of {len(checkpoints)} checkpoints could be dissected; {reasons[0]}")
     return Monitoring.open(directory)
@@ -67,41 +67,43 @@ def prepare(
 
     A network that grows has all of its layers at the end: the last checkpoint that opens must have all that are asked.
     """
-    asked = DissectSpec(checkpoints[0].generator, **options)
-    segmenter = open_segmenter(asked.segmenter, device)
+    requested = DissectSpec(checkpoints[0].generator, **options)
+    segmenter = open_segmenter(requested.segmenter, device)
     check_directory(directory, segmenter.fingerprint)
-    if asked.layers and (last := _last(checkpoints, asked, segmenter, device)):
+    if requested.layers and (last := _last(checkpoints, requested, segmenter, device)):
         _, models = last
-        chosen_layers(models.subject, asked.layers)
-    return asked, segmenter
+        chosen_layers(models.subject, requested.layers)
+    return requested, segmenter
 
 
 def first_estimate(
     checkpoints: Sequence[Checkpoint], directory: Path, options: Mapping[str, Any], device: str
 ) -> Forecast | None:
-    """Say what a look will take, by the last checkpoint that opens: the largest, where a network grows."""
+    """Say what a snapshot will take, by the last checkpoint that opens: the largest, where a network grows."""
     last = _last(checkpoints, *prepare(checkpoints, directory, options, device), device)
     return None if last is None else forecast(*last)
 
 
 def _last(
-    checkpoints: Sequence[Checkpoint], asked: DissectSpec, segmenter: Segmenter, device: str
+    checkpoints: Sequence[Checkpoint], requested: DissectSpec, segmenter: Segmenter, device: str
 ) -> tuple[DissectSpec, Models] | None:
     """Return the last checkpoint that opens; None if none does, of which each is told when its turn comes."""
     for checkpoint in reversed(checkpoints):
         with contextlib.suppress(GanatomyError):
-            return _open(asked, checkpoint, segmenter, device)
+            return _open(requested, checkpoint, segmenter, device)
     return None
 
 
-def _open(asked: DissectSpec, checkpoint: Checkpoint, segmenter: Segmenter, device: str) -> tuple[DissectSpec, Models]:
+def _open(
+    requested: DissectSpec, checkpoint: Checkpoint, segmenter: Segmenter, device: str
+) -> tuple[DissectSpec, Models]:
     """Open a checkpoint; return the Spec of its dissection, with those of the asked layers that it has."""
     models = Models(checkpoint.generator, segmenter, device)
     there = models.subject.layers
-    present = [layer for layer in asked.layers if layer in there]
-    if asked.layers and not present:
-        chosen_layers(models.subject, asked.layers)
-    return dataclasses.replace(asked, generator=checkpoint.generator, layers=present), models
+    present = [layer for layer in requested.layers if layer in there]
+    if requested.layers and not present:
+        chosen_layers(models.subject, requested.layers)
+    return dataclasses.replace(requested, generator=checkpoint.generator, layers=present), models
 
 
 class _Numbered:

@@ -1,4 +1,4 @@
-"""What a training looks like from its units: how many draw something, what, how well, and since when."""
+"""What a training learns, unit by unit: how many draw something, what, how well, and since when."""
 
 import itertools
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import pandas as pd
 
 from ganatomy.core.errors import StudyError, UnknownName
 from ganatomy.experiments.dissection import Dissection
-from ganatomy.experiments.monitor.snapshots import Snapshot, read_looks
+from ganatomy.experiments.monitor.snapshots import Snapshot, read_snapshots
 from ganatomy.experiments.result import Summarised, matched_text
 from ganatomy.remote import local_path
 from ganatomy.study import as_bad_file
@@ -29,17 +29,17 @@ class Monitoring(Summarised):
 
     Attributes:
         directory: where it lies.
-        table: one row for each look, layer (and ``all``), and category (and ``all``): step, name, images, layer,
+        table: one row for each snapshot, layer (and ``all``), and category (and ``all``): step, name, images, layer,
             category, units, interpretable, matched, concepts (distinct, matched), matched_iou (of the matched units).
-        history: one row for each look and unit: step, layer, unit, label, category, iou, matched.
-        turnover: one row for each look but the first, and layer: step, before (the step of the look before), layer,
-            kept, changed, lost, gained: how many units match the same concept as before, another, none any more, or one
-            where they matched none. Layers that have grown meanwhile have no row.
-        skipped: what could not be looked at: step, name, reason.
+        history: one row for each snapshot and unit: step, layer, unit, label, category, iou, matched.
+        turnover: one row for each snapshot but the first, and layer: step, before (the step of the snapshot before),
+            layer, kept, changed, lost, gained: how many units match the same concept as before, another, none any more,
+            or one where they matched none. Layers that have grown meanwhile have no row.
+        skipped: what could not be dissected: step, name, reason.
     """
 
     directory: Path
-    looks: tuple[Snapshot, ...]
+    snapshots: tuple[Snapshot, ...]
     table: pd.DataFrame
     history: pd.DataFrame
     turnover: pd.DataFrame
@@ -59,20 +59,21 @@ class Monitoring(Summarised):
 
     @classmethod
     def _opened(cls, directory: Path) -> "Monitoring":
-        looks = read_looks(directory)
-        done = tuple(look for look in looks if look.study)
+        snapshots = read_snapshots(directory)
+        done = tuple(snapshot for snapshot in snapshots if snapshot.study)
         if not done:
-            why = f": step {looks[0].step}: {looks[0].reason}" if looks else ""
-            raise StudyError(f"{directory} holds no look at a training{why}")
-        history = pd.concat([_moment(directory, look) for look in done], ignore_index=True)
+            why = f": step {snapshots[0].step}: {snapshots[0].reason}" if snapshots else ""
+            raise StudyError(f"{directory} holds no snapshot of a training{why}")
+        history = pd.concat([_moment(directory, snapshot) for snapshot in done], ignore_index=True)
         counts = [
-            pd.DataFrame(look.numbers).assign(step=look.step, name=look.name, images=look.images) for look in done
+            pd.DataFrame(snapshot.numbers).assign(step=snapshot.step, name=snapshot.name, images=snapshot.images)
+            for snapshot in done
         ]
         table = pd.concat(counts, ignore_index=True)
         fractional = [name for name in map(str, table) if name == "matched_iou" or name.endswith("_error")]
         table = table.astype(dict.fromkeys(fractional, float))
         first = ["step", "name", "images"]
-        missed = [(look.step, look.name, look.reason) for look in looks if not look.study]
+        missed = [(snapshot.step, snapshot.name, snapshot.reason) for snapshot in snapshots if not snapshot.study]
         return cls(
             directory,
             done,
@@ -82,22 +83,26 @@ class Monitoring(Summarised):
             pd.DataFrame(missed, columns=["step", "name", "reason"]),
         )
 
+    def _warnings(self) -> list[str]:
+        step = self.steps[-1]  # early ones show little in any training
+        return [f"Step {step:,}: {sentence}" for sentence in self.dissection(step).warnings]
+
     def _summary(self) -> list[str]:
         first, last = (matched_text(self.dissection(step).units, None) for step in (self.steps[0], self.steps[-1]))
         skipped = [f"Skipped: {row.name}: {row.reason}" for row in self.skipped.itertuples(index=False)]
         return [f"Step {self.steps[0]:,}: {first}", f"Step {self.steps[-1]:,}: {last}", *skipped]
 
     def __repr__(self) -> str:
-        return f"<Monitoring of {len(self.looks)} looks, steps {self.steps[0]} to {self.steps[-1]}>"
+        return f"<Monitoring of {len(self.snapshots)} snapshots, steps {self.steps[0]} to {self.steps[-1]}>"
 
     @property
     def steps(self) -> list[int]:
-        """The steps that were looked at."""
-        return [look.step for look in self.looks]
+        """The steps that were dissected."""
+        return [snapshot.step for snapshot in self.snapshots]
 
     @cached_property
     def layers(self) -> list[str]:
-        """The layers of the last look, in forward order, then those that only earlier ones had."""
+        """The layers of the last snapshot, in forward order, then those that only earlier ones had."""
         found = [dict.fromkeys(self.history.layer[self.history.step == step]) for step in reversed(self.steps)]
         return list(dict.fromkeys(layer for layers in found for layer in layers))
 
@@ -105,11 +110,11 @@ class Monitoring(Summarised):
         """Open the dissection of a step.
 
         Raises:
-            UnknownName: there was no look at that step.
+            UnknownName: there was no snapshot at that step.
         """
-        for look in self.looks:
-            if look.step == step:
-                return Dissection.open(self.directory / look.study)
+        for snapshot in self.snapshots:
+            if snapshot.step == step:
+                return Dissection.open(self.directory / snapshot.study)
         raise UnknownName("step", str(step), map(str, self.steps))
 
     def best(self, count: int = FOLLOWED) -> list[Unit]:
@@ -124,8 +129,8 @@ class Monitoring(Summarised):
 
         Returns:
             Columns step, layer, unit, label, category, iou, matched, and became, which is ``kept``, ``changed``,
-            ``lost`` or ``gained``, as in `turnover`; None at the first look, and where the unit matches nothing and did
-            not before.
+            ``lost`` or ``gained``, as in `turnover`; None at the first snapshot, and where the unit matches nothing and
+            did not before.
 
         Raises:
             UnknownName: there is no such unit.
@@ -159,9 +164,9 @@ class Monitoring(Summarised):
         return pd.DataFrame(rows, columns=["layer", "unit", "label", "category", "iou", "since", "before"])
 
 
-def _moment(directory: Path, look: Snapshot) -> pd.DataFrame:
-    table = Dissection.open(directory / look.study).units[_MOMENT]
-    return table.assign(step=look.step)[["step", *_MOMENT]]
+def _moment(directory: Path, snapshot: Snapshot) -> pd.DataFrame:
+    table = Dissection.open(directory / snapshot.study).units[_MOMENT]
+    return table.assign(step=snapshot.step)[["step", *_MOMENT]]
 
 
 def _turnover(history: pd.DataFrame) -> pd.DataFrame:

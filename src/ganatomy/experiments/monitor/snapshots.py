@@ -2,7 +2,7 @@
 
 ::
 
-    DIR/looks/000005000.json        which study, or the reason; how many units and concepts were found
+    DIR/snapshots/000005000.json        which study, or the reason; how many units and concepts were found
     DIR/studies/000005000-1a2b3c4d  the dissection, a study like any other
 
 It is one file, written when its study is finished; so a monitoring can be read at any moment, and added to later.
@@ -58,51 +58,53 @@ class Snapshot:
 
     def write(self, directory: Path) -> None:
         """Keep it in the directory of a monitoring."""
-        path = directory / "looks" / f"{self.step:09d}.json"
+        path = directory / "snapshots" / f"{self.step:09d}.json"
         try:
             write_text(path, json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
         except OSError as error:
             raise StudyError(f"cannot write {path} ({error.strerror or error})") from error
 
 
-def read_looks(directory: Path) -> list[Snapshot]:
-    """Return the looks of a monitoring by step."""
-    looks = []
-    for path in download(directory / "looks").glob("[0-9]*.json"):
+def read_snapshots(directory: Path) -> list[Snapshot]:
+    """Return the snapshots of a monitoring by step."""
+    snapshots = []
+    for path in download(directory / "snapshots").glob("[0-9]*.json"):
         try:
-            looks.append(Snapshot(**read_json(path)))
-            require_inside(directory, directory / looks[-1].study)
+            snapshots.append(Snapshot(**read_json(path)))
+            require_inside(directory, directory / snapshots[-1].study)
         except (OSError, ValueError, TypeError) as error:
-            raise BadFile(f"{path}: no look of this version ({error}); remove it and look again") from error
-    return sorted(looks, key=lambda look: look.step)
+            raise BadFile(
+                f"{path}: no snapshot of this version ({error}); remove it, and run the monitor again"
+            ) from error
+    return sorted(snapshots, key=lambda snapshot: snapshot.step)
 
 
 def check_directory(directory: Path, segmenter: str) -> None:
-    """Refuse a directory whose looks cannot stand beside new ones."""
+    """Refuse a directory whose snapshots cannot stand beside new ones."""
     if directory.exists() and not directory.is_dir():
-        raise StudyError(f"{directory} is a file; give a directory for the looks")
-    ours = any((directory / name).is_dir() for name in ("looks", "studies", "tensorboard"))
+        raise StudyError(f"{directory} is a file; give a directory for the snapshots")
+    ours = any((directory / name).is_dir() for name in ("snapshots", "studies", "tensorboard"))
     if directory.is_dir() and any(directory.iterdir()) and not ours:
-        raise StudyError(f"{directory} holds something else than looks at a training; give another directory")
-    if any(look.study and look.segmenter != segmenter for look in read_looks(directory)):
-        raise BadValue(f"{directory} has looks through another segmenter, so nothing could be compared; give another")
+        raise StudyError(f"{directory} holds something else than snapshots of a training; give another directory")
+    if any(snapshot.study and snapshot.segmenter != segmenter for snapshot in read_snapshots(directory)):
+        raise BadValue(f"{directory} has snapshots by another segmenter, so nothing could be compared; give another")
 
 
-def look_at(
+def take_snapshot(
     spec: DissectSpec,
     models: Models,
     directory: Path,
-    look: Snapshot,
+    snapshot: Snapshot,
     how: tuple[Engine, Progress | None] = (local, None),
     draws: int = DRAWS,
 ) -> tuple[Snapshot, Dissection]:
     """Dissect a model into the directory of a monitoring, or find that done; return what is to be kept of it."""
     used = facts(spec, models)
-    study = study_path(look.step, spec, used["inputs"])
+    study = study_path(snapshot.step, spec, used["inputs"])
     with Study.create(directory / study, spec, used, *how) as place:
         dissection = run(spec, place, models)
     found = dataclasses.replace(
-        look,
+        snapshot,
         study=study.as_posix(),
         segmenter=used["inputs"]["segmenter"],
         images=spec.images,
@@ -131,11 +133,11 @@ class _Identity:
 
 
 def add_errors(directory: Path) -> None:
-    """Give errors to the counts of looks that had no time for them, as those of a training that runs."""
-    for look in read_looks(directory):
-        if look.study and not any("matched_error" in row for row in look.numbers):
-            found = count_units(Dissection.open(directory / look.study), DRAWS)
-            dataclasses.replace(look, numbers=_plain(found)).write(directory)
+    """Give errors to the counts of snapshots that had no time for them, as those of a training that runs."""
+    for snapshot in read_snapshots(directory):
+        if snapshot.study and not any("matched_error" in row for row in snapshot.numbers):
+            found = count_units(Dissection.open(directory / snapshot.study), DRAWS)
+            dataclasses.replace(snapshot, numbers=_plain(found)).write(directory)
 
 
 def count_units(dissection: Dissection, draws: int = DRAWS) -> pd.DataFrame:

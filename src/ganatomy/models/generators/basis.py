@@ -156,6 +156,6 @@ def open_basis(
     check_layers([layer], subject.layers)
     given = {"seed": seed, "amount": amount, "count": count}
     given |= {"images": images, "tensor": tensor, "activation": activation}
-    asked = {name: text for name, text in given.items() if text}
+    options = {name: text for name, text in given.items() if text}
     kind = directions if directions in DIRECTIONS.names() and directions != "file" else "file"
-    return in_basis(subject, layer, DIRECTIONS.make(kind, directions, asked, subject=subject, layer=layer))
+    return in_basis(subject, layer, DIRECTIONS.make(kind, directions, options, subject=subject, layer=layer))

@@ -304,11 +304,11 @@ def read_directions(
 
 def _matrix(state: State, units: int, name: str, path: str) -> Float[Tensor, "k u"]:
     """Return the matrix of that name; where none is given, that named ``directions``, or the only one."""
-    usual = ["directions"] if "directions" in state else [each for each, value in state.items() if value.ndim >= 2]
-    found = [name] if name else usual or list(state)
+    candidates = ["directions"] if "directions" in state else [each for each, value in state.items() if value.ndim >= 2]
+    found = [name] if name else candidates or list(state)
     if len(found) != 1 or found[0] not in state:
-        asked = f"no tensor {name}" if name else "no single matrix of directions"
-        raise BadFile(f"{path}: holds {asked}, but {', '.join(state)}; name the matrix: tensor=NAME")
+        missing = f"no tensor {name}" if name else "no single matrix of directions"
+        raise BadFile(f"{path}: holds {missing}, but {', '.join(state)}; name the matrix: tensor=NAME")
     value = _real(state, found[0], path)
     if value.ndim < 2 or not len(value) or math.prod(value.shape[1:]) != units or units not in value.shape[1:]:
         hint = " (directions of a whole map, a number for every place, are none of its units)" if value.ndim > 2 else ""

@@ -163,8 +163,8 @@ def check_arguments(module: nn.Module, name: str) -> None:
     if not positional:
         named = f" by position (it takes {', '.join(p.name for p in parameters)} by name)" if parameters else ""
         raise BadModel(f"forward of {name} takes no input{named}; wrap it in a module whose forward takes one")
-    wanted = [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-    others = [each for each in wanted if each != positional[0].name]
+    required = [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    others = [each for each in required if each != positional[0].name]
     if others:
         raise BadModel(
             f"forward of {name} wants {', '.join(others)} beside {positional[0].name}; wrap it in a module whose "

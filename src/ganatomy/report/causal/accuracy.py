@@ -94,7 +94,7 @@ def unit_accuracy_tables(found: "UnitAccuracy") -> list[Table]:
     columns = (
         Column("class"),
         Column("unit", "needs most", help="the first by its effect on the images that selected units"),
-        Column("told", "without it", effect_text, "told_error", help="effect on the other images"),
+        Column("held_out", "without it", effect_text, "held_out_error", help="effect on the other images"),
         Column("all", "accuracy", percent, help="against all other classes; 50 % is chance"),
         Column("without", f"without its {most} best", percent),
         Column("random", f"without {most} random", percent),
@@ -128,8 +128,8 @@ def unit_accuracy_section(found: "UnitAccuracy") -> Section:
         short=f"units of {spec.layer} that classes need",
         question=f"Which units of {spec.layer} does each class need?",
         answer=f"Of single units, unit {best.unit} is needed most, for {name} "
-        f"({effect_text(best.told, best.told_error)} against all others).{without} All {units} units were ablated; "
-        f"they were selected on {count(selection, 'image')}, effects are measured on {held_out:,} others.",
+        f"({effect_text(best.held_out, best.held_out_error)} against all others).{without} All {units} units were "
+        f"ablated; they were selected on {count(selection, 'image')}, effects are measured on {held_out:,} others.",
         blocks=[_curves(found), Block("The units that each class needs", lead, table.html())],
         methods=("classifier",),
     )
@@ -162,7 +162,7 @@ def _curve(own: pd.DataFrame, name: str) -> str:
 
 def _first_units(found: "UnitAccuracy", name: str) -> str:
     own = found.table[found.table["class"] == name].sort_values("rank").head(_UNITS)
-    return ", ".join(f"{row.unit} ({effect_text(row.told, row.told_error)})" for row in rows(own))
+    return ", ".join(f"{row.unit} ({effect_text(row.held_out, row.held_out_error)})" for row in rows(own))
 
 
 def _most_needed(found: "UnitAccuracy") -> pd.DataFrame:

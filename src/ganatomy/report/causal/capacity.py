@@ -44,7 +44,7 @@ def capacity_section(capacity: "Capacity") -> Section:
         "every unit at k; what a transplant does more, the pattern of the features does."
     )
     lead += f" Only places that mostly show {' or '.join(spec.on)}." if spec.on else ""
-    lead += frequent_places(spec.concept, spec.usual)
+    lead += frequent_places(spec.concept, spec.min_frequency)
     (table,) = capacity_tables(capacity)
     return Section(
         key=f"capacity-{spec.concept}",
@@ -100,7 +100,7 @@ def _answer(capacity: "Capacity") -> str:
         return f"No image has a place without {spec.concept} to insert at."
     row: Any = rows(own[own["picked"]])[0]
     near = own[(own["layer"] == row.layer) & (own["cell"] == row.cell)]
-    beside = {each.by: each for each in rows(near[near["multiple"].isna() | (near["multiple"] == row.multiple)])}
+    controls = {each.by: each for each in rows(near[near["multiple"].isna() | (near["multiple"] == row.multiple)])}
     text = (
         f"Best: {count(row.units, 'unit')} of {row.layer} by {row.by}, {row.cell} × {row.cell}, {row.multiple:g} × k: "
         f"{spec.concept} appears in {percent_with_error(row.appears, row.appears_error)} of {row.places:,} places; "
@@ -112,5 +112,5 @@ def _answer(capacity: "Capacity") -> str:
         "random": "random units",
         "transplant": "features of an image that shows it",
     }
-    text += "".join(f"; {name}: {percent(beside[by].appears, 2)}" for by, name in names.items() if by in beside)
+    text += "".join(f"; {name}: {percent(controls[by].appears, 2)}" for by, name in names.items() if by in controls)
     return f"{text}. Chosen on one half of the images, measured on the other."

@@ -168,7 +168,7 @@ def _under(context: "Context", table: Table) -> Block:
     if context.under["allowed"].notna().any():
         marks += [("✓", "it may be there"), ("✗", "it may not")]
     lead = "The same units, the same values: what was there before decides. Shares of the place’s pixels."
-    lead += frequent_places(context.spec.concept, context.spec.usual)
+    lead += frequent_places(context.spec.concept, context.spec.min_frequency)
     chart = (f"{context.spec.concept} gained, by the object under the place", context_chart(context))
     return Block("What decides", lead, legend(marks) + figures(chart) + table.folded())
 

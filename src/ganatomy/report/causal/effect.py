@@ -79,16 +79,17 @@ def effect_charts(effect: "Effect", read: str) -> list[Chart]:
 
 def effect_cards(effect: "Effect") -> list[Card]:
     """Return each image before and after, beside the same with random units, the edited region boxed."""
-    strips, boxes, done = effect.strips, _boxes(effect), _DONE[effect.spec.kind]
+    boxes, done = _boxes(effect), _DONE[effect.spec.kind]
+    ids, before, after, random = (tensor.numpy() for tensor in effect.strips.state_dict().values())
     cards: list[Card] = []
-    for i, number in enumerate(strips.ids):
+    for i, number in enumerate(ids):
         tiles = [
-            (tile(strips.before[i], f"Image {number} before", boxes), f"image {number}"),
-            (tile(strips.after[i], f"Image {number} with the units {done}", boxes), done),
+            (tile(before[i], f"Image {number} before", boxes), f"image {number}"),
+            (tile(after[i], f"Image {number} with the units {done}", boxes), done),
         ]
-        if len(strips.random):
+        if len(random):
             control = control_name(effect.facts)
-            tiles.append((tile(strips.random[i], f"Image {number}, {control} {done}", boxes), control))
+            tiles.append((tile(random[i], f"Image {number}, {control} {done}", boxes), control))
         cards.append(tiles)
     return cards
 

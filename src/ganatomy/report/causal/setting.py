@@ -60,7 +60,7 @@ def setting_section(setting: "BestSetting") -> Section:
         key=f"setting-{spec.concept}",
         short=f"setting {spec.concept}",
         question=f"Which setting inserts {spec.concept} best?",
-        answer=sentence(setting.told()),
+        answer=sentence(setting.description()),
         blocks=[
             Block("Measured", f"{lead}On held-out images.", measured.html()),
             Block("Tried", "On the other half of the images.", tried.html()),

@@ -7,7 +7,7 @@ import pandas as pd
 
 from ganatomy.report.causal.section import Block, Colours, figures
 from ganatomy.report.charts import Bar, Change, Chart, Piece, bar_chart, change_chart
-from ganatomy.report.compare.counts import BESIDE, heat
+from ganatomy.report.compare.counts import COLUMNS, heat
 from ganatomy.report.formats import count, percent, with_error
 from ganatomy.report.palette import NEUTRAL, concept_colours
 from ganatomy.report.tables import Column, Table, folded, rows
@@ -27,7 +27,7 @@ def concept_block(comparison: "Comparison") -> Block | None:
     if found.empty:
         return None
     lead = f"Units of {layer} per concept, of every concept that a unit of any study is interpretable for. "
-    if len(comparison.studies) > BESIDE:
+    if len(comparison.studies) > COLUMNS:
         lead += "Matched units, with standard errors; – where the concept is hardly drawn, or never."
         return Block("Which concepts", lead, _concept_heat(comparison, found))
     lead += "Matched ones are filled; pale are those that match nothing, and of whose interpretable pairs this is "
@@ -82,8 +82,8 @@ def change_block(comparison: "Comparison") -> Block | None:
         f"said where it holds in {comparison.spec.SURE:.0%} of the resampled sets of images or more; with a question "
         f"mark it may be the images. Changes of number are drawn where they hold as often. {_certain(comparison)}"
     )
-    body = figures(*drawn[:BESIDE]) if drawn else ""
-    more = len(drawn) - BESIDE
+    body = figures(*drawn[:COLUMNS]) if drawn else ""
+    more = len(drawn) - COLUMNS
     body += f'<p class="small">{count(more, "more study")}: see the table.</p>' if more > 0 else ""
     table = change_table(comparison)
     return Block("What appeared, what vanished", lead, body + table.folded(table.caption))

@@ -17,7 +17,7 @@ from ganatomy.report.tables import ALL, Column, Table, rows
 if TYPE_CHECKING:
     from ganatomy.experiments.compare.comparison import Comparison
 
-BESIDE = 6
+COLUMNS = 6
 """Studies that have a chart each; more of them share a table."""
 _DEEP = 3
 """Layers that make a curve."""
@@ -88,7 +88,7 @@ def layer_block(comparison: "Comparison") -> Block | None:
         "Share of the units of each layer that match a concept, so that wide layers and narrow ones can be compared, "
         "and how many distinct concepts they match. Bands are one standard error either way."
     )
-    if len(deep) > BESIDE:
+    if len(deep) > COLUMNS:
         return Block("Layer by layer", lead, _layer_heat(comparison, deep))
     drawn, size = layer_charts(comparison), max(2, len(deep))
     body = "".join(figures(*drawn[i : i + size]) for i in range(0, len(drawn), size))
@@ -97,7 +97,7 @@ def layer_block(comparison: "Comparison") -> Block | None:
 
 def layer_charts(comparison: "Comparison") -> list[Chart]:
     """Return curves over layers by category of each study, first shares, then concepts; then all studies in one."""
-    colours, deep = category_colours(comparison.shared), _deep(comparison)[:BESIDE]
+    colours, deep = category_colours(comparison.shared), _deep(comparison)[:COLUMNS]
     found = comparison.counts[comparison.counts["study"].isin(deep) & (comparison.counts["layer"] != ALL)]
     found = found.assign(share=found["matched"] / found["units"], share_error=found["matched_error"] / found["units"])
     parts = found[found["category"] != ALL]

@@ -48,7 +48,10 @@ def monitor_html(monitoring: "Monitoring", units: Sequence[tuple[str, int]] | No
         answer=answer(monitoring),
         skipped=rows(monitoring.skipped),
         blocks=[(_key(block), block) for block in blocks],
-        looks=[(f"{look.step:,}", look.name, f"{look.images:,}", look.study) for look in monitoring.looks],
+        snapshots=[
+            (f"{snapshot.step:,}", snapshot.name, f"{snapshot.images:,}", snapshot.study)
+            for snapshot in monitoring.snapshots
+        ],
         rule=last.facts.get("matched_rule", "–"),
         spec=dataclasses.asdict(last.spec),
         facts={name: last.facts[name] for name in ("inputs", "versions", "machine") if name in last.facts},
@@ -67,7 +70,7 @@ def answer(monitoring: "Monitoring") -> str:
         f"at step {row.step:,}, {row.matched} of {row.units:,} units match {count(row.concepts, 'concept')}"
         for row in rows(found)
     ]
-    return f"{count(len(monitoring.looks), 'checkpoint')}. {'; '.join(counts).capitalize()}."
+    return f"{count(len(monitoring.snapshots), 'checkpoint')}. {'; '.join(counts).capitalize()}."
 
 
 def _key(block: Block) -> str:

@@ -82,27 +82,27 @@ def unit_annotations(context: Context, layer: str, unit: UnitNumber) -> UnitAnno
 
 
 @routes.post("/api/studies/{study}/pairs")
-async def pair(context: Context, asked: PairRequest) -> Pair:
+async def pair(context: Context, request: PairRequest) -> Pair:
     """Return the next image that a person has not compared: as it is and without some units, in either order."""
-    units = asked.units
+    units = request.units
     if units is None:
         flags = await run_in_threadpool(context.annotations.read, "flags", context.digest)
-        units = artifact_units(flags, asked.layer)
+        units = artifact_units(flags, request.layer)
         if not units:
-            raise BadValue(f"nobody has flagged a unit of {asked.layer} yet; flag some, or name units")
-    context.painter.check(asked.layer, units)
-    comparison = _comparison(asked.layer, units)
+            raise BadValue(f"nobody has flagged a unit of {request.layer} yet; flag some, or name units")
+    context.painter.check(request.layer, units)
+    comparison = _comparison(request.layer, units)
     answers = await run_in_threadpool(context.annotations.read, "preferences", context.digest)
-    done = set(answers[(answers.rater == asked.rater.strip()) & (answers.comparison == comparison)].image)
+    done = set(answers[(answers.rater == request.rater.strip()) & (answers.comparison == comparison)].image)
     image = next(id for id in range(len(done) + 1) if id not in done)
-    strokes = [Stroke(action="remove", layer=asked.layer, units=list(units))]
+    strokes = [Stroke(action="remove", layer=request.layer, units=list(units))]
 
     def draw(painter: Painter) -> list[str]:
         both = [painter.image(image, 0), painter.paint(image, 0, strokes)]
         return [b64encode(png(each)).decode() for each in both]
 
     original, edited = await context.ask(draw)
-    left, right = (edited, original) if _edited_is_left(comparison, image, asked.rater) else (original, edited)
+    left, right = (edited, original) if _edited_is_left(comparison, image, request.rater) else (original, edited)
     return Pair(comparison=comparison, image=image, left=left, right=right)
 
 

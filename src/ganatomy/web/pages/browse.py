@@ -68,9 +68,9 @@ async def ranking(
 
 
 @routes.post("/api/studies/{study}/features")
-async def features(context: Context, asked: FeaturesRequest) -> FeaturesFound:
+async def features(context: Context, request: FeaturesRequest) -> FeaturesFound:
     """Return what units do in a part of an image, as numbers."""
-    return await context.ask(lambda painter: painter.features(asked))
+    return await context.ask(lambda painter: painter.features(request))
 
 
 @routes.get(f"{LAYER}/units/{{unit}}/card.png", response_class=Response)
@@ -87,12 +87,12 @@ async def unit_map(context: Context, layer: str, unit: UnitNumber, id: ImageId, 
 
 
 @routes.post("/api/studies/{study}/active")
-async def active(context: Context, asked: Region) -> Active:
+async def active(context: Context, request: Region) -> Active:
     """Return which units are active in a part of an image, and what it shows."""
-    return await context.ask(lambda painter: painter.active(asked))
+    return await context.ask(lambda painter: painter.active(request))
 
 
 @routes.post("/api/studies/{study}/common")
-async def common(context: Context, asked: CommonRequest) -> list[ActiveUnit]:
+async def common(context: Context, request: CommonRequest) -> list[ActiveUnit]:
     """Return the units that light up in all of some images."""
-    return await context.ask(lambda painter: painter.common(asked.ids, asked.seed, asked.layer, asked.top))
+    return await context.ask(lambda painter: painter.common(request.ids, request.seed, request.layer, request.top))

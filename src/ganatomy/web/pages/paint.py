@@ -31,42 +31,42 @@ async def image(context: Context, id: ImageId, seed: SeedNumber = 0) -> Response
 
 
 @routes.post("/api/studies/{study}/paint", response_class=Response, responses=PNG)
-async def paint(context: Context, asked: PaintRequest) -> Response:
+async def paint(context: Context, request: PaintRequest) -> Response:
     """Return an image with strokes on it; 409 if a newer request of the same stream came first."""
-    priority = Priority(PAINT, asked.stream, asked.number)
-    return await context.ask_png(lambda painter: painter.paint(asked.id, asked.seed, asked.strokes), priority)
+    priority = Priority(PAINT, request.stream, request.number)
+    return await context.ask_png(lambda painter: painter.paint(request.id, request.seed, request.strokes), priority)
 
 
 @routes.post("/api/studies/{study}/changes")
-async def changes(context: Context, asked: PaintRequest) -> Changes:
+async def changes(context: Context, request: PaintRequest) -> Changes:
     """Return what strokes did to an image, concept by concept, by the segmenter."""
-    priority = Priority(READ, asked.stream and f"{asked.stream} changes", asked.number)
-    return await context.ask(lambda painter: painter.changes(asked.id, asked.seed, asked.strokes), priority)
+    priority = Priority(READ, request.stream and f"{request.stream} changes", request.number)
+    return await context.ask(lambda painter: painter.changes(request.id, request.seed, request.strokes), priority)
 
 
 @routes.post("/api/studies/{study}/edits")
-async def edits(context: Context, asked: Painting) -> Response:
+async def edits(context: Context, request: Painting) -> Response:
     """Return the interventions that strokes mean, as a file for ``ganatomy apply``."""
-    found = await context.ask(lambda painter: painter.edits(asked.strokes))
+    found = await context.ask(lambda painter: painter.edits(request.strokes))
     text = edits_json(found, context.painter.source.models.generator.fingerprint)
-    name = f'attachment; filename="edits-{asked.id}.json"'
+    name = f'attachment; filename="edits-{request.id}.json"'
     return Response(text, media_type="application/json", headers={"content-disposition": name})
 
 
 @routes.post("/api/studies/{study}/generate")
-async def generate(context: Context, asked: GenerateRequest) -> Images:
+async def generate(context: Context, request: GenerateRequest) -> Images:
     """Draw several images with the same strokes, or interventions, on each."""
-    if asked.edits is not None and asked.strokes:
+    if request.edits is not None and request.strokes:
         raise BadValue("strokes are given, and edits too; give one or the other")
 
     def read(painter: Painter) -> list[Intervention]:
-        return painter.edits(asked.strokes) if asked.edits is None else painter.read_edits(asked.edits)
+        return painter.edits(request.strokes) if request.edits is None else painter.read_edits(request.edits)
 
     def draw(id: int, painter: Painter) -> str:
-        return b64encode(png(painter.edited(id, asked.seed, interventions))).decode()
+        return b64encode(png(painter.edited(id, request.seed, interventions))).decode()
 
     interventions = await context.ask(read)
-    return Images(images=[await context.ask(partial(draw, id)) for id in asked.ids])
+    return Images(images=[await context.ask(partial(draw, id)) for id in request.ids])
 
 
 @routes.get("/api/studies/{study}/layers/{layer}/brushes")

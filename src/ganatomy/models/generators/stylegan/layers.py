@@ -88,8 +88,8 @@ class ModulatedConv(nn.Module):
         self.weight = constant(weight.contiguous(memory_format=torch.channels_last))
         self.length = constant(length)
         self.energy = constant(weight.square().sum((2, 3)).T) if demodulate else None
-        usual = part.tensor("magnitude_ema") if part.has("magnitude_ema") else torch.ones([])  # StyleGAN3 only
-        self.usual = constant(usual.clamp(min=1e-12).rsqrt())
+        magnitude = part.tensor("magnitude_ema") if part.has("magnitude_ema") else torch.ones([])  # StyleGAN3 only
+        self.magnitude = constant(magnitude.clamp(min=1e-12).rsqrt())
 
     def style(self, w: Float[Tensor, "b d"]) -> Style:
         """Return the style: the scale of each input channel."""
@@ -105,7 +105,7 @@ class ModulatedConv(nn.Module):
         if self.energy is not None:
             scale = (style[:, :, 0, 0].square() @ self.energy + 1e-8 / loss.square()).rsqrt()
         x = convolve(x.to(self.weight.dtype) * style.to(self.weight.dtype), self.weight)
-        scale, bias = (scale * self.usual * gain)[:, :, None, None], (self.bias * gain)[:, None, None]
+        scale, bias = (scale * self.magnitude * gain)[:, :, None, None], (self.bias * gain)[:, None, None]
         units: Maps = torch.addcmul(bias.to(x.dtype), x, scale.to(x.dtype))
         return units
 

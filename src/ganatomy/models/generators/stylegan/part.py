@@ -77,16 +77,16 @@ class Part:
         size = len(kept) if isinstance(kept, Tensor) and kept.ndim else None
         return self.tensor(name, size, size) * gain**2
 
-    def _fact(self, name: str, is_valid: Callable[[Any], bool], wanted: str) -> Any:
+    def _fact(self, name: str, is_valid: Callable[[Any], bool], message: str) -> Any:
         value = self._facts.get(name)
         if not is_valid(value):
-            raise BadFile(f"{self.source}: {self.path}.{name} is {wanted}")
+            raise BadFile(f"{self.source}: {self.path}.{name} is {message}")
         return value
 
     def number(self, name: str, low: float = 0.0, high: float = 1e6) -> float:
         """Return a number within bounds."""
-        wanted = f"not a number from {low:g} to {high:g}"
-        return float(self._fact(name, lambda value: isinstance(value, int | float) and low <= value <= high, wanted))
+        message = f"not a number from {low:g} to {high:g}"
+        return float(self._fact(name, lambda value: isinstance(value, int | float) and low <= value <= high, message))
 
     def whole(self, name: str, low: int = 0, high: int = LARGEST) -> int:
         """Return a whole number within bounds."""
@@ -99,8 +99,8 @@ class Part:
 
     def choice(self, name: str, choices: tuple[Any, ...]) -> Any:
         """Return a fact that is one of a few."""
-        wanted = f"none of {', '.join(map(str, choices))}"
-        return self._fact(name, lambda value: isinstance(value, str | bool | int) and value in choices, wanted)
+        message = f"none of {', '.join(map(str, choices))}"
+        return self._fact(name, lambda value: isinstance(value, str | bool | int) and value in choices, message)
 
     def sizes(self, name: str, count: int, low: int, high: int = LARGEST) -> list[int]:
         """Return `count` whole numbers within bounds."""
