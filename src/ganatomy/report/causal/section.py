@@ -40,7 +40,7 @@ class Section:
         question: its first line.
         answer: the number that answers it, with its error and its control.
         blocks: images first.
-        methods: what the page explains of the method: ``edit``, ``segmenter``, ``classifier``, ``distance``.
+        methods: what the page explains of the method: any of ``edit``, ``segmenter``, ``classifier``, ``distance``.
         spec, facts, warnings: of the study; `Result.section` fills them in.
     """
 
