@@ -152,6 +152,8 @@ def test_dissect_writes_a_study_and_a_report_and_shows_a_table(capsys: pytest.Ca
     Path("study/report.html").unlink()
     assert answer(capsys, "report", "study") == "report: study/report.html\n"
     assert answer(capsys, "report", "study", "--out", "pages/one.html") == "report: pages/one.html\n"
+    assert answer(capsys, "report", "study", "--out", "small.html", "--budget", "0.07") == "report: small.html\n"
+    assert Path("small.html").stat().st_size < Path("pages/one.html").stat().st_size
     assert Path("pages/one.html").read_bytes() == Path("study/report.html").read_bytes()
 
 

@@ -1,6 +1,7 @@
 """Mistakes are told in one line, and the tree in the docstring is the tree."""
 
 import inspect
+from pathlib import Path
 
 import pytest
 
@@ -36,3 +37,12 @@ def test_the_tree_is_drawn_as_it_is() -> None:
     assert issubclass(errors.StudyMismatch, errors.StudyError)
     with pytest.raises(GanatomyError):
         raise UnknownName("layer", "x", [])
+
+
+def test_every_kind_has_a_code_that_the_guide_lists() -> None:
+    kinds = [each for each in vars(errors).values() if inspect.isclass(each) and issubclass(each, GanatomyError)]
+    codes = [each.code for each in kinds]
+    assert len(set(codes)) == len(kinds)
+    assert UnknownName("layer", "x", []).code == "unknown-name"
+    guide = (Path(__file__).parents[1] / "docs" / "bad-input.md").read_text()
+    assert [code for code in codes if f"`{code}`" not in guide] == ["mistake"]

@@ -199,3 +199,4 @@ def test_the_browser_of_units_is_the_report_whose_pieces_are_served(client: Test
     missing = client.get("/browse/planted/pieces/sheet-9")
     assert missing.status_code == 404
     assert "unknown piece 'sheet-9'" in missing.json()["reason"]
+    assert missing.json()["code"] == "unknown-name"

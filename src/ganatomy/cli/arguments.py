@@ -82,6 +82,7 @@ def _add_studies(commands: Any) -> None:
     parser = add_command(commands, "report", verbs.report, "write the report of a finished study")
     parser.add_argument("directory", type=study, metavar="DIR", help="the study directory")
     parser.add_argument("--out", type=study, metavar="FILE", default=None, help="(DIR/report.html)")
+    parser.add_argument("--budget", type=float, metavar="MB", default=40, help="most that the page may take (40)")
 
 
 def _add_models(commands: Any) -> None:

@@ -95,7 +95,8 @@ def report(arguments: Namespace) -> None:
     from ganatomy.experiments.dissection import Dissection
 
     result = Dissection.open(arguments.directory)
-    terminal.print_report(_write_report(result, arguments.out or arguments.directory / "report.html"))
+    page = arguments.out or arguments.directory / "report.html"
+    terminal.print_report(_write_report(result, page, budget=round(arguments.budget * 1e6)))
 
 
 def merge(arguments: Namespace) -> None:
@@ -197,11 +198,11 @@ def print_json(content: Any) -> None:
     sys.stdout.write(json.dumps(content, indent=1, ensure_ascii=not is_unicode()) + "\n")
 
 
-def _write_report(result: "Dissection", page: Path) -> Path:
+def _write_report(result: "Dissection", page: Path, **options: Any) -> Path:
     from ganatomy.report.html import write_report
 
     with writing(page, result.study.directory):
-        write_report(result, page)
+        write_report(result, page, **options)
     return page
 
 

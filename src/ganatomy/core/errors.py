@@ -15,18 +15,27 @@
 """
 
 import difflib
+import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 LONGEST = 1500
 """Letters of a message: what it quotes of a file may be of any length."""
 
 
 class GanatomyError(Exception):
-    """Any mistake that a user can correct; the command line prints it in one line and exits with code 2.
+    """Any mistake that a user can correct; the command line prints it in one line and exits with status 2.
 
     Messages may quote files of strangers, so control characters are escaped.
+
+    Attributes:
+        code: what kind of mistake it is, for programs: ``bad-file``; wording may change, codes do not.
     """
+
+    code: ClassVar[str] = "mistake"
+
+    def __init_subclass__(cls) -> None:
+        cls.code = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", cls.__name__).lower()
 
     def __init__(self, message: str = "") -> None:
         text = shown(message[: LONGEST + 1])

@@ -207,8 +207,8 @@ def sort_out(features, u, axes, grid, collected, kept):  # pragma: no cover
     Args:
         features, u, axes: as for `count_unit`.
         grid: (start float32, scale float32): cell 0 is the start, cell i what is i - 1 to i cells above it.
-        wanted: bool [cells], those to collect.
-        kept: float64, to be filled with the values of the wanted cells; empty to count instead.
+        collected: bool [cells], those to collect.
+        kept: float64, to be filled with the values of those cells; empty to count instead.
     """
     start, scale = grid
     rows, columns = axes

@@ -78,4 +78,5 @@ async def _error_answer(_: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"reason": reason}, 422)
     status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 422)
     headers = {"retry-after": "1"} if status == 503 else None
-    return JSONResponse({"reason": " ".join(str(error).split())}, status, headers)
+    code = error.code if isinstance(error, GanatomyError) else None
+    return JSONResponse({"reason": " ".join(str(error).split()), "code": code}, status, headers)

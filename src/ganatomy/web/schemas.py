@@ -308,6 +308,7 @@ class Preference(BaseModel):
 
 
 class ErrorBody(BaseModel):
-    """Why a request was refused."""
+    """Why a request was refused; `code` is the kind of a user's mistake, see `GanatomyError`."""
 
     reason: str
+    code: str | None = None
