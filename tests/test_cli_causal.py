@@ -62,7 +62,7 @@ BEST = ("--concept", "ball", "--top", "1", "--pool", "16")
 
 def test_an_option_that_is_not_given_is_not_set() -> None:
     given = vars(build().parse_args(["insert", "study", "--concept", "x", "--layer", "layer2", "--at", "everywhere"]))
-    assert given.keys() == {"run", "directory", "layer", "at", "device", "execute", "json", "concept"}
+    assert given.keys() == {"run", "directory", "layer", "at", "device", "opened_engine", "json", "concept"}
     assert given["at"] is None
     given = vars(build().parse_args(["insert", "study", "--concept", "x", "--at", "0,1,2,3", "--units", "4,5"]))
     assert (given["at"], given["units"]) == ((0, 1, 2, 3), (4, 5))

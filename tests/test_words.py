@@ -16,6 +16,7 @@ NAMES = frozenset(
     Machine Foreign Entries House Guard Turn Mood Draws Hold Claim Copy Stamp Wire Verdict Verdicts Reading Chosen
     Counted Compared Looking Look Frame Shown PictureSet Words Given Known Lending Tried Task Both Shares Waves
     Doubling JudgedAlone home_device give_back settle settled StatedBar door lent house guard judge
+    told said asked wanted usual looks look mend StudyResult TensorStep warnings_of
     """.split()  # noqa: SIM905
 )
 """Identifiers that only their authors understood."""

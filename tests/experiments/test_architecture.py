@@ -25,7 +25,7 @@ def saliency(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     module = ModuleType(name)
     monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.setitem(EXPERIMENTS, "saliency", "causal.saliency:SALIENCY")  # type: ignore[arg-type]
-    exec(compile(code, str(PAGE), "exec"), vars(module))
+    exec(compile(code, str(PAGE), "exec"), vars(module))  # noqa: S102
     return module
 
 

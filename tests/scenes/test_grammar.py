@@ -43,8 +43,8 @@ def test_rules_name_only_objects_of_their_category(category: str) -> None:
     rules = grammar(category).rules
     for name, rule in rules.items():
         assert rule.name == name
-        assert set(rule.beside) <= rules.keys()
-        assert len(set(rule.beside)) == len(rule.beside), f"{name} has a neighbour twice"
+        assert set(rule.adjacent) <= rules.keys()
+        assert len(set(rule.adjacent)) == len(rule.adjacent), f"{name} has a neighbour twice"
 
 
 def test_the_vocabulary_holds_every_word_of_every_rule_once() -> None:

@@ -41,7 +41,7 @@ def runner(arguments: Namespace, source: Source, dry: bool) -> Runner:
         if dry:
             raise DryRun
 
-    return Runner(arguments.execute, terminal.Bar(), before)
+    return Runner(arguments.opened_engine, terminal.Bar(), before)
 
 
 def _counts(directory: Path, spec: SampleSpec) -> bool:

@@ -31,7 +31,7 @@ def compare(arguments: Namespace) -> None:
     from ganatomy.report.compare.page import write_comparison
 
     spec, quality = planned(arguments.directories, given_options(arguments))
-    found = run_compare(spec, arguments.directories, quality, arguments.device, arguments.execute, terminal.Bar())
+    found = run_compare(spec, arguments.directories, quality, arguments.device, arguments.opened_engine, terminal.Bar())
     with writing(arguments.out):
         page = write_comparison(found, arguments.out)
     if not arguments.json:

@@ -12,7 +12,7 @@ def add_engine(parser: Parser) -> None:
     """Add where a command counts and computes, and how it answers."""
     add_device(parser)
     add_json(parser)
-    parser.set_defaults(device=None, execute=None)
+    parser.set_defaults(device=None, opened_engine=None)
     parser.add_argument("--engine", metavar="NAME", help="local, processes, ray or ray://HOST:PORT (local)")
     parser.add_argument("--workers", type=int, metavar="N", help="so many processes, or workers of Ray (one a core)")
     parser.add_argument("--devices", type=names, metavar="A,B", help="a process on each: GPUs 0,1,2,3, or cpu,cpu")
@@ -22,13 +22,13 @@ def add_engine(parser: Parser) -> None:
 
 
 def run_with_engine(arguments: Namespace) -> int:
-    """Run a command and return its exit code; one that measures finds the engine at ``arguments.execute``.
+    """Run a command and return its exit code; one that measures finds the engine at ``arguments.opened_engine``.
 
     Raises:
         GanatomyError: there is no such engine, part or device, or the options contradict each other.
     """
     given = vars(arguments)
-    if "execute" not in given:
+    if "opened_engine" not in given:
         return arguments.run(arguments) or 0
     from ganatomy.engines.registry import driver_device, open_engine
     from ganatomy.study import Part
@@ -39,7 +39,7 @@ def run_with_engine(arguments: Namespace) -> int:
         shard, wait = given.pop("shard", None), given.pop("wait", None)
         if shard is None and wait is not None:
             raise BadValue("--wait is for the other parts of a run with --shard; leave it out")
-        arguments.execute = engine if shard is None else Part.read(shard, wait or 0.0, engine)
+        arguments.opened_engine = engine if shard is None else Part.read(shard, wait or 0.0, engine)
         try:
             return arguments.run(arguments) or 0
         except PartsMissing as missing:

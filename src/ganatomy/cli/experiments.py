@@ -28,7 +28,7 @@ RUN = ("out", "device", "engine", "progress")
 """Arguments of every public function that are no options of its experiment."""
 OPEN = ("study", "generator", "segmenter")
 """Arguments of a function about a dissection: a command opens the models by their names."""
-ARGUMENTS = ("run", "directory", "directories", "out", "dry_run", "device", "execute", "json")
+ARGUMENTS = ("run", "directory", "directories", "out", "dry_run", "device", "opened_engine", "json")
 CONCEPTS = ("concept", "on", "allowed", "forbidden")
 """Options that name concepts, whose names may have commas in them."""
 NAMES = {"shard": "shard_size"}

@@ -92,7 +92,7 @@ def _dissect(arguments: Namespace, given: dict[str, Any]) -> "Monitoring":
         time = terminal.duration(len(checkpoints) * cost.seconds)
         where = display_path(arguments.out)
         terminal.print_line(f"{len(checkpoints)} checkpoints, about {time}: of each {each} in {where}", arguments.json)
-    return run_monitor(checkpoints, arguments.out, options, arguments.device, arguments.execute, terminal.Bar())
+    return run_monitor(checkpoints, arguments.out, options, arguments.device, arguments.opened_engine, terminal.Bar())
 
 
 def _planned(checkpoints: list[str], given: dict[str, Any]) -> "list[Checkpoint]":

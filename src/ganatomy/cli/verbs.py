@@ -54,7 +54,7 @@ def dissect(arguments: Namespace) -> None:
         return terminal.print_line(
             "\n".join(f"with {o}: {_cost_text(c)}" if o else _cost_text(c) for o, c in costs.items())
         )
-    study, (spec, models, _) = begin(choice, arguments.out, arguments.execute, terminal.Bar())
+    study, (spec, models, _) = begin(choice, arguments.out, arguments.opened_engine, terminal.Bar())
     with study:
         if not study.finished:
             text = f"{spec.generator} through {spec.segmenter}: {_cost_text(costs[''])} in {place}"

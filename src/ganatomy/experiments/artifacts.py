@@ -55,7 +55,7 @@ class Strips(Tensors):
 
     Attributes:
         units: int64 [k], worst first.
-        pictures: uint8 [k, n, H, W, 3].
+        images: uint8 [k, n, H, W, 3].
     """
 
     units: Tensor

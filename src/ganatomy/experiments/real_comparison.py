@@ -100,7 +100,7 @@ class RealSpec:
     """Which real images were described, and by what; the same for every generator of images of that size.
 
     Attributes:
-        pictures, features: fingerprints of the set and of the network.
+        images, features: fingerprints of the set and of the network.
         reals, seed: which images of the set.
         size, crop: of the `CropSpec` that was seen of them.
         order: in which they were described.

@@ -101,7 +101,7 @@ class Redrawn(Tensors):
 
     Attributes:
         ids: int64 [n].
-        pictures: uint8 [n, trials, H, W, 3].
+        images: uint8 [n, trials, H, W, 3].
     """
 
     ids: Tensor

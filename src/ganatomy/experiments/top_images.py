@@ -22,7 +22,7 @@ class Strip:
     Attributes:
         ids: int64 [k], latent ids, best first.
         values: float32 [k], the unit's greatest activation in each.
-        pictures: uint8 [k, H, W, 3].
+        images: uint8 [k, H, W, 3].
         masks: bool [k, rows, columns], where the unit is above its threshold, at the resolution of the label maps.
     """
 
@@ -37,7 +37,7 @@ class Strips:
 
     Attributes:
         ids: int64 [images], ascending.
-        pictures: uint8 [images, 3, H, W].
+        images: uint8 [images, 3, H, W].
         masks: by layer, uint8 [u, k, bytes].
         size: int64 [4], height and width of the masks, and the `image` of their grid, 0 and 0 for none.
     """

@@ -32,16 +32,16 @@ def draw(canvas: Canvas) -> None:
 
 def _towered(site: Site) -> list[Wall]:
     draws, s = site.canvas.draws, site.scale
-    beside = draws.chance("tower beside", 0.5)
+    adjacent = draws.chance("tower beside", 0.5)
     half = draws.uniform("tower width", 0.078, 0.095) * s
     height, rise = draws.uniform("tower height", 0.38, 0.43) * s, draws.uniform("spire height", 0.15, 0.2) * s
-    front = where(beside, 0.5 * half, 0) - 0.13 * s
+    front = where(adjacent, 0.5 * half, 0) - 0.13 * s
     _path(site, front)
     facade, flank = _nave(site, front, 0.125 * s, 0.2 * s)
-    _door(site, front, 0.042 * s, 0.145 * s, present=beside)
-    shaft = _tower(site, np.where(beside, front - 0.11 * s - half, front), half, height, rise)
-    _door(site, front, 0.042 * s, 0.145 * s, sill=0.008, present=~beside)
-    return [replace(facade, present=beside), flank, shaft]  # a tower in front hides the facade
+    _door(site, front, 0.042 * s, 0.145 * s, present=adjacent)
+    shaft = _tower(site, np.where(adjacent, front - 0.11 * s - half, front), half, height, rise)
+    _door(site, front, 0.042 * s, 0.145 * s, sill=0.008, present=~adjacent)
+    return [replace(facade, present=adjacent), flank, shaft]  # a tower in front hides the facade
 
 
 def _chapel(site: Site) -> list[Wall]:

@@ -34,7 +34,7 @@ class Rule:
         return dict(zip(PLANES, ((self.name,), self.parts, self.materials), strict=True))
 
     @property
-    def beside(self) -> tuple[str, ...]:
+    def adjacent(self) -> tuple[str, ...]:
         """What it may lie beside in the image, by its own rule."""
         return self.on + self.hides + self.meets
 
@@ -66,7 +66,7 @@ class Grammar:
 
     def adjacent(self, one: str, other: str) -> bool:
         """Whether pixels of two objects may lie side by side: one carries, hides or meets the other."""
-        return other in self.rule(one).beside or one in self.rule(other).beside
+        return other in self.rule(one).adjacent or one in self.rule(other).adjacent
 
     def rule(self, name: str) -> Rule:
         """The rule of an object; raises UnknownName, with suggestions."""

@@ -298,12 +298,12 @@ def test_a_killed_search_goes_on_to_the_same_bits(
     source: Source, found: Ace, last: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     evaluate = optimisation.evaluate
-    looks: list[int] = []
+    evaluations: list[int] = []
 
     def dies(*given: Any) -> optimisation.OptimizerState:
-        if len(looks) > last:
+        if len(evaluations) > last:
             raise Killed
-        looks.append(0)
+        evaluations.append(0)
         return evaluate(*given)
 
     monkeypatch.setattr(optimisation, "evaluate", dies)

@@ -262,13 +262,13 @@ def test_equals_are_ranked_by_what_they_began_with() -> None:
 
 
 def looked(held: list[float], errors: list[float]) -> optimisation.OptimizerState:
-    """A search whose looks, four updates apart, had these held-out effects; errors are those of the gains."""
-    looks, zero = torch.zeros(len(held), len(optimisation.LOOK), dtype=torch.float64), torch.zeros(2)
+    """A search whose evaluations, four updates apart, had these held-out effects; errors are those of the gains."""
+    evaluations, zero = torch.zeros(len(held), len(optimisation.EVALUATION), dtype=torch.float64), torch.zeros(2)
     for name, values in {"step": range(0, 4 * len(held), 4), "held_out": held, "gain_error": errors}.items():
-        looks[:, optimisation.LOOK.index(name)] = torch.tensor(list(values), dtype=torch.float64)
-    looks[:, optimisation.LOOK.index("gain")] = torch.tensor(held, dtype=torch.float64) - held[0]
+        evaluations[:, optimisation.EVALUATION.index(name)] = torch.tensor(list(values), dtype=torch.float64)
+    evaluations[:, optimisation.EVALUATION.index("gain")] = torch.tensor(held, dtype=torch.float64) - held[0]
     alphas, scales = torch.zeros(len(held), 2), torch.ones(2, 2)
-    return optimisation.OptimizerState(zero, zero, zero, zero, scales, looks, alphas, zero, zero)
+    return optimisation.OptimizerState(zero, zero, zero, zero, scales, evaluations, alphas, zero, zero)
 
 
 def test_where_no_look_beats_the_start_by_more_than_its_error_the_start_is_the_answer(source: Source) -> None:
@@ -282,14 +282,14 @@ def test_where_no_look_beats_the_start_by_more_than_its_error_the_start_is_the_a
 def test_the_error_of_a_gain_is_of_the_same_images(source: Source, value: Tensor) -> None:
     problem = objective(source, value, steps=4, every=4, decay=False, rate=0.3)
     first = begin(problem, torch.linspace(1, 0, UNIT_COUNT))
-    found = advance(problem, first).looks[-1]
-    row = dict(zip(optimisation.LOOK, found.tolist(), strict=True))
+    found = advance(problem, first).evaluations[-1]
+    row = dict(zip(optimisation.EVALUATION, found.tolist(), strict=True))
     kept = [clipped(alpha, first.start, 2) for alpha in (first.start, advance(problem, first).alpha)]
     (gone, come), (gone_after, come_after) = (problem.held_out_terms(alpha, first.scales[1]) for alpha in kept)
     gain = (come_after - come).mean() - (gone_after - gone).mean()
     error = ((come_after - come).var() / 6 + (gone_after - gone).var() / 6).sqrt()
     assert (row["gain"], row["gain_error"]) == pytest.approx((float(gain), float(error)), abs=1e-6)
-    assert first.looks[0, -2:].tolist() == [0, 0]
+    assert first.evaluations[0, -2:].tolist() == [0, 0]
 
 
 def test_the_best_look_is_the_answer_unless_all_steps_are_to_be_made(source: Source) -> None:

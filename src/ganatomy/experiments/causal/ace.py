@@ -31,7 +31,7 @@ from ganatomy.experiments.causal.choice import ace_path, alpha_of, random_sets
 from ganatomy.experiments.causal.insertion import RowEdit, draw_edited
 from ganatomy.experiments.causal.locations import SALT, Locations, candidates, check_scores, present
 from ganatomy.experiments.causal.optimise import (
-    LOOK,
+    EVALUATION,
     Objective,
     OptimizerState,
     PresentAbsent,
@@ -175,10 +175,10 @@ def run_ace(
             study.write_table("units", units)
             study.write_table("history", _history(search, spec.pool + tried))
             _measure(spec, source, study, units)
-            gradients = int(search.looks[-1, LOOK.index("gradient")])
-            forward = int(search.looks[-1, LOOK.index("forward")])
+            gradients = int(search.evaluations[-1, EVALUATION.index("gradient")])
+            forward = int(search.evaluations[-1, EVALUATION.index("forward")])
             count = {"pool": spec.pool, "candidates": tried, "forward": forward, "gradients": gradients}
-            updates = int(search.looks[search.best(spec), LOOK.index("step")])
+            updates = int(search.evaluations[search.best(spec), EVALUATION.index("step")])
             study.finish(evaluations=count, updates=updates)
     return Ace.open(directory)
 
@@ -212,10 +212,10 @@ def _unit_table(search: OptimizerState, spec: AceSpec, ious: Tensor, value: PerU
 
 
 def _history(search: OptimizerState, before: int) -> pd.DataFrame:
-    looks = pd.DataFrame(search.looks.numpy(), columns=pd.Index(LOOK))
-    steps, gradients = looks.step.astype(int), looks.gradient.astype(int)
-    evaluations = looks.forward.astype(int) + gradients + before
-    kept = looks[["seconds", "processor", "held_out", "error", "gain", "gain_error"]]
+    evaluations = pd.DataFrame(search.evaluations.numpy(), columns=pd.Index(EVALUATION))
+    steps, gradients = evaluations.step.astype(int), evaluations.gradient.astype(int)
+    evaluations = evaluations.forward.astype(int) + gradients + before
+    kept = evaluations[["seconds", "processor", "held_out", "error", "gain", "gain_error"]]
     return pd.concat([pd.DataFrame({"step": steps, "evaluations": evaluations, "gradients": gradients}), kept], axis=1)
 
 

@@ -122,7 +122,7 @@ class Inserted(JoinedRows):
         gain, image_gain: float32 [n], pixels of the concept gained at the place and in the whole image, both as
             shares of the place's pixels.
         random_gain, random_image_gain: float32 [n], the same by random units.
-        pictures, inserted: uint8 [k, 3, H, W], before, and after the insertion that gained most at its place.
+        images, inserted: uint8 [k, 3, H, W], before, and after the insertion that gained most at its place.
     """
 
     ROWS = ("under", "before", "gain", "image_gain", "random_gain", "random_image_gain")
@@ -164,7 +164,7 @@ class Context(Result):
             P ≥ 5 % and with P = 0, and has allowed_appears, forbidden_appears (shares of places where the object
             appears, with errors) and their appears_ratio … too; `places` has possible, free, appears, random_appears.
             Empty for any other generator.
-        boxes: the responsive places of the images shown: image (number in `pictures`), id, row, column, gain, under,
+        boxes: the responsive places of the images shown: image (number in `images`), id, row, column, gain, under,
             top, left, height, width (in pixels of the image).
     """
 

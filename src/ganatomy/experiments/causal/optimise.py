@@ -32,7 +32,7 @@ PREFIX_BYTES = 1 << 30
 MOMENTS = (0.9, 0.999)
 """How much Adam remembers of the gradient and of its square; 1e-8 keeps it from dividing by zero."""
 
-LOOK = ("step", "forward", "gradient", "seconds", "processor", "held_out", "error", "gain", "gain_error")
+EVALUATION = ("step", "forward", "gradient", "seconds", "processor", "held_out", "error", "gain", "gain_error")
 """What is noted at each look: updates so far; images segmented, and of these with gradients; time; held-out δ; by how
 much that is more than at the start, with the error of the difference on the same images."""
 
@@ -175,8 +175,8 @@ class OptimizerState(Tensors):
         start: [u], the α that it began with.
         alpha, mean, square: [u], α and what Adam remembers.
         scales: [2, 2], E[s_c(x)] of training and of held-out places, as ablation and as insertion are read.
-        looks: float64 [looks, 9], the columns of `LOOK`.
-        alphas: [looks, u], α at each look.
+        evaluations: float64 [n, 9], the columns of `EVALUATION`.
+        alphas: [n, u], α at each evaluation.
         gone, come: [held], both terms of δ at the start, image by image.
     """
 
@@ -185,15 +185,15 @@ class OptimizerState(Tensors):
     mean: PerUnit
     square: PerUnit
     scales: Float[Tensor, "2 2"]
-    looks: Float[Tensor, "looks columns"]
-    alphas: Float[Tensor, "looks u"]
+    evaluations: Float[Tensor, "n columns"]
+    alphas: Float[Tensor, "n u"]
     gone: Float[Tensor, " present"]
     come: Float[Tensor, " absent"]
 
     @property
     def step(self) -> int:
         """How many updates were made."""
-        return int(self.looks[-1, 0])
+        return int(self.evaluations[-1, 0])
 
     def best(self, spec: AceSpec) -> int:
         """Return the look whose α is the answer; the last, if all steps are made.
@@ -202,14 +202,16 @@ class OptimizerState(Tensors):
         difference; where none does, the start.
         """
         if spec.patience == 0:
-            return len(self.looks) - 1
-        effect, gain, error = (self.looks[:, LOOK.index(name)] for name in ("held_out", "gain", "gain_error"))
+            return len(self.evaluations) - 1
+        effect, gain, error = (
+            self.evaluations[:, EVALUATION.index(name)] for name in ("held_out", "gain", "gain_error")
+        )
         better = gain > error
         return int(effect.where(better, -torch.inf).argmax()) if better.any() else 0
 
     def done(self, spec: AceSpec) -> bool:
-        """Whether all updates are made, or the held-out effect has not grown for as many looks as `patience` says."""
-        waited = len(self.looks) - 1 - self.best(spec)
+        """Whether all updates are made, or the held-out effect has not grown for `patience` evaluations."""
+        waited = len(self.evaluations) - 1 - self.best(spec)
         return self.step >= spec.steps or 0 < spec.patience <= waited
 
 
@@ -234,7 +236,7 @@ def optimise(objective: Objective, initial: PerUnit, study: Study, progress: Pro
         search = study.step("alpha-0", OptimizerState, partial(begin, objective, initial))
         while not search.done(spec):
             last = search
-            search = study.step(f"alpha-{len(last.looks)}", OptimizerState, partial(advance, objective, last))
+            search = study.step(f"alpha-{len(last.evaluations)}", OptimizerState, partial(advance, objective, last))
             progress.advance(search.step - last.step)
     finally:
         progress.end()
@@ -254,9 +256,9 @@ def begin(objective: Objective, initial: PerUnit) -> OptimizerState:
     mean, square = torch.zeros_like(start), torch.zeros_like(start)
     forward = 2 * len(objective.train.present) + len(objective.train.absent) + 2 * len(objective.held.present)
     used = (forward + len(objective.held.absent), gradients)
-    looks, alphas = torch.zeros(0, len(LOOK), dtype=torch.float64), torch.zeros(0, len(start))
+    evaluations, alphas = torch.zeros(0, len(EVALUATION), dtype=torch.float64), torch.zeros(0, len(start))
     scales, none = torch.stack([train, held]), torch.zeros(0)
-    search = OptimizerState(start, start.clone(), mean, square, scales, looks, alphas, none, none)
+    search = OptimizerState(start, start.clone(), mean, square, scales, evaluations, alphas, none, none)
     return evaluate(objective, search, 0, used, since)
 
 
@@ -343,16 +345,16 @@ def evaluate(
     spec, start = objective.spec, search.start.to(objective.value)
     alpha = clipped(search.alpha.to(start), start, spec.top)
     gone, come = (term.double().cpu() for term in objective.held_out_terms(alpha, search.scales[1].to(start)))
-    first = (search.gone, search.come) if len(search.looks) else (gone, come)
+    first = (search.gone, search.come) if len(search.evaluations) else (gone, come)
     gain = effect(gone - first[0], come - first[1])
-    before = search.looks[-1].tolist() if len(search.looks) else [0.0] * len(LOOK)
+    before = search.evaluations[-1].tolist() if len(search.evaluations) else [0.0] * len(EVALUATION)
     forward = before[1] + used[0] + len(objective.held.present) + len(objective.held.absent)
     times = (old + now - begun for old, now, begun in zip(before[3:5], _now(), since, strict=True))
     row = [step, forward, before[2] + used[1], *times]
     row += [float(number) for number in (*effect(gone, come), *gain)]
-    looks = torch.cat([search.looks, torch.tensor([row], dtype=torch.float64)])
+    evaluations = torch.cat([search.evaluations, torch.tensor([row], dtype=torch.float64)])
     alphas = torch.cat([search.alphas, search.alpha.cpu()[None]])
-    return dataclasses.replace(search, looks=looks, alphas=alphas, gone=first[0], come=first[1])
+    return dataclasses.replace(search, evaluations=evaluations, alphas=alphas, gone=first[0], come=first[1])
 
 
 def _now() -> tuple[float, float]:

@@ -89,7 +89,7 @@ class Traced(JoinedRows):
         drawn: bool [n], whether the place belongs to the sample; the others are there for the maps.
         gain: float32 [n], change of the share of the place's pixels that shows the concept.
         change: float32 [n, layers].
-        pictures: uint8 [k, 3, H, W].
+        images: uint8 [k, 3, H, W].
     """
 
     FIELDS: ClassVar = dict.fromkeys(("ids", "corner", "drawn", "gain", "change", "images"), concat)
@@ -121,7 +121,7 @@ class Trace(Result):
             `lines`), and the change of every layer under the layer's name.
         maps: by layer, float32 [k, rows, columns], the change by place of insertion in the images shown.
         ids: of the images shown.
-        pictures: uint8 [k, H, W, 3].
+        images: uint8 [k, H, W, 3].
     """
 
     spec: TraceSpec

@@ -80,7 +80,7 @@ class UnitAccuracy(Result):
     """What every unit of a layer does for every class.
 
     Attributes:
-        facts: ``facts["classes"]`` names the classes, ``facts["pictures"]`` says how many there were.
+        facts: ``facts["classes"]`` names the classes, ``facts["images"]`` says how many there were.
         table: one row for each unit and class: unit, class, rank (1 for the unit that the class needs most), change,
             change_error (of its balanced accuracy, on the half that units are chosen on), likelihood_change (of
             the log-probability of the class in its own images, there; it orders units of equal `change`), held_out,

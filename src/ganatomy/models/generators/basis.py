@@ -141,7 +141,7 @@ def open_basis(
         argument: the model's name, without its options.
         directions: ``rotation``, ``pca``, or a file.
         seed, amount, count: of `rotation`.
-        pictures: of `principal`, which takes `seed` and `count` too.
+        images: of `principal`, which takes `seed` and `count` too.
         tensor, activation: of `read_directions`.
         options: the model's.
 

@@ -224,7 +224,7 @@ def principal(
         subject: the model.
         layer: of it.
         seed: of the images.
-        pictures: how many images.
+        images: how many images.
         count: only the first so many directions.
 
     Raises:

@@ -40,7 +40,7 @@ def causal_html(results: "Result | Sequence[Result]", path: Path | None = None) 
 def dissection_link(result: "Result", path: Path) -> str:
     """Return how a page at `path` reaches the report of the dissection of a study; nothing if it cannot.
 
-    The dissection is looked for beside the study, as `Source.beside` has put that, and where the study's facts say.
+    The dissection is looked for where `Source.sibling_path` would have put the study, and where the study's facts say.
     """
     around = str(result.study.directory.resolve().parent.parent)
     for where in (around.removesuffix("-causal"), result.facts["source"]):

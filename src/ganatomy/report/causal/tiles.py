@@ -42,7 +42,7 @@ def heat_tile(image: Array, heat: Array, greatest: float, title: str, side: int 
     """Return an image in the dark with heat over it: the brighter, the stronger.
 
     Args:
-        picture: uint8 [h, w, 3].
+        image: uint8 [h, w, 3].
         heat: [rows, columns] over the image, from 0 on; NaN is left dark and grey.
         greatest: what is as bright as can be.
         title: what a screen reader says of it.

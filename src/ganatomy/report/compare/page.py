@@ -38,17 +38,21 @@ def write_comparison(comparison: "Comparison", directory: str | Path) -> Path:
         BadFile: the directory is a study, or a file.
         StudyBusy: another process is writing to it.
     """
-    home = local_path(directory)
-    if home.is_file() or (home / "study.json").exists():
-        raise BadFile(f"{home} is a {'file' if home.is_file() else 'study'}; give a directory for the comparison alone")
-    page = home / "compare.html"
-    home.mkdir(parents=True, exist_ok=True)
-    with contextlib.closing(StudyLock(home)):  # two at once would leave the tables of one beside the page of the other
-        _write_tables(comparison, home / "tables")
-        _write_figures(comparison, home / "figures")
-        write_text(home / "compare.json", _record(comparison))
+    folder = local_path(directory)
+    if folder.is_file() or (folder / "study.json").exists():
+        raise BadFile(
+            f"{folder} is a {'file' if folder.is_file() else 'study'}; give a directory for the comparison alone"
+        )
+    page = folder / "compare.html"
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.closing(
+        StudyLock(folder)
+    ):  # two at once would leave the tables of one beside the page of the other
+        _write_tables(comparison, folder / "tables")
+        _write_figures(comparison, folder / "figures")
+        write_text(folder / "compare.json", _record(comparison))
         write_text(page, comparison_html(comparison))
-        upload(home)
+        upload(folder)
     return page
 
 
