@@ -63,7 +63,13 @@ def keyword(name: str, kind: Any, text: str, default: Any = None) -> Option:
 
 
 RUN = [
-    keyword("device", str, "where models that are opened by name compute: ``cpu``, ``cuda``, ``cuda:1`` …", "cpu"),
+    keyword(
+        "device",
+        str,
+        "where models that are opened by name compute: ``cpu``, ``cuda``, ``cuda:1`` …; ``auto`` takes a GPU if "
+        "there is one.",
+        "auto",
+    ),
     keyword("engine", "str | Engine", "counts the shards: a name, as in `open_engine`, or an open engine.", "local"),
     keyword("progress", "Progress | None", "shows how far the run is."),
 ]

@@ -171,10 +171,10 @@ def test_a_long_command_says_how_to_take_less(answer: Answer, monkeypatch: pytes
     monkeypatch.setattr("ganatomy.experiments.causal.plans.effect_seconds", lambda *_: 240.0)
     small = ("--layer", "layer2", "--concept", "ball", "--top", "1", "--images", "4", "--pool", "16")
     text = answer("insert", "study", *small, "--at", "each", "--cell", "8")
-    assert "4 images, about 4 min; --images 2 or --stride 2 take less, in" in text
+    assert "4 images, about 4 min on cpu; --images 2 or --stride 2 take less, in" in text
     assert "less" not in answer("insert", "study", *small, "--at", "each", "--cell", "8"), "it is there already"
     text = answer("insert", "study", *small, "--random", "1")
-    assert "4 images, about 4 min; --images 2 takes less, in" in text
+    assert "4 images, about 4 min on cpu; --images 2 takes less, in" in text
 
 
 def test_a_pool_that_is_not_there_yet_is_part_of_the_time(answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ganatomy.core import devices
-from ganatomy.core.devices import find_device
+from ganatomy.core.devices import choose_device, find_device
 from ganatomy.core.errors import BadValue
 
 
@@ -24,3 +24,16 @@ def test_a_configured_worker_computes_there_whatever_is_asked(monkeypatch: pytes
     assert find_device("cuda:7") == find_device("meta") == torch.device("cpu")
     devices.configure_worker("meta")
     assert find_device("cpu") == torch.device("meta")
+
+
+def test_auto_takes_a_gpu_if_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for there, expected in ((False, "cpu"), (True, "cuda")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        assert choose_device("auto") == expected
+        assert choose_device("cpu") == "cpu"
+
+
+def test_a_build_without_cuda_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cuda, "is_built", lambda: False)
+    with pytest.raises(BadValue, match="no device 'cuda' here; there are: cpu; this torch is built without CUDA"):
+        find_device("cuda")

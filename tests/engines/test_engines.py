@@ -76,8 +76,8 @@ def test_what_cannot_be_meant_is_told_in_a_line(
 
 
 def test_the_process_that_gives_out_work_computes_on_the_first_of_the_devices() -> None:
-    assert driver_device(None, ()) == driver_device(None, ("cpu", "cpu")) == driver_device("cpu", ()) == "cpu"
-    assert driver_device(None, ("cuda:3", "1")) == "cuda:3"
+    assert driver_device("auto", ()) == driver_device("auto", ("cpu", "cpu")) == driver_device("cpu", ()) == "cpu"
+    assert driver_device("auto", ("cuda:3", "1")) == "cuda:3"
     assert driver_device("cuda:1", ("0", "1")) == "cuda:1"
     for device, devices in (("cpu", ("0", "1")), ("cuda", ("cpu",))):
         with pytest.raises(BadValue, match="CPU and GPU round differently; leave the device out"):

@@ -121,6 +121,7 @@ def run_experiment(name: str, given: dict[str, Any]) -> Any:
 
 def run_dissect(given: dict[str, Any]) -> Any:
     """Dissect a generator."""
+    from ganatomy.core.devices import choose_device
     from ganatomy.engines.registry import engine_of
     from ganatomy.experiments.dissect import run
     from ganatomy.experiments.dissect_spec import DissectSpec
@@ -132,6 +133,7 @@ def run_dissect(given: dict[str, Any]) -> Any:
     generator, segmenter, out, device, engine, progress, memory, options = _taken(given, *names)
     spec = DissectSpec(name_of(generator), name_of(segmenter), **options)
     directory = Path(tempfile.mkdtemp(prefix="ganatomy-")) if out is None else local_path(out)
+    device = choose_device(device)
     choice = choose_dtype(spec, Models(generator, segmenter, device), directory)
     with engine_of(engine, device) as opened:
         study, (spec, models, _) = begin(choice, directory, opened, progress)
@@ -141,6 +143,7 @@ def run_dissect(given: dict[str, Any]) -> Any:
 
 def run_monitor(given: dict[str, Any]) -> Any:
     """Dissect the checkpoints of a training."""
+    from ganatomy.core.devices import choose_device
     from ganatomy.engines.registry import engine_of
     from ganatomy.experiments.monitor.checkpoints import run_monitor as run
     from ganatomy.experiments.monitor.steps import plan_checkpoints
@@ -148,13 +151,14 @@ def run_monitor(given: dict[str, Any]) -> Any:
 
     names = ("checkpoints", "opening", "steps", "out", "device", "engine", "progress")
     checkpoints, opening, steps, out, device, engine, progress, options = _taken(given, *names)
-    planned = plan_checkpoints(checkpoints, opening, steps)
+    planned, device = plan_checkpoints(checkpoints, opening, steps), choose_device(device)
     with engine_of(engine, device) as opened:
         return run(planned, local_path(out), options, device, opened, progress)
 
 
 def run_compare(given: dict[str, Any]) -> Any:
     """Set dissections side by side."""
+    from ganatomy.core.devices import choose_device
     from ganatomy.engines.registry import engine_of
     from ganatomy.experiments.compare.comparison import planned
     from ganatomy.experiments.compare.comparison import run_compare as run
@@ -163,7 +167,7 @@ def run_compare(given: dict[str, Any]) -> Any:
 
     studies, out, device, engine, progress, options = _taken(given, "studies", "out", "device", "engine", "progress")
     directories = [local_path(_directory(each)) for each in studies]
-    spec, measured = planned(directories, options)
+    (spec, measured), device = planned(directories, options), choose_device(device)
     with engine_of(engine, device) as opened:
         found = run(spec, directories, measured, device, opened, progress)
     if out is not None:

@@ -60,7 +60,7 @@ def _estimate(source: Source, plan: Plan[Any], directory: Path, seconds: float) 
 
     spec, layers = plan.spec, ", ".join(plan.spec.layers())
     where = f" at {layers} of" if spec.layer in source.models.subject.layers else ":"  # or of none
-    about = f"about {terminal.duration(seconds)}"
+    about = f"about {terminal.duration(seconds)} on {source.models.device}"
     if seconds > LONG and isinstance(spec, AceSpec):
         about += "; --quick takes less"
     elif seconds > LONG:

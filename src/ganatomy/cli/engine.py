@@ -12,7 +12,7 @@ def add_engine(parser: Parser) -> None:
     """Add where a command counts and computes, and how it answers."""
     add_device(parser)
     add_json(parser)
-    parser.set_defaults(device=None, opened_engine=None)
+    parser.set_defaults(opened_engine=None)
     parser.add_argument("--engine", metavar="NAME", help="local, processes, ray or ray://HOST:PORT (local)")
     parser.add_argument("--workers", type=int, metavar="N", help="so many processes, or workers of Ray (one a core)")
     parser.add_argument("--devices", type=names, metavar="A,B", help="a process on each: GPUs 0,1,2,3, or cpu,cpu")

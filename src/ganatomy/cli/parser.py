@@ -7,6 +7,8 @@ from typing import Any, NoReturn
 
 from ganatomy.core.errors import BadValue, UnknownName
 
+DEVICE = "cpu, cuda, cuda:1 …; auto takes a GPU if there is one (auto)"
+
 
 class Parser(argparse.ArgumentParser):
     """An argument parser that raises our errors.
@@ -46,7 +48,7 @@ def add_command(commands: Any, name: str, run: Any, text: str) -> Parser:
 
 def add_device(parser: Parser) -> None:
     """Add where a command computes."""
-    parser.add_argument("--device", metavar="NAME", default="cpu", help="cpu, cuda, cuda:1, … (cpu)")
+    parser.add_argument("--device", metavar="NAME", default="auto", help=DEVICE)
 
 
 def add_json(parser: Parser) -> None:

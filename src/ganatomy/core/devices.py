@@ -22,6 +22,13 @@ def configure_worker(name: str) -> None:
     _worker_device[:] = [name]
 
 
+def choose_device(name: str) -> str:
+    """Return what ``auto`` means here, a GPU that CUDA finds, else the CPU; other names as they are."""
+    if name != "auto":
+        return name
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def find_device(name: str | torch.device) -> torch.device:
     """Return the device of that name, or the worker's; it is tried first.
 
@@ -31,13 +38,14 @@ def find_device(name: str | torch.device) -> torch.device:
     >>> find_device("cpu")
     device(type='cpu')
     """
-    name = _worker_device[0] if _worker_device else name
+    name = _worker_device[0] if _worker_device else choose_device(name) if isinstance(name, str) else name
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         known = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-        raise BadValue(f"no device {str(name)!r} here; there are: {', '.join(known)}") from error
+        why = "; this torch is built without CUDA" if "cuda" in str(name) and not torch.backends.cuda.is_built() else ""
+        raise BadValue(f"no device {str(name)!r} here; there are: {', '.join(known)}{why}") from error
     return device
 
 

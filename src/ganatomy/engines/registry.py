@@ -71,18 +71,26 @@ def engine_of(engine: str | Engine, device: str = "cpu") -> AbstractContextManag
     return open_engine(engine, device=device) if isinstance(engine, str) else contextlib.nullcontext(engine)
 
 
-def driver_device(device: str | None, devices: Sequence[str]) -> str:
+def driver_device(device: str, devices: Sequence[str]) -> str:
     """Return where the process that gives out the work computes what is not counted by the shard.
+
+    Args:
+        device: what was asked for; ``auto`` is the first of `devices` that is a GPU, else what `choose_device` says.
+        devices: of the workers, if they were given.
 
     Raises:
         BadValue: CPU here and GPU there, or the other way round.
 
-    >>> driver_device(None, ()), driver_device(None, ("2", "3")), driver_device("cuda:1", ("2", "3"))
+    >>> driver_device("cpu", ()), driver_device("auto", ("2", "3")), driver_device("cuda:1", ("2", "3"))
     ('cpu', 'cuda:2', 'cuda:1')
     """
     cards = [each for each in devices if each != "cpu"]
-    if device is None:
-        return f"cuda:{cards[0].removeprefix('cuda:')}" if cards else "cpu"
+    if device == "auto":
+        if devices:
+            return f"cuda:{cards[0].removeprefix('cuda:')}" if cards else "cpu"
+        from ganatomy.core.devices import choose_device
+
+        return choose_device(device)
     if devices and (device == "cpu") == bool(cards):
         raise BadValue(
             f"device {device} and devices {','.join(devices)}: CPU and GPU round differently; leave the device out"

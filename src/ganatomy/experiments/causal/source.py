@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from ganatomy.core.devices import choose_device
 from ganatomy.core.errors import BadValue, StudyMismatch, UnknownName
 from ganatomy.core.trust import require_trust
 from ganatomy.core.vocabulary import Concept, find_concept
@@ -217,7 +218,7 @@ def _file_name(name: str) -> str:
 
 def open_source(
     directory: str | Path,
-    device: str = "cpu",
+    device: str = "auto",
     generator: Subject | None = None,
     segmenter: Segmenter | None = None,
     *,
@@ -245,7 +246,7 @@ def open_source(
     for kind, model in given.items():
         if isinstance(model, str) and model.startswith("given:"):
             raise BadValue(f"{directory} dissected an open {kind}; hand the same one over: {kind}=…")
-    models = Models(given["generator"], given["segmenter"], device)  # type: ignore[arg-type]  # as the keys say
+    models = Models(given["generator"], given["segmenter"], choose_device(device))  # type: ignore[arg-type]  # as the keys say
     subject = models.generator if draws else models.subject
     for kind, model in (("generator", subject), ("segmenter", models.segmenter)):
         if model.fingerprint != used[kind]:
