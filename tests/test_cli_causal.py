@@ -19,6 +19,8 @@ import pytest
 import ganatomy
 from ganatomy.cli import main, terminal
 from ganatomy.cli.arguments import build
+from ganatomy.cli.experiments import _chosen
+from ganatomy.core.errors import BadValue
 from ganatomy.interventions import write_edits
 from ganatomy.models.generators.planted import UNITS
 from ganatomy.report.causal.context import context_tables
@@ -62,11 +64,24 @@ BEST = ("--concept", "ball", "--top", "1", "--pool", "16")
 
 def test_an_option_that_is_not_given_is_not_set() -> None:
     given = vars(build().parse_args(["insert", "study", "--concept", "x", "--layer", "layer2", "--at", "everywhere"]))
-    assert given.keys() == {"run", "directory", "layer", "at", "device", "opened_engine", "json", "concept"}
+    assert given.keys() == {"run", "directory", "layers", "at", "device", "opened_engine", "json", "concept"}
     assert given["at"] is None
     given = vars(build().parse_args(["insert", "study", "--concept", "x", "--at", "0,1,2,3", "--units", "4,5"]))
     assert (given["at"], given["units"]) == ((0, 1, 2, 3), (4, 5))
     assert build().parse_args(["insert", "study", "--concept", "x", "--at", "each"]).at == "each"
+
+
+@pytest.mark.parametrize("flag", ["--layer", "--layers"])
+def test_layer_and_layers_are_one_option(flag: str) -> None:
+    for verb, options, dest, expected in (
+        ("ablate", (), "layers", ("layer2",)),
+        ("ace", ("--concept", "x"), "layer", "layer2"),
+        ("capacity", ("--concept", "x"), "layers", ("layer2",)),
+        ("trace", ("--concept", "x"), "layers", ("layer2",)),
+    ):
+        assert getattr(build().parse_args([verb, "study", *options, flag, "layer2"]), dest) == expected, verb
+    with pytest.raises(BadValue, match="ablate --each takes one layer, not layer1,layer2"):
+        _chosen("ablate", build().parse_args(["ablate", "study", "--each", flag, "layer1,layer2"]))
 
 
 def test_ablate_says_what_it_does_and_shows_what_changed(answer: Answer) -> None:

@@ -15,13 +15,13 @@ import ganatomy
 from ganatomy.cli import main
 from ganatomy.core.errors import PartsMissing
 from ganatomy.core.tensor_files import Archive
-from ganatomy.experiments.causal.optimise import LOOK
+from ganatomy.experiments.causal.optimise import EVALUATION
 from ganatomy.experiments.causal.source import SampleSpec
 from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.real_comparison import AgainstRealSpec
 from ganatomy.study import Part
 
-TIMES = [LOOK.index(name) for name in ("seconds", "processor")]
+TIMES = [EVALUATION.index(name) for name in ("seconds", "processor")]
 """What a search tells of how long it took."""
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import ganatomy.api.experiments as api
 from ganatomy.api.calls import COMMANDS, Command
 from ganatomy.cli.engine import add_engine
-from ganatomy.cli.parser import Parser, add_command, names, study
+from ganatomy.cli.parser import Once, Parser, add_command, names, study
 from ganatomy.core.errors import BadValue
 
 if TYPE_CHECKING:
@@ -33,6 +33,10 @@ CONCEPTS = ("concept", "on", "allowed", "forbidden")
 """Options that name concepts, whose names may have commas in them."""
 NAMES = {"shard": "shard_size"}
 """Options that are called otherwise here: ``--shard`` names a part of a run."""
+LAYERS = ("layer", "layers")
+"""Options that are one here: ``--layer`` and ``--layers`` take one layer, or several where that is possible."""
+TOP_IMAGES = ("dissect", "monitor", "artifacts", "repair")
+"""Verbs whose ``top`` counts images of a unit; that of others counts units."""
 
 
 def add_experiments(commands: Any) -> None:
@@ -53,7 +57,8 @@ def add_options(parser: Parser, group: Sequence[Command], skip: Sequence[str] = 
     """Add the options of the experiments of a verb, and the switches between them."""
     known = dict.fromkeys(name for each in group for name in options_of(each) if name not in skip)
     for name in known:
-        _add_option(parser, name, group)
+        if name != "layer" or "layers" not in known:
+            _add_option(parser, name, group)
     for each in group:
         name = each.switch[0]
         if name and name not in known:
@@ -87,6 +92,8 @@ def _add_option(parser: Parser, name: str, group: Sequence[Command]) -> None:
     """Add an option of the first experiment that has it; a switch between experiments takes the switch's word, too."""
     owners = [each for each in group if name in options_of(each)]
     kind, text = options_of(owners[0])[name].annotation, option_texts(owners[0].function).get(name, "")
+    if name == "layers" and "layer" in options_of(owners[0]):
+        text = f"{option_texts(owners[0].function)['layer']}; several with commas between them are edited at once"
     text = text.replace("%", "%%").replace("``", "")
     if isinstance(kind, str):  # a name, or an open model
         kind = str
@@ -102,12 +109,23 @@ def _add_option(parser: Parser, name: str, group: Sequence[Command]) -> None:
             read = partial(_word_or, each.switch[1], read)
             text += f"; or {each.switch[1]}: {summary(each.function)}".rstrip(".")
     needed = all(name in options_of(own) and _is_required(options_of(own)[name]) for own in group)
-    parser.add_argument(flag, dest=dest, type=read, metavar=metavar, required=needed, help=text)
+    flags = _flags(name, parser.prog.split()[-1])
+    action = Once if name in LAYERS else "store"
+    parser.add_argument(*flags, action=action, dest=dest, type=read, metavar=metavar, required=needed, help=text)
 
 
 def flag_of(name: str) -> str:
     """Return the flag of an option."""
     return f"--{NAMES.get(name, name).replace('_', '-')}"
+
+
+def _flags(name: str, verb: str) -> tuple[str, ...]:
+    """Return every way to write an option, the one that help begins with first."""
+    if name in LAYERS:
+        return flag_of(name), *(flag_of(each) for each in LAYERS if each != name)
+    if name == "top":
+        return f"--top-{'images' if verb in TOP_IMAGES else 'units'}", "--top"
+    return (flag_of(name),)
 
 
 def given_options(arguments: Namespace) -> dict[str, Any]:
@@ -210,6 +228,10 @@ def _chosen(verb: str, arguments: Namespace) -> tuple[Command, Mapping[str, Any]
             command, called = each, f"{verb} --{name} {value}".strip()
             del given[name]
     own = {name: parameter for name, parameter in options_of(command).items() if name not in OPEN}
+    if "layers" in given and "layers" not in own and "layer" in own:
+        given["layer"], *more = given.pop("layers") or ("",)
+        if more:
+            raise BadValue(f"{called} takes one layer, not {','.join([given['layer'], *more])}")
     for name in given:
         if name not in own:
             raise BadValue(f"{flag_of(name)} means nothing for {called}; leave it out")

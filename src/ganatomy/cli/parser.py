@@ -39,6 +39,16 @@ class Parser(argparse.ArgumentParser):
             raise UnknownName(str(action.metavar or action.dest).lower(), value, action.choices)
 
 
+class Once(argparse.Action):
+    """Keeps a value, and refuses a second one, where argparse would take the last."""
+
+    def __call__(self, _: argparse.ArgumentParser, namespace: Any, values: Any, option: str | None = None) -> None:
+        """Keep the value; raises BadValue if there is one."""
+        if hasattr(namespace, self.dest):
+            raise BadValue(f"{option} is given twice; leave one out")
+        setattr(namespace, self.dest, values)
+
+
 def add_command(commands: Any, name: str, run: Any, text: str) -> Parser:
     """Add a command that calls `run`; the text says what it does."""
     parser: Parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
