@@ -1,6 +1,7 @@
 """The command line: what it answers, on which stream, and with which exit code."""
 
 import dataclasses
+import itertools
 import json
 import os
 import pty
@@ -16,7 +17,7 @@ import pytest
 from PIL import Image
 
 from ganatomy.cli import main, models_verbs, terminal, verbs
-from ganatomy.cli.arguments import build
+from ganatomy.cli.arguments import GROUPS, build
 from ganatomy.experiments import dtype
 from ganatomy.experiments.dissect_spec import DissectSpec
 
@@ -46,9 +47,22 @@ def test_help(verb: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith(" ".join(["usage: ganatomy", *verb]))
 
 
-@pytest.mark.parametrize("words", [[], ["scenes"]])
-def test_no_command_is_a_question_for_help(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert answer(capsys, *words).startswith("usage: ganatomy")
+def test_no_command_shows_three_to_start_with(capsys: pytest.CaptureFixture[str]) -> None:
+    text = answer(capsys)
+    assert text.startswith("three commands to start with:")
+    assert [line.split()[1] for line in text.splitlines() if line.startswith("  ganatomy")] == [
+        "demo",
+        "dissect",
+        "serve",
+    ]
+    assert answer(capsys, "scenes").startswith("usage: ganatomy")
+
+
+def test_help_lists_every_command_in_a_group() -> None:
+    parser = build()
+    commands = next(iter(parser._subparsers._group_actions)).choices  # type: ignore[union-attr]
+    assert sorted(itertools.chain(*GROUPS.values())) == sorted(commands or [])
+    assert all(f"\n  {name} " in parser.format_help() for name in commands or [])
 
 
 def test_a_dry_run_says_what_it_takes_and_makes_nothing(capsys: pytest.CaptureFixture[str], here: Path) -> None:

@@ -17,6 +17,21 @@ from ganatomy.cli.parser import Parser, add_command, add_device, add_json, local
 from ganatomy.cli.serve import add_serve
 
 GENERATOR = "bundled:church, progan:FILE, torch:module:callable, …"
+GROUPS = {
+    "Analyse": ("demo", "dissect", "compare", "monitor"),
+    "Intervene": ("ablate", "insert", "apply", "ace", "setting", "capacity", "trace", "accuracy"),
+    "Quality": ("quality", "artifacts", "repair"),
+    "Data": ("report", "serve", "merge", "trust", "scenes"),
+    "System": ("models", "layers", "calibrate", "doctor"),
+}
+START = """\
+three commands to start with:
+  ganatomy demo                                           dissect the bundled generator: a minute, and a report
+  ganatomy dissect GENERATOR --segmenter S --out STUDY    dissect yours; ganatomy models lists what can be opened
+  ganatomy serve STUDY                                    paint with its units, in a browser
+
+ganatomy --help lists all commands.
+"""
 
 
 class _Version(argparse.Action):
@@ -42,9 +57,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 def build() -> Parser:
     """Return the parser of the whole command line."""
     parser = Parser(prog="ganatomy", description="See what each unit of a generative image model draws.")
+    parser.formatter_class, parser.usage = argparse.RawDescriptionHelpFormatter, "ganatomy [-h] [--version] COMMAND …"
     parser.add_argument("--version", action=_Version, nargs=0, help="say the version and leave")
-    parser.set_defaults(run=lambda _: parser.print_help())
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
+    parser.set_defaults(run=lambda _: sys.stdout.write(START) and None)
+    commands = parser.add_subparsers(metavar="COMMAND", parser_class=Parser, help=argparse.SUPPRESS)
     _add_dissect(commands)
     add_experiments(commands)
     add_compare(commands)
@@ -55,7 +71,17 @@ def build() -> Parser:
     _add_calibrate(commands)
     add_json(add_command(commands, "doctor", verbs.doctor, "say what works here, what does not, and why"))
     _add_scenes(commands)
+    parser.epilog = _grouped(commands)
     return parser
+
+
+def _grouped(commands: Any) -> str:
+    """Return every command and what it does, by group."""
+    texts = {action.dest: str(action.help) for action in commands._choices_actions}
+    lines = []
+    for group, verbs_ in GROUPS.items():
+        lines += [f"{group}:", *(f"  {verb:12}{texts[verb]}" for verb in verbs_), ""]
+    return "\n".join([*lines, "ganatomy COMMAND --help lists the options of a command, with examples."])
 
 
 def _add_dissect(commands: Any) -> None:
