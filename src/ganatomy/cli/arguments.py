@@ -60,7 +60,7 @@ def build() -> Parser:
     parser.formatter_class, parser.usage = argparse.RawDescriptionHelpFormatter, "ganatomy [-h] [--version] COMMAND …"
     parser.add_argument("--version", action=_Version, nargs=0, help="say the version and leave")
     parser.set_defaults(run=lambda _: sys.stdout.write(START) and None)
-    commands = parser.add_subparsers(metavar="COMMAND", parser_class=Parser, help=argparse.SUPPRESS)
+    commands = parser.add_subparsers(prog="ganatomy", metavar="COMMAND", parser_class=Parser, help=argparse.SUPPRESS)
     _add_dissect(commands)
     add_experiments(commands)
     add_compare(commands)
