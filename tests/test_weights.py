@@ -164,7 +164,7 @@ def assets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     path = write(folder / "small.safetensors", {"a": torch.ones(2)})
     (folder / "small.json").write_text(json.dumps({"kind": "generator", "sha256": file_sha256(path)}))
-    monkeypatch.setattr("ganatomy.models.weights.bundled_files.files", lambda package: tmp_path)
+    monkeypatch.setattr("ganatomy.core.assets.files", lambda package: tmp_path)
     return folder
 
 

@@ -20,7 +20,7 @@ from ganatomy.models.generators.flow import RealNVP
 from ganatomy.models.generators.progan import progan_network
 from ganatomy.models.generators.repaired import write_repaired
 from ganatomy.models.generators.vae import decoder
-from ganatomy.models.weights import bundled_names, card
+from ganatomy.models.weights import bundled_names
 
 MODULE = """
 import torch
@@ -89,7 +89,7 @@ def torchscript_spec(directory: Path, seed: int) -> str:
 
 
 def bundled_spec(directory: Path, seed: int) -> str:
-    names = [name for name in bundled_names() if card(name)["kind"] == "generator"]
+    names = bundled_names("generator")
     if not names:
         pytest.skip("no generator is bundled")
     return f"bundled:{names[seed % len(names)]}"

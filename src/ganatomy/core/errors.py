@@ -16,7 +16,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 LONGEST = 1500
@@ -52,17 +52,24 @@ def shown(text: str) -> str:
 
 
 class UnknownName(GanatomyError):
-    """A name that does not exist where it was looked up."""
+    """A name that does not exist where it was looked up.
 
-    def __init__(self, kind: str, given: str, known: Iterable[str]) -> None:
-        self.kind, self.given, self.known = kind, given, tuple(known)
+    Attributes:
+        kind: of what.
+        given: the name.
+        known: those that exist.
+        close: those of them that may have been meant; the most similar ones if none are given.
+    """
+
+    def __init__(self, kind: str, given: str, known: Iterable[str], close: Sequence[str] = ()) -> None:
+        self.kind, self.given, self.known, self.close = kind, given, tuple(known), tuple(close)
         super().__init__(f"unknown {kind} {given!r}; {self._hint()}")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.kind, self.given, self.known), self.__dict__
+        return type(self), (self.kind, self.given, self.known, self.close), self.__dict__
 
     def _hint(self) -> str:
-        close = difflib.get_close_matches(self.given, self.known, n=3, cutoff=0.6)
+        close = self.close or difflib.get_close_matches(self.given, self.known, n=3, cutoff=0.6)
         if close:
             return "did you mean " + " or ".join(close) + "?"
         if not self.known:

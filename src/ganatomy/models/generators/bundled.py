@@ -16,7 +16,7 @@ def open_bundled(name: str, /, *, device: torch.device, **options: str) -> Subje
         UnknownName: no such bundled generator.
         BadFile: the file is not the one that its card describes.
     """
-    known = [each for each in bundled_names() if card(each)["kind"] in ("generator", "discriminator")]
+    known = bundled_names("generator", "discriminator")
     if name not in known:
         raise UnknownName("bundled generator", name, known)
     own = card(name)

@@ -11,7 +11,7 @@ from ganatomy.models.weights import bundled, bundled_names, card
 @SEGMENTERS.register("bundled", data=True)
 def open_bundled(name: str, /, *, device: torch.device, **options: str) -> Segmenter:
     """Open bundled weights by name; their card says which family reads them, and that family takes the options."""
-    known = [each for each in bundled_names() if card(each)["kind"] == "segmenter"]
+    known = bundled_names("segmenter")
     if name not in known:
         raise UnknownName("bundled segmenter", name, known)
     return SEGMENTERS.make(card(name)["family"], str(bundled(name)), options, device=device)

@@ -1,7 +1,8 @@
 """Weights on disk: located, fetched, verified, read. Only here are checkpoints opened, and none runs code."""
 
+from ganatomy.core.assets import bundled_names, card
 from ganatomy.models.weights.archives import read_objects
-from ganatomy.models.weights.bundled_files import bundled, bundled_names, card
+from ganatomy.models.weights.bundled_files import bundled
 from ganatomy.models.weights.fitting import fit_state, load_weights
 from ganatomy.models.weights.model_zoo import (
     MODEL_ZOO,
