@@ -1,0 +1,88 @@
+"""The page of file formats has every table of every study, with its columns and their types."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from test_every_experiment import EVERY, Run, place, run  # noqa: F401  fixtures
+
+from ganatomy.annotations.store import COLUMNS
+from ganatomy.experiments.compare.comparison import Comparison
+from ganatomy.experiments.dissection import Dissection
+from ganatomy.interventions import FORMAT as EDITS
+from ganatomy.study.files import FORMAT
+
+PAGE = (Path(__file__).parents[2] / "docs" / "file-formats.md").read_text(encoding="utf-8")
+TYPES = {"number": "f", "whole number": "iu", "true/false": "b", "text": "OUT"}
+"""Kinds of numpy, by the words of the page."""
+
+
+def listed() -> dict[tuple[str, str], dict[str, tuple[str, bool]]]:
+    """Return type, and whether it may be missing, of every column of the page, by kind of study and table."""
+    found: dict[tuple[str, str], dict[str, tuple[str, bool]]] = {}
+    kind = ""
+    for line in PAGE.splitlines():
+        if line.startswith("#"):
+            heading = re.match(r"### `(\w+)`$", line)
+            kind = heading[1] if heading else ""
+        elif kind and (name := re.match(r"`tables/(\w+)\.parquet`$", line)):
+            columns = found.setdefault((kind, name[1]), {})
+        elif kind and (row := re.match(r"\| `(\w+)` \| ([\w/ ]+) \| (.+) \|$", line)):
+            columns[row[1]] = row[2], "†" in row[3]
+    return found
+
+
+def check(directory: Path) -> None:
+    """Compare every table of a study with the page."""
+    record = json.loads((directory / "study.json").read_text(encoding="utf-8"))
+    tables = {path.stem: pd.read_parquet(path) for path in (directory / "tables").iterdir()}
+    told = {name: columns for (kind, name), columns in listed().items() if kind == record["experiment"]}
+    assert tables.keys() <= told.keys()
+    assert all(may for name in told.keys() - tables for _, may in told[name].values())
+    for name, table in tables.items():
+        layers = set(table.columns) & set(record["facts"].get("traced", ()))
+        own = dict(told[name])
+        if layers:
+            own |= dict.fromkeys(layers, own.pop("LAYER"))
+        assert set(table.columns) <= own.keys()
+        assert {column for column in own.keys() - set(table.columns) if not own[column][1]} == set()
+        for column in table if len(table) else ():
+            assert kind_of(table[column]) in TYPES[own[column][0]], (name, column)
+
+
+def kind_of(column: pd.Series) -> str:
+    return "O" if isinstance(column.dtype, pd.StringDtype) else str(column.dtype.kind)
+
+
+@EVERY
+@pytest.mark.slow
+def test_tables_of_every_experiment(name: str, run: Run) -> None:  # noqa: F811
+    run(name, f"{name}-formats")
+    check(Path(f"{name}-formats"))
+
+
+def test_tables_of_a_dissection(planted: Dissection) -> None:
+    check(planted.study.directory)
+
+
+def rows_of(section: str) -> Iterator[tuple[str, set[str]]]:
+    """Yield the first cell of every row of a section, and the names in its last cell."""
+    text = PAGE.split(f"\n## {section}\n")[1].split("\n## ")[0]
+    for first, last in re.findall(r"^\| `(\w+)` \|.*?([^|]+)\|$", text, re.M):
+        yield first, set(re.findall(r"`(\w+)`", last))
+
+
+def test_tables_of_a_comparison() -> None:
+    assert [name for name, _ in rows_of("A comparison")] == list(Comparison.TABLES)
+
+
+def test_tables_of_annotations() -> None:
+    assert dict(rows_of("Annotations")) == {name: set(columns) for name, columns in COLUMNS.items()}
+
+
+def test_versions_of_the_formats() -> None:
+    assert f"version of the layout, now {FORMAT};" in PAGE
+    assert f"| `format` | {EDITS} |" in PAGE
