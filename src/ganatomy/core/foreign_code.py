@@ -84,7 +84,10 @@ def _imported(path: str) -> ModuleType:
                 if parent is not None:
                     where, prefix = getattr(parent, "__path__", []), f"{parent.__name__}."
                 siblings = sorted(module.name for module in pkgutil.iter_modules(where, prefix))
-                raise UnknownName("module", path, siblings) from None
+                unknown = UnknownName("module", path, siblings)
+                if parent is None:
+                    unknown.add_note(f"modules are looked for in {Path.cwd()} and where Python finds its own")
+                raise unknown from None
             raise
     assert parent is not None
     return parent

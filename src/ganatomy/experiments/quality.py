@@ -12,7 +12,7 @@ import pandas as pd
 from ganatomy.core.progress import NullProgress, Progress
 from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner
-from ganatomy.experiments.causal.source import Source, default_directory
+from ganatomy.experiments.causal.source import Source, default_directory, shrink_default
 from ganatomy.experiments.jackknife import Jackknife, NoiseFloor, Textures, check_textures, frechet_jackknife
 from ganatomy.experiments.real_comparison import (
     AgainstRealSpec,
@@ -49,6 +49,7 @@ class QualitySpec(AgainstRealSpec):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        shrink_default(self, "textures", min(self.images, self.reals))
         check_textures(self, self.textures)
 
 

@@ -20,7 +20,7 @@ from ganatomy.datasets.protocol import CropSpec, ImageDataset
 from ganatomy.datasets.rendered import RenderedScenes
 from ganatomy.datasets.sets import open_images
 from ganatomy.engines import Engine
-from ganatomy.experiments.causal.source import SampleSpec, Source, at_least
+from ganatomy.experiments.causal.source import SampleSpec, Source, at_least, shrink_default
 from ganatomy.experiments.model_pair import check_same
 from ganatomy.interventions import Intervention
 from ganatomy.models.features import FeatureNetwork, checked_vectors, open_features
@@ -91,6 +91,7 @@ class ArtifactSpec(AgainstRealSpec):
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least(self, draws=2)
+        shrink_default(self, "top", self.images // 2)
         if self.top > self.images:
             raise BadValue(f"top={self.top} images of each unit cannot be had of images={self.images}; draw more")
 

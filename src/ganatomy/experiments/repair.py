@@ -23,7 +23,7 @@ from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Tensors
 from ganatomy.experiments.causal.choice import random_sets
 from ganatomy.experiments.causal.places import as_bytes
-from ganatomy.experiments.causal.source import Source, at_least, checked_set
+from ganatomy.experiments.causal.source import Source, at_least, checked_set, shrink_default
 from ganatomy.experiments.jackknife import Jackknife, NoiseFloor, Textures, check_textures, frechet_jackknife
 from ganatomy.experiments.real_comparison import (
     AgainstRealSpec,
@@ -75,6 +75,8 @@ class RepairSpec(AgainstRealSpec):
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least(self, random=0, show=1)
+        shrink_default(self, "textures", min(self.images, self.reals))
+        shrink_default(self, "top", self.images // 2)
         check_textures(self, self.textures)
         if not self.sets or len(dict(self.sets)) < len(self.sets):
             raise BadValue(f"sets={[name for name, _ in self.sets]}: give at least one, each of a name of its own")

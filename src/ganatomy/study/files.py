@@ -1,6 +1,7 @@
 """The files of a study, each there whole or not at all: tensors, and the record of what was asked."""
 
 import contextlib
+import errno
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -170,6 +171,5 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = getattr(error, "strerror", None) or error
-        raise StudyError(
-            f"cannot write {path} ({reason}); what is finished is kept: make room or choose another directory"
-        ) from error
+        remedy = "remove that link" if error.errno == errno.ELOOP else "make room or choose another directory"
+        raise StudyError(f"cannot write {path} ({reason}); what is finished is kept: {remedy}") from error

@@ -84,6 +84,13 @@ def at_least(spec: SampleSpec, **least: int) -> None:
             raise BadValue(f"{name}={getattr(spec, name)} is too few; give at least {smallest}")
 
 
+def shrink_default(spec: SampleSpec, name: str, most: int) -> None:
+    """Lower a number that is still its default to what there is, so that no default contradicts what was given."""
+    (default,) = (field.default for field in dataclasses.fields(spec) if field.name == name)
+    if getattr(spec, name) == default and default > most:
+        object.__setattr__(spec, name, most)
+
+
 def checked_set(units: Sequence[int]) -> tuple[int, ...]:
     """Return a set of units as a tuple.
 
