@@ -83,7 +83,7 @@ def test_the_number_format_that_auto_takes_is_told(
     reason = "cpu has no bfloat16 in hardware"
     told = f"dtype=auto takes float32: {reason}"
     assert answer(capsys, *argv, "--dry-run").startswith(f"{told}\n48 images")
-    assert answer(capsys, *argv).startswith(f"{told}\nplanted: through bundled:scenes?dtype=float32: 48 images")
+    assert answer(capsys, *argv).startswith(f"{told}\nplanted through bundled:scenes?dtype=float32: 48 images")
     assert reason in Path("study/report.html").read_text()
     found = json.loads(answer(capsys, *argv, "--json"))
     assert (found["dtype"], found["spec"]["segmenter"]) == (
@@ -154,7 +154,7 @@ def test_scenes_are_written_with_their_labels(capsys: pytest.CaptureFixture[str]
 @pytest.mark.slow
 def test_dissect_writes_a_study_and_a_report_and_shows_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     text = answer(capsys, *PLANTED)
-    assert re.search(r"planted:.*: \d+ images, .* of memory, .* on cpu, in study", text)
+    assert re.search(r"planted through planted: \d+ images, .* of memory, .* on cpu, in study", text)
     assert "interpretable" in text
     assert "report: study/report.html" in text
     assert Path("study/report.html").stat().st_size > 10_000

@@ -4,12 +4,13 @@ import tomllib
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 
 from ganatomy.core import registry as module
-from ganatomy.core.errors import BadValue, UnknownName
+from ganatomy.core.errors import BadModel, BadValue, UnknownName
 from ganatomy.core.registry import Family, Registry, convert, encoded, family_of, join_name, split_name
 from ganatomy.models.features import FEATURES
 from ganatomy.models.generators import GENERATORS
@@ -135,6 +136,50 @@ def test_what_the_caller_sets_is_no_option(registry: Registry[Opened]) -> None:
         registry.make("free", "x", {"side": "3"}, side=9)
 
 
+def test_options_of_a_module_with_postponed_annotations(registry: Registry[Opened]) -> None:
+    scope: dict[str, Any] = {}
+    head = "from __future__ import annotations\n"
+    exec(f"{head}def late(_: str, *, side: int = 1, top: int | None = None): return side, top", scope)  # noqa: S102
+    registry.register("late")(scope["late"])
+    assert registry.open("late:?side=2&top=3") == (2, 3)
+    exec(f"{head}def lost(_: str, *, side: Side = 1): return side", scope)  # noqa: S102
+    registry.register("lost")(scope["lost"])
+    with pytest.raises(BadModel, match=r"shape 'lost': annotations .* name 'Side' is not defined; import that name"):
+        registry.open("lost:?side=2")
+
+
+@pytest.mark.parametrize(
+    ("opener", "says"),
+    [
+        (lambda argument, *, side=1: 0, r"\(argument, side\), .* write \(argument, /, \*, device, side\)"),
+        (lambda a, device, side=1: 0, r"\(a, device, side\), .* write \(a, /, \*, device, side\)"),
+        (lambda a, side=1, *, device: 0, r"\(a, side, device\), .* write \(a, /, \*, device, side\)"),
+        (lambda a, **options: 0, r"\(a, options\), .* write \(a, /, \*, device\)"),
+        (lambda *, device: 0, r"\(device\), .* write \(argument, /, \*, device\)"),
+    ],
+)
+def test_openers_that_could_not_be_called_are_refused(
+    opener: Callable[..., Opened], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shapes: Registry[Opened] = Registry("shape", "device")
+    with pytest.raises(BadModel, match=f"shape 'square': its opener takes {says}"):
+        shapes.register("square")(opener)
+    assert not shapes._openers
+    monkeypatch.setattr(EntryPoint, "load", lambda self: opener)
+    monkeypatch.setattr(module, "entries_of", lambda group: {"round": EntryPoint("round", "m:f", group)})
+    with pytest.raises(BadModel, match=f"shape 'round': its opener takes {says}"):
+        shapes.opener("round")
+
+
+def test_a_family_without_an_argument_refuses_one(registry: Registry[Opened]) -> None:
+    registry.register("dot", argument="none")(lambda _, *, side=1: ("", {"side": side}))
+    assert registry.open("dot?side=2") == registry.open("dot:?side=2") == ("", {"side": "2"})
+    with pytest.raises(BadValue, match="dot:x: write dot alone, it takes no argument"):
+        registry.open("dot:x")
+    with pytest.raises(UnknownName, match="argument of a family 'nome'; did you mean none or name"):
+        registry.register("dot", argument="nome")(plugged)
+
+
 def test_families_are_entry_points(registry: Registry[Opened], monkeypatch: pytest.MonkeyPatch) -> None:
     entry = EntryPoint("round", f"{__name__}:plugged", "ganatomy.shapes")
     monkeypatch.setattr(module, "entries_of", {"ganatomy.shapes": {"round": entry}}.get)
@@ -158,12 +203,12 @@ ENTRIES: dict[str, dict[str, str]] = tomllib.loads((Path(__file__).parents[1] / 
 def test_every_built_in_family_is_an_entry_point(group: str) -> None:
     registries = {each.group: each for each in (GENERATORS, SEGMENTERS, FEATURES)}
     for name, value in ENTRIES[group].items():
-        factory = EntryPoint(name, value, group).load()
-        assert registries[group]._factories[name] is factory
-        assert group == FEATURES.group or family_of(factory) != Family(), "its decorator says nothing of it"
-    assert {*registries[group]._factories} == {*ENTRIES[group]}
+        opener = EntryPoint(name, value, group).load()
+        assert registries[group]._openers[name] is opener
+        assert group == FEATURES.group or family_of(opener) != Family(), "its decorator says nothing of it"
+    assert {*registries[group]._openers} == {*ENTRIES[group]}
     installed = {each.name: each.value for each in entry_points(group=group) if module.is_built_in(each)}
-    assert installed == ENTRIES[group], "the installed package is older than pyproject.toml: pip install -e ."
+    assert installed == ENTRIES[group], "install again: make .venv/.developed"
 
 
 def plugged(argument: str, *, side: int) -> Opened:

@@ -65,7 +65,7 @@ class MadeSegmenter(PlantedSegmenter):
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> Made:
     family = Made()
-    monkeypatch.setitem(SEGMENTERS._factories, "made", family.open)
+    monkeypatch.setitem(SEGMENTERS._openers, "made", family.open)
     monkeypatch.setattr(module, "_clock", lambda device: family.now)
     monkeypatch.setattr(module, "has_bfloat16", lambda device: True)
     return family

@@ -1,8 +1,13 @@
 """Models travel by name; models that are open are known by what they are."""
 
 import pickle
+from collections.abc import Callable
+
+import pytest
+from torch import Tensor
 
 import ganatomy
+from ganatomy.core.errors import BadModel
 from ganatomy.experiments.model_pair import Models, name_of
 from ganatomy.models.generators.planted import PlantedGenerator
 from ganatomy.models.segmenters.planted import PlantedSegmenter
@@ -28,3 +33,25 @@ def test_open_models_are_named_by_their_fingerprint() -> None:
     assert name_of(models.generator) == f"given:{models.generator.fingerprint[:16]}"
     found = ganatomy.dissect(models.generator, segmenter=models.segmenter, images=4, levels=5, layers=["layer1"])
     assert (found.spec.generator, found.spec.segmenter) == (name_of(models.generator), name_of(models.segmenter))
+
+
+@pytest.mark.parametrize(
+    ("broken", "says"),
+    [
+        (lambda labels: labels.float(), r"labels of type torch.float32, expected integers \[2, 3, 32, 32\]"),
+        (lambda labels: labels > 0, "labels of type torch.bool"),
+        (lambda labels: labels.tolist(), "labels of type list"),
+        (lambda labels: labels[:, 0], r"shape \[2, 32, 32\], expected \[2, 3, 32, 32\]; .* \(object, part, material\)"),
+        (lambda labels: labels[:, :, ::2], r"shape \[2, 3, 16, 32\]"),
+        (lambda labels: labels + 6, "returned label 12; its vocabulary has 0 to 6"),
+        (lambda labels: labels - 1, "returned label -1; its vocabulary has 0 to 6"),
+    ],
+)
+@pytest.mark.slow  # which runs without the checks of types that tests add
+def test_labels_that_are_none_are_refused(
+    broken: Callable[[Tensor], object], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = PlantedSegmenter.__call__
+    monkeypatch.setattr(PlantedSegmenter, "__call__", lambda self, images: broken(right(self, images)))
+    with pytest.raises(BadModel, match=says):
+        ganatomy.dissect("planted:", segmenter="planted", images=4, batch=2, levels=5, layers=["layer1"])

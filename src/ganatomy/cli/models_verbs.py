@@ -111,10 +111,10 @@ def _families() -> dict[str, dict[str, str]]:
     from ganatomy.models.segmenters import SEGMENTERS
 
     return {
-        f"{registry.kind}s": {name: _sentence(registry.factory(name)) for name in registry.names()}
+        f"{registry.kind}s": {name: _sentence(registry.opener(name)) for name in registry.names()}
         for registry in (GENERATORS, SEGMENTERS, FEATURES)
     }
 
 
-def _sentence(factory: object) -> str:
-    return (inspect.getdoc(factory) or "").split("\n\n")[0].replace("\n", " ")
+def _sentence(opener: object) -> str:
+    return (inspect.getdoc(opener) or "").split("\n\n")[0].replace("\n", " ")

@@ -57,8 +57,8 @@ def dissect(arguments: Namespace) -> None:
     study, (spec, models, _) = begin(choice, arguments.out, arguments.opened_engine, terminal.Bar())
     with study:
         if not study.finished:
-            cost = f"{_cost_text(costs[''])} on {arguments.device}"
-            text = f"{spec.generator} through {spec.segmenter}: {cost}, in {place}"
+            pair = " through ".join(name.removesuffix(":") for name in (spec.generator, spec.segmenter))
+            text = f"{pair}: {_cost_text(costs[''])} on {arguments.device}, in {place}"
             terminal.print_line(text, aside=arguments.json)
         result = run(spec, study, models, given.get("memory"))
     page = _write_report(result, arguments.out / "report.html")

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import unquote
 
-from ganatomy.core.errors import BadValue, UnknownName
+from ganatomy.core.errors import BadModel, BadValue, UnknownName
 
 T = TypeVar("T")
-Factory = Callable[..., T]
+Opener = Callable[..., T]
 
 
 class Name(NamedTuple):
@@ -102,13 +102,17 @@ def _exists(text: str, mark: str = "", *, inner: bool = False) -> bool:
         return False
 
 
+ARGUMENTS = ("file", "directory or hub", "file or hub", "model", "code", "name", "none")
+
+
 @dataclass(frozen=True)
 class Family:
     """What the names of a family mean, as its `register` decorator says.
 
     Attributes:
         argument: what follows the colon: a ``file`` or directory; a ``directory or hub`` repository, or a ``file or
-            hub`` repository; another ``model``; Python ``code`` (package.module:callable); a ``name`` of this package.
+            hub`` repository; another ``model``; Python ``code`` (package.module:callable); a ``name`` of this package;
+            ``none``, so that anything is refused.
         data: opening reads data and runs no code but this package's.
         weights: where a name has its file of plain weights: as ``argument``, or as the ``option`` weights.
         fixed: why there is no such file to replace.
@@ -119,13 +123,17 @@ class Family:
     weights: str = ""
     fixed: str = "its family is not known to take other weights"
 
+    def __post_init__(self) -> None:
+        if self.argument not in ARGUMENTS:
+            raise UnknownName("argument of a family", self.argument, ARGUMENTS)
 
-_FAMILIES: dict[Factory[Any], Family] = {}
+
+_FAMILIES: dict[Opener[Any], Family] = {}
 
 
-def family_of(factory: Factory[Any]) -> Family:
-    """Return the facts about the family that a factory opens; where none were registered, nothing is known of it."""
-    return _FAMILIES.get(factory, Family())
+def family_of(opener: Opener[Any]) -> Family:
+    """Return the facts about the family of an opener; where none were registered, nothing is known of it."""
+    return _FAMILIES.get(opener, Family())
 
 
 @functools.cache
@@ -140,10 +148,10 @@ def is_built_in(entry: EntryPoint) -> bool:
 
 
 class Registry(Generic[T]):
-    """Families of models by name; each family is a factory that takes what follows the colon.
+    """Families of models by name; each has an opener, a function that takes what follows the colon.
 
     A spec reads ``family:argument?key=value&key=value``, see `split_name`. It is data: values are converted by the
-    annotations of the factory's keyword parameters (str, int, float, bool, or one of these or None), never evaluated.
+    annotations of the opener's keyword-only parameters (str, int, float, bool, or one of these or None), not evaluated.
     Families, also those of this package, are entry points of the group ``ganatomy.<kind>s``, with _ for spaces.
 
     >>> shapes: Registry[str] = Registry("shape")
@@ -154,43 +162,50 @@ class Registry(Generic[T]):
     'area 9'
     """
 
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
+    def __init__(self, kind: str, *passed: str) -> None:
+        """Make a registry of models of a kind, whose openers are passed these keywords whatever the spec says."""
+        self.kind, self.passed = kind, passed
         self.group = f"ganatomy.{kind.replace(' ', '_')}s"
-        self._factories: dict[str, Factory[T]] = {}
+        self._openers: dict[str, Opener[T]] = {}
 
-    def register(self, name: str, **facts: Any) -> Callable[[Factory[T]], Factory[T]]:
-        """Add a family, by a decorator on its factory; `facts` are the fields of `Family`."""
+    def register(self, name: str, **facts: Any) -> Callable[[Opener[T]], Opener[T]]:
+        """Add a family, by a decorator on its opener; `facts` are the fields of `Family`.
 
-        def add(factory: Factory[T]) -> Factory[T]:
-            self._factories[name] = factory
-            _FAMILIES[factory] = Family(**facts)
-            return factory
+        Raises:
+            BadModel: the opener has no keywords that are always passed, or options that are not keyword-only.
+        """
+
+        def add(opener: Opener[T]) -> Opener[T]:
+            _FAMILIES[opener] = Family(**facts)
+            self._openers[name] = self._checked(name, opener)
+            return opener
 
         return add
 
     def names(self) -> list[str]:
         """Return the names of all families, of this package and of others."""
-        return sorted(entries_of(self.group).keys() | self._factories.keys())
+        return sorted(entries_of(self.group).keys() | self._openers.keys())
 
-    def factory(self, name: str) -> Factory[T]:
-        """Return the factory of a family.
+    def opener(self, name: str) -> Opener[T]:
+        """Return the opener of a family.
 
         Raises:
             UnknownName: no such family.
+            BadModel: see `register`.
         """
-        if name not in self._factories:
+        if name not in self._openers:
             if name not in (entries := entries_of(self.group)):
                 raise UnknownName(self.kind, name, self.names())
-            self._factories[name] = entries[name].load()
-        return self._factories[name]
+            self._openers[name] = self._checked(name, entries[name].load())
+        return self._openers[name]
 
     def open(self, spec: str, **extra: Any) -> T:
-        """Open what the spec names; `extra` keywords are passed to the factory.
+        """Open what the spec names; `extra` keywords are passed to the opener.
 
         Raises:
             UnknownName: no such family or option.
-            BadValue: an option's text is not of its type, or `split_name` refuses the name.
+            BadValue: an option's text is not of its type, or `split_name` refuses the name, or it has an argument where
+                its family takes none.
         """
         return self.make(*split_name(spec), **extra)
 
@@ -199,10 +214,19 @@ class Registry(Generic[T]):
 
         Raises:
             UnknownName: no such family or option.
-            BadValue: an option's text is not of its type.
+            BadValue: an option's text is not of its type, or the family takes no argument.
+            BadModel: the annotations of the opener cannot be read.
         """
-        factory = self.factory(family)
-        parameters = inspect.signature(factory).parameters
+        opener = self.opener(family)
+        if argument and family_of(opener).argument == "none":
+            raise BadValue(f"{family}:{argument}: write {family} alone, it takes no argument")
+        try:
+            parameters = inspect.signature(opener, eval_str=True).parameters  # also where annotations are postponed
+        except NameError as error:
+            raise BadModel(
+                f"{self.kind} {family!r}: annotations of its opener tell the types of its options, but {error}; "
+                "import that name where its module runs, not under TYPE_CHECKING alone"
+            ) from None
         free = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
         known = {
             n: p.annotation for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY and n not in {"device", *extra}
@@ -212,11 +236,25 @@ class Registry(Generic[T]):
                 raise UnknownName(f"option of {family}", key, known)
         converted = {key: convert(key, text, known.get(key, str)) for key, text in options.items()}
         try:
-            return factory(argument, **converted, **extra)
+            return opener(argument, **converted, **extra)
         except UnknownName as error:
             if error.given not in options or error.given in known or not error.kind.startswith("option of "):
                 raise
             raise UnknownName(error.kind, error.given, dict.fromkeys([*error.known, *known])) from None
+
+    def _checked(self, name: str, opener: Opener[T]) -> Opener[T]:
+        """Return an opener, if it can be called as `make` does and its options are found there."""
+        parameters = inspect.signature(opener).parameters
+        given = [n for n, p in parameters.items() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        keywords = [n for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY]
+        if len(given) != 1 or not {*self.passed} <= {*keywords}:
+            first, *others = given or ["argument"]
+            wanted = ", ".join([first, "/", "*", *dict.fromkeys([*self.passed, *others, *keywords])])
+            raise BadModel(
+                f"{self.kind} {name!r}: its opener takes ({', '.join(parameters)}), expected one argument, and "
+                f"{' and '.join([*self.passed, 'options'])} as keywords alone; write ({wanted})"
+            )
+        return opener
 
 
 def convert(key: str, text: str, annotation: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The shapes of the tensors that cross the walls of the house, by name.
+"""The shapes of the tensors that cross package boundaries, by name.
 
 Axes: ``b`` images of a batch, ``u`` units (feature-map channels), ``h w`` a layer's grid, ``H W`` the image's grid,
 ``plane`` kinds of label. The test run checks every annotated signature (jaxtyping with beartype); a normal run pays

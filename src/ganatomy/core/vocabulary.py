@@ -10,6 +10,7 @@ from ganatomy.core.errors import BadFile, UnknownName
 from ganatomy.core.files import read_json
 
 CATEGORIES = ("object", "part", "material", "colour")
+"""The usual categories, in the order in which they are listed; a vocabulary may have others, which come after them."""
 
 
 class Concept(NamedTuple):

@@ -10,6 +10,7 @@ from ganatomy.core.tensor_types import Labels
 from ganatomy.models.generators import Generator, Observation, Subject, open_subject
 from ganatomy.models.segmenters import Segmenter, open_segmenter
 from ganatomy.models.segmenters.labels import DatasetLabels
+from ganatomy.models.segmenters.protocol import check_labels, check_range
 
 
 @dataclass(frozen=True)
@@ -65,10 +66,20 @@ class Models:
         return other
 
     def labels(self, seen: Observation) -> Labels:
-        """Return the labels of what was seen: those that came with the images, if the segmenter stands for them."""
-        if isinstance(self.segmenter, DatasetLabels):
-            return self.segmenter.of(seen.shown)
-        return self.segmenter(seen.images)
+        """Return the labels of what was seen: those that came with the images, if the segmenter stands for them.
+
+        Raises:
+            BadModel: the segmenter returned something else; whether numbers are concepts is checked the first time.
+        """
+        segmenter, name = self.segmenter, name_of(self.segmenter_given)
+        if isinstance(segmenter, DatasetLabels):
+            return segmenter.of(seen.shown)
+        labels = segmenter(seen.images)
+        check_labels(labels, seen.images, segmenter, name)
+        if not self.__dict__.get("checked"):
+            check_range(labels, segmenter.vocabulary, name)
+            self.__dict__["checked"] = True
+        return labels
 
     def __reduce__(self) -> tuple[Any, ...]:
         given = self.generator_given, self.segmenter_given, self.device

@@ -150,5 +150,5 @@ def test_mistakes_are_told(generator: PlantedGenerator) -> None:
     with pytest.raises(UnknownName, match="unknown layer 'layer0'"):
         generator.render(torch.zeros(1, 12, 8, 8), "layer0", z)
     for opener in (open_generator, open_segmenter):
-        with pytest.raises(BadValue, match="planted takes no argument, not 'x'"):
+        with pytest.raises(BadValue, match="planted:x: write planted alone, it takes no argument"):
             opener("planted:x")

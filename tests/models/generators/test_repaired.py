@@ -366,7 +366,7 @@ def test_a_family_of_a_plug_in_is_edited_as_it_draws(monkeypatch: pytest.MonkeyP
     def opened(_: str, *, device: torch.device) -> Generator:
         return open_generator("planted:", device)
 
-    monkeypatch.setattr(GENERATORS, "_factories", {**GENERATORS._factories, "own": opened})
+    monkeypatch.setattr(GENERATORS, "_openers", {**GENERATORS._openers, "own": opened})
     written = repaired("own:", lambda g: off(g, "layer2"))
     assert written.reason == "own: its family is not known to take other weights"
     generator = open_generator(written.name)

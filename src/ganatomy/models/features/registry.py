@@ -6,7 +6,7 @@ from ganatomy.core.devices import find_device
 from ganatomy.core.registry import Registry
 from ganatomy.models.features.protocol import FeatureNetwork
 
-FEATURES: Registry[FeatureNetwork] = Registry("feature network")
+FEATURES: Registry[FeatureNetwork] = Registry("feature network", "device")
 
 
 def open_features(spec: str, device: str | torch.device = "cpu") -> FeatureNetwork:

@@ -143,7 +143,7 @@ def _mixed(matrix: Float[Tensor, "j i"], x: Float[Tensor, "b i h w"]) -> Float[T
     return (matrix @ x.flatten(2)).view(len(x), len(matrix), *x.shape[2:])
 
 
-DIRECTIONS: Registry[Directions] = Registry("direction")
+DIRECTIONS: Registry[Directions] = Registry("direction", "subject", "layer")
 
 
 @DIRECTIONS.register("rotation")

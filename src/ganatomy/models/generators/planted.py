@@ -20,7 +20,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganatomy.core.errors import BadValue
 from ganatomy.core.fingerprint import fingerprint
 from ganatomy.core.tensor_types import Features, Images, Latents
 from ganatomy.models.generators.latents import standard_normal
@@ -181,9 +180,7 @@ def _grid(layer: str, z: Tensor) -> tuple[Tensor, Tensor]:
     return places[:, None], places[None, :]
 
 
-@GENERATORS.register("planted", argument="name", data=True, fixed="it has no weights")
-def open_planted(argument: str, /, *, device: torch.device) -> PlantedGenerator:
+@GENERATORS.register("planted", argument="none", data=True, fixed="it has no weights")
+def open_planted(_argument: str, /, *, device: torch.device) -> PlantedGenerator:
     """Open the planted generator; it takes no argument."""
-    if argument:
-        raise BadValue(f"planted takes no argument, not {argument!r}")
     return PlantedGenerator(device)

@@ -7,7 +7,7 @@ from ganatomy.core.errors import BadModel
 from ganatomy.core.registry import Registry
 from ganatomy.models.generators.protocol import Generator, Subject
 
-GENERATORS: Registry[Subject] = Registry("generator")
+GENERATORS: Registry[Subject] = Registry("generator", "device")
 
 
 def open_generator(spec: str, device: str | torch.device = "cpu") -> Generator:

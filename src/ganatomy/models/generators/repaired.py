@@ -214,7 +214,7 @@ def _open(name: Name, device: torch.device) -> Generator:
 
 def _family(name: str) -> Family:
     try:
-        return family_of(GENERATORS.factory(name))
+        return family_of(GENERATORS.opener(name))
     except UnknownName:
         return Family()
 
@@ -319,7 +319,7 @@ def with_files(name: str, change: Callable[[str], str], directory: Path = Path()
     head, kind = own.argument, _family(own.family).argument
     if kind == "model":
         head = with_files(head, change, directory)
-    elif kind not in ("name", "code"):
+    elif kind not in ("name", "code", "none"):
         head = changed(head)
     options = {key: changed(text) if key in WITH_FILES else text for key, text in own.options.items()}
     return join_name(own.family, head, options)

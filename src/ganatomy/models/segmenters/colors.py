@@ -7,7 +7,6 @@ perceptual color space for image processing", 2020), where equal distances look 
 import torch
 from torch import Tensor
 
-from ganatomy.core.errors import BadValue
 from ganatomy.core.fingerprint import fingerprint
 from ganatomy.core.tensor_types import Images, Labels, Scores
 from ganatomy.core.vocabulary import NOTHING, Concept, Vocabulary
@@ -92,9 +91,7 @@ def _oklab(srgb: Tensor) -> Tensor:
     return root @ root.new_tensor(to_lab).T
 
 
-@SEGMENTERS.register("colors", data=True)
-def open_colors(argument: str, /, *, device: torch.device) -> Colors:
+@SEGMENTERS.register("colors", argument="none", data=True)
+def open_colors(_argument: str, /, *, device: torch.device) -> Colors:
     """Open the colour names; they take no argument."""
-    if argument:
-        raise BadValue(f"colors:{argument}: write colors alone, it takes no argument")
     return Colors(device)

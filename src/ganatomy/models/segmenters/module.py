@@ -17,7 +17,7 @@ from ganatomy.core.fingerprint import fingerprint
 from ganatomy.core.foreign_code import call_named, guarded
 from ganatomy.core.tensor_types import Images, Labels, Scores
 from ganatomy.core.vocabulary import Concept, Vocabulary, checked_vocabulary, read_vocabulary
-from ganatomy.models.segmenters.protocol import check_concept, plane_names
+from ganatomy.models.segmenters.protocol import check_concept, check_range, plane_names
 from ganatomy.models.segmenters.registry import SEGMENTERS
 from ganatomy.models.weights import load_weights
 from ganatomy.models.wrapped import cast, frozen, unwrapped, weights_fingerprint
@@ -117,10 +117,7 @@ class ModuleSegmenter:
     def _labels(self, out: Tensor, plane: str, images: Images) -> Integer[Tensor, "b H W"]:
         if out.is_floating_point():
             return self._channels(out, plane)[self._resized(out, images).argmax(1)]
-        low, high = int(out.min()), int(out.max())
-        if low < 0 or high >= len(self.vocabulary):
-            last = len(self.vocabulary) - 1
-            raise BadModel(f"{self._name} returned label {low if low < 0 else high}; its vocabulary has 0 to {last}")
+        check_range(out, self.vocabulary, self._name)
         if out.shape[1:] == images.shape[2:]:
             return out.long()
         return F.interpolate(out[:, None].double(), images.shape[2:], mode="nearest-exact")[:, 0].long()

@@ -3,7 +3,6 @@
 import torch
 from torch import Tensor
 
-from ganatomy.core.errors import BadValue
 from ganatomy.core.fingerprint import fingerprint
 from ganatomy.core.tensor_types import Images, Labels, Scores
 from ganatomy.core.vocabulary import Vocabulary
@@ -49,9 +48,7 @@ class PlantedSegmenter:
         return total
 
 
-@SEGMENTERS.register("planted", data=True)
-def open_planted(argument: str, /, *, device: torch.device) -> PlantedSegmenter:
+@SEGMENTERS.register("planted", argument="none", data=True)
+def open_planted(_argument: str, /, *, device: torch.device) -> PlantedSegmenter:
     """Open the segmenter of the planted world; it takes no argument."""
-    if argument:
-        raise BadValue(f"planted takes no argument, not {argument!r}")
     return PlantedSegmenter(device)

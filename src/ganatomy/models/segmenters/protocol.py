@@ -3,8 +3,9 @@
 from typing import Protocol, runtime_checkable
 
 import torch
+from torch import Tensor
 
-from ganatomy.core.errors import BadValue
+from ganatomy.core.errors import BadModel, BadValue
 from ganatomy.core.tensor_types import Images, Labels, Scores
 from ganatomy.core.vocabulary import Vocabulary
 
@@ -47,6 +48,37 @@ def check_concept(vocabulary: Vocabulary, concept: int) -> None:
     """
     if not 0 < concept < len(vocabulary):
         raise BadValue(f"no concept {concept} to score; there are 1 to {len(vocabulary) - 1}")
+
+
+def check_labels(labels: object, images: Images, segmenter: Segmenter, name: str) -> None:
+    """Refuse what is no label map of images; its numbers are not looked at, see `check_range`.
+
+    Raises:
+        BadModel: it is of another type or shape.
+    """
+    shape = [len(images), len(segmenter.planes), *images.shape[2:]]
+    kind = str(labels.dtype) if isinstance(labels, Tensor) else type(labels).__name__
+    if not isinstance(labels, Tensor) or not kind.startswith(("torch.int", "torch.uint")):
+        raise BadModel(f"{name} returned labels of type {kind}, expected integers {shape}; convert them by .long()")
+    if list(labels.shape) != shape:
+        planes = ", ".join(segmenter.planes)
+        raise BadModel(
+            f"{name} returned labels of shape {list(labels.shape)}, expected {shape}; return one map "
+            f"for each image and plane ({planes}), of the images' height and width"
+        )
+
+
+def check_range(labels: Tensor, vocabulary: Vocabulary, name: str) -> None:
+    """Refuse labels that are no concepts.
+
+    Raises:
+        BadModel: one is negative, or beyond the vocabulary.
+    """
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= len(vocabulary):
+        raise BadModel(
+            f"{name} returned label {low if low < 0 else high}; its vocabulary has 0 to {len(vocabulary) - 1}"
+        )
 
 
 def plane_names(vocabulary: Vocabulary) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from ganatomy.core.devices import find_device
 from ganatomy.core.registry import Registry
 from ganatomy.models.segmenters.protocol import Segmenter
 
-SEGMENTERS: Registry[Segmenter] = Registry("segmenter")
+SEGMENTERS: Registry[Segmenter] = Registry("segmenter", "device")
 
 
 def open_segmenter(spec: str, device: str | torch.device = "cpu") -> Segmenter:
