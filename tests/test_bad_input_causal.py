@@ -136,7 +136,7 @@ Refused = Callable[..., str]
         ((*BALL, "--images", "2"), "images=2"),
         ((*BALL, "--margin", "-1"), "margin=-1"),
         ((*BALL, "--donors", "0"), "donors=0"),
-        ((*BALL, "--layer", "layer2"), "--layer is given twice"),
+        ((*BALL, "--layer", "layer2"), "--layers and --layer are both given"),
         (("ablate", "nowhere", "--layer", "x", "--units", "1"), "nowhere holds no study"),
         (("apply", "study", "--edit", "nothing.json"), "nothing.json: no such file"),
     ],

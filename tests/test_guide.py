@@ -24,7 +24,7 @@ def page(name: str) -> str:
         ("dissect bundled:church --layers layer44 --out s", 1),
         ("dissect bundled:church --segmenter unified:upp --out s", 2),
         ("dissect progan:church.pth --out s", 1),
-        ("dissect torch:mycode:load --out s", 1),
+        ("dissect torch:mycode:load --out s", 2),
         ("dissect bundled:church --images 0 --out s", 1),
         ("dissect bundled:church --imagse 3 --out s", 1),
         ("dissect bundled:church --out full", 1),

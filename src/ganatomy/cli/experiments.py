@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import ganatomy.api.experiments as api
 from ganatomy.api.calls import COMMANDS, Command
 from ganatomy.cli.engine import add_engine
-from ganatomy.cli.parser import Once, Parser, add_command, names, study
+from ganatomy.cli.parser import OneName, Parser, add_command, names, study
 from ganatomy.core.errors import BadValue
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _add_option(parser: Parser, name: str, group: Sequence[Command]) -> None:
             text += f"; or {each.switch[1]}: {summary(each.function)}".rstrip(".")
     needed = all(name in options_of(own) and _is_required(options_of(own)[name]) for own in group)
     flags = _flags(name, parser.prog.split()[-1])
-    action = Once if name in LAYERS else "store"
+    action = OneName if name in LAYERS else "store"
     parser.add_argument(*flags, action=action, dest=dest, type=read, metavar=metavar, required=needed, help=text)
 
 

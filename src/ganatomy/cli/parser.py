@@ -39,13 +39,14 @@ class Parser(argparse.ArgumentParser):
             raise UnknownName(str(action.metavar or action.dest).lower(), value, action.choices)
 
 
-class Once(argparse.Action):
-    """Keeps a value, and refuses a second one, where argparse would take the last."""
+class OneName(argparse.Action):
+    """Keeps the last value of an option, and refuses one that is given by two of its names."""
 
     def __call__(self, _: argparse.ArgumentParser, namespace: Any, values: Any, option: str | None = None) -> None:
-        """Keep the value; raises BadValue if there is one."""
-        if hasattr(namespace, self.dest):
-            raise BadValue(f"{option} is given twice; leave one out")
+        """Keep the value; raises BadValue."""
+        first = self.__dict__.setdefault("first", option)
+        if option != first:
+            raise BadValue(f"{first} and {option} are both given; leave one out")
         setattr(namespace, self.dest, values)
 
 

@@ -249,10 +249,10 @@ class Registry(Generic[T]):
         keywords = [n for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY]
         if len(given) != 1 or not {*self.passed} <= {*keywords}:
             first, *others = given or ["argument"]
-            wanted = ", ".join([first, "/", "*", *dict.fromkeys([*self.passed, *others, *keywords])])
+            expected = ", ".join([first, "/", "*", *dict.fromkeys([*self.passed, *others, *keywords])])
             raise BadModel(
                 f"{self.kind} {name!r}: its opener takes ({', '.join(parameters)}), expected one argument, and "
-                f"{' and '.join([*self.passed, 'options'])} as keywords alone; write ({wanted})"
+                f"{' and '.join([*self.passed, 'options'])} as keywords alone; write ({expected})"
             )
         return opener
 
