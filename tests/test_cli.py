@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -58,9 +59,13 @@ def test_no_command_shows_three_to_start_with(capsys: pytest.CaptureFixture[str]
     assert answer(capsys, "scenes").startswith("usage: ganatomy")
 
 
-def test_help_lists_every_command_in_a_group() -> None:
+def test_help_lists_every_command_in_a_group_and_ends_with_an_example_that_can_be_typed() -> None:
     parser = build()
     commands = next(iter(parser._subparsers._group_actions)).choices  # type: ignore[union-attr]
+    for name, own in (commands or {}).items():
+        if name != "scenes":
+            example = own.epilog.rpartition("example: ganatomy ")[2]
+            assert build().parse_args(shlex.split(example)), name
     assert sorted(itertools.chain(*GROUPS.values())) == sorted(commands or [])
     assert all(f"\n  {name} " in parser.format_help() for name in commands or [])
 

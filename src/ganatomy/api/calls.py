@@ -45,11 +45,13 @@ COMMANDS: dict[str, list[Command]] = {}
 def command(
     verb: str, switch: tuple[str, str] = ("", ""), several: str = ""
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Make a function public, see `public`, and a command."""
+    """Make a function public, see `public`, and a command; one of several of a verb has a verb of its own, too."""
 
     def made(function: Callable[P, R]) -> Callable[P, R]:
         checked = public(function)
         COMMANDS.setdefault(verb, []).append(Command(checked, switch, several))
+        if switch[0]:
+            COMMANDS[function.__name__.replace("_", "-")] = [Command(checked, several=several)]
         return checked
 
     return made

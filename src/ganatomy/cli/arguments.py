@@ -19,7 +19,10 @@ from ganatomy.cli.serve import add_serve
 GENERATOR = "bundled:church, progan:FILE, torch:module:callable, …"
 GROUPS = {
     "Analyse": ("demo", "dissect", "compare", "monitor"),
-    "Intervene": ("ablate", "insert", "apply", "ace", "setting", "capacity", "trace", "accuracy"),
+    "Intervene": (
+        *("ablate", "unit-effects", "insert", "context", "apply", "ace", "setting", "capacity", "trace"),
+        *("accuracy", "unit-accuracy"),
+    ),
     "Quality": ("quality", "artifacts", "repair"),
     "Data": ("report", "serve", "merge", "trust", "scenes"),
     "System": ("models", "layers", "calibrate", "doctor"),
@@ -69,7 +72,7 @@ def build() -> Parser:
     add_serve(commands)
     _add_models(commands)
     _add_calibrate(commands)
-    add_json(add_command(commands, "doctor", verbs.doctor, "say what works here, what does not, and why"))
+    add_json(add_command(commands, "doctor", verbs.doctor, "say what works here, what does not, and why", "doctor"))
     _add_scenes(commands)
     parser.epilog = _grouped(commands)
     return parser
@@ -80,16 +83,24 @@ def _grouped(commands: Any) -> str:
     texts = {action.dest: str(action.help) for action in commands._choices_actions}
     lines = []
     for group, verbs_ in GROUPS.items():
-        lines += [f"{group}:", *(f"  {verb:12}{texts[verb]}" for verb in verbs_), ""]
+        lines += [f"{group}:", *(f"  {verb:15}{texts[verb]}" for verb in verbs_), ""]
     return "\n".join([*lines, "ganatomy COMMAND --help lists the options of a command, with examples."])
 
 
 def _add_dissect(commands: Any) -> None:
-    parser = add_command(commands, "demo", verbs.demo, "dissect the bundled generator and write a report")
+    parser = add_command(
+        commands, "demo", verbs.demo, "dissect the bundled generator and write a report", "demo --out demo"
+    )
     parser.add_argument("--images", type=int, metavar="N", help="images to measure on (1000)")
     parser.add_argument("--out", type=study, metavar="DIR", default=Path("ganatomy-demo"), help="(ganatomy-demo)")
     add_engine(parser)
-    parser = add_command(commands, "dissect", verbs.dissect, "find what each unit of a generator draws")
+    parser = add_command(
+        commands,
+        "dissect",
+        verbs.dissect,
+        "find what each unit of a generator draws",
+        "dissect bundled:church --layers layer4 --images 200 --out study",
+    )
     parser.add_argument("generator", metavar="GENERATOR", help=GENERATOR)
     parser.add_argument("--out", type=study, metavar="DIR", required=True, help="the study directory, or a URL")
     add_options(parser, [Command(api.dissect)], skip=("generator", "memory"))
@@ -101,11 +112,13 @@ def _add_dissect(commands: Any) -> None:
 
 def _add_studies(commands: Any) -> None:
     text = "bring the parts of a study together that were counted in several places"
-    parser = add_command(commands, "merge", verbs.merge, text)
+    parser = add_command(commands, "merge", verbs.merge, text, "merge part-1 part-2 --out study")
     parser.add_argument("directories", type=study, nargs="+", metavar="DIR", help="studies with the parts of one run")
     parser.add_argument("--out", type=study, metavar="DIR", default=None, help="(the first of them)")
     add_json(parser)
-    parser = add_command(commands, "report", verbs.report, "write the report of a finished study")
+    parser = add_command(
+        commands, "report", verbs.report, "write the report of a finished study", "report study --out page.html"
+    )
     parser.add_argument("directory", type=study, metavar="DIR", help="the study directory")
     parser.add_argument("--out", type=study, metavar="FILE", default=None, help="(DIR/report.html)")
     parser.add_argument("--budget", type=float, metavar="MB", default=40, help="most that the page may take (40)")
@@ -113,16 +126,18 @@ def _add_studies(commands: Any) -> None:
 
 def _add_models(commands: Any) -> None:
     text = "allow the code, and models of the network, that a study names to be opened from it"
-    parser = add_command(commands, "trust", verbs.trust, text)
+    parser = add_command(commands, "trust", verbs.trust, text, "trust study")
     parser.add_argument("directory", metavar="STUDY", help="a finished dissection, made elsewhere")
     add_json(parser)
-    parser = add_command(commands, "layers", models_verbs.layers, "list the layers of a generator")
+    parser = add_command(
+        commands, "layers", models_verbs.layers, "list the layers of a generator", "layers bundled:church"
+    )
     parser.add_argument("generator", metavar="GENERATOR", help=GENERATOR)
     add_device(parser)
     add_json(parser)
     text = "list what is bundled, what can be fetched, and what can be opened"
-    parser = add_command(commands, "models", models_verbs.models, text)
-    parser.epilog = "ganatomy models fetch NAME gets a published model; see ganatomy models fetch --help."
+    parser = add_command(commands, "models", models_verbs.models, text, "models church")
+    parser.epilog = f"ganatomy models fetch NAME gets a published model. {parser.epilog}"
     parser.add_argument("name", metavar="NAME", nargs="?", default=None, help="show the card of this model")
     add_json(parser)
     fetch = Parser(prog=f"{parser.prog} fetch", description="Get a published model, once; without a name, list them.")
@@ -138,7 +153,8 @@ def _add_models(commands: Any) -> None:
 
 
 def _add_calibrate(commands: Any) -> None:
-    parser = add_command(commands, "calibrate", verbs.calibrate, "choose the thresholds of a segmenter that has some")
+    text, example = "choose the thresholds of a segmenter that has some", "calibrate clipseg:FOLDER?concepts=tree,door"
+    parser = add_command(commands, "calibrate", verbs.calibrate, text, example)
     parser.add_argument("segmenter", metavar="SEGMENTER", help="clipseg:ID_OR_DIR?concepts=tree,door")
     parser.add_argument("--generator", metavar="G", default="bundled:church", help="what draws the images")
     parser.add_argument("--against", metavar="S", default=None, help="a segmenter that knows concepts of it")
@@ -152,7 +168,13 @@ def _add_scenes(commands: Any) -> None:
     scenes = commands.add_parser("scenes", help="the embedded world", description="The embedded world of scenes.")
     scenes.set_defaults(run=lambda _: scenes.print_help())
     actions = scenes.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
-    parser = add_command(actions, "render", verbs.render_scenes, "draw scenes, with an exact label for every pixel")
+    parser = add_command(
+        actions,
+        "render",
+        verbs.render_scenes,
+        "draw scenes, with an exact label for every pixel",
+        "scenes render --category church --count 100 --out scenes",
+    )
     parser.add_argument("--category", metavar="NAME", default="church", help="(church)")
     parser.add_argument("--count", type=int, metavar="N", default=1000, help="(1000)")
     parser.add_argument("--size", type=int, metavar="PIXELS", default=64, help="a power of two (64)")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 def add_compare(commands: Any) -> None:
     """Add the command."""
     parser = add_command(commands, "compare", compare, "set dissections side by side, with the error of every count")
+    parser.epilog = "example: ganatomy compare study other --out both"
     parser.add_argument("directories", type=study, metavar="STUDY", nargs="+", help="the directories of dissections")
     parser.add_argument("--out", type=study, metavar="DIR", required=True, help="page, tables and figures go here")
     add_options(parser, [Command(api.compare)], skip=("studies",))

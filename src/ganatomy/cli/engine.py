@@ -11,15 +11,16 @@ ENGINE = ("engine", "workers", "devices", "gpus_per_worker")
 
 def add_engine(parser: Parser) -> None:
     """Add where a command counts and computes, and how it answers."""
-    add_device(parser)
-    add_json(parser)
     parser.set_defaults(opened_engine=None)
-    parser.add_argument("--engine", metavar="NAME", help="local, processes, ray or ray://HOST:PORT (local)")
-    parser.add_argument("--workers", type=int, metavar="N", help="so many processes, or workers of Ray (one a core)")
-    parser.add_argument("--devices", type=names, metavar="A,B", help="a process on each: GPUs 0,1,2,3, or cpu,cpu")
-    parser.add_argument("--gpus-per-worker", type=float, metavar="X", help="of Ray: share of a GPU each takes (0)")
-    parser.add_argument("--shard", metavar="N/OF", help="count part N of so many, beside others; 3/16 is the third")
-    parser.add_argument("--wait", type=float, metavar="MINUTES", help="wait so long for the other parts (0)")
+    group = parser.add_argument_group("options of a run, which change no number")
+    add_device(group)
+    add_json(group)
+    group.add_argument("--engine", metavar="NAME", help="local, processes, ray or ray://HOST:PORT (local)")
+    group.add_argument("--workers", type=int, metavar="N", help="so many processes, or workers of Ray (one a core)")
+    group.add_argument("--devices", type=names, metavar="A,B", help="a process on each: GPUs 0,1,2,3, or cpu,cpu")
+    group.add_argument("--gpus-per-worker", type=float, metavar="X", help="of Ray: share of a GPU each takes (0)")
+    group.add_argument("--shard", metavar="N/OF", help="count part N of so many, beside others; 3/16 is the third")
+    group.add_argument("--wait", type=float, metavar="MINUTES", help="wait so long for the other parts (0)")
 
 
 def run_with_engine(arguments: Namespace) -> int:

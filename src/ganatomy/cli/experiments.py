@@ -4,9 +4,11 @@ What is heavy is imported where it is used, so that ``ganatomy --help`` answers 
 """
 
 import argparse
+import ast
 import contextlib
 import inspect
 import re
+import shlex
 import typing
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
@@ -48,9 +50,25 @@ def add_experiments(commands: Any) -> None:
         if verb == "ace":
             parser.add_argument("--quick", action="store_true", help="--schedule quick")
         add_options(parser, group, OPEN)
+        parser.epilog = example_of(verb, group[0])
         parser.add_argument("--out", type=study, metavar="DIR", help="(STUDY-causal/LAYER/…)")
         parser.add_argument("--dry-run", action="store_true", help="say what it would take, and stop")
         add_engine(parser)
+
+
+def example_of(verb: str, command: Command) -> str:
+    """Return the example of a function's docstring as a command line."""
+    found = re.search(r">>> (ganatomy\.\w+\(.*\))", inspect.getdoc(command.function) or "")
+    if found is None:  # Python left docstrings out (-OO)
+        return ""
+    call = next(node for node in ast.walk(ast.parse(found[1])) if isinstance(node, ast.Call))
+    words = [ast.literal_eval(each) for each in call.args]
+    words = [word for each in words for word in (each if isinstance(each, list) else [each])]
+    for keyword in call.keywords:
+        value, name = ast.literal_eval(keyword.value), str(keyword.arg)
+        text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+        words += [_flags(name, verb)[0], text]
+    return f"example: ganatomy {verb} {shlex.join(words)}"
 
 
 def add_options(parser: Parser, group: Sequence[Command], skip: Sequence[str] = ()) -> None:

@@ -23,10 +23,9 @@ _DISSECTION = tuple(name for name in options_of(Command(api.monitor)) if name no
 def add_monitor(commands: Any) -> None:
     """Add the command."""
     text = "dissect checkpoints of one training, and follow units through it"
-    parser = add_command(commands, "monitor", monitor, text)
-    parser.epilog = (
-        "Without checkpoints: write the page of the snapshots that are in DIR, by a Monitor in a training too."
-    )
+    parser = add_command(commands, "monitor", monitor, text, "monitor a.pth b.pth --family progan --out monitor")
+    page = "Without checkpoints: write the page of the snapshots that are in DIR, by a Monitor in a training too."
+    parser.epilog = f"{page} {parser.epilog}"
     text = "files, or names of generators"
     parser.add_argument("checkpoints", metavar="CHECKPOINT", nargs="*", default=[], help=text)
     parser.add_argument("--out", type=study, metavar="DIR", required=True, help="the directory of the snapshots")

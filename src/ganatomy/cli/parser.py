@@ -7,6 +7,10 @@ from typing import Any, NoReturn
 
 from ganatomy.core.errors import BadValue, UnknownName
 
+Arguments = argparse._ActionsContainer
+"""A parser, or a group of its options."""
+MANY = 8
+"""From so many options on, the first line of a help lists those alone that must be given."""
 DEVICE = "cpu, cuda, cuda:1 …; auto takes a GPU if there is one (auto)"
 
 
@@ -23,6 +27,16 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise, where argparse prints the usage and leaves."""
         raise BadValue(f"{message}; see {self.prog} --help")
+
+    def format_help(self) -> str:
+        """Return the help; its first line has what must be given, and no list of every option."""
+        options = [each for each in self._actions if each.option_strings]
+        if self.usage is None and len(options) > MANY:
+            needed = [f"{each.option_strings[0]} {each.metavar}" for each in options if each.required]
+            several = {"+": "{0} …", "*": "[{0} …]", "?": "[{0}]"}
+            free = [several.get(str(each.nargs), "{0}").format(each.metavar) for each in self._get_positional_actions()]
+            self.usage = " ".join([self.prog, *free, *needed, "[options]"])
+        return super().format_help()
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Read what is known, and refuse the rest: each verb's parser is asked through this method."""
@@ -50,19 +64,21 @@ class OneName(argparse.Action):
         setattr(namespace, self.dest, values)
 
 
-def add_command(commands: Any, name: str, run: Any, text: str) -> Parser:
-    """Add a command that calls `run`; the text says what it does."""
-    parser: Parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+def add_command(commands: Any, name: str, run: Any, text: str, example: str = "") -> Parser:
+    """Add a command that calls `run`; the text says what it does, the example is a command line."""
+    sentence = text[0].upper() + text[1:] + ("" if text.endswith("?") else ".")
+    parser: Parser = commands.add_parser(name, help=text, description=sentence)
+    parser.epilog = f"example: ganatomy {example}" if example else None
     parser.set_defaults(run=run)
     return parser
 
 
-def add_device(parser: Parser) -> None:
+def add_device(parser: Arguments) -> None:
     """Add where a command computes."""
     parser.add_argument("--device", metavar="NAME", default="auto", help=DEVICE)
 
 
-def add_json(parser: Parser) -> None:
+def add_json(parser: Arguments) -> None:
     """Add an answer for scripts."""
     parser.add_argument("--json", action="store_true", default=False, help="print one JSON object and nothing else")
 

@@ -17,6 +17,7 @@ MISSING = "the web app needs more packages: pip install 'ganatomy[web]'"
 def add_serve(commands: Any) -> None:
     """Add the command."""
     parser = add_command(commands, "serve", serve, "open finished studies in a browser: paint, browse, annotate")
+    parser.epilog = "example: ganatomy serve study"
     parser.add_argument("directories", nargs="+", type=study, metavar="STUDY", help="finished dissections")
     parser.add_argument("--host", default="127.0.0.1", metavar="NAME", help="who can reach it (127.0.0.1: only you)")
     parser.add_argument("--port", type=int, default=8000, metavar="N", help="0 for any that is free (8000)")
