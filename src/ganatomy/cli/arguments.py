@@ -15,6 +15,7 @@ from ganatomy.cli.experiments import add_experiments, add_options
 from ganatomy.cli.monitor import add_monitor
 from ganatomy.cli.parser import Parser, add_command, add_device, add_json, local_directory, memory, study
 from ganatomy.cli.serve import add_serve
+from ganatomy.cli.studies import add_studies
 
 GENERATOR = "bundled:church, progan:FILE, torch:module:callable, …"
 GROUPS = {
@@ -24,7 +25,7 @@ GROUPS = {
         *("accuracy", "unit-accuracy"),
     ),
     "Quality": ("quality", "artifacts", "repair"),
-    "Data": ("report", "serve", "merge", "trust", "scenes"),
+    "Data": ("list", "show", "report", "serve", "merge", "trust", "scenes"),
     "System": ("models", "layers", "calibrate", "doctor"),
 }
 START = """\
@@ -68,7 +69,8 @@ def build() -> Parser:
     add_experiments(commands)
     add_compare(commands)
     add_monitor(commands)
-    _add_studies(commands)
+    add_studies(commands)
+    _add_merge(commands)
     add_serve(commands)
     _add_models(commands)
     _add_calibrate(commands)
@@ -102,7 +104,7 @@ def _add_dissect(commands: Any) -> None:
         "dissect bundled:church --layers layer4 --images 200 --out study",
     )
     parser.add_argument("generator", metavar="GENERATOR", help=GENERATOR)
-    parser.add_argument("--out", type=study, metavar="DIR", required=True, help="the study directory, or a URL")
+    parser.add_argument("--out", type=study, metavar="DIR", help="the study directory, or a URL (MODEL-DIGEST)")
     add_options(parser, [Command(api.dissect)], skip=("generator", "memory"))
     text = "of one process; counts do not change (half of what is free)"
     parser.add_argument("--memory", type=memory, metavar="GB", help=text)
@@ -110,18 +112,12 @@ def _add_dissect(commands: Any) -> None:
     add_engine(parser)
 
 
-def _add_studies(commands: Any) -> None:
+def _add_merge(commands: Any) -> None:
     text = "bring the parts of a study together that were counted in several places"
     parser = add_command(commands, "merge", verbs.merge, text, "merge part-1 part-2 --out study")
     parser.add_argument("directories", type=study, nargs="+", metavar="DIR", help="studies with the parts of one run")
     parser.add_argument("--out", type=study, metavar="DIR", default=None, help="(the first of them)")
     add_json(parser)
-    parser = add_command(
-        commands, "report", verbs.report, "write the report of a finished study", "report study --out page.html"
-    )
-    parser.add_argument("directory", type=study, metavar="DIR", help="the study directory")
-    parser.add_argument("--out", type=study, metavar="FILE", default=None, help="(DIR/report.html)")
-    parser.add_argument("--budget", type=float, metavar="MB", default=40, help="most that the page may take (40)")
 
 
 def _add_models(commands: Any) -> None:

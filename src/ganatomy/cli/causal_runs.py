@@ -80,7 +80,7 @@ def deliver(arguments: Namespace, results: Sequence[Any]) -> None:
         page = result.study.directory / "report.html"
         with writing(page, result.study.directory):
             write_causal_report(result, page)
-        summaries.append({"study": display_path(result.study.directory), "report": str(page), **_summary(result)})
+        summaries.append({"study": display_path(result.study.directory), "report": str(page), **result_json(result)})
         if not arguments.json:
             terminal.show_result(result)
             terminal.print_report(page)
@@ -88,7 +88,7 @@ def deliver(arguments: Namespace, results: Sequence[Any]) -> None:
         print_json(summaries[0] if len(summaries) == 1 else {"results": summaries})
 
 
-def _summary(result: Any) -> dict[str, Any]:
+def result_json(result: Any) -> dict[str, Any]:
     """Return the Spec and the tables of a result, but for that of every single insertion, which is long."""
     import pandas as pd
 

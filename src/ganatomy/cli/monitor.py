@@ -61,9 +61,14 @@ def monitor(arguments: Namespace) -> None:
     if not arguments.json:
         show(result)
         return terminal.print_report(page)
-    facts = {"directory": display_path(arguments.out), "report": str(page), "warnings": result.warnings}
+    facts = {"directory": display_path(arguments.out), "report": str(page)}
+    return print_json({**facts, **monitoring_json(result, units)})
+
+
+def monitoring_json(result: "Monitoring", units: "list[Unit] | None" = None) -> dict[str, Any]:
+    """Return what ``--json`` prints of a monitored training."""
     tables = {name: rows(getattr(result, name)) for name in ("table", "turnover", "since", "skipped")}
-    return print_json({**facts, **tables, "followed": rows(result.follow(units))})
+    return {"warnings": result.warnings, **tables, "followed": rows(result.follow(units))}
 
 
 def show(result: "Monitoring") -> None:

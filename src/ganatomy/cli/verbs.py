@@ -6,6 +6,7 @@ What is heavy is imported where it is used, so that ``ganatomy --help`` answers 
 import contextlib
 import dataclasses
 import json
+import re
 import shlex
 import sys
 from argparse import Namespace
@@ -19,6 +20,7 @@ from ganatomy.core.errors import BadFile, BadModel, BadValue, UnknownName
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ganatomy.experiments.dissect_spec import DissectSpec
     from ganatomy.experiments.dissection import Dissection
     from ganatomy.experiments.forecast import Forecast
 
@@ -40,9 +42,13 @@ def dissect(arguments: Namespace) -> None:
     from ganatomy.experiments.forecast import forecasts
     from ganatomy.experiments.model_pair import Models
     from ganatomy.remote import display_path
+    from ganatomy.report.html import write_report
 
-    given, place = given_options(arguments), display_path(arguments.out)
+    given = given_options(arguments)
     spec = DissectSpec(**{f.name: given[f.name] for f in dataclasses.fields(DissectSpec) if f.name in given})
+    if "out" not in arguments:
+        arguments.out = default_directory(spec)
+    place = display_path(arguments.out)
     choice = choose_dtype(spec, Models(spec.generator, spec.segmenter, arguments.device), arguments.out)
     with _naming_layers(spec.generator):
         costs = forecasts(choice.spec, choice.models, given.get("memory"))
@@ -61,11 +67,27 @@ def dissect(arguments: Namespace) -> None:
             text = f"{pair}: {_cost_text(costs[''])} on {arguments.device}, in {place}"
             terminal.print_line(text, aside=arguments.json)
         result = run(spec, study, models, given.get("memory"))
-    page = _write_report(result, arguments.out / "report.html")
+    page = arguments.out / "report.html"
+    with writing(page, result.study.directory):
+        write_report(result, page)
     if arguments.json:
-        return print_json(_summary(result, place, page))
+        return print_json({"study": place, "report": str(page), **dissection_json(result)})
     terminal.show(result)
     return terminal.print_report(page)
+
+
+def default_directory(spec: "DissectSpec") -> Path:
+    """Return where a dissection goes that was given no directory: its name has the model and a digest of the question.
+
+    >>> from ganatomy.experiments.dissect_spec import DissectSpec
+    >>> default_directory(DissectSpec("progan:runs/church.pth?pixelnorm=no")).name.split("-")[0]
+    'church'
+    """
+    from ganatomy.study import spec_digest
+
+    family, _, argument = spec.generator.partition("?")[0].partition(":")
+    stem = re.sub(r"\W+", "-", Path(argument).stem).strip("-") or family
+    return Path(f"{stem}-{spec_digest(spec):.8}")
 
 
 def _cost_text(cost: "Forecast") -> str:
@@ -78,26 +100,15 @@ def _cost_text(cost: "Forecast") -> str:
     )
 
 
-def _summary(result: "Dissection", place: str, page: Path) -> dict[str, Any]:
+def dissection_json(result: "Dissection") -> dict[str, Any]:
+    """Return what ``--json`` prints of a dissection."""
     return {
-        "study": place,
-        "report": str(page),
         "warnings": result.warnings,
         "spec": dataclasses.asdict(result.spec),
         "dtype": result.facts.get("dtype"),
         "layers": rows(result.by_layer),
         "concepts": rows(result.concepts),
     }
-
-
-def report(arguments: Namespace) -> None:
-    """Write the report of a finished study again."""
-    from ganatomy.cli import terminal
-    from ganatomy.experiments.dissection import Dissection
-
-    result = Dissection.open(arguments.directory)
-    page = arguments.out or arguments.directory / "report.html"
-    terminal.print_report(_write_report(result, page, budget=round(arguments.budget * 1e6)))
 
 
 def merge(arguments: Namespace) -> None:
@@ -197,14 +208,6 @@ def rows(table: "pd.DataFrame") -> Any:
 def print_json(content: Any) -> None:
     """Print for scripts."""
     sys.stdout.write(json.dumps(content, indent=1, ensure_ascii=not is_unicode()) + "\n")
-
-
-def _write_report(result: "Dissection", page: Path, **options: Any) -> Path:
-    from ganatomy.report.html import write_report
-
-    with writing(page, result.study.directory):
-        write_report(result, page, **options)
-    return page
 
 
 @contextlib.contextmanager

@@ -1,0 +1,79 @@
+"""Finished studies of any kind are listed, shown and reported."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import ganatomy
+from ganatomy.cli import main
+
+SMALL = ("--segmenter", "planted", "--layers", "layer2", "--images", "24", "--batch", "8")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a dissection, an ablation, and a training of one snapshot."""
+    place = tmp_path_factory.mktemp("studies")
+    ganatomy.dissect("planted", segmenter="planted", layers=["layer2"], images=24, batch=8, out=place / "study")
+    ganatomy.ablate(place / "study", layer="layer2", units=[3], images=6, out=place / "study-causal" / "ablated")
+    options = {"segmenter": "planted", "layers": ["layer2"], "images": 24, "batch": 8}
+    ganatomy.monitor(["planted"], steps=[1], out=place / "training", **options)
+    return place
+
+
+@pytest.fixture(autouse=True)
+def here(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place)
+
+
+def answer(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    assert main(argv) == 0
+    return capsys.readouterr().out
+
+
+def test_every_study_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    (Path("broken")).mkdir(exist_ok=True)
+    Path("broken/study.json").write_text("{")
+    rows = {row["study"]: row for row in json.loads(answer(capsys, "list", "--json"))}
+    assert rows["study"]["kind"] == "dissect"
+    assert (rows["study-causal/ablated"]["kind"], rows["study-causal/ablated"]["of"]) == ("effect", "layer2")
+    assert rows["study"]["state"] == "finished"
+    assert "not a whole file of a study" in rows["broken"]["state"]
+    assert any(name.startswith("training/") for name in rows)
+    assert "study-causal/ablated" in answer(capsys, "list")
+    Path("empty").mkdir(exist_ok=True)
+    assert answer(capsys, "list", "empty") == "no studies in empty\n"
+
+
+@pytest.mark.parametrize(
+    ("study", "key"),
+    [
+        ("study", "concepts"),
+        ("study-causal/ablated", "table"),
+        ("training", "turnover"),
+    ],
+)
+def test_every_kind_is_shown_and_reported(
+    study: str, key: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert answer(capsys, "show", study)
+    assert key in json.loads(answer(capsys, "show", study, "--json"))
+    page = tmp_path / "page.html"
+    assert answer(capsys, "report", study, "--out", str(page)) == f"report: {page}\n"
+    assert page.stat().st_size > 5000
+    if study != "study":
+        assert main(["report", study, "--budget", "3"]) == 2
+        assert "--budget is for the page of a dissection" in capsys.readouterr().err
+
+
+def test_a_dissection_without_a_directory_gets_one_by_its_question(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = json.loads(answer(capsys, "dissect", "planted", *SMALL, "--json"))["study"]
+    again = json.loads(answer(capsys, "dissect", "planted", *SMALL, "--json"))["study"]
+    other = json.loads(answer(capsys, "dissect", "planted", *SMALL, "--seed", "1", "--json"))["study"]
+    assert first == again != other
+    assert first.startswith("planted-")
+    assert (tmp_path / first / "report.html").exists()
