@@ -73,6 +73,14 @@ def dissect_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]
 
 
 @pytest.fixture(scope="session")
+def small_place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the small run of any experiment finds what it takes."""
+    from small_runs import make_place
+
+    return make_place(tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture(scope="session")
 def shared() -> Path:
     """Parity vectors and other people's models, which lie outside the repository."""
     named = os.environ.get("GANATOMY_SHARED")

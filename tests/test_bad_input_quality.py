@@ -3,7 +3,6 @@
 Every case goes through the command line, as a user would meet it.
 """
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,13 +10,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from small_runs import write_network
 from torch import Tensor, nn
 
 import ganatomy
 from ganatomy.cli import main
-from ganatomy.core.vocabulary import NOTHING, Concept
-from ganatomy.models.segmenters.unet import UNet, heads
 
 D = 12
 """Numbers by which the small network describes an image."""
@@ -53,10 +50,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "broken" / "07.png").write_bytes(whole[: len(whole) // 2])
     (place / "empty").mkdir()
     (place / "empty" / "notes.txt").write_text("no image")
-    vocabulary = (NOTHING, Concept("sky", "object"), Concept("tree", "object"))
-    torch.manual_seed(0)
-    save_file(UNet((4, 4, 8), sum(map(len, heads(vocabulary)))).state_dict(), place / "net.safetensors")
-    (place / "net.json").write_text(json.dumps({"vocabulary": vocabulary}))
+    write_network(place)
     return place
 
 

@@ -1,17 +1,12 @@
 """Processes that are killed, starved and crowded, and a finished study that they share."""
 
-import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
-from safetensors.torch import save_file
+from small_runs import write_network
 from stage import DISSECT, Stage
-
-from ganatomy.core.vocabulary import NOTHING, Concept
-from ganatomy.models.segmenters.unet import UNet, heads
 
 
 @pytest.fixture(scope="session")
@@ -27,10 +22,7 @@ def dissected(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a finished study, and a network that describes an image by 8 numbers."""
     folder = tmp_path_factory.mktemp("dissected")
     assert stage.run(folder, *DISSECT, "--out", "study").code == 0
-    vocabulary = (NOTHING, Concept("sky", "object"), Concept("tree", "object"))
-    torch.manual_seed(0)
-    save_file(UNet((4, 4, 8), sum(map(len, heads(vocabulary)))).state_dict(), folder / "net.safetensors")
-    (folder / "net.json").write_text(json.dumps({"vocabulary": vocabulary}))
+    write_network(folder)
     return folder
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from every_experiment import assert_same, steps
+from kept_steps import assert_same_steps
 from ray_cluster import cluster, no_network
 from toy_statistic import Counted, count, refuse, shards
 
@@ -49,10 +49,7 @@ def test_a_study_counts_the_same(two: Ray, tmp_path: Path) -> None:
     few: dict[str, Any] = {"segmenter": "planted", "images": 40, "shard": 16, "levels": 20}
     for name, counts in (("here", local), ("there", two)):
         ganatomy.dissect("planted:", **few, engine=counts, out=tmp_path / name / "study")
-    expected, found = steps(tmp_path / "here"), steps(tmp_path / "there")
-    assert found.keys() == expected.keys() != set()
-    for name, tensors in expected.items():
-        assert_same(found[name], tensors, name)
+    assert_same_steps(tmp_path / "there", tmp_path / "here")
 
 
 def counted_by(engine: Ray, processes: int, work: Any, many: int) -> list[Any]:
@@ -99,9 +96,9 @@ def test_a_process_opens_a_model_once(two: Ray) -> None:
 
 
 def test_errors_of_the_work_come_through_as_themselves(two: Ray) -> None:
-    with pytest.raises(UnknownName, match="unknown layer 'conv'; did you mean conv2 or conv1") as told:
+    with pytest.raises(UnknownName, match="unknown layer 'conv'; did you mean conv2 or conv1") as caught:
         list(two(refuse, shards(4)))
-    assert told.value.__notes__ in (["at 0"], ["at 3"])
+    assert caught.value.__notes__ in (["at 0"], ["at 3"])
     with pytest.raises(ZeroDivisionError) as raised:
         list(two(partial(divide, 0), shards(4)))
     assert "in divide" in str(raised.value.__cause__), "it says where"
@@ -149,7 +146,7 @@ def test_workers_take_shares_of_gpus_and_leave_a_cluster_as_it_was(two: Ray, mac
         ray.shutdown()
 
 
-def test_nobody_at_an_address_is_told_in_one_line(two: Ray, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_at_an_address_is_one_line(two: Ray, monkeypatch: pytest.MonkeyPatch) -> None:
     two.close()
     for address in ("ray://127.0.0.1:9", "127.0.0.1:9"):
         monkeypatch.setenv("RAY_ADDRESS", address)

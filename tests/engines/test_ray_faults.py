@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import torch
-from every_experiment import assert_same, steps
+from kept_steps import assert_same_steps
 from ray_cluster import STORE, cluster, no_network, processes_in
 from toy_statistic import Counted, count, count_or_die, count_or_wait, shards
 
@@ -48,9 +48,9 @@ def check(found: list[tuple[int, Counted]], many: int) -> None:
     assert sum(number for number, _ in found) == many
 
 
-def eventually(said: Any, seconds: float = 30) -> None:
+def eventually(holds: Any, seconds: float = 30) -> None:
     end = time.monotonic() + seconds
-    while not said():
+    while not holds():
         assert time.monotonic() < end, "it never came"
         time.sleep(0.05)
 
@@ -166,13 +166,6 @@ def folder() -> Iterator[Path]:
         yield Path(found)
 
 
-def same(out: Path, whole: Path) -> None:
-    found, expected = steps(out), steps(whole)
-    assert found.keys() == expected.keys()
-    for name, tensors in expected.items():
-        assert_same(found[name], tensors, name)
-
-
 @pytest.mark.parametrize(("blow", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
 def test_a_run_that_is_stopped_leaves_nobody_behind_and_resumes(
     blow: signal.Signals, code: int, folder: Path, tmp_path: Path, whole: Path
@@ -181,26 +174,26 @@ def test_a_run_that_is_stopped_leaves_nobody_behind_and_resumes(
     run = started(out, folder, "--engine", "ray", "--workers", "2")
     eventually(counting(out))
     os.killpg(run.pid, blow)
-    _, said = run.communicate(timeout=60)
+    _, output = run.communicate(timeout=60)
     assert run.returncode == code
     if blow is signal.SIGINT:
-        assert said.strip().splitlines()[-1] == "ganatomy: stopped; run the same command again to resume"
+        assert output.strip().splitlines()[-1] == "ganatomy: stopped; run the same command again to resume"
     eventually(lambda: not processes_in(folder))
     kept = Archive(out / "steps" / "validation.partial.npz").shards
     assert kept > 0
     subprocess.run(command(out), check=True, capture_output=True)
-    same(out, whole)
+    assert_same_steps(out, whole)
 
 
-def test_a_cluster_that_disappears_is_told_in_one_line_and_the_run_resumes(tmp_path: Path, whole: Path) -> None:
+def test_a_cluster_that_disappears_is_one_line_and_the_run_resumes(tmp_path: Path, whole: Path) -> None:
     out = tmp_path / "study"
     with cluster() as machines:
         run = started(out, None, "--engine", "ray", "--workers", "2")
         eventually(counting(out))
         for node in (machines.head_node, *machines.nodes):
             node.kill_all_processes(check_alive=False, allow_graceful=False)
-        _, said = run.communicate(timeout=100)
-    assert run.returncode == 2, said
-    assert re.search(r"^ganatomy: the Ray cluster .* is gone \(.*run the same command again to resume$", said, re.M)
+        _, output = run.communicate(timeout=100)
+    assert run.returncode == 2, output
+    assert re.search(r"^ganatomy: the Ray cluster .* is gone \(.*run the same command again to resume$", output, re.M)
     subprocess.run(command(out), check=True, capture_output=True)
-    same(out, whole)
+    assert_same_steps(out, whole)

@@ -1,6 +1,7 @@
 """What a worker is sent holds all that it needs: no study, no open file, nothing of the disk of who sent it."""
 
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -9,7 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from every_experiment import STEPS, assert_same, every_experiment, given, steps
+import small_runs
+from kept_steps import assert_same
+from small_runs import make_place, small_run
+
+from ganatomy import experiments
+from ganatomy.experiments.base import EXPERIMENTS
+from ganatomy.study import Study
 
 ELSEWHERE = """
 import pickle, sys
@@ -24,10 +31,17 @@ with open(sys.argv[1] + ".answers", "wb") as file:
 """
 
 
+PARTS = r'\.sharded\("([^"]+)"'
+"""How experiments name what they count by the shard."""
+
+
 @pytest.mark.slow
-def test_a_shard_of_every_experiment_is_counted_where_no_study_is(tmp_path: Path) -> None:
+def test_a_shard_of_every_experiment_is_counted_where_no_study_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sent: list[tuple[bytes, range]] = []
     expected: list[tuple[str, Any]] = []
+    counted = set()
 
     def spy(work: Callable[[range], Any], shards: Sequence[range]) -> Iterator[tuple[int, Any]]:
         sent.append((pickle.dumps(work), shards[-1]))
@@ -36,9 +50,21 @@ def test_a_shard_of_every_experiment_is_counted_where_no_study_is(tmp_path: Path
             yield 1, found
         expected.append((getattr(work, "func", work).__name__, found.state_dict()))
 
-    given(tmp_path)
-    every_experiment(tmp_path, tmp_path / "studies", spy)
-    assert {Path(name).stem for name in steps(tmp_path / "studies")} >= STEPS
+    def sharded(self: Study, name: str, *rest: Any) -> Any:
+        counted.add(name)
+        return count(self, name, *rest)
+
+    count = Study.sharded
+    monkeypatch.setattr(Study, "sharded", sharded)
+    monkeypatch.chdir(make_place(tmp_path, engine=spy))
+    for name in EXPERIMENTS:
+        before = len(sent)
+        small_run(name, engine=spy)
+        assert len(sent) > before, f"{name} counts nothing by the shard"
+    written = {
+        name for file in Path(experiments.__path__[0]).rglob("*.py") for name in re.findall(PARTS, file.read_text())
+    }
+    assert counted >= written > {"pool"}, f"let a run of {small_runs.__file__} count {written - counted}"
     shutil.rmtree(tmp_path / "studies")
     file = tmp_path / "sent"
     file.write_bytes(pickle.dumps(sent))

@@ -1,18 +1,14 @@
 """A generator with a unit that spoils images, real images that are like its own without it, a small network."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from PIL import Image
-from safetensors.torch import save_file
+from small_runs import write_real
 from torch import Tensor, nn
 
 import ganatomy
-from ganatomy.core.vocabulary import NOTHING, Concept
-from ganatomy.models.segmenters.unet import UNet, heads
 
 FAULTY = 4
 D = 12
@@ -41,13 +37,5 @@ def painter(faulty: bool = True) -> Any:
 
 def spoilt_place(place: Path) -> None:
     """Put real images, the network and a dissection of the painter there: real/, net.safetensors and study/."""
-    (place / "real").mkdir()
-    generator = painter(faulty=False)
-    images = generator.observe(generator.latents(range(100), 7), []).images
-    for i, image in enumerate(((images + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()):
-        Image.fromarray(image).save(place / "real" / f"{i}.png")
-    vocabulary = (NOTHING, Concept("sky", "object"), Concept("tree", "object"))
-    torch.manual_seed(0)
-    save_file(UNet((4, 4, 8), sum(map(len, heads(vocabulary)))).state_dict(), place / "net.safetensors")
-    (place / "net.json").write_text(json.dumps({"vocabulary": vocabulary}))
+    write_real(place, painter(faulty=False), 100)
     ganatomy.dissect(painter(), segmenter="colors", images=40, out=place / "study")

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from chromium import PROGRAM, Page, chromium
@@ -35,10 +36,9 @@ OUTSIDE = """[...document.querySelectorAll('svg.bars text, svg.lines text')].fil
 
 
 @pytest.fixture(scope="module")
-def path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    kinds = ("ablation", "insertion", "unit_effects", "ace", "context", "capacity", "trace")
+def path(results: list[Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("causal") / "page.html"
-    write_causal_report([request.getfixturevalue(kind) for kind in kinds], path)
+    write_causal_report(results, path)
     return path
 
 

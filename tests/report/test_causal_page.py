@@ -2,30 +2,20 @@ import dataclasses
 import html
 import re
 import shutil
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ganatomy.experiments.base import EXPERIMENTS
 from ganatomy.experiments.causal.ace import Ace
 from ganatomy.experiments.causal.effects import Effect
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.report.causal.page import causal_html, write_causal_report
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
-KINDS = (
-    "ablation",
-    "insertion",
-    "unit_effects",
-    "ace",
-    "context",
-    "capacity",
-    "trace",
-    "artifacts",
-    "quality",
-    "repair",
-)
 
 
 class Checked(HTMLParser):
@@ -48,14 +38,9 @@ class Checked(HTMLParser):
         assert self.open.pop() == tag
 
 
-@pytest.fixture(scope="module")
-def results(request: pytest.FixtureRequest) -> list[Any]:
-    return [request.getfixturevalue(kind) for kind in KINDS]
-
-
-@pytest.fixture(params=KINDS)
-def result(request: pytest.FixtureRequest) -> Any:
-    return request.getfixturevalue(request.param)
+@pytest.fixture(params=EXPERIMENTS)
+def result(request: pytest.FixtureRequest, result_of: Callable[[str], Any]) -> Any:
+    return result_of(request.param)
 
 
 def test_every_study_has_a_page_that_asks_and_answers(result: Any) -> None:
@@ -101,7 +86,8 @@ def test_names_cannot_break_out(ablation: Effect) -> None:
 
 def test_a_notebook_shows_question_answer_and_the_first_images(result: Any) -> None:
     section, shown = result.section(), result._repr_html_()
-    assert repr(result) == f"<{type(result).__name__} of planted:, {result.spec.layer}, {result.spec.images} images>"
+    spec, kind = result.spec, type(result).__name__
+    assert repr(result) == f"<{kind} of {spec.generator}, {spec.layer}, {spec.images} images>"
     assert section.question in html.unescape(shown)
     assert section.answer in html.unescape(shown)
     assert section.blocks[0].body in shown
@@ -128,7 +114,7 @@ def test_units_lead_to_their_cards_where_the_dissection_is(ace: Ace, dissection:
     inputs = {**opened.facts["inputs"], "dissection": "another"}
     assert links(result=dataclasses.replace(opened, facts={**opened.facts, "inputs": inputs})) == []
     (home / "a study").rename(home / "b")
-    told = dataclasses.replace(opened, facts={**opened.facts, "source": str(home / "b")})
-    assert (links(), len(links(result=told))) == ([], len(units))
+    moved = dataclasses.replace(opened, facts={**opened.facts, "source": str(home / "b")})
+    assert (links(), len(links(result=moved))) == ([], len(units))
     (home / "b/study.json").write_text("{")
-    assert links(result=told) == []
+    assert links(result=moved) == []

@@ -3,6 +3,7 @@
 import dataclasses
 import html
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ganatomy.experiments.base import EXPERIMENTS
 from ganatomy.experiments.causal.ace import Ace
 from ganatomy.experiments.causal.capacity import Capacity
 from ganatomy.experiments.causal.context import Context
@@ -90,7 +92,7 @@ def test_where_nothing_is_seen_the_page_says_so(ablation: Effect) -> None:
     assert len(section.blocks) == 1
 
 
-def test_without_random_sets_nothing_is_said_of_them(ablation: Effect) -> None:
+def test_without_random_sets_they_are_not_mentioned(ablation: Effect) -> None:
     alone = changed(ablation, "table", random_change=np.nan, random_spread=np.nan, random_relative=np.nan)
     alone = dataclasses.replace(alone, spec=dataclasses.replace(ablation.spec, random=0))
     section = effect_section(alone)
@@ -127,9 +129,9 @@ def test_without_an_estimate_the_reason_is_given(unit_effects: UnitEffects) -> N
 def test_ace_is_answered_by_what_is_left(ace: Ace) -> None:
     assert ace.updates == 0
     answer = ace_section(ace).answer
-    for by, details in (("ace", "selected by first-order attribution"), ("iou", "by IoU")):
+    for by, text in (("ace", "selected by first-order attribution"), ("iou", "by IoU")):
         row = ace.curve[(ace.curve.by == by) & (ace.curve.n == 3)].iloc[0]
-        assert f"{effect_text(1 + row.relative, row.error, 1)} {details}" in answer
+        assert f"{effect_text(1 + row.relative, row.error, 1)} {text}" in answer
     updated = ace_section(optimised(ace)).answer
     assert "selected by ACE (20 updates of adam from first-order attribution)" in updated
 
@@ -194,37 +196,43 @@ def test_ace_units_are_cards_with_their_rank_by_iou(ace: Ace) -> None:
 
 
 WIDE: dict[str, tuple[str, tuple[str, ...]]] = {
-    "ablation": ("table", ("change_error", "relative_error")),
-    "insertion": ("table", ("change_error", "relative_error")),
-    "unit_effects": ("table", ("change_error", "relative_error")),
+    **dict.fromkeys(("ablate", "insert", "apply_edits", "unit_effects"), ("table", ("change_error", "relative_error"))),
     "ace": ("curve", ("error",)),
     "context": ("under", ("effect_error", "image_effect_error", "random_effect_error")),
     "capacity": ("table", ("gain_error",)),
+    "accuracy": ("overall", ("change_error",)),
+    "unit_accuracy": ("table", ("held_out_error",)),
     "repair": ("table", ("change_error",)),
     "artifacts": ("samples", ("spread",)),
 }
-"""For each kind of study the errors of its effects, and the table that holds them."""
+"""For each experiment the errors of its effects, and the table that holds them."""
+NO_EFFECTS = {"best_setting": "shares of places", "quality": "distances", "trace": "places that see it: tested below"}
+"""What the others measure."""
+
+
+def test_no_experiment_is_left_out() -> None:
+    assert WIDE.keys() | NO_EFFECTS.keys() == EXPERIMENTS.keys(), "extend WIDE, or NO_EFFECTS, of this file"
 
 
 @pytest.mark.parametrize("kind", WIDE)
 @pytest.mark.parametrize("error", [1e6, 0.0])
 def test_where_an_interval_holds_zero_every_page_and_table_says_no_effect(
-    kind: str, error: float, request: pytest.FixtureRequest
+    kind: str, error: float, result_of: Callable[[str], Any]
 ) -> None:
     name, columns = WIDE[kind]
-    result = request.getfixturevalue(kind)
-    known = result.table.change != 0 if kind in ("ablation", "insertion", "unit_effects") else slice(None)
+    result = result_of(kind)
+    known = result.table.change != 0 if columns == WIDE["ablate"][1] else slice(None)
     result = dataclasses.replace(result, **{name: getattr(result, name)[known]}) if name == "table" else result
     result = changed(result, name, **dict.fromkeys(columns, error))
     section = result.section()
-    details = "no effect" in " ".join([section.answer, *(block.body for block in section.blocks)])
+    on_page = "no effect" in " ".join([section.answer, *(block.body for block in section.blocks)])
     cells = [cell for table in result.tables() for column in table.present for cell in column.cells(table.frame)]
     in_terminal = any("no effect" in cell for cell in cells)
     if error:
-        assert details
+        assert on_page
         assert in_terminal
-    elif kind in ("ablation", "insertion"):
-        assert not details
+    elif kind in ("ablate", "insert", "apply_edits"):
+        assert not on_page
         assert not in_terminal
 
 
@@ -288,7 +296,7 @@ def test_capacity_frames_the_picked_setting(capacity: Capacity) -> None:
     assert f"appears in {framed[0]} of {row.places} places" in section.answer
 
 
-def test_a_transplant_is_told_once_for_all_multiples(capacity: Capacity) -> None:
+def test_a_transplant_stands_once_for_all_multiples(capacity: Capacity) -> None:
     """It has no k to take a multiple of."""
     own = capacity.table
     twice = pd.concat([own, own.dropna(subset="multiple").assign(multiple=2.0, picked=False)])
@@ -301,14 +309,14 @@ def test_a_transplant_is_told_once_for_all_multiples(capacity: Capacity) -> None
     assert f"features of an image that shows it: {percent(beside.appears.iloc[0], 2)}" in section.answer
 
 
-def test_places_that_are_left_out_are_said(capacity: Capacity, context: Context) -> None:
-    told = "Only places that show ball at least 50 % as often as the place that shows it most."
+def test_places_that_are_left_out_are_mentioned(capacity: Capacity, context: Context) -> None:
+    message = "Only places that show ball at least 50 % as often as the place that shows it most."
     few = dataclasses.replace(capacity, spec=dataclasses.replace(capacity.spec, on=("sky", "box"), min_frequency=0.5))
     lead = capacity_section(few).blocks[0].lead
     assert "Only places that mostly show sky or box." in lead
-    assert told in lead
+    assert message in lead
     fewer = dataclasses.replace(context, spec=dataclasses.replace(context.spec, min_frequency=0.5))
-    assert told in context_section(fewer).blocks[1].lead
+    assert message in context_section(fewer).blocks[1].lead
     assert "Only" not in capacity_section(capacity).blocks[0].lead + context_section(context).blocks[1].lead
 
 
@@ -335,9 +343,9 @@ def test_figures_are_files(ablation: Effect, ace: Ace, context: Context, trace: 
         figures.save_context: (context, {"gain by place", "✓ sky"}),
         figures.save_trace: (trace, {"layer3", "visible"}),
     }
-    for save, (result, details) in saved.items():
+    for save, (result, texts) in saved.items():
         save(result, tmp_path / "figure.svg")  # type: ignore[operator]
-        assert details <= drawn_texts(tmp_path / "figure.svg")
+        assert texts <= drawn_texts(tmp_path / "figure.svg")
 
 
 def drawn_texts(path: Path) -> set[str]:

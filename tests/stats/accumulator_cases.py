@@ -42,13 +42,15 @@ CUTS = torch.rand(IMAGES, 5, generator=GENERATOR, dtype=torch.float64).sort(1).v
 
 @dataclass(frozen=True)
 class Case:
-    """How to feed one accumulator with a part of the sample, and what it must then hold.
+    """How to feed one accumulator with a part of the sample, and what it must then hold, to the bit.
+
+    Sums must be exact in any order: what is summed is of whole numbers, of `HALVES`, or of `GREAT`.
 
     Attributes:
-        empty: returns one without images.
-        batch: returns what it is fed with.
-        reference: returns the fields over the whole sample, in a line or two of numpy.
-        misfit: returns one of another shape.
+        empty: takes nothing, returns an accumulator that has seen no image.
+        batch: takes the images, a slice of range(IMAGES), returns the arguments of ``update`` for them.
+        reference: takes nothing, returns every field over the whole sample, in a line or two of numpy.
+        misfit: takes nothing, returns an empty accumulator of another shape, which the first refuses to merge.
         step: a part must begin and end at a multiple of this.
         before: feeds something else first.
     """

@@ -36,8 +36,11 @@ def over(case: Case, parts: Sequence[slice]) -> Accumulator:
 
 
 def assert_same(found: Accumulator, expected: Accumulator) -> None:
+    kind, state = type(expected).__name__, found.state_dict()
     for name, tensor in expected.state_dict().items():
-        torch.testing.assert_close(found.state_dict()[name], tensor, rtol=0, atol=0, equal_nan=True)
+        asked = f"{name} of {kind} differs; give its Case inputs whose sums are exact, as HALVES or GREAT"
+        message = f"{asked} of accumulator_cases.py, or keep it from depending on the order\n{{}}"
+        torch.testing.assert_close(state[name], tensor, rtol=0, atol=0, equal_nan=True, msg=message.format)
 
 
 def cut(case: Case, places: set[int]) -> list[slice]:
