@@ -91,10 +91,19 @@ def verbs() -> dict[str, ArgumentParser]:
     return dict(commands.choices.items())  # type: ignore[union-attr,arg-type]
 
 
-def small_command(name: str, study: str | Path = "") -> list[str]:
-    """Return the arguments of the same run."""
+def small_command(name: str, study: str | Path = "", *, own: bool = False) -> list[str]:
+    """Return the arguments of the same run: of its verb and the switch there, or of its `own` verb."""
     entry, parts = experiment(name), []
-    for key, value in [entry.switch, *SMALL[name].items()]:
+    for key, value in [("", "") if own else entry.switch, *SMALL[name].items()]:
         text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
         parts += [each for each in (key and flag_of(key), text) if each]
-    return [entry.verb, str(study or study_of(name)), *parts]
+    return [name.replace("_", "-") if own else entry.verb, str(study or study_of(name)), *parts]
+
+
+def small_commands(study: str | Path = "") -> list[list[str]]:
+    """Return those of every experiment, and of every verb of its own."""
+    switched = [name for name in EXPERIMENTS if experiment(name).switch[0]]
+    return [
+        *(small_command(name, study) for name in EXPERIMENTS),
+        *(small_command(name, study, own=True) for name in switched),
+    ]

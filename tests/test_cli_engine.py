@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_runs import small_command, verbs
+from small_runs import small_commands, verbs
 
 from ganatomy.cli import main
 from ganatomy.engines import local, registry
-from ganatomy.experiments.base import EXPERIMENTS
 
 MEASURES_NOTHING = {"layers": "one image", "calibrate": "some images, once", "serve": "single images"}
 """Commands that have a device, and nothing to share out."""
@@ -40,7 +39,7 @@ OTHERS = {
     "repair": "studies/generator --layer layer2 --worst 1 --real scenes:church --textures 0",
 }
 """Commands of no experiment, and one that first runs another."""
-EVERY = [*map(small_command, EXPERIMENTS), *([verb, *rest.split()] for verb, rest in OTHERS.items())]
+EVERY = [*small_commands(), *([verb, *rest.split()] for verb, rest in OTHERS.items())]
 
 
 def test_no_command_is_left_out() -> None:

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pytest
 from made_dissections import made_dissection
-from small_runs import small_command, verbs
+from small_runs import small_commands, verbs
 
 import ganatomy
 from ganatomy.cli import main
 from ganatomy.core import trust
 from ganatomy.core.errors import BadValue, GanatomyError
-from ganatomy.experiments.base import EXPERIMENTS
 from ganatomy.experiments.causal.source import open_source
 from ganatomy.models.generators import GENERATORS, open_generator
 from ganatomy.models.generators.repaired import RECORD
@@ -42,12 +41,12 @@ def stranger(directory: Path, **names: str) -> Path:
 
 
 COMMANDS = {
-    **{name: small_command(name, "study") for name in EXPERIMENTS},
+    **{" ".join(command[:4]): command for command in small_commands("study")},
     "serve": ["serve", "study", "--port", "0"],
     "compare": ["compare", "study", "other", "--out", "compared", "--real", "scenes:church"],
 }
 """Every command that opens what a study names."""
-NO_MODELS = {"trust", "merge", "report"}
+NO_MODELS = {"trust", "merge", "report", "list", "show"}
 """Commands of a study that open nothing; all but these take the names of models, or no study."""
 
 
