@@ -214,9 +214,9 @@ def _unit_table(search: OptimizerState, spec: AceSpec, ious: Tensor, value: PerU
 def _history(search: OptimizerState, before: int) -> pd.DataFrame:
     evaluations = pd.DataFrame(search.evaluations.numpy(), columns=pd.Index(EVALUATION))
     steps, gradients = evaluations.step.astype(int), evaluations.gradient.astype(int)
-    evaluations = evaluations.forward.astype(int) + gradients + before
+    drawn = evaluations.forward.astype(int) + gradients + before
     kept = evaluations[["seconds", "processor", "held_out", "error", "gain", "gain_error"]]
-    return pd.concat([pd.DataFrame({"step": steps, "evaluations": evaluations, "gradients": gradients}), kept], axis=1)
+    return pd.concat([pd.DataFrame({"step": steps, "evaluations": drawn, "gradients": gradients}), kept], axis=1)
 
 
 def sets_of(spec: AceSpec, units: pd.DataFrame, sizes: Mapping[str, Sequence[int]]) -> list[Trial]:
