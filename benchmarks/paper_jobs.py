@@ -34,7 +34,7 @@ from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.forecast import forecast
 from ganatomy.experiments.model_pair import Models
 from ganatomy.experiments.monitor.monitoring import Monitoring
-from ganatomy.experiments.monitor.snapshots import Snapshot, take_snapshot, study_path
+from ganatomy.experiments.monitor.snapshots import Snapshot, study_path, take_snapshot
 from ganatomy.experiments.real_comparison import ArtifactSpec, FeatureTable
 from ganatomy.stats.frechet import FeatureMoments
 from ganatomy.study import Study

@@ -51,7 +51,6 @@ def balls(source: Source) -> dict[str, Any]:
         "concept": "ball",
         "units": units,
         "chosen": "top 2 for ball by iou",
-        "shard": 100,
     }
 
 
@@ -98,7 +97,7 @@ def capacity(source: Source, balls: dict[str, Any]) -> Capacity:
 
 @pytest.fixture(scope="session")
 def trace(source: Source, balls: dict[str, Any]) -> Trace:
-    spec = TraceSpec(**{**balls, "shard": 4}, images=4, places=4, cell=4, show=1, pool=32)
+    spec = TraceSpec(**balls, images=4, places=4, cell=4, show=1, pool=32)
     return run_trace(spec, source, source.sibling_path(LAYER, "trace"))
 
 

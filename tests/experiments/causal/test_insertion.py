@@ -32,7 +32,7 @@ BALL1, BALL2 = (UNITS[layer].index("ball") for layer in ("layer1", "layer2"))
 
 def ask(source: Source, **options: Any) -> ContextSpec:
     usual = {"layer": "layer1", "concept": "ball", "units": (BALL1,), "more": (("layer2", (BALL2,)),)}
-    small = {"chosen": "as planted", "images": 4, "shard": 2, "batch": 5, "pool": 30, "cell": 4, "show": 1}
+    small = {"chosen": "as planted", "images": 4, "pool": 30, "cell": 4, "show": 1}
     return ContextSpec(**source.names(), **{**usual, **small, **options})
 
 
