@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ganatomy.core.errors import BadValue, GanatomyError, UnknownName
-from ganatomy.experiments.dissect_spec import DissectRun, DissectSpec
+from ganatomy.experiments.dissect_spec import RUN, DissectRun, DissectSpec
 from ganatomy.study import spec_digest, to_json
 
 SPEC = DissectSpec("planted:")

@@ -2,7 +2,8 @@
 
 ::
 
-    DIR/study.json                  what was asked (the Spec), what was used (facts), whether it is finished
+    DIR/study.json                  what was asked (the Spec), how (the options of the run), what was used (facts),
+                                    whether it is finished
     DIR/steps/NAME.npz              a statistic; NAME.partial.npz while its shards are still being counted,
                                     NAME.part-003-of-016.npz while several processes share them (`parts.py`)
     DIR/tables/NAME.parquet         a table
