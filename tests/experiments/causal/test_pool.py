@@ -112,7 +112,7 @@ def test_a_layer_that_was_not_dissected_is_refused(source: Source, out: Path) ->
 
 def test_k_of_a_place_is_a_mean_weighted_by_the_share_that_shows_the_concept(source: Source) -> None:
     """Formed anew from single images."""
-    means = place_means(source, ["layer1", "layer2"], "ball", (30, 7))["layer1"]
+    means = place_means(source, ["layer1", "layer2"], "ball", 30)["layer1"]
     generator, segmenter, ball = source.models.generator, source.models.segmenter, source.concept("ball")
     z = torch.cat([generator.latents(range(i, i + 1), 0) for i in range(500_000, 500_030)])
     seen = generator.observe(z, ["layer1"])
@@ -151,11 +151,12 @@ def test_without_images_that_lack_it_places_that_do_are_taken() -> None:
 
 
 def test_it_is_measured_once_and_read_from_then_on(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = place_means(source, ["layer2"], "ball", (20, 20))["layer2"]
+    first = place_means(source, ["layer2"], "ball", 20)["layer2"]
 
     def never(*_: object) -> None:
         raise AssertionError
 
     monkeypatch.setattr("ganatomy.experiments.causal.pool.count_places", never)
-    again = place_means(source, ["layer2"], "ball", (20, 3))["layer2"]
+    other = dataclasses.replace(source, run=RunOptions(batch=3))
+    again = place_means(other, ["layer2"], "ball", 20)["layer2"]
     assert torch.equal(again.shown, first.shown)
