@@ -26,7 +26,7 @@ from ganatomy.experiments.causal.ace import prepare, run_ace
 from ganatomy.experiments.causal.ace_spec import SCHEDULES, scheduled
 from ganatomy.experiments.causal.optimise import Objective, clipped
 from ganatomy.experiments.causal.optimise import effect as delta
-from ganatomy.experiments.causal.pool import open_pool
+from ganatomy.experiments.causal.pool import open_pool, pooling
 from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.report.charts import Line, as_file, even_axis, line_chart, log_axis
 from ganatomy.report.palette import NEUTRAL, concept_colours
@@ -43,7 +43,7 @@ def judge(source: Source, given: argparse.Namespace) -> Objective:
     sizes = {"pool": many, "candidates": many, "train": 2, "held": given.pictures, "top": given.top, "sizes": (1,)}
     seed = source.dissection.spec.seed + OTHER_SEED
     spec = scheduled(source, layer=given.layer, concept=given.concept, seed=seed, controls=(1,), **sizes)
-    pool = open_pool(source, spec.pool_spec(), out / "judge-pool")
+    pool = open_pool(pooling(source), spec.pool_spec(), out / "judge-pool")
     with Study.create(out / "judge", spec, source.facts()) as study:
         return prepare(spec, source, pool, study)[0]
 

@@ -31,6 +31,7 @@ import ganatomy
 from ganatomy import DissectSpec, Generator, Segmenter, study
 from ganatomy.core.resample import Grid
 from ganatomy.experiments import dissection, dissection_stats, sampling, shards, top_images
+from ganatomy.experiments.dissect_spec import RUN
 from ganatomy.experiments.model_pair import Models
 from ganatomy.models.generators.progan import ProGAN, progan_network
 from ganatomy.stats.agreement import Agreement, count_pixels
@@ -142,12 +143,13 @@ def usual(images: int, repeats: int) -> Row:
 
     def ours() -> None:
         units = range(sum(shape.units for shape in generator.layers.values()))
-        levels = shards.measure_levels(spec, models_, units)
+        levels = shards.measure_levels(spec, models_, RUN.batch, units)
         sizes = [shape.units for shape in generator.layers.values()]
         cuts = dict(zip(generator.layers, levels.by_layer(sizes), strict=True))
-        for half in spec.halves():
-            for shard in spec.shards(half):
-                shards.tally_shard(replace(spec, validation="separate"), models_, cuts, None, None, shard)
+        own = replace(spec, validation="separate")
+        for half in spec.halves().values():
+            for shard in RUN.shards(half):
+                shards.tally_shard(own, models_, RUN.batch, cuts, None, None, shard)
 
     with torch.no_grad():
         theirs = measured(

@@ -34,8 +34,9 @@ from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.forecast import forecast
 from ganatomy.experiments.model_pair import Models
 from ganatomy.experiments.monitor.monitoring import Monitoring
-from ganatomy.experiments.monitor.snapshots import Snapshot, take_snapshot, study_path
-from ganatomy.experiments.real_comparison import ArtifactSpec, FeatureTable
+from ganatomy.experiments.monitor.snapshots import Snapshot, study_path, take_snapshot
+from ganatomy.experiments.real_comparison import RUN, SAVINGS, ArtifactSpec, FeatureTable
+from ganatomy.experiments.run_options import cut
 from ganatomy.stats.frechet import FeatureMoments
 from ganatomy.study import Study
 
@@ -71,7 +72,7 @@ def ace(args: argparse.Namespace) -> Found:
     begun = float(found.history.processor[0])  # once, however many updates follow
     whole = phases.whole({name: published[field] for name, field in names.items()})
     whole -= begun * (published["steps"] / args.updates - 1)
-    pool, drawing = pool_bytes(source, args), drawing_bytes(source, spec.batch)
+    pool, drawing = pool_bytes(source, args), drawing_bytes(source, source.run.batch)
     shape = source.shape(args.layer)
     prefix = min(PREFIX_BYTES, 8 * (spec.train + spec.held) * math.prod(shape))
     bound = base + max(3 * pool + drawing, pool + prefix + SLOPE * 2 * drawing_bytes(source, spec.pairs))
@@ -87,7 +88,7 @@ def context(args: argparse.Namespace) -> Found:
     spec = ContextSpec(**source.names(), **asked, images=2, pool=args.pool)
     base, phases = held_memory(), Phases()
     run_context(spec, source, args.out / "context", progress=phases)
-    pool, drawing = pool_bytes(source, args), drawing_bytes(source, spec.batch)
+    pool, drawing = pool_bytes(source, args), drawing_bytes(source, source.run.batch)
     whole = phases.whole({"pool": PoolSpec.images, "context": ContextSpec.images})
     return {"bound": base + max(3 * pool, pool + drawing) + drawing, "whole": whole, "phases": phases.took}
 
@@ -100,15 +101,16 @@ def unit_fid(args: argparse.Namespace) -> Found:
     real = FeatureMoments(d)
     for own in torch.split(torch.arange(spec.reals), 4096):
         real.update(random_features(d, range(int(own[0]), int(own[-1]) + 1), seed=1))
+    shards = cut(spec.ids(), max(RUN.shard, math.ceil(m / SAVINGS)))
     base, phases = held_memory(), Phases(distances=args.ranked)
     with Study.create(args.out / "unit-fid", spec, {"inputs": {}}, progress=phases) as study:
-        made = study.sharded("generated images", FeatureTable, partial(random_described, d, units), spec.shards())
+        made = study.sharded("generated images", FeatureTable, partial(random_described, d, units), shards)
         work = partial(distances, made, real, spec, torch.device("cpu"), phases)
         with contextlib.suppress(Enough):
             study.step("distances", Distances, work)
         study.finish(without=["generated images"])
     tables = 4 * m * (d + units)
-    samples, shard = units + spec.draws, len(spec.shards()[0])
+    samples, shard = units + spec.draws, len(shards[0])
     own = cost_of(samples, spec.top, m, d, overwrite=True).memory_bytes
     collecting = tables + 2 * 4 * shard * (d + units)
     bound = base + max(collecting, 4 * m * d + own)

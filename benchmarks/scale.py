@@ -38,7 +38,7 @@ from ganatomy.core.tensor_files import packed
 from ganatomy.engines import Engine
 from ganatomy.engines.ipc import Channel, pack, unpack
 from ganatomy.engines.registry import open_engine
-from ganatomy.experiments.dissect_spec import DissectSpec
+from ganatomy.experiments.dissect_spec import RUN, DissectSpec
 from ganatomy.experiments.dissection_stats import Tally
 from ganatomy.experiments.model_pair import Models
 from ganatomy.experiments.sampling import observe
@@ -48,7 +48,7 @@ from ganatomy.report.charts import Line, as_file, line_chart, log_axis
 from ganatomy.study.files import write_tensors
 
 Row = dict[str, Any]
-SHARD = DissectSpec("church").shard
+SHARD = RUN.shard
 LARGE = (512, 512, 512, 512, 512, 512, 512, 512, 256, 256, 128, 128, 64, 64)
 """Units of the layers of a ProGAN of 256 × 256 pixels."""
 FEW = 64
@@ -71,7 +71,7 @@ def church() -> tuple[DissectSpec, Models, dict[str, Tensor]]:
     spec = DissectSpec("bundled:church", images=2 * SHARD)
     models = Models(spec.generator, spec.segmenter, "cpu")
     parts = calibration_parts(spec, models.subject.layers)
-    first, *more = (measure_levels(spec, models, part) for part in parts)
+    first, *more = (measure_levels(spec, models, RUN.batch, part) for part in parts)
     for each in more:
         first = first.merge(each)
     sizes = [shape.units for shape in models.subject.layers.values()]
@@ -81,8 +81,8 @@ def church() -> tuple[DissectSpec, Models, dict[str, Tensor]]:
 def costs() -> list[Row]:
     """Measure what a shard of the bundled model costs, and from it what one of a large model does."""
     spec, models, levels = church()
-    tally, other = (tally_shard(spec, models, levels, None, None, range(i, i + 8)) for i in (0, 8))
-    work = least(lambda: tally_shard(spec, models, levels, None, None, range(FEW)), 3) * SHARD / FEW
+    tally, other = (tally_shard(spec, models, RUN.batch, levels, None, None, range(i, i + 8)) for i in (0, 8))
+    work = least(lambda: tally_shard(spec, models, RUN.batch, levels, None, None, range(FEW)), 3) * SHARD / FEW
     one, two = (Channel(end) for end in socket.socketpair())
 
     def transfer() -> None:
@@ -151,7 +151,7 @@ def processor() -> float:
 def pair(rounds: int) -> list[Row]:
     """Compare two workers of one thread each with one; beside them two processes that know nothing of each other."""
     spec, models, levels = church()
-    work = partial(tally_shard, spec, models, levels, None, None)
+    work = partial(tally_shard, spec, models, RUN.batch, levels, None, None)
     shards = [range(i, i + 2) for i in (0, 2)] + [range(i, i + FEW) for i in range(0, 8 * FEW, FEW)]
     found: dict[str, list[tuple[float, float]]] = {}
     for name in ("processes", "ray"):
@@ -241,7 +241,7 @@ def starting() -> float:
     spec, models, levels = church()
     start = processor()
     with open_engine("processes", workers=1) as engine:
-        list(engine(partial(tally_shard, spec, models, levels, None, None), [range(2)]))
+        list(engine(partial(tally_shard, spec, models, RUN.batch, levels, None, None), [range(2)]))
         return processor() - start
 
 

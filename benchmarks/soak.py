@@ -138,9 +138,10 @@ def pool(images: int, folder: Path, watch: Watch) -> None:
     """Pool class constants, as ACE and insertions do."""
     from ganatomy.experiments.causal.pool import PoolSpec, open_pool
     from ganatomy.experiments.causal.source import open_source
+    from ganatomy.experiments.run_options import RunOptions
 
-    source = open_source(_small(folder))
-    spec = PoolSpec(**source.names(), layer=LAYERS[0], images=images, shard=64)
+    source = open_source(_small(folder), run=RunOptions(shard=64))
+    spec = PoolSpec(**source.names(), layer=LAYERS[0], images=images)
     open_pool(source, spec, folder / "pool", progress=watch)
 
 

@@ -24,7 +24,7 @@ from ganatomy.cli.parser import Parser
 from ganatomy.experiments.base import EXPERIMENTS, NAMED, REQUIRED, Experiment, Option, experiment, options_of
 from ganatomy.experiments.compare.comparison import QUALITY
 from ganatomy.experiments.compare.spec import CompareSpec
-from ganatomy.experiments.dissect_spec import DissectSpec
+from ganatomy.experiments.dissect_spec import DissectRun, DissectSpec
 from ganatomy.experiments.quality import QualitySpec
 
 ROOT = Path(__file__).parents[1]
@@ -173,6 +173,7 @@ def dissect() -> Function:
             keyword("generator", "str | Subject", generator, REQUIRED),
             keyword("segmenter", "str | Segmenter", segmenter, DissectSpec.segmenter),
             *(own for own in options_of(DissectSpec) if own.name not in NAMED),
+            *options_of(DissectRun),
             keyword("memory", int | None, memory),
             OUT._replace(text=out),
             *RUN,
@@ -195,6 +196,7 @@ def monitor() -> Function:
             keyword("steps", Sequence[int] | None, "of each checkpoint; else they are read from the names."),
             keyword("segmenter", str, "a name, as in `open_segmenter` (bundled:scenes).", DissectSpec.segmenter),
             *(own for own in options_of(DissectSpec) if own.name not in NAMED),
+            *options_of(DissectRun),
             *RUN,
         ],
         "run_monitor(locals())",

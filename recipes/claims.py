@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 from causes.figures import save_figures
-from causes.measure import Bench, accept, measure, together
+from causes.measure import RUN, Bench, accept, measure, together
 from causes.page import IMAGES, page, with_figure_11
 from causes.plan import PLANS, Plan
 from causes.tables import all_tables
@@ -82,7 +82,7 @@ def figure_11(args: argparse.Namespace, bench: Bench) -> None:
 
 def opened(args: argparse.Namespace, plan: Plan, study: Path, name: str) -> Bench:
     """Return a model with its dissection, ready to be measured; how many shards at once, the arguments say."""
-    return Bench(open_source(study, args.device), plan, args.out / name, together(args.workers))
+    return Bench(open_source(study, args.device, run=RUN), plan, args.out / name, together(args.workers))
 
 
 def dissected(args: argparse.Namespace, plan: Plan, generator: str, name: str) -> Path:

@@ -19,7 +19,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_study_opens_again(small: Path) -> None:
     result = ganatomy.open_dissection(str(small))
-    assert (result.spec.images, result.spec.layers, result.spec.batch) == (24, ("layer2",), 8)
+    assert (result.spec.images, result.spec.layers, result.study.run_json["batch"]) == (24, ("layer2",), 8)
     assert list(result.units.layer.unique()) == ["layer2"]
 
 

@@ -423,8 +423,8 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
     [
         ("{", BadFile, r"study\.json: not a whole file"),
         ("[]", BadFile, r"study\.json: not a whole file"),
-        ('{"format": 1}', StudyError, "is a study of format 1; this version reads format 4: make it again"),
-        ('{"format": 4, "spec": {}, "facts": {}}', BadFile, r"study\.json: lacks digest, experiment, finished"),
+        ('{"format": 1}', StudyError, "is a study of format 1; this version reads format 5: make it again"),
+        ('{"format": 5, "spec": {}, "facts": {}}', BadFile, r"study\.json: lacks digest, experiment, finished, run"),
     ],
 )
 def test_a_damaged_record_is_named(tmp_path: Path, text: str, error: type[Exception], says: str) -> None:

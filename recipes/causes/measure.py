@@ -25,11 +25,12 @@ from ganatomy.experiments.causal.places import host_concepts
 from ganatomy.experiments.causal.source import SampleSpec, Source
 from ganatomy.experiments.causal.trace import Trace, TraceSpec, run_trace
 from ganatomy.experiments.causal.unit_effects import UnitEffects, UnitEffectSpec, run_unit_effects
+from ganatomy.experiments.run_options import RunOptions
 
 T = TypeVar("T")
 CHOOSING = 2_000_000
 """First id of the images on which a setting is chosen: none of those that it is then measured on."""
-SHARD = 16
+RUN = RunOptions(shard=16)
 """Few images a shard, so that several are counted at once."""
 ACROSS = 8
 """Places of a context map from side to side, at most."""
@@ -98,14 +99,14 @@ class Bench:
 
     def ace(self, layer: str, concept: str, options: Mapping[str, Any]) -> list[Ace]:
         """Find the units that cause a concept."""
-        given = {"layer": layer, "concept": concept, "pool": self.plan.pool, "shard": SHARD, **options}
+        given = {"layer": layer, "concept": concept, "pool": self.plan.pool, **options}
         return self.attempt(f"{layer}-ace-{plain(concept)}", run_ace, lambda: scheduled(self.source, **given))
 
     def ablate(self, layer: str, concept: str, units: list[int]) -> list[Effect]:
         """Switch units off, and as many random ones."""
         spec = EffectSpec(
             **self.source.names(), layer=layer, units=tuple(units), concept=concept, images=self.plan.effects,
-            chosen=f"top {len(units)} for {concept} by ace", pool=self.plan.pool, shard=SHARD,
+            chosen=f"top {len(units)} for {concept} by ace", pool=self.plan.pool,
         )  # fmt: skip
         return self.attempt(f"{layer}-ablate-{plain(concept)}", run_effect, lambda: spec)
 
@@ -124,7 +125,7 @@ class Bench:
             return CapacitySpec(
                 **self.source.names(), layer=sets[0][0], concept=concept, sets=tuple(sets), cells=self.plan.cells,
                 multiples=self.plan.multiples, on=tuple(placement_rules(self.source, concept).allowed),
-                images=self.plan.tried, first=CHOOSING, pool=self.plan.pool, shard=SHARD,
+                images=self.plan.tried, first=CHOOSING, pool=self.plan.pool,
             )  # fmt: skip
 
         return self.attempt(f"capacity-{plain(concept)}", run_capacity, ask)
@@ -141,7 +142,7 @@ class Bench:
         inserted = {
             **self.source.names(), "layer": str(row.layer), "concept": capacity.spec.concept, "units": units,
             "chosen": f"top {len(units)} for {concept} by ace", "multiple": float(row.multiple), "cell": int(row.cell),
-            "pool": self.plan.pool, "shard": SHARD,
+            "pool": self.plan.pool,
         }  # fmt: skip
         stride = max(int(row.cell), self.source.shape(str(row.layer)).height // ACROSS)
         context = ContextSpec(**inserted, stride=stride, images=self.plan.context)
@@ -154,9 +155,7 @@ class Bench:
         layers, name = default_layers(self.source), plain(concept)
 
         def ask() -> SettingSpec:
-            return setting_spec(
-                self.source, layers, concept, images=self.plan.choosing, pool=self.plan.pool, shard=SHARD
-            )
+            return setting_spec(self.source, layers, concept, images=self.plan.choosing, pool=self.plan.pool)
 
         found = self.attempt(f"setting-{name}", run_setting, ask)
         self.found.settings += found
@@ -166,7 +165,7 @@ class Bench:
             context = ContextSpec(
                 **self.source.names(), **setting.best.fields(), concept=concept, chosen=setting.best.name,
                 cell=setting.spec.cell, stride=max(1, side // ACROSS), images=max(2, self.plan.context // 2),
-                pool=self.plan.pool, shard=SHARD,
+                pool=self.plan.pool,
             )  # fmt: skip
             self.found.accepted += self.attempt(f"context-{name}-best", run_context, lambda: context)
 
@@ -218,7 +217,7 @@ def measure(bench: Bench, other: Bench | None) -> Findings:
         for capacity in bench.capacity(concept):
             found.capacities.append(capacity)
             bench.insert(capacity)
-    alone = UnitEffectSpec(**bench.source.names(), layer=plan.layer, images=plan.each, shard=SHARD)
+    alone = UnitEffectSpec(**bench.source.names(), layer=plan.layer, images=plan.each)
     found.each = bench.attempt("each-unit", run_unit_effects, lambda: alone)
     return found
 

@@ -8,6 +8,7 @@ from spoilt import painter, spoilt_place
 import ganatomy
 from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.experiments.dissection import Dissection
+from ganatomy.experiments.run_options import RunOptions
 
 PLANTED = {"generator": "planted:", "segmenter": "planted"}
 
@@ -32,4 +33,4 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def source(place: Path) -> Source:
-    return open_source(place / "study", generator=painter())
+    return open_source(place / "study", generator=painter(), run=RunOptions(shard=50))

@@ -26,7 +26,7 @@ from ganatomy.report.causal.artifacts import artifacts_section
 from ganatomy.report.causal.page import causal_html
 from ganatomy.stats.frechet import FeatureMoments, frechet_distance
 
-SMALL = {"images": 120, "shard": 50, "top": 20, "reals": 100, "draws": 4}
+SMALL = {"images": 120, "top": 20, "reals": 100, "draws": 4}
 
 
 @pytest.fixture(scope="module")
@@ -104,9 +104,11 @@ def test_other_real_images_are_another_study(result: Artifacts, spec: ArtifactSp
         extra.unlink()
 
 
-def test_savings_do_not_grow_with_the_square_of_the_images(spec: ArtifactSpec) -> None:
-    assert [len(shard) for shard in spec.shards()] == [50, 50, 20]
-    assert len(dataclasses.replace(spec, images=200_000, top=10_000).shards()) == 20
+def test_savings_do_not_grow_with_the_square_of_the_images(spec: ArtifactSpec, source: Source) -> None:
+    compared = open_comparison(spec, source)
+    assert [len(shard) for shard in compared.shards()] == [50, 50, 20]
+    many = dataclasses.replace(spec, images=200_000, top=10_000)
+    assert len(dataclasses.replace(compared, spec=many).shards()) == 20
 
 
 def test_flags_of_people(result: Artifacts, source: Source, tmp_path: Path) -> None:
@@ -280,7 +282,7 @@ def test_flags_and_a_threshold_by_command(place: Path, capsys: pytest.CaptureFix
     own = {"real": str(place / "real"), "features": f"unet:{place / 'net.safetensors'}", **SMALL, "batch": 60}
     found = ganatomy.artifacts(place / "planted", layer="layer1", out=place / "p", **own)
     line = ["artifacts", str(place / "planted"), "--layer", "layer1", "--out", str(place / "c")]
-    line += [part for name, value in own.items() if name != "shard" for part in (f"--{name}", str(value))]
+    line += [part for name, value in own.items() for part in (f"--{name}", str(value))]
     notes = open_annotations(place / "flags.db")
     notes.flag(open_source(place / "planted").dissection.study.digest, "layer1", 2, "ann", True)
     notes.close()

@@ -27,9 +27,10 @@ from ganatomy.experiments.real_comparison import (
     describe_reals,
     open_comparison,
 )
+from ganatomy.experiments.run_options import RunOptions
 from ganatomy.stats.frechet import FeatureMoments, frechet_distance
 
-SMALL = {"images": 60, "shard": 20, "top": 20, "reals": 30, "batch": 16, "draws": 2}
+SMALL = {"images": 60, "top": 20, "reals": 30, "draws": 2}
 CODE = """
 from torch import nn
 
@@ -63,7 +64,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Source]:
     ganatomy.dissect(generator, segmenter="colors", images=20, out=place / "study")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
-        yield open_source(place / "study", generator=generator)
+        yield open_source(place / "study", generator=generator, run=RunOptions(16, 20))
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from ganatomy.core.tensor_files import Archive
 from ganatomy.core.tensor_types import Images, Labels, Latents
 from ganatomy.core.vocabulary import NOTHING, Concept
 from ganatomy.experiments.dissect import facts, run
-from ganatomy.experiments.dissect_spec import DissectSpec
+from ganatomy.experiments.dissect_spec import DissectRun, DissectSpec
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.forecast import forecast
 from ganatomy.experiments.model_pair import Models
@@ -212,9 +212,9 @@ def elsewhere(work: Callable[[range], A], shards: Sequence[range]) -> Iterator[t
 
 
 def test_another_engine_gives_the_same_bits(reference: Dissection, tmp_path: Path) -> None:
-    spec = DissectSpec("planted:", **SMALL | {"shard": 8})
+    spec = DissectSpec("planted:", **SMALL)
     models = Models("planted:", "planted", "cpu")
-    with Study.create(tmp_path / "s", spec, facts(spec, models), elsewhere) as study:
+    with Study.create(tmp_path / "s", spec, facts(spec, models), elsewhere, run=DissectRun(shard=8)) as study:
         assert_same(run(spec, study, models), reference)
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from test_every_experiment import EVERY, Run, place, run  # noqa: F401  fixtures
+from small_runs import small_run
 
 from ganatomy.annotations.store import COLUMNS
+from ganatomy.experiments.base import EXPERIMENTS
 from ganatomy.experiments.compare.comparison import Comparison
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.interventions import FORMAT as EDITS
@@ -39,12 +40,12 @@ def check(directory: Path) -> None:
     """Compare every table of a study with the page."""
     record = json.loads((directory / "study.json").read_text(encoding="utf-8"))
     tables = {path.stem: pd.read_parquet(path) for path in (directory / "tables").iterdir()}
-    told = {name: columns for (kind, name), columns in listed().items() if kind == record["experiment"]}
-    assert tables.keys() <= told.keys()
-    assert all(may for name in told.keys() - tables for _, may in told[name].values())
+    columns_of = {name: columns for (kind, name), columns in listed().items() if kind == record["experiment"]}
+    assert tables.keys() <= columns_of.keys()
+    assert all(may for name in columns_of.keys() - tables for _, may in columns_of[name].values())
     for name, table in tables.items():
         layers = set(table.columns) & set(record["facts"].get("traced", ()))
-        own = dict(told[name])
+        own = dict(columns_of[name])
         if layers:
             own |= dict.fromkeys(layers, own.pop("LAYER"))
         assert set(table.columns) <= own.keys()
@@ -57,11 +58,11 @@ def kind_of(column: pd.Series) -> str:
     return "O" if isinstance(column.dtype, pd.StringDtype) else str(column.dtype.kind)
 
 
-@EVERY
 @pytest.mark.slow
-def test_tables_of_every_experiment(name: str, run: Run) -> None:  # noqa: F811
-    run(name, f"{name}-formats")
-    check(Path(f"{name}-formats"))
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_tables_of_every_experiment(name: str, small_place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(small_place)
+    check(small_run(name).study.directory)
 
 
 def test_tables_of_a_dissection(planted: Dissection) -> None:

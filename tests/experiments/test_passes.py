@@ -14,13 +14,13 @@ from ganatomy.experiments.dissect_spec import DissectSpec
 from ganatomy.experiments.forecast import expected_concepts, forecast, forecasts
 from ganatomy.experiments.model_pair import Models
 
-OPTIONS = {"segmenter": "planted", "images": 31, "levels": 20, "calibration": 10, "resolution": 16, "shard": 8}
+OPTIONS = {"segmenter": "planted", "images": 31, "levels": 20, "calibration": 10, "resolution": 16}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("validation", ["separate", "cross"])
 def test_little_memory_changes_no_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, validation: str) -> None:
-    plain = ganatomy.dissect("planted:", **OPTIONS, validation=validation, out=tmp_path / "plain")
+    plain = ganatomy.dissect("planted:", **OPTIONS, shard=8, validation=validation, out=tmp_path / "plain")
     passes = []
     count = shards._Passes.count
 
@@ -31,7 +31,7 @@ def test_little_memory_changes_no_bit(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(shards._Passes, "count", counted)
     monkeypatch.setattr("ganatomy.study.sharded.IN_MEMORY", 1000)
     monkeypatch.setattr("ganatomy.experiments.shards.IN_MEMORY", 1000)
-    short = ganatomy.dissect("planted:", **OPTIONS, validation=validation, out=tmp_path / "short", memory=1)
+    short = ganatomy.dissect("planted:", **OPTIONS, shard=8, validation=validation, out=tmp_path / "short", memory=1)
     assert set(passes) == {1, 2, 3}, "three layers, then those that are left"
     for file in sorted((plain.study.directory / "steps").iterdir()):
         one, other = Archive(file), Archive(short.study.directory / "steps" / file.name)
@@ -81,8 +81,8 @@ def test_concepts_that_a_few_images_do_not_show_are_expected() -> None:
         own = torch.randint(1, 200, (5,), generator=g)
         image[0] = own.repeat_interleave(13)[:64].view(8, 8)
     spec = DissectSpec("planted:", images=1000)
-    occurring, in_shard, scored = expected_concepts(seen, spec, 1729)
+    occurring, in_shard, scored = expected_concepts(seen, spec, 1729, 256)
     assert len(seen.unique()) < in_shard <= occurring
     assert 199 < occurring < 4 * 199, "between 199, and as many new ones in each further image"
     assert scored <= occurring
-    assert max(expected_concepts(seen, spec, 200)) <= 200
+    assert max(expected_concepts(seen, spec, 200, 256)) <= 200

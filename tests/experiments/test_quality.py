@@ -21,7 +21,7 @@ from ganatomy.report.causal.quality import quality_section
 from ganatomy.stats.frechet import FeatureMoments, frechet_distance
 from ganatomy.stats.wasserstein import Patches, sliced_wasserstein
 
-SMALL = {"images": 120, "shard": 50, "reals": 60, "textures": 30}
+SMALL = {"images": 120, "reals": 60, "textures": 30}
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ from ganatomy.report.causal.page import causal_html
 from ganatomy.report.causal.repair import repair_section
 from ganatomy.stats.frechet import FeatureMoments, frechet_distance
 
-SMALL: dict[str, Any] = {"images": 160, "shard": 60, "top": 20, "reals": 100, "textures": 20, "random": 2, "show": 2}
+SMALL: dict[str, Any] = {"images": 160, "top": 20, "reals": 100, "textures": 20, "random": 2, "show": 2}
 SETS = (("fault", (FAULTY,)), ("innocent", (3,)), ("union", (FAULTY, 3)))
 
 
@@ -283,7 +283,7 @@ def test_the_estimate_counts_every_trial(spec: RepairSpec, source: Source, monke
 def test_the_repaired_generator_opens(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ganatomy.dissect("planted", segmenter="planted", layers=("layer1",), images=24, out=place / "planted")
     own = {"real": str(place / "real"), "features": f"unet:{place / 'net.safetensors'}", **SMALL, "batch": 60}
-    del own["shard"], own["show"]
+    del own["show"]
     found = ganatomy.repair(place / "planted", layer="layer1", worst=2, **own)
     line = ["repair", str(place / "planted"), "--layer", "layer1", "--worst", "2"]
     line += [part for name, value in own.items() for part in (f"--{name}", str(value))]

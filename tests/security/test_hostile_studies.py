@@ -113,7 +113,7 @@ def test_a_page_of_a_training_holds_names_as_text(study: Path, tmp_path: Path) -
     look["numbers"][0]["matched_iou"] = 0.5
     missed = {"step": 6, "name": NAMES["box"], "reason": NAMES["ball"]}
     for each in (look, missed):
-        (tmp_path / f"looks/{each['step']:09d}.json").write_text(json.dumps(each))
+        (tmp_path / f"snapshots/{each['step']:09d}.json").write_text(json.dumps(each))
     ganatomy.write_monitor_report(Monitoring.open(tmp_path), tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
     found = marks(page)
@@ -210,7 +210,7 @@ def test_a_look_leads_to_no_study_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "training/looks").mkdir(parents=True)
     for target in ("../private", str(tmp_path / "private")):
         look = {"step": 5, "name": "a", "study": target, "images": 8, "segmenter": "s", "numbers": [{"layer": "a"}]}
-        (tmp_path / "training/looks/000000005.json").write_text(json.dumps(look))
+        (tmp_path / "training/snapshots/000000005.json").write_text(json.dumps(look))
         with pytest.raises(BadFile, match="leads out"):
             Monitoring.open(tmp_path / "training")
 

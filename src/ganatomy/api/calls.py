@@ -115,7 +115,7 @@ def run_experiment(name: str, given: dict[str, Any]) -> Any:
     entry, options = experiment(name), {key: value for key, value in given.items() if value is not None}
     study, out, engine, progress, options = _taken(options, "study", "out", "engine", "progress")
     models = {key: options.pop(key) for key in ("device", "generator", "segmenter") if key in options}
-    source = open_source(_directory(study), **models, draws=entry.draws)
+    source = open_source(_directory(study), **models, draws=entry.draws, run=entry.run.take(options))
     with engine_of(engine or local, source.models.device) as opened:
         runner = Runner(opened, progress)
         return runner(entry.plan(source, options, runner), None if out is None else local_path(out))
@@ -126,19 +126,20 @@ def run_dissect(given: dict[str, Any]) -> Any:
     from ganatomy.core.devices import choose_device
     from ganatomy.engines.registry import engine_of
     from ganatomy.experiments.dissect import run
-    from ganatomy.experiments.dissect_spec import DissectSpec
+    from ganatomy.experiments.dissect_spec import RUN, DissectSpec
     from ganatomy.experiments.dtype import begin, choose_dtype
     from ganatomy.experiments.model_pair import Models, name_of
     from ganatomy.remote import local_path
 
     names = ("generator", "segmenter", "out", "device", "engine", "progress", "memory")
     generator, segmenter, out, device, engine, progress, memory, options = _taken(given, *names)
+    how = RUN.take(options)
     spec = DissectSpec(name_of(generator), name_of(segmenter), **options)
     directory = Path(tempfile.mkdtemp(prefix="ganatomy-")) if out is None else local_path(out)
     device = choose_device(device)
     choice = choose_dtype(spec, Models(generator, segmenter, device), directory)
     with engine_of(engine, device) as opened:
-        study, (spec, models, _) = begin(choice, directory, opened, progress)
+        study, (spec, models, _) = begin(choice, directory, opened, progress, how)
         with study:
             return run(spec, study, models, memory)
 

@@ -212,11 +212,11 @@ def ablate(
     images: int = 200,
     first: int = 1000000,
     seed: int = 0,
-    batch: int = 32,
-    shard: int = 100,
     strength: float = 1.0,
     random: int = 5,
     show: int = 8,
+    batch: int = 32,
+    shard: int = 100,
     out: "str | Path | None" = None,
     device: str = "auto",
     engine: "str | Engine" = "local",
@@ -244,13 +244,13 @@ def ablate(
         images: how many images (200).
         first: id of the first; the default keeps clear of the images of dissections and of pools (1000000).
         seed: of the latents, and of whatever is drawn at random (0).
-        shard: images between two savings (100).
         strength: α, from 0 to 1 (1).
         random: how many random sets of as many units it is compared with; none of the chosen ones is in them, unless
             the layer has too few others. Of given edits, the units drawn are set to the values of those that are given.
             Where all units of every layer are inserted, it is compared once with what they are at that place in images
             without the concept (5).
         show: how many images are kept: of an ablation those that show most of the concept, else the first (8).
+        shard: images between two savings (100).
         out: the study directory, or a URL; a place beside the dissection, if it is not given.
         generator: the open generator, where an open one was dissected.
         segmenter: the open segmenter, where an open one was used.
@@ -267,9 +267,9 @@ def unit_effects(
     images: int = 100,
     first: int = 1000000,
     seed: int = 0,
+    estimate: bool = True,
     batch: int = 32,
     shard: int = 100,
-    estimate: bool = True,
     out: "str | Path | None" = None,
     device: str = "auto",
     engine: "str | Engine" = "local",
@@ -306,14 +306,14 @@ def insert(
     images: int = 200,
     first: int = 1000000,
     seed: int = 0,
-    batch: int = 32,
-    shard: int = 100,
     strength: float = 1.0,
     multiple: float | None = None,
     constant: str | None = None,
     random: int = 5,
     show: int = 8,
     pool: int | None = None,
+    batch: int = 32,
+    shard: int = 100,
     out: "str | Path | None" = None,
     device: str = "auto",
     engine: "str | Engine" = "local",
@@ -329,8 +329,8 @@ def insert(
         multiple: they are set to this many times k (1).
         constant: ``k``, one value a unit, or ``place``, one a unit at each place (k).
         pool: how many images k is measured on (2000).
-        study, concept, layer, layers, units, top, by, ace, at, cell, images, first, seed, shard: as of `ablate`.
-        strength, random, show, out, generator, segmenter: as of `ablate`.
+        study, concept, layer, layers, units, top, by, ace, at, cell, images, first, seed: as of `ablate`.
+        strength, random, show, shard, out, generator, segmenter: as of `ablate`.
         batch, device, engine, progress: as of `dissect`.
     """
     return cast("Effect", run_experiment("insert", locals()))
@@ -350,8 +350,6 @@ def context(
     images: int = 48,
     first: int = 1000000,
     seed: int = 0,
-    batch: int = 32,
-    shard: int = 10,
     multiple: float | None = None,
     constant: str | None = None,
     cell: int | None = None,
@@ -364,6 +362,8 @@ def context(
     grammar: str | None = None,
     allowed: Sequence[str] | None = None,
     forbidden: Sequence[str] | None = None,
+    batch: int = 32,
+    shard: int = 10,
     out: "str | Path | None" = None,
     device: str = "auto",
     engine: "str | Engine" = "local",
@@ -378,7 +378,6 @@ def context(
     Args:
         concept: of which k is the class constant, and whose pixels are counted.
         images: how many images (48).
-        shard: images between two savings (10).
         cell: a place is cell × cell of the layer's grid; of several layers, of the last one's (1).
         stride: from one place to the next, in cells of the grid; None for as far as a place is wide.
         min_frequency: `Context.under` and `Context.verdict` are of the places only that, in the pool, show the concept
@@ -389,9 +388,10 @@ def context(
         grammar: category of scenes whose grammar says where the object may be; None for that of the generator's card,
             if it is a bundled one.
         allowed, forbidden: names of what it may be inserted on, and of what it may not; None for what the grammar says.
+        shard: images between two savings (10).
         study, layer, layers, units, top, by, ace, first, seed, out, generator, segmenter: as of `ablate`.
-        batch, device, engine, progress: as of `dissect`.
         multiple, constant, pool: as of `insert`.
+        batch, device, engine, progress: as of `dissect`.
     """
     return cast("Context", run_experiment("context", locals()))
 
@@ -404,10 +404,10 @@ def apply_edits(
     images: int = 200,
     first: int = 1000000,
     seed: int = 0,
-    batch: int = 32,
-    shard: int = 100,
     random: int = 5,
     show: int = 8,
+    batch: int = 32,
+    shard: int = 100,
     out: "str | Path | None" = None,
     device: str = "auto",
     engine: "str | Engine" = "local",
@@ -421,7 +421,7 @@ def apply_edits(
 
     Args:
         edit: a file of edits, such as ``edit.json`` of a study.
-        study, images, first, seed, shard, random, show, out, generator, segmenter: as of `ablate`.
+        study, images, first, seed, random, show, shard, out, generator, segmenter: as of `ablate`.
         batch, device, engine, progress: as of `dissect`.
     """
     return cast("Effect", run_experiment("apply_edits", locals()))
@@ -437,8 +437,6 @@ def ace(
     images: int | None = None,
     first: int | None = None,
     seed: int | None = None,
-    batch: int | None = None,
-    shard: int | None = None,
     pool: int | None = None,
     train: int | None = None,
     held: int | None = None,
@@ -461,6 +459,8 @@ def ace(
     random: int | None = None,
     controls: Sequence[int] | None = None,
     places: int | None = None,
+    batch: int | None = None,
+    shard: int | None = None,
     out: "str | Path | None" = None,
     device: str = "auto",
     engine: "str | Engine" = "local",
@@ -511,8 +511,6 @@ def capacity(
     images: int = 200,
     first: int = 1000000,
     seed: int = 0,
-    batch: int = 32,
-    shard: int = 100,
     cells: Sequence[int] = (1, 2, 3),
     least: float = 0.2,
     donors: int = 64,
@@ -521,6 +519,8 @@ def capacity(
     on: Sequence[str] = (),
     min_frequency: float = 0.0,
     pool: int = 2000,
+    batch: int = 32,
+    shard: int = 100,
     out: "str | Path | None" = None,
     device: str = "auto",
     engine: "str | Engine" = "local",
@@ -547,8 +547,8 @@ def capacity(
             place that shows it most; 0 for all (0).
         study, images, first, seed, shard, out, generator, segmenter: as of `ablate`.
         concept: as of `context`.
-        batch, device, engine, progress: as of `dissect`.
         pool: as of `insert`.
+        batch, device, engine, progress: as of `dissect`.
     """
     return cast("Capacity", run_experiment("capacity", locals()))
 
@@ -562,12 +562,12 @@ def best_setting(
     images: int = 120,
     first: int = 3000000,
     seed: int = 0,
-    batch: int = 32,
-    shard: int = 16,
     values: Sequence[tuple[str, float]] = (("k", 1.0), ("k", 2.0), ("place", 1.0)),
     cell: int | None = None,
     pool: int = 2000,
     grammar: str | None = None,
+    batch: int = 32,
+    shard: int = 16,
     out: "str | Path | None" = None,
     device: str = "auto",
     engine: "str | Engine" = "local",
@@ -584,11 +584,11 @@ def best_setting(
         layers: all set at once; the last that can be aimed at, if none are given.
         images: half of them choose, the others are measured on (120).
         first: id of the first; the default keeps clear of the images of dissections and of pools (3000000).
-        shard: images between two savings (16).
         values: constants and multiples; each is tried with each set (k:1.0 k:2.0 place:1.0).
         cell: a place is cell × cell of the last layer's grid (1).
         pool: on how many images constants are measured (2000).
         grammar: category of scenes whose renderer says where the object may be; None for the generator's own.
+        shard: images between two savings (16).
         study, seed, out, generator, segmenter: as of `ablate`.
         batch, device, engine, progress: as of `dissect`.
     """
@@ -609,8 +609,6 @@ def trace(
     images: int = 100,
     first: int = 1000000,
     seed: int = 0,
-    batch: int = 32,
-    shard: int = 20,
     multiple: float | None = None,
     constant: str | None = None,
     cell: int | None = None,
@@ -618,6 +616,8 @@ def trace(
     places: int = 16,
     visible: float = 0.2,
     show: int = 4,
+    batch: int = 32,
+    shard: int = 20,
     out: "str | Path | None" = None,
     device: str = "auto",
     engine: "str | Engine" = "local",
@@ -630,15 +630,15 @@ def trace(
     >>> ganatomy.trace("study", concept="door").lines  # doctest: +SKIP
 
     Args:
-        shard: images between two savings (20).
         places: how many places are drawn from each image; 0 for all (16).
         visible: an edit was visible if the concept gained at least this share of the place's pixels (0.2).
         show: the first so many images get a map: every place of theirs is tried (4).
+        shard: images between two savings (20).
         study, layer, layers, units, top, by, ace, first, seed, out, generator, segmenter: as of `ablate`.
         concept, cell: as of `context`.
         images: as of `unit_effects`.
-        batch, device, engine, progress: as of `dissect`.
         multiple, constant, pool: as of `insert`.
+        batch, device, engine, progress: as of `dissect`.
     """
     return cast("Trace", run_experiment("trace", locals()))
 
@@ -656,9 +656,9 @@ def accuracy(
     images: int = 1000,
     first: int = 0,
     seed: int = 0,
+    random: int = 20,
     batch: int = 64,
     shard: int = 256,
-    random: int = 20,
     out: "str | Path | None" = None,
     device: str = "auto",
     engine: "str | Engine" = "local",
@@ -673,8 +673,8 @@ def accuracy(
     Args:
         images: how many images (1000).
         first: id of the first image: 0, as the images of a set are few (0).
-        batch: images a forward pass (64).
         random: how many random sets of as many units they are compared with (20).
+        batch: images a forward pass (64).
         study, layer, units, concept, top, by, ace, seed, out, generator, segmenter: as of `ablate`.
         shard, device, engine, progress: as of `dissect`.
     """
@@ -689,11 +689,11 @@ def unit_accuracy(
     images: int = 1000,
     first: int = 0,
     seed: int = 0,
-    batch: int = 64,
-    shard: int = 256,
     classes: Sequence[str] = (),
     sizes: Sequence[int] = (1, 2, 4, 8, 12, 16, 20),
     random: int = 5,
+    batch: int = 64,
+    shard: int = 256,
     out: "str | Path | None" = None,
     device: str = "auto",
     engine: "str | Engine" = "local",
@@ -728,12 +728,12 @@ def artifacts(
     images: int = 3000,
     first: int = 1000000,
     seed: int = 0,
-    batch: int = 32,
-    shard: int = 500,
     reals: int = 3000,
     features: str = "bundled:scenes",
     top: int = 300,
     draws: int = 5,
+    batch: int = 32,
+    shard: int = 500,
     out: "str | Path | None" = None,
     device: str = "auto",
     engine: "str | Engine" = "local",
@@ -748,9 +748,9 @@ def artifacts(
     Args:
         annotations: the database of human annotations to compare with: a file, or a URL.
         threshold: the distance from which on units are left out of the counts of concepts.
-        shard: images between two savings, or more where that would be very many savings (500).
         top: m, images of each unit (300).
         draws: how many times `top` images are drawn at random, for comparison (5).
+        shard: images between two savings (500).
         study, layer, first, seed, out, generator, segmenter: as of `ablate`.
         real, images, reals, features: as of `compare`.
         batch, device, engine, progress: as of `dissect`.
@@ -766,11 +766,11 @@ def quality(
     images: int = 3000,
     first: int = 1000000,
     seed: int = 0,
-    batch: int = 32,
-    shard: int = 500,
     reals: int = 3000,
     features: str = "bundled:scenes",
     textures: int = 500,
+    batch: int = 32,
+    shard: int = 500,
     out: "str | Path | None" = None,
     device: str = "auto",
     engine: "str | Engine" = "local",
@@ -806,14 +806,14 @@ def repair(
     images: int = 3000,
     first: int = 4000000,
     seed: int = 0,
-    batch: int = 32,
-    shard: int = 500,
     reals: int = 3000,
     features: str = "bundled:scenes",
     top: int | None = None,
     random: int = 5,
     textures: int = 500,
     show: int = 6,
+    batch: int = 32,
+    shard: int = 500,
     out: "str | Path | None" = None,
     device: str = "auto",
     engine: "str | Engine" = "local",
@@ -837,8 +837,8 @@ def repair(
         show: images of either sample that are shown (6).
         study, layer, seed, out, generator, segmenter: as of `ablate`.
         real, images, reals, features: as of `compare`.
+        textures: as of `quality`.
         batch, device, engine, progress: as of `dissect`.
         shard: as of `artifacts`.
-        textures: as of `quality`.
     """
     return cast("Repair", run_experiment("repair", locals()))

@@ -6,6 +6,7 @@ What is heavy is imported where it is used, so that ``ganatomy --help`` answers 
 import argparse
 import ast
 import contextlib
+import dataclasses
 import inspect
 import re
 import shlex
@@ -218,6 +219,7 @@ def run(verb: str, arguments: Namespace) -> None:
     several: list[dict[str, str]] = [{}]
     if command.several:
         several = [{command.several: concept} for concept in concepts_in(source, options[command.several])]
+    source = dataclasses.replace(source, run=entry.run.take(options))
     running = runner(arguments, source, dry="dry_run" in arguments)
     out, results = getattr(arguments, "out", None), []
     with contextlib.suppress(DryRun):

@@ -37,7 +37,7 @@ def dissect(arguments: Namespace) -> None:
     from ganatomy.cli import terminal
     from ganatomy.cli.experiments import given_options
     from ganatomy.experiments.dissect import run
-    from ganatomy.experiments.dissect_spec import DissectSpec
+    from ganatomy.experiments.dissect_spec import RUN, DissectSpec
     from ganatomy.experiments.dtype import begin, choose_dtype
     from ganatomy.experiments.forecast import forecasts
     from ganatomy.experiments.model_pair import Models
@@ -45,13 +45,14 @@ def dissect(arguments: Namespace) -> None:
     from ganatomy.report.html import write_report
 
     given = given_options(arguments)
+    how = RUN.take(given)
     spec = DissectSpec(**{f.name: given[f.name] for f in dataclasses.fields(DissectSpec) if f.name in given})
     if "out" not in arguments:
         arguments.out = default_directory(spec)
     place = display_path(arguments.out)
     choice = choose_dtype(spec, Models(spec.generator, spec.segmenter, arguments.device), arguments.out)
     with _naming_layers(spec.generator):
-        costs = forecasts(choice.spec, choice.models, given.get("memory"))
+        costs = forecasts(choice.spec, choice.models, given.get("memory"), how)
     if choice.message:
         terminal.print_line(choice.message, aside=arguments.json)
     if "dry_run" in arguments and arguments.json:
@@ -60,7 +61,7 @@ def dissect(arguments: Namespace) -> None:
         return terminal.print_line(
             "\n".join(f"with {o}: {_cost_text(c)}" if o else _cost_text(c) for o, c in costs.items())
         )
-    study, (spec, models, _) = begin(choice, arguments.out, arguments.opened_engine, terminal.Bar())
+    study, (spec, models, _) = begin(choice, arguments.out, arguments.opened_engine, terminal.Bar(), how)
     with study:
         if not study.finished:
             pair = " through ".join(name.removesuffix(":") for name in (spec.generator, spec.segmenter))

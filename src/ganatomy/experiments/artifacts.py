@@ -26,6 +26,7 @@ from ganatomy.experiments.base import Experiment, Plan, Runner, Tensors
 from ganatomy.experiments.causal.source import Source, default_directory
 from ganatomy.experiments.dissection import interpretable_with
 from ganatomy.experiments.real_comparison import (
+    RUN,
     ArtifactSpec,
     FeatureTable,
     comparison_study,
@@ -226,6 +227,7 @@ ARTIFACTS = Experiment(
     result=Artifacts,
     tables=artifacts_tables,
     section=artifacts_section,
+    run=RUN,
     example='ganatomy.artifacts("study", layer="layer4", real="scenes:church").table',
 )
 
@@ -272,7 +274,7 @@ def run_artifacts(
         if not study.finished:
             real = describe_reals(compared, engine, progress)
             work = partial(describe_made, compared, [()])
-            made = study.sharded("generated images", FeatureTable, work, compared.spec.shards())
+            made = study.sharded("generated images", FeatureTable, work, compared.shards())
             device, shown = compared.generator.device, progress or NullProgress()
             found = study.step("distances", Distances, lambda: distances(made, real, spec, device, shown))
             table, samples = artifact_tables(source, spec, real, found)

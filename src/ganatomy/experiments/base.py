@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 
 from ganatomy.core.progress import Progress
 from ganatomy.engines import Engine, local
+from ganatomy.experiments.run_options import RUN, RunOptions
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -129,6 +130,7 @@ class Experiment(Generic[R]):
         switch: the option, and its value, that chooses this one among those of the verb.
         several: a list option of the command, whose values are run one after the other.
         draws: whether images are drawn; else the dissection may be of a classifier.
+        run: its batch and shards, unless others are given.
     """
 
     name: str
@@ -147,11 +149,12 @@ class Experiment(Generic[R]):
     switch: tuple[str, str] = ("", "")
     several: str = ""
     draws: bool = True
+    run: RunOptions = RUN
 
     def options(self) -> Iterator[Option]:
-        """Yield every option: those of the groups first, then those of the Spec."""
+        """Yield every option: those of the groups first, then those of the Spec, last those of a run."""
         own = {field.name for field in dataclasses.fields(self.spec)} - self.filled - NAMED
-        for kind in (*self.groups, self.spec):
+        for kind in (*self.groups, self.spec, self.run):
             for option in options_of(kind):
                 if (option.name in own) == (kind is self.spec):
                     if option.name in self.required:
@@ -159,11 +162,12 @@ class Experiment(Generic[R]):
                     yield option._replace(default=None) if option.name in self.planned else option
 
 
-def options_of(kind: type) -> Iterator[Option]:
-    """Yield an option for each field of a dataclass."""
-    texts = attribute_texts(kind)
+def options_of(kind: Any) -> Iterator[Option]:
+    """Yield an option for each field of a dataclass; of an instance, the defaults are its values."""
+    own = {} if isinstance(kind, type) else vars(kind)
+    texts = attribute_texts(type(kind) if own else kind)
     for field in dataclasses.fields(kind):
-        default = REQUIRED if field.default is dataclasses.MISSING else field.default
+        default = own.get(field.name, REQUIRED if field.default is dataclasses.MISSING else field.default)
         yield Option(field.name, field.type, default, default, texts.get(field.name, ""))
 
 

@@ -11,7 +11,7 @@ from ganatomy.core.devices import free_share
 from ganatomy.core.errors import StudyError
 from ganatomy.core.trust import record_trust
 from ganatomy.experiments.choosing import ChosenLevels, choose
-from ganatomy.experiments.dissect_spec import DissectSpec
+from ganatomy.experiments.dissect_spec import RUN, DissectSpec
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.dissection_stats import Tally
 from ganatomy.experiments.model_pair import Models
@@ -50,25 +50,26 @@ def run(spec: DissectSpec, study: Study, models: Models, memory: int | None = No
     """Dissect a generator in a study directory; what is there already is not measured again.
 
     Args:
-        spec, study, models: what is dissected, and where it is kept.
+        spec, study, models: what is dissected, and where it is kept, with the options of the run.
         memory: how many bytes one process may take, see `tally_shard`; None for half of what is free.
     """
     with contextlib.suppress(StudyError):  # it is only asked for again
         record_trust([spec.generator, spec.segmenter])  # which stand in a file from now on, and were typed here
     if study.finished:
         return Dissection.open(study.directory)
-    spec = study.begun(spec)
+    how = study.begun(RUN)
     memory, layers = memory or free_share(), chosen_layers(models.subject, spec.layers)
     parts = calibration_parts(spec, layers)
-    levels = study.sharded("levels", ActivationLevels, partial(measure_levels, spec, models), parts)
+    levels = study.sharded("levels", ActivationLevels, partial(measure_levels, spec, models, how.batch), parts)
 
     cuts = dict(zip(layers, levels.by_layer([shape.units for shape in layers.values()]), strict=True))
 
     def tally(half: str, pair_levels: Mapping[str, PairLevels] | None) -> Tally:
-        work = partial(tally_shard, spec, models, cuts, pair_levels, memory)
-        return study.sharded(half, Tally, work, spec.shards(half))
+        work = partial(tally_shard, spec, models, how.batch, cuts, pair_levels, memory)
+        return study.sharded(half, Tally, work, how.shards(spec.halves()[half]))
 
     validation = tally("validation", None)
     chosen = study.step("chosen", ChosenLevels, lambda: choose(spec, validation, layers))
     evaluation = tally("evaluation", chosen.pair_levels(cuts))
-    return Dissection.conclude(spec, study, validation, evaluation, partial(draw_strips, spec, models))
+    draw = partial(draw_strips, spec, models, how.batch)
+    return Dissection.conclude(spec, study, validation, evaluation, draw)

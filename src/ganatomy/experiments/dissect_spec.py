@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ganatomy.core.errors import BadValue, UnknownName
+from ganatomy.experiments.run_options import RunOptions
 from ganatomy.stats.levels import fractions
 
 HALVES = ("evaluation", "validation")
@@ -18,7 +19,7 @@ LABELS = ("matched", "iou", "iqr")
 
 @dataclass(frozen=True)
 class DissectSpec:
-    """What to dissect, and how; every field but those of the run, batch and shard, changes the numbers, and the digest.
+    """What to dissect, and how; every field changes the numbers, and the digest.
 
     Attributes:
         generator, segmenter: names, as in `open_generator` and `open_segmenter`.
@@ -40,8 +41,6 @@ class DissectSpec:
         false_labels: both are raised by one factor where else a greater share of the units would be matched to some
             concept by their mismatched counts.
         top: how many images to show of each unit.
-        batch: images a forward pass.
-        shard: images between two savings.
     """
 
     generator: str
@@ -63,8 +62,6 @@ class DissectSpec:
     over_chance: float = 2.0
     false_labels: float = 0.005
     top: int = 10
-    batch: int = 32
-    shard: int = 256
 
     def __post_init__(self) -> None:
         if isinstance(self.layers, str):
@@ -72,11 +69,7 @@ class DissectSpec:
         object.__setattr__(self, "layers", tuple(self.layers))
         for name in ("calibration", "top"):
             _at_least(name, getattr(self, name), 1)
-        for name in ("images", "batch", "shard"):
-            _at_least(name, getattr(self, name), 2)
-        for name in ("batch", "shard"):
-            if getattr(self, name) % 2:
-                raise BadValue(f"{name}={getattr(self, name)} is odd; the control pairs images, so give an even number")
+        _at_least("images", self.images, 2)
         if self.resolution is not None:
             _at_least("resolution", self.resolution, 1)
         for name in ("smallest", "rare", "interpretable_iou", "interpretable_accuracy", "false_labels"):
@@ -130,10 +123,24 @@ class DissectSpec:
         ids = self.halves()["validation"] if self.validation == "separate" else range(self.images)
         return ids[: self.calibration]
 
-    def shards(self, half: str) -> list[range]:
-        """Return the ids of every shard of one half."""
-        ids = self.halves()[half]
-        return [ids[i : i + self.shard] for i in range(0, len(ids), self.shard)]
+
+@dataclass(frozen=True)
+class DissectRun(RunOptions):
+    """`RunOptions` of a dissection, even numbers."""
+
+    LEAST = 2
+
+    shard: int = 256
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, value in vars(self).items():
+            if value % 2:
+                raise BadValue(f"{name}={value} is odd; the control pairs images, so give an even number")
+
+
+RUN = DissectRun()
+"""Of a dissection, unless told otherwise."""
 
 
 def _at_least(name: str, value: int, least: int) -> None:

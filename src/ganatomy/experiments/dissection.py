@@ -17,7 +17,7 @@ from ganatomy.core.errors import BadFile, BadValue, UnknownName
 from ganatomy.core.tensor_files import SUFFIX
 from ganatomy.core.vocabulary import NOTHING, Concept, addresses, find_concept
 from ganatomy.experiments.choosing import ChosenLevels
-from ganatomy.experiments.dissect_spec import DissectSpec
+from ganatomy.experiments.dissect_spec import RUN, DissectSpec
 from ganatomy.experiments.dissection_stats import Tally
 from ganatomy.experiments.result import Summarised, matched_text
 from ganatomy.experiments.scoring import PixelCounts, UnitScores, counted, read
@@ -119,8 +119,7 @@ class Dissection(Summarised):
         units = unit_table(scores)
         cuts = {layer: torch.from_numpy(units.threshold[units.layer == layer].to_numpy(copy=True)) for layer in layers}
         shown = {layer: table.ids for layer, table in top.items()}
-        count = len(top_ids(shown))
-        shards = [range(i, min(i + spec.shard, count)) for i in range(0, count, spec.shard)]
+        shards = study.begun(RUN).shards(range(len(top_ids(shown))))
         study.sharded("strips", Strips, partial(draw, shown, cuts), shards)
         tables = (units, concept_table(scores, units, vocabulary), pair_table(scores), layer_table(scores, units))
         for name, table in zip(TABLES, tables, strict=True):

@@ -19,7 +19,7 @@ from ganatomy.core.progress import Progress
 from ganatomy.core.registry import Name, join_name, split_name
 from ganatomy.engines import Engine, local
 from ganatomy.experiments.dissect import facts
-from ganatomy.experiments.dissect_spec import DissectSpec
+from ganatomy.experiments.dissect_spec import RUN, DissectRun, DissectSpec
 from ganatomy.experiments.model_pair import Models, name_of
 from ganatomy.experiments.sampling import observe
 from ganatomy.models.generators import Subject
@@ -68,23 +68,27 @@ def choose_dtype(spec: DissectSpec, models: Models, directory: str | Path) -> Dt
 
 
 def begin(
-    choice: DtypeChoice, directory: str | Path, engine: Engine = local, progress: Progress | None = None
+    choice: DtypeChoice,
+    directory: str | Path,
+    engine: Engine = local,
+    progress: Progress | None = None,
+    run: DissectRun = RUN,
 ) -> tuple[Study, DtypeChoice]:
     """Make the study of what was choice, as `Study.create`.
 
     Of several parts that begin at once the first decides; the others go on as it did.
     """
-    spec, models, dtype = choice
+    (spec, models, dtype), how = choice, (engine, progress, run)
     used = facts(spec, models)
     if dtype is None:
-        return Study.create(directory, spec, used, engine, progress), choice
+        return Study.create(directory, spec, used, *how), choice
     try:
-        return Study.create(directory, spec, {**used, "dtype": dtype}, engine, progress), choice
+        return Study.create(directory, spec, {**used, "dtype": dtype}, *how), choice
     except StudyMismatch:
         first = _begun(spec, models, directory)
         if first is None or first.spec == spec:
             raise
-        return Study.create(directory, first.spec, facts(first.spec, first.models), engine, progress), first
+        return Study.create(directory, first.spec, facts(first.spec, first.models), *how), first
 
 
 def _begun(spec: DissectSpec, models: Models, directory: str | Path) -> DtypeChoice | None:

@@ -20,7 +20,7 @@ from ganatomy.core.devices import free_share, held_memory, with_memory
 from ganatomy.core.errors import BadValue
 from ganatomy.core.resample import Grid, labels_at
 from ganatomy.experiments.choosing import KEPT_BYTES
-from ganatomy.experiments.dissect_spec import DissectSpec
+from ganatomy.experiments.dissect_spec import RUN, DissectRun, DissectSpec
 from ganatomy.experiments.dissection_stats import Counting
 from ganatomy.experiments.model_pair import Models
 from ganatomy.experiments.sampling import batch_size, chosen_layers, grid_of, observe
@@ -84,20 +84,22 @@ class _Probe:
     scored: int
 
 
-def forecast(spec: DissectSpec, models: Models, memory: int | None = None) -> Forecast:
+def forecast(spec: DissectSpec, models: Models, memory: int | None = None, run: DissectRun = RUN) -> Forecast:
     """Say what a run will take in so many bytes of a process; None for half of what is free.
 
     Raises:
         BadValue: it cannot be done in that memory; says in how much, and how else.
     """
-    return forecasts(spec, models, memory)[""]
+    return forecasts(spec, models, memory, run)[""]
 
 
-def forecasts(spec: DissectSpec, models: Models, memory: int | None = None) -> dict[str, Forecast]:
+def forecasts(
+    spec: DissectSpec, models: Models, memory: int | None = None, run: DissectRun = RUN
+) -> dict[str, Forecast]:
     """Say what a run will take, as `forecast`, by option: "" as it is asked for, and those that save much of it."""
     layers = chosen_layers(models.subject, spec.layers)
-    probe = _probe(spec, models, layers)
-    found = {"": _estimate(spec, layers, probe, memory)}
+    probe = _probe(spec, models, layers, run)
+    found = {"": _estimate(spec, run, layers, probe, memory)}
     others = {}
     if spec.validation == "separate" and spec.images >= 4:
         others["--validation cross"] = (replace(spec, validation="cross"), probe)
@@ -107,11 +109,13 @@ def forecasts(spec: DissectSpec, models: Models, memory: int | None = None) -> d
         others[f"--resolution {grid.height}"] = (replace(spec, resolution=grid.height), coarse)
     for option, (other, its_probe) in others.items():
         with contextlib.suppress(BadValue):  # what does not fit is no advice
-            found[option] = _estimate(other, layers, its_probe, memory)
+            found[option] = _estimate(other, run, layers, its_probe, memory)
     return found
 
 
-def _estimate(spec: DissectSpec, layers: Mapping[str, LayerShape], probe: _Probe, memory: int | None) -> Forecast:
+def _estimate(
+    spec: DissectSpec, run: DissectRun, layers: Mapping[str, LayerShape], probe: _Probe, memory: int | None
+) -> Forecast:
     units, bins = sum(shape.units for shape in layers.values()), spec.levels + 1
     area = probe.grid.height * probe.grid.width
     images = 2 * spec.images if spec.validation == "separate" else spec.images
@@ -131,7 +135,8 @@ def _estimate(spec: DissectSpec, layers: Mapping[str, LayerShape], probe: _Probe
     maps = 4 * calibration * sum(math.prod(shape) for shape in layers.values())
     shown = min(spec.images, units * spec.top)
     strips = shown * probe.image_bytes + units * spec.top * math.ceil(area / 8)
-    written = (whole + pairs) * max(1, math.ceil(len(spec.shards("validation")) if shard > IN_MEMORY else 1))
+    shards = len(run.shards(spec.halves()["validation"]))
+    written = (whole + pairs) * max(1, shards if shard > IN_MEMORY else 1)
     seconds = (
         images * (passes * probe.draw + probe.label + probe.count)
         + calibration * (parts * probe.draw + units * area * QUANTILES)
@@ -165,10 +170,10 @@ def _refusal(memory: float, least: float) -> str:
     )
 
 
-def _probe(spec: DissectSpec, models: Models, layers: Mapping[str, LayerShape]) -> _Probe:
+def _probe(spec: DissectSpec, models: Models, layers: Mapping[str, LayerShape], run: DissectRun) -> _Probe:
     generator, segmenter, names = models.subject, models.segmenter, list(layers)
     models.labels(observe(generator, range(2), spec.seed, names))  # the first time includes set-up
-    size = batch_size(spec.batch, layers)
+    size = batch_size(run.batch, layers)
     base, ids = held_memory(), range(size)
     (seen, drawing), drew = _timed(
         lambda: with_memory(lambda: observe(generator, ids, spec.seed, names), generator.device)
@@ -183,7 +188,7 @@ def _probe(spec: DissectSpec, models: Models, layers: Mapping[str, LayerShape]) 
     maps = 4 * sum(math.prod(shape) for shape in layers.values())
     batch = round(size * (maps + max(drawing - size * maps, labelling, 0) / size))
     image_bytes = seen.images[0].numel() + 8
-    expected = expected_concepts(shown, spec, concepts)
+    expected = expected_concepts(shown, spec, concepts, run.shard)
     return _Probe(base, batch, drew / size, labelled / size, count, grid, image_bytes, *expected)
 
 
@@ -217,7 +222,7 @@ def _timed(work: Callable[[], R]) -> tuple[R, float]:
     return found, min(took)
 
 
-def expected_concepts(labels: Tensor, spec: DissectSpec, concepts: int) -> tuple[int, int, int]:
+def expected_concepts(labels: Tensor, spec: DissectSpec, concepts: int, shard: int) -> tuple[int, int, int]:
     """Return how many concepts half a sample is likely to show, and a shard of it, and how many are scored.
 
     Those that a few images do not show are at least as many as follows from how many one shows and how many two show
@@ -228,6 +233,7 @@ def expected_concepts(labels: Tensor, spec: DissectSpec, concepts: int) -> tuple
         labels: [b, plane, h, w], of a few images.
         spec: how many images the sample has, and what is too rare to be scored.
         concepts: how many the vocabulary has.
+        shard: how many images a shard has.
     """
     images = torch.zeros(len(labels), concepts, dtype=torch.bool)
     images.scatter_(1, labels.flatten(1).long().cpu(), value=True)
@@ -245,4 +251,4 @@ def expected_concepts(labels: Tensor, spec: DissectSpec, concepts: int) -> tuple
     half = len(spec.halves()["evaluation"])
     common = int(((pixels >= spec.rare) & (shown > 0)).sum())
     least = min(concepts, round(seen + unseen))
-    return occurring(half), occurring(min(spec.shard, half)), max(1, min(concepts, round(least * common / seen)))
+    return occurring(half), occurring(min(shard, half)), max(1, min(concepts, round(least * common / seen)))

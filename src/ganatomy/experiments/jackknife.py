@@ -146,8 +146,7 @@ class Textures:
 
     def _real(self, ids: range) -> Iterator[tuple[Images, range]]:
         spec, images = self.compared.spec, self.compared.images
-        for i in range(0, len(ids), spec.batch):
-            part = ids[i : i + spec.batch]
+        for part in self.compared.source.run.batches(ids):
             yield images.images(images.sample_indices(part, spec.seed), self.compared.frame), part
 
     def _patches(self, label: str, drawn: Iterable[tuple[Images, range]]) -> Patches:

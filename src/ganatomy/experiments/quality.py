@@ -15,6 +15,7 @@ from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.source import Source, default_directory, shrink_default
 from ganatomy.experiments.jackknife import Jackknife, NoiseFloor, Textures, check_textures, frechet_jackknife
 from ganatomy.experiments.real_comparison import (
+    RUN,
     AgainstRealSpec,
     FeatureTable,
     RealComparison,
@@ -96,6 +97,7 @@ QUALITY = Experiment(
     result=Quality,
     tables=quality_tables,
     section=quality_section,
+    run=RUN,
     example='ganatomy.quality("study", real="scenes:church").table',
 )
 
@@ -109,7 +111,7 @@ def run_quality(
             textures = _textures(study, compared, spec.textures, progress or NullProgress())
             real = describe_reals(compared, engine, progress)
             work = partial(describe_made, compared, [()])
-            made = study.sharded("generated images", FeatureTable, work, compared.spec.shards())
+            made = study.sharded("generated images", FeatureTable, work, compared.shards())
             device = compared.generator.device
             frechet = study.step("frechet", Jackknife, lambda: frechet_jackknife(made.features.to(device), real))
             study.write_table("quality", quality_table(spec, frechet, real, textures))

@@ -22,6 +22,7 @@ from ganatomy.datasets.sets import open_images
 from ganatomy.engines import Engine
 from ganatomy.experiments.causal.source import SampleSpec, Source, at_least, shrink_default
 from ganatomy.experiments.model_pair import check_same
+from ganatomy.experiments.run_options import RunOptions, cut
 from ganatomy.interventions import Intervention
 from ganatomy.models.features import FeatureNetwork, checked_vectors, open_features
 from ganatomy.models.generators import Generator
@@ -36,6 +37,8 @@ TABLES = ("features", "peaks")
 PROBE = 8
 SAVINGS = 20
 """A saving writes all images seen so far; more savings of a long run would only write."""
+RUN = RunOptions(shard=500)
+"""Of every comparison with real images, unless told otherwise."""
 Units = Sequence[int]
 
 
@@ -45,7 +48,6 @@ class AgainstRealSpec(SampleSpec):
 
     Attributes:
         images: M, generated images.
-        shard: images between two savings, or more where that would be very many savings.
         real: name of a set of real images, as in `open_images`; ``scenes`` alone are those that a bundled generator
             was trained on.
         reals: how many of them.
@@ -56,7 +58,6 @@ class AgainstRealSpec(SampleSpec):
     """Fields that say how many images a distance is computed from."""
 
     images: int = 3000
-    shard: int = 500
     real: str = field(kw_only=True)
     reals: int = 3000
     features: str = FEATURES
@@ -67,11 +68,6 @@ class AgainstRealSpec(SampleSpec):
         family, _, name = self.generator.partition("?")[0].partition(":")
         if self.real == "scenes" and family == "bundled":
             object.__setattr__(self, "real", f"scenes:{card(name)['category']}")
-
-    def shards(self) -> list[range]:
-        """Return the ids of every shard."""
-        ids, size = self.ids(), max(self.shard, math.ceil(self.images / SAVINGS))
-        return [ids[i : i + size] for i in range(0, len(ids), size)]
 
 
 @dataclass(frozen=True)
@@ -105,8 +101,6 @@ class RealSpec:
         reals, seed: which images of the set.
         size, crop: of the `CropSpec` that was seen of them.
         order: in which they were described.
-        batch: images a forward pass.
-        shard: images between two savings.
     """
 
     images: str
@@ -116,8 +110,6 @@ class RealSpec:
     size: int | tuple[int, int]
     crop: float
     order: str = ORDER
-    batch: int = SampleSpec.batch
-    shard: int = SampleSpec.shard
 
 
 class FeatureTable:
@@ -202,6 +194,10 @@ class RealComparison:
         """The generator."""
         return self.source.models.generator
 
+    def shards(self) -> list[range]:
+        """Return the ids of every shard of the generated images."""
+        return cut(self.spec.ids(), max(self.source.run.shard, math.ceil(self.spec.images / SAVINGS)))
+
     def real(self, ids: range) -> Images:
         """Return some of the real images: those of the sample, in the order in which they are kept.
 
@@ -225,7 +221,7 @@ class RealComparison:
     def drawn(self, ids: range, units: Units = ()) -> Iterator[tuple[Images, range]]:
         """Draw images without some units, batch by batch."""
         edits = self.ablation_edits(units)
-        for part in self.source.parts(ids, self.spec.batch):
+        for part in self.source.parts(ids):
             z = self.generator.latents(part, self.spec.seed)
             yield (self.generator.edited(z, edits) if edits else self.generator.observe(z, []).images), part
 
@@ -273,10 +269,10 @@ def comparison_study(
 ) -> Iterator[tuple[Study, RealComparison]]:
     """Open what a comparison computes with, and make its study or go on with it."""
     compared = open_comparison(spec, source)
-    facts = source.facts()
-    facts["inputs"] |= {"real images": compared.images.fingerprint, "feature network": compared.network.fingerprint}
-    with Study.create(directory, spec, {**facts, "features": compared.width}, engine, progress) as study:
-        yield study, replace(compared, spec=study.begun(spec))
+    prints = {"real images": compared.images.fingerprint, "feature network": compared.network.fingerprint}
+    facts = {"inputs": source.facts()["inputs"] | prints, "features": compared.width}
+    with source.begin(directory, spec, engine, progress, **facts) as (study, source):
+        yield study, replace(compared, source=source)
 
 
 def named_reals(spec: AgainstRealSpec) -> str:
@@ -287,16 +283,15 @@ def named_reals(spec: AgainstRealSpec) -> str:
 
 def describe_reals(compared: RealComparison, engine: Engine, progress: Progress | None = None) -> FeatureMoments:
     """Return the moments of the real images: described now, or for an earlier study."""
-    spec, frame = compared.spec, compared.frame
+    spec, frame, source = compared.spec, compared.frame, compared.source
     prints = compared.images.fingerprint, compared.network.fingerprint
-    real_spec = RealSpec(*prints, spec.reals, spec.seed, frame.size, frame.crop, batch=spec.batch, shard=spec.shard)
-    directory = compared.source.sibling_path("real", spec_digest(real_spec)[:16])
+    real_spec = RealSpec(*prints, spec.reals, spec.seed, frame.size, frame.crop)
+    directory = source.sibling_path("real", spec_digest(real_spec)[:16])
     facts = {"inputs": {}, "real": spec.real, "features": spec.features}
-    with Study.create(directory, real_spec, facts, engine, progress) as study:
-        real_spec = study.begun(real_spec)
-        shards = [range(i, min(i + real_spec.shard, spec.reals)) for i in range(0, spec.reals, real_spec.shard)]
-        work = partial(describe_real, replace(compared, spec=replace(spec, batch=real_spec.batch)))
-        moments = study.sharded("real images", FeatureMoments, work, shards)
+    with Study.create(directory, real_spec, facts, engine, progress, source.run) as study:
+        run = study.begun(source.run)
+        work = partial(describe_real, replace(compared, source=replace(source, run=run)))
+        moments = study.sharded("real images", FeatureMoments, work, run.shards(range(spec.reals)))
         if not study.finished:
             study.finish()
     return moments
@@ -318,10 +313,9 @@ def describing_seconds(source: Source, spec: AgainstRealSpec, trials: Sequence[U
 @torch.no_grad()
 def describe_real(compared: RealComparison, ids: range) -> FeatureMoments:
     """Describe one shard of the real images."""
-    spec, device = compared.spec, compared.generator.device
+    device = compared.generator.device
     moments = FeatureMoments(compared.width, device)
-    for i in range(0, len(ids), spec.batch):
-        part = ids[i : i + spec.batch]
+    for part in compared.source.run.batches(ids):
         moments.update(compared.features(compared.real(part).to(device)))
         report_progress(len(part))
     return moments
@@ -342,7 +336,7 @@ def describe_made(compared: RealComparison, trials: Sequence[Units], ids: range)
     edits = [compared.ablation_edits(own) for own in trials]
     features: list[Tensor] = []
     peaks: list[Tensor] = []
-    for part in compared.source.parts(ids, spec.batch):
+    for part in compared.source.parts(ids):
         z = generator.latents(part, spec.seed)
         seen = generator.observe(z, layers)
         r = seen.features[spec.layer] if layers else seen.images.new_zeros(len(part), 0, 1, 1)

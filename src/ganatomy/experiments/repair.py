@@ -178,7 +178,7 @@ def run_repair(
             study.write_table("textures", _textures(study, compared, spec, progress or NullProgress()))
             real = describe_reals(compared, engine, progress)
             work = partial(describe_made, compared, units)
-            made = study.sharded("repaired images", FeatureTable, work, compared.spec.shards())
+            made = study.sharded("repaired images", FeatureTable, work, compared.shards())
             worst = rank_by_peak(made.peaks[:, spec.touched], spec.top)
             features = made.features.to(compared.generator.device).view(spec.images, len(trials), compared.width)
             study.write_table("repair", repair_table(spec, features.unbind(1), real, worst, progress or NullProgress()))

@@ -10,13 +10,13 @@ from ganatomy.core.errors import BadValue, StudyMismatch
 from ganatomy.experiments.artifacts import Artifacts, flagged_units, plan_artifacts, planned_ranking
 from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.source import Source
-from ganatomy.experiments.real_comparison import ArtifactSpec, describing_seconds, named_reals
+from ganatomy.experiments.real_comparison import RUN, ArtifactSpec, describing_seconds, named_reals
 from ganatomy.experiments.repair import UNION, Repair, RepairSpec, check_sets, run_repair
 from ganatomy.remote import local_path
 from ganatomy.report.causal.repair import repair_section, repair_tables
 from ganatomy.study import spec_digest
 
-SHARED = ("real", "reals", "features", "images", "top", "seed", "batch")
+SHARED = ("real", "reals", "features", "images", "top", "seed")
 """Options of a repair that are those of the ranking, too."""
 Rank = Callable[[ArtifactSpec, Path], Artifacts]
 
@@ -106,8 +106,10 @@ def _check_held_out(spec: RepairSpec, ranking: ArtifactSpec) -> None:
 
 
 def _plan(source: Source, options: dict[str, Any], runner: Runner) -> Plan[Repair]:
+    ranked = replace(source, run=replace(source.run, shard=RUN.shard))
+
     def rank(artifact_spec: ArtifactSpec, directory: Path) -> Artifacts:
-        return runner(planned_ranking(source, artifact_spec, directory))
+        return runner(planned_ranking(ranked, artifact_spec, directory))
 
     spec, default = plan_repair(source, options.pop("layer"), options, rank)
     trials = [units for _, units in spec.trials(source.shape(spec.layer).units)]
@@ -129,5 +131,6 @@ REPAIR = Experiment(
     result=Repair,
     tables=repair_tables,
     section=repair_section,
+    run=RUN,
     example='ganatomy.repair("study", layer="layer4", real="scenes:church", worst=20).opens',
 )

@@ -100,7 +100,8 @@ class Result(Summarised):
     def section(self) -> Section:
         """Return question, answer and charts for a page."""
         section = experiment_of(self).section(self)
-        return dataclasses.replace(section, spec=vars(self.spec), facts=self.facts, warnings=self.warnings)
+        spec = {**vars(self.spec), **self.study.run_json}
+        return dataclasses.replace(section, spec=spec, facts=self.facts, warnings=self.warnings)
 
     def tables(self) -> list[Table]:
         """Return the tables that a page and a terminal show."""

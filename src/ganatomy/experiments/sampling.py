@@ -46,15 +46,15 @@ def grid_of(spec: DissectSpec, seen: Observation) -> Grid:
 
 
 def batches(
-    spec: DissectSpec, generator: Subject, ids: Sequence[int], layers: Sequence[str]
+    spec: DissectSpec, generator: Subject, batch: int, ids: Sequence[int], layers: Sequence[str]
 ) -> Iterator[tuple[Sequence[int], Observation]]:
-    """Yield the ids of every batch and what was seen of them."""
-    size = batch_size(spec.batch, chosen_layers(generator, spec.layers))
+    """Yield the ids of every batch, of so many images at most, and what was seen of them."""
+    size = batch_size(batch, chosen_layers(generator, spec.layers))
     for i in range(0, len(ids), size):
-        batch = ids[i : i + size]
-        seen = observe(generator, batch, spec.seed, layers)
-        _check_finite(seen, batch)
-        yield batch, seen
+        part = ids[i : i + size]
+        seen = observe(generator, part, spec.seed, layers)
+        _check_finite(seen, part)
+        yield part, seen
 
 
 def observe(generator: Subject, ids: Sequence[int], seed: int, layers: Sequence[str]) -> Observation:

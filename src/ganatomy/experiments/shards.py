@@ -44,7 +44,7 @@ def calibration_parts(spec: DissectSpec, layers: Mapping[str, LayerShape]) -> li
     return [range(start, stop) for start, stop in zip(starts, stops, strict=True)]
 
 
-def measure_levels(spec: DissectSpec, models: Models, units: range) -> ActivationLevels:
+def measure_levels(spec: DissectSpec, models: Models, batch: int, units: range) -> ActivationLevels:
     """Measure the candidate levels of some units, numbered through all layers."""
     layers, ids = chosen_layers(models.subject, spec.layers), spec.calibration_ids()
     result = ActivationLevels(sum(shape.units for shape in layers.values()), len(spec.tops()))
@@ -57,14 +57,14 @@ def measure_levels(spec: DissectSpec, models: Models, units: range) -> Activatio
         first += shape.units
     kept: dict[str, Tensor] = {}
     grid, done = Grid(0, 0), 0
-    for batch, seen in batches(spec, models.subject, ids, list(pair_levels)):
+    for part, seen in batches(spec, models.subject, batch, ids, list(pair_levels)):
         grid = grid_of(spec, seen)
         for name, own in pair_levels.items():
             r = seen.features[name][:, own.start : own.stop]
             if name not in kept:  # sized by what is seen: `observe` cuts what lies beyond the image off
                 kept[name] = torch.empty(len(ids), *r.shape[1:])
-            kept[name][done : done + len(batch)] = r
-        done += len(batch)
+            kept[name][done : done + len(part)] = r
+        done += len(part)
     start = units.start
     for name, own in pair_levels.items():
         levels = exact_levels(kept.pop(name), grid, spec.tops(), spec.raw_level)
@@ -76,6 +76,7 @@ def measure_levels(spec: DissectSpec, models: Models, units: range) -> Activatio
 def tally_shard(
     spec: DissectSpec,
     models: Models,
+    batch: int,
     levels: Mapping[str, Tensor],
     pair_levels: Mapping[str, PairLevels] | None,
     memory: int | None,
@@ -85,6 +86,7 @@ def tally_shard(
 
     Args:
         spec, models: what is dissected.
+        batch: images a forward pass.
         levels: by layer, the thresholds to count at, float64 [u, l].
         wanted: by layer, what is counted of the evaluation half; None for the validation half.
         memory: how many bytes this process may take; None for any. Of what is left of it beside models and a batch,
@@ -93,7 +95,7 @@ def tally_shard(
         ids: of the shard.
     """
     half = next(name for name, own in spec.halves().items() if ids.start in own)
-    passes = _Passes(spec, models, levels, pair_levels, half)
+    passes = _Passes(spec, models, batch, levels, pair_levels, half)
     left, done = list(levels), list[Tally]()
     labels = dict[int, Labels]() if memory is not None and sum(map(passes.nbytes, left)) > TABLES * memory / 2 else None
     while left:
@@ -115,6 +117,7 @@ class _Passes:
 
     spec: DissectSpec
     models: Models
+    batch: int
     levels: Mapping[str, Tensor]
     pair_levels: Mapping[str, PairLevels] | None
     half: str
@@ -145,25 +148,25 @@ class _Passes:
             first: whether nothing was counted before; else what is not of a layer is not counted again.
         """
         every, counting, names, room = self.spec.halves()[self.half], None, list(layers), math.inf
-        for batch, seen in batches(self.spec, self.models.subject, ids, names):
+        for part, seen in batches(self.spec, self.models.subject, self.batch, ids, names):
             grid = grid_of(self.spec, seen)
             if counting is None:
                 room = math.inf if memory is None else TABLES * (memory - held_memory())
                 while self.pair_levels is not None and len(names) > 1 and sum(map(self.nbytes, names)) > room:
                     names.pop()
                 counting = self._empty(names, seen.images.device, grid.height * grid.width, len(ids))
-            known = labels.get(batch[0]) if labels is not None else None
+            known = labels.get(part[0]) if labels is not None else None
             if known is None:
                 known = self.models.labels(seen)
                 if labels is not None:
-                    labels[batch[0]] = known.to(torch.int16 if self.concepts < 2**15 else torch.int32).cpu()
-            counting.update(batch, seen.features, known.to(seen.images.device), grid)
+                    labels[part[0]] = known.to(torch.int16 if self.concepts < 2**15 else torch.int32).cpu()
+            counting.update(part, seen.features, known.to(seen.images.device), grid)
             if self.half == HALVES[0] and first:
-                counting.see(batch, seen.images, len(every))
+                counting.see(part, seen.images, len(every))
             while len(names) > 1 and counting.nbytes > room:
                 counting.drop(names.pop())
             if first:
-                report_progress(len(batch))
+                report_progress(len(part))
         assert counting is not None
         return counting
 
@@ -179,22 +182,28 @@ class _Passes:
 
 
 def draw_strips(
-    spec: DissectSpec, models: Models, top: Mapping[str, Tensor], thresholds: Mapping[str, Tensor], places: range
+    spec: DissectSpec,
+    models: Models,
+    batch: int,
+    top: Mapping[str, Tensor],
+    thresholds: Mapping[str, Tensor],
+    places: range,
 ) -> Strips:
     """Draw some of the top images of all units again, and where the units are on in them.
 
     Args:
         spec, models: what is dissected.
+        batch: images a forward pass.
         top: by layer, ids int64 [u, k]; -1 for none.
         thresholds: by layer, float64 [u].
         places: which, among all top images in the order of their ids.
     """
     ids = top_ids(top)[places.start : places.stop]
     strips: Strips | None = None
-    for batch, seen in batches(spec, models.subject, ids, list(top)):
+    for part, seen in batches(spec, models.subject, batch, ids, list(top)):
         height, width = seen.images.shape[-2:]
         strips = strips or Strips.empty(ids, (height, width), top, grid_of(spec, seen))
-        strips.add(batch, seen.images, seen.features, top, thresholds)
-        report_progress(len(batch))
+        strips.add(part, seen.images, seen.features, top, thresholds)
+        report_progress(len(part))
     assert strips is not None
     return strips

@@ -163,7 +163,7 @@ def _facts(dissection: "Dissection") -> dict[str, Any]:
         "rare": [(row.concept, f"{100 * row.share:.2g} %") for row in rows(rare)],
         "never": list(concepts[concepts["share"] == 0]["concept"]),
         "scored": int((~concepts["rare"]).sum()),
-        "spec": dataclasses.asdict(spec),
+        "spec": {**dataclasses.asdict(spec), **dissection.study.run_json},
         "facts": {name: fact for name, fact in facts.items() if name not in ELSEWHERE},
         "matched_rule": facts.get("matched_rule", "–"),
         "label_rule": _LABEL_RULES[spec.label],

@@ -2,7 +2,8 @@
 
 ::
 
-    DIR/study.json                  what was asked (the Spec), what was used (facts), whether it is finished
+    DIR/study.json                  what was asked (the Spec), how (the options of the run), what was used (facts),
+                                    whether it is finished
     DIR/steps/NAME.npz              a statistic; NAME.partial.npz while its shards are still being counted,
                                     NAME.part-003-of-016.npz while several processes share them (`parts.py`)
     DIR/tables/NAME.parquet         a table
@@ -29,12 +30,10 @@ from ganatomy.engines import Engine, local
 from ganatomy.remote import display_path, local_path, open_mirror, pull, url_of
 from ganatomy.study.files import (
     FORMAT,
-    RUN,
     StoredTensors,
     TensorState,
     as_bad_file,
     differences,
-    question,
     read_parquet,
     read_record,
     record_text,
@@ -48,7 +47,6 @@ from ganatomy.study.parts import Part, count_all, count_part, remove_merged
 from ganatomy.study.sharded import Mergeable, ShardedStep
 
 __all__ = [
-    "RUN",
     "Mergeable",
     "Part",
     "Study",
@@ -62,7 +60,7 @@ __all__ = [
 
 A = TypeVar("A", bound="TensorState")
 M = TypeVar("M", bound="Mergeable")
-S = TypeVar("S")
+R = TypeVar("R")
 
 
 def to_json(spec: Any) -> dict[str, Any]:
@@ -72,8 +70,8 @@ def to_json(spec: Any) -> dict[str, Any]:
 
 
 def spec_digest(spec: Any) -> str:
-    """Return the sha256 of a Spec: over the name of its class, and its fields but those of `RUN`."""
-    text = json.dumps([type(spec).__name__, question(to_json(spec))], sort_keys=True, separators=(",", ":"))
+    """Return the sha256 of a Spec: over the name of its class, and its fields."""
+    text = json.dumps([type(spec).__name__, to_json(spec)], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -96,6 +94,7 @@ class Study:
     Attributes:
         directory: where it lies; of a study at a URL, its working copy.
         spec_json: the Spec's fields.
+        run_json: how the run that began it went about it.
         facts: what was used; ``facts["inputs"]`` has the fingerprint of every model.
         digest: `spec_digest` of the Spec.
         finished: whether every step is there.
@@ -121,10 +120,15 @@ class Study:
         """The Spec's fields as plain JSON values."""
         return dict(self._record["spec"])
 
-    def begun(self, spec: S) -> S:
-        """Return a Spec with the batch and the shards that the study was begun with, whatever is asked of this run."""
-        kept = {name: self._record["spec"][name] for name in RUN if name in self._record["spec"]}
-        return cast(S, dataclasses.replace(cast(Any, spec), **kept))
+    @property
+    def run_json(self) -> dict[str, Any]:
+        """The options of the run that began it as plain JSON values."""
+        return dict(self._record["run"])
+
+    def begun(self, run: R) -> R:
+        """Return the options of the run that began it, whatever is asked of this one; `run` itself if it kept none."""
+        with as_bad_file(self._file):
+            return cast(R, dataclasses.replace(cast(Any, run), **self._record["run"]))
 
     @property
     def kind(self) -> str:
@@ -154,6 +158,7 @@ class Study:
         facts: Mapping[str, Any],
         engine: Engine = local,
         progress: Progress | None = None,
+        run: Any = None,
     ) -> "Study":
         """Make a study in a new or empty directory, or go on with one of the same Spec and the same inputs.
 
@@ -163,6 +168,7 @@ class Study:
             facts: plain JSON values; ``facts["inputs"]`` maps the name of each model to its fingerprint.
             execute: the engine that counts the shards of its steps; a `Part` shares the study with the other parts.
             progress: who shows how far they are.
+            run: how this run goes about it, a frozen dataclass, too; kept if the study is new, see `begun`.
 
         Raises:
             StudyMismatch: it holds a study of another Spec or of other inputs; names what differs.
@@ -173,6 +179,7 @@ class Study:
             "format": FORMAT,
             "experiment": kind_name(type(spec)),
             "spec": to_json(spec),
+            "run": {} if run is None else to_json(run),
             "digest": spec_digest(spec),
             "facts": dict(facts),
             "finished": False,

@@ -15,7 +15,7 @@ from ganatomy.core.files import OF_THE_MACHINE, plain_file, read_json, replacing
 from ganatomy.core.tensor_files import BROKEN, Archive, write
 from ganatomy.remote import display_path
 
-FORMAT = 4
+FORMAT = 5
 ODD = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, MemoryError)
 """What becomes of files that do not hold what they should."""
 
@@ -115,14 +115,14 @@ def read_record(directory: Path) -> dict[str, Any]:
     try:
         record: dict[str, Any] = read_json(require_inside(directory, path))
         found = record["format"]
-        missing = {"experiment", "spec", "digest", "facts", "finished"} - record.keys()
+        missing = {"experiment", "spec", "run", "digest", "facts", "finished"} - record.keys()
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise damaged(path, error) from error
     if found != FORMAT:
         raise StudyError(f"{directory} is a study of format {found}; this version reads format {FORMAT}: make it again")
     if missing:
         raise BadFile(f"{path}: lacks {', '.join(sorted(missing))}")
-    for name in ("spec", "facts"):
+    for name in ("spec", "run", "facts"):
         if not isinstance(record[name], dict):
             raise BadFile(f"{path}: its {name} is a {type(record[name]).__name__}, not an object")
     return record
@@ -133,20 +133,10 @@ def record_text(record: Mapping[str, Any]) -> str:
     return json.dumps(record, indent=2, ensure_ascii=False) + "\n"
 
 
-RUN = ("batch", "shard")
-"""Fields of a Spec that say how a run goes about it, not what is asked: another batch finds the same study."""
-
-
-def question(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is asked of the fields of a Spec: without those of a run."""
-    spec_now = {name: value for name, value in fields.items() if name not in RUN}
-    return {name: question(value) if isinstance(value, dict) else value for name, value in spec_now.items()}
-
-
 def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
     """Return how two records differ in what was asked and in the models that were used: name, and both values."""
     pairs = {"experiment": (first["experiment"], second["experiment"])}
-    was, spec_now = question(first["spec"]), question(second["spec"])
+    was, spec_now = first["spec"], second["spec"]
     for name in dict.fromkeys([*spec_now, *was]):
         pairs[name] = (was.get(name), spec_now.get(name))
     used, now = first["facts"].get("inputs", {}), second["facts"].get("inputs", {})

@@ -25,7 +25,7 @@ from ganatomy.core.errors import BadValue, GanatomyError, UnknownName
 from ganatomy.core.progress import NullProgress
 from ganatomy.core.tensor_types import Latents
 from ganatomy.engines import local
-from ganatomy.experiments.dissect_spec import DissectSpec
+from ganatomy.experiments.dissect_spec import RUN, DissectSpec
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.forecast import forecast
 from ganatomy.experiments.model_pair import Models, name_of
@@ -82,7 +82,7 @@ class Monitor:
         board: shows numbers and images: a `SummaryWriter` of TensorBoard or the like, a directory to write one to, or
             True for one in `out`.
         strict: raise what goes wrong in a snapshot.
-        options: other fields of `DissectSpec`: batch, seed, levels, resolution …
+        options: other options of `dissect`: batch, seed, levels, resolution …
 
     Raises:
         GanatomyError: the network cannot be dissected in this way; the message says what to do.
@@ -113,6 +113,8 @@ class Monitor:
         if self.share is not None and not 0 < self.share <= 1:
             raise BadValue(f"share={self.share} is not a part of the time; give more than 0, at most 1")
         self._directory, self._shown = local_path(self.out), list(self.units)
+        self._asked = dict(self.options)
+        self._run = RUN.take(self._asked)
         self._due = 0 if _first_process() else _NEVER
         if self._due == 0:
             network = unwrapped(self.network)
@@ -160,9 +162,9 @@ class Monitor:
         for _ in range(2):  # the first time includes set-up
             started = perf_counter()
             with tempfile.TemporaryDirectory() as place:
-                take_snapshot(few, models, Path(place), Snapshot(0, "trial"), draws=0)
+                take_snapshot(few, models, Path(place), Snapshot(0, "trial"), (local, None, self._run), 0)
             self._least = perf_counter() - started
-        self._each = forecast(self._spec(generator, self.images), models).seconds / self.images
+        self._each = forecast(self._spec(generator, self.images), models, run=self._run).seconds / self.images
         self._images = self._fitting()
         self._spent, self._since = 0.0, perf_counter()
 
@@ -190,9 +192,8 @@ class Monitor:
         spec = self._spec(generator, self._images)
         deadline = _Deadline(started + self.budget - self._least, self.budget)
         try:
-            snapshot, found = take_snapshot(
-                spec, self._models(generator), self._directory, Snapshot(step, str(step)), (local, deadline), 0
-            )
+            models, how = self._models(generator), (local, deadline, self._run)
+            snapshot, found = take_snapshot(spec, models, self._directory, Snapshot(step, str(step)), how, 0)
         except OutOfTime:
             self._images = self._fewer()
             raise
@@ -245,7 +246,7 @@ class Monitor:
         layers = [layer for layer in self.layers if layer in generator.layers]
         if self.layers and not layers:
             raise UnknownName("layer", self.layers[0], generator.layers)
-        return DissectSpec(name_of(generator), name_of(self.segmenter), layers=layers, images=images, **self.options)
+        return DissectSpec(name_of(generator), name_of(self.segmenter), layers=layers, images=images, **self._asked)
 
 
 class SamplerModule(nn.Module):

@@ -8,11 +8,12 @@ from toy_classifier import toy_spec, write_images
 import ganatomy
 from ganatomy.experiments.causal.source import Source, open_source
 from ganatomy.experiments.dissection import Dissection
+from ganatomy.experiments.run_options import RunOptions
 
 
 @pytest.fixture(scope="session")
 def source(planted: Dissection) -> Source:
-    return open_source(planted.study.directory)
+    return open_source(planted.study.directory, run=RunOptions(batch=10, shard=6))
 
 
 @pytest.fixture(scope="session")

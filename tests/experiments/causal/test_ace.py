@@ -42,7 +42,7 @@ from ganatomy.study import Study
 
 NAMES = {concept.name for concept in VOCABULARY}
 SMALL: dict[str, Any] = {
-    "pool": 96, "train": 24, "held": 12, "candidates": 36, "images": 24, "batch": 12, "shard": 16, "steps": 12,
+    "pool": 96, "train": 24, "held": 12, "candidates": 36, "images": 24, "steps": 12,
     "every": 4, "top": 2, "sizes": (1, 2, 4), "controls": (2,), "random": 2,
 }  # fmt: skip
 TABLES = ("units", "effects", "curve", "others", "history")
@@ -159,7 +159,7 @@ def test_both_terms_are_read_where_they_are_made(source: Source, found: Ace) -> 
 
 def test_the_paired_insertion_term_is_unbiased_and_far_more_exact(source: Source, found: Ace) -> None:
     """The truth is counted: every place of every image. Read alone at one place, most of it is what stood there."""
-    spec = dataclasses.replace(found.spec, concept="sky", images=6, batch=64, places=1)
+    spec = dataclasses.replace(found.spec, concept="sky", images=6, places=1)
     shape, concept = source.shape("layer1"), source.concept("sky")
     small = torch.full_like(found.constant, 0.7)  # a ball that hides some of the sky where it is put
     sets = Sets([[UNITS["layer1"].index("ball")]], concept, small)

@@ -13,6 +13,7 @@ from ganatomy.experiments.base import Runner
 from ganatomy.experiments.causal.capacity import CAPACITY, Capacity, CapacitySpec, candidates, run_capacity
 from ganatomy.experiments.causal.places import draw_place
 from ganatomy.experiments.causal.source import Source
+from ganatomy.experiments.run_options import RunOptions
 from ganatomy.models.generators.planted import CONCEPTS, UNITS
 from ganatomy.stats.clusters import proportion
 
@@ -32,7 +33,7 @@ def ask(source: Source, **options: Any) -> CapacitySpec:
         "multiples": (0.5, 1.0),
         "pool": 40,
     }
-    return CapacitySpec(**source.names(), **{**min_frequency, "images": 16, "shard": 6, "batch": 8, **options})
+    return CapacitySpec(**source.names(), **{**min_frequency, "images": 16, **options})
 
 
 @pytest.fixture(scope="module")
@@ -120,9 +121,9 @@ def test_places_can_be_kept_to_where_the_concept_usually_is(source: Source, out:
 
 
 def test_shards_and_batches_change_nothing(source: Source, out: Path) -> None:
-    spec = ask(source, sets=IDLE, cells=(2,), multiples=(1.0,), images=10, shard=4)
+    spec = ask(source, sets=IDLE, cells=(2,), multiples=(1.0,), images=10)
     whole = run_capacity(spec, source, out)
-    other = run_capacity(dataclasses.replace(spec, shard=10, batch=7), source, out.with_name("other"))
+    other = run_capacity(spec, dataclasses.replace(source, run=RunOptions(7, 10)), out.with_name("other"))
     assert torch.equal(other.gains, whole.gains)
     random = whole.gains[:, whole.table.by == "random"]
     assert 0 < (random > 0).sum() < 10, "drawn anew for each image: some sets hold what draws balls, some do not"

@@ -12,6 +12,7 @@ from ganatomy.core.errors import BadValue, UnknownName
 from ganatomy.experiments.causal.context import Context, ContextSpec, run_context
 from ganatomy.experiments.causal.pool import layer_pool
 from ganatomy.experiments.causal.source import Source
+from ganatomy.experiments.run_options import RunOptions
 from ganatomy.interventions import Intervention, place
 from ganatomy.models.generators.planted import UNITS
 from ganatomy.models.toy_world import VOCABULARY
@@ -30,7 +31,7 @@ def ask(source: Source, **options: Any) -> ContextSpec:
         "pool": 40,
         "cell": 2,
     }
-    small = {"images": 10, "shard": 4, "batch": 64, "show": 3, "allowed": OPEN, "forbidden": ("box",)}
+    small = {"images": 10, "show": 3, "allowed": OPEN, "forbidden": ("box",)}
     return ContextSpec(**source.names(), **{**min_frequency, **small, **options})
 
 
@@ -159,7 +160,7 @@ def test_a_multiple_of_k_is_inserted(source: Source, balls: Context, out: Path) 
 
 
 def test_shards_and_batches_change_nothing(source: Source, balls: Context, out: Path) -> None:
-    other = run_context(dataclasses.replace(balls.spec, shard=10, batch=9), source, out)
+    other = run_context(balls.spec, dataclasses.replace(source, run=RunOptions(9, 10)), out)
     pd.testing.assert_frame_equal(other.places, balls.places)
     assert np.array_equal(other.inserted, balls.inserted)
 

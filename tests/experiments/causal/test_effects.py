@@ -27,7 +27,7 @@ def unit(layer: str, role: str) -> int:
 
 
 def asked(source: Source, **fields: Any) -> EffectSpec:
-    small = {"images": 24, "batch": 8, "shard": 8, "random": 2, "show": 3, "pool": 64}
+    small = {"images": 24, "random": 2, "show": 3, "pool": 64}
     return EffectSpec(**{**source.names(), "layer": "layer2", "chosen": "by hand", **small, **fields})
 
 
@@ -154,7 +154,7 @@ def test_nothing_to_show(source: Source, out: Path) -> None:
 
 CHANGED = {
     "dissection": "x", "generator": "x", "segmenter": "x", "layer": "layer1", "images": 25, "first": 7, "seed": 1,
-    "batch": 4, "shard": 4, "kind": "insert", "units": (2,), "chosen": "x", "concept": "box", "strength": 0.5,
+    "kind": "insert", "units": (2,), "chosen": "x", "concept": "box", "strength": 0.5,
     "region": (0, 0, 1, 1), "random": 1, "show": 1, "pool": 10, "more": (("layer3", (1,)),),
 }  # fmt: skip
 
@@ -206,12 +206,12 @@ def test_given_edits_at_several_layers(source: Source, out: Path) -> None:
     early = Intervention.insert(
         "layer1", source.shape("layer1"), [unit("layer1", "box")], torch.ones(12), place((8, 8), 1, 2)
     )
-    spec = edit_spec(source, [late, early], "two.json", images=24, batch=8)
+    spec = edit_spec(source, [late, early], "two.json", images=24)
     effect = run_effect(spec, source, out, edits=[late, early])
     assert (spec.layer, spec.kind, effect.spec) == ("layer1", "apply", spec)
     check(effect.table, shares(source, []), shares(source, [early, late]))
     assert [edit.layer for edit in effect.edits()] == ["layer3", "layer1"]
-    other = edit_spec(source, [early], "two.json", images=24, batch=8)
+    other = edit_spec(source, [early], "two.json", images=24)
     assert other.edits != spec.edits
     write_edits(out.parent / "again.json", effect.edits(), source.models.generator.fingerprint)
     assert (out.parent / "again.json").read_bytes() == (out / "edit.json").read_bytes()
@@ -228,7 +228,7 @@ def test_given_edits_stand_beside_the_same_edits_of_random_units(source: Source,
         ),
         Intervention.ablate("layer3", source.shape("layer3"), [2], place((32, 32), 6, 10, 4, 8)),
     ]
-    spec = edit_spec(source, edits, "two.json", images=24, batch=8, random=3)
+    spec = edit_spec(source, edits, "two.json", images=24, random=3)
     table = run_effect(spec, source, out, edits=edits).table
     read = np.zeros((32, 32), bool)
     read[6:10, 10:18] = read[20:22, :2] = True

@@ -32,7 +32,7 @@ BALL1, BALL2 = (UNITS[layer].index("ball") for layer in ("layer1", "layer2"))
 
 def ask(source: Source, **options: Any) -> ContextSpec:
     usual = {"layer": "layer1", "concept": "ball", "units": (BALL1,), "more": (("layer2", (BALL2,)),)}
-    small = {"chosen": "as planted", "images": 4, "shard": 2, "batch": 5, "pool": 30, "cell": 4, "show": 1}
+    small = {"chosen": "as planted", "images": 4, "pool": 30, "cell": 4, "show": 1}
     return ContextSpec(**source.names(), **{**usual, **small, **options})
 
 
@@ -71,7 +71,7 @@ def test_random_units_are_others_of_each_layer_and_all_units_are_set_as_without_
         assert torch.equal(edit.alpha[1], edit.alpha[2])
     whole = ask(source, units=every(source, "layer1"), more=(), constant="place", cell=2)
     (part,) = measured_parts(source, whole, "ball")
-    means = place_means(source, ["layer1"], "ball", (30, 32))["layer1"]
+    means = place_means(source, ["layer1"], "ball", 30)["layer1"]
     assert torch.equal(part.value, means.constant(layer_pool(source, "layer1", 30).constant(source.concept("ball"))))
     (control,) = control_edits([part], masks((8, 8), torch.tensor([[0, 0]]), 2), torch.tensor([0]), range(1), 0)
     assert torch.equal(control.value, means.absent())

@@ -20,7 +20,7 @@ GRID = (16, 16)
 
 
 def asked(source: Source, **fields: Any) -> AceSpec:
-    small: dict[str, Any] = {"layer": "layer2", "concept": "tree", "pool": 60, "train": 16, "held": 8, "batch": 13}
+    small: dict[str, Any] = {"layer": "layer2", "concept": "tree", "pool": 60, "train": 16, "held": 8}
     return AceSpec(**source.names() | small | {"candidates": 24, "together": 3, "top": 2} | fields)
 
 

@@ -49,7 +49,7 @@ def value(source: Source) -> Tensor:
 
 
 def asked(source: Source, **fields: Any) -> AceSpec:
-    small: dict[str, Any] = {"layer": LAYER, "concept": "tree", "pairs": 3, "top": 2, "batch": 2}
+    small: dict[str, Any] = {"layer": LAYER, "concept": "tree", "pairs": 3, "top": 2}
     return AceSpec(**source.names() | small | fields)
 
 
@@ -167,7 +167,7 @@ def test_many_pairs_go_through_in_parts(source: Source, value: Tensor, monkeypat
     alpha = torch.linspace(0.1, 0.8, UNIT_COUNT)
     whole = descent(problem, alpha, rows, rows, scale)
     assert drawn == [6, 6]
-    monkeypatch.setattr(Source, "batch", lambda _, most: min(most, 4))
+    monkeypatch.setattr(Source, "batch", lambda *_: 4)
     torch.testing.assert_close(descent(problem, alpha, rows, rows, scale), whole)
     assert drawn == [6, 6, 4, 4, 2, 2]
 

@@ -27,6 +27,7 @@ from ganatomy.experiments.causal.place_truth import (
     with_truth,
 )
 from ganatomy.experiments.causal.source import Source, open_source
+from ganatomy.experiments.run_options import RunOptions
 from ganatomy.report.causal.page import causal_html
 from ganatomy.scenes import Bank, grammar, render
 from ganatomy.scenes.grammar import INDEX, VOCABULARY
@@ -89,7 +90,7 @@ def test_the_usual_area_is_of_one_object() -> None:
 def church(tmp_path_factory: pytest.TempPathFactory) -> Source:
     study = tmp_path_factory.mktemp("church") / "study"
     ganatomy.dissect("bundled:church", images=16, calibration=16, layers=["layer6"], out=study)
-    return open_source(study)
+    return open_source(study, run=RunOptions(shard=2))
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +101,7 @@ def trees(church: Source, tmp_path_factory: pytest.TempPathFactory) -> Context:
         every = tuple(range(128))
         spec = ContextSpec(
             **church.names(), layer="layer6", concept="tree", units=every, constant="place", chosen="all", cell=4,
-            images=4, shard=2, pool=32, show=1,
+            images=4, pool=32, show=1,
         )  # fmt: skip
         return run_context(spec, church, tmp_path_factory.mktemp("context") / "tree")
 
@@ -125,7 +126,7 @@ def test_the_study_of_a_generator_of_scenes_says_so(church: Source, trees: Conte
 @pytest.mark.slow
 def test_for_other_generators_nothing_changes(church: Source, trees: Context, tmp_path: Path) -> None:
     said = ContextSpec(
-        **church.names(), layer="layer6", concept="tree", units=(1, 2), chosen="two", cell=8, images=2, shard=2,
+        **church.names(), layer="layer6", concept="tree", units=(1, 2), chosen="two", cell=8, images=2,
         pool=32, show=1, allowed=("grass",), forbidden=("sky",),
     )  # fmt: skip
     found = run_context(said, church, tmp_path / "said")

@@ -1,5 +1,6 @@
 """The pool of a layer: class constants and places, against sums over images; kept once, shared by all."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,12 @@ from ganatomy.experiments.causal.pool import (
     pool_shard,
 )
 from ganatomy.experiments.causal.source import Source
+from ganatomy.experiments.run_options import RunOptions
 from ganatomy.models.toy_world import VOCABULARY
 
 
 def asked(source: Source, **fields: Any) -> PoolSpec:
-    return PoolSpec(**source.names() | {"layer": "layer2", "images": 40, "batch": 7, "shard": 16} | fields)
+    return PoolSpec(**source.names() | {"layer": "layer2", "images": 40} | fields)
 
 
 def test_it_is_what_summing_over_images_gives(source: Source, out: Path) -> None:
@@ -76,14 +78,18 @@ def test_the_second_to_ask_finds_it_measured(source: Source, out: Path, monkeypa
 def test_the_batch_is_no_part_of_the_question(source: Source, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is honoured where the pool is measured, and whoever asks with another finds the same pool."""
     drawn: list[int] = []
+
+    def asking(batch: int) -> Source:
+        return dataclasses.replace(source, run=RunOptions(batch, 41))
+
     observe = source.models.generator.observe
     monkeypatch.setattr(source.models.generator, "observe", lambda z, *rest: drawn.append(len(z)) or observe(z, *rest))
-    first = layer_pool(source, "layer2", 41, batch=9)
+    first = layer_pool(asking(9), "layer2", 41)
     assert drawn == [9, 9, 9, 9, 5]
-    second = layer_pool(source, "layer2", 41, batch=20)
+    second = layer_pool(asking(20), "layer2", 41)
     assert len(drawn) == 5
     assert (second.drawn == first.drawn).all()
-    other = open_pool(source, asked(source, images=41, batch=41, shard=41), out)
+    other = open_pool(asking(41), asked(source, images=41), out)
     np.testing.assert_allclose(other.drawn, first.drawn, rtol=1e-5, atol=1e-5)
 
 
@@ -106,7 +112,7 @@ def test_a_layer_that_was_not_dissected_is_refused(source: Source, out: Path) ->
 
 def test_k_of_a_place_is_a_mean_weighted_by_the_share_that_shows_the_concept(source: Source) -> None:
     """Formed anew from single images."""
-    means = place_means(source, ["layer1", "layer2"], "ball", (30, 7))["layer1"]
+    means = place_means(source, ["layer1", "layer2"], "ball", 30)["layer1"]
     generator, segmenter, ball = source.models.generator, source.models.segmenter, source.concept("ball")
     z = torch.cat([generator.latents(range(i, i + 1), 0) for i in range(500_000, 500_030)])
     seen = generator.observe(z, ["layer1"])
@@ -145,11 +151,12 @@ def test_without_images_that_lack_it_places_that_do_are_taken() -> None:
 
 
 def test_it_is_measured_once_and_read_from_then_on(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = place_means(source, ["layer2"], "ball", (20, 20))["layer2"]
+    first = place_means(source, ["layer2"], "ball", 20)["layer2"]
 
     def never(*_: object) -> None:
         raise AssertionError
 
     monkeypatch.setattr("ganatomy.experiments.causal.pool.count_places", never)
-    again = place_means(source, ["layer2"], "ball", (20, 3))["layer2"]
+    other = dataclasses.replace(source, run=RunOptions(batch=3))
+    again = place_means(other, ["layer2"], "ball", 20)["layer2"]
     assert torch.equal(again.shown, first.shown)

@@ -12,6 +12,7 @@ from ganatomy.core.errors import BadValue, UnknownName
 from ganatomy.experiments.causal.pool import layer_pool
 from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.causal.trace import Trace, TraceSpec, run_trace
+from ganatomy.experiments.run_options import RunOptions
 from ganatomy.interventions import Intervention, place
 from ganatomy.models.generators.planted import UNITS
 
@@ -21,7 +22,7 @@ LAYERS = ["layer1", "layer2", "layer3"]
 
 def ask(source: Source, **options: Any) -> TraceSpec:
     usual = {"layer": "layer1", "concept": "ball", "units": (BALL,), "chosen": "as planted", "pool": 40}
-    small = {"images": 12, "shard": 5, "batch": 16, "places": 9, "show": 2}
+    small = {"images": 12, "places": 9, "show": 2}
     return TraceSpec(**source.names(), **{**usual, **small, **options})
 
 
@@ -94,7 +95,7 @@ def test_maps_and_images_show_the_first_images_whole(source: Source, balls: Trac
 
 
 def test_places_do_not_depend_on_shards_or_batches(source: Source, balls: Trace, out: Path) -> None:
-    other = run_trace(dataclasses.replace(balls.spec, shard=12, batch=25), source, out)
+    other = run_trace(balls.spec, dataclasses.replace(source, run=RunOptions(25, 12)), out)
     pd.testing.assert_frame_equal(other.places, balls.places, check_exact=False, rtol=1e-5)
 
 

@@ -1,5 +1,6 @@
 """Real features of one image bring what they show to the same place of another, and nothing else."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from ganatomy.experiments.causal.places import cell_counts
 from ganatomy.experiments.causal.pool import PoolSpec, layer_pool
 from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.causal.transplant import Donors, DonorSpec, find_donors
+from ganatomy.experiments.run_options import RunOptions
 from ganatomy.interventions import Intervention, place
 from ganatomy.models.generators.planted import UNITS
 
@@ -59,7 +61,7 @@ def test_donors_are_the_images_of_the_pool_that_show_most_where_they_show_most(s
     rows = best.argsort(descending=True, stable=True)[:5].tolist()
     z = torch.cat([generator.latents(range(PoolSpec.first + row, PoolSpec.first + row + 1), 0) for row in rows])
     seen = generator.observe(z, LAYERS)
-    found = donors(source, "ball", donors=5, batch=2)
+    found = donors(dataclasses.replace(source, run=RunOptions(batch=2)), "ball", donors=5)
     assert len({len(each.place) for each in found.values()}) == 1
     for (layer, cell), own in found.items():
         r = seen.features[layer]

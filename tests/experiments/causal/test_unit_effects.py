@@ -27,7 +27,7 @@ from ganatomy.models.generators.planted import UNITS
 from ganatomy.models.segmenters import Scorer
 from ganatomy.models.toy_world import VOCABULARY
 
-SMALL = {"images": 20, "batch": 10, "shard": 10}
+SMALL = {"images": 20}
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def test_what_never_changes_has_no_rank() -> None:
 def test_labels_without_scores_leave_the_estimate_open(tmp_path: Path, segmenter: str) -> None:
     ganatomy.dissect("planted", segmenter=segmenter, images=24, layers=("layer1",), batch=8, out=tmp_path / "study")
     source = open_source(tmp_path / "study")
-    spec = UnitEffectSpec(**source.names(), layer="layer1", images=4, batch=4, estimate=segmenter != "planted")
+    spec = UnitEffectSpec(**source.names(), layer="layer1", images=4, estimate=segmenter != "planted")
     result = run_unit_effects(spec, source, tmp_path / "units")
     assert result.table.first_order.isna().all()
     assert result.agreement.spearman.isna().all()

@@ -23,12 +23,12 @@ from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.choice import UnitQuery, random_sets, select_units
 from ganatomy.experiments.causal.source import SampleSpec, Source, at_least, default_directory
 from ganatomy.experiments.result import Result
+from ganatomy.experiments.run_options import RunOptions
 from ganatomy.experiments.warnings import SURE, percent
 from ganatomy.interventions import Intervention, check_units
 from ganatomy.models.generators.classifier import Classifier
 from ganatomy.report.causal.accuracy import accuracy_section, accuracy_tables
 from ganatomy.stats.predictions import Overall, Predictions
-from ganatomy.study import Study
 
 Units = Sequence[int]
 
@@ -47,8 +47,6 @@ class AccuracySpec(SampleSpec):
 
     images: int = 1000
     first: int = 0
-    batch: int = 64
-    shard: int = 256
     units: tuple[int, ...] = ()
     chosen: str = ""
     concept: str | None = None
@@ -104,11 +102,10 @@ def run_accuracy(
     units = source.shape(spec.layer).units
     check_units(spec.layer, units, spec.units)
     sets = [spec.units, *random_sets(units, len(spec.units), range(spec.random), spec.seed, spec.units)]
-    with Study.create(directory, spec, {**source.facts(), "classes": list(classes)}, engine, progress) as study:
-        spec = study.begun(spec)
+    with source.begin(directory, spec, engine, progress, classes=list(classes)) as (study, source):
         if not study.finished:
             work = partial(predict_ablated, source, spec, sets)
-            verdicts = study.sharded("accuracy", Predictions, work, spec.shards())
+            verdicts = study.sharded("accuracy", Predictions, work, source.run.shards(spec.ids()))
             study.write_table("classes", class_table(verdicts, classes))
             study.write_table("overall", overall_table(verdicts.overall(len(classes))))
             study.finish()
@@ -134,7 +131,7 @@ def check_sample(source: Source, spec: SampleSpec) -> tuple[str, ...]:
 
 def accuracy_seconds(source: Source, spec: SampleSpec, trials: int) -> float:
     """Return how many seconds so many trials will take, from a few images."""
-    probe = dataclasses.replace(spec, images=4, batch=4)
+    probe = dataclasses.replace(spec, images=4)
     for sets in ([], [], [[0]] * 4):  # the first is warm-up
         start = perf_counter()
         predict_ablated(source, probe, sets, probe.ids())
@@ -149,8 +146,8 @@ def predict_ablated(source: Source, spec: SampleSpec, sets: Sequence[Units], ids
     classifier, shape = classifier_of(source), source.shape(spec.layer)
     edits = [Intervention.ablate(spec.layer, shape, units) for units in sets]
     verdicts = Predictions(1 + len(sets))
-    for i in range(0, len(ids), spec.batch):
-        z = classifier.latents(ids[i : i + spec.batch], spec.seed)
+    for part in source.run.batches(ids):
+        z = classifier.latents(part, spec.seed)
         rest = classifier.rest(z, spec.layer)
         truth = classifier.truth(z)
         outputs = [rest.output, *(rest(edit(rest.features)) for edit in edits)]
@@ -239,6 +236,7 @@ ACCURACY = Experiment(
     result=Accuracy,
     tables=accuracy_tables,
     section=accuracy_section,
+    run=RunOptions(64, 256),
     draws=False,
     example='ganatomy.accuracy("study", layer="layer3", concept="water").classes',
 )

@@ -40,10 +40,11 @@ from ganatomy.experiments.causal.optimise import (
     ranking,
 )
 from ganatomy.experiments.causal.places import Rows, gained_at, maps
-from ganatomy.experiments.causal.pool import Pool, open_pool, pool_path
+from ganatomy.experiments.causal.pool import Pool, open_pool, pool_path, pooling
 from ganatomy.experiments.causal.source import JoinedRows, Source
 from ganatomy.experiments.causal.trials import GRADIENT, Baseline, baselines, count_changes, render_edited
 from ganatomy.experiments.result import Result, read_spec
+from ganatomy.experiments.run_options import RunOptions
 from ganatomy.experiments.warnings import exceeds
 from ganatomy.interventions import Intervention
 from ganatomy.models.generators.latents import standard_normal
@@ -163,11 +164,10 @@ def run_ace(
     concept, ious = source.concept(spec.concept), source.ious(spec.layer, spec.concept)
     if not (directory / "study.json").exists():
         check_scores(source)
-    with Study.create(directory, spec, source.facts(), engine, progress) as study:
-        spec = study.begun(spec)
+    with source.begin(directory, spec, engine, progress) as (study, source):
         if not study.finished:
             where = pool_directory or pool_path(source, spec.layer, spec.pool, spec.seed)
-            pool = open_pool(source, spec.pool_spec(), where, engine, progress)
+            pool = open_pool(pooling(source), spec.pool_spec(), where, engine, progress)
             objective, tried = prepare(spec, source, pool, study)
             search = optimise(objective, (ious / ious.max()).float(), study, progress)
             del objective  # and with it the features that it keeps
@@ -235,14 +235,15 @@ def _measure(spec: AceSpec, source: Source, study: Study, units: pd.DataFrame) -
     value = torch.from_numpy(units.sort_values("unit").constant.to_numpy(np.float32, copy=True))
     trials = sets_of(spec, units, dict.fromkeys(("ace", "iou", "random"), (spec.top,)))
     sets = Sets([trial.units for trial in trials], concept, value)
-    shares = study.sharded("effects", ConceptShares, partial(evaluate_sets, source, spec, sets), spec.shards())
+    shards = source.run.shards(spec.ids())
+    shares = study.sharded("effects", ConceptShares, partial(evaluate_sets, source, spec, sets), shards)
     effects = effect_table(shares, [trial.by for trial in trials])
     effects.insert(1, "n", spec.top)
     study.write_table("effects", effects)
 
     trials = sets_of(spec, units, {"ace": spec.sizes, "iou": spec.sizes, "random": spec.controls})
     work = partial(_ablate, source, spec, trials)
-    change = study.sharded("curve", PairedChange, work, spec.shards())
+    change = study.sharded("curve", PairedChange, work, shards)
     others = change_table(change, trials, source.dissection.vocabulary)
     study.write_table("others", others)
     name, category = source.named(concept)
@@ -338,7 +339,7 @@ def _gained(
     alpha = alpha_of(units, source.shape(spec.layer).units)[None]
     image = torch.arange(len(places)).repeat_interleave(places.shape[1])
     gains = []
-    for rows in Rows(image, places.flatten(0, 1)).split(source.batch(spec.batch)):
+    for rows in Rows(image, places.flatten(0, 1)).split(source.batch()):
         images = draw_edited(source, given, rows, [RowEdit(spec.layer, alpha, sets.value, rows.where)])
         after = source.models.segmenter(images)
         gained = gained_at(given.labels[rows.image], after, sets.concept, rows.where)
@@ -388,7 +389,7 @@ ACE = Experiment(
     summary="find the units that make a concept appear and vanish: their average causal effect",
     spec=AceSpec,
     groups=(Schedule,),
-    planned=frozenset(field.name for field in fields(AceSpec)) - {"layer", "concept"},
+    planned=frozenset(field.name for kind in (AceSpec, RunOptions) for field in fields(kind)) - {"layer", "concept"},
     plan=_plan,
     result=Ace,
     tables=ace_tables,

@@ -99,7 +99,7 @@ class AceSpec(SampleSpec):
 
     def pool_spec(self) -> PoolSpec:
         """Return the Spec of the pool."""
-        names = ("dissection", "generator", "segmenter", "layer", "seed", "batch")
+        names = ("dissection", "generator", "segmenter", "layer", "seed")
         return PoolSpec(**{name: getattr(self, name) for name in names}, images=self.pool)
 
 

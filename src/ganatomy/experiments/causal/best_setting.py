@@ -9,7 +9,7 @@ other images, beside a control and beside the paper's setting.
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -58,11 +58,12 @@ from ganatomy.experiments.causal.pool import PoolSpec, layer_pool
 from ganatomy.experiments.causal.source import SampleSpec, Source, at_least
 from ganatomy.experiments.causal.trials import Baseline, GainTable, baselines
 from ganatomy.experiments.result import Result
+from ganatomy.experiments.run_options import RunOptions
 from ganatomy.models.generators.protocol import Edit
 from ganatomy.report.causal.setting import setting_section, setting_tables
 from ganatomy.scenes.places import POSSIBLE, open_bank, place_probabilities
 from ganatomy.stats.clusters import clustered_mean, proportion
-from ganatomy.study import Study, is_study
+from ganatomy.study import is_study
 
 TOPS = (20, 40)
 """So many units of each ranking and layer are tried, and all of them."""
@@ -101,7 +102,6 @@ class SettingSpec(SampleSpec):
     grammar: str | None = None
     images: int = 120
     first: int = 3_000_000
-    shard: int = 16
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -119,14 +119,14 @@ class SettingSpec(SampleSpec):
 
     def setting(self, by: str, units: Sequence[LayerUnits], constant: str, multiple: float) -> "Setting":
         """Return one setting."""
-        names = {name: getattr(self, name) for name in ("dissection", "generator", "segmenter", "pool", "batch")}
+        names = {name: getattr(self, name) for name in ("dissection", "generator", "segmenter", "pool")}
         (layer, first), *more = units
         return Setting(**names, layer=layer, units=first, more=tuple(more), constant=constant, multiple=multiple, by=by)
 
-    def halves(self) -> tuple[list[range], list[range]]:
-        """Return the shards of the images that choose, and of those that are measured on."""
+    def halves(self) -> tuple[range, range]:
+        """Return the ids of the images that choose, and of those that are measured on."""
         ids, middle = self.ids(), self.images // 2
-        return self.shards_of(ids[:middle]), self.shards_of(ids[middle:])
+        return ids[:middle], ids[middle:]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,13 +255,12 @@ def run_setting(
     for each in settings:
         check_insertion(source, each)
     category = truth_category(source, spec.concept, spec.grammar)
-    facts = source.facts() | truth_facts(category, source.named(concept))
-    with Study.create(directory, spec, facts, engine, progress) as study:
-        spec = study.begun(spec)
+    facts = truth_facts(category, source.named(concept))
+    with source.begin(directory, spec, engine, progress, **facts) as (study, source):
         if not study.finished:
             places = _places(source, spec, category, engine, progress)
             parts = [measured_parts(source, each, spec.concept, engine, progress) for each in settings]
-            choosing, measuring = spec.halves()
+            choosing, measuring = map(source.run.shards, spec.halves())
             tried = study.sharded("choosing", GainTable, partial(try_shard, source, spec, places, parts, ()), choosing)
             table = setting_table(source, settings, tried, places.least)
             best = int(table["picked"].to_numpy().argmax())
@@ -299,7 +298,7 @@ def _places(
     layer, concept = spec.layers()[-1], source.concept(spec.concept)
     grid, least = source.grid(layer), LEAST
     corners(grid, spec.cell)
-    pool = layer_pool(source, layer, spec.pool, spec.batch, engine, progress)
+    pool = layer_pool(source, layer, spec.pool, engine, progress)
     often = relative_frequency(pool, concept, spec.cell).cpu()
     if category is not None:
         area = typical_area(open_bank(category, cache_directory(), progress=progress), source.named(concept))
@@ -406,7 +405,8 @@ def plan_setting(source: Source, layers: Sequence[str], concept: str, **options:
 
 def find_setting(source: Source, runner: Runner, layers: Sequence[str], concept: str) -> BestSetting:
     """Measure the best setting of a concept at some layers, or read it where it was measured before."""
-    return known_setting(source, layers, concept) or runner(plan_setting(source, layers, concept))
+    own = replace(source, run=BEST_SETTING.run)
+    return known_setting(source, layers, concept) or runner(plan_setting(own, layers, concept))
 
 
 def _plan(source: Source, options: dict[str, Any], _: Runner) -> Plan[BestSetting]:
@@ -436,6 +436,7 @@ BEST_SETTING = Experiment(
     result=BestSetting,
     tables=setting_tables,
     section=setting_section,
+    run=RunOptions(shard=16),
     several="concept",
     example='ganatomy.best_setting("study", concept="door", layers=["layer5", "layer6"]).measured',
 )

@@ -47,7 +47,7 @@ from ganatomy.experiments.warnings import exceeds
 from ganatomy.interventions import check_units
 from ganatomy.report.causal.capacity import capacity_section, capacity_tables
 from ganatomy.stats.clusters import clustered_mean, proportion
-from ganatomy.study import Study, spec_digest
+from ganatomy.study import spec_digest
 
 UnitSet = tuple[str, str, tuple[int, ...]]
 """A layer, how the units were chosen (``iou``, ``ace`` …), and the units."""
@@ -206,13 +206,11 @@ def run_capacity(
 ) -> Capacity:
     """Try every setting; what is there already is not measured again."""
     concept, on = check_capacity(spec, source)
-    with Study.create(directory, spec, source.facts(), engine, progress) as study:
-        spec = study.begun(spec)
+    with source.begin(directory, spec, engine, progress) as (study, source):
         if not study.finished:
-            how = (spec.pool, spec.batch, engine, progress)
-            pools = {layer: layer_pool(source, layer, *how) for layer in spec.layers()}
+            pools = {layer: layer_pool(source, layer, spec.pool, engine, progress) for layer in spec.layers()}
             work = partial(try_shard, source, spec, _tasks(source, spec, pools, concept, on))
-            tried = study.sharded("tried", GainTable, work, spec.shards())
+            tried = study.sharded("tried", GainTable, work, source.run.shards(spec.ids()))
             study.write_table("capacity", capacity_table(source, spec, tried))
             study.finish()
     return Capacity.open(directory)

@@ -59,6 +59,7 @@ from ganatomy.experiments.causal.pool import layer_pool
 from ganatomy.experiments.causal.source import JoinedRows, Source, at_least
 from ganatomy.experiments.causal.trials import Baseline, baselines
 from ganatomy.experiments.result import Result
+from ganatomy.experiments.run_options import RunOptions
 from ganatomy.experiments.warnings import insertion_warnings
 from ganatomy.models.generators.protocol import Edit
 from ganatomy.report.causal.context import context_section, context_tables
@@ -84,7 +85,6 @@ class ContextSpec(PlaceSpec):
     """
 
     images: int = 48
-    shard: int = 10
     stride: int | None = None
     min_frequency: float = 0.0
     responsive: float = 0.2
@@ -224,15 +224,14 @@ def run_context(
     rules = PlacementRules(category, [], [])
     if category is None:
         rules = placement_rules(source, spec.concept, spec.grammar, spec.allowed, spec.forbidden)
-    facts = source.facts() | rules._asdict() | truth_facts(category, source.named(concept))
+    facts = rules._asdict() | truth_facts(category, source.named(concept))
     facts["control"] = "without" if sets_all(source, spec) else "random"
-    with Study.create(directory, spec, facts, engine, progress) as study:
-        spec = study.begun(spec)
+    with source.begin(directory, spec, engine, progress, **facts) as (study, source):
         if not study.finished:
             parts = measured_parts(source, spec, spec.concept, engine, progress)
-            pool = layer_pool(source, spec.place_layer, spec.pool, spec.batch, engine, progress)
+            pool = layer_pool(source, spec.place_layer, spec.pool, engine, progress)
             work = partial(insert_shard, source, spec, concept, parts)
-            found = study.sharded("context", Inserted, work, spec.shards())
+            found = study.sharded("context", Inserted, work, source.run.shards(spec.ids()))
             places = place_table(source, spec, found, relative_frequency(pool, concept, spec.cell))
             if category is not None:
                 grid = parts[-1].grid
@@ -262,7 +261,7 @@ def insert_shard(source: Source, spec: ContextSpec, concept: int, parts: Sequenc
         before = own / pixels
         pairs = torch.cartesian_prod(torch.arange(len(given.ids)), torch.arange(len(at)))
         gains = []
-        for own in torch.split(pairs, source.batch(spec.batch)):  # a map a row: of all rows they would fill the memory
+        for own in torch.split(pairs, source.batch()):  # a map a row: of all rows they would fill the memory
             few = Rows(own[:, 0], masks(grid, at[own[:, 1]], spec.cell))
             control = control_edits(parts, few.where, few.image, given.ids, spec.seed)
             edits: list[Sequence[Edit]] = [constant_edits(parts, few.where), control]
@@ -351,5 +350,6 @@ CONTEXT = Experiment(
     result=Context,
     tables=context_tables,
     section=context_section,
+    run=RunOptions(shard=10),
     example='ganatomy.context("study", concept="door").under',
 )

@@ -200,9 +200,8 @@ def run_effect(
         check_effect(spec, source)
     layers = {name: list(shape) for name, shape in source.models.generator.layers.items()}
     without = spec.kind == "insert" and sets_all(source, spec)
-    facts = {**source.facts(), "layers": layers, "control": "without" if without else "random"}
-    with Study.create(directory, spec, facts, engine, progress) as study:
-        spec = study.begun(spec)
+    facts = {"layers": layers, "control": "without" if without else "random"}
+    with source.begin(directory, spec, engine, progress, **facts) as (study, source):
         if not study.finished:
             if edits:
                 trials = [list(edits), *random_edits(edits, range(spec.random), spec.seed)]
@@ -229,7 +228,7 @@ def _trials(spec: EffectSpec, parts: Sequence[Part]) -> list[list[Intervention]]
 def _measure(spec: EffectSpec, source: Source, study: Study, trials: Sequence[Edits]) -> None:
     concept = None if spec.concept is None else source.concept(spec.concept)
     work = partial(count_effect, source, spec, trials, concept)
-    tally = study.sharded("effect", EffectTally, work, spec.shards())
+    tally = study.sharded("effect", EffectTally, work, source.run.shards(spec.ids()))
     study.step("strips", ImagePairs, lambda: draw_effect(source, spec, trials, shown_ids(spec, tally)))
     study.write_table("effect", effect_table(source, spec, tally, len(trials)))
     write_edits(study.directory / "edit.json", trials[0], source.models.generator.fingerprint)

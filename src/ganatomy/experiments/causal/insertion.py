@@ -169,10 +169,10 @@ def measured_parts(
     """Return what is inserted, with the constants of each layer: measured, or read where they lie already."""
     c, parts = source.concept(concept), []
     needed = placed_layers(source, spec)
-    means = place_means(source, needed, concept, (spec.pool, spec.batch), engine, progress) if needed else {}
+    means = place_means(source, needed, concept, spec.pool, engine, progress) if needed else {}
     for layer, units in spec.layer_units():
         shape = source.shape(layer)
-        value: Constant = layer_pool(source, layer, spec.pool, spec.batch, engine, progress).constant(c).cpu()
+        value: Constant = layer_pool(source, layer, spec.pool, engine, progress).constant(c).cpu()
         if spec.constant == "place":
             value = means[layer].constant(value).cpu()
         without = means[layer].absent().cpu() if len(set(units)) == shape.units else None

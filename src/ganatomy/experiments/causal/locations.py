@@ -17,7 +17,7 @@ from ganatomy.core.tensor_types import PerUnit, Where
 from ganatomy.experiments.base import Tensors
 from ganatomy.experiments.causal.ace_spec import AceSpec
 from ganatomy.experiments.causal.places import maps
-from ganatomy.experiments.causal.pool import Pool
+from ganatomy.experiments.causal.pool import Pool, pooling
 from ganatomy.experiments.causal.source import JoinedRows, Source
 from ganatomy.experiments.causal.trials import baselines
 from ganatomy.interventions import blend
@@ -108,7 +108,7 @@ def candidates(source: Source, spec: AceSpec, pool: Pool, study: Study) -> tuple
     occupied = pool.occupancy[concept].flatten()
     weights = (1 - UNIFORM) * occupied / occupied.sum() + UNIFORM / len(occupied)
     work = partial(try_places, source, spec, pool.constant(concept), weights.float().cpu())
-    shards = sample.shards_of(sample.ids()[: spec.candidates])
+    shards = pooling(source).run.shards(sample.ids()[: spec.candidates])
     tried = study.sharded("candidates", Candidates, work, shards)
     ids, where = _best(tried, spec, pool.occupancy.shape[1:])
     return _hold_out(spec, ids, where, "have room for"), int(tried.evaluations)

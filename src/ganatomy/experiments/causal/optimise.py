@@ -42,7 +42,7 @@ class Sample:
 
     def __init__(self, source: Source, spec: AceSpec, locations: Locations, room: int) -> None:
         generator = source.models.generator
-        self._observe, self._layer, self._batch = generator.observe, spec.layer, source.batch(spec.batch)
+        self._observe, self._layer, self._batch = generator.observe, spec.layer, source.batch()
         self.where = locations.where.to(generator.device)
         self._z = torch.cat([generator.latents(range(i, i + 1), spec.seed) for i in locations.ids.tolist()])
         size = 4 * len(self) * source.shape(spec.layer).units * self.where[0].numel()

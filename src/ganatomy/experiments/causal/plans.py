@@ -83,7 +83,7 @@ def forecast(source: Source, plan: Plan[Any]) -> float:
 
 def effect_seconds(source: Source, spec: SampleSpec, trials: int) -> float:
     """Return how many seconds so many trials will take, from a few images."""
-    probe = dataclasses.replace(spec, images=4, batch=4)
+    probe = dataclasses.replace(spec, images=4)
     shape = source.models.generator.layers[spec.layer]  # given edits may be of one that was not dissected
     nothing = [Intervention.ablate(spec.layer, shape, [])]
     for _ in range(2):  # the first is warm-up

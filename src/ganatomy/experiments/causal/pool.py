@@ -6,7 +6,7 @@ for each unit at each place of the grid. Both are studies beside the dissection,
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -22,12 +22,13 @@ from ganatomy.experiments.causal.source import SampleSpec, Source
 from ganatomy.experiments.causal.trials import baselines
 from ganatomy.stats.base import Accumulator, Merge, add, concat
 from ganatomy.stats.regions import occurring, only, place_counts
-from ganatomy.study import Study
 
 AT_ONCE = 1 << 26
 """Images are taken in together as long as a table by image, place and concept that they show takes fewer bytes."""
 LEAST = 1.0
 """A place has a constant of its own where the concept covers as much as one whole place, all images together."""
+SHARD = 256
+"""Pooled images between two savings, whatever a study of other images asks."""
 ENOUGH = 20
 """From so many images without the concept on, they say what units are without it."""
 
@@ -38,7 +39,6 @@ class PoolSpec(SampleSpec):
 
     images: int = 2000
     first: int = 500_000
-    shard: int = 256
 
 
 class Pool(Accumulator):
@@ -105,6 +105,11 @@ def pool_shard(source: Source, spec: PoolSpec, ids: range) -> Pool:
     return pool
 
 
+def pooling(source: Source) -> Source:
+    """Return the source with the shards of pools."""
+    return replace(source, run=replace(source.run, shard=SHARD))
+
+
 def pool_path(source: Source, layer: str, images: int, seed: int = PoolSpec.seed) -> Path:
     """Return the default directory of the pool of so many images."""
     name = "pool" if images == PoolSpec.images else f"pool-{images}"
@@ -116,25 +121,19 @@ def open_pool(
 ) -> Pool:
     """Measure a pool in a study directory, or read it where it is there already."""
     source.shape(spec.layer)
-    with Study.create(directory, spec, source.facts(), engine, progress) as study:
-        spec = study.begun(spec)
-        pool = study.sharded("pool", Pool, partial(pool_shard, source, spec), spec.shards())
+    with source.begin(directory, spec, engine, progress) as (study, source):
+        pool = study.sharded("pool", Pool, partial(pool_shard, source, spec), source.run.shards(spec.ids()))
         if not study.finished:
             study.finish()
     return pool
 
 
 def layer_pool(
-    source: Source,
-    layer: str,
-    images: int,
-    batch: int = PoolSpec.batch,
-    engine: Engine = local,
-    progress: Progress | None = None,
+    source: Source, layer: str, images: int, engine: Engine = local, progress: Progress | None = None
 ) -> Pool:
     """Return the layer's pool of so many images in its default directory; measured where it is not there yet."""
-    spec = PoolSpec(**source.names(), layer=layer, images=images, batch=batch)
-    return open_pool(source, spec, pool_path(source, layer, images), engine, progress)
+    spec = PoolSpec(**source.names(), layer=layer, images=images)
+    return open_pool(pooling(source), spec, pool_path(source, layer, images), engine, progress)
 
 
 @dataclass(frozen=True)
@@ -261,19 +260,20 @@ def place_means(
     source: Source,
     layers: Sequence[str],
     concept: str,
-    sample: tuple[int, int],
+    images: int,
     engine: Engine = local,
     progress: Progress | None = None,
 ) -> dict[str, LayerMeans]:
     """Return the means of layers' units at every place, in their default directory; measured if they are not there.
 
-    `sample` is how many images are measured, those of the pool, and how many at once, which changes nothing.
+    The images are so many of the pool.
     """
-    (images, batch), (first, *others) = sample, layers
-    spec = PlacesSpec(**source.names(), layer=first, more=tuple(others), concept=concept, images=images, batch=batch)
-    with Study.create(places_path(source, layers, concept, images), spec, source.facts(), engine, progress) as study:
-        spec = study.begun(spec)
-        means = study.sharded("places", PlaceMeans, partial(count_places, source, spec), spec.shards())
+    first, *others = layers
+    spec = PlacesSpec(**source.names(), layer=first, more=tuple(others), concept=concept, images=images)
+    directory = places_path(source, layers, concept, images)
+    with pooling(source).begin(directory, spec, engine, progress) as (study, source):
+        work = partial(count_places, source, spec)
+        means = study.sharded("places", PlaceMeans, work, source.run.shards(spec.ids()))
         if not study.finished:
             study.finish()
     shapes = [source.shape(layer) for layer in layers]

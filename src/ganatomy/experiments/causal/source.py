@@ -4,7 +4,8 @@ import dataclasses
 import platform
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,17 +16,20 @@ from torch import Tensor
 
 from ganatomy.core.devices import choose_device
 from ganatomy.core.errors import BadValue, StudyMismatch, UnknownName
+from ganatomy.core.progress import Progress
 from ganatomy.core.trust import require_trust
 from ganatomy.core.vocabulary import Concept, find_concept
+from ganatomy.engines import Engine
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.model_pair import Models
+from ganatomy.experiments.run_options import RUN, RunOptions, cut
 from ganatomy.experiments.sampling import batch_size
 from ganatomy.models.generators import LayerShape, Subject
 from ganatomy.models.generators.protocol import margin
 from ganatomy.models.segmenters import Segmenter
 from ganatomy.remote import display_path, local_path
 from ganatomy.stats.base import Accumulator
-from ganatomy.study import RUN
+from ganatomy.study import Study
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,6 @@ class SampleSpec:
         images: how many images.
         first: id of the first; the default keeps clear of the images of dissections and of pools.
         seed: of the latents, and of whatever is drawn at random.
-        batch: images a forward pass.
-        shard: images between two savings.
     """
 
     dissection: str
@@ -50,23 +52,13 @@ class SampleSpec:
     images: int = 200
     first: int = 1_000_000
     seed: int = 0
-    batch: int = 32
-    shard: int = 100
 
     def __post_init__(self) -> None:
-        at_least(self, images=2, first=0, batch=1, shard=1)
+        at_least(self, images=2, first=0)
 
     def ids(self) -> range:
         """Return the ids of the images."""
         return range(self.first, self.first + self.images)
-
-    def shards(self) -> list[range]:
-        """Return the ids of every shard."""
-        return self.shards_of(self.ids())
-
-    def shards_of(self, ids: range) -> list[range]:
-        """Return some ids cut into shards."""
-        return [ids[i : i + self.shard] for i in range(0, len(ids), self.shard)]
 
     def layers(self) -> list[str]:
         """Return every layer that is edited, the first one first."""
@@ -86,7 +78,7 @@ def at_least(spec: SampleSpec, **least: int) -> None:
 
 def shrink_default(spec: SampleSpec, name: str, most: int) -> None:
     """Lower a number that is still its default to what there is, so that no default contradicts what was given."""
-    (default,) = (field.default for field in dataclasses.fields(spec) if field.name == name)
+    default: Any = next(field.default for field in dataclasses.fields(spec) if field.name == name)
     if getattr(spec, name) == default and default > most:
         object.__setattr__(spec, name, most)
 
@@ -104,10 +96,11 @@ def checked_set(units: Sequence[int]) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Source:
-    """A finished dissection, and the models that it used, open again on demand."""
+    """A finished dissection, the models that it used, open again on demand, and the options of the run."""
 
     dissection: Dissection
     models: Models
+    run: RunOptions = RUN
 
     @property
     def directory(self) -> Path:
@@ -127,14 +120,22 @@ class Source:
         """How many concepts there are, nothing included."""
         return len(self.dissection.vocabulary)
 
-    def batch(self, batch: int) -> int:
-        """Return how many images are drawn at once: `batch`, or fewer where features of all layers are large."""
-        return batch_size(batch, self.models.generator.layers)
+    def batch(self, most: int | None = None) -> int:
+        """Return how many images are drawn at once: a batch, or so many; fewer where features are large."""
+        return batch_size(most or self.run.batch, self.models.generator.layers)
 
-    def parts(self, ids: range, batch: int) -> Iterator[range]:
-        """Yield the ids of the images that are drawn at once."""
-        size = self.batch(batch)
-        yield from (ids[i : i + size] for i in range(0, len(ids), size))
+    def parts(self, ids: range) -> list[range]:
+        """Return ids cut into those of the images that are drawn at once."""
+        return cut(ids, self.batch())
+
+    @contextmanager
+    def begin(
+        self, directory: Path, spec: SampleSpec, engine: Engine, progress: Progress | None, **facts: Any
+    ) -> Iterator[tuple[Study, "Source"]]:
+        """Make a study or go on with it; with it comes this source with the options of the run that began it."""
+        facts = {**self.facts(), **facts}
+        with Study.create(directory, spec, facts, engine, progress, self.run) as study:
+            yield study, replace(self, run=study.begun(self.run))
 
     def names(self) -> dict[str, Any]:
         """Return the first fields of a Spec: dissection, generator, segmenter."""
@@ -230,6 +231,7 @@ def open_source(
     segmenter: Segmenter | None = None,
     *,
     draws: bool = True,
+    run: RunOptions = RUN,
 ) -> Source:
     """Open a finished dissection and the models that it names, or those that are given.
 
@@ -238,6 +240,7 @@ def open_source(
         device: where models that are opened by name compute.
         generator, segmenter: open models, instead of those that the dissection names.
         draws: whether images will be drawn, which takes a generator.
+        run: of its studies.
 
     Raises:
         BadModel: images will be drawn, and the dissection was of a model that only looks at them.
@@ -260,7 +263,7 @@ def open_source(
             raise StudyMismatch(
                 f"the {kind} {getattr(spec, kind)} has changed since {directory} was made; dissect it again"
             )
-    return Source(dissection, models)
+    return Source(dissection, models, run)
 
 
 def default_directory(source: Source, spec: SampleSpec, name: str) -> Path:
@@ -268,7 +271,7 @@ def default_directory(source: Source, spec: SampleSpec, name: str) -> Path:
     other = ""
     for field in dataclasses.fields(spec):
         value = getattr(spec, field.name)
-        if field.name not in RUN and isinstance(field.default, int | float) and value != field.default:
+        if isinstance(field.default, int | float) and value != field.default:
             other += f"-{field.name}-{value}"
     return source.sibling_path("+".join(spec.layers()), name + other)
 

@@ -25,6 +25,7 @@ from ganatomy.experiments.causal.plans import BY_SETTING, PLACED, place_plan
 from ganatomy.experiments.causal.source import JoinedRows, Source, at_least
 from ganatomy.experiments.causal.trials import baselines
 from ganatomy.experiments.result import Result
+from ganatomy.experiments.run_options import RunOptions
 from ganatomy.experiments.warnings import insertion_warnings
 from ganatomy.models.generators import Generator
 from ganatomy.report.causal.trace import trace_section, trace_tables
@@ -44,7 +45,6 @@ class TraceSpec(PlaceSpec):
     """
 
     images: int = 100
-    shard: int = 20
     places: int = 16
     visible: float = 0.2
     show: int = 4
@@ -164,14 +164,13 @@ def run_trace(
     """Trace an insertion through every later layer; what is there already is not measured again."""
     concept = check_places(spec, source)
     layers = later_layers(source.models.generator, spec.layer)
-    with Study.create(directory, spec, source.facts() | {"traced": layers}, engine, progress) as study:
-        spec = study.begun(spec)
+    with source.begin(directory, spec, engine, progress, traced=layers) as (study, source):
         if not study.finished:
             parts = measured_parts(source, spec, spec.concept, engine, progress)
-            measure = partial(measure_strength, source, spec, layers)
-            strength = study.sharded("strength", Strength, measure, spec.shards())
+            measure, shards = partial(measure_strength, source, spec, layers), source.run.shards(spec.ids())
+            strength = study.sharded("strength", Strength, measure, shards)
             work = partial(trace_shard, source, spec, concept, parts, strength)
-            traced = study.sharded("trace", Traced, work, spec.shards())
+            traced = study.sharded("trace", Traced, work, shards)
             places = _place_table(spec, traced, layers)
             study.write_table("places", places)
             study.write_table("lines", _line_table(places, layers))
@@ -189,7 +188,7 @@ def measure_strength(source: Source, spec: TraceSpec, layers: Sequence[str], ids
     """Measure the channels of one shard's untouched images."""
     generator = source.models.generator
     strength = Strength(sum(generator.layers[layer].units for layer in layers), generator.device)
-    for part in source.parts(ids, spec.batch):
+    for part in source.parts(ids):
         strength.update(*generator.observe(generator.latents(part, spec.seed), layers).features.values())
         report_progress(len(part))
     return strength
@@ -212,7 +211,7 @@ def trace_shard(
         image, chosen, drawn = draw_places(spec, given.ids, len(at))
         rows = Rows(image, masks(grid, at[chosen], spec.cell))
         done = 0
-        for few in rows.split(source.batch(spec.batch)):
+        for few in rows.split(source.batch()):
             edited = generator.observe(given.z[few.image], layers, constant_edits(parts, few.where))
             gained = gained_at(given.labels[few.image], segmenter(edited.images), concept, few.where)
             change = [
@@ -292,5 +291,6 @@ TRACE = Experiment(
     result=Trace,
     tables=trace_tables,
     section=trace_section,
+    run=RunOptions(shard=20),
     example='ganatomy.trace("study", concept="door").lines',
 )

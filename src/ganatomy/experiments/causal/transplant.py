@@ -81,7 +81,7 @@ def find_donors(
     generator, ids = source.models.generator, [PoolSpec.first + row for row in rows]
     z = torch.cat([generator.latents(range(i, i + 1), PoolSpec.seed) for i in ids])
     found: dict[tuple[str, int], list[Donors]] = {(layer, cell): [] for layer in pools for cell in spec.cells}
-    for few in torch.split(z, source.batch(spec.batch)):
+    for few in torch.split(z, source.batch()):
         seen = generator.observe(few, list(pools))
         labels = source.models.segmenter(seen.images)
         for (layer, cell), parts in found.items():

@@ -52,7 +52,7 @@ class Baseline(NamedTuple):
 def baselines(source: Source, spec: SampleSpec, ids: range, layers: Sequence[str] = ()) -> Iterator[Baseline]:
     """Draw images, read the Spec's layer, or some that it is one of, and segment, batch by batch."""
     generator, segmenter = source.models.generator, source.models.segmenter
-    for part in source.parts(ids, spec.batch):
+    for part in source.parts(ids):
         z = generator.latents(part, spec.seed)
         seen = generator.observe(z, layers or [spec.layer])
         yield Baseline(part, z, seen.images, seen.features[spec.layer], segmenter(seen.images), seen.features)

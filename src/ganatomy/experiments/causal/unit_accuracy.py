@@ -28,9 +28,9 @@ from ganatomy.experiments.causal.accuracy import (
 from ganatomy.experiments.causal.choice import random_sets
 from ganatomy.experiments.causal.source import SampleSpec, Source, at_least, default_directory
 from ganatomy.experiments.result import Result
+from ganatomy.experiments.run_options import RunOptions
 from ganatomy.report.causal.accuracy import unit_accuracy_section, unit_accuracy_tables
 from ganatomy.stats.predictions import Predictions
-from ganatomy.study import Study
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,6 @@ class UnitAccuracySpec(SampleSpec):
 
     images: int = 1000
     first: int = 0
-    batch: int = 64
-    shard: int = 256
     classes: tuple[str, ...] = ()
     sizes: tuple[int, ...] = (1, 2, 4, 8, 12, 16, 20)
     random: int = 5
@@ -126,15 +124,14 @@ def run_unit_accuracy(
     classes = check_sample(source, spec)
     units = source.shape(spec.layer).units
     chosen_on, measured_on = spec.halves()
-    with Study.create(directory, spec, {**source.facts(), "classes": list(classes)}, engine, progress) as study:
-        spec = study.begun(spec)
+    with source.begin(directory, spec, engine, progress, classes=list(classes)) as (study, source):
         if not study.finished:
             work = partial(predict_ablated, source, spec, [[unit] for unit in range(units)])
-            alone = study.sharded("each unit", Predictions, work, spec.shards())
+            alone = study.sharded("each unit", Predictions, work, source.run.shards(spec.ids()))
             table = unit_class_table(alone, len(chosen_on), classes)
             sets = _sets(spec, table, units)
             work = partial(predict_ablated, source, spec, sets.units)
-            together = study.sharded("together", Predictions, work, spec.shards_of(measured_on))
+            together = study.sharded("together", Predictions, work, source.run.shards(measured_on))
             study.write_table("unit_classes", table)
             study.write_table("units", _overall_table(alone, len(classes)))
             study.write_table("curve", _curve(sets, together, classes))
@@ -241,6 +238,7 @@ UNIT_ACCURACY = Experiment(
     result=UnitAccuracy,
     tables=unit_accuracy_tables,
     section=unit_accuracy_section,
+    run=RunOptions(64, 256),
     draws=False,
     example='ganatomy.unit_accuracy("study", layer="layer3").table',
 )

@@ -34,7 +34,6 @@ from ganatomy.models.segmenters import Scorer
 from ganatomy.report.causal.unit_effects import unit_effects_section, unit_effects_tables
 from ganatomy.stats.base import Accumulator, Merge, add
 from ganatomy.stats.paired import SURE, PairedChange
-from ganatomy.study import Study
 
 AT_ONCE = 8
 """Images that gradients are computed for at once; with 32 each took a third longer on a processor."""
@@ -106,10 +105,9 @@ def run_unit_effects(
 ) -> UnitEffects:
     """Ablate every unit of a layer; goes on where it was stopped."""
     source.shape(spec.layer)
-    with Study.create(directory, spec, source.facts(), engine, progress) as study:
-        spec = study.begun(spec)
+    with source.begin(directory, spec, engine, progress) as (study, source):
         if not study.finished:
-            shards = spec.shards()
+            shards = source.run.shards(spec.ids())
             alone = partial(ablate_each, source, spec)
             change = study.sharded("each unit", PairedChange, alone, shards)
             guess, note = None, "no first-order estimate: it was not asked for"

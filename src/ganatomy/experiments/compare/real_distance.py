@@ -12,6 +12,7 @@ from ganatomy.engines import Engine
 from ganatomy.experiments.causal.source import open_source
 from ganatomy.experiments.compare.studies import StudyView
 from ganatomy.experiments.quality import IMAGES, Quality, plan_quality, run_quality
+from ganatomy.experiments.real_comparison import RUN
 from ganatomy.remote import listdir
 
 MEAN = "swd-mean"
@@ -29,7 +30,7 @@ def measured_quality(
     own = {}
     for study in studies:
         try:
-            source = open_source(study.dissection.study.directory, device)
+            source = open_source(study.dissection.study.directory, device, run=RUN)
             spec, directory = plan_quality(source, options)
             own[study.name] = run_quality(spec, source, directory, *how)
         except GanatomyError as error:

@@ -10,7 +10,7 @@ from typing import Any
 from ganatomy.core.errors import BadModel, GanatomyError, StudyError
 from ganatomy.core.progress import NullProgress, Progress
 from ganatomy.engines import Engine, local
-from ganatomy.experiments.dissect_spec import DissectSpec
+from ganatomy.experiments.dissect_spec import RUN, DissectSpec
 from ganatomy.experiments.forecast import Forecast, forecast
 from ganatomy.experiments.model_pair import Models
 from ganatomy.experiments.monitor.monitoring import Monitoring
@@ -35,12 +35,13 @@ def run_monitor(
     Args:
         checkpoints: see `plan_checkpoints`.
         directory: of the monitoring; snapshots that it has already stay, those of the same step are replaced.
-        options: fields of `DissectSpec`, but for the generator.
+        options: fields of `DissectSpec` and `DissectRun`, but for the generator.
         device: where to compute.
         execute: the engine that counts the shards.
         progress: who shows how far it is.
     """
-    requested, segmenter = prepare(checkpoints, directory, options, device)
+    run = RUN.take(own := dict(options))
+    requested, segmenter = prepare(checkpoints, directory, own, device)
     reasons = []
     for number, checkpoint in enumerate(checkpoints, start=1):
         shown = _Numbered(progress or NullProgress(), f"{number}/{len(checkpoints)} step {checkpoint.step}: ")
@@ -48,7 +49,7 @@ def run_monitor(
         started = perf_counter()
         try:
             spec, models = _open(requested, checkpoint, segmenter, device)
-            snapshot, _ = take_snapshot(spec, models, directory, snapshot, (engine, shown))
+            snapshot, _ = take_snapshot(spec, models, directory, snapshot, (engine, shown, run))
         except StudyError:
             raise
         except GanatomyError as error:
@@ -80,8 +81,9 @@ def first_estimate(
     checkpoints: Sequence[Checkpoint], directory: Path, options: Mapping[str, Any], device: str
 ) -> Forecast | None:
     """Say what a snapshot will take, by the last checkpoint that opens: the largest, where a network grows."""
-    last = _last(checkpoints, *prepare(checkpoints, directory, options, device), device)
-    return None if last is None else forecast(*last)
+    run = RUN.take(own := dict(options))
+    last = _last(checkpoints, *prepare(checkpoints, directory, own, device), device)
+    return None if last is None else forecast(*last, run=run)
 
 
 def _last(

@@ -25,7 +25,7 @@ from ganatomy.core.vocabulary import CATEGORIES
 from ganatomy.engines import Engine, local
 from ganatomy.experiments.bootstrap import ALL, resampled
 from ganatomy.experiments.dissect import facts, run
-from ganatomy.experiments.dissect_spec import DissectSpec
+from ganatomy.experiments.dissect_spec import RUN, DissectRun, DissectSpec
 from ganatomy.experiments.dissection import Dissection, interpretable_with
 from ganatomy.experiments.model_pair import Models
 from ganatomy.remote import download, write_text
@@ -95,7 +95,7 @@ def take_snapshot(
     models: Models,
     directory: Path,
     snapshot: Snapshot,
-    how: tuple[Engine, Progress | None] = (local, None),
+    how: tuple[Engine, Progress | None, DissectRun] = (local, None, RUN),
     draws: int = DRAWS,
 ) -> tuple[Snapshot, Dissection]:
     """Dissect a model into the directory of a monitoring, or find that done; return what is to be kept of it."""

@@ -71,7 +71,7 @@ def comparison_html(comparison: "Comparison") -> str:
         studies=[
             (
                 s.name,
-                dataclasses.asdict(s.dissection.spec),
+                {**dataclasses.asdict(s.dissection.spec), **s.dissection.study.run_json},
                 {name: fact for name, fact in s.dissection.facts.items() if name not in ELSEWHERE},
             )
             for s in comparison.studies

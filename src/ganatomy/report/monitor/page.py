@@ -53,7 +53,7 @@ def monitor_html(monitoring: "Monitoring", units: Sequence[tuple[str, int]] | No
             for snapshot in monitoring.snapshots
         ],
         rule=last.facts.get("matched_rule", "–"),
-        spec=dataclasses.asdict(last.spec),
+        spec={**dataclasses.asdict(last.spec), **last.study.run_json},
         facts={name: last.facts[name] for name in ("inputs", "versions", "machine") if name in last.facts},
         version=last.facts.get("versions", {}).get("ganatomy", ""),
     )
