@@ -31,7 +31,7 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(Path|Any|Callable|Mapping|Sequence|Iterator|Tensor|optional|range|Float|Integer|DataFrame)"),
     (
         r"py:.*",
-        r"ganatomy\.(stats\..*|experiments\.(choosing|dissection_stats|top_images|scoring|tables)\..*|study\.([AMS]|lock\..*)"
+        r"ganatomy\.(stats\..*|experiments\.(choosing|dissection_stats|top_images|scoring|tables)\..*|study\.([AMRS]|lock\..*)"
         r"|engines\.(Engine|A)|models\.segmenters\.unet\.UNet|models\.generators\.replay\..*"
         r"|experiments\.(causal\.best_setting\.Setting|result\.R)|report\.(causal\.section\.Section|tables\.Table))",
     ),

@@ -207,7 +207,7 @@ def test_nothing_is_written_through_a_link(study: Path, tmp_path: Path) -> None:
 
 def test_a_look_leads_to_no_study_elsewhere(tmp_path: Path) -> None:
     made_dissection(tmp_path / "private", {"a": ["tree"]})
-    (tmp_path / "training/looks").mkdir(parents=True)
+    (tmp_path / "training/snapshots").mkdir(parents=True)
     for target in ("../private", str(tmp_path / "private")):
         look = {"step": 5, "name": "a", "study": target, "images": 8, "segmenter": "s", "numbers": [{"layer": "a"}]}
         (tmp_path / "training/snapshots/000000005.json").write_text(json.dumps(look))

@@ -44,11 +44,8 @@ def find_device(name: str | torch.device) -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         known = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-        why = (
-            "; this torch is built without CUDA"
-            if "cuda" in str(name) and not torch.version.cuda and not torch.version.hip
-            else ""
-        )
+        lacks = "cuda" in str(name) and not (torch.version.cuda or torch.version.hip)
+        why = "; this torch is built without CUDA" if lacks else ""
         raise BadValue(f"no device {str(name)!r} here; there are: {', '.join(known)}{why}") from error
     return device
 
