@@ -3,7 +3,6 @@
 from argparse import Namespace
 
 from ganatomy.cli.parser import Parser, add_device, add_json, names
-from ganatomy.cli.precheck import check_names
 from ganatomy.core.errors import BadValue, PartsMissing
 
 ENGINE = ("engine", "workers", "devices", "gpus_per_worker")
@@ -29,6 +28,8 @@ def run_with_engine(arguments: Namespace) -> int:
     Raises:
         GanatomyError: there is no such engine, part or device, or the options contradict each other.
     """
+    from ganatomy.cli.precheck import check_names
+
     check_names(arguments)
     given = vars(arguments)
     if "opened_engine" not in given:
