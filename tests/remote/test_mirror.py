@@ -51,7 +51,7 @@ def count(where: str | Path, seed: int = 0, after: int = 99, engine: Any = None,
         own: Sum = work(shard)
         return own
 
-    more = {} if engine is None else {"execute": engine}
+    more = {} if engine is None else {"engine": engine}
     with Study.create(where, CountSpec(seed), FACTS, **more) as study:
         total = study.sharded("sum", Sum, until, SHARDS)
         study.step("twice", Sum, lambda: Sum(2 * total.total))
