@@ -3,12 +3,14 @@
 What is not found here is found when the model or study is opened; nothing is refused here that could be opened.
 """
 
+import contextlib
 import difflib
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ganatomy.core.assets import bundled_names
+from ganatomy.core.cache import cache_directory
 from ganatomy.core.errors import BadFile, StudyError, UnknownName
 from ganatomy.core.registry import entries_of, split_name
 
@@ -32,8 +34,15 @@ def check_names(arguments: Namespace) -> None:
         if isinstance(given.get(kind), str):
             _check_model(kind, given[kind])
     for directory in (given.get("directory"), *(given.get("directories") or ())):
-        if isinstance(directory, Path) and not directory.exists():
+        if isinstance(directory, Path) and not directory.exists() and not _is_copy(directory):
             raise StudyError(f"{directory} holds no study; there is nothing of that name")
+
+
+def _is_copy(directory: Path) -> bool:
+    """Whether a directory is in the cache, as the copy of a study at a URL, which may be still to come."""
+    with contextlib.suppress(RuntimeError):  # there is no home directory
+        return cache_directory() in directory.parents
+    return False
 
 
 def _check_model(kind: str, name: str) -> None:
