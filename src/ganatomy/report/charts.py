@@ -320,7 +320,9 @@ def _bar(bar: Bar, scale: float) -> str:
     row = f'{"".join(drawn)}<text class="note" {after} fill="currentColor">{escape(bar.note)}</text>'
     if not bar.href:
         return row
-    return f'<a href="{escape(bar.href)}" aria-label="{escape(f"{bar.name}: {bar.note}")}">{row}</a>'
+    # A name that is cut is said in full; any other label than what is seen would confuse who speaks it to the browser.
+    label = f' aria-label="{escape(f"{bar.name}: {bar.note}")}"' if len(bar.name) > _LONGEST else ""
+    return f'<a href="{escape(bar.href)}"{label}>{row}</a>'
 
 
 def _change(row: Change, x: Callable[[float], float], limit: float) -> str:

@@ -280,7 +280,7 @@ def test_the_command_prints_a_name_that_opens(clip: tuple[Path, Any], capsys: py
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [(["bundled:scenes"], "bundled:scenes has no thresholds to choose"), (["x", "--images", "0"], "at least 1")],
+    [(["bundled:scenes"], "bundled:scenes has no thresholds to choose"), (["colors", "--images", "0"], "at least 1")],
 )
 def test_what_cannot_be_calibrated(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["calibrate", *arguments]) == 2
