@@ -140,7 +140,7 @@ class DissectRun(RunOptions):
 
 
 RUN = DissectRun()
-"""Of a dissection, unless told otherwise."""
+"""Of a dissection, by default."""
 
 
 def _at_least(name: str, value: int, least: int) -> None:

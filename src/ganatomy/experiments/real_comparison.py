@@ -38,7 +38,7 @@ PROBE = 8
 SAVINGS = 20
 """A saving writes all images seen so far; more savings of a long run would only write."""
 RUN = RunOptions(shard=500)
-"""Of every comparison with real images, unless told otherwise."""
+"""Of every comparison with real images, by default."""
 Units = Sequence[int]
 
 

@@ -41,7 +41,7 @@ class RunOptions:
 
 
 RUN = RunOptions()
-"""Of an experiment, unless told otherwise."""
+"""Of an experiment, by default."""
 
 
 def cut(ids: range, size: int) -> list[range]:
