@@ -1,6 +1,7 @@
 """What the guide says word for word: messages of its troubleshooting page, the version to cite, names of segmenters."""
 
 import re
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -36,6 +37,7 @@ def test_messages_of_the_faq(
 ) -> None:
     """Each stands there as it is printed; where `parts` is more than one, with an ellipsis between."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "mycode", raising=False)  # other tests have one
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "x").touch()
     assert main(command.split()) == 2

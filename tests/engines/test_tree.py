@@ -91,6 +91,35 @@ def test_the_third_death_at_one_place_stops_the_run(ready: bool, message: str, c
     assert caplog.messages == [f"worker 3 (cpu) died {message}: killed; another is started, and nothing is lost"] * 2
 
 
+@settings(deadline=None)
+@given(st.data(), st.integers(1, 12), st.integers(1, 3))
+def test_the_shard_that_kills_is_named_though_results_before_it_were_not_sent(
+    data: st.DataObject, shards: int, workers: int
+) -> None:
+    fatal = data.draw(st.integers(0, shards - 1))
+
+    class Slow(Simulation):
+        """Workers count all that they were given, and die, before they send any of it, at the draw of a lot."""
+
+        def poll(self) -> None:
+            worker = self.data.draw(st.sampled_from([each for each in self.workers if each.tasks or not each.ready]))
+            own = worker.shards()
+            if not worker.ready:
+                worker.ready = True
+            elif own[0].place == fatal or Node(0, fatal) in own and self.data.draw(st.booleans()):
+                self.replace(worker, "killed")
+            else:
+                self.finish(worker, own[0], "")
+
+        def goes_wrong(self) -> bool:
+            return False
+
+    logging.disable()
+    with pytest.raises(EngineError, match=rf"^3 workers died at shard {fatal + 1} of {shards} "):
+        list(Slow(data, shards, workers, 0).run())
+    logging.disable(logging.NOTSET)
+
+
 def test_nobody_runs_far_ahead_of_a_shard_that_is_slow() -> None:
     tree = MergeTree(1000, levels=1, ahead=2 * AHEAD)
     taken = [tree.take() for _ in range(7)]

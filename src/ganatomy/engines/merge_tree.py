@@ -74,6 +74,11 @@ class MergeTree:
         """How many shards are not assigned."""
         return len(self._open)
 
+    @property
+    def following(self) -> int | None:
+        """The shard that is assigned next; None if all are."""
+        return self._open[0] if self._open else None
+
     def span(self, node: Node) -> range:
         """Return the shards below a node."""
         return range(node.place << node.level, min((node.place + 1) << node.level, self._shards))
@@ -166,6 +171,7 @@ class Scheduler(ABC):
         self._shards, self._devices = shards, devices[: len(shards)]
         self._tree = MergeTree(len(shards), levels, AHEAD * len(self._devices) + ((1 << levels) if levels else 0))
         self._deaths: Counter[Node | None] = Counter()
+        self._suspects: set[int] = set()
 
     @abstractmethod
     def hire(self, device: str) -> Any:
@@ -216,7 +222,9 @@ class Scheduler(ABC):
     def replace(self, worker: Any, reason: str, blame: bool = True) -> None:
         """Start another worker in the place of one that died, and have all its tasks done again.
 
-        One that dies again and again before it has started is not replaced while others are running.
+        One that dies again and again before it has started is not replaced while others are running. Results that it
+        had not sent yet are lost with it, so it may have been counting any of its shards: from now on each of them is
+        given to a worker that has no other, and the one that kills again is known.
 
         Args:
             blame: whether the shard may be the cause.
@@ -225,6 +233,8 @@ class Scheduler(ABC):
         task = worker.current()
         where = f"at {self._describe(task)}" if task else "with nothing to do" if worker.ready else "as it started"
         self._deaths[task] += blame
+        if blame:
+            self._suspects.update(node.place for node in worker.shards())
         enough = self._deaths[task] >= TRIES
         if enough and (task or not any(each.ready for each in self.workers)):
             raise EngineError(
@@ -250,7 +260,10 @@ class Scheduler(ABC):
             self._give((owners or usable)[0], node, tuple(results))
         while usable:
             worker = min(usable, key=lambda each: len(each.shards()))
-            most = QUEUED if self._tree.waiting > len(usable) else 1  # at the end none waits behind another
+            if self._tree.following in self._suspects or self._suspects.intersection(n.place for n in worker.shards()):
+                most = 1  # alone, see `replace`
+            else:
+                most = QUEUED if self._tree.waiting > len(usable) else 1  # at the end none waits behind another
             if len(worker.shards()) >= most or (shard := self._tree.take()) is None:
                 return
             self._give(worker, Node(0, shard), ())
