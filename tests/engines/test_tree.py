@@ -106,7 +106,7 @@ def test_the_shard_that_kills_is_named_though_results_before_it_were_not_sent(
             own = worker.shards()
             if not worker.ready:
                 worker.ready = True
-            elif own[0].place == fatal or Node(0, fatal) in own and self.data.draw(st.booleans()):
+            elif own[0].place == fatal or (Node(0, fatal) in own and self.data.draw(st.booleans())):
                 self.replace(worker, "killed")
             else:
                 self.finish(worker, own[0], "")
