@@ -28,8 +28,9 @@ from ganatomy.experiments.causal.optimise import Objective, clipped
 from ganatomy.experiments.causal.optimise import effect as delta
 from ganatomy.experiments.causal.pool import open_pool, pooling
 from ganatomy.experiments.causal.source import Source, open_source
-from ganatomy.report.charts import Line, as_file, even_axis, line_chart, log_axis
+from ganatomy.report.charts import Line, LineChart, even_axis, log_axis
 from ganatomy.report.palette import NEUTRAL, concept_colours
+from ganatomy.report.svg import as_file
 from ganatomy.study import Study
 
 OTHER_SEED = 1_000_003
@@ -124,7 +125,7 @@ def figure(curves: dict[str, list[Row]], concept: str, colour: str) -> str:
     x = log_axis("images drawn and segmented", [v for line in lines for v in line.x], lambda value: f"{value:,.0f}")
     y = even_axis("held-out effect", [v for line in lines for v in line.reach()], lambda value: f"{value:.1f}")
     title = f"What it takes to find the units of {concept}"
-    return as_file(title, (), [("Inserted, less what is left when ablated", line_chart(lines, x, y, title))])
+    return as_file(title, (), [("Inserted, less what is left when ablated", LineChart(lines, x, y, title))])
 
 
 def run(given: argparse.Namespace, source: Source) -> Row:

@@ -44,7 +44,8 @@ from ganatomy.experiments.model_pair import Models
 from ganatomy.experiments.sampling import observe
 from ganatomy.experiments.shards import calibration_parts, measure_levels, tally_shard
 from ganatomy.models.generators.progan import ProGAN, progan_network
-from ganatomy.report.charts import Line, as_file, line_chart, log_axis
+from ganatomy.report.charts import Line, LineChart, log_axis
+from ganatomy.report.svg import as_file
 from ganatomy.study.files import write_tensors
 
 Row = dict[str, Any]
@@ -266,7 +267,7 @@ def figure(rows: Sequence[Row]) -> str:
             lines.append(Line(name, x, y, [0.0] * len(own), "currentColor", dash))
         across = log_axis("workers", [v for line in lines for v in line.x], lambda value: f"{value:,.0f}")
         up = log_axis("times one worker", [v for line in lines for v in line.y], lambda value: f"{value:,.0f}")
-        blocks.append((case, line_chart(lines, across, up, case)))
+        blocks.append((case, LineChart(lines, across, up, case)))
     return as_file("How many times as fast so many workers are", (), blocks)
 
 

@@ -25,10 +25,10 @@ from ganatomy.core.errors import GanatomyError
 from ganatomy.core.files import write_text
 from ganatomy.experiments.bootstrap import ALL
 from ganatomy.experiments.compare.comparison import Comparison
-from ganatomy.report.charts import as_file
 from ganatomy.report.formats import with_error
 from ganatomy.report.monitor.curves import count_charts
 from ganatomy.report.monitor.page import write_monitor_report
+from ganatomy.report.svg import as_file
 from ganatomy.report.tables import rows
 
 KEPT = Path(__file__).parent / "variants"

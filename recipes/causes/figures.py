@@ -10,9 +10,10 @@ from ganatomy.report.causal.ace import ace_chart
 from ganatomy.report.causal.effect import effect_cards
 from ganatomy.report.causal.section import colours_of, target_of
 from ganatomy.report.causal.tiles import sheet
-from ganatomy.report.charts import Change, as_file, change_chart
+from ganatomy.report.charts import Change, ChangeChart
 from ganatomy.report.figures import save_context, save_trace
 from ganatomy.report.formats import percent_with_error
+from ganatomy.report.svg import Shown, as_file
 from ganatomy.report.tables import rows
 
 _WIDE, _STRIPS = 880, 4
@@ -50,7 +51,7 @@ def _save_curves(found: Findings, path: Path) -> str:
 
 def _save_objects(effects: list[Effect], path: Path, title: str) -> str:
     """Write how much of each object its ablation leaves, and images of those that change most."""
-    blocks = [("Change of each object's pixels, when the units for it are switched off", _chart(effects))]
+    blocks: list[Shown] = [("Change of each object's pixels, when the units for it are switched off", _chart(effects))]
     order = objects(effects).concept.tolist()
     shown = sorted(effects, key=lambda effect: order.index(_named(effect.spec.concept or "")))
     for effect in dict.fromkeys([*shown[:_STRIPS], shown[-1]]):
@@ -60,7 +61,7 @@ def _save_objects(effects: list[Effect], path: Path, title: str) -> str:
     return path.name
 
 
-def _chart(effects: list[Effect]) -> str:
+def _chart(effects: list[Effect]) -> ChangeChart:
     several = len({effect.spec.generator for effect in effects}) > 1
     colours, concept = colours_of(effects[0].facts), effects[0].spec.concept
     bars = []
@@ -77,7 +78,7 @@ def _chart(effects: list[Effect]) -> str:
                 title=f"{row.concept}, {row.units} units",
             )
         )
-    return change_chart(bars, "Change of each object's pixels", 1.0)
+    return ChangeChart(bars, "Change of each object's pixels", 1.0)
 
 
 def _named(concept: str) -> str:

@@ -5,10 +5,11 @@ import pytest
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.report.html import concept_charts, layer_charts
 from ganatomy.report.palette import category_colours, concept_colours
+from ganatomy.report.svg import svg
 
 
 def test_every_concept_has_a_bar_with_its_count_and_colour(dissection: Dissection) -> None:
-    text = "".join(chart for _, chart in concept_charts(dissection))
+    text = "".join(svg(chart) for _, chart in concept_charts(dissection))
     found = dissection.concepts[dissection.concepts.units_matched > 0]
     assert len(found) >= 5
     for row in found.itertuples():
@@ -20,14 +21,14 @@ def test_every_concept_has_a_bar_with_its_count_and_colour(dissection: Dissectio
 
 
 def test_categories_share_one_scale(dissection: Dissection) -> None:
-    text = "".join(chart for _, chart in concept_charts(dissection))
+    text = "".join(svg(chart) for _, chart in concept_charts(dissection))
     widths = [float(w) for w in re.findall(r'<rect x="27.00%" width="([\d.]+)%"', text)]
     matched = dissection.concepts.units_labelled
     assert max(widths) / min(widths) == pytest.approx(matched.max() / matched[matched > 0].min(), rel=1e-3)
 
 
 def test_layers_show_their_counts(dissection: Dissection) -> None:
-    units, concepts, mean = (chart for _, chart in layer_charts(dissection))
+    units, concepts, mean = (svg(chart) for _, chart in layer_charts(dissection))
     for row in dissection.by_layer.itertuples():
         assert f">{row.matched} of {row.units}</text>" in units
         assert f">{row.concepts}</text>" in concepts

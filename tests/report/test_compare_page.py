@@ -22,6 +22,7 @@ from ganatomy.report.compare.concepts import change_charts, concept_charts
 from ganatomy.report.compare.counts import count_charts, layer_charts
 from ganatomy.report.compare.page import answer, comparison_blocks, comparison_html, question, write_comparison
 from ganatomy.report.compare.side_by_side import quality_charts
+from ganatomy.report.svg import svg
 
 DEEP: Mapping[str, Sequence[str | None]] = {
     "layer1": [None, "tree", None, None],
@@ -129,10 +130,10 @@ def test_names_cannot_break_out(tmp_path: Path, drawn: None) -> None:
 
 
 def test_all_studies_have_the_same_concepts_in_the_same_order_to_the_same_scale(three: Comparison) -> None:
-    charts = [svg for _, svg in concept_charts(three, "layer2")]
-    names = [re.findall(r'<text x="26[^>]*>(\w+)<', svg) for svg in charts]
+    charts = [svg(chart) for _, chart in concept_charts(three, "layer2")]
+    names = [re.findall(r'<text x="26[^>]*>(\w+)<', text) for text in charts]
     assert names == [["door", "tree", "dome", "brick"]] * 3
-    widths = [re.findall(r'width="([\d.]+)%" y', svg) for svg in charts]
+    widths = [re.findall(r'width="([\d.]+)%" y', text) for text in charts]
     door, tree = widths[0][:2]
     assert float(door) == pytest.approx(2 * float(tree), abs=0.02)
     assert widths[1][0] == tree, "one unit is as long here as there"
@@ -140,15 +141,16 @@ def test_all_studies_have_the_same_concepts_in_the_same_order_to_the_same_scale(
 
 
 def test_what_is_not_sure_has_a_question_mark(three: Comparison) -> None:
-    (heading, svg), *_ = change_charts(three, "layer2")
+    (heading, chart), *_ = change_charts(three, "layer2")
+    text = svg(chart)
     assert heading == "from one to other"
-    assert "2 → 0 vanished<" in svg
-    assert "0 → 1 appeared?<" in svg
-    assert svg.index("vanished") < svg.index("appeared?"), "the sure ones first"
+    assert "2 → 0 vanished<" in text
+    assert "0 → 1 appeared?<" in text
+    assert text.index("vanished") < text.index("appeared?"), "the sure ones first"
 
 
 def test_counts_have_lines_for_their_errors(three: Comparison) -> None:
-    matched, concepts, _ = (svg for _, svg in count_charts(three, "layer2"))
+    matched, concepts, _ = (svg(chart) for _, chart in count_charts(three, "layer2"))
     assert "2.00 ± 0.71" in concepts
     assert matched.count("<line") == 3
 
@@ -159,13 +161,13 @@ def test_curves_go_over_the_layers_of_every_study(three: Comparison) -> None:
         *(f"{name}: {what}" for what in ("matched units", "distinct concepts") for name in three.spec.names),
         "matched units of all categories",
     ]
-    one = ET.fromstring(layer_charts(three)[0][1])  # noqa: S314
+    one = ET.fromstring(svg(layer_charts(three)[0][1]))  # noqa: S314
     titles = [title.text for title in one.iter("title")]
     assert "material, layer 2: 0.5 ± 0" in titles, "two of four units of the third layer"
 
 
 def test_quality_is_drawn_against_counts_with_both_errors(three: Comparison) -> None:
-    charts = dict(quality_charts(three))
+    charts = {heading: svg(chart) for heading, chart in quality_charts(three)}
     distances = ("Fréchet distance", "sliced Wasserstein distance × 10³")
     counts = ("matched units", "distinct concepts")
     assert list(charts) == [f"{what} against {x}" for x in distances for what in counts]

@@ -6,26 +6,27 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from ganatomy.report.charts import Axis, Line, Point, even_axis, line_chart, log_axis, named_axis, scatter_chart
+from ganatomy.report.charts import Axis, Line, LineChart, Point, ScatterChart, even_axis, log_axis, named_axis
+from ganatomy.report.svg import svg
 
 X = Axis("units", [(0, "0"), (5, "5"), (10, "10")])
 Y = Axis("left", [(0, "0 %"), (1, "100 %")])
 
 
-def parse(svg: str) -> ET.Element:
-    return ET.fromstring(svg)
+def parse(text: str) -> ET.Element:
+    return ET.fromstring(text)
 
 
-def circles(svg: str) -> list[tuple[float, float]]:
-    return [(float(c.attrib["cx"].rstrip("%")), float(c.attrib["cy"])) for c in parse(svg).iter("circle")]
+def circles(text: str) -> list[tuple[float, float]]:
+    return [(float(c.attrib["cx"].rstrip("%")), float(c.attrib["cy"])) for c in parse(text).iter("circle")]
 
 
-def texts(svg: str) -> dict[str, ET.Element]:
-    return {"".join(t.itertext()).strip("● "): t for t in parse(svg).iter("text")}
+def texts(text: str) -> dict[str, ET.Element]:
+    return {"".join(t.itertext()).strip("● "): t for t in parse(text).iter("text")}
 
 
 def test_points_stand_over_their_marks() -> None:
-    chart = line_chart([Line("a", [0, 10], [0, 1], [0, 0], "#112233")], X, Y, "t")
+    chart = svg(LineChart([Line("a", [0, 10], [0, 1], [0, 0], "#112233")], X, Y, "t"))
     named = texts(chart)
     (left, low), (right, high) = circles(chart)
     assert (left, right) == tuple(float(named[mark].attrib["x"].rstrip("%")) for mark in ("0", "10"))
@@ -36,7 +37,7 @@ def test_points_stand_over_their_marks() -> None:
 def test_on_a_logarithmic_axis_equal_ratios_are_equally_far_apart() -> None:
     axis = log_axis("images", [1200, 60_000], lambda value: f"{value:,.0f}")
     assert [text for _, text in axis.ticks] == ["1,000", "2,000", "5,000", "10,000", "20,000", "50,000", "100,000"]
-    chart = line_chart([Line("a", [1000, 10_000, 100_000], [0, 1, 0], [0, 0, 0], "#112233")], axis, Y, "t")
+    chart = svg(LineChart([Line("a", [1000, 10_000, 100_000], [0, 1, 0], [0, 0, 0], "#112233")], axis, Y, "t"))
     (first, _), (middle, _), (last, _) = circles(chart)
     assert middle == pytest.approx((first + last) / 2)
     assert last == float(texts(chart)["100,000"].attrib["x"].rstrip("%"))
@@ -44,7 +45,7 @@ def test_on_a_logarithmic_axis_equal_ratios_are_equally_far_apart() -> None:
 
 
 def test_the_band_is_one_error_either_way() -> None:
-    chart = line_chart([Line("a", [0, 10], [0.5, 0.5], [0.1, 0.25], "#112233")], X, Y, "t")
+    chart = svg(LineChart([Line("a", [0, 10], [0.5, 0.5], [0.1, 0.25], "#112233")], X, Y, "t"))
     band, path = (p.attrib["d"] for p in parse(chart).iter("path"))
     assert band == "M0.0 400.0L1000.0 250.0L1000.0 750.0L0.0 600.0Z"
     assert path == "M0.0 500.0L1000.0 500.0"
@@ -52,7 +53,7 @@ def test_the_band_is_one_error_either_way() -> None:
 
 def test_what_is_missing_leaves_a_gap() -> None:
     line = Line("a", [0, 1, 2, 3], [1, math.nan, 1, 1], [0.1, 0.1, math.nan, 0.1], "#112233")
-    chart = line_chart([line], X, Y, "t")
+    chart = svg(LineChart([line], X, Y, "t"))
     assert len(circles(chart)) == 3
     assert "nan" not in chart
     assert next(p.attrib["d"] for p in parse(chart).iter("path") if "stroke" in p.attrib).count("M") == 2
@@ -61,12 +62,14 @@ def test_what_is_missing_leaves_a_gap() -> None:
 
 def test_a_line_without_any_point_is_not_named() -> None:
     lines = [Line("here", [0], [1], [0], "#112233"), Line("gone", [0], [math.nan], [0], "#112233")]
-    assert "gone" not in texts(line_chart(lines, X, Y, "t"))
+    assert "gone" not in texts(svg(LineChart(lines, X, Y, "t")))
 
 
 def test_names_do_not_touch() -> None:
     lines = [Line(f"line {i}", [0, 10], [1, 0.5 + 0.001 * i], [0, 0], "#112233") for i in range(4)]
-    heights = sorted(float(t.attrib["y"]) for name, t in texts(line_chart(lines, X, Y, "t")).items() if "line" in name)
+    heights = sorted(
+        float(t.attrib["y"]) for name, t in texts(svg(LineChart(lines, X, Y, "t"))).items() if "line" in name
+    )
     assert min(b - a for a, b in itertools.pairwise(heights)) >= 15
 
 
@@ -79,7 +82,7 @@ def test_an_axis_covers_all_and_zero_in_round_steps() -> None:
 
 def test_scattered_points_and_the_line_of_equality() -> None:
     points = [Point(0, 0, "#112233", "a <b>"), Point(10, math.nan, "#112233", "none")]
-    chart = scatter_chart(points, X, Axis("y", [(0, "0"), (10, "10")]), "t", diagonal=True)
+    chart = svg(ScatterChart(points, X, Axis("y", [(0, "0"), (10, "10")]), "t", diagonal=True))
     assert len(circles(chart)) == 1
     assert next(parse(chart).iter("circle"))[0].text == "a <b>"
     dashed = next(e for e in parse(chart).iter("line") if "stroke-dasharray" in e.attrib)
@@ -92,7 +95,7 @@ def test_names_of_points_do_not_cover_each_other() -> None:
     points = [Point(0.3, 5.0, "#000", "", name=f"model {i}") for i in range(3)] + [
         Point(0.9, 5.0, "#000", "", name="far")
     ]
-    drawn = scatter_chart(points, x, y, "models")
+    drawn = svg(ScatterChart(points, x, y, "models"))
     heights = {name: float(height) for height, name in re.findall(r'y="([\d.]+)"[^>]*>(model \d|far)<', drawn)}
     near = sorted(heights[f"model {i}"] for i in range(3))
     assert min(b - a for a, b in itertools.pairwise(near)) >= 12

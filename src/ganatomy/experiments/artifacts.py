@@ -36,7 +36,7 @@ from ganatomy.experiments.real_comparison import (
     named_reals,
 )
 from ganatomy.experiments.result import Result
-from ganatomy.report.causal.artifacts import artifacts_section, artifacts_tables
+from ganatomy.report.causal.artifacts import artifacts_chart, artifacts_section, artifacts_tables
 from ganatomy.stats.frechet import FeatureMoments, frechet_distance, sampling_bias
 from ganatomy.stats.unit_frechet import unit_frechet
 from ganatomy.study import as_bad_file
@@ -227,6 +227,7 @@ ARTIFACTS = Experiment(
     result=Artifacts,
     tables=artifacts_tables,
     section=artifacts_section,
+    chart=artifacts_chart,
     run=RUN,
     example='ganatomy.artifacts("study", layer="layer4", real="scenes:church").table',
 )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from ganatomy.experiments.causal.source import SampleSpec, Source
     from ganatomy.report.causal.section import Section
+    from ganatomy.report.charts import Drawing
     from ganatomy.report.tables import Table
 
 EXPERIMENTS: Mapping[str, str] = {
@@ -121,6 +122,7 @@ class Experiment(Generic[R]):
         result: has ``open(directory)``.
         tables: makes the tables that a page and a terminal show of a result.
         section: makes the section of a page from a result.
+        chart: makes its main chart; that of its first table where not given.
         groups: dataclasses whose fields are options beside those of the Spec, such as `Wanted`.
         filled: fields of the Spec that the plan sets.
         planned: options that differ, for the plan, from the same value given: it decides them.
@@ -140,6 +142,7 @@ class Experiment(Generic[R]):
     result: type[R]
     tables: Callable[[Any], Sequence["Table"]]
     section: Callable[[Any], "Section"]
+    chart: Callable[[Any], "Drawing"] | None = None
     groups: tuple[type, ...] = ()
     filled: frozenset[str] = frozenset()
     planned: frozenset[str] = frozenset()

@@ -25,6 +25,7 @@ from ganatomy.experiments.tables import Scores, concept_table, layer_table, pair
 from ganatomy.experiments.top_images import Strip, Strips, top_ids
 from ganatomy.experiments.warnings import concept_warnings, sample_warnings
 from ganatomy.models.generators import LayerShape
+from ganatomy.report.charts import Drawing
 from ganatomy.stats.levels import ActivationLevels
 from ganatomy.stats.scores import information_quality, iou, rates
 from ganatomy.stats.topk import TopImages
@@ -239,10 +240,16 @@ class Dissection(Summarised):
 
     def show(self, layer: str, unit: int) -> "UnitCard":
         """Return the card of a unit; a notebook draws it."""
-        from ganatomy.report.card import unit_card  # one of two imports of the report, see architecture.md
+        from ganatomy.report.card import unit_card  # an import of the report, see architecture.md
 
         self._row(layer, unit)
         return unit_card(self, layer, unit)
+
+    def chart(self) -> Drawing:
+        """Return the matched units of every layer, by category."""
+        from ganatomy.report.html import unit_chart
+
+        return unit_chart(self)
 
     def _warnings(self) -> list[str]:
         with as_bad_file(self.study.directory):

@@ -13,7 +13,7 @@ from ganatomy.experiments.causal.source import Source
 from ganatomy.experiments.real_comparison import RUN, ArtifactSpec, describing_seconds, named_reals
 from ganatomy.experiments.repair import UNION, Repair, RepairSpec, check_sets, run_repair
 from ganatomy.remote import local_path
-from ganatomy.report.causal.repair import repair_section, repair_tables
+from ganatomy.report.causal.repair import repair_chart, repair_section, repair_tables
 from ganatomy.study import spec_digest
 
 SHARED = ("real", "reals", "features", "images", "top", "seed")
@@ -131,6 +131,7 @@ REPAIR = Experiment(
     result=Repair,
     tables=repair_tables,
     section=repair_section,
+    chart=repair_chart,
     run=RUN,
     example='ganatomy.repair("study", layer="layer4", real="scenes:church", worst=20).opens',
 )

@@ -5,15 +5,22 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass
 from html import escape
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import pandas as pd
 
+from ganatomy.annotations.store import as_text
 from ganatomy.core.errors import BadFile
 from ganatomy.experiments.base import Tensors, experiment_of
+from ganatomy.remote import write_text
 from ganatomy.report.causal.section import Section
+from ganatomy.report.charts import Drawing
+from ganatomy.report.plots import plot
 from ganatomy.report.tables import Table
 from ganatomy.study import Study
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 R = TypeVar("R", bound="Result")
 S = TypeVar("S")
@@ -43,6 +50,26 @@ class Summarised:
     def summary(self) -> str:
         """Return what was found, in a few lines; first why it is no finding, where that is so."""
         return "\n".join([*self.warnings, *self._summary()])
+
+    def chart(self) -> Drawing:
+        """Return its main chart, as the report shows it."""
+        raise NotImplementedError
+
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
+        """Draw its main chart with matplotlib: on the given axes, or on those of a new figure; return the axes.
+
+        Raises:
+            BadValue: matplotlib is not installed: ``pip install 'ganatomy[plot]'``.
+        """
+        return plot(self.chart(), ax)
+
+    def to_csv(self, path: str | Path | None = None) -> str | None:
+        """Write `table` as CSV to a file, or to a URL; return the text where no path is given."""
+        text: str = as_text(self.table).to_csv(index=False)
+        if path is None:
+            return text
+        write_text(path, text)
+        return None
 
     def _repr_html_(self) -> str:
         lines = "<br>".join(map(escape, self.summary().splitlines()))
@@ -102,6 +129,11 @@ class Result(Summarised):
         section = experiment_of(self).section(self)
         spec = {**vars(self.spec), **self.study.run_json}
         return dataclasses.replace(section, spec=spec, facts=self.facts, warnings=self.warnings)
+
+    def chart(self) -> Drawing:
+        """Return its main chart, as the report shows it."""
+        own = experiment_of(self).chart
+        return self.tables()[0].chart() if own is None else own(self)
 
     def tables(self) -> list[Table]:
         """Return the tables that a page and a terminal show."""

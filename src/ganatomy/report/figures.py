@@ -14,10 +14,11 @@ from ganatomy.report.causal.ace import save_ace_curve as save_ace_curve
 from ganatomy.report.causal.context import save_context as save_context
 from ganatomy.report.causal.effect import save_effect as save_effect
 from ganatomy.report.causal.trace import save_trace as save_trace
-from ganatomy.report.charts import Piece, as_file
+from ganatomy.report.charts import Piece
 from ganatomy.report.html import concept_charts, layer_charts
 from ganatomy.report.images import outlined, side_by_side
 from ganatomy.report.palette import NEUTRAL, category_colours, concept_colours
+from ganatomy.report.svg import as_file
 from ganatomy.report.tables import best_units
 from ganatomy.report.tables import rows as table_rows
 

@@ -12,7 +12,8 @@ import pandas as pd
 from ganatomy.core.vocabulary import addresses
 from ganatomy.remote import write_text
 from ganatomy.report.atlas import Atlas, draw_atlas
-from ganatomy.report.charts import Bar, Chart, Piece, bar_chart
+from ganatomy.report.causal.section import figures
+from ganatomy.report.charts import Bar, BarChart, Chart, Piece
 from ganatomy.report.embed import embed
 from ganatomy.report.formats import count
 from ganatomy.report.page import model_name, static, template
@@ -82,28 +83,33 @@ def concept_charts(dissection: "Dissection") -> list[Chart]:
     table = dissection.concepts[dissection.concepts["units_matched"] > 0]
     table = table.sort_values(["units_matched", "units_labelled"], ascending=False, kind="stable")
     scale = float(table["units_matched"].max()) if len(table) else 1.0
-    charts = []
+    charts: list[Chart] = []
     for category in category_colours(dissection.vocabulary):
         own = rows(table[table["category"] == category])
         bars = [_concept_bar(r, keys[r.concept, category], colours[r.concept, category]) for r in own]
         if bars:
-            chart = bar_chart(bars, f"Units per {category} concept", scale)
+            chart = BarChart(bars, f"Units per {category} concept", scale)
             charts.append((f"{category}: {count(len(bars), 'concept')}", chart))
     return charts
+
+
+def unit_chart(dissection: "Dissection") -> BarChart:
+    """Return the matched units of every layer, by category."""
+    colours = {c: v for c, v in category_colours(dissection.vocabulary).items() if c in dissection.by_layer.columns}
+    bars = [_units_bar(row, colours) for row in rows(dissection.by_layer)]
+    return BarChart(bars, "Matched units per layer, by category", legend=colours)
 
 
 def layer_charts(dissection: "Dissection") -> list[Chart]:
     """Return charts with one row per layer: matched units by category, distinct concepts, mean IoU (Figure 6)."""
     layers = rows(dissection.by_layer)
-    colours = {c: v for c, v in category_colours(dissection.vocabulary).items() if c in dissection.by_layer.columns}
     iou = {str(layer): own["iou"] for layer, own in dissection.units.groupby("layer")}
-    units = [_units_bar(row, colours) for row in layers]
     concepts = [Bar(r.layer, (Piece(r.concepts, NEUTRAL, ""),), f"{r.concepts}", _gallery(r.layer)) for r in layers]
     means = [_mean_bar(row, iou[row.layer]) for row in layers]
-    quartiles = bar_chart(means, "Mean IoU per layer, with the middle half of its units")
+    quartiles = BarChart(means, "Mean IoU per layer, with the middle half of its units")
     return [
-        ("Matched units, by category", bar_chart(units, "Matched units per layer, by category")),
-        ("Distinct concepts among them", bar_chart(concepts, "Distinct concepts per layer")),
+        ("Matched units, by category", unit_chart(dissection)),
+        ("Distinct concepts among them", BarChart(concepts, "Distinct concepts per layer")),
         ("Mean IoU (line: the middle half of units)", quartiles),
     ]
 
@@ -157,8 +163,8 @@ def _facts(dissection: "Dissection") -> dict[str, Any]:
         "verb": "draw" if facts.get("draws", True) else "see",
         "warnings": dissection.warnings,
         "numbers": numbers,
-        "concept_charts": concept_charts(dissection),
-        "layer_charts": layer_charts(dissection),
+        "concept_charts": figures(*concept_charts(dissection)),
+        "layer_charts": figures(*layer_charts(dissection)),
         "categories": category_colours(dissection.vocabulary),
         "rare": [(row.concept, f"{100 * row.share:.2g} %") for row in rows(rare)],
         "never": list(concepts[concepts["share"] == 0]["concept"]),

@@ -1,6 +1,7 @@
 """A table is declared once, as a list of columns: its HTML, its text for a terminal and its CSV follow from that."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -8,10 +9,14 @@ from urllib.parse import quote
 
 import pandas as pd
 
+from ganatomy.report.charts import Change, ChangeChart
 from ganatomy.report.formats import number
+from ganatomy.report.palette import ordered_colours
 
 CLEAREST = 12
 """Units that the report begins with."""
+_DRAWN = 24
+"""Rows of a table that a chart shows."""
 ALL = "all"
 """The layer or category of a row of counts that sums over all of them."""
 
@@ -51,6 +56,15 @@ class Column:
     help: str = ""
     brief: bool = True
 
+    @property
+    def heading(self) -> str:
+        """What stands above it."""
+        return self.title or self.name
+
+    def number(self, row: Mapping[Any, Any]) -> tuple[float, float]:
+        """Return the number and its standard error in a row; NaN for one that is not known."""
+        return row[self.name], row.get(self.error, math.nan)
+
     def cells(self, frame: pd.DataFrame) -> list[str]:
         """Return the text of each cell."""
         columns = [frame[name] for name in (self.name, self.error) if name in frame]
@@ -67,6 +81,9 @@ class Table:
         columns: from left to right; the first names the rows. Those that the data frame lacks are left out.
         frame: its rows, those first that matter most.
         brief: how many of them a terminal shows.
+        keys: how many of the first columns name a row together.
+        drawn: columns whose numbers a chart shows; where none is named, the first that has errors.
+        control: a column of controls, which a chart shows beside them.
     """
 
     name: str
@@ -74,6 +91,9 @@ class Table:
     columns: Sequence[Column]
     frame: pd.DataFrame
     brief: int = 12
+    keys: int = 1
+    drawn: Sequence[str] = ()
+    control: str = ""
 
     @property
     def present(self) -> list[Column]:
@@ -84,7 +104,7 @@ class Table:
         """Return it as HTML; ``sort.js`` sorts it by the column whose heading is chosen."""
         columns = self.present
         head = "".join(
-            f'<th scope="col"{_figure(i)}{_title(each.help)}>{escape(each.title or each.name)}</th>'
+            f'<th scope="col"{_figure(i)}{_title(each.help)}>{escape(each.heading)}</th>'
             for i, each in enumerate(columns)
         )
         body = "".join(f"<tr>{_row(cells)}</tr>" for cells in zip(*(c.cells(self.frame) for c in columns), strict=True))
@@ -98,6 +118,28 @@ class Table:
     def folded(self, summary: str = "All numbers") -> str:
         """Return it as HTML that is folded."""
         return folded(summary, self.html())
+
+    def chart(self) -> ChangeChart:
+        """Return the numbers of its first rows as bars with their errors, beside the controls of the rows."""
+        columns = {each.name: each for each in self.present}
+        drawn = [columns[name] for name in self.drawn] or [each for each in self.present if each.error][:1]
+        keys = (each.cells(self.frame) for each in self.present[: self.keys])
+        shown = zip(zip(*keys, strict=True), self.frame.head(_DRAWN).to_dict("records"), strict=False)
+        colours = ordered_colours(len(drawn))
+        bars = [
+            Change(
+                ", ".join([*names, *([each.heading] if len(drawn) > 1 else [])]),
+                *each.number(row),
+                colour,
+                each.form(*each.number(row)),
+                columns[self.control].number(row) if self.control else None,
+            )
+            for names, row in shown
+            for each, colour in zip(drawn, colours, strict=True)
+        ]
+        title = self.caption if len(drawn) > 1 else f"{self.caption}: {drawn[0].heading}"
+        control = columns[self.control].heading if self.control else ""
+        return ChangeChart(bars, title, control=control, form=drawn[0].form)
 
     def csv(self) -> str:
         """Return its numbers and their errors as CSV, to six digits."""

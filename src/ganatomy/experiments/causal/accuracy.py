@@ -27,7 +27,7 @@ from ganatomy.experiments.run_options import RunOptions
 from ganatomy.experiments.warnings import SURE, percent
 from ganatomy.interventions import Intervention, check_units
 from ganatomy.models.generators.classifier import Classifier
-from ganatomy.report.causal.accuracy import accuracy_section, accuracy_tables
+from ganatomy.report.causal.accuracy import accuracy_chart, accuracy_section, accuracy_tables
 from ganatomy.stats.predictions import Overall, Predictions
 
 Units = Sequence[int]
@@ -236,6 +236,7 @@ ACCURACY = Experiment(
     result=Accuracy,
     tables=accuracy_tables,
     section=accuracy_section,
+    chart=accuracy_chart,
     run=RunOptions(64, 256),
     draws=False,
     example='ganatomy.accuracy("study", layer="layer3", concept="water").classes',

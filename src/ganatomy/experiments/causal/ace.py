@@ -48,7 +48,7 @@ from ganatomy.experiments.run_options import RunOptions
 from ganatomy.experiments.warnings import exceeds
 from ganatomy.interventions import Intervention
 from ganatomy.models.generators.latents import standard_normal
-from ganatomy.report.causal.ace import ace_section, ace_tables
+from ganatomy.report.causal.ace import ace_chart, ace_section, ace_tables
 from ganatomy.stats.base import concat
 from ganatomy.stats.paired import PairedChange, holds_zero
 from ganatomy.stats.regions import concept_counts
@@ -394,6 +394,7 @@ ACE = Experiment(
     result=Ace,
     tables=ace_tables,
     section=ace_section,
+    chart=ace_chart,
     several="concept",
     example='ganatomy.ace("study", layer="layer4", concept="tree").effects',
 )

@@ -62,7 +62,7 @@ from ganatomy.experiments.result import Result
 from ganatomy.experiments.run_options import RunOptions
 from ganatomy.experiments.warnings import insertion_warnings
 from ganatomy.models.generators.protocol import Edit
-from ganatomy.report.causal.context import context_section, context_tables
+from ganatomy.report.causal.context import context_section, context_tables, main_chart
 from ganatomy.stats.base import concat
 from ganatomy.stats.clusters import clustered_mean
 from ganatomy.study import Study
@@ -350,6 +350,7 @@ CONTEXT = Experiment(
     result=Context,
     tables=context_tables,
     section=context_section,
+    chart=main_chart,
     run=RunOptions(shard=10),
     example='ganatomy.context("study", concept="door").under',
 )

@@ -42,7 +42,7 @@ from ganatomy.experiments.warnings import exceeds
 from ganatomy.interventions import Intervention, edits_json, place, read_edits, write_edits
 from ganatomy.models.generators import LayerShape
 from ganatomy.remote import download, local_path
-from ganatomy.report.causal.effect import effect_section, effect_tables
+from ganatomy.report.causal.effect import effect_chart, effect_section, effect_tables
 from ganatomy.report.tables import rows
 from ganatomy.stats.base import Merge, concat
 from ganatomy.stats.paired import PairedChange
@@ -383,6 +383,7 @@ ABLATE = Experiment(
     result=Effect,
     tables=effect_tables,
     section=effect_section,
+    chart=effect_chart,
     example='ganatomy.ablate("study", layer="layer4", concept="tree", top=20)',
 )
 INSERT = Experiment(
@@ -398,6 +399,7 @@ INSERT = Experiment(
     result=Effect,
     tables=effect_tables,
     section=effect_section,
+    chart=effect_chart,
     example='ganatomy.insert("study", concept="door", at=(9, 6)).table',
 )
 APPLY = Experiment(
@@ -411,5 +413,6 @@ APPLY = Experiment(
     result=Effect,
     tables=effect_tables,
     section=effect_section,
+    chart=effect_chart,
     example='ganatomy.apply_edits("study", edit="edit.json").table',
 )

@@ -28,7 +28,7 @@ from ganatomy.experiments.result import Result
 from ganatomy.experiments.run_options import RunOptions
 from ganatomy.experiments.warnings import insertion_warnings
 from ganatomy.models.generators import Generator
-from ganatomy.report.causal.trace import trace_section, trace_tables
+from ganatomy.report.causal.trace import trace_chart, trace_section, trace_tables
 from ganatomy.stats.base import Accumulator, Merge, add, concat
 from ganatomy.stats.clusters import clustered_mean
 from ganatomy.study import Study
@@ -291,6 +291,7 @@ TRACE = Experiment(
     result=Trace,
     tables=trace_tables,
     section=trace_section,
+    chart=trace_chart,
     run=RunOptions(shard=20),
     example='ganatomy.trace("study", concept="door").lines',
 )

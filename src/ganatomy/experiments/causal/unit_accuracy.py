@@ -29,7 +29,7 @@ from ganatomy.experiments.causal.choice import random_sets
 from ganatomy.experiments.causal.source import SampleSpec, Source, at_least, default_directory
 from ganatomy.experiments.result import Result
 from ganatomy.experiments.run_options import RunOptions
-from ganatomy.report.causal.accuracy import unit_accuracy_section, unit_accuracy_tables
+from ganatomy.report.causal.accuracy import unit_accuracy_chart, unit_accuracy_section, unit_accuracy_tables
 from ganatomy.stats.predictions import Predictions
 
 
@@ -238,6 +238,7 @@ UNIT_ACCURACY = Experiment(
     result=UnitAccuracy,
     tables=unit_accuracy_tables,
     section=unit_accuracy_section,
+    chart=unit_accuracy_chart,
     run=RunOptions(64, 256),
     draws=False,
     example='ganatomy.unit_accuracy("study", layer="layer3").table',

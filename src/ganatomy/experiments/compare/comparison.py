@@ -29,6 +29,7 @@ from ganatomy.experiments.compare.studies import (
     shared_concepts,
 )
 from ganatomy.experiments.result import Summarised
+from ganatomy.report.charts import Drawing
 
 QUALITY = ("real", "reals", "images", "features")
 """Fields of `QualitySpec` that a comparison takes."""
@@ -96,6 +97,13 @@ class Comparison(Summarised):
         """The layer that is shown first, which is the one with most concepts over all studies."""
         found = self.counts[(self.counts.category == ALL) & self.counts.compared.notna() & (self.counts.layer != ALL)]
         return str(found.groupby("compared", sort=False).concepts.sum().idxmax())
+
+    def chart(self) -> Drawing:
+        """Return the matched units of every concept, each study against one; of one study alone, its matched units."""
+        from ganatomy.report.compare.concepts import against_chart
+        from ganatomy.report.compare.counts import count_charts
+
+        return against_chart(self) if len(self.studies) > 1 else count_charts(self, self.layer)[0][1]
 
     def _warnings(self) -> list[str]:
         return [f"{each.name}: {sentence}" for each in self.studies for sentence in each.dissection.warnings]

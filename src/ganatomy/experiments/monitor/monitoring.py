@@ -14,6 +14,7 @@ from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.monitor.snapshots import Snapshot, read_snapshots
 from ganatomy.experiments.result import Summarised, matched_text
 from ganatomy.remote import local_path
+from ganatomy.report.charts import Drawing
 from ganatomy.study import as_bad_file
 
 Unit = tuple[str, int]
@@ -82,6 +83,12 @@ class Monitoring(Summarised):
             _turnover(history),
             pd.DataFrame(missed, columns=["step", "name", "reason"]),
         )
+
+    def chart(self) -> Drawing:
+        """Return the matched units at every step."""
+        from ganatomy.report.monitor.curves import count_charts
+
+        return count_charts(self)[0][1]
 
     def _warnings(self) -> list[str]:
         step = self.steps[-1]  # early ones show little in any training

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ganatomy.report.causal.section import Block, Section, effect_bar, figures, legend
-from ganatomy.report.charts import Line, change_chart, even_axis, line_chart
+from ganatomy.report.causal.section import RANDOM, Block, Section, effect_bar, figures, legend
+from ganatomy.report.charts import ChangeChart, Line, LineChart, even_axis
 from ganatomy.report.formats import count, effect_text, percent, percent_with_error, sentence
 from ganatomy.report.palette import NEUTRAL
 from ganatomy.report.tables import Column, Table, rows
@@ -61,7 +61,8 @@ def accuracy_section(accuracy: "Accuracy") -> Section:
     )
 
 
-def _lost(accuracy: "Accuracy") -> Block:
+def accuracy_chart(accuracy: "Accuracy") -> ChangeChart:
+    """Return the change of the accuracy of each class, the one first that loses most."""
     bars = [
         effect_bar(
             row[0],
@@ -73,13 +74,16 @@ def _lost(accuracy: "Accuracy") -> Block:
         )
         for row in rows(accuracy.classes.head(_CLASSES))
     ]
+    return ChangeChart(bars, "Change by class", control=RANDOM)
+
+
+def _lost(accuracy: "Accuracy") -> Block:
     lead = (
         "Change of the share of each class's images that are classified correctly; the class comes first that loses "
         "most against all others. The line is one standard error, the mark in the pale band what random units do."
     )
-    return Block(
-        "What each class loses", lead, figures(("classified correctly", change_chart(bars, "Change by class")))
-    )
+    drawn = figures(("classified correctly", accuracy_chart(accuracy)))
+    return Block("What each class loses", lead, drawn)
 
 
 def unit_accuracy_tables(found: "UnitAccuracy") -> list[Table]:
@@ -135,9 +139,19 @@ def unit_accuracy_section(found: "UnitAccuracy") -> Section:
     )
 
 
-def _curves(found: "UnitAccuracy") -> Block:
+def unit_accuracy_charts(found: "UnitAccuracy") -> list[tuple[str, LineChart]]:
+    """Return the accuracy of each class without the units that it needs most, the class first that needs one most."""
     start = set(found.curve[found.curve["n"] == 0]["class"])
     names = [str(name) for name in _most_needed(found)["class"] if name in start][:_CURVES]
+    return [(name, _curve(found.curve[found.curve["class"] == name], name)) for name in names]
+
+
+def unit_accuracy_chart(found: "UnitAccuracy") -> LineChart:
+    """Return the first of these."""
+    return unit_accuracy_charts(found)[0][1]
+
+
+def _curves(found: "UnitAccuracy") -> Block:
     dots = [
         (f"<i class='swatch' style='background:{_COLOUR}'></i>", "the units that the class needs most"),
         (f"<i class='swatch' style='background:{NEUTRAL}'></i>", "random units; the band is their spread"),
@@ -146,18 +160,17 @@ def _curves(found: "UnitAccuracy") -> Block:
         "Accuracy of a class against all others when the units that it needs most are ablated together, by how "
         "many they are. 50 % is chance. Held-out images."
     )
-    drawn = figures(*((name, _curve(found.curve[found.curve["class"] == name], name)) for name in names))
-    return Block("Without the units of a class", lead, legend(dots) + drawn)
+    return Block("Without the units of a class", lead, legend(dots) + figures(*unit_accuracy_charts(found)))
 
 
-def _curve(own: pd.DataFrame, name: str) -> str:
+def _curve(own: pd.DataFrame, name: str) -> LineChart:
     lines = []
     for by, colour, dash, error in (("top", _COLOUR, "", "balanced_error"), ("random", NEUTRAL, "5 4", "spread")):
         way = own[(own["by"] == by) | (own["n"] == 0)].sort_values("n")
         if len(way) > 1:
             lines.append(Line(by, way["n"].tolist(), way["balanced"].tolist(), way[error].tolist(), colour, dash))
     x = even_axis("ablated units", own[own["by"] == "top"]["n"].tolist(), lambda n: f"{n:g}")
-    return line_chart(lines, x, even_axis("against all others", [1.0], percent), f"Accuracy of {name}")
+    return LineChart(lines, x, even_axis("against all others", [1.0], percent), f"Accuracy of {name}")
 
 
 def _first_units(found: "UnitAccuracy", name: str) -> str:

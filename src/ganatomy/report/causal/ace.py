@@ -19,9 +19,10 @@ from ganatomy.report.causal.section import (
     legend,
     target_of,
 )
-from ganatomy.report.charts import Change, Line, as_file, change_chart, even_axis, line_chart
+from ganatomy.report.charts import Change, ChangeChart, Line, LineChart, even_axis
 from ganatomy.report.formats import count, effect_text, number, percent, percent_with_error, with_error
 from ganatomy.report.palette import NEUTRAL
+from ganatomy.report.svg import as_file
 from ganatomy.report.tables import Column, Table, rows
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def ace_section(ace: "Ace") -> Section:
     )
 
 
-def ace_chart(ace: "Ace") -> str:
+def ace_chart(ace: "Ace") -> LineChart:
     """Return what is left of the concept when the first n units are ablated, by ACE, by IoU and at random."""
     lines = []
     for by, colour, dash in (("ace", _colour(ace), ""), ("iou", "currentColor", "6 4"), ("random", NEUTRAL, "2 4")):
@@ -85,10 +86,10 @@ def ace_chart(ace: "Ace") -> str:
             lines.append(Line(_names(ace)[by], [0, *own["n"]], left, [0.0, *error], colour, dash))
     x = even_axis("ablated units", [0, int(ace.curve["n"].max())], lambda value: f"{value:g}", count=6)
     y = even_axis(f"{ace.spec.concept} pixels left", [v for line in lines for v in line.reach()], percent)
-    return line_chart(lines, x, y, f"Share of {ace.spec.concept} pixels left, by number of ablated units")
+    return LineChart(lines, x, y, f"Share of {ace.spec.concept} pixels left, by number of ablated units")
 
 
-def term_chart(ace: "Ace") -> str:
+def term_chart(ace: "Ace") -> ChangeChart:
     """Return both terms of the average causal effect and their difference, by ACE, by IoU and at random."""
     found = {(row.term, row.by): row for row in rows(ace.effects)}
     bars = []
@@ -107,7 +108,7 @@ def term_chart(ace: "Ace") -> str:
                 strong=by == "ace",
             )
         )
-    return change_chart(bars, f"Both terms of the average causal effect on {ace.spec.concept}")
+    return ChangeChart(bars, f"Both terms of the average causal effect on {ace.spec.concept}", control="random units")
 
 
 def save_ace_curve(ace: "Ace", path: str | Path) -> None:
@@ -196,7 +197,7 @@ def _others(ace: "Ace") -> Block:
         ]
         if bars:
             heading = f"{count(at, 'unit')} {_names(ace)[by]}"
-            drawn.append((heading, change_chart(bars, f"Change of other concepts, {heading}", 1.0)))
+            drawn.append((heading, ChangeChart(bars, f"Change of other concepts, {heading}", 1.0)))
     lead = (
         f"The change of every other concept when {count(at, 'unit')} are ablated: what disappears with {spec.concept}?"
     )
@@ -229,7 +230,7 @@ def _history(ace: "Ace") -> Block:
     x_, y_, error = (ace.history[name].tolist() for name in ("evaluations", "held_out", "error"))
     line = Line("held out", x_, y_, error, _colour(ace))
     x = even_axis("images drawn and segmented", line.x, lambda value: f"{value:,.0f}", count=4)
-    chart = line_chart([line], x, even_axis("held-out effect", line.reach(), number), "Held-out effect")
+    chart = LineChart([line], x, even_axis("held-out effect", line.reach(), number), "Held-out effect")
     last = rows(ace.history)[-1]
     lead = (
         f"The effect of the {ace.spec.top} units of greatest α on held-out places while α was optimised: "

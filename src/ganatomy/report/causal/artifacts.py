@@ -6,7 +6,7 @@ import pandas as pd
 
 from ganatomy.report.causal.section import Block, Section, figures
 from ganatomy.report.causal.tiles import rows_of_tiles, tile
-from ganatomy.report.charts import Axis, Line, even_axis, line_chart
+from ganatomy.report.charts import Axis, Line, LineChart, even_axis
 from ganatomy.report.formats import change_text, count, number, percent, with_error
 from ganatomy.report.palette import NEUTRAL
 from ganatomy.report.tables import Column, Table, rows
@@ -115,8 +115,9 @@ def _images(artifacts: "Artifacts") -> Block:
     return Block("The worst units, and the best", lead, rows_of_tiles(cards))
 
 
-def _distances(artifacts: "Artifacts", tables: dict[str, Table]) -> Block:
-    units, spec, samples = artifacts.table, artifacts.spec, artifacts.samples
+def artifacts_chart(artifacts: "Artifacts") -> LineChart:
+    """Return the distances of all units, beside that of images drawn at random."""
+    units, samples = artifacts.table, artifacts.samples
     ranks = [float(i + 1) for i in range(len(units))]
     ends, random = [1.0, ranks[-1]], rows(samples)[0]
     lines = [
@@ -127,13 +128,18 @@ def _distances(artifacts: "Artifacts", tables: dict[str, Table]) -> Block:
         lines.append(Line("threshold", ends, [artifacts.threshold] * 2, colour=_THRESHOLD, dash="2 3"))
     x = even_axis("units, the farthest first", ranks, lambda rank: f"{rank:g}")
     y = even_axis("Fréchet distance", [end for line in lines for end in line.reach()], number, count=4)
+    return LineChart(lines, x, y, "Distance of every unit's images from real ones")
+
+
+def _distances(artifacts: "Artifacts", tables: dict[str, Table]) -> Block:
+    spec = artifacts.spec
     lead = (
         f"Each unit's {spec.top:,} images against {spec.reals:,} real ones, by the {artifacts.facts['features']} "
         f"features of {spec.features}; distances by other features are other numbers. The dashed line is as many "
         f"images drawn at random, {spec.draws} times, and their standard deviation. A unit above it is on in one kind "
         "of image; one far above, in a kind that is rarer in reality, or does not occur at all."
     )
-    chart = (f"{len(units)} units", line_chart(lines, x, y, "Distance of every unit's images from real ones"))
+    chart = (f"{len(artifacts.table)} units", artifacts_chart(artifacts))
     offered = tables["thresholds"].folded("Which threshold would exclude what")
     body = figures(chart) + tables["samples"].html() + tables["units"].folded("Every unit") + offered
     return Block("How far are they?", lead, body)
@@ -160,7 +166,7 @@ def _flags(artifacts: "Artifacts", curve: pd.DataFrame, table: Table) -> Block:
     ]
     marks = [(i / 4, percent(i / 4)) for i in range(5)]
     axes = Axis("share of the flagged units found", marks), Axis("share of flagged ones among those taken", marks)
-    chart = "Precision and recall", line_chart(lines, *axes, "Precision and recall of distance against flags")
+    chart = "Precision and recall", LineChart(lines, *axes, "Precision and recall of distance against flags")
     lead = (
         f"People flagged {flagged} of {len(curve)} units for artifacts. Taking units in the order of their distance, "
         "how many of those taken are flagged, and how many of the flagged are taken?"

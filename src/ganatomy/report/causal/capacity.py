@@ -29,7 +29,7 @@ def capacity_tables(capacity: "Capacity") -> list[Table]:
         Column("appears", "appears at", percent_with_error, "appears_error"),
         Column("gain", "gain of the place", effect_text, "gain_error"),
     )
-    return [Table("capacity", "Every setting, the picked one first", columns, own)]
+    return [Table("capacity", "Every setting, the picked one first", columns, own, keys=4)]
 
 
 def capacity_section(capacity: "Capacity") -> Section:

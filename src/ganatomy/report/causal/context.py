@@ -20,9 +20,10 @@ from ganatomy.report.causal.section import (
     legend,
 )
 from ganatomy.report.causal.tiles import WIDE, Box, Card, heat_tile, rows_of_tiles, scale_bar, sheet, tile
-from ganatomy.report.charts import Change, as_file, change_chart
+from ganatomy.report.charts import Change, ChangeChart
 from ganatomy.report.formats import compared_text, count, effect_text, percent, percent_with_error, sentence
 from ganatomy.report.page import model_name
+from ganatomy.report.svg import Shown, as_file, svg
 from ganatomy.report.tables import Column, Table, rows
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def context_section(context: "Context") -> Section:
     )
 
 
-def context_chart(context: "Context") -> str:
+def context_chart(context: "Context") -> ChangeChart:
     """Return the mean effect by the object that was there before, what the grammar says before its name."""
     colours = colours_of(context.facts)
     own = context.under[context.under["places"] >= _FEW].sort_values("effect", ascending=False, kind="stable")
@@ -91,7 +92,13 @@ def context_chart(context: "Context") -> str:
         )
         for row in rows(own)
     ]
-    return change_chart(bars, f"Pixels of {context.spec.concept} gained, by the object under the place")
+    title = f"Pixels of {context.spec.concept} gained, by the object under the place"
+    return ChangeChart(bars, title, control=control_name(context.facts))
+
+
+def main_chart(context: "Context") -> ChangeChart:
+    """Return the effect by the truth of the place, if that is known, else by the object under it."""
+    return truth_chart(context) if len(context.possible) else context_chart(context)
 
 
 def context_cards(context: "Context") -> list[Card]:
@@ -113,7 +120,7 @@ def context_cards(context: "Context") -> list[Card]:
 
 def save_context(context: "Context", path: str | Path, images: int = 6) -> None:
     """Write where an object is accepted, places boxed and the effect by what was there, as an SVG file (Figure 11)."""
-    blocks = [
+    blocks: list[Shown] = [
         ("Responsive places, the best insertion, gain by place", sheet(context_cards(context)[:images], WIDE - 32)),
         *(
             [(f"{context.spec.concept} appears, by what the renderer would do there", truth_chart(context))]
@@ -237,7 +244,7 @@ def probability_range(low: float, high: float) -> str:
     return f"P from {percent(low, 2)}" + ("" if high == 1 else f" to {percent(high, 2)}")
 
 
-def truth_chart(context: "Context") -> str:
+def truth_chart(context: "Context") -> ChangeChart:
     """Return how often the object appears, by the probability that the renderer would put it there."""
     bars = [
         Change(
@@ -252,7 +259,8 @@ def truth_chart(context: "Context") -> str:
         for row in rows(_possible(context))
         if row.places
     ]
-    return change_chart(bars, f"Share of free places where {context.spec.concept} appears", 1.0)
+    title = f"Share of free places where {context.spec.concept} appears"
+    return ChangeChart(bars, title, 1.0, control_name(context.facts))
 
 
 def truth_blocks(context: "Context") -> list[Block]:
@@ -270,7 +278,7 @@ def truth_blocks(context: "Context") -> list[Block]:
         f"{percent(truth['allowed'])}, forbidden P = 0."
     )
     (table,) = truth_tables(context)
-    return [Block("Against the truth of the place", lead, truth_chart(context) + table.html())]
+    return [Block("Against the truth of the place", lead, svg(truth_chart(context)) + table.html())]
 
 
 def _possible(context: "Context") -> pd.DataFrame:

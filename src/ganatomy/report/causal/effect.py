@@ -21,8 +21,9 @@ from ganatomy.report.causal.section import (
     target_of,
 )
 from ganatomy.report.causal.tiles import WIDE, Box, Card, rows_of_tiles, sheet, tile
-from ganatomy.report.charts import Chart, as_file, change_chart
+from ganatomy.report.charts import ChangeChart
 from ganatomy.report.formats import count, effect_text, percent, percent_with_error, sentence
+from ganatomy.report.svg import as_file
 from ganatomy.report.tables import Column, Table, rows
 
 if TYPE_CHECKING:
@@ -66,15 +67,24 @@ def effect_section(effect: "Effect") -> Section:
     )
 
 
-def effect_charts(effect: "Effect", read: str) -> list[Chart]:
+def effect_charts(effect: "Effect", read: str) -> list[tuple[str, ChangeChart]]:
     """Return two charts: the relative change of each concept, and its change in share of the pixels."""
     own, where = _own(effect, read), _READ[read]
     relative = [_bar(effect, row, "relative") for row in rows(own[own["before"] >= _COMMON].head(_SHOWN))]
     points = [_bar(effect, row, "change") for row in rows(own.head(_SHOWN))]
-    return [
-        (f"Change of each concept {where}", change_chart(relative, f"Relative change of each concept {where}", 1.0)),
-        (f"Change in share of all pixels {where}", change_chart(points, f"Change in share of pixels {where}")),
-    ]
+    control = control_name(effect.facts)
+    charts = (
+        ChangeChart(relative, f"Relative change of each concept {where}", 1.0, control),
+        ChangeChart(points, f"Change in share of pixels {where}", control=control),
+    )
+    headings = f"Change of each concept {where}", f"Change in share of all pixels {where}"
+    return list(zip(headings, charts, strict=True))
+
+
+def effect_chart(effect: "Effect") -> ChangeChart:
+    """Return the change of each concept where it was counted first: relative, where any concept is common enough."""
+    charts = [chart for read in _reads(effect)[:1] for _, chart in effect_charts(effect, read) if chart.rows]
+    return charts[0] if charts else ChangeChart((), "No concept is seen, before or after")
 
 
 def effect_cards(effect: "Effect") -> list[Card]:

@@ -22,7 +22,7 @@ def quality_tables(quality: "Quality") -> list[Table]:
         Column("bias", "of a perfect model", help="finite-sample bias: what as few images of a perfect model have"),
         Column("images"),
     )
-    return [Table("quality", "Distances from real images", columns, quality.table, brief=40)]
+    return [Table("quality", "Distances from real images", columns, quality.table, 40, control="bias")]
 
 
 def quality_section(quality: "Quality") -> Section:

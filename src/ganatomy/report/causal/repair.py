@@ -7,6 +7,7 @@ import pandas as pd
 
 from ganatomy.report.causal.section import RANDOM, Block, Section
 from ganatomy.report.causal.tiles import Card, rows_of_tiles, tile
+from ganatomy.report.charts import ChangeChart
 from ganatomy.report.formats import change_text, count, with_error
 from ganatomy.report.tables import Column, Table, rows
 from ganatomy.stats.paired import holds_zero
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from ganatomy.experiments.repair import Repair
 
 _ORIGINAL, _RANDOM = "original", "random"
+_SHORT = {"artifacts": "units greatest", "plain": "plain"}
 _SAMPLES = {"artifacts": "in which the units are greatest", "plain": "plain"}
 
 
@@ -61,6 +63,13 @@ def repair_section(repair: "Repair") -> Section:
         blocks=[*_images(repair), *numbers, _written(repair)],
         methods=("edit", "distance"),
     )
+
+
+def repair_chart(repair: "Repair") -> ChangeChart:
+    """Return by how much each set changes the distance of each sample, random sets last."""
+    columns = (Column("images"), Column("set"), Column("change", form=change_text, error="change_error"))
+    own = repair.table.assign(images=repair.table["sample"].map(_SHORT)).dropna(subset="change")
+    return Table("changes", "Fréchet distance from real images", columns, own, keys=2).chart()
 
 
 def repair_cards(repair: "Repair", sample: str) -> list[Card]:

@@ -10,6 +10,7 @@ from ganatomy.report.charts import Change, Chart
 from ganatomy.report.formats import effect_text, percent
 from ganatomy.report.page import static
 from ganatomy.report.palette import concept_colours
+from ganatomy.report.svg import svg
 
 _ELSEWHERE = ("vocabulary", "layers", "classes", "warnings", "repaired")
 """Facts that the page shows in its own way."""
@@ -104,8 +105,10 @@ def effect_bar(name: str, value: float, error: float, colour: str, **more: Any) 
 
 
 def figures(*charts: Chart) -> str:
-    """Return drawings under their headings, side by side where there is room."""
-    drawn = (f"<figure><figcaption>{escape(heading)}</figcaption>{svg}</figure>" for heading, svg in charts)
+    """Return charts under their headings, side by side where there is room; nothing for none."""
+    if not charts:
+        return ""
+    drawn = (f"<figure><figcaption>{escape(heading)}</figcaption>{svg(chart)}</figure>" for heading, chart in charts)
     return f'<div class="charts">{"".join(drawn)}</div>'
 
 

@@ -38,7 +38,13 @@ def setting_tables(setting: "BestSetting") -> list[Table]:
     }
     found = setting.measured.assign(setting=setting.measured["setting"].map(names))
     return [
-        Table("measured", "Share of places where it appears, on other images", measured, found),
+        Table(
+            "measured",
+            "Share of places where it appears, on other images",
+            measured,
+            found,
+            drawn=("likely", "unlikely"),
+        ),
         Table("tried", "Share of places where it appears, on the images that chose", tried, setting.table, brief=40),
     ]
 

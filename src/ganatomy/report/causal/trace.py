@@ -9,9 +9,10 @@ import numpy as np
 from ganatomy.remote import write_text
 from ganatomy.report.causal.section import Block, Section, colours_of, figures, target_of
 from ganatomy.report.causal.tiles import WIDE, Card, heat_tile, rows_of_tiles, scale_bar, sheet, tile
-from ganatomy.report.charts import Line, as_file, even_axis, line_chart, named_axis
+from ganatomy.report.charts import Line, LineChart, even_axis, named_axis
 from ganatomy.report.formats import count, number, percent, sentence, with_error
 from ganatomy.report.palette import NEUTRAL
+from ganatomy.report.svg import Shown, as_file
 from ganatomy.report.tables import Column, Table, rows
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def trace_section(trace: "Trace") -> Section:
     )
 
 
-def trace_chart(trace: "Trace") -> str:
+def trace_chart(trace: "Trace") -> LineChart:
     """Return the change of every layer, a line for edits that were visible and one for those that were not."""
     layers = list(trace.maps)
     colour = colours_of(trace.facts)[target_of(trace.facts, trace.spec.concept)]
@@ -50,7 +51,7 @@ def trace_chart(trace: "Trace") -> str:
         own = trace.lines[trace.lines["visible"] == visible].set_index("layer").loc[layers]
         lines.append(Line(name, range(len(layers)), own["change"].tolist(), own["error"].tolist(), shade, dash))
     y = even_axis("change, in mean magnitudes", [v for line in lines for v in line.reach()], number)
-    return line_chart(lines, named_axis("layer", layers), y, "Change of every layer, visible and not")
+    return LineChart(lines, named_axis("layer", layers), y, "Change of every layer, visible and not")
 
 
 def mapped_layers(trace: "Trace") -> Sequence[str]:
@@ -73,9 +74,9 @@ def trace_cards(trace: "Trace") -> list[Card]:
 
 def save_trace(trace: "Trace", path: str | Path) -> None:
     """Write what becomes of an insertion in later layers, heat by place and a line, as an SVG file (Figure 17)."""
-    blocks = [("Change by place of insertion", sheet(trace_cards(trace), WIDE - 32)), ("By layer", trace_chart(trace))]
+    heat: Shown = ("Change by place of insertion", sheet(trace_cards(trace), WIDE - 32))
     title = f"Trace of {trace.spec.concept} from {trace.spec.layer}, {trace.spec.generator}"
-    write_text(path, as_file(title, (), blocks, WIDE))
+    write_text(path, as_file(title, (), [heat, ("By layer", trace_chart(trace))], WIDE))
 
 
 def _answer(trace: "Trace") -> str:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ganatomy.report.causal.section import Block, Section, colours_of, effect_bar, figures, legend
-from ganatomy.report.charts import Point, change_chart, even_axis, scatter_chart
+from ganatomy.report.charts import ChangeChart, Point, ScatterChart, even_axis
 from ganatomy.report.formats import effect_text, percent, percent_with_error, sentence, with_error
 from ganatomy.report.tables import Column, Table, rows
 
@@ -39,7 +39,7 @@ def unit_effects_tables(effects: "UnitEffects") -> list[Table]:
         Column("relative", "mean relative change", percent),
     )
     return [
-        Table("concepts", "The strongest unit of every concept", concepts, found),
+        Table("concepts", "The strongest unit of every concept", concepts, found, keys=2, drawn=("relative",)),
         Table("labels", "Labels against effects", labels, effects.labels),
     ]
 
@@ -79,7 +79,7 @@ def _strongest(effects: "UnitEffects", table: Table) -> Block:
             for row in rows(own.loc[own["change"].abs().nlargest(_UNITS).index])
         ]
         heading = f"{concept}, {percent(float(own['before'].iloc[0]))} of the pixels"
-        drawn.append((heading, change_chart(bars, f"Units that change {concept}", 1)))
+        drawn.append((heading, ChangeChart(bars, f"Units that change {concept}", 1)))
     lead = (
         "For the concepts that single units change most: relative change of its pixels when one unit is ablated. "
         "Above zero, the unit suppressed it. The line is one standard error; the best of many units is lucky too."
@@ -112,14 +112,14 @@ def _estimate(effects: "UnitEffects") -> Block:
     return Block(heading, lead, legend([dots]) + figures(*drawn))
 
 
-def _scatter(own: pd.DataFrame, colour: str) -> str:
+def _scatter(own: pd.DataFrame, colour: str) -> ScatterChart:
     points = [
         Point(row.first_order, row.change, colour, f"unit {row.unit}: {effect_text(row.change, row.change_error)}")
         for row in rows(own)
     ]
     x = even_axis("first-order estimate", own["first_order"].tolist(), percent, count=3)
     y = even_axis("measured change", own["change"].tolist(), percent, count=4)
-    return scatter_chart(points, x, y, "Estimated and measured change, one point a unit", diagonal=True)
+    return ScatterChart(points, x, y, "Estimated and measured change, one point a unit", diagonal=True)
 
 
 def _correlation(value: float) -> str:

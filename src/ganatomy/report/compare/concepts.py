@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ganatomy.report.causal.section import Block, Colours, figures
-from ganatomy.report.charts import Bar, Change, Chart, Piece, bar_chart, change_chart
+from ganatomy.report.charts import Bar, BarChart, Change, ChangeChart, Chart, Piece, Point, ScatterChart, even_axis
 from ganatomy.report.compare.counts import COLUMNS, heat
-from ganatomy.report.formats import count, percent, with_error
-from ganatomy.report.palette import NEUTRAL, concept_colours
+from ganatomy.report.formats import count, number, percent, with_error
+from ganatomy.report.palette import NEUTRAL, concept_colours, ordered_colours
 from ganatomy.report.tables import Column, Table, folded, rows
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _TURNED = ("appeared", "vanished")
 _LISTED = 24
 """Changes that a chart shows."""
+_NAMED = 12
+"""Concepts that are named beside their points: those that differ most."""
 
 
 def concept_block(comparison: "Comparison") -> Block | None:
@@ -42,10 +44,10 @@ def concept_charts(comparison: "Comparison", layer: str) -> list[Chart]:
     found = _in_order(comparison, comparison.concepts[comparison.concepts["layer"] == layer])
     colours = concept_colours(comparison.studies[0].dissection.vocabulary)
     scale = float(max(found["interpretable"].max(), (found["matched"] + found["matched_error"].fillna(0)).max()))
-    drawn = []
+    drawn: list[Chart] = []
     for study in comparison.studies:
         bars = [_bar(row, colours) for row in rows(found[found["study"] == study.name])]
-        drawn.append((f"units of {study.name}", bar_chart(bars, f"{study.name}, {layer}", scale)))
+        drawn.append((f"units of {study.name}", BarChart(bars, f"{study.name}, {layer}", scale)))
     return drawn
 
 
@@ -92,15 +94,37 @@ def change_block(comparison: "Comparison") -> Block | None:
 def change_charts(comparison: "Comparison", layer: str) -> list[Chart]:
     """Return one chart for each study but the one that all are compared with."""
     colours = concept_colours(comparison.studies[0].dissection.vocabulary)
-    drawn = []
+    drawn: list[Chart] = []
     for study, own in comparison.changes[comparison.changes["layer"] == layer].groupby("study", sort=False):
         turned = own[own["change"].isin(_TURNED)].sort_values(["sure", "holds"], ascending=False, kind="stable")
         moved = own[own["change"].isin(["more", "fewer"]) & own["sure"]]
         picked = pd.concat([turned, moved.sort_values("difference", key=abs, ascending=False, kind="stable")])
         if len(picked):
             heading = f"from {own['against'].iloc[0]} to {study}"
-            drawn.append((heading, change_chart([_change(r, colours) for r in rows(picked.head(_LISTED))], heading)))
+            drawn.append((heading, ChangeChart([_change(r, colours) for r in rows(picked.head(_LISTED))], heading)))
     return drawn
+
+
+def against_chart(comparison: "Comparison") -> ScatterChart:
+    """Return the matched units of every concept, those of each study over those of the one that it is set against."""
+    against = comparison.spec.against or comparison.spec.names[0]
+    others = [name for name in comparison.spec.names if name != against]
+    keys, numbers = ["concept", "category"], ["matched", "matched_error"]
+    found = comparison.concepts[comparison.concepts["layer"] == comparison.layer]
+    first = found[found["study"] == against][keys + numbers]
+    points = []
+    for study, colour in zip(others, ordered_colours(len(others)), strict=True):
+        both = first.merge(found[found["study"] == study][keys + numbers], on=keys, suffixes=("_x", "_y"))
+        apart = (both["matched_y"] - both["matched_x"]).abs()
+        named = set(apart[apart > 0].nlargest(_NAMED).index)
+        for i, row in enumerate(rows(both)):
+            title = f"{row.concept}: {row.matched_x} units in {against}, {row.matched_y} in {study}"
+            errors, name = (row.matched_error_x, row.matched_error_y), row.concept if i in named else ""
+            points.append(Point(row.matched_x, row.matched_y, colour, title, *errors, name))
+    beside = others[0] if len(others) == 1 else "the others"
+    x, y = (even_axis(name, [getattr(p, at) for p in points], number) for name, at in ((against, "x"), (beside, "y")))
+    legend = dict(zip(others, ordered_colours(len(others)), strict=True))
+    return ScatterChart(points, x, y, f"Matched units of {comparison.layer} per concept", True, legend)
 
 
 def _in_order(comparison: "Comparison", found: pd.DataFrame) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ganatomy.report.causal.section import Block, figures, legend
-from ganatomy.report.charts import Axis, Bar, Chart, Line, Piece, bar_chart, even_axis, line_chart, named_axis
+from ganatomy.report.charts import Axis, Bar, BarChart, Chart, Line, LineChart, Piece, even_axis, named_axis
 from ganatomy.report.formats import number, percent, with_error
 from ganatomy.report.palette import NEUTRAL, category_colours
 from ganatomy.report.tables import ALL, Column, Table, rows
@@ -109,7 +109,7 @@ def layer_charts(comparison: "Comparison") -> list[Chart]:
             lines = [_line(kind, own[own["category"] == kind], name, colour) for kind, colour in colours.items()]
             heading = f"{study}: {what}" if len(deep) > 1 else what
             x = layer_axis(list(dict.fromkeys(own["layer"])))
-            drawn.append((heading, line_chart([line for line in lines if any(line.y)], x, y, heading)))
+            drawn.append((heading, LineChart([line for line in lines if any(line.y)], x, y, heading)))
     return drawn + _together(comparison, found[found["category"] == ALL], deep)
 
 
@@ -178,7 +178,7 @@ def _together(comparison: "Comparison", totals: pd.DataFrame, deep: Sequence[str
         lines.append(Line(study, x, each["share"].tolist(), each["share_error"].tolist(), dash=dash))
     heading = "matched units of all categories"
     y = _axis("matched units", own, "share", percent)
-    return [(heading, line_chart(lines, layer_axis(names), y, heading))]
+    return [(heading, LineChart(lines, layer_axis(names), y, heading))]
 
 
 def _layer_heat(comparison: "Comparison", deep: Sequence[str]) -> str:
@@ -205,9 +205,9 @@ def _bar(row: Any, name: str, own: pd.DataFrame, colours: Mapping[str, str]) -> 
     return Bar(_short(row.study), pieces, with_error(value, error), track=track, spread=_spread(value, error))
 
 
-def _bars(bars: Sequence[Bar], title: str) -> str:
+def _bars(bars: Sequence[Bar], title: str) -> BarChart:
     """Return bars with room for a number and its error behind the longest."""
-    return bar_chart(bars, title, _ROOM * max(bar.end for bar in bars))
+    return BarChart(bars, title, _ROOM * max(bar.end for bar in bars))
 
 
 def _spread(value: float, error: float) -> tuple[float, float] | None:

@@ -13,7 +13,7 @@ from ganatomy.core.errors import BadFile
 from ganatomy.core.files import replacing, write_text
 from ganatomy.remote import display_path, local_path, upload
 from ganatomy.report.causal.section import Block
-from ganatomy.report.charts import Chart, Piece, as_file
+from ganatomy.report.charts import Chart, Piece
 from ganatomy.report.compare.concepts import change_block, change_charts, concept_block, concept_charts
 from ganatomy.report.compare.counts import count_block, count_charts, layer_block, layer_charts
 from ganatomy.report.compare.side_by_side import direction_block, quality_block, quality_charts, unit_block
@@ -21,6 +21,7 @@ from ganatomy.report.formats import count, percent, with_error
 from ganatomy.report.html import ELSEWHERE
 from ganatomy.report.page import template
 from ganatomy.report.palette import NEUTRAL, category_colours
+from ganatomy.report.svg import as_file
 from ganatomy.report.tables import ALL, rows
 from ganatomy.study.lock import StudyLock
 

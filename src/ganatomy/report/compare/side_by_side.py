@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from ganatomy.report.causal.section import Block, figures
-from ganatomy.report.charts import Chart, Point, even_axis, scatter_chart
+from ganatomy.report.charts import Chart, Point, ScatterChart, even_axis
 from ganatomy.report.formats import number, percent, with_error
 from ganatomy.report.palette import NEUTRAL
 from ganatomy.report.tables import ALL, Column, Table, rows
@@ -47,7 +47,7 @@ def quality_charts(comparison: "Comparison") -> list[Chart]:
     """Return a chart for each distance and count."""
     counts = comparison.counts
     own = counts[(counts["category"] == ALL) & (counts["compared"] == comparison.layer)].set_index("study")
-    drawn = []
+    drawn: list[Chart] = []
     for measure in [name for name in _MEASURES if name in set(comparison.quality["measure"])]:
         found = rows(comparison.quality[comparison.quality["measure"] == measure])
         for name, what in _COUNTED.items():
@@ -59,7 +59,7 @@ def quality_charts(comparison: "Comparison") -> list[Chart]:
                 points.append(Point(row.value, value, NEUTRAL, title, row.error, error, row.study))
             x = even_axis(_MEASURES[measure], [p.x + _finite(p.x_error) for p in points], number, count=4)
             y = even_axis(what, [p.y + _finite(p.y_error) for p in points], number, count=4)
-            drawn.append((f"{what} against {x.name}", scatter_chart(points, x, y, f"{what} against {x.name}")))
+            drawn.append((f"{what} against {x.name}", ScatterChart(points, x, y, f"{what} against {x.name}")))
     return drawn
 
 

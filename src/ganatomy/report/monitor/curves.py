@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from ganatomy.report.causal.section import Block, figures
-from ganatomy.report.charts import Axis, Chart, Line, even_axis, line_chart
+from ganatomy.report.charts import Axis, Chart, Line, LineChart, even_axis
 from ganatomy.report.formats import with_error
 from ganatomy.report.palette import NEUTRAL, category_colours, ordered_colours
 from ganatomy.report.tables import ALL, Column, Table
@@ -133,6 +133,6 @@ def _line(name: str, own: pd.DataFrame, column: str, colour: str, dash: str = ""
     return Line(name, own["step"].tolist(), own[column].astype(float).tolist(), errors, colour, dash)
 
 
-def _chart(monitoring: "Monitoring", lines: Sequence[Line], y: str, title: str) -> str:
+def _chart(monitoring: "Monitoring", lines: Sequence[Line], y: str, title: str) -> LineChart:
     values = [max(value, 0.0) for line in lines for value in line.reach()]  # no count is below 0, though its band is
-    return line_chart(lines, step_axis(monitoring), even_axis(y, values, lambda v: f"{v:g}"), title)
+    return LineChart(lines, step_axis(monitoring), even_axis(y, values, lambda v: f"{v:g}"), title)

@@ -11,7 +11,7 @@ from ganatomy.report.binary_packing import Array, reduced
 from ganatomy.report.card import whole_zoom
 from ganatomy.report.causal.section import Block, figures
 from ganatomy.report.causal.tiles import tile
-from ganatomy.report.charts import Line, even_axis, line_chart
+from ganatomy.report.charts import Line, LineChart, even_axis
 from ganatomy.report.images import outlined
 from ganatomy.report.monitor.curves import short, step_axis
 from ganatomy.report.palette import ordered_colours
@@ -70,7 +70,7 @@ def _curves(monitoring: "Monitoring", followed: pd.DataFrame) -> str:
     ]
     y = even_axis("IoU", [value for line in lines for value in line.reach()], lambda value: f"{value:g}")
     heading = "IoU of each with its concept of the moment"
-    return figures((heading, line_chart(lines, step_axis(monitoring), y, heading)))
+    return figures((heading, LineChart(lines, step_axis(monitoring), y, heading)))
 
 
 def _cell(dissection: "Dissection", row: Any) -> str:
