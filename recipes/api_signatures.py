@@ -1,6 +1,6 @@
 """Write the public functions, with explicit keywords, from the Specs and the entries of `EXPERIMENTS`.
 
-    python recipes/api_signatures.py            rewrite src/ganatomy/api/experiments.py and docs/commands.md
+    python recipes/api_signatures.py            rewrite src/ganatomy/api and docs/commands.md
     python recipes/api_signatures.py --check    say whether they are as they would be written
 
 An editor, mypy, ``help()`` and the command line read the functions; an option is changed in the Specs and entries.
@@ -45,6 +45,19 @@ from ganatomy.api.calls import command, public, run_compare, run_dissect, run_ex
 
 if TYPE_CHECKING:
 {imports}
+'''
+METHODS = '''"""What can be asked about a dissection, as its methods.
+
+Written by recipes/api_signatures.py.
+"""
+
+from ganatomy.api import experiments
+
+
+class Questions:
+    """What can be asked about a dissection: each method is the public function of its name, given this dissection."""
+
+{lines}
 '''
 TYPES = {
     "ganatomy.engines": "Engine",
@@ -92,6 +105,7 @@ class Function:
         example: a line for doctest.
         result: the type of the result.
         options: the arguments; the first is given by its place.
+        placed: others that may be, in this order.
         call: what returns the result.
         decorator: of the function.
     """
@@ -103,18 +117,22 @@ class Function:
     options: Sequence[Option]
     call: str
     decorator: str = "@public"
+    placed: Sequence[str] = ()
 
     def source(self, known: dict[tuple[str, str], str]) -> str:
         """Return the function; `known` says where an option with its text is described."""
-        first, *others = self.options
+        own = {option.name: option for option in self.options}
+        first, *placed = [next(iter(own)), *self.placed]
+        others = [each for name, each in own.items() if name not in (first, *placed)]
         others.sort(key=lambda option: option.default is not REQUIRED)
-        keywords = "".join(f"    {each.name}: {annotation(each)}{default(each)},\n" for each in others)
+        keywords = "".join(map(argument, others))
+        places = "".join(map(argument, [own[first], *(own[name] for name in placed)]))
         return (
-            f"{self.decorator}\ndef {self.name}(\n    {first.name}: {annotation(first)},\n    *,\n{keywords})"
+            f"{self.decorator}\ndef {self.name}(\n{places}    *,\n{keywords})"
             f' -> "{self.result}":\n'
             f'    """{paragraph(sentence(self.summary), 4)}\n\n'
             f"    >>> {self.example}  # doctest: +SKIP\n\n"
-            f"    Args:\n{self.arguments([first, *others], known)}"
+            f"    Args:\n{self.arguments([own[first], *(own[name] for name in placed), *others], known)}"
             f'    """\n    return cast("{self.result}", {self.call})\n'
         )
 
@@ -230,18 +248,37 @@ def compare() -> Function:
 
 
 def of_experiment(entry: Experiment[Any]) -> Function:
-    """Return the public function of an experiment on a dissection."""
+    """Return the public function of an experiment on a dissection.
+
+    Python lets nothing follow a default that has none: what must be given there is `needed`.
+    """
+    options = {option.name: option for option in entry.options()}
+    layer = next((name for name in ("layer", "layers") if name in options), "")
+    placed = [name for name in (layer, "concept") if name in options]
+    needed: list[str] = []
+    for name, before in zip(placed[1:], placed, strict=False):
+        if options[name].default is REQUIRED and options[before].default is not REQUIRED:
+            text = f"{options[name].text.rstrip('.')}; it must be given."
+            options[name] = options[name]._replace(default=None, decided=REQUIRED, text=text)
+            needed.append(name)
     switch = f", switch={entry.switch}" if entry.switch[0] else ""
     several = f", several={entry.several!r}" if entry.several else ""
+    must = f", needed={tuple(needed)!r}" if needed else ""
     return Function(
         entry.name,
         entry.summary,
         entry.example,
         entry.result.__name__,
-        [STUDY, *entry.options(), OUT, *RUN, *OPEN],
+        [STUDY, *options.values(), OUT, *RUN, *OPEN],
         f'run_experiment("{entry.name}", locals())',
-        f"@command({entry.verb!r}{switch}{several})",
+        f"@command({entry.verb!r}{switch}{several}{must})",
+        placed,
     )
+
+
+def methods() -> str:
+    """Return the text of the class whose methods the questions about a dissection are."""
+    return METHODS.format(lines="\n".join(f"    {name} = experiments.{name}" for name in EXPERIMENTS))
 
 
 def sentence(text: str) -> str:
@@ -305,6 +342,11 @@ def type_text(kind: Any) -> str:
     return str(kind.__name__) if kind is not Any else "Any"
 
 
+def argument(option: Option) -> str:
+    """Return an argument of a function."""
+    return f"    {option.name}: {annotation(option)}{default(option)},\n"
+
+
 def default(option: Option) -> str:
     """Return the default as it is written; nothing for an option that must be given."""
     return "" if option.default is REQUIRED else f" = {option.default!r}"
@@ -349,6 +391,7 @@ def cell(action: argparse.Action) -> str:
 
 WRITTEN = {
     ROOT / "src/ganatomy/api/experiments.py": source,
+    ROOT / "src/ganatomy/api/methods.py": methods,
     ROOT / "docs/commands.md": commands_page,
 }
 """What this writes, and how."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import io
 import json
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from small_runs import small_command, small_run, verbs
+from small_runs import SMALL, small_command, small_run, study_of, verbs
 
 import ganatomy
 from ganatomy.api import experiments as api
@@ -24,6 +25,8 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "recipes"))
 import api_signatures
 
 EVERY = pytest.mark.parametrize("name", EXPERIMENTS)
+PLACED = ("layer", "concept")
+"""Options that may be given by their place."""
 TIMES = ("history", "alpha-")
 """Files of ACE that say how long it took, begin with these; nothing else may differ."""
 
@@ -52,7 +55,29 @@ def test_the_function_and_the_command_give_the_same_tables(name: str, capsys: py
     assert "?\n" in found.summary(), "its question, and the answer"
     assert "<h3>" in found._repr_html_()
     assert isinstance(found.table, pd.DataFrame)
+    assert len(pd.read_csv(io.StringIO(found.to_csv()))) == len(found.table)
     assert type(ganatomy.open(found.study.directory)) is type(found)
+
+
+@EVERY
+@pytest.mark.slow
+def test_a_plot_shows_its_main_chart(name: str) -> None:
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    found, (figure, ax) = small_run(name), pyplot.subplots()
+    assert found.plot(ax=ax) is ax
+    assert ax.get_title() == found.chart().title
+    assert ax.get_lines() or ax.patches
+    pyplot.close(figure)
+
+
+@EVERY
+@pytest.mark.slow
+def test_it_is_a_method_of_the_dissection(name: str) -> None:
+    """Found, and not run again: it is the same question."""
+    whole, options = small_run(name), dict(SMALL[name])
+    places = [options.pop(each) for each in ("layer", "layers", "concept") if each in options]
+    own = getattr(ganatomy.open_dissection(study_of(name)), name)(*places, out=whole.study.directory, **options)
+    assert own.spec == whole.spec
 
 
 @EVERY
@@ -127,7 +152,9 @@ def test_every_field_of_the_spec_is_reachable_and_documented(name: str) -> None:
     for option in options.values():
         assert option.text, option.name
         assert f"{option.name}" in (function.__doc__ or "")
-        assert parameters[option.name].kind is inspect.Parameter.KEYWORD_ONLY
+        placed = option.name in PLACED or (option.name == "layers" and "layer" not in options)
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD if placed else inspect.Parameter.KEYWORD_ONLY
+        assert parameters[option.name].kind is kind
         assert flag_of(option.name) in text, f"ganatomy {entry.verb} has no {flag_of(option.name)}"
 
 

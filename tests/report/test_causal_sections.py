@@ -26,12 +26,14 @@ from ganatomy.report.causal.context import context_cards, context_chart, context
 from ganatomy.report.causal.effect import effect_cards, effect_charts, effect_section
 from ganatomy.report.causal.trace import mapped_layers, trace_cards, trace_section
 from ganatomy.report.causal.unit_effects import unit_effects_section
+from ganatomy.report.charts import Drawing
 from ganatomy.report.formats import effect_text, percent, percent_with_error
+from ganatomy.report.svg import svg
 
 
-def names(chart: str) -> list[str]:
+def names(chart: Drawing) -> list[str]:
     """Return what the rows of a chart are called, top down."""
-    return [html.unescape(t) for t in re.findall(r'text-anchor="end"[^>]*>([^<]*)</text>', chart)][::2]
+    return [html.unescape(t) for t in re.findall(r'text-anchor="end"[^>]*>([^<]*)</text>', svg(chart))][::2]
 
 
 def changed(result: Any, name: str, **columns: Any) -> Any:
@@ -54,7 +56,7 @@ def test_the_target_is_first_and_bold_the_others_by_change(ablation: Effect) -> 
     assert names(points) == expected.concept.tolist()
     assert names(share) == expected[expected.before >= 0.001].concept.tolist()
     for chart in (share, points):
-        assert re.findall(r'font-weight="650"[^>]*>([^<]*)<', chart) == ["ball"]
+        assert re.findall(r'font-weight="650"[^>]*>([^<]*)<', svg(chart)) == ["ball"]
 
 
 def test_what_is_rare_has_no_relative_change(ablation: Effect) -> None:
@@ -176,13 +178,13 @@ def test_ace_terms_stand_beside_random_sets(ace: Ace) -> None:
     for row in ace.effects.itertuples():
         none = 0.0 if row.term == "ace" else 1.0
         assert effect_text(row.normalised, row.normalised_error, none) in body
-        assert effect_text(row.normalised, row.normalised_error, none, brief=True) in term_chart(ace)
+        assert effect_text(row.normalised, row.normalised_error, none, brief=True) in svg(term_chart(ace))
         assert percent_with_error(row.value, row.error) in body
 
 
 def test_ace_terms_are_drawn_normalised(ace: Ace) -> None:
     terms = {"insertion": 3.0, "ablation": 0.5, "ace": 2.5}
-    chart = term_chart(changed(ace, "effects", normalised=ace.effects.term.map(terms)))
+    chart = svg(term_chart(changed(ace, "effects", normalised=ace.effects.term.map(terms))))
     bars = re.findall(r'width="([\d.]+)%" y="4" height="13"', chart)
     lengths = np.array([float(width) for width in bars])
     np.testing.assert_allclose(lengths / lengths[0], np.repeat([3.0, 0.5, 2.5], 3) / 3, atol=1e-3)
@@ -251,7 +253,7 @@ def test_context_marks_what_the_grammar_says(context: Context) -> None:
     marks = {"sky": "✓ sky", "box": "✗ box"}
     assert names(chart) == [marks.get(name, name) for name in own.object]
     unsaid = changed(context, "under", allowed=pd.array([pd.NA] * len(context.under), dtype="boolean"))
-    assert not {"✓", "✗"} & set(context_chart(unsaid))
+    assert not {"✓", "✗"} & set(svg(context_chart(unsaid)))
 
 
 def test_context_boxes_are_the_responsive_places(context: Context) -> None:

@@ -1,5 +1,6 @@
 """What every public function does with its arguments: check them, open what is named, run."""
 
+import dataclasses
 import functools
 import inspect
 import tempfile
@@ -31,11 +32,19 @@ class Command(NamedTuple):
         function: the public one.
         switch: the option, and its value, that tells it from others of the verb.
         several: an option that may list several values, which are run one after the other.
+        needed: options that must be given though they have a default, as one before them has.
     """
 
     function: Callable[..., Any]
     switch: tuple[str, str] = ("", "")
     several: str = ""
+    needed: tuple[str, ...] = ()
+
+    def needs(self, name: str) -> bool:
+        """Whether an option must be given."""
+        return (
+            name in self.needed or inspect.signature(self.function).parameters[name].default is inspect.Parameter.empty
+        )
 
 
 COMMANDS: dict[str, list[Command]] = {}
@@ -43,22 +52,22 @@ COMMANDS: dict[str, list[Command]] = {}
 
 
 def command(
-    verb: str, switch: tuple[str, str] = ("", ""), several: str = ""
+    verb: str, switch: tuple[str, str] = ("", ""), several: str = "", needed: tuple[str, ...] = ()
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Make a function public, see `public`, and a command; one of several of a verb has a verb of its own, too."""
 
     def made(function: Callable[P, R]) -> Callable[P, R]:
-        checked = public(function)
-        COMMANDS.setdefault(verb, []).append(Command(checked, switch, several))
+        checked = public(function, needed)
+        COMMANDS.setdefault(verb, []).append(Command(checked, switch, several, needed))
         if switch[0]:
-            COMMANDS[function.__name__.replace("_", "-")] = [Command(checked, several=several)]
+            COMMANDS[function.__name__.replace("_", "-")] = [Command(checked, several=several, needed=needed)]
         return checked
 
     return made
 
 
-def public(function: Callable[P, R]) -> Callable[P, R]:
-    """Have a function refuse an unknown name, or a value of another type, in one line."""
+def public(function: Callable[P, R], needed: tuple[str, ...] = ()) -> Callable[P, R]:
+    """Have a function refuse an unknown name, a value of another type, or none of what is `needed`, in one line."""
     signature = inspect.signature(function)
 
     @functools.wraps(function)
@@ -70,6 +79,9 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
             given = signature.bind(*args, **kwargs).arguments
         except TypeError as error:
             raise BadValue(f"{function.__name__}: {error}") from None
+        for name in needed:
+            if given.get(name) is None:
+                raise BadValue(f"{function.__name__}: missing a required argument: '{name}'")
         for name, value in given.items():
             check_type(name, value, signature.parameters[name].annotation)
         return function(*args, **kwargs)
@@ -115,6 +127,7 @@ def run_experiment(name: str, given: dict[str, Any]) -> Any:
     entry, options = experiment(name), {key: value for key, value in given.items() if value is not None}
     study, out, engine, progress, options = _taken(options, "study", "out", "engine", "progress")
     models = {key: options.pop(key) for key in ("device", "generator", "segmenter") if key in options}
+    models = {**getattr(study, "opened", {}), **models}
     source = open_source(_directory(study), **models, draws=entry.draws, run=entry.run.take(options))
     with engine_of(engine or local, source.models.device) as opened:
         runner = Runner(opened, progress)
@@ -141,7 +154,9 @@ def run_dissect(given: dict[str, Any]) -> Any:
     with engine_of(engine, device) as opened:
         study, (spec, models, _) = begin(choice, directory, opened, progress, how)
         with study:
-            return run(spec, study, models, memory)
+            found = run(spec, study, models, memory)
+    named = {"generator": generator, "segmenter": segmenter}
+    return dataclasses.replace(found, opened={name: own for name, own in named.items() if not isinstance(own, str)})
 
 
 def run_monitor(given: dict[str, Any]) -> Any:

@@ -199,11 +199,11 @@ def compare(
 @command("ablate")
 def ablate(
     study: "str | Path | Dissection",
-    *,
     layer: str | None = None,
+    concept: str | None = None,
+    *,
     layers: Sequence[str] | None = None,
     units: Sequence[int] | None = None,
-    concept: str | None = None,
     top: int | None = None,
     by: str | None = None,
     ace: str | Path | None = None,
@@ -226,14 +226,14 @@ def ablate(
 ) -> "Effect":
     """Ablate units, and measure the effect on every concept.
 
-    >>> ganatomy.ablate("study", layer="layer4", concept="tree", top=20)  # doctest: +SKIP
+    >>> ganatomy.ablate("study", "layer4", "tree", top=20)  # doctest: +SKIP
 
     Args:
         study: a finished dissection, or its directory.
         layer: where the units are.
+        concept: what they are for; it is also what an effect is read on first.
         layers: several at once, in place of `layer`.
         units: the units themselves; None to rank them.
-        concept: what they are for; it is also what an effect is read on first.
         top: how many of the ranking (20).
         by: ``iou`` (as dissected), ``ace`` (an optimised α; ACE has to have been run), or ``random`` (iou).
         ace: where that ACE study lies; None for its usual place beside the dissection; where there are several, that of
@@ -262,8 +262,8 @@ def ablate(
 @command("ablate", switch=("each", ""))
 def unit_effects(
     study: "str | Path | Dissection",
-    *,
     layer: str,
+    *,
     images: int = 100,
     first: int = 1000000,
     seed: int = 0,
@@ -279,7 +279,7 @@ def unit_effects(
 ) -> "UnitEffects":
     """Ablate every unit of a layer, one at a time, beside the first-order estimate.
 
-    >>> ganatomy.unit_effects("study", layer="layer4").table  # doctest: +SKIP
+    >>> ganatomy.unit_effects("study", "layer4").table  # doctest: +SKIP
 
     Args:
         images: how many images (100).
@@ -290,12 +290,12 @@ def unit_effects(
     return cast("UnitEffects", run_experiment("unit_effects", locals()))
 
 
-@command("insert")
+@command("insert", needed=("concept",))
 def insert(
     study: "str | Path | Dissection",
-    *,
-    concept: str | None,
     layer: str | None = None,
+    concept: str | None = None,
+    *,
     layers: Sequence[str] | None = None,
     units: Sequence[int] | None = None,
     top: int | None = None,
@@ -326,22 +326,23 @@ def insert(
     >>> ganatomy.insert("study", concept="door", at=(9, 6)).table  # doctest: +SKIP
 
     Args:
+        concept: what they are for; it is also what an effect is read on first; it must be given.
         multiple: they are set to this many times k (1).
         constant: ``k``, one value a unit, or ``place``, one a unit at each place (k).
         pool: how many images k is measured on (2000).
-        study, concept, layer, layers, units, top, by, ace, at, cell, images, first, seed: as of `ablate`.
-        strength, random, show, shard, out, generator, segmenter: as of `ablate`.
+        study, layer, layers, units, top, by, ace, at, cell, images, first, seed, strength: as of `ablate`.
+        random, show, shard, out, generator, segmenter: as of `ablate`.
         batch, device, engine, progress: as of `dissect`.
     """
     return cast("Effect", run_experiment("insert", locals()))
 
 
-@command("insert", switch=("at", "each"))
+@command("insert", switch=("at", "each"), needed=("concept",))
 def context(
     study: "str | Path | Dissection",
-    *,
-    concept: str,
     layer: str | None = None,
+    concept: str | None = None,
+    *,
     layers: Sequence[str] | None = None,
     units: Sequence[int] | None = None,
     top: int | None = None,
@@ -376,7 +377,7 @@ def context(
     >>> ganatomy.context("study", concept="door").under  # doctest: +SKIP
 
     Args:
-        concept: of which k is the class constant, and whose pixels are counted.
+        concept: of which k is the class constant, and whose pixels are counted; it must be given.
         images: how many images (48).
         cell: a place is cell × cell of the layer's grid; of several layers, of the last one's (1).
         stride: from one place to the next, in cells of the grid; None for as far as a place is wide.
@@ -430,9 +431,9 @@ def apply_edits(
 @command("ace", several="concept")
 def ace(
     study: "str | Path | Dissection",
-    *,
     layer: str,
     concept: str,
+    *,
     schedule: str = "fast",
     images: int | None = None,
     first: int | None = None,
@@ -470,7 +471,7 @@ def ace(
 ) -> "Ace":
     """Find the units that make a concept appear and vanish: their average causal effect.
 
-    >>> ganatomy.ace("study", layer="layer4", concept="tree").effects  # doctest: +SKIP
+    >>> ganatomy.ace("study", "layer4", "tree").effects  # doctest: +SKIP
 
     Args:
         concept: its name.
@@ -503,9 +504,9 @@ def ace(
 @command("capacity")
 def capacity(
     study: "str | Path | Dissection",
-    *,
     layers: Sequence[str],
     concept: str,
+    *,
     by: Sequence[str] = ("iou",),
     tops: Sequence[int] = (20, 40),
     images: int = 200,
@@ -530,10 +531,11 @@ def capacity(
 ) -> "Capacity":
     """Insert a concept in every way there is, at one place of each image.
 
-    >>> ganatomy.capacity("study", layers=["layer4"], concept="door", on=["building"]).table  # doctest: +SKIP
+    >>> ganatomy.capacity("study", ["layer4"], "door", on=["building"]).table  # doctest: +SKIP
 
     Args:
         layers: which to try.
+        concept: of which k is the class constant, and whose pixels are counted.
         by: rankings of the units: ``iou``, ``random``, and ``ace`` once it has been run (iou).
         tops: so many of the units of each ranking (20,40).
         cells: a place is cell × cell of the layer's grid (1,2,3).
@@ -546,19 +548,18 @@ def capacity(
         min_frequency: only places are drawn that, in the pool, show the concept at least so often, as a share of the
             place that shows it most; 0 for all (0).
         study, images, first, seed, shard, out, generator, segmenter: as of `ablate`.
-        concept: as of `context`.
         pool: as of `insert`.
         batch, device, engine, progress: as of `dissect`.
     """
     return cast("Capacity", run_experiment("capacity", locals()))
 
 
-@command("setting", several="concept")
+@command("setting", several="concept", needed=("concept",))
 def best_setting(
     study: "str | Path | Dissection",
-    *,
-    concept: str,
     layers: Sequence[str] | None = None,
+    concept: str | None = None,
+    *,
     images: int = 120,
     first: int = 3000000,
     seed: int = 0,
@@ -577,11 +578,11 @@ def best_setting(
 ) -> "BestSetting":
     """Find the setting that inserts a concept best.
 
-    >>> ganatomy.best_setting("study", concept="door", layers=["layer5", "layer6"]).measured  # doctest: +SKIP
+    >>> ganatomy.best_setting("study", ["layer5", "layer6"], "door").measured  # doctest: +SKIP
 
     Args:
-        concept: what is inserted.
         layers: all set at once; the last that can be aimed at, if none are given.
+        concept: what is inserted; it must be given.
         images: half of them choose, the others are measured on (120).
         first: id of the first; the default keeps clear of the images of dissections and of pools (3000000).
         values: constants and multiples; each is tried with each set (k:1.0 k:2.0 place:1.0).
@@ -595,12 +596,12 @@ def best_setting(
     return cast("BestSetting", run_experiment("best_setting", locals()))
 
 
-@command("trace")
+@command("trace", needed=("concept",))
 def trace(
     study: "str | Path | Dissection",
-    *,
-    concept: str,
     layer: str | None = None,
+    concept: str | None = None,
+    *,
     layers: Sequence[str] | None = None,
     units: Sequence[int] | None = None,
     top: int | None = None,
@@ -646,10 +647,10 @@ def trace(
 @command("accuracy")
 def accuracy(
     study: "str | Path | Dissection",
-    *,
     layer: str,
-    units: Sequence[int] | None = None,
     concept: str | None = None,
+    *,
+    units: Sequence[int] | None = None,
     top: int | None = None,
     by: str | None = None,
     ace: str | Path | None = None,
@@ -668,14 +669,14 @@ def accuracy(
 ) -> "Accuracy":
     """Ablate units of a classifier, and measure the accuracy of each class.
 
-    >>> ganatomy.accuracy("study", layer="layer3", concept="water").classes  # doctest: +SKIP
+    >>> ganatomy.accuracy("study", "layer3", "water").classes  # doctest: +SKIP
 
     Args:
         images: how many images (1000).
         first: id of the first image: 0, as the images of a set are few (0).
         random: how many random sets of as many units they are compared with (20).
         batch: images a forward pass (64).
-        study, layer, units, concept, top, by, ace, seed, out, generator, segmenter: as of `ablate`.
+        study, layer, concept, units, top, by, ace, seed, out, generator, segmenter: as of `ablate`.
         shard, device, engine, progress: as of `dissect`.
     """
     return cast("Accuracy", run_experiment("accuracy", locals()))
@@ -684,8 +685,8 @@ def accuracy(
 @command("accuracy", switch=("each", ""))
 def unit_accuracy(
     study: "str | Path | Dissection",
-    *,
     layer: str,
+    *,
     images: int = 1000,
     first: int = 0,
     seed: int = 0,
@@ -703,7 +704,7 @@ def unit_accuracy(
 ) -> "UnitAccuracy":
     """Ablate every unit of a classifier alone, then those that each class needs most together.
 
-    >>> ganatomy.unit_accuracy("study", layer="layer3").table  # doctest: +SKIP
+    >>> ganatomy.unit_accuracy("study", "layer3").table  # doctest: +SKIP
 
     Args:
         images: how many images: units are chosen on the first half of them, effects measured on the second (1000).
@@ -720,8 +721,8 @@ def unit_accuracy(
 @command("artifacts")
 def artifacts(
     study: "str | Path | Dissection",
-    *,
     layer: str,
+    *,
     real: str,
     annotations: str | Path | None = None,
     threshold: float | None = None,
@@ -743,7 +744,7 @@ def artifacts(
 ) -> "Artifacts":
     """Find the units that spoil the images: those whose top images are farthest from real ones.
 
-    >>> ganatomy.artifacts("study", layer="layer4", real="scenes:church").table  # doctest: +SKIP
+    >>> ganatomy.artifacts("study", "layer4", real="scenes:church").table  # doctest: +SKIP
 
     Args:
         annotations: the database of human annotations to compare with: a file, or a URL.
@@ -795,8 +796,8 @@ def quality(
 @command("repair")
 def repair(
     study: "str | Path | Dissection",
-    *,
     layer: str,
+    *,
     real: str,
     worst: int | None = None,
     ranking: str | Path | None = None,
@@ -823,7 +824,7 @@ def repair(
 ) -> "Repair":
     """Ablate units that spoil the images, measure whether that helps, and write the repaired generator.
 
-    >>> ganatomy.repair("study", layer="layer4", real="scenes:church", worst=20).opens  # doctest: +SKIP
+    >>> ganatomy.repair("study", "layer4", real="scenes:church", worst=20).opens  # doctest: +SKIP
 
     Args:
         worst: so many of the ranking by `artifacts`, which is run if it was not.

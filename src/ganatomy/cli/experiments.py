@@ -63,10 +63,11 @@ def example_of(verb: str, command: Command) -> str:
     if found is None:  # Python left docstrings out (-OO)
         return ""
     call = next(node for node in ast.walk(ast.parse(found[1])) if isinstance(node, ast.Call))
-    words = [ast.literal_eval(each) for each in call.args]
-    words = [word for each in words for word in (each if isinstance(each, list) else [each])]
-    for keyword in call.keywords:
-        value, name = ast.literal_eval(keyword.value), str(keyword.arg)
+    first, *placed = call.args
+    named = zip(list(inspect.signature(command.function).parameters)[1:], placed, strict=False)
+    words = [*each] if isinstance(each := ast.literal_eval(first), list) else [each]
+    for name, node in [*named, *((str(keyword.arg), keyword.value) for keyword in call.keywords)]:
+        value = ast.literal_eval(node)
         text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
         words += [_flags(name, verb)[0], text]
     return f"example: ganatomy {verb} {shlex.join(words)}"
@@ -127,7 +128,7 @@ def _add_option(parser: Parser, name: str, group: Sequence[Command]) -> None:
         if each.switch[0] == name:
             read = partial(_word_or, each.switch[1], read)
             text += f"; or {each.switch[1]}: {summary(each.function)}".rstrip(".")
-    needed = all(name in options_of(own) and _is_required(options_of(own)[name]) for own in group)
+    needed = all(name in options_of(own) and own.needs(name) for own in group)
     flags = _flags(name, parser.prog.split()[-1])
     action = OneName if name in LAYERS else "store"
     parser.add_argument(*flags, action=action, dest=dest, type=read, metavar=metavar, required=needed, help=text)
@@ -151,10 +152,6 @@ def given_options(arguments: Namespace) -> dict[str, Any]:
     """Return what was given, by the names of the public function."""
     names = {dest: name for name, dest in NAMES.items()}
     return {names.get(dest, dest): value for dest, value in vars(arguments).items() if dest not in ARGUMENTS}
-
-
-def _is_required(parameter: inspect.Parameter) -> bool:
-    return parameter.default is inspect.Parameter.empty
 
 
 def _reader(name: str, kind: Any) -> tuple[Callable[[str], Any], str]:
@@ -255,8 +252,8 @@ def _chosen(verb: str, arguments: Namespace) -> tuple[Command, Mapping[str, Any]
     for name in given:
         if name not in own:
             raise BadValue(f"{flag_of(name)} means nothing for {called}; leave it out")
-    for name, parameter in own.items():
-        if _is_required(parameter) and name not in given:
+    for name in own:
+        if command.needs(name) and name not in given:
             raise BadValue(f"{called} takes {flag_of(name)}; see ganatomy {verb} --help")
     return command, given
 

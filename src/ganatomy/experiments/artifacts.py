@@ -229,7 +229,7 @@ ARTIFACTS = Experiment(
     section=artifacts_section,
     chart=artifacts_chart,
     run=RUN,
-    example='ganatomy.artifacts("study", layer="layer4", real="scenes:church").table',
+    example='ganatomy.artifacts("study", "layer4", real="scenes:church").table',
 )
 
 

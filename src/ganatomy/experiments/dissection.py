@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from ganatomy.api.methods import Questions
 from ganatomy.core.errors import BadFile, BadValue, UnknownName
 from ganatomy.core.tensor_files import SUFFIX
 from ganatomy.core.vocabulary import NOTHING, Concept, addresses, find_concept
@@ -46,8 +47,8 @@ WORDS = {"units": ("layer", "label", "category"), "concepts": ("concept", "categ
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Dissection(Summarised):
-    """What each unit draws.
+class Dissection(Questions, Summarised):
+    """What each unit draws. What can be asked about it further are its methods, such as ``ablate("layer4", "tree")``.
 
     Attributes:
         spec: what was asked.
@@ -69,6 +70,8 @@ class Dissection(Summarised):
         by_layer: one row a layer: units, height, width, interpretable, matched, concepts (distinct, matched), matched
             units of each category, mean_iou.
         study: the directory that holds it.
+        opened: the ``generator`` and the ``segmenter`` that were given open; questions about it use them again. They
+            stay behind when it is pickled.
     """
 
     spec: DissectSpec
@@ -80,6 +83,7 @@ class Dissection(Summarised):
     pairs: pd.DataFrame
     by_layer: pd.DataFrame
     study: Study
+    opened: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def table(self) -> pd.DataFrame:
@@ -264,7 +268,7 @@ class Dissection(Summarised):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave behind what was read of its steps; elsewhere those are there if the directory is."""
-        return {name: self.__dict__[name] for name in self.__dataclass_fields__}
+        return {name: self.__dict__[name] for name in self.__dataclass_fields__} | {"opened": {}}
 
     def _row(self, layer: str, unit: int) -> int:
         """Return the row of a unit in the tables over all layers.

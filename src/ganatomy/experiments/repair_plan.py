@@ -133,5 +133,5 @@ REPAIR = Experiment(
     section=repair_section,
     chart=repair_chart,
     run=RUN,
-    example='ganatomy.repair("study", layer="layer4", real="scenes:church", worst=20).opens',
+    example='ganatomy.repair("study", "layer4", real="scenes:church", worst=20).opens',
 )

@@ -115,6 +115,9 @@ class Study:
         self._engine = engine
         self._progress = progress or NullProgress()
 
+    def __repr__(self) -> str:
+        return f"<Study of kind {self.kind} in {self.directory}{'' if self.finished else ', unfinished'}>"
+
     @property
     def spec_json(self) -> dict[str, Any]:
         """The Spec's fields as plain JSON values."""

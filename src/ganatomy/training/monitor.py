@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -29,7 +30,7 @@ from ganatomy.experiments.dissect_spec import RUN, DissectSpec
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.forecast import forecast
 from ganatomy.experiments.model_pair import Models, name_of
-from ganatomy.experiments.monitor.monitoring import FOLLOWED, Unit
+from ganatomy.experiments.monitor.monitoring import FOLLOWED, Monitoring, Unit
 from ganatomy.experiments.monitor.snapshots import Snapshot, check_directory, read_snapshots, take_snapshot, unfinished
 from ganatomy.models.generators.hooked import HookedGenerator, LatentSource
 from ganatomy.models.generators.module import as_generator
@@ -127,6 +128,11 @@ class Monitor:
             return None
         self._due = (step // self.every + 1) * self.every
         return self.snapshot(step)
+
+    def _repr_html_(self) -> str:
+        if any(snapshot.study for snapshot in read_snapshots(self._directory)):
+            return Monitoring.open(self._directory)._repr_html_()
+        return f"<p>No snapshot yet; they will lie in {escape(str(self._directory))}.</p>"
 
     def snapshot(self, step: int) -> Dissection | None:
         """Dissect now; return the dissection, or None where that did not work out.

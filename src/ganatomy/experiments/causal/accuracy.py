@@ -239,5 +239,5 @@ ACCURACY = Experiment(
     chart=accuracy_chart,
     run=RunOptions(64, 256),
     draws=False,
-    example='ganatomy.accuracy("study", layer="layer3", concept="water").classes',
+    example='ganatomy.accuracy("study", "layer3", "water").classes',
 )

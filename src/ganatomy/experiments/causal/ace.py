@@ -396,5 +396,5 @@ ACE = Experiment(
     section=ace_section,
     chart=ace_chart,
     several="concept",
-    example='ganatomy.ace("study", layer="layer4", concept="tree").effects',
+    example='ganatomy.ace("study", "layer4", "tree").effects',
 )

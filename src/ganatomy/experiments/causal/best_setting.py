@@ -438,5 +438,5 @@ BEST_SETTING = Experiment(
     section=setting_section,
     run=RunOptions(shard=16),
     several="concept",
-    example='ganatomy.best_setting("study", concept="door", layers=["layer5", "layer6"]).measured',
+    example='ganatomy.best_setting("study", ["layer5", "layer6"], "door").measured',
 )

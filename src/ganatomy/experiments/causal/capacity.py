@@ -372,5 +372,5 @@ CAPACITY = Experiment(
     result=Capacity,
     tables=capacity_tables,
     section=capacity_section,
-    example='ganatomy.capacity("study", layers=["layer4"], concept="door", on=["building"]).table',
+    example='ganatomy.capacity("study", ["layer4"], "door", on=["building"]).table',
 )

@@ -384,7 +384,7 @@ ABLATE = Experiment(
     tables=effect_tables,
     section=effect_section,
     chart=effect_chart,
-    example='ganatomy.ablate("study", layer="layer4", concept="tree", top=20)',
+    example='ganatomy.ablate("study", "layer4", "tree", top=20)',
 )
 INSERT = Experiment(
     name="insert",

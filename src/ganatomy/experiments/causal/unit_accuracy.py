@@ -241,5 +241,5 @@ UNIT_ACCURACY = Experiment(
     chart=unit_accuracy_chart,
     run=RunOptions(64, 256),
     draws=False,
-    example='ganatomy.unit_accuracy("study", layer="layer3").table',
+    example='ganatomy.unit_accuracy("study", "layer3").table',
 )

@@ -280,5 +280,5 @@ UNIT_EFFECTS = Experiment(
     result=UnitEffects,
     tables=unit_effects_tables,
     section=unit_effects_section,
-    example='ganatomy.unit_effects("study", layer="layer4").table',
+    example='ganatomy.unit_effects("study", "layer4").table',
 )

@@ -66,7 +66,7 @@ def count_charts(comparison: "Comparison", layer: str) -> list[Chart]:
     drawn: list[Chart] = []
     for name, heading in (("matched", "Matched units, by category"), ("concepts", "Distinct concepts among them")):
         bars = [_bar(row, name, found[found["study"] == row.study], colours) for row in totals]
-        drawn.append((heading, _bars(bars, f"{heading} of every study at {layer}")))
+        drawn.append((heading, _bars(bars, f"{heading} of every study at {layer}", colours)))
     means = [
         Bar(
             _short(row.study),
@@ -205,9 +205,9 @@ def _bar(row: Any, name: str, own: pd.DataFrame, colours: Mapping[str, str]) -> 
     return Bar(_short(row.study), pieces, with_error(value, error), track=track, spread=_spread(value, error))
 
 
-def _bars(bars: Sequence[Bar], title: str) -> BarChart:
+def _bars(bars: Sequence[Bar], title: str, legend: Mapping[str, str] | None = None) -> BarChart:
     """Return bars with room for a number and its error behind the longest."""
-    return BarChart(bars, title, _ROOM * max(bar.end for bar in bars))
+    return BarChart(bars, title, _ROOM * max(bar.end for bar in bars), legend or {})
 
 
 def _spread(value: float, error: float) -> tuple[float, float] | None:
