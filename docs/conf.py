@@ -27,14 +27,20 @@ napoleon_use_ivar = True
 
 # Names without a page: those of other projects (nothing is fetched to find theirs), and our own inner ones.
 nitpick_ignore_regex = [
-    (r"py:.*", r"(torch|numpy|np|pandas|pd|pathlib|collections|jaxtyping|typing|contextlib|abc|rich|PIL)\..*"),
+    (
+        r"py:.*",
+        r"(torch|numpy|np|pandas|pd|pathlib|collections|jaxtyping|typing|contextlib|abc|rich|PIL|matplotlib)\..*",
+    ),
     (r"py:.*", r"(Path|Any|Callable|Mapping|Sequence|Iterator|Tensor|optional|range|Float|Integer|DataFrame)"),
     (
         r"py:.*",
         r"ganatomy\.(stats\..*|experiments\.(choosing|dissection_stats|top_images|scoring|tables)\..*|study\.([AMRS]|lock\..*)"
         r"|engines\.(Engine|A)|models\.segmenters\.unet\.UNet|models\.generators\.replay\..*"
-        r"|experiments\.(causal\.best_setting\.Setting|result\.R)|report\.(causal\.section\.Section|tables\.Table))",
+        r"|experiments\.(causal\.best_setting\.Setting|result\.R)|report\.(causal\.section\.Section|charts\..*|tables\.Table))",
     ),
-    (r"py:class", r"[a-z_]+|UnitCard|Resampled|Result"),  # fields that a docstring names together: "batch, shard: …"
+    (
+        r"py:class",
+        r"[a-z_]+|UnitCard|Resampled|Result|Axes",
+    ),  # fields that a docstring names together: "batch, shard: …"
     (r"py:class", r"'[\w #]+'"),  # axes of a tensor
 ]
