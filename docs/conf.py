@@ -36,7 +36,8 @@ nitpick_ignore_regex = [
         r"py:.*",
         r"ganatomy\.(stats\..*|experiments\.(choosing|dissection_stats|top_images|scoring|tables)\..*|study\.([AMRS]|lock\..*)"
         r"|engines\.(Engine|A)|models\.segmenters\.unet\.UNet|models\.generators\.replay\..*"
-        r"|experiments\.(causal\.best_setting\.Setting|result\.R)|report\.(causal\.section\.Section|charts\..*|tables\.Table))",
+        r"|experiments\.(causal\.best_setting\.Setting|result\.R)"
+        r"|report\.(causal\.section\.Section|charts\..*|tables\.Table))",
     ),
     (
         r"py:class",
