@@ -1,5 +1,6 @@
 """The public functions: from one call to a finished study, and back."""
 
+import pickle
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,29 @@ def test_a_result_sums_itself_up(small: Path) -> None:
     compared = ganatomy.compare([small])
     assert compared.summary().startswith("study: one study.")
     assert "<table" in compared._repr_html_()
+
+
+def test_open_models_are_used_again() -> None:
+    open_one = ganatomy.open_generator("planted:")
+    study = ganatomy.dissect(open_one, segmenter="planted", images=24, layers=("layer2",), batch=8)
+    found = study.ablate("layer2", "ball", top=1, images=4, random=0)
+    assert found.spec.generator == study.spec.generator
+    assert not pickle.loads(pickle.dumps(study)).opened  # noqa: S301
+    with pytest.raises(ganatomy.GanatomyError, match="generator="):
+        ganatomy.open_dissection(study.study.directory).ablate("layer2", "ball", top=1, images=4)
+
+
+def test_what_is_needed_is_said_in_one_line(small: Path) -> None:
+    for ask in (ganatomy.insert, ganatomy.context, ganatomy.trace, ganatomy.best_setting):
+        with pytest.raises(ganatomy.BadValue, match=rf"^{ask.__name__}: missing a required argument: 'concept'$"):
+            ask(small)
+
+
+def test_a_table_is_written_as_csv(small: Path, tmp_path: Path) -> None:
+    result = ganatomy.open(small)
+    assert result.to_csv(tmp_path / "units.csv") is None
+    assert (tmp_path / "units.csv").read_text(encoding="utf-8") == result.to_csv()
+    assert len(pd.read_csv(tmp_path / "units.csv")) == len(result.units)
 
 
 def test_what_has_no_result_is_not_opened(small: Path) -> None:

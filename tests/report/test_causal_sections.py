@@ -26,14 +26,13 @@ from ganatomy.report.causal.context import context_cards, context_chart, context
 from ganatomy.report.causal.effect import effect_cards, effect_charts, effect_section
 from ganatomy.report.causal.trace import mapped_layers, trace_cards, trace_section
 from ganatomy.report.causal.unit_effects import unit_effects_section
-from ganatomy.report.charts import Drawing
 from ganatomy.report.formats import effect_text, percent, percent_with_error
 from ganatomy.report.svg import svg
 
 
-def names(chart: Drawing) -> list[str]:
+def names(chart: str) -> list[str]:
     """Return what the rows of a chart are called, top down."""
-    return [html.unescape(t) for t in re.findall(r'text-anchor="end"[^>]*>([^<]*)</text>', svg(chart))][::2]
+    return [html.unescape(t) for t in re.findall(r'text-anchor="end"[^>]*>([^<]*)</text>', chart)][::2]
 
 
 def changed(result: Any, name: str, **columns: Any) -> Any:
@@ -53,8 +52,8 @@ def test_an_ablation_is_answered_by_its_target_beside_random_sets(ablation: Effe
 def test_the_target_is_first_and_bold_the_others_by_change(ablation: Effect) -> None:
     (_, share), (_, points) = effect_charts(ablation, "image")
     expected = ablation.table[ablation.table["read"] == "image"]
-    assert names(points) == expected.concept.tolist()
-    assert names(share) == expected[expected.before >= 0.001].concept.tolist()
+    assert names(svg(points)) == expected.concept.tolist()
+    assert names(svg(share)) == expected[expected.before >= 0.001].concept.tolist()
     for chart in (share, points):
         assert re.findall(r'font-weight="650"[^>]*>([^<]*)<', svg(chart)) == ["ball"]
 
@@ -64,8 +63,8 @@ def test_what_is_rare_has_no_relative_change(ablation: Effect) -> None:
     rare = common.concept.iloc[-1]
     thin = changed(ablation, "table", before=ablation.table.before.where(ablation.table.concept != rare, 1e-4))
     (_, share), (_, points) = effect_charts(thin, "image")
-    assert rare in names(points)
-    assert names(share) == common.concept.tolist()[:-1]
+    assert rare in names(svg(points))
+    assert names(svg(share)) == common.concept.tolist()[:-1]
 
 
 def test_images_before_after_and_random(ablation: Effect, insertion: Effect) -> None:
@@ -172,8 +171,8 @@ def test_ace_curves_start_at_all_of_it(ace: Ace) -> None:
 
 
 def test_ace_terms_stand_beside_random_sets(ace: Ace) -> None:
-    assert names(term_chart(ace))[::3] == ["inserted, start", "ablated, start", "ACE, start"]
-    assert names(term_chart(optimised(ace)))[::3] == ["inserted, ACE", "ablated, ACE", "ACE, ACE"]
+    assert names(svg(term_chart(ace)))[::3] == ["inserted, start", "ablated, start", "ACE, start"]
+    assert names(svg(term_chart(optimised(ace))))[::3] == ["inserted, ACE", "ablated, ACE", "ACE, ACE"]
     body = ace_section(ace).blocks[1].body
     for row in ace.effects.itertuples():
         none = 0.0 if row.term == "ace" else 1.0
@@ -251,7 +250,7 @@ def test_context_marks_what_the_grammar_says(context: Context) -> None:
     chart = context_chart(context)
     own = context.under[context.under.places >= 5].sort_values("effect", ascending=False, kind="stable")
     marks = {"sky": "✓ sky", "box": "✗ box"}
-    assert names(chart) == [marks.get(name, name) for name in own.object]
+    assert names(svg(chart)) == [marks.get(name, name) for name in own.object]
     unsaid = changed(context, "under", allowed=pd.array([pd.NA] * len(context.under), dtype="boolean"))
     assert not {"✓", "✗"} & set(svg(context_chart(unsaid)))
 

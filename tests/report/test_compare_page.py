@@ -18,6 +18,7 @@ from ganatomy.experiments.compare import comparison as module
 from ganatomy.experiments.compare import directions
 from ganatomy.experiments.compare.comparison import Comparison, planned, run_compare
 from ganatomy.experiments.dissection import Dissection
+from ganatomy.report.charts import ScatterChart
 from ganatomy.report.compare.concepts import change_charts, concept_charts
 from ganatomy.report.compare.counts import count_charts, layer_charts
 from ganatomy.report.compare.page import answer, comparison_blocks, comparison_html, question, write_comparison
@@ -164,6 +165,17 @@ def test_curves_go_over_the_layers_of_every_study(three: Comparison) -> None:
     one = ET.fromstring(svg(layer_charts(three)[0][1]))  # noqa: S314
     titles = [title.text for title in one.iter("title")]
     assert "material, layer 2: 0.5 ± 0" in titles, "two of four units of the third layer"
+
+
+def test_the_units_of_each_concept_stand_over_those_of_the_first_study(three: Comparison) -> None:
+    chart = three.chart()
+    assert isinstance(chart, ScatterChart)
+    counts = three.concepts[three.concepts.layer == "layer2"].set_index(["study", "concept"]).matched
+    concepts = list(dict.fromkeys(counts.index.get_level_values("concept")))
+    expected = [(counts["one", c], counts[name, c]) for name in three.spec.names[1:] for c in concepts]
+    assert [(point.x, point.y) for point in chart.points] == expected
+    assert {point.name for point in chart.points if point.x == point.y} == {""}, "only what differs is named"
+    assert list(chart.legend) == list(three.spec.names[1:])
 
 
 def test_quality_is_drawn_against_counts_with_both_errors(three: Comparison) -> None:

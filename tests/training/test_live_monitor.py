@@ -137,9 +137,11 @@ def test_a_conditional_network_is_sampled_by_a_callable(tmp_path: Path) -> None:
     network = Conditional()
     options = {**SMALL, "latents": None, "latent": (LATENT + 1,), "out": tmp_path, "strict": True}
     monitor = ganatomy.Monitor(network, lambda g, z: g(z[:, :-1], z[:, -1].abs().long().clamp(max=2)), **options)
+    assert "No snapshot yet" in monitor._repr_html_()
     found = monitor.snapshot(1)
     assert found is not None
     assert list(found.layers) == ["body.1", "last.0"]
+    assert "<table" in monitor._repr_html_()
     assert network.training
 
 
