@@ -57,7 +57,7 @@ from ganatomy.experiments.compare.comparison import Comparison as Comparison
 from ganatomy.experiments.compare.spec import CompareSpec as CompareSpec
 from ganatomy.experiments.dissect_spec import DissectSpec as DissectSpec
 from ganatomy.experiments.dissection import Dissection as Dissection
-from ganatomy.experiments.monitor.monitoring import Monitoring as Monitoring
+from ganatomy.experiments.monitor.training_history import TrainingHistory as TrainingHistory
 from ganatomy.experiments.quality import Quality as Quality
 from ganatomy.experiments.quality import QualitySpec as QualitySpec
 from ganatomy.experiments.real_comparison import ArtifactSpec as ArtifactSpec
