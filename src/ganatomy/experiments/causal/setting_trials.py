@@ -73,7 +73,7 @@ class Places(NamedTuple):
 def find_places(
     source: Source, spec: SettingSpec, category: str | None, engine: Engine, progress: Progress | None
 ) -> Places:
-    """Return where the concept is usual and where it never is; the pool of the last layer is drawn if it is not there."""
+    """Return where the concept is usual and where it never is; the last layer's pool is drawn if it is not there."""
     layer, concept = spec.layers()[-1], source.concept(spec.concept)
     grid, least = source.grid(layer), LEAST
     corners(grid, spec.cell)
