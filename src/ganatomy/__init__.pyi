@@ -40,7 +40,7 @@ from ganatomy.experiments.causal.accuracy import AccuracySpec as AccuracySpec
 from ganatomy.experiments.causal.ace import Ace as Ace
 from ganatomy.experiments.causal.ace_spec import AceSpec as AceSpec
 from ganatomy.experiments.causal.best_setting import BestSetting as BestSetting
-from ganatomy.experiments.causal.best_setting import SettingSpec as SettingSpec
+from ganatomy.experiments.causal.setting_spec import SettingSpec as SettingSpec
 from ganatomy.experiments.causal.capacity import Capacity as Capacity
 from ganatomy.experiments.causal.capacity import CapacitySpec as CapacitySpec
 from ganatomy.experiments.causal.context import Context as Context
