@@ -40,13 +40,13 @@ from ganatomy.experiments.causal.accuracy import AccuracySpec as AccuracySpec
 from ganatomy.experiments.causal.ace import Ace as Ace
 from ganatomy.experiments.causal.ace_spec import AceSpec as AceSpec
 from ganatomy.experiments.causal.best_setting import BestSetting as BestSetting
-from ganatomy.experiments.causal.setting_spec import SettingSpec as SettingSpec
 from ganatomy.experiments.causal.capacity import Capacity as Capacity
 from ganatomy.experiments.causal.capacity import CapacitySpec as CapacitySpec
 from ganatomy.experiments.causal.context import Context as Context
 from ganatomy.experiments.causal.context import ContextSpec as ContextSpec
 from ganatomy.experiments.causal.effects import Effect as Effect
 from ganatomy.experiments.causal.effects import EffectSpec as EffectSpec
+from ganatomy.experiments.causal.setting_spec import SettingSpec as SettingSpec
 from ganatomy.experiments.causal.trace import Trace as Trace
 from ganatomy.experiments.causal.trace import TraceSpec as TraceSpec
 from ganatomy.experiments.causal.unit_accuracy import UnitAccuracy as UnitAccuracy
