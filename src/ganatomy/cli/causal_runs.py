@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ganatomy.cli import terminal
-from ganatomy.cli.verbs import print_json, rows, writing
+from ganatomy.cli.pages import write_page
+from ganatomy.cli.verbs import print_json, rows
 from ganatomy.core.errors import GanatomyError
 from ganatomy.experiments.base import Plan, Runner
 from ganatomy.experiments.causal import plans
@@ -73,13 +74,10 @@ def _estimate(source: Source, plan: Plan[Any], directory: Path, seconds: float) 
 
 def deliver(arguments: Namespace, results: Sequence[Any]) -> None:
     """Write the report of each result; show them, or print them as one JSON object."""
-    from ganatomy.report.causal.page import write_causal_report
-
     summaries = []
     for result in results:
         page = result.study.directory / "report.html"
-        with writing(page, result.study.directory):
-            write_causal_report(result, page)
+        write_page(result, page, result.study.directory)
         summaries.append({"study": display_path(result.study.directory), "report": str(page), **result_json(result)})
         if not arguments.json:
             terminal.show_result(result)

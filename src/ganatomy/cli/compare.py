@@ -8,6 +8,7 @@ from ganatomy.api import experiments as api
 from ganatomy.api.calls import Command
 from ganatomy.cli.engine import add_engine
 from ganatomy.cli.experiments import add_options, given_options
+from ganatomy.cli.pages import indexed
 from ganatomy.cli.parser import add_command, study
 from ganatomy.cli.verbs import print_json, rows, writing
 
@@ -33,7 +34,7 @@ def compare(arguments: Namespace) -> None:
 
     spec, quality = planned(arguments.directories, given_options(arguments))
     found = run_compare(spec, arguments.directories, quality, arguments.device, arguments.opened_engine, terminal.Bar())
-    with writing(arguments.out):
+    with indexed([arguments.out]), writing(arguments.out):
         page = write_comparison(found, arguments.out)
     if not arguments.json:
         _show(found)

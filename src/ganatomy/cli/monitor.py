@@ -7,6 +7,7 @@ from ganatomy.api import experiments as api
 from ganatomy.api.calls import Command
 from ganatomy.cli.engine import add_engine
 from ganatomy.cli.experiments import add_options, given_options, options_of
+from ganatomy.cli.pages import indexed
 from ganatomy.cli.parser import add_command, names, study
 from ganatomy.cli.verbs import print_json, rows, writing
 from ganatomy.core.errors import BadValue
@@ -56,7 +57,7 @@ def monitor(arguments: Namespace) -> None:
         result = TrainingHistory.open(arguments.out)
     units = _units(result, given["units"]) if "units" in given else None
     page = arguments.out / "monitor.html"
-    with writing(page):
+    with indexed([arguments.out]), writing(page):
         write_monitor_report(result, page, units)
     if not arguments.json:
         show(result)

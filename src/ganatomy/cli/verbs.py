@@ -36,13 +36,13 @@ def dissect(arguments: Namespace) -> None:
     """Dissect a generator, write the report, and show the result."""
     from ganatomy.cli import terminal
     from ganatomy.cli.experiments import given_options
+    from ganatomy.cli.pages import write_page
     from ganatomy.experiments.dissect import run
     from ganatomy.experiments.dissect_spec import RUN, DissectSpec
     from ganatomy.experiments.dtype import begin, choose_dtype
     from ganatomy.experiments.forecast import forecasts
     from ganatomy.experiments.model_pair import ModelPair
     from ganatomy.remote import display_path
-    from ganatomy.report.html import write_report
 
     given = given_options(arguments)
     how = RUN.take(given)
@@ -69,8 +69,7 @@ def dissect(arguments: Namespace) -> None:
             terminal.print_line(text, aside=arguments.json)
         result = run(spec, study, models, given.get("memory"))
     page = arguments.out / "report.html"
-    with writing(page, result.study.directory):
-        write_report(result, page)
+    write_page(result, page, result.study.directory)
     if arguments.json:
         return print_json({"study": place, "report": str(page), **dissection_json(result)})
     terminal.show(result)

@@ -21,6 +21,7 @@ from ganatomy.report.formats import count, percent, with_error
 from ganatomy.report.html import ELSEWHERE
 from ganatomy.report.page import template
 from ganatomy.report.palette import NEUTRAL, category_colours
+from ganatomy.report.summary import summary_of
 from ganatomy.report.tables import ALL, rows
 from ganatomy.study.lock import StudyLock
 
@@ -60,10 +61,12 @@ def comparison_html(comparison: "Comparison") -> str:
     """Return a comparison as the text of one HTML page."""
     blocks = comparison_blocks(comparison)
     first = comparison.studies[0].dissection
+    title, found = question(comparison), answer(comparison)
     return template("compare.html").render(
-        title=question(comparison),
+        title=title,
+        summary=summary_of(title, " ".join(found), comparison.warnings, [block.body for block in blocks.values()]),
         warnings=comparison.warnings,
-        answer=answer(comparison),
+        answer=found,
         differences=comparison.differences,
         blocks=list(blocks.items()),
         spec=vars(comparison.spec),

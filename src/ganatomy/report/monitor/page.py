@@ -12,6 +12,7 @@ from ganatomy.report.formats import count
 from ganatomy.report.monitor.curves import counts_block, turnover_block
 from ganatomy.report.monitor.followed import followed_block
 from ganatomy.report.page import template
+from ganatomy.report.summary import summary_of
 from ganatomy.report.tables import ALL, rows
 
 if TYPE_CHECKING:
@@ -42,10 +43,12 @@ def monitor_html(history: "TrainingHistory", units: Sequence[tuple[str, int]] | 
     blocks = [counts_block(history), followed_block(history, units)]
     if len(history.turnover):
         blocks.append(turnover_block(history))
+    title, found = "What do the units learn, and when?", answer(history)
     return template("monitor.html").render(
-        title="What do the units learn, and when?",
+        title=title,
+        summary=summary_of(title, found, history.warnings, [block.body for block in blocks]),
         warnings=history.warnings,
-        answer=answer(history),
+        answer=found,
         skipped=rows(history.skipped),
         blocks=[(_key(block), block) for block in blocks],
         snapshots=[
