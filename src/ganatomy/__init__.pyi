@@ -55,6 +55,7 @@ from ganatomy.experiments.causal.unit_effects import UnitEffects as UnitEffects
 from ganatomy.experiments.causal.unit_effects import UnitEffectSpec as UnitEffectSpec
 from ganatomy.experiments.compare.comparison import Comparison as Comparison
 from ganatomy.experiments.compare.spec import CompareSpec as CompareSpec
+from ganatomy.experiments.catalogue import write_index as write_index
 from ganatomy.experiments.dissect_spec import DissectSpec as DissectSpec
 from ganatomy.experiments.dissection import Dissection as Dissection
 from ganatomy.experiments.monitor.training_history import TrainingHistory as TrainingHistory

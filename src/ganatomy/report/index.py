@@ -55,14 +55,13 @@ def index_html(groups: Sequence["Group"], path: Path, directory: Path) -> str:
     """Return the index of some results as the text of one HTML page that will lie at `path`."""
     entries = [each for group in groups for each in group.entries]
     alone = len(groups) == 1 and groups[0].dissection is not None
-    broken = sum(each.state != "finished" for each in entries)
     return template("index.html").render(
         mark=MARK,
         title=f"What was measured on {_model(groups[0])}"
         if alone
         else f"What was measured in {directory.resolve().name}",
         count=count(len(entries), "result"),
-        broken=count(broken, "is", "are") if broken else "",
+        broken=sum(each.state != "finished" for each in entries),
         groups=[
             (f"group-{i}", _model(each), _place(each, directory), _items(each, path)) for i, each in enumerate(groups)
         ],
