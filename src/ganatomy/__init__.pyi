@@ -35,6 +35,7 @@ from ganatomy.core.vocabulary import Concept as Concept
 from ganatomy.engines import Engine as Engine
 from ganatomy.engines.registry import open_engine as open_engine
 from ganatomy.experiments.artifacts import Artifacts as Artifacts
+from ganatomy.experiments.catalogue import write_index as write_index
 from ganatomy.experiments.causal.accuracy import Accuracy as Accuracy
 from ganatomy.experiments.causal.accuracy import AccuracySpec as AccuracySpec
 from ganatomy.experiments.causal.ace import Ace as Ace
@@ -55,7 +56,6 @@ from ganatomy.experiments.causal.unit_effects import UnitEffects as UnitEffects
 from ganatomy.experiments.causal.unit_effects import UnitEffectSpec as UnitEffectSpec
 from ganatomy.experiments.compare.comparison import Comparison as Comparison
 from ganatomy.experiments.compare.spec import CompareSpec as CompareSpec
-from ganatomy.experiments.catalogue import write_index as write_index
 from ganatomy.experiments.dissect_spec import DissectSpec as DissectSpec
 from ganatomy.experiments.dissection import Dissection as Dissection
 from ganatomy.experiments.monitor.training_history import TrainingHistory as TrainingHistory

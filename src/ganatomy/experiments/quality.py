@@ -61,11 +61,7 @@ class Quality(Result):
     Attributes:
         spec: what was asked.
         facts: what was used.
-        table: one row a measure: measure (``fid``; ``means`` and ``covariances``, its two terms; ``swd-64``, ``swd-32``
-            …, by the height of the level, × 10³), value, error (over the generated images), images (that were
-            generated), bias (the value of a perfect model, for lack of images: of the distance by formula, of
-            textures from other real images; NaN where it is not known), limit (the value of infinitely many
-            generated images, of Fréchet distances) and a 95 % interval for it, low to high.
+        table: one row a measure.
         study: the directory that holds it.
     """
 

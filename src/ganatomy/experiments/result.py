@@ -11,6 +11,7 @@ import pandas as pd
 
 from ganatomy.core.errors import BadFile
 from ganatomy.experiments.base import Tensors, experiment_of
+from ganatomy.experiments.columns import add_columns
 from ganatomy.report.causal.section import Section
 from ganatomy.report.tables import Table
 from ganatomy.study import Study
@@ -27,6 +28,10 @@ class Summarised:
     """A result that is summed up in sentences, above its table."""
 
     table: Any
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        add_columns(cls)
 
     @property
     def warnings(self) -> list[str]:

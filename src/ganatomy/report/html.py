@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -18,7 +19,7 @@ from ganatomy.report.formats import count
 from ganatomy.report.index import NAME, is_index
 from ganatomy.report.page import model_name, script_json, static, template
 from ganatomy.report.palette import NEUTRAL, category_colours, concept_colours
-from ganatomy.report.summary import summary_of
+from ganatomy.report.summary import Summary, summary_of
 from ganatomy.report.tables import rows
 from ganatomy.study import as_bad_file
 
@@ -67,17 +68,12 @@ def report_facts(dissection: "Dissection", budget: int = BUDGET) -> dict[str, An
     """
     numbers = embed(dissection)
     facts = _facts(dissection) | {"left_out": numbers.left_out, "index": ""}
+    facts["summary"] = _summary(dissection, facts)
     bare = {"data": script_json(numbers.facts), "pieces": numbers.pieces, "early": (), "late": tuple(numbers.pieces)}
     atlas = draw_atlas(dissection, budget - len(_rendered(facts | bare).encode()) - NOTES)
     pieces = numbers.pieces | atlas.pieces
     early = ("units-pack", *atlas.early)
-    title, lines = (
-        f"What does each {facts['noun']} of {facts['model']} {facts['verb']}?",
-        dissection.summary().splitlines(),
-    )
-    charts = (figures(*facts["layer_charts"][: len(dissection.layers) > 1]), figures(*facts["concept_charts"]))
     return facts | {
-        "summary": summary_of(title, " ".join(lines[len(dissection.warnings) :]), dissection.warnings, charts),
         "data": script_json(numbers.facts | atlas.facts),
         "pieces": pieces,
         "early": early,
@@ -144,6 +140,14 @@ def _images_left_out(dissection: "Dissection", atlas: Atlas) -> list[str]:
     if (height, width) != (down, across):
         sentences.append(f"Images of {width}×{height} pixels are shown at {across}×{down}.")
     return sentences
+
+
+def _summary(dissection: "Dissection", facts: Mapping[str, Any]) -> Summary:
+    """Return the page in short: layers side by side where there are several, else the concepts of the only one."""
+    title = f"What does each {facts['noun']} of {facts['model']} {facts['verb']}?"
+    finding = " ".join(dissection.summary().splitlines()[len(facts["warnings"]) :])
+    charts = facts["layer_charts" if len(dissection.layers) > 1 else "concept_charts"]
+    return summary_of(title, finding, facts["warnings"], [figures(*charts)])
 
 
 def _facts(dissection: "Dissection") -> dict[str, Any]:

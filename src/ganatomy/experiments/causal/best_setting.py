@@ -83,10 +83,9 @@ class BestSetting(Result):
 
     Attributes:
         facts: ``truth`` says by what places are likely.
-        table: one row a setting: by, units (how many in each layer), constant, multiple, likely, likely_places,
-            unlikely, unlikely_places (shares of places where the object appears, on the half that chooses), picked.
-        measured: on the other half: ``picked``, its ``control``, and ``paper`` (20 units of the first layer at k), each
-            with likely, likely_error, likely_places, unlikely, unlikely_error, unlikely_places.
+        table: one row a setting, on the half of the images that chooses.
+        measured: three rows, on the other half: the picked one, its control, and that of the paper (20 units of the
+            first layer at k).
     """
 
     FILES: ClassVar = {"table": "settings"}

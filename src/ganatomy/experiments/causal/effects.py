@@ -144,10 +144,7 @@ class Effect(Result):
 
     Attributes:
         table: one row for each concept that the images show before or after, the asked one first, then by the size of
-            the change: concept, category, read (``image``, or ``place``: only the pixels under what is edited),
-            before, after (share of the pixels that were read), change, change_error, relative (change / before),
-            relative_error, random_change, random_spread, random_relative (mean and standard deviation over the random
-            sets). Errors are standard errors over images.
+            the change. Errors are standard errors over images.
         strips: images before and after.
     """
 
