@@ -49,7 +49,9 @@ def kind_of(column: pd.Series) -> str:
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_tables_of_every_experiment(name: str, small_place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(small_place)
-    check(small_run(name).study.directory)
+    found = small_run(name)
+    check(found.study.directory)
+    assert found.table.attrs["columns"].keys() >= set(found.table.columns) - set(found.facts.get("traced", ()))
 
 
 def test_tables_of_a_dissection(planted: Dissection) -> None:

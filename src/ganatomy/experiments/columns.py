@@ -38,6 +38,12 @@ def columns() -> Mapping[tuple[str, str], Mapping[str, ColumnText]]:
     return found
 
 
+def described(table: pd.DataFrame, kind: str, name: str) -> pd.DataFrame:
+    """Return a table of a study with the meanings of its columns in ``attrs["columns"]``, where pages find them."""
+    table.attrs["columns"] = {column: each.meaning for column, each in columns().get((kind, name), {}).items()}
+    return table
+
+
 def add_columns(result: type) -> None:
     """Add to each table that the docstring of a result names the columns that it has."""
     spec = result.__annotations__.get("spec")
@@ -46,7 +52,7 @@ def add_columns(result: type) -> None:
     kind, names = kind_name(spec), getattr(result, "FILES", {})
 
     def extended(entry: re.Match[str]) -> str:
-        own = columns().get((kind, names.get(entry[1], entry[1])))
+        own = columns().get((kind, str(names.get(entry[1], entry[1]))))
         if own is None or result.__annotations__.get(entry[1]) is not pd.DataFrame:
             return entry[0]
         text = "; ".join(f"`{name}`: {each.meaning}" for name, each in own.items()).replace("`", "``")

@@ -11,7 +11,7 @@ import pandas as pd
 
 from ganatomy.core.errors import BadFile
 from ganatomy.experiments.base import Tensors, experiment_of
-from ganatomy.experiments.columns import add_columns
+from ganatomy.experiments.columns import add_columns, described
 from ganatomy.report.causal.section import Section
 from ganatomy.report.tables import Table
 from ganatomy.study import Study
@@ -92,7 +92,8 @@ class Result(Summarised):
             if field.name == "spec":
                 found["spec"] = read_spec(study, kind)
             elif kind is pd.DataFrame:
-                found[field.name] = study.read_table(cls.FILES.get(field.name, field.name))
+                name = cls.FILES.get(field.name, field.name)
+                found[field.name] = described(study.read_table(name), study.kind, name)
             elif isinstance(kind, type) and issubclass(kind, Tensors):
                 found[field.name] = study.load_step(field.name, kind)
         return found
