@@ -58,7 +58,7 @@ def _row(entry: "Entry", directory: Path) -> dict[str, Any]:
         "study": str(path.relative_to(directory)) if path != directory else path.name,
         "kind": entry.kind,
         "generator": spec.get("generator", ""),
-        "of": entry.asked,
+        "of": entry.about,
         "images": spec.get("images"),
         "state": entry.state,
     }

@@ -59,7 +59,7 @@ class Entry:
         return str(self.spec.get("kind") or _results().get(self.kind, self.kind))
 
     @property
-    def asked(self) -> str:
+    def about(self) -> str:
         """The concept and the layers that it is about, as far as it is about any."""
         layers = self.spec.get("layer") or self.spec.get("layers") or ()
         texts = (self.spec.get("concept"), layers if isinstance(layers, str) else ", ".join(map(str, layers)))
@@ -68,7 +68,7 @@ class Entry:
     @property
     def title(self) -> str:
         """What it is called where it has no page that asks its question."""
-        return ": ".join(filter(None, (self.verb, self.asked))) or self.directory.name
+        return ": ".join(filter(None, (self.verb, self.about))) or self.directory.name
 
 
 @dataclass(frozen=True)
@@ -250,7 +250,7 @@ def _own_copy(copies: Sequence[Path], entry: Entry) -> Path:
 
 
 def _order(entry: Entry) -> tuple[int, str, str, float]:
-    return (list(_results()).index(entry.kind), entry.verb, entry.asked, entry.made)
+    return (list(_results()).index(entry.kind), entry.verb, entry.about, entry.made)
 
 
 @cache
