@@ -11,7 +11,7 @@ import subprocess
 import sys
 import textwrap
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -20,11 +20,13 @@ from typing import Any
 
 from ganatomy.cli.arguments import build
 from ganatomy.cli.engine import add_engine
-from ganatomy.cli.parser import Parser
+from ganatomy.cli.parser import Parser, add_settings, commands
 from ganatomy.experiments.base import EXPERIMENTS, NAMED, REQUIRED, Experiment, Option, experiment, options_of
 from ganatomy.experiments.compare.comparison import QUALITY
 from ganatomy.experiments.compare.spec import CompareSpec
 from ganatomy.experiments.dissect_spec import DissectRun, DissectSpec
+from ganatomy.experiments.option_groups import MEASURED
+from ganatomy.experiments.option_groups import RUN as RUN_GROUP
 from ganatomy.experiments.quality import QualitySpec
 
 ROOT = Path(__file__).parents[1]
@@ -37,7 +39,7 @@ once, by the first function that has it.
 Written by recipes/api_signatures.py from the Specs and from `ganatomy.experiments.base.EXPERIMENTS`; edit those.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -45,6 +47,9 @@ from ganatomy.api.calls import command, public, run_compare, run_dissect, run_ex
 
 if TYPE_CHECKING:
 {imports}
+
+OPTION_GROUPS: Mapping[str, str] = {groups}
+"""Under which title a help lists an option; of others, what is measured."""
 '''
 TYPES = {
     "ganatomy.engines": "Engine",
@@ -57,9 +62,9 @@ TYPES = {
 }
 
 
-def keyword(name: str, kind: Any, text: str, default: Any = None) -> Option:
+def keyword(name: str, kind: Any, text: str, default: Any = None, group: str = MEASURED) -> Option:
     """Return an argument that no Spec has; a type that is a text is written as it is."""
-    return Option(name, kind, default, REQUIRED, text)
+    return Option(name, kind, default, REQUIRED, text, group)
 
 
 RUN = [
@@ -143,8 +148,10 @@ def source() -> str:
     homes = {**TYPES, **{entry.result.__module__: entry.result.__name__ for entry in entries}}
     imports = "\n".join(f"    from {module} import {name}" for module, name in sorted(homes.items()))
     known: dict[tuple[str, str], str] = {}
-    functions = [each.source(known) for each in (dissect(), monitor(), compare(), *map(of_experiment, entries))]
-    text = "\n\n".join([HEAD.format(imports=imports), *functions])
+    functions = [dissect(), monitor(), compare(), *map(of_experiment, entries)]
+    options = sorted((each for function in functions for each in function.options), key=lambda option: option.group)
+    groups = {each.name: each.group for each in options if each.group != MEASURED}
+    text = "\n\n".join([HEAD.format(imports=imports, groups=groups), *(each.source(known) for each in functions)])
     ruff = [sys.executable, "-m", "ruff", "format", "--stdin-filename", "experiments.py", "-"]
     return subprocess.run(ruff, input=text, text=True, capture_output=True, check=True).stdout
 
@@ -174,7 +181,7 @@ def dissect() -> Function:
             keyword("segmenter", "str | Segmenter", segmenter, DissectSpec.segmenter),
             *(own for own in options_of(DissectSpec) if own.name not in NAMED),
             *options_of(DissectRun),
-            keyword("memory", int | None, memory),
+            keyword("memory", int | None, memory, group=RUN_GROUP),
             OUT._replace(text=out),
             *RUN,
         ],
@@ -314,17 +321,25 @@ def commands_page() -> str:
     """Return the page of every command and its options; those of every run stand in one place."""
     shared = Parser()
     add_engine(shared)
+    add_settings(shared)
     every = {flag: table([action]) for action in shared._actions for flag in action.option_strings}
-    head = "Every command and its options, as `ganatomy COMMAND --help` lists them."
+    head = "Every command and its options, as `ganatomy COMMAND --help` lists them, with the default in parentheses."
     run = "Where it computes, and how it answers; the commands that measure have all of these."
-    parts = ["# Commands", head, "## Options of a run", run, f"{TABLE}{table(shared._actions)}"]
+    parts = ["# Commands", head, "## Options of a run", run, *tables(shared, {})]
     for name, parser in commands(build()).items():
-        own = [each for each in parser._actions if every.get("".join(each.option_strings[:1])) != table([each])]
-        parts += [f"## {name}", str(parser.description), *([f"{TABLE}{rows}"] if (rows := table(own)) else [])]
+        parts += [f"## {name}", str(parser.description), *tables(parser, every)]
     return "\n\n".join(parts) + "\n"
 
 
-TABLE = "| | |\n|---|---|\n"
+def tables(parser: argparse.ArgumentParser, but: Mapping[str, str]) -> list[str]:
+    """Return a table for each group of options, with its title where there are several."""
+    parser.format_help()  # which sorts the groups
+    found = []
+    for group in parser._action_groups:
+        own = [each for each in group._group_actions if but.get("".join(each.option_strings[:1])) != table([each])]
+        if rows := table(own):
+            found.append((str(group.title), rows))
+    return [f"| {title if len(found) > 1 else ' '} | |\n|---|---|\n{rows}" for title, rows in found]
 
 
 def table(actions: Iterable[argparse.Action]) -> str:
@@ -332,14 +347,6 @@ def table(actions: Iterable[argparse.Action]) -> str:
     shown = [each for each in actions if each.help not in (argparse.SUPPRESS, None) and "-h" not in each.option_strings]
     names = [" ".join([*each.option_strings, str(each.metavar or "")]).strip() or each.dest for each in shown]
     return "\n".join(f"| `{name}` | {cell(each)} |" for name, each in zip(names, shown, strict=True))
-
-
-def commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
-    """Return every command that does something, with its parser."""
-    inner = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
-    if not inner:
-        return {parser.prog: parser} | {own.prog: own for own in getattr(parser, "own", {}).values()}
-    return {name: own for child in inner[0].choices.values() for name, own in commands(child).items()}
 
 
 def cell(action: argparse.Action) -> str:

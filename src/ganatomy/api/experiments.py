@@ -6,7 +6,7 @@ once, by the first function that has it.
 Written by recipes/api_signatures.py from the Specs and from `ganatomy.experiments.base.EXPERIMENTS`; edit those.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -32,6 +32,25 @@ if TYPE_CHECKING:
     from ganatomy.experiments.repair import Repair
     from ganatomy.models.generators import Subject
     from ganatomy.models.segmenters import Segmenter
+
+OPTION_GROUPS: Mapping[str, str] = {
+    "batch": "the run",
+    "shard": "the run",
+    "memory": "the run",
+    "images": "the sample",
+    "validation": "the sample",
+    "seed": "the sample",
+    "calibration": "the sample",
+    "real": "the sample",
+    "reals": "the sample",
+    "first": "the sample",
+    "pool": "the sample",
+    "train": "the sample",
+    "held": "the sample",
+    "candidates": "the sample",
+    "textures": "the sample",
+}
+"""Under which title a help lists an option; of others, what is measured."""
 
 
 @public

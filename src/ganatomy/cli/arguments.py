@@ -8,12 +8,24 @@ from typing import Any, NoReturn
 
 from ganatomy.api import experiments as api
 from ganatomy.api.calls import Command
-from ganatomy.cli import models_verbs, verbs
+from ganatomy.cli import models_verbs, settings, verbs
 from ganatomy.cli.compare import add_compare
-from ganatomy.cli.engine import add_engine
+from ganatomy.cli.engine import add_engine, add_place
 from ganatomy.cli.experiments import add_experiments, add_options
 from ganatomy.cli.monitor import add_monitor
-from ganatomy.cli.parser import Parser, add_command, add_device, add_json, local_directory, memory, study
+from ganatomy.cli.parser import (
+    RUN,
+    SAMPLE,
+    Parser,
+    add_command,
+    add_device,
+    add_format,
+    add_quiet,
+    add_settings,
+    local_directory,
+    memory,
+    study,
+)
 from ganatomy.cli.serve import add_serve
 from ganatomy.cli.studies import add_studies
 
@@ -55,7 +67,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         UnknownName: no such verb or option; suggests one.
         BadValue: an argument is missing or of another type.
     """
-    return build().parse_args(argv)
+    parser = build()
+    settings.apply(parser, argv)
+    return parser.parse_args(argv)
 
 
 def build() -> Parser:
@@ -74,7 +88,7 @@ def build() -> Parser:
     add_serve(commands)
     _add_models(commands)
     _add_calibrate(commands)
-    add_json(add_command(commands, "doctor", verbs.doctor, "say what works here, what does not, and why", "doctor"))
+    add_format(add_command(commands, "doctor", verbs.doctor, "say what works here, what does not, and why", "doctor"))
     _add_scenes(commands)
     parser.epilog = _grouped(commands)
     return parser
@@ -93,8 +107,8 @@ def _add_dissect(commands: Any) -> None:
     parser = add_command(
         commands, "demo", verbs.demo, "dissect the bundled generator and write a report", "demo --out demo"
     )
-    parser.add_argument("--images", type=int, metavar="N", help="images to measure on (1000)")
-    parser.add_argument("--out", type=study, metavar="DIR", default=Path("ganatomy-demo"), help="(ganatomy-demo)")
+    parser.group(SAMPLE).add_argument("--images", type=int, metavar="N", help="images to measure on (1000)")
+    add_place(parser, "(ganatomy-demo)", Path("ganatomy-demo"))
     add_engine(parser)
     parser = add_command(
         commands,
@@ -104,11 +118,10 @@ def _add_dissect(commands: Any) -> None:
         "dissect bundled:church --layers layer4 --images 200 --out study",
     )
     parser.add_argument("generator", metavar="GENERATOR", help=GENERATOR)
-    parser.add_argument("--out", type=study, metavar="DIR", help="the study directory, or a URL (MODEL-DIGEST)")
     add_options(parser, [Command(api.dissect)], skip=("generator", "memory"))
     text = "of one process; counts do not change (half of what is free)"
-    parser.add_argument("--memory", type=memory, metavar="GB", help=text)
-    parser.add_argument("--dry-run", action="store_true", help="say what it would take, and stop")
+    parser.group(RUN).add_argument("--memory", type=memory, metavar="GB", help=text)
+    add_place(parser, "the study directory, or a URL (MODEL-DIGEST)")
     add_engine(parser)
 
 
@@ -117,25 +130,25 @@ def _add_merge(commands: Any) -> None:
     parser = add_command(commands, "merge", verbs.merge, text, "merge part-1 part-2 --out study")
     parser.add_argument("directories", type=study, nargs="+", metavar="DIR", help="studies with the parts of one run")
     parser.add_argument("--out", type=study, metavar="DIR", default=None, help="(the first of them)")
-    add_json(parser)
+    add_format(parser, ("json",))
 
 
 def _add_models(commands: Any) -> None:
     text = "allow the code, and models of the network, that a study names to be opened from it"
     parser = add_command(commands, "trust", verbs.trust, text, "trust study")
     parser.add_argument("directory", metavar="STUDY", help="a finished dissection, made elsewhere")
-    add_json(parser)
+    add_format(parser, ("json",))
     parser = add_command(
         commands, "layers", models_verbs.layers, "list the layers of a generator", "layers bundled:church"
     )
     parser.add_argument("generator", metavar="GENERATOR", help=GENERATOR)
     add_device(parser)
-    add_json(parser)
+    add_format(parser)
     text = "list what is bundled, what can be fetched, and what can be opened"
     parser = add_command(commands, "models", models_verbs.models, text, "models church")
     parser.epilog = f"ganatomy models fetch NAME gets a published model. {parser.epilog}"
     parser.add_argument("name", metavar="NAME", nargs="?", default=None, help="show the card of this model")
-    add_json(parser)
+    add_format(parser)
     fetch = Parser(prog=f"{parser.prog} fetch", description="Get a published model, once; without a name, list them.")
     fetch.set_defaults(run=models_verbs.fetch)
     fetch.add_argument("name", metavar="NAME", nargs="?", default=None, help="upp, progan-church, …")
@@ -144,7 +157,9 @@ def _add_models(commands: Any) -> None:
     fetch.add_argument("--from", dest="source", metavar="WHERE", default=None, help=text)
     text = "(the cache, which GANATOMY_CACHE names)"
     fetch.add_argument("--to", type=local_directory, metavar="DIR", default=None, help=text)
-    add_json(fetch)
+    add_format(fetch)
+    add_quiet(fetch)
+    add_settings(fetch)
     parser.own["fetch"] = fetch
 
 
@@ -157,7 +172,7 @@ def _add_calibrate(commands: Any) -> None:
     parser.add_argument("--images", type=int, metavar="N", default=64, help="images to look at (64)")
     parser.add_argument("--seed", type=int, metavar="N", default=1, help="of the latents (1, where studies have 0)")
     add_device(parser)
-    add_json(parser)
+    add_format(parser)
 
 
 def _add_scenes(commands: Any) -> None:
@@ -176,3 +191,4 @@ def _add_scenes(commands: Any) -> None:
     parser.add_argument("--size", type=int, metavar="PIXELS", default=64, help="a power of two (64)")
     parser.add_argument("--seed", type=int, metavar="N", default=0, help="(0)")
     parser.add_argument("--out", type=local_directory, metavar="DIR", required=True, help="where the images go")
+    add_quiet(parser)

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from ganatomy.api import experiments as api
 from ganatomy.api.calls import Command
+from ganatomy.cli.answers import answer, progress, rows
 from ganatomy.cli.engine import add_engine
 from ganatomy.cli.experiments import add_options, given_options
 from ganatomy.cli.parser import add_command, study
-from ganatomy.cli.verbs import print_json, rows, writing
+from ganatomy.cli.verbs import writing
 
 if TYPE_CHECKING:
     from ganatomy.experiments.compare.comparison import Comparison
@@ -32,19 +33,23 @@ def compare(arguments: Namespace) -> None:
     from ganatomy.report.compare.page import write_comparison
 
     spec, quality = planned(arguments.directories, given_options(arguments))
-    found = run_compare(spec, arguments.directories, quality, arguments.device, arguments.opened_engine, terminal.Bar())
+    how = (arguments.device, arguments.opened_engine, progress(arguments))
+    found = run_compare(spec, arguments.directories, quality, *how)
     with writing(arguments.out):
         page = write_comparison(found, arguments.out)
-    if not arguments.json:
+
+    def show() -> None:
         _show(found)
-        return terminal.print_report(page)
+        terminal.print_report(page)
+
     facts = {
         "report": str(page),
         "spec": vars(spec),
         "warnings": found.warnings,
         "differences": list(found.differences),
     }
-    return print_json(facts | {name: rows(table) for name, table in found.tables.items()})
+    tables = found.tables
+    answer(arguments, show, lambda: facts | {name: rows(each) for name, each in tables.items()}, lambda: found.table)
 
 
 def _show(found: "Comparison") -> None:

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 from ganatomy.api import experiments as api
 from ganatomy.api.calls import Command
+from ganatomy.cli.answers import announce, answer, progress, rows
 from ganatomy.cli.engine import add_engine
 from ganatomy.cli.experiments import add_options, given_options, options_of
 from ganatomy.cli.parser import add_command, names, study
-from ganatomy.cli.verbs import print_json, rows, writing
+from ganatomy.cli.verbs import writing
 from ganatomy.core.errors import BadValue
 
 if TYPE_CHECKING:
@@ -58,11 +59,13 @@ def monitor(arguments: Namespace) -> None:
     page = arguments.out / "monitor.html"
     with writing(page):
         write_monitor_report(result, page, units)
-    if not arguments.json:
+
+    def show_all() -> None:
         show(result)
-        return terminal.print_report(page)
+        terminal.print_report(page)
+
     facts = {"directory": display_path(arguments.out), "report": str(page)}
-    return print_json({**facts, **monitoring_json(result, units)})
+    answer(arguments, show_all, lambda: {**facts, **monitoring_json(result, units)}, lambda: result.table)
 
 
 def monitoring_json(result: "Monitoring", units: "list[Unit] | None" = None) -> dict[str, Any]:
@@ -95,8 +98,9 @@ def _dissect(arguments: Namespace, given: dict[str, Any]) -> "Monitoring":
         each = f"{cost.images} images, {terminal.size(cost.memory_bytes)} of memory, {terminal.size(cost.disk_bytes)}"
         time = terminal.duration(len(checkpoints) * cost.seconds)
         where = display_path(arguments.out)
-        terminal.print_line(f"{len(checkpoints)} checkpoints, about {time}: of each {each} in {where}", arguments.json)
-    return run_monitor(checkpoints, arguments.out, options, arguments.device, arguments.opened_engine, terminal.Bar())
+        announce(arguments, f"{len(checkpoints)} checkpoints, about {time}: of each {each} in {where}")
+    engine = arguments.opened_engine
+    return run_monitor(checkpoints, arguments.out, options, arguments.device, engine, progress(arguments))
 
 
 def _planned(checkpoints: list[str], given: dict[str, Any]) -> "list[Checkpoint]":

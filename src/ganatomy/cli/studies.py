@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ganatomy.cli.parser import add_command, add_json, study
-from ganatomy.cli.verbs import dissection_json, print_json, writing
+from ganatomy.cli.answers import answer
+from ganatomy.cli.parser import add_command, add_format, study
+from ganatomy.cli.verbs import dissection_json, writing
 from ganatomy.core.errors import BadValue
 
 DEEP = 6
@@ -21,10 +22,10 @@ def add_studies(commands: Any) -> None:
     text, example = "list the studies in a directory, and what each is of", "list ."
     parser = add_command(commands, "list", list_studies, text, example)
     parser.add_argument("directory", type=study, metavar="DIR", nargs="?", default=Path(), help="(this one)")
-    add_json(parser)
+    add_format(parser)
     parser = add_command(commands, "show", show, "show the tables of a finished study of any kind again", "show study")
     parser.add_argument("directory", type=study, metavar="STUDY", help="the study directory")
-    add_json(parser)
+    add_format(parser)
     text, example = "write the report of a finished study of any kind", "report study --out page.html"
     parser = add_command(commands, "report", report, text, example)
     parser.add_argument("directory", type=study, metavar="STUDY", help="the study directory")
@@ -40,12 +41,15 @@ def list_studies(arguments: Namespace) -> None:
     from ganatomy.report.tables import Column, Table
 
     found = [_facts(path, arguments.directory) for path in _studies(arguments.directory, DEEP)]
-    if arguments.json:
-        return print_json(found)
-    if not found:
-        return terminal.print_line(f"no studies in {arguments.directory}")
-    table = pd.DataFrame(found)
-    return terminal.show_tables(Table("studies", "Studies", tuple(map(Column, table.columns)), table, brief=len(table)))
+
+    def show() -> None:
+        if not found:
+            return terminal.print_line(f"no studies in {arguments.directory}")
+        table = pd.DataFrame(found)
+        columns = tuple(map(Column, table.columns))
+        return terminal.show_tables(Table("studies", "Studies", columns, table, brief=len(table)))
+
+    answer(arguments, show, lambda: found, lambda: found)
 
 
 def _studies(directory: Path, deep: int) -> Iterator[Path]:
@@ -87,11 +91,12 @@ def show(arguments: Namespace) -> None:
     from ganatomy.experiments.monitor.monitoring import Monitoring
 
     result = open_any(arguments.directory)
+    content, print_tables = result_json, terminal.show_result
     if isinstance(result, Dissection):
-        return print_json(dissection_json(result)) if arguments.json else terminal.show(result)
-    if isinstance(result, Monitoring):
-        return print_json(monitor.monitoring_json(result)) if arguments.json else monitor.show(result)
-    return print_json(result_json(result)) if arguments.json else terminal.show_result(result)
+        content, print_tables = dissection_json, terminal.show
+    elif isinstance(result, Monitoring):
+        content, print_tables = monitor.monitoring_json, monitor.show
+    answer(arguments, lambda: print_tables(result), lambda: content(result), lambda: result.table)
 
 
 def report(arguments: Namespace) -> None:
