@@ -1,6 +1,7 @@
 """What may be typed after ``ganatomy``. Defaults live in the Specs: an option that is not given is not set."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from ganatomy.api import experiments as api
 from ganatomy.api.calls import Command
 from ganatomy.cli import models_verbs, settings, verbs
 from ganatomy.cli.compare import add_compare
+from ganatomy.cli.completion import add_completion, complete
 from ganatomy.cli.engine import add_engine, add_place
 from ganatomy.cli.experiments import add_experiments, add_options
 from ganatomy.cli.monitor import add_monitor
@@ -38,7 +40,7 @@ GROUPS = {
     ),
     "Quality": ("quality", "artifacts", "repair"),
     "Data": ("list", "show", "report", "serve", "merge", "trust", "scenes"),
-    "System": ("models", "layers", "calibrate", "doctor"),
+    "System": ("models", "layers", "calibrate", "doctor", "completion"),
 }
 START = """\
 three commands to start with:
@@ -68,6 +70,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         BadValue: an argument is missing or of another type.
     """
     parser = build()
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks
+        complete(parser)
     settings.apply(parser, argv)
     return parser.parse_args(argv)
 
@@ -90,6 +94,7 @@ def build() -> Parser:
     _add_calibrate(commands)
     add_format(add_command(commands, "doctor", verbs.doctor, "say what works here, what does not, and why", "doctor"))
     _add_scenes(commands)
+    add_completion(commands)
     parser.epilog = _grouped(commands)
     return parser
 

@@ -89,6 +89,7 @@ def add_options(parser: Parser, group: Sequence[Command], skip: Sequence[str] = 
             parser.group(MEASURED).add_argument(f"--{name}", action="store_true", help=text)
 
 
+@cache
 def options_of(command: Command) -> dict[str, inspect.Parameter]:
     """Return the options of an experiment, by name."""
     signature = inspect.signature(command.function).parameters

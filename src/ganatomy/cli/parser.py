@@ -86,11 +86,11 @@ def add_command(commands: Any, name: str, run: Any, text: str, example: str = ""
     return parser
 
 
-def commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+def commands(parser: Parser) -> dict[str, Parser]:
     """Return every command that does something, with its parser."""
     inner = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
     if not inner:
-        return {parser.prog: parser} | {own.prog: own for own in getattr(parser, "own", {}).values()}
+        return {parser.prog: parser} | {own.prog: own for own in parser.own.values()}
     return {name: own for child in inner[0].choices.values() for name, own in commands(child).items()}
 
 

@@ -4,7 +4,6 @@ They become the defaults of the options of the command, read as the command line
 """
 
 import argparse
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,13 +39,13 @@ def apply(parser: Parser, argv: Sequence[str]) -> None:
     own = known.get(" ".join([parser.prog, *words]))
     if own is None:
         return
-    options, chosen = _options(own), dict[argparse.Action, Setting]()
+    options, chosen = options_of(own), dict[argparse.Action, Setting]()
     for setting in _settings(argv, words, known):
-        action = options.get(setting.name.replace("_", "-"))
-        if action is not None:
-            chosen.pop(action, None)
-            chosen[action] = setting
-        elif not setting.shared or not any(setting.name.replace("_", "-") in _options(each) for each in known.values()):
+        name = setting.name.replace("_", "-")
+        if name in options:
+            chosen.pop(options[name], None)
+            chosen[options[name]] = setting
+        elif not setting.shared or not any(name in options_of(each) for each in known.values()):
             raise UnknownName(f"option of {own.prog} in {setting.where}", setting.name, sorted(options))
     for action, setting in chosen.items():
         _apply(own, action, setting)
@@ -57,7 +56,7 @@ def _is_command(known: Iterable[str], words: Sequence[str]) -> bool:
     return any(prog.split()[1 : len(words) + 1] == list(words) for prog in known)
 
 
-def _options(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
+def options_of(parser: Parser) -> dict[str, argparse.Action]:
     """Return the options of a command by name, as they are typed without dashes."""
     return {
         flag.removeprefix("--"): action
@@ -95,6 +94,8 @@ def _given(argv: Sequence[str], flag: str) -> Iterator[str]:
 
 
 def _read(file: str) -> Mapping[str, Any]:
+    import tomllib
+
     try:
         return tomllib.loads(Path(file).read_text(encoding="utf-8"))
     except OSError as error:
@@ -103,7 +104,7 @@ def _read(file: str) -> Mapping[str, Any]:
         raise BadFile(f"{file} is no TOML file ({error})") from error
 
 
-def _apply(parser: argparse.ArgumentParser, action: argparse.Action, setting: Setting) -> None:
+def _apply(parser: Parser, action: argparse.Action, setting: Setting) -> None:
     """Make a value the default of an option."""
     where, name, value, _ = setting
     if action.nargs == 0:
