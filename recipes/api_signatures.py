@@ -214,7 +214,9 @@ def compare() -> Function:
     """Return the function that sets dissections side by side."""
     spec = [own._replace(default=None) if own.name == "names" else own for own in options_of(CompareSpec)]
     measured = [
-        own._replace(default=None, decided=REQUIRED if own.name == "real" else own.decided)
+        own._replace(default=None, decided=REQUIRED, text=f"{own.text} None to compare no images.")
+        if own.name == "real"
+        else own._replace(default=None)
         for own in options_of(QualitySpec)
         if own.name in QUALITY
     ]

@@ -16,6 +16,7 @@ from ganatomy.cli.engine import add_engine, add_place
 from ganatomy.cli.experiments import add_experiments, add_options
 from ganatomy.cli.monitor import add_monitor
 from ganatomy.cli.parser import (
+    OUTPUT,
     RUN,
     SAMPLE,
     Parser,
@@ -134,7 +135,7 @@ def _add_merge(commands: Any) -> None:
     text = "bring the parts of a study together that were counted in several places"
     parser = add_command(commands, "merge", verbs.merge, text, "merge part-1 part-2 --out study")
     parser.add_argument("directories", type=study, nargs="+", metavar="DIR", help="studies with the parts of one run")
-    parser.add_argument("--out", type=study, metavar="DIR", default=None, help="(the first of them)")
+    parser.group(OUTPUT).add_argument("--out", type=study, metavar="DIR", default=None, help="(the first of them)")
     add_format(parser, ("json",))
 
 
@@ -157,11 +158,11 @@ def _add_models(commands: Any) -> None:
     fetch = Parser(prog=f"{parser.prog} fetch", description="Get a published model, once; without a name, list them.")
     fetch.set_defaults(run=models_verbs.fetch)
     fetch.add_argument("name", metavar="NAME", nargs="?", default=None, help="upp, progan-church, …")
-    fetch.add_argument("--list", action="store_true", default=False, help="list what can be fetched")
+    fetch.add_argument("--list", action="store_true", default=False, help="list what can be fetched (no)")
     text = "the address or path of a folder that holds its files, or of its only file (where it was published)"
     fetch.add_argument("--from", dest="source", metavar="WHERE", default=None, help=text)
     text = "(the cache, which GANATOMY_CACHE names)"
-    fetch.add_argument("--to", type=local_directory, metavar="DIR", default=None, help=text)
+    fetch.group(OUTPUT).add_argument("--to", type=local_directory, metavar="DIR", default=None, help=text)
     add_format(fetch)
     add_quiet(fetch)
     add_settings(fetch)
@@ -172,8 +173,10 @@ def _add_calibrate(commands: Any) -> None:
     text, example = "choose the thresholds of a segmenter that has some", "calibrate clipseg:FOLDER?concepts=tree,door"
     parser = add_command(commands, "calibrate", verbs.calibrate, text, example)
     parser.add_argument("segmenter", metavar="SEGMENTER", help="clipseg:ID_OR_DIR?concepts=tree,door")
-    parser.add_argument("--generator", metavar="G", default="bundled:church", help="what draws the images")
-    parser.add_argument("--against", metavar="S", default=None, help="a segmenter that knows concepts of it")
+    parser.add_argument(
+        "--generator", metavar="G", default="bundled:church", help="what draws the images (bundled:church)"
+    )
+    parser.add_argument("--against", metavar="S", default=None, help="a segmenter that knows concepts of it (none)")
     parser.add_argument("--images", type=int, metavar="N", default=64, help="images to look at (64)")
     parser.add_argument("--seed", type=int, metavar="N", default=1, help="of the latents (1, where studies have 0)")
     add_device(parser)
@@ -195,5 +198,7 @@ def _add_scenes(commands: Any) -> None:
     parser.add_argument("--count", type=int, metavar="N", default=1000, help="(1000)")
     parser.add_argument("--size", type=int, metavar="PIXELS", default=64, help="a power of two (64)")
     parser.add_argument("--seed", type=int, metavar="N", default=0, help="(0)")
-    parser.add_argument("--out", type=local_directory, metavar="DIR", required=True, help="where the images go")
+    parser.group(OUTPUT).add_argument(
+        "--out", type=local_directory, metavar="DIR", required=True, help="where the images go"
+    )
     add_quiet(parser)

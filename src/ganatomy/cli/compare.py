@@ -9,7 +9,7 @@ from ganatomy.api.calls import Command
 from ganatomy.cli.answers import answer, progress, rows
 from ganatomy.cli.engine import add_engine
 from ganatomy.cli.experiments import add_options, given_options
-from ganatomy.cli.parser import add_command, study
+from ganatomy.cli.parser import OUTPUT, add_command, study
 from ganatomy.cli.verbs import writing
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ def add_compare(commands: Any) -> None:
     parser = add_command(commands, "compare", compare, "set dissections side by side, with the error of every count")
     parser.epilog = "example: ganatomy compare study other --out both"
     parser.add_argument("directories", type=study, metavar="STUDY", nargs="+", help="the directories of dissections")
-    parser.add_argument("--out", type=study, metavar="DIR", required=True, help="page, tables and figures go here")
+    text = "page, tables and figures go here"
+    parser.group(OUTPUT).add_argument("--out", type=study, metavar="DIR", required=True, help=text)
     add_options(parser, [Command(api.compare)], skip=("studies",))
     add_engine(parser)
 

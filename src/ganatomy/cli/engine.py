@@ -17,9 +17,13 @@ def add_engine(parser: Parser) -> None:
     add_device(group)
     group.add_argument("--engine", metavar="NAME", help="local, processes, ray or ray://HOST:PORT (local)")
     group.add_argument("--workers", type=int, metavar="N", help="so many processes, or workers of Ray (one a core)")
-    group.add_argument("--devices", type=names, metavar="A,B", help="a process on each: GPUs 0,1,2,3, or cpu,cpu")
+    group.add_argument(
+        "--devices", type=names, metavar="A,B", help="a process on each: GPUs 0,1,2,3, or cpu,cpu (none)"
+    )
     group.add_argument("--gpus-per-worker", type=float, metavar="X", help="of Ray: share of a GPU each takes (0)")
-    group.add_argument("--shard", metavar="N/OF", help="count part N of so many, beside others; 3/16 is the third")
+    group.add_argument(
+        "--shard", metavar="N/OF", help="count part N of so many, beside others; 3/16 is the third (all)"
+    )
     group.add_argument("--wait", type=float, metavar="MINUTES", help="wait so long for the other parts (0)")
     add_format(parser)
     add_quiet(parser)

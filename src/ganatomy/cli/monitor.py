@@ -8,7 +8,7 @@ from ganatomy.api.calls import Command
 from ganatomy.cli.answers import announce, answer, progress, rows
 from ganatomy.cli.engine import add_engine
 from ganatomy.cli.experiments import add_options, given_options, options_of
-from ganatomy.cli.parser import add_command, names, study
+from ganatomy.cli.parser import MEASURED, OUTPUT, add_command, names, study
 from ganatomy.cli.verbs import writing
 from ganatomy.core.errors import BadValue
 
@@ -29,12 +29,14 @@ def add_monitor(commands: Any) -> None:
     parser.epilog = f"{page} {parser.epilog}"
     text = "files, or names of generators"
     parser.add_argument("checkpoints", metavar="CHECKPOINT", nargs="*", default=[], help=text)
-    parser.add_argument("--out", type=study, metavar="DIR", required=True, help="the directory of the snapshots")
-    parser.add_argument("--family", metavar="NAME", help="of the files: progan is short for --open progan:{}")
-    parser.add_argument("--open", metavar="PATTERN", help="what opens a file, as 'progan:{}?pixelnorm=no'")
-    parser.add_argument("--steps", type=names, metavar="N,N", help="of each checkpoint (read from its name)")
-    parser.add_argument("--every", type=int, metavar="N", help="only every N-th checkpoint, and the last (1)")
-    parser.add_argument("--units", type=names, metavar="A,B", help="to follow, as layer4/17 (the best at the end)")
+    text = "the directory of the snapshots"
+    parser.group(OUTPUT).add_argument("--out", type=study, metavar="DIR", required=True, help=text)
+    own = parser.group(MEASURED)
+    own.add_argument("--family", metavar="NAME", help="of the files: progan is short for --open progan:{} (none)")
+    own.add_argument("--open", metavar="PATTERN", help="what opens a file, as 'progan:{}?pixelnorm=no' (none)")
+    own.add_argument("--steps", type=names, metavar="N,N", help="of each checkpoint (read from its name)")
+    own.add_argument("--every", type=int, metavar="N", help="only every N-th checkpoint, and the last (1)")
+    own.add_argument("--units", type=names, metavar="A,B", help="to follow, as layer4/17 (the best at the end)")
     add_options(parser, [Command(api.monitor)], skip=_OWN)
     add_engine(parser)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ganatomy.cli.answers import answer
-from ganatomy.cli.parser import add_command, add_format, study
+from ganatomy.cli.parser import OUTPUT, add_command, add_format, study
 from ganatomy.cli.verbs import dissection_json, writing
 from ganatomy.core.errors import BadValue
 
@@ -29,7 +29,7 @@ def add_studies(commands: Any) -> None:
     text, example = "write the report of a finished study of any kind", "report study --out page.html"
     parser = add_command(commands, "report", report, text, example)
     parser.add_argument("directory", type=study, metavar="STUDY", help="the study directory")
-    parser.add_argument("--out", type=study, metavar="FILE", default=None, help="(STUDY/report.html)")
+    parser.group(OUTPUT).add_argument("--out", type=study, metavar="FILE", default=None, help="(STUDY/report.html)")
     parser.add_argument("--budget", type=float, metavar="MB", help="most that the page of a dissection may take (40)")
 
 

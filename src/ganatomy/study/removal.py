@@ -8,7 +8,7 @@ from typing import Any
 
 from ganatomy.core.errors import BadFile, StudyError
 from ganatomy.core.files import read_json, write_text
-from ganatomy.remote import url_of
+from ganatomy.remote import pull, url_of
 from ganatomy.study.files import record_text, writing
 from ganatomy.study.lock import StudyLock, alone
 
@@ -31,6 +31,7 @@ def remove_study(directory: Path) -> str:
         StudyBusy: another process writes to it, or serves it.
         BadFile: its study.json is none.
     """
+    pull(directory)
     if not (directory / "study.json").is_file():
         return ""
     if url := url_of(directory):
