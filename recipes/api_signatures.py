@@ -325,9 +325,8 @@ def commands_page() -> str:
     add_engine(shared)
     add_settings(shared)
     every = {flag: table([action]) for action in shared._actions for flag in action.option_strings}
-    head = "Every command and its options, as `ganatomy COMMAND --help` lists them, with the default in parentheses."
     run = "Where it computes, and how it answers; the commands that measure have all of these."
-    parts = ["# Commands", head, "## Options of a run", run, *tables(shared, {})]
+    parts = [COMMANDS, "## Options of a run", run, *tables(shared, {})]
     for name, parser in commands(build()).items():
         parts += [f"## {name}", str(parser.description), *tables(parser, every)]
     return "\n\n".join(parts) + "\n"
@@ -354,6 +353,46 @@ def table(actions: Iterable[argparse.Action]) -> str:
 def cell(action: argparse.Action) -> str:
     """Return the help of an option as a cell of a table."""
     return str(action.help).replace("%%", "%").replace("|", "\\|").replace("<", "\\<")
+
+
+COMMANDS = """\
+# Commands
+
+Every command and its options, as `ganatomy COMMAND --help` lists them, with the default in parentheses.
+
+(values)=
+## Values from a file
+
+`--config FILE` reads options from a TOML file. Values above the first table are for every command that has the option,
+those of a table for the command of its name. A name is the option without its dashes, with `-` or `_`; a list stands
+for commas, `true` and `false` for a switch. Both `--config` and `--set` may be given several times.
+
+```toml
+seed = 4
+device = "auto"
+
+[dissect]
+segmenter = "bundled:scenes"
+images = 200
+layers = ["layer4", "layer6"]
+
+[ablate]
+at = [3, 5]
+random = 5
+```
+
+```text
+ganatomy dissect bundled:church --config run.toml --set images=400 --out study
+```
+
+What is typed as an option wins over `--set`, that over `--config`, and that over the default; of several files the
+later wins. Arguments without dashes are always typed. Paths in a file start where the command is called.
+
+## Begin anew
+
+A study goes on where it was stopped, and a finished one is shown again; it is never changed. `--overwrite` removes it
+once the options are checked and the models open, says what was removed, and begins anew. It refuses, in one line, a
+directory that holds anything but a study, one that another process writes to or serves, and one at a URL."""
 
 
 WRITTEN = {

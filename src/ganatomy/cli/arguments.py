@@ -17,8 +17,6 @@ from ganatomy.cli.experiments import add_experiments, add_options
 from ganatomy.cli.monitor import add_monitor
 from ganatomy.cli.parser import (
     OUTPUT,
-    RUN,
-    SAMPLE,
     Parser,
     add_command,
     add_device,
@@ -31,6 +29,7 @@ from ganatomy.cli.parser import (
 )
 from ganatomy.cli.serve import add_serve
 from ganatomy.cli.studies import add_studies
+from ganatomy.experiments.option_groups import RUN, SAMPLE
 
 GENERATOR = "bundled:church, progan:FILE, torch:module:callable, …"
 GROUPS = {

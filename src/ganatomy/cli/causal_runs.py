@@ -103,9 +103,8 @@ def _joined(results: Mapping[str, Any]) -> "pd.DataFrame":
     """Return the table of a result; those of several below each other, with the study of each row."""
     import pandas as pd
 
-    if len(results) == 1:
-        return next(result.table for result in results.values())
-    return pd.concat({place: result.table for place, result in results.items()}, names=["study"]).reset_index("study")
+    joined: pd.DataFrame = pd.concat({place: result.table for place, result in results.items()}, names=["study"])
+    return joined if len(results) == 1 else joined.reset_index("study")
 
 
 def result_json(result: Any) -> dict[str, Any]:

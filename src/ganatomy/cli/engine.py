@@ -4,8 +4,9 @@ import argparse
 from argparse import Namespace
 from typing import Any
 
-from ganatomy.cli.parser import OUTPUT, RUN, Parser, add_device, add_format, add_quiet, names, study
+from ganatomy.cli.parser import OUTPUT, Parser, add_device, add_format, add_quiet, names, study
 from ganatomy.core.errors import BadValue, PartsMissing
+from ganatomy.experiments.option_groups import RUN
 
 ENGINE = ("engine", "workers", "devices", "gpus_per_worker")
 

@@ -8,9 +8,10 @@ from ganatomy.api.calls import Command
 from ganatomy.cli.answers import announce, answer, progress, rows
 from ganatomy.cli.engine import add_engine
 from ganatomy.cli.experiments import add_options, given_options, options_of
-from ganatomy.cli.parser import MEASURED, OUTPUT, add_command, names, study
+from ganatomy.cli.parser import OUTPUT, add_command, names, study
 from ganatomy.cli.verbs import writing
 from ganatomy.core.errors import BadValue
+from ganatomy.experiments.option_groups import MEASURED
 
 if TYPE_CHECKING:
     from ganatomy.experiments.monitor.monitoring import Monitoring, Unit

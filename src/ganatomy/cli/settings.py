@@ -69,7 +69,7 @@ def options_of(parser: Parser) -> dict[str, argparse.Action]:
 def _settings(argv: Sequence[str], words: Sequence[str], known: Iterable[str]) -> Iterator[Setting]:
     """Yield all that is given for a command: of files what is for all commands before what is for this one."""
     for file in _given(argv, "--config"):
-        content, path = _read(file), []
+        content, path = _read(file), list[str]()
         for word in [*words, ""]:
             for name, value in content.items():
                 if not isinstance(value, dict) or (path and not _is_command(known, [*path, name])):
