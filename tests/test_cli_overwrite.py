@@ -11,7 +11,7 @@ import pytest
 
 import ganatomy
 from ganatomy.cli import main
-from ganatomy.study.lock import StudyLock, kept
+from ganatomy.study.lock import StudyLock, reading
 from ganatomy.study.removal import remove_study
 
 DISSECT = ("dissect", "planted:", "--segmenter", "planted:", "--layers", "layer2", "--batch", "8", "--out", "study")
@@ -89,7 +89,7 @@ def test_what_cannot_begin_removes_nothing(capsys: pytest.CaptureFixture[str]) -
 def test_a_study_in_use_stays(capsys: pytest.CaptureFixture[str]) -> None:
     with closing(StudyLock(Path("study"))):
         assert "study is being written to by process" in refused(capsys, *DISSECT, "--overwrite")
-    with kept(Path("study")), kept(Path("study")):
+    with reading(Path("study")), reading(Path("study")):
         assert "study is being read by process" in refused(capsys, *DISSECT, "--overwrite")
     assert remove_study(Path("study")).startswith("the finished dissect study")
 

@@ -72,6 +72,12 @@ def test_every_kind_of_option_has_a_value_in_a_file() -> None:
     assert given("setting study --concept tree --set values=k:1,place:2")["values"] == (("k", 1.0), ("place", 2.0))
 
 
+def test_a_name_may_be_of_an_option_and_of_a_command() -> None:
+    Path("both.toml").write_text('layers = ["layer2"]\n')
+    assert "layers" not in given("layers planted: --config both.toml")
+    assert given("dissect planted: --config both.toml")["layers"] == ("layer2",)
+
+
 def test_later_files_win() -> None:
     Path("more.toml").write_text("images = 7\n[setting]\nvalues = [['k', 1], ['place', 2]]\n")
     assert given("dissect planted: --config run.toml --config more.toml")["images"] == 7

@@ -135,14 +135,14 @@ def _add_merge(commands: Any) -> None:
     parser = add_command(commands, "merge", verbs.merge, text, "merge part-1 part-2 --out study")
     parser.add_argument("directories", type=study, nargs="+", metavar="DIR", help="studies with the parts of one run")
     parser.group(OUTPUT).add_argument("--out", type=study, metavar="DIR", default=None, help="(the first of them)")
-    add_format(parser, ("json",))
+    add_format(parser, tables=False)
 
 
 def _add_models(commands: Any) -> None:
     text = "allow the code, and models of the network, that a study names to be opened from it"
     parser = add_command(commands, "trust", verbs.trust, text, "trust study")
     parser.add_argument("directory", metavar="STUDY", help="a finished dissection, made elsewhere")
-    add_format(parser, ("json",))
+    add_format(parser, tables=False)
     parser = add_command(
         commands, "layers", models_verbs.layers, "list the layers of a generator", "layers bundled:church"
     )

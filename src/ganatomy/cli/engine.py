@@ -4,6 +4,7 @@ import argparse
 from argparse import Namespace
 from typing import Any
 
+from ganatomy.cli.answers import answer
 from ganatomy.cli.parser import OUTPUT, Parser, add_device, add_format, add_quiet, names, study
 from ganatomy.core.errors import BadValue, PartsMissing
 from ganatomy.experiments.option_groups import RUN
@@ -67,15 +68,17 @@ def run_with_engine(arguments: Namespace) -> int:
         try:
             return arguments.run(arguments) or 0
         except PartsMissing as missing:
-            return _report_missing(missing, arguments.format)
+            _report_missing(arguments, missing)
+            return 0
 
 
-def _report_missing(missing: PartsMissing, form: str) -> int:
+def _report_missing(arguments: Namespace, missing: PartsMissing) -> None:
     from ganatomy.cli import terminal
-    from ganatomy.cli.answers import print_json
 
-    if form == "json":
-        print_json({"study": missing.study, "step": missing.step, "missing": missing.missing})
-    else:
-        terminal.print_line(str(missing))
-    return 0
+    facts = {"study": missing.study, "step": missing.step}
+    answer(
+        arguments,
+        lambda: terminal.print_line(str(missing)),
+        lambda: {**facts, "missing": missing.missing},
+        lambda: [{**facts, "missing": part} for part in missing.missing],
+    )

@@ -109,10 +109,10 @@ def option_texts(function: Callable[..., Any]) -> dict[str, str]:
     texts = {}
     for group, text in found:
         shared, several = " ".join(text.split()).rstrip("."), group.split(", ")
-        sentence, _, defaults = shared.removesuffix(")").rpartition(" (")
-        own = defaults.split(", ")
+        defaults = re.fullmatch(r"(.*) \(([^()]*)\)", shared)
+        own = defaults[2].split(", ") if defaults else []
         for i, name in enumerate(several):
-            texts[name] = f"{sentence} ({own[i]})" if len(own) == len(several) > 1 else shared
+            texts[name] = f"{defaults[1]} ({own[i]})" if defaults and len(own) == len(several) else shared
     for name, text in texts.items():
         if other := re.fullmatch(r"as of `(\w+)`", text):
             texts[name] = option_texts(getattr(api, other[1]))[name]

@@ -15,7 +15,6 @@ MANY = 8
 OUTPUT, EVERY = "output", "every command"
 GROUPS = (MEASURED, SAMPLE, RUN, OUTPUT, EVERY)
 """Titles of groups of options in the order of a help, behind those of argparse."""
-FORMATS = ("table", "csv", "json")
 DEVICE = "cpu, cuda, cuda:1 …; auto takes a GPU if there is one (auto)"
 
 
@@ -115,13 +114,13 @@ def add_device(parser: Arguments) -> None:
     parser.add_argument("--device", metavar="NAME", default="auto", help=DEVICE)
 
 
-def add_format(parser: Parser, formats: tuple[str, ...] = FORMATS) -> None:
-    """Add how a command answers; without tables, only ``--json``."""
+def add_format(parser: Parser, tables: bool = True) -> None:
+    """Add how a command answers; one without tables has ``--json`` alone."""
     group = parser.group(OUTPUT)
-    parser.set_defaults(format=FORMATS[0])
-    if "csv" in formats:
+    parser.set_defaults(format="table")
+    if tables:
         text = "table, csv (every row and column of the main table) or json (table)"
-        group.add_argument("--format", choices=formats, metavar="NAME", help=text)
+        group.add_argument("--format", choices=("table", "csv", "json"), metavar="NAME", help=text)
     text = "print one JSON object and nothing else (no)"
     group.add_argument("--json", dest="format", action="store_const", const="json", help=text)
 

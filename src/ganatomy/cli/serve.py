@@ -39,7 +39,7 @@ def serve(arguments: Namespace) -> None:
             raise  # a fault of ours
         raise BadValue(f"{MISSING} ({error.name} is not installed)") from error
     from ganatomy.experiments.causal.source import open_source
-    from ganatomy.study.lock import kept as not_removed
+    from ganatomy.study.lock import reading
 
     directories, host, token = arguments.directories, arguments.host, arguments.token
     names = zip(study_names(directories), directories, strict=True)
@@ -56,7 +56,7 @@ def serve(arguments: Namespace) -> None:
     with contextlib.ExitStack() as held:
         held.enter_context(contextlib.suppress(KeyboardInterrupt))  # that is how it ends
         for directory in directories:
-            held.enter_context(not_removed(directory))
+            held.enter_context(reading(directory))
         uvicorn.Server(config).run(sockets=[listening])
     kept.close()
 

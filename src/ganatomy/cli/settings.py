@@ -76,7 +76,7 @@ def _settings(argv: Sequence[str], words: Sequence[str], known: Iterable[str]) -
                     yield Setting(file, name, value, shared=not path)
                 elif not _is_command(known, [*path, name]):
                     raise UnknownName(f"command in {file}", name, sorted({prog.split()[1] for prog in known}))
-            path, content = [*path, word], content.get(word, {})
+            path, content = [*path, word], content[word] if isinstance(content.get(word), dict) else {}
     for text in _given(argv, "--set"):
         name, equals, value = text.partition("=")
         if not equals:

@@ -110,7 +110,7 @@ class StudyLock:
 
 
 @contextlib.contextmanager
-def kept(directory: Path) -> Iterator[None]:
+def reading(directory: Path) -> Iterator[None]:
     """Keep a study from being removed in this block, as far as a lock can be written there."""
     path = directory / READERS
     with contextlib.ExitStack() as held:
@@ -120,7 +120,7 @@ def kept(directory: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def alone(directory: Path) -> Iterator[None]:
+def unread(directory: Path) -> Iterator[None]:
     """Refuse to remove a study that somebody goes on reading."""
     path = directory / READERS
     with contextlib.ExitStack() as held:

@@ -10,13 +10,13 @@ from ganatomy.core.errors import BadFile, StudyError
 from ganatomy.core.files import read_json, write_text
 from ganatomy.remote import pull, url_of
 from ganatomy.study.files import record_text, writing
-from ganatomy.study.lock import StudyLock, alone
+from ganatomy.study.lock import StudyLock, unread
 
 HOLDS = {
     "": ("study.json", "report.html", "edit.json"),
     "steps": ("*.npz",),
     "tables": ("*.parquet",),
-    "repaired": ("*",),
+    "repaired": ("repaired.json", "generator.safetensors"),
 }
 """What the directory of a study holds, by folder, beside names that begin with a dot: locks, and unfinished files."""
 
@@ -37,7 +37,7 @@ def remove_study(directory: Path) -> str:
     if url := url_of(directory):
         raise StudyError(f"{url} is at a URL, where no study is removed; remove it there, or give another directory")
     record = _record(directory)
-    with writing(directory), contextlib.closing(StudyLock(directory)), alone(directory):
+    with writing(directory), contextlib.closing(StudyLock(directory)), unread(directory):
         files = list(_files(directory))
         size = sum(path.stat().st_size for path in files)
         write_text(directory / "study.json", record_text({**record, "finished": False}))
