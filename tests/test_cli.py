@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from ganatomy.cli import main, models_verbs, terminal, verbs
+from ganatomy.cli import answers, main, models_verbs, terminal
 from ganatomy.cli.arguments import GROUPS, build
 from ganatomy.experiments import dtype
 from ganatomy.experiments.dissect_spec import DissectSpec
@@ -178,7 +178,7 @@ def test_dissect_writes_a_study_and_a_report_and_shows_a_table(capsys: pytest.Ca
 
 
 def test_what_is_missing_is_null_in_json(capsys: pytest.CaptureFixture[str]) -> None:
-    verbs.print_json({"a": verbs.rows(terminal.pd.DataFrame({"iou": [0.5, float("nan")]}))})
+    answers.print_json({"a": answers.rows(terminal.pd.DataFrame({"iou": [0.5, float("nan")]}))})
     assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail) == {"a": [{"iou": 0.5}, {"iou": None}]}
 
 

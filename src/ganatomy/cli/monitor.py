@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 from ganatomy.api import experiments as api
 from ganatomy.api.calls import Command
+from ganatomy.cli.answers import announce, answer, progress, rows
 from ganatomy.cli.engine import add_engine
 from ganatomy.cli.experiments import add_options, given_options, options_of
 from ganatomy.cli.pages import indexed
-from ganatomy.cli.parser import add_command, names, study
-from ganatomy.cli.verbs import print_json, rows, writing
+from ganatomy.cli.parser import OUTPUT, add_command, names, study
+from ganatomy.cli.verbs import writing
 from ganatomy.core.errors import BadValue
+from ganatomy.experiments.option_groups import MEASURED
 
 if TYPE_CHECKING:
     from ganatomy.experiments.monitor.steps import Checkpoint
@@ -29,12 +31,14 @@ def add_monitor(commands: Any) -> None:
     parser.epilog = f"{page} {parser.epilog}"
     text = "files, or names of generators"
     parser.add_argument("checkpoints", metavar="CHECKPOINT", nargs="*", default=[], help=text)
-    parser.add_argument("--out", type=study, metavar="DIR", required=True, help="the directory of the snapshots")
-    parser.add_argument("--family", metavar="NAME", help="of the files: progan is short for --open progan:{}")
-    parser.add_argument("--open", metavar="PATTERN", help="what opens a file, as 'progan:{}?pixelnorm=no'")
-    parser.add_argument("--steps", type=names, metavar="N,N", help="of each checkpoint (read from its name)")
-    parser.add_argument("--every", type=int, metavar="N", help="only every N-th checkpoint, and the last (1)")
-    parser.add_argument("--units", type=names, metavar="A,B", help="to follow, as layer4/17 (the best at the end)")
+    text = "the directory of the snapshots"
+    parser.group(OUTPUT).add_argument("--out", type=study, metavar="DIR", required=True, help=text)
+    own = parser.group(MEASURED)
+    own.add_argument("--family", metavar="NAME", help="of the files: progan is short for --open progan:{} (none)")
+    own.add_argument("--open", metavar="PATTERN", help="what opens a file, as 'progan:{}?pixelnorm=no' (none)")
+    own.add_argument("--steps", type=names, metavar="N,N", help="of each checkpoint (read from its name)")
+    own.add_argument("--every", type=int, metavar="N", help="only every N-th checkpoint, and the last (1)")
+    own.add_argument("--units", type=names, metavar="A,B", help="to follow, as layer4/17 (the best at the end)")
     add_options(parser, [Command(api.monitor)], skip=_OWN)
     add_engine(parser)
 
@@ -59,11 +63,13 @@ def monitor(arguments: Namespace) -> None:
     page = arguments.out / "monitor.html"
     with indexed([arguments.out]), writing(page):
         write_monitor_report(result, page, units)
-    if not arguments.json:
+
+    def show_all() -> None:
         show(result)
-        return terminal.print_report(page)
+        terminal.print_report(page)
+
     facts = {"directory": display_path(arguments.out), "report": str(page)}
-    return print_json({**facts, **monitoring_json(result, units)})
+    answer(arguments, show_all, lambda: {**facts, **monitoring_json(result, units)}, lambda: result.table)
 
 
 def monitoring_json(result: "TrainingHistory", units: "list[Unit] | None" = None) -> dict[str, Any]:
@@ -96,8 +102,9 @@ def _dissect(arguments: Namespace, given: dict[str, Any]) -> "TrainingHistory":
         each = f"{cost.images} images, {terminal.size(cost.memory_bytes)} of memory, {terminal.size(cost.disk_bytes)}"
         time = terminal.duration(len(checkpoints) * cost.seconds)
         where = display_path(arguments.out)
-        terminal.print_line(f"{len(checkpoints)} checkpoints, about {time}: of each {each} in {where}", arguments.json)
-    return run_monitor(checkpoints, arguments.out, options, arguments.device, arguments.opened_engine, terminal.Bar())
+        announce(arguments, f"{len(checkpoints)} checkpoints, about {time}: of each {each} in {where}")
+    engine = arguments.opened_engine
+    return run_monitor(checkpoints, arguments.out, options, arguments.device, engine, progress(arguments))
 
 
 def _planned(checkpoints: list[str], given: dict[str, Any]) -> "list[Checkpoint]":

@@ -7,9 +7,10 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganatomy.cli.answers import answer
 from ganatomy.cli.pages import indexed, page_name, write_alone, write_page
-from ganatomy.cli.parser import add_command, add_json, study
-from ganatomy.cli.verbs import dissection_json, print_json, writing
+from ganatomy.cli.parser import OUTPUT, add_command, add_format, study
+from ganatomy.cli.verbs import dissection_json, writing
 
 if TYPE_CHECKING:
     from ganatomy.experiments.catalogue import Entry
@@ -20,15 +21,16 @@ def add_studies(commands: Any) -> None:
     text, example = "list the studies in a directory, and what each is of", "list ."
     parser = add_command(commands, "list", list_studies, text, example)
     parser.add_argument("directory", type=study, metavar="DIR", nargs="?", default=Path(), help="(this one)")
-    add_json(parser)
+    add_format(parser)
     parser = add_command(commands, "show", show, "show the tables of a finished study of any kind again", "show study")
     parser.add_argument("directory", type=study, metavar="STUDY", help="the study directory")
-    add_json(parser)
+    add_format(parser)
     text = "write the report of a finished study of any kind, or one page that links all results in a directory"
     example = "report study --out page.html"
     parser = add_command(commands, "report", report, text, example)
     parser.add_argument("directory", type=study, metavar="DIR", help="of a study, or of several results")
-    parser.add_argument("--out", type=study, metavar="FILE", default=None, help="(DIR/report.html, or DIR/index.html)")
+    text = "(DIR/report.html, or DIR/index.html)"
+    parser.group(OUTPUT).add_argument("--out", type=study, metavar="FILE", default=None, help=text)
     parser.add_argument("--budget", type=float, metavar="MB", help="most that the page of a dissection may take (40)")
 
 
@@ -43,12 +45,15 @@ def list_studies(arguments: Namespace) -> None:
 
     pull(arguments.directory)
     found = [_row(entry, arguments.directory) for entry in entries_below(arguments.directory)]
-    if arguments.json:
-        return print_json(found)
-    if not found:
-        return terminal.print_line(f"no studies in {arguments.directory}")
-    table = pd.DataFrame(found)
-    return terminal.show_tables(Table("studies", "Studies", tuple(map(Column, table.columns)), table, brief=len(table)))
+
+    def show() -> None:
+        if not found:
+            return terminal.print_line(f"no studies in {arguments.directory}")
+        table = pd.DataFrame(found)
+        columns = tuple(map(Column, table.columns))
+        return terminal.show_tables(Table("studies", "Studies", columns, table, brief=len(table)))
+
+    answer(arguments, show, lambda: found, lambda: found)
 
 
 def _row(entry: "Entry", directory: Path) -> dict[str, Any]:
@@ -73,11 +78,12 @@ def show(arguments: Namespace) -> None:
     from ganatomy.experiments.monitor.training_history import TrainingHistory
 
     result = open_any(arguments.directory)
+    content, print_tables = result_json, terminal.show_result
     if isinstance(result, Dissection):
-        return print_json(dissection_json(result)) if arguments.json else terminal.show(result)
-    if isinstance(result, TrainingHistory):
-        return print_json(monitor.monitoring_json(result)) if arguments.json else monitor.show(result)
-    return print_json(result_json(result)) if arguments.json else terminal.show_result(result)
+        content, print_tables = dissection_json, terminal.show
+    elif isinstance(result, TrainingHistory):
+        content, print_tables = monitor.monitoring_json, monitor.show
+    answer(arguments, lambda: print_tables(result), lambda: content(result), lambda: result.table)
 
 
 def report(arguments: Namespace) -> None:

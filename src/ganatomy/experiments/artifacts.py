@@ -183,8 +183,8 @@ class _Read:
     """How the ranking is read.
 
     Attributes:
-        annotations: the database of human annotations to compare with: a file, or a URL.
-        threshold: the distance from which on units are left out of the counts of concepts.
+        annotations: the database of human annotations to compare with: a file, or a URL; none, if it is not given.
+        threshold: the distance from which on units are left out of the counts of concepts; None to leave out none.
     """
 
     annotations: str | Path | None = None

@@ -57,14 +57,15 @@ class DtypeChoice(NamedTuple):
         return "" if self.dtype is None else f"dtype=auto takes {self.dtype['taken']}: {self.dtype['reason']}"
 
 
-def choose_dtype(spec: DissectSpec, models: ModelPair, directory: str | Path) -> DtypeChoice:
+def choose_dtype(spec: DissectSpec, models: ModelPair, directory: str | Path | None) -> DtypeChoice:
     """Decide what ``dtype=auto`` means: as the study that is there was begun, else as is measured.
 
     A segmenter whose name asks for another format, and one that is given open, is left as it is.
     """
     if split_name(spec.segmenter).options.get("dtype") != "auto":
         return DtypeChoice(spec, models)
-    return _begun(spec, models, directory) or _measured(spec, models)
+    begun = None if directory is None else _begun(spec, models, directory)
+    return begun or _measured(spec, models)
 
 
 def begin(

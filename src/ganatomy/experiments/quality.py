@@ -14,6 +14,7 @@ from ganatomy.engines import Engine, local
 from ganatomy.experiments.base import Experiment, Plan, Runner
 from ganatomy.experiments.causal.source import Source, default_directory, shrink_default
 from ganatomy.experiments.jackknife import Jackknife, NoiseFloor, Textures, check_textures, frechet_jackknife
+from ganatomy.experiments.option_groups import Sample
 from ganatomy.experiments.real_comparison import (
     RUN,
     AgainstRealSpec,
@@ -46,7 +47,7 @@ class QualitySpec(AgainstRealSpec):
     """
 
     layer: str = IMAGES
-    textures: int = 500
+    textures: Sample[int] = 500
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -332,7 +332,7 @@ class _Where:
     Attributes:
         at: (row, column) or (top, left, bottom, right) in places of the layer's grid, counted from 0; everywhere if it
             is not given.
-        cell: with (row, column): cell × cell places from there.
+        cell: with (row, column): cell × cell places from there; one, if it is not given.
     """
 
     at: Sequence[int] | None = None

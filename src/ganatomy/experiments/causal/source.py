@@ -22,6 +22,7 @@ from ganatomy.core.vocabulary import Concept, find_concept
 from ganatomy.engines import Engine
 from ganatomy.experiments.dissection import Dissection
 from ganatomy.experiments.model_pair import ModelPair
+from ganatomy.experiments.option_groups import Sample
 from ganatomy.experiments.run_options import RUN, RunOptions, cut
 from ganatomy.experiments.sampling import batch_size
 from ganatomy.models.generators import LayerShape, Subject
@@ -49,9 +50,9 @@ class SampleSpec:
     generator: str
     segmenter: str
     layer: str
-    images: int = 200
-    first: int = 1_000_000
-    seed: int = 0
+    images: Sample[int] = 200
+    first: Sample[int] = 1_000_000
+    seed: Sample[int] = 0
 
     def __post_init__(self) -> None:
         at_least(self, images=2, first=0)
