@@ -2,6 +2,9 @@
 
 import importlib.metadata
 import os
+import runpy
+from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -10,6 +13,14 @@ release = importlib.metadata.version("ganatomy")
 copyright = "the authors of ganatomy, Apache-2.0"
 html_title = f"ganatomy {release}"
 html_theme = "furo"
+ROOT = Path(__file__).parents[1]
+build = runpy.run_path(str(ROOT / "hatch_build.py"))
+if repository := build["address"](ROOT):
+    html_theme_options = {
+        "source_repository": f"{repository}/",
+        "source_branch": build["BRANCH"],
+        "source_directory": "docs/",
+    }
 html_static_path: list[str] = []
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
@@ -38,3 +49,12 @@ nitpick_ignore_regex = [
     (r"py:class", r"[a-z_]+|UnitCard|Resampled|Result"),  # fields that a docstring names together: "batch, shard: …"
     (r"py:class", r"'[\w #]+'"),  # axes of a tensor
 ]
+
+
+def setup(app: Any) -> None:
+    """Show what pages say only where the repository has an address."""
+
+    def shown(_app: Any, _page: str, source: list[str]) -> None:
+        source[0] = build["with_address"](source[0], repository)
+
+    app.connect("source-read", shown)
