@@ -6,6 +6,9 @@ import runpy
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
+from latex2mathml.converter import convert
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 project = "ganatomy"
@@ -23,8 +26,9 @@ if repository := build["address"](ROOT):
     }
 html_static_path: list[str] = []
 
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_design"]
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+html_math_renderer = "mathml"  # which browsers draw by themselves: no script, no network
 myst_heading_anchors = 3
 nb_execution_mode = "off"  # the test suite executes the notebooks
 exclude_patterns = ["_build"]
@@ -51,10 +55,23 @@ nitpick_ignore_regex = [
 ]
 
 
+def inline_formula(writer: Any, node: nodes.math) -> None:
+    """Write a formula of a line as MathML."""
+    writer.body.append(convert(node.astext()))
+    raise nodes.SkipNode
+
+
+def formula(writer: Any, node: nodes.math_block) -> None:
+    """Write a formula that stands alone as MathML."""
+    writer.body.append(f'<div class="formula">{convert(node.astext(), display="block")}</div>')
+    raise nodes.SkipNode
+
+
 def setup(app: Any) -> None:
-    """Show what pages say only where the repository has an address."""
+    """Show what pages say only where the repository has an address, and draw formulas."""
 
     def shown(_app: Any, _page: str, source: list[str]) -> None:
         source[0] = build["with_address"](source[0], repository)
 
     app.connect("source-read", shown)
+    app.add_html_math_renderer("mathml", (inline_formula, None), (formula, None))

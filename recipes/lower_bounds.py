@@ -1,6 +1,6 @@
-"""Print the oldest versions that pyproject.toml allows of what the package needs, as constraints for pip: ``make minimum``.
+"""Print the oldest versions that pyproject.toml allows of what users install, as constraints for pip: ``make minimum``.
 
-Tools for development and the guide are left at their newest: nobody who uses the package has them.
+Tools for development and the guide stay at their newest.
 """
 
 import re
