@@ -24,14 +24,15 @@ if repository := build["address"](ROOT):
         "source_branch": build["BRANCH"],
         "source_directory": "docs/",
     }
-html_static_path: list[str] = []
+html_static_path = ["static"]
+html_css_files = ["pages.css"]
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_design"]
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 html_math_renderer = "mathml"  # which browsers draw by themselves: no script, no network
 myst_heading_anchors = 3
 nb_execution_mode = "off"  # the test suite executes the notebooks
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "*-tables.md"]  # tables are parts of other pages
 templates_path: list[str] = []
 
 autodoc_member_order = "bysource"

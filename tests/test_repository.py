@@ -80,15 +80,21 @@ def test_pages_say_nothing_without_an_address_and_all_with_one(page: Path) -> No
 def test_pages_of_the_guide(tmp_path: Path, address: str) -> None:
     checkout(tmp_path, address)
     (tmp_path / "docs").mkdir()
-    for page in ("conf.py", "faq.md", "tutorial.ipynb"):
+    for page in ("conf.py", "faq.md", "hardware.md", "tutorial.ipynb"):
         shutil.copy(ROOT / "docs" / page, tmp_path / "docs")
-    (tmp_path / "docs" / "index.md").write_text("# Guide\n\n```{toctree}\nfaq\ntutorial\n```\n")
+    shutil.copytree(ROOT / "docs" / "static", tmp_path / "docs" / "static")
+    (tmp_path / "docs" / "index.md").write_text("# Guide\n\n```{toctree}\nfaq\nhardware\ntutorial\n```\n")
     build = [sys.executable, "-m", "sphinx", "--quiet", "-b", "html", tmp_path / "docs", tmp_path / "html"]
     subprocess.run(build, check=True, capture_output=True)
-    pages = {page: (tmp_path / "html" / f"{page}.html").read_text(encoding="utf-8") for page in ("faq", "tutorial")}
+    pages = {
+        page: (tmp_path / "html" / f"{page}.html").read_text(encoding="utf-8")
+        for page in ("faq", "hardware", "tutorial")
+    }
     assert (f'href="{ADDRESS}/issues"' in pages["faq"]) == bool(address)
     assert (f"git+{ADDRESS}" in pages["tutorial"]) == bool(address)
     assert "with an address" not in "".join(pages.values())
+    assert "<math" in pages["hardware"]  # formulas, too, come from no other place
+    assert not re.findall(r"""<(?:script|link|img)[^>]*(?:src|href)="https?:[^>]*""", "".join(pages.values()))
 
 
 def test_an_address_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
