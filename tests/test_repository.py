@@ -22,10 +22,10 @@ def checkout(folder: Path, address: str) -> None:
     """Copy what the build reads, with this setting."""
     for name in ("README.md", "LICENSE", "hatch_build.py"):
         shutil.copy(ROOT / name, folder)
-    setting = 'repository = ""'
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    assert setting in project
-    (folder / "pyproject.toml").write_text(project.replace(setting, f'repository = "{address}"'), encoding="utf-8")
+    project, found = re.subn(r'^repository = ".*?"', f'repository = "{address}"', project, flags=re.MULTILINE)
+    assert found == 1
+    (folder / "pyproject.toml").write_text(project, encoding="utf-8")
 
 
 def metadata(folder: Path, address: str) -> Message:
