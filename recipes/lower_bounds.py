@@ -6,18 +6,19 @@ Tools for development and the guide stay at their newest.
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 PROJECT = Path(__file__).parents[1] / "pyproject.toml"
 TOOLS = ("dev", "docs")
 
 
-def lower_bounds(project: dict[str, object]) -> list[str]:
+def lower_bounds(project: dict[str, Any]) -> list[str]:
     """Return ``name==version`` of every requirement ``name>=version`` of the package and its extras.
 
     Raises:
         ValueError: a requirement has no lower bound.
     """
-    extras = dict(project.get("optional-dependencies", {}))
+    extras = project.get("optional-dependencies", {})
     wanted = [*project["dependencies"], *(each for name in extras if name not in TOOLS for each in extras[name])]
     bounds = set()
     for requirement in wanted:
