@@ -53,7 +53,7 @@ TYPES = {
     "ganatomy.models.segmenters": "Segmenter",
     "ganatomy.experiments.dissection": "Dissection",
     "ganatomy.experiments.compare.comparison": "Comparison",
-    "ganatomy.experiments.monitor.monitoring": "Monitoring",
+    "ganatomy.experiments.monitor.training_history": "TrainingHistory",
 }
 
 
@@ -188,7 +188,7 @@ def monitor() -> Function:
         "monitor",
         "dissect checkpoints of one training, and follow its units from one to the next",
         'ganatomy.monitor(["run/1000.pth", "run/2000.pth"], out="monitor", opening="progan:{}").table',
-        "Monitoring",
+        "TrainingHistory",
         [
             keyword("checkpoints", "Sequence[str | Path]", "files, or names of generators.", REQUIRED),
             keyword("out", str | Path, "the directory; what it has already is not dissected again.", REQUIRED),

@@ -40,13 +40,13 @@ from ganatomy.experiments.causal.accuracy import AccuracySpec as AccuracySpec
 from ganatomy.experiments.causal.ace import Ace as Ace
 from ganatomy.experiments.causal.ace_spec import AceSpec as AceSpec
 from ganatomy.experiments.causal.best_setting import BestSetting as BestSetting
-from ganatomy.experiments.causal.best_setting import SettingSpec as SettingSpec
 from ganatomy.experiments.causal.capacity import Capacity as Capacity
 from ganatomy.experiments.causal.capacity import CapacitySpec as CapacitySpec
 from ganatomy.experiments.causal.context import Context as Context
 from ganatomy.experiments.causal.context import ContextSpec as ContextSpec
 from ganatomy.experiments.causal.effects import Effect as Effect
 from ganatomy.experiments.causal.effects import EffectSpec as EffectSpec
+from ganatomy.experiments.causal.setting_spec import SettingSpec as SettingSpec
 from ganatomy.experiments.causal.trace import Trace as Trace
 from ganatomy.experiments.causal.trace import TraceSpec as TraceSpec
 from ganatomy.experiments.causal.unit_accuracy import UnitAccuracy as UnitAccuracy
@@ -57,7 +57,7 @@ from ganatomy.experiments.compare.comparison import Comparison as Comparison
 from ganatomy.experiments.compare.spec import CompareSpec as CompareSpec
 from ganatomy.experiments.dissect_spec import DissectSpec as DissectSpec
 from ganatomy.experiments.dissection import Dissection as Dissection
-from ganatomy.experiments.monitor.monitoring import Monitoring as Monitoring
+from ganatomy.experiments.monitor.training_history import TrainingHistory as TrainingHistory
 from ganatomy.experiments.quality import Quality as Quality
 from ganatomy.experiments.quality import QualitySpec as QualitySpec
 from ganatomy.experiments.real_comparison import ArtifactSpec as ArtifactSpec

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ganatomy.experiments.causal.unit_effects import UnitEffects
     from ganatomy.experiments.compare.comparison import Comparison
     from ganatomy.experiments.dissection import Dissection
-    from ganatomy.experiments.monitor.monitoring import Monitoring
+    from ganatomy.experiments.monitor.training_history import TrainingHistory
     from ganatomy.experiments.quality import Quality
     from ganatomy.experiments.repair import Repair
     from ganatomy.models.generators import Subject
@@ -136,7 +136,7 @@ def monitor(
     device: str = "auto",
     engine: "str | Engine" = "local",
     progress: "Progress | None" = None,
-) -> "Monitoring":
+) -> "TrainingHistory":
     """Dissect checkpoints of one training, and follow its units from one to the next.
 
     >>> ganatomy.monitor(["run/1000.pth", "run/2000.pth"], out="monitor", opening="progan:{}").table  # doctest: +SKIP
@@ -151,7 +151,7 @@ def monitor(
         smallest, rare, interpretable_iou, interpretable_accuracy, over_control, over_chance: as of `dissect`.
         false_labels, top, batch, shard, device, engine, progress: as of `dissect`.
     """
-    return cast("Monitoring", run_monitor(locals()))
+    return cast("TrainingHistory", run_monitor(locals()))
 
 
 @public

@@ -12,8 +12,8 @@ from ganatomy.cli.verbs import print_json, rows, writing
 from ganatomy.core.errors import BadValue
 
 if TYPE_CHECKING:
-    from ganatomy.experiments.monitor.monitoring import Monitoring, Unit
     from ganatomy.experiments.monitor.steps import Checkpoint
+    from ganatomy.experiments.monitor.training_history import TrainingHistory, Unit
 
 _OWN = ("checkpoints", "opening", "steps")
 _DISSECTION = tuple(name for name in options_of(Command(api.monitor)) if name not in _OWN)
@@ -41,8 +41,8 @@ def add_monitor(commands: Any) -> None:
 def monitor(arguments: Namespace) -> None:
     """Dissect the checkpoints, write the page, and show the result."""
     from ganatomy.cli import terminal
-    from ganatomy.experiments.monitor.monitoring import Monitoring
     from ganatomy.experiments.monitor.snapshots import add_errors
+    from ganatomy.experiments.monitor.training_history import TrainingHistory
     from ganatomy.remote import display_path
     from ganatomy.report.monitor.page import write_monitor_report
 
@@ -53,7 +53,7 @@ def monitor(arguments: Namespace) -> None:
         raise BadValue(f"--{useless[0]} means nothing without checkpoints; name them")
     else:
         add_errors(arguments.out)
-        result = Monitoring.open(arguments.out)
+        result = TrainingHistory.open(arguments.out)
     units = _units(result, given["units"]) if "units" in given else None
     page = arguments.out / "monitor.html"
     with writing(page):
@@ -65,13 +65,13 @@ def monitor(arguments: Namespace) -> None:
     return print_json({**facts, **monitoring_json(result, units)})
 
 
-def monitoring_json(result: "Monitoring", units: "list[Unit] | None" = None) -> dict[str, Any]:
+def monitoring_json(result: "TrainingHistory", units: "list[Unit] | None" = None) -> dict[str, Any]:
     """Return what ``--json`` prints of a monitored training."""
     tables = {name: rows(getattr(result, name)) for name in ("table", "turnover", "since", "skipped")}
     return {"warnings": result.warnings, **tables, "followed": rows(result.follow(units))}
 
 
-def show(result: "Monitoring") -> None:
+def show(result: "TrainingHistory") -> None:
     """Print what was found at each checkpoint, and which could not be dissected."""
     from ganatomy.cli import terminal
     from ganatomy.report.monitor.curves import checkpoint_table
@@ -83,7 +83,7 @@ def show(result: "Monitoring") -> None:
         terminal.print_line(f"skipped: {row.name}: {row.reason}")
 
 
-def _dissect(arguments: Namespace, given: dict[str, Any]) -> "Monitoring":
+def _dissect(arguments: Namespace, given: dict[str, Any]) -> "TrainingHistory":
     from ganatomy.cli import terminal
     from ganatomy.experiments.monitor.checkpoints import first_estimate, run_monitor
     from ganatomy.remote import display_path
@@ -113,7 +113,7 @@ def _planned(checkpoints: list[str], given: dict[str, Any]) -> "list[Checkpoint]
     return [each for i, each in enumerate(planned) if i % every == 0 or i == len(planned) - 1]
 
 
-def _units(result: "Monitoring", texts: tuple[str, ...]) -> "list[Unit]":
+def _units(result: "TrainingHistory", texts: tuple[str, ...]) -> "list[Unit]":
     """Read units as a person names them: layer4/17, or 17 where there is only one layer."""
     units = []
     for text in texts:

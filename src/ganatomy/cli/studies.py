@@ -84,12 +84,12 @@ def show(arguments: Namespace) -> None:
     from ganatomy.cli import monitor, terminal
     from ganatomy.cli.causal_runs import result_json
     from ganatomy.experiments.dissection import Dissection
-    from ganatomy.experiments.monitor.monitoring import Monitoring
+    from ganatomy.experiments.monitor.training_history import TrainingHistory
 
     result = open_any(arguments.directory)
     if isinstance(result, Dissection):
         return print_json(dissection_json(result)) if arguments.json else terminal.show(result)
-    if isinstance(result, Monitoring):
+    if isinstance(result, TrainingHistory):
         return print_json(monitor.monitoring_json(result)) if arguments.json else monitor.show(result)
     return print_json(result_json(result)) if arguments.json else terminal.show_result(result)
 
@@ -99,7 +99,7 @@ def report(arguments: Namespace) -> None:
     from ganatomy.api.opening import open as open_any
     from ganatomy.cli import terminal
     from ganatomy.experiments.dissection import Dissection
-    from ganatomy.experiments.monitor.monitoring import Monitoring
+    from ganatomy.experiments.monitor.training_history import TrainingHistory
     from ganatomy.report.causal.page import write_causal_report
     from ganatomy.report.html import write_report
     from ganatomy.report.monitor.page import write_monitor_report
@@ -107,12 +107,12 @@ def report(arguments: Namespace) -> None:
     result, budget = open_any(arguments.directory), getattr(arguments, "budget", None)
     if budget is not None and not isinstance(result, Dissection):
         raise BadValue("--budget is for the page of a dissection; leave it out")
-    name = "monitor.html" if isinstance(result, Monitoring) else "report.html"
+    name = "monitor.html" if isinstance(result, TrainingHistory) else "report.html"
     page = arguments.out or arguments.directory / name
     with writing(page, arguments.directory):
         if isinstance(result, Dissection):
             write_report(result, page, **({} if budget is None else {"budget": round(budget * 1e6)}))
-        elif isinstance(result, Monitoring):
+        elif isinstance(result, TrainingHistory):
             write_monitor_report(result, page)
         else:
             write_causal_report(result, page)

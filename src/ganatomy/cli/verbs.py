@@ -40,7 +40,7 @@ def dissect(arguments: Namespace) -> None:
     from ganatomy.experiments.dissect_spec import RUN, DissectSpec
     from ganatomy.experiments.dtype import begin, choose_dtype
     from ganatomy.experiments.forecast import forecasts
-    from ganatomy.experiments.model_pair import Models
+    from ganatomy.experiments.model_pair import ModelPair
     from ganatomy.remote import display_path
     from ganatomy.report.html import write_report
 
@@ -50,7 +50,7 @@ def dissect(arguments: Namespace) -> None:
     if "out" not in arguments:
         arguments.out = default_directory(spec)
     place = display_path(arguments.out)
-    choice = choose_dtype(spec, Models(spec.generator, spec.segmenter, arguments.device), arguments.out)
+    choice = choose_dtype(spec, ModelPair(spec.generator, spec.segmenter, arguments.device), arguments.out)
     with _naming_layers(spec.generator):
         costs = forecasts(choice.spec, choice.models, given.get("memory"), how)
     if choice.message:

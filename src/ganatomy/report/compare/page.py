@@ -10,7 +10,7 @@ import pandas as pd
 
 from ganatomy.annotations.store import as_text
 from ganatomy.core.errors import BadFile
-from ganatomy.core.files import replacing, write_text
+from ganatomy.core.files import atomic_write, write_text
 from ganatomy.remote import display_path, local_path, upload
 from ganatomy.report.causal.section import Block
 from ganatomy.report.charts import Chart, Piece, as_file
@@ -179,7 +179,7 @@ def _write_tables(comparison: "Comparison", folder: Path) -> None:
             if name not in tables:
                 path.unlink(missing_ok=True)
                 continue
-            with replacing(path) as temporary:
+            with atomic_write(path) as temporary:
                 table = tables[name]
                 table.to_parquet(temporary, index=False) if kind == "parquet" else as_text(table).to_csv(
                     temporary, index=False
