@@ -48,8 +48,8 @@ nitpick_ignore_regex = [
     (
         r"py:.*",
         r"ganatomy\.(stats\..*|experiments\.(choosing|dissection_stats|top_images|scoring|tables)\..*|study\.([AMRS]|lock\..*)"
-        r"|engines\.(Engine|A)|models\.segmenters\.unet\.UNet|models\.generators\.replay\..*"
-        r"|experiments\.(causal\.best_setting\.Setting|result\.R)|report\.(causal\.section\.Section|tables\.Table))",
+        r"|engines\.(Engine|A)|models\.segmenters\.unet\.UNet|models\.generators\.suffix_runner\..*"
+        r"|experiments\.(causal\.setting_spec\.Setting|result\.R)|report\.(causal\.section\.Section|tables\.Table))",
     ),
     (r"py:class", r"[a-z_]+|UnitCard|Resampled|Result"),  # fields that a docstring names together: "batch, shard: …"
     (r"py:class", r"'[\w #]+'"),  # axes of a tensor
